@@ -1,0 +1,1 @@
+"""Distributed batch inference on Apache Spark."""

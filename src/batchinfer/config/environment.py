@@ -1,0 +1,40 @@
+"""The shape of an environment: where state lives and how Spark runs there (`conf/base` + `conf/environments/<env>.yaml`)."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from batchinfer.config.pipeline import Strict
+
+
+class SparkSettings(Strict):
+    """How the session is built.
+
+    Attributes:
+        master: Spark master URL; None leaves it to spark-submit.
+        conf: Spark settings by their own names; every value is passed as text.
+        java_options: flags of the driver's JVM.
+    """
+
+    master: str | None = None
+    conf: dict[str, str | int | float | bool] = {}
+    java_options: tuple[str, ...] = ()
+
+
+class Environment(Strict):
+    """Places (a path relative to the state folder, or a URI) and Spark settings.
+
+    Attributes:
+        lake: folder of the tables `landed/<pipeline>`, `quarantine/<pipeline>`, `predictions/<pipeline>`, `runs`.
+        registry: MLflow tracking URI.
+        artifacts: folder of the registry's artefacts.
+        reports: folder of the run reports.
+        spark: session settings.
+    """
+
+    lake: str = "lake"
+    registry: str = "sqlite:///mlflow.db"
+    artifacts: str = "mlartifacts"
+    staging: str = "staging"
+    reports: str = "reports"
+    spark: SparkSettings = Field(default_factory=SparkSettings)

@@ -1,0 +1,321 @@
+"""The words that all rooms share: column names, table schemas, and the small values that pass between rooms.
+
+Owns the shape of the predictions, landed, quarantine and runs tables. Knows no room: it imports only the standard
+library at module level, and pyarrow inside the functions that build schemas.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# Columns of the landed table that extraction adds.
+SOURCE_FILE = "source_file"
+SOURCE_LINE = "source_line"
+SLICE = "slice"
+
+# Columns of the predictions table besides the key, the slice and what the handler declares.
+VARIANT = "variant"
+SERVED = "served"
+MODEL_NAME = "model_name"
+MODEL_VERSION = "model_version"
+BUNDLE_DIGEST = "bundle_digest"
+SOURCE_TABLE = "source_table"
+SOURCE_VERSION = "source_version"
+INPUT_FINGERPRINT = "input_fingerprint"
+RUN_ID = "run_id"
+SCORED_AT = "scored_at"
+
+LINEAGE: Mapping[str, tuple[str, str]] = {
+    VARIANT: ("string", "Which of the pipeline's models made this row: champion, challenger, shadow. Unique with key and slice."),
+    SERVED: ("bool", "True on exactly one row of each key and slice: the one that lookups, the latest view and load read."),
+    MODEL_NAME: ("string", "Name of the registered model."),
+    MODEL_VERSION: ("string", "Version of the registered model."),
+    BUNDLE_DIGEST: ("string", "SHA-256 of the bundle's manifest: weights, transforms, handler and signature."),
+    SOURCE_TABLE: ("string", "Table that the inputs were read from."),
+    SOURCE_VERSION: ("int64", "Delta version of that table."),
+    INPUT_FINGERPRINT: ("binary16", "128-bit hash of the source columns that the model's signature names."),
+    RUN_ID: ("string", "The run that wrote this row."),
+    SCORED_AT: ("timestamp", "When the run scored this row, UTC."),
+}
+
+CHAMPION = "champion"
+
+
+def arrow_type(name: str) -> pa.DataType:
+    """Arrow type of one of the short names used in this module."""
+    import pyarrow as pa
+
+    fixed = {
+        "string": pa.string(),
+        "bool": pa.bool_(),
+        "int64": pa.int64(),
+        "binary": pa.binary(),
+        # Delta has no fixed-size binary; the length is part of the contract, not of the type.
+        "binary16": pa.binary(),
+        "double": pa.float64(),
+        "timestamp": pa.timestamp("us", tz="UTC"),
+    }
+    return fixed[name]
+
+
+def commented(name: str, type_: pa.DataType, comment: str, nullable: bool = True) -> pa.Field:
+    """An Arrow field whose comment Delta shows as the column's comment."""
+    import pyarrow as pa
+
+    return pa.field(name, type_, nullable=nullable, metadata={"comment": comment})
+
+
+def predictions_schema(key: Mapping[str, pa.DataType], outputs: Mapping[str, pa.DataType]) -> pa.Schema:
+    """Schema of a predictions table, in the order of the contract: key, slice, predictions, lineage."""
+    import pyarrow as pa
+
+    return pa.schema(
+        [commented(name, type_, "Key of the scored record, as in the source.") for name, type_ in key.items()]
+        + [commented(SLICE, pa.string(), "The slice that this row belongs to; partition column.")]
+        + [commented(name, type_, "Prediction of the model.") for name, type_ in outputs.items()]
+        + [commented(name, arrow_type(short), comment) for name, (short, comment) in LINEAGE.items()]
+    )
+
+
+QUARANTINE_PARTITIONS = (SLICE, "stage", "published")
+_QUARANTINE: Mapping[str, tuple[str, str]] = {
+    "pipeline": ("string", "Pipeline whose run put the row aside."),
+    SLICE: ("string", "Slice of the row; null where it could not be told."),
+    "stage": ("string", "Where the row failed: extract or score."),
+    SOURCE_FILE: ("string", "File that the record stands in."),
+    SOURCE_LINE: ("int64", "1-based physical line at which the record starts."),
+    "key": ("string", "Key of the row as a JSON object, where it is known."),
+    "raw": ("binary", "The record as it was read (extract), or the row's inputs as a JSON object (score)."),
+    "reason": ("string", "Short machine-readable reason, such as not_utf8, field_count, type, model_error."),
+    "message": ("string", "What was got and what is allowed."),
+    RUN_ID: ("string", "The run that put the row aside."),
+    "published": ("bool", "True if that run landed or published its other rows."),
+    "at": ("timestamp", "When, UTC."),
+}
+
+
+def quarantine_schema() -> pa.Schema:
+    """Schema of a quarantine table."""
+    import pyarrow as pa
+
+    return pa.schema([commented(name, arrow_type(short), comment) for name, (short, comment) in _QUARANTINE.items()])
+
+
+_RUNS: Mapping[str, tuple[str, str]] = {
+    RUN_ID: ("string", "One attempt at one command on one slice."),
+    "pipeline": ("string", "Name of the pipeline."),
+    "command": ("string", "extract, train or score."),
+    SLICE: ("string", "Slice, or null where the command handled several."),
+    "status": ("string", "As in the command's JSON."),
+    "exit_code": ("int64", "Exit code of the command."),
+    "started_at": ("timestamp", "UTC."),
+    "seconds": ("double", "Wall time."),
+    MODEL_VERSION: ("string", "Version of the model that scored, if any."),
+    BUNDLE_DIGEST: ("string", "Digest of the bundle that scored, if any."),
+    SOURCE_VERSION: ("int64", "Delta version of the table that was read, if any."),
+    "version": ("int64", "Delta version that the run published, if any."),
+    "rows_in": ("int64", "Rows read."),
+    "rows_quarantined": ("int64", "Rows put aside."),
+    "report": ("string", "The command's JSON, whole."),
+}
+
+
+def runs_schema() -> pa.Schema:
+    """Schema of the append-only runs table."""
+    import pyarrow as pa
+
+    return pa.schema([commented(name, arrow_type(short), comment) for name, (short, comment) in _RUNS.items()])
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong in a configuration file.
+
+    Attributes:
+        path: place inside the document, such as ("features", 2, "clip", "columns").
+        message: the fact, what was got, what is allowed.
+    """
+
+    path: tuple[str | int, ...]
+    message: str
+
+
+@dataclass(frozen=True)
+class StagedFile:
+    """A Parquet file that a worker wrote under a table's folder and that no commit refers to yet.
+
+    Attributes:
+        path: relative to the table's root, not URL-encoded, `/` between folders.
+        rows: number of rows.
+        size: bytes.
+        partition: value of each partition column as Delta writes it (null as None).
+        stats: Delta's statistics of the file, as JSON.
+    """
+
+    path: str
+    rows: int
+    size: int
+    partition: dict[str, str | None]
+    stats: str
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> StagedFile:
+        return cls(**value)
+
+
+@dataclass(frozen=True)
+class BadRecord:
+    """A record that could not be parsed, validated or scored.
+
+    Attributes:
+        source_file: as in the landed table, or None.
+        source_line: 1-based physical line at which the record starts, or None.
+        raw: the record's bytes without its line end, or the row's inputs as JSON.
+        reason: short machine-readable word.
+        message: what was got and what is allowed.
+        key: the row's key as a JSON object, where known.
+        slice: the row's slice, where known.
+    """
+
+    source_file: str | None
+    source_line: int | None
+    raw: bytes
+    reason: str
+    message: str
+    key: str | None = None
+    slice: str | None = None
+
+
+@dataclass(frozen=True)
+class ModelRef:
+    """A model version that an alias or URI was resolved to, once per run.
+
+    Attributes:
+        name, version: in the registry.
+        digest: SHA-256 (hex) of the bundle's manifest.
+        uri: what was asked for, such as `models:/income@champion`.
+    """
+
+    name: str
+    version: str
+    digest: str
+    uri: str
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What a suite of expectations said of a frame.
+
+    Attributes:
+        success: True if every expectation held (a suite of none holds).
+        results: per expectation: {expectation, column, success, observed, unexpected_count, unexpected_percent, examples}.
+        seconds: wall time.
+    """
+
+    success: bool
+    results: list[dict[str, Any]] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def failures(self) -> list[str]:
+        """One sentence for each expectation that did not hold."""
+        return [str(result["message"]) for result in self.results if not result["success"]]
+
+
+class Handler(Protocol):
+    """What the inference engine needs of a model: columns to tensors, tensors to output, output to columns.
+
+    `output` maps each prediction column to its Spark SQL type.
+    """
+
+    output: Mapping[str, str]
+
+    def encode(self, batch: pa.RecordBatch) -> dict[str, Any]: ...
+
+    def forward(self, tensors: dict[str, Any]) -> Any: ...
+
+    def decode(self, output: Any) -> dict[str, pa.Array]: ...
+
+
+@dataclass
+class Report:
+    """What a command did: the fields of its JSON line, in the order of the contract."""
+
+    run_id: str
+    pipeline: str
+    status: str
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    def to_line(self) -> str:
+        return json.dumps(self.to_json(), default=str)
+
+
+@dataclass
+class ExtractReport(Report):
+    """Report of `extract`; rows_in = rows_landed + rows_quarantined."""
+
+    rows_in: int = 0
+    rows_landed: int = 0
+    rows_quarantined: int = 0
+    blank_lines: int = 0
+    files_read: int = 0
+    slices: list[str] = field(default_factory=list)
+    table: str = ""
+    version: int | None = None
+    seconds: float = 0.0
+    warnings: list[str] = field(default_factory=list)
+    stage_seconds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class RunReport(Report):
+    """Report of `score`; rows_in = rows_scored + rows_reused + rows_quarantined."""
+
+    slice: str = ""
+    rows_in: int = 0
+    rows_scored: int = 0
+    rows_reused: int = 0
+    rows_quarantined: int = 0
+    model_name: str = ""
+    model_version: str = ""
+    bundle_digest: str = ""
+    source_table: str = ""
+    source_version: int | None = None
+    table: str = ""
+    version: int | None = None
+    seconds: float = 0.0
+    stage_seconds: dict[str, float] = field(default_factory=dict)
+    road: str = ""
+    road_reason: str = ""
+    checks: list[dict[str, Any]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    report: str = ""
+
+
+@dataclass
+class TrainReport(Report):
+    """Report of `train`."""
+
+    model_name: str = ""
+    model_version: str = ""
+    bundle_digest: str = ""
+    alias: str = ""
+    rows_train: int = 0
+    rows_validation: int = 0
+    metrics: dict[str, float] = field(default_factory=dict)
+    source_table: str = ""
+    source_version: int | None = None
+    seconds: float = 0.0
+    warnings: list[str] = field(default_factory=list)
+    stage_seconds: dict[str, float] = field(default_factory=dict)

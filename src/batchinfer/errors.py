@@ -1,0 +1,95 @@
+"""Every error that batchinfer raises on purpose, each with the exit code of the command it ends.
+
+Owns the exit codes. Knows nothing of Spark, of configuration files, or of how an error is shown.
+
+Wording of a message: the fact, what was got, what is allowed. A hint, where there is one, never destroys data.
+Every class survives pickling, because errors cross from executors to the driver.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+
+class BatchInferError(Exception):
+    """Base of all errors raised on purpose.
+
+    Attributes:
+        problems: one sentence each; at least one. The command line prints them all and puts them into `errors`.
+        hint: what to do next, or None.
+        exit_code: of the command that ends with this error.
+    """
+
+    exit_code = 1
+
+    def __init__(self, problems: str | Sequence[str], hint: str | None = None) -> None:
+        self.problems: tuple[str, ...] = (problems,) if isinstance(problems, str) else tuple(problems)
+        self.hint = hint
+        super().__init__("\n".join(self.problems))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.problems, self.hint)
+
+
+class ConfigError(BatchInferError, ValueError):
+    """A command line, pipeline file or environment file that cannot be run: every problem at once."""
+
+    exit_code = 2
+
+
+class SetupError(BatchInferError, RuntimeError):
+    """The machine lacks what the command needs: Java, a package, a jar."""
+
+    exit_code = 2
+
+
+class InputError(BatchInferError, ValueError):
+    """Input that is missing or breaks its contract: a file, a slice, columns, keys, input checks."""
+
+    exit_code = 3
+
+
+class InputMissing(InputError, FileNotFoundError):
+    """A file, a folder or a slice that is not there."""
+
+
+class ChecksFailed(BatchInferError, ValueError):
+    """The predictions broke their expectations; nothing was published."""
+
+    exit_code = 4
+
+
+class TooManyQuarantined(BatchInferError, ValueError):
+    """More rows went to quarantine than `checks.max_quarantine_rate` allows; nothing was landed or published."""
+
+    exit_code = 5
+
+
+class SliceHeld(BatchInferError, RuntimeError):
+    """Another run holds the lease on this slice."""
+
+    exit_code = 6
+
+
+class ModelError(BatchInferError, RuntimeError):
+    """A model that is missing, corrupt, untrusted, whose code changed, or whose signature does not fit."""
+
+    exit_code = 7
+
+
+class StorageError(BatchInferError, OSError):
+    """Storage that is full or cannot be written, a registry or store that cannot be reached: worth a retry."""
+
+    exit_code = 8
+
+
+class Interrupted(BatchInferError, KeyboardInterrupt):
+    """The run was told to stop. `exit_code` is 130 for SIGINT and 143 for SIGTERM."""
+
+    def __init__(self, problems: str | Sequence[str], hint: str | None = None, exit_code: int = 130) -> None:
+        super().__init__(problems, hint)
+        self.exit_code = exit_code
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.problems, self.hint, self.exit_code)
