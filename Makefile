@@ -1,0 +1,59 @@
+# Every target sets up what it needs by itself; the second time that takes a second.
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.10 || echo python3.11)
+UV_VERSION := 0.13.9
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PYTHONDONTWRITEBYTECODE := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint typecheck unit spark cluster faults e2e bench clean
+
+help:  ## this list
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: .venv/.ready  ## virtual environment, pinned packages, Delta jars, class-data archive
+
+demo: .venv/.ready  ## real records become predictions that can be looked up (about two minutes)
+	@$(BIN)/python -m batchinfer.pipeline.demo
+
+test: .venv/.ready lint typecheck unit spark e2e  ## everything that must be green: walls, types, unit, spark, e2e
+
+lint: .venv/.ready  ## ruff, and the walls between the rooms (import-linter)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports --no-cache
+
+typecheck: .venv/.ready  ## strict types on src/
+	@$(BIN)/basedpyright
+
+unit: .venv/.ready  ## tests without a JVM
+	@$(BIN)/pytest tests/unit
+
+spark: .venv/.ready  ## tests on one shared local session
+	@$(BIN)/pytest tests/spark
+
+cluster: .venv/.ready  ## tests on several executors
+	@$(BIN)/pytest tests/cluster
+
+faults: .venv/.ready  ## kills at named points and at random times (long)
+	@$(BIN)/pytest tests/faults
+
+e2e: .venv/.ready  ## the real commands, in a temporary copy
+	@$(BIN)/pytest tests/e2e
+
+bench: .venv/.ready  ## this engine against a bare PyTorch loop and Spark's own ways
+	@$(BIN)/python -m benchmarks.tabular
+
+clean:  ## removes the environment and all local state
+	rm -rf .venv var
+
+# The interpreter and Java are looked at first: a wrong one should cost a second, not a download.
+.venv/.ready: requirements.lock pyproject.toml src/batchinfer/jars.lock
+	@PYTHONPATH=src $(PYTHON) -m batchinfer.java
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@echo "installing the pinned packages (5 GB with torch and its CUDA libraries; a few minutes the first time)" >&2
+	@VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip sync --quiet --require-hashes requirements.lock
+	@VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m batchinfer.install
+	@touch $@

@@ -1,0 +1,139 @@
+"""The part of set-up that pip cannot do: the Delta jars, and the JVM's class-data archive.
+
+    python -m batchinfer.install
+
+Owns what a fresh virtual environment lacks to start a session quickly and without resolving anything. Both go into the
+environment itself, so that every Spark started from it has them: scripts, notebooks, spark-submit, local clusters.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from batchinfer.errors import SetupError
+from batchinfer.session import class_archive, spark_home
+
+DELTA = "io.delta:delta-spark_4.1_2.13:4.4.0"
+# One line a jar: its SHA-256 and its name. What Ivy brings and this list does not know is refused.
+_LOCK = Path(__file__).with_name("jars.lock")
+
+# What every command does: a session, a Python worker that returns Arrow batches, a Delta write and read.
+_WARM_UP = """
+import sys
+from batchinfer.config.environment import SparkSettings
+from batchinfer.session import open_session
+archive, table = sys.argv[1:]
+spark = open_session(SparkSettings(master="local[2]", conf={"spark.ui.enabled": False, "spark.sql.shuffle.partitions": 2}),
+    "class-data archive", {"spark.driver.extraJavaOptions": f"-XX:ArchiveClassesAtExit={archive} -Xlog:disable"})
+frame = spark.range(1000).selectExpr("id", "cast(id as string) as slice", "id / 2 as half", "current_timestamp() as at")
+frame.mapInArrow(lambda batches: batches, frame.schema).write.format("delta").save(table)
+written = spark.read.format("delta").load(table)
+written.groupBy("slice").count().where("count > 1").collect()
+written.selectExpr("min(id)", "max(half)", "approx_count_distinct(slice)").collect()
+spark.stop()
+"""
+
+
+def locked_jars() -> dict[str, str]:
+    """SHA-256 of each jar that Spark needs besides its own, by file name."""
+    lines = (line.split() for line in _LOCK.read_text().splitlines() if line and not line.startswith("#"))
+    return {name: digest for digest, name in lines}
+
+
+def missing_jars(folder: Path) -> list[str]:
+    """Names of the locked jars that the folder lacks."""
+    return [name for name in locked_jars() if not (folder / name).is_file()]
+
+
+def install_jars() -> int:
+    """Brings the Delta jars into Spark's own jar folder; returns how many were added.
+
+    Spark's resolver (Ivy) fetches them once; jars that Spark ships itself are left out.
+
+    Raises:
+        SetupError: the resolver failed, or a jar is not the one that is locked.
+    """
+    folder = spark_home() / "jars"
+    missing = missing_jars(folder)
+    if not missing:
+        return 0
+    with tempfile.TemporaryDirectory() as scratch:
+        fetched = _resolve(Path(scratch))
+        for name in missing:
+            if name not in fetched:
+                raise SetupError(f"jar {name} was not among those that {DELTA} brought: {', '.join(sorted(fetched))}")
+            digest = hashlib.sha256(fetched[name].read_bytes()).hexdigest()
+            if digest != locked_jars()[name]:
+                raise SetupError(f"jar {name}: got SHA-256 {digest}; allowed: {locked_jars()[name]} ({_LOCK})")
+            # A rename, so that an interrupted set-up never leaves half a jar.
+            partial = folder / f".{name}.partial"
+            shutil.copyfile(fetched[name], partial)
+            partial.rename(folder / name)
+    return len(missing)
+
+
+def _resolve(scratch: Path) -> dict[str, Path]:
+    """Runs an empty script with `--packages`; returns the jars by file name without the organisation's prefix."""
+    script = scratch / "nothing.py"
+    script.write_text("")
+    command = [str(spark_home() / "bin" / "spark-submit"), "--packages", DELTA, "--conf", "spark.ui.enabled=false"]
+    command.append(str(script))
+    done = subprocess.run(command, env=_environment(), capture_output=True, text=True, check=False)
+    places = re.search(r"The jars for the packages stored in: (.*)", done.stdout + done.stderr)
+    if done.returncode != 0 or places is None:
+        raise SetupError(
+            f"the Delta jars ({DELTA}) could not be resolved: {done.stderr.strip().splitlines()[-1:] or 'no message'}",
+            hint="check the network, then: make setup",
+        )
+    jars = Path(places[1].strip()).glob("*.jar")
+    # Ivy calls them organisation_artifact-version.jar.
+    return {jar.name.partition("_")[2]: jar for jar in jars}
+
+
+def install_archive() -> bool:
+    """Makes the class-data archive by running a small workload once; False if it is there already."""
+    archive = class_archive()
+    if archive.is_file():
+        return False
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        made = Path(scratch) / "classes.jsa"
+        command = [sys.executable, "-c", _WARM_UP, str(made), f"{scratch}/table"]
+        done = subprocess.run(command, env=_environment(), capture_output=True, text=True, check=False)
+        if done.returncode != 0 or not made.is_file():
+            raise SetupError(f"the class-data archive could not be made:\n{done.stderr.strip()[-2000:]}")
+        shutil.move(made, archive)
+    return True
+
+
+def _environment() -> dict[str, str]:
+    own = {"PYSPARK_PYTHON": sys.executable, "PYSPARK_DRIVER_PYTHON": sys.executable, "SPARK_HOME": str(spark_home())}
+    return {**os.environ, **own, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+
+
+def main() -> int:
+    """Runs both steps, each only where its result is missing."""
+    try:
+        added = install_jars()
+        if added:
+            print(f"Delta: {added} jars added to Spark's own", file=sys.stderr)
+        if added:
+            class_archive().unlink(missing_ok=True)
+        if install_archive():
+            size = class_archive().stat().st_size / 2**20
+            print(f"class-data archive: {size:.0f} MiB, halves the start of the JVM", file=sys.stderr)
+    except SetupError as error:
+        print(f"batchinfer: {error}" + (f"\nHint: {error.hint}" if error.hint else ""), file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
