@@ -1,0 +1,157 @@
+"""Batches of the wanted size out of a stream of Arrow batches of any size.
+
+Owns the cutting and joining of batches, and the choice of how many rows a batch has. Knows nothing of models.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+
+import pyarrow as pa
+
+SMALLEST_ROWS, LARGEST_ROWS = 256, 16_384
+# A size counts as better only if it beats the best by this factor: less is noise.
+_BETTER = 1.02
+# Batches measured at each size; the best of them counts, because a busy machine can only make one slower.
+_MEASURED = 2
+# Larger sizes tried after the best one before the search ends: one slow size may be an accident.
+_PATIENCE = 2
+
+
+def rebatch(batches: Iterable[pa.RecordBatch], rows: Callable[[], int], max_bytes: int) -> Iterator[pa.RecordBatch]:
+    """Cuts and joins batches: each result has `rows()` rows, or as many as fit into `max_bytes`, but at least one.
+
+    Only the last result may have fewer rows without being full of bytes. No row is lost, doubled or moved. Rows are
+    copied only where a result spans several inputs. `rows` is asked anew for every result. Bytes are those of the Arrow
+    buffers' used part; a dictionary counts whole.
+
+    Runs on: executor.
+    """
+    source = iter(batches)
+    pending: deque[pa.RecordBatch] = deque()
+    ended = False
+    while True:
+        wanted = max(1, rows())
+        held, held_bytes = sum(part.num_rows for part in pending), sum(part.nbytes for part in pending)
+        while not ended and held < wanted and held_bytes < max_bytes:
+            batch = next(source, None)
+            if batch is None:
+                ended = True
+            elif batch.num_rows:
+                pending.append(batch)
+                held += batch.num_rows
+                held_bytes += batch.nbytes
+        if not held:
+            return
+        yield _fit(_take(pending, min(wanted, held)), max_bytes, pending)
+
+
+def _take(pending: deque[pa.RecordBatch], rows: int) -> pa.RecordBatch:
+    """The first `rows` rows of what is pending, which is shortened by them."""
+    parts = []
+    while rows:
+        part = pending.popleft()
+        if part.num_rows > rows:
+            pending.appendleft(part.slice(rows))
+            part = part.slice(0, rows)
+        parts.append(part)
+        rows -= part.num_rows
+    return parts[0] if len(parts) == 1 else join(parts)
+
+
+def join(parts: list[pa.RecordBatch]) -> pa.RecordBatch:
+    """One batch of the rows of several, in order; dictionaries that differ are merged."""
+    table = pa.Table.from_batches(parts).unify_dictionaries().combine_chunks()
+    return table.to_batches()[0] if table.num_rows else parts[0]
+
+
+def _fit(batch: pa.RecordBatch, max_bytes: int, pending: deque[pa.RecordBatch]) -> pa.RecordBatch:
+    """The longest head of a batch that fits, at least one row; the rest goes back to the front of `pending`."""
+    if batch.nbytes <= max_bytes or batch.num_rows == 1:
+        return batch
+    fits, too_long = 1, batch.num_rows
+    while too_long - fits > 1:
+        middle = (fits + too_long) // 2
+        if batch.slice(0, middle).nbytes <= max_bytes:
+            fits = middle
+        else:
+            too_long = middle
+    pending.appendleft(batch.slice(fits))
+    return batch.slice(0, fits)
+
+
+class FixedSize:
+    """A batch size that was asked for; it shrinks by halves only where memory does not suffice."""
+
+    def __init__(self, rows: int) -> None:
+        self.sizes = [max(1, rows >> halvings) for halvings in range(rows.bit_length())][::-1]
+        self._at = len(self.sizes) - 1
+        self._failed = rows + 1
+
+    @property
+    def rows(self) -> int:
+        """Rows that the next batch should have."""
+        return self.sizes[self._at]
+
+    @property
+    def ceiling(self) -> int:
+        """The most rows that may be tried: fewer than have ever run out of memory."""
+        return self._failed - 1
+
+    def record(self, rows: int, seconds: float) -> None:
+        """Learns how long a batch took that was scored whole. A fixed size takes no notice."""
+
+    def out_of_memory(self, rows: int) -> None:
+        """Learns that memory did not suffice for `rows` rows; the next batches grow up to the largest size below."""
+        self._failed = min(self._failed, max(rows, 2))
+        self._at = max(index for index, size in enumerate(self.sizes) if size <= self.ceiling or index == 0)
+
+
+class AutoSize(FixedSize):
+    """Chooses the batch size while the run goes on, from the rows per second of its own batches.
+
+    Sizes are powers of two from `smallest` to `largest` rows. It starts at the smallest and grows while that pays, then
+    stays with the best size. There are no trial runs: each measured batch is a batch of the run. After memory was short
+    it stays below the size that failed.
+    """
+
+    def __init__(self, smallest: int = SMALLEST_ROWS, largest: int = LARGEST_ROWS) -> None:
+        super().__init__(largest)
+        self._start = next(index for index, size in enumerate(self.sizes) if size >= min(smallest, largest))
+        self._at = self._start
+        self._rates: dict[int, list[float]] = {}
+        self._settled = False
+
+    def record(self, rows: int, seconds: float) -> None:
+        """Learns how long a batch took that was scored whole; batches of other sizes than the wanted one say nothing."""
+        if self._settled or rows != self.rows or seconds <= 0:
+            return
+        rates = self._rates.setdefault(self._at, [])
+        rates.append(rows / seconds)
+        # The very first batch also pays for the model's warm-up.
+        if len(rates) >= _MEASURED + (self._at == self._start):
+            self._step()
+
+    def out_of_memory(self, rows: int) -> None:
+        before = self._at
+        super().out_of_memory(rows)
+        self._at = min(before, self._at)
+
+    def _step(self) -> None:
+        best = self._best()
+        larger = self._at + 1
+        may_grow = larger < len(self.sizes) and self.sizes[larger] <= self.ceiling
+        if may_grow and self._at - best < _PATIENCE:
+            self._at = larger
+        else:
+            self._at, self._settled = best, True
+
+    def _best(self) -> int:
+        """Index of the best size so far; of sizes that are equally good, the smaller one."""
+        measured = [index for index in sorted(self._rates) if self.sizes[index] <= self.ceiling]
+        best = measured[0] if measured else self._at
+        for index in measured:
+            if max(self._rates[index]) > _BETTER * max(self._rates[best]):
+                best = index
+        return best

@@ -1,0 +1,153 @@
+"""Re-batching keeps every row in place; the batch size finds the best rate and remembers where memory ended."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batchinfer.inference.batching import AutoSize, FixedSize, rebatch
+
+NO_LIMIT = 2**40
+
+
+def _stream(sizes: list[int], width: int = 0) -> list[pa.RecordBatch]:
+    batches, start = [], 0
+    for size in sizes:
+        ids = list(range(start, start + size))
+        texts = [f"{i:0{width + i % 7}d}" for i in ids]
+        batches.append(pa.RecordBatch.from_pydict({"id": pa.array(ids, pa.int64()), "text": pa.array(texts, pa.string())}))
+        start += size
+    return batches
+
+
+def _ids(batches: list[pa.RecordBatch]) -> list[int]:
+    return [i for batch in batches for i in batch.column("id").to_pylist()]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.integers(0, 20), max_size=12), st.integers(1, 30))
+def test_every_batch_but_the_last_is_full(sizes: list[int], rows: int) -> None:
+    results = list(rebatch(_stream(sizes), lambda: rows, NO_LIMIT))
+    assert _ids(results) == list(range(sum(sizes)))
+    assert all(batch.num_rows == rows for batch in results[:-1])
+    assert all(0 < batch.num_rows <= rows for batch in results)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.integers(0, 20), max_size=12), st.integers(1, 30), st.integers(1, 2000))
+def test_bytes_limit_holds_and_batches_are_no_smaller_than_they_must(sizes: list[int], rows: int, max_bytes: int) -> None:
+    results = list(rebatch(_stream(sizes), lambda: rows, max_bytes))
+    assert _ids(results) == list(range(sum(sizes)))
+    whole = pa.Table.from_batches(_stream(sizes), _stream([1])[0].schema).combine_chunks()
+    start = 0
+    for batch in results:
+        assert batch.num_rows == 1 or batch.nbytes <= max_bytes
+        longer = whole.slice(start, batch.num_rows + 1).combine_chunks()
+        last = start + batch.num_rows == whole.num_rows
+        assert last or batch.num_rows == rows or longer.nbytes > max_bytes
+        start += batch.num_rows
+
+
+@pytest.mark.parametrize("n", [1, 7, 256])
+def test_sizes_around_one_batch(n: int) -> None:
+    for rows_in, expected in [(0, []), (1, [1]), (n, [n]), (n + 1, [n, 1]), (2 * n, [n, n])]:
+        assert [batch.num_rows for batch in rebatch(_stream([rows_in]), lambda: n, NO_LIMIT)] == expected
+
+
+def test_cutting_one_batch_copies_nothing() -> None:
+    batch = _stream([100])[0]
+    address = batch.column("id").buffers()[1].address
+    results = list(rebatch([batch], lambda: 30, NO_LIMIT))
+    assert [part.column("id").buffers()[1].address for part in results] == [address] * 4
+
+
+def test_reads_no_further_than_it_must() -> None:
+    read = []
+
+    def source():
+        for batch in _stream([10] * 5):
+            read.append(batch.num_rows)
+            yield batch
+
+    stream = rebatch(source(), lambda: 15, NO_LIMIT)
+    next(stream)
+    assert len(read) == 2
+
+
+def test_a_size_that_changes_takes_effect_at_the_next_batch() -> None:
+    sizes = iter([1, 2, 4, 8, 16, 32])
+    assert [batch.num_rows for batch in rebatch(_stream([10, 10]), lambda: next(sizes), NO_LIMIT)] == [1, 2, 4, 8, 5]
+
+
+def test_dictionaries_that_differ_are_merged() -> None:
+    parts = [pa.RecordBatch.from_pydict({"x": pa.array(values).dictionary_encode()}) for values in (["a", "b"], ["c", "a", None])]
+    (joined,) = rebatch(parts, lambda: 10, NO_LIMIT)
+    assert joined.column("x").to_pylist() == ["a", "b", "c", "a", None]
+
+
+def _run(size: FixedSize, seconds_per_batch, batches: int = 40, limit: int = NO_LIMIT) -> list[int]:
+    tried = []
+    for _ in range(batches):
+        rows = size.rows
+        tried.append(rows)
+        if rows > limit:
+            size.out_of_memory(rows)
+        else:
+            size.record(rows, seconds_per_batch(rows))
+    return tried
+
+
+def test_auto_grows_to_the_best_rate_and_stays() -> None:
+    best_at_2048 = {256: 3.0, 512: 3.5, 1024: 4.0, 2048: 5.0, 4096: 4.5, 8192: 4.4, 16384: 9.0}
+    tried = _run(AutoSize(), lambda rows: rows / best_at_2048[rows])
+    assert tried[0] == 256
+    assert all(later in (earlier, 2 * earlier) for earlier, later in pairwise(tried) if earlier != 8192)
+    assert set(tried[-20:]) == {2048}
+    assert 16384 not in tried
+
+
+def test_auto_goes_to_the_largest_while_it_pays() -> None:
+    assert _run(AutoSize(), lambda rows: 1.0)[-1] == 16_384
+
+
+def test_auto_prefers_the_smaller_of_equal_rates() -> None:
+    assert _run(AutoSize(), lambda rows: rows / 1000)[-1] == 256
+
+
+def test_auto_does_not_stop_at_one_slow_size() -> None:
+    rates = {256: 1.0, 512: 0.9, 1024: 2.0, 2048: 3.0, 4096: 1.0, 8192: 1.0}
+    assert _run(AutoSize(), lambda rows: rows / rates[rows])[-1] == 2048
+
+
+@pytest.mark.parametrize(("limit", "stays"), [(1000, 512), (100, 64), (1, 1), (16_384, 16_384)])
+def test_auto_keeps_below_the_size_that_ran_out_of_memory(limit: int, stays: int) -> None:
+    tried = _run(AutoSize(), lambda rows: 1.0, limit=limit)
+    assert tried[-1] == stays
+    failed = [rows for rows in tried if rows > limit]
+    assert len(failed) == len(set(failed))
+
+
+def test_auto_grows_again_below_the_ceiling_of_a_smaller_batch() -> None:
+    size = AutoSize()
+    for _ in range(3):
+        size.record(256, 1.0)
+    assert size.rows == 512
+    size.out_of_memory(3000)
+    assert _run(size, lambda rows: 1.0)[-1] == 2048
+    assert size.ceiling == 2999
+
+
+@pytest.mark.parametrize(("rows", "limit", "stays"), [(1000, 600, 500), (1000, 1000, 1000), (1000, 3, 3), (7, 1, 1), (1, 1, 1)])
+def test_a_fixed_size_shrinks_only_where_memory_ends(rows: int, limit: int, stays: int) -> None:
+    assert _run(FixedSize(rows), lambda rows: 1.0, limit=limit)[-1] == stays
+
+
+def test_batches_cut_short_say_nothing_about_a_size() -> None:
+    size = AutoSize()
+    for _ in range(10):
+        size.record(3, 1.0)
+    assert size.rows == 256
