@@ -1,0 +1,118 @@
+"""What an expectation's result says, as one sentence. Owns the wording; knows neither Spark nor Great Expectations."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from batchinfer.checks.suites import Expectation
+
+_LONGEST_VALUE = 60
+# Arguments that say nothing of what is allowed.
+_UNTOLD = (
+    "column",
+    "column_A",
+    "column_B",
+    "column_list",
+    "meta",
+    "notes",
+    "description",
+    "severity",
+    "condition_parser",
+    "mostly",
+)
+
+
+def describe(item: Expectation, values: Mapping[str, Any], success: bool, raised: str | None) -> str:
+    """One sentence on a result.
+
+    Args:
+        item: the expectation.
+        values: Great Expectations' `result` of it: counts, or an observed value.
+        success: whether it held.
+        raised: why it could not be computed, or None.
+    """
+    rule = f"{item.name}({', '.join(_told(item))})"
+    if raised is not None:
+        return f"{rule}: could not be computed: {raised}"
+    unexpected, rows = values.get("unexpected_count"), values.get("element_count")
+    if rows == 0:
+        return f"{rule}: holds: no rows"
+    if unexpected is None or rows is None:
+        observed = jsonable(values.get("observed_value"))
+        return f"{rule}: {'holds' if success else 'does not hold'}" + (
+            f": observed {shown(observed)}" if observed is not None else ""
+        )
+    if unexpected == 0:
+        return f"{rule}: holds for {rows:,} rows"
+    return f"{rule}: {_counts(item, values)}{_examples(values)}"
+
+
+def _counts(item: Expectation, values: Mapping[str, Any]) -> str:
+    rows = values["element_count"] - (values.get("missing_count") or 0)
+    unexpected = values["unexpected_count"]
+    share = unexpected / rows if rows else 0.0
+    mostly = item.arguments.get("mostly", 1)
+    allowed = f", allowed {_percent(1 - mostly)}" if mostly < 1 else ""
+    return f"{unexpected:,} of {rows:,} rows ({_percent(share)}{allowed}) {_word(item.name)}"
+
+
+def _word(name: str) -> str:
+    if name.endswith("_between"):
+        return "outside"
+    if name.endswith("not_be_null"):
+        return "null"
+    return "not as expected"
+
+
+def _percent(share: float) -> str:
+    """A share as a percentage that never shows some as none, nor nearly all as all."""
+    percent = share * 100
+    if 0 < percent < 0.01:
+        return "<0.01%"
+    if 99.99 < percent < 100:
+        return ">99.99%"
+    return f"{percent:.2f}".rstrip("0").rstrip(".") + "%"
+
+
+def _examples(values: Mapping[str, Any]) -> str:
+    found = [shown(jsonable(value)) for value in values.get("partial_unexpected_list") or () if value is not None]
+    distinct = list(dict.fromkeys(found))
+    return f"; examples {', '.join(distinct)}" if distinct else ""
+
+
+def _told(item: Expectation) -> list[str]:
+    told = [", ".join(item.columns())] if item.columns() else []
+    arguments = dict(item.arguments)
+    if "min_value" in arguments or "max_value" in arguments:
+        low, high = arguments.pop("min_value", None), arguments.pop("max_value", None)
+        told.append(f"{'' if low is None else shown(low)}..{'' if high is None else shown(high)}")
+    return told + [f"{word} {shown(value)}" for word, value in arguments.items() if word not in _UNTOLD]
+
+
+def shown(value: Any) -> str:
+    """A value as people read it in a sentence, cut to a readable length."""
+    if isinstance(value, float):
+        text = f"{value:.6g}"
+    elif isinstance(value, list | tuple):
+        text = "[" + ", ".join(shown(entry) for entry in value) + "]"
+    else:
+        text = str(value)
+    text = " ".join(text.split())
+    return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 1] + "…"
+
+
+def jsonable(value: Any) -> Any:
+    """A value that JSON has a word for: numbers stay, what is not finite or not known becomes text."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if value is None or isinstance(value, str | int | bool):
+        return value
+    if isinstance(value, Mapping):
+        return {str(word): jsonable(entry) for word, entry in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [jsonable(entry) for entry in value]
+    item = getattr(value, "item", None)
+    # NumPy's scalars turn into Python's own; everything else (dates, decimals) into text.
+    return jsonable(item()) if callable(item) and getattr(value, "ndim", None) == 0 else str(value)
