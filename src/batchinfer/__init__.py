@@ -1,1 +1,35 @@
-"""Distributed batch inference on Apache Spark."""
+"""Distributed batch inference on Apache Spark: from raw records to checked predictions in Delta tables.
+
+The public names, imported when they are first used: `import batchinfer` alone loads neither pyspark nor torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from batchinfer.api import backfill, extract, lookup, score, status, train
+    from batchinfer.models.handler import Handler
+    from batchinfer.pipeline.predict import predict, predict_udf
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Handler": "batchinfer.models.handler",
+    "predict": "batchinfer.pipeline.predict",
+    "predict_udf": "batchinfer.pipeline.predict",
+    **dict.fromkeys(("backfill", "extract", "lookup", "score", "status", "train"), "batchinfer.api"),
+}
+
+__all__ = ["Handler", "backfill", "extract", "lookup", "predict", "predict_udf", "score", "status", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'batchinfer' has no attribute {name!r}; it has {', '.join(__all__)}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -19,6 +19,7 @@ class BatchInferError(Exception):
         problems: one sentence each; at least one. The command line prints them all and puts them into `errors`.
         hint: what to do next, or None.
         exit_code: of the command that ends with this error.
+        facts: what is known of the run that ended (run_id, pipeline, slice), for the JSON line.
     """
 
     exit_code = 1
@@ -26,6 +27,7 @@ class BatchInferError(Exception):
     def __init__(self, problems: str | Sequence[str], hint: str | None = None) -> None:
         self.problems: tuple[str, ...] = (problems,) if isinstance(problems, str) else tuple(problems)
         self.hint = hint
+        self.facts: dict[str, Any] = {}
         super().__init__("\n".join(self.problems))
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -1,0 +1,22 @@
+"""Scores one slice of a pipeline and publishes its predictions.
+
+    ./spark-submit.sh jobs/score.py --pipeline income --slice 2026-11-21
+
+Options are those of `batchinfer score`; the last line of stdout is its JSON, the exit code that of the contract.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from batchinfer.cli import main as batchinfer
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command in the session that spark-submit started; returns its exit code."""
+    return batchinfer(["score", *(sys.argv[1:] if argv is None else argv)])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

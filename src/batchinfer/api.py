@@ -1,0 +1,111 @@
+"""The public functions: one call each, with a pipeline's name or path. Heavy imports happen inside the calls."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from batchinfer.contracts import ExtractReport, RunReport, TrainReport
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from batchinfer.pipeline.context import Context
+
+_opening = threading.Lock()
+
+
+def session_opener(context: Context) -> Callable[[], SparkSession]:
+    """A function that opens the pipeline's session when it is first needed, once, whichever thread asks."""
+
+    def open_once() -> SparkSession:
+        from batchinfer.session import open_session
+
+        with _opening:
+            return open_session(context.environment.spark, f"batchinfer {context.name}")
+
+    return open_once
+
+
+def _open(pipeline: str, env: str, overrides: Mapping[str, Any] | None) -> Context:
+    from batchinfer.pipeline.context import Context
+
+    return Context.open(pipeline, env, overrides or {})
+
+
+def extract(pipeline: str, slice: str | None = None, env: str = "local", overrides: Mapping[str, Any] | None = None) -> ExtractReport:
+    """Lands what is new in a pipeline's source; bad records go to its quarantine table."""
+    from batchinfer.pipeline.extract import extract
+    from batchinfer.pipeline.runs import recorded
+
+    context = _open(pipeline, env, overrides)
+    return recorded(context, "extract", slice, lambda: extract(context, slice, session_opener(context)))
+
+
+def train(
+    pipeline: str, slices: Sequence[str] = (), alias: str = "champion", env: str = "local", overrides: Mapping[str, Any] | None = None
+) -> TrainReport:
+    """Fits the transforms, trains the model, registers the bundle, and points the alias at it."""
+    from batchinfer.pipeline.runs import recorded
+    from batchinfer.pipeline.train import train
+
+    context = _open(pipeline, env, overrides)
+    return recorded(context, "train", None, lambda: train(context, slices, session_opener(context), alias))
+
+
+def score(
+    pipeline: str, slice: str, force: bool = False, evolve: bool = False, env: str = "local", overrides: Mapping[str, Any] | None = None
+) -> RunReport:
+    """Scores one landed slice and publishes its predictions by one atomic commit."""
+    from batchinfer.pipeline.runs import recorded
+    from batchinfer.pipeline.score import score
+
+    context = _open(pipeline, env, overrides)
+    return recorded(context, "score", slice, lambda: score(context, slice, session_opener(context), force, evolve))
+
+
+def backfill(
+    pipeline: str,
+    start: str,
+    end: str,
+    force: bool = False,
+    parallel: int = 1,
+    env: str = "local",
+    overrides: Mapping[str, Any] | None = None,
+) -> list[RunReport]:
+    """Scores every landed slice from start to end that is missing, stale or failed; one report a slice.
+
+    Raises:
+        BatchInferError: after all slices were tried, the problems of those that failed, with the smallest exit code.
+    """
+    from batchinfer import errors
+    from batchinfer.pipeline.backfill import backfill
+
+    context = _open(pipeline, env, overrides)
+    report = backfill(context, start, end, session_opener(context), force, parallel)
+    if report.exit_code:
+        error = errors.BatchInferError(report.errors)
+        error.exit_code = report.exit_code
+        raise error
+    return report.runs
+
+
+def lookup(
+    pipeline: str,
+    key: Mapping[str, Any],
+    as_of: str | None = None,
+    env: str = "local",
+    overrides: Mapping[str, Any] | None = None,
+) -> dict[str, Any] | None:
+    """The served prediction of one key, or None."""
+    from batchinfer.pipeline.lookup import lookup_keys
+
+    return lookup_keys(_open(pipeline, env, overrides), [key], as_of)[0]
+
+
+def status(pipeline: str, env: str = "local", overrides: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """State of every slice of a pipeline."""
+    from batchinfer.pipeline.status import status
+
+    return status(_open(pipeline, env, overrides))

@@ -1,0 +1,252 @@
+"""`batchinfer …`: a thin face on the pipeline package. Each command loads what it needs when it runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from batchinfer import __version__
+
+Command = Callable[..., None]
+
+
+class _Commands(click.Group):
+    """Commands in the order in which they are used; usage errors end in the JSON line like all others."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        from difflib import get_close_matches
+
+        found = super().get_command(ctx, cmd_name)
+        if found is None:
+            near = get_close_matches(cmd_name, self.commands, 1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise click.UsageError(f"no command {cmd_name!r}{hint} Allowed: {', '.join(self.commands)}")
+        return found
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="batchinfer")
+def cli() -> None:
+    """Batch inference on Apache Spark: extract, train, score, look up.
+
+    Tables, bars and logs go to stderr; the last line of stdout is one JSON object. Exit codes: 0 done, 2 configuration,
+    3 input, 4 checks failed, 5 too many bad rows, 6 slice held, 7 model, 8 storage (try again), 130/143 interrupted.
+    """
+
+
+def _pipeline_options(command: Command) -> Command:
+    """-p, --env and --set, as on every command of a pipeline."""
+    for option in (
+        click.option("--set", "overrides", multiple=True, metavar="A.B=VALUE", help="Override a value of the pipeline file."),
+        click.option("--env", default=lambda: os.environ.get("BATCHINFER_ENV", "local"), help="Environment (default: local)."),
+        click.option("-p", "--pipeline", "ref", required=True, metavar="NAME|FILE", help="Pipeline name, or a YAML file."),
+    ):
+        command = option(command)
+    return command
+
+
+def _run(work: Callable[[], Any], **facts: Any) -> None:
+    from batchinfer.command import leave, run_command
+
+    leave(run_command(work, {name: value for name, value in facts.items() if value is not None}))
+
+
+def _context(ref: str, env: str, overrides: tuple[str, ...]) -> Any:
+    from batchinfer.pipeline.context import Context
+
+    return Context.open(ref, env, overrides)
+
+
+@cli.command()
+@_pipeline_options
+@click.option("--slice", "slice_", help="Slice of all rows, where the pipeline has slice: ingest_date.")
+def extract(ref: str, env: str, overrides: tuple[str, ...], slice_: str | None) -> None:
+    """Land what is new in the source; bad records go to the quarantine table."""
+
+    def work() -> Any:
+        from batchinfer.api import session_opener
+        from batchinfer.pipeline.extract import extract
+        from batchinfer.pipeline.runs import recorded
+
+        context = _context(ref, env, overrides)
+        return recorded(context, "extract", slice_, lambda: extract(context, slice_, session_opener(context)))
+
+    _run(work, pipeline=ref, slice=slice_)
+
+
+@cli.command()
+@_pipeline_options
+@click.option("--slice", "slices", multiple=True, help="A slice to learn from; repeat for several. Default: all that landed.")
+@click.option("--from", "start", help="First slice to learn from.")
+@click.option("--to", "end", help="Last slice to learn from.")
+@click.option("--alias", default="champion", show_default=True, help="Alias that points at the new version.")
+def train(
+    ref: str, env: str, overrides: tuple[str, ...], slices: tuple[str, ...], start: str | None, end: str | None, alias: str
+) -> None:
+    """Fit the transforms, train the model, register the bundle."""
+
+    def work() -> Any:
+        from batchinfer.api import session_opener
+        from batchinfer.pipeline.runs import recorded
+        from batchinfer.pipeline.train import slices_to_learn_from, train
+
+        context = _context(ref, env, overrides)
+        chosen = slices_to_learn_from(context, slices, start, end)
+        return recorded(context, "train", None, lambda: train(context, chosen, session_opener(context), alias))
+
+    _run(work, pipeline=ref)
+
+
+@cli.command()
+@_pipeline_options
+@click.option("--promote", metavar="VERSION", help="Point the pipeline's alias at this version.")
+@click.option("--rollback", is_flag=True, help="Point the alias back at the version before.")
+def models(ref: str, env: str, overrides: tuple[str, ...], promote: str | None, rollback: bool) -> None:
+    """Versions, metrics, aliases."""
+
+    def work() -> Any:
+        from batchinfer.pipeline.models import models
+        from batchinfer.pipeline.show import show_models
+
+        return show_models(models(_context(ref, env, overrides), promote, rollback))
+
+    _run(work, pipeline=ref)
+
+
+@cli.command()
+@_pipeline_options
+@click.option("--slice", "slice_", required=True)
+def plan(ref: str, env: str, overrides: tuple[str, ...], slice_: str) -> None:
+    """What score would do with a slice, and every problem; scores nothing."""
+
+    def work() -> Any:
+        from batchinfer.pipeline.plan import plan
+        from batchinfer.pipeline.show import show_plan
+
+        return show_plan(plan(_context(ref, env, overrides), slice_))
+
+    _run(work, pipeline=ref, slice=slice_)
+
+
+@cli.command()
+@_pipeline_options
+@click.option("--slice", "slice_", required=True)
+@click.option("--force", is_flag=True, help="Score even if the slice is published from this data by this model.")
+@click.option("--evolve", is_flag=True, help="Add new prediction columns to the table.")
+def score(ref: str, env: str, overrides: tuple[str, ...], slice_: str, force: bool, evolve: bool) -> None:
+    """Score a slice: read, transform, infer, check, publish."""
+
+    def work() -> Any:
+        from batchinfer.api import session_opener
+        from batchinfer.pipeline.runs import recorded
+        from batchinfer.pipeline.score import score
+        from batchinfer.pipeline.show import show_run
+
+        context = _context(ref, env, overrides)
+        return show_run(recorded(context, "score", slice_, lambda: score(context, slice_, session_opener(context), force, evolve)))
+
+    _run(work, pipeline=ref, slice=slice_)
+
+
+@cli.command()
+@_pipeline_options
+@click.option("--from", "start", required=True, metavar="SLICE")
+@click.option("--to", "end", required=True, metavar="SLICE")
+@click.option("--force", is_flag=True, help="Score published slices again too.")
+@click.option("--parallel", type=click.IntRange(1, 64), default=1, show_default=True, help="Slices at the same time.")
+def backfill(ref: str, env: str, overrides: tuple[str, ...], start: str, end: str, force: bool, parallel: int) -> None:
+    """Score every landed slice between two that is missing, stale or failed."""
+
+    def work() -> Any:
+        from batchinfer.api import session_opener
+        from batchinfer.pipeline.backfill import backfill
+        from batchinfer.pipeline.show import show_backfill
+
+        context = _context(ref, env, overrides)
+        return show_backfill(backfill(context, start, end, session_opener(context), force, parallel))
+
+    _run(work, pipeline=ref)
+
+
+@cli.command()
+@_pipeline_options
+def status(ref: str, env: str, overrides: tuple[str, ...]) -> None:
+    """Slices: published, stale, failed, missing, running. No JVM."""
+
+    def work() -> Any:
+        from batchinfer.pipeline.show import show_status
+        from batchinfer.pipeline.status import status
+
+        return show_status(status(_context(ref, env, overrides)))
+
+    _run(work, pipeline=ref)
+
+
+@cli.command()
+@_pipeline_options
+@click.option("--key", "keys", multiple=True, metavar="COLUMN=VALUE,…", help="One key, all its columns; repeat for several.")
+@click.option("--keys-file", type=click.Path(path_type=Path), help="A file with one key a line.")
+@click.option("--as-of", metavar="SLICE", help="The newest prediction not after this slice.")
+def lookup(ref: str, env: str, overrides: tuple[str, ...], keys: tuple[str, ...], keys_file: Path | None, as_of: str | None) -> None:
+    """Look predictions up by key. Exit 3 if any is absent."""
+
+    def work() -> Any:
+        from batchinfer.pipeline.lookup import lookup_command
+        from batchinfer.pipeline.show import show_lookup
+
+        return show_lookup(lookup_command(_context(ref, env, overrides), keys, keys_file, as_of))
+
+    _run(work, pipeline=ref)
+
+
+@cli.command()
+@click.option("--run", "run_id", required=True, metavar="RUN_ID")
+@click.option("--env", default=lambda: os.environ.get("BATCHINFER_ENV", "local"), help="Environment (default: local).")
+def report(run_id: str, env: str) -> None:
+    """Where the HTML report of a run is."""
+
+    def work() -> Any:
+        from batchinfer.pipeline.reports import find_report
+
+        return find_report(run_id, env)
+
+    _run(work, run_id=run_id)
+
+
+@cli.command()
+@click.option("--env", default=lambda: os.environ.get("BATCHINFER_ENV", "local"), help="Environment (default: local).")
+def doctor(env: str) -> None:
+    """Check Java, Spark, Delta, MLflow, GPU, disk and write rights."""
+
+    def work() -> Any:
+        from batchinfer.config.loader import load_state
+        from batchinfer.pipeline.doctor import run_doctor
+        from batchinfer.pipeline.show import show_doctor
+
+        return show_doctor(run_doctor(*load_state(env)))
+
+    _run(work)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Console script, and the body of every job. A usage error ends like every other: exit 2 and the JSON line."""
+    from batchinfer.errors import ConfigError, Interrupted
+
+    try:
+        return cli.main(argv, prog_name="batchinfer", standalone_mode=False) or 0
+    except click.ClickException as error:
+        from batchinfer.command import report_failure
+
+        hint = f"{error.ctx.command_path} --help" if isinstance(error, click.UsageError) and error.ctx else None
+        return report_failure(ConfigError(error.format_message(), hint))
+    except (click.Abort, KeyboardInterrupt):
+        from batchinfer.command import report_failure
+
+        return report_failure(Interrupted("interrupted by Ctrl-C"))

@@ -1,0 +1,94 @@
+"""`backfill`: every landed slice between two that is missing, stale or failed, one after the other."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from batchinfer.contracts import RunReport
+from batchinfer.errors import BatchInferError, Interrupted
+from batchinfer.pipeline.context import Context
+from batchinfer.pipeline.runs import recorded
+from batchinfer.pipeline.score import score
+from batchinfer.pipeline.slices import check_slice, slices_between
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    OpenSession = Callable[[], SparkSession]
+
+
+@dataclass
+class BackfillReport:
+    """What a backfill did, slice by slice; `exit_code` is the smallest that is not zero, else 0."""
+
+    run_id: str
+    pipeline: str
+    status: str = "done"
+    slices: list[dict[str, Any]] = field(default_factory=list)
+    no_data: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    exit_code: int = 0
+    errors: list[str] = field(default_factory=list)
+    runs: list[RunReport] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        body = {name: value for name, value in vars(self).items() if name != "runs"}
+        return body | {counter: sum(getattr(run, counter) for run in self.runs) for counter in _COUNTERS}
+
+
+_COUNTERS = ("rows_in", "rows_scored", "rows_reused", "rows_quarantined")
+
+
+def backfill(context: Context, start: str, end: str, open_session: OpenSession, force: bool = False, parallel: int = 1) -> BackfillReport:
+    """Scores the slices from start to end, both included; goes on after a slice that fails.
+
+    Runs on: driver.
+    Raises:
+        ConfigError: bounds that are no slices of the pipeline, or in the wrong order.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    from batchinfer.sinks.delta import exists
+    from batchinfer.sinks.ledger import landed_slices
+
+    started = time.perf_counter()
+    rule = context.pipeline.source.slice
+    for option, bound in (("--from", start), ("--to", end)):
+        check_slice(rule, bound, option)
+    landed = landed_slices(context.landed) if exists(context.landed) else {}
+    wanted = slices_between(rule, landed, start, end)
+    report = BackfillReport(context.run_id, context.name, no_data=[name for name in wanted if name not in landed])
+    present = [name for name in wanted if name in landed]
+    with ThreadPoolExecutor(max_workers=max(1, parallel)) as pool:
+        for outcome in pool.map(lambda name: _score_one(context, name, open_session, force), present):
+            _take(report, *outcome)
+    report.status = "failed" if report.exit_code else ("done" if present else "no_data")
+    report.seconds = round(time.perf_counter() - started, 3)
+    return report
+
+
+def _score_one(context: Context, slice_: str, open_session: OpenSession, force: bool) -> tuple[str, RunReport | BatchInferError]:
+    own = context.with_new_run()
+    try:
+        return slice_, recorded(own, "score", slice_, lambda: score(own, slice_, open_session, force))
+    except Interrupted:
+        raise
+    except BatchInferError as error:
+        return slice_, error
+
+
+def _take(report: BackfillReport, slice_: str, outcome: RunReport | BatchInferError) -> None:
+    from batchinfer.report.terminal import show_error
+
+    if isinstance(outcome, BatchInferError):
+        show_error(outcome)
+        report.slices.append({"slice": slice_, "status": "failed", "exit_code": outcome.exit_code, "errors": list(outcome.problems)})
+        report.errors += [f"slice {slice_}: {problem}" for problem in outcome.problems]
+        report.exit_code = min(report.exit_code or outcome.exit_code, outcome.exit_code)
+        return
+    report.runs.append(outcome)
+    facts = ("run_id", "status", "rows_in", "rows_scored", "rows_reused", "rows_quarantined", "model_version", "version", "seconds")
+    report.slices.append({"slice": slice_} | {fact: getattr(outcome, fact) for fact in facts})

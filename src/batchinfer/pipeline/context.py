@@ -1,0 +1,125 @@
+"""What every command of a pipeline starts from: its configuration, its tables, its registry, its run.
+
+Owns where a pipeline's tables are. Loading a context starts no JVM and reads no data.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from batchinfer.config.environment import Environment
+from batchinfer.config.loader import Loaded, load_pipeline
+from batchinfer.config.pipeline import Pipeline
+from batchinfer.pipeline.features import check_document
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from batchinfer.models.registry import Registry
+
+
+def new_run_id() -> str:
+    """A run id that sorts by time: `20261121T021500-1f2e3d4c`."""
+    return f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
+
+
+def join(folder: str, *parts: str) -> str:
+    """A path or URI below a folder or URI; an absolute path or URI stays as it is."""
+    last = "/".join(parts)
+    if "://" in last or last.startswith("/"):
+        return last
+    return f"{folder.rstrip('/')}/{last}"
+
+
+@dataclass(frozen=True)
+class Context:
+    """A pipeline, ready to run in one environment."""
+
+    loaded: Loaded
+    run_id: str = field(default_factory=new_run_id)
+
+    @classmethod
+    def open(cls, ref: str, env: str = "local", overrides: Mapping[str, Any] | Sequence[str] = ()) -> Context:
+        """Loads a pipeline by name or file, with every problem of it reported at once.
+
+        Raises:
+            ConfigError: all that is wrong, each with file, place, what was got and what is allowed.
+        """
+        return cls(load_pipeline(ref, overrides, env, document_checks=[check_document]))
+
+    def with_new_run(self) -> Context:
+        """The same pipeline with a run id of its own."""
+        return Context(self.loaded)
+
+    @property
+    def pipeline(self) -> Pipeline:
+        return self.loaded.pipeline
+
+    @property
+    def environment(self) -> Environment:
+        return self.loaded.environment
+
+    @property
+    def name(self) -> str:
+        return self.pipeline.name
+
+    @property
+    def root(self) -> Path:
+        return self.loaded.root
+
+    @property
+    def landed(self) -> str:
+        return join(self.environment.lake, "landed", self.name)
+
+    @property
+    def landed_for_training(self) -> str:
+        """Table of labelled data that has a source of its own. A pipeline's name cannot hold a dot, so no other has it."""
+        return join(self.environment.lake, "landed", f"{self.name}.train")
+
+    @property
+    def quarantine(self) -> str:
+        return join(self.environment.lake, "quarantine", self.name)
+
+    @property
+    def predictions(self) -> str:
+        return join(self.environment.lake, self.pipeline.sink.table)
+
+    @property
+    def runs(self) -> str:
+        return join(self.environment.lake, "runs")
+
+    @property
+    def bundle_cache(self) -> Path:
+        return self.loaded.home / "bundles"
+
+    @cached_property
+    def source_fields(self) -> dict[str, pa.DataType]:
+        """Arrow types of the source's own columns, in schema order."""
+        from batchinfer.config.types import schema_fields
+
+        return schema_fields(self.pipeline.source)
+
+    @cached_property
+    def landed_fields(self) -> dict[str, pa.DataType]:
+        """Arrow types of the landed table's columns but the slice: the source's, the file and the line."""
+        import pyarrow as pa
+
+        from batchinfer.contracts import SOURCE_FILE, SOURCE_LINE
+
+        return {**self.source_fields, SOURCE_FILE: pa.string(), SOURCE_LINE: pa.int64()}
+
+    @cached_property
+    def key_fields(self) -> dict[str, pa.DataType]:
+        return {name: self.landed_fields[name] for name in self.pipeline.source.key}
+
+    @cached_property
+    def registry(self) -> Registry:
+        from batchinfer.models.registry import Registry
+
+        return Registry(self.environment.registry, self.environment.artifacts)

@@ -1,0 +1,273 @@
+"""`extract`: source files -> landed Delta table, bad records -> quarantine table.
+
+Order of commits: the quarantine first, the landed table last, each one atomic. Which files have been landed is recorded
+in the landed table's own commit, so a crash between two steps can neither land a file twice nor lose one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from batchinfer.config.pipeline import Source
+from batchinfer.contracts import SLICE, SOURCE_FILE, SOURCE_LINE, ExtractReport, StagedFile, commented
+from batchinfer.errors import ConfigError, InputError, TooManyQuarantined
+from batchinfer.pipeline.context import Context
+from batchinfer.pipeline.landing import LandingPlan, count_lines, land_split
+from batchinfer.pipeline.slices import check_slice
+from batchinfer.pipeline.tasks import run_tasks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pyarrow as pa
+    from pyspark.sql import SparkSession
+
+    from batchinfer.sources.listing import SourceFile
+
+    OpenSession = Callable[[], SparkSession]
+
+# The scope of the file ledger where slices come from the data: a file is landed once, whatever slices its rows have.
+_ALL_SLICES = "*"
+
+
+@dataclass(frozen=True)
+class Landing:
+    """What is extracted, and into which table; `train` lands labelled data with a source of its own."""
+
+    context: Context
+    source: Source
+    table: str
+    ingest_slice: str | None
+
+    @property
+    def scope(self) -> str:
+        return self.ingest_slice or _ALL_SLICES
+
+
+@dataclass
+class Staged:
+    """What the tasks of one extraction staged and counted."""
+
+    files: list[StagedFile] = field(default_factory=list)
+    quarantine: list[StagedFile] = field(default_factory=list)
+    rows: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    rows_in: int = 0
+    rows_quarantined: int = 0
+    blank_lines: int = 0
+    seconds: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def rows_landed(self) -> int:
+        return sum(self.rows.values())
+
+    def add(self, result: Mapping[str, Any]) -> None:
+        self.files += [StagedFile.from_json(value) for value in result["files"]]
+        self.quarantine += [StagedFile.from_json(value) for value in result["quarantine"]]
+        for counter in ("rows", "reasons", "seconds"):
+            getattr(self, counter).update(result[counter])
+        for number in ("rows_in", "rows_quarantined", "blank_lines"):
+            setattr(self, number, getattr(self, number) + result[number])
+
+
+def extract(context: Context, slice_: str | None, open_session: OpenSession) -> ExtractReport:
+    """Lands what is new in the pipeline's source.
+
+    Runs on: driver.
+    Raises:
+        ConfigError: `ingest_date` slices without a slice, or a slice with one given that the data decides.
+        InputError: files that are missing, changed since they were landed, or break the contract of their columns; duplicate keys.
+        TooManyQuarantined: nothing was landed; the quarantine is written with published=false.
+    """
+    rule = context.pipeline.source.slice
+    if rule == "ingest_date" and slice_ is None:
+        raise ConfigError(f"pipeline {context.name} has slice: ingest_date: got no --slice; allowed: --slice with a day such as 2026-11-21")
+    if rule != "ingest_date" and slice_ is not None:
+        raise ConfigError(
+            f"--slice {slice_}: the slices of pipeline {context.name} come from column {rule.column}; allowed: extract without --slice"
+        )
+    if slice_ is not None:
+        check_slice(rule, slice_)
+    return land(Landing(context, context.pipeline.source, context.landed, slice_), open_session)
+
+
+def land(landing: Landing, open_session: OpenSession) -> ExtractReport:
+    """Lands the new files of a source in a table; see `extract`."""
+    from batchinfer.sinks.leases import hold
+    from batchinfer.sinks.storage import check_writable
+    from batchinfer.sources.listing import list_files
+
+    started = time.perf_counter()
+    context, source = landing.context, landing.source
+    report = ExtractReport(context.run_id, context.name, "landed", table=landing.table)
+    files = list_files(source.path, context.root, source.roots)
+    check_writable(context.environment.lake)
+    with hold(context.environment.lake, context.name, f"extract {landing.scope}", context.run_id):
+        new, replaced = _new_files(landing, files)
+        report.files_read = len(new)
+        if not new:
+            _say_nothing_new(report, landing)
+        else:
+            _land_files(landing, new, replaced, open_session, report)
+    report.seconds = round(time.perf_counter() - started, 3)
+    return report
+
+
+def _say_nothing_new(report: ExtractReport, landing: Landing) -> None:
+    from batchinfer.sinks.delta import table_version
+
+    report.status = "unchanged"
+    report.version = table_version(landing.table)
+    report.warnings.append("nothing new: every file of the source has been landed, and none changed since")
+
+
+def _new_files(landing: Landing, files: Sequence[SourceFile]) -> tuple[list[SourceFile], list[str]]:
+    """Files to land, and the names of those among them whose former rows are to be replaced."""
+    from batchinfer.sinks.delta import exists
+    from batchinfer.sinks.ledger import landed_files
+
+    if not exists(landing.table):
+        return list(files), []
+    known = landed_files(landing.table, landing.scope, [file.name for file in files])
+    new = [file for file in files if known.get(file.name) is None]
+    changed = [file for file in files if known.get(file.name) not in (None, file.fingerprint())]
+    if changed and landing.source.on_changed == "fail":
+        raise InputError(
+            [f"{file.path}: it changed after it was landed; allowed with source.on_changed: replace or append" for file in changed],
+            hint="set source.on_changed: replace to land its new content in place of the old (--set source.on_changed=replace)",
+        )
+    return new + changed, [file.name for file in changed] if landing.source.on_changed == "replace" else []
+
+
+def _land_files(
+    landing: Landing, files: Sequence[SourceFile], replaced: Sequence[str], open_session: OpenSession, report: ExtractReport
+) -> None:
+    from batchinfer.sinks.staging import remove_staged
+
+    context = landing.context
+    staged = _stage(landing, files, open_session, report)
+    report.rows_in, report.rows_quarantined, report.blank_lines = staged.rows_in, staged.rows_quarantined, staged.blank_lines
+    report.stage_seconds = {stage: round(seconds, 3) for stage, seconds in staged.seconds.items()}
+    if staged.rows_in != staged.rows_landed + staged.rows_quarantined:
+        raise RuntimeError(f"rows were lost: {staged.rows_in} in, {staged.rows_landed} landed, {staged.rows_quarantined} quarantined")
+    try:
+        _check_rate(landing, staged, files)
+        _check_keys(landing, staged, open_session)
+        report.version = _commit(landing, staged, files, replaced)
+    except BaseException:
+        remove_staged(landing.table, staged.files)
+        raise
+    report.rows_landed = staged.rows_landed
+    report.slices = sorted(staged.rows) or ([landing.ingest_slice] if landing.ingest_slice else [])
+    if staged.rows_in == 0:
+        report.warnings.append(f"all input files are empty: {', '.join(file.name for file in files[:3])}")
+
+
+def _stage(landing: Landing, files: Sequence[SourceFile], open_session: OpenSession, report: ExtractReport) -> Staged:
+    from batchinfer.sources.splits import align, plan_splits
+
+    context = landing.context
+    plan = LandingPlan(
+        source=landing.source.model_dump(mode="json", by_alias=True),
+        landed=landing.table,
+        quarantine=context.quarantine,
+        pipeline=context.name,
+        run_id=context.run_id,
+        ingest_slice=landing.ingest_slice,
+        optional_last=_target_is_last(landing),
+    )
+    splits = plan_splits(files, landing.source)
+    staged = Staged()
+    if not splits:
+        return staged
+    spark = open_session()
+    to_count = [split for split in splits if split.get("count")]
+    if to_count:
+        counts = [result for [result] in run_tasks(spark, count_lines, to_count, "counting lines")]
+        splits = align(splits, counts)
+    tasks = [{"plan": asdict(plan), "split": split} for split in splits]
+    for results in run_tasks(spark, land_split, tasks, f"extracting {len(files)} files"):
+        for result in results:
+            staged.add(result)
+    return staged
+
+
+def _target_is_last(landing: Landing) -> bool:
+    """True if a file without the schema's last column is a file without labels."""
+    train, fields = landing.context.pipeline.train, list(landing.context.source_fields)
+    return train is not None and bool(fields) and fields[-1] == train.target.column
+
+
+def _check_rate(landing: Landing, staged: Staged, files: Sequence[SourceFile]) -> None:
+    allowed = landing.context.pipeline.checks.max_quarantine_rate
+    if staged.rows_in == 0 or staged.rows_quarantined / staged.rows_in <= allowed:
+        return
+    _commit_quarantine(landing, staged, files, published=False)
+    reasons = ", ".join(f"{reason} {count:,}" for reason, count in staged.reasons.most_common())
+    error = TooManyQuarantined(
+        f"{staged.rows_quarantined:,} of {staged.rows_in:,} records cannot be landed ({reasons}): a rate of "
+        f"{staged.rows_quarantined / staged.rows_in:.4f}; allowed: checks.max_quarantine_rate {allowed}. "
+        f"{_first_bad(landing)}Nothing was landed; the records are in {landing.context.quarantine} with published = false",
+    )
+    raise error
+
+
+def _first_bad(landing: Landing) -> str:
+    from batchinfer.sinks.quarantine import first_record
+
+    record = first_record(landing.context.quarantine, landing.context.run_id)
+    return f"First: {record['source_file']}:{record['source_line']}: {record['message']}. " if record else ""
+
+
+def _check_keys(landing: Landing, staged: Staged, open_session: OpenSession) -> None:
+    """Duplicate keys inside a slice end the run; a key of file and line cannot repeat."""
+    source = landing.source
+    if source.unique == "assumed" or set(source.key) >= {SOURCE_FILE, SOURCE_LINE} or not staged.files:
+        return
+    from batchinfer.pipeline.keys import raise_duplicates
+
+    raise_duplicates(open_session(), landing.table, staged.files, source.key)
+
+
+def _commit_quarantine(landing: Landing, staged: Staged, files: Sequence[SourceFile], published: bool) -> None:
+    from batchinfer.sinks.quarantine import commit_extract_quarantine
+
+    commit_extract_quarantine(
+        landing.context.quarantine, staged.quarantine, scope=f"{landing.table}|{landing.scope}", slice=landing.ingest_slice, published=published,
+        files={file.name: file.fingerprint() for file in files},
+    )  # fmt: skip
+
+
+def _commit(landing: Landing, staged: Staged, files: Sequence[SourceFile], replaced: Sequence[str]) -> int:
+    from batchinfer.sinks.delta import commit, ensure_table
+    from batchinfer.sinks.ledger import file_id, slice_id
+
+    _commit_quarantine(landing, staged, files, published=True)
+    schema = landed_schema(landing.context.landed_fields)
+    description = f"Records of pipeline {landing.context.name} as extracted, one row a record."
+    ensure_table(landing.table, schema, [SLICE], description, {}, stats_columns=[*landing.source.key, SLICE])
+    slices = sorted(staged.rows) or ([landing.ingest_slice] if landing.ingest_slice else [])
+    recorded = {file_id(landing.scope, file.name): file.fingerprint() for file in files}
+    return commit(
+        landing.table,
+        staged.files,
+        replace_rows={SOURCE_FILE: list(replaced), SLICE: landing.ingest_slice} if replaced else None,
+        transactions=lambda version: recorded | {slice_id(name): version for name in slices},
+        metadata={"run_id": landing.context.run_id, "command": "extract"},
+    )
+
+
+def landed_schema(fields: Mapping[str, pa.DataType]) -> pa.Schema:
+    """Schema of a landed table: the source's columns, the place of each record, the slice."""
+    import pyarrow as pa
+
+    comments = {
+        SOURCE_FILE: "File that the record stands in, relative to the folder that the source names.",
+        SOURCE_LINE: "1-based physical line at which the record starts.",
+    }
+    columns = [commented(name, type_, comments.get(name, "As in the source.")) for name, type_ in fields.items()]
+    return pa.schema([*columns, commented(SLICE, pa.string(), "The slice that the record belongs to; partition column.")])

@@ -1,0 +1,179 @@
+"""The executor's side of extraction: one split of a source becomes staged Parquet files.
+
+Good records go to the landed table's folder, bad ones to the quarantine table's. No commit refers to any of them yet.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter
+
+from batchinfer.config.pipeline import SliceRule, Source
+from batchinfer.contracts import SLICE, SOURCE_FILE, SOURCE_LINE, BadRecord
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class LandingPlan:
+    """What every task of one extraction shares; travels as JSON.
+
+    Attributes:
+        source: the source's configuration.
+        landed, quarantine: URIs of the tables.
+        ingest_slice: the slice of all rows, where the pipeline takes it from `--slice`.
+        optional_last: the schema's last column may be absent from the file (the target, when labels are not there yet).
+    """
+
+    source: dict[str, Any]
+    landed: str
+    quarantine: str
+    pipeline: str
+    run_id: str
+    ingest_slice: str | None
+    optional_last: bool
+
+
+def count_lines(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Counts the lines of one byte range, so that the driver can tell every range its first line number.
+
+    Runs on: executor.
+    """
+    from batchinfer.sources.splits import count_range
+
+    yield count_range(task)
+
+
+def land_split(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Parses one split and stages its rows; yields one result with files and counts.
+
+    Runs on: executor.
+    Raises:
+        InputError: a file that is truncated, corrupt or breaks the contract of its columns.
+    """
+    from batchinfer.config.types import schema_fields
+    from batchinfer.sources.read import read_split
+
+    plan = LandingPlan(**task["plan"])
+    source: Any = TypeAdapter(Source).validate_python(plan.source)
+    landing = _Landing(plan, source.key, source.slice)
+    try:
+        started = time.perf_counter()
+        for parsed in read_split(task["split"], source, schema_fields(source), optional_last=plan.optional_last):
+            landing.seconds["parse"] += time.perf_counter() - started
+            landing.add(parsed)
+            started = time.perf_counter()
+        yield landing.finish()
+    except BaseException:
+        landing.abort()
+        raise
+
+
+class _Landing:
+    """Rows of one split on their way to the two tables, and what was counted."""
+
+    def __init__(self, plan: LandingPlan, key: Sequence[str], rule: SliceRule) -> None:
+        from collections import Counter
+
+        self.plan, self.key, self.rule = plan, key, rule
+        self.rows: Counter[str] = Counter()
+        self.bad: list[BadRecord] = []
+        self.records_in = self.blank_lines = 0
+        self.seconds = {"parse": 0.0, "write": 0.0}
+        self.writer: Any = None
+
+    def add(self, parsed: Any) -> None:
+        started = time.perf_counter()
+        self.records_in += parsed.records_in
+        self.blank_lines += parsed.blank_lines
+        self.bad += parsed.bad
+        rows = self._without_null_keys(parsed.rows)
+        for slice_, part in self._by_slice(rows):
+            self._write(part, slice_)
+        self.seconds["write"] += time.perf_counter() - started
+
+    def _without_null_keys(self, rows: pa.RecordBatch) -> pa.RecordBatch:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        missing = pa.array([False] * 0)
+        for name in self.key:
+            null = pc.is_null(rows.column(name))
+            missing = null if len(missing) == 0 else pc.or_(missing, null)
+        return self._set_aside(rows, missing, "null_key", f"a key column is null; allowed: a value in each of {', '.join(self.key)}")
+
+    def _set_aside(self, rows: pa.RecordBatch, mask: pa.Array, reason: str, message: str) -> pa.RecordBatch:
+        """Moves the masked rows to the bad ones; returns the others."""
+        import pyarrow.compute as pc
+
+        if len(mask) == 0 or not pc.any(mask).as_py():
+            return rows
+        for row in rows.filter(mask).to_pylist():
+            raw = json.dumps(row, default=str).encode()
+            self.bad.append(BadRecord(row[SOURCE_FILE], row[SOURCE_LINE], raw, reason, message))
+        return rows.filter(pc.invert(mask))
+
+    def _by_slice(self, rows: pa.RecordBatch) -> Iterator[tuple[str, pa.RecordBatch]]:
+        import pyarrow.compute as pc
+
+        from batchinfer.sources.slices import slice_values
+
+        if rows.num_rows == 0:
+            return
+        values = slice_values(rows, self.rule, self.plan.ingest_slice)
+        null = pc.is_null(values)
+        rows = self._set_aside(rows, null, "null_slice", "the slice column is null; allowed: a value that names the row's slice")
+        values = values.filter(pc.invert(null))
+        distinct = pc.unique(values).to_pylist()
+        for slice_ in distinct:
+            yield slice_, rows if len(distinct) == 1 else rows.filter(pc.equal(values, slice_))
+
+    def _write(self, rows: pa.RecordBatch, slice_: str) -> None:
+        from batchinfer.sinks.staging import StagedWriter
+
+        if self.writer is None:
+            self.writer = StagedWriter(self.plan.landed, rows.schema, (SLICE,), stats_columns=_stats_columns(self.key))
+        self.rows[slice_] += rows.num_rows
+        self.writer.write(rows, {SLICE: slice_})
+
+    def finish(self) -> dict[str, Any]:
+        from batchinfer.sinks.quarantine import write_quarantine
+
+        started = time.perf_counter()
+        files = self.writer.close() if self.writer else []
+        plan = self.plan
+        aside = write_quarantine(
+            plan.quarantine, self.bad, pipeline=plan.pipeline, stage="extract", run_id=plan.run_id, published=True, slice=plan.ingest_slice
+        )
+        self.seconds["write"] += time.perf_counter() - started
+        return {
+            "files": [file.to_json() for file in files],
+            "quarantine": [file.to_json() for file in aside],
+            "rows": dict(self.rows),
+            "rows_in": self.records_in,
+            "rows_quarantined": len(self.bad),
+            "blank_lines": self.blank_lines,
+            "reasons": _count_reasons(self.bad),
+            "seconds": self.seconds,
+        }
+
+    def abort(self) -> None:
+        if self.writer:
+            self.writer.abort()
+
+
+def _stats_columns(key: Sequence[str]) -> tuple[str, ...]:
+    """Statistics only on what reads skip by; on all columns they are the largest cost of the write."""
+    return tuple(dict.fromkeys([*key, SOURCE_FILE, SOURCE_LINE]))
+
+
+def _count_reasons(bad: Sequence[BadRecord]) -> dict[str, int]:
+    from collections import Counter
+
+    return dict(Counter(record.reason for record in bad))

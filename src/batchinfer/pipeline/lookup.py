@@ -1,0 +1,61 @@
+"""`lookup`: predictions by key, without Spark."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from batchinfer.errors import ConfigError, InputMissing
+from batchinfer.pipeline.context import Context
+from batchinfer.pipeline.slices import check_slice
+
+
+class Found(dict[str, Any]):
+    """Result of a lookup as JSON; `exit_code` is 3 if any key is absent."""
+
+    exit_code = 0
+
+
+def lookup_keys(context: Context, keys: Sequence[Mapping[str, Any]], as_of: str | None = None) -> list[dict[str, Any] | None]:
+    """The served prediction of each key, or None; of several slices the greatest (not after `as_of`).
+
+    Runs on: driver, without Spark.
+    Raises:
+        InputError: the table is not there, or a key is not one of its keys.
+    """
+    from batchinfer.lookup.tables import lookup
+    from batchinfer.sinks.delta import exists
+
+    if as_of is not None:
+        check_slice(context.pipeline.source.slice, as_of, "--as-of")
+    if not exists(context.predictions):
+        raise InputMissing(
+            f"{context.predictions}: no predictions of pipeline {context.name} have been published",
+            hint=f"batchinfer score -p {context.name} --slice …",
+        )
+    return lookup(context.predictions, keys, as_of)
+
+
+def lookup_command(context: Context, texts: Sequence[str], keys_file: Path | None, as_of: str | None) -> Found:
+    """One key gives {found, prediction}; several give {results: […]}, in the order asked."""
+    from batchinfer.lookup.keys import parse_key
+
+    lines = list(texts)
+    if keys_file is not None:
+        try:
+            lines += [line for line in keys_file.read_text(encoding="utf-8").splitlines() if line.strip()]
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"--keys-file {keys_file}: {error}; allowed: a text file with one key a line") from error
+    if not lines:
+        raise ConfigError("lookup: got no key; allowed: --key 'column=value,…' (repeatable) or --keys-file FILE")
+    columns = list(context.pipeline.source.key)
+    found = lookup_keys(context, [parse_key(line, columns) for line in lines], as_of)
+    results = [{"found": row is not None, "prediction": row} for row in found]
+    single = len(lines) == 1 and keys_file is None
+    body = Found(results[0] if single else {"results": [{"key": line, **result} for line, result in zip(lines, results, strict=True)]})
+    if any(row is None for row in found):
+        body.exit_code = InputMissing.exit_code
+        absent = [line for line, row in zip(lines, found, strict=True) if row is None]
+        body |= {"status": "absent", "errors": [f"no prediction for {line}" for line in absent]}
+    return body

@@ -1,0 +1,26 @@
+"""`models`: versions of a pipeline's model, and where its alias points."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from batchinfer import contracts
+from batchinfer.pipeline.context import Context
+
+
+def models(context: Context, promote: str | None = None, rollback: bool = False) -> dict[str, Any]:
+    """Lists versions with metrics and aliases, after moving the alias where that is asked for.
+
+    Runs on: driver, without Spark.
+    Raises:
+        ModelError: no such model or version; nothing to roll back to.
+    """
+    asked = context.pipeline.model.uri.removeprefix("models:/")
+    name, _, alias = asked.partition("@")
+    name, alias = name.partition("/")[0], alias or contracts.CHAMPION
+    body: dict[str, Any] = {"pipeline": context.name, "status": "ok", "model": name, "alias": alias}
+    if promote is not None:
+        body |= {"status": "promoted", "version": context.registry.promote(name, promote, alias).version}
+    elif rollback:
+        body |= {"status": "rolled back", "version": context.registry.rollback(name, alias).version}
+    return body | {"versions": context.registry.versions(name)}

@@ -1,0 +1,91 @@
+"""`plan`: what a run of a slice would do, and every problem that can be foreseen. Scores nothing, starts no JVM."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from batchinfer.errors import BatchInferError
+from batchinfer.pipeline.context import Context
+from batchinfer.pipeline.preflight import Resolved, choose_road, columns_to_read, cores, find_slice, load_suites, resolve_model
+
+Found = TypeVar("Found")
+
+
+class Plan(dict[str, Any]):
+    """The plan as JSON; `exit_code` is that of the first problem, as `score` would end with it."""
+
+    exit_code = 0
+
+
+def plan(context: Context, slice_: str) -> Plan:
+    """What `score` would read, by which road, with which model; every problem found is listed, not only the first.
+
+    Runs on: driver, without Spark.
+    """
+    from batchinfer.pipeline.published import read_published
+    from batchinfer.sinks.storage import check_writable
+
+    result = Plan(pipeline=context.name, slice=slice_, status="ready", problems=[])
+
+    def attempt(work: Callable[[], Found]) -> Found | None:
+        try:
+            return work()
+        except BatchInferError as error:
+            result["problems"] += list(error.problems)
+            result.exit_code = result.exit_code or error.exit_code
+            return None
+
+    suites = attempt(lambda: load_suites(context))
+    data = attempt(lambda: find_slice(context, slice_))
+    model = attempt(lambda: resolve_model(context))
+    attempt(lambda: check_writable(context.environment.lake))
+    if data:
+        result |= {"source_table": data.table, "source_version": data.version, "rows": data.rows, "bytes": data.size}
+        result["files"] = len(data.files)
+        if road := attempt(lambda: choose_road(context, data)):
+            result |= {"road": road.name, "road_reason": road.reason}
+    if model:
+        result |= _model_facts(context, model)
+    if data and model:
+        published = read_published(context).get(slice_)
+        fresh = published is not None and not published.is_stale(data.changed_at, model.ref.digest)
+        result["action"] = "nothing: published from this data by this model" if fresh else "score"
+        result["estimated_s"] = _estimate(context, data.rows, model.ref.digest)
+    batch = context.pipeline.model.batch
+    result |= {
+        "batch_rows": "found while running: the size with the most rows a second" if batch.rows == "auto" else batch.rows,
+        "batch_bytes": batch.max_bytes,
+        "workers": cores(),
+        "threads_per_worker": 1,
+        "checks": sorted(suites or {}),
+        "table": context.predictions,
+    }
+    if result["problems"]:
+        result["status"] = "problems"
+        result["errors"] = result["problems"]
+    return result
+
+
+def _model_facts(context: Context, model: Resolved) -> dict[str, Any]:
+    size = sum(path.stat().st_size for path in model.folder.rglob("*") if path.is_file())
+    return {
+        "model_name": model.ref.name,
+        "model_version": model.ref.version,
+        "bundle_digest": model.ref.digest,
+        "bundle_bytes": size,
+        "device": context.pipeline.model.device,
+        "columns_read": list(columns_to_read(context, model.inputs)),
+        "outputs": model.outputs,
+    }
+
+
+def _estimate(context: Context, rows: int, digest: str) -> float | None:
+    """Seconds, from the rate of earlier runs of this bundle; None before the first."""
+    from batchinfer.sinks.runs import latest_runs
+
+    runs = [run for run in latest_runs(context.runs, context.name).values() if run["bundle_digest"] == digest and run["rows_in"]]
+    if not runs:
+        return None
+    # A run has a fixed part and a part a row; the quickest rate seen is nearest to the latter.
+    return round(min(run["seconds"] for run in runs) * max(1.0, rows / max(run["rows_in"] for run in runs)), 1)

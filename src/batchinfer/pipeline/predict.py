@@ -1,0 +1,84 @@
+"""`batchinfer.predict` and `batchinfer.predict_udf`: the bundle of a run, without the run."""
+
+from __future__ import annotations
+
+import threading
+import time
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from batchinfer.contracts import ModelRef
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from pyspark.sql import SparkSession
+
+    from batchinfer.models.bundle import LoadedBundle
+
+_loading = threading.Lock()
+_RESOLVED_FOR_S = 60
+
+
+def predict(frame: pd.DataFrame, uri: str, env: str = "local") -> pd.DataFrame:
+    """Predictions for a few rows in this process: the code and the state that the batch job uses.
+
+    Args:
+        frame: the columns of the model's signature, in any order; others are ignored.
+        uri: such as `models:/income@champion`.
+
+    Returns:
+        The prediction columns and `error string` (null where a row went well), with the index of `frame`.
+
+    Runs on: driver, without Spark.
+    Raises:
+        ModelError: no such model, or columns that do not fit its signature.
+    """
+    from batchinfer.inference.rows import predict_frame
+
+    bundle = _bundle(uri, env)
+    return predict_frame(bundle.handler, frame, bundle.signature)
+
+
+def predict_udf(spark: SparkSession, uri: str, env: str = "local") -> Any:
+    """An iterator pandas UDF that scores with a registered model; `spark.udf.register` makes it usable from SQL.
+
+    Called with one struct, or with the columns of the signature in their order. Returns a struct of the prediction
+    columns and `error string` (null where a row went well); one bad row never fails the query.
+
+    Runs on: executor, when Spark evaluates it.
+    """
+    from batchinfer.inference.spark import predict_udf as build
+    from batchinfer.pipeline.preflight import cores
+    from batchinfer.pipeline.roads import ship_folder, workers
+    from batchinfer.pipeline.scoring import load_handler
+
+    ref, folder = _resolve(uri, env)
+    bundle = _bundle(uri, env)
+    archive = ship_folder(spark, folder, ref.digest)
+    threads = max(1, cores() // workers(spark))
+    return build(partial(load_handler, archive, ref.digest, "auto"), bundle.signature, ref.digest, threads=threads)
+
+
+def _resolve(uri: str, env: str) -> tuple[ModelRef, Path]:
+    from batchinfer.config.loader import load_state
+    from batchinfer.models.registry import Registry
+
+    environment, home = load_state(env)
+    registry = Registry(environment.registry, environment.artifacts)
+    ref = registry.resolve(uri)
+    return ref, registry.fetch(ref, home / "bundles")
+
+
+def _bundle(uri: str, env: str) -> LoadedBundle:
+    """The bundle behind a URI; an alias is resolved again every minute, so that a promotion reaches a notebook that stays open."""
+    with _loading:
+        return _loaded(uri, env, int(time.monotonic() // _RESOLVED_FOR_S))
+
+
+@lru_cache(maxsize=8)
+def _loaded(uri: str, env: str, _period: int) -> LoadedBundle:
+    from batchinfer.models.bundle import read_bundle
+
+    ref, folder = _resolve(uri, env)
+    return read_bundle(folder, expected_digest=ref.digest)

@@ -1,0 +1,134 @@
+"""What has to be right before a slice is scored: the slice, the model, its signature, the road. `plan` shows it, `score` runs it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from batchinfer.contracts import SOURCE_FILE, SOURCE_LINE, ModelRef
+from batchinfer.errors import InputMissing, ModelError
+from batchinfer.pipeline.context import Context
+from batchinfer.pipeline.slices import check_slice
+
+if TYPE_CHECKING:
+    from batchinfer.checks.suites import Suite
+    from batchinfer.inference.roads import Road
+
+
+@dataclass(frozen=True)
+class SliceData:
+    """A landed slice, at one version of the landed table.
+
+    Attributes:
+        files: {path, size, rows, partition} of each Parquet file.
+        version: Delta version that is read.
+        changed_at: Delta version of the commit that last changed this slice.
+    """
+
+    table: str
+    slice: str
+    files: list[dict[str, Any]]
+    version: int
+    changed_at: int
+
+    @property
+    def rows(self) -> int:
+        return sum(file["rows"] for file in self.files)
+
+    @property
+    def size(self) -> int:
+        return sum(file["size"] for file in self.files)
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A model version whose bundle is here and verified."""
+
+    ref: ModelRef
+    folder: Path
+    manifest: dict[str, Any]
+    signature: dict[str, Any]
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        return tuple(column["name"] for column in self.signature["inputs"])
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        return {column["name"]: column["type"] for column in self.signature["outputs"]}
+
+
+def find_slice(context: Context, slice_: str) -> SliceData:
+    """The landed slice as it is now.
+
+    Raises:
+        InputMissing: nothing has landed for it (exit 3); says which slices there are.
+    """
+    from batchinfer.sinks.delta import exists, snapshot_files, table_version
+    from batchinfer.sinks.ledger import landed_slices
+
+    check_slice(context.pipeline.source.slice, slice_)
+    landed = landed_slices(context.landed) if exists(context.landed) else {}
+    if slice_ not in landed:
+        some = ", ".join(sorted(landed)[-5:]) or "none"
+        raise InputMissing(
+            f"slice {slice_} of pipeline {context.name} has never landed in {context.landed}; landed: {some}",
+            hint=f"batchinfer extract -p {context.name}" + (f" --slice {slice_}" if context.pipeline.source.slice == "ingest_date" else ""),
+        )
+    version = table_version(context.landed)
+    files = snapshot_files(context.landed, {"slice": slice_})
+    return SliceData(context.landed, slice_, files, version, landed[slice_])
+
+
+def resolve_model(context: Context) -> Resolved:
+    """Resolves the pipeline's model once, fetches its bundle, verifies it, and holds its signature against the landed columns.
+
+    Raises:
+        ModelError: missing, corrupt, untrusted, code changed, or a signature that does not fit (exit 7).
+        StorageError: the registry cannot be reached (exit 8).
+    """
+    from batchinfer.models.bundle import check_signature, read_signature, verify_bundle
+
+    ref = context.registry.resolve(context.pipeline.model.uri)
+    folder = context.registry.fetch(ref, context.bundle_cache)
+    manifest = verify_bundle(folder, ref.digest)
+    signature = read_signature(folder)
+    problems = check_signature(signature, context.landed_fields)
+    if problems:
+        raise ModelError([f"{ref.uri} (version {ref.version}) does not fit pipeline {context.name}: {problem}" for problem in problems])
+    return Resolved(ref, folder, manifest, signature)
+
+
+def choose_road(context: Context, data: SliceData) -> Road:
+    """Which way the rows take to the workers, and why."""
+    from batchinfer.inference import roads
+    from batchinfer.sinks.delta import table_facts
+
+    return roads.choose_road(context.pipeline.model.road, roads.TableFacts(**table_facts(data.table)))
+
+
+def load_suites(context: Context) -> dict[str, Suite]:
+    """The pipeline's expectation suites, by what they judge (`input`, `predictions`).
+
+    Raises:
+        ConfigError: unknown expectations, or columns that the judged rows do not have.
+    """
+    from batchinfer.checks.suites import load_suite
+
+    checks = context.pipeline.checks
+    named = {"input": checks.input, "predictions": checks.predictions}
+    return {kind: load_suite(context.root / path) for kind, path in named.items() if path}
+
+
+def columns_to_read(context: Context, inputs: Sequence[str]) -> tuple[str, ...]:
+    """Key, signature and the record's place, in the order of the landed table: nothing else crosses to the worker."""
+    wanted = {*context.pipeline.source.key, *inputs, SOURCE_FILE, SOURCE_LINE}
+    return tuple(name for name in context.landed_fields if name in wanted)
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0))

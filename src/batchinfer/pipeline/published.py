@@ -1,0 +1,69 @@
+"""What the predictions table says of each slice: which data and model its rows came from. No JVM."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from batchinfer import contracts
+from batchinfer.pipeline.context import Context
+
+
+@dataclass(frozen=True)
+class Published:
+    """One published slice.
+
+    Attributes:
+        version: Delta version of the commit that published it.
+        rows: rows there are.
+        lineage: model_name, model_version, bundle_digest, source_version, run_id, scored_at of its rows; empty for a slice of none.
+    """
+
+    version: int
+    rows: int
+    lineage: dict[str, Any]
+
+    def is_stale(self, changed_at: int, digest: str | None) -> bool:
+        """True if the slice's data changed since, or another model would score it now."""
+        if not self.lineage:
+            # A slice without rows says nothing of its inputs; scoring it again costs nothing.
+            return True
+        return self.lineage[contracts.SOURCE_VERSION] < changed_at or digest not in (None, self.lineage[contracts.BUNDLE_DIGEST])
+
+
+_LINEAGE = (
+    contracts.MODEL_NAME,
+    contracts.MODEL_VERSION,
+    contracts.BUNDLE_DIGEST,
+    contracts.SOURCE_VERSION,
+    contracts.RUN_ID,
+    contracts.SCORED_AT,
+)
+
+
+def read_published(context: Context) -> dict[str, Published]:
+    """Every published slice of a pipeline, by name.
+
+    Runs on: driver.
+    """
+    import pyarrow.parquet as pq
+
+    from batchinfer.sinks.delta import exists, snapshot_files
+    from batchinfer.sinks.ledger import landed_slices
+
+    table = context.predictions
+    if not exists(table):
+        return {}
+    by_slice: dict[str, list[dict[str, Any]]] = {}
+    for file in snapshot_files(table, None):
+        by_slice.setdefault(file["partition"][contracts.SLICE], []).append(file)
+    found: dict[str, Published] = {}
+    for slice_, version in landed_slices(table).items():
+        files = by_slice.get(slice_, [])
+        lineage: dict[str, Any] = {}
+        if files:
+            reader = pq.ParquetFile(f"{table}/{files[0]['path']}")
+            first = next(reader.iter_batches(batch_size=1, columns=list(_LINEAGE)))
+            lineage = first.to_pylist()[0]
+        found[slice_] = Published(version, sum(file["rows"] for file in files), lineage)
+    return found

@@ -1,0 +1,129 @@
+"""Sends a slice's rows to the workers by the chosen road, and brings back one result a task."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from batchinfer import contracts
+from batchinfer.pipeline.context import Context
+from batchinfer.pipeline.preflight import Resolved, SliceData, choose_road, columns_to_read, cores
+from batchinfer.pipeline.scoring import ScoreArrow, ScorePandas, ScoringPlan, now_us, score_split
+from batchinfer.pipeline.tasks import raise_errors, run_tasks
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+    from batchinfer.inference.roads import Road
+
+# Small enough that memory stays flat, large enough that a task is worth starting.
+_SPLIT_BYTES = 64 * 2**20
+
+
+def run_road(spark: SparkSession, context: Context, data: SliceData, model: Resolved) -> tuple[Road, list[dict[str, Any]]]:
+    """Scores a slice on the executors; the road taken, and one result a task.
+
+    Runs on: driver.
+    Raises:
+        ModelError: a forced road that this table does not allow, or a handler that breaks its own declaration.
+    """
+    road = choose_road(context, data)
+    if not data.files:
+        return road, []
+    plan = scoring_plan(context, data, model, workers(spark), ship_folder(spark, model.folder, model.ref.digest))
+    description = f"scoring {data.rows:,} rows of {context.name}, slice {data.slice}"
+    if road.name == "direct":
+        tasks = [{"plan": plan.to_json(), "split": split} for split in splits_of(data, workers(spark))]
+        return road, [result for results in run_tasks(spark, score_split, tasks, description) for result in results]
+    frame = _slice_frame(spark, data, plan)
+    if road.name == "arrow":
+        rows = frame.mapInArrow(ScoreArrow(plan), "result string").collect()
+    else:
+        types = {name: context_type(context, name) for name in plan.columns}
+        rows = frame.mapInPandas(ScorePandas(plan, types), "result string").collect()
+    results = [json.loads(row["result"]) for row in rows]
+    raise_errors(results)
+    return road, results
+
+
+def workers(spark: SparkSession) -> int:
+    """Python workers that run at the same time, in all executors together."""
+    return max(1, spark.sparkContext.defaultParallelism)
+
+
+def context_type(context: Context, column: str) -> str:
+    """Spark SQL type of a landed column."""
+    from batchinfer.config.types import spark_name
+
+    return spark_name(context.landed_fields[column])
+
+
+def splits_of(data: SliceData, count: int) -> list[dict[str, Any]]:
+    """Row groups of a slice's files, balanced over the workers."""
+    from batchinfer.inference.splits import plan_splits
+
+    files = [{**file, "path": f"{data.table}/{file['path']}"} for file in data.files]
+    return plan_splits(files, count, _SPLIT_BYTES)
+
+
+def _slice_frame(spark: SparkSession, data: SliceData, plan: ScoringPlan) -> DataFrame:
+    from pyspark.sql import functions as F
+
+    table = spark.read.format("delta").option("versionAsOf", data.version).load(data.table)
+    return table.where(F.col(contracts.SLICE) == data.slice).select(*plan.columns)
+
+
+def ship_folder(spark: SparkSession, folder: Path, digest: str) -> str:
+    """Sends a bundle's folder to every executor, once a session; returns the name that they find it under."""
+    name = f"bundle-{digest[:16]}"
+    packed = folder.parent / f"{name}.zip"
+    if not packed.is_file():
+        partial = packed.with_suffix(f".{os.getpid()}")
+        with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
+            for path in sorted(folder.rglob("*")):
+                if path.is_file():
+                    archive.write(path, path.relative_to(folder))
+        partial.rename(packed)
+    # Spark unpacks an archive once in each executor, under the name after the hash.
+    if name not in _shipped(spark):
+        spark.sparkContext.addArchive(f"{packed}#{name}")
+    return name
+
+
+def _shipped(spark: SparkSession) -> set[str]:
+    return {archive.rpartition("#")[2] for archive in spark.sparkContext.listArchives}
+
+
+def scoring_plan(context: Context, data: SliceData, model: Resolved, count: int, archive: str) -> ScoringPlan:
+    """What all tasks of the run share."""
+    settings = context.pipeline.model
+    allowed = context.pipeline.checks.max_quarantine_rate
+    return ScoringPlan(
+        pipeline=context.name,
+        slice=data.slice,
+        run_id=context.run_id,
+        predictions=context.predictions,
+        quarantine=context.quarantine,
+        columns=columns_to_read(context, model.inputs),
+        key={name: context_type(context, name) for name in context.pipeline.source.key},
+        inputs=model.inputs,
+        outputs=model.outputs,
+        model_name=model.ref.name,
+        model_version=model.ref.version,
+        bundle_digest=model.ref.digest,
+        archive=archive,
+        source_table=data.table,
+        source_version=data.version,
+        scored_at_us=now_us(),
+        device=settings.device,
+        batch_rows=settings.batch.rows,
+        max_bytes=settings.batch.max_bytes,
+        timeout_s=settings.batch.timeout_s,
+        threads=max(1, cores() // count),
+        # Past this the run ends with exit 5 anyway; looking for single rows further on would cost time for nothing.
+        max_failures=max(1000, int(allowed * data.rows) + 1),
+    )
+

@@ -1,0 +1,251 @@
+"""`score`: one slice of the landed table -> checked predictions, published by one atomic commit.
+
+Order: read and score on executors (files staged, no commit refers to them), judge, commit the quarantine, commit the
+predictions. Only the last step makes the run count.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from batchinfer import contracts
+from batchinfer.contracts import RunReport, StagedFile
+from batchinfer.errors import ChecksFailed, InputError, TooManyQuarantined
+from batchinfer.pipeline.context import Context
+from batchinfer.pipeline.preflight import Resolved, SliceData, find_slice, load_suites, resolve_model
+from batchinfer.pipeline.roads import run_road
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+    OpenSession = Callable[[], SparkSession]
+
+
+@dataclass
+class Outcome:
+    """What the tasks of one run staged and counted."""
+
+    files: list[StagedFile] = field(default_factory=list)
+    quarantine: list[StagedFile] = field(default_factory=list)
+    reasons: Counter[str] = field(default_factory=Counter)
+    examples: list[str] = field(default_factory=list)
+    seconds: Counter[str] = field(default_factory=Counter)
+    rows_in: int = 0
+    rows_scored: int = 0
+    rows_quarantined: int = 0
+    tasks: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, result: dict[str, Any]) -> None:
+        self.files += [StagedFile.from_json(value) for value in result["files"]]
+        self.quarantine += [StagedFile.from_json(value) for value in result["quarantine"]]
+        self.reasons.update(result["reasons"])
+        self.examples += result["examples"]
+        self.seconds.update(result["seconds"])
+        self.rows_in += result["rows_in"]
+        self.rows_scored += result["rows_scored"]
+        self.rows_quarantined += result["rows_quarantined"]
+        self.tasks.append({"seconds": result["task_s"], "rows": result["rows_in"], **result["counts"]})
+
+
+def score(context: Context, slice_: str, open_session: OpenSession, force: bool = False, evolve: bool = False) -> RunReport:
+    """Scores one landed slice and publishes its predictions, or does nothing where they are up to date.
+
+    Runs on: driver.
+    Raises:
+        ConfigError, InputError, ChecksFailed, TooManyQuarantined, SliceHeld, ModelError, StorageError: each with the exit
+            code of the contract; in every case the predictions table is as it was.
+    """
+    from batchinfer.sinks.leases import hold
+    from batchinfer.sinks.storage import check_writable
+
+    started = time.perf_counter()
+    report = RunReport(context.run_id, context.name, "published", slice=slice_, table=context.predictions)
+    suites = load_suites(context)
+    data = find_slice(context, slice_)
+    model = resolve_model(context)
+    _describe(report, data, model)
+    check_writable(context.environment.lake)
+    with hold(context.environment.lake, context.name, slice_, context.run_id):
+        if not force and _is_up_to_date(context, data, model, report):
+            report.status = "unchanged"
+        else:
+            _Run(context, data, model, suites, open_session, report, evolve).publish()
+    report.seconds = round(time.perf_counter() - started, 3)
+    return report
+
+
+def _describe(report: RunReport, data: SliceData, model: Resolved) -> None:
+    report.model_name, report.model_version = model.ref.name, model.ref.version
+    report.bundle_digest = model.ref.digest
+    report.source_table, report.source_version = data.table, data.version
+
+
+def _is_up_to_date(context: Context, data: SliceData, model: Resolved, report: RunReport) -> bool:
+    """True if the slice is published from this data by this model; the report then says so."""
+    from batchinfer.pipeline.published import read_published
+
+    published = read_published(context).get(data.slice)
+    if published is None or published.is_stale(data.changed_at, model.ref.digest):
+        return False
+    report.version = published.version
+    report.rows_reused = published.rows
+    report.rows_quarantined = data.rows - published.rows
+    report.rows_in = data.rows
+    return True
+
+
+class _Run:
+    """One attempt at one slice, from the first row to the commit."""
+
+    def __init__(
+        self,
+        context: Context,
+        data: SliceData,
+        model: Resolved,
+        suites: dict[str, Any],
+        open_session: OpenSession,
+        report: RunReport,
+        evolve: bool,
+    ) -> None:
+        self.context, self.data, self.model, self.suites = context, data, model, suites
+        self.report, self.evolve = report, evolve
+        self.spark = open_session()
+        self.outcome = Outcome()
+
+    def publish(self) -> None:
+        from batchinfer.sinks.staging import remove_staged
+
+        self._check_input()
+        started = time.perf_counter()
+        road, results = run_road(self.spark, self.context, self.data, self.model)
+        for result in results:
+            self.outcome.add(result)
+        self.report.road, self.report.road_reason = road.name, road.reason
+        self._count(time.perf_counter() - started)
+        try:
+            self._check_rate()
+            self._check_predictions()
+            started = time.perf_counter()
+            self._commit()
+            self.report.stage_seconds["commit"] = round(time.perf_counter() - started, 3)
+        except BaseException:
+            remove_staged(self.context.predictions, self.outcome.files)
+            raise
+        self._write_report()
+
+    def _count(self, inference_s: float) -> None:
+        outcome, report = self.outcome, self.report
+        report.rows_in, report.rows_scored = outcome.rows_in, outcome.rows_scored
+        report.rows_quarantined = outcome.rows_quarantined
+        stages = {stage: round(outcome.seconds[stage], 3) for stage in ("load", "read", "encode", "forward", "decode", "write")}
+        report.stage_seconds |= stages | {"inference": round(inference_s, 3)}
+        if outcome.rows_in != self.data.rows or outcome.rows_in != outcome.rows_scored + outcome.rows_quarantined:
+            raise RuntimeError(
+                f"rows were lost: {self.data.rows} landed, {outcome.rows_in} read, "
+                f"{outcome.rows_scored} scored, {outcome.rows_quarantined} quarantined"
+            )
+
+    def _check_input(self) -> None:
+        """Duplicate keys and the input suite, before any row is scored (exit 3)."""
+        from batchinfer.contracts import SOURCE_FILE, SOURCE_LINE
+        from batchinfer.pipeline.keys import raise_duplicates
+
+        source = self.context.pipeline.source
+        files = [StagedFile(file["path"], file["rows"], file["size"], file["partition"], "{}") for file in self.data.files]
+        if source.unique == "checked" and not set(source.key) >= {SOURCE_FILE, SOURCE_LINE} and files:
+            raise_duplicates(self.spark, self.data.table, files, source.key)
+        suite = self.suites.get("input")
+        if suite is None or not files:
+            return
+        frame = self._parquet(self.data.table, files)
+        failures = self._judge(frame, suite, "input")
+        if failures:
+            raise InputError([f"input check of slice {self.data.slice}: {failure}" for failure in failures])
+
+    def _check_rate(self) -> None:
+        allowed = self.context.pipeline.checks.max_quarantine_rate
+        outcome = self.outcome
+        if outcome.rows_in == 0 or outcome.rows_quarantined / outcome.rows_in <= allowed:
+            return
+        self._commit_quarantine(published=False)
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in outcome.reasons.most_common())
+        raise TooManyQuarantined(
+            f"slice {self.data.slice}: {outcome.rows_quarantined:,} of {outcome.rows_in:,} rows could not be scored ({reasons}); "
+            f"allowed: checks.max_quarantine_rate {allowed}. First: {next(iter(outcome.examples), 'none')}. Nothing was published; "
+            f"the rows are in {self.context.quarantine} with published = false"
+        )
+
+    def _check_predictions(self) -> None:
+        """Great Expectations judges the staged files; a suite that fails publishes nothing (exit 4)."""
+        suite = self.suites.get("predictions")
+        if suite is None or not self.outcome.files:
+            return
+        frame = self._parquet(self.context.predictions, self.outcome.files)
+        failures = self._judge(frame, suite, "predictions")
+        if failures:
+            self._commit_quarantine(published=False)
+            raise ChecksFailed([f"check of the predictions of slice {self.data.slice}: {failure}" for failure in failures])
+
+    def _judge(self, frame: DataFrame, suite: Any, kind: str) -> list[str]:
+        from batchinfer.checks.expectations import run_suite
+
+        verdict = run_suite(frame, suite, f"{self.context.name} {kind}")
+        self.report.checks += [{"suite": kind, **result} for result in verdict.results]
+        seconds = self.report.stage_seconds
+        seconds["checks"] = round(seconds.get("checks", 0.0) + verdict.seconds, 3)
+        return verdict.failures()
+
+    def _parquet(self, table: str, files: list[StagedFile]) -> DataFrame:
+        from pyspark.sql import functions as F
+
+        frame = self.spark.read.parquet(*[f"{table}/{file.path}" for file in files])
+        return frame.withColumn(contracts.SLICE, F.lit(self.data.slice))
+
+    def _commit_quarantine(self, published: bool) -> None:
+        from batchinfer.sinks.quarantine import commit_quarantine
+
+        commit_quarantine(
+            self.context.quarantine, self.outcome.quarantine, slice=self.data.slice, stage="score", published=published
+        )
+
+    def _commit(self) -> None:
+        from batchinfer.config.types import parse_ddl
+        from batchinfer.sinks.delta import commit, ensure_table
+        from batchinfer.sinks.ledger import slice_id
+
+        self._commit_quarantine(published=True)
+        context, slice_ = self.context, self.data.slice
+        outputs = {name: parse_ddl(type_) for name, type_ in self.model.outputs.items()}
+        schema = contracts.predictions_schema(context.key_fields, outputs)
+        key = list(context.key_fields)
+        description = context.pipeline.description or f"Predictions of pipeline {context.name}."
+        ensure_table(
+            context.predictions, schema, [contracts.SLICE], description, {"batchinfer.key": ",".join(key)},
+            stats_columns=[*key, contracts.SLICE], evolve=self.evolve,
+        )  # fmt: skip
+        self.report.version = commit(
+            context.predictions,
+            self.outcome.files,
+            replace={contracts.SLICE: slice_},
+            transactions=lambda version: {slice_id(slice_): version, f"publish:{context.name}:{slice_}": version},
+            metadata={"run_id": context.run_id, "command": "score", "slice": slice_, "model_version": self.model.ref.version},
+        )
+
+    def _write_report(self) -> None:
+        from pathlib import Path
+
+        from batchinfer.pipeline.histogram import score_histogram
+        from batchinfer.report.html import write_report
+
+        extra = {
+            "reasons": dict(self.outcome.reasons),
+            "tasks": self.outcome.tasks,
+            "histogram": score_histogram(self.context.predictions, self.outcome.files, self.model.outputs),
+        }
+        folder = Path(self.context.environment.reports)
+        self.report.report = str(folder / f"{self.context.run_id}.html")
+        write_report(self.report.to_json(), extra, folder)

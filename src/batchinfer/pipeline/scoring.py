@@ -1,0 +1,244 @@
+"""The executor's side of scoring: rows of a slice become staged Parquet files of predictions.
+
+The three roads differ only in where the batches come from; all of them end in `_ScoringTask.run`.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from batchinfer import contracts
+from batchinfer.contracts import BadRecord, Handler
+from batchinfer.errors import BatchInferError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class ScoringPlan:
+    """What every task of one run shares; travels as JSON.
+
+    Attributes:
+        columns: source columns to read: key, signature, and the record's place, in the order of the landed table.
+        key: key columns with their Spark SQL types.
+        inputs: columns that the fingerprint is made of, in the order of the signature.
+        archive: name that the bundle travels under (`addFile`); `folder` where the driver has it.
+        rows_limit: rows after which a task with ever more failures stops looking for single rows.
+        max_quarantine_rate: share of failures allowed.
+    """
+
+    pipeline: str
+    slice: str
+    run_id: str
+    predictions: str
+    quarantine: str
+    columns: tuple[str, ...]
+    key: dict[str, str]
+    inputs: tuple[str, ...]
+    outputs: dict[str, str]
+    model_name: str
+    model_version: str
+    bundle_digest: str
+    archive: str
+    source_table: str
+    source_version: int
+    scored_at_us: int
+    device: str
+    batch_rows: int | str
+    max_bytes: int
+    timeout_s: float
+    threads: int
+    max_failures: int
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> ScoringPlan:
+        return cls(**{**value, "columns": tuple(value["columns"]), "inputs": tuple(value["inputs"])})
+
+
+def score_split(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Road `direct`: reads its own Parquet row groups and scores them.
+
+    Runs on: executor.
+    """
+    from batchinfer.inference.splits import read_split
+
+    plan = ScoringPlan.from_json(task["plan"])
+    yield _ScoringTask(plan).run(read_split(task["split"], list(plan.columns)))
+
+
+class ScoreArrow:
+    """Road `arrow`: the function of `mapInArrow`; one row of JSON a task."""
+
+    def __init__(self, plan: ScoringPlan) -> None:
+        self.plan = plan.to_json()
+
+    def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        import pyarrow as pa
+
+        yield pa.RecordBatch.from_pydict({"result": [_guarded(ScoringPlan.from_json(self.plan), batches)]})
+
+
+class ScorePandas:
+    """Road `pandas`: the function of `mapInPandas`; one row of JSON a task."""
+
+    def __init__(self, plan: ScoringPlan, types: Mapping[str, str]) -> None:
+        self.plan, self.types = plan.to_json(), dict(types)
+
+    def __call__(self, frames: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+        import pandas as pd
+        import pyarrow as pa
+
+        from batchinfer.config.types import parse_ddl
+
+        schema = pa.schema([(name, parse_ddl(type_)) for name, type_ in self.types.items()])
+        batches = (pa.RecordBatch.from_pandas(frame, schema=schema, preserve_index=False) for frame in frames)
+        yield pd.DataFrame({"result": [_guarded(ScoringPlan.from_json(self.plan), batches)]})
+
+
+def _guarded(plan: ScoringPlan, batches: Iterable[pa.RecordBatch]) -> str:
+    from batchinfer.pipeline.tasks import as_result
+
+    try:
+        return json.dumps(_ScoringTask(plan).run(batches))
+    except BatchInferError as error:
+        return json.dumps(as_result(error))
+
+
+def bundle_folder(archive: str) -> str:
+    """Where this executor has the bundle; unpacked once by Spark."""
+    from pyspark import SparkFiles
+
+    return SparkFiles.get(archive)
+
+
+def load_handler(archive: str, digest: str, device: str) -> Handler:
+    """Verifies and loads the bundle that travelled with the job; once in a worker process.
+
+    Runs on: executor.
+    """
+    from batchinfer.models.bundle import read_bundle
+
+    return read_bundle(bundle_folder(archive), device=device, expected_digest=digest).handler
+
+
+class _ScoringTask:
+    """One task: batches in, staged files and counts out."""
+
+    def __init__(self, plan: ScoringPlan) -> None:
+        from functools import partial
+
+        from batchinfer.inference.engine import BatchScorer
+        from batchinfer.inference.workers import load_once
+
+        self.plan = plan
+        self.started = time.perf_counter()
+        loader = partial(load_handler, plan.archive, plan.bundle_digest, plan.device)
+        handler = load_once(f"{plan.bundle_digest}:{plan.device}", loader, threads=plan.threads)
+        self.load_s = time.perf_counter() - self.started
+        self.scorer = BatchScorer(
+            handler, plan.batch_rows, plan.max_bytes, list(plan.inputs), list(plan.key), max_failures=plan.max_failures
+        )
+        self.failed: list[BadRecord] = []
+        self.rows = 0
+        self.write_s = 0.0
+        self.writer = self._open_writer()
+
+    def _open_writer(self) -> Any:
+        from batchinfer.sinks.staging import StagedWriter
+
+        key = list(self.plan.key)
+        schema = file_schema(self.plan.key, self.plan.outputs)
+        return StagedWriter(self.plan.predictions, schema, (contracts.SLICE,), stats_columns=key, sort_by=key)
+
+    def run(self, batches: Iterable[pa.RecordBatch]) -> dict[str, Any]:
+        try:
+            for scored in self.scorer.score(batches):
+                started = time.perf_counter()
+                self._take(scored)
+                self.write_s += time.perf_counter() - started
+            return self._finish()
+        except BaseException:
+            self.writer.abort()
+            raise
+
+    def _take(self, scored: Any) -> None:
+        import pyarrow as pa
+
+        self.failed += scored.failed
+        count = scored.rows.num_rows
+        if count == 0:
+            return
+        self.rows += count
+        columns = [scored.rows.column(name) for name in self.plan.key]
+        columns += [scored.predictions[name] for name in self.plan.outputs]
+        constants = self._constants()
+        for name in contracts.LINEAGE:
+            columns.append(scored.fingerprints if name == contracts.INPUT_FINGERPRINT else pa.repeat(constants[name], count))
+        schema = file_schema(self.plan.key, self.plan.outputs)
+        batch = pa.RecordBatch.from_arrays([column.cast(field.type) for column, field in zip(columns, schema, strict=True)], schema=schema)
+        self.writer.write(batch, {contracts.SLICE: self.plan.slice})
+
+    def _constants(self) -> dict[str, pa.Scalar]:
+        import pyarrow as pa
+
+        plan = self.plan
+        return {
+            contracts.VARIANT: pa.scalar(contracts.CHAMPION),
+            contracts.SERVED: pa.scalar(True),
+            contracts.MODEL_NAME: pa.scalar(plan.model_name),
+            contracts.MODEL_VERSION: pa.scalar(plan.model_version),
+            contracts.BUNDLE_DIGEST: pa.scalar(plan.bundle_digest),
+            contracts.SOURCE_TABLE: pa.scalar(plan.source_table),
+            contracts.SOURCE_VERSION: pa.scalar(plan.source_version, pa.int64()),
+            contracts.RUN_ID: pa.scalar(plan.run_id),
+            contracts.SCORED_AT: pa.scalar(plan.scored_at_us, pa.timestamp("us", tz="UTC")),
+        }
+
+    def _finish(self) -> dict[str, Any]:
+        from batchinfer.sinks.quarantine import write_quarantine
+
+        started = time.perf_counter()
+        files = self.writer.close()
+        aside = write_quarantine(
+            self.plan.quarantine, self.failed, pipeline=self.plan.pipeline, stage="score",
+            run_id=self.plan.run_id, published=True, slice=self.plan.slice,
+        )  # fmt: skip
+        self.write_s += time.perf_counter() - started
+        return {
+            "files": [file.to_json() for file in files],
+            "quarantine": [file.to_json() for file in aside],
+            "rows_in": int(self.scorer.counts["rows_in"]),
+            "rows_scored": self.rows,
+            "rows_quarantined": len(self.failed),
+            "reasons": dict(Counter(record.reason for record in self.failed)),
+            "examples": [record.message for record in self.failed[:1]],
+            "seconds": {**self.scorer.timings, "load": self.load_s, "write": self.write_s},
+            "counts": dict(self.scorer.counts),
+            "task_s": time.perf_counter() - self.started,
+        }
+
+
+def file_schema(key: Mapping[str, str], outputs: Mapping[str, str]) -> pa.Schema:
+    """Schema of one Parquet file of predictions: the table's without the partition column."""
+    from batchinfer.config.types import parse_ddl
+
+    schema = contracts.predictions_schema(
+        {name: parse_ddl(type_) for name, type_ in key.items()}, {name: parse_ddl(type_) for name, type_ in outputs.items()}
+    )
+    return schema.remove(schema.get_field_index(contracts.SLICE))
+
+
+def now_us() -> int:
+    """Microseconds since the epoch, UTC."""
+    return int(dt.datetime.now(dt.UTC).timestamp() * 1e6)

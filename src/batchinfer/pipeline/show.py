@@ -1,0 +1,86 @@
+"""What people see of a result: small tables on stderr. Each function returns what it was given, for the JSON line."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from batchinfer.contracts import RunReport
+    from batchinfer.pipeline.backfill import BackfillReport
+
+Body = TypeVar("Body", bound=dict[str, Any])
+
+
+def _table(title: str, columns: list[str], rows: list[list[Any]]) -> None:
+    from batchinfer.report.terminal import show_table
+
+    show_table(title, columns, [[_cell(value) for value in row] for row in rows])
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:,.4g}"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return json.dumps(value, default=str) if isinstance(value, dict | list) else str(value)
+
+
+def show_status(body: Body) -> Body:
+    """Slices of a pipeline with their state."""
+    columns = ["slice", "status", "rows_landed", "rows_published", "model_version", "source_version", "data_version", "scored_at"]
+    _table(f"{body['pipeline']}: slices", columns, [[row[name] for name in columns] for row in body["slices"]])
+    return body
+
+
+def show_models(body: Body) -> Body:
+    """Versions of a model."""
+    rows = [[row["version"], ", ".join(row["aliases"]), row["created"], row["metrics"]] for row in body["versions"]]
+    _table(f"model {body['model']}", ["version", "aliases", "created", "metrics"], rows)
+    return body
+
+
+def show_plan(body: Body) -> Body:
+    """The plan, a line each."""
+    hidden = ("problems", "errors")
+    _table(f"plan for {body['pipeline']}, slice {body['slice']}", ["what", "how"], [[k, v] for k, v in body.items() if k not in hidden])
+    if body["problems"]:
+        _table("problems", ["problem"], [[problem] for problem in body["problems"]])
+    return body
+
+
+def show_run(report: RunReport) -> RunReport:
+    """One scored slice: rows, model, time."""
+    facts = ("status", "rows_in", "rows_scored", "rows_reused", "rows_quarantined", "model_version", "version", "seconds", "report")
+    _table(f"{report.pipeline}, slice {report.slice}", ["what", "value"], [[fact, getattr(report, fact)] for fact in facts])
+    return report
+
+
+def show_backfill(report: BackfillReport) -> BackfillReport:
+    """Slices of a backfill with what became of each."""
+    columns = ["slice", "status", "rows_in", "rows_scored", "rows_reused", "rows_quarantined", "version", "seconds"]
+    rows = [[row.get(name) for name in columns] for row in report.slices]
+    rows += [[name, "no_data", *[None] * (len(columns) - 2)] for name in report.no_data]
+    _table(f"backfill of {report.pipeline}", columns, sorted(rows, key=lambda row: row[0]))
+    return report
+
+
+def show_lookup(body: Body) -> Body:
+    """Predictions that were found, a row each."""
+    results = body["results"] if "results" in body else [body]
+    found = [result["prediction"] for result in results if result["found"]]
+    if found:
+        hidden = {"bundle_digest", "input_fingerprint", "source_table"}
+        columns = [name for name in found[0] if name not in hidden]
+        _table("predictions", columns, [[row[name] for name in columns] for row in found])
+    return body
+
+
+def show_doctor(report: Any) -> Any:
+    """Checks of the machine, each with a hint where it failed."""
+    body = report.to_json()
+    rows = [["ok" if check["ok"] else "WRONG", check["name"], check["detail"], check["hint"] or ""] for check in body["checks"]]
+    _table("doctor", ["", "check", "found", "hint"], rows)
+    return report

@@ -1,0 +1,82 @@
+"""`status`: every slice of a pipeline: published, stale, failed, missing, running. No JVM."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from batchinfer.errors import ModelError, StorageError
+from batchinfer.pipeline.context import Context
+from batchinfer.pipeline.published import Published, read_published
+
+
+def status(context: Context) -> dict[str, Any]:
+    """State of every landed or published slice, with its data and model versions.
+
+    A slice is stale if its data changed after it was scored, or if the pipeline's model is another one now.
+
+    Runs on: driver, without Spark.
+    """
+    from batchinfer.sinks.delta import exists, snapshot_files
+    from batchinfer.sinks.leases import running
+    from batchinfer.sinks.ledger import landed_slices
+    from batchinfer.sinks.runs import latest_runs
+
+    landed = landed_slices(context.landed) if exists(context.landed) else {}
+    rows: dict[str, int] = {}
+    for file in snapshot_files(context.landed, None) if landed else []:
+        rows[file["partition"]["slice"]] = rows.get(file["partition"]["slice"], 0) + file["rows"]
+    published = read_published(context)
+    held = {lease["slice"]: lease for lease in running(context.environment.lake, context.name)}
+    last = latest_runs(context.runs, context.name)
+    digest, warning = _current_digest(context)
+    slices = [
+        {
+            "slice": name,
+            "status": _state(name, landed, published.get(name), held, last.get(name), digest),
+            "rows_landed": rows.get(name, 0),
+            "data_version": landed.get(name),
+            **_facts(published.get(name), last.get(name)),
+        }
+        for name in sorted({*landed, *published})
+    ]
+    body = {"pipeline": context.name, "status": "ok", "slices": slices, "table": context.predictions}
+    return body | ({"warnings": [warning]} if warning else {})
+
+
+def _current_digest(context: Context) -> tuple[str | None, str | None]:
+    """Digest of the model that would score now; a registry out of reach is a warning, because the slices are known without it."""
+    try:
+        return context.registry.resolve(context.pipeline.model.uri).digest, None
+    except (ModelError, StorageError) as error:
+        return None, f"the model could not be resolved, so only changed data counts as stale: {error}"
+
+
+def _state(
+    name: str,
+    landed: dict[str, int],
+    published: Published | None,
+    held: dict[str, Any],
+    last: dict[str, Any] | None,
+    digest: str | None,
+) -> str:
+    if name in held:
+        return "running"
+    if last is not None and last["exit_code"] != 0 and (published is None or last["run_id"] > published.lineage.get("run_id", "")):
+        return "failed"
+    if published is None:
+        return "missing"
+    if published.lineage and published.is_stale(landed.get(name, -1), digest):
+        return "stale"
+    return "published"
+
+
+def _facts(published: Published | None, last: dict[str, Any] | None) -> dict[str, Any]:
+    lineage = published.lineage if published else {}
+    return {
+        "rows_published": published.rows if published else 0,
+        "model_version": lineage.get("model_version"),
+        "source_version": lineage.get("source_version"),
+        "version": published.version if published else None,
+        "run_id": lineage.get("run_id") or (last or {}).get("run_id"),
+        "scored_at": lineage.get("scored_at"),
+    }

@@ -1,0 +1,110 @@
+"""Runs small JSON tasks on executors, in order, with progress and with errors that keep their class.
+
+Owns how work travels: a task is a JSON object, a result is one, and the rows themselves never pass through here.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from batchinfer import errors
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+Task = dict[str, Any]
+Work = Callable[[Task], Iterator[dict[str, Any]]]
+_POLL_S = 0.2
+
+
+def run_tasks(spark: SparkSession, work: Work, tasks: Sequence[Task], description: str) -> list[list[dict[str, Any]]]:
+    """Runs `work(task)` for every task, each in a Spark task of its own; returns the results in the order of the tasks.
+
+    A task that is tried again starts from nothing; only the results of the attempt that succeeded count.
+
+    Runs on: driver; `work` on executors.
+    Raises:
+        BatchInferError: of the class and with the words that `work` raised it with.
+    """
+    if not tasks:
+        return []
+    context = spark.sparkContext
+    numbered = [(number, json.dumps(task)) for number, task in enumerate(tasks)]
+    lines = context.parallelize(numbered, len(numbered)).flatMap(_Guarded(work))
+    with _progress(spark, description, len(tasks)):
+        found = lines.collect()
+    return _in_order(found, len(tasks))
+
+
+class _Guarded:
+    """Picklable wrapper: results and errors as JSON, so that no class has to cross from executor to driver."""
+
+    def __init__(self, work: Work) -> None:
+        self.work = work
+
+    def __call__(self, numbered: tuple[int, str]) -> Iterable[tuple[int, str]]:
+        number, text = numbered
+        try:
+            results = list(self.work(json.loads(text)))
+        except errors.BatchInferError as error:
+            results = [as_result(error)]
+        return [(number, json.dumps(result)) for result in results]
+
+
+def as_result(error: errors.BatchInferError) -> dict[str, Any]:
+    """A result that says that a task failed for good, and how."""
+    return {"error": {"class": type(error).__name__, "problems": list(error.problems), "hint": error.hint}}
+
+
+def raise_errors(results: Iterable[dict[str, Any]]) -> None:
+    """Raises the first error among results, with the class it was raised with on the executor."""
+    for result in results:
+        if error := result.get("error"):
+            raise getattr(errors, error["class"])(error["problems"], error["hint"])
+
+
+def _in_order(found: Iterable[tuple[int, str]], tasks: int) -> list[list[dict[str, Any]]]:
+    results: list[list[dict[str, Any]]] = [[] for _ in range(tasks)]
+    for number, text in found:
+        results[number].append(json.loads(text))
+    raise_errors(result for of_task in results for result in of_task)
+    return results
+
+
+class _progress:  # noqa: N801 - reads as the verb it is
+    """Shows a bar of Spark tasks while a job runs; asks Spark's status tracker from a thread of its own."""
+
+    def __init__(self, spark: SparkSession, description: str, total: int) -> None:
+        self.context, self.description, self.total = spark.sparkContext, description, total
+        self.done = threading.Event()
+
+    def __enter__(self) -> None:
+        self.context.setJobGroup(self.description, self.description, interruptOnCancel=True)
+        self.thread = threading.Thread(target=self._watch, daemon=True)
+        self.thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.done.set()
+        self.thread.join(timeout=5)
+
+    def _watch(self) -> None:
+        from batchinfer.report.terminal import progress
+
+        tracker = self.context.statusTracker()
+        before = set(tracker.getJobIdsForGroup(self.description))
+        with progress(self.description, self.total) as advance:
+            shown = 0
+            while not self.done.wait(_POLL_S):
+                completed = sum(_completed(tracker, job) for job in set(tracker.getJobIdsForGroup(self.description)) - before)
+                advance(completed - shown)
+                shown = completed
+            advance(self.total - shown)
+
+
+def _completed(tracker: Any, job: int) -> int:
+    info = tracker.getJobInfo(job)
+    stages = [tracker.getStageInfo(stage) for stage in info.stageIds] if info else []
+    return sum(stage.numCompletedTasks for stage in stages if stage)

@@ -1,0 +1,175 @@
+"""`train`: landed records with labels -> fitted transforms + PyTorch model -> one bundle in the registry."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from batchinfer import contracts
+from batchinfer.contracts import TrainReport
+from batchinfer.errors import ConfigError, InputError, InputMissing
+from batchinfer.pipeline.context import Context
+from batchinfer.pipeline.extract import Landing, land
+from batchinfer.pipeline.features import pipeline_steps
+from batchinfer.pipeline.fitting import fit_transforms
+from batchinfer.pipeline.preflight import SliceData, find_slice
+from batchinfer.pipeline.roads import splits_of, workers
+from batchinfer.pipeline.slices import check_slice, slices_between
+
+if TYPE_CHECKING:
+    import numpy as np
+    from pyspark.sql import SparkSession
+
+    from batchinfer.config.pipeline import Train
+    from batchinfer.transforms import TransformPipeline
+
+    OpenSession = Callable[[], SparkSession]
+
+# The scope under which labelled data with a source of its own is landed.
+_TRAINING_SLICE = "train"
+
+
+def train(context: Context, slices: Sequence[str], open_session: OpenSession, alias: str = contracts.CHAMPION) -> TrainReport:
+    """Fits, trains and registers one model version, and points the alias at it.
+
+    Args:
+        slices: slices of the landed table to learn from; none means all of them.
+
+    Runs on: driver; fitting on executors.
+    Raises:
+        ConfigError: the pipeline has no `train` section.
+        InputError: no labelled rows, or labels of one class only.
+    """
+    settings = context.pipeline.train
+    if settings is None:
+        raise ConfigError(f"{context.loaded.file}: no train section; allowed: train with a target and a model")
+    started = time.perf_counter()
+    report = TrainReport(context.run_id, context.name, "registered", alias=alias)
+    data = _training_data(context, settings, slices, open_session)
+    if not data.rows:
+        raise InputError(f"{data.table}: no rows to learn from in slices {', '.join(slices) or 'of the landed table'}")
+    transforms = _fit(context, data, open_session, report)
+    _train_and_register(context, settings, data, transforms, alias, report)
+    report.source_table, report.source_version = data.table, data.version
+    report.seconds = round(time.perf_counter() - started, 3)
+    return report
+
+
+def _training_data(context: Context, settings: Train, slices: Sequence[str], open_session: OpenSession) -> SliceData:
+    """The landed table to learn from; labelled data with a source of its own is landed first."""
+    from batchinfer.sinks.delta import exists, snapshot_files, table_version
+
+    if settings.source is None:
+        table = context.landed
+        found = [find_slice(context, name) for name in slices]
+        if not found and not exists(table):
+            raise InputMissing(f"{table}: nothing has landed; allowed: extract first", hint=f"batchinfer extract -p {context.name}")
+        files = [file for data in found for file in data.files] if found else snapshot_files(table, None)
+    else:
+        if slices:
+            raise ConfigError("train.source names labelled data of its own: got --slice as well; allowed: train without slices")
+        table = context.landed_for_training
+        source = context.pipeline.source.model_copy(update={"path": settings.source.path, "slice": "ingest_date", "on_changed": "replace"})
+        land(Landing(context.with_new_run(), source, table, _TRAINING_SLICE), open_session)
+        files = snapshot_files(table, None)
+    version = table_version(table)
+    # One order, whatever order the log lists the files in: the same table version gives the same model.
+    files = sorted(files, key=lambda file: file["path"])
+    return SliceData(table, ",".join(slices), files, version, version)
+
+
+def _fit(context: Context, data: SliceData, open_session: OpenSession, report: TrainReport) -> TransformPipeline:
+    started = time.perf_counter()
+    steps = pipeline_steps(context.pipeline)
+    used = {name for step in steps for name in step.columns}
+    fields = {name: type_ for name, type_ in context.source_fields.items() if name in used}
+    spark = open_session()
+    splits = splits_of(data, workers(spark))
+    fitted = fit_transforms(spark, context.pipeline.features, steps, fields, splits)
+    report.stage_seconds["fit"] = round(time.perf_counter() - started, 3)
+    return fitted
+
+
+def _train_and_register(
+    context: Context, settings: Train, data: SliceData, transforms: TransformPipeline, alias: str, report: TrainReport
+) -> None:
+    from batchinfer.models.bundle import write_bundle
+    from batchinfer.models.training import TrainSpec, train_model
+    from batchinfer.report.terminal import progress
+
+    started = time.perf_counter()
+    spec = TrainSpec(model=settings.model, params=dict(settings.params), target=settings.target, width=transforms.width)
+    with progress(f"training {settings.model}", spec.epochs) as advance:
+        trained = train_model(spec, lambda: _examples(context, settings, data, transforms), on_epoch=lambda *_: advance(1))
+    report.stage_seconds["train"] = round(time.perf_counter() - started, 3)
+    report.metrics, report.rows_train = trained.metrics, trained.rows_train
+    report.rows_validation = trained.rows_validation
+    started = time.perf_counter()
+    facts = {"training_table": data.table, "training_version": data.version, "metrics": trained.metrics, "pipeline": context.name}
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "bundle"
+        write_bundle(
+            folder, handler=trained.handler, module=trained.module, transforms=transforms,
+            signature=_signature(context, transforms, trained.handler), facts=facts,
+        )  # fmt: skip
+        ref = context.registry.register(
+            _registered_name(context), folder, alias, metrics=trained.metrics, params=dict(settings.params),
+            tags={"pipeline": context.name, "run_id": context.run_id, "training_version": str(data.version)}, curve=trained.curve,
+        )  # fmt: skip
+    report.stage_seconds["register"] = round(time.perf_counter() - started, 3)
+    report.model_name, report.model_version, report.bundle_digest = ref.name, ref.version, ref.digest
+
+
+def _registered_name(context: Context) -> str:
+    """The model's name in the registry: that of the pipeline's model URI."""
+    return context.pipeline.model.uri.removeprefix("models:/").partition("@")[0].partition("/")[0]
+
+
+def _signature(context: Context, transforms: TransformPipeline, handler: Any) -> dict[str, Any]:
+    from batchinfer.config.types import spark_name
+
+    inputs = [{"name": name, "type": spark_name(context.source_fields[name])} for name in transforms.source_columns]
+    return {"inputs": inputs, "outputs": [{"name": name, "type": type_} for name, type_ in handler.output.items()]}
+
+
+def _examples(
+    context: Context, settings: Train, data: SliceData, transforms: TransformPipeline
+) -> Iterator[tuple[np.ndarray, Any, np.ndarray]]:
+    """Batches of (features (n, width) float32, target column (n,), 64-bit hash of the key (n,))."""
+    import numpy as np
+    import pyarrow.parquet as pq
+
+    from batchinfer.inference.fingerprint import fingerprint
+
+    key = list(context.pipeline.source.key)
+    names = [name for name in context.landed_fields if name in {*transforms.source_columns, settings.target.column, *key}]
+    for file in data.files:
+        for batch in pq.ParquetFile(f"{data.table}/{file['path']}").iter_batches(batch_size=65536, columns=names):
+            hashes = b"".join(fingerprint(batch, key).to_pylist())
+            yield transforms.matrix(batch), batch.column(settings.target.column), np.frombuffer(hashes, dtype="<u8")[::2]
+
+
+def slices_to_learn_from(context: Context, slices: Sequence[str], start: str | None, end: str | None) -> list[str]:
+    """The slices that `--slice …` or `--from`/`--to` name; none means all.
+
+    Raises:
+        ConfigError: both ways at once, half a range, or a name that the pipeline cannot have.
+        InputMissing: a range in which nothing has landed.
+    """
+    from batchinfer.sinks.delta import exists
+    from batchinfer.sinks.ledger import landed_slices
+
+    rule = context.pipeline.source.slice
+    if start is None and end is None:
+        return [check_slice(rule, name) for name in slices]
+    if slices or start is None or end is None:
+        raise ConfigError("train: got a mix of --slice, --from and --to; allowed: --slice … or both --from and --to")
+    bounds = check_slice(rule, start, "--from"), check_slice(rule, end, "--to")
+    landed = landed_slices(context.landed) if exists(context.landed) else {}
+    found = [name for name in slices_between(rule, landed, *bounds) if name in landed]
+    if not found:
+        raise InputMissing(f"no slice between {start} and {end} has landed in {context.landed}; landed: {', '.join(sorted(landed)) or 'none'}")
+    return found
