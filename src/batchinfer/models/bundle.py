@@ -1,0 +1,228 @@
+"""Bundles: one immutable folder that holds all that a model needs to score, under one digest.
+
+Owns writing and loading. A bundle holds numbers and names, never code and never a pickle: its classes are imported from the
+environment, by paths that the verified manifest names, and their source must be what it was. Knows no registry.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from batchinfer.errors import ModelError, StorageError
+from batchinfer.models import manifest as manifests
+from batchinfer.models.source_code import class_path, code_digests
+from batchinfer.models.sqltypes import sql_type
+
+if TYPE_CHECKING:
+    import torch
+
+    from batchinfer.models.handler import Handler
+    from batchinfer.transforms import TransformPipeline
+
+_PACKAGES = ("batchinfer", "torch", "numpy", "pyarrow", "safetensors")
+
+
+@dataclass(frozen=True)
+class LoadedBundle:
+    """A verified bundle, ready to score.
+
+    Attributes:
+        handler: with its module (eval mode, on the device), transforms and params.
+        manifest: as it stands in the bundle.
+        signature: `{inputs: [{name, type}], outputs: [{name, type}]}`, types as Spark SQL.
+        digest: SHA-256 (hex) of the manifest.
+    """
+
+    handler: Handler
+    manifest: dict[str, Any]
+    signature: dict[str, Any]
+    digest: str
+
+
+def write_bundle(
+    folder: Path | str,
+    *,
+    handler: Handler,
+    module: torch.nn.Module | None,
+    transforms: TransformPipeline | None,
+    signature: Mapping[str, Any],
+    facts: Mapping[str, Any],
+) -> str:
+    """Writes a bundle whole or not at all, reads it back, and returns its digest (SHA-256, hex).
+
+    `facts` is JSON-able and stands in the manifest: training table and version, metrics. The same inputs give the same digest.
+    Runs on: driver.
+
+    Raises:
+        ModelError: a class cannot be imported by its path, the module cannot be built again, the folder holds something else.
+        StorageError: the folder cannot be written.
+    """
+    folder = Path(folder)
+    files = _contents(module, transforms, signature)
+    manifest = _manifest(files, handler, module, transforms, facts)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        staged = Path(tempfile.mkdtemp(prefix=".bundle-", dir=folder.parent))
+        try:
+            for name, data in {**files, manifests.MANIFEST: manifests.to_bytes(manifest)}.items():
+                (staged / name).write_bytes(data)
+            # A bundle that cannot be loaded is found now, by whoever makes it, and not at night by the run that needs it.
+            read_bundle(staged, expected_digest=manifest["digest"])
+            _put(staged, folder, manifest["digest"])
+        finally:
+            shutil.rmtree(staged, ignore_errors=True)
+    except OSError as error:
+        if isinstance(error, ModelError):
+            raise
+        raise StorageError(f"bundle {folder} cannot be written: {error.strerror or error}") from error
+    return manifest["digest"]
+
+
+def _put(staged: Path, folder: Path, digest: str) -> None:
+    if folder.exists() and os.listdir(folder):
+        found = verify_bundle(folder)["digest"]
+        if found != digest:
+            raise ModelError(f"the folder {folder} already holds another bundle: got digest {found}; to be written: {digest}")
+        return
+    staged.chmod(0o755)
+    os.replace(staged, folder)
+
+
+def _contents(
+    module: torch.nn.Module | None, transforms: TransformPipeline | None, signature: Mapping[str, Any]
+) -> dict[str, bytes]:
+    files = {manifests.SIGNATURE: manifests.to_bytes(signature)}
+    if transforms is not None:
+        files[manifests.TRANSFORMS] = manifests.to_bytes(transforms.to_json())
+    if module is not None:
+        import safetensors.torch
+
+        from batchinfer.models.mlp import arguments_of
+
+        # Clones, because safetensors refuses tensors that share memory.
+        state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in module.state_dict().items()}
+        files[manifests.WEIGHTS] = safetensors.torch.save(state)
+        files[manifests.MODULE] = manifests.to_bytes({"class": class_path(type(module)), "arguments": arguments_of(module)})
+    return files
+
+
+def _manifest(
+    files: Mapping[str, bytes],
+    handler: Handler,
+    module: torch.nn.Module | None,
+    transforms: TransformPipeline | None,
+    facts: Mapping[str, Any],
+) -> dict[str, Any]:
+    manifest: dict[str, Any] = {
+        "format": manifests.FORMAT,
+        "files": {name: {"sha256": manifests.sha256(data), "size": len(data)} for name, data in files.items()},
+        "handler": {
+            "class": class_path(type(handler)),
+            "code": code_digests(type(handler)),
+            "params": handler.params,
+            "output": dict(handler.output),
+        },
+        "module": None if module is None else {"class": class_path(type(module)), "code": code_digests(type(module))},
+        "transforms": None if transforms is None else transforms.digest(),
+        "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        "facts": dict(facts),
+    }
+    # Through JSON once, so that tuples and lists, which JSON does not tell apart, give one digest.
+    manifest = json.loads(manifests.to_bytes(manifest))
+    return {**manifest, "digest": manifests.digest_of(manifest)}
+
+
+def verify_bundle(folder: Path | str, expected_digest: str | None = None) -> dict[str, Any]:
+    """The manifest of a bundle whose every file, and all the code it relies on, is what the manifest says.
+
+    Loads no torch and runs no code of the model. Runs on: driver and executor.
+
+    Raises:
+        ModelError: anything differs; names the bundle, the file, and the digests got and expected.
+    """
+    return manifests.read_verified(Path(folder), expected_digest)[0]
+
+
+def read_bundle(folder: Path | str, device: str = "cpu", expected_digest: str | None = None) -> LoadedBundle:
+    """Loads a bundle after verifying it; what is loaded is the very bytes that were verified.
+
+    Runs on: driver and executor.
+
+    Raises:
+        ModelError: as `verify_bundle`; or the classes, weights and transforms do not fit together.
+    """
+    manifest, contents = manifests.read_verified(Path(folder), expected_digest)
+    signature = json.loads(contents[manifests.SIGNATURE])
+    try:
+        handler = _build_handler(manifest, contents, signature, device)
+    except ModelError as error:
+        raise ModelError([f"bundle {folder}: {problem}" for problem in error.problems], error.hint) from error
+    except Exception as error:  # the constructor of a user's class may raise anything
+        raise ModelError(f"bundle {folder}: cannot be loaded: {error}") from error
+    return LoadedBundle(handler, manifest, signature, manifest["digest"])
+
+
+def _build_handler(
+    manifest: Mapping[str, Any], contents: Mapping[str, bytes], signature: Mapping[str, Any], device: str
+) -> Handler:
+    from batchinfer.models.handler import Handler
+    from batchinfer.models.mlp import load_class
+
+    class_ = load_class(manifest["handler"]["class"], Handler)
+    columns = tuple(column["name"] for column in signature["inputs"])
+    module = _load_module(manifest, contents, device) if manifest["module"] else None
+    handler = class_(module, _load_transforms(manifest, contents), manifest["handler"]["params"], columns)
+    if dict(handler.output) != manifest["handler"]["output"]:
+        raise ModelError(
+            f"handler {manifest['handler']['class']}: got output {dict(handler.output)}; expected {manifest['handler']['output']}"
+        )
+    return handler
+
+
+def _load_module(manifest: Mapping[str, Any], contents: Mapping[str, bytes], device: str) -> torch.nn.Module:
+    import safetensors.torch
+
+    from batchinfer.models.mlp import build_module
+
+    described = json.loads(contents[manifests.MODULE])
+    if described["class"] != manifest["module"]["class"]:
+        raise ModelError(f"{manifests.MODULE}: got class {described['class']}; expected {manifest['module']['class']}")
+    module = build_module(described["class"], described["arguments"])
+    module.load_state_dict(safetensors.torch.load(contents[manifests.WEIGHTS]), strict=True)
+    return module.to(device).eval()
+
+
+def _load_transforms(manifest: Mapping[str, Any], contents: Mapping[str, bytes]) -> TransformPipeline | None:
+    if manifest["transforms"] is None:
+        return None
+    from batchinfer.transforms import TransformPipeline
+
+    transforms = TransformPipeline.from_json(json.loads(contents[manifests.TRANSFORMS]))
+    if transforms.digest() != manifest["transforms"]:
+        raise ModelError(f"{manifests.TRANSFORMS}: got digest {transforms.digest()}; expected {manifest['transforms']}")
+    return transforms
+
+
+def check_signature(signature: Mapping[str, Any], fields: Mapping[str, pa.DataType]) -> list[str]:
+    """Differences between the inputs that a signature names and the columns at hand; other columns do not matter.
+
+    Runs on: driver.
+    """
+    problems = []
+    for column in signature["inputs"]:
+        name, expected = column["name"], column["type"]
+        if name not in fields:
+            problems.append(f"- {name} {expected}\n+ (missing; columns: {', '.join(fields)})")
+        elif sql_type(fields[name]) != expected:
+            problems.append(f"- {name} {expected}\n+ {name} {sql_type(fields[name])}")
+    return problems

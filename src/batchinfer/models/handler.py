@@ -1,0 +1,193 @@
+"""Handlers: from columns to tensors, from tensors to output, from output to prediction columns.
+
+Owns the base class that users extend and the built-in handlers. Knows nothing of files, batches' sizes or Spark.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from batchinfer.errors import ModelError
+
+THRESHOLD = 0.5
+
+
+class Handler:
+    """Base of all handlers; a user's own has `output` and two or three methods.
+
+    Attributes:
+        output: Spark SQL type of each prediction column, in order.
+        module: the network, in eval mode, or None.
+        transforms: the fitted TransformPipeline, or None: then the signature's columns are the features.
+        params: JSON-able settings that stand in the bundle, such as the label of the positive class.
+        columns: names of the signature's inputs, in order.
+    """
+
+    output: Mapping[str, str] = {}
+
+    def __init__(
+        self,
+        module: torch.nn.Module | None = None,
+        transforms: Any = None,
+        params: Mapping[str, Any] | None = None,
+        columns: tuple[str, ...] = (),
+    ) -> None:
+        self.module = module
+        self.transforms = transforms
+        self.params: dict[str, Any] = dict(params or {})
+        self.columns = columns
+
+    def encode(self, batch: pa.RecordBatch) -> dict[str, torch.Tensor]:
+        """Tensors of a batch's rows by argument name; by default `features` (rows, features) float32, sharing memory.
+
+        Runs on: executor, CPU.
+        """
+        if self.transforms is None:
+            return {"features": torch.from_numpy(_matrix(batch, self.columns))}
+        return {name: torch.from_numpy(array) for name, array in self.transforms.tensors(batch).items()}
+
+    def forward(self, tensors: dict[str, torch.Tensor]) -> Any:
+        """Output of the module, on its own device.
+
+        Runs on: executor.
+        """
+        if self.module is None:
+            raise ModelError(f"{type(self).__qualname__} has no module; a handler without one must define forward")
+        parameter = next(self.module.parameters(), None)
+        if parameter is not None:
+            tensors = {name: tensor.to(parameter.device) for name, tensor in tensors.items()}
+        with torch.inference_mode():
+            return self.module(**tensors)
+
+    def decode(self, output: Any) -> dict[str, pa.Array]:
+        """Prediction columns of the types that `self.output` declares, one value a row.
+
+        Runs on: executor, CPU.
+        """
+        raise NotImplementedError(f"{type(self).__qualname__} must define decode")
+
+
+def _matrix(batch: pa.RecordBatch, columns: tuple[str, ...]) -> np.ndarray:
+    parts = []
+    for name in columns or tuple(batch.schema.names):
+        column = batch.column(name)
+        if pa.types.is_fixed_size_list(column.type) or pa.types.is_list(column.type):
+            flat = column.flatten().cast(pa.float32()).to_numpy(zero_copy_only=False)
+            parts.append(flat.reshape(len(column), -1) if len(column) else flat.reshape(0, 1))
+        else:
+            parts.append(column.cast(pa.float32()).to_numpy(zero_copy_only=False).reshape(-1, 1))
+    matrix = np.concatenate(parts, axis=1, dtype=np.float32)
+    return matrix if matrix.flags.writeable else matrix.copy()
+
+
+def _finite(output: Any, columns: int | None = None) -> torch.Tensor:
+    """(rows, columns) float64 on the CPU. Not a number is an error of the row: the engine finds the row and puts it aside."""
+    values = output.detach().to("cpu", torch.float64)
+    values = values.reshape(len(values), -1)
+    if columns is not None and values.shape[1] != columns:
+        raise ModelError(f"the model gave {values.shape[1]} values a row; this handler takes {columns}")
+    bad = int((~torch.isfinite(values)).any(dim=1).sum())
+    if bad:
+        raise ArithmeticError(f"the model gave not-a-number or infinity for {bad} of {len(values)} rows")
+    return values
+
+
+class BinaryClassifier(Handler):
+    """`score` = P(positive) by the sigmoid of one logit; `label` = the positive label if score >= 0.5, else `other`.
+
+    Params: `positive` (str, default `positive`), `other` (str, default `other`).
+    """
+
+    output: Mapping[str, str] = {"score": "double", "label": "string"}
+
+    def decode(self, output: Any) -> dict[str, pa.Array]:
+        score = torch.sigmoid(_finite(output, columns=1)[:, 0]).numpy()
+        labels = pa.array([self.params.get("other", "other"), self.params.get("positive", "positive")], pa.string())
+        return {"score": pa.array(score), "label": labels.take(pa.array((score >= THRESHOLD).astype(np.int8)))}
+
+
+class MultiClassifier(Handler):
+    """`label` = the likeliest class, `score` = its probability by softmax, `scores` = that of each class.
+
+    Params: `labels`, one for each of the model's outputs.
+    """
+
+    output: Mapping[str, str] = {"label": "string", "score": "double", "scores": "map<string,double>"}
+
+    def decode(self, output: Any) -> dict[str, pa.Array]:
+        labels = pa.array(self.params["labels"], pa.string())
+        scores = torch.softmax(_finite(output, columns=len(labels)), dim=1).numpy()
+        rows = len(scores)
+        offsets = pa.array(np.arange(rows + 1, dtype=np.int32) * len(labels))
+        names = labels.take(pa.array(np.tile(np.arange(len(labels)), rows)))
+        return {
+            "label": labels.take(pa.array(scores.argmax(axis=1))),
+            "score": pa.array(scores.max(axis=1, initial=0.0)),
+            "scores": pa.MapArray.from_arrays(offsets, names, pa.array(scores.reshape(-1))),
+        }
+
+
+class Regressor(Handler):
+    """`prediction` = the model's output, scaled back to the units of the target.
+
+    Params: `mean` and `scale` of the target as it was learnt (defaults 0 and 1).
+    """
+
+    output: Mapping[str, str] = {"prediction": "double"}
+
+    def decode(self, output: Any) -> dict[str, pa.Array]:
+        values = _finite(output, columns=1)[:, 0].numpy()
+        return {"prediction": pa.array(values * self.params.get("scale", 1.0) + self.params.get("mean", 0.0))}
+
+
+class RawOutput(Handler):
+    """`prediction` = the model's output as it is: double where `width` is 1, else array<double>.
+
+    For models with no decoder of their own. Params: `width`, values a row (default 1).
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.width = int(self.params.get("width", 1))
+        self.output = {"prediction": "double" if self.width == 1 else "array<double>"}
+
+    def decode(self, output: Any) -> dict[str, pa.Array]:
+        values = _finite(output, columns=self.width)
+        flat = pa.array(values.reshape(-1).numpy())
+        if self.width == 1:
+            return {"prediction": flat}
+        offsets = pa.array(np.arange(len(values) + 1, dtype=np.int32) * self.width)
+        return {"prediction": pa.ListArray.from_arrays(offsets, flat)}
+
+
+HANDLERS: Mapping[str, type[Handler]] = {
+    "binary": BinaryClassifier,
+    "multiclass": MultiClassifier,
+    "regression": Regressor,
+}
+
+
+def check_output(handler: Handler, columns: Mapping[str, pa.Array], rows: int) -> list[str]:
+    """Problems of what `decode` gave: columns missing or undeclared, a wrong number of values.
+
+    Runs on: executor.
+    """
+    problems = [
+        f"decode gave no column {name!r}; {type(handler).__qualname__}.output declares it"
+        for name in handler.output
+        if name not in columns
+    ]
+    problems += [
+        f"decode gave the column {name!r}, which {type(handler).__qualname__}.output does not declare"
+        for name in columns
+        if name not in handler.output
+    ]
+    problems += [
+        f"decode gave {len(array)} values of {name!r} for {rows} rows" for name, array in columns.items() if len(array) != rows
+    ]
+    return problems

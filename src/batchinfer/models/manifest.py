@@ -1,0 +1,154 @@
+"""The manifest of a bundle: which files there are, their digests, and the code they rely on.
+
+Owns the rules by which a bundle counts as whole. Must not import torch or run any code of a bundle: the driver verifies a
+bundle before anything is loaded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from batchinfer.errors import ModelError
+from batchinfer.models.source_code import source_digest
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+WEIGHTS = "weights.safetensors"
+MODULE = "module.json"
+TRANSFORMS = "transforms.json"
+SIGNATURE = "signature.json"
+_KNOWN = (WEIGHTS, MODULE, TRANSFORMS, SIGNATURE)
+
+
+def to_bytes(value: Any) -> bytes:
+    """Canonical JSON: sorted keys, two spaces, one line end; equal values give equal bytes.
+
+    Runs on: driver.
+
+    Raises:
+        ModelError: the value holds something that JSON has no word for, NaN included.
+    """
+    try:
+        return (json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"a bundle holds JSON only: {error}") from error
+
+
+def digest_of(manifest: Mapping[str, Any]) -> str:
+    """SHA-256 (hex) of the canonical manifest without its own `digest` field.
+
+    Runs on: driver and executor.
+    """
+    return sha256(to_bytes({name: value for name, value in manifest.items() if name != "digest"}))
+
+
+def sha256(data: bytes) -> str:
+    """SHA-256 (hex) of bytes."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def read_verified(folder: Path, expected_digest: str | None = None) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """The manifest and the bytes of every file of a bundle, verified: what is returned is what was hashed.
+
+    Runs on: driver and executor.
+
+    Raises:
+        ModelError: a file is missing, extra, changed or no plain file; the manifest is not the expected one; the code of the
+            handler, the module or a transform changed. Every problem is named.
+    """
+    contents = _read_files(folder)
+    manifest = _parse_manifest(folder, contents.pop(MANIFEST))
+    if expected_digest is not None and manifest["digest"] != expected_digest:
+        raise ModelError(f"bundle {folder}: {MANIFEST}: got digest {manifest['digest']}; expected {expected_digest}")
+    problems = _check_files(manifest["files"], contents) or check_code(manifest)
+    if problems:
+        raise ModelError([f"bundle {folder}: {problem}" for problem in problems], _HINT)
+    return manifest, contents
+
+
+_HINT = "Register the model again (batchinfer train -p NAME), or go back to a version that is whole (batchinfer models -p NAME)."
+
+
+def _read_files(folder: Path) -> dict[str, bytes]:
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError as error:
+        raise ModelError(f"bundle {folder}: the folder cannot be read: {error.strerror}", _HINT) from error
+    if MANIFEST not in names:
+        raise ModelError(f"bundle {folder}: {MANIFEST}: missing; the folder holds {', '.join(names) or 'nothing'}", _HINT)
+    extra = [name for name in names if name not in (MANIFEST, *_KNOWN)]
+    if extra:
+        raise ModelError(
+            [f"bundle {folder}: {name}: extra; a bundle holds only {', '.join((MANIFEST, *_KNOWN))}" for name in extra]
+        )
+    return {name: _read_file(folder, name) for name in names}
+
+
+def _read_file(folder: Path, name: str) -> bytes:
+    path = folder / name
+    try:
+        # A link or a pipe in place of a file could change between two readings, or never end.
+        if not stat.S_ISREG(path.lstat().st_mode):
+            raise ModelError(f"bundle {folder}: {name}: not a plain file", _HINT)
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"bundle {folder}: {name}: cannot be read: {error.strerror}", _HINT) from error
+
+
+def _parse_manifest(folder: Path, data: bytes) -> dict[str, Any]:
+    def damaged(what: str) -> ModelError:
+        return ModelError(f"bundle {folder}: {MANIFEST}: {what}", _HINT)
+
+    try:
+        manifest = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise damaged(f"damaged: {error}") from error
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("digest"), str):
+        raise damaged("damaged: no digest in it")
+    if manifest.get("format") != FORMAT:
+        raise damaged(f"got format {manifest.get('format')!r}; allowed: {FORMAT}")
+    got = digest_of(manifest)
+    if got != manifest["digest"]:
+        raise damaged(f"got digest {got}; expected {manifest['digest']}")
+    if to_bytes(manifest) != data:
+        raise damaged("damaged: not in canonical form")
+    return manifest
+
+
+def _check_files(files: Mapping[str, Mapping[str, Any]], contents: Mapping[str, bytes]) -> list[str]:
+    problems = [f"{name}: missing; expected sha256 {files[name]['sha256']}" for name in files if name not in contents]
+    for name, data in contents.items():
+        if name not in files:
+            problems.append(f"{name}: extra; the manifest does not name it")
+        elif sha256(data) != files[name]["sha256"]:
+            problems.append(
+                f"{name}: got sha256 {sha256(data)} ({len(data)} bytes); "
+                f"expected {files[name]['sha256']} ({files[name]['size']} bytes)"
+            )
+    return problems
+
+
+def check_code(manifest: Mapping[str, Any]) -> list[str]:
+    """Problems of the code that a manifest names: what changed since the bundle was made. Runs none of that code.
+
+    Runs on: driver and executor.
+    """
+    problems = []
+    for role in ("handler", "module"):
+        for place, expected in (manifest[role] or {"code": {}})["code"].items():
+            try:
+                got = source_digest(place)
+            except ModelError as error:
+                problems.extend(f"{role} {manifest[role]['class']}: {problem}" for problem in error.problems)
+                continue
+            if got != expected:
+                problems.append(
+                    f"{role} {manifest[role]['class']}: the code of {place} changed: got sha256 {got}; expected {expected}"
+                )
+    return problems

@@ -1,0 +1,122 @@
+"""The MLflow client: loaded late, kept quiet, its errors put into this project's words.
+
+Owns every setting of MLflow. Knows nothing of bundles and aliases: see `registry`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from batchinfer.errors import BatchInferError, StorageError
+from batchinfer.models.reachable import check_reachable, sqlite_path
+
+if TYPE_CHECKING:
+    from mlflow.tracking.client import MlflowClient
+
+_SETTINGS = {
+    # No reports to MLflow's makers.
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    # stdout belongs to the command's JSON line.
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    # As it comes, a dead server is asked for four minutes.
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    # Git is not asked for the commit of the working folder.
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+_LOCK_TIMEOUT_S = 120.0
+
+
+def open_client(uri: str) -> MlflowClient:
+    """A client of the registry, which answered; its database is made if there is none yet.
+
+    Runs on: driver.
+
+    Raises:
+        StorageError: the registry does not answer, or its database cannot be made.
+    """
+    check_reachable(uri)
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
+    from mlflow.tracking.client import MlflowClient
+
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    # Two processes may both find no database and make its tables.
+    with storage_errors(f"the registry {uri}"), registry_lock(uri), warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # MLflow's own use of SQLAlchemy, which nobody here can mend
+        return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+@contextlib.contextmanager
+def storage_errors(what: str) -> Iterator[None]:
+    """Turns whatever MLflow, its database or its transport raises into StorageError.
+
+    Runs on: driver.
+    """
+    import requests
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except BatchInferError:
+        raise
+    except (MlflowException, SQLAlchemyError, requests.RequestException, OSError) as error:
+        raise StorageError(f"{what}: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+@contextlib.contextmanager
+def registry_lock(uri: str) -> Iterator[None]:
+    """Holds a local registry alone, across processes; a server orders its writers by itself.
+
+    Runs on: driver.
+
+    Raises:
+        StorageError: another process holds it for longer than two minutes.
+    """
+    path = sqlite_path(uri)
+    if path is None:
+        yield
+        return
+    with _flock(path.with_name(path.name + ".lock")):
+        yield
+
+
+@contextlib.contextmanager
+def _flock(path: Path) -> Iterator[None]:
+    try:
+        lock = path.open("w")
+    except OSError as error:
+        raise StorageError(f"the lock file {path} cannot be made: {error.strerror}") from error
+    with lock:
+        give_up = time.monotonic() + _LOCK_TIMEOUT_S
+        while not _try_lock(lock):
+            if time.monotonic() > give_up:
+                raise StorageError(f"another process has held {path} for more than {_LOCK_TIMEOUT_S:g} s")
+            time.sleep(0.05)
+        yield
+
+
+def _try_lock(lock: Any) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

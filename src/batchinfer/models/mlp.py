@@ -1,0 +1,101 @@
+"""The built-in network, and how any network is built from its class path.
+
+Owns the `Mlp` module and the construction of modules. Knows nothing of training or of files.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from batchinfer.errors import ConfigError, ModelError
+from batchinfer.models.catalog import MODELS, check_class_path, did_you_mean
+
+__all__ = ["MODELS", "Mlp", "arguments_of", "build_module", "load_class"]
+
+
+class Mlp(torch.nn.Module):
+    """Fully connected layers with ReLU and dropout between them, and a linear last layer.
+
+    Input `features` (rows, features) float32; output (rows, outputs) float32: logits, or predictions of a regression.
+    """
+
+    def __init__(self, features: int, outputs: int, hidden: Sequence[int] = (128, 64), dropout: float = 0.1) -> None:
+        super().__init__()
+        layers: list[torch.nn.Module] = []
+        width = features
+        for size in hidden:
+            layers += [torch.nn.Linear(width, size), torch.nn.ReLU(), torch.nn.Dropout(dropout)]
+            width = size
+        self.layers = torch.nn.Sequential(*layers, torch.nn.Linear(width, outputs))
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return self.layers(features)
+
+
+def load_class(path: str, base: type) -> type:
+    """The class at `package.module:Class`, which must be a subclass of `base`.
+
+    Runs on: driver and executor.
+
+    Raises:
+        ModelError: the path is malformed, cannot be imported, or is no such class.
+    """
+    if problems := check_class_path(path):
+        raise ModelError(problems)
+    module_name, _, name = path.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise ModelError(f"{path}: the module {module_name} cannot be imported: {error}. It must be on PYTHONPATH.") from error
+    found = vars(module).get(name)
+    if isinstance(found, type) and issubclass(found, base):
+        return found
+    if found is not None:
+        raise ModelError(f"{path}: got {found!r}; allowed: a subclass of {base.__module__}.{base.__qualname__}")
+    known = [key for key, value in vars(module).items() if isinstance(value, type) and issubclass(value, base)]
+    raise ModelError(
+        f"{path}: {module_name} has no class {name}; it has {', '.join(known) or 'none'}.{did_you_mean(name, known)}"
+    )
+
+
+def build_module(path: str, arguments: Mapping[str, Any]) -> torch.nn.Module:
+    """A module of the class at `path`, which remembers the arguments that it was built with.
+
+    `arguments` must be JSON-able: `features` and `outputs`, both whole numbers, and the class's own parameters.
+    Runs on: driver and executor.
+
+    Raises:
+        ModelError: the class cannot be loaded.
+        ConfigError: the class does not take one of the arguments.
+    """
+    class_ = load_class(path, torch.nn.Module)
+    taken = inspect.signature(class_).parameters
+    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values()):
+        unknown = [name for name in arguments if name not in taken]
+        if unknown:
+            raise ConfigError(
+                [f"unknown parameter {n!r} of {path}. Allowed: {', '.join(taken)}.{did_you_mean(n, taken)}" for n in unknown]
+            )
+    module = class_(**arguments)
+    module.batchinfer_arguments = dict(arguments)
+    return module
+
+
+def arguments_of(module: torch.nn.Module) -> dict[str, Any]:
+    """The arguments that `build_module` built this module with.
+
+    Runs on: driver.
+
+    Raises:
+        ModelError: the module was built in another way, so a bundle could not build it again.
+    """
+    arguments = vars(module).get("batchinfer_arguments")
+    if arguments is None:
+        name = f"{type(module).__module__}:{type(module).__qualname__}"
+        raise ModelError(f"{name} was not built by build_module(path, arguments), so its constructor arguments are not known.")
+    return arguments

@@ -1,0 +1,351 @@
+"""The registry: alias -> version -> verified bundle, over MLflow.
+
+Owns names, versions, aliases and their history. What a version is stands in its tags: the digest of its bundle and its
+metrics. Knows nothing of what is inside a bundle (see `bundle`) and nothing of pipelines.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+import re
+import tempfile
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from batchinfer.contracts import ModelRef
+from batchinfer.errors import ModelError
+from batchinfer.models.bundle import verify_bundle
+from batchinfer.models.catalog import did_you_mean
+from batchinfer.models.mlflow_client import open_client, registry_lock, storage_errors
+from batchinfer.models.reachable import check_reachable, sqlite_path
+from batchinfer.models.registered import RegisteredModel, Version, read_by_client, read_by_sqlite
+
+if TYPE_CHECKING:
+    from mlflow.tracking.client import MlflowClient
+
+DIGEST_TAG = "batchinfer.digest"
+METRICS_TAG = "batchinfer.metrics"
+# On the registered model, one an alias: a JSON list of the versions that held it before, newest last.
+HISTORY_TAG = "batchinfer.history."
+_HISTORY_LENGTH = 50
+_BUNDLE = "bundle"
+_PARAM_LENGTH = 6000
+_TAG_LENGTH = 5000
+_URI = re.compile(r"models:/([^/@]+)(?:@([A-Za-z][\w.-]*)|/([0-9]+))")
+
+
+class Registry:
+    """Models by name, version and alias.
+
+    Attributes:
+        tracking_uri: MLflow's URI, such as `sqlite:////var/lib/mlflow.db` or `http://host:5000`.
+        artifacts: folder or URI below which bundles are kept; empty: where the server puts them.
+    """
+
+    def __init__(self, tracking_uri: str, artifacts: str) -> None:
+        self.tracking_uri = tracking_uri
+        self.artifacts = artifacts
+        self._client: MlflowClient | None = None
+
+    def register(
+        self,
+        name: str,
+        bundle_folder: Path | str,
+        alias: str | None,
+        metrics: Mapping[str, float] | None = None,
+        params: Mapping[str, Any] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> ModelRef:
+        """Makes the bundle the next version of the model, and gives it the alias if one is named.
+
+        The bundle is verified first and logged as an artefact of a run in the experiment named after the model.
+        Runs on: driver.
+
+        Raises:
+            ModelError: the bundle is not whole.
+            StorageError: the registry or its artefact store fails.
+        """
+        digest = verify_bundle(bundle_folder)["digest"]
+        finite = {key: float(value) for key, value in (metrics or {}).items() if math.isfinite(value)}
+        client = self._open()
+        with storage_errors(f"model {name} cannot be registered in {self.tracking_uri}"):
+            run = client.create_run(self._experiment(client, name), run_name=f"{name} {digest[:12]}", tags=dict(tags or {}))
+            state = "FAILED"
+            try:
+                _log(client, run.info.run_id, finite, params or {})
+                client.log_artifacts(run.info.run_id, str(bundle_folder), _BUNDLE)
+                self._ensure_model(client, name)
+                version_tags = {**(tags or {}), DIGEST_TAG: digest, METRICS_TAG: _metrics_tag(finite)}
+                source = f"{run.info.artifact_uri}/{_BUNDLE}"
+                made = client.create_model_version(name, source, run.info.run_id, tags=version_tags)
+                state = "FINISHED"
+            finally:
+                client.set_terminated(run.info.run_id, state)
+        version = str(made.version)
+        if alias:
+            self.promote(name, version, alias)
+        return ModelRef(name, version, digest, f"models:/{name}/{version}")
+
+    def resolve(self, uri: str) -> ModelRef:
+        """The version and digest that `models:/name@alias` or `models:/name/version` stands for now.
+
+        Runs on: driver.
+
+        Raises:
+            ModelError: no such model, alias or version; what there is, is listed.
+            StorageError: the registry does not answer.
+        """
+        name, alias, number = _parse(uri)
+        model = self._model(name)
+        version = _version(model, _alias(model, alias) if alias else str(number))
+        return ModelRef(name, version.version, _digest(name, version), uri)
+
+    def fetch(self, ref: ModelRef, cache: Path) -> Path:
+        """A local folder with the bundle of a resolved model, verified on every call.
+
+        A bundle in a local store stays where it is; any other is downloaded into `cache/<digest>`.
+        Runs on: driver.
+
+        Raises:
+            ModelError: the bundle is missing, damaged, not the one that was registered, or its code changed.
+            StorageError: the store does not answer, or the cache cannot be written.
+        """
+        source = _version(self._model(ref.name), ref.version).source
+        local = self._local(source)
+        if local is not None:
+            verify_bundle(local, ref.digest)
+            return local
+        folder = cache / ref.digest
+        if not folder.exists():
+            self._download(source, folder, ref.digest)
+        verify_bundle(folder, ref.digest)
+        return folder
+
+    def versions(self, name: str) -> list[dict[str, Any]]:
+        """The versions of a model in order: version, aliases, metrics, created (ISO 8601, UTC), digest, tags.
+
+        Runs on: driver.
+
+        Raises:
+            ModelError: no such model.
+            StorageError: the registry does not answer.
+        """
+        model = self._model(name)
+        return [_describe(model, version) for version in model.versions]
+
+    def promote(self, name: str, version: str, alias: str) -> ModelRef:
+        """Gives the alias to a version; the version that held it is kept, so that `rollback` can give it back.
+
+        Runs on: driver.
+
+        Raises:
+            ModelError: no such model or version.
+            StorageError: the registry fails.
+        """
+        client = self._open()
+        with registry_lock(self.tracking_uri):
+            model = self._model(name)
+            wanted = _version(model, version)
+            digest = _digest(name, wanted)
+            holder = model.aliases.get(alias)
+            if holder != wanted.version:
+                # The history first: a crash between the two leaves an entry that equals the holder, which rollback passes over.
+                history = _history(model, alias) + ([holder] if holder else [])
+                self._move(client, name, alias, wanted.version, history)
+        return ModelRef(name, wanted.version, digest, f"models:/{name}@{alias}")
+
+    def rollback(self, name: str, alias: str) -> ModelRef:
+        """Gives the alias back to the version that held it before; again goes one further back.
+
+        Runs on: driver.
+
+        Raises:
+            ModelError: no such model or alias, or nothing held it before.
+            StorageError: the registry fails.
+        """
+        client = self._open()
+        with registry_lock(self.tracking_uri):
+            model = self._model(name)
+            holder = _alias(model, alias)
+            known = {version.version: version for version in model.versions}
+            history = _history(model, alias)
+            while history and (history[-1] == holder or history[-1] not in known):
+                history.pop()
+            if not history:
+                raise ModelError(
+                    f"models:/{name}@{alias} has no former version to go back to: version {holder} is its first",
+                    f"batchinfer models -p NAME lists the versions; --promote V gives the alias to one of: {', '.join(known)}",
+                )
+            former = known[history.pop()]
+            digest = _digest(name, former)
+            self._move(client, name, alias, former.version, history)
+        return ModelRef(name, former.version, digest, f"models:/{name}@{alias}")
+
+    def _open(self) -> MlflowClient:
+        if self._client is None:
+            self._client = open_client(self.tracking_uri)
+        return self._client
+
+    def _read(self) -> dict[str, RegisteredModel]:
+        path = sqlite_path(self.tracking_uri)
+        if path is not None:
+            check_reachable(self.tracking_uri)
+            found = read_by_sqlite(path)
+            if found is not None:
+                return found
+        client = self._open()
+        with storage_errors(f"the registry {self.tracking_uri} cannot be read"):
+            return read_by_client(client)
+
+    def _model(self, name: str) -> RegisteredModel:
+        models = self._read()
+        if name in models and models[name].versions:
+            return models[name]
+        known = [model.name for model in models.values() if model.versions]
+        raise ModelError(
+            f"no model {name!r} in the registry. Registered: {', '.join(known) or 'none'}.{did_you_mean(name, known)}",
+            f"batchinfer train -p {name} makes one",
+        )
+
+    def _experiment(self, client: MlflowClient, name: str) -> str:
+        found = client.get_experiment_by_name(name)
+        if found is None:
+            return client.create_experiment(name, artifact_location=_below(self.artifacts, name))
+        if found.lifecycle_stage == "deleted":
+            client.restore_experiment(found.experiment_id)
+        return found.experiment_id
+
+    def _ensure_model(self, client: MlflowClient, name: str) -> None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            client.create_registered_model(name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+
+    def _move(self, client: MlflowClient, name: str, alias: str, version: str, history: list[str]) -> None:
+        with storage_errors(f"the alias {alias} of model {name} cannot be set in {self.tracking_uri}"):
+            client.set_registered_model_tag(name, HISTORY_TAG + alias, json.dumps(history[-_HISTORY_LENGTH:]))
+            client.set_registered_model_alias(name, alias, version)
+
+    def _local(self, source: str) -> Path | None:
+        """The folder of a source on this machine; where the whole state was moved, the same place below `artifacts`."""
+        path = _local_path(source)
+        root = _local_path(self.artifacts) if self.artifacts else None
+        if path is None or path.exists() or root is None:
+            return path
+        # name / run / artifacts / bundle; the digest tells whether it is the right one.
+        moved = root.joinpath(*path.parts[-4:])
+        return moved if moved.exists() else path
+
+    def _download(self, source: str, folder: Path, digest: str) -> None:
+        self._open()
+        from mlflow.artifacts import download_artifacts
+
+        with storage_errors(f"the bundle {source} cannot be fetched"):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder.parent) as staged:
+                found = Path(download_artifacts(artifact_uri=source, dst_path=staged, tracking_uri=self.tracking_uri))
+                verify_bundle(found, digest)
+                try:
+                    found.rename(folder)
+                except OSError:
+                    # Another process was first; whatever lies there is verified by the caller.
+                    if not folder.exists():
+                        raise
+
+
+def _parse(uri: str) -> tuple[str, str | None, str | None]:
+    match = _URI.fullmatch(uri)
+    if match is None:
+        raise ModelError(f"got the model URI {uri!r}; allowed: models:/NAME@ALIAS or models:/NAME/VERSION")
+    return match[1], match[2], match[3]
+
+
+def _alias(model: RegisteredModel, alias: str) -> str:
+    if alias in model.aliases:
+        return model.aliases[alias]
+    known = [f"{name} -> {version}" for name, version in sorted(model.aliases.items())]
+    raise ModelError(
+        f"model {model.name!r} has no alias {alias!r}. Aliases: {', '.join(known) or 'none'}.{did_you_mean(alias, model.aliases)}",
+        f"batchinfer train -p {model.name} --alias {alias} makes a version with it; "
+        f"batchinfer models -p {model.name} --promote V gives it to a version there is",
+    )
+
+
+def _version(model: RegisteredModel, number: str) -> Version:
+    for version in model.versions:
+        if version.version == str(number):
+            return version
+    known = [version.version for version in model.versions]
+    raise ModelError(
+        f"model {model.name!r} has no version {number}. Versions: {', '.join(known)}",
+        f"batchinfer train -p {model.name} makes the next one",
+    )
+
+
+def _digest(name: str, version: Version) -> str:
+    if DIGEST_TAG in version.tags:
+        return version.tags[DIGEST_TAG]
+    raise ModelError(
+        f"models:/{name}/{version.version} is not a batchinfer bundle: it has no tag {DIGEST_TAG}",
+        "batchinfer register -p NAME --artifact PATH makes a bundle of a model trained elsewhere",
+    )
+
+
+def _history(model: RegisteredModel, alias: str) -> list[str]:
+    try:
+        return [str(version) for version in json.loads(model.tags.get(HISTORY_TAG + alias, "[]"))]
+    except (ValueError, TypeError) as error:
+        raise ModelError(f"the tag {HISTORY_TAG + alias} of model {model.name!r} is not a JSON list: {error}") from error
+
+
+def _describe(model: RegisteredModel, version: Version) -> dict[str, Any]:
+    created = datetime.datetime.fromtimestamp(version.created / 1000, tz=datetime.timezone.utc)
+    return {
+        "version": version.version,
+        "aliases": sorted(alias for alias, holder in model.aliases.items() if holder == version.version),
+        "metrics": json.loads(version.tags.get(METRICS_TAG, "{}")),
+        "created": created.isoformat(timespec="seconds"),
+        "digest": version.tags.get(DIGEST_TAG),
+        "tags": {name: value for name, value in version.tags.items() if name not in (DIGEST_TAG, METRICS_TAG)},
+    }
+
+
+def _metrics_tag(metrics: Mapping[str, float]) -> str:
+    """As JSON; of more metrics than a tag holds, the first ones. The run has them all."""
+    kept = dict(metrics)
+    while len(json.dumps(kept)) > _TAG_LENGTH:
+        kept.popitem()
+    return json.dumps(kept)
+
+
+def _log(client: MlflowClient, run_id: str, metrics: Mapping[str, float], params: Mapping[str, Any]) -> None:
+    from mlflow.entities import Metric, Param
+
+    now = int(datetime.datetime.now(tz=datetime.timezone.utc).timestamp() * 1000)
+    client.log_batch(
+        run_id,
+        metrics=[Metric(key, value, now, 0) for key, value in metrics.items()],
+        params=[Param(key, str(value)[:_PARAM_LENGTH]) for key, value in params.items()],
+    )
+
+
+def _local_path(uri: str) -> Path | None:
+    parts = urllib.parse.urlsplit(uri)
+    if parts.scheme == "file":
+        return Path(urllib.request.url2pathname(parts.path))
+    return Path(uri) if not parts.scheme else None
+
+
+def _below(root: str, name: str) -> str | None:
+    if not root:
+        return None
+    local = _local_path(root)
+    return (local.absolute() / name).as_uri() if local is not None else f"{root.rstrip('/')}/{name}"
