@@ -14,7 +14,7 @@ help:  ## this list
 setup: .venv/.ready  ## virtual environment, pinned packages, Delta jars, class-data archive
 
 demo: .venv/.ready  ## real records become predictions that can be looked up (about two minutes)
-	@$(BIN)/python -m batchinfer.pipeline.demo
+	@$(BIN)/python -m batchinfer.demo
 
 test: .venv/.ready lint typecheck unit spark e2e  ## everything that must be green: walls, types, unit, spark, e2e
 

@@ -34,7 +34,9 @@ def _open(pipeline: str, env: str, overrides: Mapping[str, Any] | None) -> Conte
     return Context.open(pipeline, env, overrides or {})
 
 
-def extract(pipeline: str, slice: str | None = None, env: str = "local", overrides: Mapping[str, Any] | None = None) -> ExtractReport:
+def extract(
+    pipeline: str, slice: str | None = None, env: str = "local", overrides: Mapping[str, Any] | None = None
+) -> ExtractReport:
     """Lands what is new in a pipeline's source; bad records go to its quarantine table."""
     from batchinfer.pipeline.extract import extract
     from batchinfer.pipeline.runs import recorded
@@ -44,7 +46,11 @@ def extract(pipeline: str, slice: str | None = None, env: str = "local", overrid
 
 
 def train(
-    pipeline: str, slices: Sequence[str] = (), alias: str = "champion", env: str = "local", overrides: Mapping[str, Any] | None = None
+    pipeline: str,
+    slices: Sequence[str] = (),
+    alias: str = "champion",
+    env: str = "local",
+    overrides: Mapping[str, Any] | None = None,
 ) -> TrainReport:
     """Fits the transforms, trains the model, registers the bundle, and points the alias at it."""
     from batchinfer.pipeline.runs import recorded
@@ -55,7 +61,12 @@ def train(
 
 
 def score(
-    pipeline: str, slice: str, force: bool = False, evolve: bool = False, env: str = "local", overrides: Mapping[str, Any] | None = None
+    pipeline: str,
+    slice: str,
+    force: bool = False,
+    evolve: bool = False,
+    env: str = "local",
+    overrides: Mapping[str, Any] | None = None,
 ) -> RunReport:
     """Scores one landed slice and publishes its predictions by one atomic commit."""
     from batchinfer.pipeline.runs import recorded

@@ -150,7 +150,9 @@ def score(ref: str, env: str, overrides: tuple[str, ...], slice_: str, force: bo
         from batchinfer.pipeline.show import show_run
 
         context = _context(ref, env, overrides)
-        return show_run(recorded(context, "score", slice_, lambda: score(context, slice_, session_opener(context), force, evolve)))
+        return show_run(
+            recorded(context, "score", slice_, lambda: score(context, slice_, session_opener(context), force, evolve))
+        )
 
     _run(work, pipeline=ref, slice=slice_)
 
@@ -194,7 +196,9 @@ def status(ref: str, env: str, overrides: tuple[str, ...]) -> None:
 @click.option("--key", "keys", multiple=True, metavar="COLUMN=VALUE,…", help="One key, all its columns; repeat for several.")
 @click.option("--keys-file", type=click.Path(path_type=Path), help="A file with one key a line.")
 @click.option("--as-of", metavar="SLICE", help="The newest prediction not after this slice.")
-def lookup(ref: str, env: str, overrides: tuple[str, ...], keys: tuple[str, ...], keys_file: Path | None, as_of: str | None) -> None:
+def lookup(
+    ref: str, env: str, overrides: tuple[str, ...], keys: tuple[str, ...], keys_file: Path | None, as_of: str | None
+) -> None:
     """Look predictions up by key. Exit 3 if any is absent."""
 
     def work() -> Any:

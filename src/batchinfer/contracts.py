@@ -47,6 +47,9 @@ LINEAGE: Mapping[str, tuple[str, str]] = {
 
 CHAMPION = "champion"
 
+# Table property that names the key columns, as a JSON list: lookups need no pipeline file.
+KEY_PROPERTY = "batchinfer.key"
+
 
 def arrow_type(name: str) -> pa.DataType:
     """Arrow type of one of the short names used in this module."""

@@ -73,6 +73,7 @@ def open_session(settings: SparkSettings, app_name: str, extra: Mapping[str, str
     """Builds the session, or returns the one that runs already (a notebook, spark-submit, the demo).
 
     Runs on: driver.
+
     Raises:
         SetupError: no usable Java.
     """

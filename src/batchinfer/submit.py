@@ -56,6 +56,7 @@ def submit_command(arguments: Sequence[str]) -> list[str]:
     """The whole command line, from the job's arguments and the environment's settings.
 
     Runs on: driver.
+
     Raises:
         ConfigError: no such job or environment.
         SetupError: no usable Java.
@@ -85,7 +86,7 @@ def main() -> int:
     try:
         command = submit_command(sys.argv[1:])
     except BatchInferError as error:
-        from batchinfer.lifecycle import report_failure
+        from batchinfer.command import report_failure
 
         return report_failure(error)
     from batchinfer.session import spark_home
@@ -93,7 +94,7 @@ def main() -> int:
     os.environ |= {"SPARK_HOME": str(spark_home()), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
-    os.execv(command[0], command)
+    return os.execv(command[0], command)
 
 
 if __name__ == "__main__":

@@ -42,10 +42,13 @@ class BackfillReport:
 _COUNTERS = ("rows_in", "rows_scored", "rows_reused", "rows_quarantined")
 
 
-def backfill(context: Context, start: str, end: str, open_session: OpenSession, force: bool = False, parallel: int = 1) -> BackfillReport:
+def backfill(
+    context: Context, start: str, end: str, open_session: OpenSession, force: bool = False, parallel: int = 1
+) -> BackfillReport:
     """Scores the slices from start to end, both included; goes on after a slice that fails.
 
     Runs on: driver.
+
     Raises:
         ConfigError: bounds that are no slices of the pipeline, or in the wrong order.
     """
@@ -85,10 +88,22 @@ def _take(report: BackfillReport, slice_: str, outcome: RunReport | BatchInferEr
 
     if isinstance(outcome, BatchInferError):
         show_error(outcome)
-        report.slices.append({"slice": slice_, "status": "failed", "exit_code": outcome.exit_code, "errors": list(outcome.problems)})
+        report.slices.append(
+            {"slice": slice_, "status": "failed", "exit_code": outcome.exit_code, "errors": list(outcome.problems)}
+        )
         report.errors += [f"slice {slice_}: {problem}" for problem in outcome.problems]
         report.exit_code = min(report.exit_code or outcome.exit_code, outcome.exit_code)
         return
     report.runs.append(outcome)
-    facts = ("run_id", "status", "rows_in", "rows_scored", "rows_reused", "rows_quarantined", "model_version", "version", "seconds")
+    facts = (
+        "run_id",
+        "status",
+        "rows_in",
+        "rows_scored",
+        "rows_reused",
+        "rows_quarantined",
+        "model_version",
+        "version",
+        "seconds",
+    )
     report.slices.append({"slice": slice_} | {fact: getattr(outcome, fact) for fact in facts})

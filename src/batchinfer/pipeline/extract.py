@@ -78,17 +78,20 @@ def extract(context: Context, slice_: str | None, open_session: OpenSession) -> 
     """Lands what is new in the pipeline's source.
 
     Runs on: driver.
+
     Raises:
         ConfigError: `ingest_date` slices without a slice, or a slice with one given that the data decides.
-        InputError: files that are missing, changed since they were landed, or break the contract of their columns; duplicate keys.
+        InputError: files that are missing, changed since they landed, or break the contract of their columns; duplicate keys.
         TooManyQuarantined: nothing was landed; the quarantine is written with published=false.
     """
     rule = context.pipeline.source.slice
     if rule == "ingest_date" and slice_ is None:
-        raise ConfigError(f"pipeline {context.name} has slice: ingest_date: got no --slice; allowed: --slice with a day such as 2026-11-21")
+        raise ConfigError(
+            f"pipeline {context.name} has slice: ingest_date: got no --slice; allowed: --slice with a day such as 2026-11-21"
+        )
     if rule != "ingest_date" and slice_ is not None:
         raise ConfigError(
-            f"--slice {slice_}: the slices of pipeline {context.name} come from column {rule.column}; allowed: extract without --slice"
+            f"--slice {slice_}: pipeline {context.name} takes its slices from column {rule.column}; allowed: extract without --slice"
         )
     if slice_ is not None:
         check_slice(rule, slice_)
@@ -137,7 +140,10 @@ def _new_files(landing: Landing, files: Sequence[SourceFile]) -> tuple[list[Sour
     changed = [file for file in files if known.get(file.name) not in (None, file.fingerprint())]
     if changed and landing.source.on_changed == "fail":
         raise InputError(
-            [f"{file.path}: it changed after it was landed; allowed with source.on_changed: replace or append" for file in changed],
+            [
+                f"{file.path}: it changed after it was landed; allowed with source.on_changed: replace or append"
+                for file in changed
+            ],
             hint="set source.on_changed: replace to land its new content in place of the old (--set source.on_changed=replace)",
         )
     return new + changed, [file.name for file in changed] if landing.source.on_changed == "replace" else []
@@ -148,12 +154,13 @@ def _land_files(
 ) -> None:
     from batchinfer.sinks.staging import remove_staged
 
-    context = landing.context
     staged = _stage(landing, files, open_session, report)
     report.rows_in, report.rows_quarantined, report.blank_lines = staged.rows_in, staged.rows_quarantined, staged.blank_lines
     report.stage_seconds = {stage: round(seconds, 3) for stage, seconds in staged.seconds.items()}
     if staged.rows_in != staged.rows_landed + staged.rows_quarantined:
-        raise RuntimeError(f"rows were lost: {staged.rows_in} in, {staged.rows_landed} landed, {staged.rows_quarantined} quarantined")
+        raise RuntimeError(
+            f"rows were lost: {staged.rows_in} in, {staged.rows_landed} landed, {staged.rows_quarantined} quarantined"
+        )
     try:
         _check_rate(landing, staged, files)
         _check_keys(landing, staged, open_session)
@@ -237,8 +244,8 @@ def _commit_quarantine(landing: Landing, staged: Staged, files: Sequence[SourceF
     from batchinfer.sinks.quarantine import commit_extract_quarantine
 
     commit_extract_quarantine(
-        landing.context.quarantine, staged.quarantine, scope=f"{landing.table}|{landing.scope}", slice=landing.ingest_slice, published=published,
-        files={file.name: file.fingerprint() for file in files},
+        landing.context.quarantine, staged.quarantine, scope=f"{landing.table}|{landing.scope}",
+        slice=landing.ingest_slice, published=published, files={file.name: file.fingerprint() for file in files},
     )  # fmt: skip
 
 

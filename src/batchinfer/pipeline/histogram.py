@@ -15,6 +15,7 @@ def score_histogram(table: str, files: Sequence[StagedFile], outputs: Mapping[st
     """Counts of the first double output in equal bins, from the first files of at most two million rows.
 
     Runs on: driver.
+
     Returns:
         {column, edges: n + 1 floats, counts: n ints}, or None where no output is a double.
     """

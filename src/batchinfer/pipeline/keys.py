@@ -17,6 +17,7 @@ def raise_duplicates(spark: SparkSession, table: str, files: Sequence[StagedFile
     """Ends with three examples if a key stands twice in one slice.
 
     Runs on: driver, one Spark aggregation for each slice.
+
     Raises:
         InputError: with the examples.
     """
@@ -31,6 +32,6 @@ def raise_duplicates(spark: SparkSession, table: str, files: Sequence[StagedFile
         if found:
             examples = "; ".join(json.dumps(example, default=str) for example in found)
             raise InputError(
-                f"slice {slice_}: keys ({', '.join(key)}) that stand more than once: {examples}; allowed: one row a key in a slice",
+                f"slice {slice_}: keys ({', '.join(key)}) that repeat: {examples}; allowed: one row a key in a slice",
                 hint="choose another source.key, remove the duplicates, or say source.unique: assumed to skip this check",
             )

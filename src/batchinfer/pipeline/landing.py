@@ -54,6 +54,7 @@ def land_split(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Parses one split and stages its rows; yields one result with files and counts.
 
     Runs on: executor.
+
     Raises:
         InputError: a file that is truncated, corrupt or breaks the contract of its columns.
     """
@@ -106,7 +107,9 @@ class _Landing:
         for name in self.key:
             null = pc.is_null(rows.column(name))
             missing = null if len(missing) == 0 else pc.or_(missing, null)
-        return self._set_aside(rows, missing, "null_key", f"a key column is null; allowed: a value in each of {', '.join(self.key)}")
+        return self._set_aside(
+            rows, missing, "null_key", f"a key column is null; allowed: a value in each of {', '.join(self.key)}"
+        )
 
     def _set_aside(self, rows: pa.RecordBatch, mask: pa.Array, reason: str, message: str) -> pa.RecordBatch:
         """Moves the masked rows to the bad ones; returns the others."""
@@ -149,7 +152,13 @@ class _Landing:
         files = self.writer.close() if self.writer else []
         plan = self.plan
         aside = write_quarantine(
-            plan.quarantine, self.bad, pipeline=plan.pipeline, stage="extract", run_id=plan.run_id, published=True, slice=plan.ingest_slice
+            plan.quarantine,
+            self.bad,
+            pipeline=plan.pipeline,
+            stage="extract",
+            run_id=plan.run_id,
+            published=True,
+            slice=plan.ingest_slice,
         )
         self.seconds["write"] += time.perf_counter() - started
         return {

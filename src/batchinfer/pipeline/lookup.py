@@ -21,6 +21,7 @@ def lookup_keys(context: Context, keys: Sequence[Mapping[str, Any]], as_of: str 
     """The served prediction of each key, or None; of several slices the greatest (not after `as_of`).
 
     Runs on: driver, without Spark.
+
     Raises:
         InputError: the table is not there, or a key is not one of its keys.
     """
@@ -53,7 +54,9 @@ def lookup_command(context: Context, texts: Sequence[str], keys_file: Path | Non
     found = lookup_keys(context, [parse_key(line, columns) for line in lines], as_of)
     results = [{"found": row is not None, "prediction": row} for row in found]
     single = len(lines) == 1 and keys_file is None
-    body = Found(results[0] if single else {"results": [{"key": line, **result} for line, result in zip(lines, results, strict=True)]})
+    body = Found(
+        results[0] if single else {"results": [{"key": line, **result} for line, result in zip(lines, results, strict=True)]}
+    )
     if any(row is None for row in found):
         body.exit_code = InputMissing.exit_code
         absent = [line for line, row in zip(lines, found, strict=True) if row is None]

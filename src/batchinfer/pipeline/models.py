@@ -12,6 +12,7 @@ def models(context: Context, promote: str | None = None, rollback: bool = False)
     """Lists versions with metrics and aliases, after moving the alias where that is asked for.
 
     Runs on: driver, without Spark.
+
     Raises:
         ModelError: no such model or version; nothing to roll back to.
     """

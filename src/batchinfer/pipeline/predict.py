@@ -31,6 +31,7 @@ def predict(frame: pd.DataFrame, uri: str, env: str = "local") -> pd.DataFrame:
         The prediction columns and `error string` (null where a row went well), with the index of `frame`.
 
     Runs on: driver, without Spark.
+
     Raises:
         ModelError: no such model, or columns that do not fit its signature.
     """
@@ -71,7 +72,7 @@ def _resolve(uri: str, env: str) -> tuple[ModelRef, Path]:
 
 
 def _bundle(uri: str, env: str) -> LoadedBundle:
-    """The bundle behind a URI; an alias is resolved again every minute, so that a promotion reaches a notebook that stays open."""
+    """The bundle behind a URI; an alias is resolved again every minute, so that a promotion reaches an open notebook."""
     with _loading:
         return _loaded(uri, env, int(time.monotonic() // _RESOLVED_FOR_S))
 

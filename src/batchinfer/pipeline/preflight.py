@@ -1,4 +1,4 @@
-"""What has to be right before a slice is scored: the slice, the model, its signature, the road. `plan` shows it, `score` runs it."""
+"""What has to be right before a slice is scored: slice, model, signature, road. `plan` shows it, `score` runs it."""
 
 from __future__ import annotations
 
@@ -76,7 +76,8 @@ def find_slice(context: Context, slice_: str) -> SliceData:
         some = ", ".join(sorted(landed)[-5:]) or "none"
         raise InputMissing(
             f"slice {slice_} of pipeline {context.name} has never landed in {context.landed}; landed: {some}",
-            hint=f"batchinfer extract -p {context.name}" + (f" --slice {slice_}" if context.pipeline.source.slice == "ingest_date" else ""),
+            hint=f"batchinfer extract -p {context.name}"
+            + (f" --slice {slice_}" if context.pipeline.source.slice == "ingest_date" else ""),
         )
     version = table_version(context.landed)
     files = snapshot_files(context.landed, {"slice": slice_})
@@ -98,7 +99,9 @@ def resolve_model(context: Context) -> Resolved:
     signature = read_signature(folder)
     problems = check_signature(signature, context.landed_fields)
     if problems:
-        raise ModelError([f"{ref.uri} (version {ref.version}) does not fit pipeline {context.name}: {problem}" for problem in problems])
+        raise ModelError(
+            [f"{ref.uri} (version {ref.version}) does not fit pipeline {context.name}: {problem}" for problem in problems]
+        )
     return Resolved(ref, folder, manifest, signature)
 
 

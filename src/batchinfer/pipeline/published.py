@@ -16,7 +16,7 @@ class Published:
     Attributes:
         version: Delta version of the commit that published it.
         rows: rows there are.
-        lineage: model_name, model_version, bundle_digest, source_version, run_id, scored_at of its rows; empty for a slice of none.
+        lineage: model_name, model_version, bundle_digest, source_version, run_id, scored_at; empty for a slice of no rows.
     """
 
     version: int

@@ -27,6 +27,7 @@ def run_road(spark: SparkSession, context: Context, data: SliceData, model: Reso
     """Scores a slice on the executors; the road taken, and one result a task.
 
     Runs on: driver.
+
     Raises:
         ModelError: a forced road that this table does not allow, or a handler that breaks its own declaration.
     """
@@ -126,4 +127,3 @@ def scoring_plan(context: Context, data: SliceData, model: Resolved, count: int,
         # Past this the run ends with exit 5 anyway; looking for single rows further on would cost time for nothing.
         max_failures=max(1000, int(allowed * data.rows) + 1),
     )
-

@@ -35,7 +35,10 @@ def recorded(context: Context, command: str, slice_: str | None, work: Callable[
     report: Any = result
     if report.status != "unchanged":
         body = report.to_json()
-        facts = {name: body.get(name) for name in (MODEL_VERSION, BUNDLE_DIGEST, SOURCE_VERSION, "version", "rows_in", "rows_quarantined")}
+        facts = {
+            name: body.get(name)
+            for name in (MODEL_VERSION, BUNDLE_DIGEST, SOURCE_VERSION, "version", "rows_in", "rows_quarantined")
+        }
         _append(context, {**base, **facts, "status": report.status, "exit_code": 0, "seconds": report.seconds}, body)
     return result
 

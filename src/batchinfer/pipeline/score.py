@@ -55,6 +55,7 @@ def score(context: Context, slice_: str, open_session: OpenSession, force: bool 
     """Scores one landed slice and publishes its predictions, or does nothing where they are up to date.
 
     Runs on: driver.
+
     Raises:
         ConfigError, InputError, ChecksFailed, TooManyQuarantined, SliceHeld, ModelError, StorageError: each with the exit
             code of the contract; in every case the predictions table is as it was.
@@ -188,7 +189,7 @@ class _Run:
         failures = self._judge(frame, suite, "predictions")
         if failures:
             self._commit_quarantine(published=False)
-            raise ChecksFailed([f"check of the predictions of slice {self.data.slice}: {failure}" for failure in failures])
+            raise ChecksFailed([f"predictions check of slice {self.data.slice}: {failure}" for failure in failures])
 
     def _judge(self, frame: DataFrame, suite: Any, kind: str) -> list[str]:
         from batchinfer.checks.expectations import run_suite

@@ -186,7 +186,9 @@ class _ScoringTask:
         for name in contracts.LINEAGE:
             columns.append(scored.fingerprints if name == contracts.INPUT_FINGERPRINT else pa.repeat(constants[name], count))
         schema = file_schema(self.plan.key, self.plan.outputs)
-        batch = pa.RecordBatch.from_arrays([column.cast(field.type) for column, field in zip(columns, schema, strict=True)], schema=schema)
+        batch = pa.RecordBatch.from_arrays(
+            [column.cast(field.type) for column, field in zip(columns, schema, strict=True)], schema=schema
+        )
         self.writer.write(batch, {contracts.SLICE: self.plan.slice})
 
     def _constants(self) -> dict[str, pa.Scalar]:

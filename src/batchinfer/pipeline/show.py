@@ -45,7 +45,11 @@ def show_models(body: Body) -> Body:
 def show_plan(body: Body) -> Body:
     """The plan, a line each."""
     hidden = ("problems", "errors")
-    _table(f"plan for {body['pipeline']}, slice {body['slice']}", ["what", "how"], [[k, v] for k, v in body.items() if k not in hidden])
+    _table(
+        f"plan for {body['pipeline']}, slice {body['slice']}",
+        ["what", "how"],
+        [[k, v] for k, v in body.items() if k not in hidden],
+    )
     if body["problems"]:
         _table("problems", ["problem"], [[problem] for problem in body["problems"]])
     return body
@@ -53,7 +57,17 @@ def show_plan(body: Body) -> Body:
 
 def show_run(report: RunReport) -> RunReport:
     """One scored slice: rows, model, time."""
-    facts = ("status", "rows_in", "rows_scored", "rows_reused", "rows_quarantined", "model_version", "version", "seconds", "report")
+    facts = (
+        "status",
+        "rows_in",
+        "rows_scored",
+        "rows_reused",
+        "rows_quarantined",
+        "model_version",
+        "version",
+        "seconds",
+        "report",
+    )
     _table(f"{report.pipeline}, slice {report.slice}", ["what", "value"], [[fact, getattr(report, fact)] for fact in facts])
     return report
 
@@ -69,7 +83,7 @@ def show_backfill(report: BackfillReport) -> BackfillReport:
 
 def show_lookup(body: Body) -> Body:
     """Predictions that were found, a row each."""
-    results = body["results"] if "results" in body else [body]
+    results = body.get("results", [body])
     found = [result["prediction"] for result in results if result["found"]]
     if found:
         hidden = {"bundle_digest", "input_fingerprint", "source_table"}

@@ -61,7 +61,11 @@ def _state(
 ) -> str:
     if name in held:
         return "running"
-    if last is not None and last["exit_code"] != 0 and (published is None or last["run_id"] > published.lineage.get("run_id", "")):
+    if (
+        last is not None
+        and last["exit_code"] != 0
+        and (published is None or last["run_id"] > published.lineage.get("run_id", ""))
+    ):
         return "failed"
     if published is None:
         return "missing"

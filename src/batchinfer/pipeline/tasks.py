@@ -26,6 +26,7 @@ def run_tasks(spark: SparkSession, work: Work, tasks: Sequence[Task], descriptio
     A task that is tried again starts from nothing; only the results of the attempt that succeeded count.
 
     Runs on: driver; `work` on executors.
+
     Raises:
         BatchInferError: of the class and with the words that `work` raised it with.
     """

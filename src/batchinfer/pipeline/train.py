@@ -39,6 +39,7 @@ def train(context: Context, slices: Sequence[str], open_session: OpenSession, al
         slices: slices of the landed table to learn from; none means all of them.
 
     Runs on: driver; fitting on executors.
+
     Raises:
         ConfigError: the pipeline has no `train` section.
         InputError: no labelled rows, or labels of one class only.
@@ -66,13 +67,17 @@ def _training_data(context: Context, settings: Train, slices: Sequence[str], ope
         table = context.landed
         found = [find_slice(context, name) for name in slices]
         if not found and not exists(table):
-            raise InputMissing(f"{table}: nothing has landed; allowed: extract first", hint=f"batchinfer extract -p {context.name}")
+            raise InputMissing(
+                f"{table}: nothing has landed; allowed: extract first", hint=f"batchinfer extract -p {context.name}"
+            )
         files = [file for data in found for file in data.files] if found else snapshot_files(table, None)
     else:
         if slices:
             raise ConfigError("train.source names labelled data of its own: got --slice as well; allowed: train without slices")
         table = context.landed_for_training
-        source = context.pipeline.source.model_copy(update={"path": settings.source.path, "slice": "ingest_date", "on_changed": "replace"})
+        source = context.pipeline.source.model_copy(
+            update={"path": settings.source.path, "slice": "ingest_date", "on_changed": "replace"}
+        )
         land(Landing(context.with_new_run(), source, table, _TRAINING_SLICE), open_session)
         files = snapshot_files(table, None)
     version = table_version(table)
@@ -171,5 +176,7 @@ def slices_to_learn_from(context: Context, slices: Sequence[str], start: str | N
     landed = landed_slices(context.landed) if exists(context.landed) else {}
     found = [name for name in slices_between(rule, landed, *bounds) if name in landed]
     if not found:
-        raise InputMissing(f"no slice between {start} and {end} has landed in {context.landed}; landed: {', '.join(sorted(landed)) or 'none'}")
+        raise InputMissing(
+            f"no slice between {start} and {end} has landed in {context.landed}; landed: {', '.join(sorted(landed)) or 'none'}"
+        )
     return found

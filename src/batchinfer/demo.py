@@ -1,0 +1,147 @@
+"""`make demo`: real records become predictions, in one session; each step says the command that would do the same."""
+
+from __future__ import annotations
+
+import datetime as dt
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from batchinfer.command import leave, run_command
+from batchinfer.pipeline.context import Context
+from batchinfer.pipeline.runs import recorded
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    OpenSession = Callable[[], SparkSession]
+
+_FIRST_DAY, _LAST_DAY = "2015-05-17", "2015-05-20"
+
+
+def demo() -> dict[str, Any]:
+    """Runs both example pipelines from raw files to lookups; the second time there is nothing to score and it says so."""
+    started = time.perf_counter()
+    today = dt.datetime.now(dt.UTC).date().isoformat()
+    income, bots = Context.open("income"), Context.open("bot_traffic")
+    from batchinfer.api import session_opener
+
+    open_session = session_opener(income)
+    _step("start Spark (a scheduled job pays this once)", open_session)
+    _income(income, today, open_session)
+    _bot_traffic(bots, open_session)
+    shown = _show_predictions(income, bots)
+    _say_where(income, bots, today)
+    return {"status": "done", "predictions_shown": shown, "seconds": round(time.perf_counter() - started, 1)}
+
+
+def _income(context: Context, slice_: str, open_session: OpenSession) -> None:
+    from batchinfer.pipeline.extract import extract
+    from batchinfer.pipeline.score import score
+    from batchinfer.pipeline.train import train
+
+    _run(
+        f"batchinfer extract -p income --slice {slice_}",
+        context,
+        "extract",
+        slice_,
+        lambda own: extract(own, slice_, open_session),
+    )
+    _run("batchinfer train -p income", context, "train", None, lambda own: train(own, [], open_session))
+    _run(f"batchinfer score -p income --slice {slice_}", context, "score", slice_, lambda own: score(own, slice_, open_session))
+
+
+def _bot_traffic(context: Context, open_session: OpenSession) -> None:
+    from batchinfer.pipeline.backfill import backfill
+    from batchinfer.pipeline.extract import extract
+    from batchinfer.pipeline.show import show_backfill
+    from batchinfer.pipeline.train import train
+
+    _run("batchinfer extract -p bot_traffic", context, "extract", None, lambda own: extract(own, None, open_session))
+    _run("batchinfer train -p bot_traffic", context, "train", None, lambda own: train(own, [], open_session))
+    command = f"batchinfer backfill -p bot_traffic --from {_FIRST_DAY} --to {_LAST_DAY}"
+    report = _step(command, lambda: backfill(context.with_new_run(), _FIRST_DAY, _LAST_DAY, open_session))
+    show_backfill(report)
+
+
+def _run(command: str, context: Context, name: str, slice_: str | None, work: Callable[[Context], Any]) -> None:
+    own = context.with_new_run()
+    report = _step(command, lambda: recorded(own, name, slice_, lambda: work(own)))
+    facts = (
+        "status",
+        "rows_in",
+        "rows_landed",
+        "rows_scored",
+        "rows_reused",
+        "rows_quarantined",
+        "model_version",
+        "metrics",
+        "version",
+    )
+    _say(
+        "    "
+        + ", ".join(f"{fact} {_short(getattr(report, fact))}" for fact in facts if getattr(report, fact, None) not in (None, ""))
+    )
+
+
+def _short(value: Any) -> Any:
+    if isinstance(value, dict):
+        return " ".join(f"{name}={number:.3g}" for name, number in list(value.items())[:4])
+    return value
+
+
+def _step(title: str, work: Callable[[], Any]) -> Any:
+    _say(f"\n$ {title}")
+    started = time.perf_counter()
+    result = work()
+    _say(f"    {time.perf_counter() - started:.1f} s")
+    return result
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _show_predictions(*contexts: Context) -> int:
+    """A few predictions of each pipeline, looked up by key without Spark."""
+    from batchinfer.pipeline.lookup import lookup_keys
+    from batchinfer.report.terminal import show_table
+
+    keys = {
+        "income": [{"source_file": "adult_test.csv", "source_line": line} for line in (1, 2, 3, 4, 5)],
+        "bot_traffic": [{"source_file": "access.log", "source_line": line} for line in (1, 10, 100, 1000, 2000)],
+    }
+    columns = ["source_file", "source_line", "slice", "score", "label", "model_version", "source_version", "run_id"]
+    shown = 0
+    for context in contexts:
+        rows = [row for row in lookup_keys(context, keys[context.name]) if row is not None]
+        shown += len(rows)
+        cells = [[f"{row[name]:.4f}" if name == "score" else str(row[name]) for name in columns] for row in rows]
+        _say("")
+        show_table(f"{context.name}: predictions, looked up by key", columns, cells)
+    return shown
+
+
+def _say_where(income: Context, bots: Context, slice_: str) -> None:
+    _say(f"""
+Tables (Delta; read them with Spark, deltalake, DuckDB, Polars, pandas):
+    {income.landed}
+    {income.predictions}
+    {bots.predictions}
+    {bots.quarantine}   (line 2225 of the log does not parse)
+    {income.runs}
+Reports: {income.environment.reports}
+
+Try next (.venv/bin is where batchinfer is):
+    batchinfer lookup -p income --key 'source_file=adult_test.csv,source_line=17'
+    batchinfer status -p bot_traffic
+    batchinfer plan -p income --slice {slice_}
+    batchinfer models -p income
+    ./spark-submit.sh jobs/score.py --pipeline bot_traffic --slice 2015-05-18 --force
+    jupyter notebooks are in notebooks/
+""")
+
+
+if __name__ == "__main__":
+    leave(run_command(demo))

@@ -1,0 +1,32 @@
+"""One shared session for all Spark tests, started as quickly as a session can be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+@pytest.fixture(scope="session")
+def spark() -> Iterator[SparkSession]:
+    from batchinfer.config.environment import SparkSettings
+    from batchinfer.session import open_session
+
+    settings = SparkSettings(
+        master="local[2,4]",
+        conf={
+            "spark.ui.enabled": False,  # nobody looks
+            "spark.sql.shuffle.partitions": 2,  # two cores; the default of 200 is 200 tasks for ten rows
+            "spark.databricks.delta.snapshotPartitions": 2,  # the default of 50 costs seconds a table
+            "spark.sql.codegen.wholeStage": False,  # compiling takes longer than the rows do
+            "spark.log.level": "ERROR",
+        },
+        java_options=("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"),
+    )
+    session = open_session(settings, "tests")
+    yield session
+    session.stop()

@@ -1,0 +1,34 @@
+"""Importing the package must stay quick: a scheduler starts it often, and `--help` should not feel like work."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+HEAVY = ("pyspark", "torch", "mlflow", "great_expectations", "pandas", "pyarrow", "numpy")
+
+
+def loaded_by(statement: str) -> set[str]:
+    code = f"import sys\n{statement}\nprint(*sorted(name for name in {HEAVY!r} if name in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    assert loaded_by("import batchinfer") == set()
+
+
+def test_the_command_line_loads_nothing_heavy_before_a_command_runs() -> None:
+    assert loaded_by("import batchinfer.cli") == set()
+
+
+def test_a_public_name_is_imported_when_it_is_used() -> None:
+    assert loaded_by("import batchinfer; batchinfer.Handler") >= {"torch"}
+
+
+def test_an_unknown_name_says_what_there_is() -> None:
+    import batchinfer
+    import pytest
+
+    with pytest.raises(AttributeError, match="has no attribute 'scores'; it has Handler"):
+        batchinfer.scores  # noqa: B018
