@@ -134,6 +134,7 @@ class AutoSize(FixedSize):
             self._step()
 
     def out_of_memory(self, rows: int) -> None:
+        """As for a fixed size, but never to a larger size than now."""
         before = self._at
         super().out_of_memory(rows)
         self._at = min(before, self._at)

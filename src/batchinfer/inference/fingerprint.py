@@ -55,6 +55,7 @@ def fingerprint(batch: pa.RecordBatch, columns: Sequence[str]) -> pa.Array:
     as microseconds in UTC.
 
     Runs on: executor.
+
     Raises:
         InputError: a column is missing, or has a type that Spark does not have.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import pyarrow as pa
@@ -89,7 +90,7 @@ def test_dictionaries_that_differ_are_merged() -> None:
     assert joined.column("x").to_pylist() == ["a", "b", "c", "a", None]
 
 
-def _run(size: FixedSize, seconds_per_batch, batches: int = 40, limit: int = NO_LIMIT) -> list[int]:
+def _run(size: FixedSize, seconds_per_batch: Callable[[int], float], batches: int = 40, limit: int = NO_LIMIT) -> list[int]:
     tried = []
     for _ in range(batches):
         rows = size.rows

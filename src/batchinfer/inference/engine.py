@@ -1,0 +1,213 @@
+"""The engine: a stream of batches in, a stream of scored batches out.
+
+Owns the loop around a model: re-batching, fingerprints, isolation of failing rows, batch sizes, times and counts.
+Knows neither Spark nor files, and of a model only what `contracts.Handler` says.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+from typing_extensions import Self
+
+from batchinfer.contracts import BadRecord, Handler
+from batchinfer.errors import TooManyQuarantined
+from batchinfer.inference.attempt import Clock, InProcess, Predictions, Runner
+from batchinfer.inference.batching import AutoSize, FixedSize, rebatch
+from batchinfer.inference.fingerprint import fingerprint
+from batchinfer.inference.isolation import Outcome, isolate
+from batchinfer.inference.records import bad_records
+
+MAX_BYTES = 64 * 2**20
+# Scoring distinct rows only is worth the gathering and spreading if at least this share of a batch repeats.
+_WORTH_SHARING = 0.1
+_COUNTS = ("rows_in", "rows_scored", "rows_failed", "rows_duplicate", "batches", "attempts", "largest_batch", "smallest_batch")
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A batch of input rows after scoring.
+
+    Attributes:
+        rows: the input rows that were scored, in order, with all their columns.
+        predictions: per declared output column, one value for each of `rows`.
+        fingerprints: of the model's inputs, one for each of `rows` (binary, 16 bytes); null without fingerprint columns.
+        failed: the other rows.
+        failed_at: their positions in the whole stream, from 0, in the order of `failed`.
+    """
+
+    rows: pa.RecordBatch
+    predictions: Predictions
+    fingerprints: pa.Array
+    failed: list[BadRecord] = field(default_factory=list)
+    failed_at: tuple[int, ...] = ()
+
+
+class BatchScorer:
+    """Scores a stream with one model; every input row comes out once, as scored or as failed.
+
+    Args:
+        handler: the model, or another way to run it (`watchdog.ChildScorer` uses that).
+        batch_rows: rows of a batch, or `auto`: found while running.
+        max_bytes: most bytes of a batch's columns; a single row may have more.
+        columns_for_fingerprint: the model's inputs in the order of its signature; None: no fingerprints are made, and
+            failed rows are written with all their columns.
+        key_columns: what identifies a row.
+        clock: seconds, monotonic.
+        max_failures: most rows that may fail in the whole stream, such as rows x max_quarantine_rate; None: all may.
+        timeout_s: a batch that takes longer ends this process (see `attempt.InProcess`); None: never.
+        deduplicate: score rows of one batch that have the same fingerprint once. Only right if the model reads no
+            other columns than those of the fingerprint.
+
+    Attributes:
+        timings: seconds spent in read (waiting for rows, and cutting), fingerprint, encode, forward, decode.
+        counts: rows_in, rows_scored, rows_failed, rows_duplicate (part of rows_scored: scored as a copy of another row
+            of its batch), batches, attempts, largest_batch, smallest_batch.
+        unreported: failed rows of the batch at which `TooManyQuarantined` was raised.
+    """
+
+    def __init__(
+        self,
+        handler: Handler | Runner,
+        batch_rows: int | Literal["auto"] = "auto",
+        max_bytes: int = MAX_BYTES,
+        columns_for_fingerprint: Sequence[str] | None = None,
+        key_columns: Sequence[str] = (),
+        clock: Clock = time.perf_counter,
+        *,
+        max_failures: int | None = None,
+        timeout_s: float | None = None,
+        deduplicate: bool = False,
+    ) -> None:
+        self._runner: Runner = handler if isinstance(handler, Runner) else InProcess(handler, clock, timeout_s)
+        self.size: FixedSize = AutoSize() if batch_rows == "auto" else FixedSize(batch_rows)
+        self._max_bytes = max_bytes
+        self._inputs = tuple(columns_for_fingerprint) if columns_for_fingerprint is not None else None
+        self._key = tuple(key_columns)
+        self._clock = clock
+        self._max_failures = max_failures
+        self._deduplicate = deduplicate and self._inputs is not None
+        self._own_timings = {"read": 0.0, "fingerprint": 0.0}
+        self.counts: dict[str, int] = dict.fromkeys(_COUNTS, 0)
+        self.unreported: list[BadRecord] = []
+
+    @property
+    def timings(self) -> dict[str, float]:
+        """Seconds spent in each stage so far."""
+        return self._own_timings | self._runner.timings
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends a child process, if there is one."""
+        self._runner.close()
+
+    def score(self, batches: Iterable[pa.RecordBatch]) -> Iterator[Scored]:
+        """Scores all rows, in order.
+
+        Runs on: executor.
+
+        Raises:
+            ModelError: the handler gives other columns than it declares.
+            TooManyQuarantined: more rows than `max_failures` failed; `unreported` holds those not yet given out.
+            InputError: a column of the fingerprint is missing.
+        """
+        stream = rebatch(batches, lambda: self.size.rows, self._max_bytes)
+        while True:
+            start = self._clock()
+            batch = next(stream, None)
+            self._own_timings["read"] += self._clock() - start
+            if batch is None:
+                return
+            yield self.score_batch(batch)
+
+    def score_batch(self, batch: pa.RecordBatch) -> Scored:
+        """Scores one batch of at least one row as it is; raises as `score` does."""
+        first_row = self.counts["rows_in"]
+        fingerprints = self._fingerprints(batch)
+        start = self._clock()
+        outcome = self._distinct_outcome(batch, fingerprints) if self._deduplicate else self._outcome(batch)
+        self._learn(batch.num_rows, outcome, self._clock() - start)
+        failed = bad_records(batch, outcome.failures, self._key, self._inputs)
+        if outcome.stopped:
+            self.unreported = failed
+            raise TooManyQuarantined(self._too_many(failed))
+        rows = batch
+        if failed:
+            mask = pa.array(outcome.scored)
+            rows, fingerprints = batch.filter(mask), fingerprints.filter(mask)
+        failed_at = tuple(first_row + row for row in sorted(outcome.failures))
+        return Scored(rows, outcome.predictions, fingerprints, failed, failed_at)
+
+    def _fingerprints(self, batch: pa.RecordBatch) -> pa.Array:
+        if self._inputs is None:
+            return pa.nulls(batch.num_rows, pa.binary())
+        start = self._clock()
+        try:
+            return fingerprint(batch, self._inputs)
+        finally:
+            self._own_timings["fingerprint"] += self._clock() - start
+
+    def _outcome(self, batch: pa.RecordBatch) -> Outcome:
+        may_fail = None if self._max_failures is None else self._max_failures - self.counts["rows_failed"]
+        return isolate(batch, self._runner, may_fail)
+
+    def _distinct_outcome(self, batch: pa.RecordBatch, fingerprints: pa.Array) -> Outcome:
+        """The outcome of a batch of which each distinct row is scored once, if enough rows repeat."""
+        encoded = fingerprints.dictionary_encode()
+        distinct, rows = len(encoded.dictionary), batch.num_rows
+        if rows - distinct < _WORTH_SHARING * rows:
+            return self._outcome(batch)
+        index = encoded.indices.to_numpy()
+        first = np.empty(distinct, dtype=np.int64)
+        first[index[::-1]] = np.arange(rows)[::-1]  # the last write to each place is the first row that has its value
+        of_distinct = self._outcome(batch.take(pa.array(first)))
+        outcome = _spread(of_distinct, index)
+        if not outcome.stopped:
+            self.counts["rows_duplicate"] += int(outcome.scored.sum()) - int(of_distinct.scored.sum())
+            may_fail = None if self._max_failures is None else self._max_failures - self.counts["rows_failed"]
+            outcome.stopped = may_fail is not None and len(outcome.failures) > may_fail
+        return outcome
+
+    def _learn(self, rows: int, outcome: Outcome, seconds: float) -> None:
+        if outcome.too_large is not None:
+            self.size.out_of_memory(outcome.too_large)
+        elif outcome.attempts == 1:
+            self.size.record(rows, seconds)
+        counts = self.counts
+        counts["rows_in"] += rows
+        counts["rows_scored"] += int(outcome.scored.sum())
+        counts["rows_failed"] += len(outcome.failures)
+        counts["batches"] += 1
+        counts["attempts"] += outcome.attempts
+        counts["largest_batch"] = max(counts["largest_batch"], rows)
+        counts["smallest_batch"] = min(counts["smallest_batch"] or rows, rows)
+
+    def _too_many(self, failed: list[BadRecord]) -> list[str]:
+        total, seen = self.counts["rows_failed"], self.counts["rows_in"]
+        examples = [f"{record.reason}: {record.message}" for record in failed[:3]]
+        return [f"{total} of the first {seen} rows could not be scored; allowed: {self._max_failures}", *dict.fromkeys(examples)]
+
+
+def _spread(outcome: Outcome, index: np.ndarray) -> Outcome:
+    """The outcome of all rows from that of the distinct ones; `index` says which distinct row each row equals."""
+    scored = outcome.scored[index]
+    place = np.cumsum(outcome.scored) - 1
+    rows = pa.array(place[index[scored]])
+    return Outcome(
+        predictions={name: array.take(rows) for name, array in outcome.predictions.items()},
+        scored=scored,
+        failures={row: outcome.failures[at] for row, at in enumerate(index.tolist()) if at in outcome.failures},
+        attempts=outcome.attempts,
+        too_large=outcome.too_large,
+        stopped=outcome.stopped,
+    )
