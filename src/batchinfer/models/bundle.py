@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -18,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from batchinfer.config.suggestions import did_you_mean, listed
+from batchinfer.config.types import parse_ddl, spark_name
 from batchinfer.errors import ModelError, StorageError
 from batchinfer.models import manifest as manifests
 from batchinfer.models.source_code import class_path, code_digests
-from batchinfer.models.sqltypes import sql_type
 
 if TYPE_CHECKING:
     import torch
@@ -89,13 +89,13 @@ def write_bundle(
 
 
 def _put(staged: Path, folder: Path, digest: str) -> None:
-    if folder.exists() and os.listdir(folder):
+    if folder.exists() and any(folder.iterdir()):
         found = verify_bundle(folder)["digest"]
         if found != digest:
             raise ModelError(f"the folder {folder} already holds another bundle: got digest {found}; to be written: {digest}")
         return
     staged.chmod(0o755)
-    os.replace(staged, folder)
+    staged.replace(folder)
 
 
 def _contents(
@@ -213,6 +213,17 @@ def _load_transforms(manifest: Mapping[str, Any], contents: Mapping[str, bytes])
     return transforms
 
 
+def read_signature(folder: Path | str) -> dict[str, Any]:
+    """The signature of a bundle, which is verified as by `verify_bundle`.
+
+    Runs on: driver and executor.
+
+    Raises:
+        ModelError: as `verify_bundle`.
+    """
+    return json.loads(manifests.read_verified(Path(folder))[1][manifests.SIGNATURE])
+
+
 def check_signature(signature: Mapping[str, Any], fields: Mapping[str, pa.DataType]) -> list[str]:
     """Differences between the inputs that a signature names and the columns at hand; other columns do not matter.
 
@@ -222,7 +233,18 @@ def check_signature(signature: Mapping[str, Any], fields: Mapping[str, pa.DataTy
     for column in signature["inputs"]:
         name, expected = column["name"], column["type"]
         if name not in fields:
-            problems.append(f"- {name} {expected}\n+ (missing; columns: {', '.join(fields)})")
-        elif sql_type(fields[name]) != expected:
-            problems.append(f"- {name} {expected}\n+ {name} {sql_type(fields[name])}")
+            problems.append(
+                f"column {name}: expected {expected}, got no such column{did_you_mean(name, fields)}; there are: {listed(fields)}"
+            )
+        elif (got := _type_name(fields[name])) != spark_name(parse_ddl(expected)):
+            problems.append(f"column {name}: expected {expected}, got {got}")
     return problems
+
+
+def _type_name(type_: pa.DataType) -> str:
+    if isinstance(type_, pa.DictionaryType):
+        return _type_name(type_.value_type)
+    try:
+        return spark_name(type_)
+    except ValueError:  # no Spark type at all, which is a difference like any other
+        return str(type_)

@@ -85,15 +85,12 @@ def _matrix(batch: pa.RecordBatch, columns: tuple[str, ...]) -> np.ndarray:
     return matrix if matrix.flags.writeable else matrix.copy()
 
 
-def _finite(output: Any, columns: int | None = None) -> torch.Tensor:
-    """(rows, columns) float64 on the CPU. Not a number is an error of the row: the engine finds the row and puts it aside."""
+def _rows(output: Any, columns: int) -> torch.Tensor:
+    """(rows, columns) float64 on the CPU; not-a-number passes, because the engine puts such rows aside."""
     values = output.detach().to("cpu", torch.float64)
-    values = values.reshape(len(values), -1)
-    if columns is not None and values.shape[1] != columns:
+    values = values.reshape(len(values), -1) if len(values) else values.reshape(0, columns)
+    if values.shape[1] != columns:
         raise ModelError(f"the model gave {values.shape[1]} values a row; this handler takes {columns}")
-    bad = int((~torch.isfinite(values)).any(dim=1).sum())
-    if bad:
-        raise ArithmeticError(f"the model gave not-a-number or infinity for {bad} of {len(values)} rows")
     return values
 
 
@@ -106,7 +103,8 @@ class BinaryClassifier(Handler):
     output: Mapping[str, str] = {"score": "double", "label": "string"}
 
     def decode(self, output: Any) -> dict[str, pa.Array]:
-        score = torch.sigmoid(_finite(output, columns=1)[:, 0]).numpy()
+        """`score` double, `label` string. Runs on: executor."""
+        score = torch.sigmoid(_rows(output, 1)[:, 0]).numpy()
         labels = pa.array([self.params.get("other", "other"), self.params.get("positive", "positive")], pa.string())
         return {"score": pa.array(score), "label": labels.take(pa.array((score >= THRESHOLD).astype(np.int8)))}
 
@@ -120,8 +118,9 @@ class MultiClassifier(Handler):
     output: Mapping[str, str] = {"label": "string", "score": "double", "scores": "map<string,double>"}
 
     def decode(self, output: Any) -> dict[str, pa.Array]:
+        """`label` string, `score` double, `scores` map<string,double>. Runs on: executor."""
         labels = pa.array(self.params["labels"], pa.string())
-        scores = torch.softmax(_finite(output, columns=len(labels)), dim=1).numpy()
+        scores = torch.softmax(_rows(output, len(labels)), dim=1).numpy()
         rows = len(scores)
         offsets = pa.array(np.arange(rows + 1, dtype=np.int32) * len(labels))
         names = labels.take(pa.array(np.tile(np.arange(len(labels)), rows)))
@@ -141,7 +140,8 @@ class Regressor(Handler):
     output: Mapping[str, str] = {"prediction": "double"}
 
     def decode(self, output: Any) -> dict[str, pa.Array]:
-        values = _finite(output, columns=1)[:, 0].numpy()
+        """`prediction` double. Runs on: executor."""
+        values = _rows(output, 1)[:, 0].numpy()
         return {"prediction": pa.array(values * self.params.get("scale", 1.0) + self.params.get("mean", 0.0))}
 
 
@@ -157,7 +157,8 @@ class RawOutput(Handler):
         self.output = {"prediction": "double" if self.width == 1 else "array<double>"}
 
     def decode(self, output: Any) -> dict[str, pa.Array]:
-        values = _finite(output, columns=self.width)
+        """`prediction` double or array<double>. Runs on: executor."""
+        values = _rows(output, self.width)
         flat = pa.array(values.reshape(-1).numpy())
         if self.width == 1:
             return {"prediction": flat}
@@ -170,24 +171,3 @@ HANDLERS: Mapping[str, type[Handler]] = {
     "multiclass": MultiClassifier,
     "regression": Regressor,
 }
-
-
-def check_output(handler: Handler, columns: Mapping[str, pa.Array], rows: int) -> list[str]:
-    """Problems of what `decode` gave: columns missing or undeclared, a wrong number of values.
-
-    Runs on: executor.
-    """
-    problems = [
-        f"decode gave no column {name!r}; {type(handler).__qualname__}.output declares it"
-        for name in handler.output
-        if name not in columns
-    ]
-    problems += [
-        f"decode gave the column {name!r}, which {type(handler).__qualname__}.output does not declare"
-        for name in columns
-        if name not in handler.output
-    ]
-    problems += [
-        f"decode gave {len(array)} values of {name!r} for {rows} rows" for name, array in columns.items() if len(array) != rows
-    ]
-    return problems

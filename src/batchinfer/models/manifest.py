@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -77,7 +76,7 @@ _HINT = "Register the model again (batchinfer train -p NAME), or go back to a ve
 
 def _read_files(folder: Path) -> dict[str, bytes]:
     try:
-        names = sorted(os.listdir(folder))
+        names = sorted(path.name for path in folder.iterdir())
     except OSError as error:
         raise ModelError(f"bundle {folder}: the folder cannot be read: {error.strerror}", _HINT) from error
     if MANIFEST not in names:

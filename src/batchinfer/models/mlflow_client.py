@@ -11,7 +11,7 @@ import logging
 import os
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +61,7 @@ def open_client(uri: str) -> MlflowClient:
 
 
 @contextlib.contextmanager
-def storage_errors(what: str) -> Iterator[None]:
+def storage_errors(what: str) -> Generator[None]:
     """Turns whatever MLflow, its database or its transport raises into StorageError.
 
     Runs on: driver.
@@ -83,7 +83,7 @@ def _first_line(error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def registry_lock(uri: str) -> Iterator[None]:
+def registry_lock(uri: str) -> Generator[None]:
     """Holds a local registry alone, across processes; a server orders its writers by itself.
 
     Runs on: driver.
@@ -100,7 +100,7 @@ def registry_lock(uri: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _flock(path: Path) -> Iterator[None]:
+def _flock(path: Path) -> Generator[None]:
     try:
         lock = path.open("w")
     except OSError as error:

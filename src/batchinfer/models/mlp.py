@@ -12,8 +12,9 @@ from typing import Any
 
 import torch
 
+from batchinfer.config.suggestions import among, did_you_mean, listed
 from batchinfer.errors import ConfigError, ModelError
-from batchinfer.models.catalog import MODELS, check_class_path, did_you_mean
+from batchinfer.models.parameters import MODELS, check_class_path
 
 __all__ = ["MODELS", "Mlp", "arguments_of", "build_module", "load_class"]
 
@@ -34,6 +35,7 @@ class Mlp(torch.nn.Module):
         self.layers = torch.nn.Sequential(*layers, torch.nn.Linear(width, outputs))
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """(rows, features) float32 -> (rows, outputs) float32. Runs on: driver and executor."""
         return self.layers(features)
 
 
@@ -58,9 +60,7 @@ def load_class(path: str, base: type) -> type:
     if found is not None:
         raise ModelError(f"{path}: got {found!r}; allowed: a subclass of {base.__module__}.{base.__qualname__}")
     known = [key for key, value in vars(module).items() if isinstance(value, type) and issubclass(value, base)]
-    raise ModelError(
-        f"{path}: {module_name} has no class {name}; it has {', '.join(known) or 'none'}.{did_you_mean(name, known)}"
-    )
+    raise ModelError(f"{path}: {module_name} has no class {name}{did_you_mean(name, known)}; it has {listed(known)}")
 
 
 def build_module(path: str, arguments: Mapping[str, Any]) -> torch.nn.Module:
@@ -78,11 +78,9 @@ def build_module(path: str, arguments: Mapping[str, Any]) -> torch.nn.Module:
     if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values()):
         unknown = [name for name in arguments if name not in taken]
         if unknown:
-            raise ConfigError(
-                [f"unknown parameter {n!r} of {path}. Allowed: {', '.join(taken)}.{did_you_mean(n, taken)}" for n in unknown]
-            )
+            raise ConfigError([f"unknown parameter of {path}: {among(n, taken)}" for n in unknown])
     module = class_(**arguments)
-    module.batchinfer_arguments = dict(arguments)
+    vars(module)["batchinfer_arguments"] = dict(arguments)  # plain data: no parameter, no buffer
     return module
 
 

@@ -6,10 +6,11 @@ torch: it is read at every start.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
+
+from batchinfer.config.suggestions import among, shown
 
 Task = Literal["binary", "multiclass", "regression"]
 
@@ -66,57 +67,42 @@ _RULES: Mapping[str, _Rule] = {
 LEARNING_PARAMS = ("epochs", "seed", "batch_size", "learning_rate", "patience", "validation_share")
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """` Did you mean 'x'?` for the nearest known name, or an empty text.
-
-    Runs on: driver.
-    """
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f" Did you mean {near[0]!r}?" if near else ""
-
-
-def check_model(model: ModelName) -> list[str]:
-    """Problems of `train.model`: an unknown name, or a class path that is not `package.module:Class`.
-
-    Runs on: driver.
-    """
-    if isinstance(model, str):
-        if model in MODELS:
-            return []
-        return [
-            f"unknown model {model!r}. Allowed: {', '.join(MODELS)}, or python: package.module:Class.{did_you_mean(model, MODELS)}"
-        ]
-    return check_class_path(str(model.get("python")))
-
-
-def check_class_path(path: str) -> list[str]:
+def check_class_path(path: object) -> list[str]:
     """Problems of a class path; the form is `package.module:Class`.
 
     Runs on: driver.
     """
-    module, _, name = path.partition(":")
-    if name.isidentifier() and all(part.isidentifier() for part in module.split(".")):
-        return []
-    return [f"got the class path {path!r}; allowed: package.module:Class"]
+    if isinstance(path, str):
+        module, _, name = path.partition(":")
+        if name.isidentifier() and all(part.isidentifier() for part in module.split(".")):
+            return []
+    return [f"got {shown(path)}; allowed: a class on PYTHONPATH as package.module:Class"]
 
 
-def check_params(model: ModelName, params: Mapping[str, Any]) -> list[str]:
-    """Problems of `train.params`: names that the model does not take, values out of range.
+def check_params(model: object, params: Mapping[str, Any]) -> list[tuple[tuple[str, ...], str]]:
+    """Problems of `train.model` and `train.params`, each as (place below `train`, message).
 
-    Parameters that a class of the user's own takes are not judged here, because that needs its code: see `build_module`.
-    Runs on: driver.
+    `model` is as it was read from the file. Parameters that a class of the user's own takes are not judged here, because that
+    needs its code: see `build_module`. Runs on: driver.
     """
-    if check_model(model):
-        return check_model(model)
-    known = [*LEARNING_PARAMS, *(MODELS[model].params if isinstance(model, str) else ())]
-    problems = []
+    if isinstance(model, Mapping):
+        if set(model) != {"python"}:
+            return []  # the shape of the file is the loader's business
+        if problems := check_class_path(model["python"]):
+            return [(("model", "python"), problem) for problem in problems]
+        own: tuple[str, ...] = ()
+    elif isinstance(model, str) and model in MODELS:
+        own = MODELS[model].params
+    else:
+        return [(("model",), f"{among(model, MODELS)}, or python: package.module:Class")]
+    found = []
     for name, value in params.items():
-        if name not in known:
-            if isinstance(model, str):
-                problems.append(f"unknown parameter {name!r} of {model}. Allowed: {', '.join(known)}.{did_you_mean(name, known)}")
-        elif not _RULES[name].holds(value):
-            problems.append(f"{name}: got {value!r}; allowed: {_RULES[name].allowed}")
-    return problems
+        if name in (*LEARNING_PARAMS, *own):
+            if not _RULES[name].holds(value):
+                found.append((("params", name), f"got {value!r}; allowed: {_RULES[name].allowed}"))
+        elif isinstance(model, str):
+            found.append((("params", str(name)), f"unknown parameter of {model}: {among(name, (*LEARNING_PARAMS, *own))}"))
+    return found
 
 
 def split_params(params: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -92,16 +92,23 @@ def _read_tables(connection: sqlite3.Connection) -> dict[str, RegisteredModel] |
     revisions = {row[0] for row in connection.execute("SELECT version_num FROM alembic_version")}
     if not revisions or not revisions <= _KNOWN_REVISIONS:
         return None
-    where = "WHERE workspace = 'default'"
-    version_tags = _grouped(connection.execute(f"SELECT name || '/' || version, key, value FROM model_version_tags {where}"))
-    tags = _grouped(connection.execute(f"SELECT name, key, value FROM registered_model_tags {where}"))
-    aliases = _grouped(connection.execute(f"SELECT name, alias, version FROM registered_model_aliases {where}"))
+    version_tags = _grouped(
+        connection.execute("SELECT name || '/' || version, key, value FROM model_version_tags WHERE workspace = 'default'")
+    )
+    tags = _grouped(connection.execute("SELECT name, key, value FROM registered_model_tags WHERE workspace = 'default'"))
+    aliases = _grouped(
+        connection.execute("SELECT name, alias, version FROM registered_model_aliases WHERE workspace = 'default'")
+    )
     versions: dict[str, list[Version]] = {}
-    query = f"SELECT name, version, source, creation_time FROM model_versions {where} AND current_stage IS NOT ? ORDER BY version"
-    for name, number, source, created in connection.execute(query, (_DELETED,)):
+    rows = connection.execute(
+        "SELECT name, version, source, creation_time FROM model_versions"
+        " WHERE workspace = 'default' AND current_stage IS NOT ? ORDER BY version",
+        (_DELETED,),
+    )
+    for name, number, source, created in rows:
         version = Version(str(number), source or "", int(created or 0), version_tags.get(f"{name}/{number}", {}))
         versions.setdefault(name, []).append(version)
-    names = [row[0] for row in connection.execute(f"SELECT name FROM registered_models {where} ORDER BY name")]
+    names = [row[0] for row in connection.execute("SELECT name FROM registered_models WHERE workspace = 'default' ORDER BY name")]
     return {
         name: RegisteredModel(name, tuple(versions.get(name, [])), aliases.get(name, {}), tags.get(name, {})) for name in names
     }

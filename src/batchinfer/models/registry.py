@@ -13,14 +13,14 @@ import re
 import tempfile
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from batchinfer.config.suggestions import did_you_mean, listed
 from batchinfer.contracts import ModelRef
 from batchinfer.errors import ModelError
 from batchinfer.models.bundle import verify_bundle
-from batchinfer.models.catalog import did_you_mean
 from batchinfer.models.mlflow_client import open_client, registry_lock, storage_errors
 from batchinfer.models.reachable import check_reachable, sqlite_path
 from batchinfer.models.registered import RegisteredModel, Version, read_by_client, read_by_sqlite
@@ -36,6 +36,7 @@ _HISTORY_LENGTH = 50
 _BUNDLE = "bundle"
 _PARAM_LENGTH = 6000
 _TAG_LENGTH = 5000
+_METRICS_AT_ONCE = 1000
 _URI = re.compile(r"models:/([^/@]+)(?:@([A-Za-z][\w.-]*)|/([0-9]+))")
 
 
@@ -60,10 +61,12 @@ class Registry:
         metrics: Mapping[str, float] | None = None,
         params: Mapping[str, Any] | None = None,
         tags: Mapping[str, str] | None = None,
+        curve: Sequence[Mapping[str, float]] = (),
     ) -> ModelRef:
         """Makes the bundle the next version of the model, and gives it the alias if one is named.
 
-        The bundle is verified first and logged as an artefact of a run in the experiment named after the model.
+        The bundle is verified first and logged as an artefact of a run in the experiment named after the model. `curve`
+        has one mapping an epoch: its number under `epoch`, and losses that the run shows as curves.
         Runs on: driver.
 
         Raises:
@@ -77,7 +80,7 @@ class Registry:
             run = client.create_run(self._experiment(client, name), run_name=f"{name} {digest[:12]}", tags=dict(tags or {}))
             state = "FAILED"
             try:
-                _log(client, run.info.run_id, finite, params or {})
+                _log(client, run.info.run_id, finite, params or {}, curve)
                 client.log_artifacts(run.info.run_id, str(bundle_folder), _BUNDLE)
                 self._ensure_model(client, name)
                 version_tags = {**(tags or {}), DIGEST_TAG: digest, METRICS_TAG: _metrics_tag(finite)}
@@ -208,7 +211,7 @@ class Registry:
             return models[name]
         known = [model.name for model in models.values() if model.versions]
         raise ModelError(
-            f"no model {name!r} in the registry. Registered: {', '.join(known) or 'none'}.{did_you_mean(name, known)}",
+            f"no model {name!r} in the registry{did_you_mean(name, known)}; registered: {listed(known, none='none')}",
             f"batchinfer train -p {name} makes one",
         )
 
@@ -273,7 +276,7 @@ def _alias(model: RegisteredModel, alias: str) -> str:
         return model.aliases[alias]
     known = [f"{name} -> {version}" for name, version in sorted(model.aliases.items())]
     raise ModelError(
-        f"model {model.name!r} has no alias {alias!r}. Aliases: {', '.join(known) or 'none'}.{did_you_mean(alias, model.aliases)}",
+        f"model {model.name!r} has no alias {alias!r}{did_you_mean(alias, model.aliases)}; aliases: {listed(known, none='none')}",
         f"batchinfer train -p {model.name} --alias {alias} makes a version with it; "
         f"batchinfer models -p {model.name} --promote V gives it to a version there is",
     )
@@ -285,7 +288,7 @@ def _version(model: RegisteredModel, number: str) -> Version:
             return version
     known = [version.version for version in model.versions]
     raise ModelError(
-        f"model {model.name!r} has no version {number}. Versions: {', '.join(known)}",
+        f"model {model.name!r} has no version {number}; versions: {', '.join(known)}",
         f"batchinfer train -p {model.name} makes the next one",
     )
 
@@ -326,15 +329,23 @@ def _metrics_tag(metrics: Mapping[str, float]) -> str:
     return json.dumps(kept)
 
 
-def _log(client: MlflowClient, run_id: str, metrics: Mapping[str, float], params: Mapping[str, Any]) -> None:
+def _log(
+    client: MlflowClient,
+    run_id: str,
+    metrics: Mapping[str, float],
+    params: Mapping[str, Any],
+    curve: Sequence[Mapping[str, float]],
+) -> None:
     from mlflow.entities import Metric, Param
 
     now = int(datetime.datetime.now(tz=datetime.timezone.utc).timestamp() * 1000)
-    client.log_batch(
-        run_id,
-        metrics=[Metric(key, value, now, 0) for key, value in metrics.items()],
-        params=[Param(key, str(value)[:_PARAM_LENGTH]) for key, value in params.items()],
-    )
+    points = [Metric(key, value, now, 0) for key, value in metrics.items()]
+    for epoch in curve:
+        at = int(epoch["epoch"])
+        points += [Metric(key, value, now, at) for key, value in epoch.items() if key != "epoch" and math.isfinite(value)]
+    client.log_batch(run_id, params=[Param(key, str(value)[:_PARAM_LENGTH]) for key, value in params.items()])
+    for first in range(0, len(points), _METRICS_AT_ONCE):
+        client.log_batch(run_id, metrics=points[first : first + _METRICS_AT_ONCE])
 
 
 def _local_path(uri: str) -> Path | None:

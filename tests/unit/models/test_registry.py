@@ -94,11 +94,11 @@ def test_promoting_the_holder_again_changes_nothing(registry: Registry) -> None:
 @pytest.mark.parametrize(
     ("uri", "says"),
     [
-        ("models:/incom@champion", ["'incom'", "income", "Did you mean 'income'?"]),
-        ("models:/income@champoin", ["champion -> 3", "Did you mean 'champion'?"]),
-        ("models:/income/9", ["Versions: 1, 2, 3"]),
+        ("models:/incom@champion", ["'incom'", "income", "did you mean income?"]),
+        ("models:/income@champoin", ["champion -> 3", "did you mean champion?"]),
+        ("models:/income/9", ["versions: 1, 2, 3"]),
         ("models:/foreign/2", ["batchinfer.digest"]),
-        ("models:/foreign/1", ["Versions: 2"]),
+        ("models:/foreign/1", ["versions: 2"]),
         ("models:income", ["models:/NAME@ALIAS"]),
         ("models:/../x@y", ["models:/NAME@ALIAS"]),
     ],
@@ -113,7 +113,7 @@ def test_what_is_not_there_is_told_with_what_is(registry: Registry, uri: str, sa
 
 def test_an_empty_registry_names_the_command_that_fills_it(tmp_path: Path) -> None:
     registry = Registry(f"sqlite:///{tmp_path}/none/mlflow.db", str(tmp_path))
-    with pytest.raises(ModelError, match="Registered: none") as caught:
+    with pytest.raises(ModelError, match="registered: none") as caught:
         registry.resolve("models:/income@champion")
     assert caught.value.hint == "batchinfer train -p income makes one"
     assert not (tmp_path / "none" / "mlflow.db").exists()
@@ -138,7 +138,7 @@ def test_a_damaged_or_missing_stored_bundle_is_a_model_error_on_every_fetch(regi
     folder = registry.fetch(ref, tmp_path / "cache")
     assert folder.is_relative_to(tmp_path / "state" / "artifacts" / "other")
     (folder / "weights.safetensors").write_bytes(b"x")
-    with pytest.raises(ModelError, match="weights.safetensors: got sha256"):
+    with pytest.raises(ModelError, match=r"weights\.safetensors: got sha256"):
         registry.fetch(ref, tmp_path / "cache")
     shutil.rmtree(folder)
     with pytest.raises(ModelError, match="cannot be read"):
@@ -161,7 +161,7 @@ def test_a_remote_bundle_is_downloaded_once_into_the_cache(registry: Registry, t
     folder = registry.fetch(ref, tmp_path / "cache")
     assert folder == tmp_path / "cache" / ref.digest
     (folder / "module.json").write_bytes(b"x")
-    with pytest.raises(ModelError, match="module.json"):
+    with pytest.raises(ModelError, match=r"module\.json"):
         registry.fetch(ref, tmp_path / "cache")
     shutil.rmtree(folder)
     assert registry.fetch(ref, tmp_path / "cache") == folder
