@@ -1,0 +1,32 @@
+"""Text that came from data, made fit to be shown. Owns which characters may reach a terminal or a page."""
+
+from __future__ import annotations
+
+import re
+
+# Control characters drive a terminal; marks of writing direction make text read other than it is; lone surrogates cannot
+# be encoded at all.
+_UNSHOWABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def showable(text: str) -> str:
+    """The text with every character that could act instead of being read replaced by `\N{REPLACEMENT CHARACTER}`."""
+    return _UNSHOWABLE.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r\n", "\n"))
+
+
+def counted(count: int, singular: str) -> str:
+    """A count with its noun: `1 row`, `12,345 rows`."""
+    return f"{count:,} {singular}" + ("" if count == 1 else "s")
+
+
+def duration(seconds: float) -> str:
+    """A time span for people: `0.42 s`, `12.3 s`, `5 min 2 s`, `2 h 5 min`."""
+    if seconds < 9.995:
+        return f"{seconds:.2f} s"
+    if seconds < 99.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 600:
+        return f"{whole // 60} min {whole % 60} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

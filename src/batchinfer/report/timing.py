@@ -1,0 +1,122 @@
+"""Where the time of a run went, and the one sentence on what bounds it.
+
+Owns which stage is part of which: `read`, `encode`, `forward`, … are seconds of workers, added up over tasks, and happen
+inside `inference`; everything else is wall time of the driver. Knows nothing of pages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from batchinfer.report.text import duration
+
+INFERENCE = "inference"
+OTHER = "other"
+
+WORKER_STAGES = ("load", "read", "fingerprint", "encode", "forward", "decode", "write")
+
+_MEANING: Mapping[str, str] = {
+    "load": "loading the model in each worker: few rows a task, or a large model",
+    "read": "reading the input files: storage, or many columns",
+    "fingerprint": "hashing the inputs",
+    "encode": "the transforms, which run on the CPU",
+    "forward": "the model itself",
+    "decode": "turning the model's output into columns",
+    "write": "writing the prediction files",
+    "checks": "the checks of the data, not the model",
+    "commit": "the commit to the table: storage, or a busy table",
+    "quarantine": "writing the quarantine",
+    OTHER: "what surrounds the work: starting Spark, planning, scheduling",
+}
+# A stage bounds a run if it takes this share of it; inference, which is many stages, must take most of the run.
+_BOUND, _MOST = 0.4, 0.5
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One stage of a stacked bar; `start` and `share` are fractions of the bar."""
+
+    name: str
+    seconds: float
+    start: float
+    share: float
+
+
+@dataclass(frozen=True)
+class Timing:
+    """The bars of a report and its sentence.
+
+    Attributes:
+        wall: driver's wall time, in the order of the run; what no stage accounts for is `other`.
+        workers: seconds of the workers inside inference, added up over tasks.
+        sentence: what bounds the run, in words.
+    """
+
+    wall: tuple[Segment, ...]
+    workers: tuple[Segment, ...]
+    sentence: str
+
+
+def explain_time(stage_seconds: Mapping[str, float], seconds: float, tasks: Sequence[Mapping[str, Any]] = ()) -> Timing:
+    """Splits the stages of a run into wall time and workers' time, and says what bounds it.
+
+    Args:
+        stage_seconds: seconds of each stage, by name.
+        seconds: wall time of the run; 0 where it is not known.
+        tasks: `{seconds, …}` of each task of the inference, to tell uneven tasks.
+    """
+    known = {name: float(value) for name, value in stage_seconds.items() if value > 0}
+    # Without the wall time of inference there is nothing that the workers' stages are part of.
+    workers = {name: known[name] for name in WORKER_STAGES if name in known} if INFERENCE in known else {}
+    wall = {name: value for name, value in known.items() if name not in workers}
+    rest = seconds - sum(wall.values())
+    if rest > 0.01 * seconds:
+        wall[OTHER] = rest
+    return Timing(_segments(wall), _segments(workers), _sentence(wall, workers, tasks))
+
+
+def _segments(stages: Mapping[str, float]) -> tuple[Segment, ...]:
+    whole, start, segments = sum(stages.values()), 0.0, []
+    for name, value in stages.items():
+        segments.append(Segment(name, value, start, value / whole))
+        start += value / whole
+    return tuple(segments)
+
+
+def _sentence(wall: Mapping[str, float], workers: Mapping[str, float], tasks: Sequence[Mapping[str, Any]]) -> str:
+    if not wall:
+        return "No stage was timed."
+    name = max(wall, key=lambda stage: wall[stage])
+    share = wall[name] / sum(wall.values())
+    if name == INFERENCE and workers:
+        return _of_workers(wall[name], share, workers) + _of_tasks(tasks)
+    if share < _BOUND:
+        return f"No single stage bounds this run: the longest, {name}, took {_part(wall[name], share)}."
+    return f"This run is bound by {_MEANING.get(name, name)}: {name} took {_part(wall[name], share)}."
+
+
+def _part(seconds: float, share: float) -> str:
+    return f"{duration(seconds)} ({share:.0%} of the wall time)"
+
+
+def _of_workers(seconds: float, share: float, workers: Mapping[str, float]) -> str:
+    name = max(workers, key=lambda stage: workers[stage])
+    part = workers[name] / sum(workers.values())
+    took = f"took {part:.0%} of the workers' time"
+    if share < _MOST:
+        return f"Inference is the longest part of this run, {_part(seconds, share)}; inside it the longest stage, {name}, {took}."
+    if part < _BOUND:
+        return f"Inference took {_part(seconds, share)}; inside it no single stage stands out: the longest, {name}, {took}."
+    return (
+        f"This run is bound by {_MEANING.get(name, name)}: inference took {_part(seconds, share)}, and inside it {name} {took}."
+    )
+
+
+def _of_tasks(tasks: Sequence[Mapping[str, Any]]) -> str:
+    times = sorted(float(task["seconds"]) for task in tasks if task.get("seconds") is not None)
+    if len(times) < 3 or times[-1] < 2 * median(times) or times[-1] < 1:
+        return ""
+    return f" The tasks are uneven: the slowest took {duration(times[-1])}, the middle one {duration(median(times))}."
