@@ -44,6 +44,7 @@ def expectation_names() -> frozenset[str]:
     """Names of the expectations that the installed release exports, such as `expect_column_values_to_be_between`.
 
     Runs on: driver.
+
     Raises:
         SetupError: Great Expectations is not installed.
     """
@@ -59,6 +60,7 @@ def arguments_of(name: str) -> Arguments:
     """Arguments of an expectation that `expectation_names` holds.
 
     Runs on: driver.
+
     Raises:
         KeyError: the release has no such expectation.
     """

@@ -13,7 +13,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from batchinfer.checks.sentences import describe, jsonable
@@ -50,6 +50,7 @@ def build_suite(suite: Suite, name: str) -> ExpectationSuite:
     """The library's own suite; its models judge every argument value.
 
     Runs on: driver.
+
     Raises:
         ConfigError: values that the library refuses, each with its place.
     """
@@ -96,6 +97,7 @@ def run_suite(frame: DataFrame, suite: Suite, name: str) -> CheckReport:
     without rows, expectations about values hold, and those about the table (row count, columns) are judged as they stand.
 
     Runs on: driver; the frame is read by a few Spark jobs and never collected.
+
     Raises:
         ConfigError: an argument value that Great Expectations refuses.
     """
@@ -189,7 +191,7 @@ def _raised(result: Any) -> str | None:
 
 
 @contextlib.contextmanager
-def _alone() -> Iterator[None]:
+def _alone() -> Generator[None]:
     """One suite at a time in this process, with the library's log kept to errors."""
     logger = logging.getLogger("great_expectations")
     with _LOCK:

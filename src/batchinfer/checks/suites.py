@@ -63,6 +63,7 @@ def load_suite(path: Path) -> Suite:
     """The suite that a file holds; its names, argument names and plain values are right.
 
     Runs on: driver.
+
     Raises:
         ConfigError: everything that is wrong in the file, each with its place, what was got and what is allowed.
     """
@@ -156,9 +157,10 @@ class _Reader:
             return node.value[0]
         if isinstance(node, yaml.MappingNode) and len(node.value) > 1:
             names = ", ".join(str(key.value) for key, _ in node.value)
+            allowed = "one expectation an item, its arguments indented below it or in {}"
             self._add(
                 node,
-                f"got {len(node.value)} keys in one item ({names}); allowed: one expectation an item, its arguments indented below it or in {{}}",
+                f"got {len(node.value)} keys in one item ({names}); allowed: {allowed}",
             )
         else:
             self._add(node, f"got {_kind(node)}; allowed: the name of an expectation with its arguments")
