@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from batchinfer.config.pipeline import Strict
+from batchinfer.config.fields import Setting, Strict
 
 
 class SparkSettings(Strict):
@@ -17,7 +17,7 @@ class SparkSettings(Strict):
     """
 
     master: str | None = None
-    conf: dict[str, str | int | float | bool] = {}
+    conf: dict[str, Setting] = Field(default_factory=dict)
     java_options: tuple[str, ...] = ()
 
 
@@ -28,6 +28,7 @@ class Environment(Strict):
         lake: folder of the tables `landed/<pipeline>`, `quarantine/<pipeline>`, `predictions/<pipeline>`, `runs`.
         registry: MLflow tracking URI.
         artifacts: folder of the registry's artefacts.
+        staging: folder that all workers see, for what is handed from one to the other and is no table.
         reports: folder of the run reports.
         spark: session settings.
     """

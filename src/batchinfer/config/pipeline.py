@@ -8,38 +8,49 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from batchinfer.config.units import parse_bytes
+from batchinfer.config.fields import (
+    MODEL_URI,
+    Encoding,
+    Flag,
+    Identifier,
+    ModelChoice,
+    ModelUri,
+    Names,
+    NotAllowed,
+    Number,
+    OneCharacter,
+    Positive,
+    Quote,
+    RowCount,
+    Size,
+    Strict,
+    Texts,
+    TimeZone,
+    VariableName,
+    Whole,
+)
 
+__all__ = ["MODEL_URI", "Pipeline", "Source", "Strict"]
 
-class Strict(BaseModel):
-    """Base of all configuration models: unknown fields are errors, values do not change after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
-
-
-def _one_or_many(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
-Names = Annotated[tuple[str, ...], BeforeValidator(_one_or_many)]
+Compression = Literal["gzip", "bzip2", "zstd", "none"]
 
 
 class CsvOptions(Strict):
     """Options of `kind: csv`. Defaults are those of the contract."""
 
-    header: bool = True
-    delimiter: str = Field(",", min_length=1, max_length=1)
-    quote: str = Field('"', max_length=1)
-    escape: str | None = Field(None, min_length=1, max_length=1)
-    multi_line: bool = False
-    null_values: tuple[str, ...] = ("",)
-    trim: bool = True
-    encoding: str = "utf-8"
-    decimal: str = Field(".", min_length=1, max_length=1)
+    header: Flag = True
+    delimiter: OneCharacter = ","
+    quote: Quote = '"'
+    escape: OneCharacter | None = None
+    multi_line: Flag = False
+    null_values: Texts = ("",)
+    trim: Flag = True
+    encoding: Encoding = "utf-8"
+    decimal: OneCharacter = "."
     timestamp_format: str | None = None
-    compression: Literal["gzip", "bzip2", "zstd", "none"] | None = None
+    compression: Compression | None = None
 
 
 class LogTimestamp(Strict):
@@ -47,8 +58,8 @@ class LogTimestamp(Strict):
 
     column: str = "ts"
     format: str | None = None
-    timezone: str = "UTC"
-    year: int | None = None
+    timezone: TimeZone = "UTC"
+    year: Whole | None = None
 
 
 class LogOptions(Strict):
@@ -57,13 +68,15 @@ class LogOptions(Strict):
     format: Literal["combined", "common", "syslog"] | None = None
     pattern: str | None = None
     timestamp: LogTimestamp | None = None
-    encoding: str = "utf-8"
-    compression: Literal["gzip", "bzip2", "zstd", "none"] | None = None
+    encoding: Encoding = "utf-8"
+    compression: Compression | None = None
 
     @model_validator(mode="after")
     def _format_or_pattern(self) -> LogOptions:
         if (self.format is None) == (self.pattern is None):
-            raise ValueError("give either format (combined, common, syslog) or pattern (a regular expression with named groups)")
+            raise NotAllowed(
+                "either format (combined, common, syslog) or pattern (a regular expression with named groups), not both"
+            )
         return self
 
 
@@ -74,18 +87,28 @@ class SliceColumn(Strict):
     unit: Literal["hour", "day", "month"] | None = None
 
 
-SliceRule = SliceColumn | Literal["ingest_date"]
-
-
 def _slice_rule(value: Any) -> Any:
+    if not isinstance(value, (str, dict, SliceColumn)):
+        raise NotAllowed("ingest_date, a column, or {column: a column, unit: hour, day or month}")
     return {"column": value} if isinstance(value, str) and value != "ingest_date" else value
+
+
+def _slice_tag(value: Any) -> str:
+    return "<ingest_date>" if isinstance(value, str) else "<column>"
+
+
+# Tags in angle brackets: in the place of an error they cannot be taken for a key of the file.
+SliceRule = Annotated[
+    Annotated[SliceColumn, Tag("<column>")] | Annotated[Literal["ingest_date"], Tag("<ingest_date>")],
+    Discriminator(_slice_tag),
+    BeforeValidator(_slice_rule),
+]
 
 
 class _Source(Strict):
     path: Names
-    schema_: dict[str, str] | None = Field(None, alias="schema")
     key: Names = ("source_file", "source_line")
-    slice: Annotated[SliceRule, BeforeValidator(_slice_rule)] = "ingest_date"
+    slice: SliceRule = "ingest_date"
     unique: Literal["checked", "assumed"] = "checked"
     roots: Names | None = None
     on_changed: Literal["fail", "replace", "append"] = "fail"
@@ -104,9 +127,17 @@ class LogSource(_Source):
 
     kind: Literal["text_log"]
     options: LogOptions
+    schema_: dict[str, str] | None = Field(None, alias="schema")
 
 
-Source = Annotated[CsvSource | LogSource, Field(discriminator="kind")]
+def _kind_tag(value: Any) -> str:
+    return f"<{value.get('kind') if isinstance(value, dict) else getattr(value, 'kind', None)}>"
+
+
+Source = Annotated[
+    Annotated[CsvSource, Tag("<csv>")] | Annotated[LogSource, Tag("<text_log>")],
+    Discriminator(_kind_tag),
+]
 
 
 class TrainSource(Strict):
@@ -128,34 +159,36 @@ class Train(Strict):
 
     source: TrainSource | None = None
     target: Target
-    model: str | dict[Literal["python"], str] = "mlp_classifier"
-    params: dict[str, Any] = {}
+    model: ModelChoice = "mlp_classifier"
+    params: dict[str, Any] = Field(default_factory=dict)
 
 
 class Batch(Strict):
     """Limits of one batch: rows, bytes of its columns, seconds until it counts as hanging."""
 
-    rows: int | Literal["auto"] = "auto"
-    max_bytes: Annotated[int, BeforeValidator(parse_bytes)] = 64 * 2**20
-    timeout_s: float = Field(120.0, gt=0)
+    rows: RowCount = "auto"
+    max_bytes: Size = 64 * 2**20
+    timeout_s: Annotated[Number, Field(gt=0)] = 120.0
 
-    @model_validator(mode="after")
-    def _positive(self) -> Batch:
-        if self.rows != "auto" and self.rows < 1:
-            raise ValueError(f"rows: got {self.rows}; allowed: auto, or a whole number from 1 up")
-        if self.max_bytes < 1:
-            raise ValueError(f"max_bytes: got {self.max_bytes}; allowed: from 1 byte up, such as 64MiB")
-        return self
+
+class Variant(Strict):
+    """One more model beside the champion: served to a share of the keys, or a shadow that is never served."""
+
+    name: str
+    uri: ModelUri
+    share: Annotated[Number, Field(gt=0, lt=1)] | None = None
+    shadow: Flag = False
 
 
 class Model(Strict):
     """Which model scores, and how."""
 
-    uri: str = Field(pattern=r"^models:/[^/@]+(@[A-Za-z][\w.-]*|/[0-9]+)$")
+    uri: ModelUri
     device: Literal["auto", "cpu", "cuda"] = "auto"
     road: Literal["auto", "direct", "arrow", "pandas"] = "auto"
     batch: Batch = Batch()
     trust: Literal["none", "pickle"] = "none"
+    variants: tuple[Variant, ...] = ()
 
 
 class Checks(Strict):
@@ -163,7 +196,7 @@ class Checks(Strict):
 
     input: str | None = None
     predictions: str | None = None
-    max_quarantine_rate: float = Field(0.01, ge=0, le=1)
+    max_quarantine_rate: Annotated[Number, Field(ge=0, le=1)] = 0.01
 
 
 class Sink(Strict):
@@ -172,10 +205,18 @@ class Sink(Strict):
     table: str
 
 
+class RedisTarget(Strict):
+    """An online store that `load` copies a published slice into."""
+
+    kind: Literal["redis"]
+    url_env: VariableName
+    ttl_s: Positive | None = None
+
+
 class Pipeline(Strict):
     """One pipeline file, whole."""
 
-    name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")
+    name: Identifier
     description: str = ""
     source: Source
     features: tuple[dict[str, Any], ...] = ()
@@ -183,4 +224,5 @@ class Pipeline(Strict):
     model: Model
     checks: Checks = Checks()
     sink: Sink
+    load: tuple[RedisTarget, ...] = ()
     schedule: str | None = None

@@ -6,11 +6,11 @@ import re
 from typing import Any
 
 _UNITS = {"": 1, "b": 1, "kb": 1000, "mb": 1000**2, "gb": 1000**3, "kib": 2**10, "mib": 2**20, "gib": 2**30}
-_SIZE = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*$")
+_SIZE = re.compile(r"^\s*(\d{1,15}(?:\.\d{1,6})?)\s*([A-Za-z]*)\s*$", re.ASCII)
 
 
 def parse_bytes(value: Any) -> Any:
-    """Bytes of a size such as `64MiB`; numbers pass as they are.
+    """Bytes of a size such as `64MiB`; what is not text passes as it is.
 
     Raises:
         ValueError: for text that is no size.

@@ -1,0 +1,166 @@
+"""The kinds of value that configuration files are made of, each with the words that say what is allowed.
+
+Owns the small types that the models of pipeline and environment files share. YAML has already told numbers from
+text, so nothing is converted here, but for text that came whole from a variable: a variable can hold only text.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+import yaml
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
+
+from batchinfer.config.substitution import FromVariable
+from batchinfer.config.units import parse_bytes
+
+MODEL_URI = r"models:/[^/@]+(@[A-Za-z][\w.-]*|/[0-9]+)"
+_PYTHON_CLASS = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
+
+
+class NotAllowed(ValueError):
+    """A value that a field does not take.
+
+    Attributes:
+        allowed: what the field takes, as the end of a sentence.
+        secret: whether the value must not be shown, because it may be one.
+    """
+
+    def __init__(self, allowed: str, secret: bool = False) -> None:
+        super().__init__(allowed)
+        self.allowed = allowed
+        self.secret = secret
+
+
+class Strict(BaseModel):
+    """Base of all configuration models: unknown fields are errors, values do not change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+def unquoted(value: Any) -> Any:
+    """What YAML reads in text that came whole from a variable, where that is a number or true/false; else the value."""
+    if not isinstance(value, FromVariable):
+        return value
+    try:
+        read = yaml.safe_load(value)
+    except (ValueError, yaml.YAMLError):
+        return value
+    return read if isinstance(read, (bool, int, float)) else value
+
+
+Whole = Annotated[int, BeforeValidator(unquoted), Field(strict=True)]
+Positive = Annotated[Whole, Field(ge=1)]
+Number = Annotated[float, BeforeValidator(unquoted), Field(strict=True, allow_inf_nan=False)]
+Flag = Annotated[bool, BeforeValidator(unquoted), Field(strict=True)]
+
+
+def _one_or_many(value: Any) -> Any:
+    if not isinstance(value, (str, list, tuple)):
+        raise NotAllowed("text, or a list of texts")
+    return [value] if isinstance(value, str) else value
+
+
+Texts = Annotated[tuple[str, ...], BeforeValidator(_one_or_many)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_one_or_many), Field(min_length=1)]
+
+
+def _one_character(value: str) -> str:
+    if len(value) != 1 or not value.isascii() or value in "\r\n":
+        raise NotAllowed("one ASCII character that is no line end")
+    return value
+
+
+def _one_character_or_none(value: str) -> str:
+    return value if value == "" else _one_character(value)
+
+
+OneCharacter = Annotated[str, AfterValidator(_one_character)]
+Quote = Annotated[str, AfterValidator(_one_character_or_none)]
+
+
+def _matching(pattern: str, allowed: str, secret: bool = False) -> AfterValidator:
+    def check(value: str) -> str:
+        if re.fullmatch(pattern, value, re.ASCII) is None:
+            raise NotAllowed(allowed, secret)
+        return value
+
+    return AfterValidator(check)
+
+
+ModelUri = Annotated[str, _matching(MODEL_URI, "models:/NAME@ALIAS or models:/NAME/VERSION, such as models:/income@champion")]
+Identifier = Annotated[str, _matching(r"[A-Za-z][A-Za-z0-9_-]*", "a letter, then letters, digits, _ and -")]
+# Whoever writes the secret itself here by mistake must not find it in a log.
+VariableName = Annotated[
+    str,
+    _matching(
+        r"[A-Za-z_]\w*",
+        "the name of an environment variable, such as REDIS_URL; the secret itself never stands here",
+        secret=True,
+    ),
+]
+
+
+def _encoding(value: str) -> str:
+    try:
+        # Not codecs.lookup alone: it also knows codecs that are not of text, such as base64.
+        "".encode(value)
+    except (LookupError, ValueError) as error:
+        raise NotAllowed("a text encoding that Python knows, such as utf-8, latin-1, cp1252, utf-16") from error
+    return value
+
+
+Encoding = Annotated[str, AfterValidator(_encoding)]
+
+
+def _time_zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (LookupError, ValueError, OSError) as error:  # OSError: a folder of the zone database, such as Europe
+        raise NotAllowed("a time zone by its IANA name, such as UTC or Europe/Paris") from error
+    return value
+
+
+TimeZone = Annotated[str, AfterValidator(_time_zone)]
+
+
+def _size(value: Any) -> int:
+    size = parse_bytes(unquoted(value))
+    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+        raise NotAllowed("a number of bytes from 1 up, or a size such as 512KiB, 64MiB, 1GiB")
+    return size
+
+
+Size = Annotated[int, PlainValidator(_size)]
+
+
+def _rows(value: Any) -> int | Literal["auto"]:
+    rows = unquoted(value)
+    if rows == "auto":
+        return "auto"
+    if isinstance(rows, int) and not isinstance(rows, bool) and rows >= 1:
+        return rows
+    raise NotAllowed("auto, or a whole number from 1 up")
+
+
+def _model_choice(value: Any) -> str | dict[str, str]:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict) and list(value) == ["python"]:
+        target = value["python"]
+        if isinstance(target, str) and re.fullmatch(_PYTHON_CLASS, target):
+            return value
+    raise NotAllowed("the name of a model such as mlp_classifier, or {python: package.module:Class}")
+
+
+def _setting(value: Any) -> str | int | float | bool:
+    if isinstance(value, (str, int, float)):
+        return value
+    raise NotAllowed("text, a number, true or false")
+
+
+RowCount = Annotated[int | Literal["auto"], PlainValidator(_rows)]
+ModelChoice = Annotated[str | dict[str, str], PlainValidator(_model_choice)]
+Setting = Annotated[str | int | float | bool, PlainValidator(_setting)]

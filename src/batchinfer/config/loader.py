@@ -1,0 +1,201 @@
+"""Loads pipeline and environment files, and tells everything that is wrong with them at once.
+
+Owns the order of things: read, override, fill in variables, check types, check rules. What a feature step does is
+not known here: whoever knows it hands in a check of the document.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from batchinfer.config.document import Document, read_document
+from batchinfer.config.environment import Environment
+from batchinfer.config.overrides import Overrides, apply_overrides
+from batchinfer.config.pipeline import Pipeline
+from batchinfer.config.places import Places, Spot, merge
+from batchinfer.config.project import environment_files, find_project, nearest_project, pipeline_file, relative, state_home
+from batchinfer.config.rules import check_document
+from batchinfer.config.substitution import substitute
+from batchinfer.config.suggestions import did_you_mean, listed, shown
+from batchinfer.config.wording import validate
+from batchinfer.contracts import Problem
+from batchinfer.errors import ConfigError
+
+__all__ = ["Loaded", "find_project", "load_environment", "load_pipeline", "load_state"]
+
+DocumentCheck = Callable[[dict[Any, Any]], list[Problem]]
+
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
+_SQLITE = "sqlite:///"
+# MLflow's own words for a registry that needs no address.
+_REGISTRY_WORDS = ("databricks", "databricks-uc", "uc")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A pipeline that can be run, and where it runs.
+
+    Attributes:
+        pipeline: the file, checked.
+        environment: places are absolute paths or URIs.
+        root: folder that relative paths of the pipeline file start at.
+        home: state folder.
+        file: the pipeline file.
+        places: where each part of the file stands.
+    """
+
+    pipeline: Pipeline
+    environment: Environment
+    root: Path
+    home: Path
+    file: Path
+    places: Places
+
+
+def load_pipeline(
+    ref: str | Path,
+    overrides: Overrides = (),
+    environment_name: str = "local",
+    document_checks: Sequence[DocumentCheck] = (),
+) -> Loaded:
+    """Loads a pipeline by its name or the path of its file.
+
+    Args:
+        ref: a name of `conf/pipelines`, or the path of a file (it ends in .yaml or .yml, or holds a /).
+        overrides: texts such as `model.batch.rows=512`, or a mapping of such paths to values.
+        environment_name: a file of `conf/environments`.
+        document_checks: further checks; each gets the document, variables filled in, whatever else is wrong with it.
+
+    Runs on: driver.
+
+    Raises:
+        ConfigError: every problem of the pipeline file, the overrides and the environment files.
+    """
+    file = pipeline_file(ref)
+    own_project = nearest_project(file.parent)
+    project = own_project or find_project(Path.cwd())
+    root, home = own_project or file.parent, state_home(project)
+    environment, sentences, cause = *_read_environment(environment_name, project), None
+    read = _read_file(file, 0)
+    places, problems = read.places, list(read.problems)
+    pipeline = None
+    if isinstance(read.value, dict):
+        sentences = [*apply_overrides(read.value, places.root, overrides), *sentences]
+    if read.readable:
+        filled, unset = substitute(read.value, os.environ)
+        known = read.lost | {problem.path for problem in unset}
+        pipeline, wrong = validate(Pipeline, filled, places, known)
+        more, cause = _run_checks(filled, root, document_checks)
+        problems += [*unset, *wrong, *(problem for problem in more if problem.path not in known)]
+    sentences = [*places.sentences(problems), *sentences]
+    if sentences or pipeline is None or environment is None:
+        raise ConfigError(list(dict.fromkeys(sentences))) from cause
+    return Loaded(pipeline, resolve_places(environment, home), root, home, file, places)
+
+
+def _run_checks(document: Any, root: Path, checks: Sequence[DocumentCheck]) -> tuple[list[Problem], Exception | None]:
+    """Problems that the rules and the given checks find, and the error of a check that could not do its work."""
+    if not isinstance(document, dict):
+        return [], None
+    problems, cause = check_document(document, root), None
+    for check in checks:
+        try:
+            problems += check(document)
+        except Exception as error:  # noqa: BLE001 - a check that fails must not hide what the others found
+            name = getattr(check, "__name__", type(check).__name__)
+            problems.append(Problem((), f"{name} could not check this file: {type(error).__name__}: {error}"))
+            cause = error
+    return problems, cause
+
+
+def _read_file(file: Path, order: int) -> Document:
+    name = relative(file)
+    try:
+        # With a byte order mark some editors' files begin; it is no part of the YAML.
+        text = file.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        return Document(
+            None, Places(Spot(name, (order, 0, 0))), [Problem((), f"cannot be read: {error.strerror}")], readable=False
+        )
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        column = error.start - error.object.rfind(b"\n", 0, error.start)
+        spot, byte = Spot(f"{name}:{line}:{column}", (order, line, column)), error.object[error.start]
+        return Document(
+            None, Places(spot), [Problem((), f"got the byte 0x{byte:02x}, which is not UTF-8; allowed: UTF-8")], readable=False
+        )
+    return read_document(text, name, order)
+
+
+def _read_environment(name: str, project: Path) -> tuple[Environment | None, list[str]]:
+    """The environment with its places as they are written, and every problem of its files."""
+    files, names = environment_files(name, project)
+    if name not in names and (names or name != "local"):
+        return None, [f"environment: got {shown(name)}{did_you_mean(name, names)}; allowed: {listed(names, none='local')}"]
+    value, spot = {}, Spot(f"environment {name}")
+    sentences: list[str] = []
+    lost: set[tuple[str | int, ...]] = set()
+    for order, file in enumerate(files, start=1):
+        read = _read_file(file, order)
+        sentences += read.places.sentences(read.problems)
+        if not read.readable:
+            return None, sentences
+        # A file of comments only has no value; it changes nothing.
+        lost |= read.lost
+        over = {} if read.value is None else read.value
+        value, spot = merge(value, spot, over, read.places.root)
+    filled, unset = substitute(value, os.environ)
+    places = Places(spot)
+    environment, wrong = validate(Environment, filled, places, lost | {problem.path for problem in unset})
+    sentences += places.sentences([*unset, *wrong])
+    return (None if sentences else environment), sentences
+
+
+def load_environment(name: str, project: Path) -> Environment:
+    """`conf/base/environment.yaml` with `conf/environments/<name>.yaml` laid over it, places as they are written.
+
+    The files are the project's where it has them, else those of the package's checkout.
+
+    Runs on: driver.
+
+    Raises:
+        ConfigError: no such environment, or every problem of its files.
+    """
+    environment, sentences = _read_environment(name, project)
+    if environment is None:
+        raise ConfigError(sentences)
+    return environment
+
+
+def load_state(environment_name: str = "local") -> tuple[Environment, Path]:
+    """(environment with its places made absolute, state folder) for commands that have no pipeline.
+
+    Runs on: driver.
+
+    Raises:
+        ConfigError: as `load_environment`.
+    """
+    project = find_project(Path.cwd())
+    home = state_home(project)
+    return resolve_places(load_environment(environment_name, project), home), home
+
+
+def resolve_places(environment: Environment, home: Path) -> Environment:
+    """The environment with every place an absolute path or a URI; relative ones start at the state folder."""
+    places = {name: _resolve(getattr(environment, name), home) for name in ("lake", "artifacts", "staging", "reports")}
+    return environment.model_copy(update={**places, "registry": _resolve_registry(environment.registry, home)})
+
+
+def _resolve(place: str, home: Path) -> str:
+    return place if _URI.match(place) else os.path.abspath(home / os.path.expanduser(place))
+
+
+def _resolve_registry(uri: str, home: Path) -> str:
+    if uri.startswith(_SQLITE):
+        return _SQLITE + _resolve(uri.removeprefix(_SQLITE), home)
+    return uri if uri in _REGISTRY_WORDS else _resolve(uri, home)

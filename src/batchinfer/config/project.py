@@ -1,0 +1,103 @@
+"""Where a project, its pipeline files and its state folder are.
+
+Owns the search for `conf/`. Reads no file.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from batchinfer.config.suggestions import did_you_mean, listed, shown
+from batchinfer.errors import ConfigError
+
+_SUFFIXES = (".yaml", ".yml")
+
+
+def nearest_project(start: Path) -> Path | None:
+    """The nearest folder at or above `start` that holds a `conf/`."""
+    # Links are followed as they are named, not resolved: a mounted configuration is often a link into a hidden folder.
+    here = Path(os.path.abspath(start))
+    return next((folder for folder in (here, *here.parents) if os.path.isdir(folder / "conf")), None)
+
+
+def checkout() -> Path | None:
+    """The checkout that the package is installed from, where it is one."""
+    import batchinfer
+
+    folder = Path(batchinfer.__file__).parents[2]
+    return folder if os.path.isdir(folder / "conf") else None
+
+
+def find_project(start: Path) -> Path:
+    """The nearest folder at or above `start` that holds a `conf/`, else the package's checkout, else `start`.
+
+    Runs on: driver.
+    """
+    return nearest_project(start) or checkout() or Path(os.path.abspath(start))
+
+
+def state_home(project: Path) -> Path:
+    """The state folder: `BATCHINFER_HOME` where it is set, else `var` in the project."""
+    if home := os.environ.get("BATCHINFER_HOME"):
+        return Path(os.path.abspath(os.path.expanduser(home)))
+    return project / "var"
+
+
+def relative(path: Path) -> str:
+    """A path as messages show it: from the working folder where it is below that, else whole."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def pipeline_file(ref: str | Path) -> Path:
+    """The file of a pipeline, by its path or by its name.
+
+    Raises:
+        ConfigError: there is no such file, or no pipeline of that name.
+    """
+    text = str(ref)
+    if text.endswith(_SUFFIXES) or "/" in text:
+        return _file_at(text)
+    project = find_project(Path.cwd())
+    folder = project / "conf" / "pipelines"
+    file = next((folder / f"{text}{suffix}" for suffix in _SUFFIXES if text and os.path.isfile(folder / f"{text}{suffix}")), None)
+    if file is not None:
+        return file
+    names = _names(folder)
+    there = f"{relative(folder)} ({listed(names, none='there is none')})"
+    raise ConfigError(
+        f"pipeline: got {shown(text)}{did_you_mean(text, names)}; allowed: a pipeline of {there}, or the path of a YAML file"
+    )
+
+
+def _file_at(text: str) -> Path:
+    file = Path(os.path.abspath(os.path.expanduser(text)))
+    if not os.path.isfile(file):
+        near = did_you_mean(file.name, [f"{name}.yaml" for name in _names(file.parent)])
+        fact = f"no such file: got {shown(text)}{near}, looked for at {file}"
+        raise ConfigError(f"pipeline: {fact}; allowed: a pipeline's name, or the path of its file")
+    return file
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return sorted(entry.stem for entry in folder.iterdir() if entry.suffix in _SUFFIXES)
+    except OSError:
+        return []
+
+
+def environment_files(name: str, project: Path) -> tuple[list[Path], list[str]]:
+    """(the base file and the environment's own, as far as there are any; names of all environments).
+
+    The project's own files win over those of the package's checkout.
+    """
+    roots = [root / "conf" for root in (project, checkout()) if root is not None]
+    names = sorted({name for root in roots for name in _names(root / "environments")})
+    files: list[Path] = []
+    for part in (Path("base") / "environment.yaml", Path("environments") / f"{name}.yaml"):
+        found = next((root / part for root in roots if os.path.isfile(root / part)), None)
+        files += [found] if found is not None else []
+    return files, names

@@ -1,0 +1,235 @@
+"""Rules of a pipeline file that span several fields, such as: key columns are columns of the source.
+
+Owns those that need no other room. They look at the raw document, so that they are told in the same go as wrong
+types: each rule keeps quiet where what it needs is not there or not of its kind, because that is told elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path as FilePath
+from typing import Any
+
+from batchinfer.config.places import Path
+from batchinfer.config.schema import LOG_FORMATS, check_pattern, format_fields, pattern_fields, pattern_groups, text_type
+from batchinfer.config.suggestions import among, did_you_mean, listed, shown
+from batchinfer.config.types import SqlType
+from batchinfer.contracts import LINEAGE, SLICE, SOURCE_FILE, SOURCE_LINE, Problem
+
+_ADDED = (SLICE, SOURCE_FILE, SOURCE_LINE)
+_TIMES = ("timestamp", "timestamp_ntz", "date")
+
+# Columns of a source; a type is None where it could not be read.
+Columns = dict[str, SqlType | None]
+
+
+def check_document(document: dict[Any, Any], root: FilePath) -> list[Problem]:
+    """Every rule that the document breaks.
+
+    Args:
+        document: a pipeline file's content, references filled in.
+        root: folder that its relative paths start at.
+
+    Runs on: driver.
+    """
+    problems: list[Problem] = []
+    columns = _columns(document, problems)
+    problems += _check_csv(_part(document, "source", "options"))
+    problems += _check_variants(document)
+    problems += _check_target_pattern(_part(document, "train", "target"))
+    problems += _check_files(_part(document, "checks"), root)
+    if columns is not None:
+        problems += _check_names(document, columns)
+        problems += _check_key(document, columns)
+        problems += _check_slice(document, columns)
+        problems += _check_target(document, columns)
+    return problems
+
+
+def _part(document: Any, *path: str) -> dict[Any, Any]:
+    for key in path:
+        document = document.get(key) if isinstance(document, dict) else None
+    return document if isinstance(document, dict) else {}
+
+
+def _columns(document: dict[Any, Any], problems: list[Problem]) -> Columns | None:
+    """Columns of the source as far as they can be told; None where they cannot."""
+    source, options = _part(document, "source"), _part(document, "source", "options")
+    declared = _declared(_part(document, "source", "schema"), problems)
+    if source.get("kind") == "csv":
+        return declared or None
+    if source.get("kind") != "text_log":
+        return None
+    format_, pattern = options.get("format"), options.get("pattern")
+    if isinstance(format_, str) and format_ in LOG_FORMATS:
+        if declared:
+            problems.append(
+                Problem(
+                    ("source", "schema"), f"got a schema; the columns of the format {format_} are fixed; allowed: with pattern"
+                )
+            )
+        columns: Columns = {**format_fields(format_)}
+    elif isinstance(pattern, str):
+        read = _pattern_columns(options, pattern, declared, problems)
+        if read is None:
+            return None
+        columns = read
+    else:
+        return None
+    problems += _check_timestamp(_part(options, "timestamp"), columns)
+    return columns
+
+
+def _declared(schema: dict[Any, Any], problems: list[Problem]) -> Columns:
+    columns: Columns = {}
+    for name, text in schema.items():
+        if not (isinstance(name, str) and isinstance(text, str)):
+            continue
+        try:
+            columns[name] = text_type(text)
+        except ValueError as error:
+            columns[name] = None
+            problems.append(Problem(("source", "schema", name), str(error)))
+    return columns
+
+
+def _pattern_columns(options: dict[Any, Any], pattern: str, declared: Columns, problems: list[Problem]) -> Columns | None:
+    try:
+        groups = pattern_groups(pattern)
+    except ValueError as error:
+        problems.append(Problem(("source", "options", "pattern"), str(error)))
+        return None
+    for name in declared:
+        if name not in groups:
+            problems.append(Problem(("source", "schema", name), f"no such group in the pattern: {among(name, groups)}"))
+    column = _part(options, "timestamp").get("column", "ts") if "timestamp" in options else None
+    known = {name: type_ for name, type_ in declared.items() if type_ is not None}
+    return {**pattern_fields(groups, column if isinstance(column, str) else None, known)}
+
+
+def _check_timestamp(timestamp: dict[Any, Any], columns: Columns) -> Iterator[Problem]:
+    column = timestamp.get("column", "ts")
+    if timestamp and isinstance(column, str) and column not in columns:
+        yield Problem(("source", "options", "timestamp", "column"), f"no such column: {among(column, columns)}")
+
+
+def _check_names(document: dict[Any, Any], columns: Columns) -> Iterator[Problem]:
+    """Names that are taken, or that differ in case only: Spark and Delta tell no case apart in names."""
+    schema = _part(document, "source", "schema")
+    taken = {name: f"a name that every landed table has (its own {name})" for name in _ADDED}
+    for name in columns:
+        path: Path = ("source", "schema", name) if name in schema else ("source", "options", "pattern")
+        if reason := taken.get(name.lower()):
+            yield Problem(path, f"got the column {shown(name)}, {reason}; allowed: other names")
+        taken[name.lower()] = f"which differs from {name} in case only"
+
+
+def _check_key(document: dict[Any, Any], columns: Columns) -> Iterator[Problem]:
+    allowed = [*columns, SOURCE_FILE, SOURCE_LINE]
+    seen: set[str] = set()
+    for path, name in _each_name(("source", "key"), _part(document, "source").get("key")):
+        if name in LINEAGE:
+            yield Problem(
+                path, f"got {shown(name)}, a column that predictions tables have anyway; allowed: columns with other names"
+            )
+        elif name not in allowed:
+            yield Problem(path, f"no such column: {among(name, allowed)}")
+        elif name in seen:
+            yield Problem(path, f"got {shown(name)} twice; allowed: each column once")
+        seen.add(name)
+
+
+def _each_name(path: Path, value: Any) -> Iterator[tuple[Path, str]]:
+    """Each name of a list of names, or of one name alone, with its place."""
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, list):
+        yield from (((*path, place), name) for place, name in enumerate(value) if isinstance(name, str))
+
+
+def _check_slice(document: dict[Any, Any], columns: Columns) -> Iterator[Problem]:
+    rule = _part(document, "source").get("slice", "ingest_date")
+    path: Path = ("source", "slice")
+    unit = None
+    if isinstance(rule, dict):
+        path, unit, rule = (*path, "column"), rule.get("unit"), rule.get("column")
+    elif rule == "ingest_date":
+        return
+    if not isinstance(rule, str):
+        return
+    if rule not in columns:
+        yield Problem(path, f"no such column: {among(rule, columns)}, or ingest_date")
+    elif unit is not None and (type_ := columns[rule]) is not None:
+        if type_.name not in _TIMES:
+            times = [name for name, other in columns.items() if other is not None and other.name in _TIMES]
+            yield Problem(
+                path,
+                f"got {rule}, of type {type_.name}; allowed with a unit: columns of time ({listed(times, none='there is none')})",
+            )
+        elif (type_.name, unit) == ("date", "hour"):
+            yield Problem(("source", "slice", "unit"), f"got hour, but {rule} is a date; allowed: day, month")
+
+
+def _check_target(document: dict[Any, Any], columns: Columns) -> Iterator[Problem]:
+    column = _part(document, "train", "target").get("column")
+    if isinstance(column, str) and column not in columns:
+        yield Problem(("train", "target", "column"), f"no such column: {among(column, columns)}")
+
+
+def _check_target_pattern(target: dict[Any, Any]) -> Iterator[Problem]:
+    pattern = target.get("positive_pattern")
+    if pattern is not None and target.get("positive") is not None:
+        yield Problem(
+            ("train", "target", "positive_pattern"), "got positive as well; allowed: one of positive and positive_pattern"
+        )
+    if isinstance(pattern, str):
+        try:
+            check_pattern(pattern)
+        except ValueError as error:
+            yield Problem(("train", "target", "positive_pattern"), str(error))
+
+
+def _check_csv(options: dict[Any, Any]) -> Iterator[Problem]:
+    delimiter = options.get("delimiter", ",")
+    if isinstance(delimiter, str) and delimiter == options.get("quote", '"'):
+        yield Problem(
+            ("source", "options", "delimiter"), f"got {shown(delimiter)}, which is the quote too; allowed: two that differ"
+        )
+    if isinstance(delimiter, str) and delimiter == options.get("escape"):
+        yield Problem(
+            ("source", "options", "escape"), f"got {shown(delimiter)}, which is the delimiter too; allowed: two that differ"
+        )
+
+
+def _check_variants(document: dict[Any, Any]) -> Iterator[Problem]:
+    variants = _part(document, "model").get("variants")
+    if isinstance(variants, list) and variants:
+        message = f"got {shown(variants)}; this version scores the champion only; allowed: no variants"
+        yield Problem(("model", "variants"), message)
+
+
+def _check_files(checks: dict[Any, Any], root: FilePath) -> Iterator[Problem]:
+    for name in ("input", "predictions"):
+        written = checks.get(name)
+        if not isinstance(written, str):
+            continue
+        file = root / written
+        if not _is_file(file):
+            near = did_you_mean(file.name, _file_names(file.parent))
+            yield Problem(
+                ("checks", name), f"no such file: got {shown(written)}{near}, looked for at {file}; allowed: an expectation file"
+            )
+
+
+def _is_file(file: FilePath) -> bool:
+    try:
+        return file.is_file()
+    except (OSError, ValueError):  # a folder that may not be entered; a name that no file can have
+        return False
+
+
+def _file_names(folder: FilePath) -> list[str]:
+    try:
+        return sorted(entry.name for entry in folder.iterdir())
+    except (OSError, ValueError):
+        return []

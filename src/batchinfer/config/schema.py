@@ -1,0 +1,135 @@
+"""Columns that a source gives, and their types.
+
+Owns the columns of the known log formats, and how a pattern's groups become columns. Reads no data. Nothing here
+needs pyarrow but what returns Arrow types, and patterns, which Arrow's RE2 has to read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from batchinfer.config.pipeline import CsvSource, LogSource
+from batchinfer.config.types import SqlType, read_type, to_arrow
+from batchinfer.errors import ConfigError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_COMMON = {
+    "host": "string",
+    "ident": "string",
+    "user": "string",
+    "ts": "timestamp",
+    "request": "string",
+    "method": "string",
+    "path": "string",
+    "protocol": "string",
+    "status": "int",
+    "bytes": "bigint",
+}
+LOG_FORMATS: Mapping[str, Mapping[str, str]] = {
+    "combined": {**_COMMON, "referer": "string", "user_agent": "string"},
+    "common": _COMMON,
+    "syslog": {"ts": "timestamp", "host": "string", "program": "string", "pid": "int", "message": "string"},
+}
+# One cell of text holds one value; lists, maps and structs have no agreed spelling in it.
+_IN_TEXT = "tinyint, smallint, int, bigint, float, double, decimal(p,s), string, boolean, binary, date, timestamp, timestamp_ntz"
+
+
+def text_type(text: str) -> SqlType:
+    """A type that a column of a text file can have.
+
+    Raises:
+        ValueError: no such type, or one made of parts; the message says what was got and what is allowed.
+    """
+    type_ = read_type(text)
+    if type_.parts or type_.name in ("array", "map", "struct"):
+        raise ValueError(f"got {text!r}, which no cell of a text file can hold; allowed: {_IN_TEXT}")
+    return type_
+
+
+def pattern_groups(pattern: str) -> tuple[str, ...]:
+    """Names of a pattern's groups, in their order.
+
+    Raises:
+        ValueError: RE2 cannot read the pattern, a group has no name, or there is none.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    # The very function that will read the lines: what it takes here, it takes there.
+    # extract_regex is generated at import, so type checkers do not see it.
+    extract: Callable[..., pa.Array] = getattr(pc, "extract_regex")  # noqa: B009
+    try:
+        names = tuple(field.name for field in extract(pa.array([""], pa.string()), pattern).type)
+    except (pa.ArrowInvalid, ValueError) as error:
+        fact = str(error).split("\n")[0]
+        raise ValueError(f"got {pattern!r} ({fact}); allowed: a regular expression of RE2 whose groups all have names") from error
+    if not names:
+        raise ValueError(f"got {pattern!r}, without a group; allowed: groups with names, such as (?P<host>\\S+)")
+    return names
+
+
+def check_pattern(pattern: str) -> None:
+    """Whether RE2, which reads all regular expressions here, can read this one.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    match: Callable[..., pa.Array] = getattr(pc, "match_substring_regex")  # noqa: B009
+    try:
+        match(pa.array([""], pa.string()), pattern)
+    except (pa.ArrowInvalid, ValueError) as error:
+        fact = str(error).split("\n")[0]
+        raise ValueError(
+            f"got {pattern!r} ({fact}); allowed: a regular expression of RE2 (no look-around, no back-references)"
+        ) from error
+
+
+def pattern_fields(groups: tuple[str, ...], timestamp_column: str | None, declared: Mapping[str, SqlType]) -> dict[str, SqlType]:
+    """Columns of a log with its own pattern: text, but for the timestamp and what the schema types."""
+    fields = {name: declared.get(name, SqlType("string")) for name in groups}
+    if timestamp_column in fields and timestamp_column not in declared:
+        fields[timestamp_column] = SqlType("timestamp")
+    return fields
+
+
+def format_fields(format_: str) -> dict[str, SqlType]:
+    """Columns of a known log format."""
+    return {name: read_type(text) for name, text in LOG_FORMATS[format_].items()}
+
+
+def sql_fields(source: CsvSource | LogSource) -> dict[str, SqlType]:
+    """Columns of a source and their types as Spark SQL has them, in the order of the file.
+
+    Raises:
+        ValueError: a type or a pattern that cannot be read.
+    """
+    declared = {name: text_type(text) for name, text in (source.schema_ or {}).items()}
+    if isinstance(source, CsvSource):
+        return declared
+    if source.options.format is not None:
+        return format_fields(source.options.format)
+    timestamp = source.options.timestamp
+    return pattern_fields(pattern_groups(source.options.pattern or ""), timestamp.column if timestamp else None, declared)
+
+
+def schema_fields(source: CsvSource | LogSource) -> dict[str, pa.DataType]:
+    """Columns of a source and their Arrow types, in the order of the file; without source_file and source_line.
+
+    csv: as declared. text_log: those of the format; of a pattern the named groups, as strings, but for
+    `timestamp.column` and what `schema` types.
+
+    Runs on: driver | executor.
+
+    Raises:
+        ConfigError: a type or a pattern that cannot be read (`load_pipeline` has told of it already, with its place).
+    """
+    try:
+        return {name: to_arrow(type_) for name, type_ in sql_fields(source).items()}
+    except ValueError as error:
+        raise ConfigError(f"source: {error}") from error
