@@ -1,0 +1,34 @@
+"""The shared preprocessing: fitted once, applied to any rows alone, the same code at training, in batch and online.
+
+Owns the steps that a pipeline file names under `features`, their fitting by mergeable statistics, and the matrix that
+the model gets. Must know neither Spark nor a model framework nor other rooms; state is JSON, never pickle.
+"""
+
+from batchinfer.transforms.check import check_steps, feature_columns, source_columns
+from batchinfer.transforms.fitted import Inputs, IntegerInput, TransformPipeline
+from batchinfer.transforms.fitting import accumulate_pass, finish_pass, fit, fit_passes, merge_pass
+from batchinfer.transforms.parse import dump_steps, parse_steps
+from batchinfer.transforms.registry import STEPS
+from batchinfer.transforms.schema import dump_fields, load_fields
+from batchinfer.transforms.step import Step, StepProblem
+
+__all__ = [
+    "STEPS",
+    "Inputs",
+    "IntegerInput",
+    "Step",
+    "StepProblem",
+    "TransformPipeline",
+    "accumulate_pass",
+    "check_steps",
+    "dump_fields",
+    "dump_steps",
+    "feature_columns",
+    "finish_pass",
+    "fit",
+    "fit_passes",
+    "load_fields",
+    "merge_pass",
+    "parse_steps",
+    "source_columns",
+]

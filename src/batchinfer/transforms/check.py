@@ -1,0 +1,120 @@
+"""Whether the steps fit the columns, before any data is read; and which columns the model gets.
+
+Owns the walk of the column types through the steps. Knows neither data nor pipeline files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from batchinfer.contracts import Problem
+from batchinfer.transforms.column import NUMBERS, UNKNOWN, kind, plain_type
+from batchinfer.transforms.step import Fields, State, Step, StepProblem
+
+_ENCODERS = "one_hot, ordinal, hashing, frequency, embedding_index"
+
+
+class Walk(NamedTuple):
+    """What the steps make of the columns.
+
+    Attributes:
+        fields: all columns after the last step, with their types, the hidden ones of encoders too.
+        mentioned: columns in order of first mention; what a step makes comes after the columns that it names.
+        writer: the last step that changed or made a column, by its place in the steps.
+        read: columns that a step read to make another one of, after they were changed.
+        problems: what does not fit.
+    """
+
+    fields: Fields
+    mentioned: list[str]
+    writer: dict[str, int]
+    read: set[str]
+    problems: list[Problem]
+
+
+def walk(steps: Sequence[Step], fields: Mapping[str, pa.DataType], states: Mapping[str, State] | None = None) -> Walk:
+    """Takes the columns' types through the steps; goes on after a problem with what it touches as unknown."""
+    now: Fields = {name: plain_type(type_) for name, type_ in fields.items()}
+    result = Walk(now, [], {}, set(), [])
+    seen: dict[str, None] = {}
+    for place, step in enumerate(steps):
+        made = step.makes()
+        seen.update(dict.fromkeys([*step.columns, *made]))
+        try:
+            now = step.output_fields(now, (states or {}).get(str(place)))
+        except StepProblem as problem:
+            result.problems.extend(Problem(_path(step, place), text) for text in problem.problems)
+            touched = [name for name in step.columns if step.in_place and name in now]
+            now = now | dict.fromkeys([*touched, *made], UNKNOWN)
+        for name in (*(step.columns if step.in_place else ()), *made):
+            result.writer[name] = place
+            result.read.discard(name)
+        if not step.in_place:
+            result.read.update(step.columns)
+    return result._replace(fields=now, mentioned=[name for name in seen if name in now])
+
+
+def check_steps(steps: Sequence[Step], fields: Mapping[str, pa.DataType], excluded: Collection[str] = ()) -> list[Problem]:
+    """Every problem of the steps with these source columns; `excluded` may not be used (the target: a leak).
+
+    Runs on: driver.
+    """
+    found = walk(steps, fields)
+    problems = list(found.problems)
+    for place, step in enumerate(steps):
+        for name in step.columns:
+            if name in excluded:
+                problems.append(
+                    Problem(_path(step, place), f"'{name}' is the target: a feature made of it would leak the answer")
+                )
+    for name, place in found.writer.items():
+        of = kind(found.fields.get(name, UNKNOWN))
+        if of not in (*NUMBERS, "vector", "unknown") and name not in found.read and name not in excluded:
+            message = (
+                f"column '{name}' is still {found.fields[name]} after its steps: no step makes a number of it; add {_ENCODERS}"
+            )
+            problems.append(Problem(_path(steps[place], place), message))
+    return sorted(problems, key=lambda problem: [part for part in problem.path if isinstance(part, int)])
+
+
+def feature_columns(steps: Sequence[Step], fields: Mapping[str, pa.DataType]) -> list[str]:
+    """The columns that the model gets: numbers and vectors that a step changed or made, in order of first mention.
+
+    Named integer inputs (`embedding_index`) are among them.
+    """
+    return fed(walk(steps, fields))
+
+
+def fed(found: Walk) -> list[str]:
+    """`feature_columns` of a walk that was done already."""
+    usable = (*NUMBERS, "vector")
+    return [name for name in found.mentioned if name in found.writer and kind(found.fields[name]) in usable]
+
+
+def types_before(steps: Sequence[Step], fields: Mapping[str, pa.DataType], states: Mapping[str, State]) -> list[Fields]:
+    """The columns and types that each step gets, and at the end those after the last step.
+
+    Raises:
+        StepProblem: a step does not fit.
+    """
+    result: list[Fields] = [{name: plain_type(type_) for name, type_ in fields.items()}]
+    for place, step in enumerate(steps):
+        result.append(step.output_fields(result[-1], states.get(str(place))))
+    return result
+
+
+def source_columns(steps: Sequence[Step], fields: Mapping[str, pa.DataType]) -> list[str]:
+    """The source columns that the steps read, in the order of `fields`."""
+    made: set[str] = set()
+    read: set[str] = set()
+    for step in steps:
+        read.update(name for name in step.columns if name not in made)
+        made.update(step.makes())
+    return [name for name in fields if name in read]
+
+
+def _path(step: Step, place: int) -> tuple[str | int, ...]:
+    return ("features", place if step._position is None else step._position, step.name, "columns")

@@ -1,0 +1,225 @@
+"""`TransformPipeline`: fitted steps, applied to batches, at training, in batch and online alike.
+
+Owns the matrix that the model gets, its width and names, and the JSON form of the fitted state. Knows no Spark and
+nothing of how the state was fitted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from batchinfer.errors import InputError, ModelError
+from batchinfer.transforms.check import fed, source_columns, types_before, walk
+from batchinfer.transforms.column import Column, is_arrow, is_unencoded, kind, to_arrow, write
+from batchinfer.transforms.parse import dump_steps, parse_steps
+from batchinfer.transforms.registry import STEPS
+from batchinfer.transforms.schema import dump_type, load_type
+from batchinfer.transforms.step import Fields, State, Step, StepProblem
+
+FEATURES = "features"
+FORMAT = 1
+_BLOCK_ROWS = 1024
+"""The matrix is written so many rows at a time: a block stays in the processor's cache while its columns are filled."""
+
+
+@dataclass(frozen=True)
+class IntegerInput:
+    """A named integer input: values from 0 to `vocabulary` - 1; (rows,) where `length` is None, else (rows, length)."""
+
+    vocabulary: int
+    length: int | None = None
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the model gets: the columns that make up the float32 matrix `features`, and the named integer inputs."""
+
+    features: tuple[str, ...]
+    integers: dict[str, IntegerInput]
+
+
+def frame_of(batch: pa.RecordBatch, sources: Mapping[str, pa.DataType]) -> dict[str, Column]:
+    """The named columns of a batch, as the types that they had at fit.
+
+    Raises:
+        InputError: columns that are absent, or values that the type cannot hold.
+    """
+    names = batch.schema.names
+    absent = [name for name in sources if name not in names]
+    if absent:
+        raise InputError([f"column '{name}' is absent; columns there: {', '.join(names)}" for name in absent])
+    frame: dict[str, Column] = {}
+    for name, type_ in sources.items():
+        array = batch.column(name)
+        if array.type != type_:
+            try:
+                array = array.cast(type_)
+            except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+                raise InputError(f"column '{name}': got {array.type}; allowed: what fits {type_} ({error})") from error
+        frame[name] = array
+    return frame
+
+
+class TransformPipeline:
+    """Steps with their states, ready to apply to any rows alone: a batch gives what its rows one by one give.
+
+    Args:
+        steps: as parsed.
+        fields: types of the source columns; those that no step reads are ignored.
+        states: of each fitted step, by its place among the steps ("0", "1" …), as `finish_pass` gives them.
+
+    Raises:
+        StepProblem: the steps do not fit the columns.
+    """
+
+    def __init__(self, steps: Sequence[Step], fields: Mapping[str, pa.DataType], states: Mapping[str, State]) -> None:
+        self.steps = list(steps)
+        self.states: list[State] = [states.get(str(place)) for place in range(len(self.steps))]
+        unfitted = [step.name for step, state in zip(self.steps, self.states, strict=True) if step.fitted and state is None]
+        if unfitted:
+            raise StepProblem(f"not fitted: {', '.join(unfitted)}")
+        found = walk(self.steps, fields, states)
+        if found.problems:
+            raise StepProblem([problem.message for problem in found.problems])
+        types = types_before(self.steps, fields, states)
+        self.source_columns: list[str] = source_columns(self.steps, types[0])
+        self.fields: Fields = {name: types[0][name] for name in self.source_columns}
+        self._types = {name: type_ for name, type_ in found.fields.items() if name in self.fields or name in found.writer}
+        self._prepared = [
+            (step, step.prepare(before, state)) for step, before, state in zip(self.steps, types, self.states, strict=False)
+        ]
+        self._writer = {name: found.writer[name] for name in fed(found)}
+        self._inputs = self._sorted_inputs()
+        self._starts, self.width = self._layout()
+
+    def _sorted_inputs(self) -> Inputs:
+        features, integers = [], {}
+        for name, place in self._writer.items():
+            step = self.steps[place]
+            if step.integers:
+                integers[name] = IntegerInput(*step.integer_shape((self.states[place] or {}).get(name)))
+            else:
+                features.append(name)
+        return Inputs(tuple(features), integers)
+
+    def _layout(self) -> tuple[dict[str, int], int]:
+        starts, start = {}, 0
+        for name in self._inputs.features:
+            starts[name] = start
+            type_ = self._types[name]
+            start += type_.list_size if kind(type_) == "vector" else 1
+        return starts, start
+
+    def inputs(self) -> Inputs:
+        """Which columns make up the matrix, and which are named integer inputs, in order of first mention."""
+        return self._inputs
+
+    def feature_names(self) -> list[str]:
+        """One name for each column of the matrix, such as `age` or `sex=Male`."""
+        names = []
+        for name in self._inputs.features:
+            type_, place = self._types[name], self._writer[name]
+            if kind(type_) == "vector":
+                names += self.steps[place].vector_names(name, self.states[place], type_.list_size)
+            else:
+                names.append(name)
+        return names
+
+    def _frame(self, batch: pa.RecordBatch) -> dict[str, Column]:
+        frame = frame_of(batch, self.fields)
+        for step, prepared in self._prepared:
+            step.transform(frame, prepared)
+        return frame
+
+    def apply(self, batch: pa.RecordBatch) -> dict[str, pa.Array]:
+        """The source columns as the steps leave them, then the columns that they made; rows as many and in order.
+
+        Numbers are double with null for missing; vectors are fixed-size lists of float32. Runs on: driver | executor
+
+        Raises:
+            InputError: a column is absent or of another type.
+        """
+        frame = self._frame(batch)
+        return {name: to_arrow(frame[name], type_) for name, type_ in self._types.items() if not is_unencoded(name)}
+
+    def matrix(self, batch: pa.RecordBatch) -> np.ndarray:
+        """The model's input: (rows, width) float32, C-contiguous; 0 where a number is missing. Runs on: driver | executor
+
+        Raises:
+            InputError: a column is absent or of another type.
+        """
+        return self._filled(self._frame(batch), batch.num_rows)
+
+    def tensors(self, batch: pa.RecordBatch) -> dict[str, np.ndarray]:
+        """All inputs of the model by name: `features` as `matrix` (left out if there are only integer inputs), and each
+        named integer input as (rows,) or (rows, length) int64. Runs on: driver | executor
+
+        Raises:
+            InputError: a column is absent or of another type.
+        """
+        frame = self._frame(batch)
+        result = {FEATURES: self._filled(frame, batch.num_rows)} if self.width or not self._inputs.integers else {}
+        for name in self._inputs.integers:
+            column = frame[name]
+            result[name] = column.to_numpy() if is_arrow(column) else np.asarray(column)
+        return result
+
+    def _filled(self, frame: Mapping[str, Column], rows: int) -> np.ndarray:
+        matrix = np.zeros((rows, self.width), np.float32)
+        with np.errstate(over="ignore"):
+            for first in range(0, rows, _BLOCK_ROWS):
+                block = slice(first, first + _BLOCK_ROWS)
+                for name, start in self._starts.items():
+                    write(frame[name], matrix[block], start, block)
+        return matrix
+
+    def to_json(self) -> dict[str, Any]:
+        """Steps, versions, source columns and states, JSON-able and readable; numbers come back bit for bit."""
+        items = zip(dump_steps(self.steps), self.steps, self.states, strict=True)
+        return {
+            "format": FORMAT,
+            "fields": [[name, dump_type(type_)] for name, type_ in self.fields.items()],
+            "steps": [{"step": item, "version": step.version, "state": state} for item, step, state in items],
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> TransformPipeline:
+        """The pipeline that `to_json` wrote.
+
+        Raises:
+            ModelError: another format, a step of another version, or a state that does not fit its step.
+        """
+        if value.get("format") != FORMAT:
+            raise ModelError(f"fitted transforms of format {value.get('format')!r}; this release reads format {FORMAT}")
+        steps, problems = parse_steps([entry["step"] for entry in value["steps"]])
+        texts = [problem.message for problem in problems] or _version_problems(value["steps"])
+        if texts:
+            raise ModelError([f"fitted transforms: {text}" for text in texts], "train or register the bundle again")
+        try:
+            fields = {name: load_type(text) for name, text in value["fields"]}
+            return cls(steps, fields, {str(place): entry["state"] for place, entry in enumerate(value["steps"])})
+        except (StepProblem, KeyError, TypeError, ValueError) as error:
+            raise ModelError(f"fitted transforms: a state does not fit its step ({error})") from error
+
+    def digest(self) -> str:
+        """SHA-256 (hex) of the canonical JSON: what identifies the fitted transforms."""
+        text = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _version_problems(entries: Sequence[Mapping[str, Any]]) -> list[str]:
+    problems = []
+    for entry in entries:
+        (name,) = entry["step"]
+        if entry["version"] != STEPS[name].version:
+            problems.append(
+                f"step {name} was fitted as version {entry['version']}; this release has version {STEPS[name].version}"
+            )
+    return problems

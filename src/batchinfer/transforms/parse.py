@@ -1,0 +1,86 @@
+"""From the `features` of a pipeline file to steps, and back.
+
+Owns the reading of step items and the wording of their problems. Knows neither the columns (see `check`) nor files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from batchinfer.contracts import Problem
+from batchinfer.transforms.registry import STEPS
+from batchinfer.transforms.step import Step, did_you_mean
+
+
+def parse_steps(raw: Sequence[Mapping[str, Any]]) -> tuple[list[Step], list[Problem]]:
+    """The steps of `features`, and every problem found; a step with a problem is left out of the list.
+
+    Each item is a mapping with one key, `{name: {columns: …, parameter: …}}`. Problems carry the path
+    ("features", place, name, parameter). Runs on: driver.
+    """
+    steps, problems = [], []
+    for position, item in enumerate(raw):
+        step, found = _parse_step(position, item)
+        problems += found
+        if step is not None:
+            steps.append(step)
+    return steps, problems
+
+
+def dump_steps(steps: Sequence[Step]) -> list[dict[str, Any]]:
+    """The steps as JSON-able items that `parse_steps` reads: only parameters that differ from their defaults."""
+    return [{step.name: step.model_dump(mode="json", by_alias=True, exclude_defaults=True)} for step in steps]
+
+
+def _parse_step(position: int, item: Any) -> tuple[Step | None, list[Problem]]:
+    if not isinstance(item, Mapping) or len(item) != 1 or not all(isinstance(name, str) for name in item):
+        message = f"got {_short(item)}; allowed: one step as a mapping with one key, such as standardize: {{columns: [age]}}"
+        return None, [Problem(("features", position), message)]
+    ((name, parameters),) = item.items()
+    if name not in STEPS:
+        message = f"unknown step '{name}'{did_you_mean(name, STEPS)}; allowed: {', '.join(STEPS)}"
+        return None, [Problem(("features", position, name), message)]
+    if not isinstance(parameters, Mapping):
+        message = f"got {_short(parameters)}; allowed: the step's parameters, such as {{columns: [age]}}"
+        return None, [Problem(("features", position, name), message)]
+    try:
+        step = STEPS[name].model_validate(dict(parameters))
+    except ValidationError as error:
+        return None, _problems(position, STEPS[name], error)
+    step._position = position
+    return step, []
+
+
+def _problems(position: int, step: type[Step], error: ValidationError) -> list[Problem]:
+    """One problem for each parameter: pydantic reports each arm of a union apart."""
+    found: dict[tuple[str | int, ...], list[Mapping[str, Any]]] = {}
+    for detail in error.errors(include_url=False):
+        found.setdefault(detail["loc"][:1], []).append(detail)
+    return [Problem(("features", position, step.name, *where), _message(step, details)) for where, details in found.items()]
+
+
+def _message(step: type[Step], details: Sequence[Mapping[str, Any]]) -> str:
+    first = details[0]
+    allowed = [field.alias or name for name, field in step.model_fields.items()]
+    if first["type"] == "extra_forbidden":
+        word = str(first["loc"][0])
+        return f"unknown parameter '{word}'{did_you_mean(word, allowed)}; allowed: {', '.join(allowed)}"
+    if first["type"] == "missing" and len(first["loc"]) == 1:
+        return f"parameter '{first['loc'][0]}' is missing; parameters of {step.name}: {', '.join(allowed)}"
+    reasons = " or ".join(dict.fromkeys(_reason(detail) for detail in details))
+    return reasons if not first["loc"] else f"got {_short(first['input'])}; allowed: {reasons}"
+
+
+def _reason(detail: Mapping[str, Any]) -> str:
+    message = str(detail["msg"])
+    for prefix in ("Value error, ", "Input should be a valid ", "Input should be an ", "Input should be a ", "Input should be "):
+        message = message.removeprefix(prefix)
+    return message
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,0 +1,40 @@
+"""The steps that a pipeline file may name.
+
+Owns the names and nothing else. A new step is one class in one of the sibling modules and one line here.
+"""
+
+from __future__ import annotations
+
+from batchinfer.transforms.cleanse import Cast, Lower, Map, Replace, Trim
+from batchinfer.transforms.construct import Bucketize, Cross, Polynomial, Ratio
+from batchinfer.transforms.dates import DateParts
+from batchinfer.transforms.encode import EmbeddingIndex, Frequency, Hashing, OneHot, Ordinal
+from batchinfer.transforms.impute import Impute
+from batchinfer.transforms.scale import Clip, Log1p, MinMax, Robust, Standardize
+from batchinfer.transforms.step import Step
+
+_ALL: tuple[type[Step], ...] = (
+    Trim,
+    Lower,
+    Replace,
+    Map,
+    Cast,
+    Impute,
+    Standardize,
+    MinMax,
+    Robust,
+    Log1p,
+    Clip,
+    OneHot,
+    Ordinal,
+    Hashing,
+    Frequency,
+    EmbeddingIndex,
+    Cross,
+    Polynomial,
+    Ratio,
+    Bucketize,
+    DateParts,
+)
+
+STEPS: dict[str, type[Step]] = {step.name: step for step in _ALL}
