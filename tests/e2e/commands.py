@@ -1,0 +1,72 @@
+"""The real commands, typed as a user would, in a temporary copy of what a project has: conf/ and examples/."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+CHECKOUT = Path(__file__).parents[2]
+BATCHINFER = Path(sys.executable).parent / "batchinfer"
+
+
+@dataclass(frozen=True)
+class Result:
+    """One command: its exit code, its last line of stdout as JSON, everything it said to people."""
+
+    code: int
+    json: dict[str, Any]
+    stdout: str
+    stderr: str
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project folder of its own, with its own state."""
+
+    root: Path
+
+    @property
+    def lake(self) -> Path:
+        return self.root / "var" / "lake"
+
+    def environment(self, **extra: str) -> dict[str, str]:
+        own = {"BATCHINFER_HOME": str(self.root / "var"), "COLUMNS": "200", "NO_COLOR": "1"}
+        return {name: value for name, value in os.environ.items() if name != "DATA_DIR"} | own | extra
+
+    def run(self, *arguments: str, timeout_s: float = 240, **extra: str) -> Result:
+        return self.execute([str(BATCHINFER), *arguments], timeout_s, **extra)
+
+    def execute(self, command: list[str], timeout_s: float = 240, **extra: str) -> Result:
+        done = subprocess.run(
+            command, cwd=self.root, env=self.environment(**extra), capture_output=True, text=True, timeout=timeout_s, check=False
+        )
+        return as_result(done.returncode, done.stdout, done.stderr)
+
+    def write(self, path: str, text: str | bytes) -> Path:
+        target = self.root / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(text.encode() if isinstance(text, str) else text)
+        return target
+
+    def edit(self, path: str, old: str, new: str) -> None:
+        text = (self.root / path).read_text()
+        assert old in text, f"{path} has no {old!r}"
+        self.write(path, text.replace(old, new))
+
+
+def as_result(code: int, stdout: str, stderr: str) -> Result:
+    lines = stdout.strip().splitlines()
+    assert lines, f"no line on stdout, exit {code}:\n{stderr}"
+    return Result(code, json.loads(lines[-1]), stdout, stderr)
+
+
+def new_project(folder: Path) -> Project:
+    for part in ("conf", "examples", "jobs"):
+        shutil.copytree(CHECKOUT / part, folder / part)
+    return Project(folder)

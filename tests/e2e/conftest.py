@@ -1,0 +1,26 @@
+"""Projects to run commands in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from e2e.commands import Project, new_project
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return new_project(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def scored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """A project after extract, train and score of `income`; tests read it and leave it as it is."""
+    project = new_project(tmp_path_factory.mktemp("scored"))
+    for arguments in (("extract", "-p", "income", "--slice", "2026-11-21"), ("train", "-p", "income")):
+        result = project.run(*arguments)
+        assert result.code == 0, result.stderr
+    result = project.run("score", "-p", "income", "--slice", "2026-11-21")
+    assert result.code == 0, result.stderr
+    yield project
