@@ -1,0 +1,78 @@
+"""The target of a stream of batches: what is to be learnt shows in the first batch, the classes only in the last.
+
+Owns the step from target columns to an objective. Knows no network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from batchinfer.config.pipeline import Target
+from batchinfer.errors import InputError
+from batchinfer.models.examples import Examples
+from batchinfer.models.objectives import Objective, a_number, several_classes, two_classes
+from batchinfer.models.parameters import Task
+from batchinfer.models.targets import OTHER, Classes, check_classes, positive_label, target_array, task_of
+
+# (features (n, width) float32, the target column or its numbers (n,), 64-bit hash of the key or validation mask (n,))
+Batch = tuple[np.ndarray, Any] | tuple[np.ndarray, Any, np.ndarray]
+
+
+class TargetReader:
+    """Reads the target of each batch as numbers, and knows at the end what is learnt."""
+
+    def __init__(self, target: Target, model: Any) -> None:
+        self._target = target
+        self._model = model
+        self._task: Task | None = None
+        self._classes = Classes(target.column)
+
+    def read(self, batches: Iterable[Batch]) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray | None]]:
+        """Batches with the target as (rows,) float64, NaN where there is none.
+
+        Runs on: driver.
+
+        Raises:
+            ConfigError: the model cannot learn such a column.
+        """
+        for batch in batches:
+            column = _array(batch[1])
+            if self._task is None:
+                self._task = task_of(self._target, column.type, self._model)
+            values = self._classes.codes(column) if self._task == "multiclass" else target_array(column, self._target)
+            yield batch[0], values, batch[2] if len(batch) == 3 else None
+
+    def objective(self, learn: Examples, valid: Examples) -> Objective:
+        """What is learnt from the rows that were read.
+
+        Runs on: driver.
+
+        Raises:
+            InputError: no rows with a target to learn from, or rows of one class only.
+        """
+        if not len(learn):
+            raise InputError(
+                f"train.target.column {self._target.column}: got no row to learn from that has a value "
+                f"({len(valid)} to validate on); allowed: more rows, or a smaller train.params.validation_share"
+            )
+        if self._task == "multiclass":
+            labels, order, counts = self._classes.order()
+            check_classes(self._target.column, labels, counts)
+            return several_classes(labels, order)
+        if self._task == "binary":
+            labels = (OTHER, positive_label(self._target))
+            ones = int(learn.target.sum()) + int(valid.target.sum())
+            check_classes(self._target.column, labels, np.array([len(learn) + len(valid) - ones, ones]))
+            return two_classes(labels[1], OTHER)
+        scale = float(learn.target.std(dtype=np.float64))
+        return a_number(float(learn.target.mean(dtype=np.float64)), scale if scale > 0 else 1.0)
+
+
+def _array(column: Any) -> pa.Array:
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks()
+    return column if isinstance(column, pa.Array) else pa.array(column)
