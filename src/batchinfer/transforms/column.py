@@ -90,6 +90,7 @@ def unencoded(name: str) -> str:
 
 
 def is_unencoded(name: str) -> bool:
+    """True for a name that `unencoded` made."""
     return name.endswith(" (before encoding)")
 
 

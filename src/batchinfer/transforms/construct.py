@@ -96,7 +96,7 @@ class Ratio(Step):
     accepts: ClassVar[tuple[str, ...]] = NUMBERS
     in_place: ClassVar[bool] = False
 
-    columns: tuple[str, str]
+    columns: Annotated[tuple[str, ...], Field(min_length=2, max_length=2)]
 
     def makes(self) -> Fields:
         return {f"{self.columns[0]}_per_{self.columns[1]}": pa.float64()}

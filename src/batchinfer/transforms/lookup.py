@@ -49,10 +49,8 @@ def hashes(values: pa.Array) -> np.ndarray:
     integer, b bool) and the value as UTF-8 text; a missing value is the tag n alone, so it differs from the empty string.
     """
     tag = {"text": b"t", "integer": b"i", "bool": b"b"}[kind(values.type)]
-    if tag == b"t":
-        texts = values.cast(pa.binary()).to_pylist()
-    else:
-        texts = [b"%d" % value for value in values.to_pylist()]
+    is_text = tag == b"t"
+    texts = values.cast(pa.binary()).to_pylist() if is_text else [b"%d" % value for value in values.to_pylist()]
     digests = [blake2b(tag + text, digest_size=8).digest() for text in texts]
     digests.append(blake2b(b"n", digest_size=8).digest())
     return np.frombuffer(b"".join(digests), "<u8").astype(np.uint64)

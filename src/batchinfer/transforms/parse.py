@@ -75,6 +75,9 @@ def _message(step: type[Step], details: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _reason(detail: Mapping[str, Any]) -> str:
+    if detail["type"] in ("too_short", "too_long"):
+        bound, limit = ("at least", "min_length") if detail["type"] == "too_short" else ("at most", "max_length")
+        return f"{bound} {detail['ctx'][limit]} of them"
     message = str(detail["msg"])
     for prefix in ("Value error, ", "Input should be a valid ", "Input should be an ", "Input should be a ", "Input should be "):
         message = message.removeprefix(prefix)

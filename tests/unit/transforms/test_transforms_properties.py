@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +23,7 @@ from batchinfer.transforms import (
     source_columns,
 )
 
+Case = list[dict[str, Any]]
 NAMES = ["+".join(name for step in case for name in step) for case in CASES]
 every_case = pytest.mark.parametrize("case", CASES, ids=NAMES)
 
@@ -37,7 +39,7 @@ def test_every_step_has_a_case() -> None:
 @every_case
 @settings(max_examples=15, deadline=None)
 @given(data=st.data())
-def test_a_batch_gives_what_its_rows_give_one_by_one(case, data) -> None:
+def test_a_batch_gives_what_its_rows_give_one_by_one(case: Case, data: st.DataObject) -> None:
     transforms = fitted(case, batch_of(data.draw(rows())))
     values = data.draw(rows(max_size=12))
     batch = batch_of(values)
@@ -56,7 +58,7 @@ def test_a_batch_gives_what_its_rows_give_one_by_one(case, data) -> None:
 @every_case
 @settings(max_examples=10, deadline=None)
 @given(data=st.data())
-def test_the_model_never_gets_nan_and_gets_the_declared_shape(case, data) -> None:
+def test_the_model_never_gets_nan_and_gets_the_declared_shape(case: Case, data: st.DataObject) -> None:
     transforms = fitted(case, batch_of(data.draw(rows())))
     batch = batch_of(data.draw(rows()))
     for name, array in transforms.tensors(batch).items():
@@ -73,7 +75,7 @@ def test_the_model_never_gets_nan_and_gets_the_declared_shape(case, data) -> Non
 @every_case
 @settings(max_examples=10, deadline=None)
 @given(data=st.data())
-def test_apply_gives_the_declared_columns_and_types(case, data) -> None:
+def test_apply_gives_the_declared_columns_and_types(case: Case, data: st.DataObject) -> None:
     batch = batch_of(data.draw(rows()))
     transforms = fitted(case, batch)
     steps = steps_of(*case)
@@ -91,7 +93,7 @@ def test_apply_gives_the_declared_columns_and_types(case, data) -> None:
 @every_case
 @settings(max_examples=10, deadline=None)
 @given(data=st.data())
-def test_a_step_alone_gives_what_the_pipeline_gives(case, data) -> None:
+def test_a_step_alone_gives_what_the_pipeline_gives(case: Case, data: st.DataObject) -> None:
     batch = batch_of(data.draw(rows(max_size=8)))
     transforms = fitted(case[:1], batch)
     columns = {name: batch.column(name) for name in transforms.source_columns}
@@ -104,7 +106,7 @@ def test_a_step_alone_gives_what_the_pipeline_gives(case, data) -> None:
 @every_case
 @settings(max_examples=10, deadline=None)
 @given(data=st.data())
-def test_merged_partial_fits_equal_the_fit_on_all(case, data) -> None:
+def test_merged_partial_fits_equal_the_fit_on_all(case: Case, data: st.DataObject) -> None:
     batches = [batch_of(part) for part in data.draw(st.lists(rows(max_size=8), min_size=1, max_size=5))]
     steps, states = steps_of(*case), {}
     for pass_steps in fit_passes(steps):
@@ -119,7 +121,7 @@ def test_merged_partial_fits_equal_the_fit_on_all(case, data) -> None:
     )
 
 
-def assert_close(left, right) -> None:
+def assert_close(left: Any, right: Any) -> None:
     if isinstance(left, float):
         assert left == pytest.approx(right, rel=1e-9, abs=1e-9)
     elif isinstance(left, dict):
@@ -137,7 +139,7 @@ def assert_close(left, right) -> None:
 @every_case
 @settings(max_examples=10, deadline=None)
 @given(data=st.data())
-def test_json_brings_back_the_same_bits(case, data) -> None:
+def test_json_brings_back_the_same_bits(case: Case, data: st.DataObject) -> None:
     batch = batch_of(data.draw(rows()))
     transforms = fitted(case, batch)
     restored = TransformPipeline.from_json(json.loads(json.dumps(transforms.to_json(), sort_keys=True)))
@@ -148,7 +150,7 @@ def test_json_brings_back_the_same_bits(case, data) -> None:
 
 
 @every_case
-def test_zero_rows_fit_and_apply(case) -> None:
+def test_zero_rows_fit_and_apply(case: Case) -> None:
     empty = batch_of([])
     transforms = fitted(case, empty)
     assert all(len(array) == 0 for array in transforms.tensors(empty).values())
