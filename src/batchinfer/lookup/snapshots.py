@@ -1,0 +1,167 @@
+"""What a lookup needs to know of a table: its key, its columns, and which files may hold which keys.
+
+Owns a small cache: a served table is asked again and again, and its snapshot changes only when its log does.
+Must not read rows.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError, TableNotFoundError
+from pyarrow.fs import FileSelector, FileSystem, LocalFileSystem
+
+from batchinfer.contracts import KEY_PROPERTY, SLICE
+from batchinfer.errors import InputError, InputMissing, StorageError
+
+_CACHED_TABLES = 16
+
+
+@dataclass(frozen=True)
+class TableFile:
+    """One file of a table.
+
+    Attributes:
+        path: inside the file system.
+        bounds: (smallest, greatest) value of each key column; None where the log does not tell.
+    """
+
+    path: str
+    bounds: tuple[tuple[Any, Any] | None, ...]
+
+    def may_hold(self, key: Sequence[Any]) -> bool:
+        """False only if the file surely lacks the key."""
+        return all(bound is None or bound[0] <= value <= bound[1] for bound, value in zip(self.bounds, key, strict=True))
+
+
+@dataclass
+class Snapshot:
+    """One version of a table, ready to be asked.
+
+    Attributes:
+        schema: all columns, partition columns included.
+        key: names of the key columns.
+        slices: files of each slice, the greatest slice first.
+        fragments: opened files; a Parquet footer is read once.
+    """
+
+    uri: str
+    version: int
+    schema: pa.Schema
+    key: tuple[str, ...]
+    slices: dict[str, list[TableFile]]
+    filesystem: FileSystem
+    fragments: dict[str, ds.ParquetFileFragment] = field(default_factory=dict)
+
+    def key_types(self) -> dict[str, pa.DataType]:
+        """Arrow type of each key column, in order."""
+        return {name: self.schema.field(name).type for name in self.key}
+
+    def fragment(self, file: TableFile) -> ds.ParquetFileFragment:
+        """The opened file."""
+        if file.path not in self.fragments:
+            fragment = ds.ParquetFileFormat().make_fragment(file.path, self.filesystem)
+            fragment.ensure_complete_metadata()
+            self.fragments[file.path] = fragment
+        return self.fragments[file.path]
+
+
+_cache: OrderedDict[str, tuple[Any, Snapshot]] = OrderedDict()
+_cache_lock = threading.Lock()
+
+
+def open_snapshot(uri: str) -> Snapshot:
+    """The latest snapshot of a table; from memory, if its log has not changed.
+
+    Runs on: driver
+
+    Raises:
+        InputMissing: there is no table.
+        InputError: a table that is not read by key, or with deletion vectors or column mapping.
+        StorageError: its log cannot be read.
+    """
+    try:
+        filesystem, root = _open_filesystem(uri)
+        mark = _newest_log_entry(filesystem, root)
+        with _cache_lock:
+            known = _cache.get(root)
+            if known is not None and known[0] == mark:
+                _cache.move_to_end(root)
+                return known[1]
+        snapshot = _read(uri, filesystem, root)
+    except (FileNotFoundError, TableNotFoundError) as error:
+        raise InputMissing(f"{uri}: there is no Delta table") from error
+    except (OSError, DeltaError, pa.ArrowException) as error:
+        if isinstance(error, InputError):
+            raise
+        raise StorageError(f"{uri}: cannot read the table's log: {' '.join(str(error).split())[:300]}") from error
+    with _cache_lock:
+        _cache[root] = (mark, snapshot)
+        while len(_cache) > _CACHED_TABLES:
+            _cache.popitem(last=False)
+    return snapshot
+
+
+def forget(uri: str) -> None:
+    """Drops what is remembered of a table."""
+    _, root = _open_filesystem(uri)
+    with _cache_lock:
+        _cache.pop(root, None)
+
+
+def _open_filesystem(uri: str) -> tuple[FileSystem, str]:
+    if uri.startswith("file:"):
+        return LocalFileSystem(), unquote(urlsplit(uri).path).rstrip("/")
+    if "://" in uri:
+        return FileSystem.from_uri(uri.rstrip("/"))
+    return LocalFileSystem(), uri.rstrip("/")
+
+
+def _newest_log_entry(filesystem: FileSystem, root: str) -> tuple[str, int | None]:
+    """Name and time of the newest commit: another commit, or another table in its place, changes them."""
+    entries = filesystem.get_file_info(FileSelector(f"{root}/_delta_log"))
+    commits = [entry for entry in entries if entry.base_name.endswith(".json") and entry.base_name[:20].isdigit()]
+    if not commits:
+        raise FileNotFoundError(f"{root}/_delta_log holds no commit")
+    newest = max(commits, key=lambda entry: entry.base_name)
+    return newest.base_name, newest.mtime_ns
+
+
+def _read(uri: str, filesystem: FileSystem, root: str) -> Snapshot:
+    table = DeltaTable(uri if "://" in uri and not uri.startswith("file:") else root)
+    configuration = table.metadata().configuration
+    if configuration.get("delta.columnMapping.mode", "none") != "none":
+        raise InputError(f"{uri}: the table maps column names; a lookup reads tables without column mapping")
+    if "deletionVectors" in (table.protocol().reader_features or ()) and pa.table(table.deletion_vectors().read_all()).num_rows:
+        raise InputError(f"{uri}: rows of the table were deleted by deletion vectors; a lookup reads tables without them")
+    schema = pa.schema(table.schema().to_arrow())
+    key = tuple(name for name in configuration.get(KEY_PROPERTY, "").split(",") if name)
+    if not key or not set(key) <= set(schema.names) or SLICE not in table.metadata().partition_columns:
+        raise InputError(
+            f"{uri}: not a table that is read by key: property {KEY_PROPERTY} is {configuration.get(KEY_PROPERTY)!r}; "
+            f"needed: the key columns, among {', '.join(schema.names)}, and partitions by {SLICE}"
+        )
+    return Snapshot(uri, table.version(), schema, key, _files_by_slice(table, root, key), filesystem)
+
+
+def _files_by_slice(table: DeltaTable, root: str, key: Sequence[str]) -> dict[str, list[TableFile]]:
+    actions = pa.table(table.get_add_actions(flatten=True))
+
+    def column(name: str) -> list[Any]:
+        return actions[name].to_pylist() if name in actions.column_names else [None] * actions.num_rows
+
+    slices: dict[str, list[TableFile]] = {}
+    bounds = [list(zip(column(f"min.{name}"), column(f"max.{name}"), strict=True)) for name in key]
+    for place, (path, value) in enumerate(zip(column("path"), column(f"partition.{SLICE}"), strict=True)):
+        known = tuple(pair[place] if None not in pair[place] else None for pair in bounds)
+        # A null slice is below every other.
+        slices.setdefault("" if value is None else str(value), []).append(TableFile(f"{root}/{unquote(path)}", known))
+    return {name: slices[name] for name in sorted(slices, reverse=True)}

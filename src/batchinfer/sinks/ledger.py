@@ -1,0 +1,90 @@
+"""What a landed table holds already: source files and slices, as application transactions of its own snapshot.
+
+The entries are committed with the rows they speak of, and stand in every checkpoint, so neither a crash nor log
+clean-up can part them from the rows. Owns the ids; their versions are plain values here, never compared by order.
+Must not know how files are read.
+
+App ids: `file:<scope>:<name>` with the file's fingerprint, `slice:<slice>` with the Delta version of the commit that
+last changed the slice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from urllib.parse import quote
+
+from batchinfer.errors import InputError
+from batchinfer.sinks import log
+
+_SLICE = "slice:"
+# No colon: no text of a slice can give this id.
+_NULL_SLICE = "slice"
+
+
+def file_id(scope: str, name: str) -> str:
+    """App id of a source file.
+
+    Args:
+        scope: what the file was landed for, such as a slice; the same name may stand in several scopes.
+        name: of the source file, as in the column `source_file`.
+    """
+    # The scope ends at the second colon, whatever it holds itself.
+    return f"file:{quote(scope, safe=' /@+=,;!$()~')}:{name}"
+
+
+def slice_id(slice_: str | None) -> str:
+    """App id of a slice; its version is the Delta version of the commit that last changed the slice."""
+    return _NULL_SLICE if slice_ is None else _SLICE + slice_
+
+
+def fingerprint63(digest: bytes) -> int:
+    """The first 63 bits of a digest, as a transaction version can hold them.
+
+    Raises:
+        InputError: fewer than 8 bytes.
+    """
+    if len(digest) < 8:
+        raise InputError(f"a digest of {len(digest)} bytes; allowed: 8 or more")
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def file_transactions(scope: str, fingerprints: Mapping[str, int]) -> dict[str, int]:
+    """The transactions that record these source files as landed.
+
+    Args:
+        fingerprints: source file to its 63-bit fingerprint.
+
+    Raises:
+        InputError: a fingerprint below 0, or of more than 63 bits.
+    """
+    wrong = {name: value for name, value in fingerprints.items() if not 0 <= value < 2**63}
+    if wrong:
+        raise InputError(f"fingerprints outside 0 to 2**63 - 1: {wrong}")
+    return {file_id(scope, name): value for name, value in fingerprints.items()}
+
+
+def landed_files(uri: str, scope: str, files: Iterable[str]) -> dict[str, int | None]:
+    """The fingerprint with which each of these source files was landed last; None: never.
+
+    Runs on: driver
+
+    Raises:
+        StorageError: no table, or its log cannot be read.
+    """
+    known = log.read_transactions(uri)
+    return {name: known.get(file_id(scope, name)) for name in files}
+
+
+def landed_slices(uri: str) -> dict[str | None, int]:
+    """Every slice that was ever landed, empty ones too, and the Delta version that last changed it.
+
+    Runs on: driver
+
+    Raises:
+        StorageError: no table, or its log cannot be read.
+    """
+    known = log.read_transactions(uri)
+    slices: dict[str | None, int] = {app_id[len(_SLICE) :]: at for app_id, at in known.items() if app_id.startswith(_SLICE)}
+    if _NULL_SLICE in known:
+        slices[None] = known[_NULL_SLICE]
+    return slices

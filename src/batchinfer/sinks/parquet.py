@@ -1,0 +1,118 @@
+"""One Parquet file of a Delta table while it is being written: row groups, statistics, durability.
+
+Owns the writer's settings. Knows neither buffers nor partitions (see `staging`).
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow.fs import FileSystem, LocalFileSystem
+
+from batchinfer.contracts import StagedFile
+from batchinfer.sinks.places import storage_faults
+from batchinfer.sinks.statistics import FileStatistics
+
+_CODEC_SUFFIX = {"zstd": ".zstd", "snappy": ".snappy", "gzip": ".gz", "none": ""}
+
+
+class ParquetFile:
+    """A new file below a table's root; nothing refers to it until a commit does.
+
+    Args:
+        filesystem, root: the table's place.
+        folder: relative to the root, names already encoded.
+        schema: of the file; dictionary types here are written as plain columns with dictionary pages.
+        statistics: empty statistics of the columns that readers skip by.
+    """
+
+    def __init__(
+        self, filesystem: FileSystem, root: str, folder: str, schema: pa.Schema, statistics: FileStatistics, compression: str
+    ) -> None:
+        name = f"part-{uuid.uuid4()}{_CODEC_SUFFIX[compression]}.parquet"
+        self.path = f"{folder}/{name}" if folder else name
+        self.full_path = f"{root.rstrip('/')}/{self.path}"
+        self._filesystem, self._root, self._schema, self._statistics = filesystem, root, schema, statistics
+        with storage_faults(self.full_path, "create the file"):
+            filesystem.create_dir(self.full_path.rsplit("/", 1)[0], recursive=True)
+            self._sink = filesystem.open_output_stream(self.full_path)
+            self._writer = pq.ParquetWriter(
+                self._sink,
+                schema,
+                compression=compression,
+                version="2.6",
+                # Readers must see plain columns: the embedded Arrow schema would bring dictionary types back.
+                store_schema=False,
+                # Spark's own INT96 has no file statistics; these have.
+                use_deprecated_int96_timestamps=False,
+                coerce_timestamps="us",
+            )
+
+    @property
+    def schema(self) -> pa.Schema:
+        return self._schema
+
+    @property
+    def rows(self) -> int:
+        return self._statistics.rows
+
+    def write(self, rows: pa.Table, row_group_rows: int) -> None:
+        """Appends rows as one or more row groups."""
+        with storage_faults(self.full_path, "write"):
+            self._writer.write_table(rows, row_group_size=row_group_rows)
+        self._statistics.add(rows)
+
+    def close(self, partition: Mapping[str, str | None]) -> StagedFile:
+        """Ends the file; after this its bytes and its name outlive a power cut.
+
+        Raises:
+            StorageError: storage is full or failed.
+        """
+        with storage_faults(self.full_path, "finish the file"):
+            self._writer.close()
+            self._sink.close()
+            if isinstance(self._filesystem, LocalFileSystem):
+                _sync(Path(self.full_path), Path(self._root))
+            size = self._filesystem.get_file_info(self.full_path).size
+        return StagedFile(self.path, self.rows, int(size or 0), dict(partition), self._statistics.to_json())
+
+    def abort(self) -> None:
+        """Closes and deletes the file, as far as storage still answers."""
+        for close in (self._writer.close, self._sink.close):
+            try:
+                close()
+            except (OSError, pa.ArrowException):
+                # Storage that is full fails here once more; what counts is the deletion below.
+                continue
+        delete_quietly(self._filesystem, self.full_path)
+
+
+def delete_quietly(filesystem: FileSystem, path: str) -> bool:
+    """Deletes a file that no commit refers to; False if it could not (the sweep of orphans takes it later)."""
+    try:
+        filesystem.delete_file(path)
+    except OSError:
+        return False
+    return True
+
+
+def _sync(path: Path, root: Path) -> None:
+    _sync_one(path)
+    folder = path.parent
+    # The names of new folders are lost in a power cut just as bytes are.
+    while folder != root.parent and folder != folder.parent:
+        _sync_one(folder)
+        folder = folder.parent
+
+
+def _sync_one(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

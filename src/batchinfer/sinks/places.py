@@ -1,0 +1,112 @@
+"""Where a table lies: URIs, file systems, safe file names, and storage faults in one wording.
+
+Owns the translation of the errors of pyarrow, deltalake and the operating system into StorageError. Knows nothing of
+Delta's log, of leases or of schemas.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote, unquote, urlsplit
+
+from batchinfer.errors import BatchInferError, StorageError
+
+if TYPE_CHECKING:
+    from pyarrow.fs import FileSystem
+
+# What Hive, Spark and Delta write for the folder of a null partition value.
+NULL_NAME = "__HIVE_DEFAULT_PARTITION__"
+# A file name holds 255 bytes on every common file system; the column's name and `=` need room too.
+_NAME_BYTES = 160
+_SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
+# deltalake appends a stack trace to the message of some errors.
+_BACKTRACE = re.compile(r"\n\s+0: .*", re.DOTALL)
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def local_path(uri: str) -> Path | None:
+    """The local folder that a path or `file://` URI names, absolute; None for any other scheme.
+
+    Runs on: driver | executor
+    """
+    if uri.startswith("file:"):
+        return Path(unquote(urlsplit(uri).path))
+    return None if _SCHEME.match(uri) else Path(os.path.abspath(uri))
+
+
+def table_uri(uri: str) -> str:
+    """The spelling that deltalake is given: a plain absolute path for local tables, the URI itself otherwise.
+
+    Runs on: driver | executor
+    """
+    path = local_path(uri)
+    return uri.rstrip("/") if path is None else str(path)
+
+
+def open_filesystem(uri: str) -> tuple[FileSystem, str]:
+    """The pyarrow file system of a table, and the table's root inside it.
+
+    Runs on: driver | executor
+
+    Raises:
+        StorageError: no file system for this scheme.
+    """
+    import pyarrow as pa
+    from pyarrow.fs import FileSystem, LocalFileSystem
+
+    path = local_path(uri)
+    if path is not None:
+        return LocalFileSystem(), str(path)
+    try:
+        return FileSystem.from_uri(uri.rstrip("/"))
+    except (pa.ArrowException, OSError) as error:
+        raise StorageError(f"{uri}: cannot be opened: {describe(error)}; allowed: a path, file://, s3:// or gs://") from error
+
+
+def encode_name(value: str | None) -> str:
+    """A folder or file name for any text: percent-encoded, long ones cut and told apart by their digest.
+
+    Delta reads partition values from its log, never from names, so a cut name loses nothing.
+
+    Runs on: driver | executor
+    """
+    if value is None:
+        return NULL_NAME
+    encoded = quote(value, safe="")
+    # A name of dots alone would climb out of the folder.
+    encoded = encoded.replace(".", "%2E") if not encoded.strip(".") else encoded
+    if len(encoded) <= _NAME_BYTES:
+        return encoded
+    return encoded[: _NAME_BYTES - 33].rstrip("%") + "~" + hashlib.sha256(value.encode()).hexdigest()[:32]
+
+
+def describe(error: BaseException) -> str:
+    """One line of an error's message, without colours and stack traces."""
+    text = _BACKTRACE.sub("", _COLOUR.sub("", str(error))).strip()
+    return " ".join(text.split()) or type(error).__name__
+
+
+@contextmanager
+def storage_faults(uri: str, doing: str) -> Generator[None]:
+    """Turns faults of storage into StorageError, naming the place and the underlying message.
+
+    Runs on: driver | executor
+
+    Raises:
+        StorageError: for OSError, and for every error of pyarrow's input/output or of deltalake.
+    """
+    import pyarrow as pa
+    from deltalake.exceptions import DeltaError
+
+    try:
+        yield
+    except BatchInferError:
+        raise
+    except (OSError, pa.ArrowException, DeltaError) as error:
+        raise StorageError(f"{uri}: cannot {doing}: {describe(error)}") from error

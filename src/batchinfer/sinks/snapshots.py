@@ -1,0 +1,118 @@
+"""What one snapshot of a Delta table holds: version, schema, files.
+
+Owns opening a table and reading its files' entries. Must not write.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import unquote
+
+import pyarrow as pa
+from deltalake import DeltaTable
+
+from batchinfer.sinks.places import storage_faults, table_uri
+
+
+def open_table(uri: str) -> DeltaTable:
+    """The table at its latest version.
+
+    Runs on: driver
+
+    Raises:
+        StorageError: there is no table, or its log cannot be read.
+    """
+    with storage_faults(uri, "open the Delta table"):
+        return DeltaTable(table_uri(uri))
+
+
+def exists(uri: str) -> bool:
+    """True if there is a Delta table at this place.
+
+    Runs on: driver
+    """
+    with storage_faults(uri, "look for a Delta table"):
+        return DeltaTable.is_deltatable(table_uri(uri))
+
+
+def table_version(uri: str) -> int:
+    """The latest version of the table.
+
+    Runs on: driver
+
+    Raises:
+        StorageError: there is no table, or its log cannot be read.
+    """
+    return open_table(uri).version()
+
+
+def arrow_schema(table: DeltaTable) -> pa.Schema:
+    """The table's columns with their comments, partition columns included."""
+    return pa.schema(table.schema().to_arrow())
+
+
+def table_schema(uri: str) -> pa.Schema:
+    """The table's columns with their comments (field metadata `comment`), partition columns included.
+
+    Runs on: driver
+
+    Raises:
+        StorageError: there is no table, or its log cannot be read.
+    """
+    return arrow_schema(open_table(uri))
+
+
+def snapshot_files(uri: str, partition: Mapping[str, str | None] | None = None) -> list[dict[str, Any]]:
+    """The files of the latest snapshot: `{path, size, rows, partition}`, of all partitions or of those given.
+
+    Paths are relative to the table's root and not URL-encoded; `rows` is None where the log does not tell;
+    partition values are as Delta writes them.
+
+    Runs on: driver
+
+    Raises:
+        StorageError: there is no table, or its log cannot be read.
+    """
+    wanted = partition or {}
+    files = list_files(open_table(uri))
+    return [file for file in files if all(file["partition"].get(name) == value for name, value in wanted.items())]
+
+
+def list_files(table: DeltaTable) -> list[dict[str, Any]]:
+    """The files of an open table, as `snapshot_files` tells them."""
+    names = table.metadata().partition_columns
+    with storage_faults(table.table_uri, "list the table's files"):
+        actions = pa.table(table.get_add_actions(flatten=True))
+    partitions = [actions[f"partition.{name}"].to_pylist() for name in names]
+    rows = actions["num_records"].to_pylist() if "num_records" in actions.column_names else [None] * actions.num_rows
+    return [
+        {
+            # The log holds URL-encoded paths; everything else here speaks of names on disk.
+            "path": unquote(path),
+            "size": size,
+            "rows": count,
+            "partition": dict(zip(names, map(partition_text, values), strict=True)),
+        }
+        for path, size, count, *values in zip(
+            actions["path"].to_pylist(), actions["size_bytes"].to_pylist(), rows, *partitions, strict=True
+        )
+    ]
+
+
+def skipping_names(table: DeltaTable) -> list[str]:
+    """The columns that the table keeps statistics on, partition columns aside; none if its properties name none."""
+    names = table.metadata().configuration.get("delta.dataSkippingStatsColumns", "")
+    return [name.strip().strip("`").replace("``", "`") for name in names.split(",") if name.strip()]
+
+
+def partition_text(value: Any) -> str | None:
+    """A partition value as Delta writes it into the log."""
+    if value is None:
+        return None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, datetime.datetime):
+        return value.strftime("%Y-%m-%d %H:%M:%S.%f")
+    return str(value)

@@ -1,0 +1,301 @@
+"""Writes rows as Parquet files into a Delta table's own folder, where nothing reads them until a commit adds them.
+
+Owns buffering, sorting, file and row-group sizes, and folder names. Must not know Delta's log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+from pyarrow import compute
+from pyarrow import types as kinds
+
+from batchinfer.contracts import StagedFile
+from batchinfer.errors import InputError
+from batchinfer.sinks.parquet import ParquetFile, delete_quietly
+from batchinfer.sinks.places import encode_name, open_filesystem
+from batchinfer.sinks.schemas import delta_schema
+from batchinfer.sinks.statistics import FileStatistics
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+# pyarrow makes these functions when it is imported; type checkers cannot see them.
+pc: Any = compute
+
+# A row group is what one task of the direct road reads.
+ROW_GROUP_ROWS = 131_072
+# Sorted files are read by key: a lookup decodes one row group.
+SORTED_ROW_GROUP_ROWS = 16_384
+# Above these, what is buffered longest is written out: a worker's memory stays bounded with any number of partitions.
+MAX_BUFFER_BYTES = 256 * 2**20
+MAX_OPEN_FILES = 100
+
+
+@dataclass
+class _Partition:
+    """What is being written for one combination of partition values."""
+
+    values: dict[str, str | None]
+    batches: list[pa.Table] = field(default_factory=list)
+    rows: int = 0
+    bytes: int = 0
+    file: ParquetFile | None = None
+
+    def add(self, rows: pa.Table) -> None:
+        # Constants and columns may take turns; one buffer holds one form.
+        if self.batches and self.batches[0].schema != rows.schema:
+            rows = rows.cast(self.batches[0].schema)
+        self.batches.append(rows)
+        self.rows += rows.num_rows
+        self.bytes += rows.nbytes
+
+    def take(self) -> pa.Table:
+        rows = pa.concat_tables(self.batches)
+        self.batches, self.rows, self.bytes = [], 0, 0
+        return rows
+
+
+class StagedWriter:
+    """Writes record batches into new Parquet files below a table's root, one set of files per partition.
+
+    Args:
+        table: path or URI of the table; its folder is made if missing.
+        schema: of the table, partition columns included or not; types as `schemas.delta_type` allows.
+        partition_columns: in the table's order; their values are given with each batch and are not in the files.
+        stats_columns: columns that readers skip by: statistics are kept on these only.
+        sort_by: rows are sorted by these columns within each file (nulls last).
+        rows_per_file: a new file begins after this many rows.
+        compression: zstd, snappy, gzip or none.
+        folder: relative to the table, in place of folders named after the partition values.
+        row_group_rows: None: 131,072, or 16,384 in sorted files.
+
+    Runs on: executor
+    """
+
+    def __init__(
+        self,
+        table: str,
+        schema: pa.Schema,
+        partition_columns: Sequence[str],
+        stats_columns: Sequence[str],
+        sort_by: Sequence[str] = (),
+        rows_per_file: int = 2_000_000,
+        compression: str = "zstd",
+        folder: str | None = None,
+        row_group_rows: int | None = None,
+    ) -> None:
+        fields = [field for field in schema if field.name not in partition_columns]
+        self._schema = delta_schema(pa.schema(fields))
+        _check_names(self._schema, [*stats_columns, *sort_by])
+        self._partition_columns, self._sort_by = tuple(partition_columns), tuple(sort_by)
+        self._stats_columns = tuple(name for name in stats_columns if name not in partition_columns)
+        self._rows_per_file, self._compression, self._folder = rows_per_file, compression, folder
+        self._row_group_rows = row_group_rows or (SORTED_ROW_GROUP_ROWS if sort_by else ROW_GROUP_ROWS)
+        self._filesystem, self._root = open_filesystem(table)
+        self._partitions: dict[tuple[str | None, ...], _Partition] = {}
+        self._done: list[StagedFile] = []
+
+    def write(
+        self, batch: pa.RecordBatch, partition: Mapping[str, str | None], constants: Mapping[str, Any] | None = None
+    ) -> None:
+        """Takes one batch of rows that all belong to one partition.
+
+        Args:
+            batch: the file's columns, less those in `constants`; dictionary columns are welcome.
+            partition: value of each partition column as Delta writes it; None for null.
+            constants: columns with one value for all these rows; they cost a dictionary page, not a column.
+
+        Raises:
+            InputError: columns or partition values that do not fit the table.
+            StorageError: storage is full or cannot be written.
+        """
+        rows = self._conform(batch, constants or {})
+        if rows.num_rows == 0:
+            return
+        held = self._partition(partition)
+        held.add(rows)
+        while held.rows >= (self._rows_per_file if self._sort_by else self._row_group_rows):
+            self._flush(held)
+        self._relieve()
+
+    def close(self) -> list[StagedFile]:
+        """Ends all files and tells what was written; with no rows, no file.
+
+        Raises:
+            StorageError: storage is full or failed; `abort` then deletes what there is.
+        """
+        for held in self._partitions.values():
+            self._finish(held)
+        self._partitions.clear()
+        return list(self._done)
+
+    def abort(self) -> None:
+        """Deletes every file that this writer made."""
+        for held in self._partitions.values():
+            if held.file is not None:
+                held.file.abort()
+        for staged in self._done:
+            delete_quietly(self._filesystem, f"{self._root}/{staged.path}")
+        self._partitions.clear()
+        self._done.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if kind is not None:
+            self.abort()
+
+    def _conform(self, batch: pa.RecordBatch, constants: Mapping[str, Any]) -> pa.Table:
+        given = set(batch.schema.names) | set(constants)
+        if given != set(self._schema.names):
+            raise InputError(
+                f"{self._root}: columns to write: missing {sorted(set(self._schema.names) - given)}, "
+                f"unknown {sorted(given - set(self._schema.names))}; the file's columns are {self._schema.names}"
+            )
+        columns = [
+            _constant(constants[field.name], field, batch.num_rows)
+            if field.name in constants
+            else _column(batch[field.name], field)
+            for field in self._schema
+        ]
+        for wanted, column in zip(self._schema, columns, strict=True):
+            if not wanted.nullable and column.null_count:
+                raise InputError(f"{self._root}: column {wanted.name}: {column.null_count} nulls; the table allows none")
+        return pa.table(columns, names=self._schema.names)
+
+    def _partition(self, partition: Mapping[str, str | None]) -> _Partition:
+        if set(partition) != set(self._partition_columns):
+            raise InputError(
+                f"{self._root}: partition values for {sorted(partition)}; the table needs {list(self._partition_columns)}"
+            )
+        if "" in partition.values():
+            raise InputError(
+                f"{self._root}: an empty text as partition value in {dict(partition)}; Delta would read it back as null"
+            )
+        key = tuple(partition[name] for name in self._partition_columns)
+        if key not in self._partitions:
+            self._partitions[key] = _Partition({name: partition[name] for name in self._partition_columns})
+        return self._partitions[key]
+
+    def _relieve(self) -> None:
+        while sum(held.bytes for held in self._partitions.values()) > MAX_BUFFER_BYTES:
+            self._flush(max(self._partitions.values(), key=lambda held: held.bytes))
+        # An open file costs a descriptor; the one that has waited longest for more rows ends.
+        opened = [held for held in self._partitions.values() if held.file is not None]
+        for held in opened[: max(0, len(opened) - MAX_OPEN_FILES)]:
+            self._finish(held)
+
+    def _flush(self, held: _Partition) -> None:
+        """Writes what is buffered: a whole sorted file, or full row groups of a growing one."""
+        rows = held.take()
+        if self._sort_by:
+            self._write(held, _sort(rows.slice(0, self._rows_per_file), self._sort_by))
+            self._end_file(held)
+            rest = rows.slice(self._rows_per_file)
+        else:
+            room = self._rows_per_file - (held.file.rows if held.file else 0)
+            count = min(room, max(rows.num_rows // self._row_group_rows * self._row_group_rows, self._row_group_rows))
+            self._write(held, rows.slice(0, count))
+            if held.file is not None and held.file.rows >= self._rows_per_file:
+                self._end_file(held)
+            rest = rows.slice(count)
+        if rest.num_rows:
+            held.add(rest)
+
+    def _finish(self, held: _Partition) -> None:
+        while held.rows:
+            self._flush(held)
+        self._end_file(held)
+
+    def _write(self, held: _Partition, rows: pa.Table) -> None:
+        rows = rows.unify_dictionaries()
+        if held.file is None:
+            held.file = self._open(held.values, rows.schema)
+        elif held.file.schema != rows.schema:
+            rows = rows.cast(held.file.schema)
+        held.file.write(rows, self._row_group_rows)
+
+    def _open(self, values: Mapping[str, str | None], schema: pa.Schema) -> ParquetFile:
+        folder = (
+            "/".join(f"{name}={encode_name(value)}" for name, value in values.items()) if self._folder is None else self._folder
+        )
+        nullable = pa.schema([pa.field(f.name, f.type, self._schema.field(f.name).nullable) for f in schema])
+        statistics = FileStatistics.of(self._schema, self._stats_columns)
+        return ParquetFile(self._filesystem, self._root, folder, nullable, statistics, self._compression)
+
+    def _end_file(self, held: _Partition) -> None:
+        if held.file is not None:
+            self._done.append(held.file.close(held.values))
+            held.file = None
+
+
+def remove_staged(table: str, files: Sequence[StagedFile]) -> int:
+    """Deletes staged files that no commit refers to, such as those of a run whose checks failed.
+
+    What cannot be deleted is left to the sweep of orphans.
+
+    Returns:
+        How many were deleted.
+
+    Runs on: driver
+    """
+    filesystem, root = open_filesystem(table)
+    return sum(delete_quietly(filesystem, f"{root}/{staged.path}") for staged in files)
+
+
+def _check_names(schema: pa.Schema, names: Sequence[str]) -> None:
+    unknown = [name for name in names if name not in schema.names]
+    if unknown:
+        raise InputError(f"columns to sort or skip by that the files do not have: {unknown}; they have {schema.names}")
+
+
+def _constant(value: Any, field: pa.Field, rows: int) -> pa.Array:
+    scalar = value if isinstance(value, pa.Scalar) else pa.scalar(value, field.type)
+    if scalar.is_valid and (kinds.is_string(field.type) or kinds.is_binary(field.type)):
+        indices = pa.repeat(pa.scalar(0, pa.int32()), rows)
+        return pa.DictionaryArray.from_arrays(indices, pa.array([scalar.as_py()], field.type))
+    return pa.repeat(scalar.cast(field.type), rows)
+
+
+def _column(values: pa.Array, field: pa.Field) -> pa.Array:
+    if kinds.is_dictionary(values.type) and (kinds.is_string(field.type) or kinds.is_binary(field.type)):
+        wanted = pa.dictionary(pa.int32(), field.type)
+    else:
+        wanted = field.type
+    try:
+        return values if values.type == wanted else values.cast(wanted)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise InputError(f"column {field.name}: {values.type} does not fit the table's {field.type}: {error}") from error
+
+
+def _sort(rows: pa.Table, names: Sequence[str]) -> pa.Table:
+    keys = [
+        pc.cast(column, column.type.value_type) if kinds.is_dictionary(column.type) else column
+        for column in map(rows.column, names)
+    ]
+    if _is_sorted(keys):
+        return rows
+    order = pc.sort_indices(pa.table(keys, names=list(names)), sort_keys=[(name, "ascending") for name in names])
+    return rows.take(order)
+
+
+def _is_sorted(keys: Sequence[pa.ChunkedArray]) -> bool:
+    """True if the rows already ascend by these columns: the usual case, and far cheaper to see than to sort."""
+    if any(key.null_count for key in keys):
+        return False
+    unordered: Any = None
+    for key in keys:
+        one, next_ = key.slice(0, len(key) - 1), key.slice(1)
+        later = pc.greater(one, next_)
+        wrong = later if unordered is None else pc.and_(unordered, later)
+        if pc.any(wrong).as_py():
+            return False
+        equal = pc.equal(one, next_)
+        unordered = equal if unordered is None else pc.and_(unordered, equal)
+    return True
