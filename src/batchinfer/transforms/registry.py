@@ -10,8 +10,10 @@ from batchinfer.transforms.construct import Bucketize, Cross, Polynomial, Ratio
 from batchinfer.transforms.dates import DateParts
 from batchinfer.transforms.encode import EmbeddingIndex, Frequency, Hashing, OneHot, Ordinal
 from batchinfer.transforms.impute import Impute
+from batchinfer.transforms.power import YeoJohnson
 from batchinfer.transforms.scale import Clip, Log1p, MinMax, Robust, Standardize
 from batchinfer.transforms.step import Step
+from batchinfer.transforms.text import Tfidf, Tokenize
 
 _ALL: tuple[type[Step], ...] = (
     Trim,
@@ -24,6 +26,7 @@ _ALL: tuple[type[Step], ...] = (
     MinMax,
     Robust,
     Log1p,
+    YeoJohnson,
     Clip,
     OneHot,
     Ordinal,
@@ -35,6 +38,8 @@ _ALL: tuple[type[Step], ...] = (
     Ratio,
     Bucketize,
     DateParts,
+    Tokenize,
+    Tfidf,
 )
 
 STEPS: dict[str, type[Step]] = {step.name: step for step in _ALL}

@@ -17,14 +17,16 @@ from batchinfer.transforms.statistics import Moments, Ranks, Statistic, quantile
 from batchinfer.transforms.step import Json, State, Step
 
 
-class _Numeric(Step):
+class Numeric(Step):
+    """A step that changes numbers into double, in place."""
+
     accepts: ClassVar[tuple[str, ...]] = NUMBERS
 
     def changed_type(self, before: pa.DataType, state: Json) -> pa.DataType:
         return pa.float64()
 
 
-class _Scaled(_Numeric):
+class _Scaled(Numeric):
     """(x - shift) / scale with the state {shift, scale}; scale is 1 where the data does not vary."""
 
     def prepare(self, fields: Mapping[str, pa.DataType], state: State) -> Any:
@@ -80,7 +82,7 @@ class Robust(_Scaled):
         return {"shift": median, "scale": third - first or 1.0}
 
 
-class Clip(_Numeric):
+class Clip(Numeric):
     """Values below the lower bound become it, those above the upper bound likewise; infinities too.
 
     Bounds are numbers, or quantiles of the data; a quantile of a column without values is no bound.
@@ -126,7 +128,7 @@ class Clip(_Numeric):
             frame[name] = values if upper is None else np.minimum(values, upper)
 
 
-class Log1p(_Numeric):
+class Log1p(Numeric):
     """ln(1 + x); values from -1 down have no logarithm and become missing."""
 
     name: ClassVar[str] = "log1p"

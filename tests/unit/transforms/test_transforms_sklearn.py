@@ -10,6 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn import preprocessing
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.impute import SimpleImputer
 from transform_cases import column_batch, fitted
 
@@ -106,3 +107,32 @@ def test_bucketize_equals_scikit_learn(values: Any, buckets: Any) -> None:
     # A value that is an edge but for the last bit may fall to either side.
     near = np.abs(np.array(values)[:, None] - edges).min(axis=1) < 1e-9
     np.testing.assert_array_equal(ours.to_numpy()[~near], expected[~near])
+
+
+@settings(max_examples=30, deadline=None)
+@given(values=st.lists(st.floats(-20, 200).map(lambda value: round(value, 3)), min_size=5, max_size=60, unique=True))
+def test_yeo_johnson_equals_scikit_learn(values: Any) -> None:
+    theirs = preprocessing.PowerTransformer(standardize=False)
+    expected = np.asarray(theirs.fit_transform(np.array(values)[:, None]))[:, 0]
+    power = float(theirs.lambdas_[0])
+    assume(abs(power) < 5.9)
+    batch = column_batch("number", values)
+    transforms = fitted([{"yeo_johnson": {"columns": "number"}}], batch)
+    # Both searches stop where float64 no longer tells likelihoods apart, about 1e-8 of the power.
+    assert transforms.to_json()["steps"][0]["state"]["number"]["power"] == pytest.approx(power, abs=1e-5)
+    np.testing.assert_allclose(transforms.apply(batch)["number"].to_numpy(), expected, rtol=1e-4)
+
+
+WORDS = st.lists(st.sampled_from(["cat", "dog", "The", "a", "é2", "x_y", "bird-song"]), max_size=8).map(" ,".join)
+
+
+@settings(max_examples=40, deadline=None)
+@given(fit_on=st.lists(WORDS, min_size=1, max_size=10), values=st.lists(WORDS, min_size=1, max_size=5), ngrams=st.integers(1, 3))
+def test_tfidf_equals_scikit_learn(fit_on: Any, values: Any, ngrams: Any) -> None:
+    assume(any(len(word) > 1 for text in fit_on for word in text.split(" ,")))
+    theirs = TfidfVectorizer(ngram_range=(1, ngrams))
+    theirs.fit(fit_on)
+    transforms = fitted([{"tfidf": {"columns": "text", "ngrams": ngrams}}], column_batch("text", fit_on))
+    assert transforms.feature_names() == [f"text:{term}" for term in theirs.get_feature_names_out()]
+    expected = theirs.transform(values).toarray()
+    np.testing.assert_allclose(transforms.matrix(column_batch("text", values)), expected, rtol=1e-6, atol=1e-6)

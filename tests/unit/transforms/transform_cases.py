@@ -58,11 +58,14 @@ CASES: list[list[dict[str, Any]]] = [
     [{"ratio": {"columns": ["number", "whole"]}}],
     [{"bucketize": {"columns": "number", "edges": [-1, 0, 5]}}, {"one_hot": {"columns": "number"}}],
     [{"bucketize": {"columns": ["number", "whole"], "quantiles": 4}}],
+    [{"yeo_johnson": {"columns": ["number", "whole"]}}],
+    [{"tokenize": {"columns": ["text", "word"], "vocabulary_size": 4, "max_tokens": 2}}],
+    [{"tfidf": {"columns": "text", "max_features": 3}}, {"tfidf": {"columns": "word", "ngrams": 2}}],
     [{"date_parts": {"columns": ["ts", "day"]}}],
     [{"date_parts": {"columns": "ts", "parts": ["year", "quarter", "day_of_year", "hour", "minute", "second"], "cyclic": True}}],
 ]
 
-TEXTS = st.sampled_from(["a", "b", "", " A ", "aab", "1", "2.5", "-3", "1e400", "true", "é"])
+TEXTS = st.sampled_from(["a", "b", "", " A ", "aab", "1", "2.5", "-3", "1e400", "true", "é", "cat, the cat", "the dog"])
 TIMES = st.datetimes(dt.datetime(1900, 1, 1), dt.datetime(2100, 1, 1))
 
 
