@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -29,35 +30,55 @@ def rebatch(batches: Iterable[pa.RecordBatch], rows: Callable[[], int], max_byte
     Runs on: executor.
     """
     source = iter(batches)
-    pending: deque[pa.RecordBatch] = deque()
+    pending: deque[_Part] = deque()
     ended = False
     while True:
         wanted = max(1, rows())
-        held, held_bytes = sum(part.num_rows for part in pending), sum(part.nbytes for part in pending)
-        while not ended and held < wanted and held_bytes < max_bytes:
+        held = sum(part.rows.num_rows for part in pending)
+        while not ended and held < wanted and _bytes_of(pending, max_bytes) < max_bytes:
             batch = next(source, None)
             if batch is None:
                 ended = True
             elif batch.num_rows:
-                pending.append(batch)
+                pending.append(_Part(batch, batch.nbytes))
                 held += batch.num_rows
-                held_bytes += batch.nbytes
         if not held:
             return
         yield _fit(_take(pending, min(wanted, held)), max_bytes, pending)
 
 
-def _take(pending: deque[pa.RecordBatch], rows: int) -> pa.RecordBatch:
+class _Part(NamedTuple):
+    """Rows that wait, and a number of bytes that they do not exceed: to count exactly costs more than to cut."""
+
+    rows: pa.RecordBatch
+    most_bytes: int
+
+
+def _bytes_of(pending: deque[_Part], max_bytes: int) -> int:
+    """Bytes that wait; counted exactly only where the bound does not settle it."""
+    bound = sum(part.most_bytes for part in pending)
+    if bound < max_bytes:
+        return bound
+    exact = [_Part(part.rows, part.rows.nbytes) for part in pending]
+    pending.clear()
+    pending.extend(exact)
+    return sum(part.most_bytes for part in exact)
+
+
+def _take(pending: deque[_Part], rows: int) -> _Part:
     """The first `rows` rows of what is pending, which is shortened by them."""
-    parts = []
+    parts: list[_Part] = []
     while rows:
         part = pending.popleft()
-        if part.num_rows > rows:
-            pending.appendleft(part.slice(rows))
-            part = part.slice(0, rows)
+        if part.rows.num_rows > rows:
+            pending.appendleft(_Part(part.rows.slice(rows), part.most_bytes))
+            part = _Part(part.rows.slice(0, rows), part.most_bytes)
         parts.append(part)
-        rows -= part.num_rows
-    return parts[0] if len(parts) == 1 else join(parts)
+        rows -= part.rows.num_rows
+    if len(parts) == 1:
+        return parts[0]
+    joined = join([part.rows for part in parts])
+    return _Part(joined, joined.nbytes)
 
 
 def join(parts: list[pa.RecordBatch]) -> pa.RecordBatch:
@@ -66,9 +87,10 @@ def join(parts: list[pa.RecordBatch]) -> pa.RecordBatch:
     return table.to_batches()[0] if table.num_rows else parts[0]
 
 
-def _fit(batch: pa.RecordBatch, max_bytes: int, pending: deque[pa.RecordBatch]) -> pa.RecordBatch:
-    """The longest head of a batch that fits, at least one row; the rest goes back to the front of `pending`."""
-    if batch.nbytes <= max_bytes or batch.num_rows == 1:
+def _fit(part: _Part, max_bytes: int, pending: deque[_Part]) -> pa.RecordBatch:
+    """The longest head of some rows that fits, at least one; the rest goes back to the front of `pending`."""
+    batch = part.rows
+    if part.most_bytes <= max_bytes or batch.num_rows == 1 or batch.nbytes <= max_bytes:
         return batch
     fits, too_long = 1, batch.num_rows
     while too_long - fits > 1:
@@ -77,7 +99,7 @@ def _fit(batch: pa.RecordBatch, max_bytes: int, pending: deque[pa.RecordBatch]) 
             fits = middle
         else:
             too_long = middle
-    pending.appendleft(batch.slice(fits))
+    pending.appendleft(_Part(batch.slice(fits), part.most_bytes))
     return batch.slice(0, fits)
 
 

@@ -31,6 +31,8 @@ def bad_records(
 
     Runs on: executor.
     """
+    if not failures:
+        return []
     names = batch.schema.names
     key = [name for name in key_columns if name in names]
     inputs = [name for name in input_columns if name in names] if input_columns is not None else names

@@ -1,0 +1,174 @@
+"""Parquet files, divided into tasks, and read by workers with Arrow.
+
+Owns how row groups are shared out over workers, and how a worker reads its share with flat memory. Knows nothing of
+Delta: it is told the files of a table's version, and the partition values that are not in them.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow.fs import FileSystem
+
+from batchinfer.errors import InputError, InputMissing
+
+TARGET_BYTES = 256 * 2**20
+# A task of less costs more to start than to run.
+SMALLEST_BYTES = 256 * 2**10
+# Rows of one Arrow batch: large enough to read fast, small enough to pass through a cache.
+READ_ROWS = 65_536
+_TASKS_PER_WORKER = 2
+
+
+def plan_splits(
+    files: Sequence[Mapping[str, Any]], workers: int, target_bytes: int = TARGET_BYTES, smallest_bytes: int = SMALLEST_BYTES
+) -> list[dict[str, Any]]:
+    """Shares files out into tasks of about equal size: few large ones, but two for each worker where the data allow.
+
+    Every row group is in exactly one task. Only files that are larger than a task are opened, for their row groups.
+
+    Args:
+        files: `{path, size, rows}` each, and `partition` (column -> text or None) where the table is partitioned.
+        workers: tasks that run at the same time.
+        target_bytes: most bytes of a task, as they are in the files; a row group is never cut.
+        smallest_bytes: tasks are not made smaller than this just to have enough of them.
+
+    Returns:
+        JSON-able tasks `{parts: [{path, row_groups, partition}], rows, bytes}`; `row_groups` None means all. The same
+        files give the same tasks. No files give no tasks.
+
+    Runs on: driver.
+
+    Raises:
+        InputMissing, InputError: a file that must be opened is not there, or is not Parquet.
+    """
+    files = [file for file in files if file["rows"] != 0]
+    total = sum(file["size"] for file in files)
+    if not files:
+        return []
+    tasks = max(workers * _TASKS_PER_WORKER, math.ceil(total / target_bytes))
+    # A multiple of the workers: otherwise some of them idle while the last round runs.
+    tasks = min(math.ceil(tasks / workers) * workers, max(1, math.ceil(total / smallest_bytes)))
+    piece_bytes = max(1, math.ceil(total / tasks))
+    pieces = [piece for file in files for piece in _pieces(file, piece_bytes)]
+    return [
+        _task([pieces[index] for index in sorted(members)]) for members in _balance([piece["bytes"] for piece in pieces], tasks)
+    ]
+
+
+def _pieces(file: Mapping[str, Any], piece_bytes: int) -> list[dict[str, Any]]:
+    """A file whole, or in runs of row groups of about `piece_bytes` each."""
+    common = {"path": file["path"], "partition": dict(file.get("partition") or {})}
+    if file["size"] <= piece_bytes:
+        return [common | {"row_groups": None, "rows": file["rows"], "bytes": file["size"]}]
+    with _open(file["path"]) as parquet:
+        groups = [parquet.metadata.row_group(i).num_rows for i in range(parquet.metadata.num_row_groups)]
+    bytes_per_row = file["size"] / max(1, sum(groups))
+    pieces: list[dict[str, Any]] = []
+    for group, rows in enumerate(groups):
+        size = rows * bytes_per_row
+        if not pieces or pieces[-1]["bytes"] + size > piece_bytes:
+            pieces.append(common | {"row_groups": [], "rows": 0, "bytes": 0.0})
+        pieces[-1]["row_groups"].append(group)
+        pieces[-1]["rows"] += rows
+        pieces[-1]["bytes"] += size
+    return pieces
+
+
+def _balance(sizes: Sequence[float], tasks: int) -> list[list[int]]:
+    """Indices of the pieces of each task: the largest piece first, always to the task that has least."""
+    heap = [(0.0, task) for task in range(tasks)]
+    members: list[list[int]] = [[] for _ in range(tasks)]
+    for index in sorted(range(len(sizes)), key=lambda index: (-sizes[index], index)):
+        load, task = heapq.heappop(heap)
+        members[task].append(index)
+        heapq.heappush(heap, (load + sizes[index], task))
+    return [found for found in members if found]
+
+
+def _task(pieces: list[dict[str, Any]]) -> dict[str, Any]:
+    parts = [{name: piece[name] for name in ("path", "row_groups", "partition")} for piece in pieces]
+    return {
+        "parts": parts,
+        "rows": sum(piece["rows"] for piece in pieces),
+        "bytes": round(sum(piece["bytes"] for piece in pieces)),
+    }
+
+
+def read_split(
+    task: Mapping[str, Any], columns: Sequence[str], schema: pa.Schema | None = None, batch_rows: int = READ_ROWS
+) -> Iterator[pa.RecordBatch]:
+    """Reads the rows of a task, the named columns in the order asked for.
+
+    One row group at a time is in memory. A column that is not in a file is the part's partition value on every row, or,
+    where `schema` names it (a column that the table got later), null.
+
+    Args:
+        task: of `plan_splits`.
+        columns: of the table, partition columns included.
+        schema: the table's types, which the columns get; None: those of the file, and text for partition columns.
+        batch_rows: most rows of a batch.
+
+    Runs on: executor.
+
+    Raises:
+        InputMissing: a file is not there.
+        InputError: a file is not Parquet or is damaged, or lacks a column that `schema` does not name.
+    """
+    for part in task["parts"]:
+        with _open(part["path"]) as parquet:
+            names = set(parquet.schema_arrow.names)
+            stored = [name for name in columns if name in names]
+            groups = range(parquet.metadata.num_row_groups) if part["row_groups"] is None else part["row_groups"]
+            for group in groups:
+                for batch in _read_group(parquet, group, stored, part["path"], batch_rows):
+                    yield _complete(batch, columns, part, schema)
+
+
+def _open(path: str) -> pq.ParquetFile:
+    try:
+        if "://" in path:
+            filesystem, inner = FileSystem.from_uri(path)
+            return pq.ParquetFile(inner, pre_buffer=True, filesystem=filesystem)
+        return pq.ParquetFile(path, memory_map=False, pre_buffer=True)
+    except FileNotFoundError as error:
+        raise InputMissing(f"no such file: {path}") from error
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InputError(f"{path} cannot be read as Parquet: {error}") from error
+
+
+def _read_group(parquet: pq.ParquetFile, group: int, names: list[str], path: str, batch_rows: int) -> Iterator[pa.RecordBatch]:
+    """The batches of one row group. One group a call: pre-buffering several would hold them all in memory at once."""
+    if not names:  # nothing but partition columns; the row count still counts
+        rows = parquet.metadata.row_group(group).num_rows
+        for start in range(0, rows, batch_rows):
+            yield pa.RecordBatch.from_struct_array(pa.array([{}] * min(batch_rows, rows - start), pa.struct([])))
+        return
+    try:
+        yield from parquet.iter_batches(batch_size=batch_rows, row_groups=[group], columns=names, use_threads=False)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InputError(f"{path}, row group {group}, is damaged: {error}") from error
+
+
+def _complete(batch: pa.RecordBatch, columns: Sequence[str], part: Mapping[str, Any], schema: pa.Schema | None) -> pa.RecordBatch:
+    """The columns in the order and of the types asked for, with those that are not in the file."""
+    arrays = [_column(batch, name, part, schema) for name in columns]
+    return pa.RecordBatch.from_arrays(arrays, names=list(columns))
+
+
+def _column(batch: pa.RecordBatch, name: str, part: Mapping[str, Any], schema: pa.Schema | None) -> pa.Array:
+    type_ = schema.field(name).type if schema is not None and name in schema.names else None
+    if name in batch.schema.names:
+        column = batch.column(name)
+        return column if type_ is None or column.type == type_ else column.cast(type_)
+    if name in part["partition"]:
+        value = pa.scalar(part["partition"][name], pa.string())
+        return pa.repeat(value if type_ is None else value.cast(type_), batch.num_rows)
+    if type_ is None:
+        raise InputError(f"{part['path']} has no column {name!r}; it has {', '.join(batch.schema.names)}")
+    return pa.nulls(batch.num_rows, type_)

@@ -1,0 +1,47 @@
+"""The road: direct wherever it is possible, and never silently another one than was asked for."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from batchinfer.errors import ConfigError
+from batchinfer.inference.roads import TableFacts, choose_road
+
+OBSTACLES: list[tuple[dict[str, Any], str]] = [
+    ({"format": "jdbc"}, "the source is jdbc"),
+    ({"reachable": False}, "cannot open the table's files"),
+    ({"deletion_vectors": True}, "deletion vectors"),
+    ({"column_mapping": True}, "maps column names"),
+    ({"table_transforms": ("lag", "join")}, "table transforms run in Spark first: lag, join"),
+]
+
+
+@pytest.mark.parametrize("format_", ["delta", "parquet"])
+def test_direct_where_nothing_is_in_the_way(format_: str) -> None:
+    assert choose_road("auto", TableFacts(format_)).name == "direct"
+    assert choose_road("direct", TableFacts(format_)).name == "direct"
+
+
+@pytest.mark.parametrize(("facts", "reason"), OBSTACLES)
+def test_each_obstacle_alone_rules_direct_out(facts: dict[str, Any], reason: str) -> None:
+    table = dataclasses.replace(TableFacts("delta"), **facts)
+    road = choose_road("auto", table)
+    assert road.name == "arrow"
+    assert reason in road.reason
+    with pytest.raises(ConfigError, match=reason):
+        choose_road("direct", table)
+
+
+@pytest.mark.parametrize("forced", ["arrow", "pandas"])
+def test_the_roads_through_spark_are_always_open(forced: str) -> None:
+    everything = TableFacts("jdbc", reachable=False, deletion_vectors=True, column_mapping=True, table_transforms=("lag",))
+    assert choose_road(forced, everything).name == forced
+    assert choose_road(forced, TableFacts("delta")).name == forced
+
+
+def test_no_such_road() -> None:
+    with pytest.raises(ConfigError, match="got 'fast'; allowed: auto, direct, arrow, pandas"):
+        choose_road("fast", TableFacts("delta"))

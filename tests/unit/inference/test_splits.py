@@ -1,0 +1,133 @@
+"""Splits: every row is read exactly once, by tasks of about equal size, with flat memory."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from batchinfer.errors import InputError, InputMissing
+from batchinfer.inference.splits import plan_splits, read_split
+
+
+def _write(folder: Path, sizes: Sequence[int], group: int, slice_: str | None = "2026-11-21") -> list[dict[str, Any]]:
+    files, start = [], 0
+    for number, size in enumerate(sizes):
+        path = folder / f"part-{number}-{size}-{group}.parquet"
+        table = pa.table(
+            {"id": pa.array(range(start, start + size), pa.int64()), "text": [f"{i:05d}" for i in range(start, start + size)]}
+        )
+        pq.write_table(table, path, row_group_size=group, compression="none")
+        files.append({"path": str(path), "size": path.stat().st_size, "rows": size, "partition": {"slice": slice_}})
+        start += size
+    return files
+
+
+def _ids(tasks: list[dict[str, Any]], **options: Any) -> list[int]:
+    return [i for task in tasks for batch in read_split(task, ["id"], **options) for i in batch.column("id").to_pylist()]
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.integers(0, 300), max_size=5), st.integers(1, 120), st.integers(1, 4), st.integers(1, 20_000))
+def test_every_row_exactly_once(tmp_path: Path, sizes: list[int], group: int, workers: int, target: int) -> None:
+    files = _write(tmp_path, sizes, group)
+    tasks = plan_splits(files, workers, target, 1000)
+    assert json.loads(json.dumps(tasks)) == tasks == plan_splits(files, workers, target, 1000)
+    assert sorted(_ids(tasks, batch_rows=64)) == list(range(sum(sizes)))
+    assert sum(task["rows"] for task in tasks) == sum(sizes)
+
+
+def test_one_large_file_gives_work_to_all(tmp_path: Path) -> None:
+    tasks = plan_splits(_write(tmp_path, [8000], 100), workers=3, smallest_bytes=1)
+    assert len(tasks) == 6
+    rows = [task["rows"] for task in tasks]
+    assert max(rows) - min(rows) <= 200
+
+
+def test_few_large_tasks_of_many_small_files(tmp_path: Path) -> None:
+    tasks = plan_splits(_write(tmp_path, [50] * 40, 100), workers=2, smallest_bytes=1)
+    assert len(tasks) == 4
+    assert [task["rows"] for task in tasks] == [500] * 4
+
+
+def test_little_data_is_one_task(tmp_path: Path) -> None:
+    assert len(plan_splits(_write(tmp_path, [50] * 4, 10), workers=8)) == 1
+    assert plan_splits([], workers=8) == []
+
+
+def test_tasks_are_no_larger_than_the_target(tmp_path: Path) -> None:
+    files = _write(tmp_path, [4000, 4000], 50)
+    target = sum(file["size"] for file in files) // 10
+    tasks = plan_splits(files, 2, target, 1)
+    assert len(tasks) >= 10
+    assert len(tasks) % 2 == 0
+    assert all(task["bytes"] <= 1.15 * target for task in tasks)
+
+
+def test_small_files_are_not_opened_to_plan(tmp_path: Path) -> None:
+    files = [{"path": str(tmp_path / f"absent-{i}.parquet"), "size": 100, "rows": 10} for i in range(8)]
+    assert len(plan_splits(files, 2, smallest_bytes=1)) == 4
+    with pytest.raises(InputMissing, match="absent-0"):
+        list(read_split(plan_splits(files, 2, smallest_bytes=1)[0], ["id"]))
+
+
+def test_columns_in_the_order_asked_for_with_the_partition_column(tmp_path: Path) -> None:
+    (task,) = plan_splits(_write(tmp_path, [3], 2), workers=1)
+    batches = list(read_split(task, ["slice", "text", "id"]))
+    assert [batch.schema.names for batch in batches] == [["slice", "text", "id"]] * 2
+    assert pa.Table.from_batches(batches).column("slice").to_pylist() == ["2026-11-21"] * 3
+    assert [batch.num_rows for batch in read_split(task, ["slice"])] == [2, 1]
+
+
+def test_the_table_s_types_win(tmp_path: Path) -> None:
+    files = _write(tmp_path, [3], 5) + _write(tmp_path, [2], 4, None)
+    schema = pa.schema([("slice", pa.date32()), ("id", pa.int32()), ("later", pa.string())])
+    tasks = plan_splits(files, 1)
+    batches = [batch for task in tasks for batch in read_split(task, ["slice", "id", "later"], schema)]
+    assert all(batch.schema == schema for batch in batches)
+    found = pa.Table.from_batches(batches).to_pydict()
+    assert found["later"] == [None] * 5
+    assert sorted(found["slice"], key=str) == [dt.date(2026, 11, 21)] * 3 + [None] * 2
+
+
+def test_says_which_file_is_wrong(tmp_path: Path) -> None:
+    (file,) = _write(tmp_path, [500], 100)
+    (task,) = plan_splits([file], 1, 10**9)[:1]
+    with pytest.raises(InputError, match="no column 'x'; it has id"):
+        list(read_split(task, ["id", "x"]))
+    whole = Path(file["path"]).read_bytes()
+    Path(file["path"]).write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match=r"part-0-500-100\.parquet cannot be read as Parquet"):
+        list(read_split({"parts": [{"path": file["path"], "row_groups": None, "partition": {}}]}, ["id"]))
+    with pytest.raises(InputMissing, match=r"no such file: .*gone"):
+        list(read_split({"parts": [{"path": str(tmp_path / "gone"), "row_groups": None, "partition": {}}]}, ["id"]))
+
+
+def test_a_uri_is_a_path_too(tmp_path: Path) -> None:
+    (file,) = _write(tmp_path, [5], 5)
+    file["path"] = Path(file["path"]).as_uri()
+    assert _ids(plan_splits([file], 1)) == [0, 1, 2, 3, 4]
+
+
+def test_memory_stays_that_of_one_row_group(tmp_path: Path) -> None:
+    path = tmp_path / "wide.parquet"
+    schema = pa.schema([(f"c{i}", pa.float64()) for i in range(8)])
+    with pq.ParquetWriter(path, schema, compression="none", use_dictionary=False) as writer:
+        for _ in range(40):
+            writer.write_table(pa.table({name: pa.array(range(20_000), pa.float64()) for name in schema.names}))
+    task = {"parts": [{"path": str(path), "row_groups": None, "partition": {}}]}
+    before = pa.total_allocated_bytes()
+    peak, rows = 0, 0
+    for batch in read_split(task, schema.names):
+        rows += batch.num_rows
+        peak = max(peak, pa.total_allocated_bytes() - before)
+    assert rows == 800_000
+    assert peak < 4 * 20_000 * 8 * 8
