@@ -10,9 +10,9 @@ import re
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
 
+from batchinfer.config.document import read_document
 from batchinfer.config.substitution import FromVariable
 from batchinfer.config.units import parse_bytes
 
@@ -44,10 +44,7 @@ def unquoted(value: Any) -> Any:
     """What YAML reads in text that came whole from a variable, where that is a number or true/false; else the value."""
     if not isinstance(value, FromVariable):
         return value
-    try:
-        read = yaml.safe_load(value)
-    except (ValueError, yaml.YAMLError):
-        return value
+    read = read_document(value, "").value
     return read if isinstance(read, (bool, int, float)) else value
 
 

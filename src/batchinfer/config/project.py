@@ -85,7 +85,7 @@ def _file_at(text: str) -> Path:
 def _names(folder: Path) -> list[str]:
     try:
         return sorted(entry.stem for entry in folder.iterdir() if entry.suffix in _SUFFIXES)
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a name that no file can have
         return []
 
 

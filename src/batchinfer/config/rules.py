@@ -178,10 +178,6 @@ def _check_target(document: dict[Any, Any], columns: Columns) -> Iterator[Proble
 
 def _check_target_pattern(target: dict[Any, Any]) -> Iterator[Problem]:
     pattern = target.get("positive_pattern")
-    if pattern is not None and target.get("positive") is not None:
-        yield Problem(
-            ("train", "target", "positive_pattern"), "got positive as well; allowed: one of positive and positive_pattern"
-        )
     if isinstance(pattern, str):
         try:
             check_pattern(pattern)

@@ -104,9 +104,10 @@ def _got(value: Any, path: Path, spot: Spot | None) -> str:
     if _PRIVATE.search(dotted(path)):
         return "got a value that is not shown"
     written = spot.written if spot else None
-    if isinstance(value, (dict, list, str)) or written is None or written in ("", shown(value), _plain_number(value)):
+    if not written or isinstance(value, (dict, list, str)):
         return f"got {shown(value)}"
-    return f"got {written}, which YAML reads as {_reading(value)}"
+    plain = not isinstance(value, datetime.date) and written in (shown(value), str(value) if _is_short(value) else "")
+    return f"got {written}" if plain else f"got {written}, which YAML reads as {_reading(value)}"
 
 
 def _key_got(key: Any, spot: Spot) -> str:
@@ -115,8 +116,9 @@ def _key_got(key: Any, spot: Spot) -> str:
     return f'got the key {written}{reading}; allowed: text (in quotes: "{written}")'
 
 
-def _plain_number(value: Any) -> str:
-    return str(value) if isinstance(value, (int, float)) and abs(value) < 1e15 else ""
+def _is_short(value: Any) -> bool:
+    # Very long whole numbers cannot be written out at all.
+    return isinstance(value, (int, float)) and abs(value) < 1e15
 
 
 def _reading(value: Any) -> str:

@@ -1,0 +1,170 @@
+"""Rules that span several fields: columns, keys, slices, targets, log formats."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from batchinfer.config.loader import load_pipeline
+from batchinfer.config.schema import schema_fields
+
+from .conftest import GOOD
+
+Problems = Callable[..., list[str]]
+COMMON = ["host", "ident", "user", "ts", "request", "method", "path", "protocol", "status", "bytes"]
+
+LOG = """\
+name: logs
+source:
+  kind: text_log
+  path: logs/*.log
+  options: {format: combined}
+  slice: {column: ts, unit: day}
+model: {uri: models:/logs/1}
+sink: {table: predictions/logs}
+"""
+PATTERN = LOG.replace("{format: combined}", "{pattern: '(?P<ts>\\S+) (?P<n>\\d+) (?P<rest>.*)', timestamp: {format: '%s'}}")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("key: id", "key: [id, run_id]", "(source.key[1]): got 'run_id', a column that predictions tables have anyway"),
+        ("key: id", "key: [id, id]", "(source.key[1]): got 'id' twice"),
+        (
+            "key: id",
+            "key: idd",
+            "(source.key): no such column: got 'idd' (did you mean id?); allowed: id, age, job, day, at, income, source_file, ",
+        ),
+        ("slice: day", "slice: dday", "(source.slice): no such column: got 'dday' (did you mean day?)"),
+        (
+            "slice: day",
+            "slice: {column: age, unit: day}",
+            "(source.slice.column): got age, of type int; allowed with a unit: columns of time (day, at)",
+        ),
+        (
+            "slice: day",
+            "slice: {column: day, unit: hour}",
+            "(source.slice.unit): got hour, but day is a date; allowed: day, month",
+        ),
+        ("age: int", "slice: int", "(source.schema.slice): got the column 'slice', a name that every landed table has"),
+        (
+            "age: int",
+            "Source_File: int",
+            "(source.schema.Source_File): got the column 'Source_File', a name that every landed table has",
+        ),
+        ("age: int", "ID: int", "(source.schema.ID): got the column 'ID', which differs from id in case only"),
+        ("age: int", "age: 'array<int>'", "(source.schema.age): got 'array<int>', which no cell of a text file can hold"),
+        ("column: income", "column: incom", "(train.target.column): no such column: got 'incom' (did you mean income?)"),
+        ("{header: true}", "{delimiter: '|', quote: '|'}", "(source.options.delimiter): got '|', which is the quote too"),
+        ("{header: true}", "{delimiter: '|', escape: '|'}", "(source.options.escape): got '|', which is the delimiter too"),
+        (
+            "{header: true}",
+            "{encoding: utf9}",
+            "(source.options.encoding): got 'utf9'; allowed: a text encoding that Python knows",
+        ),
+        (
+            "{header: true}",
+            "{encoding: base64}",
+            "(source.options.encoding): got 'base64'; allowed: a text encoding that Python knows",
+        ),
+        ("{header: true}", '{delimiter: "\\n"}', "(source.options.delimiter): got '\\n'; allowed: one ASCII character"),
+        (
+            "model:",
+            "checks: {input: conf/pipelines/goood.yaml}\nmodel:",
+            "(checks.input): no such file: got 'conf/pipelines/goood.yaml' (did you mean good.yaml?)",
+        ),
+        ("model:", "model:\n  variants: [{name: a, uri: 'models:/a/1'}]", "this version scores the champion only"),
+    ],
+)
+def test_rules_of_csv(problems: Problems, old: str, new: str, sentence: str) -> None:
+    assert old in GOOD
+    found = problems(GOOD.replace(old, new, 1))
+    assert len(found) == 1, found
+    assert sentence in found[0]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("key: id", "key: [source_file, source_line]"),
+        ("slice: day", "slice: job"),
+        ("slice: day", "slice: {column: at, unit: hour}"),
+        ("age: int", "run_id: int"),
+        ("positive: yes please", "positive: [y], positive_pattern: '^y$'"),
+        ("{header: true}", "{quote: '', encoding: utf-16}"),
+    ],
+)
+def test_what_the_rules_allow(problems: Problems, change: tuple[str, str]) -> None:
+    text = GOOD.replace(*change)
+    assert text != GOOD
+    assert problems(text.replace("columns: [age]", "columns: [id]")) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (
+            LOG.replace("combined}", "combined, pattern: x}"),
+            "(source.options): got a mapping ('format', 'pattern'); allowed: either format",
+        ),
+        (LOG.replace("{format: combined}", "{}"), "allowed: either format (combined, common, syslog) or pattern"),
+        (
+            LOG.replace("combined", "combind"),
+            "(source.options.format): got 'combind' (did you mean combined?); allowed: combined, common, syslog",
+        ),
+        (LOG.replace("column: ts", "column: time"), "(source.slice.column): no such column: got 'time'"),
+        (
+            LOG.replace("  path:", "  schema: {host: string}\n  path:"),
+            "(source.schema): got a schema; the columns of the format combined are fixed",
+        ),
+        (PATTERN.replace("(?P<n>", "(?P<n"), "(source.options.pattern): got "),
+        (PATTERN.replace("(?P<n>", "("), "Regular expression contains unnamed groups"),
+        (PATTERN.replace("'(?P<ts>\\S+) (?P<n>\\d+) (?P<rest>.*)'", "x"), "(source.options.pattern): got 'x', without a group"),
+        (
+            PATTERN.replace("  path:", "  schema: {m: int}\n  path:"),
+            "(source.schema.m): no such group in the pattern: got 'm'; allowed: ts, n, rest",
+        ),
+        (PATTERN.replace("'%s'", "'%s', column: when"), "(source.options.timestamp.column): no such column: got 'when'"),
+        (
+            PATTERN.replace("'%s'", "'%s', timezone: Mars"),
+            "(source.options.timestamp.timezone): got 'Mars'; allowed: a time zone by its IANA name",
+        ),
+        (
+            PATTERN.replace("(?P<n>", "(?P<slice>"),
+            "(source.options.pattern): got the column 'slice', a name that every landed table has",
+        ),
+    ],
+)
+def test_rules_of_logs(problems: Problems, text: str, sentence: str) -> None:
+    found = problems(text)
+    assert any(sentence in line for line in found), found
+
+
+def columns(project: Path, text: str) -> dict[str, pa.DataType]:
+    (project / "conf" / "pipelines" / "tried.yaml").write_text(text)
+    return schema_fields(load_pipeline("tried").pipeline.source)
+
+
+def test_columns_of_log_formats(project: Path) -> None:
+    combined = columns(project, LOG)
+    assert list(combined) == [*COMMON, "referer", "user_agent"]
+    assert (combined["ts"], combined["status"], combined["bytes"]) == (pa.timestamp("us", tz="UTC"), pa.int32(), pa.int64())
+    assert list(columns(project, LOG.replace("combined", "common"))) == COMMON
+    syslog = columns(project, LOG.replace("combined", "syslog"))
+    assert list(syslog) == ["ts", "host", "program", "pid", "message"]
+    assert syslog["pid"] == pa.int32()
+
+
+def test_columns_of_a_pattern(project: Path) -> None:
+    text = PATTERN.replace("  path:", "  schema: {n: int}\n  path:")
+    assert columns(project, text) == {"ts": pa.timestamp("us", tz="UTC"), "n": pa.int32(), "rest": pa.string()}
+    untimed = text.replace(", timestamp: {format: '%s'}", "").replace("slice: {column: ts, unit: day}", "slice: ts")
+    assert columns(project, untimed)["ts"] == pa.string()
+
+
+def test_columns_of_csv(project: Path) -> None:
+    assert list(columns(project, GOOD)) == ["id", "age", "job", "day", "at", "income"]
