@@ -133,6 +133,13 @@ def test_a_registry_server_that_answers_and_one_that_is_not_there(home: Path) ->
     assert not registry.ok and "does not answer" in registry.detail and "secret" not in registry.detail
 
 
+def test_a_registry_database_that_answers_is_told_without_its_password(home: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}/mlflow"
+        registry = diagnose(home, registry=f"postgresql://user:secret@{address}")["registry"]
+    assert registry == Check("registry", True, f"{address} answers")
+
+
 def test_another_spark(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPARK_HOME", str(home))
     spark = diagnose(home)["SPARK_HOME"]
