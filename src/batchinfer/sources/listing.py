@@ -1,0 +1,172 @@
+"""Finds the files that a pipeline's `source.path` names.
+
+Owns patterns, names (`source_file`), links and roots. Must not know what is inside a file. Local file systems only; a
+URI of another scheme is refused here, which is the one place to add other file systems.
+"""
+
+from __future__ import annotations
+
+import difflib
+import glob
+import hashlib
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from batchinfer.errors import BatchInferError, ConfigError, InputError, InputMissing
+
+_SHOWN = 5
+_WILDCARDS = frozenset("*?[")
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One input file.
+
+    Attributes:
+        path: absolute.
+        name: `source_file` of its rows: relative to the last folder before the first wildcard, `/` between folders.
+        size: bytes.
+        mtime_ns: last modification, nanoseconds since 1970.
+    """
+
+    path: str
+    name: str
+    size: int
+    mtime_ns: int
+
+    def fingerprint(self) -> int:
+        """63-bit hash of size and modification time: another value means that the file changed."""
+        digest = hashlib.blake2b(f"{self.size}:{self.mtime_ns}".encode(), digest_size=8).digest()
+        return int.from_bytes(digest, "big") >> 1
+
+
+def list_files(paths: Sequence[str], root: Path, roots: Sequence[str] | None = None) -> list[SourceFile]:
+    """Files that the patterns name, sorted by name; hidden files and those that start with `_` are left out.
+
+    A pattern is a file, a folder (all files below it) or a glob (`*`, `?`, `[…]`, `**`); relative ones start at `root`.
+
+    Runs on: driver.
+
+    Raises:
+        InputMissing: a pattern matches nothing.
+        InputError: an unreadable or irregular file, a link out of the folder that a glob names, a name or path met twice.
+        ConfigError: a path outside `roots`, or with a scheme that has no file system here.
+    """
+    allowed = None if roots is None else [os.path.realpath(root / each) for each in roots]
+    found: dict[str, SourceFile] = {}
+    names: dict[str, str] = {}
+    for pattern in paths:
+        for file in _matches(pattern, root, allowed):
+            other = found.get(file.name)
+            if other is not None and other.path != file.path:
+                raise InputError(f"two files would both be source_file {file.name!r}: {other.path} and {file.path}")
+            if names.setdefault(file.path, file.name) != file.name:
+                raise InputError(f"{file.path} is matched by two patterns, as {names[file.path]!r} and as {file.name!r}")
+            found[file.name] = file
+    return [found[name] for name in sorted(found)]
+
+
+def _matches(pattern: str, root: Path, allowed: list[str] | None) -> list[SourceFile]:
+    place = os.path.normpath(os.path.join(root, _without_scheme(pattern)))
+    literal = not (_WILDCARDS & set(place)) or os.path.lexists(place)
+    base, rest = (place, "") if literal else _split_glob(place)
+    _hold_to_roots(base, allowed)
+    if literal and not os.path.isdir(place):
+        if not os.path.lexists(place):
+            raise _missing(pattern, place)
+        return [_source_file(place, os.path.basename(place), None, allowed)]
+    relative = _below(base, "") if literal else _expand(base, rest)
+    files = [_source_file(os.path.join(base, name), name.replace(os.sep, "/"), base, allowed) for name in relative]
+    if not files:
+        raise _missing(pattern, os.path.join(base, rest) if rest else os.path.join(base, "*"))
+    return files
+
+
+def _without_scheme(pattern: str) -> str:
+    scheme, colon, rest = pattern.partition("://")
+    if not colon:
+        return pattern
+    if scheme != "file":
+        raise ConfigError(f"source.path: got {pattern!r}; allowed: a local path, or file:///…")
+    return rest
+
+
+def _split_glob(place: str) -> tuple[str, str]:
+    parts = place.split(os.sep)
+    first = next(i for i, part in enumerate(parts) if _WILDCARDS & set(part))
+    return os.sep.join(parts[:first]) or os.sep, os.sep.join(parts[first:])
+
+
+def _expand(base: str, rest: str) -> Iterator[str]:
+    asked = os.path.basename(rest)[:1]
+    seen: set[str] = set()
+    for name in sorted(glob.glob(rest, root_dir=base, recursive=True)):
+        place = os.path.join(base, name)
+        for each in _below(base, name) if os.path.isdir(place) and "**" not in rest else [name]:
+            hidden = os.path.basename(each)[:1] in ("_", ".") and os.path.basename(each)[:1] != asked
+            if not hidden and each not in seen and not os.path.isdir(os.path.join(base, each)):
+                seen.add(each)
+                yield each
+
+
+def _below(base: str, folder: str) -> Iterator[str]:
+    for entry in sorted(os.listdir(os.path.join(base, folder))):
+        name = os.path.join(folder, entry)
+        if entry.startswith((".", "_")):
+            continue
+        if os.path.isdir(os.path.join(base, name)):
+            # A linked folder may lead out, or round in a circle.
+            _refuse_link_out(os.path.join(base, name), base)
+            if not os.path.islink(os.path.join(base, name)):
+                yield from _below(base, name)
+        else:
+            yield name
+
+
+def _source_file(path: str, name: str, base: str | None, allowed: list[str] | None) -> SourceFile:
+    if base is not None:
+        _refuse_link_out(path, base)
+    _hold_to_roots(path, allowed)
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    if not stat.S_ISREG(status.st_mode):
+        raise InputError(f"{path} is not a regular file")
+    if not os.access(path, os.R_OK):
+        raise InputError(f"{path} cannot be read: no permission")
+    return SourceFile(path, name, status.st_size, status.st_mtime_ns)
+
+
+def _inside(path: str, folder: str) -> bool:
+    real, top = os.path.realpath(path), os.path.realpath(folder)
+    return os.path.commonpath([real, top]) == top
+
+
+def _refuse_link_out(path: str, base: str) -> None:
+    if not _inside(path, base):
+        raise InputError(
+            f"{path} is a link that leads out of {base}, to {os.path.realpath(path)}; links may lead to what is below it"
+        )
+
+
+def _hold_to_roots(path: str, allowed: list[str] | None) -> None:
+    if allowed is not None and not any(_inside(path, each) for each in allowed):
+        raise ConfigError(f"source.path: {path} is outside source.roots; allowed: below {', '.join(allowed)}")
+
+
+def _missing(pattern: str, place: str) -> BatchInferError:
+    folder, wanted = os.path.split(place)
+    while not os.path.isdir(folder) or (_WILDCARDS & set(wanted.split(os.sep)[0]) and _WILDCARDS & set(folder)):
+        folder, last = os.path.split(folder)
+        wanted = os.path.join(last, wanted)
+    there = sorted(entry for entry in os.listdir(folder) if not entry.startswith("."))
+    shown = ", ".join(there[:_SHOWN]) + (f" and {len(there) - _SHOWN} more" if len(there) > _SHOWN else "")
+    close = difflib.get_close_matches(wanted.split(os.sep)[0], there, n=1)
+    return InputMissing(
+        f"no file matches {pattern!r}: looked for {wanted!r} in {folder}, which holds {shown or 'nothing'}",
+        hint=f"did you mean {close[0]!r}?" if close else None,
+    )

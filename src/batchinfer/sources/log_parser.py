@@ -1,0 +1,127 @@
+"""Reads a split of a log into typed rows and bad records.
+
+Owns the road of a block of log lines: lines, screen, match, types. Must not know how a format is written, nor where rows go.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import compute
+
+from batchinfer.config.pipeline import LogSource, LogTimestamp
+from batchinfer.errors import ConfigError
+from batchinfer.sources.columns import TextRule, bad_value, convert
+from batchinfer.sources.log_formats import LogFormat, log_format, match_lines
+from batchinfer.sources.parsed import BLOCK_BYTES, Parsed, Where, conserved, with_lineage
+from batchinfer.sources.records import Records, cut_lines, screen, split_lines
+from batchinfer.sources.splits import open_split
+from batchinfer.sources.timestamps import TimestampRule
+
+# Its functions are generated at import, so type checkers do not see them.
+pc: Any = compute
+
+
+def read_log_split(
+    split: dict[str, Any], source: LogSource, fields: Mapping[str, pa.DataType], block_bytes: int = BLOCK_BYTES
+) -> Iterator[Parsed]:
+    """Rows and bad records of a split, a block at a time; memory stays at a few blocks, whatever the file's size.
+
+    Args:
+        fields: columns in order; each is a group of the pattern or a column of the format.
+        block_bytes: text that is parsed at once.
+
+    Reasons of bad records: `not_utf8`, `encoding`, `no_match`, `timestamp`, `type`.
+
+    Runs on: executor.
+
+    Raises:
+        ConfigError: a column that the format or pattern does not give.
+        InputError: a damaged or changed file, a line longer than MAX_RECORD_BYTES.
+    """
+    reader = _Reader(Where(split["path"], split["name"]), log_format(source.options), fields, _ts_rules(split, source))
+    line = split["line"]
+    for block in cut_lines(open_split(split, source.options.encoding, block_bytes), reader.where, block_bytes):
+        records = split_lines(block, line, reader.where, source.options.encoding)
+        line += len(records)
+        yield reader.parse(records)
+
+
+def _ts_rules(split: dict[str, Any], source: LogSource) -> tuple[TextRule, ...]:
+    timestamp = source.options.timestamp or LogTimestamp()
+    modified = datetime.datetime.fromtimestamp(split["mtime_ns"] / 1e9, datetime.timezone.utc)
+    year, latest = timestamp.year, None
+    if year is None:
+        # A line cannot be younger than its file: without a year, such a line is of the year before.
+        year, latest = modified.year, modified + datetime.timedelta(days=1)
+    formats = log_format(source.options).ts_formats
+    return tuple(TextRule(timestamp=TimestampRule(each, timestamp.timezone, year, latest)) for each in formats)
+
+
+@dataclass(frozen=True)
+class _Reader:
+    where: Where
+    format: LogFormat
+    fields: Mapping[str, pa.DataType]
+    ts_rules: tuple[TextRule, ...]
+
+    def parse(self, records: Records) -> Parsed:
+        """Matches and types the lines of one block."""
+        count = len(records)
+        screen(records)
+        columns = self._typed(records)
+        rows = with_lineage(columns, self.where.name, records.lines)
+        records.bad.sort(key=lambda bad: bad.source_line or 0)
+        return conserved(Parsed(rows, records.bad, rows.num_rows + len(records.bad), records.blank), count, self.where)
+
+    def _typed(self, records: Records) -> dict[str, pa.Array]:
+        texts, matched = match_lines(_lines(records), self.format)
+        unknown = [name for name in self.fields if name not in texts]
+        if unknown:
+            raise ConfigError(f"source.schema: got {', '.join(unknown)}; {self.format.name} gives {', '.join(texts)}")
+        problems = {int(i): ("no_match", f"the line does not match {self.format.name}") for i in _true(pc.invert(matched))}
+        columns: dict[str, pa.Array] = {}
+        for name, type_ in self.fields.items():
+            columns[name], bad = self._convert(name, texts[name], type_)
+            reason = "timestamp" if name == self.format.ts_column else "type"
+            for index in [] if bad is None else _true(bad):
+                problems.setdefault(int(index), (reason, bad_value(name, texts[name][index].as_py(), type_)))
+        return self._without(records, columns, problems) if problems else columns
+
+    def _convert(self, name: str, text: pa.Array, type_: pa.DataType) -> tuple[pa.Array, pa.Array | None]:
+        if name != self.format.ts_column:
+            return convert(text, type_, TextRule(timestamp=TimestampRule(zone=self.ts_rules[0].timestamp.zone)))
+        values, bad = convert(text, type_, self.ts_rules[0])
+        for rule in self.ts_rules[1:]:
+            if bad is None:
+                break
+            again, still = convert(text, type_, rule)
+            values, bad = pc.coalesce(values, again), None if still is None else pc.and_(bad, still)
+        return values, bad
+
+    def _without(
+        self, records: Records, columns: dict[str, pa.Array], problems: dict[int, tuple[str, str]]
+    ) -> dict[str, pa.Array]:
+        gone = np.zeros(len(records), bool)
+        for index in sorted(problems):
+            gone[index] = True
+            records.reject(index, *problems[index])
+        records.drop(gone)
+        kept = pa.array(~gone)
+        return {name: column.filter(kept) for name, column in columns.items()}
+
+
+def _lines(records: Records) -> pa.Array:
+    if not len(records):
+        return pa.array([], pa.string())
+    text = pa.array([records.text[:-1].decode()])
+    return pc.split_pattern(text, "\n").flatten()
+
+
+def _true(mask: pa.Array) -> np.ndarray:
+    return np.flatnonzero(mask.to_numpy(zero_copy_only=False))

@@ -1,0 +1,62 @@
+"""What a reader hands on: typed rows, bad records and the counts that prove that no record was lost.
+
+Owns the value types that all kinds of source share. Must not know any kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from batchinfer.contracts import SOURCE_FILE, SOURCE_LINE, BadRecord
+
+# Bytes of text parsed at once: large enough that the cost per call is small, small enough for the cache.
+BLOCK_BYTES = 2 * 2**20
+# A longer record means a file of another kind, or a quote that is never closed.
+MAX_RECORD_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """One block of records.
+
+    Attributes:
+        rows: the source's columns in schema order, then `source_file` string and `source_line` int64.
+        bad: records that could not be parsed.
+        records_in: rows + bad.
+        blank_lines: empty lines, and lines of spaces and tabs only; neither in nor out.
+    """
+
+    rows: pa.RecordBatch
+    bad: list[BadRecord]
+    records_in: int
+    blank_lines: int
+
+
+@dataclass(frozen=True)
+class Where:
+    """Names a file in records (`name`) and in messages (`path`)."""
+
+    path: str
+    name: str
+
+
+def with_lineage(columns: Mapping[str, pa.Array], name: str, lines: np.ndarray) -> pa.RecordBatch:
+    """The columns with `source_file` and `source_line` (int64, 1-based) behind them."""
+    added = {SOURCE_FILE: pa.repeat(name, len(lines)), SOURCE_LINE: pa.array(lines, pa.int64())}
+    return pa.RecordBatch.from_pydict({**columns, **added})
+
+
+def conserved(parsed: Parsed, records: int, where: Where) -> Parsed:
+    """The same block, once it is sure that every record of it is a row, a bad record or blank.
+
+    Raises:
+        RuntimeError: the counts differ, which is a fault of the parser and never of the data.
+    """
+    out = parsed.rows.num_rows + len(parsed.bad) + parsed.blank_lines
+    if out != records or parsed.records_in != parsed.rows.num_rows + len(parsed.bad):
+        raise RuntimeError(f"{where.path}: {records} records were read and {out} came out; nothing of this file was kept")
+    return parsed

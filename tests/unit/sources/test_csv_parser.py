@@ -1,0 +1,383 @@
+"""CSV: every record becomes the row that a plain-Python reader makes of it, or a bad record with its reason, or a blank line."""
+
+from __future__ import annotations
+
+import bz2
+import datetime
+import decimal
+import gzip
+import math
+from pathlib import Path
+from typing import Any
+
+import csv_reference
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batchinfer.config.pipeline import CsvSource
+from batchinfer.errors import InputError
+from batchinfer.sources.listing import list_files
+from batchinfer.sources.parsed import Parsed
+from batchinfer.sources.readers import read_split
+from batchinfer.sources.splits import align, count_range, needs_count, plan_splits
+
+TYPES = {"int": pa.int32(), "string": pa.string(), "bigint": pa.int64(), "double": pa.float64(), "boolean": pa.bool_()}
+TYPES |= {"date": pa.date32(), "timestamp": pa.timestamp("us", "UTC"), "decimal(10,2)": pa.decimal128(10, 2)}
+ABC = {"a": "int", "b": "string", "c": "string"}
+SHARED = Path(__file__).parents[4] / "shared" / "data"
+
+
+def csv_source(path: Path, schema: dict[str, str] = ABC, **options: Any) -> CsvSource:
+    return CsvSource.model_validate(
+        {"kind": "csv", "path": [str(path)], "schema": schema, "options": {"header": False, **options}}
+    )
+
+
+def read_file(
+    path: Path, source: CsvSource, *, block_bytes: int = 2**21, target_bytes: int = 2**24, optional: str | None = None
+) -> list[Parsed]:
+    splits = plan_splits(list_files([str(path)], path.parent), source, target_bytes, optional)
+    splits = align([count_range(split) if needs_count(split) else split for split in splits])
+    fields = {name: TYPES[type_] for name, type_ in source.schema_.items()}
+    return [parsed for split in splits for parsed in read_split(split, source, fields, block_bytes)]
+
+
+def rows_of(blocks: list[Parsed], *names: str) -> list[tuple[Any, ...]]:
+    rows = [row for block in blocks for row in block.rows.to_pylist()]
+    return [tuple(row[name] for name in (names or [name for name in row if name != "source_file"])) for row in rows]
+
+
+def bad_of(blocks: list[Parsed]) -> list[tuple[int | None, bytes, str]]:
+    return [(bad.source_line, bad.raw, bad.reason) for block in blocks for bad in block.bad]
+
+
+def blank_of(blocks: list[Parsed]) -> int:
+    return sum(block.blank_lines for block in blocks)
+
+
+def read_text(folder: Path, text: bytes, schema: dict[str, str] = ABC, name: str = "x.csv", **options: Any) -> list[Parsed]:
+    path = folder / name
+    path.write_bytes(text)
+    return read_file(path, csv_source(path, schema, **options))
+
+
+# fmt: off
+ODD_LINES = [
+    b"1,x,y", b" 2 , x ,\ty", b'3,"q,r","s""t"', b'4, "a b" ,?', b'5,"?",""', b'"6","",', b'7,6" pipe,z', b'8,"open,y', b'9,"a"b,c',
+    b"+1,,", b"0x1F,a,b", b"2147483648,a,b", b"", b"  \t", b"1,2", b"1,2,3,4", b"\xff,a,b", b"1,a\rb,c", b"10,\x00,b", b'"', b'","',
+    b'"",a,b', '11,é,"ü, ß"'.encode(), b'12,"\\"",b', b'13,"a\\\\",b', b'14,"x" "y",z', b'15,""",""",x', b"\xef\xbb\xbf",
+]
+# fmt: on
+PIECES = [b"1", b"a", b",", b'"', b" ", b"\\", b"?", b"\r", b"\xc3\xa9", b"\xfe", b""]
+LINES = st.one_of(st.sampled_from(ODD_LINES), st.lists(st.sampled_from(PIECES), max_size=14).map(b"".join))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("csv")
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    lines=st.lists(LINES, max_size=12),
+    line_end=st.sampled_from([b"\n", b"\r\n"]),
+    final=st.booleans(),
+    trim=st.booleans(),
+    escape=st.sampled_from([None, "\\"]),
+    quote=st.sampled_from(['"', ""]),
+    sizes=st.sampled_from([(2**21, 2**24), (1, 7), (5, 2**24), (2**21, 11), (16, 16)]),
+)
+def test_lines_in_are_rows_bad_and_blank(
+    folder: Path,
+    lines: list[bytes],
+    line_end: bytes,
+    final: bool,
+    trim: bool,
+    escape: str | None,
+    quote: str,
+    sizes: tuple[int, int],
+) -> None:
+    data = line_end.join(lines) + (line_end if final else b"")
+    if data.startswith(b"\xef\xbb\xbf"):
+        data = b"1,x,y\n" + data
+    path = folder / "lines.csv"
+    path.write_bytes(data)
+    source = csv_source(path, trim=trim, escape=escape, quote=quote, null_values=["", "?"])
+    expected = csv_reference.read_csv(data, source.options, ["int", "string", "string"])
+    blocks = read_file(path, source, block_bytes=sizes[0], target_bytes=sizes[1])
+    assert rows_of(blocks) == expected.rows
+    assert bad_of(blocks) == expected.bad
+    assert blank_of(blocks) == expected.blank
+    physical = data.count(b"\n") + (1 if data and not data.endswith(b"\n") else 0)
+    assert sum(block.records_in for block in blocks) + blank_of(blocks) == physical
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    lines=st.lists(st.one_of(LINES, st.sampled_from([b'20,"two', b'lines",z', b'21,"a\r', b'","b', b'"x",y'])), max_size=12),
+    line_end=st.sampled_from([b"\n", b"\r\n"]),
+    final=st.booleans(),
+    escape=st.sampled_from([None, "\\"]),
+    block_bytes=st.sampled_from([2**21, 1, 9, 40]),
+)
+def test_multi_line_records_equal_the_reference(
+    folder: Path, lines: list[bytes], line_end: bytes, final: bool, escape: str | None, block_bytes: int
+) -> None:
+    data = b"1,x,y\n" + line_end.join(lines) + (line_end if final else b"")
+    path = folder / "multi.csv"
+    path.write_bytes(data)
+    source = csv_source(path, multi_line=True, escape=escape, null_values=["", "?"])
+    expected = csv_reference.read_csv(data, source.options, ["int", "string", "string"])
+    blocks = read_file(path, source, block_bytes=block_bytes)
+    assert rows_of(blocks) == expected.rows
+    assert bad_of(blocks) == expected.bad
+    assert blank_of(blocks) == expected.blank
+
+
+def test_every_way_to_write_a_file_gives_the_same_rows(tmp_path: Path) -> None:
+    plain = b"".join(b"%d,name %d,t%d\n" % (i, i % 7, i % 3) for i in range(2000))
+    quoted = b"".join(b'"%d","name %d","t%d"\n' % (i, i % 7, i % 3) for i in range(2000))
+    written = {
+        "lf.csv": plain,
+        "crlf.csv": plain.replace(b"\n", b"\r\n"),
+        "open_end.csv": plain[:-1],
+        "bom.csv": b"\xef\xbb\xbf" + plain,
+        "quoted.csv": quoted,
+        "a.csv.gz": gzip.compress(plain),
+        "members.csv.gz": gzip.compress(plain[:5000]) + gzip.compress(plain[5000:]),
+        "a.csv.bz2": bz2.compress(plain[:5000]) + bz2.compress(plain[5000:]),
+        "a.csv.zst": pa.compress(plain, "zstd", asbytes=True),
+    }
+    want = [(i, f"name {i % 7}", f"t{i % 3}", i + 1) for i in range(2000)]
+    for name, data in written.items():
+        (tmp_path / name).write_bytes(data)
+        source = csv_source(tmp_path / name)
+        for sizes in [(2**21, 2**24), (777, 1000)]:
+            blocks = read_file(tmp_path / name, source, block_bytes=sizes[0], target_bytes=sizes[1])
+            assert rows_of(blocks) == want, name
+            assert {row[0] for row in rows_of(blocks, "source_file")} == {name}
+    multi = csv_source(tmp_path / "quoted.csv", multi_line=True)
+    assert rows_of(read_file(tmp_path / "quoted.csv", multi, block_bytes=333)) == want
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "utf-16", "utf-16-le", "utf-32-be", "gbk", "utf-8-sig"])
+def test_encodings(tmp_path: Path, encoding: str) -> None:
+    word = "é" if encoding != "gbk" else "中文"
+    blocks = read_text(tmp_path, f"1,{word},x\n2,y,{word}\n".encode(encoding), encoding=encoding)
+    assert rows_of(blocks) == [(1, word, "x", 1), (2, "y", word, 2)]
+
+
+def test_bytes_of_another_encoding_go_aside_as_they_were(tmp_path: Path) -> None:
+    blocks = read_text(tmp_path, b"1,a,b\n2,\x81,\xe9\n3,\xe9,c\n", encoding="cp1252")
+    assert rows_of(blocks) == [(1, "a", "b", 1), (3, "é", "c", 3)]
+    assert bad_of(blocks) == [(2, b"2,\x81,\xe9", "encoding")]
+
+
+def test_messages_name_counts_column_value_and_type(tmp_path: Path) -> None:
+    blocks = read_text(tmp_path, b"1,x,y,z\nabc,x,y\n3000000000,x,y\n1,x,y\n")
+    assert [bad.message for block in blocks for bad in block.bad] == [
+        "got 4 fields; the schema has 3",
+        "column a: got 'abc'; allowed: int (a whole number from -2147483648 to 2147483647)",
+        "column a: got '3000000000'; allowed: int (a whole number from -2147483648 to 2147483647)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("type_", "good", "bad"),
+    [
+        ("double", {"1.5": 1.5, "-1e3": -1000.0, "+.5": 0.5, "inf": math.inf, " 2 ": 2.0}, ["1,5", "0x1p3", "1d", "one"]),
+        ("bigint", {"9223372036854775807": 2**63 - 1, "007": 7}, ["9223372036854775808", "1.0", "1e3", "٣"]),
+        ("boolean", {"true": True, "FALSE": False, "1": True}, ["yes", "2"]),
+        (
+            "decimal(10,2)",
+            {"1.5": decimal.Decimal("1.50"), "-99999999.99": decimal.Decimal("-99999999.99")},
+            ["1.239", "123456789"],
+        ),
+        ("date", {"2020-02-29": datetime.date(2020, 2, 29)}, ["2021-02-29", "2020-2-3", "0000-01-01", "29/02/2020"]),
+        (
+            "timestamp",
+            {
+                "2020-02-03": datetime.datetime(2020, 2, 3, tzinfo=datetime.timezone.utc),
+                "2020-02-03 04:05": datetime.datetime(2020, 2, 3, 4, 5, tzinfo=datetime.timezone.utc),
+                "2020-02-03T04:05:06.123456789Z": datetime.datetime(2020, 2, 3, 4, 5, 6, 123456, tzinfo=datetime.timezone.utc),
+                "2020-02-03T04:05:06+02:00": datetime.datetime(2020, 2, 3, 2, 5, 6, tzinfo=datetime.timezone.utc),
+            },
+            ["2020-02-30 00:00:00", "yesterday", "2020-02-03 25:00", "9999-12-31 23:59:59-02:00"],
+        ),
+    ],
+)
+def test_types(tmp_path: Path, type_: str, good: dict[str, Any], bad: list[str]) -> None:
+    lines = [f"{value}|x" for value in [*good, *bad]]
+    blocks = read_text(tmp_path, "\n".join(lines).encode(), {"v": type_, "w": "string"}, delimiter="|")
+    assert rows_of(blocks, "v") == [(value,) for value in good.values()]
+    assert [(raw.decode(), reason) for _, raw, reason in bad_of(blocks)] == [(f"{value}|x", "type") for value in bad]
+
+
+def test_not_a_number_is_a_double(tmp_path: Path) -> None:
+    assert math.isnan(rows_of(read_text(tmp_path, b"NaN|x", {"v": "double", "w": "string"}, delimiter="|"), "v")[0][0])
+
+
+def test_decimal_comma(tmp_path: Path) -> None:
+    blocks = read_text(tmp_path, b"1,5;x\n1.5;x\n1.000,5;x\n2;x\n", {"v": "double", "w": "string"}, delimiter=";", decimal=",")
+    assert rows_of(blocks, "v", "source_line") == [(1.5, 1), (2.0, 4)]
+    assert [line for line, _, reason in bad_of(blocks) if reason == "type"] == [2, 3]
+
+
+def test_timestamp_format_holds_for_dates_and_timestamps(tmp_path: Path) -> None:
+    text = b"17/05/2015 10:05,18/05/2015 00:00\n31/02/2015 10:05,18/05/2015 00:00\n2015-05-17,18/05/2015 00:00\n"
+    blocks = read_text(tmp_path, text, {"t": "timestamp", "d": "date"}, timestamp_format="%d/%m/%Y %H:%M")
+    when = datetime.datetime(2015, 5, 17, 10, 5, tzinfo=datetime.timezone.utc)
+    assert rows_of(blocks) == [(when, datetime.date(2015, 5, 18), 1)]
+    assert [(line, reason) for line, _, reason in bad_of(blocks)] == [(2, "type"), (3, "type")]
+
+
+def test_quoted_markers_and_spaces_are_values(tmp_path: Path) -> None:
+    text = b'?,?, x \n"?",y,z\n1,"?"," x "\n"","",\n'
+    blocks = read_text(tmp_path, text, null_values=["", "?"])
+    assert rows_of(blocks) == [(None, None, "x", 1), (1, "?", " x ", 3), (None, "", None, 4)]
+    assert bad_of(blocks) == [(2, b'"?",y,z', "type")]
+
+
+def test_a_large_cell_is_fine(tmp_path: Path) -> None:
+    cell = b"x" * 3_000_000
+    blocks = read_text(tmp_path, b"1,a,b\n2," + cell + b',"' + cell + b'"\n3,c,d\n')
+    assert [(row[0], len(row[1]), row[3]) for row in rows_of(blocks)] == [(1, 1, 1), (2, 3_000_000, 2), (3, 1, 3)]
+
+
+def test_an_unclosed_quote_costs_one_line(tmp_path: Path) -> None:
+    text = b'1,"open,b\n2,x,y\n3,"p\nq",r\n4,"never,x\n5,x,y\n'
+    lines = read_text(tmp_path, text)
+    assert [row[0] for row in rows_of(lines)] == [2, 5]
+    assert [line for line, _, _ in bad_of(lines)] == [1, 3, 4, 5]
+    multi = read_text(tmp_path, text, multi_line=True)
+    assert rows_of(multi)[-1] == (5, "x", "y", 6)
+    assert (5, b'4,"never,x', "quote") in bad_of(multi)
+
+
+def test_a_record_too_long_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("batchinfer.sources.csv_parser.MAX_RECORD_BYTES", 1000)
+    path = tmp_path / "x.csv"
+    path.write_bytes(b'1,"open,b\n' + b"2,x,y\n" * 1000)
+    blocks = read_file(path, csv_source(path, multi_line=True), block_bytes=100)
+    assert bad_of(blocks) == [(1, b'1,"open,b', "quote")]
+    assert len(rows_of(blocks)) == 1000
+
+
+def test_one_column(tmp_path: Path) -> None:
+    blocks = read_text(tmp_path, b'a\n\n""\n"b,c"\nd,e\n', {"a": "string"})
+    assert rows_of(blocks) == [("a", 1), ("", 3), ("b,c", 4)]
+    assert (bad_of(blocks), blank_of(blocks)) == ([(5, b"d,e", "field_count")], 1)
+
+
+def test_tabs_delimit_and_do_not_make_blank_lines(tmp_path: Path) -> None:
+    blocks = read_text(tmp_path, b"1\tx \ty\n\t\t\n  \n", delimiter="\t")
+    assert rows_of(blocks) == [(1, "x", "y", 1), (None, None, None, 2)]
+    assert blank_of(blocks) == 1
+
+
+def test_only_the_optional_last_column_may_be_absent(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes(b"\n1,x\n2,y\n3,z,extra\n")
+    assert rows_of(read_file(path, csv_source(path), optional="c")) == [(1, "x", None, 2), (2, "y", None, 3)]
+    assert [bad.message for block in read_file(path, csv_source(path), optional="c") for bad in block.bad] == [
+        "got 3 fields; the file's first record has 2"
+    ]
+    assert rows_of(read_file(path, csv_source(path), optional="b")) == [(3, "z", "extra", 4)]
+    assert rows_of(read_file(path, csv_source(path))) == [(3, "z", "extra", 4)]
+
+
+def test_headers_in_any_order_and_physical_lines(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes(b'\xef\xbb\xbf\n"c", a,b\nz,1,x\n\nw,2,y\n')
+    for target in (2**20, 5):
+        blocks = read_file(path, csv_source(path, header=True), target_bytes=target)
+        assert rows_of(blocks) == [(1, "x", "z", 3), (2, "y", "w", 5)]
+        assert blank_of(blocks) == 2
+    path.write_bytes(b"b,a\nx,1\n")
+    assert rows_of(read_file(path, csv_source(path, header=True), optional="c")) == [(1, "x", None, 2)]
+
+
+def test_header_over_two_lines_in_a_stream(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv.gz"
+    schema = {"a": "int", "b\nb": "string"}
+    path.write_bytes(gzip.compress(b'a,"b\nb"\n1,"x\ny"\n2,z\n'))
+    blocks = read_file(path, csv_source(path, schema, header=True, multi_line=True))
+    assert rows_of(blocks) == [(1, "x\ny", 3), (2, "z", 5)]
+
+
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        ("a,b", "missing: 'c'"),
+        ("a,b,d", "missing: 'c'; not in the schema: 'd'"),
+        ("a,b,c,d", "not in the schema: 'd'"),
+        ("a,b,b,c", "twice: 'b'"),
+        ("1,x,y", "missing: 'a', 'b', 'c'"),
+    ],
+)
+def test_headers_that_break_the_contract(tmp_path: Path, header: str, words: str) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text(f"{header}\n1,x,y\n")
+    with pytest.raises(InputError, match=words) as caught:
+        read_file(path, csv_source(path, header=True))
+    assert caught.value.exit_code == 3
+    assert "a,b,c" in str(caught.value)
+
+
+def test_files_without_records(tmp_path: Path) -> None:
+    for header in (True, False):
+        assert rows_of(read_text(tmp_path, b"", header=header)) == []
+        blocks = read_text(tmp_path, b"\n \n", header=header)
+        assert (rows_of(blocks), blank_of(blocks)) == ([], 2)
+    blocks = read_text(tmp_path, b"\na,b,c\n", header=True)
+    assert (rows_of(blocks), blank_of(blocks)) == ([], 1)
+
+
+@pytest.mark.parametrize(("suffix", "compress"), [("gz", gzip.compress), ("bz2", bz2.compress)])
+def test_damaged_compression_is_never_fewer_rows(tmp_path: Path, suffix: str, compress: Any) -> None:
+    data = compress(b"".join(b"%d,x,y\n" % i for i in range(5000)))
+    two = data + compress(b"1,x,y\n")
+    for damaged in (
+        data[: len(data) // 2],
+        data[:-1],
+        data[:40] + b"\0" * 20 + data[60:],
+        two[:-3],
+        two[: len(data)] + b"junk",
+        b"",
+    ):
+        with pytest.raises(InputError, match=f"x.csv.{suffix}"):
+            read_text(tmp_path, damaged, name=f"x.csv.{suffix}")
+
+
+def test_a_file_that_changes_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes(b"1,x,y\n")
+    source = csv_source(path)
+    splits = plan_splits(list_files([str(path)], tmp_path), source)
+    path.write_bytes(b"1,x,y\n2,x,y\n")
+    with pytest.raises(InputError, match="changed while"):
+        list(read_split(splits[0], source, {"a": pa.int32(), "b": pa.string(), "c": pa.string()}))
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the shared real data are not here")
+def test_real_files() -> None:
+    adult = {f"c{i}": "int" if i in (0, 2, 4, 10, 11, 12) else "string" for i in range(15)}
+    path = SHARED / "adult_train.csv"
+    for sizes in [(2**21, 2**24), (2**16, 2**19)]:
+        source = csv_source(path, adult, null_values=["?"])
+        blocks = read_file(path, source, block_bytes=sizes[0], target_bytes=sizes[1])
+        expected = csv_reference.read_csv(path.read_bytes(), source.options, list(adult.values()))
+        assert rows_of(blocks) == expected.rows
+        assert (bad_of(blocks), blank_of(blocks)) == (expected.bad, expected.blank)
+    path = SHARED / "vendor_reviews.csv.bz2"
+    vendors = {"reviewerId": "int", "vendorId": "int", "rating": "int", "date": "timestamp"}
+    blocks = read_file(path, csv_source(path, vendors, header=True))
+    assert sum(block.rows.num_rows for block in blocks) == 578_805
+    path = SHARED / "beijing_pollution_hourly.csv"
+    names = path.read_text().split("\n")[0].split(",")
+    hours = {name: "string" if name == "cbwd" else "double" for name in names}
+    blocks = read_file(path, csv_source(path, hours, header=True, null_values=["NA"]))
+    assert sum(block.rows.num_rows for block in blocks) == 43_824
+    assert sum(block.rows.column("pm2.5").null_count for block in blocks) == path.read_text().count(",NA,")
