@@ -101,7 +101,7 @@ class Context:
     @cached_property
     def source_fields(self) -> dict[str, pa.DataType]:
         """Arrow types of the source's own columns, in schema order."""
-        from batchinfer.config.types import schema_fields
+        from batchinfer.config.schema import schema_fields
 
         return schema_fields(self.pipeline.source)
 

@@ -10,13 +10,14 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchinfer.config.pipeline import Source
 from batchinfer.contracts import SLICE, SOURCE_FILE, SOURCE_LINE, ExtractReport, StagedFile, commented
 from batchinfer.errors import ConfigError, InputError, TooManyQuarantined
 from batchinfer.pipeline.context import Context
-from batchinfer.pipeline.landing import LandingPlan, count_lines, land_split
+from batchinfer.pipeline.landing import LandingPlan, count_lines, land_split, landed_stats
 from batchinfer.pipeline.slices import check_slice
 from batchinfer.pipeline.tasks import run_tasks
 
@@ -46,6 +47,18 @@ class Landing:
     @property
     def scope(self) -> str:
         return self.ingest_slice or _ALL_SLICES
+
+
+@dataclass(frozen=True)
+class NewFiles:
+    """Files to land, and the names of those among them whose former rows are to be replaced."""
+
+    files: list[SourceFile]
+    replaced: list[str] = field(default_factory=list)
+
+    @property
+    def fingerprints(self) -> dict[str, int]:
+        return {file.name: file.fingerprint() for file in self.files}
 
 
 @dataclass
@@ -91,7 +104,7 @@ def extract(context: Context, slice_: str | None, open_session: OpenSession) -> 
         )
     if rule != "ingest_date" and slice_ is not None:
         raise ConfigError(
-            f"--slice {slice_}: pipeline {context.name} takes its slices from column {rule.column}; allowed: extract without --slice"
+            f"--slice {slice_}: pipeline {context.name} cuts slices from column {rule.column}; allowed: extract without --slice"
         )
     if slice_ is not None:
         check_slice(rule, slice_)
@@ -110,12 +123,12 @@ def land(landing: Landing, open_session: OpenSession) -> ExtractReport:
     files = list_files(source.path, context.root, source.roots)
     check_writable(context.environment.lake)
     with hold(context.environment.lake, context.name, f"extract {landing.scope}", context.run_id):
-        new, replaced = _new_files(landing, files)
-        report.files_read = len(new)
-        if not new:
-            _say_nothing_new(report, landing)
+        new = _new_files(landing, files)
+        report.files_read = len(new.files)
+        if new.files:
+            _land_files(landing, new, open_session, report)
         else:
-            _land_files(landing, new, replaced, open_session, report)
+            _say_nothing_new(report, landing)
     report.seconds = round(time.perf_counter() - started, 3)
     return report
 
@@ -128,13 +141,12 @@ def _say_nothing_new(report: ExtractReport, landing: Landing) -> None:
     report.warnings.append("nothing new: every file of the source has been landed, and none changed since")
 
 
-def _new_files(landing: Landing, files: Sequence[SourceFile]) -> tuple[list[SourceFile], list[str]]:
-    """Files to land, and the names of those among them whose former rows are to be replaced."""
+def _new_files(landing: Landing, files: Sequence[SourceFile]) -> NewFiles:
     from batchinfer.sinks.delta import exists
     from batchinfer.sinks.ledger import landed_files
 
     if not exists(landing.table):
-        return list(files), []
+        return NewFiles(list(files))
     known = landed_files(landing.table, landing.scope, [file.name for file in files])
     new = [file for file in files if known.get(file.name) is None]
     changed = [file for file in files if known.get(file.name) not in (None, file.fingerprint())]
@@ -146,15 +158,14 @@ def _new_files(landing: Landing, files: Sequence[SourceFile]) -> tuple[list[Sour
             ],
             hint="set source.on_changed: replace to land its new content in place of the old (--set source.on_changed=replace)",
         )
-    return new + changed, [file.name for file in changed] if landing.source.on_changed == "replace" else []
+    replaced = [file.name for file in changed] if landing.source.on_changed == "replace" else []
+    return NewFiles(new + changed, replaced)
 
 
-def _land_files(
-    landing: Landing, files: Sequence[SourceFile], replaced: Sequence[str], open_session: OpenSession, report: ExtractReport
-) -> None:
+def _land_files(landing: Landing, new: NewFiles, open_session: OpenSession, report: ExtractReport) -> None:
     from batchinfer.sinks.staging import remove_staged
 
-    staged = _stage(landing, files, open_session, report)
+    staged = _stage(landing, new.files, open_session)
     report.rows_in, report.rows_quarantined, report.blank_lines = staged.rows_in, staged.rows_quarantined, staged.blank_lines
     report.stage_seconds = {stage: round(seconds, 3) for stage, seconds in staged.seconds.items()}
     if staged.rows_in != staged.rows_landed + staged.rows_quarantined:
@@ -162,20 +173,20 @@ def _land_files(
             f"rows were lost: {staged.rows_in} in, {staged.rows_landed} landed, {staged.rows_quarantined} quarantined"
         )
     try:
-        _check_rate(landing, staged, files)
+        _check_rate(landing, staged, new)
         _check_keys(landing, staged, open_session)
-        report.version = _commit(landing, staged, files, replaced)
+        report.version = _commit(landing, staged, new)
     except BaseException:
         remove_staged(landing.table, staged.files)
         raise
     report.rows_landed = staged.rows_landed
     report.slices = sorted(staged.rows) or ([landing.ingest_slice] if landing.ingest_slice else [])
     if staged.rows_in == 0:
-        report.warnings.append(f"all input files are empty: {', '.join(file.name for file in files[:3])}")
+        report.warnings.append(f"all input files are empty: {', '.join(file.name for file in new.files[:3])}")
 
 
-def _stage(landing: Landing, files: Sequence[SourceFile], open_session: OpenSession, report: ExtractReport) -> Staged:
-    from batchinfer.sources.splits import align, plan_splits
+def _stage(landing: Landing, files: Sequence[SourceFile], open_session: OpenSession) -> Staged:
+    from batchinfer.sources.splits import align, needs_count, plan_splits
 
     context = landing.context
     plan = LandingPlan(
@@ -185,17 +196,17 @@ def _stage(landing: Landing, files: Sequence[SourceFile], open_session: OpenSess
         pipeline=context.name,
         run_id=context.run_id,
         ingest_slice=landing.ingest_slice,
-        optional_last=_target_is_last(landing),
     )
-    splits = plan_splits(files, landing.source)
+    train = context.pipeline.train
+    splits = plan_splits(files, landing.source, optional=train.target.column if train else None)
     staged = Staged()
     if not splits:
         return staged
     spark = open_session()
-    to_count = [split for split in splits if split.get("count")]
+    to_count = [split for split in splits if needs_count(split)]
     if to_count:
-        counts = [result for [result] in run_tasks(spark, count_lines, to_count, "counting lines")]
-        splits = align(splits, counts)
+        counted = [result for [result] in run_tasks(spark, count_lines, to_count, "counting lines")]
+        splits = align([*(split for split in splits if not needs_count(split)), *counted])
     tasks = [{"plan": asdict(plan), "split": split} for split in splits]
     for results in run_tasks(spark, land_split, tasks, f"extracting {len(files)} files"):
         for result in results:
@@ -203,17 +214,11 @@ def _stage(landing: Landing, files: Sequence[SourceFile], open_session: OpenSess
     return staged
 
 
-def _target_is_last(landing: Landing) -> bool:
-    """True if a file without the schema's last column is a file without labels."""
-    train, fields = landing.context.pipeline.train, list(landing.context.source_fields)
-    return train is not None and bool(fields) and fields[-1] == train.target.column
-
-
-def _check_rate(landing: Landing, staged: Staged, files: Sequence[SourceFile]) -> None:
+def _check_rate(landing: Landing, staged: Staged, new: NewFiles) -> None:
     allowed = landing.context.pipeline.checks.max_quarantine_rate
     if staged.rows_in == 0 or staged.rows_quarantined / staged.rows_in <= allowed:
         return
-    _commit_quarantine(landing, staged, files, published=False)
+    _commit_quarantine(landing, staged, new, published=False)
     reasons = ", ".join(f"{reason} {count:,}" for reason, count in staged.reasons.most_common())
     error = TooManyQuarantined(
         f"{staged.rows_quarantined:,} of {staged.rows_in:,} records cannot be landed ({reasons}): a rate of "
@@ -240,31 +245,40 @@ def _check_keys(landing: Landing, staged: Staged, open_session: OpenSession) -> 
     raise_duplicates(open_session(), landing.table, staged.files, source.key)
 
 
-def _commit_quarantine(landing: Landing, staged: Staged, files: Sequence[SourceFile], published: bool) -> None:
+def _commit_quarantine(landing: Landing, staged: Staged, new: NewFiles, published: bool) -> None:
     from batchinfer.sinks.quarantine import commit_extract_quarantine
 
     commit_extract_quarantine(
-        landing.context.quarantine, staged.quarantine, scope=f"{landing.table}|{landing.scope}",
-        slice=landing.ingest_slice, published=published, files={file.name: file.fingerprint() for file in files},
-    )  # fmt: skip
+        landing.context.quarantine,
+        staged.quarantine,
+        scope=f"{Path(landing.table).name}|{landing.scope}",
+        slice=landing.ingest_slice,
+        published=published,
+        files=new.fingerprints,
+        replaced=new.replaced,
+    )
 
 
-def _commit(landing: Landing, staged: Staged, files: Sequence[SourceFile], replaced: Sequence[str]) -> int:
+def _commit(landing: Landing, staged: Staged, new: NewFiles) -> int:
+    """The quarantine, then the landed rows together with the record of each file and each slice that changed."""
     from batchinfer.sinks.delta import commit, ensure_table
-    from batchinfer.sinks.ledger import file_id, slice_id
+    from batchinfer.sinks.ledger import file_transactions, slice_id
 
-    _commit_quarantine(landing, staged, files, published=True)
+    _commit_quarantine(landing, staged, new, published=True)
     schema = landed_schema(landing.context.landed_fields)
     description = f"Records of pipeline {landing.context.name} as extracted, one row a record."
-    ensure_table(landing.table, schema, [SLICE], description, {}, stats_columns=[*landing.source.key, SLICE])
-    slices = sorted(staged.rows) or ([landing.ingest_slice] if landing.ingest_slice else [])
-    recorded = {file_id(landing.scope, file.name): file.fingerprint() for file in files}
+    ensure_table(landing.table, schema, [SLICE], description, stats_columns=landed_stats(landing.source.key))
+    recorded = file_transactions(landing.scope, new.fingerprints)
+    # A slice that landed without rows has landed all the same.
+    own = [slice_id(landing.ingest_slice)] if landing.ingest_slice else []
     return commit(
         landing.table,
         staged.files,
-        replace_rows={SOURCE_FILE: list(replaced), SLICE: landing.ingest_slice} if replaced else None,
-        transactions=lambda version: recorded | {slice_id(name): version for name in slices},
+        replace_rows={SOURCE_FILE: new.replaced, SLICE: landing.ingest_slice} if new.replaced else None,
+        transactions=lambda version: recorded | dict.fromkeys(own, version),
+        touch=lambda partition: slice_id(partition[SLICE]),
         metadata={"run_id": landing.context.run_id, "command": "extract"},
+        schema=schema,
     )
 
 

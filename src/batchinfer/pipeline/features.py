@@ -23,7 +23,7 @@ def check_document(document: dict[str, Any]) -> list[Problem]:
 
 
 def _feature_problems(document: Mapping[str, Any]) -> list[Problem]:
-    from batchinfer.config.types import schema_fields
+    from batchinfer.config.schema import schema_fields
     from batchinfer.transforms import check_steps, parse_steps
 
     raw = document.get("features")

@@ -28,7 +28,6 @@ class LandingPlan:
         source: the source's configuration.
         landed, quarantine: URIs of the tables.
         ingest_slice: the slice of all rows, where the pipeline takes it from `--slice`.
-        optional_last: the schema's last column may be absent from the file (the target, when labels are not there yet).
     """
 
     source: dict[str, Any]
@@ -37,7 +36,6 @@ class LandingPlan:
     pipeline: str
     run_id: str
     ingest_slice: str | None
-    optional_last: bool
 
 
 def count_lines(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -58,15 +56,15 @@ def land_split(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
     Raises:
         InputError: a file that is truncated, corrupt or breaks the contract of its columns.
     """
-    from batchinfer.config.types import schema_fields
-    from batchinfer.sources.read import read_split
+    from batchinfer.config.schema import schema_fields
+    from batchinfer.sources.readers import read_split
 
     plan = LandingPlan(**task["plan"])
     source: Any = TypeAdapter(Source).validate_python(plan.source)
     landing = _Landing(plan, source.key, source.slice)
     try:
         started = time.perf_counter()
-        for parsed in read_split(task["split"], source, schema_fields(source), optional_last=plan.optional_last):
+        for parsed in read_split(task["split"], source, schema_fields(source)):
             landing.seconds["parse"] += time.perf_counter() - started
             landing.add(parsed)
             started = time.perf_counter()
@@ -141,7 +139,7 @@ class _Landing:
         from batchinfer.sinks.staging import StagedWriter
 
         if self.writer is None:
-            self.writer = StagedWriter(self.plan.landed, rows.schema, (SLICE,), stats_columns=_stats_columns(self.key))
+            self.writer = StagedWriter(self.plan.landed, rows.schema, (SLICE,), stats_columns=landed_stats(self.key))
         self.rows[slice_] += rows.num_rows
         self.writer.write(rows, {SLICE: slice_})
 
@@ -177,8 +175,8 @@ class _Landing:
             self.writer.abort()
 
 
-def _stats_columns(key: Sequence[str]) -> tuple[str, ...]:
-    """Statistics only on what reads skip by; on all columns they are the largest cost of the write."""
+def landed_stats(key: Sequence[str]) -> tuple[str, ...]:
+    """Columns of the landed table that have statistics: only what reads skip by; on all columns they are the largest cost of the write."""
     return tuple(dict.fromkeys([*key, SOURCE_FILE, SOURCE_LINE]))
 
 

@@ -108,9 +108,9 @@ def resolve_model(context: Context) -> Resolved:
 def choose_road(context: Context, data: SliceData) -> Road:
     """Which way the rows take to the workers, and why."""
     from batchinfer.inference import roads
-    from batchinfer.sinks.delta import table_facts
+    from batchinfer.sinks.snapshots import reading_facts
 
-    return roads.choose_road(context.pipeline.model.road, roads.TableFacts(**table_facts(data.table)))
+    return roads.choose_road(context.pipeline.model.road, roads.TableFacts("delta", **reading_facts(data.table)))
 
 
 def load_suites(context: Context) -> dict[str, Suite]:

@@ -38,6 +38,7 @@ class Outcome:
     rows_scored: int = 0
     rows_quarantined: int = 0
     tasks: list[dict[str, Any]] = field(default_factory=list)
+    stopped: list[str] = field(default_factory=list)
 
     def add(self, result: dict[str, Any]) -> None:
         self.files += [StagedFile.from_json(value) for value in result["files"]]
@@ -48,6 +49,7 @@ class Outcome:
         self.rows_in += result["rows_in"]
         self.rows_scored += result["rows_scored"]
         self.rows_quarantined += result["rows_quarantined"]
+        self.stopped += result["stopped"]
         self.tasks.append({"seconds": result["task_s"], "rows": result["rows_in"], **result["counts"]})
 
 
@@ -144,6 +146,8 @@ class _Run:
         report.rows_quarantined = outcome.rows_quarantined
         stages = {stage: round(outcome.seconds[stage], 3) for stage in ("load", "read", "encode", "forward", "decode", "write")}
         report.stage_seconds |= stages | {"inference": round(inference_s, 3)}
+        if outcome.stopped:
+            return
         if outcome.rows_in != self.data.rows or outcome.rows_in != outcome.rows_scored + outcome.rows_quarantined:
             raise RuntimeError(
                 f"rows were lost: {self.data.rows} landed, {outcome.rows_in} read, "
@@ -170,14 +174,15 @@ class _Run:
     def _check_rate(self) -> None:
         allowed = self.context.pipeline.checks.max_quarantine_rate
         outcome = self.outcome
-        if outcome.rows_in == 0 or outcome.rows_quarantined / outcome.rows_in <= allowed:
+        rate = outcome.rows_quarantined / max(1, outcome.rows_in)
+        if rate <= allowed and not outcome.stopped:
             return
         self._commit_quarantine(published=False)
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in outcome.reasons.most_common())
         raise TooManyQuarantined(
             f"slice {self.data.slice}: {outcome.rows_quarantined:,} of {outcome.rows_in:,} rows could not be scored ({reasons}); "
-            f"allowed: checks.max_quarantine_rate {allowed}. First: {next(iter(outcome.examples), 'none')}. Nothing was published; "
-            f"the rows are in {self.context.quarantine} with published = false"
+            f"allowed: checks.max_quarantine_rate {allowed}. First: {next(iter(outcome.examples), 'none')}. "
+            f"Nothing was published; the rows are in {self.context.quarantine} with published = false"
         )
 
     def _check_predictions(self) -> None:
@@ -225,7 +230,7 @@ class _Run:
         key = list(context.key_fields)
         description = context.pipeline.description or f"Predictions of pipeline {context.name}."
         ensure_table(
-            context.predictions, schema, [contracts.SLICE], description, {"batchinfer.key": ",".join(key)},
+            context.predictions, schema, [contracts.SLICE], description, {contracts.KEY_PROPERTY: ",".join(key)},
             stats_columns=[*key, contracts.SLICE], evolve=self.evolve,
         )  # fmt: skip
         self.report.version = commit(

@@ -9,13 +9,13 @@ import datetime as dt
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from batchinfer import contracts
 from batchinfer.contracts import BadRecord, Handler
-from batchinfer.errors import BatchInferError
+from batchinfer.errors import BatchInferError, TooManyQuarantined
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -147,7 +147,13 @@ class _ScoringTask:
         handler = load_once(f"{plan.bundle_digest}:{plan.device}", loader, threads=plan.threads)
         self.load_s = time.perf_counter() - self.started
         self.scorer = BatchScorer(
-            handler, plan.batch_rows, plan.max_bytes, list(plan.inputs), list(plan.key), max_failures=plan.max_failures
+            handler,
+            plan.batch_rows,
+            plan.max_bytes,
+            list(plan.inputs),
+            list(plan.key),
+            max_failures=plan.max_failures,
+            timeout_s=plan.timeout_s,
         )
         self.failed: list[BadRecord] = []
         self.rows = 0
@@ -168,6 +174,11 @@ class _ScoringTask:
                 self._take(scored)
                 self.write_s += time.perf_counter() - started
             return self._finish()
+        except TooManyQuarantined as error:
+            # The run ends with exit 5; the rows that failed are kept all the same.
+            self.failed += self.scorer.unreported
+            self.writer.abort()
+            return self._finish(stopped=list(error.problems))
         except BaseException:
             self.writer.abort()
             raise
@@ -207,7 +218,7 @@ class _ScoringTask:
             contracts.SCORED_AT: pa.scalar(plan.scored_at_us, pa.timestamp("us", tz="UTC")),
         }
 
-    def _finish(self) -> dict[str, Any]:
+    def _finish(self, stopped: Sequence[str] = ()) -> dict[str, Any]:
         from batchinfer.sinks.quarantine import write_quarantine
 
         started = time.perf_counter()
@@ -227,6 +238,7 @@ class _ScoringTask:
             "examples": [record.message for record in self.failed[:1]],
             "seconds": {**self.scorer.timings, "load": self.load_s, "write": self.write_s},
             "counts": dict(self.scorer.counts),
+            "stopped": list(stopped),
             "task_s": time.perf_counter() - self.started,
         }
 

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 import pyarrow as pa
 from deltalake import DeltaTable
 
-from batchinfer.sinks.places import storage_faults, table_uri
+from batchinfer.sinks.places import local_path, storage_faults, table_uri
 
 
 def open_table(uri: str) -> DeltaTable:
@@ -116,3 +116,24 @@ def partition_text(value: Any) -> str | None:
     if isinstance(value, datetime.datetime):
         return value.strftime("%Y-%m-%d %H:%M:%S.%f")
     return str(value)
+
+
+def reading_facts(uri: str) -> dict[str, bool]:
+    """What readers of the table's files must know: `{reachable, deletion_vectors, column_mapping}`.
+
+    `deletion_vectors` is about the files of the latest snapshot, not about what the table's protocol allows.
+
+    Runs on: driver
+
+    Raises:
+        StorageError: there is no table, or its log cannot be read.
+    """
+    table = open_table(uri)
+    configuration = table.metadata().configuration
+    with storage_faults(uri, "read the deletion vectors"):
+        vectors = pa.table(table.deletion_vectors()) if "deletionVectors" in (table.protocol().reader_features or []) else None
+    return {
+        "reachable": local_path(uri) is not None,
+        "deletion_vectors": vectors is not None and vectors.num_rows > 0,
+        "column_mapping": configuration.get("delta.columnMapping.mode", "none") != "none",
+    }
