@@ -40,7 +40,7 @@ def spark_home() -> Path:
 
 def java_options(settings: SparkSettings) -> str:
     """Flags of the driver's JVM: the environment's, the class-data archive where there is one, a quiet log."""
-    options = [*_QUIET_JVM, *settings.java_options]
+    options = [*_QUIET_JVM, f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties')}", *settings.java_options]
     archive = class_archive()
     if archive.is_file():
         options += [f"-XX:SharedArchiveFile={archive}", "-Xshare:auto"]

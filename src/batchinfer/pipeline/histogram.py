@@ -29,9 +29,11 @@ def score_histogram(table: str, files: Sequence[StagedFile], outputs: Mapping[st
     for file in files:
         if rows >= _MOST_ROWS:
             break
-        parts.append(pq.read_table(f"{table}/{file.path}", columns=[column]).column(0).to_numpy())
+        parts.append(pq.read_table(f"{table}/{file.path}", columns=[column]).column(0).drop_null().to_numpy())
         rows += file.rows
     values = np.concatenate(parts)
+    if values.size == 0:
+        return None
     low, high = (0.0, 1.0) if values.min() >= 0 and values.max() <= 1 else (float(values.min()), float(values.max()))
     counts, edges = np.histogram(values, bins=_BINS, range=(low, high if high > low else low + 1.0))
     return {"column": column, "edges": edges.tolist(), "counts": counts.tolist()}
