@@ -133,13 +133,24 @@ def _manifest(
             "output": dict(handler.output),
         },
         "module": None if module is None else {"class": class_path(type(module)), "code": code_digests(type(module))},
-        "transforms": None if transforms is None else transforms.digest(),
-        "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        "transforms": None if transforms is None else _transforms_entry(transforms),
+        "packages": {name: _version(name) for name in _PACKAGES},
         "facts": dict(facts),
     }
     # Through JSON once, so that tuples and lists, which JSON does not tell apart, give one digest.
     manifest = json.loads(manifests.to_bytes(manifest))
     return {**manifest, "digest": manifests.digest_of(manifest)}
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:  # shipped as plain files, as to a cluster
+        return "unknown"
+
+
+def _transforms_entry(transforms: TransformPipeline) -> dict[str, Any]:
+    return {"digest": transforms.digest(), "versions": {step.name: step.version for step in transforms.steps}}
 
 
 def verify_bundle(folder: Path | str, expected_digest: str | None = None) -> dict[str, Any]:
@@ -150,7 +161,12 @@ def verify_bundle(folder: Path | str, expected_digest: str | None = None) -> dic
     Raises:
         ModelError: anything differs; names the bundle, the file, and the digests got and expected.
     """
-    return manifests.read_verified(Path(folder), expected_digest)[0]
+    manifest, contents = manifests.read_verified(Path(folder), expected_digest)
+    try:
+        _load_transforms(manifest, contents)
+    except ModelError as error:
+        raise _named(folder, error) from error
+    return manifest
 
 
 def read_bundle(folder: Path | str, device: str = "cpu", expected_digest: str | None = None) -> LoadedBundle:
@@ -166,10 +182,14 @@ def read_bundle(folder: Path | str, device: str = "cpu", expected_digest: str | 
     try:
         handler = _build_handler(manifest, contents, signature, device)
     except ModelError as error:
-        raise ModelError([f"bundle {folder}: {problem}" for problem in error.problems], error.hint) from error
+        raise _named(folder, error) from error
     except Exception as error:  # the constructor of a user's class may raise anything
         raise ModelError(f"bundle {folder}: cannot be loaded: {error}") from error
     return LoadedBundle(handler, manifest, signature, manifest["digest"])
+
+
+def _named(folder: Path | str, error: ModelError) -> ModelError:
+    return ModelError([f"bundle {folder}: {problem}" for problem in error.problems], error.hint)
 
 
 def _build_handler(
@@ -207,9 +227,13 @@ def _load_transforms(manifest: Mapping[str, Any], contents: Mapping[str, bytes])
         return None
     from batchinfer.transforms import TransformPipeline
 
-    transforms = TransformPipeline.from_json(json.loads(contents[manifests.TRANSFORMS]))
-    if transforms.digest() != manifest["transforms"]:
-        raise ModelError(f"{manifests.TRANSFORMS}: got digest {transforms.digest()}; expected {manifest['transforms']}")
+    try:
+        transforms = TransformPipeline.from_json(json.loads(contents[manifests.TRANSFORMS]))
+    except ModelError as error:
+        raise ModelError([f"{manifests.TRANSFORMS}: {problem}" for problem in error.problems], error.hint) from error
+    got, expected = _transforms_entry(transforms), manifest["transforms"]
+    if got != expected:
+        raise ModelError(f"{manifests.TRANSFORMS}: got digest {got['digest']}; expected {expected['digest']}")
     return transforms
 
 

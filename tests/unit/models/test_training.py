@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from hypothesis import strategies as st
 from batchinfer.config.pipeline import Target
 from batchinfer.errors import ConfigError, InputError, StorageError
 from batchinfer.models import examples
+from batchinfer.models.adam import Adam
 from batchinfer.models.bundle import read_bundle, write_bundle
 from batchinfer.models.examples import ExampleWriter, mixed
 from batchinfer.models.training import Trained, TrainSpec, train_model
@@ -197,6 +200,35 @@ def test_an_error_of_the_data_is_not_called_a_full_disk() -> None:
     with pytest.raises(OSError, match="the file is cut") as caught:
         train_model(TrainSpec("mlp_classifier", {}, TWO, WIDTH), broken)
     assert not isinstance(caught.value, StorageError)
+
+
+def test_the_optimizer_is_torchs() -> None:
+    torch.manual_seed(0)
+    start = torch.randn(5, 3)
+    ours, theirs = torch.nn.Parameter(start.clone()), torch.nn.Parameter(start.clone())
+    idle, frozen = torch.nn.Parameter(torch.ones(1)), torch.nn.Parameter(torch.ones(1), requires_grad=False)
+    adam, reference = Adam([ours, idle, frozen], 0.03), torch.optim.Adam([theirs], lr=0.03)
+    for _ in range(200):
+        gradient = torch.randn(5, 3) * 10.0 ** torch.randint(-4, 4, (5, 3))
+        for parameter, optimizer in ((ours, adam), (theirs, reference)):
+            parameter.grad = gradient.clone()
+            optimizer.step()
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+    assert not torch.allclose(ours, start, atol=0.1) and idle.item() == frozen.item() == 1
+    adam.clear()
+    assert ours.grad is None
+
+
+def test_training_does_not_load_torchs_compiler() -> None:
+    code = (
+        "import sys, numpy as np; from batchinfer.config.pipeline import Target;"
+        "from batchinfer.models.training import TrainSpec, train_model;"
+        "x = np.random.default_rng(0).normal(size=(100, 2)).astype(np.float32);"
+        "train_model(TrainSpec('mlp_regressor', {}, Target(column='y'), 2), lambda: [(x, x[:, 0])]);"
+        "print('torch._dynamo' in sys.modules)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "False"
 
 
 OWN_NET = """
