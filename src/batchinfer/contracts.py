@@ -301,7 +301,8 @@ class RunReport(Report):
     stage_seconds: dict[str, float] = field(default_factory=dict)
     road: str = ""
     road_reason: str = ""
-    checks: list[dict[str, Any]] = field(default_factory=list)
+    checks_passed: int = 0
+    checks_failed: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     report: str = ""
 

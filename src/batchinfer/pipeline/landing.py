@@ -176,7 +176,7 @@ class _Landing:
 
 
 def landed_stats(key: Sequence[str]) -> tuple[str, ...]:
-    """Columns of the landed table that have statistics: only what reads skip by; on all columns they are the largest cost of the write."""
+    """Columns of the landed table that have statistics: what reads skip by. On all columns they cost more than the write."""
     return tuple(dict.fromkeys([*key, SOURCE_FILE, SOURCE_LINE]))
 
 

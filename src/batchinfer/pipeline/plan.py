@@ -7,7 +7,16 @@ from typing import Any, TypeVar
 
 from batchinfer.errors import BatchInferError
 from batchinfer.pipeline.context import Context
-from batchinfer.pipeline.preflight import Resolved, choose_road, columns_to_read, cores, find_slice, load_suites, resolve_model
+from batchinfer.pipeline.preflight import (
+    Resolved,
+    check_columns,
+    choose_road,
+    columns_to_read,
+    cores,
+    find_slice,
+    load_suites,
+    resolve_model,
+)
 
 Found = TypeVar("Found")
 
@@ -47,6 +56,7 @@ def plan(context: Context, slice_: str) -> Plan:
             result |= {"road": road.name, "road_reason": road.reason}
     if model:
         result |= _model_facts(context, model)
+        attempt(lambda: check_columns(context, suites or {}, model))
     if data and model:
         published = read_published(context).get(slice_)
         fresh = published is not None and not published.is_stale(data.changed_at, model.ref.digest)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -124,6 +124,25 @@ def load_suites(context: Context) -> dict[str, Suite]:
     checks = context.pipeline.checks
     named = {"input": checks.input, "predictions": checks.predictions}
     return {kind: load_suite(context.root / path) for kind, path in named.items() if path}
+
+
+def check_columns(context: Context, suites: Mapping[str, Suite], model: Resolved) -> None:
+    """Holds the suites against the columns that the judged rows will have.
+
+    Raises:
+        ConfigError: expectations on columns that are not there.
+    """
+    from batchinfer.checks.suites import check_suite
+    from batchinfer.contracts import LINEAGE, SLICE
+    from batchinfer.errors import ConfigError
+
+    columns = {
+        "input": [*context.landed_fields, SLICE],
+        "predictions": [*context.key_fields, SLICE, *model.outputs, *LINEAGE],
+    }
+    problems = [problem for kind, suite in suites.items() for problem in check_suite(suite, columns[kind])]
+    if problems:
+        raise ConfigError(problems)
 
 
 def columns_to_read(context: Context, inputs: Sequence[str]) -> tuple[str, ...]:

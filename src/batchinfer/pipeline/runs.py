@@ -27,10 +27,10 @@ def recorded(context: Context, command: str, slice_: str | None, work: Callable[
     try:
         result = work()
     except BatchInferError as error:
-        error.facts = {"run_id": context.run_id, "pipeline": context.name} | ({"slice": slice_} if slice_ else {})
+        error.facts = error.facts | {"run_id": context.run_id, "pipeline": context.name} | ({"slice": slice_} if slice_ else {})
         if not isinstance(error, SliceHeld):
-            body = {"status": "failed", "exit_code": error.exit_code, "errors": list(error.problems)}
-            _append(context, {**base, **body, "seconds": time.perf_counter() - started}, body)
+            ended = {"status": "failed", "exit_code": error.exit_code, "seconds": time.perf_counter() - started}
+            _append(context, {**base, **ended}, error.facts | ended | {"errors": list(error.problems)})
         raise
     report: Any = result
     if report.status != "unchanged":

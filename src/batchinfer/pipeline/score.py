@@ -16,7 +16,8 @@ from batchinfer import contracts
 from batchinfer.contracts import RunReport, StagedFile
 from batchinfer.errors import ChecksFailed, InputError, TooManyQuarantined
 from batchinfer.pipeline.context import Context
-from batchinfer.pipeline.preflight import Resolved, SliceData, find_slice, load_suites, resolve_model
+from batchinfer.pipeline.histogram import score_histogram
+from batchinfer.pipeline.preflight import Resolved, SliceData, check_columns, find_slice, load_suites, resolve_model
 from batchinfer.pipeline.roads import run_road
 
 if TYPE_CHECKING:
@@ -70,15 +71,31 @@ def score(context: Context, slice_: str, open_session: OpenSession, force: bool 
     suites = load_suites(context)
     data = find_slice(context, slice_)
     model = resolve_model(context)
+    check_columns(context, suites, model)
     _describe(report, data, model)
     check_writable(context.environment.lake)
     with hold(context.environment.lake, context.name, slice_, context.run_id):
         if not force and _is_up_to_date(context, data, model, report):
             report.status = "unchanged"
         else:
-            _Run(context, data, model, suites, open_session, report, evolve).publish()
+            _attempt(_Run(context, data, model, suites, open_session, report, evolve), report, started)
     report.seconds = round(time.perf_counter() - started, 3)
     return report
+
+
+def _attempt(run: _Run, report: RunReport, started: float) -> None:
+    """Publishes the run; its page is written whether it was published or its rows were refused."""
+    errors: tuple[str, ...] = ()
+    try:
+        run.publish()
+    except (ChecksFailed, TooManyQuarantined) as error:
+        report.status, errors = "failed", error.problems
+        error.facts = report.to_json()
+        raise
+    finally:
+        report.seconds = round(time.perf_counter() - started, 3)
+        if report.status == "failed" or report.version is not None:
+            run.write_report(errors)
 
 
 def _describe(report: RunReport, data: SliceData, model: Resolved) -> None:
@@ -116,12 +133,22 @@ class _Run:
     ) -> None:
         self.context, self.data, self.model, self.suites = context, data, model, suites
         self.report, self.evolve = report, evolve
+        started = time.perf_counter()
+        if suites:
+            from batchinfer.checks.expectations import preload
+
+            # Importing it takes seconds: they pass while the JVM starts.
+            preload()
         self.spark = open_session()
+        report.stage_seconds["session"] = round(time.perf_counter() - started, 3)
         self.outcome = Outcome()
+        self.histogram: dict[str, Any] | None = None
+        self.checks: list[dict[str, Any]] = []
 
     def publish(self) -> None:
         from batchinfer.sinks.staging import remove_staged
 
+        self._prepare_checks()
         self._check_input()
         started = time.perf_counter()
         road, results = run_road(self.spark, self.context, self.data, self.model)
@@ -129,6 +156,7 @@ class _Run:
             self.outcome.add(result)
         self.report.road, self.report.road_reason = road.name, road.reason
         self._count(time.perf_counter() - started)
+        self.histogram = score_histogram(self.context.predictions, self.outcome.files, self.model.outputs)
         try:
             self._check_rate()
             self._check_predictions()
@@ -138,7 +166,6 @@ class _Run:
         except BaseException:
             remove_staged(self.context.predictions, self.outcome.files)
             raise
-        self._write_report()
 
     def _count(self, inference_s: float) -> None:
         outcome, report = self.outcome, self.report
@@ -153,6 +180,13 @@ class _Run:
                 f"rows were lost: {self.data.rows} landed, {outcome.rows_in} read, "
                 f"{outcome.rows_scored} scored, {outcome.rows_quarantined} quarantined"
             )
+
+    def _prepare_checks(self) -> None:
+        """Great Expectations judges the suites' arguments before a row is read, not after all are scored."""
+        from batchinfer.checks.expectations import build_suite
+
+        for kind, suite in self.suites.items():
+            build_suite(suite, kind)
 
     def _check_input(self) -> None:
         """Duplicate keys and the input suite, before any row is scored (exit 3)."""
@@ -200,7 +234,9 @@ class _Run:
         from batchinfer.checks.expectations import run_suite
 
         verdict = run_suite(frame, suite, f"{self.context.name} {kind}")
-        self.report.checks += [{"suite": kind, **result} for result in verdict.results]
+        self.checks += [{"suite": kind, **result} for result in verdict.results]
+        self.report.checks_passed = sum(result["success"] for result in self.checks)
+        self.report.checks_failed = [result for result in self.checks if not result["success"]]
         seconds = self.report.stage_seconds
         seconds["checks"] = round(seconds.get("checks", 0.0) + verdict.seconds, 3)
         return verdict.failures()
@@ -241,17 +277,17 @@ class _Run:
             metadata={"run_id": context.run_id, "command": "score", "slice": slice_, "model_version": self.model.ref.version},
         )
 
-    def _write_report(self) -> None:
+    def write_report(self, errors: tuple[str, ...]) -> None:
+        """Writes the run's page, and its JSON beside it."""
         from pathlib import Path
 
-        from batchinfer.pipeline.histogram import score_histogram
         from batchinfer.report.html import write_report
 
         extra = {
             "reasons": dict(self.outcome.reasons),
             "tasks": self.outcome.tasks,
-            "histogram": score_histogram(self.context.predictions, self.outcome.files, self.model.outputs),
+            "histogram": self.histogram,
         }
         folder = Path(self.context.environment.reports)
         self.report.report = str(folder / f"{self.context.run_id}.html")
-        write_report(self.report.to_json(), extra, folder)
+        write_report(self.report.to_json() | {"checks": self.checks, "errors": list(errors)}, extra, folder)

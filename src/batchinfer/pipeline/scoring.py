@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from batchinfer import contracts
 from batchinfer.contracts import BadRecord, Handler
-from batchinfer.errors import BatchInferError, TooManyQuarantined
+from batchinfer.errors import BatchInferError, ModelError, TooManyQuarantined
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -129,7 +129,23 @@ def load_handler(archive: str, digest: str, device: str) -> Handler:
     """
     from batchinfer.models.bundle import read_bundle
 
-    return read_bundle(bundle_folder(archive), device=device, expected_digest=digest).handler
+    return read_bundle(bundle_folder(archive), device=choose_device(device), expected_digest=digest).handler
+
+
+def choose_device(asked: str) -> str:
+    """The device that `model.device` means on this executor: `auto` is a GPU where there is one.
+
+    Runs on: executor.
+    Raises:
+        ModelError: `cuda` on an executor without a usable GPU.
+    """
+    import torch
+
+    if asked == "cpu" or (asked == "auto" and not torch.cuda.is_available()):
+        return "cpu"
+    if not torch.cuda.is_available():
+        raise ModelError("model.device: got cuda, but this executor has no usable GPU; allowed here: auto, cpu")
+    return "cuda"
 
 
 class _ScoringTask:
