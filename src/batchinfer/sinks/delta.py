@@ -226,8 +226,13 @@ def _removed(uri: str, table: DeltaTable, change: _Change, rewrite: Rewrite) -> 
             "another writer has rewritten them",
             hint="Run the command again.",
         )
+    # The same files committed twice replace themselves.
+    added = {staged.path for staged in change.adds}
     return [
-        file for file in current if file["path"] in named or any(_matches(file["partition"], each) for each in change.replace)
+        file
+        for file in current
+        if file["path"] in named
+        or (file["path"] not in added and any(_matches(file["partition"], each) for each in change.replace))
     ]
 
 

@@ -77,7 +77,8 @@ class ParquetFile:
             self._writer.close()
             self._sink.close()
             if isinstance(self._filesystem, LocalFileSystem):
-                _sync(Path(self.full_path), Path(self._root))
+                _sync_one(Path(self.full_path))
+                sync_folders(Path(self.full_path).parent, Path(self._root))
             size = self._filesystem.get_file_info(self.full_path).size
         return StagedFile(self.path, self.rows, int(size or 0), dict(partition), self._statistics.to_json())
 
@@ -101,10 +102,8 @@ def delete_quietly(filesystem: FileSystem, path: str) -> bool:
     return True
 
 
-def _sync(path: Path, root: Path) -> None:
-    _sync_one(path)
-    folder = path.parent
-    # The names of new folders are lost in a power cut just as bytes are.
+def sync_folders(folder: Path, root: Path) -> None:
+    """Makes new names in a folder, and the names of the folders between it and the table's root, outlive a power cut."""
     while folder != root.parent and folder != folder.parent:
         _sync_one(folder)
         folder = folder.parent

@@ -9,21 +9,22 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
 
-from batchinfer.errors import BatchInferError, StorageError
+from batchinfer.errors import BatchInferError, InputError, StorageError
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
 
 # What Hive, Spark and Delta write for the folder of a null partition value.
 NULL_NAME = "__HIVE_DEFAULT_PARTITION__"
-# A file name holds 255 bytes on every common file system; the column's name and `=` need room too.
-_NAME_BYTES = 160
+# A file name holds 255 bytes on every common file system.
+_NAME_BYTES = 255
+_CUT_BYTES = 160
 _SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
 # deltalake appends a stack trace to the message of some errors.
 _BACKTRACE = re.compile(r"\n\s+0: .*", re.DOTALL)
@@ -72,18 +73,38 @@ def open_filesystem(uri: str) -> tuple[FileSystem, str]:
 def encode_name(value: str | None) -> str:
     """A folder or file name for any text: percent-encoded, long ones cut and told apart by their digest.
 
-    Delta reads partition values from its log, never from names, so a cut name loses nothing.
-
     Runs on: driver | executor
     """
     if value is None:
         return NULL_NAME
+    encoded = _encode(value)
+    if len(encoded) <= _CUT_BYTES:
+        return encoded
+    return encoded[: _CUT_BYTES - 33].rstrip("%") + "~" + hashlib.sha256(value.encode()).hexdigest()[:32]
+
+
+def _encode(value: str) -> str:
+    # ASCII only: a JVM under the C locale cannot open other names.
     encoded = quote(value, safe="")
     # A name of dots alone would climb out of the folder.
-    encoded = encoded.replace(".", "%2E") if not encoded.strip(".") else encoded
-    if len(encoded) <= _NAME_BYTES:
-        return encoded
-    return encoded[: _NAME_BYTES - 33].rstrip("%") + "~" + hashlib.sha256(value.encode()).hexdigest()[:32]
+    return encoded.replace(".", "%2E") if not encoded.strip(".") else encoded
+
+
+def partition_folder(values: Mapping[str, str | None]) -> str:
+    """The folder of a partition, relative to the table, in Hive's style: `slice=2015-05-18/stage=score`.
+
+    Delta takes partition values from its log, but Polars reads them off these names: they must say the whole value.
+
+    Runs on: driver | executor
+
+    Raises:
+        InputError: a value too long for a folder's name.
+    """
+    names = [f"{column}={NULL_NAME if value is None else _encode(value)}" for column, value in values.items()]
+    long = [name for name in names if len(name) > _NAME_BYTES]
+    if long:
+        raise InputError(f"partition {long[0][:60]}… has {len(long[0])} bytes when percent-encoded; allowed: {_NAME_BYTES}")
+    return "/".join(names)
 
 
 def describe(error: BaseException) -> str:

@@ -1,8 +1,9 @@
 """The quarantine table: records that could not be parsed, validated or scored, kept once each whatever crashed in between.
 
-Workers stage files; the driver commits them before the main table's commit. A staged file of stage `extract` holds
-records of one source file, and its folder says which: `extract/<encoded source file>/part-….parquet`. So the driver can
-leave out the files of a source file that an interrupted run has put aside already.
+Workers stage files; the driver commits them before the main table's commit, and moves them into their partition's folder
+then: only then it is known whether the run published. A staged file of stage `extract` holds records of one source file,
+and its folder says which: `extract/<encoded source file>/part-….parquet`. So the driver can leave out the files of a
+source file that an interrupted run has put aside already.
 Owns who replaces whose rows. Must not decide why a record is bad.
 """
 
@@ -11,7 +12,6 @@ from __future__ import annotations
 import datetime
 import itertools
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace as changed
 from typing import Any
 
 import pyarrow as pa
@@ -33,7 +33,7 @@ from batchinfer.sinks.delta import commit
 from batchinfer.sinks.ledger import file_transactions, landed_files
 from batchinfer.sinks.places import encode_name, storage_faults
 from batchinfer.sinks.snapshots import exists, open_table, partition_text
-from batchinfer.sinks.staging import StagedWriter, remove_staged
+from batchinfer.sinks.staging import StagedWriter, place_staged, remove_staged
 
 # pyarrow makes these functions when it is imported; type checkers cannot see them.
 pc: Any = compute
@@ -101,7 +101,7 @@ def commit_quarantine(uri: str, files: Sequence[StagedFile], *, slice: str | Non
     owned = [published, False] if published else [False]
     gone = [{SLICE: slice, "stage": stage, "published": partition_text(flag)} for flag in owned]
     partition = {SLICE: slice, "stage": stage, "published": partition_text(published)}
-    return commit(uri, [changed(file, partition=partition) for file in files], replace=gone)
+    return commit(uri, [place_staged(uri, file, partition) for file in files], replace=gone)
 
 
 def commit_extract_quarantine(
@@ -149,7 +149,7 @@ def commit_extract_quarantine(
     new = {name: fingerprint for name, fingerprint in files.items() if known.get(name) != fingerprint}
     return commit(
         uri,
-        [changed(file, partition={**file.partition, "published": partition_text(published)}) for file in needed],
+        [place_staged(uri, file, {**file.partition, "published": partition_text(published)}) for file in needed],
         replace_rows=gone,
         transactions=file_transactions(scope, new) if published else None,
     )

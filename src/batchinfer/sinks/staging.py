@@ -5,19 +5,22 @@ Owns buffering, sorting, file and row-group sizes, and folder names. Must not kn
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from pyarrow import compute
 from pyarrow import types as kinds
+from pyarrow.fs import FileType, LocalFileSystem
 
 from batchinfer.contracts import StagedFile
 from batchinfer.errors import InputError
-from batchinfer.sinks.parquet import ParquetFile, delete_quietly
-from batchinfer.sinks.places import encode_name, open_filesystem
+from batchinfer.sinks.parquet import ParquetFile, delete_quietly, sync_folders
+from batchinfer.sinks.places import open_filesystem, partition_folder, storage_faults
 from batchinfer.sinks.schemas import delta_schema
 from batchinfer.sinks.statistics import FileStatistics
 
@@ -71,7 +74,8 @@ class StagedWriter:
         sort_by: rows are sorted by these columns within each file (nulls last).
         rows_per_file: a new file begins after this many rows.
         compression: zstd, snappy, gzip or none.
-        folder: relative to the table, in place of folders named after the partition values.
+        folder: relative to the table, in place of folders named after the partition values: for files that `place_staged`
+            moves later, because their partition is not known yet.
         row_group_rows: None: 131,072, or 16,384 in sorted files.
 
     Runs on: executor
@@ -222,9 +226,7 @@ class StagedWriter:
         held.file.write(rows, self._row_group_rows)
 
     def _open(self, values: Mapping[str, str | None], schema: pa.Schema) -> ParquetFile:
-        folder = (
-            "/".join(f"{name}={encode_name(value)}" for name, value in values.items()) if self._folder is None else self._folder
-        )
+        folder = partition_folder(values) if self._folder is None else self._folder
         nullable = pa.schema([pa.field(f.name, f.type, self._schema.field(f.name).nullable) for f in schema])
         statistics = FileStatistics.of(self._schema, self._stats_columns)
         return ParquetFile(self._filesystem, self._root, folder, nullable, statistics, self._compression)
@@ -233,6 +235,28 @@ class StagedWriter:
         if held.file is not None:
             self._done.append(held.file.close(held.values))
             held.file = None
+
+
+def place_staged(table: str, staged: StagedFile, partition: Mapping[str, str | None]) -> StagedFile:
+    """Moves a staged file into the folder of a partition, and says so in its entry; no commit may refer to it yet.
+
+    Runs on: driver
+
+    Raises:
+        InputError: a partition value too long for a folder's name.
+        StorageError: the file cannot be moved.
+    """
+    filesystem, root = open_filesystem(table)
+    folder, name = partition_folder(partition), staged.path.rsplit("/", 1)[-1]
+    placed = dataclasses.replace(staged, path=f"{folder}/{name}", partition=dict(partition))
+    with storage_faults(f"{root}/{staged.path}", f"move the file to {folder}"):
+        filesystem.create_dir(f"{root}/{folder}", recursive=True)
+        # Placed already: the commit after the move failed, and is tried again.
+        if filesystem.get_file_info(f"{root}/{placed.path}").type == FileType.NotFound:
+            filesystem.move(f"{root}/{staged.path}", f"{root}/{placed.path}")
+        if isinstance(filesystem, LocalFileSystem):
+            sync_folders(Path(root) / folder, Path(root))
+    return placed
 
 
 def remove_staged(table: str, files: Sequence[StagedFile]) -> int:
