@@ -101,12 +101,12 @@ def _split_glob(place: str) -> tuple[str, str]:
 
 
 def _expand(base: str, rest: str) -> Iterator[str]:
-    asked = os.path.basename(rest)[:1]
+    asked = {part[:1] for part in rest.split(os.sep)}
     seen: set[str] = set()
     for name in sorted(glob.glob(rest, root_dir=base, recursive=True)):
         place = os.path.join(base, name)
         for each in _below(base, name) if os.path.isdir(place) and "**" not in rest else [name]:
-            hidden = os.path.basename(each)[:1] in ("_", ".") and os.path.basename(each)[:1] != asked
+            hidden = {part[:1] for part in each.split(os.sep)} & {"_", "."} - asked
             if not hidden and each not in seen and not os.path.isdir(os.path.join(base, each)):
                 seen.add(each)
                 yield each

@@ -17,14 +17,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchinfer.config.pipeline import CsvSource
+from batchinfer.config.schema import schema_fields
 from batchinfer.errors import InputError
 from batchinfer.sources.listing import list_files
 from batchinfer.sources.parsed import Parsed
 from batchinfer.sources.readers import read_split
 from batchinfer.sources.splits import align, count_range, needs_count, plan_splits
 
-TYPES = {"int": pa.int32(), "string": pa.string(), "bigint": pa.int64(), "double": pa.float64(), "boolean": pa.bool_()}
-TYPES |= {"date": pa.date32(), "timestamp": pa.timestamp("us", "UTC"), "decimal(10,2)": pa.decimal128(10, 2)}
 ABC = {"a": "int", "b": "string", "c": "string"}
 SHARED = Path(__file__).parents[4] / "shared" / "data"
 
@@ -40,7 +39,7 @@ def read_file(
 ) -> list[Parsed]:
     splits = plan_splits(list_files([str(path)], path.parent), source, target_bytes, optional)
     splits = align([count_range(split) if needs_count(split) else split for split in splits])
-    fields = {name: TYPES[type_] for name, type_ in source.schema_.items()}
+    fields = schema_fields(source)
     return [parsed for split in splits for parsed in read_split(split, source, fields, block_bytes)]
 
 
@@ -65,9 +64,10 @@ def read_text(folder: Path, text: bytes, schema: dict[str, str] = ABC, name: str
 
 # fmt: off
 ODD_LINES = [
-    b"1,x,y", b" 2 , x ,\ty", b'3,"q,r","s""t"', b'4, "a b" ,?', b'5,"?",""', b'"6","",', b'7,6" pipe,z', b'8,"open,y', b'9,"a"b,c',
-    b"+1,,", b"0x1F,a,b", b"2147483648,a,b", b"", b"  \t", b"1,2", b"1,2,3,4", b"\xff,a,b", b"1,a\rb,c", b"10,\x00,b", b'"', b'","',
-    b'"",a,b', '11,é,"ü, ß"'.encode(), b'12,"\\"",b', b'13,"a\\\\",b', b'14,"x" "y",z', b'15,""",""",x', b"\xef\xbb\xbf",
+    b"1,x,y", b" 2 , x ,\ty", b'3,"q,r","s""t"', b'4, "a b" ,?', b'5,"?",""', b'"6","",', b'7,6" pipe,z', b'8,"open,y',
+    b'9,"a"b,c', b"+1,,", b"0x1F,a,b", b"2147483648,a,b", b"", b"  \t", b"1,2", b"1,2,3,4", b"\xff,a,b", b"1,a\rb,c",
+    b"10,\x00,b", b'"', b'","', b'"",a,b', '11,é,"ü, ß"'.encode(), b'12,"\\"",b', b'13,"a\\\\",b', b'14,"x" "y",z',
+    b'15,""",""",x', b"\xef\xbb\xbf",
 ]
 # fmt: on
 PIECES = [b"1", b"a", b",", b'"', b" ", b"\\", b"?", b"\r", b"\xc3\xa9", b"\xfe", b""]

@@ -1,0 +1,242 @@
+"""Logs: every line becomes a row of its format, a bad record with its reason, or a blank line."""
+
+from __future__ import annotations
+
+import datetime
+import gzip
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batchinfer.config.pipeline import LogSource
+from batchinfer.config.schema import LOG_FORMATS, schema_fields
+from batchinfer.errors import ConfigError
+from batchinfer.sources.listing import list_files
+from batchinfer.sources.log_formats import LogFormat, match_lines
+from batchinfer.sources.parsed import Parsed
+from batchinfer.sources.readers import read_split
+from batchinfer.sources.splits import align, count_range, needs_count, plan_splits
+
+SHARED = Path(__file__).parents[4] / "shared" / "data"
+UTC = datetime.timezone.utc
+
+
+def log_source(path: Path, schema: dict[str, str] | None = None, **options: Any) -> LogSource:
+    return LogSource.model_validate({"kind": "text_log", "path": [str(path)], "schema": schema, "options": options})
+
+
+def read_log(path: Path, source: LogSource, block_bytes: int = 2**21, target_bytes: int = 2**24) -> list[Parsed]:
+    splits = plan_splits(list_files([str(path)], path.parent), source, target_bytes)
+    splits = align([count_range(split) if needs_count(split) else split for split in splits])
+    return [parsed for split in splits for parsed in read_split(split, source, schema_fields(source), block_bytes)]
+
+
+def rows(blocks: list[Parsed]) -> list[dict[str, Any]]:
+    return [row for block in blocks for row in block.rows.to_pylist()]
+
+
+def bad(blocks: list[Parsed]) -> list[tuple[int | None, bytes, str]]:
+    return [(each.source_line, each.raw, each.reason) for block in blocks for each in block.bad]
+
+
+def read_text(folder: Path, text: bytes, **options: Any) -> list[Parsed]:
+    path = folder / "x.log"
+    path.write_bytes(text)
+    schema = options.pop("schema", None)
+    return read_log(path, log_source(path, schema, **options))
+
+
+GOOD = b'::1 - frank [17/May/2015:10:05:03 +0200] "GET /a b?q=\\"x\\" HTTP/1.1" 200 12 "-" "Moz\\\\illa"'
+
+
+def test_combined(tmp_path: Path) -> None:
+    spaced = GOOD.replace(b"frank", b"Frank de Vries").replace(b" 12 ", b" - ")
+    blocks = read_text(tmp_path, GOOD + b"\r\n\n" + spaced, format="combined")
+    first, second = rows(blocks)
+    assert first == {
+        "host": "::1",
+        "ident": None,
+        "user": "frank",
+        "ts": datetime.datetime(2015, 5, 17, 8, 5, 3, tzinfo=UTC),
+        "request": 'GET /a b?q="x" HTTP/1.1',
+        "method": "GET",
+        "path": '/a b?q="x"',
+        "protocol": "HTTP/1.1",
+        "status": 200,
+        "bytes": 12,
+        "referer": None,
+        "user_agent": "Moz\\illa",
+        "source_file": "x.log",
+        "source_line": 1,
+    }
+    assert (second["user"], second["bytes"], second["source_line"]) == ("Frank de Vries", None, 3)
+    assert sum(block.blank_lines for block in blocks) == 1
+
+
+@pytest.mark.parametrize(
+    ("request_line", "parts"),
+    [
+        (b"-", (None, None, None)),
+        (b"", (None, None, None)),
+        (rb"\x16\x03\x01", (None, None, None)),
+        (b"GET /old", ("GET", "/old", None)),
+        (b"CONNECT a.b:443 HTTP/1.0", ("CONNECT", "a.b:443", "HTTP/1.0")),
+    ],
+)
+def test_a_malformed_request_is_still_a_row(tmp_path: Path, request_line: bytes, parts: tuple[str | None, ...]) -> None:
+    line = b'h - - [17/May/2015:10:05:03 +0000] "' + request_line + b'" 400 0'
+    (row,) = rows(read_text(tmp_path, line, format="common"))
+    assert (row["method"], row["path"], row["protocol"]) == parts
+    assert row["request"] == (request_line.decode() or None)
+
+
+def test_reasons(tmp_path: Path) -> None:
+    lines = [
+        GOOD,
+        GOOD[:-1],
+        GOOD.replace(b"May", b"Mai"),
+        GOOD.replace(b"17/", b"32/"),
+        GOOD.replace(b" 200 ", b" OK "),
+        GOOD.replace(b"frank", b"\xff"),
+        GOOD + b" more",
+        b"::1",
+    ]
+    blocks = read_text(tmp_path, b"\n".join(lines), format="combined")
+    assert [row["source_line"] for row in rows(blocks)] == [1]
+    assert [(line, reason) for line, _, reason in bad(blocks)] == [
+        (2, "no_match"),
+        (3, "timestamp"),
+        (4, "timestamp"),
+        (5, "type"),
+        (6, "not_utf8"),
+        (7, "no_match"),
+        (8, "no_match"),
+    ]
+    assert [raw for _, raw, _ in bad(blocks)] == lines[1:]
+
+
+def test_syslog(tmp_path: Path) -> None:
+    text = b"""<34>Oct 11 22:14:15 mymachine su[10]: 'su root' failed
+Oct  1 02:14:15 host kernel: [ 1.2] up
+2003-10-11T22:14:15.003+02:00 host sshd(pam_unix)[7]: hi: there
+Oct 11 22:14:15 host last message repeated 2 times
+<165>1 2003-10-11T22:14:15.003Z host app 123 ID47 [x@1 a="b\\]"] text
+<165>1 2003-10-11T22:14:15Z - app - - -
+Oct 32 22:14:15 host a: b
+hello
+"""
+    blocks = read_text(tmp_path, text, format="syslog", timestamp={"year": 2010})
+    found = [(row["ts"], row["host"], row["program"], row["pid"], row["message"]) for row in rows(blocks)]
+    assert found == [
+        (datetime.datetime(2010, 10, 11, 22, 14, 15, tzinfo=UTC), "mymachine", "su", 10, "'su root' failed"),
+        (datetime.datetime(2010, 10, 1, 2, 14, 15, tzinfo=UTC), "host", "kernel", None, "[ 1.2] up"),
+        (datetime.datetime(2003, 10, 11, 20, 14, 15, 3000, tzinfo=UTC), "host", "sshd(pam_unix)", 7, "hi: there"),
+        (datetime.datetime(2010, 10, 11, 22, 14, 15, tzinfo=UTC), "host", None, None, "last message repeated 2 times"),
+        (datetime.datetime(2003, 10, 11, 22, 14, 15, 3000, tzinfo=UTC), "host", "app", 123, "text"),
+        (datetime.datetime(2003, 10, 11, 22, 14, 15, tzinfo=UTC), None, "app", None, None),
+    ]
+    assert [(line, reason) for line, _, reason in bad(blocks)] == [(7, "timestamp"), (8, "no_match")]
+
+
+def test_the_missing_year_is_that_of_the_file_or_the_one_before(tmp_path: Path) -> None:
+    path = tmp_path / "x.log"
+    path.write_text("Dec 31 23:59:59 h a: b\nJan  1 00:00:01 h a: b\nFeb 29 00:00:00 h a: b\n")
+    modified = datetime.datetime(2017, 3, 2, tzinfo=UTC).timestamp()
+    os.utime(path, (modified, modified))
+    blocks = read_log(path, log_source(path, format="syslog"))
+    assert [row["ts"].strftime("%Y-%m-%d") for row in rows(blocks)] == ["2016-12-31", "2017-01-01", "2016-02-29"]
+
+
+def test_a_pattern_with_types_zone_and_format(tmp_path: Path) -> None:
+    text = b"05.01.2020 12:00 level=3 msg=x\n05.07.2020 12:00 level= msg=y\n05.07.2020 12:00 level=a msg=z\nnothing\n"
+    options = {
+        "pattern": r"^(?P<at>\S+ \S+) level=(?P<level>\S*) msg=(?P<msg>.*)$",
+        "timestamp": {"column": "at", "format": "%d.%m.%Y %H:%M", "timezone": "Europe/Paris"},
+        "schema": {"level": "int"},
+    }
+    blocks = read_text(tmp_path, text, **options)
+    assert [(row["at"], row["level"], row["msg"]) for row in rows(blocks)] == [
+        (datetime.datetime(2020, 1, 5, 11, tzinfo=UTC), 3, "x"),
+        (datetime.datetime(2020, 7, 5, 10, tzinfo=UTC), None, "y"),
+    ]
+    assert [(line, reason) for line, _, reason in bad(blocks)] == [(3, "type"), (4, "no_match")]
+
+
+def test_a_pattern_that_re2_refuses_is_read_by_python() -> None:
+    import pyarrow as pa
+
+    lookahead = LogFormat("the pattern", (r"^(?P<a>\w+)(?=;);(?P<b>x)?",), None, (None,))
+    columns, matched = match_lines(pa.array(["one;x", "two", "three;"]), lookahead)
+    assert matched.to_pylist() == [True, False, True]
+    assert {name: column.to_pylist() for name, column in columns.items()} == {"a": ["one", None, "three"], "b": ["x", None, None]}
+
+
+def test_a_column_that_the_pattern_lacks_is_a_configuration_error(tmp_path: Path) -> None:
+    import pyarrow as pa
+
+    path = tmp_path / "x.log"
+    path.write_text("x\n")
+    source = log_source(path, pattern="(?P<a>.)")
+    (split,) = plan_splits(list_files([str(path)], tmp_path), source)
+    with pytest.raises(ConfigError, match="got b; the pattern gives a"):
+        list(read_split(split, source, {"a": pa.string(), "b": pa.string()}))
+
+
+COMBINED = re.compile(
+    r'^(\S+) (\S+) (\S+|.+?) \[([^\]]*)\] "((?:[^"\\]|\\.)*)" (\d{3}) (\d+|-) "((?:[^"\\]|\\.)*)" "((?:[^"\\]|\\.)*)"$'
+)
+LINES = [GOOD, GOOD.replace(b"::1", "é".encode()), GOOD[:-1], b"", b" ", b"\xff", b"x\ry", b"-"]
+
+
+def matches(line: bytes) -> re.Match[str] | None:
+    return COMBINED.match(line.decode("utf-8", "replace"))
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    lines=st.lists(st.sampled_from(LINES), max_size=20),
+    final=st.booleans(),
+    sizes=st.sampled_from([(2**21, 2**24), (1, 7), (64, 100), (2**21, 33)]),
+)
+def test_lines_are_rows_bad_or_blank(
+    tmp_path_factory: pytest.TempPathFactory, lines: list[bytes], final: bool, sizes: tuple[int, int]
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.log"
+    data = b"\n".join(lines) + (b"\n" if final else b"")
+    path.write_bytes(data)
+    blocks = read_log(path, log_source(path, format="combined"), *sizes)
+    physical = data.split(b"\n")
+    physical = physical if physical[-1] else physical[:-1]
+    numbered = list(enumerate(physical, 1))
+    assert [row["source_line"] for row in rows(blocks)] == [i for i, line in numbered if matches(line)]
+    assert [(line, raw) for line, raw, _ in bad(blocks)] == [
+        (i, line) for i, line in numbered if line.strip() and not matches(line)
+    ]
+    assert sum(block.blank_lines for block in blocks) == sum(not line.strip() for line in physical)
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the shared real data are not here")
+def test_the_real_access_log(tmp_path: Path) -> None:
+    path = SHARED / "apache_access.log"
+    source = log_source(path, format="combined")
+    blocks = read_log(path, source)
+    found = rows(blocks)
+    assert len(found) == 9_999
+    assert [(line, reason) for line, _, reason in bad(blocks)] == [(8899, "no_match")]
+    assert set(found[0]) == {*LOG_FORMATS["combined"], "source_file", "source_line"}
+    lines = path.read_bytes().split(b"\n")
+    for row in found[::97]:
+        match = matches(lines[row["source_line"] - 1])
+        assert match is not None
+        when = datetime.datetime.strptime(match[4], "%d/%b/%Y:%H:%M:%S %z")
+        size = None if match[7] == "-" else int(match[7])
+        assert (row["host"], row["ts"], row["status"], row["bytes"]) == (match[1], when, int(match[6]), size)
+    packed = tmp_path / "apache_access.log.gz"
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    for other in (read_log(path, source, 10_000, 300_000), read_log(packed, log_source(packed, format="combined"))):
+        assert [{**row, "source_file": ""} for row in rows(other)] == [{**row, "source_file": ""} for row in found]

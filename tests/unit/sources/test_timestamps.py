@@ -1,0 +1,89 @@
+"""Timestamps: whole columns are read as Python's strptime reads each value."""
+
+from __future__ import annotations
+
+import datetime
+import re
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batchinfer.sources.timestamps import TimestampRule, format_pattern, parse_timestamps
+
+UTC = datetime.timezone.utc
+FORMATS = [
+    "%d/%b/%Y:%H:%M:%S %z",
+    "%Y-%m-%d %H:%M:%S.%f",
+    "%Y%m%d",
+    "%d. %B %Y",
+    "%Y-%m-%dT%H:%M%z",
+    "%H:%M %d %m %Y",
+    "%j %Y",
+    "%y-%m-%d",
+    "100%% %Y",
+    "%I:%M %p %d.%m.%Y",
+]
+
+
+def by_python(text: str, format_: str) -> datetime.datetime | None:
+    try:
+        value = datetime.datetime.strptime(text, format_)
+    except ValueError:
+        return None
+    if "%z" in format_ and re.search(r"[+-]\d\d:?\d\d:?\d\d(\.\d+)?$", text):
+        return None  # offsets with seconds are of zones before 1972; they are refused
+    try:
+        return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+    except OverflowError:
+        return None
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    format_=st.sampled_from(FORMATS),
+    when=st.datetimes(datetime.datetime(1000, 1, 1)),
+    zone=st.integers(-23 * 60, 23 * 60),
+    noise=st.text("0123456789 :/-JanZ+.", max_size=2),
+    place=st.integers(0, 30),
+    cut=st.integers(0, 2),
+)
+def test_formats_equal_strptime(format_: str, when: datetime.datetime, zone: int, noise: str, place: int, cut: int) -> None:
+    written = when.replace(tzinfo=datetime.timezone(datetime.timedelta(minutes=zone))).strftime(format_)
+    changed = written[:place] + noise + written[place + cut :]
+    texts = [written, changed, written.upper(), "", "31/Feb/2015"]
+    found = parse_timestamps(pa.array(texts), TimestampRule(format_)).to_pylist()
+    assert found == [by_python(text, format_) for text in texts]
+
+
+def test_common_formats_are_read_by_a_pattern() -> None:
+    assert [format_ for format_ in FORMATS if format_pattern(format_) is None] == ["%j %Y", "%y-%m-%d", "%I:%M %p %d.%m.%Y"]
+
+
+@pytest.mark.parametrize("format_", ["%Y-%m-%d %H:%M:%S", "%Y-%j %H:%M:%S", None])
+def test_local_times_move_to_utc(format_: str | None) -> None:
+    texts = {
+        "%Y-%j %H:%M:%S": ["2020-088 12:00:00", "2020-089 12:00:00"],
+    }.get(format_ or "", ["2020-03-28 12:00:00", "2020-03-29 12:00:00"])
+    found = parse_timestamps(pa.array(texts), TimestampRule(format_, "Europe/Paris")).to_pylist()
+    assert found == [datetime.datetime(2020, 3, 28, 11, tzinfo=UTC), datetime.datetime(2020, 3, 29, 10, tzinfo=UTC)]
+
+
+def test_hours_that_a_zone_skips_or_has_twice() -> None:
+    texts = ["2020-03-29 02:30:00", "2020-10-25 02:30:00"]
+    found = parse_timestamps(pa.array(texts), TimestampRule(None, "Europe/Paris")).to_pylist()
+    assert found == [datetime.datetime(2020, 3, 29, 1, tzinfo=UTC), datetime.datetime(2020, 10, 25, 0, 30, tzinfo=UTC)]
+
+
+def test_zoned_and_local_values_in_one_column() -> None:
+    texts = ["2020-02-03", "2020-02-03T04:05:06Z", None, "2020-02-03 04:05-03", "bad", "2020-02-03 04:05:06.5+01:30"]
+    day = datetime.datetime(2020, 2, 3, tzinfo=UTC)
+    assert parse_timestamps(pa.array(texts), TimestampRule()).to_pylist() == [
+        day,
+        day.replace(hour=4, minute=5, second=6),
+        None,
+        day.replace(hour=7, minute=5),
+        None,
+        day.replace(hour=2, minute=35, second=6, microsecond=500000),
+    ]
