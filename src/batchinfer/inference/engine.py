@@ -7,7 +7,7 @@ Knows neither Spark nor files, and of a model only what `contracts.Handler` says
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -95,6 +95,11 @@ class BatchScorer:
         self._own_timings = {"read": 0.0, "fingerprint": 0.0}
         self.counts: dict[str, int] = dict.fromkeys(_COUNTS, 0)
         self.unreported: list[BadRecord] = []
+
+    @property
+    def declared(self) -> Mapping[str, pa.DataType]:
+        """Arrow type of each prediction column."""
+        return self._runner.declared
 
     @property
     def timings(self) -> dict[str, float]:

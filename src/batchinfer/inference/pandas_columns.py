@@ -1,0 +1,107 @@
+"""Between pandas columns, as Spark hands them to a UDF, and Arrow rows of a model's signature.
+
+Owns what pandas loses and how it is mended: nulls in numbers, zones of timestamps, maps and structs as objects. Knows
+nothing of models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from batchinfer.errors import InputError
+
+Columns = tuple[pd.Series | pd.DataFrame, ...]
+
+
+def arrow_rows(columns: Columns, fields: Mapping[str, pa.DataType], time_zone: str) -> tuple[pa.RecordBatch, dict[int, str]]:
+    """The columns of a UDF call as rows of a signature, and what is wrong with the rows whose values do not fit.
+
+    pandas has one word for null and NaN: NaN counts as null.
+
+    Args:
+        columns: one DataFrame (a struct column) whose columns are matched by name, or one for each field, in order.
+        fields: the signature.
+        time_zone: of the session; timestamps come in it, without saying so.
+
+    Runs on: executor.
+
+    Raises:
+        InputError: columns are missing, or there are more or fewer than the signature has.
+    """
+    found = _by_name(columns, fields)
+    arrays: list[pa.Array] = []
+    misfits: dict[int, str] = {}
+    for name, type_ in fields.items():
+        array, wrong = _array(found[name], type_, time_zone)
+        arrays.append(array)
+        for row, got in wrong.items():
+            misfits.setdefault(row, f"encode_error: column {name}: got {got}; allowed: {type_}")
+    return pa.RecordBatch.from_arrays(arrays, names=list(fields)), misfits
+
+
+def pandas_frame(columns: Mapping[str, pa.Array]) -> pd.DataFrame:
+    """Arrow columns as pandas columns that Spark turns into the same values, nulls included."""
+    series = {
+        name: column.to_pandas(integer_object_nulls=True, date_as_object=True, maps_as_pydicts="strict")
+        for name, column in columns.items()
+    }
+    return pd.DataFrame(series)
+
+
+def _by_name(columns: Columns, fields: Mapping[str, pa.DataType]) -> dict[str, Any]:
+    if len(columns) == 1 and isinstance(columns[0], pd.DataFrame):
+        struct = columns[0]
+        missing = [name for name in fields if name not in struct.columns]
+        if missing:
+            raise InputError(f"the struct has no field {', '.join(missing)}; the model's signature is {', '.join(fields)}")
+        return {name: struct[name] for name in fields}
+    if len(columns) != len(fields):
+        raise InputError(f"got {len(columns)} columns; allowed: one struct, or the {len(fields)} columns {', '.join(fields)}")
+    return dict(zip(fields, columns, strict=True))
+
+
+def _array(column: pd.Series | pd.DataFrame, type_: pa.DataType, time_zone: str) -> tuple[pa.Array, dict[int, str]]:
+    """A column as Arrow, null where a value does not fit, and those values by row."""
+    values: Any = _prepared(column, type_, time_zone)
+    try:
+        return _arrow(values, type_), {}
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+        return _one_by_one(values, type_)
+
+
+def _arrow(values: Any, type_: pa.DataType) -> pa.Array:
+    kind = values.dtype.kind if isinstance(values, pd.Series) else "O"
+    if pa.types.is_integer(type_) and (kind == "f" or (kind == "O" and any(isinstance(value, float) for value in values))):
+        # Straight to integers, Arrow would cut decimals off without a word.
+        return pa.array(values, from_pandas=True).cast(type_)
+    return pa.array(values, type_, from_pandas=True)
+
+
+def _one_by_one(values: Any, type_: pa.DataType) -> tuple[pa.Array, dict[int, str]]:
+    fitting: list[pa.Array] = []
+    wrong: dict[int, str] = {}
+    for row, value in enumerate(values):
+        try:
+            fitting.append(_arrow([value], type_))
+        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+            fitting.append(pa.nulls(1, type_))
+            wrong[row] = repr(value)[:200]
+    return pa.concat_arrays(fitting), wrong
+
+
+def _prepared(column: pd.Series | pd.DataFrame, type_: pa.DataType, time_zone: str) -> Any:
+    """What `pa.array` takes: it reads neither structs that come as frames nor maps that come as dicts."""
+    if isinstance(column, pd.DataFrame):
+        return column.to_dict("records")
+    if pa.types.is_map(type_):
+        return [list(value.items()) if isinstance(value, dict) else value for value in column]
+    if pa.types.is_timestamp(type_) and type_.tz is not None and pd.api.types.is_datetime64_dtype(column.dtype):
+        # An hour that a zone has twice is read as its first; one that it skips, as the moment after.
+        first = np.ones(len(column), dtype=bool)
+        return column.dt.tz_localize(time_zone, ambiguous=first, nonexistent="shift_forward").dt.tz_convert("UTC")
+    return column
