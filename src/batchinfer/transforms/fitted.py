@@ -20,7 +20,7 @@ from batchinfer.transforms.check import fed, source_columns, types_before, walk
 from batchinfer.transforms.column import Column, is_arrow, is_unencoded, kind, to_arrow, write
 from batchinfer.transforms.parse import dump_steps, parse_steps
 from batchinfer.transforms.registry import STEPS
-from batchinfer.transforms.schema import dump_type, load_type
+from batchinfer.transforms.schema import dump_fields, load_fields
 from batchinfer.transforms.step import Fields, State, Step, StepProblem
 
 FEATURES = "features"
@@ -185,7 +185,7 @@ class TransformPipeline:
         items = zip(dump_steps(self.steps), self.steps, self.states, strict=True)
         return {
             "format": FORMAT,
-            "fields": [[name, dump_type(type_)] for name, type_ in self.fields.items()],
+            "fields": dump_fields(self.fields, self.source_columns),
             "steps": [{"step": item, "version": step.version, "state": state} for item, step, state in items],
         }
 
@@ -198,14 +198,15 @@ class TransformPipeline:
         """
         if value.get("format") != FORMAT:
             raise ModelError(f"fitted transforms of format {value.get('format')!r}; this release reads format {FORMAT}")
-        steps, problems = parse_steps([entry["step"] for entry in value["steps"]])
-        texts = [problem.message for problem in problems] or _version_problems(value["steps"])
-        if texts:
-            raise ModelError([f"fitted transforms: {text}" for text in texts], "train or register the bundle again")
         try:
-            fields = {name: load_type(text) for name, text in value["fields"]}
-            return cls(steps, fields, {str(place): entry["state"] for place, entry in enumerate(value["steps"])})
-        except (StepProblem, KeyError, TypeError, ValueError) as error:
+            entries = value["steps"]
+            steps, problems = parse_steps([entry["step"] for entry in entries])
+            texts = [problem.message for problem in problems] or _version_problems(entries)
+            if texts:
+                raise ModelError([f"fitted transforms: {text}" for text in texts], "train or register the bundle again")
+            states = {str(place): entry["state"] for place, entry in enumerate(entries)}
+            return cls(steps, load_fields(value["fields"]), states)
+        except (StepProblem, KeyError, TypeError, ValueError, AttributeError) as error:
             raise ModelError(f"fitted transforms: a state does not fit its step ({error})") from error
 
     def digest(self) -> str:

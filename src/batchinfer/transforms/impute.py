@@ -14,7 +14,6 @@ import pyarrow as pa
 from pydantic import model_validator
 
 from batchinfer.transforms.column import CATEGORIES, Coded, Column, coded, is_arrow, kind, missing, numbers
-from batchinfer.transforms.lookup import Lookup
 from batchinfer.transforms.statistics import Counts, Moments, Ranks, Statistic, by_frequency, quantile
 from batchinfer.transforms.step import Fields, Json, State, Step, StepProblem
 
@@ -85,7 +84,7 @@ class Impute(Step):
             value = self.value if state is None else state[name]["value"]
             value = _NEUTRAL[of] if value is None else value
             scalar = pa.scalar(value, fields[name]) if of != "float" and self._keeps_type else float(value)
-            fill[name] = (of, value, scalar, Lookup([value], pa.string()) if of == "text" else None)
+            fill[name] = (of, value, scalar)
         return fill
 
     @property
@@ -93,12 +92,12 @@ class Impute(Step):
         return self.strategy in ("most_frequent", "constant")
 
     def transform(self, frame: dict[str, Column], prepared: Any) -> None:
-        for name, (of, value, scalar, lookup) in prepared.items():
+        for name, (of, value, scalar) in prepared.items():
             column = frame[name]
             if self.indicator:
                 frame[f"{name}_missing"] = missing(column).astype(np.float64)
             if of == "text":
-                frame[name] = _filled(coded(column), value, lookup)
+                frame[name] = _filled(coded(column), value)
             elif of in ("integer", "bool") and self._keeps_type and is_arrow(column):
                 frame[name] = column.fill_null(scalar) if column.null_count else column
             else:
@@ -107,12 +106,9 @@ class Impute(Step):
                 frame[name] = np.where(gaps, float(value), values) if gaps.any() else values
 
 
-def _filled(column: Coded, value: str, lookup: Lookup) -> Coded:
+def _filled(column: Coded, value: str) -> Coded:
     gaps = column.codes < 0
     if not gaps.any():
         return column
-    found = np.flatnonzero(lookup.places(column.values) >= 0)
-    if len(found):
-        return Coded(np.where(gaps, np.int32(found[0]), column.codes), column.values)
     values = pa.concat_arrays([column.values, pa.array([value], column.values.type)])
     return Coded(np.where(gaps, np.int32(len(column.values)), column.codes), values)

@@ -205,6 +205,8 @@ def test_the_digest_is_that_of_the_fitted_state() -> None:
         (lambda value: value["steps"][0].update(step={"gone": {"columns": "number"}}), "unknown step 'gone'"),
         (lambda value: value["steps"][0].update(state=None), "not fitted"),
         (lambda value: value["steps"][0].update(state={"other": {}}), "does not fit its step"),
+        (lambda value: value["steps"][0].pop("state"), "does not fit its step"),
+        (lambda value: value["steps"][0].update(state=[1]), "does not fit its step"),
         (lambda value: value.update(fields=[["number", "string"]]), "does not fit its step"),
         (lambda value: value.update(fields=[["number", "no_type"]]), "does not fit its step"),
     ],

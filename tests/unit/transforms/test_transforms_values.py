@@ -214,6 +214,24 @@ def test_cross_reads_the_categories_behind_an_encoded_column() -> None:
     assert len({tuple(row) for row in plain.to_pylist()}) == 9
 
 
+def test_many_distinct_categories_give_what_few_give() -> None:
+    # Lookups and crosses take another road where a batch has many distinct values; the matrix is written in blocks.
+    data = [{"text": f"t{row % 90}", "word": f"w{row % 70}", "whole": row % 80, "number": float(row)} for row in range(2500)]
+    raw = [
+        {"one_hot": {"columns": ["text", "whole"]}},
+        {"embedding_index": {"columns": "word"}},
+        {"standardize": {"columns": "number"}},
+        {"cross": {"columns": ["text", "word", "whole"], "buckets": 64}},
+    ]
+    batch = batch_of(data)
+    transforms = fitted(raw, batch.slice(0, 75))
+    together = transforms.tensors(batch)
+    apart = [transforms.tensors(batch.slice(first, 5)) for first in range(0, 2500, 5)]
+    for name, array in together.items():
+        np.testing.assert_array_equal(array, np.concatenate([part[name] for part in apart]))
+    assert together["features"][:75, :75].sum() == 75 and together["features"][75:90, :75].sum() == 0
+
+
 def test_a_category_column_beyond_the_limit_says_what_to_use(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(statistics, "MAX_CATEGORIES", 3)
     batch = column_batch("text", list("abcd"))
