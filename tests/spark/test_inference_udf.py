@@ -27,6 +27,12 @@ OUTPUTS = {
 }
 
 
+def _signature(inputs: dict[str, str] = INPUTS, outputs: dict[str, str] = OUTPUTS) -> dict[str, Any]:
+    return {
+        side: [{"name": n, "type": t} for n, t in columns.items()] for side, columns in (("inputs", inputs), ("outputs", outputs))
+    }
+
+
 def _loader(folder: str) -> Callable[[], Any]:
     """A loader that leaves a file for each load. All classes are local: workers do not see this module."""
 
@@ -115,7 +121,7 @@ def test_all_ways_to_call_it_give_the_same_rows(spark: SparkSession, rows: DataF
     from batchinfer.inference.spark import predict_udf
 
     rows = _vector_without_nulls(rows)
-    udf = predict_udf(spark, _loader(str(tmp_path)), OUTPUTS, INPUTS, "digest-a", batch_rows=8)
+    udf = predict_udf(_loader(str(tmp_path)), _signature(), "digest-a", batch_rows=8)
     spark.udf.register("predict_echo", udf)
     rows.createOrReplaceTempView("echo_rows")
     by_place = rows.select("key", udf("x", "name", "at", "vector").alias("p"))
@@ -132,7 +138,7 @@ def test_timestamps_in_another_zone_are_the_same_instants(spark: SparkSession, r
     before = spark.conf.get("spark.sql.session.timeZone")
     spark.conf.set("spark.sql.session.timeZone", "Asia/Kolkata")
     try:
-        udf = predict_udf(spark, _loader(str(tmp_path)), OUTPUTS, INPUTS, "digest-zone")
+        udf = predict_udf(_loader(str(tmp_path)), _signature(), "digest-zone")
         _check(_vector_without_nulls(rows).select("key", udf("x", "name", "at", "vector").alias("p")).orderBy("key").collect())
     finally:
         spark.conf.set("spark.sql.session.timeZone", before or "UTC")
@@ -141,7 +147,7 @@ def test_timestamps_in_another_zone_are_the_same_instants(spark: SparkSession, r
 def test_a_worker_loads_a_model_once(spark: SparkSession, rows: DataFrame, tmp_path: Path) -> None:
     from batchinfer.inference.spark import predict_udf
 
-    udf = predict_udf(spark, _loader(str(tmp_path)), OUTPUTS, INPUTS, "digest-loads")
+    udf = predict_udf(_loader(str(tmp_path)), _signature(), "digest-loads")
     frame = _vector_without_nulls(rows).repartition(6).select(udf("x", "name", "at", "vector").alias("p"))
     for _ in range(3):
         assert frame.where("p.error IS NULL").count() == 98
@@ -153,7 +159,7 @@ def test_a_worker_loads_a_model_once(spark: SparkSession, rows: DataFrame, tmp_p
 def test_a_filter_on_the_result_does_not_evaluate_it_twice(spark: SparkSession, rows: DataFrame, tmp_path: Path) -> None:
     from batchinfer.inference.spark import predict_udf
 
-    udf = predict_udf(spark, _loader(str(tmp_path)), OUTPUTS, INPUTS, "digest-plan")
+    udf = predict_udf(_loader(str(tmp_path)), _signature(), "digest-plan")
     frame = (
         _vector_without_nulls(rows)
         .select("key", udf("x", "name", "at", "vector").alias("p"))
@@ -168,9 +174,9 @@ def test_wrong_calls_say_what_is_allowed(spark: SparkSession, rows: DataFrame, t
     from batchinfer.inference.spark import predict_udf
 
     with pytest.raises(ModelError, match="output called 'error'"):
-        predict_udf(spark, _loader(str(tmp_path)), {"error": "string"}, INPUTS, "digest-b")
+        predict_udf(_loader(str(tmp_path)), _signature(outputs={"error": "string"}), "digest-b")
     with pytest.raises(ModelError, match="signature: got 'bigin'"):
-        predict_udf(spark, _loader(str(tmp_path)), OUTPUTS, {"x": "bigin"}, "digest-b")
-    udf = predict_udf(spark, _loader(str(tmp_path)), OUTPUTS, INPUTS, "digest-b")
+        predict_udf(_loader(str(tmp_path)), _signature(inputs={"x": "bigin"}), "digest-b")
+    udf = predict_udf(_loader(str(tmp_path)), _signature(), "digest-b")
     with pytest.raises(Exception, match="got 2 columns; allowed: one struct, or the 4 columns x, name, at, vector"):
         rows.select(udf("x", "name")).collect()

@@ -1,0 +1,54 @@
+"""A few rows in process: each has its answer, in its place."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pandas as pd
+import pytest
+from fake_handlers import Doubling
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batchinfer.errors import ModelError
+from batchinfer.inference.rows import predict_frame
+
+SIGNATURE = {"inputs": [{"name": "x", "type": "bigint"}]}
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from([0, 1, 2, 3, 1.5, "no number"]), max_size=20), st.sets(st.integers(0, 3)))
+def test_every_row_has_its_own_answer(values: list[Any], poison: set[int]) -> None:
+    index = [f"row {i}" for i in range(len(values))]
+    found = predict_frame(
+        Doubling(sorted(poison)), pd.DataFrame({"other": 0, "x": pd.Series(values, index, dtype=object)}, index), SIGNATURE
+    )
+    assert list(found.columns) == ["score", "label", "error"]
+    assert list(found.index) == index
+    for value, (_, row) in zip(values, found.iterrows(), strict=True):
+        if value in (1.5, "no number"):
+            assert row["error"].startswith("encode_error: column x: got ")
+            assert math.isnan(row["score"])
+        elif value in poison:
+            assert row["error"] == f"model_error: ValueError: cannot take {value}"
+            assert math.isnan(row["score"])
+            assert row["label"] is None
+        else:
+            assert (row["error"], row["score"], row["label"]) == (None, 2.0 * value + 1, ("even", "odd")[value % 2])
+
+
+def test_categories_and_extension_types() -> None:
+    for series in (pd.Series([1, 2], dtype="Int64"), pd.Series([1, 2]).astype("category"), pd.Series([1, 2], dtype="int8")):
+        assert predict_frame(Doubling(), pd.DataFrame({"x": series}), SIGNATURE)["score"].tolist() == [3.0, 5.0]
+
+
+def test_missing_columns_are_the_signature_s_matter() -> None:
+    with pytest.raises(ModelError, match="the frame has no column x; the model's signature is x"):
+        predict_frame(Doubling(), pd.DataFrame({"y": [1]}), SIGNATURE)
+
+
+def test_no_rows() -> None:
+    found = predict_frame(Doubling(), pd.DataFrame({"x": pd.Series([], dtype="int64")}), SIGNATURE)
+    assert list(found.columns) == ["score", "label", "error"]
+    assert len(found) == 0
