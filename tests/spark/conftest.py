@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from spark.projects import PIPELINE, SmallProject, csv_of
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -16,6 +19,8 @@ def spark() -> Iterator[SparkSession]:
     from batchinfer.config.environment import SparkSettings
     from batchinfer.session import open_session
 
+    # Models of the tests' own are imported by the workers too.
+    os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])
     settings = SparkSettings(
         master="local[2,4]",
         conf={
@@ -30,3 +35,13 @@ def spark() -> Iterator[SparkSession]:
     session = open_session(settings, "tests")
     yield session
     session.stop()
+
+
+@pytest.fixture
+def small(tmp_path: Path, spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> SmallProject:
+    """A project with forty rows in one file."""
+    monkeypatch.delenv("BATCHINFER_HOME", raising=False)
+    project = SmallProject(tmp_path, lambda: spark)
+    project.write("conf/pipelines/small.yaml", PIPELINE)
+    project.write("in/a.csv", csv_of(range(40)))
+    return project

@@ -136,6 +136,7 @@ def choose_device(asked: str) -> str:
     """The device that `model.device` means on this executor: `auto` is a GPU where there is one.
 
     Runs on: executor.
+
     Raises:
         ModelError: `cuda` on an executor without a usable GPU.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ def _cell(value: Any) -> str:
         return f"{value:,.4g}"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
+    if isinstance(value, datetime):
+        return value.isoformat(sep=" ", timespec="seconds")
     return json.dumps(value, default=str) if isinstance(value, dict | list) else str(value)
 
 
@@ -85,7 +88,9 @@ def show_lookup(body: Body) -> Body:
     """Predictions that were found, a row each."""
     results = body.get("results", [body])
     found = [result["prediction"] for result in results if result["found"]]
-    if found:
+    if len(found) == 1:
+        _table("prediction", ["column", "value"], [[name, value] for name, value in found[0].items()])
+    elif found:
         hidden = {"bundle_digest", "input_fingerprint", "source_table"}
         columns = [name for name in found[0] if name not in hidden]
         _table("predictions", columns, [[row[name] for name in columns] for row in found])

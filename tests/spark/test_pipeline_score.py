@@ -1,0 +1,204 @@
+"""Scoring on executors: the roads, publishing, faults inside a batch."""
+
+from __future__ import annotations
+
+import pytest
+from pyspark.sql import SparkSession
+from spark.projects import DAY, SmallProject, csv_of, rows_of
+
+from batchinfer.errors import ChecksFailed, InputError, ModelError, SliceHeld, TooManyQuarantined
+
+
+@pytest.fixture
+def trained(small: SmallProject) -> SmallProject:
+    small.extract()
+    small.train()
+    return small
+
+
+def test_the_three_roads_give_the_same_rows(trained: SmallProject) -> None:
+    trained.write("in/b.csv", csv_of(range(40, 5000)))
+    trained.extract()
+    found = {}
+    for road in ("direct", "arrow", "pandas"):
+        report = trained.score(DAY, f"model.road={road}", force=True)
+        assert (report.road, report.rows_in, report.rows_scored) == (road, 5000, 5000)
+        rows = trained.table("predictions").sort_by("id")
+        found[road] = rows
+    for road in ("arrow", "pandas"):
+        assert found[road].column("id") == found["direct"].column("id")
+        assert found[road].column("input_fingerprint") == found["direct"].column("input_fingerprint")
+        for one, other in zip(found[road].column("score").to_pylist(), found["direct"].column("score").to_pylist(), strict=True):
+            assert one == pytest.approx(other, rel=1e-5, abs=1e-6)
+
+
+def test_batches_of_one_and_of_all_rows_give_the_same_predictions(trained: SmallProject) -> None:
+    reference = trained.score().rows_scored and trained.predictions()
+    for rows in (1, 39, 40, 41):
+        trained.score(DAY, f"model.batch.rows={rows}", force=True)
+        again = trained.predictions()
+        assert again.keys() == reference.keys()
+        assert all(again[key][0] == pytest.approx(reference[key][0], rel=1e-5, abs=1e-6) for key in reference)
+
+
+def test_spark_reads_the_predictions_and_their_comments(trained: SmallProject, spark: SparkSession) -> None:
+    report = trained.score()
+    table = spark.read.format("delta").load(report.table)
+    assert table.count() == 40
+    assert {row["served"] for row in table.select("served").distinct().collect()} == {True}
+    described = {row["col_name"]: row["comment"] for row in spark.sql(f"DESCRIBE TABLE delta.`{report.table}`").collect()}
+    assert described["bundle_digest"].startswith("SHA-256")
+    by_line = {row["id"]: row["score"] for row in table.collect()}
+    assert by_line == {key: value[0] for key, value in trained.predictions().items()}
+
+
+def test_a_second_run_does_nothing_and_force_scores_again(trained: SmallProject) -> None:
+    first = trained.score()
+    again = trained.score()
+    assert (again.status, again.rows_in, again.rows_reused, again.version) == ("unchanged", 40, 40, first.version)
+    forced = trained.score(force=True)
+    assert (forced.status, forced.rows_scored) == ("published", 40)
+    assert trained.table("predictions").num_rows == 40
+
+
+def test_late_rows_make_a_slice_stale_and_backfill_picks_it_up(trained: SmallProject) -> None:
+    trained.score()
+    assert trained.states() == {DAY: "published"}
+    trained.write("in/late.csv", csv_of(range(40, 50)))
+    late = trained.extract()
+    assert (late.rows_landed, late.files_read) == (10, 1)
+    assert trained.states() == {DAY: "stale"}
+    filled = trained.backfill(DAY, "2026-11-22")
+    assert (filled.exit_code, filled.no_data) == (0, ["2026-11-22"])
+    assert trained.states() == {DAY: "published"}
+    assert len(trained.predictions()) == 50
+
+
+def test_a_new_champion_makes_a_slice_stale(trained: SmallProject) -> None:
+    trained.score()
+    trained.train("train.params.seed=2")
+    assert trained.states() == {DAY: "stale"}
+    assert trained.score().model_version == "2"
+
+
+def test_a_failed_suite_publishes_nothing_and_leaves_what_was_there(trained: SmallProject) -> None:
+    trained.score()
+    before = trained.table("predictions")
+    trained.write("never.yaml", "- expect_column_values_to_be_between: {column: score, min_value: 2, max_value: 3}\n")
+    with pytest.raises(ChecksFailed, match="score") as caught:
+        trained.score(DAY, "checks.predictions=never.yaml", force=True)
+    assert caught.value.facts["rows_in"] == 40
+    assert trained.table("predictions") == before
+    parquet = list((trained.root / "var/lake/predictions").glob("**/*.parquet"))
+    assert len(parquet) == 1, "the refused files are gone"
+
+
+def test_poison_rows_are_quarantined_and_the_others_scored(small: SmallProject) -> None:
+    small.edit("train:\n", "train:\n  model: {python: 'spark.poison:RaisesOnLargeSizes'}\n")
+    small.edit("hidden: [4], ", "")
+    small.extract()
+    small.train()
+    report = small.score()
+    assert report.rows_quarantined > 0
+    assert report.rows_in == report.rows_scored + report.rows_quarantined == 40
+    aside = [row for row in small.table("quarantine").to_pylist() if row["stage"] == "score"]
+    assert len(aside) == report.rows_quarantined
+    assert {row["reason"] for row in aside} == {"model_error"}
+    assert all("too large for me" in row["message"] and row["published"] and row["slice"] == DAY for row in aside)
+    assert len(small.predictions()) == report.rows_scored
+    small.score(force=True)
+    assert len([row for row in small.table("quarantine").to_pylist() if row["stage"] == "score"]) == report.rows_quarantined
+    with pytest.raises(TooManyQuarantined, match="max_quarantine_rate"):
+        small.score(DAY, "checks.max_quarantine_rate=0.01", force=True)
+    assert len(small.predictions()) == report.rows_scored
+
+
+def test_a_crash_between_the_two_commits_is_healed_by_the_next_run(
+    trained: SmallProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import batchinfer.sinks.delta as delta
+
+    trained.score()
+    before = trained.predictions()
+    trained.write("in/late.csv", csv_of(range(40, 60)) + "x,red,1,no\n")
+
+    def die(*_: object, **__: object) -> int:
+        raise RuntimeError("power cut")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(delta, "commit", die)
+        with pytest.raises(RuntimeError, match="power cut"):
+            trained.extract()
+    assert trained.table("landed").num_rows == 40
+    landed = trained.extract()
+    assert (landed.rows_in, landed.rows_landed, landed.rows_quarantined) == (21, 20, 1)
+    assert trained.table("quarantine").num_rows == 1
+    with monkeypatch.context() as patched:
+        patched.setattr(delta, "commit", die)
+        with pytest.raises(RuntimeError, match="power cut"):
+            trained.score()
+    assert trained.predictions() == before
+    assert trained.score().rows_scored == 60
+    assert len(trained.predictions()) == 60
+
+
+def test_duplicate_keys_are_refused_with_examples(small: SmallProject) -> None:
+    small.write("in/b.csv", csv_of(range(3)))
+    with pytest.raises(InputError, match="repeat") as caught:
+        small.extract()
+    assert '"id": 0' in str(caught.value)
+    assert not (small.root / "var/lake/landed/small/_delta_log").exists()
+    assert small.extract(DAY, "source.unique=assumed").rows_landed == 43
+    with pytest.raises(InputError, match="repeat"):
+        small.train()
+        small.score()
+
+
+def test_null_keys_go_to_quarantine(small: SmallProject) -> None:
+    small.write("in/a.csv", csv_of(range(5)) + ",red,1.0,no\n")
+    report = small.extract()
+    assert (report.rows_in, report.rows_landed, report.rows_quarantined) == (6, 5, 1)
+    [row] = small.table("quarantine").to_pylist()
+    assert (row["reason"], row["source_line"]) == ("null_key", 7)
+
+
+def test_a_changed_file_fails_or_is_replaced_or_appended(small: SmallProject) -> None:
+    small.extract()
+    small.write("in/a.csv", csv_of(range(10)))
+    with pytest.raises(InputError, match=r"a\.csv: it changed after it was landed"):
+        small.extract()
+    replaced = small.extract(DAY, "source.on_changed=replace")
+    assert replaced.rows_landed == 10
+    assert sorted(small.table("landed").column("id").to_pylist()) == list(range(10))
+    small.write("in/a.csv", csv_of(range(10, 15)))
+    small.extract(DAY, "source.on_changed=append")
+    assert sorted(small.table("landed").column("id").to_pylist()) == list(range(15))
+
+
+def test_one_slice_has_one_run(trained: SmallProject) -> None:
+    from batchinfer.sinks.leases import hold
+
+    with hold(str(trained.root / "var/lake"), "small", DAY, "another"), pytest.raises(SliceHeld, match="another"):
+        trained.score()
+
+
+def test_a_signature_that_does_not_fit_is_found_before_data_is_read(trained: SmallProject) -> None:
+    trained.edit("size: double", "size: string")
+    trained.edit("  - standardize: {columns: size}\n", "")
+    with pytest.raises(ModelError, match="size"):
+        trained.score()
+
+
+def test_large_files_are_cut_into_ranges_with_exact_lines(small: SmallProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    from batchinfer.sources import splits
+
+    text = "id,color,size,big\n" + "".join(rows_of(range(n, n + 1)) if n % 500 else "bad line\n" for n in range(1, 20_000))
+    small.write("in/a.csv", text)
+    plan = splits.plan_splits
+    monkeypatch.setattr(splits, "plan_splits", lambda *args, **kwargs: plan(*args, **(kwargs | {"target_bytes": 50_000})))
+    report = small.extract()
+    assert (report.rows_in, report.rows_quarantined) == (19_999, 39)
+    lines = text.splitlines()
+    for row in small.table("landed").to_pylist()[::997]:
+        assert lines[row["source_line"] - 1].startswith(f"{row['id']},")
+    assert {row["source_line"] for row in small.table("quarantine").to_pylist()} == {n + 1 for n in range(500, 20_000, 500)}
