@@ -1,35 +1,48 @@
-"""What a registry knows of a model, and the two ways to read it.
+"""What a registry knows of a model: versions, aliases, and who held an alias before.
 
-Owns reading. MLflow's client takes seconds to load, and every run resolves a model; so where the registry is an SQLite file
-whose schema is one that was checked, it is read directly. Any other registry, and any other schema, is read by the client.
+Owns the tags in which that stands, and the sentences about what is not there. Knows no way to read or to change it: see
+`registry_reading` and `registry`.
 """
 
 from __future__ import annotations
 
-import contextlib
-import sqlite3
-import urllib.parse
-from collections.abc import Iterator
+import datetime
+import json
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from mlflow.tracking.client import MlflowClient
+from batchinfer.config.suggestions import did_you_mean, listed
+from batchinfer.errors import ModelError
 
-# Revisions of MLflow's schema whose tables were compared with what the queries below expect (mlflow 3.17).
-_KNOWN_REVISIONS = {"dc11669786a5"}
-_DELETED = "Deleted_Internal"
+DIGEST_TAG = "batchinfer.digest"
+METRICS_TAG = "batchinfer.metrics"
+# On the registered model, one an alias: a JSON list of the versions that held it before, newest last.
+HISTORY_TAG = "batchinfer.history."
 
 
 @dataclass(frozen=True)
 class Version:
     """One version of a registered model; `created` in milliseconds since 1970, UTC."""
 
+    name: str
     version: str
     source: str
     created: int
     tags: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) of the bundle's manifest.
+
+        Raises:
+            ModelError: somebody else registered this version; it is no bundle.
+        """
+        if DIGEST_TAG in self.tags:
+            return self.tags[DIGEST_TAG]
+        raise ModelError(
+            f"models:/{self.name}/{self.version} is not a batchinfer bundle: it has no tag {DIGEST_TAG}",
+            "batchinfer register -p NAME --artifact PATH makes a bundle of a model trained elsewhere",
+        )
 
 
 @dataclass(frozen=True)
@@ -41,81 +54,54 @@ class RegisteredModel:
     aliases: dict[str, str]
     tags: dict[str, str] = field(default_factory=dict)
 
+    def at(self, number: str) -> Version:
+        """The version of that number.
 
-def read_by_client(client: MlflowClient) -> dict[str, RegisteredModel]:
-    """All registered models by name, read by MLflow's client.
-
-    Runs on: driver.
-    """
-    found: dict[str, list[Version]] = {}
-    for one in _pages(client.search_model_versions):
-        version = Version(str(one.version), one.source or "", int(one.creation_timestamp or 0), dict(one.tags))
-        found.setdefault(one.name, []).append(version)
-    return {
-        model.name: RegisteredModel(
-            model.name,
-            tuple(sorted(found.get(model.name, []), key=lambda version: int(version.version))),
-            {alias: str(version) for alias, version in model.aliases.items()},
-            dict(model.tags),
+        Raises:
+            ModelError: there is none; lists those there are.
+        """
+        for version in self.versions:
+            if version.version == str(number):
+                return version
+        raise ModelError(
+            f"model {self.name!r} has no version {number}; versions: {listed(version.version for version in self.versions)}",
+            f"batchinfer train -p {self.name} makes the next one",
         )
-        for model in _pages(client.search_registered_models)
-    }
 
+    def holder(self, alias: str) -> str:
+        """The number of the version that the alias stands for.
 
-def _pages(search: Any) -> Iterator[Any]:
-    token = None
-    while True:
-        page = search(page_token=token)
-        yield from page
-        token = page.token
-        if not token:
-            return
+        Raises:
+            ModelError: there is no such alias; lists those there are.
+        """
+        if alias in self.aliases:
+            return self.aliases[alias]
+        known = listed((f"{name} -> {version}" for name, version in sorted(self.aliases.items())), none="none")
+        raise ModelError(
+            f"model {self.name!r} has no alias {alias!r}{did_you_mean(alias, self.aliases)}; aliases: {known}",
+            f"batchinfer train -p {self.name} --alias {alias} makes a version with it; "
+            f"batchinfer models -p {self.name} --promote V gives it to a version there is",
+        )
 
+    def history(self, alias: str) -> list[str]:
+        """Numbers of the versions that held the alias before, newest last.
 
-def read_by_sqlite(path: Path) -> dict[str, RegisteredModel] | None:
-    """All registered models by name, read from the database file; None where its schema is not a known one.
+        Raises:
+            ModelError: somebody else wrote something else into the tag.
+        """
+        try:
+            return [str(version) for version in json.loads(self.tags.get(HISTORY_TAG + alias, "[]"))]
+        except (ValueError, TypeError) as error:
+            raise ModelError(f"the tag {HISTORY_TAG + alias} of model {self.name!r} is not a JSON list: {error}") from error
 
-    Runs on: driver.
-    """
-    if not path.exists():
-        return {}
-    try:
-        address = f"file:{urllib.parse.quote(str(path.absolute()))}?mode=ro"
-        with contextlib.closing(sqlite3.connect(address, uri=True, timeout=10)) as connection:
-            connection.execute("BEGIN")  # one snapshot for all the queries
-            return _read_tables(connection)
-    except sqlite3.Error:
-        return None  # the client tells what is wrong with the file
-
-
-def _read_tables(connection: sqlite3.Connection) -> dict[str, RegisteredModel] | None:
-    revisions = {row[0] for row in connection.execute("SELECT version_num FROM alembic_version")}
-    if not revisions or not revisions <= _KNOWN_REVISIONS:
-        return None
-    version_tags = _grouped(
-        connection.execute("SELECT name || '/' || version, key, value FROM model_version_tags WHERE workspace = 'default'")
-    )
-    tags = _grouped(connection.execute("SELECT name, key, value FROM registered_model_tags WHERE workspace = 'default'"))
-    aliases = _grouped(
-        connection.execute("SELECT name, alias, version FROM registered_model_aliases WHERE workspace = 'default'")
-    )
-    versions: dict[str, list[Version]] = {}
-    rows = connection.execute(
-        "SELECT name, version, source, creation_time FROM model_versions"
-        " WHERE workspace = 'default' AND current_stage IS NOT ? ORDER BY version",
-        (_DELETED,),
-    )
-    for name, number, source, created in rows:
-        version = Version(str(number), source or "", int(created or 0), version_tags.get(f"{name}/{number}", {}))
-        versions.setdefault(name, []).append(version)
-    names = [row[0] for row in connection.execute("SELECT name FROM registered_models WHERE workspace = 'default' ORDER BY name")]
-    return {
-        name: RegisteredModel(name, tuple(versions.get(name, [])), aliases.get(name, {}), tags.get(name, {})) for name in names
-    }
-
-
-def _grouped(rows: Any) -> dict[str, dict[str, str]]:
-    groups: dict[str, dict[str, str]] = {}
-    for group, key, value in rows:
-        groups.setdefault(group, {})[key] = str(value)
-    return groups
+    def describe(self, version: Version) -> dict[str, Any]:
+        """A version as people and JSON see it."""
+        created = datetime.datetime.fromtimestamp(version.created / 1000, tz=datetime.timezone.utc)
+        return {
+            "version": version.version,
+            "aliases": sorted(alias for alias, holder in self.aliases.items() if holder == version.version),
+            "metrics": json.loads(version.tags.get(METRICS_TAG, "{}")),
+            "created": created.isoformat(timespec="seconds"),
+            "digest": version.tags.get(DIGEST_TAG),
+            "tags": {name: value for name, value in version.tags.items() if name not in (DIGEST_TAG, METRICS_TAG)},
+        }

@@ -6,11 +6,13 @@ metrics. Knows nothing of what is inside a bundle (see `bundle`) and nothing of 
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import math
 import re
 import tempfile
+import threading
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping, Sequence
@@ -19,19 +21,16 @@ from typing import TYPE_CHECKING, Any
 
 from batchinfer.config.suggestions import did_you_mean, listed
 from batchinfer.contracts import ModelRef
-from batchinfer.errors import ModelError
+from batchinfer.errors import BatchInferError, ModelError
 from batchinfer.models.bundle import verify_bundle
 from batchinfer.models.mlflow_client import open_client, registry_lock, storage_errors
 from batchinfer.models.reachable import check_reachable, sqlite_path
-from batchinfer.models.registered import RegisteredModel, Version, read_by_client, read_by_sqlite
+from batchinfer.models.registered import DIGEST_TAG, HISTORY_TAG, METRICS_TAG, RegisteredModel
+from batchinfer.models.registry_reading import read_by_client, read_by_sqlite
 
 if TYPE_CHECKING:
     from mlflow.tracking.client import MlflowClient
 
-DIGEST_TAG = "batchinfer.digest"
-METRICS_TAG = "batchinfer.metrics"
-# On the registered model, one an alias: a JSON list of the versions that held it before, newest last.
-HISTORY_TAG = "batchinfer.history."
 _HISTORY_LENGTH = 50
 _BUNDLE = "bundle"
 _PARAM_LENGTH = 6000
@@ -52,6 +51,16 @@ class Registry:
         self.tracking_uri = tracking_uri
         self.artifacts = artifacts
         self._client: MlflowClient | None = None
+        self._preparing: threading.Thread | None = None
+
+    def prepare(self) -> None:
+        """Starts to load MLflow and to make its database in the background, which takes seconds: call it early, and go on.
+
+        What fails there is raised by the call that needs the client. Runs on: driver.
+        """
+        if self._client is None and self._preparing is None:
+            self._preparing = threading.Thread(target=self._open_quietly, name="registry", daemon=True)
+            self._preparing.start()
 
     def register(
         self,
@@ -105,8 +114,8 @@ class Registry:
         """
         name, alias, number = _parse(uri)
         model = self._model(name)
-        version = _version(model, _alias(model, alias) if alias else str(number))
-        return ModelRef(name, version.version, _digest(name, version), uri)
+        version = model.at(model.holder(alias) if alias else str(number))
+        return ModelRef(name, version.version, version.digest, uri)
 
     def fetch(self, ref: ModelRef, cache: Path) -> Path:
         """A local folder with the bundle of a resolved model, verified on every call.
@@ -118,7 +127,7 @@ class Registry:
             ModelError: the bundle is missing, damaged, not the one that was registered, or its code changed.
             StorageError: the store does not answer, or the cache cannot be written.
         """
-        source = _version(self._model(ref.name), ref.version).source
+        source = self._model(ref.name).at(ref.version).source
         local = self._local(source)
         if local is not None:
             verify_bundle(local, ref.digest)
@@ -139,7 +148,7 @@ class Registry:
             StorageError: the registry does not answer.
         """
         model = self._model(name)
-        return [_describe(model, version) for version in model.versions]
+        return [model.describe(version) for version in model.versions]
 
     def promote(self, name: str, version: str, alias: str) -> ModelRef:
         """Gives the alias to a version; the version that held it is kept, so that `rollback` can give it back.
@@ -153,12 +162,12 @@ class Registry:
         client = self._open()
         with registry_lock(self.tracking_uri):
             model = self._model(name)
-            wanted = _version(model, version)
-            digest = _digest(name, wanted)
+            wanted = model.at(version)
+            digest = wanted.digest
             holder = model.aliases.get(alias)
             if holder != wanted.version:
                 # The history first: a crash between the two leaves an entry that equals the holder, which rollback passes over.
-                history = _history(model, alias) + ([holder] if holder else [])
+                history = model.history(alias) + ([holder] if holder else [])
                 self._move(client, name, alias, wanted.version, history)
         return ModelRef(name, wanted.version, digest, f"models:/{name}@{alias}")
 
@@ -174,9 +183,9 @@ class Registry:
         client = self._open()
         with registry_lock(self.tracking_uri):
             model = self._model(name)
-            holder = _alias(model, alias)
+            holder = model.holder(alias)
             known = {version.version: version for version in model.versions}
-            history = _history(model, alias)
+            history = model.history(alias)
             while history and (history[-1] == holder or history[-1] not in known):
                 history.pop()
             if not history:
@@ -185,16 +194,22 @@ class Registry:
                     f"batchinfer models -p NAME lists the versions; --promote V gives the alias to one of: {', '.join(known)}",
                 )
             former = known[history.pop()]
-            digest = _digest(name, former)
+            digest = former.digest
             self._move(client, name, alias, former.version, history)
         return ModelRef(name, former.version, digest, f"models:/{name}@{alias}")
 
+    def _open_quietly(self) -> None:
+        with contextlib.suppress(BatchInferError):  # raised again, and shown, by whoever opens it next
+            self._client = open_client(self.tracking_uri)
+
     def _open(self) -> MlflowClient:
+        if self._preparing is not None:
+            self._preparing.join()
         if self._client is None:
             self._client = open_client(self.tracking_uri)
         return self._client
 
-    def _read(self) -> dict[str, RegisteredModel]:
+    def _read(self, name: str | None = None) -> dict[str, RegisteredModel]:
         path = sqlite_path(self.tracking_uri)
         if path is not None:
             check_reachable(self.tracking_uri)
@@ -203,13 +218,13 @@ class Registry:
                 return found
         client = self._open()
         with storage_errors(f"the registry {self.tracking_uri} cannot be read"):
-            return read_by_client(client)
+            return read_by_client(client, name)
 
     def _model(self, name: str) -> RegisteredModel:
-        models = self._read()
-        if name in models and models[name].versions:
-            return models[name]
-        known = [model.name for model in models.values() if model.versions]
+        model = self._read(name).get(name)
+        if model is not None and model.versions:
+            return model
+        known = [model.name for model in self._read().values() if model.versions]
         raise ModelError(
             f"no model {name!r} in the registry{did_you_mean(name, known)}; registered: {listed(known, none='none')}",
             f"batchinfer train -p {name} makes one",
@@ -269,56 +284,6 @@ def _parse(uri: str) -> tuple[str, str | None, str | None]:
     if match is None:
         raise ModelError(f"got the model URI {uri!r}; allowed: models:/NAME@ALIAS or models:/NAME/VERSION")
     return match[1], match[2], match[3]
-
-
-def _alias(model: RegisteredModel, alias: str) -> str:
-    if alias in model.aliases:
-        return model.aliases[alias]
-    known = [f"{name} -> {version}" for name, version in sorted(model.aliases.items())]
-    raise ModelError(
-        f"model {model.name!r} has no alias {alias!r}{did_you_mean(alias, model.aliases)}; aliases: {listed(known, none='none')}",
-        f"batchinfer train -p {model.name} --alias {alias} makes a version with it; "
-        f"batchinfer models -p {model.name} --promote V gives it to a version there is",
-    )
-
-
-def _version(model: RegisteredModel, number: str) -> Version:
-    for version in model.versions:
-        if version.version == str(number):
-            return version
-    known = [version.version for version in model.versions]
-    raise ModelError(
-        f"model {model.name!r} has no version {number}; versions: {', '.join(known)}",
-        f"batchinfer train -p {model.name} makes the next one",
-    )
-
-
-def _digest(name: str, version: Version) -> str:
-    if DIGEST_TAG in version.tags:
-        return version.tags[DIGEST_TAG]
-    raise ModelError(
-        f"models:/{name}/{version.version} is not a batchinfer bundle: it has no tag {DIGEST_TAG}",
-        "batchinfer register -p NAME --artifact PATH makes a bundle of a model trained elsewhere",
-    )
-
-
-def _history(model: RegisteredModel, alias: str) -> list[str]:
-    try:
-        return [str(version) for version in json.loads(model.tags.get(HISTORY_TAG + alias, "[]"))]
-    except (ValueError, TypeError) as error:
-        raise ModelError(f"the tag {HISTORY_TAG + alias} of model {model.name!r} is not a JSON list: {error}") from error
-
-
-def _describe(model: RegisteredModel, version: Version) -> dict[str, Any]:
-    created = datetime.datetime.fromtimestamp(version.created / 1000, tz=datetime.timezone.utc)
-    return {
-        "version": version.version,
-        "aliases": sorted(alias for alias, holder in model.aliases.items() if holder == version.version),
-        "metrics": json.loads(version.tags.get(METRICS_TAG, "{}")),
-        "created": created.isoformat(timespec="seconds"),
-        "digest": version.tags.get(DIGEST_TAG),
-        "tags": {name: value for name, value in version.tags.items() if name not in (DIGEST_TAG, METRICS_TAG)},
-    }
 
 
 def _metrics_tag(metrics: Mapping[str, float]) -> str:

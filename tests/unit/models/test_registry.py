@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from batchinfer.errors import BatchInferError, ModelError, StorageError
-from batchinfer.models import registered
+from batchinfer.models import registry_reading
 from batchinfer.models.bundle import verify_bundle, write_bundle
 from batchinfer.models.handler import BinaryClassifier
 from batchinfer.models.mlflow_client import open_client
@@ -121,14 +121,17 @@ def test_an_empty_registry_names_the_command_that_fills_it(tmp_path: Path) -> No
 
 def test_both_ways_to_read_a_registry_give_the_same(registry: Registry) -> None:
     path = Path(registry.tracking_uri.removeprefix("sqlite:///"))
-    direct = registered.read_by_sqlite(path)
+    direct = registry_reading.read_by_sqlite(path)
     assert direct is not None and set(direct) == {"income", "foreign"}
-    assert direct == registered.read_by_client(open_client(registry.tracking_uri))
+    client = open_client(registry.tracking_uri)
+    assert direct == registry_reading.read_by_client(client)
+    assert registry_reading.read_by_client(client, "income") == {"income": direct["income"]}
+    assert registry_reading.read_by_client(client, "incom") == {}
 
 
 def test_an_unknown_schema_is_left_to_the_client(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registered, "_KNOWN_REVISIONS", {"other"})
-    assert registered.read_by_sqlite(Path(registry.tracking_uri.removeprefix("sqlite:///"))) is None
+    monkeypatch.setattr(registry_reading, "_KNOWN_REVISIONS", {"other"})
+    assert registry_reading.read_by_sqlite(Path(registry.tracking_uri.removeprefix("sqlite:///"))) is None
     assert registry.resolve("models:/income@champion").version == "3"
 
 
@@ -166,6 +169,26 @@ def test_a_remote_bundle_is_downloaded_once_into_the_cache(registry: Registry, t
     shutil.rmtree(folder)
     assert registry.fetch(ref, tmp_path / "cache") == folder
     assert [path.name for path in (tmp_path / "cache").iterdir()] == [ref.digest]
+
+
+def test_a_registry_prepared_in_the_background_is_ready_or_says_why_not(registry: Registry, tmp_path: Path) -> None:
+    registry.prepare()
+    assert registry.promote("income", "1", "champion").version == "1"
+    (tmp_path / "file").write_text("")
+    broken = Registry(f"sqlite:///{tmp_path}/file/mlflow.db", "")
+    broken.prepare()
+    with pytest.raises(StorageError, match="cannot be made"):
+        broken.promote("income", "1", "champion")
+
+
+def test_an_artefact_folder_that_cannot_be_written_is_a_storage_error(registry: Registry, tmp_path: Path) -> None:
+    a_bundle(tmp_path / "bundle", 5)
+    (tmp_path / "file").write_text("")
+    full = Registry(registry.tracking_uri, str(tmp_path / "file" / "artifacts"))
+    with pytest.raises(StorageError, match="fresh cannot be registered"):
+        full.register("fresh", tmp_path / "bundle", "champion")
+    with pytest.raises(ModelError, match="no model 'fresh'"):
+        registry.resolve("models:/fresh@champion")
 
 
 def test_a_damaged_bundle_is_not_registered(registry: Registry, tmp_path: Path) -> None:
