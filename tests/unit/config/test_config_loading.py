@@ -165,7 +165,8 @@ def test_bytes_that_are_not_utf8(project: Path) -> None:
     with pytest.raises(ConfigError, match=r"latin.yaml:2:17: got the byte 0xe9, which is not UTF-8"):
         load_pipeline("latin")
     file.write_bytes(b"\xef\xbb\xbf" + GOOD.encode())
-    assert load_pipeline("latin").pipeline.name == "good"
+    loaded = load_pipeline("latin")
+    assert (loaded.pipeline.name, loaded.places.locate(("name",))) == ("good", "conf/pipelines/latin.yaml:1:1")
 
 
 def test_projects_are_found_upwards(project: Path, tmp_path: Path) -> None:
@@ -193,6 +194,20 @@ def test_an_environment_is_laid_over_the_base_entry_by_entry(project: Path, monk
     assert environment.spark.model_dump() == {"master": "a", "conf": {"x": 1, "y": "text"}, "java_options": ("-c",)}
     resolved = load_pipeline("good", environment_name="far").environment
     assert (resolved.lake, resolved.registry) == ("s3a://bucket/lake", "sqlite:////shared/m.db")
+
+
+def test_an_environment_file_of_comments_changes_nothing(project: Path) -> None:
+    environments(project, base="lake: there\n", far="# nothing yet\n")
+    assert load_environment("far", project).lake == "there"
+
+
+def test_values_at_the_names_of_secrets_are_not_shown(project: Path) -> None:
+    environments(project, base="spark: {conf: {fs.s3a.secret.key: [canary], fs.s3a.access.key: {canary: 1}}}\n", far="")
+    with pytest.raises(ConfigError) as caught:
+        load_environment("far", project)
+    assert len(caught.value.problems) == 2
+    assert "got a value that is not shown; allowed: text" in caught.value.problems[0]
+    assert "canary" not in str(caught.value)
 
 
 def test_problems_of_environment_files_stand_beside_those_of_the_pipeline(project: Path) -> None:

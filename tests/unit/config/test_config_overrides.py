@@ -111,5 +111,11 @@ def test_python_values_that_yaml_could_not_hold(project: Path, value: object) ->
     assert refused({"train.params.x": value})[0].startswith("overrides['train.params.x']: got ")
 
 
+def test_python_values_that_hold_themselves(project: Path) -> None:
+    endless: list[object] = []
+    endless.append(endless)
+    assert refused({"train.params.x": endless}) == ["overrides['train.params.x']: got a value nested more than 64 deep"]
+
+
 def test_paths_from_python_are_text(project: Path) -> None:
     assert refused({5: 1})[0].startswith("overrides[5]: got 5 as the path")

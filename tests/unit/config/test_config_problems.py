@@ -120,7 +120,7 @@ def test_near_misses_get_a_suggestion_and_all_that_is_allowed(problems: Problems
             "2:1 (name): the key 'name' stands here twice, first at conf/pipelines/tried.yaml:1:1",
         ),
         ("name: good", "name: 0x_", "1:1 (name): got '0x_', which YAML takes for a int but cannot read; text needs quotes"),
-        ("options: {header: true}", "options: {schema_: 1}", "unknown field schema_"),
+        ("path: data/*.csv", "path: x\n  schema_: {a: int}", "(source.schema_): unknown field schema_ (did you mean schema?)"),
     ],
 )
 def test_each_kind_of_mistake(problems: Problems, old: str, new: str, sentence: str) -> None:

@@ -56,6 +56,11 @@ PATTERN = LOG.replace("{format: combined}", "{pattern: '(?P<ts>\\S+) (?P<n>\\d+)
             "Source_File: int",
             "(source.schema.Source_File): got the column 'Source_File', a name that every landed table has",
         ),
+        (
+            "id: bigint, age: int",
+            "Age: int, id: bigint, age: int",
+            "(source.schema.age): got the column 'age', which differs from Age",
+        ),
         ("age: int", "ID: int", "(source.schema.ID): got the column 'ID', which differs from id in case only"),
         ("age: int", "age: 'array<int>'", "(source.schema.age): got 'array<int>', which no cell of a text file can hold"),
         ("column: income", "column: incom", "(train.target.column): no such column: got 'incom' (did you mean income?)"),

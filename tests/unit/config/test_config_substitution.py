@@ -51,6 +51,11 @@ def test_every_unset_variable_is_told(project: Path, problems: Callable[..., lis
     ], "and what follows from them is not told again"
 
 
+def test_what_follows_from_an_unset_variable_is_not_told_by_checks_either(problems: Callable[..., list[str]]) -> None:
+    found = problems(GOOD.replace("key: id", "key: ['${NO_KEY}']"))
+    assert [line.split(";")[0] for line in found] == ["7:9 (source.key[0]): variable NO_KEY is not set"]
+
+
 def test_names_of_secrets_are_left_alone() -> None:
     document = {"load": [{"url_env": "${A}"}], "x_env": ["${A}"]}
     assert substitute(document, {"A": "secret"}) == (document, [])

@@ -113,13 +113,14 @@ def test_any_text_is_a_type_or_a_value_error(text: str) -> None:
     ("type_", "name"),
     [
         (pa.large_string(), "string"),
+        (pa.struct([("a_1", pa.int32()), ("b c", pa.date32())]), "struct<a_1: int, `b c`: date>"),
         (pa.binary(16), "binary"),
         (pa.large_list(pa.int8()), "array<tinyint>"),
         (pa.list_(pa.float32(), 3), "array<float>"),
         (pa.timestamp("ns", tz="Europe/Paris"), "timestamp"),
     ],
 )
-def test_variants_of_arrow_have_the_name_of_the_plain_type(type_: pa.DataType, name: str) -> None:
+def test_names_of_arrow_types(type_: pa.DataType, name: str) -> None:
     assert spark_name(type_) == name
 
 
