@@ -52,13 +52,13 @@ def predict_udf(spark: SparkSession, uri: str, env: str = "local") -> Any:
     from batchinfer.inference.spark import predict_udf as build
     from batchinfer.pipeline.preflight import cores
     from batchinfer.pipeline.roads import ship_folder, workers
-    from batchinfer.pipeline.scoring import load_handler
+    from batchinfer.pipeline.scoring import load_shipped
 
     ref, folder = _resolve(uri, env)
     bundle = _bundle(uri, env)
     archive = ship_folder(spark, folder, ref.digest)
     threads = max(1, cores() // workers(spark))
-    return build(partial(load_handler, archive, ref.digest, "auto"), bundle.signature, ref.digest, threads=threads)
+    return build(partial(load_shipped, archive, ref.digest, "auto"), bundle.signature, ref.digest, threads=threads)
 
 
 def _resolve(uri: str, env: str) -> tuple[ModelRef, Path]:

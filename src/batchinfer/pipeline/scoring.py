@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from batchinfer import contracts
 from batchinfer.contracts import BadRecord, Handler
@@ -20,6 +20,8 @@ from batchinfer.errors import BatchInferError, ModelError, TooManyQuarantined
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+
+    from batchinfer.inference.engine import BatchScorer
 
 
 @dataclass(frozen=True)
@@ -30,9 +32,10 @@ class ScoringPlan:
         columns: source columns to read: key, signature, and the record's place, in the order of the landed table.
         key: key columns with their Spark SQL types.
         inputs: columns that the fingerprint is made of, in the order of the signature.
-        archive: name that the bundle travels under (`addFile`); `folder` where the driver has it.
-        rows_limit: rows after which a task with ever more failures stops looking for single rows.
-        max_quarantine_rate: share of failures allowed.
+        archive: name that the bundle travels under.
+        timeout_s: seconds after which a batch counts as hanging.
+        threads: of one forward pass.
+        max_failures: rows of one task after which it stops looking for single rows that fail.
     """
 
     pipeline: str
@@ -52,7 +55,7 @@ class ScoringPlan:
     source_version: int
     scored_at_us: int
     device: str
-    batch_rows: int | str
+    batch_rows: int | Literal["auto"]
     max_bytes: int
     timeout_s: float
     threads: int
@@ -122,14 +125,22 @@ def bundle_folder(archive: str) -> str:
     return SparkFiles.get(archive)
 
 
-def load_handler(archive: str, digest: str, device: str) -> Handler:
-    """Verifies and loads the bundle that travelled with the job; once in a worker process.
+def load_shipped(archive: str, digest: str, device: str) -> Handler:
+    """Verifies and loads the bundle that travelled with the job.
 
     Runs on: executor.
     """
+    return load_folder(bundle_folder(archive), digest, device)
+
+
+def load_folder(folder: str, digest: str, device: str) -> Handler:
+    """Verifies and loads a bundle from a folder; needs no Spark, so that a spawned child can call it too.
+
+    Runs on: executor, or a child of its worker.
+    """
     from batchinfer.models.bundle import read_bundle
 
-    return read_bundle(bundle_folder(archive), device=choose_device(device), expected_digest=digest).handler
+    return read_bundle(folder, device=choose_device(device), expected_digest=digest).handler
 
 
 def choose_device(asked: str) -> str:
@@ -153,29 +164,42 @@ class _ScoringTask:
     """One task: batches in, staged files and counts out."""
 
     def __init__(self, plan: ScoringPlan) -> None:
-        from functools import partial
-
-        from batchinfer.inference.engine import BatchScorer
-        from batchinfer.inference.workers import load_once
-
         self.plan = plan
         self.started = time.perf_counter()
-        loader = partial(load_handler, plan.archive, plan.bundle_digest, plan.device)
-        handler = load_once(f"{plan.bundle_digest}:{plan.device}", loader, threads=plan.threads)
+        self.scorer = self._open_scorer()
         self.load_s = time.perf_counter() - self.started
-        self.scorer = BatchScorer(
-            handler,
-            plan.batch_rows,
-            plan.max_bytes,
-            list(plan.inputs),
-            list(plan.key),
-            max_failures=plan.max_failures,
-            timeout_s=plan.timeout_s,
-        )
         self.failed: list[BadRecord] = []
         self.rows = 0
         self.write_s = 0.0
         self.writer = self._open_writer()
+
+    def _open_scorer(self) -> BatchScorer:
+        """The model in this process at a task's first attempt; in a child of its own from the second on.
+
+        The first attempt may have ended in a crash or a hang; in a child, either costs the child, and the row is found.
+        """
+        from functools import partial
+
+        from pyspark import TaskContext
+
+        from batchinfer.inference.engine import BatchScorer
+        from batchinfer.inference.watchdog import ChildScorer
+        from batchinfer.inference.workers import load_once
+
+        plan = self.plan
+        loader = partial(load_folder, bundle_folder(plan.archive), plan.bundle_digest, plan.device)
+        options: dict[str, Any] = {
+            "batch_rows": plan.batch_rows,
+            "max_bytes": plan.max_bytes,
+            "columns_for_fingerprint": list(plan.inputs),
+            "key_columns": list(plan.key),
+            "max_failures": plan.max_failures,
+        }
+        task = TaskContext.get()
+        if task is not None and task.attemptNumber() > 0:
+            return ChildScorer(loader, timeout_s=plan.timeout_s, **options)
+        handler = load_once(f"{plan.bundle_digest}:{plan.device}", loader, threads=plan.threads)
+        return BatchScorer(handler, timeout_s=plan.timeout_s, **options)
 
     def _open_writer(self) -> Any:
         from batchinfer.sinks.staging import StagedWriter
@@ -199,6 +223,8 @@ class _ScoringTask:
         except BaseException:
             self.writer.abort()
             raise
+        finally:
+            self.scorer.close()
 
     def _take(self, scored: Any) -> None:
         import pyarrow as pa

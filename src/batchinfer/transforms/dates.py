@@ -5,6 +5,7 @@ Owns the names and ranges of the parts. All are taken in UTC; a date counts as i
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -71,7 +72,7 @@ def _seconds(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     gaps = array.is_null().to_numpy(zero_copy_only=False)
     if array.null_count:
         array = array.fill_null(
-            pa.scalar(0, pa.int64()).cast(array.type) if pa.types.is_timestamp(array.type) else _EPOCH[array.type]
+            pa.scalar(0, pa.int64()).cast(array.type) if pa.types.is_timestamp(array.type) else _epoch(array.type)
         )
     if pa.types.is_date32(array.type):
         return array.cast(pa.int32()).to_numpy().astype(np.int64) * 86_400, gaps
@@ -80,7 +81,10 @@ def _seconds(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     return array.cast(pa.int64()).to_numpy() // per_second, gaps
 
 
-_EPOCH = {pa.date32(): pa.scalar(0, pa.int32()).cast(pa.date32()), pa.date64(): pa.scalar(0, pa.int64()).cast(pa.date64())}
+@cache
+def _epoch(type_: pa.DataType) -> pa.Scalar:
+    """1970-01-01 as a date; made when it is first needed, because a cast loads pandas."""
+    return pa.scalar(0, pa.int32() if type_ == pa.date32() else pa.int64()).cast(type_)
 
 
 def _part(seconds: np.ndarray, part: str) -> np.ndarray:
