@@ -82,7 +82,7 @@ def check_pattern(pattern: str) -> None:
 
     match: Callable[..., pa.Array] = getattr(pc, "match_substring_regex")  # noqa: B009
     try:
-        match(pa.array([""], pa.string()), pattern)
+        match(pa.nulls(1, pa.string()), pattern)
     except (pa.ArrowInvalid, ValueError) as error:
         fact = str(error).split("\n")[0]
         raise ValueError(

@@ -67,7 +67,7 @@ class Replace(_Text):
     @model_validator(mode="after")
     def _compiles(self) -> Replace:
         try:
-            self.changed_value(pa.array([""]))
+            self.changed_value(pa.nulls(1, pa.string()))
         except pa.ArrowInvalid as error:
             got = f"got pattern {self.pattern!r}, with {self.with_!r}"
             raise ValueError(
