@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from batchinfer import errors
+
 
 class Doubling:
     """score = 2x + 1, label = even or odd. Raises, at the stage asked for, on batches that hold a poison value.
@@ -104,12 +106,30 @@ class Crashing(Doubling):
         return tensors["x"]
 
 
+class Refusing(Doubling):
+    """Raises an error of the given class on batches that hold the value 7, or on all if it is batchinfer's own."""
+
+    def __init__(self, class_name: str, text: str = "no answer") -> None:
+        super().__init__()
+        self.class_name, self.text = class_name, text
+
+    def forward(self, tensors: dict[str, Any]) -> Any:
+        own = getattr(errors, self.class_name, None)
+        if own is not None:
+            raise own(self.text)
+        if 7 in tensors["x"]:
+            raise RuntimeError(self.text)
+        return tensors["x"]
+
+
 def load_doubling() -> Doubling:
     return Doubling(poison=[3])
 
 
 def load_hanging() -> Hanging:
-    return Hanging()
+    handler = Hanging()
+    handler.decode(np.array([1]))  # what is imported at first use must not count as hanging
+    return handler
 
 
 def load_crashing() -> Crashing:

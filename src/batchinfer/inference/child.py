@@ -1,0 +1,98 @@
+"""What runs in the child process: load once, then answer batch by batch.
+
+Owns the words that pass over the line between a task and its child. Knows nothing of
+streams.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+
+import pyarrow as pa
+
+from batchinfer.contracts import Handler
+from batchinfer.errors import BatchInferError
+from batchinfer.inference.attempt import CRASH, Failure, InProcess, Predictions, describe, is_device_lost
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The model is there; what it declares."""
+
+    declared: Mapping[str, pa.DataType]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Predictions of a batch, and the seconds of each stage."""
+
+    predictions: Predictions
+    seconds: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Refused:
+    """An error that ends the run: its class and words."""
+
+    class_name: str
+    problems: tuple[str, ...]
+    hint: str | None
+
+
+def to_ipc(batch: pa.RecordBatch) -> memoryview:
+    """A batch as an Arrow IPC stream; of a slice, only its own rows (a pickle would hold all that it was cut from)."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    return memoryview(sink.getvalue())
+
+
+def from_ipc(stream: bytes) -> pa.RecordBatch:
+    """The batch of an Arrow IPC stream; shares its memory."""
+    return pa.ipc.open_stream(stream).read_next_batch()
+
+
+def serve(line: Connection, loader: Callable[[], Handler], longest_s: float) -> None:
+    """Answers batches until the other side closes the line.
+
+    Args:
+        line: batches come in, `Loaded`, `Scored`, `Failure` and `Refused` go out.
+        loader: makes the handler.
+        longest_s: a batch that takes longer ends this process.
+
+    Runs on: a child of an executor's worker.
+    """
+    faulthandler.enable()
+    try:
+        runner = InProcess(loader(), timeout_s=longest_s)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the parent must hear of it
+        line.send(_refused(error))
+        return
+    line.send(Loaded(runner.declared))
+    while True:
+        try:
+            batch = from_ipc(line.recv_bytes())
+        except EOFError:
+            return
+        line.send(_answer(runner, batch))
+
+
+def _answer(runner: InProcess, batch: pa.RecordBatch) -> Scored | Failure | Refused:
+    before = dict(runner.timings)
+    try:
+        found = runner.run(batch)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the parent must hear of it
+        # After a CUDA error this process is of no use; the next child starts with a fresh device.
+        return Failure(CRASH, describe(error)) if is_device_lost(error) else _refused(error)
+    if isinstance(found, Failure):
+        return found
+    return Scored(found, {stage: seconds - before[stage] for stage, seconds in runner.timings.items()})
+
+
+def _refused(error: Exception) -> Refused:
+    if isinstance(error, BatchInferError):
+        return Refused(type(error).__name__, error.problems, error.hint)
+    return Refused("ModelError", (f"the model cannot be loaded: {describe(error)}",), None)

@@ -1,0 +1,199 @@
+"""Scoring in a child process, so that a crash or a hang costs the child and not the task.
+
+Owns the child: its start, what it is sent, how long it may take, and its end. Knows models only by a loader.
+The in-process watchdog, which ends a hanging worker, is `attempt.InProcess`; a task that is tried again comes here.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import time
+from collections.abc import Callable, Mapping
+from multiprocessing.context import SpawnProcess
+from typing import Any
+
+import pyarrow as pa
+
+from batchinfer import errors
+from batchinfer.contracts import Handler
+from batchinfer.errors import BatchInferError, ModelError
+from batchinfer.inference.attempt import CRASH, HANG, Clock, Failure, Predictions
+from batchinfer.inference.child import Loaded, Refused, Scored, serve, to_ipc
+from batchinfer.inference.engine import BatchScorer
+
+TIMEOUT_S = 120.0
+LOAD_TIMEOUT_S = 600.0
+# One bad row in a batch of 8192 costs 14 children, of some seconds each.
+MAX_LOSSES = 300
+# Parts of a batch that hung are given this many times as long as the slowest good batch took, so that the search for
+# the row does not wait for the whole timeout at each halving; a single row is always given the whole.
+_PATIENCE = 10
+# A new child also has to warm up, within the time of its first batch.
+_SHORTEST_S = 5.0
+_END_S = 5.0
+
+
+class ChildRunner:
+    """Runs a handler in a spawned child; starts another child when one is lost.
+
+    Args:
+        loader: makes the handler, in the child; picklable.
+        timeout_s: seconds for a batch.
+        load_timeout_s: seconds for the child to start and to load.
+        clock: seconds, monotonic.
+        max_losses: children that may be lost before the model as a whole is to blame.
+
+    Attributes:
+        starts: children started so far.
+
+    Raises:
+        ModelError: the model cannot be loaded.
+    """
+
+    def __init__(
+        self,
+        loader: Callable[[], Handler],
+        timeout_s: float = TIMEOUT_S,
+        load_timeout_s: float = LOAD_TIMEOUT_S,
+        clock: Clock = time.perf_counter,
+        max_losses: int = MAX_LOSSES,
+    ) -> None:
+        self._loader = loader
+        self._max_losses = max_losses
+        self._timeout_s = timeout_s
+        self._load_timeout_s = load_timeout_s
+        self._clock = clock
+        self._slowest_s: float | None = None
+        self._process: SpawnProcess | None = None
+        self._line: Any = None
+        self.starts = 0
+        self.timings = {"encode": 0.0, "forward": 0.0, "decode": 0.0, "child": 0.0}
+        self.declared: Mapping[str, pa.DataType] = {}
+        self._start()
+
+    def run(self, batch: pa.RecordBatch, probing: bool = False) -> Predictions | Failure:
+        """Predictions of all rows of a batch, or why there are none; `hang` and `crash` are reasons too.
+
+        Runs on: executor.
+
+        Raises:
+            ModelError: as the handler raised it in the child; a new child cannot load the model; too many were lost.
+        """
+        line = self._line or self._start()
+        patience_s = self._patience_s(probing)
+        start = self._clock()
+        try:
+            line.send_bytes(to_ipc(batch))
+            if not line.poll(patience_s):
+                self.close()
+                return Failure(HANG, f"no answer within {patience_s:g} s; the process was ended")
+            answer = line.recv()
+        except (EOFError, OSError):
+            return Failure(CRASH, f"the process {self._reap()} while it scored these rows")
+        if isinstance(answer, Scored):
+            self._learn(answer, self._clock() - start)
+            return answer.predictions
+        if isinstance(answer, Refused):
+            raise _again(answer)
+        if answer.reason == CRASH:
+            self.close()
+        return answer
+
+    def close(self) -> None:
+        """Ends the child, whatever it is doing."""
+        line, process = self._line, self._process
+        self._line = self._process = None
+        if line is not None:
+            line.close()
+        if process is not None:
+            process.kill()
+            process.join(_END_S)
+
+    def _start(self) -> Any:
+        """Starts a child, waits until it has loaded the model, and returns the line to it."""
+        if self.starts > self._max_losses:
+            raise ModelError(f"{self.starts} processes of this model crashed or hung in one task; allowed: {self._max_losses}")
+        started = self._clock()
+        context = multiprocessing.get_context("spawn")
+        line, theirs = context.Pipe()
+        # Should this process be killed, nobody would end a child that hangs: it ends itself some time later.
+        self._process = context.Process(target=serve, args=(theirs, self._loader, 2 * self._timeout_s + _END_S), daemon=True)
+        self._process.start()
+        theirs.close()
+        self._line = line
+        self.starts += 1
+        answer = self._first_answer(line)
+        self.timings["child"] += self._clock() - started
+        if not isinstance(answer, Loaded):
+            self.close()
+            raise _again(answer)
+        self.declared = answer.declared
+        return line
+
+    def _first_answer(self, line: Any) -> Loaded | Refused:
+        try:
+            if line.poll(self._load_timeout_s):
+                return line.recv()
+            reason = f"took more than {self._load_timeout_s:g} s"
+        except (EOFError, OSError):
+            reason = self._reap()
+        return Refused(
+            "ModelError", (f"the model cannot be loaded in a process of its own: the process {reason} while loading",), None
+        )
+
+    def _patience_s(self, probing: bool) -> float:
+        if not probing:
+            return self._timeout_s
+        usual = self._timeout_s / 4 if self._slowest_s is None else _PATIENCE * self._slowest_s
+        return min(self._timeout_s, max(_SHORTEST_S, usual))
+
+    def _learn(self, answer: Scored, seconds: float) -> None:
+        self._slowest_s = max(self._slowest_s or 0.0, seconds)
+        spent = sum(answer.seconds.values())
+        for stage, of_stage in answer.seconds.items():
+            self.timings[stage] += of_stage
+        self.timings["child"] += max(0.0, seconds - spent)
+
+    def _reap(self) -> str:
+        """How the child ended, in words."""
+        process = self._process
+        if process is not None:
+            process.join(_END_S)
+        code = None if process is None else process.exitcode
+        self.close()
+        if code is None:
+            return "closed its line"
+        if code < 0:
+            return f"was ended by {signal.Signals(-code).name}"
+        return f"ended with exit code {code}"
+
+
+def _again(refused: Refused) -> BatchInferError:
+    """The error that was raised in the child, of its class."""
+    class_ = getattr(errors, refused.class_name, ModelError)
+    return class_(list(refused.problems), refused.hint)
+
+
+class ChildScorer(BatchScorer):
+    """A `BatchScorer` whose model runs in a child process: for tasks that are tried again.
+
+    Args:
+        loader: makes the handler, in the child; picklable.
+        timeout_s: a batch that takes longer hangs; its rows are searched for the one to blame.
+        load_timeout_s: seconds for the child to start and to load.
+        options: as `BatchScorer` takes them.
+
+    Use it with `with`, or call `close`.
+    """
+
+    def __init__(
+        self,
+        loader: Callable[[], Handler],
+        *,
+        timeout_s: float = TIMEOUT_S,
+        load_timeout_s: float = LOAD_TIMEOUT_S,
+        **options: Any,
+    ) -> None:
+        self.runner = ChildRunner(loader, timeout_s, load_timeout_s)
+        super().__init__(self.runner, **options)
