@@ -56,44 +56,44 @@ def _unusual_lines(array: np.ndarray, ends: np.ndarray, dialect: Dialect) -> np.
     counts = _counts(quotes, ends)
     unusual = counts % 2 == 1
     # Parity within the line: an odd line must not turn those behind it round.
-    first = np.concatenate([[0], np.cumsum(counts)[:-1]])
-    line = np.repeat(np.arange(len(ends)), counts)
-    closes = (np.arange(len(quotes)) - first[line]) % 2 == 1
-    unusual[line[_misplaced(array, quotes, closes, dialect)]] = True
+    closes = np.arange(len(quotes)) % 2 == 1
+    if unusual.any():
+        before = np.concatenate([[0], np.cumsum(counts)[:-1]])
+        closes ^= np.repeat(before % 2 == 1, counts)
+    unusual[np.searchsorted(ends, quotes[_misplaced(array, quotes, closes, dialect)])] = True
     return unusual
 
 
 def _misplaced(array: np.ndarray, quotes: np.ndarray, closes: np.ndarray, dialect: Dialect) -> np.ndarray:
-    """Which quotes stand where a regular file has none: bool (quotes,).
+    """Numbers of the quotes that stand where a regular file has none, in order.
 
     An opening quote follows a delimiter or a line end, a closing one precedes them; either may touch its neighbour in a
     doubled quote.
     """
-    padded = np.concatenate([[LF], array, [LF]])
-    at = quotes + 1
-    step = np.where(closes, 1, -1)
-    place = at + step
-    neighbour = padded[place]
-    doubled = neighbour == dialect.quote[0]
-    if dialect.trim:
-        spaces = np.frombuffer(dialect.spaces, np.uint8)
-        for _ in range(_MAX_SPACES):
-            space = np.isin(neighbour, spaces)
-            if not space.any():
-                break
-            place = np.where(space, place + step, place)
-            neighbour = padded[place]
-    line_end = (neighbour == CR) & (padded[np.minimum(place + 1, len(padded) - 1)] == LF)
-    regular = (neighbour == dialect.delimiter[0]) | (neighbour == LF) | (closes & line_end)
-    return ~(regular | doubled)
+    edge = np.array([LF], np.uint8)
+    padded = np.concatenate([edge, array, edge])
+    ending = np.zeros(256, bool)
+    ending[[dialect.delimiter[0], LF, dialect.quote[0]]] = True
+    # Nearly all quotes touch a delimiter, a line end or a quote; only the others are looked at more closely.
+    suspects = np.flatnonzero(~np.where(closes, ending[padded[quotes + 2]], ending[padded[quotes]]))
+    ending[dialect.quote[0]] = False
+    step = np.where(closes[suspects], 1, -1)
+    place = quotes[suspects] + 1 + step
+    spaces = np.frombuffer(dialect.spaces if dialect.trim else b"", np.uint8)
+    for _ in range(_MAX_SPACES):
+        space = np.isin(padded[place], spaces)
+        if not space.any():
+            break
+        place = np.where(space, place + step, place)
+    line_end = (padded[place] == CR) & (padded[np.minimum(place + 1, len(padded) - 1)] == LF)
+    return suspects[~(ending[padded[place]] | (closes[suspects] & line_end))]
 
 
 def _protected(text: bytes, dialect: Dialect) -> bytes:
     array = np.frombuffer(text, np.uint8).copy()
-    quotes = np.flatnonzero(array == dialect.quote[0])
+    inside = np.bitwise_xor.accumulate((array == dialect.quote[0]).view(np.uint8)).view(bool)
     for byte, mark in ((dialect.delimiter[0], DELIMITER_INSIDE), (LF, LF_INSIDE), (CR, CR_INSIDE)):
-        places = np.flatnonzero(array == byte)
-        array[places[np.searchsorted(quotes, places) % 2 == 1]] = mark[0]
+        array[inside & (array == byte)] = mark[0]
     return array.tobytes()
 
 
@@ -156,9 +156,9 @@ def _regular_records(text: bytes, array: np.ndarray, feeds: np.ndarray, dialect:
         return none, 0
     quotes = np.flatnonzero(array == dialect.quote[0]) if dialect.quote else none
     ends = feeds[np.searchsorted(quotes, feeds) % 2 == 0]
-    wrong = _misplaced(array, quotes, np.arange(len(quotes)) % 2 == 1, dialect) if len(quotes) else np.zeros(0, bool)
-    if wrong.any():
-        ends = ends[: np.searchsorted(ends, quotes[np.argmax(wrong)])]
+    wrong = _misplaced(array, quotes, np.arange(len(quotes)) % 2 == 1, dialect) if len(quotes) else none
+    if len(wrong):
+        ends = ends[: np.searchsorted(ends, quotes[wrong[0]])]
     return ends, int(ends[-1]) + 1 if len(ends) else 0
 
 
