@@ -110,7 +110,7 @@ def _show_predictions(*contexts: Context) -> int:
 
     keys = {
         "income": [{"source_file": "adult_test.csv", "source_line": line} for line in (1, 2, 3, 4, 5)],
-        "bot_traffic": [{"source_file": "access.log", "source_line": line} for line in (1, 10, 100, 1000, 2000)],
+        "bot_traffic": [{"source_file": "access.log", "source_line": line} for line in (1, 100, 102, 1000, 2000)],
     }
     columns = ["source_file", "source_line", "slice", "score", "label", "model_version", "source_version", "run_id"]
     shown = 0
@@ -129,7 +129,7 @@ Tables (Delta; read them with Spark, deltalake, DuckDB, Polars, pandas):
     {income.landed}
     {income.predictions}
     {bots.predictions}
-    {bots.quarantine}   (line 2225 of the log does not parse)
+    {bots.quarantine}   (line 2226 of the log does not parse)
     {income.runs}
 Reports: {income.environment.reports}
 

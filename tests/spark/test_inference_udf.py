@@ -180,3 +180,33 @@ def test_wrong_calls_say_what_is_allowed(spark: SparkSession, rows: DataFrame, t
     udf = predict_udf(_loader(str(tmp_path)), _signature(), "digest-b")
     with pytest.raises(Exception, match="got 2 columns; allowed: one struct, or the 4 columns x, name, at, vector"):
         rows.select(udf("x", "name")).collect()
+
+
+def test_a_worker_can_score_in_a_child(spark: SparkSession, tmp_path: Path) -> None:
+    """A crash on an executor costs a child of its worker; the task neither fails nor is tried again."""
+    (tmp_path / "crashing_model.py").write_text(
+        "import ctypes, pyarrow as pa\n"
+        "class Handler:\n"
+        "    output = {'score': 'double'}\n"
+        "    def encode(self, batch): return {'x': batch.column('x').to_numpy()}\n"
+        "    def forward(self, tensors): return ctypes.string_at(0) if 7 in tensors['x'] else tensors['x']\n"
+        "    def decode(self, output): return {'score': pa.array(output * 2.0)}\n"
+    )
+    folder = str(tmp_path)
+
+    def work(numbers: Any) -> Any:
+        import sys
+
+        sys.path.insert(0, folder)
+        from importlib import import_module
+
+        from batchinfer.inference.watchdog import ChildScorer
+
+        batch = pa.RecordBatch.from_pydict({"x": list(numbers)})
+        with ChildScorer(import_module("crashing_model").Handler, batch_rows=4) as scorer:
+            for scored in scorer.score([batch]):
+                yield from scored.predictions["score"].to_pylist()
+                yield from [record.reason for record in scored.failed]
+
+    found = spark.sparkContext.parallelize(range(8), 1).mapPartitions(work).collect()
+    assert found == [0.0, 2.0, 4.0, 6.0, 8.0, 10.0, 12.0, "crash"]

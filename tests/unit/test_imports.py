@@ -27,8 +27,9 @@ def test_a_public_name_is_imported_when_it_is_used() -> None:
 
 
 def test_an_unknown_name_says_what_there_is() -> None:
-    import batchinfer
     import pytest
 
+    import batchinfer
+
     with pytest.raises(AttributeError, match="has no attribute 'scores'; it has Handler"):
-        batchinfer.scores  # noqa: B018
+        batchinfer.scores

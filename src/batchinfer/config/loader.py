@@ -116,8 +116,7 @@ def _run_checks(document: Any, root: Path, checks: Sequence[DocumentCheck]) -> t
 def _read_file(file: Path, order: int) -> Document:
     name = relative(file)
     try:
-        # With a byte order mark some editors' files begin; it is no part of the YAML.
-        text = file.read_bytes().decode("utf-8-sig")
+        text = file.read_bytes().decode("utf-8")
     except OSError as error:
         return Document(
             None, Places(Spot(name, (order, 0, 0))), [Problem((), f"cannot be read: {error.strerror}")], readable=False

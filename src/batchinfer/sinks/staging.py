@@ -1,6 +1,6 @@
 """Writes rows as Parquet files into a Delta table's own folder, where nothing reads them until a commit adds them.
 
-Owns buffering, sorting, file and row-group sizes, and folder names. Must not know Delta's log.
+Owns buffering, sorting, file and row-group sizes, and folder names. Must not write Delta's log.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from pyarrow import types as kinds
 from pyarrow.fs import FileType, LocalFileSystem
 
 from batchinfer.contracts import StagedFile
-from batchinfer.errors import InputError
+from batchinfer.errors import InputError, StorageError
 from batchinfer.sinks.parquet import ParquetFile, delete_quietly, sync_folders
 from batchinfer.sinks.places import open_filesystem, partition_folder, storage_faults
 from batchinfer.sinks.schemas import delta_schema
+from batchinfer.sinks.snapshots import exists, snapshot_files
 from batchinfer.sinks.statistics import FileStatistics
 
 if TYPE_CHECKING:
@@ -260,17 +261,24 @@ def place_staged(table: str, staged: StagedFile, partition: Mapping[str, str | N
 
 
 def remove_staged(table: str, files: Sequence[StagedFile]) -> int:
-    """Deletes staged files that no commit refers to, such as those of a run whose checks failed.
+    """Deletes staged files, such as those of a run whose checks failed; never one that the table holds by now.
 
-    What cannot be deleted is left to the sweep of orphans.
+    A run may be interrupted between its commit and its knowledge of it, so the log is asked first: while it cannot be
+    read, nothing is deleted. What is left behind is for the sweep of orphans.
 
     Returns:
         How many were deleted.
 
-    Runs on: driver
+    Runs on: driver | executor
     """
+    if not files:
+        return 0
     filesystem, root = open_filesystem(table)
-    return sum(delete_quietly(filesystem, f"{root}/{staged.path}") for staged in files)
+    try:
+        held = {file["path"] for file in snapshot_files(table)} if exists(table) else set[str]()
+    except StorageError:
+        return 0
+    return sum(delete_quietly(filesystem, f"{root}/{staged.path}") for staged in files if staged.path not in held)
 
 
 def _check_names(schema: pa.Schema, names: Sequence[str]) -> None:

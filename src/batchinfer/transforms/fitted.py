@@ -60,7 +60,8 @@ def frame_of(batch: pa.RecordBatch, sources: Mapping[str, pa.DataType]) -> dict[
         array = batch.column(name)
         if array.type != type_:
             try:
-                array = array.cast(type_)
+                # Timestamps may lose digits below their unit (pandas hands over nanoseconds); nothing else may.
+                array = array.cast(type_, safe=kind(type_) != "timestamp")
             except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
                 raise InputError(f"column '{name}': got {array.type}; allowed: what fits {type_} ({error})") from error
         frame[name] = array

@@ -92,6 +92,7 @@ def test_near_misses_get_a_suggestion_and_all_that_is_allowed(problems: Problems
             "(model.batch.rows): got '12'; allowed: auto, or a whole number from 1 up (written without quotes)",
         ),
         ("model:", "model:\n  batch: {rows: 0}", "(model.batch.rows): got 0; allowed: auto, or a whole number from 1 up"),
+        ("model:", f"model:\n  batch: {{max_bytes: '{'9' * 400}'}}", "(model.batch.max_bytes): got '999"),
         ("model:", "model:\n  batch: {max_bytes: 3XB}", "got '3XB'; allowed: a number of bytes, or a size such as 512KiB"),
         (
             "model:",
@@ -120,7 +121,7 @@ def test_near_misses_get_a_suggestion_and_all_that_is_allowed(problems: Problems
             "2:1 (name): the key 'name' stands here twice, first at conf/pipelines/tried.yaml:1:1",
         ),
         ("name: good", "name: 0x_", "1:1 (name): got '0x_', which YAML takes for a int but cannot read; text needs quotes"),
-        ("path: data/*.csv", "path: x\n  schema_: {a: int}", "(source.schema_): unknown field schema_ (did you mean schema?)"),
+        ("schema: {", "schema_: {", "(source.schema_): unknown field schema_ (did you mean schema?)"),
     ],
 )
 def test_each_kind_of_mistake(problems: Problems, old: str, new: str, sentence: str) -> None:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,9 @@ from deltalake import CommitProperties, DeltaTable, Transaction
 
 from batchinfer.contracts import KEY_PROPERTY, StagedFile
 from batchinfer.errors import InputError, SliceHeld, StorageError
-from batchinfer.sinks import delta
-from batchinfer.sinks.staging import StagedWriter
+from batchinfer.sinks import delta, snapshots
+from batchinfer.sinks.locks import table_lock
+from batchinfer.sinks.staging import StagedWriter, remove_staged
 
 SCHEMA = pa.schema(
     [
@@ -254,6 +256,33 @@ def test_place_that_cannot_be_written_is_a_storage_error(tmp_path: Path) -> None
     (tmp_path / "table").write_text("")
     with pytest.raises(StorageError, match=str(tmp_path / "table")):
         make_table(tmp_path)
+
+
+def test_commit_waits_for_the_lock_of_the_table(tmp_path: Path) -> None:
+    uri = make_table(tmp_path)
+    staged = stage(uri, [1], "s")
+    thread = threading.Thread(target=delta.commit, args=(uri, staged))
+    with table_lock(uri):
+        thread.start()
+        thread.join(0.3)
+        assert thread.is_alive() and delta.table_version(uri) == 0
+    thread.join()
+    assert delta.table_version(uri) == 1
+
+
+def test_staged_files_are_removed_unless_the_table_holds_them(tmp_path: Path) -> None:
+    uri = make_table(tmp_path)
+    committed, orphan = stage(uri, [1], "a/b"), stage(uri, [2], "s")
+    delta.commit(uri, committed)
+    assert remove_staged(uri, committed + orphan) == 1
+    assert read(uri) == [(1, "a/b")]
+    more = stage(uri, [3], "s")
+    (Path(uri) / "_delta_log" / f"{1:020}.json").write_text("garbage")
+    assert remove_staged(uri, committed + more) == 0
+
+
+def test_facts_of_a_table_that_plain_readers_can_read(tmp_path: Path) -> None:
+    assert snapshots.reading_facts(make_table(tmp_path)) == {"deletion_vectors": False, "column_mapping": False}
 
 
 def commit_many(uri: str, worker: int, count: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pickle
 import signal
@@ -112,6 +113,21 @@ def test_lock_excludes_threads_and_survives_removal_of_its_file(tmp_path: Path) 
     for thread in threads:
         thread.join()
     assert most == 1
+
+
+def test_lock_on_a_file_that_was_removed_meanwhile_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, real, removed = tmp_path / "lock", fcntl.flock, []
+
+    def remove_first(fd: int, operation: int) -> None:
+        if not removed:
+            removed.append(path.unlink())
+        real(fd, operation)
+
+    monkeypatch.setattr(fcntl, "flock", remove_first)
+    first, second = FileLock(path), FileLock(path)
+    assert first.acquire(5) and removed
+    assert not second.acquire(0)
+    first.release()
 
 
 def test_table_lock_waits_and_then_gives_up(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from batchinfer.errors import InputError, StorageError
@@ -73,6 +73,7 @@ def test_log_reader_agrees_with_deltalake(tmp_path_factory: pytest.TempPathFacto
 
 
 @given(TEXT, TEXT, TEXT, TEXT)
+@example("a", "b:c", "a:b", "c")
 def test_ids_of_files_are_told_apart(scope: str, name: str, other_scope: str, other: str) -> None:
     same = ledger.file_id(scope, name) == ledger.file_id(other_scope, other)
     assert same == ((scope, name) == (other_scope, other))

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from batchinfer.errors import InputError, StorageError
@@ -66,6 +66,8 @@ def test_slice_too_long_for_a_folder_is_refused(tmp_path: Path) -> None:
 
 
 @given(st.text(max_size=400), st.text(max_size=400))
+@example("..", ".")
+@example("é" * 300, "é" * 301)
 def test_names_are_safe_and_told_apart(one: str, other: str) -> None:
     try:
         one.encode(), other.encode()

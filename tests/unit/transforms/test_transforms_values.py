@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from transform_cases import applied, batch_of, column_batch, fitted
+from transform_cases import applied, batch_of, column_batch, fitted, steps_of
 
 from batchinfer.errors import InputError
-from batchinfer.transforms import statistics
+from batchinfer.transforms import fit, statistics
 from batchinfer.transforms.lookup import combined, hashes
 
 INF, NAN = math.inf, math.nan
@@ -174,11 +174,17 @@ def test_date_parts_of_times_before_and_after_1970() -> None:
 
 def test_date_parts_are_those_of_utc_in_every_zone_and_unit() -> None:
     time = dt.datetime(2024, 5, 6, 22, 30, tzinfo=dt.timezone.utc)
-    steps = [{"date_parts": {"columns": "ts", "parts": ["day", "hour"]}}]
+    steps = steps_of({"date_parts": {"columns": "ts", "parts": ["day", "hour"]}})
     for unit in ("s", "ms", "us", "ns"):
-        batch = pa.RecordBatch.from_arrays([pa.array([time], pa.timestamp(unit, tz="Asia/Tokyo"))], ["ts"])
-        values = fitted(steps, batch).apply(batch)
-        assert (values["ts_day"].to_pylist(), values["ts_hour"].to_pylist()) == ([6.0], [22.0])
+        batch = pa.RecordBatch.from_arrays([pa.array([time, None], pa.timestamp(unit, tz="Asia/Tokyo"))], ["ts"])
+        values = fit(steps, {"ts": batch.schema.field("ts").type}, lambda batch=batch: [batch]).apply(batch)
+        assert (values["ts_day"].to_pylist(), values["ts_hour"].to_pylist()) == ([6.0, None], [22.0, None])
+
+
+def test_nanoseconds_are_cut_to_the_unit_of_the_fit() -> None:
+    transforms = fitted([{"date_parts": {"columns": "ts", "parts": ["second"]}}], batch_of([]))
+    batch = pa.record_batch({"ts": pa.array([1_999_999_999], pa.timestamp("ns", tz="UTC"))})
+    assert transforms.matrix(batch).tolist() == [[1.0]]
 
 
 def test_cyclic_parts_meet_at_midnight() -> None:
