@@ -381,3 +381,11 @@ def test_real_files() -> None:
     blocks = read_file(path, csv_source(path, hours, header=True, null_values=["NA"]))
     assert sum(block.rows.num_rows for block in blocks) == 43_824
     assert sum(block.rows.column("pm2.5").null_count for block in blocks) == path.read_text().count(",NA,")
+
+
+@pytest.mark.parametrize(("suffix", "compress"), [("gz", gzip.compress), ("bz2", bz2.compress)])
+def test_data_that_compress_well_come_out_whole(tmp_path: Path, suffix: str, compress: Any) -> None:
+    # Three times what the decompressor hands out at once, of a few kilobytes of input.
+    blocks = read_text(tmp_path, compress(b"1,x,y\n" * 600_000), name=f"x.csv.{suffix}")
+    assert sum(block.rows.num_rows for block in blocks) == 600_000
+    assert len(blocks) > 1
