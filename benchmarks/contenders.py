@@ -1,0 +1,229 @@
+"""The ways to score a Parquet file that are compared: each a function of (workload) that writes key + prediction."""
+
+from __future__ import annotations
+
+import multiprocessing
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+WIDTH = 64
+NAMES = [f"f{place:02d}" for place in range(WIDTH)]
+BATCH_ROWS = 2048
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Rows x 64 float32 in Parquet files, a key, and an MLP 64-256-256-1 with fixed weights."""
+
+    folder: Path
+    rows: int
+
+    @property
+    def files(self) -> list[Path]:
+        return sorted((self.folder / "input").glob("*.parquet"))
+
+    @property
+    def output(self) -> Path:
+        return self.folder / "output"
+
+
+def make_workload(folder: Path, rows: int) -> Workload:
+    """Writes the input once; two files of row groups of 131,072 rows."""
+    workload = Workload(folder, rows)
+    (folder / "input").mkdir(parents=True)
+    random = np.random.default_rng(0)
+    for number in range(2):
+        count = rows // 2
+        columns = {"key": np.arange(number * count, (number + 1) * count)}
+        columns |= {name: random.standard_normal(count, dtype=np.float32) for name in NAMES}
+        pq.write_table(pa.table(columns), folder / "input" / f"{number}.parquet", row_group_size=131_072)
+    return workload
+
+
+def module() -> Any:
+    """The model, on one thread: there are as many workers as cores."""
+    import torch
+
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    layers = [torch.nn.Linear(WIDTH, 256), torch.nn.ReLU(), torch.nn.Linear(256, 256), torch.nn.ReLU(), torch.nn.Linear(256, 1)]
+    return torch.nn.Sequential(*layers).eval()
+
+
+def matrix(batch: pa.RecordBatch) -> Any:
+    """(rows, 64) float32 as a tensor; the columns are copied once."""
+    import torch
+
+    values = np.empty((batch.num_rows, WIDTH), np.float32)
+    for place, name in enumerate(NAMES):
+        values[:, place] = batch.column(name).to_numpy()
+    return torch.from_numpy(values)
+
+
+class MlpHandler:
+    """The model as the engine takes it."""
+
+    output = {"prediction": "double"}  # noqa: RUF012 - the engine's own contract
+
+    def __init__(self) -> None:
+        self.module = module()
+
+    def encode(self, batch: pa.RecordBatch) -> dict[str, Any]:
+        return {"features": matrix(batch)}
+
+    def forward(self, tensors: dict[str, Any]) -> Any:
+        import torch
+
+        with torch.inference_mode():
+            return self.module(tensors["features"])
+
+    def decode(self, output: Any) -> dict[str, pa.Array]:
+        return {"prediction": pa.array(output[:, 0].double().numpy())}
+
+
+def _score_files(files: list[str], target: str) -> None:
+    """A bare loop: read, forward, write."""
+    handler = MlpHandler()
+    schema = pa.schema([("key", pa.int64()), ("prediction", pa.float64())])
+    with pq.ParquetWriter(target, schema, compression="zstd") as writer:
+        for file in files:
+            for batch in pq.ParquetFile(file, pre_buffer=True).iter_batches(batch_size=BATCH_ROWS, use_threads=False):
+                prediction = handler.decode(handler.forward(handler.encode(batch)))["prediction"]
+                writer.write_batch(pa.RecordBatch.from_arrays([batch.column("key"), prediction], schema=schema))
+
+
+def bare_loop(workload: Workload, _: SparkSession) -> None:
+    """Two processes of PyArrow and PyTorch, a file each, at the batch size that suits the caches."""
+    workload.output.mkdir()
+    spawn = multiprocessing.get_context("spawn")
+    files = enumerate(workload.files)
+    processes = [
+        spawn.Process(target=_score_files, args=([str(file)], str(workload.output / f"{place}.parquet"))) for place, file in files
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+        if process.exitcode:
+            raise RuntimeError(f"the bare loop ended with {process.exitcode}")
+
+
+def _engine_split(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    from batchinfer.inference.engine import BatchScorer
+    from batchinfer.inference.splits import read_split
+    from batchinfer.inference.workers import load_once
+    from batchinfer.sinks.staging import StagedWriter
+
+    handler = load_once("benchmark", MlpHandler, threads=1)
+    scorer = BatchScorer(handler, "auto")
+    schema = pa.schema([("key", pa.int64()), ("prediction", pa.float64())])
+    with StagedWriter(task["output"], schema, (), ()) as writer:
+        for scored in scorer.score(read_split(task["split"], ["key", *NAMES])):
+            arrays = [scored.rows.column("key"), scored.predictions["prediction"]]
+            writer.write(pa.RecordBatch.from_arrays(arrays, schema=schema), {})
+        yield {"files": len(writer.close()), **scorer.counts}
+
+
+def engine_direct(workload: Workload, spark: SparkSession) -> None:
+    """The engine's direct road: workers read their own row groups inside a Spark job."""
+    from batchinfer.inference.splits import plan_splits
+    from batchinfer.pipeline.tasks import run_tasks
+
+    workload.output.mkdir()
+    files = [{"path": str(file), "size": file.stat().st_size, "rows": workload.rows // 2} for file in workload.files]
+    splits = plan_splits(files, 2)
+    run_tasks(spark, _engine_split, [{"split": split, "output": str(workload.output)} for split in splits], "engine")
+
+
+def map_in_pandas(workload: Workload, spark: SparkSession) -> None:
+    """Spark's mapInPandas, the model loaded once a task."""
+    import pandas as pd
+
+    def score(frames: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+        import torch
+
+        model = module()
+        for frame in frames:
+            with torch.inference_mode():
+                output = model(torch.from_numpy(frame[NAMES].to_numpy(np.float32)))
+            yield pd.DataFrame({"key": frame["key"], "prediction": output[:, 0].double().numpy()})
+
+    frame = spark.read.parquet(str(workload.folder / "input"))
+    frame.mapInPandas(score, "key long, prediction double").write.parquet(str(workload.output))
+
+
+def iterator_pandas_udf(workload: Workload, spark: SparkSession) -> None:
+    """Spark's iterator pandas UDF over the 64 columns."""
+    import pandas as pd
+    from pyspark.sql import functions as F
+
+    def score(batches: Iterator[tuple[pd.Series, ...]]) -> Iterator[pd.Series]:
+        import torch
+
+        model = module()
+        for columns in batches:
+            with torch.inference_mode():
+                output = model(torch.from_numpy(np.stack([column.to_numpy(np.float32) for column in columns], axis=1)))
+            yield pd.Series(output[:, 0].double().numpy())
+
+    score.__annotations__ = {"batches": Iterator[tuple[pd.Series, ...]], "return": Iterator[pd.Series]}
+    udf = F.pandas_udf(score, "double")
+    frame = spark.read.parquet(str(workload.folder / "input"))
+    frame.select("key", udf(*NAMES).alias("prediction")).write.parquet(str(workload.output))
+
+
+def predict_batch_udf(workload: Workload, spark: SparkSession) -> None:
+    """Spark's predict_batch_udf on an array column."""
+    from pyspark.ml.functions import predict_batch_udf as build
+    from pyspark.sql import functions as F
+    from pyspark.sql.types import DoubleType
+
+    def load() -> Callable[[np.ndarray], np.ndarray]:
+        import torch
+
+        model = module()
+
+        def predict(inputs: np.ndarray) -> np.ndarray:
+            with torch.inference_mode():
+                return model(torch.from_numpy(inputs.astype(np.float32)))[:, 0].double().numpy()
+
+        return predict
+
+    udf = build(load, return_type=DoubleType(), batch_size=BATCH_ROWS, input_tensor_shapes=[[WIDTH]])
+    frame = spark.read.parquet(str(workload.folder / "input"))
+    frame.select("key", udf(F.array(*NAMES)).alias("prediction")).write.parquet(str(workload.output))
+
+
+CONTENDERS: dict[str, Callable[[Workload, Any], None]] = {
+    "bare loop": bare_loop,
+    "engine, direct road": engine_direct,
+    "mapInPandas": map_in_pandas,
+    "iterator pandas UDF": iterator_pandas_udf,
+    "predict_batch_udf": predict_batch_udf,
+}
+
+
+def check_output(workload: Workload) -> None:
+    """Every contender must have scored every key, with the same predictions."""
+    found = pq.read_table(workload.output).sort_by("key")
+    if found.column("key").to_numpy().tolist() != list(range(workload.rows)):
+        raise RuntimeError(f"{found.num_rows} keys written, {workload.rows} expected")
+    first = next(pq.ParquetFile(workload.files[0]).iter_batches(batch_size=512))
+    handler = MlpHandler()
+    expected = handler.decode(handler.forward(handler.encode(first)))["prediction"].to_numpy()
+    np.testing.assert_allclose(found.column("prediction").to_numpy()[:512], expected, rtol=1e-4, atol=1e-5)
+
+
+def clear(workload: Workload) -> None:
+    """Removes a contender's output."""
+    shutil.rmtree(workload.output, ignore_errors=True)
