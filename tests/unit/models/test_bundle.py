@@ -137,6 +137,13 @@ def test_another_whole_bundle_is_not_the_expected_one(tmp_path: Path) -> None:
         verify_bundle(tmp_path / "one", expected)
 
 
+def mend(folder: Path, change: dict[str, object]) -> None:
+    """What somebody does who knows how a manifest is made: it is whole by itself, only not the registered one."""
+    manifest = json.loads((folder / "manifest.json").read_bytes()) | change
+    manifest["digest"] = manifests.digest_of(manifest)
+    (folder / "manifest.json").write_bytes(manifests.to_bytes(manifest))
+
+
 class _Marker:
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -149,12 +156,10 @@ def test_a_pickle_in_place_of_the_weights_never_runs(tmp_path: Path) -> None:
     marker = tmp_path / "ran"
     hostile = pickle.dumps(_Marker(marker))
     write(tmp_path / "bundle")
-    path = tmp_path / "bundle" / "manifest.json"
-    # The attacker also mends the manifest, so that only the loader stands between the pickle and its victim.
-    manifest = json.loads(path.read_bytes())
-    manifest["files"]["weights.safetensors"] = {"sha256": manifests.sha256(hostile), "size": len(hostile)}
-    manifest["digest"] = manifests.digest_of(manifest)
-    path.write_bytes(manifests.to_bytes(manifest))
+    files = json.loads((tmp_path / "bundle" / "manifest.json").read_bytes())["files"]
+    files["weights.safetensors"] = {"sha256": manifests.sha256(hostile), "size": len(hostile)}
+    # Mended, so that only the loader stands between the pickle and its victim.
+    mend(tmp_path / "bundle", {"files": files})
     (tmp_path / "bundle" / "weights.safetensors").write_bytes(hostile)
     verify_bundle(tmp_path / "bundle")
     with pytest.raises(ModelError, match="cannot be loaded"):
@@ -164,14 +169,35 @@ def test_a_pickle_in_place_of_the_weights_never_runs(tmp_path: Path) -> None:
     assert marker.exists()
 
 
+def test_a_manifest_cannot_make_room_for_a_file_of_another_kind(tmp_path: Path) -> None:
+    write(tmp_path / "bundle")
+    (tmp_path / "bundle" / "hook.py").write_bytes(b"")
+    files = json.loads((tmp_path / "bundle" / "manifest.json").read_bytes())["files"]
+    mend(tmp_path / "bundle", {"files": {**files, "hook.py": {"sha256": manifests.sha256(b""), "size": 0}}})
+    with pytest.raises(ModelError, match=r"hook\.py: extra"):
+        verify_bundle(tmp_path / "bundle")
+
+
+def test_a_manifest_that_says_the_same_in_other_bytes_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "bundle")
+    path = tmp_path / "bundle" / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_bytes())))
+    with pytest.raises(ModelError, match="not in canonical form"):
+        verify_bundle(tmp_path / "bundle")
+
+
+def test_a_bundle_of_another_format_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "bundle")
+    mend(tmp_path / "bundle", {"format": 2})
+    with pytest.raises(ModelError, match="got format 2; allowed: 1"):
+        verify_bundle(tmp_path / "bundle")
+
+
 @pytest.mark.parametrize("path", ["os:system", "subprocess:Popen", "batchinfer.models.mlp:Mlp", "no_such_module:Thing"])
 def test_only_a_handler_is_loaded_as_the_handler(tmp_path: Path, path: str) -> None:
     write(tmp_path / "bundle")
-    file = tmp_path / "bundle" / "manifest.json"
-    manifest = json.loads(file.read_bytes())
-    manifest["handler"] |= {"class": path, "code": {}}
-    manifest["digest"] = manifests.digest_of(manifest)
-    file.write_bytes(manifests.to_bytes(manifest))
+    handler = json.loads((tmp_path / "bundle" / "manifest.json").read_bytes())["handler"]
+    mend(tmp_path / "bundle", {"handler": {**handler, "class": path, "code": {}}})
     with pytest.raises(ModelError, match=path):
         read_bundle(tmp_path / "bundle")
 

@@ -91,6 +91,12 @@ def test_promoting_the_holder_again_changes_nothing(registry: Registry) -> None:
     assert [v["aliases"] for v in registry.versions("income")] == [["challenger"], ["champion"], []]
 
 
+def test_rollback_passes_over_what_a_crashed_promotion_left_behind(registry: Registry) -> None:
+    # The history was written, the alias was not moved: version 3 still holds it.
+    open_client(registry.tracking_uri).set_registered_model_tag("income", "batchinfer.history.champion", '["1", "2", "3"]')
+    assert registry.rollback("income", "champion").version == "2"
+
+
 @pytest.mark.parametrize(
     ("uri", "says"),
     [
