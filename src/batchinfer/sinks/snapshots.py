@@ -101,24 +101,6 @@ def list_files(table: DeltaTable) -> list[dict[str, Any]]:
     ]
 
 
-def reading_facts(uri: str) -> dict[str, bool]:
-    """What keeps a plain Parquet reader from the table's files: `{deletion_vectors, column_mapping}`.
-
-    `deletion_vectors` is True only if the snapshot has some, not where the table merely allows them.
-
-    Runs on: driver
-
-    Raises:
-        StorageError: there is no table, or its log cannot be read.
-    """
-    table = open_table(uri)
-    allowed = "deletionVectors" in (table.protocol().reader_features or ())
-    with storage_faults(uri, "read the table's deletion vectors"):
-        deleted = allowed and pa.table(table.deletion_vectors().read_all()).num_rows > 0
-    mapped = table.metadata().configuration.get("delta.columnMapping.mode", "none") != "none"
-    return {"deletion_vectors": deleted, "column_mapping": mapped}
-
-
 def skipping_names(table: DeltaTable) -> list[str]:
     """The columns that the table keeps statistics on, partition columns aside; none if its properties name none."""
     names = table.metadata().configuration.get("delta.dataSkippingStatsColumns", "")

@@ -282,7 +282,8 @@ def test_staged_files_are_removed_unless_the_table_holds_them(tmp_path: Path) ->
 
 
 def test_facts_of_a_table_that_plain_readers_can_read(tmp_path: Path) -> None:
-    assert snapshots.reading_facts(make_table(tmp_path)) == {"deletion_vectors": False, "column_mapping": False}
+    facts = snapshots.reading_facts(make_table(tmp_path))
+    assert facts == {"reachable": True, "deletion_vectors": False, "column_mapping": False}
 
 
 def commit_many(uri: str, worker: int, count: int) -> None:
