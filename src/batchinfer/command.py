@@ -17,6 +17,10 @@ from typing import Any, NoReturn
 from batchinfer.errors import BatchInferError, Interrupted
 
 
+# The signals that have arrived, as errors; looked at where an error of another kind comes up.
+_stopped: list[Interrupted] = []
+
+
 def run_command(work: Callable[[], Any], context: dict[str, Any] | None = None) -> int:
     """Runs a command's work, prints its result as the last line of stdout, and returns the exit code.
 
@@ -27,22 +31,29 @@ def run_command(work: Callable[[], Any], context: dict[str, Any] | None = None) 
     Runs on: driver.
     """
     listen_for_signals()
+    _stopped.clear()
     try:
         result = work()
     except KeyboardInterrupt as error:
-        stopped = error if isinstance(error, Interrupted) else Interrupted("interrupted by Ctrl-C")
-        _ignore_signals()
-        _stop_spark()
-        return report_failure(stopped, context)
+        return _end_interrupted(error if isinstance(error, Interrupted) else Interrupted("interrupted by Ctrl-C"), context)
     except BatchInferError as error:
         return report_failure(error, context)
     except Exception as error:
+        if _stopped:
+            # Code in C that was interrupted (an import, a callback of the JVM) may end in an error of its own.
+            return _end_interrupted(_stopped[-1], context)
         traceback.print_exc()
         return report_failure(BatchInferError(f"{type(error).__name__}: {error}"), context)
     exit_code = getattr(result, "exit_code", 0)
     body = result.to_json() if hasattr(result, "to_json") else dict(result)
     print_line(body)
     return exit_code
+
+
+def _end_interrupted(stopped: Interrupted, context: dict[str, Any] | None) -> int:
+    _ignore_signals()
+    _stop_spark()
+    return report_failure(stopped, context)
 
 
 def report_failure(error: BatchInferError, context: dict[str, Any] | None = None) -> int:
@@ -70,7 +81,8 @@ def listen_for_signals() -> None:
 
     def stop(number: int, _frame: FrameType | None) -> NoReturn:
         name, code = ("Ctrl-C", 130) if number == signal.SIGINT else ("SIGTERM", 143)
-        raise Interrupted(f"interrupted by {name}: nothing was published", exit_code=code)
+        _stopped.append(Interrupted(f"interrupted by {name}: nothing was published", exit_code=code))
+        raise _stopped[-1]
 
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)

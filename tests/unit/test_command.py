@@ -56,6 +56,24 @@ def test_signals_have_their_codes(number: int, code: int, capsys: pytest.Capture
     assert last_line(capsys)["status"] == "interrupted"
 
 
+def test_an_error_in_the_wake_of_a_signal_is_an_interruption(capsys: pytest.CaptureFixture[str]) -> None:
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+
+    def masked() -> NoReturn:
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+        except KeyboardInterrupt:
+            raise AttributeError("half a module") from None
+        raise AssertionError("the signal did not arrive")
+
+    try:
+        assert run_command(masked) == 130
+    finally:
+        signal.signal(signal.SIGINT, before[0])
+        signal.signal(signal.SIGTERM, before[1])
+    assert last_line(capsys)["status"] == "interrupted"
+
+
 def test_a_result_may_carry_an_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
     class Absent(dict[str, Any]):
         exit_code = 3

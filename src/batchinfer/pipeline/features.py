@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -11,6 +11,8 @@ from batchinfer.config.pipeline import Pipeline, Source
 from batchinfer.contracts import Problem
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from batchinfer.transforms import Step
 
 
@@ -23,25 +25,62 @@ def check_document(document: dict[str, Any]) -> list[Problem]:
 
 
 def _feature_problems(document: Mapping[str, Any]) -> list[Problem]:
-    from batchinfer.config.schema import schema_fields
     from batchinfer.transforms import check_steps, parse_steps
 
     raw = document.get("features")
     if not isinstance(raw, list):
         return []
     steps, problems = parse_steps(raw)
-    if problems:
+    fields = _fields(document.get("source"))
+    if not fields:
         return problems
+    fields |= _made_unknown(raw, steps, fields)
+    target = _part(document.get("train"), "target").get("column")
+    return problems + check_steps(steps, fields, [target] if isinstance(target, str) else [])
+
+
+def _fields(source: Any) -> dict[str, pa.DataType]:
+    """Types of the source's columns as far as they can be told; unknown where the loader reports a problem; empty if none can."""
+    import pyarrow as pa
+
+    from batchinfer.config.schema import schema_fields
+    from batchinfer.config.types import parse_ddl
+
     try:
-        source: Any = TypeAdapter(Source).validate_python(document.get("source"))
-        fields = schema_fields(source)
+        valid: Any = TypeAdapter(Source).validate_python(source)
+        return schema_fields(valid)
     except (ValidationError, ValueError):
-        # The loader reports what is wrong with the source; without its columns there is nothing to hold steps against.
-        return []
-    train = document.get("train")
-    target = train.get("target") if isinstance(train, dict) else None
-    excluded = [target["column"]] if isinstance(target, dict) and isinstance(target.get("column"), str) else []
-    return check_steps(steps, fields, excluded)
+        # What is wrong with the source is the loader's to say; its columns are known all the same.
+        fields: dict[str, pa.DataType] = {}
+    for name, text in _part(source, "schema").items():
+        try:
+            fields[name] = parse_ddl(text)
+        except (ValueError, TypeError, AttributeError):
+            fields[name] = pa.null()
+    return fields
+
+
+def _made_unknown(raw: Sequence[Any], steps: Sequence[Step], fields: Mapping[str, pa.DataType]) -> dict[str, pa.DataType]:
+    """Columns that a step with a problem would have changed or made, as of unknown type: one mistake is told once."""
+    import pyarrow as pa
+
+    understood = {step._position for step in steps}
+    touched = {name for place, item in enumerate(raw) if place not in understood for name in _columns_of(item)}
+    made = {name for step in steps for name in step.columns if any(name.startswith(f"{column}_") for column in touched)}
+    return {name: pa.null() for name in (touched & fields.keys()) | (made - fields.keys())}
+
+
+def _columns_of(item: Any) -> list[str]:
+    found: list[str] = []
+    for parameters in item.values() if isinstance(item, dict) else ():
+        columns = parameters.get("columns") if isinstance(parameters, dict) else None
+        found += [columns] if isinstance(columns, str) else [name for name in columns or () if isinstance(name, str)]
+    return found
+
+
+def _part(document: Any, name: str) -> dict[str, Any]:
+    part = document.get(name) if isinstance(document, dict) else None
+    return part if isinstance(part, dict) else {}
 
 
 def _parameter_problems(document: Mapping[str, Any]) -> list[Problem]:

@@ -29,8 +29,9 @@ def test_names_that_a_pipeline_can_have(rule: object, text: str) -> None:
 @pytest.mark.parametrize(
     ("rule", "text"),
     [
-        ("ingest_date", "2026-13-01"), ("ingest_date", "2026-1-1"), ("ingest_date", ""), (DAYS, "2015-05-18T07"), (HOURS, "2015-05-18"),
-        (MONTHS, "2015-5"), (PLAIN, "../x"), (PLAIN, ".."), (PLAIN, "a/b"), (PLAIN, "a\\b"), (PLAIN, ""), (PLAIN, "a\nb"),
+        ("ingest_date", "2026-13-01"), ("ingest_date", "2026-1-1"), ("ingest_date", ""), (DAYS, "2015-05-18T07"),
+        (HOURS, "2015-05-18"), (MONTHS, "2015-5"), (PLAIN, "../x"), (PLAIN, ".."),
+        (PLAIN, "a/b"), (PLAIN, "a\\b"), (PLAIN, ""), (PLAIN, "a\nb"),
     ],
 )  # fmt: skip
 def test_names_that_it_cannot_have(rule: object, text: str) -> None:
