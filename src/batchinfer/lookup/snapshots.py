@@ -110,13 +110,6 @@ def open_snapshot(uri: str) -> Snapshot:
     return snapshot
 
 
-def forget(uri: str) -> None:
-    """Drops what is remembered of a table."""
-    _, root = _open_filesystem(uri)
-    with _cache_lock:
-        _cache.pop(root, None)
-
-
 def _open_filesystem(uri: str) -> tuple[FileSystem, str]:
     if uri.startswith("file:"):
         return LocalFileSystem(), unquote(urlsplit(uri).path).rstrip("/")

@@ -17,7 +17,7 @@ import pyarrow.dataset as ds
 from batchinfer.contracts import SERVED, SLICE
 from batchinfer.errors import InputError, StorageError
 from batchinfer.lookup.keys import convert_key
-from batchinfer.lookup.snapshots import Snapshot, TableFile, forget, open_snapshot
+from batchinfer.lookup.snapshots import Snapshot, TableFile, open_snapshot
 
 Key = tuple[Any, ...]
 # Up to here every key is its own condition, which prunes row groups best; above, sets of values do.
@@ -59,8 +59,7 @@ def lookup(table_uri: str, keys: Sequence[Mapping[str, Any]], as_of: str | None 
     try:
         found = _search(snapshot, set(wanted), as_of)
     except FileNotFoundError:
-        # VACUUM took a file of the remembered snapshot: the table has moved on.
-        forget(table_uri)
+        # VACUUM took a file of the snapshot while it was being searched: the table has moved on.
         found = _search_again(table_uri, set(wanted), as_of)
     return [found.get(key) for key in wanted]
 

@@ -180,6 +180,21 @@ def test_file_that_is_gone_is_a_storage_error(uri: Path) -> None:
         ask(uri, ("a.csv", 1))
 
 
+def test_file_that_goes_during_the_search_is_looked_for_in_the_new_snapshot(uri: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    add(uri, "1", [row("a.csv", 1, 0.1)])
+    real, gone = tables._read, []
+
+    def replace_first(*arguments: Any) -> Any:
+        if not gone:
+            gone.append("1")
+            add(uri, "2", [row("a.csv", 1, 0.2)])
+            raise FileNotFoundError
+        return real(*arguments)
+
+    monkeypatch.setattr(tables, "_read", replace_first)
+    assert ask(uri, ("a.csv", 1)) == [0.2]
+
+
 def test_unchanged_table_is_not_read_again(uri: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     add(uri, "1", [row("a.csv", 1)])
     assert ask(uri, ("a.csv", 1)) == [0.5]
