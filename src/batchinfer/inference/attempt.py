@@ -96,6 +96,7 @@ class InProcess:
                 stage = "forward"
                 with _inference_mode():
                     output = self._timed(stage, self.handler.forward, tensors)
+                    del tensors
                     stage = "decode"
                     return self._timed(stage, self._decode, output, batch.num_rows)
             except Exception as error:

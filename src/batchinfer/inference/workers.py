@@ -1,10 +1,11 @@
 """Models of a worker process: loaded once, kept while the process lives.
 
-Owns the cache of handlers and the number of threads of a worker. Knows neither bundles nor Spark.
+Owns the cache of handlers, and how the process uses threads and memory. Knows neither bundles nor Spark.
 """
 
 from __future__ import annotations
 
+import ctypes
 import sys
 import threading
 from collections import OrderedDict
@@ -31,6 +32,7 @@ def load_once(digest: str, loader: Callable[[], Handler], threads: int | None = 
     """
     with _lock:
         if digest not in _handlers:
+            keep_freed_memory()
             handler = loader()
             _handlers[digest] = handler
             while len(_handlers) > MOST_HANDLERS:
@@ -50,3 +52,26 @@ def limit_threads(threads: int | None) -> None:
     torch = sys.modules.get("torch")
     if threads is not None and torch is not None and torch.get_num_threads() != threads:
         torch.set_num_threads(threads)
+
+
+# Parameters of glibc's mallopt, from its malloc.h.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_LARGEST_MMAP_THRESHOLD = 32 * 2**20
+KEPT_BYTES = 128 * 2**20
+
+
+def keep_freed_memory(kept_bytes: int = KEPT_BYTES) -> bool:
+    """Lets the process keep memory that it frees, because the next batch needs as much again.
+
+    As it comes, glibc returns the activations of every batch to the kernel, and each batch pays for the page faults
+    anew: a tenth to a third of the time of a small network.
+
+    Returns:
+        False where the C library is not glibc; nothing has changed then.
+
+    Runs on: executor.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is None:
+        return False
+    return bool(mallopt(_M_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD) and mallopt(_M_TRIM_THRESHOLD, kept_bytes))

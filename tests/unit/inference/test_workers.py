@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -60,3 +62,26 @@ def test_threads_are_set_in_torch() -> None:
         assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator is meant")
+def test_memory_is_kept_for_the_next_batch() -> None:
+    program = """
+import resource, sys
+import numpy as np
+from batchinfer.inference.workers import keep_freed_memory
+if sys.argv[1] == "kept":
+    assert keep_freed_memory()
+def batch():
+    return [np.ones(2**20 + i) for i in range(4)]
+batch()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(10):
+    batch()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+    faults = [
+        int(subprocess.run([sys.executable, "-c", program, mode], capture_output=True, text=True, check=True).stdout)
+        for mode in ("given back", "kept")
+    ]
+    assert faults[1] < faults[0] / 10
