@@ -79,6 +79,13 @@ def test_the_seed_decides_the_weights_and_the_process_keeps_its_own_random_numbe
     assert not all(torch.equal(a, b) for a, b in zip(weights(first), weights(other), strict=True))
 
 
+def test_the_seed_decides_the_order_of_the_rows_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Without random weights to start from, and without dropout, only the order is left to differ.
+    monkeypatch.setattr(torch.nn.Linear, "reset_parameters", lambda self: [torch.nn.init.zeros_(p) for p in self.parameters()])
+    first, second, other = (run(yes_or_no(features()), TWO, hidden=[], seed=seed, epochs=1) for seed in (7, 7, 8))
+    assert torch.equal(weights(first)[0], weights(second)[0]) and not torch.equal(weights(first)[0], weights(other)[0])
+
+
 def test_the_size_of_the_batches_that_come_in_does_not_matter() -> None:
     x = features()
     spec = TrainSpec("mlp_classifier", {"hidden": [4], "epochs": 1}, TWO, WIDTH)
