@@ -16,7 +16,6 @@ from typing import Any, NoReturn
 
 from batchinfer.errors import BatchInferError, Interrupted
 
-
 # The signals that have arrived, as errors; looked at where an error of another kind comes up.
 _stopped: list[Interrupted] = []
 
@@ -74,10 +73,7 @@ def print_line(body: dict[str, Any]) -> None:
 
 
 def listen_for_signals() -> None:
-    """SIGINT and SIGTERM end the work through `Interrupted`, so that leases are released and staged files removed.
-
-    Called again after a session has started: PySpark puts a handler of its own in place.
-    """
+    """SIGINT and SIGTERM end the work through `Interrupted`, so that leases are released and staged files removed."""
 
     def stop(number: int, _frame: FrameType | None) -> NoReturn:
         name, code = ("Ctrl-C", 130) if number == signal.SIGINT else ("SIGTERM", 143)

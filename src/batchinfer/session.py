@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -89,4 +90,25 @@ def open_session(settings: SparkSettings, app_name: str, extra: Mapping[str, str
     builder = SparkSession.builder.appName(app_name)
     for name, value in (session_conf(settings) | dict(extra or {})).items():
         builder = builder.config(name, value)
+    _start_apart(builder.getOrCreate)
     return builder.getOrCreate()
+
+
+def _start_apart(start: Callable[[], object]) -> None:
+    """Starts the session in a thread of its own, and waits for it.
+
+    Started in the main thread, PySpark would put a handler of its own in place of ours for Ctrl-C.
+    """
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            start()
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=run, name="session start", daemon=True)
+    thread.start()
+    thread.join()
+    if failed:
+        raise failed[0]

@@ -27,7 +27,7 @@ def status(context: Context) -> dict[str, Any]:
         rows[file["partition"]["slice"]] = rows.get(file["partition"]["slice"], 0) + file["rows"]
     published = read_published(context)
     held = {lease["slice"]: lease for lease in running(context.environment.lake, context.name)}
-    last = latest_runs(context.runs, context.name)
+    last = latest_runs(context.runs, context.name, "score")
     digest, warning = _current_digest(context)
     slices = [
         {
