@@ -19,9 +19,9 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from batchinfer.errors import InputError
+from batchinfer.inference.logical_types import plain, spark_type
 
 _U64 = np.dtype("<u8")
 # Finalisers of 64-bit hashes: MurmurHash3's fmix64 for the first lane, SplitMix64's for the second.
@@ -33,15 +33,6 @@ _PLACE = np.uint64(0x9E3779B97F4A7C15)  # odd, its bits well spread: places in a
 # Columns of one type are mixed together as long as the block fits a core's cache.
 _BLOCK_BYTES = 2**19
 
-_INTEGERS = {
-    pa.int8(): "tinyint",
-    pa.int16(): "smallint",
-    pa.int32(): "int",
-    pa.int64(): "bigint",
-    pa.uint8(): "smallint",
-    pa.uint16(): "int",
-    pa.uint32(): "bigint",
-}
 _MICROS_PER = {"s": 1_000_000, "ms": 1_000, "us": 1}
 
 
@@ -102,14 +93,14 @@ def hash_column(array: pa.Array) -> Lanes:
 
 def _hash_block(columns: list[pa.Array], place: int) -> Lanes:
     """Hashes `(columns, rows)` of columns of one type, the first of which is at `place`."""
-    plain = [_plain(column) for column in columns]
-    tag = spark_type(plain[0].type)
-    words = Lanes(*(np.ascontiguousarray(lane) for lane in _words(plain, tag)))
+    arrays = [plain(column) for column in columns]
+    tag = spark_type(arrays[0].type)
+    words = Lanes(*(np.ascontiguousarray(lane) for lane in _words(arrays, tag)))
     for lane, words_of_lane in enumerate(words):
-        seeds = np.array([_seeds(f"{tag} {place + offset}")[lane] for offset in range(len(plain))], _U64)
+        seeds = np.array([_seeds(f"{tag} {place + offset}")[lane] for offset in range(len(arrays))], _U64)
         words_of_lane ^= seeds[:, None]
         _mix(words_of_lane, lane)
-        for row, column in enumerate(plain):
+        for row, column in enumerate(arrays):
             if column.null_count or pa.types.is_dictionary(column.type):
                 words_of_lane[row, _nulls(column)] = _seeds(f"null {tag} {place + row}")[lane]
     return words
@@ -120,74 +111,6 @@ def _nulls(array: pa.Array) -> np.ndarray:
         array = array.dictionary.is_null().take(array.indices)
         return array.fill_null(True).to_numpy(zero_copy_only=False).astype(bool)
     return array.is_null().to_numpy(zero_copy_only=False).astype(bool)
-
-
-def spark_type(type_: pa.DataType) -> str:
-    """Spark SQL name of an Arrow type: what is hashed besides the value.
-
-    Raises:
-        InputError: for a type that Spark does not have.
-    """
-    types = pa.types
-    if type_ in _INTEGERS:
-        return _INTEGERS[type_]
-    if types.is_dictionary(type_):
-        return spark_type(type_.value_type)
-    if types.is_struct(type_):
-        return f"struct<{','.join(f'{field.name}:{spark_type(field.type)}' for field in type_.fields)}>"
-    if types.is_map(type_):
-        return f"map<{spark_type(type_.key_type)},{spark_type(type_.item_type)}>"
-    if _is_list(type_):
-        return f"array<{spark_type(type_.value_type)}>"
-    if types.is_decimal(type_):
-        return f"decimal({type_.precision},{type_.scale})"
-    for known, name in _NAMES:
-        if known(type_):
-            return name
-    raise InputError(f"got the Arrow type {type_}; allowed: types that Spark SQL has")
-
-
-_NAMES = (
-    (pa.types.is_boolean, "boolean"),
-    (pa.types.is_float16, "float"),
-    (pa.types.is_float32, "float"),
-    (pa.types.is_float64, "double"),
-    (pa.types.is_string, "string"),
-    (pa.types.is_large_string, "string"),
-    (pa.types.is_string_view, "string"),
-    (pa.types.is_binary, "binary"),
-    (pa.types.is_large_binary, "binary"),
-    (pa.types.is_binary_view, "binary"),
-    (pa.types.is_fixed_size_binary, "binary"),
-    (pa.types.is_date, "date"),
-    # Readers disagree on whether an INT96 timestamp has a zone; the stored instant is the same.
-    (pa.types.is_timestamp, "timestamp"),
-    (pa.types.is_null, "void"),
-)
-
-
-def _is_list(type_: pa.DataType) -> bool:
-    types = pa.types
-    return types.is_list(type_) or types.is_large_list(type_) or types.is_fixed_size_list(type_) or _is_list_view(type_)
-
-
-def _is_list_view(type_: pa.DataType) -> bool:
-    return pa.types.is_list_view(type_) or pa.types.is_large_list_view(type_)
-
-
-def _plain(array: pa.Array) -> pa.Array:
-    """The array without what is only encoding: extension types, run ends, views."""
-    if isinstance(array, pa.ExtensionArray):
-        return _plain(array.storage)
-    if pa.types.is_run_end_encoded(array.type):
-        return _plain(pc.call_function("run_end_decode", [array]))
-    if pa.types.is_string_view(array.type):
-        return array.cast(pa.large_string())
-    if pa.types.is_binary_view(array.type):
-        return array.cast(pa.large_binary())
-    if _is_list_view(array.type):
-        return array.cast(pa.large_list(array.type.value_type))
-    return array
 
 
 def _is_fixed(type_: pa.DataType) -> bool:
@@ -202,7 +125,7 @@ def _words(columns: list[pa.Array], tag: str) -> Lanes:
         words = _float_words(columns) if pa.types.is_floating(array.type) else _integer_words(columns)
         return Lanes(words, words.copy())
     if pa.types.is_dictionary(array.type):
-        lanes = _spread(_words([_plain(array.dictionary)], tag), array.indices)
+        lanes = _spread(_words([plain(array.dictionary)], tag), array.indices)
     elif tag in ("string", "binary"):
         encoded = array.dictionary_encode()
         lanes = _spread(_digests(encoded.dictionary, tag), encoded.indices)

@@ -79,6 +79,13 @@ def test_reads_no_further_than_it_must() -> None:
     assert len(read) == 2
 
 
+def test_bytes_bound_what_is_read_ahead() -> None:
+    batches = _stream([10] * 5)
+    read = []
+    next(rebatch((read.append(batch) or batch for batch in batches), lambda: 10_000, batches[0].nbytes + 1))
+    assert len(read) == 2
+
+
 def test_a_size_that_changes_takes_effect_at_the_next_batch() -> None:
     sizes = iter([1, 2, 4, 8, 16, 32])
     assert [batch.num_rows for batch in rebatch(_stream([10, 10]), lambda: next(sizes), NO_LIMIT)] == [1, 2, 4, 8, 5]
@@ -138,6 +145,7 @@ def test_auto_grows_again_below_the_ceiling_of_a_smaller_batch() -> None:
         size.record(256, 1.0)
     assert size.rows == 512
     size.out_of_memory(3000)
+    assert size.rows == 512
     assert _run(size, lambda rows: 1.0)[-1] == 2048
     assert size.ceiling == 2999
 
