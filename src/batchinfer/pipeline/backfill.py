@@ -12,7 +12,7 @@ from batchinfer.errors import BatchInferError, Interrupted
 from batchinfer.pipeline.context import Context
 from batchinfer.pipeline.runs import recorded
 from batchinfer.pipeline.score import score
-from batchinfer.pipeline.slices import check_slice, slices_between
+from batchinfer.pipeline.slices import check_slice, read_slices, slices_between
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -54,14 +54,11 @@ def backfill(
     """
     from concurrent.futures import ThreadPoolExecutor
 
-    from batchinfer.sinks.delta import exists
-    from batchinfer.sinks.ledger import landed_slices
-
     started = time.perf_counter()
     rule = context.pipeline.source.slice
     for option, bound in (("--from", start), ("--to", end)):
         check_slice(rule, bound, option)
-    landed = landed_slices(context.landed) if exists(context.landed) else {}
+    landed = read_slices(context.landed)
     wanted = slices_between(rule, landed, start, end)
     report = BackfillReport(context.run_id, context.name, no_data=[name for name in wanted if name not in landed])
     present = [name for name in wanted if name in landed]

@@ -60,5 +60,5 @@ def fit_transforms(
         tasks = [{**shared, "split": split} for split in splits]
         results = run_tasks(spark, accumulate_split, tasks, f"fitting transforms, pass {number} of {len(passes)}")
         merged = merge_pass([result["partial"] for [result] in results])
-        states = {**states, **finish_pass(steps, of_pass, merged, fields, states)}
+        states = finish_pass(steps, of_pass, merged, dict(fields), states)
     return TransformPipeline(list(steps), dict(fields), states)

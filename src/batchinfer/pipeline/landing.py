@@ -9,15 +9,17 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
+import pyarrow as pa
+from pyarrow import compute
 from pydantic import TypeAdapter
 
-from batchinfer.config.pipeline import SliceRule, Source
+from batchinfer.config.pipeline import SliceColumn, SliceRule, Source
 from batchinfer.contracts import SLICE, SOURCE_FILE, SOURCE_LINE, BadRecord
 
-if TYPE_CHECKING:
-    import pyarrow as pa
+# pyarrow makes these functions when it is imported; type checkers cannot see them.
+pc: Any = compute
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,8 @@ class _Landing:
     def __init__(self, plan: LandingPlan, key: Sequence[str], rule: SliceRule) -> None:
         from collections import Counter
 
-        self.plan, self.key, self.rule = plan, key, rule
+        self.plan, self.key = plan, key
+        self.rule: SliceColumn | Literal["ingest_date"] = rule
         self.rows: Counter[str] = Counter()
         self.bad: list[BadRecord] = []
         self.records_in = self.blank_lines = 0
@@ -98,22 +101,16 @@ class _Landing:
         self.seconds["write"] += time.perf_counter() - started
 
     def _without_null_keys(self, rows: pa.RecordBatch) -> pa.RecordBatch:
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
-        missing = pa.array([False] * 0)
-        for name in self.key:
-            null = pc.is_null(rows.column(name))
-            missing = null if len(missing) == 0 else pc.or_(missing, null)
+        missing = pc.is_null(rows.column(self.key[0]))
+        for name in self.key[1:]:
+            missing = pc.or_(missing, pc.is_null(rows.column(name)))
         return self._set_aside(
             rows, missing, "null_key", f"a key column is null; allowed: a value in each of {', '.join(self.key)}"
         )
 
     def _set_aside(self, rows: pa.RecordBatch, mask: pa.Array, reason: str, message: str) -> pa.RecordBatch:
         """Moves the masked rows to the bad ones; returns the others."""
-        import pyarrow.compute as pc
-
-        if len(mask) == 0 or not pc.any(mask).as_py():
+        if rows.num_rows == 0 or not pc.any(mask).as_py():
             return rows
         for row in rows.filter(mask).to_pylist():
             raw = json.dumps(row, default=str).encode()
@@ -121,8 +118,6 @@ class _Landing:
         return rows.filter(pc.invert(mask))
 
     def _by_slice(self, rows: pa.RecordBatch) -> Iterator[tuple[str, pa.RecordBatch]]:
-        import pyarrow.compute as pc
-
         from batchinfer.sources.slices import slice_values
 
         if rows.num_rows == 0:

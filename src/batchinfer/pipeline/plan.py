@@ -94,7 +94,11 @@ def _estimate(context: Context, rows: int, digest: str) -> float | None:
     """Seconds, from the rate of earlier runs of this bundle; None before the first."""
     from batchinfer.sinks.runs import latest_runs
 
-    runs = [run for run in latest_runs(context.runs, context.name, "score").values() if run["bundle_digest"] == digest and run["rows_in"]]
+    runs = [
+        run
+        for run in latest_runs(context.runs, context.name, "score").values()
+        if run["bundle_digest"] == digest and run["rows_in"]
+    ]
     if not runs:
         return None
     # A run has a fixed part and a part a row; the quickest rate seen is nearest to the latter.

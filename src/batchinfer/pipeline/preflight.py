@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from batchinfer.contracts import SOURCE_FILE, SOURCE_LINE, ModelRef
 from batchinfer.errors import InputMissing, ModelError
 from batchinfer.pipeline.context import Context
-from batchinfer.pipeline.slices import check_slice
+from batchinfer.pipeline.slices import check_slice, read_slices
 
 if TYPE_CHECKING:
     from batchinfer.checks.suites import Suite
@@ -67,11 +67,10 @@ def find_slice(context: Context, slice_: str) -> SliceData:
     Raises:
         InputMissing: nothing has landed for it (exit 3); says which slices there are.
     """
-    from batchinfer.sinks.delta import exists, snapshot_files, table_version
-    from batchinfer.sinks.ledger import landed_slices
+    from batchinfer.sinks.delta import snapshot_files, table_version
 
     check_slice(context.pipeline.source.slice, slice_)
-    landed = landed_slices(context.landed) if exists(context.landed) else {}
+    landed = read_slices(context.landed)
     if slice_ not in landed:
         some = ", ".join(sorted(landed)[-5:]) or "none"
         raise InputMissing(
@@ -110,7 +109,9 @@ def choose_road(context: Context, data: SliceData) -> Road:
     from batchinfer.inference import roads
     from batchinfer.sinks.snapshots import reading_facts
 
-    return roads.choose_road(context.pipeline.model.road, roads.TableFacts("delta", **reading_facts(data.table)))
+    facts = reading_facts(data.table)
+    table = roads.TableFacts("delta", facts["reachable"], facts["deletion_vectors"], facts["column_mapping"])
+    return roads.choose_road(context.pipeline.model.road, table)
 
 
 def load_suites(context: Context) -> dict[str, Suite]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from batchinfer import contracts
 from batchinfer.pipeline.context import Context
+from batchinfer.pipeline.slices import read_slices
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,6 @@ def read_published(context: Context) -> dict[str, Published]:
     import pyarrow.parquet as pq
 
     from batchinfer.sinks.delta import exists, snapshot_files
-    from batchinfer.sinks.ledger import landed_slices
 
     table = context.predictions
     if not exists(table):
@@ -58,7 +58,7 @@ def read_published(context: Context) -> dict[str, Published]:
     for file in snapshot_files(table, None):
         by_slice.setdefault(file["partition"][contracts.SLICE], []).append(file)
     found: dict[str, Published] = {}
-    for slice_, version in landed_slices(table).items():
+    for slice_, version in read_slices(table).items():
         files = by_slice.get(slice_, [])
         lineage: dict[str, Any] = {}
         if files:

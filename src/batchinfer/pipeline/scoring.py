@@ -66,7 +66,9 @@ class ScoringPlan:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> ScoringPlan:
-        return cls(**{**value, "columns": tuple(value["columns"]), "inputs": tuple(value["inputs"])})
+        fields: dict[str, Any] = dict(value)
+        fields |= {name: tuple(fields[name]) for name in ("columns", "inputs")}
+        return cls(**fields)
 
 
 def score_split(task: dict[str, Any]) -> Iterator[dict[str, Any]]:

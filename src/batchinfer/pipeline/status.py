@@ -7,6 +7,7 @@ from typing import Any
 from batchinfer.errors import ModelError, StorageError
 from batchinfer.pipeline.context import Context
 from batchinfer.pipeline.published import Published, read_published
+from batchinfer.pipeline.slices import read_slices
 
 
 def status(context: Context) -> dict[str, Any]:
@@ -16,12 +17,11 @@ def status(context: Context) -> dict[str, Any]:
 
     Runs on: driver, without Spark.
     """
-    from batchinfer.sinks.delta import exists, snapshot_files
+    from batchinfer.sinks.delta import snapshot_files
     from batchinfer.sinks.leases import running
-    from batchinfer.sinks.ledger import landed_slices
     from batchinfer.sinks.runs import latest_runs
 
-    landed = landed_slices(context.landed) if exists(context.landed) else {}
+    landed = read_slices(context.landed)
     rows: dict[str, int] = {}
     for file in snapshot_files(context.landed, None) if landed else []:
         rows[file["partition"]["slice"]] = rows.get(file["partition"]["slice"], 0) + file["rows"]

@@ -17,7 +17,7 @@ from batchinfer.pipeline.features import pipeline_steps
 from batchinfer.pipeline.fitting import fit_transforms
 from batchinfer.pipeline.preflight import SliceData, find_slice
 from batchinfer.pipeline.roads import splits_of, workers
-from batchinfer.pipeline.slices import check_slice, slices_between
+from batchinfer.pipeline.slices import check_slice, read_slices, slices_between
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,6 +49,8 @@ def train(context: Context, slices: Sequence[str], open_session: OpenSession, al
         raise ConfigError(f"{context.loaded.file}: no train section; allowed: train with a target and a model")
     started = time.perf_counter()
     report = TrainReport(context.run_id, context.name, "registered", alias=alias)
+    # MLflow takes seconds to import: they pass while Spark starts and the transforms are fitted.
+    context.registry.prepare()
     data = _training_data(context, settings, slices, open_session)
     if not data.rows:
         raise InputError(f"{data.table}: no rows to learn from in slices {', '.join(slices) or 'of the landed table'}")
@@ -164,16 +166,13 @@ def slices_to_learn_from(context: Context, slices: Sequence[str], start: str | N
         ConfigError: both ways at once, half a range, or a name that the pipeline cannot have.
         InputMissing: a range in which nothing has landed.
     """
-    from batchinfer.sinks.delta import exists
-    from batchinfer.sinks.ledger import landed_slices
-
     rule = context.pipeline.source.slice
     if start is None and end is None:
         return [check_slice(rule, name) for name in slices]
     if slices or start is None or end is None:
         raise ConfigError("train: got a mix of --slice, --from and --to; allowed: --slice … or both --from and --to")
     bounds = check_slice(rule, start, "--from"), check_slice(rule, end, "--to")
-    landed = landed_slices(context.landed) if exists(context.landed) else {}
+    landed = read_slices(context.landed)
     found = [name for name in slices_between(rule, landed, *bounds) if name in landed]
     if not found:
         raise InputMissing(

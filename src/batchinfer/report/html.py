@@ -28,7 +28,19 @@ _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")
 _MOST_WARNINGS = 50
 _TOLD = ("rows_in", "rows_scored", "rows_reused", "rows_quarantined")
 # Shown elsewhere on the page, or too long for a table of facts.
-_NOT_FACTS = {*_TOLD, "stage_seconds", "checks", "warnings", "errors", "report", "status", "pipeline", "slice"}
+_NOT_FACTS = {
+    *_TOLD,
+    "stage_seconds",
+    "checks",
+    "checks_passed",
+    "checks_failed",
+    "warnings",
+    "errors",
+    "report",
+    "status",
+    "pipeline",
+    "slice",
+}
 
 
 def write_report(run: Mapping[str, Any], extra: Mapping[str, Any], folder: Path) -> Path:
