@@ -202,3 +202,48 @@ def test_large_files_are_cut_into_ranges_with_exact_lines(small: SmallProject, m
     for row in small.table("landed").to_pylist()[::997]:
         assert lines[row["source_line"] - 1].startswith(f"{row['id']},")
     assert {row["source_line"] for row in small.table("quarantine").to_pylist()} == {n + 1 for n in range(500, 20_000, 500)}
+
+
+def test_equal_inputs_are_scored_once_and_counted_as_reused(small: SmallProject) -> None:
+    small.write("in/a.csv", "id,color,size,big\n" + "".join(f"{n},red,{n % 4}.5,{('no', 'yes')[n % 4 > 1]}\n" for n in range(40)))
+    small.extract()
+    small.train()
+    report = small.score()
+    assert (report.rows_in, report.rows_scored, report.rows_reused, report.rows_quarantined) == (40, 4, 36, 0)
+    found = small.predictions()
+    assert len(found) == 40
+    assert all(found[key] == found[key % 4] for key in found)
+
+
+def test_the_model_as_a_function_in_sql_gives_the_stored_predictions(
+    trained: SmallProject, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import batchinfer
+
+    trained.score()
+    monkeypatch.chdir(trained.root)
+    spark.udf.register("score_small", batchinfer.predict_udf(spark, "models:/small@champion"))
+    landed = trained.root / "var/lake/landed/small"
+    rows = spark.sql(f"select id, score_small(color, size) as p from delta.`{landed}`").collect()
+    stored = trained.predictions()
+    assert len(rows) == 40
+    for row in rows:
+        assert row["p"]["error"] is None
+        assert row["p"]["score"] == pytest.approx(stored[row["id"]][0], rel=1e-5, abs=1e-6)
+
+
+def test_predict_resolves_from_the_working_folder_and_needs_the_columns(
+    trained: SmallProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pandas as pd
+
+    import batchinfer
+
+    monkeypatch.chdir(trained.root)
+    frame = pd.DataFrame({"color": ["red", None, "never seen"], "size": [1.5, None, 3.0]}, index=[7, 8, 9])
+    found = batchinfer.predict(frame, "models:/small@champion")
+    assert list(found.index) == [7, 8, 9]
+    assert found["error"].isna().all()
+    assert found["score"].between(0, 1).all()
+    with pytest.raises(ModelError, match="size"):
+        batchinfer.predict(frame[["color"]], "models:/small@champion")

@@ -37,6 +37,7 @@ class Outcome:
     seconds: Counter[str] = field(default_factory=Counter)
     rows_in: int = 0
     rows_scored: int = 0
+    rows_reused: int = 0
     rows_quarantined: int = 0
     tasks: list[dict[str, Any]] = field(default_factory=list)
     stopped: list[str] = field(default_factory=list)
@@ -49,6 +50,7 @@ class Outcome:
         self.seconds.update(result["seconds"])
         self.rows_in += result["rows_in"]
         self.rows_scored += result["rows_scored"]
+        self.rows_reused += result["rows_reused"]
         self.rows_quarantined += result["rows_quarantined"]
         self.stopped += result["stopped"]
         self.tasks.append({"seconds": result["task_s"], "rows": result["rows_in"], **result["counts"]})
@@ -169,16 +171,18 @@ class _Run:
 
     def _count(self, inference_s: float) -> None:
         outcome, report = self.outcome, self.report
-        report.rows_in, report.rows_scored = outcome.rows_in, outcome.rows_scored
+        report.rows_in, report.rows_scored, report.rows_reused = outcome.rows_in, outcome.rows_scored, outcome.rows_reused
         report.rows_quarantined = outcome.rows_quarantined
         stages = {stage: round(outcome.seconds[stage], 3) for stage in ("load", "read", "encode", "forward", "decode", "write")}
         report.stage_seconds |= stages | {"inference": round(inference_s, 3)}
         if outcome.stopped:
             return
-        if outcome.rows_in != self.data.rows or outcome.rows_in != outcome.rows_scored + outcome.rows_quarantined:
+        out = outcome.rows_scored + outcome.rows_reused + outcome.rows_quarantined
+        written = sum(file.rows for file in outcome.files)
+        if not self.data.rows == outcome.rows_in == out or written != outcome.rows_scored + outcome.rows_reused:
             raise RuntimeError(
-                f"rows were lost: {self.data.rows} landed, {outcome.rows_in} read, "
-                f"{outcome.rows_scored} scored, {outcome.rows_quarantined} quarantined"
+                f"rows were lost: {self.data.rows} landed, {outcome.rows_in} read, {outcome.rows_scored} scored, "
+                f"{outcome.rows_reused} reused, {outcome.rows_quarantined} quarantined, {written} written"
             )
 
     def _prepare_checks(self) -> None:

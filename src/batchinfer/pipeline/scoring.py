@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from batchinfer import contracts
 from batchinfer.contracts import BadRecord, Handler
-from batchinfer.errors import BatchInferError, ModelError, TooManyQuarantined
+from batchinfer.errors import BatchInferError, InputError, ModelError, TooManyQuarantined
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,13 +102,22 @@ class ScorePandas:
 
     def __call__(self, frames: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         import pandas as pd
-        import pyarrow as pa
 
         from batchinfer.config.types import parse_ddl
 
-        schema = pa.schema([(name, parse_ddl(type_)) for name, type_ in self.types.items()])
-        batches = (pa.RecordBatch.from_pandas(frame, schema=schema, preserve_index=False) for frame in frames)
+        types = {name: parse_ddl(type_) for name, type_ in self.types.items()}
+        batches = (_as_arrow(frame, types) for frame in frames)
         yield pd.DataFrame({"result": [_guarded(ScoringPlan.from_json(self.plan), batches)]})
+
+
+def _as_arrow(frame: pd.DataFrame, types: Mapping[str, pa.DataType]) -> pa.RecordBatch:
+    """A batch of Spark's, back in Arrow. Sessions are in UTC, so times without a zone are too."""
+    from batchinfer.inference.pandas_columns import arrow_rows
+
+    rows, misfits = arrow_rows((frame,), dict(types), "UTC")
+    if misfits:
+        raise InputError(f"rows that pandas cannot carry as they are: {next(iter(misfits.values()))}; allowed: model.road: arrow")
+    return rows
 
 
 def _guarded(plan: ScoringPlan, batches: Iterable[pa.RecordBatch]) -> str:
@@ -196,6 +205,8 @@ class _ScoringTask:
             "columns_for_fingerprint": list(plan.inputs),
             "key_columns": list(plan.key),
             "max_failures": plan.max_failures,
+            # The model reads the columns of the fingerprint and no others, so equal fingerprints have equal predictions.
+            "deduplicate": True,
         }
         task = TaskContext.get()
         if task is not None and task.attemptNumber() > 0:
@@ -277,7 +288,8 @@ class _ScoringTask:
             "files": [file.to_json() for file in files],
             "quarantine": [file.to_json() for file in aside],
             "rows_in": int(self.scorer.counts["rows_in"]),
-            "rows_scored": self.rows,
+            "rows_scored": self.rows - int(self.scorer.counts["rows_duplicate"]),
+            "rows_reused": int(self.scorer.counts["rows_duplicate"]),
             "rows_quarantined": len(self.failed),
             "reasons": dict(Counter(record.reason for record in self.failed)),
             "examples": [record.message for record in self.failed[:1]],
