@@ -1,0 +1,87 @@
+"""SIGKILL at random times, over many seeds; then the same command again: the table must be right, with nothing twice.
+
+A command of its own (`make faults`): it takes minutes. SEEDS=20 runs more of them.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import time
+
+import pytest
+from deltalake import DeltaTable
+from e2e.commands import BATCHINFER, Project, new_project
+
+SEEDS = range(int(os.environ.get("SEEDS", "6")))
+ROWS = 20_000
+DAY = "2026-11-21"
+PIPELINE = """\
+name: small
+source:
+  kind: csv
+  path: in/*.csv
+  schema: {id: int, color: string, size: double, big: string}
+  key: id
+  slice: ingest_date
+features:
+  - standardize: {columns: size}
+  - one_hot: {columns: color}
+train:
+  target: {column: big, positive: ["yes"]}
+  params: {hidden: [4], epochs: 1, seed: 1}
+model: {uri: "models:/small@champion"}
+checks: {max_quarantine_rate: 0.5}
+sink: {table: predictions/small}
+"""
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = new_project(tmp_path_factory.mktemp("faults"))
+    project.write("conf/pipelines/small.yaml", PIPELINE)
+    rows = "".join(f"{n},{('red', 'blue')[n % 2]},{n * 0.1:.1f},{('no', 'yes')[n % 3 == 0]}\n" for n in range(ROWS))
+    project.write("in/a.csv", f"id,color,size,big\n{rows}bad line\n")
+    assert project.run("extract", "-p", "small", "--slice", DAY).code == 0
+    assert project.run("train", "-p", "small").code == 0
+    return project
+
+
+def killed_after(project: Project, seconds: float, *arguments: str) -> None:
+    process = subprocess.Popen(
+        [str(BATCHINFER), *arguments], cwd=project.root, env=project.environment(), start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    time.sleep(seconds)
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def ids(project: Project, table: str, slice_: str) -> list[int]:
+    rows = DeltaTable(str(project.lake / table / "small")).to_pyarrow_table(filters=[("slice", "=", slice_)])
+    return sorted(rows.column("id").to_pylist())
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_extract_killed_anywhere_lands_each_row_once(small: Project, seed: int) -> None:
+    slice_ = f"2026-10-{seed + 1:02d}"
+    killed_after(small, random.Random(seed).uniform(1.5, 9), "extract", "-p", "small", "--slice", slice_)
+    again = small.run("extract", "-p", "small", "--slice", slice_)
+    assert again.code == 0, again.stderr
+    assert ids(small, "landed", slice_) == list(range(ROWS))
+    aside = DeltaTable(str(small.lake / "quarantine/small")).to_pyarrow_table(filters=[("slice", "=", slice_)])
+    assert aside.column("source_line").to_pylist() == [ROWS + 2]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_score_killed_anywhere_publishes_each_row_once(small: Project, seed: int) -> None:
+    killed_after(small, random.Random(seed).uniform(2, 14), "score", "-p", "small", "--slice", DAY, "--force")
+    again = small.run("score", "-p", "small", "--slice", DAY)
+    assert again.code == 0, again.stderr
+    assert ids(small, "predictions", DAY) == list(range(ROWS))
+    assert again.json["rows_in"] == again.json["rows_scored"] + again.json["rows_reused"] + again.json["rows_quarantined"] == ROWS
+    [row] = [row for row in small.run("status", "-p", "small").json["slices"] if row["slice"] == DAY]
+    assert row["status"] == "published"
