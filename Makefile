@@ -27,7 +27,7 @@ typecheck: .venv/.ready  ## strict types on src/
 	@$(BIN)/basedpyright
 
 unit: .venv/.ready  ## tests without a JVM
-	@$(BIN)/pytest tests/unit
+	@$(BIN)/pytest tests/unit -n 2
 
 spark: .venv/.ready  ## tests on one shared local session
 	@$(BIN)/pytest tests/spark
@@ -39,7 +39,7 @@ faults: .venv/.ready  ## kills at named points and at random times (long)
 	@$(BIN)/pytest tests/faults
 
 e2e: .venv/.ready  ## the real commands, in a temporary copy
-	@$(BIN)/pytest tests/e2e
+	@$(BIN)/pytest tests/e2e -n 2 --dist loadfile
 
 bench: .venv/.ready  ## this engine against a bare PyTorch loop and Spark's own ways
 	@$(BIN)/python -m benchmarks.tabular

@@ -70,3 +70,39 @@ def new_project(folder: Path) -> Project:
     for part in ("conf", "examples", "jobs"):
         shutil.copytree(CHECKOUT / part, folder / part)
     return Project(folder)
+
+
+SMALL_PIPELINE = """\
+name: small
+source:
+  kind: csv
+  path: in/*.csv
+  schema: {id: int, color: string, size: double, big: string}
+  slice: ingest_date
+features:
+  - standardize: {columns: size}
+  - one_hot: {columns: color}
+train:
+  target: {column: big, positive: ["yes"]}
+  params: {hidden: [4], epochs: 2, seed: 1}
+model: {uri: "models:/small@champion"}
+checks: {max_quarantine_rate: 0.5}
+sink: {table: predictions/small}
+"""
+SMALL_ROWS = "id,color,size,big\n" + "".join(f"{n},{('red', 'blue')[n % 2]},{n}.5,{('no', 'yes')[n > 10]}\n" for n in range(20))
+DAY = "2026-11-21"
+
+
+def extract_small(project: Project, *more: str, slice_: str = DAY) -> Result:
+    return project.run("extract", "-p", "small", "--slice", slice_, *more)
+
+
+def tables(project: Project) -> set[str]:
+    """Tables of the lake that have a log, as paths below it."""
+    return {str(path.parent.relative_to(project.lake)) for path in project.lake.glob("**/_delta_log")}
+
+
+def quarantined(project: Project) -> list[dict[str, Any]]:
+    from deltalake import DeltaTable
+
+    return DeltaTable(str(project.lake / "quarantine" / "small")).to_pyarrow_table().to_pylist()

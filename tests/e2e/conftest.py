@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from e2e.commands import Project, new_project
+from e2e.commands import SMALL_PIPELINE, SMALL_ROWS, Project, new_project
 
 
 @pytest.fixture
@@ -24,3 +24,11 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     result = project.run("score", "-p", "income", "--slice", "2026-11-21")
     assert result.code == 0, result.stderr
     yield project
+
+
+@pytest.fixture
+def small(project: Project) -> Project:
+    """A project with a pipeline `small` and twenty rows for it."""
+    project.write("conf/pipelines/small.yaml", SMALL_PIPELINE)
+    project.write("in/a.csv", SMALL_ROWS)
+    return project

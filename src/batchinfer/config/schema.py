@@ -6,6 +6,7 @@ needs pyarrow but what returns Arrow types, and patterns, which Arrow's RE2 has 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
@@ -52,8 +53,10 @@ def text_type(text: str) -> SqlType:
 def pattern_groups(pattern: str) -> tuple[str, ...]:
     """Names of a pattern's groups, in their order.
 
+    RE2 reads the lines, and Python's own engine what RE2 cannot: look-around, back-references.
+
     Raises:
-        ValueError: RE2 cannot read the pattern, a group has no name, or there is none.
+        ValueError: neither can read the pattern, a group has no name, or there is none.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -64,11 +67,22 @@ def pattern_groups(pattern: str) -> tuple[str, ...]:
     try:
         names = tuple(field.name for field in extract(pa.array([""], pa.string()), pattern).type)
     except (pa.ArrowInvalid, ValueError) as error:
-        fact = str(error).split("\n")[0]
-        raise ValueError(f"got {pattern!r} ({fact}); allowed: a regular expression of RE2 whose groups all have names") from error
+        names = _python_groups(pattern)
+        if names is None:
+            fact = str(error).split("\n")[0]
+            raise ValueError(f"got {pattern!r} ({fact}); allowed: a regular expression whose groups all have names") from error
     if not names:
         raise ValueError(f"got {pattern!r}, without a group; allowed: groups with names, such as (?P<host>\\S+)")
     return names
+
+
+def _python_groups(pattern: str) -> tuple[str, ...] | None:
+    """Names of the groups as Python's engine reads them; None if it cannot, or if some have no name."""
+    try:
+        compiled = re.compile(pattern)
+    except re.error:
+        return None
+    return tuple(compiled.groupindex) if len(compiled.groupindex) == compiled.groups else None
 
 
 def check_pattern(pattern: str) -> None:

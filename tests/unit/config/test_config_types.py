@@ -128,3 +128,11 @@ def test_names_of_arrow_types(type_: pa.DataType, name: str) -> None:
 def test_types_that_spark_has_not(type_: pa.DataType) -> None:
     with pytest.raises(ValueError, match="no name in Spark SQL"):
         spark_name(type_)
+
+
+def test_a_pattern_that_only_pythons_engine_reads_has_its_groups() -> None:
+    from batchinfer.config.schema import pattern_groups
+
+    assert pattern_groups(r"^(?P<a>\w+)(?=;);(?P<b>x)?") == ("a", "b")
+    with pytest.raises(ValueError, match="groups all have names"):
+        pattern_groups(r"(?P<a>x)(?=;)(y)")
