@@ -70,6 +70,14 @@ def _text(value: str | int | float | bool) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+def import_spark() -> None:
+    """Imports PySpark in this thread, before another one imports a library that imports it too.
+
+    Two threads that import it at once find it half made.
+    """
+    import pyspark.sql  # noqa: F401
+
+
 def open_session(settings: SparkSettings, app_name: str, extra: Mapping[str, str] | None = None) -> SparkSession:
     """Builds the session, or returns the one that runs already (a notebook, spark-submit, the demo).
 

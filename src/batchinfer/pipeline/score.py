@@ -19,6 +19,7 @@ from batchinfer.pipeline.context import Context
 from batchinfer.pipeline.histogram import score_histogram
 from batchinfer.pipeline.preflight import Resolved, SliceData, check_columns, find_slice, load_suites, resolve_model
 from batchinfer.pipeline.roads import run_road
+from batchinfer.session import import_spark
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -140,6 +141,7 @@ class _Run:
             from batchinfer.checks.expectations import preload
 
             # Importing it takes seconds: they pass while the JVM starts.
+            import_spark()
             preload()
         self.spark = open_session()
         report.stage_seconds["session"] = round(time.perf_counter() - started, 3)

@@ -18,6 +18,7 @@ from batchinfer.pipeline.fitting import fit_transforms
 from batchinfer.pipeline.preflight import SliceData, find_slice
 from batchinfer.pipeline.roads import splits_of, workers
 from batchinfer.pipeline.slices import check_slice, read_slices, slices_between
+from batchinfer.session import import_spark
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,6 +51,7 @@ def train(context: Context, slices: Sequence[str], open_session: OpenSession, al
     started = time.perf_counter()
     report = TrainReport(context.run_id, context.name, "registered", alias=alias)
     # MLflow takes seconds to import: they pass while Spark starts and the transforms are fitted.
+    import_spark()
     context.registry.prepare()
     data = _training_data(context, settings, slices, open_session)
     if not data.rows:
