@@ -10,6 +10,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,7 +76,7 @@ def import_spark() -> None:
 
     Two threads that import it at once find it half made.
     """
-    import pyspark.sql  # noqa: F401
+    import_module("pyspark.sql")
 
 
 def open_session(settings: SparkSettings, app_name: str, extra: Mapping[str, str] | None = None) -> SparkSession:
