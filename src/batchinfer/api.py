@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from batchinfer.contracts import ExtractReport, RunReport, TrainReport
+from batchinfer.errors import ConfigError
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -105,14 +107,24 @@ def backfill(
 def lookup(
     pipeline: str,
     key: Mapping[str, Any],
-    as_of: str | None = None,
+    as_of: str | dt.date | None = None,
     env: str = "local",
     overrides: Mapping[str, Any] | None = None,
 ) -> dict[str, Any] | None:
-    """The served prediction of one key, or None."""
+    """The served prediction of one key, or None.
+
+    Args:
+        key: every key column and its value.
+        as_of: only slices up to and including this one.
+
+    Raises:
+        InputError: no such table, or a key that is not one of its keys.
+    """
+    if not isinstance(key, Mapping):
+        raise ConfigError(f"lookup: got a {type(key).__name__}; allowed: one key, as a mapping of column to value")
     from batchinfer.pipeline.lookup import lookup_keys
 
-    return lookup_keys(_open(pipeline, env, overrides), [key], as_of)[0]
+    return lookup_keys(_open(pipeline, env, overrides), [key], None if as_of is None else str(as_of))[0]
 
 
 def status(pipeline: str, env: str = "local", overrides: Mapping[str, Any] | None = None) -> dict[str, Any]:

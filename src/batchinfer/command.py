@@ -6,6 +6,7 @@ Owns standard output: nothing else may write to it. Shared by the command line a
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import sys
@@ -40,12 +41,13 @@ def run_command(work: Callable[[], Any], context: dict[str, Any] | None = None) 
     except Exception as error:
         if _stopped:
             # Code in C that was interrupted (an import, a callback of the JVM) may end in an error of its own.
+            _stopped[-1].facts |= getattr(error, "facts", {})
             return _end_interrupted(_stopped[-1], context)
         traceback.print_exc()
         return report_failure(BatchInferError(f"{type(error).__name__}: {error}"), context)
     exit_code = getattr(result, "exit_code", 0)
     body = result.to_json() if hasattr(result, "to_json") else dict(result)
-    print_line(body)
+    print_line({**body, "status": body.get("status", "ok"), "errors": body.get("errors", [])})
     return exit_code
 
 
@@ -77,7 +79,9 @@ def listen_for_signals() -> None:
 
     def stop(number: int, _frame: FrameType | None) -> NoReturn:
         name, code = ("Ctrl-C", 130) if number == signal.SIGINT else ("SIGTERM", 143)
-        _stopped.append(Interrupted(f"interrupted by {name}: nothing was published", exit_code=code))
+        # What py4j and Spark say of the calls that now break off is no news.
+        logging.disable(logging.CRITICAL)
+        _stopped.append(Interrupted(f"interrupted by {name}: what was being worked on is as it was before", exit_code=code))
         raise _stopped[-1]
 
     signal.signal(signal.SIGINT, stop)
@@ -96,6 +100,7 @@ def _stop_spark() -> None:
     if context is None:
         return
     try:
+        context.setLogLevel("OFF")
         context.cancelAllJobs()
     except Exception as error:
         # The JVM got the same Ctrl-C and may be gone already: then there is nothing left to cancel.

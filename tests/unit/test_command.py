@@ -79,4 +79,4 @@ def test_a_result_may_carry_an_exit_code(capsys: pytest.CaptureFixture[str]) -> 
         exit_code = 3
 
     assert run_command(lambda: Absent(found=False)) == 3
-    assert last_line(capsys) == {"found": False}
+    assert last_line(capsys) == {"found": False, "status": "ok", "errors": []}

@@ -17,6 +17,7 @@ from pydantic import TypeAdapter
 
 from batchinfer.config.pipeline import SliceColumn, SliceRule, Source
 from batchinfer.contracts import SLICE, SOURCE_FILE, SOURCE_LINE, BadRecord
+from batchinfer.pipeline.slices import is_slice_name
 
 # pyarrow makes these functions when it is imported; type checkers cannot see them.
 pc: Any = compute
@@ -114,7 +115,8 @@ class _Landing:
             return rows
         for row in rows.filter(mask).to_pylist():
             raw = json.dumps(row, default=str).encode()
-            self.bad.append(BadRecord(row[SOURCE_FILE], row[SOURCE_LINE], raw, reason, message))
+            key = json.dumps({name: row[name] for name in self.key}, default=str)
+            self.bad.append(BadRecord(row[SOURCE_FILE], row[SOURCE_LINE], raw, reason, message, key=key))
         return rows.filter(pc.invert(mask))
 
     def _by_slice(self, rows: pa.RecordBatch) -> Iterator[tuple[str, pa.RecordBatch]]:
@@ -126,6 +128,10 @@ class _Landing:
         null = pc.is_null(values)
         rows = self._set_aside(rows, null, "null_slice", "the slice column is null; allowed: a value that names the row's slice")
         values = values.filter(pc.invert(null))
+        refused = pc.invert(pc.is_in(values, pa.array([name for name in pc.unique(values).to_pylist() if is_slice_name(name)])))
+        message = "the slice column's value cannot name a slice; allowed: text without path syntax or control characters"
+        rows = self._set_aside(rows, refused, "slice_name", message)
+        values = values.filter(pc.invert(refused))
         distinct = pc.unique(values).to_pylist()
         for slice_ in distinct:
             yield slice_, rows if len(distinct) == 1 else rows.filter(pc.equal(values, slice_))

@@ -25,7 +25,7 @@ def lookup_keys(context: Context, keys: Sequence[Mapping[str, Any]], as_of: str 
     Raises:
         InputError: the table is not there, or a key is not one of its keys.
     """
-    from batchinfer.lookup.tables import lookup
+    from batchinfer.lookups.tables import lookup
     from batchinfer.sinks.delta import exists
 
     if as_of is not None:
@@ -40,7 +40,7 @@ def lookup_keys(context: Context, keys: Sequence[Mapping[str, Any]], as_of: str 
 
 def lookup_command(context: Context, texts: Sequence[str], keys_file: Path | None, as_of: str | None) -> Found:
     """One key gives {found, prediction}; several give {results: […]}, in the order asked."""
-    from batchinfer.lookup.keys import parse_key
+    from batchinfer.lookups.keys import parse_key
 
     lines = list(texts)
     if keys_file is not None:

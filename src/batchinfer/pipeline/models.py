@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from batchinfer import contracts
+from batchinfer.errors import ConfigError
 from batchinfer.pipeline.context import Context
 
 
@@ -16,6 +17,8 @@ def models(context: Context, promote: str | None = None, rollback: bool = False)
     Raises:
         ModelError: no such model or version; nothing to roll back to.
     """
+    if promote is not None and rollback:
+        raise ConfigError("models: got --promote and --rollback; allowed: one of them")
     asked = context.pipeline.model.uri.removeprefix("models:/")
     name, _, alias = asked.partition("@")
     name, alias = name.partition("/")[0], alias or contracts.CHAMPION

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import json
-import os
+import shutil
+import tempfile
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,17 +82,18 @@ def _slice_frame(spark: SparkSession, data: SliceData, plan: ScoringPlan) -> Dat
 def ship_folder(spark: SparkSession, folder: Path, digest: str) -> str:
     """Sends a bundle's folder to every executor, once a session; returns the name that they find it under."""
     name = f"bundle-{digest[:16]}"
-    packed = folder.parent / f"{name}.zip"
-    if not packed.is_file():
-        partial = packed.with_suffix(f".{os.getpid()}")
-        with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
-            for path in sorted(folder.rglob("*")):
-                if path.is_file():
-                    archive.write(path, path.relative_to(folder))
-        partial.rename(packed)
+    if name in _shipped(spark):
+        return name
+    # Packed anew from the bundle that was just verified: an old archive could be damaged, and nobody would look at it.
+    scratch = Path(tempfile.mkdtemp(prefix="batchinfer-"))
+    atexit.register(shutil.rmtree, scratch, ignore_errors=True)
+    packed = scratch / f"{name}.zip"
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                archive.write(path, path.relative_to(folder))
     # Spark unpacks an archive once in each executor, under the name after the hash.
-    if name not in _shipped(spark):
-        spark.sparkContext.addArchive(f"{packed}#{name}")
+    spark.sparkContext.addArchive(f"{packed}#{name}")
     return name
 
 

@@ -32,6 +32,10 @@ def recorded(context: Context, command: str, slice_: str | None, work: Callable[
             ended = {"status": "failed", "exit_code": error.exit_code, "seconds": time.perf_counter() - started}
             _append(context, {**base, **ended}, error.facts | ended | {"errors": list(error.problems)})
         raise
+    except Exception as error:
+        # Not ours to judge, but whoever reports it should know which run it ended.
+        error.__dict__["facts"] = {"run_id": context.run_id, "pipeline": context.name} | ({"slice": slice_} if slice_ else {})
+        raise
     report: Any = result
     if report.status != "unchanged":
         body = report.to_json()

@@ -93,12 +93,12 @@ def _attempt(run: _Run, report: RunReport, started: float) -> None:
         run.publish()
     except (ChecksFailed, TooManyQuarantined) as error:
         report.status, errors = "failed", error.problems
+        report.seconds = round(time.perf_counter() - started, 3)
+        run.write_report(errors)
         error.facts = report.to_json()
         raise
-    finally:
-        report.seconds = round(time.perf_counter() - started, 3)
-        if report.status == "failed" or report.version is not None:
-            run.write_report(errors)
+    report.seconds = round(time.perf_counter() - started, 3)
+    run.write_report(errors)
 
 
 def _describe(report: RunReport, data: SliceData, model: Resolved) -> None:

@@ -17,6 +17,11 @@ def unit_of(rule: SliceRule) -> str | None:
     return rule.unit if isinstance(rule, SliceColumn) else "day"
 
 
+def is_slice_name(text: str) -> bool:
+    """True for text that can name a slice on the command line, in a path and in a URL: no path syntax, no control characters."""
+    return text not in ("", ".", "..") and not any(mark in text for mark in "/\\") and all(ord(letter) >= 32 for letter in text)
+
+
 def check_slice(rule: SliceRule, text: str, option: str = "--slice") -> str:
     """The slice as given, if the pipeline can have such a slice.
 
@@ -25,7 +30,7 @@ def check_slice(rule: SliceRule, text: str, option: str = "--slice") -> str:
     """
     unit = unit_of(rule)
     if unit is None:
-        if text in ("", ".", "..") or any(mark in text for mark in "/\\") or any(ord(letter) < 32 for letter in text):
+        if not is_slice_name(text):
             raise ConfigError(f"{option}: got {text!r}; allowed: a value of the slice column, without path syntax")
         return text
     try:

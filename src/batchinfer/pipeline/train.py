@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 # The scope under which labelled data with a source of its own is landed.
 _TRAINING_SLICE = "train"
+_FEW_ROWS = 50
 
 
 def train(context: Context, slices: Sequence[str], open_session: OpenSession, alias: str = contracts.CHAMPION) -> TrainReport:
@@ -116,6 +117,9 @@ def _train_and_register(
     report.stage_seconds["train"] = round(time.perf_counter() - started, 3)
     report.metrics, report.rows_train = trained.metrics, trained.rows_train
     report.rows_validation = trained.rows_validation
+    report.warnings += trained.warnings
+    if trained.rows_train < _FEW_ROWS:
+        report.warnings.append(f"only {trained.rows_train} rows to learn from: what the metrics say is chance")
     started = time.perf_counter()
     facts = {"training_table": data.table, "training_version": data.version, "metrics": trained.metrics, "pipeline": context.name}
     with tempfile.TemporaryDirectory() as scratch:

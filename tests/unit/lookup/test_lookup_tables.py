@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from batchinfer import contracts
 from batchinfer.errors import InputError, InputMissing, StorageError
-from batchinfer.lookup import snapshots, tables
-from batchinfer.lookup.tables import key_columns, lookup
+from batchinfer.lookups import snapshots, tables
+from batchinfer.lookups.tables import key_columns, lookup
 
 KEY = ("source_file", "source_line")
 SCHEMA = contracts.predictions_schema(

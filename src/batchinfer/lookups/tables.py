@@ -16,8 +16,8 @@ import pyarrow.dataset as ds
 
 from batchinfer.contracts import SERVED, SLICE
 from batchinfer.errors import InputError, StorageError
-from batchinfer.lookup.keys import convert_key
-from batchinfer.lookup.snapshots import Snapshot, TableFile, open_snapshot
+from batchinfer.lookups.keys import convert_key
+from batchinfer.lookups.snapshots import Snapshot, TableFile, open_snapshot
 
 Key = tuple[Any, ...]
 # Up to here every key is its own condition, which prunes row groups best; above, sets of values do.
