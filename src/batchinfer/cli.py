@@ -74,9 +74,10 @@ def extract(ref: str, env: str, overrides: tuple[str, ...], slice_: str | None) 
         from batchinfer.api import session_opener
         from batchinfer.pipeline.extract import extract
         from batchinfer.pipeline.runs import recorded
+        from batchinfer.pipeline.show import show_extract
 
         context = _context(ref, env, overrides)
-        return recorded(context, "extract", slice_, lambda: extract(context, slice_, session_opener(context)))
+        return show_extract(recorded(context, "extract", slice_, lambda: extract(context, slice_, session_opener(context))))
 
     _run(work, pipeline=ref, slice=slice_)
 
@@ -95,11 +96,12 @@ def train(
     def work() -> Any:
         from batchinfer.api import session_opener
         from batchinfer.pipeline.runs import recorded
+        from batchinfer.pipeline.show import show_train
         from batchinfer.pipeline.train import slices_to_learn_from, train
 
         context = _context(ref, env, overrides)
         chosen = slices_to_learn_from(context, slices, start, end)
-        return recorded(context, "train", None, lambda: train(context, chosen, session_opener(context), alias))
+        return show_train(recorded(context, "train", None, lambda: train(context, chosen, session_opener(context), alias)))
 
     _run(work, pipeline=ref)
 

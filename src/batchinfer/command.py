@@ -17,6 +17,9 @@ from typing import Any, NoReturn
 
 from batchinfer.errors import BatchInferError, Interrupted
 
+# Set for jobs that spark-submit runs.
+SUBMITTED = "BATCHINFER_SUBMITTED"
+
 # The signals that have arrived, as errors; looked at where an error of another kind comes up.
 _stopped: list[Interrupted] = []
 
@@ -32,6 +35,8 @@ def run_command(work: Callable[[], Any], context: dict[str, Any] | None = None) 
     """
     listen_for_signals()
     _stopped.clear()
+    if SUBMITTED in os.environ:
+        _speak_on_stderr()
     try:
         result = work()
     except KeyboardInterrupt as error:
@@ -49,6 +54,18 @@ def run_command(work: Callable[[], Any], context: dict[str, Any] | None = None) 
     body = result.to_json() if hasattr(result, "to_json") else dict(result)
     print_line({**body, "status": body.get("status", "ok"), "errors": body.get("errors", [])})
     return exit_code
+
+
+def _speak_on_stderr() -> None:
+    """Gives a job the standard error of spark-submit: Spark merges that of its Python into standard output."""
+    try:
+        real = os.open(f"/proc/{os.getppid()}/fd/2", os.O_WRONLY | os.O_APPEND)
+    except OSError as error:
+        # Not Linux, or a socket: tables and errors then stand before the JSON line.
+        print(f"batchinfer: standard error stays merged into standard output ({error})", file=sys.stderr)
+        return
+    os.dup2(real, sys.stderr.fileno())
+    os.close(real)
 
 
 def _end_interrupted(stopped: Interrupted, context: dict[str, Any] | None) -> int:

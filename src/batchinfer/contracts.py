@@ -275,6 +275,7 @@ class ExtractReport(Report):
     files_read: int = 0
     slices: list[str] = field(default_factory=list)
     table: str = ""
+    quarantine: str = ""
     version: int | None = None
     seconds: float = 0.0
     warnings: list[str] = field(default_factory=list)
@@ -317,6 +318,7 @@ class TrainReport(Report):
     alias: str = ""
     rows_train: int = 0
     rows_validation: int = 0
+    rows_without_label: int = 0
     metrics: dict[str, float] = field(default_factory=dict)
     source_table: str = ""
     source_version: int | None = None

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from batchinfer.command import leave, run_command
+from batchinfer.errors import ModelError
 from batchinfer.pipeline.context import Context
 from batchinfer.pipeline.runs import recorded
 
@@ -48,7 +49,8 @@ def _income(context: Context, slice_: str, open_session: OpenSession) -> None:
         slice_,
         lambda own: extract(own, slice_, open_session),
     )
-    _run("batchinfer train -p income", context, "train", None, lambda own: train(own, [], open_session))
+    if _has_no_model(context):
+        _run("batchinfer train -p income", context, "train", None, lambda own: train(own, [], open_session))
     _run(f"batchinfer score -p income --slice {slice_}", context, "score", slice_, lambda own: score(own, slice_, open_session))
 
 
@@ -59,10 +61,21 @@ def _bot_traffic(context: Context, open_session: OpenSession) -> None:
     from batchinfer.pipeline.train import train
 
     _run("batchinfer extract -p bot_traffic", context, "extract", None, lambda own: extract(own, None, open_session))
-    _run("batchinfer train -p bot_traffic", context, "train", None, lambda own: train(own, [], open_session))
+    if _has_no_model(context):
+        _run("batchinfer train -p bot_traffic", context, "train", None, lambda own: train(own, [], open_session))
     command = f"batchinfer backfill -p bot_traffic --from {_FIRST_DAY} --to {_LAST_DAY}"
     report = _step(command, lambda: backfill(context.with_new_run(), _FIRST_DAY, _LAST_DAY, open_session))
     show_backfill(report)
+
+
+def _has_no_model(context: Context) -> bool:
+    """True before the first demo; later ones use the model that is there."""
+    try:
+        ref = context.registry.resolve(context.pipeline.model.uri)
+    except ModelError:
+        return True
+    _say(f"\n{ref.uri} is version {ref.version}: nothing to train")
+    return False
 
 
 def _run(command: str, context: Context, name: str, slice_: str | None, work: Callable[[Context], Any]) -> None:

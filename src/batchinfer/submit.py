@@ -1,4 +1,4 @@
-"""Puts a job's spark-submit command together and becomes it (`spark-submit.sh` calls this).
+"""Puts a job's spark-submit command together and runs it (`spark-submit.sh` calls this).
 
 Owns what travels: the settings of the environment, the package itself as a zip for executors without the checkout.
 """
@@ -6,20 +6,39 @@ Owns what travels: the settings of the environment, the package itself as a zip 
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 import sys
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
 
 from batchinfer.errors import BatchInferError, ConfigError
+from batchinfer.session import spark_home
+
+if TYPE_CHECKING:
+    import psutil
+
+
+def checkout() -> Path | None:
+    """The folder that the jobs stand in, where the package runs from a checkout."""
+    from batchinfer.config import project
+
+    return project.checkout()
 
 
 def split_arguments(arguments: Sequence[str]) -> tuple[str, list[str], list[str]]:
     """(job file, its arguments, what follows `--spark`)."""
     job, *rest = arguments
     if not Path(job).is_file():
-        jobs = sorted(str(path) for path in Path("jobs").glob("*.py"))
-        raise ConfigError(f"job file: got {job}; allowed: a file that is there, such as {', '.join(jobs) or 'jobs/score.py'}")
+        beside = checkout()
+        if beside is None or not (beside / job).is_file():
+            raise ConfigError(
+                f"job file: got {job}, which is neither below {Path.cwd()} nor below {beside}; allowed: jobs/score.py, …"
+            )
+        job = str(beside / job)
     if "--spark" not in rest:
         return job, rest, []
     at = rest.index("--spark")
@@ -63,7 +82,7 @@ def submit_command(arguments: Sequence[str]) -> list[str]:
     """
     from batchinfer.config.loader import load_state
     from batchinfer.java import check_java
-    from batchinfer.session import session_conf, spark_home
+    from batchinfer.session import session_conf
 
     job, job_arguments, spark_arguments = split_arguments(arguments)
     environment, home = load_state(environment_of(job_arguments))
@@ -73,6 +92,8 @@ def submit_command(arguments: Sequence[str]) -> list[str]:
         settings = settings.model_copy(update={"master": master})
     command = [str(spark_home() / "bin" / "spark-submit"), "--name", f"batchinfer {Path(job).stem}"]
     if properties := os.environ.get("SPARK_CONF_FILE"):
+        if not Path(properties).is_file():
+            raise ConfigError(f"SPARK_CONF_FILE: got {properties}, which is no file; allowed: a properties file of Spark")
         command += ["--properties-file", properties]
     for name, value in session_conf(settings).items():
         command += ["--conf", f"{name}={value}"]
@@ -82,19 +103,39 @@ def submit_command(arguments: Sequence[str]) -> list[str]:
 
 
 def main() -> int:
-    """Replaces this process by spark-submit, so that signals and the exit code are its own."""
+    """Runs spark-submit and waits for it; signals go to the job, whose JSON line and exit code are the answer."""
+    from batchinfer.command import SUBMITTED, report_failure
+
     try:
         command = submit_command(sys.argv[1:])
     except BatchInferError as error:
-        from batchinfer.command import report_failure
-
         return report_failure(error)
-    from batchinfer.session import spark_home
+    own = {"SPARK_HOME": str(spark_home()), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", SUBMITTED: "1"}
+    python = {"PYSPARK_PYTHON": sys.executable, "PYSPARK_DRIVER_PYTHON": sys.executable}
+    # In a session of its own: a Ctrl-C at the terminal would end the JVM before the job has released what it holds.
+    running = subprocess.Popen(command, env={**python, **os.environ, **own}, start_new_session=True)
 
-    os.environ |= {"SPARK_HOME": str(spark_home()), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
-    return os.execv(command[0], command)
+    def forward(number: int, _frame: FrameType | None) -> None:
+        for process in _job_processes(running.pid, command):
+            process.send_signal(number)
+
+    signal.signal(signal.SIGINT, forward)
+    signal.signal(signal.SIGTERM, forward)
+    return running.wait()
+
+
+def _job_processes(pid: int, command: Sequence[str]) -> list[psutil.Process]:
+    """The job's Python below the JVM; while that has not started it yet, the JVM itself."""
+    import psutil
+
+    try:
+        jvm = psutil.Process(pid)
+        below = [process for process in jvm.children(recursive=True) if "python" in process.name()]
+        names = {Path(part).name for part in command if part.endswith(".py")}
+        jobs = [process for process in below if names & {Path(part).name for part in process.cmdline()[1:2]}]
+    except psutil.NoSuchProcess:
+        return []
+    return jobs[:1] or [jvm]
 
 
 if __name__ == "__main__":

@@ -149,8 +149,8 @@ def test_duplicate_keys_are_refused_with_examples(small: SmallProject) -> None:
     assert '"id": 0' in str(caught.value)
     assert not (small.root / "var/lake/landed/small/_delta_log").exists()
     assert small.extract(DAY, "source.unique=assumed").rows_landed == 43
+    small.train()
     with pytest.raises(InputError, match="repeat"):
-        small.train()
         small.score()
 
 
@@ -170,9 +170,29 @@ def test_a_changed_file_fails_or_is_replaced_or_appended(small: SmallProject) ->
     replaced = small.extract(DAY, "source.on_changed=replace")
     assert replaced.rows_landed == 10
     assert sorted(small.table("landed").column("id").to_pylist()) == list(range(10))
-    small.write("in/a.csv", csv_of(range(10, 15)))
-    small.extract(DAY, "source.on_changed=append")
+    small.write("in/a.csv", csv_of(range(10)) + "not a row\n" + rows_of(range(10, 15)))
+    grown = small.extract(DAY, "source.on_changed=append")
+    assert (grown.rows_in, grown.rows_landed, grown.rows_quarantined) == (6, 5, 1)
     assert sorted(small.table("landed").column("id").to_pylist()) == list(range(15))
+    again = small.extract(DAY, "source.on_changed=append")
+    assert again.status == "unchanged"
+
+
+def test_a_key_that_landed_before_is_a_duplicate_too(small: SmallProject) -> None:
+    small.extract()
+    small.write("in/b.csv", csv_of(range(39, 45)))
+    with pytest.raises(InputError, match=r'slice 2026-11-21: \{"id": 39\} 2 times'):
+        small.extract()
+    assert small.table("landed").num_rows == 40
+
+
+def test_slices_of_a_column_that_cannot_be_named_are_quarantined(small: SmallProject) -> None:
+    small.edit("slice: ingest_date", "slice: color")
+    small.write("in/a.csv", csv_of(range(9)) + "100,../etc,1.0,no\n101,a b,1.0,no\n")
+    report = small.extract(None)
+    assert report.slices == ["a b", "blue", "green", "red"]
+    [row] = small.table("quarantine").to_pylist()
+    assert (row["reason"], row["key"]) == ("slice_name", '{"id": 100}')
 
 
 def test_one_slice_has_one_run(trained: SmallProject) -> None:

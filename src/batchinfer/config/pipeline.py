@@ -214,7 +214,7 @@ class RedisTarget(Strict):
 
 
 class Pipeline(Strict):
-    """One pipeline file, whole."""
+    """One pipeline file, whole. `prepare` and `postprocess` have their place; this version refuses steps in them."""
 
     name: Identifier
     description: str = ""
@@ -224,5 +224,7 @@ class Pipeline(Strict):
     model: Model
     checks: Checks = Checks()
     sink: Sink
+    prepare: tuple[dict[str, Any], ...] = ()
+    postprocess: tuple[dict[str, Any], ...] = ()
     load: tuple[RedisTarget, ...] = ()
     schedule: str | None = None

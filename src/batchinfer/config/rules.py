@@ -35,7 +35,8 @@ def check_document(document: dict[Any, Any], root: FilePath) -> list[Problem]:
     problems: list[Problem] = []
     columns = _columns(document, problems)
     problems += _check_csv(_part(document, "source", "options"))
-    problems += _check_variants(document)
+    problems += _check_not_built(document)
+    problems += _check_time_formats(document)
     problems += _check_target_pattern(_part(document, "train", "target"))
     problems += _check_files(_part(document, "checks"), root)
     if columns is not None:
@@ -197,7 +198,23 @@ def _check_csv(options: dict[Any, Any]) -> Iterator[Problem]:
         )
 
 
-def _check_variants(document: dict[Any, Any]) -> Iterator[Problem]:
+def _check_time_formats(document: dict[Any, Any]) -> Iterator[Problem]:
+    """A format without a directive of strptime matches no time: it is most likely Java's."""
+    options = _part(document, "source", "options")
+    given = {
+        ("timestamp_format",): options.get("timestamp_format"),
+        ("timestamp", "format"): _part(options, "timestamp").get("format"),
+    }
+    for path, text in given.items():
+        if isinstance(text, str) and "%" not in text:
+            message = f"got {shown(text)}; allowed: a format of strptime, such as '%Y-%m-%d %H:%M:%S'"
+            yield Problem(("source", "options", *path), message)
+
+
+def _check_not_built(document: dict[Any, Any]) -> Iterator[Problem]:
+    for name, what in (("prepare", "table transforms"), ("postprocess", "steps after the model")):
+        if document.get(name):
+            yield Problem((name,), f"this version has no {what} yet; allowed: no {name}")
     variants = _part(document, "model").get("variants")
     if isinstance(variants, list) and variants:
         message = f"got {shown(variants)}; this version scores the champion only; allowed: no variants"

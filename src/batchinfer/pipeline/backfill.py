@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from batchinfer.contracts import RunReport
 from batchinfer.errors import BatchInferError, Interrupted
 from batchinfer.pipeline.context import Context
+from batchinfer.pipeline.preflight import check_columns, load_suites, resolve_model
 from batchinfer.pipeline.runs import recorded
 from batchinfer.pipeline.score import score
 from batchinfer.pipeline.slices import check_slice, read_slices, slices_between
@@ -60,6 +62,7 @@ def backfill(
         check_slice(rule, bound, option)
     landed = read_slices(context.landed)
     wanted = slices_between(rule, landed, start, end)
+    _check_once(context)
     report = BackfillReport(context.run_id, context.name, no_data=[name for name in wanted if name not in landed])
     present = [name for name in wanted if name in landed]
     with ThreadPoolExecutor(max_workers=max(1, parallel)) as pool:
@@ -70,6 +73,17 @@ def backfill(
     return report
 
 
+def _check_once(context: Context) -> None:
+    """What would fail in every slice for the same words in a file, told once and before any of them."""
+    suites = load_suites(context)
+    try:
+        model = resolve_model(context)
+    except BatchInferError:
+        # Each slice reports it, as `score` would.
+        return
+    check_columns(context, suites, model)
+
+
 def _score_one(context: Context, slice_: str, open_session: OpenSession, force: bool) -> tuple[str, RunReport | BatchInferError]:
     own = context.with_new_run()
     try:
@@ -78,6 +92,9 @@ def _score_one(context: Context, slice_: str, open_session: OpenSession, force: 
         raise
     except BatchInferError as error:
         return slice_, error
+    except Exception as error:
+        traceback.print_exc()
+        return slice_, BatchInferError(f"{type(error).__name__}: {error}")
 
 
 def _take(report: BackfillReport, slice_: str, outcome: RunReport | BatchInferError) -> None:

@@ -6,6 +6,8 @@ Owns where a pipeline's tables are. Loading a context starts no JVM and reads no
 from __future__ import annotations
 
 import datetime as dt
+import os
+import sys
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -37,6 +39,16 @@ def join(folder: str, *parts: str) -> str:
     return f"{folder.rstrip('/')}/{last}"
 
 
+def _make_importable(root: Path) -> None:
+    """A module of the user's own beside `conf/` is found here, in the workers, and in the children that they spawn."""
+    place = str(root)
+    if place not in sys.path:
+        sys.path.append(place)
+    known = os.environ.get("PYTHONPATH", "")
+    if place not in known.split(os.pathsep):
+        os.environ["PYTHONPATH"] = os.pathsep.join(part for part in (known, place) if part)
+
+
 @dataclass(frozen=True)
 class Context:
     """A pipeline, ready to run in one environment."""
@@ -51,7 +63,9 @@ class Context:
         Raises:
             ConfigError: all that is wrong, each with file, place, what was got and what is allowed.
         """
-        return cls(load_pipeline(ref, overrides, env, document_checks=[check_document]))
+        loaded = load_pipeline(ref, overrides, env, document_checks=[check_document])
+        _make_importable(loaded.root)
+        return cls(loaded)
 
     def with_new_run(self) -> Context:
         """The same pipeline with a run id of its own."""

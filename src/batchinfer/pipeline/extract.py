@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from batchinfer.config.pipeline import Source
 from batchinfer.contracts import SLICE, SOURCE_FILE, SOURCE_LINE, ExtractReport, StagedFile, commented
 from batchinfer.errors import ConfigError, InputError, TooManyQuarantined
+from batchinfer.pipeline.appended import last_lines
 from batchinfer.pipeline.context import Context
 from batchinfer.pipeline.landing import LandingPlan, count_lines, land_split, landed_stats
 from batchinfer.pipeline.slices import check_slice
@@ -51,10 +52,11 @@ class Landing:
 
 @dataclass(frozen=True)
 class NewFiles:
-    """Files to land, and the names of those among them whose former rows are to be replaced."""
+    """Files to land; those among them whose former rows are to be replaced, or that grew behind the lines landed before."""
 
     files: list[SourceFile]
     replaced: list[str] = field(default_factory=list)
+    landed_until: dict[str, int] = field(default_factory=dict)
 
     @property
     def fingerprints(self) -> dict[str, int]:
@@ -119,7 +121,7 @@ def land(landing: Landing, open_session: OpenSession) -> ExtractReport:
 
     started = time.perf_counter()
     context, source = landing.context, landing.source
-    report = ExtractReport(context.run_id, context.name, "landed", table=landing.table)
+    report = ExtractReport(context.run_id, context.name, "landed", table=landing.table, quarantine=context.quarantine)
     files = list_files(source.path, context.root, source.roots)
     check_writable(context.environment.lake)
     with hold(context.environment.lake, context.name, f"extract {landing.scope}", context.run_id):
@@ -158,14 +160,17 @@ def _new_files(landing: Landing, files: Sequence[SourceFile]) -> NewFiles:
             ],
             hint="set source.on_changed: replace to land its new content in place of the old (--set source.on_changed=replace)",
         )
-    replaced = [file.name for file in changed] if landing.source.on_changed == "replace" else []
-    return NewFiles(new + changed, replaced)
+    names = [file.name for file in changed]
+    if landing.source.on_changed == "replace":
+        return NewFiles(new + changed, replaced=names)
+    grown = last_lines(landing.table, landing.context.quarantine, names, landing.ingest_slice) if names else {}
+    return NewFiles(new + changed, landed_until=grown)
 
 
 def _land_files(landing: Landing, new: NewFiles, open_session: OpenSession, report: ExtractReport) -> None:
     from batchinfer.sinks.staging import remove_staged
 
-    staged = _stage(landing, new.files, open_session)
+    staged = _stage(landing, new, open_session)
     report.rows_in, report.rows_quarantined, report.blank_lines = staged.rows_in, staged.rows_quarantined, staged.blank_lines
     report.stage_seconds = {stage: round(seconds, 3) for stage, seconds in staged.seconds.items()}
     if staged.rows_in != staged.rows_landed + staged.rows_quarantined:
@@ -174,7 +179,7 @@ def _land_files(landing: Landing, new: NewFiles, open_session: OpenSession, repo
         )
     try:
         _check_rate(landing, staged, new)
-        _check_keys(landing, staged, open_session)
+        _check_keys(landing, staged, new, open_session)
         report.version = _commit(landing, staged, new)
     except BaseException:
         remove_staged(landing.table, staged.files)
@@ -185,7 +190,7 @@ def _land_files(landing: Landing, new: NewFiles, open_session: OpenSession, repo
         report.warnings.append(f"all input files are empty: {', '.join(file.name for file in new.files[:3])}")
 
 
-def _stage(landing: Landing, files: Sequence[SourceFile], open_session: OpenSession) -> Staged:
+def _stage(landing: Landing, new: NewFiles, open_session: OpenSession) -> Staged:
     from batchinfer.sources.splits import align, needs_count, plan_splits
 
     context = landing.context
@@ -196,9 +201,10 @@ def _stage(landing: Landing, files: Sequence[SourceFile], open_session: OpenSess
         pipeline=context.name,
         run_id=context.run_id,
         ingest_slice=landing.ingest_slice,
+        landed_until=new.landed_until,
     )
     train = context.pipeline.train
-    splits = plan_splits(files, landing.source, optional=train.target.column if train else None)
+    splits = plan_splits(new.files, landing.source, optional=train.target.column if train else None)
     staged = Staged()
     if not splits:
         return staged
@@ -208,7 +214,7 @@ def _stage(landing: Landing, files: Sequence[SourceFile], open_session: OpenSess
         counted = [result for [result] in run_tasks(spark, count_lines, to_count, "counting lines")]
         splits = align([*(split for split in splits if not needs_count(split)), *counted])
     tasks = [{"plan": asdict(plan), "split": split} for split in splits]
-    for results in run_tasks(spark, land_split, tasks, f"extracting {len(files)} files"):
+    for results in run_tasks(spark, land_split, tasks, f"extracting {len(new.files)} files"):
         for result in results:
             staged.add(result)
     return staged
@@ -235,14 +241,21 @@ def _first_bad(landing: Landing) -> str:
     return f"First: {record['source_file']}:{record['source_line']}: {record['message']}. " if record else ""
 
 
-def _check_keys(landing: Landing, staged: Staged, open_session: OpenSession) -> None:
-    """Duplicate keys inside a slice end the run; a key of file and line cannot repeat."""
+def _check_keys(landing: Landing, staged: Staged, new: NewFiles, open_session: OpenSession) -> None:
+    """Duplicate keys inside a slice end the run, whether they come together or with rows that landed before.
+
+    A key of file and line cannot repeat.
+    """
+    from batchinfer.pipeline.keys import raise_duplicates
+    from batchinfer.sinks.delta import exists, snapshot_files
+
     source = landing.source
     if source.unique == "assumed" or set(source.key) >= {SOURCE_FILE, SOURCE_LINE} or not staged.files:
         return
-    from batchinfer.pipeline.keys import raise_duplicates
-
-    raise_duplicates(open_session(), landing.table, staged.files, source.key)
+    landed = snapshot_files(landing.table) if exists(landing.table) else []
+    before = [(file["partition"][SLICE], file["path"]) for file in landed if file["partition"][SLICE] in staged.rows]
+    coming = [(file.partition[SLICE], file.path) for file in staged.files]
+    raise_duplicates(open_session(), landing.table, before, coming, source.key, new.replaced)
 
 
 def _commit_quarantine(landing: Landing, staged: Staged, new: NewFiles, published: bool) -> None:

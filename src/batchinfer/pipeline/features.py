@@ -90,7 +90,45 @@ def _parameter_problems(document: Mapping[str, Any]) -> list[Problem]:
     from batchinfer.models.parameters import check_params
 
     model = train.get("model", "mlp_classifier")
-    return [Problem(("train", *place), message) for place, message in check_params(model, train.get("params", {}))]
+    problems = [Problem(("train", *place), message) for place, message in check_params(model, train.get("params", {}))]
+    return problems + _input_problems(document) + _task_problems(document, model)
+
+
+def _input_problems(document: Mapping[str, Any]) -> list[Problem]:
+    """Training needs features, and feeds no integer inputs yet."""
+    from batchinfer.transforms import parse_steps
+
+    raw = document.get("features", [])
+    if raw == []:
+        return [Problem(("features",), "got no steps, but train needs features: columns that a step changes or makes")]
+    steps, _ = parse_steps(raw) if isinstance(raw, list) else ([], [])
+    return [
+        Problem(
+            ("features", step._position or 0, step.name),
+            f"got {step.name}, whose integer inputs training does not feed to a model yet; "
+            "allowed with train: one_hot, ordinal, hashing, frequency, tfidf",
+        )
+        for step in steps
+        if step.name in ("tokenize", "embedding_index")
+    ]
+
+
+def _task_problems(document: Mapping[str, Any], model: Any) -> list[Problem]:
+    """A built-in model that cannot learn what the target asks for."""
+    import pyarrow as pa
+
+    from batchinfer.models.parameters import MODELS
+
+    target = _part(document.get("train"), "target")
+    type_ = _fields(document.get("source")).get(target.get("column", ""))
+    if not isinstance(model, str) or model not in MODELS or type_ is None or pa.types.is_null(type_):
+        return []
+    binary = bool(target.get("positive") or target.get("positive_pattern"))
+    task = "binary" if binary else "multiclass" if pa.types.is_string(type_) else "regression"
+    if task in MODELS[model].tasks:
+        return []
+    fitting = ", ".join(name for name, kind in MODELS.items() if task in kind.tasks)
+    return [Problem(("train", "model"), f"got {model}, but target {target['column']} asks for {task}; allowed: {fitting}")]
 
 
 def pipeline_steps(pipeline: Pipeline) -> list[Step]:

@@ -6,32 +6,53 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from batchinfer.contracts import SLICE, StagedFile
+from batchinfer.contracts import SLICE, SOURCE_FILE
 from batchinfer.errors import InputError
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame, SparkSession
+
+SliceFile = tuple[str | None, str]
 
 
-def raise_duplicates(spark: SparkSession, table: str, files: Sequence[StagedFile], key: Sequence[str]) -> None:
+def raise_duplicates(
+    spark: SparkSession,
+    table: str,
+    before: Sequence[SliceFile],
+    coming: Sequence[SliceFile],
+    key: Sequence[str],
+    replaced: Sequence[str] = (),
+) -> None:
     """Ends with three examples if a key stands twice in one slice.
 
-    Runs on: driver, one Spark aggregation for each slice.
+    Args:
+        before: (slice, path below the table) of files that a commit refers to.
+        coming: the same of files that are only staged.
+        replaced: source files whose rows in `before` are about to go.
+
+    Runs on: driver, one Spark aggregation for all slices.
 
     Raises:
         InputError: with the examples.
     """
+    from functools import reduce
+
+    from pyspark.sql import functions as F
+
     from batchinfer.checks.keys import find_duplicate_keys
 
-    by_slice: dict[str | None, list[str]] = {}
-    for file in files:
-        by_slice.setdefault(file.partition.get(SLICE), []).append(f"{table}/{file.path}")
-    for slice_, paths in sorted(by_slice.items(), key=lambda item: str(item[0])):
-        frame = spark.read.parquet(*paths)
-        found = find_duplicate_keys(frame, key, ())
-        if found:
-            examples = "; ".join(json.dumps(example, default=str) for example in found)
-            raise InputError(
-                f"slice {slice_}: keys ({', '.join(key)}) that repeat: {examples}; allowed: one row a key in a slice",
-                hint="choose another source.key, remove the duplicates, or say source.unique: assumed to skip this check",
-            )
+    def read(slice_: str | None, path: str) -> DataFrame:
+        columns = list(dict.fromkeys([*key, SOURCE_FILE]))
+        return spark.read.parquet(f"{table}/{path}").select(*columns).withColumn(SLICE, F.lit(slice_))
+
+    frames = [read(*file).where(~F.col(SOURCE_FILE).isin(list(replaced))) for file in before]
+    frames += [read(*file) for file in coming]
+    if not frames:
+        return
+    found = find_duplicate_keys(reduce(lambda one, other: one.unionByName(other), frames), key, [SLICE])
+    if found:
+        examples = "; ".join(f"slice {one['within'][SLICE]}: {json.dumps(one['key'])} {one['count']} times" for one in found)
+        raise InputError(
+            f"keys ({', '.join(key)}) that repeat in {table}: {examples}; allowed: one row a key in a slice",
+            hint="choose another source.key, remove the duplicates, or say source.unique: assumed to skip this check",
+        )

@@ -18,6 +18,7 @@ from pydantic import TypeAdapter
 from batchinfer.config.pipeline import SliceColumn, SliceRule, Source
 from batchinfer.contracts import SLICE, SOURCE_FILE, SOURCE_LINE, BadRecord
 from batchinfer.pipeline.slices import is_slice_name
+from batchinfer.sources.parsed import Parsed
 
 # pyarrow makes these functions when it is imported; type checkers cannot see them.
 pc: Any = compute
@@ -31,6 +32,7 @@ class LandingPlan:
         source: the source's configuration.
         landed, quarantine: URIs of the tables.
         ingest_slice: the slice of all rows, where the pipeline takes it from `--slice`.
+        landed_until: files that grew, and the line up to which they have been landed.
     """
 
     source: dict[str, Any]
@@ -39,6 +41,7 @@ class LandingPlan:
     pipeline: str
     run_id: str
     ingest_slice: str | None
+    landed_until: dict[str, int]
 
 
 def count_lines(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -91,15 +94,27 @@ class _Landing:
         self.seconds = {"parse": 0.0, "write": 0.0}
         self.writer: Any = None
 
-    def add(self, parsed: Any) -> None:
+    def add(self, parsed: Parsed) -> None:
         started = time.perf_counter()
-        self.records_in += parsed.records_in
+        rows, bad = self._behind_what_landed(parsed)
+        self.records_in += rows.num_rows + len(bad)
         self.blank_lines += parsed.blank_lines
-        self.bad += parsed.bad
-        rows = self._without_null_keys(parsed.rows)
+        self.bad += bad
+        rows = self._without_null_keys(rows)
         for slice_, part in self._by_slice(rows):
             self._write(part, slice_)
         self.seconds["write"] += time.perf_counter() - started
+
+    def _behind_what_landed(self, parsed: Parsed) -> tuple[pa.RecordBatch, list[BadRecord]]:
+        """All records of a new file; of one that grew, those behind the last line landed."""
+        until = self.plan.landed_until
+        if not until or parsed.rows.num_rows + len(parsed.bad) == 0:
+            return parsed.rows, parsed.bad
+        bad = [record for record in parsed.bad if (record.source_line or 0) > until.get(record.source_file or "", 0)]
+        if parsed.rows.num_rows == 0:
+            return parsed.rows, bad
+        last = until.get(parsed.rows.column(SOURCE_FILE)[0].as_py(), 0)
+        return parsed.rows.filter(pc.greater(parsed.rows.column(SOURCE_LINE), last)), bad
 
     def _without_null_keys(self, rows: pa.RecordBatch) -> pa.RecordBatch:
         missing = pc.is_null(rows.column(self.key[0]))

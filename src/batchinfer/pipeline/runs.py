@@ -24,26 +24,29 @@ def recorded(context: Context, command: str, slice_: str | None, work: Callable[
     """
     started, began = time.perf_counter(), dt.datetime.now(dt.UTC)
     base = {"run_id": context.run_id, "pipeline": context.name, "command": command, "slice": slice_, "started_at": began}
+    facts = {"run_id": context.run_id, "pipeline": context.name} | ({"slice": slice_} if slice_ else {})
     try:
         result = work()
-    except BatchInferError as error:
-        error.facts = error.facts | {"run_id": context.run_id, "pipeline": context.name} | ({"slice": slice_} if slice_ else {})
-        if not isinstance(error, SliceHeld):
-            ended = {"status": "failed", "exit_code": error.exit_code, "seconds": time.perf_counter() - started}
-            _append(context, {**base, **ended}, error.facts | ended | {"errors": list(error.problems)})
-        raise
     except Exception as error:
-        # Not ours to judge, but whoever reports it should know which run it ended.
-        error.__dict__["facts"] = {"run_id": context.run_id, "pipeline": context.name} | ({"slice": slice_} if slice_ else {})
+        known = isinstance(error, BatchInferError)
+        error.__dict__["facts"] = (error.facts if known else {}) | facts
+        if not isinstance(error, SliceHeld):
+            ended = {
+                "status": "failed",
+                "exit_code": error.exit_code if known else BatchInferError.exit_code,
+                "seconds": time.perf_counter() - started,
+            }
+            problems = list(error.problems) if known else [f"{type(error).__name__}: {error}"]
+            _append(context, {**base, **ended}, error.__dict__["facts"] | ended | {"errors": problems})
         raise
     report: Any = result
     if report.status != "unchanged":
         body = report.to_json()
-        facts = {
+        columns = {
             name: body.get(name)
             for name in (MODEL_VERSION, BUNDLE_DIGEST, SOURCE_VERSION, "version", "rows_in", "rows_quarantined")
         }
-        _append(context, {**base, **facts, "status": report.status, "exit_code": 0, "seconds": report.seconds}, body)
+        _append(context, {**base, **columns, "status": report.status, "exit_code": 0, "seconds": report.seconds}, body)
     return result
 
 

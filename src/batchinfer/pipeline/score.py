@@ -201,8 +201,8 @@ class _Run:
 
         source = self.context.pipeline.source
         files = [StagedFile(file["path"], file["rows"], file["size"], file["partition"], "{}") for file in self.data.files]
-        if source.unique == "checked" and not set(source.key) >= {SOURCE_FILE, SOURCE_LINE} and files:
-            raise_duplicates(self.spark, self.data.table, files, source.key)
+        if source.unique == "checked" and not set(source.key) >= {SOURCE_FILE, SOURCE_LINE}:
+            raise_duplicates(self.spark, self.data.table, [(self.data.slice, file.path) for file in files], (), source.key)
         suite = self.suites.get("input")
         if suite is None or not files:
             return

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from batchinfer.contracts import RunReport
+    from batchinfer.contracts import ExtractReport, RunReport, TrainReport
     from batchinfer.pipeline.backfill import BackfillReport
 
 Body = TypeVar("Body", bound=dict[str, Any])
@@ -56,6 +56,24 @@ def show_plan(body: Body) -> Body:
     if body["problems"]:
         _table("problems", ["problem"], [[problem] for problem in body["problems"]])
     return body
+
+
+def show_extract(report: ExtractReport) -> ExtractReport:
+    """What landed, and what was put aside and where."""
+    facts = ("status", "rows_in", "rows_landed", "rows_quarantined", "blank_lines", "files_read", "table", "version", "seconds")
+    rows = [[fact, getattr(report, fact)] for fact in facts]
+    if report.rows_quarantined:
+        rows.append(["quarantine", report.quarantine])
+    _table(f"{report.pipeline}: extract", ["what", "value"], [*rows, *(["warning", text] for text in report.warnings)])
+    return report
+
+
+def show_train(report: TrainReport) -> TrainReport:
+    """The model version and how good it is."""
+    facts = ("model_name", "model_version", "alias", "rows_train", "rows_validation", "rows_without_label", "metrics", "seconds")
+    rows = [[fact, getattr(report, fact)] for fact in facts]
+    _table(f"{report.pipeline}: train", ["what", "value"], [*rows, *(["warning", text] for text in report.warnings)])
+    return report
 
 
 def show_run(report: RunReport) -> RunReport:

@@ -9,11 +9,15 @@ from batchinfer.pipeline.context import Context
 from batchinfer.pipeline.published import Published, read_published
 from batchinfer.pipeline.slices import read_slices
 
+# A run that ended so says nothing of its slice: done, a configuration error, held by another, interrupted.
+_NOT_THE_SLICES_FAULT = (0, 2, 6, 130, 143)
+
 
 def status(context: Context) -> dict[str, Any]:
     """State of every landed or published slice, with its data and model versions.
 
-    A slice is stale if its data changed after it was scored, or if the pipeline's model is another one now.
+    A slice is stale if its data changed after it was scored, or if the pipeline's model is another one now; it is failed if it
+    is not up to date and its last attempt failed. What the tables say wins over what attempts left behind.
 
     Runs on: driver, without Spark.
     """
@@ -61,17 +65,11 @@ def _state(
 ) -> str:
     if name in held:
         return "running"
-    if (
-        last is not None
-        and last["exit_code"] != 0
-        and (published is None or last["run_id"] > published.lineage.get("run_id", ""))
-    ):
+    if published is not None and not (published.lineage and published.is_stale(landed.get(name, -1), digest)):
+        return "published"
+    if last is not None and last["exit_code"] not in _NOT_THE_SLICES_FAULT:
         return "failed"
-    if published is None:
-        return "missing"
-    if published.lineage and published.is_stale(landed.get(name, -1), digest):
-        return "stale"
-    return "published"
+    return "missing" if published is None else "stale"
 
 
 def _facts(published: Published | None, last: dict[str, Any] | None) -> dict[str, Any]:

@@ -92,6 +92,15 @@ class _progress:  # noqa: N801 - reads as the verb it is
         self.thread.join(timeout=5)
 
     def _watch(self) -> None:
+        from py4j.protocol import Py4JError
+
+        try:
+            self._show()
+        except (Py4JError, OSError):
+            # The JVM is gone. Whoever waits for the tasks learns of it, and tells it better than a progress bar.
+            return
+
+    def _show(self) -> None:
         from batchinfer.report.terminal import progress
 
         tracker = self.context.statusTracker()

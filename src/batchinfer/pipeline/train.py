@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from batchinfer import contracts
 from batchinfer.contracts import TrainReport
-from batchinfer.errors import ConfigError, InputError, InputMissing
+from batchinfer.errors import ConfigError, InputError, InputMissing, ModelError
 from batchinfer.pipeline.context import Context
 from batchinfer.pipeline.extract import Landing, land
 from batchinfer.pipeline.features import pipeline_steps
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
     from pyspark.sql import SparkSession
 
+    from batchinfer.config.fields import ModelChoice
     from batchinfer.config.pipeline import Train
     from batchinfer.transforms import TransformPipeline
 
@@ -51,6 +52,7 @@ def train(context: Context, slices: Sequence[str], open_session: OpenSession, al
         raise ConfigError(f"{context.loaded.file}: no train section; allowed: train with a target and a model")
     started = time.perf_counter()
     report = TrainReport(context.run_id, context.name, "registered", alias=alias)
+    check_model_class(settings.model)
     # MLflow takes seconds to import: they pass while Spark starts and the transforms are fitted.
     import_spark()
     context.registry.prepare()
@@ -62,6 +64,24 @@ def train(context: Context, slices: Sequence[str], open_session: OpenSession, al
     report.source_table, report.source_version = data.table, data.version
     report.seconds = round(time.perf_counter() - started, 3)
     return report
+
+
+def check_model_class(model: ModelChoice) -> None:
+    """Finds out before Spark starts whether a class of the user's own can be imported.
+
+    Raises:
+        ConfigError: no such module or class, or not a torch module.
+    """
+    if isinstance(model, str):
+        return
+    import torch
+
+    from batchinfer.models.mlp import load_class
+
+    try:
+        load_class(model["python"], torch.nn.Module)
+    except ModelError as error:
+        raise ConfigError([f"train.model.python: {problem}" for problem in error.problems], error.hint) from error
 
 
 def _training_data(context: Context, settings: Train, slices: Sequence[str], open_session: OpenSession) -> SliceData:
@@ -116,7 +136,7 @@ def _train_and_register(
         trained = train_model(spec, lambda: _examples(context, settings, data, transforms), on_epoch=lambda *_: advance(1))
     report.stage_seconds["train"] = round(time.perf_counter() - started, 3)
     report.metrics, report.rows_train = trained.metrics, trained.rows_train
-    report.rows_validation = trained.rows_validation
+    report.rows_validation, report.rows_without_label = trained.rows_validation, trained.rows_dropped
     report.warnings += trained.warnings
     if trained.rows_train < _FEW_ROWS:
         report.warnings.append(f"only {trained.rows_train} rows to learn from: what the metrics say is chance")

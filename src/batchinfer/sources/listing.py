@@ -13,11 +13,13 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from batchinfer.errors import BatchInferError, ConfigError, InputError, InputMissing
 
 _SHOWN = 5
+_DIGESTED_BYTES = 16 * 2**20
 _WILDCARDS = frozenset("*?[")
 
 
@@ -38,9 +40,17 @@ class SourceFile:
     mtime_ns: int
 
     def fingerprint(self) -> int:
-        """63-bit hash of size and modification time: another value means that the file changed."""
-        digest = hashlib.blake2b(f"{self.size}:{self.mtime_ns}".encode(), digest_size=8).digest()
-        return int.from_bytes(digest, "big") >> 1
+        """63 bits that change with the file: of its content up to 16 MiB, of size and modification time above.
+
+        A small file that was only touched is the same file, and one whose content changed under the same time is another.
+        """
+        return _fingerprint(self.path, self.size, self.mtime_ns)
+
+
+@lru_cache(maxsize=100_000)
+def _fingerprint(path: str, size: int, mtime_ns: int) -> int:
+    told = f"{size}:{mtime_ns}".encode() if size > _DIGESTED_BYTES else Path(path).read_bytes()
+    return int.from_bytes(hashlib.blake2b(told, digest_size=8).digest(), "big") >> 1
 
 
 def list_files(paths: Sequence[str], root: Path, roots: Sequence[str] | None = None) -> list[SourceFile]:

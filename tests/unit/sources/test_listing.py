@@ -50,9 +50,15 @@ def test_what_is_known_of_a_file(tree: Path) -> None:
     (file,) = list_files(["in/a.csv"], tree)
     status = os.stat(tree / "in/a.csv")
     assert file == SourceFile(str(tree / "in/a.csv"), "a.csv", status.st_size, status.st_mtime_ns)
-    other = SourceFile(file.path, file.name, file.size, file.mtime_ns + 1)
     assert 0 <= file.fingerprint() < 2**63
-    assert file.fingerprint() != other.fingerprint()
+    touched = SourceFile(file.path, file.name, file.size, file.mtime_ns + 1)
+    assert touched.fingerprint() == file.fingerprint(), "the content is the same"
+    content = (tree / "in/a.csv").read_bytes()
+    (tree / "in/a.csv").write_bytes(bytes(reversed(content)) + b"x")
+    (changed,) = list_files(["in/a.csv"], tree)
+    assert changed.fingerprint() != file.fingerprint()
+    large = SourceFile(file.path, file.name, 2**30, file.mtime_ns)
+    assert large.fingerprint() != SourceFile(file.path, file.name, 2**30, file.mtime_ns + 1).fingerprint()
 
 
 def test_nothing_there_says_where_it_looked_and_what_is_near(tree: Path) -> None:
