@@ -6,7 +6,7 @@ import pytest
 from pyspark.sql import SparkSession
 from spark.projects import DAY, SmallProject, csv_of, rows_of
 
-from batchinfer.errors import ChecksFailed, InputError, ModelError, SliceHeld, TooManyQuarantined
+from batchinfer.errors import ChecksFailed, ConfigError, InputError, ModelError, SliceHeld, TooManyQuarantined
 
 
 @pytest.fixture
@@ -267,3 +267,44 @@ def test_predict_resolves_from_the_working_folder_and_needs_the_columns(
     assert found["score"].between(0, 1).all()
     with pytest.raises(ModelError, match="size"):
         batchinfer.predict(frame[["color"]], "models:/small@champion")
+
+
+def test_a_failed_attempt_does_not_hide_a_published_slice(trained: SmallProject) -> None:
+    trained.score()
+    trained.write("never.yaml", "- expect_column_values_to_be_between: {column: score, min_value: 2, max_value: 3}\n")
+    with pytest.raises(ChecksFailed):
+        trained.score(DAY, "checks.predictions=never.yaml", force=True)
+    assert trained.states() == {DAY: "published"}
+    trained.write("in/late.csv", csv_of(range(40, 50)))
+    trained.extract()
+    with pytest.raises(ChecksFailed):
+        trained.score(DAY, "checks.predictions=never.yaml")
+    assert trained.states() == {DAY: "failed"}
+    assert trained.backfill(DAY, DAY).exit_code == 0
+    assert trained.states() == {DAY: "published"}
+
+
+def test_a_file_that_was_only_touched_is_the_same_file(small: SmallProject) -> None:
+    import os
+
+    small.extract()
+    os.utime(small.root / "in/a.csv", (1, 1))
+    assert small.extract().status == "unchanged"
+
+
+def test_a_module_beside_conf_is_a_model_of_ones_own(small: SmallProject) -> None:
+    small.write(
+        "own_net.py",
+        "import torch\n\n\nclass Net(torch.nn.Module):\n"
+        "    def __init__(self, features, outputs):\n        super().__init__()\n"
+        "        self.layer = torch.nn.Linear(features, outputs)\n\n"
+        "    def forward(self, features):\n        return self.layer(features)\n",
+    )
+    small.edit("train:\n", "train:\n  model: {python: 'own_net:Net'}\n")
+    small.edit("hidden: [4], ", "")
+    small.extract()
+    small.train()
+    report = small.score()
+    assert (report.rows_in, report.rows_quarantined) == (40, 0)
+    with pytest.raises(ConfigError, match="no_such_module"):
+        small.train("train.model={python: 'no_such_module:Net'}")

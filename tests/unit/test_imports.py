@@ -33,3 +33,13 @@ def test_an_unknown_name_says_what_there_is() -> None:
 
     with pytest.raises(AttributeError, match="has no attribute 'scores'; it has Handler"):
         batchinfer.scores
+
+
+def test_importing_a_room_hides_no_public_name() -> None:
+    import importlib
+
+    import batchinfer
+
+    importlib.import_module("batchinfer.lookups.tables")
+    for name in batchinfer.__all__:
+        assert callable(getattr(batchinfer, name)), name

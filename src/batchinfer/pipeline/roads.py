@@ -129,4 +129,5 @@ def scoring_plan(context: Context, data: SliceData, model: Resolved, count: int,
         threads=max(1, cores() // count),
         # Past this the run ends with exit 5 anyway; looking for single rows further on would cost time for nothing.
         max_failures=max(1000, int(allowed * data.rows) + 1),
+        modules=str(context.root),
     )

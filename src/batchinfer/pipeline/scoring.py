@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -36,6 +37,7 @@ class ScoringPlan:
         timeout_s: seconds after which a batch counts as hanging.
         threads: of one forward pass.
         max_failures: rows of one task after which it stops looking for single rows that fail.
+        modules: folder that a module of the user's own is looked for in, besides PYTHONPATH.
     """
 
     pipeline: str
@@ -60,6 +62,7 @@ class ScoringPlan:
     timeout_s: float
     threads: int
     max_failures: int
+    modules: str
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -177,6 +180,8 @@ class _ScoringTask:
     def __init__(self, plan: ScoringPlan) -> None:
         self.plan = plan
         self.started = time.perf_counter()
+        if plan.modules not in sys.path:
+            sys.path.append(plan.modules)
         self.scorer = self._open_scorer()
         self.load_s = time.perf_counter() - self.started
         self.failed: list[BadRecord] = []

@@ -1,0 +1,59 @@
+"""What is wrong with features and training is told before anything starts, all at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from batchinfer.pipeline.features import check_document
+
+SOURCE = {"kind": "csv", "path": "x.csv", "schema": {"id": "int", "color": "string", "size": "double", "big": "string"}}
+
+
+def document(**more: Any) -> dict[str, Any]:
+    base = {"source": SOURCE, "features": [{"standardize": {"columns": "size"}}], "train": {"target": {"column": "big"}}}
+    return base | more
+
+
+def told(**more: Any) -> str:
+    return "\n".join(f"{problem.path}: {problem.message}" for problem in check_document(document(**more)))
+
+
+def test_a_document_that_is_right() -> None:
+    assert told() == ""
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ({"features": []}, "train needs features"),
+        ({"features": [{"tokenize": {"columns": "color", "max_tokens": 4}}]}, "integer inputs"),
+        ({"features": [{"standardize": {"columns": "colour"}}]}, "no column 'colour'"),
+        ({"features": [{"lower": {"columns": "color"}}]}, "still string"),
+        ({"features": [{"one_hot": {"columns": "big"}}]}, "leak"),
+        ({"train": {"target": {"column": "big"}, "model": "mlp_regressor"}}, "allowed: mlp_classifier"),
+        ({"train": {"target": {"column": "size"}, "model": "mlp_classifier"}}, "allowed: mlp_regressor"),
+        ({"train": {"target": {"column": "big"}, "params": {"epoch": 1}}}, "epoch"),
+    ],
+)
+def test_each_problem_is_told(more: dict[str, Any], expected: str) -> None:
+    assert expected in told(**more)
+
+
+def test_problems_are_told_together_even_where_the_source_is_wrong_too() -> None:
+    schema = {**SOURCE["schema"], "size": "dubble"}
+    steps = [{"standardise": {"columns": "size"}}, {"one_hot": {"columns": "colour"}}]
+    found = told(source=SOURCE | {"schema": schema, "slize": 1}, features=steps)
+    assert "did you mean 'standardize'" in found or "did you mean standardize" in found
+    assert "no column 'colour'" in found
+
+
+def test_a_step_that_is_misspelt_is_told_once() -> None:
+    steps = [{"date_partz": {"columns": "size"}}, {"standardize": {"columns": ["size_hour", "size"]}}]
+    assert len(check_document(document(features=steps))) == 1
+
+
+def test_a_class_of_ones_own_is_not_judged_by_the_rules_of_the_built_in_ones() -> None:
+    own = {"target": {"column": "size"}, "model": {"python": "some.where:Net"}}
+    assert told(train=own, features=[{"one_hot": {"columns": "color"}}]) == ""
