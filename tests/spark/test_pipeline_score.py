@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from pyspark.sql import SparkSession
+from readers import read_four_ways
 from spark.projects import DAY, SmallProject, csv_of, rows_of
 
 from batchinfer.errors import ChecksFailed, ConfigError, InputError, ModelError, SliceHeld, TooManyQuarantined
@@ -41,15 +42,16 @@ def test_batches_of_one_and_of_all_rows_give_the_same_predictions(trained: Small
         assert all(again[key][0] == pytest.approx(reference[key][0], rel=1e-5, abs=1e-6) for key in reference)
 
 
-def test_spark_reads_the_predictions_and_their_comments(trained: SmallProject, spark: SparkSession) -> None:
+def test_five_readers_read_the_predictions_and_spark_their_comments(trained: SmallProject, spark: SparkSession) -> None:
     report = trained.score()
     table = spark.read.format("delta").load(report.table)
     assert table.count() == 40
     assert {row["served"] for row in table.select("served").distinct().collect()} == {True}
     described = {row["col_name"]: row["comment"] for row in spark.sql(f"DESCRIBE TABLE delta.`{report.table}`").collect()}
     assert described["bundle_digest"].startswith("SHA-256")
-    by_line = {row["id"]: row["score"] for row in table.collect()}
-    assert by_line == {key: value[0] for key, value in trained.predictions().items()}
+    by_spark = [row["score"] for row in table.orderBy("id").collect()]
+    others = read_four_ways(report.table, ["id"], "score")
+    assert others == dict.fromkeys(("deltalake", "pandas", "polars", "duckdb"), by_spark)
 
 
 def test_a_second_run_does_nothing_and_force_scores_again(trained: SmallProject) -> None:
