@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,3 +131,17 @@ def release_number(version: str) -> int:
     if match is None:
         return 0
     return int(match[2]) if match[1] == "1" and match[2] else int(match[1])
+
+
+def main() -> int:
+    """`python -m batchinfer.java`: what `make` asks before it downloads anything; needs the standard library only."""
+    try:
+        check_java()
+    except SetupError as error:
+        sys.stderr.write(f"batchinfer: {error}" + (f"\nHint: {error.hint}" if error.hint else "") + "\n")
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

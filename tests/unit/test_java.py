@@ -106,3 +106,18 @@ def test_check_java_reads_the_environment_of_the_process(tmp_path: Path, monkeyp
 )
 def test_release_numbers(text: str, number: int) -> None:
     assert release_number(text) == number
+
+
+def test_make_asks_for_java_with_the_standard_library_alone(tmp_path: Path) -> None:
+    import os
+    import subprocess
+    import sys
+
+    source = Path(__file__).parents[2] / "src"
+    bare = [sys.executable, "-S", "-m", "batchinfer.java"]
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(source)}
+    wrong = subprocess.run(bare, env=environment | {"JAVA_HOME": str(tmp_path)}, capture_output=True, text=True, check=False)
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert "JAVA_HOME" in wrong.stderr and "Traceback" not in wrong.stderr
+    here = {name: value for name, value in os.environ.items() if name == "JAVA_HOME"}
+    assert subprocess.run(bare, env=environment | here, check=False).returncode == 0
