@@ -7,7 +7,6 @@ library at module level, and pyarrow inside the functions that build schemas.
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -260,9 +259,6 @@ class Report:
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
 
-    def to_line(self) -> str:
-        return json.dumps(self.to_json(), default=str)
-
 
 @dataclass
 class ExtractReport(Report):
@@ -306,6 +302,11 @@ class RunReport(Report):
     checks_failed: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     report: str = ""
+
+    def headline(self) -> dict[str, Any]:
+        """The few facts that tables and backfills show of a run."""
+        names = ("status", "rows_in", "rows_scored", "rows_reused", "rows_quarantined", "model_version", "version", "seconds")
+        return {name: getattr(self, name) for name in names}
 
 
 @dataclass

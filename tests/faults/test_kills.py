@@ -14,28 +14,10 @@ import time
 import pytest
 from deltalake import DeltaTable
 from e2e.commands import BATCHINFER, Project, new_project
+from spark.projects import DAY, PIPELINE
 
 SEEDS = range(int(os.environ.get("SEEDS", "6")))
 ROWS = 20_000
-DAY = "2026-11-21"
-PIPELINE = """\
-name: small
-source:
-  kind: csv
-  path: in/*.csv
-  schema: {id: int, color: string, size: double, big: string}
-  key: id
-  slice: ingest_date
-features:
-  - standardize: {columns: size}
-  - one_hot: {columns: color}
-train:
-  target: {column: big, positive: ["yes"]}
-  params: {hidden: [4], epochs: 1, seed: 1}
-model: {uri: "models:/small@champion"}
-checks: {max_quarantine_rate: 0.5}
-sink: {table: predictions/small}
-"""
 
 
 @pytest.fixture(scope="module")

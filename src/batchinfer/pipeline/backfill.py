@@ -109,15 +109,4 @@ def _take(report: BackfillReport, slice_: str, outcome: RunReport | BatchInferEr
         report.exit_code = min(report.exit_code or outcome.exit_code, outcome.exit_code)
         return
     report.runs.append(outcome)
-    facts = (
-        "run_id",
-        "status",
-        "rows_in",
-        "rows_scored",
-        "rows_reused",
-        "rows_quarantined",
-        "model_version",
-        "version",
-        "seconds",
-    )
-    report.slices.append({"slice": slice_} | {fact: getattr(outcome, fact) for fact in facts})
+    report.slices.append({"slice": slice_, "run_id": outcome.run_id, **outcome.headline()})

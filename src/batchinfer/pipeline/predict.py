@@ -50,15 +50,16 @@ def predict_udf(spark: SparkSession, uri: str, env: str = "local") -> Any:
     Runs on: executor, when Spark evaluates it.
     """
     from batchinfer.inference.spark import predict_udf as build
+    from batchinfer.inference.workers import threads_per_worker
+    from batchinfer.models.bundle import read_signature
     from batchinfer.pipeline.preflight import cores
     from batchinfer.pipeline.roads import ship_folder, workers
     from batchinfer.pipeline.scoring import load_shipped
 
     ref, folder = _resolve(uri, env)
-    bundle = _bundle(uri, env)
     archive = ship_folder(spark, folder, ref.digest)
-    threads = max(1, cores() // workers(spark))
-    return build(partial(load_shipped, archive, ref.digest, "auto"), bundle.signature, ref.digest, threads=threads)
+    threads = threads_per_worker(cores(), workers(spark))
+    return build(partial(load_shipped, archive, ref.digest, "auto"), read_signature(folder), ref.digest, threads=threads)
 
 
 def _resolve(uri: str, env: str) -> tuple[ModelRef, Path]:

@@ -42,8 +42,8 @@ _LINEAGE = (
 )
 
 
-def read_published(context: Context) -> dict[str, Published]:
-    """Every published slice of a pipeline, by name.
+def read_published(context: Context, only: str | None = None) -> dict[str, Published]:
+    """Every published slice of a pipeline by name, or the one asked for; a file is opened for each of them.
 
     Runs on: driver.
     """
@@ -55,10 +55,12 @@ def read_published(context: Context) -> dict[str, Published]:
     if not exists(table):
         return {}
     by_slice: dict[str, list[dict[str, Any]]] = {}
-    for file in snapshot_files(table, None):
+    for file in snapshot_files(table, None if only is None else {contracts.SLICE: only}):
         by_slice.setdefault(file["partition"][contracts.SLICE], []).append(file)
     found: dict[str, Published] = {}
     for slice_, version in read_slices(table).items():
+        if only not in (None, slice_):
+            continue
         files = by_slice.get(slice_, [])
         lineage: dict[str, Any] = {}
         if files:

@@ -103,6 +103,8 @@ def _shipped(spark: SparkSession) -> set[str]:
 
 def scoring_plan(context: Context, data: SliceData, model: Resolved, count: int, archive: str) -> ScoringPlan:
     """What all tasks of the run share."""
+    from batchinfer.inference.workers import threads_per_worker
+
     settings = context.pipeline.model
     allowed = context.pipeline.checks.max_quarantine_rate
     return ScoringPlan(
@@ -126,7 +128,7 @@ def scoring_plan(context: Context, data: SliceData, model: Resolved, count: int,
         batch_rows=settings.batch.rows,
         max_bytes=settings.batch.max_bytes,
         timeout_s=settings.batch.timeout_s,
-        threads=max(1, cores() // count),
+        threads=threads_per_worker(cores(), count),
         # Past this the run ends with exit 5 anyway; looking for single rows further on would cost time for nothing.
         max_failures=max(1000, int(allowed * data.rows) + 1),
         modules=str(context.root),

@@ -111,7 +111,7 @@ def _is_up_to_date(context: Context, data: SliceData, model: Resolved, report: R
     """True if the slice is published from this data by this model; the report then says so."""
     from batchinfer.pipeline.published import read_published
 
-    published = read_published(context).get(data.slice)
+    published = read_published(context, data.slice).get(data.slice)
     if published is None or published.is_stale(data.changed_at, model.ref.digest):
         return False
     report.version = published.version

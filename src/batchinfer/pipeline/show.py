@@ -78,18 +78,8 @@ def show_train(report: TrainReport) -> TrainReport:
 
 def show_run(report: RunReport) -> RunReport:
     """One scored slice: rows, model, time."""
-    facts = (
-        "status",
-        "rows_in",
-        "rows_scored",
-        "rows_reused",
-        "rows_quarantined",
-        "model_version",
-        "version",
-        "seconds",
-        "report",
-    )
-    _table(f"{report.pipeline}, slice {report.slice}", ["what", "value"], [[fact, getattr(report, fact)] for fact in facts])
+    facts = {**report.headline(), "report": report.report}
+    _table(f"{report.pipeline}, slice {report.slice}", ["what", "value"], [list(fact) for fact in facts.items()])
     return report
 
 

@@ -56,8 +56,9 @@ class _Guarded:
 
 
 def as_result(error: errors.BatchInferError) -> dict[str, Any]:
-    """A result that says that a task failed for good, and how."""
-    return {"error": {"class": type(error).__name__, "problems": list(error.problems), "hint": error.hint}}
+    """A result that says that a task failed for good, and how; a room's own subclass travels as the class it refines."""
+    name = next(class_.__name__ for class_ in type(error).__mro__ if vars(errors).get(class_.__name__) is class_)
+    return {"error": {"class": name, "problems": list(error.problems), "hint": error.hint}}
 
 
 def raise_errors(results: Iterable[dict[str, Any]]) -> None:
