@@ -212,12 +212,12 @@ def test_a_signature_that_does_not_fit_is_found_before_data_is_read(trained: Sma
 
 
 def test_large_files_are_cut_into_ranges_with_exact_lines(small: SmallProject, monkeypatch: pytest.MonkeyPatch) -> None:
-    from batchinfer.sources import splits
+    from batchinfer.sources import readers
 
     text = "id,color,size,big\n" + "".join(rows_of(range(n, n + 1)) if n % 500 else "bad line\n" for n in range(1, 20_000))
     small.write("in/a.csv", text)
-    plan = splits.plan_splits
-    monkeypatch.setattr(splits, "plan_splits", lambda *args, **kwargs: plan(*args, **(kwargs | {"target_bytes": 50_000})))
+    plan = readers.plan_text_splits
+    monkeypatch.setattr(readers, "plan_text_splits", lambda *args, **kwargs: plan(*args, **(kwargs | {"target_bytes": 50_000})))
     report = small.extract()
     assert (report.rows_in, report.rows_quarantined) == (19_999, 39)
     lines = text.splitlines()

@@ -8,136 +8,25 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import Field
 
 from batchinfer.config.fields import (
     MODEL_URI,
-    Encoding,
     Flag,
     Identifier,
     ModelChoice,
     ModelUri,
     Names,
-    NotAllowed,
     Number,
-    OneCharacter,
     Positive,
-    Quote,
     RowCount,
     Size,
     Strict,
-    Texts,
-    TimeZone,
     VariableName,
-    Whole,
 )
+from batchinfer.config.sources import Source
 
-__all__ = ["MODEL_URI", "Pipeline", "Source", "Strict"]
-
-Compression = Literal["gzip", "bzip2", "zstd", "none"]
-
-
-class CsvOptions(Strict):
-    """Options of `kind: csv`. Defaults are those of the contract."""
-
-    header: Flag = True
-    delimiter: OneCharacter = ","
-    quote: Quote = '"'
-    escape: OneCharacter | None = None
-    multi_line: Flag = False
-    null_values: Texts = ("",)
-    trim: Flag = True
-    encoding: Encoding = "utf-8"
-    decimal: OneCharacter = "."
-    timestamp_format: str | None = None
-    compression: Compression | None = None
-
-
-class LogTimestamp(Strict):
-    """How the timestamp of a log line is read: the named group, its strptime format, its zone, its missing year."""
-
-    column: str = "ts"
-    format: str | None = None
-    timezone: TimeZone = "UTC"
-    year: Whole | None = None
-
-
-class LogOptions(Strict):
-    """Options of `kind: text_log`: a known format, or a pattern with named groups."""
-
-    format: Literal["combined", "common", "syslog"] | None = None
-    pattern: str | None = None
-    timestamp: LogTimestamp | None = None
-    encoding: Encoding = "utf-8"
-    compression: Compression | None = None
-
-    @model_validator(mode="after")
-    def _format_or_pattern(self) -> LogOptions:
-        if (self.format is None) == (self.pattern is None):
-            raise NotAllowed(
-                "either format (combined, common, syslog) or pattern (a regular expression with named groups), not both"
-            )
-        return self
-
-
-class SliceColumn(Strict):
-    """A slice made of a column, cut to a unit of time (UTC) where one is given."""
-
-    column: str
-    unit: Literal["hour", "day", "month"] | None = None
-
-
-def _slice_rule(value: Any) -> Any:
-    if not isinstance(value, (str, dict, SliceColumn)):
-        raise NotAllowed("ingest_date, a column, or {column: a column, unit: hour, day or month}")
-    return {"column": value} if isinstance(value, str) and value != "ingest_date" else value
-
-
-def _slice_tag(value: Any) -> str:
-    return "<ingest_date>" if isinstance(value, str) else "<column>"
-
-
-# Tags in angle brackets: in the place of an error they cannot be taken for a key of the file.
-SliceRule = Annotated[
-    Annotated[SliceColumn, Tag("<column>")] | Annotated[Literal["ingest_date"], Tag("<ingest_date>")],
-    Discriminator(_slice_tag),
-    BeforeValidator(_slice_rule),
-]
-
-
-class _Source(Strict):
-    path: Names
-    key: Names = ("source_file", "source_line")
-    slice: SliceRule = "ingest_date"
-    unique: Literal["checked", "assumed"] = "checked"
-    roots: Names | None = None
-    on_changed: Literal["fail", "replace", "append"] = "fail"
-
-
-class CsvSource(_Source):
-    """Delimited text."""
-
-    kind: Literal["csv"]
-    options: CsvOptions = CsvOptions()
-    schema_: dict[str, str] = Field(alias="schema", min_length=1)
-
-
-class LogSource(_Source):
-    """Lines of a log; the schema is that of the format, or the pattern's groups (as strings, unless `schema` types them)."""
-
-    kind: Literal["text_log"]
-    options: LogOptions
-    schema_: dict[str, str] | None = Field(None, alias="schema")
-
-
-def _kind_tag(value: Any) -> str:
-    return f"<{value.get('kind') if isinstance(value, dict) else getattr(value, 'kind', None)}>"
-
-
-Source = Annotated[
-    Annotated[CsvSource, Tag("<csv>")] | Annotated[LogSource, Tag("<text_log>")],
-    Discriminator(_kind_tag),
-]
+__all__ = ["MODEL_URI", "Pipeline", "Strict"]
 
 
 class TrainSource(Strict):

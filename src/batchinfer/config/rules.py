@@ -6,14 +6,22 @@ types: each rule keeps quiet where what it needs is not there or not of its kind
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path as FilePath
 from typing import Any
 
 from batchinfer.config.places import Path
-from batchinfer.config.schema import LOG_FORMATS, check_pattern, format_fields, pattern_fields, pattern_groups, text_type
+from batchinfer.config.schema import (
+    LOG_FORMATS,
+    check_pattern,
+    folder_fields,
+    format_fields,
+    pattern_fields,
+    pattern_groups,
+    text_type,
+)
 from batchinfer.config.suggestions import among, did_you_mean, listed, shown
-from batchinfer.config.types import SqlType
+from batchinfer.config.types import SqlType, read_type
 from batchinfer.contracts import LINEAGE, SLICE, SOURCE_FILE, SOURCE_LINE, Problem
 
 _ADDED = (SLICE, SOURCE_FILE, SOURCE_LINE)
@@ -56,11 +64,12 @@ def _part(document: Any, *path: str) -> dict[Any, Any]:
 def _columns(document: dict[Any, Any], problems: list[Problem]) -> Columns | None:
     """Columns of the source as far as they can be told; None where they cannot."""
     source, options = _part(document, "source"), _part(document, "source", "options")
-    declared = _declared(_part(document, "source", "schema"), problems)
-    if source.get("kind") == "csv":
+    kind = source.get("kind")
+    declared = _declared(_part(document, "source", "schema"), text_type if kind in ("csv", "text_log") else read_type, problems)
+    if kind in ("images", "texts"):
+        return {**folder_fields(kind)}
+    if kind != "text_log":
         return declared or None
-    if source.get("kind") != "text_log":
-        return None
     format_, pattern = options.get("format"), options.get("pattern")
     if isinstance(format_, str) and format_ in LOG_FORMATS:
         if declared:
@@ -81,16 +90,18 @@ def _columns(document: dict[Any, Any], problems: list[Problem]) -> Columns | Non
     return columns
 
 
-def _declared(schema: dict[Any, Any], problems: list[Problem]) -> Columns:
+def _declared(schema: dict[Any, Any], read: Callable[[str], SqlType], problems: list[Problem]) -> Columns:
     columns: Columns = {}
-    for name, text in schema.items():
+    for name, column in schema.items():
+        # A column of JSON may be a mapping with its type and its path.
+        path, text = (("type",), column.get("type")) if isinstance(column, dict) else ((), column)
         if not (isinstance(name, str) and isinstance(text, str)):
             continue
         try:
-            columns[name] = text_type(text)
+            columns[name] = read(text)
         except ValueError as error:
             columns[name] = None
-            problems.append(Problem(("source", "schema", name), str(error)))
+            problems.append(Problem(("source", "schema", name, *path), str(error)))
     return columns
 
 
@@ -126,7 +137,10 @@ def _check_names(document: dict[Any, Any], columns: Columns) -> Iterator[Problem
 
 
 def _check_key(document: dict[Any, Any], columns: Columns) -> Iterator[Problem]:
-    allowed = [*columns, SOURCE_FILE, SOURCE_LINE]
+    # A Delta table is read in place, and a database knows no order of its rows.
+    kind = _part(document, "source").get("kind")
+    places = () if kind == "delta" else (SOURCE_FILE,) if kind == "jdbc" else (SOURCE_FILE, SOURCE_LINE)
+    allowed = [*columns, *places]
     seen: set[str] = set()
     for path, name in _each_name(("source", "key"), _part(document, "source").get("key")):
         if name in LINEAGE:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from batchinfer.config.pipeline import CsvSource, LogSource
+from batchinfer.config.sources import CsvSource, HttpSource, ImageSource, JsonSource, LogSource, Source, TextSource
 from batchinfer.config.types import SqlType, read_type, to_arrow
 from batchinfer.errors import ConfigError
 
@@ -34,6 +34,7 @@ LOG_FORMATS: Mapping[str, Mapping[str, str]] = {
     "common": _COMMON,
     "syslog": {"ts": "timestamp", "host": "string", "program": "string", "pid": "int", "message": "string"},
 }
+_FILE_COLUMNS = (("path", "string"), ("bytes", "bigint"), ("digest", "string"))
 # One cell of text holds one value; lists, maps and structs have no agreed spelling in it.
 _IN_TEXT = "tinyint, smallint, int, bigint, float, double, decimal(p,s), string, boolean, binary, date, timestamp, timestamp_ntz"
 
@@ -117,26 +118,39 @@ def format_fields(format_: str) -> dict[str, SqlType]:
     return {name: read_type(text) for name, text in LOG_FORMATS[format_].items()}
 
 
-def sql_fields(source: CsvSource | LogSource) -> dict[str, SqlType]:
-    """Columns of a source and their types as Spark SQL has them, in the order of the file.
+def folder_fields(kind: str) -> dict[str, SqlType]:
+    """Columns of `kind: images` and `kind: texts`, which have no schema of their own."""
+    content = "binary" if kind == "images" else "string"
+    return {name: SqlType(type_) for name, type_ in (*_FILE_COLUMNS, ("content", content))}
+
+
+def sql_fields(source: Source) -> dict[str, SqlType] | None:
+    """Columns of a source and their types as Spark SQL has them, in the order of the file; None: only the source itself knows.
 
     Raises:
         ValueError: a type or a pattern that cannot be read.
     """
-    declared = {name: text_type(text) for name, text in (source.schema_ or {}).items()}
+    if isinstance(source, ImageSource | TextSource):
+        return folder_fields(source.kind)
+    if isinstance(source, JsonSource | HttpSource):
+        return {name: read_type(column.type) for name, column in source.schema_.items()}
     if isinstance(source, CsvSource):
-        return declared
+        return {name: text_type(text) for name, text in source.schema_.items()}
+    if not isinstance(source, LogSource):
+        return None if source.schema_ is None else {name: read_type(text) for name, text in source.schema_.items()}
+    declared = {name: text_type(text) for name, text in (source.schema_ or {}).items()}
     if source.options.format is not None:
         return format_fields(source.options.format)
     timestamp = source.options.timestamp
     return pattern_fields(pattern_groups(source.options.pattern or ""), timestamp.column if timestamp else None, declared)
 
 
-def schema_fields(source: CsvSource | LogSource) -> dict[str, pa.DataType]:
+def schema_fields(source: Source) -> dict[str, pa.DataType] | None:
     """Columns of a source and their Arrow types, in the order of the file; without source_file and source_line.
 
-    csv: as declared. text_log: those of the format; of a pattern the named groups, as strings, but for
-    `timestamp.column` and what `schema` types.
+    csv, json, http: as declared. text_log: those of the format; of a pattern the named groups, as strings, but for
+    `timestamp.column` and what `schema` types. images, texts: always the same. None: parquet, delta or jdbc without a
+    schema, whose columns only the source itself can tell.
 
     Runs on: driver | executor.
 
@@ -144,6 +158,7 @@ def schema_fields(source: CsvSource | LogSource) -> dict[str, pa.DataType]:
         ConfigError: a type or a pattern that cannot be read (`load_pipeline` has told of it already, with its place).
     """
     try:
-        return {name: to_arrow(type_) for name, type_ in sql_fields(source).items()}
+        fields = sql_fields(source)
     except ValueError as error:
         raise ConfigError(f"source: {error}") from error
+    return None if fields is None else {name: to_arrow(type_) for name, type_ in fields.items()}

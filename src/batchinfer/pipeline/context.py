@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from batchinfer.config.environment import Environment
 from batchinfer.config.loader import Loaded, load_pipeline
 from batchinfer.config.pipeline import Pipeline
+from batchinfer.errors import InputMissing
 from batchinfer.pipeline.features import check_document
 
 if TYPE_CHECKING:
@@ -114,10 +115,25 @@ class Context:
 
     @cached_property
     def source_fields(self) -> dict[str, pa.DataType]:
-        """Arrow types of the source's own columns, in schema order."""
-        from batchinfer.config.schema import schema_fields
+        """Arrow types of the source's own columns, in schema order; without a schema, those that have landed.
 
-        return schema_fields(self.pipeline.source)
+        Raises:
+            InputMissing: the pipeline declares no schema, and nothing has landed yet.
+        """
+        from batchinfer.config.schema import schema_fields
+        from batchinfer.contracts import SLICE, SOURCE_FILE, SOURCE_LINE
+        from batchinfer.sinks.delta import exists, table_schema
+
+        declared = schema_fields(self.pipeline.source)
+        if declared is not None:
+            return declared
+        if not exists(self.landed):
+            raise InputMissing(
+                f"{self.landed}: nothing has landed, and the pipeline declares no source.schema; allowed: extract first",
+                hint=f"batchinfer extract -p {self.name}",
+            )
+        added = (SLICE, SOURCE_FILE, SOURCE_LINE)
+        return {field.name: field.type for field in table_schema(self.landed) if field.name not in added}
 
     @cached_property
     def landed_fields(self) -> dict[str, pa.DataType]:

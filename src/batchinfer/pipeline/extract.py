@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from batchinfer.config.pipeline import Source
 from batchinfer.contracts import SLICE, SOURCE_FILE, SOURCE_LINE, ExtractReport, StagedFile, commented
-from batchinfer.errors import ConfigError, InputError, TooManyQuarantined
-from batchinfer.pipeline.appended import last_lines
+from batchinfer.errors import ConfigError, TooManyQuarantined
 from batchinfer.pipeline.context import Context
-from batchinfer.pipeline.landing import LandingPlan, count_lines, land_split, landed_stats
+from batchinfer.pipeline.increments import Increment, Landing, find_increment
+from batchinfer.pipeline.landing import LandingPlan, landed_stats
 from batchinfer.pipeline.slices import check_slice
-from batchinfer.pipeline.tasks import run_tasks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,39 +26,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import SparkSession
 
-    from batchinfer.sources.listing import SourceFile
-
     OpenSession = Callable[[], SparkSession]
-
-# The scope of the file ledger where slices come from the data: a file is landed once, whatever slices its rows have.
-_ALL_SLICES = "*"
-
-
-@dataclass(frozen=True)
-class Landing:
-    """What is extracted, and into which table; `train` lands labelled data with a source of its own."""
-
-    context: Context
-    source: Source
-    table: str
-    ingest_slice: str | None
-
-    @property
-    def scope(self) -> str:
-        return self.ingest_slice or _ALL_SLICES
-
-
-@dataclass(frozen=True)
-class NewFiles:
-    """Files to land; those among them whose former rows are to be replaced, or that grew behind the lines landed before."""
-
-    files: list[SourceFile]
-    replaced: list[str] = field(default_factory=list)
-    landed_until: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def fingerprints(self) -> dict[str, int]:
-        return {file.name: file.fingerprint() for file in self.files}
 
 
 @dataclass
@@ -114,23 +80,21 @@ def extract(context: Context, slice_: str | None, open_session: OpenSession) -> 
 
 
 def land(landing: Landing, open_session: OpenSession) -> ExtractReport:
-    """Lands the new files of a source in a table; see `extract`."""
+    """Lands what is new in a source in a table; see `extract`."""
     from batchinfer.sinks.leases import hold
     from batchinfer.sinks.storage import check_writable
-    from batchinfer.sources.listing import list_files
 
     started = time.perf_counter()
-    context, source = landing.context, landing.source
+    context = landing.context
     report = ExtractReport(context.run_id, context.name, "landed", table=landing.table, quarantine=context.quarantine)
-    files = list_files(source.path, context.root, source.roots)
     check_writable(context.environment.lake)
     with hold(context.environment.lake, context.name, f"extract {landing.scope}", context.run_id):
-        new = _new_files(landing, files)
-        report.files_read = len(new.files)
-        if new.files:
-            _land_files(landing, new, open_session, report)
-        else:
+        new = find_increment(landing, open_session)
+        if new is None:
             _say_nothing_new(report, landing)
+        else:
+            _land_increment(landing, new, open_session, report)
+            new.tidy()
     report.seconds = round(time.perf_counter() - started, 3)
     return report
 
@@ -140,37 +104,14 @@ def _say_nothing_new(report: ExtractReport, landing: Landing) -> None:
 
     report.status = "unchanged"
     report.version = table_version(landing.table)
-    report.warnings.append("nothing new: every file of the source has been landed, and none changed since")
+    report.warnings.append("nothing new: everything in the source has been landed, and nothing of it changed since")
 
 
-def _new_files(landing: Landing, files: Sequence[SourceFile]) -> NewFiles:
-    from batchinfer.sinks.delta import exists
-    from batchinfer.sinks.ledger import landed_files
-
-    if not exists(landing.table):
-        return NewFiles(list(files))
-    known = landed_files(landing.table, landing.scope, [file.name for file in files])
-    new = [file for file in files if known.get(file.name) is None]
-    changed = [file for file in files if known.get(file.name) not in (None, file.fingerprint())]
-    if changed and landing.source.on_changed == "fail":
-        raise InputError(
-            [
-                f"{file.path}: it changed after it was landed; allowed with source.on_changed: replace or append"
-                for file in changed
-            ],
-            hint="set source.on_changed: replace to land its new content in place of the old (--set source.on_changed=replace)",
-        )
-    names = [file.name for file in changed]
-    if landing.source.on_changed == "replace":
-        return NewFiles(new + changed, replaced=names)
-    grown = last_lines(landing.table, landing.context.quarantine, names, landing.ingest_slice) if names else {}
-    return NewFiles(new + changed, landed_until=grown)
-
-
-def _land_files(landing: Landing, new: NewFiles, open_session: OpenSession, report: ExtractReport) -> None:
+def _land_increment(landing: Landing, new: Increment, open_session: OpenSession, report: ExtractReport) -> None:
     from batchinfer.sinks.staging import remove_staged
 
     staged = _stage(landing, new, open_session)
+    report.files_read = len(new.fingerprints)
     report.rows_in, report.rows_quarantined, report.blank_lines = staged.rows_in, staged.rows_quarantined, staged.blank_lines
     report.stage_seconds = {stage: round(seconds, 3) for stage, seconds in staged.seconds.items()}
     if staged.rows_in != staged.rows_landed + staged.rows_quarantined:
@@ -187,40 +128,30 @@ def _land_files(landing: Landing, new: NewFiles, open_session: OpenSession, repo
     report.rows_landed = staged.rows_landed
     report.slices = sorted(staged.rows) or ([landing.ingest_slice] if landing.ingest_slice else [])
     if staged.rows_in == 0:
-        report.warnings.append(f"all input files are empty: {', '.join(file.name for file in new.files[:3])}")
+        report.warnings.append(f"all input files are empty: {', '.join(list(new.fingerprints)[:3])}")
 
 
-def _stage(landing: Landing, new: NewFiles, open_session: OpenSession) -> Staged:
-    from batchinfer.sources.splits import align, needs_count, plan_splits
+def _stage(landing: Landing, new: Increment, open_session: OpenSession) -> Staged:
+    from batchinfer.config.types import spark_name
 
     context = landing.context
     plan = LandingPlan(
         source=landing.source.model_dump(mode="json", by_alias=True),
+        fields={name: spark_name(type_) for name, type_ in new.fields.items()},
         landed=landing.table,
         quarantine=context.quarantine,
         pipeline=context.name,
         run_id=context.run_id,
         ingest_slice=landing.ingest_slice,
-        landed_until=new.landed_until,
+        landed_until=dict(new.landed_until),
     )
-    train = context.pipeline.train
-    splits = plan_splits(new.files, landing.source, optional=train.target.column if train else None)
     staged = Staged()
-    if not splits:
-        return staged
-    spark = open_session()
-    to_count = [split for split in splits if needs_count(split)]
-    if to_count:
-        counted = [result for [result] in run_tasks(spark, count_lines, to_count, "counting lines")]
-        splits = align([*(split for split in splits if not needs_count(split)), *counted])
-    tasks = [{"plan": asdict(plan), "split": split} for split in splits]
-    for results in run_tasks(spark, land_split, tasks, f"extracting {len(new.files)} files"):
-        for result in results:
-            staged.add(result)
+    for result in new.stage(plan, open_session):
+        staged.add(result)
     return staged
 
 
-def _check_rate(landing: Landing, staged: Staged, new: NewFiles) -> None:
+def _check_rate(landing: Landing, staged: Staged, new: Increment) -> None:
     allowed = landing.context.pipeline.checks.max_quarantine_rate
     if staged.rows_in == 0 or staged.rows_quarantined / staged.rows_in <= allowed:
         return
@@ -241,7 +172,7 @@ def _first_bad(landing: Landing) -> str:
     return f"First: {record['source_file']}:{record['source_line']}: {record['message']}. " if record else ""
 
 
-def _check_keys(landing: Landing, staged: Staged, new: NewFiles, open_session: OpenSession) -> None:
+def _check_keys(landing: Landing, staged: Staged, new: Increment, open_session: OpenSession) -> None:
     """Duplicate keys inside a slice end the run, whether they come together or with rows that landed before.
 
     A key of file and line cannot repeat.
@@ -258,7 +189,7 @@ def _check_keys(landing: Landing, staged: Staged, new: NewFiles, open_session: O
     raise_duplicates(open_session(), landing.table, before, coming, source.key, new.replaced)
 
 
-def _commit_quarantine(landing: Landing, staged: Staged, new: NewFiles, published: bool) -> None:
+def _commit_quarantine(landing: Landing, staged: Staged, new: Increment, published: bool) -> None:
     from batchinfer.sinks.quarantine import commit_extract_quarantine
 
     commit_extract_quarantine(
@@ -267,21 +198,23 @@ def _commit_quarantine(landing: Landing, staged: Staged, new: NewFiles, publishe
         scope=f"{Path(landing.table).name}|{landing.scope}",
         slice=landing.ingest_slice,
         published=published,
-        files=new.fingerprints,
-        replaced=new.replaced,
+        files=dict(new.fingerprints),
+        replaced=[*new.replaced, *new.retried],
     )
 
 
-def _commit(landing: Landing, staged: Staged, new: NewFiles) -> int:
+def _commit(landing: Landing, staged: Staged, new: Increment) -> int:
     """The quarantine, then the landed rows together with the record of each file and each slice that changed."""
+    import pyarrow as pa
+
     from batchinfer.sinks.delta import commit, ensure_table
-    from batchinfer.sinks.ledger import file_transactions, slice_id
+    from batchinfer.sinks.ledger import file_transactions, mark_transactions, slice_id
 
     _commit_quarantine(landing, staged, new, published=True)
-    schema = landed_schema(landing.context.landed_fields)
+    schema = landed_schema({**new.fields, SOURCE_FILE: pa.string(), SOURCE_LINE: pa.int64()})
     description = f"Records of pipeline {landing.context.name} as extracted, one row a record."
     ensure_table(landing.table, schema, [SLICE], description, stats_columns=landed_stats(landing.source.key))
-    recorded = file_transactions(landing.scope, new.fingerprints)
+    recorded = file_transactions(landing.scope, new.fingerprints) | mark_transactions(new.marks)
     # A slice that landed without rows has landed all the same.
     own = [slice_id(landing.ingest_slice)] if landing.ingest_slice else []
     return commit(
@@ -300,8 +233,8 @@ def landed_schema(fields: Mapping[str, pa.DataType]) -> pa.Schema:
     import pyarrow as pa
 
     comments = {
-        SOURCE_FILE: "File that the record stands in, relative to the folder that the source names.",
-        SOURCE_LINE: "1-based physical line at which the record starts.",
+        SOURCE_FILE: "File, page or table that the record stands in; files relative to the folder that the source names.",
+        SOURCE_LINE: "1-based physical line at which the record starts; the record's number where there are no lines.",
     }
     columns = [commented(name, type_, comments.get(name, "As in the source.")) for name, type_ in fields.items()]
     return pa.schema([*columns, commented(SLICE, pa.string(), "The slice that the record belongs to; partition column.")])

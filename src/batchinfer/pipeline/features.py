@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from batchinfer.config.pipeline import Pipeline, Source
+from batchinfer.config.pipeline import Pipeline
+from batchinfer.config.sources import Source
 from batchinfer.contracts import Problem
 
 if TYPE_CHECKING:
@@ -48,14 +49,15 @@ def _fields(source: Any) -> dict[str, pa.DataType]:
 
     try:
         valid: Any = TypeAdapter(Source).validate_python(source)
-        return schema_fields(valid)
+        # Columns that only the source itself can tell are checked when they are known.
+        return schema_fields(valid) or {}
     except (ValidationError, ValueError):
         # What is wrong with the source is the loader's to say; its columns are known all the same.
         fields: dict[str, pa.DataType] = {}
-    for name, text in _part(source, "schema").items():
+    for name, column in _part(source, "schema").items():
         try:
-            fields[name] = parse_ddl(text)
-        except (ValueError, TypeError, AttributeError):
+            fields[name] = parse_ddl(column["type"] if isinstance(column, dict) else column)
+        except (ValueError, TypeError, AttributeError, KeyError):
             fields[name] = pa.null()
     return fields
 

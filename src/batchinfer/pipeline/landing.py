@@ -1,4 +1,4 @@
-"""The executor's side of extraction: one split of a source becomes staged Parquet files.
+"""The executor's side of extraction: splits of a source become staged Parquet files.
 
 Good records go to the landed table's folder, bad ones to the quarantine table's. No commit refers to any of them yet.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,7 +15,7 @@ import pyarrow as pa
 from pyarrow import compute
 from pydantic import TypeAdapter
 
-from batchinfer.config.pipeline import SliceColumn, SliceRule, Source
+from batchinfer.config.sources import SliceColumn, SliceRule, Source
 from batchinfer.contracts import SLICE, SOURCE_FILE, SOURCE_LINE, BadRecord
 from batchinfer.pipeline.slices import is_slice_name
 from batchinfer.sources.parsed import Parsed
@@ -30,12 +30,14 @@ class LandingPlan:
 
     Attributes:
         source: the source's configuration.
+        fields: Spark SQL types of the source's columns.
         landed, quarantine: URIs of the tables.
         ingest_slice: the slice of all rows, where the pipeline takes it from `--slice`.
         landed_until: files that grew, and the line up to which they have been landed.
     """
 
     source: dict[str, Any]
+    fields: dict[str, str]
     landed: str
     quarantine: str
     pipeline: str
@@ -54,27 +56,36 @@ def count_lines(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield count_range(task)
 
 
-def land_split(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Parses one split and stages its rows; yields one result with files and counts.
+def land_task(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Parses the splits of one task and stages their rows; yields one result with files and counts.
 
     Runs on: executor.
 
     Raises:
         InputError: a file that is truncated, corrupt or breaks the contract of its columns.
     """
-    from batchinfer.config.schema import schema_fields
+    from batchinfer.config.types import parse_ddl
     from batchinfer.sources.readers import read_split
 
     plan = LandingPlan(**task["plan"])
     source: Any = TypeAdapter(Source).validate_python(plan.source)
+    fields = {name: parse_ddl(type_) for name, type_ in plan.fields.items()}
+    yield stage_rows(plan, source, (parsed for split in task["splits"] for parsed in read_split(split, source, fields)))
+
+
+def stage_rows(plan: LandingPlan, source: Source, blocks: Iterable[Parsed]) -> dict[str, Any]:
+    """Stages the rows and the bad records of parsed blocks; the files and counts.
+
+    Runs on: executor.
+    """
     landing = _Landing(plan, source.key, source.slice)
     try:
         started = time.perf_counter()
-        for parsed in read_split(task["split"], source, schema_fields(source)):
+        for parsed in blocks:
             landing.seconds["parse"] += time.perf_counter() - started
             landing.add(parsed)
             started = time.perf_counter()
-        yield landing.finish()
+        return landing.finish()
     except BaseException:
         landing.abort()
         raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable
 
-from batchinfer.config.pipeline import SliceColumn, SliceRule
+from batchinfer.config.sources import SliceColumn, SliceRule
 from batchinfer.errors import ConfigError
 
 _FORMATS = {"hour": "%Y-%m-%dT%H", "day": "%Y-%m-%d", "month": "%Y-%m"}

@@ -12,9 +12,10 @@ from batchinfer import contracts
 from batchinfer.contracts import TrainReport
 from batchinfer.errors import ConfigError, InputError, InputMissing, ModelError
 from batchinfer.pipeline.context import Context
-from batchinfer.pipeline.extract import Landing, land
+from batchinfer.pipeline.extract import land
 from batchinfer.pipeline.features import pipeline_steps
 from batchinfer.pipeline.fitting import fit_transforms
+from batchinfer.pipeline.increments import Landing
 from batchinfer.pipeline.preflight import SliceData, find_slice
 from batchinfer.pipeline.roads import splits_of, workers
 from batchinfer.pipeline.slices import check_slice, read_slices, slices_between

@@ -5,7 +5,7 @@ clean-up can part them from the rows. Owns the ids; their versions are plain val
 Must not know how files are read.
 
 App ids: `file:<scope>:<name>` with the file's fingerprint, `slice:<slice>` with the Delta version of the commit that
-last changed the slice.
+last changed the slice, `mark:<name>:<number>` with a piece of a text: how far a database or an API has been read.
 """
 
 from __future__ import annotations
@@ -17,6 +17,10 @@ from batchinfer.errors import InputError
 from batchinfer.sinks import log
 
 _SLICE = "slice:"
+_MARK = "mark:"
+# Bytes of text that fit into a version of 63 bits.
+_PIECE_BYTES = 7
+_MARK_BYTES = 8192
 # No colon: no text of a slice can give this id.
 _NULL_SLICE = "slice"
 
@@ -88,3 +92,38 @@ def landed_slices(uri: str) -> dict[str | None, int]:
     if _NULL_SLICE in known:
         slices[None] = known[_NULL_SLICE]
     return slices
+
+
+def mark_transactions(marks: Mapping[str, str]) -> dict[str, int]:
+    """The transactions that record texts; each replaces the text that its name had before.
+
+    A version holds a number, so a text is cut into pieces of 7 bytes: the ids of one name stay few, however often it is set.
+
+    Raises:
+        InputError: a text of more than 8 KiB.
+    """
+    recorded: dict[str, int] = {}
+    for name, text in marks.items():
+        data = text.encode()
+        if len(data) > _MARK_BYTES:
+            raise InputError(f"a position of {len(data)} bytes ({name}); allowed: {_MARK_BYTES}")
+        recorded[f"{_MARK}{name}:length"] = len(data)
+        for number, start in enumerate(range(0, len(data), _PIECE_BYTES)):
+            recorded[f"{_MARK}{name}:{number}"] = int.from_bytes(data[start : start + _PIECE_BYTES], "big")
+    return recorded
+
+
+def read_mark(uri: str, name: str) -> str | None:
+    """The text recorded last under a name; None: never.
+
+    Runs on: driver
+
+    Raises:
+        StorageError: no table, or its log cannot be read.
+    """
+    known = log.read_transactions(uri)
+    left = known.get(f"{_MARK}{name}:length")
+    if left is None:
+        return None
+    sizes = [min(_PIECE_BYTES, left - start) for start in range(0, left, _PIECE_BYTES)]
+    return b"".join(known[f"{_MARK}{name}:{number}"].to_bytes(size, "big") for number, size in enumerate(sizes)).decode()

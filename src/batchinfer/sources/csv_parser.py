@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.csv as pcsv
 from pyarrow import compute
 
-from batchinfer.config.pipeline import CsvSource
+from batchinfer.config.sources import CsvSource
 from batchinfer.errors import InputError
 from batchinfer.sources.columns import TextRule, bad_value, convert
 from batchinfer.sources.dialect import CR_INSIDE, DELIMITER_INSIDE, LF_INSIDE, QUOTE_INSIDE, Dialect

@@ -14,7 +14,7 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 
-from batchinfer.config.pipeline import CsvOptions
+from batchinfer.config.sources import CsvOptions
 from batchinfer.errors import ConfigError
 
 # Bytes that valid UTF-8 never holds stand for characters of quoted fields while the block is split at delimiters.

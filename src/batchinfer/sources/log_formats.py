@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import compute
 
-from batchinfer.config.pipeline import LogOptions, LogTimestamp
+from batchinfer.config.sources import LogOptions, LogTimestamp
 
 # Its functions are generated at import, so type checkers do not see them.
 pc: Any = compute

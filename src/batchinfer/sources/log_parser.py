@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import compute
 
-from batchinfer.config.pipeline import LogSource, LogTimestamp
+from batchinfer.config.sources import LogSource, LogTimestamp
 from batchinfer.errors import ConfigError
 from batchinfer.sources.columns import TextRule, bad_value, convert
 from batchinfer.sources.log_formats import LogFormat, log_format, match_lines

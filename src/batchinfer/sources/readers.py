@@ -1,25 +1,54 @@
-"""Which function reads which kind of source: the place where a new kind is added.
+"""Which functions plan and read which kind of source: the place where a new kind of file is added.
 
 Must not know how any kind is read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
-from batchinfer.config.pipeline import CsvSource, LogSource
+from batchinfer.config.schema import schema_fields
+from batchinfer.config.sources import CsvSource, Files, LogSource
 from batchinfer.sources.csv_parser import read_csv_split
+from batchinfer.sources.listing import SourceFile
 from batchinfer.sources.log_parser import read_log_split
 from batchinfer.sources.parsed import BLOCK_BYTES, Parsed
+from batchinfer.sources.splits import Split, plan_text_splits
 
 _READERS: Mapping[str, Callable[..., Iterator[Parsed]]] = {"csv": read_csv_split, "text_log": read_log_split}
 
 
+def read_fields(source: Files, files: Sequence[SourceFile]) -> Mapping[str, pa.DataType]:
+    """Arrow types of the columns of a source: as declared, or as its files have them.
+
+    Runs on: driver.
+    """
+    fields = schema_fields(source)
+    assert fields is not None
+    return fields
+
+
+def plan_splits(
+    files: Sequence[SourceFile], source: Files, fields: Mapping[str, pa.DataType], optional: str | None = None
+) -> list[Split]:
+    """Splits of files of any kind.
+
+    Args:
+        optional: a column that files may lack (the target, in data to be scored).
+
+    Runs on: driver.
+
+    Raises:
+        InputError: every file that does not fit the columns, or is damaged.
+    """
+    assert isinstance(source, CsvSource | LogSource)
+    return plan_text_splits(files, source, optional=optional)
+
+
 def read_split(
-    split: dict[str, Any], source: CsvSource | LogSource, fields: Mapping[str, pa.DataType], block_bytes: int = BLOCK_BYTES
+    split: Split, source: Files, fields: Mapping[str, pa.DataType], block_bytes: int = BLOCK_BYTES
 ) -> Iterator[Parsed]:
     """Rows and bad records of a split of any kind, a block at a time.
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pyarrow as pa
 from pyarrow import compute
 
-from batchinfer.config.pipeline import SliceColumn
+from batchinfer.config.sources import SliceColumn
 from batchinfer.errors import ConfigError
 
 # Its functions are generated at import, so type checkers do not see them.

@@ -4,7 +4,7 @@ Owns byte ranges, line counts and which files can be cut. Must not know types or
 `kind`, `path`, `name`, `size`, `mtime_ns`, `start`, `end` (None: to the end of the stream), `line` (None: not counted
 yet), `compression`, `stream` (offsets count decompressed UTF-8 text), `columns` (of the file; csv), `blank_lines`.
 
-Three steps: `plan_splits` on the driver; `count_range` on executors for the splits of which `needs_count` is true (only
+Three steps: `plan_text_splits` on the driver; `count_range` on executors for the splits of which `needs_count` is true (only
 those of files larger than a split); `align` on the driver.
 """
 
@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
-from batchinfer.config.pipeline import CsvSource, LogSource
+from batchinfer.config.sources import CsvSource, LogSource
 from batchinfer.errors import InputError, InputMissing
 from batchinfer.sources.dialect import Dialect
 from batchinfer.sources.header import Layout, check_header, headerless_columns, read_first
@@ -25,10 +25,14 @@ from batchinfer.sources.streams import compression_of, is_ascii_compatible, read
 Split = dict[str, Any]
 
 TARGET_BYTES = 16 * 2**20
+# What opening a file costs, as bytes that could be read meanwhile; and a task of fewer bytes costs more to start than to run.
+_OPEN_BYTES = 32 * 2**10
+_SMALLEST_TASK_BYTES = 2**20
+_TASKS_PER_WORKER = 2
 _BOM = b"\xef\xbb\xbf"
 
 
-def plan_splits(
+def plan_text_splits(
     files: Iterable[SourceFile],
     source: CsvSource | LogSource,
     target_bytes: int = TARGET_BYTES,
@@ -168,6 +172,28 @@ def _aligned(ranges: list[Split]) -> list[Split]:
 
 
 _COUNTS = frozenset({"counted", "newlines", "first_newline", "ends_line"})
+
+
+def group_splits(splits: Sequence[Split], workers: int) -> list[list[Split]]:
+    """Shares splits out over tasks: neighbours together, none cut, thousands of tiny files in a few tasks.
+
+    Args:
+        workers: tasks that run at the same time.
+
+    Runs on: driver.
+    """
+    costs = [_OPEN_BYTES + (split["size"] if split["end"] is None else split["end"] - split["start"]) for split in splits]
+    wanted = min(TARGET_BYTES, max(_SMALLEST_TASK_BYTES, sum(costs) // (workers * _TASKS_PER_WORKER)))
+    groups: list[list[Split]] = []
+    held = 0
+    for split, cost in zip(splits, costs, strict=True):
+        # A full task ends before a split that would leave it further from what is wanted than it is now.
+        if not groups or held + cost / 2 > wanted:
+            groups.append([])
+            held = 0
+        groups[-1].append(split)
+        held += cost
+    return groups
 
 
 def check_unchanged(split: Split) -> None:

@@ -58,8 +58,16 @@ def test_near_misses_get_a_suggestion_and_all_that_is_allowed(problems: Problems
 @pytest.mark.parametrize(
     ("old", "new", "sentence"),
     [
-        ("kind: csv", "kind: cvs", "3:3 (source.kind): got 'cvs' (did you mean csv?); allowed: csv, text_log"),
-        ("kind: csv", "roots: [x]", "2:1 (source.kind): missing; allowed: csv, text_log"),
+        (
+            "kind: csv",
+            "kind: cvs",
+            "3:3 (source.kind): got 'cvs' (did you mean csv?); allowed: csv, json, text_log, parquet, delta",
+        ),
+        (
+            "kind: csv",
+            "roots: [x]",
+            "2:1 (source.kind): missing; allowed: csv, json, text_log, parquet, delta",
+        ),
         (
             "slice: day",
             "slice: 5",

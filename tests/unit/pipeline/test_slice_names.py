@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchinfer.config.pipeline import SliceColumn
+from batchinfer.config.sources import SliceColumn
 from batchinfer.errors import ConfigError
 from batchinfer.pipeline.slices import check_slice, slices_between
 

@@ -166,3 +166,18 @@ def test_runs_are_appended_and_the_latest_of_each_slice_is_found(tmp_path: Path)
     with pytest.raises(InputError):
         runs.append_run(uri, {"seconds": "long"})
     assert delta.table_version(uri) == 6
+
+
+@pytest.mark.parametrize("text", ["", "7", "2026-11-21T00:00:00.123456", "ü" * 100, "a" * 7, "\0" * 15])
+def test_marks_come_back_and_the_last_one_counts(tmp_path: Path, text: str) -> None:
+    uri = make_table(tmp_path)
+    assert ledger.read_mark(uri, "jdbc:orders") is None
+    for mark in ("an earlier and much longer position than the next one", text):
+        delta.commit(uri, [], transactions=ledger.mark_transactions({"jdbc:orders": mark, "jdbc:other": "x"}))
+    DeltaTable(uri).create_checkpoint()
+    assert (ledger.read_mark(uri, "jdbc:orders"), ledger.read_mark(uri, "jdbc:other")) == (text, "x")
+
+
+def test_a_mark_has_a_limit() -> None:
+    with pytest.raises(InputError, match="8193 bytes"):
+        ledger.mark_transactions({"http": "x" * 8193})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from batchinfer.config.pipeline import CsvOptions
+from batchinfer.config.sources import CsvOptions
 
 
 @dataclass

@@ -16,13 +16,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchinfer.config.pipeline import CsvSource
 from batchinfer.config.schema import schema_fields
+from batchinfer.config.sources import CsvSource
 from batchinfer.errors import InputError
 from batchinfer.sources.listing import list_files
 from batchinfer.sources.parsed import Parsed
 from batchinfer.sources.readers import read_split
-from batchinfer.sources.splits import align, count_range, needs_count, plan_splits
+from batchinfer.sources.splits import align, count_range, needs_count, plan_text_splits
 
 ABC = {"a": "int", "b": "string", "c": "string"}
 SHARED = Path(__file__).parents[4] / "shared" / "data"
@@ -37,7 +37,7 @@ def csv_source(path: Path, schema: dict[str, str] = ABC, **options: Any) -> CsvS
 def read_file(
     path: Path, source: CsvSource, *, block_bytes: int = 2**21, target_bytes: int = 2**24, optional: str | None = None
 ) -> list[Parsed]:
-    splits = plan_splits(list_files([str(path)], path.parent), source, target_bytes, optional)
+    splits = plan_text_splits(list_files([str(path)], path.parent), source, target_bytes, optional)
     splits = align([count_range(split) if needs_count(split) else split for split in splits])
     fields = schema_fields(source)
     return [parsed for split in splits for parsed in read_split(split, source, fields, block_bytes)]
@@ -355,7 +355,7 @@ def test_a_file_that_changes_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_bytes(b"1,x,y\n")
     source = csv_source(path)
-    splits = plan_splits(list_files([str(path)], tmp_path), source)
+    splits = plan_text_splits(list_files([str(path)], tmp_path), source)
     path.write_bytes(b"1,x,y\n2,x,y\n")
     with pytest.raises(InputError, match="changed while"):
         list(read_split(splits[0], source, {"a": pa.int32(), "b": pa.string(), "c": pa.string()}))

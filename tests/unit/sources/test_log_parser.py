@@ -13,14 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchinfer.config.pipeline import LogSource
 from batchinfer.config.schema import LOG_FORMATS, schema_fields
+from batchinfer.config.sources import LogSource
 from batchinfer.errors import ConfigError
 from batchinfer.sources.listing import list_files
 from batchinfer.sources.log_formats import LogFormat, match_lines
 from batchinfer.sources.parsed import Parsed
 from batchinfer.sources.readers import read_split
-from batchinfer.sources.splits import align, count_range, needs_count, plan_splits
+from batchinfer.sources.splits import align, count_range, needs_count, plan_text_splits
 
 SHARED = Path(__file__).parents[4] / "shared" / "data"
 UTC = datetime.timezone.utc
@@ -31,7 +31,7 @@ def log_source(path: Path, schema: dict[str, str] | None = None, **options: Any)
 
 
 def read_log(path: Path, source: LogSource, block_bytes: int = 2**21, target_bytes: int = 2**24) -> list[Parsed]:
-    splits = plan_splits(list_files([str(path)], path.parent), source, target_bytes)
+    splits = plan_text_splits(list_files([str(path)], path.parent), source, target_bytes)
     splits = align([count_range(split) if needs_count(split) else split for split in splits])
     return [parsed for split in splits for parsed in read_split(split, source, schema_fields(source), block_bytes)]
 
@@ -182,7 +182,7 @@ def test_a_column_that_the_pattern_lacks_is_a_configuration_error(tmp_path: Path
     path = tmp_path / "x.log"
     path.write_text("x\n")
     source = log_source(path, pattern="(?P<a>.)")
-    (split,) = plan_splits(list_files([str(path)], tmp_path), source)
+    (split,) = plan_text_splits(list_files([str(path)], tmp_path), source)
     with pytest.raises(ConfigError, match="got b; the pattern gives a"):
         list(read_split(split, source, {"a": pa.string(), "b": pa.string()}))
 

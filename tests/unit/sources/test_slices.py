@@ -7,7 +7,7 @@ import datetime
 import pyarrow as pa
 import pytest
 
-from batchinfer.config.pipeline import SliceColumn
+from batchinfer.config.sources import SliceColumn
 from batchinfer.errors import ConfigError
 from batchinfer.sources.slices import slice_values
 

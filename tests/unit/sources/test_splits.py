@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchinfer.config.pipeline import CsvSource
+from batchinfer.config.sources import CsvSource
 from batchinfer.errors import InputError
 from batchinfer.sources.listing import list_files
-from batchinfer.sources.splits import Split, align, count_range, needs_count, plan_splits
+from batchinfer.sources.splits import Split, align, count_range, needs_count, plan_text_splits
 
 
 def source(path: Path, **options: object) -> CsvSource:
@@ -22,7 +22,7 @@ def source(path: Path, **options: object) -> CsvSource:
 
 
 def aligned(path: Path, target_bytes: int, **options: object) -> list[Split]:
-    splits = plan_splits(list_files([str(path)], path.parent), source(path, **options), target_bytes)
+    splits = plan_text_splits(list_files([str(path)], path.parent), source(path, **options), target_bytes)
     return align([count_range(split) if needs_count(split) else split for split in splits])
 
 
@@ -50,9 +50,9 @@ def test_splits_hold_every_line_once(
 def test_small_files_need_no_count_and_large_ones_are_cut(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_bytes(b"1234\n" * 100)
-    (small,) = plan_splits(list_files([str(path)], tmp_path), source(path), 500)
+    (small,) = plan_text_splits(list_files([str(path)], tmp_path), source(path), 500)
     assert (needs_count(small), small["line"], small["start"], small["end"]) == (False, 1, 0, 500)
-    ranges = plan_splits(list_files([str(path)], tmp_path), source(path), 200)
+    ranges = plan_text_splits(list_files([str(path)], tmp_path), source(path), 200)
     assert [needs_count(each) for each in ranges] == [True, True, True]
     with pytest.raises(ValueError, match="was not counted"):
         align(ranges)
@@ -66,7 +66,7 @@ def test_small_files_need_no_count_and_large_ones_are_cut(tmp_path: Path) -> Non
 def test_what_cannot_be_cut_is_one_stream(tmp_path: Path, name: str, options: dict[str, object]) -> None:
     path = tmp_path / name
     path.write_bytes(b"1234\n" * 100)
-    (split,) = plan_splits(list_files([str(path)], tmp_path), source(path, **options), 20)
+    (split,) = plan_text_splits(list_files([str(path)], tmp_path), source(path, **options), 20)
     assert (split["stream"], split["end"], needs_count(split)) == (True, None, False)
 
 
@@ -74,14 +74,14 @@ def test_all_broken_headers_are_told_at_once(tmp_path: Path) -> None:
     for name in ("p.csv", "q.csv", "r.csv"):
         (tmp_path / name).write_text("a\nx\n" if name == "q.csv" else "b\nx\n")
     with pytest.raises(InputError) as caught:
-        plan_splits(list_files(["*.csv"], tmp_path), source(tmp_path, header=True))
+        plan_text_splits(list_files(["*.csv"], tmp_path), source(tmp_path, header=True))
     assert [problem.split(":")[0][-5:] for problem in caught.value.problems] == ["p.csv", "r.csv"]
 
 
 def test_a_range_that_changed_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_bytes(b"1234\n" * 100)
-    ranges = plan_splits(list_files([str(path)], tmp_path), source(path), 200)
+    ranges = plan_text_splits(list_files([str(path)], tmp_path), source(path), 200)
     path.write_bytes(b"1234\n" * 90)
     with pytest.raises(InputError, match="changed while"):
         count_range(ranges[0])
