@@ -46,6 +46,7 @@ def check_document(document: dict[Any, Any], root: FilePath) -> list[Problem]:
     problems += _check_not_built(document)
     problems += _check_time_formats(document)
     problems += _check_target_pattern(_part(document, "train", "target"))
+    problems += _check_train_source(document)
     problems += _check_files(_part(document, "checks"), root)
     if columns is not None:
         problems += _check_names(document, columns)
@@ -233,6 +234,15 @@ def _check_not_built(document: dict[Any, Any]) -> Iterator[Problem]:
     if isinstance(variants, list) and variants:
         message = f"got {shown(variants)}; this version scores the champion only; allowed: no variants"
         yield Problem(("model", "variants"), message)
+
+
+def _check_train_source(document: dict[Any, Any]) -> Iterator[Problem]:
+    """Labelled data of its own is named by a path, so it has to be files."""
+    kind = _part(document, "source").get("kind")
+    if kind in ("delta", "jdbc", "http") and _part(document, "train").get("source") is not None:
+        yield Problem(
+            ("train", "source"), f"got a path beside a source of kind {kind}; allowed: a pipeline of its own for labelled data"
+        )
 
 
 def _check_files(checks: dict[Any, Any], root: FilePath) -> Iterator[Problem]:
