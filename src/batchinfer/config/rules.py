@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path as FilePath
 from typing import Any
 
+from batchinfer.config.json_rules import check_json
 from batchinfer.config.places import Path
 from batchinfer.config.schema import (
     LOG_FORMATS,
@@ -43,6 +44,7 @@ def check_document(document: dict[Any, Any], root: FilePath) -> list[Problem]:
     problems: list[Problem] = []
     columns = _columns(document, problems)
     problems += _check_csv(_part(document, "source", "options"))
+    problems += check_json(_part(document, "source"))
     problems += _check_not_built(document)
     problems += _check_time_formats(document)
     problems += _check_target_pattern(_part(document, "train", "target"))

@@ -10,14 +10,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import pyarrow as pa
 
 from batchinfer.config.schema import schema_fields
-from batchinfer.config.sources import CsvSource, Files, LogSource
+from batchinfer.config.sources import CsvSource, Files, JsonSource, LogSource
 from batchinfer.sources.csv_parser import read_csv_split
+from batchinfer.sources.json_parser import read_json_split
 from batchinfer.sources.listing import SourceFile
 from batchinfer.sources.log_parser import read_log_split
 from batchinfer.sources.parsed import BLOCK_BYTES, Parsed
 from batchinfer.sources.splits import Split, plan_text_splits
 
-_READERS: Mapping[str, Callable[..., Iterator[Parsed]]] = {"csv": read_csv_split, "text_log": read_log_split}
+_READERS: Mapping[str, Callable[..., Iterator[Parsed]]] = {
+    "csv": read_csv_split,
+    "json": read_json_split,
+    "text_log": read_log_split,
+}
 
 
 def read_fields(source: Files, files: Sequence[SourceFile]) -> Mapping[str, pa.DataType]:
@@ -43,7 +48,7 @@ def plan_splits(
     Raises:
         InputError: every file that does not fit the columns, or is damaged.
     """
-    assert isinstance(source, CsvSource | LogSource)
+    assert isinstance(source, CsvSource | JsonSource | LogSource)
     return plan_text_splits(files, source, optional=optional)
 
 
