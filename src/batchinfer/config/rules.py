@@ -45,6 +45,7 @@ def check_document(document: dict[Any, Any], root: FilePath) -> list[Problem]:
     columns = _columns(document, problems)
     problems += _check_csv(_part(document, "source", "options"))
     problems += check_json(_part(document, "source"))
+    problems += _check_changed(_part(document, "source"))
     problems += _check_not_built(document)
     problems += _check_time_formats(document)
     problems += _check_target_pattern(_part(document, "train", "target"))
@@ -52,10 +53,19 @@ def check_document(document: dict[Any, Any], root: FilePath) -> list[Problem]:
     problems += _check_files(_part(document, "checks"), root)
     if columns is not None:
         problems += _check_names(document, columns)
-        problems += _check_key(document, columns)
-        problems += _check_slice(document, columns)
-        problems += _check_target(document, columns)
+        problems += check_column_names(document, columns)
     return problems
+
+
+def check_column_names(document: dict[Any, Any], columns: Columns) -> list[Problem]:
+    """Whether the key, the slice and the target of a document name columns of its source.
+
+    Args:
+        columns: of the source; without a schema, they are known only when the source has been looked at.
+
+    Runs on: driver.
+    """
+    return [*_check_key(document, columns), *_check_slice(document, columns), *_check_target(document, columns)]
 
 
 def _part(document: Any, *path: str) -> dict[Any, Any]:
@@ -213,6 +223,14 @@ def _check_csv(options: dict[Any, Any]) -> Iterator[Problem]:
         yield Problem(
             ("source", "options", "escape"), f"got {shown(delimiter)}, which is the delimiter too; allowed: two that differ"
         )
+
+
+def _check_changed(source: dict[Any, Any]) -> Iterator[Problem]:
+    """Only lines can be appended to a file: anything else that changed is another file."""
+    kind = source.get("kind")
+    if source.get("on_changed") == "append" and kind in ("parquet", "images", "texts"):
+        message = f"got append, but a file of kind {kind} that changed can only be landed anew; allowed: fail, replace"
+        yield Problem(("source", "on_changed"), message)
 
 
 def _check_time_formats(document: dict[Any, Any]) -> Iterator[Problem]:

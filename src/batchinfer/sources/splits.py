@@ -182,7 +182,7 @@ def group_splits(splits: Sequence[Split], workers: int) -> list[list[Split]]:
 
     Runs on: driver.
     """
-    costs = [_OPEN_BYTES + (split["size"] if split["end"] is None else split["end"] - split["start"]) for split in splits]
+    costs = [_cost(split) for split in splits]
     wanted = min(TARGET_BYTES, max(_SMALLEST_TASK_BYTES, sum(costs) // (workers * _TASKS_PER_WORKER)))
     groups: list[list[Split]] = []
     held = 0
@@ -194,6 +194,12 @@ def group_splits(splits: Sequence[Split], workers: int) -> list[list[Split]]:
         groups[-1].append(split)
         held += cost
     return groups
+
+
+def _cost(split: Split) -> int:
+    """Bytes to read, and what opening costs; a split may hold several whole `files`."""
+    held = split["size"] if split["end"] is None else split["end"] - split["start"]
+    return held + _OPEN_BYTES * len(split.get("files", [split]))
 
 
 def check_unchanged(split: Split) -> None:
