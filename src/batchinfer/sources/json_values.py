@@ -300,7 +300,7 @@ def _unfit_text(value: Any, type_: pa.DataType, rule: TextRule, place: str) -> U
     if pa.types.is_list(type_):
         parts = [(f"[{number}]", item, type_.value_type) for number, item in enumerate(value)]
     elif pa.types.is_map(type_):
-        parts = [(f".{key}", item, type_.item_type) for key, item in value.items()]
+        parts = [(f".{key}", item, type_.item_type) for key, item in value]
     elif pa.types.is_struct(type_):
         parts = [(f".{field.name}", value.get(field.name), field.type) for field in type_]
     elif _is_text(type_) and len(retype(pa.array([value], pa.string()), type_, rule)[1]):
