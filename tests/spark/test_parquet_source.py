@@ -108,7 +108,7 @@ def test_a_folder_that_spark_wrote_with_partitions_and_old_timestamps(project: S
     previous = spark.conf.get("spark.sql.parquet.outputTimestampType")
     spark.conf.set("spark.sql.parquet.outputTimestampType", "INT96")
     try:
-        frame.write.partitionBy("month", "country").parquet(str(project.root / "in"))
+        frame.write.mode("overwrite").partitionBy("month", "country").parquet(str(project.root / "in"))
     finally:
         spark.conf.set("spark.sql.parquet.outputTimestampType", previous)
     [part, *_] = (project.root / "in").glob("**/*.parquet")

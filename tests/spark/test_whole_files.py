@@ -24,7 +24,7 @@ features:
   - tfidf: {columns: content, max_features: 200}
 train:
   target: {column: path, positive_pattern: '/pos/|^pos/'}
-  params: {hidden: [8], epochs: 20, seed: 1}
+  params: {hidden: [8], epochs: 60, seed: 1}
 model: {uri: "models:/small@champion"}
 checks: {max_quarantine_rate: 0.1}
 sink: {table: predictions/small}
@@ -58,12 +58,12 @@ def test_a_model_learns_from_texts_and_each_is_found_by_its_path(texts: SmallPro
     report = texts.extract()
     assert (report.rows_in, report.rows_landed, report.files_read) == (120, 120, 120)
     assert texts.extract().status == "unchanged"
-    trained = texts.train()
-    assert trained.metrics["auc"] > 0.9
+    texts.train()
     assert texts.score().rows_scored == 120
-    for label, sign in (("pos", 1), ("neg", -1)):
-        found = lookup_keys(texts.context(), [{"path": f"{label}/07.txt"}])[0]
-        assert found is not None and (found["score"] - 0.5) * sign > 0, found
+    scores = {row["path"]: row["score"] for row in texts.table("predictions").to_pylist()}
+    assert sum((score > 0.5) == path.startswith("pos/") for path, score in scores.items()) > 110
+    [found, absent] = lookup_keys(texts.context(), [{"path": "pos/07.txt"}, {"path": "pos/no.txt"}])
+    assert found is not None and (found["score"], absent) == (scores["pos/07.txt"], None)
     texts.write("in/pos/new.txt", "a great film")
     assert texts.extract().rows_landed == 1
     assert texts.states() == {DAY: "stale"}
