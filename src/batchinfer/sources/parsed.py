@@ -5,7 +5,7 @@ Owns the value types that all kinds of source share. Must not know any kind.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,12 +28,14 @@ class Parsed:
         bad: records that could not be parsed.
         records_in: rows + bad.
         blank_lines: empty lines, and lines of spaces and tabs only; neither in nor out.
+        raw_at: the bytes of the row that starts at a line, for rows that are refused later; None: there are none.
     """
 
     rows: pa.RecordBatch
     bad: list[BadRecord]
     records_in: int
     blank_lines: int
+    raw_at: Callable[[int], bytes] | None = None
 
 
 @dataclass(frozen=True)
