@@ -10,7 +10,6 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchinfer.config.sources import JsonSource
@@ -116,16 +115,14 @@ def _land_increment(landing: Landing, new: Increment, open_session: OpenSession,
     report.files_read = len(new.fingerprints)
     report.rows_in, report.rows_quarantined, report.blank_lines = staged.rows_in, staged.rows_quarantined, staged.blank_lines
     report.stage_seconds = {stage: round(seconds, 3) for stage, seconds in staged.seconds.items()}
-    if staged.rows_in != staged.rows_landed + staged.rows_quarantined:
-        raise RuntimeError(
-            f"rows were lost: {staged.rows_in} in, {staged.rows_landed} landed, {staged.rows_quarantined} quarantined"
-        )
     try:
+        _check_counts(staged)
         _check_rate(landing, staged, new)
         _check_keys(landing, staged, new, open_session)
         report.version = _commit(landing, staged, new)
     except BaseException:
         remove_staged(landing.table, staged.files)
+        remove_staged(landing.context.quarantine, staged.quarantine)
         raise
     report.rows_landed = staged.rows_landed
     report.slices = sorted(staged.rows) or ([landing.ingest_slice] if landing.ingest_slice else [])
@@ -135,6 +132,13 @@ def _land_increment(landing: Landing, new: Increment, open_session: OpenSession,
         )
     elif staged.rows_in == 0:
         report.warnings.append(f"all input files are empty: {', '.join(list(new.fingerprints)[:3])}")
+
+
+def _check_counts(staged: Staged) -> None:
+    if staged.rows_in != staged.rows_landed + staged.rows_quarantined:
+        raise RuntimeError(
+            f"rows were lost: {staged.rows_in} in, {staged.rows_landed} landed, {staged.rows_quarantined} quarantined"
+        )
 
 
 def _stage(landing: Landing, new: Increment, open_session: OpenSession) -> Staged:
@@ -203,7 +207,7 @@ def _commit_quarantine(landing: Landing, staged: Staged, new: Increment, publish
     commit_extract_quarantine(
         landing.context.quarantine,
         staged.quarantine,
-        scope=f"{Path(landing.table).name}|{landing.scope}",
+        scope=landing.quarantine_scope,
         slice=landing.ingest_slice,
         published=published,
         files=dict(new.fingerprints),
@@ -216,13 +220,14 @@ def _commit(landing: Landing, staged: Staged, new: Increment) -> int:
     import pyarrow as pa
 
     from batchinfer.sinks.delta import commit, ensure_table
-    from batchinfer.sinks.ledger import file_transactions, mark_transactions, slice_id
+    from batchinfer.sinks.ledger import file_transactions, mark_transactions, size_transactions, slice_id
 
     _commit_quarantine(landing, staged, new, published=True)
     schema = landed_schema({**new.fields, SOURCE_FILE: pa.string(), SOURCE_LINE: pa.int64()})
     description = f"Records of pipeline {landing.context.name} as extracted, one row a record."
     ensure_table(landing.table, schema, [SLICE], description, stats_columns=landed_stats(landing.source.key))
     recorded = file_transactions(landing.scope, new.fingerprints) | mark_transactions(new.marks)
+    recorded |= size_transactions(landing.scope, new.sizes)
     # A slice that landed without rows has landed all the same.
     own = [slice_id(landing.ingest_slice)] if landing.ingest_slice else []
     return commit(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchinfer.config.sources import Source
@@ -38,6 +39,11 @@ class Landing:
     def scope(self) -> str:
         return self.ingest_slice or _ALL_SLICES
 
+    @property
+    def quarantine_scope(self) -> str:
+        """Scope of the quarantine's own ledger, which several landed tables share."""
+        return f"{Path(self.table).name}|{self.scope}"
+
 
 def _nothing_to_tidy() -> None:
     """Most sources leave nothing behind."""
@@ -54,6 +60,7 @@ class Increment:
         replaced: source files whose former rows go when the new ones come.
         retried: source files whose former quarantined records go, because an attempt that landed nothing may have left some.
         landed_until: files that grew, and the line up to which they have been landed.
+        sizes: of source files, in bytes; recorded so that a file that grew can be told from one that is another.
         marks: positions that are recorded with the rows: name to text.
         tidy: removes what was kept for a next attempt, once the commit stands.
     """
@@ -64,6 +71,7 @@ class Increment:
     replaced: Sequence[str] = ()
     retried: Sequence[str] = ()
     landed_until: Mapping[str, int] = field(default_factory=dict)
+    sizes: Mapping[str, int] = field(default_factory=dict)
     marks: Mapping[str, str] = field(default_factory=dict)
     tidy: Callable[[], None] = _nothing_to_tidy
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchinfer.config.sources import Files, ParquetSource
-from batchinfer.errors import ConfigError, InputError
-from batchinfer.pipeline.appended import last_lines
+from batchinfer.errors import ConfigError, InputError, listed_some
+from batchinfer.pipeline.appended import check_grown, last_lines
 from batchinfer.pipeline.columns import check_columns
 from batchinfer.pipeline.context import join, table_fields
 from batchinfer.pipeline.increments import Increment, Landing
-from batchinfer.pipeline.landing import LandingPlan, count_lines, land_task
+from batchinfer.pipeline.landing import LandingPlan, count_lines, land_task, remove_results
 from batchinfer.pipeline.roads import workers
 from batchinfer.pipeline.tasks import run_tasks
 
@@ -35,37 +36,43 @@ def find_new_files(landing: Landing) -> Increment | None:
         InputError: files that are missing, or that changed and may not (`on_changed: fail`).
     """
     from batchinfer.sinks.delta import exists
-    from batchinfer.sinks.ledger import landed_files
     from batchinfer.sources.readers import read_fields
 
     source, context = landing.source, landing.context
     assert isinstance(source, Files)
     files = _list(landing, source)
-    there = exists(landing.table)
-    known = landed_files(landing.table, landing.scope, [file.name for file in files]) if there else {}
-    new = [file for file in files if known.get(file.name) is None]
-    changed = [file for file in files if known.get(file.name) not in (None, file.fingerprint())]
+    names = [file.name for file in files]
+    known, aside = _known(landing.table, landing.scope, names), _known(context.quarantine, landing.quarantine_scope, names)
+    found = {file.name: file.fingerprint() for file in files}
+    changed = [file for file in files if known.get(file.name) not in (None, found[file.name])]
     if changed and source.on_changed == "fail":
         raise InputError(
-            [
-                f"{file.path}: it changed after it was landed; allowed with source.on_changed: replace or append"
-                for file in changed
-            ],
-            hint="set source.on_changed: replace to land its new content in place of the old (--set source.on_changed=replace)",
+            listed_some([f"{file.path}: it changed after it was landed" for file in changed]),
+            hint="allowed with source.on_changed: replace (the file's rows give way to its new content) or append (a file that "
+            "only grew: its new lines land), such as --set source.on_changed=replace",
         )
-    if not new and not changed:
+    read = [file for file in files if known.get(file.name) != found[file.name]]
+    if not read:
         return None
-    names = [file.name for file in changed]
-    grown = names and source.on_changed == "append"
-    read = [*new, *changed]
-    fields = read_fields(source, read, table_fields(landing.table) if there else None, _optional(landing))
+    anew = {file.name for file in changed}
+    if source.on_changed == "append":
+        check_grown(landing, changed, known)
+        # An append that ended between its two commits has put records aside behind the last line landed, and lines between them
+        # would be taken for landed: such a file lands anew.
+        anew = {name for name in anew if aside.get(name) not in (None, known[name])}
+    grown = [file.name for file in changed if file.name not in anew]
+    landed = table_fields(landing.table) if exists(landing.table) else None
+    fields = read_fields(source, read, landed, _optional(landing))
     check_columns(context, fields)
     return Increment(
         fields=fields,
-        fingerprints={file.name: file.fingerprint() for file in read},
+        fingerprints={file.name: found[file.name] for file in read},
         stage=lambda plan, open_session: stage_files(plan, source, read, fields, _optional(landing), open_session),
-        replaced=[] if grown else names,
-        landed_until=last_lines(landing.table, context.quarantine, names, landing.ingest_slice) if grown else {},
+        replaced=sorted(anew),
+        # What an interrupted run put aside of a file that is another by now.
+        retried=[file.name for file in read if known.get(file.name) is None and aside.get(file.name) is not None],
+        landed_until=last_lines(landing.table, context.quarantine, grown, landing.ingest_slice) if grown else {},
+        sizes={file.name: file.size for file in read},
     )
 
 
@@ -86,6 +93,13 @@ def _list(landing: Landing, source: Files) -> list[SourceFile]:
         if (folder / "_delta_log").is_dir():
             raise ConfigError(f"source: {folder} is a Delta table; got kind: parquet; allowed: kind: delta")
     return files
+
+
+def _known(uri: str, scope: str, names: Sequence[str]) -> Mapping[str, int | None]:
+    from batchinfer.sinks.delta import exists
+    from batchinfer.sinks.ledger import landed_files
+
+    return landed_files(uri, scope, names) if exists(uri) else {}
 
 
 def _optional(landing: Landing) -> str | None:
@@ -121,5 +135,6 @@ def stage_files(
         counted = [result for [result] in run_tasks(spark, count_lines, to_count, "counting lines")]
         splits = align([*(split for split in splits if not needs_count(split)), *counted])
     tasks = [{"plan": asdict(plan), "splits": group} for group in group_splits(splits, workers(spark))]
-    for results in run_tasks(spark, land_task, tasks, f"extracting {len(files)} files"):
+    undo = partial(remove_results, plan)
+    for results in run_tasks(spark, land_task, tasks, f"extracting {len(files)} files", undo):
         yield from results

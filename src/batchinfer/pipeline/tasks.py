@@ -17,13 +17,19 @@ if TYPE_CHECKING:
 
 Task = dict[str, Any]
 Work = Callable[[Task], Iterator[dict[str, Any]]]
+Undo = Callable[[list[dict[str, Any]]], None]
 _POLL_S = 0.2
 
 
-def run_tasks(spark: SparkSession, work: Work, tasks: Sequence[Task], description: str) -> list[list[dict[str, Any]]]:
+def run_tasks(
+    spark: SparkSession, work: Work, tasks: Sequence[Task], description: str, undo: Undo | None = None
+) -> list[list[dict[str, Any]]]:
     """Runs `work(task)` for every task, each in a Spark task of its own; returns the results in the order of the tasks.
 
     A task that is tried again starts from nothing; only the results of the attempt that succeeded count.
+
+    Args:
+        undo: is given the results of the tasks that succeeded where others failed.
 
     Runs on: driver; `work` on executors.
 
@@ -34,13 +40,13 @@ def run_tasks(spark: SparkSession, work: Work, tasks: Sequence[Task], descriptio
         return []
     context = spark.sparkContext
     numbered = [(number, json.dumps(task)) for number, task in enumerate(tasks)]
-    lines = context.parallelize(numbered, len(numbered)).flatMap(_Guarded(work))
+    lines = context.parallelize(numbered, len(numbered)).flatMap(Guarded(work))
     with _progress(spark, description, len(tasks)):
         found = lines.collect()
-    return _in_order(found, len(tasks))
+    return in_order(found, len(tasks), undo)
 
 
-class _Guarded:
+class Guarded:
     """Picklable wrapper: results and errors as JSON, so that no class has to cross from executor to driver."""
 
     def __init__(self, work: Work) -> None:
@@ -62,17 +68,23 @@ def as_result(error: errors.BatchInferError) -> dict[str, Any]:
 
 
 def raise_errors(results: Iterable[dict[str, Any]]) -> None:
-    """Raises the first error among results, with the class it was raised with on the executor."""
-    for result in results:
-        if error := result.get("error"):
-            raise getattr(errors, error["class"])(error["problems"], error["hint"])
+    """Raises the first error among results, with the class it was raised with on the executor and what others of it say."""
+    failed = [result["error"] for result in results if "error" in result]
+    if failed:
+        first = failed[0]
+        problems = [problem for each in failed if each["class"] == first["class"] for problem in each["problems"]]
+        raise getattr(errors, first["class"])(errors.listed_some(list(dict.fromkeys(problems))), first["hint"])
 
 
-def _in_order(found: Iterable[tuple[int, str]], tasks: int) -> list[list[dict[str, Any]]]:
+def in_order(found: Iterable[tuple[int, str]], tasks: int, undo: Undo | None = None) -> list[list[dict[str, Any]]]:
+    """Numbered results as JSON, put in the order of their tasks; see `run_tasks`."""
     results: list[list[dict[str, Any]]] = [[] for _ in range(tasks)]
     for number, text in found:
         results[number].append(json.loads(text))
-    raise_errors(result for of_task in results for result in of_task)
+    told = [result for of_task in results for result in of_task]
+    if undo is not None and any("error" in result for result in told):
+        undo([result for result in told if "error" not in result])
+    raise_errors(told)
     return results
 
 

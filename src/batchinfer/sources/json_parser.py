@@ -116,7 +116,9 @@ class JsonReader:
             records.reject(number, refusal.reason, refusal.message)
         rows = with_lineage(found.columns, self.where.name, records.lines[found.records])
         records.bad.sort(key=lambda bad: bad.source_line or 0)
-        parsed = Parsed(rows, records.bad, rows.num_rows + len(records.bad), records.blank, found.without_items)
+        parsed = Parsed(
+            rows, records.bad, rows.num_rows + len(records.bad), records.blank, found.without_items, raw_at=records.raw_at
+        )
         given = len(np.unique(found.records))
         if self.shape.explode is None and given != rows.num_rows:
             raise RuntimeError(f"{self.where.path}: {given} records gave {rows.num_rows} rows")

@@ -148,7 +148,11 @@ def test_values_that_a_type_takes(tmp_path: Path, type_: str, written: str, valu
         ("decimal(4,2)", "1.234", "column a: got 1.234; allowed: decimal(4,2) without rounding"),
         ("decimal(4,2)", "123", "column a: got 123; allowed: decimal(4,2) without rounding"),
         ("decimal(38,2)", "9" * 38, "allowed: decimal(38,2) without rounding"),
-        ("timestamp", "1428303903", "column a: got 1428303903; allowed: timestamp, as text"),
+        (
+            "timestamp",
+            "1428303903",
+            "column a: got 1428303903; allowed: timestamp (ISO 8601, such as 2015-05-18 07:05:03), as text",
+        ),
         ("timestamp", '"yesterday"', 'column a: got "yesterday"; allowed: timestamp'),
         ("array<date>", '["2015-04-06", "x"]', 'column a, at [1]: got "x"; allowed: date'),
         ("map<string,date>", '{"k": "x"}', 'column a, at .k: got "x"; allowed: date'),
@@ -171,7 +175,7 @@ def test_every_bad_value_of_a_record_is_told(tmp_path: Path) -> None:
     [message] = messages(read_text(tmp_path, b'{"a": "x", "b": 1, "x": "no object"}', schema))
     assert message.split("; column ") == [
         'column a: got "x"; allowed: int (a whole number from -2147483648 to 2147483647)',
-        "b: got 1; allowed: date, as text",
+        "b: got 1; allowed: date (ISO 8601, such as 2015-05-18), as text",
         'c, at x: got "no object"; allowed: an object',
     ]
 
