@@ -72,7 +72,9 @@ def install_jars() -> int:
         fetched = _resolve(Path(scratch))
         for name in missing:
             if name not in fetched:
-                raise SetupError(f"jar {name} was not among those that {', '.join(PACKAGES)} brought: {', '.join(sorted(fetched))}")
+                raise SetupError(
+                    f"jar {name} was not among those that {', '.join(PACKAGES)} brought: {', '.join(sorted(fetched))}"
+                )
             digest = hashlib.sha256(fetched[name].read_bytes()).hexdigest()
             if digest != locked_jars()[name]:
                 raise SetupError(f"jar {name}: got SHA-256 {digest}; allowed: {locked_jars()[name]} ({_LOCK})")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from batchinfer.config.sources import Source
+from batchinfer.config.sources import JdbcSource, Source
 from batchinfer.pipeline.context import Context
 
 if TYPE_CHECKING:
@@ -55,6 +55,8 @@ class Increment:
         retried: source files whose former quarantined records go, because an attempt that landed nothing may have left some.
         landed_until: files that grew, and the line up to which they have been landed.
         marks: positions that are recorded with the rows: name to text.
+        replaces_keys: whether rows that landed before with a key of the new ones go when these come.
+        settle: what the increment is once its records have been staged, given the results; None: nothing of it is new.
         tidy: removes what was kept for a next attempt, once the commit stands.
     """
 
@@ -65,6 +67,8 @@ class Increment:
     retried: Sequence[str] = ()
     landed_until: Mapping[str, int] = field(default_factory=dict)
     marks: Mapping[str, str] = field(default_factory=dict)
+    replaces_keys: bool = False
+    settle: Callable[[Sequence[Mapping[str, Any]]], Increment | None] | None = None
     tidy: Callable[[], None] = _nothing_to_tidy
 
 
@@ -78,5 +82,8 @@ def find_increment(landing: Landing, open_session: OpenSession) -> Increment | N
         StorageError: a database or a server that does not answer.
     """
     from batchinfer.pipeline.new_files import find_new_files
+    from batchinfer.pipeline.new_rows import find_new_rows
 
+    if isinstance(landing.source, JdbcSource):
+        return find_new_rows(landing, open_session)
     return find_new_files(landing)
