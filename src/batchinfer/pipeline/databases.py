@@ -25,7 +25,6 @@ _UNREACHABLE = ("08", "57P", "53", "58", "XX000")
 _BUSY = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_IOERR", "SQLITE_FULL", "SQLITE_PROTOCOL")
 _REFUSED = ("28", "3D000")
 _NO_TABLE = ("42P01", "42S02")
-_ARROW_MARK = "org.apache.spark.api.python.PythonException"
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ class Database:
     def _faults(self) -> Generator[None]:
         """Turns what the JVM raises into errors of ours; meanwhile Spark's own log keeps quiet, which would show it whole."""
         from py4j.protocol import Py4JJavaError
-        from pyspark.errors import PySparkException
+        from pyspark.errors import PySparkException, PythonException
 
         jvm: Any = self.spark.sparkContext._jvm
         jvm.java.sql.DriverManager.setLoginTimeout(_LOGIN_TIMEOUT_S)
@@ -103,10 +102,11 @@ class Database:
         self.spark.sparkContext.setLogLevel("OFF")
         try:
             yield
+        except PythonException:
+            # A fault of ours in a worker, which knows no secret.
+            raise
         except (Py4JJavaError, PySparkException) as error:
             causes = _causes(error)
-            if any(cause.type == _ARROW_MARK for cause in causes):
-                raise
             # Not `from error`: its text may hold the address, the user or the password.
             raise self._fault(causes or [_Cause(type(error).__name__, str(error), "")]) from None
         finally:
@@ -119,17 +119,18 @@ class Database:
         said = self.address.hide(" ".join(line for line in lines if line and not line.startswith("Position:")))
         if "No suitable driver" in last.message or "ClassNotFoundException" in last.type:
             return ConfigError(
-                f"source.url_env: no JDBC driver for the {self.address.product} address in {self.url_env}; allowed: postgresql, sqlite, "
-                "or a database whose driver Spark has",
+                f"source.url_env: no JDBC driver for the {self.address.product} address in {self.url_env}; allowed: postgresql, "
+                "sqlite, or a database whose driver Spark has",
                 hint="name the driver's package in the environment's spark.conf: spark.jars.packages, or its jar: spark.jars",
             )
         if last.state.startswith(_REFUSED):
             return InputError(
-                f"{self.name}: the database refuses the connection: {said}; allowed: a user, a password and a database that are its",
+                f"{self.name}: the database refuses the connection: {said}; allowed: a user, password and database that it knows",
                 hint="look at the variables that source.url_env, user_env and password_env name",
             )
         if last.state.startswith(_UNREACHABLE) or any(word in last.message for word in _BUSY) or "Timeout" in last.type:
-            return StorageError(f"{self.name}: the database of {self.url_env} cannot be reached: {said}", hint="try again")
+            fact = f"{self.name}: the database of {self.url_env} cannot be reached: {said}"
+            return StorageError(fact, hint="look at the address that the variable holds, and at the server; then try again")
         return InputError(f"{self.name}: the database cannot read it: {said}{self._near_table(last)}")
 
     def _near_table(self, cause: _Cause) -> str:

@@ -211,7 +211,7 @@ def _check_keys(landing: Landing, staged: Staged, new: Increment, open_session: 
     if new.replaces_keys:
         before = []  # whatever has such a key goes
     coming = [(file.partition[SLICE], file.path) for file in staged.files]
-    raise_duplicates(open_session(), landing.table, before, coming, source.key, new.replaced)
+    raise_duplicates(open_session(), landing.table, before, coming, source.key, new.replaced, new.repeats_hint)
 
 
 def _commit_quarantine(landing: Landing, staged: Staged, new: Increment, published: bool) -> None:

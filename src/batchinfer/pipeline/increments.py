@@ -56,6 +56,7 @@ class Increment:
         landed_until: files that grew, and the line up to which they have been landed.
         marks: positions that are recorded with the rows: name to text.
         replaces_keys: whether rows that landed before with a key of the new ones go when these come.
+        repeats_hint: what to do where keys of the new ones have landed before; None: what is said of any duplicate.
         settle: what the increment is once its records have been staged, given the results; None: nothing of it is new.
         tidy: removes what was kept for a next attempt, once the commit stands.
     """
@@ -68,6 +69,7 @@ class Increment:
     landed_until: Mapping[str, int] = field(default_factory=dict)
     marks: Mapping[str, str] = field(default_factory=dict)
     replaces_keys: bool = False
+    repeats_hint: str | None = None
     settle: Callable[[Sequence[Mapping[str, Any]]], Increment | None] | None = None
     tidy: Callable[[], None] = _nothing_to_tidy
 

@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 
 # Tasks a worker: one that is slow does not hold up the others.
 _TASKS_PER_WORKER = 2
+_CHANGED_HINT = (
+    "rows that changed in the database come again with their key: set source.on_changed: replace to land them in place of the "
+    "former ones (--set source.on_changed=replace)"
+)
 
 
 def find_new_rows(landing: Landing, open_session: OpenSession) -> Increment | None:
@@ -105,7 +109,7 @@ def _plan_reading(landing: Landing, source: JdbcSource, database: Database) -> _
     mark = jdbc.Mark.from_text(text) if text else None
     upper = _ask_watermark(database, source, by_name[options.watermark]) if options.watermark else None
     window = jdbc.window(options, dialect, mark, upper)
-    transfers = jdbc.transfers(columns, wanted, types, dialect)
+    transfers = jdbc.transfers(columns, types, dialect)
     conditions: list[str] = []
     if options.partition_column:
         conditions = _ask_partitions(database, source, by_name[options.partition_column], window)
@@ -179,6 +183,7 @@ def _increment(landing: Landing, source: JdbcSource, reading: _Reading) -> Incre
         stage=lambda plan, _: _stage(plan, reading, boundary),
         marks={jdbc.mark_name(options): jdbc.next_mark(options, mark, upper).to_text()},
         replaces_keys=source.on_changed == "replace",
+        repeats_hint=_CHANGED_HINT if mark and source.on_changed == "fail" else None,
     )
     if mark is None:
         return increment

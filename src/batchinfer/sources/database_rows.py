@@ -86,14 +86,17 @@ class RowReader:
         if not wrong:
             return Parsed(rows, [], rows.num_rows, 0)
         any_wrong = np.logical_or.reduce([mask.fill_null(False).to_numpy(zero_copy_only=False) for mask in wrong.values()])
-        bad = [self._bad(batch, wrong, int(place)) for place in np.flatnonzero(any_wrong)]
+        bad = [self._bad(batch, rows, wrong, int(place)) for place in np.flatnonzero(any_wrong)]
         return Parsed(rows.filter(pa.array(~any_wrong)), bad, batch.num_rows, 0)
 
-    def _bad(self, batch: pa.RecordBatch, wrong: Mapping[str, pa.Array], place: int) -> BadRecord:
+    def _bad(self, batch: pa.RecordBatch, rows: pa.RecordBatch, wrong: Mapping[str, pa.Array], place: int) -> BadRecord:
         row = {name: _shown(column[place].as_py()) for name, column in zip(self.fields, batch.columns, strict=True)}
-        first = next(name for name, mask in wrong.items() if mask[place].as_py())
+        misfits = [name for name, mask in wrong.items() if mask[place].as_py()]
+        first = misfits[0]
         message = bad_value(first, str(row[first]), self.fields[first])
-        key = json.dumps({name: row[name] for name in self.key}, default=str)
+        key = json.dumps(
+            {name: row[name] if name in misfits else rows.column(name)[place].as_py() for name in self.key}, default=str
+        )
         return BadRecord(self.name, None, json.dumps(row, default=str).encode(), "type", message, key=key)
 
     def _behind_the_boundary(self, parsed: Parsed) -> Parsed:

@@ -116,7 +116,8 @@ class PostgreSQL(Dialect):
         "bool": "boolean", "bytea": "binary", "date": "date", "timestamp": "timestamp_ntz", "timestamptz": "timestamp",
         "smallserial": "smallint", "serial": "int", "bigserial": "bigint",
     }  # fmt: skip
-    _plain = ("text", "varchar", "bpchar", "name")
+    # The driver's own text of an address is what was written; a cast adds the width of its network.
+    _plain = ("text", "varchar", "bpchar", "name", "inet")
 
     def type_of(self, column: DatabaseColumn) -> str:
         if column.native == "numeric":

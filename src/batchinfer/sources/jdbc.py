@@ -119,7 +119,7 @@ def check_columns(
     known = {column.name: column for column in columns}
     problems = [] if wanted is None else _differences(known, wanted, dialect)
     problems += [
-        f"column {name!r} cannot be landed under this name; allowed: other names, by a query with `as` (a landed table has its own "
+        f"column {name!r} cannot be landed under this name; allowed: another, by a query with `as` (a landed table has its own "
         f"{listed(_TAKEN)}, and takes no spaces, commas, semicolons, brackets or = in names)"
         for name in known
         if name.lower() in _TAKEN or _NOT_IN_NAMES.search(name)
@@ -152,18 +152,12 @@ def _differences(known: Mapping[str, DatabaseColumn], wanted: Mapping[str, SqlTy
     return [*missing, *added, *other]
 
 
-def transfers(
-    columns: Sequence[DatabaseColumn], wanted: Mapping[str, SqlType] | None, types: Mapping[str, str], dialect: Dialect
-) -> list[Transfer]:
-    """How each column crosses, in the order of the schema, or else of the database.
-
-    Args:
-        types: Spark SQL types that the columns are to have.
-    """  # fmt: skip
+def transfers(columns: Sequence[DatabaseColumn], types: Mapping[str, str], dialect: Dialect) -> list[Transfer]:
+    """How each column crosses, in the order of `types`: the Spark SQL types that they are to have."""
     known = {column.name: column for column in columns}
     return [
-        Transfer(name, *dialect.carry(place(dialect, name), known[name], read_type(types[name])), types[name])
-        for name in (wanted if wanted is not None else known)
+        Transfer(name, *dialect.carry(place(dialect, name), known[name], read_type(type_)), type_)
+        for name, type_ in types.items()
     ]
 
 
