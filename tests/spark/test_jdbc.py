@@ -78,9 +78,9 @@ def test_every_type_lands_exactly(shop: SmallProject, postgres: Postgres) -> Non
           vc varchar(9), c char(3), b bool, by bytea, da date, ti time, tz timestamptz, ts timestamp, iv interval,
           u uuid, j json, jb jsonb, ints int[], words text[], m mood, ip inet, "Mixed" text);
         insert into orders values (9007199254740993, -32768, 2147483647, 12345678901234567890.0123456789, 1.50, 'NaN',
-          '-Infinity', E'h\\u00e9 "q"\\n', 'v', 'c', true, '\\xdeadbeef', '0044-03-15', '10:11:12.123456', '2026-11-20 10:11:12.123456+02',
-          '2026-03-08 02:30:00.000001', '1 day', 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', '{"a":1}', '{"b":2}', '{1,NULL}',
-          '{a,NULL}', 'glad', '10.0.0.1', 'x');
+          '-Infinity', E'h\\u00e9 "q"\\n', 'v', 'c', true, '\\xdeadbeef', '0044-03-15', '10:11:12.123456',
+          '2026-11-20 10:11:12.123456+02', '2026-03-08 02:30:00.000001', '1 day', 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11',
+          '{"a":1}', '{"b":2}', '{1,NULL}', '{a,NULL}', 'glad', '10.0.0.1', 'x');
         insert into orders(id) values (2)""")
     report = shop.extract()
     assert (report.rows_in, report.rows_landed, report.rows_quarantined) == (2, 2, 0)
@@ -93,7 +93,8 @@ def test_every_type_lands_exactly(shop: SmallProject, postgres: Postgres) -> Non
         "by": b"\xde\xad\xbe\xef", "da": dt.date(44, 3, 15), "ti": "10:11:12.123456",
         "tz": dt.datetime(2026, 11, 20, 8, 11, 12, 123456, tzinfo=dt.timezone.utc), "ts": dt.datetime(2026, 3, 8, 2, 30, 0, 1),
         "iv": "1 day", "u": "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "j": '{"a":1}', "jb": '{"b": 2}', "ints": [1, None],
-        "words": ["a", None], "m": "glad", "ip": "10.0.0.1", "Mixed": "x", "source_file": "orders", "source_line": None, "slice": DAY,
+        "words": ["a", None], "m": "glad", "ip": "10.0.0.1", "Mixed": "x", "source_file": "orders", "source_line": None,
+        "slice": DAY,
     }  # fmt: skip
 
 

@@ -53,8 +53,10 @@ def rows(project: SmallProject, kind: str = "landed") -> list[dict[str, Any]]:
 
 
 def test_sqlite_lands_what_is_stored(store: SmallProject) -> None:
-    columns = "id INTEGER PRIMARY KEY, i INT, r REAL, n NUMERIC, d DECIMAL(9,2), s TEXT, b BLOB, day DATE, at TIMESTAMP, ok BOOLEAN, bare"
-    run(store, f"create table items ({columns})",
+    columns = (
+        "id INTEGER PRIMARY KEY, i INT, r REAL, n NUMERIC, d DECIMAL(9,2), s TEXT, b BLOB, day DATE, at TIMESTAMP, ok BOOLEAN"
+    )
+    run(store, f"create table items ({columns}, bare)",
         """insert into items values (9007199254740993, -9223372036854775808, 0.1, 'any', 3.1, 'hé', x'00ff', '2026-11-20',
             '2026-11-20 19:05:01.25', 1, 7), (2, null, 9e999, 2.5, null, null, null, null, null, null, null)""")  # fmt: skip
     report = store.extract()
@@ -63,7 +65,8 @@ def test_sqlite_lands_what_is_stored(store: SmallProject) -> None:
     first, second = (first, second) if first["id"] != 2 else (second, first)
     assert first == {
         "id": 9007199254740993, "i": -(2**63), "r": 0.1, "n": "any", "d": 3.1, "s": "hé", "b": b"\x00\xff",
-        "day": dt.date(2026, 11, 20), "at": EVENING, "ok": True, "bare": "7", "source_file": "items", "source_line": None, "slice": DAY,
+        "day": dt.date(2026, 11, 20), "at": EVENING, "ok": True, "bare": "7", "source_file": "items",
+        "source_line": None, "slice": DAY,
     }  # fmt: skip
     assert (second["r"], second["n"]) == (math.inf, "2.5")
     assert store.extract().status == "unchanged"
@@ -118,7 +121,7 @@ def test_a_sqlite_file_that_is_not_there_is_not_made(store: SmallProject) -> Non
 
 def test_a_file_that_is_no_database_or_has_no_such_table(store: SmallProject) -> None:
     store.write("items.db", "no database at all " * 100)
-    with pytest.raises(InputError, match="items: the database cannot read it: .*file is not a database"):
+    with pytest.raises(InputError, match=r"items: the database cannot read it: .*file is not a database"):
         store.extract()
     (store.root / "items.db").unlink()
     run(store, "create table item (id INTEGER)")
@@ -140,9 +143,9 @@ def test_another_database_is_read_as_spark_reads_it(
     monkeypatch.setenv("ITEMS_URL", url)
     jvm: Any = spark.sparkContext._jvm
     statement = jvm.java.sql.DriverManager.getConnection(url).createStatement()
-    statement.execute('create table items (id int, "Big" bigint, price decimal(9,2), name varchar(20), at timestamp, day date)')
+    statement.execute('create table items (id int, "Big" bigint, price decimal(9,2), name varchar(20), ts timestamp, day date)')
     statement.execute("insert into items values (1, 9007199254740993, 1.25, 'it''s', '2026-11-20 19:05:01.25', '2026-11-20')")
-    store.edit("  key: id", "  watermark: AT\n  partition_column: ID\n  key: ID")
+    store.edit("  key: id", "  watermark: TS\n  partition_column: ID\n  key: ID")
     assert store.extract().rows_landed == 1
     statement.execute("insert into items values (2, null, null, null, '2026-11-20 19:05:01.25', null)")
     statement.execute("insert into items values (300, null, null, null, '2026-11-20 19:05:01.26', null)")
@@ -150,7 +153,7 @@ def test_another_database_is_read_as_spark_reads_it(
     assert store.extract().status == "unchanged"
     first = min(store.table("landed").to_pylist(), key=lambda row: row["ID"])
     assert first == {
-        "ID": 1, "Big": 9007199254740993, "PRICE": Decimal("1.25"), "NAME": "it's", "AT": EVENING, "DAY": dt.date(2026, 11, 20),
+        "ID": 1, "Big": 9007199254740993, "PRICE": Decimal("1.25"), "NAME": "it's", "TS": EVENING, "DAY": dt.date(2026, 11, 20),
         "source_file": "items", "source_line": None, "slice": DAY,
     }  # fmt: skip
 

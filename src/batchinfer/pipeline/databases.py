@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 # Seconds for drivers that have no setting of their own.
-_LOGIN_TIMEOUT_S = 15
+_LOGIN_TIMEOUT_S = 10
 # SQL states (their first characters) of a server that cannot be reached, is starting, is full or ended the connection.
 _UNREACHABLE = ("08", "57P", "53", "58", "XX000")
 _BUSY = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_IOERR", "SQLITE_FULL", "SQLITE_PROTOCOL")
@@ -56,15 +56,23 @@ class Database:
             for field in schema.fields
         ]
 
-    def ask(self, relation: str) -> dict[str, Any]:
-        """The one row of a relation, by the names of its columns in lower case.
+    def ask(self, relation: str, kinds: Sequence[str], values: Sequence[str], counts: Sequence[str] = ()) -> dict[str, Any]:
+        """The one row of a relation, by the names of its columns.
+
+        Args:
+            kinds, values: columns that are the kind and the text of a position.
+            counts: columns that are numbers of rows.
 
         Raises:
             InputError, StorageError: as `columns`.
         """
+        # SQLite does not tell the types of expressions.
+        types = dict.fromkeys(kinds, "string") | dict.fromkeys(counts, "bigint")
+        if self.dialect.positions_are_text:
+            types |= dict.fromkeys(values, "string")
         with self._faults():
-            [row] = self._frame(relation, (), "").collect()
-        return {name.lower(): value for name, value in row.asDict().items()}
+            [row] = self._frame(relation, (), ", ".join(f"{name} {type_}" for name, type_ in types.items())).collect()
+        return row.asDict()
 
     @contextmanager
     def rows(self, relation: str, conditions: Sequence[str], types: Mapping[str, str]) -> Generator[DataFrame]:

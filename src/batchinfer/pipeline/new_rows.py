@@ -135,7 +135,7 @@ def _ask_watermark(database: Database, source: JdbcSource, column: DatabaseColum
         query = jdbc.watermark_query(source.options, database.dialect, column)
     except ValueError as error:
         raise InputError(f"{name}: source.watermark: {error}") from error
-    found = database.ask(query)
+    found = database.ask(query, ["kind"], ["upper"], ["missing"])
     if found["missing"]:
         raise InputError(
             f"{name}: {found['missing']:,} rows have no {column.name}; allowed: a watermark in every row, or they would never be "
@@ -158,7 +158,7 @@ def _ask_partitions(database: Database, source: JdbcSource, column: DatabaseColu
         query = jdbc.bounds_query(source.options, database.dialect, column, window)
     except ValueError as error:
         raise InputError(f"{jdbc.source_name(source.options)}: source.partition_column: {error}") from error
-    found = database.ask(query)
+    found = database.ask(query, ["low_kind", "high_kind"], ["low", "high"])
     if found["low"] is None:
         return []
     low = Position(str(found["low_kind"]).strip(), jdbc.position_text(found["low"]))

@@ -55,6 +55,8 @@ class Dialect:
 
     # Settings of a connection; the names are the driver's own.
     properties: Mapping[str, str] = {}
+    # Whether `position` gives text; else the value itself.
+    positions_are_text = False
     # Lists the tables that a wrong name may have meant; None: not known how.
     tables: str | None = None
 
@@ -101,10 +103,11 @@ class Dialect:
 class PostgreSQL(Dialect):
     """PostgreSQL: text casts are exact, and its literals take the type of what they are compared with."""
 
+    positions_are_text = True
     properties: Mapping[str, str] = {
         # Seconds: a server that never answers ends the command.
         "connectTimeout": "10",
-        "loginTimeout": "15",
+        "loginTimeout": "10",
         "tcpKeepAlive": "true",
         # Nothing that is read here may change the database, whatever stands in `query`.
         "readOnly": "true",
@@ -158,6 +161,7 @@ class PostgreSQL(Dialect):
 class SQLite(Dialect):
     """SQLite: a column's type is advice, any value may stand in it; so everything crosses as bytes and is read by the schema."""
 
+    positions_are_text = True
     # 1: read only (SQLITE_OPEN_READONLY).
     properties: Mapping[str, str] = {"open_mode": "1"}
     tables: str | None = "select name from sqlite_master where type in ('table', 'view')"
