@@ -6,6 +6,8 @@ types: each rule keeps quiet where what it needs is not there or not of its kind
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path as FilePath
 from typing import Any
@@ -26,6 +28,8 @@ from batchinfer.config.types import SqlType, read_type
 from batchinfer.contracts import LINEAGE, SLICE, SOURCE_FILE, SOURCE_LINE, Problem
 
 _ADDED = (SLICE, SOURCE_FILE, SOURCE_LINE)
+# What else stands in such a field may be the secret itself, and is not shown.
+_VARIABLE = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _TIMES = ("timestamp", "timestamp_ntz", "date")
 
 # Columns of a source; a type is None where it could not be read.
@@ -50,6 +54,7 @@ def check_document(document: dict[Any, Any], root: FilePath) -> list[Problem]:
     problems += _check_time_formats(document)
     problems += _check_target_pattern(_part(document, "train", "target"))
     problems += _check_train_source(document)
+    problems += _check_database(document, columns)
     problems += _check_files(_part(document, "checks"), root)
     if columns is not None:
         problems += _check_names(document, columns)
@@ -150,9 +155,9 @@ def _check_names(document: dict[Any, Any], columns: Columns) -> Iterator[Problem
 
 
 def _check_key(document: dict[Any, Any], columns: Columns) -> Iterator[Problem]:
-    # A Delta table is read in place, and a database knows no order of its rows.
+    # A Delta table is read in place; a database knows no order of its rows, and names each reading of it anew.
     kind = _part(document, "source").get("kind")
-    places = () if kind == "delta" else (SOURCE_FILE,) if kind == "jdbc" else (SOURCE_FILE, SOURCE_LINE)
+    places = () if kind in ("delta", "jdbc") else (SOURCE_FILE, SOURCE_LINE)
     allowed = [*columns, *places]
     seen: set[str] = set()
     for path, name in _each_name(("source", "key"), _part(document, "source").get("key")):
@@ -231,6 +236,35 @@ def _check_changed(source: dict[Any, Any]) -> Iterator[Problem]:
     if source.get("on_changed") == "append" and kind in ("parquet", "images", "texts"):
         message = f"got append, but a file of kind {kind} that changed can only be landed anew; allowed: fail, replace"
         yield Problem(("source", "on_changed"), message)
+
+
+def _check_database(document: dict[Any, Any], columns: Columns | None) -> Iterator[Problem]:
+    """Columns that order and share out the rows of a database; what of it may be landed in place of what."""
+    source, options = _part(document, "source"), _part(document, "source", "options")
+    if source.get("kind") != "jdbc":
+        return
+    for name in ("partition_column", "watermark"):
+        path: Path = ("source", "options", name) if name in options else ("source", name)
+        column = options.get(name, source.get(name))
+        if isinstance(column, str) and columns is not None and column not in columns:
+            yield Problem(path, f"no such column: {among(column, columns)}")
+    if source.get("on_changed") == "append":
+        message = "got append; allowed for a database: fail, replace (rows that are new are read by a watermark)"
+        yield Problem(("source", "on_changed"), message)
+
+
+def unset_variables(document: dict[Any, Any]) -> list[Problem]:
+    """The variables that a source names for addresses and secrets, and that are not set; what they hold is not looked at.
+
+    Only for commands that read the source: scores need no password of the database that the rows once came from.
+    """
+    found: list[Problem] = []
+    for path in (("source",), ("source", "options")):
+        for name, variable in _part(document, *path).items():
+            named = isinstance(name, str) and name.endswith("_env") and isinstance(variable, str)
+            if named and _VARIABLE.fullmatch(variable) and not os.environ.get(variable):
+                found.append(Problem((*path, name), f"variable {variable} is not set; allowed: set it"))
+    return found
 
 
 def _check_time_formats(document: dict[Any, Any]) -> Iterator[Problem]:

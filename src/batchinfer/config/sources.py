@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from batchinfer.config.fields import (
     Encoding,
@@ -25,6 +25,7 @@ from batchinfer.config.fields import (
     VariableName,
     Whole,
 )
+from batchinfer.config.sql import is_table_name, query_fault
 
 Compression = Literal["gzip", "bzip2", "zstd", "none"]
 PLACE_KEY = ("source_file", "source_line")
@@ -104,12 +105,37 @@ class DeltaOptions(Strict):
         return self
 
 
+def _table_name(value: str) -> str:
+    if not is_table_name(value):
+        raise NotAllowed('a table as SQL names it, such as orders, public.orders or "Mixed Case"; anything else is a query')
+    return value
+
+
+def _query(value: str) -> str:
+    fault = query_fault(value)
+    if fault is not None:
+        raise NotAllowed(fault)
+    return value
+
+
+TableName = Annotated[str, AfterValidator(_table_name)]
+Query = Annotated[str, AfterValidator(_query)]
+
+
 class JdbcOptions(Strict):
-    """Options of `kind: jdbc`; addresses and credentials only by the names of environment variables."""
+    """Options of `kind: jdbc`; addresses and credentials only by the names of environment variables.
+
+    Attributes:
+        table: as SQL names it, such as `public.orders` or `"Mixed Case"`.
+        query: one statement that reads.
+        partition_column: a number, date or time whose ranges are read at the same time.
+        watermark: a column that grows: a second extraction reads only what is behind the greatest one.
+        fetch_size: rows that the driver asks for at once.
+    """
 
     url_env: VariableName
-    table: str | None = None
-    query: str | None = None
+    table: TableName | None = None
+    query: Query | None = None
     partition_column: str | None = None
     watermark: str | None = None
     fetch_size: Positive = 10_000

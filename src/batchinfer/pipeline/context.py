@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from batchinfer.config.environment import Environment
 from batchinfer.config.loader import Loaded, load_pipeline
 from batchinfer.config.pipeline import Pipeline
+from batchinfer.config.rules import unset_variables
 from batchinfer.errors import InputMissing
 from batchinfer.pipeline.features import check_document
 
@@ -73,13 +74,23 @@ class Context:
     run_id: str = field(default_factory=new_run_id)
 
     @classmethod
-    def open(cls, ref: str, env: str = "local", overrides: Mapping[str, Any] | Sequence[str] = ()) -> Context:
+    def open(
+        cls,
+        ref: str,
+        env: str = "local",
+        overrides: Mapping[str, Any] | Sequence[str] = (),
+        reads_source: bool = False,
+    ) -> Context:
         """Loads a pipeline by name or file, with every problem of it reported at once.
+
+        Args:
+            reads_source: the command needs the variables that the source names for addresses and secrets.
 
         Raises:
             ConfigError: all that is wrong, each with file, place, what was got and what is allowed.
         """
-        loaded = load_pipeline(ref, overrides, env, document_checks=[check_document])
+        checks = [check_document, unset_variables] if reads_source else [check_document]
+        loaded = load_pipeline(ref, overrides, env, document_checks=checks)
         _make_importable(loaded.root)
         return cls(loaded)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from batchinfer.config.sources import Source
+from batchinfer.config.sources import JdbcSource, Source
 from batchinfer.pipeline.context import Context
 
 if TYPE_CHECKING:
@@ -62,6 +62,9 @@ class Increment:
         landed_until: files that grew, and the line up to which they have been landed.
         sizes: of source files, in bytes; recorded so that a file that grew can be told from one that is another.
         marks: positions that are recorded with the rows: name to text.
+        replaces_keys: whether rows that landed before with a key of the new ones go when these come.
+        repeats_hint: what to do where keys of the new ones have landed before; None: what is said of any duplicate.
+        settle: what the increment is once its records have been staged, given the results; None: nothing of it is new.
         tidy: removes what was kept for a next attempt, once the commit stands.
     """
 
@@ -73,6 +76,9 @@ class Increment:
     landed_until: Mapping[str, int] = field(default_factory=dict)
     sizes: Mapping[str, int] = field(default_factory=dict)
     marks: Mapping[str, str] = field(default_factory=dict)
+    replaces_keys: bool = False
+    repeats_hint: str | None = None
+    settle: Callable[[Sequence[Mapping[str, Any]]], Increment | None] | None = None
     tidy: Callable[[], None] = _nothing_to_tidy
 
 
@@ -86,5 +92,8 @@ def find_increment(landing: Landing, open_session: OpenSession) -> Increment | N
         StorageError: a database or a server that does not answer.
     """
     from batchinfer.pipeline.new_files import find_new_files
+    from batchinfer.pipeline.new_rows import find_new_rows
 
+    if isinstance(landing.source, JdbcSource):
+        return find_new_rows(landing, open_session)
     return find_new_files(landing)

@@ -22,6 +22,7 @@ def raise_duplicates(
     coming: Sequence[SliceFile],
     key: Sequence[str],
     replaced: Sequence[str] = (),
+    hint: str | None = None,
 ) -> None:
     """Ends with three examples if a key stands twice in one slice.
 
@@ -29,6 +30,7 @@ def raise_duplicates(
         before: (slice, path below the table) of files that a commit refers to.
         coming: the same of files that are only staged.
         replaced: source files whose rows in `before` are about to go.
+        hint: in place of that for any duplicate.
 
     Runs on: driver, one Spark aggregation for all slices.
 
@@ -54,5 +56,5 @@ def raise_duplicates(
         examples = "; ".join(f"slice {one['within'][SLICE]}: {json.dumps(one['key'])} {one['count']} times" for one in found)
         raise InputError(
             f"keys ({', '.join(key)}) that repeat in {table}: {examples}; allowed: one row a key in a slice",
-            hint="choose another source.key, remove the duplicates, or say source.unique: assumed to skip this check",
+            hint or "choose another source.key, remove the duplicates, or say source.unique: assumed to skip this check",
         )

@@ -6,7 +6,6 @@ The three roads differ only in where the batches come from; all of them end in `
 from __future__ import annotations
 
 import datetime as dt
-import json
 import sys
 import time
 from collections import Counter
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from batchinfer import contracts
 from batchinfer.contracts import BadRecord, Handler
-from batchinfer.errors import BatchInferError, InputError, ModelError, TooManyQuarantined
+from batchinfer.errors import InputError, ModelError, TooManyQuarantined
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -124,12 +123,9 @@ def _as_arrow(frame: pd.DataFrame, types: Mapping[str, pa.DataType]) -> pa.Recor
 
 
 def _guarded(plan: ScoringPlan, batches: Iterable[pa.RecordBatch]) -> str:
-    from batchinfer.pipeline.tasks import as_result
+    from batchinfer.pipeline.tasks import guarded
 
-    try:
-        return json.dumps(_ScoringTask(plan).run(batches))
-    except BatchInferError as error:
-        return json.dumps(as_result(error))
+    return guarded(lambda: _ScoringTask(plan).run(batches))
 
 
 def bundle_folder(archive: str) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from batchinfer import errors
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
 Task = dict[str, Any]
 Work = Callable[[Task], Iterator[dict[str, Any]]]
@@ -59,6 +59,32 @@ class Guarded:
         except errors.BatchInferError as error:
             results = [as_result(error)]
         return [(number, json.dumps(result)) for result in results]
+
+
+def guarded(work: Callable[[], dict[str, Any]]) -> str:
+    """The result of one task as JSON, or its error, so that it crosses to the driver with its class.
+
+    Runs on: executor.
+    """
+    try:
+        return json.dumps(work())
+    except errors.BatchInferError as error:
+        return json.dumps(as_result(error))
+
+
+def run_batches(frame: DataFrame, work: Callable[..., Any], description: str, tasks: int) -> list[dict[str, Any]]:
+    """Hands a frame's rows to `work` in Arrow batches; it gives one row of JSON a task, as `guarded` writes it.
+
+    Runs on: driver; `work` on executors.
+
+    Raises:
+        BatchInferError: of the class and with the words that `work` raised it with.
+    """
+    with _progress(frame.sparkSession, description, tasks):
+        rows = frame.mapInArrow(work, "result string").collect()
+    results = [json.loads(row["result"]) for row in rows]
+    raise_errors(results)
+    return results
 
 
 def as_result(error: errors.BatchInferError) -> dict[str, Any]:
