@@ -182,7 +182,7 @@ def open_source(place: str, source: DeltaSource) -> Opened:
     """
     from batchinfer.sinks.snapshots import exists, open_table
 
-    if not exists(place):
+    if os.path.isfile(place) or not exists(place):
         raise _no_table(place)
     latest = Opened(place, open_table(place))
     wanted = source.options.version

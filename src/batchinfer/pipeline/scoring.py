@@ -247,6 +247,8 @@ class _ScoringTask:
 
     def _with_keys(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """The rows that have a key; the others are put aside. Tables that were landed have none of these."""
+        import pyarrow as pa
+
         from batchinfer.inference.attempt import Failure
         from batchinfer.inference.records import bad_records
 
@@ -258,7 +260,7 @@ class _ScoringTask:
                 continue
             self.failed += bad_records(batch, dict.fromkeys(keyless, missing), list(self.plan.key), self.plan.inputs)
             self.keyless += len(keyless)
-            yield batch.take([row for row in range(batch.num_rows) if row not in keyless])
+            yield batch.filter(pa.array([row not in keyless for row in range(batch.num_rows)], pa.bool_()))
 
     def _take(self, scored: Any) -> None:
         import pyarrow as pa
