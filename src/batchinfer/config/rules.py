@@ -146,7 +146,9 @@ def _check_timestamp(timestamp: dict[Any, Any], columns: Columns) -> Iterator[Pr
 def _check_names(document: dict[Any, Any], columns: Columns) -> Iterator[Problem]:
     """Names that are taken, or that differ in case only: Spark and Delta tell no case apart in names."""
     schema = _part(document, "source", "schema")
-    taken = {name: f"a name that every landed table has (its own {name})" for name in _ADDED}
+    # A Delta table is read in place: nothing is added to its columns, and it may have landed from elsewhere itself.
+    added = () if _part(document, "source").get("kind") == "delta" else _ADDED
+    taken = {name: f"a name that every landed table has (its own {name})" for name in added}
     for name in columns:
         path: Path = ("source", "schema", name) if name in schema else ("source", "options", "pattern")
         if reason := taken.get(name.lower()):
@@ -161,7 +163,7 @@ def _check_key(document: dict[Any, Any], columns: Columns) -> Iterator[Problem]:
     allowed = [*columns, *places]
     seen: set[str] = set()
     for path, name in _each_name(("source", "key"), _part(document, "source").get("key")):
-        if name in LINEAGE:
+        if name in (SLICE, *LINEAGE):
             yield Problem(
                 path, f"got {shown(name)}, a column that predictions tables have anyway; allowed: columns with other names"
             )
@@ -291,9 +293,9 @@ def _check_not_built(document: dict[Any, Any]) -> Iterator[Problem]:
 
 
 def _check_train_source(document: dict[Any, Any]) -> Iterator[Problem]:
-    """Labelled data of its own is named by a path, so it has to be files."""
+    """Labelled data of its own is named by a path, so it has to be files or a Delta table."""
     kind = _part(document, "source").get("kind")
-    if kind in ("delta", "jdbc", "http") and _part(document, "train").get("source") is not None:
+    if kind in ("jdbc", "http") and _part(document, "train").get("source") is not None:
         yield Problem(
             ("train", "source"), f"got a path beside a source of kind {kind}; allowed: a pipeline of its own for labelled data"
         )

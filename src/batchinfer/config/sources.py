@@ -6,9 +6,10 @@ Owns which fields and options each kind has, and their defaults. Knows neither f
 
 from __future__ import annotations
 
+import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
 from batchinfer.config.fields import (
     Encoding,
@@ -97,6 +98,22 @@ class DeltaOptions(Strict):
     version: Annotated[Whole, Field(ge=0)] | None = None
     as_of: str | None = None
     changes_since: Literal["auto"] | None = None
+
+    @field_validator("as_of", mode="before")
+    @classmethod
+    def _date_of_yaml(cls, value: Any) -> Any:
+        """YAML reads an unquoted date as one."""
+        return value.isoformat() if isinstance(value, datetime.date) else value
+
+    @field_validator("as_of")
+    @classmethod
+    def _a_time(cls, value: str | None) -> str | None:
+        try:
+            # A date alone is its first moment, as Spark's `TIMESTAMP AS OF` has it.
+            _ = None if value is None else datetime.datetime.fromisoformat(value)
+        except ValueError as error:
+            raise NotAllowed("a date or a time in ISO 8601, UTC unless it has a zone, such as 2026-11-20T06:00:00") from error
+        return value
 
     @model_validator(mode="after")
     def _one_version(self) -> DeltaOptions:

@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from batchinfer.config.sources import JsonSource
+from batchinfer.config.sources import DeltaSource, JsonSource
 from batchinfer.contracts import SLICE, SOURCE_FILE, SOURCE_LINE, ExtractReport, StagedFile, commented
 from batchinfer.errors import ConfigError, TooManyQuarantined
 from batchinfer.pipeline.context import Context
+from batchinfer.pipeline.in_place import extract_in_place
 from batchinfer.pipeline.increments import Increment, Landing, find_increment
 from batchinfer.pipeline.landing import LandingPlan, landed_stats
 from batchinfer.pipeline.slices import check_slice
@@ -79,6 +80,8 @@ def extract(context: Context, slice_: str | None, open_session: OpenSession) -> 
         )
     if slice_ is not None:
         check_slice(rule, slice_)
+    if isinstance(context.pipeline.source, DeltaSource):
+        return extract_in_place(context, context.pipeline.source, slice_, open_session)
     return land(Landing(context, context.pipeline.source, context.landed, slice_), open_session)
 
 
