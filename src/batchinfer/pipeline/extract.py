@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchinfer.contracts import SLICE, SOURCE_FILE, SOURCE_LINE, ExtractReport, StagedFile, commented
-from batchinfer.errors import ConfigError, TooManyQuarantined
+from batchinfer.errors import ConfigError, InputError, TooManyQuarantined
 from batchinfer.pipeline.context import Context
 from batchinfer.pipeline.increments import Increment, Landing, find_increment
 from batchinfer.pipeline.landing import LandingPlan, landed_stats
@@ -93,7 +93,12 @@ def land(landing: Landing, open_session: OpenSession) -> ExtractReport:
         if new is None:
             _say_nothing_new(report, landing)
         else:
-            _land_increment(landing, new, open_session, report)
+            report.warnings += new.notes
+            try:
+                _land_increment(landing, new, open_session, report)
+            except (InputError, TooManyQuarantined):
+                new.refuse()
+                raise
             new.tidy()
     report.seconds = round(time.perf_counter() - started, 3)
     return report
@@ -196,7 +201,7 @@ def _commit_quarantine(landing: Landing, staged: Staged, new: Increment, publish
         landing.context.quarantine,
         staged.quarantine,
         scope=f"{Path(landing.table).name}|{landing.scope}",
-        slice=landing.ingest_slice,
+        slice=landing.scope_slice,
         published=published,
         files=dict(new.fingerprints),
         replaced=[*new.replaced, *new.retried],
@@ -220,7 +225,7 @@ def _commit(landing: Landing, staged: Staged, new: Increment) -> int:
     return commit(
         landing.table,
         staged.files,
-        replace_rows={SOURCE_FILE: new.replaced, SLICE: landing.ingest_slice} if new.replaced else None,
+        replace_rows={SOURCE_FILE: new.replaced, SLICE: landing.scope_slice} if new.replaced else None,
         transactions=lambda version: recorded | dict.fromkeys(own, version),
         touch=lambda partition: slice_id(partition[SLICE]),
         metadata={"run_id": landing.context.run_id, "command": "extract"},

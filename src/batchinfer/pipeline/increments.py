@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from batchinfer.config.sources import Source
+from batchinfer.config.sources import HttpSource, Source
 from batchinfer.pipeline.context import Context
 
 if TYPE_CHECKING:
@@ -36,10 +36,24 @@ class Landing:
 
     @property
     def scope(self) -> str:
-        return self.ingest_slice or _ALL_SLICES
+        """What the ledger counts by, and what one run at a time works on."""
+        return self.scope_slice or _ALL_SLICES
+
+    @property
+    def scope_slice(self) -> str | None:
+        """The slice in which former rows of the same source file are looked for; None: in all.
+
+        A position in a source counts for all slices: what it stands behind has landed, whichever slice it landed in.
+        """
+        return None if has_position(self.source) else self.ingest_slice
 
 
-def _nothing_to_tidy() -> None:
+def has_position(source: Source) -> bool:
+    """Whether the landed table records how far the source has been read."""
+    return isinstance(source, HttpSource) and source.options.pagination is not None
+
+
+def _nothing_to_do() -> None:
     """Most sources leave nothing behind."""
 
 
@@ -55,6 +69,8 @@ class Increment:
         retried: source files whose former quarantined records go, because an attempt that landed nothing may have left some.
         landed_until: files that grew, and the line up to which they have been landed.
         marks: positions that are recorded with the rows: name to text.
+        notes: what the report is to say of how the records came.
+        refuse: is told that these records could not be landed as they are.
         tidy: removes what was kept for a next attempt, once the commit stands.
     """
 
@@ -65,7 +81,9 @@ class Increment:
     retried: Sequence[str] = ()
     landed_until: Mapping[str, int] = field(default_factory=dict)
     marks: Mapping[str, str] = field(default_factory=dict)
-    tidy: Callable[[], None] = _nothing_to_tidy
+    notes: Sequence[str] = ()
+    refuse: Callable[[], None] = _nothing_to_do
+    tidy: Callable[[], None] = _nothing_to_do
 
 
 def find_increment(landing: Landing, open_session: OpenSession) -> Increment | None:
@@ -77,6 +95,10 @@ def find_increment(landing: Landing, open_session: OpenSession) -> Increment | N
         InputError: a source that is missing, changed after it was landed, or breaks the contract of its columns.
         StorageError: a database or a server that does not answer.
     """
+    if isinstance(landing.source, HttpSource):
+        from batchinfer.pipeline.new_pages import find_new_pages
+
+        return find_new_pages(landing)
     from batchinfer.pipeline.new_files import find_new_files
 
     return find_new_files(landing)
