@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path as FilePath
 from typing import Any
 
+from batchinfer.config.json_rules import check_json
 from batchinfer.config.places import Path
 from batchinfer.config.schema import (
     LOG_FORMATS,
@@ -43,16 +44,28 @@ def check_document(document: dict[Any, Any], root: FilePath) -> list[Problem]:
     problems: list[Problem] = []
     columns = _columns(document, problems)
     problems += _check_csv(_part(document, "source", "options"))
+    problems += check_json(_part(document, "source"))
+    problems += _check_changed(_part(document, "source"))
     problems += _check_not_built(document)
     problems += _check_time_formats(document)
     problems += _check_target_pattern(_part(document, "train", "target"))
+    problems += _check_train_source(document)
     problems += _check_files(_part(document, "checks"), root)
     if columns is not None:
         problems += _check_names(document, columns)
-        problems += _check_key(document, columns)
-        problems += _check_slice(document, columns)
-        problems += _check_target(document, columns)
+        problems += check_column_names(document, columns)
     return problems
+
+
+def check_column_names(document: dict[Any, Any], columns: Columns) -> list[Problem]:
+    """Whether the key, the slice and the target of a document name columns of its source.
+
+    Args:
+        columns: of the source; without a schema, they are known only when the source has been looked at.
+
+    Runs on: driver.
+    """
+    return [*_check_key(document, columns), *_check_slice(document, columns), *_check_target(document, columns)]
 
 
 def _part(document: Any, *path: str) -> dict[Any, Any]:
@@ -212,6 +225,14 @@ def _check_csv(options: dict[Any, Any]) -> Iterator[Problem]:
         )
 
 
+def _check_changed(source: dict[Any, Any]) -> Iterator[Problem]:
+    """Only lines can be appended to a file: anything else that changed is another file."""
+    kind = source.get("kind")
+    if source.get("on_changed") == "append" and kind in ("parquet", "images", "texts"):
+        message = f"got append, but a file of kind {kind} that changed can only be landed anew; allowed: fail, replace"
+        yield Problem(("source", "on_changed"), message)
+
+
 def _check_time_formats(document: dict[Any, Any]) -> Iterator[Problem]:
     """A format without a directive of strptime matches no time: it is most likely Java's."""
     options = _part(document, "source", "options")
@@ -233,6 +254,15 @@ def _check_not_built(document: dict[Any, Any]) -> Iterator[Problem]:
     if isinstance(variants, list) and variants:
         message = f"got {shown(variants)}; this version scores the champion only; allowed: no variants"
         yield Problem(("model", "variants"), message)
+
+
+def _check_train_source(document: dict[Any, Any]) -> Iterator[Problem]:
+    """Labelled data of its own is named by a path, so it has to be files."""
+    kind = _part(document, "source").get("kind")
+    if kind in ("delta", "jdbc", "http") and _part(document, "train").get("source") is not None:
+        yield Problem(
+            ("train", "source"), f"got a path beside a source of kind {kind}; allowed: a pipeline of its own for labelled data"
+        )
 
 
 def _check_files(checks: dict[Any, Any], root: FilePath) -> Iterator[Problem]:

@@ -83,6 +83,10 @@ class LogOptions(Strict):
         return self
 
 
+class ParquetOptions(Strict):
+    """Options of `kind: parquet`: none; a Parquet file says itself how it is written."""
+
+
 class DeltaOptions(Strict):
     """Options of `kind: delta`: which version is read, and whether a slice is the whole table or what changed in it.
 
@@ -225,11 +229,37 @@ class LogSource(FileSource):
     schema_: dict[str, str] | None = Field(None, alias="schema")
 
 
+def _place_beside_kind(value: Any) -> Any:
+    """`path` and `table` may stand in `options`, too."""
+    options = value.get("options") if isinstance(value, dict) else None
+    if not isinstance(options, dict):
+        return value
+    inside = {name: options[name] for name in ("path", "table") if name in options and name not in value}
+    return {**value, **inside, "options": {name: item for name, item in options.items() if name not in inside}}
+
+
 class ParquetSource(FileSource):
-    """Parquet files; without a schema, that of the first file."""
+    """Parquet files, by their path or by the name of a table: a folder below the lake, or an absolute folder.
+
+    Without a schema the columns are those that have landed, at first those of the first file.
+    """
 
     kind: Literal["parquet"]
+    path: Texts = ()
+    table: str | None = None
+    options: ParquetOptions = ParquetOptions()
     schema_: Schema | None = Field(None, alias="schema")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather_place(cls, value: Any) -> Any:
+        return _place_beside_kind(value)
+
+    @model_validator(mode="after")
+    def _path_or_table(self) -> ParquetSource:
+        if bool(self.path) == (self.table is not None):
+            raise NotAllowed("either path or table, not both")
+        return self
 
 
 class ImageSource(FileSource):
@@ -261,12 +291,7 @@ class DeltaSource(_Source):
     @model_validator(mode="before")
     @classmethod
     def _gather_place(cls, value: Any) -> Any:
-        """`path` and `table` may stand in `options`, too."""
-        options = value.get("options") if isinstance(value, dict) else None
-        if not isinstance(options, dict):
-            return value
-        inside = {name: options[name] for name in ("path", "table") if name in options and name not in value}
-        return {**value, **inside, "options": {name: item for name, item in options.items() if name not in inside}}
+        return _place_beside_kind(value)
 
     @model_validator(mode="after")
     def _path_or_table(self) -> DeltaSource:

@@ -50,6 +50,21 @@ def _make_importable(root: Path) -> None:
         os.environ["PYTHONPATH"] = os.pathsep.join(part for part in (known, place) if part)
 
 
+def table_fields(table: str) -> dict[str, pa.DataType]:
+    """Arrow types of the columns that a landed table has of its source: all but file, line and slice.
+
+    Raises:
+        StorageError: no table, or its log cannot be read.
+    """
+    from batchinfer.config.types import parse_ddl, spark_name
+    from batchinfer.contracts import SLICE, SOURCE_FILE, SOURCE_LINE
+    from batchinfer.sinks.delta import table_schema
+
+    added = (SLICE, SOURCE_FILE, SOURCE_LINE)
+    # By way of Spark's names: how the inner fields of lists are called is a matter of the writer.
+    return {field.name: parse_ddl(spark_name(field.type)) for field in table_schema(table) if field.name not in added}
+
+
 @dataclass(frozen=True)
 class Context:
     """A pipeline, ready to run in one environment."""
@@ -120,20 +135,25 @@ class Context:
         Raises:
             InputMissing: the pipeline declares no schema, and nothing has landed yet.
         """
+        from batchinfer.sinks.delta import exists
+
+        # Labelled data may have landed first: they have the columns of the source, and the target.
+        return self.fields_of(self.landed if exists(self.landed) else self.landed_for_training)
+
+    def fields_of(self, table: str) -> dict[str, pa.DataType]:
+        """The same of one of the two tables that the source may land in: labelled data may have the target besides."""
         from batchinfer.config.schema import schema_fields
-        from batchinfer.contracts import SLICE, SOURCE_FILE, SOURCE_LINE
-        from batchinfer.sinks.delta import exists, table_schema
+        from batchinfer.sinks.delta import exists
 
         declared = schema_fields(self.pipeline.source)
         if declared is not None:
             return declared
-        if not exists(self.landed):
+        if not exists(table):
             raise InputMissing(
                 f"{self.landed}: nothing has landed, and the pipeline declares no source.schema; allowed: extract first",
                 hint=f"batchinfer extract -p {self.name}",
             )
-        added = (SLICE, SOURCE_FILE, SOURCE_LINE)
-        return {field.name: field.type for field in table_schema(self.landed) if field.name not in added}
+        return table_fields(table)
 
     @cached_property
     def landed_fields(self) -> dict[str, pa.DataType]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from batchinfer.config.sources import JsonSource
 from batchinfer.contracts import SLICE, SOURCE_FILE, SOURCE_LINE, ExtractReport, StagedFile, commented
 from batchinfer.errors import ConfigError, InputError, TooManyQuarantined
 from batchinfer.pipeline.context import Context
@@ -40,6 +41,7 @@ class Staged:
     rows_in: int = 0
     rows_quarantined: int = 0
     blank_lines: int = 0
+    without_items: int = 0
     seconds: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -51,7 +53,7 @@ class Staged:
         self.quarantine += [StagedFile.from_json(value) for value in result["quarantine"]]
         for counter in ("rows", "reasons", "seconds"):
             getattr(self, counter).update(result[counter])
-        for number in ("rows_in", "rows_quarantined", "blank_lines"):
+        for number in ("rows_in", "rows_quarantined", "blank_lines", "without_items"):
             setattr(self, number, getattr(self, number) + result[number])
 
 
@@ -132,7 +134,11 @@ def _land_increment(landing: Landing, new: Increment, open_session: OpenSession,
         raise
     report.rows_landed = staged.rows_landed
     report.slices = sorted(staged.rows) or ([landing.ingest_slice] if landing.ingest_slice else [])
-    if staged.rows_in == 0:
+    if staged.without_items:
+        report.warnings.append(
+            f"{staged.without_items:,} records gave no row: the list that source.options.explode names is missing or empty there"
+        )
+    elif staged.rows_in == 0:
         report.warnings.append(f"all input files are empty: {', '.join(list(new.fingerprints)[:3])}")
 
 
@@ -180,13 +186,15 @@ def _first_bad(landing: Landing) -> str:
 def _check_keys(landing: Landing, staged: Staged, new: Increment, open_session: OpenSession) -> None:
     """Duplicate keys inside a slice end the run, whether they come together or with rows that landed before.
 
-    A key of file and line cannot repeat.
+    A key of file and line cannot repeat, but where several records may stand on a line.
     """
     from batchinfer.pipeline.keys import raise_duplicates
     from batchinfer.sinks.delta import exists, snapshot_files
 
     source = landing.source
-    if source.unique == "assumed" or set(source.key) >= {SOURCE_FILE, SOURCE_LINE} or not staged.files:
+    own_lines = not (isinstance(source, JsonSource) and (source.options.array or source.options.explode))
+    by_line = own_lines and set(source.key) >= {SOURCE_FILE, SOURCE_LINE}
+    if source.unique == "assumed" or by_line or not staged.files:
         return
     landed = snapshot_files(landing.table) if exists(landing.table) else []
     before = [(file["partition"][SLICE], file["path"]) for file in landed if file["partition"][SLICE] in staged.rows]

@@ -22,20 +22,21 @@ def check_document(document: dict[str, Any]) -> list[Problem]:
 
     Columns and types are checked only where the source itself is right: its own problems are reported by the loader.
     """
-    return _feature_problems(document) + _parameter_problems(document)
+    fields = _fields(document.get("source"))
+    return check_features(document, fields) + _parameter_problems(document) + _task_problems(document, fields)
 
 
-def _feature_problems(document: Mapping[str, Any]) -> list[Problem]:
+def check_features(document: Mapping[str, Any], fields: dict[str, pa.DataType]) -> list[Problem]:
+    """Every problem of the `features` of a pipeline document with these source columns; without columns, of the steps alone."""
     from batchinfer.transforms import check_steps, parse_steps
 
     raw = document.get("features")
     if not isinstance(raw, list):
         return []
     steps, problems = parse_steps(raw)
-    fields = _fields(document.get("source"))
     if not fields:
         return problems
-    fields |= _made_unknown(raw, steps, fields)
+    fields = fields | _made_unknown(raw, steps, fields)
     target = _part(document.get("train"), "target").get("column")
     return problems + check_steps(steps, fields, [target] if isinstance(target, str) else [])
 
@@ -93,7 +94,7 @@ def _parameter_problems(document: Mapping[str, Any]) -> list[Problem]:
 
     model = train.get("model", "mlp_classifier")
     problems = [Problem(("train", *place), message) for place, message in check_params(model, train.get("params", {}))]
-    return problems + _input_problems(document) + _task_problems(document, model)
+    return problems + _input_problems(document)
 
 
 def _input_problems(document: Mapping[str, Any]) -> list[Problem]:
@@ -115,14 +116,18 @@ def _input_problems(document: Mapping[str, Any]) -> list[Problem]:
     ]
 
 
-def _task_problems(document: Mapping[str, Any], model: Any) -> list[Problem]:
+def _task_problems(document: Mapping[str, Any], fields: Mapping[str, pa.DataType]) -> list[Problem]:
     """A built-in model that cannot learn what the target asks for."""
     import pyarrow as pa
 
+    train = document.get("train")
+    if not isinstance(train, dict):
+        return []
     from batchinfer.models.parameters import MODELS
 
+    model = train.get("model", "mlp_classifier")
     target = _part(document.get("train"), "target")
-    type_ = _fields(document.get("source")).get(target.get("column", ""))
+    type_ = fields.get(target.get("column", ""))
     if not isinstance(model, str) or model not in MODELS or type_ is None or pa.types.is_null(type_):
         return []
     binary = bool(target.get("positive") or target.get("positive_pattern"))

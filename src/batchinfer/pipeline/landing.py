@@ -101,7 +101,7 @@ class _Landing:
         self.rule: SliceColumn | Literal["ingest_date"] = rule
         self.rows: Counter[str] = Counter()
         self.bad: list[BadRecord] = []
-        self.records_in = self.blank_lines = 0
+        self.records_in = self.blank_lines = self.without_items = 0
         self.seconds = {"parse": 0.0, "write": 0.0}
         self.writer: Any = None
 
@@ -110,6 +110,7 @@ class _Landing:
         rows, bad = self._behind_what_landed(parsed)
         self.records_in += rows.num_rows + len(bad)
         self.blank_lines += parsed.blank_lines
+        self.without_items += parsed.without_items
         self.bad += bad
         rows = self._without_null_keys(rows)
         for slice_, part in self._by_slice(rows):
@@ -193,6 +194,7 @@ class _Landing:
             "rows_in": self.records_in,
             "rows_quarantined": len(self.bad),
             "blank_lines": self.blank_lines,
+            "without_items": self.without_items,
             "reasons": _count_reasons(self.bad),
             "seconds": self.seconds,
         }

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from batchinfer.config.sources import Files
-from batchinfer.errors import InputError
+from batchinfer.config.sources import Files, ParquetSource
+from batchinfer.errors import ConfigError, InputError
 from batchinfer.pipeline.appended import last_lines
+from batchinfer.pipeline.columns import check_columns
+from batchinfer.pipeline.context import join, table_fields
 from batchinfer.pipeline.increments import Increment, Landing
 from batchinfer.pipeline.landing import LandingPlan, count_lines, land_task
 from batchinfer.pipeline.roads import workers
@@ -33,13 +36,13 @@ def find_new_files(landing: Landing) -> Increment | None:
     """
     from batchinfer.sinks.delta import exists
     from batchinfer.sinks.ledger import landed_files
-    from batchinfer.sources.listing import list_files
     from batchinfer.sources.readers import read_fields
 
     source, context = landing.source, landing.context
     assert isinstance(source, Files)
-    files = list_files(source.path, context.root, source.roots)
-    known = landed_files(landing.table, landing.scope, [file.name for file in files]) if exists(landing.table) else {}
+    files = _list(landing, source)
+    there = exists(landing.table)
+    known = landed_files(landing.table, landing.scope, [file.name for file in files]) if there else {}
     new = [file for file in files if known.get(file.name) is None]
     changed = [file for file in files if known.get(file.name) not in (None, file.fingerprint())]
     if changed and source.on_changed == "fail":
@@ -55,7 +58,8 @@ def find_new_files(landing: Landing) -> Increment | None:
     names = [file.name for file in changed]
     grown = names and source.on_changed == "append"
     read = [*new, *changed]
-    fields = read_fields(source, read)
+    fields = read_fields(source, read, table_fields(landing.table) if there else None, _optional(landing))
+    check_columns(context, fields)
     return Increment(
         fields=fields,
         fingerprints={file.name: file.fingerprint() for file in read},
@@ -63,6 +67,25 @@ def find_new_files(landing: Landing) -> Increment | None:
         replaced=[] if grown else names,
         landed_until=last_lines(landing.table, context.quarantine, names, landing.ingest_slice) if grown else {},
     )
+
+
+def _list(landing: Landing, source: Files) -> list[SourceFile]:
+    """The files that the source names: by patterns, or by a folder of Parquet files below the lake.
+
+    Raises:
+        ConfigError: a Delta table read as plain Parquet files: its folder also holds files that are no longer in the table.
+    """
+    from batchinfer.sources.listing import list_files
+
+    context = landing.context
+    if not isinstance(source, ParquetSource):
+        return list_files(source.path, context.root, source.roots)
+    paths = [join(context.environment.lake, source.table)] if source.table is not None else source.path
+    files = list_files(paths, context.root, source.roots)
+    for folder in {parent for file in files for parent in Path(file.path).parents}:
+        if (folder / "_delta_log").is_dir():
+            raise ConfigError(f"source: {folder} is a Delta table; got kind: parquet; allowed: kind: delta")
+    return files
 
 
 def _optional(landing: Landing) -> str | None:

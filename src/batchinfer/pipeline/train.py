@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchinfer import contracts
-from batchinfer.contracts import TrainReport
+from batchinfer.config.sources import ParquetSource
+from batchinfer.contracts import SOURCE_FILE, SOURCE_LINE, TrainReport
 from batchinfer.errors import ConfigError, InputError, InputMissing, ModelError
+from batchinfer.pipeline.columns import check_columns
 from batchinfer.pipeline.context import Context
 from batchinfer.pipeline.extract import land
 from batchinfer.pipeline.features import pipeline_steps
@@ -23,6 +25,7 @@ from batchinfer.session import import_spark
 
 if TYPE_CHECKING:
     import numpy as np
+    import pyarrow as pa
     from pyspark.sql import SparkSession
 
     from batchinfer.config.fields import ModelChoice
@@ -101,9 +104,10 @@ def _training_data(context: Context, settings: Train, slices: Sequence[str], ope
         if slices:
             raise ConfigError("train.source names labelled data of its own: got --slice as well; allowed: train without slices")
         table = context.landed_for_training
-        source = context.pipeline.source.model_copy(
-            update={"path": settings.source.path, "slice": "ingest_date", "on_changed": "replace"}
-        )
+        own: dict[str, Any] = {"path": settings.source.path, "slice": "ingest_date", "on_changed": "replace"}
+        # Labelled data are named by their path, also where the data to be scored are named by a table.
+        own |= {"table": None} if isinstance(context.pipeline.source, ParquetSource) else {}
+        source = context.pipeline.source.model_copy(update=own)
         land(Landing(context.with_new_run(), source, table, _TRAINING_SLICE), open_session)
         files = snapshot_files(table, None)
     version = table_version(table)
@@ -116,7 +120,9 @@ def _fit(context: Context, data: SliceData, open_session: OpenSession, report: T
     started = time.perf_counter()
     steps = pipeline_steps(context.pipeline)
     used = {name for step in steps for name in step.columns}
-    fields = {name: type_ for name, type_ in context.source_fields.items() if name in used}
+    known = context.fields_of(data.table)
+    check_columns(context, known, target_needed=True)
+    fields = {name: type_ for name, type_ in known.items() if name in used}
     spark = open_session()
     splits = splits_of(data, workers(spark))
     fitted = fit_transforms(spark, context.pipeline.features, steps, fields, splits)
@@ -147,7 +153,7 @@ def _train_and_register(
         folder = Path(scratch) / "bundle"
         write_bundle(
             folder, handler=trained.handler, module=trained.module, transforms=transforms,
-            signature=_signature(context, transforms, trained.handler), facts=facts,
+            signature=_signature(context.fields_of(data.table), transforms, trained.handler), facts=facts,
         )  # fmt: skip
         ref = context.registry.register(
             _registered_name(context), folder, alias, metrics=trained.metrics, params=dict(settings.params),
@@ -162,10 +168,10 @@ def _registered_name(context: Context) -> str:
     return context.pipeline.model.uri.removeprefix("models:/").partition("@")[0].partition("/")[0]
 
 
-def _signature(context: Context, transforms: TransformPipeline, handler: Any) -> dict[str, Any]:
+def _signature(fields: Mapping[str, pa.DataType], transforms: TransformPipeline, handler: Any) -> dict[str, Any]:
     from batchinfer.config.types import spark_name
 
-    inputs = [{"name": name, "type": spark_name(context.source_fields[name])} for name in transforms.source_columns]
+    inputs = [{"name": name, "type": spark_name(fields[name])} for name in transforms.source_columns]
     return {"inputs": inputs, "outputs": [{"name": name, "type": type_} for name, type_ in handler.output.items()]}
 
 
@@ -179,7 +185,8 @@ def _examples(
     from batchinfer.inference.fingerprint import fingerprint
 
     key = list(context.pipeline.source.key)
-    names = [name for name in context.landed_fields if name in {*transforms.source_columns, settings.target.column, *key}]
+    wanted = {*transforms.source_columns, settings.target.column, *key}
+    names = [name for name in (*context.fields_of(data.table), SOURCE_FILE, SOURCE_LINE) if name in wanted]
     for file in data.files:
         for batch in pq.ParquetFile(f"{data.table}/{file['path']}").iter_batches(batch_size=65536, columns=names):
             hashes = b"".join(fingerprint(batch, key).to_pylist())

@@ -28,12 +28,15 @@ class Parsed:
         bad: records that could not be parsed.
         records_in: rows + bad.
         blank_lines: empty lines, and lines of spaces and tabs only; neither in nor out.
+        without_items: records that have nothing to give, because the list whose items are the rows is missing or empty (json
+            with `explode`); neither in nor out, like blank lines, but told by themselves.
     """
 
     rows: pa.RecordBatch
     bad: list[BadRecord]
     records_in: int
     blank_lines: int
+    without_items: int = 0
 
 
 @dataclass(frozen=True)

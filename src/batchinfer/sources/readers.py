@@ -10,21 +10,46 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import pyarrow as pa
 
 from batchinfer.config.schema import schema_fields
-from batchinfer.config.sources import CsvSource, Files, LogSource
+from batchinfer.config.sources import Files, ImageSource, ParquetSource, TextSource
 from batchinfer.sources.csv_parser import read_csv_split
+from batchinfer.sources.json_parser import read_json_split
 from batchinfer.sources.listing import SourceFile
 from batchinfer.sources.log_parser import read_log_split
+from batchinfer.sources.parquet_contract import parquet_fields
+from batchinfer.sources.parquet_reader import plan_parquet_splits, read_parquet_split
 from batchinfer.sources.parsed import BLOCK_BYTES, Parsed
 from batchinfer.sources.splits import Split, plan_text_splits
+from batchinfer.sources.whole_files import plan_whole_files, read_whole_files
 
-_READERS: Mapping[str, Callable[..., Iterator[Parsed]]] = {"csv": read_csv_split, "text_log": read_log_split}
+_READERS: Mapping[str, Callable[..., Iterator[Parsed]]] = {
+    "csv": read_csv_split,
+    "json": read_json_split,
+    "text_log": read_log_split,
+    "parquet": read_parquet_split,
+    "images": read_whole_files,
+    "texts": read_whole_files,
+}
 
 
-def read_fields(source: Files, files: Sequence[SourceFile]) -> Mapping[str, pa.DataType]:
-    """Arrow types of the columns of a source: as declared, or as its files have them.
+def read_fields(
+    source: Files,
+    files: Sequence[SourceFile],
+    landed: Mapping[str, pa.DataType] | None = None,
+    optional: str | None = None,
+) -> Mapping[str, pa.DataType]:
+    """Arrow types of the columns of a source: as declared, as they have landed, or as its files have them.
+
+    Args:
+        landed: columns of the landed table, where there is one.
+        optional: a column that files may lack.
 
     Runs on: driver.
+
+    Raises:
+        InputError: files that have to be read for it, and cannot, or whose columns cannot be landed.
     """
+    if isinstance(source, ParquetSource):
+        return parquet_fields(source, files, landed, optional)
     fields = schema_fields(source)
     assert fields is not None
     return fields
@@ -43,7 +68,10 @@ def plan_splits(
     Raises:
         InputError: every file that does not fit the columns, or is damaged.
     """
-    assert isinstance(source, CsvSource | LogSource)
+    if isinstance(source, ParquetSource):
+        return plan_parquet_splits(files, source, fields, optional)
+    if isinstance(source, ImageSource | TextSource):
+        return plan_whole_files(files, source.kind)
     return plan_text_splits(files, source, optional=optional)
 
 

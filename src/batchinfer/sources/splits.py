@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
-from batchinfer.config.sources import CsvSource, LogSource
+from batchinfer.config.sources import CsvSource, JsonSource, LogSource
 from batchinfer.errors import InputError, InputMissing
 from batchinfer.sources.dialect import Dialect
 from batchinfer.sources.header import Layout, check_header, headerless_columns, read_first
@@ -23,6 +23,7 @@ from batchinfer.sources.listing import SourceFile
 from batchinfer.sources.streams import compression_of, is_ascii_compatible, read_range, read_stream, to_utf8
 
 Split = dict[str, Any]
+TextFiles = CsvSource | JsonSource | LogSource
 
 TARGET_BYTES = 16 * 2**20
 # What opening a file costs, as bytes that could be read meanwhile; and a task of fewer bytes costs more to start than to run.
@@ -34,11 +35,11 @@ _BOM = b"\xef\xbb\xbf"
 
 def plan_text_splits(
     files: Iterable[SourceFile],
-    source: CsvSource | LogSource,
+    source: TextFiles,
     target_bytes: int = TARGET_BYTES,
     optional: str | None = None,
 ) -> list[Split]:
-    """Splits of the files; files that are compressed, multi-line or not ASCII-compatible are one stream each.
+    """Splits of the files; files that are compressed, multi-line, one array or not ASCII-compatible are one stream each.
 
     The headers of CSV files are read and checked here, so that a broken contract shows before any work is done.
 
@@ -66,10 +67,11 @@ def plan_text_splits(
     return splits
 
 
-def _splits_of(file: SourceFile, source: CsvSource | LogSource, target_bytes: int, optional: str | None) -> list[Split]:
+def _splits_of(file: SourceFile, source: TextFiles, target_bytes: int, optional: str | None) -> list[Split]:
     compression = compression_of(file.name, source.options.compression)
     multi_line = isinstance(source, CsvSource) and source.options.multi_line
-    stream = compression is not None or multi_line or not is_ascii_compatible(source.options.encoding)
+    array = isinstance(source, JsonSource) and source.options.array
+    stream = compression is not None or multi_line or array or not is_ascii_compatible(source.options.encoding)
     if file.size == 0 and compression is None:
         return []
     layout = _layout(file, source, compression, stream, optional)
@@ -94,9 +96,7 @@ def _splits_of(file: SourceFile, source: CsvSource | LogSource, target_bytes: in
     return [ranges[0], *({**each, "line": None, "blank_lines": 0} for each in ranges[1:])]
 
 
-def _layout(
-    file: SourceFile, source: CsvSource | LogSource, compression: str | None, stream: bool, optional: str | None
-) -> Layout:
+def _layout(file: SourceFile, source: TextFiles, compression: str | None, stream: bool, optional: str | None) -> Layout:
     if not isinstance(source, CsvSource):
         return Layout((), 0, 1, 0)
     schema, options = list(source.schema_), source.options
@@ -182,7 +182,7 @@ def group_splits(splits: Sequence[Split], workers: int) -> list[list[Split]]:
 
     Runs on: driver.
     """
-    costs = [_OPEN_BYTES + (split["size"] if split["end"] is None else split["end"] - split["start"]) for split in splits]
+    costs = [_cost(split) for split in splits]
     wanted = min(TARGET_BYTES, max(_SMALLEST_TASK_BYTES, sum(costs) // (workers * _TASKS_PER_WORKER)))
     groups: list[list[Split]] = []
     held = 0
@@ -194,6 +194,12 @@ def group_splits(splits: Sequence[Split], workers: int) -> list[list[Split]]:
         groups[-1].append(split)
         held += cost
     return groups
+
+
+def _cost(split: Split) -> int:
+    """Bytes to read, and what opening costs; a split may hold several whole `files`."""
+    held = split["size"] if split["end"] is None else split["end"] - split["start"]
+    return held + _OPEN_BYTES * len(split.get("files", [split]))
 
 
 def check_unchanged(split: Split) -> None:
