@@ -16,7 +16,6 @@ from batchinfer.config.fields import (
     Flag,
     Names,
     NotAllowed,
-    Number,
     OneCharacter,
     Positive,
     Quote,
@@ -26,6 +25,7 @@ from batchinfer.config.fields import (
     VariableName,
     Whole,
 )
+from batchinfer.config.http_options import HttpOptions
 from batchinfer.config.sql import is_table_name, query_fault
 
 Compression = Literal["gzip", "bzip2", "zstd", "none"]
@@ -164,37 +164,6 @@ class JdbcOptions(Strict):
         if (self.table is None) == (self.query is None):
             raise NotAllowed("either table or query, not both")
         return self
-
-
-class Pagination(Strict):
-    """How an HTTP API is asked for its next page.
-
-    Attributes:
-        param: query parameter of the page number, the offset or the cursor (page, offset, cursor).
-        start: first page number (1) or offset (0).
-        size: records a page that are asked for, in `size_param` (per_page; limit).
-        cursor_path: where a page says the next cursor, such as `meta.next_cursor`.
-    """
-
-    kind: Literal["page", "offset", "cursor", "link"]
-    param: str | None = None
-    start: Annotated[Whole, Field(ge=0)] | None = None
-    size: Positive | None = None
-    size_param: str | None = None
-    cursor_path: str = "next_cursor"
-
-
-class HttpOptions(Strict):
-    """Options of `kind: http`. `auth_env` names the variable of a bearer token."""
-
-    url: str
-    pagination: Pagination | None = None
-    records_path: str | None = None
-    rate_per_s: Annotated[Number, Field(gt=0)] | None = None
-    auth_env: VariableName | None = None
-    timeout_s: Annotated[Number, Field(gt=0)] = 30.0
-    retries: Annotated[Whole, Field(ge=0)] = 5
-    timestamp_format: str | None = None
 
 
 class ImageOptions(Strict):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from batchinfer.config.sources import DeltaSource, JsonSource
 from batchinfer.contracts import SLICE, SOURCE_FILE, SOURCE_LINE, ExtractReport, StagedFile, commented
-from batchinfer.errors import ConfigError, TooManyQuarantined
+from batchinfer.errors import ConfigError, InputError, TooManyQuarantined
 from batchinfer.pipeline.context import Context
 from batchinfer.pipeline.in_place import extract_in_place
 from batchinfer.pipeline.increments import Increment, Landing, find_increment
@@ -99,7 +99,12 @@ def land(landing: Landing, open_session: OpenSession) -> ExtractReport:
         if new is None:
             _say_nothing_new(report, landing)
         else:
-            _land_increment(landing, new, open_session, report)
+            report.warnings += new.notes
+            try:
+                _land_increment(landing, new, open_session, report)
+            except (InputError, TooManyQuarantined):
+                new.refuse()
+                raise
     report.seconds = round(time.perf_counter() - started, 3)
     return report
 
@@ -236,8 +241,7 @@ def _commit_quarantine(landing: Landing, staged: Staged, new: Increment, publish
         landing.context.quarantine,
         staged.quarantine,
         scope=landing.quarantine_scope,
-        # A position counts for all slices: an attempt at another slice may have been the one that came to nothing.
-        slice=None if new.marks else landing.ingest_slice,
+        slice=landing.scope_slice,
         published=published,
         files=dict(new.fingerprints),
         replaced=[*new.replaced, *new.retried],
@@ -259,7 +263,7 @@ def _commit(landing: Landing, staged: Staged, new: Increment) -> int:
     recorded |= size_transactions(landing.scope, new.sizes)
     # A slice that landed without rows has landed all the same.
     own = [slice_id(landing.ingest_slice)] if landing.ingest_slice else []
-    replaced = [{SOURCE_FILE: new.replaced, SLICE: landing.ingest_slice}] if new.replaced else []
+    replaced = [{SOURCE_FILE: new.replaced, SLICE: landing.scope_slice}] if new.replaced else []
     return commit(
         landing.table,
         staged.files,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from batchinfer.config.sources import JdbcSource, Source
+from batchinfer.config.sources import HttpSource, JdbcSource, Source
 from batchinfer.pipeline.context import Context
 
 if TYPE_CHECKING:
@@ -37,7 +37,16 @@ class Landing:
 
     @property
     def scope(self) -> str:
-        return self.ingest_slice or _ALL_SLICES
+        """What the ledger counts by, and what one run at a time works on."""
+        return self.scope_slice or _ALL_SLICES
+
+    @property
+    def scope_slice(self) -> str | None:
+        """The slice in which former rows of the same source file are looked for; None: in all.
+
+        A position in a source counts for all slices: what it stands behind has landed, whichever slice it landed in.
+        """
+        return None if has_position(self.source) else self.ingest_slice
 
     @property
     def quarantine_scope(self) -> str:
@@ -45,7 +54,14 @@ class Landing:
         return f"{Path(self.table).name}|{self.scope}"
 
 
-def _nothing_to_tidy() -> None:
+def has_position(source: Source) -> bool:
+    """Whether the landed table records how far the source has been read."""
+    if isinstance(source, JdbcSource):
+        return source.options.watermark is not None
+    return isinstance(source, HttpSource) and source.options.pagination is not None
+
+
+def _nothing_to_do() -> None:
     """Most sources leave nothing behind."""
 
 
@@ -64,7 +80,9 @@ class Increment:
         marks: positions that are recorded with the rows: name to text.
         replaces_keys: whether rows that landed before with a key of the new ones go when these come.
         repeats_hint: what to do where keys of the new ones have landed before; None: what is said of any duplicate.
+        notes: what the report is to say of how the records came.
         settle: what the increment is once its records have been staged, given the results; None: nothing of it is new.
+        refuse: is told that these records could not be landed as they are.
         tidy: removes what was kept for a next attempt, once the commit stands.
     """
 
@@ -78,8 +96,10 @@ class Increment:
     marks: Mapping[str, str] = field(default_factory=dict)
     replaces_keys: bool = False
     repeats_hint: str | None = None
+    notes: Sequence[str] = ()
     settle: Callable[[Sequence[Mapping[str, Any]]], Increment | None] | None = None
-    tidy: Callable[[], None] = _nothing_to_tidy
+    refuse: Callable[[], None] = _nothing_to_do
+    tidy: Callable[[], None] = _nothing_to_do
 
 
 def find_increment(landing: Landing, open_session: OpenSession) -> Increment | None:
@@ -91,6 +111,10 @@ def find_increment(landing: Landing, open_session: OpenSession) -> Increment | N
         InputError: a source that is missing, changed after it was landed, or breaks the contract of its columns.
         StorageError: a database or a server that does not answer.
     """
+    if isinstance(landing.source, HttpSource):
+        from batchinfer.pipeline.new_pages import find_new_pages
+
+        return find_new_pages(landing)
     from batchinfer.pipeline.new_files import find_new_files
     from batchinfer.pipeline.new_rows import find_new_rows
 
