@@ -1,7 +1,7 @@
 """What is new in a source since it was landed last: a file for each family of sources says how that is found and staged.
 
-`new_files` for everything that is files, `new_pages` for HTTP APIs, `new_rows` for databases. A Delta table is never
-landed: see `in_place`. A stream would be one more of these.
+`new_files` for everything that is files, `remote_files` for those on a store, `new_pages` for HTTP APIs, `new_rows` for
+databases. A Delta table is never landed: see `in_place`. A stream would be one more of these.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from batchinfer.config.sources import Source
+from batchinfer.config.sources import FileSource, Source
+from batchinfer.config.uris import are_remote
 from batchinfer.pipeline.context import Context
 
 if TYPE_CHECKING:
@@ -78,5 +79,8 @@ def find_increment(landing: Landing, open_session: OpenSession) -> Increment | N
         StorageError: a database or a server that does not answer.
     """
     from batchinfer.pipeline.new_files import find_new_files
+    from batchinfer.pipeline.remote_files import find_remote_files
 
+    if isinstance(landing.source, FileSource) and are_remote(landing.source.path):
+        return find_remote_files(landing, open_session)
     return find_new_files(landing)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from batchinfer.config.sources import Files
 from batchinfer.errors import InputError
@@ -23,6 +23,30 @@ if TYPE_CHECKING:
     OpenSession = Callable[[], SparkSession]
 
 
+class Listed(Protocol):
+    """A file as it was listed, wherever it is."""
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+    def fingerprint(self) -> int: ...
+
+
+AnyFile = TypeVar("AnyFile", bound=Listed)
+
+
+@dataclass(frozen=True)
+class Changes(Generic[AnyFile]):
+    """Files that are to be read, and what becomes of what was landed of them before; see `Increment`."""
+
+    read: Sequence[AnyFile]
+    replaced: Sequence[str] = ()
+    landed_until: Mapping[str, int] = field(default_factory=dict)
+
+
 def find_new_files(landing: Landing) -> Increment | None:
     """The files of a source that were never landed, or that changed since; None: there are none.
 
@@ -31,18 +55,40 @@ def find_new_files(landing: Landing) -> Increment | None:
     Raises:
         InputError: files that are missing, or that changed and may not (`on_changed: fail`).
     """
-    from batchinfer.sinks.delta import exists
-    from batchinfer.sinks.ledger import landed_files
     from batchinfer.sources.listing import list_files
     from batchinfer.sources.readers import read_fields
 
-    source, context = landing.source, landing.context
+    source = landing.source
     assert isinstance(source, Files)
-    files = list_files(source.path, context.root, source.roots)
+    changes = find_changes(landing, list_files(source.path, landing.context.root, source.roots))
+    if not changes.read:
+        return None
+    fields = read_fields(source, changes.read)
+    return Increment(
+        fields=fields,
+        fingerprints={file.name: file.fingerprint() for file in changes.read},
+        stage=lambda plan, open_session: stage_files(plan, source, changes.read, fields, optional_column(landing), open_session),
+        replaced=changes.replaced,
+        landed_until=changes.landed_until,
+    )
+
+
+def find_changes(landing: Landing, files: Sequence[AnyFile]) -> Changes[AnyFile]:
+    """Which of the listed files are new or changed, by the ledger of the landed table.
+
+    Runs on: driver.
+
+    Raises:
+        InputError: files that changed and may not (`on_changed: fail`).
+    """
+    from batchinfer.sinks.delta import exists
+    from batchinfer.sinks.ledger import landed_files
+
+    on_changed = landing.source.on_changed
     known = landed_files(landing.table, landing.scope, [file.name for file in files]) if exists(landing.table) else {}
     new = [file for file in files if known.get(file.name) is None]
     changed = [file for file in files if known.get(file.name) not in (None, file.fingerprint())]
-    if changed and source.on_changed == "fail":
+    if changed and on_changed == "fail":
         raise InputError(
             [
                 f"{file.path}: it changed after it was landed; allowed with source.on_changed: replace or append"
@@ -50,22 +96,14 @@ def find_new_files(landing: Landing) -> Increment | None:
             ],
             hint="set source.on_changed: replace to land its new content in place of the old (--set source.on_changed=replace)",
         )
-    if not new and not changed:
-        return None
     names = [file.name for file in changed]
-    grown = names and source.on_changed == "append"
-    read = [*new, *changed]
-    fields = read_fields(source, read)
-    return Increment(
-        fields=fields,
-        fingerprints={file.name: file.fingerprint() for file in read},
-        stage=lambda plan, open_session: stage_files(plan, source, read, fields, _optional(landing), open_session),
-        replaced=[] if grown else names,
-        landed_until=last_lines(landing.table, context.quarantine, names, landing.ingest_slice) if grown else {},
-    )
+    if names and on_changed == "append":
+        until = last_lines(landing.table, landing.context.quarantine, names, landing.ingest_slice)
+        return Changes([*new, *changed], landed_until=until)
+    return Changes([*new, *changed], replaced=names)
 
 
-def _optional(landing: Landing) -> str | None:
+def optional_column(landing: Landing) -> str | None:
     """The target may be absent from what is scored."""
     train = landing.context.pipeline.train
     return train.target.column if train else None
