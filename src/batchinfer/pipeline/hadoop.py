@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchinfer.config.uris import Uri
-from batchinfer.errors import InputError, StorageError
+from batchinfer.errors import InputError, InputMissing, StorageError
 from batchinfer.pipeline.hadoop_errors import NothingThere, store_faults
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _BUFFER_BYTES = 2**20
 # A store whose own retries take longer is said not to answer; conf/base/environment.yaml has shorter ones for S3A and HDFS.
-ANSWER_WITHIN_S = 120.0
+ANSWER_WITHIN_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -135,6 +135,20 @@ class Store:
             InputError: the file changed, or went, since it was listed.
             StorageError: the store broke off, or the disk is full.
         """
+        try:
+            self._stream(listed, target, stop)
+        except NothingThere as error:
+            raise InputMissing(f"{self.uri.at(listed.path)} is gone since it was listed") from error
+        copied, now = target.stat().st_size, self.status(listed.path)
+        if now is None or copied != listed.size or (now.size, now.version) != (listed.size, listed.version):
+            told = "is gone" if now is None else f"has {now.size} bytes now"
+            raise InputError(
+                f"{self.uri.at(listed.path)} changed while it was being copied: it had {listed.size} bytes when it was listed, "
+                f"{copied} were copied, and it {told}",
+                hint="extract again: the file is read as it is then",
+            )
+
+    def _stream(self, listed: Entry, target: Path, stop: Stop) -> None:
         with self._faults(listed.path, f"copied to {target}"):
             options = self._fs.openFile(self._path(listed.path)).opt("fs.option.openfile.read.policy", "whole-file")
             source = options.opt("fs.option.openfile.length", str(listed.size)).build().get()
@@ -145,14 +159,6 @@ class Store:
                     self._jvm.org.apache.hadoop.io.IOUtils.copyBytes(source, out, _BUFFER_BYTES, True)
             finally:
                 source.close()
-        copied, now = target.stat().st_size, self.status(listed.path)
-        if now is None or copied != listed.size or (now.size, now.version) != (listed.size, listed.version):
-            told = "is gone" if now is None else f"has {now.size} bytes now"
-            raise InputError(
-                f"{self.uri.at(listed.path)} changed while it was being copied: it had {listed.size} bytes when it was listed, "
-                f"{copied} were copied, and it {told}",
-                hint="extract again: the file is read as it is then",
-            )
 
     def _path(self, path: str) -> Any:
         return self._jvm.org.apache.hadoop.fs.Path(str(self.uri.at(path)))

@@ -19,9 +19,34 @@ _SECRET_NAME = re.compile(r"(?i)secret|password|passwd|token|credential|access[.
 _SECRET_CHARACTERS = 6
 # Signatures and tokens that stand in addresses.
 _SIGNED = re.compile(r"(?i)([?&](?:sig|x-amz-[a-z-]+|x-goog-[a-z-]+|token|delegation)=)[^&\s\"']+")
-_NO_PACKAGE = ("UnsupportedFileSystemException", "ClassNotFoundException", "NoClassDefFoundError")
-_REFUSED = ("AccessDeniedException", "AccessControlException", "AuthorizationException", "SaslException", "KerberosAuthException")
-_NO_CREDENTIALS = ("NoAuthWithAWSException", "NoAwsCredentialsException", "CredentialInitializationException")
+# A class that is not found may also be one that the settings name, such as a provider of credentials.
+_FILE_SYSTEM = re.compile(r"FileSystem not found$")
+_NO_CLASS = {"UnsupportedFileSystemException", "NoClassDefFoundError"}
+_SETTINGS = {"IllegalArgumentException", "URISyntaxException", "ClassNotFoundException"}
+# Of work in the JVM's other threads.
+_WRAPPERS = {"ExecutionException", "CompletionException", "UncheckedIOException"}
+_INCOMPLETE = "Incomplete HDFS URI"
+# What else a store's errors are called by, with what helps.
+_HINTS = (
+    (
+        {"NoAuthWithAWSException", "NoAwsCredentialsException", "CredentialInitializationException"},
+        "no credentials were found: docs/object-stores.md says where they are looked for",
+    ),
+    (
+        {"AccessDeniedException", "AccessControlException", "AuthorizationException", "SaslException", "KerberosAuthException"},
+        "the store refused access: check the credentials, and what they may read",
+    ),
+    (
+        {
+            "ConnectException",
+            "UnknownHostException",
+            "NoRouteToHostException",
+            "SocketTimeoutException",
+            "ConnectTimeoutException",
+        },
+        "check the store's address, and try again: docs/object-stores.md names the settings",
+    ),
+)
 
 
 class NothingThere(InputMissing):
@@ -71,25 +96,21 @@ def _causes(thrown: Any) -> list[tuple[str, str]]:
 
 
 def _translated(uri: Uri, doing: str, hadoop: str, causes: list[tuple[str, str]]) -> BatchInferError:
-    names = [name for name, _ in causes]
+    names = {name for name, _ in causes}
     fact = f"{uri} cannot be {doing}: {_words(causes)}"
-    if any(name in _NO_PACKAGE for name in names):
+    outermost = next((name for name, _ in causes if name not in _WRAPPERS), "")
+    if names & _NO_CLASS or any(_FILE_SYSTEM.search(text) for _, text in causes):
         return _no_package(uri, hadoop, fact)
-    if names[0] == "UnknownStoreException":
+    if outermost == "UnknownStoreException":
         return InputMissing(f"{uri}: the store has no {uri.authority}; allowed: a bucket that is there")
-    if names[0] == "FileNotFoundException":
+    if outermost == "FileNotFoundException":
         return NothingThere(f"{uri}: there is no such file and no such folder")
     if "RemoteFileChangedException" in names:
         return InputError(f"{uri} changed while it was being copied", hint="extract again: the file is read as it is then")
-    if any(name in _NO_CREDENTIALS for name in names):
-        return StorageError(
-            f"{fact}; no credentials were found", hint="docs/object-stores.md says where each store looks for them"
-        )
-    if any(name in _REFUSED for name in names):
-        return StorageError(f"{fact}; the store refused access", hint="check the credentials and what they may read")
-    if names[0] in ("IllegalArgumentException", "URISyntaxException") and "UnknownHostException" not in names:
+    hint = next((hint for classes, hint in _HINTS if names & classes), None)
+    if hint is None and (names & _SETTINGS or any(_INCOMPLETE in text for _, text in causes)):
         return ConfigError(f"source.path: {fact}; allowed: an address and settings that the store's file system can use")
-    return StorageError(fact)
+    return StorageError(fact, hint)
 
 
 def _no_package(uri: Uri, hadoop: str, fact: str) -> ConfigError:
@@ -104,8 +125,8 @@ def _no_package(uri: Uri, hadoop: str, fact: str) -> ConfigError:
 
 
 def _words(causes: list[tuple[str, str]]) -> str:
-    """The first message that says something, in one line, without secrets."""
-    name, message = next(((name, message) for name, message in causes if message), causes[0])
+    """The innermost message, which says most, in one line and without secrets."""
+    name, message = next(((name, message) for name, message in reversed(causes) if message), causes[0])
     text = " ".join(message.split())
     text = f"{name}: {text}" if text else name
     text = without_secrets(text, os.environ)
