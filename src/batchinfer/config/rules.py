@@ -25,6 +25,7 @@ from batchinfer.config.schema import (
 )
 from batchinfer.config.suggestions import among, did_you_mean, listed, shown
 from batchinfer.config.types import SqlType, read_type
+from batchinfer.config.uris import check_place, check_places
 from batchinfer.contracts import LINEAGE, SLICE, SOURCE_FILE, SOURCE_LINE, Problem
 
 _ADDED = (SLICE, SOURCE_FILE, SOURCE_LINE)
@@ -50,6 +51,7 @@ def check_document(document: dict[Any, Any], root: FilePath) -> list[Problem]:
     problems += _check_csv(_part(document, "source", "options"))
     problems += check_json(_part(document, "source"))
     problems += _check_changed(_part(document, "source"))
+    problems += _check_places(document)
     problems += _check_not_built(document)
     problems += _check_time_formats(document)
     problems += _check_target_pattern(_part(document, "train", "target"))
@@ -218,6 +220,25 @@ def _check_target_pattern(target: dict[Any, Any]) -> Iterator[Problem]:
             check_pattern(pattern)
         except ValueError as error:
             yield Problem(("train", "target", "positive_pattern"), str(error))
+
+
+def _check_places(document: dict[Any, Any]) -> Iterator[Problem]:
+    """Schemes, and what a URI may not hold. A Delta table is found by those who read Delta's log."""
+    if _part(document, "source").get("kind") == "delta":
+        return
+    for path in (("source", "path"), ("source", "roots"), ("train", "source", "path")):
+        places = list(_each_name(path, _part(document, *path[:-1]).get(path[-1])))
+        for place, text in places:
+            yield from _refused(place, check_place, text)
+        if path[-1] == "path":
+            yield from _refused(path, check_places, [text for _, text in places])
+
+
+def _refused(path: Path, check: Callable[..., None], *arguments: Any) -> Iterator[Problem]:
+    try:
+        check(*arguments)
+    except ValueError as error:
+        yield Problem(path, str(error))
 
 
 def _check_csv(options: dict[Any, Any]) -> Iterator[Problem]:

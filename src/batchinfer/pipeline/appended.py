@@ -10,11 +10,12 @@ from batchinfer.errors import InputError, listed_some
 
 if TYPE_CHECKING:
     from batchinfer.pipeline.increments import Landing
+    from batchinfer.pipeline.new_files import Listed
     from batchinfer.sources.listing import SourceFile
 
 
-def check_grown(landing: Landing, changed: Sequence[SourceFile], known: Mapping[str, int | None]) -> None:
-    """Files that changed must still begin with what was landed of them, and must not go on inside its last line.
+def check_grown(landing: Landing, changed: Sequence[Listed], known: Mapping[str, int | None]) -> None:
+    """Files that changed must still begin with what was landed of them, as far as that can be told.
 
     Args:
         known: the fingerprint with which each file was landed.
@@ -22,7 +23,7 @@ def check_grown(landing: Landing, changed: Sequence[SourceFile], known: Mapping[
     Runs on: driver.
 
     Raises:
-        InputError: files that became shorter, whose landed part is another, or whose last line was landed before it was whole.
+        InputError: files that became shorter, or whose landed part is another.
     """
     from batchinfer.sinks.ledger import landed_sizes
 
@@ -30,15 +31,35 @@ def check_grown(landing: Landing, changed: Sequence[SourceFile], known: Mapping[
     sizes = landed_sizes(landing.table, landing.scope, [file.name for file in changed])
     for file in changed:
         size, landed = sizes[file.name], known[file.name]
-        if size is None or landed is None:
-            continue
-        if not file.grew_from(size, landed):
+        if size is not None and landed is not None and not file.grew_from(size, landed):
             problems.append(
                 f"{file.path}: it had {size:,} bytes when it was landed, and is no longer that with more behind it "
                 f"({file.size:,} bytes now)"
             )
-        elif _goes_on(file, size, landing):
-            problems.append(f"{file.path}: its last line (up to byte {size:,}) was landed before it was whole")
+    _raise(problems)
+
+
+def check_whole_lines(landing: Landing, grown: Sequence[SourceFile]) -> None:
+    """Files that grew must not go on inside the last line that was landed.
+
+    Runs on: driver.
+
+    Raises:
+        InputError: files whose last line was landed before it was whole.
+    """
+    from batchinfer.sinks.ledger import landed_sizes
+
+    sizes = landed_sizes(landing.table, landing.scope, [file.name for file in grown]) if grown else {}
+    _raise(
+        [
+            f"{file.path}: its last line (up to byte {size:,}) was landed before it was whole"
+            for file in grown
+            if (size := sizes[file.name]) is not None and _goes_on(file, size, landing)
+        ]
+    )
+
+
+def _raise(problems: list[str]) -> None:
     if problems:
         raise InputError(
             listed_some(problems),
