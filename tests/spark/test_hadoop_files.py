@@ -122,6 +122,9 @@ def test_a_stopped_copy_ends(spark: SparkSession, tree: Path) -> None:
         stop.now()
         with pytest.raises(Exception, match="Stream Closed"):
             out.write(1)
+    late = spark._jvm.java.io.FileOutputStream(str(target))
+    with stop.holding(late), pytest.raises(Exception, match="Stream Closed"):
+        late.write(1)
 
 
 def test_a_store_that_keeps_silent_is_not_waited_for(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,6 +54,8 @@ class Stop:
         """While the block runs, `now` closes the stream, so that what writes to it ends in an error."""
         with self._lock:
             self._open.append(stream)
+            if self.asked:  # while the stream was being opened
+                stream.close()
         try:
             yield
         finally:
