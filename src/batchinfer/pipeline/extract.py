@@ -222,7 +222,7 @@ def _commit_quarantine(landing: Landing, staged: Staged, new: Increment, publish
         staged.quarantine,
         scope=f"{Path(landing.table).name}|{landing.scope}",
         # A position counts for all slices: an attempt at another slice may have been the one that came to nothing.
-        slice=None if new.retried else landing.ingest_slice,
+        slice=None if new.marks else landing.ingest_slice,
         published=published,
         files=dict(new.fingerprints),
         replaced=[*new.replaced, *new.retried],
