@@ -274,6 +274,14 @@ def test_a_snapshot_is_landed_again_only_if_its_content_changed(shop: SmallProje
     assert len(landed(shop)) == 4
 
 
+def test_each_days_snapshot_keeps_its_own_quarantine(shop: SmallProject, postgres: Postgres) -> None:
+    orders(postgres, "(1, '2026-11-20', 1), (null, '2026-11-20', 2)")
+    assert [shop.extract(day).rows_quarantined for day in (DAY, NEXT)] == [1, 1]
+    assert sorted(record["slice"] for record in shop.table("quarantine").to_pylist()) == [DAY, NEXT]
+    assert shop.extract(NEXT).status == "unchanged"
+    assert len(shop.table("quarantine")) == 2
+
+
 def test_equal_rows_count_in_a_snapshot(shop: SmallProject, postgres: Postgres) -> None:
     shop.edit("  key: id", "  unique: assumed\n  key: id")
     orders(postgres, "(1, '2026-11-20', 1), (1, '2026-11-20', 1)")
