@@ -20,7 +20,8 @@ def spark() -> Iterator[SparkSession]:
     from batchinfer.session import open_session
 
     # Models of the tests' own are imported by the workers too.
-    os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])
+    known = os.environ.get("PYTHONPATH", "")
+    os.environ["PYTHONPATH"] = os.pathsep.join(part for part in (known, str(Path(__file__).parents[1])) if part)
     settings = SparkSettings(
         master="local[2,4]",
         conf={
