@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -152,7 +153,8 @@ def _list(landing: Landing, source: Files) -> list[SourceFile]:
         return list_files(source.path, context.root, source.roots)
     paths = [join(context.environment.lake, source.table)] if source.table is not None else source.path
     files = list_files(paths, context.root, source.roots)
-    for folder in {parent for file in files for parent in Path(file.path).parents}:
+    folders = {os.path.dirname(file.path) for file in files}
+    for folder in {above for name in folders for above in (Path(name), *Path(name).parents)}:
         if (folder / "_delta_log").is_dir():
             raise ConfigError(f"source: {folder} is a Delta table; got kind: parquet; allowed: kind: delta")
     return files

@@ -5,6 +5,7 @@ Owns which columns a set of files has, and what does not fit. Must not know how 
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -23,6 +24,9 @@ from batchinfer.sources.partitions import infer_type, partition_of, partition_va
 
 _SHOWN_COLUMNS = 20
 _SHOWN_FILES = 20
+# Characters that Delta refuses in names.
+_BAD_NAME = re.compile(r"[ ,;{}()\n\t=]|^$")
+_BAD_NAME_ALLOWED = "allowed: names without space , ; { } ( ) tab newline ="
 _TAKEN = (SLICE, SOURCE_FILE, SOURCE_LINE)
 
 
@@ -61,6 +65,7 @@ def parquet_fields(
     values = [partition_of(file.name) for file in read]
     fields |= {name: infer_type(value.get(name) for value in values) for name in inside if name not in fields}
     problems += _name_problems(first, [*dict.fromkeys([*(name for name, _ in footers[first.name].columns), *inside])])
+    problems += [f"{first.path}: got the name {name!r}; {_BAD_NAME_ALLOWED}" for name in _names(fields) if _BAD_NAME.search(name)]
     if problems or not fields:
         raise InputError(problems or [f"{first.path}: it has no columns"])
     return fields
@@ -89,6 +94,21 @@ def _cannot_land(type_: pa.DataType) -> str:
         "which Delta cannot hold; allowed: tinyint, smallint, int, bigint, float, double, decimal(p,s), string, boolean, binary, "
         "date, timestamp, timestamp_ntz, and arrays, maps and structs of these: cast it where the file is written"
     )
+
+
+def _names(fields: Mapping[str, pa.DataType]) -> Iterator[str]:
+    """Names of columns, and of the fields of structs inside them."""
+    for name, type_ in fields.items():
+        yield name
+        yield from _inner_names(type_)
+
+
+def _inner_names(type_: pa.DataType) -> Iterator[str]:
+    for place in range(type_.num_fields):
+        field = type_.field(place)
+        if kinds.is_struct(type_):
+            yield field.name
+        yield from _inner_names(field.type)
 
 
 def _name_problems(file: SourceFile, names: Sequence[str]) -> Iterator[str]:

@@ -20,7 +20,7 @@ from batchinfer.errors import InputError, InputMissing, StorageError
 from batchinfer.sources.listing import SourceFile
 from batchinfer.sources.parsed import BLOCK_BYTES, MAX_RECORD_BYTES, Parsed
 from batchinfer.sources.splits import Split, check_unchanged
-from batchinfer.sources.streams import is_ascii_compatible, is_utf8
+from batchinfer.sources.streams import is_utf8
 
 # Files of one split: enough that thousands of small ones are few blocks.
 _SPLIT_FILES = 512
@@ -153,8 +153,7 @@ def _add_text(file: Split, data: bytes, encoding: str, block: _Block) -> None:
         reason = "not_utf8" if is_utf8(encoding) else "encoding"
         block.reject(file, data[:TEXT_HEAD_BYTES], reason, f"the text is not {encoding}: {_place(error)}")
         return
-    bom = is_utf8(encoding) or not is_ascii_compatible(encoding)
-    block.add(file, data, text.removeprefix(_BOM) if bom else text)
+    block.add(file, data, text.removeprefix(_BOM))
 
 
 def _place(error: UnicodeError) -> str:

@@ -152,6 +152,14 @@ def test_names_that_are_taken_or_differ_in_case_only(tmp_path: Path, names: tupl
     assert fact in refused(tmp_path)
 
 
+def test_names_that_delta_refuses_also_inside_structs(tmp_path: Path) -> None:
+    write(tmp_path / "a.parquet", {"id no": [1], "s": pa.array([[{"a,b": 1, "ok": 2}]]), "m": pa.array([1])})
+    problems = refused(tmp_path).split("\n")
+    assert [problem.partition("a.parquet: ")[2].partition(";")[0] for problem in problems] == [
+        "got the name 'id no'", "got the name 'a,b'",
+    ]  # fmt: skip
+
+
 def test_a_name_that_stands_twice_in_a_file(tmp_path: Path) -> None:
     write(tmp_path / "a.parquet", pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["id", "id"]))
     assert "twice: 'id'" in refused(tmp_path)

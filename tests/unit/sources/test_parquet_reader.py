@@ -18,6 +18,7 @@ from parquet_files import column, files_in, parquet_source, read, write
 
 from batchinfer.errors import InputError, InputMissing
 from batchinfer.sources.parquet_reader import plan_parquet_splits
+from batchinfer.sources.parquet_types import conform
 from batchinfer.sources.readers import read_split
 from batchinfer.sources.splits import group_splits
 
@@ -138,6 +139,34 @@ def test_a_file_that_is_gone_or_changed_since_it_was_listed(tmp_path: Path, chan
         os.utime(path, ns=(0, split["mtime_ns"] + 1))
     with pytest.raises(error, match=r"a\.parquet (is gone since it was listed|changed while it was being read)"):
         list(read_split(split, source, fields))
+
+
+def test_a_file_that_is_written_anew_while_it_is_read_or_just_before(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.parquet", {"id": list(range(1000))}, row_group_size=100)
+    source, fields = parquet_source({"id": "bigint"}), {"id": pa.int64()}
+    [split] = plan_parquet_splits(files_in(tmp_path), source, fields)
+    blocks = read_split(split, source, fields)
+    next(blocks)
+    other = write(tmp_path / "other", {"id": [1]})
+    other.rename(path)
+    for rest in (blocks, read_split(split, source, fields)):
+        with pytest.raises(InputError, match=r"a\.parquet changed while it was being read"):
+            list(rest)
+
+
+@pytest.mark.parametrize(
+    ("values", "type_"),
+    [
+        (pa.array([[-1], None, [2, 3]], pa.list_(pa.timestamp("ns"))), pa.list_(pa.timestamp("us"))),
+        (pa.array([None, None, [("a", 1)]], pa.map_(pa.large_string(), pa.int64())), pa.map_(pa.string(), pa.int64())),
+        (pa.array([{"a": ["x"]}, None, {"a": None}]), pa.struct([("a", pa.list_(pa.binary()))])),
+    ],
+)
+def test_parts_of_nested_columns_keep_their_values(values: pa.Array, type_: pa.DataType) -> None:
+    whole = conform(values, type_)
+    assert whole.type == type_
+    for start in range(3):
+        assert conform(values[start:], type_).to_pylist() == whole[start:].to_pylist()
 
 
 def test_a_file_that_goes_between_listing_and_its_footer(tmp_path: Path) -> None:
