@@ -88,9 +88,9 @@ class Opened:
         return metadata.get(b"delta.columnMapping.physicalName", column.encode()).decode()
 
     def logical_partition(self, partition: Mapping[str, str | None]) -> dict[str, str | None]:
-        """Partition values of the log, by the table's names; an empty text means null."""
-        names = {self.physical_name(name): name for name in self.partition_columns}
-        return {names.get(name, name): value or None for name, value in partition.items()}
+        """Partition values of the log, by the table's names; an empty text, and a column that is left out, mean null."""
+        names = {name: self.physical_name(name) for name in self.partition_columns}
+        return {name: partition.get(physical) or None for name, physical in names.items()}
 
     def count_rows(self, path: str) -> int:
         """Rows of a file, as its footer tells.

@@ -172,7 +172,9 @@ def _feed(opened: Opened, rule: SliceColumn, since: int, open_session: OpenSessi
     else:
         batches = pa.RecordBatchReader.from_stream(opened.table.load_cdf(since + 1, opened.version, columns=columns))
     for batch in batches:
-        yield pa.RecordBatch.from_arrays([batch.column(rule.column).cast(type_), batch.column("_change_type")], names=columns)
+        # deltalake gives views of text, which Arrow cannot filter.
+        arrays = [batch.column(rule.column).cast(type_), batch.column("_change_type").cast(pa.string())]
+        yield pa.RecordBatch.from_arrays(arrays, names=columns)
 
 
 def mapped(opened: Opened) -> bool:
