@@ -30,10 +30,10 @@ def session_opener(context: Context) -> Callable[[], SparkSession]:
     return open_once
 
 
-def _open(pipeline: str, env: str, overrides: Mapping[str, Any] | None) -> Context:
+def _open(pipeline: str, env: str, overrides: Mapping[str, Any] | None, reads_source: bool = False) -> Context:
     from batchinfer.pipeline.context import Context
 
-    return Context.open(pipeline, env, overrides or {})
+    return Context.open(pipeline, env, overrides or {}, reads_source)
 
 
 def extract(
@@ -43,7 +43,7 @@ def extract(
     from batchinfer.pipeline.extract import extract
     from batchinfer.pipeline.runs import recorded
 
-    context = _open(pipeline, env, overrides)
+    context = _open(pipeline, env, overrides, reads_source=True)
     return recorded(context, "extract", slice, lambda: extract(context, slice, session_opener(context)))
 
 

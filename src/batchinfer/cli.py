@@ -58,10 +58,10 @@ def _run(work: Callable[[], Any], **facts: Any) -> None:
     leave(run_command(work, {name: value for name, value in facts.items() if value is not None}))
 
 
-def _context(ref: str, env: str, overrides: tuple[str, ...]) -> Any:
+def _context(ref: str, env: str, overrides: tuple[str, ...], reads_source: bool = False) -> Any:
     from batchinfer.pipeline.context import Context
 
-    return Context.open(ref, env, overrides)
+    return Context.open(ref, env, overrides, reads_source)
 
 
 @cli.command()
@@ -76,7 +76,7 @@ def extract(ref: str, env: str, overrides: tuple[str, ...], slice_: str | None) 
         from batchinfer.pipeline.runs import recorded
         from batchinfer.pipeline.show import show_extract
 
-        context = _context(ref, env, overrides)
+        context = _context(ref, env, overrides, reads_source=True)
         return show_extract(recorded(context, "extract", slice_, lambda: extract(context, slice_, session_opener(context))))
 
     _run(work, pipeline=ref, slice=slice_)

@@ -34,6 +34,12 @@ class BatchInferError(Exception):
         return type(self), (self.problems, self.hint)
 
 
+def listed_some(problems: Sequence[str], shown: int = 20) -> list[str]:
+    """The first problems, and how many more there are: ten thousand files may have the same one."""
+    more = len(problems) - shown
+    return [*problems[:shown], f"and {more:,} more like these"] if more > 1 else list(problems)
+
+
 class ConfigError(BatchInferError, ValueError):
     """A command line, pipeline file or environment file that cannot be run: every problem at once."""
 

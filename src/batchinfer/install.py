@@ -1,4 +1,4 @@
-"""The part of set-up that pip cannot do: the Delta jars, and the JVM's class-data archive.
+"""The part of set-up that pip cannot do: jars (Delta, drivers of databases), and the JVM's class-data archive.
 
     python -m batchinfer.install
 
@@ -20,7 +20,11 @@ from pathlib import Path
 from batchinfer.errors import SetupError
 from batchinfer.session import class_archive, spark_home
 
-DELTA = "io.delta:delta-spark_4.1_2.13:4.4.0"
+PACKAGES = (
+    "io.delta:delta-spark_4.1_2.13:4.4.0",
+    "org.postgresql:postgresql:42.7.14",
+    "org.xerial:sqlite-jdbc:3.54.1.0",
+)
 # One line a jar: its SHA-256 and its name. What Ivy brings and this list does not know is refused.
 _LOCK = Path(__file__).with_name("jars.lock")
 
@@ -53,7 +57,7 @@ def missing_jars(folder: Path) -> list[str]:
 
 
 def install_jars() -> int:
-    """Brings the Delta jars into Spark's own jar folder; returns how many were added.
+    """Brings the locked jars into Spark's own jar folder; returns how many were added.
 
     Spark's resolver (Ivy) fetches them once; jars that Spark ships itself are left out.
 
@@ -68,7 +72,9 @@ def install_jars() -> int:
         fetched = _resolve(Path(scratch))
         for name in missing:
             if name not in fetched:
-                raise SetupError(f"jar {name} was not among those that {DELTA} brought: {', '.join(sorted(fetched))}")
+                raise SetupError(
+                    f"jar {name} was not among those that {', '.join(PACKAGES)} brought: {', '.join(sorted(fetched))}"
+                )
             digest = hashlib.sha256(fetched[name].read_bytes()).hexdigest()
             if digest != locked_jars()[name]:
                 raise SetupError(f"jar {name}: got SHA-256 {digest}; allowed: {locked_jars()[name]} ({_LOCK})")
@@ -83,13 +89,13 @@ def _resolve(scratch: Path) -> dict[str, Path]:
     """Runs an empty script with `--packages`; returns the jars by file name without the organisation's prefix."""
     script = scratch / "nothing.py"
     script.write_text("")
-    command = [str(spark_home() / "bin" / "spark-submit"), "--packages", DELTA, "--conf", "spark.ui.enabled=false"]
-    command.append(str(script))
+    command = [str(spark_home() / "bin" / "spark-submit"), "--packages", ",".join(PACKAGES)]
+    command += ["--conf", "spark.ui.enabled=false", str(script)]
     done = subprocess.run(command, env=_environment(), capture_output=True, text=True, check=False)
     places = re.search(r"The jars for the packages stored in: (.*)", done.stdout + done.stderr)
     if done.returncode != 0 or places is None:
         raise SetupError(
-            f"the Delta jars ({DELTA}) could not be resolved: {done.stderr.strip().splitlines()[-1:] or 'no message'}",
+            f"the jars ({', '.join(PACKAGES)}) could not be resolved: {done.stderr.strip().splitlines()[-1:] or 'no message'}",
             hint="check the network, then: make setup",
         )
     jars = Path(places[1].strip()).glob("*.jar")
@@ -123,7 +129,7 @@ def main() -> int:
     try:
         added = install_jars()
         if added:
-            print(f"Delta: {added} jars added to Spark's own", file=sys.stderr)
+            print(f"Delta and drivers of databases: {added} jars added to Spark's own", file=sys.stderr)
         if added:
             class_archive().unlink(missing_ok=True)
         if install_archive():

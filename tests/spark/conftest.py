@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from postgres import Postgres, postgres_server
 from spark.projects import PIPELINE, SmallProject, csv_of
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ def spark() -> Iterator[SparkSession]:
     from batchinfer.session import open_session
 
     # Models of the tests' own are imported by the workers too.
-    os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])
+    known = os.environ.get("PYTHONPATH", "")
+    os.environ["PYTHONPATH"] = os.pathsep.join(part for part in (known, str(Path(__file__).parents[1])) if part)
     settings = SparkSettings(
         master="local[2,4]",
         conf={
@@ -45,3 +47,10 @@ def small(tmp_path: Path, spark: SparkSession, monkeypatch: pytest.MonkeyPatch) 
     project.write("conf/pipelines/small.yaml", PIPELINE)
     project.write("in/a.csv", csv_of(range(40)))
     return project
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A real PostgreSQL server."""
+    with postgres_server() as server:
+        yield server

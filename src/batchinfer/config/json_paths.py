@@ -15,7 +15,7 @@ JsonStep = str | int
 JsonPath = tuple[JsonStep, ...]
 
 _KEY = r'[^\s.\[\]"]+'
-_STEP = re.compile(rf'(?:^|\.)(?P<key>{_KEY})|\[(?P<item>[0-9]{{1,9}})\]|\[(?P<quoted>"(?:[^"\\]|\\.)*")\]')
+_STEP = re.compile(rf'(?:^|(?!^)\.)(?P<key>{_KEY})|\[(?P<item>[0-9]{{1,9}})\]|\[(?P<quoted>"(?:[^"\\]|\\.)*")\]')
 _PLAIN = re.compile(_KEY)
 _ALLOWED = 'keys with dots between them, [0] for an item of a list, ["a key"] for a key with dots or spaces; such as a.b[0].c'
 

@@ -6,6 +6,8 @@ types: each rule keeps quiet where what it needs is not there or not of its kind
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path as FilePath
 from typing import Any
@@ -23,9 +25,12 @@ from batchinfer.config.schema import (
 )
 from batchinfer.config.suggestions import among, did_you_mean, listed, shown
 from batchinfer.config.types import SqlType, read_type
+from batchinfer.config.uris import check_place, check_places
 from batchinfer.contracts import LINEAGE, SLICE, SOURCE_FILE, SOURCE_LINE, Problem
 
 _ADDED = (SLICE, SOURCE_FILE, SOURCE_LINE)
+# What else stands in such a field may be the secret itself, and is not shown.
+_VARIABLE = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _TIMES = ("timestamp", "timestamp_ntz", "date")
 
 # Columns of a source; a type is None where it could not be read.
@@ -46,10 +51,12 @@ def check_document(document: dict[Any, Any], root: FilePath) -> list[Problem]:
     problems += _check_csv(_part(document, "source", "options"))
     problems += check_json(_part(document, "source"))
     problems += _check_changed(_part(document, "source"))
+    problems += _check_places(document)
     problems += _check_not_built(document)
     problems += _check_time_formats(document)
     problems += _check_target_pattern(_part(document, "train", "target"))
     problems += _check_train_source(document)
+    problems += _check_database(document, columns)
     problems += _check_files(_part(document, "checks"), root)
     if columns is not None:
         problems += _check_names(document, columns)
@@ -141,7 +148,9 @@ def _check_timestamp(timestamp: dict[Any, Any], columns: Columns) -> Iterator[Pr
 def _check_names(document: dict[Any, Any], columns: Columns) -> Iterator[Problem]:
     """Names that are taken, or that differ in case only: Spark and Delta tell no case apart in names."""
     schema = _part(document, "source", "schema")
-    taken = {name: f"a name that every landed table has (its own {name})" for name in _ADDED}
+    # A Delta table is read in place: nothing is added to its columns, and it may have landed from elsewhere itself.
+    added = () if _part(document, "source").get("kind") == "delta" else _ADDED
+    taken = {name: f"a name that every landed table has (its own {name})" for name in added}
     for name in columns:
         path: Path = ("source", "schema", name) if name in schema else ("source", "options", "pattern")
         if reason := taken.get(name.lower()):
@@ -150,13 +159,13 @@ def _check_names(document: dict[Any, Any], columns: Columns) -> Iterator[Problem
 
 
 def _check_key(document: dict[Any, Any], columns: Columns) -> Iterator[Problem]:
-    # A Delta table is read in place, and a database knows no order of its rows.
+    # A Delta table is read in place; a database knows no order of its rows, and names each reading of it anew.
     kind = _part(document, "source").get("kind")
-    places = () if kind == "delta" else (SOURCE_FILE,) if kind == "jdbc" else (SOURCE_FILE, SOURCE_LINE)
+    places = () if kind in ("delta", "jdbc") else (SOURCE_FILE, SOURCE_LINE)
     allowed = [*columns, *places]
     seen: set[str] = set()
     for path, name in _each_name(("source", "key"), _part(document, "source").get("key")):
-        if name in LINEAGE:
+        if name in (SLICE, *LINEAGE):
             yield Problem(
                 path, f"got {shown(name)}, a column that predictions tables have anyway; allowed: columns with other names"
             )
@@ -213,6 +222,25 @@ def _check_target_pattern(target: dict[Any, Any]) -> Iterator[Problem]:
             yield Problem(("train", "target", "positive_pattern"), str(error))
 
 
+def _check_places(document: dict[Any, Any]) -> Iterator[Problem]:
+    """Schemes, and what a URI may not hold. A Delta table is found by those who read Delta's log."""
+    if _part(document, "source").get("kind") == "delta":
+        return
+    for path in (("source", "path"), ("source", "roots"), ("train", "source", "path")):
+        places = list(_each_name(path, _part(document, *path[:-1]).get(path[-1])))
+        for place, text in places:
+            yield from _refused(place, check_place, text)
+        if path[-1] == "path":
+            yield from _refused(path, check_places, [text for _, text in places])
+
+
+def _refused(path: Path, check: Callable[..., None], *arguments: Any) -> Iterator[Problem]:
+    try:
+        check(*arguments)
+    except ValueError as error:
+        yield Problem(path, str(error))
+
+
 def _check_csv(options: dict[Any, Any]) -> Iterator[Problem]:
     delimiter = options.get("delimiter", ",")
     if isinstance(delimiter, str) and delimiter == options.get("quote", '"'):
@@ -231,6 +259,35 @@ def _check_changed(source: dict[Any, Any]) -> Iterator[Problem]:
     if source.get("on_changed") == "append" and kind in ("parquet", "images", "texts"):
         message = f"got append, but a file of kind {kind} that changed can only be landed anew; allowed: fail, replace"
         yield Problem(("source", "on_changed"), message)
+
+
+def _check_database(document: dict[Any, Any], columns: Columns | None) -> Iterator[Problem]:
+    """Columns that order and share out the rows of a database; what of it may be landed in place of what."""
+    source, options = _part(document, "source"), _part(document, "source", "options")
+    if source.get("kind") != "jdbc":
+        return
+    for name in ("partition_column", "watermark"):
+        path: Path = ("source", "options", name) if name in options else ("source", name)
+        column = options.get(name, source.get(name))
+        if isinstance(column, str) and columns is not None and column not in columns:
+            yield Problem(path, f"no such column: {among(column, columns)}")
+    if source.get("on_changed") == "append":
+        message = "got append; allowed for a database: fail, replace (rows that are new are read by a watermark)"
+        yield Problem(("source", "on_changed"), message)
+
+
+def unset_variables(document: dict[Any, Any]) -> list[Problem]:
+    """The variables that a source names for addresses and secrets, and that are not set; what they hold is not looked at.
+
+    Only for commands that read the source: scores need no password of the database that the rows once came from.
+    """
+    found: list[Problem] = []
+    for path in (("source",), ("source", "options")):
+        for name, variable in _part(document, *path).items():
+            named = isinstance(name, str) and name.endswith("_env") and isinstance(variable, str)
+            if named and _VARIABLE.fullmatch(variable) and not os.environ.get(variable):
+                found.append(Problem((*path, name), f"variable {variable} is not set; allowed: set it"))
+    return found
 
 
 def _check_time_formats(document: dict[Any, Any]) -> Iterator[Problem]:
@@ -257,9 +314,9 @@ def _check_not_built(document: dict[Any, Any]) -> Iterator[Problem]:
 
 
 def _check_train_source(document: dict[Any, Any]) -> Iterator[Problem]:
-    """Labelled data of its own is named by a path, so it has to be files."""
+    """Labelled data of its own is named by a path, so it has to be files or a Delta table."""
     kind = _part(document, "source").get("kind")
-    if kind in ("delta", "jdbc", "http") and _part(document, "train").get("source") is not None:
+    if kind in ("jdbc", "http") and _part(document, "train").get("source") is not None:
         yield Problem(
             ("train", "source"), f"got a path beside a source of kind {kind}; allowed: a pipeline of its own for labelled data"
         )

@@ -6,9 +6,10 @@ Owns which fields and options each kind has, and their defaults. Knows neither f
 
 from __future__ import annotations
 
+import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
 from batchinfer.config.fields import (
     Encoding,
@@ -25,6 +26,7 @@ from batchinfer.config.fields import (
     Whole,
 )
 from batchinfer.config.http_options import HttpOptions
+from batchinfer.config.sql import is_table_name, query_fault
 
 Compression = Literal["gzip", "bzip2", "zstd", "none"]
 PLACE_KEY = ("source_file", "source_line")
@@ -97,6 +99,22 @@ class DeltaOptions(Strict):
     as_of: str | None = None
     changes_since: Literal["auto"] | None = None
 
+    @field_validator("as_of", mode="before")
+    @classmethod
+    def _date_of_yaml(cls, value: Any) -> Any:
+        """YAML reads an unquoted date as one."""
+        return value.isoformat() if isinstance(value, datetime.date) else value
+
+    @field_validator("as_of")
+    @classmethod
+    def _a_time(cls, value: str | None) -> str | None:
+        try:
+            # A date alone is its first moment, as Spark's `TIMESTAMP AS OF` has it.
+            _ = None if value is None else datetime.datetime.fromisoformat(value)
+        except ValueError as error:
+            raise NotAllowed("a date or a time in ISO 8601, UTC unless it has a zone, such as 2026-11-20T06:00:00") from error
+        return value
+
     @model_validator(mode="after")
     def _one_version(self) -> DeltaOptions:
         if self.version is not None and self.as_of is not None:
@@ -104,12 +122,37 @@ class DeltaOptions(Strict):
         return self
 
 
+def _table_name(value: str) -> str:
+    if not is_table_name(value):
+        raise NotAllowed('a table as SQL names it, such as orders, public.orders or "Mixed Case"; anything else is a query')
+    return value
+
+
+def _query(value: str) -> str:
+    fault = query_fault(value)
+    if fault is not None:
+        raise NotAllowed(fault)
+    return value
+
+
+TableName = Annotated[str, AfterValidator(_table_name)]
+Query = Annotated[str, AfterValidator(_query)]
+
+
 class JdbcOptions(Strict):
-    """Options of `kind: jdbc`; addresses and credentials only by the names of environment variables."""
+    """Options of `kind: jdbc`; addresses and credentials only by the names of environment variables.
+
+    Attributes:
+        table: as SQL names it, such as `public.orders` or `"Mixed Case"`.
+        query: one statement that reads.
+        partition_column: a number, date or time whose ranges are read at the same time.
+        watermark: a column that grows: a second extraction reads only what is behind the greatest one.
+        fetch_size: rows that the driver asks for at once.
+    """
 
     url_env: VariableName
-    table: str | None = None
-    query: str | None = None
+    table: TableName | None = None
+    query: Query | None = None
     partition_column: str | None = None
     watermark: str | None = None
     fetch_size: Positive = 10_000

@@ -23,6 +23,8 @@ SMALLEST_BYTES = 256 * 2**10
 # Rows of one Arrow batch: large enough to read fast, small enough to pass through a cache.
 READ_ROWS = 65_536
 _TASKS_PER_WORKER = 2
+# Spark writes timestamps as INT96 unless told otherwise; in nanoseconds they would end in the year 2262.
+_INT96_UNIT = "us"
 
 
 def plan_splits(
@@ -134,8 +136,8 @@ def _open(path: str) -> pq.ParquetFile:
     try:
         if "://" in path:
             filesystem, inner = FileSystem.from_uri(path)
-            return pq.ParquetFile(inner, pre_buffer=True, filesystem=filesystem)
-        return pq.ParquetFile(path, memory_map=False, pre_buffer=True)
+            return pq.ParquetFile(inner, pre_buffer=True, filesystem=filesystem, coerce_int96_timestamp_unit=_INT96_UNIT)
+        return pq.ParquetFile(path, memory_map=False, pre_buffer=True, coerce_int96_timestamp_unit=_INT96_UNIT)
     except FileNotFoundError as error:
         raise InputMissing(f"no such file: {path}") from error
     except (pa.ArrowInvalid, OSError) as error:
@@ -167,8 +169,21 @@ def _column(batch: pa.RecordBatch, name: str, part: Mapping[str, Any], schema: p
         column = batch.column(name)
         return column if type_ is None or column.type == type_ else column.cast(type_)
     if name in part["partition"]:
-        value = pa.scalar(part["partition"][name], pa.string())
-        return pa.repeat(value if type_ is None else value.cast(type_), batch.num_rows)
+        value = partition_value(part["partition"][name], type_ or pa.string())
+        return pa.repeat(value, batch.num_rows)
     if type_ is None:
         raise InputError(f"{part['path']} has no column {name!r}; it has {', '.join(batch.schema.names)}")
     return pa.nulls(batch.num_rows, type_)
+
+
+def partition_value(text: str | None, type_: pa.DataType) -> pa.Scalar:
+    """A partition value of a table's log, of its column's type.
+
+    Source: Delta transaction log protocol, section "Partition Value Serialization".
+    """
+    value = pa.scalar(text, pa.string())
+    if pa.types.is_timestamp(type_) and text is not None:
+        # Without a zone it is UTC, and with one it ends in Z.
+        zone = "UTC" if text.endswith("Z") else None
+        value = value.cast(pa.timestamp("us", zone))
+    return value.cast(type_)

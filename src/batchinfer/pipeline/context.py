@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 from batchinfer.config.environment import Environment
 from batchinfer.config.loader import Loaded, load_pipeline
 from batchinfer.config.pipeline import Pipeline
+from batchinfer.config.rules import unset_variables
+from batchinfer.config.sources import DeltaSource
 from batchinfer.errors import InputMissing
 from batchinfer.pipeline.features import check_document
 
@@ -73,13 +75,23 @@ class Context:
     run_id: str = field(default_factory=new_run_id)
 
     @classmethod
-    def open(cls, ref: str, env: str = "local", overrides: Mapping[str, Any] | Sequence[str] = ()) -> Context:
+    def open(
+        cls,
+        ref: str,
+        env: str = "local",
+        overrides: Mapping[str, Any] | Sequence[str] = (),
+        reads_source: bool = False,
+    ) -> Context:
         """Loads a pipeline by name or file, with every problem of it reported at once.
+
+        Args:
+            reads_source: the command needs the variables that the source names for addresses and secrets.
 
         Raises:
             ConfigError: all that is wrong, each with file, place, what was got and what is allowed.
         """
-        loaded = load_pipeline(ref, overrides, env, document_checks=[check_document])
+        checks = [check_document, unset_variables] if reads_source else [check_document]
+        loaded = load_pipeline(ref, overrides, env, document_checks=checks)
         _make_importable(loaded.root)
         return cls(loaded)
 
@@ -130,7 +142,7 @@ class Context:
 
     @cached_property
     def source_fields(self) -> dict[str, pa.DataType]:
-        """Arrow types of the source's own columns, in schema order; without a schema, those that have landed.
+        """Arrow types of the source's own columns, in schema order; without a schema, those that have landed or were recorded.
 
         Raises:
             InputMissing: the pipeline declares no schema, and nothing has landed yet.
@@ -148,6 +160,8 @@ class Context:
         declared = schema_fields(self.pipeline.source)
         if declared is not None:
             return declared
+        if isinstance(self.pipeline.source, DeltaSource):
+            return self._recorded_fields()
         if not exists(table):
             raise InputMissing(
                 f"{self.landed}: nothing has landed, and the pipeline declares no source.schema; allowed: extract first",
@@ -155,13 +169,28 @@ class Context:
             )
         return table_fields(table)
 
+    def _recorded_fields(self) -> dict[str, pa.DataType]:
+        from batchinfer.config.types import parse_ddl
+        from batchinfer.pipeline.register import read_register
+
+        register = read_register(self)
+        if register is None:
+            raise InputMissing(
+                f"{self.landed}: no version of the source has been recorded, and the pipeline declares no source.schema; "
+                "allowed: extract first",
+                hint=f"batchinfer extract -p {self.name}",
+            )
+        return {name: parse_ddl(type_) for name, type_ in register.columns.items()}
+
     @cached_property
     def landed_fields(self) -> dict[str, pa.DataType]:
-        """Arrow types of the landed table's columns but the slice: the source's, the file and the line."""
+        """Arrow types of the columns that are read: the source's, and of landed tables the file and the line; not the slice."""
         import pyarrow as pa
 
         from batchinfer.contracts import SOURCE_FILE, SOURCE_LINE
 
+        if isinstance(self.pipeline.source, DeltaSource):
+            return self.source_fields
         return {**self.source_fields, SOURCE_FILE: pa.string(), SOURCE_LINE: pa.int64()}
 
     @cached_property

@@ -10,13 +10,13 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from batchinfer.config.sources import JsonSource
+from batchinfer.config.sources import DeltaSource, JsonSource
 from batchinfer.contracts import SLICE, SOURCE_FILE, SOURCE_LINE, ExtractReport, StagedFile, commented
 from batchinfer.errors import ConfigError, InputError, TooManyQuarantined
 from batchinfer.pipeline.context import Context
+from batchinfer.pipeline.in_place import extract_in_place
 from batchinfer.pipeline.increments import Increment, Landing, find_increment
 from batchinfer.pipeline.landing import LandingPlan, landed_stats
 from batchinfer.pipeline.slices import check_slice
@@ -43,12 +43,14 @@ class Staged:
     blank_lines: int = 0
     without_items: int = 0
     seconds: Counter[str] = field(default_factory=Counter)
+    results: list[Mapping[str, Any]] = field(default_factory=list)
 
     @property
     def rows_landed(self) -> int:
         return sum(self.rows.values())
 
     def add(self, result: Mapping[str, Any]) -> None:
+        self.results.append(result)
         self.files += [StagedFile.from_json(value) for value in result["files"]]
         self.quarantine += [StagedFile.from_json(value) for value in result["quarantine"]]
         for counter in ("rows", "reasons", "seconds"):
@@ -78,6 +80,8 @@ def extract(context: Context, slice_: str | None, open_session: OpenSession) -> 
         )
     if slice_ is not None:
         check_slice(rule, slice_)
+    if isinstance(context.pipeline.source, DeltaSource):
+        return extract_in_place(context, context.pipeline.source, slice_, open_session)
     return land(Landing(context, context.pipeline.source, context.landed, slice_), open_session)
 
 
@@ -101,7 +105,6 @@ def land(landing: Landing, open_session: OpenSession) -> ExtractReport:
             except (InputError, TooManyQuarantined):
                 new.refuse()
                 raise
-            new.tidy()
     report.seconds = round(time.perf_counter() - started, 3)
     return report
 
@@ -118,28 +121,55 @@ def _land_increment(landing: Landing, new: Increment, open_session: OpenSession,
     from batchinfer.sinks.staging import remove_staged
 
     staged = _stage(landing, new, open_session)
+    settled = _settle(landing, new, staged)
+    if settled is None:
+        _say_nothing_new(report, landing)
+        return
+    new = settled
     report.files_read = len(new.fingerprints)
     report.rows_in, report.rows_quarantined, report.blank_lines = staged.rows_in, staged.rows_quarantined, staged.blank_lines
     report.stage_seconds = {stage: round(seconds, 3) for stage, seconds in staged.seconds.items()}
-    if staged.rows_in != staged.rows_landed + staged.rows_quarantined:
-        raise RuntimeError(
-            f"rows were lost: {staged.rows_in} in, {staged.rows_landed} landed, {staged.rows_quarantined} quarantined"
-        )
     try:
+        _check_counts(staged)
         _check_rate(landing, staged, new)
         _check_keys(landing, staged, new, open_session)
         report.version = _commit(landing, staged, new)
     except BaseException:
         remove_staged(landing.table, staged.files)
+        remove_staged(landing.context.quarantine, staged.quarantine)
         raise
     report.rows_landed = staged.rows_landed
     report.slices = sorted(staged.rows) or ([landing.ingest_slice] if landing.ingest_slice else [])
+    new.tidy()
     if staged.without_items:
         report.warnings.append(
             f"{staged.without_items:,} records gave no row: the list that source.options.explode names is missing or empty there"
         )
     elif staged.rows_in == 0:
         report.warnings.append(f"all input files are empty: {', '.join(list(new.fingerprints)[:3])}")
+
+
+def _check_counts(staged: Staged) -> None:
+    if staged.rows_in != staged.rows_landed + staged.rows_quarantined:
+        raise RuntimeError(
+            f"rows were lost: {staged.rows_in} in, {staged.rows_landed} landed, {staged.rows_quarantined} quarantined"
+        )
+
+
+def _settle(landing: Landing, new: Increment, staged: Staged) -> Increment | None:
+    """The increment as it is known now that its records have been read; what was staged goes where nothing of it is new."""
+    from batchinfer.sinks.staging import remove_staged
+
+    if new.settle is None:
+        return new
+    settled = None
+    try:
+        settled = new.settle(staged.results)
+    finally:
+        if settled is None:
+            remove_staged(landing.table, staged.files)
+            remove_staged(landing.context.quarantine, staged.quarantine)
+    return settled
 
 
 def _stage(landing: Landing, new: Increment, open_session: OpenSession) -> Staged:
@@ -198,8 +228,10 @@ def _check_keys(landing: Landing, staged: Staged, new: Increment, open_session: 
         return
     landed = snapshot_files(landing.table) if exists(landing.table) else []
     before = [(file["partition"][SLICE], file["path"]) for file in landed if file["partition"][SLICE] in staged.rows]
+    if new.replaces_keys:
+        before = []  # whatever has such a key goes
     coming = [(file.partition[SLICE], file.path) for file in staged.files]
-    raise_duplicates(open_session(), landing.table, before, coming, source.key, new.replaced)
+    raise_duplicates(open_session(), landing.table, before, coming, source.key, new.replaced, new.repeats_hint)
 
 
 def _commit_quarantine(landing: Landing, staged: Staged, new: Increment, published: bool) -> None:
@@ -208,7 +240,7 @@ def _commit_quarantine(landing: Landing, staged: Staged, new: Increment, publish
     commit_extract_quarantine(
         landing.context.quarantine,
         staged.quarantine,
-        scope=f"{Path(landing.table).name}|{landing.scope}",
+        scope=landing.quarantine_scope,
         slice=landing.scope_slice,
         published=published,
         files=dict(new.fingerprints),
@@ -221,24 +253,36 @@ def _commit(landing: Landing, staged: Staged, new: Increment) -> int:
     import pyarrow as pa
 
     from batchinfer.sinks.delta import commit, ensure_table
-    from batchinfer.sinks.ledger import file_transactions, mark_transactions, slice_id
+    from batchinfer.sinks.ledger import file_transactions, mark_transactions, size_transactions, slice_id
 
     _commit_quarantine(landing, staged, new, published=True)
     schema = landed_schema({**new.fields, SOURCE_FILE: pa.string(), SOURCE_LINE: pa.int64()})
     description = f"Records of pipeline {landing.context.name} as extracted, one row a record."
     ensure_table(landing.table, schema, [SLICE], description, stats_columns=landed_stats(landing.source.key))
     recorded = file_transactions(landing.scope, new.fingerprints) | mark_transactions(new.marks)
+    recorded |= size_transactions(landing.scope, new.sizes)
     # A slice that landed without rows has landed all the same.
     own = [slice_id(landing.ingest_slice)] if landing.ingest_slice else []
+    replaced = [{SOURCE_FILE: new.replaced, SLICE: landing.scope_slice}] if new.replaced else []
     return commit(
         landing.table,
         staged.files,
-        replace_rows={SOURCE_FILE: new.replaced, SLICE: landing.scope_slice} if new.replaced else None,
+        replace_rows=[*replaced, *(_former_rows(landing, staged) if new.replaces_keys else [])],
         transactions=lambda version: recorded | dict.fromkeys(own, version),
         touch=lambda partition: slice_id(partition[SLICE]),
         metadata={"run_id": landing.context.run_id, "command": "extract"},
         schema=schema,
     )
+
+
+def _former_rows(landing: Landing, staged: Staged) -> list[dict[str, Any]]:
+    """The keys of what was staged, so that the rows that have them now go; where the data decides, from whatever slice."""
+    from batchinfer.sinks.staging import read_staged
+
+    if not staged.files:
+        return []
+    keys = read_staged(landing.table, staged.files, landing.source.key)
+    return [{**{name: keys[name] for name in landing.source.key}, SLICE: landing.ingest_slice}]
 
 
 def landed_schema(fields: Mapping[str, pa.DataType]) -> pa.Schema:

@@ -24,12 +24,12 @@ def accumulate_split(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
     Runs on: executor.
     """
     from batchinfer.config.types import parse_ddl
-    from batchinfer.inference.splits import read_split
+    from batchinfer.pipeline.slice_rows import read_rows
     from batchinfer.transforms import accumulate_pass, parse_steps
 
     fields = {name: parse_ddl(type_) for name, type_ in task["fields"].items()}
     steps, _ = parse_steps(task["steps"])
-    batches = read_split(task["split"], list(fields))
+    batches = read_rows(task["split"], list(fields))
     yield {"partial": accumulate_pass(steps, task["states"], task["pass"], batches, fields)}
 
 

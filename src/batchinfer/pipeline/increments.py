@@ -1,16 +1,18 @@
 """What is new in a source since it was landed last: a file for each family of sources says how that is found and staged.
 
-`new_files` for everything that is files, `new_pages` for HTTP APIs, `new_rows` for databases. A Delta table is never
-landed: see `in_place`. A stream would be one more of these.
+`new_files` for everything that is files, `remote_files` for those on a store, `new_pages` for HTTP APIs, `new_rows` for
+databases. A Delta table is never landed: see `in_place`. A stream would be one more of these.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from batchinfer.config.sources import HttpSource, Source
+from batchinfer.config.sources import FileSource, HttpSource, JdbcSource, Source
+from batchinfer.config.uris import are_remote
 from batchinfer.pipeline.context import Context
 
 if TYPE_CHECKING:
@@ -47,9 +49,16 @@ class Landing:
         """
         return None if has_position(self.source) else self.ingest_slice
 
+    @property
+    def quarantine_scope(self) -> str:
+        """Scope of the quarantine's own ledger, which several landed tables share."""
+        return f"{Path(self.table).name}|{self.scope}"
+
 
 def has_position(source: Source) -> bool:
     """Whether the landed table records how far the source has been read."""
+    if isinstance(source, JdbcSource):
+        return source.options.watermark is not None
     return isinstance(source, HttpSource) and source.options.pagination is not None
 
 
@@ -68,8 +77,12 @@ class Increment:
         replaced: source files whose former rows go when the new ones come.
         retried: source files whose former quarantined records go, because an attempt that landed nothing may have left some.
         landed_until: files that grew, and the line up to which they have been landed.
+        sizes: of source files, in bytes; recorded so that a file that grew can be told from one that is another.
         marks: positions that are recorded with the rows: name to text.
+        replaces_keys: whether rows that landed before with a key of the new ones go when these come.
+        repeats_hint: what to do where keys of the new ones have landed before; None: what is said of any duplicate.
         notes: what the report is to say of how the records came.
+        settle: what the increment is once its records have been staged, given the results; None: nothing of it is new.
         refuse: is told that these records could not be landed as they are.
         tidy: removes what was kept for a next attempt, once the commit stands.
     """
@@ -80,8 +93,12 @@ class Increment:
     replaced: Sequence[str] = ()
     retried: Sequence[str] = ()
     landed_until: Mapping[str, int] = field(default_factory=dict)
+    sizes: Mapping[str, int] = field(default_factory=dict)
     marks: Mapping[str, str] = field(default_factory=dict)
+    replaces_keys: bool = False
+    repeats_hint: str | None = None
     notes: Sequence[str] = ()
+    settle: Callable[[Sequence[Mapping[str, Any]]], Increment | None] | None = None
     refuse: Callable[[], None] = _nothing_to_do
     tidy: Callable[[], None] = _nothing_to_do
 
@@ -95,10 +112,19 @@ def find_increment(landing: Landing, open_session: OpenSession) -> Increment | N
         InputError: a source that is missing, changed after it was landed, or breaks the contract of its columns.
         StorageError: a database or a server that does not answer.
     """
+    # Each knows its own libraries; only that of the source at hand is imported.
     if isinstance(landing.source, HttpSource):
         from batchinfer.pipeline.new_pages import find_new_pages
 
         return find_new_pages(landing)
+    if isinstance(landing.source, JdbcSource):
+        from batchinfer.pipeline.new_rows import find_new_rows
+
+        return find_new_rows(landing, open_session)
+    if isinstance(landing.source, FileSource) and are_remote(landing.source.path):
+        from batchinfer.pipeline.remote_files import find_remote_files
+
+        return find_remote_files(landing, open_session)
     from batchinfer.pipeline.new_files import find_new_files
 
     return find_new_files(landing)

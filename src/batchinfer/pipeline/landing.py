@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,12 +17,16 @@ from pyarrow import compute
 from pydantic import TypeAdapter
 
 from batchinfer.config.sources import SliceColumn, SliceRule, Source
-from batchinfer.contracts import SLICE, SOURCE_FILE, SOURCE_LINE, BadRecord
+from batchinfer.contracts import SLICE, SOURCE_FILE, SOURCE_LINE, BadRecord, StagedFile
 from batchinfer.pipeline.slices import is_slice_name
 from batchinfer.sources.parsed import Parsed
 
 # pyarrow makes these functions when it is imported; type checkers cannot see them.
 pc: Any = compute
+
+# Bad records that a task holds before it writes them; a line may be as long as a record may be.
+_HELD_RECORDS = 20_000
+_HELD_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True)
@@ -91,16 +96,29 @@ def stage_rows(plan: LandingPlan, source: Source, blocks: Iterable[Parsed]) -> d
         raise
 
 
+def remove_results(plan: LandingPlan, results: Iterable[Mapping[str, Any]]) -> None:
+    """Deletes what tasks staged for a run that cannot go on: on a full disk, it would be in the way of the next one.
+
+    Runs on: driver.
+    """
+    from batchinfer.sinks.staging import remove_staged
+
+    for result in results:
+        remove_staged(plan.landed, [StagedFile.from_json(file) for file in result["files"]])
+        remove_staged(plan.quarantine, [StagedFile.from_json(file) for file in result["quarantine"]])
+
+
 class _Landing:
     """Rows of one split on their way to the two tables, and what was counted."""
 
     def __init__(self, plan: LandingPlan, key: Sequence[str], rule: SliceRule) -> None:
-        from collections import Counter
-
         self.plan, self.key = plan, key
         self.rule: SliceColumn | Literal["ingest_date"] = rule
         self.rows: Counter[str] = Counter()
         self.bad: list[BadRecord] = []
+        self.aside: list[StagedFile] = []
+        self.reasons: Counter[str] = Counter()
+        self.raw_at: Callable[[int], bytes] | None = None
         self.records_in = self.blank_lines = self.without_items = 0
         self.seconds = {"parse": 0.0, "write": 0.0}
         self.writer: Any = None
@@ -112,9 +130,12 @@ class _Landing:
         self.blank_lines += parsed.blank_lines
         self.without_items += parsed.without_items
         self.bad += bad
+        self.raw_at = parsed.raw_at
         rows = self._without_null_keys(rows)
         for slice_, part in self._by_slice(rows):
             self._write(part, slice_)
+        if len(self.bad) >= _HELD_RECORDS or sum(len(record.raw) for record in self.bad) >= _HELD_BYTES:
+            self._put_aside()
         self.seconds["write"] += time.perf_counter() - started
 
     def _behind_what_landed(self, parsed: Parsed) -> tuple[pa.RecordBatch, list[BadRecord]]:
@@ -141,7 +162,7 @@ class _Landing:
         if rows.num_rows == 0 or not pc.any(mask).as_py():
             return rows
         for row in rows.filter(mask).to_pylist():
-            raw = json.dumps(row, default=str).encode()
+            raw = self.raw_at(row[SOURCE_LINE]) if self.raw_at else json.dumps(row, default=str).encode()
             key = json.dumps({name: row[name] for name in self.key}, default=str)
             self.bad.append(BadRecord(row[SOURCE_FILE], row[SOURCE_LINE], raw, reason, message, key=key))
         return rows.filter(pc.invert(mask))
@@ -172,12 +193,28 @@ class _Landing:
         self.writer.write(rows, {SLICE: slice_})
 
     def finish(self) -> dict[str, Any]:
-        from batchinfer.sinks.quarantine import write_quarantine
-
         started = time.perf_counter()
         files = self.writer.close() if self.writer else []
+        self._put_aside()
+        self.seconds["write"] += time.perf_counter() - started
+        return {
+            "files": [file.to_json() for file in files],
+            "quarantine": [file.to_json() for file in self.aside],
+            "rows": dict(self.rows),
+            "rows_in": self.records_in,
+            "rows_quarantined": sum(self.reasons.values()),
+            "blank_lines": self.blank_lines,
+            "without_items": self.without_items,
+            "reasons": dict(self.reasons),
+            "seconds": self.seconds,
+        }
+
+    def _put_aside(self) -> None:
+        """Writes the bad records held: a file of nothing else must not fill the worker's memory."""
+        from batchinfer.sinks.quarantine import write_quarantine
+
         plan = self.plan
-        aside = write_quarantine(
+        self.aside += write_quarantine(
             plan.quarantine,
             self.bad,
             pipeline=plan.pipeline,
@@ -186,30 +223,17 @@ class _Landing:
             published=True,
             slice=plan.ingest_slice,
         )
-        self.seconds["write"] += time.perf_counter() - started
-        return {
-            "files": [file.to_json() for file in files],
-            "quarantine": [file.to_json() for file in aside],
-            "rows": dict(self.rows),
-            "rows_in": self.records_in,
-            "rows_quarantined": len(self.bad),
-            "blank_lines": self.blank_lines,
-            "without_items": self.without_items,
-            "reasons": _count_reasons(self.bad),
-            "seconds": self.seconds,
-        }
+        self.reasons.update(record.reason for record in self.bad)
+        self.bad.clear()
 
     def abort(self) -> None:
+        from batchinfer.sinks.staging import remove_staged
+
         if self.writer:
             self.writer.abort()
+        remove_staged(self.plan.quarantine, self.aside)
 
 
 def landed_stats(key: Sequence[str]) -> tuple[str, ...]:
     """Columns of the landed table that have statistics: what reads skip by. On all columns they cost more than the write."""
     return tuple(dict.fromkeys([*key, SOURCE_FILE, SOURCE_LINE]))
-
-
-def _count_reasons(bad: Sequence[BadRecord]) -> dict[str, int]:
-    from collections import Counter
-
-    return dict(Counter(record.reason for record in bad))

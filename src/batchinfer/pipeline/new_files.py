@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from batchinfer.config.sources import Files, ParquetSource
-from batchinfer.errors import ConfigError, InputError
-from batchinfer.pipeline.appended import last_lines
+from batchinfer.errors import ConfigError, InputError, listed_some
+from batchinfer.pipeline.appended import check_grown, check_whole_lines, last_lines
 from batchinfer.pipeline.columns import check_columns
 from batchinfer.pipeline.context import join, table_fields
 from batchinfer.pipeline.increments import Increment, Landing
-from batchinfer.pipeline.landing import LandingPlan, count_lines, land_task
+from batchinfer.pipeline.landing import LandingPlan, count_lines, land_task, remove_results
 from batchinfer.pipeline.roads import workers
 from batchinfer.pipeline.tasks import run_tasks
 
@@ -26,6 +27,40 @@ if TYPE_CHECKING:
     OpenSession = Callable[[], SparkSession]
 
 
+class Listed(Protocol):
+    """A file as it was listed, wherever it is."""
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def size(self) -> int: ...
+
+    def fingerprint(self) -> int: ...
+
+    def grew_from(self, size: int, fingerprint: int) -> bool: ...
+
+
+AnyFile = TypeVar("AnyFile", bound=Listed)
+
+
+@dataclass(frozen=True)
+class Changes(Generic[AnyFile]):
+    """Files that are to be read, and what becomes of what was landed of them before; see `Increment`.
+
+    Attributes:
+        grown: files of which only what is behind the last line landed is new.
+    """
+
+    read: Sequence[AnyFile]
+    replaced: Sequence[str]
+    retried: Sequence[str]
+    grown: Sequence[str]
+
+
 def find_new_files(landing: Landing) -> Increment | None:
     """The files of a source that were never landed, or that changed since; None: there are none.
 
@@ -34,38 +69,73 @@ def find_new_files(landing: Landing) -> Increment | None:
     Raises:
         InputError: files that are missing, or that changed and may not (`on_changed: fail`).
     """
+    assert isinstance(landing.source, Files)
+    changes = find_changes(landing, _list(landing, landing.source))
+    return file_increment(landing, landing.source, changes, changes.read) if changes.read else None
+
+
+def find_changes(landing: Landing, files: Sequence[AnyFile]) -> Changes[AnyFile]:
+    """Which of the listed files are new or changed, by the ledgers of the landed table and of the quarantine.
+
+    Runs on: driver.
+
+    Raises:
+        InputError: files that changed and may not (`on_changed: fail`), or that did more than grow (`append`).
+    """
+    names = [file.name for file in files]
+    known = _known(landing.table, landing.scope, names)
+    aside = _known(landing.context.quarantine, landing.quarantine_scope, names)
+    found = {file.name: file.fingerprint() for file in files}
+    changed = [file for file in files if known.get(file.name) not in (None, found[file.name])]
+    if changed and landing.source.on_changed == "fail":
+        raise InputError(
+            listed_some([f"{file.path}: it changed after it was landed" for file in changed]),
+            hint="allowed with source.on_changed: replace (the file's rows give way to its new content) or append (a file that "
+            "only grew: its new lines land), such as --set source.on_changed=replace",
+        )
+    anew = {file.name for file in changed}
+    if landing.source.on_changed == "append":
+        check_grown(landing, changed, known)
+        # An append that ended between its two commits has put records aside behind the last line landed, and lines between them
+        # would be taken for landed: such a file lands anew.
+        anew = {name for name in anew if aside.get(name) not in (None, known[name])}
+    read = [file for file in files if known.get(file.name) != found[file.name]]
+    return Changes(
+        read,
+        replaced=sorted(anew),
+        # What an interrupted run put aside of a file that is another by now.
+        retried=[file.name for file in read if known.get(file.name) is None and aside.get(file.name) is not None],
+        grown=[file.name for file in changed if file.name not in anew],
+    )
+
+
+def file_increment(landing: Landing, source: Files, changes: Changes[AnyFile], files: Sequence[SourceFile]) -> Increment:
+    """The increment that changed files are.
+
+    Args:
+        files: those of `changes`, as they are on this machine.
+
+    Runs on: driver.
+
+    Raises:
+        InputError: files that break the contract of their columns, or whose last line was landed before it was whole.
+    """
     from batchinfer.sinks.delta import exists
-    from batchinfer.sinks.ledger import landed_files
     from batchinfer.sources.readers import read_fields
 
-    source, context = landing.source, landing.context
-    assert isinstance(source, Files)
-    files = _list(landing, source)
-    there = exists(landing.table)
-    known = landed_files(landing.table, landing.scope, [file.name for file in files]) if there else {}
-    new = [file for file in files if known.get(file.name) is None]
-    changed = [file for file in files if known.get(file.name) not in (None, file.fingerprint())]
-    if changed and source.on_changed == "fail":
-        raise InputError(
-            [
-                f"{file.path}: it changed after it was landed; allowed with source.on_changed: replace or append"
-                for file in changed
-            ],
-            hint="set source.on_changed: replace to land its new content in place of the old (--set source.on_changed=replace)",
-        )
-    if not new and not changed:
-        return None
-    names = [file.name for file in changed]
-    grown = names and source.on_changed == "append"
-    read = [*new, *changed]
-    fields = read_fields(source, read, table_fields(landing.table) if there else None, _optional(landing))
-    check_columns(context, fields)
+    check_whole_lines(landing, [file for file in files if file.name in changes.grown])
+    landed, optional = table_fields(landing.table) if exists(landing.table) else None, _optional(landing)
+    fields = read_fields(source, files, landed, optional)
+    check_columns(landing.context, fields)
+    quarantine, grown = landing.context.quarantine, changes.grown
     return Increment(
         fields=fields,
-        fingerprints={file.name: file.fingerprint() for file in read},
-        stage=lambda plan, open_session: stage_files(plan, source, read, fields, _optional(landing), open_session),
-        replaced=[] if grown else names,
-        landed_until=last_lines(landing.table, context.quarantine, names, landing.ingest_slice) if grown else {},
+        fingerprints={file.name: file.fingerprint() for file in changes.read},
+        stage=lambda plan, open_session: stage_files(plan, source, files, fields, optional, open_session),
+        replaced=changes.replaced,
+        retried=changes.retried,
+        landed_until=last_lines(landing.table, quarantine, grown, landing.ingest_slice) if grown else {},
+        sizes={file.name: file.size for file in changes.read},
     )
 
 
@@ -86,6 +156,13 @@ def _list(landing: Landing, source: Files) -> list[SourceFile]:
         if (folder / "_delta_log").is_dir():
             raise ConfigError(f"source: {folder} is a Delta table; got kind: parquet; allowed: kind: delta")
     return files
+
+
+def _known(uri: str, scope: str, names: Sequence[str]) -> Mapping[str, int | None]:
+    from batchinfer.sinks.delta import exists
+    from batchinfer.sinks.ledger import landed_files
+
+    return landed_files(uri, scope, names) if exists(uri) else {}
 
 
 def _optional(landing: Landing) -> str | None:
@@ -121,5 +198,6 @@ def stage_files(
         counted = [result for [result] in run_tasks(spark, count_lines, to_count, "counting lines")]
         splits = align([*(split for split in splits if not needs_count(split)), *counted])
     tasks = [{"plan": asdict(plan), "splits": group} for group in group_splits(splits, workers(spark))]
-    for results in run_tasks(spark, land_task, tasks, f"extracting {len(files)} files"):
+    undo = partial(remove_results, plan)
+    for results in run_tasks(spark, land_task, tasks, f"extracting {len(files)} files", undo):
         yield from results

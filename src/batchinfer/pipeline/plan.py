@@ -59,7 +59,7 @@ def plan(context: Context, slice_: str) -> Plan:
         attempt(lambda: check_columns(context, suites or {}, model))
     if data and model:
         published = read_published(context, slice_).get(slice_)
-        fresh = published is not None and not published.is_stale(data.changed_at, model.ref.digest)
+        fresh = published is not None and not published.is_stale(data, model.ref.digest)
         result["action"] = "nothing: published from this data by this model" if fresh else "score"
         result["estimated_s"] = _estimate(context, data.rows, model.ref.digest)
     batch = context.pipeline.model.batch

@@ -11,36 +11,12 @@ from typing import TYPE_CHECKING, Any
 from batchinfer.contracts import SOURCE_FILE, SOURCE_LINE, ModelRef
 from batchinfer.errors import InputMissing, ModelError
 from batchinfer.pipeline.context import Context
+from batchinfer.pipeline.landed import SliceData, read_data
 from batchinfer.pipeline.slices import check_slice, read_slices
 
 if TYPE_CHECKING:
     from batchinfer.checks.suites import Suite
     from batchinfer.inference.roads import Road
-
-
-@dataclass(frozen=True)
-class SliceData:
-    """A landed slice, at one version of the landed table.
-
-    Attributes:
-        files: {path, size, rows, partition} of each Parquet file.
-        version: Delta version that is read.
-        changed_at: Delta version of the commit that last changed this slice.
-    """
-
-    table: str
-    slice: str
-    files: list[dict[str, Any]]
-    version: int
-    changed_at: int
-
-    @property
-    def rows(self) -> int:
-        return sum(file["rows"] for file in self.files)
-
-    @property
-    def size(self) -> int:
-        return sum(file["size"] for file in self.files)
 
 
 @dataclass(frozen=True)
@@ -67,20 +43,16 @@ def find_slice(context: Context, slice_: str) -> SliceData:
     Raises:
         InputMissing: nothing has landed for it (exit 3); says which slices there are.
     """
-    from batchinfer.sinks.delta import snapshot_files, table_version
-
-    check_slice(context.pipeline.source.slice, slice_)
+    rule = context.pipeline.source.slice
+    check_slice(rule, slice_)
     landed = read_slices(context.landed)
     if slice_ not in landed:
         some = ", ".join(sorted(landed)[-5:]) or "none"
         raise InputMissing(
             f"slice {slice_} of pipeline {context.name} has never landed in {context.landed}; landed: {some}",
-            hint=f"batchinfer extract -p {context.name}"
-            + (f" --slice {slice_}" if context.pipeline.source.slice == "ingest_date" else ""),
+            hint=f"batchinfer extract -p {context.name}" + (f" --slice {slice_}" if rule == "ingest_date" else ""),
         )
-    version = table_version(context.landed)
-    files = snapshot_files(context.landed, {"slice": slice_})
-    return SliceData(context.landed, slice_, files, version, landed[slice_])
+    return read_data(context, [slice_])
 
 
 def resolve_model(context: Context) -> Resolved:
@@ -109,7 +81,7 @@ def choose_road(context: Context, data: SliceData) -> Road:
     from batchinfer.inference import roads
     from batchinfer.sinks.snapshots import reading_facts
 
-    facts = reading_facts(data.table)
+    facts = reading_facts(data.table, data.version)
     table = roads.TableFacts("delta", facts["reachable"], facts["deletion_vectors"], facts["column_mapping"])
     return roads.choose_road(context.pipeline.model.road, table)
 

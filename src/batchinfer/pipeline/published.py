@@ -7,7 +7,10 @@ from typing import Any
 
 from batchinfer import contracts
 from batchinfer.pipeline.context import Context
+from batchinfer.pipeline.landed import LandedSlice, SliceData
 from batchinfer.pipeline.slices import read_slices
+
+Landed = LandedSlice | SliceData
 
 
 @dataclass(frozen=True)
@@ -24,12 +27,16 @@ class Published:
     rows: int
     lineage: dict[str, Any]
 
-    def is_stale(self, changed_at: int, digest: str | None) -> bool:
-        """True if the slice's data changed since, or another model would score it now."""
+    def is_stale(self, landed: Landed | None, digest: str | None) -> bool:
+        """True if the slice's data changed since, or another model would score it now; None: nothing of it has landed here."""
         if not self.lineage:
             # A slice without rows says nothing of its inputs; scoring it again costs nothing.
             return True
-        return self.lineage[contracts.SOURCE_VERSION] < changed_at or digest not in (None, self.lineage[contracts.BUNDLE_DIGEST])
+        if landed is not None and self.lineage[contracts.SOURCE_VERSION] < landed.changed_at:
+            return True
+        if landed is not None and landed.recorded_at is not None and self.lineage[contracts.SCORED_AT] < landed.recorded_at:
+            return True
+        return digest not in (None, self.lineage[contracts.BUNDLE_DIGEST])
 
 
 _LINEAGE = (

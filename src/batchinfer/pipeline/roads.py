@@ -7,17 +7,18 @@ import json
 import shutil
 import tempfile
 import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from batchinfer import contracts
 from batchinfer.pipeline.context import Context
 from batchinfer.pipeline.preflight import Resolved, SliceData, choose_road, columns_to_read, cores
 from batchinfer.pipeline.scoring import ScoreArrow, ScorePandas, ScoringPlan, now_us, score_split
+from batchinfer.pipeline.slice_frames import quoted, slice_frame
 from batchinfer.pipeline.tasks import raise_errors, run_tasks
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import SparkSession
 
     from batchinfer.inference.roads import Road
 
@@ -41,7 +42,7 @@ def run_road(spark: SparkSession, context: Context, data: SliceData, model: Reso
     if road.name == "direct":
         tasks = [{"plan": plan.to_json(), "split": split} for split in splits_of(data, workers(spark))]
         return road, [result for results in run_tasks(spark, score_split, tasks, description) for result in results]
-    frame = _slice_frame(spark, data, plan)
+    frame = slice_frame(spark, data).select(*[quoted(name) for name in plan.columns])
     if road.name == "arrow":
         rows = frame.mapInArrow(ScoreArrow(plan), "result string").collect()
     else:
@@ -66,17 +67,19 @@ def context_type(context: Context, column: str) -> str:
 
 def splits_of(data: SliceData, count: int) -> list[dict[str, Any]]:
     """Row groups of a slice's files, balanced over the workers."""
+    splits = split_files(data.table, data.files, count)
+    if data.fields is None:
+        return splits
+    rule = data.rule if data.rows_of_others else None
+    within = None if rule is None else {"column": rule.column, "unit": rule.unit, "slices": data.slices}
+    return [split | {"types": dict(data.fields), "within": within} for split in splits]
+
+
+def split_files(table: str, files: Sequence[Mapping[str, Any]], count: int) -> list[dict[str, Any]]:
+    """Row groups of some files of a table, balanced over the workers."""
     from batchinfer.inference.splits import plan_splits
 
-    files = [{**file, "path": f"{data.table}/{file['path']}"} for file in data.files]
-    return plan_splits(files, count, _SPLIT_BYTES)
-
-
-def _slice_frame(spark: SparkSession, data: SliceData, plan: ScoringPlan) -> DataFrame:
-    from pyspark.sql import functions as F
-
-    table = spark.read.format("delta").option("versionAsOf", data.version).load(data.table)
-    return table.where(F.col(contracts.SLICE) == data.slice).select(*plan.columns)
+    return plan_splits([{**file, "path": f"{table}/{file['path']}"} for file in files], count, _SPLIT_BYTES)
 
 
 def ship_folder(spark: SparkSession, folder: Path, digest: str) -> str:

@@ -112,7 +112,7 @@ def _is_up_to_date(context: Context, data: SliceData, model: Resolved, report: R
     from batchinfer.pipeline.published import read_published
 
     published = read_published(context, data.slice).get(data.slice)
-    if published is None or published.is_stale(data.changed_at, model.ref.digest):
+    if published is None or published.is_stale(data, model.ref.digest):
         return False
     report.version = published.version
     report.rows_reused = published.rows
@@ -196,17 +196,23 @@ class _Run:
 
     def _check_input(self) -> None:
         """Duplicate keys and the input suite, before any row is scored (exit 3)."""
-        from batchinfer.contracts import SOURCE_FILE, SOURCE_LINE
-        from batchinfer.pipeline.keys import raise_duplicates
+        from pyspark.sql.functions import lit
+
+        from batchinfer.contracts import SLICE, SOURCE_FILE, SOURCE_LINE
+        from batchinfer.pipeline.keys import raise_duplicate_keys
+        from batchinfer.pipeline.slice_frames import quoted, slice_frame
 
         source = self.context.pipeline.source
-        files = [StagedFile(file["path"], file["rows"], file["size"], file["partition"], "{}") for file in self.data.files]
-        if source.unique == "checked" and not set(source.key) >= {SOURCE_FILE, SOURCE_LINE}:
-            raise_duplicates(self.spark, self.data.table, [(self.data.slice, file.path) for file in files], (), source.key)
         suite = self.suites.get("input")
-        if suite is None or not files:
+        if not self.data.files:
             return
-        frame = self._parquet(self.data.table, files)
+        if source.unique == "checked" and (self.data.fields or not set(source.key) >= {SOURCE_FILE, SOURCE_LINE}):
+            rows = slice_frame(self.spark, self.data).select(*[quoted(name) for name in source.key])
+            raise_duplicate_keys(rows.withColumn(SLICE, lit(self.data.slice)), self.data.table, source.key)
+        if suite is None:
+            return
+        frame = slice_frame(self.spark, self.data)
+        frame = frame if SLICE in frame.columns else frame.withColumn(SLICE, lit(self.data.slice))
         failures = self._judge(frame, suite, "input")
         if failures:
             raise InputError([f"input check of slice {self.data.slice}: {failure}" for failure in failures])

@@ -6,7 +6,6 @@ The three roads differ only in where the batches come from; all of them end in `
 from __future__ import annotations
 
 import datetime as dt
-import json
 import sys
 import time
 from collections import Counter
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from batchinfer import contracts
 from batchinfer.contracts import BadRecord, Handler
-from batchinfer.errors import BatchInferError, InputError, ModelError, TooManyQuarantined
+from batchinfer.errors import InputError, ModelError, TooManyQuarantined
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,10 +78,10 @@ def score_split(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
     Runs on: executor.
     """
-    from batchinfer.inference.splits import read_split
+    from batchinfer.pipeline.slice_rows import read_rows
 
     plan = ScoringPlan.from_json(task["plan"])
-    yield _ScoringTask(plan).run(read_split(task["split"], list(plan.columns)))
+    yield _ScoringTask(plan).run(read_rows(task["split"], plan.columns))
 
 
 class ScoreArrow:
@@ -124,12 +123,9 @@ def _as_arrow(frame: pd.DataFrame, types: Mapping[str, pa.DataType]) -> pa.Recor
 
 
 def _guarded(plan: ScoringPlan, batches: Iterable[pa.RecordBatch]) -> str:
-    from batchinfer.pipeline.tasks import as_result
+    from batchinfer.pipeline.tasks import guarded
 
-    try:
-        return json.dumps(_ScoringTask(plan).run(batches))
-    except BatchInferError as error:
-        return json.dumps(as_result(error))
+    return guarded(lambda: _ScoringTask(plan).run(batches))
 
 
 def bundle_folder(archive: str) -> str:
@@ -185,6 +181,7 @@ class _ScoringTask:
         self.scorer = self._open_scorer()
         self.load_s = time.perf_counter() - self.started
         self.failed: list[BadRecord] = []
+        self.keyless = 0
         self.rows = 0
         self.write_s = 0.0
         self.writer = self._open_writer()
@@ -228,7 +225,7 @@ class _ScoringTask:
 
     def run(self, batches: Iterable[pa.RecordBatch]) -> dict[str, Any]:
         try:
-            for scored in self.scorer.score(batches):
+            for scored in self.scorer.score(self._with_keys(batches)):
                 started = time.perf_counter()
                 self._take(scored)
                 self.write_s += time.perf_counter() - started
@@ -243,6 +240,23 @@ class _ScoringTask:
             raise
         finally:
             self.scorer.close()
+
+    def _with_keys(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """The rows that have a key; the others are put aside. Tables that were landed have none of these."""
+        import pyarrow as pa
+
+        from batchinfer.inference.attempt import Failure
+        from batchinfer.inference.records import bad_records
+
+        missing = Failure("null_key", f"a key column is null; allowed: a value in each of {', '.join(self.plan.key)}")
+        for batch in batches:
+            keyless = keyless_rows(batch, list(self.plan.key))
+            if not keyless:
+                yield batch
+                continue
+            self.failed += bad_records(batch, dict.fromkeys(keyless, missing), list(self.plan.key), self.plan.inputs)
+            self.keyless += len(keyless)
+            yield batch.filter(pa.array([row not in keyless for row in range(batch.num_rows)], pa.bool_()))
 
     def _take(self, scored: Any) -> None:
         import pyarrow as pa
@@ -292,7 +306,7 @@ class _ScoringTask:
         return {
             "files": [file.to_json() for file in files],
             "quarantine": [file.to_json() for file in aside],
-            "rows_in": int(self.scorer.counts["rows_in"]),
+            "rows_in": int(self.scorer.counts["rows_in"]) + self.keyless,
             "rows_scored": self.rows - int(self.scorer.counts["rows_duplicate"]),
             "rows_reused": int(self.scorer.counts["rows_duplicate"]),
             "rows_quarantined": len(self.failed),
@@ -303,6 +317,12 @@ class _ScoringTask:
             "stopped": list(stopped),
             "task_s": time.perf_counter() - self.started,
         }
+
+
+def keyless_rows(batch: pa.RecordBatch, key: Sequence[str]) -> set[int]:
+    """Positions of the rows of which a key column is null."""
+    holes = [batch.column(name) for name in key if batch.column(name).null_count]
+    return {row for column in holes for row, null in enumerate(column.is_null().to_pylist()) if null}
 
 
 def file_schema(key: Mapping[str, str], outputs: Mapping[str, str]) -> pa.Schema:

@@ -6,8 +6,8 @@ from typing import Any
 
 from batchinfer.errors import ModelError, StorageError
 from batchinfer.pipeline.context import Context
+from batchinfer.pipeline.landed import LandedSlice, read_landed
 from batchinfer.pipeline.published import Published, read_published
-from batchinfer.pipeline.slices import read_slices
 
 # A run that ended so says nothing of its slice: done, a configuration error, held by another, interrupted.
 _NOT_THE_SLICES_FAULT = (0, 2, 6, 130, 143)
@@ -21,14 +21,10 @@ def status(context: Context) -> dict[str, Any]:
 
     Runs on: driver, without Spark.
     """
-    from batchinfer.sinks.delta import snapshot_files
     from batchinfer.sinks.leases import running
     from batchinfer.sinks.runs import latest_runs
 
-    landed = read_slices(context.landed)
-    rows: dict[str, int] = {}
-    for file in snapshot_files(context.landed, None) if landed else []:
-        rows[file["partition"]["slice"]] = rows.get(file["partition"]["slice"], 0) + file["rows"]
+    landed = read_landed(context)
     published = read_published(context)
     held = {lease["slice"]: lease for lease in running(context.environment.lake, context.name)}
     last = latest_runs(context.runs, context.name, "score")
@@ -37,8 +33,8 @@ def status(context: Context) -> dict[str, Any]:
         {
             "slice": name,
             "status": _state(name, landed, published.get(name), held, last.get(name), digest),
-            "rows_landed": rows.get(name, 0),
-            "data_version": landed.get(name),
+            "rows_landed": landed[name].rows if name in landed else 0,
+            "data_version": landed[name].changed_at if name in landed else None,
             **_facts(published.get(name), last.get(name)),
         }
         for name in sorted({*landed, *published})
@@ -57,7 +53,7 @@ def _current_digest(context: Context) -> tuple[str | None, str | None]:
 
 def _state(
     name: str,
-    landed: dict[str, int],
+    landed: dict[str, LandedSlice],
     published: Published | None,
     held: dict[str, Any],
     last: dict[str, Any] | None,
@@ -65,7 +61,7 @@ def _state(
 ) -> str:
     if name in held:
         return "running"
-    if published is not None and not (published.lineage and published.is_stale(landed.get(name, -1), digest)):
+    if published is not None and not (published.lineage and published.is_stale(landed.get(name), digest)):
         return "published"
     if last is not None and last["exit_code"] not in _NOT_THE_SLICES_FAULT:
         return "failed"

@@ -13,17 +13,23 @@ from typing import TYPE_CHECKING, Any
 from batchinfer import errors
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
 Task = dict[str, Any]
 Work = Callable[[Task], Iterator[dict[str, Any]]]
+Undo = Callable[[list[dict[str, Any]]], None]
 _POLL_S = 0.2
 
 
-def run_tasks(spark: SparkSession, work: Work, tasks: Sequence[Task], description: str) -> list[list[dict[str, Any]]]:
+def run_tasks(
+    spark: SparkSession, work: Work, tasks: Sequence[Task], description: str, undo: Undo | None = None
+) -> list[list[dict[str, Any]]]:
     """Runs `work(task)` for every task, each in a Spark task of its own; returns the results in the order of the tasks.
 
     A task that is tried again starts from nothing; only the results of the attempt that succeeded count.
+
+    Args:
+        undo: is given the results of the tasks that succeeded where others failed.
 
     Runs on: driver; `work` on executors.
 
@@ -34,13 +40,13 @@ def run_tasks(spark: SparkSession, work: Work, tasks: Sequence[Task], descriptio
         return []
     context = spark.sparkContext
     numbered = [(number, json.dumps(task)) for number, task in enumerate(tasks)]
-    lines = context.parallelize(numbered, len(numbered)).flatMap(_Guarded(work))
+    lines = context.parallelize(numbered, len(numbered)).flatMap(Guarded(work))
     with _progress(spark, description, len(tasks)):
         found = lines.collect()
-    return _in_order(found, len(tasks))
+    return in_order(found, len(tasks), undo)
 
 
-class _Guarded:
+class Guarded:
     """Picklable wrapper: results and errors as JSON, so that no class has to cross from executor to driver."""
 
     def __init__(self, work: Work) -> None:
@@ -55,6 +61,32 @@ class _Guarded:
         return [(number, json.dumps(result)) for result in results]
 
 
+def guarded(work: Callable[[], dict[str, Any]]) -> str:
+    """The result of one task as JSON, or its error, so that it crosses to the driver with its class.
+
+    Runs on: executor.
+    """
+    try:
+        return json.dumps(work())
+    except errors.BatchInferError as error:
+        return json.dumps(as_result(error))
+
+
+def run_batches(frame: DataFrame, work: Callable[..., Any], description: str, tasks: int) -> list[dict[str, Any]]:
+    """Hands a frame's rows to `work` in Arrow batches; it gives one row of JSON a task, as `guarded` writes it.
+
+    Runs on: driver; `work` on executors.
+
+    Raises:
+        BatchInferError: of the class and with the words that `work` raised it with.
+    """
+    with _progress(frame.sparkSession, description, tasks):
+        rows = frame.mapInArrow(work, "result string").collect()
+    results = [json.loads(row["result"]) for row in rows]
+    raise_errors(results)
+    return results
+
+
 def as_result(error: errors.BatchInferError) -> dict[str, Any]:
     """A result that says that a task failed for good, and how; a room's own subclass travels as the class it refines."""
     name = next(class_.__name__ for class_ in type(error).__mro__ if vars(errors).get(class_.__name__) is class_)
@@ -62,17 +94,23 @@ def as_result(error: errors.BatchInferError) -> dict[str, Any]:
 
 
 def raise_errors(results: Iterable[dict[str, Any]]) -> None:
-    """Raises the first error among results, with the class it was raised with on the executor."""
-    for result in results:
-        if error := result.get("error"):
-            raise getattr(errors, error["class"])(error["problems"], error["hint"])
+    """Raises the first error among results, with the class it was raised with on the executor and what others of it say."""
+    failed = [result["error"] for result in results if "error" in result]
+    if failed:
+        first = failed[0]
+        problems = [problem for each in failed if each["class"] == first["class"] for problem in each["problems"]]
+        raise getattr(errors, first["class"])(errors.listed_some(list(dict.fromkeys(problems))), first["hint"])
 
 
-def _in_order(found: Iterable[tuple[int, str]], tasks: int) -> list[list[dict[str, Any]]]:
+def in_order(found: Iterable[tuple[int, str]], tasks: int, undo: Undo | None = None) -> list[list[dict[str, Any]]]:
+    """Numbered results as JSON, put in the order of their tasks; see `run_tasks`."""
     results: list[list[dict[str, Any]]] = [[] for _ in range(tasks)]
     for number, text in found:
         results[number].append(json.loads(text))
-    raise_errors(result for of_task in results for result in of_task)
+    told = [result for of_task in results for result in of_task]
+    if undo is not None and any("error" in result for result in told):
+        undo([result for result in told if "error" not in result])
+    raise_errors(told)
     return results
 
 

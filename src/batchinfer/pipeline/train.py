@@ -5,11 +5,12 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchinfer import contracts
-from batchinfer.config.sources import ParquetSource
+from batchinfer.config.sources import DeltaSource, ParquetSource
 from batchinfer.contracts import SOURCE_FILE, SOURCE_LINE, TrainReport
 from batchinfer.errors import ConfigError, InputError, InputMissing, ModelError
 from batchinfer.pipeline.columns import check_columns
@@ -18,7 +19,9 @@ from batchinfer.pipeline.extract import land
 from batchinfer.pipeline.features import pipeline_steps
 from batchinfer.pipeline.fitting import fit_transforms
 from batchinfer.pipeline.increments import Landing
-from batchinfer.pipeline.preflight import SliceData, find_slice
+from batchinfer.pipeline.labelled import check_readable, read_labelled
+from batchinfer.pipeline.landed import SliceData, read_data
+from batchinfer.pipeline.preflight import find_slice
 from batchinfer.pipeline.roads import splits_of, workers
 from batchinfer.pipeline.slices import check_slice, read_slices, slices_between
 from batchinfer.session import import_spark
@@ -89,38 +92,46 @@ def check_model_class(model: ModelChoice) -> None:
 
 
 def _training_data(context: Context, settings: Train, slices: Sequence[str], open_session: OpenSession) -> SliceData:
-    """The landed table to learn from; labelled data with a source of its own is landed first."""
-    from batchinfer.sinks.delta import exists, snapshot_files, table_version
+    """The landed table to learn from; labelled data with a source of its own is landed first, unless it is read in place."""
+    from batchinfer.sinks.delta import snapshot_files, table_version
 
     if settings.source is None:
-        table = context.landed
-        found = [find_slice(context, name) for name in slices]
-        if not found and not exists(table):
-            raise InputMissing(
-                f"{table}: nothing has landed; allowed: extract first", hint=f"batchinfer extract -p {context.name}"
-            )
-        files = [file for data in found for file in data.files] if found else snapshot_files(table, None)
+        for name in slices:
+            find_slice(context, name)
+        data = read_data(context, slices or None)
+    elif slices:
+        raise ConfigError("train.source names labelled data of its own: got --slice as well; allowed: train without slices")
+    elif isinstance(context.pipeline.source, DeltaSource):
+        data = read_labelled(context, context.pipeline.source, settings.source.path, open_session)
     else:
-        if slices:
-            raise ConfigError("train.source names labelled data of its own: got --slice as well; allowed: train without slices")
         table = context.landed_for_training
         own: dict[str, Any] = {"path": settings.source.path, "slice": "ingest_date", "on_changed": "replace"}
         # Labelled data are named by their path, also where the data to be scored are named by a table.
         own |= {"table": None} if isinstance(context.pipeline.source, ParquetSource) else {}
         source = context.pipeline.source.model_copy(update=own)
         land(Landing(context.with_new_run(), source, table, _TRAINING_SLICE), open_session)
-        files = snapshot_files(table, None)
-    version = table_version(table)
+        files, version = snapshot_files(table, None), table_version(table)
+        data = SliceData(table, (), files, version, version, sum(file["rows"] for file in files))
+    if data.fields is not None:
+        check_readable(data, settings.target.column)
     # One order, whatever order the log lists the files in: the same table version gives the same model.
-    files = sorted(files, key=lambda file: file["path"])
-    return SliceData(table, ",".join(slices), files, version, version)
+    return replace(data, files=sorted(data.files, key=lambda file: file["path"]))
+
+
+def _fields(context: Context, data: SliceData) -> dict[str, pa.DataType]:
+    """Types of the columns to learn from; a Delta table of labelled data has its own, whatever has been extracted."""
+    from batchinfer.config.types import parse_ddl
+
+    if data.fields is None:
+        return context.fields_of(data.table)
+    return {name: parse_ddl(type_) for name, type_ in data.fields.items()}
 
 
 def _fit(context: Context, data: SliceData, open_session: OpenSession, report: TrainReport) -> TransformPipeline:
     started = time.perf_counter()
     steps = pipeline_steps(context.pipeline)
     used = {name for step in steps for name in step.columns}
-    known = context.fields_of(data.table)
+    known = _fields(context, data)
     check_columns(context, known, target_needed=True)
     fields = {name: type_ for name, type_ in known.items() if name in used}
     spark = open_session()
@@ -153,7 +164,7 @@ def _train_and_register(
         folder = Path(scratch) / "bundle"
         write_bundle(
             folder, handler=trained.handler, module=trained.module, transforms=transforms,
-            signature=_signature(context.fields_of(data.table), transforms, trained.handler), facts=facts,
+            signature=_signature(_fields(context, data), transforms, trained.handler), facts=facts,
         )  # fmt: skip
         ref = context.registry.register(
             _registered_name(context), folder, alias, metrics=trained.metrics, params=dict(settings.params),
@@ -180,17 +191,19 @@ def _examples(
 ) -> Iterator[tuple[np.ndarray, Any, np.ndarray]]:
     """Batches of (features (n, width) float32, target column (n,), 64-bit hash of the key (n,))."""
     import numpy as np
-    import pyarrow.parquet as pq
 
     from batchinfer.inference.fingerprint import fingerprint
+    from batchinfer.pipeline.slice_rows import read_rows
 
     key = list(context.pipeline.source.key)
     wanted = {*transforms.source_columns, settings.target.column, *key}
-    names = [name for name in (*context.fields_of(data.table), SOURCE_FILE, SOURCE_LINE) if name in wanted]
+    names = [name for name in dict.fromkeys([*_fields(context, data), SOURCE_FILE, SOURCE_LINE]) if name in wanted]
+    # One file after the other, in one order: the same table version gives the same model.
     for file in data.files:
-        for batch in pq.ParquetFile(f"{data.table}/{file['path']}").iter_batches(batch_size=65536, columns=names):
-            hashes = b"".join(fingerprint(batch, key).to_pylist())
-            yield transforms.matrix(batch), batch.column(settings.target.column), np.frombuffer(hashes, dtype="<u8")[::2]
+        for split in splits_of(replace(data, files=[file]), 1):
+            for batch in read_rows(split, names):
+                hashes = b"".join(fingerprint(batch, key).to_pylist())
+                yield transforms.matrix(batch), batch.column(settings.target.column), np.frombuffer(hashes, dtype="<u8")[::2]
 
 
 def slices_to_learn_from(context: Context, slices: Sequence[str], start: str | None, end: str | None) -> list[str]:

@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 Partition = Mapping[str, str | None]
-# A text column and the values of the rows that are meant, besides values of partition columns (None: any).
+# Columns and the values of the rows that are meant, besides values of partition columns (None: any).
 Rows = Mapping[str, Any]
 Transactions = Mapping[str, int] | Callable[[int], Mapping[str, int]]
 
@@ -90,8 +90,8 @@ def commit(
         adds: files written below the table's folder.
         remove: paths of files of the current snapshot, as `snapshot_files` tells them.
         replace: partition values; every current file of those partitions is removed. Columns left out match all values.
-        replace_rows: `{column: values}` of a text column, and optionally partition values (None: any): the current rows with
-            these values go. A file that holds other rows too is copied without them.
+        replace_rows: `{column: values}` of a text column or of the columns of a key, and optionally partition values (None: any):
+            the current rows with these values go. A file that holds other rows too is copied without them.
         transactions: application id to version, or a function from the version that this commit will have to that mapping.
         touch: names an application id for a partition; recorded, with this commit's version, for every partition from which this
             commit removes files or to which it adds some.
@@ -173,13 +173,13 @@ def _rewrite(uri: str, table: DeltaTable, change: _Change) -> Rewrite:
     partitions = table.metadata().partition_columns
     for rows in change.replace_rows:
         columns = [name for name in rows if name not in partitions]
-        if len(columns) != 1:
+        if not columns:
             raise InputError(
-                f"{uri}: rows to replace are told by {columns}; allowed: one column, besides partition columns {partitions}"
+                f"{uri}: rows to replace are told by no column; allowed: one or more, besides partition columns {partitions}"
             )
         wanted = {name: rows[name] for name in partitions if rows.get(name) is not None}
         files = [file for file in list_files(table) if _matches(file["partition"], wanted)]
-        rewrite.extend(remove_rows(uri, table, files, columns[0], rows[columns[0]]))
+        rewrite.extend(remove_rows(uri, table, files, {name: rows[name] for name in columns}))
     return rewrite
 
 

@@ -4,8 +4,9 @@ The entries are committed with the rows they speak of, and stand in every checkp
 clean-up can part them from the rows. Owns the ids; their versions are plain values here, never compared by order.
 Must not know how files are read.
 
-App ids: `file:<scope>:<name>` with the file's fingerprint, `slice:<slice>` with the Delta version of the commit that
-last changed the slice, `mark:<name>:<number>` with a piece of a text: how far a database or an API has been read.
+App ids: `file:<scope>:<name>` with the file's fingerprint, `size:<scope>:<name>` with its bytes, `slice:<slice>` with the
+Delta version of the commit that last changed the slice, `mark:<name>:<number>` with a piece of a text: how far a database or
+an API has been read.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from urllib.parse import quote
 from batchinfer.errors import InputError
 from batchinfer.sinks import log
 
+_SIZE = "size:"
 _SLICE = "slice:"
 _MARK = "mark:"
 # Bytes of text that fit into a version of 63 bits.
@@ -34,6 +36,11 @@ def file_id(scope: str, name: str) -> str:
     """
     # The scope ends at the second colon, whatever it holds itself.
     return f"file:{quote(scope, safe=' /@+=,;!$()~')}:{name}"
+
+
+def size_id(scope: str, name: str) -> str:
+    """App id of a source file's size; see `file_id`."""
+    return _SIZE + file_id(scope, name).removeprefix("file:")
 
 
 def slice_id(slice_: str | None) -> str:
@@ -77,6 +84,23 @@ def landed_files(uri: str, scope: str, files: Iterable[str]) -> dict[str, int | 
     """
     known = log.read_transactions(uri)
     return {name: known.get(file_id(scope, name)) for name in files}
+
+
+def size_transactions(scope: str, sizes: Mapping[str, int]) -> dict[str, int]:
+    """The transactions that record how many bytes these source files had when they were landed."""
+    return {size_id(scope, name): size for name, size in sizes.items()}
+
+
+def landed_sizes(uri: str, scope: str, files: Iterable[str]) -> dict[str, int | None]:
+    """The bytes that each of these source files had when it was landed last; None: never.
+
+    Runs on: driver
+
+    Raises:
+        StorageError: no table, or its log cannot be read.
+    """
+    known = log.read_transactions(uri)
+    return {name: known.get(size_id(scope, name)) for name in files}
 
 
 def landed_slices(uri: str) -> dict[str | None, int]:

@@ -90,6 +90,21 @@ def find_commit(uri: str, mark: str, first: int) -> int | None:
     return None
 
 
+def read_commit(uri: str, version: int) -> str | None:
+    """The text of one commit, an action a line; None if there is none, or log clean-up has taken it.
+
+    Runs on: driver
+
+    Raises:
+        StorageError: the log cannot be read.
+    """
+    filesystem, root = open_filesystem(uri)
+    try:
+        return _read_text(filesystem, f"{root}/_delta_log/{version:020d}.json")
+    except FileNotFoundError:
+        return None
+
+
 def _list_names(filesystem: FileSystem, folder: str) -> list[str]:
     with storage_faults(folder, "list the log"):
         return [info.base_name for info in filesystem.get_file_info(FileSelector(folder))]

@@ -5,7 +5,7 @@ Owns finding those files and copying the rest. Must not commit; the caller holds
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,17 +41,16 @@ def remove_rows(
     uri: str,
     table: DeltaTable,
     files: Iterable[dict[str, Any]],
-    column: str,
-    values: Collection[str | None],
+    values: Mapping[str, Any],
 ) -> Rewrite:
-    """Works out how to take the rows whose `column` has one of these values out of these files.
+    """Works out how to take the rows that have these values out of these files.
 
     Args:
         uri: of the table.
         table: the snapshot that the files belong to.
         files: as `snapshots.list_files` tells them.
-        column: a text column of the files.
-        values: what it holds in the rows to remove.
+        values: columns of the files, each with what it holds in the rows to remove; of several, the first values go together,
+            then the second, and so on. Null is no value.
 
     Runs on: driver
 
@@ -60,26 +59,48 @@ def remove_rows(
     """
     filesystem, root = open_filesystem(uri)
     partitions = table.metadata().partition_columns
-    wanted = pa.array(list(values), pa.string())
+    doomed = _Doomed(values)
     stats_columns = skipping_names(table)
     rewrite = Rewrite()
     for file in files:
         path = f"{root}/{file['path']}"
         with storage_faults(path, "read the file"), filesystem.open_input_file(path) as source:
             parquet = pq.ParquetFile(source)
-            if column not in parquet.schema_arrow.names:
+            if not set(values) <= set(parquet.schema_arrow.names):
                 continue
-            doomed = pc.sum(pc.is_in(parquet.read(columns=[column])[column], value_set=wanted)).as_py() or 0
-            if not doomed:
+            count = pc.sum(doomed.mask(parquet.read(columns=list(values)))).as_py() or 0
+            if not count:
                 continue
             rewrite.removed.append(file["path"])
-            if doomed == parquet.metadata.num_rows:
+            if count == parquet.metadata.num_rows:
                 continue
             names = [name for name in arrow_schema(table).names if name in parquet.schema_arrow.names]
             schema = pa.schema([arrow_schema(table).field(name) for name in names])
             with StagedWriter(uri, schema, partitions, [name for name in stats_columns if name in names]) as writer:
                 for batch in parquet.iter_batches(batch_size=_BATCH_ROWS, columns=names):
-                    keep = pc.invert(pc.is_in(batch[column], value_set=wanted))
+                    keep = pc.invert(doomed.mask(batch))
                     writer.write(batch.filter(keep), file["partition"])
                 rewrite.adds += writer.close()
     return rewrite
+
+
+class _Doomed:
+    """Tells which rows have the values of those to remove."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        columns = {
+            name: given if isinstance(given, pa.ChunkedArray) else pa.array(list(given), pa.string())
+            for name, given in values.items()
+        }
+        self.wanted = pa.table(columns)
+
+    def mask(self, rows: pa.Table | pa.RecordBatch) -> pa.Array:
+        if self.wanted.num_columns == 1:
+            name = self.wanted.column_names[0]
+            return pc.is_in(rows.column(name), value_set=self.wanted[name].cast(rows.column(name).type).combine_chunks())
+        number = "batchinfer.row"
+        keys = pa.table({name: rows.column(name) for name in self.wanted.column_names})
+        wanted = self.wanted.cast(keys.schema)
+        numbered = keys.append_column(number, pa.array(range(keys.num_rows), pa.int64()))
+        found = numbered.join(wanted, keys=wanted.column_names, join_type="left semi", use_threads=False)[number]
+        return pc.is_in(numbered[number].combine_chunks(), value_set=found.combine_chunks())

@@ -16,16 +16,16 @@ from deltalake import DeltaTable
 from batchinfer.sinks.places import local_path, storage_faults, table_uri
 
 
-def open_table(uri: str) -> DeltaTable:
-    """The table at its latest version.
+def open_table(uri: str, version: int | None = None) -> DeltaTable:
+    """The table at its latest version, or at the one asked for.
 
     Runs on: driver
 
     Raises:
-        StorageError: there is no table, or its log cannot be read.
+        StorageError: there is no table or no such version, or its log cannot be read.
     """
-    with storage_faults(uri, "open the Delta table"):
-        return DeltaTable(table_uri(uri))
+    with storage_faults(uri, "open the Delta table" if version is None else f"open version {version} of the Delta table"):
+        return DeltaTable(table_uri(uri), version=version)
 
 
 def exists(uri: str) -> bool:
@@ -118,22 +118,37 @@ def partition_text(value: Any) -> str | None:
     return str(value)
 
 
-def reading_facts(uri: str) -> dict[str, bool]:
-    """What readers of the table's files must know: `{reachable, deletion_vectors, column_mapping}`.
-
-    `deletion_vectors` is about the files of the latest snapshot, not about what the table's protocol allows.
+def kept_rows(table: DeltaTable) -> dict[str, int]:
+    """The files that have deletion vectors, as the names on disk of their last part, and how many of their rows are kept.
 
     Runs on: driver
 
     Raises:
-        StorageError: there is no table, or its log cannot be read.
+        StorageError: a deletion vector cannot be read.
     """
-    table = open_table(uri)
+    if "deletionVectors" not in (table.protocol().reader_features or []):
+        return {}
+    with storage_faults(table.table_uri, "read the deletion vectors"):
+        vectors = pa.table(table.deletion_vectors())
+    paths = [unquote(path).rpartition("/")[2] for path in vectors["filepath"].to_pylist()]
+    # A vector says True of the rows that are left.
+    return {path: int(vector.values.true_count) for path, vector in zip(paths, vectors["selection_vector"], strict=True)}
+
+
+def reading_facts(uri: str, version: int | None = None) -> dict[str, bool]:
+    """What readers of the table's files must know: `{reachable, deletion_vectors, column_mapping}`.
+
+    `deletion_vectors` is about the files of the version (None: the latest), not about what the table's protocol allows.
+
+    Runs on: driver
+
+    Raises:
+        StorageError: there is no table or no such version, or its log cannot be read.
+    """
+    table = open_table(uri, version)
     configuration = table.metadata().configuration
-    with storage_faults(uri, "read the deletion vectors"):
-        vectors = pa.table(table.deletion_vectors()) if "deletionVectors" in (table.protocol().reader_features or []) else None
     return {
         "reachable": local_path(uri) is not None,
-        "deletion_vectors": vectors is not None and vectors.num_rows > 0,
+        "deletion_vectors": bool(kept_rows(table)),
         "column_mapping": configuration.get("delta.columnMapping.mode", "none") != "none",
     }

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 from pyarrow import compute
 from pyarrow import types as kinds
 from pyarrow.fs import FileType, LocalFileSystem
@@ -258,6 +259,20 @@ def place_staged(table: str, staged: StagedFile, partition: Mapping[str, str | N
         if isinstance(filesystem, LocalFileSystem):
             sync_folders(Path(root) / folder, Path(root))
     return placed
+
+
+def read_staged(table: str, files: Sequence[StagedFile], columns: Sequence[str]) -> pa.Table:
+    """Columns of the rows of staged files.
+
+    Runs on: driver
+
+    Raises:
+        StorageError: a file cannot be read.
+    """
+    filesystem, root = open_filesystem(table)
+    with storage_faults(table, "read staged files"):
+        parts = [pq.read_table(f"{root}/{staged.path}", columns=list(columns), filesystem=filesystem) for staged in files]
+    return pa.concat_tables(parts)
 
 
 def remove_staged(table: str, files: Sequence[StagedFile]) -> int:

@@ -68,14 +68,15 @@ def convert(text: pa.Array, type_: pa.DataType, rule: TextRule) -> tuple[pa.Arra
     return values, pc.and_(pc.is_valid(text), pc.is_null(values))
 
 
-def bad_value(column: str, value: str, type_: pa.DataType) -> str:
+def bad_value(column: str, value: str, type_: pa.DataType, rule: TextRule | None = None) -> str:
     """The message of a record whose value does not fit: column, value, type."""
     shown = value if len(value) <= _SHOWN else f"{value[:_SHOWN]}…"
-    return f"column {column}: got {shown!r}; allowed: {type_name(type_)}"
+    return f"column {column}: got {shown!r}; allowed: {type_name(type_, rule)}"
 
 
-def type_name(type_: pa.DataType) -> str:
-    """The type as a schema names it, with its limits where it has any."""
+def type_name(type_: pa.DataType, rule: TextRule | None = None) -> str:
+    """The type as a schema names it, with its limits where it has any, and how it is written."""
+    rule = rule or TextRule()
     if pa.types.is_integer(type_):
         bits = type_.bit_width - 1
         names = {7: "tinyint", 15: "smallint", 31: "int", 63: "bigint"}
@@ -85,8 +86,10 @@ def type_name(type_: pa.DataType) -> str:
     if pa.types.is_boolean(type_):
         return "boolean (true, false, 1 or 0)"
     if pa.types.is_date(type_):
-        return "date"
-    return "timestamp" if pa.types.is_timestamp(type_) else str(type_)
+        return "date (ISO 8601, such as 2015-05-18)" if rule.timestamp.format is None else f"date ({rule.timestamp})"
+    if pa.types.is_timestamp(type_):
+        return f"timestamp ({rule.timestamp})"
+    return f"{type_} (with {rule.decimal!r} before its decimals)" if rule.decimal != "." else str(type_)
 
 
 def _holds(text: pa.Array, *characters: bytes) -> bool:

@@ -42,7 +42,7 @@ def read_csv_split(
         fields: the schema's columns in order.
         block_bytes: text that is parsed at once.
 
-    Reasons of bad records: `not_utf8`, `encoding`, `bare_cr`, `quote`, `field_count`, `type`.
+    Reasons of bad records: `not_utf8`, `encoding`, `bare_cr`, `quote`, `field_count`, `header`, `type`.
 
     Runs on: executor.
 
@@ -104,13 +104,14 @@ class _Reader:
     fields: Mapping[str, pa.DataType]
     null_values: tuple[str, ...]
     rule: TextRule
+    header: bool
 
     @classmethod
     def of(cls, split: dict[str, Any], source: CsvSource, fields: Mapping[str, pa.DataType]) -> _Reader:
         options = source.options
         rule = TextRule(options.decimal, TimestampRule(options.timestamp_format))
         where = Where(split["path"], split["name"])
-        return cls(where, Dialect.of(options), tuple(split["columns"]), fields, options.null_values, rule)
+        return cls(where, Dialect.of(options), tuple(split["columns"]), fields, options.null_values, rule, options.header)
 
     def empty(self) -> pa.RecordBatch:
         return with_lineage(
@@ -130,7 +131,8 @@ class _Reader:
         rows = with_lineage(columns, self.where.name, records.lines)
         blank = records.blank + blank_before
         records.bad.sort(key=lambda bad: bad.source_line or 0)
-        return conserved(Parsed(rows, records.bad, rows.num_rows + len(records.bad), blank), count, self.where)
+        parsed = Parsed(rows, records.bad, rows.num_rows + len(records.bad), blank, raw_at=records.raw_at)
+        return conserved(parsed, count, self.where)
 
     def _drop_wrong_counts(self, records: Records) -> None:
         delimiters = np.flatnonzero(np.frombuffer(records.text, np.uint8) == self.dialect.delimiter[0])
@@ -149,7 +151,7 @@ class _Reader:
         records.drop(wrong)
 
     def _typed(self, records: Records, quoted: bool) -> dict[str, pa.Array]:
-        texts = self._split(records)
+        texts = self._without_headers(records, self._split(records))
         columns: dict[str, pa.Array] = {}
         problems: dict[int, list[str]] = {}
         for name, type_ in self.fields.items():
@@ -160,10 +162,29 @@ class _Reader:
             columns[name], bad = convert(cells, type_, self.rule)
             if bad is not None:
                 for index in np.flatnonzero(bad.to_numpy(zero_copy_only=False)):
-                    problems.setdefault(int(index), []).append(bad_value(name, cells[index].as_py(), type_))
+                    problems.setdefault(int(index), []).append(bad_value(name, cells[index].as_py(), type_, self.rule))
         if not problems:
             return columns
         return self._without(records, columns, problems)
+
+    def _without_headers(self, records: Records, texts: dict[str, pa.Array]) -> dict[str, pa.Array]:
+        """Takes out records that are the header once more: files that were put behind each other bring theirs along."""
+        # One column of one name cannot be told from a value.
+        names = self.columns if self.header and len(self.columns) > 1 else ()
+        around = (self.dialect.spaces + self.dialect.quote).decode()
+        again: Any = None
+        for name in names:
+            equal = pc.equal(pc.ascii_trim(texts[name], around), name)
+            again = equal if again is None else pc.and_(again, equal)
+            if not pc.any(again).as_py():
+                return texts
+        if again is None:
+            return texts
+        gone = again.to_numpy(zero_copy_only=False)
+        for index in np.flatnonzero(gone):
+            records.reject(int(index), "header", "the header stands here once more; allowed: once, before the first record")
+        records.drop(gone)
+        return {name: column.filter(pc.invert(again)) for name, column in texts.items()}
 
     def _without(self, records: Records, columns: dict[str, pa.Array], problems: dict[int, list[str]]) -> dict[str, pa.Array]:
         gone = np.zeros(len(records), bool)

@@ -5,6 +5,7 @@ Owns the contract between a file's header and the schema. Must not know types.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,10 @@ from dataclasses import dataclass
 from batchinfer.errors import InputError
 from batchinfer.sources.dialect import Dialect, QuoteError
 from batchinfer.sources.parsed import MAX_RECORD_BYTES
-from batchinfer.sources.streams import bom_length
+from batchinfer.sources.streams import bom_length, is_utf8
+
+_SHOWN_NAMES = 20
+_SHOWN_LETTERS = 60
 
 
 @dataclass(frozen=True)
@@ -109,10 +113,46 @@ def check_header(names: Sequence[str], schema: Sequence[str], optional: str | No
     missing = [name for name in schema if name not in names and name != optional]
     extra = [name for name in names if name not in schema]
     words = {"twice": twice, "missing": missing, "not in the schema": extra}
-    wrong = "; ".join(f"{word}: {', '.join(map(repr, found))}" for word, found in words.items() if found)
+    wrong = "; ".join(f"{word}: {_some([repr(name) for name in found], ', ')}" for word, found in words.items() if found)
     if not wrong:
         return None
-    return f"the header does not fit the schema: {wrong}. Got: {','.join(names)}. Allowed, in any order: {','.join(schema)}"
+    return (
+        f"the header does not fit the schema: {wrong}. Got: {_some(names, ',')}. Allowed, in any order: {_some(schema, ',')}"
+        + _meant(missing, extra)
+    )
+
+
+def _some(names: Sequence[str], between: str) -> str:
+    """The names, or the first of very many, each cut to a length that a person reads."""
+    shown = between.join(name if len(name) <= _SHOWN_LETTERS else f"{name[:_SHOWN_LETTERS]}…" for name in names[:_SHOWN_NAMES])
+    more = len(names) - _SHOWN_NAMES
+    return f"{shown} and {more:,} more" if more > 0 else shown
+
+
+def _meant(missing: Sequence[str], extra: Sequence[str]) -> str:
+    """Names that nearly are the missing ones: of another case, with spaces or dashes in them."""
+    plain = {re.sub(r"[\W_]+", "", name).lower(): name for name in extra}
+    near = [(plain.get(re.sub(r"[\W_]+", "", name).lower()), name) for name in missing]
+    said = [f"{found!r} stands for {name!r}" for found, name in near if found is not None]
+    return f". Perhaps {_some(said, ', ')}" if said else ""
+
+
+_FOREIGN = (
+    (b"\x1f\x8b\x08", "gzip data", "options.compression: gzip"),
+    (b"BZh91AY&SY", "bzip2 data", "options.compression: bzip2"),
+    (b"\x28\xb5\x2f\xfd", "zstd data", "options.compression: zstd"),
+    (b"PK\x03\x04", "a ZIP archive, such as an .xlsx file,", "text, also compressed by gzip, bzip2 or zstd"),
+    (b"PAR1\x15", "a Parquet file", "kind: parquet"),
+    (b"\xff\xfe", "text in UTF-16", "options.encoding: utf-16"),
+    (b"\xfe\xff", "text in UTF-16", "options.encoding: utf-16"),
+)
+
+
+def foreign_content(head: bytes, encoding: str) -> str | None:
+    """What a file that should be plain UTF-8 text is by its first bytes, and how it can be read; None: nothing known."""
+    if not is_utf8(encoding):
+        return None
+    return next((f"it holds {what}; allowed: {how}" for mark, what, how in _FOREIGN if head.startswith(mark)), None)
 
 
 def headerless_columns(first: First | None, schema: Sequence[str], optional: str | None) -> tuple[str, ...]:

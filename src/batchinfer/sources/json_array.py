@@ -20,6 +20,7 @@ from batchinfer.config.json_paths import JsonStep, read_json_path, written_path
 from batchinfer.errors import InputError
 from batchinfer.sources.parsed import MAX_RECORD_BYTES
 
+_SHOWN = 20
 _SPACES = b" \t\r\n"
 _SPACE = re.compile(rb"[ \t\r\n]*+")
 # Possessive, so that what cannot match fails at once; a string ends on its line, since JSON has no raw line feeds in strings.
@@ -103,6 +104,12 @@ class _Cutter:
             if not self.fill():
                 return None
 
+    def shown(self) -> str:
+        """What comes next, as a message shows it."""
+        while len(self.data) - self.at < _SHOWN and self.fill():
+            pass
+        return self.data[self.at : self.at + _SHOWN].decode("utf-8", "replace")
+
     def next_span(self, closing: int) -> tuple[int, int, int]:
         """(start, end, byte behind it) of the text up to the container's next comma or its end.
 
@@ -173,9 +180,8 @@ def read_array(chunks: Iterator[bytes], path: str) -> Iterator[Element]:
         return
     if opening != ord("["):
         line = cutter.line_at(cutter.at)
-        shown = cutter.data[cutter.at : cutter.at + 20].decode("utf-8", "replace")
         raise InputError(
-            f"{path}, line {line}: got {shown!r}; allowed with array: true: one array, which starts with '['",
+            f"{path}, line {line}: got {cutter.shown()!r}; allowed with array: true: one array, which starts with '['",
             hint="leave array out (or say array: false) if each line of the file is an object of its own",
         )
     cutter.at += 1
@@ -186,8 +192,7 @@ def read_array(chunks: Iterator[bytes], path: str) -> Iterator[Element]:
         raise InputError(f"{path}, line {line}: {error}: where the array's elements end cannot be told") from error
     if cutter.skip_spaces() is not None:
         line = cutter.line_at(cutter.at)
-        shown = cutter.data[cutter.at : cutter.at + 20].decode("utf-8", "replace")
-        raise InputError(f"{path}, line {line}: got {shown!r} behind the array's end; allowed: one array a file")
+        raise InputError(f"{path}, line {line}: got {cutter.shown()!r} behind the array's end; allowed: one array a file")
 
 
 def _elements(cutter: _Cutter) -> Iterator[Element]:
@@ -225,7 +230,7 @@ def cut_elements(document: bytes, path: str | None = None) -> list[tuple[int, in
             raise ValueError(f"nothing stands at {written_path(steps[: number + 1])}")
         at = found
     if document[at : at + 1] != b"[":
-        shown = document[at : at + 20].decode("utf-8", "replace")
+        shown = document[at : at + _SHOWN].decode("utf-8", "replace")
         raise ValueError(f"got {shown!r}{f' at {path}' if path else ''}; allowed: a list")
     return list(_spans(document, at))
 

@@ -28,14 +28,20 @@ _CONSTANT = re.compile(rb"[:,\[][ \t\r]*-?(?:NaN|Inf)")
 _LONG_DECIMAL = re.compile(rb'[:,\[][ \t\r]*"?[+-]?(?:[0-9.]{38}|[0-9.]+[eE])|\\u00[23]')
 _WIDE = pa.decimal256(76, 38)
 _ROW = re.compile(r" in row (\d+)")
+_VALUE = re.compile(r"couldn't parse:(.+)|: (\S+) requires")
 
 
 class NotFast(Exception):
-    """Arrow's reader refused the text; `row` is the line at which it stopped, where it says so."""
+    """Arrow's reader refused the text.
 
-    def __init__(self, row: int | None) -> None:
-        super().__init__(row)
-        self.row = row
+    Attributes:
+        line: the line of the trouble; None if that is not known.
+        sure: whether all lines before it were read, if only as JSON. Else the line is a guess by a value that stands in it.
+    """
+
+    def __init__(self, line: int | None, sure: bool) -> None:
+        super().__init__(line, sure)
+        self.line, self.sure = line, sure
 
 
 @dataclass(frozen=True)
@@ -73,7 +79,18 @@ class _Node:
                 node = node.items
         return node
 
+    def take(self, type_: pa.DataType) -> None:
+        """Notes that a value of a type is read here."""
+        if pa.types.is_list(type_):
+            self.below((0,)).take(type_.value_type)
+        elif pa.types.is_struct(type_):
+            for each in type_:
+                self.below((each.name,)).take(each.type)
+        else:
+            self.types.append(type_)
+
     def type(self) -> pa.DataType | None:
+        """The type that holds all that is read here; None if there is none, as for a number that is also an object."""
         if bool(self.fields) + bool(self.items) + bool(self.types) != 1:
             return None
         if self.types:
@@ -112,14 +129,14 @@ class FastRoad:
 
     @classmethod
     def of(cls, shape: Shape) -> FastRoad | None:
-        """None where Arrow's reader cannot read the shape: maps; a path that leads into another column's value."""
+        """None where Arrow's reader cannot read the shape: maps; one value as two types."""
         root = _Node()
         for column in shape.columns:
             readable = _readable(read_type(column.type))
             if readable is None:
                 return None
             start = root.below((*shape.explode, 0)) if shape.explode is not None and column.inside else root
-            start.below(column.steps).types.append(readable)
+            start.below(column.steps).take(readable)
         if shape.explode is not None and not any(column.inside for column in shape.columns):
             return None
         type_ = root.type()
@@ -148,18 +165,25 @@ class FastRoad:
         Raises:
             NotFast: a line that Arrow's reader refuses.
         """
+        table = self.check(text, lines)
+        try:
+            return self._rows(table.to_struct_array().combine_chunks())
+        except pa.ArrowInvalid as error:
+            raise NotFast(*_stopped_at(str(error), text)) from error
+
+    def check(self, text: pa.Buffer, lines: int) -> pa.Table:
+        """What Arrow's reader makes of lines; see `read`."""
         try:
             table = pj.read_json(
                 pa.BufferReader(text),
                 pj.ReadOptions(use_threads=False, block_size=text.size + 16),
                 pj.ParseOptions(explicit_schema=self.schema, unexpected_field_behavior="ignore"),
             )
-            if table.num_rows != lines:
-                raise NotFast(None)
-            return self._rows(table.to_struct_array().combine_chunks())
         except pa.ArrowInvalid as error:
-            row = _ROW.search(str(error))
-            raise NotFast(int(row[1]) if row else None) from error
+            raise NotFast(*_stopped_at(str(error), text)) from error
+        if table.num_rows != lines:
+            raise NotFast(None, False)
+        return table
 
     def _rows(self, record: pa.StructArray) -> FastRows:
         rows, items = np.arange(len(record)), None
@@ -173,6 +197,18 @@ class FastRoad:
             columns[column.name], refused = retype(values.cast(read_type(column.type)), column.type, self.shape.rule)
             bad.append(rows[refused])
         return FastRows(columns, rows, np.unique(np.concatenate(bad)), len(record) - len(np.unique(rows)))
+
+
+def _stopped_at(told: str, text: pa.Buffer) -> tuple[int | None, bool]:
+    """The line of which an error tells, and whether it names it; else the first in which the value stands that it names."""
+    if row := _ROW.search(told):
+        return int(row[1]), True
+    value = _VALUE.search(told)
+    if value is None:
+        return None, False
+    content = text.to_pybytes()
+    found = content.find((value[1] or value[2]).encode())
+    return None if found < 0 else content.count(b"\n", 0, found), False
 
 
 def _values(column: Column, record: pa.Array, items: pa.Array | None, rows: np.ndarray) -> pa.Array:

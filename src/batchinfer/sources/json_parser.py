@@ -3,9 +3,7 @@
 Owns the road of a block of records: lines or elements, screen, fast road, plain road. Must not know how a value is typed, nor
 where rows go.
 
-The plain road says what a record means. The fast road reads the same several times faster, as long as nothing is wrong: where
-it stops at a line, that line takes the plain road and the fast one goes on behind it; where it cannot say which line, the text is
-halved. A block with many such lines is not worth that, and takes the plain road as a whole.
+The plain road says what a record means. The fast road reads the same several times faster; what it refuses takes the plain one.
 
 With `explode`, a record gives a row an item, all with the record's line. A record whose list is missing, null or empty has
 nothing to give: it is neither in nor out, and counted by itself (`Parsed.without_items`), because it is neither bad nor blank.
@@ -24,17 +22,13 @@ import pyarrow as pa
 from batchinfer.config.sources import JsonSource
 from batchinfer.contracts import BadRecord
 from batchinfer.sources.json_array import Element, read_array
-from batchinfer.sources.json_fast import FastRoad, FastRows, NotFast
-from batchinfer.sources.json_plain import Refusal, RowBuilder, Rows, TooDeep, read_record
+from batchinfer.sources.json_fast import FastRoad
+from batchinfer.sources.json_plain import Refusal, RowBuilder, Rows, joined, read_record
 from batchinfer.sources.json_shape import Shape
+from batchinfer.sources.json_sieve import Lines, read_fast
 from batchinfer.sources.parsed import BLOCK_BYTES, Parsed, Where, conserved, with_lineage
-from batchinfer.sources.records import Records, cut_lines, line_ends, screen, split_lines
+from batchinfer.sources.records import Records, cut_lines, screen, split_lines
 from batchinfer.sources.splits import open_split
-
-# Fewer lines than these are read as quickly on the plain road.
-_FEW_LINES = 4
-# The fast road is tried again after this share of a block's lines, and no more.
-_TRIES = 0.02
 
 
 def read_json_split(
@@ -122,7 +116,9 @@ class JsonReader:
             records.reject(number, refusal.reason, refusal.message)
         rows = with_lineage(found.columns, self.where.name, records.lines[found.records])
         records.bad.sort(key=lambda bad: bad.source_line or 0)
-        parsed = Parsed(rows, records.bad, rows.num_rows + len(records.bad), records.blank, found.without_items)
+        parsed = Parsed(
+            rows, records.bad, rows.num_rows + len(records.bad), records.blank, found.without_items, raw_at=records.raw_at
+        )
         given = len(np.unique(found.records))
         if self.shape.explode is None and given != rows.num_rows:
             raise RuntimeError(f"{self.where.path}: {given} records gave {rows.num_rows} rows")
@@ -130,93 +126,34 @@ class JsonReader:
 
     def read(self, text: bytes) -> Rows:
         """Rows of records that are a line each, known by their numbers from 0."""
-        ends = line_ends(text)
-        starts = np.concatenate([[0], ends[:-1] + 1]) if len(ends) else ends
-        pieces, left = self._read_fast(text, starts, ends)
-        pieces.append(self._read_plain(text, starts, ends, left))
-        return _joined(pieces)
+        lines = Lines.of(text)
+        pieces, left = read_fast(self.fast, lines) if self.fast else ([], np.arange(len(lines)))
+        pieces.append(self._read_plain(lines, left))
+        return joined(pieces)
 
-    def _read_fast(self, text: bytes, starts: np.ndarray, ends: np.ndarray) -> tuple[list[Rows], list[int]]:
-        """What the fast road reads, and the lines that it leaves."""
-        if self.fast is None or not len(ends):
-            return [], list(range(len(ends)))
-        doubtful = self.fast.doubtful(text, starts, ends)
-        left = np.flatnonzero(doubtful).tolist()
-        ranges = _runs(~doubtful)
-        tries = max(_FEW_LINES, int(len(ends) * _TRIES)) - len(ranges)
-        buffer, pieces = pa.py_buffer(text), []
-        while ranges:
-            low, high = ranges.pop()
-            if tries < 0 or high - low < _FEW_LINES:
-                left += range(low, high)
-                continue
-            try:
-                piece = self.fast.read(buffer.slice(int(starts[low]), int(ends[high - 1] + 1 - starts[low])), high - low)
-            except NotFast as error:
-                tries -= 1
-                middle = (low + high) // 2 if error.row is None else min(low + error.row, high - 1)
-                left += [] if error.row is None else [middle]
-                ranges += [(middle + (error.row is not None), high), (low, middle)]
-            else:
-                rows, unfit = _split_unfit(piece, low)
-                pieces.append(rows)
-                left += unfit
-        return pieces, sorted(left)
-
-    def _read_plain(self, text: bytes, starts: np.ndarray, ends: np.ndarray, numbers: list[int]) -> Rows:
+    def _read_plain(self, lines: Lines, numbers: np.ndarray) -> Rows:
         builder = RowBuilder(self.shape)
         deep: list[Rows] = []
-        for number in numbers:
-            line = text[starts[number] : ends[number]]
+        for number in numbers.tolist():
+            line = lines[number]
             try:
                 record = read_record(line)
-            except TooDeep as error:
-                found = self._read_deep(line, number, str(error))
+                if isinstance(record, Refusal):
+                    builder.refuse(number, record)
+                else:
+                    builder.add(number, record)
+            except RecursionError:
+                found = self._read_deep(line, number)
                 if isinstance(found, Rows):
                     deep.append(found)
-                    continue
-                record = found
-            if isinstance(record, Refusal):
-                builder.refuse(number, record)
-            else:
-                builder.add(number, record)
-        return _joined([*deep, builder.finish()])
+                else:
+                    builder.refuse(number, found)
+        return joined([*deep, builder.finish()])
 
-    def _read_deep(self, line: bytes, number: int, told: str) -> Rows | Refusal:
+    def _read_deep(self, line: bytes, number: int) -> Rows | Refusal:
         """A record nested deeper than Python follows, of which the columns may need nothing that deep."""
-        ends = np.array([len(line)])
-        refusal = Refusal("json", f"no JSON that can be read: {told}; allowed: one object")
-        if self.fast is None or self.fast.doubtful(line, ends - ends, ends).any():
+        refusal = Refusal("json", "nested too deeply to be read; allowed: an object nested at most a few hundred deep")
+        if self.fast is None:
             return refusal
-        try:
-            rows, unfit = _split_unfit(self.fast.read(pa.py_buffer(line), 1), number)
-        except NotFast:
-            return refusal
-        return refusal if unfit else rows
-
-
-def _runs(mask: np.ndarray) -> list[tuple[int, int]]:
-    """Ranges of lines for which the mask holds, the first one last."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
-    return [(int(low), int(high)) for low, high in edges.reshape(-1, 2)[::-1]]
-
-
-def _split_unfit(found: FastRows, first: int) -> tuple[Rows, list[int]]:
-    """Rows of the lines that fit, which count from `first`; and the lines that do not."""
-    columns, records = found.columns, found.lines
-    if len(found.unfit):
-        kept = ~np.isin(records, found.unfit)
-        columns = {name: column.filter(pa.array(kept)) for name, column in columns.items()}
-        records = records[kept]
-    return Rows(columns, records + first, {}, found.without_items), (found.unfit + first).tolist()
-
-
-def _joined(pieces: list[Rows]) -> Rows:
-    """All rows, in the order of their records."""
-    records = np.concatenate([piece.records for piece in pieces])
-    columns = {name: pa.concat_arrays([piece.columns[name] for piece in pieces]) for name in pieces[0].columns}
-    if len(records) and (np.diff(records) < 0).any():
-        order = np.argsort(records, kind="stable")
-        records, columns = records[order], {name: column.take(pa.array(order)) for name, column in columns.items()}
-    refused = {number: refusal for piece in pieces for number, refusal in piece.refused.items()}
-    return Rows(columns, records, refused, sum(piece.without_items for piece in pieces))
+        pieces, left = read_fast(self.fast, Lines.of(line + b"\n"))
+        return refusal if len(left) else Rows(pieces[0].columns, pieces[0].records + number, {}, pieces[0].without_items)

@@ -45,8 +45,15 @@ class Rows:
     without_items: int
 
 
-class TooDeep(ValueError):
-    """A document nested deeper than Python's reader follows."""
+def joined(pieces: Sequence[Rows]) -> Rows:
+    """All rows, in the order of their records."""
+    records = np.concatenate([piece.records for piece in pieces])
+    columns = {name: pa.concat_arrays([piece.columns[name] for piece in pieces]) for name in pieces[0].columns}
+    if len(records) and (np.diff(records) < 0).any():
+        order = np.argsort(records, kind="stable")
+        records, columns = records[order], {name: column.take(pa.array(order)) for name, column in columns.items()}
+    refused = {number: refusal for piece in pieces for number, refusal in piece.refused.items()}
+    return Rows(columns, records, refused, sum(piece.without_items for piece in pieces))
 
 
 def _no_constant(name: str) -> Any:
@@ -66,7 +73,7 @@ def read_document(text: str) -> Any:
     """The value of a JSON text; fractions as `Fraction`.
 
     Raises:
-        TooDeep: it is nested too deeply.
+        RecursionError: it is nested deeper than Python follows.
         ValueError: it is no JSON; the message says what is wrong and at which character.
     """
     try:
@@ -78,20 +85,16 @@ def read_document(text: str) -> Any:
             return _LONG_DECODER.decode(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"{error.msg}, at character {error.pos + 1}") from error
-    except RecursionError as error:
-        raise TooDeep("it is nested too deeply") from error
 
 
 def read_record(text: bytes) -> dict[str, Any] | Refusal:
     """One record, or why it is none.
 
     Raises:
-        TooDeep: see `read_document`.
+        RecursionError: it is nested deeper than Python follows.
     """
     try:
         record = read_document(text.decode())
-    except TooDeep:
-        raise
     except ValueError as error:
         return Refusal("json", f"no JSON: {error}; allowed: one object")
     if isinstance(record, dict):
@@ -116,7 +119,7 @@ class RowBuilder:
         self._refused[number] = refusal
 
     def add(self, number: int, record: Mapping[str, Any]) -> None:
-        """Takes the rows of a record; numbers must rise."""
+        """Takes the rows of a record, all or (where an error ends this) none; numbers must rise."""
         try:
             items = self._shape.items(record)
         except Unfit as error:

@@ -290,7 +290,7 @@ def _decoded(values: pa.Array) -> tuple[pa.Array, np.ndarray]:
 def first_unfit(value: Any, type_: pa.DataType, rule: TextRule) -> Unfit:
     """Why `retype` refused a value: the first part of it that does not fit."""
     found = _unfit_text(value, type_, rule, "")
-    return found or Unfit(value, type_name(type_))
+    return found or Unfit(value, type_name(type_, rule))
 
 
 def _unfit_text(value: Any, type_: pa.DataType, rule: TextRule, place: str) -> Unfit | None:
@@ -300,11 +300,11 @@ def _unfit_text(value: Any, type_: pa.DataType, rule: TextRule, place: str) -> U
     if pa.types.is_list(type_):
         parts = [(f"[{number}]", item, type_.value_type) for number, item in enumerate(value)]
     elif pa.types.is_map(type_):
-        parts = [(f".{key}", item, type_.item_type) for key, item in value.items()]
+        parts = [(f".{key}", item, type_.item_type) for key, item in value]
     elif pa.types.is_struct(type_):
         parts = [(f".{field.name}", value.get(field.name), field.type) for field in type_]
     elif _is_text(type_) and len(retype(pa.array([value], pa.string()), type_, rule)[1]):
-        return Unfit(value, "Base64" if pa.types.is_binary(type_) else type_name(type_), place)
+        return Unfit(value, "Base64" if pa.types.is_binary(type_) else type_name(type_, rule), place)
     for step, item, inner in parts:
         if found := _unfit_text(item, inner, rule, place + step):
             return found

@@ -13,7 +13,6 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 from batchinfer.errors import BatchInferError, ConfigError, InputError, InputMissing
@@ -43,13 +42,46 @@ class SourceFile:
         """63 bits that change with the file: of its content up to 16 MiB, of size and modification time above.
 
         A small file that was only touched is the same file, and one whose content changed under the same time is another.
+
+        Raises:
+            InputError: the file is gone, cannot be read, or has another size by now.
         """
-        return _fingerprint(self.path, self.size, self.mtime_ns)
+        if self.size > _DIGESTED_BYTES:
+            return _digest(f"{self.size}:{self.mtime_ns}".encode())
+        content = self.read(0, self.size + 1)
+        if len(content) != self.size:
+            raise InputError(f"{self.path} changed while it was being read: it had {self.size:,} bytes when it was listed")
+        return _digest(content)
+
+    def grew_from(self, size: int, fingerprint: int) -> bool:
+        """False if the file cannot be one of that size and fingerprint with more behind it.
+
+        Of a file that was larger than 16 MiB nothing is known but its size.
+
+        Raises:
+            InputError: the file is gone, or cannot be read.
+        """
+        if self.size < size or size > _DIGESTED_BYTES:
+            return self.size > size
+        return _digest(self.read(0, size)) == fingerprint
+
+    def read(self, start: int, size: int) -> bytes:
+        """A part of the file; fewer bytes where it ends before.
+
+        Raises:
+            InputError: the file is gone, or cannot be read.
+        """
+        try:
+            with open(self.path, "rb") as file:
+                file.seek(start)
+                return file.read(size)
+        except FileNotFoundError as error:
+            raise InputMissing(f"{self.path} is gone since it was listed") from error
+        except OSError as error:
+            raise InputError(f"{self.path} cannot be read: {error.strerror}") from error
 
 
-@lru_cache(maxsize=100_000)
-def _fingerprint(path: str, size: int, mtime_ns: int) -> int:
-    told = f"{size}:{mtime_ns}".encode() if size > _DIGESTED_BYTES else Path(path).read_bytes()
+def _digest(told: bytes) -> int:
     return int.from_bytes(hashlib.blake2b(told, digest_size=8).digest(), "big") >> 1
 
 
@@ -69,7 +101,7 @@ def list_files(paths: Sequence[str], root: Path, roots: Sequence[str] | None = N
     found: dict[str, SourceFile] = {}
     names: dict[str, str] = {}
     for pattern in paths:
-        for file in _matches(pattern, root, allowed):
+        for file in _listed(pattern, root, allowed):
             other = found.get(file.name)
             if other is not None and other.path != file.path:
                 raise InputError(f"two files would both be source_file {file.name!r}: {other.path} and {file.path}")
@@ -77,6 +109,17 @@ def list_files(paths: Sequence[str], root: Path, roots: Sequence[str] | None = N
                 raise InputError(f"{file.path} is matched by two patterns, as {names[file.path]!r} and as {file.name!r}")
             found[file.name] = file
     return [found[name] for name in sorted(found)]
+
+
+def _listed(pattern: str, root: Path, allowed: list[str] | None) -> list[SourceFile]:
+    if "\0" in pattern:
+        raise ConfigError(f"source.path: got {pattern!r}; allowed: a path, and no path holds the character NUL")
+    try:
+        return _matches(pattern, root, allowed)
+    except BatchInferError:
+        raise
+    except OSError as error:
+        raise InputError(f"{error.filename} cannot be listed: {error.strerror}") from error
 
 
 def _matches(pattern: str, root: Path, allowed: list[str] | None) -> list[SourceFile]:
@@ -137,6 +180,10 @@ def _below(base: str, folder: str) -> Iterator[str]:
 
 
 def _source_file(path: str, name: str, base: str | None, allowed: list[str] | None) -> SourceFile:
+    if not _is_text(name):
+        raise InputError(
+            f"{os.fsencode(path)!r}: the file's name is no UTF-8, so no column can hold it; allowed: rename the file"
+        )
     if base is not None:
         _refuse_link_out(path, base)
     _hold_to_roots(path, allowed)
@@ -149,6 +196,14 @@ def _source_file(path: str, name: str, base: str | None, allowed: list[str] | No
     if not os.access(path, os.R_OK):
         raise InputError(f"{path} cannot be read: no permission")
     return SourceFile(path, name, status.st_size, status.st_mtime_ns)
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _inside(path: str, folder: str) -> bool:

@@ -9,6 +9,7 @@ import datetime
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
@@ -57,8 +58,10 @@ def _ts_rules(split: dict[str, Any], source: LogSource) -> tuple[TextRule, ...]:
     modified = datetime.datetime.fromtimestamp(split["mtime_ns"] / 1e9, datetime.timezone.utc)
     year, latest = timestamp.year, None
     if year is None:
-        # A line cannot be younger than its file: without a year, such a line is of the year before.
-        year, latest = modified.year, modified + datetime.timedelta(days=1)
+        # A line cannot be younger than its file, but for clocks that differ: without a year, such a line is of the year before.
+        latest = modified + datetime.timedelta(days=1)
+        # Where the line was written, the new year may have begun already.
+        year = latest.astimezone(ZoneInfo(timestamp.timezone)).year
     formats = log_format(source.options).ts_formats
     return tuple(TextRule(timestamp=TimestampRule(each, timestamp.timezone, year, latest)) for each in formats)
 
@@ -77,7 +80,8 @@ class _Reader:
         columns = self._typed(records)
         rows = with_lineage(columns, self.where.name, records.lines)
         records.bad.sort(key=lambda bad: bad.source_line or 0)
-        return conserved(Parsed(rows, records.bad, rows.num_rows + len(records.bad), records.blank), count, self.where)
+        parsed = Parsed(rows, records.bad, rows.num_rows + len(records.bad), records.blank, raw_at=records.raw_at)
+        return conserved(parsed, count, self.where)
 
     def _typed(self, records: Records) -> dict[str, pa.Array]:
         texts, matched = match_lines(_lines(records), self.format)
@@ -90,12 +94,12 @@ class _Reader:
             columns[name], bad = self._convert(name, texts[name], type_)
             reason = "timestamp" if name == self.format.ts_column else "type"
             for index in [] if bad is None else _true(bad):
-                problems.setdefault(int(index), (reason, bad_value(name, texts[name][index].as_py(), type_)))
+                problems.setdefault(int(index), (reason, bad_value(name, texts[name][index].as_py(), type_, self._rule(name))))
         return self._without(records, columns, problems) if problems else columns
 
     def _convert(self, name: str, text: pa.Array, type_: pa.DataType) -> tuple[pa.Array, pa.Array | None]:
         if name != self.format.ts_column:
-            return convert(text, type_, TextRule(timestamp=TimestampRule(zone=self.ts_rules[0].timestamp.zone)))
+            return convert(text, type_, self._rule(name))
         values, bad = convert(text, type_, self.ts_rules[0])
         for rule in self.ts_rules[1:]:
             if bad is None:
@@ -103,6 +107,10 @@ class _Reader:
             again, still = convert(text, type_, rule)
             values, bad = pc.coalesce(values, again), None if still is None else pc.and_(bad, still)
         return values, bad
+
+    def _rule(self, name: str) -> TextRule:
+        first = self.ts_rules[0]
+        return first if name == self.format.ts_column else TextRule(timestamp=TimestampRule(zone=first.timestamp.zone))
 
     def _without(
         self, records: Records, columns: dict[str, pa.Array], problems: dict[int, tuple[str, str]]

@@ -215,4 +215,4 @@ def _readable(value: pa.Scalar) -> Any:
     except UnicodeDecodeError:
         return value.as_buffer().to_pybytes().decode("utf-8", "backslashreplace")  # pyright: ignore[reportAttributeAccessIssue]
     except (ValueError, OverflowError):
-        return str(value)
+        return value.cast(pa.string()).as_py()

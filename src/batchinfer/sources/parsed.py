@@ -5,7 +5,7 @@ Owns the value types that all kinds of source share. Must not know any kind.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +30,7 @@ class Parsed:
         blank_lines: empty lines, and lines of spaces and tabs only; neither in nor out.
         without_items: records that have nothing to give, because the list whose items are the rows is missing or empty (json
             with `explode`); neither in nor out, like blank lines, but told by themselves.
+        raw_at: the bytes of the row that starts at a line, for rows that are refused later; None: there are none.
     """
 
     rows: pa.RecordBatch
@@ -37,6 +38,7 @@ class Parsed:
     records_in: int
     blank_lines: int
     without_items: int = 0
+    raw_at: Callable[[int], bytes] | None = None
 
 
 @dataclass(frozen=True)

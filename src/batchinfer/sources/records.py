@@ -52,6 +52,10 @@ class Records:
         line = self.block[self.starts[index] : self.ends[index]]
         return line[:-1] if line.endswith(b"\r") else line
 
+    def raw_at(self, line: int) -> bytes:
+        """Bytes of the record that starts at a line, as they stand in the file."""
+        return original(self.raw(int(np.searchsorted(self.lines, line))), self.encoding)
+
     def reject(self, index: int, reason: str, message: str) -> None:
         """Puts one record among the bad ones; `drop` then takes it out."""
         raw = original(self.raw(index), self.encoding)

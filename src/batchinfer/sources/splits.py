@@ -16,9 +16,9 @@ from itertools import groupby
 from typing import Any
 
 from batchinfer.config.sources import CsvSource, JsonSource, LogSource
-from batchinfer.errors import InputError, InputMissing
+from batchinfer.errors import InputError, InputMissing, listed_some
 from batchinfer.sources.dialect import Dialect
-from batchinfer.sources.header import Layout, check_header, headerless_columns, read_first
+from batchinfer.sources.header import Layout, check_header, foreign_content, headerless_columns, read_first
 from batchinfer.sources.listing import SourceFile
 from batchinfer.sources.streams import compression_of, is_ascii_compatible, read_range, read_stream, to_utf8
 
@@ -63,7 +63,7 @@ def plan_text_splits(
         except InputError as error:
             problems += error.problems
     if problems:
-        raise InputError(problems)
+        raise InputError(listed_some(problems))
     return splits
 
 
@@ -74,6 +74,9 @@ def _splits_of(file: SourceFile, source: TextFiles, target_bytes: int, optional:
     stream = compression is not None or multi_line or array or not is_ascii_compatible(source.options.encoding)
     if file.size == 0 and compression is None:
         return []
+    foreign = None if stream else foreign_content(file.read(0, 16), source.options.encoding)
+    if foreign:
+        raise InputError(f"{file.path}: {foreign}")
     layout = _layout(file, source, compression, stream, optional)
     whole: Split = {
         "kind": source.kind,
@@ -113,7 +116,7 @@ def _layout(file: SourceFile, source: TextFiles, compression: str | None, stream
         return Layout(tuple(schema), 0, 1, 0)
     problem = check_header(first.fields, schema, optional)
     if problem is not None:
-        raise InputError(f"{file.path}: {problem}")
+        raise InputError(f"{file.path}:{first.blank_lines + 1}: {problem}")
     return Layout(first.fields, first.end, first.line, first.blank_lines)
 
 
@@ -208,8 +211,12 @@ def check_unchanged(split: Split) -> None:
         status = os.stat(split["path"])
     except FileNotFoundError as error:
         raise InputMissing(f"{split['path']} is gone since it was listed") from error
+    except OSError as error:
+        raise InputError(f"{split['path']} cannot be read: {error.strerror}") from error
     if (status.st_size, status.st_mtime_ns) != (split["size"], split["mtime_ns"]):
-        raise InputError(f"{split['path']} changed while it was being read: it had {split['size']} bytes, now {status.st_size}")
+        same = ", written later" if status.st_size == split["size"] else ""
+        sizes = f"it had {split['size']:,} bytes when it was listed, now {status.st_size:,}{same}"
+        raise InputError(f"{split['path']} changed while it was being read: {sizes}")
 
 
 def open_split(split: Split, encoding: str, piece_bytes: int) -> Iterator[bytes]:
@@ -226,6 +233,8 @@ def open_split(split: Split, encoding: str, piece_bytes: int) -> Iterator[bytes]
     else:
         chunks = to_utf8(read_range(split["path"], split["start"], split["end"]), encoding)
     yield from pieces_of(_without_bom(chunks) if split["start"] == 0 else chunks, piece_bytes)
+    # Once more: what was written over it meanwhile may stand between the pieces.
+    check_unchanged(split)
 
 
 def _skip(chunks: Iterator[bytes], count: int) -> Iterator[bytes]:

@@ -61,11 +61,16 @@ class TimestampRule:
     year: int | None = None
     latest: datetime.datetime | None = None
 
+    def __str__(self) -> str:
+        """What is allowed, for messages."""
+        written = "ISO 8601, such as 2015-05-18 07:05:03" if self.format is None else repr(self.format)
+        return written if self.zone == "UTC" else f"{written}, a time that {self.zone} has"
+
 
 def parse_timestamps(text: pa.Array, rule: TimestampRule) -> pa.Array:
     """Timestamps (microseconds, UTC) of a string array; null where the text is null or no timestamp of the years 1 to 9999.
 
-    A local time that a zone has twice is the earlier one; one that it skips is moved behind the gap.
+    A local time that a zone has twice is the earlier one; one that it skips is none.
 
     Runs on: executor.
     """
@@ -98,7 +103,11 @@ def _iso(text: pa.Array, zone: str) -> pa.Array:
 def _local(values: pa.Array, zone: str) -> pa.Array:
     if zone == "UTC":
         return values.cast(UTC_US)
-    return pc.assume_timezone(values, zone, ambiguous="earliest", nonexistent="latest").cast(UTC_US)
+    before, behind = (
+        pc.assume_timezone(values, zone, ambiguous="earliest", nonexistent=side).cast(UTC_US) for side in ("earliest", "latest")
+    )
+    # Where clocks go forward the two differ. No clock of that zone shows such a time: which moment it was nobody can tell.
+    return pc.if_else(pc.equal(before, behind), before, pa.scalar(None, UTC_US))
 
 
 def _formatted(text: pa.Array, format_: str, zone: str, year: int | None = None) -> pa.Array:

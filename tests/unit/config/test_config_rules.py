@@ -175,7 +175,7 @@ def test_columns_of_csv(project: Path) -> None:
     assert list(columns(project, GOOD)) == ["id", "age", "job", "day", "at", "income"]
 
 
-@pytest.mark.parametrize("kind", ["delta", "jdbc", "http"])
-def test_labelled_data_of_its_own_is_files(problems: Problems, kind: str) -> None:
+@pytest.mark.parametrize("kind", ["jdbc", "http"])
+def test_labelled_data_of_its_own_has_a_path(problems: Problems, kind: str) -> None:
     text = GOOD.replace("kind: csv", f"kind: {kind}").replace("train:\n", "train:\n  source: {path: x.csv}\n")
     assert any(f"(train.source): got a path beside a source of kind {kind}" in sentence for sentence in problems(text))

@@ -22,7 +22,7 @@ from batchinfer.contracts import KEY_PROPERTY, StagedFile
 from batchinfer.errors import InputError, SliceHeld, StorageError
 from batchinfer.sinks import delta, snapshots
 from batchinfer.sinks.locks import table_lock
-from batchinfer.sinks.staging import StagedWriter, remove_staged
+from batchinfer.sinks.staging import StagedWriter, read_staged, remove_staged
 
 SCHEMA = pa.schema(
     [
@@ -140,6 +140,18 @@ def test_rows_of_a_value_are_replaced_and_other_rows_of_their_files_stay(tmp_pat
     assert len([file for file in delta.snapshot_files(uri, {"slice": "t"}) if file["path"] in kept]) == 1
     delta.commit(uri, [], replace_rows={"name": ["b"], "slice": "t"})
     assert read(uri) == [(2, "s"), (6, "u")]
+
+
+def test_rows_of_a_key_of_several_columns_are_replaced(tmp_path: Path) -> None:
+    uri = make_table(tmp_path)
+    delta.commit(uri, stage(uri, [1, 2, 3], "s", ["a", "b", "a"]) + stage(uri, [1, 2], "t", ["a", "a"]))
+    coming = stage(uri, [1, 3], "u", ["a", "b"])
+    keys = read_staged(uri, coming, ["k", "name"])
+    delta.commit(uri, coming, replace_rows={"k": keys["k"], "name": keys["name"], "slice": None})
+    assert read(uri) == [(1, "u"), (2, "s"), (2, "t"), (3, "s"), (3, "u")]
+    # Alone a number is a key too, whatever width the one who asks has for it.
+    delta.commit(uri, [], replace_rows={"k": pa.chunked_array([pa.array([2], pa.int16())]), "slice": "t"})
+    assert read(uri) == [(1, "u"), (2, "s"), (3, "s"), (3, "u")]
 
 
 def test_transactions_know_the_version_of_their_commit(tmp_path: Path) -> None:

@@ -54,9 +54,15 @@ def test_what_is_known_of_a_file(tree: Path) -> None:
     touched = SourceFile(file.path, file.name, file.size, file.mtime_ns + 1)
     assert touched.fingerprint() == file.fingerprint(), "the content is the same"
     content = (tree / "in/a.csv").read_bytes()
+    before = file.fingerprint()
+    (tree / "in/a.csv").write_bytes(bytes(reversed(content)))
+    os.utime(file.path, ns=(file.mtime_ns, file.mtime_ns))
+    assert list_files(["in/a.csv"], tree)[0].fingerprint() != before, "other content under the same size and time"
     (tree / "in/a.csv").write_bytes(bytes(reversed(content)) + b"x")
+    with pytest.raises(InputError, match="changed while it was being read"):
+        file.fingerprint()
     (changed,) = list_files(["in/a.csv"], tree)
-    assert changed.fingerprint() != file.fingerprint()
+    assert changed.fingerprint() != before
     large = SourceFile(file.path, file.name, 2**30, file.mtime_ns)
     assert large.fingerprint() != SourceFile(file.path, file.name, 2**30, file.mtime_ns + 1).fingerprint()
 

@@ -70,10 +70,13 @@ def test_local_times_move_to_utc(format_: str | None) -> None:
     assert found == [datetime.datetime(2020, 3, 28, 11, tzinfo=UTC), datetime.datetime(2020, 3, 29, 10, tzinfo=UTC)]
 
 
-def test_hours_that_a_zone_skips_or_has_twice() -> None:
-    texts = ["2020-03-29 02:30:00", "2020-10-25 02:30:00"]
-    found = parse_timestamps(pa.array(texts), TimestampRule(None, "Europe/Paris")).to_pylist()
-    assert found == [datetime.datetime(2020, 3, 29, 1, tzinfo=UTC), datetime.datetime(2020, 10, 25, 0, 30, tzinfo=UTC)]
+@pytest.mark.parametrize("format_", [None, "%Y-%m-%d %H:%M:%S"])
+def test_hours_that_a_zone_skips_are_none_and_of_those_that_it_has_twice_the_first_counts(format_: str | None) -> None:
+    texts = ["2020-03-29 01:59:59", "2020-03-29 02:00:00", "2020-03-29 02:59:59", "2020-03-29 03:00:00", "2020-10-25 02:30:00"]
+    found = parse_timestamps(pa.array(texts), TimestampRule(format_, "Europe/Paris")).to_pylist()
+    spring = datetime.datetime(2020, 3, 29, tzinfo=UTC)
+    autumn = datetime.datetime(2020, 10, 25, 0, 30, tzinfo=UTC)
+    assert found == [spring.replace(minute=59, second=59), None, None, spring.replace(hour=1), autumn]
 
 
 def test_zoned_and_local_values_in_one_column() -> None:

@@ -1,0 +1,187 @@
+"""What has landed of a pipeline: the slices of its landed table, or of the Delta table that it reads in place. No JVM."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from batchinfer.config.sources import DeltaSource, SliceColumn
+from batchinfer.contracts import SLICE
+from batchinfer.errors import InputError, InputMissing, StorageError
+from batchinfer.pipeline.context import Context
+from batchinfer.pipeline.delta_place import Opened
+from batchinfer.pipeline.delta_slices import files_of_slices
+from batchinfer.pipeline.register import Register, read_register
+from batchinfer.pipeline.slices import read_slices
+
+
+@dataclass(frozen=True)
+class SliceData:
+    """One slice or several, at one version of the table that they are read from.
+
+    Attributes:
+        slices: names of the slices.
+        files: {path, size, rows, partition} of each Parquet file.
+        version: Delta version that is read.
+        changed_at: Delta version at which the slice last changed.
+        rows: of the slices; files that hold rows of other slices too have more.
+        recorded_at: when the last change was recorded, of a table that is read in place.
+        fields: Spark SQL types of the table's columns, of a table that is read in place; None: a landed table.
+        rule: how rows of a table that is read in place are told to be of a slice; None: by their files alone.
+        only_files: the slice is these files, and not all of the version's.
+    """
+
+    table: str
+    slices: tuple[str, ...]
+    files: list[dict[str, Any]]
+    version: int
+    changed_at: int
+    rows: int
+    recorded_at: dt.datetime | None = None
+    fields: Mapping[str, str] | None = None
+    rule: SliceColumn | None = None
+    only_files: bool = False
+
+    @property
+    def slice(self) -> str:
+        return ",".join(self.slices)
+
+    @property
+    def size(self) -> int:
+        return sum(file["size"] for file in self.files)
+
+    @property
+    def rows_of_others(self) -> bool:
+        """Whether the files hold rows that are of none of the slices."""
+        return sum(file["rows"] for file in self.files) != self.rows
+
+
+@dataclass(frozen=True)
+class LandedSlice:
+    """One slice that can be scored.
+
+    Attributes:
+        changed_at: version of the table that it is read from, at which it last changed.
+        recorded_at: when that change was recorded, where the table is read in place: the versions of such a table may begin
+            anew, or go back where the pipeline asks for an earlier one.
+    """
+
+    rows: int
+    changed_at: int
+    recorded_at: dt.datetime | None = None
+
+
+def read_landed(context: Context) -> dict[str, LandedSlice]:
+    """Every slice that has landed, by name.
+
+    Runs on: driver, without Spark.
+    """
+    from batchinfer.sinks.delta import snapshot_files
+
+    landed = read_slices(context.landed)
+    if isinstance(context.pipeline.source, DeltaSource):
+        register = read_register(context)
+        entries = {name: entry for name, entry in (register.entries if register else {}).items() if name is not None}
+        return {name: LandedSlice(entry.rows, entry.changed_at, entry.recorded_at) for name, entry in entries.items()}
+    rows: dict[str, int] = {}
+    for file in snapshot_files(context.landed) if landed else []:
+        rows[file["partition"][SLICE]] = rows.get(file["partition"][SLICE], 0) + file["rows"]
+    return {name: LandedSlice(rows.get(name, 0), version) for name, version in landed.items()}
+
+
+def read_data(context: Context, names: Sequence[str] | None) -> SliceData:
+    """The files and rows of slices that have landed; None: of everything that has.
+
+    Runs on: driver, without Spark.
+
+    Raises:
+        InputMissing: nothing has landed.
+        InputError: the version of a table that is read in place is gone.
+    """
+    if isinstance(context.pipeline.source, DeltaSource):
+        return _read_in_place(context, names)
+    from batchinfer.sinks.delta import exists, snapshot_files, table_version
+
+    if not exists(context.landed):
+        raise _nothing(context)
+    landed = read_slices(context.landed)
+    version = table_version(context.landed)
+    files = [file for file in snapshot_files(context.landed) if names is None or file["partition"][SLICE] in names]
+    changed_at = max((landed[name] for name in names or landed), default=version)
+    return SliceData(context.landed, tuple(names or ()), files, version, changed_at, sum(file["rows"] for file in files))
+
+
+def _nothing(context: Context) -> InputMissing:
+    return InputMissing(
+        f"{context.landed}: nothing has landed; allowed: extract first", hint=f"batchinfer extract -p {context.name}"
+    )
+
+
+def _read_in_place(context: Context, names: Sequence[str] | None) -> SliceData:
+    register = read_register(context)
+    if register is None:
+        raise _nothing(context)
+    rule = context.pipeline.source.slice
+    if isinstance(rule, SliceColumn):
+        wanted = tuple(name for name in register.entries if name is not None) if names is None else tuple(names)
+        return _of_column(context, register, rule, wanted)
+    return _of_days(context, register, names)
+
+
+def _of_column(context: Context, register: Register, rule: SliceColumn, names: tuple[str, ...]) -> SliceData:
+    entries = [register.entries[name] for name in names]
+    opened = _open(context, register, register.version)
+    return SliceData(
+        register.place,
+        names,
+        files_of_slices(opened, rule, names),
+        opened.version,
+        max((entry.changed_at for entry in entries), default=opened.version),
+        sum(entry.rows for entry in entries),
+        max((entry.recorded_at for entry in entries), default=None),
+        register.columns,
+        rule,
+    )
+
+
+def _of_days(context: Context, register: Register, names: Sequence[str] | None) -> SliceData:
+    """Each slice is the whole table as it was that day, or the files that came since the day before."""
+    known = sorted(name for name in register.entries if name is not None)
+    entries = {name: register.entries[name] for name in (known if names is None else names)}
+    if names is None and all(entry.files is None for entry in entries.values()):
+        entries = {known[-1]: register.entries[known[-1]]}
+    if len(entries) > 1 and any(entry.files is None for entry in entries.values()):
+        raise InputError(
+            f"slices {', '.join(entries)} of pipeline {context.name} are each the whole of {register.place}; allowed: one of them"
+        )
+    newest = max(entries.values(), key=lambda entry: entry.version)
+    files = [file for entry in entries.values() for file in entry.files or ()]
+    if newest.files is None:
+        files = _open(context, register, newest.version).files
+    return SliceData(
+        register.place,
+        tuple(entries),
+        files,
+        newest.version,
+        newest.changed_at,
+        sum(entry.rows for entry in entries.values()),
+        newest.recorded_at,
+        register.columns,
+        only_files=newest.files is not None,
+    )
+
+
+def _open(context: Context, register: Register, version: int) -> Opened:
+    from batchinfer.sinks.snapshots import exists, open_table
+
+    if not exists(register.place):
+        raise InputMissing(f"{register.place}: the Delta table that pipeline {context.name} reads is no longer there")
+    try:
+        return Opened(register.place, open_table(register.place, version))
+    except StorageError as error:
+        raise InputError(
+            f"{register.place}: version {version}, which was recorded, can no longer be read: {'; '.join(error.problems)}",
+            hint=f"batchinfer extract -p {context.name}",
+        ) from error
