@@ -105,6 +105,8 @@ def serving(api: Api) -> Iterator[Api]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        # Head and body in one packet: apart, the second waits 40 ms for the first to be acknowledged.
+        wbufsize = -1
 
         def do_GET(self) -> None:
             reply = api.reply(self.path, self.headers.get("Authorization"))

@@ -95,7 +95,7 @@ class HttpOptions(Strict):
 
     url: Annotated[str, AfterValidator(_http_url)]
     pagination: Pagination | None = None
-    records_path: PathText | None = None
+    records_path: str | None = None
     rate_per_s: Annotated[Number, Field(gt=0)] | None = None
     auth_env: VariableName | None = None
     timeout_s: Annotated[Number, Field(gt=0)] = 30.0

@@ -45,8 +45,10 @@ def find_new_pages(landing: Landing) -> Increment | None:
     source = _http(landing)
     folder = _spool_folder(landing)
     client = Client(source.options, _token(source.options.auth_env))
+    find = _find_in_pages if source.options.pagination else _find_in_answer
     try:
-        return _find_in_pages(landing, client, folder) if source.options.pagination else _find_in_answer(landing, client, folder)
+        with client.keep_secret():
+            return find(landing, client, folder)
     finally:
         client.close()
 

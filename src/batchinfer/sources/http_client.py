@@ -9,7 +9,8 @@ import email.utils
 import random
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
 from urllib.parse import quote, urljoin
@@ -30,6 +31,9 @@ _LONGEST_WAIT_S = 120.0
 # The timeout is for each piece of an answer; all of it may take so many times as long.
 _PATIENCE = 20
 _REDIRECTS = 5
+_SHOWN = 300
+# Characters of the token that no message may hold.
+_BEGINNING = 8
 _REDIRECTED = frozenset((301, 302, 303, 307, 308))
 _PASSING = frozenset((408, 425, 429))
 
@@ -79,6 +83,7 @@ class Client:
     ) -> None:
         self._options, self._token = options, token
         self._sleep, self._clock, self._chance = sleep, clock, chance
+        self._forms = (token, quote(token, safe="")) if token else ()
         self._next_at = 0.0
         self._session = requests.Session()
         # A cookie would make a page depend on those that were asked for before it.
@@ -91,7 +96,18 @@ class Client:
 
     def holds_token(self, text: str) -> bool:
         """Whether the token stands in a text."""
-        return self._token is not None and any(form in text for form in (self._token, quote(self._token, safe="")))
+        return any(form in text for form in self._forms)
+
+    @contextmanager
+    def keep_secret(self) -> Generator[None]:
+        """Takes the token out of what errors raised in the block say: servers send it back in links and in messages."""
+        try:
+            yield
+        except BatchInferError as error:
+            hidden = [self._hidden(text) for text in (*error.problems, error.hint or "")]
+            if hidden == [*error.problems, error.hint or ""]:
+                raise
+            raise type(error)(hidden[:-1], hidden[-1] or None) from None
 
     def get(self, url: str) -> Answer:
         """The answer to GET; tries again what is worth it.
@@ -136,7 +152,7 @@ class Client:
             if isinstance(answer, Answer):
                 return answer
             target = answer
-        raise Refused(f"{url}: more than {_REDIRECTS} redirects, the last to {self._shown(target)}")
+        raise Refused(f"{url}: more than {_REDIRECTS} redirects, the last to {target[:_SHOWN]}")
 
     def _send(self, target: str, url: str) -> Answer | str:
         """One request: its answer, or where it redirects to."""
@@ -169,11 +185,11 @@ class Client:
         try:
             scheme, host, _ = origin(to)
         except ValueError as error:
-            raise Refused(f"{target}: redirected to {self._shown(location)}, which is no address") from error
+            raise Refused(f"{target}: redirected to {location[:_SHOWN]}, which is no address") from error
         if scheme not in ("http", "https") or not host:
-            raise Refused(f"{target}: redirected to {self._shown(to)}; allowed: http and https")
+            raise Refused(f"{target}: redirected to {to[:_SHOWN]}; allowed: http and https")
         if target.startswith("https:") and scheme == "http":
-            raise Refused(f"{target}: redirected to {self._shown(to)}, without encryption; allowed: https")
+            raise Refused(f"{target}: redirected to {to[:_SHOWN]}, without encryption; allowed: https")
         return to
 
     def _read(self, response: requests.Response, url: str) -> bytes:
@@ -194,7 +210,7 @@ class Client:
         wait_s = _wait_s(response.headers.get("Retry-After"))
         # Some servers say 403 instead of 429, with the time to wait.
         if status in _PASSING or status >= 500 or (status == 403 and wait_s is not None):
-            raise _PassingFault(f"{status} {_phrase(response)}{self._beginning(body)}", wait_s)
+            raise _PassingFault(f"{status} {_phrase(response)}{_beginning(body)}", wait_s)
         if not 200 <= status < 300:
             raise self._refused(url, response, body)
         return Answer(_as_utf8(body, response.headers.get("Content-Type", "")), response.headers.get("Link", ""))
@@ -203,18 +219,16 @@ class Client:
         status, hint, variable = response.status_code, None, self._options.auth_env
         if status in (401, 403):
             hint = f"the server refuses the token that {variable} holds" if variable else "set source.auth_env for a bearer token"
-        error = Refused(f"{url}: got {status} {_phrase(response)}{self._beginning(body)}; allowed: a page (200)", hint)
+        error = Refused(f"{url}: got {status} {_phrase(response)}{_beginning(body)}; allowed: a page (200)", hint)
         error.status = status
         return error
 
-    def _beginning(self, body: bytes) -> str:
-        return f", which begins with {self._shown(first_bytes(body))}" if body.strip() else ""
-
-    def _shown(self, text: str) -> str:
-        """The text without the token, which some servers send back."""
-        for form in (self._token, quote(self._token, safe="")) if self._token else ():
-            text = text.replace(form, "***")
-        return text[:300]
+    def _hidden(self, text: str) -> str:
+        """The text without the token, nor its beginning, which is left where a message is cut in the middle of it."""
+        for form in self._forms:
+            for length in range(len(form), min(len(form), _BEGINNING) - 1, -1):
+                text = text.replace(form[:length], "***")
+        return text
 
 
 def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
@@ -242,6 +256,10 @@ def _wait_s(header: str | None) -> float | None:
 
 def _phrase(response: requests.Response) -> str:
     return " ".join((response.reason or "").split())[:60] or "(no phrase)"
+
+
+def _beginning(body: bytes) -> str:
+    return f", which begins with {first_bytes(body)}" if body.strip() else ""
 
 
 def _as_utf8(body: bytes, content_type: str) -> bytes:

@@ -131,7 +131,7 @@ def _next_link(pagination: Pagination, page: Page) -> str | None:
     except ValueError as error:
         raise InputError(f"{page.url}: the next page is at {link[:200]!r}, which is no address ({error})") from error
     if away:
-        raise InputError(f"{page.url}: the next page is at {target[:200]}; allowed: pages of {'://'.join(origin(page.url)[:2])}")
+        raise InputError(f"{page.url}: the next page is at {target[:200]}; allowed: pages of the same host")
     return _short(target, page.url, "the next page's address")
 
 
