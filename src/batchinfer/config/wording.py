@@ -58,8 +58,16 @@ def validate(
         # Only the names of the contract: `schema`, not the `schema_` that Python needs.
         return model.model_validate(document, by_alias=True, by_name=False), []
     except ValidationError as error:
-        found = [_problem(item, model, document, places) for item in error.errors(include_url=False)]
+        found = [_as_written(_problem(item, model, document, places), places) for item in error.errors(include_url=False)]
     return None, [problem for problem in found if not _follows(problem.path, known)]
+
+
+def _as_written(problem: Problem, places: Places) -> Problem:
+    """A problem of an option of the source at the place where the document has that option: in `options`, or beside `kind`."""
+    path = problem.path
+    if path[:2] != ("source", "options") or len(path) < 3 or places.has(path[:3]) or not places.has(("source", path[2])):
+        return problem
+    return Problem(("source", *path[2:]), problem.message)
 
 
 def _follows(path: Path, known: Collection[Path]) -> bool:

@@ -84,8 +84,8 @@ def find_changes(landing: Landing, files: Sequence[AnyFile]) -> Changes[AnyFile]
         InputError: files that changed and may not (`on_changed: fail`), or that did more than grow (`append`).
     """
     names = [file.name for file in files]
-    known = _known(landing.table, landing.scope, names)
-    aside = _known(landing.context.quarantine, landing.quarantine_scope, names)
+    known = known_files(landing.table, landing.scope, names)
+    aside = known_files(landing.context.quarantine, landing.quarantine_scope, names)
     found = {file.name: file.fingerprint() for file in files}
     changed = [file for file in files if known.get(file.name) not in (None, found[file.name])]
     if changed and landing.source.on_changed == "fail":
@@ -160,7 +160,8 @@ def _list(landing: Landing, source: Files) -> list[SourceFile]:
     return files
 
 
-def _known(uri: str, scope: str, names: Sequence[str]) -> Mapping[str, int | None]:
+def known_files(uri: str, scope: str, names: Sequence[str]) -> Mapping[str, int | None]:
+    """The fingerprints that a table's ledger has of source files; empty where there is no table yet."""
     from batchinfer.sinks.delta import exists
     from batchinfer.sinks.ledger import landed_files
 

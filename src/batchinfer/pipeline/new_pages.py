@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -100,8 +101,26 @@ def _find_in_pages(landing: Landing, client: Client, folder: Path) -> Increment 
     if not pages and mark is not None:
         spool.drop()
         return None
+    pages, retried = _after_interruption(landing, pages)
     increment = _increment(landing, spool, pages)
-    return dataclasses.replace(increment, marks={name: end_mark(source, spool, mark).to_text()}, notes=notes)
+    return dataclasses.replace(increment, retried=retried, marks={name: end_mark(source, spool, mark).to_text()}, notes=notes)
+
+
+def _after_interruption(landing: Landing, pages: Sequence[SpooledPage]) -> tuple[list[SpooledPage], list[str]]:
+    """Pages of which a run put records aside that ended before the rest landed, if they are others by now.
+
+    Returns:
+        The pages, and those whose former quarantined records have to go. A page of which a part had landed before lands anew,
+        because nothing tells the records put aside then from those put aside by the run that ended.
+    """
+    from batchinfer.pipeline.new_files import known_files
+
+    names = [page.name for page in pages]
+    landed = known_files(landing.table, landing.scope, names)
+    aside = known_files(landing.context.quarantine, landing.quarantine_scope, names)
+    odd = {page.name for page in pages if aside.get(page.name) not in (None, landed.get(page.name), page.fingerprint)}
+    anew = [dataclasses.replace(page, until=0, replaced=True) if page.until and page.name in odd else page for page in pages]
+    return anew, [page.name for page in pages if not page.until and page.name in odd]
 
 
 def _open_spool(landing: Landing, folder: Path, facts: Mapping[str, Any]) -> Spool:
@@ -133,55 +152,72 @@ def _fetch(source: HttpSource, client: Client, spool: Spool, mark: Mark | None) 
     return [f"{found} pages are those that an earlier run had fetched before it ended"] if found else []
 
 
+@dataclass(frozen=True)
+class _Answer:
+    """The one answer of an API without pages, as a file: its size is its number of records."""
+
+    path: str
+    records: Sequence[bytes]
+
+    @property
+    def name(self) -> str:
+        return self.path
+
+    @property
+    def size(self) -> int:
+        return len(self.records)
+
+    def fingerprint(self) -> int:
+        from batchinfer.sources.http_records import digest_records
+        from batchinfer.sources.http_spool import fingerprint
+
+        return fingerprint(digest_records(self.records))
+
+    def grew_from(self, size: int, fingerprint: int) -> bool:
+        """Whether these are the records that landed, and more behind them.
+
+        Raises:
+            InputError: they are not.
+        """
+        if size <= self.size and _Answer(self.path, self.records[:size]).fingerprint() == fingerprint:
+            return True
+        raise InputError(
+            f"{self.path}: the first {size:,} records of the answer (of {self.size:,}) are not those that landed; allowed with "
+            "source.on_changed: append: more records behind them",
+            hint="replace lands the answer anew (--set source.on_changed=replace)",
+        )
+
+
 def _find_in_answer(landing: Landing, client: Client, folder: Path) -> Increment | None:
     """The one answer of an API without pages: new, unchanged, or changed as a file changes."""
-    from batchinfer.pipeline.appended import last_lines
-    from batchinfer.sinks.delta import exists
-    from batchinfer.sinks.ledger import landed_files
+    from batchinfer.pipeline.new_files import find_changes
+    from batchinfer.sinks.ledger import landed_sizes
     from batchinfer.sources.http_records import digest_records, read_body
     from batchinfer.sources.http_spool import SpooledPage
 
-    source = _http(landing)
-    url = source.options.url
-    body = read_body(client.get(url).body, url, source.options.records_path)
-    known = landed_files(landing.table, landing.scope, [url])[url] if exists(landing.table) else None
-    changed = known is not None
-    page = SpooledPage(
-        name=url,
-        position=None,
-        records=len(body.records),
-        digest=digest_records(body.records),
-        until=0,
-        replaced=changed and source.on_changed == "replace",
-        follows=None,
-        rest=None,
-        path=body.path,
-    )
-    if known == page.fingerprint:
+    url = _http(landing).options.url
+    records = read_body(client.get(url).body, url, _http(landing).options.records_path).records
+    changes = find_changes(landing, [_Answer(url, records)])
+    if not changes.read:
         return None
-    if changed and source.on_changed == "fail":
-        raise InputError(
-            f"{url}: the answer changed after it was landed; allowed with source.on_changed: replace or append",
-            hint="set source.on_changed: replace to land it in place of the old one, or append to land what it has more",
-        )
+    until = (landed_sizes(landing.table, landing.scope, [url])[url] or 0) if changes.grown else 0
     # One request is soon made again: what another run left is never used.
     spool = _open_spool(landing, folder, {"run": landing.context.run_id})
-    spool.add(page, body.records)
+    replaced = bool(changes.replaced)
+    spool.add(SpooledPage(url, None, len(records), digest_records(records), until, replaced, None, None, None), records)
     increment = _increment(landing, spool, spool.pages)
-    if not changed or page.replaced:
-        return increment
-    until = last_lines(landing.table, landing.context.quarantine, [url], landing.scope_slice)
-    return dataclasses.replace(increment, landed_until=until)
+    return dataclasses.replace(increment, retried=changes.retried, sizes={url: len(records)})
 
 
 def _increment(landing: Landing, spool: Spool, pages: Sequence[SpooledPage]) -> Increment:
     from batchinfer.config.schema import schema_fields
     from batchinfer.sources.http_records import digest_records
+    from batchinfer.sources.http_spool import fingerprint
 
     source = _http(landing)
     fields = schema_fields(source)
     assert fields is not None
-    nothing = {source.options.url: int(digest_records(())[:16], 16) >> 1}
+    nothing = {source.options.url: fingerprint(digest_records(()))}
     return Increment(
         fields=fields,
         fingerprints={page.name: page.fingerprint for page in pages} or nothing,

@@ -56,8 +56,12 @@ class SpooledPage:
 
     @property
     def fingerprint(self) -> int:
-        """63 bits of the digest."""
-        return int(self.digest[:16], 16) >> 1
+        return fingerprint(self.digest)
+
+
+def fingerprint(digest: str) -> int:
+    """The first 63 bits of a digest, as the ledger of landed files can hold them."""
+    return int(digest[:16], 16) >> 1
 
 
 class Spool:
