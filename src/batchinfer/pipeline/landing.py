@@ -176,7 +176,8 @@ class _Landing:
         null = pc.is_null(values)
         rows = self._set_aside(rows, null, "null_slice", "the slice column is null; allowed: a value that names the row's slice")
         values = values.filter(pc.invert(null))
-        refused = pc.invert(pc.is_in(values, pa.array([name for name in pc.unique(values).to_pylist() if is_slice_name(name)])))
+        names = [name for name in pc.unique(values).to_pylist() if is_slice_name(name)]
+        refused = pc.invert(pc.is_in(values, pa.array(names, pa.string())))
         message = "the slice column's value cannot name a slice; allowed: text without path syntax or control characters"
         rows = self._set_aside(rows, refused, "slice_name", message)
         values = values.filter(pc.invert(refused))

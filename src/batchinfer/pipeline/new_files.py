@@ -95,7 +95,7 @@ def find_changes(landing: Landing, files: Sequence[AnyFile]) -> Changes[AnyFile]
             "only grew: its new lines land), such as --set source.on_changed=replace",
         )
     anew = {file.name for file in changed}
-    if landing.source.on_changed == "append":
+    if changed and landing.source.on_changed == "append":
         check_grown(landing, changed, known)
         # An append that ended between its two commits has put records aside behind the last line landed, and lines between them
         # would be taken for landed: such a file lands anew.

@@ -3,7 +3,8 @@
 Workers stage files; the driver commits them before the main table's commit, and moves them into their partition's folder
 then: only then it is known whether the run published. A staged file of stage `extract` holds records of one source file,
 and its folder says which: `extract/<encoded source file>/part-….parquet`. So the driver can leave out the files of a
-source file that an interrupted run has put aside already.
+source file that an interrupted run has put aside already. Records of very many source files share one staged file, or ten
+thousand small ones would leave as many behind; of that, a copy is made where some are to be left out.
 Owns who replaces whose rows. Must not decide why a record is bad.
 """
 
@@ -31,7 +32,7 @@ from batchinfer.contracts import (
 from batchinfer.sinks.creation import ensure_table
 from batchinfer.sinks.delta import commit
 from batchinfer.sinks.ledger import file_transactions, landed_files
-from batchinfer.sinks.places import encode_name, storage_faults
+from batchinfer.sinks.places import encode_name, open_filesystem, storage_faults
 from batchinfer.sinks.snapshots import exists, open_table, partition_text
 from batchinfer.sinks.staging import StagedWriter, place_staged, remove_staged
 
@@ -42,6 +43,9 @@ EXTRACT = "extract"
 _STATS_COLUMNS = (SOURCE_FILE, SOURCE_LINE)
 # Records held at once by a worker.
 _CHUNK_RECORDS = 20_000
+# More source files than this in a chunk of records share one staged file, in a folder that no encoded name gives.
+_OWN_FILES = 16
+_SHARED = "=shared"
 
 
 def write_quarantine(
@@ -140,8 +144,9 @@ def commit_extract_quarantine(
     if not _ensure(uri, staged):
         return None
     known = landed_files(uri, scope, files) if published else {}
-    done = {encode_name(name) for name, fingerprint in files.items() if known.get(name) == fingerprint}
-    needed = [file for file in staged if file.path.split("/")[1] not in done]
+    there = [name for name, fingerprint in files.items() if known.get(name) == fingerprint]
+    done = {encode_name(name) for name in there}
+    needed = [each for file in staged for each in _needed(uri, file, there, done)]
     remove_staged(uri, [file for file in staged if file not in needed])
     gone = [_rows_of(list(files), slice, published=False)]
     if published and replaced:
@@ -180,10 +185,33 @@ def first_record(uri: str, run_id: str) -> dict[str, Any] | None:
 def _by_folder(records: Sequence[BadRecord], stage: str) -> dict[str, list[BadRecord]]:
     if stage != EXTRACT:
         return {stage: list(records)}
+    if len({record.source_file for record in records}) > _OWN_FILES:
+        return {f"{stage}/{_SHARED}": list(records)}
     groups: dict[str, list[BadRecord]] = {}
     for record in records:
         groups.setdefault(f"{stage}/{encode_name(record.source_file)}", []).append(record)
     return groups
+
+
+def _needed(uri: str, file: StagedFile, there: Sequence[str], done: Collection[str]) -> list[StagedFile]:
+    """The staged file, nothing if its records are in the table already, or a copy of it without those that are."""
+    import pyarrow.parquet as pq
+
+    folder = file.path.split("/")[1]
+    if folder != _SHARED or not there:
+        return [] if folder in done else [file]
+    filesystem, root = open_filesystem(uri)
+    path = f"{root}/{file.path}"
+    with storage_faults(path, "read the staged file"), filesystem.open_input_file(path) as source:
+        rows = pq.read_table(source)
+    rest = rows.filter(pc.invert(pc.is_in(rows[SOURCE_FILE], value_set=pa.array(there, pa.string()))))
+    if rest.num_rows == rows.num_rows:
+        return [file]
+    schema = pa.schema([field for field in quarantine_schema() if field.name not in QUARANTINE_PARTITIONS])
+    with StagedWriter(uri, schema, QUARANTINE_PARTITIONS, _STATS_COLUMNS, folder=f"{EXTRACT}/{_SHARED}") as writer:
+        for batch in rest.to_batches():
+            writer.write(batch, file.partition)
+        return writer.close()
 
 
 def _write_group(

@@ -19,6 +19,10 @@ _SHOWN_NAMES = 20
 _SHOWN_LETTERS = 60
 
 
+class BrokenRecord(InputError):
+    """A first record whose quotes break the rule."""
+
+
 @dataclass(frozen=True)
 class Layout:
     """Where the data of one file start.
@@ -53,7 +57,8 @@ def read_first(chunks: Iterator[bytes], dialect: Dialect, encoding: str, path: s
         chunks: the file's bytes in `encoding`.
 
     Raises:
-        InputError: its quotes break the rule, or it has no end within MAX_RECORD_BYTES.
+        BrokenRecord: its quotes break the rule.
+        InputError: it has no end within MAX_RECORD_BYTES.
     """
     head = b""
     for chunk in chunks:
@@ -90,7 +95,7 @@ def _read(
     except QuoteError as error:
         if error.unclosed and not final and dialect.multi_line:
             return None
-        raise InputError(f"{path}, line {blank_lines + 1}: the first record cannot be read: {error}") from error
+        raise BrokenRecord(f"{path}:{blank_lines + 1}: the first record cannot be read: {error}") from error
     if end >= len(head) and not final:
         return None
     names = [_name(content, quoted, dialect) for content, quoted in fields]

@@ -18,7 +18,7 @@ from typing import Any
 from batchinfer.config.sources import CsvSource, JsonSource, LogSource
 from batchinfer.errors import InputError, InputMissing, listed_some
 from batchinfer.sources.dialect import Dialect
-from batchinfer.sources.header import Layout, check_header, foreign_content, headerless_columns, read_first
+from batchinfer.sources.header import BrokenRecord, Layout, check_header, foreign_content, headerless_columns, read_first
 from batchinfer.sources.listing import SourceFile
 from batchinfer.sources.streams import compression_of, is_ascii_compatible, read_range, read_stream, to_utf8
 
@@ -104,12 +104,18 @@ def _layout(file: SourceFile, source: TextFiles, compression: str | None, stream
         return Layout((), 0, 1, 0)
     schema, options = list(source.schema_), source.options
     dialect = Dialect.of(options)
-    if not options.header and optional is None:
+    if not options.header and optional != schema[-1]:
         return Layout(tuple(schema), 0, 1, 0)
     chunks = read_stream(file.path, compression) if stream else read_range(file.path, 0, file.size)
     encoding = "utf-8" if stream else options.encoding
     pieces = pieces_of(to_utf8(chunks, options.encoding) if stream else chunks, 2**16)
-    first = read_first(pieces, dialect, encoding, file.path)
+    try:
+        first = read_first(pieces, dialect, encoding, file.path)
+    except BrokenRecord:
+        if options.header:
+            raise
+        # A record like others: it goes aside, and the file is taken to have all columns.
+        first = None
     if not options.header:
         return Layout(headerless_columns(first, schema, optional), 0, 1, 0)
     if first is None:

@@ -87,6 +87,19 @@ def test_crash_before_the_main_commit_adds_nothing_twice(tmp_path: Path) -> None
     assert len(read(uri)) == 3
 
 
+def test_records_of_very_many_source_files_share_staged_files_and_are_still_there_once(tmp_path: Path) -> None:
+    uri = tmp_path / "q"
+    names = [f"{number}.csv" for number in range(100)]
+    extract(uri, stage(uri, *(bad(name, 1) for name in names[:40])), dict.fromkeys(names[:40], 7))
+    assert len(parquet(uri)) == 1
+    extract(uri, stage(uri, *(bad(name, 1, name[0]) for name in names)), dict.fromkeys(names, 7))
+    assert sorted(entry[0] for entry in read(uri)) == sorted(names)
+    assert len(parquet(uri)) < 20, "what was copied without the records that were there is gone"
+    extract(uri, stage(uri, bad(names[0], 2)), {names[0]: 8}, replaced=[names[0]])
+    assert [entry[1] for entry in read(uri) if entry[0] == names[0]] == [2]
+    assert len(read(uri)) == 100
+
+
 def test_same_name_in_another_scope_is_another_file(tmp_path: Path) -> None:
     uri = tmp_path / "q"
     extract(uri, stage(uri, bad("a.csv", 1)), {"a.csv": 1})

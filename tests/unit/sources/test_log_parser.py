@@ -8,6 +8,7 @@ import os
 import re
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from batchinfer.config.schema import LOG_FORMATS, schema_fields
 from batchinfer.config.sources import LogSource
-from batchinfer.errors import ConfigError
+from batchinfer.errors import ConfigError, InputError
 from batchinfer.sources.listing import list_files
 from batchinfer.sources.log_formats import LogFormat, match_lines
 from batchinfer.sources.parsed import Parsed
@@ -150,6 +151,51 @@ def test_the_missing_year_is_that_of_the_file_or_the_one_before(tmp_path: Path) 
     os.utime(path, (modified, modified))
     blocks = read_log(path, log_source(path, format="syslog"))
     assert [row["ts"].strftime("%Y-%m-%d") for row in rows(blocks)] == ["2016-12-31", "2017-01-01", "2016-02-29"]
+
+
+@pytest.mark.parametrize(
+    ("zone", "written", "line", "year"),
+    [
+        ("Asia/Tokyo", "2016-12-31T23:30", "Jan  1 08:29:59", 2017),
+        ("UTC", "2016-12-31T23:30", "Jan  1 08:29:59", 2017),  # a clock that is ahead by hours
+        ("UTC", "2016-12-31T23:30", "Jan  2 00:00:00", 2016),
+        ("UTC", "2017-01-01T00:30", "Dec 31 23:59:59", 2016),
+        ("America/New_York", "2017-01-01T00:30", "Dec 31 19:29:59", 2016),
+        ("America/New_York", "2017-01-03T00:30", "Jan  1 00:00:00", 2017),
+        ("UTC", "2017-06-01T00:00", "Jul  1 00:00:00", 2016),
+    ],
+)
+def test_years_around_new_year(tmp_path: Path, zone: str, written: str, line: str, year: int) -> None:
+    path = tmp_path / "x.log"
+    path.write_text(f"{line} h a: b\n")
+    modified = datetime.datetime.fromisoformat(f"{written}+00:00").timestamp()
+    os.utime(path, (modified, modified))
+    (row,) = rows(read_log(path, log_source(path, format="syslog", timestamp={"timezone": zone})))
+    local = datetime.datetime.strptime(f"{year} {line}", "%Y %b %d %H:%M:%S").replace(tzinfo=ZoneInfo(zone))
+    assert row["ts"] == local
+
+
+def test_a_leap_day_of_no_year_near_goes_aside(tmp_path: Path) -> None:
+    path = tmp_path / "x.log"
+    path.write_text("Feb 29 00:00:00 h a: b\n")
+    modified = datetime.datetime(2018, 3, 2, tzinfo=UTC).timestamp()
+    os.utime(path, (modified, modified))
+    blocks = read_log(path, log_source(path, format="syslog"))
+    assert (rows(blocks), bad(blocks)) == ([], [(1, b"Feb 29 00:00:00 h a: b", "timestamp")])
+
+
+def test_an_hour_that_the_zone_skips_goes_aside(tmp_path: Path) -> None:
+    text = b"Mar 29 01:59:59 h a: b\nMar 29 02:30:00 h a: b\nMar 29 03:00:00 h a: b\nOct 25 02:30:00 h a: b\n"
+    blocks = read_text(tmp_path, text, format="syslog", timestamp={"year": 2020, "timezone": "Europe/Paris"})
+    assert [f"{row['ts']:%m-%d %H:%M}" for row in rows(blocks)] == ["03-29 00:59", "03-29 01:00", "10-25 00:30"]
+    assert bad(blocks) == [(2, b"Mar 29 02:30:00 h a: b", "timestamp")]
+    (message,) = [each.message for block in blocks for each in block.bad]
+    assert message == "column ts: got 'Mar 29 02:30:00'; allowed: timestamp ('%b %d %H:%M:%S', a time that Europe/Paris has)"
+
+
+def test_a_line_that_is_too_long_names_its_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"x.log has a line longer than 64 MiB"):
+        read_text(tmp_path, GOOD + b"\n" + b"x" * 80_000_000 + b"\n" + GOOD, format="combined")
 
 
 def test_a_pattern_with_types_zone_and_format(tmp_path: Path) -> None:

@@ -1,0 +1,38 @@
+"""Extraction without a JVM: the real command on real files and tables; only the tasks run in this process, one after another."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from spark.projects import PIPELINE, SmallProject
+
+from batchinfer.pipeline.tasks import Guarded, Task, Undo, Work, in_order
+
+PLACE_KEYED = PIPELINE.replace("  key: id\n", "")
+
+
+class OneProcess:
+    """What extraction asks of a session: how many workers there are."""
+
+    sparkContext = SimpleNamespace(defaultParallelism=2)  # noqa: N815 - Spark's own name
+
+
+def run_here(_: Any, work: Work, tasks: Sequence[Task], description: str, undo: Undo | None = None) -> list[list[dict[str, Any]]]:
+    """Tasks, results and errors travel as the text that they are between driver and executors."""
+    found = [each for number, task in enumerate(tasks) for each in Guarded(work)((number, json.dumps(task)))]
+    return in_order(found, len(tasks), undo)
+
+
+@pytest.fixture
+def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SmallProject:
+    """A project without data whose `extract` needs no JVM; its records are known by file and line."""
+    monkeypatch.delenv("BATCHINFER_HOME", raising=False)
+    monkeypatch.setattr("batchinfer.pipeline.new_files.run_tasks", run_here)
+    project = SmallProject(tmp_path, OneProcess)
+    project.write("conf/pipelines/small.yaml", PLACE_KEYED)
+    return project
