@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 import pyarrow as pa
 from pyarrow import compute
 from pydantic import TypeAdapter
@@ -70,12 +71,12 @@ def land_task(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
         InputError: a file that is truncated, corrupt or breaks the contract of its columns.
     """
     from batchinfer.config.types import parse_ddl
-    from batchinfer.sources.readers import read_split
+    from batchinfer.sources.readers import read_splits
 
     plan = LandingPlan(**task["plan"])
     source: Any = TypeAdapter(Source).validate_python(plan.source)
     fields = {name: parse_ddl(type_) for name, type_ in plan.fields.items()}
-    yield stage_rows(plan, source, (parsed for split in task["splits"] for parsed in read_split(split, source, fields)))
+    yield stage_rows(plan, source, read_splits(task["splits"], source, fields))
 
 
 def stage_rows(plan: LandingPlan, source: Source, blocks: Iterable[Parsed]) -> dict[str, Any]:
@@ -108,8 +109,29 @@ def remove_results(plan: LandingPlan, results: Iterable[Mapping[str, Any]]) -> N
         remove_staged(plan.quarantine, [StagedFile.from_json(file) for file in result["quarantine"]])
 
 
+@dataclass(frozen=True)
+class _Block:
+    """Rows of one block, some of them refused by now.
+
+    Attributes:
+        places: of each row in the block as it was parsed; int64.
+        raw_at: see `Parsed`.
+    """
+
+    rows: pa.RecordBatch
+    places: pa.Array
+    raw_at: Callable[[int], bytes] | None
+
+    @classmethod
+    def of(cls, parsed: Parsed) -> _Block:
+        return cls(parsed.rows, pa.array(np.arange(parsed.rows.num_rows)), parsed.raw_at)
+
+    def filter(self, mask: pa.Array) -> _Block:
+        return _Block(self.rows.filter(mask), self.places.filter(mask), self.raw_at)
+
+
 class _Landing:
-    """Rows of one split on their way to the two tables, and what was counted."""
+    """Rows of one task on their way to the two tables, and what was counted."""
 
     def __init__(self, plan: LandingPlan, key: Sequence[str], rule: SliceRule) -> None:
         self.plan, self.key = plan, key
@@ -118,68 +140,71 @@ class _Landing:
         self.bad: list[BadRecord] = []
         self.aside: list[StagedFile] = []
         self.reasons: Counter[str] = Counter()
-        self.raw_at: Callable[[int], bytes] | None = None
         self.records_in = self.blank_lines = self.without_items = 0
         self.seconds = {"parse": 0.0, "write": 0.0}
         self.writer: Any = None
 
     def add(self, parsed: Parsed) -> None:
         started = time.perf_counter()
-        rows, bad = self._behind_what_landed(parsed)
-        self.records_in += rows.num_rows + len(bad)
+        block, bad = self._behind_what_landed(parsed)
+        self.records_in += block.rows.num_rows + len(bad)
         self.blank_lines += parsed.blank_lines
         self.without_items += parsed.without_items
         self.bad += bad
-        self.raw_at = parsed.raw_at
-        rows = self._without_null_keys(rows)
-        for slice_, part in self._by_slice(rows):
+        for slice_, part in self._by_slice(self._without_null_keys(block)):
             self._write(part, slice_)
         if len(self.bad) >= _HELD_RECORDS or sum(len(record.raw) for record in self.bad) >= _HELD_BYTES:
             self._put_aside()
         self.seconds["write"] += time.perf_counter() - started
 
-    def _behind_what_landed(self, parsed: Parsed) -> tuple[pa.RecordBatch, list[BadRecord]]:
+    def _behind_what_landed(self, parsed: Parsed) -> tuple[_Block, list[BadRecord]]:
         """All records of a new file; of one that grew, those behind the last line landed."""
-        until = self.plan.landed_until
-        if not until or parsed.rows.num_rows + len(parsed.bad) == 0:
-            return parsed.rows, parsed.bad
+        block, until = _Block.of(parsed), self.plan.landed_until
+        if not until:
+            return block, parsed.bad
         bad = [record for record in parsed.bad if (record.source_line or 0) > until.get(record.source_file or "", 0)]
-        if parsed.rows.num_rows == 0:
-            return parsed.rows, bad
-        last = until.get(parsed.rows.column(SOURCE_FILE)[0].as_py(), 0)
-        return parsed.rows.filter(pc.greater(parsed.rows.column(SOURCE_LINE), last)), bad
+        files = block.rows.column(SOURCE_FILE).dictionary_encode()
+        last = pa.array([until.get(name, 0) for name in files.dictionary.to_pylist()], pa.int64()).take(files.indices)
+        return block.filter(pc.greater(block.rows.column(SOURCE_LINE), last)), bad
 
-    def _without_null_keys(self, rows: pa.RecordBatch) -> pa.RecordBatch:
-        missing = pc.is_null(rows.column(self.key[0]))
-        for name in self.key[1:]:
-            missing = pc.or_(missing, pc.is_null(rows.column(name)))
-        return self._set_aside(
-            rows, missing, "null_key", f"a key column is null; allowed: a value in each of {', '.join(self.key)}"
-        )
+    def _without_null_keys(self, block: _Block) -> _Block:
+        keys = [block.rows.column(name) for name in self.key]
+        if not any(key.null_count for key in keys):
+            return block
+        missing = pc.is_null(keys[0])
+        for key in keys[1:]:
+            missing = pc.or_(missing, pc.is_null(key))
+        message = f"a key column is null; allowed: a value in each of {', '.join(self.key)}"
+        return self._set_aside(block, missing, "null_key", message)
 
-    def _set_aside(self, rows: pa.RecordBatch, mask: pa.Array, reason: str, message: str) -> pa.RecordBatch:
+    def _set_aside(self, block: _Block, mask: pa.Array, reason: str, message: str) -> _Block:
         """Moves the masked rows to the bad ones; returns the others."""
-        if rows.num_rows == 0 or not pc.any(mask).as_py():
-            return rows
-        for row in rows.filter(mask).to_pylist():
-            raw = self.raw_at(row[SOURCE_LINE]) if self.raw_at else json.dumps(row, default=str).encode()
+        if block.rows.num_rows == 0 or not pc.any(mask).as_py():
+            return block
+        aside = block.filter(mask)
+        for row, place in zip(aside.rows.to_pylist(), aside.places.to_pylist(), strict=True):
+            raw = block.raw_at(place) if block.raw_at else json.dumps(row, default=str).encode()
             key = json.dumps({name: row[name] for name in self.key}, default=str)
             self.bad.append(BadRecord(row[SOURCE_FILE], row[SOURCE_LINE], raw, reason, message, key=key))
-        return rows.filter(pc.invert(mask))
+        return block.filter(pc.invert(mask))
 
-    def _by_slice(self, rows: pa.RecordBatch) -> Iterator[tuple[str, pa.RecordBatch]]:
+    def _by_slice(self, block: _Block) -> Iterator[tuple[str, pa.RecordBatch]]:
         from batchinfer.sources.slices import slice_values
 
-        if rows.num_rows == 0:
+        if block.rows.num_rows == 0:
             return
-        values = slice_values(rows, self.rule, self.plan.ingest_slice)
+        if self.rule == "ingest_date" and self.plan.ingest_slice is not None:
+            yield self.plan.ingest_slice, block.rows
+            return
+        values = slice_values(block.rows, self.rule, self.plan.ingest_slice)
         null = pc.is_null(values)
-        rows = self._set_aside(rows, null, "null_slice", "the slice column is null; allowed: a value that names the row's slice")
+        message = "the slice column is null; allowed: a value that names the row's slice"
+        block = self._set_aside(block, null, "null_slice", message)
         values = values.filter(pc.invert(null))
         names = [name for name in pc.unique(values).to_pylist() if is_slice_name(name)]
         refused = pc.invert(pc.is_in(values, pa.array(names, pa.string())))
         message = "the slice column's value cannot name a slice; allowed: text without path syntax or control characters"
-        rows = self._set_aside(rows, refused, "slice_name", message)
+        rows = self._set_aside(block, refused, "slice_name", message).rows
         values = values.filter(pc.invert(refused))
         distinct = pc.unique(values).to_pylist()
         for slice_ in distinct:

@@ -1,4 +1,4 @@
-"""Reads a split of a CSV file into typed rows and bad records.
+"""Reads splits of CSV files into typed rows and bad records.
 
 Owns the road of a CSV block: lines, screen, quotes, field counts, null markers, types. Must not know where rows go.
 
@@ -10,8 +10,9 @@ where the empty string is a null marker, because no other value can be meant.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -25,18 +26,18 @@ from batchinfer.sources.columns import TextRule, bad_value, convert
 from batchinfer.sources.dialect import CR_INSIDE, DELIMITER_INSIDE, LF_INSIDE, QUOTE_INSIDE, Dialect
 from batchinfer.sources.parsed import BLOCK_BYTES, MAX_RECORD_BYTES, Parsed, Where, conserved, with_lineage
 from batchinfer.sources.quoting import Buffer, cut_records, protect_lines
-from batchinfer.sources.records import Records, cut_lines, line_ends, screen, split_lines
-from batchinfer.sources.splits import open_split
+from batchinfer.sources.records import Records, line_blocks, line_ends, screen, share_blocks
+from batchinfer.sources.splits import Split, open_split
 from batchinfer.sources.timestamps import TimestampRule
 
 # Its functions are generated at import, so type checkers do not see them.
 pc: Any = compute
 
 
-def read_csv_split(
-    split: dict[str, Any], source: CsvSource, fields: Mapping[str, pa.DataType], block_bytes: int = BLOCK_BYTES
+def read_csv_splits(
+    splits: Sequence[Split], source: CsvSource, fields: Mapping[str, pa.DataType], block_bytes: int = BLOCK_BYTES
 ) -> Iterator[Parsed]:
-    """Rows and bad records of a split, a block at a time; memory stays at a few blocks, whatever the file's size.
+    """Rows and bad records of splits, a block at a time; memory stays at a few blocks, whatever the files' sizes.
 
     Args:
         fields: the schema's columns in order.
@@ -49,30 +50,27 @@ def read_csv_split(
     Raises:
         InputError: a damaged or changed file, a record longer than MAX_RECORD_BYTES.
     """
-    reader = _Reader.of(split, source, fields)
-    blank_lines = split["blank_lines"]
-    for records in _blocks(reader, split, source, block_bytes):
-        parsed = reader.parse(records, blank_lines)
-        blank_lines = 0
-        yield parsed
-    if blank_lines:
-        yield Parsed(reader.empty(), [], 0, blank_lines)
+    for columns, alike in groupby(splits, key=lambda split: tuple(split["columns"])):
+        reader = _Reader.of(columns, source, fields)
+        blocks = (records for split in alike for records in _blocks(reader.dialect, split, source.options.encoding, block_bytes))
+        for records in share_blocks(blocks, block_bytes):
+            yield reader.parse(records)
 
 
-def _blocks(reader: _Reader, split: dict[str, Any], source: CsvSource, block_bytes: int) -> Iterator[Records]:
-    dialect, where, encoding = reader.dialect, reader.where, source.options.encoding
+def _blocks(dialect: Dialect, split: Split, encoding: str, block_bytes: int) -> Iterator[Records]:
+    where = Where(split["path"], split["name"])
     chunks = open_split(split, encoding, block_bytes)
-    line = split["line"]
+    if split["blank_lines"]:
+        yield Records.none_of(where, split["blank_lines"])
     if dialect.multi_line:
-        yield from _multi_line_blocks(chunks, line, reader, encoding, block_bytes)
+        yield from _multi_line_blocks(chunks, split["line"], dialect, where, encoding, block_bytes)
         return
-    for block in cut_lines(chunks, where, block_bytes):
-        records = split_lines(block, line, where, encoding)
-        line += len(records)
-        yield records
+    yield from line_blocks(chunks, split["line"], where, encoding, block_bytes)
 
 
-def _multi_line_blocks(chunks: Iterator[bytes], line: int, reader: _Reader, encoding: str, block_bytes: int) -> Iterator[Records]:
+def _multi_line_blocks(
+    chunks: Iterator[bytes], line: int, dialect: Dialect, where: Where, encoding: str, block_bytes: int
+) -> Iterator[Records]:
     data, wanted, final = b"", block_bytes, False
     while not final or data:
         parts, size = [data], len(data)
@@ -85,11 +83,11 @@ def _multi_line_blocks(chunks: Iterator[bytes], line: int, reader: _Reader, enco
         if not data:
             return
         buffer = Buffer(data, line, final, give_up=len(data) > MAX_RECORD_BYTES)
-        records, used = cut_records(buffer, reader.dialect, reader.where, encoding)
+        records, used = cut_records(buffer, dialect, where, encoding)
         if used:
             yield records
         elif buffer.give_up:
-            raise InputError(f"{reader.where.path}, line {line}: a record longer than {MAX_RECORD_BYTES // 2**20} MiB")
+            raise InputError(f"{where.path}, line {line}: a record longer than {MAX_RECORD_BYTES // 2**20} MiB")
         # A record longer than the buffer: read twice as much, so that a long one is not scanned over and over.
         wanted = block_bytes if used else 2 * len(data)
         line += data.count(b"\n", 0, used)
@@ -98,7 +96,6 @@ def _multi_line_blocks(chunks: Iterator[bytes], line: int, reader: _Reader, enco
 
 @dataclass(frozen=True)
 class _Reader:
-    where: Where
     dialect: Dialect
     columns: tuple[str, ...]
     fields: Mapping[str, pa.DataType]
@@ -107,20 +104,14 @@ class _Reader:
     header: bool
 
     @classmethod
-    def of(cls, split: dict[str, Any], source: CsvSource, fields: Mapping[str, pa.DataType]) -> _Reader:
+    def of(cls, columns: tuple[str, ...], source: CsvSource, fields: Mapping[str, pa.DataType]) -> _Reader:
         options = source.options
         rule = TextRule(options.decimal, TimestampRule(options.timestamp_format))
-        where = Where(split["path"], split["name"])
-        return cls(where, Dialect.of(options), tuple(split["columns"]), fields, options.null_values, rule, options.header)
+        return cls(Dialect.of(options), columns, fields, options.null_values, rule, options.header)
 
-    def empty(self) -> pa.RecordBatch:
-        return with_lineage(
-            {name: pa.nulls(0, type_) for name, type_ in self.fields.items()}, self.where.name, np.empty(0, np.int64)
-        )
-
-    def parse(self, records: Records, blank_before: int) -> Parsed:
+    def parse(self, records: Records) -> Parsed:
         """Types the records of one block."""
-        count = len(records) + len(records.bad) + blank_before
+        count = len(records) + len(records.bad) + records.blank
         dialect = self.dialect
         screen(records, dialect.spaces, bare_cr=True)
         quoted = bool(dialect.quote) and dialect.quote in records.block
@@ -128,11 +119,8 @@ class _Reader:
             protect_lines(records, dialect)
         self._drop_wrong_counts(records)
         columns = self._typed(records, quoted)
-        rows = with_lineage(columns, self.where.name, records.lines)
-        blank = records.blank + blank_before
-        records.bad.sort(key=lambda bad: bad.source_line or 0)
-        parsed = Parsed(rows, records.bad, rows.num_rows + len(records.bad), blank, raw_at=records.raw_at)
-        return conserved(parsed, count, self.where)
+        rows = with_lineage(columns, records.source_files(), records.lines)
+        return conserved(records.parsed(rows), count, records.path)
 
     def _drop_wrong_counts(self, records: Records) -> None:
         delimiters = np.flatnonzero(np.frombuffer(records.text, np.uint8) == self.dialect.delimiter[0])
@@ -210,7 +198,7 @@ class _Reader:
             ),
         )
         if table.num_rows != len(records):
-            raise RuntimeError(f"{self.where.path}: {len(records)} records were split into {table.num_rows} rows")
+            raise RuntimeError(f"{records.path}: {len(records)} records were split into {table.num_rows} rows")
         return {name: table.column(name).combine_chunks() for name in self.columns}
 
     def _cells(self, text: pa.Array, type_: pa.DataType, quoted: bool) -> pa.Array:

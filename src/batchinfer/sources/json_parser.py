@@ -1,4 +1,4 @@
-"""Reads a split of JSON lines, or a file that is one array, into typed rows and bad records.
+"""Reads splits of JSON lines, or files that are one array each, into typed rows and bad records.
 
 Owns the road of a block of records: lines or elements, screen, fast road, plain road. Must not know how a value is typed, nor
 where rows go.
@@ -12,14 +12,13 @@ A record with one bad item is bad as a whole, so that its raw text stands in the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from batchinfer.config.sources import JsonSource
+from batchinfer.config.sources import JsonOptions, JsonSource
 from batchinfer.contracts import BadRecord
 from batchinfer.sources.json_array import Element, read_array
 from batchinfer.sources.json_fast import FastRoad
@@ -27,14 +26,14 @@ from batchinfer.sources.json_plain import Refusal, RowBuilder, Rows, joined, rea
 from batchinfer.sources.json_shape import Shape
 from batchinfer.sources.json_sieve import Lines, read_fast
 from batchinfer.sources.parsed import BLOCK_BYTES, Parsed, Where, conserved, with_lineage
-from batchinfer.sources.records import Records, cut_lines, screen, split_lines
-from batchinfer.sources.splits import open_split
+from batchinfer.sources.records import Records, line_blocks, screen, share_blocks
+from batchinfer.sources.splits import Split, open_split
 
 
-def read_json_split(
-    split: dict[str, Any], source: JsonSource, fields: Mapping[str, pa.DataType], block_bytes: int = BLOCK_BYTES
+def read_json_splits(
+    splits: Sequence[Split], source: JsonSource, fields: Mapping[str, pa.DataType], block_bytes: int = BLOCK_BYTES
 ) -> Iterator[Parsed]:
-    """Rows and bad records of a split, a block at a time; memory stays at a few blocks, whatever the file's size.
+    """Rows and bad records of splits, a block at a time; memory stays at a few blocks, whatever the files' sizes.
 
     Args:
         fields: the schema's columns in order.
@@ -48,21 +47,22 @@ def read_json_split(
         InputError: a damaged or changed file, a record longer than MAX_RECORD_BYTES; with `array`, a file that is no array.
     """
     options = source.options
-    shape = Shape.of(source.schema_, fields, options.explode, options.timestamp_format)
-    reader = JsonReader.of(shape, Where(split["path"], split["name"]))
-    chunks = open_split(split, options.encoding, block_bytes)
-    if options.array:
-        for elements in _blocks(read_array(chunks, split["path"]), block_bytes):
-            yield reader.parse(_records(elements, reader.where, options.encoding))
-        return
-    line = split["line"]
-    for block in cut_lines(chunks, reader.where, block_bytes):
-        records = split_lines(block, line, reader.where, options.encoding)
-        line += len(records)
+    reader = JsonReader.of(Shape.of(source.schema_, fields, options.explode, options.timestamp_format))
+    blocks = (records for split in splits for records in _blocks(split, options, block_bytes))
+    for records in share_blocks(blocks, block_bytes):
         yield reader.parse(records)
 
 
-def _blocks(elements: Iterator[Element], block_bytes: int) -> Iterator[list[Element]]:
+def _blocks(split: Split, options: JsonOptions, block_bytes: int) -> Iterator[Records]:
+    where, chunks = Where(split["path"], split["name"]), open_split(split, options.encoding, block_bytes)
+    if options.array:
+        for elements in _held(read_array(chunks, where.path), block_bytes):
+            yield _records(elements, where, options.encoding)
+        return
+    yield from line_blocks(chunks, split["line"], where, options.encoding, block_bytes)
+
+
+def _held(elements: Iterator[Element], block_bytes: int) -> Iterator[list[Element]]:
     block: list[Element] = []
     size = 0
     for element in elements:
@@ -82,7 +82,7 @@ def _records(elements: list[Element], where: Where, encoding: str) -> Records:
     sizes = np.array([len(element.raw) for element in elements], np.int64)
     ends = np.cumsum(sizes + 1) - 1
     records = Records(
-        where,
+        [where],
         b"".join(element.raw + b"\n" for element in elements),
         ends - sizes,
         ends,
@@ -97,15 +97,14 @@ def _records(elements: list[Element], where: Where, encoding: str) -> Records:
 
 @dataclass(frozen=True)
 class JsonReader:
-    """Types the records of one file."""
+    """Types records."""
 
-    where: Where
     shape: Shape
     fast: FastRoad | None
 
     @classmethod
-    def of(cls, shape: Shape, where: Where) -> JsonReader:
-        return cls(where, shape, FastRoad.of(shape))
+    def of(cls, shape: Shape) -> JsonReader:
+        return cls(shape, FastRoad.of(shape))
 
     def parse(self, records: Records) -> Parsed:
         """Rows and bad records of one block."""
@@ -114,15 +113,12 @@ class JsonReader:
         found = self.read(records.text)
         for number, refusal in sorted(found.refused.items()):
             records.reject(number, refusal.reason, refusal.message)
-        rows = with_lineage(found.columns, self.where.name, records.lines[found.records])
-        records.bad.sort(key=lambda bad: bad.source_line or 0)
-        parsed = Parsed(
-            rows, records.bad, rows.num_rows + len(records.bad), records.blank, found.without_items, raw_at=records.raw_at
-        )
+        rows = with_lineage(found.columns, records.source_files(found.records), records.lines[found.records])
         given = len(np.unique(found.records))
         if self.shape.explode is None and given != rows.num_rows:
-            raise RuntimeError(f"{self.where.path}: {given} records gave {rows.num_rows} rows")
-        return conserved(parsed, count + rows.num_rows - given - found.without_items, self.where)
+            raise RuntimeError(f"{records.path}: {given} records gave {rows.num_rows} rows")
+        count += rows.num_rows - given - found.without_items
+        return conserved(records.parsed(rows, found.without_items, found.records), count, records.path)
 
     def read(self, text: bytes) -> Rows:
         """Rows of records that are a line each, known by their numbers from 0."""

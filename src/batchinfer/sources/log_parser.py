@@ -1,4 +1,4 @@
-"""Reads a split of a log into typed rows and bad records.
+"""Reads splits of logs into typed rows and bad records.
 
 Owns the road of a block of log lines: lines, screen, match, types. Must not know how a format is written, nor where rows go.
 """
@@ -6,8 +6,9 @@ Owns the road of a block of log lines: lines, screen, match, types. Must not kno
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -20,18 +21,18 @@ from batchinfer.errors import ConfigError
 from batchinfer.sources.columns import TextRule, bad_value, convert
 from batchinfer.sources.log_formats import LogFormat, log_format, match_lines
 from batchinfer.sources.parsed import BLOCK_BYTES, Parsed, Where, conserved, with_lineage
-from batchinfer.sources.records import Records, cut_lines, screen, split_lines
-from batchinfer.sources.splits import open_split
+from batchinfer.sources.records import Records, line_blocks, screen, share_blocks
+from batchinfer.sources.splits import Split, open_split
 from batchinfer.sources.timestamps import TimestampRule
 
 # Its functions are generated at import, so type checkers do not see them.
 pc: Any = compute
 
 
-def read_log_split(
-    split: dict[str, Any], source: LogSource, fields: Mapping[str, pa.DataType], block_bytes: int = BLOCK_BYTES
+def read_log_splits(
+    splits: Sequence[Split], source: LogSource, fields: Mapping[str, pa.DataType], block_bytes: int = BLOCK_BYTES
 ) -> Iterator[Parsed]:
-    """Rows and bad records of a split, a block at a time; memory stays at a few blocks, whatever the file's size.
+    """Rows and bad records of splits, a block at a time; memory stays at a few blocks, whatever the files' sizes.
 
     Args:
         fields: columns in order; each is a group of the pattern or a column of the format.
@@ -45,30 +46,34 @@ def read_log_split(
         ConfigError: a column that the format or pattern does not give.
         InputError: a damaged or changed file, a line longer than MAX_RECORD_BYTES.
     """
-    reader = _Reader(Where(split["path"], split["name"]), log_format(source.options), fields, _ts_rules(split, source))
-    line = split["line"]
-    for block in cut_lines(open_split(split, source.options.encoding, block_bytes), reader.where, block_bytes):
-        records = split_lines(block, line, reader.where, source.options.encoding)
-        line += len(records)
-        yield reader.parse(records)
+    format_, encoding = log_format(source.options), source.options.encoding
+    for rules, alike in groupby(splits, key=lambda split: _ts_rules(split, source, format_)):
+        reader = _Reader(format_, fields, rules)
+        blocks = (records for split in alike for records in _blocks(split, encoding, block_bytes))
+        for records in share_blocks(blocks, block_bytes):
+            yield reader.parse(records)
 
 
-def _ts_rules(split: dict[str, Any], source: LogSource) -> tuple[TextRule, ...]:
+def _blocks(split: Split, encoding: str, block_bytes: int) -> Iterator[Records]:
+    chunks = open_split(split, encoding, block_bytes)
+    return line_blocks(chunks, split["line"], Where(split["path"], split["name"]), encoding, block_bytes)
+
+
+def _ts_rules(split: Split, source: LogSource, format_: LogFormat) -> tuple[TextRule, ...]:
+    """How the lines of a file write their timestamps; files of which it is the same share blocks."""
     timestamp = source.options.timestamp or LogTimestamp()
-    modified = datetime.datetime.fromtimestamp(split["mtime_ns"] / 1e9, datetime.timezone.utc)
     year, latest = timestamp.year, None
-    if year is None:
+    if year is None and any(TimestampRule(each).lacks_year for each in format_.ts_formats):
+        modified = datetime.datetime.fromtimestamp(split["mtime_ns"] / 1e9, datetime.timezone.utc)
         # A line cannot be younger than its file, but for clocks that differ: without a year, such a line is of the year before.
         latest = modified + datetime.timedelta(days=1)
         # Where the line was written, the new year may have begun already.
         year = latest.astimezone(ZoneInfo(timestamp.timezone)).year
-    formats = log_format(source.options).ts_formats
-    return tuple(TextRule(timestamp=TimestampRule(each, timestamp.timezone, year, latest)) for each in formats)
+    return tuple(TextRule(timestamp=TimestampRule(each, timestamp.timezone, year, latest)) for each in format_.ts_formats)
 
 
 @dataclass(frozen=True)
 class _Reader:
-    where: Where
     format: LogFormat
     fields: Mapping[str, pa.DataType]
     ts_rules: tuple[TextRule, ...]
@@ -78,10 +83,8 @@ class _Reader:
         count = len(records)
         screen(records)
         columns = self._typed(records)
-        rows = with_lineage(columns, self.where.name, records.lines)
-        records.bad.sort(key=lambda bad: bad.source_line or 0)
-        parsed = Parsed(rows, records.bad, rows.num_rows + len(records.bad), records.blank, raw_at=records.raw_at)
-        return conserved(parsed, count, self.where)
+        rows = with_lineage(columns, records.source_files(), records.lines)
+        return conserved(records.parsed(rows), count, records.path)
 
     def _typed(self, records: Records) -> dict[str, pa.Array]:
         texts, matched = match_lines(_lines(records), self.format)

@@ -81,10 +81,10 @@ def _runs(groups: Sequence[tuple[int, int]], target_bytes: int) -> Iterator[dict
             yield {"groups": [first, behind], "line": int(lines[first]), **span}
 
 
-def read_parquet_split(
-    split: Split, source: ParquetSource, fields: Mapping[str, pa.DataType], block_bytes: int = BLOCK_BYTES
+def read_parquet_splits(
+    splits: Sequence[Split], source: ParquetSource, fields: Mapping[str, pa.DataType], block_bytes: int = BLOCK_BYTES
 ) -> Iterator[Parsed]:
-    """Rows of a split with the number of each in its file, a part of a row group at a time.
+    """Rows of splits with the number of each in its file, a part of a row group at a time.
 
     Rows with text that is not UTF-8, or with a time outside the years 1 to 9999, are bad records.
 
@@ -93,6 +93,11 @@ def read_parquet_split(
     Raises:
         InputMissing, InputError: a file that is gone, changed or damaged, or that contradicts the names of its folders.
     """
+    for split in splits:
+        yield from _read_split(split, fields, block_bytes)
+
+
+def _read_split(split: Split, fields: Mapping[str, pa.DataType], block_bytes: int) -> Iterator[Parsed]:
     line = split["line"]
     with open_parquet(split["path"]) as parquet:
         # The file that is open now is the one that was listed, and at the end it still is.
@@ -141,8 +146,8 @@ def _checked(batch: pa.RecordBatch, lines: np.ndarray, split: Split, fields: Map
     kept[list(wrong)] = False
     rows = batch.filter(pa.array(kept)) if wrong else batch
     columns = {name: _column(rows, name, type_, split, lines[kept]) for name, type_ in fields.items()}
-    parsed = Parsed(with_lineage(columns, split["name"], lines[kept]), bad, batch.num_rows, 0)
-    return conserved(parsed, batch.num_rows, where)
+    parsed = Parsed(with_lineage(columns, pa.repeat(where.name, rows.num_rows), lines[kept]), bad, batch.num_rows, 0)
+    return conserved(parsed, batch.num_rows, where.path)
 
 
 def _column(rows: pa.RecordBatch, name: str, type_: pa.DataType, split: Split, lines: np.ndarray) -> pa.Array:

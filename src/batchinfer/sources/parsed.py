@@ -30,7 +30,7 @@ class Parsed:
         blank_lines: empty lines, and lines of spaces and tabs only; neither in nor out.
         without_items: records that have nothing to give, because the list whose items are the rows is missing or empty (json
             with `explode`); neither in nor out, like blank lines, but told by themselves.
-        raw_at: the bytes of the row that starts at a line, for rows that are refused later; None: there are none.
+        raw_at: the bytes that a row was made of, by its place in `rows`, for rows that are refused later; None: there are none.
     """
 
     rows: pa.RecordBatch
@@ -49,13 +49,13 @@ class Where:
     name: str
 
 
-def with_lineage(columns: Mapping[str, pa.Array], name: str, lines: np.ndarray) -> pa.RecordBatch:
-    """The columns with `source_file` and `source_line` (int64, 1-based) behind them."""
-    added = {SOURCE_FILE: pa.repeat(name, len(lines)), SOURCE_LINE: pa.array(lines, pa.int64())}
+def with_lineage(columns: Mapping[str, pa.Array], files: pa.Array, lines: np.ndarray) -> pa.RecordBatch:
+    """The columns with `source_file` (string) and `source_line` (int64, 1-based) behind them."""
+    added = {SOURCE_FILE: files, SOURCE_LINE: pa.array(lines, pa.int64())}
     return pa.RecordBatch.from_pydict({**columns, **added})
 
 
-def conserved(parsed: Parsed, records: int, where: Where) -> Parsed:
+def conserved(parsed: Parsed, records: int, path: str) -> Parsed:
     """The same block, once it is sure that every record of it is a row, a bad record or blank.
 
     Raises:
@@ -63,5 +63,5 @@ def conserved(parsed: Parsed, records: int, where: Where) -> Parsed:
     """
     out = parsed.rows.num_rows + len(parsed.bad) + parsed.blank_lines
     if out != records or parsed.records_in != parsed.rows.num_rows + len(parsed.bad):
-        raise RuntimeError(f"{where.path}: {records} records were read and {out} came out; nothing of this file was kept")
+        raise RuntimeError(f"{path}: {records} records were read and {out} came out; nothing of this file was kept")
     return parsed

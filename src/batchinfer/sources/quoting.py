@@ -139,7 +139,7 @@ def cut_records(buffer: Buffer, dialect: Dialect, where: Where, encoding: str) -
     body = _protected(text[:regular_end], dialect) + b"".join(each + b"\n" for each in cut.texts)
     lines = buffer.line + np.searchsorted(feeds, starts)
     used = int(ends[-1]) + 1 if len(ends) else 0
-    records = Records(where, text[:used], starts, ends, lines, body, encoding)
+    records = Records([where], text[:used], starts, ends, lines, body, encoding)
     if cut.bad:
         gone = np.zeros(len(records), bool)
         for index, message in cut.bad:

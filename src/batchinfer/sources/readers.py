@@ -11,21 +11,21 @@ import pyarrow as pa
 
 from batchinfer.config.schema import schema_fields
 from batchinfer.config.sources import Files, ImageSource, ParquetSource, TextSource
-from batchinfer.sources.csv_parser import read_csv_split
-from batchinfer.sources.json_parser import read_json_split
+from batchinfer.sources.csv_parser import read_csv_splits
+from batchinfer.sources.json_parser import read_json_splits
 from batchinfer.sources.listing import SourceFile
-from batchinfer.sources.log_parser import read_log_split
+from batchinfer.sources.log_parser import read_log_splits
 from batchinfer.sources.parquet_contract import parquet_fields
-from batchinfer.sources.parquet_reader import plan_parquet_splits, read_parquet_split
+from batchinfer.sources.parquet_reader import plan_parquet_splits, read_parquet_splits
 from batchinfer.sources.parsed import BLOCK_BYTES, Parsed
 from batchinfer.sources.splits import Split, plan_text_splits
 from batchinfer.sources.whole_files import plan_whole_files, read_whole_files
 
 _READERS: Mapping[str, Callable[..., Iterator[Parsed]]] = {
-    "csv": read_csv_split,
-    "json": read_json_split,
-    "text_log": read_log_split,
-    "parquet": read_parquet_split,
+    "csv": read_csv_splits,
+    "json": read_json_splits,
+    "text_log": read_log_splits,
+    "parquet": read_parquet_splits,
     "images": read_whole_files,
     "texts": read_whole_files,
 }
@@ -75,14 +75,14 @@ def plan_splits(
     return plan_text_splits(files, source, optional=optional)
 
 
-def read_split(
-    split: Split, source: Files, fields: Mapping[str, pa.DataType], block_bytes: int = BLOCK_BYTES
+def read_splits(
+    splits: Sequence[Split], source: Files, fields: Mapping[str, pa.DataType], block_bytes: int = BLOCK_BYTES
 ) -> Iterator[Parsed]:
-    """Rows and bad records of a split of any kind, a block at a time.
+    """Rows and bad records of splits of any one kind, a block at a time; small files share blocks.
 
     Runs on: executor.
 
     Raises:
         InputError: a damaged or changed file.
     """
-    return _READERS[split["kind"]](split, source, fields, block_bytes)
+    return _READERS[source.kind](splits, source, fields, block_bytes)

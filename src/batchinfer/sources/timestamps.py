@@ -61,6 +61,11 @@ class TimestampRule:
     year: int | None = None
     latest: datetime.datetime | None = None
 
+    @property
+    def lacks_year(self) -> bool:
+        """True if its timestamps do not name their year."""
+        return self.format is not None and "%Y" not in self.format and "%y" not in self.format
+
     def __str__(self) -> str:
         """What is allowed, for messages."""
         written = "ISO 8601, such as 2015-05-18 07:05:03" if self.format is None else repr(self.format)
@@ -76,7 +81,7 @@ def parse_timestamps(text: pa.Array, rule: TimestampRule) -> pa.Array:
     """
     if rule.format is None:
         return _in_years(_iso(text, rule.zone))
-    if "%Y" in rule.format or "%y" in rule.format or rule.year is None:
+    if not rule.lacks_year or rule.year is None:
         return _in_years(_formatted(text, rule.format, rule.zone))
     this = _in_years(_formatted(text, rule.format, rule.zone, rule.year))
     if rule.latest is None:

@@ -88,7 +88,7 @@ class _Block:
 
 
 def read_whole_files(
-    split: Split, source: ImageSource | TextSource, fields: Mapping[str, pa.DataType], block_bytes: int = BLOCK_BYTES
+    splits: Sequence[Split], source: ImageSource | TextSource, fields: Mapping[str, pa.DataType], block_bytes: int = BLOCK_BYTES
 ) -> Iterator[Parsed]:
     """A row a file, in blocks of about `block_bytes` of content.
 
@@ -101,7 +101,7 @@ def read_whole_files(
         InputMissing, InputError: a file that is gone, or changed since it was listed.
     """
     block = _Block()
-    for file in split["files"]:
+    for file in (file for split in splits for file in split["files"]):
         _read_file(file, source, block)
         if block.bytes >= block_bytes:
             yield block.parsed(fields)

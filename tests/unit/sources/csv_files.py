@@ -11,7 +11,7 @@ from batchinfer.config.schema import schema_fields
 from batchinfer.config.sources import CsvSource
 from batchinfer.sources.listing import list_files
 from batchinfer.sources.parsed import Parsed
-from batchinfer.sources.readers import read_split
+from batchinfer.sources.readers import read_splits
 from batchinfer.sources.splits import align, count_range, needs_count, plan_text_splits
 
 ABC = {"a": "int", "b": "string", "c": "string"}
@@ -29,7 +29,7 @@ def read_file(
     splits = plan_text_splits(list_files([str(path)], path.parent), source, target_bytes, optional)
     splits = align([count_range(split) if needs_count(split) else split for split in splits])
     fields = schema_fields(source)
-    return [parsed for split in splits for parsed in read_split(split, source, fields, block_bytes)]
+    return list(read_splits(splits, source, fields, block_bytes))
 
 
 def rows_of(blocks: list[Parsed], *names: str) -> list[tuple[Any, ...]]:

@@ -14,7 +14,7 @@ from batchinfer.contracts import BadRecord
 from batchinfer.sources.listing import SourceFile, list_files
 from batchinfer.sources.parquet_reader import plan_parquet_splits
 from batchinfer.sources.parsed import BLOCK_BYTES
-from batchinfer.sources.readers import read_fields, read_split
+from batchinfer.sources.readers import read_fields, read_splits
 
 
 def parquet_source(schema: Mapping[str, str] | None = None) -> ParquetSource:
@@ -43,7 +43,7 @@ def read(
     source, files = parquet_source(schema), files_in(folder)
     fields = read_fields(source, files, landed, optional)
     splits = plan_parquet_splits(files, source, fields, optional, target_bytes)
-    blocks = [block for split in splits for block in read_split(split, source, fields, block_bytes)]
+    blocks = list(read_splits(splits, source, fields, block_bytes))
     assert all(block.records_in == block.rows.num_rows + len(block.bad) for block in blocks)
     wanted = pa.schema([*fields.items(), ("source_file", pa.string()), ("source_line", pa.int64())])
     rows = pa.Table.from_batches([block.rows for block in blocks], wanted)

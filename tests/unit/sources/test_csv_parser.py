@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from batchinfer.errors import InputError
 from batchinfer.sources.listing import list_files
-from batchinfer.sources.readers import read_split
+from batchinfer.sources.readers import read_splits
 from batchinfer.sources.splits import plan_text_splits
 
 SHARED = Path(__file__).parents[4] / "shared" / "data"
@@ -324,7 +324,7 @@ def test_a_file_that_changes_is_refused(tmp_path: Path) -> None:
     splits = plan_text_splits(list_files([str(path)], tmp_path), source)
     path.write_bytes(b"1,x,y\n2,x,y\n")
     with pytest.raises(InputError, match="changed while"):
-        list(read_split(splits[0], source, {"a": pa.int32(), "b": pa.string(), "c": pa.string()}))
+        list(read_splits(splits[:1], source, {"a": pa.int32(), "b": pa.string(), "c": pa.string()}))
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the shared real data are not here")

@@ -24,7 +24,7 @@ from batchinfer.sources.json_shape import Shape
 from batchinfer.sources.json_sieve import Lines, read_fast
 from batchinfer.sources.listing import list_files
 from batchinfer.sources.parsed import Parsed
-from batchinfer.sources.readers import read_split
+from batchinfer.sources.readers import read_splits
 from batchinfer.sources.splits import align, count_range, needs_count, plan_text_splits
 
 UTC = datetime.timezone.utc
@@ -37,7 +37,7 @@ def json_source(path: Path, schema: dict[str, Any], **options: Any) -> JsonSourc
 def read_file(path: Path, source: JsonSource, block_bytes: int = 2**21, target_bytes: int = 2**24) -> list[Parsed]:
     splits = plan_text_splits(list_files([str(path)], path.parent), source, target_bytes)
     splits = align([count_range(split) if needs_count(split) else split for split in splits])
-    return [parsed for split in splits for parsed in read_split(split, source, schema_fields(source), block_bytes)]
+    return list(read_splits(splits, source, schema_fields(source), block_bytes))
 
 
 def read_text(folder: Path, text: bytes, schema: dict[str, Any], name: str = "x.jsonl", **options: Any) -> list[Parsed]:

@@ -20,7 +20,7 @@ from batchinfer.errors import ConfigError, InputError
 from batchinfer.sources.listing import list_files
 from batchinfer.sources.log_formats import LogFormat, match_lines
 from batchinfer.sources.parsed import Parsed
-from batchinfer.sources.readers import read_split
+from batchinfer.sources.readers import read_splits
 from batchinfer.sources.splits import align, count_range, needs_count, plan_text_splits
 
 SHARED = Path(__file__).parents[4] / "shared" / "data"
@@ -34,7 +34,7 @@ def log_source(path: Path, schema: dict[str, str] | None = None, **options: Any)
 def read_log(path: Path, source: LogSource, block_bytes: int = 2**21, target_bytes: int = 2**24) -> list[Parsed]:
     splits = plan_text_splits(list_files([str(path)], path.parent), source, target_bytes)
     splits = align([count_range(split) if needs_count(split) else split for split in splits])
-    return [parsed for split in splits for parsed in read_split(split, source, schema_fields(source), block_bytes)]
+    return list(read_splits(splits, source, schema_fields(source), block_bytes))
 
 
 def rows(blocks: list[Parsed]) -> list[dict[str, Any]]:
@@ -230,7 +230,7 @@ def test_a_column_that_the_pattern_lacks_is_a_configuration_error(tmp_path: Path
     source = log_source(path, pattern="(?P<a>.)")
     (split,) = plan_text_splits(list_files([str(path)], tmp_path), source)
     with pytest.raises(ConfigError, match="got b; the pattern gives a"):
-        list(read_split(split, source, {"a": pa.string(), "b": pa.string()}))
+        list(read_splits([split], source, {"a": pa.string(), "b": pa.string()}))
 
 
 COMBINED = re.compile(

@@ -19,7 +19,7 @@ from parquet_files import column, files_in, parquet_source, read, write
 from batchinfer.errors import InputError, InputMissing
 from batchinfer.sources.parquet_reader import plan_parquet_splits
 from batchinfer.sources.parquet_types import conform
-from batchinfer.sources.readers import read_split
+from batchinfer.sources.readers import read_splits
 from batchinfer.sources.splits import group_splits
 
 NESTED = pa.struct([("t", pa.timestamp("ns", "UTC")), ("tags", pa.list_(pa.string())), ("of", pa.map_(pa.string(), pa.date32()))])
@@ -138,18 +138,18 @@ def test_a_file_that_is_gone_or_changed_since_it_was_listed(tmp_path: Path, chan
     else:
         os.utime(path, ns=(0, split["mtime_ns"] + 1))
     with pytest.raises(error, match=r"a\.parquet (is gone since it was listed|changed while it was being read)"):
-        list(read_split(split, source, fields))
+        list(read_splits([split], source, fields))
 
 
 def test_a_file_that_is_written_anew_while_it_is_read_or_just_before(tmp_path: Path) -> None:
     path = write(tmp_path / "a.parquet", {"id": list(range(1000))}, row_group_size=100)
     source, fields = parquet_source({"id": "bigint"}), {"id": pa.int64()}
     [split] = plan_parquet_splits(files_in(tmp_path), source, fields)
-    blocks = read_split(split, source, fields)
+    blocks = read_splits([split], source, fields)
     next(blocks)
     other = write(tmp_path / "other", {"id": [1]})
     other.rename(path)
-    for rest in (blocks, read_split(split, source, fields)):
+    for rest in (blocks, read_splits([split], source, fields)):
         with pytest.raises(InputError, match=r"a\.parquet changed while it was being read"):
             list(rest)
 
@@ -181,7 +181,7 @@ def test_blocks_stay_small_whatever_the_rows_weigh(tmp_path: Path) -> None:
     write(tmp_path / "a.parquet", {"content": [os.urandom(100_000) for _ in range(50)]}, row_group_size=50)
     source, fields = parquet_source({"content": "binary"}), {"content": pa.binary()}
     [split] = plan_parquet_splits(files_in(tmp_path), source, fields)
-    sizes = [block.rows.nbytes for block in read_split(split, source, fields, 300_000)]
+    sizes = [block.rows.nbytes for block in read_splits([split], source, fields, 300_000)]
     assert len(sizes) >= 15 and max(sizes) < 600_000
 
 

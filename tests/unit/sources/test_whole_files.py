@@ -22,7 +22,7 @@ from batchinfer.errors import InputError, InputMissing
 from batchinfer.sources import whole_files
 from batchinfer.sources.listing import list_files
 from batchinfer.sources.parsed import BLOCK_BYTES, Parsed
-from batchinfer.sources.readers import plan_splits, read_fields, read_split
+from batchinfer.sources.readers import plan_splits, read_fields, read_splits
 from batchinfer.sources.splits import group_splits
 
 
@@ -32,7 +32,7 @@ def blocks_of(folder: Path, kind: str, block_bytes: int = BLOCK_BYTES, **options
     fields = read_fields(source, files)
     splits = plan_splits(files, source, fields)
     assert json.loads(json.dumps(splits)) == splits
-    blocks = [block for split in splits for block in read_split(split, source, fields, block_bytes)]
+    blocks = list(read_splits(splits, source, fields, block_bytes))
     assert sum(block.records_in for block in blocks) == len(files)
     assert all(block.records_in == block.rows.num_rows + len(block.bad) for block in blocks)
     return blocks
@@ -184,7 +184,7 @@ def test_a_file_that_is_gone_or_changed_since_it_was_listed(tmp_path: Path, chan
     else:
         os.utime(path, ns=(0, files[0].mtime_ns + 1))
     with pytest.raises(InputMissing if change == "gone" else InputError, match=r"a\.txt (is gone|changed while)"):
-        list(read_split(split, source, fields))
+        list(read_splits([split], source, fields))
 
 
 def test_columns_have_the_types_of_the_contract() -> None:
