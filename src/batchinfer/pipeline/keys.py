@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 from batchinfer.contracts import SLICE, SOURCE_FILE
 from batchinfer.errors import InputError
+from batchinfer.pipeline.slice_frames import files_frame, quoted
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 SliceFile = tuple[str | None, str]
+_FILE, _COMING = "__file", "__coming"
 
 
 def raise_duplicates(
@@ -37,19 +39,22 @@ def raise_duplicates(
     Raises:
         InputError: with the examples.
     """
-    from functools import reduce
-
     from pyspark.sql import functions as F
 
-    def read(slice_: str | None, path: str) -> DataFrame:
-        columns = list(dict.fromkeys([*key, SOURCE_FILE]))
-        return spark.read.parquet(f"{table}/{path}").select(*columns).withColumn(SLICE, F.lit(slice_))
-
-    frames = [read(*file).where(~F.col(SOURCE_FILE).isin(list(replaced))) for file in before]
-    frames += [read(*file) for file in coming]
-    if not frames:
+    files = [*((slice_, path, False) for slice_, path in before), *((slice_, path, True) for slice_, path in coming)]
+    if not files:
         return
-    raise_duplicate_keys(reduce(lambda one, other: one.unionByName(other), frames), table, key, hint)
+    # Names of staged files are unique. Files that the join does not find are of no slice: their keys would repeat, not pass.
+    named = [(path.rsplit("/", 1)[-1], slice_, is_coming) for slice_, path, is_coming in files]
+    of_files = spark.createDataFrame(named, f"{_FILE} string, {SLICE} string, {_COMING} boolean")
+    # One read for all files: a frame a file makes a plan that takes longer than the check.
+    rows = files_frame(spark, table, [path for _, path, _ in files])
+    columns = [F.col(quoted(name)) for name in dict.fromkeys([*key, SOURCE_FILE])]
+    rows = rows.select(*columns, F.col("_metadata.file_name").alias(_FILE)).join(F.broadcast(of_files), _FILE, "left")
+    if replaced:
+        gone = spark.createDataFrame([(name, False) for name in replaced], f"{SOURCE_FILE} string, {_COMING} boolean")
+        rows = rows.join(F.broadcast(gone), [SOURCE_FILE, _COMING], "left_anti")
+    raise_duplicate_keys(rows, table, key, hint)
 
 
 def raise_duplicate_keys(rows: DataFrame, table: str, key: Sequence[str], hint: str | None = None) -> None:
@@ -64,9 +69,14 @@ def raise_duplicate_keys(rows: DataFrame, table: str, key: Sequence[str], hint: 
     Raises:
         InputError: with the examples.
     """
+    from functools import reduce
+
+    from pyspark.sql import functions as F
+
     from batchinfer.checks.keys import find_duplicate_keys
 
-    found = find_duplicate_keys(rows.dropna(subset=list(key)), key, [SLICE])
+    whole = reduce(lambda one, other: one & other, [F.col(quoted(name)).isNotNull() for name in key])
+    found = find_duplicate_keys(rows.where(whole), key, [SLICE])
     if found:
         examples = "; ".join(f"slice {one['within'][SLICE]}: {json.dumps(one['key'])} {one['count']} times" for one in found)
         raise InputError(

@@ -256,7 +256,9 @@ class _Run:
     def _parquet(self, table: str, files: list[StagedFile]) -> DataFrame:
         from pyspark.sql import functions as F
 
-        frame = self.spark.read.parquet(*[f"{table}/{file.path}" for file in files])
+        from batchinfer.pipeline.slice_frames import files_frame
+
+        frame = files_frame(self.spark, table, [file.path for file in files])
         return frame.withColumn(contracts.SLICE, F.lit(self.data.slice))
 
     def _commit_quarantine(self, published: bool) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from batchinfer.config.sources import SliceColumn
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import Column, DataFrame, SparkSession
 
+# Spark takes every path for a pattern.
+_GLOB_SIGNS = re.compile(r"([\\*?\[\]{}])")
 _UNITS = {"hour": "%Y-%m-%dT%H", "day": "%Y-%m-%d", "month": "%Y-%m"}
 
 
@@ -37,6 +41,11 @@ def slice_frame(spark: SparkSession, data: SliceData) -> DataFrame:
 def version_frame(spark: SparkSession, place: str, version: int) -> DataFrame:
     """A Delta table at one version."""
     return spark.read.format("delta").option("versionAsOf", version).load(place)
+
+
+def files_frame(spark: SparkSession, table: str, paths: Sequence[str]) -> DataFrame:
+    """The rows of some Parquet files below a table's folder, whether a commit refers to them or not."""
+    return spark.read.parquet(*(_GLOB_SIGNS.sub(r"\\\1", f"{table}/{path}") for path in paths))
 
 
 def quoted(name: str) -> str:

@@ -123,9 +123,10 @@ def _listed(pattern: str, root: Path, allowed: list[str] | None) -> list[SourceF
 
 
 def _matches(pattern: str, root: Path, allowed: list[str] | None) -> list[SourceFile]:
-    place = os.path.normpath(os.path.join(root, _without_scheme(pattern)))
-    literal = not (_WILDCARDS & set(place)) or os.path.lexists(place)
-    base, rest = (place, "") if literal else _split_glob(place)
+    asked = os.path.normpath(_without_scheme(pattern))
+    place = os.path.normpath(os.path.join(root, asked))
+    literal = not (_WILDCARDS & set(asked)) or os.path.lexists(place)
+    base, rest = (place, "") if literal else _split_glob(asked, root)
     _hold_to_roots(base, allowed)
     if literal and not os.path.isdir(place):
         if not os.path.lexists(place):
@@ -147,10 +148,12 @@ def _without_scheme(pattern: str) -> str:
     return rest
 
 
-def _split_glob(place: str) -> tuple[str, str]:
-    parts = place.split(os.sep)
+def _split_glob(asked: str, root: Path) -> tuple[str, str]:
+    """The last folder before the first wildcard, and what is to be matched below it; a root's own name is never a pattern."""
+    parts = asked.split(os.sep)
     first = next(i for i, part in enumerate(parts) if _WILDCARDS & set(part))
-    return os.sep.join(parts[:first]) or os.sep, os.sep.join(parts[first:])
+    before = os.sep.join(parts[:first]) or (os.sep if asked.startswith(os.sep) else "")
+    return os.path.normpath(os.path.join(root, before)), os.sep.join(parts[first:])
 
 
 def _expand(base: str, rest: str) -> Iterator[str]:
@@ -225,7 +228,7 @@ def _hold_to_roots(path: str, allowed: list[str] | None) -> None:
 
 def _missing(pattern: str, place: str) -> BatchInferError:
     folder, wanted = os.path.split(place)
-    while not os.path.isdir(folder) or (_WILDCARDS & set(wanted.split(os.sep)[0]) and _WILDCARDS & set(folder)):
+    while not os.path.isdir(folder):
         folder, last = os.path.split(folder)
         wanted = os.path.join(last, wanted)
     there = sorted(entry for entry in os.listdir(folder) if not entry.startswith("."))

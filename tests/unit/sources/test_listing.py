@@ -128,3 +128,13 @@ def test_one_name_is_one_file(tree: Path) -> None:
 def test_other_schemes(tree: Path) -> None:
     with pytest.raises(ConfigError, match="allowed: a local path"):
         list_files(["s3://bucket/a.csv"], tree)
+
+
+def test_signs_in_the_name_of_the_root_are_no_pattern(tmp_path: Path) -> None:
+    root = tmp_path / "a[b]*"
+    (root / "in").mkdir(parents=True)
+    (root / "in/1.csv").write_text("x")
+    assert [file.name for file in list_files(["in/*.csv"], root)] == ["1.csv"]
+    assert [file.path for file in list_files(["../*/in/*.csv"], root)] == [str(root / "in/1.csv")]
+    with pytest.raises(InputMissing, match=r"looked for '\*\.json' in .*a\[b\]\*/in"):
+        list_files(["in/*.json"], root)
