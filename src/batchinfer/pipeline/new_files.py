@@ -54,12 +54,14 @@ class Changes(Generic[AnyFile]):
 
     Attributes:
         grown: files of which only what is behind the last line landed is new.
+        fingerprints: of the files to read.
     """
 
     read: Sequence[AnyFile]
     replaced: Sequence[str]
     retried: Sequence[str]
     grown: Sequence[str]
+    fingerprints: Mapping[str, int]
 
 
 def find_new_files(landing: Landing) -> Increment | None:
@@ -107,6 +109,7 @@ def find_changes(landing: Landing, files: Sequence[AnyFile]) -> Changes[AnyFile]
         # What an interrupted run put aside of a file that is another by now.
         retried=[file.name for file in read if known.get(file.name) is None and aside.get(file.name) is not None],
         grown=[file.name for file in changed if file.name not in anew],
+        fingerprints={file.name: found[file.name] for file in read},
     )
 
 
@@ -131,7 +134,7 @@ def file_increment(landing: Landing, source: Files, changes: Changes[AnyFile], f
     quarantine, grown = landing.context.quarantine, changes.grown
     return Increment(
         fields=fields,
-        fingerprints={file.name: file.fingerprint() for file in changes.read},
+        fingerprints=changes.fingerprints,
         stage=lambda plan, open_session: stage_files(plan, source, files, fields, optional, open_session),
         replaced=changes.replaced,
         retried=changes.retried,

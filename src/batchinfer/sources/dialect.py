@@ -102,6 +102,10 @@ class Dialect:
         Raises:
             QuoteError: a quoted field is never closed, or something other than the delimiter follows it.
         """
+        feed = text.find(b"\n", start)
+        line = text[start : feed if feed >= 0 else len(text)]
+        if not self.quote or self.quote not in line:
+            return [(field, False) for field in line.split(self.delimiter)], start + len(line)
         fields: list[tuple[bytes, bool]] = []
         position = start
         while True:

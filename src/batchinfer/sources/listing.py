@@ -133,7 +133,8 @@ def _matches(pattern: str, root: Path, allowed: list[str] | None) -> list[Source
             raise _missing(pattern, place)
         return [_source_file(place, os.path.basename(place), None, allowed)]
     relative = _below(base, "") if literal else _expand(base, rest)
-    files = [_source_file(os.path.join(base, name), name.replace(os.sep, "/"), base, allowed) for name in relative]
+    safe: set[str] = set()
+    files = [_source_file(os.path.join(base, name), name.replace(os.sep, "/"), base, allowed, safe) for name in relative]
     if not files:
         raise _missing(pattern, os.path.join(base, rest) if rest else os.path.join(base, "*"))
     return files
@@ -182,13 +183,17 @@ def _below(base: str, folder: str) -> Iterator[str]:
             yield name
 
 
-def _source_file(path: str, name: str, base: str | None, allowed: list[str] | None) -> SourceFile:
+def _source_file(path: str, name: str, base: str | None, allowed: list[str] | None, safe: set[str] | None = None) -> SourceFile:
+    """A file as it is now; `safe` holds folders that are known to lie below the base: where links lead is dear to ask."""
     if not _is_text(name):
         raise InputError(
             f"{os.fsencode(path)!r}: the file's name is no UTF-8, so no column can hold it; allowed: rename the file"
         )
-    if base is not None:
+    safe = set() if safe is None else safe
+    if base is not None and (os.path.islink(path) or os.path.dirname(path) not in safe):
         _refuse_link_out(path, base)
+        if not os.path.islink(path):
+            safe.add(os.path.dirname(path))
     _hold_to_roots(path, allowed)
     try:
         status = os.stat(path)

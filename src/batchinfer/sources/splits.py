@@ -27,7 +27,7 @@ TextFiles = CsvSource | JsonSource | LogSource
 
 TARGET_BYTES = 16 * 2**20
 # What opening a file costs, as bytes that could be read meanwhile; and a task of fewer bytes costs more to start than to run.
-_OPEN_BYTES = 32 * 2**10
+_OPEN_BYTES = 4 * 2**10
 _SMALLEST_TASK_BYTES = 2**20
 _TASKS_PER_WORKER = 2
 _BOM = b"\xef\xbb\xbf"
