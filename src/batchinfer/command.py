@@ -15,6 +15,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, NoReturn
 
+from batchinfer.credentials import without_credentials
 from batchinfer.errors import BatchInferError, Interrupted
 
 # Set for jobs that spark-submit runs.
@@ -48,7 +49,7 @@ def run_command(work: Callable[[], Any], context: dict[str, Any] | None = None) 
             # Code in C that was interrupted (an import, a callback of the JVM) may end in an error of its own.
             _stopped[-1].facts |= getattr(error, "facts", {})
             return _end_interrupted(_stopped[-1], context)
-        traceback.print_exc()
+        print(without_credentials(traceback.format_exc()), file=sys.stderr, end="")
         return report_failure(BatchInferError(f"{type(error).__name__}: {error}"), context)
     exit_code = getattr(result, "exit_code", 0)
     body = result.to_json() if hasattr(result, "to_json") else dict(result)
@@ -80,7 +81,9 @@ def report_failure(error: BatchInferError, context: dict[str, Any] | None = None
 
     show_error(error)
     status = "interrupted" if isinstance(error, Interrupted) else "failed"
-    body = {**(context or {}), **error.facts, "status": status, "exit_code": error.exit_code, "errors": list(error.problems)}
+    facts = {**(context or {}), **error.facts}
+    told = {name: without_credentials(fact) if isinstance(fact, str) else fact for name, fact in facts.items()}
+    body = {**told, "status": status, "exit_code": error.exit_code, "errors": list(error.problems)}
     print_line(body | ({"hint": error.hint} if error.hint else {}))
     return error.exit_code
 

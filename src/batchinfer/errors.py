@@ -2,7 +2,8 @@
 
 Owns the exit codes. Knows nothing of Spark, of configuration files, or of how an error is shown.
 
-Wording of a message: the fact, what was got, what is allowed. A hint, where there is one, never destroys data.
+Wording of a message: the fact, what was got, what is allowed. A hint, where there is one, never destroys data. No message
+shows a credential that stands in an address, wherever its text came from.
 Every class survives pickling, because errors cross from executors to the driver.
 """
 
@@ -10,6 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+
+from batchinfer.credentials import without_credentials
 
 
 class BatchInferError(Exception):
@@ -25,8 +28,9 @@ class BatchInferError(Exception):
     exit_code = 1
 
     def __init__(self, problems: str | Sequence[str], hint: str | None = None) -> None:
-        self.problems: tuple[str, ...] = (problems,) if isinstance(problems, str) else tuple(problems)
-        self.hint = hint
+        told = (problems,) if isinstance(problems, str) else problems
+        self.problems: tuple[str, ...] = tuple(without_credentials(problem) for problem in told)
+        self.hint = without_credentials(hint) if hint else hint
         self.facts: dict[str, Any] = {}
         super().__init__("\n".join(self.problems))
 

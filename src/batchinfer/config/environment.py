@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from batchinfer.config.fields import Setting, Strict
+from batchinfer.config.fields import Place, Setting, Strict
 
 
 class SparkSettings(Strict):
@@ -33,9 +33,9 @@ class Environment(Strict):
         spark: session settings.
     """
 
-    lake: str = "lake"
+    lake: Place = "lake"
     registry: str = "sqlite:///mlflow.db"
-    artifacts: str = "mlartifacts"
-    staging: str = "staging"
-    reports: str = "reports"
+    artifacts: Place = "mlartifacts"
+    staging: Place = "staging"
+    reports: Place = "reports"
     spark: SparkSettings = Field(default_factory=SparkSettings)

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from batchinfer.config.document import read_document
 from batchinfer.config.substitution import FromVariable
 from batchinfer.config.units import parse_bytes
+from batchinfer.credentials import holds_user
 
 MODEL_URI = r"models:/[^/@]+(@[A-Za-z][\w.-]*|/[0-9]+)"
 _PYTHON_CLASS = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
@@ -98,6 +99,16 @@ VariableName = Annotated[
         secret=True,
     ),
 ]
+
+
+def _place(value: str) -> str:
+    if holds_user(value):
+        raise NotAllowed("a place without user and password; credentials by reference, see docs/object-stores.md", secret=True)
+    return value
+
+
+# A path or a URI; it stands in tables, reports and logs.
+Place = Annotated[str, AfterValidator(_place)]
 
 
 def _encoding(value: str) -> str:

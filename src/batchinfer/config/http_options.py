@@ -13,11 +13,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from batchinfer.config.fields import NotAllowed, Number, Positive, Strict, VariableName, Whole
 from batchinfer.config.json_paths import read_json_path
-
-# Compared without case, - and _.
-_SECRET_PARAMETERS = frozenset(
-    ("accesstoken", "apikey", "apitoken", "authtoken", "bearer", "clientsecret", "password", "passwd", "secret", "token")
-)
+from batchinfer.credentials import is_secret
 
 
 def _http_url(value: str) -> str:
@@ -34,7 +30,7 @@ def _http_url(value: str) -> str:
     if parts.fragment:
         raise NotAllowed("an address without #, which servers never see")
     names = [name for name, _ in parse_qsl(parts.query, keep_blank_values=True)]
-    secret = [name for name in names if re.sub(r"[^a-z]", "", name.lower()) in _SECRET_PARAMETERS]
+    secret = [name for name in names if is_secret(name)]
     if secret:
         raise NotAllowed(f"an address without {secret[0]}, which would stand in tables and logs; use auth_env", secret=True)
     return value

@@ -15,6 +15,8 @@ from typing import Any
 from batchinfer.config.document import read_document
 from batchinfer.config.places import Spot, dotted
 from batchinfer.config.suggestions import among, shown
+from batchinfer.config.wording import is_private
+from batchinfer.credentials import HIDDEN
 
 # Overrides come before the file's own problems.
 _ORDER = -1
@@ -58,7 +60,8 @@ def _read(overrides: Overrides, sentences: list[str]) -> list[tuple[str, str, An
         return found
     for text in [overrides] if isinstance(overrides, str) else overrides:
         path, equals, written = text.partition("=") if isinstance(text, str) else ("", "", "")
-        where = f"--set {text}"
+        private = is_private(path) or (written.lstrip().startswith("{") and is_private(written))
+        where = f"--set {path}={HIDDEN}" if private else f"--set {text}"
         if not equals or not path.strip():
             sentences.append(f"{where}: got {shown(text)}; allowed: path=value, such as model.batch.rows=512")
             continue

@@ -18,6 +18,7 @@ from batchinfer.config.fields import (
     ModelUri,
     Names,
     Number,
+    Place,
     Positive,
     RowCount,
     Size,
@@ -91,7 +92,7 @@ class Checks(Strict):
 class Sink(Strict):
     """Where the predictions go: a table under the lake, or a full URI."""
 
-    table: str
+    table: Place
 
 
 class RedisTarget(Strict):

@@ -17,6 +17,7 @@ from batchinfer.config.fields import (
     Names,
     NotAllowed,
     OneCharacter,
+    Place,
     Positive,
     Quote,
     Strict,
@@ -289,7 +290,7 @@ class ParquetSource(FileSource):
 
     kind: Literal["parquet"]
     path: Texts = ()
-    table: str | None = None
+    table: Place | None = None
     options: ParquetOptions = ParquetOptions()
     schema_: Schema | None = Field(None, alias="schema")
 
@@ -325,8 +326,8 @@ class DeltaSource(_Source):
     """A Delta table, by its folder or by its name; it is read in place. Without a schema, the table's own."""
 
     kind: Literal["delta"]
-    path: str | None = None
-    table: str | None = None
+    path: Place | None = None
+    table: Place | None = None
     roots: Names | None = None
     options: DeltaOptions = DeltaOptions()
     schema_: Schema | None = Field(None, alias="schema")

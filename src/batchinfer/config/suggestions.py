@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from batchinfer.credentials import without_credentials
+
 
 def did_you_mean(got: object, allowed: Iterable[str]) -> str:
     """` (did you mean X?)` for a near miss of one of the allowed words, else nothing."""
@@ -50,4 +52,6 @@ def _text(value: object) -> str:
         text = repr(value) if isinstance(value, (str, int, float, bytes)) else str(value)
     except ValueError:  # a whole number of more than 4300 digits has no decimal text
         text = "a very long number"
+    # Before it is cut: half a credential is not known for one.
+    text = without_credentials(text)
     return text if len(text) <= 80 else f"{text[:76]} …"

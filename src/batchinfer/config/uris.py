@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from batchinfer.config.suggestions import did_you_mean, listed, shown
+from batchinfer.credentials import holds_user
 
 # Schemes that Hadoop's file systems read, with the package that Spark does not bring itself. `{hadoop}` is the version of
 # Spark's own Hadoop, which a package of Hadoop has to share.
@@ -104,8 +105,7 @@ def check_place(text: str) -> None:
 
 def _check_rest(scheme: str, rest: str) -> None:
     authority, _, path = rest.partition("/")
-    user, at, _ = authority.rpartition("@")
-    if at and ":" in user:
+    if holds_user(f"{scheme}://{rest}"):
         # Not shown: what stands there is a secret.
         raise ValueError(
             f"got a {scheme}:// URI that holds credentials; allowed: credentials by reference, see docs/object-stores.md"

@@ -20,8 +20,7 @@ from batchinfer.contracts import Problem
 
 Model = TypeVar("Model", bound=BaseModel)
 
-# Values at such places are not shown: a secret may have been put there by mistake.
-_PRIVATE = re.compile(r"secret|password|passwd|token|credential|access.?key", re.IGNORECASE)
+_PRIVATE = re.compile(r"secret|password|passwd|token|credential|access.?key|_env\b", re.IGNORECASE)
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 _KINDS = {
     "string_type": "text",
@@ -100,6 +99,11 @@ def _problem(item: Any, model: type[BaseModel], document: Any, places: Places) -
     return Problem(path, f"{got}; allowed: {allowed}{_quotes(value, allowed, places.spot(path))}")
 
 
+def is_private(path: str) -> bool:
+    """Whether the value at a path is not shown: a secret may have been put there by mistake."""
+    return _PRIVATE.search(path) is not None
+
+
 def _refused(error: Exception, value: Any, path: Path, places: Places, got: str) -> str:
     if not isinstance(error, NotAllowed):
         return str(error)
@@ -109,7 +113,7 @@ def _refused(error: Exception, value: Any, path: Path, places: Places, got: str)
 
 def _got(value: Any, path: Path, spot: Spot | None) -> str:
     """`got …`, with what the file has where YAML reads something else in it."""
-    if _PRIVATE.search(dotted(path)):
+    if is_private(dotted(path)):
         return "got a value that is not shown"
     written = spot.written if spot else None
     if not written or isinstance(value, (dict, list, str)):

@@ -12,13 +12,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from batchinfer.config.uris import STORES, Uri
+from batchinfer.credentials import without_credentials
 from batchinfer.errors import BatchInferError, ConfigError, InputError, InputMissing, StorageError
 
 _MESSAGE_CHARACTERS = 300
 _SECRET_NAME = re.compile(r"(?i)secret|password|passwd|token|credential|access[._]?key|account[._]key|sas")
 _SECRET_CHARACTERS = 6
-# Signatures and tokens that stand in addresses.
-_SIGNED = re.compile(r"(?i)([?&](?:sig|x-amz-[a-z-]+|x-goog-[a-z-]+|token|delegation)=)[^&\s\"']+")
 # A class that is not found may also be one that the settings name, such as a provider of credentials.
 _FILE_SYSTEM = re.compile(r"FileSystem not found$")
 _NO_CLASS = {"UnsupportedFileSystemException", "NoClassDefFoundError"}
@@ -134,8 +133,8 @@ def _words(causes: list[tuple[str, str]]) -> str:
 
 
 def without_secrets(text: str, environment: Mapping[str, str]) -> str:
-    """The text without values of variables that are named like secrets, and without signatures in addresses."""
+    """The text without values of variables that are named like secrets, and without credentials in addresses."""
     secrets = {value for name, value in environment.items() if _SECRET_NAME.search(name) and len(value) >= _SECRET_CHARACTERS}
     for secret in sorted(secrets, key=len, reverse=True):
         text = text.replace(secret, "***")
-    return _SIGNED.sub(r"\1***", text)
+    return without_credentials(text)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from batchinfer.contracts import BUNDLE_DIGEST, MODEL_VERSION, SOURCE_VERSION
+from batchinfer.credentials import without_credentials
 from batchinfer.errors import BatchInferError, SliceHeld, StorageError
 from batchinfer.pipeline.context import Context
 
@@ -36,7 +37,7 @@ def recorded(context: Context, command: str, slice_: str | None, work: Callable[
                 "exit_code": error.exit_code if known else BatchInferError.exit_code,
                 "seconds": time.perf_counter() - started,
             }
-            problems = list(error.problems) if known else [f"{type(error).__name__}: {error}"]
+            problems = list(error.problems) if known else [without_credentials(f"{type(error).__name__}: {error}")]
             _append(context, {**base, **ended}, error.__dict__["facts"] | ended | {"errors": problems})
         raise
     report: Any = result

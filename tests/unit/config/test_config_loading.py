@@ -210,6 +210,15 @@ def test_values_at_the_names_of_secrets_are_not_shown(project: Path) -> None:
     assert "canary" not in str(caught.value)
 
 
+@pytest.mark.parametrize("place", ["lake", "artifacts", "staging", "reports"])
+def test_places_with_credentials_are_refused_and_not_shown(project: Path, place: str) -> None:
+    environments(project, base=f"{place}: s3a://AKIA:canary@bucket/x\n", far="")
+    with pytest.raises(ConfigError) as caught:
+        load_environment("far", project)
+    assert "a text that is not shown; allowed: a place without user and password" in caught.value.problems[0]
+    assert "canary" not in str(caught.value)
+
+
 def test_problems_of_environment_files_stand_beside_those_of_the_pipeline(project: Path) -> None:
     environments(
         project, base="lakes: x\n", far="# nothing but\nspark: {conf: {a: [1]}, java_options: 3}\nreports: ${NOT_SET_HERE}\n"

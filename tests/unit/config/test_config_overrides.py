@@ -119,3 +119,27 @@ def test_python_values_that_hold_themselves(project: Path) -> None:
 
 def test_paths_from_python_are_text(project: Path) -> None:
     assert refused({5: 1})[0].startswith("overrides[5]: got 5 as the path")
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "source.path=s3a://AKIA:canary/a+b@bucket/in",
+        "source.path=[s3a://AKIA:canary@bucket/in, in",
+        "source.path=[s3a://bucket/in, http://me:canary@host/x]",
+        "source.roots=s3a://AKIA:canary@bucket",
+        "train.source.path=s3a://AKIA:canary@bucket/in",
+        "sink.table=s3a://AKIA:canary@bucket/t",
+        "source.url=jdbc:postgresql://host/db?password=canary",
+        "source.options.password=canary",
+        "source={kind: jdbc, url_env: A, table: t, key: id, password_env: 'canary!'}",
+        "source={kind: delta, key: id, path: 's3a://AKIA:canary@bucket/t'}",
+        "s3a://AKIA:canary@bucket/in",
+    ],
+)
+def test_no_credential_of_an_override_is_shown(project: Path, override: str) -> None:
+    found = refused([override])
+    assert found and "canary" not in "".join(found), found
+    path, _, value = override.partition("=")
+    if "{" not in value:
+        assert "canary" not in "".join(refused({path: value, "model.road": "x"}))

@@ -1,0 +1,94 @@
+"""Credentials in addresses: what is one, and that no error, JSON line or record of a run shows one."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NoReturn
+
+import pytest
+
+from batchinfer.command import report_failure, run_command
+from batchinfer.config.suggestions import shown
+from batchinfer.credentials import holds_user, without_credentials
+from batchinfer.errors import ConfigError, StorageError
+
+S3_KEY = "AKIA7Q2W:canary/with/slashes+and=signs"
+
+
+@pytest.mark.parametrize(
+    ("address", "rest"),
+    [
+        (f"s3a://{S3_KEY}@bucket/in/*.csv", "s3a://***@bucket/in/*.csv"),
+        ("/work/s3a:/AKIA:canary@bucket/in", "/work/s3a:/***@bucket/in"),
+        ("http://user:canary@host:8080/x", "http://***@host:8080/x"),
+        ("https://canary@host/x", "https://***@host/x"),
+        ("https://user:1234canary@host/x", "https://***@host/x"),
+        ("postgresql+psycopg2://user:can@ary@host/db", "postgresql+psycopg2://***@host/db"),
+        ("jdbc:postgresql://host/db?user=me&password=canary", "jdbc:postgresql://host/db?user=me&password=***"),
+        ("jdbc:sqlserver://host;user=me;password=canary;encrypt=true", "jdbc:sqlserver://host;user=me;password=***;encrypt=true"),
+        ("jdbc:oracle:thin:scott/canary@//host:1521/x", "jdbc:oracle:thin:***@//host:1521/x"),
+        ("https://host/x?a=1&access_token=canary&b=2", "https://host/x?a=1&access_token=***&b=2"),
+        ("https://host/x?token=canary", "https://host/x?token=***"),
+        ("https://host/x?X-Amz-Signature=canary", "https://host/x?X-Amz-Signature=***"),
+        ("wasbs://c@a.blob/x?sv=1&sig=canary%2F", "wasbs://c@a.blob/x?sv=1&sig=***"),
+    ],
+)
+@pytest.mark.parametrize("sentence", ["{}", "got {!r}; allowed: others", "{}: no such file", "--set a.path={} (a.path): x"])
+def test_they_are_hidden_wherever_an_address_stands(address: str, rest: str, sentence: str) -> None:
+    hidden = without_credentials(sentence.format(address))
+    assert "canary" not in hidden
+    if not sentence.startswith("{}:"):
+        assert hidden == sentence.format(rest)
+    assert without_credentials(hidden) == hidden
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "s3a://bucket/in/@daily/x.csv",
+        "hdfs://namenode:8020/user@home/x",
+        "spark://host:7077",
+        "abfss://container@account.dfs.core.windows.net/x",
+        "http://[::1]:8080/a@b",
+        "models:/income@champion",
+        "https://host/x?page=2&next_page_token=abc&key=id",
+        "conf/x.yaml:3:5 (source.key): got 'a@b'; allowed: name=value",
+    ],
+)
+def test_what_is_no_credential_is_left_alone(text: str) -> None:
+    assert without_credentials(text) == text
+    assert not holds_user(text)
+
+
+def test_a_long_value_is_hidden_before_it_is_cut() -> None:
+    assert "canary" not in shown(f"s3a://AKIA:canary{'x' * 100}@bucket/in")
+
+
+def test_no_error_holds_one_however_it_was_made() -> None:
+    error = ConfigError([f"got s3a://{S3_KEY}@b", "fine"], hint="see http://u:canary@h")
+    assert "canary" not in f"{error!r} {error} {error.problems} {error.hint}"
+    assert error.problems == ("got s3a://***@b", "fine")
+
+
+def test_what_nobody_foresaw_and_what_was_typed_are_shown_without(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail() -> NoReturn:
+        raise RuntimeError("cannot reach http://u:canary@host/x")
+
+    assert run_command(fail, {"pipeline": "s3a://u:canary@b/p.yaml"}) == 1
+    report_failure(StorageError("x"), {"slice": "http://u:canary@h"})
+    captured = capsys.readouterr()
+    assert "Traceback" in captured.err and "http://***@host/x" in captured.out
+    assert "canary" not in captured.out + captured.err
+
+
+def test_the_record_of_a_run_holds_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    from batchinfer.pipeline.runs import recorded
+
+    rows: list[dict[str, Any]] = []
+    monkeypatch.setattr("batchinfer.sinks.runs.append_run", lambda _, row: rows.append(row))
+    context: Any = type("Context", (), {"run_id": "r", "name": "p", "runs": "runs"})
+    for error in (ValueError("http://u:canary@h"), StorageError("http://u:canary@h")):
+        with pytest.raises(type(error)):
+            recorded(context, "extract", None, lambda error=error: (_ for _ in ()).throw(error))
+    assert len(rows) == 2
+    assert "canary" not in json.dumps(rows, default=str)
