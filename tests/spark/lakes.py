@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from deltalake import DeltaTable
+from deltalake import DeltaTable, write_deltalake
 from spark.projects import DAY, SmallProject
 
 from batchinfer.pipeline.context import Context
@@ -65,6 +65,37 @@ class LakeProject(SmallProject):
         columns = "id int, color string, size double, big string, day date"
         rows = self.spark.createDataFrame(rows_of(numbers, day).to_pylist(), columns)
         rows.coalesce(1).write.format("delta").mode("append").save(self.place)
+
+    def make(self, writer: str, numbers: range, *, partitioned: bool = True, **properties: str) -> int:
+        """A new table of these rows, made by Spark or by delta-rs; its version."""
+        if writer == "spark":
+            self.create(partitioned=partitioned, **properties)
+            self.insert(numbers)
+        else:
+            told = {f"delta.{name}": value for name, value in properties.items()}
+            by = ["day"] if partitioned else None
+            write_deltalake(self.place, rows_of(numbers), partition_by=by, configuration=told)
+        return self.version
+
+    def append(self, writer: str, numbers: range, day: str | None = None) -> int:
+        """More rows, by Spark or by delta-rs; the version that has them."""
+        if writer == "spark":
+            self.insert(numbers, day)
+        else:
+            write_deltalake(self.place, rows_of(numbers, day), mode="append")
+        return self.version
+
+    def update(self, writer: str, size: float, where: str) -> int:
+        """Another size for some rows, by Spark or by delta-rs; the version that has it."""
+        if writer == "spark":
+            self.sql(f"UPDATE {{here}} SET size = {size} WHERE {where}")
+        else:
+            DeltaTable(self.place).update(updates={"size": str(size)}, predicate=where)
+        return self.version
+
+    @property
+    def version(self) -> int:
+        return DeltaTable(self.place).version()
 
     def edit_lake(self, old: str, new: str) -> None:
         path = self.root / "conf/pipelines/lake.yaml"

@@ -122,3 +122,32 @@ def test_another_table_in_its_place_is_noticed(lake: LakeProject) -> None:
     report = lake.extract(None)
     assert (report.version, report.slices) == (0, list(DAYS))
     assert lake.states() == dict.fromkeys(DAYS, "stale")
+
+
+@pytest.mark.parametrize("feature", ["enableDeletionVectors", "columnMapping"])
+def test_a_feed_beside_deletion_vectors_and_mapped_names(lake: LakeProject, feature: str) -> None:
+    told = {"enableDeletionVectors": {feature: "true"}, "columnMapping": {"columnMapping.mode": "name"}}[feature]
+    lake.create(partitioned=False, enableChangeDataFeed="true", **told)
+    lake.insert(range(40))
+    lake.extract(None)
+    lake.sql("DELETE FROM {here} WHERE id = 1")
+    report = lake.extract(None)
+    assert (report.slices, report.rows_in) == ([DAYS[1]], 19)
+    lake.sql("UPDATE {here} SET size = 9.0 WHERE id = 2")
+    report = lake.extract(None)
+    assert (report.slices, report.rows_in) == ([DAYS[0]], 20)
+    assert [lake.score(day).rows_in for day in DAYS] == [20, 19]
+
+
+def test_a_table_that_was_replaced_in_its_own_log_is_read_anew(lake: LakeProject) -> None:
+    lake.create()
+    lake.insert(range(20))
+    lake.extract(None)
+    score_all(lake)
+    columns = "id int, color string, size double, big string, day date"
+    lake.sql(f"CREATE OR REPLACE TABLE {{here}} ({columns}) USING delta PARTITIONED BY (day)")
+    lake.insert(range(20, 30))
+    report = lake.extract(None)
+    assert (report.slices, report.rows_in) == (list(DAYS), 10)
+    lake.backfill(*DAYS)
+    assert sorted(lake.published()) == list(range(20, 30))

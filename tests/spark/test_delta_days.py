@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from spark.lakes import DAYS, LakeProject
+from deltalake import write_deltalake
+from spark.lakes import DAYS, LakeProject, clean_log, rows_of
 
 from batchinfer.errors import InputError
 
@@ -58,3 +59,16 @@ def test_what_optimize_put_together_is_read_from_the_files_as_they_came(lake: La
     lake.sql("UPDATE {here} SET size = 1.0 WHERE id = 3")
     with pytest.raises(InputError, match="OPTIMIZE had put together with new ones"):
         lake.extract("2026-11-22")
+
+
+def test_what_came_since_a_log_that_was_cleaned_up_cannot_be_told(lake: LakeProject) -> None:
+    lake.edit_lake("slice: {column: day, unit: day}", "slice: ingest_date\n  changes_since: auto")
+    write_deltalake(lake.place, rows_of(range(20)))
+    lake.extract("2026-11-20")
+    for start in (20, 24):
+        write_deltalake(lake.place, rows_of(range(start, start + 4)), mode="append")
+    clean_log(lake.place)
+    with pytest.raises(InputError, match="its log no longer tells what came between versions 0 and 2") as caught:
+        lake.extract("2026-11-21")
+    assert caught.value.exit_code == 3
+    assert list(lake.states()) == ["2026-11-20"]
