@@ -1,50 +1,21 @@
-"""Rows of a real PostgreSQL server: types, windows, snapshots, partitions, faults."""
+"""Rows of a real PostgreSQL server: types, snapshots, partitions, queries, crashes."""
 
 from __future__ import annotations
 
 import datetime as dt
 import math
 import shutil
-import socket
 from collections.abc import Iterator
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
-from postgres import PASSWORD, USER, Postgres
+from postgres import Postgres
 from pyspark.sql import SparkSession
 from spark.projects import DAY, SmallProject
+from spark.shops import NEXT, landed, orders
 
-from batchinfer.errors import ConfigError, InputError, StorageError, TooManyQuarantined
-
-NEXT = "2026-11-22"
-PIPELINE = """\
-name: small
-source:
-  kind: jdbc
-  url_env: ORDERS_URL
-  user_env: ORDERS_USER
-  password_env: ORDERS_PASSWORD
-  table: orders
-  key: id
-  slice: ingest_date
-model: {uri: "models:/small@champion"}
-checks: {max_quarantine_rate: 0.5}
-sink: {table: predictions/small}
-"""
-
-
-@pytest.fixture
-def shop(tmp_path: Path, spark: SparkSession, postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> SmallProject:
-    """A project whose source is the table `orders`, which every test makes for itself."""
-    monkeypatch.delenv("BATCHINFER_HOME", raising=False)
-    for name, value in postgres.variables().items():
-        monkeypatch.setenv(name, value)
-    postgres.sql("drop schema public cascade; create schema public")
-    project = SmallProject(tmp_path, lambda: spark)
-    project.write("conf/pipelines/small.yaml", PIPELINE)
-    return project
+from batchinfer.errors import InputError, StorageError, TooManyQuarantined
 
 
 @pytest.fixture
@@ -55,19 +26,6 @@ def new_york(spark: SparkSession) -> Iterator[None]:
     zones.setDefault(zones.getTimeZone("America/New_York"))
     yield
     zones.setDefault(before)
-
-
-def landed(project: SmallProject, *names: str) -> list[Any]:
-    rows = project.table("landed").to_pylist()
-    return (
-        sorted(rows, key=lambda row: (row["id"], row["slice"]))
-        if not names
-        else sorted(tuple(row[n] for n in names) for row in rows)
-    )
-
-
-def orders(postgres: Postgres, rows: str, columns: str = "id int, at timestamptz, amount numeric(10,2)") -> None:
-    postgres.sql(f"create table if not exists orders ({columns}); insert into orders values {rows}")
 
 
 @pytest.mark.usefixtures("new_york")
@@ -139,116 +97,6 @@ def test_partitions_read_the_rows_that_one_reader_reads(
     assert [row[::2] for row in rows if row[1] == DAY] == [row[::2] for row in rows if row[1] == NEXT]
     files = {slice_: len(list((shop.root / f"var/lake/landed/small/slice={slice_}").glob("*.parquet"))) for slice_ in (DAY, NEXT)}
     assert files[DAY] == 1 and files[NEXT] == (1 if type_ == "timestamp" else 4)
-
-
-def test_a_watermark_reads_only_what_is_new_and_loses_no_tie(shop: SmallProject, postgres: Postgres) -> None:
-    shop.edit("  key: id", "  watermark: at\n  key: id")
-    orders(postgres, "(1, '2026-11-20 10:00:00.000001', 1), (2, '2026-11-20 11:00', 2), (null, '2026-11-20 11:00', 3)")
-    first = shop.extract()
-    assert (first.status, first.rows_in, first.rows_landed, first.rows_quarantined) == ("landed", 3, 2, 1)
-    assert shop.extract().status == "unchanged"
-    # Rows that came late to the last watermark, one of them without a key.
-    orders(postgres, "(3, '2026-11-20 11:00', 4), (null, '2026-11-20 11:00', 5)")
-    late = shop.extract()
-    assert (late.rows_in, late.rows_landed, late.rows_quarantined) == (2, 1, 1)
-    assert shop.extract().status == "unchanged"
-    orders(postgres, "(4, '2026-11-20 11:00', 6), (5, '2026-11-20 12:00', 7)")
-    both = shop.extract()
-    assert (both.rows_in, both.rows_landed) == (2, 2)
-    assert shop.extract().status == "unchanged"
-    since = "2026-11-20 11:00:00"
-    assert landed(shop, "id", "source_file") == [
-        (1, "orders"), (2, "orders"), (3, f"orders[at > {since}]"), (4, f"orders[at > {since}, read 2]"),
-        (5, f"orders[at > {since}, read 2]"),
-    ]  # fmt: skip
-    assert len(shop.table("quarantine")) == 2
-
-
-def test_a_window_is_known_by_what_it_came_after(shop: SmallProject, postgres: Postgres) -> None:
-    shop.edit("  key: id", "  watermark: at\n  key: id")
-    orders(postgres, "(1, '2026-11-20 10:00:00.5', 1)")
-    shop.extract()
-    orders(postgres, "(2, '2026-11-20 11:00', 1)")
-    shop.extract(NEXT)
-    assert landed(shop, "id", "source_file", "slice") == [(1, "orders", DAY), (2, "orders[at > 2026-11-20 10:00:00.5]", NEXT)]
-
-
-@pytest.mark.parametrize(
-    ("type_", "low", "high"),
-    [
-        ("bigint", "9007199254740992", "9007199254740993"), ("numeric", "1.00000000000000001", "1.00000000000000002"),
-        ("text", "'a''b'", "'a''c'"), ("date", "'2026-11-20'", "'2026-11-21'"),
-        ("timestamp", "'2026-03-08 02:30:00.000001'", "'2026-03-08 02:30:00.000002'"),
-    ],
-)  # fmt: skip
-def test_a_watermark_of_any_type_is_exact(shop: SmallProject, postgres: Postgres, type_: str, low: str, high: str) -> None:
-    shop.edit("  key: id", "  watermark: w\n  key: id")
-    orders(postgres, f"(1, {low})", f"id int, w {type_}")
-    assert shop.extract().rows_landed == 1
-    orders(postgres, f"(2, {high})", f"id int, w {type_}")
-    again = shop.extract()
-    assert (again.rows_in, again.rows_landed) == (1, 1)
-    assert shop.extract().status == "unchanged"
-
-
-def test_a_row_that_changed_is_refused_or_takes_the_place_of_the_former(shop: SmallProject, postgres: Postgres) -> None:
-    shop.edit("  key: id", "  watermark: at\n  key: [id, part]")
-    columns = "id int, part text, at timestamptz, amount int"
-    orders(postgres, "(1, 'a', '2026-11-20', 1), (1, 'b', '2026-11-20', 2), (2, 'a', '2026-11-20', 3)", columns)
-    shop.extract()
-    postgres.sql("update orders set amount = 20, at = '2026-11-21' where part = 'b'")
-    with pytest.raises(InputError, match="repeat") as caught:
-        shop.extract()
-    assert "source.on_changed: replace" in str(caught.value.hint)
-    assert landed(shop, "id", "part", "amount") == [(1, "a", 1), (1, "b", 2), (2, "a", 3)]
-    replaced = shop.extract(DAY, "source.on_changed=replace")
-    assert (replaced.rows_in, replaced.rows_landed) == (1, 1)
-    assert landed(shop, "id", "part", "amount") == [(1, "a", 1), (1, "b", 20), (2, "a", 3)]
-    # The same watermark, another content: no key alone could tell.
-    postgres.sql("update orders set amount = 30 where part = 'b'")
-    shop.extract(DAY, "source.on_changed=replace")
-    assert landed(shop, "id", "part", "amount") == [(1, "a", 1), (1, "b", 30), (2, "a", 3)]
-
-
-def test_a_row_that_moves_to_another_slice_leaves_its_former_one(shop: SmallProject, postgres: Postgres) -> None:
-    shop.edit("  slice: ingest_date", "  slice: {column: day, unit: day}\n  watermark: at\n  on_changed: replace")
-    columns = "id int, day date, at timestamptz"
-    orders(postgres, "(1, '2026-11-20', '2026-11-20'), (2, '2026-11-20', '2026-11-20')", columns)
-    assert shop.extract(None).slices == ["2026-11-20"]
-    postgres.sql("update orders set day = '2026-11-19', at = '2026-11-21' where id = 1")
-    assert shop.extract(None).slices == ["2026-11-19"]
-    assert landed(shop, "id", "slice") == [(1, "2026-11-19"), (2, "2026-11-20")]
-
-
-def test_rows_without_a_watermark_end_the_run(shop: SmallProject, postgres: Postgres) -> None:
-    shop.edit("  key: id", "  watermark: at\n  key: id")
-    orders(postgres, "(1, '2026-11-20', 1), (2, null, 1), (3, null, 1)")
-    with pytest.raises(InputError, match="orders: 2 rows have no at; allowed: a watermark in every row"):
-        shop.extract()
-
-
-def test_rows_that_vanish_do_not_move_the_position_back(shop: SmallProject, postgres: Postgres) -> None:
-    shop.edit("  key: id", "  watermark: at\n  key: id")
-    orders(postgres, "(1, '2026-11-20', 1), (2, '2026-11-21', 1)")
-    shop.extract()
-    postgres.sql("delete from orders where id = 2")
-    assert shop.extract().status == "unchanged"
-    orders(postgres, "(3, '2026-11-22', 1)")
-    assert shop.extract().rows_in == 1
-    assert landed(shop, "id") == [(1,), (2,), (3,)]
-
-
-def test_a_day_without_new_rows_lands_empty(shop: SmallProject, postgres: Postgres) -> None:
-    shop.edit("  key: id", "  watermark: at\n  key: id")
-    postgres.sql("create table orders (id int, at timestamptz, amount int)")
-    empty = shop.extract()
-    assert (empty.status, empty.rows_in, empty.slices) == ("landed", 0, [DAY])
-    assert shop.extract().status == "unchanged"
-    orders(postgres, "(1, '2026-11-20', 1)")
-    assert shop.extract().rows_landed == 1
-    quiet = shop.extract(NEXT)
-    assert (quiet.status, quiet.rows_in, quiet.slices) == ("landed", 0, [NEXT])
-    assert set(shop.states()) == {DAY, NEXT}
 
 
 def test_a_snapshot_is_landed_again_only_if_its_content_changed(shop: SmallProject, postgres: Postgres) -> None:
@@ -328,106 +176,3 @@ def test_a_query_with_a_comment_and_mixed_names(shop: SmallProject, postgres: Po
     shop.edit("  key: id", "  key: Id")
     shutil.rmtree(shop.root / "var")
     assert shop.extract(NEXT).rows_landed == 2
-
-
-def test_a_query_cannot_change_the_database(shop: SmallProject, postgres: Postgres) -> None:
-    orders(postgres, "(1, '2026-11-20', 1)")
-    postgres.sql("create function sweep() returns int language sql as 'delete from orders returning id'")
-    shop.edit("  table: orders", "  query: select sweep() as id")
-    with pytest.raises(InputError, match=r"query: the database cannot read it: .*read-only transaction"):
-        shop.extract()
-    assert postgres.sql("select count(*) from orders") == "1"
-
-
-def test_what_breaks_the_contract_is_told_together(shop: SmallProject, postgres: Postgres) -> None:
-    orders(postgres, "(1, '2026-11-20', 1)")
-    shop.edit("  key: id", "  schema: {id: string, At: timestamp, amount: int, day: date}\n  key: id")
-    with pytest.raises(InputError) as caught:
-        shop.extract()
-    assert list(caught.value.problems) == [
-        "orders: it has no column At (did you mean at?), which source.schema declares; there are id, at, amount",
-        "orders: it has no column day, which source.schema declares; there are id, at, amount",
-        "orders: column at (timestamptz) is not in source.schema; allowed: id, At, amount, day",
-    ]
-    shop.edit("{id: string, At: timestamp, amount: int, day: date}", "{id: boolean, at: int, amount: double}")
-    with pytest.raises(InputError) as caught:
-        shop.extract()
-    assert list(caught.value.problems) == [
-        "orders: column id is int4, and source.schema declares boolean; allowed: int",
-        "orders: column at is timestamptz, and source.schema declares int; allowed: timestamp",
-    ]
-
-
-def test_wrong_names_are_told_with_what_was_meant(shop: SmallProject, postgres: Postgres) -> None:
-    orders(postgres, "(1, '2026-11-20', 1)")
-    with pytest.raises(InputError, match=r'relation "ordes" does not exist \(did you mean orders\?\)'):
-        shop.extract(DAY, "source.table=ordes")
-    with pytest.raises(
-        InputError, match=r"source.watermark: no such column: got att \(did you mean at\?\); there are id, at, amount"
-    ):
-        shop.extract(DAY, "source.watermark=att")
-    with pytest.raises(InputError, match=r"no such column: got 'ids' \(did you mean id\?\)"):
-        shop.extract(DAY, "source.key=ids")
-    shop.edit("  table: orders", "  query: select amont from orders")
-    with pytest.raises(InputError, match=r'column "amont" does not exist Hint: Perhaps you meant'):
-        shop.extract()
-    shop.edit("select amont from orders", "select id, id from orders")
-    with pytest.raises(InputError, match=r"column `id` already exists"):
-        shop.extract()
-    shop.edit("select id, id from orders", 'select id, 1 as source_file, 2 as "a b" from orders')
-    with pytest.raises(InputError, match="'source_file' cannot be landed under this name") as caught:
-        shop.extract()
-    assert len(caught.value.problems) == 2
-
-
-def test_a_column_without_an_order_is_no_watermark(shop: SmallProject, postgres: Postgres) -> None:
-    orders(postgres, "(1, 1.5, '{}')", "id int, score float8, doc jsonb")
-    for column, option in (("score", "watermark"), ("score", "partition_column")):
-        with pytest.raises(InputError, match=f"source.{option}: column {column} is float8; allowed: whole numbers"):
-            shop.extract(DAY, f"source.{option}={column}")
-
-
-def test_a_database_that_refuses_or_is_not_there(
-    shop: SmallProject, postgres: Postgres, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    orders(postgres, "(1, '2026-11-20', 1)")
-    seen: list[str] = []
-    with monkeypatch.context() as wrong:
-        wrong.setenv("ORDERS_PASSWORD", "canary-wrong")
-        with pytest.raises(InputError, match="orders: the database refuses the connection") as refused:
-            shop.extract()
-        seen.append(str(refused.value))
-    with monkeypatch.context() as wrong:
-        wrong.setenv("ORDERS_URL", f"postgresql://canary-user:canary%20pw@127.0.0.1:{postgres.port}/nowhere")
-        with pytest.raises(InputError, match="the database refuses the connection") as refused:
-            shop.extract()
-        seen.append(str(refused.value))
-    with monkeypatch.context() as wrong, socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        wrong.setenv("ORDERS_URL", f"jdbc:postgresql://127.0.0.1:{closed.getsockname()[1]}/postgres?password=canary-x")
-        with pytest.raises(StorageError, match="the database of ORDERS_URL cannot be reached") as dead:
-            shop.extract()
-        seen.append(str(dead.value))
-    with monkeypatch.context() as wrong:
-        wrong.setenv("ORDERS_URL", "jdbc:nosuch://canary-user:canary-pw@host/x")
-        with pytest.raises(ConfigError, match="no JDBC driver for the nosuch address in ORDERS_URL") as driver:
-            shop.extract()
-        seen.append(str(driver.value) + str(driver.value.hint))
-    said = "".join(seen) + "".join(capfd.readouterr())
-    said += "".join(str(row) for row in _runs(shop))
-    assert not [word for word in (USER, PASSWORD, "canary", str(postgres.url)) if word in said]
-
-
-def test_a_server_that_never_answers_ends_the_run(shop: SmallProject, monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.socket() as silent:
-        silent.bind(("127.0.0.1", 0))
-        silent.listen()
-        monkeypatch.setenv("ORDERS_URL", f"jdbc:postgresql://127.0.0.1:{silent.getsockname()[1]}/postgres")
-        with pytest.raises(StorageError, match="cannot be reached"):
-            shop.extract()
-
-
-def _runs(project: SmallProject) -> list[dict[str, Any]]:
-    from deltalake import DeltaTable
-
-    return DeltaTable(str(project.root / "var/lake/runs")).to_pyarrow_table().to_pylist()

@@ -6,19 +6,22 @@ they came, as long as VACUUM leaves them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from batchinfer.errors import InputError
 from batchinfer.pipeline.delta_place import Opened, check_files
-from batchinfer.pipeline.register import Register
+from batchinfer.pipeline.register import Entry
 from batchinfer.sinks.changes import Commit, DataFile, read_commits
 
 Increment = tuple[list[dict[str, Any]], int, bool]
 
 
-def find_increment(opened: Opened, register: Register, slice_: str) -> Increment | None:
+def find_increment(opened: Opened, known: Mapping[str | None, Entry], slice_: str) -> Increment | None:
     """The files of a slice, their rows, and whether the slice is new or has other files than were recorded.
+
+    Args:
+        known: slices that were recorded of this table.
 
     Returns:
         None where later slices are recorded: what came since belongs to them.
@@ -27,8 +30,8 @@ def find_increment(opened: Opened, register: Register, slice_: str) -> Increment
         InputError: the log or the files no longer tell what came since the slice before; an earlier slice that was never
             recorded, when later ones are.
     """
-    others = {name: entry for name, entry in register.entries.items() if name is not None and name != slice_}
-    former = register.entries.get(slice_)
+    others = {name: entry for name, entry in known.items() if name is not None and name != slice_}
+    former = known.get(slice_)
     if any(name > slice_ for name in others):
         if former is None:
             raise InputError(

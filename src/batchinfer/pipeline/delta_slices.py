@@ -1,7 +1,7 @@
 """Which slices a Delta source has, how many rows each, and which of them changed since they were recorded.
 
 Partition columns are read off the log. Of other columns, the rows that came and went are counted: from the change data feed
-where it was on all the time, else from the files that were added and removed; OPTIMIZE changes nothing.
+where it was on all the time and VACUUM left it, else from the files that were added and removed; OPTIMIZE changes nothing.
 """
 
 from __future__ import annotations
@@ -75,6 +75,15 @@ class History:
         # On at the end, and never switched: it was on all the time.
         return not _is_off(self.opened.properties) and not any(commit.properties for commit in commits)
 
+    @property
+    def feed_files(self) -> list[str]:
+        """Paths of the files that the change data feed is read from."""
+        return [
+            path
+            for commit in self.commits or ()
+            for path in (commit.feed or [file.path for file in (*commit.added, *commit.removed)])
+        ]
+
 
 def _is_off(properties: Mapping[str, str]) -> bool:
     return properties.get(_FEED, "false").lower() != "true"
@@ -133,7 +142,7 @@ def _by_changes(
     """Slices of the rows that came and went; None: the files that went are gone, or the counts do not come out even."""
     if not changes:
         return Found(known, set(), 0)
-    if history.has_feed:
+    if history.has_feed and _are_there(opened, history.feed_files):
         came, went = _count_feed(opened, rule, history.since, open_session)
     else:
         counted = _count_files(opened, rule, changes, open_session)
@@ -186,17 +195,23 @@ def _count_files(
     opened: Opened, rule: SliceColumn, changes: Changes, open_session: OpenSession
 ) -> tuple[Counter[str | None], Counter[str | None]] | None:
     """Rows of each slice in the files that came, and in those that went; None: some cannot be read any more."""
-    from batchinfer.pipeline.delta_place import check_files
-
     if mapped(opened) or any(file.size is None for file in changes.files):
         return None
-    try:
-        check_files(opened, [file.path for file in changes.files])
-    except InputError:
-        # VACUUM took files that went: what was in them, nobody knows.
+    if not _are_there(opened, [file.path for file in changes.files]):
         return None
     came, went = ([_as_listed(file) for file in files] for files in (changes.added, changes.removed))
     return _count(opened, rule, came, open_session), _count(opened, rule, went, open_session)
+
+
+def _are_there(opened: Opened, paths: Sequence[str]) -> bool:
+    """False where VACUUM took files that went, or those of the feed: what was in them, nobody knows."""
+    from batchinfer.pipeline.delta_place import check_files
+
+    try:
+        check_files(opened, paths)
+    except InputError:
+        return False
+    return True
 
 
 def _as_listed(file: DataFile) -> dict[str, Any]:

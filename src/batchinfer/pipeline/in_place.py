@@ -124,20 +124,21 @@ def _changed(register: Register, found: Found) -> set[str | None]:
 def _entry(context: Context, opened: Opened, rows: int, former: Entry | None, changed: bool) -> Entry:
     """A slice as it is recorded: at the version just read, whether it changed or not, so that VACUUM cannot outrun it."""
     if former is not None and not changed:
-        return replace(former, version=opened.version, rows=rows)
-    return Entry(opened.version, rows, opened.version, dt.datetime.now(dt.timezone.utc), context.run_id)
+        return replace(former, version=opened.version, rows=rows, table_id=opened.id)
+    return Entry(opened.version, rows, opened.version, dt.datetime.now(dt.timezone.utc), context.run_id, opened.id)
 
 
 def _find_day(context: Context, source: DeltaSource, opened: Opened, register: Register, slice_: str, same: bool) -> Recording:
-    """A slice of a day: the whole table as it is now, or what came since the slice before."""
+    """A slice of a day: the whole table as it is now, or what came since the slice before; of a former table, nothing counts."""
+    known = {name: entry for name, entry in register.entries.items() if same and entry.table_id == opened.id}
     if source.options.changes_since is not None:
-        found = find_increment(opened, register if same else replace(register, entries={}), slice_)
+        found = find_increment(opened, known, slice_)
         if found is None:
             return Recording(register, set(), 0, (f"slice {slice_} is followed by later slices: it stays as it is",))
         files, count, fresh = found
         entry = replace(_entry(context, opened, count, None, True), files=files)
     else:
-        former = register.entries.get(slice_) if same else None
+        former = known.get(slice_)
         changes = None if former is None else History(opened, former.version).changes
         fresh = former is None or changes is None or bool(changes)
         files = opened.files

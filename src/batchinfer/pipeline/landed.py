@@ -13,7 +13,7 @@ from batchinfer.errors import InputError, InputMissing, StorageError
 from batchinfer.pipeline.context import Context
 from batchinfer.pipeline.delta_place import Opened
 from batchinfer.pipeline.delta_slices import files_of_slices
-from batchinfer.pipeline.register import Register, read_register
+from batchinfer.pipeline.register import Entry, Register, read_register
 from batchinfer.pipeline.slices import read_slices
 
 
@@ -131,16 +131,16 @@ def _read_in_place(context: Context, names: Sequence[str] | None) -> SliceData:
 
 
 def _of_column(context: Context, register: Register, rule: SliceColumn, names: tuple[str, ...]) -> SliceData:
-    entries = [register.entries[name] for name in names]
-    opened = _open(context, register, register.version)
+    entries = {name: register.entries[name] for name in names}
+    opened = _open(context, register, register.version, entries)
     return SliceData(
         register.place,
         names,
         files_of_slices(opened, rule, names),
         opened.version,
-        max((entry.changed_at for entry in entries), default=opened.version),
-        sum(entry.rows for entry in entries),
-        max((entry.recorded_at for entry in entries), default=None),
+        max((entry.changed_at for entry in entries.values()), default=opened.version),
+        sum(entry.rows for entry in entries.values()),
+        max((entry.recorded_at for entry in entries.values()), default=None),
         register.columns,
         rule,
     )
@@ -157,9 +157,8 @@ def _of_days(context: Context, register: Register, names: Sequence[str] | None) 
             f"slices {', '.join(entries)} of pipeline {context.name} are each the whole of {register.place}; allowed: one of them"
         )
     newest = max(entries.values(), key=lambda entry: entry.version)
-    files = [file for entry in entries.values() for file in entry.files or ()]
-    if newest.files is None:
-        files = _open(context, register, newest.version).files
+    opened = _open(context, register, newest.version, entries)
+    files = opened.files if newest.files is None else [file for entry in entries.values() for file in entry.files or ()]
     return SliceData(
         register.place,
         tuple(entries),
@@ -173,15 +172,23 @@ def _of_days(context: Context, register: Register, names: Sequence[str] | None) 
     )
 
 
-def _open(context: Context, register: Register, version: int) -> Opened:
+def _open(context: Context, register: Register, version: int, entries: Mapping[str, Entry]) -> Opened:
+    """The table at a version, if it is the one that these slices were recorded of."""
     from batchinfer.sinks.snapshots import exists, open_table
 
     if not exists(register.place):
         raise InputMissing(f"{register.place}: the Delta table that pipeline {context.name} reads is no longer there")
     try:
-        return Opened(register.place, open_table(register.place, version))
+        opened = Opened(register.place, open_table(register.place, version))
     except StorageError as error:
         raise InputError(
             f"{register.place}: version {version}, which was recorded, can no longer be read: {'; '.join(error.problems)}",
             hint=f"batchinfer extract -p {context.name}",
         ) from error
+    if gone := [name for name, entry in entries.items() if entry.table_id != opened.id]:
+        raise InputError(
+            f"{register.place}: another table lies there now; of the one before it were recorded: {', '.join(gone)}; allowed: "
+            "slices of the table that is there",
+            hint=f"batchinfer extract -p {context.name}" if isinstance(context.pipeline.source.slice, SliceColumn) else None,
+        )
+    return opened

@@ -28,6 +28,7 @@ class Entry:
         rows: that it has at this version.
         changed_at: version of the source at which the slice was last seen to have changed.
         recorded_at: when that was recorded.
+        table_id: what tells the source that it is read from from another table in its place.
         files: the slice's files, where it holds only what came since the slice before; None: as the version has them.
     """
 
@@ -36,6 +37,7 @@ class Entry:
     changed_at: int
     recorded_at: dt.datetime
     run_id: str
+    table_id: str
     files: list[dict[str, Any]] | None = None
 
 
@@ -45,7 +47,7 @@ class Register:
 
     Attributes:
         place: path or URI of the source's folder.
-        table_id: what tells the source from another table in its place.
+        table_id: of the source that was seen last; slices of days may be of one that lay there before.
         rule: how slices are cut, as text.
         columns: Spark SQL types of the source's columns, as last seen.
     """
@@ -107,6 +109,7 @@ def read_register(context: Context) -> Register | None:
             row["changed_at"],
             row["recorded_at"],
             row[RUN_ID],
+            row["table_id"],
             None if row["files"] is None else json.loads(row["files"]),
         )
         for row in rows
@@ -172,7 +175,6 @@ def write_register(context: Context, register: Register, changed: set[str]) -> i
 def _rows(register: Register) -> list[dict[str, Any]]:
     common = {
         SOURCE_TABLE: register.place,
-        "table_id": register.table_id,
         "slice_rule": register.rule,
         "columns": json.dumps(dict(register.columns)),
     }
@@ -184,6 +186,7 @@ def _rows(register: Register) -> list[dict[str, Any]]:
             "rows": entry.rows,
             "recorded_at": entry.recorded_at,
             RUN_ID: entry.run_id,
+            "table_id": entry.table_id,
             "files": None if entry.files is None else json.dumps(entry.files),
             **common,
         }

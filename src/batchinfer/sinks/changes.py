@@ -44,7 +44,11 @@ class DataFile:
 
 @dataclass(frozen=True)
 class Commit:
-    """One commit: files whose rows came and went, files that were rewritten with the same rows, and new metadata."""
+    """One commit: files whose rows came and went, files that were rewritten with the same rows, and new metadata.
+
+    Attributes:
+        feed: paths of the files in which the change data feed has this commit; none: it is told by the files added and removed.
+    """
 
     version: int
     added: list[DataFile] = field(default_factory=list)
@@ -52,6 +56,7 @@ class Commit:
     rewritten_from: list[DataFile] = field(default_factory=list)
     rewritten_to: list[DataFile] = field(default_factory=list)
     properties: list[Mapping[str, str]] = field(default_factory=list)
+    feed: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -113,6 +118,8 @@ def _parse(uri: str, version: int, text: str) -> Commit:
             (commit.added if body.get("dataChange", True) else commit.rewritten_to).append(_file(body))
         elif body := action.get("remove"):
             (commit.removed if body.get("dataChange", True) else commit.rewritten_from).append(_file(body))
+        elif body := action.get("cdc"):
+            commit.feed.append(unquote(body["path"]))
         elif body := action.get("metaData"):
             commit.properties.append(body.get("configuration") or {})
     return commit
