@@ -6,10 +6,10 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint typecheck unit spark cluster faults e2e s3 bench clean
+.PHONY: help setup demo test lint typecheck unit spark cluster faults e2e s3 bench bench-extract clean
 
 help:  ## this list
-	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 setup: .venv/.ready  ## virtual environment, pinned packages, Delta jars, class-data archive
 
@@ -46,6 +46,9 @@ s3: .venv/.ready .venv/share/batchinfer/moto/.ready  ## s3a:// against a local S
 
 bench: .venv/.ready  ## this engine against a bare PyTorch loop and Spark's own ways
 	@$(BIN)/python -m benchmarks.tabular
+
+bench-extract: .venv/.ready  ## extraction against Spark's own readers; memory; bad records; tiny files
+	@$(BIN)/python -m benchmarks.extract
 
 clean:  ## removes the environment and all local state
 	rm -rf .venv var
