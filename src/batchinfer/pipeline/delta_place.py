@@ -256,7 +256,19 @@ def _no_table(place: str) -> InputError:
     from batchinfer.sinks.places import local_path
 
     folder = local_path(place)
-    if folder is None or not os.path.lexists(folder):
+    try:
+        return InputMissing(f"{place}: no such Delta table") if folder is None else _found_instead(place, folder)
+    except PermissionError as error:
+        return InputError(
+            f"{place} cannot be read: {error.filename}: {error.strerror}; allowed: a folder that this user may read"
+        )
+
+
+def _found_instead(place: str, folder: Path) -> InputError:
+    try:
+        # Not `exists`, which takes what may not be looked at for missing.
+        os.lstat(folder)
+    except (FileNotFoundError, NotADirectoryError):
         return InputMissing(f"{place}: no such Delta table", hint=_near(folder))
     if not folder.is_dir():
         return InputError(
@@ -268,9 +280,9 @@ def _no_table(place: str) -> InputError:
     return InputError(f"{place} is no Delta table: it has no _delta_log; it holds {shown or 'nothing'}{kind}")
 
 
-def _near(folder: Path | None) -> str | None:
+def _near(folder: Path) -> str | None:
     from batchinfer.config.suggestions import did_you_mean
 
-    if folder is None or not folder.parent.is_dir():
+    if not folder.parent.is_dir():
         return None
     return did_you_mean(folder.name, [entry.name for entry in folder.parent.iterdir()]).strip(" ()") or None

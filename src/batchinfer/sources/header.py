@@ -95,7 +95,8 @@ def _read(
     except QuoteError as error:
         if error.unclosed and not final and dialect.multi_line:
             return None
-        raise BrokenRecord(f"{path}:{blank_lines + 1}: the first record cannot be read: {error}") from error
+        json = "; it looks like JSON, which kind: json reads" if head[position:].startswith((b'{"', b'[{"')) else ""
+        raise BrokenRecord(f"{path}:{blank_lines + 1}: the first record cannot be read: {error}{json}") from error
     if end >= len(head) and not final:
         return None
     names = [_name(content, quoted, dialect) for content, quoted in fields]

@@ -166,6 +166,7 @@ class _Gzip:
 
 
 _DECODERS: dict[str, Callable[[], Any]] = {"gzip": _Gzip, "bzip2": bz2.BZ2Decompressor}
+_FIRST_BYTES = {"gzip": b"\x1f\x8b", "bzip2": b"BZh"}
 
 
 def _members(path: str, compression: str) -> Iterator[bytes]:
@@ -173,6 +174,8 @@ def _members(path: str, compression: str) -> Iterator[bytes]:
     new = _DECODERS[compression]
     decoder = new()
     with _open(path) as handle:
+        _check_begin(path, _read(handle, 3, path), compression)
+        handle.seek(0)
         while True:
             data = b""
             if decoder.eof:
@@ -190,6 +193,15 @@ def _members(path: str, compression: str) -> Iterator[bytes]:
                 raise InputError(f"{path} is damaged: its {compression} data cannot be decompressed ({error})") from error
             if chunk:
                 yield chunk
+
+
+def _check_begin(path: str, begin: bytes, compression: str) -> None:
+    wanted = _FIRST_BYTES[compression]
+    if begin[: len(wanted)] != wanted[: len(begin)]:
+        raise InputError(
+            f"{path} holds no {compression} data: it begins with {begin.hex(' ')}; allowed: {compression} data, or "
+            "options.compression: none where only the name says so"
+        )
 
 
 def _zstd(path: str) -> Iterator[bytes]:

@@ -41,6 +41,28 @@ def test_what_is_no_text_is_told_by_its_first_bytes(tmp_path: Path, content: byt
         read_text(tmp_path, content, **({"header": True} | options))
 
 
+@pytest.mark.parametrize(("suffix", "compress"), [("gz", gzip.compress), ("bz2", bz2.compress)])
+def test_compressed_files_that_are_none_or_are_broken_say_which(tmp_path: Path, suffix: str, compress: Any) -> None:
+    path, text = tmp_path / f"x.csv.{suffix}", b"a,b,c\n" + b"1,x,y\n" * 9
+    whole = compress(text)
+    for content, words in (
+        (text, r"holds no \w+ data: it begins with 61 2c 62; allowed: \w+ data, or options.compression: none"),
+        (whole[:20], "is cut short: its .* data has no end"),
+        (b"", "is cut short"),
+        (whole[:-8] + b"\xff" * 8, "is damaged: its .* data cannot be decompressed"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=rf"x\.csv\.{suffix} {words}"):
+            read_file(path, csv_source(path, header=True))
+    path.write_bytes(whole)
+    assert len(rows_of(read_file(path, csv_source(path, header=True)))) == 9
+
+
+def test_json_that_is_read_as_csv_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"x\.csv:1: the first record cannot be read: .*; it looks like JSON, which kind: json"):
+        read_text(tmp_path, b'{"a": 1, "b": "x"}\n', header=True)
+
+
 def test_a_header_of_very_many_columns_is_told_in_a_few_words(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     names = [f"c{number}" for number in range(20_000)]
