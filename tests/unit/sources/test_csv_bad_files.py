@@ -35,6 +35,7 @@ def test_a_header_in_the_middle_of_a_file_goes_aside(tmp_path: Path, multi_line:
         ("a,b,c\n1,x,y\n".encode("utf-16"), {}, "text in UTF-16; allowed: options.encoding: utf-16"),
         (b"PK\x03\x04rest", {"header": False}, "a ZIP archive"),
     ],
+    ids=["gzip", "bzip2", "zstd", "utf-16", "zip"],  # a gzip header says when it was made
 )
 def test_what_is_no_text_is_told_by_its_first_bytes(tmp_path: Path, content: bytes, options: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError, match=f"x.csv: it holds {words}"):
