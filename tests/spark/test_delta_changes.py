@@ -144,9 +144,11 @@ def test_a_table_that_was_replaced_in_its_own_log_is_read_anew(lake: LakeProject
     lake.insert(range(20))
     lake.extract(None)
     score_all(lake)
-    columns = "id int, color string, size double, big string, day date"
-    lake.sql(f"CREATE OR REPLACE TABLE {{here}} ({columns}) USING delta PARTITIONED BY (day)")
-    lake.insert(range(20, 30))
+    before = DeltaTable(lake.place).metadata().id
+    lake.spark.createDataFrame(rows_of(range(20, 30)).to_pylist()).createOrReplaceTempView("others")
+    select = "SELECT cast(id as int) id, color, size, big, day FROM others"
+    lake.sql(f"CREATE OR REPLACE TABLE {{here}} USING delta PARTITIONED BY (day) AS {select}")
+    assert (lake.version, DeltaTable(lake.place).metadata().id != before) == (2, True)
     report = lake.extract(None)
     assert (report.slices, report.rows_in) == (list(DAYS), 10)
     lake.backfill(*DAYS)

@@ -30,6 +30,7 @@ def check_contract(context: Context, source: DeltaSource, opened: Opened, known:
     have = _types(opened, problems)
     declared = schema_fields(source)
     said: list[str] = []
+    hint = None
     if declared is not None:
         wanted = {name: spark_name(type_) for name, type_ in declared.items()}
         problems += _differences(opened.place, have, wanted, "source.schema")
@@ -40,11 +41,13 @@ def check_contract(context: Context, source: DeltaSource, opened: Opened, known:
             if name not in wanted
         ]
     elif known is not None and known.place == opened.place:
-        problems += _differences(opened.place, have, known.columns, "the last extract")
+        changed = list(_differences(opened.place, have, known.columns, "the last extract"))
+        hint = "to read the table as it is now, declare its columns in source.schema" if changed else None
+        problems += changed
         said = [f"{opened.place} has a new column: {name} {have[name]}" for name in have if name not in known.columns]
     problems += _check_names(context, source, opened)
     if problems:
-        raise InputError(list(dict.fromkeys(problems)))
+        raise InputError(list(dict.fromkeys(problems)), hint)
     return said
 
 
