@@ -61,7 +61,7 @@ def _blocks(dialect: Dialect, split: Split, encoding: str, block_bytes: int) -> 
     where = Where(split["path"], split["name"])
     chunks = open_split(split, encoding, block_bytes)
     if split["blank_lines"]:
-        yield Records.none_of(where, split["blank_lines"])
+        yield Records.none_of(where, split["blank_lines"], encoding)
     if dialect.multi_line:
         yield from _multi_line_blocks(chunks, split["line"], dialect, where, encoding, block_bytes)
         return

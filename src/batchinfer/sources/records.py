@@ -52,10 +52,10 @@ class Records:
     owners: np.ndarray | None = None
 
     @classmethod
-    def none_of(cls, where: Where, blank: int) -> Records:
+    def none_of(cls, where: Where, blank: int, encoding: str) -> Records:
         """What a file without records gives: its blank lines."""
         nothing = np.empty(0, np.int64)
-        return cls([where], b"", nothing, nothing, nothing, b"", blank=blank)
+        return cls([where], b"", nothing, nothing, nothing, b"", encoding, blank=blank)
 
     def __len__(self) -> int:
         return len(self.lines)
@@ -184,11 +184,12 @@ def _join(blocks: Sequence[Records]) -> Records:
             files += records.files
         places.append(len(files) - 1)
     counts = [len(records) for records in blocks]
-    # Blocks need no line feed between them: a record is known by where it starts and ends.
-    offsets = np.repeat(np.cumsum([0, *(len(records.block) for records in blocks[:-1])]), counts)
+    # A line feed ends each: two halves of a character must not become one.
+    pieces = [records.block if records.block[-1:] in (b"", b"\n") else records.block + b"\n" for records in blocks]
+    offsets = np.repeat(np.cumsum([0, *map(len, pieces[:-1])]), counts)
     return Records(
         files,
-        b"".join(records.block for records in blocks),
+        b"".join(pieces),
         np.concatenate([records.starts for records in blocks]) + offsets,
         np.concatenate([records.ends for records in blocks]) + offsets,
         np.concatenate([records.lines for records in blocks]),

@@ -130,3 +130,25 @@ def test_a_row_of_an_array_on_one_line_knows_its_own_bytes(tmp_path: Path) -> No
     [block] = read_splits(splits_of(source, tmp_path), source, fields)
     assert block.raw_at is not None
     assert [block.raw_at(place) for place in range(2)] == [b'{"a": 1}', b'{"b": "second"}']
+
+
+def test_a_character_cut_by_the_end_of_a_file_is_not_made_whole_by_the_next_file(tmp_path: Path) -> None:
+    (tmp_path / "1.csv").write_bytes(b"1,x,\xc3")
+    (tmp_path / "2.csv").write_bytes(b"\xa9,x,y\n3,x,y\n")
+    source = source_of(tmp_path, "csv", {"header": False})
+    fields = schema_fields(source)
+    assert fields is not None
+    [block] = read_splits(splits_of(source, tmp_path), source, fields)
+    assert [row["a"] for row in block.rows.to_pylist()] == [3]
+    aside = [(bad.source_file, bad.source_line, bad.raw, bad.reason) for bad in block.bad]
+    assert aside == [("1.csv", 1, b"1,x,\xc3", "not_utf8"), ("2.csv", 1, b"\xa9,x,y", "not_utf8")]
+
+
+def test_blank_lines_before_a_header_leave_the_encoding_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "1.csv").write_bytes("\na,b,c\nno,é,y\n".encode("latin-1"))
+    source = source_of(tmp_path, "csv", {"header": True, "encoding": "latin-1"})
+    fields = schema_fields(source)
+    assert fields is not None
+    [block] = read_splits(splits_of(source, tmp_path), source, fields)
+    assert block.blank_lines == 1
+    assert [(bad.source_line, bad.raw) for bad in block.bad] == [(3, "no,é,y".encode("latin-1"))]
