@@ -12,19 +12,20 @@ import pytest
 from spark.projects import DAY, SmallProject
 
 import batchinfer
+from batchinfer.errors import ModelError
 from batchinfer.models.bundle import read_bundle
 
-PIPELINE = """\
+FEATURES = """\
 name: small
 source:
   kind: csv
   path: in/*.csv
-  schema: {id: int, color: string, note: string, size: double, at: timestamp, big: string}
+  schema: {id: int, color: string, note: string, note_kind: string, size: double, at: timestamp, big: string}
   key: id
   slice: ingest_date
 features:
   - standardize: {columns: size}
-  - target_encode: {columns: color}
+  - target_encode: {columns: note_kind}
   - embedding_index: {columns: color}
   - tokenize: {columns: note, vocabulary_size: 20, max_tokens: 4}
   - select: {columns: [size], method: mutual_information, k: 1}
@@ -34,11 +35,8 @@ train:
 model: {uri: "models:/small@champion"}
 sink: {table: predictions/small}
 """
+URI = "models:/small@champion"
 WORDS = ("fine", "good", "bad", "poor", "so-so")
-# The columns that steps after `target_encode` would encode again are not the ones it changed.
-FEATURES = PIPELINE.replace("  - target_encode: {columns: color}\n", "  - target_encode: {columns: note_kind}\n").replace(
-    "note: string,", "note: string, note_kind: string,"
-)
 
 
 def rows(count: int, seed: int = 3) -> pd.DataFrame:
@@ -88,11 +86,11 @@ def test_all_kinds_of_input_are_learned_and_scored_and_one_row_equals_its_predic
     stored = project.table("predictions").to_pandas().set_index("id")
     asked = rows(1200).drop(columns="big").assign(at=lambda frame: pd.to_datetime(frame["at"], utc=True))
     for place in (0, 1, 700, 1199):
-        found = batchinfer.predict(asked.iloc[[place]], _uri(project))
+        found = batchinfer.predict(asked.iloc[[place]], URI)
         assert found["error"].isna().all()
         assert found["score"].iloc[0] == pytest.approx(stored.loc[place, "score"], rel=1e-5)
         assert found["label"].iloc[0] == stored.loc[place, "label"]
-    whole = batchinfer.predict(asked, _uri(project))
+    whole = batchinfer.predict(asked, URI)
     np.testing.assert_allclose(whole["score"], stored.loc[asked["id"], "score"], rtol=1e-5)
 
 
@@ -146,3 +144,46 @@ def test_the_fitted_state_is_readable_json(project: SmallProject) -> None:
     state = json.loads((folder / "transforms.json").read_text())
     assert state["steps"][1]["state"]["note_kind"]["categories"] == list("abcdefgh")
     assert state["steps"][4]["state"]["size"]["kept"] == [0]
+
+
+def test_steps_after_the_model_are_part_of_the_bundle_and_of_one_row(project: SmallProject) -> None:
+    project.edit(
+        "model: {uri",
+        "postprocess:\n  - calibrate: {method: sigmoid}\n  - threshold: {value: 0.8}\n"
+        "  - label_map: {values: {other: small}}\n  - round: {columns: score, digits: 3}\nmodel: {uri",
+    )
+    report = project.train()
+    assert 0 < report.metrics["log_loss_calibrated"] < report.metrics["log_loss"] * 1.2
+    project.score()
+    stored = project.table("predictions").to_pandas().set_index("id")
+    assert set(stored["label"]) == {"small", "yes"} and (stored["score"].round(3) == stored["score"]).all()
+    clear = stored[(stored["score"] - 0.8).abs() > 0.001]
+    assert ((clear["score"] >= 0.8) == (clear["label"] == "yes")).all() and len(clear) > 1000
+    asked = rows(1200).iloc[:50].drop(columns="big").assign(at=lambda frame: pd.to_datetime(frame["at"], utc=True))
+    found = batchinfer.predict(asked, URI)
+    np.testing.assert_allclose(found["score"], stored.loc[asked["id"], "score"], atol=0.0011)
+    # Other steps than those of the bundle: told before any data is read, and nothing changes.
+    project.edit("threshold: {value: 0.8}", "threshold: {value: 0.7}")
+    with pytest.raises(ModelError, match=r"postprocess, step 2: got .*0\.7.*; the bundle has .*0\.8") as caught:
+        project.score(force=True)
+    assert caught.value.exit_code == 7 and "train -p small" in str(caught.value.hint)
+
+
+def test_features_that_changed_since_the_training_are_told_before_any_data_is_read(project: SmallProject) -> None:
+    project.train()
+    project.edit("vocabulary_size: 20", "vocabulary_size: 21")
+    with pytest.raises(ModelError, match=r"features, step 4: got .*21.*; the bundle has .*20"):
+        project.score()
+    assert project.states() == {DAY: "failed"} and not (project.root / "var/lake/predictions").exists()
+
+
+def test_the_registry_has_a_card_and_curves(project: SmallProject) -> None:
+    from mlflow.tracking.client import MlflowClient
+
+    report = project.train()
+    client = MlflowClient(project.context().environment.registry)
+    version = client.get_model_version("small", report.model_version)
+    assert "## How well it does" in version.description and "| accuracy |" in version.description
+    names = {artifact.path for artifact in client.list_artifacts(version.run_id)}
+    assert names == {"bundle", "learning_curve.png", "model_card.md"}
+    assert len(client.get_metric_history(version.run_id, "valid_loss")) >= 2

@@ -22,7 +22,8 @@ WEIGHTS = "weights.safetensors"
 MODULE = "module.json"
 TRANSFORMS = "transforms.json"
 SIGNATURE = "signature.json"
-_KNOWN = (WEIGHTS, MODULE, TRANSFORMS, SIGNATURE)
+POSTPROCESS = "postprocess.json"
+_KNOWN = (WEIGHTS, MODULE, TRANSFORMS, SIGNATURE, POSTPROCESS)
 
 
 def to_bytes(value: Any) -> bytes:

@@ -6,8 +6,14 @@ Owns the formulas. Arrays in, floats out; knows nothing of networks.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    from batchinfer.transforms import Calibrate
 
 # 95% of a normal distribution lies within so many standard deviations.
 _Z = 1.959963984540054
@@ -73,6 +79,37 @@ def regression_metrics(target: np.ndarray, prediction: np.ndarray, learnt_mean: 
         "baseline": math.sqrt(float(np.mean((target - learnt_mean) ** 2))),
     }
     return metrics | ({"r2": 1 - float(np.sum(error**2)) / spread} if spread > 0 else {})
+
+
+def calibrated_log_loss(
+    step: Calibrate, predictions: Mapping[str, pa.Array], target: np.ndarray, labels: tuple[str, ...], folds: int = 5
+) -> float:
+    """Log loss of calibrated scores, each row calibrated by a fit on the other folds: a fit judged on its own rows flatters.
+
+    Args:
+        target: (rows,) place of each row's class among the labels.
+
+    Runs on: driver.
+    """
+    fold = np.arange(len(target)) % folds
+    losses = np.zeros(len(target))
+    for held in range(folds):
+        inside, outside = np.flatnonzero(fold == held), np.flatnonzero(fold != held)
+        if not len(inside):
+            continue
+        state = step.fit({name: array.take(pa.array(outside)) for name, array in predictions.items()}, target[outside], labels)
+        frame = {name: array.take(pa.array(inside)) for name, array in predictions.items()}
+        step.transform(frame, state, labels)
+        losses[inside] = -np.log(np.clip(_share_of_truth(frame, target[inside], labels), _TINY, 1))
+    return float(losses.mean())
+
+
+def _share_of_truth(frame: Mapping[str, pa.Array], target: np.ndarray, labels: tuple[str, ...]) -> np.ndarray:
+    if "scores" in frame:
+        rows = [dict(row) for row in frame["scores"].to_pylist()]
+        return np.array([row[labels[place]] for row, place in zip(rows, target.tolist(), strict=True)])
+    score = frame["score"].to_numpy(zero_copy_only=False)
+    return np.where(target == 1, score, 1 - score)
 
 
 def auc(positive: np.ndarray, score: np.ndarray) -> float:

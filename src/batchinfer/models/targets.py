@@ -48,8 +48,9 @@ def task_of(target: Target, type_: pa.DataType, model: Any) -> Task:
     else:
         raise ConfigError(f"train.target.column {target.column}: got {type_}; allowed: text, boolean or a number")
     if task not in allowed:
+        fitting = ", ".join(name for name, known in MODELS.items() if task in known.tasks)
         raise ConfigError(
-            f"train.target.column {target.column}: got {type_}, which makes this {task}; {model} learns {' or '.join(allowed)}",
+            f"got {model}, but target {target.column} ({type_}) asks for {task}; allowed: {fitting}",
             "train.target.positive or positive_pattern makes two classes; train.model mlp_regressor learns a number",
         )
     return task

@@ -93,6 +93,8 @@ class Trained:
         curve: {epoch, train_loss, valid_loss} of each epoch, the first being 1.
         labels: of the classes in the order of their codes; for a regression none.
         rows_train, rows_validation, rows_dropped: dropped rows have no target.
+        outputs: of the module for the validation rows, (rows, outputs) float64; the handler decodes it.
+        places: (rows,) place of each of these rows' class among the labels; for a regression the target.
         warnings: sentences for whoever reads the report.
     """
 
@@ -105,6 +107,8 @@ class Trained:
     rows_train: int
     rows_validation: int
     rows_dropped: int
+    outputs: torch.Tensor
+    places: np.ndarray
     warnings: list[str] = field(default_factory=list)
 
 
@@ -135,11 +139,15 @@ def train_model(spec: TrainSpec, data: Callable[[], Iterable[Batch]], on_epoch: 
             warnings.append(f"only {len(learn)} rows, none set aside: the metrics are of the rows that were learnt from")
         with _steady(spec.setting("seed")):
             module, curve = _learn(spec, objective, learn, valid, on_epoch)
-            metrics = objective.metrics(_outputs(module, valid), np.asarray(valid.target))
+            outputs = _outputs(module, valid)
+            metrics = objective.metrics(outputs, np.asarray(valid.target))
+            target = objective.prepared(torch.from_numpy(np.array(valid.target))).numpy()
+            places = target.astype(np.int64) if objective.labels else target
         rows = len(learn), 0 if valid is learn else len(valid), writer.dropped
     handler = HANDLERS[objective.task](module, None, objective.handler_params)
     finite = {name: float(value) for name, value in metrics.items() if math.isfinite(value)}
-    return Trained(module, handler, objective.task, finite, curve, objective.labels, *rows, warnings)
+    decodable = torch.from_numpy(outputs)
+    return Trained(module, handler, objective.task, finite, curve, objective.labels, *rows, decodable, places, warnings)
 
 
 @contextlib.contextmanager

@@ -11,10 +11,13 @@ from batchinfer.config.pipeline import Pipeline
 from batchinfer.config.sources import Source
 from batchinfer.config.suggestions import among
 from batchinfer.contracts import Problem
+from batchinfer.errors import ConfigError
+from batchinfer.pipeline.postprocess import check_postprocess
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from batchinfer.models.parameters import Task
     from batchinfer.transforms import Step
 
 
@@ -120,26 +123,36 @@ def _input_problems(document: Mapping[str, Any]) -> list[Problem]:
     return []
 
 
-def _task_problems(document: Mapping[str, Any], fields: Mapping[str, pa.DataType]) -> list[Problem]:
-    """A built-in model that cannot learn what the target asks for."""
+def _task(document: Mapping[str, Any], fields: Mapping[str, pa.DataType]) -> Task | None:
+    """What the pipeline trains, as far as its file tells; None where it trains nothing, or the target's type is not known.
+
+    Raises:
+        ConfigError: its model cannot learn such a target.
+    """
     import pyarrow as pa
 
-    train = document.get("train")
-    if not isinstance(train, dict):
-        return []
+    from batchinfer.config.pipeline import Target
     from batchinfer.models.parameters import MODELS
+    from batchinfer.models.targets import task_of
 
-    model = train.get("model", "mlp_classifier")
     target = _part(document.get("train"), "target")
-    type_ = fields.get(target.get("column", ""))
-    if not isinstance(model, str) or model not in MODELS or type_ is None or pa.types.is_null(type_):
-        return []
-    binary = bool(target.get("positive") or target.get("positive_pattern"))
-    task = "binary" if binary else "multiclass" if pa.types.is_string(type_) else "regression"
-    if task in MODELS[model].tasks:
-        return []
-    fitting = ", ".join(name for name, kind in MODELS.items() if task in kind.tasks)
-    return [Problem(("train", "model"), f"got {model}, but target {target['column']} asks for {task}; allowed: {fitting}")]
+    type_ = fields.get(str(target.get("column")))
+    model = _part(document, "train").get("model", "mlp_classifier")
+    if type_ is None or pa.types.is_null(type_) or not (isinstance(model, Mapping) or model in MODELS):
+        return None
+    try:
+        known = Target.model_validate(target)
+    except ValidationError:  # the loader's to say
+        return None
+    return task_of(known, type_, model)
+
+
+def _task_problems(document: Mapping[str, Any], fields: Mapping[str, pa.DataType]) -> list[Problem]:
+    """A model that cannot learn what the target asks for; steps after a model that can."""
+    try:
+        return check_postprocess(document, _task(document, fields))
+    except ConfigError as error:
+        return [Problem(("train", "model"), problem) for problem in error.problems]
 
 
 def check_validation(document: Mapping[str, Any], fields: Mapping[str, pa.DataType]) -> list[Problem]:

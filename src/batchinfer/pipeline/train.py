@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
     from batchinfer.config.fields import ModelChoice
     from batchinfer.config.pipeline import Train
+    from batchinfer.models.training import Trained
+    from batchinfer.report.model_card import ModelFacts
     from batchinfer.transforms import TransformPipeline
 
     OpenSession = Callable[[], SparkSession]
@@ -158,7 +160,10 @@ def _train_and_register(
     report: TrainReport,
 ) -> None:
     from batchinfer.models.bundle import write_bundle
+    from batchinfer.models.handler import Postprocessed
     from batchinfer.models.training import TrainSpec, train_model
+    from batchinfer.pipeline.postprocess import fit_postprocess
+    from batchinfer.report.model_card import write_card
     from batchinfer.report.terminal import progress
 
     started = time.perf_counter()
@@ -167,25 +172,69 @@ def _train_and_register(
     with progress(f"training {settings.model}", spec.epochs) as advance:
         trained = train_model(spec, examples, on_epoch=lambda *_: advance(1))
     report.stage_seconds["train"] = round(time.perf_counter() - started, 3)
-    report.metrics, report.rows_train = trained.metrics, trained.rows_train
+    report.metrics, report.rows_train = dict(trained.metrics), trained.rows_train
     report.rows_validation, report.rows_without_label = trained.rows_validation, trained.rows_dropped
     report.warnings += trained.warnings
     if trained.rows_train < _FEW_ROWS:
         report.warnings.append(f"only {trained.rows_train} rows to learn from: what the metrics say is chance")
     started = time.perf_counter()
-    facts = {"training_table": data.table, "training_version": data.version, "metrics": trained.metrics, "pipeline": context.name}
+    postprocess, calibrated = fit_postprocess(context.pipeline.postprocess, trained, transforms)
+    report.metrics |= calibrated
+    facts = {"training_table": data.table, "training_version": data.version, "metrics": report.metrics, "pipeline": context.name}
+    outputs = dict(trained.handler.output) if postprocess is None else Postprocessed(trained.handler, postprocess).output
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch) / "bundle"
+        folder, card = Path(scratch) / "bundle", Path(scratch) / "card"
+        card.mkdir()
         write_bundle(
             folder, handler=trained.handler, module=trained.module, transforms=transforms.released(),
-            signature=_signature(_fields(context, data), transforms, trained.handler), facts=facts,
+            signature=_signature(_fields(context, data), transforms, outputs), facts=facts, postprocess=postprocess,
         )  # fmt: skip
+        write_card(_card_facts(context, settings, data, transforms, trained, outputs, report), card)
         ref = context.registry.register(
-            _registered_name(context), folder, alias, metrics=trained.metrics, params=dict(settings.params),
-            tags={"pipeline": context.name, "run_id": context.run_id, "training_version": str(data.version)}, curve=trained.curve,
+            _registered_name(context), folder, alias, metrics=report.metrics, params=dict(settings.params),
+            tags={"pipeline": context.name, "run_id": context.run_id, "training_version": str(data.version)},
+            curve=trained.curve, card=card,
         )  # fmt: skip
     report.stage_seconds["register"] = round(time.perf_counter() - started, 3)
     report.model_name, report.model_version, report.bundle_digest = ref.name, ref.version, ref.digest
+
+
+def _card_facts(
+    context: Context,
+    settings: Train,
+    data: SliceData,
+    transforms: TransformPipeline,
+    trained: Trained,
+    outputs: Mapping[str, str],
+    report: TrainReport,
+) -> ModelFacts:
+    from batchinfer.models.parameters import VALIDATION_BY_KEY
+    from batchinfer.models.training import setting
+    from batchinfer.report.model_card import ModelFacts
+
+    inputs = transforms.inputs()
+    by, share = (setting(settings.params, name) for name in ("validation_by", "validation_share"))
+    return ModelFacts(
+        name=_registered_name(context),
+        pipeline=context.name,
+        description=context.pipeline.description,
+        task=trained.task + (f" ({', '.join(trained.labels[:20])})" if trained.labels else ""),
+        model=settings.model if isinstance(settings.model, str) else settings.model["python"],
+        params=settings.params,
+        target=settings.target.column,
+        table=data.table,
+        version=data.version,
+        rows_train=report.rows_train,
+        rows_validation=report.rows_validation,
+        rows_without_label=report.rows_without_label,
+        validation=f"{share:.0%}, " + ("by a hash of the key" if by == VALIDATION_BY_KEY else f"the latest by {by}"),
+        features=[*inputs.features, *inputs.integers],
+        width=transforms.width + sum(found.length or 1 for found in inputs.integers.values()),
+        outputs=outputs,
+        metrics=report.metrics,
+        curve=trained.curve,
+        warnings=report.warnings,
+    )
 
 
 def _registered_name(context: Context) -> str:
@@ -193,11 +242,11 @@ def _registered_name(context: Context) -> str:
     return context.pipeline.model.uri.removeprefix("models:/").partition("@")[0].partition("/")[0]
 
 
-def _signature(fields: Mapping[str, pa.DataType], transforms: TransformPipeline, handler: Any) -> dict[str, Any]:
+def _signature(fields: Mapping[str, pa.DataType], transforms: TransformPipeline, outputs: Mapping[str, str]) -> dict[str, Any]:
     from batchinfer.config.types import spark_name
 
     inputs = [{"name": name, "type": spark_name(fields[name])} for name in transforms.source_columns]
-    return {"inputs": inputs, "outputs": [{"name": name, "type": type_} for name, type_ in handler.output.items()]}
+    return {"inputs": inputs, "outputs": [{"name": name, "type": type_} for name, type_ in outputs.items()]}
 
 
 def _choose_examples(

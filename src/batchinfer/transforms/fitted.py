@@ -188,6 +188,22 @@ class TransformPipeline:
                     write(frame[name], matrix[block], start, block)
         return matrix
 
+    def undo(self, column: str) -> list[Any]:
+        """What leads from the values that the steps made of a column back to its own, in order; JSON-able.
+
+        Raises:
+            StepProblem: no step changes the column, or one of them cannot be undone.
+        """
+        pairs = list(zip(self.steps, self.states, strict=True))
+        if not any(step.in_place and column in step.columns for step, _ in pairs):
+            changed = dict.fromkeys(name for step in self.steps if step.in_place for name in step.columns)
+            raise StepProblem(f"inverse: no step changes a column '{column}'; allowed: {', '.join(changed) or 'none'}")
+        found: list[Any] = []
+        for step, state in reversed(pairs):
+            if step.in_place and column in step.columns:
+                found += step.undo((state or {}).get(column))
+        return found
+
     def released(self) -> TransformPipeline:
         """The same without what only the rows that were learned from need: what goes into a bundle."""
         pairs = zip(self.steps, self.states, strict=True)

@@ -44,31 +44,40 @@ def _one_or_many(value: Any) -> Any:
 Names = Annotated[tuple[str, ...], BeforeValidator(_one_or_many), Field(min_length=1)]
 
 
-class Step(BaseModel):
-    """One transform of named columns: parameters from the pipeline file, state from `fit`, `apply` on any rows alone.
-
-    Subclasses say what they accept and make, and how rows are changed; they hold no state themselves.
+class Item(BaseModel):
+    """What every step of a pipeline file has: a name, a version, and parameters that are checked when the file is read.
 
     Class attributes:
         name: as written in the pipeline file.
-        version: counts changes of what the step computes; a bundle fitted with another version is refused.
-        accepts: kinds of column (see `column.kind`) that the step reads.
-        in_place: True if the columns are changed under their own names, False if the step only makes new ones.
-        encodes: True if categories become numbers; the categories stay readable for `cross`.
-        integers: True if the columns become named integer inputs of the model instead of columns of the matrix.
+        version: counts changes of what the step computes; a bundle made with another version is refused.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
+
+    _position: int | None = PrivateAttr(None)
+
+
+class Step(Item):
+    """One transform of named columns: parameters from the pipeline file, state from `fit`, `apply` on any rows alone.
+
+    Subclasses say what they accept and make, and how rows are changed; they hold no state themselves.
+
+    Class attributes:
+        accepts: kinds of column (see `column.kind`) that the step reads.
+        in_place: True if the columns are changed under their own names, False if the step only makes new ones.
+        encodes: True if categories become numbers; the categories stay readable for `cross`.
+        integers: True if the columns become named integer inputs of the model instead of columns of the matrix.
+    """
+
     accepts: ClassVar[tuple[str, ...]]
     in_place: ClassVar[bool] = True
     encodes: ClassVar[bool] = False
     integers: ClassVar[bool] = False
 
     columns: Names
-    _position: int | None = PrivateAttr(None)
 
     @field_validator("columns")
     @classmethod
@@ -140,6 +149,14 @@ class Step(BaseModel):
         if TARGET in self.learns_from() and target is None:
             return [f"{self.name} is fitted on the target, and there is none; allowed: with train.target"]
         return []
+
+    def undo(self, state: Json) -> list[Json]:
+        """What undoes the step on one column with this state, for `inverse`.
+
+        Raises:
+            StepProblem: it cannot be undone.
+        """
+        raise StepProblem(f"inverse: {self.name} cannot be undone")
 
     def released(self, state: State) -> State:
         """The state without what only the rows that were learned from need."""

@@ -176,8 +176,8 @@ def test_progress_is_told_epoch_by_epoch() -> None:
         (["no"] * 100, TWO, "mlp_classifier", InputError, r"one class only: other \(100 rows\)"),
         (["no"] * 100, NUMBER, "mlp_classifier", InputError, r"one class only: no \(100 rows\)"),
         ([None] * 100, TWO, "mlp_classifier", InputError, "no row to learn from"),
-        (["no"] * 100, NUMBER, "mlp_regressor", ConfigError, "multiclass; mlp_regressor learns regression"),
-        ([0.5] * 100, NUMBER, "mlp_classifier", ConfigError, "regression; mlp_classifier learns"),
+        (["no"] * 100, NUMBER, "mlp_regressor", ConfigError, "asks for multiclass; allowed: mlp_classifier"),
+        ([0.5] * 100, NUMBER, "mlp_classifier", ConfigError, "asks for regression; allowed: mlp_regressor"),
         ([float("inf")] * 100, NUMBER, "mlp_regressor", InputError, "infinite target"),
     ],
 )
