@@ -1,4 +1,4 @@
-"""Feature steps of a pipeline file, held against the columns of its source before anything runs."""
+"""Steps of a pipeline file, held against the columns of its source before anything runs."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from batchinfer.config.pipeline import Pipeline
 from batchinfer.config.sources import Source
 from batchinfer.contracts import Problem
+from batchinfer.pipeline.table_steps import check_table_steps
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,7 +24,9 @@ def check_document(document: dict[str, Any]) -> list[Problem]:
     Columns and types are checked only where the source itself is right: its own problems are reported by the loader.
     """
     fields = _fields(document.get("source"))
-    return check_features(document, fields) + _parameter_problems(document) + _task_problems(document, fields)
+    problems, prepared = check_table_steps(document, fields)
+    problems += check_features(document, prepared)
+    return problems + _parameter_problems(document) + _task_problems(document, fields)
 
 
 def check_features(document: Mapping[str, Any], fields: dict[str, pa.DataType]) -> list[Problem]:

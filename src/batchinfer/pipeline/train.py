@@ -21,6 +21,7 @@ from batchinfer.pipeline.fitting import fit_transforms
 from batchinfer.pipeline.increments import Landing
 from batchinfer.pipeline.labelled import check_readable, read_labelled
 from batchinfer.pipeline.landed import SliceData, read_data
+from batchinfer.pipeline.learned_rows import rows_to_learn_from
 from batchinfer.pipeline.preflight import find_slice
 from batchinfer.pipeline.roads import splits_of, workers
 from batchinfer.pipeline.slices import check_slice, read_slices, slices_between
@@ -64,10 +65,13 @@ def train(context: Context, slices: Sequence[str], open_session: OpenSession, al
     import_spark()
     context.registry.prepare()
     data = _training_data(context, settings, slices, open_session)
-    if not data.rows:
-        raise InputError(f"{data.table}: no rows to learn from in slices {', '.join(slices) or 'of the landed table'}")
-    transforms = _fit(context, data, open_session, report)
-    _train_and_register(context, settings, data, transforms, alias, report)
+    landed = _fields(context, data)
+    check_columns(context, landed, target_needed=True)
+    with rows_to_learn_from(context, data, landed, open_session) as rows:
+        if not rows.rows:
+            raise InputError(f"{data.table}: no rows to learn from in slices {', '.join(slices) or 'of the landed table'}")
+        transforms = _fit(context, rows, open_session, report)
+        _train_and_register(context, settings, rows, transforms, alias, report)
     report.source_table, report.source_version = data.table, data.version
     report.seconds = round(time.perf_counter() - started, 3)
     return report
@@ -113,7 +117,7 @@ def _training_data(context: Context, settings: Train, slices: Sequence[str], ope
         files, version = snapshot_files(table, None), table_version(table)
         data = SliceData(table, (), files, version, version, sum(file["rows"] for file in files))
     if data.fields is not None:
-        check_readable(data, settings.target.column)
+        check_readable(data, settings.target.column, by_spark=bool(context.pipeline.prepare))
     # One order, whatever order the log lists the files in: the same table version gives the same model.
     return replace(data, files=sorted(data.files, key=lambda file: file["path"]))
 
@@ -132,7 +136,6 @@ def _fit(context: Context, data: SliceData, open_session: OpenSession, report: T
     steps = pipeline_steps(context.pipeline)
     used = {name for step in steps for name in step.columns}
     known = _fields(context, data)
-    check_columns(context, known, target_needed=True)
     fields = {name: type_ for name, type_ in known.items() if name in used}
     spark = open_session()
     splits = splits_of(data, workers(spark))
