@@ -94,9 +94,7 @@ def _of_sensor(part: pd.DataFrame) -> pd.DataFrame:
     part["value_count_4"] = window.count().astype("int64")
     part.loc[part["value_count_4"] == 0, "value_sum_4"] = None
     span = pd.Timedelta(hours=3)
-    part["power_mean_3h"] = [
-        part["power"][(part["ts"] >= moment - span) & (part["ts"] < moment)].mean() for moment in part["ts"]
-    ]
+    part["power_mean_3h"] = [part["power"][(part["ts"] >= moment - span) & (part["ts"] < moment)].mean() for moment in part["ts"]]
     return part
 
 

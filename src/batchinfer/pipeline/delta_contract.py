@@ -98,9 +98,9 @@ def _check_names(context: Context, source: DeltaSource, opened: Opened) -> Itera
 
 def _check_features(context: Context, opened: Opened) -> Iterable[str]:
     from batchinfer.pipeline.features import check_features
-    from batchinfer.pipeline.table_steps import check_table_steps
+    from batchinfer.pipeline.table_steps import check_table_steps, document_of
 
-    document = context.pipeline.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    document = document_of(context.pipeline)
     problems, prepared = check_table_steps(document, opened.fields)
     problems += check_features(document, prepared)
     return [f"{opened.place}: {'.'.join(map(str, problem.path))}: {problem.message}" for problem in problems]

@@ -120,6 +120,13 @@ def _listed_times(fields: Mapping[str, pa.DataType]) -> str:
     return ", ".join(name for name, type_ in fields.items() if kind(type_) in _TIMES) or "there is none"
 
 
+def document_of(pipeline: Pipeline) -> dict[str, Any]:
+    """A loaded pipeline as the document that it was read from."""
+    document = pipeline.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    # YAML reads the word `on` as true, and JSON has no such key.
+    return document | {"prepare": [dict(item) for item in pipeline.prepare]}
+
+
 def table_steps(pipeline: Pipeline) -> list[TableStep]:
     """The steps of a pipeline that has been loaded, and therefore checked."""
     steps, problems = parse_steps(list(pipeline.prepare))

@@ -64,8 +64,15 @@ def _parse(place: int, item: Any) -> tuple[TableStep | None, list[Problem]]:
     path = ("prepare", place, name)
     if name not in STEPS:
         return None, [Problem(path, f"unknown step {shown(name)}{did_you_mean(name, STEPS)}; allowed: {listed(STEPS)}")]
-    step, found = validate(STEPS[name], parameters, Places(Spot("prepare")))
+    step, found = validate(STEPS[name], _with_on(parameters, STEPS[name]), Places(Spot("prepare")))
     return step, [Problem((*path, *problem.path), problem.message) for problem in found]
+
+
+def _with_on(parameters: Any, step: type[TableStep]) -> Any:
+    """The parameters with `on` as it was written: YAML reads the bare word as true."""
+    if not isinstance(parameters, Mapping) or True not in parameters or "on" not in step.model_fields or "on" in parameters:
+        return parameters
+    return {"on" if key is True else key: value for key, value in parameters.items()}
 
 
 def check_prepare(
@@ -87,17 +94,16 @@ def check_prepare(
         for name in fields
         if name.lower().startswith(HIDDEN)
     ]
-    faulty = bool(problems)
+    unread = len(steps) < len(raw)
     for step in steps:
         path = ("prepare", step.position, step.step)
         problems += [Problem((*path, *at), message) for at, message in _misuses(step, target, key)]
         try:
             now = step.output_fields(now)
         except StepProblem as found:
-            # After a step that could not be read, an unknown column may be one that it makes.
-            told = [each for each in found.problems if not (faulty and "no such column" in each[1])]
+            # An unknown column may be one that a step makes that could not be read.
+            told = [each for each in found.problems if not (unread and "no such column" in each[1])]
             problems += [Problem((*path, *at), message) for at, message in told]
-            faulty = True
             now = {**step.makes(now), **now}
     return Prepared(steps, now, problems)
 

@@ -47,6 +47,8 @@ def rule_faults(rule: str, columns: Collection[str]) -> list[str]:
     if faults:
         return faults
     known = {name.lower() for name in columns}
+    if any(word.lower() == "select" and not quoted for word, _, quoted in words) and "select" not in known:
+        return [f"got {rule!r}, with a query inside; allowed: an expression of the row's own columns"]
     # The arguments of a lambda are names of its own.
     free = [] if "->" in rule else rule_words(rule)
     unknown = dict.fromkeys(word for word in free if word.lower() not in known | _WORDS and word.lower() not in _CHANGING)
