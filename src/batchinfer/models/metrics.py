@@ -29,7 +29,7 @@ def binary_metrics(target: np.ndarray, score: np.ndarray) -> dict[str, float]:
     losses = -np.where(positive, np.log(kept), np.log1p(-kept))
     right = float(np.mean((score >= 0.5) == positive))
     share = float(np.mean(positive))
-    metrics = {**_loss(losses), **_share("accuracy", right, len(target)), "baseline": max(share, 1 - share)}
+    metrics = {**_mean("log_loss", losses), **_share("accuracy", right, len(target)), "baseline": max(share, 1 - share)}
     if 0 < share < 1:  # of one class only, there is no curve
         metrics |= _auc(positive, score)
     return metrics
@@ -50,20 +50,26 @@ def multiclass_metrics(target: np.ndarray, scores: np.ndarray) -> dict[str, floa
     right = float(np.mean(scores.argmax(axis=1) == target))
     counts = np.bincount(target, minlength=scores.shape[1])
     areas = [auc(target == place, scores[:, place]) for place in np.flatnonzero((counts > 0) & (counts < len(target)))]
-    metrics = {**_loss(losses), **_share("accuracy", right, len(target)), "baseline": float(counts.max() / len(target))}
+    metrics = {
+        **_mean("log_loss", losses),
+        **_share("accuracy", right, len(target)),
+        "baseline": float(counts.max() / len(target)),
+    }
     return metrics | ({"auc": float(np.mean(areas))} if areas else {})
 
 
 def regression_metrics(target: np.ndarray, prediction: np.ndarray, learnt_mean: float) -> dict[str, float]:
-    """`rmse`, `mae`, `r2`, and `baseline`: the rmse of always naming the mean of the rows that were learnt from.
+    """`rmse` and `mae` with 95% intervals, `r2`, and `baseline`: the rmse of always naming the mean of the rows learnt from.
 
     Runs on: driver.
+    Source: the central limit theorem for the mean of the squared and of the absolute errors.
     """
     error = prediction.astype(np.float64) - target
     spread = float(np.sum((target - target.mean(dtype=np.float64)) ** 2))
+    squares = _mean("rmse", error**2)
     metrics = {
-        "rmse": math.sqrt(float(np.mean(error**2))),
-        "mae": float(np.mean(np.abs(error))),
+        **{name: math.sqrt(value) for name, value in squares.items()},
+        **_mean("mae", np.abs(error)),
         "baseline": math.sqrt(float(np.mean((target - learnt_mean) ** 2))),
     }
     return metrics | ({"r2": 1 - float(np.sum(error**2)) / spread} if spread > 0 else {})
@@ -94,10 +100,11 @@ def _auc(positive: np.ndarray, score: np.ndarray) -> dict[str, float]:
     return {"auc": area, "auc_low": max(0.0, area - half), "auc_high": min(1.0, area + half)}
 
 
-def _loss(losses: np.ndarray) -> dict[str, float]:
-    half = _Z * float(losses.std()) / math.sqrt(len(losses))
-    mean = float(losses.mean())
-    return {"log_loss": mean, "log_loss_low": max(0.0, mean - half), "log_loss_high": mean + half}
+def _mean(name: str, values: np.ndarray) -> dict[str, float]:
+    """The mean of values from 0 up, and its 95% interval."""
+    half = _Z * float(values.std()) / math.sqrt(len(values))
+    mean = float(values.mean())
+    return {name: mean, f"{name}_low": max(0.0, mean - half), f"{name}_high": mean + half}
 
 
 def _share(name: str, share: float, rows: int) -> dict[str, float]:

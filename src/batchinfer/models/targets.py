@@ -77,6 +77,14 @@ def target_array(column: pa.Array, target: Target) -> np.ndarray:
     return values
 
 
+def label_array(column: pa.Array, target: Target, task: Task) -> pa.Array:
+    """The target as steps that are fitted on it take it: the class as text where there are several, else `target_array`.
+
+    Runs on: executor.
+    """
+    return _as_text(column) if task == "multiclass" else pa.array(target_array(column, target))
+
+
 def positive_label(target: Target) -> str:
     """Label of the positive class: the first of `positive`, else `positive`.
 

@@ -9,6 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from batchinfer.config.pipeline import Pipeline
 from batchinfer.config.sources import Source
+from batchinfer.config.suggestions import among
 from batchinfer.contracts import Problem
 from batchinfer.pipeline.table_steps import check_table_steps
 
@@ -25,8 +26,8 @@ def check_document(document: dict[str, Any]) -> list[Problem]:
     """
     fields = _fields(document.get("source"))
     problems, prepared = check_table_steps(document, fields)
-    problems += check_features(document, prepared)
-    return problems + _parameter_problems(document) + _task_problems(document, fields)
+    problems += check_features(document, prepared) + _parameter_problems(document) + _task_problems(document, fields)
+    return problems + check_validation(document, prepared)
 
 
 def check_features(document: Mapping[str, Any], fields: dict[str, pa.DataType]) -> list[Problem]:
@@ -41,7 +42,21 @@ def check_features(document: Mapping[str, Any], fields: dict[str, pa.DataType]) 
         return problems
     fields = fields | _made_unknown(raw, steps, fields)
     target = _part(document.get("train"), "target").get("column")
-    return problems + check_steps(steps, fields, [target] if isinstance(target, str) else [])
+    excluded = [target] if isinstance(target, str) else []
+    return problems + check_steps(steps, fields, excluded, _target_kind(document, fields))
+
+
+def _target_kind(document: Mapping[str, Any], fields: Mapping[str, pa.DataType]) -> str | None:
+    """What steps that are fitted on the target get; `classes` where it cannot be told yet."""
+    import pyarrow as pa
+
+    target = _part(document.get("train"), "target")
+    if not isinstance(target.get("column"), str):
+        return None
+    type_ = fields.get(target["column"], pa.null())
+    number = pa.types.is_floating(type_) or pa.types.is_decimal(type_)
+    regressor = _part(document, "train").get("model") == "mlp_regressor"
+    return "number" if (number or regressor) and not (target.get("positive") or target.get("positive_pattern")) else "classes"
 
 
 def _fields(source: Any) -> dict[str, pa.DataType]:
@@ -101,22 +116,10 @@ def _parameter_problems(document: Mapping[str, Any]) -> list[Problem]:
 
 
 def _input_problems(document: Mapping[str, Any]) -> list[Problem]:
-    """Training needs features, and feeds no integer inputs yet."""
-    from batchinfer.transforms import parse_steps
-
-    raw = document.get("features", [])
-    if raw == []:
+    """Training needs features."""
+    if document.get("features", []) == []:
         return [Problem(("features",), "got no steps, but train needs features: columns that a step changes or makes")]
-    steps, _ = parse_steps(raw) if isinstance(raw, list) else ([], [])
-    return [
-        Problem(
-            ("features", step._position or 0, step.name),
-            f"got {step.name}, whose integer inputs training does not feed to a model yet; "
-            "allowed with train: one_hot, ordinal, hashing, frequency, tfidf",
-        )
-        for step in steps
-        if step.name in ("tokenize", "embedding_index")
-    ]
+    return []
 
 
 def _task_problems(document: Mapping[str, Any], fields: Mapping[str, pa.DataType]) -> list[Problem]:
@@ -139,6 +142,23 @@ def _task_problems(document: Mapping[str, Any], fields: Mapping[str, pa.DataType
         return []
     fitting = ", ".join(name for name, kind in MODELS.items() if task in kind.tasks)
     return [Problem(("train", "model"), f"got {model}, but target {target['column']} asks for {task}; allowed: {fitting}")]
+
+
+def check_validation(document: Mapping[str, Any], fields: Mapping[str, pa.DataType]) -> list[Problem]:
+    """A column that the rows to validate on are chosen by: it is there, and has an order."""
+    from batchinfer.models.parameters import VALIDATION_BY_KEY
+    from batchinfer.transforms import is_ordered
+
+    by = _part(_part(document, "train"), "params").get("validation_by", VALIDATION_BY_KEY)
+    if not isinstance(by, str) or by == VALIDATION_BY_KEY or not fields:
+        return []
+    place = ("train", "params", "validation_by")
+    if by not in fields:
+        ordered = [name for name, type_ in fields.items() if is_ordered(type_)]
+        return [Problem(place, f"no such column: {among(by, [VALIDATION_BY_KEY, *ordered])}")]
+    if not is_ordered(fields[by]):
+        return [Problem(place, f"got {by}, of type {fields[by]}; allowed: key, or a column of times or numbers")]
+    return []
 
 
 def pipeline_steps(pipeline: Pipeline) -> list[Step]:

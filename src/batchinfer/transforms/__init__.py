@@ -5,17 +5,23 @@ the model gets. Must know neither Spark nor a model framework nor other rooms; s
 """
 
 from batchinfer.transforms.check import check_steps, feature_columns, source_columns
+from batchinfer.transforms.column import is_ordered
 from batchinfer.transforms.fitted import Inputs, IntegerInput, TransformPipeline
-from batchinfer.transforms.fitting import accumulate_pass, finish_pass, fit, fit_passes, merge_pass
+from batchinfer.transforms.fitting import accumulate_pass, finish_pass, fit, fit_passes, hidden_columns, merge_pass
 from batchinfer.transforms.parse import dump_steps, parse_steps
 from batchinfer.transforms.registry import STEPS
 from batchinfer.transforms.schema import dump_fields, load_fields
+from batchinfer.transforms.statistics import Ranks, quantile
 from batchinfer.transforms.step import Step, StepProblem
+from batchinfer.transforms.supervised import ROW_HASH, TARGET
 
 __all__ = [
+    "ROW_HASH",
     "STEPS",
+    "TARGET",
     "Inputs",
     "IntegerInput",
+    "Ranks",
     "Step",
     "StepProblem",
     "TransformPipeline",
@@ -27,8 +33,11 @@ __all__ = [
     "finish_pass",
     "fit",
     "fit_passes",
+    "hidden_columns",
+    "is_ordered",
     "load_fields",
     "merge_pass",
     "parse_steps",
+    "quantile",
     "source_columns",
 ]

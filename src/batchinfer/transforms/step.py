@@ -20,6 +20,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr,
 from batchinfer.errors import ConfigError
 from batchinfer.transforms.column import UNKNOWN, Column, is_unencoded, kind, to_arrow, unencoded
 from batchinfer.transforms.statistics import Statistic
+from batchinfer.transforms.supervised import HIDDEN, TARGET
 
 Json = Any
 State = dict[str, Any] | None
@@ -115,7 +116,7 @@ class Step(BaseModel):
         problems = []
         for name, read in zip(self.columns, self.reads(fields), strict=True):
             if read not in fields:
-                visible = [field for field in fields if not is_unencoded(field)]
+                visible = [field for field in fields if not (is_unencoded(field) or field in HIDDEN)]
                 hint = did_you_mean(name, visible)
                 problems.append(f"{self.name}: no column '{name}'{hint}; columns at this step: {', '.join(visible)}")
             elif kind(fields[read]) not in (*self.accepts, "unknown"):
@@ -123,7 +124,26 @@ class Step(BaseModel):
                 problems.append(f"{self.name}: column '{name}' is {got}; allowed: {', '.join(self.accepts)}")
         return problems
 
+    @property
+    def only(self) -> bool:
+        """True if the model gets the step's columns and no others made before it."""
+        return False
+
     # Statistics: `fit` is accumulate on each batch, merge in a fixed order, finish.
+
+    def learns_from(self) -> tuple[str, ...]:
+        """Hidden columns of `supervised` that its fit reads besides its own columns."""
+        return ()
+
+    def target_problems(self, target: str | None) -> list[str]:
+        """Why the step cannot be fitted with this target: `number`, `classes` (two or more), or None for no target at all."""
+        if TARGET in self.learns_from() and target is None:
+            return [f"{self.name} is fitted on the target, and there is none; allowed: with train.target"]
+        return []
+
+    def released(self, state: State) -> State:
+        """The state without what only the rows that were learned from need."""
+        return state
 
     def statistic(self) -> Statistic | None:
         """What is gathered of each column, or None for a step that needs nothing."""
@@ -186,6 +206,6 @@ class Step(BaseModel):
         """Of a named integer input: how many different integers, and the length of each row (None for one number)."""
         raise NotImplementedError(f"{type(self).__name__} makes no integer input")
 
-    def vector_names(self, column: str, state: State, width: int) -> list[str]:
-        """One name for each place of a vector column."""
+    def vector_names(self, column: str, state: State, width: int, before: list[str]) -> list[str]:
+        """One name for each place of a vector column; `before` are those that it had before the step."""
         return [f"{column}[{place}]" for place in range(width)]
