@@ -203,10 +203,12 @@ class _Run:
         """The table transforms, as far as Spark can judge them before a row of the slice is read (exits 2 and 3)."""
         from batchinfer.pipeline.prepared import prepared_frame
 
+        started = time.perf_counter()
         preparation = self.context.preparation
         self.report.feature_tables = preparation.used_tables()
         if preparation.steps and self.data.files:
             self.prepared = prepared_frame(self.spark, self.context, self.data, self.context.landed_fields)
+            self.report.stage_seconds["prepare"] = round(time.perf_counter() - started, 3)
 
     def _check_input(self) -> None:
         """Duplicate keys and the input suite, before any row is scored (exit 3). The suite judges the rows as they landed."""

@@ -69,7 +69,10 @@ def train(context: Context, slices: Sequence[str], open_session: OpenSession, al
     data = _training_data(context, settings, slices, open_session)
     landed = _fields(context, data)
     check_columns(context, landed, target_needed=True)
+    began = time.perf_counter()
     with rows_to_learn_from(context, data, landed, open_session) as rows:
+        if context.pipeline.prepare:
+            report.stage_seconds["prepare"] = round(time.perf_counter() - began, 3)
         if not rows.rows:
             raise InputError(f"{data.table}: no rows to learn from in slices {', '.join(slices) or 'of the landed table'}")
         transforms = _fit(context, settings, rows, open_session, report)
