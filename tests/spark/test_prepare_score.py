@@ -12,7 +12,7 @@ from pyspark.sql import SparkSession
 from spark.projects import SmallProject
 from spark.readings import DAYS, HEADER, READINGS, by_hand, landed_frame, project_of, write_days
 
-from batchinfer.errors import ConfigError, InputError
+from batchinfer.errors import ConfigError, InputError, ModelError
 from batchinfer.pipeline.preflight import find_slice
 from batchinfer.pipeline.prepared import prepared_frame
 
@@ -179,6 +179,20 @@ def test_a_filter_may_mend_keys_that_repeat(sensors: SmallProject) -> None:
     sensors.train()
     report = sensors.score(DAYS[1])
     assert (report.rows_in, report.rows_quarantined, report.rows_scored + report.rows_reused) == (62, 60, 2)
+
+
+def test_a_step_that_changed_since_the_model_learned_is_another_input(sensors: SmallProject) -> None:
+    sensors.train()
+    sensors.edit("value < 90 or", "value < 80 or")
+    sensors.edit("features:\n", "  - lag: {columns: room, by: sensor, order: ts}\nfeatures:\n")
+    assert sensors.score(DAYS[0]).status == "published", "rows may be removed by another rule, and columns added"
+    sensors.edit("{columns: value, by: sensor, order: ts}\n  - lag", "{columns: value, by: sensor, order: ts, limit: 2}\n  - lag")
+    with pytest.raises(ModelError, match=r"forward_fill: .*order: \[ts\].*, which it was trained with, is missing or changed"):
+        sensors.score(DAYS[0])
+    sensors.train()
+    sensors.edit("features:\n", "  - forward_fill: {columns: room, order: ts}\nfeatures:\n")
+    with pytest.raises(ModelError, match=r"room.*changes columns, but it was trained without"):
+        sensors.score(DAYS[0])
 
 
 def test_removed_rows_are_no_faults_but_the_others_still_are(sensors: SmallProject) -> None:

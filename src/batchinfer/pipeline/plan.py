@@ -42,7 +42,8 @@ def plan(context: Context, slice_: str) -> Plan:
         try:
             return work()
         except BatchInferError as error:
-            result["problems"] += list(error.problems)
+            # What several checks need, such as a feature table, is told once.
+            result["problems"] += [problem for problem in error.problems if problem not in result["problems"]]
             result.exit_code = result.exit_code or error.exit_code
             return None
 

@@ -13,6 +13,7 @@ from batchinfer.errors import InputMissing, ModelError
 from batchinfer.pipeline.context import Context
 from batchinfer.pipeline.landed import SliceData, read_data
 from batchinfer.pipeline.slices import check_slice, read_slices
+from batchinfer.pipeline.table_steps import differences
 
 if TYPE_CHECKING:
     from batchinfer.checks.suites import Suite
@@ -69,6 +70,8 @@ def resolve_model(context: Context) -> Resolved:
     manifest = verify_bundle(folder, ref.digest)
     signature = read_signature(folder)
     problems = check_signature(signature, context.prepared_fields)
+    # Equal names do not make equal columns: a window or a limit that changed since is another input.
+    problems = problems or differences(manifest.get("facts", {}).get("prepare", []), context.preparation.steps)
     if problems:
         raise ModelError(
             [f"{ref.uri} (version {ref.version}) does not fit pipeline {context.name}: {problem}" for problem in problems]

@@ -96,6 +96,9 @@ def _slice_problems(steps: Sequence[TableStep], document: Mapping[str, Any], fie
         if days and _part(document, "train").get("source") is not None:
             message = "column is missing: labelled data with a source of its own has no slice of a day; allowed: a column of time"
             problems.append(Problem(as_of, message))
+        elif days and source.get("kind") == "delta" and changes:
+            message = "column is missing: with changes_since rows of several days are learned from at once; allowed: a column"
+            problems.append(Problem(as_of, message))
         elif not (days or _of_time(source.get("slice"), fields)):
             message = (
                 f"column is missing: slices of this source are no times; allowed: a column of time ({_listed_times(fields)})"
@@ -133,6 +136,31 @@ def table_steps(pipeline: Pipeline) -> list[TableStep]:
     if problems:
         raise ValueError("\n".join(problem.message for problem in problems))
     return steps
+
+
+def dumped(steps: Sequence[TableStep]) -> list[dict[str, Any]]:
+    """The steps that make or change columns, JSON-able, as a bundle remembers them; where a table lies is not among it."""
+    kept = [step for step in steps if not step.removes]
+    return [{step.step: step.model_dump(mode="json", exclude_defaults=True, exclude={"table"})} for step in kept]
+
+
+def differences(learned: Sequence[Mapping[str, Any]], steps: Sequence[TableStep]) -> list[str]:
+    """What a model learned from that its pipeline no longer makes in the same way; steps that only make more columns may come."""
+    kept = [step for step in steps if not step.removes]
+    now = dumped(kept)
+    found = [f"{_shown(item)}, which it was trained with, is missing or changed" for item in learned if item not in now]
+    if learned:
+        filling = [item for step, item in zip(kept, now, strict=True) if step.changes() and item not in learned]
+        found += [f"{_shown(item)} changes columns, but it was trained without" for item in filling]
+    if not found and [item for item in now if item in learned] != list(learned):
+        found.append("its steps of prepare stand in another order than when it was trained")
+    return found
+
+
+def _shown(item: Mapping[str, Any]) -> str:
+    import json
+
+    return json.dumps(item, ensure_ascii=False).replace('"', "")
 
 
 def reads_history(pipeline: Pipeline) -> bool:

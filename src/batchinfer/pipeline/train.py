@@ -25,6 +25,7 @@ from batchinfer.pipeline.learned_rows import rows_to_learn_from
 from batchinfer.pipeline.preflight import find_slice
 from batchinfer.pipeline.roads import splits_of, workers
 from batchinfer.pipeline.slices import check_slice, read_slices, slices_between
+from batchinfer.pipeline.table_steps import dumped
 from batchinfer.pipeline.validation import find_last_learned, order_numbers
 from batchinfer.session import import_spark
 
@@ -179,7 +180,11 @@ def _train_and_register(
     if trained.rows_train < _FEW_ROWS:
         report.warnings.append(f"only {trained.rows_train} rows to learn from: what the metrics say is chance")
     started = time.perf_counter()
-    facts = {"training_table": data.table, "training_version": data.version, "metrics": trained.metrics, "pipeline": context.name}
+    facts: dict[str, Any] = {
+        "training_table": data.table, "training_version": data.version, "metrics": trained.metrics, "pipeline": context.name
+    }  # fmt: skip
+    if context.pipeline.prepare:
+        facts |= {"prepare": dumped(context.preparation.steps), "feature_tables": context.preparation.used_tables()}
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "bundle"
         write_bundle(

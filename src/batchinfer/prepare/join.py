@@ -178,7 +178,8 @@ class Join(TableStep):
         own_time = named(SLICE_MOMENT) if as_of.column is None else named(as_of.column)
         own = keyed.withColumn(_MOMENT, _microseconds(own_time)).withColumn(f"{HIDDEN}own", F.lit(True))
         both = own.unionByName(features, allowMissingColumns=True)
-        # A feature row of the same moment is not later than the row: it stands before it.
+        # A feature row of the same moment is not later than the row: it stands before it. Rows with a null in their key are
+        # among themselves, because no feature row has one.
         is_own = F.coalesce(named(f"{HIDDEN}own"), F.lit(False))
         fetched = [_comparable(named(_THEIRS)[f"{self.prefix}{name}"], self._types.get(name)) for name in self.columns]
         window = Window.partitionBy(*map(named, self.key_names())).orderBy(named(_MOMENT), is_own, *fetched)
@@ -188,8 +189,6 @@ class Join(TableStep):
         joined = both.withColumn(f"{HIDDEN}last", last.over(window)).where(is_own)
         joined = joined.withColumn(_FOUND, F.col(f"{HIDDEN}last")[_THEIRS])
         known = named(REMOVED).isNull() & named(_MOMENT).isNotNull()
-        for key in self.key_names():
-            known = known & named(key).isNotNull()
         if as_of.tolerance is not None:
             known = known & (named(_MOMENT) - F.col(f"{HIDDEN}last")[at] <= span_us(as_of.tolerance))
         return joined, known
