@@ -26,6 +26,7 @@ prepare:
   - lag: {columns: [value, power], by: sensor, order: ts, periods: [1, 3]}
   - rolling: {columns: value, by: sensor, order: ts, window: 4, statistic: [mean, sum, min, max, std, count, median]}
   - rolling: {columns: power, by: sensor, order: ts, window: 3h, statistic: mean, include_current: false}
+  - rolling: {columns: power, by: sensor, order: ts, window: 2, statistic: sum, include_current: false}
 features:
   - impute: {columns: [value, value_lag_1, value_lag_3, power_lag_1, power_mean_3h, value_std_4], strategy: mean}
   - standardize: {columns: [value, value_lag_1, value_lag_3, value_mean_4, value_std_4, power_lag_1, power_mean_3h]}
@@ -94,6 +95,7 @@ def _of_sensor(part: pd.DataFrame) -> pd.DataFrame:
     part["value_min_4"], part["value_max_4"], part["value_median_4"] = window.min(), window.max(), window.median()
     part["value_count_4"] = window.count().astype("int64")
     part.loc[part["value_count_4"] == 0, "value_sum_4"] = None
+    part["power_sum_2"] = part["power"].shift(1).rolling(2, min_periods=1).sum()
     span = pd.Timedelta(hours=3)
     part["power_mean_3h"] = [part["power"][(part["ts"] >= moment - span) & (part["ts"] < moment)].mean() for moment in part["ts"]]
     return part
