@@ -94,7 +94,7 @@ _QUARANTINE: Mapping[str, tuple[str, str]] = {
     SOURCE_FILE: ("string", "File that the record stands in."),
     SOURCE_LINE: ("int64", "1-based physical line at which the record starts."),
     "key": ("string", "Key of the row as a JSON object, where it is known."),
-    "raw": ("binary", "The record as it was read (extract), or the row's inputs as a JSON object (score)."),
+    "raw": ("binary", "The record as it was read (extract), or the row as a JSON object (score): its inputs, or if removed all."),
     "reason": ("string", "Short machine-readable reason, such as not_utf8, field_count, type, model_error."),
     "message": ("string", "What was got and what is allowed."),
     RUN_ID: ("string", "The run that put the row aside."),
@@ -280,18 +280,23 @@ class ExtractReport(Report):
 
 @dataclass
 class RunReport(Report):
-    """Report of `score`; rows_in = rows_scored + rows_reused + rows_quarantined."""
+    """Report of `score`; rows_in = rows_scored + rows_reused + rows_quarantined.
+
+    `rows_removed` of the last are those that table transforms removed; `feature_tables` are those that they read, with versions.
+    """
 
     slice: str = ""
     rows_in: int = 0
     rows_scored: int = 0
     rows_reused: int = 0
     rows_quarantined: int = 0
+    rows_removed: int = 0
     model_name: str = ""
     model_version: str = ""
     bundle_digest: str = ""
     source_table: str = ""
     source_version: int | None = None
+    feature_tables: list[dict[str, Any]] = field(default_factory=list)
     table: str = ""
     version: int | None = None
     seconds: float = 0.0

@@ -104,7 +104,7 @@ class RedisTarget(Strict):
 
 
 class Pipeline(Strict):
-    """One pipeline file, whole. `prepare` has its place; this version refuses steps in it."""
+    """One pipeline file, whole."""
 
     name: Identifier
     description: str = ""

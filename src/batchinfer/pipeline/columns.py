@@ -31,14 +31,16 @@ def check_columns(context: Context, fields: Mapping[str, pa.DataType], target_ne
     from batchinfer.config.schema import schema_fields
     from batchinfer.config.types import SqlType, read_type, spark_name
     from batchinfer.pipeline.features import check_features
+    from batchinfer.pipeline.table_steps import check_table_steps, document_of
 
     if schema_fields(context.pipeline.source) is not None:
         return
-    document = context.pipeline.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    document = document_of(context.pipeline)
     columns: dict[str, SqlType | None] = {name: read_type(spark_name(type_)) for name, type_ in fields.items()}
     target = context.pipeline.train.target.column if context.pipeline.train else None
     if target is not None and not target_needed:
         columns.setdefault(target, None)
-    problems = [*check_column_names(document, columns), *check_features(document, dict(fields))]
+    steps, prepared = check_table_steps(document, fields)
+    problems = [*check_column_names(document, columns), *steps, *check_features(document, prepared)]
     if problems:
         raise ConfigError(context.loaded.places.sentences(problems))

@@ -21,6 +21,7 @@ from batchinfer.config.pipeline import Pipeline
 from batchinfer.config.rules import unset_variables
 from batchinfer.config.sources import DeltaSource
 from batchinfer.errors import InputMissing
+from batchinfer.pipeline.feature_tables import Preparation, open_preparation, prepared_fields
 from batchinfer.pipeline.features import check_document
 
 if TYPE_CHECKING:
@@ -192,6 +193,20 @@ class Context:
         if isinstance(self.pipeline.source, DeltaSource):
             return self.source_fields
         return {**self.source_fields, SOURCE_FILE: pa.string(), SOURCE_LINE: pa.int64()}
+
+    @cached_property
+    def preparation(self) -> Preparation:
+        """The table transforms, with the feature tables at the versions that this run reads.
+
+        Raises:
+            InputError: a feature table that is missing, or that lacks what a step needs.
+        """
+        return open_preparation(self) if self.pipeline.prepare else Preparation()
+
+    @cached_property
+    def prepared_fields(self) -> dict[str, pa.DataType]:
+        """Arrow types of the columns after the table transforms: what features, signature and scoring see."""
+        return prepared_fields(self, self.preparation, self.landed_fields)
 
     @cached_property
     def key_fields(self) -> dict[str, pa.DataType]:

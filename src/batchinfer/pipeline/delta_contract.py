@@ -97,9 +97,10 @@ def _check_names(context: Context, source: DeltaSource, opened: Opened) -> Itera
 
 
 def _check_features(context: Context, opened: Opened) -> Iterable[str]:
-    from batchinfer.pipeline.features import pipeline_steps
-    from batchinfer.transforms import check_steps
+    from batchinfer.pipeline.features import check_features
+    from batchinfer.pipeline.table_steps import check_table_steps, document_of
 
-    train = context.pipeline.train
-    problems = check_steps(pipeline_steps(context.pipeline), dict(opened.fields), [train.target.column] if train else [])
+    document = document_of(context.pipeline)
+    problems, prepared = check_table_steps(document, opened.fields)
+    problems += check_features(document, prepared)
     return [f"{opened.place}: {'.'.join(map(str, problem.path))}: {problem.message}" for problem in problems]

@@ -20,6 +20,7 @@ from batchinfer.pipeline.in_place import extract_in_place
 from batchinfer.pipeline.increments import Increment, Landing, find_increment
 from batchinfer.pipeline.landing import LandingPlan, landed_stats
 from batchinfer.pipeline.slices import check_slice
+from batchinfer.pipeline.table_steps import mends_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -216,7 +217,8 @@ def _first_bad(landing: Landing) -> str:
 def _check_keys(landing: Landing, staged: Staged, new: Increment, open_session: OpenSession) -> None:
     """Duplicate keys inside a slice end the run, whether they come together or with rows that landed before.
 
-    A key of file and line cannot repeat, but where several records may stand on a line.
+    A key of file and line cannot repeat, but where several records may stand on a line. Where a step of `prepare` leaves one
+    row a key, repeated keys may land.
     """
     from batchinfer.pipeline.keys import raise_duplicates
     from batchinfer.sinks.delta import exists, snapshot_files
@@ -224,7 +226,7 @@ def _check_keys(landing: Landing, staged: Staged, new: Increment, open_session: 
     source = landing.source
     own_lines = not (isinstance(source, JsonSource) and (source.options.array or source.options.explode))
     by_line = own_lines and set(source.key) >= {SOURCE_FILE, SOURCE_LINE}
-    if source.unique == "assumed" or by_line or not staged.files:
+    if source.unique == "assumed" or by_line or mends_keys(landing.context.pipeline) or not staged.files:
         return
     landed = snapshot_files(landing.table) if exists(landing.table) else []
     before = [(file["partition"][SLICE], file["path"]) for file in landed if file["partition"][SLICE] in staged.rows]

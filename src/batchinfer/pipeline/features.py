@@ -1,4 +1,4 @@
-"""Feature steps of a pipeline file, held against the columns of its source before anything runs."""
+"""Steps of a pipeline file, held against the columns of its source before anything runs."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from batchinfer.config.suggestions import among
 from batchinfer.contracts import Problem
 from batchinfer.errors import ConfigError
 from batchinfer.pipeline.postprocess import check_postprocess
+from batchinfer.pipeline.table_steps import check_table_steps
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,8 +28,9 @@ def check_document(document: dict[str, Any]) -> list[Problem]:
     Columns and types are checked only where the source itself is right: its own problems are reported by the loader.
     """
     fields = _fields(document.get("source"))
-    found = check_features(document, fields) + _parameter_problems(document) + _task_problems(document, fields)
-    return found + check_validation(document, fields)
+    problems, prepared = check_table_steps(document, fields)
+    problems += check_features(document, prepared) + _parameter_problems(document) + _task_problems(document, fields)
+    return problems + check_validation(document, prepared)
 
 
 def check_features(document: Mapping[str, Any], fields: dict[str, pa.DataType]) -> list[Problem]:

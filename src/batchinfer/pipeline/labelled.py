@@ -37,8 +37,11 @@ def read_labelled(context: Context, source: DeltaSource, paths: Sequence[str], o
     return SliceData(opened.place, (), opened.files, opened.version, opened.version, opened.rows, fields=fields)
 
 
-def check_readable(data: SliceData, target: str) -> None:
+def check_readable(data: SliceData, target: str, by_spark: bool = False) -> None:
     """Whether a table that is read in place can be learned from.
+
+    Args:
+        by_spark: table transforms come first, so Spark reads the table and not its readers here.
 
     Raises:
         InputError: no such target column, or files that only Spark can read.
@@ -49,6 +52,8 @@ def check_readable(data: SliceData, target: str) -> None:
     columns = data.fields or {}
     if target not in columns:
         raise InputError(f"{data.table}: train.target.column: no such column: {among(target, columns)}")
+    if by_spark:
+        return
     facts = reading_facts(data.table, data.version)
     against = roads.obstacles(roads.TableFacts("delta", facts["reachable"], facts["deletion_vectors"], facts["column_mapping"]))
     if against:

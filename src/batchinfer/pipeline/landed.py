@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from batchinfer.pipeline.delta_place import Opened
 from batchinfer.pipeline.delta_slices import files_of_slices
 from batchinfer.pipeline.register import Entry, Register, read_register
 from batchinfer.pipeline.slices import read_slices
+from batchinfer.pipeline.table_steps import reads_history
 
 
 @dataclass(frozen=True)
@@ -25,12 +26,13 @@ class SliceData:
         slices: names of the slices.
         files: {path, size, rows, partition} of each Parquet file.
         version: Delta version that is read.
-        changed_at: Delta version at which the slice last changed.
+        changed_at: Delta version at which the slices, or those that steps look back into, last changed.
         rows: of the slices; files that hold rows of other slices too have more.
         recorded_at: when the last change was recorded, of a table that is read in place.
         fields: Spark SQL types of the table's columns, of a table that is read in place; None: a landed table.
         rule: how rows of a table that is read in place are told to be of a slice; None: by their files alone.
         only_files: the slice is these files, and not all of the version's.
+        history: slices before these that table transforms look back into.
     """
 
     table: str
@@ -43,6 +45,7 @@ class SliceData:
     fields: Mapping[str, str] | None = None
     rule: SliceColumn | None = None
     only_files: bool = False
+    history: tuple[str, ...] = ()
 
     @property
     def slice(self) -> str:
@@ -63,7 +66,7 @@ class LandedSlice:
     """One slice that can be scored.
 
     Attributes:
-        changed_at: version of the table that it is read from, at which it last changed.
+        changed_at: version of the table that it is read from, at which it last changed, or a slice that its rows look back into.
         recorded_at: when that change was recorded, where the table is read in place: the versions of such a table may begin
             anew, or go back where the pipeline asks for an earlier one.
     """
@@ -78,6 +81,29 @@ def read_landed(context: Context) -> dict[str, LandedSlice]:
 
     Runs on: driver, without Spark.
     """
+    landed = _read_each(context)
+    return _with_history(landed) if reads_history(context.pipeline) else landed
+
+
+def _with_history(landed: Mapping[str, LandedSlice]) -> dict[str, LandedSlice]:
+    """The slices, each changed when it or one before it last changed: its rows look back into those."""
+    found: dict[str, LandedSlice] = {}
+    changed_at, recorded_at = -1, None
+    for name, slice_ in sorted(landed.items()):
+        changed_at = max(changed_at, slice_.changed_at)
+        recorded_at = max((moment for moment in (recorded_at, slice_.recorded_at) if moment is not None), default=None)
+        found[name] = LandedSlice(slice_.rows, changed_at, recorded_at)
+    return found
+
+
+def _before(context: Context, landed: Iterable[str], names: Sequence[str] | None) -> tuple[str, ...]:
+    """The landed slices that sort before the last of those named, and that steps look back into."""
+    if not names or not reads_history(context.pipeline):
+        return ()
+    return tuple(sorted(name for name in landed if name < max(names) and name not in names))
+
+
+def _read_each(context: Context) -> dict[str, LandedSlice]:
     from batchinfer.sinks.delta import snapshot_files
 
     landed = read_slices(context.landed)
@@ -109,8 +135,10 @@ def read_data(context: Context, names: Sequence[str] | None) -> SliceData:
     landed = read_slices(context.landed)
     version = table_version(context.landed)
     files = [file for file in snapshot_files(context.landed) if names is None or file["partition"][SLICE] in names]
-    changed_at = max((landed[name] for name in names or landed), default=version)
-    return SliceData(context.landed, tuple(names or ()), files, version, changed_at, sum(file["rows"] for file in files))
+    history = _before(context, landed, names)
+    changed_at = max((landed[name] for name in (*names, *history)) if names else landed.values(), default=version)
+    rows = sum(file["rows"] for file in files)
+    return SliceData(context.landed, tuple(names or ()), files, version, changed_at, rows, history=history)
 
 
 def _nothing(context: Context) -> InputMissing:
@@ -133,16 +161,19 @@ def _read_in_place(context: Context, names: Sequence[str] | None) -> SliceData:
 def _of_column(context: Context, register: Register, rule: SliceColumn, names: tuple[str, ...]) -> SliceData:
     entries = {name: register.entries[name] for name in names}
     opened = _open(context, register, register.version, entries)
+    history = _before(context, (name for name in register.entries if name is not None), names)
+    seen = [*entries.values(), *(register.entries[name] for name in history)]
     return SliceData(
         register.place,
         names,
         files_of_slices(opened, rule, names),
         opened.version,
-        max((entry.changed_at for entry in entries.values()), default=opened.version),
+        max((entry.changed_at for entry in seen), default=opened.version),
         sum(entry.rows for entry in entries.values()),
-        max((entry.recorded_at for entry in entries.values()), default=None),
+        max((entry.recorded_at for entry in seen), default=None),
         register.columns,
         rule,
+        history=history,
     )
 
 

@@ -9,6 +9,7 @@ from batchinfer.errors import BatchInferError
 from batchinfer.pipeline.context import Context
 from batchinfer.pipeline.preflight import (
     Resolved,
+    SliceData,
     check_columns,
     choose_road,
     columns_to_read,
@@ -41,7 +42,8 @@ def plan(context: Context, slice_: str) -> Plan:
         try:
             return work()
         except BatchInferError as error:
-            result["problems"] += list(error.problems)
+            # What several checks need, such as a feature table, is told once.
+            result["problems"] += [problem for problem in error.problems if problem not in result["problems"]]
             result.exit_code = result.exit_code or error.exit_code
             return None
 
@@ -54,6 +56,8 @@ def plan(context: Context, slice_: str) -> Plan:
         result["files"] = len(data.files)
         if road := attempt(lambda: choose_road(context, data)):
             result |= {"road": road.name, "road_reason": road.reason}
+        if context.pipeline.prepare:
+            result |= attempt(lambda: _preparation_facts(context, data)) or {}
     if model:
         result |= _model_facts(context, model)
         attempt(lambda: check_columns(context, suites or {}, model))
@@ -75,6 +79,19 @@ def plan(context: Context, slice_: str) -> Plan:
         result["status"] = "problems"
         result["errors"] = result["problems"]
     return result
+
+
+def _preparation_facts(context: Context, data: SliceData) -> dict[str, Any]:
+    """The table transforms, what they read besides the slice, and the columns that they make."""
+    from batchinfer.config.types import spark_name
+
+    landed, after = context.landed_fields, context.prepared_fields
+    return {
+        "prepare": list(context.preparation.names),
+        "prepare_makes": {name: spark_name(type_) for name, type_ in after.items() if name not in landed},
+        "history_slices": len(data.history),
+        "feature_tables": context.preparation.used_tables(),
+    }
 
 
 def _model_facts(context: Context, model: Resolved) -> dict[str, Any]:

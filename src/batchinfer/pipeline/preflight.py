@@ -15,6 +15,7 @@ from batchinfer.errors import InputMissing, ModelError
 from batchinfer.pipeline.context import Context
 from batchinfer.pipeline.landed import SliceData, read_data
 from batchinfer.pipeline.slices import check_slice, read_slices
+from batchinfer.pipeline.table_steps import differences
 
 if TYPE_CHECKING:
     from batchinfer.checks.suites import Suite
@@ -60,7 +61,7 @@ def find_slice(context: Context, slice_: str) -> SliceData:
 
 
 def resolve_model(context: Context) -> Resolved:
-    """Resolves the pipeline's model once, fetches its bundle, verifies it, and holds its signature against the landed columns.
+    """Resolves the pipeline's model once, fetches its bundle, verifies it, and holds its signature against the columns.
 
     Raises:
         ModelError: missing, corrupt, untrusted, code changed, or a signature that does not fit (exit 7).
@@ -72,7 +73,10 @@ def resolve_model(context: Context) -> Resolved:
     folder = context.registry.fetch(ref, context.bundle_cache)
     manifest = verify_bundle(folder, ref.digest)
     signature = read_signature(folder)
-    problems = check_signature(signature, context.landed_fields) or _check_steps(context.pipeline, *read_steps(folder))
+    problems = check_signature(signature, context.prepared_fields)
+    # Equal names do not make equal columns: a window or a limit that changed since is another input.
+    problems = problems or differences(manifest.get("facts", {}).get("prepare", []), context.preparation.steps)
+    problems = problems or _check_steps(context.pipeline, *read_steps(folder))
     if problems:
         raise ModelError(
             [f"{ref.uri} (version {ref.version}) does not fit pipeline {context.name}: {problem}" for problem in problems],
@@ -114,7 +118,9 @@ def choose_road(context: Context, data: SliceData) -> Road:
     from batchinfer.sinks.snapshots import reading_facts
 
     facts = reading_facts(data.table, data.version)
-    table = roads.TableFacts("delta", facts["reachable"], facts["deletion_vectors"], facts["column_mapping"])
+    table = roads.TableFacts(
+        "delta", facts["reachable"], facts["deletion_vectors"], facts["column_mapping"], context.preparation.names
+    )
     return roads.choose_road(context.pipeline.model.road, table)
 
 
@@ -151,9 +157,9 @@ def check_columns(context: Context, suites: Mapping[str, Suite], model: Resolved
 
 
 def columns_to_read(context: Context, inputs: Sequence[str]) -> tuple[str, ...]:
-    """Key, signature and the record's place, in the order of the landed table: nothing else crosses to the worker."""
+    """Key, signature and the record's place, in the order of the table: nothing else crosses to the worker."""
     wanted = {*context.pipeline.source.key, *inputs, SOURCE_FILE, SOURCE_LINE}
-    return tuple(name for name in context.landed_fields if name in wanted)
+    return tuple(name for name in context.prepared_fields if name in wanted)
 
 
 def cores() -> int:

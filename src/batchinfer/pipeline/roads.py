@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import json
+import math
 import shutil
 import tempfile
 import zipfile
@@ -11,27 +12,37 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from batchinfer.pipeline.context import Context
+from batchinfer.pipeline.context import Context, join
 from batchinfer.pipeline.preflight import Resolved, SliceData, choose_road, columns_to_read, cores
+from batchinfer.pipeline.prepared import row_faults, with_raw
 from batchinfer.pipeline.scoring import ScoreArrow, ScorePandas, ScoringPlan, now_us, score_split
 from batchinfer.pipeline.slice_frames import quoted, slice_frame
 from batchinfer.pipeline.tasks import raise_errors, run_tasks
+from batchinfer.prepare import RAW, REMOVED
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
     from batchinfer.inference.roads import Road
 
 # Small enough that memory stays flat, large enough that a task is worth starting.
 _SPLIT_BYTES = 64 * 2**20
+# A task of fewer rows costs more to start than to run; one of more needs too much memory where rows are wide.
+_TASK_ROWS = (2_000, 250_000)
 
 
-def run_road(spark: SparkSession, context: Context, data: SliceData, model: Resolved) -> tuple[Road, list[dict[str, Any]]]:
+def run_road(
+    spark: SparkSession, context: Context, data: SliceData, model: Resolved, prepared: DataFrame | None = None
+) -> tuple[Road, list[dict[str, Any]]]:
     """Scores a slice on the executors; the road taken, and one result a task.
+
+    Args:
+        prepared: the rows after table transforms, where the pipeline has some.
 
     Runs on: driver.
 
     Raises:
+        InputError: a row that a table transform cannot compute.
         ModelError: a forced road that this table does not allow, or a handler that breaks its own declaration.
     """
     road = choose_road(context, data)
@@ -42,15 +53,29 @@ def run_road(spark: SparkSession, context: Context, data: SliceData, model: Reso
     if road.name == "direct":
         tasks = [{"plan": plan.to_json(), "split": split} for split in splits_of(data, workers(spark))]
         return road, [result for results in run_tasks(spark, score_split, tasks, description) for result in results]
-    frame = slice_frame(spark, data).select(*[quoted(name) for name in plan.columns])
-    if road.name == "arrow":
-        rows = frame.mapInArrow(ScoreArrow(plan), "result string").collect()
+    types = {name: context_type(context, name) for name in plan.columns}
+    if prepared is None:
+        frame = slice_frame(spark, data).select(*[quoted(name) for name in plan.columns])
     else:
-        types = {name: context_type(context, name) for name in plan.columns}
-        rows = frame.mapInPandas(ScorePandas(plan, types), "result string").collect()
+        # Shuffles leave few partitions, because Spark joins small ones up; a hash of the key puts each row into the same one
+        # whenever a task is tried again.
+        frame = with_raw(prepared, plan.columns, list(context.prepared_fields))
+        frame = frame.repartition(_tasks(data.rows, workers(spark)), *[quoted(name) for name in plan.key])
+        types |= {REMOVED: "string", RAW: "string"}
+    with row_faults():
+        if road.name == "arrow":
+            rows = frame.mapInArrow(ScoreArrow(plan), "result string").collect()
+        else:
+            rows = frame.mapInPandas(ScorePandas(plan, types), "result string").collect()
     results = [json.loads(row["result"]) for row in rows]
     raise_errors(results)
     return road, results
+
+
+def _tasks(rows: int, count: int) -> int:
+    """How many tasks share these rows: one for each worker, fewer of few rows, more of very many."""
+    fewest, most = _TASK_ROWS
+    return max(1, min(count, math.ceil(rows / fewest)), math.ceil(rows / most))
 
 
 def workers(spark: SparkSession) -> int:
@@ -59,10 +84,10 @@ def workers(spark: SparkSession) -> int:
 
 
 def context_type(context: Context, column: str) -> str:
-    """Spark SQL type of a landed column."""
+    """Spark SQL type of a column that scoring reads."""
     from batchinfer.config.types import spark_name
 
-    return spark_name(context.landed_fields[column])
+    return spark_name(context.prepared_fields[column])
 
 
 def splits_of(data: SliceData, count: int) -> list[dict[str, Any]]:
@@ -79,7 +104,7 @@ def split_files(table: str, files: Sequence[Mapping[str, Any]], count: int) -> l
     """Row groups of some files of a table, balanced over the workers."""
     from batchinfer.inference.splits import plan_splits
 
-    return plan_splits([{**file, "path": f"{table}/{file['path']}"} for file in files], count, _SPLIT_BYTES)
+    return plan_splits([{**file, "path": join(table, file["path"])} for file in files], count, _SPLIT_BYTES)
 
 
 def ship_folder(spark: SparkSession, folder: Path, digest: str) -> str:
@@ -135,4 +160,5 @@ def scoring_plan(context: Context, data: SliceData, model: Resolved, count: int,
         # Past this the run ends with exit 5 anyway; looking for single rows further on would cost time for nothing.
         max_failures=max(1000, int(allowed * data.rows) + 1),
         modules=str(context.root),
+        removals=context.preparation.reasons(),
     )

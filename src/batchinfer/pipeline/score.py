@@ -6,6 +6,7 @@ predictions. Only the last step makes the run count.
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -40,6 +41,7 @@ class Outcome:
     rows_scored: int = 0
     rows_reused: int = 0
     rows_quarantined: int = 0
+    rows_removed: int = 0
     tasks: list[dict[str, Any]] = field(default_factory=list)
     stopped: list[str] = field(default_factory=list)
 
@@ -53,6 +55,7 @@ class Outcome:
         self.rows_scored += result["rows_scored"]
         self.rows_reused += result["rows_reused"]
         self.rows_quarantined += result["rows_quarantined"]
+        self.rows_removed += result["rows_removed"]
         self.stopped += result["stopped"]
         self.tasks.append({"seconds": result["task_s"], "rows": result["rows_in"], **result["counts"]})
 
@@ -147,15 +150,17 @@ class _Run:
         report.stage_seconds["session"] = round(time.perf_counter() - started, 3)
         self.outcome = Outcome()
         self.histogram: dict[str, Any] | None = None
+        self.prepared: DataFrame | None = None
         self.checks: list[dict[str, Any]] = []
 
     def publish(self) -> None:
         from batchinfer.sinks.staging import remove_staged
 
         self._prepare_checks()
+        self._prepare_rows()
         self._check_input()
         started = time.perf_counter()
-        road, results = run_road(self.spark, self.context, self.data, self.model)
+        road, results = run_road(self.spark, self.context, self.data, self.model, self.prepared)
         for result in results:
             self.outcome.add(result)
         self.report.road, self.report.road_reason = road.name, road.reason
@@ -174,7 +179,7 @@ class _Run:
     def _count(self, inference_s: float) -> None:
         outcome, report = self.outcome, self.report
         report.rows_in, report.rows_scored, report.rows_reused = outcome.rows_in, outcome.rows_scored, outcome.rows_reused
-        report.rows_quarantined = outcome.rows_quarantined
+        report.rows_quarantined, report.rows_removed = outcome.rows_quarantined, outcome.rows_removed
         stages = {stage: round(outcome.seconds[stage], 3) for stage in ("load", "read", "encode", "forward", "decode", "write")}
         report.stage_seconds |= stages | {"inference": round(inference_s, 3)}
         if outcome.stopped:
@@ -194,21 +199,28 @@ class _Run:
         for kind, suite in self.suites.items():
             build_suite(suite, kind)
 
+    def _prepare_rows(self) -> None:
+        """The table transforms, as far as Spark can judge them before a row of the slice is read (exits 2 and 3)."""
+        from batchinfer.pipeline.prepared import prepared_frame
+
+        started = time.perf_counter()
+        preparation = self.context.preparation
+        self.report.feature_tables = preparation.used_tables()
+        if preparation.steps and self.data.files:
+            self.prepared = prepared_frame(self.spark, self.context, self.data, self.context.landed_fields)
+            self.report.stage_seconds["prepare"] = round(time.perf_counter() - started, 3)
+
     def _check_input(self) -> None:
-        """Duplicate keys and the input suite, before any row is scored (exit 3)."""
+        """Duplicate keys and the input suite, before any row is scored (exit 3). The suite judges the rows as they landed."""
         from pyspark.sql.functions import lit
 
-        from batchinfer.contracts import SLICE, SOURCE_FILE, SOURCE_LINE
-        from batchinfer.pipeline.keys import raise_duplicate_keys
-        from batchinfer.pipeline.slice_frames import quoted, slice_frame
+        from batchinfer.contracts import SLICE
+        from batchinfer.pipeline.slice_frames import slice_frame
 
-        source = self.context.pipeline.source
         suite = self.suites.get("input")
         if not self.data.files:
             return
-        if source.unique == "checked" and (self.data.fields or not set(source.key) >= {SOURCE_FILE, SOURCE_LINE}):
-            rows = slice_frame(self.spark, self.data).select(*[quoted(name) for name in source.key])
-            raise_duplicate_keys(rows.withColumn(SLICE, lit(self.data.slice)), self.data.table, source.key)
+        self._check_keys()
         if suite is None:
             return
         frame = slice_frame(self.spark, self.data)
@@ -217,16 +229,46 @@ class _Run:
         if failures:
             raise InputError([f"input check of slice {self.data.slice}: {failure}" for failure in failures])
 
+    def _check_keys(self) -> None:
+        """No key may stand twice among the rows that remain; steps add no rows, so none does where none does before them."""
+        from pyspark.sql.functions import lit
+
+        from batchinfer.contracts import SLICE, SOURCE_FILE, SOURCE_LINE
+        from batchinfer.pipeline.keys import raise_duplicate_keys
+        from batchinfer.pipeline.prepared import remaining, row_faults
+        from batchinfer.pipeline.slice_frames import quoted, slice_frame
+        from batchinfer.pipeline.table_steps import mends_keys
+
+        source = self.context.pipeline.source
+        by_place = not self.data.fields and set(source.key) >= {SOURCE_FILE, SOURCE_LINE}
+        if source.unique == "assumed" or by_place or mends_keys(self.context.pipeline):
+            return
+
+        def check(rows: DataFrame) -> None:
+            keys = rows.select(*[quoted(name) for name in source.key]).withColumn(SLICE, lit(self.data.slice))
+            raise_duplicate_keys(keys, self.data.table, source.key)
+
+        try:
+            check(slice_frame(self.spark, self.data))
+        except InputError:
+            if self.prepared is None or not self.context.preparation.reasons():
+                raise
+            with row_faults():
+                check(remaining(self.prepared))
+
     def _check_rate(self) -> None:
+        """Rows that the pipeline file says to remove are no faults: the rate is that of the others."""
         allowed = self.context.pipeline.checks.max_quarantine_rate
         outcome = self.outcome
-        rate = outcome.rows_quarantined / max(1, outcome.rows_in)
+        failed, of = outcome.rows_quarantined - outcome.rows_removed, outcome.rows_in - outcome.rows_removed
+        rate = failed / max(1, of)
         if rate <= allowed and not outcome.stopped:
             return
         self._commit_quarantine(published=False)
-        reasons = ", ".join(f"{reason} {count:,}" for reason, count in outcome.reasons.most_common())
+        declared = self.context.preparation.reasons()
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in outcome.reasons.most_common() if reason not in declared)
         raise TooManyQuarantined(
-            f"slice {self.data.slice}: {outcome.rows_quarantined:,} of {outcome.rows_in:,} rows could not be scored ({reasons}); "
+            f"slice {self.data.slice}: {failed:,} of {of:,} rows could not be scored ({reasons}); "
             f"allowed: checks.max_quarantine_rate {allowed}. First: {next(iter(outcome.examples), 'none')}. "
             f"Nothing was published; the rows are in {self.context.quarantine} with published = false"
         )
@@ -288,7 +330,13 @@ class _Run:
             self.outcome.files,
             replace={contracts.SLICE: slice_},
             transactions=lambda version: {slice_id(slice_): version, f"publish:{context.name}:{slice_}": version},
-            metadata={"run_id": context.run_id, "command": "score", "slice": slice_, "model_version": self.model.ref.version},
+            metadata={
+                "run_id": context.run_id,
+                "command": "score",
+                "slice": slice_,
+                "model_version": self.model.ref.version,
+                **({"feature_tables": json.dumps(self.report.feature_tables)} if self.report.feature_tables else {}),
+            },
         )
 
     def write_report(self, errors: tuple[str, ...]) -> None:

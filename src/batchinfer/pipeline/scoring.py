@@ -10,12 +10,13 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from batchinfer import contracts
 from batchinfer.contracts import BadRecord, Handler
 from batchinfer.errors import InputError, ModelError, TooManyQuarantined
+from batchinfer.prepare import RAW, REMOVED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,6 +38,7 @@ class ScoringPlan:
         threads: of one forward pass.
         max_failures: rows of one task after which it stops looking for single rows that fail.
         modules: folder that a module of the user's own is looked for in, besides PYTHONPATH.
+        removals: reasons that table transforms remove rows for, and what each says; the rows then come with a reason.
     """
 
     pipeline: str
@@ -62,6 +64,7 @@ class ScoringPlan:
     threads: int
     max_failures: int
     modules: str
+    removals: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -182,6 +185,7 @@ class _ScoringTask:
         self.load_s = time.perf_counter() - self.started
         self.failed: list[BadRecord] = []
         self.keyless = 0
+        self.removed = 0
         self.rows = 0
         self.write_s = 0.0
         self.writer = self._open_writer()
@@ -225,7 +229,7 @@ class _ScoringTask:
 
     def run(self, batches: Iterable[pa.RecordBatch]) -> dict[str, Any]:
         try:
-            for scored in self.scorer.score(self._with_keys(batches)):
+            for scored in self.scorer.score(self._with_keys(self._remaining(batches))):
                 started = time.perf_counter()
                 self._take(scored)
                 self.write_s += time.perf_counter() - started
@@ -240,6 +244,37 @@ class _ScoringTask:
             raise
         finally:
             self.scorer.close()
+
+    def _remaining(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """The rows that no table transform removed; the others are put aside with the reason they were marked with."""
+        if not self.plan.removals:
+            yield from batches
+            return
+        for batch in batches:
+            reasons = batch.column(REMOVED)
+            rows = batch.select(list(self.plan.columns))
+            if reasons.null_count == batch.num_rows:
+                yield rows
+                continue
+            self._put_aside(batch.filter(reasons.is_valid()))
+            yield rows.filter(reasons.is_null())
+
+    def _put_aside(self, removed: pa.RecordBatch) -> None:
+        from batchinfer.inference.records import row_json
+
+        key = list(self.plan.key)
+        self.removed += removed.num_rows
+        for row in removed.select([*dict.fromkeys([*key, *place_columns(removed)]), REMOVED, RAW]).to_pylist():
+            self.failed.append(
+                BadRecord(
+                    source_file=row.get(contracts.SOURCE_FILE),
+                    source_line=row.get(contracts.SOURCE_LINE),
+                    raw=row[RAW].encode(),
+                    reason=row[REMOVED],
+                    message=self.plan.removals[row[REMOVED]],
+                    key=row_json({name: row[name] for name in key}),
+                )
+            )
 
     def _with_keys(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """The rows that have a key; the others are put aside. Tables that were landed have none of these."""
@@ -306,17 +341,23 @@ class _ScoringTask:
         return {
             "files": [file.to_json() for file in files],
             "quarantine": [file.to_json() for file in aside],
-            "rows_in": int(self.scorer.counts["rows_in"]) + self.keyless,
+            "rows_in": int(self.scorer.counts["rows_in"]) + self.keyless + self.removed,
             "rows_scored": self.rows - int(self.scorer.counts["rows_duplicate"]),
             "rows_reused": int(self.scorer.counts["rows_duplicate"]),
             "rows_quarantined": len(self.failed),
+            "rows_removed": self.removed,
             "reasons": dict(Counter(record.reason for record in self.failed)),
-            "examples": [record.message for record in self.failed[:1]],
+            "examples": [record.message for record in self.failed if record.reason not in self.plan.removals][:1],
             "seconds": {**self.scorer.timings, "load": self.load_s, "write": self.write_s},
             "counts": dict(self.scorer.counts),
             "stopped": list(stopped),
             "task_s": time.perf_counter() - self.started,
         }
+
+
+def place_columns(batch: pa.RecordBatch) -> list[str]:
+    """The columns of a record's place that a batch has: tables that are read in place have none."""
+    return [name for name in (contracts.SOURCE_FILE, contracts.SOURCE_LINE) if name in batch.schema.names]
 
 
 def keyless_rows(batch: pa.RecordBatch, key: Sequence[str]) -> set[int]:

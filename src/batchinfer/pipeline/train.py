@@ -21,9 +21,11 @@ from batchinfer.pipeline.fitting import Labels, fit_transforms, key_hashes
 from batchinfer.pipeline.increments import Landing
 from batchinfer.pipeline.labelled import check_readable, read_labelled
 from batchinfer.pipeline.landed import SliceData, read_data
+from batchinfer.pipeline.learned_rows import rows_to_learn_from
 from batchinfer.pipeline.preflight import find_slice
 from batchinfer.pipeline.roads import splits_of, workers
 from batchinfer.pipeline.slices import check_slice, read_slices, slices_between
+from batchinfer.pipeline.table_steps import dumped
 from batchinfer.pipeline.validation import ValidationRule, choose_validation
 from batchinfer.session import import_spark
 
@@ -67,10 +69,16 @@ def train(context: Context, slices: Sequence[str], open_session: OpenSession, al
     import_spark()
     context.registry.prepare()
     data = _training_data(context, settings, slices, open_session)
-    if not data.rows:
-        raise InputError(f"{data.table}: no rows to learn from in slices {', '.join(slices) or 'of the landed table'}")
-    transforms, rule = _fit(context, settings, data, open_session, report)
-    _train_and_register(context, settings, data, transforms, rule, alias, report)
+    landed = _fields(context, data)
+    check_columns(context, landed, target_needed=True)
+    began = time.perf_counter()
+    with rows_to_learn_from(context, data, landed, open_session) as rows:
+        if context.pipeline.prepare:
+            report.stage_seconds["prepare"] = round(time.perf_counter() - began, 3)
+        if not rows.rows:
+            raise InputError(f"{data.table}: no rows to learn from in slices {', '.join(slices) or 'of the landed table'}")
+        transforms, rule = _fit(context, settings, rows, open_session, report)
+        _train_and_register(context, settings, rows, transforms, rule, alias, report)
     report.source_table, report.source_version = data.table, data.version
     report.seconds = round(time.perf_counter() - started, 3)
     return report
@@ -116,7 +124,7 @@ def _training_data(context: Context, settings: Train, slices: Sequence[str], ope
         files, version = snapshot_files(table, None), table_version(table)
         data = SliceData(table, (), files, version, version, sum(file["rows"] for file in files))
     if data.fields is not None:
-        check_readable(data, settings.target.column)
+        check_readable(data, settings.target.column, by_spark=bool(context.pipeline.prepare))
     # One order, whatever order the log lists the files in: the same table version gives the same model.
     return replace(data, files=sorted(data.files, key=lambda file: file["path"]))
 
@@ -139,7 +147,6 @@ def _fit(
     steps = pipeline_steps(context.pipeline)
     used = {name for step in steps for name in step.columns}
     known = _fields(context, data)
-    check_columns(context, known, target_needed=True)
     fields = {name: type_ for name, type_ in known.items() if name in used}
     spark = open_session()
     splits = splits_of(data, workers(spark))
@@ -181,7 +188,11 @@ def _train_and_register(
     started = time.perf_counter()
     postprocess, calibrated = fit_postprocess(context.pipeline.postprocess, trained, transforms)
     report.metrics |= calibrated
-    facts = {"training_table": data.table, "training_version": data.version, "metrics": report.metrics, "pipeline": context.name}
+    facts: dict[str, Any] = {
+        "training_table": data.table, "training_version": data.version, "metrics": report.metrics, "pipeline": context.name
+    }  # fmt: skip
+    if context.pipeline.prepare:
+        facts |= {"prepare": dumped(context.preparation.steps), "feature_tables": context.preparation.used_tables()}
     outputs = dict(trained.handler.output) if postprocess is None else Postprocessed(trained.handler, postprocess).output
     with tempfile.TemporaryDirectory() as scratch:
         folder, card = Path(scratch) / "bundle", Path(scratch) / "card"

@@ -1,0 +1,26 @@
+"""Table transforms: steps that need other rows, and so run in Spark before the features (`prepare:`).
+
+A new step is one class in one of the modules and one line in `parse`.
+"""
+
+from batchinfer.prepare.join import SLICE_MOMENT, Join
+from batchinfer.prepare.parse import STEPS, Prepared, check_prepare, parse_steps
+from batchinfer.prepare.removal import Deduplicate
+from batchinfer.prepare.step import HIDDEN, RAW, REMOVED, SLICE_NAME, Fields, Surroundings, TableStep
+
+__all__ = [
+    "HIDDEN",
+    "RAW",
+    "REMOVED",
+    "SLICE_MOMENT",
+    "SLICE_NAME",
+    "STEPS",
+    "Deduplicate",
+    "Fields",
+    "Join",
+    "Prepared",
+    "Surroundings",
+    "TableStep",
+    "check_prepare",
+    "parse_steps",
+]
