@@ -270,6 +270,17 @@ def _load_transforms(manifest: Mapping[str, Any], contents: Mapping[str, bytes])
     return transforms
 
 
+def read_transforms(folder: Path | str) -> TransformPipeline | None:
+    """The fitted transforms of a bundle, which is verified as by `verify_bundle`; None if it has none.
+
+    Runs on: driver.
+
+    Raises:
+        ModelError: as `verify_bundle`.
+    """
+    return _load_transforms(*manifests.read_verified(Path(folder)))
+
+
 def read_signature(folder: Path | str) -> dict[str, Any]:
     """The signature of a bundle, which is verified as by `verify_bundle`.
 

@@ -55,7 +55,9 @@ def feed_from_transforms(model: ForeignModule, transforms: TransformPipeline) ->
     else:
         names = [one.name for one in model.inputs]
         if sorted(names) != sorted(there):
-            raise ModelError(f"the model takes {listed(names)}; the pipeline's features make {listed(there)}; allowed: the same names")
+            raise ModelError(
+                f"the model takes {listed(names)}; the pipeline's features make {listed(there)}; allowed: the same names"
+            )
         pairs = [(one, one.name) for one in model.inputs]
     for one, tensor in pairs:
         if tensor == FEATURES and one.width not in (None, transforms.width):
@@ -112,9 +114,10 @@ def feed_from_columns(
     widths = [_width(fields[name]) for name in names]
     if not names or (one.width is not None and None not in widths and sum(w or 0 for w in widths) != one.width):
         total = sum(w or 0 for w in widths)
+        wanted = "some" if one.width is None else one.width
         raise ModelError(
-            f"the model takes {one.width if one.width is not None else 'some'} values a row in {one.name!r}; the columns that it could be "
-            f"fed ({listed(names, none='none')}) give {total}",
+            f"the model takes {wanted} values a row in {one.name!r}; "
+            f"the columns that it could be fed ({listed(names, none='none')}) give {total}",
             "name the features in the pipeline file, or export the model with inputs that have the columns' names",
         )
     return Feeds([{"input": one.name, "type": one.type, "columns": list(names), "flat": one.ranked and not one.shape}], names)
@@ -126,7 +129,9 @@ def _column_feed(one: ModelInput, fields: Mapping[str, pa.DataType]) -> dict[str
     if not fine:
         raise ModelError(f"the model takes {one.type} in {one.name!r}; the landed column of that name is {type_}")
     if one.width is not None and _width(type_) not in (None, one.width):
-        raise ModelError(f"the model takes {one.width} values a row in {one.name!r}; the landed column of that name has {_width(type_)}")
+        raise ModelError(
+            f"the model takes {one.width} values a row in {one.name!r}; the landed column of that name has {_width(type_)}"
+        )
     return {"input": one.name, "type": one.type, "columns": [one.name], "flat": one.ranked and not one.shape}
 
 
@@ -144,17 +149,18 @@ def _is_text(type_: pa.DataType) -> bool:
     return pa.types.is_string(type_) or pa.types.is_large_string(type_)
 
 
-def _is_number(type_: pa.DataType) -> bool:
+def is_number(type_: pa.DataType) -> bool:
+    """True for the types of columns that a model can take as a number: whole ones, fractions, decimals, booleans."""
     is_ = pa.types
     return is_.is_integer(type_) or is_.is_floating(type_) or is_.is_decimal(type_) or is_.is_boolean(type_)
 
 
 def _is_vector(type_: pa.DataType) -> bool:
-    return (pa.types.is_list(type_) or pa.types.is_fixed_size_list(type_)) and _is_number(type_.value_type)
+    return (pa.types.is_list(type_) or pa.types.is_fixed_size_list(type_)) and is_number(type_.value_type)
 
 
 def _is_number_or_vector(type_: pa.DataType) -> bool:
-    return _is_number(type_) or _is_vector(type_)
+    return is_number(type_) or _is_vector(type_)
 
 
 def _width(type_: pa.DataType) -> int | None:

@@ -71,7 +71,9 @@ def probe(
         batch = _example(feeds.columns, _lengths(module, feeds, fields), rows, real_rows)
         outputs[rows] = _run(handler, batch, rows, outputs)
     chosen = _handler(module, feeds, transforms, outputs[2], positive)
-    warnings = [] if _finite(outputs[2]) else ["the model gave not-a-number or infinity on example rows: such rows are quarantined"]
+    warnings = (
+        [] if _finite(outputs[2]) else ["the model gave not-a-number or infinity on example rows: such rows are quarantined"]
+    )
     return Probed(chosen, warnings)
 
 
@@ -84,11 +86,15 @@ def _run(handler: foreign.ForeignHandler, batch: pa.RecordBatch, rows: int, befo
         text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
         failed = f"the model failed on an example of {rows} rows: {type(error).__name__}: {text}"
         if before:
-            raise ModelError(f"{failed}; it took {', '.join(map(str, before))} rows; allowed: batches of any size", _DYNAMIC) from error
+            raise ModelError(
+                f"{failed}; it took {', '.join(map(str, before))} rows; allowed: batches of any size", _DYNAMIC
+            ) from error
         raise ModelError(failed, "its inputs are: " + ", ".join(_fed(feed) for feed in handler.params["feeds"])) from error
     shape = tuple(output.shape) if hasattr(output, "shape") else (len(output),)
     if not shape or shape[0] != rows:
-        raise ModelError(f"the model gave an output of shape {shape} for {rows} rows; allowed: one prediction for each row", _DYNAMIC)
+        raise ModelError(
+            f"the model gave an output of shape {shape} for {rows} rows; allowed: one prediction for each row", _DYNAMIC
+        )
     return output
 
 

@@ -42,7 +42,9 @@ class Format:
 _HERE = "batchinfer.models.formats."
 FORMATS: Mapping[str, Format] = {
     "torch.export": Format("a torch.export program", "program.pt2", (".pt2",), f"{_HERE}torch_export:open_program", ("torch",)),
-    "torchscript": Format("TorchScript", "scripted.pt", (".pt", ".ts", ".pth"), f"{_HERE}torchscript:open_torchscript", ("torch",)),
+    "torchscript": Format(
+        "TorchScript", "scripted.pt", (".pt", ".ts", ".pth"), f"{_HERE}torchscript:open_torchscript", ("torch",)
+    ),
     "onnx": Format("an ONNX model", "model.onnx", (".onnx",), f"{_HERE}onnx_model:open_onnx", ("onnx", "onnxruntime")),
     "skops": Format("a skops file", "model.skops", (".skops",), f"{_HERE}skops_model:open_skops", ("skops", "scikit-learn")),
     PICKLE: Format(
@@ -67,3 +69,15 @@ def open_artifact(format: str, data: bytes, device: str, trust: Trust) -> Foreig
     module, _, name = FORMATS[format].opener.partition(":")
     opener: Callable[[bytes, str, Any], ForeignModule] = getattr(import_module(module), name)
     return opener(data, device, trust)
+
+
+def needed_trust(format: str, data: bytes) -> Trust:
+    """What a run that loads this artefact has to trust. Loads nothing.
+
+    Runs on: driver.
+    """
+    if format == "skops":
+        from batchinfer.models.formats.skops_model import needs_trust
+
+        return "pickle" if needs_trust(data) else "none"
+    return "pickle" if format in (PICKLE, MLFLOW) else "none"

@@ -41,7 +41,7 @@ class EstimatorModule(ForeignModule):
         self._estimator, self._method = estimator, method
 
     def forward(self, **inputs: Any) -> Any:
-        """`frame`, a pandas frame of the columns that `frame` names, or `features` (rows, width). Runs on: driver and executor."""
+        """`frame`, a pandas frame of those columns, or `features` (rows, width). Runs on: driver and executor."""
         given = inputs["frame"] if self.frame is not None else _array(inputs[MATRIX])
         if len(given) == 0:  # estimators want at least one row
             return [] if self.gives == "text" else torch.zeros((0, max(1, len(self.labels))), dtype=torch.float64)

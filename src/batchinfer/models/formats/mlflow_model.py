@@ -25,7 +25,11 @@ from batchinfer.models.formats.artifact import TRUST_HINT, ForeignModule, Trust
 MLMODEL = "MLmodel"
 _MOST_BYTES = 16 * 2**30
 # Loader and, by the flavour's own key, the file that holds the model.
-_PLAIN = {"mlflow.onnx": ("onnx", "data"), "mlflow.pytorch": ("pytorch", "model_data"), "mlflow.sklearn": ("sklearn", "pickled_model")}
+_PLAIN = {
+    "mlflow.onnx": ("onnx", "data"),
+    "mlflow.pytorch": ("pytorch", "model_data"),
+    "mlflow.sklearn": ("sklearn", "pickled_model"),
+}
 
 
 def read_folder(folder: Path) -> dict[str, bytes]:

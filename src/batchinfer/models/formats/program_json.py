@@ -26,10 +26,11 @@ _OPERATOR = re.compile(
 _NAME = re.compile(r"[A-Za-z_]\w*(\.\w+)*")
 _WORD = re.compile(r"[\w .,:+-]{0,200}")
 _SYMBOL = re.compile(r"[suz]\w*")
-_FUNCTIONS = frozenset(
-    "Symbol Integer Float Rational Add Mul Mod PythonMod FloorDiv CleanDiv CeilDiv CeilToInt FloorToInt TruncToInt Max Min "
-    "ToFloat IntTrueDiv FloatTrueDiv Eq Ne Lt Le Gt Ge And Or Not".split()
-)
+_FUNCTIONS = {
+    "Symbol", "Integer", "Float", "Rational", "Add", "Mul", "Mod", "PythonMod", "FloorDiv", "CleanDiv", "CeilDiv", "CeilToInt",
+    "FloorToInt", "TruncToInt", "Max", "Min", "ToFloat", "IntTrueDiv", "FloatTrueDiv", "Eq", "Ne", "Lt", "Le", "Gt", "Ge", "And",
+    "Or", "Not",
+}  # fmt: skip
 _TREES = (None, "builtins.tuple", "builtins.list", "builtins.dict", "collections.OrderedDict")
 _EXPRESSION_NODES = (
     ast.Expression, ast.Call, ast.Name, ast.Load, ast.Constant, ast.keyword, ast.BinOp, ast.UnaryOp, ast.Compare,

@@ -121,9 +121,22 @@ def read_artifact(path: Path, trust: Trust) -> Artifact:
         ModelError: no such file, damaged, or an MLflow model that is not trusted.
     """
     if path.is_dir():
-        return _from_folder(path, trust)
+        weights = weights_in(path)
+        if weights is None:
+            return _from_folder(path, trust)
+        path = weights
     data = read_file(path)
     return Artifact(recognise(path, data), data, str(path))
+
+
+def weights_in(folder: Path) -> Path | None:
+    """The one safetensors file of a folder that holds nothing else to choose from; None where it is another kind of folder."""
+    if (folder / mlflow_model.MLMODEL).exists() or (folder / "manifest.json").exists():
+        return None
+    found = sorted(folder.glob(f"*{_SAFETENSORS_SUFFIX}"))
+    if len(found) > 1:
+        raise ModelError(f"{folder}: holds {listed(path.name for path in found)}; allowed: the path of one of them")
+    return found[0] if found else None
 
 
 def _from_folder(folder: Path, trust: Trust) -> Artifact:
@@ -135,14 +148,15 @@ def _from_folder(folder: Path, trust: Trust) -> Artifact:
     if not (folder / mlflow_model.MLMODEL).is_file():
         names = sorted(entry.name for entry in folder.iterdir())
         raise ModelError(
-            f"{folder}: a folder without {mlflow_model.MLMODEL}; it holds {listed(names[:8], none='nothing')}; allowed: {_ALLOWED}"
+            f"{folder}: a folder without {mlflow_model.MLMODEL}; it holds {listed(names[:8], none='nothing')}; "
+            f"allowed: {_ALLOWED}"
         )
     files = mlflow_model.read_folder(folder)
     described = mlflow_model.describe(files)
     columns = mlflow_model.input_names(described)
     plain = mlflow_model.plain_file(files, described)
     if plain is not None:
-        return Artifact(recognise(folder, plain), plain, str(folder), columns)
+        return Artifact(recognise(folder / "model", plain), plain, str(folder), columns)
     packed = archives.write_archive(files)
     try:
         mlflow_model.check_pyfunc(packed, trust)

@@ -69,7 +69,9 @@ def _raw_tensors(payload: Any, config: str) -> set[str]:
         path = entry.get("path_name") if isinstance(entry, dict) else None
         raw = isinstance(path, str) and re.fullmatch(r"(weight|tensor)_\d+", path)
         if not raw or entry.get("use_pickle") is not False or not isinstance(entry.get("tensor_meta"), dict):
-            raise ModelError(f"the archive keeps {tensor!r} as {path!r}, a pickle or an object; allowed: raw tensors; {_EXPORT_AGAIN}")
+            raise ModelError(
+                f"the archive keeps {tensor!r} as {path!r}, a pickle or an object; allowed: raw tensors; {_EXPORT_AGAIN}"
+            )
         names.add(f"{config.rpartition('/')[0]}/{path}")
     return names
 

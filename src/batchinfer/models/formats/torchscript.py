@@ -41,7 +41,9 @@ def check_torchscript(data: bytes) -> dict[str, bytes]:
             raise ModelError(f"the TorchScript archive has no {name}")
         refused = sorted(one for one in pickles.imported(kept[name]) if not _IMPORTS.fullmatch(one))
         if refused:
-            raise ModelError(f"the TorchScript archive's {name} refers to {', '.join(refused)}; allowed: tensors and its own classes")
+            raise ModelError(
+                f"the TorchScript archive's {name} refers to {', '.join(refused)}; allowed: tensors and its own classes"
+            )
     for name, content in kept.items():
         if name.startswith("code/") and (found := _FORBIDDEN.search(content)):
             word = found[0].decode()
