@@ -158,7 +158,8 @@ def _weights(context: Context, artifact: Artifact, path: Path, transforms: Trans
         )
     width = transforms.width if transforms is not None else len(_candidates(context))
     arguments = {"features": width, "outputs": 1, **split_params(settings.params)[1]}
-    return open_weights(artifact.data, class_path_of(settings.model), arguments)
+    model: Any = settings.model
+    return open_weights(artifact.data, class_path_of(model), arguments)
 
 
 def _candidates(context: Context) -> list[str]:

@@ -53,9 +53,13 @@ def read_members(data: bytes) -> dict[str, bytes]:
 
 def _opened(data: bytes) -> zipfile.ZipFile:
     try:
-        return zipfile.ZipFile(io.BytesIO(data))
+        archive = zipfile.ZipFile(io.BytesIO(data))
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
         raise ModelError(f"the archive is damaged or cut off: {error}") from error
+    # Of a file that was cut off, the index of an archive inside of it may be what is found.
+    if min((info.header_offset for info in archive.infolist()), default=0):
+        raise ModelError("the archive is damaged or cut off: it does not begin with its first member")
+    return archive
 
 
 def _check_members(members: list[zipfile.ZipInfo], size: int) -> None:

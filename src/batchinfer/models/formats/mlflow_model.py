@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 
 from batchinfer.errors import ModelError
@@ -153,13 +154,11 @@ class PyfuncModule(ForeignModule):
         import pandas as pd
 
         frame = inputs["frame"]
-        output = self._model.predict(frame)
+        output: Any = self._model.predict(frame)
         if isinstance(output, pd.DataFrame):
             return output.reset_index(drop=True)
         if isinstance(output, dict) and all(np.ndim(one) for one in output.values()):
             return pd.DataFrame({name: list(one) for name, one in output.items()})
-        if hasattr(output, "detach"):
-            output = output.detach().cpu().numpy()
-        values = np.asarray(output)
+        values = output.detach().cpu().numpy() if isinstance(output, torch.Tensor) else np.asarray(output)
         flat = values.reshape(len(values)) if values.ndim and values.size == len(values) else list(values.reshape(len(frame), -1))
         return pd.DataFrame({"prediction": flat})

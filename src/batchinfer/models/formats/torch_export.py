@@ -25,6 +25,11 @@ _CONFIGS = ("data/weights/model_weights_config.json", "data/constants/model_cons
 _SAMPLES = "data/sample_inputs/model.pt"
 # Read by nobody here: what else PyTorch writes into an archive, by the start of its name.
 _HARMLESS = ("archive_version", "byteorder", ".data/", "version", ".format_version", ".storage_alignment")
+_SAMPLE_IMPORTS = re.compile(
+    r"torch\._utils\._rebuild_(tensor_v2|parameter)|torch\._tensor\._rebuild_from_type_v2|torch\.\w+Storage"
+    r"|torch\.(Tensor|device|Size)|torch\.nn\.parameter\.Parameter|torch\.serialization\._get_layout|collections\.OrderedDict"
+    r"|torch\._export\.serde\.serialize\._reconstruct_fake_tensor"
+)
 _EXPORT_AGAIN = "save it again with torch.export.save of PyTorch 2.10 or later, weights as plain tensors"
 
 
@@ -54,9 +59,10 @@ def check_program_archive(data: bytes) -> dict[str, bytes]:
             raise ModelError(f"the archive has no {name}, which its own list of tensors names")
         kept[name] = members[name]
     _refuse_others(members, {*kept, _PROGRAM, _SAMPLES})
+    _check_samples(members.get(_SAMPLES, b""))
     program = without_comments(plain_json(members[_PROGRAM], _PROGRAM))
     check_program(program)
-    # Example inputs are a pickle, and nobody needs them: PyTorch takes an empty record for none.
+    # Nobody needs the example inputs, which are a pickle: PyTorch takes an empty record for none.
     return {**kept, _PROGRAM: json.dumps(program).encode(), _SAMPLES: b"", ".data/version": b"2\n"}
 
 
@@ -74,6 +80,19 @@ def _raw_tensors(payload: Any, config: str) -> set[str]:
             )
         names.add(f"{config.rpartition('/')[0]}/{path}")
     return names
+
+
+def _check_samples(data: bytes) -> None:
+    """Example inputs are left out, whatever they are; but what would run something is no honest program."""
+    found: set[str] = set()
+    if data.startswith(archives.MAGIC):
+        content = archives.without_root(archives.read_members(data)).get("data.pkl", b"")
+        found = pickles.imported(content)
+    elif data:
+        found = pickles.imported(data)
+    refused = sorted(name for name in found if not _SAMPLE_IMPORTS.fullmatch(name))
+    if refused:
+        raise ModelError(f"the archive's {_SAMPLES} is a pickle that would import {', '.join(refused)}; allowed: tensors")
 
 
 def _refuse_others(members: dict[str, bytes], known: set[str]) -> None:
