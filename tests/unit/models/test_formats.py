@@ -48,7 +48,7 @@ def test_a_format_is_told_by_its_bytes(folder: Path, tmp_path: Path, name: str, 
     assert read_artifact(bare, "none").format == format
     misnamed = tmp_path / f"model{'.onnx' if format != 'onnx' else '.pt2'}"
     misnamed.write_bytes((folder / name).read_bytes())
-    with pytest.raises(ModelError, match="named as .* but it is") as caught:
+    with pytest.raises(ModelError, match=r"named as .* but it is") as caught:
         read_artifact(misnamed, "none")
     assert caught.value.exit_code == 7
 
