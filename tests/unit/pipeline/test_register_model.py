@@ -318,7 +318,7 @@ def test_fitted_steps_are_those_of_the_newest_version_that_has_them(project: Pro
     context = project.context("fitted", features=features)
     steps, _ = parse_steps(list(context.pipeline.features))
     batch = pa.RecordBatch.from_pandas(FRAME[list(COLUMNS)], preserve_index=False)
-    transforms = fit(steps, [batch], {name: pa.float64() for name in COLUMNS})
+    transforms = fit(steps, {name: pa.float64() for name in COLUMNS}, lambda: [batch])
     module = build_module("batchinfer.models.mlp:Mlp", {"features": 3, "outputs": 1, "hidden": [2]}).eval()
     signature = {
         "inputs": [{"name": name, "type": "double"} for name in COLUMNS],
