@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from artefacts import COLUMNS, a_frame, a_net, save_linear_onnx, save_program, s
 from batchinfer.errors import ModelError, SetupError
 from batchinfer.models.formats.artifact import ForeignModule
 from batchinfer.models.formats.catalogue import open_artifact
-from batchinfer.models.formats.recognition import read_artifact
+from batchinfer.models.formats.recognition import read_artifact, recognise
 
 EXAMPLE = torch.randn(4, 3)
 
@@ -207,6 +208,21 @@ def test_a_package_that_is_not_installed_is_named_with_its_extra(folder: Path, m
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(SetupError, match=r"onnxruntime is not installed.*extra onnx"):
         open_artifact("onnx", artifact.data, "cpu", "none")
+
+
+@pytest.mark.parametrize("name", ["net.pt2", "net.pt", "sum.onnx"])
+def test_whatever_byte_is_damaged_there_is_a_model_error_or_a_model(
+    folder: Path, capfd: pytest.CaptureFixture[str], name: str
+) -> None:
+    data = (folder / name).read_bytes()
+    random = np.random.default_rng(7)
+    for _ in range(40):
+        damaged = bytearray(data)
+        for place in random.integers(0, len(data), random.integers(1, 20)):
+            damaged[place] = random.integers(0, 256)
+        with contextlib.suppress(ModelError):
+            open_artifact(recognise(folder / name, bytes(damaged)), bytes(damaged), "cpu", "none")
+    assert capfd.readouterr().out == "", "standard output belongs to the JSON line"
 
 
 def test_the_list_of_formats_loads_none_of_their_libraries() -> None:

@@ -337,6 +337,40 @@ def test_fitted_steps_are_those_of_the_newest_version_that_has_them(project: Pro
         project.register("fitted", path, features="features: [{min_max: {columns: [a, b, c]}}]")
 
 
+class Embedded(torch.nn.Module):
+    """A number and the index of a kind."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = torch.nn.Embedding(8, 2)
+
+    def forward(self, features: torch.Tensor, kind: torch.Tensor) -> torch.Tensor:
+        return torch.cat([features, self.table(kind)], 1).sum(1)
+
+
+def test_integer_inputs_are_fed_by_their_names() -> None:
+    import pyarrow as pa
+
+    from batchinfer.models.feeds import feed_from_transforms
+    from batchinfer.models.formats.artifact import ModelInput, TensorProgram
+    from batchinfer.models.probing import probe
+    from batchinfer.transforms import fit, parse_steps
+
+    steps, _ = parse_steps([{"standardize": {"columns": "a"}}, {"embedding_index": {"columns": "kind"}}])
+    batch = pa.RecordBatch.from_pandas(FRAME[["a", "kind"]], preserve_index=False)
+    fields = {"a": pa.float64(), "kind": pa.string()}
+    transforms = fit(steps, fields, lambda: [batch])
+    inputs = [ModelInput("features", shape=(1,)), ModelInput("kind", "int64", ())]
+    module = TensorProgram(Embedded(), inputs)
+    handler = probe(module, feed_from_transforms(module, transforms), transforms, fields).handler
+    with torch.inference_mode():
+        found = handler.decode(handler.forward(handler.encode(batch)))["prediction"].to_pylist()
+        tensors = {name: torch.from_numpy(one) for name, one in transforms.tensors(batch).items()}
+        assert found == module.program(**tensors).tolist()
+    with pytest.raises(ModelError, match="the model takes features, colour; the pipeline's features make features, kind"):
+        feed_from_transforms(TensorProgram(Embedded(), [inputs[0], ModelInput("colour")]), transforms)
+
+
 class Static(torch.nn.Module):
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         return features.reshape(4, 3).sum(1)

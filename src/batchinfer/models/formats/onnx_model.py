@@ -133,7 +133,9 @@ def open_onnx(data: bytes, device: str, trust: Trust = "none") -> ForeignModule:
     if device != "cpu" and not wanted:
         logging.getLogger(__name__).warning("this onnxruntime has no CUDA: the model runs on the CPU")
     try:
-        session = onnxruntime.InferenceSession(data, options, providers=[*wanted, "CPUExecutionProvider"])
+        # No second try by itself: it prints to standard output, which is not its own.
+        providers = [*wanted, "CPUExecutionProvider"]
+        session = onnxruntime.InferenceSession(data, options, providers=providers, enable_fallback=0)
     except Exception as error:  # onnxruntime's errors have no common class
         raise ModelError(f"onnxruntime {onnxruntime.__version__} cannot run this model: {_first_line(error)}") from error
     return OnnxProgram(session, class_labels(model))

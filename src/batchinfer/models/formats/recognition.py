@@ -121,9 +121,12 @@ def read_artifact(path: Path, trust: Trust) -> Artifact:
         ModelError: no such file, damaged, or an MLflow model that is not trusted.
     """
     if path.is_dir():
-        weights = weights_in(path)
-        if weights is None:
-            return _from_folder(path, trust)
+        try:
+            weights = weights_in(path)
+            if weights is None:
+                return _from_folder(path, trust)
+        except OSError as error:
+            raise ModelError(f"{path}: cannot be read: {error.strerror or error}") from error
         path = weights
     data = read_file(path)
     return Artifact(recognise(path, data), data, str(path))

@@ -9,10 +9,13 @@ computing needs: see `program_json`. Runs nothing in `check`.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import logging
+import os
 import re
+from collections.abc import Generator
 from typing import Any
 
 from batchinfer.errors import ModelError
@@ -103,6 +106,21 @@ def _refuse_others(members: dict[str, bytes], known: set[str]) -> None:
         raise ModelError(f"the archive has a member {name!r}{what}; allowed: one program and its raw tensors; {_EXPORT_AGAIN}")
 
 
+@contextlib.contextmanager
+def _weights_only() -> Generator[None]:
+    """Nothing in the fresh archive is unpickled; should a later PyTorch unpickle more, it may import nothing."""
+    name = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
 def open_program(data: bytes, device: str, trust: Trust = "none") -> ForeignModule:
     """The program as a module, after `check_program_archive`. Runs on: driver and executor.
 
@@ -117,7 +135,8 @@ def open_program(data: bytes, device: str, trust: Trust = "none") -> ForeignModu
     level = noisy.level
     try:
         noisy.setLevel(logging.ERROR)  # it warns that a buffer has no name that ends in .pt2
-        program: Any = torch.export.load(io.BytesIO(fresh))
+        with _weights_only():
+            program: Any = torch.export.load(io.BytesIO(fresh))
         if device != "cpu":
             from torch.export.passes import move_to_device_pass
 
