@@ -365,7 +365,7 @@ def test_integer_inputs_are_fed_by_their_names() -> None:
     handler = probe(module, feed_from_transforms(module, transforms), transforms, fields).handler
     with torch.inference_mode():
         found = handler.decode(handler.forward(handler.encode(batch)))["prediction"].to_pylist()
-        tensors = {name: torch.from_numpy(one) for name, one in transforms.tensors(batch).items()}
+        tensors = {name: torch.from_numpy(one.copy()) for name, one in transforms.tensors(batch).items()}
         assert found == module.program(**tensors).tolist()
     with pytest.raises(ModelError, match="the model takes features, colour; the pipeline's features make features, kind"):
         feed_from_transforms(TensorProgram(Embedded(), [inputs[0], ModelInput("colour")]), transforms)
