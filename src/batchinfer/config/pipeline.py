@@ -104,7 +104,7 @@ class RedisTarget(Strict):
 
 
 class Pipeline(Strict):
-    """One pipeline file, whole. `prepare` and `postprocess` have their place; this version refuses steps in them."""
+    """One pipeline file, whole. `prepare` has its place; this version refuses steps in it."""
 
     name: Identifier
     description: str = ""

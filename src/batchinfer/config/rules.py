@@ -304,9 +304,8 @@ def _check_time_formats(document: dict[Any, Any]) -> Iterator[Problem]:
 
 
 def _check_not_built(document: dict[Any, Any]) -> Iterator[Problem]:
-    for name, what in (("prepare", "table transforms"), ("postprocess", "steps after the model")):
-        if document.get(name):
-            yield Problem((name,), f"this version has no {what} yet; allowed: no {name}")
+    if document.get("prepare"):
+        yield Problem(("prepare",), "this version has no table transforms yet; allowed: no prepare")
     variants = _part(document, "model").get("variants")
     if isinstance(variants, list) and variants:
         message = f"got {shown(variants)}; this version scores the champion only; allowed: no variants"

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from batchinfer.models.formats.artifact import Artifact, Trust
     from batchinfer.models.handler import Handler
-    from batchinfer.transforms import TransformPipeline
+    from batchinfer.transforms import PostProcess, TransformPipeline
 
 _PACKAGES = ("batchinfer", "torch", "numpy", "pyarrow", "safetensors")
 
@@ -61,11 +61,13 @@ def write_bundle(
     facts: Mapping[str, Any],
     artifact: Artifact | None = None,
     trust: Trust = "none",
+    postprocess: PostProcess | None = None,
 ) -> str:
     """Writes a bundle whole or not at all, reads it back, and returns its digest (SHA-256, hex).
 
-    `facts` is JSON-able and stands in the manifest: training table and version, metrics. The same inputs give the same digest.
-    A model of another format is an `artifact` instead of a `module`; `trust` is what loading it needs.
+    `facts` is JSON-able and stands in the manifest: training table and version, metrics. A model of another format is an
+    `artifact` instead of a `module`; `trust` is what loading it needs. `postprocess` are the steps after the model, which the
+    outputs of the signature are the result of. The same inputs give the same digest.
     Runs on: driver.
 
     Raises:
@@ -73,10 +75,12 @@ def write_bundle(
         StorageError: the folder cannot be written.
     """
     folder = Path(folder)
-    files = _contents(module, transforms, signature)
+    files = _contents(module, transforms, signature, postprocess)
     if artifact is not None:
         files[FORMATS[artifact.format].file] = artifact.data
-    manifest = _manifest(files, handler, module, transforms, facts, _artifact_entry(artifact, trust))
+    manifest = _manifest(files, handler, module, transforms, facts)
+    manifest |= _artifact_entry(artifact, trust) | _postprocess_entry(postprocess)
+    manifest["digest"] = manifests.digest_of(manifest)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         staged = Path(tempfile.mkdtemp(prefix=".bundle-", dir=folder.parent))
@@ -106,9 +110,14 @@ def _put(staged: Path, folder: Path, digest: str) -> None:
 
 
 def _contents(
-    module: torch.nn.Module | None, transforms: TransformPipeline | None, signature: Mapping[str, Any]
+    module: torch.nn.Module | None,
+    transforms: TransformPipeline | None,
+    signature: Mapping[str, Any],
+    postprocess: PostProcess | None,
 ) -> dict[str, bytes]:
     files = {manifests.SIGNATURE: manifests.to_bytes(signature)}
+    if postprocess is not None:
+        files[manifests.POSTPROCESS] = manifests.to_bytes(postprocess.to_json())
     if transforms is not None:
         files[manifests.TRANSFORMS] = manifests.to_bytes(transforms.to_json())
     if module is not None:
@@ -129,7 +138,6 @@ def _manifest(
     module: torch.nn.Module | None,
     transforms: TransformPipeline | None,
     facts: Mapping[str, Any],
-    artifact: Mapping[str, Any],
 ) -> dict[str, Any]:
     manifest: dict[str, Any] = {
         "format": manifests.FORMAT,
@@ -144,7 +152,6 @@ def _manifest(
         "transforms": None if transforms is None else _transforms_entry(transforms),
         "packages": {name: _version(name) for name in _PACKAGES},
         "facts": dict(facts),
-        **artifact,
     }
     # Through JSON once, so that tuples and lists, which JSON does not tell apart, give one digest.
     manifest = json.loads(manifests.to_bytes(manifest))
@@ -171,6 +178,13 @@ def _transforms_entry(transforms: TransformPipeline) -> dict[str, Any]:
     return {"digest": transforms.digest(), "versions": {step.name: step.version for step in transforms.steps}}
 
 
+def _postprocess_entry(postprocess: PostProcess | None) -> dict[str, Any]:
+    """Nothing without steps, so that bundles made before there were any keep their digest."""
+    if postprocess is None:
+        return {}
+    return {"postprocess": {"digest": postprocess.digest(), "versions": {step.name: step.version for step in postprocess.steps}}}
+
+
 def verify_bundle(folder: Path | str, expected_digest: str | None = None) -> dict[str, Any]:
     """The manifest of a bundle whose every file, and all the code it relies on, is what the manifest says.
 
@@ -182,6 +196,7 @@ def verify_bundle(folder: Path | str, expected_digest: str | None = None) -> dic
     manifest, contents = manifests.read_verified(Path(folder), expected_digest)
     try:
         _load_transforms(manifest, contents)
+        _load_postprocess(manifest, contents)
     except ModelError as error:
         raise _named(folder, error) from error
     return manifest
@@ -219,7 +234,7 @@ def _named(folder: Path | str, error: ModelError) -> ModelError:
 def _build_handler(
     manifest: Mapping[str, Any], contents: Mapping[str, bytes], signature: Mapping[str, Any], device: str
 ) -> Handler:
-    from batchinfer.models.handler import Handler
+    from batchinfer.models.handler import Handler, Postprocessed
     from batchinfer.models.mlp import load_class
 
     class_ = load_class(manifest["handler"]["class"], Handler)
@@ -230,7 +245,8 @@ def _build_handler(
         raise ModelError(
             f"handler {manifest['handler']['class']}: got output {dict(handler.output)}; expected {manifest['handler']['output']}"
         )
-    return handler
+    steps = _load_postprocess(manifest, contents)
+    return handler if steps is None else Postprocessed(handler, steps)
 
 
 def _open_module(manifest: Mapping[str, Any], contents: Mapping[str, bytes], device: str) -> torch.nn.Module | None:
@@ -270,15 +286,31 @@ def _load_transforms(manifest: Mapping[str, Any], contents: Mapping[str, bytes])
     return transforms
 
 
-def read_transforms(folder: Path | str) -> TransformPipeline | None:
-    """The fitted transforms of a bundle, which is verified as by `verify_bundle`; None if it has none.
+def _load_postprocess(manifest: Mapping[str, Any], contents: Mapping[str, bytes]) -> PostProcess | None:
+    entry = manifest.get("postprocess")
+    if entry is None:
+        return None
+    from batchinfer.transforms import PostProcess
+
+    try:
+        steps = PostProcess.from_json(json.loads(contents[manifests.POSTPROCESS]))
+    except ModelError as error:
+        raise ModelError([f"{manifests.POSTPROCESS}: {problem}" for problem in error.problems], error.hint) from error
+    if (got := _postprocess_entry(steps)["postprocess"]) != entry:
+        raise ModelError(f"{manifests.POSTPROCESS}: got digest {got['digest']}; expected {entry['digest']}")
+    return steps
+
+
+def read_steps(folder: Path | str) -> tuple[TransformPipeline | None, PostProcess | None]:
+    """The fitted transforms and the steps after the model of a bundle, which is verified as by `verify_bundle`.
 
     Runs on: driver.
 
     Raises:
         ModelError: as `verify_bundle`.
     """
-    return _load_transforms(*manifests.read_verified(Path(folder)))
+    manifest, contents = manifests.read_verified(Path(folder))
+    return _load_transforms(manifest, contents), _load_postprocess(manifest, contents)
 
 
 def read_signature(folder: Path | str) -> dict[str, Any]:

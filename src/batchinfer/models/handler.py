@@ -6,13 +6,17 @@ Owns the base class that users extend and the built-in handlers. Knows nothing o
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import torch
 
+from batchinfer.config.types import spark_name
 from batchinfer.errors import ModelError
+
+if TYPE_CHECKING:
+    from batchinfer.transforms import PostProcess
 
 THRESHOLD = 0.5
 
@@ -166,6 +170,40 @@ class RawOutput(Handler):
             return {"prediction": flat}
         offsets = pa.array(np.arange(len(values) + 1, dtype=np.int32) * self.width)
         return {"prediction": pa.ListArray.from_arrays(offsets, flat)}
+
+
+class Postprocessed(Handler):
+    """Another handler, whose prediction columns go through the steps after the model."""
+
+    def __init__(self, inner: Handler, steps: PostProcess) -> None:
+        super().__init__(inner.module, inner.transforms, inner.params, inner.columns)
+        self.inner = inner
+        self.steps = steps
+        self.output = {name: spark_name(type_) for name, type_ in steps.fields.items()}
+
+    def encode(self, batch: pa.RecordBatch) -> dict[str, torch.Tensor]:
+        return self.inner.encode(batch)
+
+    def forward(self, tensors: dict[str, torch.Tensor]) -> Any:
+        return self.inner.forward(tensors)
+
+    def decode(self, output: Any) -> dict[str, pa.Array]:
+        """The columns of the inner handler after the steps.
+
+        Runs on: executor.
+
+        Raises:
+            ModelError: the inner handler gives no such column as it declares.
+        """
+        found = self.inner.decode(output)
+        absent = [name for name in self.steps.before if name not in found]
+        if absent:
+            raise ModelError([f"decode gave no column {name!r}, which the handler's output declares" for name in absent])
+        return self.steps.apply({name: _whole(found[name]).cast(type_) for name, type_ in self.steps.before.items()})
+
+
+def _whole(array: pa.Array | pa.ChunkedArray) -> pa.Array:
+    return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
 
 
 HANDLERS: Mapping[str, type[Handler]] = {

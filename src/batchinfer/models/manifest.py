@@ -23,9 +23,10 @@ WEIGHTS = "weights.safetensors"
 MODULE = "module.json"
 TRANSFORMS = "transforms.json"
 SIGNATURE = "signature.json"
+POSTPROCESS = "postprocess.json"
 # A model of another format, and its file: `{format, file, trust, packages}`; absent from bundles of weights and a class.
 ARTIFACT = "artifact"
-_KNOWN = (WEIGHTS, MODULE, TRANSFORMS, SIGNATURE)
+_KNOWN = (WEIGHTS, MODULE, TRANSFORMS, SIGNATURE, POSTPROCESS)
 
 
 def to_bytes(value: Any) -> bytes:

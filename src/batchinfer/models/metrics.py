@@ -6,8 +6,14 @@ Owns the formulas. Arrays in, floats out; knows nothing of networks.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    from batchinfer.transforms import Calibrate
 
 # 95% of a normal distribution lies within so many standard deviations.
 _Z = 1.959963984540054
@@ -29,7 +35,7 @@ def binary_metrics(target: np.ndarray, score: np.ndarray) -> dict[str, float]:
     losses = -np.where(positive, np.log(kept), np.log1p(-kept))
     right = float(np.mean((score >= 0.5) == positive))
     share = float(np.mean(positive))
-    metrics = {**_loss(losses), **_share("accuracy", right, len(target)), "baseline": max(share, 1 - share)}
+    metrics = {**_mean("log_loss", losses), **_share("accuracy", right, len(target)), "baseline": max(share, 1 - share)}
     if 0 < share < 1:  # of one class only, there is no curve
         metrics |= _auc(positive, score)
     return metrics
@@ -50,23 +56,60 @@ def multiclass_metrics(target: np.ndarray, scores: np.ndarray) -> dict[str, floa
     right = float(np.mean(scores.argmax(axis=1) == target))
     counts = np.bincount(target, minlength=scores.shape[1])
     areas = [auc(target == place, scores[:, place]) for place in np.flatnonzero((counts > 0) & (counts < len(target)))]
-    metrics = {**_loss(losses), **_share("accuracy", right, len(target)), "baseline": float(counts.max() / len(target))}
+    metrics = {
+        **_mean("log_loss", losses),
+        **_share("accuracy", right, len(target)),
+        "baseline": float(counts.max() / len(target)),
+    }
     return metrics | ({"auc": float(np.mean(areas))} if areas else {})
 
 
 def regression_metrics(target: np.ndarray, prediction: np.ndarray, learnt_mean: float) -> dict[str, float]:
-    """`rmse`, `mae`, `r2`, and `baseline`: the rmse of always naming the mean of the rows that were learnt from.
+    """`rmse` and `mae` with 95% intervals, `r2`, and `baseline`: the rmse of always naming the mean of the rows learnt from.
 
     Runs on: driver.
+    Source: the central limit theorem for the mean of the squared and of the absolute errors.
     """
     error = prediction.astype(np.float64) - target
     spread = float(np.sum((target - target.mean(dtype=np.float64)) ** 2))
+    squares = _mean("rmse", error**2)
     metrics = {
-        "rmse": math.sqrt(float(np.mean(error**2))),
-        "mae": float(np.mean(np.abs(error))),
+        **{name: math.sqrt(value) for name, value in squares.items()},
+        **_mean("mae", np.abs(error)),
         "baseline": math.sqrt(float(np.mean((target - learnt_mean) ** 2))),
     }
     return metrics | ({"r2": 1 - float(np.sum(error**2)) / spread} if spread > 0 else {})
+
+
+def calibrated_log_loss(
+    step: Calibrate, predictions: Mapping[str, pa.Array], target: np.ndarray, labels: tuple[str, ...], folds: int = 5
+) -> float:
+    """Log loss of calibrated scores, each row calibrated by a fit on the other folds: a fit judged on its own rows flatters.
+
+    Args:
+        target: (rows,) place of each row's class among the labels.
+
+    Runs on: driver.
+    """
+    fold = np.arange(len(target)) % folds
+    losses = np.zeros(len(target))
+    for held in range(folds):
+        inside, outside = np.flatnonzero(fold == held), np.flatnonzero(fold != held)
+        if not len(inside):
+            continue
+        state = step.fit({name: array.take(pa.array(outside)) for name, array in predictions.items()}, target[outside], labels)
+        frame = {name: array.take(pa.array(inside)) for name, array in predictions.items()}
+        step.transform(frame, state, labels)
+        losses[inside] = -np.log(np.clip(_share_of_truth(frame, target[inside], labels), _TINY, 1))
+    return float(losses.mean())
+
+
+def _share_of_truth(frame: Mapping[str, pa.Array], target: np.ndarray, labels: tuple[str, ...]) -> np.ndarray:
+    if "scores" in frame:
+        rows = [dict(row) for row in frame["scores"].to_pylist()]
+        return np.array([row[labels[place]] for row, place in zip(rows, target.tolist(), strict=True)])
+    score = frame["score"].to_numpy(zero_copy_only=False)
+    return np.where(target == 1, score, 1 - score)
 
 
 def auc(positive: np.ndarray, score: np.ndarray) -> float:
@@ -94,10 +137,11 @@ def _auc(positive: np.ndarray, score: np.ndarray) -> dict[str, float]:
     return {"auc": area, "auc_low": max(0.0, area - half), "auc_high": min(1.0, area + half)}
 
 
-def _loss(losses: np.ndarray) -> dict[str, float]:
-    half = _Z * float(losses.std()) / math.sqrt(len(losses))
-    mean = float(losses.mean())
-    return {"log_loss": mean, "log_loss_low": max(0.0, mean - half), "log_loss_high": mean + half}
+def _mean(name: str, values: np.ndarray) -> dict[str, float]:
+    """The mean of values from 0 up, and its 95% interval."""
+    half = _Z * float(values.std()) / math.sqrt(len(values))
+    mean = float(values.mean())
+    return {name: mean, f"{name}_low": max(0.0, mean - half), f"{name}_high": mean + half}
 
 
 def _share(name: str, share: float, rows: int) -> dict[str, float]:

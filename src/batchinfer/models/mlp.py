@@ -16,27 +16,60 @@ from batchinfer.config.suggestions import among, did_you_mean, listed
 from batchinfer.errors import ConfigError, ModelError
 from batchinfer.models.parameters import MODELS, check_class_path
 
-__all__ = ["MODELS", "Mlp", "arguments_of", "build_module", "load_class"]
+__all__ = ["MODELS", "Mlp", "arguments_of", "build_module", "load_class", "takes"]
 
 
 class Mlp(torch.nn.Module):
     """Fully connected layers with ReLU and dropout between them, and a linear last layer.
 
-    Input `features` (rows, features) float32; output (rows, outputs) float32: logits, or predictions of a regression.
+    Inputs: `features` (rows, features) float32, left out where there are none; each integer input (rows,) or (rows, length)
+    int64, which an embedding makes numbers of: of several integers a row, such as the words of a text, their mean without
+    the zeros that fill up. Output (rows, outputs) float32: logits, or predictions of a regression.
+
+    Args:
+        integers: name -> [how many different integers, how many a row has, or None for one].
+
+    Source: width of the embeddings, min(50, 1.6 * n ** 0.56), as in fastai's tabular models.
     """
 
-    def __init__(self, features: int, outputs: int, hidden: Sequence[int] = (128, 64), dropout: float = 0.1) -> None:
+    def __init__(
+        self,
+        features: int,
+        outputs: int,
+        hidden: Sequence[int] = (128, 64),
+        dropout: float = 0.1,
+        integers: Mapping[str, Sequence[Any]] | None = None,
+    ) -> None:
         super().__init__()
+        self.names = tuple(integers or {})
+        self.embeddings = torch.nn.ModuleList(_embedding(*shape) for shape in (integers or {}).values())
+        width = features + sum(_embedding_width(count) for count, _ in (integers or {}).values())
         layers: list[torch.nn.Module] = []
-        width = features
         for size in hidden:
             layers += [torch.nn.Linear(width, size), torch.nn.ReLU(), torch.nn.Dropout(dropout)]
             width = size
         self.layers = torch.nn.Sequential(*layers, torch.nn.Linear(width, outputs))
 
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """(rows, features) float32 -> (rows, outputs) float32. Runs on: driver and executor."""
-        return self.layers(features)
+    def forward(self, features: torch.Tensor | None = None, **integers: torch.Tensor) -> torch.Tensor:
+        """Named inputs -> (rows, outputs) float32. Runs on: driver and executor."""
+        parts = [] if features is None else [features]
+        parts += [embedding(integers[name]) for name, embedding in zip(self.names, self.embeddings, strict=True)]
+        return self.layers(parts[0] if len(parts) == 1 else torch.cat(parts, dim=1))
+
+
+def _embedding_width(count: int) -> int:
+    return min(50, max(1, round(1.6 * count**0.56)))
+
+
+def _embedding(count: int, length: int | None) -> torch.nn.Module:
+    width = _embedding_width(count)
+    if length is not None:
+        return torch.nn.EmbeddingBag(count, width, mode="mean", padding_idx=0)
+    table = torch.nn.Embedding(count, width)
+    # 0 is what was never seen: it says nothing until there are rows to learn it from.
+    with torch.no_grad():
+        table.weight[0] = 0.0
+    return table
 
 
 def load_class(path: str, base: type) -> type:
@@ -66,7 +99,8 @@ def load_class(path: str, base: type) -> type:
 def build_module(path: str, arguments: Mapping[str, Any]) -> torch.nn.Module:
     """A module of the class at `path`, which remembers the arguments that it was built with.
 
-    `arguments` must be JSON-able: `features` and `outputs`, both whole numbers, and the class's own parameters.
+    `arguments` must be JSON-able: `features` and `outputs`, both whole numbers, `integers` where the model has integer inputs
+    and the class takes that argument (see `Mlp`), and the class's own parameters.
     Runs on: driver and executor.
 
     Raises:
@@ -82,6 +116,18 @@ def build_module(path: str, arguments: Mapping[str, Any]) -> torch.nn.Module:
     module = class_(**arguments)
     vars(module)["batchinfer_arguments"] = dict(arguments)  # plain data: no parameter, no buffer
     return module
+
+
+def takes(path: str, argument: str) -> bool:
+    """Whether the constructor of the class at `path` takes an argument of that name.
+
+    Runs on: driver.
+
+    Raises:
+        ModelError: the class cannot be loaded.
+    """
+    parameters = inspect.signature(load_class(path, torch.nn.Module)).parameters
+    return argument in parameters or any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
 
 
 def arguments_of(module: torch.nn.Module) -> dict[str, Any]:

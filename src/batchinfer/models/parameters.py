@@ -49,6 +49,10 @@ def _between(value: Any, low: float, high: float, low_counts: bool) -> bool:
     return (low <= value if low_counts else low < value) and value < high
 
 
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and value != ""
+
+
 def _layer_sizes(value: Any) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str) and all(_whole(size, 1) for size in value)
 
@@ -60,11 +64,13 @@ _RULES: Mapping[str, _Rule] = {
     "patience": _Rule("a whole number from 1 up", lambda value: _whole(value, 1)),
     "learning_rate": _Rule("a number above 0 and below 10", lambda value: _between(value, 0, 10, low_counts=False)),
     "validation_share": _Rule("a number above 0 and below 1", lambda value: _between(value, 0, 1, low_counts=False)),
+    "validation_by": _Rule("key, or a column of times or numbers, whose latest rows are validated on", _is_name),
     "dropout": _Rule("a number from 0 to below 1", lambda value: _between(value, 0, 1, low_counts=True)),
     "hidden": _Rule("a list of whole numbers from 1 up, such as [128, 64]", _layer_sizes),
 }
 
-LEARNING_PARAMS = ("epochs", "seed", "batch_size", "learning_rate", "patience", "validation_share")
+VALIDATION_BY_KEY = "key"
+LEARNING_PARAMS = ("epochs", "seed", "batch_size", "learning_rate", "patience", "validation_share", "validation_by")
 
 
 def check_class_path(path: object) -> list[str]:

@@ -35,6 +35,8 @@ _HISTORY_LENGTH = 50
 _BUNDLE = "bundle"
 _PARAM_LENGTH = 6000
 _TAG_LENGTH = 5000
+_TEXT_LENGTH = 5000
+_CARD = "model_card.md"
 _METRICS_AT_ONCE = 1000
 _URI = re.compile(r"models:/([^/@]+)(?:@([A-Za-z][\w.-]*)|/([0-9]+))")
 
@@ -71,11 +73,13 @@ class Registry:
         params: Mapping[str, Any] | None = None,
         tags: Mapping[str, str] | None = None,
         curve: Sequence[Mapping[str, float]] = (),
+        card: Path | None = None,
     ) -> ModelRef:
         """Makes the bundle the next version of the model, and gives it the alias if one is named.
 
         The bundle is verified first and logged as an artefact of a run in the experiment named after the model. `curve`
-        has one mapping an epoch: its number under `epoch`, and losses that the run shows as curves.
+        has one mapping an epoch: its number under `epoch`, and losses that the run shows as curves. `card` is a folder
+        with the model card, which the run shows, and the version as its description.
         Runs on: driver.
 
         Raises:
@@ -91,10 +95,13 @@ class Registry:
             try:
                 _log(client, run.info.run_id, finite, params or {}, curve)
                 client.log_artifacts(run.info.run_id, str(bundle_folder), _BUNDLE)
+                if card is not None:
+                    client.log_artifacts(run.info.run_id, str(card))
                 self._ensure_model(client, name)
                 version_tags = {**(tags or {}), DIGEST_TAG: digest, METRICS_TAG: _metrics_tag(finite)}
                 source = f"{run.info.artifact_uri}/{_BUNDLE}"
-                made = client.create_model_version(name, source, run.info.run_id, tags=version_tags)
+                text = (card / _CARD).read_text(encoding="utf-8")[:_TEXT_LENGTH] if card is not None else None
+                made = client.create_model_version(name, source, run.info.run_id, tags=version_tags, description=text)
                 state = "FINISHED"
             finally:
                 client.set_terminated(run.info.run_id, state)

@@ -13,13 +13,14 @@ import pyarrow as pa
 
 from batchinfer.config.pipeline import Target
 from batchinfer.errors import InputError
-from batchinfer.models.examples import Examples
+from batchinfer.models.examples import FEATURES, Examples, Inputs
 from batchinfer.models.objectives import Objective, a_number, several_classes, two_classes
 from batchinfer.models.parameters import Task
 from batchinfer.models.targets import OTHER, Classes, check_classes, positive_label, target_array, task_of
 
-# (features (n, width) float32, the target column or its numbers (n,), 64-bit hash of the key or validation mask (n,))
-Batch = tuple[np.ndarray, Any] | tuple[np.ndarray, Any, np.ndarray]
+# (the model's inputs by name, or `features` (n, width) float32 alone; the target column or its numbers (n,); 64-bit hash of the
+# key or validation mask (n,))
+Batch = tuple[Any, Any] | tuple[Any, Any, np.ndarray]
 
 
 class TargetReader:
@@ -31,8 +32,8 @@ class TargetReader:
         self._task: Task | None = None
         self._classes = Classes(target.column)
 
-    def read(self, batches: Iterable[Batch]) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray | None]]:
-        """Batches with the target as (rows,) float64, NaN where there is none.
+    def read(self, batches: Iterable[Batch]) -> Iterator[tuple[Inputs, np.ndarray, np.ndarray | None]]:
+        """Batches of (inputs by name, target (rows,) float64 with NaN where there is none, hash or mask).
 
         Runs on: driver.
 
@@ -44,7 +45,8 @@ class TargetReader:
             if self._task is None:
                 self._task = task_of(self._target, column.type, self._model)
             values = self._classes.codes(column) if self._task == "multiclass" else target_array(column, self._target)
-            yield batch[0], values, batch[2] if len(batch) == 3 else None
+            inputs = {FEATURES: batch[0]} if isinstance(batch[0], np.ndarray) else batch[0]
+            yield inputs, values, batch[2] if len(batch) == 3 else None
 
     def objective(self, learn: Examples, valid: Examples) -> Objective:
         """What is learnt from the rows that were read.

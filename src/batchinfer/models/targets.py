@@ -48,8 +48,9 @@ def task_of(target: Target, type_: pa.DataType, model: Any) -> Task:
     else:
         raise ConfigError(f"train.target.column {target.column}: got {type_}; allowed: text, boolean or a number")
     if task not in allowed:
+        fitting = ", ".join(name for name, known in MODELS.items() if task in known.tasks)
         raise ConfigError(
-            f"train.target.column {target.column}: got {type_}, which makes this {task}; {model} learns {' or '.join(allowed)}",
+            f"got {model}, but target {target.column} ({type_}) asks for {task}; allowed: {fitting}",
             "train.target.positive or positive_pattern makes two classes; train.model mlp_regressor learns a number",
         )
     return task
@@ -75,6 +76,14 @@ def target_array(column: pa.Array, target: Target) -> np.ndarray:
     values = positive.to_numpy(zero_copy_only=False).astype(np.float64)
     values[column.is_null().to_numpy(zero_copy_only=False)] = np.nan
     return values
+
+
+def label_array(column: pa.Array, target: Target, task: Task) -> pa.Array:
+    """The target as steps that are fitted on it take it: the class as text where there are several, else `target_array`.
+
+    Runs on: executor.
+    """
+    return _as_text(column) if task == "multiclass" else pa.array(target_array(column, target))
 
 
 def positive_label(target: Target) -> str:

@@ -21,9 +21,9 @@ import torch
 from batchinfer.config.pipeline import Target
 from batchinfer.errors import ConfigError, ModelError
 from batchinfer.models.adam import Adam
-from batchinfer.models.examples import Examples, ExampleWriter
+from batchinfer.models.examples import Examples, ExampleWriter, Shapes, Tensors
 from batchinfer.models.handler import HANDLERS, Handler
-from batchinfer.models.mlp import build_module
+from batchinfer.models.mlp import build_module, takes
 from batchinfer.models.objectives import Objective
 from batchinfer.models.parameters import Task, check_params, class_path_of, split_params
 from batchinfer.models.target_reader import Batch, TargetReader
@@ -39,11 +39,17 @@ _DEFAULTS: Mapping[str, Any] = {
     "learning_rate": 1e-3,
     "patience": 3,
     "validation_share": 0.1,
+    "validation_by": "key",
 }
 _EVALUATION_ROWS = 8192
 # Measured on 2 cores, network 110-128-64-1, batches of 256 (3e7 operations): 0.8 ms a step on one thread, 2.8 ms on two; where
 # other processes want the cores too, two threads took up to 50 times as long as one.
 _THREADED_OPERATIONS = 1e9
+
+
+def setting(params: Mapping[str, Any], name: str) -> Any:
+    """A parameter of the learning itself, or its default."""
+    return params.get(name, _DEFAULTS[name])
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,7 @@ class TrainSpec:
     Attributes:
         model, params, target: as in the pipeline file's `train`.
         width: number of features.
+        integers: of each named integer input how many different integers, and how many a row has (None: one).
         scratch: folder for the rows on disk; None: the system's own for temporary files.
         device: where the network is trained.
     """
@@ -61,6 +68,7 @@ class TrainSpec:
     params: Mapping[str, Any]
     target: Target
     width: int
+    integers: Mapping[str, tuple[int, int | None]] = field(default_factory=dict)
     scratch: Path | None = None
     device: str = "cpu"
 
@@ -71,7 +79,7 @@ class TrainSpec:
 
     def setting(self, name: str) -> Any:
         """A parameter of the learning itself, or its default."""
-        return self.params.get(name, _DEFAULTS[name])
+        return setting(self.params, name)
 
 
 @dataclass(frozen=True)
@@ -85,6 +93,8 @@ class Trained:
         curve: {epoch, train_loss, valid_loss} of each epoch, the first being 1.
         labels: of the classes in the order of their codes; for a regression none.
         rows_train, rows_validation, rows_dropped: dropped rows have no target.
+        outputs: of the module for the validation rows, (rows, outputs) float64; the handler decodes it.
+        places: (rows,) place of each of these rows' class among the labels; for a regression the target.
         warnings: sentences for whoever reads the report.
     """
 
@@ -97,14 +107,17 @@ class Trained:
     rows_train: int
     rows_validation: int
     rows_dropped: int
+    outputs: torch.Tensor
+    places: np.ndarray
     warnings: list[str] = field(default_factory=list)
 
 
 def train_model(spec: TrainSpec, data: Callable[[], Iterable[Batch]], on_epoch: OnEpoch | None = None) -> Trained:
     """Trains on the rows that `data` gives, which it is asked for once; the same rows and seed give the same weights.
 
-    A batch is (features, target) or (features, target, split): features (n, width) float32; target the column itself, or
-    (n,) numbers; split (n,) uint64 hash of the key, of which the lowest `validation_share` is validated on, or (n,) bool.
+    A batch is (inputs, target) or (inputs, target, split): inputs by name, `features` (n, width) float32 and integer inputs
+    (n,) or (n, length), or features alone; target the column itself, or (n,) numbers; split (n,) uint64 hash of the key, of
+    which the lowest `validation_share` is validated on, or (n,) bool.
     Runs on: driver; on all its cores where batches are large.
 
     Raises:
@@ -116,7 +129,8 @@ def train_model(spec: TrainSpec, data: Callable[[], Iterable[Batch]], on_epoch: 
         raise ConfigError([f"train.{'.'.join(place)}: {message}" for place, message in problems])
     with tempfile.TemporaryDirectory(prefix="batchinfer-train-", dir=spec.scratch) as scratch:
         reader = TargetReader(spec.target, spec.model)
-        writer = ExampleWriter(Path(scratch), spec.width, spec.setting("validation_share"))
+        shapes = Shapes(spec.width, spec.integers)
+        writer = ExampleWriter(Path(scratch), shapes, spec.setting("validation_share"))
         learn, valid = writer.write(reader.read(data()))
         objective = reader.objective(learn, valid)
         warnings = []
@@ -125,11 +139,15 @@ def train_model(spec: TrainSpec, data: Callable[[], Iterable[Batch]], on_epoch: 
             warnings.append(f"only {len(learn)} rows, none set aside: the metrics are of the rows that were learnt from")
         with _steady(spec.setting("seed")):
             module, curve = _learn(spec, objective, learn, valid, on_epoch)
-            metrics = objective.metrics(_outputs(module, valid), np.asarray(valid.target))
+            outputs = _outputs(module, valid)
+            metrics = objective.metrics(outputs, np.asarray(valid.target))
+            target = objective.prepared(torch.from_numpy(np.array(valid.target))).numpy()
+            places = target.astype(np.int64) if objective.labels else target
         rows = len(learn), 0 if valid is learn else len(valid), writer.dropped
     handler = HANDLERS[objective.task](module, None, objective.handler_params)
     finite = {name: float(value) for name, value in metrics.items() if math.isfinite(value)}
-    return Trained(module, handler, objective.task, finite, curve, objective.labels, *rows, warnings)
+    decodable = torch.from_numpy(outputs)
+    return Trained(module, handler, objective.task, finite, curve, objective.labels, *rows, decodable, places, warnings)
 
 
 @contextlib.contextmanager
@@ -155,8 +173,11 @@ def _learn(
     spec: TrainSpec, objective: Objective, learn: Examples, valid: Examples, on_epoch: OnEpoch | None
 ) -> tuple[torch.nn.Module, list[dict[str, float]]]:
     """The module with the weights of its best epoch, in eval mode on the CPU, and the learning curve."""
+    path = class_path_of(spec.model)
     arguments = {**split_params(spec.params)[1], "features": spec.width, "outputs": objective.outputs}
-    module = build_module(class_path_of(spec.model), arguments).to(spec.device)
+    if spec.integers and takes(path, "integers"):
+        arguments["integers"] = {name: list(shape) for name, shape in spec.integers.items()}
+    module = build_module(path, arguments).to(spec.device)
     _use_cores(module, spec.setting("batch_size"))
     optimizer = Adam(module.parameters(), spec.setting("learning_rate"))
     order = torch.Generator().manual_seed(spec.setting("seed"))
@@ -184,14 +205,14 @@ def _one_epoch(
     module: torch.nn.Module,
     objective: Objective,
     optimizer: Adam,
-    batches: Iterator[tuple[torch.Tensor, torch.Tensor]],
+    batches: Iterator[tuple[Tensors, torch.Tensor]],
 ) -> float:
     module.train()
     total = torch.zeros((), dtype=torch.float64)
     rows = 0
-    for features, target in batches:
+    for inputs, target in batches:
         optimizer.clear()
-        loss = _loss(spec, module, objective, features, target)
+        loss = _loss(spec, module, objective, inputs, target)
         loss.backward()
         optimizer.step()
         total += loss.detach().cpu() * len(target)
@@ -203,23 +224,22 @@ def _mean_loss(spec: TrainSpec, module: torch.nn.Module, objective: Objective, e
     module.eval()
     with torch.inference_mode():
         parts = [
-            float(_loss(spec, module, objective, features, target)) * len(target)
-            for features, target in examples.batches(_EVALUATION_ROWS)
+            float(_loss(spec, module, objective, inputs, target)) * len(target)
+            for inputs, target in examples.batches(_EVALUATION_ROWS)
         ]
     return math.fsum(parts) / len(examples)
 
 
-def _loss(
-    spec: TrainSpec, module: torch.nn.Module, objective: Objective, features: torch.Tensor, target: torch.Tensor
-) -> torch.Tensor:
-    output = _two_dimensional(module(features=features.to(spec.device)), objective.outputs)
+def _loss(spec: TrainSpec, module: torch.nn.Module, objective: Objective, inputs: Tensors, target: torch.Tensor) -> torch.Tensor:
+    output = module(**{name: tensor.to(spec.device) for name, tensor in inputs.items()})
+    output = _two_dimensional(output, objective.outputs)
     return objective.loss(output, objective.prepared(target).to(spec.device))
 
 
 def _outputs(module: torch.nn.Module, examples: Examples) -> np.ndarray:
     """(rows, outputs) float64."""
     with torch.inference_mode():
-        parts = [module(features=features) for features, _ in examples.batches(_EVALUATION_ROWS)]
+        parts = [module(**inputs) for inputs, _ in examples.batches(_EVALUATION_ROWS)]
     output = torch.cat(parts)
     return output.reshape(len(output), -1).to(torch.float64).numpy()
 

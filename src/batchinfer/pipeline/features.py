@@ -9,11 +9,15 @@ from pydantic import TypeAdapter, ValidationError
 
 from batchinfer.config.pipeline import Pipeline
 from batchinfer.config.sources import Source
+from batchinfer.config.suggestions import among
 from batchinfer.contracts import Problem
+from batchinfer.errors import ConfigError
+from batchinfer.pipeline.postprocess import check_postprocess
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from batchinfer.models.parameters import Task
     from batchinfer.transforms import Step
 
 
@@ -23,7 +27,8 @@ def check_document(document: dict[str, Any]) -> list[Problem]:
     Columns and types are checked only where the source itself is right: its own problems are reported by the loader.
     """
     fields = _fields(document.get("source"))
-    return check_features(document, fields) + _parameter_problems(document) + _task_problems(document, fields)
+    found = check_features(document, fields) + _parameter_problems(document) + _task_problems(document, fields)
+    return found + check_validation(document, fields)
 
 
 def check_features(document: Mapping[str, Any], fields: dict[str, pa.DataType]) -> list[Problem]:
@@ -38,7 +43,21 @@ def check_features(document: Mapping[str, Any], fields: dict[str, pa.DataType]) 
         return problems
     fields = fields | _made_unknown(raw, steps, fields)
     target = _part(document.get("train"), "target").get("column")
-    return problems + check_steps(steps, fields, [target] if isinstance(target, str) else [])
+    excluded = [target] if isinstance(target, str) else []
+    return problems + check_steps(steps, fields, excluded, _target_kind(document, fields))
+
+
+def _target_kind(document: Mapping[str, Any], fields: Mapping[str, pa.DataType]) -> str | None:
+    """What steps that are fitted on the target get; `classes` where it cannot be told yet."""
+    import pyarrow as pa
+
+    target = _part(document.get("train"), "target")
+    if not isinstance(target.get("column"), str):
+        return None
+    type_ = fields.get(target["column"], pa.null())
+    number = pa.types.is_floating(type_) or pa.types.is_decimal(type_)
+    regressor = _part(document, "train").get("model") == "mlp_regressor"
+    return "number" if (number or regressor) and not (target.get("positive") or target.get("positive_pattern")) else "classes"
 
 
 def _fields(source: Any) -> dict[str, pa.DataType]:
@@ -93,50 +112,58 @@ def _parameter_problems(document: Mapping[str, Any]) -> list[Problem]:
     from batchinfer.models.parameters import check_params
 
     model = train.get("model", "mlp_classifier")
-    problems = [Problem(("train", *place), message) for place, message in check_params(model, train.get("params", {}))]
-    # Without features there is nothing to train, which `train` says itself; a registered model may take the columns as they are.
-    return problems + (_input_problems(document) if document.get("features") else [])
+    # That training needs features is for `train` to say: a registered model may take the columns as they are.
+    return [Problem(("train", *place), message) for place, message in check_params(model, train.get("params", {}))]
 
 
-def _input_problems(document: Mapping[str, Any]) -> list[Problem]:
-    """Training needs features, and feeds no integer inputs yet."""
-    from batchinfer.transforms import parse_steps
+def _task(document: Mapping[str, Any], fields: Mapping[str, pa.DataType]) -> Task | None:
+    """What the pipeline trains, as far as its file tells; None where it trains nothing, or the target's type is not known.
 
-    raw = document.get("features", [])
-    if raw == []:
-        return [Problem(("features",), "got no steps, but train needs features: columns that a step changes or makes")]
-    steps, _ = parse_steps(raw) if isinstance(raw, list) else ([], [])
-    return [
-        Problem(
-            ("features", step._position or 0, step.name),
-            f"got {step.name}, whose integer inputs training does not feed to a model yet; "
-            "allowed with train: one_hot, ordinal, hashing, frequency, tfidf",
-        )
-        for step in steps
-        if step.name in ("tokenize", "embedding_index")
-    ]
+    Raises:
+        ConfigError: its model cannot learn such a target.
+    """
+    import pyarrow as pa
+
+    from batchinfer.config.pipeline import Target
+    from batchinfer.models.parameters import MODELS
+    from batchinfer.models.targets import task_of
+
+    target = _part(document.get("train"), "target")
+    type_ = fields.get(str(target.get("column")))
+    model = _part(document, "train").get("model", "mlp_classifier")
+    if type_ is None or pa.types.is_null(type_) or not (isinstance(model, Mapping) or model in MODELS):
+        return None
+    try:
+        known = Target.model_validate(target)
+    except ValidationError:  # the loader's to say
+        return None
+    return task_of(known, type_, model)
 
 
 def _task_problems(document: Mapping[str, Any], fields: Mapping[str, pa.DataType]) -> list[Problem]:
-    """A built-in model that cannot learn what the target asks for."""
-    import pyarrow as pa
+    """A model that cannot learn what the target asks for; steps after a model that can."""
+    try:
+        # Without features nothing is trained, and what a registered model gives is not known here.
+        return check_postprocess(document, _task(document, fields) if document.get("features") else None)
+    except ConfigError as error:
+        return [Problem(("train", "model"), problem) for problem in error.problems]
 
-    train = document.get("train")
-    if not isinstance(train, dict):
-        return []
-    from batchinfer.models.parameters import MODELS
 
-    model = train.get("model", "mlp_classifier")
-    target = _part(document.get("train"), "target")
-    type_ = fields.get(target.get("column", ""))
-    if not isinstance(model, str) or model not in MODELS or type_ is None or pa.types.is_null(type_):
+def check_validation(document: Mapping[str, Any], fields: Mapping[str, pa.DataType]) -> list[Problem]:
+    """A column that the rows to validate on are chosen by: it is there, and has an order."""
+    from batchinfer.models.parameters import VALIDATION_BY_KEY
+    from batchinfer.transforms import is_ordered
+
+    by = _part(_part(document, "train"), "params").get("validation_by", VALIDATION_BY_KEY)
+    if not isinstance(by, str) or by == VALIDATION_BY_KEY or not fields:
         return []
-    binary = bool(target.get("positive") or target.get("positive_pattern"))
-    task = "binary" if binary else "multiclass" if pa.types.is_string(type_) else "regression"
-    if task in MODELS[model].tasks:
-        return []
-    fitting = ", ".join(name for name, kind in MODELS.items() if task in kind.tasks)
-    return [Problem(("train", "model"), f"got {model}, but target {target['column']} asks for {task}; allowed: {fitting}")]
+    place = ("train", "params", "validation_by")
+    if by not in fields:
+        ordered = [name for name, type_ in fields.items() if is_ordered(type_)]
+        return [Problem(place, f"no such column: {among(by, [VALIDATION_BY_KEY, *ordered])}")]
+    if not is_ordered(fields[by]):
+        return [Problem(place, f"got {by}, of type {fields[by]}; allowed: key, or a column of times or numbers")]
+    return []
 
 
 def pipeline_steps(pipeline: Pipeline) -> list[Step]:

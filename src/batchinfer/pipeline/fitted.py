@@ -57,12 +57,12 @@ def _versions(context: Context, name: str) -> list[str]:
 
 def _transforms_of(context: Context, uri: str, steps: list[Step]) -> TransformPipeline | None:
     """The transforms of a version if they have these steps; None for another model, a damaged one, or changed code."""
-    from batchinfer.models.bundle import read_transforms
+    from batchinfer.models.bundle import read_steps
     from batchinfer.transforms import dump_steps
 
     try:
         ref = context.registry.resolve(uri)
-        transforms = read_transforms(context.registry.fetch(ref, context.bundle_cache))
+        transforms, _ = read_steps(context.registry.fetch(ref, context.bundle_cache))
     except ModelError:
         return None
     if transforms is None or dump_steps(transforms.steps) != dump_steps(steps):

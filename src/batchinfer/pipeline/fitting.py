@@ -6,16 +6,32 @@ in the order of the tasks, so that the same table version gives the same state.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from batchinfer.pipeline.tasks import run_tasks
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
     from pyspark.sql import SparkSession
 
+    from batchinfer.config.pipeline import Target
+    from batchinfer.models.parameters import Task
     from batchinfer.transforms import Step, TransformPipeline
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What steps that are fitted on the target need: the target, what is learned of it, and the key that tells rows apart."""
+
+    target: Target
+    task: Task
+    key: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"target": self.target.model_dump(), "task": self.task, "key": self.key}
 
 
 def accumulate_split(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -29,8 +45,47 @@ def accumulate_split(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
     fields = {name: parse_ddl(type_) for name, type_ in task["fields"].items()}
     steps, _ = parse_steps(task["steps"])
-    batches = read_rows(task["split"], list(fields))
+    batches: Iterable[pa.RecordBatch]
+    if task["labels"] is None:
+        batches = read_rows(task["split"], list(fields))
+    else:
+        labels = task["labels"]
+        columns = dict.fromkeys([*fields, labels["target"]["column"], *labels["key"]])
+        batches = (_with_labels(batch, labels) for batch in read_rows(task["split"], list(columns)))
+        fields |= _hidden_types(labels["task"])
     yield {"partial": accumulate_pass(steps, task["states"], task["pass"], batches, fields)}
+
+
+def _hidden_types(task: Task) -> dict[str, pa.DataType]:
+    import pyarrow as pa
+
+    from batchinfer.transforms import ROW_HASH, TARGET
+
+    return {TARGET: pa.string() if task == "multiclass" else pa.float64(), ROW_HASH: pa.uint64()}
+
+
+def _with_labels(batch: pa.RecordBatch, labels: Mapping[str, Any]) -> pa.RecordBatch:
+    import pyarrow as pa
+
+    from batchinfer.config.pipeline import Target
+    from batchinfer.models.targets import label_array
+    from batchinfer.transforms import ROW_HASH, TARGET
+
+    target = Target(**labels["target"])
+    array = label_array(batch.column(target.column), target, labels["task"])
+    return batch.append_column(TARGET, array).append_column(ROW_HASH, pa.array(key_hashes(batch, labels["key"])))
+
+
+def key_hashes(batch: pa.RecordBatch, key: Sequence[str]) -> np.ndarray:
+    """(rows,) uint64 hash of each row's key: decides folds, and which rows a model is validated on.
+
+    Runs on: driver | executor.
+    """
+    import numpy as np
+
+    from batchinfer.inference.fingerprint import fingerprint
+
+    return np.frombuffer(b"".join(fingerprint(batch, key).to_pylist()), dtype="<u8")[::2]
 
 
 def fit_transforms(
@@ -39,6 +94,7 @@ def fit_transforms(
     steps: Sequence[Step],
     fields: Mapping[str, pa.DataType],
     splits: Sequence[dict[str, Any]],
+    labels: Labels | None = None,
 ) -> TransformPipeline:
     """The fitted transforms of a pipeline.
 
@@ -46,19 +102,24 @@ def fit_transforms(
         raw_steps: the steps as the pipeline file has them; they travel to the executors.
         fields: Arrow types of the columns that the steps read, and no others: the rest is not read.
         splits: row groups of the training table.
+        labels: for steps that are fitted on the target; their columns are read only where there are such steps.
 
     Runs on: driver.
     """
     from batchinfer.config.types import spark_name
-    from batchinfer.transforms import TransformPipeline, finish_pass, fit_passes, merge_pass
+    from batchinfer.transforms import TransformPipeline, finish_pass, fit_passes, hidden_columns, merge_pass
 
     states: dict[str, Any] = {}
     named = {name: spark_name(type_) for name, type_ in fields.items()}
+    known = dict(fields)
+    labelled = None
+    if labels is not None and hidden_columns(steps):
+        labelled, known = labels.to_json(), known | _hidden_types(labels.task)
     passes = fit_passes(steps)
     for number, of_pass in enumerate(passes, 1):
-        shared = {"steps": list(raw_steps), "fields": named, "states": states, "pass": of_pass}
+        shared = {"steps": list(raw_steps), "fields": named, "states": states, "pass": of_pass, "labels": labelled}
         tasks = [{**shared, "split": split} for split in splits]
         results = run_tasks(spark, accumulate_split, tasks, f"fitting transforms, pass {number} of {len(passes)}")
         merged = merge_pass([result["partial"] for [result] in results])
-        states = finish_pass(steps, of_pass, merged, dict(fields), states)
-    return TransformPipeline(list(steps), dict(fields), states)
+        states = finish_pass(steps, of_pass, merged, known, states)
+    return TransformPipeline(list(steps), known, states)

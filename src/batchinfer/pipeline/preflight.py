@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +18,9 @@ from batchinfer.pipeline.slices import check_slice, read_slices
 
 if TYPE_CHECKING:
     from batchinfer.checks.suites import Suite
+    from batchinfer.config.pipeline import Pipeline
     from batchinfer.inference.roads import Road
+    from batchinfer.transforms import PostProcess, TransformPipeline
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ def resolve_model(context: Context) -> Resolved:
         ModelError: missing, corrupt, untrusted, code changed, or a signature that does not fit (exit 7).
         StorageError: the registry cannot be reached (exit 8).
     """
-    from batchinfer.models.bundle import check_signature, read_signature, verify_bundle
+    from batchinfer.models.bundle import check_signature, read_signature, read_steps, verify_bundle
     from batchinfer.models.manifest import check_trust
 
     ref = context.registry.resolve(context.pipeline.model.uri)
@@ -70,12 +74,40 @@ def resolve_model(context: Context) -> Resolved:
     manifest = verify_bundle(folder, ref.digest)
     check_trust(manifest, context.pipeline.model.trust)
     signature = read_signature(folder)
-    problems = check_signature(signature, context.landed_fields)
+    problems = check_signature(signature, context.landed_fields) or _check_steps(context.pipeline, *read_steps(folder))
     if problems:
         raise ModelError(
-            [f"{ref.uri} (version {ref.version}) does not fit pipeline {context.name}: {problem}" for problem in problems]
+            [f"{ref.uri} (version {ref.version}) does not fit pipeline {context.name}: {problem}" for problem in problems],
+            hint=f"batchinfer train -p {context.name} makes a version of what the pipeline file says",
         )
     return Resolved(ref, folder, manifest, signature)
+
+
+def _check_steps(pipeline: Pipeline, transforms: TransformPipeline | None, after: PostProcess | None) -> list[str]:
+    """Where the steps of the pipeline file are not those that the bundle was made with.
+
+    A pipeline without any scores with whatever the bundle brings along.
+    """
+    from batchinfer.transforms import dump_steps, parse_after, parse_steps
+
+    if not pipeline.features and not pipeline.postprocess:
+        return []
+    sections = {
+        "features": (dump_steps(parse_steps(pipeline.features)[0]), dump_steps(transforms.steps if transforms else [])),
+        "postprocess": (dump_steps(parse_after(pipeline.postprocess)[0]), dump_steps(after.steps if after else [])),
+    }
+    problems: list[str] = []
+    for section, (ours, theirs) in sections.items():
+        for place, (one, other) in enumerate(zip_longest(ours, theirs)):
+            if one != other:
+                problems.append(
+                    f"{section}, step {place + 1}: got {_told(one)} in the pipeline file; the bundle has {_told(other)}"
+                )
+    return problems
+
+
+def _told(step: Mapping[str, Any] | None) -> str:
+    return "no such step" if step is None else json.dumps(step, ensure_ascii=False)
 
 
 def choose_road(context: Context, data: SliceData) -> Road:

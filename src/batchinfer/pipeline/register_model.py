@@ -6,7 +6,7 @@ import contextlib
 import re
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from batchinfer.models.formats.artifact import Artifact, ForeignModule, Trust
     from batchinfer.models.probing import Probed
-    from batchinfer.transforms import TransformPipeline
+    from batchinfer.transforms import PostProcess, TransformPipeline
 
 _FETCHED = ("models", "runs", "mlflow-artifacts")
 _ALIAS = re.compile(r"[A-Za-z][\w.-]*")
@@ -85,6 +85,7 @@ def _bundle_and_register(
 ) -> RegisterReport:
     from batchinfer.models.bundle import write_bundle
     from batchinfer.models.formats.recognition import SAFETENSORS, read_artifact
+    from batchinfer.models.handler import Postprocessed
 
     trust = context.pipeline.model.trust
     artifact = read_artifact(path, trust)
@@ -95,7 +96,9 @@ def _bundle_and_register(
     except ModelError as error:
         raise ModelError([f"{path}: {problem}" for problem in error.problems], error.hint) from error
     handler = probed.handler
-    signature = _signature(handler, context.landed_fields)
+    postprocess = _postprocess(context, handler, transforms)
+    outputs = dict(handler.output) if postprocess is None else Postprocessed(handler, postprocess).output
+    signature = _signature(handler.columns, context.landed_fields, outputs)
     plain = artifact.format == SAFETENSORS
     if plain:
         handler.module = getattr(module, "module")  # noqa: B009 - a submodule, which type checkers take for a tensor
@@ -103,7 +106,7 @@ def _bundle_and_register(
     facts = {"pipeline": context.name, "artifact": {"name": path.name, "sha256": digest}, "transforms_from": origin}
     write_bundle(
         folder, handler=handler, module=handler.module if plain else None, transforms=transforms, signature=signature,
-        facts=facts, artifact=None if plain else artifact, trust=needed,
+        facts=facts, artifact=None if plain else artifact, trust=needed, postprocess=postprocess,
     )  # fmt: skip
     if alias is None:
         alias = own_alias if context.registry.holder(name, own_alias) is None else ""
@@ -112,7 +115,7 @@ def _bundle_and_register(
     return RegisterReport(
         context.run_id, context.name, "registered", model_name=ref.name, model_version=ref.version, bundle_digest=ref.digest,
         alias=alias, format=artifact.format, trust=needed, transforms_from=origin, warnings=probed.warnings,
-        inputs={one["name"]: one["type"] for one in signature["inputs"]}, outputs=dict(handler.output),
+        inputs={one["name"]: one["type"] for one in signature["inputs"]}, outputs=outputs,
     )  # fmt: skip
 
 
@@ -122,11 +125,32 @@ def _sha256(data: bytes) -> str:
     return sha256(data)
 
 
-def _signature(handler: Any, fields: Mapping[str, pa.DataType]) -> dict[str, Any]:
+def _signature(columns: Sequence[str], fields: Mapping[str, pa.DataType], outputs: Mapping[str, str]) -> dict[str, Any]:
     from batchinfer.config.types import spark_name
 
-    inputs = [{"name": name, "type": spark_name(fields[name])} for name in handler.columns]
-    return {"inputs": inputs, "outputs": [{"name": name, "type": type_} for name, type_ in handler.output.items()]}
+    inputs = [{"name": name, "type": spark_name(fields[name])} for name in columns]
+    return {"inputs": inputs, "outputs": [{"name": name, "type": type_} for name, type_ in outputs.items()]}
+
+
+def _postprocess(context: Context, handler: Any, transforms: TransformPipeline | None) -> PostProcess | None:
+    """The pipeline's steps after the model; those that are fitted on labelled rows are not for a model trained elsewhere.
+
+    Raises:
+        ConfigError: a step that does not fit what the model gives.
+    """
+    from batchinfer.config.types import parse_ddl
+    from batchinfer.transforms import StepProblem, fit_after, parse_after
+
+    steps, _ = parse_after(context.pipeline.postprocess)
+    if not steps:
+        return None
+    labels: list[str] = list(handler.params.get("labels", ()))
+    if len(labels) == 2 and handler.params["positive"] == 0:
+        labels.reverse()  # the steps take the second of two classes for the positive one
+    try:
+        return fit_after(steps, {name: parse_ddl(type_) for name, type_ in handler.output.items()}, labels, transforms)
+    except StepProblem as problem:
+        raise ConfigError([f"{context.loaded.file}: postprocess: {text}" for text in problem.problems]) from problem
 
 
 def _opened(

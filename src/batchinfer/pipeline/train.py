@@ -17,13 +17,14 @@ from batchinfer.pipeline.columns import check_columns
 from batchinfer.pipeline.context import Context
 from batchinfer.pipeline.extract import land
 from batchinfer.pipeline.features import pipeline_steps
-from batchinfer.pipeline.fitting import fit_transforms
+from batchinfer.pipeline.fitting import Labels, fit_transforms, key_hashes
 from batchinfer.pipeline.increments import Landing
 from batchinfer.pipeline.labelled import check_readable, read_labelled
 from batchinfer.pipeline.landed import SliceData, read_data
 from batchinfer.pipeline.preflight import find_slice
 from batchinfer.pipeline.roads import splits_of, workers
 from batchinfer.pipeline.slices import check_slice, read_slices, slices_between
+from batchinfer.pipeline.validation import find_last_learned, order_numbers
 from batchinfer.session import import_spark
 
 if TYPE_CHECKING:
@@ -33,9 +34,12 @@ if TYPE_CHECKING:
 
     from batchinfer.config.fields import ModelChoice
     from batchinfer.config.pipeline import Train
+    from batchinfer.models.training import Trained
+    from batchinfer.report.model_card import ModelFacts
     from batchinfer.transforms import TransformPipeline
 
     OpenSession = Callable[[], SparkSession]
+    Examples = Callable[[], Iterator[tuple[Mapping[str, np.ndarray], Any, np.ndarray]]]
 
 # The scope under which labelled data with a source of its own is landed.
 _TRAINING_SLICE = "train"
@@ -68,8 +72,9 @@ def train(context: Context, slices: Sequence[str], open_session: OpenSession, al
     data = _training_data(context, settings, slices, open_session)
     if not data.rows:
         raise InputError(f"{data.table}: no rows to learn from in slices {', '.join(slices) or 'of the landed table'}")
-    transforms = _fit(context, data, open_session, report)
-    _train_and_register(context, settings, data, transforms, alias, report)
+    transforms = _fit(context, settings, data, open_session, report)
+    examples = _choose_examples(context, settings, data, transforms, open_session)
+    _train_and_register(context, settings, data, transforms, examples, alias, report)
     report.source_table, report.source_version = data.table, data.version
     report.seconds = round(time.perf_counter() - started, 3)
     return report
@@ -129,7 +134,9 @@ def _fields(context: Context, data: SliceData) -> dict[str, pa.DataType]:
     return {name: parse_ddl(type_) for name, type_ in data.fields.items()}
 
 
-def _fit(context: Context, data: SliceData, open_session: OpenSession, report: TrainReport) -> TransformPipeline:
+def _fit(context: Context, settings: Train, data: SliceData, open_session: OpenSession, report: TrainReport) -> TransformPipeline:
+    from batchinfer.models.targets import task_of
+
     started = time.perf_counter()
     steps = pipeline_steps(context.pipeline)
     used = {name for step in steps for name in step.columns}
@@ -138,42 +145,98 @@ def _fit(context: Context, data: SliceData, open_session: OpenSession, report: T
     fields = {name: type_ for name, type_ in known.items() if name in used}
     spark = open_session()
     splits = splits_of(data, workers(spark))
-    fitted = fit_transforms(spark, context.pipeline.features, steps, fields, splits)
+    task = task_of(settings.target, known[settings.target.column], settings.model)
+    labels = Labels(settings.target, task, tuple(context.pipeline.source.key))
+    fitted = fit_transforms(spark, context.pipeline.features, steps, fields, splits, labels)
     report.stage_seconds["fit"] = round(time.perf_counter() - started, 3)
     return fitted
 
 
 def _train_and_register(
-    context: Context, settings: Train, data: SliceData, transforms: TransformPipeline, alias: str, report: TrainReport
+    context: Context,
+    settings: Train,
+    data: SliceData,
+    transforms: TransformPipeline,
+    examples: Examples,
+    alias: str,
+    report: TrainReport,
 ) -> None:
     from batchinfer.models.bundle import write_bundle
+    from batchinfer.models.handler import Postprocessed
     from batchinfer.models.training import TrainSpec, train_model
+    from batchinfer.pipeline.postprocess import fit_postprocess
+    from batchinfer.report.model_card import write_card
     from batchinfer.report.terminal import progress
 
     started = time.perf_counter()
-    spec = TrainSpec(model=settings.model, params=dict(settings.params), target=settings.target, width=transforms.width)
+    integers = {name: (found.vocabulary, found.length) for name, found in transforms.inputs().integers.items()}
+    spec = TrainSpec(settings.model, dict(settings.params), settings.target, transforms.width, integers)
     with progress(f"training {settings.model}", spec.epochs) as advance:
-        trained = train_model(spec, lambda: _examples(context, settings, data, transforms), on_epoch=lambda *_: advance(1))
+        trained = train_model(spec, examples, on_epoch=lambda *_: advance(1))
     report.stage_seconds["train"] = round(time.perf_counter() - started, 3)
-    report.metrics, report.rows_train = trained.metrics, trained.rows_train
+    report.metrics, report.rows_train = dict(trained.metrics), trained.rows_train
     report.rows_validation, report.rows_without_label = trained.rows_validation, trained.rows_dropped
     report.warnings += trained.warnings
     if trained.rows_train < _FEW_ROWS:
         report.warnings.append(f"only {trained.rows_train} rows to learn from: what the metrics say is chance")
     started = time.perf_counter()
-    facts = {"training_table": data.table, "training_version": data.version, "metrics": trained.metrics, "pipeline": context.name}
+    postprocess, calibrated = fit_postprocess(context.pipeline.postprocess, trained, transforms)
+    report.metrics |= calibrated
+    facts = {"training_table": data.table, "training_version": data.version, "metrics": report.metrics, "pipeline": context.name}
+    outputs = dict(trained.handler.output) if postprocess is None else Postprocessed(trained.handler, postprocess).output
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch) / "bundle"
+        folder, card = Path(scratch) / "bundle", Path(scratch) / "card"
+        card.mkdir()
         write_bundle(
-            folder, handler=trained.handler, module=trained.module, transforms=transforms,
-            signature=_signature(_fields(context, data), transforms, trained.handler), facts=facts,
+            folder, handler=trained.handler, module=trained.module, transforms=transforms.released(),
+            signature=_signature(_fields(context, data), transforms, outputs), facts=facts, postprocess=postprocess,
         )  # fmt: skip
+        write_card(_card_facts(context, settings, data, transforms, trained, outputs, report), card)
         ref = context.registry.register(
-            _registered_name(context), folder, alias, metrics=trained.metrics, params=dict(settings.params),
-            tags={"pipeline": context.name, "run_id": context.run_id, "training_version": str(data.version)}, curve=trained.curve,
+            _registered_name(context), folder, alias, metrics=report.metrics, params=dict(settings.params),
+            tags={"pipeline": context.name, "run_id": context.run_id, "training_version": str(data.version)},
+            curve=trained.curve, card=card,
         )  # fmt: skip
     report.stage_seconds["register"] = round(time.perf_counter() - started, 3)
     report.model_name, report.model_version, report.bundle_digest = ref.name, ref.version, ref.digest
+
+
+def _card_facts(
+    context: Context,
+    settings: Train,
+    data: SliceData,
+    transforms: TransformPipeline,
+    trained: Trained,
+    outputs: Mapping[str, str],
+    report: TrainReport,
+) -> ModelFacts:
+    from batchinfer.models.parameters import VALIDATION_BY_KEY
+    from batchinfer.models.training import setting
+    from batchinfer.report.model_card import ModelFacts
+
+    inputs = transforms.inputs()
+    by, share = (setting(settings.params, name) for name in ("validation_by", "validation_share"))
+    return ModelFacts(
+        name=_registered_name(context),
+        pipeline=context.name,
+        description=context.pipeline.description,
+        task=trained.task + (f" ({', '.join(trained.labels[:20])})" if trained.labels else ""),
+        model=settings.model if isinstance(settings.model, str) else settings.model["python"],
+        params=settings.params,
+        target=settings.target.column,
+        table=data.table,
+        version=data.version,
+        rows_train=report.rows_train,
+        rows_validation=report.rows_validation,
+        rows_without_label=report.rows_without_label,
+        validation=f"{share:.0%}, " + ("by a hash of the key" if by == VALIDATION_BY_KEY else f"the latest by {by}"),
+        features=[*inputs.features, *inputs.integers],
+        width=transforms.width + sum(found.length or 1 for found in inputs.integers.values()),
+        outputs=outputs,
+        metrics=report.metrics,
+        curve=trained.curve,
+        warnings=report.warnings,
+    )
 
 
 def _registered_name(context: Context) -> str:
@@ -181,31 +244,45 @@ def _registered_name(context: Context) -> str:
     return context.pipeline.model.uri.removeprefix("models:/").partition("@")[0].partition("/")[0]
 
 
-def _signature(fields: Mapping[str, pa.DataType], transforms: TransformPipeline, handler: Any) -> dict[str, Any]:
+def _signature(fields: Mapping[str, pa.DataType], transforms: TransformPipeline, outputs: Mapping[str, str]) -> dict[str, Any]:
     from batchinfer.config.types import spark_name
 
     inputs = [{"name": name, "type": spark_name(fields[name])} for name in transforms.source_columns]
-    return {"inputs": inputs, "outputs": [{"name": name, "type": type_} for name, type_ in handler.output.items()]}
+    return {"inputs": inputs, "outputs": [{"name": name, "type": type_} for name, type_ in outputs.items()]}
+
+
+def _choose_examples(
+    context: Context, settings: Train, data: SliceData, transforms: TransformPipeline, open_session: OpenSession
+) -> Examples:
+    """The labelled rows, and for each whether it is validated on: by the hash of its key, or because it is among the latest."""
+    from batchinfer.models.parameters import VALIDATION_BY_KEY
+    from batchinfer.models.training import setting
+
+    by = setting(settings.params, "validation_by")
+    if by == VALIDATION_BY_KEY:
+        return lambda: _examples(context, settings, data, transforms, None)
+    spark = open_session()
+    share = setting(settings.params, "validation_share")
+    last = find_last_learned(spark, splits_of(data, workers(spark)), by, settings.target.column, share)
+    return lambda: _examples(context, settings, data, transforms, (by, last))
 
 
 def _examples(
-    context: Context, settings: Train, data: SliceData, transforms: TransformPipeline
-) -> Iterator[tuple[np.ndarray, Any, np.ndarray]]:
-    """Batches of (features (n, width) float32, target column (n,), 64-bit hash of the key (n,))."""
-    import numpy as np
-
-    from batchinfer.inference.fingerprint import fingerprint
+    context: Context, settings: Train, data: SliceData, transforms: TransformPipeline, latest: tuple[str, float] | None
+) -> Iterator[tuple[Mapping[str, np.ndarray], Any, np.ndarray]]:
+    """Batches of (inputs by name, target column (n,), 64-bit hash of the key (n,), or whether the row is validated on)."""
     from batchinfer.pipeline.slice_rows import read_rows
 
     key = list(context.pipeline.source.key)
-    wanted = {*transforms.source_columns, settings.target.column, *key}
+    wanted = {*transforms.source_columns, settings.target.column, *key, *([latest[0]] if latest else [])}
     names = [name for name in dict.fromkeys([*_fields(context, data), SOURCE_FILE, SOURCE_LINE]) if name in wanted]
     # One file after the other, in one order: the same table version gives the same model.
     for file in data.files:
         for split in splits_of(replace(data, files=[file]), 1):
             for batch in read_rows(split, names):
-                hashes = b"".join(fingerprint(batch, key).to_pylist())
-                yield transforms.matrix(batch), batch.column(settings.target.column), np.frombuffer(hashes, dtype="<u8")[::2]
+                hashes = key_hashes(batch, key)
+                chosen = hashes if latest is None else order_numbers(batch.column(latest[0])) > latest[1]
+                yield transforms.tensors(batch, hashes), batch.column(settings.target.column), chosen
 
 
 def slices_to_learn_from(context: Context, slices: Sequence[str], start: str | None, end: str | None) -> list[str]:

@@ -4,31 +4,48 @@ Owns the steps that a pipeline file names under `features`, their fitting by mer
 the model gets. Must know neither Spark nor a model framework nor other rooms; state is JSON, never pickle.
 """
 
+from batchinfer.transforms.calibrate import Calibrate
 from batchinfer.transforms.check import check_steps, feature_columns, source_columns
+from batchinfer.transforms.column import is_ordered
 from batchinfer.transforms.fitted import Inputs, IntegerInput, TransformPipeline
-from batchinfer.transforms.fitting import accumulate_pass, finish_pass, fit, fit_passes, merge_pass
+from batchinfer.transforms.fitting import accumulate_pass, finish_pass, fit, fit_passes, hidden_columns, merge_pass
 from batchinfer.transforms.parse import dump_steps, parse_steps
+from batchinfer.transforms.postprocess import AFTER_STEPS, PostProcess, check_after, fit_after, parse_after
 from batchinfer.transforms.registry import STEPS
 from batchinfer.transforms.schema import dump_fields, load_fields
+from batchinfer.transforms.statistics import Ranks, quantile
 from batchinfer.transforms.step import Step, StepProblem
+from batchinfer.transforms.supervised import ROW_HASH, TARGET
 
 __all__ = [
+    "AFTER_STEPS",
+    "ROW_HASH",
     "STEPS",
+    "TARGET",
+    "Calibrate",
     "Inputs",
     "IntegerInput",
+    "PostProcess",
+    "Ranks",
     "Step",
     "StepProblem",
     "TransformPipeline",
     "accumulate_pass",
+    "check_after",
     "check_steps",
     "dump_fields",
     "dump_steps",
     "feature_columns",
     "finish_pass",
     "fit",
+    "fit_after",
     "fit_passes",
+    "hidden_columns",
+    "is_ordered",
     "load_fields",
     "merge_pass",
+    "parse_after",
     "parse_steps",
+    "quantile",
     "source_columns",
 ]

@@ -14,6 +14,7 @@ from batchinfer.contracts import Problem
 from batchinfer.transforms.column import NUMBERS, UNKNOWN, kind, plain_type
 from batchinfer.transforms.step import Fields, State, Step, StepProblem
 
+UNTOLD = "untold"
 _ENCODERS = "one_hot, ordinal, hashing, frequency, embedding_index"
 
 
@@ -50,21 +51,34 @@ def walk(steps: Sequence[Step], fields: Mapping[str, pa.DataType], states: Mappi
             touched = [name for name in step.columns if step.in_place and name in now]
             now = now | dict.fromkeys([*touched, *made], UNKNOWN)
         for name in (*(step.columns if step.in_place else ()), *made):
-            result.writer[name] = place
+            # A step that only names what is kept leaves each column what the step before made of it.
+            result.writer[name] = result.writer.get(name, place) if step.only else place
             result.read.discard(name)
+        if step.only:
+            for name in [name for name in result.writer if name not in step.columns]:
+                del result.writer[name]
         if not step.in_place:
             result.read.update(step.columns)
     return result._replace(fields=now, mentioned=[name for name in seen if name in now])
 
 
-def check_steps(steps: Sequence[Step], fields: Mapping[str, pa.DataType], excluded: Collection[str] = ()) -> list[Problem]:
-    """Every problem of the steps with these source columns; `excluded` may not be used (the target: a leak).
+def check_steps(
+    steps: Sequence[Step], fields: Mapping[str, pa.DataType], excluded: Collection[str] = (), target: str | None = UNTOLD
+) -> list[Problem]:
+    """Every problem of the steps with these source columns.
+
+    Args:
+        excluded: columns that may not be used (the target: a leak).
+        target: what steps that are fitted on the target get: `number`, `classes`, or None for no target at all; without it
+            nothing is said of them.
 
     Runs on: driver.
     """
     found = walk(steps, fields)
     problems = list(found.problems)
     for place, step in enumerate(steps):
+        told = step.target_problems(target) if target != UNTOLD else []
+        problems += [Problem(_path(step, place)[:-1], text) for text in told]
         for name in step.columns:
             if name in excluded:
                 problems.append(

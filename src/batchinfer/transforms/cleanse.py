@@ -179,6 +179,9 @@ class Cast(Step):
 
     type: CastType
 
+    def undo(self, state: Json) -> list[Json]:
+        return []
+
     def changed_type(self, before: pa.DataType, state: Json) -> pa.DataType:
         return _CAST[self.type]
 

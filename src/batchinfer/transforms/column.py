@@ -66,15 +66,21 @@ _KINDS = (
     ("timestamp", pt.is_timestamp),
     ("date", pt.is_date),
     ("vector", lambda t: pt.is_list(t) or pt.is_fixed_size_list(t)),
+    ("bytes", lambda t: pt.is_binary(t) or pt.is_large_binary(t) or pt.is_binary_view(t)),
     ("unknown", pt.is_null),
 )
 
 
 def kind(type_: pa.DataType) -> str:
-    """What a type counts as: text, integer, float, bool, timestamp, date, vector, unknown or other."""
+    """What a type counts as: text, integer, float, bool, timestamp, date, vector, bytes, unknown or other."""
     if pt.is_dictionary(type_):
         return kind(type_.value_type)
     return next((name for name, holds in _KINDS if holds(type_)), "other")
+
+
+def is_ordered(type_: pa.DataType) -> bool:
+    """True for times and numbers (and where the type is not known yet): values that one can say are earlier or later."""
+    return kind(type_) in (*TIMES, "integer", "float", "unknown")
 
 
 def plain_type(type_: pa.DataType) -> pa.DataType:

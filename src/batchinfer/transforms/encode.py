@@ -72,7 +72,7 @@ class OneHot(_Counted):
             place = len(table) if missing else -1
             frame[name] = Places(lookup.take(column, table, -1, place), len(table) + missing)
 
-    def vector_names(self, column: str, state: State, width: int) -> list[str]:
+    def vector_names(self, column: str, state: State, width: int, before: list[str]) -> list[str]:
         found = (state or {})[column]
         names = [f"{column}={category}" for category in found["categories"]]
         return [*names, f"{column} is missing"] if found["missing"] else names

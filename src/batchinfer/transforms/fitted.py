@@ -22,6 +22,7 @@ from batchinfer.transforms.parse import dump_steps, parse_steps
 from batchinfer.transforms.registry import STEPS
 from batchinfer.transforms.schema import dump_fields, load_fields
 from batchinfer.transforms.step import Fields, State, Step, StepProblem
+from batchinfer.transforms.supervised import ROW_HASH
 
 FEATURES = "features"
 FORMAT = 1
@@ -93,6 +94,7 @@ class TransformPipeline:
         self.source_columns: list[str] = source_columns(self.steps, types[0])
         self.fields: Fields = {name: types[0][name] for name in self.source_columns}
         self._types = {name: type_ for name, type_ in found.fields.items() if name in self.fields or name in found.writer}
+        self._after = types[1:]
         self._prepared = [
             (step, step.prepare(before, state)) for step, before, state in zip(self.steps, types, self.states, strict=False)
         ]
@@ -124,17 +126,18 @@ class TransformPipeline:
 
     def feature_names(self) -> list[str]:
         """One name for each column of the matrix, such as `age` or `sex=Male`."""
-        names = []
-        for name in self._inputs.features:
-            type_, place = self._types[name], self._writer[name]
-            if kind(type_) == "vector":
-                names += self.steps[place].vector_names(name, self.states[place], type_.list_size)
-            else:
-                names.append(name)
-        return names
+        named: dict[str, list[str]] = {}
+        for step, state, after in zip(self.steps, self.states, self._after, strict=True):
+            for name in (*(step.columns if step.in_place else ()), *step.makes()):
+                type_ = after[name]
+                before = named.get(name, [name])
+                named[name] = step.vector_names(name, state, type_.list_size, before) if kind(type_) == "vector" else [name]
+        return [place for name in self._inputs.features for place in named.get(name, [name])]
 
-    def _frame(self, batch: pa.RecordBatch) -> dict[str, Column]:
+    def _frame(self, batch: pa.RecordBatch, hashes: np.ndarray | None = None) -> dict[str, Column]:
         frame = frame_of(batch, self.fields)
+        if hashes is not None:
+            frame[ROW_HASH] = hashes
         for step, prepared in self._prepared:
             step.transform(frame, prepared)
         return frame
@@ -158,14 +161,18 @@ class TransformPipeline:
         """
         return self._filled(self._frame(batch), batch.num_rows)
 
-    def tensors(self, batch: pa.RecordBatch) -> dict[str, np.ndarray]:
+    def tensors(self, batch: pa.RecordBatch, hashes: np.ndarray | None = None) -> dict[str, np.ndarray]:
         """All inputs of the model by name: `features` as `matrix` (left out if there are only integer inputs), and each
         named integer input as (rows,) or (rows, length) int64. Runs on: driver | executor
+
+        Args:
+            hashes: (rows,) uint64 of the rows' keys, as at fit, for rows that the steps were fitted on: an encoding of the
+                target then leaves each row's own fold out.
 
         Raises:
             InputError: a column is absent or of another type.
         """
-        frame = self._frame(batch)
+        frame = self._frame(batch, hashes)
         result = {FEATURES: self._filled(frame, batch.num_rows)} if self.width or not self._inputs.integers else {}
         for name in self._inputs.integers:
             column = frame[name]
@@ -180,6 +187,28 @@ class TransformPipeline:
                 for name, start in self._starts.items():
                     write(frame[name], matrix[block], start, block)
         return matrix
+
+    def undo(self, column: str) -> list[Any]:
+        """What leads from the values that the steps made of a column back to its own, in order; JSON-able.
+
+        Raises:
+            StepProblem: no step changes the column, or one of them cannot be undone.
+        """
+        pairs = list(zip(self.steps, self.states, strict=True))
+        if not any(step.in_place and column in step.columns for step, _ in pairs):
+            changed = dict.fromkeys(name for step in self.steps if step.in_place for name in step.columns)
+            raise StepProblem(f"inverse: no step changes a column '{column}'; allowed: {', '.join(changed) or 'none'}")
+        found: list[Any] = []
+        for step, state in reversed(pairs):
+            if step.in_place and column in step.columns:
+                found += step.undo((state or {}).get(column))
+        return found
+
+    def released(self) -> TransformPipeline:
+        """The same without what only the rows that were learned from need: what goes into a bundle."""
+        pairs = zip(self.steps, self.states, strict=True)
+        states = {str(place): step.released(state) for place, (step, state) in enumerate(pairs)}
+        return TransformPipeline(self.steps, self.fields, states)
 
     def to_json(self) -> dict[str, Any]:
         """Steps, versions, source columns and states, JSON-able and readable; numbers come back bit for bit."""

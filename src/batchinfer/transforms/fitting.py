@@ -15,7 +15,8 @@ from batchinfer.transforms.check import source_columns, types_before
 from batchinfer.transforms.column import unencoded
 from batchinfer.transforms.fitted import TransformPipeline, frame_of
 from batchinfer.transforms.parse import dump_steps, parse_steps
-from batchinfer.transforms.step import Fields, Json, State, Step
+from batchinfer.transforms.step import Fields, Json, State, Step, StepProblem
+from batchinfer.transforms.supervised import HIDDEN, ROW_HASH
 
 
 def fit_passes(steps: Sequence[Step]) -> list[list[int]]:
@@ -48,16 +49,18 @@ def accumulate_pass(
     """Partial statistics of one pass over one part of the data, JSON-able.
 
     `states` has the state of each step fitted so far, by its place ("0", "1" …, as JSON has no other keys). Batches need
-    only the `source_columns` of the steps; none at all is fine. The same batches give the same bits. Runs on: executor.
+    only the `source_columns` of the steps, and the hidden columns that `hidden_columns` names; none at all is fine. The
+    same batches give the same bits. Runs on: executor.
 
     Raises:
         InputError: a column is absent or of another type, or has too many categories.
+        StepProblem: a step is fitted on the target, which `fields` does not have.
     """
     wanted = _wanted(steps, pass_steps)
     types = types_before(steps, fields, states)
     prepared = {place: steps[place].prepare(types[place], states.get(str(place))) for place in wanted if place not in pass_steps}
     needed = source_columns([steps[place] for place in wanted], types[0])
-    sources = {name: types[0][name] for name in needed}
+    sources = {name: types[0][name] for name in needed} | _hidden(steps, pass_steps, wanted, types[0])
     tree = _MergeTree()
     tree.add(_partial(steps, pass_steps, wanted, prepared, _empty(sources), sources))
     for batch in batches:
@@ -113,6 +116,11 @@ def fit(steps: Sequence[Step], fields: Fields, batches_factory: Callable[[], Ite
     return TransformPipeline(steps, fields, states)
 
 
+def hidden_columns(steps: Sequence[Step]) -> set[str]:
+    """The hidden columns of `supervised` that a fit of the steps reads."""
+    return {name for step in steps for name in step.learns_from()}
+
+
 def _wanted(steps: Sequence[Step], pass_steps: Sequence[int]) -> list[int]:
     """The steps of the pass, and those before them that their columns go through."""
     needed: set[str] = set()
@@ -125,6 +133,21 @@ def _wanted(steps: Sequence[Step], pass_steps: Sequence[int]) -> list[int]:
             wanted.append(place)
             needed |= {*step.columns, *(unencoded(name) for name in step.columns if not step.in_place)}
     return sorted(wanted)
+
+
+def _hidden(steps: Sequence[Step], pass_steps: Sequence[int], wanted: Sequence[int], fields: Fields) -> Fields:
+    """The hidden columns that the pass reads: those its steps learn from, and the hash that steps fitted before look at."""
+    problems = [
+        f"{steps[place].name} is fitted on the hidden column {name}, which the rows do not have"
+        for place in pass_steps
+        for name in steps[place].learns_from()
+        if name not in fields
+    ]
+    if problems:
+        raise StepProblem(problems)
+    read = {name for place in pass_steps for name in steps[place].learns_from()}
+    looked_at = {ROW_HASH for place in wanted if ROW_HASH in steps[place].learns_from()} & fields.keys()
+    return {name: fields[name] for name in HIDDEN if name in read | looked_at}
 
 
 def _partial(

@@ -77,6 +77,9 @@ class Impute(Step):
         kept = (value for value, _ in by_frequency(partial) if not isinstance(value, float) or math.isfinite(value))
         return {"value": next(kept, None)}
 
+    def undo(self, state: Json) -> list[Json]:
+        return []
+
     def prepare(self, fields: Mapping[str, pa.DataType], state: State) -> Any:
         fill = {}
         for name in self.columns:

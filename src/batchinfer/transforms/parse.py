@@ -6,13 +6,15 @@ Owns the reading of step items and the wording of their problems. Knows neither 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from batchinfer.contracts import Problem
 from batchinfer.transforms.registry import STEPS
-from batchinfer.transforms.step import Step, did_you_mean
+from batchinfer.transforms.step import Item, Step, did_you_mean
+
+S = TypeVar("S", bound=Item)
 
 
 def parse_steps(raw: Sequence[Mapping[str, Any]]) -> tuple[list[Step], list[Problem]]:
@@ -21,48 +23,58 @@ def parse_steps(raw: Sequence[Mapping[str, Any]]) -> tuple[list[Step], list[Prob
     Each item is a mapping with one key, `{name: {columns: …, parameter: …}}`. Problems carry the path
     ("features", place, name, parameter). Runs on: driver.
     """
-    steps, problems = [], []
+    return parse_items(raw, STEPS, "features", "standardize: {columns: [age]}")
+
+
+def parse_items(raw: Sequence[Any], known: Mapping[str, type[S]], section: str, example: str) -> tuple[list[S], list[Problem]]:
+    """The same for any section of steps.
+
+    Args:
+        known: the steps that there are, by name.
+        section: of the pipeline file, where the paths of problems start.
+        example: of an item, for messages.
+    """
+    steps: list[S] = []
+    problems: list[Problem] = []
     for position, item in enumerate(raw):
-        step, found = _parse_step(position, item)
-        problems += found
+        step, found = _parse_item(item, known, example)
+        problems += [Problem((section, position, *problem.path), problem.message) for problem in found]
         if step is not None:
+            step._position = position
             steps.append(step)
     return steps, problems
 
 
-def dump_steps(steps: Sequence[Step]) -> list[dict[str, Any]]:
+def dump_steps(steps: Sequence[Item]) -> list[dict[str, Any]]:
     """The steps as JSON-able items that `parse_steps` reads: only parameters that differ from their defaults."""
     return [{step.name: step.model_dump(mode="json", by_alias=True, exclude_defaults=True)} for step in steps]
 
 
-def _parse_step(position: int, item: Any) -> tuple[Step | None, list[Problem]]:
+def _parse_item(item: Any, known: Mapping[str, type[S]], example: str) -> tuple[S | None, list[Problem]]:
+    """A step, or its problems with paths below the item."""
     if not isinstance(item, Mapping) or len(item) != 1 or not all(isinstance(name, str) for name in item):
-        message = f"got {_short(item)}; allowed: one step as a mapping with one key, such as standardize: {{columns: [age]}}"
-        return None, [Problem(("features", position), message)]
+        return None, [Problem((), f"got {_short(item)}; allowed: one step as a mapping with one key, such as {example}")]
     ((name, parameters),) = item.items()
-    if name not in STEPS:
-        message = f"unknown step '{name}'{did_you_mean(name, STEPS)}; allowed: {', '.join(STEPS)}"
-        return None, [Problem(("features", position, name), message)]
+    if name not in known:
+        return None, [Problem((name,), f"unknown step '{name}'{did_you_mean(name, known)}; allowed: {', '.join(known)}")]
     if not isinstance(parameters, Mapping):
-        message = f"got {_short(parameters)}; allowed: the step's parameters, such as {{columns: [age]}}"
-        return None, [Problem(("features", position, name), message)]
+        inside = example.partition(": ")[2]
+        return None, [Problem((name,), f"got {_short(parameters)}; allowed: the step's parameters, such as {inside}")]
     try:
-        step = STEPS[name].model_validate(dict(parameters))
+        return known[name].model_validate(dict(parameters)), []
     except ValidationError as error:
-        return None, _problems(position, STEPS[name], error)
-    step._position = position
-    return step, []
+        return None, _problems(known[name], error)
 
 
-def _problems(position: int, step: type[Step], error: ValidationError) -> list[Problem]:
+def _problems(step: type[Item], error: ValidationError) -> list[Problem]:
     """One problem for each parameter: pydantic reports each arm of a union apart."""
     found: dict[tuple[str | int, ...], list[Mapping[str, Any]]] = {}
     for detail in error.errors(include_url=False):
         found.setdefault(detail["loc"][:1], []).append(detail)
-    return [Problem(("features", position, step.name, *where), _message(step, details)) for where, details in found.items()]
+    return [Problem((step.name, *where), _message(step, details)) for where, details in found.items()]
 
 
-def _message(step: type[Step], details: Sequence[Mapping[str, Any]]) -> str:
+def _message(step: type[Item], details: Sequence[Mapping[str, Any]]) -> str:
     first = details[0]
     allowed = [field.alias or name for name, field in step.model_fields.items()]
     if first["type"] == "extra_forbidden":

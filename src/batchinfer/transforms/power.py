@@ -39,6 +39,9 @@ class YeoJohnson(Numeric):
             return {"power": 1.0}
         return {"power": _lowest(lambda power: _unlikelihood(values, weights, power))}
 
+    def undo(self, state: Json) -> list[Json]:
+        return [{"step": "yeo_johnson", "power": state["power"]}]
+
     def transform(self, frame: dict[str, Column], prepared: Any) -> None:
         for name in self.columns:
             with np.errstate(all="ignore"):

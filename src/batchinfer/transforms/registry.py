@@ -9,10 +9,13 @@ from batchinfer.transforms.cleanse import Cast, Lower, Map, Replace, Trim
 from batchinfer.transforms.construct import Bucketize, Cross, Polynomial, Ratio
 from batchinfer.transforms.dates import DateParts
 from batchinfer.transforms.encode import EmbeddingIndex, Frequency, Hashing, OneHot, Ordinal
+from batchinfer.transforms.image import Image
 from batchinfer.transforms.impute import Impute
 from batchinfer.transforms.power import YeoJohnson
 from batchinfer.transforms.scale import Clip, Log1p, MinMax, Robust, Standardize
+from batchinfer.transforms.select import Select
 from batchinfer.transforms.step import Step
+from batchinfer.transforms.target import TargetEncode
 from batchinfer.transforms.text import Tfidf, Tokenize
 
 _ALL: tuple[type[Step], ...] = (
@@ -31,6 +34,7 @@ _ALL: tuple[type[Step], ...] = (
     OneHot,
     Ordinal,
     Hashing,
+    TargetEncode,
     Frequency,
     EmbeddingIndex,
     Cross,
@@ -40,6 +44,8 @@ _ALL: tuple[type[Step], ...] = (
     DateParts,
     Tokenize,
     Tfidf,
+    Image,
+    Select,
 )
 
 STEPS: dict[str, type[Step]] = {step.name: step for step in _ALL}

@@ -32,6 +32,9 @@ class _Scaled(Numeric):
     def prepare(self, fields: Mapping[str, pa.DataType], state: State) -> Any:
         return [(name, found["shift"], found["scale"]) for name, found in (state or {}).items()]
 
+    def undo(self, state: Json) -> list[Json]:
+        return [{"step": "scale", "shift": state["shift"], "scale": state["scale"]}]
+
     def transform(self, frame: dict[str, Column], prepared: Any) -> None:
         for name, shift, scale in prepared:
             scaled = numbers(frame[name]) - shift
@@ -121,6 +124,9 @@ class Clip(Numeric):
         bounds = {name: (state or {}).get(name, given) for name in self.columns}
         return [(name, found["lower"], found["upper"]) for name, found in bounds.items()]
 
+    def undo(self, state: Json) -> list[Json]:
+        return []
+
     def transform(self, frame: dict[str, Column], prepared: Any) -> None:
         for name, lower, upper in prepared:
             values = numbers(frame[name])
@@ -132,6 +138,9 @@ class Log1p(Numeric):
     """ln(1 + x); values from -1 down have no logarithm and become missing."""
 
     name: ClassVar[str] = "log1p"
+
+    def undo(self, state: Json) -> list[Json]:
+        return [{"step": "log1p"}]
 
     def transform(self, frame: dict[str, Column], prepared: Any) -> None:
         for name in self.columns:

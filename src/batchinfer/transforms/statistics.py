@@ -128,8 +128,8 @@ class Ranks:
 
     @staticmethod
     def merge(left: Json, right: Json, name: str) -> Json:
-        values = np.concatenate([_unpack(left["values"], "<f8"), _unpack(right["values"], "<f8")])
-        weights = np.concatenate([_unpack(left["weights"], "<i8"), _unpack(right["weights"], "<i8")])
+        values = np.concatenate([unpack(left["values"], "<f8"), unpack(right["values"], "<f8")])
+        weights = np.concatenate([unpack(left["weights"], "<i8"), unpack(right["weights"], "<i8")])
         distinct, inverse = np.unique(values, return_inverse=True)
         total = np.zeros(len(distinct), np.int64)
         np.add.at(total, inverse, weights)
@@ -138,13 +138,13 @@ class Ranks:
     @staticmethod
     def read(partial: Json) -> tuple[np.ndarray, np.ndarray]:
         """Distinct values ascending, and their weights."""
-        return _unpack(partial["values"], "<f8"), _unpack(partial["weights"], "<i8")
+        return unpack(partial["values"], "<f8"), unpack(partial["weights"], "<i8")
 
 
 def _ranked(values: np.ndarray, weights: np.ndarray) -> Json:
     if len(values) > MAX_RANKS:
         values, weights = _joined(values, weights)
-    return {"values": _pack(values, "<f8"), "weights": _pack(weights, "<i8")}
+    return {"values": pack(values, "<f8"), "weights": pack(weights, "<i8")}
 
 
 def _joined(values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -171,9 +171,11 @@ def quantile(partial: Json, at: float) -> float | None:
     return low + (high - low) * share if share < 0.5 else high - (high - low) * (1 - share)
 
 
-def _pack(array: np.ndarray, dtype: str) -> str:
+def pack(array: np.ndarray, dtype: str) -> str:
+    """An array as base64 text of the dtype."""
     return base64.b64encode(array.astype(dtype).tobytes()).decode("ascii")
 
 
-def _unpack(text: str, dtype: str) -> np.ndarray:
+def unpack(text: str, dtype: str) -> np.ndarray:
+    """The array that `pack` wrote, read-only."""
     return np.frombuffer(base64.b64decode(text), dtype)

@@ -20,6 +20,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr,
 from batchinfer.errors import ConfigError
 from batchinfer.transforms.column import UNKNOWN, Column, is_unencoded, kind, to_arrow, unencoded
 from batchinfer.transforms.statistics import Statistic
+from batchinfer.transforms.supervised import HIDDEN, TARGET
 
 Json = Any
 State = dict[str, Any] | None
@@ -43,31 +44,40 @@ def _one_or_many(value: Any) -> Any:
 Names = Annotated[tuple[str, ...], BeforeValidator(_one_or_many), Field(min_length=1)]
 
 
-class Step(BaseModel):
-    """One transform of named columns: parameters from the pipeline file, state from `fit`, `apply` on any rows alone.
-
-    Subclasses say what they accept and make, and how rows are changed; they hold no state themselves.
+class Item(BaseModel):
+    """What every step of a pipeline file has: a name, a version, and parameters that are checked when the file is read.
 
     Class attributes:
         name: as written in the pipeline file.
-        version: counts changes of what the step computes; a bundle fitted with another version is refused.
-        accepts: kinds of column (see `column.kind`) that the step reads.
-        in_place: True if the columns are changed under their own names, False if the step only makes new ones.
-        encodes: True if categories become numbers; the categories stay readable for `cross`.
-        integers: True if the columns become named integer inputs of the model instead of columns of the matrix.
+        version: counts changes of what the step computes; a bundle made with another version is refused.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
+
+    _position: int | None = PrivateAttr(None)
+
+
+class Step(Item):
+    """One transform of named columns: parameters from the pipeline file, state from `fit`, `apply` on any rows alone.
+
+    Subclasses say what they accept and make, and how rows are changed; they hold no state themselves.
+
+    Class attributes:
+        accepts: kinds of column (see `column.kind`) that the step reads.
+        in_place: True if the columns are changed under their own names, False if the step only makes new ones.
+        encodes: True if categories become numbers; the categories stay readable for `cross`.
+        integers: True if the columns become named integer inputs of the model instead of columns of the matrix.
+    """
+
     accepts: ClassVar[tuple[str, ...]]
     in_place: ClassVar[bool] = True
     encodes: ClassVar[bool] = False
     integers: ClassVar[bool] = False
 
     columns: Names
-    _position: int | None = PrivateAttr(None)
 
     @field_validator("columns")
     @classmethod
@@ -115,7 +125,7 @@ class Step(BaseModel):
         problems = []
         for name, read in zip(self.columns, self.reads(fields), strict=True):
             if read not in fields:
-                visible = [field for field in fields if not is_unencoded(field)]
+                visible = [field for field in fields if not (is_unencoded(field) or field in HIDDEN)]
                 hint = did_you_mean(name, visible)
                 problems.append(f"{self.name}: no column '{name}'{hint}; columns at this step: {', '.join(visible)}")
             elif kind(fields[read]) not in (*self.accepts, "unknown"):
@@ -123,7 +133,34 @@ class Step(BaseModel):
                 problems.append(f"{self.name}: column '{name}' is {got}; allowed: {', '.join(self.accepts)}")
         return problems
 
+    @property
+    def only(self) -> bool:
+        """True if the model gets the step's columns and no others made before it."""
+        return False
+
     # Statistics: `fit` is accumulate on each batch, merge in a fixed order, finish.
+
+    def learns_from(self) -> tuple[str, ...]:
+        """Hidden columns of `supervised` that its fit reads besides its own columns."""
+        return ()
+
+    def target_problems(self, target: str | None) -> list[str]:
+        """Why the step cannot be fitted with this target: `number`, `classes` (two or more), or None for no target at all."""
+        if TARGET in self.learns_from() and target is None:
+            return [f"{self.name} is fitted on the target, and there is none; allowed: with train.target"]
+        return []
+
+    def undo(self, state: Json) -> list[Json]:
+        """What undoes the step on one column with this state, for `inverse`.
+
+        Raises:
+            StepProblem: it cannot be undone.
+        """
+        raise StepProblem(f"inverse: {self.name} cannot be undone")
+
+    def released(self, state: State) -> State:
+        """The state without what only the rows that were learned from need."""
+        return state
 
     def statistic(self) -> Statistic | None:
         """What is gathered of each column, or None for a step that needs nothing."""
@@ -186,6 +223,6 @@ class Step(BaseModel):
         """Of a named integer input: how many different integers, and the length of each row (None for one number)."""
         raise NotImplementedError(f"{type(self).__name__} makes no integer input")
 
-    def vector_names(self, column: str, state: State, width: int) -> list[str]:
-        """One name for each place of a vector column."""
+    def vector_names(self, column: str, state: State, width: int, before: list[str]) -> list[str]:
+        """One name for each place of a vector column; `before` are those that it had before the step."""
         return [f"{column}[{place}]" for place in range(width)]

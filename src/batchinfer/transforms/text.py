@@ -203,7 +203,7 @@ class Tfidf(_Vocabulary):
             dense /= np.where(norms == 0, 1.0, norms)
             frame[name] = dense.astype(np.float32)[column.codes]
 
-    def vector_names(self, column: str, state: State, width: int) -> list[str]:
+    def vector_names(self, column: str, state: State, width: int, before: list[str]) -> list[str]:
         return [f"{column}:{term}" for term in (state or {})[column]["terms"]]
 
 

@@ -20,7 +20,7 @@ from batchinfer.errors import ConfigError, InputError, StorageError
 from batchinfer.models import examples
 from batchinfer.models.adam import Adam
 from batchinfer.models.bundle import read_bundle, write_bundle
-from batchinfer.models.examples import ExampleWriter, mixed
+from batchinfer.models.examples import ExampleWriter, Shapes, mixed
 from batchinfer.models.training import Trained, TrainSpec, train_model
 
 ROWS, WIDTH = 3000, 4
@@ -176,8 +176,8 @@ def test_progress_is_told_epoch_by_epoch() -> None:
         (["no"] * 100, TWO, "mlp_classifier", InputError, r"one class only: other \(100 rows\)"),
         (["no"] * 100, NUMBER, "mlp_classifier", InputError, r"one class only: no \(100 rows\)"),
         ([None] * 100, TWO, "mlp_classifier", InputError, "no row to learn from"),
-        (["no"] * 100, NUMBER, "mlp_regressor", ConfigError, "multiclass; mlp_regressor learns regression"),
-        ([0.5] * 100, NUMBER, "mlp_classifier", ConfigError, "regression; mlp_classifier learns"),
+        (["no"] * 100, NUMBER, "mlp_regressor", ConfigError, "asks for multiclass; allowed: mlp_classifier"),
+        ([0.5] * 100, NUMBER, "mlp_classifier", ConfigError, "asks for regression; allowed: mlp_regressor"),
         ([float("inf")] * 100, NUMBER, "mlp_regressor", InputError, "infinite target"),
     ],
 )
@@ -282,17 +282,21 @@ def test_a_class_of_the_users_own_is_trained_and_bundled(tmp_path: Path, monkeyp
 def test_an_epoch_gives_every_row_once_however_little_fits_the_memory(
     tmp_path_factory: pytest.TempPathFactory, rows: int, batch_rows: int, block: int, held: int, seed: int
 ) -> None:
-    writer = ExampleWriter(tmp_path_factory.mktemp("rows"), 1, 0.1)
-    numbers = np.arange(rows, dtype=np.float32).reshape(-1, 1)
-    learn, _ = writer.write([(numbers, np.arange(rows, dtype=np.float64), np.zeros(rows, bool))])
-    assert isinstance(learn.features, np.memmap)
+    shapes = Shapes(1, {"word": (100, None), "words": (100, 2)})
+    writer = ExampleWriter(tmp_path_factory.mktemp("rows"), shapes, 0.1)
+    numbers = np.arange(rows)
+    inputs = {"features": numbers.astype(np.float32)[:, None], "word": numbers, "words": np.stack([numbers, numbers], axis=1)}
+    learn, _ = writer.write([(inputs, np.arange(rows, dtype=np.float64), np.zeros(rows, bool))])
+    assert all(isinstance(learn.inputs[name], np.memmap) for name in shapes.names)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(examples, "BLOCK_ROWS", block)
-        patch.setattr(examples, "BUFFER_BYTES", held * block * 8)
+        patch.setattr(examples, "BUFFER_BYTES", held * block * shapes.row_bytes)
         orders = []
         for _ in range(2):
             batches = list(learn.shuffled(batch_rows, torch.Generator().manual_seed(seed)))
-            assert all(torch.equal(x[:, 0].double(), y) for x, y in batches)
+            for x, y in batches:
+                assert torch.equal(x["features"][:, 0].double(), y) and torch.equal(x["word"], y.long())
+                assert torch.equal(x["words"], torch.stack([y.long(), y.long()], dim=1))
             orders.append(torch.cat([y for _, y in batches]).tolist())
     assert orders[0] == orders[1] and sorted(orders[0]) == list(range(rows))
 

@@ -28,7 +28,13 @@ def test_a_document_that_is_right() -> None:
 @pytest.mark.parametrize(
     ("more", "expected"),
     [
-        ({"features": [{"tokenize": {"columns": "color", "max_tokens": 4}}]}, "integer inputs"),
+        ({"train": {"target": {"column": "big"}, "params": {"validation_by": "color"}}}, "column of times or numbers"),
+        ({"train": {"target": {"column": "big"}, "params": {"validation_by": "siez"}}}, "did you mean size"),
+        (
+            {"features": [{"select": {"columns": "size", "method": "chi2", "k": 1}}], "train": {"target": {"column": "size"}}},
+            "leak",
+        ),
+        ({"features": [{"target_encode": {"columns": "color"}}], "train": None}, "there is none; allowed: with train.target"),
         ({"features": [{"standardize": {"columns": "colour"}}]}, "no column 'colour'"),
         ({"features": [{"lower": {"columns": "color"}}]}, "still string"),
         ({"features": [{"one_hot": {"columns": "big"}}]}, "leak"),

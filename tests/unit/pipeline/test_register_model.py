@@ -305,6 +305,24 @@ def test_steps_that_need_no_fitting_are_made_on_the_spot(project: Project, tmp_p
         project.register("narrow", tmp_path / "net.pt2", features="features: [{log1p: {columns: [a, b]}}]")
 
 
+def test_steps_after_the_model_travel_with_it(project: Project, tmp_path: Path) -> None:
+    import skops.io
+
+    path = save_linear_onnx(tmp_path / "sum.onnx", {"x": 3})
+    how = {"more": "postprocess: [{clip: {lower: 0, upper: 1}}, {round: {digits: 1}}]\n"}
+    assert project.register("after", path, **how).outputs == {"prediction": "double"}
+    found = batchinfer.predict(FRAME, "models:/after@champion")["prediction"]
+    np.testing.assert_allclose(found, FRAME[list(COLUMNS)].sum(axis=1).clip(0, 1).round(1), atol=1e-6)
+    assert resolve_model(project.context("after", **how)).ref.version == "1"
+    with pytest.raises(ConfigError, match="postprocess"):
+        project.register("after", path, more="postprocess: [{threshold: {value: 0.7}}]\n")
+    # The positive class is the first of the model's own here; a threshold that none reaches names the other.
+    model = a_classifier([("yes", "zzz")[one > 0] for one in FRAME["a"]], handle_unknown="ignore")
+    skops.io.dump(model, tmp_path / "model.skops")
+    project.register("threshold", tmp_path / "model.skops", more="postprocess: [{threshold: {value: 1.0}}]\n")
+    assert set(batchinfer.predict(FRAME, "models:/threshold@champion")["label"]) == {"zzz"}
+
+
 def test_fitted_steps_are_those_of_the_newest_version_that_has_them(project: Project, tmp_path: Path) -> None:
     import pyarrow as pa
 

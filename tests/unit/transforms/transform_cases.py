@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
+from functools import cache
 from typing import Any
 
 import pyarrow as pa
 from hypothesis import strategies as st
+from PIL import Image
 
 from batchinfer.contracts import Problem
-from batchinfer.transforms import Step, TransformPipeline, fit, parse_steps
+from batchinfer.transforms import ROW_HASH, TARGET, Step, TransformPipeline, fit, parse_steps
 
 FIELDS: dict[str, pa.DataType] = {
     "number": pa.float64(),
@@ -20,6 +23,9 @@ FIELDS: dict[str, pa.DataType] = {
     "word": pa.string(),
     "ts": pa.timestamp("us", tz="UTC"),
     "day": pa.date32(),
+    "picture": pa.binary(),
+    TARGET: pa.float64(),
+    ROW_HASH: pa.uint64(),
 }
 
 CASES: list[list[dict[str, Any]]] = [
@@ -63,13 +69,39 @@ CASES: list[list[dict[str, Any]]] = [
     [{"tfidf": {"columns": "text", "max_features": 3}}, {"tfidf": {"columns": "word", "ngrams": 2}}],
     [{"date_parts": {"columns": ["ts", "day"]}}],
     [{"date_parts": {"columns": "ts", "parts": ["year", "quarter", "day_of_year", "hour", "minute", "second"], "cyclic": True}}],
+    [{"target_encode": {"columns": ["text", "whole", "flag"]}}, {"standardize": {"columns": "text"}}],
+    [{"target_encode": {"columns": ["text", "word"], "smoothing": 2.5, "folds": 3}}],
+    [{"image": {"columns": "picture", "size": [2, 3], "mean": 0.5, "std": [0.2, 0.3, 0.4]}}],
+    [{"one_hot": {"columns": "text"}}, {"select": {"columns": ["text", "number", "whole"], "method": "variance", "k": 3}}],
+    [{"select": {"columns": ["number", "whole", "flag"], "method": "variance"}}],
+    [
+        {"hashing": {"columns": "text", "buckets": 5}},
+        {"impute": {"columns": "flag", "strategy": "most_frequent"}},
+        {"select": {"columns": ["text", "flag"], "method": "chi2", "k": 2}},
+    ],
+    [
+        {"hashing": {"columns": "text", "buckets": 5}},
+        {"select": {"columns": ["text", "whole"], "method": "mutual_information", "k": 2}},
+    ],
+    [{"one_hot": {"columns": ["text", "word"]}}, {"select": {"columns": ["text", "number"], "method": "names"}}],
 ]
+
+
+@cache
+def picture(mode: str = "RGB", size: tuple[int, int] = (4, 3), kind: str = "PNG") -> bytes:
+    """A small picture, encoded."""
+    data = io.BytesIO()
+    Image.effect_noise(size, 50).convert(mode).save(data, kind)
+    return data.getvalue()
+
 
 TEXTS = st.sampled_from(["a", "b", "", " A ", "aab", "1", "2.5", "-3", "1e400", "true", "é", "cat, the cat", "the dog"])
 TIMES = st.datetimes(dt.datetime(1900, 1, 1), dt.datetime(2100, 1, 1))
 
 
-def rows(min_size: int = 0, max_size: int = 30, infinite: bool = True) -> st.SearchStrategy[list[dict[str, Any]]]:
+def rows(
+    min_size: int = 0, max_size: int = 30, infinite: bool = True, several: bool = False
+) -> st.SearchStrategy[list[dict[str, Any]]]:
     """Rows of the columns above, with nulls everywhere and NaN, and infinities where wanted, among the numbers."""
     special = st.sampled_from([0.0, 1.0, float("nan"), *([float("inf"), -float("inf")] if infinite else [])])
     number = st.floats(-1e6, 1e6) | special
@@ -82,9 +114,14 @@ def rows(min_size: int = 0, max_size: int = 30, infinite: bool = True) -> st.Sea
         "word": TEXTS,
         "ts": TIMES,
         "day": TIMES.map(lambda time: time.date()),
+        "picture": st.sampled_from(["RGB", "L", "P"]).map(picture),
+        TARGET: st.sampled_from([0.0, 1.0, 2.5]) if several else st.sampled_from([0.0, 1.0]),
     }
+    hashes = st.integers(0, 2**64 - 1)
     return st.lists(
-        st.fixed_dictionaries({name: st.none() | values for name, values in row.items()}), min_size=min_size, max_size=max_size
+        st.fixed_dictionaries({name: st.none() | values for name, values in row.items()} | {ROW_HASH: hashes}),
+        min_size=min_size,
+        max_size=max_size,
     )
 
 

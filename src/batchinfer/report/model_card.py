@@ -1,0 +1,130 @@
+"""The model card: what a model is, what it learned from and how well it does, as Markdown with a picture of how it learned.
+
+Owns the wording and the layout. Knows neither registry nor bundles: it is given facts.
+
+Source: Mitchell et al., "Model cards for model reporting" (2019), for what a card says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+CARD = "model_card.md"
+CURVE = "learning_curve.png"
+_INTERVALS = ("_low", "_high")
+_BASELINES = {
+    "accuracy": "always naming the commoner class",
+    "rmse": "always naming the mean of the rows that were learned from",
+}
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What a card tells.
+
+    Attributes:
+        metrics: on the validation rows; `x_low` and `x_high` are the 95% interval of `x`, `baseline` the trivial model's.
+        curve: {epoch, train_loss, valid_loss} of each epoch.
+        features: columns that the model gets, and how many numbers they are.
+        outputs: name and Spark SQL type of each prediction column.
+        validation: how the validation rows were chosen, as the end of a sentence.
+    """
+
+    name: str
+    pipeline: str
+    description: str
+    task: str
+    model: str
+    params: Mapping[str, Any]
+    target: str
+    table: str
+    version: int
+    rows_train: int
+    rows_validation: int
+    rows_without_label: int
+    validation: str
+    features: Sequence[str]
+    width: int
+    outputs: Mapping[str, str]
+    metrics: Mapping[str, float]
+    curve: Sequence[Mapping[str, float]] = ()
+    warnings: Sequence[str] = field(default_factory=list)
+
+
+def write_card(facts: ModelFacts, folder: Path) -> str:
+    """Writes `model_card.md` and `learning_curve.png` into a folder; returns the card's text.
+
+    Runs on: driver.
+    """
+    text = card_text(facts)
+    (folder / CARD).write_text(text, encoding="utf-8")
+    if facts.curve:
+        _draw_curve(facts, folder / CURVE)
+    return text
+
+
+def card_text(facts: ModelFacts) -> str:
+    """The card as Markdown."""
+    parts = [
+        f"# {facts.name}",
+        facts.description or f"Model of pipeline {facts.pipeline}.",
+        "## What it is",
+        _list(
+            {
+                "task": facts.task,
+                "model": facts.model,
+                "parameters": ", ".join(f"{name} {value}" for name, value in facts.params.items()) or "defaults",
+                "target": facts.target,
+                "input": f"{facts.width} numbers of {', '.join(facts.features)}" if facts.features else "none",
+                "output": ", ".join(f"{name} {type_}" for name, type_ in facts.outputs.items()),
+            }
+        ),
+        "## What it learned from",
+        _list(
+            {
+                "table": f"{facts.table}, version {facts.version}",
+                "rows": f"{facts.rows_train:,} to learn from, {facts.rows_validation:,} to validate on, "
+                f"{facts.rows_without_label:,} without a label left out",
+                "validation rows": facts.validation,
+            }
+        ),
+        "## How well it does",
+        _metrics(facts.metrics),
+        *([f"![loss by epoch]({CURVE})"] if facts.curve else []),
+        *(["## Take care", "\n".join(f"- {warning}" for warning in facts.warnings)] if facts.warnings else []),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _list(entries: Mapping[str, str]) -> str:
+    return "\n".join(f"- {name}: {value}" for name, value in entries.items())
+
+
+def _metrics(metrics: Mapping[str, float]) -> str:
+    lines = ["| metric | value | 95% interval | baseline |", "|---|---|---|---|"]
+    for name, value in metrics.items():
+        if name == "baseline" or name.endswith(_INTERVALS):
+            continue
+        bounds = [metrics.get(name + end) for end in _INTERVALS]
+        interval = "" if None in bounds else " to ".join(f"{bound:.4g}" for bound in bounds if bound is not None)
+        baseline = f"{metrics['baseline']:.4g} ({_BASELINES[name]})" if name in _BASELINES and "baseline" in metrics else ""
+        lines.append(f"| {name} | {value:.4g} | {interval} | {baseline} |")
+    return "\n".join(lines)
+
+
+def _draw_curve(facts: ModelFacts, path: Path) -> None:
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    figure = Figure(figsize=(6, 3.5), layout="constrained")
+    axes = figure.subplots()
+    epochs = [point["epoch"] for point in facts.curve]
+    for name, label in (("train_loss", "rows learned from"), ("valid_loss", "validation rows")):
+        axes.plot(epochs, [point[name] for point in facts.curve], marker="o", markersize=3, label=label)
+    axes.set(xlabel="epoch", ylabel="loss", title=facts.name)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend()
+    figure.savefig(path, dpi=120)

@@ -1,0 +1,386 @@
+"""Steps after the model, on prediction columns: `threshold`, `label_map`, `softmax`, `top_k`, `round`, `clip`, `inverse`.
+
+Owns what each does to a row's predictions. They work on Arrow arrays, on any rows alone; what is not a number stays so, and
+the engine puts such rows aside. `calibrate` has a module of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+from pydantic import BeforeValidator, Field, model_validator
+
+from batchinfer.transforms.column import kind
+from batchinfer.transforms.predictions import ITEMS, as_map, by_length, is_lists, is_map, map_parts, mapped_numbers
+from batchinfer.transforms.step import Fields, Item, Json, StepProblem, did_you_mean
+
+LABEL, SCORE, SCORES, PREDICTION = "label", "score", "scores", "prediction"
+Frame = dict[str, pa.Array]
+
+
+def _one_or_many(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+Columns = Annotated[tuple[str, ...], BeforeValidator(_one_or_many), Field(min_length=1)]
+Labels = Annotated[tuple[str, ...], Field(min_length=2)]
+
+
+class AfterStep(Item):
+    """One step on prediction columns.
+
+    Class attributes:
+        usual: the prediction columns that the step takes where the pipeline file names none; those of them that are there.
+        accepts: what a column may be: number, numbers (array<double>), shares (map<string,double>), text.
+        fitted: True if the step has a state that training gives.
+    """
+
+    usual: ClassVar[tuple[str, ...]] = (PREDICTION, SCORE)
+    accepts: ClassVar[tuple[str, ...]]
+    fitted: ClassVar[bool] = False
+
+    columns: Columns | None = None
+
+    def chosen(self, fields: Mapping[str, pa.DataType]) -> list[str]:
+        """The columns that the step works on.
+
+        Raises:
+            StepProblem: no such prediction column, or of another type.
+        """
+        named = list(self.columns) if self.columns is not None else [name for name in self.usual if name in fields]
+        there = ", ".join(fields)
+        problems = [
+            f"{self.name}: no prediction column '{name}'{did_you_mean(name, fields)}; predictions at this step: {there}"
+            for name in named
+            if name not in fields
+        ]
+        if not named:
+            problems.append(f"{self.name}: none of its usual columns ({', '.join(self.usual)}) is there; predictions: {there}")
+        problems += [
+            f"{self.name}: prediction column '{name}' is {fields[name]}; allowed: {', '.join(self.accepts)}"
+            for name in named
+            if name in fields and what(fields[name]) not in self.accepts
+        ]
+        if problems:
+            raise StepProblem(problems)
+        return named
+
+    def output_fields(self, fields: Mapping[str, pa.DataType], labels: tuple[str, ...]) -> Fields:
+        """The prediction columns and types after the step; `labels` are those of the model's classes, in order.
+
+        Raises:
+            StepProblem: the step does not fit the columns.
+        """
+        self.chosen(fields)
+        return dict(fields)
+
+    def transform(self, frame: Frame, state: Json, labels: tuple[str, ...]) -> None:
+        """Changes the prediction columns of one batch; rows stay as many and in order. Runs on: executor."""
+        raise NotImplementedError(type(self).__name__)
+
+
+_TYPES = {"number": pa.float64(), "numbers": pa.list_(pa.float64()), "shares": pa.map_(pa.string(), pa.float64())}
+
+
+def what(type_: pa.DataType) -> str:
+    """What a prediction column counts as: number, numbers, shares, text or other."""
+    if is_map(type_):
+        return "shares" if pa.types.is_floating(type_.item_type) else "other"
+    if is_lists(type_):
+        return "numbers" if pa.types.is_floating(type_.value_type) or pa.types.is_integer(type_.value_type) else "other"
+    return {"integer": "number", "float": "number", "text": "text"}.get(kind(type_), "other")
+
+
+def label_array(positive: np.ndarray, labels: tuple[str, ...]) -> pa.Array:
+    """(rows,) bool -> the second label where true, else the first."""
+    return pa.array(list(labels[:2]), pa.string()).take(pa.array(positive.astype(np.int8)))
+
+
+class Threshold(AfterStep):
+    """`label` by a bound of `value` on one number: the second of `labels` from `value` up, the first below.
+
+    Without `labels`, those of a model of two classes: its positive label from `value` up.
+    """
+
+    name: ClassVar[str] = "threshold"
+    usual: ClassVar[tuple[str, ...]] = (SCORE, PREDICTION)
+    accepts: ClassVar[tuple[str, ...]] = ("number",)
+
+    value: float = Field(allow_inf_nan=False)
+    labels: Annotated[tuple[str, str], Field()] | None = None
+
+    def output_fields(self, fields: Mapping[str, pa.DataType], labels: tuple[str, ...]) -> Fields:
+        if len(self.chosen(fields)) != 1:
+            raise StepProblem(f"threshold: got {len(self.chosen(fields))} columns; allowed: one")
+        if self.labels is None and len(labels) != 2:
+            known = "several classes" if labels else "no classes"
+            raise StepProblem(f"threshold: labels are missing, and the model has {known}; allowed: labels: [below, above]")
+        return {**fields, LABEL: pa.string()}
+
+    def transform(self, frame: Frame, state: Json, labels: tuple[str, ...]) -> None:
+        (name,) = self.chosen({name: array.type for name, array in frame.items()})
+        values = frame[name].cast(pa.float64()).to_numpy(zero_copy_only=False)
+        with np.errstate(invalid="ignore"):
+            frame[LABEL] = label_array(values >= self.value, self.labels or labels)
+
+
+class LabelMap(AfterStep):
+    """Other names for labels, in text and as the names of shares. A label that is not listed becomes `default`, or stays.
+
+    Shares whose names become one are added up; `score` stays that of the label that the model gave.
+    """
+
+    name: ClassVar[str] = "label_map"
+    usual: ClassVar[tuple[str, ...]] = (LABEL, SCORES)
+    accepts: ClassVar[tuple[str, ...]] = ("text", "shares")
+
+    values: dict[str, str] = Field(min_length=1)
+    default: str | None = None
+
+    def transform(self, frame: Frame, state: Json, labels: tuple[str, ...]) -> None:
+        for name in self.chosen({name: array.type for name, array in frame.items()}):
+            array = frame[name]
+            frame[name] = self._renamed_shares(array) if is_map(array.type) else self._renamed(array)
+
+    def _renamed(self, texts: pa.Array) -> pa.Array:
+        encoded = texts.dictionary_encode()
+        new = [self.values.get(text, text if self.default is None else self.default) for text in encoded.dictionary.to_pylist()]
+        return pa.array(new, pa.string()).take(encoded.indices)
+
+    def _renamed_shares(self, shares: pa.Array) -> pa.Array:
+        lengths, names, values = map_parts(shares)
+        encoded = self._renamed(names).dictionary_encode()
+        count = max(1, len(encoded.dictionary))
+        rows = np.repeat(np.arange(len(lengths)), lengths)
+        cells = rows * count + encoded.indices.to_numpy()
+        # One share for each row and name, names in the order in which the row has them.
+        distinct, first, place = np.unique(cells, return_index=True, return_inverse=True)
+        totals = np.bincount(place, values, minlength=len(distinct))
+        order = np.lexsort((first, distinct // count))
+        names = encoded.dictionary.take(pa.array(distinct[order] % count))
+        kept = np.bincount(distinct // count, minlength=len(lengths))
+        return as_map(kept, names, totals[order], shares)
+
+
+class Softmax(AfterStep):
+    """exp(x) over the sum of exp of the row's numbers: shares that add up to 1.
+
+    With `labels`, one for each number, the column gives way to `label`, `score` (of the label) and `scores`, as a classifier
+    of this project has them.
+    """
+
+    name: ClassVar[str] = "softmax"
+    usual: ClassVar[tuple[str, ...]] = (PREDICTION,)
+    accepts: ClassVar[tuple[str, ...]] = ("numbers",)
+
+    labels: Labels | None = None
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Softmax:
+        if self.labels is not None and len(set(self.labels)) < len(self.labels):
+            raise ValueError(f"labels: got {list(self.labels)}; allowed: each label once")
+        return self
+
+    def output_fields(self, fields: Mapping[str, pa.DataType], labels: tuple[str, ...]) -> Fields:
+        names = self.chosen(fields)
+        if self.labels is None:
+            return {**fields, **dict.fromkeys(names, _TYPES["numbers"])}
+        if len(names) != 1:
+            raise StepProblem(f"softmax: got {len(names)} columns with labels; allowed: one")
+        rest = {name: type_ for name, type_ in fields.items() if name != names[0]}
+        return {**rest, LABEL: pa.string(), SCORE: pa.float64(), SCORES: pa.map_(pa.string(), pa.float64())}
+
+    def transform(self, frame: Frame, state: Json, labels: tuple[str, ...]) -> None:
+        for name in self.chosen({name: array.type for name, array in frame.items()}):
+            array = by_length(frame[name], softmax)
+            if self.labels is None:
+                frame[name] = array
+            else:
+                del frame[name]
+                frame.update(classified(array, self.labels))
+
+
+def softmax(matrix: np.ndarray) -> np.ndarray:
+    """(rows, n) float64 -> the same shape, rows add up to 1; of n = 0 nothing."""
+    if not matrix.shape[1]:
+        return matrix
+    with np.errstate(all="ignore"):
+        powers = np.exp(matrix - matrix.max(axis=1, keepdims=True))
+        return powers / powers.sum(axis=1, keepdims=True)
+
+
+def classified(shares: pa.Array, labels: tuple[str, ...]) -> Frame:
+    """`label`, `score` and `scores` of rows of shares, one for each label.
+
+    Raises:
+        ValueError: a row has another number of shares.
+    """
+    lengths = shares.value_lengths().fill_null(0).to_numpy()
+    if len(lengths) and not (lengths == len(labels)).all():
+        raise ValueError(
+            f"softmax: got {int(lengths[lengths != len(labels)][0])} numbers; allowed: one for each of {len(labels)} labels"
+        )
+    matrix = shares.flatten().to_numpy(zero_copy_only=False).reshape(len(lengths), len(labels))
+    names = pa.array(list(labels), pa.string())
+    keys = names.take(pa.array(np.tile(np.arange(len(labels)), len(lengths))))
+    return {
+        LABEL: names.take(pa.array(matrix.argmax(axis=1))),
+        SCORE: pa.array(matrix.max(axis=1)),
+        SCORES: as_map(lengths, keys, matrix.reshape(-1), shares),
+    }
+
+
+class TopK(AfterStep):
+    """`items`: the `k` greatest shares or numbers of the row, the greatest first, as array<struct<item, score>>.
+
+    The column they come from is left out. Items are the names of the shares; of numbers, `labels`, else their places from 0
+    as text. Of equal ones the earlier goes first; a row of fewer has fewer items.
+    """
+
+    name: ClassVar[str] = "top_k"
+    usual: ClassVar[tuple[str, ...]] = (SCORES, PREDICTION)
+    accepts: ClassVar[tuple[str, ...]] = ("shares", "numbers")
+
+    k: int = Field(ge=1, le=100_000)
+    labels: Labels | None = None
+
+    def output_fields(self, fields: Mapping[str, pa.DataType], labels: tuple[str, ...]) -> Fields:
+        names = self.chosen(fields)
+        if len(names) != 1:
+            raise StepProblem(f"top_k: got {len(names)} columns; allowed: one")
+        if self.labels is not None and is_map(fields[names[0]]):
+            raise StepProblem(f"top_k: labels do not go with '{names[0]}', whose shares have names")
+        rest = {name: type_ for name, type_ in fields.items() if name != names[0]}
+        if "items" in rest:
+            raise StepProblem("top_k makes the column 'items', which is there already")
+        return {**rest, "items": ITEMS}
+
+    def transform(self, frame: Frame, state: Json, labels: tuple[str, ...]) -> None:
+        (name,) = self.chosen({name: array.type for name, array in frame.items()})
+        array = frame.pop(name)
+        if is_map(array.type):
+            lengths, names, values = map_parts(array)
+        else:
+            lengths, names = array.value_lengths().fill_null(0).to_numpy(), None
+            values = array.flatten().cast(pa.float64()).to_numpy(zero_copy_only=False)
+        starts = np.cumsum(lengths) - lengths
+        rows = np.repeat(np.arange(len(lengths)), lengths)
+        # What is not a number comes first, so that it is seen.
+        order = np.lexsort((np.arange(len(values)), -np.where(np.isnan(values), np.inf, values), rows))
+        rank = np.arange(len(values)) - np.repeat(starts, lengths)
+        chosen = order[rank < self.k]
+        names = self._names(chosen - starts[rows[chosen]]) if names is None else names.take(pa.array(chosen))
+        items = pa.StructArray.from_arrays([names, pa.array(values[chosen])], fields=list(ITEMS.value_type))
+        offsets = np.concatenate([[0], np.cumsum(np.minimum(lengths, self.k))]).astype(np.int32)
+        frame["items"] = pa.ListArray.from_arrays(pa.array(offsets, mask=_null_offsets(array)), items).cast(ITEMS)
+
+    def _names(self, places: np.ndarray) -> pa.Array:
+        if self.labels is None:
+            return pa.array(places).cast(pa.string())
+        if len(places) and int(places.max()) >= len(self.labels):
+            raise ValueError(
+                f"top_k: got at least {int(places.max()) + 1} numbers; allowed: one for each of {len(self.labels)} labels"
+            )
+        return pa.array(list(self.labels), pa.string()).take(pa.array(places))
+
+
+def _null_offsets(array: pa.Array) -> np.ndarray:
+    return np.append(array.is_null().to_numpy(zero_copy_only=False), False)
+
+
+class _OnNumbers(AfterStep):
+    """A step that changes each number by itself, in numbers, arrays and shares."""
+
+    accepts: ClassVar[tuple[str, ...]] = ("number", "numbers", "shares")
+
+    def output_fields(self, fields: Mapping[str, pa.DataType], labels: tuple[str, ...]) -> Fields:
+        return {**fields, **{name: _TYPES[what(fields[name])] for name in self.chosen(fields)}}
+
+    def changed(self, values: np.ndarray, state: Json) -> np.ndarray:
+        """(n,) float64 -> (n,) float64."""
+        raise NotImplementedError(type(self).__name__)
+
+    def transform(self, frame: Frame, state: Json, labels: tuple[str, ...]) -> None:
+        for name in self.chosen({name: array.type for name, array in frame.items()}):
+            frame[name] = mapped_numbers(frame[name], lambda values: self.changed(values, state))
+
+
+class Round(_OnNumbers):
+    """To `digits` decimal places, halves to the even neighbour; `digits` below 0 round to tens, hundreds …"""
+
+    name: ClassVar[str] = "round"
+    usual: ClassVar[tuple[str, ...]] = (PREDICTION, SCORE, SCORES)
+
+    digits: int = Field(0, ge=-15, le=15)
+
+    def changed(self, values: np.ndarray, state: Json) -> np.ndarray:
+        return np.round(values, self.digits)
+
+
+class ClipAfter(_OnNumbers):
+    """Bounds on numbers: below `lower` becomes `lower`, above `upper` becomes `upper`."""
+
+    name: ClassVar[str] = "clip"
+
+    lower: float | None = Field(None, allow_inf_nan=False)
+    upper: float | None = Field(None, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _bounds(self) -> ClipAfter:
+        if self.lower is None and self.upper is None:
+            raise ValueError("no bound given; allowed: lower, upper")
+        if self.lower is not None and self.upper is not None and self.lower > self.upper:
+            raise ValueError(f"the lower bound {self.lower} lies above the upper bound {self.upper}")
+        return self
+
+    def changed(self, values: np.ndarray, state: Json) -> np.ndarray:
+        return np.clip(values, self.lower, self.upper)
+
+
+class Inverse(_OnNumbers):
+    """Back to the units of a source column: the steps that `features` has on the column `of`, undone, the last one first.
+
+    `impute`, `clip` and `cast` have nothing to undo; `standardize`, `min_max`, `robust`, `log1p` and `yeo_johnson` are undone.
+    With `step: log1p` in place of `of`, that step alone is undone, for a target that was logarithms already.
+    """
+
+    name: ClassVar[str] = "inverse"
+    fitted: ClassVar[bool] = True
+
+    of: str | None = None
+    step: str | None = Field(None, pattern="^log1p$")
+
+    @model_validator(mode="after")
+    def _one_of(self) -> Inverse:
+        if (self.of is None) == (self.step is None):
+            raise ValueError("give either of: a column of the features, or step: log1p")
+        return self
+
+    def changed(self, values: np.ndarray, state: Json) -> np.ndarray:
+        with np.errstate(all="ignore"):
+            for undo in state["undo"]:
+                values = _UNDO[undo["step"]](values, undo)
+        return values
+
+
+def _unbend(values: np.ndarray, undo: Json) -> np.ndarray:
+    power, result = undo["power"], np.full(len(values), np.nan)
+    up, down = values >= 0, values < 0
+    result[up] = _one_side(values[up], power)
+    result[down] = -_one_side(-values[down], 2 - power)
+    return result
+
+
+def _one_side(values: np.ndarray, power: float) -> np.ndarray:
+    """What `power._one_side` was given."""
+    return np.expm1(values) if abs(power) < 1e-12 else np.expm1(np.log1p(values * power) / power)
+
+
+_UNDO: Mapping[str, Callable[[np.ndarray, Json], np.ndarray]] = {
+    "scale": lambda values, undo: values * undo["scale"] + undo["shift"],
+    "log1p": lambda values, _: np.expm1(values),
+    "yeo_johnson": _unbend,
+}
