@@ -97,7 +97,7 @@ def _bundle_and_register(
         raise ModelError([f"{path}: {problem}" for problem in error.problems], error.hint) from error
     handler = probed.handler
     postprocess = _postprocess(context, handler, transforms)
-    outputs = dict(handler.output) if postprocess is None else Postprocessed(handler, postprocess).output
+    outputs = dict(handler.output if postprocess is None else Postprocessed(handler, postprocess).output)
     signature = _signature(handler.columns, context.landed_fields, outputs)
     plain = artifact.format == SAFETENSORS
     if plain:

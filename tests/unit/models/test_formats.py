@@ -99,6 +99,21 @@ def test_a_program_may_take_several_inputs_by_place_or_name(tmp_path: Path) -> N
     torch.testing.assert_close(module(**given), Two()(**given))
 
 
+def test_parameters_may_be_called_by_numbers_and_with_dashes(tmp_path: Path) -> None:
+    class Keyed(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.parts = torch.nn.ModuleDict({"first-part": torch.nn.Linear(3, 2)})
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.parts["first-part"](x)
+
+    x = torch.randn(5, 3)
+    for number, module in enumerate((torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.ReLU()), Keyed())):
+        program = opened(save_program(tmp_path / f"{number}.pt2", module.eval(), EXAMPLE))
+        torch.testing.assert_close(program(**{program.inputs[0].name: x}), module(x))
+
+
 def test_a_program_with_most_kinds_of_layers_passes_the_checks(tmp_path: Path) -> None:
     class Layers(torch.nn.Module):
         def __init__(self) -> None:

@@ -23,7 +23,8 @@ _OPERATOR = re.compile(
     r"|_operator\.(getitem|add|sub|mul|floordiv|truediv|mod|neg|pos|abs|eq|ne|lt|le|gt|ge|and_|or_|not_)"
     r"|math\.(ceil|floor|trunc|sqrt)|torch\.(sym_(int|float|max|min|not|ite|sum)|_sym_sqrt)"
 )
-_NAME = re.compile(r"[A-Za-z_]\w*(\.\w+)*")
+# Parameters of a Sequential are called `0.weight`; keys of a ModuleDict may have dashes. No sign that a call could be made of.
+_NAME = re.compile(r"[\w-]+(\.[\w-]+)*", re.ASCII)
 _WORD = re.compile(r"[\w .,:+-]{0,200}")
 _SYMBOL = re.compile(r"[suz]\w*")
 _FUNCTIONS = {
