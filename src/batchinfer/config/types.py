@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 from batchinfer.config.suggestions import did_you_mean
@@ -173,6 +174,7 @@ class _Reader:
         return SqlType("struct", parts=tuple(parts))
 
 
+@cache
 def parse_ddl(text: str) -> pa.DataType:
     """Arrow type of a Spark SQL type; `timestamp` is microseconds in UTC, `timestamp_ntz` has no zone.
 

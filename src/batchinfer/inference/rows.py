@@ -15,11 +15,14 @@ from batchinfer.config.types import parse_ddl
 from batchinfer.contracts import Handler
 from batchinfer.errors import InputError, ModelError
 from batchinfer.inference.engine import BatchScorer
+from batchinfer.inference.workers import one_thread
 
 if TYPE_CHECKING:
     import pandas as pd
 
 ERROR = "error"
+# Waking threads, and waiting for them, takes longer than a small network needs for so many rows.
+_FEW_ROWS = 64
 
 
 def score_rows(scorer: BatchScorer, rows: pa.RecordBatch, misfits: Mapping[int, str]) -> dict[str, pa.Array]:
@@ -88,6 +91,6 @@ def predict_frame(handler: Handler, frame: pd.DataFrame, signature: Mapping[str,
         rows, misfits = arrow_rows((frame,), input_types(signature), "UTC")
     except InputError as error:
         raise ModelError(str(error).replace("the struct has no field", "the frame has no column"), error.hint) from error
-    predictions = pandas_frame(score_rows(BatchScorer(handler), rows, misfits))
-    predictions.index = frame.index
-    return predictions
+    with one_thread(rows.num_rows <= _FEW_ROWS):
+        found = score_rows(BatchScorer(handler), rows, misfits)
+    return pandas_frame(found, frame.index)

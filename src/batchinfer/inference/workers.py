@@ -5,11 +5,12 @@ Owns the cache of handlers, and how the process uses threads and memory. Knows n
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 
 from batchinfer.contracts import Handler
 
@@ -52,6 +53,21 @@ def limit_threads(threads: int | None) -> None:
     torch = sys.modules.get("torch")
     if threads is not None and torch is not None and torch.get_num_threads() != threads:
         torch.set_num_threads(threads)
+
+
+@contextlib.contextmanager
+def one_thread(wanted: bool) -> Generator[None]:
+    """Lets PyTorch use one thread, if that is wanted and it is in use; afterwards as many as before."""
+    torch = sys.modules.get("torch")
+    before = torch.get_num_threads() if wanted and torch is not None else 1
+    if torch is None or before == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 # Parameters of glibc's mallopt, from its malloc.h.

@@ -7,10 +7,11 @@ in the order of the tasks, so that the same table version gives the same state.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from batchinfer.pipeline.tasks import run_tasks
+from batchinfer.pipeline.validation import ValidationRule
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,14 +25,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Labels:
-    """What steps that are fitted on the target need: the target, what is learned of it, and the key that tells rows apart."""
+    """What steps that are fitted on the target need: the target, what is learned of it, the key that tells rows apart, and
+    which rows are validated on: their labels are not looked at, or the model would be judged on what it knows.
+    """
 
     target: Target
     task: Task
     key: tuple[str, ...]
+    validation: ValidationRule
 
     def to_json(self) -> dict[str, Any]:
-        return {"target": self.target.model_dump(), "task": self.task, "key": self.key}
+        rule = asdict(self.validation)
+        return {"target": self.target.model_dump(), "task": self.task, "key": self.key, "validation": rule}
 
 
 def accumulate_split(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -50,8 +55,9 @@ def accumulate_split(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
         batches = read_rows(task["split"], list(fields))
     else:
         labels = task["labels"]
-        columns = dict.fromkeys([*fields, labels["target"]["column"], *labels["key"]])
-        batches = (_with_labels(batch, labels) for batch in read_rows(task["split"], list(columns)))
+        rule = ValidationRule(**labels["validation"])
+        columns = dict.fromkeys([*fields, labels["target"]["column"], *labels["key"], *rule.columns])
+        batches = (_with_labels(batch, labels, rule) for batch in read_rows(task["split"], list(columns)))
         fields |= _hidden_types(labels["task"])
     yield {"partial": accumulate_pass(steps, task["states"], task["pass"], batches, fields)}
 
@@ -64,8 +70,9 @@ def _hidden_types(task: Task) -> dict[str, pa.DataType]:
     return {TARGET: pa.string() if task == "multiclass" else pa.float64(), ROW_HASH: pa.uint64()}
 
 
-def _with_labels(batch: pa.RecordBatch, labels: Mapping[str, Any]) -> pa.RecordBatch:
+def _with_labels(batch: pa.RecordBatch, labels: Mapping[str, Any], rule: ValidationRule) -> pa.RecordBatch:
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     from batchinfer.config.pipeline import Target
     from batchinfer.models.targets import label_array
@@ -73,7 +80,9 @@ def _with_labels(batch: pa.RecordBatch, labels: Mapping[str, Any]) -> pa.RecordB
 
     target = Target(**labels["target"])
     array = label_array(batch.column(target.column), target, labels["task"])
-    return batch.append_column(TARGET, array).append_column(ROW_HASH, pa.array(key_hashes(batch, labels["key"])))
+    hashes = key_hashes(batch, labels["key"])
+    array = pc.call_function("if_else", [pa.array(rule.validated(batch, hashes)), pa.scalar(None, array.type), array])
+    return batch.append_column(TARGET, array).append_column(ROW_HASH, pa.array(hashes))
 
 
 def key_hashes(batch: pa.RecordBatch, key: Sequence[str]) -> np.ndarray:

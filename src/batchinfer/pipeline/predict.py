@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from functools import lru_cache, partial
@@ -83,12 +84,20 @@ def _resolve(uri: str, env: str) -> tuple[ModelRef, Path]:
 def _bundle(uri: str, env: str, trust: Trust) -> LoadedBundle:
     """The bundle behind a URI; an alias is resolved again every minute, so that a promotion reaches an open notebook."""
     with _loading:
-        return _loaded(uri, env, trust, int(time.monotonic() // _RESOLVED_FOR_S))
+        # The project and its state folder follow the working folder and the variable.
+        place = os.getcwd(), os.environ.get("BATCHINFER_HOME")
+        ref, folder = _resolved(uri, env, place, int(time.monotonic() // _RESOLVED_FOR_S))
+        return _loaded(folder, ref.digest, trust)
 
 
 @lru_cache(maxsize=8)
-def _loaded(uri: str, env: str, trust: Trust, _period: int) -> LoadedBundle:
+def _resolved(uri: str, env: str, _place: tuple[str, str | None], _period: int) -> tuple[ModelRef, Path]:
+    return _resolve(uri, env)
+
+
+@lru_cache(maxsize=8)
+def _loaded(folder: Path, digest: str, trust: Trust) -> LoadedBundle:
+    """An alias that still means the same version costs no second loading."""
     from batchinfer.models.bundle import read_bundle
 
-    ref, folder = _resolve(uri, env)
-    return read_bundle(folder, expected_digest=ref.digest, trust=trust)
+    return read_bundle(folder, expected_digest=digest, trust=trust)

@@ -24,7 +24,7 @@ from batchinfer.pipeline.landed import SliceData, read_data
 from batchinfer.pipeline.preflight import find_slice
 from batchinfer.pipeline.roads import splits_of, workers
 from batchinfer.pipeline.slices import check_slice, read_slices, slices_between
-from batchinfer.pipeline.validation import find_last_learned, order_numbers
+from batchinfer.pipeline.validation import ValidationRule, choose_validation
 from batchinfer.session import import_spark
 
 if TYPE_CHECKING:
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from batchinfer.transforms import TransformPipeline
 
     OpenSession = Callable[[], SparkSession]
-    Examples = Callable[[], Iterator[tuple[Mapping[str, np.ndarray], Any, np.ndarray]]]
 
 # The scope under which labelled data with a source of its own is landed.
 _TRAINING_SLICE = "train"
@@ -72,9 +71,8 @@ def train(context: Context, slices: Sequence[str], open_session: OpenSession, al
     data = _training_data(context, settings, slices, open_session)
     if not data.rows:
         raise InputError(f"{data.table}: no rows to learn from in slices {', '.join(slices) or 'of the landed table'}")
-    transforms = _fit(context, settings, data, open_session, report)
-    examples = _choose_examples(context, settings, data, transforms, open_session)
-    _train_and_register(context, settings, data, transforms, examples, alias, report)
+    transforms, rule = _fit(context, settings, data, open_session, report)
+    _train_and_register(context, settings, data, transforms, rule, alias, report)
     report.source_table, report.source_version = data.table, data.version
     report.seconds = round(time.perf_counter() - started, 3)
     return report
@@ -134,7 +132,9 @@ def _fields(context: Context, data: SliceData) -> dict[str, pa.DataType]:
     return {name: parse_ddl(type_) for name, type_ in data.fields.items()}
 
 
-def _fit(context: Context, settings: Train, data: SliceData, open_session: OpenSession, report: TrainReport) -> TransformPipeline:
+def _fit(
+    context: Context, settings: Train, data: SliceData, open_session: OpenSession, report: TrainReport
+) -> tuple[TransformPipeline, ValidationRule]:
     from batchinfer.models.targets import task_of
 
     started = time.perf_counter()
@@ -146,10 +146,11 @@ def _fit(context: Context, settings: Train, data: SliceData, open_session: OpenS
     spark = open_session()
     splits = splits_of(data, workers(spark))
     task = task_of(settings.target, known[settings.target.column], settings.model)
-    labels = Labels(settings.target, task, tuple(context.pipeline.source.key))
+    rule = choose_validation(settings.params, spark, splits, settings.target.column)
+    labels = Labels(settings.target, task, tuple(context.pipeline.source.key), rule)
     fitted = fit_transforms(spark, context.pipeline.features, steps, fields, splits, labels)
     report.stage_seconds["fit"] = round(time.perf_counter() - started, 3)
-    return fitted
+    return fitted, rule
 
 
 def _train_and_register(
@@ -157,7 +158,7 @@ def _train_and_register(
     settings: Train,
     data: SliceData,
     transforms: TransformPipeline,
-    examples: Examples,
+    rule: ValidationRule,
     alias: str,
     report: TrainReport,
 ) -> None:
@@ -172,7 +173,7 @@ def _train_and_register(
     integers = {name: (found.vocabulary, found.length) for name, found in transforms.inputs().integers.items()}
     spec = TrainSpec(settings.model, dict(settings.params), settings.target, transforms.width, integers)
     with progress(f"training {settings.model}", spec.epochs) as advance:
-        trained = train_model(spec, examples, on_epoch=lambda *_: advance(1))
+        trained = train_model(spec, lambda: _examples(context, settings, data, transforms, rule), lambda *_: advance(1))
     report.stage_seconds["train"] = round(time.perf_counter() - started, 3)
     report.metrics, report.rows_train = dict(trained.metrics), trained.rows_train
     report.rows_validation, report.rows_without_label = trained.rows_validation, trained.rows_dropped
@@ -191,7 +192,7 @@ def _train_and_register(
             folder, handler=trained.handler, module=trained.module, transforms=transforms.released(),
             signature=_signature(_fields(context, data), transforms, outputs), facts=facts, postprocess=postprocess,
         )  # fmt: skip
-        write_card(_card_facts(context, settings, data, transforms, trained, outputs, report), card)
+        write_card(_card_facts(context, settings, data, transforms, rule, trained, outputs, report), card)
         ref = context.registry.register(
             _registered_name(context), folder, alias, metrics=report.metrics, params=dict(settings.params),
             tags={"pipeline": context.name, "run_id": context.run_id, "training_version": str(data.version)},
@@ -206,16 +207,14 @@ def _card_facts(
     settings: Train,
     data: SliceData,
     transforms: TransformPipeline,
+    rule: ValidationRule,
     trained: Trained,
     outputs: Mapping[str, str],
     report: TrainReport,
 ) -> ModelFacts:
-    from batchinfer.models.parameters import VALIDATION_BY_KEY
-    from batchinfer.models.training import setting
     from batchinfer.report.model_card import ModelFacts
 
     inputs = transforms.inputs()
-    by, share = (setting(settings.params, name) for name in ("validation_by", "validation_share"))
     return ModelFacts(
         name=_registered_name(context),
         pipeline=context.name,
@@ -229,7 +228,7 @@ def _card_facts(
         rows_train=report.rows_train,
         rows_validation=report.rows_validation,
         rows_without_label=report.rows_without_label,
-        validation=f"{share:.0%}, " + ("by a hash of the key" if by == VALIDATION_BY_KEY else f"the latest by {by}"),
+        validation=f"{rule.share:.0%}, " + ("by a hash of the key" if rule.by is None else f"the latest by {rule.by}"),
         features=[*inputs.features, *inputs.integers],
         width=transforms.width + sum(found.length or 1 for found in inputs.integers.values()),
         outputs=outputs,
@@ -251,38 +250,29 @@ def _signature(fields: Mapping[str, pa.DataType], transforms: TransformPipeline,
     return {"inputs": inputs, "outputs": [{"name": name, "type": type_} for name, type_ in outputs.items()]}
 
 
-def _choose_examples(
-    context: Context, settings: Train, data: SliceData, transforms: TransformPipeline, open_session: OpenSession
-) -> Examples:
-    """The labelled rows, and for each whether it is validated on: by the hash of its key, or because it is among the latest."""
-    from batchinfer.models.parameters import VALIDATION_BY_KEY
-    from batchinfer.models.training import setting
-
-    by = setting(settings.params, "validation_by")
-    if by == VALIDATION_BY_KEY:
-        return lambda: _examples(context, settings, data, transforms, None)
-    spark = open_session()
-    share = setting(settings.params, "validation_share")
-    last = find_last_learned(spark, splits_of(data, workers(spark)), by, settings.target.column, share)
-    return lambda: _examples(context, settings, data, transforms, (by, last))
-
-
 def _examples(
-    context: Context, settings: Train, data: SliceData, transforms: TransformPipeline, latest: tuple[str, float] | None
+    context: Context, settings: Train, data: SliceData, transforms: TransformPipeline, rule: ValidationRule
 ) -> Iterator[tuple[Mapping[str, np.ndarray], Any, np.ndarray]]:
-    """Batches of (inputs by name, target column (n,), 64-bit hash of the key (n,), or whether the row is validated on)."""
+    """Batches of (inputs by name, target column (n,), whether the row is validated on (n,) bool)."""
+    import numpy as np
+    import pyarrow as pa
+
     from batchinfer.pipeline.slice_rows import read_rows
 
     key = list(context.pipeline.source.key)
-    wanted = {*transforms.source_columns, settings.target.column, *key, *([latest[0]] if latest else [])}
+    wanted = {*transforms.source_columns, settings.target.column, *key, *rule.columns}
     names = [name for name in dict.fromkeys([*_fields(context, data), SOURCE_FILE, SOURCE_LINE]) if name in wanted]
     # One file after the other, in one order: the same table version gives the same model.
     for file in data.files:
         for split in splits_of(replace(data, files=[file]), 1):
             for batch in read_rows(split, names):
                 hashes = key_hashes(batch, key)
-                chosen = hashes if latest is None else order_numbers(batch.column(latest[0])) > latest[1]
-                yield transforms.tensors(batch, hashes), batch.column(settings.target.column), chosen
+                validated = rule.validated(batch, hashes)
+                for chosen in (~validated, validated):
+                    rows = batch.filter(pa.array(chosen))
+                    # Steps that are fitted on the target saw the labels of the rows to learn from, and of no others.
+                    inputs = transforms.tensors(rows, None if chosen is validated else hashes[chosen])
+                    yield inputs, rows.column(settings.target.column), np.full(rows.num_rows, chosen is validated)
 
 
 def slices_to_learn_from(context: Context, slices: Sequence[str], start: str | None, end: str | None) -> list[str]:

@@ -6,6 +6,7 @@ By time, a model is judged as it will be used: on what came after all that it le
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from batchinfer.pipeline.tasks import run_tasks
@@ -14,6 +15,49 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
     from pyspark.sql import SparkSession
+
+
+@dataclass(frozen=True)
+class ValidationRule:
+    """Which rows a model is validated on.
+
+    Attributes:
+        share: of the rows, by a hash of their key; used where there is no column.
+        by: a column of times or numbers.
+        last: the greatest value of that column that is still learned from.
+    """
+
+    share: float
+    by: str | None = None
+    last: float = 0.0
+
+    def validated(self, batch: pa.RecordBatch, hashes: np.ndarray) -> np.ndarray:
+        """(rows,) bool, from the rows and the (rows,) uint64 hashes of their keys. Runs on: driver | executor."""
+        import numpy as np
+
+        if self.by is None:
+            return hashes < np.uint64(int(self.share * 2.0**64))
+        return order_numbers(batch.column(self.by)) > self.last
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return () if self.by is None else (self.by,)
+
+
+def choose_validation(
+    params: Mapping[str, Any], spark: SparkSession, splits: Sequence[Mapping[str, Any]], target: str
+) -> ValidationRule:
+    """The rule that `train.params` asks for.
+
+    Runs on: driver; by a column, one pass on executors over that column and the target.
+    """
+    from batchinfer.models.parameters import VALIDATION_BY_KEY
+    from batchinfer.models.training import setting
+
+    by, share = setting(params, "validation_by"), setting(params, "validation_share")
+    if by == VALIDATION_BY_KEY:
+        return ValidationRule(share)
+    return ValidationRule(share, by, _find_last_learned(spark, splits, by, target, share))
 
 
 def order_numbers(column: pa.Array) -> np.ndarray:
@@ -48,7 +92,7 @@ def rank_split(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield {"partial": partial}
 
 
-def find_last_learned(spark: SparkSession, splits: Sequence[Mapping[str, Any]], by: str, target: str, share: float) -> float:
+def _find_last_learned(spark: SparkSession, splits: Sequence[Mapping[str, Any]], by: str, target: str, share: float) -> float:
     """The value of the column that no more than `share` of the labelled rows lie above: these are validated on.
 
     Runs on: driver; one pass on executors over the two columns.

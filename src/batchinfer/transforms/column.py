@@ -115,6 +115,9 @@ def numbers(column: Column) -> np.ndarray:
     return array.to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
 
 
+_FIRST, _MISSING = np.zeros(1, np.int32), np.full(1, -1, np.int32)
+
+
 def coded(column: Column) -> Coded:
     """Text, integer or bool column as categories; NaN counts as missing."""
     if isinstance(column, Coded):
@@ -125,6 +128,8 @@ def coded(column: Column) -> Coded:
     if isinstance(column, np.ndarray) or kind(array.type) == "float":
         values = numbers(column)
         array = pa.array(values, mask=np.isnan(values))
+    if len(array) == 1:  # one row online: nothing to find equal values in
+        return Coded(_MISSING, array.slice(0, 0)) if array.null_count else Coded(_FIRST, array)
     encoded = array.dictionary_encode()
     indices = encoded.indices
     if indices.null_count:
