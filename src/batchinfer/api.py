@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from batchinfer.contracts import ExtractReport, RunReport, TrainReport
+from batchinfer.contracts import ExtractReport, RegisterReport, RunReport, TrainReport
 from batchinfer.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -60,6 +60,26 @@ def train(
 
     context = _open(pipeline, env, overrides)
     return recorded(context, "train", None, lambda: train(context, slices, session_opener(context), alias))
+
+
+def register(
+    pipeline: str,
+    artifact: str,
+    alias: str | None = None,
+    env: str = "local",
+    overrides: Mapping[str, Any] | None = None,
+) -> RegisterReport:
+    """Makes a bundle of a model trained elsewhere, and registers it as the next version of the pipeline's model.
+
+    Args:
+        artifact: a path, or the URI of an MLflow model.
+        alias: to give to the version; None gives the pipeline's own alias, if no version has it yet.
+    """
+    from batchinfer.pipeline.register_model import register_model
+    from batchinfer.pipeline.runs import recorded
+
+    context = _open(pipeline, env, overrides)
+    return recorded(context, "register", None, lambda: register_model(context, artifact, alias))
 
 
 def score(

@@ -108,6 +108,27 @@ def train(
 
 @cli.command()
 @_pipeline_options
+@click.option(
+    "--artifact", required=True, metavar="PATH|URI",
+    help="A .pt2, TorchScript, .onnx, .skops or .safetensors file, an MLflow model folder, models:/NAME/V or runs:/ID/PATH.",
+)  # fmt: skip
+@click.option("--alias", help="Alias for the new version. Default: the pipeline's own, if no version has it yet.")
+def register(ref: str, env: str, overrides: tuple[str, ...], artifact: str, alias: str | None) -> None:
+    """Make a bundle of a model trained elsewhere."""
+
+    def work() -> Any:
+        from batchinfer.pipeline.register_model import register_model
+        from batchinfer.pipeline.runs import recorded
+        from batchinfer.pipeline.show import show_register
+
+        context = _context(ref, env, overrides)
+        return show_register(recorded(context, "register", None, lambda: register_model(context, artifact, alias)))
+
+    _run(work, pipeline=ref)
+
+
+@cli.command()
+@_pipeline_options
 @click.option("--promote", metavar="VERSION", help="Point the pipeline's alias at this version.")
 @click.option("--rollback", is_flag=True, help="Point the alias back at the version before.")
 def models(ref: str, env: str, overrides: tuple[str, ...], promote: str | None, rollback: bool) -> None:

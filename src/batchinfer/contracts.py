@@ -113,7 +113,7 @@ def quarantine_schema() -> pa.Schema:
 _RUNS: Mapping[str, tuple[str, str]] = {
     RUN_ID: ("string", "One attempt at one command on one slice."),
     "pipeline": ("string", "Name of the pipeline."),
-    "command": ("string", "extract, train or score."),
+    "command": ("string", "extract, train, register or score."),
     SLICE: ("string", "Slice, or null where the command handled several."),
     "status": ("string", "As in the command's JSON."),
     "exit_code": ("int64", "Exit code of the command."),
@@ -331,3 +331,21 @@ class TrainReport(Report):
     seconds: float = 0.0
     warnings: list[str] = field(default_factory=list)
     stage_seconds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class RegisterReport(Report):
+    """Report of `register`; `inputs` and `outputs` are columns with their Spark SQL types."""
+
+    model_name: str = ""
+    model_version: str = ""
+    bundle_digest: str = ""
+    alias: str = ""
+    format: str = ""
+    trust: str = "none"
+    artifact: str = ""
+    inputs: dict[str, str] = field(default_factory=dict)
+    outputs: dict[str, str] = field(default_factory=dict)
+    transforms_from: str = ""
+    seconds: float = 0.0
+    warnings: list[str] = field(default_factory=list)

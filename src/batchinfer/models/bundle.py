@@ -19,13 +19,15 @@ import pyarrow as pa
 
 from batchinfer.config.suggestions import did_you_mean, listed
 from batchinfer.config.types import parse_ddl, spark_name
-from batchinfer.errors import ModelError, StorageError
+from batchinfer.errors import ModelError, SetupError, StorageError
 from batchinfer.models import manifest as manifests
+from batchinfer.models.formats.catalogue import FORMATS, open_artifact
 from batchinfer.models.source_code import class_path, code_digests
 
 if TYPE_CHECKING:
     import torch
 
+    from batchinfer.models.formats.artifact import Artifact, Trust
     from batchinfer.models.handler import Handler
     from batchinfer.transforms import PostProcess, TransformPipeline
 
@@ -57,12 +59,15 @@ def write_bundle(
     transforms: TransformPipeline | None,
     signature: Mapping[str, Any],
     facts: Mapping[str, Any],
+    artifact: Artifact | None = None,
+    trust: Trust = "none",
     postprocess: PostProcess | None = None,
 ) -> str:
     """Writes a bundle whole or not at all, reads it back, and returns its digest (SHA-256, hex).
 
-    `facts` is JSON-able and stands in the manifest: training table and version, metrics. `postprocess` are the steps after the
-    model, which the outputs of the signature are the result of. The same inputs give the same digest.
+    `facts` is JSON-able and stands in the manifest: training table and version, metrics. A model of another format is an
+    `artifact` instead of a `module`; `trust` is what loading it needs. `postprocess` are the steps after the model, which the
+    outputs of the signature are the result of. The same inputs give the same digest.
     Runs on: driver.
 
     Raises:
@@ -71,7 +76,10 @@ def write_bundle(
     """
     folder = Path(folder)
     files = _contents(module, transforms, signature, postprocess)
-    manifest = _manifest(files, handler, module, transforms, facts) | _postprocess_entry(postprocess)
+    if artifact is not None:
+        files[FORMATS[artifact.format].file] = artifact.data
+    manifest = _manifest(files, handler, module, transforms, facts)
+    manifest |= _artifact_entry(artifact, trust) | _postprocess_entry(postprocess)
     manifest["digest"] = manifests.digest_of(manifest)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -80,7 +88,7 @@ def write_bundle(
             for name, data in {**files, manifests.MANIFEST: manifests.to_bytes(manifest)}.items():
                 (staged / name).write_bytes(data)
             # A bundle that cannot be loaded is found now, by whoever makes it, and not at night by the run that needs it.
-            read_bundle(staged, expected_digest=manifest["digest"])
+            read_bundle(staged, expected_digest=manifest["digest"], trust=trust)
             _put(staged, folder, manifest["digest"])
         finally:
             shutil.rmtree(staged, ignore_errors=True)
@@ -150,6 +158,15 @@ def _manifest(
     return {**manifest, "digest": manifests.digest_of(manifest)}
 
 
+def _artifact_entry(artifact: Artifact | None, trust: Trust) -> dict[str, Any]:
+    """Empty where there is none: the digests of bundles of weights and a class stay what they were."""
+    if artifact is None:
+        return {}
+    format = FORMATS[artifact.format]
+    packages = {name: _version(name) for name in format.packages}
+    return {manifests.ARTIFACT: {"format": artifact.format, "file": format.file, "trust": trust, "packages": packages}}
+
+
 def _version(package: str) -> str:
     try:
         return importlib.metadata.version(package)
@@ -185,20 +202,26 @@ def verify_bundle(folder: Path | str, expected_digest: str | None = None) -> dic
     return manifest
 
 
-def read_bundle(folder: Path | str, device: str = "cpu", expected_digest: str | None = None) -> LoadedBundle:
+def read_bundle(
+    folder: Path | str, device: str = "cpu", expected_digest: str | None = None, trust: Trust = "none"
+) -> LoadedBundle:
     """Loads a bundle after verifying it; what is loaded is the very bytes that were verified.
 
     Runs on: driver and executor.
 
     Raises:
-        ModelError: as `verify_bundle`; or the classes, weights and transforms do not fit together.
+        ModelError: as `verify_bundle`; the bundle needs more trust; or classes, weights and transforms do not fit together.
+        SetupError: a package that the model's format needs is not installed.
     """
     manifest, contents = manifests.read_verified(Path(folder), expected_digest)
     signature = json.loads(contents[manifests.SIGNATURE])
     try:
+        manifests.check_trust(manifest, trust)
         handler = _build_handler(manifest, contents, signature, device)
     except ModelError as error:
         raise _named(folder, error) from error
+    except SetupError:
+        raise
     except Exception as error:  # the constructor of a user's class may raise anything
         raise ModelError(f"bundle {folder}: cannot be loaded: {error}") from error
     return LoadedBundle(handler, manifest, signature, manifest["digest"])
@@ -216,7 +239,7 @@ def _build_handler(
 
     class_ = load_class(manifest["handler"]["class"], Handler)
     columns = tuple(column["name"] for column in signature["inputs"])
-    module = _load_module(manifest, contents, device) if manifest["module"] else None
+    module = _open_module(manifest, contents, device)
     handler = class_(module, _load_transforms(manifest, contents), manifest["handler"]["params"], columns)
     if dict(handler.output) != manifest["handler"]["output"]:
         raise ModelError(
@@ -224,6 +247,15 @@ def _build_handler(
         )
     steps = _load_postprocess(manifest, contents)
     return handler if steps is None else Postprocessed(handler, steps)
+
+
+def _open_module(manifest: Mapping[str, Any], contents: Mapping[str, bytes], device: str) -> torch.nn.Module | None:
+    """The module of whichever format; None for a handler that has none."""
+    artifact = manifest.get(manifests.ARTIFACT)
+    if artifact:
+        # As much trust as the bundle needs: `check_trust` has asked whether it may have it.
+        return open_artifact(artifact["format"], contents[FORMATS[artifact["format"]].file], device, artifact["trust"])
+    return _load_module(manifest, contents, device) if manifest["module"] else None
 
 
 def _load_module(manifest: Mapping[str, Any], contents: Mapping[str, bytes], device: str) -> torch.nn.Module:

@@ -53,7 +53,9 @@ class Handler:
         """
         if self.transforms is None:
             return {"features": torch.from_numpy(_matrix(batch, self.columns))}
-        return {name: torch.from_numpy(array) for name, array in self.transforms.tensors(batch).items()}
+        tensors = self.transforms.tensors(batch)
+        # Arrow's own memory cannot be written to, which PyTorch does not know of.
+        return {name: torch.from_numpy(one if one.flags.writeable else one.copy()) for name, one in tensors.items()}
 
     def forward(self, tensors: dict[str, torch.Tensor]) -> Any:
         """Output of the module, on its own device.

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from batchinfer.errors import ModelError
+from batchinfer.models.formats.catalogue import FORMATS
 from batchinfer.models.source_code import source_digest
 
 FORMAT = 1
@@ -23,6 +24,8 @@ MODULE = "module.json"
 TRANSFORMS = "transforms.json"
 SIGNATURE = "signature.json"
 POSTPROCESS = "postprocess.json"
+# A model of another format, and its file: `{format, file, trust, packages}`; absent from bundles of weights and a class.
+ARTIFACT = "artifact"
 _KNOWN = (WEIGHTS, MODULE, TRANSFORMS, SIGNATURE, POSTPROCESS)
 
 
@@ -82,11 +85,10 @@ def _read_files(folder: Path) -> dict[str, bytes]:
         raise ModelError(f"bundle {folder}: the folder cannot be read: {error.strerror}", _HINT) from error
     if MANIFEST not in names:
         raise ModelError(f"bundle {folder}: {MANIFEST}: missing; the folder holds {', '.join(names) or 'nothing'}", _HINT)
-    extra = [name for name in names if name not in (MANIFEST, *_KNOWN)]
+    allowed = (MANIFEST, *_KNOWN, *(format.file for format in FORMATS.values()))
+    extra = [name for name in names if name not in allowed]
     if extra:
-        raise ModelError(
-            [f"bundle {folder}: {name}: extra; a bundle holds only {', '.join((MANIFEST, *_KNOWN))}" for name in extra]
-        )
+        raise ModelError([f"bundle {folder}: {name}: extra; a bundle holds only {', '.join(allowed)}" for name in extra])
     return {name: _read_file(folder, name) for name in names}
 
 
@@ -132,6 +134,29 @@ def _check_files(files: Mapping[str, Mapping[str, Any]], contents: Mapping[str, 
                 f"expected {files[name]['sha256']} ({files[name]['size']} bytes)"
             )
     return problems
+
+
+def format_of(manifest: Mapping[str, Any]) -> str:
+    """Name of the format of a bundle's model: `safetensors`, or one of `formats.catalogue`."""
+    return manifest[ARTIFACT]["format"] if manifest.get(ARTIFACT) else "safetensors"
+
+
+def check_trust(manifest: Mapping[str, Any], trust: str) -> None:
+    """Refuses a bundle that can run code of its own, unless it is trusted. Loads nothing.
+
+    Runs on: driver and executor.
+
+    Raises:
+        ModelError: the bundle needs `trust: pickle`, and that was not said.
+    """
+    needed = (manifest.get(ARTIFACT) or {}).get("trust", "none")
+    if needed != "none" and needed != trust:
+        raise ModelError(
+            f"the bundle holds a model of the format {format_of(manifest)}, which may run code of its own when it is loaded; "
+            f"got trust: {trust}, it needs trust: {needed}",
+            "Only if you know who made it, say `model: {trust: pickle}` in the pipeline file "
+            '(in Python: batchinfer.predict(…, trust="pickle")).',
+        )
 
 
 def check_code(manifest: Mapping[str, Any]) -> list[str]:

@@ -7,7 +7,10 @@ Owns the tags in which that stands, and the sentences about what is not there. K
 from __future__ import annotations
 
 import datetime
+import getpass
 import json
+import os
+import socket
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +21,21 @@ DIGEST_TAG = "batchinfer.digest"
 METRICS_TAG = "batchinfer.metrics"
 # On the registered model, one an alias: a JSON list of the versions that held it before, newest last.
 HISTORY_TAG = "batchinfer.history."
+# The same: a JSON list of how it moved, newest last. What `rollback` goes by is the history; this is for people.
+MOVES_TAG = "batchinfer.moves."
+
+
+def a_move(action: str, former: str | None, version: str) -> dict[str, str]:
+    """The record of one move of an alias: when, what, from which version to which, and the user of this process.
+
+    Runs on: driver.
+    """
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError, ImportError):  # a container's user without a name
+        user = str(os.getuid())
+    now = datetime.datetime.now(tz=datetime.timezone.utc).isoformat(timespec="seconds")
+    return {"at": now, "action": action, "from": former or "", "to": version, "by": f"{user}@{socket.gethostname()}"}
 
 
 @dataclass(frozen=True)
@@ -93,6 +111,14 @@ class RegisteredModel:
             return [str(version) for version in json.loads(self.tags.get(HISTORY_TAG + alias, "[]"))]
         except (ValueError, TypeError) as error:
             raise ModelError(f"the tag {HISTORY_TAG + alias} of model {self.name!r} is not a JSON list: {error}") from error
+
+    def moves(self, alias: str) -> list[dict[str, str]]:
+        """How the alias moved, oldest first, as far as it was recorded: see `a_move`."""
+        try:
+            found = json.loads(self.tags.get(MOVES_TAG + alias, "[]"))
+        except ValueError:  # somebody else's text: it decides nothing, so it stops nothing
+            return []
+        return [move for move in found if isinstance(move, dict)] if isinstance(found, list) else []
 
     def describe(self, version: Version) -> dict[str, Any]:
         """A version as people and JSON see it."""

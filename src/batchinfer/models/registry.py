@@ -25,7 +25,7 @@ from batchinfer.errors import BatchInferError, ModelError
 from batchinfer.models.bundle import verify_bundle
 from batchinfer.models.mlflow_client import open_client, registry_lock, storage_errors
 from batchinfer.models.reachable import check_reachable, sqlite_path
-from batchinfer.models.registered import DIGEST_TAG, HISTORY_TAG, METRICS_TAG, RegisteredModel
+from batchinfer.models.registered import DIGEST_TAG, HISTORY_TAG, METRICS_TAG, MOVES_TAG, RegisteredModel, a_move
 from batchinfer.models.registry_reading import read_by_client, read_by_sqlite
 
 if TYPE_CHECKING:
@@ -145,6 +145,52 @@ class Registry:
         verify_bundle(folder, ref.digest)
         return folder
 
+    def download(self, uri: str, folder: Path) -> Path:
+        """Fetches an MLflow model (`models:/…`, `runs:/…`, `mlflow-artifacts:/…`) below a folder; where it lies now.
+
+        Nothing of it is loaded. Runs on: driver.
+
+        Raises:
+            ModelError: there is no such model or run.
+            StorageError: the registry or its artefact store does not answer.
+        """
+        self._open()
+        from mlflow.artifacts import download_artifacts
+        from mlflow.exceptions import MlflowException
+
+        with storage_errors(f"{uri} cannot be fetched"):
+            try:
+                found = download_artifacts(
+                    artifact_uri=uri, dst_path=str(folder), tracking_uri=self.tracking_uri, registry_uri=self.tracking_uri
+                )
+            except MlflowException as error:
+                if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                    raise
+                raise ModelError(f"{uri}: no such model in {self.tracking_uri}: {error.message}") from error
+        return Path(found)
+
+    def holder(self, name: str, alias: str) -> str | None:
+        """The version that has the alias; None if no version has it, or there is no such model.
+
+        Runs on: driver.
+
+        Raises:
+            StorageError: the registry does not answer.
+        """
+        model = self._read(name).get(name)
+        return model.aliases.get(alias) if model else None
+
+    def moves(self, name: str, alias: str) -> list[dict[str, str]]:
+        """How the alias moved, oldest first: at (ISO 8601, UTC), action, from, to, by.
+
+        Runs on: driver.
+
+        Raises:
+            ModelError: no such model.
+            StorageError: the registry does not answer.
+        """
+        return self._model(name).moves(alias)
+
     def versions(self, name: str) -> list[dict[str, Any]]:
         """The versions of a model in order: version, aliases, metrics, created (ISO 8601, UTC), digest, tags.
 
@@ -175,7 +221,7 @@ class Registry:
             if holder != wanted.version:
                 # The history first: a crash between the two leaves an entry that equals the holder, which rollback passes over.
                 history = model.history(alias) + ([holder] if holder else [])
-                self._move(client, name, alias, wanted.version, history)
+                self._move(client, model, alias, wanted.version, history, "promote")
         return ModelRef(name, wanted.version, digest, f"models:/{name}@{alias}")
 
     def rollback(self, name: str, alias: str) -> ModelRef:
@@ -202,7 +248,7 @@ class Registry:
                 )
             former = known[history.pop()]
             digest = former.digest
-            self._move(client, name, alias, former.version, history)
+            self._move(client, model, alias, former.version, history, "rollback")
         return ModelRef(name, former.version, digest, f"models:/{name}@{alias}")
 
     def _open_quietly(self) -> None:
@@ -254,10 +300,15 @@ class Registry:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
 
-    def _move(self, client: MlflowClient, name: str, alias: str, version: str, history: list[str]) -> None:
-        with storage_errors(f"the alias {alias} of model {name} cannot be set in {self.tracking_uri}"):
-            client.set_registered_model_tag(name, HISTORY_TAG + alias, json.dumps(history[-_HISTORY_LENGTH:]))
-            client.set_registered_model_alias(name, alias, version)
+    def _move(
+        self, client: MlflowClient, model: RegisteredModel, alias: str, version: str, history: list[str], action: str
+    ) -> None:
+        moves = [*model.moves(alias), a_move(action, model.aliases.get(alias), version)]
+        with storage_errors(f"the alias {alias} of model {model.name} cannot be set in {self.tracking_uri}"):
+            client.set_registered_model_tag(model.name, HISTORY_TAG + alias, json.dumps(history[-_HISTORY_LENGTH:]))
+            client.set_registered_model_alias(model.name, alias, version)
+            # Last: what is told of a move has happened.
+            client.set_registered_model_tag(model.name, MOVES_TAG + alias, _moves_tag(moves))
 
     def _local(self, source: str) -> Path | None:
         """The folder of a source on this machine; where the whole state was moved, the same place below `artifacts`."""
@@ -298,6 +349,14 @@ def _metrics_tag(metrics: Mapping[str, float]) -> str:
     kept = dict(metrics)
     while len(json.dumps(kept)) > _TAG_LENGTH:
         kept.popitem()
+    return json.dumps(kept)
+
+
+def _moves_tag(moves: Sequence[Mapping[str, str]]) -> str:
+    """As JSON; of more moves than a tag holds, the last ones."""
+    kept = list(moves)
+    while len(json.dumps(kept)) > _TAG_LENGTH:
+        del kept[0]
     return json.dumps(kept)
 
 

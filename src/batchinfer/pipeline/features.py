@@ -114,15 +114,8 @@ def _parameter_problems(document: Mapping[str, Any]) -> list[Problem]:
     from batchinfer.models.parameters import check_params
 
     model = train.get("model", "mlp_classifier")
-    problems = [Problem(("train", *place), message) for place, message in check_params(model, train.get("params", {}))]
-    return problems + _input_problems(document)
-
-
-def _input_problems(document: Mapping[str, Any]) -> list[Problem]:
-    """Training needs features."""
-    if document.get("features", []) == []:
-        return [Problem(("features",), "got no steps, but train needs features: columns that a step changes or makes")]
-    return []
+    # That training needs features is for `train` to say: a registered model may take the columns as they are.
+    return [Problem(("train", *place), message) for place, message in check_params(model, train.get("params", {}))]
 
 
 def _task(document: Mapping[str, Any], fields: Mapping[str, pa.DataType]) -> Task | None:
@@ -152,7 +145,8 @@ def _task(document: Mapping[str, Any], fields: Mapping[str, pa.DataType]) -> Tas
 def _task_problems(document: Mapping[str, Any], fields: Mapping[str, pa.DataType]) -> list[Problem]:
     """A model that cannot learn what the target asks for; steps after a model that can."""
     try:
-        return check_postprocess(document, _task(document, fields))
+        # Without features nothing is trained, and what a registered model gives is not known here.
+        return check_postprocess(document, _task(document, fields) if document.get("features") else None)
     except ConfigError as error:
         return [Problem(("train", "model"), problem) for problem in error.problems]
 

@@ -10,7 +10,7 @@ from batchinfer.pipeline.context import Context
 
 
 def models(context: Context, promote: str | None = None, rollback: bool = False) -> dict[str, Any]:
-    """Lists versions with metrics and aliases, after moving the alias where that is asked for.
+    """Lists versions with metrics and aliases, after moving the alias where that is asked for; `history` has all its moves.
 
     Runs on: driver, without Spark.
 
@@ -27,4 +27,4 @@ def models(context: Context, promote: str | None = None, rollback: bool = False)
         body |= {"status": "promoted", "version": context.registry.promote(name, promote, alias).version}
     elif rollback:
         body |= {"status": "rolled back", "version": context.registry.rollback(name, alias).version}
-    return body | {"versions": context.registry.versions(name)}
+    return body | {"versions": context.registry.versions(name), "history": context.registry.moves(name, alias)}

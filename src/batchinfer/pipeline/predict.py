@@ -16,17 +16,19 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from batchinfer.models.bundle import LoadedBundle
+    from batchinfer.models.formats.artifact import Trust
 
 _loading = threading.Lock()
 _RESOLVED_FOR_S = 60
 
 
-def predict(frame: pd.DataFrame, uri: str, env: str = "local") -> pd.DataFrame:
+def predict(frame: pd.DataFrame, uri: str, env: str = "local", trust: Trust = "none") -> pd.DataFrame:
     """Predictions for a few rows in this process: the code and the state that the batch job uses.
 
     Args:
         frame: the columns of the model's signature, in any order; others are ignored.
         uri: such as `models:/income@champion`.
+        trust: `pickle` allows a model that may run code of its own when it is loaded.
 
     Returns:
         The prediction columns and `error string` (null where a row went well), with the index of `frame`.
@@ -34,33 +36,39 @@ def predict(frame: pd.DataFrame, uri: str, env: str = "local") -> pd.DataFrame:
     Runs on: driver, without Spark.
 
     Raises:
-        ModelError: no such model, or columns that do not fit its signature.
+        ModelError: no such model, one that is not trusted, or columns that do not fit its signature.
     """
     from batchinfer.inference.rows import predict_frame
 
-    bundle = _bundle(uri, env)
+    bundle = _bundle(uri, env, trust)
     return predict_frame(bundle.handler, frame, bundle.signature)
 
 
-def predict_udf(spark: SparkSession, uri: str, env: str = "local") -> Any:
+def predict_udf(spark: SparkSession, uri: str, env: str = "local", trust: Trust = "none") -> Any:
     """An iterator pandas UDF that scores with a registered model; `spark.udf.register` makes it usable from SQL.
 
     Called with one struct, or with the columns of the signature in their order. Returns a struct of the prediction
     columns and `error string` (null where a row went well); one bad row never fails the query.
 
     Runs on: executor, when Spark evaluates it.
+
+    Raises:
+        ModelError: no such model, or one that is not trusted.
     """
     from batchinfer.inference.spark import predict_udf as build
     from batchinfer.inference.workers import threads_per_worker
-    from batchinfer.models.bundle import read_signature
+    from batchinfer.models.bundle import read_signature, verify_bundle
+    from batchinfer.models.manifest import check_trust
     from batchinfer.pipeline.preflight import cores
     from batchinfer.pipeline.roads import ship_folder, workers
     from batchinfer.pipeline.scoring import load_shipped
 
     ref, folder = _resolve(uri, env)
+    check_trust(verify_bundle(folder, ref.digest), trust)
     archive = ship_folder(spark, folder, ref.digest)
     threads = threads_per_worker(cores(), workers(spark))
-    return build(partial(load_shipped, archive, ref.digest, "auto"), read_signature(folder), ref.digest, threads=threads)
+    loader = partial(load_shipped, archive, ref.digest, "auto", trust)
+    return build(loader, read_signature(folder), ref.digest, threads=threads)
 
 
 def _resolve(uri: str, env: str) -> tuple[ModelRef, Path]:
@@ -73,13 +81,13 @@ def _resolve(uri: str, env: str) -> tuple[ModelRef, Path]:
     return ref, registry.fetch(ref, home / "bundles")
 
 
-def _bundle(uri: str, env: str) -> LoadedBundle:
+def _bundle(uri: str, env: str, trust: Trust) -> LoadedBundle:
     """The bundle behind a URI; an alias is resolved again every minute, so that a promotion reaches an open notebook."""
     with _loading:
         # The project and its state folder follow the working folder and the variable.
         place = os.getcwd(), os.environ.get("BATCHINFER_HOME")
         ref, folder = _resolved(uri, env, place, int(time.monotonic() // _RESOLVED_FOR_S))
-        return _loaded(folder, ref.digest)
+        return _loaded(folder, ref.digest, trust)
 
 
 @lru_cache(maxsize=8)
@@ -88,8 +96,8 @@ def _resolved(uri: str, env: str, _place: tuple[str, str | None], _period: int) 
 
 
 @lru_cache(maxsize=8)
-def _loaded(folder: Path, digest: str) -> LoadedBundle:
+def _loaded(folder: Path, digest: str, trust: Trust) -> LoadedBundle:
     """An alias that still means the same version costs no second loading."""
     from batchinfer.models.bundle import read_bundle
 
-    return read_bundle(folder, expected_digest=digest)
+    return read_bundle(folder, expected_digest=digest, trust=trust)

@@ -160,5 +160,6 @@ def scoring_plan(context: Context, data: SliceData, model: Resolved, count: int,
         # Past this the run ends with exit 5 anyway; looking for single rows further on would cost time for nothing.
         max_failures=max(1000, int(allowed * data.rows) + 1),
         modules=str(context.root),
+        trust=settings.trust,
         removals=context.preparation.reasons(),
     )

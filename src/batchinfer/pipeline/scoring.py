@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from batchinfer.inference.engine import BatchScorer
+    from batchinfer.models.formats.artifact import Trust
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class ScoringPlan:
         threads: of one forward pass.
         max_failures: rows of one task after which it stops looking for single rows that fail.
         modules: folder that a module of the user's own is looked for in, besides PYTHONPATH.
+        trust: `pickle` where the pipeline allows models that run code of their own when they are loaded.
         removals: reasons that table transforms remove rows for, and what each says; the rows then come with a reason.
     """
 
@@ -64,6 +66,7 @@ class ScoringPlan:
     threads: int
     max_failures: int
     modules: str
+    trust: Literal["none", "pickle"] = "none"
     removals: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
@@ -138,22 +141,22 @@ def bundle_folder(archive: str) -> str:
     return SparkFiles.get(archive)
 
 
-def load_shipped(archive: str, digest: str, device: str) -> Handler:
+def load_shipped(archive: str, digest: str, device: str, trust: Trust = "none") -> Handler:
     """Verifies and loads the bundle that travelled with the job.
 
     Runs on: executor.
     """
-    return load_folder(bundle_folder(archive), digest, device)
+    return load_folder(bundle_folder(archive), digest, device, trust)
 
 
-def load_folder(folder: str, digest: str, device: str) -> Handler:
+def load_folder(folder: str, digest: str, device: str, trust: Trust = "none") -> Handler:
     """Verifies and loads a bundle from a folder; needs no Spark, so that a spawned child can call it too.
 
     Runs on: executor, or a child of its worker.
     """
     from batchinfer.models.bundle import read_bundle
 
-    return read_bundle(folder, device=choose_device(device), expected_digest=digest).handler
+    return read_bundle(folder, device=choose_device(device), expected_digest=digest, trust=trust).handler
 
 
 def choose_device(asked: str) -> str:
@@ -204,7 +207,7 @@ class _ScoringTask:
         from batchinfer.inference.workers import load_once
 
         plan = self.plan
-        loader = partial(load_folder, bundle_folder(plan.archive), plan.bundle_digest, plan.device)
+        loader = partial(load_folder, bundle_folder(plan.archive), plan.bundle_digest, plan.device, plan.trust)
         options: dict[str, Any] = {
             "batch_rows": plan.batch_rows,
             "max_bytes": plan.max_bytes,

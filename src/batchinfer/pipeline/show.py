@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from batchinfer.contracts import ExtractReport, RunReport, TrainReport
+    from batchinfer.contracts import ExtractReport, RegisterReport, RunReport, TrainReport
     from batchinfer.pipeline.backfill import BackfillReport
 
 Body = TypeVar("Body", bound=dict[str, Any])
@@ -42,6 +42,10 @@ def show_models(body: Body) -> Body:
     """Versions of a model."""
     rows = [[row["version"], ", ".join(row["aliases"]), row["created"], row["metrics"]] for row in body["versions"]]
     _table(f"model {body['model']}", ["version", "aliases", "created", "metrics"], rows)
+    if body["history"]:
+        columns = ["at", "action", "from", "to", "by"]
+        moves = [[move.get(name) or None for name in columns] for move in body["history"]]
+        _table(f"alias {body['alias']}", columns, moves)
     return body
 
 
@@ -73,6 +77,14 @@ def show_train(report: TrainReport) -> TrainReport:
     facts = ("model_name", "model_version", "alias", "rows_train", "rows_validation", "rows_without_label", "metrics", "seconds")
     rows = [[fact, getattr(report, fact)] for fact in facts]
     _table(f"{report.pipeline}: train", ["what", "value"], [*rows, *(["warning", text] for text in report.warnings)])
+    return report
+
+
+def show_register(report: RegisterReport) -> RegisterReport:
+    """The model version, what it takes and what it gives."""
+    facts = ("model_name", "model_version", "alias", "format", "trust", "artifact", "inputs", "outputs", "transforms_from")
+    rows = [[fact, getattr(report, fact) or None] for fact in facts]
+    _table(f"{report.pipeline}: register", ["what", "value"], [*rows, *(["warning", text] for text in report.warnings)])
     return report
 
 

@@ -62,6 +62,8 @@ def train(context: Context, slices: Sequence[str], open_session: OpenSession, al
     settings = context.pipeline.train
     if settings is None:
         raise ConfigError(f"{context.loaded.file}: no train section; allowed: train with a target and a model")
+    if not context.pipeline.features:
+        raise ConfigError(f"{context.loaded.file}: no features, but train needs some: columns that a step changes or makes")
     started = time.perf_counter()
     report = TrainReport(context.run_id, context.name, "registered", alias=alias)
     check_model_class(settings.model)

@@ -165,7 +165,12 @@ def _columns_of(name: str) -> list[str]:
     if judged == "input":
         return [*document["source"]["schema"], "source_file", "source_line", "slice"]
     outputs = ["prediction"] if document["train"]["model"] == "mlp_regressor" else ["score", "label"]
-    return [*outputs, *(column for column in PREDICTIONS if column not in ("score", "label"))]
+    key = document["source"]["key"]
+    return [
+        *outputs,
+        *([key] if isinstance(key, str) else key),
+        *(column for column in PREDICTIONS if column not in ("score", "label")),
+    ]
 
 
 def test_shipped_suites_do_not_count_rows() -> None:

@@ -1,0 +1,83 @@
+"""The formats by name: the file that a bundle keeps a model in, what it needs, and how it is opened.
+
+Owns the list. A new format is a module beside this one, and a line here and in `recognition`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from batchinfer.config.suggestions import among
+from batchinfer.errors import ModelError
+
+if TYPE_CHECKING:
+    from batchinfer.models.formats.artifact import ForeignModule, Trust
+
+PICKLE = "pickle"
+MLFLOW = "mlflow"
+
+
+@dataclass(frozen=True)
+class Format:
+    """One format.
+
+    Attributes:
+        title: what people call it.
+        file: its name in a bundle.
+        suffixes: of files that are so named.
+        opener: `module:function` of (bytes, device, trust).
+        packages: distributions that open it, whose versions stand in the manifest.
+    """
+
+    title: str
+    file: str
+    suffixes: tuple[str, ...]
+    opener: str
+    packages: tuple[str, ...]
+
+
+_HERE = "batchinfer.models.formats."
+FORMATS: Mapping[str, Format] = {
+    "torch.export": Format("a torch.export program", "program.pt2", (".pt2",), f"{_HERE}torch_export:open_program", ("torch",)),
+    "torchscript": Format(
+        "TorchScript", "scripted.pt", (".pt", ".ts", ".pth"), f"{_HERE}torchscript:open_torchscript", ("torch",)
+    ),
+    "onnx": Format("an ONNX model", "model.onnx", (".onnx",), f"{_HERE}onnx_model:open_onnx", ("onnx", "onnxruntime")),
+    "skops": Format("a skops file", "model.skops", (".skops",), f"{_HERE}skops_model:open_skops", ("skops", "scikit-learn")),
+    PICKLE: Format(
+        "a pickle", "model.pickle", (".pkl", ".pickle", ".joblib", ".pt", ".pth"), f"{_HERE}pickled:open_pickle",
+        ("torch", "scikit-learn"),
+    ),
+    MLFLOW: Format("an MLflow model", "mlflow.zip", (), f"{_HERE}mlflow_model:open_pyfunc", ("mlflow",)),
+}  # fmt: skip
+
+
+def open_artifact(format: str, data: bytes, device: str, trust: Trust) -> ForeignModule:
+    """Checks an artefact, and loads the very bytes that were checked.
+
+    Runs on: driver and executor.
+
+    Raises:
+        ModelError: damaged, not trusted, or not to be run here.
+        SetupError: a package that the format needs is not installed.
+    """
+    if format not in FORMATS:
+        raise ModelError(f"format: {among(format, FORMATS)}")
+    module, _, name = FORMATS[format].opener.partition(":")
+    opener: Callable[[bytes, str, Any], ForeignModule] = getattr(import_module(module), name)
+    return opener(data, device, trust)
+
+
+def needed_trust(format: str, data: bytes) -> Trust:
+    """What a run that loads this artefact has to trust. Loads nothing.
+
+    Runs on: driver.
+    """
+    if format == "skops":
+        from batchinfer.models.formats.skops_model import needs_trust
+
+        return "pickle" if needs_trust(data) else "none"
+    return "pickle" if format in (PICKLE, MLFLOW) else "none"

@@ -1,0 +1,241 @@
+"""`register`: a model trained elsewhere -> a bundle in the registry. No Spark."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from batchinfer.contracts import CHAMPION, SOURCE_FILE, SOURCE_LINE, RegisterReport
+from batchinfer.errors import BatchInferError, ConfigError, ModelError
+from batchinfer.pipeline.context import Context
+from batchinfer.pipeline.fitted import find_transforms
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from batchinfer.models.formats.artifact import Artifact, ForeignModule, Trust
+    from batchinfer.models.probing import Probed
+    from batchinfer.transforms import PostProcess, TransformPipeline
+
+_FETCHED = ("models", "runs", "mlflow-artifacts")
+_ALIAS = re.compile(r"[A-Za-z][\w.-]*")
+
+
+def register_model(context: Context, artifact: str, alias: str | None = None) -> RegisterReport:
+    """Makes a bundle of a model trained elsewhere, and registers it as the next version of the pipeline's model.
+
+    Args:
+        artifact: a path, or the URI of an MLflow model (`models:/…`, `runs:/…`).
+        alias: to give to the version; None gives the pipeline's own alias, if no version has it yet.
+
+    Runs on: driver, without Spark.
+
+    Raises:
+        ConfigError: an alias or a URI that cannot be.
+        ModelError: the artefact is missing, damaged, not trusted, or does not fit the pipeline's columns.
+        StorageError: the registry does not answer.
+    """
+    started = time.perf_counter()
+    name, own_alias = _asked(context)
+    if alias is not None and not _ALIAS.fullmatch(alias):
+        raise ConfigError(f"--alias: got {alias!r}; allowed: a letter, then letters, digits, '.', '_' and '-'")
+    scheme = _scheme(artifact)
+    context.registry.prepare()
+    with tempfile.TemporaryDirectory(prefix="batchinfer-") as scratch:
+        path = context.registry.download(artifact, Path(scratch)) if scheme in _FETCHED else _local(artifact)
+        report = _bundle_and_register(context, path, name, alias, own_alias, Path(scratch) / "bundle")
+    report.artifact = artifact
+    report.seconds = round(time.perf_counter() - started, 3)
+    return report
+
+
+def _asked(context: Context) -> tuple[str, str]:
+    """Name in the registry and alias of the pipeline's model URI."""
+    name, _, alias = context.pipeline.model.uri.removeprefix("models:/").partition("@")
+    return name.partition("/")[0], alias or CHAMPION
+
+
+def _scheme(artifact: str) -> str:
+    scheme, separator, _ = artifact.partition(":/")
+    scheme = scheme if separator else ""
+    if not artifact or (scheme and scheme not in (*_FETCHED, "file")):
+        raise ConfigError(
+            f"--artifact: got {artifact!r}; allowed: a path, or an MLflow model as models:/NAME/VERSION or runs:/ID/PATH"
+        )
+    return scheme
+
+
+def _local(artifact: str) -> Path:
+    if artifact.startswith("file:/"):
+        import urllib.parse
+        import urllib.request
+
+        artifact = urllib.request.url2pathname(urllib.parse.urlsplit(artifact).path)
+    return Path(artifact).expanduser()
+
+
+def _bundle_and_register(
+    context: Context, path: Path, name: str, alias: str | None, own_alias: str, folder: Path
+) -> RegisterReport:
+    from batchinfer.models.bundle import write_bundle
+    from batchinfer.models.formats.recognition import SAFETENSORS, read_artifact
+    from batchinfer.models.handler import Postprocessed
+
+    trust = context.pipeline.model.trust
+    artifact = read_artifact(path, trust)
+    transforms, origin = find_transforms(context, name)
+    try:
+        module, needed = _opened(context, artifact, path, transforms, trust)
+        probed = _probed(context, artifact, module, transforms)
+    except ModelError as error:
+        raise ModelError([f"{path}: {problem}" for problem in error.problems], error.hint) from error
+    handler = probed.handler
+    postprocess = _postprocess(context, handler, transforms)
+    outputs = dict(handler.output if postprocess is None else Postprocessed(handler, postprocess).output)
+    signature = _signature(handler.columns, context.landed_fields, outputs)
+    plain = artifact.format == SAFETENSORS
+    if plain:
+        handler.module = getattr(module, "module")  # noqa: B009 - a submodule, which type checkers take for a tensor
+    digest = _sha256(artifact.data)
+    facts = {"pipeline": context.name, "artifact": {"name": path.name, "sha256": digest}, "transforms_from": origin}
+    write_bundle(
+        folder, handler=handler, module=handler.module if plain else None, transforms=transforms, signature=signature,
+        facts=facts, artifact=None if plain else artifact, trust=needed, postprocess=postprocess,
+    )  # fmt: skip
+    if alias is None:
+        alias = own_alias if context.registry.holder(name, own_alias) is None else ""
+    tags = {"pipeline": context.name, "run_id": context.run_id, "format": artifact.format, "trust": needed}
+    ref = context.registry.register(name, folder, alias or None, tags=tags)
+    return RegisterReport(
+        context.run_id, context.name, "registered", model_name=ref.name, model_version=ref.version, bundle_digest=ref.digest,
+        alias=alias, format=artifact.format, trust=needed, transforms_from=origin, warnings=probed.warnings,
+        inputs={one["name"]: one["type"] for one in signature["inputs"]}, outputs=outputs,
+    )  # fmt: skip
+
+
+def _sha256(data: bytes) -> str:
+    from batchinfer.models.manifest import sha256
+
+    return sha256(data)
+
+
+def _signature(columns: Sequence[str], fields: Mapping[str, pa.DataType], outputs: Mapping[str, str]) -> dict[str, Any]:
+    from batchinfer.config.types import spark_name
+
+    inputs = [{"name": name, "type": spark_name(fields[name])} for name in columns]
+    return {"inputs": inputs, "outputs": [{"name": name, "type": type_} for name, type_ in outputs.items()]}
+
+
+def _postprocess(context: Context, handler: Any, transforms: TransformPipeline | None) -> PostProcess | None:
+    """The pipeline's steps after the model; those that are fitted on labelled rows are not for a model trained elsewhere.
+
+    Raises:
+        ConfigError: a step that does not fit what the model gives.
+    """
+    from batchinfer.config.types import parse_ddl
+    from batchinfer.transforms import StepProblem, fit_after, parse_after
+
+    steps, _ = parse_after(context.pipeline.postprocess)
+    if not steps:
+        return None
+    labels: list[str] = list(handler.params.get("labels", ()))
+    if len(labels) == 2 and handler.params["positive"] == 0:
+        labels.reverse()  # the steps take the second of two classes for the positive one
+    try:
+        return fit_after(steps, {name: parse_ddl(type_) for name, type_ in handler.output.items()}, labels, transforms)
+    except StepProblem as problem:
+        raise ConfigError([f"{context.loaded.file}: postprocess: {text}" for text in problem.problems]) from problem
+
+
+def _opened(
+    context: Context, artifact: Artifact, path: Path, transforms: TransformPipeline | None, trust: Trust
+) -> tuple[ForeignModule, Trust]:
+    """The model as a module on the CPU, and what a run that loads it has to trust."""
+    from batchinfer.models.formats import catalogue
+    from batchinfer.models.formats.recognition import SAFETENSORS
+
+    if artifact.format == SAFETENSORS:
+        return _weights(context, artifact, path, transforms), "none"
+    module = catalogue.open_artifact(artifact.format, artifact.data, "cpu", trust)
+    return module, catalogue.needed_trust(artifact.format, artifact.data)
+
+
+def _weights(context: Context, artifact: Artifact, path: Path, transforms: TransformPipeline | None) -> ForeignModule:
+    from batchinfer.models.formats.weights import class_beside, open_weights
+    from batchinfer.models.parameters import class_path_of, split_params
+
+    beside = class_beside(Path(artifact.origin))
+    if beside is not None:
+        return open_weights(artifact.data, *beside)
+    settings = context.pipeline.train
+    if settings is None:
+        raise ModelError(
+            "safetensors hold weights only, and nothing says of which class: "
+            f"no {Path(artifact.origin).with_suffix('.json').name} beside the file, and no train.model in the pipeline file",
+            'allowed: {"class": "package.module:Class", "arguments": {…}} beside the file, or train.model and train.params',
+        )
+    width = transforms.width if transforms is not None else len(_candidates(context))
+    arguments = {"features": width, "outputs": 1, **split_params(settings.params)[1]}
+    model: Any = settings.model
+    return open_weights(artifact.data, class_path_of(model), arguments)
+
+
+def _candidates(context: Context) -> list[str]:
+    from batchinfer.models.feeds import is_number
+
+    excluded = _excluded(context)
+    return [name for name, type_ in context.landed_fields.items() if name not in excluded and is_number(type_)]
+
+
+def _excluded(context: Context) -> set[str]:
+    """Columns that no model is fed unless it asks for them by name."""
+    rule = context.pipeline.source.slice
+    excluded = {*context.pipeline.source.key, SOURCE_FILE, SOURCE_LINE, rule if isinstance(rule, str) else rule.column}
+    return excluded | ({context.pipeline.train.target.column} if context.pipeline.train else set())
+
+
+def _probed(context: Context, artifact: Artifact, module: ForeignModule, transforms: TransformPipeline | None) -> Probed:
+    from batchinfer.models.feeds import feed_from_columns, feed_from_transforms
+    from batchinfer.models.probing import probe
+
+    fields = context.landed_fields
+    if transforms is not None:
+        feeds = feed_from_transforms(module, transforms)
+    else:
+        feeds = feed_from_columns(module, artifact.columns, fields, _excluded(context))
+    settings = context.pipeline.train
+    positive = tuple(settings.target.positive or ()) if settings else ()
+    try:
+        return probe(module, feeds, transforms, fields, positive)
+    except ModelError as error:
+        # Made-up text may be no category that a model knows; rows that have landed are.
+        rows = _landed_rows(context, feeds.columns)
+        if rows is None:
+            raise
+        with contextlib.suppress(ModelError):
+            probed = probe(module, feeds, transforms, fields, positive, rows)
+            return replace(probed, warnings=[*probed.warnings, "tried on landed rows: made-up ones it does not take"])
+        raise error
+
+
+def _landed_rows(context: Context, columns: tuple[str, ...]) -> pa.RecordBatch | None:
+    """Up to three landed rows; None where nothing has landed that can be read here."""
+    from batchinfer.pipeline.landed import read_data
+    from batchinfer.pipeline.roads import splits_of
+    from batchinfer.pipeline.slice_rows import read_rows
+
+    try:
+        data = read_data(context, None)
+        for split in splits_of(data, 1):
+            for batch in read_rows(split, list(columns)):
+                if batch.num_rows:
+                    return batch.slice(0, 3)
+    except (BatchInferError, OSError):
+        return None
+    return None
