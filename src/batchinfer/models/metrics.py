@@ -81,6 +81,20 @@ def regression_metrics(target: np.ndarray, prediction: np.ndarray, learnt_mean: 
     return metrics | ({"r2": 1 - float(np.sum(error**2)) / spread} if spread > 0 else {})
 
 
+def doubts(metrics: Mapping[str, float]) -> list[str]:
+    """A sentence if the metrics do not show that the model knows more than a trivial one.
+
+    Accuracy is no measure of that: with one rare class, naming the other is hard to beat for a model that ranks well.
+
+    Runs on: driver.
+    """
+    if "rmse" in metrics and metrics["rmse"] >= metrics["baseline"]:
+        return [f"no better than always naming the mean: rmse {metrics['rmse']:.4g}, baseline {metrics['baseline']:.4g}"]
+    if "auc" in metrics and metrics.get("auc_low", metrics["auc"]) <= 0.5:
+        return [f"no better than chance, as far as the validation rows can tell: auc {metrics['auc']:.3g} (0.5 is chance)"]
+    return []
+
+
 def calibrated_log_loss(
     step: Calibrate, predictions: Mapping[str, pa.Array], target: np.ndarray, labels: tuple[str, ...], folds: int = 5
 ) -> float:

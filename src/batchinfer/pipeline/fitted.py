@@ -33,7 +33,7 @@ def find_transforms(context: Context, name: str) -> tuple[TransformPipeline | No
     steps = pipeline_steps(context.pipeline)
     if not steps:
         return None, ""
-    fields = {column: type_ for column, type_ in context.landed_fields.items() if any(column in step.columns for step in steps)}
+    fields = {column: type_ for column, type_ in context.prepared_fields.items() if any(column in step.columns for step in steps)}
     if not any(step.fitted for step in steps):
         return TransformPipeline(steps, fields, {}), ""
     for uri in _versions(context, name):
@@ -67,5 +67,5 @@ def _transforms_of(context: Context, uri: str, steps: list[Step]) -> TransformPi
         return None
     if transforms is None or dump_steps(transforms.steps) != dump_steps(steps):
         return None
-    same = all(context.landed_fields.get(name) == type_ for name, type_ in transforms.fields.items())
+    same = all(context.prepared_fields.get(name) == type_ for name, type_ in transforms.fields.items())
     return transforms if same else None

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from batchinfer.contracts import CHAMPION, SOURCE_FILE, SOURCE_LINE, RegisterReport
 from batchinfer.errors import BatchInferError, ConfigError, ModelError
+from batchinfer.models.parameters import check_class_path
 from batchinfer.pipeline.context import Context
 from batchinfer.pipeline.fitted import find_transforms
+from batchinfer.pipeline.table_steps import dumped
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,7 +33,7 @@ def register_model(context: Context, artifact: str, alias: str | None = None) ->
     """Makes a bundle of a model trained elsewhere, and registers it as the next version of the pipeline's model.
 
     Args:
-        artifact: a path, or the URI of an MLflow model (`models:/…`, `runs:/…`).
+        artifact: a path, the URI of an MLflow model (`models:/…`, `runs:/…`), or a handler class (`package.module:Class`).
         alias: to give to the version; None gives the pipeline's own alias, if no version has it yet.
 
     Runs on: driver, without Spark.
@@ -48,8 +50,12 @@ def register_model(context: Context, artifact: str, alias: str | None = None) ->
     scheme = _scheme(artifact)
     context.registry.prepare()
     with tempfile.TemporaryDirectory(prefix="batchinfer-") as scratch:
-        path = context.registry.download(artifact, Path(scratch)) if scheme in _FETCHED else _local(artifact)
-        report = _bundle_and_register(context, path, name, alias, own_alias, Path(scratch) / "bundle")
+        folder = Path(scratch) / "bundle"
+        if not scheme and not check_class_path(artifact) and not Path(artifact).exists():
+            report = _register_handler(context, artifact, name, alias, own_alias, folder)
+        else:
+            path = context.registry.download(artifact, Path(scratch)) if scheme in _FETCHED else _local(artifact)
+            report = _bundle_and_register(context, path, name, alias, own_alias, folder)
     report.artifact = artifact
     report.seconds = round(time.perf_counter() - started, 3)
     return report
@@ -66,7 +72,8 @@ def _scheme(artifact: str) -> str:
     scheme = scheme if separator else ""
     if not artifact or (scheme and scheme not in (*_FETCHED, "file")):
         raise ConfigError(
-            f"--artifact: got {artifact!r}; allowed: a path, or an MLflow model as models:/NAME/VERSION or runs:/ID/PATH"
+            f"--artifact: got {artifact!r}; allowed: a path, an MLflow model as models:/NAME/VERSION or runs:/ID/PATH, "
+            "or a handler as package.module:Class"
         )
     return scheme
 
@@ -98,25 +105,78 @@ def _bundle_and_register(
     handler = probed.handler
     postprocess = _postprocess(context, handler, transforms)
     outputs = dict(handler.output if postprocess is None else Postprocessed(handler, postprocess).output)
-    signature = _signature(handler.columns, context.landed_fields, outputs)
+    signature = _signature(handler.columns, context.prepared_fields, outputs)
     plain = artifact.format == SAFETENSORS
     if plain:
         handler.module = getattr(module, "module")  # noqa: B009 - a submodule, which type checkers take for a tensor
     digest = _sha256(artifact.data)
-    facts = {"pipeline": context.name, "artifact": {"name": path.name, "sha256": digest}, "transforms_from": origin}
+    facts = _facts(context, origin) | {"artifact": {"name": path.name, "sha256": digest}}
     write_bundle(
         folder, handler=handler, module=handler.module if plain else None, transforms=transforms, signature=signature,
         facts=facts, artifact=None if plain else artifact, trust=needed, postprocess=postprocess,
     )  # fmt: skip
+    report = _register(context, name, folder, alias, own_alias, artifact.format, needed, signature)
+    return replace(report, transforms_from=origin, warnings=probed.warnings)
+
+
+def _register(
+    context: Context,
+    name: str,
+    folder: Path,
+    alias: str | None,
+    own_alias: str,
+    format_: str,
+    trust: str,
+    signature: Mapping[str, Any],
+) -> RegisterReport:
     if alias is None:
         alias = own_alias if context.registry.holder(name, own_alias) is None else ""
-    tags = {"pipeline": context.name, "run_id": context.run_id, "format": artifact.format, "trust": needed}
+    tags = {"pipeline": context.name, "run_id": context.run_id, "format": format_, "trust": trust}
     ref = context.registry.register(name, folder, alias or None, tags=tags)
+    inputs, outputs = ({one["name"]: one["type"] for one in signature[side]} for side in ("inputs", "outputs"))
     return RegisterReport(
         context.run_id, context.name, "registered", model_name=ref.name, model_version=ref.version, bundle_digest=ref.digest,
-        alias=alias, format=artifact.format, trust=needed, transforms_from=origin, warnings=probed.warnings,
-        inputs={one["name"]: one["type"] for one in signature["inputs"]}, outputs=outputs,
+        alias=alias, format=format_, trust=trust, inputs=inputs, outputs=outputs,
     )  # fmt: skip
+
+
+def _facts(context: Context, origin: str) -> dict[str, Any]:
+    """What the manifest says of where the bundle came from; its columns are those after the steps of `prepare`."""
+    facts: dict[str, Any] = {"pipeline": context.name, "transforms_from": origin}
+    if context.pipeline.prepare:
+        facts |= {"prepare": dumped(context.preparation.steps), "feature_tables": context.preparation.used_tables()}
+    return facts
+
+
+def _register_handler(
+    context: Context, class_path: str, name: str, alias: str | None, own_alias: str, folder: Path
+) -> RegisterReport:
+    """A bundle of a handler of the user's own, which brings its model along in its code.
+
+    Without `features` it gets all columns of the source but the target.
+    """
+    from batchinfer.models.bundle import write_bundle
+    from batchinfer.models.handler import Handler, Postprocessed
+    from batchinfer.models.mlp import load_class
+
+    transforms, origin = find_transforms(context, name)
+    settings = context.pipeline.train
+    fields = context.prepared_fields
+    if transforms is not None:
+        columns = tuple(transforms.source_columns)
+    else:
+        hidden = {SOURCE_FILE, SOURCE_LINE, *([settings.target.column] if settings else [])}
+        columns = tuple(column for column in fields if column not in hidden)
+    handler: Any = load_class(class_path, Handler)(None, transforms, dict(settings.params) if settings else {}, columns)
+    postprocess = _postprocess(context, handler, transforms)
+    outputs = dict(handler.output if postprocess is None else Postprocessed(handler, postprocess).output)
+    signature = _signature(columns, fields, outputs)
+    write_bundle(
+        folder, handler=handler, module=None, transforms=transforms, signature=signature, facts=_facts(context, origin),
+        postprocess=postprocess,
+    )  # fmt: skip
+    report = _register(context, name, folder, alias, own_alias, "handler", "none", signature)
+    return replace(report, transforms_from=origin)
 
 
 def _sha256(data: bytes) -> str:
@@ -145,7 +205,7 @@ def _postprocess(context: Context, handler: Any, transforms: TransformPipeline |
     if not steps:
         return None
     labels: list[str] = list(handler.params.get("labels", ()))
-    if len(labels) == 2 and handler.params["positive"] == 0:
+    if len(labels) == 2 and handler.params.get("positive") == 0:
         labels.reverse()  # the steps take the second of two classes for the positive one
     try:
         return fit_after(steps, {name: parse_ddl(type_) for name, type_ in handler.output.items()}, labels, transforms)
@@ -190,7 +250,7 @@ def _candidates(context: Context) -> list[str]:
     from batchinfer.models.feeds import is_number
 
     excluded = _excluded(context)
-    return [name for name, type_ in context.landed_fields.items() if name not in excluded and is_number(type_)]
+    return [name for name, type_ in context.prepared_fields.items() if name not in excluded and is_number(type_)]
 
 
 def _excluded(context: Context) -> set[str]:
@@ -204,7 +264,7 @@ def _probed(context: Context, artifact: Artifact, module: ForeignModule, transfo
     from batchinfer.models.feeds import feed_from_columns, feed_from_transforms
     from batchinfer.models.probing import probe
 
-    fields = context.landed_fields
+    fields = context.prepared_fields
     if transforms is not None:
         feeds = feed_from_transforms(module, transforms)
     else:

@@ -171,6 +171,7 @@ def _train_and_register(
 ) -> None:
     from batchinfer.models.bundle import write_bundle
     from batchinfer.models.handler import Postprocessed
+    from batchinfer.models.metrics import doubts
     from batchinfer.models.training import TrainSpec, train_model
     from batchinfer.pipeline.postprocess import fit_postprocess
     from batchinfer.report.model_card import write_card
@@ -187,6 +188,7 @@ def _train_and_register(
     report.warnings += trained.warnings
     if trained.rows_train < _FEW_ROWS:
         report.warnings.append(f"only {trained.rows_train} rows to learn from: what the metrics say is chance")
+    report.warnings += doubts(trained.metrics)
     started = time.perf_counter()
     postprocess, calibrated = fit_postprocess(context.pipeline.postprocess, trained, transforms)
     report.metrics |= calibrated

@@ -5,6 +5,7 @@ Owns the walk of the column types through the steps. Knows neither data nor pipe
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from batchinfer.transforms.column import NUMBERS, UNKNOWN, kind, plain_type
 from batchinfer.transforms.step import Fields, State, Step, StepProblem
 
 UNTOLD = "untold"
+_ABSENT = re.compile(r"no column '(.*?)'[;:]")
 _ENCODERS = "one_hot, ordinal, hashing, frequency, embedding_index"
 
 
@@ -75,7 +77,7 @@ def check_steps(
     Runs on: driver.
     """
     found = walk(steps, fields)
-    problems = list(found.problems)
+    problems = [_later(problem, steps) for problem in found.problems]
     for place, step in enumerate(steps):
         told = step.target_problems(target) if target != UNTOLD else []
         problems += [Problem(_path(step, place)[:-1], text) for text in told]
@@ -128,6 +130,22 @@ def source_columns(steps: Sequence[Step], fields: Mapping[str, pa.DataType]) -> 
         read.update(name for name in step.columns if name not in made)
         made.update(step.makes())
     return [name for name in fields if name in read]
+
+
+def _later(problem: Problem, steps: Sequence[Step]) -> Problem:
+    """The problem of a column that is not there, with the reason where a later step makes it.
+
+    No columns can be made of each other in a ring: the name of a made column holds the names of those it is made of.
+    """
+    found = _ABSENT.search(problem.message)
+    place = next((place for place, step in enumerate(steps) if _path(step, place) == problem.path), None)
+    if found is None or place is None:
+        return problem
+    maker = next((at for at in range(place + 1, len(steps)) if found[1] in steps[at].makes()), None)
+    if maker is None:
+        return problem
+    why = f"step {maker + 1} ({steps[maker].name}) makes it, after this one; allowed: the step that makes a column before its use"
+    return Problem(problem.path, f"{steps[place].name}: no column '{found[1]}' yet: {why}")
 
 
 def _path(step: Step, place: int) -> tuple[str | int, ...]:

@@ -1,14 +1,15 @@
-"""Extraction without a JVM: the real command on real files and tables; only the tasks run in this process, one after another."""
+"""Commands without a JVM: extraction with its tasks run in this process, one after another; and one registry for a module."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from registrations import Project
 from spark.projects import PIPELINE, SmallProject
 
 from batchinfer.pipeline.tasks import Guarded, Task, Undo, Work, in_order
@@ -36,3 +37,13 @@ def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SmallProject:
     project = SmallProject(tmp_path, OneProcess)
     project.write("conf/pipelines/small.yaml", PLACE_KEYED)
     return project
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """One registry for a whole module; every test has a model of its own in it."""
+    root = tmp_path_factory.mktemp("project")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BATCHINFER_HOME", str(root / "var"))
+        patch.chdir(root)
+        yield Project(root)

@@ -238,3 +238,13 @@ def test_steps_and_types_travel_as_json() -> None:
 def test_problems_survive_pickling() -> None:
     problem = pickle.loads(pickle.dumps(StepProblem(["one", "two"])))
     assert isinstance(problem, StepProblem) and problem.problems == ("one", "two")
+
+
+def test_a_column_that_a_later_step_makes_is_told_as_that() -> None:
+    late, maker = steps_of({"ratio": {"columns": ["number_per_other", "whole"]}}, {"ratio": {"columns": ["number", "other"]}})
+    (problem,) = check_steps([late, maker], dict(FIELDS))
+    assert "no column 'number_per_other' yet: step 2 (ratio) makes it, after this one" in problem.message
+    # Each of these would need the other's column; neither is there, and no step makes a column of that name.
+    ring = steps_of({"ratio": {"columns": ["number", "b"]}}, {"ratio": {"columns": ["other", "number_per_b"]}})
+    messages = [problem.message for problem in check_steps(ring, dict(FIELDS))]
+    assert len(messages) == 1 and "no column 'b'" in messages[0]

@@ -1,0 +1,46 @@
+"""A project with one registry, for tests that register models trained elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from artefacts import a_frame
+
+from batchinfer.contracts import RegisterReport
+from batchinfer.pipeline.register_model import register_model
+
+SCHEMA = "{id: int, a: double, b: double, c: double, kind: string, y: string}"
+PIPELINE = """\
+name: NAME
+source: {kind: csv, path: in/*.csv, schema: SCHEMA, key: id, slice: ingest_date}
+FEATURES
+train: {target: {column: y, positive: ["yes", "1"]}}
+model: {uri: "models:/NAME@champion"}
+sink: {table: predictions/NAME}
+"""
+FRAME = a_frame(9)
+EXAMPLE = torch.randn(4, 3)
+
+
+class Project:
+    """A project with one registry, in which every test has a pipeline and a model of its own."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def pipeline(self, name: str, features: str = "", schema: str = SCHEMA, more: str = "") -> str:
+        file = self.root / "conf" / "pipelines" / f"{name}.yaml"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        text = PIPELINE.replace("NAME", name).replace("SCHEMA", schema).replace("FEATURES", features)
+        file.write_text(text + more)
+        return str(file)
+
+    def context(self, name: str, *overrides: str, **how: str) -> Any:
+        from batchinfer.pipeline.context import Context
+
+        return Context.open(self.pipeline(name, **how), overrides=overrides)
+
+    def register(self, name: str, artifact: Path | str, *overrides: str, **how: str) -> RegisterReport:
+        return register_model(self.context(name, *overrides, **how), str(artifact))
