@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint typecheck unit spark cluster faults e2e s3 bench bench-extract clean
+.PHONY: help setup demo test lint typecheck unit spark cluster faults e2e s3 bench bench-extract bench-transforms clean
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -49,6 +49,9 @@ bench: .venv/.ready  ## this engine against a bare PyTorch loop and Spark's own 
 
 bench-extract: .venv/.ready  ## extraction against Spark's own readers; memory; bad records; tiny files
 	@$(BIN)/python -m benchmarks.extract
+
+bench-transforms: .venv/.ready  ## transforms against scikit-learn, hand-written Spark and pyspark.ml; one row in process
+	@$(BIN)/python -m benchmarks.transforms
 
 clean:  ## removes the environment and all local state
 	rm -rf .venv var
