@@ -36,10 +36,11 @@ class _Scaled(Numeric):
         return [{"step": "scale", "shift": state["shift"], "scale": state["scale"]}]
 
     def transform(self, frame: dict[str, Column], prepared: Any) -> None:
-        for name, shift, scale in prepared:
-            scaled = numbers(frame[name]) - shift
-            scaled /= scale
-            frame[name] = scaled
+        with np.errstate(over="ignore"):  # beyond the greatest float64 lies infinity, as elsewhere
+            for name, shift, scale in prepared:
+                scaled = numbers(frame[name]) - shift
+                scaled /= scale
+                frame[name] = scaled
 
 
 class Standardize(_Scaled):

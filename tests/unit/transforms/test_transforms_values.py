@@ -81,6 +81,7 @@ def step(name: str, **parameters: Any) -> dict[str, Any]:
         (step("standardize"), [2.0], [4.0], [2.0]),
         (step("min_max"), [0.0, 4.0, INF], [2.0, 8.0, -INF], [0.5, 2.0, -INF]),
         (step("min_max"), [3.0], [4.0, None], [1.0, None]),
+        (step("robust"), [0.0, 0.0, 1e-310], [1.0, -1.0], [INF, -INF]),  # so narrow a spread that the quotient overflows
         (step("robust"), [1.0, 2.0, 3.0, 4.0, 5.0], [3.0, 5.0], [0.0, 1.0]),
         (step("robust"), [7.0, 7.0, None], [8.0], [1.0]),
         (step("robust"), [], [8.0], [8.0]),
