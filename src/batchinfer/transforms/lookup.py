@@ -37,9 +37,10 @@ class Lookup:
     def take(self, column: Coded, table: np.ndarray, unseen: Any, missing: Any) -> np.ndarray:
         """(rows,) of table's dtype: the table's entry for each row's category, `unseen` or `missing` where it has none."""
         places = self.places(column.values)
-        entries = np.append(table, np.array([unseen], table.dtype))[places]
-        # The last entry, which code -1 picks, is that of missing rows.
-        return np.append(entries, np.array([missing], table.dtype))[column.codes]
+        entries = np.empty(len(places) + 1, table.dtype)
+        entries[:-1] = np.where(places < 0, unseen, table[places]) if len(table) else unseen
+        entries[-1] = missing  # which code -1 picks
+        return entries[column.codes]
 
 
 def hashes(values: pa.Array) -> np.ndarray:
@@ -50,7 +51,7 @@ def hashes(values: pa.Array) -> np.ndarray:
     """
     tag = {"text": b"t", "integer": b"i", "bool": b"b"}[kind(values.type)]
     is_text = tag == b"t"
-    texts = values.cast(pa.binary()).to_pylist() if is_text else [b"%d" % value for value in values.to_pylist()]
+    texts = [value.encode() if is_text else b"%d" % value for value in values.to_pylist()]
     digests = [blake2b(tag + text, digest_size=8).digest() for text in texts]
     digests.append(blake2b(b"n", digest_size=8).digest())
     return np.frombuffer(b"".join(digests), "<u8").astype(np.uint64)
