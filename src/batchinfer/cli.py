@@ -277,3 +277,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from batchinfer.command import report_failure
 
         return report_failure(Interrupted("interrupted by Ctrl-C"))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 from e2e.commands import DAY, SMALL_PIPELINE, SMALL_ROWS, Project, extract_small, quarantined, tables
@@ -13,9 +12,7 @@ def test_five_configuration_errors_are_reported_at_once_before_any_jvm(small: Pr
     text = text.replace("size: double", "size: dubble").replace("standardize: {columns: size}", "standardise: {columns: size}")
     text = text.replace("one_hot: {columns: color}", "one_hot: {columns: colour}").replace("epochs: 2", "epochs: many")
     small.write("conf/pipelines/small.yaml", text)
-    started = time.perf_counter()
     result = small.run("extract", "-p", "small", "--slice", DAY, JAVA_HOME="/nowhere")
-    assert time.perf_counter() - started < 10
     assert result.code == 2
     errors = "\n".join(result.json["errors"])
     for expected in ("slize", "did you mean", "dubble", "standardise", "epochs"):

@@ -16,8 +16,11 @@ from batchinfer.config.document import read_document
 from batchinfer.config.substitution import FromVariable
 from batchinfer.config.units import parse_bytes
 from batchinfer.credentials import holds_user
+from batchinfer.errors import ConfigError
 
-MODEL_URI = r"models:/[^/@]+(@[A-Za-z][\w.-]*|/[0-9]+)"
+# MLflow keeps `latest` and `v1`, `v2` … for itself.
+_ALIAS = r"(?!(?i:latest|v[0-9]+)(?![\w-]))[A-Za-z][\w-]{0,254}"
+MODEL_URI = rf"models:/[^/@]+(@{_ALIAS}|/[0-9]+)"
 _PYTHON_CLASS = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
 
 
@@ -86,6 +89,15 @@ def _matching(pattern: str, allowed: str, secret: bool = False) -> AfterValidato
         return value
 
     return AfterValidator(check)
+
+
+def check_alias(alias: str) -> None:
+    """Raises ConfigError where a registry could not give the alias to a version, before anything is written."""
+    if re.fullmatch(_ALIAS, alias, re.ASCII) is None:
+        raise ConfigError(
+            f"--alias: got {alias!r}; allowed: a letter, then letters, digits, '_' and '-', up to 255 in all; "
+            "neither 'latest' nor 'v' and a number"
+        )
 
 
 ModelUri = Annotated[str, _matching(MODEL_URI, "models:/NAME@ALIAS or models:/NAME/VERSION, such as models:/income@champion")]

@@ -18,6 +18,9 @@ from batchinfer.errors import InputError
 # Up to so many rows, what pandas does for each column takes longer than what is done for each row.
 _FEW_ROWS = 16
 
+# What pa.array raises for a value that is none of its type; the last for text that has no UTF-8.
+_MISFITS = (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, UnicodeEncodeError)
+
 Columns = tuple[pd.Series | pd.DataFrame, ...]
 
 
@@ -90,7 +93,7 @@ def _array(column: pd.Series | pd.DataFrame, type_: pa.DataType, time_zone: str)
     values: Any = _prepared(column, type_, time_zone)
     try:
         return _arrow(values, type_), {}
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+    except _MISFITS:
         return _one_by_one(values, type_)
 
 
@@ -115,7 +118,7 @@ def _one_by_one(values: Any, type_: pa.DataType) -> tuple[pa.Array, dict[int, st
     for row, value in enumerate(values):
         try:
             fitting.append(_arrow([value], type_))
-        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+        except _MISFITS:
             fitting.append(pa.nulls(1, type_))
             wrong[row] = repr(value)[:200]
     return pa.concat_arrays(fitting), wrong

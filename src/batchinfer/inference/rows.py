@@ -83,10 +83,15 @@ def predict_frame(handler: Handler, frame: pd.DataFrame, signature: Mapping[str,
     Runs on: the caller's process.
 
     Raises:
+        InputError: `frame` is no DataFrame.
         ModelError: columns of the signature are missing, or the handler breaks its own declaration.
     """
+    import pandas as pd
+
     from batchinfer.inference.pandas_columns import arrow_rows, pandas_frame
 
+    if not isinstance(frame, pd.DataFrame):
+        raise InputError(f"got {type(frame).__name__}; allowed: a pandas DataFrame, such as pandas.DataFrame(rows)")
     try:
         rows, misfits = arrow_rows((frame,), input_types(signature), "UTC")
     except InputError as error:

@@ -105,7 +105,7 @@ def build_module(path: str, arguments: Mapping[str, Any]) -> torch.nn.Module:
 
     Raises:
         ModelError: the class cannot be loaded.
-        ConfigError: the class does not take one of the arguments.
+        ConfigError: the class does not take one of the arguments, or memory does not suffice for them.
     """
     class_ = load_class(path, torch.nn.Module)
     taken = inspect.signature(class_).parameters
@@ -113,7 +113,13 @@ def build_module(path: str, arguments: Mapping[str, Any]) -> torch.nn.Module:
         unknown = [name for name in arguments if name not in taken]
         if unknown:
             raise ConfigError([f"unknown parameter of {path}: {among(n, taken)}" for n in unknown])
-    module = class_(**arguments)
+    try:
+        module = class_(**arguments)
+    except (RuntimeError, MemoryError) as error:
+        if "allocate" not in str(error) and not isinstance(error, MemoryError):
+            raise
+        own = ", ".join(f"{name} {value}" for name, value in arguments.items())
+        raise ConfigError(f"{path} with {own} needs more memory than there is; allowed: fewer or smaller layers") from error
     vars(module)["batchinfer_arguments"] = dict(arguments)  # plain data: no parameter, no buffer
     return module
 

@@ -83,7 +83,9 @@ def _run(handler: foreign.ForeignHandler, batch: pa.RecordBatch, rows: int, befo
     except BatchInferError:
         raise
     except Exception as error:  # the model's own, of any kind
-        text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        # TorchScript tells the cause last, below a trace of its own.
+        text = next((line for line in reversed(lines) if line.startswith("RuntimeError: ")), next(iter(lines), ""))
         failed = f"the model failed on an example of {rows} rows: {type(error).__name__}: {text}"
         if before:
             raise ModelError(

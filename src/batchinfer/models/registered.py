@@ -83,7 +83,7 @@ class RegisteredModel:
                 return version
         raise ModelError(
             f"model {self.name!r} has no version {number}; versions: {listed(version.version for version in self.versions)}",
-            f"batchinfer train -p {self.name} makes the next one",
+            "batchinfer train -p PIPELINE makes the next one",
         )
 
     def holder(self, alias: str) -> str:

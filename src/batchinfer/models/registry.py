@@ -280,7 +280,7 @@ class Registry:
         known = [model.name for model in self._read().values() if model.versions]
         raise ModelError(
             f"no model {name!r} in the registry{did_you_mean(name, known)}; registered: {listed(known, none='none')}",
-            f"batchinfer train -p {name} makes one",
+            "batchinfer train -p PIPELINE makes one, and batchinfer register takes one from elsewhere",
         )
 
     def _experiment(self, client: MlflowClient, name: str) -> str:
@@ -338,7 +338,7 @@ class Registry:
 
 
 def _parse(uri: str) -> tuple[str, str | None, str | None]:
-    match = _URI.fullmatch(uri)
+    match = _URI.fullmatch(uri) if isinstance(uri, str) else None
     if match is None:
         raise ModelError(f"got the model URI {uri!r}; allowed: models:/NAME@ALIAS or models:/NAME/VERSION")
     return match[1], match[2], match[3]

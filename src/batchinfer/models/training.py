@@ -136,7 +136,11 @@ def train_model(spec: TrainSpec, data: Callable[[], Iterable[Batch]], on_epoch: 
         warnings = []
         if not len(valid):
             valid = learn
-            warnings.append(f"only {len(learn)} rows, none set aside: the metrics are of the rows that were learnt from")
+            share, by = spec.setting("validation_share"), spec.setting("validation_by")
+            warnings.append(
+                f"none of {len(learn)} rows fell to validation (validation_share {share}, validation_by {by}): "
+                "the metrics are of the rows that were learnt from"
+            )
         with _steady(spec.setting("seed")):
             module, curve = _learn(spec, objective, learn, valid, on_epoch)
             outputs = _outputs(module, valid)

@@ -98,7 +98,8 @@ def _columns_of(item: Any) -> list[str]:
     found: list[str] = []
     for parameters in item.values() if isinstance(item, dict) else ():
         columns = parameters.get("columns") if isinstance(parameters, dict) else None
-        found += [columns] if isinstance(columns, str) else [name for name in columns or () if isinstance(name, str)]
+        named = [columns] if isinstance(columns, str) else columns if isinstance(columns, list) else []
+        found += [name for name in named if isinstance(name, str)]
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from batchinfer import contracts
@@ -19,6 +20,8 @@ def models(context: Context, promote: str | None = None, rollback: bool = False)
     """
     if promote is not None and rollback:
         raise ConfigError("models: got --promote and --rollback; allowed: one of them")
+    if promote is not None and not re.fullmatch("[1-9][0-9]*", promote, re.ASCII):
+        raise ConfigError(f"--promote: got {promote!r}; allowed: the number of a version, such as 3")
     asked = context.pipeline.model.uri.removeprefix("models:/")
     name, _, alias = asked.partition("@")
     name, alias = name.partition("/")[0], alias or contracts.CHAMPION

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchinfer.contracts import ModelRef
+from batchinfer.errors import ConfigError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,6 +41,7 @@ def predict(frame: pd.DataFrame, uri: str, env: str = "local", trust: Trust = "n
     """
     from batchinfer.inference.rows import predict_frame
 
+    _check_trust_word(trust)
     bundle = _bundle(uri, env, trust)
     return predict_frame(bundle.handler, frame, bundle.signature)
 
@@ -63,12 +65,18 @@ def predict_udf(spark: SparkSession, uri: str, env: str = "local", trust: Trust 
     from batchinfer.pipeline.roads import ship_folder, workers
     from batchinfer.pipeline.scoring import load_shipped
 
+    _check_trust_word(trust)
     ref, folder = _resolve(uri, env)
     check_trust(verify_bundle(folder, ref.digest), trust)
     archive = ship_folder(spark, folder, ref.digest)
     threads = threads_per_worker(cores(), workers(spark))
     loader = partial(load_shipped, archive, ref.digest, "auto", trust)
     return build(loader, read_signature(folder), ref.digest, threads=threads)
+
+
+def _check_trust_word(trust: str) -> None:
+    if trust not in ("none", "pickle"):
+        raise ConfigError(f"trust: got {trust!r}; allowed: none, pickle")
 
 
 def _resolve(uri: str, env: str) -> tuple[ModelRef, Path]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -11,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from batchinfer.config.fields import check_alias
 from batchinfer.contracts import CHAMPION, SOURCE_FILE, SOURCE_LINE, RegisterReport
 from batchinfer.errors import BatchInferError, ConfigError, ModelError
 from batchinfer.models.parameters import check_class_path
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from batchinfer.transforms import PostProcess, TransformPipeline
 
 _FETCHED = ("models", "runs", "mlflow-artifacts")
-_ALIAS = re.compile(r"[A-Za-z][\w.-]*")
 
 
 def register_model(context: Context, artifact: str, alias: str | None = None) -> RegisterReport:
@@ -45,8 +44,8 @@ def register_model(context: Context, artifact: str, alias: str | None = None) ->
     """
     started = time.perf_counter()
     name, own_alias = _asked(context)
-    if alias is not None and not _ALIAS.fullmatch(alias):
-        raise ConfigError(f"--alias: got {alias!r}; allowed: a letter, then letters, digits, '.', '_' and '-'")
+    if alias is not None:
+        check_alias(alias)
     scheme = _scheme(artifact)
     context.registry.prepare()
     with tempfile.TemporaryDirectory(prefix="batchinfer-") as scratch:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchinfer import contracts
+from batchinfer.config.fields import check_alias
 from batchinfer.config.sources import DeltaSource, ParquetSource
 from batchinfer.contracts import SOURCE_FILE, SOURCE_LINE, TrainReport
 from batchinfer.errors import ConfigError, InputError, InputMissing, ModelError
@@ -56,9 +57,10 @@ def train(context: Context, slices: Sequence[str], open_session: OpenSession, al
     Runs on: driver; fitting on executors.
 
     Raises:
-        ConfigError: the pipeline has no `train` section.
+        ConfigError: the pipeline has no `train` section or no features, or the alias cannot be one.
         InputError: no labelled rows, or labels of one class only.
     """
+    check_alias(alias)
     settings = context.pipeline.train
     if settings is None:
         raise ConfigError(f"{context.loaded.file}: no train section; allowed: train with a target and a model")
@@ -188,7 +190,7 @@ def _train_and_register(
     report.warnings += trained.warnings
     if trained.rows_train < _FEW_ROWS:
         report.warnings.append(f"only {trained.rows_train} rows to learn from: what the metrics say is chance")
-    report.warnings += doubts(trained.metrics)
+    report.warnings += doubts(trained.metrics) if trained.rows_validation else []
     started = time.perf_counter()
     postprocess, calibrated = fit_postprocess(context.pipeline.postprocess, trained, transforms)
     report.metrics |= calibrated
@@ -242,8 +244,9 @@ def _card_facts(
         rows_validation=report.rows_validation,
         rows_without_label=report.rows_without_label,
         validation=f"{rule.share:.0%}, " + ("by a hash of the key" if rule.by is None else f"the latest by {rule.by}"),
-        features=[*inputs.features, *inputs.integers],
-        width=transforms.width + sum(found.length or 1 for found in inputs.integers.values()),
+        features=transforms.fed_columns(),
+        width=transforms.width,
+        integers={name: found.length or 1 for name, found in inputs.integers.items()},
         outputs=outputs,
         metrics=report.metrics,
         curve=trained.curve,

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from batchinfer.errors import InputError
 from batchinfer.pipeline.tasks import run_tasks
 
 if TYPE_CHECKING:
@@ -105,4 +106,6 @@ def _find_last_learned(spark: SparkSession, splits: Sequence[Mapping[str, Any]],
     for partial in others:
         first = Ranks.merge(first, partial, "")
     found = quantile(first, 1 - share)
-    return float("inf") if found is None else found
+    if found is None:
+        raise InputError(f"train.params.validation_by: column {by} has no value in a row with a label; allowed: one that has")
+    return found

@@ -28,7 +28,8 @@ class ModelFacts:
     Attributes:
         metrics: on the validation rows; `x_low` and `x_high` are the 95% interval of `x`, `baseline` the trivial model's.
         curve: {epoch, train_loss, valid_loss} of each epoch.
-        features: columns that the model gets, and how many numbers they are.
+        features: columns that the matrix is made of; `width` is how many numbers a row of it has.
+        integers: how many integers a row has of each integer input.
         outputs: name and Spark SQL type of each prediction column.
         validation: how the validation rows were chosen, as the end of a sentence.
     """
@@ -48,6 +49,7 @@ class ModelFacts:
     validation: str
     features: Sequence[str]
     width: int
+    integers: Mapping[str, int]
     outputs: Mapping[str, str]
     metrics: Mapping[str, float]
     curve: Sequence[Mapping[str, float]] = ()
@@ -78,7 +80,7 @@ def card_text(facts: ModelFacts) -> str:
                 "model": facts.model,
                 "parameters": ", ".join(f"{name} {value}" for name, value in facts.params.items()) or "defaults",
                 "target": facts.target,
-                "input": f"{facts.width} numbers of {', '.join(facts.features)}" if facts.features else "none",
+                "input": _inputs(facts),
                 "output": ", ".join(f"{name} {type_}" for name, type_ in facts.outputs.items()),
             }
         ),
@@ -92,11 +94,18 @@ def card_text(facts: ModelFacts) -> str:
             }
         ),
         "## How well it does",
+        "The network itself, before the steps that come after it.",
         _metrics(facts.metrics),
         *([f"![loss by epoch]({CURVE})"] if facts.curve else []),
         *(["## Take care", "\n".join(f"- {warning}" for warning in facts.warnings)] if facts.warnings else []),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _inputs(facts: ModelFacts) -> str:
+    parts = [f"{facts.width} numbers of {', '.join(facts.features)}"] if facts.features else []
+    parts += [f"{count} integer{'s' * (count > 1)} of {name}" for name, count in facts.integers.items()]
+    return "; ".join(parts) or "none"
 
 
 def _list(entries: Mapping[str, str]) -> str:

@@ -1,20 +1,30 @@
-"""Steps after the model, on prediction columns: `threshold`, `label_map`, `softmax`, `top_k`, `round`, `clip`, `inverse`.
+"""Steps after the model, on prediction columns: `threshold`, `label_map`, `softmax`, `top_k`, `round`, `clip`.
 
 Owns what each does to a row's predictions. They work on Arrow arrays, on any rows alone; what is not a number stays so, and
-the engine puts such rows aside. `calibrate` has a module of its own.
+the engine puts such rows aside. `calibrate` and `inverse` have modules of their own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import BeforeValidator, Field, model_validator
 
 from batchinfer.transforms.column import kind
-from batchinfer.transforms.predictions import ITEMS, as_map, by_length, is_lists, is_map, map_parts, mapped_numbers
+from batchinfer.transforms.predictions import (
+    ITEMS,
+    as_map,
+    by_length,
+    greatest_shares,
+    is_lists,
+    is_map,
+    map_parts,
+    mapped_numbers,
+)
 from batchinfer.transforms.step import Fields, Item, Json, StepProblem, did_you_mean
 
 LABEL, SCORE, SCORES, PREDICTION = "label", "score", "scores", "prediction"
@@ -130,10 +140,12 @@ class Threshold(AfterStep):
 class LabelMap(AfterStep):
     """Other names for labels, in text and as the names of shares. A label that is not listed becomes `default`, or stays.
 
-    Shares whose names become one are added up; `score` stays that of the label that the model gave.
+    Shares whose names become one are added up. In a row where that happened, `label` is the greatest share's and `score` that
+    share, if the step changes both `label` and `scores`; in other rows `score` stays.
     """
 
     name: ClassVar[str] = "label_map"
+    version: ClassVar[int] = 2
     usual: ClassVar[tuple[str, ...]] = (LABEL, SCORES)
     accepts: ClassVar[tuple[str, ...]] = ("text", "shares")
 
@@ -141,9 +153,18 @@ class LabelMap(AfterStep):
     default: str | None = None
 
     def transform(self, frame: Frame, state: Json, labels: tuple[str, ...]) -> None:
-        for name in self.chosen({name: array.type for name, array in frame.items()}):
+        chosen = self.chosen({name: array.type for name, array in frame.items()})
+        before = frame.get(SCORES)
+        for name in chosen:
             array = frame[name]
             frame[name] = self._renamed_shares(array) if is_map(array.type) else self._renamed(array)
+        if before is not None and is_map(before.type) and {LABEL, SCORES} <= set(chosen):
+            counts = [map_parts(shares)[0] for shares in (before, frame[SCORES])]
+            merged = pa.array(counts[1] < counts[0])
+            label, score = greatest_shares(frame[SCORES])
+            frame[LABEL] = pc.call_function("if_else", [merged, label, frame[LABEL]])
+            if SCORE in frame:
+                frame[SCORE] = pc.call_function("if_else", [merged, score, frame[SCORE]])
 
     def _renamed(self, texts: pa.Array) -> pa.Array:
         encoded = texts.dictionary_encode()
@@ -291,7 +312,7 @@ def _null_offsets(array: pa.Array) -> np.ndarray:
     return np.append(array.is_null().to_numpy(zero_copy_only=False), False)
 
 
-class _OnNumbers(AfterStep):
+class OnNumbers(AfterStep):
     """A step that changes each number by itself, in numbers, arrays and shares."""
 
     accepts: ClassVar[tuple[str, ...]] = ("number", "numbers", "shares")
@@ -308,7 +329,7 @@ class _OnNumbers(AfterStep):
             frame[name] = mapped_numbers(frame[name], lambda values: self.changed(values, state))
 
 
-class Round(_OnNumbers):
+class Round(OnNumbers):
     """To `digits` decimal places, halves to the even neighbour; `digits` below 0 round to tens, hundreds …"""
 
     name: ClassVar[str] = "round"
@@ -320,7 +341,7 @@ class Round(_OnNumbers):
         return np.round(values, self.digits)
 
 
-class ClipAfter(_OnNumbers):
+class ClipAfter(OnNumbers):
     """Bounds on numbers: below `lower` becomes `lower`, above `upper` becomes `upper`."""
 
     name: ClassVar[str] = "clip"
@@ -338,49 +359,3 @@ class ClipAfter(_OnNumbers):
 
     def changed(self, values: np.ndarray, state: Json) -> np.ndarray:
         return np.clip(values, self.lower, self.upper)
-
-
-class Inverse(_OnNumbers):
-    """Back to the units of a source column: the steps that `features` has on the column `of`, undone, the last one first.
-
-    `impute`, `clip` and `cast` have nothing to undo; `standardize`, `min_max`, `robust`, `log1p` and `yeo_johnson` are undone.
-    With `step: log1p` in place of `of`, that step alone is undone, for a target that was logarithms already.
-    """
-
-    name: ClassVar[str] = "inverse"
-    fitted: ClassVar[bool] = True
-
-    of: str | None = None
-    step: str | None = Field(None, pattern="^log1p$")
-
-    @model_validator(mode="after")
-    def _one_of(self) -> Inverse:
-        if (self.of is None) == (self.step is None):
-            raise ValueError("give either of: a column of the features, or step: log1p")
-        return self
-
-    def changed(self, values: np.ndarray, state: Json) -> np.ndarray:
-        with np.errstate(all="ignore"):
-            for undo in state["undo"]:
-                values = _UNDO[undo["step"]](values, undo)
-        return values
-
-
-def _unbend(values: np.ndarray, undo: Json) -> np.ndarray:
-    power, result = undo["power"], np.full(len(values), np.nan)
-    up, down = values >= 0, values < 0
-    result[up] = _one_side(values[up], power)
-    result[down] = -_one_side(-values[down], 2 - power)
-    return result
-
-
-def _one_side(values: np.ndarray, power: float) -> np.ndarray:
-    """What `power._one_side` was given."""
-    return np.expm1(values) if abs(power) < 1e-12 else np.expm1(np.log1p(values * power) / power)
-
-
-_UNDO: Mapping[str, Callable[[np.ndarray, Json], np.ndarray]] = {
-    "scale": lambda values, undo: values * undo["scale"] + undo["shift"],
-    "log1p": lambda values, _: np.expm1(values),
-    "yeo_johnson": _unbend,
-}

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from batchinfer.transforms.column import TIMES, Column, is_arrow
 from batchinfer.transforms.step import Fields, Step
@@ -43,6 +43,13 @@ class DateParts(Step):
 
     parts: tuple[Part, ...] = Field(("year", "month", "day", "weekday", "hour"), min_length=1)
     cyclic: bool = False
+
+    @field_validator("parts")
+    @classmethod
+    def _once(cls, parts: tuple[Part, ...]) -> tuple[Part, ...]:
+        if len(set(parts)) < len(parts):
+            raise ValueError("each part once")
+        return parts
 
     def makes(self) -> Fields:
         return {made: pa.float64() for name in self.columns for part in self.parts for made in self._names(name, part)}

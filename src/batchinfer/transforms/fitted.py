@@ -124,6 +124,10 @@ class TransformPipeline:
         """Which columns make up the matrix, and which are named integer inputs, in order of first mention."""
         return self._inputs
 
+    def fed_columns(self) -> list[str]:
+        """The columns that make up the matrix, without those that `select` left nothing of."""
+        return [name for name in self._inputs.features if kind(self._types[name]) != "vector" or self._types[name].list_size]
+
     def feature_names(self) -> list[str]:
         """One name for each column of the matrix, such as `age` or `sex=Male`."""
         named: dict[str, list[str]] = {}

@@ -16,9 +16,10 @@ import pyarrow as pa
 from batchinfer.config.types import parse_ddl, spark_name
 from batchinfer.contracts import Problem
 from batchinfer.errors import ModelError
-from batchinfer.transforms.after import AfterStep, ClipAfter, Frame, Inverse, LabelMap, Round, Softmax, Threshold, TopK
+from batchinfer.transforms.after import AfterStep, ClipAfter, Frame, LabelMap, Round, Softmax, Threshold, TopK
 from batchinfer.transforms.calibrate import Calibrate
 from batchinfer.transforms.fitted import TransformPipeline
+from batchinfer.transforms.inverse import Inverse
 from batchinfer.transforms.parse import dump_steps, parse_items
 from batchinfer.transforms.step import Fields, Json, StepProblem
 
@@ -45,12 +46,16 @@ def check_after(
     Runs on: driver.
     """
     now = dict(fields)
+    calibrated = False
     for place, step in enumerate(steps):
         path = ("postprocess", place if step._position is None else step._position, step.name)
         try:
             now = step.output_fields(now, labels)
         except StepProblem as problem:
             return [Problem(path, text) for text in problem.problems]
+        if isinstance(step, Calibrate) and calibrated:
+            return [Problem(path, "calibrate stands there twice; allowed: once")]
+        calibrated |= isinstance(step, Calibrate)
         if isinstance(step, Inverse) and step.of is not None and features and step.of not in features:
             return [Problem((*path, "of"), f"got '{step.of}'; allowed: a column of the features: {', '.join(features)}")]
     return []

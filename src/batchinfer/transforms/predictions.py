@@ -38,6 +38,16 @@ def as_map(lengths: np.ndarray, names: pa.Array, values: np.ndarray, like: pa.Ar
     return pa.MapArray.from_arrays(pa.array(offsets, mask=nulls if nulls.any() else None), names, pa.array(values, pa.float64()))
 
 
+def greatest_shares(shares: pa.Array) -> tuple[pa.Array, pa.Array]:
+    """Name and value of each row's greatest share, the first of equal ones; null for a row without shares."""
+    lengths, names, values = map_parts(shares)
+    starts = np.cumsum(lengths) - lengths
+    rows = np.repeat(np.arange(len(lengths)), lengths)
+    order = np.lexsort((-values, rows))
+    first = pa.array(order[np.minimum(starts, max(0, len(order) - 1))] if len(order) else starts, mask=lengths == 0)
+    return names.take(first), pa.array(values).take(first)
+
+
 def with_values(lists: pa.Array, values: np.ndarray) -> pa.Array:
     """The same rows with other numbers in them, as list<double>."""
     offsets = np.concatenate([[0], np.cumsum(lists.value_lengths().fill_null(0).to_numpy())]).astype(np.int32)

@@ -89,7 +89,8 @@ class Robust(_Scaled):
 class Clip(Numeric):
     """Values below the lower bound become it, those above the upper bound likewise; infinities too.
 
-    Bounds are numbers, or quantiles of the data; a quantile of a column without values is no bound.
+    Bounds are numbers, or quantiles of the data; a quantile of a column without values is no bound, and one that lies beyond
+    the other bound counts as that bound.
     """
 
     name: ClassVar[str] = "clip"
@@ -118,6 +119,8 @@ class Clip(Numeric):
     def conclude(self, partial: Json) -> Json:
         lower = self.lower if self.lower_quantile is None else quantile(partial, self.lower_quantile)
         upper = self.upper if self.upper_quantile is None else quantile(partial, self.upper_quantile)
+        if lower is not None and upper is not None and lower > upper:
+            lower, upper = (upper, upper) if self.lower is None else (lower, lower)
         return {"lower": lower, "upper": upper}
 
     def prepare(self, fields: Mapping[str, pa.DataType], state: State) -> Any:

@@ -313,4 +313,6 @@ def _information(partial: Json) -> np.ndarray:
     classes = partial["labels"] is not None or set(np.unique(target).tolist()) <= {0.0, 1.0}
     estimate = mutual_info_classif if classes else mutual_info_regression
     discrete: Any = np.array(partial["discrete"])
-    return np.asarray(estimate(matrix, target, discrete_features=discrete, random_state=0))
+    scores = np.asarray(estimate(matrix, target, discrete_features=discrete, random_state=0))
+    # The estimate adds noise, of which what never changes would get a little information; it has none.
+    return np.where((matrix == matrix[0]).all(axis=0), 0.0, scores)

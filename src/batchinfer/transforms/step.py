@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Iterable, Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, get_args
 
 import pyarrow as pa
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationInfo, field_validator
 
 from batchinfer.errors import ConfigError
 from batchinfer.transforms.column import UNKNOWN, Column, is_unencoded, kind, to_arrow, unencoded
@@ -58,6 +58,15 @@ class Item(BaseModel):
     version: ClassVar[int] = 1
 
     _position: int | None = PrivateAttr(None)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Python counts true as 1, but nobody who writes `max_categories: true` means one category."""
+        allowed = cls.model_fields[str(info.field_name)].annotation
+        if isinstance(value, bool) and allowed is not bool and bool not in get_args(allowed):
+            raise ValueError("no true or false")
+        return value
 
 
 class Step(Item):

@@ -257,14 +257,11 @@ def test_the_environments_of_the_checkout_load(tmp_path: Path, monkeypatch: pyte
 
 def test_loading_needs_no_heavy_package(project: Path) -> None:
     program = (
-        "import json, sys, time; started = time.process_time()\n"
+        "import json, sys\n"
         "from batchinfer.config.loader import load_pipeline\n"
         "load_pipeline('good')\n"
-        "heavy = [name for name in ('pyspark', 'torch', 'mlflow', 'pandas', 'numpy', 'pyarrow') if name in sys.modules]\n"
-        "print(json.dumps([time.process_time() - started, heavy]))"
+        "names = ('pyspark', 'torch', 'mlflow', 'pandas', 'numpy', 'pyarrow')\n"
+        "print(json.dumps([name for name in names if name in sys.modules]))"
     )
-    seconds, heavy = min(
-        json.loads(subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout) for _ in range(3)
-    )
-    assert heavy == []
-    assert seconds < 0.5
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert json.loads(run.stdout) == []

@@ -11,7 +11,7 @@ from fake_handlers import Doubling
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchinfer.errors import ModelError
+from batchinfer.errors import InputError, ModelError
 from batchinfer.inference.rows import predict_frame
 
 SIGNATURE = {"inputs": [{"name": "x", "type": "bigint"}]}
@@ -46,6 +46,19 @@ def test_categories_and_extension_types() -> None:
 def test_missing_columns_are_the_signature_s_matter() -> None:
     with pytest.raises(ModelError, match="the frame has no column x; the model's signature is x"):
         predict_frame(Doubling(), pd.DataFrame({"y": [1]}), SIGNATURE)
+
+
+@pytest.mark.parametrize("rows", [[{"x": 1}], {"x": 1}, None, "x"])
+def test_what_is_no_frame_is_told(rows: Any) -> None:
+    with pytest.raises(InputError, match=f"got {type(rows).__name__}; allowed: a pandas DataFrame"):
+        predict_frame(Doubling(), rows, SIGNATURE)
+
+
+def test_text_without_utf8_costs_its_row() -> None:
+    signature = {"inputs": [{"name": "t", "type": "string"}]}
+    frame = pd.DataFrame({"t": ["fine", "\ud800"]})
+    errors = predict_frame(Doubling(), frame, signature)["error"].to_list()
+    assert "t: got '\\ud800'" in errors[1] and "t: got" not in (errors[0] or "")
 
 
 def test_no_rows() -> None:

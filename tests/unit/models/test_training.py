@@ -21,6 +21,7 @@ from batchinfer.models import examples
 from batchinfer.models.adam import Adam
 from batchinfer.models.bundle import read_bundle, write_bundle
 from batchinfer.models.examples import ExampleWriter, Shapes, mixed
+from batchinfer.models.mlp import build_module
 from batchinfer.models.training import Trained, TrainSpec, train_model
 
 ROWS, WIDTH = 3000, 4
@@ -157,7 +158,7 @@ def test_few_rows_train_with_a_warning() -> None:
     trained = train_model(
         TrainSpec("mlp_classifier", {}, TWO, WIDTH), lambda: in_parts(x, pa.array(["yes", "no"] * 3), np.zeros(6, bool))
     )
-    assert trained.rows_validation == 0 and "none set aside" in trained.warnings[0]
+    assert trained.rows_validation == 0 and "none of " in trained.warnings[0]
 
 
 def test_progress_is_told_epoch_by_epoch() -> None:
@@ -305,3 +306,8 @@ def test_the_hash_of_positions_is_spread_evenly_and_never_changes() -> None:
     hashes = mixed(np.arange(100_000, dtype=np.uint64))
     assert hashes[:3].tolist() == [16294208416658607535, 10451216379200822465, 10905525725756348110]
     assert abs(np.mean(hashes < np.uint64(2**64 // 10)) - 0.1) < 0.005
+
+
+def test_layers_that_memory_does_not_hold_are_told() -> None:
+    with pytest.raises(ConfigError, match=r"hidden \[10000000, 10000000\].* needs more memory than there is"):
+        build_module("batchinfer.models.mlp:Mlp", {"features": 2, "outputs": 1, "hidden": [10_000_000, 10_000_000]})

@@ -15,6 +15,7 @@ import batchinfer
 from batchinfer.errors import BatchInferError, ConfigError, ModelError, StorageError
 from batchinfer.pipeline.models import models
 from batchinfer.pipeline.register_model import register_model
+from batchinfer.pipeline.train import train
 
 
 class Static(torch.nn.Module):
@@ -97,14 +98,29 @@ def test_a_dead_registry_is_told_within_seconds_and_leaves_nothing(project: Proj
         start = time.monotonic()
         with pytest.raises(StorageError, match="does not answer") as caught:
             register_model(context, str(path))
-    assert caught.value.exit_code == 8 and time.monotonic() - start < 30
+    assert caught.value.exit_code == 8 and time.monotonic() - start < 60
 
 
 @pytest.mark.parametrize(
     ("artifact", "alias", "error"),
     [("", None, ConfigError), ("s3://bucket/model.onnx", None, ConfigError), ("sum.onnx", "9 lives", ConfigError),
+     ("sum.onnx", "latest", ConfigError), ("sum.onnx", "V2", ConfigError), ("sum.onnx", "a" * 256, ConfigError),
      ("none.onnx", None, ModelError), ("models:/none", None, BatchInferError)],
 )  # fmt: skip
 def test_wrong_options(project: Project, artifact: str, alias: str | None, error: type[BatchInferError]) -> None:
     with pytest.raises(error):
         register_model(project.context("wrong"), artifact, alias)
+
+
+def test_words_that_can_be_no_version_or_trust_are_told_before_the_registry_is_asked(project: Project) -> None:
+    context = project.context("words")
+    context.environment.__dict__["registry"] = "http://127.0.0.1:1"  # whoever asks it gets a StorageError
+    for version in ("abc", "", "-1", "champion", "0"):
+        with pytest.raises(ConfigError, match="--promote: got"):
+            models(context, promote=version)
+    with pytest.raises(ConfigError, match="trust: got 'yes'"):
+        batchinfer.predict(FRAME, "models:/words@champion", trust="yes")  # type: ignore[arg-type]
+    with pytest.raises(ModelError, match="got the model URI None"):
+        batchinfer.predict(FRAME, None)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="neither 'latest' nor"):
+        train(context, [], lambda: pytest.fail("no session is needed to refuse an alias"), alias="v3")

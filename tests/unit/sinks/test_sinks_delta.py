@@ -10,7 +10,6 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -359,9 +358,8 @@ def test_kill_between_staging_and_commit_leaves_the_table_as_it_was(tmp_path: Pa
     process.stdout.close()
     assert len(list(Path(uri).rglob("*.parquet"))) == 2
     assert read(uri) == [(1, "s")] and delta.table_version(uri) == 1
-    started = time.monotonic()
     delta.commit(uri, stage(uri, [3], "s"), replace={"slice": "s"})
-    assert read(uri) == [(3, "s")] and time.monotonic() - started < 5
+    assert read(uri) == [(3, "s")]
 
 
 FULL = """

@@ -107,6 +107,22 @@ def test_shares_whose_names_become_one_are_added_up() -> None:
     assert steps.apply({"scores": shares})["scores"].to_pylist() == [[("x", 0.5), ("b", 0.5)], []]
 
 
+def test_where_label_map_merges_shares_the_label_is_the_greatest_and_the_score_is_its_share() -> None:
+    names = ["label", "score", "scores"]
+    data = [
+        {"label": "low", "score": 0.4, "scores": [("low", 0.4), ("mid", 0.3), ("high", 0.3)]},
+        {"label": "high", "score": 0.5, "scores": [("low", 0.3), ("mid", 0.2), ("high", 0.5)]},
+        {"label": "low", "score": 0.9, "scores": [("low", 0.9), ("other", 0.1)]},  # nothing merged: as the model said
+    ]
+    steps = post([{"label_map": {"values": {"mid": "top", "high": "top"}}}], {name: FIELDS[name] for name in names})
+    got = steps.apply(frame_of(data, names))
+    assert got["label"].to_pylist() == ["top", "top", "low"]
+    assert got["score"].to_pylist() == pytest.approx([0.6, 0.7, 0.9])
+    assert steps.apply(frame_of([], names))["label"].to_pylist() == []
+    alone = post([{"label_map": {"columns": "label", "values": {"high": "top"}}}], {name: FIELDS[name] for name in names})
+    assert alone.apply(frame_of(data, names))["score"].to_pylist() == [0.4, 0.5, 0.9]
+
+
 def test_softmax_with_labels_gives_what_a_classifier_gives() -> None:
     many = pa.array([[1.0, 3.0, 2.0], [0.0, 0.0, -1.0]], pa.list_(pa.float64()))
     steps = post([{"softmax": {"columns": "many", "labels": ["a", "b", "c"]}}], {"many": many.type}, ())
@@ -263,6 +279,12 @@ def test_what_does_not_fit_the_predictions_is_told(raw: Any, fields: Any, labels
         assert problem.path[:2] == ("postprocess", 0) and words in problem.message
 
 
+def test_calibrate_stands_once() -> None:
+    twice = steps_of([{"calibrate": {"method": "sigmoid"}}, {"calibrate": {"method": "temperature"}}])
+    (problem,) = check_after(twice, {"score": pa.float64(), "label": pa.string()}, LABELS)
+    assert problem.path[:2] == ("postprocess", 1) and "twice" in problem.message
+
+
 @pytest.mark.parametrize(
     ("raw", "words"),
     [
@@ -274,6 +296,8 @@ def test_what_does_not_fit_the_predictions_is_told(raw: Any, fields: Any, labels
         ({"softmax": {"labels": ["a", "a"]}}, "each label once"),
         ({"calibrate": {"method": "beta"}}, "'sigmoid', 'isotonic' or 'temperature'"),
         ({"top_k": {"k": 0}}, "greater than or equal to 1"),
+        ({"top_k": {"k": True}}, "no true or false"),
+        ({"inverse": {"step": "log10"}}, "'log1p'"),
     ],
 )
 def test_parameters_are_refused_in_words(raw: dict[str, Any], words: str) -> None:

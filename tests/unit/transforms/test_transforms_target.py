@@ -189,6 +189,13 @@ def test_mutual_information_equals_scikit_learn(classes: bool) -> None:
     assert one.feature_names() == ["number"] and one.width == 1
 
 
+def test_what_never_changes_says_nothing_of_the_target() -> None:
+    random = np.random.default_rng(2)
+    rows = batch(random.normal(size=300).tolist(), pa.float64(), number=[7.5] * 300, other=random.normal(size=300).tolist())
+    ours = fit_on(rows, {"select": {"columns": ["number", "other"], "method": "mutual_information", "k": 2}})
+    assert ours.states[0]["number"]["scores"] == [0.0]
+
+
 def test_select_keeps_names_of_places_and_drops_whole_columns() -> None:
     rows = batch([0.0] * 6, pa.float64(), text=["a", "b", "a", "b", "a", "c"], number=[1.0, 1.0, 1.0, 1.0, 1.0, 1.0])
     ours = fit_on(

@@ -92,6 +92,7 @@ def step(name: str, **parameters: Any) -> dict[str, Any]:
             [2.0, 8.0, 8.0, None],
         ),
         (step("clip", upper_quantile=0.5), [None], [9.0, INF], [9.0, INF]),
+        (step("clip", lower=5, upper_quantile=0.5), [1.0, 2.0], [0.0, 9.0], [5.0, 5.0]),  # the quantile counts as 5
         (step("impute", strategy="mean"), [1.0, 3.0, INF], [None, NAN, INF], [2.0, 2.0, INF]),
         (step("impute", strategy="mean"), [None], [None, 1.0], [0.0, 1.0]),
         (step("impute", strategy="median"), [1.0, 2.0, 9.0, 10.0], [None], [5.5]),
