@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint typecheck unit spark cluster faults e2e s3 bench bench-extract bench-transforms clean
+.PHONY: help setup demo test lint typecheck unit spark cluster faults e2e s3 bench bench-setup bench-extract bench-transforms clean
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -44,8 +44,10 @@ e2e: .venv/.ready  ## the real commands, in a temporary copy
 s3: .venv/.ready .venv/share/batchinfer/moto/.ready  ## s3a:// against a local S3 server; downloads 640 MB first (1.3 GB in .venv), so no part of test
 	@$(BIN)/pytest tests/s3
 
-bench: .venv/.ready  ## this engine against a bare PyTorch loop and Spark's own ways
+bench: .venv/.ready  ## this engine against a bare PyTorch loop, Spark's own ways and what bench-setup installed
 	@$(BIN)/python -m benchmarks.tabular
+
+bench-setup: .venv/.ready .venv/share/batchinfer/peers/.ready  ## Ray Data and Daft for bench, in an environment of their own
 
 bench-extract: .venv/.ready  ## extraction against Spark's own readers; memory; bad records; tiny files
 	@$(BIN)/python -m benchmarks.extract
@@ -71,4 +73,11 @@ clean:  ## removes the environment and all local state
 .venv/share/batchinfer/moto/.ready: tests/s3/requirements.lock | .venv/.ready
 	@test -x $(@D)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(@D)
 	@$(BIN)/uv pip install --quiet --require-hashes --python $(@D)/bin/python --requirement $<
+	@touch $@
+
+# Other systems have their own packages; torch and what the benchmarks import is ours, behind theirs.
+.venv/share/batchinfer/peers/.ready: benchmarks/peers/requirements.lock | .venv/.ready
+	@test -x $(@D)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(@D)
+	@$(BIN)/uv pip install --quiet --require-hashes --python $(@D)/bin/python --requirement $<
+	@$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" > $$($(@D)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/zz_ours.pth
 	@touch $@

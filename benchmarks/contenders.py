@@ -1,9 +1,14 @@
-"""The ways to score a Parquet file that are compared: each a function of (workload) that writes key + prediction."""
+"""The ways to score Parquet files that are compared: each a function of (workload, session) that writes key + prediction.
+
+A contender that runs in a process of its own says itself how many seconds it took.
+"""
 
 from __future__ import annotations
 
 import multiprocessing
+import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -13,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -51,20 +57,27 @@ def make_workload(folder: Path, rows: int) -> Workload:
     return workload
 
 
-def module() -> Any:
-    """The model, on one thread: there are as many workers as cores."""
-    import torch
+class Net(torch.nn.Module):
+    """64-256-256-1 with ReLU."""
 
+    def __init__(self, features: int = WIDTH, outputs: int = 1) -> None:
+        super().__init__()
+        linear, relu = torch.nn.Linear, torch.nn.ReLU
+        self.layers = torch.nn.Sequential(linear(features, 256), relu(), linear(256, 256), relu(), linear(256, outputs))
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return self.layers(features)
+
+
+def module() -> Net:
+    """The model, on one thread: there are as many workers as cores."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    layers = [torch.nn.Linear(WIDTH, 256), torch.nn.ReLU(), torch.nn.Linear(256, 256), torch.nn.ReLU(), torch.nn.Linear(256, 1)]
-    return torch.nn.Sequential(*layers).eval()
+    return Net().eval()
 
 
 def matrix(batch: pa.RecordBatch) -> Any:
     """(rows, 64) float32 as a tensor; the columns are copied once."""
-    import torch
-
     values = np.empty((batch.num_rows, WIDTH), np.float32)
     for place, name in enumerate(NAMES):
         values[:, place] = batch.column(name).to_numpy()
@@ -83,8 +96,6 @@ class MlpHandler:
         return {"features": matrix(batch)}
 
     def forward(self, tensors: dict[str, Any]) -> Any:
-        import torch
-
         with torch.inference_mode():
             return self.module(tensors["features"])
 
@@ -110,17 +121,21 @@ def _warm(_: int) -> None:
     MlpHandler()
 
 
+def _processes() -> ProcessPoolExecutor:
+    if not _PROCESSES:
+        _PROCESSES.append(ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")))
+        list(_PROCESSES[0].map(_warm, range(2)))
+    return _PROCESSES[0]
+
+
 def bare_loop(workload: Workload, _: SparkSession) -> None:
     """Two processes of PyArrow and PyTorch, a file each, at the batch size that suits the caches.
 
     The processes stay from run to run with PyTorch imported, as Spark's Python workers do.
     """
-    if not _PROCESSES:
-        _PROCESSES.append(ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")))
-        list(_PROCESSES[0].map(_warm, range(2)))
     workload.output.mkdir()
     jobs = [
-        _PROCESSES[0].submit(_score_files, [str(file)], str(workload.output / f"{place}.parquet"))
+        _processes().submit(_score_files, [str(file)], str(workload.output / f"{place}.parquet"))
         for place, file in enumerate(workload.files)
     ]
     for job in jobs:
@@ -154,13 +169,55 @@ def engine_direct(workload: Workload, spark: SparkSession) -> None:
     run_tasks(spark, _engine_split, [{"split": split, "output": str(workload.output)} for split in splits], "engine")
 
 
+def _forward_only(rows: int) -> None:
+    handler, features = MlpHandler(), torch.randn(BATCH_ROWS, WIDTH)
+    for _ in range(rows // BATCH_ROWS):
+        handler.forward({"features": features})
+
+
+def forward_alone(workload: Workload, _: SparkSession) -> None:
+    """The ceiling: the forward passes and nothing else, in two processes."""
+    for job in [_processes().submit(_forward_only, workload.rows // 2) for _ in range(2)]:
+        job.result()
+
+
+PEERS_PYTHON = Path(__file__).parents[1] / ".venv/share/batchinfer/peers/bin/python"
+
+
+def peer(name: str) -> Callable[[Workload, Any], float]:
+    """Another system, in its own environment and process."""
+
+    def run(workload: Workload, _: SparkSession) -> float:
+        command = [str(PEERS_PYTHON), "-m", "benchmarks.peers", name, str(workload.folder), str(workload.rows)]
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RuntimeError(f"{name} failed: {done.stderr[-2000:]}")
+        return float(done.stdout.split()[-1])
+
+    return run
+
+
+def mlflow_spark_udf(workload: Workload, spark: SparkSession) -> None:
+    """MLflow's spark_udf of a Python model, in the workers' own environment."""
+    import mlflow
+    from pyspark.sql import functions as F
+
+    folder = workload.folder / "mlflow"
+    if not folder.exists():
+        from benchmarks.mlflow_model import Predict
+
+        mlflow.pyfunc.save_model(folder, python_model=Predict())
+    udf = mlflow.pyfunc.spark_udf(spark, str(folder), result_type="double", env_manager="local")
+    frame = spark.read.parquet(str(workload.folder / "input"))
+    frame.select("key", udf(F.struct(*NAMES)).alias("prediction")).write.parquet(str(workload.output))
+
+
 def map_in_pandas(workload: Workload, spark: SparkSession) -> None:
     """Spark's mapInPandas, the model loaded once a task."""
     import pandas as pd
 
     def score(frames: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
-        import torch
-
         model = module()
         for frame in frames:
             with torch.inference_mode():
@@ -177,8 +234,6 @@ def iterator_pandas_udf(workload: Workload, spark: SparkSession) -> None:
     from pyspark.sql import functions as F
 
     def score(batches: Iterator[tuple[pd.Series, ...]]) -> Iterator[pd.Series]:
-        import torch
-
         model = module()
         for columns in batches:
             with torch.inference_mode():
@@ -198,8 +253,6 @@ def predict_batch_udf(workload: Workload, spark: SparkSession) -> None:
     from pyspark.sql.types import DoubleType
 
     def load() -> Callable[[np.ndarray], np.ndarray]:
-        import torch
-
         model = module()
 
         def predict(inputs: np.ndarray) -> np.ndarray:
@@ -213,12 +266,17 @@ def predict_batch_udf(workload: Workload, spark: SparkSession) -> None:
     frame.select("key", udf(F.array(*NAMES)).alias("prediction")).write.parquet(str(workload.output))
 
 
-CONTENDERS: dict[str, Callable[[Workload, Any], None]] = {
+CEILING = "forward pass alone"
+CONTENDERS: dict[str, Callable[[Workload, Any], float | None]] = {
+    CEILING: forward_alone,
     "bare loop": bare_loop,
     "engine, direct road": engine_direct,
     "mapInPandas": map_in_pandas,
     "iterator pandas UDF": iterator_pandas_udf,
     "predict_batch_udf": predict_batch_udf,
+    "mlflow spark_udf": mlflow_spark_udf,
+    "Daft": peer("daft"),
+    "Ray Data": peer("ray"),
 }
 
 

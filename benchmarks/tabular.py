@@ -1,10 +1,10 @@
-"""Tabular scoring: this engine against a bare two-process PyTorch loop and Spark's own ways.
+"""Tabular scoring: this engine against a bare two-process PyTorch loop, Spark's own ways and other systems.
 
-    make bench                      # or: python -m benchmarks.tabular --rows 1000000 --repeats 3
+    make bench-setup bench          # or: python -m benchmarks.tabular --rows 1000000 --repeats 3 [--only "bare loop"]
 
-What bounds the figure: the forward pass is the same for all, so what differs is how rows reach it and how predictions
-leave. Rows that pass the JVM are encoded, copied and decoded column by column; workers that read their own row groups
-pay none of it. Session start is not part of the figures; every contender has a warm-up run on the first repeat's data.
+All contenders but the product line read Parquet and write key and prediction to Parquet. The product line is `batchinfer score`
+on a Delta table with everything on: fingerprints, lineage, checks, commit. Session start is not part of the figures; every
+contender has a warm-up run on the same data, other systems one on a few rows in the process that is measured.
 """
 
 from __future__ import annotations
@@ -19,54 +19,75 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
-from benchmarks.contenders import CONTENDERS, Workload, check_output, clear, make_workload
+from benchmarks import product
+from benchmarks.contenders import CEILING, CONTENDERS, PEERS_PYTHON, Workload, check_output, clear, make_workload
+
+PRODUCT = "product: batchinfer score"
+_PEERS = ("Daft", "Ray Data")
 
 
 def main() -> int:
     """Runs all contenders in turn, several times; prints medians and ratios to the bare loop."""
+    names = [*CONTENDERS, PRODUCT]
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--rows", type=int, default=1_000_000)
     options.add_argument("--repeats", type=int, default=3)
+    options.add_argument("--only", choices=names, action="append", help="repeatable; the bare loop always runs")
     arguments = options.parse_args()
+    chosen = [name for name in names if name in ("bare loop", *(arguments.only or names))]
+    if not PEERS_PYTHON.exists() and set(chosen) & set(_PEERS):
+        print(f"without {', '.join(_PEERS)}: `make bench-setup` installs them", file=sys.stderr)
+        chosen = [name for name in chosen if name not in _PEERS]
 
     from batchinfer.config.loader import load_state
     from batchinfer.session import open_session
 
     os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])
     spark = open_session(load_state("local")[0].spark, "benchmark")
-    seconds: dict[str, list[float]] = {name: [] for name in CONTENDERS}
+    seconds: dict[str, list[float]] = {name: [] for name in chosen}
+    stages: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         workload = make_workload(Path(folder), arguments.rows)
         for repeat in range(arguments.repeats + 1):
-            for name in CONTENDERS:
-                taken = _measure(name, workload, spark)
-                print(f"{'warm-up' if repeat == 0 else f'run {repeat}':8} {name:24} {taken:7.2f} s", file=sys.stderr)
+            for name in chosen:
+                if repeat == 0 and name in _PEERS:
+                    continue  # they warm up by themselves
+                taken = _measure(name, workload, spark, stages)
+                print(f"{'warm-up' if repeat == 0 else f'run {repeat}':8} {name:28} {taken:7.2f} s", file=sys.stderr)
                 if repeat:
                     seconds[name].append(taken)
-    _print(seconds, arguments.rows)
+    _print(seconds, arguments.rows, stages[-1] if stages else {})
     spark.stop()
     return 0
 
 
-def _measure(name: str, workload: Workload, spark: object) -> float:
+def _measure(name: str, workload: Workload, spark: Any, stages: list[dict[str, Any]]) -> float:
+    if name == PRODUCT:
+        taken, where = product.score(workload, spark)
+        stages.append(where)
+        return taken
     clear(workload)
     started = time.perf_counter()
-    CONTENDERS[name](workload, spark)
+    told = CONTENDERS[name](workload, spark)
     taken = time.perf_counter() - started
-    check_output(workload)
-    return taken
+    if name != CEILING:
+        check_output(workload)
+    return taken if told is None else told
 
 
-def _print(seconds: dict[str, list[float]], rows: int) -> None:
+def _print(seconds: dict[str, list[float]], rows: int, stages: dict[str, Any]) -> None:
     medians = {name: statistics.median(times) for name, times in seconds.items()}
     bare = medians["bare loop"]
     print(f"\n{rows:,} rows x 64 float32, MLP 64-256-256-1, {os.cpu_count()} cores", file=sys.stderr)
     for name, median in medians.items():
-        line = f"  {name:24} {median:7.2f} s  {rows / median:12,.0f} rows/s  {bare / median:5.2f} of the bare loop"
+        line = f"  {name:28} {median:7.2f} s  {rows / median:12,.0f} rows/s  {bare / median:5.2f} of the bare loop"
         print(line, file=sys.stderr)
+    if stages:
+        print(f"  the product's last run: {json.dumps(stages)}", file=sys.stderr)
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
-    body = {"benchmark": "tabular", "rows": rows, "medians_s": medians, "all_s": seconds, "commit": commit}
+    body = {"benchmark": "tabular", "rows": rows, "medians_s": medians, "all_s": seconds, "stages": stages, "commit": commit}
     print(json.dumps(body | {"cores": os.cpu_count(), "machine": platform.machine(), "python": platform.python_version()}))
 
 

@@ -283,6 +283,7 @@ class RunReport(Report):
     """Report of `score`; rows_in = rows_scored + rows_reused + rows_quarantined.
 
     `rows_removed` of the last are those that table transforms removed; `feature_tables` are those that they read, with versions.
+    `batch_rates` are rows per second by batch size, by device, as measured while the run went.
     """
 
     slice: str = ""
@@ -301,6 +302,7 @@ class RunReport(Report):
     version: int | None = None
     seconds: float = 0.0
     stage_seconds: dict[str, float] = field(default_factory=dict)
+    batch_rates: dict[str, dict[str, float]] = field(default_factory=dict)
     road: str = ""
     road_reason: str = ""
     checks_passed: int = 0

@@ -6,8 +6,8 @@ Owns the cutting and joining of batches, and the choice of how many rows a batch
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Literal, NamedTuple
 
 import pyarrow as pa
 
@@ -18,6 +18,8 @@ _BETTER = 1.02
 _MEASURED = 2
 # Larger sizes tried after the best one before the search ends: one slow size may be an accident.
 _PATIENCE = 2
+# A remembered size is looked for anew where it gives less than this share of the rate that it gave then.
+_STILL_GOOD = 0.7
 
 
 def rebatch(batches: Iterable[pa.RecordBatch], rows: Callable[[], int], max_bytes: int) -> Iterator[pa.RecordBatch]:
@@ -121,6 +123,11 @@ class FixedSize:
         """The most rows that may be tried: fewer than have ever run out of memory."""
         return self._failed - 1
 
+    @property
+    def curve(self) -> dict[int, float]:
+        """Rows per second by size, as far as it was measured: not at all."""
+        return {}
+
     def record(self, rows: int, seconds: float) -> None:
         """Learns how long a batch took that was scored whole. A fixed size takes no notice."""
 
@@ -136,14 +143,29 @@ class AutoSize(FixedSize):
     Sizes are powers of two from `smallest` to `largest` rows. It starts at the smallest and grows while that pays, then
     stays with the best size. There are no trial runs: each measured batch is a batch of the run. After memory was short
     it stays below the size that failed.
+
+    Args:
+        known: rows per second by size, of earlier runs of the same model on the same device: it begins with the best of
+            these, and searches only if that size is no longer as good as it was.
     """
 
-    def __init__(self, smallest: int = SMALLEST_ROWS, largest: int = LARGEST_ROWS) -> None:
+    def __init__(
+        self, smallest: int = SMALLEST_ROWS, largest: int = LARGEST_ROWS, known: Mapping[int, float] | None = None
+    ) -> None:
         super().__init__(largest)
         self._start = next(index for index, size in enumerate(self.sizes) if size >= min(smallest, largest))
         self._at = self._start
         self._rates: dict[int, list[float]] = {}
         self._settled = False
+        self._remembered = {self.sizes.index(rows): rate for rows, rate in (known or {}).items() if rows in self.sizes}
+        if self._remembered:
+            self._at = min(self._remembered, key=lambda index: (-self._remembered[index], index))
+
+    @property
+    def curve(self) -> dict[int, float]:
+        """Rows per second by size: the best batch of each, in this run or, where it had none, in those before."""
+        found = self._remembered | {index: max(rates) for index, rates in self._rates.items()}
+        return {self.sizes[index]: found[index] for index in sorted(found)}
 
     def record(self, rows: int, seconds: float) -> None:
         """Learns how long a batch took that was scored whole; batches of other sizes than the wanted one say nothing."""
@@ -152,7 +174,15 @@ class AutoSize(FixedSize):
         rates = self._rates.setdefault(self._at, [])
         rates.append(rows / seconds)
         # The very first batch also pays for the model's warm-up.
-        if len(rates) >= _MEASURED + (self._at == self._start):
+        if len(rates) < _MEASURED + (self._at == self._start or bool(self._remembered)):
+            return
+        expected = self._remembered.get(self._at)
+        if expected is not None and max(rates) >= _STILL_GOOD * expected:
+            self._settled = True
+        elif expected is not None:
+            self._remembered, self._at = {}, self._start
+        else:
+            self._remembered = {}
             self._step()
 
     def out_of_memory(self, rows: int) -> None:
@@ -178,3 +208,8 @@ class AutoSize(FixedSize):
             if max(self._rates[index]) > _BETTER * max(self._rates[best]):
                 best = index
         return best
+
+
+def new_size(rows: int | Literal["auto"], known: Mapping[int, float] | None = None) -> FixedSize:
+    """The batch size that was asked for, or one that is found while running; `known` as for `AutoSize`."""
+    return AutoSize(known=known) if rows == "auto" else FixedSize(rows)

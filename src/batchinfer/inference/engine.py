@@ -18,7 +18,7 @@ from typing_extensions import Self
 from batchinfer.contracts import BadRecord, Handler
 from batchinfer.errors import TooManyQuarantined
 from batchinfer.inference.attempt import Clock, InProcess, Predictions, Runner
-from batchinfer.inference.batching import AutoSize, FixedSize, rebatch
+from batchinfer.inference.batching import FixedSize, new_size, rebatch
 from batchinfer.inference.fingerprint import fingerprint
 from batchinfer.inference.isolation import Outcome, isolate
 from batchinfer.inference.records import bad_records
@@ -53,7 +53,7 @@ class BatchScorer:
 
     Args:
         handler: the model, or another way to run it (`watchdog.ChildScorer` uses that).
-        batch_rows: rows of a batch, or `auto`: found while running.
+        batch_rows: rows of a batch, or `auto`: found while running; or a size that goes on from other streams.
         max_bytes: most bytes of a batch's columns; a single row may have more.
         columns_for_fingerprint: the model's inputs in the order of its signature; None: no fingerprints are made, and
             failed rows are written with all their columns.
@@ -74,7 +74,7 @@ class BatchScorer:
     def __init__(
         self,
         handler: Handler | Runner,
-        batch_rows: int | Literal["auto"] = "auto",
+        batch_rows: int | Literal["auto"] | FixedSize = "auto",
         max_bytes: int = MAX_BYTES,
         columns_for_fingerprint: Sequence[str] | None = None,
         key_columns: Sequence[str] = (),
@@ -85,7 +85,7 @@ class BatchScorer:
         deduplicate: bool = False,
     ) -> None:
         self._runner: Runner = handler if isinstance(handler, Runner) else InProcess(handler, clock, timeout_s)
-        self.size: FixedSize = AutoSize() if batch_rows == "auto" else FixedSize(batch_rows)
+        self.size = batch_rows if isinstance(batch_rows, FixedSize) else new_size(batch_rows)
         self._max_bytes = max_bytes
         self._inputs = tuple(columns_for_fingerprint) if columns_for_fingerprint is not None else None
         self._key = tuple(key_columns)

@@ -1,6 +1,6 @@
-"""Models of a worker process: loaded once, kept while the process lives.
+"""Models of a worker process: loaded once, kept while the process lives, with the batch size that suits them.
 
-Owns the cache of handlers, and how the process uses threads and memory. Knows neither bundles nor Spark.
+Owns the cache of handlers and sizes, and how the process uses threads and memory. Knows neither bundles nor Spark.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ from collections import OrderedDict
 from collections.abc import Callable, Generator
 
 from batchinfer.contracts import Handler
+from batchinfer.inference.batching import FixedSize
 
 # A worker that serves a champion, a challenger and shadows keeps them all; an endless notebook does not keep every version.
 MOST_HANDLERS = 4
 
 _handlers: OrderedDict[str, Handler] = OrderedDict()
+_sizes: OrderedDict[str, FixedSize] = OrderedDict()
 _lock = threading.Lock()
 
 
@@ -41,6 +43,24 @@ def load_once(digest: str, loader: Callable[[], Handler], threads: int | None = 
         _handlers.move_to_end(digest)
         limit_threads(threads)
         return _handlers[digest]
+
+
+def size_once(key: str, make: Callable[[], FixedSize]) -> FixedSize:
+    """The batch size of a model in this process: the next task goes on where the last one was, with its ceiling too.
+
+    Args:
+        key: of the model, its device and what was asked for.
+        make: makes the first one.
+
+    Runs on: executor.
+    """
+    with _lock:
+        if key not in _sizes:
+            _sizes[key] = make()
+            while len(_sizes) > MOST_HANDLERS:
+                _sizes.popitem(last=False)
+        _sizes.move_to_end(key)
+        return _sizes[key]
 
 
 def threads_per_worker(cores: int, workers: int) -> int:

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from batchinfer.errors import BatchInferError
 from batchinfer.pipeline.context import Context
+from batchinfer.pipeline.earlier_runs import best_rows, estimated_seconds, known_rates
 from batchinfer.pipeline.preflight import (
     Resolved,
     SliceData,
@@ -65,10 +66,10 @@ def plan(context: Context, slice_: str) -> Plan:
         published = read_published(context, slice_).get(slice_)
         fresh = published is not None and not published.is_stale(data, model.ref.digest)
         result["action"] = "nothing: published from this data by this model" if fresh else "score"
-        result["estimated_s"] = _estimate(context, data.rows, model.ref.digest)
+        result["estimated_s"] = estimated_seconds(context, data.rows, model.ref.digest)
     batch = context.pipeline.model.batch
     result |= {
-        "batch_rows": "found while running: the size with the most rows a second" if batch.rows == "auto" else batch.rows,
+        "batch_rows": _batch_rows(context, model) if batch.rows == "auto" else batch.rows,
         "batch_bytes": batch.max_bytes,
         "workers": cores(),
         "threads_per_worker": 1,
@@ -107,16 +108,8 @@ def _model_facts(context: Context, model: Resolved) -> dict[str, Any]:
     }
 
 
-def _estimate(context: Context, rows: int, digest: str) -> float | None:
-    """Seconds, from the rate of earlier runs of this bundle; None before the first."""
-    from batchinfer.sinks.runs import latest_runs
-
-    runs = [
-        run
-        for run in latest_runs(context.runs, context.name, "score").values()
-        if run["bundle_digest"] == digest and run["rows_in"]
-    ]
-    if not runs:
-        return None
-    # A run has a fixed part and a part a row; the quickest rate seen is nearest to the latter.
-    return round(min(run["seconds"] for run in runs) * max(1.0, rows / max(run["rows_in"] for run in runs)), 1)
+def _batch_rows(context: Context, model: Resolved | None) -> str:
+    """How the size of a batch is come by, in words."""
+    rates = known_rates(context, model.ref.digest) if model else {}
+    remembered = ", ".join(f"{best_rows(found):,} on {device}" for device, found in rates.items() if found)
+    return f"as in earlier runs: {remembered}" if remembered else "found while running: the size with the most rows a second"

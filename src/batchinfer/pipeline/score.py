@@ -42,6 +42,7 @@ class Outcome:
     rows_reused: int = 0
     rows_quarantined: int = 0
     rows_removed: int = 0
+    rates: dict[str, dict[str, float]] = field(default_factory=dict)
     tasks: list[dict[str, Any]] = field(default_factory=list)
     stopped: list[str] = field(default_factory=list)
 
@@ -57,7 +58,14 @@ class Outcome:
         self.rows_quarantined += result["rows_quarantined"]
         self.rows_removed += result["rows_removed"]
         self.stopped += result["stopped"]
+        for device, rates in result["rates"].items():
+            known = self.rates.setdefault(device, {})
+            known |= {rows: max(rate, known.get(rows, 0.0)) for rows, rate in rates.items()}
         self.tasks.append({"seconds": result["task_s"], "rows": result["rows_in"], **result["counts"]})
+
+
+def _ordered(rates: dict[str, float]) -> dict[str, float]:
+    return {rows: round(rates[rows], 1) for rows in sorted(rates, key=int)}
 
 
 def score(context: Context, slice_: str, open_session: OpenSession, force: bool = False, evolve: bool = False) -> RunReport:
@@ -182,6 +190,7 @@ class _Run:
         report.rows_quarantined, report.rows_removed = outcome.rows_quarantined, outcome.rows_removed
         stages = {stage: round(outcome.seconds[stage], 3) for stage in ("load", "read", "encode", "forward", "decode", "write")}
         report.stage_seconds |= stages | {"inference": round(inference_s, 3)}
+        report.batch_rates = {device: _ordered(rates) for device, rates in outcome.rates.items() if rates}
         if outcome.stopped:
             return
         out = outcome.rows_scored + outcome.rows_reused + outcome.rows_quarantined

@@ -14,8 +14,9 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from batchinfer import contracts
-from batchinfer.contracts import BadRecord, Handler
-from batchinfer.errors import InputError, ModelError, TooManyQuarantined
+from batchinfer.contracts import BadRecord
+from batchinfer.errors import InputError, TooManyQuarantined
+from batchinfer.pipeline.shipped import bundle_folder, describe_device, load_folder
 from batchinfer.prepare import RAW, REMOVED
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from batchinfer.inference.engine import BatchScorer
-    from batchinfer.models.formats.artifact import Trust
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class ScoringPlan:
         max_failures: rows of one task after which it stops looking for single rows that fail.
         modules: folder that a module of the user's own is looked for in, besides PYTHONPATH.
         trust: `pickle` where the pipeline allows models that run code of their own when they are loaded.
+        known_rates: rows per second by batch size, of earlier runs of the bundle, by device.
         removals: reasons that table transforms remove rows for, and what each says; the rows then come with a reason.
     """
 
@@ -67,6 +68,7 @@ class ScoringPlan:
     max_failures: int
     modules: str
     trust: Literal["none", "pickle"] = "none"
+    known_rates: dict[str, dict[str, float]] = field(default_factory=dict)
     removals: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
@@ -134,53 +136,12 @@ def _guarded(plan: ScoringPlan, batches: Iterable[pa.RecordBatch]) -> str:
     return guarded(lambda: _ScoringTask(plan).run(batches))
 
 
-def bundle_folder(archive: str) -> str:
-    """Where this executor has the bundle; unpacked once by Spark."""
-    from pyspark import SparkFiles
-
-    return SparkFiles.get(archive)
-
-
-def load_shipped(archive: str, digest: str, device: str, trust: Trust = "none") -> Handler:
-    """Verifies and loads the bundle that travelled with the job.
-
-    Runs on: executor.
-    """
-    return load_folder(bundle_folder(archive), digest, device, trust)
-
-
-def load_folder(folder: str, digest: str, device: str, trust: Trust = "none") -> Handler:
-    """Verifies and loads a bundle from a folder; needs no Spark, so that a spawned child can call it too.
-
-    Runs on: executor, or a child of its worker.
-    """
-    from batchinfer.models.bundle import read_bundle
-
-    return read_bundle(folder, device=choose_device(device), expected_digest=digest, trust=trust).handler
-
-
-def choose_device(asked: str) -> str:
-    """The device that `model.device` means on this executor: `auto` is a GPU where there is one.
-
-    Runs on: executor.
-
-    Raises:
-        ModelError: `cuda` on an executor without a usable GPU.
-    """
-    import torch
-
-    if asked == "cpu" or (asked == "auto" and not torch.cuda.is_available()):
-        return "cpu"
-    if not torch.cuda.is_available():
-        raise ModelError("model.device: got cuda, but this executor has no usable GPU; allowed here: auto, cpu")
-    return "cuda"
-
-
 class _ScoringTask:
     """One task: batches in, staged files and counts out."""
 
     def __init__(self, plan: ScoringPlan) -> None:
         self.plan = plan
+        self.device = ""
         self.started = time.perf_counter()
         if plan.modules not in sys.path:
             sys.path.append(plan.modules)
@@ -191,6 +152,7 @@ class _ScoringTask:
         self.removed = 0
         self.rows = 0
         self.write_s = 0.0
+        self.constants = self._constants()
         self.writer = self._open_writer()
 
     def _open_scorer(self) -> BatchScorer:
@@ -202,14 +164,14 @@ class _ScoringTask:
 
         from pyspark import TaskContext
 
+        from batchinfer.inference.batching import new_size
         from batchinfer.inference.engine import BatchScorer
         from batchinfer.inference.watchdog import ChildScorer
-        from batchinfer.inference.workers import load_once
+        from batchinfer.inference.workers import load_once, size_once
 
         plan = self.plan
         loader = partial(load_folder, bundle_folder(plan.archive), plan.bundle_digest, plan.device, plan.trust)
         options: dict[str, Any] = {
-            "batch_rows": plan.batch_rows,
             "max_bytes": plan.max_bytes,
             "columns_for_fingerprint": list(plan.inputs),
             "key_columns": list(plan.key),
@@ -219,9 +181,13 @@ class _ScoringTask:
         }
         task = TaskContext.get()
         if task is not None and task.attemptNumber() > 0:
-            return ChildScorer(loader, timeout_s=plan.timeout_s, **options)
-        handler = load_once(f"{plan.bundle_digest}:{plan.device}", loader, threads=plan.threads)
-        return BatchScorer(handler, timeout_s=plan.timeout_s, **options)
+            return ChildScorer(loader, timeout_s=plan.timeout_s, batch_rows=plan.batch_rows, **options)
+        model = f"{plan.bundle_digest}:{plan.device}"
+        handler = load_once(model, loader, threads=plan.threads)
+        self.device = describe_device(plan.device, plan.threads)
+        known = {int(rows): rate for rows, rate in plan.known_rates.get(self.device, {}).items()}
+        size = size_once(f"{model}:{plan.batch_rows}:{plan.threads}", lambda: new_size(plan.batch_rows, known))
+        return BatchScorer(handler, timeout_s=plan.timeout_s, batch_rows=size, **options)
 
     def _open_writer(self) -> Any:
         from batchinfer.sinks.staging import StagedWriter
@@ -304,16 +270,11 @@ class _ScoringTask:
         if count == 0:
             return
         self.rows += count
-        columns = [scored.rows.column(name) for name in self.plan.key]
-        columns += [scored.predictions[name] for name in self.plan.outputs]
-        constants = self._constants()
-        for name in contracts.LINEAGE:
-            columns.append(scored.fingerprints if name == contracts.INPUT_FINGERPRINT else pa.repeat(constants[name], count))
-        schema = file_schema(self.plan.key, self.plan.outputs)
-        batch = pa.RecordBatch.from_arrays(
-            [column.cast(field.type) for column, field in zip(columns, schema, strict=True)], schema=schema
-        )
-        self.writer.write(batch, {contracts.SLICE: self.plan.slice})
+        columns = {name: scored.rows.column(name) for name in self.plan.key} | dict(scored.predictions)
+        columns[contracts.INPUT_FINGERPRINT] = scored.fingerprints
+        batch = pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
+        # What is the same on every row is given once: in the file it is a dictionary of one entry.
+        self.writer.write(batch, {contracts.SLICE: self.plan.slice}, self.constants)
 
     def _constants(self) -> dict[str, pa.Scalar]:
         import pyarrow as pa
@@ -353,6 +314,7 @@ class _ScoringTask:
             "examples": [record.message for record in self.failed if record.reason not in self.plan.removals][:1],
             "seconds": {**self.scorer.timings, "load": self.load_s, "write": self.write_s},
             "counts": dict(self.scorer.counts),
+            "rates": {self.device: self.scorer.size.curve} if self.device else {},
             "stopped": list(stopped),
             "task_s": time.perf_counter() - self.started,
         }

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchinfer.inference.batching import AutoSize, FixedSize, rebatch
+from batchinfer.inference.batching import AutoSize, FixedSize, new_size, rebatch
 
 NO_LIMIT = 2**40
 
@@ -160,3 +160,34 @@ def test_batches_cut_short_say_nothing_about_a_size() -> None:
     for _ in range(10):
         size.record(3, 1.0)
     assert size.rows == 256
+
+
+def test_a_remembered_size_is_where_the_next_run_begins() -> None:
+    rates = {256: 1.0, 512: 2.0, 1024: 3.0, 2048: 2.9, 4096: 2.0}
+    first = AutoSize()
+    _run(first, lambda rows: rows / rates.get(rows, 1.0))
+    assert first.curve == pytest.approx(rates)
+    again = AutoSize(known=first.curve)
+    assert set(_run(again, lambda rows: rows / rates[rows])) == {1024}
+    assert again.curve == pytest.approx(rates)
+    # Of equal rates the smaller one; sizes that are none of ours say nothing.
+    assert AutoSize(known={512: 2.0, 1024: 2.0, 1000: 9.0}).rows == 512
+    assert AutoSize(known={1000: 9.0}).rows == 256
+
+
+def test_a_remembered_size_that_is_no_longer_good_is_searched_for_anew() -> None:
+    rates = {256: 1.0, 512: 2.0, 1024: 1.0, 2048: 1.0}
+    tried = _run(AutoSize(known={2048: 9.0, 256: 1.0}), lambda rows: rows / rates[rows])
+    assert tried[:4] == [2048, 2048, 2048, 256] and tried[-1] == 512
+
+
+@pytest.mark.parametrize("limit", [1500, 100])
+def test_a_remembered_size_that_memory_no_longer_holds_shrinks(limit: int) -> None:
+    tried = _run(AutoSize(known={2048: 9.0, 1024: 8.0}), lambda rows: 1.0, limit=limit)
+    assert tried[0] == 2048 and tried[-1] == (1024 if limit == 1500 else 64)
+
+
+def test_a_fixed_size_measures_nothing() -> None:
+    size = new_size(100)
+    _run(size, lambda rows: 1.0)
+    assert size.curve == {} and size.rows == 100 and new_size("auto").rows == 256

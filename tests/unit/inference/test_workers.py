@@ -10,14 +10,24 @@ import pytest
 from fake_handlers import Doubling
 
 from batchinfer.inference import workers
-from batchinfer.inference.workers import load_once, threads_per_worker
+from batchinfer.inference.batching import new_size
+from batchinfer.inference.workers import load_once, size_once, threads_per_worker
 
 
 @pytest.fixture(autouse=True)
 def fresh_worker() -> Iterator[None]:
     workers._handlers.clear()
+    workers._sizes.clear()
     yield
     workers._handlers.clear()
+    workers._sizes.clear()
+
+
+def test_the_next_task_goes_on_with_the_size_of_the_last() -> None:
+    first = size_once("a", lambda: new_size(1024))
+    first.out_of_memory(1024)
+    assert size_once("a", lambda: new_size(1024)) is first and first.rows == 512
+    assert size_once("b", lambda: new_size(1024)).rows == 1024
 
 
 def test_each_bundle_is_loaded_once() -> None:

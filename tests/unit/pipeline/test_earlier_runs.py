@@ -1,0 +1,42 @@
+"""What earlier runs of a bundle tell: read from the runs table, by bundle and device."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from typing import Any
+
+from registrations import Project
+
+from batchinfer.pipeline.earlier_runs import best_rows, estimated_seconds, known_rates
+from batchinfer.sinks.runs import append_run
+
+START = dt.datetime(2026, 11, 21, tzinfo=dt.timezone.utc)
+
+
+def add_run(context: Any, number: int, digest: str, rates: dict[str, dict[str, float]], exit_code: int = 0) -> None:
+    row = {
+        "run_id": f"run-{number}",
+        "pipeline": context.name,
+        "command": "score",
+        "slice": f"day-{number}",
+        "exit_code": exit_code,
+        "started_at": START + dt.timedelta(hours=number),
+        "seconds": 10.0 * number,
+        "bundle_digest": digest,
+        "rows_in": 1000 * number,
+        "report": json.dumps({"batch_rates": rates}),
+    }
+    append_run(context.runs, row)
+
+
+def test_rates_are_those_of_the_bundle_by_device_the_latest_first(project: Project) -> None:
+    context = project.context("earlier")
+    assert known_rates(context, "a") == {} and estimated_seconds(context, 5, "a") is None
+    add_run(context, 1, "a", {"cpu, 1 thread": {"256": 10.0, "512": 30.0}})
+    add_run(context, 2, "a", {"cpu, 1 thread": {"512": 20.0, "1024": 15.0}, "H100": {"4096": 900.0}})
+    add_run(context, 3, "b", {"cpu, 1 thread": {"16384": 99.0}})
+    add_run(context, 4, "a", {"cpu, 1 thread": {"2048": 99.0}}, exit_code=5)
+    assert known_rates(context, "a") == {"cpu, 1 thread": {"256": 10.0, "512": 20.0, "1024": 15.0}, "H100": {"4096": 900.0}}
+    assert best_rows(known_rates(context, "a")["cpu, 1 thread"]) == 512 and best_rows({}) is None
+    assert estimated_seconds(context, 4000, "a") == 20.0
