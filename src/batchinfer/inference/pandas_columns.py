@@ -99,17 +99,17 @@ def _array(column: pd.Series | pd.DataFrame, type_: pa.DataType, time_zone: str)
 
 def _arrow(values: Any, type_: pa.DataType) -> pa.Array:
     kind = values.dtype.kind if isinstance(values, pd.Series) else "O"
+    if pa.types.is_integer(type_) and isinstance(values, list):
+        values = [_whole(value) if isinstance(value, float) else value for value in values]
     if pa.types.is_integer(type_) and (kind == "f" or (kind == "O" and any(isinstance(value, float) for value in values))):
-        if isinstance(values, list) and all(_is_whole(value) for value in values if isinstance(value, float)):
-            whole = [(None if value != value else int(value)) if isinstance(value, float) else value for value in values]
-            return pa.array(whole, type_, from_pandas=True)
         # Straight to integers, Arrow would cut decimals off without a word.
         return pa.array(values, from_pandas=True).cast(type_)
     return pa.array(values, type_, from_pandas=True)
 
 
-def _is_whole(value: float) -> bool:
-    return value.is_integer() or value != value
+def _whole(value: float) -> int | float | None:
+    """A float as an integer where it is one, and None for NaN, which pandas has for null."""
+    return int(value) if value.is_integer() else None if value != value else value
 
 
 def _one_by_one(values: Any, type_: pa.DataType) -> tuple[pa.Array, dict[int, str]]:

@@ -11,12 +11,14 @@ import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Generator
+from typing import TypeVar
 
 from batchinfer.contracts import Handler
 from batchinfer.inference.batching import FixedSize
 
 # A worker that serves a champion, a challenger and shadows keeps them all; an endless notebook does not keep every version.
 MOST_HANDLERS = 4
+Kept = TypeVar("Kept")
 
 _handlers: OrderedDict[str, Handler] = OrderedDict()
 _sizes: OrderedDict[str, FixedSize] = OrderedDict()
@@ -36,13 +38,9 @@ def load_once(digest: str, loader: Callable[[], Handler], threads: int | None = 
     with _lock:
         if digest not in _handlers:
             keep_freed_memory()
-            handler = loader()
-            _handlers[digest] = handler
-            while len(_handlers) > MOST_HANDLERS:
-                _handlers.popitem(last=False)
-        _handlers.move_to_end(digest)
+        handler = _kept(_handlers, digest, loader)
         limit_threads(threads)
-        return _handlers[digest]
+        return handler
 
 
 def size_once(key: str, make: Callable[[], FixedSize]) -> FixedSize:
@@ -55,12 +53,17 @@ def size_once(key: str, make: Callable[[], FixedSize]) -> FixedSize:
     Runs on: executor.
     """
     with _lock:
-        if key not in _sizes:
-            _sizes[key] = make()
-            while len(_sizes) > MOST_HANDLERS:
-                _sizes.popitem(last=False)
-        _sizes.move_to_end(key)
-        return _sizes[key]
+        return _kept(_sizes, key, make)
+
+
+def _kept(cache: OrderedDict[str, Kept], key: str, make: Callable[[], Kept]) -> Kept:
+    """What the cache has under the key, or what `make` gives; what was longest unused makes room."""
+    if key not in cache:
+        cache[key] = make()
+        while len(cache) > MOST_HANDLERS:
+            cache.popitem(last=False)
+    cache.move_to_end(key)
+    return cache[key]
 
 
 def threads_per_worker(cores: int, workers: int) -> int:

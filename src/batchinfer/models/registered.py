@@ -97,8 +97,8 @@ class RegisteredModel:
         known = listed((f"{name} -> {version}" for name, version in sorted(self.aliases.items())), none="none")
         raise ModelError(
             f"model {self.name!r} has no alias {alias!r}{did_you_mean(alias, self.aliases)}; aliases: {known}",
-            f"batchinfer train -p {self.name} --alias {alias} makes a version with it; "
-            f"batchinfer models -p {self.name} --promote V gives it to a version there is",
+            f"batchinfer train -p PIPELINE --alias {alias} makes a version with it; "
+            "batchinfer models -p PIPELINE --promote V gives it to a version there is",
         )
 
     def history(self, alias: str) -> list[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from batchinfer.contracts import Problem
 from batchinfer.errors import ConfigError, InputError, InputMissing
-from batchinfer.pipeline.table_steps import table_steps
+from batchinfer.pipeline.table_steps import dumped, table_steps
 from batchinfer.prepare import Fields, Join, TableStep
 from batchinfer.prepare.step import StepProblem
 
@@ -53,6 +53,10 @@ class Preparation:
     def reasons(self) -> dict[str, str]:
         """Reasons that rows are removed for, and what each says."""
         return {reason: message for step in self.steps for reason, message in step.reasons().items()}
+
+    def facts(self) -> dict[str, Any]:
+        """What a bundle remembers of the steps that made its columns; nothing without steps."""
+        return {"prepare": dumped(self.steps), "feature_tables": self.used_tables()} if self.steps else {}
 
     def used_tables(self) -> list[dict[str, Any]]:
         """The feature tables with their versions, as reports show them."""

@@ -13,7 +13,7 @@ from batchinfer.config.suggestions import among
 from batchinfer.contracts import Problem
 from batchinfer.errors import ConfigError
 from batchinfer.pipeline.postprocess import check_postprocess
-from batchinfer.pipeline.table_steps import check_table_steps
+from batchinfer.pipeline.table_steps import check_table_steps, columns_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -89,18 +89,9 @@ def _made_unknown(raw: Sequence[Any], steps: Sequence[Step], fields: Mapping[str
     import pyarrow as pa
 
     understood = {step._position for step in steps}
-    touched = {name for place, item in enumerate(raw) if place not in understood for name in _columns_of(item)}
+    touched = {name for place, item in enumerate(raw) if place not in understood for name in columns_of(item)}
     made = {name for step in steps for name in step.columns if any(name.startswith(f"{column}_") for column in touched)}
     return {name: pa.null() for name in (touched & fields.keys()) | (made - fields.keys())}
-
-
-def _columns_of(item: Any) -> list[str]:
-    found: list[str] = []
-    for parameters in item.values() if isinstance(item, dict) else ():
-        columns = parameters.get("columns") if isinstance(parameters, dict) else None
-        named = [columns] if isinstance(columns, str) else columns if isinstance(columns, list) else []
-        found += [name for name in named if isinstance(name, str)]
-    return found
 
 
 def _part(document: Any, name: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import contextlib
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,6 @@ from batchinfer.errors import BatchInferError, ConfigError, ModelError
 from batchinfer.models.parameters import check_class_path
 from batchinfer.pipeline.context import Context
 from batchinfer.pipeline.fitted import find_transforms
-from batchinfer.pipeline.table_steps import dumped
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -51,10 +50,11 @@ def register_model(context: Context, artifact: str, alias: str | None = None) ->
     with tempfile.TemporaryDirectory(prefix="batchinfer-") as scratch:
         folder = Path(scratch) / "bundle"
         if not scheme and not check_class_path(artifact) and not Path(artifact).exists():
-            report = _register_handler(context, artifact, name, alias, own_alias, folder)
+            made = _bundle_handler(context, artifact, name, folder)
         else:
             path = context.registry.download(artifact, Path(scratch)) if scheme in _FETCHED else _local(artifact)
-            report = _bundle_and_register(context, path, name, alias, own_alias, folder)
+            made = _bundle_artifact(context, path, name, folder)
+        report = _register(context, name, folder, alias, own_alias, made)
     report.artifact = artifact
     report.seconds = round(time.perf_counter() - started, 3)
     return report
@@ -86,12 +86,20 @@ def _local(artifact: str) -> Path:
     return Path(artifact).expanduser()
 
 
-def _bundle_and_register(
-    context: Context, path: Path, name: str, alias: str | None, own_alias: str, folder: Path
-) -> RegisterReport:
-    from batchinfer.models.bundle import write_bundle
+@dataclass(frozen=True)
+class _Made:
+    """A bundle that was written: what its report says besides the version that it becomes."""
+
+    format: str
+    trust: str
+    transforms_from: str
+    signature: Mapping[str, Any]
+    warnings: list[str] = field(default_factory=list)
+
+
+def _bundle_artifact(context: Context, path: Path, name: str, folder: Path) -> _Made:
+    """A bundle of a model in a file or a folder."""
     from batchinfer.models.formats.recognition import SAFETENSORS, read_artifact
-    from batchinfer.models.handler import Postprocessed
 
     trust = context.pipeline.model.trust
     artifact = read_artifact(path, trust)
@@ -101,81 +109,74 @@ def _bundle_and_register(
         probed = _probed(context, artifact, module, transforms)
     except ModelError as error:
         raise ModelError([f"{path}: {problem}" for problem in error.problems], error.hint) from error
-    handler = probed.handler
-    postprocess = _postprocess(context, handler, transforms)
-    outputs = dict(handler.output if postprocess is None else Postprocessed(handler, postprocess).output)
-    signature = _signature(handler.columns, context.prepared_fields, outputs)
     plain = artifact.format == SAFETENSORS
     if plain:
-        handler.module = getattr(module, "module")  # noqa: B009 - a submodule, which type checkers take for a tensor
-    digest = _sha256(artifact.data)
-    facts = _facts(context, origin) | {"artifact": {"name": path.name, "sha256": digest}}
-    write_bundle(
-        folder, handler=handler, module=handler.module if plain else None, transforms=transforms, signature=signature,
-        facts=facts, artifact=None if plain else artifact, trust=needed, postprocess=postprocess,
-    )  # fmt: skip
-    report = _register(context, name, folder, alias, own_alias, artifact.format, needed, signature)
-    return replace(report, transforms_from=origin, warnings=probed.warnings)
+        probed.handler.module = getattr(module, "module")  # noqa: B009 - a submodule, which type checkers take for a tensor
+    facts = {"transforms_from": origin, "artifact": {"name": path.name, "sha256": _sha256(artifact.data)}}
+    saved: dict[str, Any] = {"module": probed.handler.module} if plain else {"module": None, "artifact": artifact}
+    signature = _write(context, folder, probed.handler, probed.handler.columns, transforms, facts, trust=needed, **saved)
+    return _Made(artifact.format, needed, origin, signature, probed.warnings)
 
 
-def _register(
-    context: Context,
-    name: str,
-    folder: Path,
-    alias: str | None,
-    own_alias: str,
-    format_: str,
-    trust: str,
-    signature: Mapping[str, Any],
-) -> RegisterReport:
-    if alias is None:
-        alias = own_alias if context.registry.holder(name, own_alias) is None else ""
-    tags = {"pipeline": context.name, "run_id": context.run_id, "format": format_, "trust": trust}
-    ref = context.registry.register(name, folder, alias or None, tags=tags)
-    inputs, outputs = ({one["name"]: one["type"] for one in signature[side]} for side in ("inputs", "outputs"))
-    return RegisterReport(
-        context.run_id, context.name, "registered", model_name=ref.name, model_version=ref.version, bundle_digest=ref.digest,
-        alias=alias, format=format_, trust=trust, inputs=inputs, outputs=outputs,
-    )  # fmt: skip
-
-
-def _facts(context: Context, origin: str) -> dict[str, Any]:
-    """What the manifest says of where the bundle came from; its columns are those after the steps of `prepare`."""
-    facts: dict[str, Any] = {"pipeline": context.name, "transforms_from": origin}
-    if context.pipeline.prepare:
-        facts |= {"prepare": dumped(context.preparation.steps), "feature_tables": context.preparation.used_tables()}
-    return facts
-
-
-def _register_handler(
-    context: Context, class_path: str, name: str, alias: str | None, own_alias: str, folder: Path
-) -> RegisterReport:
+def _bundle_handler(context: Context, class_path: str, name: str, folder: Path) -> _Made:
     """A bundle of a handler of the user's own, which brings its model along in its code.
 
     Without `features` it gets all columns of the source but the target.
     """
-    from batchinfer.models.bundle import write_bundle
-    from batchinfer.models.handler import Handler, Postprocessed
+    from batchinfer.models.handler import Handler
     from batchinfer.models.mlp import load_class
 
     transforms, origin = find_transforms(context, name)
     settings = context.pipeline.train
-    fields = context.prepared_fields
     if transforms is not None:
         columns = tuple(transforms.source_columns)
     else:
         hidden = {SOURCE_FILE, SOURCE_LINE, *([settings.target.column] if settings else [])}
-        columns = tuple(column for column in fields if column not in hidden)
+        columns = tuple(column for column in context.prepared_fields if column not in hidden)
     handler: Any = load_class(class_path, Handler)(None, transforms, dict(settings.params) if settings else {}, columns)
+    signature = _write(context, folder, handler, columns, transforms, {"transforms_from": origin}, module=None)
+    return _Made("handler", "none", origin, signature)
+
+
+def _write(
+    context: Context,
+    folder: Path,
+    handler: Any,
+    columns: Sequence[str],
+    transforms: TransformPipeline | None,
+    facts: Mapping[str, Any],
+    **saved: Any,
+) -> dict[str, Any]:
+    """Writes the bundle, the pipeline's steps after the model included; its signature.
+
+    Args:
+        columns: the model's inputs, in order.
+        saved: how the model itself is kept, as `write_bundle` takes it.
+    """
+    from batchinfer.models.bundle import write_bundle
+    from batchinfer.models.handler import Postprocessed
+
     postprocess = _postprocess(context, handler, transforms)
     outputs = dict(handler.output if postprocess is None else Postprocessed(handler, postprocess).output)
-    signature = _signature(columns, fields, outputs)
+    signature = _signature(columns, context.prepared_fields, outputs)
     write_bundle(
-        folder, handler=handler, module=None, transforms=transforms, signature=signature, facts=_facts(context, origin),
-        postprocess=postprocess,
+        folder, handler=handler, transforms=transforms, signature=signature, postprocess=postprocess,
+        facts={"pipeline": context.name, **facts, **context.preparation.facts()}, **saved,
     )  # fmt: skip
-    report = _register(context, name, folder, alias, own_alias, "handler", "none", signature)
-    return replace(report, transforms_from=origin)
+    return signature
+
+
+def _register(context: Context, name: str, folder: Path, alias: str | None, own_alias: str, made: _Made) -> RegisterReport:
+    if alias is None:
+        alias = own_alias if context.registry.holder(name, own_alias) is None else ""
+    tags = {"pipeline": context.name, "run_id": context.run_id, "format": made.format, "trust": made.trust}
+    ref = context.registry.register(name, folder, alias or None, tags=tags)
+    inputs, outputs = ({one["name"]: one["type"] for one in made.signature[side]} for side in ("inputs", "outputs"))
+    return RegisterReport(
+        context.run_id, context.name, "registered", model_name=ref.name, model_version=ref.version, bundle_digest=ref.digest,
+        alias=alias, format=made.format, trust=made.trust, inputs=inputs, outputs=outputs,
+        transforms_from=made.transforms_from, warnings=made.warnings,
+    )  # fmt: skip
 
 
 def _sha256(data: bytes) -> str:

@@ -68,12 +68,17 @@ def _part(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def _named_columns(features: Any) -> list[str]:
-    named: list[str] = []
-    for item in features if isinstance(features, list) else ():
-        for parameters in item.values() if isinstance(item, dict) else ():
-            columns = parameters.get("columns") if isinstance(parameters, dict) else None
-            named += [columns] if isinstance(columns, str) else [name for name in columns or () if isinstance(name, str)]
-    return named
+    return [name for item in (features if isinstance(features, list) else ()) for name in columns_of(item)]
+
+
+def columns_of(item: Any) -> list[str]:
+    """The columns that an item of `features` names, as far as it is one."""
+    found: list[str] = []
+    for parameters in item.values() if isinstance(item, dict) else ():
+        columns = parameters.get("columns") if isinstance(parameters, dict) else None
+        named = [columns] if isinstance(columns, str) else columns if isinstance(columns, list) else []
+        found += [name for name in named if isinstance(name, str)]
+    return found
 
 
 def _slice_problems(steps: Sequence[TableStep], document: Mapping[str, Any], fields: Mapping[str, pa.DataType]) -> list[Problem]:

@@ -26,7 +26,6 @@ from batchinfer.pipeline.learned_rows import rows_to_learn_from
 from batchinfer.pipeline.preflight import find_slice
 from batchinfer.pipeline.roads import splits_of, workers
 from batchinfer.pipeline.slices import check_slice, read_slices, slices_between
-from batchinfer.pipeline.table_steps import dumped
 from batchinfer.pipeline.validation import ValidationRule, choose_validation
 from batchinfer.session import import_spark
 
@@ -197,8 +196,7 @@ def _train_and_register(
     facts: dict[str, Any] = {
         "training_table": data.table, "training_version": data.version, "metrics": report.metrics, "pipeline": context.name
     }  # fmt: skip
-    if context.pipeline.prepare:
-        facts |= {"prepare": dumped(context.preparation.steps), "feature_tables": context.preparation.used_tables()}
+    facts |= context.preparation.facts()
     outputs = dict(trained.handler.output) if postprocess is None else Postprocessed(trained.handler, postprocess).output
     with tempfile.TemporaryDirectory() as scratch:
         folder, card = Path(scratch) / "bundle", Path(scratch) / "card"

@@ -159,12 +159,15 @@ class LabelMap(AfterStep):
             array = frame[name]
             frame[name] = self._renamed_shares(array) if is_map(array.type) else self._renamed(array)
         if before is not None and is_map(before.type) and {LABEL, SCORES} <= set(chosen):
-            counts = [map_parts(shares)[0] for shares in (before, frame[SCORES])]
-            merged = pa.array(counts[1] < counts[0])
-            label, score = greatest_shares(frame[SCORES])
-            frame[LABEL] = pc.call_function("if_else", [merged, label, frame[LABEL]])
-            if SCORE in frame:
-                frame[SCORE] = pc.call_function("if_else", [merged, score, frame[SCORE]])
+            self._name_greatest(frame, map_parts(before)[0] > map_parts(frame[SCORES])[0])
+
+    def _name_greatest(self, frame: Frame, merged: np.ndarray) -> None:
+        """Label and score of the rows in which shares were merged."""
+        if not merged.any():
+            return
+        for name, greatest in zip((LABEL, SCORE), greatest_shares(frame[SCORES]), strict=True):
+            if name in frame:
+                frame[name] = pc.call_function("if_else", [pa.array(merged), greatest, frame[name]])
 
     def _renamed(self, texts: pa.Array) -> pa.Array:
         encoded = texts.dictionary_encode()

@@ -114,7 +114,7 @@ def test_what_is_not_there_is_told_with_what_is(registry: Registry, uri: str, sa
         registry.resolve(uri)
     assert all(part in str(caught.value) for part in says)
     if "incom" in uri and "/NAME" not in str(caught.value):
-        assert "batchinfer train -p" in str(caught.value.hint)
+        assert "batchinfer train -p PIPELINE" in str(caught.value.hint)
 
 
 def test_an_empty_registry_names_the_command_that_fills_it(tmp_path: Path) -> None:

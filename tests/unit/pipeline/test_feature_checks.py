@@ -66,3 +66,8 @@ def test_a_step_that_is_misspelt_is_told_once() -> None:
 def test_a_class_of_ones_own_is_not_judged_by_the_rules_of_the_built_in_ones() -> None:
     own = {"target": {"column": "size"}, "model": {"python": "some.where:Net"}}
     assert told(train=own, features=[{"one_hot": {"columns": "color"}}]) == ""
+
+
+def test_columns_that_are_none_are_told_behind_a_wrong_table_transform_too() -> None:
+    found = told(prepare=[{"deduplicate": {"by": "nope"}}], features=[{"standardize": {"columns": 5}}])
+    assert "nope" in found and "got 5" in found
