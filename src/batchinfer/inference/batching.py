@@ -163,7 +163,12 @@ class AutoSize(FixedSize):
 
     @property
     def curve(self) -> dict[int, float]:
-        """Rows per second by size: the best batch of each, in this run or, where it had none, in those before."""
+        """Rows per second by size: the best batch of each, in this run or, where it had none, in those before.
+
+        Nothing while the search goes on: a size is not the best because no other has been tried.
+        """
+        if not (self._settled or self._remembered):
+            return {}
         found = self._remembered | {index: max(rates) for index, rates in self._rates.items()}
         return {self.sizes[index]: found[index] for index in sorted(found)}
 

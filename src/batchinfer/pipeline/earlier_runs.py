@@ -7,52 +7,49 @@ work, and finds its batch size by itself.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from batchinfer.contracts import BUNDLE_DIGEST
 from batchinfer.errors import StorageError
 from batchinfer.pipeline.context import Context
 
+Row = Mapping[str, Any]
 
-def runs_of_bundle(context: Context, digest: str) -> list[dict[str, Any]]:
-    """The last published run of each slice with this bundle, as rows of the runs table, oldest first.
 
-    Runs on: driver, without Spark.
+def runs_of_bundle(context: Context, digest: str) -> list[Row]:
+    """The last run of each slice with this bundle, where it was published, as rows of the runs table, oldest first.
+
+    A table that cannot be read is said, and never keeps a run from its work. Runs on: driver, without Spark.
     """
     from batchinfer.sinks.runs import latest_runs
 
     try:
-        runs = latest_runs(context.runs, context.name, "score").values()
-    except StorageError:  # whoever needs the lake for more than advice will say so
+        runs = latest_runs(context.runs, context.name, "score", digest).values()
+    except StorageError as error:
+        print(f"batchinfer: earlier runs cannot be read: {error}", file=sys.stderr)
         return []
-    found = [run for run in runs if run[BUNDLE_DIGEST] == digest and run["exit_code"] == 0 and run["rows_in"]]
-    return sorted(found, key=lambda run: run["started_at"])
+    return sorted((run for run in runs if run["exit_code"] == 0 and run["rows_in"]), key=lambda run: run["started_at"])
 
 
-def known_rates(context: Context, digest: str) -> dict[str, dict[str, float]]:
-    """Rows per second by batch size, by device; of several runs the latest that measured a size counts.
+def known_rates(runs: Sequence[Row]) -> dict[str, dict[str, float]]:
+    """Rows per second by batch size, by device, as the latest of the runs on that device left them.
 
-    Runs on: driver, without Spark.
+    A run hands on what it was told, so the latest knows what those before knew and what no longer holds.
     """
     found: dict[str, dict[str, float]] = {}
-    for run in runs_of_bundle(context, digest):
-        for device, rates in json.loads(run["report"] or "{}").get("batch_rates", {}).items():
-            found.setdefault(device, {}).update(rates)
+    for run in runs:
+        found |= json.loads(run["report"] or "{}").get("batch_rates", {})
     return found
 
 
-def best_rows(rates: Mapping[str, float]) -> int | None:
-    """The batch size of the greatest rate; None where none was measured."""
-    return int(max(rates, key=lambda rows: rates[rows])) if rates else None
+def best_rows(rates: Mapping[str, float]) -> int:
+    """The batch size of the greatest rate; of rates there is at least one."""
+    return int(max(rates, key=lambda rows: rates[rows]))
 
 
-def estimated_seconds(context: Context, rows: int, digest: str) -> float | None:
-    """Seconds that a run of so many rows will take, from the rate of earlier runs of this bundle; None before the first.
-
-    Runs on: driver, without Spark.
-    """
-    runs = runs_of_bundle(context, digest)
+def estimated_seconds(runs: Sequence[Row], rows: int) -> float | None:
+    """Seconds that a run of so many rows will take, from the rate of the earlier ones; None without any."""
     if not runs:
         return None
     # A run has a fixed part and a part a row; the quickest rate seen is nearest to the latter.

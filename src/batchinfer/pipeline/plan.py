@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from batchinfer.errors import BatchInferError
 from batchinfer.pipeline.context import Context
-from batchinfer.pipeline.earlier_runs import best_rows, estimated_seconds, known_rates
+from batchinfer.pipeline.earlier_runs import Row, best_rows, estimated_seconds, known_rates, runs_of_bundle
 from batchinfer.pipeline.preflight import (
     Resolved,
     SliceData,
@@ -62,14 +62,15 @@ def plan(context: Context, slice_: str) -> Plan:
     if model:
         result |= _model_facts(context, model)
         attempt(lambda: check_columns(context, suites or {}, model))
+    earlier = runs_of_bundle(context, model.ref.digest) if model else []
     if data and model:
         published = read_published(context, slice_).get(slice_)
         fresh = published is not None and not published.is_stale(data, model.ref.digest)
         result["action"] = "nothing: published from this data by this model" if fresh else "score"
-        result["estimated_s"] = estimated_seconds(context, data.rows, model.ref.digest)
+        result["estimated_s"] = estimated_seconds(earlier, data.rows)
     batch = context.pipeline.model.batch
     result |= {
-        "batch_rows": _batch_rows(context, model) if batch.rows == "auto" else batch.rows,
+        "batch_rows": _batch_rows(earlier) if batch.rows == "auto" else batch.rows,
         "batch_bytes": batch.max_bytes,
         "workers": cores(),
         "threads_per_worker": 1,
@@ -108,8 +109,7 @@ def _model_facts(context: Context, model: Resolved) -> dict[str, Any]:
     }
 
 
-def _batch_rows(context: Context, model: Resolved | None) -> str:
+def _batch_rows(earlier: Sequence[Row]) -> str:
     """How the size of a batch is come by, in words."""
-    rates = known_rates(context, model.ref.digest) if model else {}
-    remembered = ", ".join(f"{best_rows(found):,} on {device}" for device, found in rates.items() if found)
+    remembered = ", ".join(f"{best_rows(rates):,} on {device}" for device, rates in known_rates(earlier).items())
     return f"as in earlier runs: {remembered}" if remembered else "found while running: the size with the most rows a second"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchinfer.pipeline.context import Context, join
-from batchinfer.pipeline.earlier_runs import known_rates
+from batchinfer.pipeline.earlier_runs import known_rates, runs_of_bundle
 from batchinfer.pipeline.preflight import Resolved, SliceData, choose_road, columns_to_read, cores
 from batchinfer.pipeline.prepared import row_faults, with_raw
 from batchinfer.pipeline.scoring import ScoreArrow, ScorePandas, ScoringPlan, now_us, score_split
@@ -162,6 +162,6 @@ def scoring_plan(context: Context, data: SliceData, model: Resolved, count: int,
         max_failures=max(1000, int(allowed * data.rows) + 1),
         modules=str(context.root),
         trust=settings.trust,
-        known_rates=known_rates(context, model.ref.digest) if settings.batch.rows == "auto" else {},
+        known_rates=known_rates(runs_of_bundle(context, model.ref.digest)) if settings.batch.rows == "auto" else {},
         removals=context.preparation.reasons(),
     )

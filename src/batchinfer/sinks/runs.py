@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from batchinfer.contracts import SLICE, runs_schema
+from batchinfer.contracts import BUNDLE_DIGEST, SLICE, runs_schema
 from batchinfer.errors import InputError
 from batchinfer.sinks.creation import ensure_table
 from batchinfer.sinks.delta import commit
@@ -58,13 +58,16 @@ def append_run(uri: str, row: Mapping[str, Any]) -> int:
         return commit(uri, writer.close())
 
 
-def latest_runs(uri: str, pipeline: str, command: str | None = None) -> dict[str, dict[str, Any]]:
+def latest_runs(
+    uri: str, pipeline: str, command: str | None = None, bundle_digest: str | None = None
+) -> dict[str, dict[str, Any]]:
     """The run of each slice that started last, as a mapping of slice to row; runs on no one slice are left out.
 
     Args:
         uri: of the runs table; no table means no runs.
         pipeline: name of the pipeline.
         command: only runs of this command.
+        bundle_digest: only runs with this bundle.
 
     Runs on: driver
 
@@ -76,6 +79,8 @@ def latest_runs(uri: str, pipeline: str, command: str | None = None) -> dict[str
     wanted = (ds.field("pipeline") == pipeline) & ds.field(SLICE).is_valid()
     if command is not None:
         wanted &= ds.field("command") == command
+    if bundle_digest is not None:
+        wanted &= ds.field(BUNDLE_DIGEST) == bundle_digest
     with storage_faults(uri, "read the runs table"):
         rows = open_table(uri).to_pyarrow_dataset().to_table(filter=wanted).sort_by("started_at")
     return {row[SLICE]: row for row in rows.to_pylist()}

@@ -175,6 +175,17 @@ def test_a_remembered_size_is_where_the_next_run_begins() -> None:
     assert AutoSize(known={1000: 9.0}).rows == 256
 
 
+def test_a_search_that_did_not_end_is_not_remembered() -> None:
+    size = AutoSize()
+    _run(size, lambda rows: 1.0, batches=4)
+    assert size.curve == {}
+    anew = AutoSize(known={2048: 9.0})
+    _run(anew, lambda rows: 1e9, batches=2)
+    assert anew.curve == {2048: pytest.approx(2048 / 1e9)}  # not judged yet, and still handed on
+    _run(anew, lambda rows: 1e9, batches=2)
+    assert anew.rows == 256 and anew.curve == {}
+
+
 def test_a_remembered_size_that_is_no_longer_good_is_searched_for_anew() -> None:
     rates = {256: 1.0, 512: 2.0, 1024: 1.0, 2048: 1.0}
     tried = _run(AutoSize(known={2048: 9.0, 256: 1.0}), lambda rows: rows / rates[rows])

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from pathlib import Path
 from typing import Any
 
+import pytest
 from registrations import Project
 
-from batchinfer.pipeline.earlier_runs import best_rows, estimated_seconds, known_rates
+from batchinfer.pipeline.earlier_runs import best_rows, estimated_seconds, known_rates, runs_of_bundle
 from batchinfer.sinks.runs import append_run
 
 START = dt.datetime(2026, 11, 21, tzinfo=dt.timezone.utc)
@@ -32,11 +34,22 @@ def add_run(context: Any, number: int, digest: str, rates: dict[str, dict[str, f
 
 def test_rates_are_those_of_the_bundle_by_device_the_latest_first(project: Project) -> None:
     context = project.context("earlier")
-    assert known_rates(context, "a") == {} and estimated_seconds(context, 5, "a") is None
+    assert runs_of_bundle(context, "a") == [] and known_rates([]) == {} and estimated_seconds([], 5) is None
     add_run(context, 1, "a", {"cpu, 1 thread": {"256": 10.0, "512": 30.0}})
     add_run(context, 2, "a", {"cpu, 1 thread": {"512": 20.0, "1024": 15.0}, "H100": {"4096": 900.0}})
     add_run(context, 3, "b", {"cpu, 1 thread": {"16384": 99.0}})
     add_run(context, 4, "a", {"cpu, 1 thread": {"2048": 99.0}}, exit_code=5)
-    assert known_rates(context, "a") == {"cpu, 1 thread": {"256": 10.0, "512": 20.0, "1024": 15.0}, "H100": {"4096": 900.0}}
-    assert best_rows(known_rates(context, "a")["cpu, 1 thread"]) == 512 and best_rows({}) is None
-    assert estimated_seconds(context, 4000, "a") == 20.0
+    add_run(context, 5, "a", {})  # too few rows to measure anything
+    runs = runs_of_bundle(context, "a")
+    assert known_rates(runs) == {"cpu, 1 thread": {"512": 20.0, "1024": 15.0}, "H100": {"4096": 900.0}}
+    assert best_rows(known_rates(runs)["cpu, 1 thread"]) == 512
+    assert estimated_seconds(runs, 10_000) == 20.0
+
+
+def test_a_runs_table_that_cannot_be_read_is_said_and_stops_nothing(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    context = project.context("damaged")
+    add_run(context, 1, "a", {})
+    for log in (Path(context.runs) / "_delta_log").glob("*.json"):
+        log.write_text("no log")
+    assert runs_of_bundle(context, "a") == []
+    assert "earlier runs cannot be read" in capsys.readouterr().err
