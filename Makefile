@@ -3,7 +3,6 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 UV_VERSION := 0.13.9
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
-export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint typecheck unit spark cluster faults e2e s3 bench bench-setup bench-extract bench-transforms clean
@@ -59,12 +58,13 @@ clean:  ## removes the environment and all local state
 	rm -rf .venv var
 
 # The interpreter and Java are looked at first: a wrong one should cost a second, not a download.
+# Byte code is made once, at set-up: where it cannot be written later, every worker would compile PyTorch anew (half of its start).
 .venv/.ready: requirements.lock pyproject.toml src/batchinfer/jars.lock
 	@PYTHONPATH=src $(PYTHON) -m batchinfer.java
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	@echo "installing the pinned packages (5 GB with torch and its CUDA libraries; a few minutes the first time)" >&2
-	@VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip sync --quiet --require-hashes requirements.lock
+	@VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes requirements.lock
 	@VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
 	@$(BIN)/python -m batchinfer.install
 	@touch $@
@@ -72,12 +72,12 @@ clean:  ## removes the environment and all local state
 # The server has an environment of its own: what it needs is none of ours. Its jars come with the first command that needs them.
 .venv/share/batchinfer/moto/.ready: tests/s3/requirements.lock | .venv/.ready
 	@test -x $(@D)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(@D)
-	@$(BIN)/uv pip install --quiet --require-hashes --python $(@D)/bin/python --requirement $<
+	@$(BIN)/uv pip install --quiet --compile-bytecode --require-hashes --python $(@D)/bin/python --requirement $<
 	@touch $@
 
 # Other systems have their own packages; torch and what the benchmarks import is ours, behind theirs.
 .venv/share/batchinfer/peers/.ready: benchmarks/peers/requirements.lock | .venv/.ready
 	@test -x $(@D)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(@D)
-	@$(BIN)/uv pip install --quiet --require-hashes --python $(@D)/bin/python --requirement $<
+	@$(BIN)/uv pip install --quiet --compile-bytecode --require-hashes --python $(@D)/bin/python --requirement $<
 	@$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" > $$($(@D)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/zz_ours.pth
 	@touch $@

@@ -1,13 +1,14 @@
-"""The part of set-up that pip cannot do: jars (Delta, drivers of databases), and the JVM's class-data archive.
+"""The part of set-up that pip cannot do: jars (Delta, drivers of databases), the JVM's class-data archive, byte code.
 
     python -m batchinfer.install
 
-Owns what a fresh virtual environment lacks to start a session quickly and without resolving anything. Both go into the
-environment itself, so that every Spark started from it has them: scripts, notebooks, spark-submit, local clusters.
+Owns what a fresh virtual environment lacks to start a session quickly and without resolving anything. Jars and archive go
+into the environment itself, so that every Spark started from it has them: scripts, notebooks, spark-submit, local clusters.
 """
 
 from __future__ import annotations
 
+import compileall
 import hashlib
 import os
 import re
@@ -125,7 +126,9 @@ def _environment() -> dict[str, str]:
 
 
 def main() -> int:
-    """Runs both steps, each only where its result is missing."""
+    """Runs all steps, each only where its result is missing."""
+    # An editable installation is compiled by nobody else where PYTHONDONTWRITEBYTECODE is set, as containers often do.
+    compileall.compile_dir(Path(__file__).parent, quiet=2)
     try:
         added = install_jars()
         if added:
