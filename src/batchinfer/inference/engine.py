@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-import numpy as np
 import pyarrow as pa
 from typing_extensions import Self
 
@@ -19,13 +18,12 @@ from batchinfer.contracts import BadRecord, Handler
 from batchinfer.errors import TooManyQuarantined
 from batchinfer.inference.attempt import Clock, InProcess, Predictions, Runner
 from batchinfer.inference.batching import FixedSize, new_size, rebatch
-from batchinfer.inference.fingerprint import fingerprint
+from batchinfer.inference.fingerprint import Fingerprinter
 from batchinfer.inference.isolation import Outcome, isolate
 from batchinfer.inference.records import bad_records
+from batchinfer.inference.repeats import Distinct, Repeats, spread
 
 MAX_BYTES = 64 * 2**20
-# Scoring distinct rows only is worth the gathering and spreading if at least this share of a batch repeats.
-_WORTH_SHARING = 0.1
 _COUNTS = ("rows_in", "rows_scored", "rows_failed", "rows_duplicate", "batches", "attempts", "largest_batch", "smallest_batch")
 
 
@@ -61,8 +59,8 @@ class BatchScorer:
         clock: seconds, monotonic.
         max_failures: most rows that may fail in the whole stream, such as rows x max_quarantine_rate; None: all may.
         timeout_s: a batch that takes longer ends this process (see `attempt.InProcess`); None: never.
-        deduplicate: score rows of one batch that have the same fingerprint once. Only right if the model reads no
-            other columns than those of the fingerprint.
+        deduplicate: score rows of one batch that have the same fingerprint once, where that pays. Only right if the model
+            reads no other columns than those of the fingerprint.
 
     Attributes:
         timings: seconds spent in read (waiting for rows, and cutting), fingerprint, encode, forward, decode.
@@ -88,10 +86,11 @@ class BatchScorer:
         self.size = batch_rows if isinstance(batch_rows, FixedSize) else new_size(batch_rows)
         self._max_bytes = max_bytes
         self._inputs = tuple(columns_for_fingerprint) if columns_for_fingerprint is not None else None
+        self._fingerprint = Fingerprinter(self._inputs or ())
         self._key = tuple(key_columns)
         self._clock = clock
         self._max_failures = max_failures
-        self._deduplicate = deduplicate and self._inputs is not None
+        self._repeats = Repeats() if deduplicate and self._inputs is not None else None
         self._own_timings = {"read": 0.0, "fingerprint": 0.0}
         self.counts: dict[str, int] = dict.fromkeys(_COUNTS, 0)
         self.unreported: list[BadRecord] = []
@@ -139,8 +138,9 @@ class BatchScorer:
         """Scores one batch of at least one row as it is; raises as `score` does."""
         first_row = self.counts["rows_in"]
         fingerprints = self._fingerprints(batch)
+        distinct = self._repeats.find(fingerprints) if self._repeats else None
         start = self._clock()
-        outcome = self._distinct_outcome(batch, fingerprints) if self._deduplicate else self._outcome(batch)
+        outcome = self._outcome(batch) if distinct is None else self._distinct_outcome(batch, distinct)
         self._learn(batch.num_rows, outcome, self._clock() - start)
         failed = bad_records(batch, outcome.failures, self._key, self._inputs)
         if outcome.stopped:
@@ -158,7 +158,7 @@ class BatchScorer:
             return pa.nulls(batch.num_rows, pa.binary())
         start = self._clock()
         try:
-            return fingerprint(batch, self._inputs)
+            return self._fingerprint(batch)
         finally:
             self._own_timings["fingerprint"] += self._clock() - start
 
@@ -166,17 +166,10 @@ class BatchScorer:
         may_fail = None if self._max_failures is None else self._max_failures - self.counts["rows_failed"]
         return isolate(batch, self._runner, may_fail)
 
-    def _distinct_outcome(self, batch: pa.RecordBatch, fingerprints: pa.Array) -> Outcome:
-        """The outcome of a batch of which each distinct row is scored once, if enough rows repeat."""
-        encoded = fingerprints.dictionary_encode()
-        distinct, rows = len(encoded.dictionary), batch.num_rows
-        if rows - distinct < _WORTH_SHARING * rows:
-            return self._outcome(batch)
-        index = encoded.indices.to_numpy()
-        first = np.empty(distinct, dtype=np.int64)
-        first[index[::-1]] = np.arange(rows)[::-1]  # the last write to each place is the first row that has its value
-        of_distinct = self._outcome(batch.take(pa.array(first)))
-        outcome = _spread(of_distinct, index)
+    def _distinct_outcome(self, batch: pa.RecordBatch, distinct: Distinct) -> Outcome:
+        """The outcome of a batch of which each distinct row is scored once."""
+        of_distinct = self._outcome(batch.take(pa.array(distinct.first)))
+        outcome = spread(of_distinct, distinct.equals)
         if not outcome.stopped:
             self.counts["rows_duplicate"] += int(outcome.scored.sum()) - int(of_distinct.scored.sum())
             may_fail = None if self._max_failures is None else self._max_failures - self.counts["rows_failed"]
@@ -201,18 +194,3 @@ class BatchScorer:
         total, seen = self.counts["rows_failed"], self.counts["rows_in"]
         examples = [f"{record.reason}: {record.message}" for record in failed[:3]]
         return [f"{total} of the first {seen} rows could not be scored; allowed: {self._max_failures}", *dict.fromkeys(examples)]
-
-
-def _spread(outcome: Outcome, index: np.ndarray) -> Outcome:
-    """The outcome of all rows from that of the distinct ones; `index` says which distinct row each row equals."""
-    scored = outcome.scored[index]
-    place = np.cumsum(outcome.scored) - 1
-    rows = pa.array(place[index[scored]])
-    return Outcome(
-        predictions={name: array.take(rows) for name, array in outcome.predictions.items()},
-        scored=scored,
-        failures={row: outcome.failures[at] for row, at in enumerate(index.tolist()) if at in outcome.failures},
-        attempts=outcome.attempts,
-        too_large=outcome.too_large,
-        stopped=outcome.stopped,
-    )

@@ -4,17 +4,18 @@ Owns the hash and its promise: equal inputs have equal fingerprints on every roa
 (golden values in a test hold it). Not keyed: it guards against accidents, not against someone who crafts collisions.
 Knows nothing of models.
 
-How: two 64-bit lanes, each the sum over the columns of a mixed word that holds the value, its type and the column's
-place. Fixed-width values are such words as they are, and the mixing is one-to-one; strings and bytes go through BLAKE2b
-once per distinct value. So swapping two columns, or moving a character from one string into its neighbour, gives
-another fingerprint.
+How: two 64-bit lanes, each a sum over the columns of a mixed word times an odd factor of its own (multilinear hashing;
+Lemire and Kaser, "Strongly universal string hashing is fast", 2014), stirred at the end. Fixed-width values are such words
+as they are; strings and bytes go through BLAKE2b once per distinct value. Factors come from the column's type and place,
+so swapping two columns, or moving a character from one string into its neighbour, gives another fingerprint. Rows that
+differ in one column never collide; others do with a chance of about 2^-122.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -29,81 +30,141 @@ _MIXERS = (
     ((33, 0xFF51AFD7ED558CCD), (33, 0xC4CEB9FE1A85EC53), 33),
     ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), 31),
 )
+_SPREAD, _HALF = np.uint64(0xFF51AFD7ED558CCD), np.uint64(32)
 _PLACE = np.uint64(0x9E3779B97F4A7C15)  # odd, its bits well spread: places in a list land far apart
-# Columns of one type are mixed together as long as the block fits a core's cache.
+# Columns of one type are hashed together as long as the block fits a core's cache.
 _BLOCK_BYTES = 2**19
 
 _MICROS_PER = {"s": 1_000_000, "ms": 1_000, "us": 1}
 
 
 class Lanes(NamedTuple):
-    """Two 64-bit hashes a value, `uint64` arrays of one shape."""
+    """Two 64-bit hashes a value, `uint64` arrays of one shape; one array twice where the words are the same."""
 
     a: np.ndarray
     b: np.ndarray
 
 
-def fingerprint(batch: pa.RecordBatch, columns: Sequence[str]) -> pa.Array:
-    """Hashes the named columns, in that order, to 16 bytes a row.
+class _Run(NamedTuple):
+    """Neighbouring columns that can be hashed together: of one fixed-width type, or one column of any other."""
+
+    start: int
+    end: int
+    fixed: bool
+
+
+class Fingerprinter:
+    """Hashes the named columns of batches, in that order, to 16 bytes a row; what depends on the schema is done once.
 
     The Spark type of a column is part of its hash, its Arrow layout is not (dictionary or plain, large or small
     offsets, slices). Null differs from every value; all NaN are one value, and so are 0.0 and -0.0. Timestamps count
     as microseconds in UTC.
-
-    Runs on: executor.
-
-    Raises:
-        InputError: a column is missing, or has a type that Spark does not have.
     """
-    names = batch.schema.names
-    missing = [name for name in columns if name not in names]
-    if missing:
-        raise InputError(f"columns to fingerprint: got none called {', '.join(missing)}; there are {', '.join(names)}")
-    for name in columns:
-        try:
-            spark_type(batch.schema.field(name).type)
-        except InputError as error:
-            raise InputError(f"column {name}: {error}") from error
-    return _binary16(_row_sums([batch.column(name) for name in columns], batch.num_rows, "batchinfer.fingerprint.1"))
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        self._columns = tuple(columns)
+        self._schema: pa.Schema | None = None
+        self._runs: tuple[_Run, ...] = ()
+        self._at: tuple[int, ...] = ()
+
+    def __call__(self, batch: pa.RecordBatch) -> pa.Array:
+        """One `binary` value of 16 bytes for each row.
+
+        Runs on: executor.
+
+        Raises:
+            InputError: a column is missing, or has a type that Spark does not have.
+        """
+        if self._schema is None or not batch.schema.equals(self._schema):
+            self._learn(batch.schema)
+        columns = [batch.column(at) for at in self._at]
+        return _binary16(_row_sums(columns, self._runs, batch.num_rows, "batchinfer.fingerprint.2"))
+
+    def _learn(self, schema: pa.Schema) -> None:
+        names = schema.names
+        missing = [name for name in self._columns if name not in names]
+        if missing:
+            raise InputError(f"columns to fingerprint: got none called {', '.join(missing)}; there are {', '.join(names)}")
+        for name in self._columns:
+            try:
+                spark_type(schema.field(name).type)
+            except InputError as error:
+                raise InputError(f"column {name}: {error}") from error
+        self._at = tuple(names.index(name) for name in self._columns)
+        self._runs = tuple(_runs(schema.field(at).type for at in self._at))
+        self._schema = schema
 
 
-def _row_sums(columns: list[pa.Array], rows: int, seed: str) -> Lanes:
+def fingerprint(batch: pa.RecordBatch, columns: Sequence[str]) -> pa.Array:
+    """Hashes the named columns of one batch; see `Fingerprinter`."""
+    return Fingerprinter(columns)(batch)
+
+
+def _runs(types: Iterable[pa.DataType]) -> Iterator[_Run]:
+    found = list(types)
+    start = 0
+    while start < len(found):
+        end, fixed = start + 1, _is_fixed(found[start])
+        while fixed and end < len(found) and found[end] == found[start]:
+            end += 1
+        yield _Run(start, end, fixed)
+        start = end
+
+
+def _row_sums(columns: Sequence[pa.Array], runs: Iterable[_Run], rows: int, seed: str) -> Lanes:
     """Sum of the hashes of the columns of each row, each column at its own place."""
     seeds = _seeds(seed)
     sums = Lanes(np.full(rows, seeds[0], _U64), np.full(rows, seeds[1], _U64))
     most = max(1, _BLOCK_BYTES // (8 * max(1, rows)))
-    place = 0
-    while place < len(columns):
-        type_ = columns[place].type
-        end = place + 1
-        while end < len(columns) and end - place < most and _is_fixed(type_) and columns[end].type == type_:
-            end += 1
-        block = _hash_block(columns[place:end], place)
-        for total, lane in zip(sums, block, strict=True):
-            total += lane.sum(axis=0, dtype=_U64) if len(lane) > 1 else lane[0]
-        place = end
+    for run in runs:
+        for place in range(run.start, run.end, most):
+            _add_block(sums, columns[place : min(place + most, run.end)], place, run.fixed)
     return sums
 
 
-def hash_column(array: pa.Array) -> Lanes:
+def _hash_column(array: pa.Array) -> Lanes:
     """Hashes each value of an array of any Spark type, nulls included."""
-    block = _hash_block([array], 0)
-    return Lanes(block.a[0], block.b[0])
+    sums = Lanes(np.zeros(len(array), _U64), np.zeros(len(array), _U64))
+    _add_block(sums, [array], 0, _is_fixed(array.type))
+    return sums
 
 
-def _hash_block(columns: list[pa.Array], place: int) -> Lanes:
-    """Hashes `(columns, rows)` of columns of one type, the first of which is at `place`."""
-    arrays = [plain(column) for column in columns]
-    tag = spark_type(arrays[0].type)
+class _Factors(NamedTuple):
+    """Of the columns of a block: odd factors `(2, columns)`, what each lane gets besides `(2,)`, words of null `(2, columns)`."""
+
+    odd: np.ndarray
+    constant: np.ndarray
+    null: np.ndarray
+
+
+@lru_cache(maxsize=4096)
+def _factors(tag: str, place: int, columns: int) -> _Factors:
+    def words(kind: str) -> np.ndarray:
+        return np.array([_seeds(f"{kind} {tag} {place + offset}") for offset in range(columns)], _U64).T
+
+    return _Factors(words("factor") | np.uint64(1), words("place").sum(axis=1, dtype=_U64), words("null"))
+
+
+def _add_block(sums: Lanes, columns: Sequence[pa.Array], place: int, fixed: bool) -> None:
+    """Adds the hashes of columns of one type, the first of which is at `place`, to the rows' sums."""
+    arrays = columns if fixed else [plain(column) for column in columns]
+    tag = _fixed_tag(arrays[0].type) if fixed else spark_type(arrays[0].type)
+    factors = _factors(tag, place, len(arrays))
+    holes = {row: _nulls(array) for row, array in enumerate(arrays) if array.null_count or pa.types.is_dictionary(array.type)}
     words = Lanes(*(np.ascontiguousarray(lane) for lane in _words(arrays, tag)))
-    for lane, words_of_lane in enumerate(words):
-        seeds = np.array([_seeds(f"{tag} {place + offset}")[lane] for offset in range(len(arrays))], _U64)
-        words_of_lane ^= seeds[:, None]
-        _mix(words_of_lane, lane)
-        for row, column in enumerate(arrays):
-            if column.null_count or pa.types.is_dictionary(column.type):
-                words_of_lane[row, _nulls(column)] = _seeds(f"null {tag} {place + row}")[lane]
-    return words
+    for lane in words[: 1 if words.a is words.b else 2]:
+        lane *= _SPREAD
+        lane ^= lane >> _HALF
+        for row, nulls in holes.items():
+            lane[row, nulls] = 0
+    for number, (total, lane) in enumerate(zip(sums, words, strict=True)):
+        total += np.einsum("c,cr->r", factors.odd[number], lane)
+        total += factors.constant[number]
+        for row, nulls in holes.items():
+            total[nulls] += factors.null[number, row]
+
+
+_fixed_tag = cache(spark_type)
 
 
 def _nulls(array: pa.Array) -> np.ndarray:
@@ -118,12 +179,12 @@ def _is_fixed(type_: pa.DataType) -> bool:
     return types.is_integer(type_) or types.is_floating(type_) or types.is_boolean(type_) or types.is_temporal(type_)
 
 
-def _words(columns: list[pa.Array], tag: str) -> Lanes:
+def _words(columns: Sequence[pa.Array], tag: str) -> Lanes:
     """New arrays `(columns, rows)`, equal for equal values of type `tag`; whatever, where a value is null."""
     array = columns[0]
     if _is_fixed(array.type):
         words = _float_words(columns) if pa.types.is_floating(array.type) else _integer_words(columns)
-        return Lanes(words, words.copy())
+        return Lanes(words, words)
     if pa.types.is_dictionary(array.type):
         lanes = _spread(_words([plain(array.dictionary)], tag), array.indices)
     elif tag in ("string", "binary"):
@@ -134,13 +195,14 @@ def _words(columns: list[pa.Array], tag: str) -> Lanes:
     elif tag.startswith(("array", "map")):
         lanes = _list_words(array)
     elif tag.startswith("struct"):
-        lanes = _row_sums(array.flatten(), len(array), "struct")
+        children = array.flatten()
+        lanes = _row_sums(children, _runs(child.type for child in children), len(array), "struct")
     else:
         lanes = Lanes(np.zeros(len(array), _U64), np.zeros(len(array), _U64))  # void: nothing but nulls
     return Lanes(lanes.a.reshape(1, -1), lanes.b.reshape(1, -1))
 
 
-def _integer_words(columns: list[pa.Array]) -> np.ndarray:
+def _integer_words(columns: Sequence[pa.Array]) -> np.ndarray:
     words = np.empty((len(columns), len(columns[0])), np.int64)
     for row, column in enumerate(columns):
         words[row] = _integers(column)
@@ -165,15 +227,14 @@ def _filled(array: pa.Array) -> np.ndarray:
     return (array.fill_null(0) if array.null_count else array).to_numpy(zero_copy_only=False)
 
 
-def _float_words(columns: list[pa.Array]) -> np.ndarray:
+def _float_words(columns: Sequence[pa.Array]) -> np.ndarray:
     wide = pa.types.is_float64(columns[0].type)
     values = np.empty((len(columns), len(columns[0])), np.float64 if wide else np.float32)
     for row, column in enumerate(columns):
         values[row] = column.to_numpy(zero_copy_only=False)
     values += 0.0  # -0.0 + 0.0 is 0.0
-    nan = np.isnan(values)
-    if nan.any():
-        values[nan] = np.nan
+    if values.size and np.isnan(values.max()):  # the greatest is NaN where any is
+        values[np.isnan(values)] = np.nan
     return values.view(np.uint64 if wide else np.uint32).astype(_U64, copy=False)
 
 
@@ -186,7 +247,7 @@ def _decimal_words(array: pa.Array) -> Lanes:
     # The buffer of a decimal128 array is pairs of little-endian words, 16 bytes a value.
     words = np.frombuffer(array.buffers()[1] or b"", dtype=_U64)[2 * array.offset : 2 * (array.offset + len(array))]
     low, high = pa.array(words[0::2].astype(np.int64)), pa.array(words[1::2].astype(np.int64))
-    return _row_sums([low, high], len(array), "decimal")
+    return _row_sums([low, high], [_Run(0, 2, True)], len(array), "decimal")
 
 
 def _digests(values: pa.Array, tag: str) -> Lanes:
@@ -209,7 +270,7 @@ def _list_words(array: pa.Array) -> Lanes:
     """The sum of a list's elements' hashes, each mixed with its place, and of its length. A map's entries have no place."""
     lengths = _lengths(array)
     child = _elements(array)
-    elements = hash_column(child)
+    elements = _hash_column(child)
     ends = np.cumsum(lengths)
     starts = ends - lengths
     place = np.zeros(len(child), _U64)

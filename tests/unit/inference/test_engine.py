@@ -296,6 +296,14 @@ def test_duplicates_are_scored_once_and_counted() -> None:
     assert scorer.counts["rows_scored"] == 200
 
 
+def test_a_stream_without_duplicates_is_looked_at_now_and_then() -> None:
+    handler = Doubling()
+    scorer = BatchScorer(handler, 10, columns_for_fingerprint=["x"], deduplicate=True)
+    xs = list(range(100)) + [1] * 100 + [2] * 100
+    assert _scores(list(scorer.score(stream_of(xs, [])))) == _plain_loop(xs)
+    assert handler.calls == [10] * 15 + [1] * 15, "looked at in vain eight times, then again at the sixteenth, and on from there"
+
+
 def test_times_and_counts() -> None:
     ticks = iter(range(10_000))
     scorer = BatchScorer(Doubling(), 10, columns_for_fingerprint=["x"], clock=lambda: float(next(ticks)))
