@@ -100,6 +100,29 @@ def test_rows_without_a_key_are_quarantined_when_they_are_scored(lake: LakeProje
     assert [row["reason"] for row in lake.quarantined()] == ["null_key", "null_key"]
 
 
+def test_keys_that_lie_among_each_other_are_compared_by_workers(
+    lake: LakeProject, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from batchinfer.pipeline import keys
+
+    looked: list[str] = []
+    whole = keys.raise_duplicate_keys
+    monkeypatch.setattr(keys, "raise_duplicate_keys", lambda *rows: (looked.append("all keys"), whole(*rows)))
+    lake.create(partitioned=False)
+    lake.insert(range(0, 40, 3))
+    lake.insert(range(1, 40, 3))
+    lake.insert(range(2, 40, 3))
+    lake.extract(None)
+    score_all(lake)
+    assert_same(lake.published(), as_csv(trained))
+    assert not looked, "Spark groups all keys only where workers cannot tell"
+    lake.insert(range(6, 7))
+    lake.extract(None)
+    with pytest.raises(InputError, match=r'"id": 6\} 2 times'):
+        lake.score(DAYS[0])
+    assert looked
+
+
 def test_keys_that_repeat_in_a_slice_end_the_run(lake: LakeProject) -> None:
     lake.create()
     lake.insert(range(10))

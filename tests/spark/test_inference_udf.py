@@ -210,3 +210,16 @@ def test_a_worker_can_score_in_a_child(spark: SparkSession, tmp_path: Path) -> N
 
     found = spark.sparkContext.parallelize(range(8), 1).mapPartitions(work).collect()
     assert found == [0.0, 2.0, 4.0, 6.0, 8.0, 10.0, 12.0, "crash"]
+
+
+def test_workers_import_what_is_installed_not_sparks_archives(spark: SparkSession) -> None:
+    def look(_: Any) -> list[str]:
+        import sys
+
+        import pyspark
+
+        return [pyspark.__file__, *sys.path]
+
+    place, *path = spark.sparkContext.parallelize([0], 1).flatMap(look).collect()
+    assert "pyspark.zip" not in place
+    assert not [entry for entry in path if entry.endswith((".zip", ".jar"))]

@@ -54,10 +54,14 @@ class Train(Strict):
 
 
 class Batch(Strict):
-    """Limits of one batch: rows, bytes of its columns, seconds until it counts as hanging."""
+    """Limits of one batch: rows, bytes of its columns, weight, seconds until it counts as hanging.
+
+    `max_weight` is in the unit of the handler's `weight`, such as tokens; padding counts.
+    """
 
     rows: RowCount = "auto"
     max_bytes: Size = 64 * 2**20
+    max_weight: Annotated[Number, Field(gt=0)] | None = None
     timeout_s: Annotated[Number, Field(gt=0)] = 120.0
 
 

@@ -11,17 +11,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
 import pyarrow as pa
 from typing_extensions import Self
 
 from batchinfer.contracts import BadRecord, Handler
 from batchinfer.errors import TooManyQuarantined
+from batchinfer.inference.ahead import ReadAhead
 from batchinfer.inference.attempt import Clock, InProcess, Predictions, Runner
 from batchinfer.inference.batching import FixedSize, new_size, rebatch
 from batchinfer.inference.fingerprint import Fingerprinter
 from batchinfer.inference.isolation import Outcome, isolate
 from batchinfer.inference.records import bad_records
 from batchinfer.inference.repeats import Distinct, Repeats, spread
+from batchinfer.inference.weights import WINDOW_BATCHES, cut, in_order, row_weights, weigh_of
 
 MAX_BYTES = 64 * 2**20
 _COUNTS = ("rows_in", "rows_scored", "rows_failed", "rows_duplicate", "batches", "attempts", "largest_batch", "smallest_batch")
@@ -61,8 +64,12 @@ class BatchScorer:
         timeout_s: a batch that takes longer ends this process (see `attempt.InProcess`); None: never.
         deduplicate: score rows of one batch that have the same fingerprint once, where that pays. Only right if the model
             reads no other columns than those of the fingerprint.
+        max_weight: most that the rows of a batch weigh together, each counted as heavy as the heaviest; for handlers with a
+            method `weight`. Rows of such handlers are batched by weight within a window, and come out in their order.
+        read_ahead: read in a thread of its own from the start; otherwise only where waiting shows that it pays.
 
     Attributes:
+        read_ahead: whether the last stream was read by a thread of its own.
         timings: seconds spent in read (waiting for rows, and cutting), fingerprint, encode, forward, decode.
         counts: rows_in, rows_scored, rows_failed, rows_duplicate (part of rows_scored: scored as a copy of another row
             of its batch), batches, attempts, largest_batch, smallest_batch.
@@ -81,7 +88,13 @@ class BatchScorer:
         max_failures: int | None = None,
         timeout_s: float | None = None,
         deduplicate: bool = False,
+        max_weight: float | None = None,
+        read_ahead: bool = False,
     ) -> None:
+        # A child process knows its handler alone: batches for it are cut by rows and bytes only.
+        self._weigh = None if isinstance(handler, Runner) else weigh_of(handler)
+        self._max_weight = max_weight
+        self.read_ahead = read_ahead
         self._runner: Runner = handler if isinstance(handler, Runner) else InProcess(handler, clock, timeout_s)
         self.size = batch_rows if isinstance(batch_rows, FixedSize) else new_size(batch_rows)
         self._max_bytes = max_bytes
@@ -125,14 +138,21 @@ class BatchScorer:
             TooManyQuarantined: more rows than `max_failures` failed; `unreported` holds those not yet given out.
             InputError: a column of the fingerprint is missing.
         """
-        stream = rebatch(batches, lambda: self.size.rows, self._max_bytes)
-        while True:
-            start = self._clock()
-            batch = next(stream, None)
-            self._own_timings["read"] += self._clock() - start
-            if batch is None:
-                return
-            yield self.score_batch(batch)
+        ahead = ReadAhead(batches, always=self.read_ahead)
+        window = 1 if self._weigh is None else WINDOW_BATCHES
+        stream = rebatch(ahead, lambda: window * self.size.rows, self._max_bytes)
+        score = self.score_batch if self._weigh is None else self._score_window
+        try:
+            while True:
+                start = self._clock()
+                batch = next(stream, None)
+                self._own_timings["read"] += self._clock() - start
+                if batch is None:
+                    return
+                yield score(batch)
+        finally:
+            self.read_ahead = ahead.ahead
+            ahead.close()
 
     def score_batch(self, batch: pa.RecordBatch) -> Scored:
         """Scores one batch of at least one row as it is; raises as `score` does."""
@@ -152,6 +172,39 @@ class BatchScorer:
             rows, fingerprints = batch.filter(mask), fingerprints.filter(mask)
         failed_at = tuple(first_row + row for row in sorted(outcome.failures))
         return Scored(rows, outcome.predictions, fingerprints, failed, failed_at)
+
+    def _score_window(self, window: pa.RecordBatch) -> Scored:
+        """Scores the rows of a window in batches of about equal weight; the result is in the order of the window."""
+        assert self._weigh is not None
+        weights = row_weights(self._weigh, window)
+        if weights is None:
+            parts = iter(np.array_split(np.arange(window.num_rows), -(-window.num_rows // self.size.rows)))
+        else:
+            parts = cut(weights, lambda: self.size.rows, self._max_weight)
+        first_row = self.counts["rows_in"]
+        scored: list[Scored] = []
+        places: list[np.ndarray] = []  # in the window, of the rows that each part's batch began with
+        failed: dict[int, BadRecord] = {}
+        for rows in parts:
+            before = self.counts["rows_in"]
+            try:
+                part = self.score_batch(window.take(pa.array(rows)))
+            except TooManyQuarantined:
+                self.unreported = [*failed.values(), *self.unreported]
+                raise
+            gone = [at - before for at in part.failed_at]
+            failed |= {int(rows[at]): record for at, record in zip(gone, part.failed, strict=True)}
+            scored.append(part)
+            places.append(np.delete(rows, gone))
+        at = np.concatenate(places)
+        gone = sorted(failed)
+        return Scored(
+            rows=window.take(pa.array(np.sort(at))) if failed else window,
+            predictions={name: in_order([part.predictions[name] for part in scored], at) for name in self.declared},
+            fingerprints=in_order([part.fingerprints for part in scored], at),
+            failed=[failed[row] for row in gone],
+            failed_at=tuple(first_row + row for row in gone),
+        )
 
     def _fingerprints(self, batch: pa.RecordBatch) -> pa.Array:
         if self._inputs is None:

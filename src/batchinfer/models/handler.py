@@ -30,6 +30,10 @@ class Handler:
         transforms: the fitted TransformPipeline, or None: then the signature's columns are the features.
         params: JSON-able settings that stand in the bundle, such as the label of the positive class.
         columns: names of the signature's inputs, in order.
+
+    A handler that pads the rows of a batch to the longest may define `weight(batch)`: one number >= 0 for each row, such as its
+    tokens. Rows of about the same weight are then scored together, `model.batch.max_weight` bounds a batch, and results keep
+    the order of the rows.
     """
 
     output: Mapping[str, str] = {}

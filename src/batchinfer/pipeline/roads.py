@@ -156,6 +156,7 @@ def scoring_plan(context: Context, data: SliceData, model: Resolved, count: int,
         device=settings.device,
         batch_rows=settings.batch.rows,
         max_bytes=settings.batch.max_bytes,
+        max_weight=settings.batch.max_weight,
         timeout_s=settings.batch.timeout_s,
         threads=threads_per_worker(cores(), count),
         # Past this the run ends with exit 5 anyway; looking for single rows further on would cost time for nothing.

@@ -18,6 +18,7 @@ from batchinfer.contracts import RunReport, StagedFile
 from batchinfer.errors import ChecksFailed, InputError, TooManyQuarantined
 from batchinfer.pipeline.context import Context
 from batchinfer.pipeline.histogram import score_histogram
+from batchinfer.pipeline.key_check import check_keys
 from batchinfer.pipeline.preflight import Resolved, SliceData, check_columns, find_slice, load_suites, resolve_model
 from batchinfer.pipeline.roads import run_road
 from batchinfer.session import import_spark
@@ -229,7 +230,9 @@ class _Run:
         suite = self.suites.get("input")
         if not self.data.files:
             return
-        self._check_keys()
+        started = time.perf_counter()
+        check_keys(self.spark, self.context, self.data, self.prepared)
+        self.report.stage_seconds["keys"] = round(time.perf_counter() - started, 3)
         if suite is None:
             return
         frame = slice_frame(self.spark, self.data)
@@ -237,33 +240,6 @@ class _Run:
         failures = self._judge(frame, suite, "input")
         if failures:
             raise InputError([f"input check of slice {self.data.slice}: {failure}" for failure in failures])
-
-    def _check_keys(self) -> None:
-        """No key may stand twice among the rows that remain; steps add no rows, so none does where none does before them."""
-        from pyspark.sql.functions import lit
-
-        from batchinfer.contracts import SLICE, SOURCE_FILE, SOURCE_LINE
-        from batchinfer.pipeline.keys import raise_duplicate_keys
-        from batchinfer.pipeline.prepared import remaining, row_faults
-        from batchinfer.pipeline.slice_frames import quoted, slice_frame
-        from batchinfer.pipeline.table_steps import mends_keys
-
-        source = self.context.pipeline.source
-        by_place = not self.data.fields and set(source.key) >= {SOURCE_FILE, SOURCE_LINE}
-        if source.unique == "assumed" or by_place or mends_keys(self.context.pipeline):
-            return
-
-        def check(rows: DataFrame) -> None:
-            keys = rows.select(*[quoted(name) for name in source.key]).withColumn(SLICE, lit(self.data.slice))
-            raise_duplicate_keys(keys, self.data.table, source.key)
-
-        try:
-            check(slice_frame(self.spark, self.data))
-        except InputError:
-            if self.prepared is None or not self.context.preparation.reasons():
-                raise
-            with row_faults():
-                check(remaining(self.prepared))
 
     def _check_rate(self) -> None:
         """Rows that the pipeline file says to remove are no faults: the rate is that of the others."""

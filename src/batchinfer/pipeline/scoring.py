@@ -35,6 +35,7 @@ class ScoringPlan:
         key: key columns with their Spark SQL types.
         inputs: columns that the fingerprint is made of, in the order of the signature.
         archive: name that the bundle travels under.
+        max_weight: most that a batch weighs, padding counted; None: no limit, or the handler knows no weights.
         timeout_s: seconds after which a batch counts as hanging.
         threads: of one forward pass.
         max_failures: rows of one task after which it stops looking for single rows that fail.
@@ -63,6 +64,7 @@ class ScoringPlan:
     device: str
     batch_rows: int | Literal["auto"]
     max_bytes: int
+    max_weight: float | None
     timeout_s: float
     threads: int
     max_failures: int
@@ -141,7 +143,8 @@ class _ScoringTask:
 
     def __init__(self, plan: ScoringPlan) -> None:
         self.plan = plan
-        self.device = ""
+        self.device = describe_device(plan.device, plan.threads)
+        self.in_process = False
         self.started = time.perf_counter()
         if plan.modules not in sys.path:
             sys.path.append(plan.modules)
@@ -173,6 +176,9 @@ class _ScoringTask:
         loader = partial(load_folder, bundle_folder(plan.archive), plan.bundle_digest, plan.device, plan.trust)
         options: dict[str, Any] = {
             "max_bytes": plan.max_bytes,
+            "max_weight": plan.max_weight,
+            # A GPU computes while this core reads; whether it pays on a CPU is measured.
+            "read_ahead": not self.device.startswith("cpu"),
             "columns_for_fingerprint": list(plan.inputs),
             "key_columns": list(plan.key),
             "max_failures": plan.max_failures,
@@ -183,8 +189,8 @@ class _ScoringTask:
         if task is not None and task.attemptNumber() > 0:
             return ChildScorer(loader, timeout_s=plan.timeout_s, batch_rows=plan.batch_rows, **options)
         model = f"{plan.bundle_digest}:{plan.device}"
+        self.in_process = True
         handler = load_once(model, loader, threads=plan.threads)
-        self.device = describe_device(plan.device, plan.threads)
         known = {int(rows): rate for rows, rate in plan.known_rates.get(self.device, {}).items()}
         size = size_once(f"{model}:{plan.batch_rows}:{plan.threads}", lambda: new_size(plan.batch_rows, known))
         return BatchScorer(handler, timeout_s=plan.timeout_s, batch_rows=size, **options)
@@ -314,7 +320,7 @@ class _ScoringTask:
             "examples": [record.message for record in self.failed if record.reason not in self.plan.removals][:1],
             "seconds": {**self.scorer.timings, "load": self.load_s, "write": self.write_s},
             "counts": dict(self.scorer.counts),
-            "rates": {self.device: self.scorer.size.curve} if self.device else {},
+            "rates": {self.device: self.scorer.size.curve} if self.in_process else {},
             "stopped": list(stopped),
             "task_s": time.perf_counter() - self.started,
         }

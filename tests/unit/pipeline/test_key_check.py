@@ -1,0 +1,74 @@
+"""Proof that no key repeats: which blocks may share a key, and what a worker says of its blocks."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchinfer.pipeline.key_check import Block, hash_keys, look_at_keys, overlapping
+
+
+@given(st.lists(st.lists(st.integers(0, 30), min_size=1, max_size=4), max_size=8))
+def test_blocks_that_share_a_key_always_overlap(keys: list[list[int]]) -> None:
+    blocks = [Block(number, 0, len(each), False, [min(each)], [max(each)]) for number, each in enumerate(keys)]
+    found = {block.task for block in overlapping(blocks)}
+    for one in range(len(keys)):
+        for other in range(one):
+            if min(keys[one]) <= max(keys[other]) and min(keys[other]) <= max(keys[one]):
+                assert {one, other} <= found
+    apart = [
+        number
+        for number, block in enumerate(blocks)
+        if all(block.high < each.low or each.high < block.low for each in blocks if each is not block)
+    ]
+    assert not found & set(apart), "blocks that lie apart from all others need no second look"
+
+
+def _task(folder: Path, columns: dict[str, Any], key: list[str], row_group_size: int = 3) -> dict[str, Any]:
+    path = str(folder / "rows.parquet")
+    pq.write_table(pa.table(columns), path, row_group_size=row_group_size)
+    rows = len(next(iter(columns.values())))
+    return {"split": {"parts": [{"path": path, "row_groups": None, "partition": {}}], "rows": rows, "bytes": 1}, "key": key}
+
+
+def test_a_worker_says_of_each_block_where_its_keys_lie(tmp_path: Path) -> None:
+    days = [dt.date(2026, 11, day) for day in (3, 1, 2, 9, 8, 9)]
+    task = _task(tmp_path, {"day": days, "name": ["b", "a", "c", "x", "y", "z"]}, ["day", "name"])
+    first = dt.date(1970, 1, 1)
+    assert list(look_at_keys(task)) == [
+        {"number": 0, "rows": 3, "repeats": False, "low": [(days[1] - first).days, "a"], "high": [(days[0] - first).days, "b"]},
+        {"number": 1, "rows": 3, "repeats": False, "low": [(days[4] - first).days, "y"], "high": [(days[3] - first).days, "z"]},
+    ]
+
+
+def test_rows_without_a_whole_key_do_not_count(tmp_path: Path) -> None:
+    task = _task(tmp_path, {"a": [1, 1, None], "b": ["x", None, "x"]}, ["a", "b"])
+    assert list(look_at_keys(task)) == [{"number": 0, "rows": 1, "repeats": False, "low": [1, "x"], "high": [1, "x"]}]
+    nothing = _task(tmp_path, {"a": pa.array([None, None], pa.int64())}, ["a"])
+    assert list(look_at_keys(nothing)) == []
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[7, 8, 7], ["a", "b", "a"], [0.5, 1.5, 2.5], [b"a", b"b", b"c"]],
+    ids=["ints that repeat", "texts that repeat", "fractions", "bytes"],
+)
+def test_what_repeats_or_has_no_order_in_json_is_left_to_spark(tmp_path: Path, values: list[Any]) -> None:
+    (found,) = look_at_keys(_task(tmp_path, {"k": values}, ["k"]))
+    assert found["repeats"]
+
+
+def test_equal_keys_have_equal_hashes_in_any_block(tmp_path: Path) -> None:
+    from batchinfer.pipeline.key_check import _from_text
+
+    task = _task(tmp_path, {"k": ["a", "b", "c", "d", "b", "e"]}, ["k"])
+    one, two = (_from_text(block["hashes"]).tolist() for block in hash_keys(task | {"blocks": [0, 1]}))
+    assert one[1] == two[1] and len({*one, *two}) == 5
+    assert len(list(hash_keys(task | {"blocks": [1]}))) == 1
