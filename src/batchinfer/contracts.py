@@ -283,7 +283,8 @@ class RunReport(Report):
     """Report of `score`; rows_in = rows_scored + rows_reused + rows_quarantined.
 
     `rows_removed` of the last are those that table transforms removed; `feature_tables` are those that they read, with versions.
-    `batch_rates` are rows per second by batch size, by device, as measured while the run went.
+    `batch_rates` are rows per second by batch size, by device, as measured while the run went; `estimated_s` what `plan` would
+    have said before it; `worker_bytes` the most memory that one worker process took; `explanation` what bounds the run, in words.
     """
 
     slice: str = ""
@@ -301,7 +302,11 @@ class RunReport(Report):
     table: str = ""
     version: int | None = None
     seconds: float = 0.0
+    estimated_s: float | None = None
     stage_seconds: dict[str, float] = field(default_factory=dict)
+    explanation: str = ""
+    workers: int = 0
+    worker_bytes: int = 0
     batch_rates: dict[str, dict[str, float]] = field(default_factory=dict)
     road: str = ""
     road_reason: str = ""

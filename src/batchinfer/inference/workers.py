@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import resource
 import sys
 import threading
 from collections import OrderedDict
@@ -91,6 +92,12 @@ def one_thread(wanted: bool) -> Generator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def peak_bytes() -> int:
+    """The most memory that this process has had in use, in bytes. Runs on: executor."""
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
 
 
 # Parameters of glibc's mallopt, from its malloc.h.

@@ -9,12 +9,15 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from statistics import median
 from typing import Any
 
 from batchinfer.errors import StorageError
 from batchinfer.pipeline.context import Context
 
 Row = Mapping[str, Any]
+# Runs that an estimate is made from: machines and data change.
+_LATEST = 5
 
 
 def runs_of_bundle(context: Context, digest: str) -> list[Row]:
@@ -49,8 +52,19 @@ def best_rows(rates: Mapping[str, float]) -> int:
 
 
 def estimated_seconds(runs: Sequence[Row], rows: int) -> float | None:
-    """Seconds that a run of so many rows will take, from the rate of the earlier ones; None without any."""
-    if not runs:
+    """Seconds that a run of so many rows will take, from what the latest runs took; None without any.
+
+    A run has a part that grows with its rows, the inference, and one that hardly does: session, checks, commit.
+    """
+    latest = [(run, json.loads(run["report"] or "{}").get("stage_seconds", {})) for run in runs[-_LATEST:]]
+    if not latest:
         return None
-    # A run has a fixed part and a part a row; the quickest rate seen is nearest to the latter.
-    return round(min(run["seconds"] for run in runs) * max(1.0, rows / max(run["rows_in"] for run in runs)), 1)
+    inference = sum(stages.get("inference", run["seconds"]) for run, stages in latest)
+    fixed = median(run["seconds"] - stages.get("inference", run["seconds"]) for run, stages in latest)
+    return round(fixed + inference * rows / sum(run["rows_in"] for run, _ in latest), 1)
+
+
+def worker_bytes(runs: Sequence[Row]) -> int | None:
+    """The most memory that one worker took in the latest runs; None if none of them says."""
+    told = [json.loads(run["report"] or "{}").get("worker_bytes", 0) for run in runs[-_LATEST:]]
+    return max(told, default=0) or None

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from batchinfer.errors import BatchInferError
 from batchinfer.pipeline.context import Context
-from batchinfer.pipeline.earlier_runs import Row, best_rows, estimated_seconds, known_rates, runs_of_bundle
+from batchinfer.pipeline.earlier_runs import Row, best_rows, estimated_seconds, known_rates, runs_of_bundle, worker_bytes
 from batchinfer.pipeline.preflight import (
     Resolved,
     SliceData,
@@ -21,6 +21,8 @@ from batchinfer.pipeline.preflight import (
 )
 
 Found = TypeVar("Found")
+# A Python worker with Arrow and PyTorch, without a model.
+_WORKER_BYTES = 450 * 2**20
 
 
 class Plan(dict[str, Any]):
@@ -69,6 +71,8 @@ def plan(context: Context, slice_: str) -> Plan:
         result["action"] = "nothing: published from this data by this model" if fresh else "score"
         result["estimated_s"] = estimated_seconds(earlier, data.rows)
     batch = context.pipeline.model.batch
+    if model:
+        result |= _memory(earlier, result["bundle_bytes"], batch.max_bytes)
     result |= {
         "batch_rows": _batch_rows(earlier) if batch.rows == "auto" else batch.rows,
         "batch_bytes": batch.max_bytes,
@@ -81,6 +85,27 @@ def plan(context: Context, slice_: str) -> Plan:
         result["status"] = "problems"
         result["errors"] = result["problems"]
     return result
+
+
+def _memory(earlier: Sequence[Row], bundle_bytes: int, batch_bytes: int) -> dict[str, Any]:
+    """What all workers of this machine need together, and what is there; a warning where that is not enough."""
+    from batchinfer.pipeline.machine import usable_memory
+
+    measured = worker_bytes(earlier)
+    each = measured or _WORKER_BYTES + 2 * bundle_bytes + 3 * batch_bytes
+    needed, there = cores() * each, usable_memory()
+    facts: dict[str, Any] = {
+        "memory_needed": needed,
+        "memory_there": there,
+        "memory_how": "measured in earlier runs" if measured else "reckoned from the model and the largest batch",
+        "warnings": [],
+    }
+    if needed > there:
+        facts["warnings"].append(
+            f"{cores()} workers need about {needed / 2**30:.1f} GiB; this machine has {there / 2**30:.1f} GiB: "
+            "set model.batch.rows or model.batch.max_bytes lower, or take fewer workers (spark.master: local[N,4])"
+        )
+    return facts
 
 
 def _preparation_facts(context: Context, data: SliceData) -> dict[str, Any]:

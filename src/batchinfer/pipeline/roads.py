@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import json
 import math
 import shutil
 import tempfile
@@ -12,13 +11,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from batchinfer.pipeline.beats import Beats
 from batchinfer.pipeline.context import Context, join
-from batchinfer.pipeline.earlier_runs import known_rates, runs_of_bundle
+from batchinfer.pipeline.earlier_runs import Row, known_rates
 from batchinfer.pipeline.preflight import Resolved, SliceData, choose_road, columns_to_read, cores
 from batchinfer.pipeline.prepared import row_faults, with_raw
 from batchinfer.pipeline.scoring import ScoreArrow, ScorePandas, ScoringPlan, now_us, score_split
 from batchinfer.pipeline.slice_frames import quoted, slice_frame
-from batchinfer.pipeline.tasks import raise_errors, run_tasks
+from batchinfer.pipeline.tasks import run_batches, run_tasks
 from batchinfer.prepare import RAW, REMOVED
 
 if TYPE_CHECKING:
@@ -33,11 +33,17 @@ _TASK_ROWS = (2_000, 250_000)
 
 
 def run_road(
-    spark: SparkSession, context: Context, data: SliceData, model: Resolved, prepared: DataFrame | None = None
+    spark: SparkSession,
+    context: Context,
+    data: SliceData,
+    model: Resolved,
+    earlier: Sequence[Row],
+    prepared: DataFrame | None = None,
 ) -> tuple[Road, list[dict[str, Any]]]:
     """Scores a slice on the executors; the road taken, and one result a task.
 
     Args:
+        earlier: runs of the bundle, as `earlier_runs.runs_of_bundle` gives them.
         prepared: the rows after table transforms, where the pipeline has some.
 
     Runs on: driver.
@@ -49,11 +55,26 @@ def run_road(
     road = choose_road(context, data)
     if not data.files:
         return road, []
-    plan = scoring_plan(context, data, model, workers(spark), ship_folder(spark, model.folder, model.ref.digest))
-    description = f"scoring {data.rows:,} rows of {context.name}, slice {data.slice}"
+    with Beats(spark, data.rows) as beats:
+        archive = ship_folder(spark, model.folder, model.ref.digest)
+        plan = scoring_plan(context, data, model, workers(spark), archive, known_rates(earlier), beats.folder)
+        return road, _run(spark, context, data, prepared, road, plan, beats)
+
+
+def _run(
+    spark: SparkSession,
+    context: Context,
+    data: SliceData,
+    prepared: DataFrame | None,
+    road: Road,
+    plan: ScoringPlan,
+    beats: Beats,
+) -> list[dict[str, Any]]:
+    description = f"scoring {context.name}, slice {data.slice}"
     if road.name == "direct":
         tasks = [{"plan": plan.to_json(), "split": split} for split in splits_of(data, workers(spark))]
-        return road, [result for results in run_tasks(spark, score_split, tasks, description) for result in results]
+        results = run_tasks(spark, score_split, tasks, description, beats=beats)
+        return [result for of_task in results for result in of_task]
     types = {name: context_type(context, name) for name in plan.columns}
     if prepared is None:
         frame = slice_frame(spark, data).select(*[quoted(name) for name in plan.columns])
@@ -63,14 +84,11 @@ def run_road(
         frame = with_raw(prepared, plan.columns, list(context.prepared_fields))
         frame = frame.repartition(_tasks(data.rows, workers(spark)), *[quoted(name) for name in plan.key])
         types |= {REMOVED: "string", RAW: "string"}
+    count = _tasks(data.rows, workers(spark))
     with row_faults():
         if road.name == "arrow":
-            rows = frame.mapInArrow(ScoreArrow(plan), "result string").collect()
-        else:
-            rows = frame.mapInPandas(ScorePandas(plan, types), "result string").collect()
-    results = [json.loads(row["result"]) for row in rows]
-    raise_errors(results)
-    return road, results
+            return run_batches(frame, ScoreArrow(plan), description, count, beats)
+        return run_batches(frame, ScorePandas(plan, types), description, count, beats, through="mapInPandas")
 
 
 def _tasks(rows: int, count: int) -> int:
@@ -130,7 +148,9 @@ def _shipped(spark: SparkSession) -> set[str]:
     return {archive.rpartition("#")[2] for archive in spark.sparkContext.listArchives}
 
 
-def scoring_plan(context: Context, data: SliceData, model: Resolved, count: int, archive: str) -> ScoringPlan:
+def scoring_plan(
+    context: Context, data: SliceData, model: Resolved, count: int, archive: str, rates: dict[str, dict[str, float]], beats: str
+) -> ScoringPlan:
     """What all tasks of the run share."""
     from batchinfer.inference.workers import threads_per_worker
 
@@ -163,6 +183,7 @@ def scoring_plan(context: Context, data: SliceData, model: Resolved, count: int,
         max_failures=max(1000, int(allowed * data.rows) + 1),
         modules=str(context.root),
         trust=settings.trust,
-        known_rates=known_rates(runs_of_bundle(context, model.ref.digest)) if settings.batch.rows == "auto" else {},
+        known_rates=rates if settings.batch.rows == "auto" else {},
         removals=context.preparation.reasons(),
+        beats=beats,
     )

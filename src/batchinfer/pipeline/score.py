@@ -17,10 +17,11 @@ from batchinfer import contracts
 from batchinfer.contracts import RunReport, StagedFile
 from batchinfer.errors import ChecksFailed, InputError, TooManyQuarantined
 from batchinfer.pipeline.context import Context
+from batchinfer.pipeline.earlier_runs import estimated_seconds, runs_of_bundle
 from batchinfer.pipeline.histogram import score_histogram
 from batchinfer.pipeline.key_check import check_keys
 from batchinfer.pipeline.preflight import Resolved, SliceData, check_columns, find_slice, load_suites, resolve_model
-from batchinfer.pipeline.roads import run_road
+from batchinfer.pipeline.roads import run_road, workers
 from batchinfer.session import import_spark
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Outcome:
     rows_reused: int = 0
     rows_quarantined: int = 0
     rows_removed: int = 0
+    worker_bytes: int = 0
     rates: dict[str, dict[str, float]] = field(default_factory=dict)
     tasks: list[dict[str, Any]] = field(default_factory=list)
     stopped: list[str] = field(default_factory=list)
@@ -62,7 +64,17 @@ class Outcome:
         for device, rates in result["rates"].items():
             known = self.rates.setdefault(device, {})
             known |= {rows: max(rate, known.get(rows, 0.0)) for rows, rate in rates.items()}
-        self.tasks.append({"seconds": result["task_s"], "rows": result["rows_in"], **result["counts"]})
+        self.worker_bytes = max(self.worker_bytes, result["worker_bytes"])
+        stages = {stage: round(seconds, 4) for stage, seconds in result["seconds"].items()}
+        self.tasks.append({"seconds": result["task_s"], "rows": result["rows_in"], "stages": stages, **result["counts"]})
+
+    def stages(self, inference_s: float, workers: int) -> dict[str, float]:
+        """Seconds of the workers by stage, added up; with what the engine itself took, and what they waited for work."""
+        busy = sum(task["seconds"] for task in self.tasks)
+        known = {stage: self.seconds[stage] for stage in ("load", "read", "fingerprint", "encode", "forward", "decode", "write")}
+        known |= {stage: seconds for stage, seconds in self.seconds.items() if stage not in known}
+        known |= {"engine": max(0.0, busy - sum(known.values())), "idle": max(0.0, workers * inference_s - busy)}
+        return {stage: round(seconds, 3) for stage, seconds in known.items()}
 
 
 def _ordered(rates: dict[str, float]) -> dict[str, float]:
@@ -148,6 +160,8 @@ class _Run:
     ) -> None:
         self.context, self.data, self.model, self.suites = context, data, model, suites
         self.report, self.evolve = report, evolve
+        self.earlier = runs_of_bundle(context, model.ref.digest)
+        report.estimated_s = estimated_seconds(self.earlier, data.rows)
         started = time.perf_counter()
         if suites:
             from batchinfer.checks.expectations import preload
@@ -169,7 +183,8 @@ class _Run:
         self._prepare_rows()
         self._check_input()
         started = time.perf_counter()
-        road, results = run_road(self.spark, self.context, self.data, self.model, self.prepared)
+        self.report.workers = workers(self.spark)
+        road, results = run_road(self.spark, self.context, self.data, self.model, self.earlier, self.prepared)
         for result in results:
             self.outcome.add(result)
         self.report.road, self.report.road_reason = road.name, road.reason
@@ -189,8 +204,8 @@ class _Run:
         outcome, report = self.outcome, self.report
         report.rows_in, report.rows_scored, report.rows_reused = outcome.rows_in, outcome.rows_scored, outcome.rows_reused
         report.rows_quarantined, report.rows_removed = outcome.rows_quarantined, outcome.rows_removed
-        stages = {stage: round(outcome.seconds[stage], 3) for stage in ("load", "read", "encode", "forward", "decode", "write")}
-        report.stage_seconds |= stages | {"inference": round(inference_s, 3)}
+        report.stage_seconds |= outcome.stages(inference_s, report.workers) | {"inference": round(inference_s, 3)}
+        report.worker_bytes = outcome.worker_bytes
         report.batch_rates = {device: _ordered(rates) for device, rates in outcome.rates.items() if rates}
         if outcome.stopped:
             return
@@ -329,10 +344,13 @@ class _Run:
         from pathlib import Path
 
         from batchinfer.report.html import write_report
+        from batchinfer.report.timing import explain_time
 
+        report, tasks = self.report, self.outcome.tasks
+        report.explanation = explain_time(report.stage_seconds, report.seconds, tasks).sentence
         extra = {
             "reasons": dict(self.outcome.reasons),
-            "tasks": self.outcome.tasks,
+            "tasks": tasks,
             "histogram": self.histogram,
         }
         folder = Path(self.context.environment.reports)

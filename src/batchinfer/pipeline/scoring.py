@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from batchinfer import contracts
 from batchinfer.contracts import BadRecord
 from batchinfer.errors import InputError, TooManyQuarantined
+from batchinfer.inference.workers import peak_bytes
+from batchinfer.pipeline.beats import Beat
 from batchinfer.pipeline.shipped import bundle_folder, describe_device, load_folder
 from batchinfer.prepare import RAW, REMOVED
 
@@ -42,6 +44,7 @@ class ScoringPlan:
         modules: folder that a module of the user's own is looked for in, besides PYTHONPATH.
         trust: `pickle` where the pipeline allows models that run code of their own when they are loaded.
         known_rates: rows per second by batch size, of earlier runs of the bundle, by device.
+        beats: folder that tasks tell of their rows in, where they share the driver's machine.
         removals: reasons that table transforms remove rows for, and what each says; the rows then come with a reason.
     """
 
@@ -72,6 +75,7 @@ class ScoringPlan:
     trust: Literal["none", "pickle"] = "none"
     known_rates: dict[str, dict[str, float]] = field(default_factory=dict)
     removals: dict[str, str] = field(default_factory=dict)
+    beats: str = ""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -155,6 +159,7 @@ class _ScoringTask:
         self.removed = 0
         self.rows = 0
         self.write_s = 0.0
+        self.beat = Beat(plan.beats)
         self.constants = self._constants()
         self.writer = self._open_writer()
 
@@ -208,6 +213,7 @@ class _ScoringTask:
                 started = time.perf_counter()
                 self._take(scored)
                 self.write_s += time.perf_counter() - started
+                self.beat.tell(*self._counts())
             return self._finish()
         except TooManyQuarantined as error:
             # The run ends with exit 5; the rows that failed are kept all the same.
@@ -282,6 +288,10 @@ class _ScoringTask:
         # What is the same on every row is given once: in the file it is a dictionary of one entry.
         self.writer.write(batch, {contracts.SLICE: self.plan.slice}, self.constants)
 
+    def _counts(self) -> tuple[int, int]:
+        """Rows that came in so far, and how many of them were put aside."""
+        return int(self.scorer.counts["rows_in"]) + self.keyless + self.removed, len(self.failed)
+
     def _constants(self) -> dict[str, pa.Scalar]:
         import pyarrow as pa
 
@@ -308,13 +318,15 @@ class _ScoringTask:
             run_id=self.plan.run_id, published=True, slice=self.plan.slice,
         )  # fmt: skip
         self.write_s += time.perf_counter() - started
+        rows_in, failed = self._counts()
+        self.beat.end(rows_in, failed)
         return {
             "files": [file.to_json() for file in files],
             "quarantine": [file.to_json() for file in aside],
-            "rows_in": int(self.scorer.counts["rows_in"]) + self.keyless + self.removed,
+            "rows_in": rows_in,
             "rows_scored": self.rows - int(self.scorer.counts["rows_duplicate"]),
             "rows_reused": int(self.scorer.counts["rows_duplicate"]),
-            "rows_quarantined": len(self.failed),
+            "rows_quarantined": failed,
             "rows_removed": self.removed,
             "reasons": dict(Counter(record.reason for record in self.failed)),
             "examples": [record.message for record in self.failed if record.reason not in self.plan.removals][:1],
@@ -323,6 +335,7 @@ class _ScoringTask:
             "rates": {self.device: self.scorer.size.curve} if self.in_process else {},
             "stopped": list(stopped),
             "task_s": time.perf_counter() - self.started,
+            "worker_bytes": peak_bytes(),
         }
 
 

@@ -51,12 +51,14 @@ def show_models(body: Body) -> Body:
 
 def show_plan(body: Body) -> Body:
     """The plan, a line each."""
-    hidden = ("problems", "errors")
+    hidden = ("problems", "errors", "warnings")
     _table(
         f"plan for {body['pipeline']}, slice {body['slice']}",
         ["what", "how"],
         [[k, v] for k, v in body.items() if k not in hidden],
     )
+    if body.get("warnings"):
+        _table("warnings", ["warning"], [[text] for text in body["warnings"]])
     if body["problems"]:
         _table("problems", ["problem"], [[problem] for problem in body["problems"]])
     return body
@@ -90,7 +92,7 @@ def show_register(report: RegisterReport) -> RegisterReport:
 
 def show_run(report: RunReport) -> RunReport:
     """One scored slice: rows, model, time."""
-    facts = {**report.headline(), "report": report.report}
+    facts = {**report.headline(), "explanation": report.explanation, "report": report.report}
     _table(f"{report.pipeline}, slice {report.slice}", ["what", "value"], [list(fact) for fact in facts.items()])
     return report
 

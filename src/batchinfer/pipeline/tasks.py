@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from batchinfer import errors
+from batchinfer.pipeline.beats import Beats
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -22,7 +23,12 @@ _POLL_S = 0.2
 
 
 def run_tasks(
-    spark: SparkSession, work: Work, tasks: Sequence[Task], description: str, undo: Undo | None = None
+    spark: SparkSession,
+    work: Work,
+    tasks: Sequence[Task],
+    description: str,
+    undo: Undo | None = None,
+    beats: Beats | None = None,
 ) -> list[list[dict[str, Any]]]:
     """Runs `work(task)` for every task, each in a Spark task of its own; returns the results in the order of the tasks.
 
@@ -30,6 +36,7 @@ def run_tasks(
 
     Args:
         undo: is given the results of the tasks that succeeded where others failed.
+        beats: where the tasks tell of their rows; without it the bar counts tasks.
 
     Runs on: driver; `work` on executors.
 
@@ -41,7 +48,7 @@ def run_tasks(
     context = spark.sparkContext
     numbered = [(number, json.dumps(task)) for number, task in enumerate(tasks)]
     lines = context.parallelize(numbered, len(numbered)).flatMap(Guarded(work))
-    with _progress(spark, description, len(tasks)):
+    with _progress(spark, description, len(tasks), beats):
         found = lines.collect()
     return in_order(found, len(tasks), undo)
 
@@ -72,16 +79,23 @@ def guarded(work: Callable[[], dict[str, Any]]) -> str:
         return json.dumps(as_result(error))
 
 
-def run_batches(frame: DataFrame, work: Callable[..., Any], description: str, tasks: int) -> list[dict[str, Any]]:
-    """Hands a frame's rows to `work` in Arrow batches; it gives one row of JSON a task, as `guarded` writes it.
+def run_batches(
+    frame: DataFrame,
+    work: Callable[..., Any],
+    description: str,
+    tasks: int,
+    beats: Beats | None = None,
+    through: Literal["mapInArrow", "mapInPandas"] = "mapInArrow",
+) -> list[dict[str, Any]]:
+    """Hands a frame's rows to `work` in batches; it gives one row of JSON a task, as `guarded` writes it.
 
     Runs on: driver; `work` on executors.
 
     Raises:
         BatchInferError: of the class and with the words that `work` raised it with.
     """
-    with _progress(frame.sparkSession, description, tasks):
-        rows = frame.mapInArrow(work, "result string").collect()
+    with _progress(frame.sparkSession, description, tasks, beats):
+        rows = getattr(frame, through)(work, "result string").collect()
     results = [json.loads(row["result"]) for row in rows]
     raise_errors(results)
     return results
@@ -117,8 +131,9 @@ def in_order(found: Iterable[tuple[int, str]], tasks: int, undo: Undo | None = N
 class _progress:  # noqa: N801 - reads as the verb it is
     """Shows a bar of Spark tasks while a job runs; asks Spark's status tracker from a thread of its own."""
 
-    def __init__(self, spark: SparkSession, description: str, total: int) -> None:
+    def __init__(self, spark: SparkSession, description: str, total: int, beats: Beats | None) -> None:
         self.context, self.description, self.total = spark.sparkContext, description, total
+        self.beats = beats if beats is not None and beats.folder else None
         self.done = threading.Event()
 
     def __enter__(self) -> None:
@@ -134,12 +149,23 @@ class _progress:  # noqa: N801 - reads as the verb it is
         from py4j.protocol import Py4JError
 
         try:
-            self._show()
+            self._show_tasks() if self.beats is None else self._show_rows(self.beats)
         except (Py4JError, OSError):
             # The JVM is gone. Whoever waits for the tasks learns of it, and tells it better than a progress bar.
             return
 
-    def _show(self) -> None:
+    def _show_rows(self, beats: Beats) -> None:
+        from batchinfer.report.terminal import progress
+
+        with progress(self.description, beats.total, "rows") as advance:
+            shown, ended = 0, False
+            while not ended:
+                ended = self.done.wait(_POLL_S)
+                counts = beats.count()
+                advance(counts.rows - shown, f"{counts.failed:,} quarantined" if counts.failed else "")
+                shown = counts.rows
+
+    def _show_tasks(self) -> None:
         from batchinfer.report.terminal import progress
 
         tracker = self.context.statusTracker()

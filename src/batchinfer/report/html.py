@@ -51,7 +51,8 @@ def write_report(run: Mapping[str, Any], extra: Mapping[str, Any], folder: Path)
     Args:
         run: the JSON of `score`, as `contracts.RunReport.to_json` gives it.
         extra: all of it optional: `reasons` {reason: rows quarantined}; `tasks` [{seconds, rows, batches, attempts,
-            largest_batch, smallest_batch}]; `histogram` {column, edges, counts}; `key` (a scored row's key, by column).
+            largest_batch, smallest_batch, stages {stage: seconds}}]; `histogram` {column, edges, counts}; `key` (a scored
+            row's key, by column).
         folder: where the reports are.
 
     Runs on: driver.
@@ -86,7 +87,7 @@ def render_report(run: Mapping[str, Any], extra: Mapping[str, Any]) -> str:
         size={"width": WIDTH, "height": HEIGHT},
         checks=_checks(run.get("checks") or ()),
         reasons=sorted((extra.get("reasons") or {}).items(), key=lambda item: (-item[1], item[0])),
-        batches=_batches(tasks),
+        batches=_batches(run, tasks),
         warnings=_warnings(run.get("warnings") or ()),
         errors=[str(error) for error in run.get("errors") or ()],
         facts=[(name, value) for name, value in run.items() if name not in _NOT_FACTS and value not in (None, "", [], {})],
@@ -117,8 +118,8 @@ def _checks(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return rows
 
 
-def _batches(tasks: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
-    """Facts about batches and tasks, added up over tasks."""
+def _batches(run: Mapping[str, Any], tasks: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Facts about batches and tasks, added up over tasks; memory and time, and how far off the estimate was."""
     batches = sum(int(task.get("batches") or 0) for task in tasks)
     if not batches:
         return []
@@ -134,6 +135,13 @@ def _batches(tasks: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
     times = [float(task["seconds"]) for task in tasks if task.get("seconds") is not None]
     if times:
         facts.append(("Tasks took", f"{duration(min(times))} to {duration(max(times))}"))
+    if run.get("worker_bytes"):
+        facts.append(("Memory of a worker", f"{run['worker_bytes'] / 2**20:,.0f} MiB at most"))
+    if run.get("estimated_s") and run.get("seconds"):
+        off = run["seconds"] / run["estimated_s"] - 1
+        facts.append(
+            ("Estimated before", f"{duration(run['estimated_s'])}; it took {abs(off):.0%} {'more' if off >= 0 else 'less'}")
+        )
     return facts
 
 

@@ -27,8 +27,8 @@ _EVERY_S = 10.0
 class Advance(Protocol):
     """Tells a progress display that so many more units are done."""
 
-    def __call__(self, done: int = 1, /) -> None:
-        """Counts units as done."""
+    def __call__(self, done: int = 1, /, note: str = "") -> None:
+        """Counts units as done; a note stands behind the counts until there is another."""
         ...
 
 
@@ -143,8 +143,8 @@ def _bar(description: str, total: int | None, unit: str) -> Generator[Advance]:
     with Progress(*columns, console=_console(), transient=True) as bar:
         task = bar.add_task(escape(showable(description)), total=total)
 
-        def advance(done: int = 1, /) -> None:
-            bar.advance(task, done)
+        def advance(done: int = 1, /, note: str = "") -> None:
+            bar.update(task, advance=done, description=escape(showable(f"{description}, {note}" if note else description)))
 
         yield advance
 
@@ -164,6 +164,7 @@ class ProgressLines:
     clock: Callable[[], float] = time.monotonic
     every_s: float = _EVERY_S
     done: int = 0
+    note: str = ""
     _started: float = field(init=False)
     _shown: float = field(init=False)
     _lines: int = 0
@@ -172,10 +173,11 @@ class ProgressLines:
     def __post_init__(self) -> None:
         self._started = self._shown = self.clock()
 
-    def advance(self, done: int = 1, /) -> None:
+    def advance(self, done: int = 1, /, note: str = "") -> None:
         """Counts units as done, and writes a line if the last one is long enough ago."""
         with self._lock:
             self.done += done
+            self.note = note
             now = self.clock()
             if now - self._shown >= self.every_s:
                 self._shown, self._lines = now, self._lines + 1
@@ -190,7 +192,7 @@ class ProgressLines:
 
     def _count(self) -> str:
         counted = f"{self.done:,}" if self.total is None else f"{self.done:,} of {self.total:,}"
-        return f"{counted} {self.unit}".strip()
+        return f"{counted} {self.unit}".strip() + (f", {showable(self.note)}" if self.note else "")
 
     def _rate(self, seconds: float) -> str:
         if self.done <= 0 or seconds <= 0:

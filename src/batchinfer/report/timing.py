@@ -16,7 +16,7 @@ from batchinfer.report.text import duration
 INFERENCE = "inference"
 OTHER = "other"
 
-WORKER_STAGES = ("load", "read", "fingerprint", "encode", "forward", "decode", "write")
+WORKER_STAGES = ("load", "read", "fingerprint", "encode", "forward", "decode", "child", "write", "engine", "idle")
 
 _MEANING: Mapping[str, str] = {
     "load": "loading the model in each worker: few rows a task, or a large model",
@@ -25,7 +25,12 @@ _MEANING: Mapping[str, str] = {
     "encode": "the transforms, which run on the CPU",
     "forward": "the model itself",
     "decode": "turning the model's output into columns",
+    "child": "talking to a process apart, which tasks that are tried again score in",
     "write": "writing the prediction files",
+    "engine": "cutting batches and judging what comes out of the model",
+    "idle": "workers without work: too few tasks, uneven ones, or the time it takes to start them",
+    "keys": "the search for keys that repeat",
+    "prepare": "planning the table transforms",
     "checks": "the checks of the data, not the model",
     "commit": "the commit to the table: storage, or a busy table",
     "quarantine": "writing the quarantine",
@@ -106,6 +111,8 @@ def _of_workers(seconds: float, share: float, workers: Mapping[str, float]) -> s
     name = max(workers, key=lambda stage: workers[stage])
     part = workers[name] / sum(workers.values())
     took = f"took {part:.0%} of the workers' time"
+    if name == "idle":
+        took = f"left the workers without work for {part:.0%} of their time"
     if share < _MOST:
         return f"Inference is the longest part of this run, {_part(seconds, share)}; inside it the longest stage, {name}, {took}."
     if part < _BOUND:

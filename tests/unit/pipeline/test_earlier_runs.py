@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from registrations import Project
 
-from batchinfer.pipeline.earlier_runs import best_rows, estimated_seconds, known_rates, runs_of_bundle
+from batchinfer.pipeline.earlier_runs import best_rows, estimated_seconds, known_rates, runs_of_bundle, worker_bytes
 from batchinfer.sinks.runs import append_run
 
 START = dt.datetime(2026, 11, 21, tzinfo=dt.timezone.utc)
@@ -43,7 +43,18 @@ def test_rates_are_those_of_the_bundle_by_device_the_latest_first(project: Proje
     runs = runs_of_bundle(context, "a")
     assert known_rates(runs) == {"cpu, 1 thread": {"512": 20.0, "1024": 15.0}, "H100": {"4096": 900.0}}
     assert best_rows(known_rates(runs)["cpu, 1 thread"]) == 512
-    assert estimated_seconds(runs, 10_000) == 20.0
+    assert estimated_seconds(runs, 10_000) == 100.0, "all of it grows with the rows where no stage was timed"
+
+
+def test_the_estimate_has_a_part_that_does_not_grow_with_the_rows() -> None:
+    def run(seconds: float, inference: float, rows: int) -> dict[str, Any]:
+        report = {"stage_seconds": {"inference": inference}, "worker_bytes": int(seconds)}
+        return {"seconds": seconds, "rows_in": rows, "report": json.dumps(report)}
+
+    long_ago = [run(1000.0, 10.0, 10)] * 3
+    lately = [run(12.0, 2.0, 1000), run(11.0, 1.0, 500), run(13.0, 2.0, 1000), run(12.0, 1.0, 500), run(15.0, 4.0, 2000)]
+    assert estimated_seconds([*long_ago, *lately], 100_000) == 11.0 + 200.0
+    assert worker_bytes([*long_ago, *lately]) == 15 and worker_bytes([{"report": None}]) is None
 
 
 def test_a_runs_table_that_cannot_be_read_is_said_and_stops_nothing(project: Project, capsys: pytest.CaptureFixture[str]) -> None:

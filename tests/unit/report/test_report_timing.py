@@ -48,6 +48,11 @@ def test_workers_seconds_are_not_wall_time() -> None:
         ({"forward": 1.0, "inference": 1.0}, 10.0, ["what surrounds the work", "other took 9.00 s (90%"]),
         ({"inference": 1.0, "checks": 9.0}, 10.0, ["the checks of the data"]),
         ({"a": 1.0, "b": 1.0, "c": 1.0}, 3.0, ["No single stage bounds this run"]),
+        (
+            {"read": 1.0, "forward": 3.0, "idle": 6.0, "inference": 5.0},
+            6.0,
+            ["workers without work: too few tasks", "idle left the workers without work for 60% of their time"],
+        ),
         ({"read": 2.0, "write": 1.0}, 0.0, ["reading the input files"]),
         ({}, 0.0, ["No stage was timed."]),
     ],

@@ -91,6 +91,13 @@ class Page(HTMLParser):
         self.text += " ".join(data.split()) + " "
 
 
+def test_the_page_says_how_far_off_the_estimate_was_and_what_a_worker_took() -> None:
+    tasks = [{"seconds": 3.9, "rows": 60, "batches": 8}]
+    page = render_report(run_json(estimated_s=20.0, worker_bytes=700 * 2**20), {"tasks": tasks})
+    assert "20.0 s; it took 13% less" in page and "700 MiB at most" in page
+    assert "Estimated before" not in render_report(run_json(), {"tasks": tasks})
+
+
 def test_the_page_tells_what_the_run_did() -> None:
     page = Page(render_report(run_json(), EXTRA))
     for part in (
