@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint typecheck unit spark cluster faults e2e s3 bench bench-setup bench-extract bench-transforms clean
+.PHONY: help setup demo test lint typecheck unit spark cluster faults e2e s3 bench bench-setup bench-scale bench-duplicates bench-extract bench-transforms clean
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -44,9 +44,17 @@ s3: .venv/.ready .venv/share/batchinfer/moto/.ready  ## s3a:// against a local S
 	@$(BIN)/pytest tests/s3
 
 bench: .venv/.ready  ## this engine against a bare PyTorch loop, Spark's own ways and what bench-setup installed
-	@$(BIN)/python -m benchmarks.tabular
+	@$(BIN)/python -m benchmarks.engine tabular
+	@$(BIN)/python -m benchmarks.engine text
+	@$(BIN)/python -m benchmarks.engine image --repeats 1
 
 bench-setup: .venv/.ready .venv/share/batchinfer/peers/.ready  ## Ray Data and Daft for bench, in an environment of their own
+
+bench-scale: .venv/.ready  ## `score` at 1, 5 and 20 million rows, and on one row
+	@$(BIN)/python -m benchmarks.scale
+
+bench-duplicates: .venv/.ready  ## `score` on rows that stand ten times, with and without looking for them
+	@$(BIN)/python -m benchmarks.duplicates
 
 bench-extract: .venv/.ready  ## extraction against Spark's own readers; memory; bad records; tiny files
 	@$(BIN)/python -m benchmarks.extract

@@ -11,120 +11,50 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
+
+from benchmarks.workloads import KINDS, Workload
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-WIDTH = 64
-NAMES = [f"f{place:02d}" for place in range(WIDTH)]
-BATCH_ROWS = 2048
+SCHEMA = pa.schema([("key", pa.int64()), ("prediction", pa.float64())])
+# A peer that has not ended by then has failed.
+PEER_TIMEOUT_S = 1800
 
 
-@dataclass(frozen=True)
-class Workload:
-    """Rows x 64 float32 in Parquet files, a key, and an MLP 64-256-256-1 with fixed weights."""
-
-    folder: Path
-    rows: int
-
-    @property
-    def files(self) -> list[Path]:
-        return sorted((self.folder / "input").glob("*.parquet"))
-
-    @property
-    def output(self) -> Path:
-        return self.folder / "output"
-
-
-def make_workload(folder: Path, rows: int) -> Workload:
-    """Writes the input once; two files of row groups of 131,072 rows."""
-    workload = Workload(folder, rows)
-    (folder / "input").mkdir(parents=True)
-    random = np.random.default_rng(0)
-    for number in range(2):
-        count = rows // 2
-        columns = {"key": np.arange(number * count, (number + 1) * count)}
-        columns |= {name: random.standard_normal(count, dtype=np.float32) for name in NAMES}
-        pq.write_table(pa.table(columns), folder / "input" / f"{number}.parquet", row_group_size=131_072)
-    return workload
-
-
-class Net(torch.nn.Module):
-    """64-256-256-1 with ReLU."""
-
-    def __init__(self, features: int = WIDTH, outputs: int = 1) -> None:
-        super().__init__()
-        linear, relu = torch.nn.Linear, torch.nn.ReLU
-        self.layers = torch.nn.Sequential(linear(features, 256), relu(), linear(256, 256), relu(), linear(256, outputs))
-
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        return self.layers(features)
-
-
-def module() -> Net:
-    """The model, on one thread: there are as many workers as cores."""
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    return Net().eval()
-
-
-def matrix(batch: pa.RecordBatch) -> Any:
-    """(rows, 64) float32 as a tensor; the columns are copied once."""
-    values = np.empty((batch.num_rows, WIDTH), np.float32)
-    for place, name in enumerate(NAMES):
-        values[:, place] = batch.column(name).to_numpy()
-    return torch.from_numpy(values)
-
-
-class MlpHandler:
-    """The model as the engine takes it."""
-
-    output = {"prediction": "double"}  # noqa: RUF012 - the engine's own contract
-
-    def __init__(self) -> None:
-        self.module = module()
-
-    def encode(self, batch: pa.RecordBatch) -> dict[str, Any]:
-        return {"features": matrix(batch)}
-
-    def forward(self, tensors: dict[str, Any]) -> Any:
-        with torch.inference_mode():
-            return self.module(tensors["features"])
-
-    def decode(self, output: Any) -> dict[str, pa.Array]:
-        return {"prediction": pa.array(output[:, 0].double().numpy())}
-
-
-def _score_files(files: list[str], target: str) -> None:
+def _score_files(kind: str, files: list[str], target: str) -> None:
     """A bare loop: read, forward, write."""
-    handler = MlpHandler()
-    schema = pa.schema([("key", pa.int64()), ("prediction", pa.float64())])
-    with pq.ParquetWriter(target, schema, compression="zstd") as writer:
+    model, rows = _model(kind), KINDS[kind].batch_rows
+    with pq.ParquetWriter(target, SCHEMA, compression="zstd") as writer:
         for file in files:
-            for batch in pq.ParquetFile(file, pre_buffer=True).iter_batches(batch_size=BATCH_ROWS, use_threads=False):
-                prediction = handler.decode(handler.forward(handler.encode(batch)))["prediction"]
-                writer.write_batch(pa.RecordBatch.from_arrays([batch.column("key"), prediction], schema=schema))
+            for batch in pq.ParquetFile(file, pre_buffer=True).iter_batches(batch_size=rows, use_threads=False):
+                prediction = model.decode(model.forward(model.encode(batch)))["prediction"]
+                writer.write_batch(pa.RecordBatch.from_arrays([batch.column("key"), prediction], schema=SCHEMA))
+
+
+_MODELS: dict[str, Any] = {}
+
+
+def _model(kind: str) -> Any:
+    """The model of this process."""
+    if kind not in _MODELS:
+        _MODELS[kind] = KINDS[kind].model()
+    return _MODELS[kind]
 
 
 _PROCESSES: list[ProcessPoolExecutor] = []
 
 
-def _warm(_: int) -> None:
-    MlpHandler()
-
-
 def _processes() -> ProcessPoolExecutor:
     if not _PROCESSES:
         _PROCESSES.append(ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")))
-        list(_PROCESSES[0].map(_warm, range(2)))
     return _PROCESSES[0]
 
 
@@ -135,7 +65,7 @@ def bare_loop(workload: Workload, _: SparkSession) -> None:
     """
     workload.output.mkdir()
     jobs = [
-        _processes().submit(_score_files, [str(file)], str(workload.output / f"{place}.parquet"))
+        _processes().submit(_score_files, workload.kind, [str(file)], str(workload.output / f"{place}.parquet"))
         for place, file in enumerate(workload.files)
     ]
     for job in jobs:
@@ -143,18 +73,19 @@ def bare_loop(workload: Workload, _: SparkSession) -> None:
 
 
 def _engine_split(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    from batchinfer.inference.batching import new_size
     from batchinfer.inference.engine import BatchScorer
     from batchinfer.inference.splits import read_split
-    from batchinfer.inference.workers import load_once
+    from batchinfer.inference.workers import load_once, size_once
     from batchinfer.sinks.staging import StagedWriter
 
-    handler = load_once("benchmark", MlpHandler, threads=1)
-    scorer = BatchScorer(handler, "auto")
-    schema = pa.schema([("key", pa.int64()), ("prediction", pa.float64())])
-    with StagedWriter(task["output"], schema, (), ()) as writer:
-        for scored in scorer.score(read_split(task["split"], ["key", *NAMES])):
+    kind = task["kind"]
+    handler = load_once(f"benchmark {kind}", KINDS[kind].model, threads=1)
+    scorer = BatchScorer(handler, size_once(f"benchmark {kind}", partial(new_size, "auto")))
+    with StagedWriter(task["output"], SCHEMA, (), ()) as writer:
+        for scored in scorer.score(read_split(task["split"], ["key", *handler.names])):
             arrays = [scored.rows.column("key"), scored.predictions["prediction"]]
-            writer.write(pa.RecordBatch.from_arrays(arrays, schema=schema), {})
+            writer.write(pa.RecordBatch.from_arrays(arrays, schema=SCHEMA), {})
         yield {"files": len(writer.close()), **scorer.counts}
 
 
@@ -164,20 +95,24 @@ def engine_direct(workload: Workload, spark: SparkSession) -> None:
     from batchinfer.pipeline.tasks import run_tasks
 
     workload.output.mkdir()
-    files = [{"path": str(file), "size": file.stat().st_size, "rows": workload.rows // 2} for file in workload.files]
-    splits = plan_splits(files, 2)
-    run_tasks(spark, _engine_split, [{"split": split, "output": str(workload.output)} for split in splits], "engine")
+    files = [{"path": str(file), "size": file.stat().st_size, "rows": pq.read_metadata(file).num_rows} for file in workload.files]
+    common = {"kind": workload.kind, "output": str(workload.output)}
+    tasks = [{"split": split, **common} for split in plan_splits(files, 2)]
+    run_tasks(spark, _engine_split, tasks, f"engine, {workload.kind}")
 
 
-def _forward_only(rows: int) -> None:
-    handler, features = MlpHandler(), torch.randn(BATCH_ROWS, WIDTH)
-    for _ in range(rows // BATCH_ROWS):
-        handler.forward({"features": features})
+def _forward_only(kind: str, file: str) -> None:
+    """As many forward passes as the file has batches, on the tensors of the first."""
+    model, rows = _model(kind), KINDS[kind].batch_rows
+    opened = pq.ParquetFile(file)
+    tensors = model.encode(next(opened.iter_batches(batch_size=rows)))
+    for _ in range(opened.metadata.num_rows // rows):
+        model.forward(tensors)
 
 
 def forward_alone(workload: Workload, _: SparkSession) -> None:
     """The ceiling: the forward passes and nothing else, in two processes."""
-    for job in [_processes().submit(_forward_only, workload.rows // 2) for _ in range(2)]:
+    for job in [_processes().submit(_forward_only, workload.kind, str(file)) for file in workload.files]:
         job.result()
 
 
@@ -188,9 +123,9 @@ def peer(name: str) -> Callable[[Workload, Any], float]:
     """Another system, in its own environment and process."""
 
     def run(workload: Workload, _: SparkSession) -> float:
-        command = [str(PEERS_PYTHON), "-m", "benchmarks.peers", name, str(workload.folder), str(workload.rows)]
+        command = [str(PEERS_PYTHON), "-m", "benchmarks.peers", name, workload.kind, str(workload.folder), str(workload.rows)]
         environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=PEER_TIMEOUT_S)
         if done.returncode:
             raise RuntimeError(f"{name} failed: {done.stderr[-2000:]}")
         return float(done.stdout.split()[-1])
@@ -207,63 +142,68 @@ def mlflow_spark_udf(workload: Workload, spark: SparkSession) -> None:
     if not folder.exists():
         from benchmarks.mlflow_model import Predict
 
-        mlflow.pyfunc.save_model(folder, python_model=Predict())
+        mlflow.pyfunc.save_model(folder, python_model=Predict(workload.kind))
     udf = mlflow.pyfunc.spark_udf(spark, str(folder), result_type="double", env_manager="local")
-    frame = spark.read.parquet(str(workload.folder / "input"))
-    frame.select("key", udf(F.struct(*NAMES)).alias("prediction")).write.parquet(str(workload.output))
+    _write(workload, _read(workload, spark).select("key", udf(F.struct(*workload.names)).alias("prediction")))
 
 
 def map_in_pandas(workload: Workload, spark: SparkSession) -> None:
-    """Spark's mapInPandas, the model loaded once a task."""
+    """Spark's mapInPandas, the model loaded once a worker."""
     import pandas as pd
 
-    def score(frames: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
-        model = module()
-        for frame in frames:
-            with torch.inference_mode():
-                output = model(torch.from_numpy(frame[NAMES].to_numpy(np.float32)))
-            yield pd.DataFrame({"key": frame["key"], "prediction": output[:, 0].double().numpy()})
+    kind, names = workload.kind, list(workload.names)
 
-    frame = spark.read.parquet(str(workload.folder / "input"))
-    frame.mapInPandas(score, "key long, prediction double").write.parquet(str(workload.output))
+    def score(frames: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+        model = _model(kind)
+        for frame in frames:
+            prediction = model.run(model.tensors([frame[name].to_numpy() for name in names]))
+            yield pd.DataFrame({"key": frame["key"], "prediction": prediction})
+
+    _write(workload, _read(workload, spark).mapInPandas(score, "key long, prediction double"))
 
 
 def iterator_pandas_udf(workload: Workload, spark: SparkSession) -> None:
-    """Spark's iterator pandas UDF over the 64 columns."""
+    """Spark's iterator pandas UDF over the columns."""
     import pandas as pd
     from pyspark.sql import functions as F
 
-    def score(batches: Iterator[tuple[pd.Series, ...]]) -> Iterator[pd.Series]:
-        model = module()
-        for columns in batches:
-            with torch.inference_mode():
-                output = model(torch.from_numpy(np.stack([column.to_numpy(np.float32) for column in columns], axis=1)))
-            yield pd.Series(output[:, 0].double().numpy())
+    kind, one = workload.kind, len(workload.names) == 1
 
-    score.__annotations__ = {"batches": Iterator[tuple[pd.Series, ...]], "return": Iterator[pd.Series]}
+    def score(batches: Iterator[Any]) -> Iterator[pd.Series]:
+        model = _model(kind)
+        for columns in batches:
+            yield pd.Series(model.run(model.tensors([column.to_numpy() for column in ([columns] if one else columns)])))
+
+    given = Iterator[pd.Series] if one else Iterator[tuple[pd.Series, ...]]
+    score.__annotations__ = {"batches": given, "return": Iterator[pd.Series]}
     udf = F.pandas_udf(score, "double")
-    frame = spark.read.parquet(str(workload.folder / "input"))
-    frame.select("key", udf(*NAMES).alias("prediction")).write.parquet(str(workload.output))
+    _write(workload, _read(workload, spark).select("key", udf(*workload.names).alias("prediction")))
 
 
 def predict_batch_udf(workload: Workload, spark: SparkSession) -> None:
-    """Spark's predict_batch_udf on an array column."""
+    """Spark's predict_batch_udf: on an array column where there are many columns, which suits it best."""
     from pyspark.ml.functions import predict_batch_udf as build
     from pyspark.sql import functions as F
     from pyspark.sql.types import DoubleType
 
+    kind, wide = workload.kind, len(workload.names) > 1
+
     def load() -> Callable[[np.ndarray], np.ndarray]:
-        model = module()
+        model = _model(kind)
+        return lambda inputs: model.run(model.tensors(inputs.T if wide else [inputs]))
 
-        def predict(inputs: np.ndarray) -> np.ndarray:
-            with torch.inference_mode():
-                return model(torch.from_numpy(inputs.astype(np.float32)))[:, 0].double().numpy()
+    shapes = {"input_tensor_shapes": [[len(workload.names)]]} if wide else {}
+    udf = build(load, return_type=DoubleType(), batch_size=KINDS[kind].batch_rows, **shapes)
+    given = F.array(*workload.names) if wide else F.col(workload.names[0])
+    _write(workload, _read(workload, spark).select("key", udf(given).alias("prediction")))
 
-        return predict
 
-    udf = build(load, return_type=DoubleType(), batch_size=BATCH_ROWS, input_tensor_shapes=[[WIDTH]])
-    frame = spark.read.parquet(str(workload.folder / "input"))
-    frame.select("key", udf(F.array(*NAMES)).alias("prediction")).write.parquet(str(workload.output))
+def _read(workload: Workload, spark: SparkSession) -> Any:
+    return spark.read.parquet(str(workload.folder / "input"))
+
+
+def _write(workload: Workload, frame: Any) -> None:
+    frame.write.parquet(str(workload.output))
 
 
 CEILING = "forward pass alone"
@@ -285,10 +225,10 @@ def check_output(workload: Workload) -> None:
     found = pq.read_table(workload.output).sort_by("key")
     if found.column("key").to_numpy().tolist() != list(range(workload.rows)):
         raise RuntimeError(f"{found.num_rows} keys written, {workload.rows} expected")
-    first = next(pq.ParquetFile(workload.files[0]).iter_batches(batch_size=512))
-    handler = MlpHandler()
-    expected = handler.decode(handler.forward(handler.encode(first)))["prediction"].to_numpy()
-    np.testing.assert_allclose(found.column("prediction").to_numpy()[:512], expected, rtol=1e-4, atol=1e-5)
+    first = next(pq.ParquetFile(workload.files[0]).iter_batches(batch_size=64))
+    model = _model(workload.kind)
+    expected = model.forward(model.encode(first))
+    np.testing.assert_allclose(found.column("prediction").to_numpy()[: first.num_rows], expected, rtol=1e-4, atol=1e-5)
 
 
 def clear(workload: Workload) -> None:

@@ -1,25 +1,26 @@
-"""The model as MLflow calls it."""
+"""A workload's model as MLflow calls it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import mlflow
-import numpy as np
-import torch
 
-from benchmarks.contenders import NAMES, module
+from benchmarks.workloads import KINDS
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 
 class Predict(mlflow.pyfunc.PythonModel):
     """Loads the network once a process."""
 
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
     def load_context(self, context: Any) -> None:
-        self.module = module()
+        self.model = KINDS[self.kind].model()
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> np.ndarray:
-        with torch.inference_mode():
-            return self.module(torch.from_numpy(model_input[NAMES].to_numpy(np.float32)))[:, 0].double().numpy()
+        return self.model.run(self.model.tensors([model_input[name].to_numpy() for name in self.model.names]))

@@ -284,7 +284,8 @@ class RunReport(Report):
 
     `rows_removed` of the last are those that table transforms removed; `feature_tables` are those that they read, with versions.
     `batch_rates` are rows per second by batch size, by device, as measured while the run went; `estimated_s` what `plan` would
-    have said before it; `worker_bytes` the most memory that one worker process took; `explanation` what bounds the run, in words.
+    have said before it; `worker_bytes` the most memory that one worker process took; `explanation` what bounds the run, in words;
+    `equal_rows` how equal rows were looked for beyond single batches, and why.
     """
 
     slice: str = ""
@@ -310,6 +311,7 @@ class RunReport(Report):
     batch_rates: dict[str, dict[str, float]] = field(default_factory=dict)
     road: str = ""
     road_reason: str = ""
+    equal_rows: str = ""
     checks_passed: int = 0
     checks_failed: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)

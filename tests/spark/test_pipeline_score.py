@@ -310,3 +310,26 @@ def test_a_module_beside_conf_is_a_model_of_ones_own(small: SmallProject) -> Non
     assert (report.rows_in, report.rows_quarantined) == (40, 0)
     with pytest.raises(ConfigError, match="no_such_module"):
         small.train("train.model={python: 'no_such_module:Net'}")
+
+
+def test_equal_rows_of_the_whole_run_are_scored_once_with_the_same_result(trained: SmallProject) -> None:
+    """Rows with a key of their own and equal inputs, in two files; some of them cannot be scored."""
+    lines = csv_of(range(40, 400)).splitlines()
+    copies = [f"{number},{line.split(',', 1)[1]}" for number, line in enumerate(lines[1:] * 5, 1000)]
+    trained.write("in/b.csv", "\n".join([*lines, *copies]) + "\n")
+    trained.extract()
+    plain = trained.score(DAY, "model.deduplicate=never", "checks.max_quarantine_rate=0.9")
+    assert (plain.rows_reused, plain.equal_rows) == (0, "the pipeline file says model.deduplicate: never")
+    expected = trained.table("predictions").sort_by("id")
+    once = trained.score(DAY, "model.deduplicate=always", "checks.max_quarantine_rate=0.9", force=True)
+    found = trained.table("predictions").sort_by("id")
+    assert (once.rows_in, once.rows_quarantined) == (plain.rows_in, plain.rows_quarantined)
+    assert once.rows_scored + once.rows_reused == plain.rows_scored
+    inputs = expected.column("input_fingerprint").to_pylist()
+    assert once.rows_scored == len(set(inputs)) < len(inputs) / 5
+    assert found.column("id") == expected.column("id")
+    assert found.column("input_fingerprint").to_pylist() == inputs
+    assert found.column("label") == expected.column("label")
+    for one, other in zip(found.column("score").to_pylist(), expected.column("score").to_pylist(), strict=True):
+        assert one == pytest.approx(other, rel=1e-5, abs=1e-6)
+    assert {"exchange", "forward", "write"} <= {stage for stage, seconds in once.stage_seconds.items() if seconds}

@@ -81,6 +81,8 @@ class Model(Strict):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     road: Literal["auto", "direct", "arrow", "pandas"] = "auto"
     batch: Batch = Batch()
+    # Equal rows of a whole run scored once: where that pays, always, or only those of one batch.
+    deduplicate: Literal["auto", "always", "never"] = "auto"
     trust: Literal["none", "pickle"] = "none"
     variants: tuple[Variant, ...] = ()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -32,7 +32,8 @@ def plan_splits(
 ) -> list[dict[str, Any]]:
     """Shares files out into tasks of about equal size: few large ones, but two for each worker where the data allow.
 
-    Every row group is in exactly one task. Only files that are larger than a task are opened, for their row groups.
+    Every row is in exactly one task; a row group is cut only where there would be fewer tasks than workers. Only files that
+    are larger than a task are opened, for their row groups.
 
     Args:
         files: `{path, size, rows}` each, and `partition` (column -> text or None) where the table is partitioned.
@@ -41,8 +42,9 @@ def plan_splits(
         smallest_bytes: tasks are not made smaller than this just to have enough of them.
 
     Returns:
-        JSON-able tasks `{parts: [{path, row_groups, partition}], rows, bytes}`; `row_groups` None means all. The same
-        files give the same tasks. No files give no tasks.
+        JSON-able tasks `{parts: [{path, row_groups, partition}], rows, bytes}`; `row_groups` None means all. A part of
+        one row group may have a `share` `(n, of)`: only the n-th of so many parts of its rows. The same files give the
+        same tasks. No files give no tasks.
 
     Runs on: driver.
 
@@ -58,6 +60,9 @@ def plan_splits(
     tasks = min(math.ceil(tasks / workers) * workers, max(1, math.ceil(total / smallest_bytes)))
     piece_bytes = max(1, math.ceil(total / tasks))
     pieces = [piece for file in files for piece in _pieces(file, piece_bytes)]
+    if len(pieces) < min(workers, tasks):
+        shares = math.ceil(workers / len(pieces))
+        pieces = [share for piece in pieces for share in _shares(piece, shares, smallest_bytes)]
     return [
         _task([pieces[index] for index in sorted(members)]) for members in _balance([piece["bytes"] for piece in pieces], tasks)
     ]
@@ -82,6 +87,21 @@ def _pieces(file: Mapping[str, Any], piece_bytes: int) -> list[dict[str, Any]]:
     return pieces
 
 
+def _shares(piece: dict[str, Any], wanted: int, smallest_bytes: int) -> list[dict[str, Any]]:
+    """A piece of one row group as several shares of its rows, so that no worker idles; each reads the group up to its end."""
+    count = min(wanted, max(1, int(piece["bytes"] // smallest_bytes)))
+    if count == 1 or piece["row_groups"] is None or len(piece["row_groups"]) > 1:
+        return [piece]
+    rows = [end - start for start, end in (_share(piece["rows"], (number, count)) for number in range(count))]
+    return [piece | {"share": [number, count], "rows": rows[number], "bytes": piece["bytes"] / count} for number in range(count)]
+
+
+def _share(rows: int, share: Sequence[int]) -> tuple[int, int]:
+    """First row and end of the n-th of so many shares."""
+    number, count = share
+    return rows * number // count, rows * (number + 1) // count
+
+
 def _balance(sizes: Sequence[float], tasks: int) -> list[list[int]]:
     """Indices of the pieces of each task: the largest piece first, always to the task that has least."""
     heap = [(0.0, task) for task in range(tasks)]
@@ -94,7 +114,8 @@ def _balance(sizes: Sequence[float], tasks: int) -> list[list[int]]:
 
 
 def _task(pieces: list[dict[str, Any]]) -> dict[str, Any]:
-    parts = [{name: piece[name] for name in ("path", "row_groups", "partition")} for piece in pieces]
+    told = ("path", "row_groups", "partition", "share")
+    parts = [{name: piece[name] for name in told if name in piece} for piece in pieces]
     return {
         "parts": parts,
         "rows": sum(piece["rows"] for piece in pieces),
@@ -128,8 +149,23 @@ def read_split(
             stored = [name for name in columns if name in names]
             groups = range(parquet.metadata.num_row_groups) if part["row_groups"] is None else part["row_groups"]
             for group in groups:
-                for batch in _read_group(parquet, group, stored, part["path"], batch_rows):
+                batches = _read_group(parquet, group, stored, part["path"], batch_rows)
+                if "share" in part:
+                    batches = _between(batches, *_share(parquet.metadata.row_group(group).num_rows, part["share"]))
+                for batch in batches:
                     yield _complete(batch, columns, part, schema)
+
+
+def _between(batches: Iterable[pa.RecordBatch], start: int, end: int) -> Iterator[pa.RecordBatch]:
+    """The rows from `start` on before `end`, counted over all batches; nothing is read beyond."""
+    at = 0
+    for batch in batches:
+        rows = batch.slice(max(0, start - at), max(0, end - max(start, at)))
+        at += batch.num_rows
+        if rows.num_rows:
+            yield rows
+        if at >= end:
+            return
 
 
 def _open(path: str) -> pq.ParquetFile:

@@ -12,6 +12,7 @@ import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Generator
+from pathlib import Path
 from typing import TypeVar
 
 from batchinfer.contracts import Handler
@@ -20,6 +21,7 @@ from batchinfer.inference.batching import FixedSize
 # A worker that serves a champion, a challenger and shadows keeps them all; an endless notebook does not keep every version.
 MOST_HANDLERS = 4
 Kept = TypeVar("Kept")
+_STATUS = Path("/proc/self/status")
 
 _handlers: OrderedDict[str, Handler] = OrderedDict()
 _sizes: OrderedDict[str, FixedSize] = OrderedDict()
@@ -96,6 +98,11 @@ def one_thread(wanted: bool) -> Generator[None]:
 
 def peak_bytes() -> int:
     """The most memory that this process has had in use, in bytes. Runs on: executor."""
+    # getrusage would count what the JVM had that started this process: it survives exec.
+    with contextlib.suppress(OSError), _STATUS.open(encoding="ascii") as lines:
+        for line in lines:
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most if sys.platform == "darwin" else most * 1024
 

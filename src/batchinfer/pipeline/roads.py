@@ -8,12 +8,14 @@ import shutil
 import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchinfer.pipeline.beats import Beats
 from batchinfer.pipeline.context import Context, join
 from batchinfer.pipeline.earlier_runs import Row, known_rates
+from batchinfer.pipeline.once import decide, score_once
 from batchinfer.pipeline.preflight import Resolved, SliceData, choose_road, columns_to_read, cores
 from batchinfer.pipeline.prepared import row_faults, with_raw
 from batchinfer.pipeline.scoring import ScoreArrow, ScorePandas, ScoringPlan, now_us, score_split
@@ -39,8 +41,8 @@ def run_road(
     model: Resolved,
     earlier: Sequence[Row],
     prepared: DataFrame | None = None,
-) -> tuple[Road, list[dict[str, Any]]]:
-    """Scores a slice on the executors; the road taken, and one result a task.
+) -> RoadOutcome:
+    """Scores a slice on the executors.
 
     Args:
         earlier: runs of the bundle, as `earlier_runs.runs_of_bundle` gives them.
@@ -54,11 +56,47 @@ def run_road(
     """
     road = choose_road(context, data)
     if not data.files:
-        return road, []
+        return RoadOutcome(road, [], "")
     with Beats(spark, data.rows) as beats:
         archive = ship_folder(spark, model.folder, model.ref.digest)
-        plan = scoring_plan(context, data, model, workers(spark), archive, known_rates(earlier), beats.folder)
-        return road, _run(spark, context, data, prepared, road, plan, beats)
+        rates = known_rates(earlier)
+        plan = scoring_plan(context, data, model, workers(spark), archive, rates, beats.folder)
+        if road.name == "direct":
+            return _run_direct(spark, context, data, road, plan, rates, beats)
+        return RoadOutcome(road, _run(spark, context, data, prepared, road, plan, beats), "")
+
+
+@dataclass(frozen=True)
+class RoadOutcome:
+    """The road taken, one result a task, and how equal rows were looked for beyond single batches."""
+
+    road: Road
+    results: list[dict[str, Any]]
+    equal_rows: str
+
+
+def _run_direct(
+    spark: SparkSession,
+    context: Context,
+    data: SliceData,
+    road: Road,
+    plan: ScoringPlan,
+    rates: dict[str, dict[str, float]],
+    beats: Beats,
+) -> RoadOutcome:
+    splits = splits_of(data, workers(spark))
+    decision = decide(spark, splits, plan, rates, context.pipeline.model.deduplicate)
+    if decision.exchange:
+        results = score_once(spark, plan, splits, workers(spark), _description(context, data), beats)
+    else:
+        tasks = [{"plan": plan.to_json(), "split": split} for split in splits]
+        found = run_tasks(spark, score_split, tasks, _description(context, data), beats=beats)
+        results = [result for of_task in found for result in of_task]
+    return RoadOutcome(road, results, decision.reason)
+
+
+def _description(context: Context, data: SliceData) -> str:
+    return f"scoring {context.name}, slice {data.slice}"
 
 
 def _run(
@@ -70,11 +108,6 @@ def _run(
     plan: ScoringPlan,
     beats: Beats,
 ) -> list[dict[str, Any]]:
-    description = f"scoring {context.name}, slice {data.slice}"
-    if road.name == "direct":
-        tasks = [{"plan": plan.to_json(), "split": split} for split in splits_of(data, workers(spark))]
-        results = run_tasks(spark, score_split, tasks, description, beats=beats)
-        return [result for of_task in results for result in of_task]
     types = {name: context_type(context, name) for name in plan.columns}
     if prepared is None:
         frame = slice_frame(spark, data).select(*[quoted(name) for name in plan.columns])
@@ -84,7 +117,7 @@ def _run(
         frame = with_raw(prepared, plan.columns, list(context.prepared_fields))
         frame = frame.repartition(_tasks(data.rows, workers(spark)), *[quoted(name) for name in plan.key])
         types |= {REMOVED: "string", RAW: "string"}
-    count = _tasks(data.rows, workers(spark))
+    count, description = _tasks(data.rows, workers(spark)), _description(context, data)
     with row_faults():
         if road.name == "arrow":
             return run_batches(frame, ScoreArrow(plan), description, count, beats)
@@ -185,5 +218,6 @@ def scoring_plan(
         trust=settings.trust,
         known_rates=rates if settings.batch.rows == "auto" else {},
         removals=context.preparation.reasons(),
+        deduplicate=settings.deduplicate != "never",
         beats=beats,
     )

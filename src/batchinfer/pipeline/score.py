@@ -184,10 +184,11 @@ class _Run:
         self._check_input()
         started = time.perf_counter()
         self.report.workers = workers(self.spark)
-        road, results = run_road(self.spark, self.context, self.data, self.model, self.earlier, self.prepared)
-        for result in results:
+        done = run_road(self.spark, self.context, self.data, self.model, self.earlier, self.prepared)
+        for result in done.results:
             self.outcome.add(result)
-        self.report.road, self.report.road_reason = road.name, road.reason
+        self.report.road, self.report.road_reason = done.road.name, done.road.reason
+        self.report.equal_rows = done.equal_rows
         self._count(time.perf_counter() - started)
         self.histogram = score_histogram(self.context.predictions, self.outcome.files, self.model.outputs)
         try:

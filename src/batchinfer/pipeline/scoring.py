@@ -1,6 +1,6 @@
 """The executor's side of scoring: rows of a slice become staged Parquet files of predictions.
 
-The three roads differ only in where the batches come from; all of them end in `_ScoringTask.run`.
+The three roads differ only in where the batches come from; all of them end in `ScoringTask.run`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from batchinfer.inference.engine import BatchScorer
+    from batchinfer.inference.attempt import Failure
+    from batchinfer.inference.engine import BatchScorer, Scored
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class ScoringPlan:
         trust: `pickle` where the pipeline allows models that run code of their own when they are loaded.
         known_rates: rows per second by batch size, of earlier runs of the bundle, by device.
         beats: folder that tasks tell of their rows in, where they share the driver's machine.
+        deduplicate: score equal rows of a batch once.
         removals: reasons that table transforms remove rows for, and what each says; the rows then come with a reason.
     """
 
@@ -75,6 +77,7 @@ class ScoringPlan:
     trust: Literal["none", "pickle"] = "none"
     known_rates: dict[str, dict[str, float]] = field(default_factory=dict)
     removals: dict[str, str] = field(default_factory=dict)
+    deduplicate: bool = True
     beats: str = ""
 
     def to_json(self) -> dict[str, Any]:
@@ -95,7 +98,7 @@ def score_split(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
     from batchinfer.pipeline.slice_rows import read_rows
 
     plan = ScoringPlan.from_json(task["plan"])
-    yield _ScoringTask(plan).run(read_rows(task["split"], plan.columns))
+    yield ScoringTask(plan).run(read_rows(task["split"], plan.columns))
 
 
 class ScoreArrow:
@@ -139,10 +142,10 @@ def _as_arrow(frame: pd.DataFrame, types: Mapping[str, pa.DataType]) -> pa.Recor
 def _guarded(plan: ScoringPlan, batches: Iterable[pa.RecordBatch]) -> str:
     from batchinfer.pipeline.tasks import guarded
 
-    return guarded(lambda: _ScoringTask(plan).run(batches))
+    return guarded(lambda: ScoringTask(plan).run(batches))
 
 
-class _ScoringTask:
+class ScoringTask:
     """One task: batches in, staged files and counts out."""
 
     def __init__(self, plan: ScoringPlan) -> None:
@@ -188,7 +191,7 @@ class _ScoringTask:
             "key_columns": list(plan.key),
             "max_failures": plan.max_failures,
             # The model reads the columns of the fingerprint and no others, so equal fingerprints have equal predictions.
-            "deduplicate": True,
+            "deduplicate": plan.deduplicate,
         }
         task = TaskContext.get()
         if task is not None and task.attemptNumber() > 0:
@@ -208,12 +211,17 @@ class _ScoringTask:
         return StagedWriter(self.plan.predictions, schema, (contracts.SLICE,), stats_columns=key, sort_by=key)
 
     def run(self, batches: Iterable[pa.RecordBatch]) -> dict[str, Any]:
+        """Scores and writes the rows; what was staged, counted and timed, as JSON."""
+        return self.conclude(self.scorer.score(self._with_keys(self._remaining(batches))))
+
+    def conclude(self, results: Iterable[Scored]) -> dict[str, Any]:
+        """Writes what was scored, and puts aside what was not."""
         try:
-            for scored in self.scorer.score(self._with_keys(self._remaining(batches))):
+            for scored in results:
                 started = time.perf_counter()
                 self._take(scored)
                 self.write_s += time.perf_counter() - started
-                self.beat.tell(*self._counts())
+                self.beat.tell(*self.counts())
             return self._finish()
         except TooManyQuarantined as error:
             # The run ends with exit 5; the rows that failed are kept all the same.
@@ -261,20 +269,18 @@ class _ScoringTask:
         """The rows that have a key; the others are put aside. Tables that were landed have none of these."""
         import pyarrow as pa
 
-        from batchinfer.inference.attempt import Failure
         from batchinfer.inference.records import bad_records
 
-        missing = Failure("null_key", f"a key column is null; allowed: a value in each of {', '.join(self.plan.key)}")
         for batch in batches:
             keyless = keyless_rows(batch, list(self.plan.key))
             if not keyless:
                 yield batch
                 continue
-            self.failed += bad_records(batch, dict.fromkeys(keyless, missing), list(self.plan.key), self.plan.inputs)
+            self.failed += bad_records(batch, dict.fromkeys(keyless, self.missing_key), list(self.plan.key), self.plan.inputs)
             self.keyless += len(keyless)
             yield batch.filter(pa.array([row not in keyless for row in range(batch.num_rows)], pa.bool_()))
 
-    def _take(self, scored: Any) -> None:
+    def _take(self, scored: Scored) -> None:
         import pyarrow as pa
 
         self.failed += scored.failed
@@ -288,9 +294,27 @@ class _ScoringTask:
         # What is the same on every row is given once: in the file it is a dictionary of one entry.
         self.writer.write(batch, {contracts.SLICE: self.plan.slice}, self.constants)
 
-    def _counts(self) -> tuple[int, int]:
+    @property
+    def missing_key(self) -> Failure:
+        from batchinfer.inference.attempt import Failure
+
+        return Failure("null_key", f"a key column is null; allowed: a value in each of {', '.join(self.plan.key)}")
+
+    def counts(self) -> tuple[int, int]:
         """Rows that came in so far, and how many of them were put aside."""
         return int(self.scorer.counts["rows_in"]) + self.keyless + self.removed, len(self.failed)
+
+    def reused(self) -> int:
+        """Rows that have the prediction of an equal row."""
+        return int(self.scorer.counts["rows_duplicate"])
+
+    def seconds(self) -> dict[str, float]:
+        """Seconds of each stage so far."""
+        return {**self.scorer.timings, "load": self.load_s, "write": self.write_s}
+
+    def elapsed(self) -> float:
+        """Seconds since the task began."""
+        return time.perf_counter() - self.started
 
     def _constants(self) -> dict[str, pa.Scalar]:
         import pyarrow as pa
@@ -318,23 +342,23 @@ class _ScoringTask:
             run_id=self.plan.run_id, published=True, slice=self.plan.slice,
         )  # fmt: skip
         self.write_s += time.perf_counter() - started
-        rows_in, failed = self._counts()
+        rows_in, failed = self.counts()
         self.beat.end(rows_in, failed)
         return {
             "files": [file.to_json() for file in files],
             "quarantine": [file.to_json() for file in aside],
             "rows_in": rows_in,
-            "rows_scored": self.rows - int(self.scorer.counts["rows_duplicate"]),
-            "rows_reused": int(self.scorer.counts["rows_duplicate"]),
+            "rows_scored": self.rows - self.reused(),
+            "rows_reused": self.reused(),
             "rows_quarantined": failed,
             "rows_removed": self.removed,
             "reasons": dict(Counter(record.reason for record in self.failed)),
             "examples": [record.message for record in self.failed if record.reason not in self.plan.removals][:1],
-            "seconds": {**self.scorer.timings, "load": self.load_s, "write": self.write_s},
+            "seconds": self.seconds(),
             "counts": dict(self.scorer.counts),
             "rates": {self.device: self.scorer.size.curve} if self.in_process else {},
             "stopped": list(stopped),
-            "task_s": time.perf_counter() - self.started,
+            "task_s": self.elapsed(),
             "worker_bytes": peak_bytes(),
         }
 

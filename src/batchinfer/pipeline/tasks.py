@@ -48,7 +48,7 @@ def run_tasks(
     context = spark.sparkContext
     numbered = [(number, json.dumps(task)) for number, task in enumerate(tasks)]
     lines = context.parallelize(numbered, len(numbered)).flatMap(Guarded(work))
-    with _progress(spark, description, len(tasks), beats):
+    with show_progress(spark, description, len(tasks), beats):
         found = lines.collect()
     return in_order(found, len(tasks), undo)
 
@@ -94,7 +94,7 @@ def run_batches(
     Raises:
         BatchInferError: of the class and with the words that `work` raised it with.
     """
-    with _progress(frame.sparkSession, description, tasks, beats):
+    with show_progress(frame.sparkSession, description, tasks, beats):
         rows = getattr(frame, through)(work, "result string").collect()
     results = [json.loads(row["result"]) for row in rows]
     raise_errors(results)
@@ -128,7 +128,7 @@ def in_order(found: Iterable[tuple[int, str]], tasks: int, undo: Undo | None = N
     return results
 
 
-class _progress:  # noqa: N801 - reads as the verb it is
+class show_progress:  # noqa: N801 - reads as the verb it is
     """Shows a bar of Spark tasks while a job runs; asks Spark's status tracker from a thread of its own."""
 
     def __init__(self, spark: SparkSession, description: str, total: int, beats: Beats | None) -> None:

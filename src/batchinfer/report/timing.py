@@ -16,7 +16,7 @@ from batchinfer.report.text import duration
 INFERENCE = "inference"
 OTHER = "other"
 
-WORKER_STAGES = ("load", "read", "fingerprint", "encode", "forward", "decode", "child", "write", "engine", "idle")
+WORKER_STAGES = ("load", "read", "fingerprint", "encode", "forward", "decode", "child", "exchange", "write", "engine", "idle")
 
 _MEANING: Mapping[str, str] = {
     "load": "loading the model in each worker: few rows a task, or a large model",
@@ -26,6 +26,7 @@ _MEANING: Mapping[str, str] = {
     "forward": "the model itself",
     "decode": "turning the model's output into columns",
     "child": "talking to a process apart, which tasks that are tried again score in",
+    "exchange": "bringing equal rows together",
     "write": "writing the prediction files",
     "engine": "cutting batches and judging what comes out of the model",
     "idle": "workers without work: too few tasks, uneven ones, or the time it takes to start them",

@@ -52,6 +52,18 @@ def test_one_large_file_gives_work_to_all(tmp_path: Path) -> None:
     assert max(rows) - min(rows) <= 200
 
 
+def test_one_row_group_is_shared_where_workers_would_idle(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"x": range(100_001), "y": [0.5] * 100_001}), path, row_group_size=200_000)
+    files = [{"path": str(path), "size": 10 * 2**20, "rows": 100_001}]
+    tasks = plan_splits(files, 3)
+    assert [task["rows"] for task in tasks] == [33_333, 33_334, 33_334]
+    read = [[x for batch in read_split(task, ["x"], batch_rows=7_000) for x in batch.column("x").to_pylist()] for task in tasks]
+    assert [len(rows) for rows in read] == [task["rows"] for task in tasks]
+    assert sorted(x for rows in read for x in rows) == list(range(100_001))
+    assert len(plan_splits([files[0] | {"size": 300_000}], 3, smallest_bytes=256 * 2**10)) == 1, "too little to share"
+
+
 def test_few_large_tasks_of_many_small_files(tmp_path: Path) -> None:
     tasks = plan_splits(_write(tmp_path, [50] * 40, 100), workers=2, smallest_bytes=1)
     assert len(tasks) == 4

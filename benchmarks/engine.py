@@ -1,6 +1,6 @@
-"""Tabular scoring: this engine against a bare two-process PyTorch loop, Spark's own ways and other systems.
+"""Scoring: this engine against a bare two-process PyTorch loop, Spark's own ways and other systems.
 
-    make bench-setup bench          # or: python -m benchmarks.tabular --rows 1000000 --repeats 3 [--only "bare loop"]
+    make bench-setup bench          # or: python -m benchmarks.engine text --rows 200000 --repeats 3 [--only "Daft"]
 
 All contenders but the product line read Parquet and write key and prediction to Parquet. The product line is `batchinfer score`
 on a Delta table with everything on: fingerprints, lineage, checks, commit. Session start is not part of the figures; every
@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import product
-from benchmarks.contenders import CEILING, CONTENDERS, PEERS_PYTHON, Workload, check_output, clear, make_workload
+from benchmarks.contenders import CEILING, CONTENDERS, PEERS_PYTHON, check_output, clear
+from benchmarks.workloads import KINDS, Workload, make_workload
 
 PRODUCT = "product: batchinfer score"
 _PEERS = ("Daft", "Ray Data")
@@ -32,11 +33,15 @@ def main() -> int:
     """Runs all contenders in turn, several times; prints medians and ratios to the bare loop."""
     names = [*CONTENDERS, PRODUCT]
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--rows", type=int, default=1_000_000)
+    options.add_argument("workload", choices=KINDS, nargs="?", default="tabular")
+    options.add_argument("--rows", type=int, help=", ".join(f"{name}: {kind.rows:,}" for name, kind in KINDS.items()))
     options.add_argument("--repeats", type=int, default=3)
     options.add_argument("--only", choices=names, action="append", help="repeatable; the bare loop always runs")
     arguments = options.parse_args()
+    rows = arguments.rows or KINDS[arguments.workload].rows
     chosen = [name for name in names if name in ("bare loop", *(arguments.only or names))]
+    if arguments.workload != "tabular":
+        chosen = [name for name in chosen if name != PRODUCT]
     if not PEERS_PYTHON.exists() and set(chosen) & set(_PEERS):
         print(f"without {', '.join(_PEERS)}: `make bench-setup` installs them", file=sys.stderr)
         chosen = [name for name in chosen if name not in _PEERS]
@@ -45,11 +50,12 @@ def main() -> int:
     from batchinfer.session import open_session
 
     os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])
-    spark = open_session(load_state("local")[0].spark, "benchmark")
+    # Spark's own ways do their work in the JVM: they get its optimising compiler, which sessions of a minute do without.
+    spark = open_session(load_state("local")[0].spark.model_copy(update={"java_options": ()}), "benchmark")
     seconds: dict[str, list[float]] = {name: [] for name in chosen}
     stages: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
-        workload = make_workload(Path(folder), arguments.rows)
+        workload = make_workload(Path(folder), rows, arguments.workload)
         for repeat in range(arguments.repeats + 1):
             for name in chosen:
                 if repeat == 0 and name in _PEERS:
@@ -58,7 +64,7 @@ def main() -> int:
                 print(f"{'warm-up' if repeat == 0 else f'run {repeat}':8} {name:28} {taken:7.2f} s", file=sys.stderr)
                 if repeat:
                     seconds[name].append(taken)
-    _print(seconds, arguments.rows, stages[-1] if stages else {})
+    _print(seconds, workload, stages[-1] if stages else {})
     spark.stop()
     return 0
 
@@ -77,17 +83,18 @@ def _measure(name: str, workload: Workload, spark: Any, stages: list[dict[str, A
     return taken if told is None else told
 
 
-def _print(seconds: dict[str, list[float]], rows: int, stages: dict[str, Any]) -> None:
+def _print(seconds: dict[str, list[float]], workload: Workload, stages: dict[str, Any]) -> None:
+    rows = workload.rows
     medians = {name: statistics.median(times) for name, times in seconds.items()}
     bare = medians["bare loop"]
-    print(f"\n{rows:,} rows x 64 float32, MLP 64-256-256-1, {os.cpu_count()} cores", file=sys.stderr)
+    print(f"\n{rows:,} {workload.sort.said}, {os.cpu_count()} cores", file=sys.stderr)
     for name, median in medians.items():
         line = f"  {name:28} {median:7.2f} s  {rows / median:12,.0f} rows/s  {bare / median:5.2f} of the bare loop"
         print(line, file=sys.stderr)
     if stages:
         print(f"  the product's last run: {json.dumps(stages)}", file=sys.stderr)
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
-    body = {"benchmark": "tabular", "rows": rows, "medians_s": medians, "all_s": seconds, "stages": stages, "commit": commit}
+    body = {"benchmark": workload.kind, "rows": rows, "medians_s": medians, "all_s": seconds, "stages": stages, "commit": commit}
     print(json.dumps(body | {"cores": os.cpu_count(), "machine": platform.machine(), "python": platform.python_version()}))
 
 

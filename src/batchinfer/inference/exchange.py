@@ -1,0 +1,180 @@
+"""Rows of a whole run shared out by their fingerprints, so that equal ones meet and are scored once.
+
+Owns what travels: parcels for a bucket, with a narrow line for every row (its key and fingerprint) and the inputs of rows that
+are not known to have been sent before; and how a bucket's parcels become distinct rows, and predictions of distinct rows those
+of all. Knows nothing of what carries the parcels, or of models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from batchinfer.inference.fingerprint import Fingerprinter
+
+# A parcel is sent when it has so many bytes: large enough that thousands of them are few, small against a worker's memory.
+PARCEL_BYTES = 4 * 2**20
+# Fingerprints that a sender remembers; beyond that, inputs are sent again, which costs time and no row.
+MOST_SENT = 2_000_000
+_FINGERPRINT = "fingerprint"
+
+
+@dataclass
+class _Waiting:
+    """What waits to be sent to one bucket."""
+
+    rows: list[pa.RecordBatch] = field(default_factory=list)
+    inputs: list[pa.RecordBatch] = field(default_factory=list)
+    bytes: int = 0
+
+
+class Sender:
+    """One task's side: takes batches, gives parcels.
+
+    Args:
+        lines: columns of a row's narrow line: its key and place.
+        inputs: the model's columns, in the order of the signature.
+        buckets: among how many buckets rows are shared out.
+
+    Runs on: executor.
+    """
+
+    def __init__(self, lines: Sequence[str], inputs: Sequence[str], buckets: int) -> None:
+        self._lines, self._inputs, self._buckets = list(lines), list(inputs), buckets
+        self._fingerprint = Fingerprinter(inputs)
+        self._sent: set[bytes] = set()
+        self._waiting = [_Waiting() for _ in range(buckets)]
+
+    def add(self, batch: pa.RecordBatch) -> Iterator[tuple[int, bytes]]:
+        """Takes rows; gives the parcels that are full, each with its bucket."""
+        fingerprints = self._fingerprint(batch)
+        encoded = fingerprints.dictionary_encode()
+        first = np.empty(len(encoded.dictionary), np.int64)
+        first[encoded.indices.to_numpy()[::-1]] = np.arange(batch.num_rows)[::-1]
+        new = first[[self._is_new(value) for value in encoded.dictionary.to_pylist()]]
+        narrow = batch.select(self._lines).append_column(_FINGERPRINT, fingerprints)
+        bucket = (np.frombuffer(fingerprints.buffers()[2], "<u8")[::2] % np.uint64(self._buckets)).astype(np.int64)
+        for number, rows in _shared(bucket, np.arange(batch.num_rows)):
+            self._put(number, narrow.take(rows), self._waiting[number].rows)
+        wide = batch.select(self._inputs).append_column(_FINGERPRINT, fingerprints)
+        for number, rows in _shared(bucket[new], new):
+            self._put(number, wide.take(rows), self._waiting[number].inputs)
+        for number, waiting in enumerate(self._waiting):
+            if waiting.bytes >= PARCEL_BYTES:
+                yield number, self._pack(number)
+
+    def end(self) -> Iterator[tuple[int, bytes]]:
+        """The parcels that are not full."""
+        for number, waiting in enumerate(self._waiting):
+            if waiting.rows:
+                yield number, self._pack(number)
+
+    def _is_new(self, fingerprint: bytes) -> bool:
+        if fingerprint in self._sent:
+            return False
+        if len(self._sent) < MOST_SENT:
+            self._sent.add(fingerprint)
+        return True
+
+    def _put(self, number: int, rows: pa.RecordBatch, place: list[pa.RecordBatch]) -> None:
+        place.append(rows)
+        self._waiting[number].bytes += rows.nbytes
+
+    def _pack(self, number: int) -> bytes:
+        waiting, self._waiting[number] = self._waiting[number], _Waiting()
+        lines, inputs = _stream(waiting.rows), _stream(waiting.inputs)
+        return len(lines).to_bytes(8, "little") + lines + inputs
+
+
+def _shared(bucket: np.ndarray, rows: np.ndarray) -> Iterator[tuple[int, pa.Array]]:
+    """The rows of each bucket that has some, in their order."""
+    if not len(rows):
+        return
+    order = np.argsort(bucket, kind="stable")
+    numbers, starts = np.unique(bucket[order], return_index=True)
+    for number, of_bucket in zip(numbers.tolist(), np.split(rows[order], starts[1:]), strict=True):
+        yield number, pa.array(of_bucket)
+
+
+def _stream(batches: list[pa.RecordBatch]) -> bytes:
+    if not batches:
+        return b""
+    sink = pa.BufferOutputStream()
+    table = pa.Table.from_batches(batches).unify_dictionaries().combine_chunks()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue().to_pybytes()
+
+
+class Bucket:
+    """One bucket's side: what its parcels held.
+
+    Attributes:
+        lines: of every row, in the order of the parcels.
+        distinct: inputs of the distinct rows, without their fingerprints.
+        fingerprints: of the distinct rows, `binary`.
+
+    Runs on: executor. Holds all that a bucket has: the caller makes as many buckets as that takes.
+    """
+
+    def __init__(self, parcels: Iterable[bytes]) -> None:
+        self.lines: list[pa.RecordBatch] = []
+        self.distinct: list[pa.RecordBatch] = []
+        known: set[bytes] = set()
+        fingerprints: list[pa.Array] = []
+        for parcel in parcels:
+            end = 8 + int.from_bytes(parcel[:8], "little")
+            view = memoryview(parcel)
+            self.lines += _batches(view[8:end])
+            for inputs in _batches(view[end:]):
+                given = inputs.column(_FINGERPRINT)
+                new = [value not in known and not known.add(value) for value in given.to_pylist()]
+                rows = inputs if all(new) else inputs.filter(pa.array(new))
+                self.distinct.append(rows.drop_columns([_FINGERPRINT]))
+                fingerprints.append(rows.column(_FINGERPRINT))
+        self.fingerprints = pa.chunked_array(fingerprints, pa.binary()).combine_chunks()
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are, copies counted."""
+        return sum(batch.num_rows for batch in self.lines)
+
+    def places(self, lines: pa.RecordBatch) -> tuple[pa.RecordBatch, pa.Array, np.ndarray]:
+        """Of some lines: their columns, their fingerprints, and `(rows,) int64` which distinct row each equals."""
+        fingerprints = lines.column(_FINGERPRINT)
+        place = pc.call_function("index_in", [fingerprints], pc.SetLookupOptions(value_set=self.fingerprints))
+        return lines.drop_columns([_FINGERPRINT]), fingerprints, place.to_numpy().astype(np.int64)
+
+
+def _batches(stream: memoryview) -> list[pa.RecordBatch]:
+    if not len(stream):
+        return []
+    return [batch for batch in pa.ipc.open_stream(stream) if batch.num_rows]
+
+
+def estimated_distinct(hashes: np.ndarray, rows: int) -> int:
+    """How many distinct values `rows` rows have, judged by a sample of their hashes; rather too many than too few.
+
+    The lesser of two: Chao's lower bound d + f1²/2f2 (A. Chao, "Nonparametric estimation of the number of classes in a
+    population", 1984), which is close for many copies; and what the pairs among values that the sample has once or twice say
+    of how many copies these have, which is exact for two and is not misled by a few values that are everywhere.
+
+    Args:
+        hashes: `(sample,) uint64`.
+        rows: that the sample was taken from, the sample's own among them.
+    """
+    sample = len(hashes)
+    if sample == 0:
+        return rows
+    counts = np.unique(hashes, return_counts=True)[1]
+    seen, once, twice = len(counts), int((counts == 1).sum()), int((counts == 2).sum())
+    rare = once + 2 * twice  # rows of the sample whose value it has once or twice
+    rows_rare = rows * rare / sample
+    copies = 1 + 2 * twice * rows_rare / max(1, rare) ** 2
+    by_pairs = (seen - once - twice) + rows_rare / copies
+    chao = seen + (once * once / (2 * twice) if twice else once * (once - 1) / 2)
+    return max(1, min(rows, round(by_pairs), round(chao)))
