@@ -90,12 +90,13 @@ def test_names_that_are_mapped_are_read_by_spark(lake: LakeProject, trained: Pat
     assert lake.extract(None).slices == [DAYS[0]]
 
 
-def test_rows_without_a_key_are_quarantined_when_they_are_scored(lake: LakeProject) -> None:
+@pytest.mark.parametrize("way", ["auto", "always"])
+def test_rows_without_a_key_are_quarantined_when_they_are_scored(lake: LakeProject, way: str) -> None:
     lake.create()
     lake.insert(range(18))
     lake.sql(f"INSERT INTO {{here}} VALUES (NULL, 'red', 1.0, 'no', DATE'{DAYS[0]}'), (NULL, 'red', 1.0, 'no', DATE'{DAYS[0]}')")
     lake.extract(None)
-    run = lake.score(DAYS[0])
+    run = lake.score(DAYS[0], f"model.deduplicate={way}")
     assert (run.rows_in, run.rows_quarantined, run.rows_scored + run.rows_reused) == (11, 2, 9)
     assert [row["reason"] for row in lake.quarantined()] == ["null_key", "null_key"]
 

@@ -333,3 +333,21 @@ def test_equal_rows_of_the_whole_run_are_scored_once_with_the_same_result(traine
     for one, other in zip(found.column("score").to_pylist(), expected.column("score").to_pylist(), strict=True):
         assert one == pytest.approx(other, rel=1e-5, abs=1e-6)
     assert {"exchange", "forward", "write"} <= {stage for stage, seconds in once.stage_seconds.items() if seconds}
+
+
+def test_copies_of_a_row_that_fails_are_all_put_aside(small: SmallProject) -> None:
+    small.edit("train:\n", "train:\n  model: {python: 'spark.poison:RaisesOnLargeSizes'}\n")
+    small.edit("hidden: [4], ", "")
+    small.extract()
+    small.train()
+    lines = csv_of(range(40)).splitlines()
+    small.write("in/b.csv", "\n".join([lines[0], *(f"{n},{line.split(',', 1)[1]}" for n, line in enumerate(lines[1:] * 3, 100))]))
+    small.extract()
+    aside = {}
+    for way in ("never", "always"):
+        report = small.score(DAY, f"model.deduplicate={way}", force=True)
+        assert report.rows_in == 160 == report.rows_scored + report.rows_reused + report.rows_quarantined
+        rows = [row for row in small.table("quarantine").to_pylist() if row["stage"] == "score"]
+        facts = ("key", "raw", "reason", "message", "source_file", "source_line", "slice")
+        aside[way] = sorted(tuple(row[name] for name in facts) for row in rows)
+    assert aside["always"] == aside["never"] and len(aside["always"]) >= 4

@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from batchinfer import errors
 from batchinfer.inference.attempt import Failure
+from batchinfer.inference.batching import join
 from batchinfer.inference.engine import Scored
 from batchinfer.inference.exchange import Bucket, Sender, estimated_distinct
 from batchinfer.inference.records import bad_records
@@ -27,6 +28,7 @@ from batchinfer.pipeline.earlier_runs import best_rows
 from batchinfer.pipeline.scoring import ScoringPlan, ScoringTask, keyless_rows, place_columns
 from batchinfer.pipeline.slice_rows import read_rows
 from batchinfer.pipeline.tasks import as_result, in_order, run_tasks, show_progress
+from batchinfer.sinks.staging import JOINED_BATCHES
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -184,10 +186,13 @@ class _OnceTask(ScoringTask):
         started = time.perf_counter()
         bucket = Bucket(self._rows_of(parcels))
         self.exchange_s += time.perf_counter() - started
-        parts: list[dict[str, pa.Array]] = []
+        parts: list[pa.RecordBatch] = []
         failures: dict[int, Failure] = {}
         for scored in self.scorer.score(iter(bucket.distinct)):
-            parts.append(scored.predictions)
+            parts.append(pa.RecordBatch.from_arrays(list(scored.predictions.values()), names=list(scored.predictions)))
+            if len(parts) % JOINED_BATCHES == 0:
+                # Few large pieces: `sinks.staging` says why.
+                parts[-JOINED_BATCHES:] = [join(parts[-JOINED_BATCHES:])]
             failures |= {at: Failure(bad.reason, bad.message) for at, bad in zip(scored.failed_at, scored.failed, strict=True)}
         started = time.perf_counter()
         fine = np.ones(len(bucket.fingerprints), dtype=bool)
@@ -195,7 +200,7 @@ class _OnceTask(ScoringTask):
         self.distinct_scored = int(fine.sum())
         place = np.where(fine, np.cumsum(fine) - 1, -1)
         predictions = {
-            name: pa.concat_arrays([part[name] for part in parts] or [pa.nulls(0, type_)])
+            name: pa.concat_arrays([part.column(name) for part in parts] or [pa.nulls(0, type_)])
             for name, type_ in self.scorer.declared.items()
         }
         inputs = pa.Table.from_batches(bucket.distinct) if bucket.distinct else None

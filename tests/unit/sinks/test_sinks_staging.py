@@ -78,6 +78,22 @@ def test_names_are_safe_and_told_apart(one: str, other: str) -> None:
     assert (encode_name(one) == encode_name(other)) == (one == other)
 
 
+def test_many_small_batches_wait_as_few_pieces(tmp_path: Path) -> None:
+    """Thousands of small pieces between the large ones that models allocate break up the heap: gigabytes for nothing."""
+    schema = pa.schema([("x", pa.int64()), ("name", pa.string())])
+    writer = StagedWriter(str(tmp_path), schema, (), (), sort_by=["x"])
+    for start in range(0, 5000, 5):
+        names = pa.array([str(start % 3)] * 5).dictionary_encode()
+        writer.write(pa.record_batch({"x": range(start, start + 5), "name": names}), {})
+    (held,) = writer._partitions.values()
+    assert len(held.batches) < 1000 / 16 + 16
+    assert all(column.num_chunks == 1 for table in held.batches for column in table.columns)
+    (staged,) = writer.close()
+    found = pq.read_table(tmp_path / staged.path)
+    assert found.column("x").to_pylist() == list(range(5000))
+    assert found.column("name").cast(pa.string()).to_pylist() == [str(x // 5 * 5 % 3) for x in range(5000)]
+
+
 def test_constants_cost_nearly_nothing_and_read_back_plain(tmp_path: Path) -> None:
     schema = pa.schema(
         [("line", pa.int64()), ("digest", pa.string()), ("version", pa.int64()), ("at", pa.timestamp("us", tz="UTC"))]
