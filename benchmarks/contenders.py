@@ -72,6 +72,21 @@ def bare_loop(workload: Workload, _: SparkSession) -> None:
         job.result()
 
 
+def _import_torch(rows: Iterator[int]) -> Iterator[int]:
+    import time
+
+    import torch
+
+    torch.set_num_threads(1)
+    time.sleep(0.5)  # so that no worker takes both tasks
+    yield from rows
+
+
+def warm_workers(spark: SparkSession) -> None:
+    """Starts Spark's Python workers, with PyTorch imported."""
+    spark.sparkContext.parallelize(range(2), 2).mapPartitions(_import_torch).count()
+
+
 def _engine_split(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
     from batchinfer.inference.batching import new_size
     from batchinfer.inference.engine import BatchScorer

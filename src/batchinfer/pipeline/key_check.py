@@ -31,6 +31,7 @@ pc: Any = compute
 
 # What the driver compares by itself: 8 bytes a row.
 _MOST_HASHES = 4_000_000
+_SPLIT_BYTES = 2 * 2**30
 
 
 def check_keys(spark: SparkSession, context: Context, data: SliceData, prepared: DataFrame | None) -> None:
@@ -77,7 +78,9 @@ def _none_repeats(spark: SparkSession, data: SliceData, key: Sequence[str]) -> b
     from batchinfer.pipeline.roads import splits_of, workers
     from batchinfer.pipeline.tasks import run_tasks
 
-    tasks = [{"split": split, "key": list(key)} for split in splits_of(data, workers(spark))]
+    # Keys are a small part of the files: a task reads more of them than one that scores.
+    splits = splits_of(data, workers(spark), _SPLIT_BYTES)
+    tasks = [{"split": split, "key": list(key)} for split in splits]
     found = run_tasks(spark, look_at_keys, tasks, f"keys of {data.rows:,} rows")
     blocks = [Block(task, **block) for task, blocks in enumerate(found) for block in blocks]
     if any(block.repeats for block in blocks):

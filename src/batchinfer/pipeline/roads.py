@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from batchinfer.inference.roads import Road
 
-# Small enough that memory stays flat, large enough that a task is worth starting.
-_SPLIT_BYTES = 64 * 2**20
+# A task holds one row group at a time, whatever its size; each costs about a tenth of a second to start.
+_SPLIT_BYTES = 256 * 2**20
 # A task of fewer rows costs more to start than to run; one of more needs too much memory where rows are wide.
 _TASK_ROWS = (2_000, 250_000)
 
@@ -142,9 +142,9 @@ def context_type(context: Context, column: str) -> str:
     return spark_name(context.prepared_fields[column])
 
 
-def splits_of(data: SliceData, count: int) -> list[dict[str, Any]]:
-    """Row groups of a slice's files, balanced over the workers."""
-    splits = split_files(data.table, data.files, count)
+def splits_of(data: SliceData, count: int, most_bytes: int = _SPLIT_BYTES) -> list[dict[str, Any]]:
+    """Row groups of a slice's files, balanced over the workers; `most_bytes` of a task, as they are in the files."""
+    splits = split_files(data.table, data.files, count, most_bytes)
     if data.fields is None:
         return splits
     rule = data.rule if data.rows_of_others else None
@@ -152,11 +152,13 @@ def splits_of(data: SliceData, count: int) -> list[dict[str, Any]]:
     return [split | {"types": dict(data.fields), "within": within} for split in splits]
 
 
-def split_files(table: str, files: Sequence[Mapping[str, Any]], count: int) -> list[dict[str, Any]]:
+def split_files(
+    table: str, files: Sequence[Mapping[str, Any]], count: int, most_bytes: int = _SPLIT_BYTES
+) -> list[dict[str, Any]]:
     """Row groups of some files of a table, balanced over the workers."""
     from batchinfer.inference.splits import plan_splits
 
-    return plan_splits([{**file, "path": join(table, file["path"])} for file in files], count, _SPLIT_BYTES)
+    return plan_splits([{**file, "path": join(table, file["path"])} for file in files], count, most_bytes)
 
 
 def ship_folder(spark: SparkSession, folder: Path, digest: str) -> str:
