@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -174,11 +174,11 @@ class Image(Model):
 class Kind:
     """A sort of workload: its model, the size of a batch that suits the bare loop, and how its rows are made."""
 
-    model: Callable[[], Model]
+    model: type[Any]
     batch_rows: int
     rows: int
     said: str
-    make: Callable[[int, np.random.Generator], Iterator[dict[str, Any]]]
+    make: Callable[[int, np.random.Generator], dict[str, Any]]
     group_rows: int = 131_072
 
 
@@ -204,20 +204,20 @@ class Workload:
 
     @property
     def names(self) -> Sequence[str]:
-        return self.sort.model.names  # type: ignore[attr-defined]
+        return self.sort.model.names
 
 
 def make_workload(folder: Path, rows: int, kind: str = "tabular") -> Workload:
     """Writes the input once, in blocks that fit into memory."""
     workload = Workload(folder, rows, kind)
     (folder / "input").mkdir(parents=True)
-    blocks, key, random = KINDS[kind].make, 0, np.random.default_rng(0)
+    key, random = 0, np.random.default_rng(0)
     for number in range(_FILES):
         end = rows * (number + 1) // _FILES
         writer = None
         while key < end:
             count = min(KINDS[kind].group_rows, end - key)
-            columns = next(blocks(count, random))
+            columns = KINDS[kind].make(count, random)
             table = pa.table({"key": np.arange(key, key + count), **columns})
             writer = writer or pq.ParquetWriter(folder / "input" / f"{number}.parquet", table.schema)
             writer.write_table(table)
@@ -227,14 +227,14 @@ def make_workload(folder: Path, rows: int, kind: str = "tabular") -> Workload:
     return workload
 
 
-def _tabular(rows: int, random: np.random.Generator) -> Iterator[dict[str, Any]]:
-    yield {name: random.standard_normal(rows, dtype=np.float32) for name in NAMES}
+def _tabular(rows: int, random: np.random.Generator) -> dict[str, Any]:
+    return {name: random.standard_normal(rows, dtype=np.float32) for name in NAMES}
 
 
 _SENTENCES: list[str] = []
 
 
-def _text(rows: int, random: np.random.Generator) -> Iterator[dict[str, Any]]:
+def _text(rows: int, random: np.random.Generator) -> dict[str, Any]:
     if not _SENTENCES:
         with tarfile.open(ROOT.parent / "shared/data/review_polarity.tar.gz") as archive:
             for member in archive:
@@ -242,10 +242,10 @@ def _text(rows: int, random: np.random.Generator) -> Iterator[dict[str, Any]]:
                     body = archive.extractfile(member)
                     assert body is not None
                     _SENTENCES.extend(line.strip() for line in body.read().decode("latin-1").splitlines() if line.strip())
-    yield {"sentence": pa.array([_SENTENCES[place] for place in random.integers(0, len(_SENTENCES), rows)])}
+    return {"sentence": pa.array([_SENTENCES[place] for place in random.integers(0, len(_SENTENCES), rows)])}
 
 
-def _images(rows: int, random: np.random.Generator) -> Iterator[dict[str, Any]]:
+def _images(rows: int, random: np.random.Generator) -> dict[str, Any]:
     from PIL import Image as pictures  # noqa: N813 - a module
 
     found = []
@@ -254,7 +254,7 @@ def _images(rows: int, random: np.random.Generator) -> Iterator[dict[str, Any]]:
         stream = io.BytesIO()
         coarse.resize((224, 224), pictures.Resampling.BICUBIC).save(stream, "JPEG", quality=85)
         found.append(stream.getvalue())
-    yield {"picture": pa.array(found, pa.binary())}
+    return {"picture": pa.array(found, pa.binary())}
 
 
 KINDS: dict[str, Kind] = {

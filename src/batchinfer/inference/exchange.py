@@ -14,7 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from batchinfer.inference.fingerprint import Fingerprinter
+from batchinfer.inference.fingerprint import Fingerprinter, first_words
+from batchinfer.inference.repeats import distinct_rows
 
 # A parcel is sent when it has so many bytes: large enough that thousands of them are few, small against a worker's memory.
 PARCEL_BYTES = 4 * 2**20
@@ -53,11 +54,9 @@ class Sender:
         """Takes rows; gives the parcels that are full, each with its bucket."""
         fingerprints = self._fingerprint(batch)
         encoded = fingerprints.dictionary_encode()
-        first = np.empty(len(encoded.dictionary), np.int64)
-        first[encoded.indices.to_numpy()[::-1]] = np.arange(batch.num_rows)[::-1]
-        new = first[[self._is_new(value) for value in encoded.dictionary.to_pylist()]]
+        new = distinct_rows(encoded).first[[self._is_new(value) for value in encoded.dictionary.to_pylist()]]
         narrow = batch.select(self._lines).append_column(_FINGERPRINT, fingerprints)
-        bucket = (np.frombuffer(fingerprints.buffers()[2], "<u8")[::2] % np.uint64(self._buckets)).astype(np.int64)
+        bucket = (first_words(fingerprints) % np.uint64(self._buckets)).astype(np.int64)
         for number, rows in _shared(bucket, np.arange(batch.num_rows)):
             self._put(number, narrow.take(rows), self._waiting[number].rows)
         wide = batch.select(self._inputs).append_column(_FINGERPRINT, fingerprints)

@@ -14,7 +14,7 @@ import pyarrow as pa
 from batchinfer.inference.isolation import Outcome
 
 # Scoring distinct rows only is worth the gathering and spreading if at least this share of a batch repeats.
-WORTH_SHARING = 0.1
+_WORTH_SHARING = 0.1
 # So many batches without enough equal rows, and only one batch in so many is looked at.
 _PATIENCE, _SELDOM = 8, 16
 
@@ -43,15 +43,20 @@ class Repeats:
         if self._in_vain >= _PATIENCE and self._batches % _SELDOM:
             return None
         encoded = fingerprints.dictionary_encode()
-        rows, distinct = len(fingerprints), len(encoded.dictionary)
-        if rows - distinct < WORTH_SHARING * rows:
+        rows = len(fingerprints)
+        if rows - len(encoded.dictionary) < _WORTH_SHARING * rows:
             self._in_vain += 1
             return None
         self._in_vain = 0
-        equals = encoded.indices.to_numpy()
-        first = np.empty(distinct, dtype=np.int64)
-        first[equals[::-1]] = np.arange(rows)[::-1]  # the last write to each place is the first row that has its value
-        return Distinct(first, equals)
+        return distinct_rows(encoded)
+
+
+def distinct_rows(encoded: pa.DictionaryArray) -> Distinct:
+    """The distinct rows among some, in the order of the dictionary of their fingerprints."""
+    equals = encoded.indices.to_numpy()
+    first = np.empty(len(encoded.dictionary), dtype=np.int64)
+    first[equals[::-1]] = np.arange(len(equals))[::-1]  # the last write to each place is the first row that has its value
+    return Distinct(first, equals)
 
 
 def spread(outcome: Outcome, equals: np.ndarray) -> Outcome:

@@ -156,9 +156,9 @@ def _blocks(task: dict[str, Any]) -> Iterator[tuple[int, pa.RecordBatch]]:
 
 def _hashes(keys: pa.RecordBatch) -> np.ndarray:
     """`(rows,) uint64`: keys that are equal have equal ones, others hardly ever."""
-    from batchinfer.inference.fingerprint import fingerprint
+    from batchinfer.inference.fingerprint import fingerprint, first_words
 
-    return np.frombuffer(fingerprint(keys, keys.schema.names).buffers()[2], "<u8")[::2]
+    return first_words(fingerprint(keys, keys.schema.names))
 
 
 def _repeat(hashes: np.ndarray) -> bool:

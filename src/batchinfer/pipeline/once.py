@@ -98,12 +98,12 @@ def _sample(spark: SparkSession, splits: list[dict[str, Any]], plan: ScoringPlan
 
 def take_sample(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Hashes of the first rows of a split. Runs on: executor."""
-    from batchinfer.inference.fingerprint import fingerprint
+    from batchinfer.inference.fingerprint import fingerprint, first_words
 
     rows = next(iter(read_rows(task["split"], task["inputs"])), None)
     if rows is not None:
         rows = rows.slice(0, task["rows"])
-        hashes = np.frombuffer(fingerprint(rows, task["inputs"]).buffers()[2], "<u8")[::2]
+        hashes = first_words(fingerprint(rows, task["inputs"]))
         yield {"hashes": base64.b64encode(hashes.tobytes()).decode(), "bytes": rows.nbytes}
 
 

@@ -150,9 +150,10 @@ class ScoringTask:
 
     def __init__(self, plan: ScoringPlan) -> None:
         self.plan = plan
+        self.started = time.perf_counter()
+        # Imports PyTorch: a part of what loading the model takes.
         self.device = describe_device(plan.device, plan.threads)
         self.in_process = False
-        self.started = time.perf_counter()
         if plan.modules not in sys.path:
             sys.path.append(plan.modules)
         self.scorer = self._open_scorer()
