@@ -209,7 +209,15 @@ class ScoringTask:
 
         key = list(self.plan.key)
         schema = file_schema(self.plan.key, self.plan.outputs)
-        return StagedWriter(self.plan.predictions, schema, (contracts.SLICE,), stats_columns=key, sort_by=key)
+        # One column of several that make a key may repeat on many rows.
+        distinct = [*(key if len(key) == 1 else ()), contracts.INPUT_FINGERPRINT, *self._real_numbers()]
+        return StagedWriter(self.plan.predictions, schema, (contracts.SLICE,), stats_columns=key, sort_by=key, distinct=distinct)
+
+    def _real_numbers(self) -> list[str]:
+        """The outputs that are real numbers, or lists of them."""
+        return [
+            name for name, type_ in self.plan.outputs.items() if type_ in ("float", "double", "array<float>", "array<double>")
+        ]
 
     def run(self, batches: Iterable[pa.RecordBatch]) -> dict[str, Any]:
         """Scores and writes the rows; what was staged, counted and timed, as JSON."""

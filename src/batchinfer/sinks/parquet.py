@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow import types as kinds
 from pyarrow.fs import FileSystem, LocalFileSystem
 
 from batchinfer.contracts import StagedFile
@@ -29,15 +31,25 @@ class ParquetFile:
         folder: relative to the root, names already encoded.
         schema: of the file; dictionary types here are written as plain columns with dictionary pages.
         statistics: empty statistics of the columns that readers skip by.
+        distinct: columns in which hardly a value stands twice: a dictionary of them would cost time and space.
     """
 
     def __init__(
-        self, filesystem: FileSystem, root: str, folder: str, schema: pa.Schema, statistics: FileStatistics, compression: str
+        self,
+        filesystem: FileSystem,
+        root: str,
+        folder: str,
+        schema: pa.Schema,
+        statistics: FileStatistics,
+        compression: str,
+        distinct: Collection[str] = (),
     ) -> None:
         name = f"part-{uuid.uuid4()}{_CODEC_SUFFIX[compression]}.parquet"
         self.path = f"{folder}/{name}" if folder else name
         self.full_path = f"{root.rstrip('/')}/{self.path}"
         self._filesystem, self._root, self._schema, self._statistics = filesystem, root, schema, statistics
+        # PyArrow takes names of columns here; its type stubs know only True and False.
+        encoded: Any = [path for field in schema if field.name not in distinct for path in _leaves(field)]
         with storage_faults(self.full_path, "create the file"):
             filesystem.create_dir(self.full_path.rsplit("/", 1)[0], recursive=True)
             self._sink = filesystem.open_output_stream(self.full_path)
@@ -45,6 +57,7 @@ class ParquetFile:
                 self._sink,
                 schema,
                 compression=compression,
+                use_dictionary=encoded,
                 version="2.6",
                 # Readers must see plain columns: the embedded Arrow schema would bring dictionary types back.
                 store_schema=False,
@@ -91,6 +104,24 @@ class ParquetFile:
                 # Storage that is full fails here once more; what counts is the deletion below.
                 continue
         delete_quietly(self._filesystem, self.full_path)
+
+
+def _leaves(field: pa.Field, below: str = "") -> Iterator[str]:
+    """Paths of a field's columns as Parquet names them.
+
+    Source: Parquet logical types, "Nested Types".
+    """
+    path, type_ = f"{below}{field.name}", field.type
+    if kinds.is_struct(type_):
+        for child in type_:
+            yield from _leaves(child, f"{path}.")
+    elif kinds.is_map(type_):
+        for name, inner in (("key", type_.key_type), ("value", type_.item_type)):
+            yield from _leaves(pa.field(name, inner), f"{path}.key_value.")
+    elif kinds.is_list(type_) or kinds.is_large_list(type_) or kinds.is_fixed_size_list(type_):
+        yield from _leaves(pa.field("element", type_.value_type), f"{path}.list.")
+    else:
+        yield path
 
 
 def delete_quietly(filesystem: FileSystem, path: str) -> bool:

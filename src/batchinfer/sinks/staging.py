@@ -6,7 +6,7 @@ Owns buffering, sorting, file and row-group sizes, and folder names. Must not wr
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -88,6 +88,7 @@ class StagedWriter:
         folder: relative to the table, in place of folders named after the partition values: for files that `place_staged`
             moves later, because their partition is not known yet.
         row_group_rows: None: 131,072, or 16,384 in sorted files.
+        distinct: columns in which hardly a value stands twice; see `parquet.ParquetFile`.
 
     Runs on: executor
     """
@@ -103,16 +104,19 @@ class StagedWriter:
         compression: str = "zstd",
         folder: str | None = None,
         row_group_rows: int | None = None,
+        distinct: Collection[str] = (),
     ) -> None:
         fields = [field for field in schema if field.name not in partition_columns]
         self._schema = delta_schema(pa.schema(fields))
-        _check_names(self._schema, [*stats_columns, *sort_by])
+        _check_names(self._schema, [*stats_columns, *sort_by, *distinct])
         self._partition_columns, self._sort_by = tuple(partition_columns), tuple(sort_by)
         self._stats_columns = tuple(name for name in stats_columns if name not in partition_columns)
         self._rows_per_file, self._compression, self._folder = rows_per_file, compression, folder
+        self._distinct = frozenset(distinct)
         self._row_group_rows = row_group_rows or (SORTED_ROW_GROUP_ROWS if sort_by else ROW_GROUP_ROWS)
         self._filesystem, self._root = open_filesystem(table)
         self._partitions: dict[tuple[str | None, ...], _Partition] = {}
+        self._constants: dict[str, tuple[Any, pa.Array]] = {}
         self._done: list[StagedFile] = []
 
     def write(
@@ -174,7 +178,7 @@ class StagedWriter:
                 f"unknown {sorted(given - set(self._schema.names))}; the file's columns are {self._schema.names}"
             )
         columns = [
-            _constant(constants[field.name], field, batch.num_rows)
+            self._constant(constants[field.name], field, batch.num_rows)
             if field.name in constants
             else _column(batch[field.name], field)
             for field in self._schema
@@ -183,6 +187,15 @@ class StagedWriter:
             if not wanted.nullable and column.null_count:
                 raise InputError(f"{self._root}: column {wanted.name}: {column.null_count} nulls; the table allows none")
         return pa.table(columns, names=self._schema.names)
+
+    def _constant(self, value: Any, field: pa.Field, rows: int) -> pa.Array:
+        """The value so many times: a view of what was made for the batches before, as long as it stays the same."""
+        made = self._constants.get(field.name)
+        if made is None or made[0] != value:
+            made = self._constants[field.name] = value, _constant(value, field, rows)
+        elif len(made[1]) < rows:
+            made = self._constants[field.name] = value, _constant(value, field, max(rows, JOINED_ROWS))
+        return made[1].slice(0, rows)
 
     def _partition(self, partition: Mapping[str, str | None]) -> _Partition:
         if set(partition) != set(self._partition_columns):
@@ -240,7 +253,7 @@ class StagedWriter:
         folder = partition_folder(values) if self._folder is None else self._folder
         nullable = pa.schema([pa.field(f.name, f.type, self._schema.field(f.name).nullable) for f in schema])
         statistics = FileStatistics.of(self._schema, self._stats_columns)
-        return ParquetFile(self._filesystem, self._root, folder, nullable, statistics, self._compression)
+        return ParquetFile(self._filesystem, self._root, folder, nullable, statistics, self._compression, self._distinct)
 
     def _end_file(self, held: _Partition) -> None:
         if held.file is not None:
@@ -308,7 +321,7 @@ def remove_staged(table: str, files: Sequence[StagedFile]) -> int:
 def _check_names(schema: pa.Schema, names: Sequence[str]) -> None:
     unknown = [name for name in names if name not in schema.names]
     if unknown:
-        raise InputError(f"columns to sort or skip by that the files do not have: {unknown}; they have {schema.names}")
+        raise InputError(f"columns to sort, skip by or encode that the files do not have: {unknown}; they have {schema.names}")
 
 
 def _constant(value: Any, field: pa.Field, rows: int) -> pa.Array:

@@ -114,6 +114,42 @@ def test_constants_cost_nearly_nothing_and_read_back_plain(tmp_path: Path) -> No
     assert last["at"] == datetime.datetime(1970, 1, 1, 0, 0, 1, 1, tzinfo=datetime.timezone.utc)
 
 
+def test_constants_may_change_from_batch_to_batch(tmp_path: Path) -> None:
+    writer = StagedWriter(str(tmp_path), pa.schema([("line", pa.int64()), ("name", pa.string())]), [], ["name"])
+    told = ["x", "x", "y", None, None, "x"]
+    for number, name in enumerate(told, start=1):
+        writer.write(pa.record_batch([pa.array([number] * number, pa.int64())], names=["line"]), {}, {"name": name})
+    [staged] = writer.close()
+    rows = pq.read_table(tmp_path / staged.path).to_pylist()
+    assert rows == [{"line": n, "name": name} for n, name in enumerate(told, start=1) for _ in range(n)]
+
+
+def test_columns_without_repeats_have_no_dictionary_and_nested_ones_keep_theirs(tmp_path: Path) -> None:
+    nested = {
+        "items": pa.list_(pa.string()),
+        "place": pa.struct([("city", pa.string()), ("tags", pa.list_(pa.string()))]),
+        "sizes": pa.map_(pa.string(), pa.int64()),
+    }
+    schema = pa.schema([("key", pa.int64()), ("word", pa.string()), ("scores", pa.list_(pa.float64())), *nested.items()])
+    rows = pa.RecordBatch.from_pylist(
+        [
+            {"key": n, "word": "w", "scores": [n / 7, n / 11], "items": ["a", "b"], "place": {"city": "c", "tags": ["t"]},
+             "sizes": [("s", 1)]}
+            for n in range(1000)
+        ],
+        schema,
+    )  # fmt: skip
+    with StagedWriter(str(tmp_path), schema, (), ["key"], ["key"], distinct=["key", "scores"]) as writer:
+        writer.write(rows, {})
+        [staged] = writer.close()
+    file = pq.ParquetFile(tmp_path / staged.path)
+    group = file.metadata.row_group(0)
+    columns = [group.column(place) for place in range(group.num_columns)]
+    plain = {column.path_in_schema for column in columns if not column.has_dictionary_page}
+    assert plain == {"key", "scores.list.element"}
+    assert file.read().to_pylist() == rows.to_pylist()
+
+
 def test_constants_and_columns_may_take_turns(tmp_path: Path) -> None:
     writer = StagedWriter(str(tmp_path), pa.schema([("line", pa.int64()), ("name", pa.string())]), [], ["name"])
     lines = pa.record_batch([pa.array([1, 2], pa.int64())], names=["line"])
