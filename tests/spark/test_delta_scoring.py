@@ -101,11 +101,13 @@ def test_rows_without_a_key_are_quarantined_when_they_are_scored(lake: LakeProje
     assert [row["reason"] for row in lake.quarantined()] == ["null_key", "null_key"]
 
 
+@pytest.mark.parametrize("by_driver", [16_000_000, 0], ids=["the driver", "workers"])
 def test_keys_that_lie_among_each_other_are_compared_by_workers(
-    lake: LakeProject, trained: Path, monkeypatch: pytest.MonkeyPatch
+    lake: LakeProject, trained: Path, monkeypatch: pytest.MonkeyPatch, by_driver: int
 ) -> None:
-    from batchinfer.pipeline import keys
+    from batchinfer.pipeline import key_check, keys
 
+    monkeypatch.setattr(key_check, "_MOST_ROWS", by_driver)
     looked: list[str] = []
     whole = keys.raise_duplicate_keys
     monkeypatch.setattr(keys, "raise_duplicate_keys", lambda *rows: (looked.append("all keys"), whole(*rows)))
@@ -116,7 +118,7 @@ def test_keys_that_lie_among_each_other_are_compared_by_workers(
     lake.extract(None)
     score_all(lake)
     assert_same(lake.published(), as_csv(trained))
-    assert not looked, "Spark groups all keys only where workers cannot tell"
+    assert not looked, "Spark groups all keys only where nobody else can tell"
     lake.insert(range(6, 7))
     lake.extract(None)
     with pytest.raises(InputError, match=r'"id": 6\} 2 times'):

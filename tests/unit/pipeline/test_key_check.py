@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchinfer.pipeline.key_check import Block, hash_keys, look_at_keys, overlapping
+from batchinfer.pipeline.key_check import Block, hash_keys, look_at_keys, none_repeats, overlapping
 
 
 @given(st.lists(st.lists(st.integers(0, 30), min_size=1, max_size=4), max_size=8))
@@ -72,3 +73,20 @@ def test_equal_keys_have_equal_hashes_in_any_block(tmp_path: Path) -> None:
     one, two = (_from_text(block["hashes"]).tolist() for block in hash_keys(task | {"blocks": [0, 1]}))
     assert one[1] == two[1] and len({*one, *two}) == 5
     assert len(list(hash_keys(task | {"blocks": [1]}))) == 1
+
+
+@given(st.lists(st.lists(st.one_of(st.none(), st.integers(0, 40)), max_size=6), min_size=1, max_size=3))
+def test_the_driver_is_certain_just_where_no_key_stands_twice(files: list[list[int | None]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        splits = []
+        for number, keys in enumerate(files):
+            place = Path(folder) / str(number)
+            place.mkdir()
+            splits.append(_task(place, {"k": pa.array(keys, pa.int64()), "other": [0] * len(keys)}, ["k"], 2)["split"])
+        keys = [key for keys in files for key in keys if key is not None]
+        assert none_repeats(splits, ["k"]) == (len(set(keys)) == len(keys))
+
+
+@pytest.mark.parametrize("values", [[0.5, 1.5, 2.5], [b"a", b"b", b"c"]], ids=["fractions", "bytes"])
+def test_the_driver_leaves_to_spark_what_it_may_compare_in_another_way(tmp_path: Path, values: list[Any]) -> None:
+    assert not none_repeats([_task(tmp_path, {"k": values}, ["k"])["split"]], ["k"])
