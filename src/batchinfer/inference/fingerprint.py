@@ -6,7 +6,8 @@ Knows nothing of models.
 
 How: two 64-bit lanes, each a sum over the columns of a mixed word times an odd factor of its own (multilinear hashing;
 Lemire and Kaser, "Strongly universal string hashing is fast", 2014), stirred at the end. Fixed-width values are such words
-as they are; strings and bytes go through BLAKE2b once per distinct value. Factors come from the column's type and place,
+as they are, two neighbouring columns of single precision one together; strings and bytes go through BLAKE2b once per distinct
+value. Factors come from the column's type and place,
 so swapping two columns, or moving a character from one string into its neighbour, gives another fingerprint. Rows that
 differ in one column never collide; others do with a chance of about 2^-122.
 """
@@ -34,6 +35,8 @@ _SPREAD, _HALF = np.uint64(0xFF51AFD7ED558CCD), np.uint64(32)
 _PLACE = np.uint64(0x9E3779B97F4A7C15)  # odd, its bits well spread: places in a list land far apart
 # Columns of one type are hashed together as long as the block fits a core's cache.
 _BLOCK_BYTES = 2**19
+# Quiet NaNs: the one that stands for all of them, and the one that stands for null.
+_NAN32, _NULL32 = np.uint32(0x7FC00000), np.uint32(0x7FC00001)
 
 _MICROS_PER = {"s": 1_000_000, "ms": 1_000, "us": 1}
 
@@ -106,7 +109,7 @@ def first_words(fingerprints: pa.Array) -> np.ndarray:
 
 
 def _runs(types: Iterable[pa.DataType]) -> Iterator[_Run]:
-    found = list(types)
+    found = [_SINGLE if _is_single(type_) else type_ for type_ in types]
     start = 0
     while start < len(found):
         end, fixed = start + 1, _is_fixed(found[start])
@@ -120,7 +123,8 @@ def _row_sums(columns: Sequence[pa.Array], runs: Iterable[_Run], rows: int, seed
     """Sum of the hashes of the columns of each row, each column at its own place."""
     seeds = _seeds(seed)
     sums = Lanes(np.full(rows, seeds[0], _U64), np.full(rows, seeds[1], _U64))
-    most = max(1, _BLOCK_BYTES // (8 * max(1, rows)))
+    # Even: where a block ends must not tear a pair of columns apart.
+    most = 2 * max(1, _BLOCK_BYTES // (16 * max(1, rows)))
     for run in runs:
         for place in range(run.start, run.end, most):
             _add_block(sums, columns[place : min(place + most, run.end)], place, run.fixed)
@@ -130,7 +134,7 @@ def _row_sums(columns: Sequence[pa.Array], runs: Iterable[_Run], rows: int, seed
 def _hash_column(array: pa.Array) -> Lanes:
     """Hashes each value of an array of any Spark type, nulls included."""
     sums = Lanes(np.zeros(len(array), _U64), np.zeros(len(array), _U64))
-    _add_block(sums, [array], 0, _is_fixed(array.type))
+    _add_block(sums, [array], 0, _is_fixed(array.type) or _is_single(array.type))
     return sums
 
 
@@ -143,20 +147,25 @@ class _Factors(NamedTuple):
 
 
 @lru_cache(maxsize=4096)
-def _factors(tag: str, place: int, columns: int) -> _Factors:
+def _factors(tag: str, place: int, columns: int, step: int) -> _Factors:
     def words(kind: str) -> np.ndarray:
-        return np.array([_seeds(f"{kind} {tag} {place + offset}") for offset in range(columns)], _U64).T
+        return np.array([_seeds(f"{kind} {tag} {place + offset}") for offset in range(0, columns, step)], _U64).T
 
     return _Factors(words("factor") | np.uint64(1), words("place").sum(axis=1, dtype=_U64), words("null"))
 
 
 def _add_block(sums: Lanes, columns: Sequence[pa.Array], place: int, fixed: bool) -> None:
     """Adds the hashes of columns of one type, the first of which is at `place`, to the rows' sums."""
-    arrays = columns if fixed else [plain(column) for column in columns]
-    tag = _fixed_tag(arrays[0].type) if fixed else spark_type(arrays[0].type)
-    factors = _factors(tag, place, len(arrays))
-    holes = {row: _nulls(array) for row, array in enumerate(arrays) if array.null_count or pa.types.is_dictionary(array.type)}
-    words = Lanes(*(np.ascontiguousarray(lane) for lane in _words(arrays, tag)))
+    if fixed and _is_single(columns[0].type):
+        factors, holes = _factors("float", place, len(columns), 2), dict[int, np.ndarray]()
+        pairs = _pairs(columns)
+        words = Lanes(pairs, pairs)
+    else:
+        arrays = columns if fixed else [plain(column) for column in columns]
+        tag = _tag(arrays[0].type)
+        factors = _factors(tag, place, len(arrays), 1)
+        holes = {row: _nulls(array) for row, array in enumerate(arrays) if array.null_count or pa.types.is_dictionary(array.type)}
+        words = Lanes(*(np.ascontiguousarray(lane) for lane in _words(arrays, tag)))
     for lane in words[: 1 if words.a is words.b else 2]:
         lane *= _SPREAD
         lane ^= lane >> _HALF
@@ -169,7 +178,13 @@ def _add_block(sums: Lanes, columns: Sequence[pa.Array], place: int, fixed: bool
             total[nulls] += factors.null[number, row]
 
 
-_fixed_tag = cache(spark_type)
+_tag = cache(spark_type)
+_SINGLE = pa.float32()
+
+
+def _is_single(type_: pa.DataType) -> bool:
+    """Whether it is single precision to Spark, in whatever layout: such columns that stand beside each other are paired."""
+    return _tag(type_) == "float"
 
 
 def _nulls(array: pa.Array) -> np.ndarray:
@@ -233,14 +248,33 @@ def _filled(array: pa.Array) -> np.ndarray:
 
 
 def _float_words(columns: Sequence[pa.Array]) -> np.ndarray:
-    wide = pa.types.is_float64(columns[0].type)
-    values = np.empty((len(columns), len(columns[0])), np.float64 if wide else np.float32)
+    values = np.empty((len(columns), len(columns[0])), np.float64)
     for row, column in enumerate(columns):
         values[row] = column.to_numpy(zero_copy_only=False)
     values += 0.0  # -0.0 + 0.0 is 0.0
-    if values.size and np.isnan(values.max()):  # the greatest is NaN where any is
+    if _has_nan(values):
         values[np.isnan(values)] = np.nan
-    return values.view(np.uint64 if wide else np.uint32).astype(_U64, copy=False)
+    return values.view(_U64)
+
+
+def _pairs(columns: Sequence[pa.Array]) -> np.ndarray:
+    """`(pairs of columns, rows) uint64`: two of single precision a word, nulls among them; half the work of a word a number."""
+    arrays = [column.dictionary_decode() if pa.types.is_dictionary(column.type) else column for column in columns]
+    values = np.zeros(((len(arrays) + 1) // 2, len(arrays[0]), 2), np.float32)
+    for place, array in enumerate(arrays):
+        values[place // 2, :, place % 2] = array.to_numpy(zero_copy_only=False)
+    values += 0.0
+    words = values.view(np.uint32)
+    if _has_nan(values):
+        words[np.isnan(values)] = _NAN32
+        for place, array in enumerate(arrays):
+            if array.null_count:
+                words[place // 2, _nulls(array), place % 2] = _NULL32
+    return words.view(_U64)[:, :, 0]
+
+
+def _has_nan(values: np.ndarray) -> bool:
+    return bool(values.size and np.isnan(values.max()))  # the greatest is NaN where any is
 
 
 def _decimal_words(array: pa.Array) -> Lanes:
