@@ -45,32 +45,53 @@ JOINED_BATCHES, JOINED_ROWS = 16, 65_536
 
 @dataclass
 class _Partition:
-    """What is being written for one combination of partition values."""
+    """What is being written for one combination of partition values.
+
+    Attributes:
+        waiting: batches without their constants, which are the same for all of them: `constants`.
+        done: rows with all columns of `schema`, before those.
+    """
 
     values: dict[str, str | None]
-    batches: list[pa.Table] = field(default_factory=list)
+    schema: pa.Schema
+    waiting: list[pa.Table] = field(default_factory=list)
+    constants: Mapping[str, Any] = field(default_factory=dict)
+    done: list[pa.Table] = field(default_factory=list)
     rows: int = 0
     bytes: int = 0
     small: int = 0
     file: ParquetFile | None = None
 
-    def add(self, rows: pa.Table) -> None:
-        # Constants and columns may take turns; one buffer holds one form.
-        if self.batches and self.batches[0].schema != rows.schema:
-            rows = rows.cast(self.batches[0].schema)
-        self.batches.append(rows)
+    def add(self, rows: pa.Table, constants: Mapping[str, Any]) -> None:
+        if self.waiting and (constants != self.constants or rows.schema != self.waiting[0].schema):
+            self._complete()
+        self.waiting.append(rows)
+        self.constants = constants
         self.rows += rows.num_rows
         self.bytes += rows.nbytes
         # Many small pieces that are kept, between the large ones that a model allocates and frees, break up the C library's
         # heap: a worker took 5 GB for 500,000 rows. Put together, they are few.
         self.small = self.small + 1 if rows.num_rows < JOINED_ROWS else 0
         if self.small == JOINED_BATCHES:
-            self.batches[-self.small :] = [pa.concat_tables(self.batches[-self.small :]).unify_dictionaries().combine_chunks()]
+            self.waiting[-self.small :] = [pa.concat_tables(self.waiting[-self.small :]).unify_dictionaries().combine_chunks()]
             self.small = 0
 
+    def _complete(self) -> None:
+        """What is the same on every row is made once, for all that wait."""
+        rows = pa.concat_tables(self.waiting)
+        columns = [
+            _constant(self.constants[field.name], field, rows.num_rows) if field.name in self.constants else rows[field.name]
+            for field in self.schema
+        ]
+        self.done.append(pa.table(columns, names=self.schema.names))
+        self.waiting, self.small = [], 0
+
     def take(self) -> pa.Table:
-        rows = pa.concat_tables(self.batches)
-        self.batches, self.rows, self.bytes, self.small = [], 0, 0, 0
+        self._complete()
+        # Constants and columns may take turns; one file holds one form.
+        first = self.done[0].schema
+        rows = pa.concat_tables([part if part.schema == first else part.cast(first) for part in self.done])
+        self.done, self.rows, self.bytes = [], 0, 0
         return rows
 
 
@@ -116,7 +137,6 @@ class StagedWriter:
         self._row_group_rows = row_group_rows or (SORTED_ROW_GROUP_ROWS if sort_by else ROW_GROUP_ROWS)
         self._filesystem, self._root = open_filesystem(table)
         self._partitions: dict[tuple[str | None, ...], _Partition] = {}
-        self._constants: dict[str, tuple[Any, pa.Array]] = {}
         self._done: list[StagedFile] = []
 
     def write(
@@ -137,7 +157,7 @@ class StagedWriter:
         if rows.num_rows == 0:
             return
         held = self._partition(partition)
-        held.add(rows)
+        held.add(rows, constants or {})
         while held.rows >= (self._rows_per_file if self._sort_by else self._row_group_rows):
             self._flush(held)
         self._relieve()
@@ -177,25 +197,18 @@ class StagedWriter:
                 f"{self._root}: columns to write: missing {sorted(set(self._schema.names) - given)}, "
                 f"unknown {sorted(given - set(self._schema.names))}; the file's columns are {self._schema.names}"
             )
-        columns = [
-            self._constant(constants[field.name], field, batch.num_rows)
-            if field.name in constants
-            else _column(batch[field.name], field)
-            for field in self._schema
-        ]
-        for wanted, column in zip(self._schema, columns, strict=True):
-            if not wanted.nullable and column.null_count:
-                raise InputError(f"{self._root}: column {wanted.name}: {column.null_count} nulls; the table allows none")
-        return pa.table(columns, names=self._schema.names)
-
-    def _constant(self, value: Any, field: pa.Field, rows: int) -> pa.Array:
-        """The value so many times: a view of what was made for the batches before, as long as it stays the same."""
-        made = self._constants.get(field.name)
-        if made is None or made[0] != value:
-            made = self._constants[field.name] = value, _constant(value, field, rows)
-        elif len(made[1]) < rows:
-            made = self._constants[field.name] = value, _constant(value, field, max(rows, JOINED_ROWS))
-        return made[1].slice(0, rows)
+        columns = {name: _column(batch[name], self._schema.field(name)) for name in self._schema.names if name not in constants}
+        for wanted in self._schema:
+            if wanted.nullable:
+                continue
+            nulls = (
+                _is_null(constants[wanted.name]) * batch.num_rows if wanted.name in constants else columns[wanted.name].null_count
+            )
+            if nulls:
+                raise InputError(f"{self._root}: column {wanted.name}: {nulls} nulls; the table allows none")
+        if not columns:  # a table of constants alone: one of them holds the number of rows
+            columns = {field.name: _constant(constants[field.name], field, batch.num_rows) for field in list(self._schema)[:1]}
+        return pa.table(columns)
 
     def _partition(self, partition: Mapping[str, str | None]) -> _Partition:
         if set(partition) != set(self._partition_columns):
@@ -208,7 +221,7 @@ class StagedWriter:
             )
         key = tuple(partition[name] for name in self._partition_columns)
         if key not in self._partitions:
-            self._partitions[key] = _Partition({name: partition[name] for name in self._partition_columns})
+            self._partitions[key] = _Partition({name: partition[name] for name in self._partition_columns}, self._schema)
         return self._partitions[key]
 
     def _relieve(self) -> None:
@@ -234,7 +247,7 @@ class StagedWriter:
                 self._end_file(held)
             rest = rows.slice(count)
         if rest.num_rows:
-            held.add(rest)
+            held.add(rest, {})
 
     def _finish(self, held: _Partition) -> None:
         while held.rows:
@@ -322,6 +335,10 @@ def _check_names(schema: pa.Schema, names: Sequence[str]) -> None:
     unknown = [name for name in names if name not in schema.names]
     if unknown:
         raise InputError(f"columns to sort, skip by or encode that the files do not have: {unknown}; they have {schema.names}")
+
+
+def _is_null(value: Any) -> bool:
+    return not value.is_valid if isinstance(value, pa.Scalar) else value is None
 
 
 def _constant(value: Any, field: pa.Field, rows: int) -> pa.Array:

@@ -86,8 +86,8 @@ def test_many_small_batches_wait_as_few_pieces(tmp_path: Path) -> None:
         names = pa.array([str(start % 3)] * 5).dictionary_encode()
         writer.write(pa.record_batch({"x": range(start, start + 5), "name": names}), {})
     (held,) = writer._partitions.values()
-    assert len(held.batches) < 1000 / 16 + 16
-    assert all(column.num_chunks == 1 for table in held.batches for column in table.columns)
+    assert len(held.waiting) < 1000 / 16 + 16
+    assert all(column.num_chunks == 1 for table in held.waiting for column in table.columns)
     (staged,) = writer.close()
     found = pq.read_table(tmp_path / staged.path)
     assert found.column("x").to_pylist() == list(range(5000))
@@ -122,6 +122,14 @@ def test_constants_may_change_from_batch_to_batch(tmp_path: Path) -> None:
     [staged] = writer.close()
     rows = pq.read_table(tmp_path / staged.path).to_pylist()
     assert rows == [{"line": n, "name": name} for n, name in enumerate(told, start=1) for _ in range(n)]
+
+
+def test_rows_of_nothing_but_constants_are_counted(tmp_path: Path) -> None:
+    writer = StagedWriter(str(tmp_path), pa.schema([("name", pa.string())]), [], ["name"])
+    for name in ("x", "y"):
+        writer.write(pa.RecordBatch.from_struct_array(pa.array([{}] * 3, pa.struct([]))), {}, {"name": name})
+    [staged] = writer.close()
+    assert pq.read_table(tmp_path / staged.path)["name"].to_pylist() == ["x"] * 3 + ["y"] * 3
 
 
 def test_columns_without_repeats_have_no_dictionary_and_nested_ones_keep_theirs(tmp_path: Path) -> None:
