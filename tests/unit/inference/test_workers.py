@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
+import weakref
 from collections.abc import Iterator
 
 import pytest
@@ -21,6 +23,7 @@ def fresh_worker() -> Iterator[None]:
     yield
     workers._handlers.clear()
     workers._sizes.clear()
+    gc.unfreeze()
 
 
 def test_the_next_task_goes_on_with_the_size_of_the_last() -> None:
@@ -52,6 +55,21 @@ def test_the_handler_longest_unused_makes_room() -> None:
     for digest in "abcdaeab":
         load(digest)
     assert loads == list("abcdeb")
+
+
+def test_the_collector_leaves_loaded_models_alone_but_not_those_that_made_room() -> None:
+    class Circular(Doubling):
+        def __init__(self) -> None:
+            self.me = self
+
+    first = weakref.ref(load_once("a", Circular))
+    assert gc.get_freeze_count() > 1000
+    assert not any(found is first() for found in gc.get_objects())
+    for digest in "bcd":
+        load_once(digest, Circular)
+        assert first() is not None
+    load_once("e", Circular)
+    assert first() is None
 
 
 def test_a_load_that_failed_is_tried_again() -> None:
