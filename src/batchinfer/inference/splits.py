@@ -23,6 +23,9 @@ SMALLEST_BYTES = 256 * 2**10
 # Rows of one Arrow batch: large enough to read fast, small enough to pass through a cache.
 READ_ROWS = 65_536
 _TASKS_PER_WORKER = 2
+# From this size on a worker's last task is two of half the size: workers are never equally fast, and whoever is done first waits
+# for the others as long as the last task takes.
+_HALVED_BYTES = 32 * 2**20
 # Spark writes timestamps as INT96 unless told otherwise; in nanoseconds they would end in the year 2262.
 _INT96_UNIT = "us"
 
@@ -30,7 +33,7 @@ _INT96_UNIT = "us"
 def plan_splits(
     files: Sequence[Mapping[str, Any]], workers: int, target_bytes: int = TARGET_BYTES, smallest_bytes: int = SMALLEST_BYTES
 ) -> list[dict[str, Any]]:
-    """Shares files out into tasks of about equal size: few large ones, but two for each worker where the data allow.
+    """Shares files out into tasks: few large ones, but two for each worker where the data allow; the last ones are smaller.
 
     Every row is in exactly one task; a row group is cut only where there would be fewer tasks than workers. Only files that
     are larger than a task are opened, for their row groups.
@@ -58,14 +61,15 @@ def plan_splits(
     tasks = max(workers * _TASKS_PER_WORKER, math.ceil(total / target_bytes))
     # A multiple of the workers: otherwise some of them idle while the last round runs.
     tasks = min(math.ceil(tasks / workers) * workers, max(1, math.ceil(total / smallest_bytes)))
-    piece_bytes = max(1, math.ceil(total / tasks))
+    weights = [1.0] * tasks
+    if tasks % workers == 0 and total / tasks >= _HALVED_BYTES:
+        weights[-workers:] = [0.5] * 2 * workers
+    piece_bytes = max(1, math.ceil(total / tasks * min(weights)))
     pieces = [piece for file in files for piece in _pieces(file, piece_bytes)]
     if len(pieces) < min(workers, tasks):
         shares = math.ceil(workers / len(pieces))
         pieces = [share for piece in pieces for share in _shares(piece, shares, smallest_bytes)]
-    return [
-        _task([pieces[index] for index in sorted(members)]) for members in _balance([piece["bytes"] for piece in pieces], tasks)
-    ]
+    return [_task([pieces[index] for index in members]) for members in _balance([piece["bytes"] for piece in pieces], weights)]
 
 
 def _pieces(file: Mapping[str, Any], piece_bytes: int) -> list[dict[str, Any]]:
@@ -102,15 +106,19 @@ def _share(rows: int, share: Sequence[int]) -> tuple[int, int]:
     return rows * number // count, rows * (number + 1) // count
 
 
-def _balance(sizes: Sequence[float], tasks: int) -> list[list[int]]:
-    """Indices of the pieces of each task: the largest piece first, always to the task that has least."""
-    heap = [(0.0, task) for task in range(tasks)]
-    members: list[list[int]] = [[] for _ in range(tasks)]
+def _balance(sizes: Sequence[float], weights: Sequence[float]) -> list[list[int]]:
+    """Indices of the pieces of each task: the largest piece first, always to the task that has least for its weight.
+
+    The largest task comes first, since tasks are begun in their order.
+    """
+    heap = [(0.0, task) for task in range(len(weights))]
+    members: list[list[int]] = [[] for _ in weights]
     for index in sorted(range(len(sizes)), key=lambda index: (-sizes[index], index)):
         load, task = heapq.heappop(heap)
         members[task].append(index)
-        heapq.heappush(heap, (load + sizes[index], task))
-    return [found for found in members if found]
+        heapq.heappush(heap, (load + sizes[index] / weights[task], task))
+    found = [sorted(each) for each in members if each]
+    return sorted(found, key=lambda each: -sum(sizes[index] for index in each))
 
 
 def _task(pieces: list[dict[str, Any]]) -> dict[str, Any]:

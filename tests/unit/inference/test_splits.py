@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from batchinfer.errors import InputError, InputMissing
-from batchinfer.inference.splits import plan_splits, read_split
+from batchinfer.inference.splits import _balance, plan_splits, read_split
 
 
 def _write(folder: Path, sizes: Sequence[int], group: int, slice_: str | None = "2026-11-21") -> list[dict[str, Any]]:
@@ -68,6 +68,16 @@ def test_few_large_tasks_of_many_small_files(tmp_path: Path) -> None:
     tasks = plan_splits(_write(tmp_path, [50] * 40, 100), workers=2, smallest_bytes=1)
     assert len(tasks) == 4
     assert [task["rows"] for task in tasks] == [500] * 4
+
+
+def test_the_largest_tasks_come_first_and_each_worker_s_last_ones_are_smaller(tmp_path: Path) -> None:
+    files = [{"path": str(tmp_path / f"absent-{i}"), "size": 40 * 2**20, "rows": 10} for i in range(12)]
+    tasks = plan_splits(files, 2, target_bytes=2**30)
+    assert [task["bytes"] // 2**20 for task in tasks] == [120, 120, 80, 80, 40, 40]
+    assert [task["bytes"] for task in plan_splits(files[:1] * 5, 1, target_bytes=2**30)] == [2**20 * n for n in (120, 40, 40)]
+    assert _balance([3, 2, 2], [1.0, 1.0]) == [[1, 2], [0]]
+    few = [file | {"size": file["size"] // 10} for file in files[:1] * 8]
+    assert [task["bytes"] for task in plan_splits(few, 2, smallest_bytes=1)] == [8 * 2**20] * 4, "too small to be worth it"
 
 
 def test_little_data_is_one_task(tmp_path: Path) -> None:
