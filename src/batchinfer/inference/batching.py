@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from statistics import median
 from typing import Literal, NamedTuple
 
 import pyarrow as pa
@@ -18,7 +19,11 @@ _BETTER = 1.02
 _MEASURED = 2
 # Larger sizes tried after the best one before the search ends: one slow size may be an accident.
 _PATIENCE = 2
-# A remembered size is looked for anew where it gives less than this share of the rate that it gave then.
+# Sizes that reach this share of the best rate then take turns: a machine that is slower for a moment is so for all of them.
+_RIVALS = 0.75
+# Batches of each; the first, which may pay for a warm-up, does not count, and of the others the median does.
+_TURNS = 6
+# Remembered sizes are looked for anew where the best gives less than this share of the rate that it gave then.
 _STILL_GOOD = 0.7
 
 
@@ -140,13 +145,13 @@ class FixedSize:
 class AutoSize(FixedSize):
     """Chooses the batch size while the run goes on, from the rows per second of its own batches.
 
-    Sizes are powers of two from `smallest` to `largest` rows. It starts at the smallest and grows while that pays, then
-    stays with the best size. There are no trial runs: each measured batch is a batch of the run. After memory was short
-    it stays below the size that failed.
+    Sizes are powers of two from `smallest` to `largest` rows. It starts at the smallest and grows while that pays; then those
+    that are nearly as good as the best take turns, and the best of these stays. There are no trial runs: each measured batch
+    is a batch of the run. After memory was short it stays below the size that failed.
 
     Args:
-        known: rows per second by size, of earlier runs of the same model on the same device: it begins with the best of
-            these, and searches only if that size is no longer as good as it was.
+        known: rows per second by size, of earlier runs of the same model on the same device: it begins with those that
+            were nearly as good as the best, and searches only if none of them is as good as it was.
     """
 
     def __init__(
@@ -156,63 +161,88 @@ class AutoSize(FixedSize):
         self._start = next(index for index, size in enumerate(self.sizes) if size >= min(smallest, largest))
         self._at = self._start
         self._rates: dict[int, list[float]] = {}
+        self._turns: dict[int, list[float]] = {}
         self._settled = False
         self._remembered = {self.sizes.index(rows): rate for rows, rate in (known or {}).items() if rows in self.sizes}
         if self._remembered:
-            self._at = min(self._remembered, key=lambda index: (-self._remembered[index], index))
+            self._compare(self._remembered)
 
     @property
     def curve(self) -> dict[int, float]:
-        """Rows per second by size: the best batch of each, in this run or, where it had none, in those before.
+        """Rows per second by size, as this run found it, or where it did not, those before.
 
         Nothing while the search goes on: a size is not the best because no other has been tried.
         """
         if not (self._settled or self._remembered):
             return {}
         found = self._remembered | {index: max(rates) for index, rates in self._rates.items()}
+        if self._settled:
+            found |= {index: median(rates[1:]) for index, rates in self._turns.items() if rates[1:]}
         return {self.sizes[index]: found[index] for index in sorted(found)}
 
     def record(self, rows: int, seconds: float) -> None:
         """Learns how long a batch took that was scored whole; batches of other sizes than the wanted one say nothing."""
         if self._settled or rows != self.rows or seconds <= 0:
             return
-        rates = self._rates.setdefault(self._at, [])
-        rates.append(rows / seconds)
-        # The very first batch also pays for the model's warm-up.
-        if len(rates) < _MEASURED + (self._at == self._start or bool(self._remembered)):
-            return
-        expected = self._remembered.get(self._at)
-        if expected is not None and max(rates) >= _STILL_GOOD * expected:
-            self._settled = True
-        elif expected is not None:
-            self._remembered, self._at = {}, self._start
+        if self._turns:
+            self._take_turns(rows / seconds)
         else:
-            self._remembered = {}
-            self._step()
+            self._grow(rows / seconds)
 
     def out_of_memory(self, rows: int) -> None:
         """As for a fixed size, but never to a larger size than now."""
         before = self._at
         super().out_of_memory(rows)
         self._at = min(before, self._at)
+        if self._turns:
+            self._turns = {index: rates for index, rates in self._turns.items() if self.sizes[index] <= self.ceiling}
+            self._at = next(iter(self._turns), self._at)
 
-    def _step(self) -> None:
-        best = self._best()
+    def _grow(self, rate: float) -> None:
+        rates = self._rates.setdefault(self._at, [])
+        rates.append(rate)
+        # The very first batch also pays for the model's warm-up.
+        if len(rates) < _MEASURED + (self._at == self._start):
+            return
+        found = {index: max(rates) for index, rates in self._rates.items()}
         larger = self._at + 1
         may_grow = larger < len(self.sizes) and self.sizes[larger] <= self.ceiling
-        if may_grow and self._at - best < _PATIENCE:
+        if may_grow and self._at - _best(found) < _PATIENCE:
             self._at = larger
         else:
-            self._at, self._settled = best, True
+            self._compare(found)
 
-    def _best(self) -> int:
-        """Index of the best size so far; of sizes that are equally good, the smaller one."""
-        measured = [index for index in sorted(self._rates) if self.sizes[index] <= self.ceiling]
-        best = measured[0] if measured else self._at
-        for index in measured:
-            if max(self._rates[index]) > _BETTER * max(self._rates[best]):
-                best = index
-        return best
+    def _compare(self, rates: Mapping[int, float]) -> None:
+        """Lets the sizes with the best rates take turns, the best first: a short run does not get much further."""
+        allowed = {index: rate for index, rate in rates.items() if self.sizes[index] <= self.ceiling}
+        least = _RIVALS * max(allowed.values(), default=0.0)
+        self._turns = {
+            index: [] for index in sorted(allowed, key=lambda index: (-allowed[index], index)) if allowed[index] >= least
+        }
+        self._at = next(iter(self._turns), self._at)
+        self._settled = not self._turns
+
+    def _take_turns(self, rate: float) -> None:
+        self._turns[self._at].append(rate)
+        rivals = list(self._turns)
+        place = rivals.index(self._at) + 1
+        self._at = rivals[place % len(rivals)]
+        if min(map(len, self._turns.values())) < _TURNS:
+            return
+        rates = {index: median(rates[1:]) for index, rates in self._turns.items()}
+        if all(rate < _STILL_GOOD * self._remembered.get(index, 0.0) for index, rate in rates.items()):
+            self._remembered, self._turns, self._at = {}, {}, self._start
+        else:
+            self._at, self._settled = _best(rates), True
+
+
+def _best(rates: Mapping[int, float]) -> int:
+    """Index of the best rate; of those that are equally good, the smaller one."""
+    best = min(rates)
+    for index in sorted(rates):
+        if rates[index] > _BETTER * rates[best]:
+            best = index
+    return best
 
 
 def new_size(rows: int | Literal["auto"], known: Mapping[int, float] | None = None) -> FixedSize:

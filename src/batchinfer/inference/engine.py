@@ -105,6 +105,7 @@ class BatchScorer:
         self._max_failures = max_failures
         self._repeats = Repeats() if deduplicate and self._inputs is not None else None
         self._own_timings = {"read": 0.0, "fingerprint": 0.0}
+        self._whole = False  # whether the last batch was scored at the first attempt
         self.counts: dict[str, int] = dict.fromkeys(_COUNTS, 0)
         self.unreported: list[BadRecord] = []
 
@@ -149,19 +150,22 @@ class BatchScorer:
                 self._own_timings["read"] += self._clock() - start
                 if batch is None:
                     return
+                begun = self._clock()
                 yield score(batch)
+                if self._weigh is None:
+                    # What the consumer does with a batch is a part of what it costs.
+                    self._measure(batch.num_rows, self._clock() - begun)
         finally:
             self.read_ahead = ahead.ahead
             ahead.close()
 
     def score_batch(self, batch: pa.RecordBatch) -> Scored:
-        """Scores one batch of at least one row as it is; raises as `score` does."""
+        """Scores one batch of at least one row as it is, and learns nothing of its speed; raises as `score` does."""
         first_row = self.counts["rows_in"]
         fingerprints = self._fingerprints(batch)
         distinct = self._repeats.find(fingerprints) if self._repeats else None
-        start = self._clock()
         outcome = self._outcome(batch) if distinct is None else self._distinct_outcome(batch, distinct)
-        self._learn(batch.num_rows, outcome, self._clock() - start)
+        self._learn(batch.num_rows, outcome)
         failed = bad_records(batch, outcome.failures, self._key, self._inputs)
         if outcome.stopped:
             self.unreported = failed
@@ -187,11 +191,13 @@ class BatchScorer:
         failed: dict[int, BadRecord] = {}
         for rows in parts:
             before = self.counts["rows_in"]
+            begun = self._clock()
             try:
                 part = self.score_batch(window.take(pa.array(rows)))
             except TooManyQuarantined:
                 self.unreported = [*failed.values(), *self.unreported]
                 raise
+            self._measure(len(rows), self._clock() - begun)
             gone = [at - before for at in part.failed_at]
             failed |= {int(rows[at]): record for at, record in zip(gone, part.failed, strict=True)}
             scored.append(part)
@@ -229,11 +235,14 @@ class BatchScorer:
             outcome.stopped = may_fail is not None and len(outcome.failures) > may_fail
         return outcome
 
-    def _learn(self, rows: int, outcome: Outcome, seconds: float) -> None:
+    def _measure(self, rows: int, seconds: float) -> None:
+        if self._whole:
+            self.size.record(rows, seconds)
+
+    def _learn(self, rows: int, outcome: Outcome) -> None:
         if outcome.too_large is not None:
             self.size.out_of_memory(outcome.too_large)
-        elif outcome.attempts == 1:
-            self.size.record(rows, seconds)
+        self._whole = outcome.too_large is None and outcome.attempts == 1
         counts = self.counts
         counts["rows_in"] += rows
         counts["rows_scored"] += int(outcome.scored.sum())

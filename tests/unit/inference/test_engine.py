@@ -349,3 +349,20 @@ def test_memory_of_earlier_batches_is_let_go() -> None:
     for _ in BatchScorer(Doubling(), 50_000).score(many()):
         peak = max(peak, pa.total_allocated_bytes() - before)
     assert peak < 8_000_000
+
+
+def test_what_the_consumer_does_with_a_batch_counts_for_its_size() -> None:
+    """A model that takes no time, and a consumer that takes as long for any batch: only large batches save anything."""
+    now = [0.0]
+    scorer = BatchScorer(Doubling(), clock=lambda: now[0])
+    for _ in scorer.score(stream_of([1] * 400_000, [])):
+        now[0] += 1.0
+    assert scorer.size.rows == 16_384
+
+
+def test_a_batch_that_failed_at_first_says_nothing_of_its_size() -> None:
+    now = [0.0]
+    scorer = BatchScorer(Doubling(poison=[7]), clock=lambda: now[0])
+    for _ in scorer.score(stream_of([7 if i % 100 == 0 else 1 for i in range(5000)], [])):
+        now[0] += 1.0
+    assert scorer.size.rows == 256
