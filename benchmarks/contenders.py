@@ -97,7 +97,7 @@ def _engine_split(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
     kind = task["kind"]
     handler = load_once(f"benchmark {kind}", KINDS[kind].model, threads=1)
     scorer = BatchScorer(handler, size_once(f"benchmark {kind}", partial(new_size, "auto")))
-    with StagedWriter(task["output"], SCHEMA, (), ()) as writer:
+    with StagedWriter(task["output"], SCHEMA, (), (), distinct=SCHEMA.names) as writer:
         for scored in scorer.score(read_split(task["split"], ["key", *handler.names])):
             arrays = [scored.rows.column("key"), scored.predictions["prediction"]]
             writer.write(pa.RecordBatch.from_arrays(arrays, schema=SCHEMA), {})
