@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
+import pyarrow.compute as pc
 import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 from readers import read_four_ways
 from spark.projects import DAY, SmallProject, csv_of, rows_of
 
 from batchinfer.errors import ChecksFailed, ConfigError, InputError, ModelError, SliceHeld, TooManyQuarantined
+from batchinfer.pipeline.preflight import resolve_model
+from batchinfer.pipeline.shipped import load_folder
 
 
 @pytest.fixture
@@ -17,20 +24,48 @@ def trained(small: SmallProject) -> SmallProject:
     return small
 
 
-def test_the_three_roads_give_the_same_rows(trained: SmallProject) -> None:
-    trained.write("in/b.csv", csv_of(range(40, 5000)))
-    trained.extract()
+SIZES = st.none() | st.floats(-1e6, 1e6, width=32)
+COLORS = st.none() | st.sampled_from(["red", "blue", "green", "grün", ""])
+
+
+@settings(max_examples=4, deadline=None, phases=[Phase.generate], suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(COLORS, SIZES), min_size=1, max_size=50), st.integers(1, 40), st.integers(1, 700))
+def test_the_three_roads_and_a_plain_loop_give_the_same_rows(
+    trained: SmallProject, rows: list[tuple[str | None, float | None]], times: int, batch_rows: int
+) -> None:
+    (before,) = (trained.root / "in").glob("*.csv")
+    day = (dt.date.fromisoformat(DAY if before.stem == "a" else before.stem) + dt.timedelta(days=1)).isoformat()
+    before.unlink()
+    lines = [
+        f"{number},{'' if color is None else color},{'' if size is None else size},yes"
+        for number, (color, size) in enumerate(rows * times)
+    ]
+    trained.write(f"in/{day}.csv", "\n".join(["id,color,size,big", *lines]) + "\n")
+    trained.extract(day)
     found = {}
     for road in ("direct", "arrow", "pandas"):
-        report = trained.score(DAY, f"model.road={road}", force=True)
-        assert (report.road, report.rows_in, report.rows_scored) == (road, 5000, 5000)
-        rows = trained.table("predictions").sort_by("id")
-        found[road] = rows
-    for road in ("arrow", "pandas"):
-        assert found[road].column("id") == found["direct"].column("id")
+        report = trained.score(day, f"model.road={road}", f"model.batch.rows={batch_rows}", force=True)
+        assert (report.road, report.rows_in, report.rows_scored + report.rows_reused) == (road, len(lines), len(lines))
+        found[road] = trained.table("predictions").filter(pc.field("slice") == day).sort_by("id")
+    expected = _plain_loop(trained, day)
+    for road in ("direct", "arrow", "pandas"):
+        assert found[road].column("id").to_pylist() == list(expected)
         assert found[road].column("input_fingerprint") == found["direct"].column("input_fingerprint")
-        for one, other in zip(found[road].column("score").to_pylist(), found["direct"].column("score").to_pylist(), strict=True):
-            assert one == pytest.approx(other, rel=1e-5, abs=1e-6)
+        assert found[road].column("score").to_pylist() == pytest.approx(list(expected.values()), rel=1e-5, abs=1e-6)
+
+
+def _plain_loop(project: SmallProject, day: str) -> dict[int, float]:
+    """Scores by key, one row after the other."""
+    model = resolve_model(project.context())
+    handler = load_folder(model.folder, model.ref.digest, "cpu")
+    landed = project.table("landed").filter(pc.field("slice") == day).sort_by("id")
+    scores = {}
+    for batch in landed.to_batches():
+        for row in range(batch.num_rows):
+            one = batch.slice(row, 1)
+            decoded = handler.decode(handler.forward(handler.encode(one)))
+            scores[one.column("id")[0].as_py()] = decoded["score"][0].as_py()
+    return scores
 
 
 def test_batches_of_one_and_of_all_rows_give_the_same_predictions(trained: SmallProject) -> None:
