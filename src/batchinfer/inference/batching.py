@@ -12,7 +12,8 @@ from typing import Literal, NamedTuple
 
 import pyarrow as pa
 
-SMALLEST_ROWS, LARGEST_ROWS = 256, 16_384
+# Pictures want few rows a batch: at 256 their activations no longer fit a cache, and a forward pass takes twice as long.
+SMALLEST_ROWS, LARGEST_ROWS = 32, 16_384
 # A size counts as better only if it beats the best by this factor: less is noise.
 _BETTER = 1.02
 # Batches measured at each size; the best of them counts, because a busy machine can only make one slower.
@@ -23,6 +24,8 @@ _PATIENCE = 2
 _RIVALS = 0.75
 # Batches of each; the first, which may pay for a warm-up, does not count, and of the others the median does.
 _TURNS = 6
+# Fewer turns do where batches are long: three, from so many seconds a size.
+_FEWEST_TURNS, _ENOUGH_S = 3, 0.5
 # Remembered sizes are looked for anew where the best gives less than this share of the rate that it gave then.
 _STILL_GOOD = 0.7
 
@@ -162,6 +165,7 @@ class AutoSize(FixedSize):
         self._at = self._start
         self._rates: dict[int, list[float]] = {}
         self._turns: dict[int, list[float]] = {}
+        self._shortest_s = float("inf")  # of the batches in turns
         self._settled = False
         self._remembered = {self.sizes.index(rows): rate for rows, rate in (known or {}).items() if rows in self.sizes}
         if self._remembered:
@@ -185,7 +189,7 @@ class AutoSize(FixedSize):
         if self._settled or rows != self.rows or seconds <= 0:
             return
         if self._turns:
-            self._take_turns(rows / seconds)
+            self._take_turns(rows / seconds, seconds)
         else:
             self._grow(rows / seconds)
 
@@ -222,12 +226,14 @@ class AutoSize(FixedSize):
         self._at = next(iter(self._turns), self._at)
         self._settled = not self._turns
 
-    def _take_turns(self, rate: float) -> None:
+    def _take_turns(self, rate: float, seconds: float) -> None:
         self._turns[self._at].append(rate)
+        self._shortest_s = min(self._shortest_s, seconds)
         rivals = list(self._turns)
         place = rivals.index(self._at) + 1
         self._at = rivals[place % len(rivals)]
-        if min(map(len, self._turns.values())) < _TURNS:
+        turns = min(map(len, self._turns.values()))
+        if turns < (_FEWEST_TURNS if turns * self._shortest_s >= _ENOUGH_S else _TURNS):
             return
         rates = {index: median(rates[1:]) for index, rates in self._turns.items()}
         if all(rate < _STILL_GOOD * self._remembered.get(index, 0.0) for index, rate in rates.items()):

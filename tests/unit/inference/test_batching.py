@@ -111,7 +111,7 @@ def _run(size: FixedSize, seconds_per_batch: Callable[[int], float], batches: in
 
 def test_auto_grows_to_the_best_rate_and_stays() -> None:
     best_at_2048 = {256: 3.0, 512: 3.3, 1024: 3.5, 2048: 5.0, 4096: 4.5, 8192: 4.4, 16384: 9.0}
-    tried = _run(AutoSize(), lambda rows: rows / best_at_2048[rows], batches=50)
+    tried = _run(AutoSize(256), lambda rows: rows / best_at_2048[rows] / 1e6, batches=50)
     assert tried[0] == 256
     assert all(later in (earlier, 2 * earlier) for earlier, later in pairwise(tried[:13]))
     assert tried[13:31] == [2048, 4096, 8192] * 6, "nearly as good as the best: they take turns"
@@ -122,7 +122,7 @@ def test_auto_grows_to_the_best_rate_and_stays() -> None:
 def test_a_machine_that_is_slow_for_a_moment_does_not_decide() -> None:
     """The best size was measured at a bad moment, the next one at a good one: taking turns puts it right."""
     rates = {256: 1.0, 512: 1.5, 1024: 2.0, 2048: 1.5, 4096: 1.5}
-    size, tried = AutoSize(), list[int]()
+    size, tried = AutoSize(256), list[int]()
     for number in range(60):
         # Before the sizes take turns, the machine has half of its speed while 1024 rows are measured.
         slow = 1.7 if not size._turns and size.rows == 1024 else 1.0
@@ -133,29 +133,34 @@ def test_a_machine_that_is_slow_for_a_moment_does_not_decide() -> None:
     assert {512, 2048} < set(tried)
 
 
+def test_long_batches_take_fewer_turns() -> None:
+    tried = _run(AutoSize(256), lambda rows: rows / {256: 900, 512: 890}.get(rows, 300), batches=30)
+    assert tried[9:15] == [256, 512] * 3 and set(tried[15:]) == {256}
+
+
 def test_auto_goes_to_the_largest_while_it_pays() -> None:
-    assert _run(AutoSize(), lambda rows: 1.0)[-1] == 16_384
+    assert _run(AutoSize(256), lambda rows: 1.0)[-1] == 16_384
 
 
 def test_auto_prefers_the_smaller_of_equal_rates() -> None:
-    assert _run(AutoSize(), lambda rows: rows / 1000)[-1] == 256
+    assert _run(AutoSize(256), lambda rows: rows / 1000)[-1] == 256
 
 
 def test_auto_does_not_stop_at_one_slow_size() -> None:
     rates = {256: 1.0, 512: 0.9, 1024: 2.0, 2048: 3.0, 4096: 1.0, 8192: 1.0}
-    assert _run(AutoSize(), lambda rows: rows / rates[rows])[-1] == 2048
+    assert _run(AutoSize(256), lambda rows: rows / rates[rows])[-1] == 2048
 
 
 @pytest.mark.parametrize(("limit", "stays"), [(1000, 512), (100, 64), (1, 1), (16_384, 16_384)])
 def test_auto_keeps_below_the_size_that_ran_out_of_memory(limit: int, stays: int) -> None:
-    tried = _run(AutoSize(), lambda rows: 1.0, limit=limit)
+    tried = _run(AutoSize(256), lambda rows: 1.0, limit=limit)
     assert tried[-1] == stays
     failed = [rows for rows in tried if rows > limit]
     assert len(failed) == len(set(failed))
 
 
 def test_auto_grows_again_below_the_ceiling_of_a_smaller_batch() -> None:
-    size = AutoSize()
+    size = AutoSize(256)
     for _ in range(3):
         size.record(256, 1.0)
     assert size.rows == 512
@@ -171,50 +176,50 @@ def test_a_fixed_size_shrinks_only_where_memory_ends(rows: int, limit: int, stay
 
 
 def test_batches_cut_short_say_nothing_about_a_size() -> None:
-    size = AutoSize()
+    size = AutoSize(256)
     for _ in range(10):
         size.record(3, 1.0)
     assert size.rows == 256
 
 
 def test_a_remembered_size_is_where_the_next_run_begins() -> None:
-    rates = {256: 1.0, 512: 2.0, 1024: 3.0, 2048: 2.9, 4096: 2.0}
-    first = AutoSize()
-    _run(first, lambda rows: rows / rates.get(rows, 1.0))
+    rates = {256: 1e6, 512: 2e6, 1024: 3e6, 2048: 2.9e6, 4096: 2e6}
+    first = AutoSize(256)
+    _run(first, lambda rows: rows / rates.get(rows, 1e6))
     assert first.curve == pytest.approx(rates)
-    again = AutoSize(known=first.curve)
+    again = AutoSize(256, known=first.curve)
     tried = _run(again, lambda rows: rows / rates[rows])
     assert tried[:4] == [1024, 2048, 1024, 2048] and set(tried[12:]) == {1024}
     assert again.curve == pytest.approx(rates)
     # Of equal rates the smaller one; sizes that are none of ours say nothing.
-    assert AutoSize(known={512: 2.0, 1024: 2.0, 1000: 9.0}).rows == 512
-    assert AutoSize(known={1000: 9.0}).rows == 256
+    assert AutoSize(256, known={512: 2.0, 1024: 2.0, 1000: 9.0}).rows == 512
+    assert AutoSize(256, known={1000: 9.0}).rows == 256
 
 
 def test_a_search_that_did_not_end_is_not_remembered() -> None:
-    size = AutoSize()
+    size = AutoSize(256)
     _run(size, lambda rows: 1.0, batches=4)
     assert size.curve == {}
-    anew = AutoSize(known={2048: 9.0})
+    anew = AutoSize(256, known={2048: 9.0})
     _run(anew, lambda rows: 1e9, batches=2)
     assert anew.curve == {2048: 9.0}  # not judged yet, and still handed on
-    _run(anew, lambda rows: 1e9, batches=4)
+    _run(anew, lambda rows: 1e9, batches=1)
     assert anew.rows == 256 and anew.curve == {}
 
 
 def test_a_remembered_size_that_is_no_longer_good_is_searched_for_anew() -> None:
-    rates = {256: 1.0, 512: 2.0, 1024: 1.0, 2048: 1.0}
-    tried = _run(AutoSize(known={2048: 9.0, 256: 1.0}), lambda rows: rows / rates[rows])
+    rates = {256: 1e6, 512: 2e6, 1024: 1e6, 2048: 1e6}
+    tried = _run(AutoSize(256, known={2048: 9e6, 256: 1e6}), lambda rows: rows / rates[rows])
     assert tried[:7] == [2048] * 6 + [256] and tried[-1] == 512
 
 
 @pytest.mark.parametrize("limit", [1500, 100])
 def test_a_remembered_size_that_memory_no_longer_holds_shrinks(limit: int) -> None:
-    tried = _run(AutoSize(known={2048: 9.0, 1024: 8.0}), lambda rows: 1.0, limit=limit)
+    tried = _run(AutoSize(256, known={2048: 9.0, 1024: 8.0}), lambda rows: 1.0, limit=limit)
     assert tried[0] == 2048 and tried[-1] == (1024 if limit == 1500 else 64)
 
 
 def test_a_fixed_size_measures_nothing() -> None:
     size = new_size(100)
     _run(size, lambda rows: 1.0)
-    assert size.curve == {} and size.rows == 100 and new_size("auto").rows == 256
+    assert size.curve == {} and size.rows == 100 and new_size("auto").rows == 32

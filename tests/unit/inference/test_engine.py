@@ -363,6 +363,6 @@ def test_what_the_consumer_does_with_a_batch_counts_for_its_size() -> None:
 def test_a_batch_that_failed_at_first_says_nothing_of_its_size() -> None:
     now = [0.0]
     scorer = BatchScorer(Doubling(poison=[7]), clock=lambda: now[0])
-    for _ in scorer.score(stream_of([7 if i % 100 == 0 else 1 for i in range(5000)], [])):
+    for _ in scorer.score(stream_of([7 if i % 20 == 0 else 1 for i in range(5000)], [])):
         now[0] += 1.0
-    assert scorer.size.rows == 256
+    assert scorer.size.rows == 32
