@@ -135,7 +135,7 @@ def test_a_machine_that_is_slow_for_a_moment_does_not_decide() -> None:
 
 def test_long_batches_take_fewer_turns() -> None:
     tried = _run(AutoSize(256), lambda rows: rows / {256: 900, 512: 890}.get(rows, 300), batches=30)
-    assert tried[9:15] == [256, 512] * 3 and set(tried[15:]) == {256}
+    assert tried[7:13] == [256, 512] * 3 and set(tried[13:]) == {256}
 
 
 def test_auto_goes_to_the_largest_while_it_pays() -> None:
