@@ -11,7 +11,7 @@ import base64
 import json
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +42,8 @@ _LEAST_S = 20.0
 # It has to save this share of the time: the sample and the rates are estimates.
 _WORTH = 0.2
 _SAMPLES, _SAMPLE_ROWS = 8, 16_384
+# Rows that differ in a few columns are different rows: of a wide table no more is read where these tell.
+_FIRST_INPUTS = 4
 _BUCKET_ROWS = 1_000_000
 
 
@@ -62,7 +64,7 @@ def decide(
         rates: rows per second by batch size, by device, of earlier runs of the bundle.
         asked: `model.deduplicate`: auto, always, never.
 
-    Runs on: driver, with one small Spark job where the model takes long enough.
+    Runs on: driver, with small Spark jobs where the model takes long enough.
     """
     if asked != "auto":
         return Decision(asked == "always", f"the pipeline file says model.deduplicate: {asked}")
@@ -73,7 +75,11 @@ def decide(
     model_s = rows / max(known)
     if model_s < _LEAST_S:
         return Decision(False, f"only inside batches: the model takes about {model_s:.0f} s of the workers for all rows")
-    sample, row_bytes = _sample(spark, splits, plan)
+    if len(plan.inputs) > 2 * _FIRST_INPUTS:
+        few, _ = _sample(spark, splits, plan.inputs[:_FIRST_INPUTS])
+        if len(np.unique(few)) == len(few):
+            return Decision(False, f"only inside batches: no two of a sample of {len(few):,} rows are equal")
+    sample, row_bytes = _sample(spark, splits, plan.inputs)
     distinct = estimated_distinct(sample, rows)
     saved_s = model_s * (1 - distinct / rows)
     cost_s = rows * _ROW_S + min(rows, distinct * len(splits)) * row_bytes * _BYTE_S
@@ -84,12 +90,12 @@ def decide(
     )
 
 
-def _sample(spark: SparkSession, splits: list[dict[str, Any]], plan: ScoringPlan) -> tuple[np.ndarray, float]:
-    """Hashes of rows from several places of the table, and the bytes of a row's inputs."""
+def _sample(spark: SparkSession, splits: list[dict[str, Any]], inputs: Sequence[str]) -> tuple[np.ndarray, float]:
+    """Hashes of rows from several places of the table by these inputs, and the bytes that they take of a row."""
     # One file of a split, from splits that lie far apart.
     chosen = splits[:: max(1, len(splits) // _SAMPLES)][:_SAMPLES]
     parts = [split | {"parts": split["parts"][:1]} for split in chosen]
-    tasks = [{"split": part, "inputs": list(plan.inputs), "rows": _SAMPLE_ROWS} for part in parts]
+    tasks = [{"split": part, "inputs": list(inputs), "rows": _SAMPLE_ROWS} for part in parts]
     found = [result for results in run_tasks(spark, take_sample, tasks, "looking for equal rows") for result in results]
     hashes = [np.frombuffer(base64.b64decode(result["hashes"]), "<u8") for result in found]
     rows = max(1, sum(map(len, hashes)))
