@@ -265,7 +265,7 @@ def test_equal_inputs_are_scored_once_and_counted_as_reused(small: SmallProject)
     small.write("in/a.csv", "id,color,size,big\n" + "".join(f"{n},red,{n % 4}.5,{('no', 'yes')[n % 4 > 1]}\n" for n in range(40)))
     small.extract()
     small.train()
-    report = small.score()
+    report = small.score(DAY, "model.batch.rows=40")
     assert (report.rows_in, report.rows_scored, report.rows_reused, report.rows_quarantined) == (40, 4, 36, 0)
     found = small.predictions()
     assert len(found) == 40

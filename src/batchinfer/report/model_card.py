@@ -135,5 +135,6 @@ def _draw_curve(facts: ModelFacts, path: Path) -> None:
         axes.plot(epochs, [point[name] for point in facts.curve], marker="o", markersize=3, label=label)
     axes.set(xlabel="epoch", ylabel="loss", title=facts.name)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend()
+    # Losses fall, so this corner is free; looking for the best one can take matplotlib a second.
+    axes.legend(loc="upper right")
     figure.savefig(path, dpi=120)
