@@ -102,7 +102,7 @@ def test_rows_without_a_key_are_quarantined_when_they_are_scored(lake: LakeProje
 
 
 @pytest.mark.parametrize("by_driver", [16_000_000, 0], ids=["the driver", "workers"])
-def test_keys_that_lie_among_each_other_are_compared_by_workers(
+def test_keys_that_lie_among_each_other_are_compared_without_grouping_them(
     lake: LakeProject, trained: Path, monkeypatch: pytest.MonkeyPatch, by_driver: int
 ) -> None:
     from batchinfer.pipeline import key_check, keys

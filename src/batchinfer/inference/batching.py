@@ -198,7 +198,7 @@ class AutoSize(FixedSize):
         before = self._at
         super().out_of_memory(rows)
         self._at = min(before, self._at)
-        if self._turns:
+        if self._turns and not self._settled:
             self._turns = {index: rates for index, rates in self._turns.items() if self.sizes[index] <= self.ceiling}
             self._at = next(iter(self._turns), self._at)
 

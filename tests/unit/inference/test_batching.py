@@ -170,6 +170,15 @@ def test_auto_grows_again_below_the_ceiling_of_a_smaller_batch() -> None:
     assert size.ceiling == 2999
 
 
+def test_a_size_that_was_settled_stays_where_a_larger_one_runs_out_of_memory() -> None:
+    rates = {512: 2e6, 1024: 1e6}
+    size = AutoSize(256, known={512: 2.0, 1024: 2.1})
+    _run(size, lambda rows: rows / rates[rows])
+    assert size.rows == 512
+    size.out_of_memory(3000)
+    assert size.rows == 512
+
+
 @pytest.mark.parametrize(("rows", "limit", "stays"), [(1000, 600, 500), (1000, 1000, 1000), (1000, 3, 3), (7, 1, 1), (1, 1, 1)])
 def test_a_fixed_size_shrinks_only_where_memory_ends(rows: int, limit: int, stays: int) -> None:
     assert _run(FixedSize(rows), lambda rows: 1.0, limit=limit)[-1] == stays
