@@ -31,10 +31,10 @@ class Net(torch.nn.Module):
         fault = FAULT.read_text() if FAULT.exists() else "none"
         if fault == "memory" and len(features) > 3:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-        if fault == "greedy" and bool((features[:, 0] > 5).any()):
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
         poisoned = features[:, 0] > 5
         if fault != "none" and bool(poisoned.any()):
+            if fault == "greedy":
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
             if fault == "raise":
                 raise ValueError("this size is too large for me")
             if fault == "sleep":

@@ -165,8 +165,8 @@ class AutoSize(FixedSize):
         self._at = self._start
         self._rates: dict[int, list[float]] = {}
         self._turns: dict[int, list[float]] = {}
-        self._shortest_s = float("inf")  # of the batches in turns
         self._settled = False
+        self._shortest_s = float("inf")  # of the batches in turns
         self._remembered = {self.sizes.index(rows): rate for rows, rate in (known or {}).items() if rows in self.sizes}
         if self._remembered:
             self._compare(self._remembered)
@@ -223,6 +223,7 @@ class AutoSize(FixedSize):
         self._turns = {
             index: [] for index in sorted(allowed, key=lambda index: (-allowed[index], index)) if allowed[index] >= least
         }
+        self._shortest_s = float("inf")
         self._at = next(iter(self._turns), self._at)
         self._settled = not self._turns
 

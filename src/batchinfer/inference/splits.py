@@ -26,6 +26,8 @@ _TASKS_PER_WORKER = 2
 # From this size on a worker's last task is two of half the size: workers are never equally fast, and whoever is done first waits
 # for the others as long as the last task takes.
 _HALVED_BYTES = 32 * 2**20
+# A piece counts as small up to this multiple of what a small task should have.
+_COARSE = 1.1
 # Spark writes timestamps as INT96 unless told otherwise; in nanoseconds they would end in the year 2262.
 _INT96_UNIT = "us"
 
@@ -35,8 +37,8 @@ def plan_splits(
 ) -> list[dict[str, Any]]:
     """Shares files out into tasks: few large ones, but two for each worker where the data allow; the last ones are smaller.
 
-    Every row is in exactly one task; a row group is cut only where there would be fewer tasks than workers. Only files that
-    are larger than a task are opened, for their row groups.
+    Every row is in exactly one task; a row group is cut only where there would be fewer tasks than workers, or nothing
+    small enough for the last tasks. Only files that are larger than a task are opened, for their row groups.
 
     Args:
         files: `{path, size, rows}` each, and `partition` (column -> text or None) where the table is partitioned.
@@ -66,6 +68,8 @@ def plan_splits(
         weights[-workers:] = [0.5] * 2 * workers
     piece_bytes = max(1, math.ceil(total / tasks * min(weights)))
     pieces = [piece for file in files for piece in _pieces(file, piece_bytes)]
+    if len(weights) > tasks:
+        pieces = _with_small_ones(pieces, 2 * workers, piece_bytes)
     if len(pieces) < min(workers, tasks):
         shares = math.ceil(workers / len(pieces))
         pieces = [share for piece in pieces for share in _shares(piece, shares, smallest_bytes)]
@@ -89,6 +93,17 @@ def _pieces(file: Mapping[str, Any], piece_bytes: int) -> list[dict[str, Any]]:
         pieces[-1]["rows"] += rows
         pieces[-1]["bytes"] += size
     return pieces
+
+
+def _with_small_ones(pieces: list[dict[str, Any]], wanted: int, piece_bytes: int) -> list[dict[str, Any]]:
+    """The pieces, of which enough are small: where row groups are too coarse for that, the smallest of them are halved.
+
+    The second half reads its group from the beginning; to read is a small part of the work, and few groups are halved.
+    """
+    coarse = sorted((piece for piece in pieces if piece["bytes"] > _COARSE * piece_bytes), key=lambda piece: piece["bytes"])
+    lacking = math.ceil(max(0, wanted - (len(pieces) - len(coarse))) / 2)
+    halved = [id(piece) for piece in coarse[:lacking]]
+    return [part for piece in pieces for part in (_shares(piece, 2, piece_bytes // 2) if id(piece) in halved else [piece])]
 
 
 def _shares(piece: dict[str, Any], wanted: int, smallest_bytes: int) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ import torch
 
 from batchinfer.config.types import parse_ddl
 from batchinfer.errors import InputError, ModelError
-from batchinfer.models.handler import Handler, RawOutput
+from batchinfer.models.handler import Handler, RawOutput, matrix
 
 FRAME = "frame"
 
@@ -44,8 +44,8 @@ class ForeignHandler(Handler):
             return _frame(batch, feed["columns"])
         if feed["type"] == "string":
             return _texts(batch, feed["columns"], feed["flat"])
-        matrix = _matrix(batch, feed["columns"], np.dtype(feed["type"]))
-        return torch.from_numpy(matrix.reshape(-1) if feed["flat"] else matrix)
+        features = matrix(batch, feed["columns"], np.dtype(feed["type"]))
+        return torch.from_numpy(features.reshape(-1) if feed["flat"] else features)
 
 
 def _frame(batch: pa.RecordBatch, columns: Sequence[str]) -> Any:
@@ -64,29 +64,6 @@ def _texts(batch: pa.RecordBatch, columns: Sequence[str], flat: bool) -> np.ndar
             raise InputError(f"column {name}: got null; the model takes text")
         parts.append(column.cast(pa.string()).to_numpy(zero_copy_only=False).astype(object))
     return parts[0] if flat else np.stack(parts, axis=1)
-
-
-def _matrix(batch: pa.RecordBatch, columns: Sequence[str], type_: np.dtype[Any]) -> np.ndarray:
-    """(rows, width) of the columns beside each other; a missing number is NaN."""
-    parts = [_numbers(batch.column(name), name, type_) for name in columns]
-    if len({len(part) for part in parts}) > 1 or any(part.ndim != 2 for part in parts):
-        raise InputError(f"columns {', '.join(columns)}: rows with vectors of different lengths")
-    ends = np.cumsum([part.shape[1] for part in parts])
-    matrix = np.empty((batch.num_rows, ends[-1]), type_)
-    for part, end in zip(parts, ends, strict=True):
-        matrix[:, end - part.shape[1] : end] = part
-    return matrix
-
-
-def _numbers(column: pa.Array, name: str, type_: np.dtype[Any]) -> np.ndarray:
-    """(rows, 1) of a column of numbers, in their own type; (rows, width) of one of vectors, if these are of one length."""
-    is_vector = pa.types.is_list(column.type) or pa.types.is_fixed_size_list(column.type)
-    values = column.flatten() if is_vector else column
-    if values.null_count and type_.kind != "f":
-        raise InputError(f"column {name}: got null; the model takes whole numbers")
-    # Through the number's own type: a whole number past 2**53 stays what it is where the model takes whole numbers.
-    numbers = values.cast(pa.float64()) if pa.types.is_decimal(values.type) else values
-    return numbers.to_numpy(zero_copy_only=False).reshape(len(column), -1 if len(column) else 0 if is_vector else 1)
 
 
 class ForeignOutput(ForeignHandler, RawOutput):

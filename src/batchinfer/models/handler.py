@@ -5,7 +5,7 @@ Owns the base class that users extend and the built-in handlers. Knows nothing o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +13,7 @@ import pyarrow as pa
 import torch
 
 from batchinfer.config.types import spark_name
-from batchinfer.errors import ModelError
+from batchinfer.errors import InputError, ModelError
 
 if TYPE_CHECKING:
     from batchinfer.transforms import PostProcess
@@ -51,12 +51,12 @@ class Handler:
         self.columns = columns
 
     def encode(self, batch: pa.RecordBatch) -> dict[str, torch.Tensor]:
-        """Tensors of a batch's rows by argument name; by default `features` (rows, features) float32, sharing memory.
+        """Tensors of a batch's rows by argument name; by default `features` (rows, features) float32.
 
         Runs on: executor, CPU.
         """
         if self.transforms is None:
-            return {"features": torch.from_numpy(_matrix(batch, self.columns))}
+            return {"features": torch.from_numpy(matrix(batch, self.columns or batch.schema.names, np.dtype(np.float32)))}
         tensors = self.transforms.tensors(batch)
         # Arrow's own memory cannot be written to, which PyTorch does not know of.
         return {name: torch.from_numpy(one if one.flags.writeable else one.copy()) for name, one in tensors.items()}
@@ -82,17 +82,46 @@ class Handler:
         raise NotImplementedError(f"{type(self).__qualname__} must define decode")
 
 
-def _matrix(batch: pa.RecordBatch, columns: tuple[str, ...]) -> np.ndarray:
-    parts = []
-    for name in columns or tuple(batch.schema.names):
-        column = batch.column(name)
-        if pa.types.is_fixed_size_list(column.type) or pa.types.is_list(column.type):
-            flat = column.flatten().cast(pa.float32()).to_numpy(zero_copy_only=False)
-            parts.append(flat.reshape(len(column), -1) if len(column) else flat.reshape(0, 1))
-        else:
-            parts.append(column.cast(pa.float32()).to_numpy(zero_copy_only=False).reshape(-1, 1))
-    matrix = np.concatenate(parts, axis=1, dtype=np.float32)
-    return matrix if matrix.flags.writeable else matrix.copy()
+def matrix(batch: pa.RecordBatch, columns: Sequence[str], type_: np.dtype[Any]) -> np.ndarray:
+    """(rows, width) of the columns beside each other, vectors one after the other; a missing number is NaN.
+
+    Runs on: executor, CPU.
+
+    Raises:
+        InputError: a null vector, a null where the model takes whole numbers, or vectors of different lengths in one column.
+    """
+    parts = [_numbers(batch.column(name), name, type_) for name in columns]
+    ends = np.cumsum([part.shape[1] for part in parts])
+    filled = np.empty((batch.num_rows, ends[-1]), type_)
+    for part, end in zip(parts, ends, strict=True):
+        filled[:, end - part.shape[1] : end] = part
+    return filled
+
+
+def _numbers(column: pa.Array, name: str, type_: np.dtype[Any]) -> np.ndarray:
+    """(rows, 1) of a column of numbers, (rows, width) of one of vectors; in their own type."""
+    width, values = 1, column
+    if pa.types.is_list(column.type) or pa.types.is_fixed_size_list(column.type):
+        width, values = _width(column, name), column.flatten()
+    if values.null_count and type_.kind != "f":
+        raise InputError(f"column {name}: got null; the model takes whole numbers")
+    # Through the number's own type: a whole number past 2**53 stays what it is where the model takes whole numbers.
+    numbers = values.cast(pa.float64()) if pa.types.is_decimal(values.type) else values
+    return numbers.to_numpy(zero_copy_only=False).reshape(len(column), width)
+
+
+def _width(column: pa.Array, name: str) -> int:
+    """The length that all vectors of a column have."""
+    if column.null_count:
+        raise InputError(f"column {name}: got null; the model takes vectors")
+    if pa.types.is_fixed_size_list(column.type):
+        return column.type.list_size
+    lengths = np.diff(column.offsets.to_numpy())
+    longest = lengths.max(initial=0)
+    shortest = lengths.min(initial=longest)
+    if shortest < longest:
+        raise InputError(f"column {name}: vectors of different lengths, from {shortest} to {longest}")
+    return int(longest)
 
 
 def _rows(output: Any, columns: int) -> torch.Tensor:

@@ -80,6 +80,17 @@ def test_the_largest_tasks_come_first_and_each_worker_s_last_ones_are_smaller(tm
     assert [task["bytes"] for task in plan_splits(few, 2, smallest_bytes=1)] == [8 * 2**20] * 4, "too small to be worth it"
 
 
+def test_where_row_groups_are_coarse_only_as_many_are_halved_as_the_last_tasks_need(tmp_path: Path) -> None:
+    path = tmp_path / "coarse.parquet"
+    pq.write_table(pa.table({"id": range(5_000)}), path, row_group_size=1_000)
+    files = [{"path": str(path), "size": 500 * 2**20, "rows": 5_000}]
+    tasks = plan_splits(files, 2, target_bytes=2**30)
+    assert [task["rows"] for task in tasks] == [1_500, 1_000, 1_000, 500, 500, 500]
+    assert sorted(_ids(tasks, batch_rows=70)) == list(range(5_000))
+    shares = [part["share"] for task in tasks for part in task["parts"] if "share" in part]
+    assert sorted(shares) == [[0, 2], [0, 2], [1, 2], [1, 2]]
+
+
 def test_little_data_is_one_task(tmp_path: Path) -> None:
     assert len(plan_splits(_write(tmp_path, [50] * 4, 10), workers=8)) == 1
     assert plan_splits([], workers=8) == []

@@ -189,3 +189,27 @@ def test_without_transforms_the_signatures_columns_are_the_features() -> None:
     vectors = pa.FixedSizeListArray.from_arrays(pa.array([1.0, 2.0, 3.0, 4.0]), 2)
     batch = pa.record_batch({"a": pa.array([5, 6]), "b": pa.array([True, False]), "v": vectors, "unused": pa.array(["x", "y"])})
     assert handler.encode(batch)["features"].tolist() == [[1, 2, 1, 5], [3, 4, 0, 6]]
+
+
+@pytest.mark.parametrize(
+    ("vectors", "said"),
+    [
+        ([[1.0, 2.0, 3.0], [4.0]], "v: vectors of different lengths, from 1 to 3"),
+        ([[1.0, 2.0], None, [3.0, 4.0, 5.0, 6.0]], "v: got null; the model takes vectors"),
+    ],
+)
+def test_vectors_that_would_shift_into_other_rows_are_refused(vectors: list[list[float] | None], said: str) -> None:
+    batch = pa.record_batch({"v": pa.array(vectors, pa.list_(pa.float32()))})
+    with pytest.raises(InputError, match=said):
+        Regressor(columns=("v",)).encode(batch)
+    alone = [Regressor(columns=("v",)).encode(batch.slice(row, 1))["features"].tolist() for row in (0, len(vectors) - 1)]
+    assert alone == [[vectors[0]], [vectors[-1]]]
+
+
+def test_a_fixed_size_vector_may_be_null_in_no_row() -> None:
+    batch = pa.record_batch({"v": pa.array([[1.0, 2.0], None], pa.list_(pa.float32(), 2)), "a": pa.array([2**24 + 1, None])})
+    with pytest.raises(InputError, match="v: got null"):
+        Regressor(columns=("v",)).encode(batch)
+    features = Regressor(columns=("a",)).encode(batch)["features"]
+    assert features[0].tolist() == [2**24]
+    assert torch.isnan(features[1])
