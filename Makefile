@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint typecheck unit spark cluster faults e2e s3 bench bench-setup bench-scale bench-duplicates bench-extract bench-transforms clean
+.PHONY: help setup demo test lint typecheck unit spark cluster faults e2e s3 gpu bench bench-setup bench-gpu bench-scale bench-duplicates bench-extract bench-transforms clean
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -43,12 +43,18 @@ e2e: .venv/.ready  ## the real commands, in a temporary copy
 s3: .venv/.ready .venv/share/batchinfer/moto/.ready  ## s3a:// against a local S3 server; downloads 640 MB first (1.3 GB in .venv), so no part of test
 	@$(BIN)/pytest tests/s3
 
+gpu: .venv/.ready  ## the engine on a CUDA GPU, memory and context lost; without a GPU all of it skips, so no part of test
+	@$(BIN)/pytest tests/gpu -rs
+
 bench: .venv/.ready  ## this engine against a bare PyTorch loop, Spark's own ways and what bench-setup installed
 	@$(BIN)/python -m benchmarks.engine tabular
 	@$(BIN)/python -m benchmarks.engine text
 	@$(BIN)/python -m benchmarks.engine image --repeats 1
 
 bench-setup: .venv/.ready .venv/share/batchinfer/peers/.ready  ## Ray Data and Daft for bench, in an environment of their own
+
+bench-gpu: .venv/.ready  ## the engine, without Spark, against a bare loop on a CUDA GPU (four minutes)
+	@$(BIN)/python -m benchmarks.gpu
 
 bench-scale: .venv/.ready  ## `score` at 1, 5 and 20 million rows, and on one row
 	@$(BIN)/python -m benchmarks.scale

@@ -30,7 +30,13 @@ _REASONS = {"encode": ENCODE_ERROR, "forward": MODEL_ERROR, "decode": DECODE_ERR
 # No row is to blame for these; they end the run, each with its own exit code.
 _NOT_OF_A_ROW = (ModelError, StorageError, SetupError, Interrupted)
 _MESSAGE_CHARACTERS = 1000
-_CPU_OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "CUDA out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+_OUT_OF_MEMORY_WORDS = (
+    "can't allocate memory",
+    "not enough memory",
+    "CUDA out of memory",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)
 _STDERR = 2
 
 
@@ -155,8 +161,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     torch = sys.modules.get("torch")
     if isinstance(error, MemoryError) or (torch is not None and isinstance(error, torch.OutOfMemoryError)):
         return True
-    # PyTorch's CPU allocator and cuBLAS have no class of their own for it.
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in _CPU_OUT_OF_MEMORY)
+    # PyTorch's CPU allocator, cuBLAS and what CUDA takes past PyTorch's allocator have no class of their own for it.
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY_WORDS)
 
 
 def is_device_lost(error: BaseException) -> bool:

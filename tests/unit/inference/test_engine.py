@@ -265,6 +265,26 @@ def test_torch_s_own_out_of_memory_splits_the_batch() -> None:
     assert _scores(list(BatchScorer(Small(), 16).score(stream_of(list(range(40)), [])))) == _plain_loop(list(range(40)))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported at some other API call",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "[enforce fail at alloc_cpu.cpp:127] . DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes",
+    ],
+)
+def test_memory_that_ends_outside_torch_s_allocator_splits_the_batch(text: str) -> None:
+    class Full(Doubling):
+        def forward(self, tensors: dict[str, Any]) -> Any:
+            if len(tensors["x"]) > 3:
+                raise RuntimeError(text)
+            return tensors["x"]
+
+    scorer = BatchScorer(Full(), 16)
+    assert _scores(list(scorer.score(stream_of(list(range(40)), [])))) == _plain_loop(list(range(40)))
+    assert scorer.size.ceiling == 3
+
+
 def test_failed_rows_carry_their_key_inputs_and_slice() -> None:
     batch = pa.RecordBatch.from_pydict(
         {

@@ -1,0 +1,310 @@
+"""Scoring on one GPU: the engine, without Spark, against bare PyTorch loops in the same process, with the same model.
+
+    make bench-gpu                  # or: python -m benchmarks.gpu encoder --rows 16000 --repeats 3 [--device cpu]
+
+All contenders but the ceiling read a Parquet file, score, and write key and prediction to Parquet. Rows reach the GPU through
+pinned memory. The bare loops have the batch size that is fastest for them of a few that are tried; one of them reads a batch's
+predictions back only when the next is on its way, so that the GPU never waits for this process. The ceiling is the forward passes
+alone, on data that lie on the GPU. The engine finds its batch size during the warm-up run and goes on with it, as a worker does
+from task to task; the warm-up's own time is printed too. Pictures are stored as pixels: decoding JPEGs would measure the CPU.
+
+Forward passes on a GPU return before they are done: what the engine books as `decode` is mostly waiting for them. One contender
+waits in `forward` instead: its stage seconds are the true ones, and its time says what waiting there costs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from typing_extensions import Self
+
+from benchmarks.contenders import SCHEMA
+from benchmarks.gpu_workloads import KINDS, Kind, write_input
+
+ALL = "all"
+BARE, CEILING = "bare loop", "forward pass alone"
+# A row group of what is written.
+_GROUP_ROWS = 131_072
+# Rows on which the bare loop tries a batch size: so many batches of the largest.
+_TRIED_BATCHES = 3
+
+
+@dataclass
+class Run:
+    """One workload on one device: what the contenders share, and what the engine told of its last runs."""
+
+    kind: Kind
+    name: str
+    rows: int
+    folder: Path
+    device: str
+    model: Any
+    size: int = 0
+    told: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def source(self) -> Path:
+        return self.folder / "input.parquet"
+
+    @property
+    def target(self) -> Path:
+        return self.folder / "output.parquet"
+
+    def wait(self) -> None:
+        """Until the device has done all that it was given."""
+        if self.device == "cuda":
+            torch.cuda.synchronize()
+
+
+class Output:
+    """Keys and predictions on their way into a file, in row groups of one size whatever the batches have."""
+
+    def __init__(self, path: Path) -> None:
+        self._writer = pq.ParquetWriter(path, SCHEMA, compression="zstd", use_dictionary=False)
+        self._waiting: list[pa.RecordBatch] = []
+        self._rows = 0
+        self.seconds = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._flush()
+        self._writer.close()
+
+    def write(self, key: pa.Array, prediction: pa.Array) -> None:
+        started = time.perf_counter()
+        self._waiting.append(pa.RecordBatch.from_arrays([key, prediction], schema=SCHEMA))
+        self._rows += len(key)
+        if self._rows >= _GROUP_ROWS:
+            self._flush()
+        self.seconds += time.perf_counter() - started
+
+    def _flush(self) -> None:
+        if not self._waiting:
+            return
+        self._writer.write_table(pa.Table.from_batches(self._waiting, SCHEMA))
+        self._waiting, self._rows = [], 0
+
+
+def bare_loop(run: Run, late: int = 0, size: int | None = None, batches: int | None = None) -> None:
+    """Read with all cores, score, write; predictions of a batch are read back when `late` more are on their way."""
+    model = run.model
+    under_way: deque[tuple[pa.Array, Any]] = deque()
+    with Output(run.target) as output:
+
+        def read_back(left: int) -> None:
+            while len(under_way) > left:
+                key, found = under_way.popleft()
+                output.write(key, model.decode(found)["prediction"])
+
+        read = pq.ParquetFile(run.source, pre_buffer=True).iter_batches(batch_size=size or run.size)
+        for batch in islice(read, batches):
+            under_way.append((batch.column("key"), model.forward(model.encode(batch))))
+            read_back(late)
+        read_back(0)
+
+
+def choose_size(run: Run) -> int:
+    """The batch size at which the bare loop is fastest, of those of the workload; each is tried twice."""
+    rates: dict[int, float] = {}
+    most = min(run.rows, _TRIED_BATCHES * run.kind.sizes[-1])
+    for size in run.kind.sizes:
+        batches = max(1, most // size)
+        for _ in range(2):
+            started = time.perf_counter()
+            bare_loop(run, size=size, batches=batches)
+            rate = min(run.rows, batches * size) / (time.perf_counter() - started)
+            rates[size] = max(rates.get(size, 0.0), rate)
+    print(
+        f"{run.name}: bare loop, rows/s by batch size: { ({size: round(rate) for size, rate in rates.items()}) }", file=sys.stderr
+    )
+    return max(rates, key=lambda size: rates[size])
+
+
+class Awaited:
+    """The model, whose forward pass ends when the device has done it."""
+
+    def __init__(self, run: Run) -> None:
+        self.output, self.encode, self.decode = run.model.output, run.model.encode, run.model.decode
+        self._run = run
+
+    def forward(self, tensors: dict[str, Any]) -> Any:
+        found = self._run.model.forward(tensors)
+        self._run.wait()
+        return found
+
+
+def engine(run: Run, name: str, handler: Any, rows: int | Literal["auto"]) -> None:
+    """The engine's part of a task: read row groups, score, write."""
+    from batchinfer.inference.batching import new_size
+    from batchinfer.inference.engine import BatchScorer
+    from batchinfer.inference.splits import plan_splits, read_split
+    from batchinfer.inference.workers import size_once
+
+    size = size_once(f"{run.name}, {name}", partial(new_size, rows))
+    scorer = BatchScorer(handler, size, read_ahead=run.device == "cuda")
+    started = time.perf_counter()
+    tasks = plan_splits([{"path": str(run.source), "size": run.source.stat().st_size, "rows": run.rows}], 1)
+    batches: Iterator[pa.RecordBatch] = chain.from_iterable(read_split(task, ["key", *run.model.names]) for task in tasks)
+    with Output(run.target) as output:
+        for scored in scorer.score(batches):
+            output.write(scored.rows.column("key"), scored.predictions["prediction"])
+    stages = scorer.timings | {"write": output.seconds}
+    stages["other"] = time.perf_counter() - started - sum(stages.values())
+    run.told[name] = {
+        "stages_s": {stage: round(seconds, 3) for stage, seconds in stages.items()},
+        "size": size.rows,
+        "curve": {size: round(rate) for size, rate in size.curve.items()},
+        **{count: scorer.counts[count] for count in ("batches", "attempts", "largest_batch", "rows_failed")},
+    }
+
+
+def forward_alone(run: Run) -> float:
+    """The ceiling, in seconds for all rows: the forward passes of the first batch over and over, its data on the device."""
+    batch = next(pq.ParquetFile(run.source).iter_batches(batch_size=run.size))
+    tensors = {name: tensor.to(run.device) for name, tensor in run.model.encode(batch).items()}
+    run.model.forward(tensors)
+    run.wait()
+    passes = max(1, run.rows // batch.num_rows)
+    started = time.perf_counter()
+    for _ in range(passes):
+        run.model.forward(tensors)
+    run.wait()
+    return (time.perf_counter() - started) * run.rows / (passes * batch.num_rows)
+
+
+def contenders(run: Run) -> dict[str, Callable[[], float | None]]:
+    """What runs in turn, by name."""
+    engines: dict[str, tuple[Any, int | Literal["auto"]]] = {
+        "engine": (run.model, "auto"),
+        "engine, bare loop's size": (run.model, run.size),
+        "engine, forward awaited": (Awaited(run), "auto"),
+    }
+    if run.kind.built_in is not None:
+        engines["engine, built-in handler"] = (run.kind.built_in(run.device), "auto")
+    return {
+        CEILING: partial(forward_alone, run),
+        BARE: partial(bare_loop, run),
+        "bare loop, a batch ahead": partial(bare_loop, run, 1),
+        **{name: partial(engine, run, name, handler, rows) for name, (handler, rows) in engines.items()},
+    }
+
+
+def check_output(run: Run, expected: np.ndarray) -> None:
+    """Every key must have been scored once, and the first rows as the model itself scores them."""
+    found = pq.read_table(run.target).sort_by("key")
+    if not np.array_equal(found.column("key").to_numpy(), np.arange(run.rows)):
+        raise RuntimeError(f"{found.num_rows} keys written, {run.rows} expected")
+    first = found.column("prediction").to_numpy()[: len(expected)]
+    np.testing.assert_allclose(first, expected, rtol=0, atol=run.kind.tolerance * max(1.0, float(np.abs(expected).max())))
+
+
+def measure(run: Run, repeats: int, end: float) -> tuple[dict[str, float], dict[str, list[float]]]:
+    """Seconds of the warm-up run, and of the others; once each has run, no round begins after `end`."""
+    run.size = choose_size(run)
+    first: dict[str, float] = {}
+    seconds: dict[str, list[float]] = {}
+    batch = next(pq.ParquetFile(run.source).iter_batches(batch_size=min(64, run.rows)))
+    expected = run.model.decode(run.model.forward(run.model.encode(batch)))["prediction"].to_numpy()
+    chosen = contenders(run)
+    for repeat in range(repeats + 1):
+        if repeat > 1 and time.perf_counter() > end:
+            print(f"{run.name}: {repeat - 1} rounds of {repeats}, time is up", file=sys.stderr)
+            break
+        for name, contender in chosen.items():
+            run.target.unlink(missing_ok=True)
+            run.wait()
+            started = time.perf_counter()
+            told = contender()
+            taken = time.perf_counter() - started if told is None else told
+            if name != CEILING:
+                check_output(run, expected)
+            if repeat:
+                seconds.setdefault(name, []).append(round(taken, 4))
+            else:
+                first[name] = round(taken, 4)
+    return first, seconds
+
+
+def report(run: Run, first: dict[str, float], seconds: dict[str, list[float]]) -> None:
+    """A table for people, and one JSON line."""
+    medians = {name: round(statistics.median(times), 4) for name, times in seconds.items()}
+    bare = medians[BARE]
+    print(f"\n{run.rows:,} {run.kind.said}, {device_name(run.device)}; bare loop's batch: {run.size}", file=sys.stderr)
+    for name, median in medians.items():
+        rate, share = f"{run.rows / median:12,.0f} rows/s", f"{bare / median:5.2f} of the bare loop"
+        print(f"  {name:28} {median:7.3f} s  {rate}  {share}  (warm-up {first[name]:.3f} s)", file=sys.stderr)
+    for name, told in run.told.items():
+        print(f"  {name}: {json.dumps(told)}", file=sys.stderr)
+    ratios = {name: round(bare / median, 3) for name, median in medians.items()}
+    body = {"benchmark": f"gpu {run.name}", "rows": run.rows, "batch": run.size, "ratios": ratios, "medians_s": medians}
+    body |= {"all_s": seconds, "warm_up_s": first, "engine": run.told, "commit": commit(), "device": device_name(run.device)}
+    versions = {"torch": torch.__version__, "pyarrow": pa.__version__, "python": platform.python_version()}
+    print(json.dumps(body | versions | {"cores": os.cpu_count(), "machine": platform.machine()}), flush=True)
+
+
+def device_name(device: str) -> str:
+    return torch.cuda.get_device_name() if device == "cuda" else "cpu"
+
+
+def commit() -> str:
+    """The commit's hash; where there is no git, that of the variable COMMIT."""
+    if shutil.which("git") is None:
+        return os.environ.get("COMMIT", "")
+    told = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
+    return told or os.environ.get("COMMIT", "")
+
+
+def main() -> int:
+    """Runs the workloads one after the other, the contenders of each in turn."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("workload", choices=[*KINDS, ALL], nargs="?", default=ALL)
+    options.add_argument("--rows", type=int, help=", ".join(f"{name}: {kind.rows:,}" for name, kind in KINDS.items()))
+    options.add_argument("--repeats", type=int, default=3)
+    options.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="cpu is for a try with few rows")
+    options.add_argument("--within-s", type=float, default=200.0, help="shared out over the workloads; ends rounds early")
+    arguments = options.parse_args()
+    if arguments.device == "cuda" and not torch.cuda.is_available():
+        print("nothing measured: PyTorch sees no CUDA device here; `--device cpu --rows 100` tries the program", file=sys.stderr)
+        return 0
+
+    from batchinfer.inference.workers import load_once
+
+    end = time.perf_counter() + arguments.within_s
+    chosen = [*KINDS] if arguments.workload == ALL else [arguments.workload]
+    for place, name in enumerate(chosen):
+        kind = KINDS[name]
+        rows, now = arguments.rows or kind.rows, time.perf_counter()
+        share_s = max(0.0, end - now) / (len(chosen) - place)
+        with tempfile.TemporaryDirectory() as folder:
+            write_input(Path(folder), kind, rows)
+            model = load_once(f"benchmark on a GPU, {name}", partial(kind.model, arguments.device))
+            run = Run(kind, name, rows, Path(folder), arguments.device, model)
+            print(f"{name}: {time.perf_counter() - now:.1f} s to make rows and model", file=sys.stderr)
+            report(run, *measure(run, arguments.repeats, now + share_s))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
