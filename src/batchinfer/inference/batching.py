@@ -144,6 +144,9 @@ class FixedSize:
         self._failed = min(self._failed, max(rows, 2))
         self._at = max(index for index, size in enumerate(self.sizes) if size <= self.ceiling or index == 0)
 
+    def too_many_bytes(self, rows: int) -> None:
+        """Learns that so many rows are more bytes than a batch may have. A fixed size takes no notice: batches are cut anyway."""
+
 
 class AutoSize(FixedSize):
     """Chooses the batch size while the run goes on, from the rows per second of its own batches.
@@ -201,6 +204,10 @@ class AutoSize(FixedSize):
         if self._turns and not self._settled:
             self._turns = {index: rates for index, rates in self._turns.items() if self.sizes[index] <= self.ceiling}
             self._at = next(iter(self._turns), self._at)
+
+    def too_many_bytes(self, rows: int) -> None:
+        """No batch of so many rows will ever come, and nothing be learnt of it: as for memory that did not suffice."""
+        self.out_of_memory(rows)
 
     def _grow(self, rate: float) -> None:
         rates = self._rates.setdefault(self._at, [])

@@ -150,6 +150,7 @@ class BatchScorer:
                 self._own_timings["read"] += self._clock() - start
                 if batch is None:
                     return
+                self._heed_bytes(batch)
                 begun = self._clock()
                 yield score(batch)
                 if self._weigh is None:
@@ -234,6 +235,11 @@ class BatchScorer:
             may_fail = None if self._max_failures is None else self._max_failures - self.counts["rows_failed"]
             outcome.stopped = may_fail is not None and len(outcome.failures) > may_fail
         return outcome
+
+    def _heed_bytes(self, batch: pa.RecordBatch) -> None:
+        wanted = self.size.rows
+        if batch.num_rows < wanted and batch.nbytes * wanted > self._max_bytes * batch.num_rows:
+            self.size.too_many_bytes(wanted)
 
     def _measure(self, rows: int, seconds: float) -> None:
         if self._whole:

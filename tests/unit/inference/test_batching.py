@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import pairwise
 
+import numpy as np
 import pyarrow as pa
 import pytest
+from fake_handlers import Doubling
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchinfer.inference.batching import AutoSize, FixedSize, new_size, rebatch
+from batchinfer.inference.engine import BatchScorer
 
 NO_LIMIT = 2**40
 
@@ -232,3 +235,16 @@ def test_a_fixed_size_measures_nothing() -> None:
     size = new_size(100)
     _run(size, lambda rows: 1.0)
     assert size.curve == {} and size.rows == 100 and new_size("auto").rows == 32
+
+
+def test_a_size_that_the_bytes_of_a_batch_never_allow_is_not_waited_for() -> None:
+    wide = pa.record_batch({"x": np.arange(3000.0), "picture": [b"." * 1000] * 3000})
+    auto = BatchScorer(Doubling(), "auto", max_bytes=102_500)
+    assert sum(scored.rows.num_rows for scored in auto.score([wide])) == 3000
+    assert auto.counts["largest_batch"] == 101 and auto.size.rows in (32, 64)
+    assert set(auto.size.curve) == {32, 64}
+    fixed = BatchScorer(Doubling(), 512, max_bytes=102_500)
+    assert {scored.rows.num_rows for scored in fixed.score([wide])} <= {101, 3000 % 101}
+    few = BatchScorer(Doubling(), "auto", max_bytes=102_500)
+    list(few.score([wide.slice(0, 20)]))
+    assert few.size.rows == 32, "few rows are not wide ones"
