@@ -42,5 +42,5 @@ def test_a_sample_says_whether_it_pays(
         files.append({"path": str(path), "size": path.stat().st_size, "rows": ROWS // 4})
     plan: Any = SimpleNamespace(inputs=tuple(names))
     # A model that takes a second a row: whatever there is to save is worth it.
-    decision = once.decide(spark, plan_splits(files, 4, smallest_bytes=1), plan, {"cpu": {"256": 1.0}}, "auto")
+    decision = once.decide(spark, plan_splits(files, 4, smallest_bytes=1), plan, {"cpu": {"256": 1.0}}, "auto", 4)
     assert (decision.exchange, reason in decision.reason) == (exchange, True), decision.reason

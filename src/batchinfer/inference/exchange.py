@@ -7,6 +7,7 @@ of all. Knows nothing of what carries the parcels, or of models.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -14,8 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from batchinfer.inference.fingerprint import Fingerprinter, first_words
-from batchinfer.inference.repeats import distinct_rows
+from batchinfer.inference.fingerprint import Fingerprinter, words
 
 # A parcel is sent when it has so many bytes: large enough that thousands of them are few, small against a worker's memory.
 PARCEL_BYTES = 4 * 2**20
@@ -33,6 +33,44 @@ class _Waiting:
     bytes: int = 0
 
 
+class _Seen:
+    """Fingerprints that were met before, by their words; in order of the first, so that a batch is looked up at once.
+
+    Args:
+        most: how many are remembered.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._first, self._second = np.empty(0, np.uint64), np.empty(0, np.uint64)
+
+    def new(self, halves: np.ndarray) -> np.ndarray:
+        """Which rows of a batch are the first to have their fingerprint, in order; it is remembered.
+
+        A fingerprint that cannot be remembered, because there are too many or because one with the same first word is, may be
+        new again. That happens to a few among many billions otherwise.
+
+        Args:
+            halves: `(rows, 2) uint64`, as of `fingerprint.words`.
+        """
+        order = np.argsort(halves[:, 0], kind="stable")
+        first, second = halves[order, 0], halves[order, 1]
+        begins = np.ones(len(order), bool)
+        begins[1:] = (first[1:] != first[:-1]) | (second[1:] != second[:-1])
+        order, first, second = order[begins], first[begins], second[begins]
+        at = np.searchsorted(self._first, first)
+        there = at < len(self._first)
+        near = np.where(there, at, 0)
+        if len(self._first):
+            there &= self._first[near] == first
+        known = there.copy()
+        known[there] = self._second[near[there]] == second[there]
+        kept = np.flatnonzero(~there)[: self._most - len(self._first)]
+        self._first = np.insert(self._first, at[kept], first[kept])
+        self._second = np.insert(self._second, at[kept], second[kept])
+        return np.sort(order[~known])
+
+
 class Sender:
     """One task's side: takes batches, gives parcels.
 
@@ -47,16 +85,16 @@ class Sender:
     def __init__(self, lines: Sequence[str], inputs: Sequence[str], buckets: int) -> None:
         self._lines, self._inputs, self._buckets = list(lines), list(inputs), buckets
         self._fingerprint = Fingerprinter(inputs)
-        self._sent: set[bytes] = set()
+        self._sent = _Seen(MOST_SENT)
         self._waiting = [_Waiting() for _ in range(buckets)]
 
     def add(self, batch: pa.RecordBatch) -> Iterator[tuple[int, bytes]]:
         """Takes rows; gives the parcels that are full, each with its bucket."""
         fingerprints = self._fingerprint(batch)
-        encoded = fingerprints.dictionary_encode()
-        new = distinct_rows(encoded).first[[self._is_new(value) for value in encoded.dictionary.to_pylist()]]
+        halves = words(fingerprints)
+        new = self._sent.new(halves)
         narrow = batch.select(self._lines).append_column(_FINGERPRINT, fingerprints)
-        bucket = (first_words(fingerprints) % np.uint64(self._buckets)).astype(np.int64)
+        bucket = (halves[:, 0] % np.uint64(self._buckets)).astype(np.int64)
         for number, rows in _shared(bucket, np.arange(batch.num_rows)):
             self._put(number, narrow.take(rows), self._waiting[number].rows)
         wide = batch.select(self._inputs).append_column(_FINGERPRINT, fingerprints)
@@ -71,13 +109,6 @@ class Sender:
         for number, waiting in enumerate(self._waiting):
             if waiting.rows:
                 yield number, self._pack(number)
-
-    def _is_new(self, fingerprint: bytes) -> bool:
-        if fingerprint in self._sent:
-            return False
-        if len(self._sent) < MOST_SENT:
-            self._sent.add(fingerprint)
-        return True
 
     def _put(self, number: int, rows: pa.RecordBatch, place: list[pa.RecordBatch]) -> None:
         place.append(rows)
@@ -123,19 +154,21 @@ class Bucket:
     def __init__(self, parcels: Iterable[bytes]) -> None:
         self.lines: list[pa.RecordBatch] = []
         self.distinct: list[pa.RecordBatch] = []
-        known: set[bytes] = set()
+        seen = _Seen(sys.maxsize)
         fingerprints: list[pa.Array] = []
         for parcel in parcels:
             end = 8 + int.from_bytes(parcel[:8], "little")
             view = memoryview(parcel)
             self.lines += _batches(view[8:end])
             for inputs in _batches(view[end:]):
-                given = inputs.column(_FINGERPRINT)
-                new = [value not in known and not known.add(value) for value in given.to_pylist()]
-                rows = inputs if all(new) else inputs.filter(pa.array(new))
+                new = seen.new(words(inputs.column(_FINGERPRINT)))
+                rows = inputs if len(new) == inputs.num_rows else inputs.take(pa.array(new))
                 self.distinct.append(rows.drop_columns([_FINGERPRINT]))
                 fingerprints.append(rows.column(_FINGERPRINT))
         self.fingerprints = pa.chunked_array(fingerprints, pa.binary()).combine_chunks()
+        halves = words(self.fingerprints)
+        self._order = np.argsort(halves[:, 0], kind="stable")
+        self._first, self._second = halves[self._order, 0], halves[self._order, 1]
 
     @property
     def rows(self) -> int:
@@ -145,8 +178,14 @@ class Bucket:
     def places(self, lines: pa.RecordBatch) -> tuple[pa.RecordBatch, pa.Array, np.ndarray]:
         """Of some lines: their columns, their fingerprints, and `(rows,) int64` which distinct row each equals."""
         fingerprints = lines.column(_FINGERPRINT)
-        place = pc.call_function("index_in", [fingerprints], pc.SetLookupOptions(value_set=self.fingerprints))
-        return lines.drop_columns([_FINGERPRINT]), fingerprints, place.to_numpy().astype(np.int64)
+        halves = words(fingerprints)
+        at = np.searchsorted(self._first, halves[:, 0])
+        place = self._order[at]
+        other = np.flatnonzero(self._second[at] != halves[:, 1])
+        if len(other):  # another fingerprint has the same first word
+            options = pc.SetLookupOptions(value_set=self.fingerprints)
+            place[other] = pc.call_function("index_in", [fingerprints.take(pa.array(other))], options).to_numpy()
+        return lines.drop_columns([_FINGERPRINT]), fingerprints, place
 
 
 def _batches(stream: memoryview) -> list[pa.RecordBatch]:

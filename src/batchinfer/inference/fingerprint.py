@@ -103,9 +103,15 @@ def fingerprint(batch: pa.RecordBatch, columns: Sequence[str]) -> pa.Array:
     return Fingerprinter(columns)(batch)
 
 
+def words(fingerprints: pa.Array) -> np.ndarray:
+    """The halves of each fingerprint, `(rows, 2) uint64`; none is null."""
+    start, rows = fingerprints.offset, len(fingerprints)
+    return np.frombuffer(fingerprints.buffers()[2] or b"", _U64).reshape(-1, 2)[start : start + rows]
+
+
 def first_words(fingerprints: pa.Array) -> np.ndarray:
     """The first half of each fingerprint, `(rows,) uint64`: equal rows have equal ones, others hardly ever."""
-    return np.frombuffer(fingerprints.buffers()[2], _U64)[::2]
+    return words(fingerprints)[:, 0]
 
 
 def _runs(types: Iterable[pa.DataType]) -> Iterator[_Run]:

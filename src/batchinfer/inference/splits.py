@@ -33,7 +33,11 @@ _INT96_UNIT = "us"
 
 
 def plan_splits(
-    files: Sequence[Mapping[str, Any]], workers: int, target_bytes: int = TARGET_BYTES, smallest_bytes: int = SMALLEST_BYTES
+    files: Sequence[Mapping[str, Any]],
+    workers: int,
+    target_bytes: int = TARGET_BYTES,
+    smallest_bytes: int = SMALLEST_BYTES,
+    rounds: int = _TASKS_PER_WORKER,
 ) -> list[dict[str, Any]]:
     """Shares files out into tasks: few large ones, but two for each worker where the data allow; the last ones are smaller.
 
@@ -45,6 +49,7 @@ def plan_splits(
         workers: tasks that run at the same time.
         target_bytes: most bytes of a task, as they are in the files; a row group is never cut.
         smallest_bytes: tasks are not made smaller than this just to have enough of them.
+        rounds: tasks that each worker should get at least; with one, all tasks are of about the same size.
 
     Returns:
         JSON-able tasks `{parts: [{path, row_groups, partition}], rows, bytes}`; `row_groups` None means all. A part of
@@ -60,11 +65,11 @@ def plan_splits(
     total = sum(file["size"] for file in files)
     if not files:
         return []
-    tasks = max(workers * _TASKS_PER_WORKER, math.ceil(total / target_bytes))
+    tasks = max(workers * rounds, math.ceil(total / target_bytes))
     # A multiple of the workers: otherwise some of them idle while the last round runs.
     tasks = min(math.ceil(tasks / workers) * workers, max(1, math.ceil(total / smallest_bytes)))
     weights = [1.0] * tasks
-    if tasks % workers == 0 and total / tasks >= _HALVED_BYTES:
+    if rounds > 1 and tasks % workers == 0 and total / tasks >= _HALVED_BYTES:
         weights[-workers:] = [0.5] * 2 * workers
     piece_bytes = max(1, math.ceil(total / tasks * min(weights)))
     pieces = [piece for file in files for piece in _pieces(file, piece_bytes)]

@@ -56,13 +56,19 @@ class Decision:
 
 
 def decide(
-    spark: SparkSession, splits: list[dict[str, Any]], plan: ScoringPlan, rates: Mapping[str, Mapping[str, float]], asked: str
+    spark: SparkSession,
+    splits: list[dict[str, Any]],
+    plan: ScoringPlan,
+    rates: Mapping[str, Mapping[str, float]],
+    asked: str,
+    senders: int,
 ) -> Decision:
     """Judges from a sample, unless the pipeline file says it.
 
     Args:
         rates: rows per second by batch size, by device, of earlier runs of the bundle.
         asked: `model.deduplicate`: auto, always, never.
+        senders: tasks that would share the rows out; each sends the inputs of its distinct rows.
 
     Runs on: driver, with small Spark jobs where the model takes long enough.
     """
@@ -82,7 +88,7 @@ def decide(
     sample, row_bytes = _sample(spark, splits, plan.inputs)
     distinct = estimated_distinct(sample, rows)
     saved_s = model_s * (1 - distinct / rows)
-    cost_s = rows * _ROW_S + min(rows, distinct * len(splits)) * row_bytes * _BYTE_S
+    cost_s = rows * _ROW_S + min(rows, distinct * senders) * row_bytes * _BYTE_S
     seen = f"a sample of {len(sample):,} rows lets expect {distinct:,} distinct rows of {rows:,}"
     return Decision(
         saved_s - cost_s > _WORTH * model_s,

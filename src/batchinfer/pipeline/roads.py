@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 # A task holds one row group at a time, whatever its size; each costs about a tenth of a second to start.
 _SPLIT_BYTES = 256 * 2**20
+# A task that shares rows out sends the inputs of equal ones once: few large tasks send little.
+_SENDER_BYTES = 2**30
 # A task of fewer rows costs more to start than to run; one of more needs too much memory where rows are wide.
 _TASK_ROWS = (2_000, 250_000)
 
@@ -84,10 +86,13 @@ def _run_direct(
     rates: dict[str, dict[str, float]],
     beats: Beats,
 ) -> RoadOutcome:
-    splits = splits_of(data, workers(spark))
-    decision = decide(spark, splits, plan, rates, context.pipeline.model.deduplicate)
+    count = workers(spark)
+    splits = splits_of(data, count)
+    senders = max(count, math.ceil(sum(split["bytes"] for split in splits) / _SENDER_BYTES))
+    decision = decide(spark, splits, plan, rates, context.pipeline.model.deduplicate, senders)
     if decision.exchange:
-        results = score_once(spark, plan, splits, workers(spark), _description(context, data), beats)
+        large = splits_of(data, count, _SENDER_BYTES, rounds=1)
+        results = score_once(spark, plan, large, count, _description(context, data), beats)
     else:
         tasks = [{"plan": plan.to_json(), "split": split} for split in splits]
         found = run_tasks(spark, score_split, tasks, _description(context, data), beats=beats)
@@ -142,9 +147,9 @@ def context_type(context: Context, column: str) -> str:
     return spark_name(context.prepared_fields[column])
 
 
-def splits_of(data: SliceData, count: int, most_bytes: int = _SPLIT_BYTES) -> list[dict[str, Any]]:
+def splits_of(data: SliceData, count: int, most_bytes: int = _SPLIT_BYTES, rounds: int = 2) -> list[dict[str, Any]]:
     """Row groups of a slice's files, balanced over the workers; `most_bytes` of a task, as they are in the files."""
-    splits = split_files(data.table, data.files, count, most_bytes)
+    splits = split_files(data.table, data.files, count, most_bytes, rounds)
     if data.fields is None:
         return splits
     rule = data.rule if data.rows_of_others else None
@@ -153,12 +158,12 @@ def splits_of(data: SliceData, count: int, most_bytes: int = _SPLIT_BYTES) -> li
 
 
 def split_files(
-    table: str, files: Sequence[Mapping[str, Any]], count: int, most_bytes: int = _SPLIT_BYTES
+    table: str, files: Sequence[Mapping[str, Any]], count: int, most_bytes: int = _SPLIT_BYTES, rounds: int = 2
 ) -> list[dict[str, Any]]:
     """Row groups of some files of a table, balanced over the workers."""
     from batchinfer.inference.splits import plan_splits
 
-    return plan_splits([{**file, "path": join(table, file["path"])} for file in files], count, most_bytes)
+    return plan_splits([{**file, "path": join(table, file["path"])} for file in files], count, most_bytes, rounds=rounds)
 
 
 def ship_folder(spark: SparkSession, folder: Path, digest: str) -> str:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from batchinfer.inference import exchange
 from batchinfer.inference.exchange import Bucket, Sender, estimated_distinct
-from batchinfer.inference.fingerprint import fingerprint
+from batchinfer.inference.fingerprint import Fingerprinter, fingerprint, words
 
 
 def _batch(start: int, xs: list[int]) -> pa.RecordBatch:
@@ -60,6 +60,27 @@ def test_every_row_arrives_once_beside_its_equals(tasks: list[Any], buckets: int
                 found[id_] = inputs[place]["x"]
     assert found == expected
     assert Counter(distinct) == Counter(set(expected.values())), "each distinct row is scored in one bucket, once"
+
+
+def test_fingerprints_that_share_their_first_word_are_not_taken_for_equal(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = Fingerprinter.__call__
+
+    def alike(self: Fingerprinter, batch: pa.RecordBatch) -> pa.Array:
+        """Two first words, one above the other, in place of many."""
+        halves = words(plain(self, batch)).copy()
+        halves[:, 0] %= np.uint64(2)
+        return pa.Array.from_buffers(pa.binary(16), len(halves), [None, pa.py_buffer(halves)]).cast(pa.binary())
+
+    monkeypatch.setattr(Fingerprinter, "__call__", alike)
+    sender = Sender(["id"], ["x", "name"], 1)
+    xs = [1, 2, 3, 1, 2, 3, 4, 5, 6, 6, 1]
+    more = [7, 1, 8, 9, 7]
+    parcels = [*sender.add(_batch(0, xs)), *sender.add(_batch(len(xs), more)), *sender.end()]
+    bucket = Bucket(body for _, body in parcels)
+    inputs = [row["x"] for rows in bucket.distinct for row in rows.to_pylist()]
+    assert set(inputs) == set(xs + more)
+    found = [inputs[place] for lines in bucket.lines for place in bucket.places(lines)[2]]
+    assert found == xs + more
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,7 @@ def test_the_largest_tasks_come_first_and_each_worker_s_last_ones_are_smaller(tm
     assert [task["bytes"] // 2**20 for task in tasks] == [120, 120, 80, 80, 40, 40]
     assert [task["bytes"] for task in plan_splits(files[:1] * 5, 1, target_bytes=2**30)] == [2**20 * n for n in (120, 40, 40)]
     assert _balance([3, 2, 2], [1.0, 1.0]) == [[1, 2], [0]]
+    assert [task["bytes"] for task in plan_splits(files, 2, target_bytes=2**30, rounds=1)] == [240 * 2**20] * 2
     few = [file | {"size": file["size"] // 10} for file in files[:1] * 8]
     assert [task["bytes"] for task in plan_splits(few, 2, smallest_bytes=1)] == [8 * 2**20] * 4, "too small to be worth it"
 
