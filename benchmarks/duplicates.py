@@ -11,13 +11,13 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from benchmarks import product
+from benchmarks.revision import commit
 from benchmarks.workloads import ROOT, make_workload
 
 COPIES, HIDDEN = 10, 900
@@ -52,9 +52,8 @@ def main() -> int:
     print(f"\n{arguments.distinct:,} rows {COPIES} times each: {times:.2f} times as fast", file=sys.stderr)
     for way in ways:
         print(f"  {way:6} {medians[way]:7.2f} s  {json.dumps(stages[way])}", file=sys.stderr)
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
     body = {"benchmark": "duplicates", "distinct": arguments.distinct, "medians_s": medians, "all_s": seconds}
-    print(json.dumps(body | {"commit": commit, "cores": os.cpu_count()}))
+    print(json.dumps(body | {"commit": commit(), "cores": os.cpu_count()}))
     return 0
 
 

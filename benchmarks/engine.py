@@ -16,7 +16,6 @@ import json
 import os
 import platform
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -25,6 +24,7 @@ from typing import Any
 
 from benchmarks import product
 from benchmarks.contenders import CEILING, CONTENDERS, PEERS_PYTHON, check_output, clear, warm_workers
+from benchmarks.revision import commit
 from benchmarks.workloads import KINDS, Workload, make_workload
 
 PRODUCT = "product: batchinfer score"
@@ -98,8 +98,14 @@ def _print(seconds: dict[str, list[float]], workload: Workload, stages: dict[str
         print(line, file=sys.stderr)
     if stages:
         print(f"  the product's last run: {json.dumps(stages)}", file=sys.stderr)
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
-    body = {"benchmark": workload.kind, "rows": rows, "medians_s": medians, "all_s": seconds, "stages": stages, "commit": commit}
+    body = {
+        "benchmark": workload.kind,
+        "rows": rows,
+        "medians_s": medians,
+        "all_s": seconds,
+        "stages": stages,
+        "commit": commit(),
+    }
     print(json.dumps(body | {"cores": os.cpu_count(), "machine": platform.machine(), "python": platform.python_version()}))
 
 

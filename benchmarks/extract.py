@@ -15,7 +15,6 @@ import os
 import platform
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -37,6 +36,7 @@ from benchmarks.extract_workloads import (
     write_lines,
     write_tiny_files,
 )
+from benchmarks.revision import commit
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -88,8 +88,7 @@ def main() -> int:
             for case in _CASES[name](place, arguments.megabytes):
                 results.append(_run(case, spark, arguments.repeats))
             shutil.rmtree(place)
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
-    body = {"benchmark": "extract", "megabytes": arguments.megabytes, "cases": results, "commit": commit}
+    body = {"benchmark": "extract", "megabytes": arguments.megabytes, "cases": results, "commit": commit()}
     print(json.dumps(body | {"cores": os.cpu_count(), "machine": platform.machine(), "python": platform.python_version()}))
     spark.stop()
     return 0

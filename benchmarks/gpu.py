@@ -18,9 +18,7 @@ import argparse
 import json
 import os
 import platform
-import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -40,6 +38,7 @@ from typing_extensions import Self
 
 from benchmarks.contenders import SCHEMA
 from benchmarks.gpu_workloads import KINDS, Kind, write_input
+from benchmarks.revision import commit
 
 ALL = "all"
 BARE, CEILING = "bare loop", "forward pass alone"
@@ -266,14 +265,6 @@ def report(run: Run, first: dict[str, float], seconds: dict[str, list[float]]) -
 
 def device_name(device: str) -> str:
     return torch.cuda.get_device_name() if device == "cuda" else "cpu"
-
-
-def commit() -> str:
-    """The commit's hash; where there is no git, that of the variable COMMIT."""
-    if shutil.which("git") is None:
-        return os.environ.get("COMMIT", "")
-    told = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
-    return told or os.environ.get("COMMIT", "")
 
 
 def main() -> int:

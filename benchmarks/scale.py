@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import product
+from benchmarks.revision import commit
 from benchmarks.workloads import ROOT, make_workload
 
 _COMMAND = Path(sys.prefix) / "bin" / "batchinfer"
@@ -34,8 +35,7 @@ def main() -> int:
     os.environ["PYTHONPATH"] = str(ROOT)
     sizes = _scale(sorted(arguments.rows), arguments.repeats)
     fixed = _one_row(arguments.repeats)
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
-    print(json.dumps({"benchmark": "scale", "sizes": sizes, "one_row": fixed, "commit": commit, "cores": os.cpu_count()}))
+    print(json.dumps({"benchmark": "scale", "sizes": sizes, "one_row": fixed, "commit": commit(), "cores": os.cpu_count()}))
     return 0
 
 

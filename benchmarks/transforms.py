@@ -13,7 +13,6 @@ import json
 import os
 import platform
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -21,6 +20,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks.revision import commit
 from benchmarks.transform_workloads import ADULT_TYPES, FIT_STEPS, INCOME_STEPS, adult_rows, fit_by_hand, fit_by_ml, scikit_learn
 
 Way = Callable[[], None]
@@ -35,8 +35,7 @@ def main() -> int:
     options.add_argument("--only", choices=list(_CASES), action="append")
     arguments = options.parse_args()
     results = [_CASES[name](arguments.rows, arguments.repeats) for name in arguments.only or _CASES]
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
-    body = {"benchmark": "transforms", "rows": arguments.rows, "cases": results, "commit": commit}
+    body = {"benchmark": "transforms", "rows": arguments.rows, "cases": results, "commit": commit()}
     print(json.dumps(body | {"cores": os.cpu_count(), "machine": platform.machine(), "python": platform.python_version()}))
     return 0
 
