@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,14 +29,25 @@ SCHEMA = pa.schema([("key", pa.int64()), ("prediction", pa.float64())])
 PEER_TIMEOUT_S = 1800
 
 
-def _score_files(kind: str, files: list[str], target: str) -> None:
-    """A bare loop: read, forward, write."""
+def _score_files(kind: str, files: list[str], target: str, ahead: bool = False) -> None:
+    """A bare loop: read, encode, forward, write; `ahead`: the next batch is read and encoded by a thread meanwhile."""
     model, rows = _model(kind), KINDS[kind].batch_rows
     with pq.ParquetWriter(target, SCHEMA, compression="zstd") as writer:
         for file in files:
-            for batch in pq.ParquetFile(file, pre_buffer=True).iter_batches(batch_size=rows, use_threads=False):
-                prediction = model.decode(model.forward(model.encode(batch)))["prediction"]
-                writer.write_batch(pa.RecordBatch.from_arrays([batch.column("key"), prediction], schema=SCHEMA))
+            batches = pq.ParquetFile(file, pre_buffer=True).iter_batches(batch_size=rows, use_threads=False)
+            encoded = ((batch.column("key"), model.encode(batch)) for batch in batches)
+            for key, tensors in _one_ahead(encoded) if ahead else encoded:
+                prediction = model.decode(model.forward(tensors))["prediction"]
+                writer.write_batch(pa.RecordBatch.from_arrays([key, prediction], schema=SCHEMA))
+
+
+def _one_ahead(items: Iterator[Any]) -> Iterator[Any]:
+    """The same items; a thread makes the next one while this one is used."""
+    with ThreadPoolExecutor(1) as thread:
+        waiting = thread.submit(next, items, None)
+        while (item := waiting.result()) is not None:
+            waiting = thread.submit(next, items, None)
+            yield item
 
 
 _MODELS: dict[str, Any] = {}
@@ -58,14 +69,14 @@ def _processes() -> ProcessPoolExecutor:
     return _PROCESSES[0]
 
 
-def bare_loop(workload: Workload, _: SparkSession) -> None:
+def bare_loop(workload: Workload, _: SparkSession, ahead: bool = False) -> None:
     """Two processes of PyArrow and PyTorch, a file each, at the batch size that suits the caches.
 
     The processes stay from run to run with PyTorch imported, as Spark's Python workers do.
     """
     workload.output.mkdir()
     jobs = [
-        _processes().submit(_score_files, workload.kind, [str(file)], str(workload.output / f"{place}.parquet"))
+        _processes().submit(_score_files, workload.kind, [str(file)], str(workload.output / f"{place}.parquet"), ahead)
         for place, file in enumerate(workload.files)
     ]
     for job in jobs:
@@ -225,6 +236,7 @@ CEILING = "forward pass alone"
 CONTENDERS: dict[str, Callable[[Workload, Any], float | None]] = {
     CEILING: forward_alone,
     "bare loop": bare_loop,
+    "bare loop, encoding ahead": partial(bare_loop, ahead=True),
     "engine, direct road": engine_direct,
     "mapInPandas": map_in_pandas,
     "iterator pandas UDF": iterator_pandas_udf,

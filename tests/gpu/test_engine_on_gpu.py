@@ -30,7 +30,7 @@ from gpu.models import (
 )
 
 from batchinfer.inference.engine import BatchScorer, Scored
-from batchinfer.inference.watchdog import ChildScorer
+from batchinfer.inference.watchdog import ChildRunner
 from batchinfer.pipeline.shipped import choose_device, describe_device
 
 PROGRAM = """
@@ -154,9 +154,9 @@ def test_a_lost_context_costs_one_row_where_the_model_has_a_process_of_its_own(d
     words = [*range(6), 100, *range(5)]
     started: Any = torch.ones(3, device=device)
     # What a task does from its second attempt on.
-    with ChildScorer(partial(Lookup, device), batch_rows=4) as scorer:
+    with BatchScorer(ChildRunner(partial(Lookup, device)).loaded(), batch_rows=4) as scorer:
         results = list(scorer.score([word_table(words)]))
-        assert scorer.runner.starts == 4, "one at first, and a new one after the batch, the pair and the row"
+        assert scorer._runner.starts == 4, "one at first, and a new one after the batch, the pair and the row"
     keys, predictions = columns(results)
     assert keys.tolist() == [key for key in range(12) if key != 6]
     assert predictions.tolist() == [2.0 * word for word in words if word != 100]

@@ -200,10 +200,11 @@ def test_a_worker_can_score_in_a_child(spark: SparkSession, tmp_path: Path) -> N
         sys.path.insert(0, folder)
         from importlib import import_module
 
-        from batchinfer.inference.watchdog import ChildScorer
+        from batchinfer.inference.engine import BatchScorer
+        from batchinfer.inference.watchdog import ChildRunner
 
         batch = pa.RecordBatch.from_pydict({"x": list(numbers)})
-        with ChildScorer(import_module("crashing_model").Handler, batch_rows=4) as scorer:
+        with BatchScorer(ChildRunner(import_module("crashing_model").Handler).loaded(), batch_rows=4) as scorer:
             for scored in scorer.score([batch]):
                 yield from scored.predictions["score"].to_pylist()
                 yield from [record.reason for record in scored.failed]

@@ -157,7 +157,8 @@ class AutoSize(FixedSize):
 
     Args:
         known: rows per second by size, of earlier runs of the same model on the same device: it begins with those that
-            were nearly as good as the best, and searches only if none of them is as good as it was.
+            were nearly as good as the best, and searches only if none of them is as good as it was, or from the largest
+            on if that is the best.
     """
 
     def __init__(
@@ -216,12 +217,13 @@ class AutoSize(FixedSize):
         if len(rates) < _MEASURED + (self._at == self._start):
             return
         found = {index: max(rates) for index, rates in self._rates.items()}
-        larger = self._at + 1
-        may_grow = larger < len(self.sizes) and self.sizes[larger] <= self.ceiling
-        if may_grow and self._at - _best(found) < _PATIENCE:
-            self._at = larger
+        if self._may_grow(self._at) and self._at - _best(found) < _PATIENCE:
+            self._at += 1
         else:
             self._compare(found)
+
+    def _may_grow(self, at: int) -> bool:
+        return at + 1 < len(self.sizes) and self.sizes[at + 1] <= self.ceiling
 
     def _compare(self, rates: Mapping[int, float]) -> None:
         """Lets the sizes with the best rates take turns, the best first: a short run does not get much further."""
@@ -244,10 +246,15 @@ class AutoSize(FixedSize):
         if turns < (_FEWEST_TURNS if turns * self._shortest_s >= _ENOUGH_S else _TURNS):
             return
         rates = {index: median(rates[1:]) for index, rates in self._turns.items()}
+        best = _best(rates)
         if all(rate < _STILL_GOOD * self._remembered.get(index, 0.0) for index, rate in rates.items()):
             self._remembered, self._turns, self._at = {}, {}, self._start
+        elif best == max(self._remembered, default=-1) and self._may_grow(best):
+            # No larger size was ever measured: memory, or the bytes of the rows there were, did not allow it then.
+            self._rates = {index: [rate] * _MEASURED for index, rate in rates.items()}
+            self._remembered, self._turns, self._at = {}, {}, best + 1
         else:
-            self._at, self._settled = _best(rates), True
+            self._at, self._settled = best, True
 
 
 def _best(rates: Mapping[int, float]) -> int:

@@ -7,6 +7,7 @@ streams.
 from __future__ import annotations
 
 import faulthandler
+import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -16,6 +17,7 @@ import pyarrow as pa
 from batchinfer.contracts import Handler
 from batchinfer.errors import BatchInferError
 from batchinfer.inference.attempt import CRASH, Failure, InProcess, Predictions, describe, is_device_lost
+from batchinfer.inference.workers import keep_freed_memory, peak_bytes
 
 
 @dataclass(frozen=True)
@@ -27,10 +29,11 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Scored:
-    """Predictions of a batch, and the seconds of each stage."""
+    """Predictions of a batch, the seconds of each stage, and the most memory that this process has had in use."""
 
     predictions: Predictions
     seconds: dict[str, float]
+    peak_bytes: int
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,25 @@ def from_ipc(stream: bytes) -> pa.RecordBatch:
     return pa.ipc.open_stream(stream).read_next_batch()
 
 
+def main(handle: int) -> None:
+    """The child's life: it is told what to load over the line, and serves.
+
+    Args:
+        handle: file descriptor of the line, inherited.
+    """
+    # Ctrl-C goes to all processes of a terminal; the parent decides what it means, and ends this one.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with Connection(handle) as line:
+        try:
+            loader, longest_s = line.recv()
+        except EOFError:
+            return
+        except Exception as error:  # noqa: BLE001 - whatever it is, the parent must hear of it
+            line.send(_refused(error))
+            return
+        serve(line, loader, longest_s)
+
+
 def serve(line: Connection, loader: Callable[[], Handler], longest_s: float) -> None:
     """Answers batches until the other side closes the line.
 
@@ -66,6 +88,7 @@ def serve(line: Connection, loader: Callable[[], Handler], longest_s: float) -> 
     Runs on: a child of an executor's worker.
     """
     faulthandler.enable()
+    keep_freed_memory()
     try:
         runner = InProcess(loader(), timeout_s=longest_s)
     except Exception as error:  # noqa: BLE001 - whatever it is, the parent must hear of it
@@ -89,7 +112,7 @@ def _answer(runner: InProcess, batch: pa.RecordBatch) -> Scored | Failure | Refu
         return Failure(CRASH, describe(error)) if is_device_lost(error) else _refused(error)
     if isinstance(found, Failure):
         return found
-    return Scored(found, {stage: seconds - before[stage] for stage, seconds in runner.timings.items()})
+    return Scored(found, {stage: seconds - before[stage] for stage, seconds in runner.timings.items()}, peak_bytes())
 
 
 def _refused(error: Exception) -> Refused:

@@ -53,7 +53,7 @@ class BatchScorer:
     """Scores a stream with one model; every input row comes out once, as scored or as failed.
 
     Args:
-        handler: the model, or another way to run it (`watchdog.ChildScorer` uses that).
+        handler: the model, or another way to run it, such as `watchdog.ChildRunner`.
         batch_rows: rows of a batch, or `auto`: found while running; or a size that goes on from other streams.
         max_bytes: most bytes of a batch's columns; a single row may have more.
         columns_for_fingerprint: the model's inputs in the order of its signature; None: no fingerprints are made, and

@@ -1,26 +1,31 @@
 """Scoring in a child process, so that a crash or a hang costs the child and not the task.
 
 Owns the child: its start, what it is sent, how long it may take, and its end. Knows models only by a loader.
-The in-process watchdog, which ends a hanging worker, is `attempt.InProcess`; a task that is tried again comes here.
+The in-process watchdog, which ends a hanging worker, is `attempt.InProcess`; a task that is tried again comes here, and so do
+slices of few rows, which no worker is started for.
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
 import multiprocessing
+import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping
-from multiprocessing.context import SpawnProcess
 from typing import Any
 
 import pyarrow as pa
+from typing_extensions import Self
 
 from batchinfer import errors
 from batchinfer.contracts import Handler
 from batchinfer.errors import BatchInferError, ModelError
 from batchinfer.inference.attempt import CRASH, HANG, Clock, Failure, Predictions
-from batchinfer.inference.child import Loaded, Refused, Scored, serve, to_ipc
-from batchinfer.inference.engine import BatchScorer
+from batchinfer.inference.child import Loaded, Refused, Scored, to_ipc
 
 TIMEOUT_S = 120.0
 LOAD_TIMEOUT_S = 600.0
@@ -32,10 +37,18 @@ _PATIENCE = 10
 # A new child also has to warm up, within the time of its first batch.
 _SHORTEST_S = 5.0
 _END_S = 5.0
+# `multiprocessing` would run the main module once more in the child: a script of a user's that scores would score again.
+_PROGRAM = """
+import json, sys
+sys.path[:] = json.loads(sys.argv[2])
+from batchinfer.inference.child import main
+main(int(sys.argv[1]))
+"""
+_STDERR = 2
 
 
 class ChildRunner:
-    """Runs a handler in a spawned child; starts another child when one is lost.
+    """Runs a handler in a child process, which starts at once; starts another child when one is lost.
 
     Args:
         loader: makes the handler, in the child; picklable.
@@ -43,12 +56,12 @@ class ChildRunner:
         load_timeout_s: seconds for the child to start and to load.
         clock: seconds, monotonic.
         max_losses: children that may be lost before the model as a whole is to blame.
+        threads: of a forward pass on the CPU; None leaves it to the environment.
 
     Attributes:
         starts: children started so far.
-
-    Raises:
-        ModelError: the model cannot be loaded.
+        declared: Arrow type of each prediction column; empty until the first child has loaded the model.
+        peak_bytes: most memory that a child has had in use, as far as they have answered.
     """
 
     def __init__(
@@ -58,19 +71,43 @@ class ChildRunner:
         load_timeout_s: float = LOAD_TIMEOUT_S,
         clock: Clock = time.perf_counter,
         max_losses: int = MAX_LOSSES,
+        threads: int | None = None,
     ) -> None:
         self._loader = loader
+        self._threads = threads
         self._max_losses = max_losses
         self._timeout_s = timeout_s
         self._load_timeout_s = load_timeout_s
         self._clock = clock
         self._slowest_s: float | None = None
-        self._process: SpawnProcess | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._line: Any = None
+        self._is_loaded = False
         self.starts = 0
+        self.peak_bytes = 0
         self.timings = {"encode": 0.0, "forward": 0.0, "decode": 0.0, "child": 0.0}
         self.declared: Mapping[str, pa.DataType] = {}
         self._start()
+
+    def loaded(self) -> Self:
+        """Waits until a child has loaded the model.
+
+        Raises:
+            ModelError: it cannot be loaded, or not in time; too many children were lost.
+        """
+        if self._line is None:
+            self._start()
+        if not self._is_loaded:
+            started = self._clock()
+            answer = self._first_answer(self._line)
+            if self.starts > 1:  # the first load is the caller's, as in its own process
+                self.timings["child"] += self._clock() - started
+            if not isinstance(answer, Loaded):
+                self.close()
+                raise _again(answer)
+            self.declared = answer.declared
+            self._is_loaded = True
+        return self
 
     def run(self, batch: pa.RecordBatch, probing: bool = False) -> Predictions | Failure:
         """Predictions of all rows of a batch, or why there are none; `hang` and `crash` are reasons too.
@@ -80,7 +117,7 @@ class ChildRunner:
         Raises:
             ModelError: as the handler raised it in the child; a new child cannot load the model; too many were lost.
         """
-        line = self._line or self._start()
+        line = self.loaded()._line
         patience_s = self._patience_s(probing)
         start = self._clock()
         try:
@@ -104,32 +141,38 @@ class ChildRunner:
         """Ends the child, whatever it is doing."""
         line, process = self._line, self._process
         self._line = self._process = None
+        self._is_loaded = False
         if line is not None:
             line.close()
         if process is not None:
             process.kill()
-            process.join(_END_S)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_END_S)
 
-    def _start(self) -> Any:
-        """Starts a child, waits until it has loaded the model, and returns the line to it."""
+    def _start(self) -> None:
+        """Starts a child and tells it what to load; does not wait for it."""
         if self.starts > self._max_losses:
             raise ModelError(f"{self.starts} processes of this model crashed or hung in one task; allowed: {self._max_losses}")
         started = self._clock()
-        context = multiprocessing.get_context("spawn")
-        line, theirs = context.Pipe()
-        # Should this process be killed, nobody would end a child that hangs: it ends itself some time later.
-        self._process = context.Process(target=serve, args=(theirs, self._loader, 2 * self._timeout_s + _END_S), daemon=True)
-        self._process.start()
+        line, theirs = multiprocessing.Pipe()
+        environment = dict(os.environ)
+        if self._threads is not None:
+            environment["OMP_NUM_THREADS"] = str(self._threads)
+        # What a model prints must not get into the output of a command.
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _PROGRAM, str(theirs.fileno()), json.dumps(sys.path)],
+            pass_fds=[theirs.fileno()],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=_STDERR,
+        )
         theirs.close()
         self._line = line
         self.starts += 1
-        answer = self._first_answer(line)
+        with contextlib.suppress(OSError):  # it ended at once; what it says, or does not, is the first answer
+            # Should this process be killed, nobody would end a child that hangs: it ends itself some time later.
+            line.send((self._loader, 2 * self._timeout_s + _END_S))
         self.timings["child"] += self._clock() - started
-        if not isinstance(answer, Loaded):
-            self.close()
-            raise _again(answer)
-        self.declared = answer.declared
-        return line
 
     def _first_answer(self, line: Any) -> Loaded | Refused:
         try:
@@ -149,6 +192,7 @@ class ChildRunner:
         return min(self._timeout_s, max(_SHORTEST_S, usual))
 
     def _learn(self, answer: Scored, seconds: float) -> None:
+        self.peak_bytes = max(self.peak_bytes, answer.peak_bytes)
         self._slowest_s = max(self._slowest_s or 0.0, seconds)
         spent = sum(answer.seconds.values())
         for stage, of_stage in answer.seconds.items():
@@ -159,8 +203,9 @@ class ChildRunner:
         """How the child ended, in words."""
         process = self._process
         if process is not None:
-            process.join(_END_S)
-        code = None if process is None else process.exitcode
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_END_S)
+        code = None if process is None else process.returncode
         self.close()
         if code is None:
             return "closed its line"
@@ -173,27 +218,3 @@ def _again(refused: Refused) -> BatchInferError:
     """The error that was raised in the child, of its class."""
     class_ = getattr(errors, refused.class_name, ModelError)
     return class_(list(refused.problems), refused.hint)
-
-
-class ChildScorer(BatchScorer):
-    """A `BatchScorer` whose model runs in a child process: for tasks that are tried again.
-
-    Args:
-        loader: makes the handler, in the child; picklable.
-        timeout_s: a batch that takes longer hangs; its rows are searched for the one to blame.
-        load_timeout_s: seconds for the child to start and to load.
-        options: as `BatchScorer` takes them.
-
-    Use it with `with`, or call `close`.
-    """
-
-    def __init__(
-        self,
-        loader: Callable[[], Handler],
-        *,
-        timeout_s: float = TIMEOUT_S,
-        load_timeout_s: float = LOAD_TIMEOUT_S,
-        **options: Any,
-    ) -> None:
-        self.runner = ChildRunner(loader, timeout_s, load_timeout_s)
-        super().__init__(self.runner, **options)

@@ -65,10 +65,7 @@ class Beat:
     """
 
     def __init__(self, folder: str) -> None:
-        from pyspark import TaskContext
-
-        task = TaskContext.get()
-        self._path = Path(folder) / f"{task.partitionId()}-{task.attemptNumber()}" if folder and task is not None else None
+        self._path = Path(folder) / _name() if folder else None
         self._next = 0.0
 
     def tell(self, rows: int, failed: int) -> None:
@@ -90,3 +87,11 @@ class Beat:
             self._path.write_text(f"{rows} {failed}")
         except OSError:
             self._path = None
+
+
+def _name() -> str:
+    """Of this task's file: its number, and which attempt at it this is."""
+    from pyspark import TaskContext
+
+    task = TaskContext.get()
+    return f"{task.partitionId()}-{task.attemptNumber()}" if task is not None else "0-0"

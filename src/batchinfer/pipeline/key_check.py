@@ -9,7 +9,7 @@ repeats, Spark groups all keys, which takes ten times as long, and finds the exa
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -38,12 +38,13 @@ _MOST_HASHES = 4_000_000
 _SPLIT_BYTES = 2 * 2**30
 
 
-def check_keys(spark: SparkSession, context: Context, data: SliceData, prepared: DataFrame | None) -> None:
+def check_keys(open_session: Callable[[], SparkSession], context: Context, data: SliceData, prepared: DataFrame | None) -> None:
     """Ends the run if a key stands twice among the rows that remain.
 
     Table transforms add no rows, so none does after them where none does before.
 
     Args:
+        open_session: called where Spark has to look.
         prepared: the rows after table transforms, where the pipeline has some.
 
     Runs on: driver.
@@ -51,18 +52,20 @@ def check_keys(spark: SparkSession, context: Context, data: SliceData, prepared:
     Raises:
         InputError: with three examples.
     """
-    from pyspark.sql.functions import lit
-
-    from batchinfer.pipeline.keys import raise_duplicate_keys
-    from batchinfer.pipeline.prepared import remaining, row_faults
     from batchinfer.pipeline.table_steps import mends_keys
 
     source = context.pipeline.source
     by_place = not data.fields and set(source.key) >= {SOURCE_FILE, SOURCE_LINE}
     if source.unique == "assumed" or by_place or mends_keys(context.pipeline):
         return
-    if choose_road(context, data).name == "direct" and _proved(spark, data, list(source.key)):
+    if choose_road(context, data).name == "direct" and _proved(open_session, data, list(source.key)):
         return
+    from pyspark.sql.functions import lit
+
+    from batchinfer.pipeline.keys import raise_duplicate_keys
+    from batchinfer.pipeline.prepared import remaining, row_faults
+
+    spark = open_session()
 
     def check(rows: DataFrame) -> None:
         keys = rows.select(*[quoted(name) for name in source.key]).withColumn(SLICE, lit(data.slice))
@@ -77,13 +80,14 @@ def check_keys(spark: SparkSession, context: Context, data: SliceData, prepared:
             check(remaining(prepared))
 
 
-def _proved(spark: SparkSession, data: SliceData, key: Sequence[str]) -> bool:
+def _proved(open_session: Callable[[], SparkSession], data: SliceData, key: Sequence[str]) -> bool:
     """True if that is certain; False where it is not, or would take the driver too much memory to find out."""
     from batchinfer.pipeline.roads import splits_of, workers
     from batchinfer.pipeline.tasks import run_tasks
 
     if data.rows <= _MOST_ROWS:
         return none_repeats(splits_of(data, 1, _SPLIT_BYTES), key)
+    spark = open_session()
     # Keys are a small part of the files: a task reads more of them than one that scores.
     splits = splits_of(data, workers(spark), _SPLIT_BYTES)
     tasks = [{"split": split, "key": list(key)} for split in splits]

@@ -25,7 +25,8 @@ from batchinfer.inference.engine import Scored
 from batchinfer.inference.exchange import Bucket, Sender, estimated_distinct
 from batchinfer.inference.records import bad_records
 from batchinfer.pipeline.earlier_runs import best_rows
-from batchinfer.pipeline.scoring import ScoringPlan, ScoringTask, keyless_rows, place_columns
+from batchinfer.pipeline.scoring import ScoringTask, keyless_rows, place_columns
+from batchinfer.pipeline.scoring_plan import ScoringPlan
 from batchinfer.pipeline.slice_rows import read_rows
 from batchinfer.pipeline.tasks import as_result, in_order, run_tasks, show_progress
 from batchinfer.sinks.staging import JOINED_BATCHES

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from batchinfer.config.environment import SparkSettings
 from batchinfer.errors import BatchInferError
+from batchinfer.inference.workers import threads_per_worker
+from batchinfer.pipeline import few_rows
 from batchinfer.pipeline.context import Context
 from batchinfer.pipeline.earlier_runs import Row, best_rows, estimated_seconds, known_rates, runs_of_bundle, worker_bytes
 from batchinfer.pipeline.preflight import (
@@ -17,8 +21,10 @@ from batchinfer.pipeline.preflight import (
     cores,
     find_slice,
     load_suites,
+    master_of,
     resolve_model,
 )
+from batchinfer.pipeline.shipped import choose_device
 
 Found = TypeVar("Found")
 # A Python worker with Arrow and PyTorch, without a model.
@@ -40,6 +46,7 @@ def plan(context: Context, slice_: str) -> Plan:
     from batchinfer.sinks.storage import check_writable
 
     result = Plan(pipeline=context.name, slice=slice_, status="ready", problems=[])
+    few = False
 
     def attempt(work: Callable[[], Found]) -> Found | None:
         try:
@@ -57,8 +64,10 @@ def plan(context: Context, slice_: str) -> Plan:
     if data:
         result |= {"source_table": data.table, "source_version": data.version, "rows": data.rows, "bytes": data.size}
         result["files"] = len(data.files)
+        few = attempt(lambda: few_rows.are_few(context, data)) or False
         if road := attempt(lambda: choose_road(context, data)):
-            result |= {"road": road.name, "road_reason": road.reason}
+            reason = few_rows.REASON.format(rows=data.rows) if few else road.reason
+            result |= {"road": road.name, "road_reason": reason}
         if context.pipeline.prepare:
             result |= attempt(lambda: _preparation_facts(context, data)) or {}
     if model:
@@ -71,13 +80,15 @@ def plan(context: Context, slice_: str) -> Plan:
         result["action"] = "nothing: published from this data by this model" if fresh else "score"
         result["estimated_s"] = estimated_seconds(earlier, data.rows)
     batch = context.pipeline.model.batch
+    count = 1 if few else local_workers(context.environment.spark)
     if model:
-        result |= _memory(earlier, result["bundle_bytes"], batch.max_bytes)
+        attempt(lambda: _check_device(context))
+        result |= _memory(earlier, result["bundle_bytes"], batch.max_bytes, count)
     result |= {
         "batch_rows": _batch_rows(earlier) if batch.rows == "auto" else batch.rows,
         "batch_bytes": batch.max_bytes,
-        "workers": cores(),
-        "threads_per_worker": 1,
+        "workers": count,
+        "threads_per_worker": threads_per_worker(cores(), cores() if few else count),
         "checks": sorted(suites or {}),
         "table": context.predictions,
     }
@@ -87,13 +98,28 @@ def plan(context: Context, slice_: str) -> Plan:
     return result
 
 
-def _memory(earlier: Sequence[Row], bundle_bytes: int, batch_bytes: int) -> dict[str, Any]:
+def local_workers(settings: SparkSettings) -> int:
+    """Python workers of a master on this machine, `local[N]`; of another one it is not known here how many there will be."""
+    found = re.match(r"local\[(\d+)", master_of(settings))
+    return int(found[1]) if found else cores()
+
+
+def _check_device(context: Context) -> None:
+    """A GPU that is asked for must be there, where executors run on this machine.
+
+    Imports PyTorch, which takes seconds, only then.
+    """
+    if context.pipeline.model.device == "cuda" and master_of(context.environment.spark).startswith("local"):
+        choose_device("cuda")
+
+
+def _memory(earlier: Sequence[Row], bundle_bytes: int, batch_bytes: int, workers: int) -> dict[str, Any]:
     """What all workers of this machine need together, and what is there; a warning where that is not enough."""
     from batchinfer.pipeline.machine import usable_memory
 
     measured = worker_bytes(earlier)
     each = measured or _WORKER_BYTES + 2 * bundle_bytes + 3 * batch_bytes
-    needed, there = cores() * each, usable_memory()
+    needed, there = workers * each, usable_memory()
     facts: dict[str, Any] = {
         "memory_needed": needed,
         "memory_there": there,
@@ -102,7 +128,7 @@ def _memory(earlier: Sequence[Row], bundle_bytes: int, batch_bytes: int) -> dict
     }
     if needed > there:
         facts["warnings"].append(
-            f"{cores()} workers need about {needed / 2**30:.1f} GiB; this machine has {there / 2**30:.1f} GiB: "
+            f"{workers} workers need about {needed / 2**30:.1f} GiB; this machine has {there / 2**30:.1f} GiB: "
             "set model.batch.rows or model.batch.max_bytes lower, or take fewer workers (spark.master: local[N,4])"
         )
     return facts

@@ -19,6 +19,7 @@ from batchinfer.pipeline.table_steps import differences
 
 if TYPE_CHECKING:
     from batchinfer.checks.suites import Suite
+    from batchinfer.config.environment import SparkSettings
     from batchinfer.config.pipeline import Pipeline
     from batchinfer.inference.roads import Road
     from batchinfer.transforms import PostProcess, TransformPipeline
@@ -167,3 +168,8 @@ def columns_to_read(context: Context, inputs: Sequence[str]) -> tuple[str, ...]:
 def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0))
+
+
+def master_of(settings: SparkSettings) -> str:
+    """The Spark master as far as it is known here: empty where spark-submit will say it."""
+    return str(settings.conf.get("spark.master", settings.master or ""))

@@ -18,7 +18,8 @@ from batchinfer.pipeline.earlier_runs import Row, known_rates
 from batchinfer.pipeline.once import decide, score_once
 from batchinfer.pipeline.preflight import Resolved, SliceData, choose_road, columns_to_read, cores
 from batchinfer.pipeline.prepared import row_faults, with_raw
-from batchinfer.pipeline.scoring import ScoreArrow, ScorePandas, ScoringPlan, now_us, score_split
+from batchinfer.pipeline.scoring import ScoreArrow, ScorePandas, score_split
+from batchinfer.pipeline.scoring_plan import ScoringPlan, now_us
 from batchinfer.pipeline.slice_frames import quoted, slice_frame
 from batchinfer.pipeline.tasks import run_batches, run_tasks
 from batchinfer.prepare import RAW, REMOVED

@@ -11,21 +11,33 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from batchinfer import contracts
 from batchinfer.contracts import RunReport, StagedFile
 from batchinfer.errors import ChecksFailed, InputError, TooManyQuarantined
+from batchinfer.pipeline import few_rows
 from batchinfer.pipeline.context import Context
 from batchinfer.pipeline.earlier_runs import estimated_seconds, runs_of_bundle
 from batchinfer.pipeline.histogram import score_histogram
 from batchinfer.pipeline.key_check import check_keys
-from batchinfer.pipeline.preflight import Resolved, SliceData, check_columns, find_slice, load_suites, resolve_model
-from batchinfer.pipeline.roads import run_road, workers
+from batchinfer.pipeline.preflight import (
+    Resolved,
+    SliceData,
+    check_columns,
+    choose_road,
+    find_slice,
+    load_suites,
+    resolve_model,
+)
+from batchinfer.pipeline.roads import RoadOutcome, run_road, workers
 from batchinfer.session import import_spark
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
+
+    from batchinfer.inference.watchdog import ChildRunner
 
     OpenSession = Callable[[], SparkSession]
 
@@ -99,13 +111,16 @@ def score(context: Context, slice_: str, open_session: OpenSession, force: bool 
     data = find_slice(context, slice_)
     model = resolve_model(context)
     check_columns(context, suites, model)
+    # A road that is asked for and impossible is an error on a published slice too.
+    choose_road(context, data)
     _describe(report, data, model)
     check_writable(context.environment.lake)
     with hold(context.environment.lake, context.name, slice_, context.run_id):
         if not force and _is_up_to_date(context, data, model, report):
             report.status = "unchanged"
         else:
-            _attempt(_Run(context, data, model, suites, open_session, report, evolve), report, started)
+            with few_rows.loading(context, data, model) as child:
+                _attempt(_Run(context, data, model, suites, open_session, report, evolve, child), report, started)
     report.seconds = round(time.perf_counter() - started, 3)
     return report
 
@@ -157,24 +172,34 @@ class _Run:
         open_session: OpenSession,
         report: RunReport,
         evolve: bool,
+        child: ChildRunner | None,
     ) -> None:
         self.context, self.data, self.model, self.suites = context, data, model, suites
-        self.report, self.evolve = report, evolve
+        self.report, self.evolve, self.child = report, evolve, child
         self.earlier = runs_of_bundle(context, model.ref.digest)
         report.estimated_s = estimated_seconds(self.earlier, data.rows)
-        started = time.perf_counter()
+        report.stage_seconds["session"] = 0.0
+        self._open_session = open_session
         if suites:
             from batchinfer.checks.expectations import preload
 
             # Importing it takes seconds: they pass while the JVM starts.
             import_spark()
             preload()
-        self.spark = open_session()
-        report.stage_seconds["session"] = round(time.perf_counter() - started, 3)
+        if suites or child is None:
+            _ = self.spark
         self.outcome = Outcome()
         self.histogram: dict[str, Any] | None = None
         self.prepared: DataFrame | None = None
         self.checks: list[dict[str, Any]] = []
+
+    @cached_property
+    def spark(self) -> SparkSession:
+        """The session, opened when it is first needed: a few rows may need none."""
+        started = time.perf_counter()
+        opened = self._open_session()
+        self.report.stage_seconds["session"] = round(time.perf_counter() - started, 3)
+        return opened
 
     def publish(self) -> None:
         from batchinfer.sinks.staging import remove_staged
@@ -183,8 +208,7 @@ class _Run:
         self._prepare_rows()
         self._check_input()
         started = time.perf_counter()
-        self.report.workers = workers(self.spark)
-        done = run_road(self.spark, self.context, self.data, self.model, self.earlier, self.prepared)
+        done = self._score_rows()
         for result in done.results:
             self.outcome.add(result)
         self.report.road, self.report.road_reason = done.road.name, done.road.reason
@@ -200,6 +224,13 @@ class _Run:
         except BaseException:
             remove_staged(self.context.predictions, self.outcome.files)
             raise
+
+    def _score_rows(self) -> RoadOutcome:
+        if self.child is not None:
+            self.report.workers = 1
+            return few_rows.score_here(self.context, self.data, self.model, self.child)
+        self.report.workers = workers(self.spark)
+        return run_road(self.spark, self.context, self.data, self.model, self.earlier, self.prepared)
 
     def _count(self, inference_s: float) -> None:
         outcome, report = self.outcome, self.report
@@ -247,7 +278,7 @@ class _Run:
         if not self.data.files:
             return
         started = time.perf_counter()
-        check_keys(self.spark, self.context, self.data, self.prepared)
+        check_keys(lambda: self.spark, self.context, self.data, self.prepared)
         self.report.stage_seconds["keys"] = round(time.perf_counter() - started, 3)
         if suite is None:
             return

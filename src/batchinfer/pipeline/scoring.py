@@ -5,19 +5,18 @@ The three roads differ only in where the batches come from; all of them end in `
 
 from __future__ import annotations
 
-import datetime as dt
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from batchinfer import contracts
 from batchinfer.contracts import BadRecord
 from batchinfer.errors import InputError, TooManyQuarantined
 from batchinfer.inference.workers import peak_bytes
 from batchinfer.pipeline.beats import Beat
+from batchinfer.pipeline.scoring_plan import ScoringPlan
 from batchinfer.pipeline.shipped import bundle_folder, describe_device, load_folder
 from batchinfer.prepare import RAW, REMOVED
 
@@ -27,67 +26,7 @@ if TYPE_CHECKING:
 
     from batchinfer.inference.attempt import Failure
     from batchinfer.inference.engine import BatchScorer, Scored
-
-
-@dataclass(frozen=True)
-class ScoringPlan:
-    """What every task of one run shares; travels as JSON.
-
-    Attributes:
-        columns: source columns to read: key, signature, and the record's place, in the order of the landed table.
-        key: key columns with their Spark SQL types.
-        inputs: columns that the fingerprint is made of, in the order of the signature.
-        archive: name that the bundle travels under.
-        max_weight: most that a batch weighs, padding counted; None: no limit, or the handler knows no weights.
-        timeout_s: seconds after which a batch counts as hanging.
-        threads: of one forward pass.
-        max_failures: rows of one task after which it stops looking for single rows that fail.
-        modules: folder that a module of the user's own is looked for in, besides PYTHONPATH.
-        trust: `pickle` where the pipeline allows models that run code of their own when they are loaded.
-        known_rates: rows per second by batch size, of earlier runs of the bundle, by device.
-        beats: folder that tasks tell of their rows in, where they share the driver's machine.
-        deduplicate: score equal rows of a batch once.
-        removals: reasons that table transforms remove rows for, and what each says; the rows then come with a reason.
-    """
-
-    pipeline: str
-    slice: str
-    run_id: str
-    predictions: str
-    quarantine: str
-    columns: tuple[str, ...]
-    key: dict[str, str]
-    inputs: tuple[str, ...]
-    outputs: dict[str, str]
-    model_name: str
-    model_version: str
-    bundle_digest: str
-    archive: str
-    source_table: str
-    source_version: int
-    scored_at_us: int
-    device: str
-    batch_rows: int | Literal["auto"]
-    max_bytes: int
-    max_weight: float | None
-    timeout_s: float
-    threads: int
-    max_failures: int
-    modules: str
-    trust: Literal["none", "pickle"] = "none"
-    known_rates: dict[str, dict[str, float]] = field(default_factory=dict)
-    removals: dict[str, str] = field(default_factory=dict)
-    deduplicate: bool = True
-    beats: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> ScoringPlan:
-        fields: dict[str, Any] = dict(value)
-        fields |= {name: tuple(fields[name]) for name in ("columns", "inputs")}
-        return cls(**fields)
+    from batchinfer.inference.watchdog import ChildRunner
 
 
 def score_split(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -146,15 +85,18 @@ def _guarded(plan: ScoringPlan, batches: Iterable[pa.RecordBatch]) -> str:
 
 
 class ScoringTask:
-    """One task: batches in, staged files and counts out."""
+    """One task: batches in, staged files and counts out.
 
-    def __init__(self, plan: ScoringPlan) -> None:
-        self.plan = plan
+    Args:
+        child: has the model; None: this process loads it, or starts a child.
+    """
+
+    def __init__(self, plan: ScoringPlan, child: ChildRunner | None = None) -> None:
+        self.plan, self.child = plan, child
         self.started = time.perf_counter()
         # Imports PyTorch: a part of what loading the model takes.
-        self.device = describe_device(plan.device, plan.threads)
-        self.in_process = False
-        if plan.modules not in sys.path:
+        self.device = describe_device(plan.device, plan.threads) if child is None else ""
+        if child is None and plan.modules not in sys.path:
             sys.path.append(plan.modules)
         self.scorer = self._open_scorer()
         self.load_s = time.perf_counter() - self.started
@@ -174,15 +116,12 @@ class ScoringTask:
         """
         from functools import partial
 
-        from pyspark import TaskContext
-
         from batchinfer.inference.batching import new_size
         from batchinfer.inference.engine import BatchScorer
-        from batchinfer.inference.watchdog import ChildScorer
+        from batchinfer.inference.watchdog import ChildRunner
         from batchinfer.inference.workers import load_once, size_once
 
         plan = self.plan
-        loader = partial(load_folder, bundle_folder(plan.archive), plan.bundle_digest, plan.device, plan.trust)
         options: dict[str, Any] = {
             "max_bytes": plan.max_bytes,
             "max_weight": plan.max_weight,
@@ -194,11 +133,13 @@ class ScoringTask:
             # The model reads the columns of the fingerprint and no others, so equal fingerprints have equal predictions.
             "deduplicate": plan.deduplicate,
         }
-        task = TaskContext.get()
-        if task is not None and task.attemptNumber() > 0:
-            return ChildScorer(loader, timeout_s=plan.timeout_s, batch_rows=plan.batch_rows, **options)
+        if self.child is not None:
+            return BatchScorer(self.child.loaded(), batch_rows=plan.batch_rows, **options)
+        loader = partial(load_folder, bundle_folder(plan.archive), plan.bundle_digest, plan.device, plan.trust)
+        if _is_tried_again():
+            self.child = ChildRunner(loader, plan.timeout_s, threads=plan.threads)
+            return BatchScorer(self.child.loaded(), batch_rows=plan.batch_rows, **options)
         model = f"{plan.bundle_digest}:{plan.device}"
-        self.in_process = True
         handler = load_once(model, loader, threads=plan.threads)
         known = {int(rows): rate for rows, rate in plan.known_rates.get(self.device, {}).items()}
         size = size_once(f"{model}:{plan.batch_rows}:{plan.threads}", lambda: new_size(plan.batch_rows, known))
@@ -364,12 +305,19 @@ class ScoringTask:
             "reasons": dict(Counter(record.reason for record in self.failed)),
             "examples": [record.message for record in self.failed if record.reason not in self.plan.removals][:1],
             "seconds": self.seconds(),
-            "counts": dict(self.scorer.counts),
-            "rates": {self.device: self.scorer.size.curve} if self.in_process else {},
+            "counts": {**self.scorer.counts, "children": self.child.starts if self.child else 0},
+            "rates": {self.device: self.scorer.size.curve} if self.child is None else {},
             "stopped": list(stopped),
             "task_s": self.elapsed(),
-            "worker_bytes": peak_bytes(),
+            "worker_bytes": peak_bytes() if self.child is None else self.child.peak_bytes,
         }
+
+
+def _is_tried_again() -> bool:
+    from pyspark import TaskContext
+
+    task = TaskContext.get()
+    return task is not None and task.attemptNumber() > 0
 
 
 def place_columns(batch: pa.RecordBatch) -> list[str]:
@@ -391,8 +339,3 @@ def file_schema(key: Mapping[str, str], outputs: Mapping[str, str]) -> pa.Schema
         {name: parse_ddl(type_) for name, type_ in key.items()}, {name: parse_ddl(type_) for name, type_ in outputs.items()}
     )
     return schema.remove(schema.get_field_index(contracts.SLICE))
-
-
-def now_us() -> int:
-    """Microseconds since the epoch, UTC."""
-    return int(dt.datetime.now(dt.UTC).timestamp() * 1e6)

@@ -19,13 +19,14 @@ OTHER = "other"
 WORKER_STAGES = ("load", "read", "fingerprint", "encode", "forward", "decode", "child", "exchange", "write", "engine", "idle")
 
 _MEANING: Mapping[str, str] = {
+    "session": "the start of Spark",
     "load": "loading the model in each worker: few rows a task, or a large model",
     "read": "reading the input files: storage, or many columns",
     "fingerprint": "hashing the inputs",
     "encode": "the transforms, which run on the CPU",
     "forward": "the model itself",
     "decode": "turning the model's output into columns",
-    "child": "talking to a process apart, which tasks that are tried again score in",
+    "child": "processes apart, which tasks that are tried again score in: started anew after a row that hangs or crashes",
     "exchange": "bringing equal rows together",
     "write": "writing the prediction files",
     "engine": "cutting batches and judging what comes out of the model",
@@ -98,10 +99,10 @@ def _sentence(wall: Mapping[str, float], workers: Mapping[str, float], tasks: Se
     name = max(wall, key=lambda stage: wall[stage])
     share = wall[name] / sum(wall.values())
     if name == INFERENCE and workers:
-        return _of_workers(wall[name], share, workers) + _of_tasks(tasks)
+        return _of_workers(wall[name], share, workers) + _of_tasks(tasks) + _of_faults(tasks)
     if share < _BOUND:
-        return f"No single stage bounds this run: the longest, {name}, took {_part(wall[name], share)}."
-    return f"This run is bound by {_MEANING.get(name, name)}: {name} took {_part(wall[name], share)}."
+        return f"No single stage bounds this run: the longest, {name}, took {_part(wall[name], share)}." + _of_faults(tasks)
+    return f"This run is bound by {_MEANING.get(name, name)}: {name} took {_part(wall[name], share)}." + _of_faults(tasks)
 
 
 def _part(seconds: float, share: float) -> str:
@@ -128,3 +129,12 @@ def _of_tasks(tasks: Sequence[Mapping[str, Any]]) -> str:
     if len(times) < 3 or times[-1] < 2 * median(times) or times[-1] < 1:
         return ""
     return f" The tasks are uneven: the slowest took {duration(times[-1])}, the middle one {duration(median(times))}."
+
+
+def _of_faults(tasks: Sequence[Mapping[str, Any]]) -> str:
+    """What the search for rows that failed cost, where it was more than a tenth of the forward passes."""
+    batches, attempts, children = (sum(int(task.get(name, 0)) for task in tasks) for name in ("batches", "attempts", "children"))
+    if attempts - batches <= 0.1 * batches:
+        return ""
+    apart = f", in {children} processes one after another" if children > 1 else ""
+    return f" Rows that failed were searched for: {attempts:,} forward passes for {batches:,} batches{apart}."

@@ -151,3 +151,16 @@ def stream_of(xs: Sequence[int], sizes: Sequence[int]) -> list[pa.RecordBatch]:
         }
     )
     return [whole.slice(start, end - start) for start, end in pairwise(cuts)]
+
+
+class ThreadCounting(Doubling):
+    """score = how many threads PyTorch would use."""
+
+    def decode(self, output: Any) -> dict[str, pa.Array]:
+        import torch
+
+        return super().decode(output) | {"score": pa.array(np.full(len(output), float(torch.get_num_threads())))}
+
+
+def load_thread_counting() -> ThreadCounting:
+    return ThreadCounting()

@@ -231,6 +231,22 @@ def test_a_remembered_size_that_memory_no_longer_holds_shrinks(limit: int) -> No
     assert tried[0] == 2048 and tried[-1] == (1024 if limit == 1500 else 64)
 
 
+def test_a_ceiling_of_one_day_is_not_that_of_the_next() -> None:
+    def rate(rows: int) -> float:
+        return float(rows) if rows <= 1024 else 900.0
+
+    poor = AutoSize(32)
+    _run(poor, lambda rows: rows / rate(rows), limit=100)
+    assert max(poor.curve) == 64 and poor.rows == 64
+    clean = AutoSize(32, known=poor.curve)
+    assert clean.rows == 64
+    tried = _run(clean, lambda rows: rows / rate(rows), batches=60)
+    assert tried[-1] == 1024 and clean.curve[1024] == pytest.approx(1024)
+    again = AutoSize(32, known=poor.curve)
+    tried = _run(again, lambda rows: rows / rate(rows), batches=60, limit=100)
+    assert tried.count(128) == 1 and tried[-1] == 64, "where it still stands, it costs one batch"
+
+
 def test_a_fixed_size_measures_nothing() -> None:
     size = new_size(100)
     _run(size, lambda rows: 1.0)

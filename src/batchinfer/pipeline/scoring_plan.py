@@ -1,0 +1,74 @@
+"""What every task of one scoring run shares, as it travels to the executors."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class ScoringPlan:
+    """What every task of one run shares; travels as JSON.
+
+    Attributes:
+        columns: source columns to read: key, signature, and the record's place, in the order of the landed table.
+        key: key columns with their Spark SQL types.
+        inputs: columns that the fingerprint is made of, in the order of the signature.
+        archive: name that the bundle travels under.
+        max_weight: most that a batch weighs, padding counted; None: no limit, or the handler knows no weights.
+        timeout_s: seconds after which a batch counts as hanging.
+        threads: of one forward pass.
+        max_failures: rows of one task after which it stops looking for single rows that fail.
+        modules: folder that a module of the user's own is looked for in, besides PYTHONPATH.
+        trust: `pickle` where the pipeline allows models that run code of their own when they are loaded.
+        known_rates: rows per second by batch size, of earlier runs of the bundle, by device.
+        beats: folder that tasks tell of their rows in, where they share the driver's machine.
+        deduplicate: score equal rows of a batch once.
+        removals: reasons that table transforms remove rows for, and what each says; the rows then come with a reason.
+    """
+
+    pipeline: str
+    slice: str
+    run_id: str
+    predictions: str
+    quarantine: str
+    columns: tuple[str, ...]
+    key: dict[str, str]
+    inputs: tuple[str, ...]
+    outputs: dict[str, str]
+    model_name: str
+    model_version: str
+    bundle_digest: str
+    archive: str
+    source_table: str
+    source_version: int
+    scored_at_us: int
+    device: str
+    batch_rows: int | Literal["auto"]
+    max_bytes: int
+    max_weight: float | None
+    timeout_s: float
+    threads: int
+    max_failures: int
+    modules: str
+    trust: Literal["none", "pickle"] = "none"
+    known_rates: dict[str, dict[str, float]] = field(default_factory=dict)
+    removals: dict[str, str] = field(default_factory=dict)
+    deduplicate: bool = True
+    beats: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> ScoringPlan:
+        fields: dict[str, Any] = dict(value)
+        fields |= {name: tuple(fields[name]) for name in ("columns", "inputs")}
+        return cls(**fields)
+
+
+def now_us() -> int:
+    """Microseconds since the epoch, UTC."""
+    return int(dt.datetime.now(dt.UTC).timestamp() * 1e6)

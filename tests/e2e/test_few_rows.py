@@ -1,0 +1,89 @@
+"""A slice of few rows: scored by one process beside the driver, with the same table as by the executors, whatever the rows do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+from deltalake import DeltaTable
+from e2e.commands import DAY, Project, extract_small, quarantined
+
+# Two of the twenty rows end a process that scores them, once the file is there.
+NET = """
+import ctypes
+import time
+from pathlib import Path
+
+import torch
+
+FAULTS = Path(__file__).with_name("faults")
+
+
+class Net(torch.nn.Module):
+    def __init__(self, features, outputs):
+        super().__init__()
+        self.layer = torch.nn.Linear(features, outputs)
+
+    def forward(self, features):
+        print("a model that talks")
+        if FAULTS.exists() and bool((features[:, 0] > 1.6).any()):
+            ctypes.string_at(0)
+        if FAULTS.exists() and bool((features[:, 0] < -1.6).any()):
+            time.sleep(3600)
+        return self.layer(features)
+"""
+
+
+def _table(project: Project) -> pa.Table:
+    table = DeltaTable(str(project.lake / "predictions" / "small")).to_pyarrow_table()
+    return table.drop_columns(["run_id", "scored_at"]).sort_by("source_line")
+
+
+def _score(project: Project, *more: str) -> dict[str, Any]:
+    result = project.run("score", "-p", "small", "--slice", DAY, "--force", *more, PYTHONPATH=str(project.root))
+    assert result.code == 0, result.stderr
+    assert "a model that talks" not in result.stdout
+    return result.json
+
+
+def test_few_rows_are_scored_beside_the_driver(small: Project) -> None:
+    small.write("talking.py", NET)
+    small.edit("conf/pipelines/small.yaml", "train:\n", "train:\n  model: {python: 'talking:Net'}\n")
+    small.edit("conf/pipelines/small.yaml", "hidden: [4], ", "")
+    assert extract_small(small).code == 0
+    trained = small.run("train", "-p", "small", PYTHONPATH=str(small.root))
+    assert trained.code == 0, trained.stderr
+
+    planned = small.run("plan", "-p", "small", "--slice", DAY, PYTHONPATH=str(small.root)).json
+    assert (planned["road"], planned["workers"], planned["threads_per_worker"]) == ("direct", 1, 1)
+    report = _score(small)
+    assert (report["road"], report["road_reason"], report["workers"]) == ("direct", planned["road_reason"], 1)
+    assert report["stage_seconds"]["session"] == 0, "nothing here needs Spark"
+    beside = _table(small)
+    forced = _score(small, "--set", "model.road=direct")
+    assert forced["workers"] > 1
+    assert forced["stage_seconds"]["session"] > 0
+    assert forced["road_reason"] == "the pipeline file asks for it"
+    executors = _table(small)
+    assert beside.drop_columns("source_version") == executors.drop_columns("source_version")
+
+    small.write("faults", "now")
+    report = _score(small, "--set", "model.batch={rows: 4, timeout_s: 5}")
+    assert (report["rows_in"], report["rows_scored"] + report["rows_reused"], report["rows_quarantined"]) == (20, 18, 2)
+    assert "processes one after another" in report["explanation"]
+    assert sorted((row["reason"], row["source_line"]) for row in quarantined(small) if row["stage"] == "score") == [
+        ("crash", 21),
+        ("hang", 2),
+    ]
+    kept = beside.filter(pa.array([line not in (2, 21) for line in beside["source_line"].to_pylist()]))
+    assert _table(small) == kept
+
+
+def test_a_model_that_cannot_be_loaded_there_is_exit_7(small: Project) -> None:
+    assert extract_small(small).code == 0
+    assert small.run("train", "-p", "small").code == 0
+    planned = small.run("plan", "-p", "small", "--slice", DAY, "--set", "model.device=cuda")
+    result = small.run("score", "-p", "small", "--slice", DAY, "--set", "model.device=cuda")
+    assert (planned.code, result.code) == (7, 7)
+    assert planned.json["errors"] == result.json["errors"]
+    assert "no usable GPU" in result.json["errors"][0]
