@@ -46,9 +46,9 @@ s3: .venv/.ready .venv/share/batchinfer/moto/.ready  ## s3a:// against a local S
 gpu: .venv/.ready  ## the engine on a CUDA GPU, memory and context lost; without a GPU all of it skips, so no part of test
 	@$(BIN)/pytest tests/gpu -rs
 
-bench: .venv/.ready  ## this engine against a bare PyTorch loop, Spark's own ways and what bench-setup installed
-	@$(BIN)/python -m benchmarks.engine tabular
-	@$(BIN)/python -m benchmarks.engine text
+bench: .venv/.ready  ## this engine against a bare PyTorch loop, Spark's own ways and what bench-setup installed (an hour)
+	@$(BIN)/python -m benchmarks.engine tabular --repeats 1
+	@$(BIN)/python -m benchmarks.engine text --repeats 1
 	@$(BIN)/python -m benchmarks.engine image --repeats 1
 
 bench-setup: .venv/.ready .venv/share/batchinfer/peers/.ready  ## Ray Data and Daft for bench, in an environment of their own

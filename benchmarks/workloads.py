@@ -258,7 +258,7 @@ def _images(rows: int, random: np.random.Generator) -> dict[str, Any]:
 
 
 KINDS: dict[str, Kind] = {
-    "tabular": Kind(Tabular, 2048, 1_000_000, "rows x 64 float32, MLP 64-256-256-1", _tabular),
+    "tabular": Kind(Tabular, 2048, 10_000_000, "rows x 64 float32, MLP 64-256-256-1", _tabular),
     "text": Kind(Text, 512, 200_000, "review sentences, words to ids, text CNN", _text, 25_000),
     "image": Kind(Image, 64, 20_000, "JPEG 224 x 224, decoded, small CNN", _images, 500),
 }

@@ -195,6 +195,17 @@ def test_a_step_that_changed_since_the_model_learned_is_another_input(sensors: S
         sensors.score(DAYS[0])
 
 
+def test_a_slice_of_which_other_rows_are_left_now_is_stale(sensors: SmallProject) -> None:
+    sensors.train()
+    first = sensors.score(DAYS[0])
+    assert sensors.score(DAYS[0]).status == "unchanged"
+    sensors.edit("value < 90 or value is null", "value < 80 or value is null")
+    assert sensors.states()[DAYS[0]] == "stale"
+    again = sensors.score(DAYS[0])
+    assert (again.status, again.rows_removed > first.rows_removed) == ("published", True)
+    assert (sensors.states()[DAYS[0]], sensors.score(DAYS[0]).status) == ("published", "unchanged")
+
+
 def test_removed_rows_are_no_faults_but_the_others_still_are(sensors: SmallProject) -> None:
     sensors.train()
     assert sensors.score(DAYS[0], "checks.max_quarantine_rate=0").rows_removed > 0

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from batchinfer.config.types import parse_ddl
 from batchinfer.pipeline.beats import Beats
 from batchinfer.pipeline.context import Context, join
 from batchinfer.pipeline.earlier_runs import Row, known_rates
 from batchinfer.pipeline.once import decide, score_once
+from batchinfer.pipeline.pandas_road import packed
 from batchinfer.pipeline.preflight import Resolved, SliceData, choose_road, columns_to_read, cores
 from batchinfer.pipeline.prepared import row_faults, with_raw
 from batchinfer.pipeline.scoring import ScoreArrow, ScorePandas, score_split
@@ -127,6 +129,7 @@ def _run(
     with row_faults():
         if road.name == "arrow":
             return run_batches(frame, ScoreArrow(plan), description, count, beats)
+        frame = packed(frame, {name: parse_ddl(type_) for name, type_ in types.items()})
         return run_batches(frame, ScorePandas(plan, types), description, count, beats, through="mapInPandas")
 
 

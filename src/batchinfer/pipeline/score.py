@@ -32,6 +32,7 @@ from batchinfer.pipeline.preflight import (
     resolve_model,
 )
 from batchinfer.pipeline.roads import RoadOutcome, run_road, workers
+from batchinfer.pipeline.table_steps import removal
 from batchinfer.session import import_spark
 
 if TYPE_CHECKING:
@@ -345,7 +346,7 @@ class _Run:
     def _commit(self) -> None:
         from batchinfer.config.types import parse_ddl
         from batchinfer.sinks.delta import commit, ensure_table
-        from batchinfer.sinks.ledger import slice_id
+        from batchinfer.sinks.ledger import rows_id, slice_id
 
         self._commit_quarantine(published=True)
         context, slice_ = self.context, self.data.slice
@@ -361,7 +362,11 @@ class _Run:
             context.predictions,
             self.outcome.files,
             replace={contracts.SLICE: slice_},
-            transactions=lambda version: {slice_id(slice_): version, f"publish:{context.name}:{slice_}": version},
+            transactions=lambda version: {
+                slice_id(slice_): version,
+                f"publish:{context.name}:{slice_}": version,
+                rows_id(slice_): removal(context.pipeline),
+            },
             metadata={
                 "run_id": context.run_id,
                 "command": "score",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from batchinfer import contracts
 from batchinfer.contracts import BadRecord
-from batchinfer.errors import InputError, TooManyQuarantined
+from batchinfer.errors import TooManyQuarantined
 from batchinfer.inference.workers import peak_bytes
 from batchinfer.pipeline.beats import Beat
 from batchinfer.pipeline.scoring_plan import ScoringPlan
@@ -53,7 +53,7 @@ class ScoreArrow:
 
 
 class ScorePandas:
-    """Road `pandas`: the function of `mapInPandas`; one row of JSON a task."""
+    """Road `pandas`: the function of `mapInPandas`, for a frame that `pandas_road.packed` made; one row of JSON a task."""
 
     def __init__(self, plan: ScoringPlan, types: Mapping[str, str]) -> None:
         self.plan, self.types = plan.to_json(), dict(types)
@@ -62,20 +62,11 @@ class ScorePandas:
         import pandas as pd
 
         from batchinfer.config.types import parse_ddl
+        from batchinfer.pipeline.pandas_road import unpacked
 
         types = {name: parse_ddl(type_) for name, type_ in self.types.items()}
-        batches = (_as_arrow(frame, types) for frame in frames)
+        batches = (unpacked(frame, types) for frame in frames)
         yield pd.DataFrame({"result": [_guarded(ScoringPlan.from_json(self.plan), batches)]})
-
-
-def _as_arrow(frame: pd.DataFrame, types: Mapping[str, pa.DataType]) -> pa.RecordBatch:
-    """A batch of Spark's, back in Arrow. Sessions are in UTC, so times without a zone are too."""
-    from batchinfer.inference.pandas_columns import arrow_rows
-
-    rows, misfits = arrow_rows((frame,), dict(types), "UTC")
-    if misfits:
-        raise InputError(f"rows that pandas cannot carry as they are: {next(iter(misfits.values()))}; allowed: model.road: arrow")
-    return rows
 
 
 def _guarded(plan: ScoringPlan, batches: Iterable[pa.RecordBatch]) -> str:

@@ -5,6 +5,8 @@ Knows the file only: neither tables nor Spark.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +14,7 @@ from batchinfer.config.pipeline import Pipeline
 from batchinfer.config.sources import DeltaSource
 from batchinfer.contracts import SOURCE_FILE, SOURCE_LINE, Problem
 from batchinfer.prepare import Deduplicate, Join, TableStep, check_prepare, parse_steps
+from batchinfer.sinks.ledger import fingerprint63
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -149,6 +152,15 @@ def dumped(steps: Sequence[TableStep]) -> list[dict[str, Any]]:
     return [{step.step: step.model_dump(mode="json", exclude_defaults=True, exclude={"table"})} for step in kept]
 
 
+def removal(pipeline: Pipeline) -> int:
+    """63 bits of the steps that decide which rows are scored: all of them where one removes rows, and 0 where none does."""
+    steps = table_steps(pipeline)
+    if not any(step.removes for step in steps):
+        return 0
+    told = [{step.step: step.model_dump(mode="json", exclude_defaults=True, exclude={"table"})} for step in steps]
+    return fingerprint63(hashlib.sha256(json.dumps(told, sort_keys=True).encode()).digest())
+
+
 def differences(learned: Sequence[Mapping[str, Any]], steps: Sequence[TableStep]) -> list[str]:
     """What a model learned from that its pipeline no longer makes in the same way; steps that only make more columns may come."""
     kept = [step for step in steps if not step.removes]
@@ -163,8 +175,6 @@ def differences(learned: Sequence[Mapping[str, Any]], steps: Sequence[TableStep]
 
 
 def _shown(item: Mapping[str, Any]) -> str:
-    import json
-
     return json.dumps(item, ensure_ascii=False).replace('"', "")
 
 

@@ -6,7 +6,7 @@ Must not know how files are read.
 
 App ids: `file:<scope>:<name>` with the file's fingerprint, `size:<scope>:<name>` with its bytes, `slice:<slice>` with the
 Delta version of the commit that last changed the slice, `mark:<name>:<number>` with a piece of a text: how far a database or
-an API has been read.
+an API has been read. In a predictions table also `rows:<slice>` with what its pipeline removed rows by.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from batchinfer.sinks import log
 
 _SIZE = "size:"
 _SLICE = "slice:"
+_ROWS = "rows:"
 _MARK = "mark:"
 # Bytes of text that fit into a version of 63 bits.
 _PIECE_BYTES = 7
@@ -46,6 +47,11 @@ def size_id(scope: str, name: str) -> str:
 def slice_id(slice_: str | None) -> str:
     """App id of a slice; its version is the Delta version of the commit that last changed the slice."""
     return _NULL_SLICE if slice_ is None else _SLICE + slice_
+
+
+def rows_id(slice_: str) -> str:
+    """App id of a published slice; its version says which steps removed rows before it was scored, and is 0 for none."""
+    return _ROWS + slice_
 
 
 def fingerprint63(digest: bytes) -> int:
