@@ -79,9 +79,7 @@ def plan(context: Context, slice_: str) -> Plan:
         fresh = published is not None and not published.is_stale(data, model.ref.digest)
         result["action"] = "nothing: published from this data by this model" if fresh else "score"
         result["estimated_s"] = estimated_seconds(earlier, data.rows)
-        result["estimated_how"] = (
-            f"from {len(earlier)} earlier runs of this model" if earlier else "no earlier run of this model says"
-        )
+        result["estimated_how"] = f"{len(earlier)} earlier runs of this model" if earlier else "no earlier run of this model"
     batch = context.pipeline.model.batch
     count = 1 if few else local_workers(context.environment.spark)
     if model:
