@@ -28,11 +28,16 @@ _EXACT = 2**53
 
 
 def packed(frame: DataFrame, types: Mapping[str, pa.DataType]) -> DataFrame:
-    """The columns as they can pass, and the bits of their nulls. Runs on: driver."""
+    """The columns as they can pass, under the names of their places, and the bits of their nulls. Runs on: driver."""
     from batchinfer.pipeline.slice_frames import quoted
 
-    columns = [_packed(quoted(name), type_).alias(name) for name, type_ in types.items()]
+    columns = [_packed(quoted(name), type_).alias(place_name(place)) for place, (name, type_) in enumerate(types.items())]
     return frame.select(*columns, *_null_bits(_with_bits(types)))
+
+
+def place_name(place: int) -> str:
+    """What a column is called while it passes: PySpark's `mapInPandas` and `mapInArrow` take no names with a dot."""
+    return f"c{place}"
 
 
 def _with_bits(types: Mapping[str, pa.DataType]) -> list[str]:
@@ -82,9 +87,11 @@ def unpacked(frame: pd.DataFrame, types: Mapping[str, pa.DataType]) -> pa.Record
 
     with_bits = _with_bits(types)
     rest = {name: type_ for name, type_ in types.items() if name not in set(with_bits)}
+    names = dict(zip(types, map(place_name, range(len(types))), strict=True))
     arrays: dict[str, Any] = {}
     if rest:
-        rows, misfits = arrow_rows((frame,), rest, "UTC")
+        passing = frame[[names[name] for name in rest]].set_axis(list(rest), axis="columns")
+        rows, misfits = arrow_rows((passing,), rest, "UTC")
         if misfits:
             raise InputError(f"rows that pandas cannot carry as they are: {next(iter(misfits.values()))}; {_ALLOWED}")
         arrays = dict(zip(rest, rows.columns, strict=True))
@@ -94,7 +101,7 @@ def unpacked(frame: pd.DataFrame, types: Mapping[str, pa.DataType]) -> pa.Record
     for place, name in enumerate(with_bits):
         bits = frame[_bits_name(place)].to_numpy()
         is_null = (bits >> (place % _BITS)) & 1 != 0
-        arrays[name] = _array(frame[name].to_numpy(), types[name], is_null)
+        arrays[name] = _array(frame[names[name]].to_numpy(), types[name], is_null)
     return pa.RecordBatch.from_arrays([arrays[name] for name in types], names=list(types))
 
 

@@ -17,7 +17,7 @@ from batchinfer.pipeline.beats import Beats
 from batchinfer.pipeline.context import Context, join
 from batchinfer.pipeline.earlier_runs import Row, known_rates
 from batchinfer.pipeline.once import decide, score_once
-from batchinfer.pipeline.pandas_road import packed
+from batchinfer.pipeline.pandas_road import packed, place_name
 from batchinfer.pipeline.preflight import Resolved, SliceData, choose_road, columns_to_read, cores
 from batchinfer.pipeline.prepared import row_faults, with_raw
 from batchinfer.pipeline.scoring import ScoreArrow, ScorePandas, score_split
@@ -128,7 +128,8 @@ def _run(
     count, description = _tasks(data.rows, workers(spark)), _description(context, data)
     with row_faults():
         if road.name == "arrow":
-            return run_batches(frame, ScoreArrow(plan), description, count, beats)
+            frame = frame.select(*[quoted(name) for name in types]).toDF(*map(place_name, range(len(types))))
+            return run_batches(frame, ScoreArrow(plan, list(types)), description, count, beats)
         frame = packed(frame, {name: parse_ddl(type_) for name, type_ in types.items()})
         return run_batches(frame, ScorePandas(plan, types), description, count, beats, through="mapInPandas")
 

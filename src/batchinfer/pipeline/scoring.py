@@ -41,15 +41,16 @@ def score_split(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 class ScoreArrow:
-    """Road `arrow`: the function of `mapInArrow`; one row of JSON a task."""
+    """Road `arrow`: the function of `mapInArrow`, for columns of these names in this order; one row of JSON a task."""
 
-    def __init__(self, plan: ScoringPlan) -> None:
-        self.plan = plan.to_json()
+    def __init__(self, plan: ScoringPlan, names: Sequence[str]) -> None:
+        self.plan, self.names = plan.to_json(), list(names)
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         import pyarrow as pa
 
-        yield pa.RecordBatch.from_pydict({"result": [_guarded(ScoringPlan.from_json(self.plan), batches)]})
+        named = (batch.rename_columns(self.names) for batch in batches)
+        yield pa.RecordBatch.from_pydict({"result": [_guarded(ScoringPlan.from_json(self.plan), named)]})
 
 
 class ScorePandas:
