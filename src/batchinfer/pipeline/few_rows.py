@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from batchinfer.inference.roads import Road
 from batchinfer.inference.watchdog import ChildRunner
-from batchinfer.inference.workers import threads_per_worker
 from batchinfer.pipeline.context import Context
-from batchinfer.pipeline.preflight import Resolved, SliceData, choose_road, cores, master_of
+from batchinfer.pipeline.preflight import Resolved, SliceData, local_workers, master_of, worker_threads
 from batchinfer.pipeline.roads import RoadOutcome, scoring_plan, splits_of
 from batchinfer.pipeline.scoring import ScoringTask
 from batchinfer.pipeline.shipped import load_folder
@@ -33,34 +32,32 @@ MOST_BYTES = 16 * 2**20
 REASON = "{rows:,} rows are few: read with Arrow, and scored by one process that loads the model while the session starts"
 
 
-def are_few(context: Context, data: SliceData) -> bool:
+def are_few(context: Context, data: SliceData, road: Road) -> bool:
     """Whether these rows are scored beside the driver: on one machine, by the road that needs no Spark, if none is asked for.
 
     Runs on: driver.
     """
     small = 0 < data.rows <= MOST_ROWS and data.size <= MOST_BYTES
-    master = master_of(context.environment.spark)
+    master = master_of(context)
     is_here = master.startswith("local") and not master.startswith("local-cluster")
-    if not small or not is_here or context.pipeline.model.road != "auto":
-        return False
-    return choose_road(context, data).name == "direct"
+    return small and is_here and context.pipeline.model.road == "auto" and road.name == "direct"
 
 
 @contextlib.contextmanager
-def loading(context: Context, data: SliceData, model: Resolved) -> Generator[ChildRunner | None]:
+def loading(context: Context, data: SliceData, model: Resolved, road: Road) -> Generator[ChildRunner | None]:
     """The process that will score the rows; it has begun to load the model. None where the executors shall.
 
     Where a session runs already, as in a notebook or a backfill, its workers are warm.
 
     Runs on: driver.
     """
-    if _session_runs() or not are_few(context, data):
+    if _session_runs() or not are_few(context, data, road):
         yield None
         return
     settings = context.pipeline.model
     loader = partial(_load, str(context.root), str(model.folder), model.ref.digest, settings.device, settings.trust)
     # As many threads as a worker would have: a prediction does not depend on how many rows came with it.
-    child = ChildRunner(loader, settings.batch.timeout_s, threads=threads_per_worker(cores(), cores()))
+    child = ChildRunner(loader, settings.batch.timeout_s, threads=worker_threads(context))
     try:
         yield child
     finally:
@@ -86,7 +83,7 @@ def score_here(context: Context, data: SliceData, model: Resolved, child: ChildR
     Raises:
         ModelError: the model cannot be loaded, or its process crashes on many rows.
     """
-    plan = scoring_plan(context, data, model, cores(), archive="", rates={}, beats="")
+    plan = scoring_plan(context, data, model, local_workers(context), archive="", rates={}, beats="")
     task = ScoringTask(plan, child)
     result = task.run(rows for split in splits_of(data, 1) for rows in read_rows(split, plan.columns))
     return RoadOutcome(Road("direct", REASON.format(rows=data.rows)), [result], "only inside batches: the rows are few")

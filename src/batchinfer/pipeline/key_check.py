@@ -21,11 +21,12 @@ from batchinfer.contracts import SLICE, SOURCE_FILE, SOURCE_LINE
 from batchinfer.errors import InputError
 from batchinfer.pipeline.context import Context
 from batchinfer.pipeline.landed import SliceData
-from batchinfer.pipeline.preflight import choose_road
 from batchinfer.pipeline.slice_frames import quoted, slice_frame
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
+
+    from batchinfer.inference.roads import Road
 
 # pyarrow makes these functions when it is imported; type checkers cannot see them.
 pc: Any = compute
@@ -38,7 +39,9 @@ _MOST_HASHES = 4_000_000
 _SPLIT_BYTES = 2 * 2**30
 
 
-def check_keys(open_session: Callable[[], SparkSession], context: Context, data: SliceData, prepared: DataFrame | None) -> None:
+def check_keys(
+    open_session: Callable[[], SparkSession], context: Context, data: SliceData, road: Road, prepared: DataFrame | None
+) -> None:
     """Ends the run if a key stands twice among the rows that remain.
 
     Table transforms add no rows, so none does after them where none does before.
@@ -58,7 +61,7 @@ def check_keys(open_session: Callable[[], SparkSession], context: Context, data:
     by_place = not data.fields and set(source.key) >= {SOURCE_FILE, SOURCE_LINE}
     if source.unique == "assumed" or by_place or mends_keys(context.pipeline):
         return
-    if choose_road(context, data).name == "direct" and _proved(open_session, data, list(source.key)):
+    if road.name == "direct" and _proved(open_session, data, list(source.key)):
         return
     from pyspark.sql.functions import lit
 

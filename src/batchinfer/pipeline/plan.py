@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from batchinfer.config.environment import SparkSettings
 from batchinfer.errors import BatchInferError
-from batchinfer.inference.workers import threads_per_worker
 from batchinfer.pipeline import few_rows
 from batchinfer.pipeline.context import Context
 from batchinfer.pipeline.earlier_runs import Row, best_rows, estimated_seconds, known_rates, runs_of_bundle, worker_bytes
@@ -18,11 +15,12 @@ from batchinfer.pipeline.preflight import (
     check_columns,
     choose_road,
     columns_to_read,
-    cores,
     find_slice,
     load_suites,
+    local_workers,
     master_of,
     resolve_model,
+    worker_threads,
 )
 from batchinfer.pipeline.shipped import choose_device
 
@@ -64,8 +62,8 @@ def plan(context: Context, slice_: str) -> Plan:
     if data:
         result |= {"source_table": data.table, "source_version": data.version, "rows": data.rows, "bytes": data.size}
         result["files"] = len(data.files)
-        few = attempt(lambda: few_rows.are_few(context, data)) or False
         if road := attempt(lambda: choose_road(context, data)):
+            few = few_rows.are_few(context, data, road)
             reason = few_rows.REASON.format(rows=data.rows) if few else road.reason
             result |= {"road": road.name, "road_reason": reason}
         if context.pipeline.prepare:
@@ -81,7 +79,7 @@ def plan(context: Context, slice_: str) -> Plan:
         result["estimated_s"] = estimated_seconds(earlier, data.rows)
         result["estimated_how"] = f"{len(earlier)} earlier runs of this model" if earlier else "no earlier run of this model"
     batch = context.pipeline.model.batch
-    count = 1 if few else local_workers(context.environment.spark)
+    count = 1 if few else local_workers(context)
     if model:
         attempt(lambda: _check_device(context))
         result |= _memory(earlier, result["bundle_bytes"], batch.max_bytes, count)
@@ -89,7 +87,7 @@ def plan(context: Context, slice_: str) -> Plan:
         "batch_rows": _batch_rows(earlier) if batch.rows == "auto" else batch.rows,
         "batch_bytes": batch.max_bytes,
         "workers": count,
-        "threads_per_worker": threads_per_worker(cores(), cores() if few else count),
+        "threads_per_worker": worker_threads(context),
         "checks": sorted(suites or {}),
         "table": context.predictions,
     }
@@ -99,18 +97,12 @@ def plan(context: Context, slice_: str) -> Plan:
     return result
 
 
-def local_workers(settings: SparkSettings) -> int:
-    """Python workers of a master on this machine, `local[N]`; of another one it is not known here how many there will be."""
-    found = re.match(r"local\[(\d+)", master_of(settings))
-    return int(found[1]) if found else cores()
-
-
 def _check_device(context: Context) -> None:
     """A GPU that is asked for must be there, where executors run on this machine.
 
     Imports PyTorch, which takes seconds, only then.
     """
-    if context.pipeline.model.device == "cuda" and master_of(context.environment.spark).startswith("local"):
+    if context.pipeline.model.device == "cuda" and master_of(context).startswith("local"):
         choose_device("cuda")
 
 

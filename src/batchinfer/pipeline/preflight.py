@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -19,7 +20,6 @@ from batchinfer.pipeline.table_steps import differences
 
 if TYPE_CHECKING:
     from batchinfer.checks.suites import Suite
-    from batchinfer.config.environment import SparkSettings
     from batchinfer.config.pipeline import Pipeline
     from batchinfer.inference.roads import Road
     from batchinfer.transforms import PostProcess, TransformPipeline
@@ -170,6 +170,20 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def master_of(settings: SparkSettings) -> str:
+def master_of(context: Context) -> str:
     """The Spark master as far as it is known here: empty where spark-submit will say it."""
+    settings = context.environment.spark
     return str(settings.conf.get("spark.master", settings.master or ""))
+
+
+def local_workers(context: Context) -> int:
+    """Python workers of a master on this machine, `local[N]`; of another one it is not known here how many there will be."""
+    found = re.match(r"local\[(\d+)", master_of(context))
+    return int(found[1]) if found else cores()
+
+
+def worker_threads(context: Context) -> int:
+    """Threads of a forward pass in each of these workers."""
+    from batchinfer.inference.workers import threads_per_worker
+
+    return threads_per_worker(cores(), local_workers(context))

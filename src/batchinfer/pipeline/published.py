@@ -8,7 +8,6 @@ from typing import Any
 from batchinfer import contracts
 from batchinfer.pipeline.context import Context
 from batchinfer.pipeline.landed import LandedSlice, SliceData
-from batchinfer.pipeline.slices import read_slices
 
 Landed = LandedSlice | SliceData
 
@@ -67,7 +66,7 @@ def read_published(context: Context, only: str | None = None) -> dict[str, Publi
 
     from batchinfer.pipeline.table_steps import removal
     from batchinfer.sinks.delta import exists, snapshot_files
-    from batchinfer.sinks.ledger import rows_id
+    from batchinfer.sinks.ledger import rows_id, slices_of
     from batchinfer.sinks.log import read_transactions
 
     table = context.predictions
@@ -78,8 +77,8 @@ def read_published(context: Context, only: str | None = None) -> dict[str, Publi
         by_slice.setdefault(file["partition"][contracts.SLICE], []).append(file)
     found: dict[str, Published] = {}
     known, now = read_transactions(table), removal(context.pipeline)
-    for slice_, version in read_slices(table).items():
-        if only not in (None, slice_):
+    for slice_, version in slices_of(known).items():
+        if slice_ is None or only not in (None, slice_):
             continue
         files = by_slice.get(slice_, [])
         lineage: dict[str, Any] = {}

@@ -18,7 +18,7 @@ from batchinfer.pipeline.context import Context, join
 from batchinfer.pipeline.earlier_runs import Row, known_rates
 from batchinfer.pipeline.once import decide, score_once
 from batchinfer.pipeline.pandas_road import packed, place_name
-from batchinfer.pipeline.preflight import Resolved, SliceData, choose_road, columns_to_read, cores
+from batchinfer.pipeline.preflight import Resolved, SliceData, columns_to_read, cores
 from batchinfer.pipeline.prepared import row_faults, with_raw
 from batchinfer.pipeline.scoring import ScoreArrow, ScorePandas, score_split
 from batchinfer.pipeline.scoring_plan import ScoringPlan, now_us
@@ -43,6 +43,7 @@ def run_road(
     spark: SparkSession,
     context: Context,
     data: SliceData,
+    road: Road,
     model: Resolved,
     earlier: Sequence[Row],
     prepared: DataFrame | None = None,
@@ -57,9 +58,8 @@ def run_road(
 
     Raises:
         InputError: a row that a table transform cannot compute.
-        ModelError: a forced road that this table does not allow, or a handler that breaks its own declaration.
+        ModelError: a handler that breaks its own declaration.
     """
-    road = choose_road(context, data)
     if not data.files:
         return RoadOutcome(road, [], "")
     with Beats(spark, data.rows) as beats:

@@ -38,6 +38,7 @@ from batchinfer.session import import_spark
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
+    from batchinfer.inference.roads import Road
     from batchinfer.inference.watchdog import ChildRunner
 
     OpenSession = Callable[[], SparkSession]
@@ -113,15 +114,15 @@ def score(context: Context, slice_: str, open_session: OpenSession, force: bool 
     model = resolve_model(context)
     check_columns(context, suites, model)
     # A road that is asked for and impossible is an error on a published slice too.
-    choose_road(context, data)
+    road = choose_road(context, data)
     _describe(report, data, model)
     check_writable(context.environment.lake)
     with hold(context.environment.lake, context.name, slice_, context.run_id):
         if not force and _is_up_to_date(context, data, model, report):
             report.status = "unchanged"
         else:
-            with few_rows.loading(context, data, model) as child:
-                _attempt(_Run(context, data, model, suites, open_session, report, evolve, child), report, started)
+            with few_rows.loading(context, data, model, road) as child:
+                _attempt(_Run(context, data, road, model, suites, open_session, report, evolve, child), report, started)
     report.seconds = round(time.perf_counter() - started, 3)
     return report
 
@@ -168,6 +169,7 @@ class _Run:
         self,
         context: Context,
         data: SliceData,
+        road: Road,
         model: Resolved,
         suites: dict[str, Any],
         open_session: OpenSession,
@@ -175,7 +177,7 @@ class _Run:
         evolve: bool,
         child: ChildRunner | None,
     ) -> None:
-        self.context, self.data, self.model, self.suites = context, data, model, suites
+        self.context, self.data, self.road, self.model, self.suites = context, data, road, model, suites
         self.report, self.evolve, self.child = report, evolve, child
         self.earlier = runs_of_bundle(context, model.ref.digest)
         report.estimated_s = estimated_seconds(self.earlier, data.rows)
@@ -231,7 +233,7 @@ class _Run:
             self.report.workers = 1
             return few_rows.score_here(self.context, self.data, self.model, self.child)
         self.report.workers = workers(self.spark)
-        return run_road(self.spark, self.context, self.data, self.model, self.earlier, self.prepared)
+        return run_road(self.spark, self.context, self.data, self.road, self.model, self.earlier, self.prepared)
 
     def _count(self, inference_s: float) -> None:
         outcome, report = self.outcome, self.report
@@ -279,7 +281,7 @@ class _Run:
         if not self.data.files:
             return
         started = time.perf_counter()
-        check_keys(lambda: self.spark, self.context, self.data, self.prepared)
+        check_keys(lambda: self.spark, self.context, self.data, self.road, self.prepared)
         self.report.stage_seconds["keys"] = round(time.perf_counter() - started, 3)
         if suite is None:
             return

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from batchinfer import contracts
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+    from batchinfer.contracts import Handler
     from batchinfer.inference.attempt import Failure
     from batchinfer.inference.engine import BatchScorer, Scored
     from batchinfer.inference.watchdog import ChildRunner
@@ -106,8 +107,6 @@ class ScoringTask:
 
         The first attempt may have ended in a crash or a hang; in a child, either costs the child, and the row is found.
         """
-        from functools import partial
-
         from batchinfer.inference.batching import new_size
         from batchinfer.inference.engine import BatchScorer
         from batchinfer.inference.watchdog import ChildRunner
@@ -118,24 +117,28 @@ class ScoringTask:
             "max_bytes": plan.max_bytes,
             "max_weight": plan.max_weight,
             # A GPU computes while this core reads; whether it pays on a CPU is measured.
-            "read_ahead": not self.device.startswith("cpu"),
+            "read_ahead": self.child is None and not self.device.startswith("cpu"),
             "columns_for_fingerprint": list(plan.inputs),
             "key_columns": list(plan.key),
             "max_failures": plan.max_failures,
             # The model reads the columns of the fingerprint and no others, so equal fingerprints have equal predictions.
             "deduplicate": plan.deduplicate,
         }
+        if self.child is None and _is_tried_again():
+            self.child = ChildRunner(self._loader(), plan.timeout_s, threads=plan.threads)
         if self.child is not None:
             return BatchScorer(self.child.loaded(), batch_rows=plan.batch_rows, **options)
-        loader = partial(load_folder, bundle_folder(plan.archive), plan.bundle_digest, plan.device, plan.trust)
-        if _is_tried_again():
-            self.child = ChildRunner(loader, plan.timeout_s, threads=plan.threads)
-            return BatchScorer(self.child.loaded(), batch_rows=plan.batch_rows, **options)
         model = f"{plan.bundle_digest}:{plan.device}"
-        handler = load_once(model, loader, threads=plan.threads)
+        handler = load_once(model, self._loader(), threads=plan.threads)
         known = {int(rows): rate for rows, rate in plan.known_rates.get(self.device, {}).items()}
         size = size_once(f"{model}:{plan.batch_rows}:{plan.threads}", lambda: new_size(plan.batch_rows, known))
         return BatchScorer(handler, timeout_s=plan.timeout_s, batch_rows=size, **options)
+
+    def _loader(self) -> Callable[[], Handler]:
+        from functools import partial
+
+        plan = self.plan
+        return partial(load_folder, bundle_folder(plan.archive), plan.bundle_digest, plan.device, plan.trust)
 
     def _open_writer(self) -> Any:
         from batchinfer.sinks.staging import StagedWriter

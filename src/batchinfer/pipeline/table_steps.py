@@ -148,8 +148,11 @@ def table_steps(pipeline: Pipeline) -> list[TableStep]:
 
 def dumped(steps: Sequence[TableStep]) -> list[dict[str, Any]]:
     """The steps that make or change columns, JSON-able, as a bundle remembers them; where a table lies is not among it."""
-    kept = [step for step in steps if not step.removes]
-    return [{step.step: step.model_dump(mode="json", exclude_defaults=True, exclude={"table"})} for step in kept]
+    return _said([step for step in steps if not step.removes])
+
+
+def _said(steps: Sequence[TableStep]) -> list[dict[str, Any]]:
+    return [{step.step: step.model_dump(mode="json", exclude_defaults=True, exclude={"table"})} for step in steps]
 
 
 def removal(pipeline: Pipeline) -> int:
@@ -157,8 +160,7 @@ def removal(pipeline: Pipeline) -> int:
     steps = table_steps(pipeline)
     if not any(step.removes for step in steps):
         return 0
-    told = [{step.step: step.model_dump(mode="json", exclude_defaults=True, exclude={"table"})} for step in steps]
-    return fingerprint63(hashlib.sha256(json.dumps(told, sort_keys=True).encode()).digest())
+    return fingerprint63(hashlib.sha256(json.dumps(_said(steps), sort_keys=True).encode()).digest())
 
 
 def differences(learned: Sequence[Mapping[str, Any]], steps: Sequence[TableStep]) -> list[str]:

@@ -82,7 +82,7 @@ def explain_time(stage_seconds: Mapping[str, float], seconds: float, tasks: Sequ
     rest = seconds - sum(wall.values())
     if rest > 0.01 * seconds:
         wall[OTHER] = rest
-    return Timing(_segments(wall), _segments(workers), _sentence(wall, workers, tasks))
+    return Timing(_segments(wall), _segments(workers), _sentence(wall, workers, tasks) + _of_faults(tasks))
 
 
 def _segments(stages: Mapping[str, float]) -> tuple[Segment, ...]:
@@ -99,10 +99,10 @@ def _sentence(wall: Mapping[str, float], workers: Mapping[str, float], tasks: Se
     name = max(wall, key=lambda stage: wall[stage])
     share = wall[name] / sum(wall.values())
     if name == INFERENCE and workers:
-        return _of_workers(wall[name], share, workers) + _of_tasks(tasks) + _of_faults(tasks)
+        return _of_workers(wall[name], share, workers) + _of_tasks(tasks)
     if share < _BOUND:
-        return f"No single stage bounds this run: the longest, {name}, took {_part(wall[name], share)}." + _of_faults(tasks)
-    return f"This run is bound by {_MEANING.get(name, name)}: {name} took {_part(wall[name], share)}." + _of_faults(tasks)
+        return f"No single stage bounds this run: the longest, {name}, took {_part(wall[name], share)}."
+    return f"This run is bound by {_MEANING.get(name, name)}: {name} took {_part(wall[name], share)}."
 
 
 def _part(seconds: float, share: float) -> str:

@@ -117,7 +117,11 @@ def landed_slices(uri: str) -> dict[str | None, int]:
     Raises:
         StorageError: no table, or its log cannot be read.
     """
-    known = log.read_transactions(uri)
+    return slices_of(log.read_transactions(uri))
+
+
+def slices_of(known: Mapping[str, int]) -> dict[str | None, int]:
+    """The slices among a table's transactions, as `landed_slices` tells them."""
     slices: dict[str | None, int] = {app_id[len(_SLICE) :]: at for app_id, at in known.items() if app_id.startswith(_SLICE)}
     if _NULL_SLICE in known:
         slices[None] = known[_NULL_SLICE]
