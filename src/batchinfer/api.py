@@ -19,13 +19,23 @@ _opening = threading.Lock()
 
 
 def session_opener(context: Context) -> Callable[[], SparkSession]:
-    """A function that opens the pipeline's session when it is first needed, once, whichever thread asks."""
+    """A function that opens the pipeline's session when it is first needed, once, whichever thread asks.
+
+    When it is first opened, the executors are asked whether they reach the places of the environment.
+    """
+    reached: list[bool] = []
 
     def open_once() -> SparkSession:
+        from batchinfer.pipeline.reach import check_reach
         from batchinfer.session import open_session
 
+        environment = context.environment
         with _opening:
-            return open_session(context.environment.spark, f"batchinfer {context.name}")
+            spark = open_session(environment.spark, f"batchinfer {context.name}", packed=context.packed)
+            if not reached:
+                check_reach(spark, {"lake": environment.lake, "staging": environment.staging})
+                reached.append(True)
+            return spark
 
     return open_once
 

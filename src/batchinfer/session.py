@@ -12,13 +12,17 @@ import threading
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from batchinfer.config.environment import SparkSettings
+from batchinfer.errors import ConfigError
+from batchinfer.shipping import shipment
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+# Where PySpark finds the JVM that spark-submit has started.
+_STARTED_BY_SPARK = "PYSPARK_GATEWAY_PORT"
 # Java's own messages about a class-data archive that no longer fits would go to standard output, which is ours.
 _QUIET_JVM = ("-Xlog:disable", "-Xlog:all=error:stderr")
 
@@ -40,17 +44,23 @@ def spark_home() -> Path:
     return Path(spec.origin).parent
 
 
-def java_options(settings: SparkSettings) -> str:
-    """Flags of the driver's JVM: the environment's, the class-data archive where there is one, a quiet log."""
-    options = [*_QUIET_JVM, f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties')}", *settings.java_options]
+def java_options(settings: SparkSettings, is_here: bool = True) -> str:
+    """Flags of the driver's JVM: the environment's; where it runs here, also the log's settings and the class-data archive."""
+    options = [*_QUIET_JVM, *settings.java_options]
+    if is_here:
+        options.append(f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties')}")
     archive = class_archive()
-    if archive.is_file():
+    if is_here and archive.is_file():
         options += [f"-XX:SharedArchiveFile={archive}", "-Xshare:auto"]
     return " ".join(options)
 
 
-def session_conf(settings: SparkSettings) -> dict[str, str]:
-    """Every Spark setting of a session, by its own name, as text."""
+def session_conf(settings: SparkSettings, driver_is_here: bool = True) -> dict[str, str]:
+    """Every Spark setting of a session, by its own name, as text.
+
+    Args:
+        driver_is_here: the driver runs on this machine, and not on one of the cluster's.
+    """
     conf = {
         # Delta's SQL commands and its catalog: without them Spark reads Delta tables but cannot ALTER or OPTIMIZE them.
         "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
@@ -64,7 +74,7 @@ def session_conf(settings: SparkSettings) -> dict[str, str]:
         conf["spark.master"] = settings.master
     conf |= {name: _text(value) for name, value in settings.conf.items()}
     conf["spark.driver.extraJavaOptions"] = " ".join(
-        option for option in (java_options(settings), conf.get("spark.driver.extraJavaOptions", "")) if option
+        option for option in (java_options(settings, driver_is_here), conf.get("spark.driver.extraJavaOptions", "")) if option
     )
     return conf
 
@@ -81,17 +91,35 @@ def import_spark() -> None:
     import_module("pyspark.sql")
 
 
-def open_session(settings: SparkSettings, app_name: str, extra: Mapping[str, str] | None = None) -> SparkSession:
+def open_session(
+    settings: SparkSettings, app_name: str, extra: Mapping[str, str] | None = None, packed: Path | None = None
+) -> SparkSession:
     """Builds the session, or returns the one that runs already (a notebook, spark-submit, the demo).
+
+    Args:
+        packed: folder for what executors are sent; without one they are sent nothing. Where spark-submit started this
+            process, it has sent it.
 
     Runs on: driver.
 
     Raises:
-        SetupError: no usable Java.
+        ConfigError: no master is named anywhere.
+        SetupError: no usable Java; the environment cannot be packed.
     """
     from batchinfer.java import check_java
 
     check_java()
+    conf = session_conf(settings) | dict(extra or {})
+    if _STARTED_BY_SPARK in os.environ:
+        # What was given to spark-submit itself wins over the environment's file.
+        conf = {name: value for name, value in conf.items() if name not in _submitted()}
+    elif not _is_running():
+        _check_master(conf)
+        if packed is not None:
+            sent = shipment(settings, packed)
+            conf |= sent.conf
+            if sent.python is not None:
+                os.environ["PYSPARK_PYTHON"] = sent.python
     # Another Spark in SPARK_HOME would be started in place of the installed one, without Delta's jars.
     os.environ["SPARK_HOME"] = os.environ.get("BATCHINFER_SPARK_HOME", str(spark_home()))
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
@@ -99,10 +127,32 @@ def open_session(settings: SparkSettings, app_name: str, extra: Mapping[str, str
     from pyspark.sql import SparkSession
 
     builder = SparkSession.builder.appName(app_name)
-    for name, value in (session_conf(settings) | dict(extra or {})).items():
+    for name, value in conf.items():
         builder = builder.config(name, value)
     _start_apart(builder.getOrCreate)
     return builder.getOrCreate()
+
+
+def _is_running() -> bool:
+    """Whether this process has a JVM already."""
+    pyspark: Any = sys.modules.get("pyspark")
+    return pyspark is not None and pyspark.SparkContext._gateway is not None
+
+
+def _submitted() -> set[str]:
+    """Names of the settings that spark-submit has given to the JVM that this process was started with."""
+    from pyspark import SparkConf, SparkContext
+
+    SparkContext._ensure_initialized()
+    return {name for name, _ in SparkConf().getAll()}
+
+
+def _check_master(conf: Mapping[str, str]) -> None:
+    if "spark.master" not in conf:
+        raise ConfigError(
+            "spark.master: this environment names none; allowed: SPARK_MASTER=spark://host:7077 (yarn, k8s://…) in the "
+            "environment, or ./spark-submit.sh jobs/… --spark --master …"
+        )
 
 
 def _start_apart(start: Callable[[], object]) -> None:

@@ -1,6 +1,7 @@
 """Puts a job's spark-submit command together and runs it (`spark-submit.sh` calls this).
 
-Owns what travels: the settings of the environment, the package itself as a zip for executors without the checkout.
+Owns what a job's process is given: the settings of the environment, what `shipping` packs, and what a driver that runs on a
+machine of the cluster needs.
 """
 
 from __future__ import annotations
@@ -9,17 +10,25 @@ import os
 import signal
 import subprocess
 import sys
-import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from batchinfer.command import SUBMITTED
+from batchinfer.config.project import find_project
 from batchinfer.errors import BatchInferError, ConfigError
-from batchinfer.session import spark_home
+from batchinfer.session import session_conf, spark_home
+from batchinfer.shipping import Shipment, conf_zip, shipment
 
 if TYPE_CHECKING:
     import psutil
+
+
+HOME = "BATCHINFER_HOME"
+_DEPLOY_MODE = "spark.submit.deployMode"
+_LISTS = {"--py-files": "spark.submit.pyFiles", "--archives": "spark.archives"}
 
 
 def checkout() -> Path | None:
@@ -55,34 +64,25 @@ def environment_of(arguments: Sequence[str]) -> str:
     return os.environ.get("BATCHINFER_ENV", "local")
 
 
-def package_zip(folder: Path) -> Path:
-    """The package as a zip that `--py-files` ships: executors then need no checkout."""
-    import batchinfer
+@dataclass(frozen=True)
+class Submission:
+    """A spark-submit command, and the variables that it needs besides those of this process."""
 
-    package = Path(batchinfer.__file__).parent
-    folder.mkdir(parents=True, exist_ok=True)
-    target = folder / "batchinfer.zip"
-    partial = target.with_suffix(f".{os.getpid()}")
-    with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in sorted(package.rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts:
-                archive.write(path, Path("batchinfer") / path.relative_to(package))
-    partial.rename(target)
-    return target
+    command: list[str]
+    variables: dict[str, str]
 
 
-def submit_command(arguments: Sequence[str]) -> list[str]:
-    """The whole command line, from the job's arguments and the environment's settings.
+def submission(arguments: Sequence[str]) -> Submission:
+    """The whole command, from the job's arguments and the environment's settings.
 
-    Runs on: driver.
+    Runs on: driver, or the machine that submits to one.
 
     Raises:
         ConfigError: no such job or environment.
-        SetupError: no usable Java.
+        SetupError: no usable Java; the environment cannot be packed.
     """
     from batchinfer.config.loader import load_state
     from batchinfer.java import check_java
-    from batchinfer.session import session_conf
 
     job, job_arguments, spark_arguments = split_arguments(arguments)
     environment, home = load_state(environment_of(job_arguments))
@@ -90,30 +90,80 @@ def submit_command(arguments: Sequence[str]) -> list[str]:
     settings = environment.spark
     if master := os.environ.get("SPARK_MASTER"):
         settings = settings.model_copy(update={"master": master})
+    sent = shipment(settings, home / "shipped")
+    away = is_away(settings.conf, spark_arguments)
+    conf = session_conf(settings, driver_is_here=not away) | dict(sent.conf)
+    if away:
+        conf |= for_driver_away(conf, sent, home / "shipped")
     command = [str(spark_home() / "bin" / "spark-submit"), "--name", f"batchinfer {Path(job).stem}"]
     if properties := os.environ.get("SPARK_CONF_FILE"):
         if not Path(properties).is_file():
             raise ConfigError(f"SPARK_CONF_FILE: got {properties}, which is no file; allowed: a properties file of Spark")
         command += ["--properties-file", properties]
-    for name, value in session_conf(settings).items():
+    spark_arguments, conf = merged(spark_arguments, conf)
+    for name, value in conf.items():
         command += ["--conf", f"{name}={value}"]
-    if settings.master is None or not settings.master.startswith("local["):
-        command += ["--py-files", str(package_zip(home / "staging"))]
-    return [*command, *spark_arguments, job, *job_arguments]
+    # The executors' Python goes by what the driver finds in its variables, and the driver's is this one.
+    here = os.environ.get("PYSPARK_PYTHON", sys.executable)
+    python = {"PYSPARK_PYTHON": sent.python or here, "PYSPARK_DRIVER_PYTHON": sys.executable}
+    if away:
+        python["PYSPARK_DRIVER_PYTHON"] = python["PYSPARK_PYTHON"]
+    return Submission([*command, *spark_arguments, job, *job_arguments], python)
+
+
+def merged(spark_arguments: Sequence[str], conf: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
+    """Lists of files that the caller's arguments name are added to ours: of an option and a setting, Spark takes the option."""
+    left, lists = list(spark_arguments), dict(conf)
+    for option, name in _LISTS.items():
+        if option in left[:-1]:
+            at = left.index(option)
+            lists[name] = ",".join(part for part in (lists.get(name), left[at + 1]) if part)
+            del left[at : at + 2]
+    return left, lists
+
+
+def is_away(conf: Mapping[str, object], spark_arguments: Sequence[str]) -> bool:
+    """Whether the driver will run on a machine of the cluster (`--deploy-mode cluster`)."""
+    wanted = str(conf.get(_DEPLOY_MODE, "client"))
+    for place, argument in enumerate(spark_arguments):
+        if argument == "--deploy-mode" and place + 1 < len(spark_arguments):
+            wanted = spark_arguments[place + 1]
+        for opening in ("--deploy-mode=", f"{_DEPLOY_MODE}="):
+            if argument.startswith(opening):
+                wanted = argument.removeprefix(opening)
+    return wanted == "cluster"
+
+
+def for_driver_away(conf: Mapping[str, str], sent: Shipment, folder: Path) -> dict[str, str]:
+    """What a driver on another machine needs besides: this project's `conf/`, and the variables that name the places.
+
+    Where nothing is sent, its image has the files. Variables travel as settings of Spark, which are no place for secrets:
+    only those that begin with BATCHINFER_ do.
+    """
+    more = {
+        f"{prefix}{name}": value
+        for prefix in ("spark.yarn.appMasterEnv.", "spark.kubernetes.driverEnv.")
+        for name, value in os.environ.items()
+        if name.startswith("BATCHINFER_") and name not in (HOME, SUBMITTED)
+    }
+    if sent.conf:
+        packed = conf_zip(find_project(Path.cwd()), folder)
+        more["spark.archives"] = ",".join(part for part in (conf.get("spark.archives"), f"{packed}#conf") if part)
+    return more
 
 
 def main() -> int:
     """Runs spark-submit and waits for it; signals go to the job, whose JSON line and exit code are the answer."""
-    from batchinfer.command import SUBMITTED, report_failure
+    from batchinfer.command import report_failure
 
     try:
-        command = submit_command(sys.argv[1:])
+        submitted = submission(sys.argv[1:])
     except BatchInferError as error:
         return report_failure(error)
     own = {"SPARK_HOME": str(spark_home()), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", SUBMITTED: "1"}
-    python = {"PYSPARK_PYTHON": sys.executable, "PYSPARK_DRIVER_PYTHON": sys.executable}
     # In a session of its own: a Ctrl-C at the terminal would end the JVM before the job has released what it holds.
-    running = subprocess.Popen(command, env={**python, **os.environ, **own}, start_new_session=True)
+    command, variables = submitted.command, {**os.environ, **submitted.variables, **own}
+    running = subprocess.Popen(command, env=variables, start_new_session=True)
 
     def forward(number: int, _frame: FrameType | None) -> None:
         for process in _job_processes(running.pid, command):

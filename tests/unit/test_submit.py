@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from batchinfer.errors import ConfigError
-from batchinfer.submit import environment_of, split_arguments, submit_command
+from batchinfer.submit import environment_of, is_away, merged, split_arguments, submission
 
 
 def test_arguments_of_the_job_and_of_spark_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,11 +36,55 @@ def test_master_and_properties_come_from_the_environment(tmp_path: Path, monkeyp
     monkeypatch.setenv("BATCHINFER_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("SPARK_MASTER", "spark://master:7077")
     monkeypatch.setenv("SPARK_CONF_FILE", str(properties))
-    command = submit_command(["jobs/score.py", "--pipeline", "p", "--spark", "--verbose"])
+    command = submission(["jobs/score.py", "--pipeline", "p", "--spark", "--verbose"]).command
     assert "spark.master=spark://master:7077" in command
     assert command[command.index("--properties-file") + 1] == str(properties)
-    assert Path(command[command.index("--py-files") + 1]).is_file(), "executors on other machines get the package"
+    [package] = [part.partition("=")[2] for part in command if part.startswith("spark.submit.pyFiles=")]
+    assert Path(package).is_file(), "executors on other machines get the package"
     assert command[-4:-2] == ["--verbose", command[-3]] and command[-2:] == ["--pipeline", "p"]
     monkeypatch.setenv("SPARK_CONF_FILE", str(tmp_path / "none.conf"))
     with pytest.raises(ConfigError, match="SPARK_CONF_FILE"):
-        submit_command(["jobs/score.py"])
+        submission(["jobs/score.py"])
+
+
+def test_files_that_the_caller_names_are_sent_beside_ours() -> None:
+    known = {"spark.submit.pyFiles": "batchinfer.zip"}
+    left, conf = merged(["--py-files", "mine.zip", "--archives", "a.zip#a", "--verbose"], known)
+    assert left == ["--verbose"]
+    assert conf == {"spark.submit.pyFiles": "batchinfer.zip,mine.zip", "spark.archives": "a.zip#a"}
+
+
+@pytest.mark.parametrize(
+    ("conf", "spark", "away"),
+    [
+        ({}, [], False),
+        ({}, ["--deploy-mode", "cluster"], True),
+        ({}, ["--conf", "spark.submit.deployMode=cluster"], True),
+        ({"spark.submit.deployMode": "cluster"}, [], True),
+        ({"spark.submit.deployMode": "cluster"}, ["--deploy-mode=client"], False),
+    ],
+)
+def test_where_the_driver_will_run(conf: dict[str, str], spark: list[str], away: bool) -> None:
+    assert is_away(conf, spark) is away
+
+
+def test_a_driver_on_another_machine_gets_the_configuration_and_the_places(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "conf" / "pipelines").mkdir(parents=True)
+    (tmp_path / "conf" / "pipelines" / "p.yaml").write_text("name: p\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SPARK_MASTER", "yarn")
+    monkeypatch.setenv("BATCHINFER_LAKE", "hdfs:///lake")
+    monkeypatch.setenv("BATCHINFER_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("SECRET_TOKEN", "canary")
+    made = submission(["jobs/score.py", "-p", "p", "--spark", "--deploy-mode", "cluster"])
+    conf = dict(part.split("=", 1) for part in made.command if part.startswith("spark."))
+    assert conf["spark.yarn.appMasterEnv.BATCHINFER_LAKE"] == "hdfs:///lake"
+    archive, _, name = conf["spark.archives"].partition("#")
+    assert name == "conf" and zipfile.ZipFile(archive).namelist() == ["pipelines/p.yaml"]
+    text = " ".join(made.command)
+    assert "canary" not in text and str(tmp_path / "home") not in conf.values()
+    assert "classes.jsa" not in text and "log4j2.configurationFile" not in text, "files of this machine"
+    here = submission(["jobs/score.py", "-p", "p"])
+    assert "classes.jsa" in " ".join(here.command) and "appMasterEnv" not in " ".join(here.command)

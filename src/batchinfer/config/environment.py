@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from batchinfer.config.fields import Place, Setting, Strict
@@ -11,12 +13,15 @@ class SparkSettings(Strict):
     """How the session is built.
 
     Attributes:
-        master: Spark master URL; None leaves it to spark-submit.
+        master: Spark master URL; None leaves it to SPARK_MASTER, or to spark-submit.
+        ship: what executors on other machines are sent: `environment` (the package and the packages it needs), `package`
+            (their Python has the packages), `nothing` (an image has both).
         conf: Spark settings by their own names; every value is passed as text.
         java_options: flags of the driver's JVM.
     """
 
     master: str | None = None
+    ship: Literal["environment", "package", "nothing"] = "package"
     conf: dict[str, Setting] = Field(default_factory=dict)
     java_options: tuple[str, ...] = ()
 

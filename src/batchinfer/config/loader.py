@@ -31,6 +31,7 @@ __all__ = ["Loaded", "find_project", "load_environment", "load_pipeline", "load_
 DocumentCheck = Callable[[dict[Any, Any]], list[Problem]]
 
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
+_PLACES = ("lake", "artifacts", "staging", "reports")
 _SQLITE = "sqlite:///"
 # MLflow's own words for a registry that needs no address.
 _REGISTRY_WORDS = ("databricks", "databricks-uc", "uc")
@@ -185,9 +186,15 @@ def load_state(environment_name: str = "local") -> tuple[Environment, Path]:
 
 
 def resolve_places(environment: Environment, home: Path) -> Environment:
-    """The environment with every place an absolute path or a URI; relative ones start at the state folder."""
-    places = {name: _resolve(getattr(environment, name), home) for name in ("lake", "artifacts", "staging", "reports")}
-    return environment.model_copy(update={**places, "registry": _resolve_registry(environment.registry, home)})
+    """The environment with every place an absolute path or a URI, and with the master of SPARK_MASTER where it names none.
+
+    Relative places start at the state folder.
+    """
+    changed: dict[str, Any] = {name: _resolve(getattr(environment, name), home) for name in _PLACES}
+    changed["registry"] = _resolve_registry(environment.registry, home)
+    if environment.spark.master is None and (master := os.environ.get("SPARK_MASTER")):
+        changed["spark"] = environment.spark.model_copy(update={"master": master})
+    return environment.model_copy(update=changed)
 
 
 def _resolve(place: str, home: Path) -> str:

@@ -141,6 +141,11 @@ class Context:
     def bundle_cache(self) -> Path:
         return self.loaded.home / "bundles"
 
+    @property
+    def packed(self) -> Path:
+        """Folder for what is packed for executors."""
+        return self.loaded.home / "shipped"
+
     @cached_property
     def source_fields(self) -> dict[str, pa.DataType]:
         """Arrow types of the source's own columns, in schema order; without a schema, those that have landed or were recorded.

@@ -25,6 +25,7 @@ from batchinfer.pipeline.scoring_plan import ScoringPlan, now_us
 from batchinfer.pipeline.slice_frames import quoted, slice_frame
 from batchinfer.pipeline.tasks import run_batches, run_tasks
 from batchinfer.prepare import RAW, REMOVED
+from batchinfer.shipping import MODULES, is_local, modules_zip
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -64,6 +65,7 @@ def run_road(
         return RoadOutcome(road, [], "")
     with Beats(spark, data.rows) as beats:
         archive = ship_folder(spark, model.folder, model.ref.digest)
+        ship_modules(spark, context.root)
         rates = known_rates(earlier)
         plan = scoring_plan(context, data, model, workers(spark), archive, rates, beats.folder)
         if road.name == "direct":
@@ -187,6 +189,17 @@ def ship_folder(spark: SparkSession, folder: Path, digest: str) -> str:
     # Spark unpacks an archive once in each executor, under the name after the hash.
     spark.sparkContext.addArchive(f"{packed}#{name}")
     return name
+
+
+def ship_modules(spark: SparkSession, root: Path) -> None:
+    """Sends a user's own modules beside `conf/` to executors that cannot see that folder, once a session."""
+    context = spark.sparkContext
+    if is_local(context.master) or any(file.endswith(f"/{MODULES}") for file in context.listFiles):
+        return
+    scratch = Path(tempfile.mkdtemp(prefix="batchinfer-"))
+    atexit.register(shutil.rmtree, scratch, ignore_errors=True)
+    if packed := modules_zip(root, scratch):
+        context.addPyFile(str(packed))
 
 
 def _shipped(spark: SparkSession) -> set[str]:
