@@ -159,6 +159,23 @@ def check_trust(manifest: Mapping[str, Any], trust: str) -> None:
         )
 
 
+def check_precision(manifest: Mapping[str, Any], precision: str) -> None:
+    """Refuses to lower what cannot be: only a module that is built from its class and weights has types that may be changed.
+
+    Runs on: driver and executor.
+
+    Raises:
+        ModelError: a model of another format, or a handler without a module.
+    """
+    if precision == "float32" or manifest["module"]:
+        return
+    what = f"a model of the format {format_of(manifest)}" if manifest.get(ARTIFACT) else "a handler without a module"
+    raise ModelError(
+        f"model.precision: got {precision}; the bundle holds {what}, whose types are fixed; allowed: float32",
+        "a module of weights and its class can be lowered: batchinfer register -p NAME --artifact weights.safetensors",
+    )
+
+
 def check_code(manifest: Mapping[str, Any]) -> list[str]:
     """Problems of the code that a manifest names: what changed since the bundle was made. Runs none of that code.
 

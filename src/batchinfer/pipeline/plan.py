@@ -148,6 +148,7 @@ def _model_facts(context: Context, model: Resolved) -> dict[str, Any]:
         "bundle_digest": model.ref.digest,
         "bundle_bytes": size,
         "device": context.pipeline.model.device,
+        "precision": context.pipeline.model.precision,
         "columns_read": list(columns_to_read(context, model.inputs)),
         "outputs": model.outputs,
     }

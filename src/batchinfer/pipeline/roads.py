@@ -228,6 +228,7 @@ def scoring_plan(
         max_failures=max(1000, int(allowed * data.rows) + 1),
         modules=str(context.root),
         trust=settings.trust,
+        precision=settings.precision,
         known_rates=rates if settings.batch.rows == "auto" else {},
         removals=context.preparation.reasons(),
         deduplicate=settings.deduplicate != "never",

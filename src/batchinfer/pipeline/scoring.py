@@ -88,7 +88,7 @@ class ScoringTask:
         self.plan, self.child = plan, child
         self.started = time.perf_counter()
         # Imports PyTorch: a part of what loading the model takes.
-        self.device = describe_device(plan.device, plan.threads) if child is None else ""
+        self.device = describe_device(plan.device, plan.threads, plan.precision) if child is None else ""
         if child is None and plan.modules not in sys.path:
             sys.path.append(plan.modules)
         self.scorer = self._open_scorer()
@@ -128,7 +128,7 @@ class ScoringTask:
             self.child = ChildRunner(self._loader(), plan.timeout_s, threads=plan.threads)
         if self.child is not None:
             return BatchScorer(self.child.loaded(), batch_rows=plan.batch_rows, **options)
-        model = f"{plan.bundle_digest}:{plan.device}"
+        model = f"{plan.bundle_digest}:{plan.device}:{plan.precision}"
         handler = load_once(model, self._loader(), threads=plan.threads)
         known = {int(rows): rate for rows, rate in plan.known_rates.get(self.device, {}).items()}
         size = size_once(f"{model}:{plan.batch_rows}:{plan.threads}", lambda: new_size(plan.batch_rows, known))
@@ -138,7 +138,7 @@ class ScoringTask:
         from functools import partial
 
         plan = self.plan
-        return partial(load_folder, bundle_folder(plan.archive), plan.bundle_digest, plan.device, plan.trust)
+        return partial(load_folder, bundle_folder(plan.archive), plan.bundle_digest, plan.device, plan.trust, plan.precision)
 
     def _open_writer(self) -> Any:
         from batchinfer.sinks.staging import StagedWriter

@@ -9,6 +9,7 @@ from batchinfer.errors import ModelError
 if TYPE_CHECKING:
     from batchinfer.contracts import Handler
     from batchinfer.models.formats.artifact import Trust
+    from batchinfer.models.precision import Precision
 
 
 def bundle_folder(archive: str) -> str:
@@ -26,14 +27,21 @@ def load_shipped(archive: str, digest: str, device: str, trust: Trust = "none") 
     return load_folder(bundle_folder(archive), digest, device, trust)
 
 
-def load_folder(folder: str, digest: str, device: str, trust: Trust = "none") -> Handler:
+def load_folder(folder: str, digest: str, device: str, trust: Trust = "none", precision: Precision = "float32") -> Handler:
     """Verifies and loads a bundle from a folder; needs no Spark, so that a spawned child can call it too.
 
     Runs on: executor, or a child of its worker.
+
+    Raises:
+        ModelError: the bundle is not what it was, or cannot be loaded; fp16 where there is no GPU.
     """
     from batchinfer.models.bundle import read_bundle
 
-    return read_bundle(folder, device=choose_device(device), expected_digest=digest, trust=trust).handler
+    chosen = choose_device(device)
+    if precision == "fp16" and chosen == "cpu":
+        # Half of PyTorch's operators are slower in it there, some are missing, and what exceeds 65,504 is infinite.
+        raise ModelError("model.precision: got fp16, but this executor has no usable GPU; allowed there: float32, bf16")
+    return read_bundle(folder, chosen, digest, trust, precision).handler
 
 
 def choose_device(asked: str) -> str:
@@ -53,11 +61,15 @@ def choose_device(asked: str) -> str:
     return "cuda"
 
 
-def describe_device(asked: str, threads: int) -> str:
-    """What a batch size is remembered for: the kind of GPU, or a CPU with so many threads. Runs on: executor."""
-    device = choose_device(asked)
-    if device == "cpu":
-        return f"cpu, {threads} thread{'s' * (threads > 1)}"
-    import torch
+def describe_device(asked: str, threads: int, precision: Precision = "float32") -> str:
+    """What a batch size is remembered for: the kind of GPU, or a CPU with so many threads, and what it computes in.
 
-    return torch.cuda.get_device_name()
+    Runs on: executor.
+    """
+    device = choose_device(asked)
+    named = f"cpu, {threads} thread{'s' * (threads > 1)}"
+    if device != "cpu":
+        import torch
+
+        named = torch.cuda.get_device_name(device)
+    return named if precision == "float32" else f"{named}, {precision}"
