@@ -86,6 +86,7 @@ class Model(Strict):
     trust: Literal["none", "pickle"] = "none"
     # What the model computes in; its inputs and predictions are as ever.
     precision: Literal["float32", "bf16", "fp16"] = "float32"
+    compile: Flag = False
     variants: tuple[Variant, ...] = ()
 
 

@@ -167,13 +167,35 @@ def check_precision(manifest: Mapping[str, Any], precision: str) -> None:
     Raises:
         ModelError: a model of another format, or a handler without a module.
     """
-    if precision == "float32" or manifest["module"]:
-        return
-    what = f"a model of the format {format_of(manifest)}" if manifest.get(ARTIFACT) else "a handler without a module"
-    raise ModelError(
-        f"model.precision: got {precision}; the bundle holds {what}, whose types are fixed; allowed: float32",
-        "a module of weights and its class can be lowered: batchinfer register -p NAME --artifact weights.safetensors",
-    )
+    if precision != "float32" and not manifest["module"]:
+        raise ModelError(
+            f"model.precision: got {precision}; the bundle holds {_other_than_a_module(manifest)}, whose types are fixed; "
+            "allowed: float32",
+            _OF_WEIGHTS,
+        )
+
+
+def check_compile(manifest: Mapping[str, Any], compile_: bool) -> None:
+    """Refuses to compile what PyTorch's compiler does not take: only a module that is built from its class is Python.
+
+    Runs on: driver and executor.
+
+    Raises:
+        ModelError: a model of another format, or a handler without a module.
+    """
+    if compile_ and not manifest["module"]:
+        raise ModelError(
+            f"model.compile: got true; the bundle holds {_other_than_a_module(manifest)}, which is no Python that could be "
+            "compiled; allowed: false",
+            _OF_WEIGHTS,
+        )
+
+
+_OF_WEIGHTS = "weights and their class are such a module: batchinfer register -p NAME --artifact weights.safetensors"
+
+
+def _other_than_a_module(manifest: Mapping[str, Any]) -> str:
+    return f"a model of the format {format_of(manifest)}" if manifest.get(ARTIFACT) else "a handler without a module"
 
 
 def check_code(manifest: Mapping[str, Any]) -> list[str]:

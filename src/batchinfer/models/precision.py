@@ -73,13 +73,14 @@ class Lowered(Handler):
         self._exact: Handler | None = exact
         self._precision = precision
         self._compared = 0
-        self._sample: pa.RecordBatch | None = None
+        self._sample: tuple[int, dict[str, torch.Tensor], dict[str, torch.Tensor]] | None = None
         if (weigh := getattr(inner, "weight", None)) is not None:
             self.weight = weigh
 
     def encode(self, batch: pa.RecordBatch) -> dict[str, torch.Tensor]:
         if self._exact is not None:
-            self._sample = batch.slice(0, SAMPLE_ROWS - self._compared)
+            rows = batch.slice(0, SAMPLE_ROWS - self._compared)
+            self._sample = rows.num_rows, self.inner.encode(rows), self._exact.encode(rows)
         return self.inner.encode(batch)
 
     def forward(self, tensors: dict[str, torch.Tensor]) -> Any:
@@ -91,19 +92,18 @@ class Lowered(Handler):
             ModelError: an output differs by more than the tolerance from what it is in float32.
         """
         if self._exact is not None and self._sample is not None:
-            self._compare(self._exact, self._sample)
+            self._compare(self._exact, *self._sample)
         return self.inner.forward(tensors)
 
     def decode(self, output: Any) -> dict[str, pa.Array]:
         return self.inner.decode(output)
 
-    def _compare(self, exact: Handler, rows: pa.RecordBatch) -> None:
-        expected = exact.forward(exact.encode(rows))
-        got = self.inner.forward(self.inner.encode(rows))
+    def _compare(self, exact: Handler, rows: int, ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> None:
+        got, expected = self.inner.forward(ours), exact.forward(theirs)
         problem = difference(got, expected, TOLERANCES[self._precision])
         if problem:
             raise ModelError(f"model.precision: got {self._precision}; {problem}", "model: {precision: float32}")
-        self._compared += rows.num_rows
+        self._compared += rows
         if self._compared >= SAMPLE_ROWS:
             self._exact = self._sample = None
 

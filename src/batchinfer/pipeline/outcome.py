@@ -27,6 +27,7 @@ class Outcome:
     rates: dict[str, dict[str, float]] = field(default_factory=dict)
     tasks: list[dict[str, Any]] = field(default_factory=list)
     stopped: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     def add(self, result: dict[str, Any]) -> None:
         self.files += [StagedFile.from_json(value) for value in result["files"]]
@@ -40,6 +41,8 @@ class Outcome:
         self.rows_quarantined += result["rows_quarantined"]
         self.rows_removed += result["rows_removed"]
         self.stopped += result["stopped"]
+        # Every worker that met it says it.
+        self.warnings += [warning for warning in result.get("warnings", ()) if warning not in self.warnings]
         for device, rates in result["rates"].items():
             known = self.rates.setdefault(device, {})
             known |= {rows: max(rate, known.get(rows, 0.0)) for rows, rate in rates.items()}

@@ -62,8 +62,8 @@ def predict_udf(spark: SparkSession, uri: str, env: str = "local", trust: Trust 
     from batchinfer.models.bundle import read_signature, verify_bundle
     from batchinfer.models.manifest import check_trust
     from batchinfer.pipeline.preflight import cores
-    from batchinfer.pipeline.roads import ship_folder, workers
-    from batchinfer.pipeline.shipped import load_shipped
+    from batchinfer.pipeline.roads import workers
+    from batchinfer.pipeline.shipped import load_shipped, ship_folder
 
     _check_trust_word(trust)
     ref, folder = _resolve(uri, env)

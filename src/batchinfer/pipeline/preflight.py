@@ -69,13 +69,14 @@ def resolve_model(context: Context) -> Resolved:
         StorageError: the registry cannot be reached (exit 8).
     """
     from batchinfer.models.bundle import check_signature, read_signature, read_steps, verify_bundle
-    from batchinfer.models.manifest import check_precision, check_trust
+    from batchinfer.models.manifest import check_compile, check_precision, check_trust
 
     ref = context.registry.resolve(context.pipeline.model.uri)
     folder = context.registry.fetch(ref, context.bundle_cache)
     manifest = verify_bundle(folder, ref.digest)
     check_trust(manifest, context.pipeline.model.trust)
     check_precision(manifest, context.pipeline.model.precision)
+    check_compile(manifest, context.pipeline.model.compile)
     signature = read_signature(folder)
     problems = check_signature(signature, context.prepared_fields)
     # Equal names do not make equal columns: a window or a limit that changed since is another input.

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import atexit
 import math
-import shutil
-import tempfile
-import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from batchinfer.config.types import parse_ddl
 from batchinfer.pipeline.beats import Beats
+from batchinfer.pipeline.compiled import ship_compiled
 from batchinfer.pipeline.context import Context, join
 from batchinfer.pipeline.earlier_runs import Row, known_rates
 from batchinfer.pipeline.once import decide, score_once
@@ -22,6 +18,7 @@ from batchinfer.pipeline.preflight import Resolved, SliceData, columns_to_read, 
 from batchinfer.pipeline.prepared import row_faults, with_raw
 from batchinfer.pipeline.scoring import ScoreArrow, ScorePandas, score_split
 from batchinfer.pipeline.scoring_plan import ScoringPlan, now_us
+from batchinfer.pipeline.shipped import ship_folder
 from batchinfer.pipeline.slice_frames import quoted, slice_frame
 from batchinfer.pipeline.tasks import run_batches, run_tasks
 from batchinfer.prepare import RAW, REMOVED
@@ -66,6 +63,8 @@ def run_road(
         archive = ship_folder(spark, model.folder, model.ref.digest)
         rates = known_rates(earlier)
         plan = scoring_plan(context, data, model, workers(spark), archive, rates, beats.folder)
+        if context.pipeline.model.compile:
+            plan = replace(plan, compile=True, compiled=ship_compiled(spark, context, model.ref.digest))
         if road.name == "direct":
             return _run_direct(spark, context, data, road, plan, rates, beats)
         return RoadOutcome(road, _run(spark, context, data, prepared, road, plan, beats), "")
@@ -169,28 +168,6 @@ def split_files(
     from batchinfer.inference.splits import plan_splits
 
     return plan_splits([{**file, "path": join(table, file["path"])} for file in files], count, most_bytes, rounds=rounds)
-
-
-def ship_folder(spark: SparkSession, folder: Path, digest: str) -> str:
-    """Sends a bundle's folder to every executor, once a session; returns the name that they find it under."""
-    name = f"bundle-{digest[:16]}"
-    if name in _shipped(spark):
-        return name
-    # Packed anew from the bundle that was just verified: an old archive could be damaged, and nobody would look at it.
-    scratch = Path(tempfile.mkdtemp(prefix="batchinfer-"))
-    atexit.register(shutil.rmtree, scratch, ignore_errors=True)
-    packed = scratch / f"{name}.zip"
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
-        for path in sorted(folder.rglob("*")):
-            if path.is_file():
-                archive.write(path, path.relative_to(folder))
-    # Spark unpacks an archive once in each executor, under the name after the hash.
-    spark.sparkContext.addArchive(f"{packed}#{name}")
-    return name
-
-
-def _shipped(spark: SparkSession) -> set[str]:
-    return {archive.rpartition("#")[2] for archive in spark.sparkContext.listArchives}
 
 
 def scoring_plan(

@@ -16,6 +16,7 @@ from batchinfer import contracts
 from batchinfer.contracts import RunReport, StagedFile
 from batchinfer.errors import ChecksFailed, InputError, TooManyQuarantined
 from batchinfer.pipeline import few_rows
+from batchinfer.pipeline.compiled import keep_compiled
 from batchinfer.pipeline.context import Context
 from batchinfer.pipeline.earlier_runs import estimated_seconds, runs_of_bundle
 from batchinfer.pipeline.histogram import score_histogram
@@ -165,6 +166,8 @@ class _Run:
             self.outcome.add(result)
         self.report.road, self.report.road_reason = done.road.name, done.road.reason
         self.report.equal_rows = done.equal_rows
+        self.report.warnings += self.outcome.warnings
+        keep_compiled(self.context, self.model.ref.digest, done.results)
         self._count(time.perf_counter() - started)
         self.histogram = score_histogram(self.context.predictions, self.outcome.files, self.model.outputs)
         try:

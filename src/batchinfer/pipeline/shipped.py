@@ -1,15 +1,44 @@
-"""The bundle as it travelled with the job, and the device that it is loaded onto: the executor's side of a model."""
+"""How a bundle travels with the job, and the device that it is loaded onto."""
 
 from __future__ import annotations
 
+import atexit
+import shutil
+import tempfile
+import zipfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batchinfer.errors import ModelError
 
 if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
     from batchinfer.contracts import Handler
     from batchinfer.models.formats.artifact import Trust
     from batchinfer.models.precision import Precision
+
+
+def ship_folder(spark: SparkSession, folder: Path, digest: str) -> str:
+    """Sends a bundle's folder to every executor, once a session; returns the name that they find it under."""
+    name = f"bundle-{digest[:16]}"
+    if name in _shipped(spark):
+        return name
+    # Packed anew from the bundle that was just verified: an old archive could be damaged, and nobody would look at it.
+    scratch = Path(tempfile.mkdtemp(prefix="batchinfer-"))
+    atexit.register(shutil.rmtree, scratch, ignore_errors=True)
+    packed = scratch / f"{name}.zip"
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                archive.write(path, path.relative_to(folder))
+    # Spark unpacks an archive once in each executor, under the name after the hash.
+    spark.sparkContext.addArchive(f"{packed}#{name}")
+    return name
+
+
+def _shipped(spark: SparkSession) -> set[str]:
+    return {archive.rpartition("#")[2] for archive in spark.sparkContext.listArchives}
 
 
 def bundle_folder(archive: str) -> str:
@@ -61,8 +90,8 @@ def choose_device(asked: str) -> str:
     return "cuda"
 
 
-def describe_device(asked: str, threads: int, precision: Precision = "float32") -> str:
-    """What a batch size is remembered for: the kind of GPU, or a CPU with so many threads, and what it computes in.
+def describe_device(asked: str, threads: int, precision: Precision = "float32", compile_: bool = False) -> str:
+    """What a batch size is remembered for: the kind of GPU, or a CPU with so many threads, and how it computes there.
 
     Runs on: executor.
     """
@@ -72,4 +101,4 @@ def describe_device(asked: str, threads: int, precision: Precision = "float32") 
         import torch
 
         named = torch.cuda.get_device_name(device)
-    return named if precision == "float32" else f"{named}, {precision}"
+    return ", ".join([named, *([precision] if precision != "float32" else []), *(["compiled"] if compile_ else [])])
