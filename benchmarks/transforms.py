@@ -133,9 +133,10 @@ def _fit(rows: int, repeats: int) -> dict[str, Any]:
     from deltalake import write_deltalake
 
     from batchinfer.config.loader import load_state
+    from batchinfer.pipeline.capacity import workers
     from batchinfer.pipeline.fitting import fit_transforms
     from batchinfer.pipeline.landed import SliceData
-    from batchinfer.pipeline.roads import splits_of, workers
+    from batchinfer.pipeline.roads import splits_of
     from batchinfer.session import open_session
     from batchinfer.sinks.delta import snapshot_files
     from batchinfer.transforms import parse_steps

@@ -21,11 +21,12 @@ _opening = threading.Lock()
 def session_opener(context: Context) -> Callable[[], SparkSession]:
     """A function that opens the pipeline's session when it is first needed, once, whichever thread asks.
 
-    When it is first opened, the executors are asked whether they reach the places of the environment.
+    When it is first opened, it has executors that can run the model, and they reach the places of the environment.
     """
     reached: list[bool] = []
 
     def open_once() -> SparkSession:
+        from batchinfer.pipeline.capacity import check_capacity
         from batchinfer.pipeline.reach import check_reach
         from batchinfer.session import open_session
 
@@ -33,6 +34,7 @@ def session_opener(context: Context) -> Callable[[], SparkSession]:
         with _opening:
             spark = open_session(environment.spark, f"batchinfer {context.name}", packed=context.packed)
             if not reached:
+                check_capacity(spark, environment.spark.model_task)
                 check_reach(spark, {"lake": environment.lake, "staging": environment.staging})
                 reached.append(True)
             return spark

@@ -285,7 +285,7 @@ class RunReport(Report):
     `rows_removed` of the last are those that table transforms removed; `feature_tables` are those that they read, with versions.
     `batch_rates` are rows per second by batch size, by device, as measured while the run went; `estimated_s` what `plan` would
     have said before it; `worker_bytes` the most memory that one worker process took; `explanation` what bounds the run, in words;
-    `equal_rows` how equal rows were looked for beyond single batches, and why.
+    `equal_rows` how equal rows were looked for beyond single batches, and why; `precision` what the model computed in.
     """
 
     slice: str = ""
@@ -297,6 +297,7 @@ class RunReport(Report):
     model_name: str = ""
     model_version: str = ""
     bundle_digest: str = ""
+    precision: str = "float32"
     source_table: str = ""
     source_version: int | None = None
     feature_tables: list[dict[str, Any]] = field(default_factory=list)

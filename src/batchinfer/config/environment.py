@@ -4,9 +4,29 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from batchinfer.config.fields import Place, Setting, Strict
+
+
+class ModelTask(Strict):
+    """What a task that runs the model takes of an executor; tasks of other stages take one core.
+
+    Attributes:
+        cpus: cores.
+        gpus: GPUs: 0, a whole number, or a share of up to a half: of 0.25, four tasks share one GPU, each with a model.
+    """
+
+    cpus: int = Field(default=1, ge=1)
+    gpus: float = Field(default=0, ge=0)
+
+    @field_validator("gpus")
+    @classmethod
+    def _is_share(cls, value: float) -> float:
+        # Spark's own rule: of more than a half, one task would have the GPU anyway.
+        if value > 0.5 and value != int(value):
+            raise ValueError(f"got {value:g}; allowed: 0, a share of up to 0.5, or a whole number of GPUs")
+        return value
 
 
 class SparkSettings(Strict):
@@ -17,12 +37,14 @@ class SparkSettings(Strict):
         ship: what executors on other machines are sent: `environment` (the package and the packages it needs), `package`
             (their Python has the packages), `nothing` (an image has both).
         conf: Spark settings by their own names; every value is passed as text.
+        model_task: what tasks of the model take, where that is more than one core.
         java_options: flags of the driver's JVM.
     """
 
     master: str | None = None
     ship: Literal["environment", "package", "nothing"] = "package"
     conf: dict[str, Setting] = Field(default_factory=dict)
+    model_task: ModelTask = Field(default_factory=ModelTask)
     java_options: tuple[str, ...] = ()
 
 

@@ -84,6 +84,9 @@ class Model(Strict):
     # Equal rows of a whole run scored once: where that pays, always, or only those of one batch.
     deduplicate: Literal["auto", "always", "never"] = "auto"
     trust: Literal["none", "pickle"] = "none"
+    # What the model computes in; its inputs and predictions are as ever.
+    precision: Literal["float32", "bf16", "fp16"] = "float32"
+    compile: Flag = False
     variants: tuple[Variant, ...] = ()
 
 

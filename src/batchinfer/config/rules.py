@@ -53,6 +53,7 @@ def check_document(document: dict[Any, Any], root: FilePath) -> list[Problem]:
     problems += _check_changed(_part(document, "source"))
     problems += _check_places(document)
     problems += _check_not_built(document)
+    problems += _check_precision(_part(document, "model"))
     problems += _check_time_formats(document)
     problems += _check_target_pattern(_part(document, "train", "target"))
     problems += _check_train_source(document)
@@ -308,6 +309,11 @@ def _check_not_built(document: dict[Any, Any]) -> Iterator[Problem]:
     if isinstance(variants, list) and variants:
         message = f"got {shown(variants)}; this version scores the champion only; allowed: no variants"
         yield Problem(("model", "variants"), message)
+
+
+def _check_precision(model: dict[Any, Any]) -> Iterator[Problem]:
+    if model.get("precision") == "fp16" and model.get("device") == "cpu":
+        yield Problem(("model", "precision"), "got fp16 beside device: cpu; allowed there: float32, bf16")
 
 
 def _check_train_source(document: dict[Any, Any]) -> Iterator[Problem]:

@@ -132,7 +132,9 @@ class InProcess:
         if self._timeout_s is None:
             yield
             return
-        faulthandler.dump_traceback_later(self._timeout_s, exit=True, file=_STDERR)
+        # A handler that compiles says how long its next attempt may take besides.
+        longest_s = self._timeout_s + getattr(self.handler, "warm_up_s", 0.0)
+        faulthandler.dump_traceback_later(longest_s, exit=True, file=_STDERR)
         try:
             yield
         finally:

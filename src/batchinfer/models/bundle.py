@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from batchinfer.models.formats.artifact import Artifact, Trust
     from batchinfer.models.handler import Handler
+    from batchinfer.models.precision import Precision
     from batchinfer.transforms import PostProcess, TransformPipeline
 
 _PACKAGES = ("batchinfer", "torch", "numpy", "pyarrow", "safetensors")
@@ -203,21 +204,31 @@ def verify_bundle(folder: Path | str, expected_digest: str | None = None) -> dic
 
 
 def read_bundle(
-    folder: Path | str, device: str = "cpu", expected_digest: str | None = None, trust: Trust = "none"
+    folder: Path | str,
+    device: str = "cpu",
+    expected_digest: str | None = None,
+    trust: Trust = "none",
+    precision: Precision = "float32",
 ) -> LoadedBundle:
     """Loads a bundle after verifying it; what is loaded is the very bytes that were verified.
+
+    With less than float32 the module is built twice, and the handler holds the two against each other (`precision.Lowered`).
 
     Runs on: driver and executor.
 
     Raises:
-        ModelError: as `verify_bundle`; the bundle needs more trust; or classes, weights and transforms do not fit together.
+        ModelError: as `verify_bundle`; the bundle needs more trust; or classes, weights and transforms do not fit together; its
+            module cannot be lowered.
         SetupError: a package that the model's format needs is not installed.
     """
     manifest, contents = manifests.read_verified(Path(folder), expected_digest)
     signature = json.loads(contents[manifests.SIGNATURE])
     try:
         manifests.check_trust(manifest, trust)
+        manifests.check_precision(manifest, precision)
         handler = _build_handler(manifest, contents, signature, device)
+        if precision != "float32":
+            handler = _lowered(handler, _build_handler(manifest, contents, signature, device), precision)
     except ModelError as error:
         raise _named(folder, error) from error
     except SetupError:
@@ -225,6 +236,15 @@ def read_bundle(
     except Exception as error:  # the constructor of a user's class may raise anything
         raise ModelError(f"bundle {folder}: cannot be loaded: {error}") from error
     return LoadedBundle(handler, manifest, signature, manifest["digest"])
+
+
+def _lowered(handler: Handler, exact: Handler, precision: Precision) -> Handler:
+    from batchinfer.models.precision import Lowered, lower
+
+    if handler.module is None:
+        raise ModelError(f"model.precision: got {precision}; the handler keeps no module as its own; allowed: float32")
+    lower(handler.module, precision)
+    return Lowered(handler, exact, precision)
 
 
 def _named(folder: Path | str, error: ModelError) -> ModelError:

@@ -159,6 +159,45 @@ def check_trust(manifest: Mapping[str, Any], trust: str) -> None:
         )
 
 
+def check_precision(manifest: Mapping[str, Any], precision: str) -> None:
+    """Refuses to lower what cannot be: only a module that is built from its class and weights has types that may be changed.
+
+    Runs on: driver and executor.
+
+    Raises:
+        ModelError: a model of another format, or a handler without a module.
+    """
+    if precision != "float32" and not manifest["module"]:
+        raise ModelError(
+            f"model.precision: got {precision}; the bundle holds {_other_than_a_module(manifest)}, whose types are fixed; "
+            "allowed: float32",
+            _OF_WEIGHTS,
+        )
+
+
+def check_compile(manifest: Mapping[str, Any], compile_: bool) -> None:
+    """Refuses to compile what PyTorch's compiler does not take: only a module that is built from its class is Python.
+
+    Runs on: driver and executor.
+
+    Raises:
+        ModelError: a model of another format, or a handler without a module.
+    """
+    if compile_ and not manifest["module"]:
+        raise ModelError(
+            f"model.compile: got true; the bundle holds {_other_than_a_module(manifest)}, which is no Python that could be "
+            "compiled; allowed: false",
+            _OF_WEIGHTS,
+        )
+
+
+_OF_WEIGHTS = "weights and their class are such a module: batchinfer register -p NAME --artifact weights.safetensors"
+
+
+def _other_than_a_module(manifest: Mapping[str, Any]) -> str:
+    return f"a model of the format {format_of(manifest)}" if manifest.get(ARTIFACT) else "a handler without a module"
+
+
 def check_code(manifest: Mapping[str, Any]) -> list[str]:
     """Problems of the code that a manifest names: what changed since the bundle was made. Runs none of that code.
 

@@ -223,7 +223,8 @@ def _count(
     opened: Opened, rule: SliceColumn, files: Sequence[Mapping[str, Any]], open_session: OpenSession
 ) -> Counter[str | None]:
     """Rows of each slice in some files; only the slice column is read."""
-    from batchinfer.pipeline.roads import split_files, workers
+    from batchinfer.pipeline.capacity import workers
+    from batchinfer.pipeline.roads import split_files
     from batchinfer.pipeline.tasks import run_tasks
 
     common = {"types": _types(opened, rule)}

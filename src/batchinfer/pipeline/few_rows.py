@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from batchinfer.inference.roads import Road
 from batchinfer.inference.watchdog import ChildRunner
 from batchinfer.pipeline.context import Context
-from batchinfer.pipeline.preflight import Resolved, SliceData, local_workers, master_of, worker_threads
+from batchinfer.pipeline.preflight import Resolved, SliceData, master_of, worker_threads
 from batchinfer.pipeline.roads import RoadOutcome, scoring_plan, splits_of
 from batchinfer.pipeline.scoring import ScoringTask
 from batchinfer.pipeline.shipped import load_folder
@@ -25,6 +25,7 @@ from batchinfer.pipeline.slice_rows import read_rows
 if TYPE_CHECKING:
     from batchinfer.contracts import Handler
     from batchinfer.models.formats.artifact import Trust
+    from batchinfer.models.precision import Precision
 
 # Workers take seconds to start and to import PyTorch; rows of a slow model gain by more than one process all the same.
 MOST_ROWS = 2_000
@@ -55,7 +56,8 @@ def loading(context: Context, data: SliceData, model: Resolved, road: Road) -> G
         yield None
         return
     settings = context.pipeline.model
-    loader = partial(_load, str(context.root), str(model.folder), model.ref.digest, settings.device, settings.trust)
+    how = (settings.device, settings.trust, settings.precision)
+    loader = partial(_load, str(context.root), str(model.folder), model.ref.digest, *how)
     # As many threads as a worker would have: a prediction does not depend on how many rows came with it.
     child = ChildRunner(loader, settings.batch.timeout_s, threads=worker_threads(context))
     try:
@@ -69,10 +71,10 @@ def _session_runs() -> bool:
     return spark is not None and spark.SparkContext._active_spark_context is not None
 
 
-def _load(modules: str, folder: str, digest: str, device: str, trust: Trust) -> Handler:
+def _load(modules: str, folder: str, digest: str, device: str, trust: Trust, precision: Precision) -> Handler:
     """Loads a bundle, in the child; a module of the user's own is looked for in the project too, as executors do."""
     sys.path.append(modules)
-    return load_folder(folder, digest, device, trust)
+    return load_folder(folder, digest, device, trust, precision)
 
 
 def score_here(context: Context, data: SliceData, model: Resolved, child: ChildRunner) -> RoadOutcome:
@@ -83,7 +85,7 @@ def score_here(context: Context, data: SliceData, model: Resolved, child: ChildR
     Raises:
         ModelError: the model cannot be loaded, or its process crashes on many rows.
     """
-    plan = scoring_plan(context, data, model, local_workers(context), archive="", rates={}, beats="")
+    plan = scoring_plan(context, data, model, worker_threads(context), archive="", rates={}, beats="")
     task = ScoringTask(plan, child)
     result = task.run(rows for split in splits_of(data, 1) for rows in read_rows(split, plan.columns))
     return RoadOutcome(Road("direct", REASON.format(rows=data.rows)), [result], "only inside batches: the rows are few")

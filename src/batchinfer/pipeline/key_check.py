@@ -85,7 +85,8 @@ def check_keys(
 
 def _proved(open_session: Callable[[], SparkSession], data: SliceData, key: Sequence[str]) -> bool:
     """True if that is certain; False where it is not, or would take the driver too much memory to find out."""
-    from batchinfer.pipeline.roads import splits_of, workers
+    from batchinfer.pipeline.capacity import workers
+    from batchinfer.pipeline.roads import splits_of
     from batchinfer.pipeline.tasks import run_tasks
 
     if data.rows <= _MOST_ROWS:

@@ -19,6 +19,11 @@ _CGROUP = Path("/sys/fs/cgroup")
 _ANSWER_S = 3.0
 
 
+def cores() -> int:
+    """Cores that this process may use, whatever a container allows of them."""
+    return len(os.sched_getaffinity(0))
+
+
 def usable_cores() -> float:
     """Cores that this process may use: of the machine, of its affinity, of its container, whichever is least."""
     cores = float(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)

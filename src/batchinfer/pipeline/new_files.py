@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from batchinfer.config.sources import Files, ParquetSource
 from batchinfer.errors import ConfigError, InputError, listed_some
 from batchinfer.pipeline.appended import check_grown, check_whole_lines, last_lines
+from batchinfer.pipeline.capacity import workers
 from batchinfer.pipeline.columns import check_columns
 from batchinfer.pipeline.context import join, table_fields
 from batchinfer.pipeline.increments import Increment, Landing
 from batchinfer.pipeline.landing import LandingPlan, count_lines, land_task, remove_results
-from batchinfer.pipeline.roads import workers
 from batchinfer.pipeline.tasks import run_tasks
 
 if TYPE_CHECKING:

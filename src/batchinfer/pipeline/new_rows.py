@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 from batchinfer.config.sources import JdbcSource
 from batchinfer.contracts import SOURCE_FILE
 from batchinfer.errors import InputError
+from batchinfer.pipeline.capacity import workers
 from batchinfer.pipeline.databases import Database
 from batchinfer.pipeline.increments import Increment, Landing
 from batchinfer.pipeline.landing import LandingPlan, stage_rows
-from batchinfer.pipeline.roads import workers
 from batchinfer.pipeline.tasks import guarded, run_batches
 from batchinfer.sources import jdbc
 from batchinfer.sources.addresses import read_address

@@ -32,6 +32,7 @@ from batchinfer.pipeline.tasks import as_result, in_order, run_tasks, show_progr
 from batchinfer.sinks.staging import JOINED_BATCHES
 
 if TYPE_CHECKING:
+    from pyspark.resource import ResourceProfile
     from pyspark.sql import SparkSession
 
     from batchinfer.pipeline.beats import Beats
@@ -121,12 +122,19 @@ def take_sample(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def score_once(
-    spark: SparkSession, plan: ScoringPlan, splits: list[dict[str, Any]], count: int, description: str, beats: Beats
+    spark: SparkSession,
+    plan: ScoringPlan,
+    splits: list[dict[str, Any]],
+    count: int,
+    description: str,
+    beats: Beats,
+    profile: ResourceProfile | None = None,
 ) -> list[dict[str, Any]]:
     """Scores the rows of all splits, equal ones once; results as those of `scoring.score_split`, one a bucket.
 
     Args:
-        count: Python workers that run at the same time.
+        count: tasks of the model that run at the same time.
+        profile: what each of them takes of an executor; those that send rows take what all tasks take.
 
     Runs on: driver.
     """
@@ -134,6 +142,7 @@ def score_once(
     buckets = math.ceil(max(count, rows / _BUCKET_ROWS) / count) * count
     lines = spark.sparkContext.parallelize([json.dumps(split) for split in splits], len(splits))
     parcels = lines.flatMap(_Send(plan, buckets)).partitionBy(buckets, int)
+    parcels = parcels if profile is None else parcels.withResources(profile)
     with show_progress(spark, description, buckets, beats):
         found = parcels.mapPartitionsWithIndex(_Receive(plan)).collect()
     return [result for results in in_order(found, buckets) for result in results]

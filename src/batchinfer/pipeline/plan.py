@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from batchinfer.errors import BatchInferError
+from batchinfer.errors import BatchInferError, ConfigError
 from batchinfer.pipeline import few_rows
+from batchinfer.pipeline.capacity import is_one_process, problems_of
 from batchinfer.pipeline.context import Context
 from batchinfer.pipeline.earlier_runs import Row, best_rows, estimated_seconds, known_rates, runs_of_bundle, worker_bytes
 from batchinfer.pipeline.preflight import (
@@ -82,6 +83,7 @@ def plan(context: Context, slice_: str) -> Plan:
     count = 1 if few else local_workers(context)
     if model:
         attempt(lambda: _check_device(context))
+        attempt(lambda: _check_model_task(context))
         result |= _memory(earlier, result["bundle_bytes"], batch.max_bytes, count)
     result |= {
         "batch_rows": _batch_rows(earlier) if batch.rows == "auto" else batch.rows,
@@ -104,6 +106,14 @@ def _check_device(context: Context) -> None:
     """
     if context.pipeline.model.device == "cuda" and master_of(context).startswith("local"):
         choose_device("cuda")
+
+
+def _check_model_task(context: Context) -> None:
+    """What a task of the model takes must fit into an executor, as far as the environment's file says what that has."""
+    settings = context.environment.spark
+    conf = {name: str(value) for name, value in settings.conf.items()}
+    if not is_one_process(settings.master) and (problems := problems_of(conf, settings.model_task)):
+        raise ConfigError(problems)
 
 
 def _memory(earlier: Sequence[Row], bundle_bytes: int, batch_bytes: int, workers: int) -> dict[str, Any]:
@@ -148,6 +158,7 @@ def _model_facts(context: Context, model: Resolved) -> dict[str, Any]:
         "bundle_digest": model.ref.digest,
         "bundle_bytes": size,
         "device": context.pipeline.model.device,
+        "precision": context.pipeline.model.precision,
         "columns_read": list(columns_to_read(context, model.inputs)),
         "outputs": model.outputs,
     }

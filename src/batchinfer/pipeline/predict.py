@@ -57,19 +57,18 @@ def predict_udf(spark: SparkSession, uri: str, env: str = "local", trust: Trust 
     Raises:
         ModelError: no such model, or one that is not trusted.
     """
+    from batchinfer.config.environment import ModelTask
     from batchinfer.inference.spark import predict_udf as build
-    from batchinfer.inference.workers import threads_per_worker
     from batchinfer.models.bundle import read_signature, verify_bundle
     from batchinfer.models.manifest import check_trust
-    from batchinfer.pipeline.preflight import cores
-    from batchinfer.pipeline.roads import ship_folder, workers
-    from batchinfer.pipeline.shipped import load_shipped
+    from batchinfer.pipeline.capacity import task_threads
+    from batchinfer.pipeline.shipped import load_shipped, ship_folder
 
     _check_trust_word(trust)
     ref, folder = _resolve(uri, env)
     check_trust(verify_bundle(folder, ref.digest), trust)
     archive = ship_folder(spark, folder, ref.digest)
-    threads = threads_per_worker(cores(), workers(spark))
+    threads = task_threads(spark, ModelTask())
     loader = partial(load_shipped, archive, ref.digest, "auto", trust)
     return build(loader, read_signature(folder), ref.digest, threads=threads)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from batchinfer.contracts import SOURCE_FILE, SOURCE_LINE, ModelRef
 from batchinfer.errors import InputMissing, ModelError
 from batchinfer.pipeline.context import Context
 from batchinfer.pipeline.landed import SliceData, read_data
+from batchinfer.pipeline.machine import cores
 from batchinfer.pipeline.slices import check_slice, read_slices
 from batchinfer.pipeline.table_steps import differences
 
@@ -69,12 +69,14 @@ def resolve_model(context: Context) -> Resolved:
         StorageError: the registry cannot be reached (exit 8).
     """
     from batchinfer.models.bundle import check_signature, read_signature, read_steps, verify_bundle
-    from batchinfer.models.manifest import check_trust
+    from batchinfer.models.manifest import check_compile, check_precision, check_trust
 
     ref = context.registry.resolve(context.pipeline.model.uri)
     folder = context.registry.fetch(ref, context.bundle_cache)
     manifest = verify_bundle(folder, ref.digest)
     check_trust(manifest, context.pipeline.model.trust)
+    check_precision(manifest, context.pipeline.model.precision)
+    check_compile(manifest, context.pipeline.model.compile)
     signature = read_signature(folder)
     problems = check_signature(signature, context.prepared_fields)
     # Equal names do not make equal columns: a window or a limit that changed since is another input.
@@ -163,11 +165,6 @@ def columns_to_read(context: Context, inputs: Sequence[str]) -> tuple[str, ...]:
     """Key, signature and the record's place, in the order of the table: nothing else crosses to the worker."""
     wanted = {*context.pipeline.source.key, *inputs, SOURCE_FILE, SOURCE_LINE}
     return tuple(name for name in context.prepared_fields if name in wanted)
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 def master_of(context: Context) -> str:

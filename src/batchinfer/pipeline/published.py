@@ -21,21 +21,23 @@ class Published:
         rows: rows there are.
         lineage: model_name, model_version, bundle_digest, source_version, run_id, scored_at; empty for a slice of no rows.
         same_removal: the pipeline removes rows by the same steps as it did then.
+        same_precision: its model computes in what it did then.
     """
 
     version: int
     rows: int
     lineage: dict[str, Any]
     same_removal: bool = True
+    same_precision: bool = True
 
     def is_stale(self, landed: Landed | None, digest: str | None) -> bool:
-        """True if the slice's data changed since, or another model or other rows of it would be scored now.
+        """True if the slice's data changed since, or another model, another precision or other rows of it would be scored now.
 
         Args:
             landed: None: nothing of it has landed here.
             digest: of the bundle that would score; None: not known.
         """
-        if not self.same_removal:
+        if not (self.same_removal and self.same_precision):
             return True
         if not self.lineage:
             # A slice without rows says nothing of its inputs; scoring it again costs nothing.
@@ -66,7 +68,7 @@ def read_published(context: Context, only: str | None = None) -> dict[str, Publi
 
     from batchinfer.pipeline.table_steps import removal
     from batchinfer.sinks.delta import exists, snapshot_files
-    from batchinfer.sinks.ledger import rows_id, slices_of
+    from batchinfer.sinks.ledger import precision_of, rows_id, slices_of
     from batchinfer.sinks.log import read_transactions
 
     table = context.predictions
@@ -76,7 +78,7 @@ def read_published(context: Context, only: str | None = None) -> dict[str, Publi
     for file in snapshot_files(table, None if only is None else {contracts.SLICE: only}):
         by_slice.setdefault(file["partition"][contracts.SLICE], []).append(file)
     found: dict[str, Published] = {}
-    known, now = read_transactions(table), removal(context.pipeline)
+    known, now, precision = read_transactions(table), removal(context.pipeline), context.pipeline.model.precision
     for slice_, version in slices_of(known).items():
         if slice_ is None or only not in (None, slice_):
             continue
@@ -86,5 +88,11 @@ def read_published(context: Context, only: str | None = None) -> dict[str, Publi
             reader = pq.ParquetFile(f"{table}/{files[0]['path']}")
             first = next(reader.iter_batches(batch_size=1, columns=list(_LINEAGE)))
             lineage = first.to_pylist()[0]
-        found[slice_] = Published(version, sum(file["rows"] for file in files), lineage, known.get(rows_id(slice_), 0) == now)
+        found[slice_] = Published(
+            version,
+            sum(file["rows"] for file in files),
+            lineage,
+            same_removal=known.get(rows_id(slice_), 0) == now,
+            same_precision=precision_of(known, slice_) == precision,
+        )
     return found

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchinfer.errors import ConfigError
+from batchinfer.pipeline.capacity import executors
 from batchinfer.pipeline.tasks import run_tasks
 from batchinfer.shipping import is_local
 from batchinfer.sinks.places import local_path, storage_faults
@@ -22,7 +23,7 @@ from batchinfer.sinks.places import local_path, storage_faults
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-# Every machine is asked if there are no more executors than this; of more, some of them.
+# As many are asked as there are executors, up to this many.
 _MOST_ASKED = 64
 
 
@@ -43,7 +44,7 @@ def check_reach(spark: SparkSession, places: Mapping[str, str]) -> None:
         return
     probe = f".probe-{uuid.uuid4().hex}"
     asked = {name: str(folder / probe) for name, folder in folders.items()}
-    tasks = [{"files": asked, "number": number} for number in range(_executors(spark))]
+    tasks = [{"files": asked, "number": number} for number in range(min(_MOST_ASKED, executors(spark)))]
     try:
         for name, folder in folders.items():
             with storage_faults(str(folder), f"write to {name}"):
@@ -89,9 +90,3 @@ def _problem(answer: Mapping[str, Any], folders: Mapping[str, Path], is_written:
         return None
     place = folders[answer["name"]]
     return f"{answer['name']}: got {place}; an executor on {answer['host']} {fault}; allowed: a place that all machines reach"
-
-
-def _executors(spark: SparkSession) -> int:
-    """How many to ask: as many as there are executors now, at least one."""
-    jvm: Any = spark.sparkContext._jsc
-    return min(_MOST_ASKED, max(1, jvm.sc().getExecutorMemoryStatus().size() - 1))

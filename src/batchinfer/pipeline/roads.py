@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import atexit
 import math
-import shutil
-import tempfile
-import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from batchinfer.config.types import parse_ddl
 from batchinfer.pipeline.beats import Beats
+from batchinfer.pipeline.capacity import model_workers, profile_of, task_threads
+from batchinfer.pipeline.compiled import ship_compiled
 from batchinfer.pipeline.context import Context, join
 from batchinfer.pipeline.earlier_runs import Row, known_rates
 from batchinfer.pipeline.once import decide, score_once
 from batchinfer.pipeline.pandas_road import packed, place_name
-from batchinfer.pipeline.preflight import Resolved, SliceData, columns_to_read, cores
+from batchinfer.pipeline.preflight import Resolved, SliceData, columns_to_read
 from batchinfer.pipeline.prepared import row_faults, with_raw
 from batchinfer.pipeline.scoring import ScoreArrow, ScorePandas, score_split
 from batchinfer.pipeline.scoring_plan import ScoringPlan, now_us
+from batchinfer.pipeline.shipped import ship_folder, ship_modules
 from batchinfer.pipeline.slice_frames import quoted, slice_frame
 from batchinfer.pipeline.tasks import run_batches, run_tasks
 from batchinfer.prepare import RAW, REMOVED
-from batchinfer.shipping import MODULES, is_local, modules_zip
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -67,7 +64,10 @@ def run_road(
         archive = ship_folder(spark, model.folder, model.ref.digest)
         ship_modules(spark, context.root)
         rates = known_rates(earlier)
-        plan = scoring_plan(context, data, model, workers(spark), archive, rates, beats.folder)
+        task = context.environment.spark.model_task
+        plan = scoring_plan(context, data, model, task_threads(spark, task), archive, rates, beats.folder)
+        if context.pipeline.model.compile:
+            plan = replace(plan, compile=True, compiled=ship_compiled(spark, context, model.ref.digest))
         if road.name == "direct":
             return _run_direct(spark, context, data, road, plan, rates, beats)
         return RoadOutcome(road, _run(spark, context, data, prepared, road, plan, beats), "")
@@ -91,16 +91,17 @@ def _run_direct(
     rates: dict[str, dict[str, float]],
     beats: Beats,
 ) -> RoadOutcome:
-    count = workers(spark)
+    task = context.environment.spark.model_task
+    count, profile = model_workers(spark, task), profile_of(spark, task)
     splits = splits_of(data, count)
     senders = max(count, math.ceil(sum(split["bytes"] for split in splits) / _SENDER_BYTES))
     decision = decide(spark, splits, plan, rates, context.pipeline.model.deduplicate, senders)
     if decision.exchange:
         large = splits_of(data, count, _SENDER_BYTES, rounds=1)
-        results = score_once(spark, plan, large, count, _description(context, data), beats)
+        results = score_once(spark, plan, large, count, _description(context, data), beats, profile)
     else:
         tasks = [{"plan": plan.to_json(), "split": split} for split in splits]
-        found = run_tasks(spark, score_split, tasks, _description(context, data), beats=beats)
+        found = run_tasks(spark, score_split, tasks, _description(context, data), beats=beats, profile=profile)
         results = [result for of_task in found for result in of_task]
     return RoadOutcome(road, results, decision.reason)
 
@@ -119,32 +120,32 @@ def _run(
     beats: Beats,
 ) -> list[dict[str, Any]]:
     types = {name: context_type(context, name) for name in plan.columns}
+    task = context.environment.spark.model_task
+    count, profile, description = (
+        _tasks(data.rows, model_workers(spark, task)),
+        profile_of(spark, task),
+        _description(context, data),
+    )
     if prepared is None:
         frame = slice_frame(spark, data).select(*[quoted(name) for name in plan.columns])
     else:
         # Shuffles leave few partitions, because Spark joins small ones up; a hash of the key puts each row into the same one
         # whenever a task is tried again.
         frame = with_raw(prepared, plan.columns, list(context.prepared_fields))
-        frame = frame.repartition(_tasks(data.rows, workers(spark)), *[quoted(name) for name in plan.key])
+        frame = frame.repartition(count, *[quoted(name) for name in plan.key])
         types |= {REMOVED: "string", RAW: "string"}
-    count, description = _tasks(data.rows, workers(spark)), _description(context, data)
     with row_faults():
         if road.name == "arrow":
             frame = frame.select(*[quoted(name) for name in types]).toDF(*map(place_name, range(len(types))))
-            return run_batches(frame, ScoreArrow(plan, list(types)), description, count, beats)
+            return run_batches(frame, ScoreArrow(plan, list(types)), description, count, beats, profile=profile)
         frame = packed(frame, {name: parse_ddl(type_) for name, type_ in types.items()})
-        return run_batches(frame, ScorePandas(plan, types), description, count, beats, through="mapInPandas")
+        return run_batches(frame, ScorePandas(plan, types), description, count, beats, through="mapInPandas", profile=profile)
 
 
 def _tasks(rows: int, count: int) -> int:
     """How many tasks share these rows: one for each worker, fewer of few rows, more of very many."""
     fewest, most = _TASK_ROWS
     return max(1, min(count, math.ceil(rows / fewest)), math.ceil(rows / most))
-
-
-def workers(spark: SparkSession) -> int:
-    """Python workers that run at the same time, in all executors together."""
-    return max(1, spark.sparkContext.defaultParallelism)
 
 
 def context_type(context: Context, column: str) -> str:
@@ -173,45 +174,10 @@ def split_files(
     return plan_splits([{**file, "path": join(table, file["path"])} for file in files], count, most_bytes, rounds=rounds)
 
 
-def ship_folder(spark: SparkSession, folder: Path, digest: str) -> str:
-    """Sends a bundle's folder to every executor, once a session; returns the name that they find it under."""
-    name = f"bundle-{digest[:16]}"
-    if name in _shipped(spark):
-        return name
-    # Packed anew from the bundle that was just verified: an old archive could be damaged, and nobody would look at it.
-    scratch = Path(tempfile.mkdtemp(prefix="batchinfer-"))
-    atexit.register(shutil.rmtree, scratch, ignore_errors=True)
-    packed = scratch / f"{name}.zip"
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
-        for path in sorted(folder.rglob("*")):
-            if path.is_file():
-                archive.write(path, path.relative_to(folder))
-    # Spark unpacks an archive once in each executor, under the name after the hash.
-    spark.sparkContext.addArchive(f"{packed}#{name}")
-    return name
-
-
-def ship_modules(spark: SparkSession, root: Path) -> None:
-    """Sends a user's own modules beside `conf/` to executors that cannot see that folder, once a session."""
-    context = spark.sparkContext
-    if is_local(context.master) or any(file.endswith(f"/{MODULES}") for file in context.listFiles):
-        return
-    scratch = Path(tempfile.mkdtemp(prefix="batchinfer-"))
-    atexit.register(shutil.rmtree, scratch, ignore_errors=True)
-    if packed := modules_zip(root, scratch):
-        context.addPyFile(str(packed))
-
-
-def _shipped(spark: SparkSession) -> set[str]:
-    return {archive.rpartition("#")[2] for archive in spark.sparkContext.listArchives}
-
-
 def scoring_plan(
-    context: Context, data: SliceData, model: Resolved, count: int, archive: str, rates: dict[str, dict[str, float]], beats: str
+    context: Context, data: SliceData, model: Resolved, threads: int, archive: str, rates: dict[str, dict[str, float]], beats: str
 ) -> ScoringPlan:
     """What all tasks of the run share."""
-    from batchinfer.inference.workers import threads_per_worker
-
     settings = context.pipeline.model
     allowed = context.pipeline.checks.max_quarantine_rate
     return ScoringPlan(
@@ -236,11 +202,12 @@ def scoring_plan(
         max_bytes=settings.batch.max_bytes,
         max_weight=settings.batch.max_weight,
         timeout_s=settings.batch.timeout_s,
-        threads=threads_per_worker(cores(), count),
+        threads=threads,
         # Past this the run ends with exit 5 anyway; looking for single rows further on would cost time for nothing.
         max_failures=max(1000, int(allowed * data.rows) + 1),
         modules=str(context.root),
         trust=settings.trust,
+        precision=settings.precision,
         known_rates=rates if settings.batch.rows == "auto" else {},
         removals=context.preparation.reasons(),
         deduplicate=settings.deduplicate != "never",

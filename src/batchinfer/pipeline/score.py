@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +16,13 @@ from batchinfer import contracts
 from batchinfer.contracts import RunReport, StagedFile
 from batchinfer.errors import ChecksFailed, InputError, TooManyQuarantined
 from batchinfer.pipeline import few_rows
+from batchinfer.pipeline.capacity import model_workers
+from batchinfer.pipeline.compiled import keep_compiled
 from batchinfer.pipeline.context import Context
 from batchinfer.pipeline.earlier_runs import estimated_seconds, runs_of_bundle
 from batchinfer.pipeline.histogram import score_histogram
 from batchinfer.pipeline.key_check import check_keys
+from batchinfer.pipeline.outcome import Outcome, ordered
 from batchinfer.pipeline.preflight import (
     Resolved,
     SliceData,
@@ -31,7 +32,7 @@ from batchinfer.pipeline.preflight import (
     load_suites,
     resolve_model,
 )
-from batchinfer.pipeline.roads import RoadOutcome, run_road, workers
+from batchinfer.pipeline.roads import RoadOutcome, run_road
 from batchinfer.pipeline.table_steps import removal
 from batchinfer.session import import_spark
 
@@ -42,57 +43,6 @@ if TYPE_CHECKING:
     from batchinfer.inference.watchdog import ChildRunner
 
     OpenSession = Callable[[], SparkSession]
-
-
-@dataclass
-class Outcome:
-    """What the tasks of one run staged and counted."""
-
-    files: list[StagedFile] = field(default_factory=list)
-    quarantine: list[StagedFile] = field(default_factory=list)
-    reasons: Counter[str] = field(default_factory=Counter)
-    examples: list[str] = field(default_factory=list)
-    seconds: Counter[str] = field(default_factory=Counter)
-    rows_in: int = 0
-    rows_scored: int = 0
-    rows_reused: int = 0
-    rows_quarantined: int = 0
-    rows_removed: int = 0
-    worker_bytes: int = 0
-    rates: dict[str, dict[str, float]] = field(default_factory=dict)
-    tasks: list[dict[str, Any]] = field(default_factory=list)
-    stopped: list[str] = field(default_factory=list)
-
-    def add(self, result: dict[str, Any]) -> None:
-        self.files += [StagedFile.from_json(value) for value in result["files"]]
-        self.quarantine += [StagedFile.from_json(value) for value in result["quarantine"]]
-        self.reasons.update(result["reasons"])
-        self.examples += result["examples"]
-        self.seconds.update(result["seconds"])
-        self.rows_in += result["rows_in"]
-        self.rows_scored += result["rows_scored"]
-        self.rows_reused += result["rows_reused"]
-        self.rows_quarantined += result["rows_quarantined"]
-        self.rows_removed += result["rows_removed"]
-        self.stopped += result["stopped"]
-        for device, rates in result["rates"].items():
-            known = self.rates.setdefault(device, {})
-            known |= {rows: max(rate, known.get(rows, 0.0)) for rows, rate in rates.items()}
-        self.worker_bytes = max(self.worker_bytes, result["worker_bytes"])
-        stages = {stage: round(seconds, 4) for stage, seconds in result["seconds"].items()}
-        self.tasks.append({"seconds": result["task_s"], "rows": result["rows_in"], "stages": stages, **result["counts"]})
-
-    def stages(self, inference_s: float, workers: int) -> dict[str, float]:
-        """Seconds of the workers by stage, added up; with what the engine itself took, and what they waited for work."""
-        busy = sum(task["seconds"] for task in self.tasks)
-        known = {stage: self.seconds[stage] for stage in ("load", "read", "fingerprint", "encode", "forward", "decode", "write")}
-        known |= {stage: seconds for stage, seconds in self.seconds.items() if stage not in known}
-        known |= {"engine": max(0.0, busy - sum(known.values())), "idle": max(0.0, workers * inference_s - busy)}
-        return {stage: round(seconds, 3) for stage, seconds in known.items()}
-
-
-def _ordered(rates: dict[str, float]) -> dict[str, float]:
-    return {rows: round(rates[rows], 1) for rows in sorted(rates, key=int)}
 
 
 def score(context: Context, slice_: str, open_session: OpenSession, force: bool = False, evolve: bool = False) -> RunReport:
@@ -115,6 +65,7 @@ def score(context: Context, slice_: str, open_session: OpenSession, force: bool 
     check_columns(context, suites, model)
     # A road that is asked for and impossible is an error on a published slice too.
     road = choose_road(context, data)
+    report.precision = context.pipeline.model.precision
     _describe(report, data, model)
     check_writable(context.environment.lake)
     with hold(context.environment.lake, context.name, slice_, context.run_id):
@@ -216,6 +167,8 @@ class _Run:
             self.outcome.add(result)
         self.report.road, self.report.road_reason = done.road.name, done.road.reason
         self.report.equal_rows = done.equal_rows
+        self.report.warnings += self.outcome.warnings
+        keep_compiled(self.context, self.model.ref.digest, done.results)
         self._count(time.perf_counter() - started)
         self.histogram = score_histogram(self.context.predictions, self.outcome.files, self.model.outputs)
         try:
@@ -232,7 +185,7 @@ class _Run:
         if self.child is not None:
             self.report.workers = 1
             return few_rows.score_here(self.context, self.data, self.model, self.child)
-        self.report.workers = workers(self.spark)
+        self.report.workers = model_workers(self.spark, self.context.environment.spark.model_task)
         return run_road(self.spark, self.context, self.data, self.road, self.model, self.earlier, self.prepared)
 
     def _count(self, inference_s: float) -> None:
@@ -241,7 +194,7 @@ class _Run:
         report.rows_quarantined, report.rows_removed = outcome.rows_quarantined, outcome.rows_removed
         report.stage_seconds |= outcome.stages(inference_s, report.workers) | {"inference": round(inference_s, 3)}
         report.worker_bytes = outcome.worker_bytes
-        report.batch_rates = {device: _ordered(rates) for device, rates in outcome.rates.items() if rates}
+        report.batch_rates = {device: ordered(rates) for device, rates in outcome.rates.items() if rates}
         if outcome.stopped:
             return
         out = outcome.rows_scored + outcome.rows_reused + outcome.rows_quarantined
@@ -348,7 +301,7 @@ class _Run:
     def _commit(self) -> None:
         from batchinfer.config.types import parse_ddl
         from batchinfer.sinks.delta import commit, ensure_table
-        from batchinfer.sinks.ledger import rows_id, slice_id
+        from batchinfer.sinks.ledger import precision_transactions, rows_id, slice_id
 
         self._commit_quarantine(published=True)
         context, slice_ = self.context, self.data.slice
@@ -368,12 +321,14 @@ class _Run:
                 slice_id(slice_): version,
                 f"publish:{context.name}:{slice_}": version,
                 rows_id(slice_): removal(context.pipeline),
+                **precision_transactions(slice_, self.report.precision),
             },
             metadata={
                 "run_id": context.run_id,
                 "command": "score",
                 "slice": slice_,
                 "model_version": self.model.ref.version,
+                "precision": self.report.precision,
                 **({"feature_tables": json.dumps(self.report.feature_tables)} if self.report.feature_tables else {}),
             },
         )

@@ -17,7 +17,7 @@ from batchinfer.errors import TooManyQuarantined
 from batchinfer.inference.workers import peak_bytes
 from batchinfer.pipeline.beats import Beat
 from batchinfer.pipeline.scoring_plan import ScoringPlan
-from batchinfer.pipeline.shipped import bundle_folder, describe_device, load_folder
+from batchinfer.pipeline.shipped import bundle_folder, choose_device, describe_device, load_folder, owned_gpu
 from batchinfer.prepare import RAW, REMOVED
 
 if TYPE_CHECKING:
@@ -88,10 +88,14 @@ class ScoringTask:
         self.plan, self.child = plan, child
         self.started = time.perf_counter()
         # Imports PyTorch: a part of what loading the model takes.
-        self.device = describe_device(plan.device, plan.threads) if child is None else ""
+        self.gpu = owned_gpu() if child is None else None
+        self.torch_device = choose_device(plan.device, self.gpu) if child is None else ""
+        self.device = describe_device(self.torch_device, plan.threads, plan.precision, plan.compile) if child is None else ""
         if child is None and plan.modules not in sys.path:
             sys.path.append(plan.modules)
+        self.compiled: Any = None  # the handler, where its module is compiled
         self.scorer = self._open_scorer()
+        self.compiled_before_s = self.compiled.compile_s if self.compiled else 0.0
         self.load_s = time.perf_counter() - self.started
         self.failed: list[BadRecord] = []
         self.keyless = 0
@@ -128,8 +132,9 @@ class ScoringTask:
             self.child = ChildRunner(self._loader(), plan.timeout_s, threads=plan.threads)
         if self.child is not None:
             return BatchScorer(self.child.loaded(), batch_rows=plan.batch_rows, **options)
-        model = f"{plan.bundle_digest}:{plan.device}"
-        handler = load_once(model, self._loader(), threads=plan.threads)
+        model = f"{plan.bundle_digest}:{self.torch_device}:{plan.precision}:{plan.compile}"
+        handler = load_once(model, self._compiling_loader() if plan.compile else self._loader(), threads=plan.threads)
+        self.compiled = handler if plan.compile else None
         known = {int(rows): rate for rows, rate in plan.known_rates.get(self.device, {}).items()}
         size = size_once(f"{model}:{plan.batch_rows}:{plan.threads}", lambda: new_size(plan.batch_rows, known))
         return BatchScorer(handler, timeout_s=plan.timeout_s, batch_rows=size, **options)
@@ -138,7 +143,17 @@ class ScoringTask:
         from functools import partial
 
         plan = self.plan
-        return partial(load_folder, bundle_folder(plan.archive), plan.bundle_digest, plan.device, plan.trust)
+        return partial(
+            load_folder, bundle_folder(plan.archive), plan.bundle_digest, self.torch_device, plan.trust, plan.precision
+        )
+
+    def _compiling_loader(self) -> Callable[[], Handler]:
+        from functools import partial
+
+        from batchinfer.pipeline.compiled import device_key, load_compiled
+
+        plan = self.plan
+        return partial(load_compiled, self._loader(), plan.compiled, device_key(self.device), plan.precision)
 
     def _open_writer(self) -> Any:
         from batchinfer.sinks.staging import StagedWriter
@@ -255,7 +270,12 @@ class ScoringTask:
 
     def seconds(self) -> dict[str, float]:
         """Seconds of each stage so far."""
-        return {**self.scorer.timings, "load": self.load_s, "write": self.write_s}
+        stages = {**self.scorer.timings, "load": self.load_s, "write": self.write_s}
+        if self.compiled:
+            # It happens inside of the first forward pass.
+            stages["compile"] = self.compiled.compile_s - self.compiled_before_s
+            stages["forward"] -= stages["compile"]
+        return stages
 
     def elapsed(self) -> float:
         """Seconds since the task began."""
@@ -276,6 +296,14 @@ class ScoringTask:
             contracts.RUN_ID: pa.scalar(plan.run_id),
             contracts.SCORED_AT: pa.scalar(plan.scored_at_us, pa.timestamp("us", tz="UTC")),
         }
+
+    def _told_of_compiling(self) -> dict[str, Any]:
+        if not self.compiled:
+            return {}
+        from batchinfer.pipeline.compiled import device_key, newly_compiled
+
+        program = newly_compiled(self.compiled, device_key(self.device))
+        return {"warnings": self.compiled.warnings, "compiled": program}
 
     def _finish(self, stopped: Sequence[str] = ()) -> dict[str, Any]:
         from batchinfer.sinks.quarantine import write_quarantine
@@ -302,7 +330,9 @@ class ScoringTask:
             "seconds": self.seconds(),
             "counts": {**self.scorer.counts, "children": self.child.starts if self.child else 0},
             "rates": {self.device: self.scorer.size.curve} if self.child is None else {},
+            "gpu": self.gpu,
             "stopped": list(stopped),
+            **self._told_of_compiling(),
             "task_s": self.elapsed(),
             "worker_bytes": peak_bytes() if self.child is None else self.child.peak_bytes,
         }

@@ -23,6 +23,9 @@ class ScoringPlan:
         max_failures: rows of one task after which it stops looking for single rows that fail.
         modules: folder that a module of the user's own is looked for in, besides PYTHONPATH.
         trust: `pickle` where the pipeline allows models that run code of their own when they are loaded.
+        precision: what the model computes in.
+        compile: compile the module.
+        compiled: name that what earlier runs compiled travels under; empty: there is nothing.
         known_rates: rows per second by batch size, of earlier runs of the bundle, by device.
         beats: folder that tasks tell of their rows in, where they share the driver's machine.
         deduplicate: score equal rows of a batch once.
@@ -54,6 +57,9 @@ class ScoringPlan:
     max_failures: int
     modules: str
     trust: Literal["none", "pickle"] = "none"
+    precision: Literal["float32", "bf16", "fp16"] = "float32"
+    compile: bool = False
+    compiled: str = ""
     known_rates: dict[str, dict[str, float]] = field(default_factory=dict)
     removals: dict[str, str] = field(default_factory=dict)
     deduplicate: bool = True

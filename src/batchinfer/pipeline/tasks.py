@@ -14,6 +14,7 @@ from batchinfer import errors
 from batchinfer.pipeline.beats import Beats
 
 if TYPE_CHECKING:
+    from pyspark.resource import ResourceProfile
     from pyspark.sql import DataFrame, SparkSession
 
 Task = dict[str, Any]
@@ -29,6 +30,7 @@ def run_tasks(
     description: str,
     undo: Undo | None = None,
     beats: Beats | None = None,
+    profile: ResourceProfile | None = None,
 ) -> list[list[dict[str, Any]]]:
     """Runs `work(task)` for every task, each in a Spark task of its own; returns the results in the order of the tasks.
 
@@ -37,6 +39,7 @@ def run_tasks(
     Args:
         undo: is given the results of the tasks that succeeded where others failed.
         beats: where the tasks tell of their rows; without it the bar counts tasks.
+        profile: what each task takes of an executor; None: what all tasks take.
 
     Runs on: driver; `work` on executors.
 
@@ -47,7 +50,8 @@ def run_tasks(
         return []
     context = spark.sparkContext
     numbered = [(number, json.dumps(task)) for number, task in enumerate(tasks)]
-    lines = context.parallelize(numbered, len(numbered)).flatMap(Guarded(work))
+    given = context.parallelize(numbered, len(numbered))
+    lines = (given if profile is None else given.withResources(profile)).flatMap(Guarded(work))
     with show_progress(spark, description, len(tasks), beats):
         found = lines.collect()
     return in_order(found, len(tasks), undo)
@@ -86,6 +90,7 @@ def run_batches(
     tasks: int,
     beats: Beats | None = None,
     through: Literal["mapInArrow", "mapInPandas"] = "mapInArrow",
+    profile: ResourceProfile | None = None,
 ) -> list[dict[str, Any]]:
     """Hands a frame's rows to `work` in batches; it gives one row of JSON a task, as `guarded` writes it.
 
@@ -95,7 +100,7 @@ def run_batches(
         BatchInferError: of the class and with the words that `work` raised it with.
     """
     with show_progress(frame.sparkSession, description, tasks, beats):
-        rows = getattr(frame, through)(work, "result string").collect()
+        rows = getattr(frame, through)(work, "result string", profile=profile).collect()
     results = [json.loads(row["result"]) for row in rows]
     raise_errors(results)
     return results

@@ -14,6 +14,7 @@ from batchinfer.config.fields import check_alias
 from batchinfer.config.sources import DeltaSource, ParquetSource
 from batchinfer.contracts import SOURCE_FILE, SOURCE_LINE, TrainReport
 from batchinfer.errors import ConfigError, InputError, InputMissing, ModelError
+from batchinfer.pipeline.capacity import workers
 from batchinfer.pipeline.columns import check_columns
 from batchinfer.pipeline.context import Context
 from batchinfer.pipeline.extract import land
@@ -24,7 +25,7 @@ from batchinfer.pipeline.labelled import check_readable, read_labelled
 from batchinfer.pipeline.landed import SliceData, read_data
 from batchinfer.pipeline.learned_rows import rows_to_learn_from
 from batchinfer.pipeline.preflight import find_slice
-from batchinfer.pipeline.roads import splits_of, workers
+from batchinfer.pipeline.roads import splits_of
 from batchinfer.pipeline.slices import check_slice, read_slices, slices_between
 from batchinfer.pipeline.validation import ValidationRule, choose_validation
 from batchinfer.session import import_spark

@@ -32,7 +32,8 @@ def stage_unsliced(
     Runs on: driver; reading and writing on executors.
     """
     from batchinfer.config.types import spark_name
-    from batchinfer.pipeline.roads import split_files, workers
+    from batchinfer.pipeline.capacity import workers
+    from batchinfer.pipeline.roads import split_files
     from batchinfer.pipeline.tasks import run_tasks
     from batchinfer.sinks.snapshots import reading_facts
 

@@ -32,7 +32,8 @@ class Advance(Protocol):
         ...
 
 
-def _write_line(line: str) -> None:
+def show_line(line: str) -> None:
+    """One line to whoever waits. Writes to: stderr."""
     sys.stderr.write(line + "\n")
     sys.stderr.flush()
 
@@ -120,7 +121,7 @@ def progress(description: str, total: int | None, unit: str = "") -> Generator[A
         with _bar(description, total, unit) as advance:
             yield advance
         return
-    lines = ProgressLines(description, total, unit, write=_write_line)
+    lines = ProgressLines(description, total, unit, write=show_line)
     try:
         yield lines.advance
     finally:

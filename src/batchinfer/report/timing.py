@@ -16,11 +16,25 @@ from batchinfer.report.text import duration
 INFERENCE = "inference"
 OTHER = "other"
 
-WORKER_STAGES = ("load", "read", "fingerprint", "encode", "forward", "decode", "child", "exchange", "write", "engine", "idle")
+WORKER_STAGES = (
+    "load",
+    "compile",
+    "read",
+    "fingerprint",
+    "encode",
+    "forward",
+    "decode",
+    "child",
+    "exchange",
+    "write",
+    "engine",
+    "idle",
+)
 
 _MEANING: Mapping[str, str] = {
     "session": "the start of Spark",
     "load": "loading the model in each worker: few rows a task, or a large model",
+    "compile": "compiling the model, which each worker does once: the next run is given what this one compiled",
     "read": "reading the input files: storage, or many columns",
     "fingerprint": "hashing the inputs",
     "encode": "the transforms, which run on the CPU",

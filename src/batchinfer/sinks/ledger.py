@@ -6,7 +6,8 @@ Must not know how files are read.
 
 App ids: `file:<scope>:<name>` with the file's fingerprint, `size:<scope>:<name>` with its bytes, `slice:<slice>` with the
 Delta version of the commit that last changed the slice, `mark:<name>:<number>` with a piece of a text: how far a database or
-an API has been read. In a predictions table also `rows:<slice>` with what its pipeline removed rows by.
+an API has been read. In a predictions table also `rows:<slice>` with what its pipeline removed rows by, and
+`precision:<slice>` with what its model computed in.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from batchinfer.sinks import log
 _SIZE = "size:"
 _SLICE = "slice:"
 _ROWS = "rows:"
+_PRECISION = "precision:"
+# What a model may compute in; the ledger knows them by their place, so new ones come last.
+_PRECISIONS = ("float32", "bf16", "fp16")
 _MARK = "mark:"
 # Bytes of text that fit into a version of 63 bits.
 _PIECE_BYTES = 7
@@ -52,6 +56,16 @@ def slice_id(slice_: str | None) -> str:
 def rows_id(slice_: str) -> str:
     """App id of a published slice; its version says which steps removed rows before it was scored, and is 0 for none."""
     return _ROWS + slice_
+
+
+def precision_transactions(slice_: str, precision: str) -> dict[str, int]:
+    """The transactions that record what the model of a published slice computed in."""
+    return {_PRECISION + slice_: _PRECISIONS.index(precision)}
+
+
+def precision_of(known: Mapping[str, int], slice_: str) -> str:
+    """What the model of a published slice computed in, by a table's transactions; float32 where nothing was recorded."""
+    return _PRECISIONS[known.get(_PRECISION + slice_, 0)]
 
 
 def fingerprint63(digest: bytes) -> int:

@@ -83,6 +83,8 @@ PATTERN = LOG.replace("{format: combined}", "{pattern: '(?P<ts>\\S+) (?P<n>\\d+)
             "(checks.input): no such file: got 'conf/pipelines/goood.yaml' (did you mean good.yaml?)",
         ),
         ("model:", "model:\n  variants: [{name: a, uri: 'models:/a/1'}]", "this version scores the champion only"),
+        ("model:", "model:\n  precision: fp16\n  device: cpu", "got fp16 beside device: cpu; allowed there: float32, bf16"),
+        ("model:", "model:\n  precision: f16", "got 'f16' (did you mean fp16?); allowed: float32, bf16, fp16"),
     ],
 )
 def test_rules_of_csv(problems: Problems, old: str, new: str, sentence: str) -> None:
