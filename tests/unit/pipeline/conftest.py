@@ -20,7 +20,9 @@ PLACE_KEYED = PIPELINE.replace("  key: id\n", "")
 class OneProcess:
     """What extraction asks of a session: how many workers there are."""
 
-    sparkContext = SimpleNamespace(defaultParallelism=2)  # noqa: N815 - Spark's own name
+    sparkContext = SimpleNamespace(  # noqa: N815 - Spark's own name
+        defaultParallelism=2, getConf=lambda: SimpleNamespace(getAll=lambda: [("spark.master", "local[2]")])
+    )
 
 
 def run_here(_: Any, work: Work, tasks: Sequence[Task], description: str, undo: Undo | None = None) -> list[list[dict[str, Any]]]:
