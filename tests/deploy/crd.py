@@ -31,8 +31,17 @@ def schema() -> dict[str, Any]:
 
 
 def pod_schema() -> dict[str, Any]:
-    """Kubernetes' own pod template, as the definition holds it."""
-    return schema()["properties"]["spec"]["properties"]["template"]["properties"]["driver"]["properties"]["template"]
+    """A pod, of Kubernetes' own parts as the definition holds them: a sidecar is a whole container."""
+    application = schema()["properties"]["spec"]["properties"]["template"]["properties"]
+    driver = application["driver"]["properties"]
+    spec = {name: driver[name] for name in ("tolerations", "affinity", "nodeSelector", "initContainers")}
+    spec |= {"volumes": application["volumes"], "securityContext": driver["podSecurityContext"], "containers": driver["sidecars"]}
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["spec"],
+        "properties": {"spec": {"type": "object", "additionalProperties": False, "properties": spec}},
+    }
 
 
 def problems(document: Any, against: dict[str, Any]) -> list[str]:
