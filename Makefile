@@ -43,7 +43,7 @@ e2e: .venv/.ready  ## the real commands, in a temporary copy
 s3: .venv/.ready .venv/share/batchinfer/moto/.ready  ## s3a:// against a local S3 server; downloads 640 MB first (1.3 GB in .venv), so no part of test
 	@$(BIN)/pytest tests/s3
 
-deploy: .venv/.ready .venv/share/batchinfer/airflow/.ready  ## the image's steps in a bare folder, Airflow, spark-submit for Kubernetes (about ten minutes)
+deploy: .venv/.ready .venv/share/batchinfer/airflow/.ready  ## the image's steps in a bare folder, Airflow, spark-submit for Kubernetes (ten minutes on two free cores)
 	@$(BIN)/pytest tests/deploy
 
 gpu: .venv/.ready  ## the engine on a CUDA GPU, memory and context lost; without a GPU all of it skips, so no part of test

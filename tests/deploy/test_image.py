@@ -62,7 +62,7 @@ def started(image: Image, *arguments: str, **more: str) -> subprocess.CompletedP
     environment = {**image.environment(path), **told, "BATCHINFER_HOME": str(image.root / "var"), **more}
     script = image.inside(entrypoint(LAST)[-1])
     return subprocess.run(
-        [script, *arguments], cwd=image.home, env=environment, capture_output=True, text=True, check=False, timeout=280
+        [script, *arguments], cwd=image.home, env=environment, capture_output=True, text=True, check=False, timeout=600
     )
 
 
@@ -71,7 +71,7 @@ def answer(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_the_environment_is_fit_and_holds_what_a_run_needs(image: Image) -> None:
     done = started(image, "batchinfer", "doctor")
     assert answer(done)["status"] == "ok", done.stderr
@@ -86,7 +86,7 @@ def test_every_setting_of_the_last_stage_names_something_that_is_there(image: Im
     assert entrypoint(LAST)[:3] == ["/usr/bin/tini", "-s", "--"]
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_a_driver_as_spark_on_kubernetes_starts_it_runs_a_night(image: Image) -> None:
     """`driver` with the arguments and the variable that Spark gives the pod; local[2] in place of executors' pods."""
     data = {"DATA_DIR": str(DOCKERFILE.parents[1] / "examples" / "data")}
@@ -110,7 +110,7 @@ def test_a_driver_as_spark_on_kubernetes_starts_it_runs_a_night(image: Image) ->
     assert wrong.returncode == 2, "the pod's exit code is the run's"
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_the_cpu_variant_works_without_any_package_of_cuda(tmp_path: Path) -> None:
     """TORCH_INDEX is a folder here, whose torch leads to the one that is installed: the real CPU build needs PyTorch's index.
 
