@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint typecheck unit spark cluster faults e2e s3 gpu bench bench-setup bench-gpu bench-scale bench-duplicates bench-extract bench-transforms clean
+.PHONY: help setup demo test lint typecheck unit spark cluster faults e2e s3 deploy gpu bench bench-setup bench-gpu bench-scale bench-duplicates bench-extract bench-transforms clean
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -42,6 +42,9 @@ e2e: .venv/.ready  ## the real commands, in a temporary copy
 
 s3: .venv/.ready .venv/share/batchinfer/moto/.ready  ## s3a:// against a local S3 server; downloads 640 MB first (1.3 GB in .venv), so no part of test
 	@$(BIN)/pytest tests/s3
+
+deploy: .venv/.ready .venv/share/batchinfer/airflow/.ready  ## the image's steps in a bare folder, Airflow, spark-submit for Kubernetes (ten minutes on two free cores)
+	@$(BIN)/pytest tests/deploy
 
 gpu: .venv/.ready  ## the engine on a CUDA GPU, memory and context lost; without a GPU all of it skips, so no part of test
 	@$(BIN)/pytest tests/gpu -rs
@@ -85,6 +88,12 @@ clean:  ## removes the environment and all local state
 
 # The server has an environment of its own: what it needs is none of ours. Its jars come with the first command that needs them.
 .venv/share/batchinfer/moto/.ready: tests/s3/requirements.lock | .venv/.ready
+	@test -x $(@D)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(@D)
+	@$(BIN)/uv pip install --quiet --compile-bytecode --require-hashes --python $(@D)/bin/python --requirement $<
+	@touch $@
+
+# Airflow has an environment of its own: it pins packages that are ours at other versions.
+.venv/share/batchinfer/airflow/.ready: tests/deploy/requirements-airflow.lock | .venv/.ready
 	@test -x $(@D)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(@D)
 	@$(BIN)/uv pip install --quiet --compile-bytecode --require-hashes --python $(@D)/bin/python --requirement $<
 	@touch $@

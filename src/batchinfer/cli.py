@@ -202,6 +202,19 @@ def backfill(ref: str, env: str, overrides: tuple[str, ...], start: str, end: st
 
 @cli.command()
 @_pipeline_options
+@click.option("--slice", "slice_", metavar="DAY", help="The day of the run. Default: today, in UTC.")
+@click.option("--tries", type=click.IntRange(1, 20), default=1, show_default=True, help="Attempts, if it ends in exit 6 or 8.")
+@click.option("--wait-s", type=click.FloatRange(0), default=600, show_default=True, help="Seconds between two attempts.")
+def nightly(ref: str, env: str, overrides: tuple[str, ...], slice_: str | None, tries: int, wait_s: float) -> None:
+    """What schedulers call: extract, then score the day, or what the week before it lacks."""
+    from batchinfer.command import leave
+    from batchinfer.night import run_night
+
+    leave(run_night(ref, slice_, env, overrides, tries, wait_s))
+
+
+@cli.command()
+@_pipeline_options
 def status(ref: str, env: str, overrides: tuple[str, ...]) -> None:
     """Slices: published, stale, failed, missing, running. No JVM."""
 

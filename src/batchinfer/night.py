@@ -1,0 +1,79 @@
+"""A scheduled run: land what is new, then score it, in one process and one session; again where waiting may help.
+
+Owns the order of a night and its attempts. What a night does stands in `schedule`; the steps are the public functions.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from batchinfer.command import run_command
+from batchinfer.errors import ConfigError
+from batchinfer.schedule import WORTH_A_RETRY, Step, night_steps
+
+
+def run_night(
+    ref: str, day: str | None, env: str = "local", overrides: Sequence[str] = (), tries: int = 1, wait_s: float = 600
+) -> int:
+    """Runs the night of a day; each attempt ends in its JSON line, which is that of its last step. Returns the exit code.
+
+    Runs on: driver.
+    """
+    chosen = day or dt.datetime.now(dt.timezone.utc).date().isoformat()
+    facts = {"pipeline": ref, "slice": chosen}
+    code = run_command(lambda: _steps(ref, chosen, env, overrides), facts)
+    for attempt in range(2, tries + 1):
+        if code not in WORTH_A_RETRY:
+            break
+        print(f"batchinfer: exit {code}; attempt {attempt} of {tries} in {wait_s:g} s", file=sys.stderr, flush=True)
+        code = run_command(lambda: _later(wait_s, lambda: _steps(ref, chosen, env, overrides)), facts)
+    return code
+
+
+def _later(wait_s: float, work: Callable[[], Any]) -> Any:
+    # Inside of the command, so that a signal ends the wait as it ends the work.
+    time.sleep(wait_s)
+    return work()
+
+
+def _steps(ref: str, day: str, env: str, overrides: Sequence[str]) -> Any:
+    from batchinfer.pipeline.context import Context
+
+    try:
+        date = dt.date.fromisoformat(day)
+    except ValueError as error:
+        raise ConfigError(f"--slice: got {day!r}; allowed: a day such as 2026-11-21") from error
+    rule = Context.open(ref, env, overrides, reads_source=True).pipeline.source.slice
+    land, score = night_steps(rule if isinstance(rule, str) else rule.model_dump(), date)
+    _land(land, ref, env, overrides)
+    return _score(score, ref, env, overrides)
+
+
+def _land(step: Step, ref: str, env: str, overrides: Sequence[str]) -> None:
+    from batchinfer.api import session_opener
+    from batchinfer.pipeline.context import Context
+    from batchinfer.pipeline.extract import extract
+    from batchinfer.pipeline.runs import recorded
+    from batchinfer.pipeline.show import show_extract
+
+    context, slice_ = Context.open(ref, env, overrides, reads_source=True), step.options.get("slice")
+    show_extract(recorded(context, "extract", slice_, lambda: extract(context, slice_, session_opener(context))))
+
+
+def _score(step: Step, ref: str, env: str, overrides: Sequence[str]) -> Any:
+    from batchinfer.api import session_opener
+    from batchinfer.pipeline.backfill import backfill
+    from batchinfer.pipeline.context import Context
+    from batchinfer.pipeline.runs import recorded
+    from batchinfer.pipeline.score import score
+    from batchinfer.pipeline.show import show_backfill, show_run
+
+    context, options = Context.open(ref, env, overrides), step.options
+    if step.command == "backfill":
+        return show_backfill(backfill(context, options["from"], options["to"], session_opener(context)))
+    day = options["slice"]
+    return show_run(recorded(context, "score", day, lambda: score(context, day, session_opener(context))))
