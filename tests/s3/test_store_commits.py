@@ -81,7 +81,7 @@ def keys(lake: str) -> set[str]:
     from pyarrow.fs import FileSelector
 
     filesystem, root = open_filesystem(lake)
-    found = filesystem.get_file_info(FileSelector(root, recursive=True))
+    found = filesystem.get_file_info(FileSelector(root, recursive=True, allow_not_found=True))
     return {info.path.removeprefix(f"{root}/") for info in found if info.is_file}
 
 
