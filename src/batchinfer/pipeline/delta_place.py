@@ -154,7 +154,7 @@ def _hold_to_roots(place: str, root: Path, roots: Sequence[str] | None) -> None:
 def _of_catalog(name: str, open_session: OpenSession) -> str:
     from pyspark.errors import AnalysisException, ParseException
 
-    from batchinfer.sinks.places import table_uri
+    from batchinfer.sinks.places import local_path
 
     quoted = ".".join("`" + part.replace("`", "``") + "`" for part in name.split("."))
     try:
@@ -167,7 +167,8 @@ def _of_catalog(name: str, open_session: OpenSession) -> str:
         ) from error
     if detail["format"] != "delta" or not detail["location"]:
         raise InputError(f"source.table: {name} is a table of format {detail['format']}; allowed with kind delta: Delta tables")
-    return table_uri(detail["location"])
+    place = str(detail["location"]).rstrip("/")
+    return str(local_path(place) or place)
 
 
 def open_source(place: str, source: DeltaSource) -> Opened:

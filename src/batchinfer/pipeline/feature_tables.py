@@ -94,10 +94,11 @@ def open_preparation(context: Context) -> Preparation:
 
 def _find(context: Context, step: Join) -> str:
     from batchinfer.pipeline.context import join
-    from batchinfer.sinks.places import table_uri
+    from batchinfer.sinks.places import local_path
     from batchinfer.sinks.snapshots import exists
 
-    place = table_uri(join(context.environment.lake, step.table))
+    named = join(context.environment.lake, step.table).rstrip("/")
+    place = str(local_path(named) or named)
     if not exists(place):
         raise InputMissing(
             f"{_where(step)}.table: no Delta table at {place}; allowed: a path below the lake, or a path or URI of a Delta table"

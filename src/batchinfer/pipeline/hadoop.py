@@ -73,11 +73,14 @@ class Stop:
 class Store:
     """The file system of one bucket, container or cluster.
 
+    Args:
+        setting: that names the place, for messages.
+
     Runs on: driver, in any thread.
     """
 
-    def __init__(self, spark: SparkSession, uri: Uri) -> None:
-        self.uri = uri
+    def __init__(self, spark: SparkSession, uri: Uri, setting: str = "source.path") -> None:
+        self.uri, self._setting = uri, setting
         # Private to PySpark, and the only way to the JVM's own classes; what is called through it is untyped.
         context: Any = spark.sparkContext
         self._jvm: Any = context._jvm
@@ -177,7 +180,7 @@ class Store:
         return Entry(path, False, status.getLen(), version)
 
     def _faults(self, path: str, doing: str) -> AbstractContextManager[None]:
-        return store_faults(self.uri.at(path), doing, self._hadoop)
+        return store_faults(self.uri.at(path), doing, self._hadoop, self._setting)
 
 
 def _within(seconds: float, work: Callable[[], Entry | None], message: str) -> Entry | None:

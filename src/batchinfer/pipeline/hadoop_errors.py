@@ -53,12 +53,13 @@ class NothingThere(InputMissing):
 
 
 @contextmanager
-def store_faults(uri: Uri, doing: str, hadoop: str) -> Generator[None]:
+def store_faults(uri: Uri, doing: str, hadoop: str, setting: str = "source.path") -> Generator[None]:
     """Turns what the JVM throws into errors of this project, naming the place.
 
     Args:
         doing: what was being done, as in `cannot be <doing>`.
         hadoop: version of Spark's own Hadoop, for the package to add.
+        setting: that names the place.
 
     Runs on: driver.
 
@@ -82,7 +83,7 @@ def store_faults(uri: Uri, doing: str, hadoop: str) -> Generator[None]:
                 raise StorageError(f"{uri} cannot be {doing}: the JVM is gone ({type(error).__name__})") from error
             raise
         # Not chained: the JVM's own words may hold what ours leave out.
-        raise _translated(uri, doing, hadoop, _causes(thrown)) from None
+        raise _translated(uri, doing, hadoop, _causes(thrown), setting) from None
 
 
 def _causes(thrown: Any) -> list[tuple[str, str]]:
@@ -94,12 +95,12 @@ def _causes(thrown: Any) -> list[tuple[str, str]]:
     return found
 
 
-def _translated(uri: Uri, doing: str, hadoop: str, causes: list[tuple[str, str]]) -> BatchInferError:
+def _translated(uri: Uri, doing: str, hadoop: str, causes: list[tuple[str, str]], setting: str) -> BatchInferError:
     names = {name for name, _ in causes}
     fact = f"{uri} cannot be {doing}: {_words(causes)}"
     outermost = next((name for name, _ in causes if name not in _WRAPPERS), "")
     if names & _NO_CLASS or any(_FILE_SYSTEM.search(text) for _, text in causes):
-        return _no_package(uri, hadoop, fact)
+        return _no_package(uri, hadoop, fact, setting)
     if outermost == "UnknownStoreException":
         return InputMissing(f"{uri}: the store has no {uri.authority}; allowed: a bucket that is there")
     if outermost == "FileNotFoundException":
@@ -108,17 +109,17 @@ def _translated(uri: Uri, doing: str, hadoop: str, causes: list[tuple[str, str]]
         return InputError(f"{uri} changed while it was being copied", hint="extract again: the file is read as it is then")
     hint = next((hint for classes, hint in _HINTS if names & classes), None)
     if hint is None and (names & _SETTINGS or any(_INCOMPLETE in text for _, text in causes)):
-        return ConfigError(f"source.path: {fact}; allowed: an address and settings that the store's file system can use")
+        return ConfigError(f"{setting}: {fact}; allowed: an address and settings that the store's file system can use")
     return StorageError(fact, hint)
 
 
-def _no_package(uri: Uri, hadoop: str, fact: str) -> ConfigError:
+def _no_package(uri: Uri, hadoop: str, fact: str, setting: str) -> ConfigError:
     package = STORES[uri.scheme]
     if package is None:
-        return ConfigError(f"source.path: {fact}")
+        return ConfigError(f"{setting}: {fact}")
     coordinates = package.format(hadoop=hadoop)
     return ConfigError(
-        f"source.path: {uri}: Spark has no file system for {uri.scheme}:// on its class path; allowed: with its package",
+        f"{setting}: {uri}: Spark has no file system for {uri.scheme}:// on its class path; allowed: with its package",
         hint=f"add to spark.conf of conf/environments/<env>.yaml:  spark.jars.packages: {coordinates}",
     )
 
