@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -22,11 +23,15 @@ pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture
-def spark(lake: str) -> Iterator[SparkSession]:
+def spark(lake: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[SparkSession]:
     assert lake
+    # The session is there before anything is known of the store, as in a notebook: its executors inherit nothing.
+    told = os.environ[VARIABLE]
+    monkeypatch.delenv(VARIABLE)
     settings = SparkSettings(master="local-cluster[2,1,1024]", conf={"spark.ui.enabled": False, "spark.executor.memory": "1g"})
     session = open_session(settings, "reach of a store")
-    yield session
+    monkeypatch.setenv(VARIABLE, told)
+    yield open_session(settings, "reach of a store")
     session.stop()
 
 
