@@ -57,7 +57,8 @@ def trained(on_cluster: OnCluster) -> OnCluster:
     marks = shared / "marks"
     marks.mkdir()
     project.write("own_net.py", NET.format(marks=marks))
-    text = PIPELINE.replace("in/*.csv", f"{shared}/in/*.csv").replace("train:\n", "train:\n  model: {python: 'own_net:Net'}\n")
+    text = PIPELINE.replace("in/*.csv", f"{shared}/in/*.csv").replace("hidden: [4], ", "")
+    text = text.replace("train:\n", "train:\n  model: {python: 'own_net:Net'}\n")
     project.write("conf/pipelines/small.yaml", text)
     rows = "".join(f"{n},{('red', 'blue')[n % 2]},{n * 0.01:.2f},{('no', 'yes')[n % 7 > 3]}\n" for n in range(ROWS))
     (shared / "in").mkdir()
