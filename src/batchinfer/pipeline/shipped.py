@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from batchinfer.errors import ModelError
 from batchinfer.pipeline.capacity import GPU
-from batchinfer.shipping import MODULES, is_local, modules_zip
+from batchinfer.shipping import MODULES, PACKAGE, is_local, modules_zip, package_zip
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -51,6 +51,17 @@ def ship_modules(spark: SparkSession, root: Path) -> None:
         context.addPyFile(str(packed))
 
 
+def ship_package(spark: SparkSession, folder: Path) -> None:
+    """Sends this package to the executors of a session that something else has built, once a session.
+
+    Args:
+        folder: where packed things are kept.
+    """
+    context = spark.sparkContext
+    if not is_local(context.master) and not any(file.endswith(f"/{PACKAGE}") for file in context.listFiles):
+        context.addPyFile(str(package_zip(folder)))
+
+
 def _shipped(spark: SparkSession) -> set[str]:
     return {archive.rpartition("#")[2] for archive in spark.sparkContext.listArchives}
 
@@ -67,7 +78,7 @@ def load_shipped(archive: str, digest: str, device: str, trust: Trust = "none") 
 
     Runs on: executor.
     """
-    return load_folder(bundle_folder(archive), digest, device, trust)
+    return load_folder(bundle_folder(archive), digest, choose_device(device, owned_gpu()), trust)
 
 
 def load_folder(folder: str, digest: str, device: str, trust: Trust = "none", precision: Precision = "float32") -> Handler:
