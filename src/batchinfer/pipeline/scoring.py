@@ -17,7 +17,7 @@ from batchinfer.errors import TooManyQuarantined
 from batchinfer.inference.workers import peak_bytes
 from batchinfer.pipeline.beats import Beat
 from batchinfer.pipeline.scoring_plan import ScoringPlan
-from batchinfer.pipeline.shipped import bundle_folder, describe_device, load_folder
+from batchinfer.pipeline.shipped import bundle_folder, choose_device, describe_device, load_folder, runner_on
 from batchinfer.prepare import RAW, REMOVED
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class ScoringTask:
 
         The first attempt may have ended in a crash or a hang; in a child, either costs the child, and the row is found.
         """
-        from batchinfer.inference.batching import new_size
+        from batchinfer.inference.batching import LARGEST_ROWS, LARGEST_ROWS_GPU, new_size
         from batchinfer.inference.engine import BatchScorer
         from batchinfer.inference.watchdog import ChildRunner
         from batchinfer.inference.workers import load_once, size_once
@@ -130,12 +130,15 @@ class ScoringTask:
             self.child = ChildRunner(self._loader(), plan.timeout_s, threads=plan.threads)
         if self.child is not None:
             return BatchScorer(self.child.loaded(), batch_rows=plan.batch_rows, **options)
-        model = f"{plan.bundle_digest}:{plan.device}:{plan.precision}:{plan.compile}"
+        device = choose_device(plan.device)
+        # A process that is given another GPU loads the model there, and that GPU's memory is another ceiling.
+        model = f"{plan.bundle_digest}:{device}:{plan.precision}:{plan.compile}"
         handler = load_once(model, self._compiling_loader() if plan.compile else self._loader(), threads=plan.threads)
         self.compiled = handler if plan.compile else None
         known = {int(rows): rate for rows, rate in plan.known_rates.get(self.device, {}).items()}
-        size = size_once(f"{model}:{plan.batch_rows}:{plan.threads}", lambda: new_size(plan.batch_rows, known))
-        return BatchScorer(handler, timeout_s=plan.timeout_s, batch_rows=size, **options)
+        largest = LARGEST_ROWS if device == "cpu" else LARGEST_ROWS_GPU
+        size = size_once(f"{model}:{plan.batch_rows}:{plan.threads}", lambda: new_size(plan.batch_rows, known, largest))
+        return BatchScorer(runner_on(device, handler, plan.timeout_s), batch_rows=size, **options)
 
     def _loader(self) -> Callable[[], Handler]:
         from functools import partial

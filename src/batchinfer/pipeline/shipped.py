@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from batchinfer.contracts import Handler
+    from batchinfer.inference.attempt import Runner
     from batchinfer.models.formats.artifact import Trust
     from batchinfer.models.precision import Precision
 
@@ -74,7 +75,7 @@ def load_folder(folder: str, digest: str, device: str, trust: Trust = "none", pr
 
 
 def choose_device(asked: str) -> str:
-    """The device that `model.device` means on this executor: `auto` is a GPU where there is one.
+    """The device that `model.device` means on this executor: `auto` is a GPU where there is one; `cuda:1` is that GPU.
 
     Runs on: executor.
 
@@ -87,7 +88,22 @@ def choose_device(asked: str) -> str:
         return "cpu"
     if not torch.cuda.is_available():
         raise ModelError("model.device: got cuda, but this executor has no usable GPU; allowed here: auto, cpu")
-    return "cuda"
+    return asked if asked.startswith("cuda") else "cuda"
+
+
+def runner_on(device: str, handler: Handler, timeout_s: float) -> Runner:
+    """The way to run a handler on a device, as `choose_device` names it: a GPU computes while this process does the rest.
+
+    Runs on: executor.
+    """
+    from batchinfer.inference.attempt import InProcess
+    from batchinfer.inference.cuda import lane_of
+    from batchinfer.inference.overlap import OverlapRunner
+    from batchinfer.models.moving import takes_moved
+
+    if device == "cpu":
+        return InProcess(handler, timeout_s=timeout_s)
+    return OverlapRunner(handler, lane_of(device), timeout_s=timeout_s, moves=takes_moved(handler))
 
 
 def describe_device(asked: str, threads: int, precision: Precision = "float32", compile_: bool = False) -> str:

@@ -386,3 +386,28 @@ def test_a_batch_that_failed_at_first_says_nothing_of_its_size() -> None:
     for _ in scorer.score(stream_of([7 if i % 20 == 0 else 1 for i in range(5000)], [])):
         now[0] += 1.0
     assert scorer.size.rows == 32
+
+
+class Refused(Doubling):
+    """The GPU starts no kernel for more than `most` rows, and none at all for 13."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.most = most
+
+    def forward(self, tensors: dict[str, Any]) -> Any:
+        self.calls.append(len(tensors["x"]))
+        if len(tensors["x"]) > self.most or 13 in tensors["x"]:
+            raise RuntimeError("CUDA error: invalid configuration argument")
+        return tensors["x"]
+
+
+def test_a_kernel_that_is_refused_for_its_size_is_no_lost_device_and_the_size_is_learnt() -> None:
+    handler = Refused(5)
+    scorer = BatchScorer(handler, 8)
+    results = list(scorer.score(stream_of([*range(12), 13, 14], [])))
+    assert _scores(results) == _plain_loop([*range(12), 13, 14], but=(13,))
+    [record] = [record for scored in results for record in scored.failed]
+    assert (record.reason, record.message) == ("too_large", "RuntimeError: CUDA error: invalid configuration argument")
+    assert scorer.size.ceiling == 7
+    assert not [rows for rows in handler.calls[1:] if rows > 5]
