@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from pathlib import Path
 
 import pyarrow.compute as pc
 import pytest
@@ -109,6 +110,15 @@ def test_late_rows_make_a_slice_stale_and_backfill_picks_it_up(trained: SmallPro
     assert (filled.exit_code, filled.no_data) == (0, ["2026-11-22"])
     assert trained.states() == {DAY: "published"}
     assert len(trained.predictions()) == 50
+
+
+def test_the_report_says_what_the_device_did(trained: SmallProject) -> None:
+    report = trained.score()
+    [(device, shares)] = report.device_use.items()
+    assert device.startswith("cpu, ")
+    assert 0 < shares["computing"] < 1 and 0 < sum(shares.values()) <= 1
+    page = Path(report.report).read_text()
+    assert f"{device}</td><td>computed {shares['computing']:.0%} of the tasks" in page
 
 
 def test_another_precision_makes_a_slice_stale(trained: SmallProject) -> None:

@@ -23,7 +23,7 @@ from batchinfer.inference.attempt import Clock, InProcess, Predictions, Runner
 from batchinfer.inference.batching import FixedSize, new_size, rebatch
 from batchinfer.inference.fingerprint import Fingerprinter
 from batchinfer.inference.isolation import Outcome, isolate
-from batchinfer.inference.overlap import Attempt, Overlapping
+from batchinfer.inference.overlap import Attempt, Overlapping, OverlapRunner, Use
 from batchinfer.inference.records import bad_records
 from batchinfer.inference.repeats import Distinct, Repeats, spread
 from batchinfer.inference.weights import WINDOW_BATCHES, cut, in_order, row_weights, weigh_of
@@ -129,6 +129,15 @@ class BatchScorer:
     def declared(self) -> Mapping[str, pa.DataType]:
         """Arrow type of each prediction column."""
         return self._runner.declared
+
+    def device_use(self) -> Use:
+        """What the device of the model has done up to now; of one that computes in step with this process, its stages tell."""
+        if isinstance(self._runner, OverlapRunner):
+            self._runner.use.end(self._clock())
+            return self._runner.use
+        seconds = self.timings
+        waits_s = seconds["read"] + seconds["fingerprint"] + seconds["encode"]
+        return Use(computing=seconds["forward"], input=waits_s, output=seconds["decode"])
 
     @property
     def timings(self) -> dict[str, float]:

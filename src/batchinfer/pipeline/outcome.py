@@ -48,7 +48,8 @@ class Outcome:
             known |= {rows: max(rate, known.get(rows, 0.0)) for rows, rate in rates.items()}
         self.worker_bytes = max(self.worker_bytes, result["worker_bytes"])
         stages = {stage: round(seconds, 4) for stage, seconds in result["seconds"].items()}
-        self.tasks.append({"seconds": result["task_s"], "rows": result["rows_in"], "stages": stages, **result["counts"]})
+        told = {"seconds": result["task_s"], "rows": result["rows_in"], "stages": stages, "use": result["use"]}
+        self.tasks.append(told | result["counts"])
 
     def stages(self, inference_s: float, workers: int) -> dict[str, float]:
         """Seconds of the workers by stage, added up; with what the engine itself took, and what they waited for work."""

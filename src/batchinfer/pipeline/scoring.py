@@ -296,6 +296,19 @@ class ScoringTask:
             contracts.SCORED_AT: pa.scalar(plan.scored_at_us, pa.timestamp("us", tz="UTC")),
         }
 
+    def _use(self) -> dict[str, Any]:
+        """What the device did in this task, in seconds; the rest of the task it waited for the model, or for the task to end."""
+        use = self.scorer.device_use()
+        compiled_s = self.seconds().get("compile", 0.0)
+        # What this process writes in step with the device, the device waits for; beside it, `use` has counted it.
+        written_s = 0.0 if self.device and not self.device.startswith("cpu") else self.write_s
+        return {
+            "device": self.device or "processes apart",
+            "computing": round(use.computing - compiled_s, 4),
+            "input": round(use.input, 4),
+            "output": round(use.output + written_s, 4),
+        }
+
     def _told_of_compiling(self) -> dict[str, Any]:
         if not self.compiled:
             return {}
@@ -327,6 +340,7 @@ class ScoringTask:
             "reasons": dict(Counter(record.reason for record in self.failed)),
             "examples": [record.message for record in self.failed if record.reason not in self.plan.removals][:1],
             "seconds": self.seconds(),
+            "use": self._use(),
             "counts": {**self.scorer.counts, "children": self.child.starts if self.child else 0},
             "rates": {self.device: self.scorer.size.curve} if self.child is None else {},
             "stopped": list(stopped),

@@ -227,3 +227,10 @@ def test_who_moves_the_tensors_is_told_to_the_lane(moves: bool) -> None:
     lane = PlayedLane()
     list(BatchScorer(OverlapRunner(Doubling(), lane, moves=moves), 1).score(stream_of([1], [])))
     assert lane.moved == [moves]
+
+
+def test_a_device_in_step_with_this_process_is_told_by_the_stages() -> None:
+    lane = PlayedLane()
+    scorer = BatchScorer(Logged(lane), 1, clock=lane.clock)
+    list(scorer.score(stream_of([1, 2], [])))
+    assert scorer.device_use() == Use(computing=0.0, input=2.0, output=4.0)
