@@ -71,6 +71,7 @@ def load_folder(folder: str, digest: str, device: str, trust: Trust = "none", pr
     if precision == "fp16" and chosen == "cpu":
         # Half of PyTorch's operators are slower in it there, some are missing, and what exceeds 65,504 is infinite.
         raise ModelError("model.precision: got fp16, but this executor has no usable GPU; allowed there: float32, bf16")
+    _turn_to(chosen)
     return read_bundle(folder, chosen, digest, trust, precision).handler
 
 
@@ -91,6 +92,14 @@ def choose_device(asked: str) -> str:
     return asked if asked.startswith("cuda") else "cuda"
 
 
+def _turn_to(device: str) -> None:
+    """Makes a GPU that is named by its number, such as `cuda:1`, the one that PyTorch means by `cuda` in this process."""
+    import torch
+
+    if ":" in device:
+        torch.cuda.set_device(device)
+
+
 def runner_on(device: str, handler: Handler, timeout_s: float) -> Runner:
     """The way to run a handler on a device, as `choose_device` names it: a GPU computes while this process does the rest.
 
@@ -103,6 +112,7 @@ def runner_on(device: str, handler: Handler, timeout_s: float) -> Runner:
 
     if device == "cpu":
         return InProcess(handler, timeout_s=timeout_s)
+    _turn_to(device)
     return OverlapRunner(handler, lane_of(device), timeout_s=timeout_s, moves=takes_moved(handler))
 
 
