@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -70,12 +69,12 @@ def trained(on_cluster: OnCluster) -> OnCluster:
 
 
 @pytest.fixture
-def marks(trained: OnCluster) -> Iterator[Path]:
+def marks(trained: OnCluster, undisturbed: dict[tuple[object, ...], float]) -> Path:
     """The folder in which tasks say that they have begun, and are told to wait."""
     folder = trained.shared / "marks"
-    yield folder
     for file in folder.iterdir():
         file.unlink()
+    return folder
 
 
 @pytest.fixture(scope="module")

@@ -338,9 +338,10 @@ class _Run:
         from pathlib import Path
 
         from batchinfer.report.html import write_report
-        from batchinfer.report.timing import explain_time
+        from batchinfer.report.timing import device_use, explain_time
 
         report, tasks = self.report, self.outcome.tasks
+        report.device_use = device_use(tasks)
         report.explanation = explain_time(report.stage_seconds, report.seconds, tasks).sentence
         extra = {
             "reasons": dict(self.outcome.reasons),
