@@ -31,7 +31,7 @@ unit: .venv/.ready  ## tests without a JVM
 spark: .venv/.ready  ## tests on one shared local session
 	@$(BIN)/pytest tests/spark
 
-cluster: .venv/.ready  ## tests on several executors
+cluster: .venv/.ready  ## a standalone cluster, YARN, GPUs as resources: executors without the checkout (15 minutes, 40 MB of jars)
 	@$(BIN)/pytest tests/cluster
 
 faults: .venv/.ready  ## kills at named points and at random times (long)
