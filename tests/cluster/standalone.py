@@ -40,13 +40,12 @@ def node_python(folder: Path) -> Path:
     for source, name in environment_files(needed_distributions().values()):
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        if source.is_symlink():
-            target.symlink_to(os.readlink(source))
-        else:
-            try:
-                os.link(source, target)
-            except OSError:  # another disk
-                shutil.copyfile(source, target)
+        try:
+            os.link(source, target)
+        except OSError:  # another disk
+            shutil.copyfile(source, target)
+    (folder / "bin").mkdir()
+    (folder / "bin" / "python").symlink_to(bare_python())
     return folder / "bin" / "python"
 
 
@@ -97,6 +96,7 @@ class Cluster:
     folder: Path
     master: str = ""
     workers: list[Worker] = field(default_factory=list)
+    _joined: int = 0
     _stack: ExitStack = field(default_factory=ExitStack)
 
     def __enter__(self) -> Cluster:
@@ -116,7 +116,8 @@ class Cluster:
         Args:
             hidden: folders that it does not see: it has an empty one of its own in place of each.
         """
-        name = f"worker-{len(self.workers)}"
+        self._joined += 1
+        name = f"worker-{self._joined}"
         options = ["--host", HOST, "--port", "0", "--webui-port", "0", "--cores", str(cores), "--memory", memory]
         folder = self.folder / name
         options += ["--work-dir", str(folder), self.master]
