@@ -43,7 +43,8 @@ CASES: dict[str, tuple[Callable[..., dict[str, Any]], tuple[int, ...]]] = {
     "resolve_model": (scale_cases.resolve_model, (1, 20)),
     "report_tasks": (scale_cases.report_tasks, (1_000, 10_000)),
     "tiny_tasks": (scale_sessions.tiny_tasks, (50, 200)),
-    "jvm_tasks": (scale_sessions.jvm_tasks, (2_000, 10_000)),
+    "jvm_tasks": (scale_sessions.jvm_tasks, (1_000, 3_000)),
+    "check_rows": (scale_sessions.check_rows, (1_000_000, 32_000_000)),
 }
 
 

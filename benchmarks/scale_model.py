@@ -259,11 +259,12 @@ def print_runs(found: Sequence[tuple[MeasuredRun, float, float]]) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Reproduces what was measured, then predicts; one JSON line."""
-    from benchmarks import scale_limits
+    from benchmarks import scale_limits, scale_nightly
 
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--runs", type=Path, default=RUNS, help="measured runs, as JSON")
     scale_limits.add_options(options)
+    scale_nightly.add_options(options)
     arguments = options.parse_args(argv)
     runs = load_runs(arguments.runs)
     rates = calibrate(runs)
@@ -275,7 +276,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     body: dict[str, Any] = {"benchmark": "scale_model", "reproduced": {run.name: round(ratio, 3) for run, _, ratio in found}}
     body |= {"rates": {each.name: getattr(rates, each.name) for each in fields(Rates)}}
-    print(json.dumps(body | scale_limits.predict(rates, arguments) | {"commit": commit()}))
+    body |= scale_limits.predict(rates, arguments)
+    body |= {"nights": scale_nightly.print_nights(arguments.night_runs, scale_limits.load_constants(arguments.constants))}
+    print(json.dumps(body | {"commit": commit()}))
     return 0
 
 

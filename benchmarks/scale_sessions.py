@@ -22,15 +22,43 @@ def tiny_tasks(folder: Path, size: int) -> dict[str, Any]:
 
 
 def jvm_tasks(folder: Path, size: int) -> dict[str, Any]:
-    """So many tasks without Python, on two threads: what the scheduler itself can start."""
+    """So many tasks without Python and without a shuffle, on two threads that also run them: a floor of what is started."""
     spark = _session()
-    frame = spark.range(0, size, 1, 200)
-    frame.count()
+    spark.range(0, 200, 1, 200)._jdf.rdd().count()
+    rows = spark.range(0, size, 1, size)._jdf.rdd()
     started = time.perf_counter()
-    spark.range(0, size, 1, size).selectExpr("id % 2 as half").filter("half = 2").count()
+    rows.count()
     seconds = time.perf_counter() - started
     spark.stop()
     return {"seconds": round(seconds, 3), "per_second": round(size / seconds, 1)}
+
+
+def check_rows(folder: Path, size: int) -> dict[str, Any]:
+    """The suite of `product` on so many predictions, in files of a million, on two threads."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from batchinfer.checks.expectations import run_suite
+    from batchinfer.checks.suites import load_suite
+    from batchinfer.pipeline.slice_frames import files_frame
+    from benchmarks.product import SUITE
+
+    (folder / "suite.yaml").write_text(SUITE)
+    suite = load_suite(folder / "suite.yaml")
+    values = np.random.default_rng(0).standard_normal(1_000_000)
+    pq.write_table(pa.table({"key": np.arange(len(values)), "prediction": values}), folder / "0.parquet")
+    names = [f"{number}.parquet" for number in range(size // len(values))]
+    for name in names[1:]:
+        (folder / name).hardlink_to(folder / names[0])
+    spark = _session()
+    seconds = []
+    for _ in range(3):  # the first one warms up
+        started = time.perf_counter()
+        assert not run_suite(files_frame(spark, str(folder), names), suite, "predictions").failures()
+        seconds.append(time.perf_counter() - started)
+    spark.stop()
+    return {"seconds": round(min(seconds), 3)}
 
 
 def nothing(task: dict[str, Any]) -> Iterator[dict[str, Any]]:

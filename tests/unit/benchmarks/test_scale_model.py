@@ -14,6 +14,7 @@ from batchinfer.inference.splits import plan_splits
 from benchmarks import scale_limits, scale_model
 from benchmarks.scale_limits import Load, Shape, line, load_of, shapes, workers_for
 from benchmarks.scale_model import NotReproducedError, calibrate, inference_seconds, load_runs, makespan, run_seconds, task_shares
+from benchmarks.scale_nightly import night_of
 
 RATES = calibrate(load_runs())
 
@@ -157,9 +158,9 @@ def test_limits_by_hand_the_worst_first() -> None:
     found = scale_limits.limits(load, cases, hours=1.0, driver_gib=1.0)
     told = {limit.name: limit for limit in found}
     assert [limit.share for limit in found] == sorted((limit.share for limit in found), reverse=True)
-    assert found[0].name == "task results to the driver" and told[found[0].name].load == 2.0 and found[0].share == 2.0
+    assert found[0].name == "task results to the driver" and told[found[0].name].load == 4.0 and found[0].share == 4.0
     assert told["key blocks to the driver"].load == pytest.approx(100_000 / 2**30)
-    assert told["memory of the driver's Python"].load == pytest.approx((500 + 2048 * 0.03 + 4096 * 0.03) / 1024)
+    assert told["memory of the driver's Python"].load == pytest.approx((500 + 2048 * 0.02 + 4096 * 0.04) / 1024)
     assert told["driver's work on tasks"].load == pytest.approx(2048 * 0.06 / 3600)
     assert told["looking at staged files"].load == pytest.approx(4096 * 0.1 / 32 / 3600)
     assert told["reads of one prefix"].load == 2.0 and told["writes of one prefix"].load == 1.0
@@ -174,6 +175,19 @@ def test_larger_tasks_are_fewer_and_the_work_stays() -> None:
     assert large.files == pytest.approx(3 * small.files / 4, rel=0.02), (
         "files of two million rows: three for each of four million"
     )
+
+
+def test_a_night_by_hand() -> None:
+    cases = {
+        "open_log": [{"size": size, "open_s": 1e-6 * size, "seconds": 3e-6 * size} for size in (1, 2)],
+        "earlier_runs": [{"size": 50, "append_s": 0.5, "seconds": 1.0, "runs": 50}],
+        "resolve_model": [{"size": 1, "seconds": 0.25}, {"size": 20, "seconds": 0.5}],
+    }
+    night = night_of(3600, cases, nights=100)
+    assert night.files == 360_000 and night.append_s == pytest.approx(0.5 + 0.36)
+    assert night.earlier_s == pytest.approx(1.08 + 1.28)
+    assert night.appends_h == pytest.approx(0.86) and night.store_h == pytest.approx(0.95) and night.resolve_s == 1800
+    assert night_of(3600, cases, nights=100, joined=1000).append_s == pytest.approx(0.50036)
 
 
 def test_a_picture_is_drawn(tmp_path: Path) -> None:
