@@ -19,6 +19,7 @@ from benchmarks.scale_model import (
     ROW_BYTES,
     TARGET_BYTES,
     Rates,
+    check_seconds,
     inference_seconds,
     key_seconds,
     task_shares,
@@ -161,7 +162,8 @@ def load_of(rates: Rates, shape: Shape, rows: float, hours: float, task_bytes: f
     tasks = sum(count for count, _ in shares)
     files = tasks * math.ceil(rows / tasks / FILE_ROWS)
     inference = inference_seconds(rows * shape.row_s, shares, workers, rates.spread, 1 / SCHEDULER_RATE)
-    seconds = SESSION_S + key_seconds(rates, int(rows), workers) + inference + rates.checks + rates.fixed
+    checks = check_seconds(rates, rows, workers * shape.cores)
+    seconds = SESSION_S + key_seconds(rates, int(rows), workers) + inference + checks + rates.fixed
     # Footer and row groups of each task, for its keys and for its rows; a file is written in parts of 10 MB or so: one each here.
     groups = max(1.0, rows / tasks / 131_072)
     return Load(
@@ -217,6 +219,27 @@ def _log_bytes(cases: Mapping[str, Sequence[Mapping[str, Any]]]) -> float:
     return line(cases["commit_adds"], "log_bytes").each
 
 
+def breaks_at(
+    rates: Rates, shape: Shape, cases: Mapping[str, Sequence[Mapping[str, Any]]], options: argparse.Namespace
+) -> dict[str, float]:
+    """The rows of a slice at which each limit is reached, the fewest first; found by halving, to a hundredth."""
+
+    def share(name: str, rows: float) -> float:
+        load = load_of(rates, shape, rows, options.hours, options.task_mib * MIB)
+        return next(limit.share for limit in limits(load, cases, options.hours, options.driver_gib) if limit.name == name)
+
+    found: dict[str, float] = {}
+    for name in (
+        limit.name for limit in limits(load_of(rates, shape, 1e9, options.hours), cases, options.hours, options.driver_gib)
+    ):
+        low, high = 1e6, 1e17
+        while high / low > 1.01:
+            middle = math.sqrt(low * high)
+            low, high = (low, middle) if share(name, middle) > 1 else (middle, high)
+        found[name] = high
+    return dict(sorted(found.items(), key=lambda item: item[1]))
+
+
 def year(load: Load, cases: Mapping[str, Sequence[Mapping[str, Any]]], slices: int = 365) -> dict[str, float]:
     """What the predictions table is after so many slices of this size, for every command that opens it."""
     files = load.files * slices
@@ -256,6 +279,7 @@ def predict(rates: Rates, options: argparse.Namespace) -> dict[str, Any]:
     """Prints the tables of docs/scale.md to stderr; the numbers as JSON."""
     cases = load_constants(options.constants)
     found: list[dict[str, Any]] = []
+    reached = {shape.name: breaks_at(rates, shape, cases, options) for shape in shapes(rates, options)}
     for shape in shapes(rates, options):
         for rows in options.rows:
             load = load_of(rates, shape, rows, options.hours, options.task_mib * MIB)
@@ -264,11 +288,14 @@ def predict(rates: Rates, options: argparse.Namespace) -> dict[str, Any]:
             told |= {"hours": load.seconds / 3600, **money(load), "year": year(load, cases)}
             found.append(told | {"limits": {limit.name: [limit.load, limit.allowed] for limit in held}})
             _print(load, held, told)
+    print("\nrows of a slice at which each limit is reached", file=sys.stderr)
+    for name, at in reached.items():
+        print(f"{name}: " + "; ".join(f"{limit} {rows:.1e}" for limit, rows in at.items()), file=sys.stderr)
     if options.plot:
         from benchmarks.scale_plot import draw
 
         draw(options.plot, rates, shapes(rates, options), cases, options.hours, options.driver_gib)
-    return {"predicted": found}
+    return {"predicted": found, "breaks_at": reached}
 
 
 def _print(load: Load, held: Sequence[Limit], told: Mapping[str, Any]) -> None:

@@ -36,6 +36,9 @@ TASK_S, JOB_S = 0.05, 0.24
 ENGINE_OVERHEAD = 1.04
 # The driver searches for repeated keys by itself up to here (pipeline/key_check.py).
 DRIVER_KEY_ROWS = 16_000_000
+# Rows and workers of the run whose checks are the constant `checks`; more rows take longer in proportion, at most: from 1 to 32
+# million rows they took 2.8 times as long (scale_constants.json).
+CHECKED_ROWS, CHECKED_WORKERS = 10_000_000, 2
 # The engine alone writes key and prediction, 16 bytes; the product a fingerprint of 16 more (contracts.predictions_schema).
 ENGINE_WRITES = 0.5
 # inference/splits.py: bytes of a task, of the least task, and from where on the last tasks are halved.
@@ -87,7 +90,7 @@ class Rates:
         forward: of the network with hidden layers of 256.
         keys: of the driver, or of a worker where workers do it.
         exchange, exchange_idle: of a row that is brought together with its equals.
-        checks, fixed: seconds of a run, whatever its rows.
+        checks: seconds of those of ten million rows on two workers. fixed: of a run, whatever its rows.
         spread: of workers' paces, as the standard deviation of a logarithm: `SPREAD`.
     """
 
@@ -223,12 +226,17 @@ def run_seconds(rates: Rates, run: MeasuredRun) -> float:
         inference = (work + run.rows * rates.exchange_idle) / run.workers
     else:
         inference = inference_seconds(work, shares, run.workers, rates.spread) + JOB_S
-    return key_seconds(rates, run.rows, run.workers) + inference + rates.checks + rates.fixed
+    return key_seconds(rates, run.rows, run.workers) + inference + check_seconds(rates, run.rows, run.workers) + rates.fixed
 
 
 def key_seconds(rates: Rates, rows: int, workers: int) -> float:
     """Of the search for repeated keys: by the driver, or by the workers where there are many rows."""
     return rows * rates.keys if rows <= DRIVER_KEY_ROWS else rows * rates.keys / workers + JOB_S
+
+
+def check_seconds(rates: Rates, rows: float, workers: int) -> float:
+    """Of the checks of the predictions, Spark jobs on all cores."""
+    return rates.checks * max(1.0, rows / CHECKED_ROWS * CHECKED_WORKERS / workers)
 
 
 def compare(runs: Sequence[MeasuredRun], rates: Rates) -> list[tuple[MeasuredRun, float, float]]:

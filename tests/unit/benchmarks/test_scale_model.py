@@ -64,6 +64,13 @@ def test_more_rows_take_longer_and_more_workers_less() -> None:
     assert run_seconds(RATES, replace(run, hidden=900)) > 4 * run_seconds(RATES, run)
 
 
+def test_checks_take_longer_above_the_measured_rows_and_share_the_cores() -> None:
+    rates = replace(RATES, checks=1.2)
+    assert scale_model.check_seconds(rates, 10**6, 2) == scale_model.check_seconds(rates, 10**7, 2) == 1.2
+    assert scale_model.check_seconds(rates, 10**9, 2) == pytest.approx(120)
+    assert scale_model.check_seconds(rates, 10**9, 100) == pytest.approx(2.4)
+
+
 def test_many_waves_come_to_what_is_simulated(monkeypatch: pytest.MonkeyPatch) -> None:
     shares = [(1_980, 1 / 2_000), (40, 0.5 / 2_000)]
     told = inference_seconds(20_000.0, shares, 20, 0.14)
@@ -175,6 +182,19 @@ def test_larger_tasks_are_fewer_and_the_work_stays() -> None:
     assert large.files == pytest.approx(3 * small.files / 4, rel=0.02), (
         "files of two million rows: three for each of four million"
     )
+
+
+def test_at_the_rows_where_a_limit_is_reached_it_is_just_passed() -> None:
+    given, cases = options(), scale_limits.load_constants()
+    table = shapes(RATES, given)[0]
+    reached = scale_limits.breaks_at(RATES, table, cases, given)
+    assert list(reached.values()) == sorted(reached.values())
+    for name, rows in reached.items():
+        share = {}
+        for times in (0.97, 1.0):
+            found = scale_limits.limits(load_of(RATES, table, rows * times, given.hours), cases, given.hours, given.driver_gib)
+            share[times] = next(limit.share for limit in found if limit.name == name)
+        assert share[0.97] < 1 < share[1.0], name
 
 
 def test_a_night_by_hand() -> None:
