@@ -30,15 +30,20 @@ if TYPE_CHECKING:
     from batchinfer.inference.watchdog import ChildRunner
 
 
-def score_split(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Road `direct`: reads its own Parquet row groups and scores them.
+class ScoreSplits:
+    """Road `direct`: the work of `run_tasks`, which reads a split of the Parquet row groups and scores it.
 
-    Runs on: executor.
+    It carries the plan, which Spark sends once: in each task's JSON it would be most of what the driver makes and holds.
     """
-    from batchinfer.pipeline.slice_rows import read_rows
 
-    plan = ScoringPlan.from_json(task["plan"])
-    yield ScoringTask(plan).run(read_rows(task["split"], plan.columns))
+    def __init__(self, plan: ScoringPlan) -> None:
+        self.plan = plan.to_json()
+
+    def __call__(self, split: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        from batchinfer.pipeline.slice_rows import read_rows
+
+        plan = ScoringPlan.from_json(self.plan)
+        yield ScoringTask(plan).run(read_rows(split, plan.columns))
 
 
 class ScoreArrow:
