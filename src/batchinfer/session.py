@@ -14,6 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from batchinfer.config import s3
 from batchinfer.config.environment import SparkSettings
 from batchinfer.errors import ConfigError
 from batchinfer.shipping import shipment
@@ -130,7 +131,11 @@ def open_session(
     for name, value in conf.items():
         builder = builder.config(name, value)
     _start_apart(builder.getOrCreate)
-    return builder.getOrCreate()
+    spark = builder.getOrCreate()
+    if (stores := os.environ.get(s3.VARIABLE)) is not None:
+        # Of every Python worker that is started from now on, also in a session that was there before.
+        spark.sparkContext.environment[s3.VARIABLE] = stores
+    return spark
 
 
 def _is_running() -> bool:

@@ -1,4 +1,4 @@
-"""A real S3 server (moto) in a process of its own, and projects whose sources are in its buckets."""
+"""A real S3 server (moto) in a process of its own, and projects whose sources, or whose lake, are in its buckets."""
 
 from __future__ import annotations
 
@@ -55,12 +55,32 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+# The server as one that does not know conditional writes: it never sees the header.
+FORGETFUL = """
+import sys
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication
+from moto.server import main
+known = DomainDispatcherApplication.__call__
+def call(self, environ, start_response):
+    environ.pop("HTTP_IF_NONE_MATCH", None)
+    return known(self, environ, start_response)
+DomainDispatcherApplication.__call__ = call
+main(sys.argv[1:])
+"""
+
+
 @contextmanager
-def serving(**environment: str) -> Iterator[Server]:
+def serving(program: str | None = None, **environment: str) -> Iterator[Server]:
+    """A server of its own.
+
+    Args:
+        program: Python that starts it, in place of its own command.
+    """
     if not MOTO.is_file():
         pytest.skip(f"{MOTO} is not there; `make s3` installs it")
     port = free_port()
-    command = [str(MOTO.with_name("python")), str(MOTO), "--host", "127.0.0.1", "--port", str(port)]
+    start = [str(MOTO)] if program is None else ["-c", program]
+    command = [str(MOTO.with_name("python")), *start, "--host", "127.0.0.1", "--port", str(port)]
     process = subprocess.Popen(command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         _wait(port, process)
@@ -130,3 +150,28 @@ def project(tmp_path: Path, server: Server) -> Project:
     made = new_project(tmp_path)
     use_store(made, server.url)
     return made
+
+
+def use_lake(project: Project, lake: str) -> None:
+    """Puts tables and reports into a bucket."""
+    text = (project.root / "conf/environments/local.yaml").read_text()
+    project.write("conf/environments/local.yaml", f"lake: {lake}\nreports: {lake}-reports\n{text}")
+
+
+@pytest.fixture
+def lake(server: Server, bucket: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A lake in the test's bucket, which this process and those that it starts can open."""
+    from batchinfer.config.s3 import VARIABLE
+
+    place = f"s3a://{bucket}/lake"
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
+    monkeypatch.setenv(VARIABLE, text_for(server.url))
+    return place
+
+
+def text_for(url: str) -> str:
+    """What tells a process of a server, as the environment's settings do."""
+    from batchinfer.config.s3 import settings_by_bucket, to_text
+
+    return to_text(settings_by_bucket({"spark.hadoop.fs.s3a.endpoint": url, "spark.hadoop.fs.s3a.path.style.access": True}, {}))

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from batchinfer.config.fields import Place, Setting, Strict
+from batchinfer.config.fields import Place, Setting, Strict, TablePlace
 
 
 class ModelTask(Strict):
@@ -60,9 +60,9 @@ class Environment(Strict):
         spark: session settings.
     """
 
-    lake: Place = "lake"
+    lake: TablePlace = "lake"
     registry: str = "sqlite:///mlflow.db"
     artifacts: Place = "mlartifacts"
     staging: Place = "staging"
-    reports: Place = "reports"
+    reports: TablePlace = "reports"
     spark: SparkSettings = Field(default_factory=SparkSettings)

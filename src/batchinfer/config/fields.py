@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
 
 from batchinfer.config.document import read_document
+from batchinfer.config.s3 import check_table_place
 from batchinfer.config.substitution import FromVariable
 from batchinfer.config.units import parse_bytes
 from batchinfer.credentials import holds_user
@@ -121,6 +122,15 @@ def _place(value: str) -> str:
 
 # A path or a URI; it stands in tables, reports and logs.
 Place = Annotated[str, AfterValidator(_place)]
+
+
+def _table_place(value: str) -> str:
+    check_table_place(value)
+    return value
+
+
+# Where tables and reports can be written.
+TablePlace = Annotated[str, AfterValidator(_place), AfterValidator(_table_place)]
 
 
 def _encoding(value: str) -> str:

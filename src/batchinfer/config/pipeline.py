@@ -18,11 +18,11 @@ from batchinfer.config.fields import (
     ModelUri,
     Names,
     Number,
-    Place,
     Positive,
     RowCount,
     Size,
     Strict,
+    TablePlace,
     VariableName,
 )
 from batchinfer.config.sources import Source
@@ -101,7 +101,7 @@ class Checks(Strict):
 class Sink(Strict):
     """Where the predictions go: a table under the lake, or a full URI."""
 
-    table: Place
+    table: TablePlace
 
 
 class RedisTarget(Strict):

@@ -16,7 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow.fs import FileSystem
 
-from batchinfer.errors import InputError, InputMissing
+from batchinfer.errors import InputError, InputMissing, StorageError
+from batchinfer.stores import is_of_store, is_on_store, open_s3, words_and_hint
 
 TARGET_BYTES = 256 * 2**20
 # A task of less costs more to start than to run.
@@ -215,13 +216,21 @@ def _between(batches: Iterable[pa.RecordBatch], start: int, end: int) -> Iterato
 def _open(path: str) -> pq.ParquetFile:
     try:
         if "://" in path:
-            filesystem, inner = FileSystem.from_uri(path)
+            filesystem, inner = open_s3(path) if is_on_store(path) else FileSystem.from_uri(path)
             return pq.ParquetFile(inner, pre_buffer=True, filesystem=filesystem, coerce_int96_timestamp_unit=_INT96_UNIT)
         return pq.ParquetFile(path, memory_map=False, pre_buffer=True, coerce_int96_timestamp_unit=_INT96_UNIT)
     except FileNotFoundError as error:
         raise InputMissing(f"no such file: {path}") from error
     except (pa.ArrowInvalid, OSError) as error:
-        raise InputError(f"{path} cannot be read as Parquet: {error}") from error
+        raise _fault(path, f"{path} cannot be read", error) from error
+
+
+def _fault(path: str, fact: str, error: Exception) -> InputError | StorageError:
+    """A file that is no Parquet or is damaged; of a store that did not give it, a fault that is worth a retry."""
+    if is_on_store(path) and is_of_store(str(error)):
+        words, hint = words_and_hint(str(error))
+        return StorageError(f"{fact}: {words}", hint)
+    return InputError(f"{fact} as Parquet: {error}")
 
 
 def _read_group(parquet: pq.ParquetFile, group: int, names: list[str], path: str, batch_rows: int) -> Iterator[pa.RecordBatch]:
@@ -234,7 +243,7 @@ def _read_group(parquet: pq.ParquetFile, group: int, names: list[str], path: str
     try:
         yield from parquet.iter_batches(batch_size=batch_rows, row_groups=[group], columns=names, use_threads=False)
     except (pa.ArrowInvalid, OSError) as error:
-        raise InputError(f"{path}, row group {group}, is damaged: {error}") from error
+        raise _fault(path, f"{path}, row group {group}, cannot be read", error) from error
 
 
 def _complete(batch: pa.RecordBatch, columns: Sequence[str], part: Mapping[str, Any], schema: pa.Schema | None) -> pa.RecordBatch:

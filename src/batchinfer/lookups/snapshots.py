@@ -21,6 +21,7 @@ from pyarrow.fs import FileSelector, FileSystem, LocalFileSystem
 
 from batchinfer.contracts import KEY_PROPERTY, SLICE
 from batchinfer.errors import InputError, InputMissing, StorageError
+from batchinfer.stores import delta_options, delta_uri, is_on_store, open_s3, words_and_hint
 
 _CACHED_TABLES = 16
 
@@ -102,7 +103,10 @@ def open_snapshot(uri: str) -> Snapshot:
     except (OSError, DeltaError, pa.ArrowException) as error:
         if isinstance(error, InputError):
             raise
-        raise StorageError(f"{uri}: cannot read the table's log: {' '.join(str(error).split())[:300]}") from error
+        words, hint = (
+            words_and_hint(" ".join(str(error).split())) if is_on_store(uri) else (" ".join(str(error).split())[:300], None)
+        )
+        raise StorageError(f"{uri}: cannot read the table's log: {words}", hint) from error
     with _cache_lock:
         _cache[root] = (mark, snapshot)
         while len(_cache) > _CACHED_TABLES:
@@ -113,8 +117,8 @@ def open_snapshot(uri: str) -> Snapshot:
 def _open_filesystem(uri: str) -> tuple[FileSystem, str]:
     if uri.startswith("file:"):
         return LocalFileSystem(), unquote(urlsplit(uri).path).rstrip("/")
-    if "://" in uri:
-        return FileSystem.from_uri(uri.rstrip("/"))
+    if is_on_store(uri):
+        return open_s3(uri)
     return LocalFileSystem(), uri.rstrip("/")
 
 
@@ -129,7 +133,7 @@ def _newest_log_entry(filesystem: FileSystem, root: str) -> tuple[str, int | Non
 
 
 def _read(uri: str, filesystem: FileSystem, root: str) -> Snapshot:
-    table = DeltaTable(uri if "://" in uri and not uri.startswith("file:") else root)
+    table = DeltaTable(delta_uri(uri), storage_options=delta_options(uri)) if is_on_store(uri) else DeltaTable(root)
     configuration = table.metadata().configuration
     if configuration.get("delta.columnMapping.mode", "none") != "none":
         raise InputError(f"{uri}: the table maps column names; a lookup reads tables without column mapping")

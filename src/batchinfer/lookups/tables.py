@@ -18,6 +18,7 @@ from batchinfer.contracts import SERVED, SLICE
 from batchinfer.errors import InputError, StorageError
 from batchinfer.lookups.keys import convert_key
 from batchinfer.lookups.snapshots import Snapshot, TableFile, open_snapshot
+from batchinfer.stores import is_on_store, words_and_hint
 
 Key = tuple[Any, ...]
 # Up to here every key is its own condition, which prunes row groups best; above, sets of values do.
@@ -113,7 +114,8 @@ def _read(snapshot: Snapshot, file: TableFile, keys: Sequence[Key], slice_: str 
     except FileNotFoundError:
         raise
     except (OSError, pa.ArrowException) as error:
-        raise StorageError(f"{file.path}: cannot be read: {error}") from error
+        words, hint = words_and_hint(str(error)) if is_on_store(snapshot.uri) else (str(error), None)
+        raise StorageError(f"{file.path}: cannot be read: {words}", hint) from error
     asked = set(keys)
     columns = [rows[name].to_pylist() for name in snapshot.key]
     places = {key: place for place, key in enumerate(zip(*columns, strict=True)) if key in asked}

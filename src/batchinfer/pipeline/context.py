@@ -23,6 +23,7 @@ from batchinfer.config.sources import DeltaSource
 from batchinfer.errors import InputMissing
 from batchinfer.pipeline.feature_tables import Preparation, open_preparation, prepared_fields
 from batchinfer.pipeline.features import check_document
+from batchinfer.stores import use
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -94,7 +95,9 @@ class Context:
         checks = [check_document, unset_variables] if reads_source else [check_document]
         loaded = load_pipeline(ref, overrides, env, document_checks=checks)
         _make_importable(loaded.root)
-        return cls(loaded)
+        context = cls(loaded)
+        use(context.environment.spark.conf, (context.environment.lake, context.environment.reports, context.predictions))
+        return context
 
     def with_new_run(self) -> Context:
         """The same pipeline with a run id of its own."""

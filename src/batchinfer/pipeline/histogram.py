@@ -20,7 +20,8 @@ def score_histogram(table: str, files: Sequence[StagedFile], outputs: Mapping[st
         {column, edges: n + 1 floats, counts: n ints}, or None where no output is a double.
     """
     import numpy as np
-    import pyarrow.parquet as pq
+
+    from batchinfer.sinks.staging import read_staged
 
     column = next((name for name, type_ in outputs.items() if type_ == "double"), None)
     if column is None or not files:
@@ -29,7 +30,7 @@ def score_histogram(table: str, files: Sequence[StagedFile], outputs: Mapping[st
     for file in files:
         if rows >= _MOST_ROWS:
             break
-        parts.append(pq.read_table(f"{table}/{file.path}", columns=[column]).column(0).drop_null().to_numpy())
+        parts.append(read_staged(table, [file], [column]).column(0).drop_null().to_numpy())
         rows += file.rows
     values = np.concatenate(parts)
     if values.size == 0:

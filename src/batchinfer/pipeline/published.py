@@ -64,8 +64,6 @@ def read_published(context: Context, only: str | None = None) -> dict[str, Publi
 
     Runs on: driver.
     """
-    import pyarrow.parquet as pq
-
     from batchinfer.pipeline.table_steps import removal
     from batchinfer.sinks.delta import exists, snapshot_files
     from batchinfer.sinks.ledger import precision_of, rows_id, slices_of
@@ -85,9 +83,7 @@ def read_published(context: Context, only: str | None = None) -> dict[str, Publi
         files = by_slice.get(slice_, [])
         lineage: dict[str, Any] = {}
         if files:
-            reader = pq.ParquetFile(f"{table}/{files[0]['path']}")
-            first = next(reader.iter_batches(batch_size=1, columns=list(_LINEAGE)))
-            lineage = first.to_pylist()[0]
+            lineage = _read_lineage(table, files[0]["path"])
         found[slice_] = Published(
             version,
             sum(file["rows"] for file in files),
@@ -96,3 +92,13 @@ def read_published(context: Context, only: str | None = None) -> dict[str, Publi
             same_precision=precision_of(known, slice_) == precision,
         )
     return found
+
+
+def _read_lineage(table: str, path: str) -> dict[str, Any]:
+    import pyarrow.parquet as pq
+
+    from batchinfer.sinks.places import open_filesystem, storage_faults
+
+    filesystem, root = open_filesystem(table)
+    with storage_faults(f"{table}/{path}", "read the file"), pq.ParquetFile(f"{root}/{path}", filesystem=filesystem) as reader:
+        return next(reader.iter_batches(batch_size=1, columns=list(_LINEAGE))).to_pylist()[0]

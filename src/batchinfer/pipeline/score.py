@@ -335,9 +335,7 @@ class _Run:
 
     def write_report(self, errors: tuple[str, ...]) -> None:
         """Writes the run's page, and its JSON beside it."""
-        from pathlib import Path
-
-        from batchinfer.report.html import write_report
+        from batchinfer.pipeline.reports import save_report
         from batchinfer.report.timing import device_use, explain_time
 
         report, tasks = self.report, self.outcome.tasks
@@ -348,6 +346,5 @@ class _Run:
             "tasks": tasks,
             "histogram": self.histogram,
         }
-        folder = Path(self.context.environment.reports)
-        self.report.report = str(folder / f"{self.context.run_id}.html")
-        write_report(self.report.to_json() | {"checks": self.checks, "errors": list(errors)}, extra, folder)
+        body = self.report.to_json() | {"checks": self.checks, "errors": list(errors)}
+        self.report.report = save_report(body, extra, self.context.environment.reports)

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
-from deltalake import DeltaTable
+from deltalake import CommitProperties, DeltaTable
 from deltalake import Schema as DeltaSchema
+from deltalake.exceptions import DeltaError
 
 from batchinfer.contracts import KEY_PROPERTY
 from batchinfer.errors import InputError
 from batchinfer.sinks.locks import table_lock
-from batchinfer.sinks.places import storage_faults, table_uri
+from batchinfer.sinks.places import local_path, storage_faults, table_options, table_uri
 from batchinfer.sinks.schemas import compare_schemas, delta_schema, skipping_columns
 from batchinfer.sinks.snapshots import arrow_schema, exists, open_table
 
@@ -61,7 +62,9 @@ def ensure_table(
         with table_lock(uri):
             # Another process may have been quicker.
             if not exists(uri):
-                return _create(uri, stored, partition_by, description, wanted, name)
+                created = _create(uri, stored, partition_by, description, wanted, name)
+                if created is not None:
+                    return created
     table = open_table(uri)
     problems, new = compare_schemas(uri, arrow_schema(table), stored, evolve)
     problems += _compare_layout(uri, table, partition_by, wanted)
@@ -84,17 +87,26 @@ def _create(
     description: str | None,
     configuration: Mapping[str, str],
     name: str | None,
-) -> int:
+) -> int | None:
+    """The version of the new table; None where another process made it at the same moment, as only a store's can happen."""
     with storage_faults(uri, "create the Delta table"):
-        table = DeltaTable.create(
-            table_uri(uri),
-            schema,
-            partition_by=list(partition_by),
-            name=name,
-            description=description,
-            configuration=dict(configuration),
-            raise_if_key_not_exists=False,
-        )
+        try:
+            table = DeltaTable.create(
+                table_uri(uri),
+                schema,
+                partition_by=list(partition_by),
+                name=name,
+                description=description,
+                configuration=dict(configuration),
+                storage_options=table_options(uri),
+                raise_if_key_not_exists=False,
+                # deltalake would try again, as version 1, and put its own metadata over that of the other process.
+                commit_properties=CommitProperties(max_commit_retries=0),
+            )
+        except DeltaError:
+            if local_path(uri) is None and exists(uri):
+                return None
+            raise
     return table.version()
 
 

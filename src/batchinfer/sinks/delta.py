@@ -23,8 +23,9 @@ from batchinfer.contracts import StagedFile
 from batchinfer.errors import BatchInferError, InputError, SliceHeld, StorageError
 from batchinfer.sinks import log
 from batchinfer.sinks.creation import ensure_table
+from batchinfer.sinks.fences import check_fences
 from batchinfer.sinks.locks import table_lock
-from batchinfer.sinks.places import describe, open_filesystem, storage_faults
+from batchinfer.sinks.places import as_storage_error, local_path, open_filesystem, storage_faults
 from batchinfer.sinks.rewriting import Rewrite, remove_rows
 from batchinfer.sinks.schemas import compare_schemas
 from batchinfer.sinks.snapshots import exists, list_files, open_table, snapshot_files, table_schema, table_version
@@ -110,7 +111,7 @@ def commit(
     Runs on: driver
 
     Raises:
-        SliceHeld: a guarded transaction has changed since the caller looked.
+        SliceHeld: a guarded transaction has changed since the caller looked, or a lease of this process is another's by now.
         InputError: `schema` does not fit the table.
         StorageError: storage fails, a staged file is missing or cut short, or a file to remove is no longer in the table.
     """
@@ -128,6 +129,8 @@ def commit(
     if change.is_empty():
         return table_version(uri)
     with table_lock(uri):
+        if local_path(uri) is None:
+            check_fences()
         if schema is not None:
             _check_schema(uri, schema)
         return _commit_with_retries(uri, change)
@@ -168,8 +171,7 @@ def _commit_with_retries(uri: str, change: _Change) -> int:
             if not isinstance(error, CommitFailedError):
                 break
             time.sleep(0.01 * attempt)
-    reason = describe(failure) if failure else "unknown"
-    raise StorageError(f"{uri}: cannot commit: {reason}") from failure
+    raise as_storage_error(uri, "commit", failure or RuntimeError("unknown")) from failure
 
 
 def _rewrite(uri: str, table: DeltaTable, change: _Change) -> Rewrite:

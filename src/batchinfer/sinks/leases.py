@@ -1,19 +1,16 @@
 """Leases: one process at a time works on a slice of a pipeline; a lease ends with its holder, however it dies.
 
-Owns the lease files below `<lake>/_leases`. Must not know what the holder does, nor tables.
-A lake that is no local folder has its leases in the temporary folder of the machine: they hold between the processes of
-one machine only, and Delta's own conflict check is what stands between machines.
+Owns the lease files below `<lake>/_leases`, and what whoever is refused is told. Must not know what the holder does.
+In a lake on an object store there are no locks: see `store_leases`.
 """
 
 from __future__ import annotations
 
 import datetime
-import hashlib
 import json
 import os
 import socket
 import sys
-import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,13 +25,9 @@ _SUFFIX = ".lease"
 _PROBE_S = 0.25
 
 
-def leases_folder(lake: str, pipeline: str) -> Path:
-    """Folder of a pipeline's lease files."""
-    root = local_path(lake)
-    if root is None:
-        digest = hashlib.sha256(lake.rstrip("/").encode()).hexdigest()[:16]
-        return Path(tempfile.gettempdir()) / f"batchinfer-leases-{os.getuid()}-{digest}" / encode_name(pipeline)
-    return root / "_leases" / encode_name(pipeline)
+def leases_folder(lake: Path, pipeline: str) -> Path:
+    """Folder of a pipeline's lease files in a local lake."""
+    return lake / "_leases" / encode_name(pipeline)
 
 
 @contextmanager
@@ -56,8 +49,19 @@ def hold(lake: str, pipeline: str, slice_: str | None, run_id: str, command: str
         SliceHeld: another process, or another block of this one, holds it; says who and since when.
         StorageError: the lake cannot be written.
     """
-    path = leases_folder(lake, pipeline) / f"{encode_name(slice_)}{_SUFFIX}"
     lease = _describe_holder(pipeline, slice_, run_id, command)
+    root = local_path(lake)
+    if root is None:
+        from batchinfer.sinks.store_leases import Taken, take
+
+        try:
+            beat = take(lake, pipeline, slice_, lease)
+        except Taken as error:
+            raise SliceHeld(_refusal(pipeline, slice_, error.lease)) from error
+        with beat.held():
+            yield lease
+        return
+    path = leases_folder(root, pipeline) / f"{encode_name(slice_)}{_SUFFIX}"
     lock = FileLock(path)
     with storage_faults(str(path), "take the lease"):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -81,7 +85,12 @@ def running(lake: str, pipeline: str) -> list[dict[str, Any]]:
     Raises:
         StorageError: the folder cannot be read.
     """
-    folder = leases_folder(lake, pipeline)
+    root = local_path(lake)
+    if root is None:
+        from batchinfer.sinks import store_leases
+
+        return store_leases.running(lake, pipeline)
+    folder = leases_folder(root, pipeline)
     with storage_faults(str(folder), "read the leases"):
         held = [path for path in sorted(folder.glob(f"*{_SUFFIX}")) if is_held(path)]
         return [lease for lease in map(_read, held) if lease]

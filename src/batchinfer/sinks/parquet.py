@@ -51,7 +51,7 @@ class ParquetFile:
         # PyArrow takes names of columns here; its type stubs know only True and False.
         encoded: Any = [path for field in schema if field.name not in distinct for path in _leaves(field)]
         with storage_faults(self.full_path, "create the file"):
-            filesystem.create_dir(self.full_path.rsplit("/", 1)[0], recursive=True)
+            make_folder(filesystem, self.full_path.rsplit("/", 1)[0])
             self._sink = filesystem.open_output_stream(self.full_path)
             self._writer = pq.ParquetWriter(
                 self._sink,
@@ -122,6 +122,12 @@ def _leaves(field: pa.Field, below: str = "") -> Iterator[str]:
         yield from _leaves(pa.field("element", type_.value_type), f"{path}.list.")
     else:
         yield path
+
+
+def make_folder(filesystem: FileSystem, folder: str) -> None:
+    """Makes a folder and those above it; object stores need none, and would get an empty object for each."""
+    if isinstance(filesystem, LocalFileSystem):
+        filesystem.create_dir(folder, recursive=True)
 
 
 def delete_quietly(filesystem: FileSystem, path: str) -> bool:

@@ -47,7 +47,23 @@ def table_uri(uri: str) -> str:
     Runs on: driver | executor
     """
     path = local_path(uri)
-    return uri.rstrip("/") if path is None else str(path)
+    if path is not None:
+        return str(path)
+    from batchinfer.stores import delta_uri
+
+    return delta_uri(uri)
+
+
+def table_options(uri: str) -> dict[str, str] | None:
+    """The storage options that deltalake is given with `table_uri`; None for local tables.
+
+    Runs on: driver | executor
+    """
+    if local_path(uri) is not None:
+        return None
+    from batchinfer.stores import delta_options
+
+    return delta_options(uri)
 
 
 def open_filesystem(uri: str) -> tuple[FileSystem, str]:
@@ -58,16 +74,26 @@ def open_filesystem(uri: str) -> tuple[FileSystem, str]:
     Raises:
         StorageError: no file system for this scheme.
     """
-    import pyarrow as pa
-    from pyarrow.fs import FileSystem, LocalFileSystem
-
     path = local_path(uri)
-    if path is not None:
-        return LocalFileSystem(), str(path)
-    try:
-        return FileSystem.from_uri(uri.rstrip("/"))
-    except (pa.ArrowException, OSError) as error:
-        raise StorageError(f"{uri}: cannot be opened: {describe(error)}; allowed: a path, file://, s3:// or gs://") from error
+    if path is None:
+        from batchinfer.stores import is_on_store, open_s3
+
+        if not is_on_store(uri):
+            raise StorageError(f"{uri}: cannot be opened; allowed: a path, file:///… or s3a://bucket/folder")
+        return open_s3(uri)
+    from pyarrow.fs import LocalFileSystem
+
+    return LocalFileSystem(), str(path)
+
+
+def is_reachable(uri: str) -> bool:
+    """True of places that workers open themselves, without Spark.
+
+    Runs on: driver | executor
+    """
+    from batchinfer.stores import is_on_store
+
+    return local_path(uri) is not None or is_on_store(uri)
 
 
 def encode_name(value: str | None) -> str:
@@ -130,4 +156,19 @@ def storage_faults(uri: str, doing: str) -> Generator[None]:
     except BatchInferError:
         raise
     except (OSError, pa.ArrowException, DeltaError) as error:
-        raise StorageError(f"{uri}: cannot {doing}: {describe(error)}") from error
+        raise as_storage_error(uri, doing, error) from error
+
+
+def as_storage_error(uri: str, doing: str, error: BaseException) -> StorageError:
+    """A fault of storage in this project's words; of an object store with what helps, and without what the store repeats.
+
+    Runs on: driver | executor
+    """
+    from batchinfer.stores import is_of_store, words_and_hint
+
+    words, hint = describe(error), None
+    if "://" in uri or is_of_store(words):
+        words, hint = words_and_hint(words)
+        # Inside a file system of pyarrow, a place is a bucket and a key.
+        uri = uri if "://" in uri or uri.startswith("/") else f"s3a://{uri}"
+    return StorageError(f"{uri}: cannot {doing}: {words}", hint)

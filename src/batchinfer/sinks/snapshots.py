@@ -13,7 +13,7 @@ from urllib.parse import unquote
 import pyarrow as pa
 from deltalake import DeltaTable
 
-from batchinfer.sinks.places import local_path, storage_faults, table_uri
+from batchinfer.sinks.places import is_reachable, storage_faults, table_options, table_uri
 
 
 def open_table(uri: str, version: int | None = None) -> DeltaTable:
@@ -25,7 +25,7 @@ def open_table(uri: str, version: int | None = None) -> DeltaTable:
         StorageError: there is no table or no such version, or its log cannot be read.
     """
     with storage_faults(uri, "open the Delta table" if version is None else f"open version {version} of the Delta table"):
-        return DeltaTable(table_uri(uri), version=version)
+        return DeltaTable(table_uri(uri), version=version, storage_options=table_options(uri))
 
 
 def exists(uri: str) -> bool:
@@ -34,7 +34,7 @@ def exists(uri: str) -> bool:
     Runs on: driver
     """
     with storage_faults(uri, "look for a Delta table"):
-        return DeltaTable.is_deltatable(table_uri(uri))
+        return DeltaTable.is_deltatable(table_uri(uri), table_options(uri))
 
 
 def table_version(uri: str) -> int:
@@ -148,7 +148,7 @@ def reading_facts(uri: str, version: int | None = None) -> dict[str, bool]:
     table = open_table(uri, version)
     configuration = table.metadata().configuration
     return {
-        "reachable": local_path(uri) is not None,
+        "reachable": is_reachable(uri),
         "deletion_vectors": bool(kept_rows(table)),
         "column_mapping": configuration.get("delta.columnMapping.mode", "none") != "none",
     }

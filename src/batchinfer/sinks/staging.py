@@ -20,7 +20,7 @@ from pyarrow.fs import FileType, LocalFileSystem
 
 from batchinfer.contracts import StagedFile
 from batchinfer.errors import InputError, StorageError
-from batchinfer.sinks.parquet import ParquetFile, delete_quietly, sync_folders
+from batchinfer.sinks.parquet import ParquetFile, delete_quietly, make_folder, sync_folders
 from batchinfer.sinks.places import open_filesystem, partition_folder, storage_faults
 from batchinfer.sinks.schemas import delta_schema
 from batchinfer.sinks.snapshots import exists, snapshot_files
@@ -287,7 +287,7 @@ def place_staged(table: str, staged: StagedFile, partition: Mapping[str, str | N
     folder, name = partition_folder(partition), staged.path.rsplit("/", 1)[-1]
     placed = dataclasses.replace(staged, path=f"{folder}/{name}", partition=dict(partition))
     with storage_faults(f"{root}/{staged.path}", f"move the file to {folder}"):
-        filesystem.create_dir(f"{root}/{folder}", recursive=True)
+        make_folder(filesystem, f"{root}/{folder}")
         # Placed already: the commit after the move failed, and is tried again.
         if filesystem.get_file_info(f"{root}/{placed.path}").type == FileType.NotFound:
             filesystem.move(f"{root}/{staged.path}", f"{root}/{placed.path}")

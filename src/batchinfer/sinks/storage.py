@@ -5,21 +5,23 @@ from __future__ import annotations
 import os
 import uuid
 
-from batchinfer.sinks.places import local_path, storage_faults
+from batchinfer.sinks.places import local_path, open_filesystem, storage_faults
 
 
 def check_writable(lake: str) -> None:
     """Makes the folder if missing and writes a small file there, to the disk; nothing is left behind.
 
-    A place that is no local folder is not checked: its first write tells.
+    Of an object store, it writes a small object and deletes it.
 
     Runs on: driver
 
     Raises:
-        StorageError: a file stands where the folder should be, no permission, a full or read-only disk.
+        StorageError: a file stands where the folder should be, no permission, a full or read-only disk; a
+            store that does not answer, has no such bucket, or refuses access.
     """
     root = local_path(lake)
     if root is None:
+        _check_store(lake)
         return
     probe = root / f".probe-{uuid.uuid4().hex}"
     with storage_faults(str(root), "write to the folder"):
@@ -31,3 +33,12 @@ def check_writable(lake: str) -> None:
                 os.fsync(file.fileno())
         finally:
             probe.unlink(missing_ok=True)
+
+
+def _check_store(lake: str) -> None:
+    filesystem, root = open_filesystem(lake)
+    probe = f"{root}/.probe-{uuid.uuid4().hex}"
+    with storage_faults(lake, "write to the lake"):
+        with filesystem.open_output_stream(probe) as sink:
+            sink.write(b"\0")
+        filesystem.delete_file(probe)
