@@ -184,7 +184,7 @@ def _rewrite(uri: str, table: DeltaTable, change: _Change) -> Rewrite:
                 f"{uri}: rows to replace are told by no column; allowed: one or more, besides partition columns {partitions}"
             )
         wanted = {name: rows[name] for name in partitions if rows.get(name) is not None}
-        files = [file for file in list_files(table) if _matches(file["partition"], wanted)]
+        files = list_files(table, wanted)
         rewrite.extend(remove_rows(uri, table, files, {name: rows[name] for name in columns}))
     return rewrite
 
@@ -224,7 +224,9 @@ def _removed(uri: str, table: DeltaTable, change: _Change, rewrite: Rewrite) -> 
     named = change.remove | set(rewrite.removed)
     if not (named or change.replace):
         return []
-    current = list_files(table)
+    # The files of the one partition that is replaced, which are few, tell all; a column that is none is an error below.
+    one = not named and len(change.replace) == 1 and set(change.replace[0]) <= set(table.metadata().partition_columns)
+    current = list_files(table, change.replace[0] if one else None)
     gone = named - {file["path"] for file in current}
     if gone:
         raise StorageError(
