@@ -5,10 +5,10 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint typecheck unit spark cluster faults e2e s3 deploy gpu bench bench-setup bench-gpu bench-scale bench-duplicates bench-extract bench-transforms clean
+.PHONY: help setup demo test lint typecheck unit spark cluster faults e2e s3 deploy gpu bench bench-setup bench-gpu bench-scale bench-scale-model bench-duplicates bench-extract bench-transforms clean
 
 help:  ## this list
-	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
 
 setup: .venv/.ready  ## virtual environment, pinned packages, Delta jars, class-data archive
 
@@ -31,7 +31,7 @@ unit: .venv/.ready  ## tests without a JVM
 spark: .venv/.ready  ## tests on one shared local session
 	@$(BIN)/pytest tests/spark
 
-cluster: .venv/.ready  ## tests on several executors
+cluster: .venv/.ready  ## a standalone cluster, YARN, GPUs as resources: executors without the checkout (15 minutes, 40 MB of jars)
 	@$(BIN)/pytest tests/cluster
 
 faults: .venv/.ready  ## kills at named points and at random times (long)
@@ -61,6 +61,9 @@ bench-gpu: .venv/.ready  ## the engine, without Spark, against a bare loop on a 
 
 bench-scale: .venv/.ready  ## `score` at 1, 5 and 20 million rows, and on one row
 	@$(BIN)/python -m benchmarks.scale
+
+bench-scale-model: .venv/.ready  ## what breaks first at 10^9, 10^11 and 10^13 rows, if the measured runs are reproduced (seconds)
+	@$(BIN)/python -m benchmarks.scale_model
 
 bench-duplicates: .venv/.ready  ## `score` on rows that stand ten times, with and without looking for them
 	@$(BIN)/python -m benchmarks.duplicates

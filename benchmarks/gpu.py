@@ -8,8 +8,8 @@ predictions back only when the next is on its way, so that the GPU never waits f
 alone, on data that lie on the GPU. The engine finds its batch size during the warm-up run and goes on with it, as a worker does
 from task to task; the warm-up's own time is printed too. Pictures are stored as pixels: decoding JPEGs would measure the CPU.
 
-Forward passes on a GPU return before they are done: what the engine books as `decode` is mostly waiting for them. One contender
-waits in `forward` instead: its stage seconds are the true ones, and its time says what waiting there costs.
+The engine keeps two batches on the GPU, as tasks do (`inference/overlap.py`). One contender has one batch at a time, and waits
+for it in `forward`: its time says what overlapping gains. At last, several processes share the GPU: `benchmarks.gpu_instances`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, islice
@@ -36,12 +36,14 @@ import pyarrow.parquet as pq
 import torch
 from typing_extensions import Self
 
+from benchmarks import gpu_instances
 from benchmarks.contenders import SCHEMA
 from benchmarks.gpu_workloads import KINDS, Kind, write_input
 from benchmarks.revision import commit
 
 ALL = "all"
 BARE, CEILING = "bare loop", "forward pass alone"
+_TIMEOUT_S = 600.0
 # A row group of what is written.
 _GROUP_ROWS = 131_072
 # Rows on which the bare loop tries a batch size: so many batches of the largest.
@@ -59,11 +61,12 @@ class Run:
     device: str
     model: Any
     size: int = 0
+    source_folder: Path | None = None
     told: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def source(self) -> Path:
-        return self.folder / "input.parquet"
+        return (self.source_folder or self.folder) / "input.parquet"
 
     @property
     def target(self) -> Path:
@@ -141,28 +144,18 @@ def choose_size(run: Run) -> int:
     return max(rates, key=lambda size: rates[size])
 
 
-class Awaited:
-    """The model, whose forward pass ends when the device has done it."""
-
-    def __init__(self, run: Run) -> None:
-        self.output, self.encode, self.decode = run.model.output, run.model.encode, run.model.decode
-        self._run = run
-
-    def forward(self, tensors: dict[str, Any]) -> Any:
-        found = self._run.model.forward(tensors)
-        self._run.wait()
-        return found
-
-
-def engine(run: Run, name: str, handler: Any, rows: int | Literal["auto"]) -> None:
+def engine(run: Run, name: str, handler: Any, rows: int | Literal["auto"], overlap: bool = True) -> None:
     """The engine's part of a task: read row groups, score, write."""
-    from batchinfer.inference.batching import new_size
+    from batchinfer.inference.attempt import InProcess
+    from batchinfer.inference.batching import LARGEST_ROWS_GPU, new_size
     from batchinfer.inference.engine import BatchScorer
     from batchinfer.inference.splits import plan_splits, read_split
     from batchinfer.inference.workers import size_once
+    from batchinfer.pipeline.shipped import runner_on
 
-    size = size_once(f"{run.name}, {name}", partial(new_size, rows))
-    scorer = BatchScorer(handler, size, read_ahead=run.device == "cuda")
+    size = size_once(f"{run.name}, {name}", partial(new_size, rows, None, LARGEST_ROWS_GPU))
+    runner = runner_on(run.device, handler, _TIMEOUT_S) if overlap else InProcess(handler)
+    scorer = BatchScorer(runner, size, read_ahead=run.device == "cuda")
     started = time.perf_counter()
     tasks = plan_splits([{"path": str(run.source), "size": run.source.stat().st_size, "rows": run.rows}], 1)
     batches: Iterator[pa.RecordBatch] = chain.from_iterable(read_split(task, ["key", *run.model.names]) for task in tasks)
@@ -173,6 +166,7 @@ def engine(run: Run, name: str, handler: Any, rows: int | Literal["auto"]) -> No
     stages["other"] = time.perf_counter() - started - sum(stages.values())
     run.told[name] = {
         "stages_s": {stage: round(seconds, 3) for stage, seconds in stages.items()},
+        "device_s": {name: round(seconds, 3) for name, seconds in use_of(scorer).items()},
         "size": size.rows,
         "curve": {size: round(rate) for size, rate in size.curve.items()},
         **{count: scorer.counts[count] for count in ("batches", "attempts", "largest_batch", "rows_failed")},
@@ -195,19 +189,56 @@ def forward_alone(run: Run) -> float:
 
 def contenders(run: Run) -> dict[str, Callable[[], float | None]]:
     """What runs in turn, by name."""
-    engines: dict[str, tuple[Any, int | Literal["auto"]]] = {
-        "engine": (run.model, "auto"),
-        "engine, bare loop's size": (run.model, run.size),
-        "engine, forward awaited": (Awaited(run), "auto"),
+    engines: dict[str, tuple[Any, int | Literal["auto"], bool]] = {
+        "engine": (run.model, "auto", True),
+        "engine, bare loop's size": (run.model, run.size, True),
+        "engine, a batch at a time": (run.model, "auto", False),
     }
     if run.kind.built_in is not None:
-        engines["engine, built-in handler"] = (run.kind.built_in(run.device), "auto")
+        engines["engine, built-in handler"] = (run.kind.built_in(run.device), "auto", True)
     return {
         CEILING: partial(forward_alone, run),
         BARE: partial(bare_loop, run),
         "bare loop, a batch ahead": partial(bare_loop, run, 1),
-        **{name: partial(engine, run, name, handler, rows) for name, (handler, rows) in engines.items()},
+        **{name: partial(engine, run, name, handler, *how) for name, (handler, *how) in engines.items()},
     }
+
+
+def use_of(scorer: Any) -> dict[str, float]:
+    """Seconds that the device computed, and waited for rows and for what it gave to be taken."""
+    use = scorer.device_use()
+    return {"computing": use.computing, "input": use.input, "output": use.output}
+
+
+def own_run(name: str, rows: int, folder: Path, device: str, size: int, number: int) -> Run:
+    """What one of several processes has: the model, and a file of its own to write."""
+    kind = KINDS[name]
+    return Run(kind, name, rows, gpu_instances.run_folder(folder, number), device, kind.model(device), size, folder)
+
+
+def bare_alone(run: Run) -> None:
+    bare_loop(run, late=1)
+
+
+def engine_alone(run: Run) -> None:
+    engine(run, "engine", run.model, run.size)
+
+
+def measure_instances(run: Run, counts: Sequence[int], end: float) -> None:
+    """Bare loops and engines with the same batch size, in 1, 2, 4 processes, in turn; no number begins after `end`."""
+    make = partial(own_run, run.name, run.rows, run.folder, run.device, run.size)
+    seconds: dict[str, dict[int, float]] = {BARE: {}, "engine": {}}
+    for count in counts:
+        if time.perf_counter() > end:
+            print(f"{run.name}: {count} processes not measured, time is up", file=sys.stderr)
+            break
+        seconds[BARE][count] = gpu_instances.measure(bare_alone, make, count)
+        seconds["engine"][count] = gpu_instances.measure(engine_alone, make, count)
+    rates = gpu_instances.table(run.rows, seconds)
+    ratios = {count: round(rates["engine"][count] / rate, 3) for count, rate in rates[BARE].items()}
+    print(f"  processes on one device, rows/s together: {rates}; engine of the bare loop: {ratios}", file=sys.stderr)
+    body = {"benchmark": f"gpu {run.name}, instances", "rows": run.rows, "batch": run.size, "ratios": ratios, "rows_per_s": rates}
+    print(json.dumps(body | {"commit": commit(), "device": device_name(run.device), "torch": torch.__version__}), flush=True)
 
 
 def check_output(run: Run, expected: np.ndarray) -> None:
@@ -274,6 +305,7 @@ def main() -> int:
     options.add_argument("--rows", type=int, help=", ".join(f"{name}: {kind.rows:,}" for name, kind in KINDS.items()))
     options.add_argument("--repeats", type=int, default=3)
     options.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="cpu is for a try with few rows")
+    options.add_argument("--instances", type=int, nargs="*", default=gpu_instances.COUNTS, help="numbers of processes")
     options.add_argument("--within-s", type=float, default=200.0, help="shared out over the workloads; ends rounds early")
     arguments = options.parse_args()
     if arguments.device == "cuda" and not torch.cuda.is_available():
@@ -293,7 +325,9 @@ def main() -> int:
             model = load_once(f"benchmark on a GPU, {name}", partial(kind.model, arguments.device))
             run = Run(kind, name, rows, Path(folder), arguments.device, model)
             print(f"{name}: {time.perf_counter() - now:.1f} s to make rows and model", file=sys.stderr)
-            report(run, *measure(run, arguments.repeats, now + share_s))
+            # Processes take time to start: they have a third of what there is.
+            report(run, *measure(run, arguments.repeats, now + share_s * 2 / 3))
+            measure_instances(run, arguments.instances, now + share_s)
     return 0
 
 

@@ -285,7 +285,9 @@ class RunReport(Report):
     `rows_removed` of the last are those that table transforms removed; `feature_tables` are those that they read, with versions.
     `batch_rates` are rows per second by batch size, by device, as measured while the run went; `estimated_s` what `plan` would
     have said before it; `worker_bytes` the most memory that one worker process took; `explanation` what bounds the run, in words;
-    `equal_rows` how equal rows were looked for beyond single batches, and why; `precision` what the model computed in.
+    `equal_rows` how equal rows were looked for beyond single batches, and why; `precision` what the model computed in;
+    `device_use` the shares of the tasks' time in which each device computed, waited for rows (`input`) and for predictions to be
+    read back and written (`output`).
     """
 
     slice: str = ""
@@ -310,6 +312,7 @@ class RunReport(Report):
     workers: int = 0
     worker_bytes: int = 0
     batch_rates: dict[str, dict[str, float]] = field(default_factory=dict)
+    device_use: dict[str, dict[str, float]] = field(default_factory=dict)
     road: str = ""
     road_reason: str = ""
     equal_rows: str = ""

@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shlex
 import sys
-import tarfile
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -33,6 +33,8 @@ MODULES = "batchinfer-modules.zip"
 _EXTRAS = ("onnx", "sklearn")
 # A cluster has a Spark of its own; its jars are half a gigabyte.
 _LEFT_OUT = ("pyspark/jars/", "pyspark/examples/")
+# Where a zip says that its modes are those of Unix.
+_UNIX = 3
 # The module search path that a process of a cluster has begins in its working folder.
 _PYTHONPATH = "spark.executorEnv.PYTHONPATH"
 
@@ -137,9 +139,9 @@ def _zip(target: Path, files: Iterable[tuple[Path, Path]]) -> Path:
 
 
 def environment_archive(folder: Path) -> Path:
-    """The packages that this one needs as a tar archive, packed where they changed since the last time.
+    """The packages that this one needs as a zip, packed where they changed since the last time.
 
-    The interpreter travels as a link: machines of executors need the same Python in the same place.
+    The interpreter does not travel: machines of executors need the same Python in the same place.
 
     Raises:
         SetupError: no virtual environment, or the archive cannot be written.
@@ -152,22 +154,34 @@ def environment_archive(folder: Path) -> Path:
     found = needed_distributions()
     versions = sorted(f"{name}=={one.version}" for name, one in found.items())
     state = "\n".join([sys.version, sys.base_prefix, *versions])
-    target = folder / f"environment-{hashlib.sha256(state.encode()).hexdigest()[:16]}.tar"
+    target = folder / f"environment-{hashlib.sha256(state.encode()).hexdigest()[:16]}.zip"
     if target.is_file():
         return target
     partial = target.with_suffix(f".{os.getpid()}")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        # Not compressed: libraries of a few gigabytes shrink by a half, in more time than most networks save.
-        with tarfile.open(partial, "w") as archive:
+        # Not compressed: libraries of a few gigabytes shrink by a half, in more time than most networks save. No tar: Spark
+        # unpacks it without the right to execute.
+        with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED, strict_timestamps=False) as archive:
+            archive.writestr(*_interpreter())
             for path, name in environment_files(found.values()):
-                archive.add(path, name, recursive=False)
-        for old in folder.glob("environment-*.tar"):
+                archive.write(path, name)
+        for old in folder.glob("environment-*.zip"):
             old.unlink(missing_ok=True)
         return partial.replace(target)
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise SetupError(f"{target}: cannot be packed: {error.strerror or error}") from error
+
+
+def _interpreter() -> tuple[zipfile.ZipInfo, str]:
+    """The environment's Python: a script, since Spark unpacks no links.
+
+    By the name that it is started with, Python finds `pyvenv.cfg` and with it the packages (PEP 405).
+    """
+    entry = zipfile.ZipInfo("bin/python")
+    entry.create_system, entry.external_attr = _UNIX, 0o100755 << 16
+    return entry, f'#!/bin/bash\nexec -a "$0" {shlex.quote(os.path.realpath(sys.executable))} "$@"\n'
 
 
 def needed_distributions() -> dict[str, metadata.Distribution]:
@@ -198,12 +212,12 @@ def needed_distributions() -> dict[str, metadata.Distribution]:
 
 
 def environment_files(distributions: Iterable[metadata.Distribution]) -> Iterator[tuple[Path, str]]:
-    """Every file of an environment that holds these distributions: where it is here, and its name below the environment.
+    """The files of an environment that holds these distributions, but its Python: where each is here, and its name there.
 
     Byte code is among them: without, each worker would compile its packages anew.
     """
     prefix = Path(sys.prefix)
-    for path in (prefix / "pyvenv.cfg", *sorted((prefix / "bin").glob("python*")), *sorted(_installed(distributions))):
+    for path in (prefix / "pyvenv.cfg", *sorted(_installed(distributions))):
         name = path.relative_to(prefix).as_posix()
         if not any(part in name for part in _LEFT_OUT):
             yield path, name

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 from e2e.commands import Project, Result, as_result
@@ -39,13 +40,12 @@ def node_python(folder: Path) -> Path:
     for source, name in environment_files(needed_distributions().values()):
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        if source.is_symlink():
-            target.symlink_to(os.readlink(source))
-        else:
-            try:
-                os.link(source, target)
-            except OSError:  # another disk
-                shutil.copyfile(source, target)
+        try:
+            os.link(source, target)
+        except OSError:  # another disk
+            shutil.copyfile(source, target)
+    (folder / "bin").mkdir()
+    (folder / "bin" / "python").symlink_to(bare_python())
     return folder / "bin" / "python"
 
 
@@ -71,19 +71,22 @@ class Worker:
 
     def executors(self) -> list[psutil.Process]:
         """The JVMs of its executors."""
-        try:
-            below = psutil.Process(self.process.pid).children(recursive=True)
-            return [one for one in below if "CoarseGrainedExecutorBackend" in " ".join(one.cmdline())]
-        except psutil.Error:
-            return []
+        return [one for one in psutil.Process(self.process.pid).children(recursive=True) if _is_executor(one)]
 
     def leave(self) -> None:
         """The machine is gone at once, with all that runs on it."""
-        _kill_tree(self.process)
+        kill_tree(self.process)
 
     def logs(self) -> str:
         """What its executors said."""
         return "\n".join(path.read_text(errors="replace") for path in sorted(self.folder.glob("app-*/*/stderr")))
+
+
+def _is_executor(process: psutil.Process) -> bool:
+    try:
+        return "CoarseGrainedExecutorBackend" in " ".join(process.cmdline())
+    except psutil.Error:  # it ended meanwhile, and its parent has not looked yet
+        return False
 
 
 @dataclass
@@ -93,6 +96,7 @@ class Cluster:
     folder: Path
     master: str = ""
     workers: list[Worker] = field(default_factory=list)
+    _joined: int = 0
     _stack: ExitStack = field(default_factory=ExitStack)
 
     def __enter__(self) -> Cluster:
@@ -112,7 +116,8 @@ class Cluster:
         Args:
             hidden: folders that it does not see: it has an empty one of its own in place of each.
         """
-        name = f"worker-{len(self.workers)}"
+        self._joined += 1
+        name = f"worker-{self._joined}"
         options = ["--host", HOST, "--port", "0", "--webui-port", "0", "--cores", str(cores), "--memory", memory]
         folder = self.folder / name
         options += ["--work-dir", str(folder), self.master]
@@ -137,7 +142,7 @@ class Cluster:
                 [*without(hidden), str(spark_home() / "bin" / "spark-class"), class_, *options],
                 cwd=folder, env=own, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
-        self._stack.callback(_kill_tree, process)
+        self._stack.callback(kill_tree, process)
         return process
 
 
@@ -151,7 +156,8 @@ def _wait_for(log: Path, process: subprocess.Popen[bytes], pattern: str) -> str:
     raise AssertionError(f"no {pattern!r} in {log}, exit {process.poll()}:\n{log.read_text(errors='replace')[-3000:]}")
 
 
-def _kill_tree(process: subprocess.Popen[bytes]) -> None:
+def kill_tree(process: subprocess.Popen[Any]) -> None:
+    """Kills a process and all below it, and waits for its end."""
     try:
         below = psutil.Process(process.pid).children(recursive=True)
     except psutil.Error:

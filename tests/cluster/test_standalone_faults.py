@@ -5,12 +5,12 @@ from __future__ import annotations
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from cluster.conftest import OnCluster, predictions
-from cluster.standalone import Cluster, can_hide
+from cluster.standalone import Cluster, can_hide, kill_tree
 from e2e.commands import Result, as_result
 from spark.projects import PIPELINE
 
@@ -22,6 +22,7 @@ from batchinfer.session import open_session
 
 DAY = "2026-11-21"
 ROWS = 8_000
+Start = Callable[..., "subprocess.Popen[str]"]
 pytestmark = pytest.mark.timeout(1800)
 
 # A network of a user's own, beside conf/: it has to travel too. Its first attempt at a task waits while a file says so, and
@@ -29,6 +30,7 @@ pytestmark = pytest.mark.timeout(1800)
 NET = """\
 import os
 import time
+from collections.abc import Callable, Iterator
 
 import torch
 
@@ -57,7 +59,8 @@ def trained(on_cluster: OnCluster) -> OnCluster:
     marks = shared / "marks"
     marks.mkdir()
     project.write("own_net.py", NET.format(marks=marks))
-    text = PIPELINE.replace("in/*.csv", f"{shared}/in/*.csv").replace("train:\n", "train:\n  model: {python: 'own_net:Net'}\n")
+    text = PIPELINE.replace("in/*.csv", f"{shared}/in/*.csv").replace("hidden: [4], ", "")
+    text = text.replace("train:\n", "train:\n  model: {python: 'own_net:Net'}\n")
     project.write("conf/pipelines/small.yaml", text)
     rows = "".join(f"{n},{('red', 'blue')[n % 2]},{n * 0.01:.2f},{('no', 'yes')[n % 7 > 3]}\n" for n in range(ROWS))
     (shared / "in").mkdir()
@@ -69,12 +72,12 @@ def trained(on_cluster: OnCluster) -> OnCluster:
 
 
 @pytest.fixture
-def marks(trained: OnCluster) -> Iterator[Path]:
+def marks(trained: OnCluster, undisturbed: dict[tuple[object, ...], float]) -> Path:
     """The folder in which tasks say that they have begun, and are told to wait."""
     folder = trained.shared / "marks"
-    yield folder
     for file in folder.iterdir():
         file.unlink()
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +100,20 @@ def wait_for(marks: Path, pattern: str, running: subprocess.Popen[str]) -> None:
         time.sleep(0.05)
 
 
+@pytest.fixture
+def start(trained: OnCluster) -> Iterator[Start]:
+    """Starts a scoring job; whatever a test leaves running would hold the slice."""
+    begun: list[subprocess.Popen[str]] = []
+
+    def score(*spark: str) -> subprocess.Popen[str]:
+        begun.append(trained.start("score", "-p", "small", "--slice", DAY, "--force", spark=spark))
+        return begun[-1]
+
+    yield score
+    for one in begun:
+        kill_tree(one)
+
+
 def ended(running: subprocess.Popen[str]) -> Result:
     stdout, stderr = running.communicate(timeout=600)
     return as_result(running.returncode, stdout, stderr)
@@ -110,13 +127,14 @@ def assert_as_undisturbed(on_cluster: OnCluster, result: Result, undisturbed: di
 
 
 def test_an_executor_that_is_killed_in_the_middle_costs_a_retry(
-    trained: OnCluster, undisturbed: dict[tuple[object, ...], float], marks: Path
+    trained: OnCluster, undisturbed: dict[tuple[object, ...], float], marks: Path, start: Start
 ) -> None:
     (marks / "wait-0").touch()
-    running = trained.start("score", "-p", "small", "--slice", DAY, "--force")
+    running = start()
     wait_for(marks, "began-0-0-*", running)
     holder = int(next(marks.glob("began-0-0-*")).name.rpartition("-")[2])
-    [victim] = [one for worker in trained.cluster.workers for one in worker.executors() if is_below(holder, one.pid)]
+    executors = [one for worker in trained.cluster.workers for one in worker.executors()]
+    [victim] = [one for one in executors if is_below(holder, one.pid)]
     victim.kill()
     (marks / "wait-0").unlink()
     assert_as_undisturbed(trained, ended(running), undisturbed)
@@ -129,7 +147,7 @@ def is_below(pid: int, parent: int) -> bool:
 
 
 def test_a_slow_task_that_runs_twice_is_published_once(
-    trained: OnCluster, undisturbed: dict[tuple[object, ...], float], marks: Path
+    trained: OnCluster, undisturbed: dict[tuple[object, ...], float], marks: Path, start: Start
 ) -> None:
     (marks / "wait-0").touch()
     speculation = {
@@ -137,7 +155,7 @@ def test_a_slow_task_that_runs_twice_is_published_once(
         "spark.speculation.multiplier": "1.1", "spark.speculation.minTaskRuntime": "100ms",
     }  # fmt: skip
     spark = tuple(part for name, value in speculation.items() for part in ("--conf", f"{name}={value}"))
-    running = trained.start("score", "-p", "small", "--slice", DAY, "--force", spark=spark)
+    running = start(*spark)
     wait_for(marks, "began-0-0-*", running)
     # It waits for ever: only a second copy of it, beside the first, can end the run.
     assert_as_undisturbed(trained, ended(running), undisturbed)
@@ -145,7 +163,7 @@ def test_a_slow_task_that_runs_twice_is_published_once(
 
 
 def test_a_machine_that_leaves_and_one_that_joins(
-    trained: OnCluster, undisturbed: dict[tuple[object, ...], float], marks: Path, hidden: list[Path]
+    trained: OnCluster, undisturbed: dict[tuple[object, ...], float], marks: Path, start: Start, hidden: list[Path]
 ) -> None:
     """Dynamic allocation with shuffle tracking: the machine that runs a task is gone at once, and another comes."""
     (marks / "wait-0").touch()
@@ -154,7 +172,7 @@ def test_a_machine_that_leaves_and_one_that_joins(
         "spark.dynamicAllocation.minExecutors": "1", "spark.dynamicAllocation.maxExecutors": "2",
     }  # fmt: skip
     spark = tuple(part for name, value in dynamic.items() for part in ("--conf", f"{name}={value}"))
-    running = trained.start("score", "-p", "small", "--slice", DAY, "--force", spark=spark)
+    running = start(*spark)
     wait_for(marks, "began-0-0-*", running)
     holder = int(next(marks.glob("began-0-0-*")).name.rpartition("-")[2])
     [gone] = [worker for worker in trained.cluster.workers if is_below(holder, worker.process.pid)]

@@ -138,9 +138,9 @@ def test_every_place_that_pods_name_is_one_of_the_example() -> None:
     assert objects["PersistentVolumeClaim"]["spec"]["accessModes"] == ["ReadWriteMany"], "driver and executors write"
     shared = pod["containers"][0]["volumeMounts"][0]["mountPath"]
     told = objects["ConfigMap"]["data"]
-    assert told["BATCHINFER_STAGING"].startswith(f"{shared}/"), "the environment of a cluster asks for it by this name"
-    cluster = (FOLDER.parents[1] / "conf" / "environments" / "cluster.yaml").read_text()
-    assert all(f"${{{name}}}" in cluster for name in told if name != "DATA_DIR")
+    assert told["BATCHINFER_STAGING"].startswith(f"{shared}/"), "a place that all pods see"
+    environment = (FOLDER.parents[1] / "conf" / "environments" / "kubernetes.yaml").read_text()
+    assert all(f"${{{name}}}" in environment for name in told if name != "DATA_DIR")
 
 
 def test_the_rights_are_for_the_account_that_the_pods_have() -> None:

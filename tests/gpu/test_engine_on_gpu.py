@@ -15,10 +15,12 @@ import torch
 from gpu.models import (
     ATOL,
     MIB,
+    NAMES,
     ROWS,
     RTOL,
     Hungry,
     Lookup,
+    Net,
     NotFinite,
     OnDevice,
     Poisoned,
@@ -28,9 +30,12 @@ from gpu.models import (
     room,
     word_table,
 )
+from lanes import PlayedLane
 
 from batchinfer.inference.engine import BatchScorer, Scored
+from batchinfer.inference.overlap import OverlapRunner
 from batchinfer.inference.watchdog import ChildRunner
+from batchinfer.models.handler import Regressor
 from batchinfer.pipeline.shipped import choose_device, describe_device
 
 PROGRAM = """
@@ -51,9 +56,21 @@ os._exit(0)  # what ends a process without a context is the driver's affair
 """
 
 
+ROW_BYTES, ROOM_BYTES = 4 * MIB, 300 * MIB
+
+
 def in_batches(table: pa.RecordBatch) -> list[pa.RecordBatch]:
     """As a reader gives them: of other sizes than the model's."""
     return [table.slice(start, 300) for start in range(0, table.num_rows, 300)]
+
+
+def overlapped(device: str, handler: Any, moves: bool = False) -> OverlapRunner:
+    """As tasks run a model on a GPU; on the CPU the lane is played."""
+    if device == "cpu":
+        return OverlapRunner(handler, PlayedLane(), moves=moves)
+    from batchinfer.inference.cuda import CudaLane
+
+    return OverlapRunner(handler, CudaLane(device), moves=moves)
 
 
 def columns(results: list[Scored]) -> tuple[np.ndarray, np.ndarray]:
@@ -88,6 +105,43 @@ def test_predictions_equal_a_plain_loop_s(device: str, table: pa.RecordBatch, ba
     assert handler.calls == [batch_rows] * (ROWS // batch_rows) + [ROWS % batch_rows] * (ROWS % batch_rows > 0)
 
 
+@pytest.mark.parametrize("batch_rows", [1, 7, ROWS - 1, ROWS, ROWS + 1])
+@pytest.mark.parametrize("moves", [False, True])
+def test_two_batches_on_the_device_at_a_time_change_nothing(
+    device: str, table: pa.RecordBatch, batch_rows: int, moves: bool
+) -> None:
+    # Moved tensors are for handlers that use them where they are; `OnDevice` wants its keys on the CPU.
+    handler = Regressor(Net().eval().to(device), columns=NAMES) if moves else OnDevice(device)
+    scorer = BatchScorer(overlapped(device, handler, moves), batch_rows, read_ahead=True)
+    results = list(scorer.score(in_batches(table)))
+    check(results, plain_loop(table))
+    assert not failures(results)
+    scorer.close()
+    runner: Any = scorer._runner
+    assert device == "cpu" or runner.use.computing > 0
+
+
+def test_rows_that_raise_beside_another_batch_cost_themselves(device: str, table: pa.RecordBatch) -> None:
+    bad = (5, 100, 613, 999)
+    results = list(BatchScorer(overlapped(device, Poisoned(device, bad)), 64).score(in_batches(table)))
+    check(results, plain_loop(table), but=bad)
+    assert [(at, reason) for at, reason, _ in failures(results)] == [(at, "model_error") for at in bad]
+
+
+def test_memory_that_ends_beside_another_batch_loses_nothing(device: str) -> None:
+    table = feature_table(2048)
+    handler = Hungry(device, ROW_BYTES, ROOM_BYTES)
+    for rows in (512, 256, 128, 64, 32, 1):
+        OnDevice(device).forward(OnDevice(device).encode(table.slice(0, rows)))
+    runner = overlapped(device, handler)
+    with room(device, ROOM_BYTES):
+        scorer = BatchScorer(runner, 256)
+        results = list(scorer.score(in_batches(table)))
+    check(results, plain_loop(table))
+    assert not failures(results)
+    assert scorer.size.rows <= 64
+
+
 def test_with_a_size_that_it_finds(device: str) -> None:
     table = feature_table(60_000)
     handler = OnDevice(device)
@@ -96,9 +150,6 @@ def test_with_a_size_that_it_finds(device: str) -> None:
     check(results, plain_loop(table))
     assert handler.calls[0] < max(handler.calls)
     assert scorer.counts["rows_scored"] == 60_000
-
-
-ROW_BYTES, ROOM_BYTES = 4 * MIB, 300 * MIB
 
 
 @pytest.mark.parametrize(
@@ -172,5 +223,5 @@ def test_a_gpu_is_chosen_and_named(device: str) -> None:
         return
     assert choose_device("auto") == choose_device("cuda") == "cuda"
     assert choose_device("cpu") == "cpu"
-    assert describe_device("auto", 1) == torch.cuda.get_device_name()
+    assert describe_device("cuda", 1) == torch.cuda.get_device_name()
     assert describe_device("cpu", 2) == "cpu, 2 threads"

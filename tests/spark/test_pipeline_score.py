@@ -111,29 +111,6 @@ def test_late_rows_make_a_slice_stale_and_backfill_picks_it_up(trained: SmallPro
     assert len(trained.predictions()) == 50
 
 
-def test_another_precision_makes_a_slice_stale(trained: SmallProject) -> None:
-    trained.score()
-    exact = trained.predictions()
-    trained.edit('model: {uri: "models:/small@champion"}', 'model: {uri: "models:/small@champion", precision: bf16}')
-    assert trained.states() == {DAY: "stale"}
-    lowered = trained.score()
-    assert (lowered.status, lowered.precision, lowered.rows_scored + lowered.rows_reused) == ("published", "bf16", 40)
-    assert all(device.endswith(", bf16") for device in lowered.batch_rates)
-    scores = trained.predictions()
-    off = [abs(scores[key][0] - exact[key][0]) for key in exact]
-    assert 0 < max(off) < 0.02
-    assert (trained.states(), trained.score().status) == ({DAY: "published"}, "unchanged")
-    trained.edit(", precision: bf16", "")
-    assert trained.states() == {DAY: "stale"}
-    trained.score()
-    assert trained.predictions() == exact
-
-
-def test_a_precision_that_no_device_here_has_is_a_model_error(trained: SmallProject) -> None:
-    with pytest.raises(ModelError, match="got fp16, but this executor has no usable GPU; allowed there: float32, bf16"):
-        trained.score(DAY, "model.precision=fp16")
-
-
 def test_a_new_champion_makes_a_slice_stale(trained: SmallProject) -> None:
     trained.score()
     trained.train("train.params.seed=2")

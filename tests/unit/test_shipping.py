@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import tarfile
 import zipfile
 from importlib import metadata
 from pathlib import Path
@@ -77,8 +76,12 @@ def two_packages(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("two_packages")
 def test_the_packed_environment_runs_where_it_is_unpacked(tmp_path: Path) -> None:
     archive = environment_archive(tmp_path / "packed")
-    with tarfile.open(archive) as packed:
-        packed.extractall(tmp_path / "environment", filter="fully_trusted")
+    with zipfile.ZipFile(archive) as packed:
+        packed.extractall(tmp_path / "environment")
+        # Python's own reader does not give files their modes; Spark's does.
+        modes = {entry.filename: entry.external_attr >> 16 for entry in packed.infolist()}
+    assert modes["bin/python"] & 0o111
+    (tmp_path / "environment" / "bin" / "python").chmod(modes["bin/python"])
     code = "import click, py4j, sys; print(click.__file__, sys.prefix)"
     done = subprocess.run(
         ["./environment/bin/python", "-c", code], cwd=tmp_path, env={}, capture_output=True, text=True, check=True
@@ -113,7 +116,7 @@ def test_settings_of_a_shipment_go_beside_those_of_the_environment(tmp_path: Pat
     assert sent.conf["spark.submit.pyFiles"] == f"mine.zip,{tmp_path / 'batchinfer.zip'}"
     assert sent.conf["spark.executorEnv.PYTHONPATH"] == "/opt/mine:batchinfer.zip"
     first, second = sent.conf["spark.archives"].split(",")
-    assert first == "data.zip#data" and second.endswith(".tar#environment")
+    assert first == "data.zip#data" and second.endswith(".zip#environment")
     assert shipment(settings.model_copy(update={"ship": "package"}), tmp_path).python is None
     for other in ({"ship": "nothing"}, {"master": "local[2]"}):
         assert not shipment(settings.model_copy(update=other), tmp_path).conf

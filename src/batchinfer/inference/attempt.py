@@ -24,7 +24,7 @@ Clock = Callable[[], float]
 Predictions = dict[str, pa.Array]
 
 ENCODE_ERROR, MODEL_ERROR, DECODE_ERROR = "encode_error", "model_error", "decode_error"
-NOT_FINITE, OUT_OF_MEMORY, HANG, CRASH = "not_finite", "out_of_memory", "hang", "crash"
+NOT_FINITE, OUT_OF_MEMORY, TOO_LARGE, HANG, CRASH = "not_finite", "out_of_memory", "too_large", "hang", "crash"
 _REASONS = {"encode": ENCODE_ERROR, "forward": MODEL_ERROR, "decode": DECODE_ERROR}
 
 # No row is to blame for these; they end the run, each with its own exit code.
@@ -37,6 +37,8 @@ _OUT_OF_MEMORY_WORDS = (
     "CUDA error: out of memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
 )
+# A kernel that was not started, because its grid is larger than the GPU takes: nothing is lost, fewer rows may do.
+_NOT_STARTED_WORDS = ("invalid configuration argument", "too many resources requested for launch")
 _STDERR = 2
 
 
@@ -45,7 +47,7 @@ class Failure:
     """Why an attempt gave no predictions.
 
     Attributes:
-        reason: encode_error, model_error, decode_error, not_finite, out_of_memory, hang, crash.
+        reason: encode_error, model_error, decode_error, not_finite, out_of_memory, too_large, hang, crash.
         message: type and text of the error.
     """
 
@@ -95,27 +97,43 @@ class InProcess:
         Raises:
             ModelError: the handler gives other columns than it declares, or said so itself.
         """
+
+        def score(enter: Callable[[str], None]) -> Predictions:
+            tensors = self._timed("encode", self.handler.encode, batch)
+            enter("forward")
+            with inference_mode():
+                output = self._timed("forward", self._forward, tensors)
+                del tensors
+                enter("decode")
+                return self._timed("decode", self._decode, output, batch.num_rows)
+
+        return self._attempted(score, "encode")
+
+    def close(self) -> None:
+        """Nothing to release: the handler is the caller's."""
+
+    def _attempted(self, work: Callable[[Callable[[str], None]], Any], stage: str) -> Any:
+        """What `work` gives, or the failure of the stage that it last said to have entered; it begins in `stage`."""
+        entered = [stage]
         with self._watched():
-            stage = "encode"
             try:
-                tensors = self._timed(stage, self.handler.encode, batch)
-                stage = "forward"
-                with _inference_mode():
-                    output = self._timed(stage, self.handler.forward, tensors)
-                    del tensors
-                    stage = "decode"
-                    return self._timed(stage, self._decode, output, batch.num_rows)
+                return work(entered.append)
             except Exception as error:
                 if isinstance(error, _NOT_OF_A_ROW) or is_device_lost(error):
                     raise
-                failure = _as_failure(error, stage)
+                failure = _as_failure(error, entered[-1])
         # Outside of `except`, where the error's frames no longer hold the tensors.
         if failure.reason == OUT_OF_MEMORY:
             _release_memory()
         return failure
 
-    def close(self) -> None:
-        """Nothing to release: the handler is the caller's."""
+    def _forward(self, tensors: dict[str, Any]) -> Any:
+        """The model's output, once it is there: kernels on a GPU end, or fail, after `forward` has returned."""
+        output = self.handler.forward(tensors)
+        torch = sys.modules.get("torch")
+        if torch is not None and torch.cuda.is_initialized():
+            torch.cuda.current_stream().synchronize()
+        return output
 
     def _decode(self, output: Any, rows: int) -> Predictions:
         return typed_predictions(self.handler.decode(output), self.declared, rows)
@@ -144,6 +162,8 @@ class InProcess:
 def _as_failure(error: Exception, stage: str) -> Failure:
     if is_out_of_memory(error):
         return Failure(OUT_OF_MEMORY, describe(error))
+    if is_too_large(error):
+        return Failure(TOO_LARGE, describe(error))
     if stage == "decode" and type(error) in (ArithmeticError, FloatingPointError):
         return Failure(NOT_FINITE, describe(error))
     return Failure(_REASONS[stage], describe(error))
@@ -169,7 +189,15 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def is_device_lost(error: BaseException) -> bool:
     """True if the GPU's context is broken: every later call in this process fails too, so no row can be blamed here."""
-    return isinstance(error, RuntimeError) and "CUDA error" in str(error) and not is_out_of_memory(error)
+    if is_out_of_memory(error) or is_too_large(error):
+        return False
+    return isinstance(error, RuntimeError) and "CUDA error" in str(error)
+
+
+def is_too_large(error: BaseException) -> bool:
+    """True if the GPU refused to start a kernel for so many rows."""
+    text = str(error) if isinstance(error, RuntimeError) else ""
+    return "CUDA error" in text and any(words in text for words in _NOT_STARTED_WORDS)
 
 
 def _release_memory() -> None:
@@ -178,7 +206,7 @@ def _release_memory() -> None:
         torch.cuda.empty_cache()
 
 
-def _inference_mode() -> contextlib.AbstractContextManager[Any]:
+def inference_mode() -> contextlib.AbstractContextManager[Any]:
     """Without gradients, if PyTorch is in use at all."""
     torch = sys.modules.get("torch")
     return contextlib.nullcontext() if torch is None else torch.inference_mode()

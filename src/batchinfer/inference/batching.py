@@ -14,6 +14,8 @@ import pyarrow as pa
 
 # Pictures want few rows a batch: at 256 their activations no longer fit a cache, and a forward pass takes twice as long.
 SMALLEST_ROWS, LARGEST_ROWS = 32, 16_384
+# A GPU computes more rows a second the more it has at once; where that ends, memory and `max_bytes` decide.
+LARGEST_ROWS_GPU = 2**20
 # A size counts as better only if it beats the best by this factor: less is noise.
 _BETTER = 1.02
 # Batches measured at each size; the best of them counts, because a busy machine can only make one slower.
@@ -266,6 +268,6 @@ def _best(rates: Mapping[int, float]) -> int:
     return best
 
 
-def new_size(rows: int | Literal["auto"], known: Mapping[int, float] | None = None) -> FixedSize:
-    """The batch size that was asked for, or one that is found while running; `known` as for `AutoSize`."""
-    return AutoSize(known=known) if rows == "auto" else FixedSize(rows)
+def new_size(rows: int | Literal["auto"], known: Mapping[int, float] | None = None, largest: int = LARGEST_ROWS) -> FixedSize:
+    """The batch size that was asked for, or one that is found while running; `known` and `largest` as for `AutoSize`."""
+    return AutoSize(largest=largest, known=known) if rows == "auto" else FixedSize(rows)

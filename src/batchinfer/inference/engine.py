@@ -7,6 +7,7 @@ Knows neither Spark nor files, and of a model only what `contracts.Handler` says
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -22,6 +23,7 @@ from batchinfer.inference.attempt import Clock, InProcess, Predictions, Runner
 from batchinfer.inference.batching import FixedSize, new_size, rebatch
 from batchinfer.inference.fingerprint import Fingerprinter
 from batchinfer.inference.isolation import Outcome, isolate
+from batchinfer.inference.overlap import Attempt, Overlapping, OverlapRunner, Use
 from batchinfer.inference.records import bad_records
 from batchinfer.inference.repeats import Distinct, Repeats, spread
 from batchinfer.inference.weights import WINDOW_BATCHES, cut, in_order, row_weights, weigh_of
@@ -47,6 +49,18 @@ class Scored:
     fingerprints: pa.Array
     failed: list[BadRecord] = field(default_factory=list)
     failed_at: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """A batch on its way: its rows, those of them that are scored, and the seconds that this process has had to do with it."""
+
+    batch: pa.RecordBatch
+    fingerprints: pa.Array
+    distinct: Distinct | None
+    rows: pa.RecordBatch
+    attempt: Attempt | None
+    seconds: float
 
 
 class BatchScorer:
@@ -92,7 +106,8 @@ class BatchScorer:
         read_ahead: bool = False,
     ) -> None:
         # A child process knows its handler alone: batches for it are cut by rows and bytes only.
-        self._weigh = None if isinstance(handler, Runner) else weigh_of(handler)
+        own = handler.handler if isinstance(handler, InProcess) else handler
+        self._weigh = None if isinstance(own, Runner) else weigh_of(own)
         self._max_weight = max_weight
         self.read_ahead = read_ahead
         self._runner: Runner = handler if isinstance(handler, Runner) else InProcess(handler, clock, timeout_s)
@@ -105,6 +120,7 @@ class BatchScorer:
         self._max_failures = max_failures
         self._repeats = Repeats() if deduplicate and self._inputs is not None else None
         self._own_timings = {"read": 0.0, "fingerprint": 0.0}
+        self._asked = 0.0  # when the last batch was asked for
         self._whole = False  # whether the last batch was scored at the first attempt
         self.counts: dict[str, int] = dict.fromkeys(_COUNTS, 0)
         self.unreported: list[BadRecord] = []
@@ -113,6 +129,15 @@ class BatchScorer:
     def declared(self) -> Mapping[str, pa.DataType]:
         """Arrow type of each prediction column."""
         return self._runner.declared
+
+    def device_use(self) -> Use:
+        """What the device of the model has done up to now; of one that computes in step with this process, its stages tell."""
+        if isinstance(self._runner, OverlapRunner):
+            self._runner.use.end(self._clock())
+            return self._runner.use
+        seconds = self.timings
+        waits_s = seconds["read"] + seconds["fingerprint"] + seconds["encode"]
+        return Use(computing=seconds["forward"], input=waits_s, output=seconds["decode"])
 
     @property
     def timings(self) -> dict[str, float]:
@@ -141,31 +166,69 @@ class BatchScorer:
         """
         ahead = ReadAhead(batches, always=self.read_ahead)
         window = 1 if self._weigh is None else WINDOW_BATCHES
-        stream = rebatch(ahead, lambda: window * self.size.rows, self._max_bytes)
-        score = self.score_batch if self._weigh is None else self._score_window
+        stream = self._read(rebatch(ahead, lambda: window * self.size.rows, self._max_bytes))
         try:
-            while True:
-                start = self._clock()
-                batch = next(stream, None)
-                self._own_timings["read"] += self._clock() - start
-                if batch is None:
-                    return
-                self._heed_bytes(batch)
-                begun = self._clock()
-                yield score(batch)
-                if self._weigh is None:
-                    # What the consumer does with a batch is a part of what it costs.
-                    self._measure(batch.num_rows, self._clock() - begun)
+            if self._weigh is not None:
+                yield from map(self._score_window, stream)
+                return
+            for begun in self._under_way(stream):
+                scored, took_s = self._finish(begun)
+                handed = self._clock()
+                yield scored
+                # What the consumer does with a batch is a part of what it costs.
+                self._measure(begun, took_s + self._clock() - handed)
         finally:
             self.read_ahead = ahead.ahead
             ahead.close()
 
     def score_batch(self, batch: pa.RecordBatch) -> Scored:
         """Scores one batch of at least one row as it is, and learns nothing of its speed; raises as `score` does."""
-        first_row = self.counts["rows_in"]
+        return self._finish(self._begin(batch, self._clock()))[0]
+
+    def _read(self, stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        while True:
+            self._asked = self._clock()
+            batch = next(stream, None)
+            self._own_timings["read"] += self._clock() - self._asked
+            if batch is None:
+                return
+            self._heed_bytes(batch)
+            yield batch
+
+    def _under_way(self, batches: Iterable[pa.RecordBatch]) -> Iterator[_Begun]:
+        """Batches that were begun, in order; where the runner overlaps, each comes out when the next one was begun, too."""
+        before: _Begun | None = None
+        for batch in batches:
+            begun = self._begin(batch, self._asked)
+            if before is not None:
+                yield before
+            before = begun
+            if begun.attempt is None or begun.attempt.failure is not None:
+                # Nothing is on the device while the rows that failed are looked for.
+                yield begun
+                before = None
+        if before is not None:
+            yield before
+
+    def _begin(self, batch: pa.RecordBatch, asked: float) -> _Begun:
+        started = self._clock()
         fingerprints = self._fingerprints(batch)
         distinct = self._repeats.find(fingerprints) if self._repeats else None
-        outcome = self._outcome(batch) if distinct is None else self._distinct_outcome(batch, distinct)
+        rows = batch if distinct is None else batch.take(pa.array(distinct.first))
+        attempt = self._runner.submit(rows, asked) if isinstance(self._runner, Overlapping) else None
+        return _Begun(batch, fingerprints, distinct, rows, attempt, self._clock() - started)
+
+    def _finish(self, begun: _Begun) -> tuple[Scored, float]:
+        """What became of a batch that was begun, and how long this process had to do with it, without waiting for a device."""
+        started = self._clock()
+        scored = self._scored(begun)
+        waited_s = begun.attempt.waited_s if begun.attempt else 0.0
+        return scored, begun.seconds + self._clock() - started - waited_s
+
+    def _scored(self, begun: _Begun) -> Scored:
+        batch, fingerprints = begun.batch, begun.fingerprints
+        first_row = self.counts["rows_in"]
+        outcome = self._outcome(begun)
         self._learn(batch.num_rows, outcome)
         failed = bad_records(batch, outcome.failures, self._key, self._inputs)
         if outcome.stopped:
@@ -190,15 +253,22 @@ class BatchScorer:
         scored: list[Scored] = []
         places: list[np.ndarray] = []  # in the window, of the rows that each part's batch began with
         failed: dict[int, BadRecord] = {}
-        for rows in parts:
-            before = self.counts["rows_in"]
-            begun = self._clock()
+        begun_with: deque[np.ndarray] = deque()
+
+        def batches() -> Iterator[pa.RecordBatch]:
+            for rows in parts:
+                begun_with.append(rows)
+                self._asked = self._clock()
+                yield window.take(pa.array(rows))
+
+        for begun in self._under_way(batches()):
+            rows, before = begun_with.popleft(), self.counts["rows_in"]
             try:
-                part = self.score_batch(window.take(pa.array(rows)))
+                part, took_s = self._finish(begun)
             except TooManyQuarantined:
                 self.unreported = [*failed.values(), *self.unreported]
                 raise
-            self._measure(len(rows), self._clock() - begun)
+            self._measure(begun, took_s)
             gone = [at - before for at in part.failed_at]
             failed |= {int(rows[at]): record for at, record in zip(gone, part.failed, strict=True)}
             scored.append(part)
@@ -222,17 +292,15 @@ class BatchScorer:
         finally:
             self._own_timings["fingerprint"] += self._clock() - start
 
-    def _outcome(self, batch: pa.RecordBatch) -> Outcome:
+    def _outcome(self, begun: _Begun) -> Outcome:
+        """The outcome of a batch, of which each distinct row is scored once where these were looked for."""
         may_fail = None if self._max_failures is None else self._max_failures - self.counts["rows_failed"]
-        return isolate(batch, self._runner, may_fail)
-
-    def _distinct_outcome(self, batch: pa.RecordBatch, distinct: Distinct) -> Outcome:
-        """The outcome of a batch of which each distinct row is scored once."""
-        of_distinct = self._outcome(batch.take(pa.array(distinct.first)))
-        outcome = spread(of_distinct, distinct.equals)
+        of_distinct = isolate(begun.rows, self._runner, may_fail, begun.attempt.result if begun.attempt else None)
+        if begun.distinct is None:
+            return of_distinct
+        outcome = spread(of_distinct, begun.distinct.equals)
         if not outcome.stopped:
             self.counts["rows_duplicate"] += int(outcome.scored.sum()) - int(of_distinct.scored.sum())
-            may_fail = None if self._max_failures is None else self._max_failures - self.counts["rows_failed"]
             outcome.stopped = may_fail is not None and len(outcome.failures) > may_fail
         return outcome
 
@@ -241,9 +309,11 @@ class BatchScorer:
         if batch.num_rows < wanted and batch.nbytes * wanted > self._max_bytes * batch.num_rows:
             self.size.too_many_bytes(wanted)
 
-    def _measure(self, rows: int, seconds: float) -> None:
+    def _measure(self, begun: _Begun, seconds: float) -> None:
+        """Learns what a batch cost: where a device computes beside this process, the slower of the two decides."""
         if self._whole:
-            self.size.record(rows, seconds)
+            device_s = begun.attempt.device_s if begun.attempt else 0.0
+            self.size.record(begun.batch.num_rows, max(seconds, device_s))
 
     def _learn(self, rows: int, outcome: Outcome) -> None:
         if outcome.too_large is not None:

@@ -8,14 +8,17 @@ at least two failed attempts, the last of them alone: what fails once and not ag
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 
-from batchinfer.inference.attempt import NOT_FINITE, OUT_OF_MEMORY, Failure, Predictions, Runner
+from batchinfer.inference.attempt import NOT_FINITE, OUT_OF_MEMORY, TOO_LARGE, Failure, Predictions, Runner
 from batchinfer.inference.outputs import finite_rows
+
+# Fewer rows may do.
+_OF_SIZE = (OUT_OF_MEMORY, TOO_LARGE)
 
 
 @dataclass
@@ -39,13 +42,19 @@ class Outcome:
     stopped: bool = False
 
 
-def isolate(batch: pa.RecordBatch, runner: Runner, may_fail: int | None) -> Outcome:
+def isolate(
+    batch: pa.RecordBatch,
+    runner: Runner,
+    may_fail: int | None,
+    first: Callable[[], Predictions | Failure] | None = None,
+) -> Outcome:
     """Scores all rows of a batch that can be scored, in order, and says why the others cannot.
 
     Args:
         batch: at least one row.
         runner: how rows are scored.
         may_fail: rows that may fail before the search stops; None: all.
+        first: gives the result of the first attempt, where it was begun already.
 
     Runs on: executor.
     """
@@ -55,12 +64,15 @@ def isolate(batch: pa.RecordBatch, runner: Runner, may_fail: int | None) -> Outc
     waiting = [(0, batch.num_rows, False)]  # start, rows, whether these rows have been in a failed attempt
     while waiting and (may_fail is None or len(outcome.failures) <= may_fail):
         start, rows, suspected = waiting.pop()
-        result = runner.run(batch.slice(start, rows) if suspected else batch, probing=suspected and rows > 1)
+        if first is not None:
+            result, first = first(), None
+        else:
+            result = runner.run(batch.slice(start, rows) if suspected else batch, probing=suspected and rows > 1)
         outcome.attempts += 1
         if not isinstance(result, Failure):
             parts.append(_keep_finite(result, start, rows, outcome))
             continue
-        if result.reason == OUT_OF_MEMORY:
+        if result.reason in _OF_SIZE:
             exhausted.append((start, rows))
         if rows == 1 and suspected:
             outcome.failures[start] = result
@@ -109,6 +121,6 @@ def _concatenate(parts: list[Predictions], declared: Mapping[str, pa.DataType]) 
 
 def _too_large(exhausted: list[tuple[int, int]], failures: dict[int, Failure]) -> int | None:
     """A part that holds a row which exhausts memory all alone says nothing about how many rows fit."""
-    alone = [row for row, failure in failures.items() if failure.reason == OUT_OF_MEMORY]
+    alone = [row for row, failure in failures.items() if failure.reason in _OF_SIZE]
     sizes = [rows for start, rows in exhausted if rows > 1 and not any(start <= row < start + rows for row in alone)]
     return min(sizes, default=None)

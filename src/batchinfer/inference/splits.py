@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
@@ -29,6 +30,8 @@ _TASKS_PER_WORKER = 2
 _HALVED_BYTES = 32 * 2**20
 # A piece counts as small up to this multiple of what a small task should have.
 _COARSE = 1.1
+# Files whose row groups are asked for at once.
+_OPENED = 32
 # Spark writes timestamps as INT96 unless told otherwise; in nanoseconds they would end in the year 2262.
 _INT96_UNIT = "us"
 
@@ -73,7 +76,8 @@ def plan_splits(
     if rounds > 1 and tasks % workers == 0 and total / tasks >= _HALVED_BYTES:
         weights[-workers:] = [0.5] * 2 * workers
     piece_bytes = max(1, math.ceil(total / tasks * min(weights)))
-    pieces = [piece for file in files for piece in _pieces(file, piece_bytes)]
+    groups = _groups_of([file["path"] for file in files if file["size"] > piece_bytes])
+    pieces = [piece for file in files for piece in _pieces(file, piece_bytes, groups)]
     if len(weights) > tasks:
         pieces = _with_small_ones(pieces, 2 * workers, piece_bytes)
     if len(pieces) < min(workers, tasks):
@@ -82,13 +86,25 @@ def plan_splits(
     return [_task([pieces[index] for index in members]) for members in _balance([piece["bytes"] for piece in pieces], weights)]
 
 
-def _pieces(file: Mapping[str, Any], piece_bytes: int) -> list[dict[str, Any]]:
+def _groups_of(paths: Sequence[str]) -> dict[str, list[int]]:
+    """Rows of each row group of files, opened side by side: on a store each takes two answers of a tenth of a second."""
+    if len(paths) < 2:
+        return {path: _group_rows(path) for path in paths}
+    with ThreadPoolExecutor(min(_OPENED, len(paths)), thread_name_prefix="footers") as pool:
+        return dict(zip(paths, pool.map(_group_rows, paths), strict=True))
+
+
+def _group_rows(path: str) -> list[int]:
+    with _open(path) as parquet:
+        return [parquet.metadata.row_group(i).num_rows for i in range(parquet.metadata.num_row_groups)]
+
+
+def _pieces(file: Mapping[str, Any], piece_bytes: int, groups_of: Mapping[str, list[int]]) -> list[dict[str, Any]]:
     """A file whole, or in runs of row groups of about `piece_bytes` each."""
     common = {"path": file["path"], "partition": dict(file.get("partition") or {})}
     if file["size"] <= piece_bytes:
         return [common | {"row_groups": None, "rows": file["rows"], "bytes": file["size"]}]
-    with _open(file["path"]) as parquet:
-        groups = [parquet.metadata.row_group(i).num_rows for i in range(parquet.metadata.num_row_groups)]
+    groups = groups_of[file["path"]]
     bytes_per_row = file["size"] / max(1, sum(groups))
     pieces: list[dict[str, Any]] = []
     for group, rows in enumerate(groups):

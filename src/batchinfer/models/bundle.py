@@ -282,12 +282,15 @@ def _load_module(manifest: Mapping[str, Any], contents: Mapping[str, bytes], dev
     import safetensors.torch
 
     from batchinfer.models.mlp import build_module
+    from batchinfer.models.moving import to_channels_last
 
     described = json.loads(contents[manifests.MODULE])
     if described["class"] != manifest["module"]["class"]:
         raise ModelError(f"{manifests.MODULE}: got class {described['class']}; expected {manifest['module']['class']}")
     module = build_module(described["class"], described["arguments"])
     module.load_state_dict(safetensors.torch.load(contents[manifests.WEIGHTS]), strict=True)
+    if device != "cpu":
+        to_channels_last(module)
     return module.to(device).eval()
 
 

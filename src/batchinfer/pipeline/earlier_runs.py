@@ -16,19 +16,21 @@ from batchinfer.errors import StorageError
 from batchinfer.pipeline.context import Context
 
 Row = Mapping[str, Any]
+# Runs that are looked at: more say nothing new, and each is a file.
+_NEWEST = 64
 # Runs that an estimate is made from: machines and data change.
 _LATEST = 5
 
 
 def runs_of_bundle(context: Context, digest: str) -> list[Row]:
-    """The last run of each slice with this bundle, where it was published, as rows of the runs table, oldest first.
+    """The latest runs with this bundle, one a slice, that were published, as rows of the runs table, oldest first.
 
     A table that cannot be read is said, and never keeps a run from its work. Runs on: driver, without Spark.
     """
     from batchinfer.sinks.runs import latest_runs
 
     try:
-        runs = latest_runs(context.runs, context.name, "score", digest).values()
+        runs = latest_runs(context.runs, context.name, "score", digest, newest=_NEWEST).values()
     except StorageError as error:
         print(f"batchinfer: earlier runs cannot be read: {error}", file=sys.stderr)
         return []

@@ -130,7 +130,7 @@ def score_once(
     beats: Beats,
     profile: ResourceProfile | None = None,
 ) -> list[dict[str, Any]]:
-    """Scores the rows of all splits, equal ones once; results as those of `scoring.score_split`, one a bucket.
+    """Scores the rows of all splits, equal ones once; results as those of `scoring.ScoreSplits`, one a bucket.
 
     Args:
         count: tasks of the model that run at the same time.

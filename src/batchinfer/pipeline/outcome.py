@@ -48,9 +48,10 @@ class Outcome:
             known |= {rows: max(rate, known.get(rows, 0.0)) for rows, rate in rates.items()}
         self.worker_bytes = max(self.worker_bytes, result["worker_bytes"])
         stages = {stage: round(seconds, 4) for stage, seconds in result["seconds"].items()}
+        told = {"seconds": result["task_s"], "rows": result["rows_in"], "stages": stages, "use": result["use"]}
         # The GPU that Spark gave to the task, where it gave one.
         gpu = {} if result["gpu"] is None else {"gpu": result["gpu"]}
-        self.tasks.append({"seconds": result["task_s"], "rows": result["rows_in"], "stages": stages, **result["counts"], **gpu})
+        self.tasks.append(told | result["counts"] | gpu)
 
     def stages(self, inference_s: float, workers: int) -> dict[str, float]:
         """Seconds of the workers by stage, added up; with what the engine itself took, and what they waited for work."""

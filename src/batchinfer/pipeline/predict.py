@@ -62,11 +62,12 @@ def predict_udf(spark: SparkSession, uri: str, env: str = "local", trust: Trust 
     from batchinfer.models.bundle import read_signature, verify_bundle
     from batchinfer.models.manifest import check_trust
     from batchinfer.pipeline.capacity import task_threads
-    from batchinfer.pipeline.shipped import load_shipped, ship_folder
+    from batchinfer.pipeline.shipped import load_shipped, ship_folder, ship_package
 
     _check_trust_word(trust)
     ref, folder = _resolve(uri, env)
     check_trust(verify_bundle(folder, ref.digest), trust)
+    ship_package(spark, folder.parent / "shipped")
     archive = ship_folder(spark, folder, ref.digest)
     threads = task_threads(spark, ModelTask())
     loader = partial(load_shipped, archive, ref.digest, "auto", trust)

@@ -17,7 +17,7 @@ from batchinfer.pipeline.once import decide, score_once
 from batchinfer.pipeline.pandas_road import packed, place_name
 from batchinfer.pipeline.preflight import Resolved, SliceData, columns_to_read
 from batchinfer.pipeline.prepared import row_faults, with_raw
-from batchinfer.pipeline.scoring import ScoreArrow, ScorePandas, score_split
+from batchinfer.pipeline.scoring import ScoreArrow, ScorePandas, ScoreSplits
 from batchinfer.pipeline.scoring_plan import ScoringPlan, now_us
 from batchinfer.pipeline.shipped import ship_folder, ship_modules
 from batchinfer.pipeline.slice_frames import quoted, slice_frame
@@ -100,8 +100,7 @@ def _run_direct(
         large = splits_of(data, count, _SENDER_BYTES, rounds=1)
         results = score_once(spark, plan, large, count, _description(context, data), beats, profile)
     else:
-        tasks = [{"plan": plan.to_json(), "split": split} for split in splits]
-        found = run_tasks(spark, score_split, tasks, _description(context, data), beats=beats, profile=profile)
+        found = run_tasks(spark, ScoreSplits(plan), splits, _description(context, data), beats=beats, profile=profile)
         results = [result for of_task in found for result in of_task]
     return RoadOutcome(road, results, decision.reason)
 

@@ -336,9 +336,10 @@ class _Run:
     def write_report(self, errors: tuple[str, ...]) -> None:
         """Writes the run's page, and its JSON beside it."""
         from batchinfer.pipeline.reports import save_report
-        from batchinfer.report.timing import explain_time
+        from batchinfer.report.timing import device_use, explain_time
 
         report, tasks = self.report, self.outcome.tasks
+        report.device_use = device_use(tasks)
         report.explanation = explain_time(report.stage_seconds, report.seconds, tasks).sentence
         extra = {
             "reasons": dict(self.outcome.reasons),

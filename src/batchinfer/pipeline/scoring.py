@@ -17,7 +17,7 @@ from batchinfer.errors import TooManyQuarantined
 from batchinfer.inference.workers import peak_bytes
 from batchinfer.pipeline.beats import Beat
 from batchinfer.pipeline.scoring_plan import ScoringPlan
-from batchinfer.pipeline.shipped import bundle_folder, choose_device, describe_device, load_folder, owned_gpu
+from batchinfer.pipeline.shipped import bundle_folder, choose_device, describe_device, load_folder, owned_gpu, runner_on
 from batchinfer.prepare import RAW, REMOVED
 
 if TYPE_CHECKING:
@@ -30,15 +30,20 @@ if TYPE_CHECKING:
     from batchinfer.inference.watchdog import ChildRunner
 
 
-def score_split(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Road `direct`: reads its own Parquet row groups and scores them.
+class ScoreSplits:
+    """Road `direct`: the work of `run_tasks`, which reads a split of the Parquet row groups and scores it.
 
-    Runs on: executor.
+    It carries the plan, which Spark sends once: in each task's JSON it would be most of what the driver makes and holds.
     """
-    from batchinfer.pipeline.slice_rows import read_rows
 
-    plan = ScoringPlan.from_json(task["plan"])
-    yield ScoringTask(plan).run(read_rows(task["split"], plan.columns))
+    def __init__(self, plan: ScoringPlan) -> None:
+        self.plan = plan.to_json()
+
+    def __call__(self, split: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        from batchinfer.pipeline.slice_rows import read_rows
+
+        plan = ScoringPlan.from_json(self.plan)
+        yield ScoringTask(plan).run(read_rows(split, plan.columns))
 
 
 class ScoreArrow:
@@ -111,7 +116,7 @@ class ScoringTask:
 
         The first attempt may have ended in a crash or a hang; in a child, either costs the child, and the row is found.
         """
-        from batchinfer.inference.batching import new_size
+        from batchinfer.inference.batching import LARGEST_ROWS, LARGEST_ROWS_GPU, new_size
         from batchinfer.inference.engine import BatchScorer
         from batchinfer.inference.watchdog import ChildRunner
         from batchinfer.inference.workers import load_once, size_once
@@ -132,12 +137,15 @@ class ScoringTask:
             self.child = ChildRunner(self._loader(), plan.timeout_s, threads=plan.threads)
         if self.child is not None:
             return BatchScorer(self.child.loaded(), batch_rows=plan.batch_rows, **options)
-        model = f"{plan.bundle_digest}:{self.torch_device}:{plan.precision}:{plan.compile}"
+        # A process that is given another GPU loads the model there, and that GPU's memory is another ceiling.
+        device = self.torch_device
+        model = f"{plan.bundle_digest}:{device}:{plan.precision}:{plan.compile}"
         handler = load_once(model, self._compiling_loader() if plan.compile else self._loader(), threads=plan.threads)
         self.compiled = handler if plan.compile else None
         known = {int(rows): rate for rows, rate in plan.known_rates.get(self.device, {}).items()}
-        size = size_once(f"{model}:{plan.batch_rows}:{plan.threads}", lambda: new_size(plan.batch_rows, known))
-        return BatchScorer(handler, timeout_s=plan.timeout_s, batch_rows=size, **options)
+        largest = LARGEST_ROWS if device == "cpu" else LARGEST_ROWS_GPU
+        size = size_once(f"{model}:{plan.batch_rows}:{plan.threads}", lambda: new_size(plan.batch_rows, known, largest))
+        return BatchScorer(runner_on(device, handler, plan.timeout_s), batch_rows=size, **options)
 
     def _loader(self) -> Callable[[], Handler]:
         from functools import partial
@@ -297,6 +305,19 @@ class ScoringTask:
             contracts.SCORED_AT: pa.scalar(plan.scored_at_us, pa.timestamp("us", tz="UTC")),
         }
 
+    def _use(self) -> dict[str, Any]:
+        """What the device did in this task, in seconds; the rest of the task it waited for the model, or for the task to end."""
+        use = self.scorer.device_use()
+        compiled_s = self.seconds().get("compile", 0.0)
+        # What this process writes in step with the device, the device waits for; beside it, `use` has counted it.
+        written_s = 0.0 if self.device and not self.device.startswith("cpu") else self.write_s
+        return {
+            "device": self.device or "processes apart",
+            "computing": round(use.computing - compiled_s, 4),
+            "input": round(use.input, 4),
+            "output": round(use.output + written_s, 4),
+        }
+
     def _told_of_compiling(self) -> dict[str, Any]:
         if not self.compiled:
             return {}
@@ -328,6 +349,7 @@ class ScoringTask:
             "reasons": dict(Counter(record.reason for record in self.failed)),
             "examples": [record.message for record in self.failed if record.reason not in self.plan.removals][:1],
             "seconds": self.seconds(),
+            "use": self._use(),
             "counts": {**self.scorer.counts, "children": self.child.starts if self.child else 0},
             "rates": {self.device: self.scorer.size.curve} if self.child is None else {},
             "gpu": self.gpu,

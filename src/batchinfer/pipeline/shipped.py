@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 
 from batchinfer.errors import ModelError
 from batchinfer.pipeline.capacity import GPU
-from batchinfer.shipping import MODULES, is_local, modules_zip
+from batchinfer.shipping import MODULES, PACKAGE, is_local, modules_zip, package_zip
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from batchinfer.contracts import Handler
+    from batchinfer.inference.attempt import Runner
     from batchinfer.models.formats.artifact import Trust
     from batchinfer.models.precision import Precision
 
@@ -51,6 +52,17 @@ def ship_modules(spark: SparkSession, root: Path) -> None:
         context.addPyFile(str(packed))
 
 
+def ship_package(spark: SparkSession, folder: Path) -> None:
+    """Sends this package to the executors of a session that something else has built, once a session.
+
+    Args:
+        folder: where packed things are kept.
+    """
+    context = spark.sparkContext
+    if not is_local(context.master) and not any(file.endswith(f"/{PACKAGE}") for file in context.listFiles):
+        context.addPyFile(str(package_zip(folder)))
+
+
 def _shipped(spark: SparkSession) -> set[str]:
     return {archive.rpartition("#")[2] for archive in spark.sparkContext.listArchives}
 
@@ -67,7 +79,7 @@ def load_shipped(archive: str, digest: str, device: str, trust: Trust = "none") 
 
     Runs on: executor.
     """
-    return load_folder(bundle_folder(archive), digest, device, trust)
+    return load_folder(bundle_folder(archive), digest, choose_device(device, owned_gpu()), trust)
 
 
 def load_folder(folder: str, digest: str, device: str, trust: Trust = "none", precision: Precision = "float32") -> Handler:
@@ -84,6 +96,7 @@ def load_folder(folder: str, digest: str, device: str, trust: Trust = "none", pr
     if precision == "fp16" and chosen == "cpu":
         # Half of PyTorch's operators are slower in it there, some are missing, and what exceeds 65,504 is infinite.
         raise ModelError("model.precision: got fp16, but this executor has no usable GPU; allowed there: float32, bf16")
+    _turn_to(chosen)
     return read_bundle(folder, chosen, digest, trust, precision).handler
 
 
@@ -119,11 +132,33 @@ def choose_device(asked: str, owned: str | None = None) -> str:
         raise ModelError(f"model.device: got {asked}, but this executor has no usable GPU; allowed here: auto, cpu")
     if asked not in ("auto", "cuda"):
         return asked
-    return (
-        "cuda"
-        if owned is None
-        else f"cuda:{cuda_index(owned, os.environ.get('CUDA_VISIBLE_DEVICES'), torch.cuda.device_count())}"
-    )
+    if owned is None:
+        return "cuda"
+    return f"cuda:{cuda_index(owned, os.environ.get('CUDA_VISIBLE_DEVICES'), torch.cuda.device_count())}"
+
+
+def _turn_to(device: str) -> None:
+    """Makes a GPU that is named by its number, such as `cuda:1`, the one that PyTorch means by `cuda` in this process."""
+    import torch
+
+    if ":" in device:
+        torch.cuda.set_device(device)
+
+
+def runner_on(device: str, handler: Handler, timeout_s: float) -> Runner:
+    """The way to run a handler on a device, as `choose_device` names it: a GPU computes while this process does the rest.
+
+    Runs on: executor.
+    """
+    from batchinfer.inference.attempt import InProcess
+    from batchinfer.inference.cuda import lane_of
+    from batchinfer.inference.overlap import OverlapRunner
+    from batchinfer.models.moving import takes_moved
+
+    if device == "cpu":
+        return InProcess(handler, timeout_s=timeout_s)
+    _turn_to(device)
+    return OverlapRunner(handler, lane_of(device), timeout_s=timeout_s, moves=takes_moved(handler))
 
 
 def cuda_index(address: str, visible: str | None, count: int) -> int:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from batchinfer.errors import StorageError
 from batchinfer.report.figures import HEIGHT, WIDTH, draw_histogram
 from batchinfer.report.text import counted, duration, showable
-from batchinfer.report.timing import explain_time
+from batchinfer.report.timing import device_use, explain_time, told_use
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -51,8 +51,8 @@ def write_report(run: Mapping[str, Any], extra: Mapping[str, Any], folder: Path)
     Args:
         run: the JSON of `score`, as `contracts.RunReport.to_json` gives it.
         extra: all of it optional: `reasons` {reason: rows quarantined}; `tasks` [{seconds, rows, batches, attempts,
-            largest_batch, smallest_batch, stages {stage: seconds}}]; `histogram` {column, edges, counts}; `key` (a scored
-            row's key, by column).
+            largest_batch, smallest_batch, stages {stage: seconds}, use {device, computing, input, output}}];
+            `histogram` {column, edges, counts}; `key` (a scored row's key, by column).
         folder: where the reports are.
 
     Runs on: driver.
@@ -135,6 +135,7 @@ def _batches(run: Mapping[str, Any], tasks: Sequence[Mapping[str, Any]]) -> list
     times = [float(task["seconds"]) for task in tasks if task.get("seconds") is not None]
     if times:
         facts.append(("Tasks took", f"{duration(min(times))} to {duration(max(times))}"))
+    facts += [(device, told_use(shares)) for device, shares in device_use(tasks).items()]
     if run.get("worker_bytes"):
         facts.append(("Memory of a worker", f"{run['worker_bytes'] / 2**20:,.0f} MiB at most"))
     if run.get("estimated_s") and run.get("seconds"):

@@ -6,6 +6,7 @@ inside `inference`; everything else is wall time of the driver. Knows nothing of
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -52,6 +53,7 @@ _MEANING: Mapping[str, str] = {
     "quarantine": "writing the quarantine",
     OTHER: "what surrounds the work: starting Spark, planning, scheduling",
 }
+_USES = ("computing", "input", "output")
 # A stage bounds a run if it takes this share of it; inference, which is many stages, must take most of the run.
 _BOUND, _MOST = 0.4, 0.5
 
@@ -96,7 +98,41 @@ def explain_time(stage_seconds: Mapping[str, float], seconds: float, tasks: Sequ
     rest = seconds - sum(wall.values())
     if rest > 0.01 * seconds:
         wall[OTHER] = rest
-    return Timing(_segments(wall), _segments(workers), _sentence(wall, workers, tasks) + _of_faults(tasks))
+    sentence = _sentence(wall, workers, tasks) + _of_devices(tasks) + _of_faults(tasks)
+    return Timing(_segments(wall), _segments(workers), sentence)
+
+
+def device_use(tasks: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    """Of each device, the shares of its tasks' time that it computed, and that it waited for `input` and `output`.
+
+    What is left it waited for the model to be loaded or compiled, and for tasks to begin and end.
+
+    Args:
+        tasks: `{seconds, use: {device, computing, input, output}}`, seconds; those without `use` do not count.
+    """
+    whole: defaultdict[str, float] = defaultdict(float)
+    parts: dict[str, Counter[str]] = {}
+    for task in tasks:
+        if use := task.get("use"):
+            whole[use["device"]] += float(task["seconds"])
+            parts.setdefault(use["device"], Counter()).update({name: float(use[name]) for name in _USES})
+    return {
+        device: {name: round(seconds[name] / whole[device], 4) for name in _USES}
+        for device, seconds in parts.items()
+        if whole[device] > 0
+    }
+
+
+def told_use(shares: Mapping[str, float]) -> str:
+    """The shares of one device in words."""
+    computing, rows, output = (f"{shares[name]:.0%}" for name in _USES)
+    return f"computed {computing} of the tasks' time, waited {rows} for rows and {output} for output"
+
+
+def _of_devices(tasks: Sequence[Mapping[str, Any]]) -> str:
+    """What GPUs did: of a CPU the stages say it."""
+    found = {device: shares for device, shares in device_use(tasks).items() if not device.startswith(("cpu", "processes"))}
+    return "".join(f" {device} {told_use(shares)}." for device, shares in found.items())
 
 
 def _segments(stages: Mapping[str, float]) -> tuple[Segment, ...]:

@@ -75,17 +75,19 @@ def snapshot_files(uri: str, partition: Mapping[str, str | None] | None = None) 
     Raises:
         StorageError: there is no table, or its log cannot be read.
     """
-    wanted = partition or {}
-    files = list_files(open_table(uri))
-    return [file for file in files if all(file["partition"].get(name) == value for name, value in wanted.items())]
+    return list_files(open_table(uri), partition)
 
 
-def list_files(table: DeltaTable) -> list[dict[str, Any]]:
-    """The files of an open table, as `snapshot_files` tells them."""
-    names = table.metadata().partition_columns
+def list_files(table: DeltaTable, partition: Mapping[str, str | None] | None = None) -> list[dict[str, Any]]:
+    """The files of an open table, as `snapshot_files` tells them; those of one partition are soon told, in a large table too."""
+    wanted, names = partition or {}, table.metadata().partition_columns
     with storage_faults(table.table_uri, "list the table's files"):
         actions = pa.table(table.get_add_actions(flatten=True))
-    partitions = [actions[f"partition.{name}"].to_pylist() for name in names]
+    partitions = {name: list(map(partition_text, actions[f"partition.{name}"].to_pylist())) for name in names}
+    held = [True] * actions.num_rows
+    for name, value in wanted.items():
+        texts: list[str | None] = partitions[name] if name in partitions else [None] * actions.num_rows
+        held = [is_held and text == value for is_held, text in zip(held, texts, strict=True)]
     rows = actions["num_records"].to_pylist() if "num_records" in actions.column_names else [None] * actions.num_rows
     return [
         {
@@ -93,11 +95,12 @@ def list_files(table: DeltaTable) -> list[dict[str, Any]]:
             "path": unquote(path),
             "size": size,
             "rows": count,
-            "partition": dict(zip(names, map(partition_text, values), strict=True)),
+            "partition": dict(zip(names, values, strict=True)),
         }
-        for path, size, count, *values in zip(
-            actions["path"].to_pylist(), actions["size_bytes"].to_pylist(), rows, *partitions, strict=True
+        for is_held, path, size, count, *values in zip(
+            held, actions["path"].to_pylist(), actions["size_bytes"].to_pylist(), rows, *partitions.values(), strict=True
         )
+        if is_held
     ]
 
 

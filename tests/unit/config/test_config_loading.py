@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from batchinfer.config.environment import SparkSettings
 from batchinfer.config.loader import find_project, load_environment, load_pipeline, load_state
 from batchinfer.errors import ConfigError
 
@@ -191,7 +192,7 @@ def test_an_environment_is_laid_over_the_base_entry_by_entry(project: Path, monk
     )
     environment = load_environment("far", project)
     assert environment.lake == "s3a://bucket/lake"
-    assert environment.spark.model_dump() == {"master": "a", "conf": {"x": 1, "y": "text"}, "java_options": ("-c",)}
+    assert environment.spark == SparkSettings(master="a", conf={"x": 1, "y": "text"}, java_options=("-c",))
     resolved = load_pipeline("good", environment_name="far").environment
     assert (resolved.lake, resolved.registry) == ("s3a://bucket/lake", "sqlite:////shared/m.db")
 

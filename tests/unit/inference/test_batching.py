@@ -12,7 +12,7 @@ from fake_handlers import Doubling
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchinfer.inference.batching import AutoSize, FixedSize, new_size, rebatch
+from batchinfer.inference.batching import LARGEST_ROWS, LARGEST_ROWS_GPU, AutoSize, FixedSize, new_size, rebatch
 from batchinfer.inference.engine import BatchScorer
 
 NO_LIMIT = 2**40
@@ -264,3 +264,16 @@ def test_a_size_that_the_bytes_of_a_batch_never_allow_is_not_waited_for() -> Non
     few = BatchScorer(Doubling(), "auto", max_bytes=102_500)
     list(few.score([wide.slice(0, 20)]))
     assert few.size.rows == 32, "few rows are not wide ones"
+
+
+def test_a_gpu_may_be_given_larger_batches() -> None:
+    size = new_size("auto", largest=LARGEST_ROWS_GPU)
+    for _ in range(200):
+        size.record(size.rows, 0.01)  # as long for any number of rows: the more the better
+    assert size.rows == LARGEST_ROWS_GPU == 2**20
+    assert max(new_size("auto").sizes) == LARGEST_ROWS
+
+
+def test_what_was_remembered_of_a_gpu_s_large_batches_is_taken_up_again() -> None:
+    size = new_size("auto", {65_536: 9e6, 131_072: 8e6}, LARGEST_ROWS_GPU)
+    assert size.rows == 65_536

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from fake_handlers import Doubling, Flaky, GreedyRow, NotFinite, stream_of
+from fake_handlers import Doubling, Flaky, GreedyRow, NotFinite, Refused, stream_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -386,3 +386,14 @@ def test_a_batch_that_failed_at_first_says_nothing_of_its_size() -> None:
     for _ in scorer.score(stream_of([7 if i % 20 == 0 else 1 for i in range(5000)], [])):
         now[0] += 1.0
     assert scorer.size.rows == 32
+
+
+def test_a_kernel_that_is_refused_for_its_size_is_no_lost_device_and_the_size_is_learnt() -> None:
+    handler = Refused(5)
+    scorer = BatchScorer(handler, 8)
+    results = list(scorer.score(stream_of([*range(12), 13, 14], [])))
+    assert _scores(results) == _plain_loop([*range(12), 13, 14], but=(13,))
+    [record] = [record for scored in results for record in scored.failed]
+    assert (record.reason, record.message) == ("too_large", "RuntimeError: CUDA error: invalid configuration argument")
+    assert scorer.size.ceiling == 7
+    assert not [rows for rows in handler.calls[1:] if rows > 5]

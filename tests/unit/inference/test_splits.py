@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from batchinfer.errors import InputError, InputMissing
+from batchinfer.inference import splits
 from batchinfer.inference.splits import _balance, plan_splits, read_split
 
 
@@ -43,6 +45,22 @@ def test_every_row_exactly_once(tmp_path: Path, sizes: list[int], group: int, wo
     assert json.loads(json.dumps(tasks)) == tasks == plan_splits(files, workers, target, 1000)
     assert sorted(_ids(tasks, batch_rows=64)) == list(range(sum(sizes)))
     assert sum(task["rows"] for task in tasks) == sum(sizes)
+
+
+def test_large_files_are_opened_side_by_side_and_in_their_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = _write(tmp_path, [900, 800, 700], 100)
+    alone = plan_splits(files, 2, smallest_bytes=1)
+    together, opened, real = threading.Barrier(2, timeout=10), [], splits._group_rows
+
+    def meet(path: str) -> list[int]:
+        opened.append(path)
+        if len(opened) <= 2:
+            together.wait()
+        return real(path)
+
+    monkeypatch.setattr(splits, "_group_rows", meet)
+    assert plan_splits(files, 2, smallest_bytes=1) == alone
+    assert sorted(opened) == sorted(file["path"] for file in files)
 
 
 def test_one_large_file_gives_work_to_all(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from batchinfer.report.figures import HEIGHT, WIDTH, draw_histogram
 from batchinfer.report.text import counted, duration, showable
-from batchinfer.report.timing import WORKER_STAGES, explain_time
+from batchinfer.report.timing import WORKER_STAGES, device_use, explain_time
 
 STAGES = st.dictionaries(
     st.sampled_from([*WORKER_STAGES, "inference", "checks", "commit", "new"]), st.floats(0, 1e5), max_size=10
@@ -106,3 +106,18 @@ def test_durations_read_well(seconds: float, text: str) -> None:
 def test_counts_and_text() -> None:
     assert (counted(1, "row"), counted(12345, "row")) == ("1 row", "12,345 rows")
     assert showable("a\x1b[31m\r\nb\tc\ud800\u202e") == "a\ufffd[31m\nb\tc\ufffd\ufffd"
+
+
+def task_on(device: str, seconds: float, *used: float) -> dict[str, object]:
+    return {"seconds": seconds, "use": {"device": device, **dict(zip(("computing", "input", "output"), used, strict=True))}}
+
+
+def test_what_devices_did_is_added_up_over_tasks() -> None:
+    tasks = [task_on("A", 10, 6, 1, 2), task_on("A", 30, 10, 9, 1), task_on("cpu, 1 thread", 5, 1, 1, 0), {"seconds": 7}]
+    assert device_use(tasks) == {
+        "A": {"computing": 0.4, "input": 0.25, "output": 0.075},
+        "cpu, 1 thread": {"computing": 0.2, "input": 0.2, "output": 0.0},
+    }
+    sentence = explain_time({"inference": 8, "forward": 10}, 10, tasks).sentence
+    assert " A computed 40% of the tasks' time, waited 25% for rows and 8% for output." in sentence
+    assert "cpu" not in sentence, "the stages say it"

@@ -159,11 +159,36 @@ def test_runs_are_appended_and_the_latest_of_each_slice_is_found(tmp_path: Path)
     assert {slice_: row["run_id"] for slice_, row in latest.items()} == {"a": "r2", "b": "r3"}
     assert latest["a"]["started_at"] == start + datetime.timedelta(minutes=2) and latest["a"]["seconds"] is None
     assert {slice_: row["run_id"] for slice_, row in runs.latest_runs(uri, "p").items()} == {"a": "r6", "b": "r3"}
+    assert {slice_: row["run_id"] for slice_, row in runs.latest_runs(uri, "p", newest=1).items()} == {"a": "r6"}
+    assert {slice_: row["run_id"] for slice_, row in runs.latest_runs(uri, "p", "score", newest=2).items()} == {
+        "a": "r2",
+        "b": "r3",
+    }
+    assert runs.latest_runs(uri, "q", newest=9).keys() == {"a"} and runs.latest_runs(uri, "p", "score", newest=9).keys() == {
+        "a",
+        "b",
+    }
     with pytest.raises(InputError, match="colour"):
         runs.append_run(uri, {"colour": "red"})
     with pytest.raises(InputError):
         runs.append_run(uri, {"seconds": "long"})
     assert delta.table_version(uri) == 6
+
+
+def test_of_many_runs_only_the_newest_files_are_opened(tmp_path: Path) -> None:
+    uri = str(tmp_path / "runs")
+    start = datetime.datetime(2026, 11, 21, tzinfo=datetime.timezone.utc)
+    # Appended in another order than they started.
+    for number in (3, 1, 4, 0, 5, 2):
+        at = start + datetime.timedelta(minutes=number)
+        runs.append_run(uri, {"run_id": f"r{number}", "pipeline": "p", "slice": f"s{number}", "started_at": at})
+    by_start = DeltaTable(uri).to_pyarrow_table().sort_by("started_at")
+    for action in pa.table(DeltaTable(uri).get_add_actions(flatten=True)).to_pylist():
+        if action["max.started_at"] < start + datetime.timedelta(minutes=3):
+            Path(uri, action["path"]).unlink()
+    assert [row["run_id"] for row in runs.latest_runs(uri, "p", newest=2).values()] == by_start["run_id"].to_pylist()[-2:]
+    with pytest.raises(StorageError):
+        runs.latest_runs(uri, "p")
 
 
 @pytest.mark.parametrize("text", ["", "7", "2026-11-21T00:00:00.123456", "ü" * 100, "a" * 7, "\0" * 15])

@@ -1,0 +1,356 @@
+"""The cases of `scale_constants` without a JVM: made-up logs, results and tables, and the functions that meet them."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pyarrow as pa
+
+from batchinfer import contracts
+from batchinfer.contracts import StagedFile
+
+Made = TypeVar("Made")
+DAY = "2026-11-21"
+# A string of the length of a real one: 62 digits of a name, below the folder of its slice.
+_NAME = "slice={slice}/part-{number:08d}-0123456789abcdef0123456789abcdef0123456789abcdef.parquet"
+_PIPELINE = """\
+name: bench
+source: {kind: csv, path: "in/*.csv", schema: {key: long, f00: float}, key: key, slice: ingest_date}
+model: {uri: "models:/bench@champion"}
+sink: {table: predictions/bench}
+"""
+
+
+def timed(work: Callable[[], Made], repeats: int = 3) -> tuple[float, Made]:
+    """The least of several repeats, each the lesser of wall and CPU time, and what the last one gave."""
+    best, made = float("inf"), None
+    for _ in range(repeats):
+        wall, cpu = time.perf_counter(), time.process_time()
+        made = work()
+        best = min(best, time.perf_counter() - wall, time.process_time() - cpu)
+    return round(best, 5), made  # type: ignore[return-value]
+
+
+def peak_mib() -> int:
+    """The most memory that this process ever held."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+
+
+def staged(count: int, slice_: str = DAY, first: int = 0) -> list[StagedFile]:
+    """Entries of files as a scoring task tells them; the files are empty."""
+    return [_staged(number, slice_) for number in range(first, first + count)]
+
+
+def _staged(number: int, slice_: str) -> StagedFile:
+    low, high = number * 1_000_000, number * 1_000_000 + 999_999
+    stats = {"numRecords": 1_000_000, "minValues": {"key": low}, "maxValues": {"key": high}, "nullCount": {"key": 0}}
+    return StagedFile(_NAME.format(slice=slice_, number=number), 1_000_000, 0, {contracts.SLICE: slice_}, json.dumps(stats))
+
+
+def make_table(folder: Path, files: int, slices: int = 1) -> str:
+    """A predictions table with so many entries of empty files, and a checkpoint, as every tenth commit leaves one."""
+    from deltalake import DeltaTable
+
+    from batchinfer.sinks.delta import commit
+
+    table = str(folder / "predictions/bench")
+    _create(table)
+    for number in range(slices):
+        day = f"{dt.date.fromisoformat(DAY) - dt.timedelta(days=number)}"
+        commit(table, write_empty(table, staged(files // slices, day, number * files)), transactions={f"slice:{day}": number})
+    DeltaTable(table).create_checkpoint()
+    return table
+
+
+def made_apart(work: Callable[..., Made], *given: Any) -> Made:
+    """What another process made: the memory that it took is not in this one's peak."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(work, *given).result()
+
+
+def _create(table: str) -> None:
+    from batchinfer.sinks.delta import ensure_table
+
+    schema = contracts.predictions_schema({"key": pa.int64()}, {"prediction": pa.float64()})
+    ensure_table(table, schema, [contracts.SLICE], None, {contracts.KEY_PROPERTY: "key"}, stats_columns=["key", contracts.SLICE])
+
+
+def write_empty(table: str, files: list[StagedFile]) -> list[StagedFile]:
+    """Makes the files, of no bytes, that the entries speak of."""
+    for folder in {Path(table, file.path).parent for file in files}:
+        folder.mkdir(parents=True, exist_ok=True)
+    for file in files:
+        Path(table, file.path).touch()
+    return files
+
+
+def commit_adds(folder: Path, size: int) -> dict[str, Any]:
+    """One commit of so many new files into an empty table."""
+    from batchinfer.sinks.delta import commit
+
+    table = str(folder / "predictions/bench")
+    _create(table)
+    files = write_empty(table, staged(size))
+    before = peak_mib()
+    seconds, version = timed(lambda: commit(table, files, replace={contracts.SLICE: DAY}, transactions={"a": 1}), 1)
+    log = Path(table, f"_delta_log/{version:020d}.json").stat().st_size
+    return {"seconds": seconds, "log_bytes": log, "mib": peak_mib() - before}
+
+
+def open_log(folder: Path, size: int) -> dict[str, Any]:
+    """Opening a table of so many files, and listing them as every command does."""
+    from batchinfer.sinks.snapshots import list_files, open_table
+
+    table = made_apart(make_table, folder, size)
+    before = peak_mib()
+    # Kept, as a command keeps them.
+    opening, opened = timed(lambda: open_table(table))
+    listing, listed = timed(lambda: list_files(opened))
+    assert len(listed) == size
+    checkpoint = sum(file.stat().st_size for file in Path(table, "_delta_log").glob("*.checkpoint*.parquet"))
+    return {"seconds": round(opening + listing, 5), "open_s": opening, "mib": peak_mib() - before, "checkpoint_bytes": checkpoint}
+
+
+def commit_slice(folder: Path, size: int) -> dict[str, Any]:
+    """A commit of ten files that replaces a slice of ten, in a table of so many; then the tenth one, with its checkpoint."""
+    from batchinfer.sinks.delta import commit
+
+    table = make_table(folder, size)
+    times: dict[bool, list[float]] = {True: [], False: []}
+    for number in range(11):
+        files = write_empty(table, staged(10, f"new-{number % 2}", 10 * (size + number)))
+        seconds, version = timed(lambda n=number, f=files: commit(table, f, replace={contracts.SLICE: f"new-{n % 2}"}), 1)
+        checkpoint = Path(table, "_delta_log", f"{version:020d}.checkpoint.parquet").exists()
+        times[checkpoint].append(seconds)
+    return {"seconds": min(times[False]), "with_checkpoint_s": min(times[True], default=None)}
+
+
+def read_transactions(folder: Path, size: int) -> dict[str, Any]:
+    """The ledger of so many landed files: each `extract` and `status` reads it whole."""
+    from deltalake import DeltaTable
+
+    from batchinfer.sinks.delta import commit
+    from batchinfer.sinks.log import read_transactions as read
+
+    table = str(folder / "landed/bench")
+    _create(table)
+    commit(table, [], transactions={f"file:{DAY}:part-{number:08d}.csv": number for number in range(size)})
+    DeltaTable(table).create_checkpoint()
+    before = peak_mib()
+    seconds, _ = timed(lambda: read(table))
+    return {"seconds": seconds, "mib": peak_mib() - before}
+
+
+def make_result(number: int) -> dict[str, Any]:
+    """What a task that scored a million rows tells: one file, its stages, counts and rates."""
+    stages = ("load", "read", "fingerprint", "encode", "forward", "decode", "write")
+    counts = ("rows_in", "rows_duplicate", "batches", "attempts", "largest_batch", "smallest_batch", "children")
+    return {
+        "files": [_staged(number, DAY).to_json()], "quarantine": [], "rows_in": 1_000_000, "rows_scored": 1_000_000,
+        "rows_reused": 0, "rows_quarantined": 0, "rows_removed": 0, "reasons": {}, "examples": [],
+        "seconds": dict.fromkeys(stages, 1.2345678901234567 + number), "counts": dict.fromkeys(counts, 1_000_000 + number),
+        "rates": {"cpu, 1 thread": {f"{2**power}": 123456.789 + number for power in range(8, 15)}}, "gpu": None, "stopped": [],
+        "task_s": 9.8765432101 + number, "worker_bytes": 1_400_000_000 + number,
+    }  # fmt: skip
+
+
+def take_results(folder: Path, size: int) -> dict[str, Any]:
+    """The driver puts the results of so many tasks in order and adds them up, as `score` does."""
+    from batchinfer.pipeline.outcome import Outcome
+    from batchinfer.pipeline.tasks import in_order
+
+    found = [(number, json.dumps(make_result(number))) for number in range(size)]
+    before, outcomes = peak_mib(), []
+
+    def take() -> Any:
+        results = [result for of_task in in_order(found, size) for result in of_task]
+        outcome = Outcome()
+        for result in results:
+            outcome.add(result)
+        outcomes.append((results, outcome))  # kept, as `publish` does until the commit
+        return outcome
+
+    seconds, _ = timed(take, 1)
+    return {"seconds": seconds, "json_bytes": sum(len(text) for _, text in found), "mib": peak_mib() - before}
+
+
+def make_tasks(folder: Path, size: int) -> dict[str, Any]:
+    """The tasks of a run on 64 columns of a table that is read in place as JSON, one file each."""
+    names = [f"f{place:02d}" for place in range(64)]
+    types = {"types": dict.fromkeys(names, "float"), "within": None}
+    before = peak_mib()
+
+    def make() -> list[tuple[int, str]]:
+        parts = [{"path": _staged(number, DAY).path, "row_groups": [0, 1], "partition": {"day": DAY}} for number in range(size)]
+        splits = [{"parts": [part], "rows": 1_000_000, "bytes": 2**28} | types for part in parts]
+        return [(number, json.dumps(split)) for number, split in enumerate(splits)]
+
+    seconds, made = timed(make, 1)
+    return {"seconds": seconds, "json_bytes": sum(len(text) for _, text in made), "mib": peak_mib() - before}
+
+
+def key_blocks(folder: Path, size: int) -> dict[str, Any]:
+    """The proof that no key repeats, of so many blocks of 65,536 rows: their JSON, and the driver's work on them."""
+    from batchinfer.pipeline.key_check import Block, overlapping
+    from batchinfer.pipeline.tasks import in_order
+
+    def block(number: int) -> dict[str, Any]:
+        return {"number": number, "rows": 65_536, "repeats": False, "low": [number * 65_536], "high": [number * 65_536 + 65_535]}
+
+    found = [(0, json.dumps(block(number))) for number in range(size)]
+    before = peak_mib()
+
+    def prove() -> list[Block]:
+        blocks = [Block(0, **told) for told in in_order(found, 1)[0]]
+        assert not overlapping(blocks)
+        return blocks
+
+    seconds, _ = timed(prove, 1)
+    return {"seconds": seconds, "json_bytes": sum(len(text) for _, text in found), "mib": peak_mib() - before}
+
+
+def plan_small_files(folder: Path, size: int) -> dict[str, Any]:
+    """Sharing out files that are smaller than a task: none is opened."""
+    from batchinfer.inference.splits import plan_splits
+
+    files = [{"path": f"/data/{number}.parquet", "size": 100 * 2**20, "rows": 400_000} for number in range(size)]
+    before = peak_mib()
+    seconds, tasks = timed(lambda: plan_splits(files, 100), 1)
+    return {"seconds": seconds, "tasks": len(tasks), "mib": peak_mib() - before}
+
+
+def plan_large_files(folder: Path, size: int) -> dict[str, Any]:
+    """Sharing out files that are larger than a task: the driver opens each for its row groups."""
+    import pyarrow.parquet as pq
+
+    from batchinfer.inference.splits import plan_splits
+
+    path = str(folder / "one.parquet")
+    rows = pa.table({f"f{place:02d}": pa.array(range(8), pa.float32()) for place in range(64)})
+    with pq.ParquetWriter(path, rows.schema) as writer:
+        for _ in range(8):
+            writer.write_table(rows)
+    files = [{"path": path, "size": 2**30, "rows": 4_000_000} for _ in range(size)]
+    seconds, tasks = timed(lambda: plan_splits(files, 100), 1)
+    return {"seconds": seconds, "tasks": len(tasks)}
+
+
+def _context(folder: Path) -> Any:
+    import os
+
+    from batchinfer.pipeline.context import Context
+
+    os.environ["BATCHINFER_HOME"] = str(folder)
+    file = folder / "conf/pipelines/bench.yaml"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(_PIPELINE)
+    return Context.open(str(file))
+
+
+def status_slices(folder: Path, size: int) -> dict[str, Any]:
+    """What `status` reads of so many published slices: the log, and a file of each slice."""
+    from batchinfer.pipeline.published import read_published
+    from batchinfer.sinks.delta import commit
+    from batchinfer.sinks.staging import StagedWriter
+
+    context = _context(folder)
+    _create(context.predictions)
+    schema = contracts.predictions_schema({"key": pa.int64()}, {"prediction": pa.float64()})
+    constants = dict.fromkeys(contracts.LINEAGE)
+    rows = pa.RecordBatch.from_pydict({"key": pa.array(range(1000)), "prediction": pa.array([0.5] * 1000)})
+    with StagedWriter(context.predictions, schema, (contracts.SLICE,), ["key"], folder="one") as writer:
+        writer.write(rows, {contracts.SLICE: DAY}, constants)
+        one = writer.close()[0]
+    source, adds = Path(context.predictions, one.path), []
+    for number in range(size):
+        path = f"slice={number}/{number:08d}.parquet"
+        Path(context.predictions, path).parent.mkdir(parents=True)
+        Path(context.predictions, path).hardlink_to(source)
+        adds.append(dataclasses.replace(one, path=path, partition={contracts.SLICE: str(number)}))
+    commit(context.predictions, adds, transactions={f"slice:{number}": 1 for number in range(size)})
+    seconds, published = timed(lambda: read_published(context), 2)
+    one_s, _ = timed(lambda: read_published(context, "7"))
+    assert len(published) == size
+    return {"seconds": seconds, "one_slice_s": one_s}
+
+
+def lookup_files(folder: Path, size: int) -> dict[str, Any]:
+    """The first lookup in a table of so many files opens its log; the next ones find it in memory."""
+    from batchinfer.lookups.snapshots import open_snapshot
+
+    table = made_apart(make_table, folder, size)
+    before = peak_mib()
+    cold, snapshot = timed(lambda: open_snapshot(table), 1)
+    memory = peak_mib() - before
+    key = (10**12,)
+    warm, _ = timed(lambda: [file for files in open_snapshot(table).slices.values() for file in files if file.may_hold(key)])
+    return {"seconds": cold, "mib": memory, "warm_s": warm, "version": snapshot.version}
+
+
+def earlier_runs(folder: Path, size: int) -> dict[str, Any]:
+    """What every run reads of the runs of its bundle, after so many of them; and what adding one takes."""
+    from batchinfer.pipeline.earlier_runs import runs_of_bundle
+    from batchinfer.sinks.runs import append_run
+
+    context = _context(folder)
+    start = dt.datetime(2026, 1, 1, tzinfo=dt.timezone.utc)
+    body = json.dumps({"stage_seconds": dict.fromkeys("abcdefghij", 1.5), "batch_rates": {}, "text": "x" * 2_000})
+
+    def add(number: int) -> None:
+        row = {
+            "run_id": f"r{number}",
+            "pipeline": "bench",
+            "command": "score",
+            "slice": f"s{number}",
+            "exit_code": 0,
+            "report": body,
+        }
+        append_run(context.runs, row | {"started_at": start + dt.timedelta(days=number), "bundle_digest": "d", "rows_in": 10})
+
+    for number in range(size):
+        add(number)
+    appending, _ = timed(lambda: add(size))
+    seconds, runs = timed(lambda: runs_of_bundle(context, "d"))
+    return {"seconds": seconds, "append_s": appending, "runs": len(runs)}
+
+
+def resolve_model(folder: Path, size: int) -> dict[str, Any]:
+    """What an alias of a model of so many versions stands for, from a registry on SQLite."""
+    from mlflow import MlflowClient
+
+    from batchinfer.models.registry import DIGEST_TAG
+
+    context = _context(folder)
+    uri = context.registry.tracking_uri
+    client = MlflowClient(uri, uri)
+    client.create_registered_model("bench")
+    for _ in range(size):
+        client.create_model_version("bench", str(folder), tags={DIGEST_TAG: "d" * 64})
+    client.set_registered_model_alias("bench", "champion", str(size))
+    print("resolving", file=sys.stderr)
+    seconds, _ = timed(lambda: context.registry.resolve("models:/bench@champion"), 5)
+    return {"seconds": seconds}
+
+
+def report_tasks(folder: Path, size: int) -> dict[str, Any]:
+    """The page and the JSON of a run of so many tasks."""
+    from batchinfer.pipeline.outcome import Outcome
+    from batchinfer.report.html import write_report
+
+    outcome = Outcome()
+    for number in range(size):
+        outcome.add(make_result(number))
+    run = {"run_id": "r", "pipeline": "bench", "slice": DAY, "status": "published", "stage_seconds": {"inference": 1.0}}
+    before = peak_mib()
+    seconds, _ = timed(lambda: write_report(run, {"tasks": outcome.tasks}, folder), 1)
+    return {"seconds": seconds, "mib": peak_mib() - before, "json_bytes": (folder / "r.json").stat().st_size}
