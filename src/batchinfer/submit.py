@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from batchinfer.command import SUBMITTED
 from batchinfer.config.project import find_project
+from batchinfer.credentials import holds_user
 from batchinfer.errors import BatchInferError, ConfigError
 from batchinfer.session import session_conf, spark_home
 from batchinfer.shipping import Shipment, conf_zip, shipment
@@ -139,13 +140,18 @@ def for_driver_away(conf: Mapping[str, str], sent: Shipment, folder: Path) -> di
 
     Where nothing is sent, its image has the files. Variables travel as settings of Spark, which are no place for secrets:
     only those that begin with BATCHINFER_ do.
+
+    Raises:
+        ConfigError: one of them is an address with a user or a password.
     """
-    more = {
-        f"{prefix}{name}": value
-        for prefix in ("spark.yarn.appMasterEnv.", "spark.kubernetes.driverEnv.")
-        for name, value in os.environ.items()
-        if name.startswith("BATCHINFER_") and name not in (HOME, SUBMITTED)
-    }
+    own = {name: value for name, value in os.environ.items() if name.startswith("BATCHINFER_") and name not in (HOME, SUBMITTED)}
+    if secret := [name for name, value in own.items() if holds_user(value)]:
+        raise ConfigError(
+            [f"{name}: got an address with a user or a password; Spark shows its settings to others" for name in secret],
+            hint="unset it here, and give it to the driver as the cluster manager gives secrets",
+        )
+    prefixes = ("spark.yarn.appMasterEnv.", "spark.kubernetes.driverEnv.")
+    more = {f"{prefix}{name}": value for prefix in prefixes for name, value in own.items()}
     if sent.conf:
         packed = conf_zip(find_project(Path.cwd()), folder)
         more["spark.archives"] = ",".join(part for part in (conf.get("spark.archives"), f"{packed}#conf") if part)

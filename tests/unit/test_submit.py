@@ -86,5 +86,9 @@ def test_a_driver_on_another_machine_gets_the_configuration_and_the_places(
     text = " ".join(made.command)
     assert "canary" not in text and str(tmp_path / "home") not in conf.values()
     assert "classes.jsa" not in text and "log4j2.configurationFile" not in text, "files of this machine"
+    monkeypatch.setenv("BATCHINFER_REGISTRY", "postgresql://me:canary@host/registry")
+    with pytest.raises(ConfigError, match="BATCHINFER_REGISTRY: got an address with a user or a password") as told:
+        submission(["jobs/score.py", "-p", "p", "--spark", "--deploy-mode", "cluster"])
+    assert "canary" not in str(told.value)
     here = submission(["jobs/score.py", "-p", "p"])
     assert "classes.jsa" in " ".join(here.command) and "appMasterEnv" not in " ".join(here.command)
