@@ -9,11 +9,18 @@ import datetime as dt
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from batchinfer.command import run_command
 from batchinfer.errors import ConfigError
 from batchinfer.schedule import WORTH_A_RETRY, Step, night_steps
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from batchinfer.pipeline.context import Context
+
+    OpenSession = Callable[[], SparkSession]
 
 
 def run_night(
@@ -41,39 +48,39 @@ def _later(wait_s: float, work: Callable[[], Any]) -> Any:
 
 
 def _steps(ref: str, day: str, env: str, overrides: Sequence[str]) -> Any:
+    from batchinfer.api import session_opener
     from batchinfer.pipeline.context import Context
 
     try:
         date = dt.date.fromisoformat(day)
     except ValueError as error:
         raise ConfigError(f"--slice: got {day!r}; allowed: a day such as 2026-11-21") from error
-    rule = Context.open(ref, env, overrides, reads_source=True).pipeline.source.slice
+    context = Context.open(ref, env, overrides, reads_source=True)
+    rule = context.pipeline.source.slice
     land, score = night_steps(rule if isinstance(rule, str) else rule.model_dump(), date)
-    _land(land, ref, env, overrides)
-    return _score(score, ref, env, overrides)
+    # One for both steps: executors are asked once for what they reach.
+    open_session = session_opener(context)
+    _land(land, context, open_session)
+    return _score(score, context.with_new_run(), open_session)
 
 
-def _land(step: Step, ref: str, env: str, overrides: Sequence[str]) -> None:
-    from batchinfer.api import session_opener
-    from batchinfer.pipeline.context import Context
+def _land(step: Step, context: Context, open_session: OpenSession) -> None:
     from batchinfer.pipeline.extract import extract
     from batchinfer.pipeline.runs import recorded
     from batchinfer.pipeline.show import show_extract
 
-    context, slice_ = Context.open(ref, env, overrides, reads_source=True), step.options.get("slice")
-    show_extract(recorded(context, "extract", slice_, lambda: extract(context, slice_, session_opener(context))))
+    slice_ = step.options.get("slice")
+    show_extract(recorded(context, "extract", slice_, lambda: extract(context, slice_, open_session)))
 
 
-def _score(step: Step, ref: str, env: str, overrides: Sequence[str]) -> Any:
-    from batchinfer.api import session_opener
+def _score(step: Step, context: Context, open_session: OpenSession) -> Any:
     from batchinfer.pipeline.backfill import backfill
-    from batchinfer.pipeline.context import Context
     from batchinfer.pipeline.runs import recorded
     from batchinfer.pipeline.score import score
     from batchinfer.pipeline.show import show_backfill, show_run
 
-    context, options = Context.open(ref, env, overrides), step.options
+    options = step.options
     if step.command == "backfill":
-        return show_backfill(backfill(context, options["from"], options["to"], session_opener(context)))
+        return show_backfill(backfill(context, options["from"], options["to"], open_session))
     day = options["slice"]
-    return show_run(recorded(context, "score", day, lambda: score(context, day, session_opener(context))))
+    return show_run(recorded(context, "score", day, lambda: score(context, day, open_session)))

@@ -113,7 +113,8 @@ def open_session(
     conf = session_conf(settings) | dict(extra or {})
     if _STARTED_BY_SPARK in os.environ:
         # What was given to spark-submit itself wins over the environment's file.
-        conf = {name: value for name, value in conf.items() if name not in _submitted()}
+        submitted = _submitted()
+        conf = {name: value for name, value in conf.items() if name not in submitted}
     elif not _is_running():
         _check_master(conf)
         if packed is not None:

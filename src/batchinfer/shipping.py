@@ -72,17 +72,18 @@ def shipment(settings: SparkSettings, folder: Path) -> Shipment:
         return Shipment()
     own = {str(name): str(value) for name, value in settings.conf.items()}
     conf = {
-        "spark.submit.pyFiles": _with(own.get("spark.submit.pyFiles"), str(package_zip(folder)), ","),
+        "spark.submit.pyFiles": appended(own.get("spark.submit.pyFiles"), str(package_zip(folder))),
         # Spark adds what it ships to the path of a worker, but starts the workers' daemon, which is ours, without it.
-        _PYTHONPATH: _with(own.get(_PYTHONPATH), PACKAGE, os.pathsep),
+        _PYTHONPATH: appended(own.get(_PYTHONPATH), PACKAGE, os.pathsep),
     }
     if settings.ship == "package":
         return Shipment(conf)
     archive = f"{environment_archive(folder)}#{ENVIRONMENT}"
-    return Shipment(conf | {"spark.archives": _with(own.get("spark.archives"), archive, ",")}, f"./{ENVIRONMENT}/bin/python")
+    return Shipment(conf | {"spark.archives": appended(own.get("spark.archives"), archive)}, f"./{ENVIRONMENT}/bin/python")
 
 
-def _with(known: str | None, more: str, between: str) -> str:
+def appended(known: str | None, more: str, between: str = ",") -> str:
+    """A list as Spark's settings have it, with one more at its end; None or no text is a list of none."""
     return f"{known}{between}{more}" if known else more
 
 
@@ -96,7 +97,7 @@ def package_zip(folder: Path) -> Path:
 
     package = Path(batchinfer.__file__).parent
     files = ((path, Path("batchinfer") / path.relative_to(package)) for path in _sources(package))
-    return _zip(folder / PACKAGE, files)
+    return write_zip(folder / PACKAGE, files)
 
 
 def modules_zip(root: Path, folder: Path) -> Path | None:
@@ -107,7 +108,7 @@ def modules_zip(root: Path, folder: Path) -> Path | None:
     """
     packages = [path.parent for path in sorted(root.glob("*/__init__.py")) if path.parent.name != "tests"]
     files = [path for place in packages for path in _sources(place)] + sorted(root.glob("*.py"))
-    return _zip(folder / MODULES, ((path, path.relative_to(root)) for path in files)) if files else None
+    return write_zip(folder / MODULES, ((path, path.relative_to(root)) for path in files)) if files else None
 
 
 def conf_zip(project: Path, folder: Path) -> Path:
@@ -119,22 +120,48 @@ def conf_zip(project: Path, folder: Path) -> Path:
     conf = project / "conf"
     if not conf.is_dir():
         raise SetupError(f"{conf}: no such folder; a driver on another machine needs the project's configuration")
-    return _zip(folder / "conf.zip", ((path, path.relative_to(conf)) for path in _sources(conf)))
+    return write_zip(folder / "conf.zip", ((path, path.relative_to(conf)) for path in _sources(conf)))
+
+
+def folder_zip(folder: Path, target: Path) -> Path:
+    """All files below a folder as a zip that is quickly written and read.
+
+    Raises:
+        SetupError: it cannot be written.
+    """
+    files = ((path, path.relative_to(folder)) for path in sorted(folder.rglob("*")) if path.is_file())
+    return write_zip(target, files, compression=zipfile.ZIP_STORED)
 
 
 def _sources(folder: Path) -> Iterator[Path]:
     return (path for path in sorted(folder.rglob("*")) if path.is_file() and "__pycache__" not in path.parts)
 
 
-def _zip(target: Path, files: Iterable[tuple[Path, Path]]) -> Path:
+def write_zip(
+    target: Path,
+    files: Iterable[tuple[Path, Path | str]],
+    made: Iterable[tuple[zipfile.ZipInfo, str]] = (),
+    compression: int = zipfile.ZIP_DEFLATED,
+) -> Path:
+    """A zip of files by their names in it, whole or not at all.
+
+    Args:
+        made: entries that are no files here, each with its text.
+
+    Raises:
+        SetupError: it cannot be written.
+    """
     partial = target.with_suffix(f".{os.getpid()}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
+        with zipfile.ZipFile(partial, "w", compression, strict_timestamps=False) as archive:
+            for entry, text in made:
+                archive.writestr(entry, text)
             for path, name in files:
                 archive.write(path, name)
         return partial.replace(target)
     except OSError as error:
+        partial.unlink(missing_ok=True)
         raise SetupError(f"{target}: cannot be packed: {error.strerror or error}") from error
 
 
@@ -157,21 +184,13 @@ def environment_archive(folder: Path) -> Path:
     target = folder / f"environment-{hashlib.sha256(state.encode()).hexdigest()[:16]}.zip"
     if target.is_file():
         return target
-    partial = target.with_suffix(f".{os.getpid()}")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        # Not compressed: libraries of a few gigabytes shrink by a half, in more time than most networks save. No tar: Spark
-        # unpacks it without the right to execute.
-        with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED, strict_timestamps=False) as archive:
-            archive.writestr(*_interpreter())
-            for path, name in environment_files(found.values()):
-                archive.write(path, name)
-        for old in folder.glob("environment-*.zip"):
+    # Not compressed: libraries of a few gigabytes shrink by a half, in more time than most networks save. No tar: Spark
+    # unpacks it without the right to execute.
+    write_zip(target, environment_files(found.values()), [_interpreter()], zipfile.ZIP_STORED)
+    for old in folder.glob("environment-*.zip"):
+        if old != target:
             old.unlink(missing_ok=True)
-        return partial.replace(target)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise SetupError(f"{target}: cannot be packed: {error.strerror or error}") from error
+    return target
 
 
 def _interpreter() -> tuple[zipfile.ZipInfo, str]:

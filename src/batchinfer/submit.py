@@ -21,7 +21,7 @@ from batchinfer.config.project import find_project
 from batchinfer.credentials import holds_user
 from batchinfer.errors import BatchInferError, ConfigError
 from batchinfer.session import session_conf, spark_home
-from batchinfer.shipping import Shipment, conf_zip, shipment
+from batchinfer.shipping import Shipment, appended, conf_zip, shipment
 
 if TYPE_CHECKING:
     import psutil
@@ -118,7 +118,7 @@ def merged(spark_arguments: Sequence[str], conf: Mapping[str, str]) -> tuple[lis
     for option, name in _LISTS.items():
         if option in left[:-1]:
             at = left.index(option)
-            lists[name] = ",".join(part for part in (lists.get(name), left[at + 1]) if part)
+            lists[name] = appended(lists.get(name), left[at + 1])
             del left[at : at + 2]
     return left, lists
 
@@ -154,7 +154,7 @@ def for_driver_away(conf: Mapping[str, str], sent: Shipment, folder: Path) -> di
     more = {f"{prefix}{name}": value for prefix in prefixes for name, value in own.items()}
     if sent.conf:
         packed = conf_zip(find_project(Path.cwd()), folder)
-        more["spark.archives"] = ",".join(part for part in (conf.get("spark.archives"), f"{packed}#conf") if part)
+        more["spark.archives"] = appended(conf.get("spark.archives"), f"{packed}#conf")
     return more
 
 

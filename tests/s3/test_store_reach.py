@@ -13,7 +13,7 @@ from s3.test_store_commits import keys
 from batchinfer.config.environment import SparkSettings
 from batchinfer.config.s3 import VARIABLE
 from batchinfer.errors import StorageError
-from batchinfer.pipeline.reach import check_stores
+from batchinfer.pipeline.reach import ask_executors
 from batchinfer.session import open_session
 
 if TYPE_CHECKING:
@@ -36,12 +36,12 @@ def spark(lake: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[SparkSession]:
 
 
 def test_executors_are_told_where_the_store_is_and_asked_before_a_run(spark: SparkSession, lake: str) -> None:
-    check_stores(spark, {"lake": lake})
+    ask_executors(spark, {"lake": lake})
     assert keys(lake) == set()
     # As a machine would have it that has no way to the store.
     spark.sparkContext.environment[VARIABLE] = text_for(f"http://127.0.0.1:{free_port()}")
     with pytest.raises(StorageError, match=rf"lake: an executor on \S+: {lake}: cannot read what the driver wrote") as refused:
-        check_stores(spark, {"lake": lake})
+        ask_executors(spark, {"lake": lake})
     assert "check the store's address" in str(refused.value.hint)
     assert ACCESS_KEY not in str(refused.value) and SECRET_KEY not in str(refused.value)
     assert keys(lake) == set()

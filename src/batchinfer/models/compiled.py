@@ -13,21 +13,19 @@ import torch
 from torch._dynamo.exc import TorchDynamoException
 
 from batchinfer.errors import ModelError
-from batchinfer.models.handler import Handler
-from batchinfer.models.precision import TOLERANCES, Precision, difference
+from batchinfer.models.handler import Around, Handler
+from batchinfer.models.precision import SAMPLE_ROWS, TOLERANCES, Precision, difference
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# Rows that the module is compiled with, and compared on.
-SAMPLE_ROWS = 256
 # What a compiler may change in float32, which adds up in another order; a share as in `precision.TOLERANCES`.
 _EXACT_TOLERANCE = 1e-4
 _WARM_UP_S = 600.0
 _MESSAGE_CHARACTERS = 300
 
 
-class Compiled(Handler):
+class Compiled(Around):
     """A handler whose module is compiled when the first rows come, for batches of any size.
 
     Args:
@@ -41,9 +39,7 @@ class Compiled(Handler):
     """
 
     def __init__(self, inner: Handler, precision: Precision = "float32", cache: bytes | None = None) -> None:
-        super().__init__(inner.module, inner.transforms, inner.params, inner.columns)
-        self.output = inner.output
-        self.inner = inner
+        super().__init__(inner)
         self.warnings: list[str] = []
         self.compile_s = 0.0
         self._tolerance = TOLERANCES.get(precision, _EXACT_TOLERANCE)
@@ -51,8 +47,6 @@ class Compiled(Handler):
         self._new_cache: bytes | None = None
         self._sample: dict[str, torch.Tensor] | None = None
         self._waits, self._eager = True, False
-        if (weigh := getattr(inner, "weight", None)) is not None:
-            self.weight = weigh
 
     @property
     def warm_up_s(self) -> float:
@@ -76,9 +70,6 @@ class Compiled(Handler):
                 # Rows of another shape are compiled anew, and that may fail where the first rows went well.
                 self._give_up(error)
         return self._as_it_was(tensors)
-
-    def decode(self, output: Any) -> dict[str, pa.Array]:
-        return self.inner.decode(output)
 
     def new_cache(self) -> bytes | None:
         """What another process can be given as `cache`; once, and only if this one had none."""

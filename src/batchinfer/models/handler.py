@@ -235,6 +235,20 @@ class Postprocessed(Handler):
         return self.steps.apply({name: _whole(found[name]).cast(type_) for name, type_ in self.steps.before.items()})
 
 
+class Around(Handler):
+    """A handler that changes how another one's module is run, and nothing of what goes in or comes out."""
+
+    def __init__(self, inner: Handler) -> None:
+        super().__init__(inner.module, inner.transforms, inner.params, inner.columns)
+        self.output = inner.output
+        self.inner = inner
+        if (weigh := getattr(inner, "weight", None)) is not None:
+            self.weight = weigh
+
+    def decode(self, output: Any) -> dict[str, pa.Array]:
+        return self.inner.decode(output)
+
+
 def _whole(array: pa.Array | pa.ChunkedArray) -> pa.Array:
     return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
 

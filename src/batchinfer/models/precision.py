@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from batchinfer.errors import ModelError
-from batchinfer.models.handler import Handler
+from batchinfer.models.handler import Around, Handler
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -58,7 +58,7 @@ def _cast(value: Any, type_: torch.dtype) -> Any:
     return value
 
 
-class Lowered(Handler):
+class Lowered(Around):
     """A handler with a lowered module; on the first rows the module as it was has to agree.
 
     Args:
@@ -67,15 +67,11 @@ class Lowered(Handler):
     """
 
     def __init__(self, inner: Handler, exact: Handler, precision: Precision) -> None:
-        super().__init__(inner.module, inner.transforms, inner.params, inner.columns)
-        self.output = inner.output
-        self.inner = inner
+        super().__init__(inner)
         self._exact: Handler | None = exact
         self._precision = precision
         self._compared = 0
         self._sample: tuple[int, dict[str, torch.Tensor], dict[str, torch.Tensor]] | None = None
-        if (weigh := getattr(inner, "weight", None)) is not None:
-            self.weight = weigh
 
     def encode(self, batch: pa.RecordBatch) -> dict[str, torch.Tensor]:
         if self._exact is not None:
@@ -94,9 +90,6 @@ class Lowered(Handler):
         if self._exact is not None and self._sample is not None:
             self._compare(self._exact, *self._sample)
         return self.inner.forward(tensors)
-
-    def decode(self, output: Any) -> dict[str, pa.Array]:
-        return self.inner.decode(output)
 
     def _compare(self, exact: Handler, rows: int, ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> None:
         got, expected = self.inner.forward(ours), exact.forward(theirs)

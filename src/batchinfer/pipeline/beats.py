@@ -13,6 +13,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from batchinfer.shipping import is_local
+
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
@@ -36,8 +38,7 @@ class Beats:
     def __init__(self, spark: SparkSession, total: int) -> None:
         self.total = total
         # local-cluster[…] too: its executors are processes of this machine.
-        is_local = str(spark.sparkContext.master).startswith("local")
-        self.folder = tempfile.mkdtemp(prefix="batchinfer-beats-") if is_local else ""
+        self.folder = tempfile.mkdtemp(prefix="batchinfer-beats-") if is_local(spark.sparkContext.master) else ""
 
     def __enter__(self) -> Beats:
         return self

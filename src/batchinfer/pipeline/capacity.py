@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 GPU = "gpu"
 _EXECUTOR_GPUS = "spark.executor.resource.gpu.amount"
-_TASK_GPUS = "spark.task.resource.gpu.amount"
 
 # A cluster that is full for longer than this is told as a fault worth a retry; a scheduler then knows, and tries again.
 PATIENCE_S = 600.0
@@ -45,9 +44,9 @@ def problems_of(conf: Mapping[str, str], task: ModelTask) -> list[str]:
         )
     elif task.gpus > gpus:
         found.append(f"spark.model_task.gpus: got {task.gpus:g}; allowed: up to {gpus:g}, which is {_EXECUTOR_GPUS}")
-    cores = conf.get("spark.executor.cores")
-    if cores is not None and task.cpus > int(cores):
-        found.append(f"spark.model_task.cpus: got {task.cpus}; allowed: up to {cores}, which is spark.executor.cores")
+    has = conf.get("spark.executor.cores")
+    if has is not None and task.cpus > int(has):
+        found.append(f"spark.model_task.cpus: got {task.cpus}; allowed: up to {has}, which is spark.executor.cores")
     return found
 
 

@@ -154,7 +154,7 @@ def _hold_to_roots(place: str, root: Path, roots: Sequence[str] | None) -> None:
 def _of_catalog(name: str, open_session: OpenSession) -> str:
     from pyspark.errors import AnalysisException, ParseException
 
-    from batchinfer.sinks.places import local_path
+    from batchinfer.sinks.places import plain_place
 
     quoted = ".".join("`" + part.replace("`", "``") + "`" for part in name.split("."))
     try:
@@ -167,8 +167,7 @@ def _of_catalog(name: str, open_session: OpenSession) -> str:
         ) from error
     if detail["format"] != "delta" or not detail["location"]:
         raise InputError(f"source.table: {name} is a table of format {detail['format']}; allowed with kind delta: Delta tables")
-    place = str(detail["location"]).rstrip("/")
-    return str(local_path(place) or place)
+    return plain_place(str(detail["location"]))
 
 
 def open_source(place: str, source: DeltaSource) -> Opened:

@@ -94,11 +94,10 @@ def open_preparation(context: Context) -> Preparation:
 
 def _find(context: Context, step: Join) -> str:
     from batchinfer.pipeline.context import join
-    from batchinfer.sinks.places import local_path
+    from batchinfer.sinks.places import plain_place
     from batchinfer.sinks.snapshots import exists
 
-    named = join(context.environment.lake, step.table).rstrip("/")
-    place = str(local_path(named) or named)
+    place = plain_place(join(context.environment.lake, step.table))
     if not exists(place):
         raise InputMissing(
             f"{_where(step)}.table: no Delta table at {place}; allowed: a path below the lake, or a path or URI of a Delta table"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from batchinfer.inference.roads import Road
 from batchinfer.inference.watchdog import ChildRunner
+from batchinfer.pipeline.capacity import is_one_process
 from batchinfer.pipeline.context import Context
 from batchinfer.pipeline.preflight import Resolved, SliceData, master_of, worker_threads
 from batchinfer.pipeline.roads import RoadOutcome, scoring_plan, splits_of
@@ -39,8 +40,7 @@ def are_few(context: Context, data: SliceData, road: Road) -> bool:
     Runs on: driver.
     """
     small = 0 < data.rows <= MOST_ROWS and data.size <= MOST_BYTES
-    master = master_of(context)
-    is_here = master.startswith("local") and not master.startswith("local-cluster")
+    is_here = is_one_process(master_of(context))
     return small and is_here and context.pipeline.model.road == "auto" and road.name == "direct"
 
 

@@ -24,6 +24,7 @@ from batchinfer.pipeline.preflight import (
     worker_threads,
 )
 from batchinfer.pipeline.shipped import choose_device
+from batchinfer.shipping import is_local
 
 Found = TypeVar("Found")
 # A Python worker with Arrow and PyTorch, without a model.
@@ -104,7 +105,7 @@ def _check_device(context: Context) -> None:
 
     Imports PyTorch, which takes seconds, only then.
     """
-    if context.pipeline.model.device == "cuda" and master_of(context).startswith("local"):
+    if context.pipeline.model.device == "cuda" and is_local(master_of(context)):
         choose_device("cuda")
 
 
@@ -112,7 +113,7 @@ def _check_model_task(context: Context) -> None:
     """What a task of the model takes must fit into an executor, as far as the environment's file says what that has."""
     settings = context.environment.spark
     conf = {name: str(value) for name, value in settings.conf.items()}
-    if not is_one_process(settings.master) and (problems := problems_of(conf, settings.model_task)):
+    if not is_one_process(master_of(context)) and (problems := problems_of(conf, settings.model_task)):
         raise ConfigError(problems)
 
 

@@ -25,10 +25,10 @@ def save_report(run: Mapping[str, Any], extra: Mapping[str, Any], folder: str) -
         StorageError: the folder cannot be written.
     """
     from batchinfer.report.html import write_report
-    from batchinfer.sinks.places import local_path, open_filesystem, storage_faults
+    from batchinfer.sinks.places import local_path, open_filesystem, plain_place, storage_faults
 
     local = local_path(folder)
-    place = f"{folder.rstrip('/') if local is None else local}/{run['run_id']}.html"
+    place = f"{plain_place(folder)}/{run['run_id']}.html"
     body = {**run, "report": place}
     if local is not None:
         write_report(body, extra, local)

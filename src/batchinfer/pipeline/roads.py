@@ -120,11 +120,8 @@ def _run(
 ) -> list[dict[str, Any]]:
     types = {name: context_type(context, name) for name in plan.columns}
     task = context.environment.spark.model_task
-    count, profile, description = (
-        _tasks(data.rows, model_workers(spark, task)),
-        profile_of(spark, task),
-        _description(context, data),
-    )
+    count, profile = _tasks(data.rows, model_workers(spark, task)), profile_of(spark, task)
+    description = _description(context, data)
     if prepared is None:
         frame = slice_frame(spark, data).select(*[quoted(name) for name in plan.columns])
     else:

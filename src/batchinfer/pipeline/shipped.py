@@ -6,13 +6,12 @@ import atexit
 import os
 import shutil
 import tempfile
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batchinfer.errors import ModelError
 from batchinfer.pipeline.capacity import GPU
-from batchinfer.shipping import MODULES, PACKAGE, is_local, modules_zip, package_zip
+from batchinfer.shipping import MODULES, PACKAGE, folder_zip, is_local, modules_zip, package_zip
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -29,13 +28,7 @@ def ship_folder(spark: SparkSession, folder: Path, digest: str) -> str:
     if name in _shipped(spark):
         return name
     # Packed anew from the bundle that was just verified: an old archive could be damaged, and nobody would look at it.
-    scratch = Path(tempfile.mkdtemp(prefix="batchinfer-"))
-    atexit.register(shutil.rmtree, scratch, ignore_errors=True)
-    packed = scratch / f"{name}.zip"
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
-        for path in sorted(folder.rglob("*")):
-            if path.is_file():
-                archive.write(path, path.relative_to(folder))
+    packed = folder_zip(folder, _scratch() / f"{name}.zip")
     # Spark unpacks an archive once in each executor, under the name after the hash.
     spark.sparkContext.addArchive(f"{packed}#{name}")
     return name
@@ -46,9 +39,7 @@ def ship_modules(spark: SparkSession, root: Path) -> None:
     context = spark.sparkContext
     if is_local(context.master) or any(file.endswith(f"/{MODULES}") for file in context.listFiles):
         return
-    scratch = Path(tempfile.mkdtemp(prefix="batchinfer-"))
-    atexit.register(shutil.rmtree, scratch, ignore_errors=True)
-    if packed := modules_zip(root, scratch):
+    if packed := modules_zip(root, _scratch()):
         context.addPyFile(str(packed))
 
 
@@ -61,6 +52,13 @@ def ship_package(spark: SparkSession, folder: Path) -> None:
     context = spark.sparkContext
     if not is_local(context.master) and not any(file.endswith(f"/{PACKAGE}") for file in context.listFiles):
         context.addPyFile(str(package_zip(folder)))
+
+
+def _scratch() -> Path:
+    """A folder for what Spark serves to executors, until this process ends."""
+    folder = Path(tempfile.mkdtemp(prefix="batchinfer-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def _shipped(spark: SparkSession) -> set[str]:

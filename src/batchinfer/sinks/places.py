@@ -41,6 +41,15 @@ def local_path(uri: str) -> Path | None:
     return None if _SCHEME.match(uri) else Path(os.path.abspath(uri))
 
 
+def plain_place(uri: str) -> str:
+    """A place as messages and Spark take it: an absolute path of a local one, the URI as users spell it otherwise.
+
+    Runs on: driver
+    """
+    path = local_path(uri)
+    return uri.rstrip("/") if path is None else str(path)
+
+
 def table_uri(uri: str) -> str:
     """The spelling that deltalake is given: a plain absolute path for local tables, the URI itself otherwise.
 
