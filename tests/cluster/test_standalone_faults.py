@@ -21,7 +21,8 @@ from batchinfer.pipeline.capacity import check_capacity
 from batchinfer.session import open_session
 
 DAY = "2026-11-21"
-ROWS = 8_000
+# Two tasks: fewer rows would be one.
+ROWS = 80_000
 Start = Callable[..., "subprocess.Popen[str]"]
 pytestmark = pytest.mark.timeout(1800)
 
@@ -166,7 +167,9 @@ def test_a_machine_that_leaves_and_one_that_joins(
     trained: OnCluster, undisturbed: dict[tuple[object, ...], float], marks: Path, start: Start, hidden: list[Path]
 ) -> None:
     """Dynamic allocation with shuffle tracking: the machine that runs a task is gone at once, and another comes."""
-    (marks / "wait-0").touch()
+    # Both tasks wait: with one left, Spark would want no second executor.
+    for task in (0, 1):
+        (marks / f"wait-{task}").touch()
     dynamic = {
         "spark.dynamicAllocation.enabled": "true", "spark.dynamicAllocation.shuffleTracking.enabled": "true",
         "spark.dynamicAllocation.minExecutors": "1", "spark.dynamicAllocation.maxExecutors": "2",
@@ -174,12 +177,16 @@ def test_a_machine_that_leaves_and_one_that_joins(
     spark = tuple(part for name, value in dynamic.items() for part in ("--conf", f"{name}={value}"))
     running = start(*spark)
     wait_for(marks, "began-0-0-*", running)
+    wait_for(marks, "began-1-0-*", running)
     holder = int(next(marks.glob("began-0-0-*")).name.rpartition("-")[2])
     [gone] = [worker for worker in trained.cluster.workers if is_below(holder, worker.process.pid)]
     gone.leave()
     trained.cluster.workers.remove(gone)
     joined = trained.cluster.join(hidden=hidden)
-    (marks / "wait-0").unlink()
+    # It is given an executor: until then, the run goes on waiting for its other task.
+    wait_for(joined.folder, "app-*", running)
+    for task in (0, 1):
+        (marks / f"wait-{task}").unlink()
     assert_as_undisturbed(trained, ended(running), undisturbed)
     assert list(joined.folder.glob("app-*")), "the machine that joined was given an executor"
 
