@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from batchinfer.api import backfill, extract, lookup, register, score, status, train
+    from batchinfer.api import backfill, extract, lookup, register, replay, score, status, train
     from batchinfer.models.handler import Handler
     from batchinfer.pipeline.predict import predict, predict_udf
 
@@ -19,10 +19,10 @@ _HOMES = {
     "Handler": "batchinfer.models.handler",
     "predict": "batchinfer.pipeline.predict",
     "predict_udf": "batchinfer.pipeline.predict",
-    **dict.fromkeys(("backfill", "extract", "lookup", "register", "score", "status", "train"), "batchinfer.api"),
+    **dict.fromkeys(("backfill", "extract", "lookup", "register", "replay", "score", "status", "train"), "batchinfer.api"),
 }
 
-__all__ = ["Handler", "backfill", "extract", "lookup", "predict", "predict_udf", "register", "score", "status", "train"]
+__all__ = ["Handler", "backfill", "extract", "lookup", "predict", "predict_udf", "register", "replay", "score", "status", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -136,6 +136,15 @@ def backfill(
     return report.runs
 
 
+def replay(pipeline: str, slice: str, env: str = "local", overrides: Mapping[str, Any] | None = None) -> RunReport:
+    """Scores the quarantined rows of a published slice again; those that pass now join it by one atomic commit."""
+    from batchinfer.pipeline.replay import replay
+    from batchinfer.pipeline.runs import recorded
+
+    context = _open(pipeline, env, overrides)
+    return recorded(context, "replay", slice, lambda: replay(context, slice, session_opener(context)))
+
+
 def lookup(
     pipeline: str,
     key: Mapping[str, Any],

@@ -182,6 +182,24 @@ def score(ref: str, env: str, overrides: tuple[str, ...], slice_: str, force: bo
 
 @cli.command()
 @_pipeline_options
+@click.option("--slice", "slice_", required=True)
+def replay(ref: str, env: str, overrides: tuple[str, ...], slice_: str) -> None:
+    """Score the quarantined rows of a published slice again; those that pass now join it."""
+
+    def work() -> Any:
+        from batchinfer.api import session_opener
+        from batchinfer.pipeline.replay import replay
+        from batchinfer.pipeline.runs import recorded
+        from batchinfer.pipeline.show import show_run
+
+        context = _context(ref, env, overrides)
+        return show_run(recorded(context, "replay", slice_, lambda: replay(context, slice_, session_opener(context))))
+
+    _run(work, pipeline=ref, slice=slice_)
+
+
+@cli.command()
+@_pipeline_options
 @click.option("--from", "start", required=True, metavar="SLICE")
 @click.option("--to", "end", required=True, metavar="SLICE")
 @click.option("--force", is_flag=True, help="Score published slices again too.")

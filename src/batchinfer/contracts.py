@@ -113,7 +113,7 @@ def quarantine_schema() -> pa.Schema:
 _RUNS: Mapping[str, tuple[str, str]] = {
     RUN_ID: ("string", "One attempt at one command on one slice."),
     "pipeline": ("string", "Name of the pipeline."),
-    "command": ("string", "extract, train, register or score."),
+    "command": ("string", "extract, train, register, score or replay."),
     SLICE: ("string", "Slice, or null where the command handled several."),
     "status": ("string", "As in the command's JSON."),
     "exit_code": ("int64", "Exit code of the command."),

@@ -27,7 +27,7 @@ Start = Callable[..., "subprocess.Popen[str]"]
 pytestmark = pytest.mark.timeout(1800)
 
 # A network of a user's own, beside conf/: it has to travel too. Its first attempt at a task waits while a file says so, and
-# leaves a mark; a second one, in a child of the worker, does not wait.
+# leaves a mark; a second one, in a child of the worker, does not wait. While another file says so, it refuses some rows.
 NET = """\
 import os
 import time
@@ -44,6 +44,8 @@ class Net(torch.nn.Module):
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         from pyspark import TaskContext
 
+        if not self.training and os.path.exists("{marks}/refuse") and bool((features[:, 0] > 1.72).any()):
+            raise ValueError("this size is too large for me")
         task = TaskContext.get()
         if not self.training and task is not None:
             name = f"{{task.partitionId()}}-{{task.attemptNumber()}}-{{os.getpid()}}"
@@ -122,9 +124,12 @@ def ended(running: subprocess.Popen[str]) -> Result:
 
 def assert_as_undisturbed(on_cluster: OnCluster, result: Result, undisturbed: dict[tuple[object, ...], float]) -> None:
     assert (result.code, result.json["rows_in"], result.json["rows_scored"]) == (0, ROWS, ROWS), result.stderr
-    found = scores(on_cluster)
-    assert found.keys() == undisturbed.keys()
-    assert all(found[key] == pytest.approx(undisturbed[key], rel=1e-6) for key in found)
+    assert_same(scores(on_cluster), undisturbed)
+
+
+def assert_same(found: dict[tuple[object, ...], float], expected: dict[tuple[object, ...], float]) -> None:
+    assert found.keys() == expected.keys()
+    assert all(found[key] == pytest.approx(expected[key], rel=1e-6) for key in found)
 
 
 def test_an_executor_that_is_killed_in_the_middle_costs_a_retry(
@@ -161,6 +166,20 @@ def test_a_slow_task_that_runs_twice_is_published_once(
     # It waits for ever: only a second copy of it, beside the first, can end the run.
     assert_as_undisturbed(trained, ended(running), undisturbed)
     assert (marks / "wait-0").exists()
+
+
+def test_replay_makes_the_table_of_an_undisturbed_run(
+    trained: OnCluster, undisturbed: dict[tuple[object, ...], float], marks: Path
+) -> None:
+    (marks / "refuse").touch()
+    scored = trained.submit("score", "-p", "small", "--slice", DAY, "--force")
+    assert scored.code == 0, scored.stderr
+    refused = scored.json["rows_quarantined"]
+    assert 0 < refused == ROWS - len(scores(trained))
+    (marks / "refuse").unlink()
+    replayed = trained.submit("replay", "-p", "small", "--slice", DAY)
+    assert (replayed.code, replayed.json["rows_scored"]) == (0, refused), replayed.stderr
+    assert_same(scores(trained), undisturbed)
 
 
 def test_a_machine_that_leaves_and_one_that_joins(

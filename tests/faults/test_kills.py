@@ -5,6 +5,7 @@ A command of its own (`make faults`): it takes minutes. SEEDS=20 runs more of th
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -15,6 +16,7 @@ import pytest
 from deltalake import DeltaTable
 from e2e.commands import BATCHINFER, Project, new_project
 from spark.projects import DAY, PIPELINE
+from spark.test_replay import NET
 
 SEEDS = range(int(os.environ.get("SEEDS", "6")))
 ROWS = 20_000
@@ -67,3 +69,34 @@ def test_score_killed_anywhere_publishes_each_row_once(small: Project, seed: int
     assert again.json["rows_in"] == again.json["rows_scored"] + again.json["rows_reused"] + again.json["rows_quarantined"] == ROWS
     [row] = [row for row in small.run("status", "-p", "small").json["slices"] if row["slice"] == DAY]
     assert row["status"] == "published"
+
+
+@pytest.fixture(scope="module")
+def refusing(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project whose model refuses some rows while the file `refused` says so."""
+    project = new_project(tmp_path_factory.mktemp("replays"))
+    text = PIPELINE.replace("hidden: [4], ", "").replace("train:\n", "train:\n  model: {python: 'refusing_net:Net'}\n")
+    project.write("conf/pipelines/small.yaml", text)
+    project.write("refusing_net.py", NET)
+    rows = "".join(f"{n},{('red', 'blue')[n % 2]},{n * 0.1:.1f},{('no', 'yes')[n % 3 == 0]}\n" for n in range(ROWS))
+    project.write("in/a.csv", f"id,color,size,big\n{rows}")
+    assert project.run("extract", "-p", "small", "--slice", DAY).code == 0
+    assert project.run("train", "-p", "small").code == 0
+    return project
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_replay_killed_anywhere_leaves_each_row_once(refusing: Project, seed: int) -> None:
+    project = refusing
+    project.write("refused", "1.7")
+    scored = project.run("score", "-p", "small", "--slice", DAY, "--force")
+    assert (scored.code, scored.json["rows_quarantined"] > 100) == (0, True), scored.stderr
+    # Some of the rows pass now, some do not.
+    project.write("refused", "1.72")
+    killed_after(project, random.Random(seed).uniform(6, 16), "replay", "-p", "small", "--slice", DAY)
+    again = project.run("replay", "-p", "small", "--slice", DAY)
+    assert again.code == 0, again.stderr
+    aside = DeltaTable(str(project.lake / "quarantine/small")).to_pyarrow_table()
+    left = [json.loads(key)["id"] for key in aside.column("key").to_pylist()]
+    assert left
+    assert sorted([*ids(project, "predictions", DAY), *left]) == list(range(ROWS))

@@ -75,12 +75,26 @@ def convert_key(key: Mapping[str, Any], types: Mapping[str, pa.DataType]) -> tup
     for name, type_ in types.items():
         if name in key:
             try:
-                values.append(_convert(key[name], type_))
-            except (ValueError, TypeError, InvalidOperation, OverflowError) as error:
-                problems.append(f"key column {name}: got {key[name]!r} ({error}); allowed: {_allowed(type_)}")
+                values.append(convert_value(name, key[name], type_))
+            except InputError as error:
+                problems += error.problems
     if problems:
         raise InputError(problems)
     return tuple(values)
+
+
+def convert_value(name: str, value: Any, type_: pa.DataType) -> Any:
+    """One value of a key column in its type.
+
+    Runs on: driver
+
+    Raises:
+        InputError: null, or a value that cannot be converted.
+    """
+    try:
+        return _convert(value, type_)
+    except (ValueError, TypeError, InvalidOperation, OverflowError) as error:
+        raise InputError(f"key column {name}: got {value!r} ({error}); allowed: {_allowed(type_)}") from error
 
 
 def _split(text: str, key_columns: Sequence[str]) -> list[tuple[str, str]]:

@@ -67,7 +67,9 @@ def profile_of(spark: SparkSession, task: ModelTask) -> ResourceProfile | None:
 
 def workers(spark: SparkSession) -> int:
     """Tasks that take what all tasks take and run at the same time, in all executors together; at least one."""
-    return max(1, spark.sparkContext.defaultParallelism // int(_conf(spark).get("spark.task.cpus", "1")))
+    conf = _conf(spark)
+    most, each = most_executors(conf), int(conf.get("spark.executor.cores", "1"))
+    return max(1, max(spark.sparkContext.defaultParallelism, most * each) // int(conf.get("spark.task.cpus", "1")))
 
 
 def task_threads(spark: SparkSession, task: ModelTask) -> int:
@@ -81,11 +83,11 @@ def model_workers(spark: SparkSession, task: ModelTask) -> int:
     """Tasks of the model that run at the same time, in all executors together; at least one."""
     if not _has_own(spark, task):
         return workers(spark)
-    count = executors(spark)
+    conf, count = _conf(spark), executors(spark)
     each = max(1, spark.sparkContext.defaultParallelism // count) // task.cpus
     if task.gpus:
-        each = min(each, int(float(_conf(spark).get(_EXECUTOR_GPUS, 0)) / task.gpus + 1e-9))
-    return max(1, count * each)
+        each = min(each, int(float(conf.get(_EXECUTOR_GPUS, 0)) / task.gpus + 1e-9))
+    return max(1, max(count, most_executors(conf)) * each)
 
 
 def is_one_process(master: str | None) -> bool:
@@ -101,6 +103,15 @@ def _has_own(spark: SparkSession, task: ModelTask) -> bool:
 def executors(spark: SparkSession) -> int:
     """How many executors there are now; at least one."""
     return max(1, _registered(spark))
+
+
+def most_executors(conf: Mapping[str, str]) -> int:
+    """How many executors Spark adds at most where there is work for them; 0 where it adds none, or without a limit.
+
+    Work is cut for as many: Spark asks for an executor only where tasks wait for one.
+    """
+    adds = conf.get("spark.dynamicAllocation.enabled") == "true"
+    return int(conf.get("spark.dynamicAllocation.maxExecutors", "0")) if adds else 0
 
 
 def check_capacity(spark: SparkSession, task: ModelTask) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from batchinfer import contracts
 from batchinfer.pipeline.context import Context
 from batchinfer.pipeline.landed import LandedSlice, SliceData
+from batchinfer.sinks.ledger import Publisher
 
 Landed = LandedSlice | SliceData
 
@@ -22,6 +23,7 @@ class Published:
         lineage: model_name, model_version, bundle_digest, source_version, run_id, scored_at; empty for a slice of no rows.
         same_removal: the pipeline removes rows by the same steps as it did then.
         same_precision: its model computes in what it did then.
+        publisher: the run that published it last, by its number.
     """
 
     version: int
@@ -29,6 +31,7 @@ class Published:
     lineage: dict[str, Any]
     same_removal: bool = True
     same_precision: bool = True
+    publisher: Publisher = field(default_factory=Publisher)
 
     def is_stale(self, landed: Landed | None, digest: str | None) -> bool:
         """True if the slice's data changed since, or another model, another precision or other rows of it would be scored now.
@@ -37,16 +40,18 @@ class Published:
             landed: None: nothing of it has landed here.
             digest: of the bundle that would score; None: not known.
         """
-        if not (self.same_removal and self.same_precision):
+        if not (self.same_removal and self.same_precision) or self.publisher.mixed:
             return True
-        if not self.lineage:
-            # A slice without rows says nothing of its inputs; scoring it again costs nothing.
-            return True
-        if landed is not None and self.lineage[contracts.SOURCE_VERSION] < landed.changed_at:
-            return True
-        if landed is not None and landed.recorded_at is not None and self.lineage[contracts.SCORED_AT] < landed.recorded_at:
+        # A slice without rows says nothing of its inputs; scoring it again costs nothing.
+        if not self.lineage or (landed is not None and self.is_of_other_data(landed)):
             return True
         return digest not in (None, self.lineage[contracts.BUNDLE_DIGEST])
+
+    def is_of_other_data(self, landed: Landed) -> bool:
+        """True if the slice's data changed since; of a slice that has rows."""
+        if self.lineage[contracts.SOURCE_VERSION] < landed.changed_at:
+            return True
+        return landed.recorded_at is not None and self.lineage[contracts.SCORED_AT] < landed.recorded_at
 
 
 _LINEAGE = (
@@ -66,7 +71,7 @@ def read_published(context: Context, only: str | None = None) -> dict[str, Publi
     """
     from batchinfer.pipeline.table_steps import removal
     from batchinfer.sinks.delta import exists, snapshot_files
-    from batchinfer.sinks.ledger import precision_of, rows_id, slices_of
+    from batchinfer.sinks.ledger import precision_of, publisher_of, rows_id, slices_of
     from batchinfer.sinks.log import read_transactions
 
     table = context.predictions
@@ -90,6 +95,7 @@ def read_published(context: Context, only: str | None = None) -> dict[str, Publi
             lineage,
             same_removal=known.get(rows_id(slice_), 0) == now,
             same_precision=precision_of(known, slice_) == precision,
+            publisher=publisher_of(known, slice_),
         )
     return found
 

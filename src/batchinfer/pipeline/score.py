@@ -1,46 +1,18 @@
-"""`score`: one slice of the landed table -> checked predictions, published by one atomic commit.
-
-Order: read and score on executors (files staged, no commit refers to them), judge, commit the quarantine, commit the
-predictions. Only the last step makes the run count.
-"""
+"""`score`: one slice of the landed table -> checked predictions, published by one atomic commit."""
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from batchinfer import contracts
-from batchinfer.contracts import RunReport, StagedFile
-from batchinfer.errors import ChecksFailed, InputError, TooManyQuarantined
+from batchinfer.contracts import RunReport
 from batchinfer.pipeline import few_rows
-from batchinfer.pipeline.capacity import model_workers
-from batchinfer.pipeline.compiled import keep_compiled
 from batchinfer.pipeline.context import Context
-from batchinfer.pipeline.earlier_runs import estimated_seconds, runs_of_bundle
-from batchinfer.pipeline.histogram import score_histogram
-from batchinfer.pipeline.key_check import check_keys
-from batchinfer.pipeline.outcome import Outcome, ordered
-from batchinfer.pipeline.preflight import (
-    Resolved,
-    SliceData,
-    check_columns,
-    choose_road,
-    find_slice,
-    load_suites,
-    resolve_model,
-)
-from batchinfer.pipeline.roads import RoadOutcome, run_road
-from batchinfer.pipeline.table_steps import removal
-from batchinfer.session import import_spark
+from batchinfer.pipeline.publication import Given, Publication, attempt, look_up
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
-
-    from batchinfer.inference.roads import Road
-    from batchinfer.inference.watchdog import ChildRunner
+    from pyspark.sql import SparkSession
 
     OpenSession = Callable[[], SparkSession]
 
@@ -55,296 +27,29 @@ def score(context: Context, slice_: str, open_session: OpenSession, force: bool 
             code of the contract; in every case the predictions table is as it was.
     """
     from batchinfer.sinks.leases import hold
-    from batchinfer.sinks.storage import check_writable
 
     started = time.perf_counter()
-    report = RunReport(context.run_id, context.name, "published", slice=slice_, table=context.predictions)
-    suites = load_suites(context)
-    data = find_slice(context, slice_)
-    model = resolve_model(context)
-    check_columns(context, suites, model)
-    # A road that is asked for and impossible is an error on a published slice too.
-    road = choose_road(context, data)
-    report.precision = context.pipeline.model.precision
-    _describe(report, data, model)
-    check_writable(context.environment.lake)
+    given = look_up(context, slice_)
     with hold(context.environment.lake, context.name, slice_, context.run_id):
-        if not force and _is_up_to_date(context, data, model, report):
-            report.status = "unchanged"
+        if not force and _is_up_to_date(context, given):
+            given.report.status = "unchanged"
         else:
-            with few_rows.loading(context, data, model, road) as child:
-                _attempt(_Run(context, data, road, model, suites, open_session, report, evolve, child), report, started)
-    report.seconds = round(time.perf_counter() - started, 3)
-    return report
+            with few_rows.loading(context, given.data, given.model, given.road) as child:
+                attempt(Publication(context, given, open_session, evolve, child), given.report, started)
+    given.report.seconds = round(time.perf_counter() - started, 3)
+    return given.report
 
 
-def _attempt(run: _Run, report: RunReport, started: float) -> None:
-    """Publishes the run; its page is written whether it was published or its rows were refused."""
-    errors: tuple[str, ...] = ()
-    try:
-        run.publish()
-    except (ChecksFailed, TooManyQuarantined) as error:
-        report.status, errors = "failed", error.problems
-        report.seconds = round(time.perf_counter() - started, 3)
-        run.write_report(errors)
-        error.facts = report.to_json()
-        raise
-    report.seconds = round(time.perf_counter() - started, 3)
-    run.write_report(errors)
-
-
-def _describe(report: RunReport, data: SliceData, model: Resolved) -> None:
-    report.model_name, report.model_version = model.ref.name, model.ref.version
-    report.bundle_digest = model.ref.digest
-    report.source_table, report.source_version = data.table, data.version
-
-
-def _is_up_to_date(context: Context, data: SliceData, model: Resolved, report: RunReport) -> bool:
+def _is_up_to_date(context: Context, given: Given) -> bool:
     """True if the slice is published from this data by this model; the report then says so."""
     from batchinfer.pipeline.published import read_published
 
+    data, report = given.data, given.report
     published = read_published(context, data.slice).get(data.slice)
-    if published is None or published.is_stale(data, model.ref.digest):
+    if published is None or published.is_stale(data, given.model.ref.digest):
         return False
     report.version = published.version
     report.rows_reused = published.rows
     report.rows_quarantined = data.rows - published.rows
     report.rows_in = data.rows
     return True
-
-
-class _Run:
-    """One attempt at one slice, from the first row to the commit."""
-
-    def __init__(
-        self,
-        context: Context,
-        data: SliceData,
-        road: Road,
-        model: Resolved,
-        suites: dict[str, Any],
-        open_session: OpenSession,
-        report: RunReport,
-        evolve: bool,
-        child: ChildRunner | None,
-    ) -> None:
-        self.context, self.data, self.road, self.model, self.suites = context, data, road, model, suites
-        self.report, self.evolve, self.child = report, evolve, child
-        self.earlier = runs_of_bundle(context, model.ref.digest)
-        report.estimated_s = estimated_seconds(self.earlier, data.rows)
-        report.stage_seconds["session"] = 0.0
-        self._open_session = open_session
-        if suites:
-            from batchinfer.checks.expectations import preload
-
-            # Importing it takes seconds: they pass while the JVM starts.
-            import_spark()
-            preload()
-        if suites or child is None:
-            _ = self.spark
-        self.outcome = Outcome()
-        self.histogram: dict[str, Any] | None = None
-        self.prepared: DataFrame | None = None
-        self.checks: list[dict[str, Any]] = []
-
-    @cached_property
-    def spark(self) -> SparkSession:
-        """The session, opened when it is first needed: a few rows may need none."""
-        started = time.perf_counter()
-        opened = self._open_session()
-        self.report.stage_seconds["session"] = round(time.perf_counter() - started, 3)
-        return opened
-
-    def publish(self) -> None:
-        from batchinfer.sinks.staging import remove_staged
-
-        self._prepare_checks()
-        self._prepare_rows()
-        self._check_input()
-        started = time.perf_counter()
-        done = self._score_rows()
-        for result in done.results:
-            self.outcome.add(result)
-        self.report.road, self.report.road_reason = done.road.name, done.road.reason
-        self.report.equal_rows = done.equal_rows
-        self.report.warnings += self.outcome.warnings
-        keep_compiled(self.context, self.model.ref.digest, done.results)
-        self._count(time.perf_counter() - started)
-        self.histogram = score_histogram(self.context.predictions, self.outcome.files, self.model.outputs)
-        try:
-            self._check_rate()
-            self._check_predictions()
-            started = time.perf_counter()
-            self._commit()
-            self.report.stage_seconds["commit"] = round(time.perf_counter() - started, 3)
-        except BaseException:
-            remove_staged(self.context.predictions, self.outcome.files)
-            raise
-
-    def _score_rows(self) -> RoadOutcome:
-        if self.child is not None:
-            self.report.workers = 1
-            return few_rows.score_here(self.context, self.data, self.model, self.child)
-        self.report.workers = model_workers(self.spark, self.context.environment.spark.model_task)
-        return run_road(self.spark, self.context, self.data, self.road, self.model, self.earlier, self.prepared)
-
-    def _count(self, inference_s: float) -> None:
-        outcome, report = self.outcome, self.report
-        report.rows_in, report.rows_scored, report.rows_reused = outcome.rows_in, outcome.rows_scored, outcome.rows_reused
-        report.rows_quarantined, report.rows_removed = outcome.rows_quarantined, outcome.rows_removed
-        report.stage_seconds |= outcome.stages(inference_s, report.workers) | {"inference": round(inference_s, 3)}
-        report.worker_bytes = outcome.worker_bytes
-        report.batch_rates = {device: ordered(rates) for device, rates in outcome.rates.items() if rates}
-        if outcome.stopped:
-            return
-        out = outcome.rows_scored + outcome.rows_reused + outcome.rows_quarantined
-        written = sum(file.rows for file in outcome.files)
-        if not self.data.rows == outcome.rows_in == out or written != outcome.rows_scored + outcome.rows_reused:
-            raise RuntimeError(
-                f"rows were lost: {self.data.rows} landed, {outcome.rows_in} read, {outcome.rows_scored} scored, "
-                f"{outcome.rows_reused} reused, {outcome.rows_quarantined} quarantined, {written} written"
-            )
-
-    def _prepare_checks(self) -> None:
-        """Great Expectations judges the suites' arguments before a row is read, not after all are scored."""
-        from batchinfer.checks.expectations import build_suite
-
-        for kind, suite in self.suites.items():
-            build_suite(suite, kind)
-
-    def _prepare_rows(self) -> None:
-        """The table transforms, as far as Spark can judge them before a row of the slice is read (exits 2 and 3)."""
-        from batchinfer.pipeline.prepared import prepared_frame
-
-        started = time.perf_counter()
-        preparation = self.context.preparation
-        self.report.feature_tables = preparation.used_tables()
-        if preparation.steps and self.data.files:
-            self.prepared = prepared_frame(self.spark, self.context, self.data, self.context.landed_fields)
-            self.report.stage_seconds["prepare"] = round(time.perf_counter() - started, 3)
-
-    def _check_input(self) -> None:
-        """Duplicate keys and the input suite, before any row is scored (exit 3). The suite judges the rows as they landed."""
-        from pyspark.sql.functions import lit
-
-        from batchinfer.contracts import SLICE
-        from batchinfer.pipeline.slice_frames import slice_frame
-
-        suite = self.suites.get("input")
-        if not self.data.files:
-            return
-        started = time.perf_counter()
-        check_keys(lambda: self.spark, self.context, self.data, self.road, self.prepared)
-        self.report.stage_seconds["keys"] = round(time.perf_counter() - started, 3)
-        if suite is None:
-            return
-        frame = slice_frame(self.spark, self.data)
-        frame = frame if SLICE in frame.columns else frame.withColumn(SLICE, lit(self.data.slice))
-        failures = self._judge(frame, suite, "input")
-        if failures:
-            raise InputError([f"input check of slice {self.data.slice}: {failure}" for failure in failures])
-
-    def _check_rate(self) -> None:
-        """Rows that the pipeline file says to remove are no faults: the rate is that of the others."""
-        allowed = self.context.pipeline.checks.max_quarantine_rate
-        outcome = self.outcome
-        failed, of = outcome.rows_quarantined - outcome.rows_removed, outcome.rows_in - outcome.rows_removed
-        rate = failed / max(1, of)
-        if rate <= allowed and not outcome.stopped:
-            return
-        self._commit_quarantine(published=False)
-        declared = self.context.preparation.reasons()
-        reasons = ", ".join(f"{reason} {count:,}" for reason, count in outcome.reasons.most_common() if reason not in declared)
-        raise TooManyQuarantined(
-            f"slice {self.data.slice}: {failed:,} of {of:,} rows could not be scored ({reasons}); "
-            f"allowed: checks.max_quarantine_rate {allowed}. First: {next(iter(outcome.examples), 'none')}. "
-            f"Nothing was published; the rows are in {self.context.quarantine} with published = false"
-        )
-
-    def _check_predictions(self) -> None:
-        """Great Expectations judges the staged files; a suite that fails publishes nothing (exit 4)."""
-        suite = self.suites.get("predictions")
-        if suite is None or not self.outcome.files:
-            return
-        frame = self._parquet(self.context.predictions, self.outcome.files)
-        failures = self._judge(frame, suite, "predictions")
-        if failures:
-            self._commit_quarantine(published=False)
-            raise ChecksFailed([f"predictions check of slice {self.data.slice}: {failure}" for failure in failures])
-
-    def _judge(self, frame: DataFrame, suite: Any, kind: str) -> list[str]:
-        from batchinfer.checks.expectations import run_suite
-
-        verdict = run_suite(frame, suite, f"{self.context.name} {kind}")
-        self.checks += [{"suite": kind, **result} for result in verdict.results]
-        self.report.checks_passed = sum(result["success"] for result in self.checks)
-        self.report.checks_failed = [result for result in self.checks if not result["success"]]
-        seconds = self.report.stage_seconds
-        seconds["checks"] = round(seconds.get("checks", 0.0) + verdict.seconds, 3)
-        return verdict.failures()
-
-    def _parquet(self, table: str, files: list[StagedFile]) -> DataFrame:
-        from pyspark.sql import functions as F
-
-        from batchinfer.pipeline.slice_frames import files_frame
-
-        frame = files_frame(self.spark, table, [file.path for file in files])
-        return frame.withColumn(contracts.SLICE, F.lit(self.data.slice))
-
-    def _commit_quarantine(self, published: bool) -> None:
-        from batchinfer.sinks.quarantine import commit_quarantine
-
-        commit_quarantine(
-            self.context.quarantine, self.outcome.quarantine, slice=self.data.slice, stage="score", published=published
-        )
-
-    def _commit(self) -> None:
-        from batchinfer.config.types import parse_ddl
-        from batchinfer.sinks.delta import commit, ensure_table
-        from batchinfer.sinks.ledger import precision_transactions, rows_id, slice_id
-
-        self._commit_quarantine(published=True)
-        context, slice_ = self.context, self.data.slice
-        outputs = {name: parse_ddl(type_) for name, type_ in self.model.outputs.items()}
-        schema = contracts.predictions_schema(context.key_fields, outputs)
-        key = list(context.key_fields)
-        description = context.pipeline.description or f"Predictions of pipeline {context.name}."
-        ensure_table(
-            context.predictions, schema, [contracts.SLICE], description, {contracts.KEY_PROPERTY: ",".join(key)},
-            stats_columns=[*key, contracts.SLICE], evolve=self.evolve,
-        )  # fmt: skip
-        self.report.version = commit(
-            context.predictions,
-            self.outcome.files,
-            replace={contracts.SLICE: slice_},
-            transactions=lambda version: {
-                slice_id(slice_): version,
-                f"publish:{context.name}:{slice_}": version,
-                rows_id(slice_): removal(context.pipeline),
-                **precision_transactions(slice_, self.report.precision),
-            },
-            metadata={
-                "run_id": context.run_id,
-                "command": "score",
-                "slice": slice_,
-                "model_version": self.model.ref.version,
-                "precision": self.report.precision,
-                **({"feature_tables": json.dumps(self.report.feature_tables)} if self.report.feature_tables else {}),
-            },
-        )
-
-    def write_report(self, errors: tuple[str, ...]) -> None:
-        """Writes the run's page, and its JSON beside it."""
-        from batchinfer.pipeline.reports import save_report
-        from batchinfer.report.timing import device_use, explain_time
-
-        report, tasks = self.report, self.outcome.tasks
-        report.device_use = device_use(tasks)
-        report.explanation = explain_time(report.stage_seconds, report.seconds, tasks).sentence
-        extra = {
-            "reasons": dict(self.outcome.reasons),
-            "tasks": tasks,
-            "histogram": self.histogram,
-        }
-        body = self.report.to_json() | {"checks": self.checks, "errors": list(errors)}
-        self.report.report = save_report(body, extra, self.context.environment.reports)

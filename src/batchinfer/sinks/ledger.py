@@ -6,13 +6,17 @@ Must not know how files are read.
 
 App ids: `file:<scope>:<name>` with the file's fingerprint, `size:<scope>:<name>` with its bytes, `slice:<slice>` with the
 Delta version of the commit that last changed the slice, `mark:<name>:<number>` with a piece of a text: how far a database or
-an API has been read. In a predictions table also `rows:<slice>` with what its pipeline removed rows by, and
-`precision:<slice>` with what its model computed in.
+an API has been read. In a predictions table also `rows:<slice>` with what its pipeline removed rows by, `precision:<slice>`
+with what its model computed in, `run:<slice>` with the run that published it last, `before:<slice>` with the run whose
+quarantined rows a replay scored, and `mixed:<slice>` with a replay that left rows of several models. In a quarantine table
+`run:<slice>` is the run whose publication the records belong to.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from urllib.parse import quote
 
 from batchinfer.errors import InputError
@@ -24,6 +28,9 @@ _ROWS = "rows:"
 _PRECISION = "precision:"
 # What a model may compute in; the ledger knows them by their place, so new ones come last.
 _PRECISIONS = ("float32", "bf16", "fp16")
+_RUN = "run:"
+_BEFORE = "before:"
+_MIXED = "mixed:"
 _MARK = "mark:"
 # Bytes of text that fit into a version of 63 bits.
 _PIECE_BYTES = 7
@@ -66,6 +73,43 @@ def precision_transactions(slice_: str, precision: str) -> dict[str, int]:
 def precision_of(known: Mapping[str, int], slice_: str) -> str:
     """What the model of a published slice computed in, by a table's transactions; float32 where nothing was recorded."""
     return _PRECISIONS[known.get(_PRECISION + slice_, 0)]
+
+
+@dataclass(frozen=True)
+class Publisher:
+    """Which run published a slice last, as numbers of the ledger; 0: not recorded.
+
+    Attributes:
+        run: the run.
+        before: if it was a replay, the run whose quarantined rows it scored.
+        mixed: it left rows of several models.
+    """
+
+    run: int = 0
+    before: int | None = None
+    mixed: bool = False
+
+
+def run_number(run_id: str) -> int:
+    """A run as a transaction version can hold it."""
+    return fingerprint63(hashlib.sha256(run_id.encode()).digest())
+
+
+def run_transactions(slice_: str, run: int) -> dict[str, int]:
+    """The transactions that record the run which published a slice, or which the records of a quarantine belong to."""
+    return {_RUN + slice_: run}
+
+
+def replay_transactions(slice_: str, publisher: Publisher) -> dict[str, int]:
+    """The transactions that record, besides `run_transactions`, that a replay has published a slice."""
+    before = {_BEFORE + slice_: publisher.before or 0}
+    return before | ({_MIXED + slice_: publisher.run} if publisher.mixed else {})
+
+
+def publisher_of(known: Mapping[str, int], slice_: str) -> Publisher:
+    """Which run published a slice last, by a table's transactions."""
+    run = known.get(_RUN + slice_, 0)
+    return Publisher(run, known.get(_BEFORE + slice_), run != 0 and known.get(_MIXED + slice_) == run)
 
 
 def fingerprint63(digest: bytes) -> int:

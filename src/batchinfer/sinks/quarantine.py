@@ -31,7 +31,8 @@ from batchinfer.contracts import (
 )
 from batchinfer.sinks.creation import ensure_table
 from batchinfer.sinks.delta import commit
-from batchinfer.sinks.ledger import file_transactions, landed_files
+from batchinfer.sinks.ledger import file_transactions, landed_files, publisher_of, run_number, run_transactions
+from batchinfer.sinks.log import read_transactions
 from batchinfer.sinks.places import encode_name, open_filesystem, storage_faults
 from batchinfer.sinks.snapshots import exists, open_table, partition_text
 from batchinfer.sinks.staging import StagedWriter, place_staged, remove_staged
@@ -39,7 +40,7 @@ from batchinfer.sinks.staging import StagedWriter, place_staged, remove_staged
 # pyarrow makes these functions when it is imported; type checkers cannot see them.
 pc: Any = compute
 
-EXTRACT = "extract"
+EXTRACT, SCORE = "extract", "score"
 _STATS_COLUMNS = (SOURCE_FILE, SOURCE_LINE)
 # Records held at once by a worker.
 _CHUNK_RECORDS = 20_000
@@ -86,11 +87,14 @@ def write_quarantine(
     return staged
 
 
-def commit_quarantine(uri: str, files: Sequence[StagedFile], *, slice: str | None, stage: str, published: bool) -> int | None:
-    """Puts the bad records of one slice and stage in place of those of the slice's earlier runs.
+def commit_quarantine(uri: str, files: Sequence[StagedFile], *, slice: str, published: bool, run_id: str) -> int | None:
+    """Puts the rows of one slice that could not be scored in place of those of the slice's earlier runs.
 
     A published run replaces all of them; one that published nothing replaces only those of others that did not.
     Running it again with the same files changes nothing.
+
+    Args:
+        run_id: of a run that publishes, remembered with its records: `publisher_of` tells whether the predictions are its too.
 
     Returns:
         The table's version; None if there is no table and nothing to put into it.
@@ -103,9 +107,55 @@ def commit_quarantine(uri: str, files: Sequence[StagedFile], *, slice: str | Non
     if not _ensure(uri, files):
         return None
     owned = [published, False] if published else [False]
-    gone = [{SLICE: slice, "stage": stage, "published": partition_text(flag)} for flag in owned]
-    partition = {SLICE: slice, "stage": stage, "published": partition_text(published)}
-    return commit(uri, [place_staged(uri, file, partition) for file in files], replace=gone)
+    gone = [_scored(slice, flag) for flag in owned]
+    partition = _scored(slice, published)
+    placed = [place_staged(uri, file, partition) for file in files]
+    return commit(
+        uri, placed, replace=gone, transactions=run_transactions(slice, run_number(run_id)) if published and files else None
+    )
+
+
+def read_scored(uri: str, slice: str) -> tuple[pa.Table, int]:
+    """What is in quarantine of a slice's publication, `{key: text, reason: text}` a record, and the number of its run.
+
+    Runs on: driver
+
+    Raises:
+        StorageError: the table cannot be read.
+    """
+    columns = ["key", "reason"]
+    if not exists(uri):
+        return quarantine_schema().empty_table().select(columns), 0
+    wanted = (ds.field(SLICE) == slice) & (ds.field("stage") == SCORE) & ds.field("published")
+    with storage_faults(uri, "read the quarantine table"):
+        rows = open_table(uri).to_pyarrow_dataset().to_table(columns=columns, filter=wanted)
+    return rows, publisher_of(read_transactions(uri), slice).run
+
+
+def commit_replayed(uri: str, records: pa.Table, files: Sequence[StagedFile], *, slice: str, run: int | None) -> int:
+    """Takes records out of a slice's quarantine, and puts those of the rows that failed once more in their place.
+
+    Args:
+        records: of the rows that were scored again, as `read_scored` tells them.
+        files: from `write_quarantine`.
+        run: number of the run that published rows of them; None: none of them could be scored.
+
+    Returns:
+        The table's version.
+
+    Runs on: driver
+
+    Raises:
+        StorageError: the table cannot be written.
+    """
+    partition = _scored(slice, True)
+    return commit(
+        uri,
+        [place_staged(uri, file, partition) for file in files],
+        # A row of the same key may have been removed: its reason is another.
+        replace_rows={"key": records["key"], "reason": records["reason"], **partition},
+        transactions=None if run is None else run_transactions(slice, run),
+    )
 
 
 def commit_extract_quarantine(
@@ -246,6 +296,10 @@ def _ensure(uri: str, files: Sequence[StagedFile]) -> bool:
         stats_columns=_STATS_COLUMNS,
     )
     return True
+
+
+def _scored(slice_: str, published: bool) -> dict[str, str | None]:
+    return {SLICE: slice_, "stage": SCORE, "published": partition_text(published)}
 
 
 def _rows_of(names: Sequence[str], slice_: str | None, published: bool) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from batchinfer.config.environment import ModelTask
 from batchinfer.errors import ModelError
-from batchinfer.pipeline.capacity import is_one_process, problems_of
+from batchinfer.pipeline.capacity import is_one_process, most_executors, problems_of
 from batchinfer.pipeline.shipped import cuda_index
 
 WITH_GPU = {"spark.executor.resource.gpu.amount": "2", "spark.executor.cores": "4"}
@@ -58,3 +58,10 @@ def test_which_masters_have_one_process() -> None:
     assert [is_one_process(master) for master in ("local", "local[2,4]", "local-cluster[1,1,1024]", "spark://h:1", None)] == [
         True, True, False, False, False,
     ]  # fmt: skip
+
+
+def test_work_is_cut_for_the_executors_that_spark_may_add() -> None:
+    most = {"spark.dynamicAllocation.maxExecutors": "40"}
+    assert most_executors({"spark.dynamicAllocation.enabled": "true", **most}) == 40
+    assert most_executors({"spark.dynamicAllocation.enabled": "true"}) == 0, "no limit says nothing"
+    assert most_executors({"spark.dynamicAllocation.enabled": "false", **most}) == 0

@@ -72,7 +72,7 @@ def test_nothing_bad_makes_no_table(tmp_path: Path) -> None:
     uri = tmp_path / "q"
     assert stage(uri) == []
     assert extract(uri, [], {"a.csv": 1}) is None
-    assert commit_quarantine(str(uri), [], slice="s", stage="score", published=True) is None
+    assert commit_quarantine(str(uri), [], slice="s", published=True, run_id="r") is None
     assert first_record(str(uri), "r1") is None and not uri.exists()
 
 
@@ -133,7 +133,7 @@ def test_score_replaces_what_earlier_runs_of_the_slice_put_aside(tmp_path: Path)
 
     def score(*lines: int, published: bool, slice_: str = "s") -> list[tuple[int, bool]]:
         staged = stage(uri, *(bad("a.csv", line) for line in lines), slice_=slice_, stage="score")
-        commit_quarantine(str(uri), staged, slice=slice_, stage="score", published=published)
+        commit_quarantine(str(uri), staged, slice=slice_, published=published, run_id="r")
         return sorted((row[1], row[4]) for row in read(uri) if row[2] == slice_ and row[3] == "score")
 
     extract(uri, stage(uri, bad("a.csv", 99)), {"a.csv": 1})
@@ -150,7 +150,7 @@ def test_same_staged_files_committed_twice_change_nothing(tmp_path: Path) -> Non
     uri = tmp_path / "q"
     staged = stage(uri, bad("a.csv", 1), stage="score")
     for _ in range(2):
-        commit_quarantine(str(uri), staged, slice="s", stage="score", published=True)
+        commit_quarantine(str(uri), staged, slice="s", published=True, run_id="r")
         assert len(read(uri)) == 1
 
 

@@ -1,0 +1,225 @@
+"""`replay`: the rows of a published slice that could not be scored are scored again, and those that pass now join the slice.
+
+Order: the predictions first, the quarantine second. So a row that passes is never in neither of them; a replay that is killed
+between the two leaves rows in both, and the next one takes them out of the quarantine without scoring them again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from batchinfer.contracts import BUNDLE_DIGEST, MODEL_VERSION, SLICE, RunReport
+from batchinfer.errors import InputError, InputMissing
+from batchinfer.inference.roads import Road
+from batchinfer.pipeline.context import Context
+from batchinfer.pipeline.prepared import prepared_frame, remaining
+from batchinfer.pipeline.publication import Given, Publication, attempt, look_up
+from batchinfer.pipeline.published import Published, read_published
+from batchinfer.pipeline.quarantined import is_key, keys_in, rows_with_keys
+from batchinfer.pipeline.slice_frames import version_frame
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyspark.sql import SparkSession
+
+    OpenSession = Callable[[], SparkSession]
+
+_REASON = "only the {rows:,} rows of the quarantine: Spark finds them by their keys, Arrow batches take them to the workers"
+
+
+def replay(context: Context, slice_: str, open_session: OpenSession) -> RunReport:
+    """Scores the quarantined rows of a published slice again, with the model that the pipeline names now.
+
+    Rows that pass join the published ones in one commit; the others stay in quarantine, with what is wrong with them now.
+    `checks.max_quarantine_rate` does not count here: the slice was published with these rows put aside. Rows without a key, and
+    those that a table transform removed, are not scored.
+
+    Runs on: driver.
+
+    Raises:
+        InputMissing: nothing has landed for the slice, or it was never published.
+        InputError: its data, or what the pipeline file says of its rows, changed since: then the whole slice is to be scored.
+        ConfigError, ChecksFailed, SliceHeld, ModelError, StorageError: as of `score`; the tables are then as they were.
+    """
+    from batchinfer.sinks.leases import hold
+
+    started = time.perf_counter()
+    context = _without_limit(context)
+    given = look_up(context, slice_)
+    report = given.report
+    report.status = "unchanged"
+    with hold(context.environment.lake, context.name, slice_, context.run_id):
+        published = read_published(context, slice_).get(slice_)
+        if published is None:
+            raise InputMissing(
+                f"slice {slice_} of pipeline {context.name} was never published in {context.predictions}; "
+                "allowed: a slice that has been scored",
+                _hint(context, slice_),
+            )
+        report.version = published.version
+        waiting = _waiting(context, given, published, open_session)
+        if waiting.num_rows:
+            given = replace(
+                given,
+                data=replace(given.data, rows=waiting.num_rows),
+                road=_road(given.road, waiting.num_rows),
+                # The rows were judged as input when the slice was scored.
+                suites={kind: suite for kind, suite in given.suites.items() if kind == "predictions"},
+            )
+            attempt(Replay(context, given, open_session, published, waiting), report, started)
+    report.seconds = round(time.perf_counter() - started, 3)
+    return report
+
+
+def _without_limit(context: Context) -> Context:
+    """The pipeline, allowed to put all rows aside: those of a replay are put aside already."""
+    pipeline = context.pipeline
+    checks = pipeline.checks.model_copy(update={"max_quarantine_rate": 1.0})
+    return replace(context, loaded=replace(context.loaded, pipeline=pipeline.model_copy(update={"checks": checks})))
+
+
+def _road(chosen: Road, rows: int) -> Road:
+    """Frames, whatever was chosen for the slice: workers do not look for single rows in files."""
+    return Road("pandas" if chosen.name == "pandas" else "arrow", _REASON.format(rows=rows))
+
+
+def _hint(context: Context, slice_: str, force: str = "") -> str:
+    return f"batchinfer score -p {context.name} --slice {slice_}{force} scores all rows of the slice, those in quarantine too"
+
+
+def _waiting(context: Context, given: Given, published: Published, open_session: OpenSession) -> pa.Table:
+    """Key and reason of the rows to score, as the quarantine has them; what an interrupted replay published leaves it first."""
+    from batchinfer.sinks.quarantine import commit_replayed, read_scored
+
+    slice_ = given.data.slice
+    records, run = read_scored(context.quarantine, slice_)
+    removed = context.preparation.reasons()
+    waiting = _those(records, [row["reason"] not in removed and is_key(row["key"]) for row in records.to_pylist()])
+    if not waiting.num_rows:
+        return waiting
+    _check_same(context, given, published)
+    publisher = published.publisher
+    if run == publisher.run:
+        return waiting
+    if run != publisher.before:
+        raise InputError(
+            f"slice {slice_}: the rows in {context.quarantine} are of another run than those in {context.predictions}: "
+            "a run that scored the slice was cut off between its two commits",
+            _hint(context, slice_, " --force"),
+        )
+    there = _are_published(open_session(), context, slice_, waiting)
+    commit_replayed(context.quarantine, _those(waiting, there), [], slice=slice_, run=publisher.run)
+    given.report.warnings.append(
+        f"a replay was interrupted after it had published {sum(there):,} rows; they have left {context.quarantine} now"
+    )
+    return _those(waiting, [not one for one in there])
+
+
+def _those(records: pa.Table, wanted: Sequence[bool]) -> pa.Table:
+    import pyarrow as pa
+
+    return records.filter(pa.array(wanted, pa.bool_()))
+
+
+def _check_same(context: Context, given: Given, published: Published) -> None:
+    """Whether the rows in quarantine are those that a run would score now."""
+    slice_ = given.data.slice
+    reasons = {
+        "it was published without a row, so nothing tells which data its quarantine is of": not published.lineage,
+        "its data changed after it was scored": published.lineage and published.is_of_other_data(given.data),
+        "the steps of prepare that remove rows changed after it was scored": not published.same_removal,
+        "model.precision changed after it was scored": not published.same_precision,
+    }
+    problems = [f"slice {slice_} of pipeline {context.name}: {reason}" for reason, holds in reasons.items() if holds]
+    if problems:
+        raise InputError(problems, _hint(context, slice_))
+
+
+def _are_published(spark: SparkSession, context: Context, slice_: str, waiting: pa.Table) -> list[bool]:
+    """Which of the rows the slice has predictions of."""
+    from pyspark.sql import functions as F
+
+    from batchinfer.sinks.delta import table_version
+
+    rows = version_frame(spark, context.predictions, table_version(context.predictions)).where(F.col(SLICE) == slice_)
+    keys = waiting["key"].to_pylist()
+    found = set(keys_in(rows, keys, context.key_fields))
+    return [key in found for key in keys]
+
+
+class Replay(Publication):
+    """One attempt at the rows in quarantine of a slice; `data.rows` counts them, all else of `data` is the slice's."""
+
+    def __init__(
+        self, context: Context, given: Given, open_session: OpenSession, published: Published, waiting: pa.Table
+    ) -> None:
+        super().__init__(context, given, open_session)
+        self.published, self.waiting = published, waiting
+
+    def _prepare_rows(self) -> None:
+        started = time.perf_counter()
+        self.report.feature_tables = self.context.preparation.used_tables()
+        rows = remaining(prepared_frame(self.spark, self.context, self.data, self.context.landed_fields))
+        self.prepared = rows_with_keys(rows, self.waiting["key"].to_pylist(), self.context.key_fields)
+        self.report.stage_seconds["prepare"] = round(time.perf_counter() - started, 3)
+
+    def _check_input(self) -> None:
+        """Keys and input were judged when the slice was scored."""
+
+    def _count(self, inference_s: float) -> None:
+        found, wanted = self.outcome.rows_in, self.data.rows
+        if found != wanted:
+            raise InputError(
+                f"slice {self.data.slice}: {wanted:,} rows are in quarantine, and {found:,} of {self.data.table} have their "
+                f"keys ({', '.join(self.context.key_fields)}); allowed: one row a key",
+                _hint(self.context, self.data.slice, " --force"),
+            )
+        super()._count(inference_s)
+
+    def _files_to_judge(self) -> list[str]:
+        from batchinfer.sinks.delta import snapshot_files
+
+        there = snapshot_files(self.context.predictions, {SLICE: self.data.slice})
+        return [file["path"] for file in there] + super()._files_to_judge()
+
+    def _refuse(self) -> None:
+        """The rows are in quarantine already, and stay there as they are."""
+
+    def _commit(self) -> None:
+        from batchinfer.sinks.delta import commit
+        from batchinfer.sinks.ledger import Publisher, replay_transactions, run_number, slice_id
+        from batchinfer.sinks.quarantine import commit_replayed
+
+        slice_, publisher = self.data.slice, None
+        if self.outcome.files:
+            self._ensure_table()
+            publisher = Publisher(run_number(self.context.run_id), self.published.publisher.run, self._is_mixed())
+            record = replay_transactions(slice_, publisher)
+            self.report.version = commit(
+                self.context.predictions,
+                self.outcome.files,
+                transactions=lambda version: {**self._published_at(version), **record},
+                guard={slice_id(slice_): self.published.version},
+                metadata=self._metadata("replay"),
+            )
+            self.report.status = "published"
+        commit_replayed(
+            self.context.quarantine,
+            self.waiting,
+            self.outcome.quarantine,
+            slice=slice_,
+            run=publisher.run if publisher else None,
+        )
+
+    def _is_mixed(self) -> bool:
+        """Whether the slice's rows are of several models from now on."""
+        other = self.published.lineage[BUNDLE_DIGEST] != self.model.ref.digest
+        if other:
+            self.report.warnings.append(
+                f"rows of slice {self.data.slice} are of version {self.published.lineage[MODEL_VERSION]} of the model, those "
+                f"scored now of version {self.model.ref.version}: the slice counts as stale until it is scored by one of them"
+            )
+        return other or self.published.publisher.mixed

@@ -1,0 +1,274 @@
+"""`replay`: rows that could not be scored join their slice once they can be, and every row stays accounted for."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from deltalake import DeltaTable
+from spark.lakes import LakeProject
+from spark.projects import DAY, SmallProject, csv_of
+from spark.readings import DAYS, project_of, write_days
+
+from batchinfer import errors
+from batchinfer.contracts import RunReport
+from batchinfer.pipeline.publication import Publication
+from batchinfer.pipeline.replay import replay
+from batchinfer.pipeline.runs import recorded
+from batchinfer.sinks import quarantine
+
+# Which rows the model refuses stands in a file, so that the same bundle scores them later.
+NET = """
+from pathlib import Path
+
+import torch
+
+FAULT = Path(__file__).with_name("refused")
+
+
+class Net(torch.nn.Module):
+    def __init__(self, features, outputs):
+        super().__init__()
+        self.layer = torch.nn.Linear(features, outputs)
+
+    def forward(self, features):
+        above = float(FAULT.read_text()) if FAULT.exists() and not self.training else 1e9
+        if bool((features[:, 0] > above).any()):
+            raise ValueError(f"a size above {above} is too large for me")
+        return self.layer(features)
+"""
+# Standardised sizes of these rows are above 1.5, and of the last two above 1.6.
+REFUSED = (37, 38, 39)
+
+
+def refuse(project: SmallProject, above: float) -> None:
+    (project.root / "refused").write_text(str(above))
+
+
+def with_own_net(project: SmallProject, name: str = "small") -> None:
+    module = f"replayed_{project.root.name}"
+    project.write(f"{module}.py", NET)
+    path = project.root / f"conf/pipelines/{name}.yaml"
+    text = re.sub(r"hidden: \[.*?\],? ?|  model: mlp_\w+\n", "", path.read_text())
+    path.write_text(text.replace("train:\n", f"train:\n  model: {{python: '{module}:Net'}}\n"))
+
+
+def again(project: SmallProject, slice_: str = DAY, *overrides: str) -> RunReport:
+    context = project.context(*overrides)
+    return recorded(context, "replay", slice_, lambda: replay(context, slice_, project.open_session))
+
+
+def rows(project: SmallProject) -> pa.Table:
+    """The predictions, without what differs from run to run."""
+    return project.table("predictions").drop_columns(["run_id", "scored_at"]).sort_by("id")
+
+
+def aside(project: SmallProject) -> list[dict[str, object]]:
+    return [row for row in project.table("quarantine").to_pylist() if row["stage"] == "score"]
+
+
+def assert_close(found: pa.Table, expected: pa.Table) -> None:
+    exact = [name for name in expected.column_names if name != "score"]
+    assert found.select(exact) == expected.select(exact)
+    assert found["score"].to_pylist() == pytest.approx(expected["score"].to_pylist(), rel=1e-5, abs=1e-6)
+
+
+@pytest.fixture
+def whole(small: SmallProject) -> pa.Table:
+    """The predictions of all forty rows; then the slice is scored while the model refuses three of them."""
+    with_own_net(small)
+    small.extract()
+    small.train()
+    small.score()
+    expected = rows(small)
+    refuse(small, 1.5)
+    report = small.score(force=True)
+    assert (report.rows_in, report.rows_quarantined) == (40, 3)
+    assert sorted(row["key"] for row in aside(small)) == [f'{{"id":{id_}}}' for id_ in REFUSED]
+    return expected
+
+
+def test_rows_that_pass_now_make_the_table_whole(small: SmallProject, whole: pa.Table) -> None:
+    before = rows(small)
+    refuse(small, 1e9)
+    report = again(small)
+    assert (report.status, report.rows_in, report.rows_scored, report.rows_quarantined) == ("published", 3, 3, 0)
+    assert (report.road, "3 rows of the quarantine" in report.road_reason) == ("arrow", True)
+    assert_close(rows(small), whole)
+    assert rows(small).num_rows == before.num_rows + 3
+    assert aside(small) == []
+    assert Path(report.report).is_file()
+    # It counts as scored, and there is nothing left to do for either command.
+    done = small.score()
+    assert (done.status, done.rows_in, done.rows_quarantined) == ("unchanged", 40, 0)
+    nothing = again(small)
+    assert (nothing.status, nothing.rows_in, nothing.version) == ("unchanged", 0, report.version)
+    assert small.states() == {DAY: "published"}
+
+
+def test_rows_that_fail_once_more_stay_with_what_is_wrong_now(small: SmallProject, whole: pa.Table) -> None:
+    refuse(small, 1.6)
+    first = again(small)
+    assert (first.status, first.rows_in) == ("published", 3)
+    assert first.rows_scored + first.rows_quarantined == 3
+    assert 0 < first.rows_quarantined < 3
+    left = aside(small)
+    assert len(left) == first.rows_quarantined
+    assert all((row["run_id"], row["published"]) == (first.run_id, True) for row in left)
+    assert all("above 1.6" in str(row["message"]) for row in left)
+    assert rows(small).num_rows + len(left) == 40
+    # None of them passes: nothing is published, and the table is not touched.
+    nothing = again(small)
+    assert (nothing.status, nothing.rows_scored, nothing.version) == ("unchanged", 0, first.version)
+    assert {row["run_id"] for row in aside(small)} == {nothing.run_id}
+    refuse(small, 1e9)
+    assert again(small).rows_scored == len(left)
+    assert_close(rows(small), whole)
+    assert aside(small) == []
+
+
+def test_a_replay_that_ends_between_its_commits_is_finished_by_the_next(
+    small: SmallProject, whole: pa.Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse(small, 1.6)
+    with monkeypatch.context() as patch:
+
+        def full(*_: object, **__: object) -> int:
+            raise errors.StorageError("no space left")
+
+        patch.setattr(quarantine, "commit_replayed", full)
+        with pytest.raises(errors.StorageError):
+            again(small)
+    there = rows(small).num_rows
+    assert (37 < there < 40, len(aside(small))) == (True, 3), "rows are in both"
+    refuse(small, 1e9)
+    report = again(small)
+    assert report.rows_in == 40 - there, "what was published is not scored again"
+    assert report.warnings == [f"a replay was interrupted after it had published {there - 37} rows; they have left "
+                               f"{small.root}/var/lake/quarantine/small now"]  # fmt: skip
+    assert_close(rows(small), whole)
+    assert aside(small) == []
+
+
+def test_a_quarantine_of_another_run_than_the_predictions_is_refused(
+    small: SmallProject, whole: pa.Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that scored the slice ended between its two commits: it had refused fewer rows than the one that is published."""
+    before = rows(small)
+    refuse(small, 1.6)
+    with monkeypatch.context() as patch:
+
+        def full(_: Publication) -> None:
+            raise errors.StorageError("no space left")
+
+        patch.setattr(Publication, "_ensure_table", full)
+        with pytest.raises(errors.StorageError):
+            small.score(force=True)
+    with pytest.raises(errors.InputError, match=r"are of another run than those in .*predictions/small") as raised:
+        again(small)
+    assert "--force" in str(raised.value.hint)
+    assert rows(small) == before
+    report = small.score(force=True)
+    refuse(small, 1e9)
+    assert again(small).rows_scored == report.rows_quarantined
+    assert_close(rows(small), whole)
+
+
+def test_rows_of_another_model_are_said_and_the_slice_is_stale(small: SmallProject, whole: pa.Table) -> None:
+    refuse(small, 1e9)
+    other = small.train("train.params.seed=5")
+    report = again(small)
+    assert (report.status, report.rows_scored, report.model_version) == ("published", 3, other.model_version)
+    assert "scored now of version 2" in report.warnings[0]
+    versions = {row["id"]: row["model_version"] for row in small.table("predictions").to_pylist()}
+    assert {id_ for id_, version in versions.items() if version == "2"} == set(REFUSED)
+    assert len(versions) == 40
+    assert small.states() == {DAY: "stale"}
+    # Whichever of the two is asked for, some of the rows are of the other.
+    assert small.score(DAY, "model.uri=models:/small/1").status == "published"
+    assert set(small.table("predictions")["model_version"].to_pylist()) == {"1"}
+    assert small.score().status == "published"
+    assert small.states() == {DAY: "published"}
+    assert set(small.table("predictions")["model_version"].to_pylist()) == {"2"}
+
+
+def test_checks_judge_the_whole_slice_and_refuse_without_a_trace(small: SmallProject, whole: pa.Table) -> None:
+    def expect(count: int) -> str:
+        small.write("conf/rows.yaml", f"- expect_table_row_count_to_equal: {{value: {count}}}\n")
+        return "checks.predictions=conf/rows.yaml"
+
+    refuse(small, 1e9)
+    before, records = rows(small), aside(small)
+    with pytest.raises(errors.ChecksFailed):
+        again(small, DAY, expect(3))
+    assert (rows(small), aside(small)) == (before, records)
+    assert again(small, DAY, expect(40)).status == "published"
+    assert_close(rows(small), whole)
+
+
+def test_what_cannot_be_replayed_says_why(small: SmallProject, whole: pa.Table) -> None:
+    with pytest.raises(errors.InputMissing, match="has never landed"):
+        again(small, "2026-11-20")
+    with pytest.raises(errors.InputError, match="precision changed") as raised:
+        again(small, DAY, "model.precision=bf16")
+    assert "batchinfer score -p small" in str(raised.value.hint)
+    small.write("in/b.csv", csv_of(range(40, 42)))
+    small.extract()
+    with pytest.raises(errors.InputError, match=f"slice {DAY} of pipeline small: its data changed after it was scored"):
+        again(small)
+    small.extract("2026-11-22")
+    with pytest.raises(errors.InputMissing, match="was never published"):
+        again(small, "2026-11-22")
+
+
+def test_a_slice_without_quarantine_is_left_as_it_is(small: SmallProject) -> None:
+    small.extract()
+    small.train()
+    scored = small.score()
+    report = again(small)
+    assert (report.status, report.rows_in, report.version) == ("unchanged", 0, scored.version)
+
+
+def test_rows_of_a_table_that_is_read_in_place(lake: LakeProject) -> None:
+    with_own_net(lake, "lake")
+    lake.make("spark", range(40), partitioned=False)
+    lake.extract(None)
+    lake.train()
+    lake.score(DAY)
+    expected = {key: score for key, (score, _) in lake.published().items()}
+    refuse(lake, 1.2)
+    report = lake.score(DAY, force=True)
+    assert report.rows_quarantined > 0
+    refuse(lake, 1e9)
+    assert again(lake).rows_scored == report.rows_quarantined
+    assert {key: score for key, (score, _) in lake.published().items()} == pytest.approx(expected, rel=1e-5)
+    assert lake.quarantined() == []
+
+
+def test_removed_rows_are_not_scored(tmp_path: Path, spark: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a table transform removes stays in quarantine; rows that look back see the rows before them as in the whole slice."""
+    monkeypatch.delenv("BATCHINFER_HOME", raising=False)
+    project = project_of(tmp_path, spark)  # type: ignore[arg-type]
+    with_own_net(project)
+    write_days(project)
+    project.extract(None)
+    project.train()
+    day = DAYS[1]
+    project.score(day)
+    table = str(project.root / "var/lake/predictions/small")
+
+    def found() -> dict[int, float]:
+        return {row["id"]: row["prediction"] for row in DeltaTable(table).to_pyarrow_table().to_pylist()}
+
+    expected = found()
+    refuse(project, 0.5)
+    report = project.score(day, "checks.max_quarantine_rate=0.9", force=True)
+    failed = report.rows_quarantined - report.rows_removed
+    assert failed > 0 < report.rows_removed
+    refuse(project, 1e9)
+    done = again(project, day)
+    assert (done.rows_in, done.rows_scored, done.rows_quarantined) == (failed, failed, 0)
+    assert found() == pytest.approx(expected, rel=1e-5)
+    assert len([row for row in aside(project) if row["slice"] == day]) == report.rows_removed
