@@ -16,7 +16,7 @@ import pytest
 from deltalake import DeltaTable
 from e2e.commands import BATCHINFER, Project, new_project
 from spark.projects import DAY, PIPELINE
-from spark.test_replay import NET
+from spark.refusing import NET
 
 SEEDS = range(int(os.environ.get("SEEDS", "6")))
 ROWS = 20_000

@@ -12,6 +12,7 @@ from e2e.commands import BATCHINFER, DAY, SMALL_PIPELINE, SMALL_ROWS, Project
 from s3.conftest import ACCESS_KEY, FIRST_S, SECRET_KEY, free_port, run, use_lake
 from s3.test_s3a import counts, places_of
 from s3.test_store_commits import keys
+from spark.refusing import NET
 
 pytestmark = pytest.mark.timeout(FIRST_S + 600)
 CHECKS = "- expect_column_values_to_be_between: {column: score, min_value: 0, max_value: 1}\n"
@@ -82,6 +83,23 @@ def test_everything_from_a_file_to_a_lookup_is_in_the_bucket(small: Project, lak
         assert places_of(small, secret) == []
         assert not [result for result in results if secret in result.stdout + result.stderr]
         assert not [key for key in keys(lake) if secret in key]
+
+
+def test_rows_of_the_quarantine_join_the_slice(small: Project, lake: str) -> None:
+    small.write("refusing_net.py", NET)
+    small.edit("conf/pipelines/small.yaml", "train:\n", "train:\n  model: {python: 'refusing_net:Net'}\n")
+    small.edit("conf/pipelines/small.yaml", "hidden: [4], ", "")
+    learned(small)
+    small.write("refused", "1")
+    result = run(small, *SCORE)
+    refused = result.json["rows_quarantined"]
+    assert (result.code, 0 < refused < 10, len(scores(lake))) == (0, True, 20 - refused), result.stderr
+    small.write("refused", "9")
+    result = run(small, "replay", "-p", "small", "--slice", DAY)
+    assert (result.code, result.json["status"], result.json["rows_scored"]) == (0, "published", refused), result.stderr
+    assert sorted(scores(lake)) == list(range(2, 22))
+    assert [row["stage"] for row in rows_of(f"{lake}/quarantine/small")] == ["extract"]
+    assert run(small, "replay", "-p", "small", "--slice", DAY).json["status"] == "unchanged"
 
 
 def written(lake: str) -> set[str]:

@@ -11,6 +11,7 @@ from deltalake import DeltaTable
 from spark.lakes import LakeProject
 from spark.projects import DAY, SmallProject, csv_of
 from spark.readings import DAYS, project_of, write_days
+from spark.refusing import NET
 
 from batchinfer import errors
 from batchinfer.contracts import RunReport
@@ -19,26 +20,6 @@ from batchinfer.pipeline.replay import replay
 from batchinfer.pipeline.runs import recorded
 from batchinfer.sinks import quarantine
 
-# Which rows the model refuses stands in a file, so that the same bundle scores them later.
-NET = """
-from pathlib import Path
-
-import torch
-
-FAULT = Path(__file__).with_name("refused")
-
-
-class Net(torch.nn.Module):
-    def __init__(self, features, outputs):
-        super().__init__()
-        self.layer = torch.nn.Linear(features, outputs)
-
-    def forward(self, features):
-        above = float(FAULT.read_text()) if FAULT.exists() and not self.training else 1e9
-        if bool((features[:, 0] > above).any()):
-            raise ValueError(f"a size above {above} is too large for me")
-        return self.layer(features)
-"""
 # Standardised sizes of these rows are above 1.5, and of the last two above 1.6.
 REFUSED = (37, 38, 39)
 
