@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any
 from batchinfer.config import s3
 from batchinfer.config.environment import SparkSettings
 from batchinfer.errors import ConfigError
-from batchinfer.shipping import shipment
+from batchinfer.shipping import SENT_PYTHON, shipment
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 # Where PySpark finds the JVM that spark-submit has started.
 _STARTED_BY_SPARK = "PYSPARK_GATEWAY_PORT"
+_JVM_ENDS_S = 60.0
 # Java's own messages about a class-data archive that no longer fits would go to standard output, which is ours.
 _QUIET_JVM = ("-Xlog:disable", "-Xlog:all=error:stderr")
 
@@ -117,6 +118,7 @@ def open_session(
         conf = {name: value for name, value in conf.items() if name not in submitted}
     elif not _is_running():
         _check_master(conf)
+        _forget_stopped()
         if packed is not None:
             sent = shipment(settings, packed)
             conf |= sent.conf
@@ -140,9 +142,27 @@ def open_session(
 
 
 def _is_running() -> bool:
-    """Whether this process has a JVM already."""
+    """Whether this process has a session already, ours or a user's own."""
     pyspark: Any = sys.modules.get("pyspark")
-    return pyspark is not None and pyspark.SparkContext._gateway is not None
+    return pyspark is not None and pyspark.SparkContext._active_spark_context is not None
+
+
+def _forget_stopped() -> None:
+    """Ends the JVM of a session that was stopped, as in a notebook that goes on in another environment.
+
+    It was started with that session's settings, and Spark would take them for those of the next one too.
+    """
+    pyspark: Any = sys.modules.get("pyspark")
+    if pyspark is None or pyspark.SparkContext._gateway is None:
+        return
+    gateway = pyspark.SparkContext._gateway
+    pyspark.SparkContext._gateway = pyspark.SparkContext._jvm = None
+    gateway.shutdown()
+    # It ends when nobody can write to it any more.
+    gateway.proc.stdin.close()
+    gateway.proc.wait(_JVM_ENDS_S)
+    if os.environ.get("PYSPARK_PYTHON") == SENT_PYTHON:
+        del os.environ["PYSPARK_PYTHON"]
 
 
 def _submitted() -> set[str]:

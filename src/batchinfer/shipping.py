@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 ENVIRONMENT = "environment"
 """Folder that the packed environment is unpacked into, below the working folder of an executor."""
 
+# Python of executors whose packages travel, seen from their working folder.
+SENT_PYTHON = f"./{ENVIRONMENT}/bin/python"
 PACKAGE = "batchinfer.zip"
 MODULES = "batchinfer-modules.zip"
 
@@ -79,7 +81,7 @@ def shipment(settings: SparkSettings, folder: Path) -> Shipment:
     if settings.ship == "package":
         return Shipment(conf)
     archive = f"{environment_archive(folder)}#{ENVIRONMENT}"
-    return Shipment(conf | {"spark.archives": appended(own.get("spark.archives"), archive)}, f"./{ENVIRONMENT}/bin/python")
+    return Shipment(conf | {"spark.archives": appended(own.get("spark.archives"), archive)}, SENT_PYTHON)
 
 
 def appended(known: str | None, more: str, between: str = ",") -> str:
