@@ -119,9 +119,10 @@ def test_a_run_that_is_killed_leaves_nothing_and_the_next_one_is_right(small: Pr
             time.sleep(0.02)
         time.sleep(seconds)
         killed.send_signal(signal.SIGKILL)
-        assert killed.wait(timeout=60) == -signal.SIGKILL or published
+        code = killed.wait(timeout=60)
         published = len(scores(lake)) if f"predictions/small/_delta_log/{0:020d}.json" in keys(lake) else 0
-        assert published in (0, 20)
+        # On a fast machine it may have ended by itself.
+        assert (code, published) in ((-signal.SIGKILL, 0), (-signal.SIGKILL, 20), (0, 20))
     result = run(small, *SCORE, "--set", "model.road=direct")
     assert result.code == 0, result.stderr
     assert result.json["status"] == ("unchanged" if published else "published")
