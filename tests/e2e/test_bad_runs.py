@@ -8,6 +8,7 @@ import subprocess
 import time
 
 from e2e.commands import BATCHINFER, DAY, Project, as_result, extract_small, tables
+from spark.refusing import NET
 
 
 def test_a_model_that_is_not_there(small: Project) -> None:
@@ -48,6 +49,27 @@ def test_a_failed_suite_publishes_nothing(small: Project) -> None:
     assert not list((small.lake / "predictions").glob("**/*.parquet"))
     [row] = small.run("status", "-p", "small").json["slices"]
     assert row["status"] == "failed"
+
+
+def test_rows_that_could_not_be_scored_are_replayed(small: Project) -> None:
+    small.write("refusing_net.py", NET)
+    small.edit("conf/pipelines/small.yaml", "train:\n", "train:\n  model: {python: 'refusing_net:Net'}\n")
+    small.edit("conf/pipelines/small.yaml", "hidden: [4], ", "")
+    assert extract_small(small).code == 0
+    assert small.run("train", "-p", "small").code == 0
+    never = small.run("replay", "-p", "small", "--slice", DAY)
+    assert (never.code, never.json["status"]) == (3, "failed")
+    assert "was never published" in never.json["errors"][0]
+    small.write("refused", "1")
+    scored = small.run("score", "-p", "small", "--slice", DAY)
+    assert (scored.code, scored.json["rows_quarantined"]) == (0, 4), scored.stderr
+    small.write("refused", "9")
+    replayed = small.run("replay", "-p", "small", "--slice", DAY)
+    assert (replayed.code, replayed.json["status"], replayed.json["rows_scored"]) == (0, "published", 4), replayed.stderr
+    [row] = small.run("status", "-p", "small").json["slices"]
+    assert (row["status"], row["rows_landed"], row["rows_published"]) == ("published", 20, 20)
+    nothing = small.run("replay", "-p", "small", "--slice", DAY)
+    assert (nothing.code, nothing.json["status"], nothing.json["rows_in"]) == (0, "unchanged", 0)
 
 
 def test_ctrl_c_in_the_middle_of_a_run_leaves_nothing_half_written(small: Project) -> None:
