@@ -28,8 +28,8 @@ typecheck: .venv/.ready  ## strict types on src/
 unit: .venv/.ready  ## tests without a JVM
 	@$(BIN)/pytest tests/unit -n 2
 
-spark: .venv/.ready  ## tests on one shared local session
-	@$(BIN)/pytest tests/spark
+spark: .venv/.ready  ## tests on local sessions, one for each of two processes
+	@$(BIN)/pytest tests/spark -n 2 --dist loadfile
 
 cluster: .venv/.ready  ## a standalone cluster, YARN, GPUs as resources: executors without the checkout (15 minutes, 40 MB of jars)
 	@$(BIN)/pytest tests/cluster
