@@ -147,14 +147,39 @@ def test_a_quarantine_of_another_run_than_the_predictions_is_refused(
         patch.setattr(Publication, "_ensure_table", full)
         with pytest.raises(errors.StorageError):
             small.score(force=True)
-    with pytest.raises(errors.InputError, match=r"are of another run than those in .*predictions/small") as raised:
+    with pytest.raises(errors.InputError, match=r"cut off between its commits, so its quarantine is of another run") as raised:
         again(small)
-    assert "--force" in str(raised.value.hint)
+    assert "batchinfer score -p small" in str(raised.value.hint)
     assert rows(small) == before
-    report = small.score(force=True)
+    assert small.states() == {DAY: "failed"}
+    report = small.score()
+    assert report.status == "published"
     refuse(small, 1e9)
     assert again(small).rows_scored == report.rows_quarantined
     assert_close(rows(small), whole)
+
+
+def test_a_run_that_is_cut_off_after_it_put_nothing_aside_is_made_up_for(
+    small: SmallProject, whole: pa.Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The predictions lack three rows, and the quarantine has lost them: only the next run can tell where they are."""
+    refuse(small, 1e9)
+    with monkeypatch.context() as patch:
+
+        def killed(_: Publication) -> None:
+            raise errors.Interrupted("SIGTERM", exit_code=143)
+
+        patch.setattr(Publication, "_ensure_table", killed)
+        with pytest.raises(errors.Interrupted):
+            small.score(force=True)
+    assert (rows(small).num_rows, aside(small)) == (37, [])
+    assert small.states() == {DAY: "stale"}
+    assert small.score().status == "published"
+    assert_close(rows(small), whole)
+    # Runs with nothing aside, after one that had something, are no such runs.
+    assert small.score().status == "unchanged"
+    small.score(force=True)
+    assert (small.score().status, small.states()) == ("unchanged", {DAY: "published"})
 
 
 def test_rows_of_another_model_are_said_and_the_slice_is_stale(small: SmallProject, whole: pa.Table) -> None:

@@ -24,6 +24,7 @@ class Published:
         same_removal: the pipeline removes rows by the same steps as it did then.
         same_precision: its model computes in what it did then.
         publisher: the run that published it last, by its number.
+        quarantine_run: the run that its quarantine is of; 0: none is recorded, it never had records.
     """
 
     version: int
@@ -32,15 +33,27 @@ class Published:
     same_removal: bool = True
     same_precision: bool = True
     publisher: Publisher = field(default_factory=Publisher)
+    quarantine_run: int = 0
+
+    @property
+    def is_unsettled(self) -> bool:
+        """True if a replay was cut off after it had published rows, before they left the quarantine."""
+        return self.quarantine_run == self.publisher.before and self.quarantine_run != self.publisher.run
+
+    @property
+    def is_cut_off(self) -> bool:
+        """True if a run that scored the slice was cut off after its quarantine, before its predictions: they are of two runs."""
+        return not self.is_unsettled and self.quarantine_run not in (0, self.publisher.run)
 
     def is_stale(self, landed: Landed | None, digest: str | None) -> bool:
-        """True if the slice's data changed since, or another model, another precision or other rows of it would be scored now.
+        """True if the slice's data changed since, if another model, another precision or other rows of it would be scored now, or
+        if its rows are of several models or runs.
 
         Args:
             landed: None: nothing of it has landed here.
             digest: of the bundle that would score; None: not known.
         """
-        if not (self.same_removal and self.same_precision) or self.publisher.mixed:
+        if not (self.same_removal and self.same_precision) or self.publisher.mixed or self.is_cut_off:
             return True
         # A slice without rows says nothing of its inputs; scoring it again costs nothing.
         if not self.lineage or (landed is not None and self.is_of_other_data(landed)):
@@ -82,6 +95,7 @@ def read_published(context: Context, only: str | None = None) -> dict[str, Publi
         by_slice.setdefault(file["partition"][contracts.SLICE], []).append(file)
     found: dict[str, Published] = {}
     known, now, precision = read_transactions(table), removal(context.pipeline), context.pipeline.model.precision
+    aside = read_transactions(context.quarantine) if exists(context.quarantine) else {}
     for slice_, version in slices_of(known).items():
         if slice_ is None or only not in (None, slice_):
             continue
@@ -96,6 +110,7 @@ def read_published(context: Context, only: str | None = None) -> dict[str, Publi
             same_removal=known.get(rows_id(slice_), 0) == now,
             same_precision=precision_of(known, slice_) == precision,
             publisher=publisher_of(known, slice_),
+            quarantine_run=publisher_of(aside, slice_).run,
         )
     return found
 

@@ -95,23 +95,16 @@ def _waiting(context: Context, given: Given, published: Published, open_session:
     from batchinfer.sinks.quarantine import commit_replayed, read_scored
 
     slice_ = given.data.slice
-    records, run = read_scored(context.quarantine, slice_)
+    records = read_scored(context.quarantine, slice_)
     removed = context.preparation.reasons()
     waiting = _those(records, [row["reason"] not in removed and is_key(row["key"]) for row in records.to_pylist()])
     if not waiting.num_rows:
         return waiting
     _check_same(context, given, published)
-    publisher = published.publisher
-    if run == publisher.run:
+    if not published.is_unsettled:
         return waiting
-    if run != publisher.before:
-        raise InputError(
-            f"slice {slice_}: the rows in {context.quarantine} are of another run than those in {context.predictions}: "
-            "a run that scored the slice was cut off between its two commits",
-            _hint(context, slice_, " --force"),
-        )
     there = _are_published(open_session(), context, slice_, waiting)
-    commit_replayed(context.quarantine, _those(waiting, there), [], slice=slice_, run=publisher.run)
+    commit_replayed(context.quarantine, _those(waiting, there), [], slice=slice_, run=published.publisher.run)
     given.report.warnings.append(
         f"a replay was interrupted after it had published {sum(there):,} rows; they have left {context.quarantine} now"
     )
@@ -132,6 +125,7 @@ def _check_same(context: Context, given: Given, published: Published) -> None:
         "its data changed after it was scored": published.lineage and published.is_of_other_data(given.data),
         "the steps of prepare that remove rows changed after it was scored": not published.same_removal,
         "model.precision changed after it was scored": not published.same_precision,
+        "a run that scored it was cut off between its commits, so its quarantine is of another run": published.is_cut_off,
     }
     problems = [f"slice {slice_} of pipeline {context.name}: {reason}" for reason, holds in reasons.items() if holds]
     if problems:

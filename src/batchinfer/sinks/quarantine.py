@@ -94,7 +94,8 @@ def commit_quarantine(uri: str, files: Sequence[StagedFile], *, slice: str, publ
     Running it again with the same files changes nothing.
 
     Args:
-        run_id: of a run that publishes, remembered with its records: `publisher_of` tells whether the predictions are its too.
+        run_id: of a run that publishes, remembered where the slice has or had records: so a run that is cut off before its
+            predictions is told from one that was not, also where it put nothing aside.
 
     Returns:
         The table's version; None if there is no table and nothing to put into it.
@@ -110,13 +111,12 @@ def commit_quarantine(uri: str, files: Sequence[StagedFile], *, slice: str, publ
     gone = [_scored(slice, flag) for flag in owned]
     partition = _scored(slice, published)
     placed = [place_staged(uri, file, partition) for file in files]
-    return commit(
-        uri, placed, replace=gone, transactions=run_transactions(slice, run_number(run_id)) if published and files else None
-    )
+    is_told = published and (files or publisher_of(read_transactions(uri), slice).run)
+    return commit(uri, placed, replace=gone, transactions=run_transactions(slice, run_number(run_id)) if is_told else None)
 
 
-def read_scored(uri: str, slice: str) -> tuple[pa.Table, int]:
-    """What is in quarantine of a slice's publication, `{key: text, reason: text}` a record, and the number of its run.
+def read_scored(uri: str, slice: str) -> pa.Table:
+    """The records in quarantine of a slice's publication: `key` and `reason`, both text.
 
     Runs on: driver
 
@@ -125,11 +125,10 @@ def read_scored(uri: str, slice: str) -> tuple[pa.Table, int]:
     """
     columns = ["key", "reason"]
     if not exists(uri):
-        return quarantine_schema().empty_table().select(columns), 0
+        return quarantine_schema().empty_table().select(columns)
     wanted = (ds.field(SLICE) == slice) & (ds.field("stage") == SCORE) & ds.field("published")
     with storage_faults(uri, "read the quarantine table"):
-        rows = open_table(uri).to_pyarrow_dataset().to_table(columns=columns, filter=wanted)
-    return rows, publisher_of(read_transactions(uri), slice).run
+        return open_table(uri).to_pyarrow_dataset().to_table(columns=columns, filter=wanted)
 
 
 def commit_replayed(uri: str, records: pa.Table, files: Sequence[StagedFile], *, slice: str, run: int | None) -> int:

@@ -23,24 +23,35 @@ from batchinfer.sources.parsed import MAX_RECORD_BYTES
 _SHOWN = 20
 _SPACES = b" \t\r\n"
 _SPACE = re.compile(rb"[ \t\r\n]*+")
-# Possessive, so that what cannot match fails at once; a string ends on its line, since JSON has no raw line feeds in strings.
-_STRING = rb'"(?:[^"\\\n]++|\\[^\n])*+"'
-_OPEN_STRING = re.compile(rb'"(?:[^"\\\n]++|\\[^\n])*+')
-_PLAIN = rb'[^"{}\[\]]++|' + _STRING
 
 
-def _whole(levels: int) -> bytes:
-    """What has no bracket left open: text, strings, and containers nested so deep; one step for all of it saves much time."""
+def _run(plain: bytes, other: bytes) -> bytes:
+    """Runs of plain bytes with other things between them, without a way back into it: what cannot match fails at once.
+
+    An atomic group and not a possessive one: up to Python 3.11.4 those go wrong around alternatives (python/cpython#106052).
+    """
+    return plain + b"*+(?>(?:(?:" + other + b")" + plain + b"*+)*)"
+
+
+# A string ends on its line, since JSON has no raw line feeds in strings.
+_OPEN_TEXT = b'"' + _run(rb'[^"\\\n]', rb"\\[^\n]")
+_STRING = _OPEN_TEXT + b'"'
+_PLAIN = rb'[^"{}\[\]]'
+
+
+def _nested(levels: int) -> bytes:
+    """Strings, and containers that are nested so deep: one step for all of it saves much time."""
     if levels == 0:
-        return _PLAIN
-    inside = b"(?:" + _whole(levels - 1) + b")*+"
-    return _PLAIN + rb"|\{" + inside + rb"\}|\[" + inside + rb"\]"
+        return _STRING
+    inside = _run(_PLAIN, _nested(levels - 1))
+    return _STRING + rb"|\{" + inside + rb"\}|\[" + inside + rb"\]"
 
 
 _LEVELS = 3
-_TO_BRACKET = re.compile(b"(?:" + _whole(_LEVELS) + rb")*+[{}\[\]]")
-_TO_BREAK = re.compile(b"(?:" + _whole(_LEVELS).replace(b'[^"{}\\[\\]]', b'[^"{}\\[\\],]', 1) + rb")*+[{}\[\],]")
-_NO_BRACKET = re.compile(b"(?:" + _PLAIN + b")*+")
+_OPEN_STRING = re.compile(_OPEN_TEXT)
+_TO_BRACKET = re.compile(_run(_PLAIN, _nested(_LEVELS)) + rb"[{}\[\]]")
+_TO_BREAK = re.compile(_run(rb'[^"{}\[\],]', _nested(_LEVELS)) + rb"[{}\[\],]")
+_NO_BRACKET = re.compile(_run(_PLAIN, _STRING))
 _KEY = re.compile(rb"[ \t\r\n]*(" + _STRING + rb")[ \t\r\n]*:")
 _OPENING = b"{["
 _COMMA = ord(",")
