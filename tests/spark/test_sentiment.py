@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tarfile
+import shutil
 from pathlib import Path
 
 import pyarrow as pa
@@ -45,8 +45,7 @@ sink: {table: predictions/small}
 def test_reviews_are_told_apart(tmp_path: Path, spark: SparkSession, monkeypatch: pytest.MonkeyPatch, features: str) -> None:
     project = SmallProject(tmp_path, lambda: spark)
     project.write("conf/pipelines/small.yaml", PIPELINE.replace("FEATURES", features))
-    with tarfile.open(ARCHIVE) as archive:
-        archive.extractall(tmp_path / "in", filter="data")
+    shutil.unpack_archive(ARCHIVE, tmp_path / "in")
     project.extract()
     trained = project.train()
     assert trained.metrics["auc_low"] > 0.75 and trained.metrics["log_loss_calibrated"] < 0.6
