@@ -101,7 +101,7 @@ def listen_for_signals() -> None:
         name, code = ("Ctrl-C", 130) if number == signal.SIGINT else ("SIGTERM", 143)
         # What py4j and Spark say of the calls that now break off is no news.
         logging.disable(logging.CRITICAL)
-        _stopped.append(Interrupted(f"interrupted by {name}: what was being worked on is as it was before", exit_code=code))
+        _stopped.append(Interrupted(f"interrupted by {name}: what was committed stands, and nothing else", exit_code=code))
         raise _stopped[-1]
 
     signal.signal(signal.SIGINT, stop)

@@ -7,6 +7,8 @@ wants stands in `conf/base` and `conf/environments`, each with its why. Knows no
 from __future__ import annotations
 
 import os
+import re
+import socket
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -16,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from batchinfer.config import s3
 from batchinfer.config.environment import SparkSettings
-from batchinfer.errors import ConfigError
+from batchinfer.errors import ConfigError, StorageError
 from batchinfer.shipping import SENT_PYTHON, shipment
 
 if TYPE_CHECKING:
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 # Where PySpark finds the JVM that spark-submit has started.
 _STARTED_BY_SPARK = "PYSPARK_GATEWAY_PORT"
 _JVM_ENDS_S = 60.0
+_MASTER_ANSWERS_S = 10.0
+_MASTER = re.compile(r"local(\[[^\]]+\])?|local-cluster\[[^\]]+\]|spark://[^,/]+:[0-9]+(,[^,/]+:[0-9]+)*|yarn|k8s://\S+")
+_MASTERS = "local[N], spark://host:port, yarn, k8s://https://host:port"
 # Java's own messages about a class-data archive that no longer fits would go to standard output, which is ours.
 _QUIET_JVM = ("-Xlog:disable", "-Xlog:all=error:stderr")
 
@@ -105,7 +110,8 @@ def open_session(
     Runs on: driver.
 
     Raises:
-        ConfigError: no master is named anywhere.
+        ConfigError: no master is named anywhere, or none that Spark knows.
+        StorageError: no standalone master answers.
         SetupError: no usable Java; the environment cannot be packed.
     """
     from batchinfer.java import check_java
@@ -179,6 +185,34 @@ def _check_master(conf: Mapping[str, str]) -> None:
             "spark.master: this environment names none; allowed: SPARK_MASTER=spark://host:7077 (yarn, k8s://…) in the "
             "environment, or ./spark-submit.sh jobs/… --spark --master …"
         )
+    check_master(conf["spark.master"])
+
+
+def check_master(master: str) -> None:
+    """Whether Spark knows this kind of master, and a standalone one answers: Spark would try for a minute, and not say which.
+
+    Runs on: driver, or the machine that submits to one.
+
+    Raises:
+        ConfigError: no master that Spark knows.
+        StorageError: no process listens there; worth a retry.
+    """
+    if not _MASTER.fullmatch(master):
+        raise ConfigError(f"spark.master: got {master}; allowed: {_MASTERS}")
+    if not master.startswith("spark://"):
+        return
+    failures: list[str] = []
+    # Standby masters stand behind commas; one that answers is enough.
+    for address in master.removeprefix("spark://").split(","):
+        host, _, port = address.rpartition(":")
+        try:
+            with socket.create_connection((host.strip("[]"), int(port)), _MASTER_ANSWERS_S):
+                return
+        except (OSError, OverflowError) as error:
+            failures.append(f"{address}: {error}")
+    raise StorageError(
+        f"spark.master: no master answers at {master} ({'; '.join(failures)})", "is it started, and the port right?"
+    )
 
 
 def _start_apart(start: Callable[[], object]) -> None:

@@ -20,7 +20,7 @@ from batchinfer.command import SUBMITTED
 from batchinfer.config.project import find_project
 from batchinfer.credentials import holds_user
 from batchinfer.errors import BatchInferError, ConfigError
-from batchinfer.session import session_conf, spark_home
+from batchinfer.session import check_master, session_conf, spark_home
 from batchinfer.shipping import Shipment, appended, conf_zip, shipment
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ class Submission:
 
     command: list[str]
     variables: dict[str, str]
+    master: str | None
 
 
 def submission(arguments: Sequence[str]) -> Submission:
@@ -109,7 +110,8 @@ def submission(arguments: Sequence[str]) -> Submission:
     python = {"PYSPARK_PYTHON": sent.python or here, "PYSPARK_DRIVER_PYTHON": sys.executable}
     if away:
         python["PYSPARK_DRIVER_PYTHON"] = python["PYSPARK_PYTHON"]
-    return Submission([*command, *spark_arguments, job, *job_arguments], python)
+    master = option_of(spark_arguments, "--master", "spark.master") or conf.get("spark.master")
+    return Submission([*command, *spark_arguments, job, *job_arguments], python, master)
 
 
 def merged(spark_arguments: Sequence[str], conf: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
@@ -125,14 +127,19 @@ def merged(spark_arguments: Sequence[str], conf: Mapping[str, str]) -> tuple[lis
 
 def is_away(conf: Mapping[str, object], spark_arguments: Sequence[str]) -> bool:
     """Whether the driver will run on a machine of the cluster (`--deploy-mode cluster`)."""
-    wanted = str(conf.get(_DEPLOY_MODE, "client"))
+    return (option_of(spark_arguments, "--deploy-mode", _DEPLOY_MODE) or str(conf.get(_DEPLOY_MODE, "client"))) == "cluster"
+
+
+def option_of(spark_arguments: Sequence[str], option: str, setting: str) -> str | None:
+    """What the arguments of spark-submit say of an option, or of the setting that it stands for; the last one counts."""
+    found = None
     for place, argument in enumerate(spark_arguments):
-        if argument == "--deploy-mode" and place + 1 < len(spark_arguments):
-            wanted = spark_arguments[place + 1]
-        for opening in ("--deploy-mode=", f"{_DEPLOY_MODE}="):
+        if argument == option and place + 1 < len(spark_arguments):
+            found = spark_arguments[place + 1]
+        for opening in (f"{option}=", f"{setting}=", f"--conf={setting}="):
             if argument.startswith(opening):
-                wanted = argument.removeprefix(opening)
-    return wanted == "cluster"
+                found = argument.removeprefix(opening)
+    return found
 
 
 def for_driver_away(conf: Mapping[str, str], sent: Shipment, folder: Path) -> dict[str, str]:
@@ -164,6 +171,8 @@ def main() -> int:
 
     try:
         submitted = submission(sys.argv[1:])
+        if submitted.master is not None:
+            check_master(submitted.master)
     except BatchInferError as error:
         return report_failure(error)
     own = {"SPARK_HOME": str(spark_home()), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", SUBMITTED: "1"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,6 +19,7 @@ from batchinfer.contracts import RunReport
 from batchinfer.pipeline.publication import Publication
 from batchinfer.pipeline.replay import replay
 from batchinfer.pipeline.runs import recorded
+from batchinfer.pipeline.status import status
 from batchinfer.sinks import quarantine
 
 # Standardised sizes of these rows are above 1.5, and of the last two above 1.6.
@@ -124,6 +126,8 @@ def test_a_replay_that_ends_between_its_commits_is_finished_by_the_next(
             again(small)
     there = rows(small).num_rows
     assert (37 < there < 40, len(aside(small))) == (True, 3), "rows are in both"
+    [warning] = status(small.context())["warnings"]
+    assert f"batchinfer replay -p small --slice {DAY} takes them out" in warning
     refuse(small, 1e9)
     report = again(small)
     assert report.rows_in == 40 - there, "what was published is not scored again"
@@ -174,12 +178,72 @@ def test_a_run_that_is_cut_off_after_it_put_nothing_aside_is_made_up_for(
             small.score(force=True)
     assert (rows(small).num_rows, aside(small)) == (37, [])
     assert small.states() == {DAY: "stale"}
+    with pytest.raises(errors.InputError, match="was cut off between its commits"):
+        again(small)
     assert small.score().status == "published"
     assert_close(rows(small), whole)
     # Runs with nothing aside, after one that had something, are no such runs.
     assert small.score().status == "unchanged"
     small.score(force=True)
     assert (small.score().status, small.states()) == ("unchanged", {DAY: "published"})
+
+
+def test_a_slice_of_which_all_rows_were_refused_is_stale_when_it_was_cut_off(
+    small: SmallProject, whole: pa.Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse(small, -9)
+    assert small.score(DAY, "checks.max_quarantine_rate=1.0", force=True).rows_quarantined == 40
+    assert small.states() == {DAY: "published"}
+    with pytest.raises(errors.InputError, match="was published without a row"):
+        again(small)
+    refuse(small, 1e9)
+    with monkeypatch.context() as patch:
+
+        def killed(_: Publication) -> None:
+            raise errors.Interrupted("SIGTERM", exit_code=143)
+
+        patch.setattr(Publication, "_ensure_table", killed)
+        with pytest.raises(errors.Interrupted):
+            small.score(force=True)
+    assert small.states() == {DAY: "stale"}
+    small.score()
+    assert_close(rows(small), whole)
+
+
+def test_a_key_of_several_rows_is_left_and_the_others_are_scored(small: SmallProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the pipeline file says that keys are unique, and they are not: nothing is lost, whatever is cut off."""
+    with_own_net(small)
+    small.edit("  key: id\n", "  key: id\n  unique: assumed\n")
+    small.write("in/a.csv", csv_of(range(38)) + "38,red,14.06,no\n39,red,14.43,no\n39,blue,30.0,no\n")
+    small.extract()
+    small.train()
+    small.score()
+    expected = rows(small)
+    refuse(small, 1.0)
+    assert small.score(force=True).rows_quarantined > 3
+    # One of the two rows passes now.
+    refuse(small, 3.0)
+    with monkeypatch.context() as patch:
+
+        def full(*_: object, **__: object) -> int:
+            raise errors.StorageError("no space left")
+
+        patch.setattr(quarantine, "commit_replayed", full)
+        with pytest.raises(errors.StorageError):
+            again(small)
+    refuse(small, 1e9)
+    report = again(small)
+    left = aside(small)
+    assert [row["key"] for row in left] == ['{"id":39}'] * 2
+    assert rows(small).num_rows + len(left) == expected.num_rows == 41
+    assert any('1 keys in quarantine stand on several rows, such as {"id":39}' in one for one in report.warnings)
+
+
+def test_rows_that_something_else_took_out_are_said(small: SmallProject, whole: pa.Table) -> None:
+    shutil.rmtree(small.root / "var/lake/quarantine/small")
+    report = again(small)
+    assert (report.status, report.rows_in) == ("unchanged", 0)
+    assert "40 rows landed, 37 are published and 0 are in quarantine" in report.warnings[0]
 
 
 def test_rows_of_another_model_are_said_and_the_slice_is_stale(small: SmallProject, whole: pa.Table) -> None:
@@ -217,7 +281,7 @@ def test_checks_judge_the_whole_slice_and_refuse_without_a_trace(small: SmallPro
 def test_what_cannot_be_replayed_says_why(small: SmallProject, whole: pa.Table) -> None:
     with pytest.raises(errors.InputMissing, match="has never landed"):
         again(small, "2026-11-20")
-    with pytest.raises(errors.InputError, match="precision changed") as raised:
+    with pytest.raises(errors.InputError, match=r"scored in another model\.precision than bf16") as raised:
         again(small, DAY, "model.precision=bf16")
     assert "batchinfer score -p small" in str(raised.value.hint)
     small.write("in/b.csv", csv_of(range(40, 42)))

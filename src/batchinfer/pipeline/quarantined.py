@@ -65,6 +65,16 @@ def keys_in(rows: DataFrame, texts: Sequence[str], types: Mapping[str, pa.DataTy
     return [row[0] for row in found.select(named(_TEXT)).collect()]
 
 
+def repeated_keys(rows: DataFrame, texts: Sequence[str], types: Mapping[str, pa.DataType]) -> set[str]:
+    """Those of the keys that several rows have.
+
+    Runs on: driver, with a Spark job.
+    """
+    keys = _frame(rows, list(dict.fromkeys(texts)), types)
+    found = rows.join(keys, [named(name) == named(f"{_TEXT}{place}") for place, name in enumerate(types)])
+    return {row[0] for row in found.groupBy(named(_TEXT)).count().where("count > 1").collect()}
+
+
 def _frame(rows: DataFrame, texts: Sequence[str], types: Mapping[str, pa.DataType]) -> DataFrame:
     spark: Any = rows.sparkSession
     return spark.createDataFrame(typed_keys(texts, types)).hint("broadcast")

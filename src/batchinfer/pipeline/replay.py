@@ -18,7 +18,7 @@ from batchinfer.pipeline.context import Context
 from batchinfer.pipeline.prepared import prepared_frame, remaining
 from batchinfer.pipeline.publication import Given, Publication, attempt, look_up
 from batchinfer.pipeline.published import Published, read_published
-from batchinfer.pipeline.quarantined import is_key, keys_in, rows_with_keys
+from batchinfer.pipeline.quarantined import is_key, keys_in, repeated_keys, rows_with_keys
 from batchinfer.pipeline.slice_frames import version_frame
 
 if TYPE_CHECKING:
@@ -96,11 +96,15 @@ def _waiting(context: Context, given: Given, published: Published, open_session:
 
     slice_ = given.data.slice
     records = read_scored(context.quarantine, slice_)
+    _check_complete(context, given, published, records.num_rows)
     removed = context.preparation.reasons()
     waiting = _those(records, [row["reason"] not in removed and is_key(row["key"]) for row in records.to_pylist()])
     if not waiting.num_rows:
+        given.report.explanation = f"no row in {context.quarantine} could be scored by another try"
         return waiting
     _check_same(context, given, published)
+    if context.pipeline.source.unique == "assumed":
+        waiting = _of_one_row(context, given, waiting, open_session)
     if not published.is_unsettled:
         return waiting
     there = _are_published(open_session(), context, slice_, waiting)
@@ -117,6 +121,41 @@ def _those(records: pa.Table, wanted: Sequence[bool]) -> pa.Table:
     return records.filter(pa.array(wanted, pa.bool_()))
 
 
+def _check_complete(context: Context, given: Given, published: Published, aside: int) -> None:
+    """Whether the quarantine is that of the predictions, and all rows of the slice are in one of the two.
+
+    Raises:
+        InputError: they are of two runs.
+    """
+    slice_, data = given.data.slice, given.data
+    if published.is_cut_off:
+        raise InputError(
+            f"slice {slice_} of pipeline {context.name}: a run that scored it was cut off between its commits, so its quarantine "
+            "is of another run than its predictions; allowed: predictions and quarantine of one run",
+            _hint(context, slice_),
+        )
+    if published.is_unsettled or (published.lineage and published.is_of_other_data(data)):
+        return
+    if data.rows != published.rows + aside:
+        given.report.warnings.append(
+            f"slice {slice_}: {data.rows:,} rows landed, {published.rows:,} are published and {aside:,} are in quarantine; "
+            "something else has taken rows out. " + _hint(context, slice_, " --force")
+        )
+
+
+def _of_one_row(context: Context, given: Given, waiting: pa.Table, open_session: OpenSession) -> pa.Table:
+    """Those of the records whose keys have one row: of two rows of a key, nothing tells which of them is in quarantine."""
+    rows = remaining(prepared_frame(open_session(), context, given.data, context.landed_fields))
+    keys = waiting["key"].to_pylist()
+    repeated = repeated_keys(rows, keys, context.key_fields)
+    if repeated:
+        given.report.warnings.append(
+            f"slice {given.data.slice}: {len(repeated):,} keys in quarantine stand on several rows, such as {min(repeated)}; "
+            "these rows stay there, since nothing tells them apart (source.unique: assumed)"
+        )
+    return _those(waiting, [key not in repeated for key in keys])
+
+
 def _check_same(context: Context, given: Given, published: Published) -> None:
     """Whether the rows in quarantine are those that a run would score now."""
     slice_ = given.data.slice
@@ -124,8 +163,7 @@ def _check_same(context: Context, given: Given, published: Published) -> None:
         "it was published without a row, so nothing tells which data its quarantine is of": not published.lineage,
         "its data changed after it was scored": published.lineage and published.is_of_other_data(given.data),
         "the steps of prepare that remove rows changed after it was scored": not published.same_removal,
-        "model.precision changed after it was scored": not published.same_precision,
-        "a run that scored it was cut off between its commits, so its quarantine is of another run": published.is_cut_off,
+        f"it was scored in another model.precision than {context.pipeline.model.precision}": not published.same_precision,
     }
     problems = [f"slice {slice_} of pipeline {context.name}: {reason}" for reason, holds in reasons.items() if holds]
     if problems:

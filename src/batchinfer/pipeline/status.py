@@ -40,7 +40,14 @@ def status(context: Context) -> dict[str, Any]:
         for name in sorted({*landed, *published})
     ]
     body = {"pipeline": context.name, "status": "ok", "slices": slices, "table": context.predictions}
-    return body | ({"warnings": [warning]} if warning else {})
+    warnings = [warning] if warning else []
+    warnings += [
+        f"slice {name}: a replay was cut off, and rows that it published are in quarantine still; "
+        f"batchinfer replay -p {context.name} --slice {name} takes them out"
+        for name, one in published.items()
+        if one.is_unsettled
+    ]
+    return body | ({"warnings": warnings} if warnings else {})
 
 
 def _current_digest(context: Context) -> tuple[str | None, str | None]:
@@ -61,7 +68,9 @@ def _state(
 ) -> str:
     if name in held:
         return "running"
-    if published is not None and not (published.lineage and published.is_stale(landed.get(name), digest)):
+    data = landed.get(name)
+    # A slice without rows is scored again each time, and is no staler for that.
+    if published is not None and not published.is_cut_off and not (published.lineage and published.is_stale(data, digest)):
         return "published"
     if last is not None and last["exit_code"] not in _NOT_THE_SLICES_FAULT:
         return "failed"
