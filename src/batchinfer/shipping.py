@@ -18,6 +18,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from batchinfer.config.project import checkout
 from batchinfer.errors import SetupError
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def modules_zip(root: Path, folder: Path) -> Path | None:
 
 
 def conf_zip(project: Path, folder: Path) -> Path:
-    """A project's configuration as a zip that is unpacked into a folder `conf`.
+    """A project's configuration as a zip that is unpacked into a folder `conf`, with the checkout's environments behind its own.
 
     Raises:
         SetupError: the project has none, or it cannot be written.
@@ -122,7 +123,12 @@ def conf_zip(project: Path, folder: Path) -> Path:
     conf = project / "conf"
     if not conf.is_dir():
         raise SetupError(f"{conf}: no such folder; a driver on another machine needs the project's configuration")
-    return write_zip(folder / "conf.zip", ((path, path.relative_to(conf)) for path in _sources(conf)))
+    beside = checkout()
+    files: dict[Path, Path] = {}
+    for root in [beside / "conf" / part for part in ("base", "environments")] if beside is not None else []:
+        files |= {path.relative_to(root.parent): path for path in _sources(root)}
+    files |= {path.relative_to(conf): path for path in _sources(conf)}
+    return write_zip(folder / "conf.zip", ((files[name], name) for name in sorted(files)))
 
 
 def folder_zip(folder: Path, target: Path) -> Path:

@@ -17,7 +17,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from batchinfer.command import SUBMITTED
-from batchinfer.config.project import find_project
+from batchinfer.config.project import CHECKOUT, find_project
 from batchinfer.credentials import holds_user
 from batchinfer.errors import BatchInferError, ConfigError
 from batchinfer.session import check_master, session_conf, spark_home
@@ -151,7 +151,11 @@ def for_driver_away(conf: Mapping[str, str], sent: Shipment, folder: Path) -> di
     Raises:
         ConfigError: one of them is an address with a user or a password.
     """
-    own = {name: value for name, value in os.environ.items() if name.startswith("BATCHINFER_") and name not in (HOME, SUBMITTED)}
+    own = {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith("BATCHINFER_") and name not in (HOME, SUBMITTED, CHECKOUT)
+    }
     if secret := [name for name, value in own.items() if holds_user(value)]:
         raise ConfigError(
             [f"{name}: got an address with a user or a password; Spark shows its settings to others" for name in secret],
@@ -176,6 +180,8 @@ def main() -> int:
     except BatchInferError as error:
         return report_failure(error)
     own = {"SPARK_HOME": str(spark_home()), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", SUBMITTED: "1"}
+    if (beside := checkout()) is not None:
+        own[CHECKOUT] = str(beside)
     # In a session of its own: a Ctrl-C at the terminal would end the JVM before the job has released what it holds.
     command, variables = submitted.command, {**os.environ, **submitted.variables, **own}
     running = subprocess.Popen(command, env=variables, start_new_session=True)

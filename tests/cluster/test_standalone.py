@@ -78,5 +78,18 @@ def test_the_command_ships_by_itself(on_cluster: OnCluster) -> None:
     assert (result.code, result.json["rows_scored"]) == (0, 3000), result.stderr
 
 
+def test_a_project_of_ones_own_has_the_environments_of_the_checkout(on_cluster: OnCluster) -> None:
+    """The job's package is a zip, which has no `conf/` beside it."""
+    own = [on_cluster.project.root / "conf" / part for part in ("environments", "base")]
+    for folder in own:
+        folder.rename(folder.with_name(f"{folder.name} away"))
+    try:
+        result = on_cluster.submit("score", "-p", "income", "--slice", DAY)
+    finally:
+        for folder in own:
+            folder.with_name(f"{folder.name} away").rename(folder)
+    assert (result.code, result.json["status"]) == (0, "unchanged"), result.stderr
+
+
 def by_place(rows: list[dict[str, object]]) -> list[dict[str, object]]:
     return sorted(rows, key=lambda row: (row["source_file"], row["source_line"]))

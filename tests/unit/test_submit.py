@@ -73,6 +73,8 @@ def test_a_driver_on_another_machine_gets_the_configuration_and_the_places(
 ) -> None:
     (tmp_path / "conf" / "pipelines").mkdir(parents=True)
     (tmp_path / "conf" / "pipelines" / "p.yaml").write_text("name: p\n")
+    (tmp_path / "conf" / "environments").mkdir()
+    (tmp_path / "conf" / "environments" / "gpu.yaml").write_text("# our own\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SPARK_MASTER", "yarn")
     monkeypatch.setenv("BATCHINFER_LAKE", "hdfs:///lake")
@@ -82,7 +84,11 @@ def test_a_driver_on_another_machine_gets_the_configuration_and_the_places(
     conf = dict(part.split("=", 1) for part in made.command if part.startswith("spark."))
     assert conf["spark.yarn.appMasterEnv.BATCHINFER_LAKE"] == "hdfs:///lake"
     archive, _, name = conf["spark.archives"].partition("#")
-    assert name == "conf" and zipfile.ZipFile(archive).namelist() == ["pipelines/p.yaml"]
+    packed = zipfile.ZipFile(archive)
+    # The environments that the project has not are those of the checkout.
+    assert name == "conf" and [one for one in packed.namelist() if one.startswith("pipelines")] == ["pipelines/p.yaml"]
+    assert {"base/environment.yaml", "environments/cluster.yaml", "environments/gpu.yaml"} < set(packed.namelist())
+    assert packed.read("environments/gpu.yaml") == b"# our own\n"
     text = " ".join(made.command)
     assert "canary" not in text and str(tmp_path / "home") not in conf.values()
     assert "classes.jsa" not in text and "log4j2.configurationFile" not in text, "files of this machine"

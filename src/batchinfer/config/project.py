@@ -11,6 +11,8 @@ from pathlib import Path
 from batchinfer.config.suggestions import did_you_mean, listed, shown
 from batchinfer.errors import ConfigError
 
+# Set for jobs that spark-submit runs on the machine that submits them.
+CHECKOUT = "BATCHINFER_CHECKOUT"
 _SUFFIXES = (".yaml", ".yml")
 
 
@@ -22,11 +24,11 @@ def nearest_project(start: Path) -> Path | None:
 
 
 def checkout() -> Path | None:
-    """The checkout that the package is installed from, where it is one."""
+    """The checkout that the package is installed from, where it is one; of a job, whose package is a zip, that of its spark-submit."""
     import batchinfer
 
-    folder = Path(batchinfer.__file__).parents[2]
-    return folder if os.path.isdir(folder / "conf") else None
+    places = (Path(batchinfer.__file__).parents[2], Path(os.environ.get(CHECKOUT, "/nowhere")))
+    return next((folder for folder in places if os.path.isdir(folder / "conf")), None)
 
 
 def find_project(start: Path) -> Path:
