@@ -24,7 +24,7 @@ def nearest_project(start: Path) -> Path | None:
 
 
 def checkout() -> Path | None:
-    """The checkout that the package is installed from, where it is one; of a job, whose package is a zip, that of spark-submit."""
+    """The checkout that the package is installed from, if it is one; of a job, whose package is a zip, that of spark-submit."""
     import batchinfer
 
     places = (Path(batchinfer.__file__).parents[2], Path(os.environ.get(CHECKOUT, "/nowhere")))
