@@ -84,11 +84,11 @@ def test_a_project_of_ones_own_has_the_environments_of_the_checkout(on_cluster: 
     for folder in own:
         folder.rename(folder.with_name(f"{folder.name} away"))
     try:
-        result = on_cluster.submit("score", "-p", "income", "--slice", DAY)
+        result = on_cluster.submit("extract", "-p", "income", "--slice", DAY)
     finally:
         for folder in own:
             folder.with_name(f"{folder.name} away").rename(folder)
-    assert (result.code, result.json["status"]) == (0, "unchanged"), result.stderr
+    assert (result.code, result.json["pipeline"]) == (0, "income"), result.stderr
 
 
 def by_place(rows: list[dict[str, object]]) -> list[dict[str, object]]:
