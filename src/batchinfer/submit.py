@@ -17,7 +17,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from batchinfer.command import SUBMITTED
-from batchinfer.config.project import CHECKOUT, find_project
+from batchinfer.config.project import CHECKOUT, checkout, find_project
 from batchinfer.credentials import holds_user
 from batchinfer.errors import BatchInferError, ConfigError
 from batchinfer.session import check_master, session_conf, spark_home
@@ -30,13 +30,6 @@ if TYPE_CHECKING:
 HOME = "BATCHINFER_HOME"
 _DEPLOY_MODE = "spark.submit.deployMode"
 _LISTS = {"--py-files": "spark.submit.pyFiles", "--archives": "spark.archives"}
-
-
-def checkout() -> Path | None:
-    """The folder that the jobs stand in, where the package runs from a checkout."""
-    from batchinfer.config import project
-
-    return project.checkout()
 
 
 def split_arguments(arguments: Sequence[str]) -> tuple[str, list[str], list[str]]:
@@ -71,7 +64,6 @@ class Submission:
 
     command: list[str]
     variables: dict[str, str]
-    master: str | None
 
 
 def submission(arguments: Sequence[str]) -> Submission:
@@ -80,7 +72,8 @@ def submission(arguments: Sequence[str]) -> Submission:
     Runs on: driver, or the machine that submits to one.
 
     Raises:
-        ConfigError: no such job or environment.
+        ConfigError: no such job, environment, or kind of master.
+        StorageError: no standalone master answers.
         SetupError: no usable Java; the environment cannot be packed.
     """
     from batchinfer.config.loader import load_state
@@ -92,6 +85,9 @@ def submission(arguments: Sequence[str]) -> Submission:
     settings = environment.spark
     if master := os.environ.get("SPARK_MASTER"):
         settings = settings.model_copy(update={"master": master})
+    if master := option_of(spark_arguments, "--master", "spark.master") or settings.conf.get("spark.master") or settings.master:
+        # Before anything is packed, which may take minutes.
+        check_master(str(master))
     sent = shipment(settings, home / "shipped")
     away = is_away(settings.conf, spark_arguments)
     conf = session_conf(settings, driver_is_here=not away) | dict(sent.conf)
@@ -110,8 +106,7 @@ def submission(arguments: Sequence[str]) -> Submission:
     python = {"PYSPARK_PYTHON": sent.python or here, "PYSPARK_DRIVER_PYTHON": sys.executable}
     if away:
         python["PYSPARK_DRIVER_PYTHON"] = python["PYSPARK_PYTHON"]
-    master = option_of(spark_arguments, "--master", "spark.master") or conf.get("spark.master")
-    return Submission([*command, *spark_arguments, job, *job_arguments], python, master)
+    return Submission([*command, *spark_arguments, job, *job_arguments], python)
 
 
 def merged(spark_arguments: Sequence[str], conf: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
@@ -175,8 +170,6 @@ def main() -> int:
 
     try:
         submitted = submission(sys.argv[1:])
-        if submitted.master is not None:
-            check_master(submitted.master)
     except BatchInferError as error:
         return report_failure(error)
     own = {"SPARK_HOME": str(spark_home()), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", SUBMITTED: "1"}

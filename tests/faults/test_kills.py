@@ -22,15 +22,19 @@ SEEDS = range(int(os.environ.get("SEEDS", "6")))
 ROWS = 20_000
 
 
-@pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    project = new_project(tmp_path_factory.mktemp("faults"))
-    project.write("conf/pipelines/small.yaml", PIPELINE)
+def trained(project: Project, pipeline: str, more: str = "") -> Project:
+    """The project with rows that have landed, `more` lines behind them, and a model."""
+    project.write("conf/pipelines/small.yaml", pipeline)
     rows = "".join(f"{n},{('red', 'blue')[n % 2]},{n * 0.1:.1f},{('no', 'yes')[n % 3 == 0]}\n" for n in range(ROWS))
-    project.write("in/a.csv", f"id,color,size,big\n{rows}bad line\n")
+    project.write("in/a.csv", f"id,color,size,big\n{rows}{more}")
     assert project.run("extract", "-p", "small", "--slice", DAY).code == 0
     assert project.run("train", "-p", "small").code == 0
     return project
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    return trained(new_project(tmp_path_factory.mktemp("faults")), PIPELINE, "bad line\n")
 
 
 def killed_after(project: Project, seconds: float, *arguments: str) -> None:
@@ -76,13 +80,8 @@ def refusing(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project whose model refuses some rows while the file `refused` says so."""
     project = new_project(tmp_path_factory.mktemp("replays"))
     text = PIPELINE.replace("hidden: [4], ", "").replace("train:\n", "train:\n  model: {python: 'refusing_net:Net'}\n")
-    project.write("conf/pipelines/small.yaml", text)
     project.write("refusing_net.py", NET)
-    rows = "".join(f"{n},{('red', 'blue')[n % 2]},{n * 0.1:.1f},{('no', 'yes')[n % 3 == 0]}\n" for n in range(ROWS))
-    project.write("in/a.csv", f"id,color,size,big\n{rows}")
-    assert project.run("extract", "-p", "small", "--slice", DAY).code == 0
-    assert project.run("train", "-p", "small").code == 0
-    return project
+    return trained(project, text)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import pyarrow as pa
 import pytest
@@ -50,6 +53,19 @@ def rows(project: SmallProject) -> pa.Table:
 
 def aside(project: SmallProject) -> list[dict[str, object]]:
     return [row for row in project.table("quarantine").to_pylist() if row["stage"] == "score"]
+
+
+@contextmanager
+def cut_off(place: object, step: str, error: BaseException | None = None) -> Iterator[None]:
+    """What runs inside ends where it comes to this step."""
+    error = error or errors.StorageError("no space left")
+
+    def ended(*_: object, **__: object) -> NoReturn:
+        raise error
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(type(error)):
+        patch.setattr(place, step, ended)
+        yield
 
 
 def assert_close(found: pa.Table, expected: pa.Table) -> None:
@@ -112,18 +128,10 @@ def test_rows_that_fail_once_more_stay_with_what_is_wrong_now(small: SmallProjec
     assert aside(small) == []
 
 
-def test_a_replay_that_ends_between_its_commits_is_finished_by_the_next(
-    small: SmallProject, whole: pa.Table, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_replay_that_ends_between_its_commits_is_finished_by_the_next(small: SmallProject, whole: pa.Table) -> None:
     refuse(small, 1.6)
-    with monkeypatch.context() as patch:
-
-        def full(*_: object, **__: object) -> int:
-            raise errors.StorageError("no space left")
-
-        patch.setattr(quarantine, "commit_replayed", full)
-        with pytest.raises(errors.StorageError):
-            again(small)
+    with cut_off(quarantine, "commit_replayed"):
+        again(small)
     there = rows(small).num_rows
     assert (37 < there < 40, len(aside(small))) == (True, 3), "rows are in both"
     [warning] = status(small.context())["warnings"]
@@ -137,20 +145,12 @@ def test_a_replay_that_ends_between_its_commits_is_finished_by_the_next(
     assert aside(small) == []
 
 
-def test_a_quarantine_of_another_run_than_the_predictions_is_refused(
-    small: SmallProject, whole: pa.Table, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_quarantine_of_another_run_than_the_predictions_is_refused(small: SmallProject, whole: pa.Table) -> None:
     """A run that scored the slice ended between its two commits: it had refused fewer rows than the one that is published."""
     before = rows(small)
     refuse(small, 1.6)
-    with monkeypatch.context() as patch:
-
-        def full(_: Publication) -> None:
-            raise errors.StorageError("no space left")
-
-        patch.setattr(Publication, "_ensure_table", full)
-        with pytest.raises(errors.StorageError):
-            small.score(force=True)
+    with cut_off(Publication, "_ensure_table"):
+        small.score(force=True)
     with pytest.raises(errors.InputError, match=r"cut off between its commits, so its quarantine is of another run") as raised:
         again(small)
     assert "batchinfer score -p small" in str(raised.value.hint)
@@ -163,19 +163,11 @@ def test_a_quarantine_of_another_run_than_the_predictions_is_refused(
     assert_close(rows(small), whole)
 
 
-def test_a_run_that_is_cut_off_after_it_put_nothing_aside_is_made_up_for(
-    small: SmallProject, whole: pa.Table, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_that_is_cut_off_after_it_put_nothing_aside_is_made_up_for(small: SmallProject, whole: pa.Table) -> None:
     """The predictions lack three rows, and the quarantine has lost them: only the next run can tell where they are."""
     refuse(small, 1e9)
-    with monkeypatch.context() as patch:
-
-        def killed(_: Publication) -> None:
-            raise errors.Interrupted("SIGTERM", exit_code=143)
-
-        patch.setattr(Publication, "_ensure_table", killed)
-        with pytest.raises(errors.Interrupted):
-            small.score(force=True)
+    with cut_off(Publication, "_ensure_table", errors.Interrupted("SIGTERM", exit_code=143)):
+        small.score(force=True)
     assert (rows(small).num_rows, aside(small)) == (37, [])
     assert small.states() == {DAY: "stale"}
     with pytest.raises(errors.InputError, match="was cut off between its commits"):
@@ -188,29 +180,21 @@ def test_a_run_that_is_cut_off_after_it_put_nothing_aside_is_made_up_for(
     assert (small.score().status, small.states()) == ("unchanged", {DAY: "published"})
 
 
-def test_a_slice_of_which_all_rows_were_refused_is_stale_when_it_was_cut_off(
-    small: SmallProject, whole: pa.Table, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_slice_of_which_all_rows_were_refused_is_stale_when_it_was_cut_off(small: SmallProject, whole: pa.Table) -> None:
     refuse(small, -9)
     assert small.score(DAY, "checks.max_quarantine_rate=1.0", force=True).rows_quarantined == 40
     assert small.states() == {DAY: "published"}
     with pytest.raises(errors.InputError, match="was published without a row"):
         again(small)
     refuse(small, 1e9)
-    with monkeypatch.context() as patch:
-
-        def killed(_: Publication) -> None:
-            raise errors.Interrupted("SIGTERM", exit_code=143)
-
-        patch.setattr(Publication, "_ensure_table", killed)
-        with pytest.raises(errors.Interrupted):
-            small.score(force=True)
+    with cut_off(Publication, "_ensure_table", errors.Interrupted("SIGTERM", exit_code=143)):
+        small.score(force=True)
     assert small.states() == {DAY: "stale"}
     small.score()
     assert_close(rows(small), whole)
 
 
-def test_a_key_of_several_rows_is_left_and_the_others_are_scored(small: SmallProject, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_of_several_rows_is_left_and_the_others_are_scored(small: SmallProject) -> None:
     """Where the pipeline file says that keys are unique, and they are not: nothing is lost, whatever is cut off."""
     with_own_net(small)
     small.edit("  key: id\n", "  key: id\n  unique: assumed\n")
@@ -223,14 +207,8 @@ def test_a_key_of_several_rows_is_left_and_the_others_are_scored(small: SmallPro
     assert small.score(force=True).rows_quarantined > 3
     # One of the two rows passes now.
     refuse(small, 3.0)
-    with monkeypatch.context() as patch:
-
-        def full(*_: object, **__: object) -> int:
-            raise errors.StorageError("no space left")
-
-        patch.setattr(quarantine, "commit_replayed", full)
-        with pytest.raises(errors.StorageError):
-            again(small)
+    with cut_off(quarantine, "commit_replayed"):
+        again(small)
     refuse(small, 1e9)
     report = again(small)
     left = aside(small)
@@ -320,7 +298,7 @@ def test_rows_of_a_table_that_is_read_in_place(lake: LakeProject) -> None:
 def test_removed_rows_are_not_scored(tmp_path: Path, spark: object, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a table transform removes stays in quarantine; rows that look back see the rows before them as in the whole slice."""
     monkeypatch.delenv("BATCHINFER_HOME", raising=False)
-    project = project_of(tmp_path, spark)  # type: ignore[arg-type]
+    project = project_of(tmp_path, spark)
     with_own_net(project)
     write_days(project)
     project.extract(None)

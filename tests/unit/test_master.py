@@ -55,6 +55,7 @@ def test_spark_submit_is_not_started_for_it(
     more = {"variable": [], "option": ["--spark", "--master", master], "setting": ["--spark", "--conf", f"spark.master={master}"]}
     monkeypatch.setenv("SPARK_MASTER", master if how == "variable" else "spark://never.asked:1")
     monkeypatch.setattr(sys, "argv", ["submit", "jobs/score.py", "-p", "income", "--slice", "2026-11-21", *more[how]])
+    monkeypatch.setattr("batchinfer.submit.shipment", lambda *_: pytest.fail("something was packed"))
     monkeypatch.setattr("subprocess.Popen", lambda *_, **__: pytest.fail("spark-submit was started"))
     assert submit.main() == code
     said = json.loads(capsys.readouterr().out.splitlines()[-1])

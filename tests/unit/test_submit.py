@@ -35,9 +35,11 @@ def test_master_and_properties_come_from_the_environment(tmp_path: Path, monkeyp
     properties.write_text("spark.ui.enabled false\n")
     monkeypatch.setenv("BATCHINFER_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("SPARK_MASTER", "spark://master:7077")
+    asked: list[str] = []
+    monkeypatch.setattr("batchinfer.submit.check_master", asked.append)
     monkeypatch.setenv("SPARK_CONF_FILE", str(properties))
     command = submission(["jobs/score.py", "--pipeline", "p", "--spark", "--verbose"]).command
-    assert "spark.master=spark://master:7077" in command
+    assert "spark.master=spark://master:7077" in command and asked == ["spark://master:7077"]
     assert command[command.index("--properties-file") + 1] == str(properties)
     [package] = [part.partition("=")[2] for part in command if part.startswith("spark.submit.pyFiles=")]
     assert Path(package).is_file(), "executors on other machines get the package"

@@ -27,8 +27,9 @@ def checkout() -> Path | None:
     """The checkout that the package is installed from, if it is one; of a job, whose package is a zip, that of spark-submit."""
     import batchinfer
 
-    places = (Path(batchinfer.__file__).parents[2], Path(os.environ.get(CHECKOUT, "/nowhere")))
-    return next((folder for folder in places if os.path.isdir(folder / "conf")), None)
+    folder, told = Path(batchinfer.__file__).parents[2], os.environ.get(CHECKOUT)
+    places = [folder, Path(told)] if told else [folder]
+    return next((place for place in places if os.path.isdir(place / "conf")), None)
 
 
 def find_project(start: Path) -> Path:

@@ -82,9 +82,9 @@ def look_up(context: Context, slice_: str) -> Given:
     return Given(data, model, suites, road, report)
 
 
-def attempt(run: Publication, report: RunReport, started: float) -> None:
+def attempt(run: Publication, started: float) -> None:
     """Publishes the run; its page is written whether it was published or its rows were refused."""
-    errors: tuple[str, ...] = ()
+    report, errors = run.report, ()
     try:
         run.publish()
     except (ChecksFailed, TooManyQuarantined) as error:
@@ -105,19 +105,18 @@ class Publication:
     ) -> None:
         self.context, self.evolve, self.child = context, evolve, child
         self.data, self.model, self.suites, self.road = given.data, given.model, given.suites, given.road
-        self.report = report = given.report
-        model, data, suites = given.model, given.data, given.suites
-        self.earlier = runs_of_bundle(context, model.ref.digest)
-        report.estimated_s = estimated_seconds(self.earlier, data.rows)
-        report.stage_seconds["session"] = 0.0
+        self.report = given.report
+        self.earlier = runs_of_bundle(context, self.model.ref.digest)
+        self.report.estimated_s = estimated_seconds(self.earlier, self.data.rows)
+        self.report.stage_seconds["session"] = 0.0
         self._open_session = open_session
-        if suites:
+        if self.suites:
             from batchinfer.checks.expectations import preload
 
             # Importing it takes seconds: they pass while the JVM starts.
             import_spark()
             preload()
-        if suites or child is None:
+        if self.suites or child is None:
             _ = self.spark
         self.outcome = Outcome()
         self.histogram: dict[str, Any] | None = None

@@ -17,7 +17,7 @@ from batchinfer.prepare import HIDDEN
 from batchinfer.prepare.step import named
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import Column, DataFrame
 
 _TEXT = f"{HIDDEN}key"
 
@@ -28,7 +28,7 @@ def is_key(text: str | None) -> bool:
 
 
 def typed_keys(texts: Sequence[str], types: Mapping[str, pa.DataType]) -> pa.Table:
-    """Keys as columns `0`, `1`, … of these types, and their texts.
+    """Keys as columns of these types, by their places in the key, and their texts.
 
     Args:
         texts: as `inference.records` writes them.
@@ -51,8 +51,7 @@ def rows_with_keys(rows: DataFrame, texts: Sequence[str], types: Mapping[str, pa
 
     Runs on: driver; lazily, no row is read.
     """
-    keys = _frame(rows, texts, types)
-    return rows.join(keys, [named(name) == named(f"{_TEXT}{place}") for place, name in enumerate(types)], "left_semi")
+    return rows.join(_frame(rows, texts, types), _same(types), "left_semi")
 
 
 def keys_in(rows: DataFrame, texts: Sequence[str], types: Mapping[str, pa.DataType]) -> list[str]:
@@ -60,8 +59,7 @@ def keys_in(rows: DataFrame, texts: Sequence[str], types: Mapping[str, pa.DataTy
 
     Runs on: driver, with a Spark job.
     """
-    keys = _frame(rows, texts, types)
-    found = keys.join(rows, [named(name) == named(f"{_TEXT}{place}") for place, name in enumerate(types)], "left_semi")
+    found = _frame(rows, texts, types).join(rows, _same(types), "left_semi")
     return [row[0] for row in found.select(named(_TEXT)).collect()]
 
 
@@ -70,14 +68,18 @@ def repeated_keys(rows: DataFrame, texts: Sequence[str], types: Mapping[str, pa.
 
     Runs on: driver, with a Spark job.
     """
-    keys = _frame(rows, list(dict.fromkeys(texts)), types)
-    found = rows.join(keys, [named(name) == named(f"{_TEXT}{place}") for place, name in enumerate(types)])
+    found = rows.join(_frame(rows, list(dict.fromkeys(texts)), types), _same(types))
     return {row[0] for row in found.groupBy(named(_TEXT)).count().where("count > 1").collect()}
 
 
 def _frame(rows: DataFrame, texts: Sequence[str], types: Mapping[str, pa.DataType]) -> DataFrame:
     spark: Any = rows.sparkSession
     return spark.createDataFrame(typed_keys(texts, types)).hint("broadcast")
+
+
+def _same(types: Mapping[str, pa.DataType]) -> list[Column]:
+    """True where a row and a key of `_frame` are of each other."""
+    return [named(name) == named(f"{_TEXT}{place}") for place, name in enumerate(types)]
 
 
 def _value(row: Mapping[str, Any], name: str, type_: pa.DataType) -> Any:

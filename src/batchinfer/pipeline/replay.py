@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING
 
 from batchinfer.contracts import BUNDLE_DIGEST, MODEL_VERSION, SLICE, RunReport
@@ -23,9 +24,11 @@ from batchinfer.pipeline.slice_frames import version_frame
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
     OpenSession = Callable[[], SparkSession]
+    # The slice's rows that no step removed, made when they are first asked for.
+    Rows = Callable[[], DataFrame]
 
 _REASON = "only the {rows:,} rows of the quarantine: Spark finds them by their keys, Arrow batches take them to the workers"
 
@@ -42,7 +45,8 @@ def replay(context: Context, slice_: str, open_session: OpenSession) -> RunRepor
     Raises:
         InputMissing: nothing has landed for the slice, or it was never published.
         InputError: its data, or what the pipeline file says of its rows, changed since: then the whole slice is to be scored.
-        ConfigError, ChecksFailed, SliceHeld, ModelError, StorageError: as of `score`; the tables are then as they were.
+        ConfigError, ChecksFailed, SliceHeld, ModelError, StorageError: as of `score`. The predictions are then as they were; if
+            only the quarantine could not be written, they have the rows that passed, and the next replay does the rest.
     """
     from batchinfer.sinks.leases import hold
 
@@ -60,16 +64,17 @@ def replay(context: Context, slice_: str, open_session: OpenSession) -> RunRepor
                 _hint(context, slice_),
             )
         report.version = published.version
-        waiting = _waiting(context, given, published, open_session)
+        rows = cache(lambda: remaining(prepared_frame(open_session(), context, given.data, context.landed_fields)))
+        waiting = _waiting(context, given, published, open_session, rows)
         if waiting.num_rows:
-            given = replace(
+            attempted = replace(
                 given,
                 data=replace(given.data, rows=waiting.num_rows),
                 road=_road(given.road, waiting.num_rows),
                 # The rows were judged as input when the slice was scored.
                 suites={kind: suite for kind, suite in given.suites.items() if kind == "predictions"},
             )
-            attempt(Replay(context, given, open_session, published, waiting), report, started)
+            attempt(Replay(context, attempted, open_session, published, waiting, rows), started)
     report.seconds = round(time.perf_counter() - started, 3)
     return report
 
@@ -90,7 +95,7 @@ def _hint(context: Context, slice_: str, force: str = "") -> str:
     return f"batchinfer score -p {context.name} --slice {slice_}{force} scores all rows of the slice, those in quarantine too"
 
 
-def _waiting(context: Context, given: Given, published: Published, open_session: OpenSession) -> pa.Table:
+def _waiting(context: Context, given: Given, published: Published, open_session: OpenSession, rows: Rows) -> pa.Table:
     """Key and reason of the rows to score, as the quarantine has them; what an interrupted replay published leaves it first."""
     from batchinfer.sinks.quarantine import commit_replayed, read_scored
 
@@ -104,7 +109,7 @@ def _waiting(context: Context, given: Given, published: Published, open_session:
         return waiting
     _check_same(context, given, published)
     if context.pipeline.source.unique == "assumed":
-        waiting = _of_one_row(context, given, waiting, open_session)
+        waiting = _of_one_row(context, given, waiting, rows())
     if not published.is_unsettled:
         return waiting
     there = _are_published(open_session(), context, slice_, waiting)
@@ -143,9 +148,8 @@ def _check_complete(context: Context, given: Given, published: Published, aside:
         )
 
 
-def _of_one_row(context: Context, given: Given, waiting: pa.Table, open_session: OpenSession) -> pa.Table:
+def _of_one_row(context: Context, given: Given, waiting: pa.Table, rows: DataFrame) -> pa.Table:
     """Those of the records whose keys have one row: of two rows of a key, nothing tells which of them is in quarantine."""
-    rows = remaining(prepared_frame(open_session(), context, given.data, context.landed_fields))
     keys = waiting["key"].to_pylist()
     repeated = repeated_keys(rows, keys, context.key_fields)
     if repeated:
@@ -186,16 +190,15 @@ class Replay(Publication):
     """One attempt at the rows in quarantine of a slice; `data.rows` counts them, all else of `data` is the slice's."""
 
     def __init__(
-        self, context: Context, given: Given, open_session: OpenSession, published: Published, waiting: pa.Table
+        self, context: Context, given: Given, open_session: OpenSession, published: Published, waiting: pa.Table, rows: Rows
     ) -> None:
         super().__init__(context, given, open_session)
-        self.published, self.waiting = published, waiting
+        self.published, self.waiting, self.rows = published, waiting, rows
 
     def _prepare_rows(self) -> None:
         started = time.perf_counter()
         self.report.feature_tables = self.context.preparation.used_tables()
-        rows = remaining(prepared_frame(self.spark, self.context, self.data, self.context.landed_fields))
-        self.prepared = rows_with_keys(rows, self.waiting["key"].to_pylist(), self.context.key_fields)
+        self.prepared = rows_with_keys(self.rows(), self.waiting["key"].to_pylist(), self.context.key_fields)
         self.report.stage_seconds["prepare"] = round(time.perf_counter() - started, 3)
 
     def _check_input(self) -> None:
@@ -225,11 +228,11 @@ class Replay(Publication):
         from batchinfer.sinks.ledger import Publisher, replay_transactions, run_number, slice_id
         from batchinfer.sinks.quarantine import commit_replayed
 
-        slice_, publisher = self.data.slice, None
+        slice_, run = self.data.slice, None
         if self.outcome.files:
             self._ensure_table()
-            publisher = Publisher(run_number(self.context.run_id), self.published.publisher.run, self._is_mixed())
-            record = replay_transactions(slice_, publisher)
+            run = run_number(self.context.run_id)
+            record = replay_transactions(slice_, Publisher(run, self.published.publisher.run, self._is_mixed()))
             self.report.version = commit(
                 self.context.predictions,
                 self.outcome.files,
@@ -238,13 +241,7 @@ class Replay(Publication):
                 metadata=self._metadata("replay"),
             )
             self.report.status = "published"
-        commit_replayed(
-            self.context.quarantine,
-            self.waiting,
-            self.outcome.quarantine,
-            slice=slice_,
-            run=publisher.run if publisher else None,
-        )
+        commit_replayed(self.context.quarantine, self.waiting, self.outcome.quarantine, slice=slice_, run=run)
 
     def _is_mixed(self) -> bool:
         """Whether the slice's rows are of several models from now on."""

@@ -35,7 +35,7 @@ def score(context: Context, slice_: str, open_session: OpenSession, force: bool 
             given.report.status = "unchanged"
         else:
             with few_rows.loading(context, given.data, given.model, given.road) as child:
-                attempt(Publication(context, given, open_session, evolve, child), given.report, started)
+                attempt(Publication(context, given, open_session, evolve, child), started)
     given.report.seconds = round(time.perf_counter() - started, 3)
     return given.report
 
