@@ -103,7 +103,7 @@ def _engine_split(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
     from batchinfer.inference.engine import BatchScorer
     from batchinfer.inference.splits import read_split
     from batchinfer.inference.workers import load_once, size_once
-    from batchinfer.sinks.staging import StagedWriter
+    from batchinfer.lake.staging import StagedWriter
 
     kind = task["kind"]
     handler = load_once(f"benchmark {kind}", KINDS[kind].model, threads=1)
@@ -118,7 +118,7 @@ def _engine_split(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def engine_direct(workload: Workload, spark: SparkSession) -> None:
     """The engine's direct road: workers read their own row groups inside a Spark job."""
     from batchinfer.inference.splits import plan_splits
-    from batchinfer.pipeline.tasks import run_tasks
+    from batchinfer.spark.tasks import run_tasks
 
     workload.output.mkdir()
     files = [{"path": str(file), "size": file.stat().st_size, "rows": pq.read_metadata(file).num_rows} for file in workload.files]

@@ -32,7 +32,7 @@ def main() -> int:
     os.environ["PYTHONPATH"] = str(ROOT)
 
     from batchinfer.config.loader import load_state
-    from batchinfer.session import open_session
+    from batchinfer.spark.session import open_session
 
     spark = open_session(load_state("local")[0].spark, "benchmark")
     ways = ("never", "auto")

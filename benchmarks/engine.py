@@ -49,7 +49,7 @@ def main() -> int:
         chosen = [name for name in chosen if name not in _PEERS]
 
     from batchinfer.config.loader import load_state
-    from batchinfer.session import open_session
+    from batchinfer.spark.session import open_session
 
     os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])
     # Spark's own ways do their work in the JVM: they get its optimising compiler, which sessions of a minute do without.

@@ -73,7 +73,7 @@ def main() -> int:
     arguments = options.parse_args()
 
     from batchinfer.config.loader import load_state
-    from batchinfer.session import open_session
+    from batchinfer.spark.session import open_session
 
     os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])
     spark = open_session(load_state("local")[0].spark, "benchmark")

@@ -71,7 +71,7 @@ class Project:
 
     def extract(self, spark: SparkSession) -> int:
         """Rows landed."""
-        from batchinfer.pipeline.context import Context
+        from batchinfer.pipeline.definition.context import Context
         from batchinfer.pipeline.extract import extract
 
         context = Context.open(str(self.root / "conf/pipelines/bench.yaml"), "local", [])

@@ -151,7 +151,7 @@ def engine(run: Run, name: str, handler: Any, rows: int | Literal["auto"], overl
     from batchinfer.inference.engine import BatchScorer
     from batchinfer.inference.splits import plan_splits, read_split
     from batchinfer.inference.workers import size_once
-    from batchinfer.pipeline.shipped import runner_on
+    from batchinfer.spark.bundles_sent import runner_on
 
     size = size_once(f"{run.name}, {name}", partial(new_size, rows, None, LARGEST_ROWS_GPU))
     runner = runner_on(run.device, handler, _TIMEOUT_S) if overlap else InProcess(handler)

@@ -43,7 +43,7 @@ def make_project(workload: Workload, spark: SparkSession, copies: int = 1, hidde
     from deltalake import write_deltalake
 
     import batchinfer
-    from batchinfer.pipeline.context import Context
+    from batchinfer.pipeline.definition.context import Context
     from batchinfer.pipeline.extract import extract
 
     root = workload.folder / "project"
@@ -88,8 +88,8 @@ def score(
     workload: Workload, spark: SparkSession, overrides: Sequence[str] = (), copies: int = 1, hidden: int = 256
 ) -> tuple[float, dict[str, Any]]:
     """Seconds of one run without the start of the session, and where they went."""
-    from batchinfer.pipeline.context import Context
-    from batchinfer.pipeline.runs import recorded
+    from batchinfer.pipeline.definition.context import Context
+    from batchinfer.pipeline.recorded import recorded
     from batchinfer.pipeline.score import score as score_slice
 
     root = make_project(workload, spark, copies, hidden)

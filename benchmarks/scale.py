@@ -41,7 +41,7 @@ def main() -> int:
 
 def _scale(rows: list[int], repeats: int) -> list[dict[str, Any]]:
     from batchinfer.config.loader import load_state
-    from batchinfer.session import open_session
+    from batchinfer.spark.session import open_session
 
     spark = open_session(load_state("local")[0].spark, "benchmark")
     found: list[dict[str, Any]] = []
@@ -65,7 +65,7 @@ def _scale(rows: list[int], repeats: int) -> list[dict[str, Any]]:
 def _one_row(repeats: int) -> dict[str, Any]:
     """The command on one row: a run that scores, one that finds nothing to do, and the command's help."""
     from batchinfer.config.loader import load_state
-    from batchinfer.session import open_session
+    from batchinfer.spark.session import open_session
 
     with tempfile.TemporaryDirectory() as folder:
         workload = make_workload(Path(folder), 1)

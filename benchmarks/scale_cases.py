@@ -61,7 +61,7 @@ def make_table(folder: Path, files: int, slices: int = 1) -> str:
     """A predictions table with so many entries of empty files, and a checkpoint, as every tenth commit leaves one."""
     from deltalake import DeltaTable
 
-    from batchinfer.sinks.delta import commit
+    from batchinfer.lake.delta import commit
 
     table = str(folder / "predictions/bench")
     _create(table)
@@ -79,7 +79,7 @@ def made_apart(work: Callable[..., Made], *given: Any) -> Made:
 
 
 def _create(table: str) -> None:
-    from batchinfer.sinks.delta import ensure_table
+    from batchinfer.lake.delta import ensure_table
 
     schema = contracts.predictions_schema({"key": pa.int64()}, {"prediction": pa.float64()})
     ensure_table(table, schema, [contracts.SLICE], None, {contracts.KEY_PROPERTY: "key"}, stats_columns=["key", contracts.SLICE])
@@ -96,7 +96,7 @@ def write_empty(table: str, files: list[StagedFile]) -> list[StagedFile]:
 
 def commit_adds(folder: Path, size: int) -> dict[str, Any]:
     """One commit of so many new files into an empty table."""
-    from batchinfer.sinks.delta import commit
+    from batchinfer.lake.delta import commit
 
     table = str(folder / "predictions/bench")
     _create(table)
@@ -109,7 +109,7 @@ def commit_adds(folder: Path, size: int) -> dict[str, Any]:
 
 def open_log(folder: Path, size: int) -> dict[str, Any]:
     """Opening a table of so many files, and listing them as every command does."""
-    from batchinfer.sinks.snapshots import list_files, open_table
+    from batchinfer.lake.snapshots import list_files, open_table
 
     table = made_apart(make_table, folder, size)
     before = peak_mib()
@@ -123,7 +123,7 @@ def open_log(folder: Path, size: int) -> dict[str, Any]:
 
 def commit_slice(folder: Path, size: int) -> dict[str, Any]:
     """A commit of ten files that replaces a slice of ten, in a table of so many; then the tenth one, with its checkpoint."""
-    from batchinfer.sinks.delta import commit
+    from batchinfer.lake.delta import commit
 
     table = make_table(folder, size)
     times: dict[bool, list[float]] = {True: [], False: []}
@@ -139,8 +139,8 @@ def read_transactions(folder: Path, size: int) -> dict[str, Any]:
     """The ledger of so many landed files: each `extract` and `status` reads it whole."""
     from deltalake import DeltaTable
 
-    from batchinfer.sinks.delta import commit
-    from batchinfer.sinks.log import read_transactions as read
+    from batchinfer.lake.delta import commit
+    from batchinfer.lake.log import read_transactions as read
 
     table = str(folder / "landed/bench")
     _create(table)
@@ -166,8 +166,8 @@ def make_result(number: int) -> dict[str, Any]:
 
 def take_results(folder: Path, size: int) -> dict[str, Any]:
     """The driver puts the results of so many tasks in order and adds them up, as `score` does."""
-    from batchinfer.pipeline.outcome import Outcome
-    from batchinfer.pipeline.tasks import in_order
+    from batchinfer.pipeline.scoring.outcome import Outcome
+    from batchinfer.spark.tasks import in_order
 
     found = [(number, json.dumps(make_result(number))) for number in range(size)]
     before, outcomes = peak_mib(), []
@@ -201,8 +201,8 @@ def make_tasks(folder: Path, size: int) -> dict[str, Any]:
 
 def key_blocks(folder: Path, size: int) -> dict[str, Any]:
     """The proof that no key repeats, of so many blocks of 65,536 rows: their JSON, and the driver's work on them."""
-    from batchinfer.pipeline.key_check import Block, overlapping
-    from batchinfer.pipeline.tasks import in_order
+    from batchinfer.pipeline.slices.unique_keys import Block, overlapping
+    from batchinfer.spark.tasks import in_order
 
     def block(number: int) -> dict[str, Any]:
         return {"number": number, "rows": 65_536, "repeats": False, "low": [number * 65_536], "high": [number * 65_536 + 65_535]}
@@ -248,7 +248,7 @@ def plan_large_files(folder: Path, size: int) -> dict[str, Any]:
 def _context(folder: Path) -> Any:
     import os
 
-    from batchinfer.pipeline.context import Context
+    from batchinfer.pipeline.definition.context import Context
 
     os.environ["BATCHINFER_HOME"] = str(folder)
     file = folder / "conf/pipelines/bench.yaml"
@@ -259,9 +259,9 @@ def _context(folder: Path) -> Any:
 
 def status_slices(folder: Path, size: int) -> dict[str, Any]:
     """What `status` reads of so many published slices: the log, and a file of each slice."""
-    from batchinfer.pipeline.published import read_published
-    from batchinfer.sinks.delta import commit
-    from batchinfer.sinks.staging import StagedWriter
+    from batchinfer.lake.delta import commit
+    from batchinfer.lake.staging import StagedWriter
+    from batchinfer.pipeline.scoring.published import read_published
 
     context = _context(folder)
     _create(context.predictions)
@@ -299,8 +299,8 @@ def lookup_files(folder: Path, size: int) -> dict[str, Any]:
 
 def earlier_runs(folder: Path, size: int) -> dict[str, Any]:
     """What every run reads of the runs of its bundle, after so many of them; and what adding one takes."""
-    from batchinfer.pipeline.earlier_runs import runs_of_bundle
-    from batchinfer.sinks.runs import append_run
+    from batchinfer.lake.runs import append_run
+    from batchinfer.pipeline.scoring.earlier_runs import runs_of_bundle
 
     context = _context(folder)
     start = dt.datetime(2026, 1, 1, tzinfo=dt.timezone.utc)
@@ -344,7 +344,7 @@ def resolve_model(folder: Path, size: int) -> dict[str, Any]:
 
 def report_tasks(folder: Path, size: int) -> dict[str, Any]:
     """The page and the JSON of a run of so many tasks."""
-    from batchinfer.pipeline.outcome import Outcome
+    from batchinfer.pipeline.scoring.outcome import Outcome
     from batchinfer.report.html import write_report
 
     outcome = Outcome()

@@ -28,7 +28,7 @@ from benchmarks.scale_model import (
 CONSTANTS = Path(__file__).with_name("scale_constants.json")
 GIB, MIB = 2**30, 2**20
 
-# The writer's rows of a file (sinks/staging.py), the reader's of a block (inference/splits.py), bytes of an input file.
+# The writer's rows of a file (lake/staging.py), the reader's of a block (inference/splits.py), bytes of an input file.
 FILE_ROWS, BLOCK_ROWS, INPUT_FILE_BYTES = 2_000_000, 65_536, GIB
 # Start of a session, as the run of one row had it (docs/benchmarks.md, 2026-11-28).
 SESSION_S = 6.7
@@ -36,7 +36,7 @@ SESSION_S = 6.7
 GET_RATE, PUT_RATE = 5_500.0, 3_500.0
 # "Consistent small object latencies of roughly 100-200 milliseconds": "Performance Design Patterns", Amazon S3 documentation.
 LATENCY_S = 0.1
-# Files that the driver asks a store for at once (`_LOOKS` in sinks/delta.py, `_OPENED` in inference/splits.py), and requests
+# Files that the driver asks a store for at once (`_LOOKS` in lake/delta.py, `_OPENED` in inference/splits.py), and requests
 # that a footer takes.
 AT_ONCE, FOOTER_REQUESTS = 32, 2
 # How often a run opens the log of its predictions table: what is published, its contract, the commit.

@@ -34,7 +34,7 @@ ROW_BYTES = 262.0
 TASK_S, JOB_S = 0.05, 0.24
 # CPU time of the engine against a bare loop, batches of 8192 (docs/benchmarks.md, "Engine overhead", 2026-11-23).
 ENGINE_OVERHEAD = 1.04
-# The driver searches for repeated keys by itself up to here (pipeline/key_check.py).
+# The driver searches for repeated keys by itself up to here (pipeline/slices/unique_keys.py).
 DRIVER_KEY_ROWS = 16_000_000
 # Rows and workers of the run whose checks are the constant `checks`; more rows take longer in proportion, at most: from 1 to 32
 # million rows they took 2.8 times as long (scale_constants.json).

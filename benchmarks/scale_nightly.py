@@ -16,7 +16,7 @@ from benchmarks.scale_limits import LATENCY_S, line
 # Of a commit on a store: the log's names, the last checkpoint's name, the checkpoint, half of nine commits behind it, a look
 # at the staged file, the commit itself. Counted by Delta's protocol, not measured.
 COMMIT_REQUESTS = 9.5
-# Runs of a bundle that a run reads (`_NEWEST` in pipeline/earlier_runs.py).
+# Runs of a bundle that a run reads (`_NEWEST` in pipeline/scoring/earlier_runs.py).
 EARLIER_RUNS = 64
 
 

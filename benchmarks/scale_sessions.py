@@ -10,7 +10,7 @@ from typing import Any
 
 def tiny_tasks(folder: Path, size: int) -> dict[str, Any]:
     """So many of our tasks that do nothing, on two workers, after some that start these."""
-    from batchinfer.pipeline.tasks import run_tasks
+    from batchinfer.spark.tasks import run_tasks
 
     spark = _session()
     run_tasks(spark, nothing, [{}] * 20, "starting workers")
@@ -41,7 +41,7 @@ def check_rows(folder: Path, size: int) -> dict[str, Any]:
 
     from batchinfer.checks.expectations import run_suite
     from batchinfer.checks.suites import load_suite
-    from batchinfer.pipeline.slice_frames import files_frame
+    from batchinfer.pipeline.slices.slice_frames import files_frame
     from benchmarks.product import SUITE
 
     (folder / "suite.yaml").write_text(SUITE)
@@ -68,6 +68,6 @@ def nothing(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _session() -> Any:
     from batchinfer.config.loader import load_state
-    from batchinfer.session import open_session
+    from batchinfer.spark.session import open_session
 
     return open_session(load_state("local")[0].spark, "constants")

@@ -103,7 +103,7 @@ def _predict(rows: int, repeats: int) -> dict[str, Any]:
 
     import batchinfer
     from batchinfer.config.loader import load_state
-    from batchinfer.session import open_session
+    from batchinfer.spark.session import open_session
 
     calls = 2000
     with tempfile.TemporaryDirectory() as home:
@@ -133,12 +133,12 @@ def _fit(rows: int, repeats: int) -> dict[str, Any]:
     from deltalake import write_deltalake
 
     from batchinfer.config.loader import load_state
-    from batchinfer.pipeline.capacity import workers
-    from batchinfer.pipeline.fitting import fit_transforms
-    from batchinfer.pipeline.landed import SliceData
-    from batchinfer.pipeline.roads import splits_of
-    from batchinfer.session import open_session
-    from batchinfer.sinks.delta import snapshot_files
+    from batchinfer.lake.delta import snapshot_files
+    from batchinfer.pipeline.scoring.roads import splits_of
+    from batchinfer.pipeline.slices.landed import SliceData
+    from batchinfer.pipeline.training.fit_passes import fit_transforms
+    from batchinfer.spark.capacity import workers
+    from batchinfer.spark.session import open_session
     from batchinfer.transforms import parse_steps
 
     os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])

@@ -9,7 +9,7 @@ import torch
 from artefacts import a_frame
 
 from batchinfer.contracts import RegisterReport
-from batchinfer.pipeline.register_model import register_model
+from batchinfer.pipeline.register import register_model
 
 SCHEMA = "{id: int, a: double, b: double, c: double, kind: string, y: string}"
 PIPELINE = """\
@@ -38,7 +38,7 @@ class Project:
         return str(file)
 
     def context(self, name: str, *overrides: str, **how: str) -> Any:
-        from batchinfer.pipeline.context import Context
+        from batchinfer.pipeline.definition.context import Context
 
         return Context.open(self.pipeline(name, **how), overrides=overrides)
 

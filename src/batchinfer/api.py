@@ -13,7 +13,7 @@ from batchinfer.errors import ConfigError
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from batchinfer.pipeline.context import Context
+    from batchinfer.pipeline.definition.context import Context
 
 _opening = threading.Lock()
 
@@ -26,9 +26,9 @@ def session_opener(context: Context) -> Callable[[], SparkSession]:
     reached: list[bool] = []
 
     def open_once() -> SparkSession:
-        from batchinfer.pipeline.capacity import check_capacity
-        from batchinfer.pipeline.reach import check_reach
-        from batchinfer.session import open_session
+        from batchinfer.spark.capacity import check_capacity
+        from batchinfer.spark.reach import check_reach
+        from batchinfer.spark.session import open_session
 
         environment = context.environment
         with _opening:
@@ -43,7 +43,7 @@ def session_opener(context: Context) -> Callable[[], SparkSession]:
 
 
 def _open(pipeline: str, env: str, overrides: Mapping[str, Any] | None, reads_source: bool = False) -> Context:
-    from batchinfer.pipeline.context import Context
+    from batchinfer.pipeline.definition.context import Context
 
     return Context.open(pipeline, env, overrides or {}, reads_source)
 
@@ -53,7 +53,7 @@ def extract(
 ) -> ExtractReport:
     """Lands what is new in a pipeline's source; bad records go to its quarantine table."""
     from batchinfer.pipeline.extract import extract
-    from batchinfer.pipeline.runs import recorded
+    from batchinfer.pipeline.recorded import recorded
 
     context = _open(pipeline, env, overrides, reads_source=True)
     return recorded(context, "extract", slice, lambda: extract(context, slice, session_opener(context)))
@@ -67,7 +67,7 @@ def train(
     overrides: Mapping[str, Any] | None = None,
 ) -> TrainReport:
     """Fits the transforms, trains the model, registers the bundle, and points the alias at it."""
-    from batchinfer.pipeline.runs import recorded
+    from batchinfer.pipeline.recorded import recorded
     from batchinfer.pipeline.train import train
 
     context = _open(pipeline, env, overrides)
@@ -87,8 +87,8 @@ def register(
         artifact: a path, or the URI of an MLflow model.
         alias: to give to the version; None gives the pipeline's own alias, if no version has it yet.
     """
-    from batchinfer.pipeline.register_model import register_model
-    from batchinfer.pipeline.runs import recorded
+    from batchinfer.pipeline.recorded import recorded
+    from batchinfer.pipeline.register import register_model
 
     context = _open(pipeline, env, overrides)
     return recorded(context, "register", None, lambda: register_model(context, artifact, alias))
@@ -103,7 +103,7 @@ def score(
     overrides: Mapping[str, Any] | None = None,
 ) -> RunReport:
     """Scores one landed slice and publishes its predictions by one atomic commit."""
-    from batchinfer.pipeline.runs import recorded
+    from batchinfer.pipeline.recorded import recorded
     from batchinfer.pipeline.score import score
 
     context = _open(pipeline, env, overrides)
@@ -138,8 +138,8 @@ def backfill(
 
 def replay(pipeline: str, slice: str, env: str = "local", overrides: Mapping[str, Any] | None = None) -> RunReport:
     """Scores the quarantined rows of a published slice again; those that pass now join it by one atomic commit."""
+    from batchinfer.pipeline.recorded import recorded
     from batchinfer.pipeline.replay import replay
-    from batchinfer.pipeline.runs import recorded
 
     context = _open(pipeline, env, overrides)
     return recorded(context, "replay", slice, lambda: replay(context, slice, session_opener(context)))

@@ -59,7 +59,7 @@ def _run(work: Callable[[], Any], **facts: Any) -> None:
 
 
 def _context(ref: str, env: str, overrides: tuple[str, ...], reads_source: bool = False) -> Any:
-    from batchinfer.pipeline.context import Context
+    from batchinfer.pipeline.definition.context import Context
 
     return Context.open(ref, env, overrides, reads_source)
 
@@ -73,8 +73,8 @@ def extract(ref: str, env: str, overrides: tuple[str, ...], slice_: str | None) 
     def work() -> Any:
         from batchinfer.api import session_opener
         from batchinfer.pipeline.extract import extract
-        from batchinfer.pipeline.runs import recorded
-        from batchinfer.pipeline.show import show_extract
+        from batchinfer.pipeline.recorded import recorded
+        from batchinfer.show import show_extract
 
         context = _context(ref, env, overrides, reads_source=True)
         return show_extract(recorded(context, "extract", slice_, lambda: extract(context, slice_, session_opener(context))))
@@ -95,9 +95,9 @@ def train(
 
     def work() -> Any:
         from batchinfer.api import session_opener
-        from batchinfer.pipeline.runs import recorded
-        from batchinfer.pipeline.show import show_train
+        from batchinfer.pipeline.recorded import recorded
         from batchinfer.pipeline.train import slices_to_learn_from, train
+        from batchinfer.show import show_train
 
         context = _context(ref, env, overrides)
         chosen = slices_to_learn_from(context, slices, start, end)
@@ -117,9 +117,9 @@ def register(ref: str, env: str, overrides: tuple[str, ...], artifact: str, alia
     """Make a bundle of a model trained elsewhere."""
 
     def work() -> Any:
-        from batchinfer.pipeline.register_model import register_model
-        from batchinfer.pipeline.runs import recorded
-        from batchinfer.pipeline.show import show_register
+        from batchinfer.pipeline.recorded import recorded
+        from batchinfer.pipeline.register import register_model
+        from batchinfer.show import show_register
 
         context = _context(ref, env, overrides)
         return show_register(recorded(context, "register", None, lambda: register_model(context, artifact, alias)))
@@ -136,7 +136,7 @@ def models(ref: str, env: str, overrides: tuple[str, ...], promote: str | None, 
 
     def work() -> Any:
         from batchinfer.pipeline.models import models
-        from batchinfer.pipeline.show import show_models
+        from batchinfer.show import show_models
 
         return show_models(models(_context(ref, env, overrides), promote, rollback))
 
@@ -151,7 +151,7 @@ def plan(ref: str, env: str, overrides: tuple[str, ...], slice_: str) -> None:
 
     def work() -> Any:
         from batchinfer.pipeline.plan import plan
-        from batchinfer.pipeline.show import show_plan
+        from batchinfer.show import show_plan
 
         return show_plan(plan(_context(ref, env, overrides), slice_))
 
@@ -168,9 +168,9 @@ def score(ref: str, env: str, overrides: tuple[str, ...], slice_: str, force: bo
 
     def work() -> Any:
         from batchinfer.api import session_opener
-        from batchinfer.pipeline.runs import recorded
+        from batchinfer.pipeline.recorded import recorded
         from batchinfer.pipeline.score import score
-        from batchinfer.pipeline.show import show_run
+        from batchinfer.show import show_run
 
         context = _context(ref, env, overrides)
         return show_run(
@@ -188,9 +188,9 @@ def replay(ref: str, env: str, overrides: tuple[str, ...], slice_: str) -> None:
 
     def work() -> Any:
         from batchinfer.api import session_opener
+        from batchinfer.pipeline.recorded import recorded
         from batchinfer.pipeline.replay import replay
-        from batchinfer.pipeline.runs import recorded
-        from batchinfer.pipeline.show import show_run
+        from batchinfer.show import show_run
 
         context = _context(ref, env, overrides)
         return show_run(recorded(context, "replay", slice_, lambda: replay(context, slice_, session_opener(context))))
@@ -210,7 +210,7 @@ def backfill(ref: str, env: str, overrides: tuple[str, ...], start: str, end: st
     def work() -> Any:
         from batchinfer.api import session_opener
         from batchinfer.pipeline.backfill import backfill
-        from batchinfer.pipeline.show import show_backfill
+        from batchinfer.show import show_backfill
 
         context = _context(ref, env, overrides)
         return show_backfill(backfill(context, start, end, session_opener(context), force, parallel))
@@ -237,8 +237,8 @@ def status(ref: str, env: str, overrides: tuple[str, ...]) -> None:
     """Slices: published, stale, failed, missing, running. No JVM."""
 
     def work() -> Any:
-        from batchinfer.pipeline.show import show_status
         from batchinfer.pipeline.status import status
+        from batchinfer.show import show_status
 
         return show_status(status(_context(ref, env, overrides)))
 
@@ -257,7 +257,7 @@ def lookup(
 
     def work() -> Any:
         from batchinfer.pipeline.lookup import lookup_command
-        from batchinfer.pipeline.show import show_lookup
+        from batchinfer.show import show_lookup
 
         return show_lookup(lookup_command(_context(ref, env, overrides), keys, keys_file, as_of))
 
@@ -271,7 +271,7 @@ def report(run_id: str, env: str) -> None:
     """Where the HTML report of a run is."""
 
     def work() -> Any:
-        from batchinfer.pipeline.reports import find_report
+        from batchinfer.pipeline.report import find_report
 
         return find_report(run_id, env)
 
@@ -286,7 +286,7 @@ def doctor(env: str) -> None:
     def work() -> Any:
         from batchinfer.config.loader import load_state
         from batchinfer.pipeline.doctor import run_doctor
-        from batchinfer.pipeline.show import show_doctor
+        from batchinfer.show import show_doctor
 
         return show_doctor(run_doctor(*load_state(env)))
 

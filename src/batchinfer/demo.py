@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from batchinfer.command import leave, run_command
 from batchinfer.errors import ModelError
-from batchinfer.pipeline.context import Context
-from batchinfer.pipeline.runs import recorded
+from batchinfer.pipeline.definition.context import Context
+from batchinfer.pipeline.recorded import recorded
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -57,8 +57,8 @@ def _income(context: Context, slice_: str, open_session: OpenSession) -> None:
 def _bot_traffic(context: Context, open_session: OpenSession) -> None:
     from batchinfer.pipeline.backfill import backfill
     from batchinfer.pipeline.extract import extract
-    from batchinfer.pipeline.show import show_backfill
     from batchinfer.pipeline.train import train
+    from batchinfer.show import show_backfill
 
     _run("batchinfer extract -p bot_traffic", context, "extract", None, lambda own: extract(own, None, open_session))
     if _has_no_model(context):

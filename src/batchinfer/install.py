@@ -19,7 +19,7 @@ import tempfile
 from pathlib import Path
 
 from batchinfer.errors import SetupError
-from batchinfer.session import class_archive, spark_home
+from batchinfer.spark.session import class_archive, spark_home
 
 PACKAGES = (
     "io.delta:delta-spark_4.1_2.13:4.4.0",
@@ -33,7 +33,7 @@ _LOCK = Path(__file__).with_name("jars.lock")
 _WARM_UP = """
 import sys
 from batchinfer.config.environment import SparkSettings
-from batchinfer.session import open_session
+from batchinfer.spark.session import open_session
 archive, table = sys.argv[1:]
 spark = open_session(SparkSettings(master="local[2]", conf={"spark.ui.enabled": False, "spark.sql.shuffle.partitions": 2}),
     "class-data archive", {"spark.driver.extraJavaOptions": f"-XX:ArchiveClassesAtExit={archive} -Xlog:disable"})

@@ -18,7 +18,7 @@ from batchinfer.schedule import WORTH_A_RETRY, Step, night_steps
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from batchinfer.pipeline.context import Context
+    from batchinfer.pipeline.definition.context import Context
 
     OpenSession = Callable[[], SparkSession]
 
@@ -49,7 +49,7 @@ def _later(wait_s: float, work: Callable[[], Any]) -> Any:
 
 def _steps(ref: str, day: str, env: str, overrides: Sequence[str]) -> Any:
     from batchinfer.api import session_opener
-    from batchinfer.pipeline.context import Context
+    from batchinfer.pipeline.definition.context import Context
 
     try:
         date = dt.date.fromisoformat(day)
@@ -66,8 +66,8 @@ def _steps(ref: str, day: str, env: str, overrides: Sequence[str]) -> Any:
 
 def _land(step: Step, context: Context, open_session: OpenSession) -> None:
     from batchinfer.pipeline.extract import extract
-    from batchinfer.pipeline.runs import recorded
-    from batchinfer.pipeline.show import show_extract
+    from batchinfer.pipeline.recorded import recorded
+    from batchinfer.show import show_extract
 
     slice_ = step.options.get("slice")
     show_extract(recorded(context, "extract", slice_, lambda: extract(context, slice_, open_session)))
@@ -75,9 +75,9 @@ def _land(step: Step, context: Context, open_session: OpenSession) -> None:
 
 def _score(step: Step, context: Context, open_session: OpenSession) -> Any:
     from batchinfer.pipeline.backfill import backfill
-    from batchinfer.pipeline.runs import recorded
+    from batchinfer.pipeline.recorded import recorded
     from batchinfer.pipeline.score import score
-    from batchinfer.pipeline.show import show_backfill, show_run
+    from batchinfer.show import show_backfill, show_run
 
     options = step.options
     if step.command == "backfill":

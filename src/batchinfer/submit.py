@@ -20,8 +20,8 @@ from batchinfer.command import SUBMITTED
 from batchinfer.config.project import CHECKOUT, checkout, find_project
 from batchinfer.credentials import holds_user
 from batchinfer.errors import BatchInferError, ConfigError
-from batchinfer.session import check_master, session_conf, spark_home
-from batchinfer.shipping import Shipment, appended, conf_zip, shipment
+from batchinfer.spark.session import check_master, session_conf, spark_home
+from batchinfer.spark.shipping import Shipment, appended, conf_zip, shipment
 
 if TYPE_CHECKING:
     import psutil

@@ -22,8 +22,8 @@ from typing import Any
 import psutil
 from e2e.commands import Project, Result, as_result
 
-from batchinfer.session import spark_home
-from batchinfer.shipping import environment_files, needed_distributions
+from batchinfer.spark.session import spark_home
+from batchinfer.spark.shipping import environment_files, needed_distributions
 
 _START_S = 60
 HOST = "127.0.0.1"

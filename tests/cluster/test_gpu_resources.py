@@ -13,9 +13,9 @@ from e2e.commands import new_project
 
 from batchinfer.config.environment import ModelTask, SparkSettings
 from batchinfer.errors import ConfigError
-from batchinfer.pipeline.capacity import check_capacity, model_workers, profile_of, workers
-from batchinfer.pipeline.tasks import run_batches, run_tasks
-from batchinfer.session import open_session
+from batchinfer.spark.capacity import check_capacity, model_workers, profile_of, workers
+from batchinfer.spark.session import open_session
+from batchinfer.spark.tasks import run_batches, run_tasks
 
 DAY = "2026-11-21"
 HALF = ModelTask(gpus=0.5)

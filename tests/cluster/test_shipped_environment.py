@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from cluster.standalone import Cluster
 
-from batchinfer import shipping
 from batchinfer.config.environment import SparkSettings
-from batchinfer.pipeline.tasks import run_tasks
-from batchinfer.session import open_session
+from batchinfer.spark import shipping
+from batchinfer.spark.session import open_session
+from batchinfer.spark.tasks import run_tasks
 
 pytestmark = pytest.mark.timeout(900)
 # Five of the six gigabytes; tasks that land rows need none of them.
@@ -37,7 +37,7 @@ def test_tasks_run_from_what_was_sent(cluster: Cluster, tmp_path: Path, monkeypa
         import deltalake
 
         import batchinfer
-        from batchinfer.sinks.staging import StagedWriter
+        from batchinfer.lake.staging import StagedWriter
 
         yield {
             "folder": os.getcwd(),

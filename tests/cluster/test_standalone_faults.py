@@ -16,9 +16,9 @@ from spark.projects import PIPELINE
 
 from batchinfer.config.environment import ModelTask, SparkSettings
 from batchinfer.errors import StorageError
-from batchinfer.pipeline import capacity
-from batchinfer.pipeline.capacity import check_capacity
-from batchinfer.session import open_session
+from batchinfer.spark import capacity
+from batchinfer.spark.capacity import check_capacity
+from batchinfer.spark.session import open_session
 
 DAY = "2026-11-21"
 # Two tasks: fewer rows would be one.

@@ -16,7 +16,7 @@ from cluster.conftest import OnCluster, predictions, rows_of
 from cluster.standalone import Cluster, kill_tree, without
 from e2e.commands import CHECKOUT, new_project
 
-from batchinfer.session import spark_home
+from batchinfer.spark.session import spark_home
 
 DAY = "2026-11-21"
 SHARE = Path(sys.prefix) / "share" / "batchinfer" / "yarn"

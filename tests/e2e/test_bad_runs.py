@@ -102,7 +102,7 @@ def test_ctrl_c_in_the_middle_of_a_run_leaves_nothing_half_written(small: Projec
 
 
 def test_two_runs_of_one_slice_do_not_meet(small: Project) -> None:
-    from batchinfer.sinks.leases import hold
+    from batchinfer.lake.leases import hold
 
     assert extract_small(small).code == 0
     assert small.run("train", "-p", "small").code == 0

@@ -36,7 +36,7 @@ from batchinfer.inference.engine import BatchScorer, Scored
 from batchinfer.inference.overlap import OverlapRunner
 from batchinfer.inference.watchdog import ChildRunner
 from batchinfer.models.handler import Regressor
-from batchinfer.pipeline.shipped import choose_device, describe_device
+from batchinfer.spark.bundles_sent import choose_device, describe_device
 
 PROGRAM = """
 import os, sys

@@ -116,7 +116,7 @@ def bucket(server: Server, request: pytest.FixtureRequest) -> str:
 
 def package() -> str:
     """Hadoop's file system for S3, of the version that Spark's own Hadoop has."""
-    from batchinfer.session import spark_home
+    from batchinfer.spark.session import spark_home
 
     [jar] = (spark_home() / "jars").glob("hadoop-client-api-*.jar")
     return f"org.apache.hadoop:hadoop-aws:{jar.stem.removeprefix('hadoop-client-api-')}"

@@ -28,7 +28,7 @@ def small(project: Project, lake: str) -> Project:
 
 
 def rows_of(table: str) -> list[dict[str, Any]]:
-    from batchinfer.sinks.snapshots import open_table
+    from batchinfer.lake.snapshots import open_table
 
     return open_table(table).to_pyarrow_table().to_pylist()
 

@@ -14,23 +14,23 @@ from s3.conftest import ACCESS_KEY, FORGETFUL, SECRET_KEY, free_port, serving, t
 
 from batchinfer.config.s3 import VARIABLE
 from batchinfer.errors import SliceHeld, StorageError
-from batchinfer.sinks import delta, store_leases
-from batchinfer.sinks.conditions import check_conditional_writes
-from batchinfer.sinks.creation import ensure_table
-from batchinfer.sinks.leases import hold, running
-from batchinfer.sinks.places import open_filesystem
-from batchinfer.sinks.snapshots import open_table
-from batchinfer.sinks.staging import StagedWriter, remove_staged
-from batchinfer.sinks.storage import check_writable
+from batchinfer.lake import delta, store_leases
+from batchinfer.lake.conditions import check_conditional_writes
+from batchinfer.lake.creation import ensure_table
+from batchinfer.lake.leases import hold, running
+from batchinfer.lake.snapshots import open_table
+from batchinfer.lake.staging import StagedWriter, remove_staged
+from batchinfer.lake.storage import check_writable
+from batchinfer.lake.table_places import open_filesystem
 
 pytestmark = pytest.mark.timeout(300)
 SCHEMA = pa.schema([("n", pa.int64()), ("slice", pa.string())])
 PUBLISH = """
 import sys
 import pyarrow as pa
-from batchinfer.sinks.creation import ensure_table
-from batchinfer.sinks.delta import commit
-from batchinfer.sinks.staging import StagedWriter
+from batchinfer.lake.creation import ensure_table
+from batchinfer.lake.delta import commit
+from batchinfer.lake.staging import StagedWriter
 table, name = sys.argv[1:]
 schema = pa.schema([("n", pa.int64()), ("slice", pa.string())])
 sys.stdin.readline()
@@ -43,7 +43,7 @@ for generation in range(4):
 HOLD = """
 import sys, time
 from batchinfer.errors import SliceHeld
-from batchinfer.sinks.leases import hold
+from batchinfer.lake.leases import hold
 lake, run = sys.argv[1:]
 sys.stdin.readline()
 try:

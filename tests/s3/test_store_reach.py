@@ -13,8 +13,8 @@ from s3.test_store_commits import keys
 from batchinfer.config.environment import SparkSettings
 from batchinfer.config.s3 import VARIABLE
 from batchinfer.errors import StorageError
-from batchinfer.pipeline.reach import ask_executors
-from batchinfer.session import open_session
+from batchinfer.spark.reach import ask_executors
+from batchinfer.spark.session import open_session
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

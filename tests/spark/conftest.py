@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def spark() -> Iterator[SparkSession]:
     from batchinfer.config.environment import SparkSettings
-    from batchinfer.session import open_session
+    from batchinfer.spark.session import open_session
 
     # Models of the tests' own are imported by the workers too.
     known = os.environ.get("PYTHONPATH", "")

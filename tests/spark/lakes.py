@@ -12,7 +12,7 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 from spark.projects import DAY, SmallProject
 
-from batchinfer.pipeline.context import Context
+from batchinfer.pipeline.definition.context import Context
 
 DAYS = ("2026-11-20", "2026-11-21")
 

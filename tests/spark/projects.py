@@ -11,9 +11,9 @@ import pyarrow as pa
 
 from batchinfer.contracts import ExtractReport, RunReport, TrainReport
 from batchinfer.pipeline.backfill import BackfillReport, backfill
-from batchinfer.pipeline.context import Context
+from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.extract import extract
-from batchinfer.pipeline.runs import recorded
+from batchinfer.pipeline.recorded import recorded
 from batchinfer.pipeline.score import score
 from batchinfer.pipeline.status import status
 from batchinfer.pipeline.train import train

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from batchinfer.checks.catalogue import arguments_of, expectation_names
 from batchinfer.checks.expectations import build_suite, run_suite
-from batchinfer.checks.keys import find_duplicate_keys
+from batchinfer.checks.known_expectations import arguments_of, expectation_names
+from batchinfer.checks.repeated_keys import find_duplicate_keys
 from batchinfer.checks.suites import Suite, load_suite
 from batchinfer.errors import ConfigError
 

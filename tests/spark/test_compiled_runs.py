@@ -8,7 +8,7 @@ import pytest
 from spark.projects import DAY, SmallProject
 
 from batchinfer.models.handler import Regressor
-from batchinfer.pipeline.compiled import keep_compiled, load_compiled, ship_compiled
+from batchinfer.pipeline.scoring.compiled_programs import keep_compiled, load_compiled, ship_compiled
 
 
 @pytest.fixture

@@ -105,12 +105,12 @@ def test_rows_without_a_key_are_quarantined_when_they_are_scored(lake: LakeProje
 def test_keys_that_lie_among_each_other_are_compared_without_grouping_them(
     lake: LakeProject, trained: Path, monkeypatch: pytest.MonkeyPatch, by_driver: int
 ) -> None:
-    from batchinfer.pipeline import key_check, keys
+    from batchinfer.pipeline.slices import duplicate_keys, unique_keys
 
-    monkeypatch.setattr(key_check, "_MOST_ROWS", by_driver)
+    monkeypatch.setattr(unique_keys, "_MOST_ROWS", by_driver)
     looked: list[str] = []
-    whole = keys.raise_duplicate_keys
-    monkeypatch.setattr(keys, "raise_duplicate_keys", lambda *rows: (looked.append("all keys"), whole(*rows)))
+    whole = duplicate_keys.raise_duplicate_keys
+    monkeypatch.setattr(duplicate_keys, "raise_duplicate_keys", lambda *rows: (looked.append("all keys"), whole(*rows)))
     lake.create(partitioned=False)
     lake.insert(range(0, 40, 3))
     lake.insert(range(1, 40, 3))

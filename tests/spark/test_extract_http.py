@@ -11,9 +11,9 @@ from http_api import Api, Reply, as_json, orders, serving
 from spark.projects import DAY, SmallProject
 
 from batchinfer.errors import ConfigError, InputError, SliceHeld, StorageError, TooManyQuarantined
-from batchinfer.sinks import delta
-from batchinfer.sinks.leases import hold
-from batchinfer.sources.http_spool import Spool
+from batchinfer.lake import delta
+from batchinfer.lake.leases import hold
+from batchinfer.sources.http.page_spool import Spool
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -313,7 +313,7 @@ def test_the_token_has_to_be_there_before_anything_runs(project: SmallProject, a
 
 def test_staging_that_is_no_folder(project: SmallProject, monkeypatch: pytest.MonkeyPatch) -> None:
     project.write("conf/environments/away.yaml", "staging: s3a://bucket/staging\n")
-    from batchinfer.pipeline.context import Context
+    from batchinfer.pipeline.definition.context import Context
     from batchinfer.pipeline.extract import extract
 
     context = Context.open(str(project.root / "conf/pipelines/small.yaml"), "away")

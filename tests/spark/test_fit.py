@@ -13,12 +13,12 @@ from deltalake import write_deltalake
 from pyspark.sql import SparkSession
 
 from batchinfer.config.pipeline import Target
+from batchinfer.lake.delta import snapshot_files
 from batchinfer.models.targets import label_array
-from batchinfer.pipeline.fitting import Labels, fit_transforms, key_hashes
-from batchinfer.pipeline.landed import SliceData
-from batchinfer.pipeline.roads import splits_of
-from batchinfer.pipeline.validation import ValidationRule
-from batchinfer.sinks.delta import snapshot_files
+from batchinfer.pipeline.scoring.roads import splits_of
+from batchinfer.pipeline.slices.landed import SliceData
+from batchinfer.pipeline.training.fit_passes import Labels, fit_transforms, key_hashes
+from batchinfer.pipeline.training.validation import ValidationRule
 from batchinfer.transforms import ROW_HASH, TARGET, TransformPipeline, fit, parse_steps
 
 ROWS = 120_000

@@ -10,10 +10,10 @@ import pytest
 
 from batchinfer.config.uris import Uri
 from batchinfer.errors import ConfigError, InputError, InputMissing, StorageError
-from batchinfer.pipeline import hadoop
-from batchinfer.pipeline.hadoop import Stop, Store
-from batchinfer.pipeline.remote_listing import RemoteFile, check_roots, list_remote
+from batchinfer.pipeline.landing.remote_listing import RemoteFile, check_roots, list_remote
 from batchinfer.sources.listing import list_files
+from batchinfer.spark import hadoop
+from batchinfer.spark.hadoop import Stop, Store
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -152,7 +152,7 @@ def test_a_crash_before_the_last_commit_lands_and_puts_aside_each_row_once(
         raise StorageError("storage went away")
 
     with monkeypatch.context() as broken:
-        broken.setattr("batchinfer.sinks.delta.ensure_table", fail)
+        broken.setattr("batchinfer.lake.delta.ensure_table", fail)
         with pytest.raises(StorageError, match="went away"):
             shop.extract(DAY, "checks.max_quarantine_rate=1")
     assert [record["published"] for record in shop.table("quarantine").to_pylist()] == [True, True]

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from batchinfer.inference.splits import plan_splits
-from batchinfer.pipeline import once
+from batchinfer.pipeline.scoring import once
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

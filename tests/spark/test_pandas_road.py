@@ -13,7 +13,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from batchinfer.inference.child import from_ipc, to_ipc
-from batchinfer.pipeline.pandas_road import packed, unpacked
+from batchinfer.pipeline.scoring.pandas_road import packed, unpacked
 
 MICROS = pa.timestamp("us", tz="UTC")
 HARD: dict[str, tuple[pa.DataType, list[Any]]] = {

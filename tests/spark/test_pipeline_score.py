@@ -13,8 +13,8 @@ from readers import read_four_ways
 from spark.projects import DAY, SmallProject, csv_of, rows_of
 
 from batchinfer.errors import ChecksFailed, ConfigError, InputError, ModelError, SliceHeld, TooManyQuarantined
-from batchinfer.pipeline.preflight import resolve_model
-from batchinfer.pipeline.shipped import load_folder
+from batchinfer.pipeline.scoring.resolved import resolve_model
+from batchinfer.spark.bundles_sent import load_folder
 
 
 @pytest.fixture
@@ -153,7 +153,7 @@ def test_poison_rows_are_quarantined_and_the_others_scored(small: SmallProject) 
 def test_a_crash_between_the_two_commits_is_healed_by_the_next_run(
     trained: SmallProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import batchinfer.sinks.delta as delta
+    import batchinfer.lake.delta as delta
 
     trained.score()
     before = trained.predictions()
@@ -233,7 +233,7 @@ def test_slices_of_a_column_that_cannot_be_named_are_quarantined(small: SmallPro
 
 
 def test_one_slice_has_one_run(trained: SmallProject) -> None:
-    from batchinfer.sinks.leases import hold
+    from batchinfer.lake.leases import hold
 
     with hold(str(trained.root / "var/lake"), "small", DAY, "another"), pytest.raises(SliceHeld, match="another"):
         trained.score()

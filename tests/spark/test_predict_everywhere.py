@@ -9,13 +9,13 @@ import pytest
 from pyspark.sql import SparkSession
 
 import batchinfer
-from batchinfer.pipeline.context import Context
+from batchinfer.pipeline.definition.context import Context
+from batchinfer.pipeline.definition.slice_names import read_slices
 from batchinfer.pipeline.extract import extract
-from batchinfer.pipeline.landed import read_data
-from batchinfer.pipeline.prepared import prepared_frame, remaining
 from batchinfer.pipeline.score import score
-from batchinfer.pipeline.slice_frames import slice_frame
-from batchinfer.pipeline.slices import read_slices
+from batchinfer.pipeline.slices.landed import read_data
+from batchinfer.pipeline.slices.prepared import prepared_frame, remaining
+from batchinfer.pipeline.slices.slice_frames import slice_frame
 from batchinfer.pipeline.train import train
 
 ROOT = Path(__file__).parents[2]

@@ -17,8 +17,8 @@ from spark.projects import SmallProject
 from spark.readings import project_of
 
 from batchinfer.errors import ConfigError, InputError
-from batchinfer.pipeline.preflight import find_slice
-from batchinfer.pipeline.prepared import prepared_frame
+from batchinfer.pipeline.scoring.resolved import find_slice
+from batchinfer.pipeline.slices.prepared import prepared_frame
 
 DAY = "2026-02-01"
 STEPS = """\

@@ -16,8 +16,8 @@ from spark.readings import project_of
 
 from batchinfer.errors import ConfigError, InputError, InputMissing
 from batchinfer.pipeline.plan import plan
-from batchinfer.pipeline.preflight import find_slice
-from batchinfer.pipeline.prepared import prepared_frame
+from batchinfer.pipeline.scoring.resolved import find_slice
+from batchinfer.pipeline.slices.prepared import prepared_frame
 
 DAY = "2026-01-02"
 UTC = dt.UTC

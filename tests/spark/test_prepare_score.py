@@ -13,8 +13,8 @@ from spark.projects import SmallProject
 from spark.readings import DAYS, HEADER, READINGS, by_hand, landed_frame, project_of, write_days
 
 from batchinfer.errors import ConfigError, InputError, ModelError
-from batchinfer.pipeline.preflight import find_slice
-from batchinfer.pipeline.prepared import prepared_frame
+from batchinfer.pipeline.scoring.resolved import find_slice
+from batchinfer.pipeline.slices.prepared import prepared_frame
 
 MADE = ["value_lag_1", "value_lag_3", "power_lag_1", "power_lag_3", "power_mean_3h", "power_sum_2"]
 MADE += [f"value_{statistic}_4" for statistic in ("mean", "sum", "min", "max", "std", "count", "median")]

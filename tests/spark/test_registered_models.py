@@ -14,7 +14,7 @@ from spark.counting import Counted
 from spark.projects import PIPELINE, SmallProject, csv_of
 
 from batchinfer.errors import ModelError
-from batchinfer.pipeline.register_model import register_model
+from batchinfer.pipeline.register import register_model
 
 # Sizes are n * 0.37, ids are n: without features, the one number that is neither key nor target.
 FEATURES = "features:\n  - standardize: {columns: size}\n  - one_hot: {columns: color}\n"

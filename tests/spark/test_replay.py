@@ -19,11 +19,11 @@ from spark.refusing import NET
 
 from batchinfer import errors
 from batchinfer.contracts import RunReport
-from batchinfer.pipeline.publication import Publication
+from batchinfer.lake import quarantine
+from batchinfer.pipeline.recorded import recorded
 from batchinfer.pipeline.replay import replay
-from batchinfer.pipeline.runs import recorded
+from batchinfer.pipeline.scoring.publication import Publication
 from batchinfer.pipeline.status import status
-from batchinfer.sinks import quarantine
 
 # Standardised sizes of these rows are above 1.5, and of the last two above 1.6.
 REFUSED = (37, 38, 39)

@@ -11,8 +11,8 @@ TWO = """
 import json, os
 import psutil
 from batchinfer.config.environment import SparkSettings
-from batchinfer.session import open_session
-from batchinfer.shipping import SENT_PYTHON
+from batchinfer.spark.session import open_session
+from batchinfer.spark.shipping import SENT_PYTHON
 
 def settings(**conf):
     quiet = {"spark.ui.enabled": False, "spark.log.level": "ERROR"}

@@ -10,4 +10,4 @@ def _no_session(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a unit test started a SparkSession; it belongs into tests/spark")
 
-    monkeypatch.setattr("batchinfer.session.open_session", refuse)
+    monkeypatch.setattr("batchinfer.spark.session.open_session", refuse)

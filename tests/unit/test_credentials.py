@@ -82,10 +82,10 @@ def test_what_nobody_foresaw_and_what_was_typed_are_shown_without(capsys: pytest
 
 
 def test_the_record_of_a_run_holds_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    from batchinfer.pipeline.runs import recorded
+    from batchinfer.pipeline.recorded import recorded
 
     rows: list[dict[str, Any]] = []
-    monkeypatch.setattr("batchinfer.sinks.runs.append_run", lambda _, row: rows.append(row))
+    monkeypatch.setattr("batchinfer.lake.runs.append_run", lambda _, row: rows.append(row))
     context: Any = type("Context", (), {"run_id": "r", "name": "p", "runs": "runs"})
     for error in (ValueError("http://u:canary@h"), StorageError("http://u:canary@h")):
         with pytest.raises(type(error)):

@@ -11,7 +11,7 @@ import pytest
 
 from batchinfer import submit
 from batchinfer.errors import ConfigError, StorageError
-from batchinfer.session import check_master
+from batchinfer.spark.session import check_master
 
 NEVER_ASKED = ["local", "local[2]", "local[*]", "local[2,4]", "local-cluster[2,1,1024]", "yarn", "k8s://https://h:6443"]
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from batchinfer import shipping
 from batchinfer.config.environment import SparkSettings
 from batchinfer.errors import SetupError
-from batchinfer.shipping import environment_archive, is_local, modules_zip, needed_distributions, package_zip, shipment
+from batchinfer.spark import shipping
+from batchinfer.spark.shipping import environment_archive, is_local, modules_zip, needed_distributions, package_zip, shipment
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from typing import Any, TypeGuard
 
 import yaml
 
-from batchinfer.checks.catalogue import arguments_of, expectation_names
+from batchinfer.checks.known_expectations import arguments_of, expectation_names
 from batchinfer.errors import ConfigError
 
 # Arguments that name columns which must be there. In `expect_table_columns_*` and `expect_column_to_exist` the names are

@@ -21,12 +21,12 @@ from batchinfer.errors import TooManyQuarantined
 from batchinfer.inference.ahead import ReadAhead
 from batchinfer.inference.attempt import Clock, InProcess, Predictions, Runner
 from batchinfer.inference.batching import FixedSize, new_size, rebatch
+from batchinfer.inference.failed_rows import bad_records
 from batchinfer.inference.fingerprint import Fingerprinter
 from batchinfer.inference.isolation import Outcome, isolate
 from batchinfer.inference.overlap import Attempt, Overlapping, OverlapRunner, Use
-from batchinfer.inference.records import bad_records
 from batchinfer.inference.repeats import Distinct, Repeats, spread
-from batchinfer.inference.weights import WINDOW_BATCHES, cut, in_order, row_weights, weigh_of
+from batchinfer.inference.row_weights import WINDOW_BATCHES, cut, in_order, row_weights, weigh_of
 
 MAX_BYTES = 64 * 2**20
 _COUNTS = ("rows_in", "rows_scored", "rows_failed", "rows_duplicate", "batches", "attempts", "largest_batch", "smallest_batch")

@@ -16,7 +16,7 @@ import pyarrow.dataset as ds
 
 from batchinfer.contracts import SERVED, SLICE
 from batchinfer.errors import InputError, StorageError
-from batchinfer.lookups.keys import convert_key
+from batchinfer.lookups.key_values import convert_key
 from batchinfer.lookups.snapshots import Snapshot, TableFile, open_snapshot
 from batchinfer.stores import is_on_store, words_and_hint
 

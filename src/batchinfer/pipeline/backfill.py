@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from batchinfer.contracts import RunReport
 from batchinfer.errors import BatchInferError, Interrupted
-from batchinfer.pipeline.context import Context
-from batchinfer.pipeline.preflight import check_columns, load_suites, resolve_model
-from batchinfer.pipeline.runs import recorded
+from batchinfer.pipeline.definition.context import Context
+from batchinfer.pipeline.definition.slice_names import check_slice, read_slices, slices_between
+from batchinfer.pipeline.recorded import recorded
 from batchinfer.pipeline.score import score
-from batchinfer.pipeline.slices import check_slice, read_slices, slices_between
+from batchinfer.pipeline.scoring.resolved import check_columns, load_suites, resolve_model
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from batchinfer import machine
 from batchinfer.config.environment import Environment
 from batchinfer.errors import BatchInferError, StorageError
 from batchinfer.java import TRIED, find_java
-from batchinfer.pipeline import machine
-from batchinfer.session import class_archive, spark_home
+from batchinfer.spark.session import class_archive, spark_home
 
 _GIB = 2**30
 _SETUP = "make setup"
@@ -232,7 +232,7 @@ def _ask_registry(uri: str, path: Path | None) -> Check:
 
 def _place(name: str, place: str) -> Callable[[], Check]:
     def check() -> Check:
-        from batchinfer.sinks.places import local_path
+        from batchinfer.lake.table_places import local_path
 
         path = local_path(place) if "://" in place or place.startswith(("/", "file:")) else None
         if path is None:

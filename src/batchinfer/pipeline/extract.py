@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 from batchinfer.config.sources import DeltaSource, JsonSource
 from batchinfer.contracts import SLICE, SOURCE_FILE, SOURCE_LINE, ExtractReport, StagedFile, commented
 from batchinfer.errors import ConfigError, InputError, TooManyQuarantined
-from batchinfer.pipeline.context import Context
-from batchinfer.pipeline.in_place import extract_in_place
-from batchinfer.pipeline.increments import Increment, Landing, find_increment
-from batchinfer.pipeline.landing import LandingPlan, landed_stats
-from batchinfer.pipeline.slices import check_slice
-from batchinfer.pipeline.table_steps import mends_keys
+from batchinfer.pipeline.definition.context import Context
+from batchinfer.pipeline.definition.slice_names import check_slice
+from batchinfer.pipeline.definition.table_steps import mends_keys
+from batchinfer.pipeline.landing.delta_in_place import extract_in_place
+from batchinfer.pipeline.landing.kinds import Increment, Landing, find_increment
+from batchinfer.pipeline.landing.landing_task import LandingPlan, landed_stats
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,8 +88,8 @@ def extract(context: Context, slice_: str | None, open_session: OpenSession) -> 
 
 def land(landing: Landing, open_session: OpenSession) -> ExtractReport:
     """Lands what is new in a source in a table; see `extract`."""
-    from batchinfer.sinks.leases import hold
-    from batchinfer.sinks.storage import check_writable
+    from batchinfer.lake.leases import hold
+    from batchinfer.lake.storage import check_writable
 
     started = time.perf_counter()
     context = landing.context
@@ -111,7 +111,7 @@ def land(landing: Landing, open_session: OpenSession) -> ExtractReport:
 
 
 def _say_nothing_new(report: ExtractReport, landing: Landing) -> None:
-    from batchinfer.sinks.delta import table_version
+    from batchinfer.lake.delta import table_version
 
     report.status = "unchanged"
     report.version = table_version(landing.table)
@@ -119,7 +119,7 @@ def _say_nothing_new(report: ExtractReport, landing: Landing) -> None:
 
 
 def _land_increment(landing: Landing, new: Increment, open_session: OpenSession, report: ExtractReport) -> None:
-    from batchinfer.sinks.staging import remove_staged
+    from batchinfer.lake.staging import remove_staged
 
     staged = _stage(landing, new, open_session)
     settled = _settle(landing, new, staged)
@@ -159,7 +159,7 @@ def _check_counts(staged: Staged) -> None:
 
 def _settle(landing: Landing, new: Increment, staged: Staged) -> Increment | None:
     """The increment as it is known now that its records have been read; what was staged goes where nothing of it is new."""
-    from batchinfer.sinks.staging import remove_staged
+    from batchinfer.lake.staging import remove_staged
 
     if new.settle is None:
         return new
@@ -208,7 +208,7 @@ def _check_rate(landing: Landing, staged: Staged, new: Increment) -> None:
 
 
 def _first_bad(landing: Landing) -> str:
-    from batchinfer.sinks.quarantine import first_record
+    from batchinfer.lake.quarantine import first_record
 
     record = first_record(landing.context.quarantine, landing.context.run_id)
     return f"First: {record['source_file']}:{record['source_line']}: {record['message']}. " if record else ""
@@ -220,8 +220,8 @@ def _check_keys(landing: Landing, staged: Staged, new: Increment, open_session: 
     A key of file and line cannot repeat, but where several records may stand on a line. Where a step of `prepare` leaves one
     row a key, repeated keys may land.
     """
-    from batchinfer.pipeline.keys import raise_duplicates
-    from batchinfer.sinks.delta import exists, snapshot_files
+    from batchinfer.lake.delta import exists, snapshot_files
+    from batchinfer.pipeline.slices.duplicate_keys import raise_duplicates
 
     source = landing.source
     own_lines = not (isinstance(source, JsonSource) and (source.options.array or source.options.explode))
@@ -237,7 +237,7 @@ def _check_keys(landing: Landing, staged: Staged, new: Increment, open_session: 
 
 
 def _commit_quarantine(landing: Landing, staged: Staged, new: Increment, published: bool) -> None:
-    from batchinfer.sinks.quarantine import commit_extract_quarantine
+    from batchinfer.lake.quarantine import commit_extract_quarantine
 
     commit_extract_quarantine(
         landing.context.quarantine,
@@ -254,8 +254,8 @@ def _commit(landing: Landing, staged: Staged, new: Increment) -> int:
     """The quarantine, then the landed rows together with the record of each file and each slice that changed."""
     import pyarrow as pa
 
-    from batchinfer.sinks.delta import commit, ensure_table
-    from batchinfer.sinks.ledger import file_transactions, mark_transactions, size_transactions, slice_id
+    from batchinfer.lake.delta import commit, ensure_table
+    from batchinfer.lake.ledger import file_transactions, mark_transactions, size_transactions, slice_id
 
     _commit_quarantine(landing, staged, new, published=True)
     schema = landed_schema({**new.fields, SOURCE_FILE: pa.string(), SOURCE_LINE: pa.int64()})
@@ -279,7 +279,7 @@ def _commit(landing: Landing, staged: Staged, new: Increment) -> int:
 
 def _former_rows(landing: Landing, staged: Staged) -> list[dict[str, Any]]:
     """The keys of what was staged, so that the rows that have them now go; where the data decides, from whatever slice."""
-    from batchinfer.sinks.staging import read_staged
+    from batchinfer.lake.staging import read_staged
 
     if not staged.files:
         return []

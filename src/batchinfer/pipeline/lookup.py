@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from batchinfer.errors import ConfigError, InputMissing
-from batchinfer.pipeline.context import Context
-from batchinfer.pipeline.slices import check_slice
+from batchinfer.pipeline.definition.context import Context
+from batchinfer.pipeline.definition.slice_names import check_slice
 
 
 class Found(dict[str, Any]):
@@ -25,8 +25,8 @@ def lookup_keys(context: Context, keys: Sequence[Mapping[str, Any]], as_of: str 
     Raises:
         InputError: the table is not there, or a key is not one of its keys.
     """
+    from batchinfer.lake.delta import exists
     from batchinfer.lookups.tables import lookup
-    from batchinfer.sinks.delta import exists
 
     if as_of is not None:
         check_slice(context.pipeline.source.slice, as_of, "--as-of")
@@ -40,7 +40,7 @@ def lookup_keys(context: Context, keys: Sequence[Mapping[str, Any]], as_of: str 
 
 def lookup_command(context: Context, texts: Sequence[str], keys_file: Path | None, as_of: str | None) -> Found:
     """One key gives {found, prediction}; several give {results: […]}, in the order asked."""
-    from batchinfer.lookups.keys import parse_key
+    from batchinfer.lookups.key_values import parse_key
 
     lines = list(texts)
     if keys_file is not None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from batchinfer import contracts
 from batchinfer.errors import ConfigError
-from batchinfer.pipeline.context import Context
+from batchinfer.pipeline.definition.context import Context
 
 
 def models(context: Context, promote: str | None = None, rollback: bool = False) -> dict[str, Any]:

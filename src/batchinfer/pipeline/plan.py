@@ -6,11 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from batchinfer.errors import BatchInferError, ConfigError
-from batchinfer.pipeline import few_rows
-from batchinfer.pipeline.capacity import is_one_process, problems_of
-from batchinfer.pipeline.context import Context
-from batchinfer.pipeline.earlier_runs import Row, best_rows, estimated_seconds, known_rates, runs_of_bundle, worker_bytes
-from batchinfer.pipeline.preflight import (
+from batchinfer.pipeline.definition.context import Context
+from batchinfer.pipeline.scoring import few_rows
+from batchinfer.pipeline.scoring.earlier_runs import Row, best_rows, estimated_seconds, known_rates, runs_of_bundle, worker_bytes
+from batchinfer.pipeline.scoring.resolved import (
     Resolved,
     SliceData,
     check_columns,
@@ -23,8 +22,9 @@ from batchinfer.pipeline.preflight import (
     resolve_model,
     worker_threads,
 )
-from batchinfer.pipeline.shipped import choose_device
-from batchinfer.shipping import is_local
+from batchinfer.spark.bundles_sent import choose_device
+from batchinfer.spark.capacity import is_one_process, problems_of
+from batchinfer.spark.shipping import is_local
 
 Found = TypeVar("Found")
 # A Python worker with Arrow and PyTorch, without a model.
@@ -42,8 +42,8 @@ def plan(context: Context, slice_: str) -> Plan:
 
     Runs on: driver, without Spark.
     """
-    from batchinfer.pipeline.published import read_published
-    from batchinfer.sinks.storage import check_writable
+    from batchinfer.lake.storage import check_writable
+    from batchinfer.pipeline.scoring.published import read_published
 
     result = Plan(pipeline=context.name, slice=slice_, status="ready", problems=[])
     few = False
@@ -119,7 +119,7 @@ def _check_model_task(context: Context) -> None:
 
 def _memory(earlier: Sequence[Row], bundle_bytes: int, batch_bytes: int, workers: int) -> dict[str, Any]:
     """What all workers of this machine need together, and what is there; a warning where that is not enough."""
-    from batchinfer.pipeline.machine import usable_memory
+    from batchinfer.machine import usable_memory
 
     measured = worker_bytes(earlier)
     each = measured or _WORKER_BYTES + 2 * bundle_bytes + 3 * batch_bytes

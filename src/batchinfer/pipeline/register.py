@@ -1,194 +1,301 @@
-"""The register of a Delta source: which slices it has, and at which version; the rows stay where they are.
-
-A small Delta table at `landed/<pipeline>`, one row a slice, rewritten whole by each `extract`. Its application transactions
-`slice:<S>` hold the source's version at which the slice last changed, as those of a landed table do. Reading it starts no JVM.
-"""
+"""`register`: a model trained elsewhere -> a bundle in the registry. No Spark."""
 
 from __future__ import annotations
 
-import datetime as dt
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import contextlib
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from batchinfer.contracts import RUN_ID, SLICE, SOURCE_TABLE, SOURCE_VERSION, commented
-from batchinfer.pipeline.context import Context
+from batchinfer.config.fields import check_alias
+from batchinfer.contracts import CHAMPION, SOURCE_FILE, SOURCE_LINE, RegisterReport
+from batchinfer.errors import BatchInferError, ConfigError, ModelError
+from batchinfer.models.parameters import check_class_path
+from batchinfer.pipeline.definition.context import Context
+from batchinfer.pipeline.training.found_transforms import find_transforms
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from batchinfer.models.formats.artifact import Artifact, ForeignModule, Trust
+    from batchinfer.models.probing import Probed
+    from batchinfer.transforms import PostProcess, TransformPipeline
 
-@dataclass(frozen=True)
-class Entry:
-    """One slice of a Delta source; the slice None is that of the rows that belong to none.
-
-    Attributes:
-        version: of the source, at which the slice is read.
-        rows: that it has at this version.
-        changed_at: version of the source at which the slice was last seen to have changed.
-        recorded_at: when that was recorded.
-        table_id: what tells the source that it is read from from another table in its place.
-        files: the slice's files, where it holds only what came since the slice before; None: as the version has them.
-    """
-
-    version: int
-    rows: int
-    changed_at: int
-    recorded_at: dt.datetime
-    run_id: str
-    table_id: str
-    files: list[dict[str, Any]] | None = None
+_FETCHED = ("models", "runs", "mlflow-artifacts")
 
 
-@dataclass(frozen=True)
-class Register:
-    """What the last `extract` recorded of a Delta source.
+def register_model(context: Context, artifact: str, alias: str | None = None) -> RegisterReport:
+    """Makes a bundle of a model trained elsewhere, and registers it as the next version of the pipeline's model.
 
-    Attributes:
-        place: path or URI of the source's folder.
-        table_id: of the source that was seen last; slices of days may be of one that lay there before.
-        rule: how slices are cut, as text.
-        columns: Spark SQL types of the source's columns, as last seen.
-    """
-
-    place: str
-    table_id: str
-    rule: str
-    columns: Mapping[str, str]
-    entries: Mapping[str | None, Entry] = field(default_factory=dict)
-
-    @property
-    def version(self) -> int:
-        """The version of the source that was looked at last, where slices come from a column."""
-        return max(entry.version for entry in self.entries.values())
-
-
-def register_schema() -> pa.Schema:
-    """Schema of the register."""
-    import pyarrow as pa
-
-    return pa.schema(
-        [
-            commented(SLICE, pa.string(), "The slice; null for the rows of the source that belong to none."),
-            commented(SOURCE_TABLE, pa.string(), "Delta table that the slice is read from, in place."),
-            commented(SOURCE_VERSION, pa.int64(), "Delta version of that table at which the slice is read."),
-            commented("changed_at", pa.int64(), "Delta version of that table at which the slice was last seen to have changed."),
-            commented("rows", pa.int64(), "Rows of the slice at that version."),
-            commented("recorded_at", pa.timestamp("us", tz="UTC"), "When its last change was recorded, UTC."),
-            commented(RUN_ID, pa.string(), "The run that recorded its last change."),
-            commented("files", pa.string(), "Files of a slice that holds only what came since the slice before, as JSON."),
-            commented("slice_rule", pa.string(), "How the source is cut into slices, as JSON."),
-            commented("table_id", pa.string(), "Id of the source table: another table in its place has another."),
-            commented("columns", pa.string(), "Columns of the source and their Spark SQL types, as JSON."),
-        ]
-    )
-
-
-def read_register(context: Context) -> Register | None:
-    """What the last extract recorded; None: nothing yet.
+    Args:
+        artifact: a path, the URI of an MLflow model (`models:/…`, `runs:/…`), or a handler class (`package.module:Class`).
+        alias: to give to the version; None gives the pipeline's own alias, if no version has it yet.
 
     Runs on: driver, without Spark.
 
     Raises:
-        StorageError: the register cannot be read.
+        ConfigError: an alias or a URI that cannot be.
+        ModelError: the artefact is missing, damaged, not trusted, or does not fit the pipeline's columns.
+        StorageError: the registry does not answer.
     """
-    from batchinfer.sinks.delta import exists
-    from batchinfer.sinks.snapshots import open_table
+    started = time.perf_counter()
+    name, own_alias = _asked(context)
+    if alias is not None:
+        check_alias(alias)
+    scheme = _scheme(artifact)
+    context.registry.prepare()
+    with tempfile.TemporaryDirectory(prefix="batchinfer-") as scratch:
+        folder = Path(scratch) / "bundle"
+        if not scheme and not check_class_path(artifact) and not Path(artifact).exists():
+            made = _bundle_handler(context, artifact, name, folder)
+        else:
+            path = context.registry.download(artifact, Path(scratch)) if scheme in _FETCHED else _local(artifact)
+            made = _bundle_artifact(context, path, name, folder)
+        report = _register(context, name, folder, alias, own_alias, made)
+    report.artifact = artifact
+    report.seconds = round(time.perf_counter() - started, 3)
+    return report
 
-    if not exists(context.landed):
-        return None
-    _check_kind(context)
-    rows = open_table(context.landed).to_pyarrow_table().to_pylist()
-    if not rows:
-        return None
-    entries = {
-        row[SLICE]: Entry(
-            row[SOURCE_VERSION],
-            row["rows"],
-            row["changed_at"],
-            row["recorded_at"],
-            row[RUN_ID],
-            row["table_id"],
-            None if row["files"] is None else json.loads(row["files"]),
+
+def _asked(context: Context) -> tuple[str, str]:
+    """Name in the registry and alias of the pipeline's model URI."""
+    name, _, alias = context.pipeline.model.uri.removeprefix("models:/").partition("@")
+    return name.partition("/")[0], alias or CHAMPION
+
+
+def _scheme(artifact: str) -> str:
+    scheme, separator, _ = artifact.partition(":/")
+    scheme = scheme if separator else ""
+    if not artifact or (scheme and scheme not in (*_FETCHED, "file")):
+        raise ConfigError(
+            f"--artifact: got {artifact!r}; allowed: a path, an MLflow model as models:/NAME/VERSION or runs:/ID/PATH, "
+            "or a handler as package.module:Class"
         )
-        for row in rows
-    }
-    # What the source looks like is told by what was recorded last; the other rows may be older slices.
-    last = max(rows, key=lambda row: (row["recorded_at"], row[SOURCE_VERSION]))
-    return Register(last[SOURCE_TABLE], last["table_id"], last["slice_rule"], json.loads(last["columns"]), entries)
+    return scheme
 
 
-def _check_kind(context: Context) -> None:
-    from batchinfer.errors import InputError
-    from batchinfer.sinks.delta import table_schema
+def _local(artifact: str) -> Path:
+    if artifact.startswith("file:/"):
+        import urllib.parse
+        import urllib.request
 
-    names = table_schema(context.landed).names
-    if not {"changed_at", "table_id"} <= set(names):
-        raise InputError(
-            f"{context.landed} holds records that this pipeline landed from another kind of source; allowed with kind delta: "
-            "a pipeline name that has not landed anything",
-            hint="give the pipeline another name",
-        )
+        artifact = urllib.request.url2pathname(urllib.parse.urlsplit(artifact).path)
+    return Path(artifact).expanduser()
 
 
-def write_register(context: Context, register: Register, changed: set[str]) -> int:
-    """Puts the register in place of the former one; the slices that changed are recorded with it, in the same commit.
+@dataclass(frozen=True)
+class _Made:
+    """A bundle that was written: what its report says besides the version that it becomes."""
 
-    Runs on: driver.
+    format: str
+    trust: str
+    transforms_from: str
+    signature: Mapping[str, Any]
+    warnings: list[str] = field(default_factory=list)
+
+
+def _bundle_artifact(context: Context, path: Path, name: str, folder: Path) -> _Made:
+    """A bundle of a model in a file or a folder."""
+    from batchinfer.models.formats.recognition import SAFETENSORS, read_artifact
+
+    trust = context.pipeline.model.trust
+    artifact = read_artifact(path, trust)
+    transforms, origin = find_transforms(context, name)
+    try:
+        module, needed = _opened(context, artifact, path, transforms, trust)
+        probed = _probed(context, artifact, module, transforms)
+    except ModelError as error:
+        raise ModelError([f"{path}: {problem}" for problem in error.problems], error.hint) from error
+    plain = artifact.format == SAFETENSORS
+    if plain:
+        probed.handler.module = getattr(module, "module")  # noqa: B009 - a submodule, which type checkers take for a tensor
+    facts = {"transforms_from": origin, "artifact": {"name": path.name, "sha256": _sha256(artifact.data)}}
+    saved: dict[str, Any] = {"module": probed.handler.module} if plain else {"module": None, "artifact": artifact}
+    signature = _write(context, folder, probed.handler, probed.handler.columns, transforms, facts, trust=needed, **saved)
+    return _Made(artifact.format, needed, origin, signature, probed.warnings)
+
+
+def _bundle_handler(context: Context, class_path: str, name: str, folder: Path) -> _Made:
+    """A bundle of a handler of the user's own, which brings its model along in its code.
+
+    Without `features` it gets all columns of the source but the target.
+    """
+    from batchinfer.models.handler import Handler
+    from batchinfer.models.mlp import load_class
+
+    transforms, origin = find_transforms(context, name)
+    settings = context.pipeline.train
+    if transforms is not None:
+        columns = tuple(transforms.source_columns)
+    else:
+        hidden = {SOURCE_FILE, SOURCE_LINE, *([settings.target.column] if settings else [])}
+        columns = tuple(column for column in context.prepared_fields if column not in hidden)
+    handler: Any = load_class(class_path, Handler)(None, transforms, dict(settings.params) if settings else {}, columns)
+    signature = _write(context, folder, handler, columns, transforms, {"transforms_from": origin}, module=None)
+    return _Made("handler", "none", origin, signature)
+
+
+def _write(
+    context: Context,
+    folder: Path,
+    handler: Any,
+    columns: Sequence[str],
+    transforms: TransformPipeline | None,
+    facts: Mapping[str, Any],
+    **saved: Any,
+) -> dict[str, Any]:
+    """Writes the bundle, the pipeline's steps after the model included; its signature.
+
+    Args:
+        columns: the model's inputs, in order.
+        saved: how the model itself is kept, as `write_bundle` takes it.
+    """
+    from batchinfer.models.bundle import write_bundle
+    from batchinfer.models.handler import Postprocessed
+
+    postprocess = _postprocess(context, handler, transforms)
+    outputs = dict(handler.output if postprocess is None else Postprocessed(handler, postprocess).output)
+    signature = _signature(columns, context.prepared_fields, outputs)
+    write_bundle(
+        folder, handler=handler, transforms=transforms, signature=signature, postprocess=postprocess,
+        facts={"pipeline": context.name, **facts, **context.preparation.facts()}, **saved,
+    )  # fmt: skip
+    return signature
+
+
+def _register(context: Context, name: str, folder: Path, alias: str | None, own_alias: str, made: _Made) -> RegisterReport:
+    if alias is None:
+        alias = own_alias if context.registry.holder(name, own_alias) is None else ""
+    tags = {"pipeline": context.name, "run_id": context.run_id, "format": made.format, "trust": made.trust}
+    ref = context.registry.register(name, folder, alias or None, tags=tags)
+    inputs, outputs = ({one["name"]: one["type"] for one in made.signature[side]} for side in ("inputs", "outputs"))
+    return RegisterReport(
+        context.run_id, context.name, "registered", model_name=ref.name, model_version=ref.version, bundle_digest=ref.digest,
+        alias=alias, format=made.format, trust=made.trust, inputs=inputs, outputs=outputs,
+        transforms_from=made.transforms_from, warnings=made.warnings,
+    )  # fmt: skip
+
+
+def _sha256(data: bytes) -> str:
+    from batchinfer.models.manifest import sha256
+
+    return sha256(data)
+
+
+def _signature(columns: Sequence[str], fields: Mapping[str, pa.DataType], outputs: Mapping[str, str]) -> dict[str, Any]:
+    from batchinfer.config.types import spark_name
+
+    inputs = [{"name": name, "type": spark_name(fields[name])} for name in columns]
+    return {"inputs": inputs, "outputs": [{"name": name, "type": type_} for name, type_ in outputs.items()]}
+
+
+def _postprocess(context: Context, handler: Any, transforms: TransformPipeline | None) -> PostProcess | None:
+    """The pipeline's steps after the model; those that are fitted on labelled rows are not for a model trained elsewhere.
 
     Raises:
-        StorageError: the lake cannot be written.
+        ConfigError: a step that does not fit what the model gives.
     """
-    import pyarrow as pa
+    from batchinfer.config.types import parse_ddl
+    from batchinfer.transforms import StepProblem, fit_after, parse_after
 
-    from batchinfer.sinks.delta import commit, ensure_table, snapshot_files
-    from batchinfer.sinks.ledger import slice_id
-    from batchinfer.sinks.staging import StagedWriter, remove_staged
-
-    schema = register_schema()
-    ensure_table(
-        context.landed,
-        schema,
-        (),
-        f"Slices of the Delta table that pipeline {context.name} reads in place.",
-        stats_columns=[SLICE],
-    )
-    former = [file["path"] for file in snapshot_files(context.landed)]
-    with StagedWriter(context.landed, schema, (), stats_columns=[SLICE]) as writer:
-        writer.write(pa.RecordBatch.from_pylist(_rows(register), schema), {})
-        staged = writer.close()
+    steps, _ = parse_after(context.pipeline.postprocess)
+    if not steps:
+        return None
+    labels: list[str] = list(handler.params.get("labels", ()))
+    if len(labels) == 2 and handler.params.get("positive") == 0:
+        labels.reverse()  # the steps take the second of two classes for the positive one
     try:
-        return commit(
-            context.landed,
-            staged,
-            remove=former,
-            transactions={slice_id(name): register.entries[name].changed_at for name in changed},
-            metadata={"run_id": context.run_id, "command": "extract"},
-            schema=schema,
+        return fit_after(steps, {name: parse_ddl(type_) for name, type_ in handler.output.items()}, labels, transforms)
+    except StepProblem as problem:
+        raise ConfigError([f"{context.loaded.file}: postprocess: {text}" for text in problem.problems]) from problem
+
+
+def _opened(
+    context: Context, artifact: Artifact, path: Path, transforms: TransformPipeline | None, trust: Trust
+) -> tuple[ForeignModule, Trust]:
+    """The model as a module on the CPU, and what a run that loads it has to trust."""
+    from batchinfer.models.formats import catalogue
+    from batchinfer.models.formats.recognition import SAFETENSORS
+
+    if artifact.format == SAFETENSORS:
+        return _weights(context, artifact, path, transforms), "none"
+    module = catalogue.open_artifact(artifact.format, artifact.data, "cpu", trust)
+    return module, catalogue.needed_trust(artifact.format, artifact.data)
+
+
+def _weights(context: Context, artifact: Artifact, path: Path, transforms: TransformPipeline | None) -> ForeignModule:
+    from batchinfer.models.formats.weights import class_beside, open_weights
+    from batchinfer.models.parameters import class_path_of, split_params
+
+    beside = class_beside(Path(artifact.origin))
+    if beside is not None:
+        return open_weights(artifact.data, *beside)
+    settings = context.pipeline.train
+    if settings is None:
+        raise ModelError(
+            "safetensors hold weights only, and nothing says of which class: "
+            f"no {Path(artifact.origin).with_suffix('.json').name} beside the file, and no train.model in the pipeline file",
+            'allowed: {"class": "package.module:Class", "arguments": {…}} beside the file, or train.model and train.params',
         )
-    except BaseException:
-        remove_staged(context.landed, staged)
-        raise
+    width = transforms.width if transforms is not None else len(_candidates(context))
+    arguments = {"features": width, "outputs": 1, **split_params(settings.params)[1]}
+    model: Any = settings.model
+    return open_weights(artifact.data, class_path_of(model), arguments)
 
 
-def _rows(register: Register) -> list[dict[str, Any]]:
-    common = {
-        SOURCE_TABLE: register.place,
-        "slice_rule": register.rule,
-        "columns": json.dumps(dict(register.columns)),
-    }
-    return [
-        {
-            SLICE: name,
-            SOURCE_VERSION: entry.version,
-            "changed_at": entry.changed_at,
-            "rows": entry.rows,
-            "recorded_at": entry.recorded_at,
-            RUN_ID: entry.run_id,
-            "table_id": entry.table_id,
-            "files": None if entry.files is None else json.dumps(entry.files),
-            **common,
-        }
-        for name, entry in sorted(register.entries.items(), key=lambda item: (item[0] is not None, item[0] or ""))
-    ]
+def _candidates(context: Context) -> list[str]:
+    from batchinfer.models.feeds import is_number
+
+    excluded = _excluded(context)
+    return [name for name, type_ in context.prepared_fields.items() if name not in excluded and is_number(type_)]
+
+
+def _excluded(context: Context) -> set[str]:
+    """Columns that no model is fed unless it asks for them by name."""
+    rule = context.pipeline.source.slice
+    excluded = {*context.pipeline.source.key, SOURCE_FILE, SOURCE_LINE, rule if isinstance(rule, str) else rule.column}
+    return excluded | ({context.pipeline.train.target.column} if context.pipeline.train else set())
+
+
+def _probed(context: Context, artifact: Artifact, module: ForeignModule, transforms: TransformPipeline | None) -> Probed:
+    from batchinfer.models.feeds import feed_from_columns, feed_from_transforms
+    from batchinfer.models.probing import probe
+
+    fields = context.prepared_fields
+    if transforms is not None:
+        feeds = feed_from_transforms(module, transforms)
+    else:
+        feeds = feed_from_columns(module, artifact.columns, fields, _excluded(context))
+    settings = context.pipeline.train
+    positive = tuple(settings.target.positive or ()) if settings else ()
+    try:
+        return probe(module, feeds, transforms, fields, positive)
+    except ModelError as error:
+        # Made-up text may be no category that a model knows; rows that have landed are.
+        rows = _landed_rows(context, feeds.columns)
+        if rows is None:
+            raise
+        with contextlib.suppress(ModelError):
+            probed = probe(module, feeds, transforms, fields, positive, rows)
+            return replace(probed, warnings=[*probed.warnings, "tried on landed rows: made-up ones it does not take"])
+        raise error
+
+
+def _landed_rows(context: Context, columns: tuple[str, ...]) -> pa.RecordBatch | None:
+    """Up to three landed rows; None where nothing has landed that can be read here."""
+    from batchinfer.pipeline.scoring.roads import splits_of
+    from batchinfer.pipeline.slices.landed import read_data
+    from batchinfer.pipeline.slices.reading import read_rows
+
+    try:
+        data = read_data(context, None)
+        for split in splits_of(data, 1):
+            for batch in read_rows(split, list(columns)):
+                if batch.num_rows:
+                    return batch.slice(0, 3)
+    except (BatchInferError, OSError):
+        return None
+    return None

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 
 from batchinfer.contracts import BUNDLE_DIGEST, MODEL_VERSION, SLICE, RunReport
 from batchinfer.errors import InputError, InputMissing
-from batchinfer.inference.roads import Road
-from batchinfer.pipeline.context import Context
-from batchinfer.pipeline.prepared import prepared_frame, remaining
-from batchinfer.pipeline.publication import Given, Publication, attempt, look_up
-from batchinfer.pipeline.published import Published, read_published
-from batchinfer.pipeline.quarantined import is_key, keys_in, repeated_keys, rows_with_keys
-from batchinfer.pipeline.slice_frames import version_frame
+from batchinfer.inference.road_choice import Road
+from batchinfer.pipeline.definition.context import Context
+from batchinfer.pipeline.scoring.publication import Given, Publication, attempt, look_up
+from batchinfer.pipeline.scoring.published import Published, read_published
+from batchinfer.pipeline.scoring.quarantined import is_key, keys_in, repeated_keys, rows_with_keys
+from batchinfer.pipeline.slices.prepared import prepared_frame, remaining
+from batchinfer.pipeline.slices.slice_frames import version_frame
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -48,7 +48,7 @@ def replay(context: Context, slice_: str, open_session: OpenSession) -> RunRepor
         ConfigError, ChecksFailed, SliceHeld, ModelError, StorageError: as of `score`. The predictions are then as they were; if
             only the quarantine could not be written, they have the rows that passed, and the next replay does the rest.
     """
-    from batchinfer.sinks.leases import hold
+    from batchinfer.lake.leases import hold
 
     started = time.perf_counter()
     context = _without_limit(context)
@@ -97,7 +97,7 @@ def _hint(context: Context, slice_: str, force: str = "") -> str:
 
 def _waiting(context: Context, given: Given, published: Published, open_session: OpenSession, rows: Rows) -> pa.Table:
     """Key and reason of the rows to score, as the quarantine has them; what an interrupted replay published leaves it first."""
-    from batchinfer.sinks.quarantine import commit_replayed, read_scored
+    from batchinfer.lake.quarantine import commit_replayed, read_scored
 
     slice_ = given.data.slice
     records = read_scored(context.quarantine, slice_)
@@ -178,7 +178,7 @@ def _are_published(spark: SparkSession, context: Context, slice_: str, waiting: 
     """Which of the rows the slice has predictions of."""
     from pyspark.sql import functions as F
 
-    from batchinfer.sinks.delta import table_version
+    from batchinfer.lake.delta import table_version
 
     rows = version_frame(spark, context.predictions, table_version(context.predictions)).where(F.col(SLICE) == slice_)
     keys = waiting["key"].to_pylist()
@@ -215,7 +215,7 @@ class Replay(Publication):
         super()._count(inference_s)
 
     def _files_to_judge(self) -> list[str]:
-        from batchinfer.sinks.delta import snapshot_files
+        from batchinfer.lake.delta import snapshot_files
 
         there = snapshot_files(self.context.predictions, {SLICE: self.data.slice})
         return [file["path"] for file in there] + super()._files_to_judge()
@@ -224,9 +224,9 @@ class Replay(Publication):
         """The rows are in quarantine already, and stay there as they are."""
 
     def _commit(self) -> None:
-        from batchinfer.sinks.delta import commit
-        from batchinfer.sinks.ledger import Publisher, replay_transactions, run_number, slice_id
-        from batchinfer.sinks.quarantine import commit_replayed
+        from batchinfer.lake.delta import commit
+        from batchinfer.lake.ledger import Publisher, replay_transactions, run_number, slice_id
+        from batchinfer.lake.quarantine import commit_replayed
 
         slice_, run = self.data.slice, None
         if self.outcome.files:

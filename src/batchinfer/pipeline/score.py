@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from batchinfer.contracts import RunReport
-from batchinfer.pipeline import few_rows
-from batchinfer.pipeline.context import Context
-from batchinfer.pipeline.publication import Given, Publication, attempt, look_up
+from batchinfer.pipeline.definition.context import Context
+from batchinfer.pipeline.scoring import few_rows
+from batchinfer.pipeline.scoring.publication import Given, Publication, attempt, look_up
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -26,7 +26,7 @@ def score(context: Context, slice_: str, open_session: OpenSession, force: bool 
         ConfigError, InputError, ChecksFailed, TooManyQuarantined, SliceHeld, ModelError, StorageError: each with the exit
             code of the contract; in every case the predictions table is as it was.
     """
-    from batchinfer.sinks.leases import hold
+    from batchinfer.lake.leases import hold
 
     started = time.perf_counter()
     given = look_up(context, slice_)
@@ -42,7 +42,7 @@ def score(context: Context, slice_: str, open_session: OpenSession, force: bool 
 
 def _is_up_to_date(context: Context, given: Given) -> bool:
     """True if the slice is published from this data by this model; the report then says so."""
-    from batchinfer.pipeline.published import read_published
+    from batchinfer.pipeline.scoring.published import read_published
 
     data, report = given.data, given.report
     published = read_published(context, data.slice).get(data.slice)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from batchinfer.errors import ModelError, StorageError
-from batchinfer.pipeline.context import Context
-from batchinfer.pipeline.landed import LandedSlice, read_landed
-from batchinfer.pipeline.published import Published, read_published
+from batchinfer.pipeline.definition.context import Context
+from batchinfer.pipeline.scoring.published import Published, read_published
+from batchinfer.pipeline.slices.landed import LandedSlice, read_landed
 
 # A run that ended so says nothing of its slice: done, a configuration error, held by another, interrupted.
 _NOT_THE_SLICES_FAULT = (0, 2, 6, 130, 143)
@@ -21,8 +21,8 @@ def status(context: Context) -> dict[str, Any]:
 
     Runs on: driver, without Spark.
     """
-    from batchinfer.sinks.leases import running
-    from batchinfer.sinks.runs import latest_runs
+    from batchinfer.lake.leases import running
+    from batchinfer.lake.runs import latest_runs
 
     landed = read_landed(context)
     published = read_published(context)

@@ -14,21 +14,21 @@ from batchinfer.config.fields import check_alias
 from batchinfer.config.sources import DeltaSource, ParquetSource
 from batchinfer.contracts import SOURCE_FILE, SOURCE_LINE, TrainReport
 from batchinfer.errors import ConfigError, InputError, InputMissing, ModelError
-from batchinfer.pipeline.capacity import workers
-from batchinfer.pipeline.columns import check_columns
-from batchinfer.pipeline.context import Context
+from batchinfer.pipeline.definition.column_names import check_columns
+from batchinfer.pipeline.definition.context import Context
+from batchinfer.pipeline.definition.feature_steps import pipeline_steps
+from batchinfer.pipeline.definition.slice_names import check_slice, read_slices, slices_between
 from batchinfer.pipeline.extract import land
-from batchinfer.pipeline.features import pipeline_steps
-from batchinfer.pipeline.fitting import Labels, fit_transforms, key_hashes
-from batchinfer.pipeline.increments import Landing
-from batchinfer.pipeline.labelled import check_readable, read_labelled
-from batchinfer.pipeline.landed import SliceData, read_data
-from batchinfer.pipeline.learned_rows import rows_to_learn_from
-from batchinfer.pipeline.preflight import find_slice
-from batchinfer.pipeline.roads import splits_of
-from batchinfer.pipeline.slices import check_slice, read_slices, slices_between
-from batchinfer.pipeline.validation import ValidationRule, choose_validation
-from batchinfer.session import import_spark
+from batchinfer.pipeline.landing.kinds import Landing
+from batchinfer.pipeline.scoring.resolved import find_slice
+from batchinfer.pipeline.scoring.roads import splits_of
+from batchinfer.pipeline.slices.landed import SliceData, read_data
+from batchinfer.pipeline.training.fit_passes import Labels, fit_transforms, key_hashes
+from batchinfer.pipeline.training.labelled import check_readable, read_labelled
+from batchinfer.pipeline.training.learned_rows import rows_to_learn_from
+from batchinfer.pipeline.training.validation import ValidationRule, choose_validation
+from batchinfer.spark.capacity import workers
+from batchinfer.spark.session import import_spark
 
 if TYPE_CHECKING:
     import numpy as np
@@ -108,7 +108,7 @@ def check_model_class(model: ModelChoice) -> None:
 
 def _training_data(context: Context, settings: Train, slices: Sequence[str], open_session: OpenSession) -> SliceData:
     """The landed table to learn from; labelled data with a source of its own is landed first, unless it is read in place."""
-    from batchinfer.sinks.delta import snapshot_files, table_version
+    from batchinfer.lake.delta import snapshot_files, table_version
 
     if settings.source is None:
         for name in slices:
@@ -175,7 +175,7 @@ def _train_and_register(
     from batchinfer.models.handler import Postprocessed
     from batchinfer.models.metrics import doubts
     from batchinfer.models.training import TrainSpec, train_model
-    from batchinfer.pipeline.postprocess import fit_postprocess
+    from batchinfer.pipeline.definition.after_steps import fit_postprocess
     from batchinfer.report.model_card import write_card
     from batchinfer.report.terminal import progress
 
@@ -272,7 +272,7 @@ def _examples(
     import numpy as np
     import pyarrow as pa
 
-    from batchinfer.pipeline.slice_rows import read_rows
+    from batchinfer.pipeline.slices.reading import read_rows
 
     key = list(context.pipeline.source.key)
     wanted = {*transforms.source_columns, settings.target.column, *key, *rule.columns}

@@ -4,9 +4,9 @@ A new step is one class in one of the modules and one line in `parse`.
 """
 
 from batchinfer.prepare.join import SLICE_MOMENT, Join
-from batchinfer.prepare.parse import STEPS, Prepared, check_prepare, parse_steps
+from batchinfer.prepare.parse_prepare import STEPS, Prepared, check_prepare, parse_steps
 from batchinfer.prepare.removal import Deduplicate
-from batchinfer.prepare.step import HIDDEN, RAW, REMOVED, SLICE_NAME, Fields, Surroundings, TableStep
+from batchinfer.prepare.table_step import HIDDEN, RAW, REMOVED, SLICE_NAME, Fields, Surroundings, TableStep
 
 __all__ = [
     "HIDDEN",

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from batchinfer.config.types import spark_name
-from batchinfer.prepare.step import PLACED, REMOVED, SLICE_NAME, StepProblem, Surroundings, TableStep, named
+from batchinfer.prepare.table_step import PLACED, REMOVED, SLICE_NAME, StepProblem, Surroundings, TableStep, named
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -14,7 +14,19 @@ from pydantic import BeforeValidator, Field, PrivateAttr
 from batchinfer.config.fields import NotAllowed, Place, Strict
 from batchinfer.config.suggestions import among
 from batchinfer.prepare.spans import Span, span_us
-from batchinfer.prepare.step import HIDDEN, PLAIN, REMOVED, TIMES, Columns, Fields, Surroundings, TableStep, kind, named, of_kind
+from batchinfer.prepare.table_step import (
+    HIDDEN,
+    PLAIN,
+    REMOVED,
+    TIMES,
+    Columns,
+    Fields,
+    Surroundings,
+    TableStep,
+    kind,
+    named,
+    of_kind,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa

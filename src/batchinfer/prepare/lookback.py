@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, Field
 from batchinfer.config.fields import Flag, Positive
 from batchinfer.prepare.removal import not_plain
 from batchinfer.prepare.spans import Window, span_us
-from batchinfer.prepare.step import (
+from batchinfer.prepare.table_step import (
     HIDDEN,
     NUMBERS,
     PLACED,

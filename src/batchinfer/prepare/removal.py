@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from batchinfer.prepare.rules import rule_faults, rule_words
-from batchinfer.prepare.step import (
+from batchinfer.prepare.filter_sql import rule_faults, rule_words
+from batchinfer.prepare.table_step import (
     PLAIN,
     REMOVED,
     SLICE_NAME,

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from batchinfer.errors import StorageError
 from batchinfer.report.figures import HEIGHT, WIDTH, draw_histogram
-from batchinfer.report.text import counted, duration, showable
+from batchinfer.report.safe_text import counted, duration, showable
 from batchinfer.report.timing import device_use, explain_time, told_use
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from batchinfer.errors import BatchInferError
-from batchinfer.report.text import duration, showable
+from batchinfer.report.safe_text import duration, showable
 
 if TYPE_CHECKING:
     from rich.console import Console

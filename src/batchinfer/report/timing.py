@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from batchinfer.report.text import duration
+from batchinfer.report.safe_text import duration
 
 INFERENCE = "inference"
 OTHER = "other"

@@ -3,5 +3,6 @@
 Owns listing, splitting and parsing. Must not know Spark, Delta, the pipeline's commands or where results are written:
 every function works on local paths and plain values, and the workers of any engine can call it.
 
-One file a kind of source (`csv_parser`, `log_parser`); `readers` says which function reads which kind.
+A folder for each kind: `text` (CSV, logs), `json`, `tables` (Parquet), `http`, `databases`. `readers` says which
+function reads which kind of file.
 """

@@ -11,14 +11,14 @@ import pyarrow as pa
 
 from batchinfer.config.schema import schema_fields
 from batchinfer.config.sources import Files, ImageSource, ParquetSource, TextSource
-from batchinfer.sources.csv_parser import read_csv_splits
-from batchinfer.sources.json_parser import read_json_splits
+from batchinfer.sources.json.parser import read_json_splits
 from batchinfer.sources.listing import SourceFile
-from batchinfer.sources.log_parser import read_log_splits
-from batchinfer.sources.parquet_contract import parquet_fields
-from batchinfer.sources.parquet_reader import plan_parquet_splits, read_parquet_splits
 from batchinfer.sources.parsed import BLOCK_BYTES, Parsed
-from batchinfer.sources.splits import Split, plan_text_splits
+from batchinfer.sources.tables.parquet_contract import parquet_fields
+from batchinfer.sources.tables.parquet_reader import plan_parquet_splits, read_parquet_splits
+from batchinfer.sources.text.byte_ranges import Split, plan_text_splits
+from batchinfer.sources.text.csv_parser import read_csv_splits
+from batchinfer.sources.text.log_parser import read_log_splits
 from batchinfer.sources.whole_files import plan_whole_files, read_whole_files
 
 _READERS: Mapping[str, Callable[..., Iterator[Parsed]]] = {

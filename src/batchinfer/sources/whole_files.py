@@ -19,8 +19,8 @@ from batchinfer.contracts import SOURCE_FILE, SOURCE_LINE, BadRecord
 from batchinfer.errors import InputError, InputMissing, StorageError
 from batchinfer.sources.listing import SourceFile
 from batchinfer.sources.parsed import BLOCK_BYTES, MAX_RECORD_BYTES, Parsed
-from batchinfer.sources.splits import Split, check_unchanged
-from batchinfer.sources.streams import is_utf8
+from batchinfer.sources.text.byte_ranges import Split, check_unchanged
+from batchinfer.sources.text.byte_streams import is_utf8
 
 # Files of one split: enough that thousands of small ones are few blocks.
 _SPLIT_FILES = 512

@@ -9,13 +9,13 @@ from batchinfer.transforms.check import check_steps, feature_columns, source_col
 from batchinfer.transforms.column import is_ordered
 from batchinfer.transforms.fitted import Inputs, IntegerInput, TransformPipeline
 from batchinfer.transforms.fitting import accumulate_pass, finish_pass, fit, fit_passes, hidden_columns, merge_pass
+from batchinfer.transforms.known_steps import STEPS
 from batchinfer.transforms.parse import dump_steps, parse_steps
 from batchinfer.transforms.postprocess import AFTER_STEPS, PostProcess, check_after, fit_after, parse_after
-from batchinfer.transforms.registry import STEPS
-from batchinfer.transforms.schema import dump_fields, load_fields
 from batchinfer.transforms.statistics import Ranks, quantile
 from batchinfer.transforms.step import Step, StepProblem
 from batchinfer.transforms.supervised import ROW_HASH, TARGET
+from batchinfer.transforms.type_names import dump_fields, load_fields
 
 __all__ = [
     "AFTER_STEPS",

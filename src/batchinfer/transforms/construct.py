@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field, field_validator, model_validator
 
+from batchinfer.transforms.category_places import combined, hashes
 from batchinfer.transforms.column import CATEGORIES, NUMBERS, Coded, Column, Places, coded, numbers, unencoded
-from batchinfer.transforms.lookup import combined, hashes
 from batchinfer.transforms.statistics import Ranks, Statistic, quantile
 from batchinfer.transforms.step import Fields, Json, State, Step
 

@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
+from batchinfer.transforms.category_places import Lookup, hashes
 from batchinfer.transforms.column import CATEGORIES, Column, Places, coded, unencoded
-from batchinfer.transforms.lookup import Lookup, hashes
 from batchinfer.transforms.statistics import Counts, Statistic, by_frequency, by_value
 from batchinfer.transforms.step import Json, State, Step
 

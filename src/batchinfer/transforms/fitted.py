@@ -18,11 +18,11 @@ import pyarrow as pa
 from batchinfer.errors import InputError, ModelError
 from batchinfer.transforms.check import fed, source_columns, types_before, walk
 from batchinfer.transforms.column import Column, is_arrow, is_unencoded, kind, to_arrow, write
+from batchinfer.transforms.known_steps import STEPS
 from batchinfer.transforms.parse import dump_steps, parse_steps
-from batchinfer.transforms.registry import STEPS
-from batchinfer.transforms.schema import dump_fields, load_fields
 from batchinfer.transforms.step import Fields, State, Step, StepProblem
 from batchinfer.transforms.supervised import ROW_HASH
+from batchinfer.transforms.type_names import dump_fields, load_fields
 
 FEATURES = "features"
 FORMAT = 1

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from batchinfer.contracts import Problem
-from batchinfer.transforms.registry import STEPS
+from batchinfer.transforms.known_steps import STEPS
 from batchinfer.transforms.step import Item, Step, did_you_mean
 
 S = TypeVar("S", bound=Item)

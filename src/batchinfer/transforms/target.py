@@ -14,8 +14,8 @@ import pyarrow as pa
 from pydantic import Field, field_validator
 
 from batchinfer.errors import InputError
+from batchinfer.transforms.category_places import Lookup
 from batchinfer.transforms.column import CATEGORIES, UNKNOWN, Coded, Column, coded, unencoded
-from batchinfer.transforms.lookup import Lookup
 from batchinfer.transforms.statistics import MAX_CATEGORIES, pack, unpack
 from batchinfer.transforms.step import Fields, Json, State, Step
 from batchinfer.transforms.supervised import (

@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field, field_validator
 
+from batchinfer.transforms.category_places import Lookup
 from batchinfer.transforms.column import TEXT, Coded, Column, coded
-from batchinfer.transforms.lookup import Lookup
 from batchinfer.transforms.statistics import Counts, by_frequency
 from batchinfer.transforms.step import Json, State, Step
 

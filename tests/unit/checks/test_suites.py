@@ -12,7 +12,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchinfer.checks.catalogue import arguments_of, expectation_names
+from batchinfer.checks.known_expectations import arguments_of, expectation_names
 from batchinfer.checks.suites import check_suite, load_suite
 from batchinfer.errors import ConfigError
 

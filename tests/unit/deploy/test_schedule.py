@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from batchinfer.errors import ConfigError
-from batchinfer.pipeline.slices import check_slice
+from batchinfer.pipeline.definition.slice_names import check_slice
 from batchinfer.schedule import POINTLESS, WORTH_A_RETRY, night_steps, read_schedule
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from batchinfer.errors import ConfigError
-from batchinfer.inference.roads import TableFacts, choose_road
+from batchinfer.inference.road_choice import TableFacts, choose_road
 
 OBSTACLES: list[tuple[dict[str, Any], str]] = [
     ({"format": "jdbc"}, "the source is jdbc"),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from batchinfer.errors import ModelError, TooManyQuarantined
 from batchinfer.inference.engine import BatchScorer
-from batchinfer.inference.weights import cut, row_weights
+from batchinfer.inference.row_weights import cut, row_weights
 
 
 class Padding(Doubling):

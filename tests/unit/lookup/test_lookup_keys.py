@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchinfer.errors import ConfigError, InputError
-from batchinfer.lookups.keys import convert_key, format_key, parse_key
+from batchinfer.lookups.key_values import convert_key, format_key, parse_key
 
 KEY = ("source_file", "source_line")
 

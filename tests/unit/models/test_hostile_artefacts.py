@@ -32,8 +32,8 @@ from batchinfer.errors import ModelError
 from batchinfer.models import manifest as manifests
 from batchinfer.models.bundle import read_bundle, verify_bundle
 from batchinfer.models.formats.catalogue import FORMATS
-from batchinfer.pipeline.context import Context
-from batchinfer.pipeline.register_model import register_model
+from batchinfer.pipeline.definition.context import Context
+from batchinfer.pipeline.register import register_model
 
 PIPELINE = """\
 name: three

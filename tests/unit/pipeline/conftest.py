@@ -12,7 +12,7 @@ import pytest
 from registrations import Project
 from spark.projects import PIPELINE, SmallProject
 
-from batchinfer.pipeline.tasks import Guarded, Task, Undo, Work, in_order
+from batchinfer.spark.tasks import Guarded, Task, Undo, Work, in_order
 
 PLACE_KEYED = PIPELINE.replace("  key: id\n", "")
 
@@ -35,7 +35,7 @@ def run_here(_: Any, work: Work, tasks: Sequence[Task], description: str, undo: 
 def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SmallProject:
     """A project without data whose `extract` needs no JVM; its records are known by file and line."""
     monkeypatch.delenv("BATCHINFER_HOME", raising=False)
-    monkeypatch.setattr("batchinfer.pipeline.new_files.run_tasks", run_here)
+    monkeypatch.setattr("batchinfer.pipeline.landing.new_files.run_tasks", run_here)
     project = SmallProject(tmp_path, OneProcess)
     project.write("conf/pipelines/small.yaml", PLACE_KEYED)
     return project

@@ -15,7 +15,7 @@ import pytest
 from spark.projects import SmallProject
 
 from batchinfer.errors import ConfigError, InputError, InputMissing
-from batchinfer.pipeline import new_files
+from batchinfer.pipeline.landing import new_files
 
 HEAD = b"id,color,size,big\n"
 ROW = b"1,red,1.5,yes\n"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from batchinfer.pipeline.beats import Beat, Beats, Counts
+from batchinfer.spark.progress import Beat, Beats, Counts
 
 
 def _session(master: str) -> Any:

@@ -160,7 +160,7 @@ def cut_power(patch: pytest.MonkeyPatch, place: str, after: bool = False) -> Non
     patch.setattr(place, cut)
 
 
-QUARANTINE, LANDED = "batchinfer.sinks.quarantine.commit", "batchinfer.sinks.delta.commit"
+QUARANTINE, LANDED = "batchinfer.lake.quarantine.commit", "batchinfer.lake.delta.commit"
 
 
 @pytest.mark.parametrize(("place", "after"), [(QUARANTINE, False), (QUARANTINE, True), (LANDED, False), (LANDED, True)])

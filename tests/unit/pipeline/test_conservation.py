@@ -15,7 +15,7 @@ from unit.sources.csv_reference import read_csv
 
 from batchinfer.config.sources import CsvOptions
 from batchinfer.contracts import ExtractReport
-from batchinfer.pipeline.slices import is_slice_name
+from batchinfer.pipeline.definition.slice_names import is_slice_name
 from batchinfer.sources import readers
 
 CSV = """\

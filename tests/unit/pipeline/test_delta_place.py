@@ -10,7 +10,7 @@ import pytest
 
 from batchinfer.config.sources import DeltaSource
 from batchinfer.errors import InputError, InputMissing
-from batchinfer.pipeline.delta_place import open_source
+from batchinfer.pipeline.slices.delta_opened import open_source
 
 SOURCE = DeltaSource.model_validate({"kind": "delta", "path": "t", "key": "id"})
 

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
+from batchinfer import machine
 from batchinfer.config.environment import Environment
 from batchinfer.config.loader import resolve_places
-from batchinfer.pipeline import machine
 from batchinfer.pipeline.doctor import Check, run_doctor
 
 

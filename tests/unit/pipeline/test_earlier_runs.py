@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from registrations import Project
 
-from batchinfer.pipeline.earlier_runs import best_rows, estimated_seconds, known_rates, runs_of_bundle, worker_bytes
-from batchinfer.sinks.runs import append_run
+from batchinfer.lake.runs import append_run
+from batchinfer.pipeline.scoring.earlier_runs import best_rows, estimated_seconds, known_rates, runs_of_bundle, worker_bytes
 
 START = dt.datetime(2026, 11, 21, tzinfo=dt.timezone.utc)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from batchinfer.pipeline.features import check_document
+from batchinfer.pipeline.definition.feature_steps import check_document
 
 SOURCE = {"kind": "csv", "path": "x.csv", "schema": {"id": "int", "color": "string", "size": "double", "big": "string"}}
 

@@ -8,7 +8,7 @@ import pytest
 
 from batchinfer.config.uris import Uri
 from batchinfer.errors import BatchInferError, ConfigError, InputError, InputMissing, StorageError
-from batchinfer.pipeline.hadoop_errors import store_faults, without_secrets
+from batchinfer.spark.hadoop_errors import store_faults, without_secrets
 
 URI = Uri.parse("s3a://bucket/in")
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchinfer.pipeline.key_check import Block, hash_keys, look_at_keys, none_repeats, overlapping
+from batchinfer.pipeline.slices.unique_keys import Block, hash_keys, look_at_keys, none_repeats, overlapping
 
 
 @given(st.lists(st.lists(st.integers(0, 30), min_size=1, max_size=4), max_size=8))
@@ -67,7 +67,7 @@ def test_what_repeats_or_has_no_order_in_json_is_left_to_spark(tmp_path: Path, v
 
 
 def test_equal_keys_have_equal_hashes_in_any_block(tmp_path: Path) -> None:
-    from batchinfer.pipeline.key_check import _from_text
+    from batchinfer.pipeline.slices.unique_keys import _from_text
 
     task = _task(tmp_path, {"k": ["a", "b", "c", "d", "b", "e"]}, ["k"])
     one, two = (_from_text(block["hashes"]).tolist() for block in hash_keys(task | {"blocks": [0, 1]}))

@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from batchinfer.errors import ConfigError, InputMissing
-from batchinfer.pipeline.columns import check_columns
-from batchinfer.pipeline.context import Context
-from batchinfer.pipeline.increments import Increment, Landing
-from batchinfer.pipeline.new_files import find_new_files
+from batchinfer.pipeline.definition.column_names import check_columns
+from batchinfer.pipeline.definition.context import Context
+from batchinfer.pipeline.landing.kinds import Increment, Landing
+from batchinfer.pipeline.landing.new_files import find_new_files
 
 PIPELINE = """\
 name: small

@@ -12,8 +12,8 @@ import pytest
 
 from batchinfer.errors import InputError
 from batchinfer.inference.attempt import Failure
-from batchinfer.inference.records import bad_records
-from batchinfer.pipeline.quarantined import is_key, typed_keys
+from batchinfer.inference.failed_rows import bad_records
+from batchinfer.pipeline.scoring.quarantined import is_key, typed_keys
 
 MOMENT = dt.datetime(2026, 11, 21, 13, 45, 0, 123_456)
 VALUES: list[tuple[pa.DataType, list[Any]]] = [

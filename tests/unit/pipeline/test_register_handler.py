@@ -62,7 +62,7 @@ def test_a_handler_is_registered_scores_and_counts_as_another_when_its_file_chan
     assert batchinfer.register("own", "own_handlers:Lengths").bundle_digest == report.bundle_digest
     (project / "own_handlers.py").write_text(HANDLER.replace("0.2", "0.3"))
     from batchinfer.models.bundle import verify_bundle
-    from batchinfer.pipeline.context import Context
+    from batchinfer.pipeline.definition.context import Context
 
     registry = Context.open("own").registry
     with pytest.raises(ModelError, match="the code of own_handlers changed"):

@@ -20,9 +20,9 @@ from batchinfer.models.bundle import read_bundle, write_bundle
 from batchinfer.models.handler import BinaryClassifier
 from batchinfer.models.mlp import build_module
 from batchinfer.pipeline.models import models
-from batchinfer.pipeline.preflight import resolve_model
-from batchinfer.pipeline.register_model import register_model
-from batchinfer.pipeline.show import show_models, show_register
+from batchinfer.pipeline.register import register_model
+from batchinfer.pipeline.scoring.resolved import resolve_model
+from batchinfer.show import show_models, show_register
 
 
 def net_output(outputs: int = 1) -> np.ndarray:
@@ -352,7 +352,7 @@ def test_vectors_count_with_their_length(project: Project, tmp_path: Path) -> No
         Path(project.pipeline("vector", **how)).read_text().replace('train: {target: {column: y, positive: ["yes", "1"]}}\n', "")
     )
     file.write_text(file.read_text().replace("kind: csv", "kind: json").replace("in/*.csv", "in/*.json"))
-    from batchinfer.pipeline.context import Context
+    from batchinfer.pipeline.definition.context import Context
 
     report = register_model(Context.open(str(file)), str(save_linear_onnx(tmp_path / "sum.onnx", {"x": 4})))
     assert report.inputs == {"a": "double", "v": "array<double>"}

@@ -14,7 +14,7 @@ from registrations import EXAMPLE, FRAME, Project
 import batchinfer
 from batchinfer.errors import BatchInferError, ConfigError, ModelError, StorageError
 from batchinfer.pipeline.models import models
-from batchinfer.pipeline.register_model import register_model
+from batchinfer.pipeline.register import register_model
 from batchinfer.pipeline.train import train
 
 

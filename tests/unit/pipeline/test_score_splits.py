@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from batchinfer.pipeline import scoring, slice_rows
-from batchinfer.pipeline.scoring import ScoreSplits
-from batchinfer.pipeline.scoring_plan import ScoringPlan
+from batchinfer.pipeline.scoring import scoring_task
+from batchinfer.pipeline.scoring.scoring_task import ScoreSplits
+from batchinfer.pipeline.scoring.task_plan import ScoringPlan
+from batchinfer.pipeline.slices import reading
 
 TEXT = ("pipeline", "slice", "run_id", "predictions", "quarantine", "model_name", "model_version", "bundle_digest", "archive")
 PLAN = ScoringPlan(
@@ -33,8 +34,8 @@ def test_a_task_is_the_split_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     def read(split: dict[str, Any], columns: Any) -> Iterator[Any]:
         yield split, columns
 
-    monkeypatch.setattr(scoring, "ScoringTask", FakeTask)
-    monkeypatch.setattr(slice_rows, "read_rows", read)
+    monkeypatch.setattr(scoring_task, "ScoringTask", FakeTask)
+    monkeypatch.setattr(reading, "read_rows", read)
     work = pickle.loads(pickle.dumps(ScoreSplits(PLAN)))
     split = json.loads(json.dumps({"parts": [{"path": "a"}], "rows": 1, "bytes": 1}))
     assert list(work(split)) == [{"plan": PLAN, "rows": [(split, ("key", "f0"))]}]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from batchinfer.config.sources import SliceColumn
 from batchinfer.errors import ConfigError
-from batchinfer.pipeline.slices import check_slice, slices_between
+from batchinfer.pipeline.definition.slice_names import check_slice, slices_between
 
 DAYS = SliceColumn(column="ts", unit="day")
 HOURS = SliceColumn(column="ts", unit="hour")

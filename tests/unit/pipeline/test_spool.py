@@ -11,9 +11,9 @@ import pytest
 
 from batchinfer.config.uris import Uri
 from batchinfer.errors import ConfigError, InputError, StorageError
-from batchinfer.pipeline.hadoop import Entry, Stop
-from batchinfer.pipeline.remote_listing import RemoteFile
-from batchinfer.pipeline.spool import Spool
+from batchinfer.pipeline.landing.remote_listing import RemoteFile
+from batchinfer.pipeline.landing.spool import Spool
+from batchinfer.spark.hadoop import Entry, Stop
 
 
 def context(staging: Path | str, run_id: str = "run-2") -> Any:

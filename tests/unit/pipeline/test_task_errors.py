@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from batchinfer.errors import ConfigError, InputError
-from batchinfer.pipeline.tasks import as_result, raise_errors
+from batchinfer.spark.tasks import as_result, raise_errors
 from batchinfer.transforms import StepProblem
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchinfer.report.figures import HEIGHT, WIDTH, draw_histogram
-from batchinfer.report.text import counted, duration, showable
+from batchinfer.report.safe_text import counted, duration, showable
 from batchinfer.report.timing import WORKER_STAGES, device_use, explain_time
 
 STAGES = st.dictionaries(

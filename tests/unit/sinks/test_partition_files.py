@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
 
-from batchinfer.sinks import delta
-from batchinfer.sinks.snapshots import list_files, open_table, snapshot_files
+from batchinfer.lake import delta
+from batchinfer.lake.snapshots import list_files, open_table, snapshot_files
 
 
 def make_table(folder: Path) -> str:

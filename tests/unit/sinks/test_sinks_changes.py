@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchinfer.errors import StorageError
-from batchinfer.sinks.changes import Commit, DataFile, net_changes, read_commits
+from batchinfer.lake.changes import Commit, DataFile, net_changes, read_commits
 
 
 def rows(*numbers: int) -> pa.Table:

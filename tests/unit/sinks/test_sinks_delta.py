@@ -19,9 +19,9 @@ from deltalake import CommitProperties, DeltaTable, Transaction
 
 from batchinfer.contracts import KEY_PROPERTY, StagedFile
 from batchinfer.errors import InputError, SliceHeld, StorageError
-from batchinfer.sinks import delta, snapshots
-from batchinfer.sinks.locks import table_lock
-from batchinfer.sinks.staging import StagedWriter, read_staged, remove_staged
+from batchinfer.lake import delta, snapshots
+from batchinfer.lake.locks import table_lock
+from batchinfer.lake.staging import StagedWriter, read_staged, remove_staged
 
 SCHEMA = pa.schema(
     [

@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 
 from batchinfer.errors import SliceHeld, StorageError
-from batchinfer.sinks.leases import hold, running
-from batchinfer.sinks.locks import TABLE_LOCK, FileLock, table_lock
-from batchinfer.sinks.storage import check_writable
+from batchinfer.lake.leases import hold, running
+from batchinfer.lake.locks import TABLE_LOCK, FileLock, table_lock
+from batchinfer.lake.storage import check_writable
 
 HOLDER = """
 import sys, time
-from batchinfer.sinks.leases import hold
+from batchinfer.lake.leases import hold
 with hold({lake!r}, "p", {slice_!r}, "run-1", "score"):
     print("held", flush=True)
     {then}

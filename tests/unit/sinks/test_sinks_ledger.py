@@ -17,7 +17,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from batchinfer.errors import InputError, StorageError
-from batchinfer.sinks import delta, ledger, log, runs
+from batchinfer.lake import delta, ledger, log, runs
 
 SCHEMA = pa.schema([("k", pa.int64()), ("slice", pa.string())])
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)

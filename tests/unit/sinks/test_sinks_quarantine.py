@@ -9,7 +9,7 @@ import pytest
 from deltalake import DeltaTable
 
 from batchinfer.contracts import BadRecord, StagedFile
-from batchinfer.sinks.quarantine import commit_extract_quarantine, commit_quarantine, first_record, write_quarantine
+from batchinfer.lake.quarantine import commit_extract_quarantine, commit_quarantine, first_record, write_quarantine
 
 RUN: dict[str, Any] = {"pipeline": "p", "run_id": "r1", "published": True}
 

@@ -15,11 +15,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from batchinfer.errors import InputError, StorageError
-from batchinfer.sinks import staging
-from batchinfer.sinks.places import encode_name
-from batchinfer.sinks.schemas import delta_schema
-from batchinfer.sinks.staging import StagedWriter, remove_staged
-from batchinfer.sinks.statistics import FileStatistics, format_timestamp, truncate_max, truncate_min
+from batchinfer.lake import staging
+from batchinfer.lake.file_statistics import FileStatistics, format_timestamp, truncate_max, truncate_min
+from batchinfer.lake.schemas import delta_schema
+from batchinfer.lake.staging import StagedWriter, remove_staged
+from batchinfer.lake.table_places import encode_name
 
 SCHEMA = pa.schema([("name", pa.string()), ("line", pa.int64()), ("slice", pa.string()), ("score", pa.float64())])
 

@@ -13,8 +13,8 @@ from deltalake import DeltaTable
 from pyarrow.fs import LocalFileSystem
 
 from batchinfer.errors import StorageError
-from batchinfer.sinks import delta
-from batchinfer.sinks.staging import StagedWriter
+from batchinfer.lake import delta
+from batchinfer.lake.staging import StagedWriter
 
 SCHEMA = pa.schema([pa.field("k", pa.int64()), pa.field("slice", pa.string())])
 

@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 from batchinfer.config.sources import ParquetSource
 from batchinfer.contracts import BadRecord
 from batchinfer.sources.listing import SourceFile, list_files
-from batchinfer.sources.parquet_reader import plan_parquet_splits
 from batchinfer.sources.parsed import BLOCK_BYTES
 from batchinfer.sources.readers import read_fields, read_splits
+from batchinfer.sources.tables.parquet_reader import plan_parquet_splits
 
 
 def parquet_source(schema: Mapping[str, str] | None = None) -> ParquetSource:

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from batchinfer.errors import InputError
 from batchinfer.sources.listing import list_files
 from batchinfer.sources.readers import read_splits
-from batchinfer.sources.splits import plan_text_splits
+from batchinfer.sources.text.byte_ranges import plan_text_splits
 
 SHARED = Path(__file__).parents[4] / "shared" / "data"
 # fmt: off
@@ -227,7 +227,7 @@ def test_an_unclosed_quote_costs_one_line(tmp_path: Path) -> None:
 
 
 def test_a_record_too_long_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("batchinfer.sources.csv_parser.MAX_RECORD_BYTES", 1000)
+    monkeypatch.setattr("batchinfer.sources.text.csv_parser.MAX_RECORD_BYTES", 1000)
     path = tmp_path / "x.csv"
     path.write_bytes(b'1,"open,b\n' + b"2,x,y\n" * 1000)
     blocks = read_file(path, csv_source(path, multi_line=True), block_bytes=100)

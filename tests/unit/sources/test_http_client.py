@@ -15,8 +15,8 @@ from http_api import Api, Reply, as_json, orders, serving
 
 from batchinfer.config.http_options import HttpOptions
 from batchinfer.errors import BatchInferError, InputError, StorageError
-from batchinfer.sources import http_client
-from batchinfer.sources.http_client import Client, Refused
+from batchinfer.sources.http import client as http_client
+from batchinfer.sources.http.client import Client, Refused
 
 TOKEN = "canary-9f8e7d6c5b4a/+="
 

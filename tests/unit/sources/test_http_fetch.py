@@ -12,9 +12,9 @@ from http_api import Api, Record, Reply, as_json, orders, serving
 
 from batchinfer.config.sources import HttpSource
 from batchinfer.errors import InputError, StorageError
-from batchinfer.sources.http_client import Client, Refused
-from batchinfer.sources.http_fetch import Mark, check_shape, end_mark, fetch_pages
-from batchinfer.sources.http_spool import Spool
+from batchinfer.sources.http.client import Client, Refused
+from batchinfer.sources.http.fetch import Mark, check_shape, end_mark, fetch_pages
+from batchinfer.sources.http.page_spool import Spool
 
 KINDS: dict[str, dict[str, Any]] = {
     "page": {"pagination": {"kind": "page"}},

@@ -8,7 +8,7 @@ import pytest
 
 from batchinfer.config.http_options import Pagination
 from batchinfer.errors import InputError
-from batchinfer.sources.http_pages import (
+from batchinfer.sources.http.pages import (
     Page,
     first_position,
     next_link,

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchinfer.errors import InputError
-from batchinfer.sources.http_records import digest_records, read_body
+from batchinfer.sources.http.answers import digest_records, read_body
 
 URL = "https://api.example.com/orders?page=2"
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from batchinfer.errors import StorageError
-from batchinfer.sources.http_records import digest_records
-from batchinfer.sources.http_spool import Spool, SpooledPage
+from batchinfer.sources.http.answers import digest_records
+from batchinfer.sources.http.page_spool import Spool, SpooledPage
 
 RECORDS = [b'{"a": 1}', b'{"a": 2}']
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from batchinfer.config.sources import JdbcOptions
 from batchinfer.config.sql import is_table_name, query_fault
 from batchinfer.errors import ConfigError
-from batchinfer.sources import jdbc
-from batchinfer.sources.addresses import read_address
-from batchinfer.sources.dialects import Position, dialect_of
+from batchinfer.sources.databases import jdbc
+from batchinfer.sources.databases.addresses import read_address
+from batchinfer.sources.databases.sql_dialects import Position, dialect_of
 
 OPTIONS = JdbcOptions(url_env="URL", table="public.orders", watermark="at")
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from json_files import bad_of, blank_of, json_source, read_file, rows_of
 
 from batchinfer.config.schema import schema_fields
-from batchinfer.sources.json_fast import FastRoad
-from batchinfer.sources.json_shape import Shape
-from batchinfer.sources.json_sieve import Lines, read_fast
+from batchinfer.sources.json.fast_road import FastRoad
+from batchinfer.sources.json.shape import Shape
+from batchinfer.sources.json.sieve import Lines, read_fast
 
 SCALARS = st.one_of(
     st.sampled_from(["null", "0", "-0", "1", "12.50", "1e2", "-2147483649", "9223372036854775808", "1e999", "true", "false"]),

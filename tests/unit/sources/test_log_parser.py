@@ -18,10 +18,10 @@ from batchinfer.config.schema import LOG_FORMATS, schema_fields
 from batchinfer.config.sources import LogSource
 from batchinfer.errors import ConfigError, InputError
 from batchinfer.sources.listing import list_files
-from batchinfer.sources.log_formats import LogFormat, match_lines
 from batchinfer.sources.parsed import Parsed
 from batchinfer.sources.readers import read_splits
-from batchinfer.sources.splits import align, count_range, needs_count, plan_text_splits
+from batchinfer.sources.text.byte_ranges import align, count_range, needs_count, plan_text_splits
+from batchinfer.sources.text.log_formats import LogFormat, match_lines
 
 SHARED = Path(__file__).parents[4] / "shared" / "data"
 UTC = datetime.timezone.utc

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from parquet_files import column, files_in, parquet_source, read, write
 
 from batchinfer.errors import InputError, InputMissing
-from batchinfer.sources.parquet_reader import plan_parquet_splits
-from batchinfer.sources.parquet_types import conform
 from batchinfer.sources.readers import read_splits
-from batchinfer.sources.splits import group_splits
+from batchinfer.sources.tables.parquet_reader import plan_parquet_splits
+from batchinfer.sources.tables.parquet_types import conform
+from batchinfer.sources.text.byte_ranges import group_splits
 
 NESTED = pa.struct([("t", pa.timestamp("ns", "UTC")), ("tags", pa.list_(pa.string())), ("of", pa.map_(pa.string(), pa.date32()))])
 ROW = st.fixed_dictionaries(

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchinfer.errors import InputError
-from batchinfer.sources.partitions import NULL_NAME, infer_type, partition_of, partition_value
+from batchinfer.sources.tables.partitions import NULL_NAME, infer_type, partition_of, partition_value
 
 
 def test_folders_name_columns_in_their_order_and_other_folders_say_nothing() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from batchinfer.config.sources import SliceColumn
 from batchinfer.errors import ConfigError
-from batchinfer.sources.slices import slice_values
+from batchinfer.sources.slice_values import slice_values
 
 UTC = datetime.timezone.utc
 TIMES = [datetime.datetime(2015, 5, 18, 7, 59, 59, 999999, UTC), None, datetime.datetime(1969, 12, 31, 23, 0, 0, 500000, UTC)]

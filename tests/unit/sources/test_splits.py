@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from batchinfer.config.sources import CsvSource
 from batchinfer.errors import InputError
 from batchinfer.sources.listing import list_files
-from batchinfer.sources.splits import Split, align, count_range, needs_count, plan_text_splits
+from batchinfer.sources.text.byte_ranges import Split, align, count_range, needs_count, plan_text_splits
 
 
 def source(path: Path, **options: object) -> CsvSource:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchinfer.sources.timestamps import TimestampRule, format_pattern, parse_timestamps
+from batchinfer.sources.text.timestamps import TimestampRule, format_pattern, parse_timestamps
 
 UTC = datetime.timezone.utc
 FORMATS = [

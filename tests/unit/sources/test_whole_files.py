@@ -23,7 +23,7 @@ from batchinfer.sources import whole_files
 from batchinfer.sources.listing import list_files
 from batchinfer.sources.parsed import BLOCK_BYTES, Parsed
 from batchinfer.sources.readers import plan_splits, read_fields, read_splits
-from batchinfer.sources.splits import group_splits
+from batchinfer.sources.text.byte_ranges import group_splits
 
 
 def blocks_of(folder: Path, kind: str, block_bytes: int = BLOCK_BYTES, **options: str) -> list[Parsed]:

@@ -13,7 +13,7 @@ from transform_cases import applied, batch_of, column_batch, fitted, steps_of
 
 from batchinfer.errors import InputError
 from batchinfer.transforms import fit, statistics
-from batchinfer.transforms.lookup import combined, hashes
+from batchinfer.transforms.category_places import combined, hashes
 
 INF, NAN = math.inf, math.nan
 

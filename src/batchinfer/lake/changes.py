@@ -1,0 +1,144 @@
+"""What happened to a Delta table between two of its versions, from the commits in its log.
+
+Owns what an action says of data: files whose rows came or went, and files that were only rewritten (OPTIMIZE). Must not
+know slices, and must not write.
+
+Source: Delta transaction log protocol, sections "Add File and Remove File" and "Deletion Vectors".
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote
+
+from batchinfer.errors import StorageError
+from batchinfer.lake.log import read_commit
+
+# Path and deletion vector: a file with other rows deleted is another file.
+FileId = tuple[str, str | None]
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A file as a commit speaks of it.
+
+    Attributes:
+        path: as `snapshots.list_files` tells it.
+        vector: what tells its deletion vector from others; None: no row of it is deleted.
+        partition: values as the log has them; None: the commit does not say.
+        size: bytes; None: the commit does not say.
+    """
+
+    path: str
+    vector: str | None
+    partition: Mapping[str, str | None] | None
+    size: int | None
+
+    @property
+    def id(self) -> FileId:
+        return self.path, self.vector
+
+
+@dataclass(frozen=True)
+class Commit:
+    """One commit: files whose rows came and went, files that were rewritten with the same rows, and new metadata.
+
+    Attributes:
+        feed: paths of the files in which the change data feed has this commit; none: it is told by the files added and removed.
+    """
+
+    version: int
+    added: list[DataFile] = field(default_factory=list)
+    removed: list[DataFile] = field(default_factory=list)
+    rewritten_from: list[DataFile] = field(default_factory=list)
+    rewritten_to: list[DataFile] = field(default_factory=list)
+    properties: list[Mapping[str, str]] = field(default_factory=list)
+    feed: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Files that hold all the rows that came, and files that hold all the rows that went, between two versions.
+
+    A file in between that came and went is in neither; nor is what OPTIMIZE made of others.
+    """
+
+    added: list[DataFile]
+    removed: list[DataFile]
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.removed)
+
+    @property
+    def files(self) -> list[DataFile]:
+        return [*self.added, *self.removed]
+
+
+def read_commits(uri: str, before: int, last: int) -> list[Commit] | None:
+    """The commits after version `before`, up to `last`; None if log clean-up has taken one of them.
+
+    Runs on: driver
+
+    Raises:
+        StorageError: the log cannot be read.
+    """
+    commits: list[Commit] = []
+    for version in range(before + 1, last + 1):
+        text = read_commit(uri, version)
+        if text is None:
+            return None
+        commits.append(_parse(uri, version, text))
+    return commits
+
+
+def net_changes(commits: Iterable[Commit], backwards: bool = False) -> Changes:
+    """What the commits come to, one after the other; `backwards`: what undoing them would come to."""
+    added: dict[FileId, DataFile] = {}
+    removed: dict[FileId, DataFile] = {}
+    for commit in commits:
+        for gone in commit.removed:
+            if added.pop(gone.id, None) is None:
+                removed[gone.id] = gone
+        for new in commit.added:
+            # Put back as it was, such as by RESTORE.
+            if removed.pop(new.id, None) is None:
+                added[new.id] = new
+    came, went = list(added.values()), list(removed.values())
+    return Changes(went, came) if backwards else Changes(came, went)
+
+
+def _parse(uri: str, version: int, text: str) -> Commit:
+    commit = Commit(version)
+    for action in _actions(uri, version, text):
+        if body := action.get("add"):
+            # A writer that does not say counts as one that changed data.
+            (commit.added if body.get("dataChange", True) else commit.rewritten_to).append(_file(body))
+        elif body := action.get("remove"):
+            (commit.removed if body.get("dataChange", True) else commit.rewritten_from).append(_file(body))
+        elif body := action.get("cdc"):
+            commit.feed.append(unquote(body["path"]))
+        elif body := action.get("metaData"):
+            commit.properties.append(body.get("configuration") or {})
+    return commit
+
+
+def _actions(uri: str, version: int, text: str) -> Iterator[dict[str, Any]]:
+    for line in text.split("\n"):
+        if not line.strip():
+            continue
+        try:
+            action = json.loads(line)
+        except ValueError as error:
+            raise StorageError(f"{uri}: version {version} of the log is no Delta commit: {error}") from error
+        if not isinstance(action, dict):
+            raise StorageError(f"{uri}: version {version} of the log is no Delta commit: got {line[:60]!r}")
+        yield action
+
+
+def _file(body: Mapping[str, Any]) -> DataFile:
+    vector = body.get("deletionVector")
+    mark = None if vector is None else f"{vector.get('storageType')}{vector.get('pathOrInlineDv')}@{vector.get('offset')}"
+    return DataFile(unquote(body["path"]), mark, body.get("partitionValues"), body.get("size"))

@@ -1,0 +1,221 @@
+"""What a landed table holds already: source files and slices, as application transactions of its own snapshot.
+
+The entries are committed with the rows they speak of, and stand in every checkpoint, so neither a crash nor log
+clean-up can part them from the rows. Owns the ids; their versions are plain values here, never compared by order.
+Must not know how files are read.
+
+App ids: `file:<scope>:<name>` with the file's fingerprint, `size:<scope>:<name>` with its bytes, `slice:<slice>` with the
+Delta version of the commit that last changed the slice, `mark:<name>:<number>` with a piece of a text: how far a database or
+an API has been read. In a predictions table also `rows:<slice>` with what its pipeline removed rows by, `precision:<slice>`
+with what its model computed in, `run:<slice>` with the run that published it last, `before:<slice>` with the run whose
+quarantined rows a replay scored, and `mixed:<slice>` with a replay that left rows of several models. In a quarantine table
+`run:<slice>` is the run whose publication the records belong to.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from batchinfer.errors import InputError
+from batchinfer.lake import log
+
+_SIZE = "size:"
+_SLICE = "slice:"
+_ROWS = "rows:"
+_PRECISION = "precision:"
+# What a model may compute in; the ledger knows them by their place, so new ones come last.
+_PRECISIONS = ("float32", "bf16", "fp16")
+_RUN = "run:"
+_BEFORE = "before:"
+_MIXED = "mixed:"
+_MARK = "mark:"
+# Bytes of text that fit into a version of 63 bits.
+_PIECE_BYTES = 7
+_MARK_BYTES = 8192
+# No colon: no text of a slice can give this id.
+_NULL_SLICE = "slice"
+
+
+def file_id(scope: str, name: str) -> str:
+    """App id of a source file.
+
+    Args:
+        scope: what the file was landed for, such as a slice; the same name may stand in several scopes.
+        name: of the source file, as in the column `source_file`.
+    """
+    # The scope ends at the second colon, whatever it holds itself.
+    return f"file:{quote(scope, safe=' /@+=,;!$()~')}:{name}"
+
+
+def size_id(scope: str, name: str) -> str:
+    """App id of a source file's size; see `file_id`."""
+    return _SIZE + file_id(scope, name).removeprefix("file:")
+
+
+def slice_id(slice_: str | None) -> str:
+    """App id of a slice; its version is the Delta version of the commit that last changed the slice."""
+    return _NULL_SLICE if slice_ is None else _SLICE + slice_
+
+
+def rows_id(slice_: str) -> str:
+    """App id of a published slice; its version says which steps removed rows before it was scored, and is 0 for none."""
+    return _ROWS + slice_
+
+
+def precision_transactions(slice_: str, precision: str) -> dict[str, int]:
+    """The transactions that record what the model of a published slice computed in."""
+    return {_PRECISION + slice_: _PRECISIONS.index(precision)}
+
+
+def precision_of(known: Mapping[str, int], slice_: str) -> str:
+    """What the model of a published slice computed in, by a table's transactions; float32 where nothing was recorded."""
+    return _PRECISIONS[known.get(_PRECISION + slice_, 0)]
+
+
+@dataclass(frozen=True)
+class Publisher:
+    """Which run published a slice last, as numbers of the ledger; 0: not recorded.
+
+    Attributes:
+        run: the run.
+        before: if it was a replay, the run whose quarantined rows it scored.
+        mixed: it left rows of several models.
+    """
+
+    run: int = 0
+    before: int | None = None
+    mixed: bool = False
+
+
+def run_number(run_id: str) -> int:
+    """A run as a transaction version can hold it."""
+    return fingerprint63(hashlib.sha256(run_id.encode()).digest())
+
+
+def run_transactions(slice_: str, run: int) -> dict[str, int]:
+    """The transactions that record the run which published a slice, or which the records of a quarantine belong to."""
+    return {_RUN + slice_: run}
+
+
+def replay_transactions(slice_: str, publisher: Publisher) -> dict[str, int]:
+    """The transactions that record, besides `run_transactions`, that a replay has published a slice."""
+    before = {_BEFORE + slice_: publisher.before or 0}
+    return before | ({_MIXED + slice_: publisher.run} if publisher.mixed else {})
+
+
+def publisher_of(known: Mapping[str, int], slice_: str) -> Publisher:
+    """Which run published a slice last, by a table's transactions."""
+    run = known.get(_RUN + slice_, 0)
+    return Publisher(run, known.get(_BEFORE + slice_), run != 0 and known.get(_MIXED + slice_) == run)
+
+
+def fingerprint63(digest: bytes) -> int:
+    """The first 63 bits of a digest, as a transaction version can hold them.
+
+    Raises:
+        InputError: fewer than 8 bytes.
+    """
+    if len(digest) < 8:
+        raise InputError(f"a digest of {len(digest)} bytes; allowed: 8 or more")
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def file_transactions(scope: str, fingerprints: Mapping[str, int]) -> dict[str, int]:
+    """The transactions that record these source files as landed.
+
+    Args:
+        fingerprints: source file to its 63-bit fingerprint.
+
+    Raises:
+        InputError: a fingerprint below 0, or of more than 63 bits.
+    """
+    wrong = {name: value for name, value in fingerprints.items() if not 0 <= value < 2**63}
+    if wrong:
+        raise InputError(f"fingerprints outside 0 to 2**63 - 1: {wrong}")
+    return {file_id(scope, name): value for name, value in fingerprints.items()}
+
+
+def landed_files(uri: str, scope: str, files: Iterable[str]) -> dict[str, int | None]:
+    """The fingerprint with which each of these source files was landed last; None: never.
+
+    Runs on: driver
+
+    Raises:
+        StorageError: no table, or its log cannot be read.
+    """
+    known = log.read_transactions(uri)
+    return {name: known.get(file_id(scope, name)) for name in files}
+
+
+def size_transactions(scope: str, sizes: Mapping[str, int]) -> dict[str, int]:
+    """The transactions that record how many bytes these source files had when they were landed."""
+    return {size_id(scope, name): size for name, size in sizes.items()}
+
+
+def landed_sizes(uri: str, scope: str, files: Iterable[str]) -> dict[str, int | None]:
+    """The bytes that each of these source files had when it was landed last; None: never.
+
+    Runs on: driver
+
+    Raises:
+        StorageError: no table, or its log cannot be read.
+    """
+    known = log.read_transactions(uri)
+    return {name: known.get(size_id(scope, name)) for name in files}
+
+
+def landed_slices(uri: str) -> dict[str | None, int]:
+    """Every slice that was ever landed, empty ones too, and the Delta version that last changed it.
+
+    Runs on: driver
+
+    Raises:
+        StorageError: no table, or its log cannot be read.
+    """
+    return slices_of(log.read_transactions(uri))
+
+
+def slices_of(known: Mapping[str, int]) -> dict[str | None, int]:
+    """The slices among a table's transactions, as `landed_slices` tells them."""
+    slices: dict[str | None, int] = {app_id[len(_SLICE) :]: at for app_id, at in known.items() if app_id.startswith(_SLICE)}
+    if _NULL_SLICE in known:
+        slices[None] = known[_NULL_SLICE]
+    return slices
+
+
+def mark_transactions(marks: Mapping[str, str]) -> dict[str, int]:
+    """The transactions that record texts; each replaces the text that its name had before.
+
+    A version holds a number, so a text is cut into pieces of 7 bytes: the ids of one name stay few, however often it is set.
+
+    Raises:
+        InputError: a text of more than 8 KiB.
+    """
+    recorded: dict[str, int] = {}
+    for name, text in marks.items():
+        data = text.encode()
+        if len(data) > _MARK_BYTES:
+            raise InputError(f"a position of {len(data)} bytes ({name}); allowed: {_MARK_BYTES}")
+        recorded[f"{_MARK}{name}:length"] = len(data)
+        for number, start in enumerate(range(0, len(data), _PIECE_BYTES)):
+            recorded[f"{_MARK}{name}:{number}"] = int.from_bytes(data[start : start + _PIECE_BYTES], "big")
+    return recorded
+
+
+def read_mark(uri: str, name: str) -> str | None:
+    """The text recorded last under a name; None: never.
+
+    Runs on: driver
+
+    Raises:
+        StorageError: no table, or its log cannot be read.
+    """
+    known = log.read_transactions(uri)
+    left = known.get(f"{_MARK}{name}:length")
+    if left is None:
+        return None
+    sizes = [min(_PIECE_BYTES, left - start) for start in range(0, left, _PIECE_BYTES)]
+    return b"".join(known[f"{_MARK}{name}:{number}"].to_bytes(size, "big") for number, size in enumerate(sizes)).decode()

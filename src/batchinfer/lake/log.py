@@ -1,0 +1,189 @@
+"""Reads the application transactions of a Delta table from its log: deltalake tells one id at a time, and lists none.
+
+Owns the names of files in `_delta_log`. Reads classic, multi-part and v2 checkpoints (in a v2 checkpoint the
+transactions stand in its top-level file, never in a sidecar). Must not write.
+
+Source: Delta transaction log protocol, sections "Delta Log Entries", "Checkpoints" and "Transaction Identifiers".
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pyarrow.parquet as pq
+from pyarrow.fs import FileSelector, FileSystem
+
+from batchinfer.errors import StorageError
+from batchinfer.lake.table_places import open_filesystem, storage_faults
+
+_COMMIT = re.compile(r"^(\d{20})\.json$")
+_CLASSIC = re.compile(r"^(\d{20})\.checkpoint\.parquet$")
+_PARTS = re.compile(r"^(\d{20})\.checkpoint\.(\d{10})\.(\d{10})\.parquet$")
+_V2 = re.compile(r"^(\d{20})\.checkpoint\.[0-9a-fA-F-]{36}\.(json|parquet)$")
+_READ_TRIES = 3
+
+
+@dataclass(frozen=True)
+class _Segment:
+    """The files that make up one snapshot: the newest checkpoint, then every commit after it."""
+
+    version: int
+    checkpoint: tuple[str, ...]
+    commits: tuple[str, ...]
+
+
+def read_transactions(uri: str, version: int | None = None) -> dict[str, int]:
+    """The application transactions of a snapshot: id to the version recorded last.
+
+    Args:
+        uri: of the table.
+        version: of the snapshot; None: the latest.
+
+    Runs on: driver
+
+    Raises:
+        StorageError: no log, a gap in it, or a file that cannot be read.
+    """
+    filesystem, root = open_filesystem(uri)
+    folder = f"{root}/_delta_log"
+    gone: FileNotFoundError | None = None
+    for _ in range(_READ_TRIES):
+        segment = _find_segment(uri, _list_names(filesystem, folder), version)
+        try:
+            return _read_segment(filesystem, folder, segment)
+        except FileNotFoundError as error:
+            # Log clean-up may delete files between the listing and the reading.
+            gone = error
+    raise StorageError(f"{folder}: files of the log vanish while it is read: {gone}") from gone
+
+
+def newest_version(uri: str) -> int:
+    """The latest version of the table, from the names in its log alone.
+
+    Runs on: driver
+
+    Raises:
+        StorageError: no log.
+    """
+    filesystem, root = open_filesystem(uri)
+    names = _list_names(filesystem, f"{root}/_delta_log")
+    versions = [int(match[1]) for match in map(_COMMIT.match, names) if match]
+    if not versions:
+        raise StorageError(f"{uri}: no commit in _delta_log")
+    return max(versions)
+
+
+def find_commit(uri: str, mark: str, first: int) -> int | None:
+    """The version, from `first` on, whose commit info holds `mark`; None if there is none.
+
+    Runs on: driver
+    """
+    filesystem, root = open_filesystem(uri)
+    folder = f"{root}/_delta_log"
+    for name in sorted(_list_names(filesystem, folder)):
+        match = _COMMIT.match(name)
+        if match and int(match[1]) >= first and mark in _read_text(filesystem, f"{folder}/{name}"):
+            return int(match[1])
+    return None
+
+
+def read_commit(uri: str, version: int) -> str | None:
+    """The text of one commit, an action a line; None if there is none, or log clean-up has taken it.
+
+    Runs on: driver
+
+    Raises:
+        StorageError: the log cannot be read.
+    """
+    filesystem, root = open_filesystem(uri)
+    try:
+        return _read_text(filesystem, f"{root}/_delta_log/{version:020d}.json")
+    except FileNotFoundError:
+        return None
+
+
+def _list_names(filesystem: FileSystem, folder: str) -> list[str]:
+    with storage_faults(folder, "list the log"):
+        return [info.base_name for info in filesystem.get_file_info(FileSelector(folder))]
+
+
+def _find_segment(uri: str, names: list[str], version: int | None) -> _Segment:
+    commits = {int(match[1]): name for name in names if (match := _COMMIT.match(name))}
+    if not commits:
+        raise StorageError(f"{uri}: no commit in _delta_log")
+    last = max(commits) if version is None else version
+    checkpoints = {at: files for at, files in _find_checkpoints(names).items() if at <= last}
+    start = max(checkpoints, default=-1)
+    missing = [at for at in range(start + 1, last + 1) if at not in commits]
+    if missing:
+        raise StorageError(f"{uri}: the log lacks version {missing[0]}, needed to read version {last}")
+    return _Segment(last, checkpoints.get(start, ()), tuple(commits[at] for at in range(start + 1, last + 1)))
+
+
+def _find_checkpoints(names: list[str]) -> dict[int, tuple[str, ...]]:
+    """Every complete checkpoint: its version and its files."""
+    found: dict[int, tuple[str, ...]] = {}
+    parts: dict[tuple[int, int], list[str]] = {}
+    for name in sorted(names):
+        if match := _PARTS.match(name):
+            parts.setdefault((int(match[1]), int(match[3])), []).append(name)
+        elif match := _CLASSIC.match(name) or _V2.match(name):
+            found[int(match[1])] = (name,)
+    for (version, count), files in parts.items():
+        if len(files) == count:
+            found.setdefault(version, tuple(files))
+    return found
+
+
+def _read_segment(filesystem: FileSystem, folder: str, segment: _Segment) -> dict[str, int]:
+    versions: dict[str, int] = {}
+    for name in segment.checkpoint:
+        versions.update(_read_checkpoint(filesystem, f"{folder}/{name}"))
+    for name in segment.commits:
+        versions.update(_read_lines(filesystem, f"{folder}/{name}"))
+    return versions
+
+
+def _read_checkpoint(filesystem: FileSystem, path: str) -> Iterator[tuple[str, int]]:
+    if path.endswith(".json"):
+        yield from _read_lines(filesystem, path)
+        return
+    try:
+        with filesystem.open_input_file(path) as source:
+            file = pq.ParquetFile(source)
+            if "txn" not in file.schema_arrow.names:
+                return
+            column = file.read(columns=["txn.appId", "txn.version"])["txn"]
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError) as error:
+        raise StorageError(f"{path}: the checkpoint cannot be read: {error}") from error
+    for entry in column.drop_null().to_pylist():
+        if entry["appId"] is not None:
+            yield entry["appId"], entry["version"]
+
+
+def _read_lines(filesystem: FileSystem, path: str) -> Iterator[tuple[str, int]]:
+    for line in _read_text(filesystem, path).split("\n"):
+        # One action a line; parsing only these makes a long log quick to read.
+        if '"txn"' not in line:
+            continue
+        try:
+            action = json.loads(line).get("txn")
+            if action is not None:
+                yield action["appId"], int(action["version"])
+        except (ValueError, KeyError, AttributeError, TypeError) as error:
+            raise StorageError(f"{path}: not a Delta commit: {error}") from error
+
+
+def _read_text(filesystem: FileSystem, path: str) -> str:
+    try:
+        with filesystem.open_input_file(path) as source:
+            return source.read().decode()
+    except FileNotFoundError:
+        raise
+    except (OSError, UnicodeDecodeError) as error:
+        raise StorageError(f"{path}: the commit cannot be read: {error}") from error

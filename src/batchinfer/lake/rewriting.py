@@ -1,0 +1,106 @@
+"""Takes rows out of a table's files: a file without other rows goes whole, of any other a copy is staged without them.
+
+Owns finding those files and copying the rest. Must not commit; the caller holds the table's lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from deltalake import DeltaTable
+from pyarrow import compute
+
+from batchinfer.contracts import StagedFile
+from batchinfer.lake.snapshots import arrow_schema, skipping_names
+from batchinfer.lake.staging import StagedWriter
+from batchinfer.lake.table_places import open_filesystem, storage_faults
+
+# pyarrow makes these functions when it is imported; type checkers cannot see them.
+pc: Any = compute
+_BATCH_ROWS = 65_536
+
+
+@dataclass
+class Rewrite:
+    """Files to remove, and staged copies of the rows in them that stay."""
+
+    removed: list[str] = field(default_factory=list)
+    adds: list[StagedFile] = field(default_factory=list)
+
+    def extend(self, other: Rewrite) -> None:
+        """Takes in another rewrite, of other files."""
+        self.removed += other.removed
+        self.adds += other.adds
+
+
+def remove_rows(
+    uri: str,
+    table: DeltaTable,
+    files: Iterable[dict[str, Any]],
+    values: Mapping[str, Any],
+) -> Rewrite:
+    """Works out how to take the rows that have these values out of these files.
+
+    Args:
+        uri: of the table.
+        table: the snapshot that the files belong to.
+        files: as `snapshots.list_files` tells them.
+        values: columns of the files, each with what it holds in the rows to remove; of several, the first values go together,
+            then the second, and so on. Null is no value.
+
+    Runs on: driver
+
+    Raises:
+        StorageError: a file cannot be read, or the copy cannot be written.
+    """
+    filesystem, root = open_filesystem(uri)
+    partitions = table.metadata().partition_columns
+    doomed = _Doomed(values)
+    stats_columns = skipping_names(table)
+    rewrite = Rewrite()
+    for file in files:
+        path = f"{root}/{file['path']}"
+        with storage_faults(path, "read the file"), filesystem.open_input_file(path) as source:
+            parquet = pq.ParquetFile(source)
+            if not set(values) <= set(parquet.schema_arrow.names):
+                continue
+            count = pc.sum(doomed.mask(parquet.read(columns=list(values)))).as_py() or 0
+            if not count:
+                continue
+            rewrite.removed.append(file["path"])
+            if count == parquet.metadata.num_rows:
+                continue
+            names = [name for name in arrow_schema(table).names if name in parquet.schema_arrow.names]
+            schema = pa.schema([arrow_schema(table).field(name) for name in names])
+            with StagedWriter(uri, schema, partitions, [name for name in stats_columns if name in names]) as writer:
+                for batch in parquet.iter_batches(batch_size=_BATCH_ROWS, columns=names):
+                    keep = pc.invert(doomed.mask(batch))
+                    writer.write(batch.filter(keep), file["partition"])
+                rewrite.adds += writer.close()
+    return rewrite
+
+
+class _Doomed:
+    """Tells which rows have the values of those to remove."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        columns = {
+            name: given if isinstance(given, pa.ChunkedArray) else pa.array(list(given), pa.string())
+            for name, given in values.items()
+        }
+        self.wanted = pa.table(columns)
+
+    def mask(self, rows: pa.Table | pa.RecordBatch) -> pa.Array:
+        if self.wanted.num_columns == 1:
+            name = self.wanted.column_names[0]
+            return pc.is_in(rows.column(name), value_set=self.wanted[name].cast(rows.column(name).type).combine_chunks())
+        number = "batchinfer.row"
+        keys = pa.table({name: rows.column(name) for name in self.wanted.column_names})
+        wanted = self.wanted.cast(keys.schema)
+        numbered = keys.append_column(number, pa.array(range(keys.num_rows), pa.int64()))
+        found = numbered.join(wanted, keys=wanted.column_names, join_type="left semi", use_threads=False)[number]
+        return pc.is_in(numbered[number].combine_chunks(), value_set=found.combine_chunks())

@@ -1,0 +1,121 @@
+"""The runs table: one row per attempt at a command, appended and never changed.
+
+Owns how a row gets in and how the latest ones are found. Must not decide what is published: that is read from the
+tables themselves.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import unquote
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+from deltalake import DeltaTable
+
+from batchinfer.contracts import BUNDLE_DIGEST, SLICE, runs_schema
+from batchinfer.errors import InputError
+from batchinfer.lake.creation import ensure_table
+from batchinfer.lake.delta import commit
+from batchinfer.lake.snapshots import exists, open_table
+from batchinfer.lake.staging import StagedWriter
+from batchinfer.lake.table_places import open_filesystem, storage_faults
+
+_SKIP_BY = ("pipeline", "started_at")
+
+
+def append_run(uri: str, row: Mapping[str, Any]) -> int:
+    """Appends one row; columns that it leaves out are null. The table is made if missing.
+
+    Args:
+        uri: of the runs table.
+        row: columns of `contracts.runs_schema`; times are aware datetimes.
+
+    Returns:
+        The table's version.
+
+    Runs on: driver
+
+    Raises:
+        InputError: unknown columns, or values of another type.
+        StorageError: the table cannot be written.
+    """
+    schema = runs_schema()
+    unknown = sorted(set(row) - set(schema.names))
+    if unknown:
+        raise InputError(f"unknown columns of the runs table: {unknown}; it has {schema.names}")
+    try:
+        batch = pa.RecordBatch.from_pylist([{name: row.get(name) for name in schema.names}], schema)
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise InputError(f"a row of the runs table: {error}; its columns are {schema}") from error
+    ensure_table(
+        uri,
+        schema,
+        description="One row per attempt at a command; appended, never changed.",
+        stats_columns=_SKIP_BY,
+    )
+    with StagedWriter(uri, schema, (), _SKIP_BY) as writer:
+        writer.write(batch, {})
+        return commit(uri, writer.close())
+
+
+def latest_runs(
+    uri: str, pipeline: str, command: str | None = None, bundle_digest: str | None = None, newest: int | None = None
+) -> dict[str, dict[str, Any]]:
+    """The run of each slice that started last, as a mapping of slice to row; runs on no one slice are left out.
+
+    Args:
+        uri: of the runs table; no table means no runs.
+        pipeline: name of the pipeline.
+        command: only runs of this command.
+        bundle_digest: only runs with this bundle.
+        newest: of all these only so many, those that started last; None: all. Each run is a file, which takes 2 ms to read.
+
+    Runs on: driver
+
+    Raises:
+        StorageError: the table cannot be read.
+    """
+    if not exists(uri):
+        return {}
+    wanted = (ds.field("pipeline") == pipeline) & ds.field(SLICE).is_valid()
+    if command is not None:
+        wanted &= ds.field("command") == command
+    if bundle_digest is not None:
+        wanted &= ds.field(BUNDLE_DIGEST) == bundle_digest
+    with storage_faults(uri, "read the runs table"):
+        table = open_table(uri)
+        if newest is None:
+            rows = table.to_pyarrow_dataset().to_table(filter=wanted)
+        else:
+            rows = _newest(uri, _starts(table, pipeline), wanted, newest)
+    return {row[SLICE]: row for row in rows.sort_by("started_at").to_pylist()}
+
+
+def _newest(uri: str, files: Sequence[tuple[dt.datetime, str]], wanted: ds.Expression, count: int) -> pa.Table:
+    """So many rows, those that started last. Files are opened, the newest first, until all others hold older rows only."""
+    filesystem, root = open_filesystem(uri)
+    rows, opened = runs_schema().empty_table(), 0
+    while opened < len(files):
+        if rows.num_rows == count and rows["started_at"][-1].as_py() >= files[opened][0]:
+            break
+        paths = [f"{root}/{unquote(path)}" for _, path in files[opened : opened + count]]
+        more = ds.dataset(paths, schema=runs_schema(), filesystem=filesystem, format="parquet").to_table(filter=wanted)
+        rows = pa.concat_tables([rows, more]).sort_by([("started_at", "descending")]).slice(0, count)
+        opened += count
+    return rows
+
+
+def _starts(table: DeltaTable, pipeline: str) -> list[tuple[dt.datetime, str]]:
+    """The files that may hold runs of the pipeline, and when the newest run of each started; the latest first."""
+    actions = pa.table(table.get_add_actions(flatten=True))
+
+    def column(name: str) -> list[Any]:
+        return actions[name].to_pylist() if name in actions.column_names else [None] * actions.num_rows
+
+    told = zip(column("max.started_at"), column("path"), column("min.pipeline"), column("max.pipeline"), strict=True)
+    latest = dt.datetime.max.replace(tzinfo=dt.timezone.utc)  # of a file that does not tell
+    files = [(start or latest, path) for start, path, low, high in told if low is None or high is None or low <= pipeline <= high]
+    return sorted(files, reverse=True)

@@ -1,0 +1,157 @@
+"""What one snapshot of a Delta table holds: version, schema, files.
+
+Owns opening a table and reading its files' entries. Must not write.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import unquote
+
+import pyarrow as pa
+from deltalake import DeltaTable
+
+from batchinfer.lake.table_places import is_reachable, storage_faults, table_options, table_uri
+
+
+def open_table(uri: str, version: int | None = None) -> DeltaTable:
+    """The table at its latest version, or at the one asked for.
+
+    Runs on: driver
+
+    Raises:
+        StorageError: there is no table or no such version, or its log cannot be read.
+    """
+    with storage_faults(uri, "open the Delta table" if version is None else f"open version {version} of the Delta table"):
+        return DeltaTable(table_uri(uri), version=version, storage_options=table_options(uri))
+
+
+def exists(uri: str) -> bool:
+    """True if there is a Delta table at this place.
+
+    Runs on: driver
+    """
+    with storage_faults(uri, "look for a Delta table"):
+        return DeltaTable.is_deltatable(table_uri(uri), table_options(uri))
+
+
+def table_version(uri: str) -> int:
+    """The latest version of the table.
+
+    Runs on: driver
+
+    Raises:
+        StorageError: there is no table, or its log cannot be read.
+    """
+    return open_table(uri).version()
+
+
+def arrow_schema(table: DeltaTable) -> pa.Schema:
+    """The table's columns with their comments, partition columns included."""
+    return pa.schema(table.schema().to_arrow())
+
+
+def table_schema(uri: str) -> pa.Schema:
+    """The table's columns with their comments (field metadata `comment`), partition columns included.
+
+    Runs on: driver
+
+    Raises:
+        StorageError: there is no table, or its log cannot be read.
+    """
+    return arrow_schema(open_table(uri))
+
+
+def snapshot_files(uri: str, partition: Mapping[str, str | None] | None = None) -> list[dict[str, Any]]:
+    """The files of the latest snapshot: `{path, size, rows, partition}`, of all partitions or of those given.
+
+    Paths are relative to the table's root and not URL-encoded; `rows` is None where the log does not tell;
+    partition values are as Delta writes them.
+
+    Runs on: driver
+
+    Raises:
+        StorageError: there is no table, or its log cannot be read.
+    """
+    return list_files(open_table(uri), partition)
+
+
+def list_files(table: DeltaTable, partition: Mapping[str, str | None] | None = None) -> list[dict[str, Any]]:
+    """The files of an open table, as `snapshot_files` tells them; those of one partition are soon told, in a large table too."""
+    wanted, names = partition or {}, table.metadata().partition_columns
+    with storage_faults(table.table_uri, "list the table's files"):
+        actions = pa.table(table.get_add_actions(flatten=True))
+    partitions = {name: list(map(partition_text, actions[f"partition.{name}"].to_pylist())) for name in names}
+    held = [True] * actions.num_rows
+    for name, value in wanted.items():
+        texts: list[str | None] = partitions[name] if name in partitions else [None] * actions.num_rows
+        held = [is_held and text == value for is_held, text in zip(held, texts, strict=True)]
+    rows = actions["num_records"].to_pylist() if "num_records" in actions.column_names else [None] * actions.num_rows
+    return [
+        {
+            # The log holds URL-encoded paths; everything else here speaks of names on disk.
+            "path": unquote(path),
+            "size": size,
+            "rows": count,
+            "partition": dict(zip(names, values, strict=True)),
+        }
+        for is_held, path, size, count, *values in zip(
+            held, actions["path"].to_pylist(), actions["size_bytes"].to_pylist(), rows, *partitions.values(), strict=True
+        )
+        if is_held
+    ]
+
+
+def skipping_names(table: DeltaTable) -> list[str]:
+    """The columns that the table keeps statistics on, partition columns aside; none if its properties name none."""
+    names = table.metadata().configuration.get("delta.dataSkippingStatsColumns", "")
+    return [name.strip().strip("`").replace("``", "`") for name in names.split(",") if name.strip()]
+
+
+def partition_text(value: Any) -> str | None:
+    """A partition value as Delta writes it into the log."""
+    if value is None:
+        return None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, datetime.datetime):
+        return value.strftime("%Y-%m-%d %H:%M:%S.%f")
+    return str(value)
+
+
+def kept_rows(table: DeltaTable) -> dict[str, int]:
+    """The files that have deletion vectors, as the names on disk of their last part, and how many of their rows are kept.
+
+    Runs on: driver
+
+    Raises:
+        StorageError: a deletion vector cannot be read.
+    """
+    if "deletionVectors" not in (table.protocol().reader_features or []):
+        return {}
+    with storage_faults(table.table_uri, "read the deletion vectors"):
+        vectors = pa.table(table.deletion_vectors())
+    paths = [unquote(path).rpartition("/")[2] for path in vectors["filepath"].to_pylist()]
+    # A vector says True of the rows that are left.
+    return {path: int(vector.values.true_count) for path, vector in zip(paths, vectors["selection_vector"], strict=True)}
+
+
+def reading_facts(uri: str, version: int | None = None) -> dict[str, bool]:
+    """What readers of the table's files must know: `{reachable, deletion_vectors, column_mapping}`.
+
+    `deletion_vectors` is about the files of the version (None: the latest), not about what the table's protocol allows.
+
+    Runs on: driver
+
+    Raises:
+        StorageError: there is no table or no such version, or its log cannot be read.
+    """
+    table = open_table(uri, version)
+    configuration = table.metadata().configuration
+    return {
+        "reachable": is_reachable(uri),
+        "deletion_vectors": bool(kept_rows(table)),
+        "column_mapping": configuration.get("delta.columnMapping.mode", "none") != "none",
+    }

@@ -1,0 +1,1 @@
+"""From a source to the landed table: what is new, how executors stage it, and the commits."""

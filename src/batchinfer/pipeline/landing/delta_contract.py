@@ -1,0 +1,106 @@
+"""The contract of a Delta source: its columns held against those declared, or against those seen last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from batchinfer.config.schema import schema_fields
+from batchinfer.config.sources import DeltaSource, SliceColumn
+from batchinfer.config.suggestions import among, did_you_mean
+from batchinfer.config.types import spark_name
+from batchinfer.contracts import LINEAGE, SLICE
+from batchinfer.errors import InputError
+from batchinfer.pipeline.definition.context import Context
+from batchinfer.pipeline.slices.delta_opened import Opened
+from batchinfer.pipeline.slices.delta_register import Register
+
+
+def check_contract(context: Context, source: DeltaSource, opened: Opened, known: Register | None) -> list[str]:
+    """Whether the table has the columns that the pipeline expects; what people should know of others.
+
+    With a declared schema, the table has exactly its columns, in any order. Without one, it still has those that were
+    recorded last, with their types; new ones are told, and recorded.
+
+    Runs on: driver.
+
+    Raises:
+        InputError: every difference, and every column that key, slice or features name and the table lacks.
+    """
+    problems: list[str] = []
+    have = _types(opened, problems)
+    declared = schema_fields(source)
+    said: list[str] = []
+    hint = None
+    if declared is not None:
+        wanted = {name: spark_name(type_) for name, type_ in declared.items()}
+        problems += _differences(opened.place, have, wanted, "source.schema")
+        problems += [
+            f"{opened.place} has a column {name} ({have[name]}) that source.schema does not"
+            f"{did_you_mean(name, [each for each in wanted if each not in have])}; allowed: the columns of the schema"
+            for name in have
+            if name not in wanted
+        ]
+    elif known is not None and known.place == opened.place:
+        changed = list(_differences(opened.place, have, known.columns, "the last extract"))
+        hint = "to read the table as it is now, declare its columns in source.schema" if changed else None
+        problems += changed
+        said = [f"{opened.place} has a new column: {name} {have[name]}" for name in have if name not in known.columns]
+    problems += _check_names(context, source, opened)
+    if problems:
+        raise InputError(list(dict.fromkeys(problems)), hint)
+    return said
+
+
+def _types(opened: Opened, problems: list[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, type_ in opened.fields.items():
+        try:
+            found[name] = spark_name(type_)
+        except ValueError as error:
+            problems.append(f"{opened.place}: column {name}: {error}")
+    return found
+
+
+def _differences(place: str, have: Mapping[str, str], wanted: Mapping[str, str], said_by: str) -> Iterator[str]:
+    new = [name for name in have if name not in wanted]
+    for name, type_ in wanted.items():
+        if name not in have:
+            near = did_you_mean(name, new)
+            yield f"{place}: no column {name} {type_}, which {said_by} has{near}; the table has {_listed(have)}"
+        elif have[name] != type_:
+            yield f"{place}: column {name} is {have[name]}; {said_by} says {type_}"
+
+
+def _listed(columns: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {type_}" for name, type_ in columns.items())
+
+
+def _check_names(context: Context, source: DeltaSource, opened: Opened) -> Iterator[str]:
+    """Columns that the pipeline names: key, slice, features."""
+    from batchinfer.pipeline.slices.slice_frames import check_slice_type
+
+    columns = list(opened.fields)
+    for name in source.key:
+        if name not in columns:
+            yield f"{opened.place}: source.key: no such column: {among(name, columns)}"
+        elif name == SLICE or name in LINEAGE:
+            yield f"{opened.place}: source.key: got {name}, a column that predictions tables have anyway; allowed: other columns"
+    rule = source.slice
+    if isinstance(rule, SliceColumn) and rule.column not in columns:
+        yield f"{opened.place}: source.slice: no such column: {among(rule.column, columns)}"
+    elif isinstance(rule, SliceColumn):
+        try:
+            check_slice_type(opened.place, rule, opened.fields[rule.column])
+        except InputError as error:
+            yield from error.problems
+    yield from _check_features(context, opened)
+
+
+def _check_features(context: Context, opened: Opened) -> Iterable[str]:
+    from batchinfer.pipeline.definition.feature_steps import check_features
+    from batchinfer.pipeline.definition.table_steps import check_table_steps, document_of
+
+    document = document_of(context.pipeline)
+    problems, prepared = check_table_steps(document, opened.fields)
+    problems += check_features(document, prepared)
+    return [f"{opened.place}: {'.'.join(map(str, problem.path))}: {problem.message}" for problem in problems]

@@ -1,0 +1,66 @@
+"""Files on object stores and HDFS: found by the rules of local ones, copied by Hadoop's own file systems, read as local ones.
+
+Parsers read byte ranges, count lines and look at a file's end: all that stays theirs, for every kind of file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from batchinfer.config.sources import Files
+from batchinfer.config.uris import Uri
+from batchinfer.pipeline.landing.kinds import Increment, Landing
+from batchinfer.pipeline.landing.landing_task import LandingPlan
+from batchinfer.pipeline.landing.new_files import file_increment, find_changes
+from batchinfer.pipeline.landing.remote_listing import check_roots, list_remote
+from batchinfer.pipeline.landing.spool import Spool
+from batchinfer.spark.hadoop import Store
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    OpenSession = Callable[[], SparkSession]
+
+
+def find_remote_files(landing: Landing, open_session: OpenSession) -> Increment | None:
+    """The files of a source on a store that were never landed, or that changed since, copied; None: there are none.
+
+    Runs on: driver.
+
+    Raises:
+        ConfigError: a URI outside `source.roots`, a scheme whose package is missing, no folder for the copies.
+        InputError: files that are missing, that changed and may not (`on_changed: fail`), or that changed while copied.
+        StorageError: a store that does not answer or refuses access, a disk without room.
+    """
+    source = landing.source
+    assert isinstance(source, Files)
+    check_roots(source.path, source.roots)
+    stores: dict[str, Store] = {}
+
+    def store_of(uri: Uri) -> Store:
+        if uri.store not in stores:
+            stores[uri.store] = Store(open_session(), uri)
+        return stores[uri.store]
+
+    changes = find_changes(landing, list_remote(source.path, store_of))
+    if not changes.read:
+        return None
+    spool = Spool.open(landing.context)
+    try:
+        copies = spool.fetch(changes.read, store_of)
+        with spool.told_by_uri():
+            increment = file_increment(landing, source, changes, copies)
+    except BaseException:
+        spool.remove()
+        raise
+
+    def stage(plan: LandingPlan, open_session: OpenSession) -> list[dict[str, Any]]:
+        try:
+            with spool.told_by_uri():
+                return list(increment.stage(plan, open_session))
+        finally:
+            spool.remove()
+
+    return replace(increment, stage=stage)

@@ -1,0 +1,185 @@
+"""Finds the files that the URIs of a source name, on a store: the rules of `sources.listing`, with a store's own calls.
+
+Owns patterns, names (`source_file`) and roots there. Must not know how a store is asked, nor what is inside a file.
+"""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from batchinfer.config.uris import Uri, is_remote
+from batchinfer.errors import ConfigError, InputError, InputMissing
+from batchinfer.spark.hadoop import Entry
+
+_SHOWN = 5
+_WILDCARDS = frozenset("*?[")
+
+
+class Folders(Protocol):
+    """What listing needs of a store: see `hadoop.Store`."""
+
+    def reach(self, path: str) -> Entry | None: ...
+
+    def status(self, path: str) -> Entry | None: ...
+
+    def entries(self, folder: str) -> list[Entry]: ...
+
+    def below(self, folder: str) -> Iterator[Entry]: ...
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """One input file on a store.
+
+    Attributes:
+        uri: where it is.
+        name: `source_file` of its rows: relative to the last folder before the first wildcard.
+        entry: what the store told of it.
+    """
+
+    uri: Uri
+    name: str
+    entry: Entry
+
+    @property
+    def path(self) -> str:
+        return str(self.uri)
+
+    @property
+    def size(self) -> int:
+        return self.entry.size
+
+    def grew_from(self, size: int, fingerprint: int) -> bool:
+        """False if the file cannot be one of that size with more behind it; its landed part is not read again."""
+        return self.size > size
+
+    def fingerprint(self) -> int:
+        """63 bits that change with the file: of its size and of what the store calls its version; nothing is read."""
+        told = f"{self.entry.size}:{self.entry.version}".encode()
+        return int.from_bytes(hashlib.blake2b(told, digest_size=8).digest(), "big") >> 1
+
+
+def check_roots(paths: Sequence[str], roots: Sequence[str] | None) -> None:
+    """Holds URIs to the folders that they may not leave. What is listed below a folder never leaves it: stores have no links.
+
+    Raises:
+        ConfigError: a URI outside all of them.
+    """
+    if roots is None:
+        return
+    allowed = [Uri.parse(root) for root in roots if is_remote(root)]
+    for text in paths:
+        base, _ = _split_glob(Uri.parse(text).path)
+        if not any(Uri.parse(text).at(base).is_below(root) for root in allowed):
+            raise ConfigError(f"source.path: {text} is outside source.roots; allowed: below {', '.join(map(str, roots))}")
+
+
+def list_remote(paths: Sequence[str], store_of: Callable[[Uri], Folders]) -> list[RemoteFile]:
+    """Files that the URIs name, sorted by name; hidden files and those that start with `_` are left out.
+
+    A URI is a file, a folder (all files below it) or a glob (`*`, `?`, `[…]`, `**`).
+
+    Runs on: driver.
+
+    Raises:
+        InputMissing: a URI matches nothing, or its bucket is not there.
+        InputError: a name or a file met twice.
+        StorageError: a store that does not answer.
+    """
+    found: dict[str, RemoteFile] = {}
+    names: dict[str, str] = {}
+    for text in paths:
+        for file in _matches(Uri.parse(text), store_of):
+            other = found.get(file.name)
+            if other is not None and other.path != file.path:
+                raise InputError(f"two files would both be source_file {file.name!r}: {other.path} and {file.path}")
+            if names.setdefault(file.path, file.name) != file.name:
+                raise InputError(f"{file.path} is matched by two patterns, as {names[file.path]!r} and as {file.name!r}")
+            found[file.name] = file
+    return [found[name] for name in sorted(found)]
+
+
+def _matches(uri: Uri, store_of: Callable[[Uri], Folders]) -> list[RemoteFile]:
+    store = store_of(uri)
+    there = store.reach(uri.path)
+    if there is not None and not there.is_folder:
+        return [RemoteFile(uri, uri.path.rpartition("/")[2], there)]
+    if there is not None:
+        base, asked, entries = uri.path, frozenset[str](), store.below(uri.path)
+    else:
+        base, rest = _split_glob(uri.path)
+        if not rest:
+            raise _missing(uri, store)
+        asked, entries = frozenset(part[:1] for part in rest.split("/")), _expand(store, base, rest.split("/"))
+    files: list[RemoteFile] = []
+    for path, entry in {entry.path: entry for entry in entries}.items():
+        name = path[len(base.rstrip("/")) + 1 :]
+        if not {part[:1] for part in name.split("/")} & {"_", "."} - asked:
+            files.append(RemoteFile(uri.at(path), name, entry))
+    if not files:
+        raise _missing(uri, store)
+    return files
+
+
+def _split_glob(path: str) -> tuple[str, str]:
+    """(the folder before the first part with a wildcard, the rest); the path and nothing where there is none."""
+    parts = path.split("/")
+    first = next((i for i, part in enumerate(parts) if _WILDCARDS & set(part)), len(parts))
+    return "/".join(parts[:first]) or "/", "/".join(parts[first:])
+
+
+def _expand(store: Folders, folder: str, parts: Sequence[str]) -> Iterator[Entry]:
+    """Files that the parts of a pattern name below a folder; a folder that matches stands for all files below it."""
+    part, later = parts[0], parts[1:]
+    if part == "**":
+        start = len(folder.rstrip("/")) + 1
+        yield from (entry for entry in store.below(folder) if _fits(entry.path[start:].split("/"), parts))
+        return
+    for entry in _children(store, folder, part):
+        if later and entry.is_folder:
+            yield from _expand(store, entry.path, later)
+        elif not later and entry.is_folder:
+            yield from store.below(entry.path)
+        elif not later:
+            yield entry
+
+
+def _children(store: Folders, folder: str, part: str) -> Iterator[Entry]:
+    if not _WILDCARDS & set(part):
+        entry = store.status(f"{folder.rstrip('/')}/{part}")
+        yield from [entry] if entry is not None else []
+        return
+    hidden = part[:1] in ("_", ".")
+    for entry in store.entries(folder):
+        name = entry.path.rpartition("/")[2]
+        if fnmatch.fnmatchcase(name, part) and (hidden or name[:1] not in ("_", ".")):
+            yield entry
+
+
+def _fits(names: Sequence[str], parts: Sequence[str]) -> bool:
+    """Whether the folders and the name of a file fit a pattern; `**` is any number of folders, at its end any file."""
+    if not parts:
+        return not names
+    if parts[0] == "**":
+        return len(parts) == 1 or any(_fits(names[start:], parts[1:]) for start in range(len(names)))
+    return bool(names) and fnmatch.fnmatchcase(names[0], parts[0]) and _fits(names[1:], parts[1:])
+
+
+def _missing(uri: Uri, store: Folders) -> InputMissing:
+    """Says where was looked, and what is near."""
+    folder, _ = _split_glob(uri.path)
+    while folder != "/" and ((entry := store.status(folder)) is None or not entry.is_folder):
+        folder = folder.rpartition("/")[0] or "/"
+    wanted = uri.path[len(folder.rstrip("/")) + 1 :]
+    there = sorted(name for entry in store.entries(folder) if not (name := entry.path.rpartition("/")[2]).startswith("."))
+    shown = ", ".join(there[:_SHOWN]) + (f" and {len(there) - _SHOWN} more" if len(there) > _SHOWN else "")
+    close = difflib.get_close_matches(wanted.split("/")[0], there, n=1)
+    return InputMissing(
+        f"no file matches '{uri}': looked for {wanted!r} in {uri.at(folder)}, which holds {shown or 'nothing'}",
+        hint=f"did you mean {close[0]!r}?" if close else None,
+    )

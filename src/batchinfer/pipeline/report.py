@@ -1,0 +1,75 @@
+"""Reports of runs: where they are written, and `report`, which finds one."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from batchinfer.errors import ConfigError, InputMissing
+
+
+def save_report(run: Mapping[str, Any], extra: Mapping[str, Any], folder: str) -> str:
+    """Writes a run's page, and its JSON beside it; returns the place of the page.
+
+    Args:
+        run, extra: as `report.html.write_report` takes them; `report` of the run is set.
+        folder: path or URI.
+
+    Runs on: driver.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    from batchinfer.lake.table_places import local_path, open_filesystem, plain_place, storage_faults
+    from batchinfer.report.html import write_report
+
+    local = local_path(folder)
+    place = f"{plain_place(folder)}/{run['run_id']}.html"
+    body = {**run, "report": place}
+    if local is not None:
+        write_report(body, extra, local)
+        return place
+    filesystem, root = open_filesystem(folder)
+    with tempfile.TemporaryDirectory(prefix="batchinfer-report-") as scratch:
+        page = write_report(body, extra, Path(scratch))
+        # The page last: it is what is looked for.
+        for path in (page.with_suffix(".json"), page):
+            with (
+                storage_faults(f"{folder}/{path.name}", "write the report"),
+                filesystem.open_output_stream(f"{root}/{path.name}") as sink,
+            ):
+                sink.write(path.read_bytes())
+    return place
+
+
+def find_report(run_id: str, env: str) -> dict[str, Any]:
+    """The JSON of a run and the path of its HTML page.
+
+    Raises:
+        ConfigError: text that is no run id.
+        InputMissing: no such report.
+    """
+    from pyarrow.fs import FileSelector
+
+    from batchinfer.config.loader import load_state
+    from batchinfer.lake.table_places import open_filesystem, storage_faults
+    from batchinfer.stores import use
+
+    if not re.fullmatch(r"[A-Za-z0-9-]+", run_id):
+        raise ConfigError(f"--run: got {run_id!r}; allowed: a run_id such as 20261121T021500-1f2e3d4c")
+    environment, _ = load_state(env)
+    use(environment.spark.conf, [environment.reports])
+    filesystem, root = open_filesystem(environment.reports)
+    page = f"{environment.reports.rstrip('/')}/{run_id}.html"
+    with storage_faults(environment.reports, "look for reports"):
+        if not filesystem.get_file_info(f"{root}/{run_id}.html").is_file:
+            pages = [info.base_name for info in filesystem.get_file_info(FileSelector(root, allow_not_found=True))]
+            known = sorted(name.removesuffix(".html") for name in pages if name.endswith(".html"))[-5:]
+            raise InputMissing(f"{page}: no such report; the newest are {', '.join(known) or 'none'}")
+        with filesystem.open_input_file(f"{root}/{run_id}.json") as source:
+            body = json.loads(source.read())
+    return {**body.get("run", body), "report": page}

@@ -1,0 +1,72 @@
+"""What earlier runs of a bundle tell about the next one: its batch size and how long it will take.
+
+Read from the runs table, so that it holds for every machine that shares the lake. Advice only: without it a run does the same
+work, and finds its batch size by itself.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from statistics import median
+from typing import Any
+
+from batchinfer.errors import StorageError
+from batchinfer.pipeline.definition.context import Context
+
+Row = Mapping[str, Any]
+# Runs that are looked at: more say nothing new, and each is a file.
+_NEWEST = 64
+# Runs that an estimate is made from: machines and data change.
+_LATEST = 5
+
+
+def runs_of_bundle(context: Context, digest: str) -> list[Row]:
+    """The latest runs with this bundle, one a slice, that were published, as rows of the runs table, oldest first.
+
+    A table that cannot be read is said, and never keeps a run from its work. Runs on: driver, without Spark.
+    """
+    from batchinfer.lake.runs import latest_runs
+
+    try:
+        runs = latest_runs(context.runs, context.name, "score", digest, newest=_NEWEST).values()
+    except StorageError as error:
+        print(f"batchinfer: earlier runs cannot be read: {error}", file=sys.stderr)
+        return []
+    return sorted((run for run in runs if run["exit_code"] == 0 and run["rows_in"]), key=lambda run: run["started_at"])
+
+
+def known_rates(runs: Sequence[Row]) -> dict[str, dict[str, float]]:
+    """Rows per second by batch size, by device, as the latest of the runs on that device left them.
+
+    A run hands on what it was told, so the latest knows what those before knew and what no longer holds.
+    """
+    found: dict[str, dict[str, float]] = {}
+    for run in runs:
+        found |= json.loads(run["report"] or "{}").get("batch_rates", {})
+    return found
+
+
+def best_rows(rates: Mapping[str, float]) -> int:
+    """The batch size of the greatest rate; of rates there is at least one."""
+    return int(max(rates, key=lambda rows: rates[rows]))
+
+
+def estimated_seconds(runs: Sequence[Row], rows: int) -> float | None:
+    """Seconds that a run of so many rows will take, from what the latest runs took; None without any.
+
+    A run has a part that grows with its rows, the inference, and one that hardly does: session, checks, commit.
+    """
+    latest = [(run, json.loads(run["report"] or "{}").get("stage_seconds", {})) for run in runs[-_LATEST:]]
+    if not latest:
+        return None
+    inference = sum(stages.get("inference", run["seconds"]) for run, stages in latest)
+    fixed = median(run["seconds"] - stages.get("inference", run["seconds"]) for run, stages in latest)
+    return round(fixed + inference * rows / sum(run["rows_in"] for run, _ in latest), 1)
+
+
+def worker_bytes(runs: Sequence[Row]) -> int | None:
+    """The most memory that one worker took in the latest runs; None if none of them says."""
+    told = [json.loads(run["report"] or "{}").get("worker_bytes", 0) for run in runs[-_LATEST:]]
+    return max(told, default=0) or None

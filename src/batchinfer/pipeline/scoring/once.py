@@ -1,0 +1,283 @@
+"""Equal rows of a whole run scored once: rows are shared out by their fingerprints, each bucket scores its distinct rows.
+
+One shuffle of narrow lines (key and fingerprint) and of the inputs that a task has not sent before; workers read the table's
+files themselves, as on the direct road. Whether that pays is decided from a sample of the rows and from how fast earlier runs of
+the bundle were. Equal rows that happen to be in one batch are scored once in any case.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from batchinfer import errors
+from batchinfer.inference.attempt import Failure
+from batchinfer.inference.batching import join
+from batchinfer.inference.engine import Scored
+from batchinfer.inference.exchange import Bucket, Sender, estimated_distinct
+from batchinfer.inference.failed_rows import bad_records
+from batchinfer.lake.staging import JOINED_BATCHES
+from batchinfer.pipeline.scoring.earlier_runs import best_rows
+from batchinfer.pipeline.scoring.scoring_task import ScoringTask, keyless_rows, place_columns
+from batchinfer.pipeline.scoring.task_plan import ScoringPlan
+from batchinfer.pipeline.slices.reading import read_rows
+from batchinfer.spark.tasks import as_result, in_order, run_tasks, show_progress
+
+if TYPE_CHECKING:
+    from pyspark.resource import ResourceProfile
+    from pyspark.sql import SparkSession
+
+    from batchinfer.spark.progress import Beats
+
+# Seconds of one worker for each row that is shared out, and for each byte of inputs (2 cores, docs/benchmarks.md).
+_ROW_S, _BYTE_S = 3e-6, 1e-8
+# The model must be expected to take so many seconds of all workers before a sample is taken, which takes about one.
+_LEAST_S = 20.0
+# It has to save this share of the time: the sample and the rates are estimates.
+_WORTH = 0.2
+_SAMPLES, _SAMPLE_ROWS = 8, 16_384
+# Rows that differ in a few columns are different rows: of a wide table no more is read where these tell.
+_FIRST_INPUTS = 4
+_BUCKET_ROWS = 1_000_000
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether equal rows of the whole run are brought together, and why."""
+
+    exchange: bool
+    reason: str
+
+
+def decide(
+    spark: SparkSession,
+    splits: list[dict[str, Any]],
+    plan: ScoringPlan,
+    rates: Mapping[str, Mapping[str, float]],
+    asked: str,
+    senders: int,
+) -> Decision:
+    """Judges from a sample, unless the pipeline file says it.
+
+    Args:
+        rates: rows per second by batch size, by device, of earlier runs of the bundle.
+        asked: `model.deduplicate`: auto, always, never.
+        senders: tasks that would share the rows out; each sends the inputs of its distinct rows.
+
+    Runs on: driver, with small Spark jobs where the model takes long enough.
+    """
+    if asked != "auto":
+        return Decision(asked == "always", f"the pipeline file says model.deduplicate: {asked}")
+    rows = sum(split["rows"] for split in splits)
+    known = [of_device[str(best_rows(of_device))] for of_device in rates.values() if of_device]
+    if not known:
+        return Decision(False, "only inside batches: no earlier run tells how long the model takes")
+    model_s = rows / max(known)
+    if model_s < _LEAST_S:
+        return Decision(False, f"only inside batches: the model takes about {model_s:.0f} s of the workers for all rows")
+    if len(plan.inputs) > 2 * _FIRST_INPUTS:
+        few, _ = _sample(spark, splits, plan.inputs[:_FIRST_INPUTS])
+        if len(np.unique(few)) == len(few):
+            return Decision(False, f"only inside batches: no two of a sample of {len(few):,} rows are equal")
+    sample, row_bytes = _sample(spark, splits, plan.inputs)
+    distinct = estimated_distinct(sample, rows)
+    saved_s = model_s * (1 - distinct / rows)
+    cost_s = rows * _ROW_S + min(rows, distinct * senders) * row_bytes * _BYTE_S
+    seen = f"a sample of {len(sample):,} rows lets expect {distinct:,} distinct rows of {rows:,}"
+    return Decision(
+        saved_s - cost_s > _WORTH * model_s,
+        f"{seen}; scoring each once saves about {saved_s:.0f} s of the workers and costs {cost_s:.0f} s",
+    )
+
+
+def _sample(spark: SparkSession, splits: list[dict[str, Any]], inputs: Sequence[str]) -> tuple[np.ndarray, float]:
+    """Hashes of rows from several places of the table by these inputs, and the bytes that they take of a row."""
+    # One file of a split, from splits that lie far apart.
+    chosen = splits[:: max(1, len(splits) // _SAMPLES)][:_SAMPLES]
+    parts = [split | {"parts": split["parts"][:1]} for split in chosen]
+    tasks = [{"split": part, "inputs": list(inputs), "rows": _SAMPLE_ROWS} for part in parts]
+    found = [result for results in run_tasks(spark, take_sample, tasks, "looking for equal rows") for result in results]
+    hashes = [np.frombuffer(base64.b64decode(result["hashes"]), "<u8") for result in found]
+    rows = max(1, sum(map(len, hashes)))
+    return np.concatenate([*hashes, np.empty(0, "<u8")]), sum(result["bytes"] for result in found) / rows
+
+
+def take_sample(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Hashes of the first rows of a split. Runs on: executor."""
+    from batchinfer.inference.fingerprint import fingerprint, first_words
+
+    rows = next(iter(read_rows(task["split"], task["inputs"])), None)
+    if rows is not None:
+        rows = rows.slice(0, task["rows"])
+        hashes = first_words(fingerprint(rows, task["inputs"]))
+        yield {"hashes": base64.b64encode(hashes.tobytes()).decode(), "bytes": rows.nbytes}
+
+
+def score_once(
+    spark: SparkSession,
+    plan: ScoringPlan,
+    splits: list[dict[str, Any]],
+    count: int,
+    description: str,
+    beats: Beats,
+    profile: ResourceProfile | None = None,
+) -> list[dict[str, Any]]:
+    """Scores the rows of all splits, equal ones once; results as those of `scoring.ScoreSplits`, one a bucket.
+
+    Args:
+        count: tasks of the model that run at the same time.
+        profile: what each of them takes of an executor; those that send rows take what all tasks take.
+
+    Runs on: driver.
+    """
+    rows = sum(split["rows"] for split in splits)
+    buckets = math.ceil(max(count, rows / _BUCKET_ROWS) / count) * count
+    lines = spark.sparkContext.parallelize([json.dumps(split) for split in splits], len(splits))
+    parcels = lines.flatMap(_Send(plan, buckets)).partitionBy(buckets, int)
+    parcels = parcels if profile is None else parcels.withResources(profile)
+    with show_progress(spark, description, buckets, beats):
+        found = parcels.mapPartitionsWithIndex(_Receive(plan)).collect()
+    return [result for results in in_order(found, buckets) for result in results]
+
+
+class _Send:
+    """Reads a split and shares its rows out; errors and times travel as parcels too."""
+
+    def __init__(self, plan: ScoringPlan, buckets: int) -> None:
+        self.plan, self.buckets = plan.to_json(), buckets
+
+    def __call__(self, text: str) -> Iterator[tuple[int, bytes]]:
+        try:
+            yield from self._send(json.loads(text))
+        except errors.BatchInferError as error:
+            yield 0, b"E" + json.dumps(as_result(error)).encode()
+
+    def _send(self, split: dict[str, Any]) -> Iterator[tuple[int, bytes]]:
+        plan = ScoringPlan.from_json(self.plan)
+        started, read_s = time.perf_counter(), 0.0
+        batches = iter(read_rows(split, plan.columns))
+        sender: Sender | None = None
+        while True:
+            before = time.perf_counter()
+            batch = next(batches, None)
+            read_s += time.perf_counter() - before
+            if batch is None:
+                break
+            if sender is None:
+                names = list(dict.fromkeys([*plan.key, *place_columns(batch)]))
+                sender = Sender(names, plan.inputs, self.buckets)
+            for bucket, parcel in sender.add(batch):
+                yield bucket, b"P" + parcel
+        for bucket, parcel in sender.end() if sender is not None else ():
+            yield bucket, b"P" + parcel
+        spent = time.perf_counter() - started
+        yield 0, b"T" + json.dumps({"read": read_s, "exchange": spent - read_s}).encode()
+
+
+class _Receive:
+    """Scores a bucket; numbered JSON, as `tasks.in_order` takes it."""
+
+    def __init__(self, plan: ScoringPlan) -> None:
+        self.plan = plan.to_json()
+
+    def __call__(self, number: int, parcels: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, str]]:
+        try:
+            task = _OnceTask(ScoringPlan.from_json(self.plan))
+            result = task.run_bucket(parcel for _, parcel in parcels)
+        except errors.BatchInferError as error:
+            result = as_result(error)
+        yield number, json.dumps(result)
+
+
+class _OnceTask(ScoringTask):
+    """One bucket: its distinct rows are scored, and what became of them is that of all."""
+
+    def run_bucket(self, parcels: Iterable[bytes]) -> dict[str, Any]:
+        self.rows_in, self.distinct_scored, self.exchange_s, self.sent = 0, 0, 0.0, dict[str, float]()
+        return self.conclude(self._scored(parcels))
+
+    def _scored(self, parcels: Iterable[bytes]) -> Iterator[Scored]:
+        started = time.perf_counter()
+        bucket = Bucket(self._rows_of(parcels))
+        self.exchange_s += time.perf_counter() - started
+        parts: list[pa.RecordBatch] = []
+        failures: dict[int, Failure] = {}
+        for scored in self.scorer.score(iter(bucket.distinct)):
+            parts.append(pa.RecordBatch.from_arrays(list(scored.predictions.values()), names=list(scored.predictions)))
+            if len(parts) % JOINED_BATCHES == 0:
+                # Few large pieces: `sinks.staging` says why.
+                parts[-JOINED_BATCHES:] = [join(parts[-JOINED_BATCHES:])]
+            failures |= {at: Failure(bad.reason, bad.message) for at, bad in zip(scored.failed_at, scored.failed, strict=True)}
+        started = time.perf_counter()
+        fine = np.ones(len(bucket.fingerprints), dtype=bool)
+        fine[list(failures)] = False
+        self.distinct_scored = int(fine.sum())
+        place = np.where(fine, np.cumsum(fine) - 1, -1)
+        predictions = {
+            name: pa.concat_arrays([part.column(name) for part in parts] or [pa.nulls(0, type_)])
+            for name, type_ in self.scorer.declared.items()
+        }
+        inputs = pa.Table.from_batches(bucket.distinct) if bucket.distinct else None
+        for lines in bucket.lines:
+            rows, fingerprints, which = bucket.places(lines)
+            keyless = keyless_rows(rows, list(self.plan.key))
+            good = place[which] >= 0
+            good[list(keyless)] = False
+            bad = np.flatnonzero(~good)
+            failed = []
+            if len(bad) and inputs is not None:
+                why = [self.missing_key if row in keyless else failures[int(which[row])] for row in bad.tolist()]
+                whole = _whole(rows, inputs, bad, which[bad])
+                failed = bad_records(whole, dict(enumerate(why)), list(self.plan.key), self.plan.inputs)
+            index = pa.array(place[which[good]])
+            self.rows_in += rows.num_rows
+            mask = pa.array(good)
+            self.exchange_s += time.perf_counter() - started
+            yield Scored(
+                rows.filter(mask),
+                {name: column.take(index) for name, column in predictions.items()},
+                fingerprints.filter(mask),
+                failed,
+            )
+            started = time.perf_counter()
+
+    def _rows_of(self, parcels: Iterable[bytes]) -> Iterator[bytes]:
+        for parcel in parcels:
+            kind, body = parcel[:1], parcel[1:]
+            if kind == b"P":
+                yield body
+            elif kind == b"T":
+                self.sent = {stage: self.sent.get(stage, 0.0) + seconds for stage, seconds in json.loads(body).items()}
+            else:
+                told = json.loads(body)["error"]
+                raise getattr(errors, told["class"])(told["problems"], told["hint"])
+
+    def counts(self) -> tuple[int, int]:
+        return self.rows_in, len(self.failed)
+
+    def reused(self) -> int:
+        return self.rows - self.distinct_scored
+
+    def seconds(self) -> dict[str, float]:
+        mine = super().seconds()
+        mine["exchange"] = self.exchange_s
+        return {stage: mine.get(stage, 0.0) + self.sent.get(stage, 0.0) for stage in mine | self.sent}
+
+    def elapsed(self) -> float:
+        return super().elapsed() + sum(self.sent.values())
+
+
+def _whole(rows: pa.RecordBatch, inputs: pa.Table, at: np.ndarray, which: np.ndarray) -> pa.RecordBatch:
+    """Some rows with their lines and their inputs."""
+    columns = dict(zip(inputs.column_names, inputs.take(pa.array(which)).combine_chunks().columns, strict=True))
+    columns |= dict(zip(rows.schema.names, rows.take(pa.array(at)).columns, strict=True))
+    whole = pa.table(columns).combine_chunks()
+    return whole.to_batches()[0]

@@ -1,0 +1,211 @@
+"""Sends a slice's rows to the workers by the chosen road, and brings back one result a task."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from batchinfer.config.types import parse_ddl
+from batchinfer.pipeline.definition.context import Context, join
+from batchinfer.pipeline.scoring.compiled_programs import ship_compiled
+from batchinfer.pipeline.scoring.earlier_runs import Row, known_rates
+from batchinfer.pipeline.scoring.once import decide, score_once
+from batchinfer.pipeline.scoring.pandas_road import packed, place_name
+from batchinfer.pipeline.scoring.resolved import Resolved, SliceData, columns_to_read
+from batchinfer.pipeline.scoring.scoring_task import ScoreArrow, ScorePandas, ScoreSplits
+from batchinfer.pipeline.scoring.task_plan import ScoringPlan, now_us
+from batchinfer.pipeline.slices.prepared import row_faults, with_raw
+from batchinfer.pipeline.slices.slice_frames import quoted, slice_frame
+from batchinfer.prepare import RAW, REMOVED
+from batchinfer.spark.bundles_sent import ship_folder, ship_modules
+from batchinfer.spark.capacity import model_workers, profile_of, task_threads
+from batchinfer.spark.progress import Beats
+from batchinfer.spark.tasks import run_batches, run_tasks
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+    from batchinfer.inference.road_choice import Road
+
+# A task holds one row group at a time, whatever its size; each costs about a tenth of a second to start.
+_SPLIT_BYTES = 256 * 2**20
+# A task that shares rows out sends the inputs of equal ones once: few large tasks send little.
+_SENDER_BYTES = 2**30
+# A task of fewer rows costs more to start than to run; one of more needs too much memory where rows are wide.
+_TASK_ROWS = (2_000, 250_000)
+
+
+def run_road(
+    spark: SparkSession,
+    context: Context,
+    data: SliceData,
+    road: Road,
+    model: Resolved,
+    earlier: Sequence[Row],
+    prepared: DataFrame | None = None,
+) -> RoadOutcome:
+    """Scores a slice on the executors.
+
+    Args:
+        earlier: runs of the bundle, as `earlier_runs.runs_of_bundle` gives them.
+        prepared: the rows after table transforms, where the pipeline has some.
+
+    Runs on: driver.
+
+    Raises:
+        InputError: a row that a table transform cannot compute.
+        ModelError: a handler that breaks its own declaration.
+    """
+    if not data.files:
+        return RoadOutcome(road, [], "")
+    with Beats(spark, data.rows) as beats:
+        archive = ship_folder(spark, model.folder, model.ref.digest)
+        ship_modules(spark, context.root)
+        rates = known_rates(earlier)
+        task = context.environment.spark.model_task
+        plan = scoring_plan(context, data, model, task_threads(spark, task), archive, rates, beats.folder)
+        if context.pipeline.model.compile:
+            plan = replace(plan, compile=True, compiled=ship_compiled(spark, context, model.ref.digest))
+        if road.name == "direct":
+            return _run_direct(spark, context, data, road, plan, rates, beats)
+        return RoadOutcome(road, _run(spark, context, data, prepared, road, plan, beats), "")
+
+
+@dataclass(frozen=True)
+class RoadOutcome:
+    """The road taken, one result a task, and how equal rows were looked for beyond single batches."""
+
+    road: Road
+    results: list[dict[str, Any]]
+    equal_rows: str
+
+
+def _run_direct(
+    spark: SparkSession,
+    context: Context,
+    data: SliceData,
+    road: Road,
+    plan: ScoringPlan,
+    rates: dict[str, dict[str, float]],
+    beats: Beats,
+) -> RoadOutcome:
+    task = context.environment.spark.model_task
+    count, profile = model_workers(spark, task), profile_of(spark, task)
+    splits = splits_of(data, count)
+    senders = max(count, math.ceil(sum(split["bytes"] for split in splits) / _SENDER_BYTES))
+    decision = decide(spark, splits, plan, rates, context.pipeline.model.deduplicate, senders)
+    if decision.exchange:
+        large = splits_of(data, count, _SENDER_BYTES, rounds=1)
+        results = score_once(spark, plan, large, count, _description(context, data), beats, profile)
+    else:
+        found = run_tasks(spark, ScoreSplits(plan), splits, _description(context, data), beats=beats, profile=profile)
+        results = [result for of_task in found for result in of_task]
+    return RoadOutcome(road, results, decision.reason)
+
+
+def _description(context: Context, data: SliceData) -> str:
+    return f"scoring {context.name}, slice {data.slice}"
+
+
+def _run(
+    spark: SparkSession,
+    context: Context,
+    data: SliceData,
+    prepared: DataFrame | None,
+    road: Road,
+    plan: ScoringPlan,
+    beats: Beats,
+) -> list[dict[str, Any]]:
+    types = {name: context_type(context, name) for name in plan.columns}
+    task = context.environment.spark.model_task
+    count, profile = _tasks(data.rows, model_workers(spark, task)), profile_of(spark, task)
+    description = _description(context, data)
+    if prepared is None:
+        frame = slice_frame(spark, data).select(*[quoted(name) for name in plan.columns])
+    else:
+        # Shuffles leave few partitions, because Spark joins small ones up; a hash of the key puts each row into the same one
+        # whenever a task is tried again.
+        frame = with_raw(prepared, plan.columns, list(context.prepared_fields))
+        frame = frame.repartition(count, *[quoted(name) for name in plan.key])
+        types |= {REMOVED: "string", RAW: "string"}
+    with row_faults():
+        if road.name == "arrow":
+            frame = frame.select(*[quoted(name) for name in types]).toDF(*map(place_name, range(len(types))))
+            return run_batches(frame, ScoreArrow(plan, list(types)), description, count, beats, profile=profile)
+        frame = packed(frame, {name: parse_ddl(type_) for name, type_ in types.items()})
+        return run_batches(frame, ScorePandas(plan, types), description, count, beats, through="mapInPandas", profile=profile)
+
+
+def _tasks(rows: int, count: int) -> int:
+    """How many tasks share these rows: one for each worker, fewer of few rows, more of very many."""
+    fewest, most = _TASK_ROWS
+    return max(1, min(count, math.ceil(rows / fewest)), math.ceil(rows / most))
+
+
+def context_type(context: Context, column: str) -> str:
+    """Spark SQL type of a column that scoring reads."""
+    from batchinfer.config.types import spark_name
+
+    return spark_name(context.prepared_fields[column])
+
+
+def splits_of(data: SliceData, count: int, most_bytes: int = _SPLIT_BYTES, rounds: int = 2) -> list[dict[str, Any]]:
+    """Row groups of a slice's files, balanced over the workers; `most_bytes` of a task, as they are in the files."""
+    splits = split_files(data.table, data.files, count, most_bytes, rounds)
+    if data.fields is None:
+        return splits
+    rule = data.rule if data.rows_of_others else None
+    within = None if rule is None else {"column": rule.column, "unit": rule.unit, "slices": data.slices}
+    return [split | {"types": dict(data.fields), "within": within} for split in splits]
+
+
+def split_files(
+    table: str, files: Sequence[Mapping[str, Any]], count: int, most_bytes: int = _SPLIT_BYTES, rounds: int = 2
+) -> list[dict[str, Any]]:
+    """Row groups of some files of a table, balanced over the workers."""
+    from batchinfer.inference.splits import plan_splits
+
+    return plan_splits([{**file, "path": join(table, file["path"])} for file in files], count, most_bytes, rounds=rounds)
+
+
+def scoring_plan(
+    context: Context, data: SliceData, model: Resolved, threads: int, archive: str, rates: dict[str, dict[str, float]], beats: str
+) -> ScoringPlan:
+    """What all tasks of the run share."""
+    settings = context.pipeline.model
+    allowed = context.pipeline.checks.max_quarantine_rate
+    return ScoringPlan(
+        pipeline=context.name,
+        slice=data.slice,
+        run_id=context.run_id,
+        predictions=context.predictions,
+        quarantine=context.quarantine,
+        columns=columns_to_read(context, model.inputs),
+        key={name: context_type(context, name) for name in context.pipeline.source.key},
+        inputs=model.inputs,
+        outputs=model.outputs,
+        model_name=model.ref.name,
+        model_version=model.ref.version,
+        bundle_digest=model.ref.digest,
+        archive=archive,
+        source_table=data.table,
+        source_version=data.version,
+        scored_at_us=now_us(),
+        device=settings.device,
+        batch_rows=settings.batch.rows,
+        max_bytes=settings.batch.max_bytes,
+        max_weight=settings.batch.max_weight,
+        timeout_s=settings.batch.timeout_s,
+        threads=threads,
+        # Past this the run ends with exit 5 anyway; looking for single rows further on would cost time for nothing.
+        max_failures=max(1000, int(allowed * data.rows) + 1),
+        modules=str(context.root),
+        trust=settings.trust,
+        precision=settings.precision,
+        known_rates=rates if settings.batch.rows == "auto" else {},
+        removals=context.preparation.reasons(),
+        deduplicate=settings.deduplicate != "never",
+        beats=beats,
+    )

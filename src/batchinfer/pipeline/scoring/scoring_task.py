@@ -1,0 +1,388 @@
+"""The executor's side of scoring: rows of a slice become staged Parquet files of predictions.
+
+The three roads differ only in where the batches come from; all of them end in `ScoringTask.run`.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from batchinfer import contracts
+from batchinfer.contracts import BadRecord
+from batchinfer.errors import TooManyQuarantined
+from batchinfer.inference.workers import peak_bytes
+from batchinfer.pipeline.scoring.task_plan import ScoringPlan
+from batchinfer.prepare import RAW, REMOVED
+from batchinfer.spark.bundles_sent import bundle_folder, choose_device, describe_device, load_folder, owned_gpu, runner_on
+from batchinfer.spark.progress import Beat
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+    from batchinfer.contracts import Handler
+    from batchinfer.inference.attempt import Failure
+    from batchinfer.inference.engine import BatchScorer, Scored
+    from batchinfer.inference.watchdog import ChildRunner
+
+
+class ScoreSplits:
+    """Road `direct`: the work of `run_tasks`, which reads a split of the Parquet row groups and scores it.
+
+    It carries the plan, which Spark sends once: in each task's JSON it would be most of what the driver makes and holds.
+    """
+
+    def __init__(self, plan: ScoringPlan) -> None:
+        self.plan = plan.to_json()
+
+    def __call__(self, split: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        from batchinfer.pipeline.slices.reading import read_rows
+
+        plan = ScoringPlan.from_json(self.plan)
+        yield ScoringTask(plan).run(read_rows(split, plan.columns))
+
+
+class ScoreArrow:
+    """Road `arrow`: the function of `mapInArrow`, for columns of these names in this order; one row of JSON a task."""
+
+    def __init__(self, plan: ScoringPlan, names: Sequence[str]) -> None:
+        self.plan, self.names = plan.to_json(), list(names)
+
+    def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        import pyarrow as pa
+
+        named = (batch.rename_columns(self.names) for batch in batches)
+        yield pa.RecordBatch.from_pydict({"result": [_guarded(ScoringPlan.from_json(self.plan), named)]})
+
+
+class ScorePandas:
+    """Road `pandas`: the function of `mapInPandas`, for a frame that `pandas_road.packed` made; one row of JSON a task."""
+
+    def __init__(self, plan: ScoringPlan, types: Mapping[str, str]) -> None:
+        self.plan, self.types = plan.to_json(), dict(types)
+
+    def __call__(self, frames: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+        import pandas as pd
+
+        from batchinfer.config.types import parse_ddl
+        from batchinfer.pipeline.scoring.pandas_road import unpacked
+
+        types = {name: parse_ddl(type_) for name, type_ in self.types.items()}
+        batches = (unpacked(frame, types) for frame in frames)
+        yield pd.DataFrame({"result": [_guarded(ScoringPlan.from_json(self.plan), batches)]})
+
+
+def _guarded(plan: ScoringPlan, batches: Iterable[pa.RecordBatch]) -> str:
+    from batchinfer.spark.tasks import guarded
+
+    return guarded(lambda: ScoringTask(plan).run(batches))
+
+
+class ScoringTask:
+    """One task: batches in, staged files and counts out.
+
+    Args:
+        child: has the model; None: this process loads it, or starts a child.
+    """
+
+    def __init__(self, plan: ScoringPlan, child: ChildRunner | None = None) -> None:
+        self.plan, self.child = plan, child
+        self.started = time.perf_counter()
+        # Imports PyTorch: a part of what loading the model takes.
+        self.gpu = owned_gpu() if child is None else None
+        self.torch_device = choose_device(plan.device, self.gpu) if child is None else ""
+        self.device = describe_device(self.torch_device, plan.threads, plan.precision, plan.compile) if child is None else ""
+        if child is None and plan.modules not in sys.path:
+            sys.path.append(plan.modules)
+        self.compiled: Any = None  # the handler, where its module is compiled
+        self.scorer = self._open_scorer()
+        self.compiled_before_s = self.compiled.compile_s if self.compiled else 0.0
+        self.load_s = time.perf_counter() - self.started
+        self.failed: list[BadRecord] = []
+        self.keyless = 0
+        self.removed = 0
+        self.rows = 0
+        self.write_s = 0.0
+        self.beat = Beat(plan.beats)
+        self.constants = self._constants()
+        self.writer = self._open_writer()
+
+    def _open_scorer(self) -> BatchScorer:
+        """The model in this process at a task's first attempt; in a child of its own from the second on.
+
+        The first attempt may have ended in a crash or a hang; in a child, either costs the child, and the row is found.
+        """
+        from batchinfer.inference.batching import LARGEST_ROWS, LARGEST_ROWS_GPU, new_size
+        from batchinfer.inference.engine import BatchScorer
+        from batchinfer.inference.watchdog import ChildRunner
+        from batchinfer.inference.workers import load_once, size_once
+
+        plan = self.plan
+        options: dict[str, Any] = {
+            "max_bytes": plan.max_bytes,
+            "max_weight": plan.max_weight,
+            # A GPU computes while this core reads; whether it pays on a CPU is measured.
+            "read_ahead": self.child is None and not self.device.startswith("cpu"),
+            "columns_for_fingerprint": list(plan.inputs),
+            "key_columns": list(plan.key),
+            "max_failures": plan.max_failures,
+            # The model reads the columns of the fingerprint and no others, so equal fingerprints have equal predictions.
+            "deduplicate": plan.deduplicate,
+        }
+        if self.child is None and _is_tried_again():
+            self.child = ChildRunner(self._loader(), plan.timeout_s, threads=plan.threads)
+        if self.child is not None:
+            return BatchScorer(self.child.loaded(), batch_rows=plan.batch_rows, **options)
+        # A process that is given another GPU loads the model there, and that GPU's memory is another ceiling.
+        device = self.torch_device
+        model = f"{plan.bundle_digest}:{device}:{plan.precision}:{plan.compile}"
+        handler = load_once(model, self._compiling_loader() if plan.compile else self._loader(), threads=plan.threads)
+        self.compiled = handler if plan.compile else None
+        known = {int(rows): rate for rows, rate in plan.known_rates.get(self.device, {}).items()}
+        largest = LARGEST_ROWS if device == "cpu" else LARGEST_ROWS_GPU
+        size = size_once(f"{model}:{plan.batch_rows}:{plan.threads}", lambda: new_size(plan.batch_rows, known, largest))
+        return BatchScorer(runner_on(device, handler, plan.timeout_s), batch_rows=size, **options)
+
+    def _loader(self) -> Callable[[], Handler]:
+        from functools import partial
+
+        plan = self.plan
+        return partial(
+            load_folder, bundle_folder(plan.archive), plan.bundle_digest, self.torch_device, plan.trust, plan.precision
+        )
+
+    def _compiling_loader(self) -> Callable[[], Handler]:
+        from functools import partial
+
+        from batchinfer.pipeline.scoring.compiled_programs import device_key, load_compiled
+
+        plan = self.plan
+        return partial(load_compiled, self._loader(), plan.compiled, device_key(self.device), plan.precision)
+
+    def _open_writer(self) -> Any:
+        from batchinfer.lake.staging import StagedWriter
+
+        key = list(self.plan.key)
+        schema = file_schema(self.plan.key, self.plan.outputs)
+        # One column of several that make a key may repeat on many rows.
+        distinct = [*(key if len(key) == 1 else ()), contracts.INPUT_FINGERPRINT, *self._real_numbers()]
+        return StagedWriter(self.plan.predictions, schema, (contracts.SLICE,), stats_columns=key, sort_by=key, distinct=distinct)
+
+    def _real_numbers(self) -> list[str]:
+        """The outputs that are real numbers, or lists of them."""
+        return [
+            name for name, type_ in self.plan.outputs.items() if type_ in ("float", "double", "array<float>", "array<double>")
+        ]
+
+    def run(self, batches: Iterable[pa.RecordBatch]) -> dict[str, Any]:
+        """Scores and writes the rows; what was staged, counted and timed, as JSON."""
+        return self.conclude(self.scorer.score(self._with_keys(self._remaining(batches))))
+
+    def conclude(self, results: Iterable[Scored]) -> dict[str, Any]:
+        """Writes what was scored, and puts aside what was not."""
+        try:
+            for scored in results:
+                started = time.perf_counter()
+                self._take(scored)
+                self.write_s += time.perf_counter() - started
+                self.beat.tell(*self.counts())
+            return self._finish()
+        except TooManyQuarantined as error:
+            # The run ends with exit 5; the rows that failed are kept all the same.
+            self.failed += self.scorer.unreported
+            self.writer.abort()
+            return self._finish(stopped=list(error.problems))
+        except BaseException:
+            self.writer.abort()
+            raise
+        finally:
+            self.scorer.close()
+
+    def _remaining(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """The rows that no table transform removed; the others are put aside with the reason they were marked with."""
+        if not self.plan.removals:
+            yield from batches
+            return
+        for batch in batches:
+            reasons = batch.column(REMOVED)
+            rows = batch.select(list(self.plan.columns))
+            if reasons.null_count == batch.num_rows:
+                yield rows
+                continue
+            self._put_aside(batch.filter(reasons.is_valid()))
+            yield rows.filter(reasons.is_null())
+
+    def _put_aside(self, removed: pa.RecordBatch) -> None:
+        from batchinfer.inference.failed_rows import row_json
+
+        key = list(self.plan.key)
+        self.removed += removed.num_rows
+        for row in removed.select([*dict.fromkeys([*key, *place_columns(removed)]), REMOVED, RAW]).to_pylist():
+            self.failed.append(
+                BadRecord(
+                    source_file=row.get(contracts.SOURCE_FILE),
+                    source_line=row.get(contracts.SOURCE_LINE),
+                    raw=row[RAW].encode(),
+                    reason=row[REMOVED],
+                    message=self.plan.removals[row[REMOVED]],
+                    key=row_json({name: row[name] for name in key}),
+                )
+            )
+
+    def _with_keys(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """The rows that have a key; the others are put aside. Tables that were landed have none of these."""
+        import pyarrow as pa
+
+        from batchinfer.inference.failed_rows import bad_records
+
+        for batch in batches:
+            keyless = keyless_rows(batch, list(self.plan.key))
+            if not keyless:
+                yield batch
+                continue
+            self.failed += bad_records(batch, dict.fromkeys(keyless, self.missing_key), list(self.plan.key), self.plan.inputs)
+            self.keyless += len(keyless)
+            yield batch.filter(pa.array([row not in keyless for row in range(batch.num_rows)], pa.bool_()))
+
+    def _take(self, scored: Scored) -> None:
+        import pyarrow as pa
+
+        self.failed += scored.failed
+        count = scored.rows.num_rows
+        if count == 0:
+            return
+        self.rows += count
+        columns = {name: scored.rows.column(name) for name in self.plan.key} | dict(scored.predictions)
+        columns[contracts.INPUT_FINGERPRINT] = scored.fingerprints
+        batch = pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
+        # What is the same on every row is given once: in the file it is a dictionary of one entry.
+        self.writer.write(batch, {contracts.SLICE: self.plan.slice}, self.constants)
+
+    @property
+    def missing_key(self) -> Failure:
+        from batchinfer.inference.attempt import Failure
+
+        return Failure("null_key", f"a key column is null; allowed: a value in each of {', '.join(self.plan.key)}")
+
+    def counts(self) -> tuple[int, int]:
+        """Rows that came in so far, and how many of them were put aside."""
+        return int(self.scorer.counts["rows_in"]) + self.keyless + self.removed, len(self.failed)
+
+    def reused(self) -> int:
+        """Rows that have the prediction of an equal row."""
+        return int(self.scorer.counts["rows_duplicate"])
+
+    def seconds(self) -> dict[str, float]:
+        """Seconds of each stage so far."""
+        stages = {**self.scorer.timings, "load": self.load_s, "write": self.write_s}
+        if self.compiled:
+            # It happens inside of the first forward pass.
+            stages["compile"] = self.compiled.compile_s - self.compiled_before_s
+            stages["forward"] -= stages["compile"]
+        return stages
+
+    def elapsed(self) -> float:
+        """Seconds since the task began."""
+        return time.perf_counter() - self.started
+
+    def _constants(self) -> dict[str, pa.Scalar]:
+        import pyarrow as pa
+
+        plan = self.plan
+        return {
+            contracts.VARIANT: pa.scalar(contracts.CHAMPION),
+            contracts.SERVED: pa.scalar(True),
+            contracts.MODEL_NAME: pa.scalar(plan.model_name),
+            contracts.MODEL_VERSION: pa.scalar(plan.model_version),
+            contracts.BUNDLE_DIGEST: pa.scalar(plan.bundle_digest),
+            contracts.SOURCE_TABLE: pa.scalar(plan.source_table),
+            contracts.SOURCE_VERSION: pa.scalar(plan.source_version, pa.int64()),
+            contracts.RUN_ID: pa.scalar(plan.run_id),
+            contracts.SCORED_AT: pa.scalar(plan.scored_at_us, pa.timestamp("us", tz="UTC")),
+        }
+
+    def _use(self) -> dict[str, Any]:
+        """What the device did in this task, in seconds; the rest of the task it waited for the model, or for the task to end."""
+        use = self.scorer.device_use()
+        compiled_s = self.seconds().get("compile", 0.0)
+        # What this process writes in step with the device, the device waits for; beside it, `use` has counted it.
+        written_s = 0.0 if self.device and not self.device.startswith("cpu") else self.write_s
+        return {
+            "device": self.device or "processes apart",
+            "computing": round(use.computing - compiled_s, 4),
+            "input": round(use.input, 4),
+            "output": round(use.output + written_s, 4),
+        }
+
+    def _told_of_compiling(self) -> dict[str, Any]:
+        if not self.compiled:
+            return {}
+        from batchinfer.pipeline.scoring.compiled_programs import device_key, newly_compiled
+
+        program = newly_compiled(self.compiled, device_key(self.device))
+        return {"warnings": self.compiled.warnings, "compiled": program}
+
+    def _finish(self, stopped: Sequence[str] = ()) -> dict[str, Any]:
+        from batchinfer.lake.quarantine import write_quarantine
+
+        started = time.perf_counter()
+        files = self.writer.close()
+        aside = write_quarantine(
+            self.plan.quarantine, self.failed, pipeline=self.plan.pipeline, stage="score",
+            run_id=self.plan.run_id, published=True, slice=self.plan.slice,
+        )  # fmt: skip
+        self.write_s += time.perf_counter() - started
+        rows_in, failed = self.counts()
+        self.beat.end(rows_in, failed)
+        return {
+            "files": [file.to_json() for file in files],
+            "quarantine": [file.to_json() for file in aside],
+            "rows_in": rows_in,
+            "rows_scored": self.rows - self.reused(),
+            "rows_reused": self.reused(),
+            "rows_quarantined": failed,
+            "rows_removed": self.removed,
+            "reasons": dict(Counter(record.reason for record in self.failed)),
+            "examples": [record.message for record in self.failed if record.reason not in self.plan.removals][:1],
+            "seconds": self.seconds(),
+            "use": self._use(),
+            "counts": {**self.scorer.counts, "children": self.child.starts if self.child else 0},
+            "rates": {self.device: self.scorer.size.curve} if self.child is None else {},
+            "gpu": self.gpu,
+            "stopped": list(stopped),
+            **self._told_of_compiling(),
+            "task_s": self.elapsed(),
+            "worker_bytes": peak_bytes() if self.child is None else self.child.peak_bytes,
+        }
+
+
+def _is_tried_again() -> bool:
+    from pyspark import TaskContext
+
+    task = TaskContext.get()
+    return task is not None and task.attemptNumber() > 0
+
+
+def place_columns(batch: pa.RecordBatch) -> list[str]:
+    """The columns of a record's place that a batch has: tables that are read in place have none."""
+    return [name for name in (contracts.SOURCE_FILE, contracts.SOURCE_LINE) if name in batch.schema.names]
+
+
+def keyless_rows(batch: pa.RecordBatch, key: Sequence[str]) -> set[int]:
+    """Positions of the rows of which a key column is null."""
+    holes = [batch.column(name) for name in key if batch.column(name).null_count]
+    return {row for column in holes for row, null in enumerate(column.is_null().to_pylist()) if null}
+
+
+def file_schema(key: Mapping[str, str], outputs: Mapping[str, str]) -> pa.Schema:
+    """Schema of one Parquet file of predictions: the table's without the partition column."""
+    from batchinfer.config.types import parse_ddl
+
+    schema = contracts.predictions_schema(
+        {name: parse_ddl(type_) for name, type_ in key.items()}, {name: parse_ddl(type_) for name, type_ in outputs.items()}
+    )
+    return schema.remove(schema.get_field_index(contracts.SLICE))

@@ -1,0 +1,1 @@
+"""What a slice is: its files, its columns, its rows, wherever they lie; and the register of tables read in place."""

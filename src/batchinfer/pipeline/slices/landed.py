@@ -1,0 +1,225 @@
+"""What has landed of a pipeline: the slices of its landed table, or of the Delta table that it reads in place. No JVM."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from batchinfer.config.sources import DeltaSource, SliceColumn
+from batchinfer.contracts import SLICE
+from batchinfer.errors import InputError, InputMissing, StorageError
+from batchinfer.pipeline.definition.context import Context
+from batchinfer.pipeline.definition.slice_names import read_slices
+from batchinfer.pipeline.definition.table_steps import reads_history
+from batchinfer.pipeline.slices.delta_changes import files_of_slices
+from batchinfer.pipeline.slices.delta_opened import Opened
+from batchinfer.pipeline.slices.delta_register import Entry, Register, read_register
+
+
+@dataclass(frozen=True)
+class SliceData:
+    """One slice or several, at one version of the table that they are read from.
+
+    Attributes:
+        slices: names of the slices.
+        files: {path, size, rows, partition} of each Parquet file.
+        version: Delta version that is read.
+        changed_at: Delta version at which the slices, or those that steps look back into, last changed.
+        rows: of the slices; files that hold rows of other slices too have more.
+        recorded_at: when the last change was recorded, of a table that is read in place.
+        fields: Spark SQL types of the table's columns, of a table that is read in place; None: a landed table.
+        rule: how rows of a table that is read in place are told to be of a slice; None: by their files alone.
+        only_files: the slice is these files, and not all of the version's.
+        history: slices before these that table transforms look back into.
+    """
+
+    table: str
+    slices: tuple[str, ...]
+    files: list[dict[str, Any]]
+    version: int
+    changed_at: int
+    rows: int
+    recorded_at: dt.datetime | None = None
+    fields: Mapping[str, str] | None = None
+    rule: SliceColumn | None = None
+    only_files: bool = False
+    history: tuple[str, ...] = ()
+
+    @property
+    def slice(self) -> str:
+        return ",".join(self.slices)
+
+    @property
+    def size(self) -> int:
+        return sum(file["size"] for file in self.files)
+
+    @property
+    def rows_of_others(self) -> bool:
+        """Whether the files hold rows that are of none of the slices."""
+        return sum(file["rows"] for file in self.files) != self.rows
+
+
+@dataclass(frozen=True)
+class LandedSlice:
+    """One slice that can be scored.
+
+    Attributes:
+        changed_at: version of the table that it is read from, at which it last changed, or a slice that its rows look back into.
+        recorded_at: when that change was recorded, where the table is read in place: the versions of such a table may begin
+            anew, or go back where the pipeline asks for an earlier one.
+    """
+
+    rows: int
+    changed_at: int
+    recorded_at: dt.datetime | None = None
+
+
+def read_landed(context: Context) -> dict[str, LandedSlice]:
+    """Every slice that has landed, by name.
+
+    Runs on: driver, without Spark.
+    """
+    landed = _read_each(context)
+    return _with_history(landed) if reads_history(context.pipeline) else landed
+
+
+def _with_history(landed: Mapping[str, LandedSlice]) -> dict[str, LandedSlice]:
+    """The slices, each changed when it or one before it last changed: its rows look back into those."""
+    found: dict[str, LandedSlice] = {}
+    changed_at, recorded_at = -1, None
+    for name, slice_ in sorted(landed.items()):
+        changed_at = max(changed_at, slice_.changed_at)
+        recorded_at = max((moment for moment in (recorded_at, slice_.recorded_at) if moment is not None), default=None)
+        found[name] = LandedSlice(slice_.rows, changed_at, recorded_at)
+    return found
+
+
+def _before(context: Context, landed: Iterable[str], names: Sequence[str] | None) -> tuple[str, ...]:
+    """The landed slices that sort before the last of those named, and that steps look back into."""
+    if not names or not reads_history(context.pipeline):
+        return ()
+    return tuple(sorted(name for name in landed if name < max(names) and name not in names))
+
+
+def _read_each(context: Context) -> dict[str, LandedSlice]:
+    from batchinfer.lake.delta import snapshot_files
+
+    landed = read_slices(context.landed)
+    if isinstance(context.pipeline.source, DeltaSource):
+        register = read_register(context)
+        entries = {name: entry for name, entry in (register.entries if register else {}).items() if name is not None}
+        return {name: LandedSlice(entry.rows, entry.changed_at, entry.recorded_at) for name, entry in entries.items()}
+    rows: dict[str, int] = {}
+    for file in snapshot_files(context.landed) if landed else []:
+        rows[file["partition"][SLICE]] = rows.get(file["partition"][SLICE], 0) + file["rows"]
+    return {name: LandedSlice(rows.get(name, 0), version) for name, version in landed.items()}
+
+
+def read_data(context: Context, names: Sequence[str] | None) -> SliceData:
+    """The files and rows of slices that have landed; None: of everything that has.
+
+    Runs on: driver, without Spark.
+
+    Raises:
+        InputMissing: nothing has landed.
+        InputError: the version of a table that is read in place is gone.
+    """
+    if isinstance(context.pipeline.source, DeltaSource):
+        return _read_in_place(context, names)
+    from batchinfer.lake.delta import exists, snapshot_files, table_version
+
+    if not exists(context.landed):
+        raise _nothing(context)
+    landed = read_slices(context.landed)
+    version = table_version(context.landed)
+    files = [file for file in snapshot_files(context.landed) if names is None or file["partition"][SLICE] in names]
+    history = _before(context, landed, names)
+    changed_at = max((landed[name] for name in (*names, *history)) if names else landed.values(), default=version)
+    rows = sum(file["rows"] for file in files)
+    return SliceData(context.landed, tuple(names or ()), files, version, changed_at, rows, history=history)
+
+
+def _nothing(context: Context) -> InputMissing:
+    return InputMissing(
+        f"{context.landed}: nothing has landed; allowed: extract first", hint=f"batchinfer extract -p {context.name}"
+    )
+
+
+def _read_in_place(context: Context, names: Sequence[str] | None) -> SliceData:
+    register = read_register(context)
+    if register is None:
+        raise _nothing(context)
+    rule = context.pipeline.source.slice
+    if isinstance(rule, SliceColumn):
+        wanted = tuple(name for name in register.entries if name is not None) if names is None else tuple(names)
+        return _of_column(context, register, rule, wanted)
+    return _of_days(context, register, names)
+
+
+def _of_column(context: Context, register: Register, rule: SliceColumn, names: tuple[str, ...]) -> SliceData:
+    entries = {name: register.entries[name] for name in names}
+    opened = _open(context, register, register.version, entries)
+    history = _before(context, (name for name in register.entries if name is not None), names)
+    seen = [*entries.values(), *(register.entries[name] for name in history)]
+    return SliceData(
+        register.place,
+        names,
+        files_of_slices(opened, rule, names),
+        opened.version,
+        max((entry.changed_at for entry in seen), default=opened.version),
+        sum(entry.rows for entry in entries.values()),
+        max((entry.recorded_at for entry in seen), default=None),
+        register.columns,
+        rule,
+        history=history,
+    )
+
+
+def _of_days(context: Context, register: Register, names: Sequence[str] | None) -> SliceData:
+    """Each slice is the whole table as it was that day, or the files that came since the day before."""
+    known = sorted(name for name in register.entries if name is not None)
+    entries = {name: register.entries[name] for name in (known if names is None else names)}
+    if names is None and all(entry.files is None for entry in entries.values()):
+        entries = {known[-1]: register.entries[known[-1]]}
+    if len(entries) > 1 and any(entry.files is None for entry in entries.values()):
+        raise InputError(
+            f"slices {', '.join(entries)} of pipeline {context.name} are each the whole of {register.place}; allowed: one of them"
+        )
+    newest = max(entries.values(), key=lambda entry: entry.version)
+    opened = _open(context, register, newest.version, entries)
+    files = opened.files if newest.files is None else [file for entry in entries.values() for file in entry.files or ()]
+    return SliceData(
+        register.place,
+        tuple(entries),
+        files,
+        newest.version,
+        newest.changed_at,
+        sum(entry.rows for entry in entries.values()),
+        newest.recorded_at,
+        register.columns,
+        only_files=newest.files is not None,
+    )
+
+
+def _open(context: Context, register: Register, version: int, entries: Mapping[str, Entry]) -> Opened:
+    """The table at a version, if it is the one that these slices were recorded of."""
+    from batchinfer.lake.snapshots import exists, open_table
+
+    if not exists(register.place):
+        raise InputMissing(f"{register.place}: the Delta table that pipeline {context.name} reads is no longer there")
+    try:
+        opened = Opened(register.place, open_table(register.place, version))
+    except StorageError as error:
+        raise InputError(
+            f"{register.place}: version {version}, which was recorded, can no longer be read: {'; '.join(error.problems)}",
+            hint=f"batchinfer extract -p {context.name}",
+        ) from error
+    if gone := [name for name, entry in entries.items() if entry.table_id != opened.id]:
+        raise InputError(
+            f"{register.place}: another table lies there now; of the one before it were recorded: {', '.join(gone)}; allowed: "
+            "slices of the table that is there",
+            hint=f"batchinfer extract -p {context.name}" if isinstance(context.pipeline.source.slice, SliceColumn) else None,
+        )
+    return opened

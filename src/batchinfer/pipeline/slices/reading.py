@@ -1,0 +1,135 @@
+"""The executor's side of tables that are read in place: which slice each row belongs to, and rows that belong to none.
+
+Rows are read as `inference.splits` reads them; where files hold rows of several slices, those of others are dropped here.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+from pyarrow import compute
+
+from batchinfer.config.sources import SliceColumn
+from batchinfer.contracts import BadRecord
+from batchinfer.pipeline.definition.slice_names import is_slice_name
+
+# pyarrow makes these functions when it is imported; type checkers cannot see them.
+pc: Any = compute
+
+NULL_SLICE = "null_slice"
+SLICE_NAME = "slice_name"
+_MESSAGES = {
+    NULL_SLICE: "the slice column is null; allowed: a value that names the row's slice",
+    SLICE_NAME: "the slice column's value cannot name a slice; allowed: text without path syntax or control characters",
+}
+
+
+def slice_names(rows: pa.RecordBatch, rule: SliceColumn) -> pa.StringArray:
+    """The slice of each row; null where the column is null, or has a value that cannot name one.
+
+    Runs on: driver | executor.
+    """
+    from batchinfer.sources.slice_values import slice_values
+
+    values = slice_values(rows, rule, None)
+    refused = [value for value in pc.unique(values).to_pylist() if value is not None and not is_slice_name(value)]
+    if not refused:
+        return values
+    return pc.if_else(pc.is_in(values, pa.array(refused, pa.string())), pa.scalar(None, pa.string()), values)
+
+
+def read_rows(split: Mapping[str, Any], columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """The rows of a split of `roads.splits_of`, the named columns: of a table read in place only those of its slices.
+
+    Runs on: driver | executor.
+
+    Raises:
+        InputError: a file that is missing, damaged, or lacks a column.
+    """
+    from batchinfer.config.types import parse_ddl
+    from batchinfer.inference.splits import read_split
+
+    types, within = split.get("types"), split.get("within")
+    schema = None if types is None else pa.schema([(name, parse_ddl(type_)) for name, type_ in types.items()])
+    if within is None:
+        yield from read_split(split, list(columns), schema)
+        return
+    rule = SliceColumn(column=within["column"], unit=within["unit"])
+    wanted = pa.array(within["slices"], pa.string())
+    for batch in read_split(split, list(dict.fromkeys([*columns, rule.column])), schema):
+        rows = batch.filter(pc.is_in(slice_names(batch, rule), wanted))
+        yield rows.select(list(columns))
+
+
+def count_slices(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """How many rows of each slice a split has; reads the slice column alone.
+
+    Runs on: driver | executor.
+    """
+    rule = SliceColumn(**task["rule"])
+    yield {"counts": as_pairs(count_batches(read_rows(task["split"], [rule.column]), rule))}
+
+
+def count_batches(batches: Iterable[pa.RecordBatch], rule: SliceColumn) -> Counter[str | None]:
+    """How many rows of each slice the batches have; None: of no slice."""
+    counts: Counter[str | None] = Counter()
+    for batch in batches:
+        for found in pc.value_counts(slice_names(batch, rule)).to_pylist():
+            counts[found["values"]] += found["counts"]
+    return counts
+
+
+def as_pairs(counts: Mapping[str | None, int]) -> list[list[Any]]:
+    """Counts as JSON: its objects have no null keys."""
+    return [[name, count] for name, count in counts.items()]
+
+
+def put_aside(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Stages the rows of a split that belong to no slice, as quarantined records.
+
+    Runs on: executor.
+    """
+    rule = SliceColumn(**task["rule"])
+    # Few splits have such rows: all columns are read only of those.
+    if count_batches(read_rows(task["split"], [rule.column]), rule)[None]:
+        yield write_aside(task, read_rows(task["split"], task["columns"]))
+
+
+def write_aside(task: Mapping[str, Any], batches: Iterable[pa.RecordBatch]) -> dict[str, Any]:
+    """Stages those rows of the batches that belong to no slice; `{quarantine, reasons}`.
+
+    Runs on: executor.
+    """
+    from batchinfer.lake.quarantine import write_quarantine
+
+    reasons: Counter[str] = Counter()
+
+    def records() -> Iterator[BadRecord]:
+        for record in _unsliced(batches, SliceColumn(**task["rule"]), task["place"], task["key"]):
+            reasons[record.reason] += 1
+            yield record
+
+    staged = write_quarantine(
+        task["quarantine"], records(), pipeline=task["pipeline"], stage="extract",
+        run_id=task["run_id"], published=True, slice=None,
+    )  # fmt: skip
+    return {"quarantine": [file.to_json() for file in staged], "reasons": dict(reasons)}
+
+
+def _unsliced(batches: Iterable[pa.RecordBatch], rule: SliceColumn, place: str, key: Sequence[str]) -> Iterator[BadRecord]:
+    from batchinfer.inference.failed_rows import row_json
+
+    for batch in batches:
+        for row in batch.filter(pc.is_null(slice_names(batch, rule))).to_pylist():
+            reason = NULL_SLICE if row[rule.column] is None else SLICE_NAME
+            yield BadRecord(
+                source_file=place,
+                source_line=None,
+                raw=row_json(row).encode(),
+                reason=reason,
+                message=f"{rule.column}: {_MESSAGES[reason]}",
+                key=row_json({name: row[name] for name in key if name in row}),
+            )

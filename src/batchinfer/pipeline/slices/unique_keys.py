@@ -1,0 +1,223 @@
+"""No key stands twice in a slice: proved with Arrow where that is cheap, searched for with Spark where it is not.
+
+Of few rows the driver compares the hashes of all keys, which takes less time than a Spark job. Of more, a worker reads the key
+columns of its split and says of each block of rows whether keys repeat in it, and between which keys it lies. Blocks that lie
+apart have no key in common; of the others the driver compares hashes, if they are not too many. Only then, or where something
+repeats, Spark groups all keys, which takes ten times as long, and finds the examples.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import compute
+
+from batchinfer.contracts import SLICE, SOURCE_FILE, SOURCE_LINE
+from batchinfer.errors import InputError
+from batchinfer.pipeline.definition.context import Context
+from batchinfer.pipeline.slices.landed import SliceData
+from batchinfer.pipeline.slices.slice_frames import quoted, slice_frame
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+    from batchinfer.inference.road_choice import Road
+
+# pyarrow makes these functions when it is imported; type checkers cannot see them.
+pc: Any = compute
+
+# Rows of which the driver reads and compares the keys by itself, at 8 bytes each: for three million that took 0.3 s, and two jobs
+# of two workers 1.4 s.
+_MOST_ROWS = 16_000_000
+# Of more rows, hashes that workers send to the driver.
+_MOST_HASHES = 4_000_000
+_SPLIT_BYTES = 2 * 2**30
+
+
+def check_keys(
+    open_session: Callable[[], SparkSession], context: Context, data: SliceData, road: Road, prepared: DataFrame | None
+) -> None:
+    """Ends the run if a key stands twice among the rows that remain.
+
+    Table transforms add no rows, so none does after them where none does before.
+
+    Args:
+        open_session: called where Spark has to look.
+        prepared: the rows after table transforms, where the pipeline has some.
+
+    Runs on: driver.
+
+    Raises:
+        InputError: with three examples.
+    """
+    from batchinfer.pipeline.definition.table_steps import mends_keys
+
+    source = context.pipeline.source
+    by_place = not data.fields and set(source.key) >= {SOURCE_FILE, SOURCE_LINE}
+    if source.unique == "assumed" or by_place or mends_keys(context.pipeline):
+        return
+    if road.name == "direct" and _proved(open_session, data, list(source.key)):
+        return
+    from pyspark.sql.functions import lit
+
+    from batchinfer.pipeline.slices.duplicate_keys import raise_duplicate_keys
+    from batchinfer.pipeline.slices.prepared import remaining, row_faults
+
+    spark = open_session()
+
+    def check(rows: DataFrame) -> None:
+        keys = rows.select(*[quoted(name) for name in source.key]).withColumn(SLICE, lit(data.slice))
+        raise_duplicate_keys(keys, data.table, source.key)
+
+    try:
+        check(slice_frame(spark, data))
+    except InputError:
+        if prepared is None or not context.preparation.reasons():
+            raise
+        with row_faults():
+            check(remaining(prepared))
+
+
+def _proved(open_session: Callable[[], SparkSession], data: SliceData, key: Sequence[str]) -> bool:
+    """True if that is certain; False where it is not, or would take the driver too much memory to find out."""
+    from batchinfer.pipeline.scoring.roads import splits_of
+    from batchinfer.spark.capacity import workers
+    from batchinfer.spark.tasks import run_tasks
+
+    if data.rows <= _MOST_ROWS:
+        return none_repeats(splits_of(data, 1, _SPLIT_BYTES), key)
+    spark = open_session()
+    # Keys are a small part of the files: a task reads more of them than one that scores.
+    splits = splits_of(data, workers(spark), _SPLIT_BYTES)
+    tasks = [{"split": split, "key": list(key)} for split in splits]
+    found = run_tasks(spark, look_at_keys, tasks, f"keys of {data.rows:,} rows")
+    blocks = [Block(task, **block) for task, blocks in enumerate(found) for block in blocks]
+    if any(block.repeats for block in blocks):
+        return False
+    together = overlapping(blocks)
+    if not together:
+        return True
+    if sum(block.rows for block in together) > _MOST_HASHES:
+        return False
+    wanted = {task: [block.number for block in together if block.task == task] for task in range(len(tasks))}
+    tasks = [task | {"blocks": wanted[number]} for number, task in enumerate(tasks) if wanted[number]]
+    found = run_tasks(spark, hash_keys, tasks, "keys of blocks that overlap")
+    return not _repeat(np.concatenate([_from_text(block["hashes"]) for blocks in found for block in blocks]))
+
+
+def none_repeats(splits: Sequence[Mapping[str, Any]], key: Sequence[str]) -> bool:
+    """True if it is certain that no key stands twice in the splits; null keys do not count.
+
+    Runs on: driver.
+    """
+    hashes = [np.empty(0, "<u8")]
+    for split in splits:
+        for _, keys in _blocks({"split": split, "key": list(key)}):
+            if not all(map(_has_order, keys.schema.types)):
+                return False
+            hashes.append(_hashes(keys))
+    return not _repeat(np.concatenate(hashes))
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows that were read together: task and number in it, whether their keys may repeat, the least and the greatest."""
+
+    task: int
+    number: int
+    rows: int
+    repeats: bool
+    low: list[int | str]
+    high: list[int | str]
+
+
+def overlapping(blocks: Sequence[Block]) -> list[Block]:
+    """The blocks that may have a key in common with another one."""
+    found: dict[int, Block] = {}
+    reaching: Block | None = None  # of the blocks so far the one that reaches furthest
+    for block in sorted(blocks, key=lambda block: block.low):
+        if reaching is not None and block.low <= reaching.high:
+            found |= {id(reaching): reaching, id(block): block}
+        if reaching is None or block.high > reaching.high:
+            reaching = block
+    return list(found.values())
+
+
+def look_at_keys(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """For each block of rows of a split: whether its keys may repeat, and the least and greatest; null keys do not count.
+
+    Blocks, not files: writers that share their rows out in turn leave files whose keys overlap, and few blocks whose do.
+
+    Runs on: executor.
+    """
+    for number, keys in _blocks(task):
+        if not keys.num_rows:
+            continue
+        repeats = not all(map(_has_order, keys.schema.types)) or _repeat(_hashes(keys))
+        bounds: dict[str, Any] = {"low": [], "high": []}
+        if not repeats:
+            bounds = {"low": _extreme(keys, pc.min), "high": _extreme(keys, pc.max)}
+        yield {"number": number, "rows": keys.num_rows, "repeats": repeats} | bounds
+
+
+def hash_keys(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The hashes of the keys of some blocks of a split. Runs on: executor."""
+    for number, keys in _blocks(task):
+        if number in task["blocks"]:
+            yield {"hashes": base64.b64encode(_hashes(keys).tobytes()).decode()}
+
+
+def _from_text(hashes: str) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(hashes), "<u8")
+
+
+def _blocks(task: dict[str, Any]) -> Iterator[tuple[int, pa.RecordBatch]]:
+    from batchinfer.pipeline.slices.reading import read_rows
+
+    return enumerate(_comparable(batch) for batch in read_rows(task["split"], task["key"]))
+
+
+def _hashes(keys: pa.RecordBatch) -> np.ndarray:
+    """`(rows,) uint64`: keys that are equal have equal ones, others hardly ever."""
+    from batchinfer.inference.fingerprint import fingerprint, first_words
+
+    return first_words(fingerprint(keys, keys.schema.names))
+
+
+def _repeat(hashes: np.ndarray) -> bool:
+    ordered = np.sort(hashes)
+    return bool((ordered[1:] == ordered[:-1]).any())
+
+
+def _has_order(type_: pa.DataType) -> bool:
+    return pa.types.is_integer(type_) or pa.types.is_string(type_)
+
+
+def _comparable(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The rows without nulls; times and dates as whole numbers, which JSON and Python put into the same order as Arrow."""
+    columns = [_whole_numbers(column) for column in batch.columns]
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names).drop_null()
+
+
+def _whole_numbers(column: pa.Array) -> pa.Array:
+    types = pa.types
+    if types.is_timestamp(column.type):
+        return column.cast(pa.int64())
+    if types.is_date32(column.type):
+        return column.cast(pa.int32())
+    return column.cast(pa.string()) if types.is_dictionary(column.type) or types.is_large_string(column.type) else column
+
+
+def _extreme(keys: pa.RecordBatch, pick: Any) -> list[int | str]:
+    """The least or the greatest key: of those with the extreme first column, the one with the extreme second, and so on."""
+    found: list[int | str] = []
+    for name in keys.schema.names:
+        value = pick(keys.column(name))
+        keys = keys.filter(pc.equal(keys.column(name), value))
+        found.append(value.as_py())
+    return found

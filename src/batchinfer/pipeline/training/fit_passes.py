@@ -1,0 +1,134 @@
+"""Fits the shared transforms with Spark: one pass over the landed files for each dependent stage.
+
+Each task folds its row groups into partial statistics with the same Arrow code that fits locally; the driver merges them
+in the order of the tasks, so that the same table version gives the same state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from batchinfer.pipeline.training.validation import ValidationRule
+from batchinfer.spark.tasks import run_tasks
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from pyspark.sql import SparkSession
+
+    from batchinfer.config.pipeline import Target
+    from batchinfer.models.parameters import Task
+    from batchinfer.transforms import Step, TransformPipeline
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What steps that are fitted on the target need: the target, what is learned of it, the key that tells rows apart, and
+    which rows are validated on: their labels are not looked at, or the model would be judged on what it knows.
+    """
+
+    target: Target
+    task: Task
+    key: tuple[str, ...]
+    validation: ValidationRule
+
+    def to_json(self) -> dict[str, Any]:
+        rule = asdict(self.validation)
+        return {"target": self.target.model_dump(), "task": self.task, "key": self.key, "validation": rule}
+
+
+def accumulate_split(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Partial statistics of one split for the steps of one pass.
+
+    Runs on: executor.
+    """
+    from batchinfer.config.types import parse_ddl
+    from batchinfer.pipeline.slices.reading import read_rows
+    from batchinfer.transforms import accumulate_pass, parse_steps
+
+    fields = {name: parse_ddl(type_) for name, type_ in task["fields"].items()}
+    steps, _ = parse_steps(task["steps"])
+    batches: Iterable[pa.RecordBatch]
+    if task["labels"] is None:
+        batches = read_rows(task["split"], list(fields))
+    else:
+        labels = task["labels"]
+        rule = ValidationRule(**labels["validation"])
+        columns = dict.fromkeys([*fields, labels["target"]["column"], *labels["key"], *rule.columns])
+        batches = (_with_labels(batch, labels, rule) for batch in read_rows(task["split"], list(columns)))
+        fields |= _hidden_types(labels["task"])
+    yield {"partial": accumulate_pass(steps, task["states"], task["pass"], batches, fields)}
+
+
+def _hidden_types(task: Task) -> dict[str, pa.DataType]:
+    import pyarrow as pa
+
+    from batchinfer.transforms import ROW_HASH, TARGET
+
+    return {TARGET: pa.string() if task == "multiclass" else pa.float64(), ROW_HASH: pa.uint64()}
+
+
+def _with_labels(batch: pa.RecordBatch, labels: Mapping[str, Any], rule: ValidationRule) -> pa.RecordBatch:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from batchinfer.config.pipeline import Target
+    from batchinfer.models.targets import label_array
+    from batchinfer.transforms import ROW_HASH, TARGET
+
+    target = Target(**labels["target"])
+    array = label_array(batch.column(target.column), target, labels["task"])
+    hashes = key_hashes(batch, labels["key"])
+    array = pc.call_function("if_else", [pa.array(rule.validated(batch, hashes)), pa.scalar(None, array.type), array])
+    return batch.append_column(TARGET, array).append_column(ROW_HASH, pa.array(hashes))
+
+
+def key_hashes(batch: pa.RecordBatch, key: Sequence[str]) -> np.ndarray:
+    """(rows,) uint64 hash of each row's key: decides folds, and which rows a model is validated on.
+
+    Runs on: driver | executor.
+    """
+    import numpy as np
+
+    from batchinfer.inference.fingerprint import fingerprint
+
+    return np.frombuffer(b"".join(fingerprint(batch, key).to_pylist()), dtype="<u8")[::2]
+
+
+def fit_transforms(
+    spark: SparkSession,
+    raw_steps: Sequence[Mapping[str, Any]],
+    steps: Sequence[Step],
+    fields: Mapping[str, pa.DataType],
+    splits: Sequence[dict[str, Any]],
+    labels: Labels | None = None,
+) -> TransformPipeline:
+    """The fitted transforms of a pipeline.
+
+    Args:
+        raw_steps: the steps as the pipeline file has them; they travel to the executors.
+        fields: Arrow types of the columns that the steps read, and no others: the rest is not read.
+        splits: row groups of the training table.
+        labels: for steps that are fitted on the target; their columns are read only where there are such steps.
+
+    Runs on: driver.
+    """
+    from batchinfer.config.types import spark_name
+    from batchinfer.transforms import TransformPipeline, finish_pass, fit_passes, hidden_columns, merge_pass
+
+    states: dict[str, Any] = {}
+    named = {name: spark_name(type_) for name, type_ in fields.items()}
+    known = dict(fields)
+    labelled = None
+    if labels is not None and hidden_columns(steps):
+        labelled, known = labels.to_json(), known | _hidden_types(labels.task)
+    passes = fit_passes(steps)
+    for number, of_pass in enumerate(passes, 1):
+        shared = {"steps": list(raw_steps), "fields": named, "states": states, "pass": of_pass, "labels": labelled}
+        tasks = [{**shared, "split": split} for split in splits]
+        results = run_tasks(spark, accumulate_split, tasks, f"fitting transforms, pass {number} of {len(passes)}")
+        merged = merge_pass([result["partial"] for [result] in results])
+        states = finish_pass(steps, of_pass, merged, known, states)
+    return TransformPipeline(list(steps), known, states)

@@ -1,0 +1,1 @@
+"""Databases: addresses, what differs between them, the SQL that reads them, and typed rows."""

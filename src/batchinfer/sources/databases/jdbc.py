@@ -1,0 +1,260 @@
+"""The SQL that reads a table or a query: its columns, a window of its watermark, and partitions that lose no row.
+
+Owns SQL text and the names of what is read. Must not know Spark, connections or tables of ours.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from decimal import Decimal, InvalidOperation
+from itertools import pairwise
+from typing import Any
+
+from batchinfer.config.sources import JdbcOptions
+from batchinfer.config.suggestions import did_you_mean, listed
+from batchinfer.config.types import SqlType, read_type
+from batchinfer.contracts import SLICE, SOURCE_FILE, SOURCE_LINE
+from batchinfer.errors import InputError
+from batchinfer.sources.databases.sql_dialects import DatabaseColumn, Dialect, Position
+
+_TAKEN = (SLICE, SOURCE_FILE, SOURCE_LINE)
+# Delta refuses these in names of columns.
+_NOT_IN_NAMES = re.compile(r"[ ,;{}()\n\t=]")
+
+
+@dataclass(frozen=True)
+class Mark:
+    """How far a source has been read: the greatest watermark, and which reads have rows with just that.
+
+    Attributes:
+        since: name of the read that came to this position.
+        again: reads that began at this position and came no further.
+    """
+
+    position: Position
+    since: str
+    again: int
+
+    def to_text(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_text(cls, text: str) -> Mark:
+        value = json.loads(text)
+        return cls(Position(**value["position"]), value["since"], value["again"])
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """How one column crosses: the SQL expression, the Spark SQL type it crosses as, and the one that it is to have."""
+
+    name: str
+    expression: str
+    carried: str
+    type: str
+
+
+def source_name(options: JdbcOptions) -> str:
+    """What rows of the source are known by: the table as written, or `query`."""
+    return (options.table or "query").strip()
+
+
+def mark_name(options: JdbcOptions) -> str:
+    """The name that a position is recorded under: stable for a table or query and its watermark column."""
+    what = options.table.strip() if options.table else f"query {_digest(options.query or '')}"
+    return f"jdbc:{what}:{options.watermark}"
+
+
+def read_name(options: JdbcOptions, mark: Mark | None) -> str:
+    """`source_file` of the rows that are read next: source and window; the same again if an attempt came to nothing."""
+    name = source_name(options)
+    if mark is None:
+        return name
+    again = f", read {mark.again + 1}" if mark.again else ""
+    return f"{name}[{options.watermark} > {mark.position.text}{again}]"
+
+
+def names_at(options: JdbcOptions, mark: Mark) -> list[str]:
+    """`source_file` of every read that has rows with just the position's watermark."""
+    return [mark.since, *(read_name(options, Mark(mark.position, mark.since, number)) for number in range(mark.again))]
+
+
+def next_mark(options: JdbcOptions, mark: Mark | None, upper: Position) -> Mark:
+    """The mark after a read up to `upper`."""
+    if mark is not None and mark.position == upper:
+        return Mark(upper, mark.since, mark.again + 1)
+    return Mark(upper, read_name(options, mark), 0)
+
+
+def relation(options: JdbcOptions) -> str:
+    """The table or query as it stands in a FROM clause, under the alias `q`."""
+    if options.table is not None:
+        return f"{options.table.strip()} q"
+    # A line of its own: the query may end in a comment.
+    return f"({(options.query or '').rstrip().removesuffix(';')}\n) q"
+
+
+def place(dialect: Dialect, name: str) -> str:
+    """A column of the relation, as SQL names it."""
+    return f"q.{dialect.quote(name)}"
+
+
+def check_columns(
+    options: JdbcOptions, columns: Sequence[DatabaseColumn], wanted: Mapping[str, SqlType] | None, dialect: Dialect
+) -> None:
+    """Holds the columns of a database against the contract.
+
+    Args:
+        wanted: what `source.schema` declares; None: nothing.
+
+    Raises:
+        InputError: every column that is missing, added or of another type; names that a landed table cannot have; a watermark
+            or partition column that is not there.
+    """
+    known = {column.name: column for column in columns}
+    problems = [] if wanted is None else _differences(known, wanted, dialect)
+    problems += [
+        f"column {name!r} cannot be landed under this name; allowed: another, by a query with `as` (a landed table has its own "
+        f"{listed(_TAKEN)}, and takes no spaces, commas, semicolons, brackets or = in names)"
+        for name in known
+        if name.lower() in _TAKEN or _NOT_IN_NAMES.search(name)
+    ]
+    for option in ("watermark", "partition_column"):
+        name = getattr(options, option)
+        if name is not None and name not in known:
+            problems.append(f"source.{option}: no such column: got {name}{did_you_mean(name, known)}; there are {listed(known)}")
+    if problems:
+        raise InputError([f"{source_name(options)}: {problem}" for problem in problems])
+
+
+def _differences(known: Mapping[str, DatabaseColumn], wanted: Mapping[str, SqlType], dialect: Dialect) -> list[str]:
+    """What the columns of a database and those of the schema have not in common."""
+    missing = [
+        f"it has no column {name}{did_you_mean(name, known)}, which source.schema declares; there are {listed(known)}"
+        for name in wanted
+        if name not in known
+    ]
+    added = [
+        f"column {name} ({column.called}) is not in source.schema; allowed: {listed(wanted)}"
+        for name, column in known.items()
+        if name not in wanted
+    ]
+    other = [
+        f"column {name} is {known[name].called}, and source.schema declares {type_.name}; allowed: {dialect.type_of(known[name])}"
+        for name, type_ in wanted.items()
+        if name in known and not dialect.takes(known[name], type_)
+    ]
+    return [*missing, *added, *other]
+
+
+def transfers(columns: Sequence[DatabaseColumn], types: Mapping[str, str], dialect: Dialect) -> list[Transfer]:
+    """How each column crosses, in the order of `types`: the Spark SQL types that they are to have."""
+    known = {column.name: column for column in columns}
+    return [
+        Transfer(name, *dialect.carry(place(dialect, name), known[name], read_type(type_)), type_)
+        for name, type_ in types.items()
+    ]
+
+
+def rows_query(options: JdbcOptions, dialect: Dialect, columns: Sequence[Transfer], window: Sequence[str]) -> str:
+    """The relation that Spark reads: columns `c0` … and, where there is one, the partition column as `p`."""
+    expressions = [f"{column.expression} as {dialect.quote(f'c{number}')}" for number, column in enumerate(columns)]
+    if options.partition_column is not None:
+        expressions.append(f"{place(dialect, options.partition_column)} as {dialect.quote('p')}")
+    return _subquery(f"select {', '.join(expressions)} from {relation(options)}", window)
+
+
+def watermark_query(options: JdbcOptions, dialect: Dialect, column: DatabaseColumn) -> str:
+    """The relation that tells the greatest watermark (`kind`, `upper`), and how many rows have none (`missing`)."""
+    own = place(dialect, column.name)
+    kind, text = dialect.position(f"max({own})", column)
+    names = [dialect.quote(name) for name in ("kind", "upper", "missing")]
+    missing = f"count(*) - count({own})"
+    return _subquery(f"select {kind} as {names[0]}, {text} as {names[1]}, {missing} as {names[2]} from {relation(options)}", ())
+
+
+def bounds_query(options: JdbcOptions, dialect: Dialect, column: DatabaseColumn, window: Sequence[str]) -> str:
+    """The relation that tells the least and the greatest partition value inside a window."""
+    own = place(dialect, column.name)
+    parts: list[str] = []
+    for function, kind_name, name in (("min", "low_kind", "low"), ("max", "high_kind", "high")):
+        kind, text = dialect.position(f"{function}({own})", column)
+        parts += [f"{kind} as {dialect.quote(kind_name)}", f"{text} as {dialect.quote(name)}"]
+    return _subquery(f"select {', '.join(parts)} from {relation(options)}", window)
+
+
+def window(options: JdbcOptions, dialect: Dialect, mark: Mark | None, upper: Position | None) -> list[str]:
+    """Conditions of the rows that are read: from the last position on, itself included, up to `upper`."""
+    if options.watermark is None or upper is None:
+        return []
+    own = place(dialect, options.watermark)
+    lower = [f"{own} >= {dialect.literal(mark.position)}"] if mark else []
+    return [*lower, f"{own} <= {dialect.literal(upper)}"]
+
+
+def partitions(dialect: Dialect, low: Position, high: Position, count: int) -> list[str]:
+    """Conditions on `p` that share all rows out, each to one task, whatever the bounds: rows without a value go to the first.
+
+    The bounds only balance the tasks. An empty list: one task reads everything.
+    """
+    own = dialect.quote("p")
+    cuts = [dialect.literal(Position(low.kind, text)) for text in _cuts(low, high, count)]
+    if not cuts:
+        return []
+    first = f"{own} < {cuts[0]} or {own} is null"
+    between = [f"{own} >= {one} and {own} < {other}" for one, other in pairwise(cuts)]
+    return [first, *between, f"{own} >= {cuts[-1]}"]
+
+
+def _cuts(low: Position, high: Position, count: int) -> list[str]:
+    """Values that cut a range into equal parts, as text in ascending order; none where the bounds are no numbers or times."""
+    start, end = _measure(low), _measure(high)
+    if start is None or end is None or low.kind != high.kind or end <= start:
+        return []
+    found = sorted({start + (end - start) * number // count for number in range(1, count)})
+    return [_written(low.kind, value) for value in found if value > start]
+
+
+def _measure(position: Position) -> int | None:
+    """A bound as a whole number: itself, days or microseconds; None where it has none, such as PostgreSQL's infinity."""
+    try:
+        if position.kind == "number":
+            return int(Decimal(position.text))
+        if position.kind == "date":
+            return dt.date.fromisoformat(position.text).toordinal()
+        if position.kind in ("timestamp", "timestamptz"):
+            moment = dt.datetime.fromisoformat(position.text) - dt.datetime.min
+            return moment // dt.timedelta(microseconds=1)
+    except (ValueError, OverflowError, InvalidOperation):
+        return None
+    return None
+
+
+def _written(kind: str, value: int) -> str:
+    if kind == "number":
+        return str(value)
+    if kind == "date":
+        return dt.date.fromordinal(value).isoformat()
+    return (dt.datetime.min + dt.timedelta(microseconds=value)).isoformat(" ")
+
+
+def position_text(value: Any) -> str:
+    """A value as Spark hands it over, as the text of a position."""
+    if isinstance(value, dt.datetime):
+        return value.isoformat(" ")
+    return format(value, "f") if isinstance(value, Decimal) else str(value)
+
+
+def _subquery(select: str, conditions: Sequence[str]) -> str:
+    where = f" where {' and '.join(conditions)}" if conditions else ""
+    return f"({select}{where}) batchinfer_rows"
+
+
+def _digest(query: str) -> str:
+    """Of a query's words: spaces and line ends between them do not count."""
+    return hashlib.sha256(" ".join(query.rstrip(" \t\r\n;").split()).encode()).hexdigest()[:16]

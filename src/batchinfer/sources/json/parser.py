@@ -1,0 +1,155 @@
+"""Reads splits of JSON lines, or files that are one array each, into typed rows and bad records.
+
+Owns the road of a block of records: lines or elements, screen, fast road, plain road. Must not know how a value is typed, nor
+where rows go.
+
+The plain road says what a record means. The fast road reads the same several times faster; what it refuses takes the plain one.
+
+With `explode`, a record gives a row an item, all with the record's line. A record whose list is missing, null or empty has
+nothing to give: it is neither in nor out, and counted by itself (`Parsed.without_items`), because it is neither bad nor blank.
+A record with one bad item is bad as a whole, so that its raw text stands in the quarantine once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from batchinfer.config.sources import JsonOptions, JsonSource
+from batchinfer.contracts import BadRecord
+from batchinfer.sources.json.array import Element, read_array
+from batchinfer.sources.json.fast_road import FastRoad
+from batchinfer.sources.json.plain_road import Refusal, RowBuilder, Rows, joined, read_record
+from batchinfer.sources.json.shape import Shape
+from batchinfer.sources.json.sieve import Lines, read_fast
+from batchinfer.sources.parsed import BLOCK_BYTES, Parsed, Where, conserved, with_lineage
+from batchinfer.sources.text.byte_ranges import Split, open_split
+from batchinfer.sources.text.line_blocks import Records, line_blocks, screen, share_blocks
+
+
+def read_json_splits(
+    splits: Sequence[Split], source: JsonSource, fields: Mapping[str, pa.DataType], block_bytes: int = BLOCK_BYTES
+) -> Iterator[Parsed]:
+    """Rows and bad records of splits, a block at a time; memory stays at a few blocks, whatever the files' sizes.
+
+    Args:
+        fields: the schema's columns in order.
+        block_bytes: text that is parsed at once.
+
+    Reasons of bad records: `not_utf8`, `encoding`, `json`, `not_object`, `type`.
+
+    Runs on: executor.
+
+    Raises:
+        InputError: a damaged or changed file, a record longer than MAX_RECORD_BYTES; with `array`, a file that is no array.
+    """
+    options = source.options
+    reader = JsonReader.of(Shape.of(source.schema_, fields, options.explode, options.timestamp_format))
+    blocks = (records for split in splits for records in _blocks(split, options, block_bytes))
+    for records in share_blocks(blocks, block_bytes):
+        yield reader.parse(records)
+
+
+def _blocks(split: Split, options: JsonOptions, block_bytes: int) -> Iterator[Records]:
+    where, chunks = Where(split["path"], split["name"]), open_split(split, options.encoding, block_bytes)
+    if options.array:
+        for elements in _held(read_array(chunks, where.path), block_bytes):
+            yield _records(elements, where, options.encoding)
+        return
+    yield from line_blocks(chunks, split["line"], where, options.encoding, block_bytes)
+
+
+def _held(elements: Iterator[Element], block_bytes: int) -> Iterator[list[Element]]:
+    block: list[Element] = []
+    size = 0
+    for element in elements:
+        block.append(element)
+        size += len(element.raw) + 1
+        if size >= block_bytes:
+            yield block
+            block, size = [], 0
+    if block:
+        yield block
+
+
+def _records(elements: list[Element], where: Where, encoding: str) -> Records:
+    """Elements as records; what is parsed has each on one line, for a line feed in JSON is as good as a space."""
+    empty = [element for element in elements if not element.raw]
+    elements = [element for element in elements if element.raw]
+    sizes = np.array([len(element.raw) for element in elements], np.int64)
+    ends = np.cumsum(sizes + 1) - 1
+    records = Records(
+        [where],
+        b"".join(element.raw + b"\n" for element in elements),
+        ends - sizes,
+        ends,
+        np.array([element.line for element in elements], np.int64),
+        b"".join(element.raw.replace(b"\n", b" ") + b"\n" for element in elements),
+        encoding,
+    )
+    message = "no JSON: nothing stands between two commas of the array; allowed: one object"
+    records.bad += [BadRecord(where.name, element.line, b"", "json", message) for element in empty]
+    return records
+
+
+@dataclass(frozen=True)
+class JsonReader:
+    """Types records."""
+
+    shape: Shape
+    fast: FastRoad | None
+
+    @classmethod
+    def of(cls, shape: Shape) -> JsonReader:
+        return cls(shape, FastRoad.of(shape))
+
+    def parse(self, records: Records) -> Parsed:
+        """Rows and bad records of one block."""
+        count = len(records) + len(records.bad)
+        screen(records)
+        found = self.read(records.text)
+        for number, refusal in sorted(found.refused.items()):
+            records.reject(number, refusal.reason, refusal.message)
+        rows = with_lineage(found.columns, records.source_files(found.records), records.lines[found.records])
+        given = len(np.unique(found.records))
+        if self.shape.explode is None and given != rows.num_rows:
+            raise RuntimeError(f"{records.path}: {given} records gave {rows.num_rows} rows")
+        count += rows.num_rows - given - found.without_items
+        return conserved(records.parsed(rows, found.without_items, found.records), count, records.path)
+
+    def read(self, text: bytes) -> Rows:
+        """Rows of records that are a line each, known by their numbers from 0."""
+        lines = Lines.of(text)
+        pieces, left = read_fast(self.fast, lines) if self.fast else ([], np.arange(len(lines)))
+        pieces.append(self._read_plain(lines, left))
+        return joined(pieces)
+
+    def _read_plain(self, lines: Lines, numbers: np.ndarray) -> Rows:
+        builder = RowBuilder(self.shape)
+        deep: list[Rows] = []
+        for number in numbers.tolist():
+            line = lines[number]
+            try:
+                record = read_record(line)
+                if isinstance(record, Refusal):
+                    builder.refuse(number, record)
+                else:
+                    builder.add(number, record)
+            except RecursionError:
+                found = self._read_deep(line, number)
+                if isinstance(found, Rows):
+                    deep.append(found)
+                else:
+                    builder.refuse(number, found)
+        return joined([*deep, builder.finish()])
+
+    def _read_deep(self, line: bytes, number: int) -> Rows | Refusal:
+        """A record nested deeper than Python follows, of which the columns may need nothing that deep."""
+        refusal = Refusal("json", "nested too deeply to be read; allowed: an object nested at most a few hundred deep")
+        if self.fast is None:
+            return refusal
+        pieces, left = read_fast(self.fast, Lines.of(line + b"\n"))
+        return refusal if len(left) else Rows(pieces[0].columns, pieces[0].records + number, {}, pieces[0].without_items)

@@ -1,0 +1,223 @@
+"""Parquet files -> rows: splits of whole row groups on the driver, blocks of bounded size on executors.
+
+Owns row numbers, columns that stand in folders, and values that no table can hold. Must not know the contract of the columns
+beyond their types, nor slices.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import compute
+from pyarrow import types as kinds
+
+from batchinfer.config.sources import ParquetSource
+from batchinfer.contracts import BadRecord
+from batchinfer.errors import InputError, StorageError
+from batchinfer.sources.listing import SourceFile
+from batchinfer.sources.parsed import BLOCK_BYTES, Parsed, Where, conserved, with_lineage
+from batchinfer.sources.tables.parquet_contract import check_files
+from batchinfer.sources.tables.parquet_footers import fact, open_parquet, read_footers
+from batchinfer.sources.tables.parquet_types import conform, outside_years
+from batchinfer.sources.tables.partitions import partition_of, partition_value
+from batchinfer.sources.text.byte_ranges import TARGET_BYTES, Split, check_unchanged
+
+# Its functions are generated at import, so type checkers do not see them.
+pc: Any = compute
+
+_BLOCK_ROWS = 65_536
+
+
+def plan_parquet_splits(
+    files: Sequence[SourceFile],
+    source: ParquetSource,
+    fields: Mapping[str, pa.DataType],
+    optional: str | None = None,
+    target_bytes: int = TARGET_BYTES,
+) -> list[Split]:
+    """Splits of row groups, none cut, of about `target_bytes` each; the contract of all files is checked here.
+
+    A split has, besides what all splits have, `groups` (first row group, and the one behind the last), `line` (number of its
+    first row in the file) and `partition` (columns in the names of folders). `start` and `end` count uncompressed bytes.
+
+    Runs on: driver.
+
+    Raises:
+        InputError: every file that is no Parquet file, else every file whose columns differ.
+    """
+    footers = read_footers(files)
+    check_files(files, footers, source, fields, optional)
+    return [
+        {
+            "kind": source.kind,
+            "path": file.path,
+            "name": file.name,
+            "size": file.size,
+            "mtime_ns": file.mtime_ns,
+            "partition": partition_of(file.name),
+            **run,
+        }
+        for file in files
+        if file.name in footers
+        for run in _runs(footers[file.name].groups, target_bytes)
+    ]
+
+
+def _runs(groups: Sequence[tuple[int, int]], target_bytes: int) -> Iterator[dict[str, Any]]:
+    """Neighbouring row groups that start within the same `target_bytes` of the file's data."""
+    sizes = np.cumsum([0, *(size for _, size in groups)])
+    lines = np.cumsum([1, *(rows for rows, _ in groups)])
+    for _, members in groupby(range(len(groups)), lambda group: sizes[group] // target_bytes):
+        run = list(members)
+        first, behind = run[0], run[-1] + 1
+        if lines[behind] > lines[first]:
+            span = {"start": int(sizes[first]), "end": int(sizes[behind])}
+            yield {"groups": [first, behind], "line": int(lines[first]), **span}
+
+
+def read_parquet_splits(
+    splits: Sequence[Split], source: ParquetSource, fields: Mapping[str, pa.DataType], block_bytes: int = BLOCK_BYTES
+) -> Iterator[Parsed]:
+    """Rows of splits with the number of each in its file, a part of a row group at a time.
+
+    Rows with text that is not UTF-8, or with a time outside the years 1 to 9999, are bad records.
+
+    Runs on: executor.
+
+    Raises:
+        InputMissing, InputError: a file that is gone, changed or damaged, or that contradicts the names of its folders.
+    """
+    for split in splits:
+        yield from _read_split(split, fields, block_bytes)
+
+
+def _read_split(split: Split, fields: Mapping[str, pa.DataType], block_bytes: int) -> Iterator[Parsed]:
+    line = split["line"]
+    with open_parquet(split["path"]) as parquet:
+        # The file that is open now is the one that was listed, and at the end it still is.
+        check_unchanged(split)
+        for group in range(*split["groups"]):
+            for batch in _read_group(parquet, group, split, block_bytes):
+                yield _parsed(batch, np.arange(line, line + batch.num_rows), split, fields)
+                line += batch.num_rows
+    check_unchanged(split)
+
+
+def _read_group(parquet: pq.ParquetFile, group: int, split: Split, block_bytes: int) -> Iterator[pa.RecordBatch]:
+    """Batches of one row group. One group a call, and no threads: that keeps the memory flat."""
+    facts = parquet.metadata.row_group(group)
+    rows = max(1, min(_BLOCK_ROWS, block_bytes * facts.num_rows // max(1, facts.total_byte_size)))
+    read = 0
+    try:
+        for batch in parquet.iter_batches(batch_size=rows, row_groups=[group], use_threads=False):
+            read += batch.num_rows
+            yield batch
+    except pa.ArrowMemoryError:
+        raise
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise StorageError(f"{split['path']} cannot be read: {error.strerror}") from error
+        check_unchanged(split)
+        raise InputError(f"{split['path']}, row group {group}, is damaged: {fact(error)}") from error
+    if read != facts.num_rows:
+        raise InputError(f"{split['path']}, row group {group}, is damaged: got {read} rows; its footer says {facts.num_rows}")
+
+
+def _parsed(batch: pa.RecordBatch, lines: np.ndarray, split: Split, fields: Mapping[str, pa.DataType]) -> Parsed:
+    where = Where(split["path"], split["name"])
+    try:
+        return _checked(batch, lines, split, fields, where)
+    except ValueError as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{where.path}, rows {lines[0]} to {lines[-1]}: values that no table can hold: {fact(error)}") from error
+
+
+def _checked(batch: pa.RecordBatch, lines: np.ndarray, split: Split, fields: Mapping[str, pa.DataType], where: Where) -> Parsed:
+    wrong = _bad_rows(batch)
+    bad = [BadRecord(where.name, int(lines[row]), _raw(batch, row), *wrong[row]) for row in sorted(wrong)]
+    kept = np.ones(batch.num_rows, bool)
+    kept[list(wrong)] = False
+    rows = batch.filter(pa.array(kept)) if wrong else batch
+    columns = {name: _column(rows, name, type_, split, lines[kept]) for name, type_ in fields.items()}
+    parsed = Parsed(with_lineage(columns, pa.repeat(where.name, rows.num_rows), lines[kept]), bad, batch.num_rows, 0)
+    return conserved(parsed, batch.num_rows, where.path)
+
+
+def _column(rows: pa.RecordBatch, name: str, type_: pa.DataType, split: Split, lines: np.ndarray) -> pa.Array:
+    """A column as it lands: of the file, of the folder's name, or null where the file may lack it."""
+    inside = name in split["partition"]
+    if name not in rows.schema.names:
+        value = partition_value(split["partition"][name], type_) if inside else pa.scalar(None, type_)
+        return pa.repeat(value, rows.num_rows)
+    values = conform(rows.column(name), type_)
+    if inside:
+        _check_folder(values, name, split, lines)
+    return values
+
+
+def _check_folder(values: pa.Array, name: str, split: Split, lines: np.ndarray) -> None:
+    said = partition_value(split["partition"][name], values.type)
+    same = pc.is_null(values) if not said.is_valid else pc.fill_null(pc.equal(values, said), False)
+    if pc.all(same).as_py() is False:
+        row = pc.index(same, False).as_py()
+        raise InputError(
+            f"{split['path']}, row {lines[row]}: column {name!r} is {values[row]}, but the folder says {said}; "
+            "allowed: the same in both, or the column in one of them only"
+        )
+
+
+def _bad_rows(batch: pa.RecordBatch) -> dict[int, tuple[str, str]]:
+    """The rows that no table can hold: reason and message of each, by the first column that is at fault."""
+    found: dict[int, tuple[str, str]] = {}
+    for name, values in zip(batch.schema.names, batch.columns, strict=True):
+        for row in _undecodable(values, name):
+            found.setdefault(row, ("not_utf8", f"column {name}: the text holds bytes that are not UTF-8"))
+        wrong = outside_years(values)
+        for row in np.flatnonzero(wrong) if wrong is not None else ():
+            found.setdefault(int(row), ("type", f"column {name}: got a time outside the years 1 to 9999; allowed: these years"))
+    return found
+
+
+def _undecodable(values: pa.Array, name: str) -> list[int]:
+    """Rows whose text is not UTF-8. Parquet does not check it, and neither does Arrow unless asked."""
+    if isinstance(values, pa.ExtensionArray):
+        values = values.storage
+    try:
+        values.validate(full=True)
+    except pa.ArrowInvalid as error:
+        plain = values.dictionary_decode() if kinds.is_dictionary(values.type) else values
+        if not (kinds.is_string(plain.type) or kinds.is_large_string(plain.type)):
+            raise ValueError(f"column {name!r}: {fact(error)}") from error
+        raw = plain.view(pa.large_binary() if kinds.is_large_string(plain.type) else pa.binary())
+        return [row for row, text in enumerate(raw.to_pylist()) if text is not None and not _is_utf8(text)]
+    return []
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _raw(batch: pa.RecordBatch, row: int) -> bytes:
+    """A row as JSON: what Python cannot hold as Arrow shows it."""
+    values = {name: _readable(column[row]) for name, column in zip(batch.schema.names, batch.columns, strict=True)}
+    return json.dumps(values, default=str).encode()
+
+
+def _readable(value: pa.Scalar) -> Any:
+    try:
+        return value.as_py()
+    except UnicodeDecodeError:
+        return value.as_buffer().to_pybytes().decode("utf-8", "backslashreplace")  # pyright: ignore[reportAttributeAccessIssue]
+    except (ValueError, OverflowError):
+        return value.cast(pa.string()).as_py()

@@ -1,0 +1,98 @@
+"""How many rows the tasks of a run have scored, told while they score.
+
+Spark tells of tasks only when they end, and a run may have few long ones. Where workers share the driver's machine, each task
+keeps a small file of its counts, which the driver adds up. On a cluster there is no such folder; the bar then counts tasks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from batchinfer.spark.shipping import is_local
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+_EVERY_S = 0.5
+
+
+class Counts(NamedTuple):
+    """Rows of all tasks so far: all that came in, and those of them that could not be scored."""
+
+    rows: int
+    failed: int
+
+
+class Beats:
+    """The driver's side: a folder for the tasks' counts, while a run goes.
+
+    Args:
+        total: rows of the run.
+    """
+
+    def __init__(self, spark: SparkSession, total: int) -> None:
+        self.total = total
+        # local-cluster[…] too: its executors are processes of this machine.
+        self.folder = tempfile.mkdtemp(prefix="batchinfer-beats-") if is_local(spark.sparkContext.master) else ""
+
+    def __enter__(self) -> Beats:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.folder:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def count(self) -> Counts:
+        """What the tasks have told; of a task that was tried again, what its last attempt has."""
+        latest: dict[str, tuple[int, Counts]] = {}
+        for path in Path(self.folder).glob("*-*"):
+            task, _, attempt = path.name.partition("-")
+            with contextlib.suppress(OSError, ValueError):
+                rows, failed = path.read_text().split()
+                if int(attempt) >= latest.get(task, (-1,))[0]:
+                    latest[task] = int(attempt), Counts(int(rows), int(failed))
+        return Counts(sum(counts.rows for _, counts in latest.values()), sum(counts.failed for _, counts in latest.values()))
+
+
+class Beat:
+    """A task's side: writes its counts now and then. Progress is no part of the work: a folder that is gone stops nothing.
+
+    Runs on: executor.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self._path = Path(folder) / _name() if folder else None
+        self._next = 0.0
+
+    def tell(self, rows: int, failed: int) -> None:
+        """Writes the counts, if the last time is long enough ago."""
+        now = time.monotonic()
+        if self._path is None or now < self._next:
+            return
+        self._next = now + _EVERY_S
+        self._write(rows, failed)
+
+    def end(self, rows: int, failed: int) -> None:
+        """Writes the last counts."""
+        if self._path is not None:
+            self._write(rows, failed)
+
+    def _write(self, rows: int, failed: int) -> None:
+        assert self._path is not None
+        try:
+            self._path.write_text(f"{rows} {failed}")
+        except OSError:
+            self._path = None
+
+
+def _name() -> str:
+    """Of this task's file: its number, and which attempt at it this is."""
+    from pyspark import TaskContext
+
+    task = TaskContext.get()
+    return f"{task.partitionId()}-{task.attemptNumber()}" if task is not None else "0-0"

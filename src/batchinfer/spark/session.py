@@ -1,0 +1,235 @@
+"""The only place that builds a SparkSession.
+
+Owns how the driver's JVM is started: jars, class-data archive, Python of the workers. Which settings an environment
+wants stands in `conf/base` and `conf/environments`, each with its why. Knows nothing of pipelines.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from batchinfer.config import s3
+from batchinfer.config.environment import SparkSettings
+from batchinfer.errors import ConfigError, StorageError
+from batchinfer.spark.shipping import SENT_PYTHON, shipment
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+# Where PySpark finds the JVM that spark-submit has started.
+_STARTED_BY_SPARK = "PYSPARK_GATEWAY_PORT"
+_JVM_ENDS_S = 60.0
+_MASTER_ANSWERS_S = 10.0
+_MASTER = re.compile(r"local(\[[^\]]+\])?|local-cluster\[[^\]]+\]|spark://[^,/]+:[0-9]+(,[^,/]+:[0-9]+)*|yarn|k8s://\S+")
+_MASTERS = "local[N], spark://host:port, yarn, k8s://https://host:port"
+# Java's own messages about a class-data archive that no longer fits would go to standard output, which is ours.
+_QUIET_JVM = ("-Xlog:disable", "-Xlog:all=error:stderr")
+
+
+def class_archive() -> Path:
+    """Where set-up puts the class-data archive that halves the JVM's start; it lives and dies with the environment."""
+    return Path(sys.prefix) / "share" / "batchinfer" / "classes.jsa"
+
+
+def spark_home() -> Path:
+    """The Spark that is installed as a Python package, with the Delta jars beside its own."""
+    from importlib.util import find_spec
+
+    spec = find_spec("pyspark")
+    if spec is None or spec.origin is None:
+        from batchinfer.errors import SetupError
+
+        raise SetupError("pyspark is not installed in this environment", hint="make setup")
+    return Path(spec.origin).parent
+
+
+def java_options(settings: SparkSettings, is_here: bool = True) -> str:
+    """Flags of the driver's JVM: the environment's; where it runs here, also the log's settings and the class-data archive."""
+    options = [*_QUIET_JVM, *settings.java_options]
+    if is_here:
+        options.append(f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties')}")
+    archive = class_archive()
+    if is_here and archive.is_file():
+        options += [f"-XX:SharedArchiveFile={archive}", "-Xshare:auto"]
+    return " ".join(options)
+
+
+def session_conf(settings: SparkSettings, driver_is_here: bool = True) -> dict[str, str]:
+    """Every Spark setting of a session, by its own name, as text.
+
+    Args:
+        driver_is_here: the driver runs on this machine, and not on one of the cluster's.
+    """
+    conf = {
+        # Delta's SQL commands and its catalog: without them Spark reads Delta tables but cannot ALTER or OPTIMIZE them.
+        "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+        "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+        # Slices are cut in UTC; a session in another zone would show other days than the table has.
+        "spark.sql.session.timeZone": "UTC",
+        # Python tasks start in a few milliseconds instead of a third of a second; its module says why.
+        "spark.python.daemon.module": "batchinfer.worker_daemon",
+    }
+    if settings.master is not None:
+        conf["spark.master"] = settings.master
+    conf |= {name: _text(value) for name, value in settings.conf.items()}
+    conf["spark.driver.extraJavaOptions"] = " ".join(
+        option for option in (java_options(settings, driver_is_here), conf.get("spark.driver.extraJavaOptions", "")) if option
+    )
+    return conf
+
+
+def _text(value: str | int | float | bool) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def import_spark() -> None:
+    """Imports PySpark in this thread, before another one imports a library that imports it too.
+
+    Two threads that import it at once find it half made.
+    """
+    import_module("pyspark.sql")
+
+
+def open_session(
+    settings: SparkSettings, app_name: str, extra: Mapping[str, str] | None = None, packed: Path | None = None
+) -> SparkSession:
+    """Builds the session, or returns the one that runs already (a notebook, spark-submit, the demo).
+
+    Args:
+        packed: folder for what executors are sent; without one they are sent nothing. Where spark-submit started this
+            process, it has sent it.
+
+    Runs on: driver.
+
+    Raises:
+        ConfigError: no master is named anywhere, or none that Spark knows.
+        StorageError: no standalone master answers.
+        SetupError: no usable Java; the environment cannot be packed.
+    """
+    from batchinfer.java import check_java
+
+    check_java()
+    conf = session_conf(settings) | dict(extra or {})
+    if _STARTED_BY_SPARK in os.environ:
+        # What was given to spark-submit itself wins over the environment's file.
+        submitted = _submitted()
+        conf = {name: value for name, value in conf.items() if name not in submitted}
+    elif not _is_running():
+        _check_master(conf)
+        _forget_stopped()
+        if packed is not None:
+            sent = shipment(settings, packed)
+            conf |= sent.conf
+            if sent.python is not None:
+                os.environ["PYSPARK_PYTHON"] = sent.python
+    # Another Spark in SPARK_HOME would be started in place of the installed one, without Delta's jars.
+    os.environ["SPARK_HOME"] = os.environ.get("BATCHINFER_SPARK_HOME", str(spark_home()))
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
+    from pyspark.sql import SparkSession
+
+    builder = SparkSession.builder.appName(app_name)
+    for name, value in conf.items():
+        builder = builder.config(name, value)
+    _start_apart(builder.getOrCreate)
+    spark = builder.getOrCreate()
+    if (stores := os.environ.get(s3.VARIABLE)) is not None:
+        # Of every Python worker that is started from now on, also in a session that was there before.
+        spark.sparkContext.environment[s3.VARIABLE] = stores
+    return spark
+
+
+def _is_running() -> bool:
+    """Whether this process has a session already, ours or a user's own."""
+    pyspark: Any = sys.modules.get("pyspark")
+    return pyspark is not None and pyspark.SparkContext._active_spark_context is not None
+
+
+def _forget_stopped() -> None:
+    """Ends the JVM of a session that was stopped, as in a notebook that goes on in another environment.
+
+    It was started with that session's settings, and Spark would take them for those of the next one too.
+    """
+    pyspark: Any = sys.modules.get("pyspark")
+    if pyspark is None or pyspark.SparkContext._gateway is None:
+        return
+    gateway = pyspark.SparkContext._gateway
+    pyspark.SparkContext._gateway = pyspark.SparkContext._jvm = None
+    gateway.shutdown()
+    # It ends when nobody can write to it any more.
+    gateway.proc.stdin.close()
+    gateway.proc.wait(_JVM_ENDS_S)
+    if os.environ.get("PYSPARK_PYTHON") == SENT_PYTHON:
+        del os.environ["PYSPARK_PYTHON"]
+
+
+def _submitted() -> set[str]:
+    """Names of the settings that spark-submit has given to the JVM that this process was started with."""
+    from pyspark import SparkConf, SparkContext
+
+    SparkContext._ensure_initialized()
+    return {name for name, _ in SparkConf().getAll()}
+
+
+def _check_master(conf: Mapping[str, str]) -> None:
+    if "spark.master" not in conf:
+        raise ConfigError(
+            "spark.master: this environment names none; allowed: SPARK_MASTER=spark://host:7077 (yarn, k8s://…) in the "
+            "environment, or ./spark-submit.sh jobs/… --spark --master …"
+        )
+    check_master(conf["spark.master"])
+
+
+def check_master(master: str) -> None:
+    """Whether Spark knows this kind of master, and a standalone one answers: Spark would try for a minute, and not say which.
+
+    Runs on: driver, or the machine that submits to one.
+
+    Raises:
+        ConfigError: no master that Spark knows.
+        StorageError: no process listens there; worth a retry.
+    """
+    if not _MASTER.fullmatch(master):
+        raise ConfigError(f"spark.master: got {master}; allowed: {_MASTERS}")
+    if not master.startswith("spark://"):
+        return
+    failures: list[str] = []
+    # Standby masters stand behind commas; one that answers is enough.
+    for address in master.removeprefix("spark://").split(","):
+        host, _, port = address.rpartition(":")
+        try:
+            with socket.create_connection((host.strip("[]"), int(port)), _MASTER_ANSWERS_S):
+                return
+        except (OSError, OverflowError) as error:
+            failures.append(f"{address}: {error}")
+    raise StorageError(
+        f"spark.master: no master answers at {master} ({'; '.join(failures)})", "is it started, and the port right?"
+    )
+
+
+def _start_apart(start: Callable[[], object]) -> None:
+    """Starts the session in a thread of its own, and waits for it.
+
+    Started in the main thread, PySpark would put a handler of its own in place of ours for Ctrl-C.
+    """
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            start()
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=run, name="session start", daemon=True)
+    thread.start()
+    thread.join()
+    if failed:
+        raise failed[0]
