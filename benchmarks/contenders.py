@@ -1,4 +1,5 @@
-"""The ways to score Parquet files that are compared: each a function of (workload, session) that writes key + prediction.
+"""The ways to score Parquet files that are compared: each a function of (workload, session) that
+writes key + prediction.
 
 A contender that runs in a process of its own says itself how many seconds it took.
 """
@@ -30,11 +31,15 @@ PEER_TIMEOUT_S = 1800
 
 
 def _score_files(kind: str, files: list[str], target: str, ahead: bool = False) -> None:
-    """A bare loop: read, encode, forward, write; `ahead`: the next batch is read and encoded by a thread meanwhile."""
+    """A bare loop: read, encode, forward, write; `ahead`: the next batch is read and encoded by a
+    thread meanwhile.
+    """
     model, rows = _model(kind), KINDS[kind].batch_rows
     with pq.ParquetWriter(target, SCHEMA, compression="zstd") as writer:
         for file in files:
-            batches = pq.ParquetFile(file, pre_buffer=True).iter_batches(batch_size=rows, use_threads=False)
+            batches = pq.ParquetFile(file, pre_buffer=True).iter_batches(
+                batch_size=rows, use_threads=False
+            )
             encoded = ((batch.column("key"), model.encode(batch)) for batch in batches)
             for key, tensors in _one_ahead(encoded) if ahead else encoded:
                 prediction = model.decode(model.forward(tensors))["prediction"]
@@ -76,7 +81,13 @@ def bare_loop(workload: Workload, _: SparkSession, ahead: bool = False) -> None:
     """
     workload.output.mkdir()
     jobs = [
-        _processes().submit(_score_files, workload.kind, [str(file)], str(workload.output / f"{place}.parquet"), ahead)
+        _processes().submit(
+            _score_files,
+            workload.kind,
+            [str(file)],
+            str(workload.output / f"{place}.parquet"),
+            ahead,
+        )
         for place, file in enumerate(workload.files)
     ]
     for job in jobs:
@@ -121,7 +132,10 @@ def engine_direct(workload: Workload, spark: SparkSession) -> None:
     from batchinfer.spark.tasks import run_tasks
 
     workload.output.mkdir()
-    files = [{"path": str(file), "size": file.stat().st_size, "rows": pq.read_metadata(file).num_rows} for file in workload.files]
+    files = [
+        {"path": str(file), "size": file.stat().st_size, "rows": pq.read_metadata(file).num_rows}
+        for file in workload.files
+    ]
     common = {"kind": workload.kind, "output": str(workload.output)}
     tasks = [{"split": split, **common} for split in plan_splits(files, 2)]
     run_tasks(spark, _engine_split, tasks, f"engine, {workload.kind}")
@@ -138,7 +152,9 @@ def _forward_only(kind: str, file: str) -> None:
 
 def forward_alone(workload: Workload, _: SparkSession) -> None:
     """The ceiling: the forward passes and nothing else, in two processes."""
-    for job in [_processes().submit(_forward_only, workload.kind, str(file)) for file in workload.files]:
+    for job in [
+        _processes().submit(_forward_only, workload.kind, str(file)) for file in workload.files
+    ]:
         job.result()
 
 
@@ -149,9 +165,24 @@ def peer(name: str) -> Callable[[Workload, Any], float]:
     """Another system, in its own environment and process."""
 
     def run(workload: Workload, _: SparkSession) -> float:
-        command = [str(PEERS_PYTHON), "-m", "benchmarks.peers", name, workload.kind, str(workload.folder), str(workload.rows)]
+        command = [
+            str(PEERS_PYTHON),
+            "-m",
+            "benchmarks.peers",
+            name,
+            workload.kind,
+            str(workload.folder),
+            str(workload.rows),
+        ]
         environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=PEER_TIMEOUT_S)
+        done = subprocess.run(
+            command,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PEER_TIMEOUT_S,
+        )
         if done.returncode:
             raise RuntimeError(f"{name} failed: {done.stderr[-2000:]}")
         return float(done.stdout.split()[-1])
@@ -170,7 +201,10 @@ def mlflow_spark_udf(workload: Workload, spark: SparkSession) -> None:
 
         mlflow.pyfunc.save_model(folder, python_model=Predict(workload.kind))
     udf = mlflow.pyfunc.spark_udf(spark, str(folder), result_type="double", env_manager="local")
-    _write(workload, _read(workload, spark).select("key", udf(F.struct(*workload.names)).alias("prediction")))
+    _write(
+        workload,
+        _read(workload, spark).select("key", udf(F.struct(*workload.names)).alias("prediction")),
+    )
 
 
 def map_in_pandas(workload: Workload, spark: SparkSession) -> None:
@@ -198,7 +232,11 @@ def iterator_pandas_udf(workload: Workload, spark: SparkSession) -> None:
     def score(batches: Iterator[Any]) -> Iterator[pd.Series]:
         model = _model(kind)
         for columns in batches:
-            yield pd.Series(model.run(model.tensors([column.to_numpy() for column in ([columns] if one else columns)])))
+            yield pd.Series(
+                model.run(
+                    model.tensors([column.to_numpy() for column in ([columns] if one else columns)])
+                )
+            )
 
     given = Iterator[pd.Series] if one else Iterator[tuple[pd.Series, ...]]
     score.__annotations__ = {"batches": given, "return": Iterator[pd.Series]}
@@ -207,7 +245,9 @@ def iterator_pandas_udf(workload: Workload, spark: SparkSession) -> None:
 
 
 def predict_batch_udf(workload: Workload, spark: SparkSession) -> None:
-    """Spark's predict_batch_udf: on an array column where there are many columns, which suits it best."""
+    """Spark's predict_batch_udf: on an array column where there are many columns, which suits it
+    best.
+    """
     from pyspark.ml.functions import predict_batch_udf as build
     from pyspark.sql import functions as F
     from pyspark.sql.types import DoubleType
@@ -255,7 +295,9 @@ def check_output(workload: Workload) -> None:
     first = next(pq.ParquetFile(workload.files[0]).iter_batches(batch_size=64))
     model = _model(workload.kind)
     expected = model.forward(model.encode(first))
-    np.testing.assert_allclose(found.column("prediction").to_numpy()[: first.num_rows], expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        found.column("prediction").to_numpy()[: first.num_rows], expected, rtol=1e-4, atol=1e-5
+    )
 
 
 def clear(workload: Workload) -> None:

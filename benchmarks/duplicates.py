@@ -1,8 +1,10 @@
-"""`batchinfer score` on rows of which each stands ten times, scattered over all files, against itself without looking for them.
+"""`batchinfer score` on rows of which each stands ten times, scattered over all files, against
+itself without looking for them.
 
-    make bench-duplicates           # or: python -m benchmarks.duplicates --distinct 200000 --repeats 3
+    make bench-duplicates   # or: python -m benchmarks.duplicates --distinct 200000 --repeats 3
 
-The model has ten times the work of the tabular benchmark's. The shuffle that brings equal rows together is part of the figure.
+The model has ten times the work of the tabular benchmark's. The shuffle that brings equal rows
+together is part of the figure.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ COPIES, HIDDEN = 10, 900
 
 def main() -> int:
     """Runs each way in turn, several times."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     options.add_argument("--distinct", type=int, default=200_000)
     options.add_argument("--repeats", type=int, default=3)
     arguments = options.parse_args()
@@ -42,17 +46,30 @@ def main() -> int:
         workload = make_workload(Path(folder), arguments.distinct)
         for repeat in range(arguments.repeats + 1):
             for way in ways:
-                taken, stages[way] = product.score(workload, spark, [f"model.deduplicate={way}"], COPIES, HIDDEN)
-                print(f"{'warm-up' if repeat == 0 else f'run {repeat}':8} {way:6} {taken:7.2f} s", file=sys.stderr)
+                taken, stages[way] = product.score(
+                    workload, spark, [f"model.deduplicate={way}"], COPIES, HIDDEN
+                )
+                print(
+                    f"{'warm-up' if repeat == 0 else f'run {repeat}':8} {way:6} {taken:7.2f} s",
+                    file=sys.stderr,
+                )
                 if repeat:
                     seconds[way].append(taken)
     spark.stop()
     medians = {way: statistics.median(times) for way, times in seconds.items()}
     times = medians["never"] / medians["auto"]
-    print(f"\n{arguments.distinct:,} rows {COPIES} times each: {times:.2f} times as fast", file=sys.stderr)
+    print(
+        f"\n{arguments.distinct:,} rows {COPIES} times each: {times:.2f} times as fast",
+        file=sys.stderr,
+    )
     for way in ways:
         print(f"  {way:6} {medians[way]:7.2f} s  {json.dumps(stages[way])}", file=sys.stderr)
-    body = {"benchmark": "duplicates", "distinct": arguments.distinct, "medians_s": medians, "all_s": seconds}
+    body = {
+        "benchmark": "duplicates",
+        "distinct": arguments.distinct,
+        "medians_s": medians,
+        "all_s": seconds,
+    }
     print(json.dumps(body | {"commit": commit(), "cores": os.cpu_count()}))
     return 0
 

@@ -1,12 +1,14 @@
 """Scoring: this engine against a bare two-process PyTorch loop, Spark's own ways and other systems.
 
-    make bench-setup bench          # or: python -m benchmarks.engine text --rows 200000 --repeats 3 [--only "Daft"]
+    make bench-setup bench
+    python -m benchmarks.engine text --rows 200000 --repeats 3 [--only "Daft"]
 
-All contenders but the product line read Parquet and write key and prediction to Parquet. The product line is `batchinfer score`
-on a Delta table with everything on: fingerprints, lineage, checks, commit. Session start is not part of the figures; every
-contender has a warm-up run on the same data, other systems one on a few rows in the process that is measured. Spark ends Python
-workers that had nothing to do for a minute, as they have while other systems run: they are started again before each measurement,
-as those of the bare loop are there.
+All contenders but the product line read Parquet and write key and prediction to Parquet. The
+product line is `batchinfer score` on a Delta table with everything on: fingerprints, lineage,
+checks, commit. Session start is not part of the figures; every contender has a warm-up run on the
+same data, other systems one on a few rows in the process that is measured. Spark ends Python
+workers that had nothing to do for a minute, as they have while other systems run: they are started
+again before each measurement, as those of the bare loop are there.
 """
 
 from __future__ import annotations
@@ -23,7 +25,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import product
-from benchmarks.contenders import CEILING, CONTENDERS, PEERS_PYTHON, check_output, clear, warm_workers
+from benchmarks.contenders import (
+    CEILING,
+    CONTENDERS,
+    PEERS_PYTHON,
+    check_output,
+    clear,
+    warm_workers,
+)
 from benchmarks.revision import commit
 from benchmarks.workloads import KINDS, Workload, make_workload
 
@@ -34,11 +43,17 @@ _PEERS = ("Daft", "Ray Data")
 def main() -> int:
     """Runs all contenders in turn, several times; prints medians and ratios to the bare loop."""
     names = [*CONTENDERS, PRODUCT]
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     options.add_argument("workload", choices=KINDS, nargs="?", default="tabular")
-    options.add_argument("--rows", type=int, help=", ".join(f"{name}: {kind.rows:,}" for name, kind in KINDS.items()))
+    options.add_argument(
+        "--rows", type=int, help=", ".join(f"{name}: {kind.rows:,}" for name, kind in KINDS.items())
+    )
     options.add_argument("--repeats", type=int, default=3)
-    options.add_argument("--only", choices=names, action="append", help="repeatable; the bare loop always runs")
+    options.add_argument(
+        "--only", choices=names, action="append", help="repeatable; the bare loop always runs"
+    )
     arguments = options.parse_args()
     rows = arguments.rows or KINDS[arguments.workload].rows
     chosen = [name for name in names if name in ("bare loop", *(arguments.only or names))]
@@ -52,8 +67,11 @@ def main() -> int:
     from batchinfer.spark.session import open_session
 
     os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])
-    # Spark's own ways do their work in the JVM: they get its optimising compiler, which sessions of a minute do without.
-    spark = open_session(load_state("local")[0].spark.model_copy(update={"java_options": ()}), "benchmark")
+    # Spark's own ways do their work in the JVM: they get its optimising compiler, which sessions of
+    # a minute do without.
+    spark = open_session(
+        load_state("local")[0].spark.model_copy(update={"java_options": ()}), "benchmark"
+    )
     seconds: dict[str, list[float]] = {name: [] for name in chosen}
     stages: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -63,7 +81,10 @@ def main() -> int:
                 if repeat == 0 and name in _PEERS:
                     continue  # they warm up by themselves
                 taken = _measure(name, workload, spark, stages)
-                print(f"{'warm-up' if repeat == 0 else f'run {repeat}':8} {name:28} {taken:7.2f} s", file=sys.stderr)
+                print(
+                    f"{'warm-up' if repeat == 0 else f'run {repeat}':8} {name:28} {taken:7.2f} s",
+                    file=sys.stderr,
+                )
                 if repeat:
                     seconds[name].append(taken)
     _print(seconds, workload, stages[-1] if stages else {})
@@ -94,7 +115,10 @@ def _print(seconds: dict[str, list[float]], workload: Workload, stages: dict[str
     bare = medians["bare loop"]
     print(f"\n{rows:,} {workload.sort.said}, {os.cpu_count()} cores", file=sys.stderr)
     for name, median in medians.items():
-        line = f"  {name:28} {median:7.2f} s  {rows / median:12,.0f} rows/s  {bare / median:5.2f} of the bare loop"
+        line = (
+            f"  {name:28} {median:7.2f} s  {rows / median:12,.0f} rows/s  {bare / median:5.2f} "
+            "of the bare loop"
+        )
         print(line, file=sys.stderr)
     if stages:
         print(f"  the product's last run: {json.dumps(stages)}", file=sys.stderr)
@@ -106,7 +130,16 @@ def _print(seconds: dict[str, list[float]], workload: Workload, stages: dict[str
         "stages": stages,
         "commit": commit(),
     }
-    print(json.dumps(body | {"cores": os.cpu_count(), "machine": platform.machine(), "python": platform.python_version()}))
+    print(
+        json.dumps(
+            body
+            | {
+                "cores": os.cpu_count(),
+                "machine": platform.machine(),
+                "python": platform.python_version(),
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

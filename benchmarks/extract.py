@@ -1,10 +1,12 @@
-"""Extraction against Spark's own ways, on the same lines, into Delta tables with statistics on two columns each.
+"""Extraction against Spark's own ways, on the same lines, into Delta tables with statistics on two
+columns each.
 
-    make bench-extract              # or: python -m benchmarks.extract --megabytes 100 --repeats 3 [--only csv]
+    make bench-extract   # or: python -m benchmarks.extract --megabytes 100 --repeats 3 [--only csv]
 
-`extract` gives each row its file and physical line and keeps the bytes and the reason of every bad record; Spark's ways do
-neither. All contenders of a case run in turn, after a warm-up of each; session start is left out. Memory is the high-water
-mark of each Python worker, which no later and smaller input can lower.
+`extract` gives each row its file and physical line and keeps the bytes and the reason of every bad
+record; Spark's ways do neither. All contenders of a case run in turn, after a warm-up of each;
+session start is left out. Memory is the high-water mark of each Python worker, which no later and
+smaller input can lower.
 """
 
 from __future__ import annotations
@@ -66,7 +68,9 @@ class Case:
 
 def main() -> int:
     """Runs the cases, and prints medians and ratios."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     options.add_argument("--megabytes", type=float, default=100)
     options.add_argument("--repeats", type=int, default=3)
     options.add_argument("--only", choices=list(_CASES), action="append")
@@ -88,8 +92,22 @@ def main() -> int:
             for case in _CASES[name](place, arguments.megabytes):
                 results.append(_run(case, spark, arguments.repeats))
             shutil.rmtree(place)
-    body = {"benchmark": "extract", "megabytes": arguments.megabytes, "cases": results, "commit": commit()}
-    print(json.dumps(body | {"cores": os.cpu_count(), "machine": platform.machine(), "python": platform.python_version()}))
+    body = {
+        "benchmark": "extract",
+        "megabytes": arguments.megabytes,
+        "cases": results,
+        "commit": commit(),
+    }
+    print(
+        json.dumps(
+            body
+            | {
+                "cores": os.cpu_count(),
+                "machine": platform.machine(),
+                "python": platform.python_version(),
+            }
+        )
+    )
     spark.stop()
     return 0
 
@@ -106,12 +124,24 @@ def _run(case: Case, spark: SparkSession, repeats: int) -> dict[str, Any]:
             if repeat:
                 seconds[name].append(taken)
     medians = {name: statistics.median(times) for name, times in seconds.items()}
-    print(f"\n{case.name}: {case.rows:,} rows, {os.cpu_count()} cores, medians of {repeats}", file=sys.stderr)
+    print(
+        f"\n{case.name}: {case.rows:,} rows, {os.cpu_count()} cores, medians of {repeats}",
+        file=sys.stderr,
+    )
     for name, median in medians.items():
         ratio = medians[case.base] / median
         spread = f"{min(seconds[name]):.2f} to {max(seconds[name]):.2f}"
-        print(f"  {name:42} {median:7.2f} s ({spread})  {ratio:5.2f} times as fast as {case.base}", file=sys.stderr)
-    return {"case": case.name, "rows": case.rows, "base": case.base, "medians_s": medians, "all_s": seconds}
+        print(
+            f"  {name:42} {median:7.2f} s ({spread})  {ratio:5.2f} times as fast as {case.base}",
+            file=sys.stderr,
+        )
+    return {
+        "case": case.name,
+        "rows": case.rows,
+        "base": case.base,
+        "medians_s": medians,
+        "all_s": seconds,
+    }
 
 
 def _csv(place: Path, megabytes: float) -> Iterator[Case]:
@@ -140,18 +170,27 @@ def _log(place: Path, megabytes: float) -> Iterator[Case]:
     def typed(spark: SparkSession, columns: Callable[[], list[Column]]) -> int:
         texts = spark.read.text(str(project.root / "in")).select(*columns())
         ts = F.to_timestamp("ts", "dd/MMM/yyyy:HH:mm:ss Z")
-        numbers = {"status": F.expr("try_cast(status AS int)"), "bytes": F.expr("try_cast(bytes AS long)")}
+        numbers = {
+            "status": F.expr("try_cast(status AS int)"),
+            "bytes": F.expr("try_cast(bytes AS long)"),
+        }
         return _write(texts.withColumns({"ts": ts, **numbers}), place / "bare", "host,status")
 
     def nine(spark: SparkSession) -> int:
         return typed(
-            spark, lambda: [F.regexp_extract("value", COMBINED.pattern.decode(), i + 1).alias(n) for i, n in enumerate(_GROUPS)]
+            spark,
+            lambda: [
+                F.regexp_extract("value", COMBINED.pattern.decode(), i + 1).alias(n)
+                for i, n in enumerate(_GROUPS)
+            ],
         )
 
     def one(spark: SparkSession) -> int:
         marked = _MARK.join(f"${number}" for number in range(1, 10))
         parts = F.split(F.regexp_replace("value", COMBINED.pattern.decode(), marked), _MARK)
-        return typed(spark, lambda: [F.get(parts, F.lit(i)).alias(n) for i, n in enumerate(_GROUPS)])
+        return typed(
+            spark, lambda: [F.get(parts, F.lit(i)).alias(n) for i, n in enumerate(_GROUPS)]
+        )
 
     ways = {"regexp_replace + split": one, "nine regexp_extract": nine, OURS: _ours(project)}
     yield Case("text_log", rows, ways, "regexp_replace + split")
@@ -163,15 +202,25 @@ def _json(place: Path, megabytes: float) -> Iterator[Case]:
     project = Project(place / "ours", "json", JSON)
     rows = write_lines(project.root / "in/a.json", json_lines(), megabytes)
     schema = (
-        "id long, created_at string, text string, user struct<id: long, screen_name: string, followers_count: int>, "
+        "id long, created_at string, text string, user struct<id: long, screen_name: string, "
+        "followers_count: int>, "
         "entities struct<hashtags: array<struct<text: string>>>"
     )
 
     def bare(spark: SparkSession) -> int:
         read = spark.read.json(str(project.root / "in"), schema=schema)
-        columns = ["id", "created_at", "text", "user.id as user", "user.screen_name as name", "user.followers_count as followers"]
+        columns = [
+            "id",
+            "created_at",
+            "text",
+            "user.id as user",
+            "user.screen_name as name",
+            "user.followers_count as followers",
+        ]
         tag = F.get(F.col("entities.hashtags"), F.lit(0)).getField("text").alias("tag")
-        return _write(read.select(*[F.expr(each) for each in columns], tag), place / "bare", "id,user")
+        return _write(
+            read.select(*[F.expr(each) for each in columns], tag), place / "bare", "id,user"
+        )
 
     yield Case("json", rows, {"spark.read.json": bare, OURS: _ours(project)}, "spark.read.json")
 
@@ -188,7 +237,9 @@ def _bad(place: Path, megabytes: float) -> Iterator[Case]:
             raise RuntimeError(f"{landed} of about {rows} rows landed; about 1% should not")
         return rows
 
-    yield Case("1% of bad records", rows, {"no bad record": _ours(good), "1% bad": spoilt}, "no bad record")
+    yield Case(
+        "1% of bad records", rows, {"no bad record": _ours(good), "1% bad": spoilt}, "no bad record"
+    )
 
 
 def _tiny(place: Path, megabytes: float) -> Iterator[Case]:
@@ -220,7 +271,9 @@ def _ours(project: Project) -> Way:
 
 def _write(frame: DataFrame, table: Path, statistics_columns: str) -> int:
     shutil.rmtree(table, ignore_errors=True)
-    frame.write.format("delta").option("delta.dataSkippingStatsColumns", statistics_columns).save(str(table))
+    frame.write.format("delta").option("delta.dataSkippingStatsColumns", statistics_columns).save(
+        str(table)
+    )
     # A table's own record counts: no second look at the data.
     log = (table / "_delta_log/00000000000000000000.json").read_text().splitlines()
     added = [json.loads(line)["add"] for line in log if line.startswith('{"add"')]

@@ -1,4 +1,6 @@
-"""What `benchmarks.extract` reads: real rows and lines repeated to the wanted size, and the projects that land them."""
+"""What `benchmarks.extract` reads: real rows and lines repeated to the wanted size, and the
+projects that land them.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +18,14 @@ if TYPE_CHECKING:
 DATA = Path(__file__).parents[1] / "examples/data"
 _MEGABYTE = 10**6
 COMBINED = re.compile(
-    rb'^(\S+) (\S+) (\S+) \[([^\]]*)\] "((?:[^"\\]|\\.)*)" (\S+) (\S+) "((?:[^"\\]|\\.)*)" "((?:[^"\\]|\\.)*)"$'
+    rb'^(\S+) (\S+) (\S+) \[([^\]]*)\] "((?:[^"\\]|\\.)*)" (\S+) (\S+) "((?:[^"\\]|\\.)*)" '
+    rb'"((?:[^"\\]|\\.)*)"$'
 )
 ADULT = {
-    "age": "int", "workclass": "string", "fnlwgt": "int", "education": "string", "education_num": "int", "marital": "string",
-    "occupation": "string", "relationship": "string", "race": "string", "sex": "string", "capital_gain": "int",
+    "age": "int", "workclass": "string", "fnlwgt": "int", "education": "string",
+    "education_num": "int", "marital": "string",
+    "occupation": "string", "relationship": "string", "race": "string", "sex": "string",
+    "capital_gain": "int",
     "capital_loss": "int", "hours": "int", "country": "string", "income": "string",
 }  # fmt: skip
 CSV = f"""\
@@ -56,7 +61,11 @@ model: {uri: "models:/bench@champion"}
 checks: {max_quarantine_rate: 0.5}
 sink: {table: predictions/bench}
 """
-_NUMBER_AND_TARGET = {"csv": ("age", "income"), "log": ("bytes", "user_agent"), "json": ("followers", "tag")}
+_NUMBER_AND_TARGET = {
+    "csv": ("age", "income"),
+    "log": ("bytes", "user_agent"),
+    "json": ("followers", "tag"),
+}
 
 
 class Project:
@@ -83,9 +92,15 @@ class Project:
 
 
 def csv_lines(bad_rate: float = 0.0) -> Iterator[bytes]:
-    """Lines of the Adult data without end; of `bad_rate` of them a value, the number of fields or the encoding is wrong."""
+    """Lines of the Adult data without end; of `bad_rate` of them a value, the number of fields or
+    the encoding is wrong.
+    """
     chance = random.Random(0)
-    lines = [line for line in (DATA / "adult/adult_train.csv").read_bytes().splitlines(keepends=True) if line.count(b",") == 14]
+    lines = [
+        line
+        for line in (DATA / "adult/adult_train.csv").read_bytes().splitlines(keepends=True)
+        if line.count(b",") == 14
+    ]
     spoil: list[Callable[[bytes], bytes]] = [
         lambda line: b"x" + line,
         lambda line: line.replace(b",", b"", 1),
@@ -106,7 +121,18 @@ def log_lines() -> Iterator[bytes]:
 def json_lines() -> Iterator[bytes]:
     """Nested status records without end."""
     chance = random.Random(0)
-    words = ("batch", "rows", "scored", "table", "lake", "lookup", "slice", "model", "record", "backfill")
+    words = (
+        "batch",
+        "rows",
+        "scored",
+        "table",
+        "lake",
+        "lookup",
+        "slice",
+        "model",
+        "record",
+        "backfill",
+    )
     number = 0
     while True:
         number += 1
@@ -114,8 +140,18 @@ def json_lines() -> Iterator[bytes]:
             "id": number,
             "created_at": "Mon Apr 06 07:05:03 +0200 2015",
             "text": " ".join(chance.choices(words, k=12)),
-            "user": {"id": number % 9973, "screen_name": f"user{number % 9973}", "followers_count": number % 512, "lang": "en"},
-            "entities": {"hashtags": [{"text": chance.choice(words), "indices": [0, 5]}] if number % 3 else [], "urls": []},
+            "user": {
+                "id": number % 9973,
+                "screen_name": f"user{number % 9973}",
+                "followers_count": number % 512,
+                "lang": "en",
+            },
+            "entities": {
+                "hashtags": [{"text": chance.choice(words), "indices": [0, 5]}]
+                if number % 3
+                else [],
+                "urls": [],
+            },
             "retweet_count": number % 7,
         }
         yield json.dumps(record).encode() + b"\n"
@@ -135,4 +171,7 @@ def write_lines(path: Path, lines: Iterator[bytes], megabytes: float) -> int:
 
 def write_tiny_files(folder: Path, lines: Iterator[bytes], megabytes: float, files: int) -> int:
     """The same over many files; how many lines they are."""
-    return sum(write_lines(folder / f"{number:05}.csv", lines, megabytes / files) for number in range(files))
+    return sum(
+        write_lines(folder / f"{number:05}.csv", lines, megabytes / files)
+        for number in range(files)
+    )

@@ -1,15 +1,19 @@
-"""Scoring on one GPU: the engine, without Spark, against bare PyTorch loops in the same process, with the same model.
+"""Scoring on one GPU: the engine, without Spark, against bare PyTorch loops in the same process,
+with the same model.
 
-    make bench-gpu                  # or: python -m benchmarks.gpu encoder --rows 16000 --repeats 3 [--device cpu]
+    make bench-gpu   # or: python -m benchmarks.gpu encoder --rows 16000 --repeats 3 [--device cpu]
 
-All contenders but the ceiling read a Parquet file, score, and write key and prediction to Parquet. Rows reach the GPU through
-pinned memory. The bare loops have the batch size that is fastest for them of a few that are tried; one of them reads a batch's
-predictions back only when the next is on its way, so that the GPU never waits for this process. The ceiling is the forward passes
-alone, on data that lie on the GPU. The engine finds its batch size during the warm-up run and goes on with it, as a worker does
-from task to task; the warm-up's own time is printed too. Pictures are stored as pixels: decoding JPEGs would measure the CPU.
+All contenders but the ceiling read a Parquet file, score, and write key and prediction to Parquet.
+Rows reach the GPU through pinned memory. The bare loops have the batch size that is fastest for
+them of a few that are tried; one of them reads a batch's predictions back only when the next is on
+its way, so that the GPU never waits for this process. The ceiling is the forward passes alone, on
+data that lie on the GPU. The engine finds its batch size during the warm-up run and goes on with
+it, as a worker does from task to task; the warm-up's own time is printed too. Pictures are stored
+as pixels: decoding JPEGs would measure the CPU.
 
-The engine keeps two batches on the GPU, as tasks do (`inference/overlap.py`). One contender has one batch at a time, and waits
-for it in `forward`: its time says what overlapping gains. At last, several processes share the GPU: `benchmarks.gpu_instances`.
+The engine keeps two batches on the GPU, as tasks do (`inference/overlap.py`). One contender has one
+batch at a time, and waits for it in `forward`: its time says what overlapping gains. At last,
+several processes share the GPU: `benchmarks.gpu_instances`.
 """
 
 from __future__ import annotations
@@ -52,7 +56,9 @@ _TRIED_BATCHES = 3
 
 @dataclass
 class Run:
-    """One workload on one device: what the contenders share, and what the engine told of its last runs."""
+    """One workload on one device: what the contenders share, and what the engine told of its last
+    runs.
+    """
 
     kind: Kind
     name: str
@@ -79,7 +85,9 @@ class Run:
 
 
 class Output:
-    """Keys and predictions on their way into a file, in row groups of one size whatever the batches have."""
+    """Keys and predictions on their way into a file, in row groups of one size whatever the batches
+    have.
+    """
 
     def __init__(self, path: Path) -> None:
         self._writer = pq.ParquetWriter(path, SCHEMA, compression="zstd", use_dictionary=False)
@@ -110,7 +118,9 @@ class Output:
 
 
 def bare_loop(run: Run, late: int = 0, size: int | None = None, batches: int | None = None) -> None:
-    """Read with all cores, score, write; predictions of a batch are read back when `late` more are on their way."""
+    """Read with all cores, score, write; predictions of a batch are read back when `late` more are
+    on their way.
+    """
     model = run.model
     under_way: deque[tuple[pa.Array, Any]] = deque()
     with Output(run.target) as output:
@@ -128,7 +138,9 @@ def bare_loop(run: Run, late: int = 0, size: int | None = None, batches: int | N
 
 
 def choose_size(run: Run) -> int:
-    """The batch size at which the bare loop is fastest, of those of the workload; each is tried twice."""
+    """The batch size at which the bare loop is fastest, of those of the workload; each is tried
+    twice.
+    """
     rates: dict[int, float] = {}
     most = min(run.rows, _TRIED_BATCHES * run.kind.sizes[-1])
     for size in run.kind.sizes:
@@ -139,12 +151,16 @@ def choose_size(run: Run) -> int:
             rate = min(run.rows, batches * size) / (time.perf_counter() - started)
             rates[size] = max(rates.get(size, 0.0), rate)
     print(
-        f"{run.name}: bare loop, rows/s by batch size: { ({size: round(rate) for size, rate in rates.items()}) }", file=sys.stderr
+        f"{run.name}: bare loop, rows/s by batch size: "
+        f"{ ({size: round(rate) for size, rate in rates.items()}) }",
+        file=sys.stderr,
     )
     return max(rates, key=lambda size: rates[size])
 
 
-def engine(run: Run, name: str, handler: Any, rows: int | Literal["auto"], overlap: bool = True) -> None:
+def engine(
+    run: Run, name: str, handler: Any, rows: int | Literal["auto"], overlap: bool = True
+) -> None:
     """The engine's part of a task: read row groups, score, write."""
     from batchinfer.inference.attempt import InProcess
     from batchinfer.inference.batching import LARGEST_ROWS_GPU, new_size
@@ -157,8 +173,12 @@ def engine(run: Run, name: str, handler: Any, rows: int | Literal["auto"], overl
     runner = runner_on(run.device, handler, _TIMEOUT_S) if overlap else InProcess(handler)
     scorer = BatchScorer(runner, size, read_ahead=run.device == "cuda")
     started = time.perf_counter()
-    tasks = plan_splits([{"path": str(run.source), "size": run.source.stat().st_size, "rows": run.rows}], 1)
-    batches: Iterator[pa.RecordBatch] = chain.from_iterable(read_split(task, ["key", *run.model.names]) for task in tasks)
+    tasks = plan_splits(
+        [{"path": str(run.source), "size": run.source.stat().st_size, "rows": run.rows}], 1
+    )
+    batches: Iterator[pa.RecordBatch] = chain.from_iterable(
+        read_split(task, ["key", *run.model.names]) for task in tasks
+    )
     with Output(run.target) as output:
         for scored in scorer.score(batches):
             output.write(scored.rows.column("key"), scored.predictions["prediction"])
@@ -169,12 +189,17 @@ def engine(run: Run, name: str, handler: Any, rows: int | Literal["auto"], overl
         "device_s": {name: round(seconds, 3) for name, seconds in use_of(scorer).items()},
         "size": size.rows,
         "curve": {size: round(rate) for size, rate in size.curve.items()},
-        **{count: scorer.counts[count] for count in ("batches", "attempts", "largest_batch", "rows_failed")},
+        **{
+            count: scorer.counts[count]
+            for count in ("batches", "attempts", "largest_batch", "rows_failed")
+        },
     }
 
 
 def forward_alone(run: Run) -> float:
-    """The ceiling, in seconds for all rows: the forward passes of the first batch over and over, its data on the device."""
+    """The ceiling, in seconds for all rows: the forward passes of the first batch over and over,
+    its data on the device.
+    """
     batch = next(pq.ParquetFile(run.source).iter_batches(batch_size=run.size))
     tensors = {name: tensor.to(run.device) for name, tensor in run.model.encode(batch).items()}
     run.model.forward(tensors)
@@ -200,7 +225,10 @@ def contenders(run: Run) -> dict[str, Callable[[], float | None]]:
         CEILING: partial(forward_alone, run),
         BARE: partial(bare_loop, run),
         "bare loop, a batch ahead": partial(bare_loop, run, 1),
-        **{name: partial(engine, run, name, handler, *how) for name, (handler, *how) in engines.items()},
+        **{
+            name: partial(engine, run, name, handler, *how)
+            for name, (handler, *how) in engines.items()
+        },
     }
 
 
@@ -213,7 +241,16 @@ def use_of(scorer: Any) -> dict[str, float]:
 def own_run(name: str, rows: int, folder: Path, device: str, size: int, number: int) -> Run:
     """What one of several processes has: the model, and a file of its own to write."""
     kind = KINDS[name]
-    return Run(kind, name, rows, gpu_instances.run_folder(folder, number), device, kind.model(device), size, folder)
+    return Run(
+        kind,
+        name,
+        rows,
+        gpu_instances.run_folder(folder, number),
+        device,
+        kind.model(device),
+        size,
+        folder,
+    )
 
 
 def bare_alone(run: Run) -> None:
@@ -225,7 +262,9 @@ def engine_alone(run: Run) -> None:
 
 
 def measure_instances(run: Run, counts: Sequence[int], end: float) -> None:
-    """Bare loops and engines with the same batch size, in 1, 2, 4 processes, in turn; no number begins after `end`."""
+    """Bare loops and engines with the same batch size, in 1, 2, 4 processes, in turn; no number
+    begins after `end`.
+    """
     make = partial(own_run, run.name, run.rows, run.folder, run.device, run.size)
     seconds: dict[str, dict[int, float]] = {BARE: {}, "engine": {}}
     for count in counts:
@@ -236,9 +275,24 @@ def measure_instances(run: Run, counts: Sequence[int], end: float) -> None:
         seconds["engine"][count] = gpu_instances.measure(engine_alone, make, count)
     rates = gpu_instances.table(run.rows, seconds)
     ratios = {count: round(rates["engine"][count] / rate, 3) for count, rate in rates[BARE].items()}
-    print(f"  processes on one device, rows/s together: {rates}; engine of the bare loop: {ratios}", file=sys.stderr)
-    body = {"benchmark": f"gpu {run.name}, instances", "rows": run.rows, "batch": run.size, "ratios": ratios, "rows_per_s": rates}
-    print(json.dumps(body | {"commit": commit(), "device": device_name(run.device), "torch": torch.__version__}), flush=True)
+    print(
+        f"  processes on one device, rows/s together: {rates}; engine of the bare loop: {ratios}",
+        file=sys.stderr,
+    )
+    body = {
+        "benchmark": f"gpu {run.name}, instances",
+        "rows": run.rows,
+        "batch": run.size,
+        "ratios": ratios,
+        "rows_per_s": rates,
+    }
+    print(
+        json.dumps(
+            body
+            | {"commit": commit(), "device": device_name(run.device), "torch": torch.__version__}
+        ),
+        flush=True,
+    )
 
 
 def check_output(run: Run, expected: np.ndarray) -> None:
@@ -247,11 +301,15 @@ def check_output(run: Run, expected: np.ndarray) -> None:
     if not np.array_equal(found.column("key").to_numpy(), np.arange(run.rows)):
         raise RuntimeError(f"{found.num_rows} keys written, {run.rows} expected")
     first = found.column("prediction").to_numpy()[: len(expected)]
-    np.testing.assert_allclose(first, expected, rtol=0, atol=run.kind.tolerance * max(1.0, float(np.abs(expected).max())))
+    np.testing.assert_allclose(
+        first, expected, rtol=0, atol=run.kind.tolerance * max(1.0, float(np.abs(expected).max()))
+    )
 
 
 def measure(run: Run, repeats: int, end: float) -> tuple[dict[str, float], dict[str, list[float]]]:
-    """Seconds of the warm-up run, and of the others; once each has run, no round begins after `end`."""
+    """Seconds of the warm-up run, and of the others; once each has run, no round begins after
+    `end`.
+    """
     run.size = choose_size(run)
     first: dict[str, float] = {}
     seconds: dict[str, list[float]] = {}
@@ -281,17 +339,42 @@ def report(run: Run, first: dict[str, float], seconds: dict[str, list[float]]) -
     """A table for people, and one JSON line."""
     medians = {name: round(statistics.median(times), 4) for name, times in seconds.items()}
     bare = medians[BARE]
-    print(f"\n{run.rows:,} {run.kind.said}, {device_name(run.device)}; bare loop's batch: {run.size}", file=sys.stderr)
+    print(
+        f"\n{run.rows:,} {run.kind.said}, {device_name(run.device)}; bare loop's batch: {run.size}",
+        file=sys.stderr,
+    )
     for name, median in medians.items():
         rate, share = f"{run.rows / median:12,.0f} rows/s", f"{bare / median:5.2f} of the bare loop"
-        print(f"  {name:28} {median:7.3f} s  {rate}  {share}  (warm-up {first[name]:.3f} s)", file=sys.stderr)
+        print(
+            f"  {name:28} {median:7.3f} s  {rate}  {share}  (warm-up {first[name]:.3f} s)",
+            file=sys.stderr,
+        )
     for name, told in run.told.items():
         print(f"  {name}: {json.dumps(told)}", file=sys.stderr)
     ratios = {name: round(bare / median, 3) for name, median in medians.items()}
-    body = {"benchmark": f"gpu {run.name}", "rows": run.rows, "batch": run.size, "ratios": ratios, "medians_s": medians}
-    body |= {"all_s": seconds, "warm_up_s": first, "engine": run.told, "commit": commit(), "device": device_name(run.device)}
-    versions = {"torch": torch.__version__, "pyarrow": pa.__version__, "python": platform.python_version()}
-    print(json.dumps(body | versions | {"cores": os.cpu_count(), "machine": platform.machine()}), flush=True)
+    body = {
+        "benchmark": f"gpu {run.name}",
+        "rows": run.rows,
+        "batch": run.size,
+        "ratios": ratios,
+        "medians_s": medians,
+    }
+    body |= {
+        "all_s": seconds,
+        "warm_up_s": first,
+        "engine": run.told,
+        "commit": commit(),
+        "device": device_name(run.device),
+    }
+    versions = {
+        "torch": torch.__version__,
+        "pyarrow": pa.__version__,
+        "python": platform.python_version(),
+    }
+    print(
+        json.dumps(body | versions | {"cores": os.cpu_count(), "machine": platform.machine()}),
+        flush=True,
+    )
 
 
 def device_name(device: str) -> str:
@@ -300,16 +383,37 @@ def device_name(device: str) -> str:
 
 def main() -> int:
     """Runs the workloads one after the other, the contenders of each in turn."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     options.add_argument("workload", choices=[*KINDS, ALL], nargs="?", default=ALL)
-    options.add_argument("--rows", type=int, help=", ".join(f"{name}: {kind.rows:,}" for name, kind in KINDS.items()))
+    options.add_argument(
+        "--rows", type=int, help=", ".join(f"{name}: {kind.rows:,}" for name, kind in KINDS.items())
+    )
     options.add_argument("--repeats", type=int, default=3)
-    options.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="cpu is for a try with few rows")
-    options.add_argument("--instances", type=int, nargs="*", default=gpu_instances.COUNTS, help="numbers of processes")
-    options.add_argument("--within-s", type=float, default=200.0, help="shared out over the workloads; ends rounds early")
+    options.add_argument(
+        "--device", choices=("cuda", "cpu"), default="cuda", help="cpu is for a try with few rows"
+    )
+    options.add_argument(
+        "--instances",
+        type=int,
+        nargs="*",
+        default=gpu_instances.COUNTS,
+        help="numbers of processes",
+    )
+    options.add_argument(
+        "--within-s",
+        type=float,
+        default=200.0,
+        help="shared out over the workloads; ends rounds early",
+    )
     arguments = options.parse_args()
     if arguments.device == "cuda" and not torch.cuda.is_available():
-        print("nothing measured: PyTorch sees no CUDA device here; `--device cpu --rows 100` tries the program", file=sys.stderr)
+        print(
+            "nothing measured: PyTorch sees no CUDA device here; `--device cpu --rows 100` tries "
+            "the program",
+            file=sys.stderr,
+        )
         return 0
 
     from batchinfer.inference.workers import load_once
@@ -324,7 +428,9 @@ def main() -> int:
             write_input(Path(folder), kind, rows)
             model = load_once(f"benchmark on a GPU, {name}", partial(kind.model, arguments.device))
             run = Run(kind, name, rows, Path(folder), arguments.device, model)
-            print(f"{name}: {time.perf_counter() - now:.1f} s to make rows and model", file=sys.stderr)
+            print(
+                f"{name}: {time.perf_counter() - now:.1f} s to make rows and model", file=sys.stderr
+            )
             # Processes take time to start: they have a third of what there is.
             report(run, *measure(run, arguments.repeats, now + share_s * 2 / 3))
             measure_instances(run, arguments.instances, now + share_s)

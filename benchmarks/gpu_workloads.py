@@ -1,7 +1,8 @@
 """What is scored on a GPU: rows in Parquet, and the model, as every contender takes it.
 
-A model is one class for all contenders: `encode` fills memory that the GPU can fetch by itself, `forward` copies and computes and
-does not wait, `decode` reads back. Weights are random; what they cost is not.
+A model is one class for all contenders: `encode` fills memory that the GPU can fetch by itself,
+`forward` copies and computes and does not wait, `decode` reads back. Weights are random; what they
+cost is not.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ class DeviceModel:
         self.device, self.dtype = device, dtype
 
     def pinned(self, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
-        """Memory that the GPU copies from by itself, while this thread goes on; PyTorch keeps it for the next batch."""
+        """Memory that the GPU copies from by itself, while this thread goes on; PyTorch keeps it
+        for the next batch.
+        """
         return torch.empty(shape, dtype=dtype, pin_memory=self.device == "cuda")
 
     def encode(self, batch: pa.RecordBatch) -> dict[str, Any]:
@@ -60,7 +63,9 @@ class DeviceModel:
 
 
 class Tabular(DeviceModel):
-    """64 float32 columns to the MLP; the matrix is filled column by column and turned on the device."""
+    """64 float32 columns to the MLP; the matrix is filled column by column and turned on the
+    device.
+    """
 
     names = NAMES
 
@@ -95,13 +100,17 @@ class _Named(torch.nn.Module):
 
 
 class EncoderNet(torch.nn.Module):
-    """Twelve layers of width 768 with 12 heads, the mean over the tokens, one output: 100 million parameters."""
+    """Twelve layers of width 768 with 12 heads, the mean over the tokens, one output: 100 million
+    parameters.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.embed = torch.nn.Embedding(WORDS, 768)
         self.place = torch.nn.Parameter(torch.randn(TOKENS, 768))
-        layer = torch.nn.TransformerEncoderLayer(768, 12, 3072, dropout=0.0, activation="gelu", batch_first=True)
+        layer = torch.nn.TransformerEncoderLayer(
+            768, 12, 3072, dropout=0.0, activation="gelu", batch_first=True
+        )
         self.layers = torch.nn.TransformerEncoder(layer, 12, enable_nested_tensor=False)
         self.out = torch.nn.Linear(768, 1)
 
@@ -125,7 +134,9 @@ class Encoder(DeviceModel):
 
 
 class Pictures(DeviceModel):
-    """224 x 224 x 3 bytes, as they lie in memory, to ResNet-50 in bfloat16; scaled on the device."""
+    """224 x 224 x 3 bytes, as they lie in memory, to ResNet-50 in bfloat16; scaled on the
+    device.
+    """
 
     names = ("pixels",)
 
@@ -136,7 +147,9 @@ class Pictures(DeviceModel):
     def encode(self, batch: pa.RecordBatch) -> dict[str, Any]:
         column = batch.column("pixels")
         start = column.offset * _PIXEL_BYTES
-        stored = np.frombuffer(column.buffers()[1], np.uint8)[start : start + len(column) * _PIXEL_BYTES]
+        stored = np.frombuffer(column.buffers()[1], np.uint8)[
+            start : start + len(column) * _PIXEL_BYTES
+        ]
         pixels = self.pinned((len(column), SIDE, SIDE, 3), torch.uint8)
         pixels.numpy()[:] = stored.reshape(len(column), SIDE, SIDE, 3)
         return {"rows": pixels}
@@ -153,7 +166,8 @@ class Kind:
     Attributes:
         model: makes the model on a device.
         sizes: rows of a batch that the bare loop may choose from.
-        tolerance: of predictions, as a share of the largest one: batches of other sizes are computed in another order.
+        tolerance: of predictions, as a share of the largest one: batches of other sizes are
+            computed in another order.
         built_in: the same model by the package's own handler, where there is one.
     """
 
@@ -174,7 +188,9 @@ def write_input(folder: Path, kind: Kind, rows: int) -> Path:
     for start in range(0, rows, kind.group_rows):
         count = min(kind.group_rows, rows - start)
         table = pa.table({"key": np.arange(start, start + count), **kind.make(count, random)})
-        writer = writer or pq.ParquetWriter(path, table.schema, compression="none", use_dictionary=False, write_statistics=False)
+        writer = writer or pq.ParquetWriter(
+            path, table.schema, compression="none", use_dictionary=False, write_statistics=False
+        )
         writer.write_table(table)
     if writer is not None:
         writer.close()
@@ -187,12 +203,18 @@ def _numbers(rows: int, random: np.random.Generator) -> dict[str, Any]:
 
 def _tokens(rows: int, random: np.random.Generator) -> dict[str, Any]:
     offsets = np.arange(rows + 1, dtype=np.int32) * TOKENS
-    return {"tokens": pa.ListArray.from_arrays(offsets, random.integers(1, WORDS, rows * TOKENS, dtype=np.int32))}
+    return {
+        "tokens": pa.ListArray.from_arrays(
+            offsets, random.integers(1, WORDS, rows * TOKENS, dtype=np.int32)
+        )
+    }
 
 
 def _pictures(rows: int, random: np.random.Generator) -> dict[str, Any]:
     data = pa.py_buffer(random.bytes(rows * _PIXEL_BYTES))
-    return {"pixels": pa.FixedSizeBinaryArray.from_buffers(pa.binary(_PIXEL_BYTES), rows, [None, data])}
+    return {
+        "pixels": pa.FixedSizeBinaryArray.from_buffers(pa.binary(_PIXEL_BYTES), rows, [None, data])
+    }
 
 
 KINDS: dict[str, Kind] = {
@@ -207,7 +229,21 @@ KINDS: dict[str, Kind] = {
         built_in_tabular,
     ),
     "encoder": Kind(
-        Encoder, (64, 128, 256, 512), 16_000, "rows of 128 tokens, transformer encoder of 100 M, bf16", _tokens, 16_384, 0.05
+        Encoder,
+        (64, 128, 256, 512),
+        16_000,
+        "rows of 128 tokens, transformer encoder of 100 M, bf16",
+        _tokens,
+        16_384,
+        0.05,
     ),
-    "pictures": Kind(Pictures, (64, 128, 256, 512), 6_000, "pictures of 224 x 224, ResNet-50, bf16", _pictures, 500, 0.05),
+    "pictures": Kind(
+        Pictures,
+        (64, 128, 256, 512),
+        6_000,
+        "pictures of 224 x 224, ResNet-50, bf16",
+        _pictures,
+        500,
+        0.05,
+    ),
 }

@@ -23,4 +23,6 @@ class Predict(mlflow.pyfunc.PythonModel):
         self.model = KINDS[self.kind].model()
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> np.ndarray:
-        return self.model.run(self.model.tensors([model_input[name].to_numpy() for name in self.model.names]))
+        return self.model.run(
+            self.model.tensors([model_input[name].to_numpy() for name in self.model.names])
+        )

@@ -1,4 +1,6 @@
-"""`batchinfer score` with everything on, on the rows of a workload: the project that it runs in, and the run itself."""
+"""`batchinfer score` with everything on, on the rows of a workload: the project that it runs in,
+and the run itself.
+"""
 
 from __future__ import annotations
 
@@ -32,8 +34,11 @@ SUITE = """\
 """
 
 
-def make_project(workload: Workload, spark: SparkSession, copies: int = 1, hidden: int = 256) -> Path:
-    """A project with the workload's rows as a Delta table of one day, and its model registered; made once.
+def make_project(
+    workload: Workload, spark: SparkSession, copies: int = 1, hidden: int = 256
+) -> Path:
+    """A project with the workload's rows as a Delta table of one day, and its model registered;
+    made once.
 
     Args:
         copies: of each row, with keys of their own, scattered over all files.
@@ -54,11 +59,19 @@ def make_project(workload: Workload, spark: SparkSession, copies: int = 1, hidde
         target = root / "conf" / file
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text)
-    schema = pa.schema([("key", pa.int64()), *((name, pa.float32()) for name in NAMES), ("day", pa.date32())])
-    write_deltalake(str(root / "in/table"), pa.RecordBatchReader.from_batches(schema, _rows(workload, schema, copies)))
+    schema = pa.schema(
+        [("key", pa.int64()), *((name, pa.float32()) for name in NAMES), ("day", pa.date32())]
+    )
+    write_deltalake(
+        str(root / "in/table"),
+        pa.RecordBatchReader.from_batches(schema, _rows(workload, schema, copies)),
+    )
     torch.manual_seed(0)
     safetensors.torch.save_file(Net(hidden=hidden).state_dict(), str(root / "net.safetensors"))
-    described = {"class": "benchmarks.workloads:Net", "arguments": {"features": WIDTH, "outputs": 1, "hidden": hidden}}
+    described = {
+        "class": "benchmarks.workloads:Net",
+        "arguments": {"features": WIDTH, "outputs": 1, "hidden": hidden},
+    }
     (root / "net.json").write_text(json.dumps(described))
     pipeline = str(root / "conf/pipelines/bench.yaml")
     extract(Context.open(pipeline), None, lambda: spark)
@@ -73,19 +86,28 @@ def _rows(workload: Workload, schema: pa.Schema, copies: int) -> Iterator[pa.Rec
     if copies == 1:
         for file in workload.files:
             for batch in pq.ParquetFile(file).iter_batches(batch_size=131_072):
-                yield pa.RecordBatch.from_arrays([*batch.columns, pa.repeat(day, batch.num_rows)], schema=schema)
+                yield pa.RecordBatch.from_arrays(
+                    [*batch.columns, pa.repeat(day, batch.num_rows)], schema=schema
+                )
         return
     distinct = pa.concat_tables(pq.read_table(file) for file in workload.files).combine_chunks()
     order = np.random.default_rng(1).permutation(distinct.num_rows * copies)
     for start in range(0, len(order), 131_072):
         rows = order[start : start + 131_072]
         columns = distinct.take(pa.array(rows % distinct.num_rows)).combine_chunks().columns[1:]
-        arrays = [pa.array(np.arange(start, start + len(rows))), *(column.combine_chunks() for column in columns)]
+        arrays = [
+            pa.array(np.arange(start, start + len(rows))),
+            *(column.combine_chunks() for column in columns),
+        ]
         yield pa.RecordBatch.from_arrays([*arrays, pa.repeat(day, len(rows))], schema=schema)
 
 
 def score(
-    workload: Workload, spark: SparkSession, overrides: Sequence[str] = (), copies: int = 1, hidden: int = 256
+    workload: Workload,
+    spark: SparkSession,
+    overrides: Sequence[str] = (),
+    copies: int = 1,
+    hidden: int = 256,
 ) -> tuple[float, dict[str, Any]]:
     """Seconds of one run without the start of the session, and where they went."""
     from batchinfer.pipeline.definition.context import Context
@@ -95,9 +117,14 @@ def score(
     root = make_project(workload, spark, copies, hidden)
     context = Context.open(str(root / "conf/pipelines/bench.yaml"), overrides=overrides)
     # Recorded as the command does it: the next run knows the batch size and how fast the model is.
-    report = recorded(context, "score", DAY, lambda: score_slice(context, DAY, lambda: spark, force=True))
+    report = recorded(
+        context, "score", DAY, lambda: score_slice(context, DAY, lambda: spark, force=True)
+    )
     if report.rows_scored + report.rows_reused != workload.rows * copies:
-        raise RuntimeError(f"{report.rows_scored + report.rows_reused} of {workload.rows * copies} rows were scored")
+        raise RuntimeError(
+            f"{report.rows_scored + report.rows_reused} of {workload.rows * copies} rows were "
+            "scored"
+        )
     return report.seconds - report.stage_seconds["session"], report.stage_seconds | {
         "rows_reused": report.rows_reused,
         "equal_rows": report.equal_rows,

@@ -2,8 +2,9 @@
 
     make bench-scale                # or: python -m benchmarks.scale --rows 1000000 5000000 20000000
 
-Scale: seconds and the memory of a worker at several sizes, in one session; ten times the rows should take at most 10.5 times as
-long, and no more memory. Fixed cost: one row by the command line, in processes of their own, with the stages that it is made of.
+Scale: seconds and the memory of a worker at several sizes, in one session; ten times the rows
+should take at most 10.5 times as long, and no more memory. Fixed cost: one row by the command line,
+in processes of their own, with the stages that it is made of.
 """
 
 from __future__ import annotations
@@ -28,14 +29,26 @@ _COMMAND = Path(sys.prefix) / "bin" / "batchinfer"
 
 def main() -> int:
     """Measures both, prints a table each and one JSON line."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     options.add_argument("--rows", type=int, nargs="+", default=[1_000_000, 5_000_000, 20_000_000])
     options.add_argument("--repeats", type=int, default=3)
     arguments = options.parse_args()
     os.environ["PYTHONPATH"] = str(ROOT)
     sizes = _scale(sorted(arguments.rows), arguments.repeats)
     fixed = _one_row(arguments.repeats)
-    print(json.dumps({"benchmark": "scale", "sizes": sizes, "one_row": fixed, "commit": commit(), "cores": os.cpu_count()}))
+    print(
+        json.dumps(
+            {
+                "benchmark": "scale",
+                "sizes": sizes,
+                "one_row": fixed,
+                "commit": commit(),
+                "cores": os.cpu_count(),
+            }
+        )
+    )
     return 0
 
 
@@ -50,11 +63,18 @@ def _scale(rows: list[int], repeats: int) -> list[dict[str, Any]]:
             workload = make_workload(Path(folder), count)
             runs = [product.score(workload, spark) for _ in range(repeats + 1)][1:]
         seconds = statistics.median(taken for taken, _ in runs)
-        found.append({"rows": count, "seconds": round(seconds, 2), "worker_mib": runs[-1][1]["worker_bytes"] >> 20})
+        found.append(
+            {
+                "rows": count,
+                "seconds": round(seconds, 2),
+                "worker_mib": runs[-1][1]["worker_bytes"] >> 20,
+            }
+        )
         first = found[0]
         times, longer = count / first["rows"], seconds / first["seconds"]
         print(
-            f"{count:12,} rows  {seconds:8.2f} s  {count / seconds:10,.0f} rows/s  {times:5.1f} times the rows, "
+            f"{count:12,} rows  {seconds:8.2f} s  {count / seconds:10,.0f} rows/s  {times:5.1f} "
+            "times the rows, "
             f"{longer:5.2f} times as long  a worker took {found[-1]['worker_mib']:,} MiB",
             file=sys.stderr,
         )
@@ -63,7 +83,9 @@ def _scale(rows: list[int], repeats: int) -> list[dict[str, Any]]:
 
 
 def _one_row(repeats: int) -> dict[str, Any]:
-    """The command on one row: a run that scores, one that finds nothing to do, and the command's help."""
+    """The command on one row: a run that scores, one that finds nothing to do, and the command's
+    help.
+    """
     from batchinfer.config.loader import load_state
     from batchinfer.spark.session import open_session
 
@@ -75,11 +97,21 @@ def _one_row(repeats: int) -> dict[str, Any]:
         environment = os.environ | {"BATCHINFER_HOME": str(root / "var")}
         score = ["score", "-p", str(root / "conf/pipelines/bench.yaml"), "--slice", product.DAY]
         found: dict[str, Any] = {}
-        for name, arguments in {"score": [*score, "--force"], "nothing to do": score, "help": ["--help"]}.items():
+        for name, arguments in {
+            "score": [*score, "--force"],
+            "nothing to do": score,
+            "help": ["--help"],
+        }.items():
             times: list[float] = []
             for _ in range(repeats):
                 started = time.perf_counter()
-                done = subprocess.run([str(_COMMAND), *arguments], env=environment, capture_output=True, text=True, check=True)
+                done = subprocess.run(
+                    [str(_COMMAND), *arguments],
+                    env=environment,
+                    capture_output=True,
+                    text=True,
+                    check=True,
+                )
                 times.append(time.perf_counter() - started)
             found[name] = round(statistics.median(times), 2)
             if name == "score":

@@ -1,4 +1,6 @@
-"""The cases of `scale_constants` without a JVM: made-up logs, results and tables, and the functions that meet them."""
+"""The cases of `scale_constants` without a JVM: made-up logs, results and tables, and the functions
+that meet them.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ sink: {table: predictions/bench}
 
 
 def timed(work: Callable[[], Made], repeats: int = 3) -> tuple[float, Made]:
-    """The least of several repeats, each the lesser of wall and CPU time, and what the last one gave."""
+    """The least of several repeats, each the lesser of wall and CPU time, and what the last one
+    gave.
+    """
     best, made = float("inf"), None
     for _ in range(repeats):
         wall, cpu = time.perf_counter(), time.process_time()
@@ -53,12 +57,25 @@ def staged(count: int, slice_: str = DAY, first: int = 0) -> list[StagedFile]:
 
 def _staged(number: int, slice_: str) -> StagedFile:
     low, high = number * 1_000_000, number * 1_000_000 + 999_999
-    stats = {"numRecords": 1_000_000, "minValues": {"key": low}, "maxValues": {"key": high}, "nullCount": {"key": 0}}
-    return StagedFile(_NAME.format(slice=slice_, number=number), 1_000_000, 0, {contracts.SLICE: slice_}, json.dumps(stats))
+    stats = {
+        "numRecords": 1_000_000,
+        "minValues": {"key": low},
+        "maxValues": {"key": high},
+        "nullCount": {"key": 0},
+    }
+    return StagedFile(
+        _NAME.format(slice=slice_, number=number),
+        1_000_000,
+        0,
+        {contracts.SLICE: slice_},
+        json.dumps(stats),
+    )
 
 
 def make_table(folder: Path, files: int, slices: int = 1) -> str:
-    """A predictions table with so many entries of empty files, and a checkpoint, as every tenth commit leaves one."""
+    """A predictions table with so many entries of empty files, and a checkpoint, as every tenth
+    commit leaves one.
+    """
     from deltalake import DeltaTable
 
     from batchinfer.lake.delta import commit
@@ -67,7 +84,11 @@ def make_table(folder: Path, files: int, slices: int = 1) -> str:
     _create(table)
     for number in range(slices):
         day = f"{dt.date.fromisoformat(DAY) - dt.timedelta(days=number)}"
-        commit(table, write_empty(table, staged(files // slices, day, number * files)), transactions={f"slice:{day}": number})
+        commit(
+            table,
+            write_empty(table, staged(files // slices, day, number * files)),
+            transactions={f"slice:{day}": number},
+        )
     DeltaTable(table).create_checkpoint()
     return table
 
@@ -82,7 +103,14 @@ def _create(table: str) -> None:
     from batchinfer.lake.delta import ensure_table
 
     schema = contracts.predictions_schema({"key": pa.int64()}, {"prediction": pa.float64()})
-    ensure_table(table, schema, [contracts.SLICE], None, {contracts.KEY_PROPERTY: "key"}, stats_columns=["key", contracts.SLICE])
+    ensure_table(
+        table,
+        schema,
+        [contracts.SLICE],
+        None,
+        {contracts.KEY_PROPERTY: "key"},
+        stats_columns=["key", contracts.SLICE],
+    )
 
 
 def write_empty(table: str, files: list[StagedFile]) -> list[StagedFile]:
@@ -102,7 +130,9 @@ def commit_adds(folder: Path, size: int) -> dict[str, Any]:
     _create(table)
     files = write_empty(table, staged(size))
     before = peak_mib()
-    seconds, version = timed(lambda: commit(table, files, replace={contracts.SLICE: DAY}, transactions={"a": 1}), 1)
+    seconds, version = timed(
+        lambda: commit(table, files, replace={contracts.SLICE: DAY}, transactions={"a": 1}), 1
+    )
     log = Path(table, f"_delta_log/{version:020d}.json").stat().st_size
     return {"seconds": seconds, "log_bytes": log, "mib": peak_mib() - before}
 
@@ -117,19 +147,30 @@ def open_log(folder: Path, size: int) -> dict[str, Any]:
     opening, opened = timed(lambda: open_table(table))
     listing, listed = timed(lambda: list_files(opened))
     assert len(listed) == size
-    checkpoint = sum(file.stat().st_size for file in Path(table, "_delta_log").glob("*.checkpoint*.parquet"))
-    return {"seconds": round(opening + listing, 5), "open_s": opening, "mib": peak_mib() - before, "checkpoint_bytes": checkpoint}
+    checkpoint = sum(
+        file.stat().st_size for file in Path(table, "_delta_log").glob("*.checkpoint*.parquet")
+    )
+    return {
+        "seconds": round(opening + listing, 5),
+        "open_s": opening,
+        "mib": peak_mib() - before,
+        "checkpoint_bytes": checkpoint,
+    }
 
 
 def commit_slice(folder: Path, size: int) -> dict[str, Any]:
-    """A commit of ten files that replaces a slice of ten, in a table of so many; then the tenth one, with its checkpoint."""
+    """A commit of ten files that replaces a slice of ten, in a table of so many; then the tenth
+    one, with its checkpoint.
+    """
     from batchinfer.lake.delta import commit
 
     table = make_table(folder, size)
     times: dict[bool, list[float]] = {True: [], False: []}
     for number in range(11):
         files = write_empty(table, staged(10, f"new-{number % 2}", 10 * (size + number)))
-        seconds, version = timed(lambda n=number, f=files: commit(table, f, replace={contracts.SLICE: f"new-{n % 2}"}), 1)
+        seconds, version = timed(
+            lambda n=number, f=files: commit(table, f, replace={contracts.SLICE: f"new-{n % 2}"}), 1
+        )
         checkpoint = Path(table, "_delta_log", f"{version:020d}.checkpoint.parquet").exists()
         times[checkpoint].append(seconds)
     return {"seconds": min(times[False]), "with_checkpoint_s": min(times[True], default=None)}
@@ -144,7 +185,11 @@ def read_transactions(folder: Path, size: int) -> dict[str, Any]:
 
     table = str(folder / "landed/bench")
     _create(table)
-    commit(table, [], transactions={f"file:{DAY}:part-{number:08d}.csv": number for number in range(size)})
+    commit(
+        table,
+        [],
+        transactions={f"file:{DAY}:part-{number:08d}.csv": number for number in range(size)},
+    )
     DeltaTable(table).create_checkpoint()
     before = peak_mib()
     seconds, _ = timed(lambda: read(table))
@@ -154,12 +199,23 @@ def read_transactions(folder: Path, size: int) -> dict[str, Any]:
 def make_result(number: int) -> dict[str, Any]:
     """What a task that scored a million rows tells: one file, its stages, counts and rates."""
     stages = ("load", "read", "fingerprint", "encode", "forward", "decode", "write")
-    counts = ("rows_in", "rows_duplicate", "batches", "attempts", "largest_batch", "smallest_batch", "children")
+    counts = (
+        "rows_in",
+        "rows_duplicate",
+        "batches",
+        "attempts",
+        "largest_batch",
+        "smallest_batch",
+        "children",
+    )
     return {
-        "files": [_staged(number, DAY).to_json()], "quarantine": [], "rows_in": 1_000_000, "rows_scored": 1_000_000,
+        "files": [_staged(number, DAY).to_json()], "quarantine": [], "rows_in": 1_000_000,
+        "rows_scored": 1_000_000,
         "rows_reused": 0, "rows_quarantined": 0, "rows_removed": 0, "reasons": {}, "examples": [],
-        "seconds": dict.fromkeys(stages, 1.2345678901234567 + number), "counts": dict.fromkeys(counts, 1_000_000 + number),
-        "rates": {"cpu, 1 thread": {f"{2**power}": 123456.789 + number for power in range(8, 15)}}, "gpu": None, "stopped": [],
+        "seconds": dict.fromkeys(stages, 1.2345678901234567 + number),
+        "counts": dict.fromkeys(counts, 1_000_000 + number),
+        "rates": {"cpu, 1 thread": {f"{2**power}": 123456.789 + number for power in range(8, 15)}},
+        "gpu": None, "stopped": [],
         "task_s": 9.8765432101 + number, "worker_bytes": 1_400_000_000 + number,
     }  # fmt: skip
 
@@ -181,7 +237,11 @@ def take_results(folder: Path, size: int) -> dict[str, Any]:
         return outcome
 
     seconds, _ = timed(take, 1)
-    return {"seconds": seconds, "json_bytes": sum(len(text) for _, text in found), "mib": peak_mib() - before}
+    return {
+        "seconds": seconds,
+        "json_bytes": sum(len(text) for _, text in found),
+        "mib": peak_mib() - before,
+    }
 
 
 def make_tasks(folder: Path, size: int) -> dict[str, Any]:
@@ -191,21 +251,36 @@ def make_tasks(folder: Path, size: int) -> dict[str, Any]:
     before = peak_mib()
 
     def make() -> list[tuple[int, str]]:
-        parts = [{"path": _staged(number, DAY).path, "row_groups": [0, 1], "partition": {"day": DAY}} for number in range(size)]
+        parts = [
+            {"path": _staged(number, DAY).path, "row_groups": [0, 1], "partition": {"day": DAY}}
+            for number in range(size)
+        ]
         splits = [{"parts": [part], "rows": 1_000_000, "bytes": 2**28} | types for part in parts]
         return [(number, json.dumps(split)) for number, split in enumerate(splits)]
 
     seconds, made = timed(make, 1)
-    return {"seconds": seconds, "json_bytes": sum(len(text) for _, text in made), "mib": peak_mib() - before}
+    return {
+        "seconds": seconds,
+        "json_bytes": sum(len(text) for _, text in made),
+        "mib": peak_mib() - before,
+    }
 
 
 def key_blocks(folder: Path, size: int) -> dict[str, Any]:
-    """The proof that no key repeats, of so many blocks of 65,536 rows: their JSON, and the driver's work on them."""
+    """The proof that no key repeats, of so many blocks of 65,536 rows: their JSON, and the driver's
+    work on them.
+    """
     from batchinfer.pipeline.slices.unique_keys import Block, overlapping
     from batchinfer.spark.tasks import in_order
 
     def block(number: int) -> dict[str, Any]:
-        return {"number": number, "rows": 65_536, "repeats": False, "low": [number * 65_536], "high": [number * 65_536 + 65_535]}
+        return {
+            "number": number,
+            "rows": 65_536,
+            "repeats": False,
+            "low": [number * 65_536],
+            "high": [number * 65_536 + 65_535],
+        }
 
     found = [(0, json.dumps(block(number))) for number in range(size)]
     before = peak_mib()
@@ -216,14 +291,21 @@ def key_blocks(folder: Path, size: int) -> dict[str, Any]:
         return blocks
 
     seconds, _ = timed(prove, 1)
-    return {"seconds": seconds, "json_bytes": sum(len(text) for _, text in found), "mib": peak_mib() - before}
+    return {
+        "seconds": seconds,
+        "json_bytes": sum(len(text) for _, text in found),
+        "mib": peak_mib() - before,
+    }
 
 
 def plan_small_files(folder: Path, size: int) -> dict[str, Any]:
     """Sharing out files that are smaller than a task: none is opened."""
     from batchinfer.inference.splits import plan_splits
 
-    files = [{"path": f"/data/{number}.parquet", "size": 100 * 2**20, "rows": 400_000} for number in range(size)]
+    files = [
+        {"path": f"/data/{number}.parquet", "size": 100 * 2**20, "rows": 400_000}
+        for number in range(size)
+    ]
     before = peak_mib()
     seconds, tasks = timed(lambda: plan_splits(files, 100), 1)
     return {"seconds": seconds, "tasks": len(tasks), "mib": peak_mib() - before}
@@ -267,8 +349,12 @@ def status_slices(folder: Path, size: int) -> dict[str, Any]:
     _create(context.predictions)
     schema = contracts.predictions_schema({"key": pa.int64()}, {"prediction": pa.float64()})
     constants = dict.fromkeys(contracts.LINEAGE)
-    rows = pa.RecordBatch.from_pydict({"key": pa.array(range(1000)), "prediction": pa.array([0.5] * 1000)})
-    with StagedWriter(context.predictions, schema, (contracts.SLICE,), ["key"], folder="one") as writer:
+    rows = pa.RecordBatch.from_pydict(
+        {"key": pa.array(range(1000)), "prediction": pa.array([0.5] * 1000)}
+    )
+    with StagedWriter(
+        context.predictions, schema, (contracts.SLICE,), ["key"], folder="one"
+    ) as writer:
         writer.write(rows, {contracts.SLICE: DAY}, constants)
         one = writer.close()[0]
     source, adds = Path(context.predictions, one.path), []
@@ -285,7 +371,9 @@ def status_slices(folder: Path, size: int) -> dict[str, Any]:
 
 
 def lookup_files(folder: Path, size: int) -> dict[str, Any]:
-    """The first lookup in a table of so many files opens its log; the next ones find it in memory."""
+    """The first lookup in a table of so many files opens its log; the next ones find it in
+    memory.
+    """
     from batchinfer.lookups.snapshots import open_snapshot
 
     table = made_apart(make_table, folder, size)
@@ -293,18 +381,29 @@ def lookup_files(folder: Path, size: int) -> dict[str, Any]:
     cold, snapshot = timed(lambda: open_snapshot(table), 1)
     memory = peak_mib() - before
     key = (10**12,)
-    warm, _ = timed(lambda: [file for files in open_snapshot(table).slices.values() for file in files if file.may_hold(key)])
+    warm, _ = timed(
+        lambda: [
+            file
+            for files in open_snapshot(table).slices.values()
+            for file in files
+            if file.may_hold(key)
+        ]
+    )
     return {"seconds": cold, "mib": memory, "warm_s": warm, "version": snapshot.version}
 
 
 def earlier_runs(folder: Path, size: int) -> dict[str, Any]:
-    """What every run reads of the runs of its bundle, after so many of them; and what adding one takes."""
+    """What every run reads of the runs of its bundle, after so many of them; and what adding one
+    takes.
+    """
     from batchinfer.lake.runs import append_run
     from batchinfer.pipeline.scoring.earlier_runs import runs_of_bundle
 
     context = _context(folder)
     start = dt.datetime(2026, 1, 1, tzinfo=dt.timezone.utc)
-    body = json.dumps({"stage_seconds": dict.fromkeys("abcdefghij", 1.5), "batch_rates": {}, "text": "x" * 2_000})
+    body = json.dumps(
+        {"stage_seconds": dict.fromkeys("abcdefghij", 1.5), "batch_rates": {}, "text": "x" * 2_000}
+    )
 
     def add(number: int) -> None:
         row = {
@@ -315,7 +414,15 @@ def earlier_runs(folder: Path, size: int) -> dict[str, Any]:
             "exit_code": 0,
             "report": body,
         }
-        append_run(context.runs, row | {"started_at": start + dt.timedelta(days=number), "bundle_digest": "d", "rows_in": 10})
+        append_run(
+            context.runs,
+            row
+            | {
+                "started_at": start + dt.timedelta(days=number),
+                "bundle_digest": "d",
+                "rows_in": 10,
+            },
+        )
 
     for number in range(size):
         add(number)
@@ -350,7 +457,17 @@ def report_tasks(folder: Path, size: int) -> dict[str, Any]:
     outcome = Outcome()
     for number in range(size):
         outcome.add(make_result(number))
-    run = {"run_id": "r", "pipeline": "bench", "slice": DAY, "status": "published", "stage_seconds": {"inference": 1.0}}
+    run = {
+        "run_id": "r",
+        "pipeline": "bench",
+        "slice": DAY,
+        "status": "published",
+        "stage_seconds": {"inference": 1.0},
+    }
     before = peak_mib()
     seconds, _ = timed(lambda: write_report(run, {"tasks": outcome.tasks}, folder), 1)
-    return {"seconds": seconds, "mib": peak_mib() - before, "json_bytes": (folder / "r.json").stat().st_size}
+    return {
+        "seconds": seconds,
+        "mib": peak_mib() - before,
+        "json_bytes": (folder / "r.json").stat().st_size,
+    }

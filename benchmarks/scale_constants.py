@@ -1,11 +1,13 @@
-"""What the driver's own work costs, by the project's own functions on made-up logs and results: the constants of `scale_model`.
+"""What the driver's own work costs, by the project's own functions on made-up logs and results: the
+constants of `scale_model`.
 
     python -m benchmarks.scale_constants                     # some minutes; no rows are scored
-    python -m benchmarks.scale_constants --only open_log     # the others stay in scale_constants.json as they are
+    python -m benchmarks.scale_constants --only open_log   # the others stay as they are
 
-Each case runs in a process of its own, so that its peak of memory is its own. Of every repeat the lesser of wall and CPU time
-counts (on a busy machine a process waits for a core, and that is no part of the work), and of the repeats the least. Files of
-made-up logs are empty: only their entries are read.
+Each case runs in a process of its own, so that its peak of memory is its own. Of every repeat the
+lesser of wall and CPU time counts (on a busy machine a process waits for a core, and that is no
+part of the work), and of the repeats the least. Files of made-up logs are empty: only their entries
+are read.
 """
 
 from __future__ import annotations
@@ -50,10 +52,15 @@ CASES: dict[str, tuple[Callable[..., dict[str, Any]], tuple[int, ...]]] = {
 
 def main() -> int:
     """Measures all cases, or those named, and prints one JSON document."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     options.add_argument("--only", nargs="+", choices=sorted(CASES), default=list(CASES))
     options.add_argument(
-        "--into", type=Path, default=CONSTANTS, help="the file in which the measured cases replace the former ones"
+        "--into",
+        type=Path,
+        default=CONSTANTS,
+        help="the file in which the measured cases replace the former ones",
     )
     options.add_argument("--case", nargs=2, metavar=("NAME", "SIZE"), help=argparse.SUPPRESS)
     arguments = options.parse_args()
@@ -75,7 +82,12 @@ def main() -> int:
         arguments.into.write_text(json.dumps(cases, indent=1) + "\n")
     print(
         json.dumps(
-            {"benchmark": "scale_constants", "measured": arguments.only, "commit": commit(), "machine": platform.machine()}
+            {
+                "benchmark": "scale_constants",
+                "measured": arguments.only,
+                "commit": commit(),
+                "machine": platform.machine(),
+            }
         )
     )
     return 0
@@ -88,7 +100,10 @@ def _apart(name: str, size: int) -> dict[str, Any]:
     if done.returncode:
         raise RuntimeError(f"{name} {size}: {done.stderr[-2000:]}")
     told = {"size": size} | json.loads(done.stdout.splitlines()[-1])
-    print(f"{name:18} {size:9,}  {json.dumps(told)}  ({time.perf_counter() - started:.0f} s)", file=sys.stderr)
+    print(
+        f"{name:18} {size:9,}  {json.dumps(told)}  ({time.perf_counter() - started:.0f} s)",
+        file=sys.stderr,
+    )
     return told
 
 

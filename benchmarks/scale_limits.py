@@ -1,7 +1,9 @@
-"""What breaks first when `score` is given very many rows: loads of a run and of a year, each held against what allows it.
+"""What breaks first when `score` is given very many rows: loads of a run and of a year, each held
+against what allows it.
 
-The arithmetic of `docs/scale.md`. Costs of the driver are those of `scale_constants.json` (measured); rates of others are
-published and named here with their source; prices are assumptions with their date, and options. Knows nothing of Spark.
+The arithmetic of `docs/scale.md`. Costs of the driver are those of `scale_constants.json`
+(measured); rates of others are published and named here with their source; prices are assumptions
+with their date, and options. Knows nothing of Spark.
 """
 
 from __future__ import annotations
@@ -28,25 +30,31 @@ from benchmarks.scale_model import (
 CONSTANTS = Path(__file__).with_name("scale_constants.json")
 GIB, MIB = 2**30, 2**20
 
-# The writer's rows of a file (lake/staging.py), the reader's of a block (inference/splits.py), bytes of an input file.
+# The writer's rows of a file (lake/staging.py), the reader's of a block (inference/splits.py),
+# bytes of an input file.
 FILE_ROWS, BLOCK_ROWS, INPUT_FILE_BYTES = 2_000_000, 65_536, GIB
 # Start of a session, as the run of one row had it (docs/benchmarks.md, 2026-11-28).
 SESSION_S = 6.7
-# Requests a second and partitioned prefix: "Request Rate and Performance Guidelines", Amazon S3 documentation.
+# Requests a second and partitioned prefix: "Request Rate and Performance Guidelines", Amazon S3
+# documentation.
 GET_RATE, PUT_RATE = 5_500.0, 3_500.0
-# "Consistent small object latencies of roughly 100-200 milliseconds": "Performance Design Patterns", Amazon S3 documentation.
+# "Consistent small object latencies of roughly 100-200 milliseconds": "Performance Design
+# Patterns", Amazon S3 documentation.
 LATENCY_S = 0.1
-# Files that the driver asks a store for at once (`_LOOKS` in lake/delta.py, `_OPENED` in inference/splits.py), and requests
-# that a footer takes.
+# Files that the driver asks a store for at once (`_LOOKS` in lake/delta.py, `_OPENED` in
+# inference/splits.py), and requests that a footer takes.
 AT_ONCE, FOOTER_REQUESTS = 32, 2
-# How often a run opens the log of its predictions table: what is published, its contract, the commit.
+# How often a run opens the log of its predictions table: what is published, its contract, the
+# commit.
 LOG_OPENINGS = 3
-# The largest object of a single PUT, which a commit is: 5 GB, Amazon S3 documentation, "Uploading objects".
+# The largest object of a single PUT, which a commit is: 5 GB, Amazon S3 documentation, "Uploading
+# objects".
 PUT_BYTES = 5e9
-# Tasks a second of Spark's scheduler: Ousterhout, Wendell, Zaharia, Stoica, slides on Sparrow, 2013. Our own figure, of two
-# threads that also run the tasks, is in scale_constants.json.
+# Tasks a second of Spark's scheduler: Ousterhout, Wendell, Zaharia, Stoica, slides on Sparrow,
+# 2013. Our own figure, of two threads that also run the tasks, is in scale_constants.json.
 SCHEDULER_RATE = 1_500.0
-# spark.driver.maxResultSize, spark.driver.memory: Spark's defaults, which our environments leave as they are.
+# spark.driver.maxResultSize, spark.driver.memory: Spark's defaults, which our environments leave as
+# they are.
 RESULT_BYTES = HEAP_BYTES = float(GIB)
 # Planning and looking at files may take this share of the time that a run has.
 DRIVER_SHARE = 0.1
@@ -84,7 +92,9 @@ class Shape:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a case of `scale_constants` gave, as a straight line through its least and its greatest size."""
+    """What a case of `scale_constants` gave, as a straight line through its least and its greatest
+    size.
+    """
 
     base: float
     each: float
@@ -95,7 +105,9 @@ class Cost:
 
 @dataclass(frozen=True)
 class Limit:
-    """One thing that may break: how much of it a run takes, how much is allowed, and what moves it."""
+    """One thing that may break: how much of it a run takes, how much is allowed, and what moves
+    it.
+    """
 
     name: str
     unit: str
@@ -124,13 +136,38 @@ def shapes(rates: Rates, options: argparse.Namespace) -> list[Shape]:
     """The three that docs/scale.md predicts."""
     gpu = {"cores": 4, "hour": options.gpu_hour, "spot": options.gpu_spot}
     return [
-        Shape("table, MLP, CPU", ROW_BYTES, rates.row, 0.0, 1, options.core_hour, options.core_spot, "measured"),
-        # 9,084 bytes: mean of the benchmark's pictures. 1.36 ms: (21.3 - 7.7) s of two processes for 20,000 (docs/benchmarks.md).
-        # 1,198: ResNet-50 v1.5, one T4, mixed precision, batch 256, PyTorch of NGC 21.03 (NVIDIA/DeepLearningExamples).
-        Shape("pictures, ResNet-50, T4", 9_084.0, 1.36e-3, 1_198.0, **gpu, source="published, not measured by us"),
-        # 289.5: BERT base, 128 tokens, one T4, fp16, batch 8, TensorFlow of NGC 20.06 (the same). 600 bytes for 128 tokens is an
-        # assumption; 0.1 ms: 16 us for a sentence of 21 words (docs/benchmarks.md), for 128.
-        Shape("texts, 110 million weights, T4", 600.0, 1e-4, 289.5, **gpu, source="published, not measured by us"),
+        Shape(
+            "table, MLP, CPU",
+            ROW_BYTES,
+            rates.row,
+            0.0,
+            1,
+            options.core_hour,
+            options.core_spot,
+            "measured",
+        ),
+        # 9,084 bytes: mean of the benchmark's pictures. 1.36 ms: (21.3 - 7.7) s of two processes
+        # for 20,000 (docs/benchmarks.md). 1,198: ResNet-50 v1.5, one T4, mixed precision, batch
+        # 256, PyTorch of NGC 21.03 (NVIDIA/DeepLearningExamples).
+        Shape(
+            "pictures, ResNet-50, T4",
+            9_084.0,
+            1.36e-3,
+            1_198.0,
+            **gpu,
+            source="published, not measured by us",
+        ),
+        # 289.5: BERT base, 128 tokens, one T4, fp16, batch 8, TensorFlow of NGC 20.06 (the same).
+        # 600 bytes for 128 tokens is an assumption; 0.1 ms: 16 us for a sentence of 21 words
+        # (docs/benchmarks.md), for 128.
+        Shape(
+            "texts, 110 million weights, T4",
+            600.0,
+            1e-4,
+            289.5,
+            **gpu,
+            source="published, not measured by us",
+        ),
     ]
 
 
@@ -155,26 +192,43 @@ def workers_for(shape: Shape, rows: float, hours: float) -> int:
     return max(1, math.ceil(rows * shape.row_s / (hours * 3600)))
 
 
-def load_of(rates: Rates, shape: Shape, rows: float, hours: float, task_bytes: float = TARGET_BYTES) -> Load:
+def load_of(
+    rates: Rates, shape: Shape, rows: float, hours: float, task_bytes: float = TARGET_BYTES
+) -> Load:
     """A run that is to be done in so many hours."""
     workers = workers_for(shape, rows, hours)
     shares = task_shares(rows * shape.row_bytes, workers, task_bytes)
     tasks = sum(count for count, _ in shares)
     files = tasks * math.ceil(rows / tasks / FILE_ROWS)
-    inference = inference_seconds(rows * shape.row_s, shares, workers, rates.spread, 1 / SCHEDULER_RATE)
+    inference = inference_seconds(
+        rows * shape.row_s, shares, workers, rates.spread, 1 / SCHEDULER_RATE
+    )
     checks = check_seconds(rates, rows, workers * shape.cores)
     seconds = SESSION_S + key_seconds(rates, int(rows), workers) + inference + checks + rates.fixed
-    # Footer and row groups of each task, for its keys and for its rows; a file is written in parts of 10 MB or so: one each here.
+    # Footer and row groups of each task, for its keys and for its rows; a file is written in parts
+    # of 10 MB or so: one each here.
     groups = max(1.0, rows / tasks / 131_072)
     return Load(
-        shape, rows, workers, tasks, files, rows / BLOCK_ROWS, seconds, rows * shape.row_s / 3600, 2 * tasks * (2 + groups), files
+        shape,
+        rows,
+        workers,
+        tasks,
+        files,
+        rows / BLOCK_ROWS,
+        seconds,
+        rows * shape.row_s / 3600,
+        2 * tasks * (2 + groups),
+        files,
     )
 
 
-def limits(load: Load, cases: Mapping[str, Sequence[Mapping[str, Any]]], hours: float, driver_gib: float) -> list[Limit]:
+def limits(
+    load: Load, cases: Mapping[str, Sequence[Mapping[str, Any]]], hours: float, driver_gib: float
+) -> list[Limit]:
     """Everything that may break in one run on an object store, the worst first."""
     window, tasks = hours * 3600, load.tasks
-    # The measured result tells of one file; one that tells of several is as long as several, at most.
+    # The measured result tells of one file; one that tells of several is as long as several, at
+    # most.
     result_bytes = load.files * line(cases["take_results"], "json_bytes").each
     block_bytes = load.blocks * line(cases["key_blocks"], "json_bytes").each
     held: dict[str, Callable[[], float]] = {
@@ -184,32 +238,48 @@ def limits(load: Load, cases: Mapping[str, Sequence[Mapping[str, Any]]], hours: 
         "adds": lambda: load.files * line(cases["commit_adds"], "mib").each,
     }
     # The proof of the keys is over before the tasks are made.
-    memory = _DRIVER_BASE_MIB + max(held["blocks"](), held["tasks"]() + held["results"]() + held["adds"]())
+    memory = _DRIVER_BASE_MIB + max(
+        held["blocks"](), held["tasks"]() + held["results"]() + held["adds"]()
+    )
     large_files = load.rows * load.shape.row_bytes / INPUT_FILE_BYTES
     footer_s = line(cases["plan_large_files"]).each + FOOTER_REQUESTS * LATENCY_S / AT_ONCE
     # Twice: for the keys and for the rows.
     planning = 2 * (large_files * footer_s + tasks * line(cases["plan_small_files"]).each)
     after = year(load, cases)
-    python = tasks * (line(cases["make_tasks"]).each + line(cases["take_results"]).each + line(cases["report_tasks"]).each)
+    python = tasks * (
+        line(cases["make_tasks"]).each
+        + line(cases["take_results"]).each
+        + line(cases["report_tasks"]).each
+    )
     found = [
-        Limit("key blocks to the driver", "GiB", block_bytes / GIB, RESULT_BYTES / GIB, "`maxResultSize`, `unique: assumed`"),
-        Limit("task results to the driver", "GiB", result_bytes / GIB, RESULT_BYTES / GIB, "`maxResultSize`, larger tasks"),
+        Limit("key blocks to the driver", "GiB", block_bytes / GIB, RESULT_BYTES / GIB,
+        "`maxResultSize`, `unique: assumed`"),
+        Limit("task results to the driver", "GiB", result_bytes / GIB, RESULT_BYTES / GIB,
+        "`maxResultSize`, larger tasks"),
         Limit(
-            "tasks in the JVM's heap", "GiB", tasks * line(cases["make_tasks"], "json_bytes").each / GIB, HEAP_BYTES / GIB,
+            "tasks in the JVM's heap", "GiB",
+            tasks * line(cases["make_tasks"], "json_bytes").each / GIB, HEAP_BYTES / GIB,
             "`spark.driver.memory`, larger tasks",
         ),
-        Limit("memory of the driver's Python", "GiB", memory / 1024, driver_gib, "larger tasks, a larger driver"),
-        Limit("one commit's file", "GB", load.files * _log_bytes(cases) / 1e9, PUT_BYTES / 1e9, "more rows a file"),
+        Limit("memory of the driver's Python", "GiB", memory / 1024, driver_gib, "larger tasks, a "
+                                                                                 "larger driver"),
+        Limit("one commit's file", "GB", load.files * _log_bytes(cases) / 1e9, PUT_BYTES / 1e9,
+        "more rows a file"),
         Limit("driver's work on tasks", "h", python / 3600, DRIVER_SHARE * hours, "larger tasks"),
-        Limit("opening input files to plan", "h", planning / 3600, DRIVER_SHARE * hours, "input files below 128 MiB"),
-        Limit("looking at staged files", "h", load.files * LATENCY_S / AT_ONCE / 3600, DRIVER_SHARE * hours, "more rows a file"),
-        Limit("memory of a year's log", "GiB", after["open_gib"], driver_gib, "more rows a file, compaction"),
+        Limit("opening input files to plan", "h", planning / 3600, DRIVER_SHARE * hours,
+        "input files below 128 MiB"),
+        Limit("looking at staged files", "h", load.files * LATENCY_S / AT_ONCE / 3600,
+        DRIVER_SHARE * hours, "more rows a file"),
+        Limit("memory of a year's log", "GiB", after["open_gib"], driver_gib, "more rows a file, "
+                                                                              "compaction"),
         Limit(
-            "opening a year's log", "h", LOG_OPENINGS * after["open_s"] / 3600, DRIVER_SHARE * hours,
+            "opening a year's log", "h", LOG_OPENINGS * after["open_s"] / 3600,
+            DRIVER_SHARE * hours,
             "more rows a file, compaction",
         ),
         Limit("starting tasks", "h", 2 * tasks / SCHEDULER_RATE / 3600, hours, "larger tasks"),
-        Limit("reads of one prefix", "1/s", load.gets / window, GET_RATE, "input in several folders"),
+        Limit("reads of one prefix", "1/s", load.gets / window, GET_RATE,
+        "input in several folders"),
         Limit("writes of one prefix", "1/s", load.puts / window, PUT_RATE, "more rows a file"),
     ]  # fmt: skip
     return sorted(found, key=lambda limit: -limit.share)
@@ -220,17 +290,29 @@ def _log_bytes(cases: Mapping[str, Sequence[Mapping[str, Any]]]) -> float:
 
 
 def breaks_at(
-    rates: Rates, shape: Shape, cases: Mapping[str, Sequence[Mapping[str, Any]]], options: argparse.Namespace
+    rates: Rates,
+    shape: Shape,
+    cases: Mapping[str, Sequence[Mapping[str, Any]]],
+    options: argparse.Namespace,
 ) -> dict[str, float]:
-    """The rows of a slice at which each limit is reached, the fewest first; found by halving, to a hundredth."""
+    """The rows of a slice at which each limit is reached, the fewest first; found by halving, to a
+    hundredth.
+    """
 
     def share(name: str, rows: float) -> float:
         load = load_of(rates, shape, rows, options.hours, options.task_mib * MIB)
-        return next(limit.share for limit in limits(load, cases, options.hours, options.driver_gib) if limit.name == name)
+        return next(
+            limit.share
+            for limit in limits(load, cases, options.hours, options.driver_gib)
+            if limit.name == name
+        )
 
     found: dict[str, float] = {}
     for name in (
-        limit.name for limit in limits(load_of(rates, shape, 1e9, options.hours), cases, options.hours, options.driver_gib)
+        limit.name
+        for limit in limits(
+            load_of(rates, shape, 1e9, options.hours), cases, options.hours, options.driver_gib
+        )
     ):
         low, high = 1e6, 1e17
         while high / low > 1.01:
@@ -240,8 +322,12 @@ def breaks_at(
     return dict(sorted(found.items(), key=lambda item: item[1]))
 
 
-def year(load: Load, cases: Mapping[str, Sequence[Mapping[str, Any]]], slices: int = 365) -> dict[str, float]:
-    """What the predictions table is after so many slices of this size, for every command that opens it."""
+def year(
+    load: Load, cases: Mapping[str, Sequence[Mapping[str, Any]]], slices: int = 365
+) -> dict[str, float]:
+    """What the predictions table is after so many slices of this size, for every command that opens
+    it.
+    """
     files = load.files * slices
     return {
         "files": files,
@@ -256,21 +342,48 @@ def money(load: Load, get_usd: float = 4e-7, put_usd: float = 5e-6) -> dict[str,
     """USD of one run: workers on demand and on spot, and requests."""
     hours = load.worker_hours
     requests = load.gets * get_usd + load.puts * put_usd
-    return {"worker_hours": hours, "usd": hours * load.shape.hour, "usd_spot": hours * load.shape.spot, "requests_usd": requests}
+    return {
+        "worker_hours": hours,
+        "usd": hours * load.shape.hour,
+        "usd_spot": hours * load.shape.spot,
+        "requests_usd": requests,
+    }
 
 
 def add_options(options: argparse.ArgumentParser) -> None:
     """What the reader may set."""
     options.add_argument("--rows", type=float, nargs="+", default=[1e9, 1e11, 1e13])
-    options.add_argument("--hours", type=float, default=8.0, help="in which a run is to be done (8)")
-    options.add_argument("--driver-gib", type=float, default=16.0, help="memory that the driver's Python may take (16)")
-    options.add_argument("--task-mib", type=float, default=256.0, help="most MiB of a task (256, inference/splits.py)")
+    options.add_argument(
+        "--hours", type=float, default=8.0, help="in which a run is to be done (8)"
+    )
+    options.add_argument(
+        "--driver-gib",
+        type=float,
+        default=16.0,
+        help="memory that the driver's Python may take (16)",
+    )
+    options.add_argument(
+        "--task-mib",
+        type=float,
+        default=256.0,
+        help="most MiB of a task (256, inference/splits.py)",
+    )
     options.add_argument("--constants", type=Path, default=CONSTANTS)
-    # c5.2xlarge, 8 cores: 0.34 on demand, about 0.18 spot, the example of AWS's page on weights of spot prices (not dated).
-    options.add_argument("--core-hour", type=float, default=0.0425, help="USD of a core's hour on demand")
-    options.add_argument("--core-spot", type=float, default=0.0225, help="USD of a core's hour on spot")
+    # c5.2xlarge, 8 cores: 0.34 on demand, about 0.18 spot, the example of AWS's page on weights of
+    # spot prices (not dated).
+    options.add_argument(
+        "--core-hour", type=float, default=0.0425, help="USD of a core's hour on demand"
+    )
+    options.add_argument(
+        "--core-spot", type=float, default=0.0225, help="USD of a core's hour on spot"
+    )
     # g4dn.xlarge, us-east-1, as lists of 2025 give it; spot changes by the hour.
-    options.add_argument("--gpu-hour", type=float, default=0.526, help="USD of an hour of a machine with a T4 on demand")
+    options.add_argument(
+        "--gpu-hour",
+        type=float,
+        default=0.526,
+        help="USD of an hour of a machine with a T4 on demand",
+    )
     options.add_argument("--gpu-spot", type=float, default=0.16, help="the same on spot")
     options.add_argument("--plot", type=Path, help="writes the picture of docs/scale.md")
 
@@ -279,18 +392,31 @@ def predict(rates: Rates, options: argparse.Namespace) -> dict[str, Any]:
     """Prints the tables of docs/scale.md to stderr; the numbers as JSON."""
     cases = load_constants(options.constants)
     found: list[dict[str, Any]] = []
-    reached = {shape.name: breaks_at(rates, shape, cases, options) for shape in shapes(rates, options)}
+    reached = {
+        shape.name: breaks_at(rates, shape, cases, options) for shape in shapes(rates, options)
+    }
     for shape in shapes(rates, options):
         for rows in options.rows:
             load = load_of(rates, shape, rows, options.hours, options.task_mib * MIB)
             held = limits(load, cases, options.hours, options.driver_gib)
-            told = {"shape": shape.name, "rows": rows, "workers": load.workers, "tasks": load.tasks, "files": load.files}
+            told = {
+                "shape": shape.name,
+                "rows": rows,
+                "workers": load.workers,
+                "tasks": load.tasks,
+                "files": load.files,
+            }
             told |= {"hours": load.seconds / 3600, **money(load), "year": year(load, cases)}
-            found.append(told | {"limits": {limit.name: [limit.load, limit.allowed] for limit in held}})
+            found.append(
+                told | {"limits": {limit.name: [limit.load, limit.allowed] for limit in held}}
+            )
             _print(load, held, told)
     print("\nrows of a slice at which each limit is reached", file=sys.stderr)
     for name, at in reached.items():
-        print(f"{name}: " + "; ".join(f"{limit} {rows:.1e}" for limit, rows in at.items()), file=sys.stderr)
+        print(
+            f"{name}: " + "; ".join(f"{limit} {rows:.1e}" for limit, rows in at.items()),
+            file=sys.stderr,
+        )
     if options.plot:
         from benchmarks.scale_plot import draw
 
@@ -300,17 +426,20 @@ def predict(rates: Rates, options: argparse.Namespace) -> dict[str, Any]:
 
 def _print(load: Load, held: Sequence[Limit], told: Mapping[str, Any]) -> None:
     print(
-        f"\n{load.shape.name}, {load.rows:.0e} rows ({load.shape.source}): {load.workers:,} workers, {load.tasks:,} tasks, "
+        f"\n{load.shape.name}, {load.rows:.0e} rows ({load.shape.source}): {load.workers:,} "
+        f"workers, {load.tasks:,} tasks, "
         f"{told['hours']:.1f} h, {told['worker_hours']:,.0f} worker hours, "
         f"{told['usd']:,.0f} USD ({told['usd_spot']:,.0f} spot), "
-        f"requests {told['requests_usd']:,.2f} USD; a year of it: {told['year']['files']:,.0f} files, opened in "
+        f"requests {told['requests_usd']:,.2f} USD; a year of it: {told['year']['files']:,.0f} "
+        "files, opened in "
         f"{told['year']['open_s']:,.1f} s with {told['year']['open_gib']:.1f} GiB",
         file=sys.stderr,
     )
     for limit in held:
         mark = "breaks" if limit.share > 1 else ""
         print(
-            f"  {limit.name:30} {limit.load:12,.3f} of {limit.allowed:8,.2f} {limit.unit:4} {limit.share:10.3f} {mark:7} "
+            f"  {limit.name:30} {limit.load:12,.3f} of {limit.allowed:8,.2f} {limit.unit:4} "
+            f"{limit.share:10.3f} {mark:7} "
             f"{limit.moved_by}",
             file=sys.stderr,
         )

@@ -1,13 +1,16 @@
-"""A model of a run of `score`: how long it takes on so many rows and workers, from few constants, each with its source.
+"""A model of a run of `score`: how long it takes on so many rows and workers, from few constants,
+each with its source.
 
-    make bench-scale-model          # or: python -m benchmarks.scale_model --rows 1e9 1e11 1e13 --hours 8
+    make bench-scale-model   # or: python -m benchmarks.scale_model --rows 1e9 1e11 1e13 --hours 8
 
-It first reproduces the runs that were measured (`scale_runs.json`), and predicts nothing where one of them is off by more than
-20%. Three runs calibrate it: the stages of ten million rows, the total of one million (what does not grow), and the exchange of
-equal rows; the others are predicted. A run with `excluded` is shown with its reason and not held to the 20%.
+It first reproduces the runs that were measured (`scale_runs.json`), and predicts nothing where one
+of them is off by more than 20%. Three runs calibrate it: the stages of ten million rows, the total
+of one million (what does not grow), and the exchange of equal rows; the others are predicted. A run
+with `excluded` is shown with its reason and not held to the 20%.
 
-A run is: the search for repeated keys, tasks of workers (list scheduling of the shares that `inference.splits` makes, with
-workers that are not equally fast), checks, and what does not grow. What breaks first at scale is `scale_limits`.
+A run is: the search for repeated keys, tasks of workers (list scheduling of the shares that
+`inference.splits` makes, with workers that are not equally fast), checks, and what does not grow.
+What breaks first at scale is `scale_limits`.
 """
 
 from __future__ import annotations
@@ -28,23 +31,28 @@ from benchmarks.revision import commit
 RUNS = Path(__file__).with_name("scale_runs.json")
 TOLERANCE = 0.20
 
-# 64 float32 and a key, as the benchmark's files hold a row: 2.62 GB for 10,000,000 rows (docs/benchmarks.md says 2.5 GB).
+# 64 float32 and a key, as the benchmark's files hold a row: 2.62 GB for 10,000,000 rows
+# (docs/benchmarks.md says 2.5 GB).
 ROW_BYTES = 262.0
-# A Python task that does nothing, and a Spark job of four of them on two workers (docs/benchmarks.md, 2026-11-28).
+# A Python task that does nothing, and a Spark job of four of them on two workers
+# (docs/benchmarks.md, 2026-11-28).
 TASK_S, JOB_S = 0.05, 0.24
-# CPU time of the engine against a bare loop, batches of 8192 (docs/benchmarks.md, "Engine overhead", 2026-11-23).
+# CPU time of the engine against a bare loop, batches of 8192 (docs/benchmarks.md, "Engine
+# overhead", 2026-11-23).
 ENGINE_OVERHEAD = 1.04
 # The driver searches for repeated keys by itself up to here (pipeline/slices/unique_keys.py).
 DRIVER_KEY_ROWS = 16_000_000
-# Rows and workers of the run whose checks are the constant `checks`; more rows take longer in proportion, at most: from 1 to 32
-# million rows they took 2.8 times as long (scale_constants.json).
+# Rows and workers of the run whose checks are the constant `checks`; more rows take longer in
+# proportion, at most: from 1 to 32 million rows they took 2.8 times as long (scale_constants.json).
 CHECKED_ROWS, CHECKED_WORKERS = 10_000_000, 2
-# The engine alone writes key and prediction, 16 bytes; the product a fingerprint of 16 more (contracts.predictions_schema).
+# The engine alone writes key and prediction, 16 bytes; the product a fingerprint of 16 more
+# (contracts.predictions_schema).
 ENGINE_WRITES = 0.5
-# inference/splits.py: bytes of a task, of the least task, and from where on the last tasks are halved.
+# inference/splits.py: bytes of a task, of the least task, and from where on the last tasks are
+# halved.
 TARGET_BYTES, SMALLEST_BYTES, HALVED_BYTES, ROUNDS = 256 * 2**20, 256 * 2**10, 32 * 2**20, 2
-# Workers differ: the pace of the measured machine varies by a third from minute to minute (docs/benchmarks.md), which is taken
-# as two standard deviations of a logarithm: ln(1.33) / 2.
+# Workers differ: the pace of the measured machine varies by a third from minute to minute
+# (docs/benchmarks.md), which is taken as two standard deviations of a logarithm: ln(1.33) / 2.
 SPREAD = 0.14
 # Up to so many tasks each one is simulated; above, what many waves come to.
 _SIMULATED, _SEEDS = 2_000, 20
@@ -55,11 +63,13 @@ class MeasuredRun:
     """One measured run, as `scale_runs.json` has it.
 
     Attributes:
-        kind: `product` (all of `score`), `engine` (the direct road alone), `bare` (the engine, by a bare loop of the same run).
+        kind: `product` (all of `score`), `engine` (the direct road alone), `bare` (the engine, by a
+            bare loop of the same run).
         hidden: width of the network's hidden layers; its work grows with its multiplications.
         copies: how often each row stands; `exchange`: equal ones were scored once.
         stages: seconds of the workers by stage, and of the driver: keys, checks.
-        bare_s, forward_alone_s: of the same run; padding: padded positions, as a share of those of the bare loop.
+        bare_s, forward_alone_s: of the same run; padding: padded positions, as a share of those of
+            the bare loop.
         calibrates: constants are taken from it. excluded: why it is not held to the tolerance.
     """
 
@@ -84,13 +94,15 @@ class MeasuredRun:
 
 @dataclass(frozen=True)
 class Rates:
-    """The constants that measured runs give. Seconds of a worker for each row, unless said otherwise.
+    """The constants that measured runs give. Seconds of a worker for each row, unless said
+    otherwise.
 
     Attributes:
         forward: of the network with hidden layers of 256.
         keys: of the driver, or of a worker where workers do it.
         exchange, exchange_idle: of a row that is brought together with its equals.
-        checks: seconds of those of ten million rows on two workers. fixed: of a run, whatever its rows.
+        checks: seconds of those of ten million rows on two workers. fixed: of a run, whatever its
+            rows.
         spread: of workers' paces, as the standard deviation of a logarithm: `SPREAD`.
     """
 
@@ -114,7 +126,9 @@ class Rates:
 
 
 class NotReproducedError(RuntimeError):
-    """A measured run is off by more than the tolerance: whatever else the model says would be worth nothing."""
+    """A measured run is off by more than the tolerance: whatever else the model says would be worth
+    nothing.
+    """
 
 
 def load_runs(path: Path = RUNS) -> list[MeasuredRun]:
@@ -124,12 +138,19 @@ def load_runs(path: Path = RUNS) -> list[MeasuredRun]:
         ValueError: a field that is unknown or missing.
     """
     known = {each.name for each in fields(MeasuredRun)}
-    needed = {each.name for each in fields(MeasuredRun) if each.default is MISSING and each.default_factory is MISSING}
+    needed = {
+        each.name
+        for each in fields(MeasuredRun)
+        if each.default is MISSING and each.default_factory is MISSING
+    }
     runs: list[MeasuredRun] = []
     for number, told in enumerate(json.loads(path.read_text())):
         unknown, missing = sorted(set(told) - known), sorted(needed - set(told))
         if unknown or missing:
-            raise ValueError(f"{path.name}, run {number}: unknown fields {unknown}, missing {missing}; known are {sorted(known)}")
+            raise ValueError(
+                f"{path.name}, run {number}: unknown fields {unknown}, missing {missing}; known "
+                f"are {sorted(known)}"
+            )
         runs.append(MeasuredRun(**told))
     return runs
 
@@ -139,16 +160,24 @@ def multiplications(hidden: int) -> int:
     return 64 * hidden + hidden * hidden + hidden
 
 
-def task_shares(total_bytes: float, workers: int, target_bytes: float = TARGET_BYTES) -> list[tuple[int, float]]:
-    """(how many tasks, share of the rows that each has), the large ones first; as `inference.splits.plan_splits` makes them."""
+def task_shares(
+    total_bytes: float, workers: int, target_bytes: float = TARGET_BYTES
+) -> list[tuple[int, float]]:
+    """(how many tasks, share of the rows that each has), the large ones first; as
+    `inference.splits.plan_splits` makes them.
+    """
     tasks = max(workers * ROUNDS, math.ceil(total_bytes / target_bytes))
-    tasks = min(math.ceil(tasks / workers) * workers, max(1, math.ceil(total_bytes / SMALLEST_BYTES)))
+    tasks = min(
+        math.ceil(tasks / workers) * workers, max(1, math.ceil(total_bytes / SMALLEST_BYTES))
+    )
     if tasks % workers == 0 and total_bytes / tasks >= HALVED_BYTES:
         return [(tasks - workers, 1 / tasks), (2 * workers, 0.5 / tasks)]
     return [(tasks, 1 / tasks)]
 
 
-def makespan(seconds: Sequence[float], workers: int, paces: Sequence[float] | None = None, gap_s: float = 0.0) -> float:
+def makespan(
+    seconds: Sequence[float], workers: int, paces: Sequence[float] | None = None, gap_s: float = 0.0
+) -> float:
     """When the last of these tasks ends, each begun, in order, by the first worker that is free.
 
     Args:
@@ -169,17 +198,26 @@ def makespan(seconds: Sequence[float], workers: int, paces: Sequence[float] | No
 
 
 def inference_seconds(
-    work_s: float, shares: Sequence[tuple[int, float]], workers: int, spread: float, gap_s: float = 0.0, task_s: float = TASK_S
+    work_s: float,
+    shares: Sequence[tuple[int, float]],
+    workers: int,
+    spread: float,
+    gap_s: float = 0.0,
+    task_s: float = TASK_S,
 ) -> float:
-    """Wall time of tasks that share `work_s` seconds of one worker, on workers that are not equally fast.
+    """Wall time of tasks that share `work_s` seconds of one worker, on workers that are not equally
+    fast.
 
-    Few tasks are simulated, with several seeds. Of many, all workers are busy until the last ones are handed out; those take as
-    long as the slowest worker's, and the scheduler may be what everything waits for.
+    Few tasks are simulated, with several seeds. Of many, all workers are busy until the last ones
+    are handed out; those take as long as the slowest worker's, and the scheduler may be what
+    everything waits for.
     """
     tasks = sum(count for count, _ in shares)
     if tasks <= _SIMULATED:
         times = [share * work_s + task_s for count, share in shares for _ in range(count)]
-        found = [makespan(times, workers, _paces(workers, spread, seed), gap_s) for seed in range(_SEEDS)]
+        found = [
+            makespan(times, workers, _paces(workers, spread, seed), gap_s) for seed in range(_SEEDS)
+        ]
         return sum(found) / len(found)
     last_s = shares[-1][1] * work_s + task_s
     slowest = math.exp(spread * math.sqrt(2 * math.log(max(2, workers))))
@@ -202,7 +240,8 @@ def calibrate(runs: Sequence[MeasuredRun]) -> Rates:
     shared = next(run for run in marked if run.exchange)
     of = {stage: seconds / staged.rows for stage, seconds in staged.stages.items()}
     rates = Rates(
-        read=of["read"], fingerprint=of["fingerprint"], encode=of["encode"], forward=of["forward"], write=of["write"],
+        read=of["read"], fingerprint=of["fingerprint"], encode=of["encode"], forward=of["forward"],
+        write=of["write"],
         engine=of["engine"], keys=of["keys"], exchange=shared.stages["exchange"] / shared.rows,
         exchange_idle=shared.stages["idle"] / shared.rows, checks=staged.stages["checks"],
     )  # fmt: skip
@@ -212,25 +251,39 @@ def calibrate(runs: Sequence[MeasuredRun]) -> Rates:
 def run_seconds(rates: Rates, run: MeasuredRun) -> float:
     """What the model says of a run, without the start of its session."""
     if run.kind == "bare":
-        return (run.bare_s - run.forward_alone_s + run.forward_alone_s * run.padding) * ENGINE_OVERHEAD + JOB_S
+        return (
+            run.bare_s - run.forward_alone_s + run.forward_alone_s * run.padding
+        ) * ENGINE_OVERHEAD + JOB_S
     shares = task_shares(run.rows * ROW_BYTES, run.workers)
     forward = rates.forward * multiplications(run.hidden) / multiplications(256)
     scored = run.rows // run.copies if run.exchange else run.rows
     if run.kind == "engine":
-        work = run.rows * (rates.read + rates.encode + forward + rates.engine + rates.write * ENGINE_WRITES)
+        work = run.rows * (
+            rates.read + rates.encode + forward + rates.engine + rates.write * ENGINE_WRITES
+        )
         return inference_seconds(work, shares, run.workers, rates.spread) + JOB_S
-    work = run.rows * (rates.read + rates.fingerprint + rates.write) + scored * (rates.encode + forward + rates.engine)
+    work = run.rows * (rates.read + rates.fingerprint + rates.write) + scored * (
+        rates.encode + forward + rates.engine
+    )
     if run.exchange:
-        # A row's fingerprint is taken while it is sent, and is part of what the exchange was measured to take.
+        # A row's fingerprint is taken while it is sent, and is part of what the exchange was
+        # measured to take.
         work += run.rows * (rates.exchange - rates.fingerprint)
         inference = (work + run.rows * rates.exchange_idle) / run.workers
     else:
         inference = inference_seconds(work, shares, run.workers, rates.spread) + JOB_S
-    return key_seconds(rates, run.rows, run.workers) + inference + check_seconds(rates, run.rows, run.workers) + rates.fixed
+    return (
+        key_seconds(rates, run.rows, run.workers)
+        + inference
+        + check_seconds(rates, run.rows, run.workers)
+        + rates.fixed
+    )
 
 
 def key_seconds(rates: Rates, rows: int, workers: int) -> float:
-    """Of the search for repeated keys: by the driver, or by the workers where there are many rows."""
+    """Of the search for repeated keys: by the driver, or by the workers where there are many
+    rows.
+    """
     return rows * rates.keys if rows <= DRIVER_KEY_ROWS else rows * rates.keys / workers + JOB_S
 
 
@@ -241,7 +294,9 @@ def check_seconds(rates: Rates, rows: float, workers: int) -> float:
 
 def compare(runs: Sequence[MeasuredRun], rates: Rates) -> list[tuple[MeasuredRun, float, float]]:
     """Each run, what the model says of it, and the ratio to what was measured."""
-    return [(run, model, model / run.seconds) for run in runs for model in [run_seconds(rates, run)]]
+    return [
+        (run, model, model / run.seconds) for run in runs for model in [run_seconds(rates, run)]
+    ]
 
 
 def reproduce(runs: Sequence[MeasuredRun], rates: Rates) -> list[tuple[MeasuredRun, float, float]]:
@@ -251,9 +306,16 @@ def reproduce(runs: Sequence[MeasuredRun], rates: Rates) -> list[tuple[MeasuredR
         NotReproducedError: a run that is not excluded is off by more than the tolerance.
     """
     found = compare(runs, rates)
-    off = [f"{run.name} ({ratio:.2f})" for run, _, ratio in found if not run.excluded and abs(ratio - 1) > TOLERANCE]
+    off = [
+        f"{run.name} ({ratio:.2f})"
+        for run, _, ratio in found
+        if not run.excluded and abs(ratio - 1) > TOLERANCE
+    ]
     if off:
-        raise NotReproducedError(f"measured runs off by more than {TOLERANCE:.0%}: {', '.join(off)}; nothing is predicted")
+        raise NotReproducedError(
+            f"measured runs off by more than {TOLERANCE:.0%}: {', '.join(off)}; nothing is "
+            "predicted"
+        )
     return found
 
 
@@ -261,15 +323,22 @@ def print_runs(found: Sequence[tuple[MeasuredRun, float, float]]) -> None:
     """The table of measured runs."""
     print(f"{'run':34} {'measured':>9} {'model':>8} {'ratio':>6}", file=sys.stderr)
     for run, model, ratio in found:
-        mark = "calibrates" if run.calibrates else f"not held: {run.excluded}" if run.excluded else ""
-        print(f"{run.name:34} {run.seconds:7.1f} s {model:6.1f} s {ratio:6.2f}  {mark}", file=sys.stderr)
+        mark = (
+            "calibrates" if run.calibrates else f"not held: {run.excluded}" if run.excluded else ""
+        )
+        print(
+            f"{run.name:34} {run.seconds:7.1f} s {model:6.1f} s {ratio:6.2f}  {mark}",
+            file=sys.stderr,
+        )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Reproduces what was measured, then predicts; one JSON line."""
     from benchmarks import scale_limits, scale_nightly
 
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     options.add_argument("--runs", type=Path, default=RUNS, help="measured runs, as JSON")
     scale_limits.add_options(options)
     scale_nightly.add_options(options)
@@ -282,10 +351,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except NotReproducedError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    body: dict[str, Any] = {"benchmark": "scale_model", "reproduced": {run.name: round(ratio, 3) for run, _, ratio in found}}
+    body: dict[str, Any] = {
+        "benchmark": "scale_model",
+        "reproduced": {run.name: round(ratio, 3) for run, _, ratio in found},
+    }
     body |= {"rates": {each.name: getattr(rates, each.name) for each in fields(Rates)}}
     body |= scale_limits.predict(rates, arguments)
-    body |= {"nights": scale_nightly.print_nights(arguments.night_runs, scale_limits.load_constants(arguments.constants))}
+    body |= {
+        "nights": scale_nightly.print_nights(
+            arguments.night_runs, scale_limits.load_constants(arguments.constants)
+        )
+    }
     print(json.dumps(body | {"commit": commit()}))
     return 0
 

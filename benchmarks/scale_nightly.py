@@ -1,6 +1,8 @@
-"""What many small runs a night are for the tables and the registry that all of them share; a part of `scale_model`.
+"""What many small runs a night are for the tables and the registry that all of them share; a part
+of `scale_model`.
 
-Every run appends one row, and so one file, to the runs table of its lake, under that table's lock; nothing joins these files up.
+Every run appends one row, and so one file, to the runs table of its lake, under that table's lock;
+nothing joins these files up.
 """
 
 from __future__ import annotations
@@ -13,8 +15,9 @@ from typing import Any
 
 from benchmarks.scale_limits import LATENCY_S, line
 
-# Of a commit on a store: the log's names, the last checkpoint's name, the checkpoint, half of nine commits behind it, a look
-# at the staged file, the commit itself. Counted by Delta's protocol, not measured.
+# Of a commit on a store: the log's names, the last checkpoint's name, the checkpoint, half of nine
+# commits behind it, a look at the staged file, the commit itself. Counted by Delta's protocol, not
+# measured.
 COMMIT_REQUESTS = 9.5
 # Runs of a bundle that a run reads (`_NEWEST` in pipeline/scoring/earlier_runs.py).
 EARLIER_RUNS = 64
@@ -28,7 +31,8 @@ class Night:
         files: of the runs table.
         append_s: of one run's row, on a local disk; they wait for each other.
         earlier_s: what a run reads of earlier ones.
-        appends_h, store_h: of all rows of a night, one after another, on a local disk and at least on a store.
+        appends_h, store_h: of all rows of a night, one after another, on a local disk and at least
+            on a store.
         resolve_s: of the registry, SQLite, for all runs of a night.
     """
 
@@ -41,7 +45,12 @@ class Night:
     resolve_s: float
 
 
-def night_of(runs: float, cases: Mapping[str, Sequence[Mapping[str, Any]]], nights: int = 365, joined: int = 1) -> Night:
+def night_of(
+    runs: float,
+    cases: Mapping[str, Sequence[Mapping[str, Any]]],
+    nights: int = 365,
+    joined: int = 1,
+) -> Night:
     """A night of so many runs.
 
     Args:
@@ -62,10 +71,13 @@ def add_options(options: argparse.ArgumentParser) -> None:
     options.add_argument("--night-runs", type=float, nargs="+", default=[1e2, 1e3, 1e4])
 
 
-def print_nights(runs: Sequence[float], cases: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
+def print_nights(
+    runs: Sequence[float], cases: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> list[dict[str, Any]]:
     """A line for each size, as it is and with a thousand runs a file."""
     print(
-        "\nruns a night, after a year          files  a row's append  earlier runs   all appends  on a store  registry",
+        "\nruns a night, after a year          files  a row's append  earlier runs   all appends  "
+        "on a store  registry",
         file=sys.stderr,
     )
     found: list[dict[str, Any]] = []
@@ -75,7 +87,8 @@ def print_nights(runs: Sequence[float], cases: Mapping[str, Sequence[Mapping[str
             found.append(vars(night) | {"joined": joined})
             said = "" if joined == 1 else f", {joined:,} a file"
             print(
-                f"{count:12,.0f}{said:14} {night.files:14,.0f} {night.append_s:13.2f} s {night.earlier_s:11.2f} s "
+                f"{count:12,.0f}{said:14} {night.files:14,.0f} {night.append_s:13.2f} s "
+                f"{night.earlier_s:11.2f} s "
                 f"{night.appends_h:11.3f} h {night.store_h:9.3f} h {night.resolve_s:7.1f} s",
                 file=sys.stderr,
             )

@@ -33,7 +33,13 @@ def draw(
             for limit in limits(load_of(rates, shape, rows, hours), cases, hours, driver_gib):
                 shares.setdefault(limit.name, []).append(limit.share)
         for number, (name, values) in enumerate(sorted(shares.items())):
-            panel.loglog(_STEPS, values, label=name, color=f"C{number % 10}", linestyle="-" if number < 10 else "--")
+            panel.loglog(
+                _STEPS,
+                values,
+                label=name,
+                color=f"C{number % 10}",
+                linestyle="-" if number < 10 else "--",
+            )
         panel.axhline(1.0, color="black", linewidth=1.5)
         panel.set(title=shape.name, xlabel="rows of one slice", ylim=(1e-4, 1e4))
         panel.grid(alpha=0.3)

@@ -1,4 +1,6 @@
-"""The cases of `scale_constants` that need Spark: how many tasks a second it starts, of ours and of its own."""
+"""The cases of `scale_constants` that need Spark: how many tasks a second it starts, of ours and of
+its own.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +17,18 @@ def tiny_tasks(folder: Path, size: int) -> dict[str, Any]:
     spark = _session()
     run_tasks(spark, nothing, [{}] * 20, "starting workers")
     started = time.perf_counter()
-    run_tasks(spark, nothing, [{"number": number} for number in range(size)], "tasks that do nothing")
+    run_tasks(
+        spark, nothing, [{"number": number} for number in range(size)], "tasks that do nothing"
+    )
     seconds = time.perf_counter() - started
     spark.stop()
     return {"seconds": round(seconds, 3), "per_second": round(size / seconds, 1)}
 
 
 def jvm_tasks(folder: Path, size: int) -> dict[str, Any]:
-    """So many tasks without Python and without a shuffle, on two threads that also run them: a floor of what is started."""
+    """So many tasks without Python and without a shuffle, on two threads that also run them: a
+    floor of what is started.
+    """
     spark = _session()
     spark.range(0, 200, 1, 200)._jdf.rdd().count()
     rows = spark.range(0, size, 1, size)._jdf.rdd()
@@ -47,7 +53,9 @@ def check_rows(folder: Path, size: int) -> dict[str, Any]:
     (folder / "suite.yaml").write_text(SUITE)
     suite = load_suite(folder / "suite.yaml")
     values = np.random.default_rng(0).standard_normal(1_000_000)
-    pq.write_table(pa.table({"key": np.arange(len(values)), "prediction": values}), folder / "0.parquet")
+    pq.write_table(
+        pa.table({"key": np.arange(len(values)), "prediction": values}), folder / "0.parquet"
+    )
     names = [f"{number}.parquet" for number in range(size // len(values))]
     for name in names[1:]:
         (folder / name).hardlink_to(folder / names[0])
@@ -55,7 +63,9 @@ def check_rows(folder: Path, size: int) -> dict[str, Any]:
     seconds = []
     for _ in range(3):  # the first one warms up
         started = time.perf_counter()
-        assert not run_suite(files_frame(spark, str(folder), names), suite, "predictions").failures()
+        assert not run_suite(
+            files_frame(spark, str(folder), names), suite, "predictions"
+        ).failures()
         seconds.append(time.perf_counter() - started)
     spark.stop()
     return {"seconds": round(min(seconds), 3)}

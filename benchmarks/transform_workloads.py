@@ -1,4 +1,6 @@
-"""What the transforms benchmark works on: Adult's rows with noise, and the same steps as others write them."""
+"""What the transforms benchmark works on: Adult's rows with noise, and the same steps as others
+write them.
+"""
 
 from __future__ import annotations
 
@@ -31,9 +33,19 @@ _NAMES = [
     "native_country",
     "income",
 ]
-ADULT_TYPES: dict[str, pa.DataType] = {name: pa.int32() if name in _NUMBERS else pa.string() for name in _NAMES[:-1]}
+ADULT_TYPES: dict[str, pa.DataType] = {
+    name: pa.int32() if name in _NUMBERS else pa.string() for name in _NAMES[:-1]
+}
 _IMPUTED = ["workclass", "occupation", "native_country"]
-_CATEGORIES = ["workclass", "marital_status", "occupation", "relationship", "race", "sex", "native_country"]
+_CATEGORIES = [
+    "workclass",
+    "marital_status",
+    "occupation",
+    "relationship",
+    "race",
+    "sex",
+    "native_country",
+]
 _SCALED = ["age", "education_num", "hours_per_week", "capital_gain", "capital_loss"]
 _MEDIANS = ["age", "fnlwgt", "education_num"]
 
@@ -58,10 +70,14 @@ FIT_STEPS: list[dict[str, Any]] = [
 def adult_rows(rows: int, seed: int = 5) -> pa.Table:
     """Rows of Adult drawn at random; numbers moved a little, one value in fifty missing."""
     file = Path(__file__).parents[1] / "examples/data/adult/adult_train.csv"
-    options = pyarrow.csv.ConvertOptions(null_values=["?"], strings_can_be_null=True, column_types=ADULT_TYPES)
+    options = pyarrow.csv.ConvertOptions(
+        null_values=["?"], strings_can_be_null=True, column_types=ADULT_TYPES
+    )
     data = file.read_text().replace(", ", ",").encode()
     table = pyarrow.csv.read_csv(
-        pa.BufferReader(data), read_options=pyarrow.csv.ReadOptions(column_names=_NAMES), convert_options=options
+        pa.BufferReader(data),
+        read_options=pyarrow.csv.ReadOptions(column_names=_NAMES),
+        convert_options=options,
     )
     random = np.random.default_rng(seed)
     places = pa.array(random.integers(0, table.num_rows, rows))
@@ -71,11 +87,17 @@ def adult_rows(rows: int, seed: int = 5) -> pa.Table:
         gaps = random.random(rows) < 0.02
         if name in _NUMBERS:
             values = column.to_numpy(zero_copy_only=False)
-            noise = random.integers(-3, 4, rows) * (values != 0) * max(1, int(np.median(values) // 50))
-            columns[name] = pa.array(np.maximum(values + noise, 0).astype(np.int32), type_, mask=gaps)
+            noise = (
+                random.integers(-3, 4, rows) * (values != 0) * max(1, int(np.median(values) // 50))
+            )
+            columns[name] = pa.array(
+                np.maximum(values + noise, 0).astype(np.int32), type_, mask=gaps
+            )
         else:
             columns[name] = pa.array(
-                column.to_numpy(zero_copy_only=False), type_, mask=gaps | column.is_null().to_numpy(zero_copy_only=False)
+                column.to_numpy(zero_copy_only=False),
+                type_,
+                mask=gaps | column.is_null().to_numpy(zero_copy_only=False),
             )
     return pa.table(columns)
 
@@ -94,18 +116,27 @@ def scikit_learn(frame: pd.DataFrame, cross: bool) -> Any:
         return np.minimum(values.to_numpy(dtype=np.float64), upper)
 
     def joined(values: pd.DataFrame) -> Any:
-        return [[text] for text in (values["education"].astype(str) + "|" + values["occupation"].astype(str))]
+        return [
+            [text]
+            for text in (values["education"].astype(str) + "|" + values["occupation"].astype(str))
+        ]
 
     def one_hot() -> Any:
         return OneHotEncoder(handle_unknown="ignore", sparse_output=False, dtype=np.float32)
 
     parts: list[Any] = [
         ("scaled", make_pipeline(StandardScaler(), _zero_for_missing()), _SCALED[:3]),
-        ("clipped", make_pipeline(FunctionTransformer(clipped), StandardScaler(), _zero_for_missing()), _SCALED[3:]),
+        (
+            "clipped",
+            make_pipeline(FunctionTransformer(clipped), StandardScaler(), _zero_for_missing()),
+            _SCALED[3:],
+        ),
         *(
             (
                 name,
-                make_pipeline(SimpleImputer(missing_values=None, strategy="most_frequent"), one_hot())
+                make_pipeline(
+                    SimpleImputer(missing_values=None, strategy="most_frequent"), one_hot()
+                )
                 if name in _IMPUTED
                 else one_hot(),
                 [name],
@@ -114,8 +145,16 @@ def scikit_learn(frame: pd.DataFrame, cross: bool) -> Any:
         ),
     ]
     if cross:
-        hasher = FeatureHasher(n_features=128, input_type="string", alternate_sign=False, dtype=np.float32)
-        parts.append(("cross", make_pipeline(FunctionTransformer(joined), hasher), ["education", "occupation"]))
+        hasher = FeatureHasher(
+            n_features=128, input_type="string", alternate_sign=False, dtype=np.float32
+        )
+        parts.append(
+            (
+                "cross",
+                make_pipeline(FunctionTransformer(joined), hasher),
+                ["education", "occupation"],
+            )
+        )
     return ColumnTransformer(parts, sparse_threshold=0).fit(frame)
 
 
@@ -126,19 +165,24 @@ def _zero_for_missing() -> Any:
 
 
 def fit_by_hand(rows: DataFrame) -> tuple[Any, Any]:
-    """The statistics that FIT_STEPS need, as one writes them in Spark: one aggregation, and one of what it decides."""
+    """The statistics that FIT_STEPS need, as one writes them in Spark: one aggregation, and one of
+    what it decides.
+    """
     from pyspark.sql import functions as F
 
     first = rows.agg(
         *[F.percentile_approx(name, 0.5, 50_000).alias(f"median_{name}") for name in _MEDIANS],
-        F.percentile_approx("hours_per_week", [at / 10 for at in range(1, 10)], 50_000).alias("edges"),
+        F.percentile_approx("hours_per_week", [at / 10 for at in range(1, 10)], 50_000).alias(
+            "edges"
+        ),
         *[F.mode(name).alias(f"mode_{name}") for name in _IMPUTED],
         *[F.collect_set(name).alias(f"categories_{name}") for name in _CATEGORIES],
         *[F.count_if(F.col(name).isNull()).alias(f"missing_{name}") for name in _CATEGORIES],
     ).first()
     filled = rows.fillna({name: first[f"median_{name}"] for name in _MEDIANS})
     second = filled.agg(
-        *[F.avg(name).alias(f"mean_{name}") for name in _MEDIANS], *[F.stddev_pop(name).alias(f"std_{name}") for name in _MEDIANS]
+        *[F.avg(name).alias(f"mean_{name}") for name in _MEDIANS],
+        *[F.stddev_pop(name).alias(f"std_{name}") for name in _MEDIANS],
     ).first()
     return first, second
 
@@ -159,7 +203,9 @@ def fit_by_ml(rows: DataFrame) -> Any:
     index, hot = [f"{name}_index" for name in _CATEGORIES], [f"{name}_hot" for name in _CATEGORIES]
     stages = [
         Imputer(strategy="median", inputCols=_MEDIANS, outputCols=filled),
-        QuantileDiscretizer(inputCol="hours_per_week", outputCol="hours_bucket", numBuckets=10, handleInvalid="keep"),
+        QuantileDiscretizer(
+            inputCol="hours_per_week", outputCol="hours_bucket", numBuckets=10, handleInvalid="keep"
+        ),
         StringIndexer(inputCols=_CATEGORIES, outputCols=index, handleInvalid="keep"),
         OneHotEncoder(inputCols=index, outputCols=hot, handleInvalid="keep"),
         VectorAssembler(inputCols=filled, outputCol="numbers"),

@@ -1,9 +1,12 @@
-"""Shared transforms: `apply` against scikit-learn, one-row `predict`, `fit` in Spark against others' ways.
+"""Shared transforms: `apply` against scikit-learn, one-row `predict`, `fit` in Spark against
+others' ways.
 
-    make bench-transforms           # or: python -m benchmarks.transforms --rows 1000000 --repeats 5 [--only apply]
+    make bench-transforms
+    python -m benchmarks.transforms --rows 1000000 --repeats 5 [--only apply]
 
-The rows are those of Adult, repeated with noise. All contenders of a case run in turn, after a warm-up of each. `apply` runs on
-one thread each, on what each is at home with: Arrow batches here, a pandas frame there. Session start is left out.
+The rows are those of Adult, repeated with noise. All contenders of a case run in turn, after a
+warm-up of each. `apply` runs on one thread each, on what each is at home with: Arrow batches here,
+a pandas frame there. Session start is left out.
 """
 
 from __future__ import annotations
@@ -21,7 +24,15 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.revision import commit
-from benchmarks.transform_workloads import ADULT_TYPES, FIT_STEPS, INCOME_STEPS, adult_rows, fit_by_hand, fit_by_ml, scikit_learn
+from benchmarks.transform_workloads import (
+    ADULT_TYPES,
+    FIT_STEPS,
+    INCOME_STEPS,
+    adult_rows,
+    fit_by_hand,
+    fit_by_ml,
+    scikit_learn,
+)
 
 Way = Callable[[], None]
 OURS = "batchinfer"
@@ -29,14 +40,25 @@ OURS = "batchinfer"
 
 def main() -> int:
     """Runs the cases, and prints medians and ratios."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     options.add_argument("--rows", type=int, default=1_000_000)
     options.add_argument("--repeats", type=int, default=5)
     options.add_argument("--only", choices=list(_CASES), action="append")
     arguments = options.parse_args()
     results = [_CASES[name](arguments.rows, arguments.repeats) for name in arguments.only or _CASES]
     body = {"benchmark": "transforms", "rows": arguments.rows, "cases": results, "commit": commit()}
-    print(json.dumps(body | {"cores": os.cpu_count(), "machine": platform.machine(), "python": platform.python_version()}))
+    print(
+        json.dumps(
+            body
+            | {
+                "cores": os.cpu_count(),
+                "machine": platform.machine(),
+                "python": platform.python_version(),
+            }
+        )
+    )
     return 0
 
 
@@ -53,12 +75,18 @@ def _run(name: str, ways: Mapping[str, Way], base: str, rows: int, repeats: int)
     for way, median in medians.items():
         spread = f"{min(seconds[way]):.3f} to {max(seconds[way]):.3f}"
         ratio = medians[base] / median
-        print(f"  {way:44} {median:8.3f} s ({spread})  {rows / median:12,.0f} rows/s  {ratio:5.2f} times {base}", file=sys.stderr)
+        print(
+            f"  {way:44} {median:8.3f} s ({spread})  {rows / median:12,.0f} rows/s  {ratio:5.2f} "
+            f"times {base}",
+            file=sys.stderr,
+        )
     return {"case": name, "rows": rows, "base": base, "medians_s": medians, "all_s": seconds}
 
 
 def _apply(rows: int, repeats: int) -> dict[str, Any]:
-    """The features of the income pipeline, to one float32 matrix; with the hashed cross of two columns, and without."""
+    """The features of the income pipeline, to one float32 matrix; with the hashed cross of two
+    columns, and without.
+    """
     import numpy as np
     import pyarrow as pa
 
@@ -74,10 +102,13 @@ def _apply(rows: int, repeats: int) -> dict[str, Any]:
         transforms = fit(parse_steps(items)[0], ADULT_TYPES, lambda: batches)
         theirs = scikit_learn(frame, cross=len(items) == len(INCOME_STEPS))
         one, other = transforms.matrix(batches[0]), theirs.transform(frame.iloc[: len(batches[0])])
-        # The columns stand in another order, and the two hash a pair to other buckets; all else is the same.
+        # The columns stand in another order, and the two hash a pair to other buckets; all else is
+        # the same.
         if one.shape != other.shape or (
             len(items) < len(INCOME_STEPS)
-            and not np.allclose(*(np.sort(m.sum(axis=0, dtype=np.float64)) for m in (one, other)), atol=1e-2)
+            and not np.allclose(
+                *(np.sort(m.sum(axis=0, dtype=np.float64)) for m in (one, other)), atol=1e-2
+            )
         ):
             raise RuntimeError("the two do not compute the same")
 
@@ -92,8 +123,14 @@ def _apply(rows: int, repeats: int) -> dict[str, Any]:
             for first in range(0, len(frame), 65_536):
                 theirs.transform(frame.iloc[first : first + 65_536])
 
-        ways = {"ColumnTransformer, all rows at once": whole, "ColumnTransformer, 65,536 rows at a time": in_parts, OURS: ours}
-        results.append(_run(f"apply, {name}", ways, "ColumnTransformer, all rows at once", rows, repeats))
+        ways = {
+            "ColumnTransformer, all rows at once": whole,
+            "ColumnTransformer, 65,536 rows at a time": in_parts,
+            OURS: ours,
+        }
+        results.append(
+            _run(f"apply, {name}", ways, "ColumnTransformer, all rows at once", rows, repeats)
+        )
     return {"case": "apply", "parts": results}
 
 
@@ -129,7 +166,9 @@ def _predict(rows: int, repeats: int) -> dict[str, Any]:
 
 
 def _fit(rows: int, repeats: int) -> dict[str, Any]:
-    """Two dependent passes over a Delta table: medians, quantiles, categories and modes, then means and deviations."""
+    """Two dependent passes over a Delta table: medians, quantiles, categories and modes, then means
+    and deviations.
+    """
     from deltalake import write_deltalake
 
     from batchinfer.config.loader import load_state
@@ -155,16 +194,24 @@ def _fit(rows: int, repeats: int) -> dict[str, Any]:
             fit_transforms(spark, FIT_STEPS, steps, fields, splits_of(data, workers(spark)))
 
         ways = {
-            "hand-written Spark statistics, two passes": lambda: fit_by_hand(spark.read.format("delta").load(place)),
+            "hand-written Spark statistics, two passes": lambda: fit_by_hand(
+                spark.read.format("delta").load(place)
+            ),
             "pyspark.ml Pipeline": lambda: fit_by_ml(spark.read.format("delta").load(place)),
             OURS: ours,
         }
-        result = _run("fit in Spark", ways, "hand-written Spark statistics, two passes", rows, repeats)
+        result = _run(
+            "fit in Spark", ways, "hand-written Spark statistics, two passes", rows, repeats
+        )
     spark.stop()
     return result
 
 
-_CASES: dict[str, Callable[[int, int], dict[str, Any]]] = {"apply": _apply, "predict": _predict, "fit": _fit}
+_CASES: dict[str, Callable[[int, int], dict[str, Any]]] = {
+    "apply": _apply,
+    "predict": _predict,
+    "fit": _fit,
+}
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -1,7 +1,8 @@
 """What is scored in the benchmarks: rows in Parquet, and the model, as every contender takes it.
 
-A model is one class for all contenders: `tensors` makes its input of columns as NumPy or plain lists, `forward` computes. What
-differs between contenders is only how columns reach it and how predictions leave.
+A model is one class for all contenders: `tensors` makes its input of columns as NumPy or plain
+lists, `forward` computes. What differs between contenders is only how columns reach it and how
+predictions leave.
 """
 
 from __future__ import annotations
@@ -31,7 +32,11 @@ class Net(torch.nn.Module):
         super().__init__()
         linear, relu = torch.nn.Linear, torch.nn.ReLU
         self.layers = torch.nn.Sequential(
-            linear(features, hidden), relu(), linear(hidden, hidden), relu(), linear(hidden, outputs)
+            linear(features, hidden),
+            relu(),
+            linear(hidden, hidden),
+            relu(),
+            linear(hidden, outputs),
         )
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
@@ -39,7 +44,9 @@ class Net(torch.nn.Module):
 
 
 class TextNet(torch.nn.Module):
-    """Kim's convolutional network for sentences (2014), small: embeddings of 32, widths 3 and 4, maximum over time."""
+    """Kim's convolutional network for sentences (2014), small: embeddings of 32, widths 3 and 4,
+    maximum over time.
+    """
 
     def __init__(self, words: int) -> None:
         super().__init__()
@@ -60,7 +67,8 @@ class ImageNet(torch.nn.Module):
         super().__init__()
         conv, relu = torch.nn.Conv2d, torch.nn.ReLU
         self.layers = torch.nn.Sequential(
-            conv(3, 16, 3, stride=2), relu(), conv(16, 32, 3, stride=2), relu(), conv(32, 64, 3, stride=2), relu(),
+            conv(3, 16, 3, stride=2), relu(), conv(16, 32, 3, stride=2), relu(),
+            conv(32, 64, 3, stride=2), relu(),
             torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(64, 1),
         )  # fmt: skip
 
@@ -121,7 +129,9 @@ class Tabular(Model):
 
 
 class Text(Model):
-    """Sentences to ids (words by a fixed hash, 64 at most, padded to the longest of the batch) to the text network."""
+    """Sentences to ids (words by a fixed hash, 64 at most, padded to the longest of the batch) to
+    the text network.
+    """
 
     names = ("sentence",)
     words, most = 20_000, 64
@@ -135,11 +145,16 @@ class Text(Model):
         """Characters, as a measure of words."""
         import pyarrow.compute as pc
 
-        return np.minimum(pc.call_function("binary_length", [batch.column("sentence")]).to_numpy(), 6 * self.most)
+        return np.minimum(
+            pc.call_function("binary_length", [batch.column("sentence")]).to_numpy(), 6 * self.most
+        )
 
     def tensors(self, columns: Sequence[Any]) -> torch.Tensor:
-        ids = [[self._id(word) for word in sentence.split()[: self.most]] for sentence in columns[0]]
-        # As many zeros behind the longest as the widest filter sees: a row's prediction must not depend on the others'.
+        ids = [
+            [self._id(word) for word in sentence.split()[: self.most]] for sentence in columns[0]
+        ]
+        # As many zeros behind the longest as the widest filter sees: a row's prediction must not
+        # depend on the others'.
         padded = np.zeros((len(ids), 4 + max(map(len, ids))), np.int64)
         for row, found in enumerate(ids):
             padded[row, : len(found)] = found
@@ -166,13 +181,18 @@ class Image(Model):
     def tensors(self, columns: Sequence[Any]) -> torch.Tensor:
         from PIL import Image as pictures  # noqa: N813 - a module
 
-        decoded = [np.asarray(pictures.open(io.BytesIO(data)).convert("RGB").resize((112, 112))) for data in columns[0]]
+        decoded = [
+            np.asarray(pictures.open(io.BytesIO(data)).convert("RGB").resize((112, 112)))
+            for data in columns[0]
+        ]
         return torch.from_numpy(np.stack(decoded).astype(np.float32).transpose(0, 3, 1, 2) / 255.0)
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A sort of workload: its model, the size of a batch that suits the bare loop, and how its rows are made."""
+    """A sort of workload: its model, the size of a batch that suits the bare loop, and how its rows
+    are made.
+    """
 
     model: type[Any]
     batch_rows: int
@@ -219,7 +239,9 @@ def make_workload(folder: Path, rows: int, kind: str = "tabular") -> Workload:
             count = min(KINDS[kind].group_rows, end - key)
             columns = KINDS[kind].make(count, random)
             table = pa.table({"key": np.arange(key, key + count), **columns})
-            writer = writer or pq.ParquetWriter(folder / "input" / f"{number}.parquet", table.schema)
+            writer = writer or pq.ParquetWriter(
+                folder / "input" / f"{number}.parquet", table.schema
+            )
             writer.write_table(table)
             key += count
         if writer is not None:
@@ -241,8 +263,16 @@ def _text(rows: int, random: np.random.Generator) -> dict[str, Any]:
                 if member.isfile() and member.name.endswith(".txt"):
                     body = archive.extractfile(member)
                     assert body is not None
-                    _SENTENCES.extend(line.strip() for line in body.read().decode("latin-1").splitlines() if line.strip())
-    return {"sentence": pa.array([_SENTENCES[place] for place in random.integers(0, len(_SENTENCES), rows)])}
+                    _SENTENCES.extend(
+                        line.strip()
+                        for line in body.read().decode("latin-1").splitlines()
+                        if line.strip()
+                    )
+    return {
+        "sentence": pa.array(
+            [_SENTENCES[place] for place in random.integers(0, len(_SENTENCES), rows)]
+        )
+    }
 
 
 def _images(rows: int, random: np.random.Generator) -> dict[str, Any]:

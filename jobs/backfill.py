@@ -2,7 +2,8 @@
 
     ./spark-submit.sh jobs/backfill.py --pipeline bot_traffic --from 2015-05-17 --to 2015-05-20
 
-Options are those of `batchinfer backfill`; the last line of stdout is its JSON, the exit code that of the contract.
+Options are those of `batchinfer backfill`; the last line of stdout is its JSON, the exit code that
+of the contract.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
     ./spark-submit.sh jobs/nightly.py --pipeline income --tries 3
 
-Options are those of `batchinfer nightly`; the last line of stdout is its JSON, the exit code that of the contract.
+Options are those of `batchinfer nightly`; the last line of stdout is its JSON, the exit code that
+of the contract.
 """
 
 from __future__ import annotations

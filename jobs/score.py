@@ -2,7 +2,8 @@
 
     ./spark-submit.sh jobs/score.py --pipeline income --slice 2026-11-21
 
-Options are those of `batchinfer score`; the last line of stdout is its JSON, the exit code that of the contract.
+Options are those of `batchinfer score`; the last line of stdout is its JSON, the exit code that of
+the contract.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
     ./spark-submit.sh jobs/train.py --pipeline income
 
-Options are those of `batchinfer train`; the last line of stdout is its JSON, the exit code that of the contract.
+Options are those of `batchinfer train`; the last line of stdout is its JSON, the exit code that of
+the contract.
 """
 
 from __future__ import annotations

@@ -25,7 +25,9 @@ class Net(torch.nn.Module):
 
     def __init__(self, features: int = 3, outputs: int = 1) -> None:
         super().__init__()
-        self.layers = torch.nn.Sequential(torch.nn.Linear(features, 4), torch.nn.Tanh(), torch.nn.Linear(4, outputs))
+        self.layers = torch.nn.Sequential(
+            torch.nn.Linear(features, 4), torch.nn.Tanh(), torch.nn.Linear(4, outputs)
+        )
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         return self.layers(features)
@@ -38,10 +40,14 @@ def a_net(outputs: int = 1) -> Net:
 
 def a_frame(rows: int = 7) -> pd.DataFrame:
     numbers = np.random.default_rng(5).normal(size=(rows, 3))
-    return pd.DataFrame(numbers, columns=list(COLUMNS)).assign(kind=["x", "y"] * (rows // 2) + ["x"] * (rows % 2))
+    return pd.DataFrame(numbers, columns=list(COLUMNS)).assign(
+        kind=["x", "y"] * (rows // 2) + ["x"] * (rows % 2)
+    )
 
 
-def save_program(path: Path, module: torch.nn.Module, *examples: torch.Tensor, dynamic: bool = True) -> Path:
+def save_program(
+    path: Path, module: torch.nn.Module, *examples: torch.Tensor, dynamic: bool = True
+) -> Path:
     shapes = tuple({0: ROWS} for _ in examples) if dynamic else None
     torch.export.save(torch.export.export(module, examples, dynamic_shapes=shapes), path)
     return path
@@ -98,7 +104,9 @@ def save_linear_onnx(path: Path, names: Mapping[str, int], kind: str = "float") 
     from onnx import helper
 
     type_ = onnx.TensorProto.FLOAT if kind == "float" else onnx.TensorProto.DOUBLE
-    inputs = [helper.make_tensor_value_info(name, type_, ["rows", width]) for name, width in names.items()]
+    inputs = [
+        helper.make_tensor_value_info(name, type_, ["rows", width]) for name, width in names.items()
+    ]
     nodes = [
         helper.make_node("Concat", list(names), ["all"], axis=1),
         helper.make_node("ReduceSum", ["all", "axis"], ["sum"], keepdims=1),
@@ -106,5 +114,8 @@ def save_linear_onnx(path: Path, names: Mapping[str, int], kind: str = "float") 
     axis = onnx.numpy_helper.from_array(np.array([1], np.int64), "axis")
     output = helper.make_tensor_value_info("sum", type_, ["rows", 1])
     graph = helper.make_graph(nodes, "sum", inputs, [output], [axis])
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), str(path))
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10),
+        str(path),
+    )
     return path

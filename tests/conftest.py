@@ -1,4 +1,6 @@
-"""What all tests share: property tests take the time they need, and in CI always the same examples."""
+"""What all tests share: property tests take the time they need, and in CI always the same
+examples.
+"""
 
 from __future__ import annotations
 

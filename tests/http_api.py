@@ -1,4 +1,6 @@
-"""An HTTP API of the tests' own: a real server that pages its records in several ways, and fails when told to."""
+"""An HTTP API of the tests' own: a real server that pages its records in several ways, and fails
+when told to.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ class Reply:
 
 
 def as_json(value: Any, **headers: str) -> Reply:
-    return Reply(json.dumps(value).encode(), headers={"Content-Type": "application/json", **headers})
+    return Reply(
+        json.dumps(value).encode(), headers={"Content-Type": "application/json", **headers}
+    )
 
 
 def orders(numbers: range) -> list[Record]:
@@ -73,7 +77,9 @@ class Api:
         start = int(query.get("cursor", "c0")[1:])
         end = start + self.size
         follows = f"c{end}" if end < len(self.records) else None
-        return as_json({"data": {"rows": self.records[start:end]}, "meta": {"next_cursor": follows}})
+        return as_json(
+            {"data": {"rows": self.records[start:end]}, "meta": {"next_cursor": follows}}
+        )
 
     def by_link(self, query: dict[str, str]) -> Reply:
         start = int(query.get("after", "0"))
@@ -91,7 +97,9 @@ class Api:
         fault = self.faults.pop(0) if self.faults else None
         if fault is not None:
             return fault
-        return self.answer({name: values[0] for name, values in parse_qs(urlsplit(path).query).items()})
+        return self.answer(
+            {name: values[0] for name, values in parse_qs(urlsplit(path).query).items()}
+        )
 
     def take_asked(self) -> list[str]:
         """The requests since the last call, without the part that all have."""
@@ -105,7 +113,8 @@ def serving(api: Api) -> Iterator[Api]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
-        # Head and body in one packet: apart, the second waits 40 ms for the first to be acknowledged.
+        # Head and body in one packet: apart, the second waits 40 ms for the first to be
+        # acknowledged.
         wbufsize = -1
 
         def do_GET(self) -> None:
@@ -126,7 +135,9 @@ def serving(api: Api) -> Iterator[Api]:
     server.daemon_threads = True
     server.handle_error = lambda *_: None  # type: ignore[method-assign,assignment]  # a client that went away is what is tested
     api.url = f"http://127.0.0.1:{server.server_port}/orders"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread = threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+    )
     thread.start()
     try:
         yield api

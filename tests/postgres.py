@@ -34,9 +34,21 @@ class Postgres:
 
     def sql(self, text: str) -> str:
         """Runs statements; what the last one gives, as bare text."""
-        command = [self.binaries / "psql", "-qAtX", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p", str(self.port), "-U", USER]
+        command = [
+            self.binaries / "psql",
+            "-qAtX",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-h",
+            "127.0.0.1",
+            "-p",
+            str(self.port),
+            "-U",
+            USER,
+        ]
         done = subprocess.run(
-            [*command, "-d", "postgres"], input=text, env={**os.environ, "PGPASSWORD": PASSWORD}, capture_output=True, text=True,
+            [*command, "-d", "postgres"], input=text, env={**os.environ, "PGPASSWORD": PASSWORD},
+            capture_output=True, text=True,
             check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
@@ -45,7 +57,9 @@ class Postgres:
 
 @contextmanager
 def postgres_server() -> Iterator[Postgres]:
-    """Starts a server, and removes it afterwards; without the packages the test is skipped, in CI it fails."""
+    """Starts a server, and removes it afterwards; without the packages the test is skipped, in CI
+    it fails.
+    """
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     if not found:
         reason = "PostgreSQL is not installed (Debian, Ubuntu: apt-get install postgresql)"
@@ -54,13 +68,19 @@ def postgres_server() -> Iterator[Postgres]:
     # Below /tmp itself: the server's user may not enter the folders of the tests.
     folder = Path(tempfile.mkdtemp(prefix="batchinfer-postgres-"))
     # The server refuses to run as root.
-    as_user = {"user": "postgres", "group": pwd.getpwnam("postgres").pw_gid, "extra_groups": []} if os.geteuid() == 0 else {}
+    as_user = (
+        {"user": "postgres", "group": pwd.getpwnam("postgres").pw_gid, "extra_groups": []}
+        if os.geteuid() == 0
+        else {}
+    )
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
 
     def run(*command: str | Path) -> None:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, **as_user)
+        done = subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, check=False, **as_user
+        )
         assert done.returncode == 0, done.stdout + done.stderr
 
     try:
@@ -70,13 +90,34 @@ def postgres_server() -> Iterator[Postgres]:
                 shutil.chown(path, "postgres")
         data, log = folder / "data", folder / "log"
         secret = f"--pwfile={folder / 'password'}"
-        run(binaries / "initdb", "-D", data, "-U", USER, "-A", "scram-sha-256", secret, "-N", "-E", "UTF8", "--locale=C.UTF-8")
-        # Loopback only, no socket file, and no care for a disk that fails: the data lives for minutes.
-        options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off"
+        run(
+            binaries / "initdb",
+            "-D",
+            data,
+            "-U",
+            USER,
+            "-A",
+            "scram-sha-256",
+            secret,
+            "-N",
+            "-E",
+            "UTF8",
+            "--locale=C.UTF-8",
+        )
+        # Loopback only, no socket file, and no care for a disk that fails: the data lives for
+        # minutes.
+        options = (
+            f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off"
+        )
         # Its output goes to the log alone: a pipe of ours would stay open as long as the server.
         starting = [binaries / "pg_ctl", "-D", data, "-w", "-l", log, "-o", options, "start"]
         started = subprocess.run(
-            starting, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False, **as_user
+            starting,
+            cwd=folder,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            check=False,
+            **as_user,
         )
         assert started.returncode == 0, log.read_text() if log.exists() else "no log"
         try:

@@ -16,17 +16,25 @@ def read_four_ways(table: str, key: Sequence[str], column: str) -> dict[str, lis
     """Values of a column in the order of the key, by the name of the reader."""
     rows = DeltaTable(table)
     return {
-        "deltalake": rows.to_pyarrow_table().sort_by([(name, "ascending") for name in key]).column(column).to_pylist(),
+        "deltalake": rows.to_pyarrow_table()
+        .sort_by([(name, "ascending") for name in key])
+        .column(column)
+        .to_pylist(),
         "pandas": rows.to_pandas().sort_values(list(key))[column].to_list(),
         "polars": pl.read_delta(table).sort(*key)[column].to_list(),
         "duckdb": [
-            row[0] for row in _duckdb().sql(f"select {column} from delta_scan('{table}') order by {', '.join(key)}").fetchall()
+            row[0]
+            for row in _duckdb()
+            .sql(f"select {column} from delta_scan('{table}') order by {', '.join(key)}")
+            .fetchall()
         ],
     }
 
 
 def _duckdb() -> duckdb.DuckDBPyConnection:
-    """A connection with the Delta extension of the package beside it; `INSTALL delta` would need the internet."""
+    """A connection with the Delta extension of the package beside it; `INSTALL delta` would need
+    the internet.
+    """
     spec = importlib.util.find_spec("duckdb_extension_delta")
     assert spec is not None and spec.origin is not None
     [extension] = Path(spec.origin).parent.rglob("delta.duckdb_extension")

@@ -33,7 +33,9 @@ class Project:
     def pipeline(self, name: str, features: str = "", schema: str = SCHEMA, more: str = "") -> str:
         file = self.root / "conf" / "pipelines" / f"{name}.yaml"
         file.parent.mkdir(parents=True, exist_ok=True)
-        text = PIPELINE.replace("NAME", name).replace("SCHEMA", schema).replace("FEATURES", features)
+        text = (
+            PIPELINE.replace("NAME", name).replace("SCHEMA", schema).replace("FEATURES", features)
+        )
         file.write_text(text + more)
         return str(file)
 
@@ -42,5 +44,7 @@ class Project:
 
         return Context.open(self.pipeline(name, **how), overrides=overrides)
 
-    def register(self, name: str, artifact: Path | str, *overrides: str, **how: str) -> RegisterReport:
+    def register(
+        self, name: str, artifact: Path | str, *overrides: str, **how: str
+    ) -> RegisterReport:
         return register_model(self.context(name, *overrides, **how), str(artifact))

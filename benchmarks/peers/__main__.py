@@ -1,7 +1,9 @@
-"""Scores a workload with one peer, and prints the seconds that it took: `python -m benchmarks.peers ray tabular FOLDER ROWS`.
+"""Scores a workload with one peer, and prints the seconds that it took: `python -m benchmarks.peers
+ray tabular FOLDER ROWS`.
 
-A first pass over a few rows starts what the peer starts (servers, workers, the model), so that the second is measured warm, as
-Spark's sessions are. A process of its own for each measurement keeps the peer's servers off the machine while others run.
+A first pass over a few rows starts what the peer starts (servers, workers, the model), so that the
+second is measured warm, as Spark's sessions are. A process of its own for each measurement keeps
+the peer's servers off the machine while others run.
 """
 
 from __future__ import annotations
@@ -33,15 +35,20 @@ class Scored:
 
 
 def ray_data(workload: Workload) -> None:
-    """Two actors that hold the model; half a core each for Ray's books, so that reading finds cores too."""
+    """Two actors that hold the model; half a core each for Ray's books, so that reading finds cores
+    too.
+    """
     import ray
 
     if not ray.is_initialized():
-        ray.init(num_cpus=2, include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
+        ray.init(
+            num_cpus=2, include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False
+        )
         ray.data.DataContext.get_current().enable_progress_bars = False
     rows = ray.data.read_parquet(str(workload.folder / "input"))
     scored = rows.map_batches(
-        Scored, fn_constructor_args=(workload.kind,), batch_size=workload.sort.batch_rows, batch_format="pyarrow",
+        Scored, fn_constructor_args=(workload.kind,), batch_size=workload.sort.batch_rows,
+        batch_format="pyarrow",
         compute=ray.data.ActorPoolStrategy(size=2), num_cpus=0.5,
     )  # fmt: skip
     scored.write_parquet(str(workload.output))
@@ -73,7 +80,9 @@ def _daft_model(workload: Workload) -> Any:
 
         @daft.method.batch(return_dtype=daft.DataType.float64(), batch_size=sort.batch_rows)
         def score(self, *columns: daft.Series) -> Any:
-            batch = pa.RecordBatch.from_arrays([column.to_arrow() for column in columns], names=names)
+            batch = pa.RecordBatch.from_arrays(
+                [column.to_arrow() for column in columns], names=names
+            )
             return self.model.decode(self.model.forward(self.model.encode(batch)))["prediction"]
 
     return Model().score

@@ -1,10 +1,12 @@
-"""Airflow: one DAG for each pipeline that has a `schedule:`, with a task for each step of its night.
+"""Airflow: one DAG for each pipeline that has a `schedule:`, with a task for each step of its
+night.
 
-Put it (or a link to it) into the DAGs folder. It reads `conf/pipelines/*.yaml` of the checkout that it stands in, or of
-BATCHINFER_CHECKOUT; imports neither Spark nor anything else of the package that is heavy. The commands run on the worker.
+Put it (or a link to it) into the DAGs folder. It reads `conf/pipelines/*.yaml` of the checkout that
+it stands in, or of BATCHINFER_CHECKOUT; imports neither Spark nor anything else of the package that
+is heavy. The commands run on the worker.
 
-BATCHINFER_CHECKOUT  the folder with conf/ and .venv/ (default: the checkout that this file stands in)
-BATCHINFER_COMMAND   the command, as a shell would split it (default: .venv/bin/batchinfer of that folder)
+BATCHINFER_CHECKOUT  the folder with conf/ and .venv/ (default: the checkout of this file)
+BATCHINFER_COMMAND   the command, as a shell would split it (default: .venv/bin/batchinfer there)
 BATCHINFER_ENV       the environment of conf/environments (default: local)
 """
 
@@ -41,9 +43,22 @@ def run_step(pipeline: str, step: Step) -> None:
     told = os.environ.get("BATCHINFER_COMMAND")
     command = shlex.split(told) if told else [str(CHECKOUT / ".venv" / "bin" / "batchinfer")]
     name, *options = step.arguments
-    arguments = [name, "--pipeline", pipeline, "--env", os.environ.get("BATCHINFER_ENV", "local"), *options]
+    arguments = [
+        name,
+        "--pipeline",
+        pipeline,
+        "--env",
+        os.environ.get("BATCHINFER_ENV", "local"),
+        *options,
+    ]
     # stderr into stdout: Airflow shows one stream.
-    process = subprocess.Popen([*command, *arguments], cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(
+        [*command, *arguments],
+        cwd=CHECKOUT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     try:
         for line in process.stdout or ():
             print(line, end="", flush=True)
@@ -54,11 +69,15 @@ def run_step(pipeline: str, step: Step) -> None:
         process.wait()
     if code:
         failure = AirflowFailException if code in POINTLESS else AirflowException
-        raise failure(f"batchinfer {shlex.join(arguments)}: exit {code}; docs/operations.md says what to do")
+        raise failure(
+            f"batchinfer {shlex.join(arguments)}: exit {code}; docs/operations.md says what to do"
+        )
 
 
 def day_of_run(context: dict[str, Any]) -> dt.date:
-    """The day of a run in UTC; runs that were triggered by hand have no logical date unless they are given one."""
+    """The day of a run in UTC; runs that were triggered by hand have no logical date unless they
+    are given one.
+    """
     moment = context.get("logical_date") or context["dag_run"].run_after
     return moment.astimezone(dt.timezone.utc).date()
 
@@ -67,7 +86,8 @@ def make_dag(document: dict[str, Any]) -> DAG:
     """The DAG of a pipeline file that has a schedule.
 
     Raises:
-        ConfigError: a schedule or slices that cannot be scheduled; Airflow shows it as an import error.
+        ConfigError: a schedule or slices that cannot be scheduled; Airflow shows it as an import
+            error.
     """
     pipeline, rule = document["name"], document["source"].get("slice")
     with DAG(

@@ -1,6 +1,8 @@
-"""Distributed batch inference on Apache Spark: from raw records to checked predictions in Delta tables.
+"""Distributed batch inference on Apache Spark: from raw records to checked predictions in Delta
+tables.
 
-The public names, imported when they are first used: `import batchinfer` alone loads neither pyspark nor torch.
+The public names, imported when they are first used: `import batchinfer` alone loads neither pyspark
+nor torch.
 """
 
 from __future__ import annotations
@@ -19,15 +21,32 @@ _HOMES = {
     "Handler": "batchinfer.models.handler",
     "predict": "batchinfer.pipeline.predict",
     "predict_udf": "batchinfer.pipeline.predict",
-    **dict.fromkeys(("backfill", "extract", "lookup", "register", "replay", "score", "status", "train"), "batchinfer.api"),
+    **dict.fromkeys(
+        ("backfill", "extract", "lookup", "register", "replay", "score", "status", "train"),
+        "batchinfer.api",
+    ),
 }
 
-__all__ = ["Handler", "backfill", "extract", "lookup", "predict", "predict_udf", "register", "replay", "score", "status", "train"]
+__all__ = [
+    "Handler",
+    "backfill",
+    "extract",
+    "lookup",
+    "predict",
+    "predict_udf",
+    "register",
+    "replay",
+    "score",
+    "status",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
-        raise AttributeError(f"module 'batchinfer' has no attribute {name!r}; it has {', '.join(__all__)}")
+        raise AttributeError(
+            f"module 'batchinfer' has no attribute {name!r}; it has {', '.join(__all__)}"
+        )
     return getattr(import_module(_HOMES[name]), name)
 
 

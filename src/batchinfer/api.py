@@ -1,4 +1,6 @@
-"""The public functions: one call each, with a pipeline's name or path. Heavy imports happen inside the calls."""
+"""The public functions: one call each, with a pipeline's name or path. Heavy imports happen inside
+the calls.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +21,11 @@ _opening = threading.Lock()
 
 
 def session_opener(context: Context) -> Callable[[], SparkSession]:
-    """A function that opens the pipeline's session when it is first needed, once, whichever thread asks.
+    """A function that opens the pipeline's session when it is first needed, once, whichever thread
+    asks.
 
-    When it is first opened, it has executors that can run the model, and they reach the places of the environment.
+    When it is first opened, it has executors that can run the model, and they reach the places of
+    the environment.
     """
     reached: list[bool] = []
 
@@ -32,7 +36,9 @@ def session_opener(context: Context) -> Callable[[], SparkSession]:
 
         environment = context.environment
         with _opening:
-            spark = open_session(environment.spark, f"batchinfer {context.name}", packed=context.packed)
+            spark = open_session(
+                environment.spark, f"batchinfer {context.name}", packed=context.packed
+            )
             if not reached:
                 check_capacity(spark, environment.spark.model_task)
                 check_reach(spark, {"lake": environment.lake, "staging": environment.staging})
@@ -42,21 +48,28 @@ def session_opener(context: Context) -> Callable[[], SparkSession]:
     return open_once
 
 
-def _open(pipeline: str, env: str, overrides: Mapping[str, Any] | None, reads_source: bool = False) -> Context:
+def _open(
+    pipeline: str, env: str, overrides: Mapping[str, Any] | None, reads_source: bool = False
+) -> Context:
     from batchinfer.pipeline.definition.context import Context
 
     return Context.open(pipeline, env, overrides or {}, reads_source)
 
 
 def extract(
-    pipeline: str, slice: str | None = None, env: str = "local", overrides: Mapping[str, Any] | None = None
+    pipeline: str,
+    slice: str | None = None,
+    env: str = "local",
+    overrides: Mapping[str, Any] | None = None,
 ) -> ExtractReport:
     """Lands what is new in a pipeline's source; bad records go to its quarantine table."""
     from batchinfer.pipeline.extract import extract
     from batchinfer.pipeline.recorded import recorded
 
     context = _open(pipeline, env, overrides, reads_source=True)
-    return recorded(context, "extract", slice, lambda: extract(context, slice, session_opener(context)))
+    return recorded(
+        context, "extract", slice, lambda: extract(context, slice, session_opener(context))
+    )
 
 
 def train(
@@ -71,7 +84,9 @@ def train(
     from batchinfer.pipeline.train import train
 
     context = _open(pipeline, env, overrides)
-    return recorded(context, "train", None, lambda: train(context, slices, session_opener(context), alias))
+    return recorded(
+        context, "train", None, lambda: train(context, slices, session_opener(context), alias)
+    )
 
 
 def register(
@@ -81,11 +96,13 @@ def register(
     env: str = "local",
     overrides: Mapping[str, Any] | None = None,
 ) -> RegisterReport:
-    """Makes a bundle of a model trained elsewhere, and registers it as the next version of the pipeline's model.
+    """Makes a bundle of a model trained elsewhere, and registers it as the next version of the
+    pipeline's model.
 
     Args:
         artifact: a path, or the URI of an MLflow model.
-        alias: to give to the version; None gives the pipeline's own alias, if no version has it yet.
+        alias: to give to the version; None gives the pipeline's own alias, if no version has it
+            yet.
     """
     from batchinfer.pipeline.recorded import recorded
     from batchinfer.pipeline.register import register_model
@@ -107,7 +124,12 @@ def score(
     from batchinfer.pipeline.score import score
 
     context = _open(pipeline, env, overrides)
-    return recorded(context, "score", slice, lambda: score(context, slice, session_opener(context), force, evolve))
+    return recorded(
+        context,
+        "score",
+        slice,
+        lambda: score(context, slice, session_opener(context), force, evolve),
+    )
 
 
 def backfill(
@@ -119,10 +141,12 @@ def backfill(
     env: str = "local",
     overrides: Mapping[str, Any] | None = None,
 ) -> list[RunReport]:
-    """Scores every landed slice from start to end that is missing, stale or failed; one report a slice.
+    """Scores every landed slice from start to end that is missing, stale or failed; one report a
+    slice.
 
     Raises:
-        BatchInferError: after all slices were tried, the problems of those that failed, with the smallest exit code.
+        BatchInferError: after all slices were tried, the problems of those that failed, with the
+            smallest exit code.
     """
     from batchinfer import errors
     from batchinfer.pipeline.backfill import backfill
@@ -136,13 +160,19 @@ def backfill(
     return report.runs
 
 
-def replay(pipeline: str, slice: str, env: str = "local", overrides: Mapping[str, Any] | None = None) -> RunReport:
-    """Scores the quarantined rows of a published slice again; those that pass now join it by one atomic commit."""
+def replay(
+    pipeline: str, slice: str, env: str = "local", overrides: Mapping[str, Any] | None = None
+) -> RunReport:
+    """Scores the quarantined rows of a published slice again; those that pass now join it by one
+    atomic commit.
+    """
     from batchinfer.pipeline.recorded import recorded
     from batchinfer.pipeline.replay import replay
 
     context = _open(pipeline, env, overrides)
-    return recorded(context, "replay", slice, lambda: replay(context, slice, session_opener(context)))
+    return recorded(
+        context, "replay", slice, lambda: replay(context, slice, session_opener(context))
+    )
 
 
 def lookup(
@@ -162,13 +192,19 @@ def lookup(
         InputError: no such table, or a key that is not one of its keys.
     """
     if not isinstance(key, Mapping):
-        raise ConfigError(f"lookup: got a {type(key).__name__}; allowed: one key, as a mapping of column to value")
+        raise ConfigError(
+            f"lookup: got a {type(key).__name__}; allowed: one key, as a mapping of column to value"
+        )
     from batchinfer.pipeline.lookup import lookup_keys
 
-    return lookup_keys(_open(pipeline, env, overrides), [key], None if as_of is None else str(as_of))[0]
+    return lookup_keys(
+        _open(pipeline, env, overrides), [key], None if as_of is None else str(as_of)
+    )[0]
 
 
-def status(pipeline: str, env: str = "local", overrides: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def status(
+    pipeline: str, env: str = "local", overrides: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """State of every slice of a pipeline."""
     from batchinfer.pipeline.status import status
 

@@ -1,4 +1,6 @@
-"""`batchinfer …`: a thin face on the pipeline package. Each command loads what it needs when it runs."""
+"""`batchinfer …`: a thin face on the pipeline package. Each command loads what it needs when it
+runs.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ Command = Callable[..., None]
 
 
 class _Commands(click.Group):
-    """Commands in the order in which they are used; usage errors end in the JSON line like all others."""
+    """Commands in the order in which they are used; usage errors end in the JSON line like all
+    others.
+    """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
@@ -27,26 +31,49 @@ class _Commands(click.Group):
         if found is None:
             near = get_close_matches(cmd_name, self.commands, 1)
             hint = f"; did you mean {near[0]}?" if near else ""
-            raise click.UsageError(f"no command {cmd_name!r}{hint} Allowed: {', '.join(self.commands)}")
+            raise click.UsageError(
+                f"no command {cmd_name!r}{hint} Allowed: {', '.join(self.commands)}"
+            )
         return found
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
 @click.version_option(__version__, prog_name="batchinfer")
 def cli() -> None:
     """Batch inference on Apache Spark: extract, train, score, look up.
 
-    Tables, bars and logs go to stderr; the last line of stdout is one JSON object. Exit codes: 0 done, 2 configuration,
-    3 input, 4 checks failed, 5 too many bad rows, 6 slice held, 7 model, 8 storage (try again), 130/143 interrupted.
+    Tables, bars and logs go to stderr; the last line of stdout is one JSON object. Exit codes: 0
+    done, 2 configuration, 3 input, 4 checks failed, 5 too many bad rows, 6 slice held, 7 model, 8
+    storage (try again), 130/143 interrupted.
     """
 
 
 def _pipeline_options(command: Command) -> Command:
     """-p, --env and --set, as on every command of a pipeline."""
     for option in (
-        click.option("--set", "overrides", multiple=True, metavar="A.B=VALUE", help="Override a value of the pipeline file."),
-        click.option("--env", default=lambda: os.environ.get("BATCHINFER_ENV", "local"), help="Environment (default: local)."),
-        click.option("-p", "--pipeline", "ref", required=True, metavar="NAME|FILE", help="Pipeline name, or a YAML file."),
+        click.option(
+            "--set",
+            "overrides",
+            multiple=True,
+            metavar="A.B=VALUE",
+            help="Override a value of the pipeline file.",
+        ),
+        click.option(
+            "--env",
+            default=lambda: os.environ.get("BATCHINFER_ENV", "local"),
+            help="Environment (default: local).",
+        ),
+        click.option(
+            "-p",
+            "--pipeline",
+            "ref",
+            required=True,
+            metavar="NAME|FILE",
+            help="Pipeline name, or a YAML file.",
+        ),
     ):
         command = option(command)
     return command
@@ -66,7 +93,9 @@ def _context(ref: str, env: str, overrides: tuple[str, ...], reads_source: bool 
 
 @cli.command()
 @_pipeline_options
-@click.option("--slice", "slice_", help="Slice of all rows, where the pipeline has slice: ingest_date.")
+@click.option(
+    "--slice", "slice_", help="Slice of all rows, where the pipeline has slice: ingest_date."
+)
 def extract(ref: str, env: str, overrides: tuple[str, ...], slice_: str | None) -> None:
     """Land what is new in the source; bad records go to the quarantine table."""
 
@@ -77,19 +106,39 @@ def extract(ref: str, env: str, overrides: tuple[str, ...], slice_: str | None) 
         from batchinfer.show import show_extract
 
         context = _context(ref, env, overrides, reads_source=True)
-        return show_extract(recorded(context, "extract", slice_, lambda: extract(context, slice_, session_opener(context))))
+        return show_extract(
+            recorded(
+                context,
+                "extract",
+                slice_,
+                lambda: extract(context, slice_, session_opener(context)),
+            )
+        )
 
     _run(work, pipeline=ref, slice=slice_)
 
 
 @cli.command()
 @_pipeline_options
-@click.option("--slice", "slices", multiple=True, help="A slice to learn from; repeat for several. Default: all that landed.")
+@click.option(
+    "--slice",
+    "slices",
+    multiple=True,
+    help="A slice to learn from; repeat for several. Default: all that landed.",
+)
 @click.option("--from", "start", help="First slice to learn from.")
 @click.option("--to", "end", help="Last slice to learn from.")
-@click.option("--alias", default="champion", show_default=True, help="Alias that points at the new version.")
+@click.option(
+    "--alias", default="champion", show_default=True, help="Alias that points at the new version."
+)
 def train(
-    ref: str, env: str, overrides: tuple[str, ...], slices: tuple[str, ...], start: str | None, end: str | None, alias: str
+    ref: str,
+    env: str,
+    overrides: tuple[str, ...],
+    slices: tuple[str, ...],
+    start: str | None,
+    end: str | None,
+    alias: str,
 ) -> None:
     """Fit the transforms, train the model, register the bundle."""
 
@@ -101,7 +150,14 @@ def train(
 
         context = _context(ref, env, overrides)
         chosen = slices_to_learn_from(context, slices, start, end)
-        return show_train(recorded(context, "train", None, lambda: train(context, chosen, session_opener(context), alias)))
+        return show_train(
+            recorded(
+                context,
+                "train",
+                None,
+                lambda: train(context, chosen, session_opener(context), alias),
+            )
+        )
 
     _run(work, pipeline=ref)
 
@@ -110,10 +166,16 @@ def train(
 @_pipeline_options
 @click.option(
     "--artifact", required=True, metavar="PATH|URI",
-    help="A .pt2, TorchScript, .onnx, .skops or .safetensors file, an MLflow model folder, models:/NAME/V or runs:/ID/PATH.",
+    help="A .pt2, TorchScript, .onnx, .skops or .safetensors file, an MLflow model folder, "
+         "models:/NAME/V or runs:/ID/PATH.",
 )  # fmt: skip
-@click.option("--alias", help="Alias for the new version. Default: the pipeline's own, if no version has it yet.")
-def register(ref: str, env: str, overrides: tuple[str, ...], artifact: str, alias: str | None) -> None:
+@click.option(
+    "--alias",
+    help="Alias for the new version. Default: the pipeline's own, if no version has it yet.",
+)
+def register(
+    ref: str, env: str, overrides: tuple[str, ...], artifact: str, alias: str | None
+) -> None:
     """Make a bundle of a model trained elsewhere."""
 
     def work() -> Any:
@@ -122,7 +184,9 @@ def register(ref: str, env: str, overrides: tuple[str, ...], artifact: str, alia
         from batchinfer.show import show_register
 
         context = _context(ref, env, overrides)
-        return show_register(recorded(context, "register", None, lambda: register_model(context, artifact, alias)))
+        return show_register(
+            recorded(context, "register", None, lambda: register_model(context, artifact, alias))
+        )
 
     _run(work, pipeline=ref)
 
@@ -131,7 +195,9 @@ def register(ref: str, env: str, overrides: tuple[str, ...], artifact: str, alia
 @_pipeline_options
 @click.option("--promote", metavar="VERSION", help="Point the pipeline's alias at this version.")
 @click.option("--rollback", is_flag=True, help="Point the alias back at the version before.")
-def models(ref: str, env: str, overrides: tuple[str, ...], promote: str | None, rollback: bool) -> None:
+def models(
+    ref: str, env: str, overrides: tuple[str, ...], promote: str | None, rollback: bool
+) -> None:
     """Versions, metrics, aliases."""
 
     def work() -> Any:
@@ -161,9 +227,15 @@ def plan(ref: str, env: str, overrides: tuple[str, ...], slice_: str) -> None:
 @cli.command()
 @_pipeline_options
 @click.option("--slice", "slice_", required=True)
-@click.option("--force", is_flag=True, help="Score even if the slice is published from this data by this model.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Score even if the slice is published from this data by this model.",
+)
 @click.option("--evolve", is_flag=True, help="Add new prediction columns to the table.")
-def score(ref: str, env: str, overrides: tuple[str, ...], slice_: str, force: bool, evolve: bool) -> None:
+def score(
+    ref: str, env: str, overrides: tuple[str, ...], slice_: str, force: bool, evolve: bool
+) -> None:
     """Score a slice: read, transform, infer, check, publish."""
 
     def work() -> Any:
@@ -174,7 +246,12 @@ def score(ref: str, env: str, overrides: tuple[str, ...], slice_: str, force: bo
 
         context = _context(ref, env, overrides)
         return show_run(
-            recorded(context, "score", slice_, lambda: score(context, slice_, session_opener(context), force, evolve))
+            recorded(
+                context,
+                "score",
+                slice_,
+                lambda: score(context, slice_, session_opener(context), force, evolve),
+            )
         )
 
     _run(work, pipeline=ref, slice=slice_)
@@ -193,7 +270,11 @@ def replay(ref: str, env: str, overrides: tuple[str, ...], slice_: str) -> None:
         from batchinfer.show import show_run
 
         context = _context(ref, env, overrides)
-        return show_run(recorded(context, "replay", slice_, lambda: replay(context, slice_, session_opener(context))))
+        return show_run(
+            recorded(
+                context, "replay", slice_, lambda: replay(context, slice_, session_opener(context))
+            )
+        )
 
     _run(work, pipeline=ref, slice=slice_)
 
@@ -203,8 +284,16 @@ def replay(ref: str, env: str, overrides: tuple[str, ...], slice_: str) -> None:
 @click.option("--from", "start", required=True, metavar="SLICE")
 @click.option("--to", "end", required=True, metavar="SLICE")
 @click.option("--force", is_flag=True, help="Score published slices again too.")
-@click.option("--parallel", type=click.IntRange(1, 64), default=1, show_default=True, help="Slices at the same time.")
-def backfill(ref: str, env: str, overrides: tuple[str, ...], start: str, end: str, force: bool, parallel: int) -> None:
+@click.option(
+    "--parallel",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Slices at the same time.",
+)
+def backfill(
+    ref: str, env: str, overrides: tuple[str, ...], start: str, end: str, force: bool, parallel: int
+) -> None:
     """Score every landed slice between two that is missing, stale or failed."""
 
     def work() -> Any:
@@ -213,17 +302,35 @@ def backfill(ref: str, env: str, overrides: tuple[str, ...], start: str, end: st
         from batchinfer.show import show_backfill
 
         context = _context(ref, env, overrides)
-        return show_backfill(backfill(context, start, end, session_opener(context), force, parallel))
+        return show_backfill(
+            backfill(context, start, end, session_opener(context), force, parallel)
+        )
 
     _run(work, pipeline=ref)
 
 
 @cli.command()
 @_pipeline_options
-@click.option("--slice", "slice_", metavar="DAY", help="The day of the run. Default: today, in UTC.")
-@click.option("--tries", type=click.IntRange(1, 20), default=1, show_default=True, help="Attempts, if it ends in exit 6 or 8.")
-@click.option("--wait-s", type=click.FloatRange(0), default=600, show_default=True, help="Seconds between two attempts.")
-def nightly(ref: str, env: str, overrides: tuple[str, ...], slice_: str | None, tries: int, wait_s: float) -> None:
+@click.option(
+    "--slice", "slice_", metavar="DAY", help="The day of the run. Default: today, in UTC."
+)
+@click.option(
+    "--tries",
+    type=click.IntRange(1, 20),
+    default=1,
+    show_default=True,
+    help="Attempts, if it ends in exit 6 or 8.",
+)
+@click.option(
+    "--wait-s",
+    type=click.FloatRange(0),
+    default=600,
+    show_default=True,
+    help="Seconds between two attempts.",
+)
+def nightly(
+    ref: str, env: str, overrides: tuple[str, ...], slice_: str | None, tries: int, wait_s: float
+) -> None:
     """What schedulers call: extract, then score the day, or what the week before it lacks."""
     from batchinfer.command import leave
     from batchinfer.night import run_night
@@ -247,11 +354,22 @@ def status(ref: str, env: str, overrides: tuple[str, ...]) -> None:
 
 @cli.command()
 @_pipeline_options
-@click.option("--key", "keys", multiple=True, metavar="COLUMN=VALUE,…", help="One key, all its columns; repeat for several.")
+@click.option(
+    "--key",
+    "keys",
+    multiple=True,
+    metavar="COLUMN=VALUE,…",
+    help="One key, all its columns; repeat for several.",
+)
 @click.option("--keys-file", type=click.Path(path_type=Path), help="A file with one key a line.")
 @click.option("--as-of", metavar="SLICE", help="The newest prediction not after this slice.")
 def lookup(
-    ref: str, env: str, overrides: tuple[str, ...], keys: tuple[str, ...], keys_file: Path | None, as_of: str | None
+    ref: str,
+    env: str,
+    overrides: tuple[str, ...],
+    keys: tuple[str, ...],
+    keys_file: Path | None,
+    as_of: str | None,
 ) -> None:
     """Look predictions up by key. Exit 3 if any is absent."""
 
@@ -266,7 +384,11 @@ def lookup(
 
 @cli.command()
 @click.option("--run", "run_id", required=True, metavar="RUN_ID")
-@click.option("--env", default=lambda: os.environ.get("BATCHINFER_ENV", "local"), help="Environment (default: local).")
+@click.option(
+    "--env",
+    default=lambda: os.environ.get("BATCHINFER_ENV", "local"),
+    help="Environment (default: local).",
+)
 def report(run_id: str, env: str) -> None:
     """Where the HTML report of a run is."""
 
@@ -279,7 +401,11 @@ def report(run_id: str, env: str) -> None:
 
 
 @cli.command()
-@click.option("--env", default=lambda: os.environ.get("BATCHINFER_ENV", "local"), help="Environment (default: local).")
+@click.option(
+    "--env",
+    default=lambda: os.environ.get("BATCHINFER_ENV", "local"),
+    help="Environment (default: local).",
+)
 def doctor(env: str) -> None:
     """Check Java, Spark, Delta, MLflow, GPU, disk and write rights."""
 
@@ -294,7 +420,9 @@ def doctor(env: str) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Console script, and the body of every job. A usage error ends like every other: exit 2 and the JSON line."""
+    """Console script, and the body of every job. A usage error ends like every other: exit 2 and
+    the JSON line.
+    """
     from batchinfer.errors import ConfigError, Interrupted
 
     try:
@@ -302,7 +430,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except click.ClickException as error:
         from batchinfer.command import report_failure
 
-        hint = f"{error.ctx.command_path} --help" if isinstance(error, click.UsageError) and error.ctx else None
+        hint = (
+            f"{error.ctx.command_path} --help"
+            if isinstance(error, click.UsageError) and error.ctx
+            else None
+        )
         return report_failure(ConfigError(error.format_message(), hint))
     except (click.Abort, KeyboardInterrupt):
         from batchinfer.command import report_failure

@@ -1,4 +1,5 @@
-"""What every command does around its work: signals, errors, the exit code, and the one JSON line at the end.
+"""What every command does around its work: signals, errors, the exit code, and the one JSON line at
+the end.
 
 Owns standard output: nothing else may write to it. Shared by the command line and the jobs.
 """
@@ -26,10 +27,12 @@ _stopped: list[Interrupted] = []
 
 
 def run_command(work: Callable[[], Any], context: dict[str, Any] | None = None) -> int:
-    """Runs a command's work, prints its result as the last line of stdout, and returns the exit code.
+    """Runs a command's work, prints its result as the last line of stdout, and returns the exit
+    code.
 
     Args:
-        work: returns a report (anything with `to_json`), or a mapping; an `exit_code` attribute or key is obeyed.
+        work: returns a report (anything with `to_json`), or a mapping; an `exit_code` attribute or
+            key is obeyed.
         context: fields that the JSON of a failure should hold as well, such as pipeline and slice.
 
     Runs on: driver.
@@ -41,12 +44,16 @@ def run_command(work: Callable[[], Any], context: dict[str, Any] | None = None) 
     try:
         result = work()
     except KeyboardInterrupt as error:
-        return _end_interrupted(error if isinstance(error, Interrupted) else Interrupted("interrupted by Ctrl-C"), context)
+        return _end_interrupted(
+            error if isinstance(error, Interrupted) else Interrupted("interrupted by Ctrl-C"),
+            context,
+        )
     except BatchInferError as error:
         return report_failure(error, context)
     except Exception as error:
         if _stopped:
-            # Code in C that was interrupted (an import, a callback of the JVM) may end in an error of its own.
+            # Code in C that was interrupted (an import, a callback of the JVM) may end in an error
+            # of its own.
             _stopped[-1].facts |= getattr(error, "facts", {})
             return _end_interrupted(_stopped[-1], context)
         print(without_credentials(traceback.format_exc()), file=sys.stderr, end="")
@@ -58,12 +65,17 @@ def run_command(work: Callable[[], Any], context: dict[str, Any] | None = None) 
 
 
 def _speak_on_stderr() -> None:
-    """Gives a job the standard error of spark-submit: Spark merges that of its Python into standard output."""
+    """Gives a job the standard error of spark-submit: Spark merges that of its Python into standard
+    output.
+    """
     try:
         real = os.open(f"/proc/{os.getppid()}/fd/2", os.O_WRONLY | os.O_APPEND)
     except OSError as error:
         # Not Linux, or a socket: tables and errors then stand before the JSON line.
-        print(f"batchinfer: standard error stays merged into standard output ({error})", file=sys.stderr)
+        print(
+            f"batchinfer: standard error stays merged into standard output ({error})",
+            file=sys.stderr,
+        )
         return
     os.dup2(real, sys.stderr.fileno())
     os.close(real)
@@ -76,13 +88,18 @@ def _end_interrupted(stopped: Interrupted, context: dict[str, Any] | None) -> in
 
 
 def report_failure(error: BatchInferError, context: dict[str, Any] | None = None) -> int:
-    """Shows an error to people on stderr and to machines as the JSON line; returns its exit code."""
+    """Shows an error to people on stderr and to machines as the JSON line; returns its exit
+    code.
+    """
     from batchinfer.report.terminal import show_error
 
     show_error(error)
     status = "interrupted" if isinstance(error, Interrupted) else "failed"
     facts = {**(context or {}), **error.facts}
-    told = {name: without_credentials(fact) if isinstance(fact, str) else fact for name, fact in facts.items()}
+    told = {
+        name: without_credentials(fact) if isinstance(fact, str) else fact
+        for name, fact in facts.items()
+    }
     body = {**told, "status": status, "exit_code": error.exit_code, "errors": list(error.problems)}
     print_line(body | ({"hint": error.hint} if error.hint else {}))
     return error.exit_code
@@ -95,13 +112,20 @@ def print_line(body: dict[str, Any]) -> None:
 
 
 def listen_for_signals() -> None:
-    """SIGINT and SIGTERM end the work through `Interrupted`, so that leases are released and staged files removed."""
+    """SIGINT and SIGTERM end the work through `Interrupted`, so that leases are released and staged
+    files removed.
+    """
 
     def stop(number: int, _frame: FrameType | None) -> NoReturn:
         name, code = ("Ctrl-C", 130) if number == signal.SIGINT else ("SIGTERM", 143)
         # What py4j and Spark say of the calls that now break off is no news.
         logging.disable(logging.CRITICAL)
-        _stopped.append(Interrupted(f"interrupted by {name}: what was committed stands, and nothing else", exit_code=code))
+        _stopped.append(
+            Interrupted(
+                f"interrupted by {name}: what was committed stands, and nothing else",
+                exit_code=code,
+            )
+        )
         raise _stopped[-1]
 
     signal.signal(signal.SIGINT, stop)
@@ -128,7 +152,9 @@ def _stop_spark() -> None:
 
 
 def leave(exit_code: int) -> NoReturn:
-    """Ends the process at once: what matters is committed, and stopping the JVM politely costs a second."""
+    """Ends the process at once: what matters is committed, and stopping the JVM politely costs a
+    second.
+    """
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(exit_code)

@@ -1,7 +1,8 @@
-"""The words that all rooms share: column names, table schemas, and the small values that pass between rooms.
+"""The words that all rooms share: column names, table schemas, and the small values that pass
+between rooms.
 
-Owns the shape of the predictions, landed, quarantine and runs tables. Knows no room: it imports only the standard
-library at module level, and pyarrow inside the functions that build schemas.
+Owns the shape of the predictions, landed, quarantine and runs tables. Knows no room: it imports
+only the standard library at module level, and pyarrow inside the functions that build schemas.
 """
 
 from __future__ import annotations
@@ -32,14 +33,28 @@ RUN_ID = "run_id"
 SCORED_AT = "scored_at"
 
 LINEAGE: Mapping[str, tuple[str, str]] = {
-    VARIANT: ("string", "Which of the pipeline's models made this row: champion, challenger, shadow. Unique with key and slice."),
-    SERVED: ("bool", "True on exactly one row of each key and slice: the one that lookups, the latest view and load read."),
+    VARIANT: (
+        "string",
+        "Which of the pipeline's models made this row: champion, challenger, shadow. Unique with "
+        "key and slice.",
+    ),
+    SERVED: (
+        "bool",
+        "True on exactly one row of each key and slice: the one that lookups, the latest view and "
+        "load read.",
+    ),
     MODEL_NAME: ("string", "Name of the registered model."),
     MODEL_VERSION: ("string", "Version of the registered model."),
-    BUNDLE_DIGEST: ("string", "SHA-256 of the bundle's manifest: weights, transforms, handler and signature."),
+    BUNDLE_DIGEST: (
+        "string",
+        "SHA-256 of the bundle's manifest: weights, transforms, handler and signature.",
+    ),
     SOURCE_TABLE: ("string", "Table that the inputs were read from."),
     SOURCE_VERSION: ("int64", "Delta version of that table."),
-    INPUT_FINGERPRINT: ("binary16", "128-bit hash of the source columns that the model's signature names."),
+    INPUT_FINGERPRINT: (
+        "binary16",
+        "128-bit hash of the source columns that the model's signature names.",
+    ),
     RUN_ID: ("string", "The run that wrote this row."),
     SCORED_AT: ("timestamp", "When the run scored this row, UTC."),
 }
@@ -74,15 +89,25 @@ def commented(name: str, type_: pa.DataType, comment: str, nullable: bool = True
     return pa.field(name, type_, nullable=nullable, metadata={"comment": comment})
 
 
-def predictions_schema(key: Mapping[str, pa.DataType], outputs: Mapping[str, pa.DataType]) -> pa.Schema:
-    """Schema of a predictions table, in the order of the contract: key, slice, predictions, lineage."""
+def predictions_schema(
+    key: Mapping[str, pa.DataType], outputs: Mapping[str, pa.DataType]
+) -> pa.Schema:
+    """Schema of a predictions table, in the order of the contract: key, slice, predictions,
+    lineage.
+    """
     import pyarrow as pa
 
     return pa.schema(
-        [commented(name, type_, "Key of the scored record, as in the source.") for name, type_ in key.items()]
+        [
+            commented(name, type_, "Key of the scored record, as in the source.")
+            for name, type_ in key.items()
+        ]
         + [commented(SLICE, pa.string(), "The slice that this row belongs to; partition column.")]
         + [commented(name, type_, "Prediction of the model.") for name, type_ in outputs.items()]
-        + [commented(name, arrow_type(short), comment) for name, (short, comment) in LINEAGE.items()]
+        + [
+            commented(name, arrow_type(short), comment)
+            for name, (short, comment) in LINEAGE.items()
+        ]
     )
 
 
@@ -94,8 +119,15 @@ _QUARANTINE: Mapping[str, tuple[str, str]] = {
     SOURCE_FILE: ("string", "File that the record stands in."),
     SOURCE_LINE: ("int64", "1-based physical line at which the record starts."),
     "key": ("string", "Key of the row as a JSON object, where it is known."),
-    "raw": ("binary", "The record as it was read (extract), or the row as a JSON object (score): its inputs, or if removed all."),
-    "reason": ("string", "Short machine-readable reason, such as not_utf8, field_count, type, model_error."),
+    "raw": (
+        "binary",
+        "The record as it was read (extract), or the row as a JSON object (score): its inputs, or "
+        "if removed all.",
+    ),
+    "reason": (
+        "string",
+        "Short machine-readable reason, such as not_utf8, field_count, type, model_error.",
+    ),
     "message": ("string", "What was got and what is allowed."),
     RUN_ID: ("string", "The run that put the row aside."),
     "published": ("bool", "True if that run landed or published its other rows."),
@@ -107,7 +139,12 @@ def quarantine_schema() -> pa.Schema:
     """Schema of a quarantine table."""
     import pyarrow as pa
 
-    return pa.schema([commented(name, arrow_type(short), comment) for name, (short, comment) in _QUARANTINE.items()])
+    return pa.schema(
+        [
+            commented(name, arrow_type(short), comment)
+            for name, (short, comment) in _QUARANTINE.items()
+        ]
+    )
 
 
 _RUNS: Mapping[str, tuple[str, str]] = {
@@ -133,7 +170,9 @@ def runs_schema() -> pa.Schema:
     """Schema of the append-only runs table."""
     import pyarrow as pa
 
-    return pa.schema([commented(name, arrow_type(short), comment) for name, (short, comment) in _RUNS.items()])
+    return pa.schema(
+        [commented(name, arrow_type(short), comment) for name, (short, comment) in _RUNS.items()]
+    )
 
 
 @dataclass(frozen=True)
@@ -220,7 +259,8 @@ class CheckReport:
 
     Attributes:
         success: True if every expectation held (a suite of none holds).
-        results: per expectation: {expectation, column, success, observed, unexpected_count, unexpected_percent, examples}.
+        results: per expectation: {expectation, column, success, observed, unexpected_count,
+            unexpected_percent, examples}.
         seconds: wall time.
     """
 
@@ -234,7 +274,8 @@ class CheckReport:
 
 
 class Handler(Protocol):
-    """What the inference engine needs of a model: columns to tensors, tensors to output, output to columns.
+    """What the inference engine needs of a model: columns to tensors, tensors to output, output to
+    columns.
 
     `output` maps each prediction column to its Spark SQL type.
     """
@@ -282,12 +323,13 @@ class ExtractReport(Report):
 class RunReport(Report):
     """Report of `score`; rows_in = rows_scored + rows_reused + rows_quarantined.
 
-    `rows_removed` of the last are those that table transforms removed; `feature_tables` are those that they read, with versions.
-    `batch_rates` are rows per second by batch size, by device, as measured while the run went; `estimated_s` what `plan` would
-    have said before it; `worker_bytes` the most memory that one worker process took; `explanation` what bounds the run, in words;
-    `equal_rows` how equal rows were looked for beyond single batches, and why; `precision` what the model computed in;
-    `device_use` the shares of the tasks' time in which each device computed, waited for rows (`input`) and for predictions to be
-    read back and written (`output`).
+    `rows_removed` of the last are those that table transforms removed; `feature_tables` are those
+    that they read, with versions. `batch_rates` are rows per second by batch size, by device, as
+    measured while the run went; `estimated_s` what `plan` would have said before it; `worker_bytes`
+    the most memory that one worker process took; `explanation` what bounds the run, in words;
+    `equal_rows` how equal rows were looked for beyond single batches, and why; `precision` what the
+    model computed in; `device_use` the shares of the tasks' time in which each device computed,
+    waited for rows (`input`) and for predictions to be read back and written (`output`).
     """
 
     slice: str = ""
@@ -323,7 +365,16 @@ class RunReport(Report):
 
     def headline(self) -> dict[str, Any]:
         """The few facts that tables and backfills show of a run."""
-        names = ("status", "rows_in", "rows_scored", "rows_reused", "rows_quarantined", "model_version", "version", "seconds")
+        names = (
+            "status",
+            "rows_in",
+            "rows_scored",
+            "rows_reused",
+            "rows_quarantined",
+            "model_version",
+            "version",
+            "seconds",
+        )
         return {name: getattr(self, name) for name in names}
 
 

@@ -1,4 +1,6 @@
-"""`make demo`: real records become predictions, in one session; each step says the command that would do the same."""
+"""`make demo`: real records become predictions, in one session; each step says the command that
+would do the same.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ _FIRST_DAY, _LAST_DAY = "2015-05-17", "2015-05-20"
 
 
 def demo() -> dict[str, Any]:
-    """Runs both example pipelines from raw files to lookups; the second time there is nothing to score and it says so."""
+    """Runs both example pipelines from raw files to lookups; the second time there is nothing to
+    score and it says so.
+    """
     started = time.perf_counter()
     today = dt.datetime.now(dt.UTC).date().isoformat()
     income, bots = Context.open("income"), Context.open("bot_traffic")
@@ -34,7 +38,11 @@ def demo() -> dict[str, Any]:
     _bot_traffic(bots, open_session)
     shown = _show_predictions(income, bots)
     _say_where(income, bots, today)
-    return {"status": "done", "predictions_shown": shown, "seconds": round(time.perf_counter() - started, 1)}
+    return {
+        "status": "done",
+        "predictions_shown": shown,
+        "seconds": round(time.perf_counter() - started, 1),
+    }
 
 
 def _income(context: Context, slice_: str, open_session: OpenSession) -> None:
@@ -50,8 +58,20 @@ def _income(context: Context, slice_: str, open_session: OpenSession) -> None:
         lambda own: extract(own, slice_, open_session),
     )
     if _has_no_model(context):
-        _run("batchinfer train -p income", context, "train", None, lambda own: train(own, [], open_session))
-    _run(f"batchinfer score -p income --slice {slice_}", context, "score", slice_, lambda own: score(own, slice_, open_session))
+        _run(
+            "batchinfer train -p income",
+            context,
+            "train",
+            None,
+            lambda own: train(own, [], open_session),
+        )
+    _run(
+        f"batchinfer score -p income --slice {slice_}",
+        context,
+        "score",
+        slice_,
+        lambda own: score(own, slice_, open_session),
+    )
 
 
 def _bot_traffic(context: Context, open_session: OpenSession) -> None:
@@ -60,11 +80,25 @@ def _bot_traffic(context: Context, open_session: OpenSession) -> None:
     from batchinfer.pipeline.train import train
     from batchinfer.show import show_backfill
 
-    _run("batchinfer extract -p bot_traffic", context, "extract", None, lambda own: extract(own, None, open_session))
+    _run(
+        "batchinfer extract -p bot_traffic",
+        context,
+        "extract",
+        None,
+        lambda own: extract(own, None, open_session),
+    )
     if _has_no_model(context):
-        _run("batchinfer train -p bot_traffic", context, "train", None, lambda own: train(own, [], open_session))
+        _run(
+            "batchinfer train -p bot_traffic",
+            context,
+            "train",
+            None,
+            lambda own: train(own, [], open_session),
+        )
     command = f"batchinfer backfill -p bot_traffic --from {_FIRST_DAY} --to {_LAST_DAY}"
-    report = _step(command, lambda: backfill(context.with_new_run(), _FIRST_DAY, _LAST_DAY, open_session))
+    report = _step(
+        command, lambda: backfill(context.with_new_run(), _FIRST_DAY, _LAST_DAY, open_session)
+    )
     show_backfill(report)
 
 
@@ -78,7 +112,9 @@ def _has_no_model(context: Context) -> bool:
     return False
 
 
-def _run(command: str, context: Context, name: str, slice_: str | None, work: Callable[[Context], Any]) -> None:
+def _run(
+    command: str, context: Context, name: str, slice_: str | None, work: Callable[[Context], Any]
+) -> None:
     own = context.with_new_run()
     report = _step(command, lambda: recorded(own, name, slice_, lambda: work(own)))
     facts = (
@@ -94,7 +130,11 @@ def _run(command: str, context: Context, name: str, slice_: str | None, work: Ca
     )
     _say(
         "    "
-        + ", ".join(f"{fact} {_short(getattr(report, fact))}" for fact in facts if getattr(report, fact, None) not in (None, ""))
+        + ", ".join(
+            f"{fact} {_short(getattr(report, fact))}"
+            for fact in facts
+            if getattr(report, fact, None) not in (None, "")
+        )
     )
 
 
@@ -122,15 +162,31 @@ def _show_predictions(*contexts: Context) -> int:
     from batchinfer.report.terminal import show_table
 
     keys = {
-        "income": [{"source_file": "adult_test.csv", "source_line": line} for line in (1, 2, 3, 4, 5)],
-        "bot_traffic": [{"source_file": "access.log", "source_line": line} for line in (1, 100, 102, 1000, 2000)],
+        "income": [
+            {"source_file": "adult_test.csv", "source_line": line} for line in (1, 2, 3, 4, 5)
+        ],
+        "bot_traffic": [
+            {"source_file": "access.log", "source_line": line} for line in (1, 100, 102, 1000, 2000)
+        ],
     }
-    columns = ["source_file", "source_line", "slice", "score", "label", "model_version", "source_version", "run_id"]
+    columns = [
+        "source_file",
+        "source_line",
+        "slice",
+        "score",
+        "label",
+        "model_version",
+        "source_version",
+        "run_id",
+    ]
     shown = 0
     for context in contexts:
         rows = [row for row in lookup_keys(context, keys[context.name]) if row is not None]
         shown += len(rows)
-        cells = [[f"{row[name]:.4f}" if name == "score" else str(row[name]) for name in columns] for row in rows]
+        cells = [
+            [f"{row[name]:.4f}" if name == "score" else str(row[name]) for name in columns]
+            for row in rows
+        ]
         _say("")
         show_table(f"{context.name}: predictions, looked up by key", columns, cells)
     return shown

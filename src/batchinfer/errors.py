@@ -2,8 +2,8 @@
 
 Owns the exit codes. Knows nothing of Spark, of configuration files, or of how an error is shown.
 
-Wording of a message: the fact, what was got, what is allowed. A hint, where there is one, never destroys data. No message
-shows a credential that stands in an address, wherever its text came from.
+Wording of a message: the fact, what was got, what is allowed. A hint, where there is one, never
+destroys data. No message shows a credential that stands in an address, wherever its text came from.
 Every class survives pickling, because errors cross from executors to the driver.
 """
 
@@ -19,7 +19,8 @@ class BatchInferError(Exception):
     """Base of all errors raised on purpose.
 
     Attributes:
-        problems: one sentence each; at least one. The command line prints them all and puts them into `errors`.
+        problems: one sentence each; at least one. The command line prints them all and puts them
+            into `errors`.
         hint: what to do next, or None.
         exit_code: of the command that ends with this error.
         facts: what is known of the run that ended (run_id, pipeline, slice), for the JSON line.
@@ -45,7 +46,9 @@ def listed_some(problems: Sequence[str], shown: int = 20) -> list[str]:
 
 
 class ConfigError(BatchInferError, ValueError):
-    """A command line, pipeline file or environment file that cannot be run: every problem at once."""
+    """A command line, pipeline file or environment file that cannot be run: every problem at
+    once.
+    """
 
     exit_code = 2
 
@@ -57,7 +60,9 @@ class SetupError(BatchInferError, RuntimeError):
 
 
 class InputError(BatchInferError, ValueError):
-    """Input that is missing or breaks its contract: a file, a slice, columns, keys, input checks."""
+    """Input that is missing or breaks its contract: a file, a slice, columns, keys, input
+    checks.
+    """
 
     exit_code = 3
 
@@ -73,7 +78,9 @@ class ChecksFailed(BatchInferError, ValueError):
 
 
 class TooManyQuarantined(BatchInferError, ValueError):
-    """More rows went to quarantine than `checks.max_quarantine_rate` allows; nothing was landed or published."""
+    """More rows went to quarantine than `checks.max_quarantine_rate` allows; nothing was landed or
+    published.
+    """
 
     exit_code = 5
 
@@ -85,13 +92,17 @@ class SliceHeld(BatchInferError, RuntimeError):
 
 
 class ModelError(BatchInferError, RuntimeError):
-    """A model that is missing, corrupt, untrusted, whose code changed, or whose signature does not fit."""
+    """A model that is missing, corrupt, untrusted, whose code changed, or whose signature does not
+    fit.
+    """
 
     exit_code = 7
 
 
 class StorageError(BatchInferError, OSError):
-    """Storage that is full or cannot be written, a registry or store that cannot be reached: worth a retry."""
+    """Storage that is full or cannot be written, a registry or store that cannot be reached: worth
+    a retry.
+    """
 
     exit_code = 8
 
@@ -99,7 +110,9 @@ class StorageError(BatchInferError, OSError):
 class Interrupted(BatchInferError, KeyboardInterrupt):
     """The run was told to stop. `exit_code` is 130 for SIGINT and 143 for SIGTERM."""
 
-    def __init__(self, problems: str | Sequence[str], hint: str | None = None, exit_code: int = 130) -> None:
+    def __init__(
+        self, problems: str | Sequence[str], hint: str | None = None, exit_code: int = 130
+    ) -> None:
         super().__init__(problems, hint)
         self.exit_code = exit_code
 

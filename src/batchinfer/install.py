@@ -1,9 +1,11 @@
-"""The part of set-up that pip cannot do: jars (Delta, drivers of databases), the JVM's class-data archive, byte code.
+"""The part of set-up that pip cannot do: jars (Delta, drivers of databases), the JVM's class-data
+archive, byte code.
 
     python -m batchinfer.install
 
-Owns what a fresh virtual environment lacks to start a session quickly and without resolving anything. Jars and archive go
-into the environment itself, so that every Spark started from it has them: scripts, notebooks, spark-submit, local clusters.
+Owns what a fresh virtual environment lacks to start a session quickly and without resolving
+anything. Jars and archive go into the environment itself, so that every Spark started from it has
+them: scripts, notebooks, spark-submit, local clusters.
 """
 
 from __future__ import annotations
@@ -29,15 +31,18 @@ PACKAGES = (
 # One line a jar: its SHA-256 and its name. What Ivy brings and this list does not know is refused.
 _LOCK = Path(__file__).with_name("jars.lock")
 
-# What every command does: a session, a Python worker that returns Arrow batches, a Delta write and read.
+# What every command does: a session, a Python worker that returns Arrow batches, a Delta write and
+# read.
 _WARM_UP = """
 import sys
 from batchinfer.config.environment import SparkSettings
 from batchinfer.spark.session import open_session
 archive, table = sys.argv[1:]
-spark = open_session(SparkSettings(master="local[2]", conf={"spark.ui.enabled": False, "spark.sql.shuffle.partitions": 2}),
-    "class-data archive", {"spark.driver.extraJavaOptions": f"-XX:ArchiveClassesAtExit={archive} -Xlog:disable"})
-frame = spark.range(1000).selectExpr("id", "cast(id as string) as slice", "id / 2 as half", "current_timestamp() as at")
+conf = {"spark.ui.enabled": False, "spark.sql.shuffle.partitions": 2}
+options = {"spark.driver.extraJavaOptions": f"-XX:ArchiveClassesAtExit={archive} -Xlog:disable"}
+spark = open_session(SparkSettings(master="local[2]", conf=conf), "class-data archive", options)
+columns = ["id", "cast(id as string) as slice", "id / 2 as half", "current_timestamp() as at"]
+frame = spark.range(1000).selectExpr(*columns)
 frame.mapInArrow(lambda batches: batches, frame.schema).write.format("delta").save(table)
 written = spark.read.format("delta").load(table)
 written.groupBy("slice").count().where("count > 1").collect()
@@ -48,7 +53,9 @@ spark.stop()
 
 def locked_jars() -> dict[str, str]:
     """SHA-256 of each jar that Spark needs besides its own, by file name."""
-    lines = (line.split() for line in _LOCK.read_text().splitlines() if line and not line.startswith("#"))
+    lines = (
+        line.split() for line in _LOCK.read_text().splitlines() if line and not line.startswith("#")
+    )
     return {name: digest for digest, name in lines}
 
 
@@ -74,11 +81,14 @@ def install_jars() -> int:
         for name in missing:
             if name not in fetched:
                 raise SetupError(
-                    f"jar {name} was not among those that {', '.join(PACKAGES)} brought: {', '.join(sorted(fetched))}"
+                    f"jar {name} was not among those that {', '.join(PACKAGES)} brought: "
+                    f"{', '.join(sorted(fetched))}"
                 )
             digest = hashlib.sha256(fetched[name].read_bytes()).hexdigest()
             if digest != locked_jars()[name]:
-                raise SetupError(f"jar {name}: got SHA-256 {digest}; allowed: {locked_jars()[name]} ({_LOCK})")
+                raise SetupError(
+                    f"jar {name}: got SHA-256 {digest}; allowed: {locked_jars()[name]} ({_LOCK})"
+                )
             # A rename, so that an interrupted set-up never leaves half a jar.
             partial = folder / f".{name}.partial"
             shutil.copyfile(fetched[name], partial)
@@ -87,7 +97,9 @@ def install_jars() -> int:
 
 
 def _resolve(scratch: Path) -> dict[str, Path]:
-    """Runs an empty script with `--packages`; returns the jars by file name without the organisation's prefix."""
+    """Runs an empty script with `--packages`; returns the jars by file name without the
+    organisation's prefix.
+    """
     script = scratch / "nothing.py"
     script.write_text("")
     command = [str(spark_home() / "bin" / "spark-submit"), "--packages", ",".join(PACKAGES)]
@@ -96,7 +108,8 @@ def _resolve(scratch: Path) -> dict[str, Path]:
     places = re.search(r"The jars for the packages stored in: (.*)", done.stdout + done.stderr)
     if done.returncode != 0 or places is None:
         raise SetupError(
-            f"the jars ({', '.join(PACKAGES)}) could not be resolved: {done.stderr.strip().splitlines()[-1:] or 'no message'}",
+            f"the jars ({', '.join(PACKAGES)}) could not be resolved: "
+            f"{done.stderr.strip().splitlines()[-1:] or 'no message'}",
             hint="check the network, then: make setup",
         )
     jars = Path(places[1].strip()).glob("*.jar")
@@ -105,7 +118,9 @@ def _resolve(scratch: Path) -> dict[str, Path]:
 
 
 def install_archive() -> bool:
-    """Makes the class-data archive by running a small workload once; False if it is there already."""
+    """Makes the class-data archive by running a small workload once; False if it is there
+    already.
+    """
     archive = class_archive()
     if archive.is_file():
         return False
@@ -113,33 +128,50 @@ def install_archive() -> bool:
     with tempfile.TemporaryDirectory() as scratch:
         made = Path(scratch) / "classes.jsa"
         command = [sys.executable, "-c", _WARM_UP, str(made), f"{scratch}/table"]
-        done = subprocess.run(command, env=_environment(), capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, env=_environment(), capture_output=True, text=True, check=False
+        )
         if done.returncode != 0 or not made.is_file():
-            raise SetupError(f"the class-data archive could not be made:\n{done.stderr.strip()[-2000:]}")
+            raise SetupError(
+                f"the class-data archive could not be made:\n{done.stderr.strip()[-2000:]}"
+            )
         shutil.move(made, archive)
     return True
 
 
 def _environment() -> dict[str, str]:
-    own = {"PYSPARK_PYTHON": sys.executable, "PYSPARK_DRIVER_PYTHON": sys.executable, "SPARK_HOME": str(spark_home())}
+    own = {
+        "PYSPARK_PYTHON": sys.executable,
+        "PYSPARK_DRIVER_PYTHON": sys.executable,
+        "SPARK_HOME": str(spark_home()),
+    }
     return {**os.environ, **own, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
 
 def main() -> int:
     """Runs all steps, each only where its result is missing."""
-    # An editable installation is compiled by nobody else where PYTHONDONTWRITEBYTECODE is set, as containers often do.
+    # An editable installation is compiled by nobody else where PYTHONDONTWRITEBYTECODE is set, as
+    # containers often do.
     compileall.compile_dir(Path(__file__).parent, quiet=2)
     try:
         added = install_jars()
         if added:
-            print(f"Delta and drivers of databases: {added} jars added to Spark's own", file=sys.stderr)
+            print(
+                f"Delta and drivers of databases: {added} jars added to Spark's own",
+                file=sys.stderr,
+            )
         if added:
             class_archive().unlink(missing_ok=True)
         if install_archive():
             size = class_archive().stat().st_size / 2**20
-            print(f"class-data archive: {size:.0f} MiB, halves the start of the JVM", file=sys.stderr)
+            print(
+                f"class-data archive: {size:.0f} MiB, halves the start of the JVM", file=sys.stderr
+            )
     except SetupError as error:
-        print(f"batchinfer: {error}" + (f"\nHint: {error.hint}" if error.hint else ""), file=sys.stderr)
+        print(
+            f"batchinfer: {error}" + (f"\nHint: {error.hint}" if error.hint else ""),
+            file=sys.stderr,
+        )
         return error.exit_code
     return 0
 

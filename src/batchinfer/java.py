@@ -1,7 +1,8 @@
 """Which Java Spark would start, and whether it will do.
 
-Owns the search for Java: the same one that Spark's own scripts make (`JAVA_HOME` first, then `PATH`). Starts no JVM where
-the JDK's `release` file tells the version, so every command can afford to ask.
+Owns the search for Java: the same one that Spark's own scripts make (`JAVA_HOME` first, then
+`PATH`). Starts no JVM where the JDK's `release` file tells the version, so every command can afford
+to ask.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ OLDEST = 17
 TRIED = (17, 21)
 """Releases that Spark 4.1 names as supported; a newer one may work."""
 
-_INSTALL = "install Java 17 (Debian, Ubuntu: apt-get install openjdk-17-jre-headless; macOS: brew install openjdk@17)"
+_INSTALL = (
+    "install Java 17 (Debian, Ubuntu: apt-get install openjdk-17-jre-headless; macOS: brew "
+    "install openjdk@17)"
+)
 _VERSION = re.compile(r'version "?(\d+)(?:\.(\d+))?([^"\s]*)"?')
 _ANSWER_TIMEOUT_S = 20
 
@@ -65,7 +69,10 @@ def find_java(environ: Mapping[str, str]) -> Java:
     version = _released_version(command) or _asked_version(command)
     release = release_number(version)
     if release < OLDEST:
-        raise SetupError(f"Java {version} ({command}) is too old: Spark 4 needs Java 17 or newer", hint=_install_hint(home))
+        raise SetupError(
+            f"Java {version} ({command}) is too old: Spark 4 needs Java 17 or newer",
+            hint=_install_hint(home),
+        )
     return Java(command, version, release)
 
 
@@ -75,7 +82,10 @@ def _install_hint(home: str) -> str:
 
 def _from_home(home: Path) -> Path:
     command = home / "bin" / "java"
-    hint = f"unset JAVA_HOME to use the java on PATH, or let it name the folder that holds bin/java; else {_INSTALL}"
+    hint = (
+        "unset JAVA_HOME to use the java on PATH, or let it name the folder that holds "
+        f"bin/java; else {_INSTALL}"
+    )
     if not home.is_dir():
         raise SetupError(f"JAVA_HOME is {home}, which is not a folder", hint=hint)
     if not command.is_file():
@@ -88,15 +98,22 @@ def _from_home(home: Path) -> Path:
 def _from_path(path: str) -> Path:
     found = shutil.which("java", path=path)
     if found is None:
-        raise SetupError("Java was not found: JAVA_HOME is not set, and there is no java on PATH", hint=_INSTALL)
+        raise SetupError(
+            "Java was not found: JAVA_HOME is not set, and there is no java on PATH", hint=_INSTALL
+        )
     return Path(found)
 
 
 def _released_version(command: Path) -> str | None:
-    """Version from the `release` file of the JDK that the command belongs to; None if there is no such file."""
-    # `java` on PATH is often a link into the JDK; a launcher script of a version switcher is not, and is asked instead.
+    """Version from the `release` file of the JDK that the command belongs to; None if there is no
+    such file.
+    """
+    # `java` on PATH is often a link into the JDK; a launcher script of a version switcher is not,
+    # and is asked instead.
     try:
-        text = (command.resolve().parent.parent / "release").read_text(encoding="utf-8", errors="replace")
+        text = (command.resolve().parent.parent / "release").read_text(
+            encoding="utf-8", errors="replace"
+        )
     except OSError:
         return None
     match = re.search(r'^JAVA_VERSION="?([0-9][^"\s]*)"?', text, re.MULTILINE)
@@ -107,7 +124,12 @@ def _asked_version(command: Path) -> str:
     hint = f"run `{command} -version` to see what it says; else {_INSTALL}"
     try:
         done = subprocess.run(
-            [str(command), "-version"], capture_output=True, text=True, errors="replace", timeout=_ANSWER_TIMEOUT_S, check=False
+            [str(command), "-version"],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_ANSWER_TIMEOUT_S,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise SetupError(f"{command} could not be run: {_reason(error)}", hint=hint) from error
@@ -126,7 +148,9 @@ def _reason(error: OSError | subprocess.TimeoutExpired) -> str:
 
 
 def release_number(version: str) -> int:
-    """The release of a version text: 17 of `17.0.15`, 8 of `1.8.0_392`, 22 of `22-ea`; 0 where there is no number."""
+    """The release of a version text: 17 of `17.0.15`, 8 of `1.8.0_392`, 22 of `22-ea`; 0 where
+    there is no number.
+    """
     match = re.match(r"(\d+)(?:\.(\d+))?", version)
     if match is None:
         return 0
@@ -134,11 +158,15 @@ def release_number(version: str) -> int:
 
 
 def main() -> int:
-    """`python -m batchinfer.java`: what `make` asks before it downloads anything; needs the standard library only."""
+    """`python -m batchinfer.java`: what `make` asks before it downloads anything; needs the
+    standard library only.
+    """
     try:
         check_java()
     except SetupError as error:
-        sys.stderr.write(f"batchinfer: {error}" + (f"\nHint: {error.hint}" if error.hint else "") + "\n")
+        sys.stderr.write(
+            f"batchinfer: {error}" + (f"\nHint: {error.hint}" if error.hint else "") + "\n"
+        )
         return error.exit_code
     return 0
 

@@ -1,6 +1,7 @@
 """What the machine under a command has: cores, memory, GPU, disk, and places that can be written.
 
-Owns how each is found without a JVM, without importing PyTorch, and without leaving anything behind.
+Owns how each is found without a JVM, without importing PyTorch, and without leaving anything
+behind.
 """
 
 from __future__ import annotations
@@ -25,8 +26,12 @@ def cores() -> int:
 
 
 def usable_cores() -> float:
-    """Cores that this process may use: of the machine, of its affinity, of its container, whichever is least."""
-    cores = float(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    """Cores that this process may use: of the machine, of its affinity, of its container, whichever
+    is least.
+    """
+    cores = float(
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
     quota, _, period = _read(_CGROUP / "cpu.max").partition(" ")
     return min(cores, int(quota) / int(period)) if quota.isdigit() and period.isdigit() else cores
 
@@ -53,7 +58,9 @@ def gpu_names() -> list[str]:
     Raises:
         OSError: there are devices, but the driver's tool is missing, fails or does not answer.
     """
-    devices = [path for path in Path("/dev").glob("nvidia*") if re.fullmatch(r"nvidia\d+", path.name)]
+    devices = [
+        path for path in Path("/dev").glob("nvidia*") if re.fullmatch(r"nvidia\d+", path.name)
+    ]
     tool = shutil.which("nvidia-smi")
     if tool is None:
         if devices:
@@ -61,7 +68,9 @@ def gpu_names() -> list[str]:
         return []
     command = [tool, "--query-gpu=name", "--format=csv,noheader"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_ANSWER_S, check=False)
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=_ANSWER_S, check=False
+        )
     except subprocess.TimeoutExpired as error:
         raise OSError(f"nvidia-smi did not answer within {_ANSWER_S:g} s") from error
     if done.returncode != 0:
@@ -72,11 +81,15 @@ def gpu_names() -> list[str]:
 
 
 def torch_cuda() -> str | None:
-    """CUDA version that the installed PyTorch is built for, or None for a build without; PyTorch is not imported."""
+    """CUDA version that the installed PyTorch is built for, or None for a build without; PyTorch is
+    not imported.
+    """
     spec = find_spec("torch")
     if spec is None or spec.origin is None:
         return None
-    match = re.search(r"^cuda\b[^=]*=\s*'([^']+)'", _read(Path(spec.origin).with_name("version.py")), re.MULTILINE)
+    match = re.search(
+        r"^cuda\b[^=]*=\s*'([^']+)'", _read(Path(spec.origin).with_name("version.py")), re.MULTILINE
+    )
     return match[1] if match else None
 
 
@@ -91,7 +104,8 @@ def free_bytes(path: Path) -> int:
 
 
 def probe_folder(path: Path) -> None:
-    """Returns if files can be written into the folder, or if it could be made; leaves nothing behind.
+    """Returns if files can be written into the folder, or if it could be made; leaves nothing
+    behind.
 
     Raises:
         OSError: a file stands in its way, no permission, a full or read-only disk.

@@ -1,6 +1,8 @@
-"""A scheduled run: land what is new, then score it, in one process and one session; again where waiting may help.
+"""A scheduled run: land what is new, then score it, in one process and one session; again where
+waiting may help.
 
-Owns the order of a night and its attempts. What a night does stands in `schedule`; the steps are the public functions.
+Owns the order of a night and its attempts. What a night does stands in `schedule`; the steps are
+the public functions.
 """
 
 from __future__ import annotations
@@ -24,9 +26,15 @@ if TYPE_CHECKING:
 
 
 def run_night(
-    ref: str, day: str | None, env: str = "local", overrides: Sequence[str] = (), tries: int = 1, wait_s: float = 600
+    ref: str,
+    day: str | None,
+    env: str = "local",
+    overrides: Sequence[str] = (),
+    tries: int = 1,
+    wait_s: float = 600,
 ) -> int:
-    """Runs the night of a day; each attempt ends in its JSON line, which is that of its last step. Returns the exit code.
+    """Runs the night of a day; each attempt ends in its JSON line, which is that of its last step.
+    Returns the exit code.
 
     Runs on: driver.
     """
@@ -36,8 +44,14 @@ def run_night(
     for attempt in range(2, tries + 1):
         if code not in WORTH_A_RETRY:
             break
-        print(f"batchinfer: exit {code}; attempt {attempt} of {tries} in {wait_s:g} s", file=sys.stderr, flush=True)
-        code = run_command(lambda: _later(wait_s, lambda: _steps(ref, chosen, env, overrides)), facts)
+        print(
+            f"batchinfer: exit {code}; attempt {attempt} of {tries} in {wait_s:g} s",
+            file=sys.stderr,
+            flush=True,
+        )
+        code = run_command(
+            lambda: _later(wait_s, lambda: _steps(ref, chosen, env, overrides)), facts
+        )
     return code
 
 
@@ -70,7 +84,9 @@ def _land(step: Step, context: Context, open_session: OpenSession) -> None:
     from batchinfer.show import show_extract
 
     slice_ = step.options.get("slice")
-    show_extract(recorded(context, "extract", slice_, lambda: extract(context, slice_, open_session)))
+    show_extract(
+        recorded(context, "extract", slice_, lambda: extract(context, slice_, open_session))
+    )
 
 
 def _score(step: Step, context: Context, open_session: OpenSession) -> Any:

@@ -1,7 +1,8 @@
-"""When a pipeline runs by itself, and what a night does: five fields of cron, a calendar of systemd, the night's steps.
+"""When a pipeline runs by itself, and what a night does: five fields of cron, a calendar of
+systemd, the night's steps.
 
-Owns the meaning of `schedule:` in a pipeline file. Needs the standard library only, so that a scheduler's own Python can
-import it; knows nothing of Kubernetes, Airflow or files.
+Owns the meaning of `schedule:` in a pipeline file. Needs the standard library only, so that a
+scheduler's own Python can import it; knows nothing of Kubernetes, Airflow or files.
 
 Source: crontab(5), robfig/cron v3 (the Spark operator's), systemd.time(7).
 """
@@ -17,7 +18,9 @@ from typing import Any
 from batchinfer.errors import ConfigError
 
 WORTH_A_RETRY = (6, 8)
-"""Exit codes that may pass by waiting: another run holds the slice; storage or registry does not answer."""
+"""Exit codes that may pass by waiting: another run holds the slice; storage or registry does not
+answer.
+"""
 
 POINTLESS = (2, 3, 4, 5, 7)
 """Exit codes that stay as they are until someone has changed something."""
@@ -51,7 +54,8 @@ class Field:
         """The numbers that a field's text stands for, in order.
 
         Raises:
-            ConfigError: it is none of the forms that cron, the Spark operator and Airflow all read alike.
+            ConfigError: it is none of the forms that cron, the Spark operator and Airflow all read
+                alike.
         """
         found = [value for part in text.split(",") for value in self._part(part, text)]
         return tuple(sorted(set(found)))
@@ -104,31 +108,50 @@ class Schedule:
     either_day: bool
 
     def on_calendar(self) -> tuple[str, ...]:
-        """The same times as systemd's OnCalendar; two of them where either of two days will do, which one cannot say."""
+        """The same times as systemd's OnCalendar; two of them where either of two days will do,
+        which one cannot say.
+        """
         minutes, hours, days, months, weekdays = (
-            "*" if len(values) == field.high - field.low + 1 else ",".join(f"{value:02d}" for value in values)
+            "*"
+            if len(values) == field.high - field.low + 1
+            else ",".join(f"{value:02d}" for value in values)
             for field, values in zip(_FIELDS, self.values, strict=True)
         )
-        names = "" if weekdays == "*" else ",".join(_DAYS[value].title() for value in self.values[4]) + " "
+        names = (
+            ""
+            if weekdays == "*"
+            else ",".join(_DAYS[value].title() for value in self.values[4]) + " "
+        )
         dates = [(names, "*"), ("", days)] if self.either_day else [(names, days)]
-        return tuple(f"{weekday}*-{months}-{day} {hours}:{minutes}:00 UTC" for weekday, day in dates)
+        return tuple(
+            f"{weekday}*-{months}-{day} {hours}:{minutes}:00 UTC" for weekday, day in dates
+        )
 
 
 def read_schedule(text: object) -> Schedule:
     """The schedule of a pipeline file.
 
     Raises:
-        ConfigError: no text of five fields, a value out of range, or days that schedulers do not read alike.
+        ConfigError: no text of five fields, a value out of range, or days that schedulers do not
+            read alike.
     """
     if not isinstance(text, str) or len(text.split()) != len(_FIELDS):
-        raise ConfigError(f"got {text!r}; allowed: five fields of cron, such as '15 2 * * *' (every day at 02:15 UTC)")
+        raise ConfigError(
+            f"got {text!r}; allowed: five fields of cron, such as '15 2 * * *' (every day at 02:15 "
+            "UTC)"
+        )
     parts = text.split()
     values = tuple(field.values(part) for field, part in zip(_FIELDS, parts, strict=True))
     day, weekday = parts[2], parts[4]
-    # cron asks for both days where one begins with *, the operator and Airflow where one is all of it: */2 is between them.
-    if any(one.startswith("*") and one != "*" and other != "*" for one, other in ((day, weekday), (weekday, day))):
+    # cron asks for both days where one begins with *, the operator and Airflow where one is all of
+    # it: */2 is between them.
+    if any(
+        one.startswith("*") and one != "*" and other != "*"
+        for one, other in ((day, weekday), (weekday, day))
+    ):
         raise ConfigError(
-            f"got day of month {day!r} and day of week {weekday!r}, which cron and the Spark operator read differently; "
+            f"got day of month {day!r} and day of week {weekday!r}, which cron and the Spark "
+            "operator read differently; "
             "allowed: a step from * in one of them and * in the other, or lists"
         )
     return Schedule(" ".join(parts), values, day != "*" and weekday != "*")
@@ -144,14 +167,18 @@ class Step:
     @property
     def arguments(self) -> list[str]:
         """As the command line takes them."""
-        return [self.command, *(part for name, value in self.options.items() for part in (f"--{name}", value))]
+        return [
+            self.command,
+            *(part for name, value in self.options.items() for part in (f"--{name}", value)),
+        ]
 
 
 def night_steps(slice_rule: Any, day: dt.date) -> tuple[Step, Step]:
     """What a night does: land, then score.
 
-    Where slices are ingest dates, the slice is the day of the run. Where they come from the data, that day is not over yet: those
-    of the week before it are scored, as far as they are missing, stale or failed.
+    Where slices are ingest dates, the slice is the day of the run. Where they come from the data,
+    that day is not over yet: those of the week before it are scored, as far as they are missing,
+    stale or failed.
 
     Args:
         slice_rule: `source.slice` of the pipeline file.
@@ -161,14 +188,19 @@ def night_steps(slice_rule: Any, day: dt.date) -> tuple[Step, Step]:
         ConfigError: slices that are values of a column, which no calendar knows.
     """
     if slice_rule in (None, "ingest_date"):
-        return Step("extract", {"slice": day.isoformat()}), Step("score", {"slice": day.isoformat()})
+        return Step("extract", {"slice": day.isoformat()}), Step(
+            "score", {"slice": day.isoformat()}
+        )
     unit = slice_rule.get("unit") if isinstance(slice_rule, Mapping) else None
     if unit not in _FORMATS:
         raise ConfigError(
-            f"source.slice: got {slice_rule!r}; allowed with a schedule: ingest_date, or a column with unit: hour, day or month",
+            f"source.slice: got {slice_rule!r}; allowed with a schedule: ingest_date, or a column "
+            "with unit: hour, day or month",
             "call extract, then score or backfill, from a script of your own",
         )
     # Whole days, up to the last second before the day of the run.
     midnight = dt.datetime.combine(day, dt.time())
     first, last = midnight - dt.timedelta(days=_LATE_DAYS), midnight - dt.timedelta(seconds=1)
-    return Step("extract", {}), Step("backfill", {"from": first.strftime(_FORMATS[unit]), "to": last.strftime(_FORMATS[unit])})
+    return Step("extract", {}), Step(
+        "backfill", {"from": first.strftime(_FORMATS[unit]), "to": last.strftime(_FORMATS[unit])}
+    )

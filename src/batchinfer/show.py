@@ -1,4 +1,6 @@
-"""What people see of a result: small tables on stderr. Each function returns what it was given, for the JSON line."""
+"""What people see of a result: small tables on stderr. Each function returns what it was given, for
+the JSON line.
+"""
 
 from __future__ import annotations
 
@@ -33,14 +35,30 @@ def _cell(value: Any) -> str:
 
 def show_status(body: Body) -> Body:
     """Slices of a pipeline with their state."""
-    columns = ["slice", "status", "rows_landed", "rows_published", "model_version", "source_version", "data_version", "scored_at"]
-    _table(f"{body['pipeline']}: slices", columns, [[row[name] for name in columns] for row in body["slices"]])
+    columns = [
+        "slice",
+        "status",
+        "rows_landed",
+        "rows_published",
+        "model_version",
+        "source_version",
+        "data_version",
+        "scored_at",
+    ]
+    _table(
+        f"{body['pipeline']}: slices",
+        columns,
+        [[row[name] for name in columns] for row in body["slices"]],
+    )
     return body
 
 
 def show_models(body: Body) -> Body:
     """Versions of a model."""
-    rows = [[row["version"], ", ".join(row["aliases"]), row["created"], row["metrics"]] for row in body["versions"]]
+    rows = [
+        [row["version"], ", ".join(row["aliases"]), row["created"], row["metrics"]]
+        for row in body["versions"]
+    ]
     _table(f"model {body['model']}", ["version", "aliases", "created", "metrics"], rows)
     if body["history"]:
         columns = ["at", "action", "from", "to", "by"]
@@ -66,40 +84,94 @@ def show_plan(body: Body) -> Body:
 
 def show_extract(report: ExtractReport) -> ExtractReport:
     """What landed, and what was put aside and where."""
-    facts = ("status", "rows_in", "rows_landed", "rows_quarantined", "blank_lines", "files_read", "table", "version", "seconds")
+    facts = (
+        "status",
+        "rows_in",
+        "rows_landed",
+        "rows_quarantined",
+        "blank_lines",
+        "files_read",
+        "table",
+        "version",
+        "seconds",
+    )
     rows = [[fact, getattr(report, fact)] for fact in facts]
     if report.rows_quarantined:
         rows.append(["quarantine", report.quarantine])
-    _table(f"{report.pipeline}: extract", ["what", "value"], [*rows, *(["warning", text] for text in report.warnings)])
+    _table(
+        f"{report.pipeline}: extract",
+        ["what", "value"],
+        [*rows, *(["warning", text] for text in report.warnings)],
+    )
     return report
 
 
 def show_train(report: TrainReport) -> TrainReport:
     """The model version and how good it is."""
-    facts = ("model_name", "model_version", "alias", "rows_train", "rows_validation", "rows_without_label", "metrics", "seconds")
+    facts = (
+        "model_name",
+        "model_version",
+        "alias",
+        "rows_train",
+        "rows_validation",
+        "rows_without_label",
+        "metrics",
+        "seconds",
+    )
     rows = [[fact, getattr(report, fact)] for fact in facts]
-    _table(f"{report.pipeline}: train", ["what", "value"], [*rows, *(["warning", text] for text in report.warnings)])
+    _table(
+        f"{report.pipeline}: train",
+        ["what", "value"],
+        [*rows, *(["warning", text] for text in report.warnings)],
+    )
     return report
 
 
 def show_register(report: RegisterReport) -> RegisterReport:
     """The model version, what it takes and what it gives."""
-    facts = ("model_name", "model_version", "alias", "format", "trust", "artifact", "inputs", "outputs", "transforms_from")
+    facts = (
+        "model_name",
+        "model_version",
+        "alias",
+        "format",
+        "trust",
+        "artifact",
+        "inputs",
+        "outputs",
+        "transforms_from",
+    )
     rows = [[fact, getattr(report, fact) or None] for fact in facts]
-    _table(f"{report.pipeline}: register", ["what", "value"], [*rows, *(["warning", text] for text in report.warnings)])
+    _table(
+        f"{report.pipeline}: register",
+        ["what", "value"],
+        [*rows, *(["warning", text] for text in report.warnings)],
+    )
     return report
 
 
 def show_run(report: RunReport) -> RunReport:
     """One scored slice: rows, model, time."""
     facts = {**report.headline(), "explanation": report.explanation, "report": report.report}
-    _table(f"{report.pipeline}, slice {report.slice}", ["what", "value"], [list(fact) for fact in facts.items()])
+    _table(
+        f"{report.pipeline}, slice {report.slice}",
+        ["what", "value"],
+        [list(fact) for fact in facts.items()],
+    )
     return report
 
 
 def show_backfill(report: BackfillReport) -> BackfillReport:
     """Slices of a backfill with what became of each."""
-    columns = ["slice", "status", "rows_in", "rows_scored", "rows_reused", "rows_quarantined", "version", "seconds"]
+    columns = [
+        "slice",
+        "status",
+        "rows_in",
+        "rows_scored",
+        "rows_reused",
+        "rows_quarantined",
+        "version",
+        "seconds",
+    ]
     rows = [[row.get(name) for name in columns] for row in report.slices]
     rows += [[name, "no_data", *[None] * (len(columns) - 2)] for name in report.no_data]
     _table(f"backfill of {report.pipeline}", columns, sorted(rows, key=lambda row: row[0]))
@@ -111,7 +183,9 @@ def show_lookup(body: Body) -> Body:
     results = body.get("results", [body])
     found = [result["prediction"] for result in results if result["found"]]
     if len(found) == 1:
-        _table("prediction", ["column", "value"], [[name, value] for name, value in found[0].items()])
+        _table(
+            "prediction", ["column", "value"], [[name, value] for name, value in found[0].items()]
+        )
     elif found:
         hidden = {"bundle_digest", "input_fingerprint", "source_table"}
         columns = [name for name in found[0] if name not in hidden]
@@ -122,6 +196,9 @@ def show_lookup(body: Body) -> Body:
 def show_doctor(report: Any) -> Any:
     """Checks of the machine, each with a hint where it failed."""
     body = report.to_json()
-    rows = [["ok" if check["ok"] else "WRONG", check["name"], check["detail"], check["hint"] or ""] for check in body["checks"]]
+    rows = [
+        ["ok" if check["ok"] else "WRONG", check["name"], check["detail"], check["hint"] or ""]
+        for check in body["checks"]
+    ]
     _table("doctor", ["", "check", "found", "hint"], rows)
     return report

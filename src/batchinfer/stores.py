@@ -1,8 +1,9 @@
 """Opens places on object stores for pyarrow and deltalake, on every machine in the same way.
 
-Owns the words of both libraries for what `config.s3` knows. Must not know tables: rooms that read or write them ask here.
-Credentials are looked for by the libraries themselves, where the process runs: AWS_ACCESS_KEY_ID and its companions, then a
-web identity, then the role of the container or machine.
+Owns the words of both libraries for what `config.s3` knows. Must not know tables: rooms that read
+or write them ask here. Credentials are looked for by the libraries themselves, where the process
+runs: AWS_ACCESS_KEY_ID and its companions, then a web identity, then the role of the container or
+machine.
 """
 
 from __future__ import annotations
@@ -13,7 +14,16 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from batchinfer.config.s3 import VARIABLE, S3Settings, find_problems, from_text, is_s3, of_bucket, settings_by_bucket, to_text
+from batchinfer.config.s3 import (
+    VARIABLE,
+    S3Settings,
+    find_problems,
+    from_text,
+    is_s3,
+    of_bucket,
+    settings_by_bucket,
+    to_text,
+)
 from batchinfer.config.uris import Uri
 from batchinfer.errors import ConfigError
 
@@ -29,15 +39,20 @@ _ANSWER = re.compile(r"<Code>(?P<code>[^<]*)</Code>(.*?<Message>(?P<message>[^<]
 _REQUEST_ID = re.compile(r" \(Request ID: [^)]*\)")
 _OF_STORE = re.compile(r"AWS Error|S3 error|<Code>|169\.254\.")
 _HINTS = (
-    (r"NoSuchBucket|NO_SUCH_BUCKET", "the store has no such bucket: check the place in conf/environments/<env>.yaml"),
+    (
+        r"NoSuchBucket|NO_SUCH_BUCKET",
+        "the store has no such bucket: check the place in conf/environments/<env>.yaml",
+    ),
     (
         r"169\.254\.|credential|CredentialsNotLoaded",
-        "no credentials were found on this machine: docs/object-stores.md says where they are looked for",
+        "no credentials were found on this machine: docs/object-stores.md says where they are "
+        "looked for",
     ),
     (
         r"AccessDenied|ACCESS_DENIED|Forbidden|InvalidAccessKeyId|INVALID_ACCESS_KEY|SignatureDoesNotMatch|SIGNATURE|"
         r"ExpiredToken|InvalidToken|INVALID_CLIENT_TOKEN|\b403\b|\b401\b",
-        "the store refused access: check the credentials on this machine, and what they may read, write and delete",
+        "the store refused access: check the credentials on this machine, and what they may read, "
+        "write and delete",
     ),
     (
         r"[Cc]onnect|NETWORK_CONNECTION|timed out|Timeout|dns|resolve|error sending request",
@@ -47,7 +62,8 @@ _HINTS = (
 
 
 def use(conf: Mapping[str, Any], places: Iterable[str]) -> None:
-    """Makes an environment's settings those of this process and of all that it starts; nothing where no place is on a store.
+    """Makes an environment's settings those of this process and of all that it starts; nothing
+    where no place is on a store.
 
     Args:
         conf: Spark settings of the environment.
@@ -78,8 +94,8 @@ def delta_uri(uri: str) -> str:
 def delta_options(uri: str) -> dict[str, str] | None:
     """Deltalake's storage options for a place; None for one that needs none.
 
-    A commit is a PUT that the store refuses if the object is there (`If-None-Match: *`): that alone keeps two drivers from
-    writing the same version.
+    A commit is a PUT that the store refuses if the object is there (`If-None-Match: *`): that alone
+    keeps two drivers from writing the same version.
 
     Runs on: driver | executor
 
@@ -98,7 +114,9 @@ def delta_options(uri: str) -> dict[str, str] | None:
         "timeout": f"{_REQUEST_S}s",
     }
     if settings.endpoint is not None:
-        options["aws_endpoint_url"] = settings.endpoint if settings.path_style else _with_bucket(settings.endpoint, uri)
+        options["aws_endpoint_url"] = (
+            settings.endpoint if settings.path_style else _with_bucket(settings.endpoint, uri)
+        )
         options["aws_allow_http"] = str(settings.endpoint.startswith("http://")).lower()
     if settings.anonymous:
         options["aws_skip_signature"] = "true"
@@ -106,13 +124,16 @@ def delta_options(uri: str) -> dict[str, str] | None:
 
 
 def _with_bucket(endpoint: str, uri: str) -> str:
-    """The host of one bucket: object_store takes the endpoint whole where buckets are part of the host."""
+    """The host of one bucket: object_store takes the endpoint whole where buckets are part of the
+    host.
+    """
     scheme, _, host = endpoint.partition("://")
     return f"{scheme}://{Uri.parse(uri).authority}.{host}"
 
 
 def open_s3(uri: str) -> tuple[S3FileSystem, str]:
-    """Pyarrow's file system for a place, and the place inside it; one client a process, whatever is opened.
+    """Pyarrow's file system for a place, and the place inside it; one client a process, whatever is
+    opened.
 
     Runs on: driver | executor
     """

@@ -1,7 +1,7 @@
 """Puts a job's spark-submit command together and runs it (`spark-submit.sh` calls this).
 
-Owns what a job's process is given: the settings of the environment, what `shipping` packs, and what a driver that runs on a
-machine of the cluster needs.
+Owns what a job's process is given: the settings of the environment, what `shipping` packs, and what
+a driver that runs on a machine of the cluster needs.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ def split_arguments(arguments: Sequence[str]) -> tuple[str, list[str], list[str]
         beside = checkout()
         if beside is None or not (beside / job).is_file():
             raise ConfigError(
-                f"job file: got {job}, which is neither below {Path.cwd()} nor below {beside}; allowed: jobs/score.py, …"
+                f"job file: got {job}, which is neither below {Path.cwd()} nor below {beside}; "
+                "allowed: jobs/score.py, …"
             )
         job = str(beside / job)
     if "--spark" not in rest:
@@ -85,7 +86,11 @@ def submission(arguments: Sequence[str]) -> Submission:
     settings = environment.spark
     if master := os.environ.get("SPARK_MASTER"):
         settings = settings.model_copy(update={"master": master})
-    if master := option_of(spark_arguments, "--master", "spark.master") or settings.conf.get("spark.master") or settings.master:
+    if (
+        master := option_of(spark_arguments, "--master", "spark.master")
+        or settings.conf.get("spark.master")
+        or settings.master
+    ):
         # Before anything is packed, which may take minutes.
         check_master(str(master))
     sent = shipment(settings, home / "shipped")
@@ -96,12 +101,16 @@ def submission(arguments: Sequence[str]) -> Submission:
     command = [str(spark_home() / "bin" / "spark-submit"), "--name", f"batchinfer {Path(job).stem}"]
     if properties := os.environ.get("SPARK_CONF_FILE"):
         if not Path(properties).is_file():
-            raise ConfigError(f"SPARK_CONF_FILE: got {properties}, which is no file; allowed: a properties file of Spark")
+            raise ConfigError(
+                f"SPARK_CONF_FILE: got {properties}, which is no file; allowed: a properties file "
+                "of Spark"
+            )
         command += ["--properties-file", properties]
     spark_arguments, conf = merged(spark_arguments, conf)
     for name, value in conf.items():
         command += ["--conf", f"{name}={value}"]
-    # The executors' Python goes by what the driver finds in its variables, and the driver's is this one.
+    # The executors' Python goes by what the driver finds in its variables, and the driver's is this
+    # one.
     here = os.environ.get("PYSPARK_PYTHON", sys.executable)
     python = {"PYSPARK_PYTHON": sent.python or here, "PYSPARK_DRIVER_PYTHON": sys.executable}
     if away:
@@ -109,8 +118,12 @@ def submission(arguments: Sequence[str]) -> Submission:
     return Submission([*command, *spark_arguments, job, *job_arguments], python)
 
 
-def merged(spark_arguments: Sequence[str], conf: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
-    """Lists of files that the caller's arguments name are added to ours: of an option and a setting, Spark takes the option."""
+def merged(
+    spark_arguments: Sequence[str], conf: Mapping[str, str]
+) -> tuple[list[str], dict[str, str]]:
+    """Lists of files that the caller's arguments name are added to ours: of an option and a
+    setting, Spark takes the option.
+    """
     left, lists = list(spark_arguments), dict(conf)
     for option, name in _LISTS.items():
         if option in left[:-1]:
@@ -122,11 +135,16 @@ def merged(spark_arguments: Sequence[str], conf: Mapping[str, str]) -> tuple[lis
 
 def is_away(conf: Mapping[str, object], spark_arguments: Sequence[str]) -> bool:
     """Whether the driver will run on a machine of the cluster (`--deploy-mode cluster`)."""
-    return (option_of(spark_arguments, "--deploy-mode", _DEPLOY_MODE) or str(conf.get(_DEPLOY_MODE, "client"))) == "cluster"
+    return (
+        option_of(spark_arguments, "--deploy-mode", _DEPLOY_MODE)
+        or str(conf.get(_DEPLOY_MODE, "client"))
+    ) == "cluster"
 
 
 def option_of(spark_arguments: Sequence[str], option: str, setting: str) -> str | None:
-    """What the arguments of spark-submit say of an option, or of the setting that it stands for; the last one counts."""
+    """What the arguments of spark-submit say of an option, or of the setting that it stands for;
+    the last one counts.
+    """
     found = None
     for place, argument in enumerate(spark_arguments):
         if argument == option and place + 1 < len(spark_arguments):
@@ -138,10 +156,11 @@ def option_of(spark_arguments: Sequence[str], option: str, setting: str) -> str 
 
 
 def for_driver_away(conf: Mapping[str, str], sent: Shipment, folder: Path) -> dict[str, str]:
-    """What a driver on another machine needs besides: this project's `conf/`, and the variables that name the places.
+    """What a driver on another machine needs besides: this project's `conf/`, and the variables
+    that name the places.
 
-    Where nothing is sent, its image has the files. Variables travel as settings of Spark, which are no place for secrets:
-    only those that begin with BATCHINFER_ do.
+    Where nothing is sent, its image has the files. Variables travel as settings of Spark, which are
+    no place for secrets: only those that begin with BATCHINFER_ do.
 
     Raises:
         ConfigError: one of them is an address with a user or a password.
@@ -153,7 +172,11 @@ def for_driver_away(conf: Mapping[str, str], sent: Shipment, folder: Path) -> di
     }
     if secret := [name for name, value in own.items() if holds_user(value)]:
         raise ConfigError(
-            [f"{name}: got an address with a user or a password; Spark shows its settings to others" for name in secret],
+            [
+                f"{name}: got an address with a user or a password; Spark shows its settings to "
+                "others"
+                for name in secret
+            ],
             hint="unset it here, and give it to the driver as the cluster manager gives secrets",
         )
     prefixes = ("spark.yarn.appMasterEnv.", "spark.kubernetes.driverEnv.")
@@ -165,17 +188,24 @@ def for_driver_away(conf: Mapping[str, str], sent: Shipment, folder: Path) -> di
 
 
 def main() -> int:
-    """Runs spark-submit and waits for it; signals go to the job, whose JSON line and exit code are the answer."""
+    """Runs spark-submit and waits for it; signals go to the job, whose JSON line and exit code are
+    the answer.
+    """
     from batchinfer.command import report_failure
 
     try:
         submitted = submission(sys.argv[1:])
     except BatchInferError as error:
         return report_failure(error)
-    own = {"SPARK_HOME": str(spark_home()), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", SUBMITTED: "1"}
+    own = {
+        "SPARK_HOME": str(spark_home()),
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        SUBMITTED: "1",
+    }
     if (beside := checkout()) is not None:
         own[CHECKOUT] = str(beside)
-    # In a session of its own: a Ctrl-C at the terminal would end the JVM before the job has released what it holds.
+    # In a session of its own: a Ctrl-C at the terminal would end the JVM before the job has
+    # released what it holds.
     command, variables = submitted.command, {**os.environ, **submitted.variables, **own}
     running = subprocess.Popen(command, env=variables, start_new_session=True)
 
@@ -196,7 +226,11 @@ def _job_processes(pid: int, command: Sequence[str]) -> list[psutil.Process]:
         jvm = psutil.Process(pid)
         below = [process for process in jvm.children(recursive=True) if "python" in process.name()]
         names = {Path(part).name for part in command if part.endswith(".py")}
-        jobs = [process for process in below if names & {Path(part).name for part in process.cmdline()[1:2]}]
+        jobs = [
+            process
+            for process in below
+            if names & {Path(part).name for part in process.cmdline()[1:2]}
+        ]
     except psutil.NoSuchProcess:
         return []
     return jobs[:1] or [jvm]

@@ -1,4 +1,6 @@
-"""A standalone cluster for all tests here, and projects that share a folder with its machines, and nothing else."""
+"""A standalone cluster for all tests here, and projects that share a folder with its machines, and
+nothing else.
+"""
 
 from __future__ import annotations
 
@@ -19,21 +21,39 @@ MEMORY = ("--driver-memory", "1g", "--executor-memory", "900m")
 
 @dataclass(frozen=True)
 class OnCluster:
-    """A project whose lake is in the folder that all machines see; the project itself is on the driver's machine alone."""
+    """A project whose lake is in the folder that all machines see; the project itself is on the
+    driver's machine alone.
+    """
 
     project: Project
     shared: Path
     cluster: Cluster
     python: Path
 
-    def submit(self, job: str, *arguments: str, spark: tuple[str, ...] = (), timeout_s: float = 420, **variables: str) -> Result:
+    def submit(
+        self,
+        job: str,
+        *arguments: str,
+        spark: tuple[str, ...] = (),
+        timeout_s: float = 420,
+        **variables: str,
+    ) -> Result:
         """A job by the project's own spark-submit.sh."""
         running = self.start(job, *arguments, spark=spark, **variables)
         stdout, stderr = running.communicate(timeout=timeout_s)
         return as_result(running.returncode, stdout, stderr)
 
-    def start(self, job: str, *arguments: str, spark: tuple[str, ...] = (), **variables: str) -> Any:
-        command = [str(CHECKOUT / "spark-submit.sh"), f"jobs/{job}.py", *arguments, "--spark", *MEMORY, *spark]
+    def start(
+        self, job: str, *arguments: str, spark: tuple[str, ...] = (), **variables: str
+    ) -> Any:
+        command = [
+            str(CHECKOUT / "spark-submit.sh"),
+            f"jobs/{job}.py",
+            *arguments,
+            "--spark",
+            *MEMORY,
+            *spark,
+        ]
         return start(self.project, *command, **(self.variables() | variables))
 
     def variables(self) -> dict[str, str]:
@@ -56,7 +76,9 @@ def rows_of(lake: Path, table: str) -> list[dict[str, Any]]:
     return DeltaTable(str(lake / table)).to_pyarrow_table().to_pylist()
 
 
-def predictions(lake: Path, pipeline: str, key: tuple[str, ...], column: str) -> dict[tuple[Any, ...], Any]:
+def predictions(
+    lake: Path, pipeline: str, key: tuple[str, ...], column: str
+) -> dict[tuple[Any, ...], Any]:
     """A predicted column by slice and key; a key that stands twice in a slice is an error."""
     rows = rows_of(lake, f"predictions/{pipeline}")
     found = {(row["slice"], *(row[name] for name in key)): row[column] for row in rows}
@@ -93,7 +115,9 @@ def cluster(machines: Path, hidden: list[Path]) -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="module")
-def on_cluster(machines: Path, cluster: Cluster, node: Path, request: pytest.FixtureRequest) -> OnCluster:
+def on_cluster(
+    machines: Path, cluster: Cluster, node: Path, request: pytest.FixtureRequest
+) -> OnCluster:
     """A project of the module's own."""
     name = request.module.__name__.rpartition(".")[2]
     shared = machines / "shared" / name

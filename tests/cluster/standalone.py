@@ -1,7 +1,8 @@
-"""A standalone Spark cluster of processes: a master, and workers that see neither the checkout nor what is installed beside it.
+"""A standalone Spark cluster of processes: a master, and workers that see neither the checkout nor
+what is installed beside it.
 
-Each worker has a working folder, a home and variables of its own, and the Python of a machine that has the packages
-(`node_python`) or of one that has nothing (`bare_python`).
+Each worker has a working folder, a home and variables of its own, and the Python of a machine that
+has the packages (`node_python`) or of one that has nothing (`bare_python`).
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ from batchinfer.spark.shipping import environment_files, needed_distributions
 
 _START_S = 60
 HOST = "127.0.0.1"
-_UNSHARE = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--mount"]
+_UNSHARE = (
+    ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--mount"]
+)
 
 
 def bare_python() -> Path:
@@ -53,7 +56,9 @@ def without(folders: Sequence[Path]) -> list[str]:
     """What to put before a command so that it sees empty folders in place of these."""
     if not folders:
         return []
-    script = 'while [ "$1" != -- ]; do mount -t tmpfs none "$1" || exit 1; shift; done; shift; exec "$@"'
+    script = (
+        'while [ "$1" != -- ]; do mount -t tmpfs none "$1" || exit 1; shift; done; shift; exec "$@"'
+    )
     return [*_UNSHARE, "sh", "-c", script, "sh", *map(str, folders), "--"]
 
 
@@ -71,7 +76,11 @@ class Worker:
 
     def executors(self) -> list[psutil.Process]:
         """The JVMs of its executors."""
-        return [one for one in psutil.Process(self.process.pid).children(recursive=True) if _is_executor(one)]
+        return [
+            one
+            for one in psutil.Process(self.process.pid).children(recursive=True)
+            if _is_executor(one)
+        ]
 
     def leave(self) -> None:
         """The machine is gone at once, with all that runs on it."""
@@ -79,7 +88,9 @@ class Worker:
 
     def logs(self) -> str:
         """What its executors said."""
-        return "\n".join(path.read_text(errors="replace") for path in sorted(self.folder.glob("app-*/*/stderr")))
+        return "\n".join(
+            path.read_text(errors="replace") for path in sorted(self.folder.glob("app-*/*/stderr"))
+        )
 
 
 def _is_executor(process: psutil.Process) -> bool:
@@ -101,7 +112,14 @@ class Cluster:
 
     def __enter__(self) -> Cluster:
         process = self._start(
-            "master", "org.apache.spark.deploy.master.Master", "--host", HOST, "--port", "0", "--webui-port", "0"
+            "master",
+            "org.apache.spark.deploy.master.Master",
+            "--host",
+            HOST,
+            "--port",
+            "0",
+            "--webui-port",
+            "0",
         )
         log = self.folder / "master" / "log"
         self.master = _wait_for(log, process, r"Starting Spark master at (spark://\S+)")
@@ -118,15 +136,30 @@ class Cluster:
         """
         self._joined += 1
         name = f"worker-{self._joined}"
-        options = ["--host", HOST, "--port", "0", "--webui-port", "0", "--cores", str(cores), "--memory", memory]
+        options = [
+            "--host",
+            HOST,
+            "--port",
+            "0",
+            "--webui-port",
+            "0",
+            "--cores",
+            str(cores),
+            "--memory",
+            memory,
+        ]
         folder = self.folder / name
         options += ["--work-dir", str(folder), self.master]
-        process = self._start(name, "org.apache.spark.deploy.worker.Worker", *options, hidden=hidden)
+        process = self._start(
+            name, "org.apache.spark.deploy.worker.Worker", *options, hidden=hidden
+        )
         _wait_for(folder / "log", process, "(Successfully registered with master)")
         self.workers.append(Worker(process, folder))
         return self.workers[-1]
 
-    def _start(self, name: str, class_: str, *options: str, hidden: Sequence[Path] = ()) -> subprocess.Popen[bytes]:
+    def _start(
+        self, name: str, class_: str, *options: str, hidden: Sequence[Path] = ()
+    ) -> subprocess.Popen[bytes]:
         folder = self.folder / name
         (folder / "home").mkdir(parents=True)
         own = {
@@ -153,7 +186,10 @@ def _wait_for(log: Path, process: subprocess.Popen[bytes], pattern: str) -> str:
         if found:
             return next(group for group in found.groups() if group)
         time.sleep(0.1)
-    raise AssertionError(f"no {pattern!r} in {log}, exit {process.poll()}:\n{log.read_text(errors='replace')[-3000:]}")
+    raise AssertionError(
+        f"no {pattern!r} in {log}, exit "
+        f"{process.poll()}:\n{log.read_text(errors='replace')[-3000:]}"
+    )
 
 
 def kill_tree(process: subprocess.Popen[Any]) -> None:
@@ -180,5 +216,10 @@ def submit(project: Project, *arguments: str, timeout_s: float = 420, **variable
 
 def start(project: Project, *command: str, **variables: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        command, cwd=project.root, env=project.environment(**variables), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=project.root,
+        env=project.environment(**variables),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )

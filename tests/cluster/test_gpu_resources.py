@@ -1,4 +1,6 @@
-"""GPUs as Spark's resources, without one: a discovery script announces two addresses to executors of this machine."""
+"""GPUs as Spark's resources, without one: a discovery script announces two addresses to executors
+of this machine.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,11 @@ def gpu_conf(script: Path) -> dict[str, str | int]:
 
 
 def opened(master: str, **conf: str | int) -> Any:
-    common = {"spark.ui.enabled": False, "spark.executor.memory": "1g", "spark.driver.host": "127.0.0.1"}
+    common = {
+        "spark.ui.enabled": False,
+        "spark.executor.memory": "1g",
+        "spark.driver.host": "127.0.0.1",
+    }
     return open_session(SparkSettings(master=master, conf={**common, **conf}), "tests")
 
 
@@ -55,7 +61,9 @@ def spark(discovery: Path) -> Iterator[Any]:
 
 
 def owning() -> Any:
-    """A task's work: the GPUs that Spark gave to it, and when it ran. Made here, so that it travels by value."""
+    """A task's work: the GPUs that Spark gave to it, and when it ran. Made here, so that it travels
+    by value.
+    """
 
     def owned(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
         import time
@@ -66,30 +74,50 @@ def owning() -> Any:
         assert context is not None
         began = time.time()
         time.sleep(task["seconds"])
-        yield {"gpus": [a for r in context.resources().values() for a in r.addresses], "from": began, "to": time.time()}
+        yield {
+            "gpus": [a for r in context.resources().values() for a in r.addresses],
+            "from": began,
+            "to": time.time(),
+        }
 
     return owned
 
 
-def test_tasks_of_the_model_own_a_share_of_a_gpu_and_no_gpu_has_more_owners_than_shares(spark: Any) -> None:
+def test_tasks_of_the_model_own_a_share_of_a_gpu_and_no_gpu_has_more_owners_than_shares(
+    spark: Any,
+) -> None:
     tasks = [{"seconds": 0.7} for _ in range(10)]
-    found = [one for of_task in run_tasks(spark, owning(), tasks, "model", profile=profile_of(spark, HALF)) for one in of_task]
+    found = [
+        one
+        for of_task in run_tasks(spark, owning(), tasks, "model", profile=profile_of(spark, HALF))
+        for one in of_task
+    ]
     by_gpu = defaultdict(list)
     for one in found:
         [address] = one["gpus"]
         by_gpu[address].append(one)
     assert by_gpu.keys() == {"0", "1"}
     at_once = {
-        address: max(sum(other["from"] <= one["from"] < other["to"] for other in ones) for one in ones)
+        address: max(
+            sum(other["from"] <= one["from"] < other["to"] for other in ones) for one in ones
+        )
         for address, ones in by_gpu.items()
     }
     assert max(at_once.values()) == 2, found
 
 
 def test_other_stages_run_on_cores_and_own_no_gpu(spark: Any) -> None:
-    found = [one for of_task in run_tasks(spark, owning(), [{"seconds": 0.1}] * 4, "files") for one in of_task]
+    found = [
+        one
+        for of_task in run_tasks(spark, owning(), [{"seconds": 0.1}] * 4, "files")
+        for one in of_task
+    ]
     assert [one["gpus"] for one in found] == [[]] * 4
-    assert (workers(spark), model_workers(spark, HALF), model_workers(spark, ModelTask(gpus=2))) == (4, 4, 1)
+    assert (
+        workers(spark),
+        model_workers(spark, HALF),
+        model_workers(spark, ModelTask(gpus=2)),
+    ) == (4, 4, 1)
     assert model_workers(spark, ModelTask(cpus=2)) == 2
 
 
@@ -106,7 +134,9 @@ def test_frames_take_the_same_profile(spark: Any, through: Any) -> None:
             pass
         context = TaskContext.get()
         assert context is not None
-        told = pd.DataFrame({"result": [json.dumps({"gpus": context.resources()["gpu"].addresses})]})
+        told = pd.DataFrame(
+            {"result": [json.dumps({"gpus": context.resources()["gpu"].addresses})]}
+        )
         yield told if through == "mapInPandas" else pa.RecordBatch.from_pandas(told)
 
     frame = spark.range(8).repartition(4)
@@ -132,23 +162,36 @@ def test_a_daemon_forks_workers_that_have_not_touched_cuda(spark: Any) -> None:
         }
 
     [[found]] = run_tasks(spark, look, [{}], "look")
-    assert found == {"torch": False, "parent": ["-m", "batchinfer.worker_daemon"], "libraries": False}
+    assert found == {
+        "torch": False,
+        "parent": ["-m", "batchinfer.worker_daemon"],
+        "libraries": False,
+    }
 
 
 def test_a_run_says_which_task_had_which_gpu(discovery: Path, tmp_path: Path) -> None:
     project = new_project(tmp_path)
     project.edit("conf/environments/local.yaml", "local[*,4]", "local-cluster[1,4,1024]")
     lines = "".join(f"    {name}: {value}\n" for name, value in gpu_conf(discovery).items())
-    project.edit("conf/environments/local.yaml", "  conf:\n", f"  model_task: {{gpus: 0.5}}\n  conf:\n{lines}")
+    project.edit(
+        "conf/environments/local.yaml",
+        "  conf:\n",
+        f"  model_task: {{gpus: 0.5}}\n  conf:\n{lines}",
+    )
     for command in (("extract", "-p", "income", "--slice", DAY), ("train", "-p", "income")):
         result = project.run(*command)
         assert result.code == 0, result.stderr
     result = project.run("score", "-p", "income", "--slice", DAY)
-    assert (result.code, result.json["rows_scored"], result.json["workers"]) == (0, 3000, 4), result.stderr
+    assert (result.code, result.json["rows_scored"], result.json["workers"]) == (0, 3000, 4), (
+        result.stderr
+    )
     page = json.loads(Path(result.json["report"]).with_suffix(".json").read_text())
     # So few rows may be one task.
     assert {task["gpu"] for task in page["details"]["tasks"]} <= {"0", "1"}
     project.edit("conf/environments/local.yaml", "gpus: 0.5", "gpus: 4")
     planned = project.run("plan", "-p", "income", "--slice", DAY)
-    assert planned.code == 2 and "spark.model_task.gpus: got 4; allowed: up to 2" in planned.json["problems"][0]
+    assert (
+        planned.code == 2
+        and "spark.model_task.gpus: got 4; allowed: up to 2" in planned.json["problems"][0]
+    )
     assert project.run("score", "-p", "income", "--slice", DAY, "--force").code == 2

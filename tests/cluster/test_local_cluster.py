@@ -1,4 +1,6 @@
-"""Two executors in JVMs of their own: bundles travel, results equal those of one process, a lost executor costs a retry."""
+"""Two executors in JVMs of their own: bundles travel, results equal those of one process, a lost
+executor costs a retry.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ def scores(project: Project) -> dict[tuple[str, int], float]:
 
 def test_two_executors_give_the_table_of_one_process(clustered: Project) -> None:
     result = clustered.run("score", "-p", "income", "--slice", DAY)
-    assert (result.code, result.json["rows_scored"] + result.json["rows_reused"]) == (0, 3000), result.stderr
+    assert (result.code, result.json["rows_scored"] + result.json["rows_reused"]) == (0, 3000), (
+        result.stderr
+    )
     on_two = scores(clustered)
     text = (clustered.root / "conf/environments/local.yaml").read_text()
     clustered.edit("conf/environments/local.yaml", "local-cluster[2,1,1024]", "local[1,4]")
@@ -46,7 +50,12 @@ def test_two_executors_give_the_table_of_one_process(clustered: Project) -> None
 def test_an_executor_that_is_killed_costs_a_retry(clustered: Project) -> None:
     command = [str(BATCHINFER), "score", "-p", "income", "--slice", DAY, "--force"]
     running = subprocess.Popen(
-        command, cwd=clustered.root, env=clustered.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=clustered.root,
+        env=clustered.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     killed = _kill_one_executor(running.pid, deadline=time.monotonic() + 90)
     stdout, stderr = running.communicate(timeout=240)
@@ -57,7 +66,9 @@ def test_an_executor_that_is_killed_costs_a_retry(clustered: Project) -> None:
 
 
 def _kill_one_executor(driver: int, deadline: float) -> bool:
-    """Waits for an executor's Python worker, so that a task is on its way, and kills the executor's JVM."""
+    """Waits for an executor's Python worker, so that a task is on its way, and kills the executor's
+    JVM.
+    """
     while time.monotonic() < deadline and psutil.pid_exists(driver):
         for process in psutil.Process(driver).children(recursive=True):
             try:

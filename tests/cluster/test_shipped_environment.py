@@ -1,4 +1,6 @@
-"""Executors whose machine has a bare Python: the packages come as an archive, the package as a zip, by Spark alone."""
+"""Executors whose machine has a bare Python: the packages come as an archive, the package as a zip,
+by Spark alone.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ def without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("without_torch")
-def test_tasks_run_from_what_was_sent(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tasks_run_from_what_was_sent(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def look(_: dict[str, Any]) -> Iterator[dict[str, Any]]:
         import os
         import sys
@@ -50,7 +54,11 @@ def test_tasks_run_from_what_was_sent(cluster: Cluster, tmp_path: Path, monkeypa
 
     # Opening the session sets it; it must not reach other tests.
     monkeypatch.setenv("PYSPARK_PYTHON", "nothing that could run")
-    conf = {"spark.ui.enabled": False, "spark.executor.memory": "900m", "spark.driver.host": "127.0.0.1"}
+    conf = {
+        "spark.ui.enabled": False,
+        "spark.executor.memory": "900m",
+        "spark.driver.host": "127.0.0.1",
+    }
     settings = SparkSettings(master=cluster.master, ship="environment", conf=conf)
     session = open_session(settings, "shipped", packed=tmp_path)
     try:

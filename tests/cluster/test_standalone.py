@@ -1,4 +1,6 @@
-"""The jobs on a standalone cluster: machines that see the lake, have the packages, and neither the checkout nor the project."""
+"""The jobs on a standalone cluster: machines that see the lake, have the packages, and neither the
+checkout nor the project.
+"""
 
 from __future__ import annotations
 
@@ -34,10 +36,19 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return project
 
 
-def test_a_machine_of_the_cluster_has_the_packages_and_not_this_one(node: Path, hidden: list[Path]) -> None:
+def test_a_machine_of_the_cluster_has_the_packages_and_not_this_one(
+    node: Path, hidden: list[Path]
+) -> None:
     def answer(python: Path, code: str) -> str:
         command = [*without(hidden), str(python), "-c", code]
-        done = subprocess.run(command, cwd="/", env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command,
+            cwd="/",
+            env={"PATH": "/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         return (done.stdout + done.stderr).strip()
 
     assert answer(node, "import torch, deltalake; print('here')") == "here"
@@ -47,15 +58,21 @@ def test_a_machine_of_the_cluster_has_the_packages_and_not_this_one(node: Path, 
         assert answer(node, f"import os; print(os.listdir('{CHECKOUT}/src'))") == "[]"
 
 
-def test_extract_train_and_score_give_the_tables_of_one_machine(on_cluster: OnCluster, alone: Project) -> None:
+def test_extract_train_and_score_give_the_tables_of_one_machine(
+    on_cluster: OnCluster, alone: Project
+) -> None:
     landed = on_cluster.submit("extract", "-p", "income", "--slice", DAY)
     assert (landed.code, landed.json["rows_landed"]) == (0, 3000), landed.stderr
     assert on_cluster.submit("train", "-p", "income").code == 0
     scored = on_cluster.submit("score", "-p", "income", "--slice", DAY)
-    assert (scored.code, scored.json["rows_scored"], scored.json["workers"]) == (0, 3000, 2), scored.stderr
+    assert (scored.code, scored.json["rows_scored"], scored.json["workers"]) == (0, 3000, 2), (
+        scored.stderr
+    )
 
     lake = on_cluster.shared / "lake"
-    assert by_place(rows_of(lake, "landed/income")) == by_place(rows_of(alone.lake, "landed/income"))
+    assert by_place(rows_of(lake, "landed/income")) == by_place(
+        rows_of(alone.lake, "landed/income")
+    )
     ours, theirs = (predictions(place, "income", PLACE, "score") for place in (lake, alone.lake))
     assert ours.keys() == theirs.keys()
     assert all(ours[key] == pytest.approx(theirs[key], rel=1e-4, abs=1e-6) for key in theirs)
@@ -67,14 +84,19 @@ def test_backfill_gives_the_table_of_one_machine(on_cluster: OnCluster, alone: P
     done = on_cluster.submit("backfill", "-p", "bot_traffic", "--from", FIRST, "--to", LAST)
     assert done.code == 0, done.stderr
     assert [one["status"] for one in done.json["slices"]] == ["published"] * 4
-    ours, theirs = (predictions(lake, "bot_traffic", PLACE, "score") for lake in (on_cluster.shared / "lake", alone.lake))
+    ours, theirs = (
+        predictions(lake, "bot_traffic", PLACE, "score")
+        for lake in (on_cluster.shared / "lake", alone.lake)
+    )
     assert ours.keys() == theirs.keys()
     assert all(ours[key] == pytest.approx(theirs[key], rel=1e-4, abs=1e-6) for key in theirs)
 
 
 def test_the_command_ships_by_itself(on_cluster: OnCluster) -> None:
     """Without spark-submit: the session builder sends the same."""
-    result = on_cluster.project.run("score", "-p", "income", "--slice", DAY, "--force", timeout_s=420, **on_cluster.variables())
+    result = on_cluster.project.run(
+        "score", "-p", "income", "--slice", DAY, "--force", timeout_s=420, **on_cluster.variables()
+    )
     assert (result.code, result.json["rows_scored"]) == (0, 3000), result.stderr
 
 

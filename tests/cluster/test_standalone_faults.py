@@ -1,4 +1,6 @@
-"""Faults of machines on a standalone cluster: executors that die, leave, come, run a task twice, or never come."""
+"""Faults of machines on a standalone cluster: executors that die, leave, come, run a task twice, or
+never come.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +28,9 @@ ROWS = 80_000
 Start = Callable[..., "subprocess.Popen[str]"]
 pytestmark = pytest.mark.timeout(1800)
 
-# A network of a user's own, beside conf/: it has to travel too. Its first attempt at a task waits while a file says so, and
-# leaves a mark; a second one, in a child of the worker, does not wait. While another file says so, it refuses some rows.
+# A network of a user's own, beside conf/: it has to travel too. Its first attempt at a task waits
+# while a file says so, and leaves a mark; a second one, in a child of the worker, does not wait.
+# While another file says so, it refuses some rows.
 NET = """\
 import os
 import time
@@ -44,7 +47,8 @@ class Net(torch.nn.Module):
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         from pyspark import TaskContext
 
-        if not self.training and os.path.exists("{marks}/refuse") and bool((features[:, 0] > 1.72).any()):
+        refuses = not self.training and os.path.exists("{marks}/refuse")
+        if refuses and bool((features[:, 0] > 1.72).any()):
             raise ValueError("this size is too large for me")
         task = TaskContext.get()
         if not self.training and task is not None:
@@ -65,7 +69,10 @@ def trained(on_cluster: OnCluster) -> OnCluster:
     text = PIPELINE.replace("in/*.csv", f"{shared}/in/*.csv").replace("hidden: [4], ", "")
     text = text.replace("train:\n", "train:\n  model: {python: 'own_net:Net'}\n")
     project.write("conf/pipelines/small.yaml", text)
-    rows = "".join(f"{n},{('red', 'blue')[n % 2]},{n * 0.01:.2f},{('no', 'yes')[n % 7 > 3]}\n" for n in range(ROWS))
+    rows = "".join(
+        f"{n},{('red', 'blue')[n % 2]},{n * 0.01:.2f},{('no', 'yes')[n % 7 > 3]}\n"
+        for n in range(ROWS)
+    )
     (shared / "in").mkdir()
     (shared / "in" / "a.csv").write_text(f"id,color,size,big\n{rows}")
     for command in (("extract", "-p", "small", "--slice", DAY), ("train", "-p", "small")):
@@ -99,7 +106,9 @@ def wait_for(marks: Path, pattern: str, running: subprocess.Popen[str]) -> None:
     end = time.monotonic() + 240
     while not list(marks.glob(pattern)):
         assert running.poll() is None, running.communicate()
-        assert time.monotonic() < end, f"no {pattern} in {sorted(path.name for path in marks.iterdir())}"
+        assert time.monotonic() < end, (
+            f"no {pattern} in {sorted(path.name for path in marks.iterdir())}"
+        )
         time.sleep(0.05)
 
 
@@ -122,12 +131,18 @@ def ended(running: subprocess.Popen[str]) -> Result:
     return as_result(running.returncode, stdout, stderr)
 
 
-def assert_as_undisturbed(on_cluster: OnCluster, result: Result, undisturbed: dict[tuple[object, ...], float]) -> None:
-    assert (result.code, result.json["rows_in"], result.json["rows_scored"]) == (0, ROWS, ROWS), result.stderr
+def assert_as_undisturbed(
+    on_cluster: OnCluster, result: Result, undisturbed: dict[tuple[object, ...], float]
+) -> None:
+    assert (result.code, result.json["rows_in"], result.json["rows_scored"]) == (0, ROWS, ROWS), (
+        result.stderr
+    )
     assert_same(scores(on_cluster), undisturbed)
 
 
-def assert_same(found: dict[tuple[object, ...], float], expected: dict[tuple[object, ...], float]) -> None:
+def assert_same(
+    found: dict[tuple[object, ...], float], expected: dict[tuple[object, ...], float]
+) -> None:
     assert found.keys() == expected.keys()
     assert all(found[key] == pytest.approx(expected[key], rel=1e-6) for key in found)
 
@@ -157,10 +172,13 @@ def test_a_slow_task_that_runs_twice_is_published_once(
 ) -> None:
     (marks / "wait-0").touch()
     speculation = {
-        "spark.speculation": "true", "spark.speculation.interval": "100ms", "spark.speculation.quantile": "0.3",
+        "spark.speculation": "true", "spark.speculation.interval": "100ms",
+        "spark.speculation.quantile": "0.3",
         "spark.speculation.multiplier": "1.1", "spark.speculation.minTaskRuntime": "100ms",
     }  # fmt: skip
-    spark = tuple(part for name, value in speculation.items() for part in ("--conf", f"{name}={value}"))
+    spark = tuple(
+        part for name, value in speculation.items() for part in ("--conf", f"{name}={value}")
+    )
     running = start(*spark)
     wait_for(marks, "began-0-0-*", running)
     # It waits for ever: only a second copy of it, beside the first, can end the run.
@@ -183,14 +201,21 @@ def test_replay_makes_the_table_of_an_undisturbed_run(
 
 
 def test_a_machine_that_leaves_and_one_that_joins(
-    trained: OnCluster, undisturbed: dict[tuple[object, ...], float], marks: Path, start: Start, hidden: list[Path]
+    trained: OnCluster,
+    undisturbed: dict[tuple[object, ...], float],
+    marks: Path,
+    start: Start,
+    hidden: list[Path],
 ) -> None:
-    """Dynamic allocation with shuffle tracking: the machine that runs a task is gone at once, and another comes."""
+    """Dynamic allocation with shuffle tracking: the machine that runs a task is gone at once, and
+    another comes.
+    """
     # Both tasks wait: with one left, Spark would want no second executor.
     for task in (0, 1):
         (marks / f"wait-{task}").touch()
     dynamic = {
-        "spark.dynamicAllocation.enabled": "true", "spark.dynamicAllocation.shuffleTracking.enabled": "true",
+        "spark.dynamicAllocation.enabled": "true",
+        "spark.dynamicAllocation.shuffleTracking.enabled": "true",
         "spark.dynamicAllocation.minExecutors": "1", "spark.dynamicAllocation.maxExecutors": "2",
     }  # fmt: skip
     spark = tuple(part for name, value in dynamic.items() for part in ("--conf", f"{name}={value}"))
@@ -211,7 +236,9 @@ def test_a_machine_that_leaves_and_one_that_joins(
 
 
 @pytest.mark.skipif(not can_hide(), reason="this machine lets no process have mounts of its own")
-def test_a_lake_that_a_machine_does_not_see_is_told_before_the_run(trained: OnCluster, tmp_path: Path) -> None:
+def test_a_lake_that_a_machine_does_not_see_is_told_before_the_run(
+    trained: OnCluster, tmp_path: Path
+) -> None:
     shared = tmp_path / "shared"
     shared.mkdir()
     with Cluster(tmp_path / "cluster") as apart:
@@ -223,7 +250,10 @@ def test_a_lake_that_a_machine_does_not_see_is_told_before_the_run(trained: OnCl
     assert [problem.split(";")[0] for problem in result.json["errors"]] == [
         f"lake: got {shared}/lake", f"staging: got {shared}/staging",
     ]  # fmt: skip
-    assert "has no such folder" in result.json["errors"][0] and "allowed: a place that all machines reach" in result.stderr
+    assert (
+        "has no such folder" in result.json["errors"][0]
+        and "allowed: a place that all machines reach" in result.stderr
+    )
     assert not list((shared / "lake").glob(".probe*")), "nothing is left behind"
     assert not (shared / "lake" / "landed").exists()
 
@@ -233,13 +263,23 @@ def test_executors_that_never_come_are_told_and_not_waited_for_in_silence(
 ) -> None:
     monkeypatch.setattr(capacity, "PATIENCE_S", 4.0)
     monkeypatch.setattr(capacity, "_FIRST_WORD_S", 1.0)
-    conf = {"spark.ui.enabled": False, "spark.executor.memory": "64g", "spark.driver.host": "127.0.0.1"}
+    conf = {
+        "spark.ui.enabled": False,
+        "spark.executor.memory": "64g",
+        "spark.driver.host": "127.0.0.1",
+    }
     session = open_session(SparkSettings(master=cluster.master, conf=conf), "too large")
     try:
         began = time.monotonic()
-        with pytest.raises(StorageError, match=r"no executor in \d+ s: each executor asks spark://\S+ for all cores of .* 64g"):
+        with pytest.raises(
+            StorageError,
+            match=r"no executor in \d+ s: each executor asks spark://\S+ for all cores of .* 64g",
+        ):
             check_capacity(session, ModelTask())
         assert time.monotonic() - began < 60
-        assert "batchinfer: no executor after 1 s, waiting: each executor asks" in capsys.readouterr().err
+        assert (
+            "batchinfer: no executor after 1 s, waiting: each executor asks"
+            in capsys.readouterr().err
+        )
     finally:
         session.stop()

@@ -1,4 +1,5 @@
-"""Run by Airflow's own Python: loads the DAGs as Airflow does, runs one in this process, and says all of it as one JSON line.
+"""Run by Airflow's own Python: loads the DAGs as Airflow does, runs one in this process, and says
+all of it as one JSON line.
 
 airflow_probe.py [DAG]
 """

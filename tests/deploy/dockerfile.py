@@ -1,6 +1,7 @@
 """Reads deploy/Dockerfile, and runs the steps of its builder in a bare folder in place of an image.
 
-What needs an image is not run but checked, and listed here: the base's system packages, the user, the last stage's settings.
+What needs an image is not run but checked, and listed here: the base's system packages, the user,
+the last stage's settings.
 """
 
 from __future__ import annotations
@@ -38,7 +39,9 @@ class Stage:
 
 def read_stages(text: str) -> tuple[dict[str, str], list[Stage]]:
     """(arguments before the first FROM, stages)."""
-    lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    lines = [
+        line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")
+    ]
     joined = re.sub(r"\\\n\s*", "", "\n".join(lines))
     arguments, stages = dict[str, str](), list[Stage]()
     for line in joined.splitlines():
@@ -60,7 +63,9 @@ def settings(text: str) -> dict[str, str]:
 
 
 def ignored(path: str) -> bool:
-    """Whether .dockerignore keeps a path of the checkout from the builder; the last pattern that fits decides."""
+    """Whether .dockerignore keeps a path of the checkout from the builder; the last pattern that
+    fits decides.
+    """
     import fnmatch
 
     verdict = False
@@ -70,16 +75,25 @@ def ignored(path: str) -> bool:
         bare = pattern.lstrip("!")
         names = bare.removeprefix("**/")
         parts = Path(path).parts
-        fits = any(fnmatch.fnmatch(part, names) for part in (parts if bare.startswith("**/") else parts[:1]))
+        fits = any(
+            fnmatch.fnmatch(part, names)
+            for part in (parts if bare.startswith("**/") else parts[:1])
+        )
         verdict = (pattern[0] != "!") if fits else verdict
     return verdict
 
 
 def context_files() -> list[str]:
-    """Files that the builder is sent: those of the checkout that git would keep, and .dockerignore lets through."""
+    """Files that the builder is sent: those of the checkout that git would keep, and .dockerignore
+    lets through.
+    """
     listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
     done = subprocess.run(listed, cwd=CHECKOUT, capture_output=True, text=True, check=True)
-    return [path for path in done.stdout.splitlines() if not ignored(path) and (CHECKOUT / path).is_file()]
+    return [
+        path
+        for path in done.stdout.splitlines()
+        if not ignored(path) and (CHECKOUT / path).is_file()
+    ]
 
 
 @dataclass
@@ -97,16 +111,28 @@ class Image:
         return text.replace(HOME, str(self.home)).replace("/opt/uv", str(self.root / "uv"))
 
     def environment(self, path: str = "") -> dict[str, str]:
-        """A bare one: Python, Java, the system's commands, and what uv and Maven need to find packages."""
+        """A bare one: Python, Java, the system's commands, and what uv and Maven need to find
+        packages.
+        """
         java = shutil.which("java")
         assert java, "java is not on PATH"
         bare = f"{Path(sys.base_prefix) / 'bin'}:{Path(java).resolve().parent}:/usr/bin:/bin"
-        kept = {name: value for name, value in os.environ.items() if name.startswith(NETWORK) or "proxy" in name.lower()}
-        own = {"PATH": (f"{path}:" if path else "") + bare, "HOME": os.environ["HOME"], "LANG": "C.UTF-8"}
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if name.startswith(NETWORK) or "proxy" in name.lower()
+        }
+        own = {
+            "PATH": (f"{path}:" if path else "") + bare,
+            "HOME": os.environ["HOME"],
+            "LANG": "C.UTF-8",
+        }
         return {**kept, **own}
 
     def build(self, stage: Stage, until: str = "", **arguments: str) -> None:
-        """Runs ARG, ENV, WORKDIR, COPY and RUN of a stage in order, to its end or to the RUN that begins with a text."""
+        """Runs ARG, ENV, WORKDIR, COPY and RUN of a stage in order, to its end or to the RUN that
+        begins with a text.
+        """
         environment, folder = self.environment(), self.root
         for word, text in stage.steps:
             if word == "ARG":
@@ -123,7 +149,14 @@ class Image:
             elif word == "RUN":
                 assert not any(command in text for command in NOT_RUN), text
                 command = ["/bin/sh", "-ec", self.inside(text)]
-                done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+                done = subprocess.run(
+                    command,
+                    cwd=folder,
+                    env=environment,
+                    capture_output=True,
+                    text=True,
+                    check=False,
+                )
                 assert done.returncode == 0, f"RUN {text}\n{done.stdout}{done.stderr}"
                 if until and text.startswith(until):
                     return
@@ -135,8 +168,13 @@ class Image:
             chosen = [path for path in files if path == source or path.startswith(f"{source}/")]
             assert chosen, f"COPY {source}: nothing of it gets through .dockerignore"
             for path in chosen:
-                # COPY puts a file into a folder that ends in /, else at that very path; of a folder, what is inside.
-                inside = Path(path).relative_to(source) if path != source else Path(Path(path).name if target[-1] == "/" else "")
+                # COPY puts a file into a folder that ends in /, else at that very path; of a
+                # folder, what is inside.
+                inside = (
+                    Path(path).relative_to(source)
+                    if path != source
+                    else Path(Path(path).name if target[-1] == "/" else "")
+                )
                 place = folder / target / inside
                 place.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(CHECKOUT / path, place)

@@ -1,4 +1,6 @@
-"""The DAG file in a real Airflow: what it imports as, and what becomes of a run at each exit code of the command."""
+"""The DAG file in a real Airflow: what it imports as, and what becomes of a run at each exit code
+of the command.
+"""
 
 from __future__ import annotations
 
@@ -15,27 +17,41 @@ import yaml
 from batchinfer.schedule import POINTLESS, WORTH_A_RETRY
 
 CHECKOUT = Path(__file__).parents[2]
-PYTHON = Path(os.environ.get("AIRFLOW_PYTHON") or Path(sys.prefix) / "share" / "batchinfer" / "airflow" / "bin" / "python")
+PYTHON = Path(
+    os.environ.get("AIRFLOW_PYTHON")
+    or Path(sys.prefix) / "share" / "batchinfer" / "airflow" / "bin" / "python"
+)
 PROBE = Path(__file__).with_name("airflow_probe.py")
 LAND = "extract --pipeline income --env cluster --slice 2026-11-21"
 SCORE = "score --pipeline income --env cluster --slice 2026-11-21"
 
 pytestmark = [
-    pytest.mark.skipif(not PYTHON.is_file(), reason=f"{PYTHON} is not there; `make deploy` installs it"),
+    pytest.mark.skipif(
+        not PYTHON.is_file(), reason=f"{PYTHON} is not there; `make deploy` installs it"
+    ),
     pytest.mark.timeout(280),
 ]
 
 
 class Airflow:
-    """Airflow with a database of its own, and a command in batchinfer's place that writes down how it was called."""
+    """Airflow with a database of its own, and a command in batchinfer's place that writes down how
+    it was called.
+    """
 
     def __init__(self, home: Path) -> None:
         self.home, self.calls, self.code = home, home / "calls", home / "code"
         command = home / "batchinfer"
-        command.write_text(f'#!/bin/bash\necho "$@" >> {self.calls}\necho \'{{"status": "x"}}\'\nexit "$(cat {self.code})"\n')
+        command.write_text(
+            f'#!/bin/bash\necho "$@" >> {self.calls}\necho \'{{"status": "x"}}\'\nexit "$(cat '
+            f'{self.code})"\n'
+        )
         command.chmod(0o755)
         self.environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "BATCHINFER", "PYTHON"))},
+            **{
+                name: value
+                for name, value in os.environ.items()
+                if not name.startswith(("AIRFLOW", "BATCHINFER", "PYTHON"))
+            },
             "AIRFLOW_HOME": str(home),
             "AIRFLOW__CORE__DAGS_FOLDER": str(CHECKOUT / "deploy" / "airflow"),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
@@ -47,14 +63,22 @@ class Airflow:
     def probe(self, *arguments: str, code: int = 0, **environment: str) -> dict[str, Any]:
         self.calls.unlink(missing_ok=True)
         self.code.write_text(str(code))
-        return json.loads(self._run(str(PYTHON), str(PROBE), *arguments, **environment).splitlines()[-1])
+        return json.loads(
+            self._run(str(PYTHON), str(PROBE), *arguments, **environment).splitlines()[-1]
+        )
 
     def called(self) -> list[str]:
         return self.calls.read_text().splitlines()
 
     def _run(self, *command: str, **more: str) -> str:
         done = subprocess.run(
-            command, env={**self.environment, **more}, capture_output=True, text=True, check=False, timeout=240, cwd=self.home
+            command,
+            env={**self.environment, **more},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=240,
+            cwd=self.home,
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
@@ -69,7 +93,10 @@ def test_each_scheduled_pipeline_is_a_dag_that_imports_without_spark(airflow: Ai
     said = airflow.probe()
     assert said["import_errors"] == {} and said["heavy"] == []
     assert said["import_s"] < 20, "Airflow's own limit for a DAG file is 30 s"
-    files = [yaml.safe_load(path.read_text()) for path in (CHECKOUT / "conf" / "pipelines").glob("*.yaml")]
+    files = [
+        yaml.safe_load(path.read_text())
+        for path in (CHECKOUT / "conf" / "pipelines").glob("*.yaml")
+    ]
     assert {name: dag["schedule"] for name, dag in said["dags"].items()} == {
         f"batchinfer_{file['name']}": file["schedule"] for file in files if "schedule" in file
     }
@@ -77,7 +104,10 @@ def test_each_scheduled_pipeline_is_a_dag_that_imports_without_spark(airflow: Ai
         assert (dag["timezone"], dag["catchup"], dag["max_active_runs"]) == ("UTC", False, 1)
         assert (dag["retries"], dag["retry_delay_s"]) == ([3, 3], [600, 600])
     assert said["dags"]["batchinfer_income"]["tasks"] == {"extract": [], "score": ["extract"]}
-    assert said["dags"]["batchinfer_bot_traffic"]["tasks"] == {"extract": [], "backfill": ["extract"]}
+    assert said["dags"]["batchinfer_bot_traffic"]["tasks"] == {
+        "extract": [],
+        "backfill": ["extract"],
+    }
 
 
 def test_a_run_lands_and_scores_its_logical_day(airflow: Airflow) -> None:
@@ -89,7 +119,10 @@ def test_a_run_lands_and_scores_its_logical_day(airflow: Airflow) -> None:
 @pytest.mark.parametrize("code", [WORTH_A_RETRY[-1], 1])
 def test_what_may_pass_is_tried_again(airflow: Airflow, code: int) -> None:
     said = airflow.probe("batchinfer_income", code=code)
-    assert (said["state"], said["tasks"]) == ("failed", {"extract": "failed", "score": "upstream_failed"})
+    assert (said["state"], said["tasks"]) == (
+        "failed",
+        {"extract": "failed", "score": "upstream_failed"},
+    )
     assert airflow.called() == [LAND, LAND]
 
 
@@ -100,7 +133,9 @@ def test_what_stays_fails_at_once(airflow: Airflow, code: int) -> None:
     assert airflow.called() == [LAND], "no second attempt, whatever the retries"
 
 
-def test_a_wrong_schedule_is_an_import_error_that_says_why(airflow: Airflow, tmp_path: Path) -> None:
+def test_a_wrong_schedule_is_an_import_error_that_says_why(
+    airflow: Airflow, tmp_path: Path
+) -> None:
     (tmp_path / "src").symlink_to(CHECKOUT / "src")
     pipelines = tmp_path / "conf" / "pipelines"
     pipelines.mkdir(parents=True)

@@ -1,4 +1,6 @@
-"""The real commands, typed as a user would, in a temporary copy of what a project has: conf/ and examples/."""
+"""The real commands, typed as a user would, in a temporary copy of what a project has: conf/ and
+examples/.
+"""
 
 from __future__ import annotations
 
@@ -37,14 +39,22 @@ class Project:
 
     def environment(self, **extra: str) -> dict[str, str]:
         own = {"BATCHINFER_HOME": str(self.root / "var"), "COLUMNS": "200", "NO_COLOR": "1"}
-        return {name: value for name, value in os.environ.items() if name != "DATA_DIR"} | own | extra
+        return (
+            {name: value for name, value in os.environ.items() if name != "DATA_DIR"} | own | extra
+        )
 
     def run(self, *arguments: str, timeout_s: float = 240, **extra: str) -> Result:
         return self.execute([str(BATCHINFER), *arguments], timeout_s, **extra)
 
     def execute(self, command: list[str], timeout_s: float = 240, **extra: str) -> Result:
         done = subprocess.run(
-            command, cwd=self.root, env=self.environment(**extra), capture_output=True, text=True, timeout=timeout_s, check=False
+            command,
+            cwd=self.root,
+            env=self.environment(**extra),
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
         )
         return as_result(done.returncode, done.stdout, done.stderr)
 
@@ -89,7 +99,9 @@ model: {uri: "models:/small@champion"}
 checks: {max_quarantine_rate: 0.5}
 sink: {table: predictions/small}
 """
-SMALL_ROWS = "id,color,size,big\n" + "".join(f"{n},{('red', 'blue')[n % 2]},{n}.5,{('no', 'yes')[n > 10]}\n" for n in range(20))
+SMALL_ROWS = "id,color,size,big\n" + "".join(
+    f"{n},{('red', 'blue')[n % 2]},{n}.5,{('no', 'yes')[n > 10]}\n" for n in range(20)
+)
 DAY = "2026-11-21"
 
 
@@ -99,7 +111,9 @@ def extract_small(project: Project, *more: str, slice_: str = DAY) -> Result:
 
 def tables(project: Project) -> set[str]:
     """Tables of the lake that have a log, as paths below it."""
-    return {str(path.parent.relative_to(project.lake)) for path in project.lake.glob("**/_delta_log")}
+    return {
+        str(path.parent.relative_to(project.lake)) for path in project.lake.glob("**/_delta_log")
+    }
 
 
 def quarantined(project: Project) -> list[dict[str, Any]]:

@@ -18,7 +18,10 @@ def project(tmp_path: Path) -> Project:
 def scored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """A project after extract, train and score of `income`; tests read it and leave it as it is."""
     project = new_project(tmp_path_factory.mktemp("scored"))
-    for arguments in (("extract", "-p", "income", "--slice", "2026-11-21"), ("train", "-p", "income")):
+    for arguments in (
+        ("extract", "-p", "income", "--slice", "2026-11-21"),
+        ("train", "-p", "income"),
+    ):
         result = project.run(*arguments)
         assert result.code == 0, result.stderr
     result = project.run("score", "-p", "income", "--slice", "2026-11-21")

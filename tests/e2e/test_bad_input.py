@@ -1,16 +1,30 @@
-"""Bad input: one clear message, the exit code of the contract, the JSON line with `errors`, nothing lost or half-written."""
+"""Bad input: one clear message, the exit code of the contract, the JSON line with `errors`, nothing
+lost or half-written.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from e2e.commands import DAY, SMALL_PIPELINE, SMALL_ROWS, Project, extract_small, quarantined, tables
+from e2e.commands import (
+    DAY,
+    SMALL_PIPELINE,
+    SMALL_ROWS,
+    Project,
+    extract_small,
+    quarantined,
+    tables,
+)
 
 
 def test_five_configuration_errors_are_reported_at_once_before_any_jvm(small: Project) -> None:
     text = SMALL_PIPELINE.replace("  slice: ingest_date", "  slize: ingest_date")
-    text = text.replace("size: double", "size: dubble").replace("standardize: {columns: size}", "standardise: {columns: size}")
-    text = text.replace("one_hot: {columns: color}", "one_hot: {columns: colour}").replace("epochs: 2", "epochs: many")
+    text = text.replace("size: double", "size: dubble").replace(
+        "standardize: {columns: size}", "standardise: {columns: size}"
+    )
+    text = text.replace("one_hot: {columns: color}", "one_hot: {columns: colour}").replace(
+        "epochs: 2", "epochs: many"
+    )
     small.write("conf/pipelines/small.yaml", text)
     result = small.run("extract", "-p", "small", "--slice", DAY, JAVA_HOME="/nowhere")
     assert result.code == 2
@@ -25,14 +39,19 @@ def test_an_unknown_field_asks_whether_another_was_meant(small: Project) -> None
     small.edit("conf/pipelines/small.yaml", "sink:", "sinc:")
     result = extract_small(small)
     assert result.code == 2
-    assert any("sinc" in error and "did you mean" in error and "sink" in error for error in result.json["errors"])
+    assert any(
+        "sinc" in error and "did you mean" in error and "sink" in error
+        for error in result.json["errors"]
+    )
 
 
 def test_an_unset_variable(small: Project) -> None:
     small.edit("conf/pipelines/small.yaml", "path: in/*.csv", "path: ${NO_SUCH_FOLDER}/*.csv")
     result = extract_small(small)
     assert result.code == 2
-    assert any("NO_SUCH_FOLDER" in error and "small.yaml:4" in error for error in result.json["errors"])
+    assert any(
+        "NO_SUCH_FOLDER" in error and "small.yaml:4" in error for error in result.json["errors"]
+    )
 
 
 def test_a_missing_input_file(small: Project) -> None:
@@ -66,10 +85,19 @@ def test_rows_that_do_not_parse_are_kept_with_their_place_and_reason(small: Proj
     small.write("in/a.csv", b"\n".join(lines) + b"\n")
     result = extract_small(small)
     assert result.code == 0, result.stderr
-    assert (result.json["rows_in"], result.json["rows_landed"], result.json["rows_quarantined"]) == (20, 16, 4)
+    assert (
+        result.json["rows_in"],
+        result.json["rows_landed"],
+        result.json["rows_quarantined"],
+    ) == (20, 16, 4)
     found = {row["source_line"]: row for row in quarantined(small)}
     assert set(found) == {4, 6, 8, 10}
-    assert [found[line]["raw"] for line in (4, 6, 8, 10)] == [lines[3], lines[5], lines[7], lines[9]]
+    assert [found[line]["raw"] for line in (4, 6, 8, 10)] == [
+        lines[3],
+        lines[5],
+        lines[7],
+        lines[9],
+    ]
     assert "six" in found[8]["message"] and "int" in found[8]["message"]
     assert all(row["source_file"] == "a.csv" and row["published"] for row in found.values())
 
@@ -85,8 +113,13 @@ def test_too_many_bad_rows_land_nothing(small: Project) -> None:
 
 
 def test_a_log_line_that_does_not_parse_names_its_place(project: Project) -> None:
-    project.write("logs/x.log", 'a - - [17/May/2015:10:05:03 +0000] "GET / HTTP/1.1" 200 1 "-" "-"\nnot a log line\n')
-    project.edit("conf/pipelines/bot_traffic.yaml", "${DATA_DIR:-examples/data}/logs/*.log", "logs/*.log")
+    project.write(
+        "logs/x.log",
+        'a - - [17/May/2015:10:05:03 +0000] "GET / HTTP/1.1" 200 1 "-" "-"\nnot a log line\n',
+    )
+    project.edit(
+        "conf/pipelines/bot_traffic.yaml", "${DATA_DIR:-examples/data}/logs/*.log", "logs/*.log"
+    )
     result = project.run("extract", "-p", "bot_traffic")
     assert result.code == 5
     assert "x.log:2" in result.json["errors"][0]
@@ -107,13 +140,19 @@ def test_a_slice_that_is_no_date_and_a_missing_one(small: Project) -> None:
 
 
 def test_an_unknown_command_and_option_end_in_the_json_line(small: Project) -> None:
-    for arguments in (("scor",), ("score", "-p", "small", "--slize", DAY), ("score", "-p", "smal", "--slice", DAY)):
+    for arguments in (
+        ("scor",),
+        ("score", "-p", "small", "--slize", DAY),
+        ("score", "-p", "smal", "--slice", DAY),
+    ):
         result = small.run(*arguments)
         assert (result.code, result.json["exit_code"]) == (2, 2)
 
 
 def test_java_that_is_not_there_is_one_sentence(small: Project, tmp_path: Path) -> None:
-    result = small.run("extract", "-p", "small", "--slice", DAY, JAVA_HOME=str(tmp_path / "no-java"))
+    result = small.run(
+        "extract", "-p", "small", "--slice", DAY, JAVA_HOME=str(tmp_path / "no-java")
+    )
     assert result.code == 2
     assert len(result.json["errors"]) == 1
     assert "JAVA_HOME" in result.json["errors"][0]

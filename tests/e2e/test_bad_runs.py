@@ -1,4 +1,6 @@
-"""Runs that cannot be: models, checks, leases, interruptions; nothing is published and nothing is half-written."""
+"""Runs that cannot be: models, checks, leases, interruptions; nothing is published and nothing is
+half-written.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ def test_a_model_that_is_not_there(small: Project) -> None:
 def test_one_flipped_byte_in_a_bundle_stops_the_run(small: Project) -> None:
     assert extract_small(small).code == 0
     assert small.run("train", "-p", "small").code == 0
-    missing = small.run("score", "-p", "small", "--slice", DAY, "--set", "model.uri=models:/small@champoin")
+    missing = small.run(
+        "score", "-p", "small", "--slice", DAY, "--set", "model.uri=models:/small@champoin"
+    )
     assert missing.code == 7
     assert "champoin" in missing.json["errors"][0]
     for weights in (small.root / "var").glob("**/weights.safetensors"):
@@ -37,9 +41,14 @@ def test_one_flipped_byte_in_a_bundle_stops_the_run(small: Project) -> None:
 
 def test_a_failed_suite_publishes_nothing(small: Project) -> None:
     small.write(
-        "conf/expectations/never.yaml", "- expect_column_values_to_be_between: {column: score, min_value: 2, max_value: 3}\n"
+        "conf/expectations/never.yaml",
+        "- expect_column_values_to_be_between: {column: score, min_value: 2, max_value: 3}\n",
     )
-    small.edit("conf/pipelines/small.yaml", "{max_quarantine_rate: 0.5}", "{predictions: conf/expectations/never.yaml}")
+    small.edit(
+        "conf/pipelines/small.yaml",
+        "{max_quarantine_rate: 0.5}",
+        "{predictions: conf/expectations/never.yaml}",
+    )
     assert extract_small(small).code == 0
     assert small.run("train", "-p", "small").code == 0
     result = small.run("score", "-p", "small", "--slice", DAY)
@@ -53,7 +62,9 @@ def test_a_failed_suite_publishes_nothing(small: Project) -> None:
 
 def test_rows_that_could_not_be_scored_are_replayed(small: Project) -> None:
     small.write("refusing_net.py", NET)
-    small.edit("conf/pipelines/small.yaml", "train:\n", "train:\n  model: {python: 'refusing_net:Net'}\n")
+    small.edit(
+        "conf/pipelines/small.yaml", "train:\n", "train:\n  model: {python: 'refusing_net:Net'}\n"
+    )
     small.edit("conf/pipelines/small.yaml", "hidden: [4], ", "")
     assert extract_small(small).code == 0
     assert small.run("train", "-p", "small").code == 0
@@ -65,7 +76,11 @@ def test_rows_that_could_not_be_scored_are_replayed(small: Project) -> None:
     assert (scored.code, scored.json["rows_quarantined"]) == (0, 4), scored.stderr
     small.write("refused", "9")
     replayed = small.run("replay", "-p", "small", "--slice", DAY)
-    assert (replayed.code, replayed.json["status"], replayed.json["rows_scored"]) == (0, "published", 4), replayed.stderr
+    assert (replayed.code, replayed.json["status"], replayed.json["rows_scored"]) == (
+        0,
+        "published",
+        4,
+    ), replayed.stderr
     [row] = small.run("status", "-p", "small").json["slices"]
     assert (row["status"], row["rows_landed"], row["rows_published"]) == ("published", 20, 20)
     nothing = small.run("replay", "-p", "small", "--slice", DAY)
@@ -73,7 +88,9 @@ def test_rows_that_could_not_be_scored_are_replayed(small: Project) -> None:
 
 
 def test_ctrl_c_in_the_middle_of_a_run_leaves_nothing_half_written(small: Project) -> None:
-    small.write("in/a.csv", "id,color,size,big\n" + "".join(f"{n},red,{n}.5,no\n" for n in range(400_000)))
+    small.write(
+        "in/a.csv", "id,color,size,big\n" + "".join(f"{n},red,{n}.5,no\n" for n in range(400_000))
+    )
     command = [str(BATCHINFER), "extract", "-p", "small", "--slice", DAY]
     running = subprocess.Popen(
         command,

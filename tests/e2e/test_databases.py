@@ -1,4 +1,6 @@
-"""Extraction from a database as a user types it: credentials never shown, mistakes told before Spark starts, memory flat."""
+"""Extraction from a database as a user types it: credentials never shown, mistakes told before
+Spark starts, memory flat.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,8 @@ def extract(project: Project, *more: str, **variables: str) -> Result:
 
 def test_no_credential_is_shown_or_kept(shop: Project, postgres: Postgres) -> None:
     postgres.sql(
-        "drop table if exists orders; create table orders (id int, at timestamptz); insert into orders values (1, now())"
+        "drop table if exists orders; create table orders (id int, at timestamptz); insert into "
+        "orders values (1, now())"
     )
     own = postgres.variables()
     inside = f"postgresql://{USER}:{PASSWORD}@127.0.0.1:{postgres.port}/postgres"
@@ -51,7 +54,8 @@ def test_no_credential_is_shown_or_kept(shop: Project, postgres: Postgres) -> No
     shop.write("var/events/.keep", "")
     shop.edit(
         "conf/environments/local.yaml", "    spark.ui.enabled: false",
-        f"    spark.ui.enabled: false\n    spark.eventLog.enabled: true\n    spark.eventLog.dir: file://{shop.root}/var/events",
+        "    spark.ui.enabled: false\n    spark.eventLog.enabled: true\n    spark.eventLog.dir: "
+        f"file://{shop.root}/var/events",
     )  # fmt: skip
     results = [
         extract(shop, **own),
@@ -60,9 +64,15 @@ def test_no_credential_is_shown_or_kept(shop: Project, postgres: Postgres) -> No
         extract(shop, **{**own, "ORDERS_PASSWORD": "canary-wrong-71"}),
         extract(shop, **{**own, "ORDERS_URL": own["ORDERS_URL"].replace(str(postgres.port), "1")}),
     ]
-    shop.edit("conf/pipelines/orders.yaml", "  user_env: ORDERS_USER\n  password_env: ORDERS_PASSWORD\n", "")
+    shop.edit(
+        "conf/pipelines/orders.yaml",
+        "  user_env: ORDERS_USER\n  password_env: ORDERS_PASSWORD\n",
+        "",
+    )
     results.append(extract(shop, "--set", "source.watermark=nothing", ORDERS_URL=inside))
-    assert [result.code for result in results] == [0, 0, 3, 3, 8, 3], [result.stderr for result in results]
+    assert [result.code for result in results] == [0, 0, 3, 3, 8, 3], [
+        result.stderr for result in results
+    ]
     assert (results[0].json["rows_landed"], results[1].json["status"]) == (1, "unchanged")
     said = "".join(result.stdout + result.stderr for result in results)
     kept = [path for path in shop.root.rglob("*") if path.is_file()]
@@ -74,9 +84,13 @@ def test_no_credential_is_shown_or_kept(shop: Project, postgres: Postgres) -> No
 
 def test_everything_that_is_wrong_is_told_before_spark_starts(shop: Project) -> None:
     shop.edit(
-        "conf/pipelines/orders.yaml", "  key: id", "  partition_column: nr\n  on_changed: append\n  schema: {id: int}\n  key: id"
+        "conf/pipelines/orders.yaml",
+        "  key: id",
+        "  partition_column: nr\n  on_changed: append\n  schema: {id: int}\n  key: id",
     )
-    shop.edit("conf/pipelines/orders.yaml", "table: orders", 'query: "select 1; delete from orders"')
+    shop.edit(
+        "conf/pipelines/orders.yaml", "table: orders", 'query: "select 1; delete from orders"'
+    )
     result = extract(shop, ORDERS_USER="canary", timeout_s=60, JAVA_HOME="/nowhere")
     assert result.code == 2
     told = "\n".join(result.json["errors"])
@@ -97,11 +111,17 @@ def test_other_commands_need_no_credentials(shop: Project) -> None:
 
 
 def test_a_table_larger_than_the_heap_flows_through(shop: Project, postgres: Postgres) -> None:
-    """200,000 rows of 4 KB through a driver of 512 MB: what is not handed on at once would not fit."""
-    postgres.sql("""drop table if exists orders; create table orders (id int, at timestamptz, text text);
+    """200,000 rows of 4 KB through a driver of 512 MB: what is not handed on at once would not
+    fit.
+    """
+    postgres.sql("""drop table if exists orders;
+        create table orders (id int, at timestamptz, text text);
         alter table orders alter text set storage plain;
-        insert into orders select n, now(), rpad(n::text, 4000, md5(n::text)) from generate_series(1, 200000) n""")
-    shop.edit("conf/environments/local.yaml", "spark.driver.memory: 2g", "spark.driver.memory: 512m")
+        insert into orders select n, now(), rpad(n::text, 4000, md5(n::text))
+        from generate_series(1, 200000) n""")
+    shop.edit(
+        "conf/environments/local.yaml", "spark.driver.memory: 2g", "spark.driver.memory: 512m"
+    )
     result = extract(shop, "--set", "source.fetch_size=1000", **postgres.variables())
     assert result.code == 0, result.stderr
     assert (result.json["rows_in"], result.json["rows_landed"]) == (200_000, 200_000)

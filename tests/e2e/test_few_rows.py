@@ -1,4 +1,6 @@
-"""A slice of few rows: scored by one process beside the driver, with the same table as by the executors, whatever the rows do."""
+"""A slice of few rows: scored by one process beside the driver, with the same table as by the
+executors, whatever the rows do.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ def _table(project: Project) -> pa.Table:
 
 
 def _score(project: Project, *more: str) -> dict[str, Any]:
-    result = project.run("score", "-p", "small", "--slice", DAY, "--force", *more, PYTHONPATH=str(project.root))
+    result = project.run(
+        "score", "-p", "small", "--slice", DAY, "--force", *more, PYTHONPATH=str(project.root)
+    )
     assert result.code == 0, result.stderr
     assert "a model that talks" not in result.stdout
     return result.json
@@ -48,7 +52,9 @@ def _score(project: Project, *more: str) -> dict[str, Any]:
 
 def test_few_rows_are_scored_beside_the_driver(small: Project) -> None:
     small.write("talking.py", NET)
-    small.edit("conf/pipelines/small.yaml", "train:\n", "train:\n  model: {python: 'talking:Net'}\n")
+    small.edit(
+        "conf/pipelines/small.yaml", "train:\n", "train:\n  model: {python: 'talking:Net'}\n"
+    )
     small.edit("conf/pipelines/small.yaml", "hidden: [4], ", "")
     assert extract_small(small).code == 0
     trained = small.run("train", "-p", "small", PYTHONPATH=str(small.root))
@@ -57,7 +63,11 @@ def test_few_rows_are_scored_beside_the_driver(small: Project) -> None:
     planned = small.run("plan", "-p", "small", "--slice", DAY, PYTHONPATH=str(small.root)).json
     assert (planned["road"], planned["workers"], planned["threads_per_worker"]) == ("direct", 1, 1)
     report = _score(small)
-    assert (report["road"], report["road_reason"], report["workers"]) == ("direct", planned["road_reason"], 1)
+    assert (report["road"], report["road_reason"], report["workers"]) == (
+        "direct",
+        planned["road_reason"],
+        1,
+    )
     assert report["stage_seconds"]["session"] == 0, "nothing here needs Spark"
     beside = _table(small)
     forced = _score(small, "--set", "model.road=direct")
@@ -69,13 +79,21 @@ def test_few_rows_are_scored_beside_the_driver(small: Project) -> None:
 
     small.write("faults", "now")
     report = _score(small, "--set", "model.batch={rows: 4, timeout_s: 5}")
-    assert (report["rows_in"], report["rows_scored"] + report["rows_reused"], report["rows_quarantined"]) == (20, 18, 2)
+    assert (
+        report["rows_in"],
+        report["rows_scored"] + report["rows_reused"],
+        report["rows_quarantined"],
+    ) == (20, 18, 2)
     assert "processes one after another" in report["explanation"]
-    assert sorted((row["reason"], row["source_line"]) for row in quarantined(small) if row["stage"] == "score") == [
+    assert sorted(
+        (row["reason"], row["source_line"]) for row in quarantined(small) if row["stage"] == "score"
+    ) == [
         ("crash", 21),
         ("hang", 2),
     ]
-    kept = beside.filter(pa.array([line not in (2, 21) for line in beside["source_line"].to_pylist()]))
+    kept = beside.filter(
+        pa.array([line not in (2, 21) for line in beside["source_line"].to_pylist()])
+    )
     assert _table(small) == kept
 
 

@@ -18,17 +18,35 @@ def test_the_forecast_is_better_than_the_last_value_known(tmp_path: Path) -> Non
     assert trained.code == 0, trained.stderr
     planned = project.run("plan", "-p", "air_quality", "--slice", "2013-09")
     assert (planned.json["road"], planned.json["history_slices"]) == ("arrow", 8)
-    assert planned.json["prepare"] == ["deduplicate", "filter", "lag", "lag", "forward_fill", "rolling"]
+    assert planned.json["prepare"] == [
+        "deduplicate",
+        "filter",
+        "lag",
+        "lag",
+        "forward_fill",
+        "rolling",
+    ]
     scored = project.run("score", "-p", "air_quality", "--slice", "2013-09")
     assert scored.code == 0, scored.stderr
-    assert (scored.json["rows_in"], scored.json["rows_scored"], scored.json["rows_quarantined"]) == (720, 720, 0)
+    assert (
+        scored.json["rows_in"],
+        scored.json["rows_scored"],
+        scored.json["rows_quarantined"],
+    ) == (720, 720, 0)
     one = project.run("lookup", "-p", "air_quality", "--key", "time=2013-09-10T05:00:00")
     assert one.code == 0, one.stderr
 
-    hours = pd.read_csv(project.root / "examples/data/air/beijing_2013.csv", na_values=["NA"], parse_dates=["time"])
+    hours = pd.read_csv(
+        project.root / "examples/data/air/beijing_2013.csv", na_values=["NA"], parse_dates=["time"]
+    )
     hours["time"] = hours["time"].dt.tz_localize("UTC")
     hours["known"] = hours["pm25"].shift(6).ffill(limit=12)
-    found = DeltaTable(str(project.lake / "predictions/air_quality")).to_pandas().merge(hours, on="time").dropna(subset=["pm25"])
+    found = (
+        DeltaTable(str(project.lake / "predictions/air_quality"))
+        .to_pandas()
+        .merge(hours, on="time")
+        .dropna(subset=["pm25"])
+    )
     by_model = (found["prediction"] - found["pm25"]).abs().mean()
     by_last_value = (found["known"] - found["pm25"]).abs().mean()
     assert len(found) == 717

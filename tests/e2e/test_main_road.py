@@ -1,4 +1,6 @@
-"""The road of the data, by the commands that a user types: extract, train, score, look up; and what comes out."""
+"""The road of the data, by the commands that a user types: extract, train, score, look up; and what
+comes out.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,11 @@ from readers import read_four_ways
 def test_score_conserves_rows_and_names_what_made_them(scored: Project) -> None:
     status = scored.run("status", "-p", "income")
     [only] = status.json["slices"]
-    assert (only["status"], only["rows_landed"], only["rows_published"]) == ("published", 3000, 3000)
+    assert (only["status"], only["rows_landed"], only["rows_published"]) == (
+        "published",
+        3000,
+        3000,
+    )
     assert only["model_version"] == "1"
 
 
@@ -22,7 +28,11 @@ def test_scoring_again_does_nothing(scored: Project) -> None:
     again = scored.run("score", "-p", "income", "--slice", "2026-11-21")
     assert again.code == 0
     assert again.json["status"] == "unchanged"
-    assert (again.json["rows_in"], again.json["rows_scored"], again.json["rows_reused"]) == (3000, 0, 3000)
+    assert (again.json["rows_in"], again.json["rows_scored"], again.json["rows_reused"]) == (
+        3000,
+        0,
+        3000,
+    )
 
 
 def test_extracting_again_lands_nothing(scored: Project) -> None:
@@ -38,11 +48,21 @@ def test_lookup_one_key_several_keys_and_an_absent_one(scored: Project, tmp_path
     assert 0 <= prediction["score"] <= 1
     assert prediction["label"] == (">50K" if prediction["score"] >= 0.5 else "other")
     keys = tmp_path / "keys.txt"
-    keys.write_text("source_file=adult_test.csv,source_line=1\nsource_file=adult_test.csv,source_line=999999\n")
+    keys.write_text(
+        "source_file=adult_test.csv,source_line=1\nsource_file=adult_test.csv,source_line=999999\n"
+    )
     several = scored.run("lookup", "-p", "income", "--keys-file", str(keys))
     assert several.code == 3
     assert [result["found"] for result in several.json["results"]] == [True, False]
-    early = scored.run("lookup", "-p", "income", "--key", "source_file=adult_test.csv,source_line=17", "--as-of", "2026-11-20")
+    early = scored.run(
+        "lookup",
+        "-p",
+        "income",
+        "--key",
+        "source_file=adult_test.csv,source_line=17",
+        "--as-of",
+        "2026-11-20",
+    )
     assert (early.code, early.json["found"]) == (3, False)
 
 
@@ -62,9 +82,15 @@ def test_keys_that_are_no_keys(scored: Project, key: str, code: int, said: str) 
     assert said in " ".join(result.json["errors"])
 
 
-def test_the_predictions_table_reads_the_same_in_four_readers_without_a_jvm(scored: Project) -> None:
-    """deltalake, Polars, pandas, and DuckDB's own Delta reader; tests/spark reads it with all five."""
-    found = read_four_ways(str(scored.lake / "predictions" / "income"), ["source_file", "source_line"], "score")
+def test_the_predictions_table_reads_the_same_in_four_readers_without_a_jvm(
+    scored: Project,
+) -> None:
+    """deltalake, Polars, pandas, and DuckDB's own Delta reader; tests/spark reads it with all
+    five.
+    """
+    found = read_four_ways(
+        str(scored.lake / "predictions" / "income"), ["source_file", "source_line"], "score"
+    )
     assert len(found["deltalake"]) == 3000
     assert found["polars"] == found["pandas"] == found["duckdb"] == found["deltalake"]
 
@@ -75,12 +101,17 @@ def test_the_predictions_table_is_the_contract(scored: Project) -> None:
     table = DeltaTable(str(scored.lake / "predictions" / "income"))
     schema = pa.schema(table.schema().to_arrow())
     assert schema.names == [
-        "source_file", "source_line", "slice", "score", "label", "variant", "served", "model_name", "model_version",
-        "bundle_digest", "source_table", "source_version", "input_fingerprint", "run_id", "scored_at",
+        "source_file", "source_line", "slice", "score", "label", "variant", "served", "model_name",
+        "model_version",
+        "bundle_digest", "source_table", "source_version", "input_fingerprint", "run_id",
+        "scored_at",
     ]  # fmt: skip
     assert table.metadata().partition_columns == ["slice"]
     assert all((schema.field(name).metadata or {}).get(b"comment") for name in schema.names)
-    features = {*(table.protocol().reader_features or []), *(table.protocol().writer_features or [])}
+    features = {
+        *(table.protocol().reader_features or []),
+        *(table.protocol().writer_features or []),
+    }
     assert not features & {"deletionVectors", "columnMapping"}
     rows = table.to_pyarrow_table()
     assert {len(value) for value in rows.column("input_fingerprint").to_pylist()} == {16}
@@ -92,23 +123,37 @@ def test_bot_traffic_backfills_four_days_and_says_which_had_no_data(tmp_path: Pa
     project = new_project(tmp_path)
     landed = project.run("extract", "-p", "bot_traffic")
     assert landed.code == 0, landed.stderr
-    assert (landed.json["rows_in"], landed.json["rows_landed"], landed.json["rows_quarantined"]) == (2501, 2500, 1)
+    assert (
+        landed.json["rows_in"],
+        landed.json["rows_landed"],
+        landed.json["rows_quarantined"],
+    ) == (2501, 2500, 1)
     assert landed.json["slices"] == ["2015-05-17", "2015-05-18", "2015-05-19", "2015-05-20"]
     assert project.run("train", "-p", "bot_traffic").code == 0
-    filled = project.run("backfill", "-p", "bot_traffic", "--from", "2015-05-16", "--to", "2015-05-20")
+    filled = project.run(
+        "backfill", "-p", "bot_traffic", "--from", "2015-05-16", "--to", "2015-05-20"
+    )
     assert filled.code == 0, filled.stderr
     assert filled.json["no_data"] == ["2015-05-16"]
     assert (filled.json["rows_in"], filled.json["rows_scored"]) == (2500, 2500)
-    assert {row["status"] for row in project.run("status", "-p", "bot_traffic").json["slices"]} == {"published"}
-    again = project.run("backfill", "-p", "bot_traffic", "--from", "2015-05-17", "--to", "2015-05-20")
+    assert {row["status"] for row in project.run("status", "-p", "bot_traffic").json["slices"]} == {
+        "published"
+    }
+    again = project.run(
+        "backfill", "-p", "bot_traffic", "--from", "2015-05-17", "--to", "2015-05-20"
+    )
     assert {row["status"] for row in again.json["slices"]} == {"unchanged"}
     job = ["bash", str(Path(__file__).parents[2] / "spark-submit.sh"), "jobs/score.py"]
-    submitted = project.execute([*job, "--pipeline", "bot_traffic", "--slice", "2015-05-18", "--force"])
+    submitted = project.execute(
+        [*job, "--pipeline", "bot_traffic", "--slice", "2015-05-18", "--force"]
+    )
     assert submitted.code == 0, submitted.stderr
     assert submitted.json["status"] == "published"
     assert (
         submitted.json["rows_in"]
-        == submitted.json["rows_scored"] + submitted.json["rows_reused"] + submitted.json["rows_quarantined"]
+        == submitted.json["rows_scored"]
+        + submitted.json["rows_reused"]
+        + submitted.json["rows_quarantined"]
     )
     wrong = project.execute([*job, "--pipeline", "bot_traffic", "--slice", "1999-01-01"])
     assert (wrong.code, wrong.json["exit_code"]) == (3, 3)
@@ -119,9 +164,16 @@ def test_quarantine_keeps_the_record_and_its_place(tmp_path: Path) -> None:
 
     project = new_project(tmp_path)
     assert project.run("extract", "-p", "bot_traffic").code == 0
-    [row] = DeltaTable(str(project.lake / "quarantine" / "bot_traffic")).to_pyarrow_table().to_pylist()
+    [row] = (
+        DeltaTable(str(project.lake / "quarantine" / "bot_traffic")).to_pyarrow_table().to_pylist()
+    )
     lines = (project.root / "examples/data/logs/access.log").read_bytes().splitlines()
-    assert (row["source_file"], row["source_line"], row["stage"], row["reason"]) == ("access.log", 2226, "extract", "no_match")
+    assert (row["source_file"], row["source_line"], row["stage"], row["reason"]) == (
+        "access.log",
+        2226,
+        "extract",
+        "no_match",
+    )
     assert row["raw"] == lines[2225]
     assert row["published"] is True
 
@@ -134,12 +186,14 @@ from deltalake import DeltaTable
 import batchinfer
 landed = DeltaTable("var/lake/landed/income").to_pandas()
 rows = landed.sample(200, random_state=1)
-stored = DeltaTable("var/lake/predictions/income").to_pandas().set_index(["source_file", "source_line"])
+stored = DeltaTable("var/lake/predictions/income").to_pandas()
+stored = stored.set_index(["source_file", "source_line"])
 found = batchinfer.predict(rows, "models:/income@champion")
 assert "pyspark" not in sys.modules
 expected = [stored.loc[key] for key in zip(rows.source_file, rows.source_line)]
 worst = max(abs(a - b["score"]) / max(abs(b["score"]), 1e-6) for a, b in zip(found.score, expected))
-print(json.dumps({"worst": float(worst), "errors": int(found.error.notna().sum()), "rows": len(found)}))
+errors = int(found.error.notna().sum())
+print(json.dumps({"worst": float(worst), "errors": errors, "rows": len(found)}))
 """
     result = scored.execute([sys.executable, "-c", code])
     assert (result.json["rows"], result.json["errors"]) == (200, 0)
@@ -147,6 +201,13 @@ print(json.dumps({"worst": float(worst), "errors": int(found.error.notna().sum()
 
 
 def test_all_state_is_in_the_home_folder(scored: Project) -> None:
-    assert sorted(path.name for path in scored.root.iterdir()) == ["conf", "examples", "jobs", "var"]
-    tables = {str(path.parent.relative_to(scored.lake)) for path in scored.lake.glob("**/_delta_log")}
+    assert sorted(path.name for path in scored.root.iterdir()) == [
+        "conf",
+        "examples",
+        "jobs",
+        "var",
+    ]
+    tables = {
+        str(path.parent.relative_to(scored.lake)) for path in scored.lake.glob("**/_delta_log")
+    }
     assert tables == {"landed/income", "landed/income.train", "predictions/income", "runs"}

@@ -1,4 +1,5 @@
-"""SIGKILL at random times, over many seeds; then the same command again: the table must be right, with nothing twice.
+"""SIGKILL at random times, over many seeds; then the same command again: the table must be right,
+with nothing twice.
 
 A command of its own (`make faults`): it takes minutes. SEEDS=20 runs more of them.
 """
@@ -25,7 +26,10 @@ ROWS = 20_000
 def trained(project: Project, pipeline: str, more: str = "") -> Project:
     """The project with rows that have landed, `more` lines behind them, and a model."""
     project.write("conf/pipelines/small.yaml", pipeline)
-    rows = "".join(f"{n},{('red', 'blue')[n % 2]},{n * 0.1:.1f},{('no', 'yes')[n % 3 == 0]}\n" for n in range(ROWS))
+    rows = "".join(
+        f"{n},{('red', 'blue')[n % 2]},{n * 0.1:.1f},{('no', 'yes')[n % 3 == 0]}\n"
+        for n in range(ROWS)
+    )
     project.write("in/a.csv", f"id,color,size,big\n{rows}{more}")
     assert project.run("extract", "-p", "small", "--slice", DAY).code == 0
     assert project.run("train", "-p", "small").code == 0
@@ -39,7 +43,8 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 def killed_after(project: Project, seconds: float, *arguments: str) -> None:
     process = subprocess.Popen(
-        [str(BATCHINFER), *arguments], cwd=project.root, env=project.environment(), start_new_session=True,
+        [str(BATCHINFER), *arguments], cwd=project.root, env=project.environment(),
+        start_new_session=True,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     time.sleep(seconds)
@@ -49,29 +54,43 @@ def killed_after(project: Project, seconds: float, *arguments: str) -> None:
 
 
 def ids(project: Project, table: str, slice_: str) -> list[int]:
-    rows = DeltaTable(str(project.lake / table / "small")).to_pyarrow_table(filters=[("slice", "=", slice_)])
+    rows = DeltaTable(str(project.lake / table / "small")).to_pyarrow_table(
+        filters=[("slice", "=", slice_)]
+    )
     return sorted(rows.column("id").to_pylist())
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_extract_killed_anywhere_lands_each_row_once(small: Project, seed: int) -> None:
     slice_ = f"2026-10-{seed + 1:02d}"
-    killed_after(small, random.Random(seed).uniform(1.5, 9), "extract", "-p", "small", "--slice", slice_)
+    killed_after(
+        small, random.Random(seed).uniform(1.5, 9), "extract", "-p", "small", "--slice", slice_
+    )
     again = small.run("extract", "-p", "small", "--slice", slice_)
     assert again.code == 0, again.stderr
     assert ids(small, "landed", slice_) == list(range(ROWS))
-    aside = DeltaTable(str(small.lake / "quarantine/small")).to_pyarrow_table(filters=[("slice", "=", slice_)])
+    aside = DeltaTable(str(small.lake / "quarantine/small")).to_pyarrow_table(
+        filters=[("slice", "=", slice_)]
+    )
     assert aside.column("source_line").to_pylist() == [ROWS + 2]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_score_killed_anywhere_publishes_each_row_once(small: Project, seed: int) -> None:
-    killed_after(small, random.Random(seed).uniform(2, 14), "score", "-p", "small", "--slice", DAY, "--force")
+    killed_after(
+        small, random.Random(seed).uniform(2, 14), "score", "-p", "small", "--slice", DAY, "--force"
+    )
     again = small.run("score", "-p", "small", "--slice", DAY)
     assert again.code == 0, again.stderr
     assert ids(small, "predictions", DAY) == list(range(ROWS))
-    assert again.json["rows_in"] == again.json["rows_scored"] + again.json["rows_reused"] + again.json["rows_quarantined"] == ROWS
-    [row] = [row for row in small.run("status", "-p", "small").json["slices"] if row["slice"] == DAY]
+    assert (
+        again.json["rows_in"]
+        == again.json["rows_scored"] + again.json["rows_reused"] + again.json["rows_quarantined"]
+        == ROWS
+    )
+    [row] = [
+        row for row in small.run("status", "-p", "small").json["slices"] if row["slice"] == DAY
+    ]
     assert row["status"] == "published"
 
 
@@ -79,7 +98,9 @@ def test_score_killed_anywhere_publishes_each_row_once(small: Project, seed: int
 def refusing(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project whose model refuses some rows while the file `refused` says so."""
     project = new_project(tmp_path_factory.mktemp("replays"))
-    text = PIPELINE.replace("hidden: [4], ", "").replace("train:\n", "train:\n  model: {python: 'refusing_net:Net'}\n")
+    text = PIPELINE.replace("hidden: [4], ", "").replace(
+        "train:\n", "train:\n  model: {python: 'refusing_net:Net'}\n"
+    )
     project.write("refusing_net.py", NET)
     return trained(project, text)
 
@@ -92,7 +113,9 @@ def test_replay_killed_anywhere_leaves_each_row_once(refusing: Project, seed: in
     assert (scored.code, scored.json["rows_quarantined"] > 100) == (0, True), scored.stderr
     # Some of the rows pass now, some do not.
     project.write("refused", "1.72")
-    killed_after(project, random.Random(seed).uniform(6, 16), "replay", "-p", "small", "--slice", DAY)
+    killed_after(
+        project, random.Random(seed).uniform(6, 16), "replay", "-p", "small", "--slice", DAY
+    )
     again = project.run("replay", "-p", "small", "--slice", DAY)
     assert again.code == 0, again.stderr
     aside = DeltaTable(str(project.lake / "quarantine/small")).to_pyarrow_table()

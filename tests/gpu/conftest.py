@@ -1,6 +1,7 @@
 """The engine on a CUDA GPU; without Spark. Where PyTorch sees none, all of these skip.
 
-`BATCHINFER_TEST_DEVICE=cpu` runs them on the CPU, where what only a GPU can do is played, to try a change of a test.
+`BATCHINFER_TEST_DEVICE=cpu` runs them on the CPU, where what only a GPU can do is played, to try a
+change of a test.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ def device() -> str:
     import torch
 
     if DEVICE != "cpu" and not torch.cuda.is_available():
-        pytest.skip("PyTorch sees no CUDA device; BATCHINFER_TEST_DEVICE=cpu tries these tests without one")
+        pytest.skip(
+            "PyTorch sees no CUDA device; BATCHINFER_TEST_DEVICE=cpu tries these tests without one"
+        )
     return DEVICE
 
 

@@ -31,7 +31,9 @@ class Net(torch.nn.Module):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             linear, relu = torch.nn.Linear, torch.nn.ReLU
-            self.layers = torch.nn.Sequential(linear(16, 256), relu(), linear(256, 256), relu(), linear(256, 1))
+            self.layers = torch.nn.Sequential(
+                linear(16, 256), relu(), linear(256, 256), relu(), linear(256, 1)
+            )
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         return self.layers(features)
@@ -46,21 +48,31 @@ def feature_table(rows: int) -> pa.RecordBatch:
 
 def plain_loop(table: pa.RecordBatch) -> np.ndarray:
     """Predictions of the network on the CPU, `(rows,) float64`, 100 rows at a time."""
-    net, features = Net().eval(), np.stack([table.column(name).to_numpy() for name in NAMES], axis=1)
+    net, features = (
+        Net().eval(),
+        np.stack([table.column(name).to_numpy() for name in NAMES], axis=1),
+    )
     with torch.inference_mode():
-        parts = [net(torch.from_numpy(features[start : start + 100])) for start in range(0, len(features), 100)]
+        parts = [
+            net(torch.from_numpy(features[start : start + 100]))
+            for start in range(0, len(features), 100)
+        ]
     return torch.cat(parts)[:, 0].double().numpy()
 
 
 class OnDevice(Regressor):
-    """The network on a device, by the handler that users get; `calls` holds the rows of each forward pass."""
+    """The network on a device, by the handler that users get; `calls` holds the rows of each
+    forward pass.
+    """
 
     def __init__(self, device: str) -> None:
         super().__init__(Net().eval().to(device), columns=NAMES)
         self.calls: list[int] = []
 
     def encode(self, batch: pa.RecordBatch) -> dict[str, torch.Tensor]:
-        return super().encode(batch) | {"keys": torch.from_numpy(batch.column("key").to_numpy().copy())}
+        return super().encode(batch) | {
+            "keys": torch.from_numpy(batch.column("key").to_numpy().copy())
+        }
 
     def forward(self, tensors: dict[str, torch.Tensor]) -> Any:
         tensors = dict(tensors)
@@ -95,7 +107,8 @@ class NotFinite(Poisoned):
 
 
 class Hungry(OnDevice):
-    """Each row takes `row_bytes` of the device's memory while the model runs; on the CPU there is room for `room_bytes` of them.
+    """Each row takes `row_bytes` of the device's memory while the model runs; on the CPU there is
+    room for `room_bytes` of them.
 
     `held` is what the device had given out when each attempt began.
     """
@@ -114,7 +127,9 @@ class Hungry(OnDevice):
             if len(keys) * self.row_bytes > self.room_bytes:
                 raise torch.OutOfMemoryError("CUDA out of memory, as if")
             return output
-        scratch = torch.empty((len(keys), self.row_bytes), dtype=torch.uint8, device=self.device).fill_(1)
+        scratch = torch.empty(
+            (len(keys), self.row_bytes), dtype=torch.uint8, device=self.device
+        ).fill_(1)
         return output * scratch[:, :1]
 
 
@@ -139,9 +154,11 @@ def room(device: str, room_bytes: int) -> Iterator[None]:
 
 
 class Lookup(Handler):
-    """`prediction` = 2 x word, from an embedding of 100 words; a word that is not there ends the CUDA context.
+    """`prediction` = 2 x word, from an embedding of 100 words; a word that is not there ends the
+    CUDA context.
 
-    `forward` says nothing of it: the kernel fails later, by itself. On the CPU that is played: whatever is read back raises then.
+    `forward` says nothing of it: the kernel fails later, by itself. On the CPU that is played:
+    whatever is read back raises then.
     """
 
     output: Mapping[str, str] = {"prediction": "double"}
@@ -168,4 +185,6 @@ class Lookup(Handler):
 
 def word_table(words: Sequence[int]) -> pa.RecordBatch:
     """`key` int64 from 0 on, `word` int64."""
-    return pa.RecordBatch.from_pydict({"key": np.arange(len(words)), "word": np.array(words, np.int64)})
+    return pa.RecordBatch.from_pydict(
+        {"key": np.arange(len(words)), "word": np.array(words, np.int64)}
+    )

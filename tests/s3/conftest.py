@@ -1,4 +1,6 @@
-"""A real S3 server (moto) in a process of its own, and projects whose sources, or whose lake, are in its buckets."""
+"""A real S3 server (moto) in a process of its own, and projects whose sources, or whose lake, are
+in its buckets.
+"""
 
 from __future__ import annotations
 
@@ -81,7 +83,12 @@ def serving(program: str | None = None, **environment: str) -> Iterator[Server]:
     port = free_port()
     start = [str(MOTO)] if program is None else ["-c", program]
     command = [str(MOTO.with_name("python")), *start, "--host", "127.0.0.1", "--port", str(port)]
-    process = subprocess.Popen(command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command,
+        env={**os.environ, **environment},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     try:
         _wait(port, process)
         yield Server(f"http://127.0.0.1:{port}")
@@ -124,13 +131,14 @@ def package() -> str:
 
 def settings_for(url: str) -> str:
     """What an environment needs for a bucket, as docs/object-stores.md has it."""
+    provider = "software.amazon.awssdk.auth.credentials.EnvironmentVariableCredentialsProvider"
     return f"""\
     spark.jars.packages: {package()}
     spark.jars.ivy: {SHARE / "jars-s3"}
     spark.hadoop.fs.s3a.endpoint: {url}
     spark.hadoop.fs.s3a.endpoint.region: us-east-1
     spark.hadoop.fs.s3a.path.style.access: true
-    spark.hadoop.fs.s3a.aws.credentials.provider: software.amazon.awssdk.auth.credentials.EnvironmentVariableCredentialsProvider
+    spark.hadoop.fs.s3a.aws.credentials.provider: {provider}
 """
 
 
@@ -140,7 +148,9 @@ def use_store(project: Project, url: str) -> None:
 
 def run(project: Project, *arguments: str, **environment: str) -> Result:
     return project.run(
-        *arguments, timeout_s=FIRST_S, **{"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY, **environment}
+        *arguments,
+        timeout_s=FIRST_S,
+        **{"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY, **environment},
     )
 
 
@@ -174,4 +184,8 @@ def text_for(url: str) -> str:
     """What tells a process of a server, as the environment's settings do."""
     from batchinfer.config.s3 import settings_by_bucket, to_text
 
-    return to_text(settings_by_bucket({"spark.hadoop.fs.s3a.endpoint": url, "spark.hadoop.fs.s3a.path.style.access": True}, {}))
+    return to_text(
+        settings_by_bucket(
+            {"spark.hadoop.fs.s3a.endpoint": url, "spark.hadoop.fs.s3a.path.style.access": True}, {}
+        )
+    )

@@ -1,4 +1,6 @@
-"""Commits and leases in a bucket, by several processes at once: nothing is lost, and one run at a time has a slice. No JVM."""
+"""Commits and leases in a bucket, by several processes at once: nothing is lost, and one run at a
+time has a slice. No JVM.
+"""
 
 from __future__ import annotations
 
@@ -37,8 +39,10 @@ sys.stdin.readline()
 ensure_table(table, schema, ["slice"])
 for generation in range(4):
     with StagedWriter(table, schema, ["slice"], ["n"]) as writer:
-        writer.write(pa.record_batch({"n": [generation * 10, generation * 10 + 1]}), {"slice": name})
-        commit(table, writer.close(), replace={"slice": name}, transactions={f"slice:{name}": generation})
+        numbers = [generation * 10, generation * 10 + 1]
+        writer.write(pa.record_batch({"n": numbers}), {"slice": name})
+        known = {f"slice:{name}": generation}
+        commit(table, writer.close(), replace={"slice": name}, transactions=known)
 """
 HOLD = """
 import sys, time
@@ -96,7 +100,9 @@ def test_processes_that_publish_different_slices_at_once_lose_nothing(lake: str)
         assert process.returncode == 0, told
     opened = open_table(table)
     rows = opened.to_pyarrow_table().to_pylist()
-    assert sorted((row["slice"], row["n"]) for row in rows) == [(name, n) for name in names for n in (30, 31)]
+    assert sorted((row["slice"], row["n"]) for row in rows) == [
+        (name, n) for name in names for n in (30, 31)
+    ]
     # Every commit has a version of its own: the creation, and four of each process.
     assert opened.version() == len(names) * 4
     marks = [entry.get("batchinferCommit") for entry in opened.history()]
@@ -108,11 +114,18 @@ def test_of_runs_that_race_for_a_slice_exactly_one_gets_it(lake: str) -> None:
     for process in processes:
         say(process)
     answers = [line(process) for process in processes]
-    assert sorted(answer.split()[0] for answer in answers) == ["held", "refused", "refused", "refused"], answers
+    assert sorted(answer.split()[0] for answer in answers) == [
+        "held",
+        "refused",
+        "refused",
+        "refused",
+    ], answers
     winner = f"run-{answers.index('held' + chr(10))}"
     assert [lease["run_id"] for lease in running(lake, "p")] == [winner]
     with (
-        pytest.raises(SliceHeld, match=rf"slice 2026-11-21 of pipeline p is held by run {winner} \("),
+        pytest.raises(
+            SliceHeld, match=rf"slice 2026-11-21 of pipeline p is held by run {winner} \("
+        ),
         hold(lake, "p", "2026-11-21", "late"),
     ):
         pytest.fail("two runs hold one slice")
@@ -151,9 +164,12 @@ def test_a_run_of_another_machine_is_taken_over_when_its_beat_is_old_and_then_ca
         monkeypatch.setattr(store_leases, "EXPIRES_S", 2.0)
         time.sleep(4)
         with hold(lake, "p", "2026-11-21", "heir"):
-            # Both leases are this process's; that of the frozen run is what a commit is refused for.
+            # Both leases are this process's; that of the frozen run is what a commit is refused
+            # for.
             monkeypatch.setattr(store_leases, "_SURE_S", 0.0)
-            with pytest.raises(SliceHeld, match=r"did not renew its lease for .* another run took it"):
+            with pytest.raises(
+                SliceHeld, match=r"did not renew its lease for .* another run took it"
+            ):
                 delta.commit(table, staged(table, "a"))
     assert open_table(table).version() == 0
 
@@ -168,14 +184,19 @@ def test_a_lease_is_renewed_while_it_is_held(lake: str, monkeypatch: pytest.Monk
             pytest.fail("taken over although it was renewed")
 
 
-def test_a_store_that_overwrites_in_spite_of_the_condition_is_refused(lake: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_overwrites_in_spite_of_the_condition_is_refused(
+    lake: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     check_conditional_writes(lake)
     assert keys(lake) == set()
     with serving(FORGETFUL) as forgetful:
         forgetful.put("other-bucket", b"")
         monkeypatch.setenv(VARIABLE, text_for(forgetful.url))
         other = "s3a://other-bucket/lake"
-        with pytest.raises(StorageError, match="the store overwrote an object"), hold(other, "p", "2026-11-21", "r"):
+        with (
+            pytest.raises(StorageError, match="the store overwrote an object"),
+            hold(other, "p", "2026-11-21", "r"),
+        ):
             pytest.fail("a lease on a store that loses commits")
         assert keys(other) == set()
 
@@ -191,7 +212,9 @@ def test_staged_files_go_unless_the_table_holds_them(lake: str) -> None:
         delta.commit(table, orphan)
 
 
-def test_what_is_wrong_with_a_store_is_told_in_seconds(lake: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_wrong_with_a_store_is_told_in_seconds(
+    lake: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     began = time.monotonic()
     with pytest.raises(StorageError, match="s3a://no-such-bucket/lake: cannot write") as missing:
         check_writable("s3a://no-such-bucket/lake")

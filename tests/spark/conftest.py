@@ -25,13 +25,17 @@ def spark() -> Iterator[SparkSession]:
 
     # Models of the tests' own are imported by the workers too.
     known = os.environ.get("PYTHONPATH", "")
-    os.environ["PYTHONPATH"] = os.pathsep.join(part for part in (known, str(Path(__file__).parents[1])) if part)
+    os.environ["PYTHONPATH"] = os.pathsep.join(
+        part for part in (known, str(Path(__file__).parents[1])) if part
+    )
     settings = SparkSettings(
         master="local[2,4]",
         conf={
             "spark.ui.enabled": False,  # nobody looks
-            "spark.sql.shuffle.partitions": 2,  # two cores; the default of 200 is 200 tasks for ten rows
-            "spark.databricks.delta.snapshotPartitions": 2,  # the default of 50 costs seconds a table
+            # two cores; the default of 200 is 200 tasks for ten rows
+            "spark.sql.shuffle.partitions": 2,
+            # the default of 50 costs seconds a table
+            "spark.databricks.delta.snapshotPartitions": 2,
             "spark.sql.codegen.wholeStage": False,  # compiling takes longer than the rows do
             "spark.log.level": "ERROR",
         },
@@ -67,7 +71,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> Pa
 
 
 @pytest.fixture
-def lake(tmp_path: Path, trained: Path, spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> LakeProject:
+def lake(
+    tmp_path: Path, trained: Path, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> LakeProject:
     """A project whose model has been trained, with no table yet."""
     monkeypatch.delenv("BATCHINFER_HOME", raising=False)
     project = LakeProject(tmp_path, lambda: spark, spark=spark)
@@ -84,7 +90,9 @@ def postgres() -> Iterator[Postgres]:
 
 
 @pytest.fixture
-def shop(tmp_path: Path, spark: SparkSession, postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> SmallProject:
+def shop(
+    tmp_path: Path, spark: SparkSession, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> SmallProject:
     """A project whose source is the table `orders`, which every test makes for itself."""
     monkeypatch.delenv("BATCHINFER_HOME", raising=False)
     for name, value in postgres.variables().items():

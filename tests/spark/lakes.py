@@ -44,7 +44,11 @@ class LakeProject(SmallProject):
     name: str = "lake"
 
     def context(self, *overrides: str) -> Context:
-        return Context.open(str(self.root / f"conf/pipelines/{self.name}.yaml"), "local", [*self.overrides, *overrides])
+        return Context.open(
+            str(self.root / f"conf/pipelines/{self.name}.yaml"),
+            "local",
+            [*self.overrides, *overrides],
+        )
 
     @property
     def place(self) -> str:
@@ -56,7 +60,8 @@ class LakeProject(SmallProject):
     def create(self, *, partitioned: bool = True, **properties: str) -> None:
         told = ", ".join(f"'delta.{name}'='{value}'" for name, value in properties.items())
         self.sql(
-            "CREATE TABLE {here} (id int, color string, size double, big string, day date) USING delta"
+            "CREATE TABLE {here} (id int, color string, size double, big string, day date) USING "
+            "delta"
             + (" PARTITIONED BY (day)" if partitioned else "")
             + (f" TBLPROPERTIES ({told})" if told else "")
         )
@@ -66,7 +71,9 @@ class LakeProject(SmallProject):
         rows = self.spark.createDataFrame(rows_of(numbers, day).to_pylist(), columns)
         rows.coalesce(1).write.format("delta").mode("append").save(self.place)
 
-    def make(self, writer: str, numbers: range, *, partitioned: bool = True, **properties: str) -> int:
+    def make(
+        self, writer: str, numbers: range, *, partitioned: bool = True, **properties: str
+    ) -> int:
         """A new table of these rows, made by Spark or by delta-rs; its version."""
         if writer == "spark":
             self.create(partitioned=partitioned, **properties)
@@ -107,7 +114,11 @@ class LakeProject(SmallProject):
         return DeltaTable(str(self.root / "var/lake" / kind / self.name)).to_pyarrow_table()
 
     def published(self, name: str = "lake") -> dict[int, tuple[float, str]]:
-        rows = DeltaTable(str(self.root / "var/lake/predictions" / name)).to_pyarrow_table().to_pylist()
+        rows = (
+            DeltaTable(str(self.root / "var/lake/predictions" / name))
+            .to_pyarrow_table()
+            .to_pylist()
+        )
         return {row["id"]: (row["score"], row["label"]) for row in rows}
 
     def quarantined(self) -> list[dict[str, Any]]:
@@ -116,7 +127,9 @@ class LakeProject(SmallProject):
 
 
 def rows_of(numbers: range, day: str | None = None) -> pa.Table:
-    """The rows of the CSV files, each of a day: even numbers of the first, odd ones of the second."""
+    """The rows of the CSV files, each of a day: even numbers of the first, odd ones of the
+    second.
+    """
     colors = ("red", "blue", "green")
     days = [dt.date.fromisoformat(day or DAYS[n % 2]) for n in numbers]
     return pa.table(
@@ -135,10 +148,16 @@ def as_csv(trained: Path) -> dict[int, tuple[float, str]]:
 
 
 def assert_same(found: dict[int, tuple[float, str]], wanted: dict[int, tuple[float, str]]) -> None:
-    """The same keys and labels, and scores but for float32's rounding, which depends on how many rows a batch has."""
-    assert {key: label for key, (_, label) in found.items()} == {key: label for key, (_, label) in wanted.items()}
+    """The same keys and labels, and scores but for float32's rounding, which depends on how many
+    rows a batch has.
+    """
+    assert {key: label for key, (_, label) in found.items()} == {
+        key: label for key, (_, label) in wanted.items()
+    }
     scores = {key: score for key, (score, _) in wanted.items()}
-    assert {key: score for key, (score, _) in found.items()} == pytest.approx(scores, rel=1e-6, abs=0)
+    assert {key: score for key, (score, _) in found.items()} == pytest.approx(
+        scores, rel=1e-6, abs=0
+    )
 
 
 def score_all(lake: LakeProject, road: str = "direct") -> None:
@@ -147,7 +166,9 @@ def score_all(lake: LakeProject, road: str = "direct") -> None:
 
 
 def clean_log(place: str) -> None:
-    """What Delta itself does with logs after thirty days: a checkpoint stays, commits before it go."""
+    """What Delta itself does with logs after thirty days: a checkpoint stays, commits before it
+    go.
+    """
     table = DeltaTable(place)
     table.create_checkpoint()
     for commit in sorted(Path(place, "_delta_log").glob("*.json"))[:-1]:

@@ -1,4 +1,6 @@
-"""Small projects for Spark tests: a pipeline, its data, and the commands called in process on the shared session."""
+"""Small projects for Spark tests: a pipeline, its data, and the commands called in process on the
+shared session.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,9 @@ sink: {table: predictions/small}
 
 def rows_of(numbers: range) -> str:
     colors = ("red", "blue", "green")
-    return "".join(f"{n},{colors[n % 3]},{n * 0.37:.2f},{'yes' if n % 7 > 3 else 'no'}\n" for n in numbers)
+    return "".join(
+        f"{n},{colors[n % 3]},{n * 0.37:.2f},{'yes' if n % 7 > 3 else 'no'}\n" for n in numbers
+    )
 
 
 def csv_of(numbers: range) -> str:
@@ -57,7 +61,9 @@ class SmallProject:
     overrides: tuple[str, ...] = ()
 
     def context(self, *overrides: str) -> Context:
-        return Context.open(str(self.root / "conf/pipelines/small.yaml"), "local", [*self.overrides, *overrides])
+        return Context.open(
+            str(self.root / "conf/pipelines/small.yaml"), "local", [*self.overrides, *overrides]
+        )
 
     def write(self, path: str, text: str) -> Path:
         target = self.root / path
@@ -73,7 +79,9 @@ class SmallProject:
 
     def extract(self, slice_: str | None = DAY, *overrides: str) -> ExtractReport:
         context = self.context(*overrides)
-        return recorded(context, "extract", slice_, lambda: extract(context, slice_, self.open_session))
+        return recorded(
+            context, "extract", slice_, lambda: extract(context, slice_, self.open_session)
+        )
 
     def train(self, *overrides: str) -> TrainReport:
         context = self.context(*overrides)
@@ -81,7 +89,9 @@ class SmallProject:
 
     def score(self, slice_: str = DAY, *overrides: str, force: bool = False) -> RunReport:
         context = self.context(*overrides)
-        return recorded(context, "score", slice_, lambda: score(context, slice_, self.open_session, force))
+        return recorded(
+            context, "score", slice_, lambda: score(context, slice_, self.open_session, force)
+        )
 
     def backfill(self, start: str, end: str, *overrides: str) -> BackfillReport:
         return backfill(self.context(*overrides), start, end, self.open_session)

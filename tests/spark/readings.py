@@ -1,4 +1,6 @@
-"""A project whose rows need each other: readings of sensors, hour by hour, a file a day, with holes and repeats."""
+"""A project whose rows need each other: readings of sensors, hour by hour, a file a day, with holes
+and repeats.
+"""
 
 from __future__ import annotations
 
@@ -24,12 +26,17 @@ prepare:
   - filter: {rule: value < 90 or value is null, name: plausible}
   - forward_fill: {columns: value, by: sensor, order: ts}
   - lag: {columns: [value, power], by: sensor, order: ts, periods: [1, 3]}
-  - rolling: {columns: value, by: sensor, order: ts, window: 4, statistic: [mean, sum, min, max, std, count, median]}
-  - rolling: {columns: power, by: sensor, order: ts, window: 3h, statistic: mean, include_current: false}
-  - rolling: {columns: power, by: sensor, order: ts, window: 2, statistic: sum, include_current: false}
+  - rolling: {columns: value, by: sensor, order: ts, window: 4,
+             statistic: [mean, sum, min, max, std, count, median]}
+  - rolling: {columns: power, by: sensor, order: ts, window: 3h, statistic: mean,
+             include_current: false}
+  - rolling: {columns: power, by: sensor, order: ts, window: 2, statistic: sum,
+             include_current: false}
 features:
-  - impute: {columns: [value, value_lag_1, value_lag_3, power_lag_1, power_mean_3h, value_std_4], strategy: mean}
-  - standardize: {columns: [value, value_lag_1, value_lag_3, value_mean_4, value_std_4, power_lag_1, power_mean_3h]}
+  - impute: {columns: [value, value_lag_1, value_lag_3, power_lag_1, power_mean_3h, value_std_4],
+            strategy: mean}
+  - standardize: {columns: [value, value_lag_1, value_lag_3, value_mean_4, value_std_4,
+                            power_lag_1, power_mean_3h]}
   - one_hot: {columns: room}
 train:
   target: {column: power}
@@ -43,17 +50,21 @@ HEADER = "id,sensor,ts,value,room,power\n"
 
 
 def readings(day: str, number: int, count: int = 60) -> list[str]:
-    """Lines of one day: values and moments that are missing, moments that repeat, ids that repeat, values out of bounds."""
+    """Lines of one day: values and moments that are missing, moments that repeat, ids that repeat,
+    values out of bounds.
+    """
     draw = random.Random(number)
     lines = []
     for place in range(count):
-        # The first ids of each day are those of the others, too: a key is unique in its slice, not in the table.
+        # The first ids of each day are those of the others, too: a key is unique in its slice, not
+        # in the table.
         id_ = place if place < 5 else number * 1000 + (place if draw.random() > 0.1 else place - 3)
         moment = dt.datetime.fromisoformat(day) + dt.timedelta(minutes=20 * draw.randrange(72))
         sensor = draw.choice(["a", "a", "b", ""])
         value = "" if draw.random() < 0.2 else f"{draw.gauss(50, 25):.3f}"
         power = "" if draw.random() < 0.1 else f"{draw.gauss(5, 2):.3f}"
-        lines.append(f"{id_},{sensor},{moment.isoformat(sep=' ')},{value},{draw.choice(['x', 'y'])},{power}\n")
+        room = draw.choice(["x", "y"])
+        lines.append(f"{id_},{sensor},{moment.isoformat(sep=' ')},{value},{room},{power}\n")
     return lines
 
 
@@ -70,8 +81,12 @@ def landed_frame(project: SmallProject, upto: str | None = None) -> pd.DataFrame
 
 
 def by_hand(rows: pd.DataFrame) -> pd.DataFrame:
-    """What the steps of `READINGS` make of the rows, computed with loops; `removed` is the reason, None where a row remains."""
-    rows = rows.sort_values(["ts", "slice", "source_file", "source_line"], kind="stable").reset_index(drop=True)
+    """What the steps of `READINGS` make of the rows, computed with loops; `removed` is the reason,
+    None where a row remains.
+    """
+    rows = rows.sort_values(
+        ["ts", "slice", "source_file", "source_line"], kind="stable"
+    ).reset_index(drop=True)
     rows["removed"] = None
     seen: set[Any] = set()
     for place, row in rows.iterrows():
@@ -91,13 +106,24 @@ def _of_sensor(part: pd.DataFrame) -> pd.DataFrame:
         part[f"value_lag_{count}"] = part["value"].shift(count)
         part[f"power_lag_{count}"] = part["power"].shift(count)
     window = part["value"].rolling(4, min_periods=1)
-    part["value_mean_4"], part["value_sum_4"], part["value_std_4"] = window.mean(), window.sum(), window.std()
-    part["value_min_4"], part["value_max_4"], part["value_median_4"] = window.min(), window.max(), window.median()
+    part["value_mean_4"], part["value_sum_4"], part["value_std_4"] = (
+        window.mean(),
+        window.sum(),
+        window.std(),
+    )
+    part["value_min_4"], part["value_max_4"], part["value_median_4"] = (
+        window.min(),
+        window.max(),
+        window.median(),
+    )
     part["value_count_4"] = window.count().astype("int64")
     part.loc[part["value_count_4"] == 0, "value_sum_4"] = None
     part["power_sum_2"] = part["power"].shift(1).rolling(2, min_periods=1).sum()
     span = pd.Timedelta(hours=3)
-    part["power_mean_3h"] = [part["power"][(part["ts"] >= moment - span) & (part["ts"] < moment)].mean() for moment in part["ts"]]
+    part["power_mean_3h"] = [
+        part["power"][(part["ts"] >= moment - span) & (part["ts"] < moment)].mean()
+        for moment in part["ts"]
+    ]
     return part
 
 

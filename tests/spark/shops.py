@@ -35,5 +35,7 @@ def landed(project: SmallProject, *names: str) -> list[Any]:
     )
 
 
-def orders(postgres: Postgres, rows: str, columns: str = "id int, at timestamptz, amount numeric(10,2)") -> None:
+def orders(
+    postgres: Postgres, rows: str, columns: str = "id int, at timestamptz, amount numeric(10,2)"
+) -> None:
     postgres.sql(f"create table if not exists orders ({columns}); insert into orders values {rows}")

@@ -1,4 +1,6 @@
-"""`model.compile` in a whole run: what one run compiled travels with the next, and a compiler that fails is a warning."""
+"""`model.compile` in a whole run: what one run compiled travels with the next, and a compiler that
+fails is a warning.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,11 @@ import pytest
 from spark.projects import DAY, SmallProject
 
 from batchinfer.models.handler import Regressor
-from batchinfer.pipeline.scoring.compiled_programs import keep_compiled, load_compiled, ship_compiled
+from batchinfer.pipeline.scoring.compiled_programs import (
+    keep_compiled,
+    load_compiled,
+    ship_compiled,
+)
 
 
 @pytest.fixture
@@ -28,7 +34,9 @@ def test_a_run_compiles_and_keeps_what_it_compiled(trained: SmallProject) -> Non
     kept = list((trained.root / "var/compiled" / report.bundle_digest[:16]).glob("*"))
     if report.warnings:  # no C++ compiler here
         assert (len(report.warnings), kept) == (1, [])
-        assert report.warnings[0].startswith("model.compile: the module runs as it is, since it could not be compiled: ")
+        assert report.warnings[0].startswith(
+            "model.compile: the module runs as it is, since it could not be compiled: "
+        )
         return
     assert [path.suffix for path in kept] == [".bin"]
     assert report.stage_seconds["compile"] > 0
@@ -48,7 +56,9 @@ def test_what_was_kept_reaches_executors_of_such_a_device(trained: SmallProject)
     assert _given(first, "gpu B") is None
     keep_compiled(context, digest, [{"compiled": {"gpu A": base64.b64encode(b"two").decode()}}])
     second = ship_compiled(spark, context, digest)
-    assert _given(second, "gpu A") == b"two", "an archive is shipped once a session: another program needs another name"
+    assert _given(second, "gpu A") == b"two", (
+        "an archive is shipped once a session: another program needs another name"
+    )
 
 
 def _given(archive: str, device: str) -> bytes | None:

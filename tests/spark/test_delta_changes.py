@@ -1,4 +1,6 @@
-"""Delta tables read in place: which slices changed between two runs, whatever happened to table and log."""
+"""Delta tables read in place: which slices changed between two runs, whatever happened to table and
+log.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ from batchinfer.pipeline.plan import plan
 
 
 @pytest.mark.parametrize("partitioned", [True, False])
-def test_late_rows_make_their_slice_stale_and_backfill_scores_it(lake: LakeProject, trained: Path, partitioned: bool) -> None:
+def test_late_rows_make_their_slice_stale_and_backfill_scores_it(
+    lake: LakeProject, trained: Path, partitioned: bool
+) -> None:
     lake.create(partitioned=partitioned)
     lake.insert(range(36))
     lake.extract(None)
@@ -26,7 +30,10 @@ def test_late_rows_make_their_slice_stale_and_backfill_scores_it(lake: LakeProje
     filled = lake.backfill(*DAYS)
     assert [row["status"] for row in filled.slices] == ["published", "unchanged"]
     assert lake.states() == dict.fromkeys(DAYS, "published")
-    assert_same(lake.published(), {key: value for key, value in as_csv(trained).items() if key not in (37, 39)})
+    assert_same(
+        lake.published(),
+        {key: value for key, value in as_csv(trained).items() if key not in (37, 39)},
+    )
 
 
 @pytest.mark.parametrize("partitioned", [True, False])
@@ -42,7 +49,9 @@ def test_optimize_changes_no_slice(lake: LakeProject, partitioned: bool) -> None
     assert (report.status, report.version) == ("unchanged", 3)
     assert lake.states() == dict.fromkeys(DAYS, "published")
     # The version recorded moved along: what VACUUM takes is not needed any more.
-    DeltaTable(lake.place).vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False)
+    DeltaTable(lake.place).vacuum(
+        retention_hours=0, enforce_retention_duration=False, dry_run=False
+    )
     assert plan(lake.context(), DAYS[0])["rows"] == 20
     assert lake.score(DAYS[0], force=True).rows_in == 20
 
@@ -52,12 +61,17 @@ def test_the_change_data_feed_names_the_slices_exactly(lake: LakeProject) -> Non
     lake.insert(range(40))
     lake.extract(None)
     score_all(lake)
-    lake.spark.createDataFrame([(1, 9.0), (41, 1.0)], "id int, size double").createOrReplaceTempView("news")
+    lake.spark.createDataFrame(
+        [(1, 9.0), (41, 1.0)], "id int, size double"
+    ).createOrReplaceTempView("news")
     lake.sql(
-        "MERGE INTO {here} t USING news s ON t.id = s.id WHEN MATCHED THEN UPDATE SET t.size = s.size "
-        "WHEN NOT MATCHED THEN INSERT (id, color, size, big, day) VALUES (s.id, 'red', s.size, 'no', DATE'2026-11-22')"
+        "MERGE INTO {here} t USING news s ON t.id = s.id WHEN MATCHED THEN UPDATE SET t.size = "
+        "s.size "
+        "WHEN NOT MATCHED THEN INSERT (id, color, size, big, day) VALUES (s.id, 'red', s.size, "
+        "'no', DATE'2026-11-22')"
     )
-    # The file that MERGE rewrote holds rows of both days; the feed tells that only one of them changed.
+    # The file that MERGE rewrote holds rows of both days; the feed tells that only one of them
+    # changed.
     report = lake.extract(None)
     assert (report.slices, report.rows_in) == (["2026-11-21", "2026-11-22"], 21)
     assert lake.states() == {DAYS[0]: "published", DAYS[1]: "stale", "2026-11-22": "missing"}
@@ -65,7 +79,9 @@ def test_the_change_data_feed_names_the_slices_exactly(lake: LakeProject) -> Non
     assert lake.extract(None).status == "unchanged"
 
 
-def test_without_the_feed_all_slices_of_a_rewritten_file_count_as_changed(lake: LakeProject) -> None:
+def test_without_the_feed_all_slices_of_a_rewritten_file_count_as_changed(
+    lake: LakeProject,
+) -> None:
     lake.create(partitioned=False)
     lake.insert(range(40))
     lake.extract(None)
@@ -126,7 +142,10 @@ def test_another_table_in_its_place_is_noticed(lake: LakeProject) -> None:
 
 @pytest.mark.parametrize("feature", ["enableDeletionVectors", "columnMapping"])
 def test_a_feed_beside_deletion_vectors_and_mapped_names(lake: LakeProject, feature: str) -> None:
-    told = {"enableDeletionVectors": {feature: "true"}, "columnMapping": {"columnMapping.mode": "name"}}[feature]
+    told = {
+        "enableDeletionVectors": {feature: "true"},
+        "columnMapping": {"columnMapping.mode": "name"},
+    }[feature]
     lake.create(partitioned=False, enableChangeDataFeed="true", **told)
     lake.insert(range(40))
     lake.extract(None)

@@ -1,4 +1,6 @@
-"""Delta tables read in place: where the table lies, which version is read, and the columns it must have."""
+"""Delta tables read in place: where the table lies, which version is read, and the columns it must
+have.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ def test_an_earlier_version_is_read_where_the_pipeline_asks_for_it(lake: LakePro
 def test_a_moment_names_the_version_that_was_the_latest_then(lake: LakeProject) -> None:
     lake.create()
     lake.insert(range(20))
-    after = dt.datetime.fromtimestamp(DeltaTable(lake.place).history(1)[0]["timestamp"] / 1000, dt.timezone.utc)
+    after = dt.datetime.fromtimestamp(
+        DeltaTable(lake.place).history(1)[0]["timestamp"] / 1000, dt.timezone.utc
+    )
     lake.insert(range(20, 40))
     report = lake.extract(None, f"source.as_of='{after.isoformat()}'")
     assert (report.version, report.rows_in) == (1, 20)
@@ -47,8 +51,12 @@ def test_a_version_whose_files_vacuum_took_is_refused(lake: LakeProject) -> None
     lake.create()
     lake.insert(range(20))
     lake.sql("UPDATE {here} SET size = 1.0")
-    DeltaTable(lake.place).vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False)
-    with pytest.raises(InputError, match=r"version 1 can no longer be read: 2 of the 2 files are gone"):
+    DeltaTable(lake.place).vacuum(
+        retention_hours=0, enforce_retention_duration=False, dry_run=False
+    )
+    with pytest.raises(
+        InputError, match=r"version 1 can no longer be read: 2 of the 2 files are gone"
+    ):
         lake.extract(None, "source.version=1")
 
 
@@ -62,7 +70,9 @@ def test_columns_are_held_against_those_seen_last(lake: LakeProject) -> None:
     assert lake.score(DAYS[0]).rows_in == 6
     renamed = rows_of(range(10)).rename_columns(["id", "colour", "size", "big", "day"])
     narrowed = renamed.set_column(2, "size", renamed["size"].cast(pa.float32()))
-    write_deltalake(lake.place, narrowed, mode="overwrite", schema_mode="overwrite", partition_by=["day"])
+    write_deltalake(
+        lake.place, narrowed, mode="overwrite", schema_mode="overwrite", partition_by=["day"]
+    )
     with pytest.raises(InputError) as caught:
         lake.extract(None)
     said = "\n".join(caught.value.problems)
@@ -71,7 +81,10 @@ def test_columns_are_held_against_those_seen_last(lake: LakeProject) -> None:
     assert "no column note string" in said
     assert "features" in said
     # What the hint says is enough: the columns as they are now, declared.
-    lake.edit_lake("key: id", "key: id\n  schema: {id: int, colour: string, size: float, big: string, day: date}")
+    lake.edit_lake(
+        "key: id",
+        "key: id\n  schema: {id: int, colour: string, size: float, big: string, day: date}",
+    )
     lake.edit_lake("one_hot: {columns: color}", "one_hot: {columns: colour}")
     assert lake.extract(None).rows_in == 10
 
@@ -79,7 +92,9 @@ def test_columns_are_held_against_those_seen_last(lake: LakeProject) -> None:
 def test_columns_are_held_against_those_declared(lake: LakeProject) -> None:
     schema = "{day: date, id: int, color: string, size: float, big: string, late: int}"
     lake.edit_lake("key: id", f"key: id\n  schema: {schema}")
-    write_deltalake(lake.place, rows_of(range(10)).append_column("later", pa.array(range(10), pa.int32())))
+    write_deltalake(
+        lake.place, rows_of(range(10)).append_column("later", pa.array(range(10), pa.int32()))
+    )
     with pytest.raises(InputError) as caught:
         lake.extract(None)
     said = "\n".join(caught.value.problems)
@@ -94,10 +109,16 @@ def test_columns_are_held_against_those_declared(lake: LakeProject) -> None:
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("source.key=ident", "source.key: no such column: got 'ident'; allowed: id, color, size, big, day"),
+        (
+            "source.key=ident",
+            "source.key: no such column: got 'ident'; allowed: id, color, size, big, day",
+        ),
         ("source.slice=days", "source.slice: no such column: got 'days' (did you mean day?)"),
         ("source.slice=size", "source.slice: column size is double"),
-        ("source.slice={column: id, unit: day}", "column id is int32; allowed with a unit: a date or a timestamp"),
+        (
+            "source.slice={column: id, unit: day}",
+            "column id is int32; allowed with a unit: a date or a timestamp",
+        ),
         ("source.path=in/tabel", "no such Delta table"),
         ("source.path=in/a.csv", "is a file"),
         ("source.path=conf", "is no Delta table: it has no _delta_log; it holds pipelines"),
@@ -114,7 +135,9 @@ def test_what_is_not_there_is_told(lake: LakeProject, override: str, said: str) 
 def test_parquet_files_without_a_log_are_no_delta_table(lake: LakeProject) -> None:
     Path(lake.place).mkdir(parents=True)
     pq.write_table(rows_of(range(3)), f"{lake.place}/a.parquet")
-    with pytest.raises(InputError, match=r"it holds a\.parquet; for Parquet files without a log: kind: parquet"):
+    with pytest.raises(
+        InputError, match=r"it holds a\.parquet; for Parquet files without a log: kind: parquet"
+    ):
         lake.extract(None)
 
 
@@ -129,7 +152,11 @@ def test_a_table_below_the_lake_is_found_by_its_name(lake: LakeProject) -> None:
     lake.edit_lake("path: in/table", "table: landed/small")
     lake.edit_lake("slice: {column: day, unit: day}", "slice: slice")
     report = lake.extract(None)
-    assert (report.slices, report.rows_in, report.table) == ([DAY], 40, str(lake.root / "var/lake/landed/small"))
+    assert (report.slices, report.rows_in, report.table) == (
+        [DAY],
+        40,
+        str(lake.root / "var/lake/landed/small"),
+    )
     assert lake.score(DAY, "source.key=[source_file, source_line]").rows_in == 40
 
 

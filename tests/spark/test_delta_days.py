@@ -1,4 +1,6 @@
-"""Delta tables read in place, where a slice is a day: the whole table as it was, or what came since the day before."""
+"""Delta tables read in place, where a slice is a day: the whole table as it was, or what came since
+the day before.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +70,9 @@ def test_what_came_since_a_log_that_was_cleaned_up_cannot_be_told(lake: LakeProj
     for start in (20, 24):
         write_deltalake(lake.place, rows_of(range(start, start + 4)), mode="append")
     clean_log(lake.place)
-    with pytest.raises(InputError, match="its log no longer tells what came between versions 0 and 2") as caught:
+    with pytest.raises(
+        InputError, match="its log no longer tells what came between versions 0 and 2"
+    ) as caught:
         lake.extract("2026-11-21")
     assert caught.value.exit_code == 3
     assert list(lake.states()) == ["2026-11-20"]

@@ -14,7 +14,9 @@ from batchinfer.errors import TooManyQuarantined
 def test_rows_without_a_slice_are_quarantined(lake: LakeProject, partitioned: bool) -> None:
     lake.create(partitioned=partitioned)
     lake.insert(range(18))
-    lake.sql("INSERT INTO {here} VALUES (90, 'red', 1.0, 'no', NULL), (91, 'blue', 2.0, 'no', NULL)")
+    lake.sql(
+        "INSERT INTO {here} VALUES (90, 'red', 1.0, 'no', NULL), (91, 'blue', 2.0, 'no', NULL)"
+    )
     report = lake.extract(None)
     assert (report.rows_in, report.rows_landed, report.rows_quarantined) == (20, 18, 2)
     assert sorted((row["key"], row["reason"], row["published"]) for row in lake.quarantined()) == [
@@ -64,13 +66,28 @@ def test_text_that_cannot_name_a_slice_is_quarantined(lake: LakeProject) -> None
     ],
 )
 @pytest.mark.parametrize("partitioned", [True, False])
-def test_every_type_of_slice_column(lake: LakeProject, type_: str, rule: str, slices: list[str], partitioned: bool) -> None:
+def test_every_type_of_slice_column(
+    lake: LakeProject, type_: str, rule: str, slices: list[str], partitioned: bool
+) -> None:
     moment = "timestamp'2026-11-20 22:30:00' + make_interval(0, 0, 0, 0, 2 * (id % 2))"
-    values = {"string": "concat('s', id % 2)", "int": "id % 2", "boolean": "id % 2 = 1", "decimal(6,2)": "id % 2"}
+    values = {
+        "string": "concat('s', id % 2)",
+        "int": "id % 2",
+        "boolean": "id % 2 = 1",
+        "decimal(6,2)": "id % 2",
+    }
     frame = lake.spark.range(10).selectExpr(
-        "cast(id as int) id", "'red' color", "1.5 * id size", "'no' big", f"cast({values.get(type_, moment)} as {type_}) at"
+        "cast(id as int) id",
+        "'red' color",
+        "1.5 * id size",
+        "'no' big",
+        f"cast({values.get(type_, moment)} as {type_}) at",
     )
-    writer = frame.selectExpr("id", "color", "cast(size as double) size", "big", "at").coalesce(1).write.format("delta")
+    writer = (
+        frame.selectExpr("id", "color", "cast(size as double) size", "big", "at")
+        .coalesce(1)
+        .write.format("delta")
+    )
     (writer.partitionBy("at") if partitioned else writer).save(lake.place)
     lake.edit_lake("slice: {column: day, unit: day}", f"slice: {rule}")
     assert lake.extract(None).slices == slices

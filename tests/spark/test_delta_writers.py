@@ -1,4 +1,6 @@
-"""Delta tables of Spark and of delta-rs, read in place alike: versions, feeds, logs that end, tables that are made anew."""
+"""Delta tables of Spark and of delta-rs, read in place alike: versions, feeds, logs that end,
+tables that are made anew.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +21,13 @@ both_ways = pytest.mark.parametrize("partitioned", [True, False])
 
 @both_ways
 @pytest.mark.parametrize("option", ["version", "as_of"])
-def test_a_version_or_a_moment_is_read(lake: LakeProject, writer: str, partitioned: bool, option: str) -> None:
+def test_a_version_or_a_moment_is_read(
+    lake: LakeProject, writer: str, partitioned: bool, option: str
+) -> None:
     early = lake.make(writer, range(20), partitioned=partitioned)
-    at = dt.datetime.fromtimestamp(DeltaTable(lake.place).history(1)[0]["timestamp"] / 1000, dt.timezone.utc)
+    at = dt.datetime.fromtimestamp(
+        DeltaTable(lake.place).history(1)[0]["timestamp"] / 1000, dt.timezone.utc
+    )
     late = lake.append(writer, range(20, 40))
     lake.update(writer, 9.0, "id = 0")
     told = {"version": str(early), "as_of": f"'{at.isoformat()}'"}[option]
@@ -31,12 +37,18 @@ def test_a_version_or_a_moment_is_read(lake: LakeProject, writer: str, partition
         assert lake.score(day, f"source.{option}={told}").rows_in == 10
     assert sorted(lake.published()) == list(range(20))
     report = lake.extract(None, f"source.version={late}")
-    assert (report.version, report.rows_in, lake.states()) == (late, 40, dict.fromkeys(DAYS, "stale"))
+    assert (report.version, report.rows_in, lake.states()) == (
+        late,
+        40,
+        dict.fromkeys(DAYS, "stale"),
+    )
     lake.backfill(*DAYS)
     assert sorted(lake.published()) == list(range(40))
 
 
-def test_a_table_is_found_by_path_and_by_its_name_below_the_lake(lake: LakeProject, trained: Path, writer: str) -> None:
+def test_a_table_is_found_by_path_and_by_its_name_below_the_lake(
+    lake: LakeProject, trained: Path, writer: str
+) -> None:
     lake.make(writer, range(40))
     shutil.move(lake.place, lake.root / "var/lake/bronze/orders")
     lake.edit_lake("path: in/table", "table: bronze/orders")
@@ -45,27 +57,39 @@ def test_a_table_is_found_by_path_and_by_its_name_below_the_lake(lake: LakeProje
     assert_same(lake.published(), as_csv(trained))
     lake.edit_lake("table: bronze/orders", "path: var/lake/bronze/orders")
     assert lake.extract(None).status == "unchanged"
-    lake.edit_lake("path: var/lake/bronze/orders", f"path: 'file://{lake.root}/var/lake/bronze/orders'")
+    lake.edit_lake(
+        "path: var/lake/bronze/orders", f"path: 'file://{lake.root}/var/lake/bronze/orders'"
+    )
     assert lake.extract(None).status == "unchanged"
 
 
 @pytest.mark.parametrize("feed", ["true", "false"])
-def test_a_change_is_of_one_slice_with_the_feed_and_of_the_whole_file_without(lake: LakeProject, writer: str, feed: str) -> None:
+def test_a_change_is_of_one_slice_with_the_feed_and_of_the_whole_file_without(
+    lake: LakeProject, writer: str, feed: str
+) -> None:
     lake.make(writer, range(40), partitioned=False, enableChangeDataFeed=feed)
     lake.extract(None)
     lake.update(writer, 9.0, "id = 1")
     report = lake.extract(None)
-    assert (report.slices, report.rows_in) == (([DAYS[1]], 20) if feed == "true" else (list(DAYS), 40))
+    assert (report.slices, report.rows_in) == (
+        ([DAYS[1]], 20) if feed == "true" else (list(DAYS), 40)
+    )
     lake.append(writer, range(40, 43), "2026-11-22")
     report = lake.extract(None)
     assert (report.slices, report.rows_in) == (["2026-11-22"], 3)
-    DeltaTable(lake.place).delete("id = 0") if writer == "delta-rs" else lake.sql("DELETE FROM {here} WHERE id = 0")
+    DeltaTable(lake.place).delete("id = 0") if writer == "delta-rs" else lake.sql(
+        "DELETE FROM {here} WHERE id = 0"
+    )
     report = lake.extract(None)
-    assert (report.slices, report.rows_in) == (([DAYS[0]], 19) if feed == "true" else (list(DAYS), 39))
+    assert (report.slices, report.rows_in) == (
+        ([DAYS[0]], 19) if feed == "true" else (list(DAYS), 39)
+    )
     assert lake.score(DAYS[0]).rows_in == 19
 
 
-def test_a_feed_that_was_switched_on_in_between_is_used_from_then_on(lake: LakeProject, writer: str) -> None:
+def test_a_feed_that_was_switched_on_in_between_is_used_from_then_on(
+    lake: LakeProject, writer: str
+) -> None:
     lake.make(writer, range(40), partitioned=False)
     lake.extract(None)
     lake.update(writer, 9.0, "id = 1")
@@ -99,7 +123,9 @@ def test_a_feed_over_a_column_that_came(lake: LakeProject, writer: str) -> None:
 
 @both_ways
 @pytest.mark.parametrize("feed", ["true", "false"])
-def test_a_log_that_was_cleaned_up_between_two_runs(lake: LakeProject, writer: str, partitioned: bool, feed: str) -> None:
+def test_a_log_that_was_cleaned_up_between_two_runs(
+    lake: LakeProject, writer: str, partitioned: bool, feed: str
+) -> None:
     lake.make(writer, range(20), partitioned=partitioned, enableChangeDataFeed=feed)
     lake.extract(None)
     score_all(lake)
@@ -125,13 +151,17 @@ def test_a_version_whose_log_is_gone_is_refused(lake: LakeProject, writer: str) 
     clean_log(lake.place)
     with pytest.raises(InputError, match=f"version {first} can no longer be read"):
         lake.extract(None, f"source.version={first}")
-    with pytest.raises(InputError, match=f"version {first}, which was recorded, can no longer be read") as caught:
+    with pytest.raises(
+        InputError, match=f"version {first}, which was recorded, can no longer be read"
+    ) as caught:
         lake.score(DAYS[0])
     assert (caught.value.exit_code, caught.value.hint) == (3, "batchinfer extract -p lake")
 
 
 @both_ways
-def test_a_table_made_anew_is_read_from_its_beginning(lake: LakeProject, writer: str, partitioned: bool) -> None:
+def test_a_table_made_anew_is_read_from_its_beginning(
+    lake: LakeProject, writer: str, partitioned: bool
+) -> None:
     lake.make(writer, range(20), partitioned=partitioned)
     lake.extract(None)
     score_all(lake)
@@ -163,7 +193,9 @@ def test_a_table_made_anew_with_fewer_slices(lake: LakeProject, writer: str) -> 
 
 
 @pytest.mark.parametrize("since", ["", "\n  changes_since: auto"])
-def test_a_day_of_a_table_that_is_gone_is_not_read_from_the_one_in_its_place(lake: LakeProject, writer: str, since: str) -> None:
+def test_a_day_of_a_table_that_is_gone_is_not_read_from_the_one_in_its_place(
+    lake: LakeProject, writer: str, since: str
+) -> None:
     lake.edit_lake("slice: {column: day, unit: day}", f"slice: ingest_date{since}")
     lake.make(writer, range(20))
     lake.append(writer, range(20, 30))
@@ -182,7 +214,9 @@ def test_a_day_of_a_table_that_is_gone_is_not_read_from_the_one_in_its_place(lak
 
 
 @both_ways
-def test_columns_that_came_are_told_and_those_that_went_end_the_run(lake: LakeProject, writer: str, partitioned: bool) -> None:
+def test_columns_that_came_are_told_and_those_that_went_end_the_run(
+    lake: LakeProject, writer: str, partitioned: bool
+) -> None:
     lake.make(writer, range(20), partitioned=partitioned)
     lake.extract(None)
     score_all(lake)
@@ -200,12 +234,16 @@ def test_columns_that_came_are_told_and_those_that_went_end_the_run(lake: LakePr
     narrow = rows_of(range(20)).drop_columns("color")
     narrow = narrow.set_column(0, "id", narrow["id"].cast(pa.int64()))
     if writer == "spark":
-        frame = lake.spark.createDataFrame(narrow.to_pylist(), "id long, size double, big string, day date")
+        frame = lake.spark.createDataFrame(
+            narrow.to_pylist(), "id long, size double, big string, day date"
+        )
         how = frame.write.format("delta").mode("overwrite").option("overwriteSchema", "true")
         (how.partitionBy("day") if partitioned else how).save(lake.place)
     else:
         by = ["day"] if partitioned else None
-        write_deltalake(lake.place, narrow, mode="overwrite", schema_mode="overwrite", partition_by=by)
+        write_deltalake(
+            lake.place, narrow, mode="overwrite", schema_mode="overwrite", partition_by=by
+        )
     with pytest.raises(InputError) as caught:
         lake.extract(None)
     assert (caught.value.exit_code, "source.schema" in str(caught.value.hint)) == (3, True)
@@ -226,7 +264,9 @@ def test_slices_of_any_text(lake: LakeProject, writer: str, partitioned: bool) -
     rows = rows_of(range(12)).set_column(4, "day", pa.array(names * 2))
     lake.edit_lake("slice: {column: day, unit: day}", "slice: day")
     if writer == "spark":
-        how = lake.spark.createDataFrame(rows.to_pylist(), "id int, color string, size double, big string, day string").write
+        how = lake.spark.createDataFrame(
+            rows.to_pylist(), "id int, color string, size double, big string, day string"
+        ).write
         (how.partitionBy("day") if partitioned else how).format("delta").save(lake.place)
     else:
         write_deltalake(lake.place, rows, partition_by=["day"] if partitioned else None)

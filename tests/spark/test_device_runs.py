@@ -29,10 +29,17 @@ def test_the_report_says_what_the_device_did(trained: SmallProject) -> None:
 def test_another_precision_makes_a_slice_stale(trained: SmallProject) -> None:
     trained.score()
     exact = trained.predictions()
-    trained.edit('model: {uri: "models:/small@champion"}', 'model: {uri: "models:/small@champion", precision: bf16}')
+    trained.edit(
+        'model: {uri: "models:/small@champion"}',
+        'model: {uri: "models:/small@champion", precision: bf16}',
+    )
     assert trained.states() == {DAY: "stale"}
     lowered = trained.score()
-    assert (lowered.status, lowered.precision, lowered.rows_scored + lowered.rows_reused) == ("published", "bf16", 40)
+    assert (lowered.status, lowered.precision, lowered.rows_scored + lowered.rows_reused) == (
+        "published",
+        "bf16",
+        40,
+    )
     assert all(device.endswith(", bf16") for device in lowered.batch_rates)
     scores = trained.predictions()
     off = [abs(scores[key][0] - exact[key][0]) for key in exact]
@@ -45,5 +52,8 @@ def test_another_precision_makes_a_slice_stale(trained: SmallProject) -> None:
 
 
 def test_a_precision_that_no_device_here_has_is_a_model_error(trained: SmallProject) -> None:
-    with pytest.raises(ModelError, match="got fp16, but this executor has no usable GPU; allowed there: float32, bf16"):
+    with pytest.raises(
+        ModelError,
+        match="got fp16, but this executor has no usable GPU; allowed there: float32, bf16",
+    ):
         trained.score(DAY, "model.precision=fp16")

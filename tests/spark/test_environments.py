@@ -1,4 +1,6 @@
-"""Every setting that the environments give to Spark is one that Spark knows: a misspelt one does nothing, in silence."""
+"""Every setting that the environments give to Spark is one that Spark knows: a misspelt one does
+nothing, in silence.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""HTTP APIs from a real server to the landed table: increments, bad records, changes, and runs that end in between."""
+"""HTTP APIs from a real server to the landed table: increments, bad records, changes, and runs that
+end in between.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,9 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
 
 
 @pytest.fixture
-def project(tmp_path: Path, spark: SparkSession, api: Api, monkeypatch: pytest.MonkeyPatch) -> SmallProject:
+def project(
+    tmp_path: Path, spark: SparkSession, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> SmallProject:
     monkeypatch.delenv("BATCHINFER_HOME", raising=False)
     project = SmallProject(tmp_path, lambda: spark)
     project.write("conf/pipelines/small.yaml", PIPELINE)
@@ -80,7 +84,12 @@ def test_each_extract_lands_what_is_new(project: SmallProject, api: Api) -> None
     first = project.extract()
     assert (first.status, first.rows_in, first.rows_landed, first.files_read) == ("landed", 8, 8, 3)
     assert (ids(project), spooled(project)) == (list(range(8)), [])
-    assert places(project, api)[:4] == [("?page=1", 1), ("?page=1", 2), ("?page=1", 3), ("?page=2", 1)]
+    assert places(project, api)[:4] == [
+        ("?page=1", 1),
+        ("?page=1", 2),
+        ("?page=1", 3),
+        ("?page=2", 1),
+    ]
     again = project.extract()
     assert (again.status, again.rows_in, again.version) == ("unchanged", 0, first.version)
     api.records += orders(range(8, 11))
@@ -104,7 +113,9 @@ def test_bad_records_are_put_aside_with_page_and_number(project: SmallProject, a
 
 
 def test_what_is_no_object_is_put_aside(project: SmallProject, api: Api) -> None:
-    api.answer = lambda query: as_json([{"id": 1}, None, 7, [], "x", {"id": 2}] if query["page"] == "1" else [])
+    api.answer = lambda query: as_json(
+        [{"id": 1}, None, 7, [], "x", {"id": 2}] if query["page"] == "1" else []
+    )
     report = project.extract("2026-11-21", "checks.max_quarantine_rate=0.9")
     assert (report.rows_in, report.rows_landed, report.rows_quarantined) == (6, 2, 4)
     assert [raw for raw, _ in aside(project)] == [b'"x"', b"7", b"[]", b"null"]
@@ -150,7 +161,9 @@ def test_too_many_bad_records_and_then_better_ones(project: SmallProject, api: A
     assert aside(project) == []
 
 
-def test_refused_pages_are_used_under_another_configuration(project: SmallProject, api: Api) -> None:
+def test_refused_pages_are_used_under_another_configuration(
+    project: SmallProject, api: Api
+) -> None:
     api.records[1] = {"id": "one"}
     with pytest.raises(TooManyQuarantined):
         project.extract(DAY, "checks.max_quarantine_rate=0.1")
@@ -244,7 +257,8 @@ def test_killed_between_the_commits_puts_nothing_aside_twice(
     api.records[1] = {"id": "one"}
     killed(project, monkeypatch, delta, "commit")
     assert aside(project) == [(b'{"id": "one"}', True)]
-    # What came meanwhile waits for the next extract: these pages are those that were put aside already.
+    # What came meanwhile waits for the next extract: these pages are those that were put aside
+    # already.
     api.records += orders(range(8, 10))
     api.take_asked()
     assert (project.extract().rows_landed, api.take_asked()) == (7, [])
@@ -273,7 +287,9 @@ def test_killed_between_the_commits_with_its_pages_lost(
     assert aside(project) == [(b'{"id": "one"}', True), (b'{"id": "two"}', True)]
 
 
-def test_killed_behind_the_commit_lands_nothing_twice(project: SmallProject, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_behind_the_commit_lands_nothing_twice(
+    project: SmallProject, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plain = Spool.drop
 
     def end(spool: Spool) -> None:
@@ -292,11 +308,16 @@ def test_killed_behind_the_commit_lands_nothing_twice(project: SmallProject, api
 
 def test_two_days_at_once_wait_for_each_other(project: SmallProject) -> None:
     """The position counts for all slices."""
-    with hold(str(project.root / "var/lake"), "small", "extract *", "another"), pytest.raises(SliceHeld):
+    with (
+        hold(str(project.root / "var/lake"), "small", "extract *", "another"),
+        pytest.raises(SliceHeld),
+    ):
         project.extract(NEXT_DAY)
 
 
-def test_the_token_has_to_be_there_before_anything_runs(project: SmallProject, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_token_has_to_be_there_before_anything_runs(
+    project: SmallProject, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
     project.edit("  retries: 0", "  auth_env: ORDERS_TOKEN")
     monkeypatch.delenv("ORDERS_TOKEN", raising=False)
     with pytest.raises(ConfigError, match="variable ORDERS_TOKEN is not set"):
@@ -317,7 +338,9 @@ def test_staging_that_is_no_folder(project: SmallProject, monkeypatch: pytest.Mo
     from batchinfer.pipeline.extract import extract
 
     context = Context.open(str(project.root / "conf/pipelines/small.yaml"), "away")
-    with pytest.raises(ConfigError, match=r"staging: got s3a://bucket/staging; allowed with kind: http: a folder"):
+    with pytest.raises(
+        ConfigError, match=r"staging: got s3a://bucket/staging; allowed with kind: http: a folder"
+    ):
         extract(context, DAY, project.open_session)
 
 
@@ -342,7 +365,10 @@ def test_one_answer_that_changed(unpaged: SmallProject, api: Api) -> None:
     api.records = [{"id": 70}, *api.records[1:], *orders(range(8, 10))]
     with pytest.raises(InputError, match=r"orders: it changed after it was landed"):
         unpaged.extract()
-    with pytest.raises(InputError, match=r"orders: the first 8 records of the answer \(of 10\) are not those that landed"):
+    with pytest.raises(
+        InputError,
+        match=r"orders: the first 8 records of the answer \(of 10\) are not those that landed",
+    ):
         unpaged.extract(DAY, "source.on_changed=append")
     assert unpaged.extract(DAY, "source.on_changed=replace").rows_landed == 10
     assert ids(unpaged) == [*range(1, 10), 70]
@@ -361,7 +387,9 @@ def test_one_answer_that_grew(unpaged: SmallProject, api: Api) -> None:
         unpaged.extract(DAY, "source.on_changed=append")
 
 
-def test_one_answer_killed_between_the_commits(unpaged: SmallProject, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_answer_killed_between_the_commits(
+    unpaged: SmallProject, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
     api.records[7] = {"id": "seven"}
     killed(unpaged, monkeypatch, delta, "commit")
     api.records[0] = {"id": 70}

@@ -1,4 +1,6 @@
-"""`extract` of JSON: statuses with nested fields, arrays, exploded lists; again, with one more file, and with bad records."""
+"""`extract` of JSON: statuses with nested fields, arrays, exploded lists; again, with one more
+file, and with bad records.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,9 @@ def status(number: int) -> dict[str, Any]:
 
 
 def lines_of(numbers: range) -> str:
-    return "".join(json.dumps(status(number), ensure_ascii=number % 3 == 0) + "\n" for number in numbers)
+    return "".join(
+        json.dumps(status(number), ensure_ascii=number % 3 == 0) + "\n" for number in numbers
+    )
 
 
 @pytest.fixture
@@ -60,7 +64,11 @@ def statuses(tmp_path: Path, spark: SparkSession, monkeypatch: pytest.MonkeyPatc
 
 
 def landed(project: SmallProject) -> list[dict[str, Any]]:
-    return project.table("landed").sort_by([("source_file", "ascending"), ("source_line", "ascending")]).to_pylist()
+    return (
+        project.table("landed")
+        .sort_by([("source_file", "ascending"), ("source_line", "ascending")])
+        .to_pylist()
+    )
 
 
 def nothing_landed(project: SmallProject) -> bool:
@@ -71,7 +79,13 @@ def nothing_landed(project: SmallProject) -> bool:
 def test_statuses_again_and_one_more_file(statuses: SmallProject, spark: SparkSession) -> None:
     statuses.write("in/a.jsonl", lines_of(range(10)) + '\n{"id": 5\n')
     first = statuses.extract()
-    assert (first.status, first.rows_in, first.rows_landed, first.rows_quarantined, first.blank_lines) == ("landed", 11, 10, 1, 1)
+    assert (
+        first.status,
+        first.rows_in,
+        first.rows_landed,
+        first.rows_quarantined,
+        first.blank_lines,
+    ) == ("landed", 11, 10, 1, 1)
     again = statuses.extract()
     assert (again.status, again.rows_in) == ("unchanged", 0)
     (statuses.root / "in/b.jsonl.gz").write_bytes(gzip.compress(lines_of(range(10, 15)).encode()))
@@ -85,16 +99,30 @@ def test_statuses_again_and_one_more_file(statuses: SmallProject, spark: SparkSe
     ]
     for number, row in enumerate(rows):
         told = status(number)
-        assert (row["id"], row["text"], row["author"]) == (told["id"], told["text"], told["user"]["name"])
+        assert (row["id"], row["text"], row["author"]) == (
+            told["id"],
+            told["text"],
+            told["user"]["name"],
+        )
         assert row["tags"] == told["entities"]["hashtags"]
         assert row["tag"] == (f"tag{number}" if number % 2 else None)
         assert float(row["price"]) == number / 4
-        assert row["created_at"] == datetime.datetime(2015, 4, number % 28 + 1, 5, 5, 3, tzinfo=datetime.timezone.utc)
+        assert row["created_at"] == datetime.datetime(
+            2015, 4, number % 28 + 1, 5, 5, 3, tzinfo=datetime.timezone.utc
+        )
     by_spark = spark.read.format("delta").load(str(statuses.root / "var/lake/landed/small"))
-    assert by_spark.where("get(get(tags, 0).indices, 1) = 13").select("author").collect()[0].author == "user 13"
+    assert (
+        by_spark.where("get(get(tags, 0).indices, 1) = 13").select("author").collect()[0].author
+        == "user 13"
+    )
 
     [bad] = statuses.table("quarantine").to_pylist()
-    assert (bad["source_file"], bad["source_line"], bad["raw"], bad["reason"]) == ("a.jsonl", 12, b'{"id": 5', "json")
+    assert (bad["source_file"], bad["source_line"], bad["raw"], bad["reason"]) == (
+        "a.jsonl",
+        12,
+        b'{"id": 5',
+        "json",
+    )
     assert (bad["stage"], bad["published"], bad["slice"]) == ("extract", True, DAY)
 
 
@@ -113,15 +141,33 @@ def test_too_many_bad_records_land_nothing(statuses: SmallProject) -> None:
 
 
 def test_an_exploded_list(statuses: SmallProject) -> None:
-    statuses.edit("  options: {timestamp_format", "  key: [id, name]\n  options: {explode: tags, timestamp_format")
+    statuses.edit(
+        "  options: {timestamp_format",
+        "  key: [id, name]\n  options: {explode: tags, timestamp_format",
+    )
     start, end = PIPELINE.index("    created_at"), PIPELINE.index("  options")
-    statuses.edit(PIPELINE[start:end], "    name: {type: string, path: tags.name}\n    n: {type: int, path: 'tags.pair[1]'}\n")
-    records = [{"id": n, "tags": [{"name": f"t{k}", "pair": [0, k]} for k in range(n)]} for n in range(4)]
+    statuses.edit(
+        PIPELINE[start:end],
+        "    name: {type: string, path: tags.name}\n    n: {type: int, path: 'tags.pair[1]'}\n",
+    )
+    records = [
+        {"id": n, "tags": [{"name": f"t{k}", "pair": [0, k]} for k in range(n)]} for n in range(4)
+    ]
     statuses.write("in/a.jsonl", "".join(json.dumps(record) + "\n" for record in records))
     report = statuses.extract()
-    assert (report.rows_in, report.rows_landed, report.rows_quarantined, report.blank_lines) == (6, 6, 0, 0)
-    assert "1 records gave no row: the list that source.options.explode names is missing or empty there" in report.warnings
-    rows = sorted((row["id"], row["name"], row["n"], row["source_line"]) for row in landed(statuses))
+    assert (report.rows_in, report.rows_landed, report.rows_quarantined, report.blank_lines) == (
+        6,
+        6,
+        0,
+        0,
+    )
+    assert (
+        "1 records gave no row: the list that source.options.explode names is missing or empty "
+        "there" in report.warnings
+    )
+    rows = sorted(
+        (row["id"], row["name"], row["n"], row["source_line"]) for row in landed(statuses)
+    )
     assert rows == [(n, f"t{k}", k, n + 1) for n in range(4) for k in range(n)]
 
 
@@ -149,7 +195,9 @@ def test_elements_on_one_line_need_a_key_of_their_own(statuses: SmallProject) ->
 def test_an_array_without_its_end_is_refused_with_its_place(statuses: SmallProject) -> None:
     statuses.edit("  options: {timestamp_format", "  options: {array: true, timestamp_format")
     statuses.write("in/a.json", json.dumps([status(number) for number in range(3)], indent=1)[:-30])
-    with pytest.raises(InputError, match=r"in/a.json, line \d+: the text ends inside the element that starts here") as caught:
+    with pytest.raises(
+        InputError, match=r"in/a.json, line \d+: the text ends inside the element that starts here"
+    ) as caught:
         statuses.extract()
     assert caught.value.exit_code == 3
     assert nothing_landed(statuses)

@@ -1,4 +1,6 @@
-"""A fault inside a batch, on a real executor: the table is that of an undisturbed run, less the row to blame."""
+"""A fault inside a batch, on a real executor: the table is that of an undisturbed run, less the row
+to blame.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,8 @@ import pytest
 from spark.projects import SmallProject, csv_of
 
 POISON = 40
-# What happens is told by a file, so that the disturbed run and the other one score with the same bundle.
+# What happens is told by a file, so that the disturbed run and the other one score with the same
+# bundle.
 NET = """
 import ctypes
 import time
@@ -74,25 +77,41 @@ def _disturbed(project: SmallProject, fault: str) -> dict[str, Any]:
     report = project.score(force=True)
     assert report.rows_in == report.rows_scored + report.rows_reused + report.rows_quarantined == 41
     after = _rows(project)
-    aside = [row for row in project.table("quarantine").to_pylist() if row["stage"] == "score"] if report.rows_quarantined else []
+    aside = (
+        [row for row in project.table("quarantine").to_pylist() if row["stage"] == "score"]
+        if report.rows_quarantined
+        else []
+    )
     left = [row["key"] for row in aside]
     assert left in ([], [f'{{"id":{POISON}}}'])
     expected = before.filter([id_ != POISON or not left for id_ in before["id"].to_pylist()])
     exact = [name for name in after.column_names if name != "score"]
     assert after.select(exact) == expected.select(exact)
-    assert after["score"].to_pylist() == pytest.approx(expected["score"].to_pylist(), rel=1e-5, abs=1e-6)
+    assert after["score"].to_pylist() == pytest.approx(
+        expected["score"].to_pylist(), rel=1e-5, abs=1e-6
+    )
     return aside[0] if aside else {}
 
 
 @pytest.mark.parametrize(
     ("fault", "reason"),
-    [("raise", "model_error"), ("nan", "not_finite"), ("greedy", "out_of_memory"), ("sleep", "hang"), ("crash", "crash")],
+    [
+        ("raise", "model_error"),
+        ("nan", "not_finite"),
+        ("greedy", "out_of_memory"),
+        ("sleep", "hang"),
+        ("crash", "crash"),
+    ],
 )
-def test_a_row_that_fells_a_model_costs_itself_alone(faulty: SmallProject, fault: str, reason: str) -> None:
+def test_a_row_that_fells_a_model_costs_itself_alone(
+    faulty: SmallProject, fault: str, reason: str
+) -> None:
     aside = _disturbed(faulty, fault)
     assert (aside["reason"], aside["published"], aside["source_line"]) == (reason, True, 2)
     assert '"size":9999' in aside["raw"].decode()
 
 
-def test_batches_that_memory_does_not_hold_are_split_and_no_row_is_lost(faulty: SmallProject) -> None:
+def test_batches_that_memory_does_not_hold_are_split_and_no_row_is_lost(
+    faulty: SmallProject,
+) -> None:
     assert _disturbed(faulty, "memory") == {}

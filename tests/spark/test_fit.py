@@ -1,4 +1,6 @@
-"""A fit in Spark over the row groups of a table gives what a fit in this process gives, whatever the partitioning."""
+"""A fit in Spark over the row groups of a table gives what a fit in this process gives, whatever
+the partitioning.
+"""
 
 from __future__ import annotations
 
@@ -44,11 +46,17 @@ def table(seed: int = 7) -> pa.Table:
     columns: dict[str, Any] = {
         "id": pa.array(np.arange(ROWS)),
         "number": pa.array(number, mask=random.random(ROWS) < 0.03),
-        "few": pa.array(random.integers(0, 40, ROWS).astype(np.float64), mask=random.random(ROWS) < 0.03),
+        "few": pa.array(
+            random.integers(0, 40, ROWS).astype(np.float64), mask=random.random(ROWS) < 0.03
+        ),
         "wide": pa.array(random.normal(size=ROWS)),
-        "color": pa.array(random.choice(["red", "green", "blue", ""], ROWS), mask=random.random(ROWS) < 0.1),
+        "color": pa.array(
+            random.choice(["red", "green", "blue", ""], ROWS), mask=random.random(ROWS) < 0.1
+        ),
         "town": pa.array(random.choice([f"t{place}" for place in range(300)], ROWS)),
-        "note": pa.array(random.choice(["a fine day", "bad", "so so day", "rain again and again"], ROWS)),
+        "note": pa.array(
+            random.choice(["a fine day", "bad", "so so day", "rain again and again"], ROWS)
+        ),
         "big": pa.array(np.where(number + random.normal(size=ROWS) > 1.5, "yes", "no")),
     }
     return pa.table(columns)
@@ -59,14 +67,21 @@ def labels(task: Any = "binary") -> Labels:
 
 
 @pytest.fixture(scope="module")
-def found(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> dict[int, TransformPipeline]:
+def found(
+    spark: SparkSession, tmp_path_factory: pytest.TempPathFactory
+) -> dict[int, TransformPipeline]:
     """The fit by number of tasks."""
     rows, place = table(), str(tmp_path_factory.mktemp("fit") / "table")
     write_deltalake(place, rows.slice(0, 50_000))
     write_deltalake(place, rows.slice(50_000), mode="append")
     steps, fields = _steps_and_fields(rows)
-    data = SliceData(place, (), sorted(snapshot_files(place, None), key=lambda file: file["path"]), 1, 1, ROWS)
-    return {count: fit_transforms(spark, STEPS, steps, fields, splits_of(data, count), labels()) for count in (1, 2, 5)}
+    data = SliceData(
+        place, (), sorted(snapshot_files(place, None), key=lambda file: file["path"]), 1, 1, ROWS
+    )
+    return {
+        count: fit_transforms(spark, STEPS, steps, fields, splits_of(data, count), labels())
+        for count in (1, 2, 5)
+    }
 
 
 def _steps_and_fields(rows: pa.Table) -> tuple[Any, dict[str, pa.DataType]]:
@@ -81,7 +96,9 @@ def local() -> TransformPipeline:
     batch = rows.combine_chunks().to_batches()[0]
     hashes = key_hashes(batch, ["id"])
     held_out = ValidationRule(0.1).validated(batch, hashes)
-    target = pc.if_else(pa.array(held_out), None, label_array(batch.column("big"), TARGET_OF, "binary"))
+    target = pc.if_else(
+        pa.array(held_out), None, label_array(batch.column("big"), TARGET_OF, "binary")
+    )
     batch = batch.append_column(TARGET, target).append_column(ROW_HASH, pa.array(hashes))
     steps, fields = _steps_and_fields(rows)
     return fit(steps, fields | {TARGET: pa.float64(), ROW_HASH: pa.uint64()}, lambda: [batch])
@@ -106,7 +123,8 @@ def compare(one: Any, other: Any, path: str, allowed: dict[str, float]) -> None:
 
 def test_a_fit_in_spark_equals_the_fit_in_this_process(found: dict[int, TransformPipeline]) -> None:
     reference = local()
-    # Columns of more than 50,000 distinct values have quantiles within 0.05% of the rows; what follows from them follows.
+    # Columns of more than 50,000 distinct values have quantiles within 0.05% of the rows; what
+    # follows from them follows.
     quantiles = {
         "impute.number": 0.005,
         "clip": 0.01,
@@ -131,11 +149,16 @@ def test_quantiles_stay_within_the_stated_error(found: dict[int, TransformPipeli
         assert abs(np.searchsorted(number, median) / len(number) - 0.5) < 0.0005
 
 
-def test_the_same_splits_give_the_same_bits(found: dict[int, TransformPipeline], spark: SparkSession, tmp_path: Path) -> None:
+def test_the_same_splits_give_the_same_bits(
+    found: dict[int, TransformPipeline], spark: SparkSession, tmp_path: Path
+) -> None:
     place = str(tmp_path / "table")
     rows = table()
     write_deltalake(place, rows)
     steps, fields = _steps_and_fields(rows)
     data = SliceData(place, (), snapshot_files(place, None), 0, 0, ROWS)
-    one, other = (fit_transforms(spark, STEPS, steps, fields, splits_of(data, 2), labels()).to_json() for _ in range(2))
+    one, other = (
+        fit_transforms(spark, STEPS, steps, fields, splits_of(data, 2), labels()).to_json()
+        for _ in range(2)
+    )
     assert one == other

@@ -19,14 +19,18 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 NAMES = (
-    "in/b.csv", "in/a.csv", "in/2020/05/c.csv", "in/2020/06/_x/d.csv", "in/2020/e.csv", "in/_tmp.csv", "in/.hid.csv",
+    "in/b.csv", "in/a.csv", "in/2020/05/c.csv", "in/2020/06/_x/d.csv", "in/2020/e.csv",
+    "in/_tmp.csv", "in/.hid.csv",
     "in/_spark/x.csv",
-    "in/odd[1].csv", "in/odd1.csv", "in/sp ace+%41ü.csv", "in/a:b.csv", "out/d.csv", "out/deep/a/b/c/f.csv",
+    "in/odd[1].csv", "in/odd1.csv", "in/sp ace+%41ü.csv", "in/a:b.csv", "out/d.csv",
+    "out/deep/a/b/c/f.csv",
 )  # fmt: skip
 PATTERNS = (
-    "in/a.csv", "in/*.csv", "in", "in/**/*.csv", "in/20*/05/*.csv", "in/20*", "*/?.csv", "in/_t*.csv", "in/odd[1].csv",
+    "in/a.csv", "in/*.csv", "in", "in/**/*.csv", "in/20*/05/*.csv", "in/20*", "*/?.csv",
+    "in/_t*.csv", "in/odd[1].csv",
     "in/odd[!2].csv",
-    "**/c.csv", "**", "in/**", "*/**/f.csv", "out/**/b/**/*.csv", "in/.h*.csv", "in/*/*/*.csv", "in/2020/0[56]",
+    "**/c.csv", "**", "in/**", "*/**/f.csv", "out/**/b/**/*.csv", "in/.h*.csv", "in/*/*/*.csv",
+    "in/2020/0[56]",
     "in/sp ace*", "in/a:b.csv",
 )  # fmt: skip
 
@@ -44,14 +48,18 @@ def listed(spark: SparkSession, *uris: str) -> list[RemoteFile]:
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
-def test_a_pattern_names_the_same_files_as_on_a_local_disk(spark: SparkSession, tree: Path, pattern: str) -> None:
+def test_a_pattern_names_the_same_files_as_on_a_local_disk(
+    spark: SparkSession, tree: Path, pattern: str
+) -> None:
     local = {file.name: (file.path, file.size) for file in list_files([pattern], tree)}
     found = listed(spark, f"file://{tree}/{pattern}")
     assert {file.name: (file.uri.path, file.entry.size) for file in found} == local
     assert [file.name for file in found] == sorted(local)
 
 
-def test_a_fingerprint_changes_with_size_and_time_and_reads_nothing(spark: SparkSession, tree: Path) -> None:
+def test_a_fingerprint_changes_with_size_and_time_and_reads_nothing(
+    spark: SparkSession, tree: Path
+) -> None:
     path = tree / "in/a.csv"
     os.utime(path, ns=(10**18, 10**18))
     [first], [same] = listed(spark, f"file://{path}"), listed(spark, f"file://{tree}/in/a*.csv")[:1]
@@ -64,11 +72,17 @@ def test_a_fingerprint_changes_with_size_and_time_and_reads_nothing(spark: Spark
     assert len({file.fingerprint() for file in (first, touched, longer)}) == 3
 
 
-def test_nothing_there_says_where_it_looked_and_what_is_near(spark: SparkSession, tree: Path) -> None:
-    with pytest.raises(InputMissing, match=r"looked for 'a.cvs' in file://.*/in, which holds 2020, _spark, .* and ") as caught:
+def test_nothing_there_says_where_it_looked_and_what_is_near(
+    spark: SparkSession, tree: Path
+) -> None:
+    with pytest.raises(
+        InputMissing, match=r"looked for 'a.cvs' in file://.*/in, which holds 2020, _spark, .* and "
+    ) as caught:
         listed(spark, f"file://{tree}/in/a.cvs")
     assert caught.value.hint == "did you mean 'a.csv'?"
-    with pytest.raises(InputMissing, match=r"looked for 'no/where/\*.csv' in file://.*, which holds in, out"):
+    with pytest.raises(
+        InputMissing, match=r"looked for 'no/where/\*.csv' in file://.*, which holds in, out"
+    ):
         listed(spark, f"file://{tree}/no/where/*.csv")
     (tree / "empty").mkdir()
     with pytest.raises(InputMissing, match="which holds nothing"):
@@ -100,13 +114,20 @@ def test_a_copy_is_the_file(spark: SparkSession, tree: Path) -> None:
         assert target.read_bytes() == (tree / name).read_bytes()
 
 
-def test_a_file_that_changed_or_went_since_it_was_listed_is_no_copy(spark: SparkSession, tree: Path) -> None:
+def test_a_file_that_changed_or_went_since_it_was_listed_is_no_copy(
+    spark: SparkSession, tree: Path
+) -> None:
     target = tree / "copy"
     target.touch()
-    for change in (lambda path: path.write_text("longer than it was"), lambda path: os.utime(path, (1, 1))):
+    for change in (
+        lambda path: path.write_text("longer than it was"),
+        lambda path: os.utime(path, (1, 1)),
+    ):
         [file] = listed(spark, f"file://{tree}/in/a.csv")
         change(tree / "in/a.csv")
-        with pytest.raises(InputError, match=r"in/a.csv changed while it was being copied: it had \d+ bytes"):
+        with pytest.raises(
+            InputError, match=r"in/a.csv changed while it was being copied: it had \d+ bytes"
+        ):
             _store(spark, file).copy(file.entry, target, Stop())
     [file] = listed(spark, f"file://{tree}/in/a.csv")
     (tree / "in/a.csv").unlink()
@@ -127,7 +148,9 @@ def test_a_stopped_copy_ends(spark: SparkSession, tree: Path) -> None:
         late.write(1)
 
 
-def test_a_store_that_keeps_silent_is_not_waited_for(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_keeps_silent_is_not_waited_for(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import socket
 
     monkeypatch.setattr(hadoop, "ANSWER_WITHIN_S", 0.5)
@@ -146,10 +169,16 @@ def test_a_store_that_keeps_silent_is_not_waited_for(spark: SparkSession, monkey
         ("abfss://c@a.dfs.core.windows.net/x", ConfigError, "no file system for abfss://"),
         ("hdfs:///x", ConfigError, "Incomplete HDFS URI"),
         ("hdfs://127.0.0.1:1/x", StorageError, "ConnectException: Connection refused"),
-        ("hdfs://no.such.host.invalid/x", StorageError, "UnknownHostException: no.such.host.invalid"),
+        (
+            "hdfs://no.such.host.invalid/x",
+            StorageError,
+            "UnknownHostException: no.such.host.invalid",
+        ),
     ],
 )
-def test_what_is_said_of_stores_that_are_not_there(spark: SparkSession, uri: str, error: type[Exception], said: str) -> None:
+def test_what_is_said_of_stores_that_are_not_there(
+    spark: SparkSession, uri: str, error: type[Exception], said: str
+) -> None:
     with pytest.raises(error, match=said):
         listed(spark, uri)
 

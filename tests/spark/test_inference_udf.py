@@ -27,14 +27,19 @@ OUTPUTS = {
 }
 
 
-def _signature(inputs: dict[str, str] = INPUTS, outputs: dict[str, str] = OUTPUTS) -> dict[str, Any]:
+def _signature(
+    inputs: dict[str, str] = INPUTS, outputs: dict[str, str] = OUTPUTS
+) -> dict[str, Any]:
     return {
-        side: [{"name": n, "type": t} for n, t in columns.items()] for side, columns in (("inputs", inputs), ("outputs", outputs))
+        side: [{"name": n, "type": t} for n, t in columns.items()]
+        for side, columns in (("inputs", inputs), ("outputs", outputs))
     }
 
 
 def _loader(folder: str) -> Callable[[], Any]:
-    """A loader that leaves a file for each load. All classes are local: workers do not see this module."""
+    """A loader that leaves a file for each load. All classes are local: workers do not see this
+    module.
+    """
 
     outputs = OUTPUTS
 
@@ -60,9 +65,14 @@ def _loader(folder: str) -> Callable[[], Any]:
                     "score": pa.array(score),
                     "label": output.column("name"),
                     "rank": output.column("x"),
-                    "scores": pa.array([[("s", value)] for value in sums], pa.map_(pa.string(), pa.float64())),
+                    "scores": pa.array(
+                        [[("s", value)] for value in sums], pa.map_(pa.string(), pa.float64())
+                    ),
                     "at": output.column("at"),
-                    "items": pa.array([[{"n": int(value) % 3}] for value in x], pa.list_(pa.struct([("n", pa.int32())]))),
+                    "items": pa.array(
+                        [[{"n": int(value) % 3}] for value in x],
+                        pa.list_(pa.struct([("n", pa.int32())])),
+                    ),
                 }
 
         Path(folder, f"{os.getpid()}-{np.random.default_rng().integers(2**60)}").touch()
@@ -75,7 +85,8 @@ def _loader(folder: str) -> Callable[[], Any]:
 def rows(spark: SparkSession) -> DataFrame:
     columns = """
         id AS key, IF(id % 10 = 4, NULL, id) AS x, IF(id % 3 = 0, NULL, CONCAT('n', id)) AS name,
-        TIMESTAMP_SECONDS(id * 3600) AS at, IF(id % 5 = 0, NULL, ARRAY(CAST(id AS DOUBLE), NULL, 0.5)) AS vector
+        TIMESTAMP_SECONDS(id * 3600) AS at,
+        IF(id % 5 = 0, NULL, ARRAY(CAST(id AS DOUBLE), NULL, 0.5)) AS vector
     """
     return spark.range(0, 100, 1, 2).selectExpr(*[part.strip() for part in _split(columns)])
 
@@ -115,7 +126,9 @@ def _vector_without_nulls(rows: DataFrame) -> DataFrame:
     return rows.selectExpr("key", "x", "name", "at", "FILTER(vector, v -> v IS NOT NULL) AS vector")
 
 
-def test_all_ways_to_call_it_give_the_same_rows(spark: SparkSession, rows: DataFrame, tmp_path: Path) -> None:
+def test_all_ways_to_call_it_give_the_same_rows(
+    spark: SparkSession, rows: DataFrame, tmp_path: Path
+) -> None:
     from pyspark.sql import functions as F
 
     from batchinfer.inference.spark import predict_udf
@@ -132,14 +145,21 @@ def test_all_ways_to_call_it_give_the_same_rows(spark: SparkSession, rows: DataF
     assert by_place.select("p.*").columns == [*OUTPUTS, "error"]
 
 
-def test_timestamps_in_another_zone_are_the_same_instants(spark: SparkSession, rows: DataFrame, tmp_path: Path) -> None:
+def test_timestamps_in_another_zone_are_the_same_instants(
+    spark: SparkSession, rows: DataFrame, tmp_path: Path
+) -> None:
     from batchinfer.inference.spark import predict_udf
 
     before = spark.conf.get("spark.sql.session.timeZone")
     spark.conf.set("spark.sql.session.timeZone", "Asia/Kolkata")
     try:
         udf = predict_udf(_loader(str(tmp_path)), _signature(), "digest-zone")
-        _check(_vector_without_nulls(rows).select("key", udf("x", "name", "at", "vector").alias("p")).orderBy("key").collect())
+        _check(
+            _vector_without_nulls(rows)
+            .select("key", udf("x", "name", "at", "vector").alias("p"))
+            .orderBy("key")
+            .collect()
+        )
     finally:
         spark.conf.set("spark.sql.session.timeZone", before or "UTC")
 
@@ -148,7 +168,11 @@ def test_a_worker_loads_a_model_once(spark: SparkSession, rows: DataFrame, tmp_p
     from batchinfer.inference.spark import predict_udf
 
     udf = predict_udf(_loader(str(tmp_path)), _signature(), "digest-loads")
-    frame = _vector_without_nulls(rows).repartition(6).select(udf("x", "name", "at", "vector").alias("p"))
+    frame = (
+        _vector_without_nulls(rows)
+        .repartition(6)
+        .select(udf("x", "name", "at", "vector").alias("p"))
+    )
     for _ in range(3):
         assert frame.where("p.error IS NULL").count() == 98
     loads = [path.name.split("-")[0] for path in tmp_path.iterdir()]
@@ -156,7 +180,9 @@ def test_a_worker_loads_a_model_once(spark: SparkSession, rows: DataFrame, tmp_p
     assert 1 <= len(loads) <= 2
 
 
-def test_a_filter_on_the_result_does_not_evaluate_it_twice(spark: SparkSession, rows: DataFrame, tmp_path: Path) -> None:
+def test_a_filter_on_the_result_does_not_evaluate_it_twice(
+    spark: SparkSession, rows: DataFrame, tmp_path: Path
+) -> None:
     from batchinfer.inference.spark import predict_udf
 
     udf = predict_udf(_loader(str(tmp_path)), _signature(), "digest-plan")
@@ -170,7 +196,9 @@ def test_a_filter_on_the_result_does_not_evaluate_it_twice(spark: SparkSession, 
     assert plan.count("ArrowEvalPython") == 1
 
 
-def test_wrong_calls_say_what_is_allowed(spark: SparkSession, rows: DataFrame, tmp_path: Path) -> None:
+def test_wrong_calls_say_what_is_allowed(
+    spark: SparkSession, rows: DataFrame, tmp_path: Path
+) -> None:
     from batchinfer.inference.spark import predict_udf
 
     with pytest.raises(ModelError, match="output called 'error'"):
@@ -178,18 +206,23 @@ def test_wrong_calls_say_what_is_allowed(spark: SparkSession, rows: DataFrame, t
     with pytest.raises(ModelError, match="signature: got 'bigin'"):
         predict_udf(_loader(str(tmp_path)), _signature(inputs={"x": "bigin"}), "digest-b")
     udf = predict_udf(_loader(str(tmp_path)), _signature(), "digest-b")
-    with pytest.raises(Exception, match="got 2 columns; allowed: one struct, or the 4 columns x, name, at, vector"):
+    with pytest.raises(
+        Exception, match="got 2 columns; allowed: one struct, or the 4 columns x, name, at, vector"
+    ):
         rows.select(udf("x", "name")).collect()
 
 
 def test_a_worker_can_score_in_a_child(spark: SparkSession, tmp_path: Path) -> None:
-    """A crash on an executor costs a child of its worker; the task neither fails nor is tried again."""
+    """A crash on an executor costs a child of its worker; the task neither fails nor is tried
+    again.
+    """
     (tmp_path / "crashing_model.py").write_text(
         "import ctypes, pyarrow as pa\n"
         "class Handler:\n"
         "    output = {'score': 'double'}\n"
         "    def encode(self, batch): return {'x': batch.column('x').to_numpy()}\n"
-        "    def forward(self, tensors): return ctypes.string_at(0) if 7 in tensors['x'] else tensors['x']\n"
+        "    def forward(self, tensors): return ctypes.string_at(0) if 7 in tensors['x'] else "
+        "tensors['x']\n"
         "    def decode(self, output): return {'score': pa.array(output * 2.0)}\n"
     )
     folder = str(tmp_path)
@@ -204,7 +237,9 @@ def test_a_worker_can_score_in_a_child(spark: SparkSession, tmp_path: Path) -> N
         from batchinfer.inference.watchdog import ChildRunner
 
         batch = pa.RecordBatch.from_pydict({"x": list(numbers)})
-        with BatchScorer(ChildRunner(import_module("crashing_model").Handler).loaded(), batch_rows=4) as scorer:
+        with BatchScorer(
+            ChildRunner(import_module("crashing_model").Handler).loaded(), batch_rows=4
+        ) as scorer:
             for scored in scorer.score([batch]):
                 yield from scored.predictions["score"].to_pylist()
                 yield from [record.reason for record in scored.failed]
@@ -223,4 +258,8 @@ def test_workers_import_what_is_installed_not_sparks_archives(spark: SparkSessio
 
     place, *path = spark.sparkContext.parallelize([0], 1).flatMap(look).collect()
     assert "pyspark.zip" not in place
-    assert not [entry for entry in path if "pyspark.zip" in entry or "py4j-" in entry or entry.endswith(".jar")]
+    assert not [
+        entry
+        for entry in path
+        if "pyspark.zip" in entry or "py4j-" in entry or entry.endswith(".jar")
+    ]

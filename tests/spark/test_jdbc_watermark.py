@@ -10,11 +10,22 @@ from spark.shops import NEXT, landed, orders
 from batchinfer.errors import InputError
 
 
-def test_a_watermark_reads_only_what_is_new_and_loses_no_tie(shop: SmallProject, postgres: Postgres) -> None:
+def test_a_watermark_reads_only_what_is_new_and_loses_no_tie(
+    shop: SmallProject, postgres: Postgres
+) -> None:
     shop.edit("  key: id", "  watermark: at\n  key: id")
-    orders(postgres, "(1, '2026-11-20 10:00:00.000001', 1), (2, '2026-11-20 11:00', 2), (null, '2026-11-20 11:00', 3)")
+    orders(
+        postgres,
+        "(1, '2026-11-20 10:00:00.000001', 1), (2, '2026-11-20 11:00', 2), (null, '2026-11-20 "
+        "11:00', 3)",
+    )
     first = shop.extract()
-    assert (first.status, first.rows_in, first.rows_landed, first.rows_quarantined) == ("landed", 3, 2, 1)
+    assert (first.status, first.rows_in, first.rows_landed, first.rows_quarantined) == (
+        "landed",
+        3,
+        2,
+        1,
+    )
     assert shop.extract().status == "unchanged"
     # Rows that came late to the last watermark, one of them without a key.
     orders(postgres, "(3, '2026-11-20 11:00', 4), (null, '2026-11-20 11:00', 5)")
@@ -27,7 +38,8 @@ def test_a_watermark_reads_only_what_is_new_and_loses_no_tie(shop: SmallProject,
     assert shop.extract().status == "unchanged"
     since = "2026-11-20 11:00:00"
     assert landed(shop, "id", "source_file") == [
-        (1, "orders"), (2, "orders"), (3, f"orders[at > {since}]"), (4, f"orders[at > {since}, read 2]"),
+        (1, "orders"), (2, "orders"), (3, f"orders[at > {since}]"), (4, f"orders[at > {since}, "
+                                                                        "read 2]"),
         (5, f"orders[at > {since}, read 2]"),
     ]  # fmt: skip
     assert len(shop.table("quarantine")) == 2
@@ -39,18 +51,24 @@ def test_a_window_is_known_by_what_it_came_after(shop: SmallProject, postgres: P
     shop.extract()
     orders(postgres, "(2, '2026-11-20 11:00', 1)")
     shop.extract(NEXT)
-    assert landed(shop, "id", "source_file", "slice") == [(1, "orders", DAY), (2, "orders[at > 2026-11-20 10:00:00.5]", NEXT)]
+    assert landed(shop, "id", "source_file", "slice") == [
+        (1, "orders", DAY),
+        (2, "orders[at > 2026-11-20 10:00:00.5]", NEXT),
+    ]
 
 
 @pytest.mark.parametrize(
     ("type_", "low", "high"),
     [
-        ("bigint", "9007199254740992", "9007199254740993"), ("numeric", "1.00000000000000001", "1.00000000000000002"),
+        ("bigint", "9007199254740992", "9007199254740993"),
+        ("numeric", "1.00000000000000001", "1.00000000000000002"),
         ("text", "'a''b'", "'a''c'"), ("date", "'2026-11-20'", "'2026-11-21'"),
         ("timestamp", "'2026-03-08 02:30:00.000001'", "'2026-03-08 02:30:00.000002'"),
     ],
 )  # fmt: skip
-def test_a_watermark_of_any_type_is_exact(shop: SmallProject, postgres: Postgres, type_: str, low: str, high: str) -> None:
+def test_a_watermark_of_any_type_is_exact(
+    shop: SmallProject, postgres: Postgres, type_: str, low: str, high: str
+) -> None:
     shop.edit("  key: id", "  watermark: w\n  key: id")
     orders(postgres, f"(1, {low})", f"id int, w {type_}")
     assert shop.extract().rows_landed == 1
@@ -60,10 +78,16 @@ def test_a_watermark_of_any_type_is_exact(shop: SmallProject, postgres: Postgres
     assert shop.extract().status == "unchanged"
 
 
-def test_a_row_that_changed_is_refused_or_takes_the_place_of_the_former(shop: SmallProject, postgres: Postgres) -> None:
+def test_a_row_that_changed_is_refused_or_takes_the_place_of_the_former(
+    shop: SmallProject, postgres: Postgres
+) -> None:
     shop.edit("  key: id", "  watermark: at\n  key: [id, part]")
     columns = "id int, part text, at timestamptz, amount int"
-    orders(postgres, "(1, 'a', '2026-11-20', 1), (1, 'b', '2026-11-20', 2), (2, 'a', '2026-11-20', 3)", columns)
+    orders(
+        postgres,
+        "(1, 'a', '2026-11-20', 1), (1, 'b', '2026-11-20', 2), (2, 'a', '2026-11-20', 3)",
+        columns,
+    )
     shop.extract()
     postgres.sql("update orders set amount = 20, at = '2026-11-21' where part = 'b'")
     with pytest.raises(InputError, match="repeat") as caught:
@@ -79,8 +103,13 @@ def test_a_row_that_changed_is_refused_or_takes_the_place_of_the_former(shop: Sm
     assert landed(shop, "id", "part", "amount") == [(1, "a", 1), (1, "b", 30), (2, "a", 3)]
 
 
-def test_a_row_that_moves_to_another_slice_leaves_its_former_one(shop: SmallProject, postgres: Postgres) -> None:
-    shop.edit("  slice: ingest_date", "  slice: {column: day, unit: day}\n  watermark: at\n  on_changed: replace")
+def test_a_row_that_moves_to_another_slice_leaves_its_former_one(
+    shop: SmallProject, postgres: Postgres
+) -> None:
+    shop.edit(
+        "  slice: ingest_date",
+        "  slice: {column: day, unit: day}\n  watermark: at\n  on_changed: replace",
+    )
     columns = "id int, day date, at timestamptz"
     orders(postgres, "(1, '2026-11-20', '2026-11-20'), (2, '2026-11-20', '2026-11-20')", columns)
     assert shop.extract(None).slices == ["2026-11-20"]
@@ -92,11 +121,15 @@ def test_a_row_that_moves_to_another_slice_leaves_its_former_one(shop: SmallProj
 def test_rows_without_a_watermark_end_the_run(shop: SmallProject, postgres: Postgres) -> None:
     shop.edit("  key: id", "  watermark: at\n  key: id")
     orders(postgres, "(1, '2026-11-20', 1), (2, null, 1), (3, null, 1)")
-    with pytest.raises(InputError, match="orders: 2 rows have no at; allowed: a watermark in every row"):
+    with pytest.raises(
+        InputError, match="orders: 2 rows have no at; allowed: a watermark in every row"
+    ):
         shop.extract()
 
 
-def test_rows_that_vanish_do_not_move_the_position_back(shop: SmallProject, postgres: Postgres) -> None:
+def test_rows_that_vanish_do_not_move_the_position_back(
+    shop: SmallProject, postgres: Postgres
+) -> None:
     shop.edit("  key: id", "  watermark: at\n  key: id")
     orders(postgres, "(1, '2026-11-20', 1), (2, '2026-11-21', 1)")
     shop.extract()

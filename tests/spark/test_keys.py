@@ -1,4 +1,6 @@
-"""Keys that repeat: inside one run, with what landed before, in files of any number, and not where rows are about to go."""
+"""Keys that repeat: inside one run, with what landed before, in files of any number, and not where
+rows are about to go.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ def colors(small: SmallProject) -> SmallProject:
 
 def test_a_key_that_repeats_inside_a_run_lands_nothing(small: SmallProject) -> None:
     small.write("in/b.csv", csv_of(range(38, 50)))
-    with pytest.raises(InputError, match=r"keys \(id\) that repeat .* slice 2026-11-21: \{\"id\": 38\} 2 times") as caught:
+    with pytest.raises(
+        InputError, match=r"keys \(id\) that repeat .* slice 2026-11-21: \{\"id\": 38\} 2 times"
+    ) as caught:
         small.extract()
     assert '{"id": 39} 2 times' in str(caught.value)
     assert not list((small.root / "var").rglob("slice=*/*.parquet"))
@@ -57,10 +61,15 @@ def test_rows_that_are_replaced_repeat_no_key(small: SmallProject) -> None:
         small.extract("2026-11-21", "source.on_changed=replace")
 
 
-def test_a_folder_and_a_column_with_signs_that_mean_something_elsewhere(tmp_path: Path, spark: SparkSession) -> None:
+def test_a_folder_and_a_column_with_signs_that_mean_something_elsewhere(
+    tmp_path: Path, spark: SparkSession
+) -> None:
     project = SmallProject(tmp_path / "a[b]{c} d", lambda: spark)
     pipeline = PIPELINE.replace("{id: int,", '{"i.d`x": int,').replace("key: id", 'key: ["i.d`x"]')
-    project.write("conf/pipelines/small.yaml", pipeline.replace("slice: ingest_date", "slice: {column: color}"))
+    project.write(
+        "conf/pipelines/small.yaml",
+        pipeline.replace("slice: ingest_date", "slice: {column: color}"),
+    )
     project.write("in/a.csv", "i.d`x,color,size,big\n1,r*[d],1.0,no\n2,r*[d],1.0,no\n")
     assert project.extract(None).rows_landed == 2
     project.write("in/b.csv", "i.d`x,color,size,big\n2,r*[d],1.0,no\n")

@@ -1,4 +1,6 @@
-"""Whether equal rows of a whole run are brought together: judged from a sample that workers take."""
+"""Whether equal rows of a whole run are brought together: judged from a sample that workers
+take.
+"""
 
 from __future__ import annotations
 
@@ -25,11 +27,24 @@ EACH = np.arange(ROWS)
     ("columns", "exchange", "reason"),
     [
         ([EACH] * 10, False, "no two of a sample of 20,000 rows are equal"),
-        ([EACH * 0] * 4 + [EACH] * 6, False, "lets expect 20,000 distinct rows of 20,000; scoring each once saves about 0 s"),
-        ([EACH % 100] * 10, True, "lets expect 100 distinct rows of 20,000; scoring each once saves about 19900 s"),
+        (
+            [EACH * 0] * 4 + [EACH] * 6,
+            False,
+            "lets expect 20,000 distinct rows of 20,000; scoring each once saves about 0 s",
+        ),
+        (
+            [EACH % 100] * 10,
+            True,
+            "lets expect 100 distinct rows of 20,000; scoring each once saves about 19900 s",
+        ),
         ([EACH, EACH], False, "lets expect 20,000 distinct rows of 20,000"),
     ],
-    ids=["wide and distinct", "distinct beyond the first columns", "wide and equal", "narrow and distinct"],
+    ids=[
+        "wide and distinct",
+        "distinct beyond the first columns",
+        "wide and equal",
+        "narrow and distinct",
+    ],
 )
 def test_a_sample_says_whether_it_pays(
     columns: list[np.ndarray], exchange: bool, reason: str, tmp_path: Path, spark: SparkSession
@@ -42,5 +57,7 @@ def test_a_sample_says_whether_it_pays(
         files.append({"path": str(path), "size": path.stat().st_size, "rows": ROWS // 4})
     plan: Any = SimpleNamespace(inputs=tuple(names))
     # A model that takes a second a row: whatever there is to save is worth it.
-    decision = once.decide(spark, plan_splits(files, 4, smallest_bytes=1), plan, {"cpu": {"256": 1.0}}, "auto", 4)
+    decision = once.decide(
+        spark, plan_splits(files, 4, smallest_bytes=1), plan, {"cpu": {"256": 1.0}}, "auto", 4
+    )
     assert (decision.exchange, reason in decision.reason) == (exchange, True), decision.reason

@@ -20,8 +20,19 @@ HARD: dict[str, tuple[pa.DataType, list[Any]]] = {
     "whole": (pa.int64(), [2**53 + 1, None, -(2**63), 0]),
     "double": (pa.float64(), [math.nan, None, -0.0, math.inf]),
     "single": (pa.float32(), [math.nan, None, 0.1, -math.inf]),
-    "moment": (MICROS, [dt.datetime(1, 1, 1, tzinfo=dt.UTC), None, dt.datetime(9999, 12, 31, 23, 59, 59, 999999, dt.UTC), None]),
-    "local": (pa.timestamp("us"), [dt.datetime(1, 1, 1), None, dt.datetime(2024, 10, 27, 2, 30, 0, 1), None]),
+    "moment": (
+        MICROS,
+        [
+            dt.datetime(1, 1, 1, tzinfo=dt.UTC),
+            None,
+            dt.datetime(9999, 12, 31, 23, 59, 59, 999999, dt.UTC),
+            None,
+        ],
+    ),
+    "local": (
+        pa.timestamp("us"),
+        [dt.datetime(1, 1, 1), None, dt.datetime(2024, 10, 27, 2, 30, 0, 1), None],
+    ),
     "day": (pa.date32(), [dt.date(1, 1, 1), None, dt.date(9999, 12, 31), None]),
     "text": (pa.string(), ["", None, "nan", "ü"]),
     "flag": (pa.bool_(), [True, None, False, None]),
@@ -44,12 +55,16 @@ def _through(spark: SparkSession, table: pa.Table) -> pa.RecordBatch:
 
 
 def _said(rows: pa.RecordBatch | pa.Table, name: str) -> list[str]:
-    return [repr(value) for value in rows.column(name).to_pylist()]  # NaN is not equal to itself, and -0.0 to 0.0
+    return [
+        repr(value) for value in rows.column(name).to_pylist()
+    ]  # NaN is not equal to itself, and -0.0 to 0.0
 
 
 def test_every_value_comes_out_as_it_went_in(spark: SparkSession) -> None:
     many = {f"n{place}": pa.array([None, float(place), math.nan, None]) for place in range(130)}
-    table = pa.table({name: pa.array(values, type_) for name, (type_, values) in HARD.items()} | many)
+    table = pa.table(
+        {name: pa.array(values, type_) for name, (type_, values) in HARD.items()} | many
+    )
     found = _through(spark, table)
     for name in table.column_names:
         assert _said(found, name) == _said(table, name), name
@@ -64,6 +79,8 @@ def test_every_value_comes_out_as_it_went_in(spark: SparkSession) -> None:
         (pa.map_(pa.string(), pa.float64()), [("a", math.nan)]),
     ],
 )
-def test_a_nested_value_that_may_have_changed_ends_the_run(spark: SparkSession, type_: pa.DataType, value: Any) -> None:
+def test_a_nested_value_that_may_have_changed_ends_the_run(
+    spark: SparkSession, type_: pa.DataType, value: Any
+) -> None:
     with pytest.raises(Exception, match=r"InputError.*column deep.*model\.road: auto or arrow"):
         _through(spark, pa.table({"deep": pa.array([value], type_)}))

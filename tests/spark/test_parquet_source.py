@@ -1,4 +1,6 @@
-"""Parquet files, as Spark, pandas, DuckDB and Polars write them, from the folder to the predictions."""
+"""Parquet files, as Spark, pandas, DuckDB and Polars write them, from the folder to the
+predictions.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ from spark.projects import DAY, SmallProject
 from batchinfer.errors import ConfigError, InputError, TooManyQuarantined
 
 UTC = dt.timezone.utc
-SOURCE = "  kind: csv\n  path: in/*.csv\n  schema: {id: int, color: string, size: double, big: string}\n"
+SOURCE = (
+    "  kind: csv\n  path: in/*.csv\n  schema: {id: int, color: string, size: double, big: string}\n"
+)
 
 
 @pytest.fixture
@@ -66,7 +70,9 @@ def test_train_and_score_without_a_schema(project: SmallProject) -> None:
     assert project.states() == {DAY: "stale"}
 
 
-def test_labelled_data_may_land_before_anything_else_and_what_is_scored_has_no_target(project: SmallProject) -> None:
+def test_labelled_data_may_land_before_anything_else_and_what_is_scored_has_no_target(
+    project: SmallProject,
+) -> None:
     project.edit("train:\n", "train:\n  source: {path: labelled}\n")
     path = write(project, "a.parquet", range(40))
     (project.root / "labelled").mkdir()
@@ -79,10 +85,15 @@ def test_labelled_data_may_land_before_anything_else_and_what_is_scored_has_no_t
     project.train()
 
 
-def test_a_feature_of_no_column_is_told_before_anything_lands_or_is_learnt(project: SmallProject) -> None:
+def test_a_feature_of_no_column_is_told_before_anything_lands_or_is_learnt(
+    project: SmallProject,
+) -> None:
     write(project, "a.parquet", range(40))
     project.edit("standardize: {columns: size}", "standardize: {columns: sise}")
-    with pytest.raises(ConfigError, match=r"features\[0\]\.standardize\.columns.*no column 'sise'; did you mean 'size'"):
+    with pytest.raises(
+        ConfigError,
+        match=r"features\[0\]\.standardize\.columns.*no column 'sise'; did you mean 'size'",
+    ):
         project.extract()
     assert not (project.root / "var/lake/landed").exists()
     project.edit("standardize: {columns: sise}", "standardize: {columns: size}")
@@ -91,14 +102,18 @@ def test_a_feature_of_no_column_is_told_before_anything_lands_or_is_learnt(proje
         project.train("train.target.column=bigg")
 
 
-def test_a_folder_that_spark_wrote_with_partitions_and_old_timestamps(project: SmallProject, spark: SparkSession) -> None:
+def test_a_folder_that_spark_wrote_with_partitions_and_old_timestamps(
+    project: SmallProject, spark: SparkSession
+) -> None:
     project.edit("  key: id", "  key: [id, country]")
     frame = spark.range(40).select(
         F.col("id").cast("int").alias("id"),
         F.lit("red").alias("color"),
         F.col("id").cast("double").alias("size"),
         F.lit("no").alias("big"),
-        F.timestamp_seconds(F.col("id") - 10**10).alias("t"),  # the year 1653: INT96 holds it, its nanoseconds do not
+        F.timestamp_seconds(F.col("id") - 10**10).alias(
+            "t"
+        ),  # the year 1653: INT96 holds it, its nanoseconds do not
         F.col("id").cast("decimal(12,2)").alias("price"),
         F.array(F.struct(F.col("id").alias("n"), F.lit("x").alias("s"))).alias("parts"),
         F.create_map(F.lit("k"), F.col("id")).alias("facts"),
@@ -108,7 +123,9 @@ def test_a_folder_that_spark_wrote_with_partitions_and_old_timestamps(project: S
     previous = spark.conf.get("spark.sql.parquet.outputTimestampType")
     spark.conf.set("spark.sql.parquet.outputTimestampType", "INT96")
     try:
-        frame.write.mode("overwrite").partitionBy("month", "country").parquet(str(project.root / "in"))
+        frame.write.mode("overwrite").partitionBy("month", "country").parquet(
+            str(project.root / "in")
+        )
     finally:
         spark.conf.set("spark.sql.parquet.outputTimestampType", previous)
     [part, *_] = (project.root / "in").glob("**/*.parquet")
@@ -121,14 +138,23 @@ def test_a_folder_that_spark_wrote_with_partitions_and_old_timestamps(project: S
     # The same rows, read with Spark from both places.
     names = ["id", "t", "price", "parts", "facts", "country", "month"]
     source = spark.read.parquet(str(project.root / "in")).select(*names).orderBy("id").collect()
-    table = spark.read.format("delta").load(project.context().landed).select(*names).orderBy("id").collect()
-    assert [row.asDict(recursive=True) for row in table] == [row.asDict(recursive=True) for row in source]
+    table = (
+        spark.read.format("delta")
+        .load(project.context().landed)
+        .select(*names)
+        .orderBy("id")
+        .collect()
+    )
+    assert [row.asDict(recursive=True) for row in table] == [
+        row.asDict(recursive=True) for row in source
+    ]
 
 
 def test_files_of_pandas_duckdb_and_polars_lie_side_by_side(project: SmallProject) -> None:
     project.edit(
         "  path: in\n",
-        "  path: in\n  schema: {id: int, color: string, size: double, big: string, t: timestamp, tags: array<string>}\n",
+        "  path: in\n  schema: {id: int, color: string, size: double, big: string, t: timestamp, "
+        "tags: array<string>}\n",
     )
     folder = project.root / "in"
     frame = pd.DataFrame(pa.table(rows_of(range(10))).to_pandas())
@@ -137,11 +163,15 @@ def test_files_of_pandas_duckdb_and_polars_lie_side_by_side(project: SmallProjec
     frame["tags"] = [["x", None]] * 10
     frame.to_parquet(folder / "pandas.parquet", coerce_timestamps=None)
     moment = pl.lit(dt.datetime(2026, 11, 21, 12, tzinfo=UTC)).dt.cast_time_unit("ns").alias("t")
-    polars = pl.DataFrame(pa.table(rows_of(range(10, 20)))).with_columns(moment, tags=pl.Series([["x", None]] * 10))
+    polars = pl.DataFrame(pa.table(rows_of(range(10, 20)))).with_columns(
+        moment, tags=pl.Series([["x", None]] * 10)
+    )
     polars.write_parquet(folder / "polars.parquet")
     duckdb.sql(
-        "copy (select range::int as id, 'red' as color, range * 0.5::double as size, 'no' as big, ['x', null] as tags, "
-        f"timestamptz '2026-11-21 12:00:00+00' as t from range(20, 30)) to '{folder}/duckdb.parquet' (format parquet)"
+        "copy (select range::int as id, 'red' as color, range * 0.5::double as size, 'no' as big, "
+        "['x', null] as tags, "
+        "timestamptz '2026-11-21 12:00:00+00' as t from range(20, 30)) to "
+        f"'{folder}/duckdb.parquet' (format parquet)"
     )
     assert project.extract().rows_landed == 30
     rows = landed(project)
@@ -168,7 +198,9 @@ def test_a_file_that_changed_is_refused_or_replaced(project: SmallProject) -> No
 @pytest.mark.parametrize("damage", ["footer", "data", "drift"])
 def test_a_bad_file_among_good_ones_lands_nothing(project: SmallProject, damage: str) -> None:
     write(project, "a.parquet", range(10))
-    path = write(project, "b.parquet", range(10, 2000), row_group_size=500, write_page_checksum=True)
+    path = write(
+        project, "b.parquet", range(10, 2000), row_group_size=500, write_page_checksum=True
+    )
     data = path.read_bytes()
     if damage == "footer":
         path.write_bytes(data[:-100])
@@ -177,7 +209,11 @@ def test_a_bad_file_among_good_ones_lands_nothing(project: SmallProject, damage:
         path.write_bytes(data[: place + 60] + bytes(20) + data[place + 80 :])
     else:
         pq.write_table(pa.table(rows_of(range(10)) | {"id": pa.array(range(10), pa.int64())}), path)
-    expected = {"footer": "is no Parquet file", "data": "row group 2, is damaged", "drift": "'id' is bigint; allowed: int"}
+    expected = {
+        "footer": "is no Parquet file",
+        "data": "row group 2, is damaged",
+        "drift": "'id' is bigint; allowed: int",
+    }
     with pytest.raises(InputError, match=rf"b\.parquet.*{expected[damage]}"):
         project.extract()
     assert not list((project.root / "var/lake").glob("landed/**/*.parquet"))
@@ -196,9 +232,13 @@ def test_columns_that_landed_stay_the_contract_of_later_files(project: SmallProj
     assert project.extract().rows_landed == 10
 
 
-def test_times_without_a_zone_land_as_they_are_and_all_readers_read_them(project: SmallProject, spark: SparkSession) -> None:
+def test_times_without_a_zone_land_as_they_are_and_all_readers_read_them(
+    project: SmallProject, spark: SparkSession
+) -> None:
     moment = dt.datetime(2026, 11, 21, 23, 59, 59, 999_999)
-    table = pa.table(rows_of(range(3))).append_column("t", pa.array([moment] * 3, pa.timestamp("us")))
+    table = pa.table(rows_of(range(3))).append_column(
+        "t", pa.array([moment] * 3, pa.timestamp("us"))
+    )
     (project.root / "in").mkdir(exist_ok=True)
     pq.write_table(table, project.root / "in/a.parquet")
     project.edit("  slice: ingest_date", "  slice: {column: t, unit: hour}")

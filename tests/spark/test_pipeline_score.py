@@ -12,7 +12,14 @@ from pyspark.sql import SparkSession
 from readers import read_four_ways
 from spark.projects import DAY, SmallProject, csv_of, rows_of
 
-from batchinfer.errors import ChecksFailed, ConfigError, InputError, ModelError, SliceHeld, TooManyQuarantined
+from batchinfer.errors import (
+    ChecksFailed,
+    ConfigError,
+    InputError,
+    ModelError,
+    SliceHeld,
+    TooManyQuarantined,
+)
 from batchinfer.pipeline.scoring.resolved import resolve_model
 from batchinfer.spark.bundles_sent import load_folder
 
@@ -28,13 +35,24 @@ SIZES = st.none() | st.floats(-1e6, 1e6, width=32)
 COLORS = st.none() | st.sampled_from(["red", "blue", "green", "grün", ""])
 
 
-@settings(max_examples=4, deadline=None, phases=[Phase.generate], suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.tuples(COLORS, SIZES), min_size=1, max_size=50), st.integers(1, 40), st.integers(1, 700))
+@settings(
+    max_examples=4,
+    deadline=None,
+    phases=[Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    st.lists(st.tuples(COLORS, SIZES), min_size=1, max_size=50),
+    st.integers(1, 40),
+    st.integers(1, 700),
+)
 def test_the_three_roads_and_a_plain_loop_give_the_same_rows(
     trained: SmallProject, rows: list[tuple[str | None, float | None]], times: int, batch_rows: int
 ) -> None:
     (before,) = (trained.root / "in").glob("*.csv")
-    day = (dt.date.fromisoformat(DAY if before.stem == "a" else before.stem) + dt.timedelta(days=1)).isoformat()
+    day = (
+        dt.date.fromisoformat(DAY if before.stem == "a" else before.stem) + dt.timedelta(days=1)
+    ).isoformat()
     before.unlink()
     lines = [
         f"{number},{'' if color is None else color},{'' if size is None else size},yes"
@@ -44,14 +62,24 @@ def test_the_three_roads_and_a_plain_loop_give_the_same_rows(
     trained.extract(day)
     found = {}
     for road in ("direct", "arrow", "pandas"):
-        report = trained.score(day, f"model.road={road}", f"model.batch.rows={batch_rows}", force=True)
-        assert (report.road, report.rows_in, report.rows_scored + report.rows_reused) == (road, len(lines), len(lines))
+        report = trained.score(
+            day, f"model.road={road}", f"model.batch.rows={batch_rows}", force=True
+        )
+        assert (report.road, report.rows_in, report.rows_scored + report.rows_reused) == (
+            road,
+            len(lines),
+            len(lines),
+        )
         found[road] = trained.table("predictions").filter(pc.field("slice") == day).sort_by("id")
     expected = _plain_loop(trained, day)
     for road in ("direct", "arrow", "pandas"):
         assert found[road].column("id").to_pylist() == list(expected)
-        assert found[road].column("input_fingerprint") == found["direct"].column("input_fingerprint")
-        assert found[road].column("score").to_pylist() == pytest.approx(list(expected.values()), rel=1e-5, abs=1e-6)
+        assert found[road].column("input_fingerprint") == found["direct"].column(
+            "input_fingerprint"
+        )
+        assert found[road].column("score").to_pylist() == pytest.approx(
+            list(expected.values()), rel=1e-5, abs=1e-6
+        )
 
 
 def _plain_loop(project: SmallProject, day: str) -> dict[int, float]:
@@ -74,15 +102,23 @@ def test_batches_of_one_and_of_all_rows_give_the_same_predictions(trained: Small
         trained.score(DAY, f"model.batch.rows={rows}", force=True)
         again = trained.predictions()
         assert again.keys() == reference.keys()
-        assert all(again[key][0] == pytest.approx(reference[key][0], rel=1e-5, abs=1e-6) for key in reference)
+        assert all(
+            again[key][0] == pytest.approx(reference[key][0], rel=1e-5, abs=1e-6)
+            for key in reference
+        )
 
 
-def test_five_readers_read_the_predictions_and_spark_their_comments(trained: SmallProject, spark: SparkSession) -> None:
+def test_five_readers_read_the_predictions_and_spark_their_comments(
+    trained: SmallProject, spark: SparkSession
+) -> None:
     report = trained.score()
     table = spark.read.format("delta").load(report.table)
     assert table.count() == 40
     assert {row["served"] for row in table.select("served").distinct().collect()} == {True}
-    described = {row["col_name"]: row["comment"] for row in spark.sql(f"DESCRIBE TABLE delta.`{report.table}`").collect()}
+    described = {
+        row["col_name"]: row["comment"]
+        for row in spark.sql(f"DESCRIBE TABLE delta.`{report.table}`").collect()
+    }
     assert described["bundle_digest"].startswith("SHA-256")
     by_spark = [row["score"] for row in table.orderBy("id").collect()]
     others = read_four_ways(report.table, ["id"], "score")
@@ -92,7 +128,12 @@ def test_five_readers_read_the_predictions_and_spark_their_comments(trained: Sma
 def test_a_second_run_does_nothing_and_force_scores_again(trained: SmallProject) -> None:
     first = trained.score()
     again = trained.score()
-    assert (again.status, again.rows_in, again.rows_reused, again.version) == ("unchanged", 40, 40, first.version)
+    assert (again.status, again.rows_in, again.rows_reused, again.version) == (
+        "unchanged",
+        40,
+        40,
+        first.version,
+    )
     forced = trained.score(force=True)
     assert (forced.status, forced.rows_scored) == ("published", 40)
     assert trained.table("predictions").num_rows == 40
@@ -121,7 +162,10 @@ def test_a_new_champion_makes_a_slice_stale(trained: SmallProject) -> None:
 def test_a_failed_suite_publishes_nothing_and_leaves_what_was_there(trained: SmallProject) -> None:
     trained.score()
     before = trained.table("predictions")
-    trained.write("never.yaml", "- expect_column_values_to_be_between: {column: score, min_value: 2, max_value: 3}\n")
+    trained.write(
+        "never.yaml",
+        "- expect_column_values_to_be_between: {column: score, min_value: 2, max_value: 3}\n",
+    )
     with pytest.raises(ChecksFailed, match="score") as caught:
         trained.score(DAY, "checks.predictions=never.yaml", force=True)
     assert caught.value.facts["rows_in"] == 40
@@ -141,10 +185,16 @@ def test_poison_rows_are_quarantined_and_the_others_scored(small: SmallProject) 
     aside = [row for row in small.table("quarantine").to_pylist() if row["stage"] == "score"]
     assert len(aside) == report.rows_quarantined
     assert {row["reason"] for row in aside} == {"model_error"}
-    assert all("too large for me" in row["message"] and row["published"] and row["slice"] == DAY for row in aside)
+    assert all(
+        "too large for me" in row["message"] and row["published"] and row["slice"] == DAY
+        for row in aside
+    )
     assert len(small.predictions()) == report.rows_scored
     small.score(force=True)
-    assert len([row for row in small.table("quarantine").to_pylist() if row["stage"] == "score"]) == report.rows_quarantined
+    assert (
+        len([row for row in small.table("quarantine").to_pylist() if row["stage"] == "score"])
+        == report.rows_quarantined
+    )
     with pytest.raises(TooManyQuarantined, match="max_quarantine_rate"):
         small.score(DAY, "checks.max_quarantine_rate=0.01", force=True)
     assert len(small.predictions()) == report.rows_scored
@@ -235,7 +285,10 @@ def test_slices_of_a_column_that_cannot_be_named_are_quarantined(small: SmallPro
 def test_one_slice_has_one_run(trained: SmallProject) -> None:
     from batchinfer.lake.leases import hold
 
-    with hold(str(trained.root / "var/lake"), "small", DAY, "another"), pytest.raises(SliceHeld, match="another"):
+    with (
+        hold(str(trained.root / "var/lake"), "small", DAY, "another"),
+        pytest.raises(SliceHeld, match="another"),
+    ):
         trained.score()
 
 
@@ -246,27 +299,46 @@ def test_a_signature_that_does_not_fit_is_found_before_data_is_read(trained: Sma
         trained.score()
 
 
-def test_large_files_are_cut_into_ranges_with_exact_lines(small: SmallProject, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_files_are_cut_into_ranges_with_exact_lines(
+    small: SmallProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from batchinfer.sources import readers
 
-    text = "id,color,size,big\n" + "".join(rows_of(range(n, n + 1)) if n % 500 else "bad line\n" for n in range(1, 20_000))
+    text = "id,color,size,big\n" + "".join(
+        rows_of(range(n, n + 1)) if n % 500 else "bad line\n" for n in range(1, 20_000)
+    )
     small.write("in/a.csv", text)
     plan = readers.plan_text_splits
-    monkeypatch.setattr(readers, "plan_text_splits", lambda *args, **kwargs: plan(*args, **(kwargs | {"target_bytes": 50_000})))
+    monkeypatch.setattr(
+        readers,
+        "plan_text_splits",
+        lambda *args, **kwargs: plan(*args, **(kwargs | {"target_bytes": 50_000})),
+    )
     report = small.extract()
     assert (report.rows_in, report.rows_quarantined) == (19_999, 39)
     lines = text.splitlines()
     for row in small.table("landed").to_pylist()[::997]:
         assert lines[row["source_line"] - 1].startswith(f"{row['id']},")
-    assert {row["source_line"] for row in small.table("quarantine").to_pylist()} == {n + 1 for n in range(500, 20_000, 500)}
+    assert {row["source_line"] for row in small.table("quarantine").to_pylist()} == {
+        n + 1 for n in range(500, 20_000, 500)
+    }
 
 
 def test_equal_inputs_are_scored_once_and_counted_as_reused(small: SmallProject) -> None:
-    small.write("in/a.csv", "id,color,size,big\n" + "".join(f"{n},red,{n % 4}.5,{('no', 'yes')[n % 4 > 1]}\n" for n in range(40)))
+    small.write(
+        "in/a.csv",
+        "id,color,size,big\n"
+        + "".join(f"{n},red,{n % 4}.5,{('no', 'yes')[n % 4 > 1]}\n" for n in range(40)),
+    )
     small.extract()
     small.train()
     report = small.score(DAY, "model.batch.rows=40")
-    assert (report.rows_in, report.rows_scored, report.rows_reused, report.rows_quarantined) == (40, 4, 36, 0)
+    assert (report.rows_in, report.rows_scored, report.rows_reused, report.rows_quarantined) == (
+        40,
+        4,
+        36,
+        0,
+    )
     found = small.predictions()
     assert len(found) == 40
     assert all(found[key] == found[key % 4] for key in found)
@@ -297,7 +369,9 @@ def test_predict_resolves_from_the_working_folder_and_needs_the_columns(
     import batchinfer
 
     monkeypatch.chdir(trained.root)
-    frame = pd.DataFrame({"color": ["red", None, "never seen"], "size": [1.5, None, 3.0]}, index=[7, 8, 9])
+    frame = pd.DataFrame(
+        {"color": ["red", None, "never seen"], "size": [1.5, None, 3.0]}, index=[7, 8, 9]
+    )
     found = batchinfer.predict(frame, "models:/small@champion")
     assert list(found.index) == [7, 8, 9]
     assert found["error"].isna().all()
@@ -308,7 +382,10 @@ def test_predict_resolves_from_the_working_folder_and_needs_the_columns(
 
 def test_a_failed_attempt_does_not_hide_a_published_slice(trained: SmallProject) -> None:
     trained.score()
-    trained.write("never.yaml", "- expect_column_values_to_be_between: {column: score, min_value: 2, max_value: 3}\n")
+    trained.write(
+        "never.yaml",
+        "- expect_column_values_to_be_between: {column: score, min_value: 2, max_value: 3}\n",
+    )
     with pytest.raises(ChecksFailed):
         trained.score(DAY, "checks.predictions=never.yaml", force=True)
     assert trained.states() == {DAY: "published"}
@@ -347,16 +424,27 @@ def test_a_module_beside_conf_is_a_model_of_ones_own(small: SmallProject) -> Non
         small.train("train.model={python: 'no_such_module:Net'}")
 
 
-def test_equal_rows_of_the_whole_run_are_scored_once_with_the_same_result(trained: SmallProject) -> None:
-    """Rows with a key of their own and equal inputs, in two files; some of them cannot be scored."""
+def test_equal_rows_of_the_whole_run_are_scored_once_with_the_same_result(
+    trained: SmallProject,
+) -> None:
+    """Rows with a key of their own and equal inputs, in two files; some of them cannot be
+    scored.
+    """
     lines = csv_of(range(40, 400)).splitlines()
-    copies = [f"{number},{line.split(',', 1)[1]}" for number, line in enumerate(lines[1:] * 5, 1000)]
+    copies = [
+        f"{number},{line.split(',', 1)[1]}" for number, line in enumerate(lines[1:] * 5, 1000)
+    ]
     trained.write("in/b.csv", "\n".join([*lines, *copies]) + "\n")
     trained.extract()
     plain = trained.score(DAY, "model.deduplicate=never", "checks.max_quarantine_rate=0.9")
-    assert (plain.rows_reused, plain.equal_rows) == (0, "the pipeline file says model.deduplicate: never")
+    assert (plain.rows_reused, plain.equal_rows) == (
+        0,
+        "the pipeline file says model.deduplicate: never",
+    )
     expected = trained.table("predictions").sort_by("id")
-    once = trained.score(DAY, "model.deduplicate=always", "checks.max_quarantine_rate=0.9", force=True)
+    once = trained.score(
+        DAY, "model.deduplicate=always", "checks.max_quarantine_rate=0.9", force=True
+    )
     found = trained.table("predictions").sort_by("id")
     assert (once.rows_in, once.rows_quarantined) == (plain.rows_in, plain.rows_quarantined)
     assert once.rows_scored + once.rows_reused == plain.rows_scored
@@ -365,9 +453,13 @@ def test_equal_rows_of_the_whole_run_are_scored_once_with_the_same_result(traine
     assert found.column("id") == expected.column("id")
     assert found.column("input_fingerprint").to_pylist() == inputs
     assert found.column("label") == expected.column("label")
-    for one, other in zip(found.column("score").to_pylist(), expected.column("score").to_pylist(), strict=True):
+    for one, other in zip(
+        found.column("score").to_pylist(), expected.column("score").to_pylist(), strict=True
+    ):
         assert one == pytest.approx(other, rel=1e-5, abs=1e-6)
-    assert {"exchange", "forward", "write"} <= {stage for stage, seconds in once.stage_seconds.items() if seconds}
+    assert {"exchange", "forward", "write"} <= {
+        stage for stage, seconds in once.stage_seconds.items() if seconds
+    }
 
 
 def test_copies_of_a_row_that_fails_are_all_put_aside(small: SmallProject) -> None:
@@ -376,12 +468,24 @@ def test_copies_of_a_row_that_fails_are_all_put_aside(small: SmallProject) -> No
     small.extract()
     small.train()
     lines = csv_of(range(40)).splitlines()
-    small.write("in/b.csv", "\n".join([lines[0], *(f"{n},{line.split(',', 1)[1]}" for n, line in enumerate(lines[1:] * 3, 100))]))
+    small.write(
+        "in/b.csv",
+        "\n".join(
+            [
+                lines[0],
+                *(f"{n},{line.split(',', 1)[1]}" for n, line in enumerate(lines[1:] * 3, 100)),
+            ]
+        ),
+    )
     small.extract()
     aside = {}
     for way in ("never", "always"):
         report = small.score(DAY, f"model.deduplicate={way}", force=True)
-        assert report.rows_in == 160 == report.rows_scored + report.rows_reused + report.rows_quarantined
+        assert (
+            report.rows_in
+            == 160
+            == report.rows_scored + report.rows_reused + report.rows_quarantined
+        )
         rows = [row for row in small.table("quarantine").to_pylist() if row["stage"] == "score"]
         facts = ("key", "raw", "reason", "message", "source_file", "source_line", "slice")
         aside[way] = sorted(tuple(row[name] for name in facts) for row in rows)

@@ -1,4 +1,6 @@
-"""One row in process equals its stored prediction: every pipeline that is shipped, on its own sample data."""
+"""One row in process equals its stored prediction: every pipeline that is shipped, on its own
+sample data.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ PIPELINES = sorted(path.stem for path in (ROOT / "conf/pipelines").glob("*.yaml"
 
 
 @pytest.mark.parametrize("name", PIPELINES)
-def test_predict_equals_what_was_stored(name: str, tmp_path: Path, spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_predict_equals_what_was_stored(
+    name: str, tmp_path: Path, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for folder in ("conf", "examples"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
     for variable in ("BATCHINFER_HOME", "DATA_DIR"):
@@ -45,16 +49,22 @@ def test_predict_equals_what_was_stored(name: str, tmp_path: Path, spark: SparkS
     key = list(context.pipeline.source.key)
     asked = rows.toPandas().sample(50, random_state=3)
     stored = spark.read.format("delta").load(report.table).toPandas().set_index(key)
-    expected = stored.loc[[tuple(row) if len(key) > 1 else row[0] for row in asked[key].itertuples(index=False)]]
+    expected = stored.loc[
+        [tuple(row) if len(key) > 1 else row[0] for row in asked[key].itertuples(index=False)]
+    ]
     outputs = [column for column in stored.columns if column in ("score", "prediction")]
     assert outputs
     together = batchinfer.predict(asked, context.pipeline.model.uri)
-    alone = [batchinfer.predict(asked.iloc[[place]], context.pipeline.model.uri) for place in range(10)]
+    alone = [
+        batchinfer.predict(asked.iloc[[place]], context.pipeline.model.uri) for place in range(10)
+    ]
     assert together["error"].isna().all()
     for output in outputs:
         # Scores are rounded or cut by some pipelines: a last digit may then fall to the other side.
         absolute = 0.011 if any("round" in step for step in context.pipeline.postprocess) else 1e-8
-        assert together[output].to_list() == pytest.approx(expected[output].to_list(), rel=1e-5, abs=absolute)
+        assert together[output].to_list() == pytest.approx(
+            expected[output].to_list(), rel=1e-5, abs=absolute
+        )
         assert [frame[output].iloc[0] for frame in alone] == pytest.approx(
             expected[output].to_list()[:10], rel=1e-5, abs=absolute
         )

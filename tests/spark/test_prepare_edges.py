@@ -80,10 +80,17 @@ def test_a_slice_of_no_rows_of_one_and_of_removed_ones_only(days: SmallProject) 
     assert (days.score("2026-02-03").rows_scored, days.table("predictions").num_rows) == (1, 1)
     replaced(days, "901,c,2026-02-04,-1,1\n902,c,2026-02-04,-2,1\n", "2026-02-04")
     gone = days.score("2026-02-04")
-    assert (gone.status, gone.rows_in, gone.rows_quarantined, gone.rows_removed) == ("published", 2, 2, 2)
+    assert (gone.status, gone.rows_in, gone.rows_quarantined, gone.rows_removed) == (
+        "published",
+        2,
+        2,
+        2,
+    )
     aside = [row for row in days.table("quarantine").to_pylist() if row["slice"] == "2026-02-04"]
     assert {row["reason"] for row in aside} == {"rule:positive"}
-    assert [json.loads(row["raw"])["size"] for row in sorted(aside, key=lambda row: row["key"])] == [-1.0, -2.0]
+    assert [
+        json.loads(row["raw"])["size"] for row in sorted(aside, key=lambda row: row["key"])
+    ] == [-1.0, -2.0]
 
 
 def test_nothing_remains_to_learn_from(days: SmallProject) -> None:
@@ -92,22 +99,37 @@ def test_nothing_remains_to_learn_from(days: SmallProject) -> None:
         days.train()
 
 
-def test_a_row_without_a_place_in_the_order_sees_none_and_is_seen_by_none(days: SmallProject, spark: SparkSession) -> None:
-    lines = "1,,2026-02-01,1,0\n2,,,2,0\n3,,2026-02-02,3,0\n4,,,,0\n5,z,2026-02-02,5,0\n6,,2026-02-02,,0\n"
+def test_a_row_without_a_place_in_the_order_sees_none_and_is_seen_by_none(
+    days: SmallProject, spark: SparkSession
+) -> None:
+    lines = (
+        "1,,2026-02-01,1,0\n2,,,2,0\n3,,2026-02-02,3,0\n"
+        "4,,,,0\n5,z,2026-02-02,5,0\n6,,2026-02-02,,0\n"
+    )
     replaced(days, lines, "2026-02-05")
     rows = prepared(days, spark, "2026-02-05")
-    found = {key: (row["size"], row["size_lag_1"], row["size_sum_2d"], row["size_count_2d"]) for key, row in rows.items()}
+    found = {
+        key: (row["size"], row["size_lag_1"], row["size_sum_2d"], row["size_count_2d"])
+        for key, row in rows.items()
+    }
     assert found == {
         1: (1.0, None, 1.0, 1),
         2: (2.0, None, None, None),
-        3: (3.0, 1.0, 7.0, 3),  # rows of one day see each other in a window of time; 6 was filled with 3
+        3: (
+            3.0,
+            1.0,
+            7.0,
+            3,
+        ),  # rows of one day see each other in a window of time; 6 was filled with 3
         4: (None, None, None, None),
         5: (5.0, None, 5.0, 1),
         6: (3.0, 3.0, 7.0, 3),
     }
 
 
-def test_nan_is_missing_as_null_is(tmp_path: Path, spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nan_is_missing_as_null_is(
+    tmp_path: Path, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("BATCHINFER_HOME", raising=False)
     text = PIPELINE.replace("kind: csv", "kind: parquet").replace("in/*.csv", "in/*.parquet")
     text = "\n".join(line for line in text.splitlines() if "schema:" not in line) + "\n"
@@ -134,7 +156,9 @@ def test_nan_is_missing_as_null_is(tmp_path: Path, spark: SparkSession, monkeypa
         project.score(DAY, force=True)
 
 
-def test_labelled_data_with_a_source_of_its_own_goes_through_the_same_steps(days: SmallProject) -> None:
+def test_labelled_data_with_a_source_of_its_own_goes_through_the_same_steps(
+    days: SmallProject,
+) -> None:
     own = "".join(f"{n},a,2026-01-{n % 28 + 1:02d},{-1 if n < 30 else n},{n}\n" for n in range(80))
     days.write("labelled/t.csv", HEADER + own)
     days.edit("train:\n", "train:\n  source: {path: labelled/t.csv}\n")
@@ -148,39 +172,70 @@ def test_labelled_data_with_a_source_of_its_own_goes_through_the_same_steps(days
 DELTA = PIPELINE.replace("kind: csv", "kind: delta").replace("path: in/*.csv", "path: in/events")
 DELTA = "\n".join(line for line in DELTA.splitlines() if "schema:" not in line) + "\n"
 DELTA = DELTA.replace("slice: ingest_date", "slice: {column: day, unit: day}")
-DELTA = DELTA.replace("prepare:\n", "prepare:\n  - deduplicate: {by: id, order: size, keep: last}\n")
+DELTA = DELTA.replace(
+    "prepare:\n", "prepare:\n  - deduplicate: {by: id, order: size, keep: last}\n"
+)
 EVENTS = pa.schema(
-    [("id", pa.int32()), ("who", pa.string()), ("day", pa.date32()), ("size", pa.float64()), ("label", pa.float64())]
+    [
+        ("id", pa.int32()),
+        ("who", pa.string()),
+        ("day", pa.date32()),
+        ("size", pa.float64()),
+        ("label", pa.float64()),
+    ]
 )
 
 
 def write_events(project: SmallProject, rows: list[tuple[Any, ...]]) -> None:
-    table = pa.Table.from_pylist([dict(zip(EVENTS.names, row, strict=True)) for row in rows], EVENTS)
+    table = pa.Table.from_pylist(
+        [dict(zip(EVENTS.names, row, strict=True)) for row in rows], EVENTS
+    )
     write_deltalake(str(project.root / "in/events"), table, mode="append")
 
 
-def test_a_table_that_is_read_in_place(tmp_path: Path, spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_that_is_read_in_place(
+    tmp_path: Path, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("BATCHINFER_HOME", raising=False)
     project = project_of(tmp_path, spark, DELTA)
     first, second = dt.date(2026, 1, 1), dt.date(2026, 1, 2)
     ordinary = [(n, "ab"[n % 2], dt.date(2026, 1, 1 + n % 3), n / 2, 1.0 + n) for n in range(30)]
-    write_events(project, [*ordinary, (100, "c", first, 1.0, 1.0), (100, "c", first, 2.0, 1.0), (None, "c", second, 3.0, 1.0)])
+    write_events(
+        project,
+        [
+            *ordinary,
+            (100, "c", first, 1.0, 1.0),
+            (100, "c", first, 2.0, 1.0),
+            (None, "c", second, 3.0, 1.0),
+        ],
+    )
     project.extract(None)
     project.train()
     report = project.score("2026-01-01")
     assert (report.rows_in, report.rows_quarantined, report.rows_removed) == (12, 1, 1)
     [aside] = [row for row in project.table("quarantine").to_pylist() if row["stage"] == "score"]
-    assert (aside["reason"], json.loads(aside["raw"])["size"], aside["source_file"]) == ("duplicate", 1.0, None)
+    assert (aside["reason"], json.loads(aside["raw"])["size"], aside["source_file"]) == (
+        "duplicate",
+        1.0,
+        None,
+    )
     rows = prepared(project, spark, "2026-01-02")
     assert rows[None]["size_lag_1"] == 2.0, "the row of the day before that was kept"
     keyless = project.score("2026-01-02", "checks.max_quarantine_rate=0.5")
-    assert (keyless.rows_quarantined, keyless.rows_removed) == (1, 0), "a row without a key is a fault, a removed one is not"
+    assert (keyless.rows_quarantined, keyless.rows_removed) == (1, 0), (
+        "a row without a key is a fault, a removed one is not"
+    )
     assert project.score("2026-01-03").status == "published"
     write_events(project, [(200, "a", first, 9.0, 1.0)])
     project.extract(None)
     assert project.states() == {"2026-01-01": "stale", "2026-01-02": "stale", "2026-01-03": "stale"}
-    project.edit("deduplicate: {by: id, order: size, keep: last}", "filter: {rule: size <> 1.0 or id <> 100, name: fixed}")
-    assert project.score("2026-01-01").rows_removed == 1, "a filter may take away the row whose key repeats"
+    project.edit(
+        "deduplicate: {by: id, order: size, keep: last}",
+        "filter: {rule: size <> 1.0 or id <> 100, name: fixed}",
+    )
+    assert project.score("2026-01-01").rows_removed == 1, (
+        "a filter may take away the row whose key repeats"
+    )
     project.edit("size <> 1.0 or id <> 100", "size > -1")
     with pytest.raises(InputError, match='"id": 100'):
         project.score("2026-01-01", force=True)
@@ -189,8 +244,16 @@ def test_a_table_that_is_read_in_place(tmp_path: Path, spark: SparkSession, monk
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("window: 2d", "window: 2 days", r"prepare\[3\]\.rolling\.window.*got '2 days'; allowed: a number of rows"),
-        ("columns: size, by: who, order: day}\n  - lag", "columns: id, by: who, order: day}\n  - lag", "a column of the key"),
+        (
+            "window: 2d",
+            "window: 2 days",
+            r"prepare\[3\]\.rolling\.window.*got '2 days'; allowed: a number of rows",
+        ),
+        (
+            "columns: size, by: who, order: day}\n  - lag",
+            "columns: id, by: who, order: day}\n  - lag",
+            "a column of the key",
+        ),
         ("size >= 0", "label >= 0", "got label, the target"),
         ("size >= 0", "sizes >= 0", r"prepare\[0\]\.filter\.rule.*did you mean size"),
     ],

@@ -27,8 +27,11 @@ ADULT = """\
   kind: csv
   path: in/*.csv
   options: {header: false, null_values: ["?"]}
-  schema: {age: int, workclass: string, fnlwgt: int, education: string, education_num: int, marital: string, occupation: string,
-           relationship: string, race: string, sex: string, capital_gain: int, capital_loss: int, hours: int, country: string,
+  schema: {age: int, workclass: string, fnlwgt: int, education: string, education_num: int,
+           marital: string,
+           occupation: string,
+           relationship: string, race: string, sex: string, capital_gain: int, capital_loss: int,
+           hours: int, country: string,
            income: string}
   slice: {column: race}
 """
@@ -43,7 +46,9 @@ BEIJING = """\
   kind: csv
   path: in/*.csv
   options: {null_values: ["NA"]}
-  schema: {"No": int, year: int, month: int, day: int, hour: int, "pm2.5": double, DEWP: int, TEMP: double, PRES: double,
+  schema: {"No": int, year: int, month: int, day: int, hour: int, "pm2.5": double,
+           DEWP: int, TEMP: double,
+           PRES: double,
            cbwd: string, Iws: double, Is: int, Ir: int}
   key: "No"
   slice: {column: year}
@@ -55,11 +60,14 @@ LOG = """\
   slice: {column: ts, unit: day}
 """
 ADULT_LINE = b"39, ?, 7, Masters, 14, Divorced, ?, Unmarried, Black, Male, 0, 0, 40, Cuba, >50K.\n"
-BEIJING_LINES = b"No,year,month,day,hour,pm2.5,DEWP,TEMP,PRES,cbwd,Iws,Is,Ir\n99999,2015,1,1,0,NA,-21,-11,1021,NW,1.79,0,0\n"
+BEIJING_LINES = b"No,year,month,day,hour,pm2.5,DEWP,TEMP,PRES,cbwd,Iws,Is,Ir\n"
+BEIJING_LINES += b"99999,2015,1,1,0,NA,-21,-11,1021,NW,1.79,0,0\n"
 LOG_LINE = b'::1 - - [01/Jun/2015:00:00:01 +0200] "GET /a HTTP/1.1" 200 12 "-" "x"\n'
 
 
-def project_of(root: Path, spark: SparkSession, source: str, number: str, target: str) -> SmallProject:
+def project_of(
+    root: Path, spark: SparkSession, source: str, number: str, target: str
+) -> SmallProject:
     project = SmallProject(root, lambda: spark)
     rest = REST.replace("NUMBER", number).replace("TARGET", target)
     project.write("conf/pipelines/small.yaml", f"name: small\nsource:\n{source}{rest}")
@@ -70,7 +78,14 @@ def project_of(root: Path, spark: SparkSession, source: str, number: str, target
 @pytest.mark.parametrize(
     ("source", "columns", "files", "more", "expected", "later"),
     [
-        (ADULT, ("age", "income"), ["adult_train.csv", "adult_test.csv"], ADULT_LINE, (48842, 0, 5), (1, "Black")),
+        (
+            ADULT,
+            ("age", "income"),
+            ["adult_train.csv", "adult_test.csv"],
+            ADULT_LINE,
+            (48842, 0, 5),
+            (1, "Black"),
+        ),
         (
             VENDOR,
             ("rating", "vendorId"),
@@ -79,8 +94,22 @@ def project_of(root: Path, spark: SparkSession, source: str, number: str, target
             (578805, 0, 56),
             (1, "2031-01"),
         ),
-        (BEIJING, ("DEWP", "cbwd"), ["beijing_pollution_hourly.csv"], BEIJING_LINES, (43824, 0, 5), (1, "2015")),
-        (LOG, ("bytes", "user_agent"), ["apache_access.log"], LOG_LINE, (9999, 1, 4), (1, "2015-05-31")),
+        (
+            BEIJING,
+            ("DEWP", "cbwd"),
+            ["beijing_pollution_hourly.csv"],
+            BEIJING_LINES,
+            (43824, 0, 5),
+            (1, "2015"),
+        ),
+        (
+            LOG,
+            ("bytes", "user_agent"),
+            ["apache_access.log"],
+            LOG_LINE,
+            (9999, 1, 4),
+            (1, "2015-05-31"),
+        ),
     ],
     ids=["adult", "vendor", "beijing", "log"],
 )
@@ -109,7 +138,9 @@ def test_a_real_file_lands_once(
     assert (len(slices), set(slices.values())) == (len({*first.slices, later[1]}), {"missing"})
 
 
-def test_the_line_of_the_real_log_that_does_not_parse_is_kept_whole(tmp_path: Path, spark: SparkSession) -> None:
+def test_the_line_of_the_real_log_that_does_not_parse_is_kept_whole(
+    tmp_path: Path, spark: SparkSession
+) -> None:
     project = project_of(tmp_path, spark, LOG, "bytes", "user_agent")
     shutil.copy(DATA / "apache_access.log", tmp_path / "in")
     report = project.extract(None)
@@ -120,7 +151,10 @@ def test_the_line_of_the_real_log_that_does_not_parse_is_kept_whole(tmp_path: Pa
 
 
 def test_two_thousand_reviews_are_a_row_a_file(tmp_path: Path, spark: SparkSession) -> None:
-    source = "  kind: texts\n  path: in/txt_sentoken/*/*.txt\n  options: {encoding: latin-1}\n  slice: ingest_date\n"
+    source = (
+        "  kind: texts\n  path: in/txt_sentoken/*/*.txt\n  options: {encoding: latin-1}\n  "
+        "slice: ingest_date\n"
+    )
     project = project_of(tmp_path, spark, source, "bytes", "path")
     shutil.unpack_archive(DATA / "review_polarity.tar.gz", tmp_path / "in")
     report = project.extract()

@@ -1,4 +1,6 @@
-"""Models trained elsewhere, scored by Spark: each road, once loaded a worker process, and never without the trust they need."""
+"""Models trained elsewhere, scored by Spark: each road, once loaded a worker process, and never
+without the trust they need.
+"""
 
 from __future__ import annotations
 
@@ -39,18 +41,34 @@ def predictions(project: SmallProject) -> dict[int, float]:
 
 
 @pytest.mark.parametrize("road", ["direct", "arrow", "pandas"])
-def test_an_exported_program_and_an_onnx_model_are_scored_by_each_road(plain: SmallProject, tmp_path: Path, road: str) -> None:
-    register_model(plain.context(), str(save_program(tmp_path / "net.pt2", Doubled(), torch.randn(4, 1))))
+def test_an_exported_program_and_an_onnx_model_are_scored_by_each_road(
+    plain: SmallProject, tmp_path: Path, road: str
+) -> None:
+    register_model(
+        plain.context(), str(save_program(tmp_path / "net.pt2", Doubled(), torch.randn(4, 1)))
+    )
     report = plain.score("2026-11-21", f"model.road={road}")
-    assert (report.status, report.rows_scored + report.rows_reused, report.road) == ("published", 40, road)
+    assert (report.status, report.rows_scored + report.rows_reused, report.road) == (
+        "published",
+        40,
+        road,
+    )
     found = predictions(plain)
     assert {n: pytest.approx(float(f"{n * 0.37:.2f}") * 2, rel=1e-6) for n in range(40)} == found
-    register_model(plain.context(), str(save_linear_onnx(tmp_path / "sum.onnx", {"size": 1}, "double")), "champion")
+    register_model(
+        plain.context(),
+        str(save_linear_onnx(tmp_path / "sum.onnx", {"size": 1}, "double")),
+        "champion",
+    )
     assert plain.score("2026-11-21", f"model.road={road}").model_version == "2"
-    assert {n: pytest.approx(float(f"{n * 0.37:.2f}"), rel=1e-12) for n in range(40)} == predictions(plain)
+    assert {
+        n: pytest.approx(float(f"{n * 0.37:.2f}"), rel=1e-12) for n in range(40)
+    } == predictions(plain)
 
 
-def test_a_bundle_is_loaded_once_in_each_worker_process(plain: SmallProject, tmp_path: Path) -> None:
+def test_a_bundle_is_loaded_once_in_each_worker_process(
+    plain: SmallProject, tmp_path: Path
+) -> None:
     import safetensors.torch
 
     # Four files of one slice: as many tasks, and several batches each, on two workers.
@@ -60,8 +78,12 @@ def test_a_bundle_is_loaded_once_in_each_worker_process(plain: SmallProject, tmp
     plain.extract()
     noted = tmp_path / "loads"
     arguments = {"features": 1, "outputs": 1, "noted_in": str(noted)}
-    safetensors.torch.save_file(Counted(1, 1, os.devnull).state_dict(), str(tmp_path / "net.safetensors"))
-    (tmp_path / "net.json").write_text(json.dumps({"class": "spark.counting:Counted", "arguments": arguments}))
+    safetensors.torch.save_file(
+        Counted(1, 1, os.devnull).state_dict(), str(tmp_path / "net.safetensors")
+    )
+    (tmp_path / "net.json").write_text(
+        json.dumps({"class": "spark.counting:Counted", "arguments": arguments})
+    )
     register_model(plain.context(), str(tmp_path / "net.safetensors"))
     by_the_driver = noted.read_text().split()
     assert set(by_the_driver) == {str(os.getpid())}
@@ -89,7 +111,9 @@ def test_a_pickled_model_is_scored_only_where_the_pipeline_trusts_it(
     with pytest.raises(ModelError, match="needs trust: pickle"):
         plain.score()
     assert plain.score("2026-11-21", "model.trust=pickle").status == "published"
-    assert {n: pytest.approx(1 + 2 * float(f"{n * 0.37:.2f}")) for n in range(40)} == predictions(plain)
+    assert {n: pytest.approx(1 + 2 * float(f"{n * 0.37:.2f}")) for n in range(40)} == predictions(
+        plain
+    )
     import batchinfer
 
     monkeypatch.setenv("BATCHINFER_HOME", str(plain.root / "var"))
@@ -97,4 +121,7 @@ def test_a_pickled_model_is_scored_only_where_the_pipeline_trusts_it(
         batchinfer.predict_udf(plain.open_session(), "models:/small@champion")
     udf = batchinfer.predict_udf(plain.open_session(), "models:/small@champion", trust="pickle")
     sizes = plain.open_session().createDataFrame([(0.0,), (2.5,)], "size double")
-    assert [row[0]["prediction"] for row in sizes.select(udf("size")).collect()] == [pytest.approx(1.0), pytest.approx(6.0)]
+    assert [row[0]["prediction"] for row in sizes.select(udf("size")).collect()] == [
+        pytest.approx(1.0),
+        pytest.approx(6.0),
+    ]

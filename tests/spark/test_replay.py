@@ -1,4 +1,6 @@
-"""`replay`: rows that could not be scored join their slice once they can be, and every row stays accounted for."""
+"""`replay`: rows that could not be scored join their slice once they can be, and every row stays
+accounted for.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,9 @@ def with_own_net(project: SmallProject, name: str = "small") -> None:
 
 def again(project: SmallProject, slice_: str = DAY, *overrides: str) -> RunReport:
     context = project.context(*overrides)
-    return recorded(context, "replay", slice_, lambda: replay(context, slice_, project.open_session))
+    return recorded(
+        context, "replay", slice_, lambda: replay(context, slice_, project.open_session)
+    )
 
 
 def rows(project: SmallProject) -> pa.Table:
@@ -71,12 +75,16 @@ def cut_off(place: object, step: str, error: BaseException | None = None) -> Ite
 def assert_close(found: pa.Table, expected: pa.Table) -> None:
     exact = [name for name in expected.column_names if name != "score"]
     assert found.select(exact) == expected.select(exact)
-    assert found["score"].to_pylist() == pytest.approx(expected["score"].to_pylist(), rel=1e-5, abs=1e-6)
+    assert found["score"].to_pylist() == pytest.approx(
+        expected["score"].to_pylist(), rel=1e-5, abs=1e-6
+    )
 
 
 @pytest.fixture
 def whole(small: SmallProject) -> pa.Table:
-    """The predictions of all forty rows; then the slice is scored while the model refuses three of them."""
+    """The predictions of all forty rows; then the slice is scored while the model refuses three of
+    them.
+    """
     with_own_net(small)
     small.extract()
     small.train()
@@ -93,7 +101,12 @@ def test_rows_that_pass_now_make_the_table_whole(small: SmallProject, whole: pa.
     before = rows(small)
     refuse(small, 1e9)
     report = again(small)
-    assert (report.status, report.rows_in, report.rows_scored, report.rows_quarantined) == ("published", 3, 3, 0)
+    assert (report.status, report.rows_in, report.rows_scored, report.rows_quarantined) == (
+        "published",
+        3,
+        3,
+        0,
+    )
     assert (report.road, "3 rows of the quarantine" in report.road_reason) == ("arrow", True)
     assert_close(rows(small), whole)
     assert rows(small).num_rows == before.num_rows + 3
@@ -107,7 +120,9 @@ def test_rows_that_pass_now_make_the_table_whole(small: SmallProject, whole: pa.
     assert small.states() == {DAY: "published"}
 
 
-def test_rows_that_fail_once_more_stay_with_what_is_wrong_now(small: SmallProject, whole: pa.Table) -> None:
+def test_rows_that_fail_once_more_stay_with_what_is_wrong_now(
+    small: SmallProject, whole: pa.Table
+) -> None:
     refuse(small, 1.6)
     first = again(small)
     assert (first.status, first.rows_in) == ("published", 3)
@@ -128,7 +143,9 @@ def test_rows_that_fail_once_more_stay_with_what_is_wrong_now(small: SmallProjec
     assert aside(small) == []
 
 
-def test_a_replay_that_ends_between_its_commits_is_finished_by_the_next(small: SmallProject, whole: pa.Table) -> None:
+def test_a_replay_that_ends_between_its_commits_is_finished_by_the_next(
+    small: SmallProject, whole: pa.Table
+) -> None:
     refuse(small, 1.6)
     with cut_off(quarantine, "commit_replayed"):
         again(small)
@@ -139,19 +156,26 @@ def test_a_replay_that_ends_between_its_commits_is_finished_by_the_next(small: S
     refuse(small, 1e9)
     report = again(small)
     assert report.rows_in == 40 - there, "what was published is not scored again"
-    assert report.warnings == [f"a replay was interrupted after it had published {there - 37} rows; they have left "
+    assert report.warnings == [f"a replay was interrupted after it had published {there - 37} "
+                               "rows; they have left "
                                f"{small.root}/var/lake/quarantine/small now"]  # fmt: skip
     assert_close(rows(small), whole)
     assert aside(small) == []
 
 
-def test_a_quarantine_of_another_run_than_the_predictions_is_refused(small: SmallProject, whole: pa.Table) -> None:
-    """A run that scored the slice ended between its two commits: it had refused fewer rows than the one that is published."""
+def test_a_quarantine_of_another_run_than_the_predictions_is_refused(
+    small: SmallProject, whole: pa.Table
+) -> None:
+    """A run that scored the slice ended between its two commits: it had refused fewer rows than the
+    one that is published.
+    """
     before = rows(small)
     refuse(small, 1.6)
     with cut_off(Publication, "_ensure_table"):
         small.score(force=True)
-    with pytest.raises(errors.InputError, match=r"cut off between its commits, so its quarantine is of another run") as raised:
+    with pytest.raises(
+        errors.InputError, match=r"cut off between its commits, so its quarantine is of another run"
+    ) as raised:
         again(small)
     assert "batchinfer score -p small" in str(raised.value.hint)
     assert rows(small) == before
@@ -163,8 +187,12 @@ def test_a_quarantine_of_another_run_than_the_predictions_is_refused(small: Smal
     assert_close(rows(small), whole)
 
 
-def test_a_run_that_is_cut_off_after_it_put_nothing_aside_is_made_up_for(small: SmallProject, whole: pa.Table) -> None:
-    """The predictions lack three rows, and the quarantine has lost them: only the next run can tell where they are."""
+def test_a_run_that_is_cut_off_after_it_put_nothing_aside_is_made_up_for(
+    small: SmallProject, whole: pa.Table
+) -> None:
+    """The predictions lack three rows, and the quarantine has lost them: only the next run can tell
+    where they are.
+    """
     refuse(small, 1e9)
     with cut_off(Publication, "_ensure_table", errors.Interrupted("SIGTERM", exit_code=143)):
         small.score(force=True)
@@ -180,7 +208,9 @@ def test_a_run_that_is_cut_off_after_it_put_nothing_aside_is_made_up_for(small: 
     assert (small.score().status, small.states()) == ("unchanged", {DAY: "published"})
 
 
-def test_a_slice_of_which_all_rows_were_refused_is_stale_when_it_was_cut_off(small: SmallProject, whole: pa.Table) -> None:
+def test_a_slice_of_which_all_rows_were_refused_is_stale_when_it_was_cut_off(
+    small: SmallProject, whole: pa.Table
+) -> None:
     refuse(small, -9)
     assert small.score(DAY, "checks.max_quarantine_rate=1.0", force=True).rows_quarantined == 40
     assert small.states() == {DAY: "published"}
@@ -195,10 +225,14 @@ def test_a_slice_of_which_all_rows_were_refused_is_stale_when_it_was_cut_off(sma
 
 
 def test_a_key_of_several_rows_is_left_and_the_others_are_scored(small: SmallProject) -> None:
-    """Where the pipeline file says that keys are unique, and they are not: nothing is lost, whatever is cut off."""
+    """Where the pipeline file says that keys are unique, and they are not: nothing is lost,
+    whatever is cut off.
+    """
     with_own_net(small)
     small.edit("  key: id\n", "  key: id\n  unique: assumed\n")
-    small.write("in/a.csv", csv_of(range(38)) + "38,red,14.06,no\n39,red,14.43,no\n39,blue,30.0,no\n")
+    small.write(
+        "in/a.csv", csv_of(range(38)) + "38,red,14.06,no\n39,red,14.43,no\n39,blue,30.0,no\n"
+    )
     small.extract()
     small.train()
     small.score()
@@ -214,7 +248,10 @@ def test_a_key_of_several_rows_is_left_and_the_others_are_scored(small: SmallPro
     left = aside(small)
     assert [row["key"] for row in left] == ['{"id":39}'] * 2
     assert rows(small).num_rows + len(left) == expected.num_rows == 41
-    assert any('1 keys in quarantine stand on several rows, such as {"id":39}' in one for one in report.warnings)
+    assert any(
+        '1 keys in quarantine stand on several rows, such as {"id":39}' in one
+        for one in report.warnings
+    )
 
 
 def test_rows_that_something_else_took_out_are_said(small: SmallProject, whole: pa.Table) -> None:
@@ -224,11 +261,17 @@ def test_rows_that_something_else_took_out_are_said(small: SmallProject, whole: 
     assert "40 rows landed, 37 are published and 0 are in quarantine" in report.warnings[0]
 
 
-def test_rows_of_another_model_are_said_and_the_slice_is_stale(small: SmallProject, whole: pa.Table) -> None:
+def test_rows_of_another_model_are_said_and_the_slice_is_stale(
+    small: SmallProject, whole: pa.Table
+) -> None:
     refuse(small, 1e9)
     other = small.train("train.params.seed=5")
     report = again(small)
-    assert (report.status, report.rows_scored, report.model_version) == ("published", 3, other.model_version)
+    assert (report.status, report.rows_scored, report.model_version) == (
+        "published",
+        3,
+        other.model_version,
+    )
     assert "scored now of version 2" in report.warnings[0]
     versions = {row["id"]: row["model_version"] for row in small.table("predictions").to_pylist()}
     assert {id_ for id_, version in versions.items() if version == "2"} == set(REFUSED)
@@ -242,7 +285,9 @@ def test_rows_of_another_model_are_said_and_the_slice_is_stale(small: SmallProje
     assert set(small.table("predictions")["model_version"].to_pylist()) == {"2"}
 
 
-def test_checks_judge_the_whole_slice_and_refuse_without_a_trace(small: SmallProject, whole: pa.Table) -> None:
+def test_checks_judge_the_whole_slice_and_refuse_without_a_trace(
+    small: SmallProject, whole: pa.Table
+) -> None:
     def expect(count: int) -> str:
         small.write("conf/rows.yaml", f"- expect_table_row_count_to_equal: {{value: {count}}}\n")
         return "checks.predictions=conf/rows.yaml"
@@ -259,12 +304,17 @@ def test_checks_judge_the_whole_slice_and_refuse_without_a_trace(small: SmallPro
 def test_what_cannot_be_replayed_says_why(small: SmallProject, whole: pa.Table) -> None:
     with pytest.raises(errors.InputMissing, match="has never landed"):
         again(small, "2026-11-20")
-    with pytest.raises(errors.InputError, match=r"scored in another model\.precision than bf16") as raised:
+    with pytest.raises(
+        errors.InputError, match=r"scored in another model\.precision than bf16"
+    ) as raised:
         again(small, DAY, "model.precision=bf16")
     assert "batchinfer score -p small" in str(raised.value.hint)
     small.write("in/b.csv", csv_of(range(40, 42)))
     small.extract()
-    with pytest.raises(errors.InputError, match=f"slice {DAY} of pipeline small: its data changed after it was scored"):
+    with pytest.raises(
+        errors.InputError,
+        match=f"slice {DAY} of pipeline small: its data changed after it was scored",
+    ):
         again(small)
     small.extract("2026-11-22")
     with pytest.raises(errors.InputMissing, match="was never published"):
@@ -291,12 +341,18 @@ def test_rows_of_a_table_that_is_read_in_place(lake: LakeProject) -> None:
     assert report.rows_quarantined > 0
     refuse(lake, 1e9)
     assert again(lake).rows_scored == report.rows_quarantined
-    assert {key: score for key, (score, _) in lake.published().items()} == pytest.approx(expected, rel=1e-5)
+    assert {key: score for key, (score, _) in lake.published().items()} == pytest.approx(
+        expected, rel=1e-5
+    )
     assert lake.quarantined() == []
 
 
-def test_removed_rows_are_not_scored(tmp_path: Path, spark: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a table transform removes stays in quarantine; rows that look back see the rows before them as in the whole slice."""
+def test_removed_rows_are_not_scored(
+    tmp_path: Path, spark: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a table transform removes stays in quarantine; rows that look back see the rows before
+    them as in the whole slice.
+    """
     monkeypatch.delenv("BATCHINFER_HOME", raising=False)
     project = project_of(tmp_path, spark)
     with_own_net(project)
@@ -308,7 +364,9 @@ def test_removed_rows_are_not_scored(tmp_path: Path, spark: object, monkeypatch:
     table = str(project.root / "var/lake/predictions/small")
 
     def found() -> dict[int, float]:
-        return {row["id"]: row["prediction"] for row in DeltaTable(table).to_pyarrow_table().to_pylist()}
+        return {
+            row["id"]: row["prediction"] for row in DeltaTable(table).to_pyarrow_table().to_pylist()
+        }
 
     expected = found()
     refuse(project, 0.5)

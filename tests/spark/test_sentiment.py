@@ -1,4 +1,6 @@
-"""Sentiment of real reviews: text files become scores that are right far more often than chance, in batch and in process."""
+"""Sentiment of real reviews: text files become scores that are right far more often than chance, in
+batch and in process.
+"""
 
 from __future__ import annotations
 
@@ -39,10 +41,15 @@ sink: {table: predictions/small}
 
 @pytest.mark.parametrize(
     "features",
-    ["tfidf: {columns: content, ngrams: 2, max_features: 4000}", "tokenize: {columns: content, max_tokens: 400}"],
+    [
+        "tfidf: {columns: content, ngrams: 2, max_features: 4000}",
+        "tokenize: {columns: content, max_tokens: 400}",
+    ],
     ids=["tfidf", "tokenize"],
 )
-def test_reviews_are_told_apart(tmp_path: Path, spark: SparkSession, monkeypatch: pytest.MonkeyPatch, features: str) -> None:
+def test_reviews_are_told_apart(
+    tmp_path: Path, spark: SparkSession, monkeypatch: pytest.MonkeyPatch, features: str
+) -> None:
     project = SmallProject(tmp_path, lambda: spark)
     project.write("conf/pipelines/small.yaml", PIPELINE.replace("FEATURES", features))
     shutil.unpack_archive(ARCHIVE, tmp_path / "in")
@@ -53,7 +60,9 @@ def test_reviews_are_told_apart(tmp_path: Path, spark: SparkSession, monkeypatch
     assert report.rows_scored + report.rows_reused == 2000
 
     monkeypatch.chdir(tmp_path)
-    rows = DeltaTable(str(tmp_path / "var/lake/landed/small")).to_pyarrow_table(columns=["path", "content"])
+    rows = DeltaTable(str(tmp_path / "var/lake/landed/small")).to_pyarrow_table(
+        columns=["path", "content"]
+    )
     asked = rows.take(pa.array([5, 700, 1500])).to_pandas()
     stored = project.table("predictions")
     assert set(stored["label"].to_pylist()) == {"negative", "positive"}
@@ -62,5 +71,7 @@ def test_reviews_are_told_apart(tmp_path: Path, spark: SparkSession, monkeypatch
         [row] = stored.filter(pc.field("path") == path).to_pylist()
         assert (score, label) == (pytest.approx(row["score"], rel=1e-5), row["label"])
     # Most reviews are right, those that the model learned from included; DAY is the one slice.
-    right = [(row["label"] == "positive") == row["path"].startswith("pos/") for row in stored.to_pylist()]
+    right = [
+        (row["label"] == "positive") == row["path"].startswith("pos/") for row in stored.to_pylist()
+    ]
     assert sum(right) > 1500 and set(stored["slice"].to_pylist()) == {DAY}

@@ -1,4 +1,6 @@
-"""Training end to end on a session: steps fitted on the target, integer inputs, the split by time, the same weights again."""
+"""Training end to end on a session: steps fitted on the target, integer inputs, the split by time,
+the same weights again.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ name: small
 source:
   kind: csv
   path: in/*.csv
-  schema: {id: int, color: string, note: string, note_kind: string, size: double, at: timestamp, big: string}
+  schema: {id: int, color: string, note: string, note_kind: string, size: double, at: timestamp,
+           big: string}
   key: id
   slice: ingest_date
 features:
@@ -46,10 +49,14 @@ def rows(count: int, seed: int = 3) -> pd.DataFrame:
         {
             "id": np.arange(count),
             "color": random.choice(["red", "blue", "green", ""], count),
-            "note": [f"{WORDS[place]} thing {'indeed' if place % 2 else ''}".strip() for place in first],
+            "note": [
+                f"{WORDS[place]} thing {'indeed' if place % 2 else ''}".strip() for place in first
+            ],
             "note_kind": random.choice(list("abcdefgh"), count),
             "size": random.normal(size=count).round(3),
-            "at": pd.date_range("2026-01-01", periods=count, freq="h").strftime("%Y-%m-%d %H:%M:%S"),
+            "at": pd.date_range("2026-01-01", periods=count, freq="h").strftime(
+                "%Y-%m-%d %H:%M:%S"
+            ),
         }
     )
     score = frame["size"] + np.where(frame["color"] == "red", 1.5, 0) + np.where(first < 2, 2, -2)
@@ -73,7 +80,9 @@ def bundle_of(project: SmallProject, version: str) -> Any:
     return read_bundle(registry.fetch(ref, project.context().bundle_cache))
 
 
-def test_all_kinds_of_input_are_learned_and_scored_and_one_row_equals_its_prediction(project: SmallProject) -> None:
+def test_all_kinds_of_input_are_learned_and_scored_and_one_row_equals_its_prediction(
+    project: SmallProject,
+) -> None:
     first, again = project.train(), project.train()
     assert first.metrics["accuracy"] > 0.9 > first.metrics["baseline"]
     # The same table version and seed: the same state, the same weights, so the same bundle.
@@ -84,7 +93,11 @@ def test_all_kinds_of_input_are_learned_and_scored_and_one_row_equals_its_predic
     report = project.score()
     assert report.rows_scored == 1200
     stored = project.table("predictions").to_pandas().set_index("id")
-    asked = rows(1200).drop(columns="big").assign(at=lambda frame: pd.to_datetime(frame["at"], utc=True))
+    asked = (
+        rows(1200)
+        .drop(columns="big")
+        .assign(at=lambda frame: pd.to_datetime(frame["at"], utc=True))
+    )
     for place in (0, 1, 700, 1199):
         found = batchinfer.predict(asked.iloc[[place]], URI)
         assert found["error"].isna().all()
@@ -103,11 +116,14 @@ def _in_project(project: SmallProject, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(project.root)
 
 
-def test_rows_to_validate_on_are_the_latest_where_the_pipeline_says_so(project: SmallProject) -> None:
+def test_rows_to_validate_on_are_the_latest_where_the_pipeline_says_so(
+    project: SmallProject,
+) -> None:
     project.edit("seed: 1}", "seed: 1, batch_size: 16, validation_by: at, validation_share: 0.25}")
     report = project.train()
     assert (report.rows_train, report.rows_validation) == (900, 300)
-    # Labels of the latest quarter turned round: what was learned before them ranks them the wrong way.
+    # Labels of the latest quarter turned round: what was learned before them ranks them the wrong
+    # way.
     frame = rows(1200)
     frame.loc[900:, "big"] = np.where(frame.loc[900:, "big"] == "yes", "no", "yes")
     project.write("in/a.csv", frame.iloc[:700].to_csv(index=False))
@@ -115,15 +131,20 @@ def test_rows_to_validate_on_are_the_latest_where_the_pipeline_says_so(project: 
     project.extract(DAY, "source.on_changed=replace")
     turned = project.train()
     encodings = [
-        bundle_of(project, version.model_version).handler.transforms.states[1]["note_kind"]["encoding"]["values"]
+        bundle_of(project, version.model_version).handler.transforms.states[1]["note_kind"][
+            "encoding"
+        ]["values"]
         for version in (report, turned)
     ]
-    # Equal but for the order in which the files come: the labels of rows to validate on were not looked at.
+    # Equal but for the order in which the files come: the labels of rows to validate on were not
+    # looked at.
     np.testing.assert_allclose(*encodings, rtol=1e-12)
     assert turned.metrics["auc"] < 0.4 and report.metrics["auc"] > 0.9
 
 
-def test_rows_without_a_label_are_left_out_and_need_none_to_be_scored(project: SmallProject) -> None:
+def test_rows_without_a_label_are_left_out_and_need_none_to_be_scored(
+    project: SmallProject,
+) -> None:
     frame = rows(1300)
     frame.loc[1200:, "big"] = ""
     project.write("in/c.csv", frame.iloc[1200:].to_csv(index=False))
@@ -138,15 +159,20 @@ def test_several_classes_give_a_vector_of_shares(project: SmallProject) -> None:
     project.edit("  - embedding_index: {columns: color}\n", "")
     report = project.train()
     bundle = bundle_of(project, report.model_version)
-    assert [name for name in bundle.handler.transforms.feature_names() if name.startswith("note_kind")] == [
-        f"note_kind:{color}" for color in ("blue", "green", "red")
-    ]
+    assert [
+        name for name in bundle.handler.transforms.feature_names() if name.startswith("note_kind")
+    ] == [f"note_kind:{color}" for color in ("blue", "green", "red")]
 
 
 def test_the_fitted_state_is_readable_json(project: SmallProject) -> None:
     report = project.train()
     registry = project.context().registry
-    folder = Path(registry.fetch(registry.resolve(f"models:/small/{report.model_version}"), project.context().bundle_cache))
+    folder = Path(
+        registry.fetch(
+            registry.resolve(f"models:/small/{report.model_version}"),
+            project.context().bundle_cache,
+        )
+    )
     state = json.loads((folder / "transforms.json").read_text())
     assert state["steps"][1]["state"]["note_kind"]["categories"] == list("abcdefgh")
     assert state["steps"][4]["state"]["size"]["kept"] == [0]
@@ -156,31 +182,46 @@ def test_steps_after_the_model_are_part_of_the_bundle_and_of_one_row(project: Sm
     project.edit(
         "model: {uri",
         "postprocess:\n  - calibrate: {method: sigmoid}\n  - threshold: {value: 0.8}\n"
-        "  - label_map: {values: {other: small}}\n  - round: {columns: score, digits: 3}\nmodel: {uri",
+        "  - label_map: {values: {other: small}}\n  - round: {columns: score, digits: 3}\nmodel: "
+        "{uri",
     )
     report = project.train()
     assert 0 < report.metrics["log_loss_calibrated"] < report.metrics["log_loss"] * 1.2
     project.score()
     stored = project.table("predictions").to_pandas().set_index("id")
-    assert set(stored["label"]) == {"small", "yes"} and (stored["score"].round(3) == stored["score"]).all()
+    assert (
+        set(stored["label"]) == {"small", "yes"}
+        and (stored["score"].round(3) == stored["score"]).all()
+    )
     clear = stored[(stored["score"] - 0.8).abs() > 0.001]
     assert ((clear["score"] >= 0.8) == (clear["label"] == "yes")).all() and len(clear) > 1000
-    asked = rows(1200).iloc[:50].drop(columns="big").assign(at=lambda frame: pd.to_datetime(frame["at"], utc=True))
+    asked = (
+        rows(1200)
+        .iloc[:50]
+        .drop(columns="big")
+        .assign(at=lambda frame: pd.to_datetime(frame["at"], utc=True))
+    )
     found = batchinfer.predict(asked, URI)
     np.testing.assert_allclose(found["score"], stored.loc[asked["id"], "score"], atol=0.0011)
     # Other steps than those of the bundle: told before any data is read, and nothing changes.
     project.edit("threshold: {value: 0.8}", "threshold: {value: 0.7}")
-    with pytest.raises(ModelError, match=r"postprocess, step 2: got .*0\.7.*; the bundle has .*0\.8") as caught:
+    with pytest.raises(
+        ModelError, match=r"postprocess, step 2: got .*0\.7.*; the bundle has .*0\.8"
+    ) as caught:
         project.score(force=True)
     assert caught.value.exit_code == 7 and "train -p small" in str(caught.value.hint)
 
 
-def test_features_that_changed_since_the_training_are_told_before_any_data_is_read(project: SmallProject) -> None:
+def test_features_that_changed_since_the_training_are_told_before_any_data_is_read(
+    project: SmallProject,
+) -> None:
     project.train()
     project.edit("vocabulary_size: 20", "vocabulary_size: 21")
     with pytest.raises(ModelError, match=r"features, step 4: got .*21.*; the bundle has .*20"):
         project.score()
-    assert project.states() == {DAY: "failed"} and not (project.root / "var/lake/predictions").exists()
+    assert (
+        project.states() == {DAY: "failed"} and not (project.root / "var/lake/predictions").exists()
+    )
 
 
 def test_the_registry_has_a_card_and_curves(project: SmallProject) -> None:

@@ -1,4 +1,6 @@
-"""Around every command: exit codes, the JSON line, and a standard output that holds nothing else."""
+"""Around every command: exit codes, the JSON line, and a standard output that holds nothing
+else.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,11 @@ import pytest
 from batchinfer import errors
 from batchinfer.command import run_command
 
-ALL = [class_ for class_ in vars(errors).values() if isinstance(class_, type) and issubclass(class_, errors.BatchInferError)]
+ALL = [
+    class_
+    for class_ in vars(errors).values()
+    if isinstance(class_, type) and issubclass(class_, errors.BatchInferError)
+]
 
 
 def last_line(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
@@ -33,20 +39,33 @@ def test_every_error_ends_with_its_code_and_its_problems(
 
 
 @pytest.mark.parametrize("class_", ALL)
-def test_every_error_survives_the_road_from_executor_to_driver(class_: type[errors.BatchInferError]) -> None:
+def test_every_error_survives_the_road_from_executor_to_driver(
+    class_: type[errors.BatchInferError],
+) -> None:
     found = pickle.loads(pickle.dumps(class_(["one", "two"], "hint")))
-    assert (type(found), found.problems, found.hint, found.exit_code) == (class_, ("one", "two"), "hint", class_("x").exit_code)
+    assert (type(found), found.problems, found.hint, found.exit_code) == (
+        class_,
+        ("one", "two"),
+        "hint",
+        class_("x").exit_code,
+    )
 
 
-def test_what_nobody_foresaw_ends_with_1_and_a_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_nobody_foresaw_ends_with_1_and_a_traceback(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert run_command(lambda: 1 // 0) == 1
     captured = capsys.readouterr()
     assert "Traceback" in captured.err
-    assert json.loads(captured.out)["errors"] == ["ZeroDivisionError: integer division or modulo by zero"]
+    assert json.loads(captured.out)["errors"] == [
+        "ZeroDivisionError: integer division or modulo by zero"
+    ]
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_signals_have_their_codes(number: int, code: int, capsys: pytest.CaptureFixture[str]) -> None:
+def test_signals_have_their_codes(
+    number: int, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     try:
         assert run_command(lambda: os.kill(os.getpid(), number)) == code
@@ -56,7 +75,9 @@ def test_signals_have_their_codes(number: int, code: int, capsys: pytest.Capture
     assert last_line(capsys)["status"] == "interrupted"
 
 
-def test_an_error_in_the_wake_of_a_signal_is_an_interruption(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_error_in_the_wake_of_a_signal_is_an_interruption(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
 
     def masked() -> NoReturn:

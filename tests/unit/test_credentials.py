@@ -1,4 +1,6 @@
-"""Credentials in addresses: what is one, and that no error, JSON line or record of a run shows one."""
+"""Credentials in addresses: what is one, and that no error, JSON line or record of a run shows
+one.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +26,14 @@ S3_KEY = "AKIA7Q2W:canary/with/slashes+and=signs"
         ("https://canary@host/x", "https://***@host/x"),
         ("https://user:1234canary@host/x", "https://***@host/x"),
         ("postgresql+psycopg2://user:can@ary@host/db", "postgresql+psycopg2://***@host/db"),
-        ("jdbc:postgresql://host/db?user=me&password=canary", "jdbc:postgresql://host/db?user=me&password=***"),
-        ("jdbc:sqlserver://host;user=me;password=canary;encrypt=true", "jdbc:sqlserver://host;user=me;password=***;encrypt=true"),
+        (
+            "jdbc:postgresql://host/db?user=me&password=canary",
+            "jdbc:postgresql://host/db?user=me&password=***",
+        ),
+        (
+            "jdbc:sqlserver://host;user=me;password=canary;encrypt=true",
+            "jdbc:sqlserver://host;user=me;password=***;encrypt=true",
+        ),
         ("jdbc:oracle:thin:scott/canary@//host:1521/x", "jdbc:oracle:thin:***@//host:1521/x"),
         ("https://host/x?a=1&access_token=canary&b=2", "https://host/x?a=1&access_token=***&b=2"),
         ("https://host/x?token=canary", "https://host/x?token=***"),
@@ -33,7 +41,10 @@ S3_KEY = "AKIA7Q2W:canary/with/slashes+and=signs"
         ("wasbs://c@a.blob/x?sv=1&sig=canary%2F", "wasbs://c@a.blob/x?sv=1&sig=***"),
     ],
 )
-@pytest.mark.parametrize("sentence", ["{}", "got {!r}; allowed: others", "{}: no such file", "--set a.path={} (a.path): x"])
+@pytest.mark.parametrize(
+    "sentence",
+    ["{}", "got {!r}; allowed: others", "{}: no such file", "--set a.path={} (a.path): x"],
+)
 def test_they_are_hidden_wherever_an_address_stands(address: str, rest: str, sentence: str) -> None:
     hidden = without_credentials(sentence.format(address))
     assert "canary" not in hidden
@@ -70,7 +81,9 @@ def test_no_error_holds_one_however_it_was_made() -> None:
     assert error.problems == ("got s3a://***@b", "fine")
 
 
-def test_what_nobody_foresaw_and_what_was_typed_are_shown_without(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_nobody_foresaw_and_what_was_typed_are_shown_without(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     def fail() -> NoReturn:
         raise RuntimeError("cannot reach http://u:canary@host/x")
 

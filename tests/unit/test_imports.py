@@ -1,4 +1,6 @@
-"""Importing the package must stay quick: a scheduler starts it often, and `--help` should not feel like work."""
+"""Importing the package must stay quick: a scheduler starts it often, and `--help` should not feel
+like work.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,10 @@ HEAVY = ("pyspark", "torch", "mlflow", "great_expectations", "pandas", "pyarrow"
 
 
 def loaded_by(statement: str) -> set[str]:
-    code = f"import sys\n{statement}\nprint(*sorted(name for name in {HEAVY!r} if name in sys.modules))"
+    code = (
+        f"import sys\n{statement}\nprint(*sorted(name for name in {HEAVY!r} if name in "
+        "sys.modules))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return set(done.stdout.split())
 

@@ -11,7 +11,9 @@ from batchinfer.java import check_java, find_java, release_number
 
 
 def make_java(home: Path, release: str | None = None, says: str = "", exit_code: int = 0) -> Path:
-    """A folder such as a JDK's: `bin/java` that answers as told, and a `release` file where one is given."""
+    """A folder such as a JDK's: `bin/java` that answers as told, and a `release` file where one is
+    given.
+    """
     command = home / "bin" / "java"
     command.parent.mkdir(parents=True)
     command.write_text(f"#!/bin/sh\ncat >&2 <<'END'\n{says}\nEND\nexit {exit_code}\n")
@@ -57,8 +59,12 @@ def test_without_a_release_file_java_is_asked(tmp_path: Path, says: str, release
     assert find_java({"JAVA_HOME": str(tmp_path)}).release == release
 
 
-@pytest.mark.parametrize(("release", "says"), [("11.0.2", ""), ("1.8.0_392", ""), (None, 'java version "1.8.0_392"')])
-def test_too_old_a_java_is_named_with_what_to_install(tmp_path: Path, release: str | None, says: str) -> None:
+@pytest.mark.parametrize(
+    ("release", "says"), [("11.0.2", ""), ("1.8.0_392", ""), (None, 'java version "1.8.0_392"')]
+)
+def test_too_old_a_java_is_named_with_what_to_install(
+    tmp_path: Path, release: str | None, says: str
+) -> None:
     make_java(tmp_path, release, says)
     error = refusal({"JAVA_HOME": str(tmp_path)})
     assert "is too old: Spark 4 needs Java 17 or newer" in error.problems[0]
@@ -85,14 +91,19 @@ def test_no_java_at_all(tmp_path: Path) -> None:
 
 def test_a_java_that_breaks_or_babbles(tmp_path: Path) -> None:
     make_java(tmp_path / "broken", says="libjli.so: cannot open shared object file", exit_code=127)
-    assert "failed (exit 127): libjli.so" in refusal({"JAVA_HOME": str(tmp_path / "broken")}).problems[0]
+    assert (
+        "failed (exit 127): libjli.so"
+        in refusal({"JAVA_HOME": str(tmp_path / "broken")}).problems[0]
+    )
     make_java(tmp_path / "babble", says="hello")
     assert "failed (exit 0): hello" in refusal({"JAVA_HOME": str(tmp_path / "babble")}).problems[0]
     (make_java(tmp_path / "binary")).write_bytes(b"\x7fELFnot really")
     assert "could not be run" in refusal({"JAVA_HOME": str(tmp_path / "binary")}).problems[0]
 
 
-def test_check_java_reads_the_environment_of_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_java_reads_the_environment_of_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     make_java(tmp_path / "jdk", "17.0.15")
     monkeypatch.setenv("JAVA_HOME", str(tmp_path / "jdk"))
     check_java()
@@ -102,7 +113,8 @@ def test_check_java_reads_the_environment_of_the_process(tmp_path: Path, monkeyp
 
 
 @pytest.mark.parametrize(
-    ("text", "number"), [("17.0.15", 17), ("1.8.0_392", 8), ("22-ea", 22), ("9", 9), ("1", 1), ("x", 0), ("", 0)]
+    ("text", "number"),
+    [("17.0.15", 17), ("1.8.0_392", 8), ("22-ea", 22), ("9", 9), ("1", 1), ("x", 0), ("", 0)],
 )
 def test_release_numbers(text: str, number: int) -> None:
     assert release_number(text) == number
@@ -116,7 +128,13 @@ def test_make_asks_for_java_with_the_standard_library_alone(tmp_path: Path) -> N
     source = Path(__file__).parents[2] / "src"
     bare = [sys.executable, "-S", "-m", "batchinfer.java"]
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(source)}
-    wrong = subprocess.run(bare, env=environment | {"JAVA_HOME": str(tmp_path)}, capture_output=True, text=True, check=False)
+    wrong = subprocess.run(
+        bare,
+        env=environment | {"JAVA_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert "JAVA_HOME" in wrong.stderr and "Traceback" not in wrong.stderr
     here = {name: value for name, value in os.environ.items() if name == "JAVA_HOME"}

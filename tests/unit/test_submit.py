@@ -11,9 +11,13 @@ from batchinfer.errors import ConfigError
 from batchinfer.submit import environment_of, is_away, merged, split_arguments, submission
 
 
-def test_arguments_of_the_job_and_of_spark_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_arguments_of_the_job_and_of_spark_are_told_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    job, own, spark = split_arguments(["jobs/score.py", "--pipeline", "p", "--spark", "--num-executors", "8"])
+    job, own, spark = split_arguments(
+        ["jobs/score.py", "--pipeline", "p", "--spark", "--num-executors", "8"]
+    )
     assert Path(job).is_file(), "found beside the script, whatever the working folder"
     assert (own, spark) == (["--pipeline", "p"], ["--num-executors", "8"])
 
@@ -30,7 +34,9 @@ def test_the_environment_is_that_of_the_job(monkeypatch: pytest.MonkeyPatch) -> 
     assert environment_of(["--slice", "x"]) == "cluster"
 
 
-def test_master_and_properties_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_master_and_properties_come_from_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     properties = tmp_path / "spark.conf"
     properties.write_text("spark.ui.enabled false\n")
     monkeypatch.setenv("BATCHINFER_HOME", str(tmp_path / "home"))
@@ -41,7 +47,9 @@ def test_master_and_properties_come_from_the_environment(tmp_path: Path, monkeyp
     command = submission(["jobs/score.py", "--pipeline", "p", "--spark", "--verbose"]).command
     assert "spark.master=spark://master:7077" in command and asked == ["spark://master:7077"]
     assert command[command.index("--properties-file") + 1] == str(properties)
-    [package] = [part.partition("=")[2] for part in command if part.startswith("spark.submit.pyFiles=")]
+    [package] = [
+        part.partition("=")[2] for part in command if part.startswith("spark.submit.pyFiles=")
+    ]
     assert Path(package).is_file(), "executors on other machines get the package"
     assert command[-4:-2] == ["--verbose", command[-3]] and command[-2:] == ["--pipeline", "p"]
     monkeypatch.setenv("SPARK_CONF_FILE", str(tmp_path / "none.conf"))
@@ -88,14 +96,22 @@ def test_a_driver_on_another_machine_gets_the_configuration_and_the_places(
     archive, _, name = conf["spark.archives"].partition("#")
     packed = zipfile.ZipFile(archive)
     # The environments that the project has not are those of the checkout.
-    assert name == "conf" and [one for one in packed.namelist() if one.startswith("pipelines")] == ["pipelines/p.yaml"]
-    assert {"base/environment.yaml", "environments/cluster.yaml", "environments/gpu.yaml"} < set(packed.namelist())
+    assert name == "conf" and [one for one in packed.namelist() if one.startswith("pipelines")] == [
+        "pipelines/p.yaml"
+    ]
+    assert {"base/environment.yaml", "environments/cluster.yaml", "environments/gpu.yaml"} < set(
+        packed.namelist()
+    )
     assert packed.read("environments/gpu.yaml") == b"# our own\n"
     text = " ".join(made.command)
     assert "canary" not in text and str(tmp_path / "home") not in conf.values()
-    assert "classes.jsa" not in text and "log4j2.configurationFile" not in text, "files of this machine"
+    assert "classes.jsa" not in text and "log4j2.configurationFile" not in text, (
+        "files of this machine"
+    )
     monkeypatch.setenv("BATCHINFER_REGISTRY", "postgresql://me:canary@host/registry")
-    with pytest.raises(ConfigError, match="BATCHINFER_REGISTRY: got an address with a user or a password") as told:
+    with pytest.raises(
+        ConfigError, match="BATCHINFER_REGISTRY: got an address with a user or a password"
+    ) as told:
         submission(["jobs/score.py", "-p", "p", "--spark", "--deploy-mode", "cluster"])
     assert "canary" not in str(told.value)
     here = submission(["jobs/score.py", "-p", "p"])

@@ -8,7 +8,11 @@ import pyspark
 
 from batchinfer.worker_daemon import without_archives
 
-_ARCHIVES = ["/spark/python/lib/pyspark.zip", "/spark/python/lib/py4j-0.10.9.9-src.zip", "/spark/jars/spark-core_2.13-4.1.1.jar"]
+_ARCHIVES = [
+    "/spark/python/lib/pyspark.zip",
+    "/spark/python/lib/py4j-0.10.9.9-src.zip",
+    "/spark/jars/spark-core_2.13-4.1.1.jar",
+]
 
 
 def test_sparks_own_archives_go_and_those_of_users_stay() -> None:

@@ -1,1 +1,3 @@
-"""Expectation suites and key checks: what must hold of a frame, and whether it does. Never writes data."""
+"""Expectation suites and key checks: what must hold of a frame, and whether it does. Never writes
+data.
+"""

@@ -1,10 +1,12 @@
 """Runs a suite on a Spark frame through Great Expectations.
 
-Owns how the library is called (what is collected, how many jobs it costs) and how its results are worded. Knows no
-table and writes nothing. Importing the library takes seconds: `preload` does it while the JVM starts.
+Owns how the library is called (what is collected, how many jobs it costs) and how its results are
+worded. Knows no table and writes nothing. Importing the library takes seconds: `preload` does it
+while the JVM starts.
 
-What it costs (10,000 rows, 3 expectations, 2 cores, warm JVM): 4 jobs, 0.4-0.5 s, against 8 jobs and 0.8 s for the same
-suite with examples asked for at once. So examples are fetched in a second pass, of the broken expectations alone.
+What it costs (10,000 rows, 3 expectations, 2 cores, warm JVM): 4 jobs, 0.4-0.5 s, against 8 jobs
+and 0.8 s for the same suite with examples asked for at once. So examples are fetched in a second
+pass, of the broken expectations alone.
 """
 
 from __future__ import annotations
@@ -35,7 +37,8 @@ _LOCK = threading.Lock()
 def preload() -> threading.Thread:
     """Imports Great Expectations in a thread and returns the thread; `run_suite` needs no join.
 
-    The import takes 3-5 s of one core. Started before the session, it passes while the JVM starts. Runs on: driver.
+    The import takes 3-5 s of one core. Started before the session, it passes while the JVM starts.
+    Runs on: driver.
     """
     thread = threading.Thread(target=_import_library, name="great-expectations-import", daemon=True)
     thread.start()
@@ -84,7 +87,8 @@ def _refusal(error: Exception, arguments: Mapping[str, Any]) -> str:
     for found in cast("list[dict[str, Any]]", errors()):
         word = str(found["loc"][0])
         got = f"{word}: got {arguments[word]!r}: " if word in arguments else ""
-        # A type that may also be a parameter gives one message for each reading; the first is of the plain value.
+        # A type that may also be a parameter gives one message for each reading; the first is of
+        # the plain value.
         reasons.setdefault(word, f"{got}{found['msg']}")
     return "; ".join(reasons.values())
 
@@ -92,9 +96,10 @@ def _refusal(error: Exception, arguments: Mapping[str, Any]) -> str:
 def run_suite(frame: DataFrame, suite: Suite, name: str) -> CheckReport:
     """What each expectation of the suite says of the frame, in the suite's order.
 
-    Each result holds `expectation, column, success, observed, unexpected_count, unexpected_percent, examples, message`, all
-    JSON-able. An expectation that could not be computed (no such column, a type that does not fit) has failed. On a frame
-    without rows, expectations about values hold, and those about the table (row count, columns) are judged as they stand.
+    Each result holds `expectation, column, success, observed, unexpected_count, unexpected_percent,
+    examples, message`, all JSON-able. An expectation that could not be computed (no such column, a
+    type that does not fit) has failed. On a frame without rows, expectations about values hold, and
+    those about the table (row count, columns) are judged as they stand.
 
     Runs on: driver; the frame is read by a few Spark jobs and never collected.
 
@@ -114,8 +119,12 @@ def run_suite(frame: DataFrame, suite: Suite, name: str) -> CheckReport:
             found |= {broken[index]: result for index, result in again.items()}
         empty = _needs_rows(suite.expectations, found) and frame.isEmpty()
     columns = set(frame.columns)
-    results = [_result(item, found[index], empty, columns) for index, item in enumerate(suite.expectations)]
-    return CheckReport(all(result["success"] for result in results), results, time.monotonic() - started)
+    results = [
+        _result(item, found[index], empty, columns) for index, item in enumerate(suite.expectations)
+    ]
+    return CheckReport(
+        all(result["success"] for result in results), results, time.monotonic() - started
+    )
 
 
 class _Run:
@@ -128,17 +137,25 @@ class _Run:
         self._context = gx.get_context(mode="ephemeral")
         variables: Any = self._context.variables
         variables.progress_bars = {"globally": False, "metric_calculations": False}
-        # persist would cache the whole frame in the executors' memory, for a suite that reads it a few times.
+        # persist would cache the whole frame in the executors' memory, for a suite that reads it a
+        # few times.
         source = self._context.data_sources.add_spark(name, persist=False)
         self._batch = source.add_dataframe_asset(name).add_batch_definition_whole_dataframe(name)
 
     def validate(self, suite: ExpectationSuite, examples: int) -> dict[int, Any]:
-        """Results by the expectation's index in the suite; the library returns them in an order of its own."""
+        """Results by the expectation's index in the suite; the library returns them in an order of
+        its own.
+        """
         from great_expectations import ValidationDefinition
 
-        definition = ValidationDefinition(name=suite.name, data=self._batch, suite=self._context.suites.add(suite))
-        # BASIC never collects more than the examples. A limit of 0 is optimised away, and with it a job an expectation.
-        result: ExpectationSuiteValidationResult = self._context.validation_definitions.add(definition).run(
+        definition = ValidationDefinition(
+            name=suite.name, data=self._batch, suite=self._context.suites.add(suite)
+        )
+        # BASIC never collects more than the examples. A limit of 0 is optimised away, and with it a
+        # job an expectation.
+        result: ExpectationSuiteValidationResult = self._context.validation_definitions.add(
+            definition
+        ).run(
             batch_parameters={"dataframe": self._frame},
             result_format={"result_format": "BASIC", "partial_unexpected_count": examples},
         )
@@ -156,7 +173,9 @@ def _about_table(item: Expectation) -> bool:
 
 def _needs_rows(items: Sequence[Expectation], found: dict[int, Any]) -> bool:
     """True if an expectation about values failed, which a frame without rows would explain."""
-    return any(not found[index].success and not _about_table(item) for index, item in enumerate(items))
+    return any(
+        not found[index].success and not _about_table(item) for index, item in enumerate(items)
+    )
 
 
 def _result(item: Expectation, result: Any, empty: bool, columns: set[str]) -> dict[str, Any]:
@@ -183,7 +202,9 @@ def _raised(result: Any) -> str | None:
     info: dict[str, Any] = result.exception_info or {}
     # Either one entry, or one for each metric that failed.
     entries = (info,) if "raised_exception" in info else tuple(info.values())
-    messages = [str(entry.get("exception_message")) for entry in entries if entry.get("raised_exception")]
+    messages = [
+        str(entry.get("exception_message")) for entry in entries if entry.get("raised_exception")
+    ]
     if not messages:
         return None
     lines = messages[0].strip().splitlines() or ["no message"]

@@ -1,8 +1,10 @@
-"""Which expectations Great Expectations offers, and which arguments each takes, without importing it.
+"""Which expectations Great Expectations offers, and which arguments each takes, without importing
+it.
 
-Importing the package takes seconds, and a wrong suite must be told before anything is started. So the names and fields
-are read from the package's source: `expectations/core/__init__.py` exports the names, and the fields of a class are its
-annotations and those of its bases. Knows nothing of suites or frames.
+Importing the package takes seconds, and a wrong suite must be told before anything is started. So
+the names and fields are read from the package's source: `expectations/core/__init__.py` exports the
+names, and the fields of a class are its annotations and those of its bases. Knows nothing of suites
+or frames.
 """
 
 from __future__ import annotations
@@ -16,10 +18,22 @@ from pathlib import Path
 
 from batchinfer.errors import SetupError
 
-# Fields of the base class that belong to the library's own bookkeeping, or would change what is collected on the driver.
-_RESERVED = frozenset({"batch_id", "catch_exceptions", "id", "library_metadata", "rendered_content", "result_format", "windows"})
+# Fields of the base class that belong to the library's own bookkeeping, or would change what is
+# collected on the driver.
+_RESERVED = frozenset(
+    {
+        "batch_id",
+        "catch_exceptions",
+        "id",
+        "library_metadata",
+        "rendered_content",
+        "result_format",
+        "windows",
+    }
+)
 
-# Exported, but without a metric: the library itself names `expect_select_column_values_to_be_unique_within_record` instead.
+# Exported, but without a metric: the library itself names
+# `expect_select_column_values_to_be_unique_within_record` instead.
 _DEAD = frozenset({"expect_multicolumn_values_to_be_unique"})
 
 
@@ -35,13 +49,16 @@ def _package() -> Path:
     """Folder of Great Expectations, found without executing it."""
     spec = find_spec("great_expectations")
     if spec is None or spec.origin is None:
-        raise SetupError("great_expectations is not installed in this environment", hint="make setup")
+        raise SetupError(
+            "great_expectations is not installed in this environment", hint="make setup"
+        )
     return Path(spec.origin).parent / "expectations"
 
 
 @cache
 def expectation_names() -> frozenset[str]:
-    """Names of the expectations that the installed release exports, such as `expect_column_values_to_be_between`.
+    """Names of the expectations that the installed release exports, such as
+    `expect_column_values_to_be_between`.
 
     Runs on: driver.
 
@@ -50,7 +67,11 @@ def expectation_names() -> frozenset[str]:
     """
     core = _package() / "core"
     exports = ast.parse((core / "__init__.py").read_text(encoding="utf-8"))
-    modules = {str(node.module) for node in exports.body if isinstance(node, ast.ImportFrom) and node.level == 1}
+    modules = {
+        str(node.module)
+        for node in exports.body
+        if isinstance(node, ast.ImportFrom) and node.level == 1
+    }
     # A file that is not exported is unfinished work of the library.
     return frozenset(path.stem for path in core.glob("expect_*.py") if path.stem in modules) - _DEAD
 
@@ -104,5 +125,7 @@ def _is_required(annotation: str, default: ast.expr | None) -> bool:
     if default is None:
         return True
     if isinstance(default, ast.Call) and ast.unparse(default.func).endswith("Field"):
-        return not default.args and not any(word.arg in ("default", "default_factory") for word in default.keywords)
+        return not default.args and not any(
+            word.arg in ("default", "default_factory") for word in default.keywords
+        )
     return False

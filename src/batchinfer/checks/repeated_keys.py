@@ -11,11 +11,14 @@ if TYPE_CHECKING:
 _ROWS = "__rows_of_key"
 
 
-def find_duplicate_keys(frame: DataFrame, key: Sequence[str], within: Sequence[str] = (), limit: int = 3) -> list[dict[str, Any]]:
-    """Examples of keys that occur more than once, the most frequent first: `{key: {…}, within: {…}, count: n}`.
+def find_duplicate_keys(
+    frame: DataFrame, key: Sequence[str], within: Sequence[str] = (), limit: int = 3
+) -> list[dict[str, Any]]:
+    """Examples of keys that occur more than once, the most frequent first: `{key: {…}, within: {…},
+    count: n}`.
 
-    An empty list means that the key is unique. Null key values count as equal to each other. Values are JSON-able:
-    what JSON has no word for (dates, decimals) comes as text.
+    An empty list means that the key is unique. Null key values count as equal to each other. Values
+    are JSON-able: what JSON has no word for (dates, decimals) comes as text.
 
     Args:
         frame: the rows; only the named columns are read.

@@ -1,4 +1,6 @@
-"""What an expectation's result says, as one sentence. Owns the wording; knows neither Spark nor Great Expectations."""
+"""What an expectation's result says, as one sentence. Owns the wording; knows neither Spark nor
+Great Expectations.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ _UNTOLD = (
 )
 
 
-def describe(item: Expectation, values: Mapping[str, Any], success: bool, raised: str | None) -> str:
+def describe(
+    item: Expectation, values: Mapping[str, Any], success: bool, raised: str | None
+) -> str:
     """One sentence on a result.
 
     Args:
@@ -77,7 +81,11 @@ def _percent(share: float) -> str:
 
 
 def _examples(values: Mapping[str, Any]) -> str:
-    found = [shown(jsonable(value)) for value in values.get("partial_unexpected_list") or () if value is not None]
+    found = [
+        shown(jsonable(value))
+        for value in values.get("partial_unexpected_list") or ()
+        if value is not None
+    ]
     distinct = list(dict.fromkeys(found))
     return f"; examples {', '.join(distinct)}" if distinct else ""
 
@@ -88,7 +96,9 @@ def _told(item: Expectation) -> list[str]:
     if "min_value" in arguments or "max_value" in arguments:
         low, high = arguments.pop("min_value", None), arguments.pop("max_value", None)
         told.append(f"{'' if low is None else shown(low)}..{'' if high is None else shown(high)}")
-    return told + [f"{word} {shown(value)}" for word, value in arguments.items() if word not in _UNTOLD]
+    return told + [
+        f"{word} {shown(value)}" for word, value in arguments.items() if word not in _UNTOLD
+    ]
 
 
 def shown(value: Any) -> str:
@@ -104,7 +114,9 @@ def shown(value: Any) -> str:
 
 
 def jsonable(value: Any) -> Any:
-    """A value that JSON has a word for: numbers stay, what is not finite or not known becomes text."""
+    """A value that JSON has a word for: numbers stay, what is not finite or not known becomes
+    text.
+    """
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
     if value is None or isinstance(value, str | int | bool):

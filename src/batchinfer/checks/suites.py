@@ -1,7 +1,9 @@
-"""Expectation files: a YAML list of Great Expectations' own names and arguments, read and judged as a whole.
+"""Expectation files: a YAML list of Great Expectations' own names and arguments, read and judged as
+a whole.
 
-Owns the file's shape and every message about it. Imports neither Great Expectations nor Spark: a wrong file is told
-before anything is started (see `catalogue` for how the names and arguments are known).
+Owns the file's shape and every message about it. Imports neither Great Expectations nor Spark: a
+wrong file is told before anything is started (see `catalogue` for how the names and arguments are
+known).
 """
 
 from __future__ import annotations
@@ -18,8 +20,8 @@ import yaml
 from batchinfer.checks.known_expectations import arguments_of, expectation_names
 from batchinfer.errors import ConfigError
 
-# Arguments that name columns which must be there. In `expect_table_columns_*` and `expect_column_to_exist` the names are
-# the claim itself, so those are left to the check.
+# Arguments that name columns which must be there. In `expect_table_columns_*` and
+# `expect_column_to_exist` the names are the claim itself, so those are left to the check.
 _ONE_COLUMN = ("column", "column_A", "column_B")
 _MANY_COLUMNS = ("column_list",)
 _CLAIMS = ("expect_table_", "expect_column_to_exist")
@@ -65,10 +67,13 @@ def load_suite(path: Path) -> Suite:
     Runs on: driver.
 
     Raises:
-        ConfigError: everything that is wrong in the file, each with its place, what was got and what is allowed.
+        ConfigError: everything that is wrong in the file, each with its place, what was got and
+            what is allowed.
     """
     reader = _Reader(path)
-    expectations = tuple(found for node in reader.items() if (found := reader.expectation(node)) is not None)
+    expectations = tuple(
+        found for node in reader.items() if (found := reader.expectation(node)) is not None
+    )
     if reader.problems:
         raise ConfigError(reader.problems)
     return Suite(path, expectations)
@@ -80,7 +85,8 @@ def check_suite(suite: Suite, columns: Collection[str]) -> list[str]:
     A nested field (`scores.automated`) counts as its top-level column. Runs on: driver.
     """
     return [
-        f"{item.place}: {item.name} names column {name!r}, which is not there{_did_you_mean(name, columns)}; "
+        f"{item.place}: {item.name} names column {name!r}, which is not "
+        f"there{_did_you_mean(name, columns)}; "
         f"allowed: {', '.join(columns)}"
         for item in suite.expectations
         for name in item.columns()
@@ -103,7 +109,8 @@ class _Reader:
     def items(self) -> list[yaml.Node]:
         """The nodes of the list, or none where the file is no list (which is then a problem)."""
         try:
-            # Bytes that are no UTF-8 are refused here, with the place; `read_bytes` would leave it to YAML's guess.
+            # Bytes that are no UTF-8 are refused here, with the place; `read_bytes` would leave it
+            # to YAML's guess.
             root = yaml.compose(self.path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             self.problems.append(self._unreadable(error))
@@ -112,7 +119,8 @@ class _Reader:
             got = "an empty file" if root is None else _kind(root)
             self._add(
                 root,
-                f"got {got}; allowed: a list of expectations, such as - expect_column_values_to_not_be_null: {{column: score}}",
+                f"got {got}; allowed: a list of expectations, such as - "
+                f"expect_column_values_to_not_be_null: {{column: score}}",
             )
             return []
         return root.value
@@ -143,17 +151,28 @@ class _Reader:
         if name not in known:
             close = _did_you_mean(name, known)
             allowed = (
-                "" if close else "; allowed: the expectations of Great Expectations, such as expect_column_values_to_be_between"
+                ""
+                if close
+                else "; allowed: the expectations of Great Expectations, such as "
+                "expect_column_values_to_be_between"
             )
             self._add(name_node, f"unknown expectation {name!r}{close}{allowed}")
             return None
         arguments = self._arguments(name, name_node, arguments_node)
-        return Expectation(name, arguments, self._place(node)) if len(self.problems) == before else None
+        return (
+            Expectation(name, arguments, self._place(node))
+            if len(self.problems) == before
+            else None
+        )
 
     def _parts(self, node: yaml.Node) -> tuple[yaml.ScalarNode | None, yaml.Node | None]:
         if isinstance(node, yaml.ScalarNode) and isinstance(self._value(node), str):
             return node, None
-        if isinstance(node, yaml.MappingNode) and len(node.value) == 1 and isinstance(node.value[0][0], yaml.ScalarNode):
+        if (
+            isinstance(node, yaml.MappingNode)
+            and len(node.value) == 1
+            and isinstance(node.value[0][0], yaml.ScalarNode)
+        ):
             return node.value[0]
         if isinstance(node, yaml.MappingNode) and len(node.value) > 1:
             names = ", ".join(str(key.value) for key, _ in node.value)
@@ -163,7 +182,9 @@ class _Reader:
                 f"got {len(node.value)} keys in one item ({names}); allowed: {allowed}",
             )
         else:
-            self._add(node, f"got {_kind(node)}; allowed: the name of an expectation with its arguments")
+            self._add(
+                node, f"got {_kind(node)}; allowed: the name of an expectation with its arguments"
+            )
         return None, None
 
     def _arguments(self, name: str, name_node: yaml.Node, node: yaml.Node | None) -> dict[str, Any]:
@@ -173,25 +194,37 @@ class _Reader:
             for key_node, value_node in node.value:
                 self._take(given, name, key_node, value_node, expected.allowed)
         elif node is not None and self._value(node) is not None:
-            self._add(node, f"{name}: got {_kind(node)}; allowed: a mapping of arguments, such as {{column: score}}")
+            self._add(
+                node,
+                f"{name}: got {_kind(node)}; allowed: a mapping of arguments, such as {{column: "
+                f"score}}",
+            )
             return given
         if missing := sorted(expected.required - given.keys()):
             self._add(name_node, f"{name}: {', '.join(missing)} must be given")
         low, high = given.get("min_value"), given.get("max_value")
         if _is_number(low) and _is_number(high) and low > high:
-            self._add(name_node, f"{name}: min_value {low} is above max_value {high}; no value could hold")
+            self._add(
+                name_node, f"{name}: min_value {low} is above max_value {high}; no value could hold"
+            )
         elif {"min_value", "max_value"} <= expected.allowed and low is None and high is None:
             self._add(name_node, f"{name}: min_value or max_value, or both, must be given")
         return given
 
     def _take(
-        self, given: dict[str, Any], name: str, key_node: yaml.Node, value_node: yaml.Node, allowed: Collection[str]
+        self,
+        given: dict[str, Any],
+        name: str,
+        key_node: yaml.Node,
+        value_node: yaml.Node,
+        allowed: Collection[str],
     ) -> None:
         word, value = self._value(key_node), self._value(value_node)
         if word not in allowed:
             self._add(
                 key_node,
-                f"{name}: unknown argument {word!r}{_did_you_mean(str(word), allowed)}; allowed: {', '.join(sorted(allowed))}",
+                f"{name}: unknown argument {word!r}{_did_you_mean(str(word), allowed)}; allowed: "
+                f"{', '.join(sorted(allowed))}",
             )
         elif word in given:
             self._add(key_node, f"{name}: argument {word!r} stands twice; allowed: once")
@@ -221,10 +254,14 @@ def _is_number(value: Any) -> TypeGuard[int | float]:
 
 
 def _wrong_value(word: str, value: Any) -> str | None:
-    """What is allowed for an argument, if the value is not; the library judges the others when it builds the suite."""
+    """What is allowed for an argument, if the value is not; the library judges the others when it
+    builds the suite.
+    """
     if word in _ONE_COLUMN and not (isinstance(value, str) and value):
         return "the name of a column"
-    if word in _MANY_COLUMNS and not (isinstance(value, list) and value and all(isinstance(name, str) for name in value)):
+    if word in _MANY_COLUMNS and not (
+        isinstance(value, list) and value and all(isinstance(name, str) for name in value)
+    ):
         return "a list of column names"
     if word == "mostly" and not (_is_number(value) and 0 <= value <= 1):
         return "a share from 0 to 1"

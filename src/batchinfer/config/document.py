@@ -1,7 +1,8 @@
 """Reads YAML text into plain values, remembering where each of them stands.
 
-Owns what counts as YAML here: YAML 1.1 as PyYAML reads it, without tags that make objects, with duplicate keys as
-problems, and with `1e-3` as a number (YAML 1.2 has it so; YAML 1.1 makes it text, which surprises everyone).
+Owns what counts as YAML here: YAML 1.1 as PyYAML reads it, without tags that make objects, with
+duplicate keys as problems, and with `1e-3` as a number (YAML 1.2 has it so; YAML 1.1 makes it text,
+which surprises everyone).
 """
 
 from __future__ import annotations
@@ -17,19 +18,26 @@ from batchinfer.config.places import Path, Places, Spot
 from batchinfer.config.suggestions import shown
 from batchinfer.contracts import Problem
 
-# Far above any real file; stops aliases of aliases, which can stand for billions of values in a few lines.
+# Far above any real file; stops aliases of aliases, which can stand for billions of values in a few
+# lines.
 _MAX_NODES = 100_000
 _PREFIX = "tag:yaml.org,2002:"
-_SCALARS = {_PREFIX + name for name in ("null", "bool", "int", "float", "str", "timestamp", "value")}
+_SCALARS = {
+    _PREFIX + name for name in ("null", "bool", "int", "float", "str", "timestamp", "value")
+}
 # What PyYAML's own conversions raise on words such as 0x_, !!bool x, !!int "", 2026-13-45.
 _NOT_READABLE = (ValueError, OverflowError, LookupError, AttributeError, yaml.YAMLError)
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader with its own table of plain words, so that PyYAML's is not changed for anyone else."""
+    """SafeLoader with its own table of plain words, so that PyYAML's is not changed for anyone
+    else.
+    """
 
 
-_Loader.add_implicit_resolver(_PREFIX + "float", re.compile(r"^[-+]?[0-9]+[eE][-+]?[0-9]+$"), list("-+0123456789"))
+_Loader.add_implicit_resolver(
+    _PREFIX + "float", re.compile(r"^[-+]?[0-9]+[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
 
 
 @dataclass(frozen=True)
@@ -68,7 +76,12 @@ def read_document(text: str, name: str, order: int = 0, positions: bool = True) 
         loader = _Loader(text)
         node = loader.get_single_node()
     except RecursionError:
-        return Document(None, Places(root), [Problem((), "the YAML is nested too deep to be read")], readable=False)
+        return Document(
+            None,
+            Places(root),
+            [Problem((), "the YAML is nested too deep to be read")],
+            readable=False,
+        )
     except yaml.YAMLError as error:
         message, line, column = _syntax(error, text)
         spot = Spot(f"{name}:{line}:{column}" if positions else name, (order, line, column))
@@ -79,7 +92,10 @@ def read_document(text: str, name: str, order: int = 0, positions: bool = True) 
     try:
         value, spot = builder.build(node, node, ())
     except _TooLarge:
-        problem = Problem((), f"the YAML's aliases stand for more than {_MAX_NODES} values; allowed: up to that many")
+        problem = Problem(
+            (),
+            f"the YAML's aliases stand for more than {_MAX_NODES} values; allowed: up to that many",
+        )
         return Document(None, Places(root), [problem], readable=False)
     return Document(value, Places(spot), builder.problems, frozenset(builder.lost))
 
@@ -90,9 +106,16 @@ def _syntax(error: yaml.YAMLError, text: str) -> tuple[str, int, int]:
     if mark is None:  # a character that YAML does not allow at all
         at = int(getattr(error, "position", 0))
         character = text[at : at + 1]
-        message = f"the YAML cannot be read: got the character {character!r}; allowed: printable characters"
+        message = (
+            f"the YAML cannot be read: got the character {character!r}; allowed: printable "
+            "characters"
+        )
         return message, text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
-    parts = [str(part) for part in (getattr(error, "context", None), getattr(error, "problem", None)) if part]
+    parts = [
+        str(part)
+        for part in (getattr(error, "context", None), getattr(error, "problem", None))
+        if part
+    ]
     lines = text.splitlines()
     line = lines[mark.line] if mark.line < len(lines) else ""
     hint = ""
@@ -126,7 +149,10 @@ class _Builder:
         if at is not node and isinstance(at, yaml.ScalarNode) and at.style is None:
             spot.key = at.value
         if id(node) in self.open:
-            self.lose(path, "got an alias of a part that this one stands in; allowed: aliases of other parts")
+            self.lose(
+                path,
+                "got an alias of a part that this one stands in; allowed: aliases of other parts",
+            )
             return None, spot
         self.open.add(id(node))
         try:
@@ -152,7 +178,11 @@ class _Builder:
 
     def scalar(self, node: yaml.Node, path: Path, spot: Spot) -> Any:
         if not isinstance(node, yaml.ScalarNode) or node.tag not in _SCALARS:
-            self.lose(path, f"got the tag {node.tag.replace(_PREFIX, '!!')}; allowed: plain text, numbers, lists and mappings")
+            self.lose(
+                path,
+                f"got the tag {node.tag.replace(_PREFIX, '!!')}; allowed: plain text, numbers, "
+                "lists and mappings",
+            )
             return None
         if node.style is None:
             spot.written = node.value
@@ -162,7 +192,11 @@ class _Builder:
             return self.loader.construct_object(node)
         except _NOT_READABLE:
             kind = node.tag.removeprefix(_PREFIX).replace("timestamp", "date or time")
-            self.lose(path, f"got {node.value!r}, which YAML takes for a {kind} but cannot read; text needs quotes")
+            self.lose(
+                path,
+                f"got {node.value!r}, which YAML takes for a {kind} but cannot read; text needs "
+                "quotes",
+            )
             return None
 
     def sequence(self, node: yaml.SequenceNode, path: Path, spot: Spot) -> list[Any]:
@@ -183,7 +217,9 @@ class _Builder:
             place = (*path, key)
             if key in values:
                 self.problem(
-                    place, f"the key {shown(key)} stands here twice, first at {spot.children[key].where}; allowed: each key once"
+                    place,
+                    f"the key {shown(key)} stands here twice, first at {spot.children[key].where}; "
+                    "allowed: each key once",
                 )
             values[key], spot.children[key] = self.build(value_node, key_node, place)
         for merged in self.merged(node, path):
@@ -196,7 +232,9 @@ class _Builder:
         if isinstance(node, yaml.ScalarNode):
             return self.scalar(node, path, self.spot(node))
         self.problem(
-            path, f"got a key that is a list or a mapping at {self.spot(node).where}; allowed: words and numbers as keys"
+            path,
+            f"got a key that is a list or a mapping at {self.spot(node).where}; allowed: words and "
+            "numbers as keys",
         )
         return None
 
@@ -205,9 +243,15 @@ class _Builder:
         for key_node, value_node in node.value:
             if key_node.tag != _PREFIX + "merge":
                 continue
-            for part in value_node.value if isinstance(value_node, yaml.SequenceNode) else [value_node]:
+            for part in (
+                value_node.value if isinstance(value_node, yaml.SequenceNode) else [value_node]
+            ):
                 value, spot = self.build(part, part, path)
                 if isinstance(value, dict):
                     yield {key: (item, spot.children[key]) for key, item in value.items()}
                 else:
-                    self.problem(path, f"got {shown(value)} after << at {spot.where}; allowed: an alias of a mapping")
+                    self.problem(
+                        path,
+                        f"got {shown(value)} after << at {spot.where}; allowed: an alias of a "
+                        "mapping",
+                    )

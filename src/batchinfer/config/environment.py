@@ -1,4 +1,6 @@
-"""The shape of an environment: where state lives and how Spark runs there (`conf/base` + `conf/environments/<env>.yaml`)."""
+"""The shape of an environment: where state lives and how Spark runs there (`conf/base` +
+`conf/environments/<env>.yaml`).
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ class ModelTask(Strict):
 
     Attributes:
         cpus: cores.
-        gpus: GPUs: 0, a whole number, or a share of up to a half: of 0.25, four tasks share one GPU, each with a model.
+        gpus: GPUs: 0, a whole number, or a share of up to a half: of 0.25, four tasks share one
+            GPU, each with a model.
     """
 
     cpus: int = Field(default=1, ge=1)
@@ -25,7 +28,9 @@ class ModelTask(Strict):
     def _is_share(cls, value: float) -> float:
         # Spark's own rule: of more than a half, one task would have the GPU anyway.
         if value > 0.5 and value != int(value):
-            raise ValueError(f"got {value:g}; allowed: 0, a share of up to 0.5, or a whole number of GPUs")
+            raise ValueError(
+                f"got {value:g}; allowed: 0, a share of up to 0.5, or a whole number of GPUs"
+            )
         return value
 
 
@@ -34,8 +39,8 @@ class SparkSettings(Strict):
 
     Attributes:
         master: Spark master URL; None leaves it to SPARK_MASTER, or to spark-submit.
-        ship: what executors on other machines are sent: `environment` (the package and the packages it needs), `package`
-            (their Python has the packages), `nothing` (an image has both).
+        ship: what executors on other machines are sent: `environment` (the package and the packages
+            it needs), `package` (their Python has the packages), `nothing` (an image has both).
         conf: Spark settings by their own names; every value is passed as text.
         model_task: what tasks of the model take, where that is more than one core.
         java_options: flags of the driver's JVM.
@@ -52,10 +57,12 @@ class Environment(Strict):
     """Places (a path relative to the state folder, or a URI) and Spark settings.
 
     Attributes:
-        lake: folder of the tables `landed/<pipeline>`, `quarantine/<pipeline>`, `predictions/<pipeline>`, `runs`.
+        lake: folder of the tables `landed/<pipeline>`, `quarantine/<pipeline>`,
+            `predictions/<pipeline>`, `runs`.
         registry: MLflow tracking URI.
         artifacts: folder of the registry's artefacts.
-        staging: folder that all workers see, for what is handed from one to the other and is no table.
+        staging: folder that all workers see, for what is handed from one to the other and is no
+            table.
         reports: folder of the run reports.
         spark: session settings.
     """

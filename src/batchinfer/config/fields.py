@@ -1,7 +1,9 @@
-"""The kinds of value that configuration files are made of, each with the words that say what is allowed.
+"""The kinds of value that configuration files are made of, each with the words that say what is
+allowed.
 
-Owns the small types that the models of pipeline and environment files share. YAML has already told numbers from
-text, so nothing is converted here, but for text that came whole from a variable: a variable can hold only text.
+Owns the small types that the models of pipeline and environment files share. YAML has already told
+numbers from text, so nothing is converted here, but for text that came whole from a variable: a
+variable can hold only text.
 """
 
 from __future__ import annotations
@@ -40,13 +42,17 @@ class NotAllowed(ValueError):
 
 
 class Strict(BaseModel):
-    """Base of all configuration models: unknown fields are errors, values do not change after loading."""
+    """Base of all configuration models: unknown fields are errors, values do not change after
+    loading.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
 def unquoted(value: Any) -> Any:
-    """What YAML reads in text that came whole from a variable, where that is a number or true/false; else the value."""
+    """What YAML reads in text that came whole from a variable, where that is a number or
+    true/false; else the value.
+    """
     if not isinstance(value, FromVariable):
         return value
     read = read_document(value, "").value
@@ -93,22 +99,33 @@ def _matching(pattern: str, allowed: str, secret: bool = False) -> AfterValidato
 
 
 def check_alias(alias: str) -> None:
-    """Raises ConfigError where a registry could not give the alias to a version, before anything is written."""
+    """Raises ConfigError where a registry could not give the alias to a version, before anything is
+    written.
+    """
     if re.fullmatch(_ALIAS, alias, re.ASCII) is None:
         raise ConfigError(
-            f"--alias: got {alias!r}; allowed: a letter, then letters, digits, '_' and '-', up to 255 in all; "
+            f"--alias: got {alias!r}; allowed: a letter, then letters, digits, '_' and '-', up to "
+            "255 in all; "
             "neither 'latest' nor 'v' and a number"
         )
 
 
-ModelUri = Annotated[str, _matching(MODEL_URI, "models:/NAME@ALIAS or models:/NAME/VERSION, such as models:/income@champion")]
-Identifier = Annotated[str, _matching(r"[A-Za-z][A-Za-z0-9_-]*", "a letter, then letters, digits, _ and -")]
+ModelUri = Annotated[
+    str,
+    _matching(
+        MODEL_URI, "models:/NAME@ALIAS or models:/NAME/VERSION, such as models:/income@champion"
+    ),
+]
+Identifier = Annotated[
+    str, _matching(r"[A-Za-z][A-Za-z0-9_-]*", "a letter, then letters, digits, _ and -")
+]
 # Whoever writes the secret itself here by mistake must not find it in a log.
 VariableName = Annotated[
     str,
     _matching(
         r"[A-Za-z_]\w*",
-        "the name of an environment variable, such as REDIS_URL; the secret itself never stands here",
+        "the name of an environment variable, such as REDIS_URL; the secret itself never stands "
+        "here",
         secret=True,
     ),
 ]
@@ -116,7 +133,11 @@ VariableName = Annotated[
 
 def _place(value: str) -> str:
     if holds_user(value):
-        raise NotAllowed("a place without user and password; credentials by reference, see docs/object-stores.md", secret=True)
+        raise NotAllowed(
+            "a place without user and password; credentials by reference, see "
+            "docs/object-stores.md",
+            secret=True,
+        )
     return value
 
 
@@ -138,7 +159,9 @@ def _encoding(value: str) -> str:
         # Not codecs.lookup alone: it also knows codecs that are not of text, such as base64.
         "".encode(value)
     except (LookupError, ValueError) as error:
-        raise NotAllowed("a text encoding that Python knows, such as utf-8, latin-1, cp1252, utf-16") from error
+        raise NotAllowed(
+            "a text encoding that Python knows, such as utf-8, latin-1, cp1252, utf-16"
+        ) from error
     return value
 
 
@@ -148,7 +171,11 @@ Encoding = Annotated[str, AfterValidator(_encoding)]
 def _time_zone(value: str) -> str:
     try:
         ZoneInfo(value)
-    except (LookupError, ValueError, OSError) as error:  # OSError: a folder of the zone database, such as Europe
+    except (
+        LookupError,
+        ValueError,
+        OSError,
+    ) as error:  # OSError: a folder of the zone database, such as Europe
         raise NotAllowed("a time zone by its IANA name, such as UTC or Europe/Paris") from error
     return value
 
@@ -182,7 +209,9 @@ def _model_choice(value: Any) -> str | dict[str, str]:
         target = value["python"]
         if isinstance(target, str) and re.fullmatch(_PYTHON_CLASS, target):
             return value
-    raise NotAllowed("the name of a model such as mlp_classifier, or {python: package.module:Class}")
+    raise NotAllowed(
+        "the name of a model such as mlp_classifier, or {python: package.module:Class}"
+    )
 
 
 def _setting(value: Any) -> str | int | float | bool:

@@ -22,17 +22,26 @@ def _http_url(value: str) -> str:
         host = parts.hostname
         _ = parts.port
     except ValueError as error:
-        raise NotAllowed("an address such as https://api.example.com/v1/orders", secret="@" in value) from error
+        raise NotAllowed(
+            "an address such as https://api.example.com/v1/orders", secret="@" in value
+        ) from error
     if "@" in parts.netloc:
-        raise NotAllowed("an address without user and password; use auth_env for a token", secret=True)
+        raise NotAllowed(
+            "an address without user and password; use auth_env for a token", secret=True
+        )
     if parts.scheme not in ("http", "https") or not host or re.search(r"[\s\x00-\x1f\x7f]", value):
-        raise NotAllowed("an address such as https://api.example.com/v1/orders", secret="@" in value)
+        raise NotAllowed(
+            "an address such as https://api.example.com/v1/orders", secret="@" in value
+        )
     if parts.fragment:
         raise NotAllowed("an address without #, which servers never see")
     names = [name for name, _ in parse_qsl(parts.query, keep_blank_values=True)]
     secret = [name for name in names if is_secret(name)]
     if secret:
-        raise NotAllowed(f"an address without {secret[0]}, which would stand in tables and logs; use auth_env", secret=True)
+        raise NotAllowed(
+            f"an address without {secret[0]}, which would stand in tables and logs; use auth_env",
+            secret=True,
+        )
     return value
 
 
@@ -50,9 +59,12 @@ class Pagination(Strict):
     Attributes:
         param: query parameter of the page number, the offset or the cursor (page, offset, cursor).
         start: first page number (1) or offset (0).
-        size: records a page that are asked for, in `size_param` (page, link: per_page; offset, cursor: limit).
-        cursor_path: where a page says the next cursor (next_cursor); for link, where it says the next URL, if not in a header.
-        more_path: where a page says whether another one follows, such as has_more; without it, the last page is told by its kind.
+        size: records a page that are asked for, in `size_param` (page, link: per_page; offset,
+            cursor: limit).
+        cursor_path: where a page says the next cursor (next_cursor); for link, where it says the
+            next URL, if not in a header.
+        more_path: where a page says whether another one follows, such as has_more; without it, the
+            last page is told by its kind.
     """
 
     kind: Literal["page", "offset", "cursor", "link"]
@@ -73,7 +85,9 @@ class Pagination(Strict):
         }
         for name, kinds in taken.items():
             if getattr(self, name) is not None and self.kind not in kinds:
-                raise NotAllowed(f"{name} with kind: {' or '.join(kinds)}; {self.kind} takes no {name}")
+                raise NotAllowed(
+                    f"{name} with kind: {' or '.join(kinds)}; {self.kind} takes no {name}"
+                )
         if self.size_param is not None and self.size is None:
             raise NotAllowed("size_param together with size, the number that it carries")
         return self
@@ -101,8 +115,15 @@ class HttpOptions(Strict):
     @model_validator(mode="after")
     def _each_parameter_once(self) -> HttpOptions:
         sent = self.pagination.sent if self.pagination else ()
-        twice = sorted(set(sent) & {name for name, _ in parse_qsl(urlsplit(self.url).query, keep_blank_values=True)})
+        twice = sorted(
+            set(sent)
+            & {name for name, _ in parse_qsl(urlsplit(self.url).query, keep_blank_values=True)}
+        )
         if twice or len(set(sent)) < len(sent):
-            what = f"a url without {', '.join(twice)}" if twice else "a param and a size_param that differ"
+            what = (
+                f"a url without {', '.join(twice)}"
+                if twice
+                else "a param and a size_param that differ"
+            )
             raise NotAllowed(f"{what}: pagination sets {', '.join(sent)} (start, size)")
         return self

@@ -1,7 +1,8 @@
 """Paths into JSON documents, such as `a.b[0].c`.
 
-Owns their grammar: keys with dots between them, `[0]` for an item of a list (from 0), and `["a key"]` for a key that
-holds dots, brackets, quotes or spaces (a JSON string). Must not know documents.
+Owns their grammar: keys with dots between them, `[0]` for an item of a list (from 0), and `["a
+key"]` for a key that holds dots, brackets, quotes or spaces (a JSON string). Must not know
+documents.
 """
 
 from __future__ import annotations
@@ -15,9 +16,14 @@ JsonStep = str | int
 JsonPath = tuple[JsonStep, ...]
 
 _KEY = r'[^\s.\[\]"]+'
-_STEP = re.compile(rf'(?:^|(?!^)\.)(?P<key>{_KEY})|\[(?P<item>[0-9]{{1,9}})\]|\[(?P<quoted>"(?:[^"\\]|\\.)*")\]')
+_STEP = re.compile(
+    rf'(?:^|(?!^)\.)(?P<key>{_KEY})|\[(?P<item>[0-9]{{1,9}})\]|\[(?P<quoted>"(?:[^"\\]|\\.)*")\]'
+)
 _PLAIN = re.compile(_KEY)
-_ALLOWED = 'keys with dots between them, [0] for an item of a list, ["a key"] for a key with dots or spaces; such as a.b[0].c'
+_ALLOWED = (
+    'keys with dots between them, [0] for an item of a list, ["a key"] for a key with dots '
+    "or spaces; such as a.b[0].c"
+)
 
 
 def read_json_path(text: str) -> JsonPath:
@@ -56,7 +62,8 @@ def _refused(text: str, fact: str) -> ValueError:
 
 
 def column_path(name: str, path: str | None) -> JsonPath:
-    """Where a column's values stand; without a path, under the top-level key that has the column's name, dots and all.
+    """Where a column's values stand; without a path, under the top-level key that has the column's
+    name, dots and all.
 
     Raises:
         ValueError: no path.

@@ -1,6 +1,7 @@
 """Rules of a pipeline file about JSON: paths, and what goes with lists whose items become rows.
 
-They look at the raw document, as all `rules` do, and keep quiet where what they need is not of its kind.
+They look at the raw document, as all `rules` do, and keep quiet where what they need is not of its
+kind.
 """
 
 from __future__ import annotations
@@ -45,7 +46,9 @@ def _option(source: dict[Any, Any], name: str) -> tuple[Path, Any]:
 
 
 def _check_column(place: Path, column: Any) -> Iterator[Problem]:
-    path, type_ = (column.get("path"), column.get("type")) if isinstance(column, dict) else (None, column)
+    path, type_ = (
+        (column.get("path"), column.get("type")) if isinstance(column, dict) else (None, column)
+    )
     if isinstance(path, str):
         yield from _check_path((*place, "path"), path)
     if isinstance(type_, str):
@@ -59,7 +62,11 @@ def _check_path(place: Path, text: str) -> Iterator[Problem]:
         yield Problem(place, str(error))
         return
     if isinstance(steps[0], int) and place[-1] != "records_path":
-        yield Problem(place, f"got {text!r}, which starts with an item of a list; allowed: a key first, for records are objects")
+        yield Problem(
+            place,
+            f"got {text!r}, which starts with an item of a list; allowed: a key first, for records "
+            "are objects",
+        )
 
 
 def _check_maps(place: Path, text: str) -> Iterator[Problem]:
@@ -71,7 +78,11 @@ def _check_maps(place: Path, text: str) -> Iterator[Problem]:
     while waiting:
         type_: SqlType = waiting.pop()
         if type_.name == "map" and type_.parts[0][1].name != "string":
-            yield Problem(place, f"got a map with keys of type {type_.parts[0][1].name}; allowed in JSON: map<string, …>")
+            yield Problem(
+                place,
+                f"got a map with keys of type {type_.parts[0][1].name}; allowed in JSON: "
+                "map<string, …>",
+            )
         waiting += [part for _, part in type_.parts]
 
 
@@ -79,13 +90,21 @@ def _check_rows(source: dict[Any, Any]) -> Iterator[Problem]:
     key = source.get("key", [SOURCE_FILE, SOURCE_LINE])
     names = [key] if isinstance(key, str) else key
     place, explode = _option(source, "explode")
-    if isinstance(explode, str) and isinstance(names, list) and set(map(str, names)) <= {SOURCE_FILE, SOURCE_LINE}:
+    if (
+        isinstance(explode, str)
+        and isinstance(names, list)
+        and set(map(str, names)) <= {SOURCE_FILE, SOURCE_LINE}
+    ):
         where: Path = ("source", "key") if "key" in source else place
         yield Problem(
             where,
-            f"got explode: {explode} with the key source_file, source_line, which all rows of one record share; "
+            f"got explode: {explode} with the key source_file, source_line, which all rows of one "
+            "record share; "
             "allowed: a source.key with a column that tells the items of a record apart",
         )
     if _option(source, "array")[1] is True and source.get("on_changed") == "append":
-        message = "got append with array: true, but an array has one end, so no file of it grows; allowed: fail or replace"
+        message = (
+            "got append with array: true, but an array has one end, so no file of it grows; "
+            "allowed: fail or replace"
+        )
         yield Problem(("source", "on_changed"), message)

@@ -1,7 +1,7 @@
 """Loads pipeline and environment files, and tells everything that is wrong with them at once.
 
-Owns the order of things: read, override, fill in variables, check types, check rules. What a feature step does is
-not known here: whoever knows it hands in a check of the document.
+Owns the order of things: read, override, fill in variables, check types, check rules. What a
+feature step does is not known here: whoever knows it hands in a check of the document.
 """
 
 from __future__ import annotations
@@ -18,7 +18,14 @@ from batchinfer.config.environment import Environment
 from batchinfer.config.overrides import Overrides, apply_overrides
 from batchinfer.config.pipeline import Pipeline
 from batchinfer.config.places import Places, Spot, merge
-from batchinfer.config.project import environment_files, find_project, nearest_project, pipeline_file, relative, state_home
+from batchinfer.config.project import (
+    environment_files,
+    find_project,
+    nearest_project,
+    pipeline_file,
+    relative,
+    state_home,
+)
 from batchinfer.config.rules import check_document
 from batchinfer.config.substitution import substitute
 from batchinfer.config.suggestions import did_you_mean, listed, shown
@@ -67,10 +74,12 @@ def load_pipeline(
     """Loads a pipeline by its name or the path of its file.
 
     Args:
-        ref: a name of `conf/pipelines`, or the path of a file (it ends in .yaml or .yml, or holds a /).
+        ref: a name of `conf/pipelines`, or the path of a file (it ends in .yaml or .yml, or holds a
+            /).
         overrides: texts such as `model.batch.rows=512`, or a mapping of such paths to values.
         environment_name: a file of `conf/environments`.
-        document_checks: further checks; each gets the document, variables filled in, whatever else is wrong with it.
+        document_checks: further checks; each gets the document, variables filled in, whatever else
+            is wrong with it.
 
     Runs on: driver.
 
@@ -99,8 +108,12 @@ def load_pipeline(
     return Loaded(pipeline, resolve_places(environment, home), root, home, file, places)
 
 
-def _run_checks(document: Any, root: Path, checks: Sequence[DocumentCheck]) -> tuple[list[Problem], Exception | None]:
-    """Problems that the rules and the given checks find, and the error of a check that could not do its work."""
+def _run_checks(
+    document: Any, root: Path, checks: Sequence[DocumentCheck]
+) -> tuple[list[Problem], Exception | None]:
+    """Problems that the rules and the given checks find, and the error of a check that could not do
+    its work.
+    """
     if not isinstance(document, dict):
         return [], None
     problems, cause = check_document(document, root), None
@@ -109,7 +122,9 @@ def _run_checks(document: Any, root: Path, checks: Sequence[DocumentCheck]) -> t
             problems += check(document)
         except Exception as error:  # noqa: BLE001 - a check that fails must not hide what the others found
             name = getattr(check, "__name__", type(check).__name__)
-            problems.append(Problem((), f"{name} could not check this file: {type(error).__name__}: {error}"))
+            problems.append(
+                Problem((), f"{name} could not check this file: {type(error).__name__}: {error}")
+            )
             cause = error
     return problems, cause
 
@@ -120,14 +135,23 @@ def _read_file(file: Path, order: int) -> Document:
         text = file.read_bytes().decode("utf-8")
     except OSError as error:
         return Document(
-            None, Places(Spot(name, (order, 0, 0))), [Problem((), f"cannot be read: {error.strerror}")], readable=False
+            None,
+            Places(Spot(name, (order, 0, 0))),
+            [Problem((), f"cannot be read: {error.strerror}")],
+            readable=False,
         )
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         column = error.start - error.object.rfind(b"\n", 0, error.start)
-        spot, byte = Spot(f"{name}:{line}:{column}", (order, line, column)), error.object[error.start]
+        spot, byte = (
+            Spot(f"{name}:{line}:{column}", (order, line, column)),
+            error.object[error.start],
+        )
         return Document(
-            None, Places(spot), [Problem((), f"got the byte 0x{byte:02x}, which is not UTF-8; allowed: UTF-8")], readable=False
+            None,
+            Places(spot),
+            [Problem((), f"got the byte 0x{byte:02x}, which is not UTF-8; allowed: UTF-8")],
+            readable=False,
         )
     return read_document(text, name, order)
 
@@ -136,7 +160,10 @@ def _read_environment(name: str, project: Path) -> tuple[Environment | None, lis
     """The environment with its places as they are written, and every problem of its files."""
     files, names = environment_files(name, project)
     if name not in names and (names or name != "local"):
-        return None, [f"environment: got {shown(name)}{did_you_mean(name, names)}; allowed: {listed(names, none='local')}"]
+        return None, [
+            f"environment: got {shown(name)}{did_you_mean(name, names)}; allowed: "
+            f"{listed(names, none='local')}"
+        ]
     value, spot = {}, Spot(f"environment {name}")
     sentences: list[str] = []
     lost: set[tuple[str | int, ...]] = set()
@@ -151,13 +178,16 @@ def _read_environment(name: str, project: Path) -> tuple[Environment | None, lis
         value, spot = merge(value, spot, over, read.places.root)
     filled, unset = substitute(value, os.environ)
     places = Places(spot)
-    environment, wrong = validate(Environment, filled, places, lost | {problem.path for problem in unset})
+    environment, wrong = validate(
+        Environment, filled, places, lost | {problem.path for problem in unset}
+    )
     sentences += places.sentences([*unset, *wrong])
     return (None if sentences else environment), sentences
 
 
 def load_environment(name: str, project: Path) -> Environment:
-    """`conf/base/environment.yaml` with `conf/environments/<name>.yaml` laid over it, places as they are written.
+    """`conf/base/environment.yaml` with `conf/environments/<name>.yaml` laid over it, places as
+    they are written.
 
     The files are the project's where it has them, else those of the package's checkout.
 
@@ -186,7 +216,8 @@ def load_state(environment_name: str = "local") -> tuple[Environment, Path]:
 
 
 def resolve_places(environment: Environment, home: Path) -> Environment:
-    """The environment with every place an absolute path or a URI, and with the master of SPARK_MASTER where it names none.
+    """The environment with every place an absolute path or a URI, and with the master of
+    SPARK_MASTER where it names none.
 
     Relative places start at the state folder.
     """

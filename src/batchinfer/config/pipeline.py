@@ -1,7 +1,8 @@
 """The shape of a pipeline file, as pydantic models: names, types, defaults.
 
-Owns what may be written in `conf/pipelines/*.yaml`. Knows neither files nor places (see `loader`), nor what a feature
-step does: a step is a name and its parameters here, and the transforms room says which names there are.
+Owns what may be written in `conf/pipelines/*.yaml`. Knows neither files nor places (see `loader`),
+nor what a feature step does: a step is a name and its parameters here, and the transforms room says
+which names there are.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ class TrainSource(Strict):
 
 
 class Target(Strict):
-    """The column to learn. Neither `positive` nor `positive_pattern` means regression, unless the column is a string."""
+    """The column to learn. Neither `positive` nor `positive_pattern` means regression, unless the
+    column is a string.
+    """
 
     column: str
     positive: Names | None = None
@@ -66,7 +69,9 @@ class Batch(Strict):
 
 
 class Variant(Strict):
-    """One more model beside the champion: served to a share of the keys, or a shadow that is never served."""
+    """One more model beside the champion: served to a share of the keys, or a shadow that is never
+    served.
+    """
 
     name: str
     uri: ModelUri
@@ -91,7 +96,9 @@ class Model(Strict):
 
 
 class Checks(Strict):
-    """Expectation files for the inputs and the predictions, and how many rows may go to quarantine."""
+    """Expectation files for the inputs and the predictions, and how many rows may go to
+    quarantine.
+    """
 
     input: str | None = None
     predictions: str | None = None

@@ -20,7 +20,8 @@ class Spot:
     """One node of a document.
 
     Attributes:
-        where: `file:line:column` of the entry's key or the item's start, or the override that set it.
+        where: `file:line:column` of the entry's key or the item's start, or the override that set
+            it.
         order: sorts spots as they are read: which text, line, column.
         written: the characters of an unquoted YAML word, None for anything else.
         key: the same of the key that this is the entry of.
@@ -59,13 +60,19 @@ class Places:
         return True
 
     def locate(self, path: Sequence[str | int]) -> str:
-        """`file:line:column` of a path such as ("features", 2, "clip"), 1-based; or the override that set it."""
+        """`file:line:column` of a path such as ("features", 2, "clip"), 1-based; or the override
+        that set it.
+        """
         return self.spot(path).where
 
     def sentence(self, problem: Problem) -> str:
         """A problem as a user reads it: `file:line:column (features[2].clip): message`."""
         where = self.locate(problem.path)
-        return f"{where} ({dotted(problem.path)}): {problem.message}" if problem.path else f"{where}: {problem.message}"
+        return (
+            f"{where} ({dotted(problem.path)}): {problem.message}"
+            if problem.path
+            else f"{where}: {problem.message}"
+        )
 
     def sentences(self, problems: Iterable[Problem]) -> list[str]:
         """Problems in the order of the file, each told once."""
@@ -85,11 +92,17 @@ def _step(part: object) -> str:
 
 
 def merge(base: Any, base_spot: Spot, over: Any, over_spot: Spot) -> tuple[Any, Spot]:
-    """One document laid over another: mappings entry by entry, anything else replaced whole; the spots likewise."""
+    """One document laid over another: mappings entry by entry, anything else replaced whole; the
+    spots likewise.
+    """
     if not (isinstance(base, dict) and isinstance(over, dict)):
         return over, over_spot
     merged, spots = dict(base), dict(base_spot.children)
     for key, value in over.items():
         spot = over_spot.children.get(key, over_spot)
-        merged[key], spots[key] = merge(base[key], spots.get(key, base_spot), value, spot) if key in base else (value, spot)
+        merged[key], spots[key] = (
+            merge(base[key], spots.get(key, base_spot), value, spot)
+            if key in base
+            else (value, spot)
+        )
     return merged, Spot(over_spot.where, over_spot.order, children=spots)

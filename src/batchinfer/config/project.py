@@ -18,13 +18,18 @@ _SUFFIXES = (".yaml", ".yml")
 
 def nearest_project(start: Path) -> Path | None:
     """The nearest folder at or above `start` that holds a `conf/`."""
-    # Links are followed as they are named, not resolved: a mounted configuration is often a link into a hidden folder.
+    # Links are followed as they are named, not resolved: a mounted configuration is often a link
+    # into a hidden folder.
     here = Path(os.path.abspath(start))
-    return next((folder for folder in (here, *here.parents) if os.path.isdir(folder / "conf")), None)
+    return next(
+        (folder for folder in (here, *here.parents) if os.path.isdir(folder / "conf")), None
+    )
 
 
 def checkout() -> Path | None:
-    """The checkout that the package is installed from, if it is one; of a job, whose package is a zip, that of spark-submit."""
+    """The checkout that the package is installed from, if it is one; of a job, whose package is a
+    zip, that of spark-submit.
+    """
     import batchinfer
 
     folder, told = Path(batchinfer.__file__).parents[2], os.environ.get(CHECKOUT)
@@ -33,7 +38,8 @@ def checkout() -> Path | None:
 
 
 def find_project(start: Path) -> Path:
-    """The nearest folder at or above `start` that holds a `conf/`, else the package's checkout, else `start`.
+    """The nearest folder at or above `start` that holds a `conf/`, else the package's checkout,
+    else `start`.
 
     Runs on: driver.
     """
@@ -66,13 +72,21 @@ def pipeline_file(ref: str | Path) -> Path:
         return _file_at(text)
     project = find_project(Path.cwd())
     folder = project / "conf" / "pipelines"
-    file = next((folder / f"{text}{suffix}" for suffix in _SUFFIXES if text and os.path.isfile(folder / f"{text}{suffix}")), None)
+    file = next(
+        (
+            folder / f"{text}{suffix}"
+            for suffix in _SUFFIXES
+            if text and os.path.isfile(folder / f"{text}{suffix}")
+        ),
+        None,
+    )
     if file is not None:
         return file
     names = _names(folder)
     there = f"{relative(folder)} ({listed(names, none='there is none')})"
     raise ConfigError(
-        f"pipeline: got {shown(text)}{did_you_mean(text, names)}; allowed: a pipeline of {there}, or the path of a YAML file"
+        f"pipeline: got {shown(text)}{did_you_mean(text, names)}; allowed: a pipeline of {there}, "
+        "or the path of a YAML file"
     )
 
 
@@ -93,7 +107,8 @@ def _names(folder: Path) -> list[str]:
 
 
 def environment_files(name: str, project: Path) -> tuple[list[Path], list[str]]:
-    """(the base file and the environment's own, as far as there are any; names of all environments).
+    """(the base file and the environment's own, as far as there are any; names of all
+    environments).
 
     The project's own files win over those of the package's checkout.
     """

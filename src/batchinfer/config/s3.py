@@ -1,8 +1,9 @@
-"""How an environment's settings of `s3a://` are said to the libraries that read and write tables without Hadoop.
+"""How an environment's settings of `s3a://` are said to the libraries that read and write tables
+without Hadoop.
 
-Owns which of Hadoop's settings are understood, which would be silently different for one half of a run and are refused, and
-the one variable in which all of it travels to other processes. There is never a credential in it: each process finds those
-where it runs. Opens nothing.
+Owns which of Hadoop's settings are understood, which would be silently different for one half of a
+run and are refused, and the one variable in which all of it travels to other processes. There is
+never a credential in it: each process finds those where it runs. Opens nothing.
 """
 
 from __future__ import annotations
@@ -21,8 +22,15 @@ from batchinfer.credentials import holds_user
 VARIABLE = "BATCHINFER_S3"
 SCHEME = "s3a://"
 _PREFIX = "spark.hadoop.fs.s3a."
-_UNDERSTOOD = ("endpoint.region", "endpoint", "path.style.access", "connection.ssl.enabled", "aws.credentials.provider")
-# Hadoop would sign, encrypt or route its requests by these, and the workers, which have no Hadoop, theirs without.
+_UNDERSTOOD = (
+    "endpoint.region",
+    "endpoint",
+    "path.style.access",
+    "connection.ssl.enabled",
+    "aws.credentials.provider",
+)
+# Hadoop would sign, encrypt or route its requests by these, and the workers, which have no Hadoop,
+# theirs without.
 _REFUSED = re.compile(
     r"(bucket\.[^=]+\.)?(access\.key|secret\.key|session\.token|assumed\.role\..*|encryption\..*|server-side-encryption.*|proxy\..*)"
 )
@@ -57,17 +65,21 @@ def check_table_place(text: str) -> None:
     """Whether tables and reports can lie at a place.
 
     Raises:
-        ValueError: a scheme that cannot be written to, a URI without its bucket, with `..` or with credentials.
+        ValueError: a scheme that cannot be written to, a URI without its bucket, with `..` or with
+            credentials.
     """
     check_place(text)
     if "://" in text and not text.startswith("file:") and not is_s3(text):
         raise ValueError(
-            f"got {shown(text)}; allowed for tables and reports: a path, file:///…, or s3a://bucket/folder (files of a source "
+            f"got {shown(text)}; allowed for tables and reports: a path, file:///…, or "
+            "s3a://bucket/folder (files of a source "
             "may be on other stores; docs/object-stores.md says why tables may not)"
         )
 
 
-def settings_by_bucket(conf: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, S3Settings]:
+def settings_by_bucket(
+    conf: Mapping[str, Any], environ: Mapping[str, str]
+) -> dict[str, S3Settings]:
     """What Spark settings say of each bucket that they name; "" stands for all others.
 
     Args:
@@ -86,9 +98,14 @@ def settings_by_bucket(conf: Mapping[str, Any], environ: Mapping[str, str]) -> d
             for understood in _UNDERSTOOD:
                 # A bucket's name may have dots.
                 if key.endswith(f".{understood}"):
-                    own.setdefault(key[len("bucket.") : -len(understood) - 1], {})[understood] = _text(value)
+                    own.setdefault(key[len("bucket.") : -len(understood) - 1], {})[understood] = (
+                        _text(value)
+                    )
                     break
-    return {bucket: _settings({**common, **of_bucket}, environ) for bucket, of_bucket in [("", {}), *own.items()]}
+    return {
+        bucket: _settings({**common, **of_bucket}, environ)
+        for bucket, of_bucket in [("", {}), *own.items()]
+    }
 
 
 def _text(value: Any) -> str:
@@ -98,7 +115,11 @@ def _text(value: Any) -> str:
 def _settings(told: Mapping[str, str], environ: Mapping[str, str]) -> S3Settings:
     endpoint = told.get("endpoint") or None
     amazon = _AMAZON.match(endpoint) if endpoint else None
-    region = told.get("endpoint.region") or environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION")
+    region = (
+        told.get("endpoint.region")
+        or environ.get("AWS_REGION")
+        or environ.get("AWS_DEFAULT_REGION")
+    )
     if amazon is not None:
         # The region says as much, and the bucket belongs into the host's name there.
         region, endpoint = region or amazon[2], None
@@ -119,14 +140,20 @@ def of_bucket(known: Mapping[str, S3Settings], bucket: str) -> S3Settings:
     return known.get(bucket) or known.get("") or S3Settings()
 
 
-def find_problems(conf: Mapping[str, Any], environ: Mapping[str, str], places: Iterable[str]) -> list[str]:
-    """What stands in the way of tables at these places, one sentence each; nothing where none is on S3."""
+def find_problems(
+    conf: Mapping[str, Any], environ: Mapping[str, str], places: Iterable[str]
+) -> list[str]:
+    """What stands in the way of tables at these places, one sentence each; nothing where none is on
+    S3.
+    """
     buckets = list(dict.fromkeys(Uri.parse(place).authority for place in places if is_s3(place)))
     if not buckets:
         return []
     problems = [
-        f"spark.conf: got {name}; allowed where tables are on s3a://: no such setting, since workers read and write tables "
-        "without Hadoop (credentials come from AWS_ACCESS_KEY_ID … or the machine's role; see docs/object-stores.md)"
+        f"spark.conf: got {name}; allowed where tables are on s3a://: no such setting, since "
+        "workers read and write tables "
+        "without Hadoop (credentials come from AWS_ACCESS_KEY_ID … or the machine's role; see "
+        "docs/object-stores.md)"
         for name in conf
         if name.startswith(_PREFIX) and _REFUSED.fullmatch(name.removeprefix(_PREFIX))
     ]
@@ -139,14 +166,21 @@ def find_problems(conf: Mapping[str, Any], environ: Mapping[str, str], places: I
 def _problems_of(bucket: str, settings: S3Settings, environ: Mapping[str, str]) -> list[str]:
     problems = []
     if settings.endpoint is not None and holds_user(settings.endpoint):
-        problems.append(f"spark.conf: {_PREFIX}endpoint: got an address with user and password; allowed: one without")
+        problems.append(
+            f"spark.conf: {_PREFIX}endpoint: got an address with user and password; allowed: one "
+            "without"
+        )
     if settings.region is None:
         problems.append(
-            f"s3a://{bucket}: got no region; allowed: {_PREFIX}endpoint.region in spark.conf, or AWS_REGION in the environment"
+            f"s3a://{bucket}: got no region; allowed: {_PREFIX}endpoint.region in spark.conf, or "
+            "AWS_REGION in the environment"
         )
-    if settings.endpoint is None and (set_there := [name for name in _ELSEWHERE if environ.get(name)]):
+    if settings.endpoint is None and (
+        set_there := [name for name in _ELSEWHERE if environ.get(name)]
+    ):
         problems.append(
-            f"{set_there[0]}: set, but Hadoop does not read it, so Spark would ask another server; allowed: {_PREFIX}endpoint in "
+            f"{set_there[0]}: set, but Hadoop does not read it, so Spark would ask another server; "
+            f"allowed: {_PREFIX}endpoint in "
             "spark.conf"
         )
     return problems
@@ -154,9 +188,15 @@ def _problems_of(bucket: str, settings: S3Settings, environ: Mapping[str, str]) 
 
 def to_text(known: Mapping[str, S3Settings]) -> str:
     """The settings as one text, for `VARIABLE`."""
-    return json.dumps({bucket: asdict(settings) for bucket, settings in known.items()}, sort_keys=True)
+    return json.dumps(
+        {bucket: asdict(settings) for bucket, settings in known.items()}, sort_keys=True
+    )
 
 
 def from_text(text: str | None) -> dict[str, S3Settings]:
     """The settings that `to_text` wrote; none of no text."""
-    return {bucket: S3Settings(**settings) for bucket, settings in json.loads(text).items()} if text else {}
+    return (
+        {bucket: S3Settings(**settings) for bucket, settings in json.loads(text).items()}
+        if text
+        else {}
+    )

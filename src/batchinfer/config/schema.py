@@ -1,7 +1,8 @@
 """Columns that a source gives, and their types.
 
-Owns the columns of the known log formats, and how a pattern's groups become columns. Reads no data. Nothing here
-needs pyarrow but what returns Arrow types, and patterns, which Arrow's RE2 has to read.
+Owns the columns of the known log formats, and how a pattern's groups become columns. Reads no data.
+Nothing here needs pyarrow but what returns Arrow types, and patterns, which Arrow's RE2 has to
+read.
 """
 
 from __future__ import annotations
@@ -10,7 +11,15 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from batchinfer.config.sources import CsvSource, HttpSource, ImageSource, JsonSource, LogSource, Source, TextSource
+from batchinfer.config.sources import (
+    CsvSource,
+    HttpSource,
+    ImageSource,
+    JsonSource,
+    LogSource,
+    Source,
+    TextSource,
+)
 from batchinfer.config.types import SqlType, read_type, to_arrow
 from batchinfer.errors import ConfigError
 
@@ -32,22 +41,34 @@ _COMMON = {
 LOG_FORMATS: Mapping[str, Mapping[str, str]] = {
     "combined": {**_COMMON, "referer": "string", "user_agent": "string"},
     "common": _COMMON,
-    "syslog": {"ts": "timestamp", "host": "string", "program": "string", "pid": "int", "message": "string"},
+    "syslog": {
+        "ts": "timestamp",
+        "host": "string",
+        "program": "string",
+        "pid": "int",
+        "message": "string",
+    },
 }
 _FILE_COLUMNS = (("path", "string"), ("bytes", "bigint"), ("digest", "string"))
 # One cell of text holds one value; lists, maps and structs have no agreed spelling in it.
-_IN_TEXT = "tinyint, smallint, int, bigint, float, double, decimal(p,s), string, boolean, binary, date, timestamp, timestamp_ntz"
+_IN_TEXT = (
+    "tinyint, smallint, int, bigint, float, double, decimal(p,s), string, boolean, binary, "
+    "date, timestamp, timestamp_ntz"
+)
 
 
 def text_type(text: str) -> SqlType:
     """A type that a column of a text file can have.
 
     Raises:
-        ValueError: no such type, or one made of parts; the message says what was got and what is allowed.
+        ValueError: no such type, or one made of parts; the message says what was got and what is
+            allowed.
     """
     type_ = read_type(text)
     if type_.parts or type_.name in ("array", "map", "struct"):
-        raise ValueError(f"got {text!r}, which no cell of a text file can hold; allowed: {_IN_TEXT}")
+        raise ValueError(
+            f"got {text!r}, which no cell of a text file can hold; allowed: {_IN_TEXT}"
+        )
     return type_
 
 
@@ -71,14 +92,21 @@ def pattern_groups(pattern: str) -> tuple[str, ...]:
         names = _python_groups(pattern)
         if names is None:
             fact = str(error).split("\n")[0]
-            raise ValueError(f"got {pattern!r} ({fact}); allowed: a regular expression whose groups all have names") from error
+            raise ValueError(
+                f"got {pattern!r} ({fact}); allowed: a regular expression whose groups all have "
+                "names"
+            ) from error
     if not names:
-        raise ValueError(f"got {pattern!r}, without a group; allowed: groups with names, such as (?P<host>\\S+)")
+        raise ValueError(
+            f"got {pattern!r}, without a group; allowed: groups with names, such as (?P<host>\\S+)"
+        )
     return names
 
 
 def _python_groups(pattern: str) -> tuple[str, ...] | None:
-    """Names of the groups as Python's engine reads them; None if it cannot, or if some have no name."""
+    """Names of the groups as Python's engine reads them; None if it cannot, or if some have no
+    name.
+    """
     try:
         compiled = re.compile(pattern)
     except re.error:
@@ -101,12 +129,17 @@ def check_pattern(pattern: str) -> None:
     except (pa.ArrowInvalid, ValueError) as error:
         fact = str(error).split("\n")[0]
         raise ValueError(
-            f"got {pattern!r} ({fact}); allowed: a regular expression of RE2 (no look-around, no back-references)"
+            f"got {pattern!r} ({fact}); allowed: a regular expression of RE2 (no look-around, no "
+            "back-references)"
         ) from error
 
 
-def pattern_fields(groups: tuple[str, ...], timestamp_column: str | None, declared: Mapping[str, SqlType]) -> dict[str, SqlType]:
-    """Columns of a log with its own pattern: text, but for the timestamp and what the schema types."""
+def pattern_fields(
+    groups: tuple[str, ...], timestamp_column: str | None, declared: Mapping[str, SqlType]
+) -> dict[str, SqlType]:
+    """Columns of a log with its own pattern: text, but for the timestamp and what the schema
+    types.
+    """
     fields = {name: declared.get(name, SqlType("string")) for name in groups}
     if timestamp_column in fields and timestamp_column not in declared:
         fields[timestamp_column] = SqlType("timestamp")
@@ -125,7 +158,8 @@ def folder_fields(kind: str) -> dict[str, SqlType]:
 
 
 def sql_fields(source: Source) -> dict[str, SqlType] | None:
-    """Columns of a source and their types as Spark SQL has them, in the order of the file; None: only the source itself knows.
+    """Columns of a source and their types as Spark SQL has them, in the order of the file; None:
+    only the source itself knows.
 
     Raises:
         ValueError: a type or a pattern that cannot be read.
@@ -137,25 +171,35 @@ def sql_fields(source: Source) -> dict[str, SqlType] | None:
     if isinstance(source, CsvSource):
         return {name: text_type(text) for name, text in source.schema_.items()}
     if not isinstance(source, LogSource):
-        return None if source.schema_ is None else {name: read_type(text) for name, text in source.schema_.items()}
+        return (
+            None
+            if source.schema_ is None
+            else {name: read_type(text) for name, text in source.schema_.items()}
+        )
     declared = {name: text_type(text) for name, text in (source.schema_ or {}).items()}
     if source.options.format is not None:
         return format_fields(source.options.format)
     timestamp = source.options.timestamp
-    return pattern_fields(pattern_groups(source.options.pattern or ""), timestamp.column if timestamp else None, declared)
+    return pattern_fields(
+        pattern_groups(source.options.pattern or ""),
+        timestamp.column if timestamp else None,
+        declared,
+    )
 
 
 def schema_fields(source: Source) -> dict[str, pa.DataType] | None:
-    """Columns of a source and their Arrow types, in the order of the file; without source_file and source_line.
+    """Columns of a source and their Arrow types, in the order of the file; without source_file and
+    source_line.
 
-    csv, json, http: as declared. text_log: those of the format; of a pattern the named groups, as strings, but for
-    `timestamp.column` and what `schema` types. images, texts: always the same. None: parquet, delta or jdbc without a
-    schema, whose columns only the source itself can tell.
+    csv, json, http: as declared. text_log: those of the format; of a pattern the named groups, as
+    strings, but for `timestamp.column` and what `schema` types. images, texts: always the same.
+    None: parquet, delta or jdbc without a schema, whose columns only the source itself can tell.
 
     Runs on: driver | executor.
 
     Raises:
-        ConfigError: a type or a pattern that cannot be read (`load_pipeline` has told of it already, with its place).
+        ConfigError: a type or a pattern that cannot be read (`load_pipeline` has told of it
+            already, with its place).
     """
     try:
         fields = sql_fields(source)

@@ -1,7 +1,8 @@
 """The shape of `source:` in a pipeline file: one model a kind of source.
 
-Owns which fields and options each kind has, and their defaults. Knows neither files nor servers. What a kind takes besides
-`path` may stand in `options:` or beside `kind:`; it is an option either way.
+Owns which fields and options each kind has, and their defaults. Knows neither files nor servers.
+What a kind takes besides `path` may stand in `options:` or beside `kind:`; it is an option either
+way.
 """
 
 from __future__ import annotations
@@ -9,7 +10,15 @@ from __future__ import annotations
 import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    Tag,
+    field_validator,
+    model_validator,
+)
 
 from batchinfer.config.fields import (
     Encoding,
@@ -50,7 +59,9 @@ class CsvOptions(Strict):
 
 
 class JsonOptions(Strict):
-    """Options of `kind: json`: one object a line, or arrays; `explode` is a path to a list that becomes a row an item."""
+    """Options of `kind: json`: one object a line, or arrays; `explode` is a path to a list that
+    becomes a row an item.
+    """
 
     array: Flag = False
     explode: str | None = None
@@ -60,7 +71,9 @@ class JsonOptions(Strict):
 
 
 class LogTimestamp(Strict):
-    """How the timestamp of a log line is read: the named group, its strptime format, its zone, its missing year."""
+    """How the timestamp of a log line is read: the named group, its strptime format, its zone, its
+    missing year.
+    """
 
     column: str = "ts"
     format: str | None = None
@@ -81,7 +94,8 @@ class LogOptions(Strict):
     def _format_or_pattern(self) -> LogOptions:
         if (self.format is None) == (self.pattern is None):
             raise NotAllowed(
-                "either format (combined, common, syslog) or pattern (a regular expression with named groups), not both"
+                "either format (combined, common, syslog) or pattern (a regular expression with "
+                "named groups), not both"
             )
         return self
 
@@ -91,9 +105,11 @@ class ParquetOptions(Strict):
 
 
 class DeltaOptions(Strict):
-    """Options of `kind: delta`: which version is read, and whether a slice is the whole table or what changed in it.
+    """Options of `kind: delta`: which version is read, and whether a slice is the whole table or
+    what changed in it.
 
-    `changes_since: auto` says that a slice of a day holds only what was added since the slice before.
+    `changes_since: auto` says that a slice of a day holds only what was added since the slice
+    before.
     """
 
     version: Annotated[Whole, Field(ge=0)] | None = None
@@ -113,7 +129,10 @@ class DeltaOptions(Strict):
             # A date alone is its first moment, as Spark's `TIMESTAMP AS OF` has it.
             _ = None if value is None else datetime.datetime.fromisoformat(value)
         except ValueError as error:
-            raise NotAllowed("a date or a time in ISO 8601, UTC unless it has a zone, such as 2026-11-20T06:00:00") from error
+            raise NotAllowed(
+                "a date or a time in ISO 8601, UTC unless it has a zone, such as "
+                "2026-11-20T06:00:00"
+            ) from error
         return value
 
     @model_validator(mode="after")
@@ -125,7 +144,10 @@ class DeltaOptions(Strict):
 
 def _table_name(value: str) -> str:
     if not is_table_name(value):
-        raise NotAllowed('a table as SQL names it, such as orders, public.orders or "Mixed Case"; anything else is a query')
+        raise NotAllowed(
+            'a table as SQL names it, such as orders, public.orders or "Mixed Case"; anything else '
+            "is a query"
+        )
     return value
 
 
@@ -141,13 +163,15 @@ Query = Annotated[str, AfterValidator(_query)]
 
 
 class JdbcOptions(Strict):
-    """Options of `kind: jdbc`; addresses and credentials only by the names of environment variables.
+    """Options of `kind: jdbc`; addresses and credentials only by the names of environment
+    variables.
 
     Attributes:
         table: as SQL names it, such as `public.orders` or `"Mixed Case"`.
         query: one statement that reads.
         partition_column: a number, date or time whose ranges are read at the same time.
-        watermark: a column that grows: a second extraction reads only what is behind the greatest one.
+        watermark: a column that grows: a second extraction reads only what is behind the greatest
+            one.
         fetch_size: rows that the driver asks for at once.
     """
 
@@ -168,7 +192,9 @@ class JdbcOptions(Strict):
 
 
 class ImageOptions(Strict):
-    """Options of `kind: images`: none; pictures land as they are and are decoded where they are scored."""
+    """Options of `kind: images`: none; pictures land as they are and are decoded where they are
+    scored.
+    """
 
 
 class TextOptions(Strict):
@@ -196,7 +222,8 @@ def _slice_tag(value: Any) -> str:
 
 # Tags in angle brackets: in the place of an error they cannot be taken for a key of the file.
 SliceRule = Annotated[
-    Annotated[SliceColumn, Tag("<column>")] | Annotated[Literal["ingest_date"], Tag("<ingest_date>")],
+    Annotated[SliceColumn, Tag("<column>")]
+    | Annotated[Literal["ingest_date"], Tag("<ingest_date>")],
     Discriminator(_slice_tag),
     BeforeValidator(_slice_rule),
 ]
@@ -215,7 +242,9 @@ def _json_column(value: Any) -> Any:
     return {"type": value} if isinstance(value, str) else value
 
 
-JsonSchema = Annotated[dict[str, Annotated[JsonColumn, BeforeValidator(_json_column)]], Field(min_length=1)]
+JsonSchema = Annotated[
+    dict[str, Annotated[JsonColumn, BeforeValidator(_json_column)]], Field(min_length=1)
+]
 Schema = Annotated[dict[str, str], Field(min_length=1)]
 
 
@@ -229,16 +258,28 @@ class _Source(Strict):
     @classmethod
     def _gather_options(cls, value: Any) -> Any:
         """Options that stand beside `kind:` are put where they belong."""
-        options: Any = cls.model_fields["options"].annotation if "options" in cls.model_fields else None
-        if not isinstance(value, dict) or options is None or not isinstance(value.get("options", {}), dict):
+        options: Any = (
+            cls.model_fields["options"].annotation if "options" in cls.model_fields else None
+        )
+        if (
+            not isinstance(value, dict)
+            or options is None
+            or not isinstance(value.get("options", {}), dict)
+        ):
             return value
-        beside = {name for name in value if name in options.model_fields and name not in cls.model_fields}
+        beside = {
+            name for name in value if name in options.model_fields and name not in cls.model_fields
+        }
         given = value.get("options", {})
         twice = sorted(beside & given.keys())
         if twice:
             raise NotAllowed(f"{', '.join(twice)} once: in options, or beside kind")
         rest = {name: item for name, item in value.items() if name not in beside}
-        return {**rest, "options": {**given, **{name: value[name] for name in beside}}} if beside else value
+        return (
+            {**rest, "options": {**given, **{name: value[name] for name in beside}}}
+            if beside
+            else value
+        )
 
 
 class FileSource(_Source):
@@ -266,7 +307,9 @@ class JsonSource(FileSource):
 
 
 class LogSource(FileSource):
-    """Lines of a log; the schema is that of the format, or the pattern's groups (as strings, unless `schema` types them)."""
+    """Lines of a log; the schema is that of the format, or the pattern's groups (as strings, unless
+    `schema` types them).
+    """
 
     kind: Literal["text_log"]
     options: LogOptions
@@ -278,12 +321,19 @@ def _place_beside_kind(value: Any) -> Any:
     options = value.get("options") if isinstance(value, dict) else None
     if not isinstance(options, dict):
         return value
-    inside = {name: options[name] for name in ("path", "table") if name in options and name not in value}
-    return {**value, **inside, "options": {name: item for name, item in options.items() if name not in inside}}
+    inside = {
+        name: options[name] for name in ("path", "table") if name in options and name not in value
+    }
+    return {
+        **value,
+        **inside,
+        "options": {name: item for name, item in options.items() if name not in inside},
+    }
 
 
 class ParquetSource(FileSource):
-    """Parquet files, by their path or by the name of a table: a folder below the lake, or an absolute folder.
+    """Parquet files, by their path or by the name of a table: a folder below the lake, or an
+    absolute folder.
 
     Without a schema the columns are those that have landed, at first those of the first file.
     """
@@ -323,7 +373,9 @@ class TextSource(FileSource):
 
 
 class DeltaSource(_Source):
-    """A Delta table, by its folder or by its name; it is read in place. Without a schema, the table's own."""
+    """A Delta table, by its folder or by its name; it is read in place. Without a schema, the
+    table's own.
+    """
 
     kind: Literal["delta"]
     path: Place | None = None

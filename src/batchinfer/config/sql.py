@@ -1,7 +1,7 @@
 """What of SQL stands in a pipeline file: the name of a table, one query.
 
-Owns telling them from anything else, so that a mistake is told before a database is asked. Parses no more of SQL than
-where its texts, names and comments end.
+Owns telling them from anything else, so that a mistake is told before a database is asked. Parses
+no more of SQL than where its texts, names and comments end.
 """
 
 from __future__ import annotations
@@ -11,12 +11,17 @@ import re
 _PART = r'(?:[^\W\d][\w$]*|"(?:[^"\0]|"")+"|`[^`\0]+`|\[[^\]\0]+\])'
 _TABLE = re.compile(rf"\s*{_PART}(?:\.{_PART}){{0,3}}\s*")
 # Texts, quoted names, PostgreSQL's dollar quotes and comments: what stands in them is no SQL.
-_OPAQUE = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$|--[^\n]*|/\*.*?\*/""", re.DOTALL)
+_OPAQUE = re.compile(
+    r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$|--[^\n]*|/\*.*?\*/""",
+    re.DOTALL,
+)
 _BEGINS = ("select", "with", "values", "table")
 
 
 def is_table_name(text: str) -> bool:
-    """True for a name as SQL has it: up to four parts with dots between them, each bare or in quotes."""
+    """True for a name as SQL has it: up to four parts with dots between them, each bare or in
+    quotes.
+    """
     return _TABLE.fullmatch(text) is not None
 
 

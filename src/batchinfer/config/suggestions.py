@@ -16,7 +16,9 @@ def did_you_mean(got: object, allowed: Iterable[str]) -> str:
     near = get_close_matches(got[:200], words, n=1)
     if not near:  # Delimiter for delimiter, INCOME for income
         by_lower = {word.lower(): word for word in words}
-        near = [by_lower[word] for word in get_close_matches(got[:200].lower(), list(by_lower), n=1)]
+        near = [
+            by_lower[word] for word in get_close_matches(got[:200].lower(), list(by_lower), n=1)
+        ]
     return f" (did you mean {near[0]}?)" if near else ""
 
 

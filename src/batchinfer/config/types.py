@@ -1,7 +1,7 @@
 """Spark SQL's names of column types, and what they are in Arrow.
 
-Owns the grammar of types in `schema:` and in a handler's `output`. Reading a type needs no pyarrow, so that a
-pipeline file is checked without it; only `parse_ddl` and `spark_name` import it.
+Owns the grammar of types in `schema:` and in a handler's `output`. Reading a type needs no pyarrow,
+so that a pipeline file is checked without it; only `parse_ddl` and `spark_name` import it.
 """
 
 from __future__ import annotations
@@ -34,10 +34,14 @@ _DECIMAL = ("decimal", "dec", "numeric")
 _SIZED = ("varchar", "char")
 _NESTED = ("array", "map", "struct")
 _ALLOWED = (
-    "tinyint, smallint, int, bigint, float, double, decimal(p,s), string, varchar(n), char(n), boolean, binary, date, "
+    "tinyint, smallint, int, bigint, float, double, decimal(p,s), string, varchar(n), char(n), "
+    "boolean, binary, date, "
     "timestamp, timestamp_ntz, array<…>, map<…,…>, struct<name: …, …>"
 )
-_TOKEN = re.compile(r"\s*(?:(?P<word>[A-Za-z_]\w*)|(?P<number>\d+)|`(?P<quoted>(?:[^`]|``)+)`|(?P<sign>[<>(),:]))", re.ASCII)
+_TOKEN = re.compile(
+    r"\s*(?:(?P<word>[A-Za-z_]\w*)|(?P<number>\d+)|`(?P<quoted>(?:[^`]|``)+)`|(?P<sign>[<>(),:]))",
+    re.ASCII,
+)
 _MAX_DEPTH = 32
 
 
@@ -48,7 +52,8 @@ class SqlType:
     Attributes:
         name: the shortest of Spark's names for it; `string` for varchar and char.
         numbers: precision and scale of a decimal.
-        parts: (name, type) of what it is made of: `element`; `key` and `value`; the fields of a struct.
+        parts: (name, type) of what it is made of: `element`; `key` and `value`; the fields of a
+            struct.
     """
 
     name: str
@@ -57,7 +62,8 @@ class SqlType:
 
 
 def read_type(text: str) -> SqlType:
-    """Reads a Spark SQL type such as `decimal(10,2)` or `array<struct<item: string, score: double>>`, in any case.
+    """Reads a Spark SQL type such as `decimal(10,2)` or `array<struct<item: string, score:
+    double>>`, in any case.
 
     Raises:
         ValueError: no such type; the message says what was got and what is allowed.
@@ -97,7 +103,9 @@ class _Reader:
 
     def take(self, sign: str) -> None:
         if self.kind != "sign" or self.token != sign:
-            raise self.error(f"got {self.text!r}, with {self.token or 'its end'!r} where {sign!r} belongs")
+            raise self.error(
+                f"got {self.text!r}, with {self.token or 'its end'!r} where {sign!r} belongs"
+            )
         self.next()
 
     def accept(self, sign: str) -> bool:
@@ -110,10 +118,14 @@ class _Reader:
         if depth > _MAX_DEPTH:
             raise self.error(f"got a type nested more than {_MAX_DEPTH} deep")
         if self.kind != "word" or self.token is None:
-            raise self.error(f"got {self.text!r}, with {self.token or 'nothing'!r} where a type belongs")
+            raise self.error(
+                f"got {self.text!r}, with {self.token or 'nothing'!r} where a type belongs"
+            )
         name = self.token.lower()
         if name not in (*_SIMPLE, *_DECIMAL, *_SIZED, *_NESTED):
-            raise self.error(f"got {self.token!r}{did_you_mean(name, (*_SIMPLE, *_DECIMAL, *_SIZED, *_NESTED))}")
+            raise self.error(
+                f"got {self.token!r}{did_you_mean(name, (*_SIMPLE, *_DECIMAL, *_SIZED, *_NESTED))}"
+            )
         self.next()
         if name in _SIMPLE:
             return SqlType(_SIMPLE[name])
@@ -127,13 +139,24 @@ class _Reader:
         return {"array": self.array, "map": self.map, "struct": self.struct}[name](depth + 1)
 
     def numbers(self, low: int, most: int) -> tuple[int, ...]:
-        """What stands in the parentheses, if there are any: at most `most` numbers from `low` up."""
+        """What stands in the parentheses, if there are any: at most `most` numbers from `low`
+        up.
+        """
         found: list[int] = []
         if not self.accept("("):
             return ()
         while True:
-            if self.kind != "number" or self.token is None or len(self.token) > 9 or int(self.token) < low or len(found) == most:
-                raise self.error(f"got {self.text!r}, with {self.token or 'its end'!r} where a number or ')' belongs")
+            if (
+                self.kind != "number"
+                or self.token is None
+                or len(self.token) > 9
+                or int(self.token) < low
+                or len(found) == most
+            ):
+                raise self.error(
+                    f"got {self.text!r}, with {self.token or 'its end'!r} where a number or ')' "
+                    "belongs"
+                )
             found.append(int(self.token))
             self.next()
             if not self.accept(","):
@@ -145,7 +168,10 @@ class _Reader:
         given = self.numbers(0, 2)
         precision, scale = (*given, 0)[:2] if given else (10, 0)
         if not (1 <= precision <= 38 and 0 <= scale <= precision):
-            raise self.error(f"got decimal({precision},{scale}); a decimal has 1 to 38 digits, of which at most all are decimals")
+            raise self.error(
+                f"got decimal({precision},{scale}); a decimal has 1 to 38 digits, of which at most "
+                "all are decimals"
+            )
         return SqlType("decimal", (precision, scale))
 
     def array(self, depth: int) -> SqlType:
@@ -166,7 +192,10 @@ class _Reader:
             if parts:
                 self.take(",")
             if self.kind not in ("word", "quoted") or self.token is None:
-                raise self.error(f"got {self.text!r}, with {self.token or 'its end'!r} where the name of a field belongs")
+                raise self.error(
+                    f"got {self.text!r}, with {self.token or 'its end'!r} where the name of a "
+                    "field belongs"
+                )
             name = self.token
             self.next()
             self.accept(":")  # Spark takes `a: int` and `a int`
@@ -176,7 +205,8 @@ class _Reader:
 
 @cache
 def parse_ddl(text: str) -> pa.DataType:
-    """Arrow type of a Spark SQL type; `timestamp` is microseconds in UTC, `timestamp_ntz` has no zone.
+    """Arrow type of a Spark SQL type; `timestamp` is microseconds in UTC, `timestamp_ntz` has no
+    zone.
 
     Raises:
         ValueError: no such type; the message says what was got and what is allowed.
@@ -216,10 +246,12 @@ def to_arrow(type_: SqlType) -> pa.DataType:
 def spark_name(type_: pa.DataType) -> str:
     """Spark SQL's name of an Arrow type: the inverse of `parse_ddl`.
 
-    Large and view variants of text, bytes and lists have the name of the plain one; timestamps of any unit that of Spark's.
+    Large and view variants of text, bytes and lists have the name of the plain one; timestamps of
+    any unit that of Spark's.
 
     Raises:
-        ValueError: Spark has no such type (unsigned and 16-bit numbers, times of day, dictionaries …).
+        ValueError: Spark has no such type (unsigned and 16-bit numbers, times of day, dictionaries
+            …).
     """
     import pyarrow.types as is_
 
@@ -229,10 +261,16 @@ def spark_name(type_: pa.DataType) -> str:
         return "timestamp_ntz" if type_.tz is None else "timestamp"
     if is_.is_map(type_):
         return f"map<{spark_name(type_.key_type)},{spark_name(type_.item_type)}>"
-    if is_.is_list(type_) or is_.is_large_list(type_) or is_.is_fixed_size_list(type_) or is_.is_list_view(type_):
+    if (
+        is_.is_list(type_)
+        or is_.is_large_list(type_)
+        or is_.is_fixed_size_list(type_)
+        or is_.is_list_view(type_)
+    ):
         return f"array<{spark_name(type_.value_type)}>"
     if is_.is_struct(type_):
-        return f"struct<{', '.join(f'{_quoted(field.name)}: {spark_name(field.type)}' for field in type_)}>"
+        fields = [f"{_quoted(field.name)}: {spark_name(field.type)}" for field in type_]
+        return f"struct<{', '.join(fields)}>"
     if is_.is_large_string(type_) or is_.is_string_view(type_):
         return "string"
     if is_.is_large_binary(type_) or is_.is_binary_view(type_) or is_.is_fixed_size_binary(type_):
@@ -250,9 +288,15 @@ def spark_name(type_: pa.DataType) -> str:
         "date32[day]": "date",
     }
     if str(type_) not in names:
-        raise ValueError(f"got the Arrow type {type_}, which has no name in Spark SQL; allowed: {_ALLOWED}")
+        raise ValueError(
+            f"got the Arrow type {type_}, which has no name in Spark SQL; allowed: {_ALLOWED}"
+        )
     return names[str(type_)]
 
 
 def _quoted(name: str) -> str:
-    return name if re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) else "`" + name.replace("`", "``") + "`"
+    return (
+        name
+        if re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII)
+        else "`" + name.replace("`", "``") + "`"
+    )

@@ -1,4 +1,5 @@
-"""Places that the files of a source can be at: local paths, and URIs of the stores that Hadoop's own file systems read.
+"""Places that the files of a source can be at: local paths, and URIs of the stores that Hadoop's
+own file systems read.
 
 Owns which schemes there are and what each needs. Opens nothing.
 """
@@ -12,8 +13,8 @@ from dataclasses import dataclass
 from batchinfer.config.suggestions import did_you_mean, listed, shown
 from batchinfer.credentials import holds_user
 
-# Schemes that Hadoop's file systems read, with the package that Spark does not bring itself. `{hadoop}` is the version of
-# Spark's own Hadoop, which a package of Hadoop has to share.
+# Schemes that Hadoop's file systems read, with the package that Spark does not bring itself.
+# `{hadoop}` is the version of Spark's own Hadoop, which a package of Hadoop has to share.
 STORES: Mapping[str, str | None] = {
     "s3a": "org.apache.hadoop:hadoop-aws:{hadoop}",
     "gs": "com.google.cloud.bigdataoss:gcs-connector:3.1.7",
@@ -26,8 +27,18 @@ STORES: Mapping[str, str | None] = {
 }
 # These find their servers in Hadoop's own configuration, where the URI names none.
 _WITHOUT_AUTHORITY = frozenset({"hdfs", "viewfs"})
-_ALLOWED = f"allowed: a local path, file:///…, or a URI that begins with {', '.join(f'{scheme}://' for scheme in STORES)}"
-_OTHERS = {"s3": "s3a", "s3n": "s3a", "gcs": "gs", "wasb": "abfss", "wasbs": "abfss", "adl": "abfss"}
+_ALLOWED = (
+    "allowed: a local path, file:///…, or a URI that begins with "
+    f"{', '.join(f'{scheme}://' for scheme in STORES)}"
+)
+_OTHERS = {
+    "s3": "s3a",
+    "s3n": "s3a",
+    "gcs": "gs",
+    "wasb": "abfss",
+    "wasbs": "abfss",
+    "adl": "abfss",
+}
 
 _URI = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+):(?P<slashes>//)?(?P<rest>.*)", re.DOTALL)
 _WINDOWS = re.compile(r"[A-Za-z]:[\\/]|\\\\")
@@ -63,7 +74,9 @@ class Uri:
 
     def is_below(self, folder: Uri) -> bool:
         """Whether this is the folder, or below it."""
-        return self.store == folder.store and f"{self.path.rstrip('/')}/".startswith(f"{folder.path.rstrip('/')}/")
+        return self.store == folder.store and f"{self.path.rstrip('/')}/".startswith(
+            f"{folder.path.rstrip('/')}/"
+        )
 
     def __str__(self) -> str:
         return f"{self.store}{self.path}"
@@ -83,7 +96,8 @@ def check_place(text: str) -> None:
     """Whether files can be looked for at a place.
 
     Raises:
-        ValueError: a scheme that nothing here reads, `..` in a URI, a URI without its bucket, one that holds credentials.
+        ValueError: a scheme that nothing here reads, `..` in a URI, a URI without its bucket, one
+            that holds credentials.
     """
     if _WINDOWS.match(text):
         raise ValueError(f"got {shown(text)}, a path of Windows; {_ALLOWED}")
@@ -93,13 +107,21 @@ def check_place(text: str) -> None:
     scheme, rest = found["scheme"].lower(), found["rest"]
     if not found["slashes"]:
         if scheme == "file" or scheme in STORES:
-            raise ValueError(f"got {shown(text)}; allowed: {scheme}:{'///' if scheme == 'file' else '//'}…")
+            raise ValueError(
+                f"got {shown(text)}; allowed: {scheme}:{'///' if scheme == 'file' else '//'}…"
+            )
         return
     if scheme == "file":
         return
     if scheme not in STORES:
-        meant = f" (did you mean {_OTHERS[scheme]}?)" if scheme in _OTHERS else did_you_mean(scheme, ["file", *STORES])
-        raise ValueError(f"got the scheme {shown(scheme)}{meant}, which nothing here reads; {_ALLOWED}")
+        meant = (
+            f" (did you mean {_OTHERS[scheme]}?)"
+            if scheme in _OTHERS
+            else did_you_mean(scheme, ["file", *STORES])
+        )
+        raise ValueError(
+            f"got the scheme {shown(scheme)}{meant}, which nothing here reads; {_ALLOWED}"
+        )
     _check_rest(scheme, rest)
 
 
@@ -108,10 +130,14 @@ def _check_rest(scheme: str, rest: str) -> None:
     if holds_user(f"{scheme}://{rest}"):
         # Not shown: what stands there is a secret.
         raise ValueError(
-            f"got a {scheme}:// URI that holds credentials; allowed: credentials by reference, see docs/object-stores.md"
+            f"got a {scheme}:// URI that holds credentials; allowed: credentials by reference, see "
+            "docs/object-stores.md"
         )
     if not authority and scheme not in _WITHOUT_AUTHORITY:
-        raise ValueError(f"got {shown(f'{scheme}://{rest}')}, which names no bucket; allowed: {scheme}://bucket/folder/…")
+        raise ValueError(
+            f"got {shown(f'{scheme}://{rest}')}, which names no bucket; allowed: "
+            f"{scheme}://bucket/folder/…"
+        )
     if ".." in path.split("/"):
         raise ValueError(f"got {shown(f'{scheme}://{rest}')}; allowed: URIs without ..")
 
@@ -124,4 +150,6 @@ def check_places(texts: Sequence[str]) -> None:
     """
     if len({is_remote(text) for text in texts}) > 1:
         local = listed(shown(text) for text in texts if not is_remote(text))
-        raise ValueError(f"got URIs of a store and local paths ({local}); allowed: either, in one source")
+        raise ValueError(
+            f"got URIs of a store and local paths ({local}); allowed: either, in one source"
+        )

@@ -1,6 +1,7 @@
 """Turns what pydantic says of a document into our own sentences.
 
-Owns the wording of wrong, missing and unknown fields. Knows the models only through their annotations.
+Owns the wording of wrong, missing and unknown fields. Knows the models only through their
+annotations.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ def validate(
         model: what the document should be.
         document: plain values.
         places: where they stand.
-        known: paths whose values are known to be wrong already; what follows from that is not told again.
+        known: paths whose values are known to be wrong already; what follows from that is not told
+            again.
 
     Runs on: driver.
     """
@@ -57,20 +59,32 @@ def validate(
         # Only the names of the contract: `schema`, not the `schema_` that Python needs.
         return model.model_validate(document, by_alias=True, by_name=False), []
     except ValidationError as error:
-        found = [_as_written(_problem(item, model, document, places), places) for item in error.errors(include_url=False)]
+        found = [
+            _as_written(_problem(item, model, document, places), places)
+            for item in error.errors(include_url=False)
+        ]
     return None, [problem for problem in found if not _follows(problem.path, known)]
 
 
 def _as_written(problem: Problem, places: Places) -> Problem:
-    """A problem of an option of the source at the place where the document has that option: in `options`, or beside `kind`."""
+    """A problem of an option of the source at the place where the document has that option: in
+    `options`, or beside `kind`.
+    """
     path = problem.path
-    if path[:2] != ("source", "options") or len(path) < 3 or places.has(path[:3]) or not places.has(("source", path[2])):
+    if (
+        path[:2] != ("source", "options")
+        or len(path) < 3
+        or places.has(path[:3])
+        or not places.has(("source", path[2]))
+    ):
         return problem
     return Problem(("source", *path[2:]), problem.message)
 
 
 def _follows(path: Path, known: Collection[Path]) -> bool:
-    """Whether a problem at a path tells of a value that is known to be wrong, or of what that value stands in."""
+    """Whether a problem at a path tells of a value that is known to be wrong, or of what that value
+    stands in.
+    """
     return any(path == other or (path and other[: len(path)] == path) for other in known)
 
 
@@ -90,9 +104,15 @@ def _problem(item: Any, model: type[BaseModel], document: Any, places: Places) -
     if kind == "value_error":
         return Problem(path, _refused(context["error"], value, path, places, got))
     if kind == "literal_error":
-        return Problem(path, f"{got}{_hint(value, _choices(annotation))}; allowed: {listed(_choices(annotation))}")
+        return Problem(
+            path,
+            f"{got}{_hint(value, _choices(annotation))}; allowed: {listed(_choices(annotation))}",
+        )
     if kind in ("model_type", "model_attributes_type"):
-        return Problem(path, f"{got}; allowed: a mapping with the fields {listed(_field_names(_bare(annotation)))}")
+        return Problem(
+            path,
+            f"{got}; allowed: a mapping with the fields {listed(_field_names(_bare(annotation)))}",
+        )
     if kind in _BOUNDS:
         return Problem(path, f"{got}; allowed: {_BOUNDS[kind].format(**context)}")
     allowed = _KINDS.get(kind, "another value, as the documentation of this field says")
@@ -118,13 +138,20 @@ def _got(value: Any, path: Path, spot: Spot | None) -> str:
     written = spot.written if spot else None
     if not written or isinstance(value, (dict, list, str)):
         return f"got {shown(value)}"
-    plain = not isinstance(value, datetime.date) and written in (shown(value), str(value) if _is_short(value) else "")
+    plain = not isinstance(value, datetime.date) and written in (
+        shown(value),
+        str(value) if _is_short(value) else "",
+    )
     return f"got {written}" if plain else f"got {written}, which YAML reads as {_reading(value)}"
 
 
 def _key_got(key: Any, spot: Spot) -> str:
     written = spot.key or shown(key)
-    reading = f", which YAML reads as {_reading(key)}" if written != shown(key) or isinstance(key, datetime.date) else ""
+    reading = (
+        f", which YAML reads as {_reading(key)}"
+        if written != shown(key) or isinstance(key, datetime.date)
+        else ""
+    )
     return f'got the key {written}{reading}; allowed: text (in quotes: "{written}")'
 
 
@@ -136,14 +163,25 @@ def _is_short(value: Any) -> bool:
 def _reading(value: Any) -> str:
     if isinstance(value, datetime.date):
         return "a date"
-    return "nothing (null)" if value is None else f"the number {shown(value)}" if not isinstance(value, bool) else shown(value)
+    return (
+        "nothing (null)"
+        if value is None
+        else f"the number {shown(value)}"
+        if not isinstance(value, bool)
+        else shown(value)
+    )
 
 
 def _quotes(value: Any, allowed: str, spot: Spot) -> str:
     """How to make text of a word that YAML reads as something else, and the other way round."""
     if "text" in allowed.split(",")[0] and isinstance(value, (bool, int, float, datetime.date)):
         return f' (as text it is written in quotes: "{spot.written or shown(value)}")'
-    if "number" in allowed and isinstance(value, str) and spot.written is None and _NUMBER.fullmatch(value):
+    if (
+        "number" in allowed
+        and isinstance(value, str)
+        and spot.written is None
+        and _NUMBER.fullmatch(value)
+    ):
         return " (written without quotes)"
     return ""
 
@@ -155,16 +193,17 @@ def _hint(value: Any, allowed: Collection[str]) -> str:
 def _unknown_field(name: Any, parent: Any) -> str:
     names = _field_names(parent)
     written = name if isinstance(name, str) else shown(name)
-    return (
-        f"unknown field {written if len(written) < 80 else shown(written)}{did_you_mean(name, names)}; allowed: {listed(names)}"
-    )
+    written = written if len(written) < 80 else shown(written)
+    return f"unknown field {written}{did_you_mean(name, names)}; allowed: {listed(names)}"
 
 
 def _wrong_kind(path: Path, value: Any, annotation: Any) -> Problem:
     kinds = [tag.strip("<>") for tag in _tagged(annotation)]
     if not isinstance(value, dict):
         return Problem(
-            path, f"got {shown(value)}; allowed: a mapping with the field kind: {listed(kinds)}, and those of that kind"
+            path,
+            f"got {shown(value)}; allowed: a mapping with the field kind: {listed(kinds)}, and "
+            "those of that kind",
         )
     if "kind" not in value:
         return Problem((*path, "kind"), f"missing; allowed: {listed(kinds)}")
@@ -172,7 +211,9 @@ def _wrong_kind(path: Path, value: Any, annotation: Any) -> Problem:
 
 
 def _walk(model: Any, loc: tuple[int | str, ...], document: Any) -> tuple[Path, Any, Any]:
-    """(path in the document, annotation there, annotation of what it stands in) of a place that pydantic names."""
+    """(path in the document, annotation there, annotation of what it stands in) of a place that
+    pydantic names.
+    """
     path: list[Any] = []
     value, annotation, parent = document, model, model
     for part in loc:
@@ -213,8 +254,12 @@ def _tagged(annotation: Any) -> dict[str, Any]:
         annotation = get_args(annotation)[0]
     if get_origin(annotation) not in (Union, types.UnionType):
         return {}
-    members = [get_args(member) for member in get_args(annotation) if get_origin(member) is Annotated]
-    return {mark.tag: member for member, *marks in members for mark in marks if isinstance(mark, Tag)}
+    members = [
+        get_args(member) for member in get_args(annotation) if get_origin(member) is Annotated
+    ]
+    return {
+        mark.tag: member for member, *marks in members for mark in marks if isinstance(mark, Tag)
+    }
 
 
 def _bare(annotation: Any) -> Any:

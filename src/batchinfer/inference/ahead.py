@@ -1,8 +1,9 @@
 """Reading ahead, where reading waits for something else than this core.
 
-Owns the thread that reads while the model computes, its bounded queue, and the decision whether it pays. On a machine whose
-cores are all busy with forward passes another thread only takes turns with them; where reading waits for a disk or an object
-store, or forward passes for a GPU, it fills the wait. So the stream is measured first.
+Owns the thread that reads while the model computes, its bounded queue, and the decision whether it
+pays. On a machine whose cores are all busy with forward passes another thread only takes turns with
+them; where reading waits for a disk or an object store, or forward passes for a GPU, it fills the
+wait. So the stream is measured first.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ Item = TypeVar("Item")
 DEPTH = 2
 # The stream's first items are read as they are needed, and timed.
 _MEASURED = 6
-# A thread of its own pays if at least this share of the time passes with nothing for this thread to do.
+# A thread of its own pays if at least this share of the time passes with nothing for this thread to
+# do.
 _WORTH = 0.1
 # Nanoseconds that this thread ran, and that it waited for a core; Linux keeps them for each thread.
 _SCHEDSTAT = Path("/proc/thread-self/schedstat")
@@ -28,14 +30,17 @@ _END: object = object()
 
 
 class ReadAhead(Iterator[Item]):
-    """An iterator that reads in a thread of its own if the first items show that this pays; same items, same order.
+    """An iterator that reads in a thread of its own if the first items show that this pays; same
+    items, same order.
 
-    An error of the source is raised where its item would have come. `close` ends the thread; it waits for at most one item.
+    An error of the source is raised where its item would have come. `close` ends the thread; it
+    waits for at most one item.
 
     Args:
         source: what is read; touched by one thread at a time.
         always: True where it is known to pay: the model computes on a device of its own.
-        wall, busy: seconds of the clock on the wall, and of those in which this thread ran or waited for a core.
+        wall, busy: seconds of the clock on the wall, and of those in which this thread ran or
+            waited for a core.
 
     Attributes:
         ahead: whether a thread reads now.
@@ -106,7 +111,9 @@ class ReadAhead(Iterator[Item]):
 
 
 def busy_seconds() -> float:
-    """Seconds that this thread has run, or could have run had a core been free: what is left of a second it was waiting."""
+    """Seconds that this thread has run, or could have run had a core been free: what is left of a
+    second it was waiting.
+    """
     try:
         ran, queued, _ = _SCHEDSTAT.read_text().split()
     except (OSError, ValueError):

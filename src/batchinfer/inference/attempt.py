@@ -1,7 +1,8 @@
 """One attempt at scoring some rows, and what its failure means.
 
-Owns the three stages of a model (encode, forward, decode), their times, and the sorting of errors: which of them are a
-matter of rows, and which end the run. Knows nothing of streams, sizes or isolation.
+Owns the three stages of a model (encode, forward, decode), their times, and the sorting of errors:
+which of them are a matter of rows, and which end the run. Knows nothing of streams, sizes or
+isolation.
 """
 
 from __future__ import annotations
@@ -24,7 +25,13 @@ Clock = Callable[[], float]
 Predictions = dict[str, pa.Array]
 
 ENCODE_ERROR, MODEL_ERROR, DECODE_ERROR = "encode_error", "model_error", "decode_error"
-NOT_FINITE, OUT_OF_MEMORY, TOO_LARGE, HANG, CRASH = "not_finite", "out_of_memory", "too_large", "hang", "crash"
+NOT_FINITE, OUT_OF_MEMORY, TOO_LARGE, HANG, CRASH = (
+    "not_finite",
+    "out_of_memory",
+    "too_large",
+    "hang",
+    "crash",
+)
 _REASONS = {"encode": ENCODE_ERROR, "forward": MODEL_ERROR, "decode": DECODE_ERROR}
 
 # No row is to blame for these; they end the run, each with its own exit code.
@@ -37,7 +44,8 @@ _OUT_OF_MEMORY_WORDS = (
     "CUDA error: out of memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
 )
-# A kernel that was not started, because its grid is larger than the GPU takes: nothing is lost, fewer rows may do.
+# A kernel that was not started, because its grid is larger than the GPU takes: nothing is lost,
+# fewer rows may do.
 _NOT_STARTED_WORDS = ("invalid configuration argument", "too many resources requested for launch")
 _STDERR = 2
 
@@ -47,7 +55,8 @@ class Failure:
     """Why an attempt gave no predictions.
 
     Attributes:
-        reason: encode_error, model_error, decode_error, not_finite, out_of_memory, too_large, hang, crash.
+        reason: encode_error, model_error, decode_error, not_finite, out_of_memory, too_large, hang,
+            crash.
         message: type and text of the error.
     """
 
@@ -63,7 +72,9 @@ class Runner(Protocol):
     timings: dict[str, float]
 
     def run(self, batch: pa.RecordBatch, probing: bool = False) -> Predictions | Failure:
-        """Scores all rows of a batch, or says why not; `probing`: part of a batch that failed, and not the last try."""
+        """Scores all rows of a batch, or says why not; `probing`: part of a batch that failed, and
+        not the last try.
+        """
         ...
 
     def close(self) -> None:
@@ -77,12 +88,14 @@ class InProcess:
     Args:
         handler: the model.
         clock: seconds; a monotonic clock.
-        timeout_s: after so many seconds an attempt counts as hanging. A thread of C code, which needs neither this
-            thread nor the interpreter's lock, then writes a traceback to standard error and ends the process, so that
-            Spark tries the task again. None: never.
+        timeout_s: after so many seconds an attempt counts as hanging. A thread of C code, which
+            needs neither this thread nor the interpreter's lock, then writes a traceback to
+            standard error and ends the process, so that Spark tries the task again. None: never.
     """
 
-    def __init__(self, handler: Handler, clock: Clock = time.perf_counter, timeout_s: float | None = None) -> None:
+    def __init__(
+        self, handler: Handler, clock: Clock = time.perf_counter, timeout_s: float | None = None
+    ) -> None:
         self.handler = handler
         self.declared: Mapping[str, pa.DataType] = output_fields(handler)
         self.timings = {"encode": 0.0, "forward": 0.0, "decode": 0.0}
@@ -113,7 +126,9 @@ class InProcess:
         """Nothing to release: the handler is the caller's."""
 
     def _attempted(self, work: Callable[[Callable[[str], None]], Any], stage: str) -> Any:
-        """What `work` gives, or the failure of the stage that it last said to have entered; it begins in `stage`."""
+        """What `work` gives, or the failure of the stage that it last said to have entered; it
+        begins in `stage`.
+        """
         entered = [stage]
         with self._watched():
             try:
@@ -128,7 +143,9 @@ class InProcess:
         return failure
 
     def _forward(self, tensors: dict[str, Any]) -> Any:
-        """The model's output, once it is there: kernels on a GPU end, or fail, after `forward` has returned."""
+        """The model's output, once it is there: kernels on a GPU end, or fail, after `forward` has
+        returned.
+        """
         output = self.handler.forward(tensors)
         torch = sys.modules.get("torch")
         if torch is not None and torch.cuda.is_initialized():
@@ -181,14 +198,21 @@ def describe(error: BaseException) -> str:
 def is_out_of_memory(error: BaseException) -> bool:
     """True for Python's, Arrow's, NumPy's and PyTorch's ways to say that memory did not suffice."""
     torch = sys.modules.get("torch")
-    if isinstance(error, MemoryError) or (torch is not None and isinstance(error, torch.OutOfMemoryError)):
+    if isinstance(error, MemoryError) or (
+        torch is not None and isinstance(error, torch.OutOfMemoryError)
+    ):
         return True
-    # PyTorch's CPU allocator, cuBLAS and what CUDA takes past PyTorch's allocator have no class of their own for it.
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY_WORDS)
+    # PyTorch's CPU allocator, cuBLAS and what CUDA takes past PyTorch's allocator have no class of
+    # their own for it.
+    return isinstance(error, RuntimeError) and any(
+        words in str(error) for words in _OUT_OF_MEMORY_WORDS
+    )
 
 
 def is_device_lost(error: BaseException) -> bool:
-    """True if the GPU's context is broken: every later call in this process fails too, so no row can be blamed here."""
+    """True if the GPU's context is broken: every later call in this process fails too, so no row
+    can be blamed here.
+    """
     if is_out_of_memory(error) or is_too_large(error):
         return False
     return isinstance(error, RuntimeError) and "CUDA error" in str(error)

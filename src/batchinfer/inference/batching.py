@@ -1,6 +1,7 @@
 """Batches of the wanted size out of a stream of Arrow batches of any size.
 
-Owns the cutting and joining of batches, and the choice of how many rows a batch has. Knows nothing of models.
+Owns the cutting and joining of batches, and the choice of how many rows a batch has. Knows nothing
+of models.
 """
 
 from __future__ import annotations
@@ -12,32 +13,41 @@ from typing import Literal, NamedTuple
 
 import pyarrow as pa
 
-# Pictures want few rows a batch: at 256 their activations no longer fit a cache, and a forward pass takes twice as long.
+# Pictures want few rows a batch: at 256 their activations no longer fit a cache, and a forward pass
+# takes twice as long.
 SMALLEST_ROWS, LARGEST_ROWS = 32, 16_384
-# A GPU computes more rows a second the more it has at once; where that ends, memory and `max_bytes` decide.
+# A GPU computes more rows a second the more it has at once; where that ends, memory and `max_bytes`
+# decide.
 LARGEST_ROWS_GPU = 2**20
 # A size counts as better only if it beats the best by this factor: less is noise.
 _BETTER = 1.02
-# Batches measured at each size; the best of them counts, because a busy machine can only make one slower.
+# Batches measured at each size; the best of them counts, because a busy machine can only make one
+# slower.
 _MEASURED = 2
 # Larger sizes tried after the best one before the search ends: one slow size may be an accident.
 _PATIENCE = 2
-# Sizes that reach this share of the best rate then take turns: a machine that is slower for a moment is so for all of them.
+# Sizes that reach this share of the best rate then take turns: a machine that is slower for a
+# moment is so for all of them.
 _RIVALS = 0.75
-# Batches of each; the first, which may pay for a warm-up, does not count, and of the others the median does.
+# Batches of each; the first, which may pay for a warm-up, does not count, and of the others the
+# median does.
 _TURNS = 6
 # Fewer turns do where batches are long: three, from so many seconds a size.
 _FEWEST_TURNS, _ENOUGH_S = 3, 0.5
-# Remembered sizes are looked for anew where the best gives less than this share of the rate that it gave then.
+# Remembered sizes are looked for anew where the best gives less than this share of the rate that it
+# gave then.
 _STILL_GOOD = 0.7
 
 
-def rebatch(batches: Iterable[pa.RecordBatch], rows: Callable[[], int], max_bytes: int) -> Iterator[pa.RecordBatch]:
-    """Cuts and joins batches: each result has `rows()` rows, or as many as fit into `max_bytes`, but at least one.
+def rebatch(
+    batches: Iterable[pa.RecordBatch], rows: Callable[[], int], max_bytes: int
+) -> Iterator[pa.RecordBatch]:
+    """Cuts and joins batches: each result has `rows()` rows, or as many as fit into `max_bytes`,
+    but at least one.
 
-    Only the last result may have fewer rows without being full of bytes. No row is lost, doubled or moved. Rows are
-    copied only where a result spans several inputs. `rows` is asked anew for every result. Bytes are those of the Arrow
-    buffers' used part; a dictionary counts whole.
+    Only the last result may have fewer rows without being full of bytes. No row is lost, doubled or
+    moved. Rows are copied only where a result spans several inputs. `rows` is asked anew for every
+    result. Bytes are those of the Arrow buffers' used part; a dictionary counts whole.
 
     Runs on: executor.
     """
@@ -60,7 +70,9 @@ def rebatch(batches: Iterable[pa.RecordBatch], rows: Callable[[], int], max_byte
 
 
 class _Part(NamedTuple):
-    """Rows that wait, and a number of bytes that they do not exceed: to count exactly costs more than to cut."""
+    """Rows that wait, and a number of bytes that they do not exceed: to count exactly costs more
+    than to cut.
+    """
 
     rows: pa.RecordBatch
     most_bytes: int
@@ -100,7 +112,9 @@ def join(parts: list[pa.RecordBatch]) -> pa.RecordBatch:
 
 
 def _fit(part: _Part, max_bytes: int, pending: deque[_Part]) -> pa.RecordBatch:
-    """The longest head of some rows that fits, at least one; the rest goes back to the front of `pending`."""
+    """The longest head of some rows that fits, at least one; the rest goes back to the front of
+    `pending`.
+    """
     batch = part.rows
     if part.most_bytes <= max_bytes or batch.num_rows == 1 or batch.nbytes <= max_bytes:
         return batch
@@ -142,38 +156,54 @@ class FixedSize:
         """Learns how long a batch took that was scored whole. A fixed size takes no notice."""
 
     def out_of_memory(self, rows: int) -> None:
-        """Learns that memory did not suffice for `rows` rows; the next batches grow up to the largest size below."""
+        """Learns that memory did not suffice for `rows` rows; the next batches grow up to the
+        largest size below.
+        """
         self._failed = min(self._failed, max(rows, 2))
-        self._at = max(index for index, size in enumerate(self.sizes) if size <= self.ceiling or index == 0)
+        self._at = max(
+            index for index, size in enumerate(self.sizes) if size <= self.ceiling or index == 0
+        )
 
     def too_many_bytes(self, rows: int) -> None:
-        """Learns that so many rows are more bytes than a batch may have. A fixed size takes no notice: batches are cut anyway."""
+        """Learns that so many rows are more bytes than a batch may have. A fixed size takes no
+        notice: batches are cut anyway.
+        """
 
 
 class AutoSize(FixedSize):
     """Chooses the batch size while the run goes on, from the rows per second of its own batches.
 
-    Sizes are powers of two from `smallest` to `largest` rows. It starts at the smallest and grows while that pays; then those
-    that are nearly as good as the best take turns, and the best of these stays. There are no trial runs: each measured batch
-    is a batch of the run. After memory was short it stays below the size that failed.
+    Sizes are powers of two from `smallest` to `largest` rows. It starts at the smallest and grows
+    while that pays; then those that are nearly as good as the best take turns, and the best of
+    these stays. There are no trial runs: each measured batch is a batch of the run. After memory
+    was short it stays below the size that failed.
 
     Args:
-        known: rows per second by size, of earlier runs of the same model on the same device: it begins with those that
-            were nearly as good as the best, and searches only if none of them is as good as it was, or from the largest
-            on if that is the best.
+        known: rows per second by size, of earlier runs of the same model on the same device: it
+            begins with those that were nearly as good as the best, and searches only if none of
+            them is as good as it was, or from the largest on if that is the best.
     """
 
     def __init__(
-        self, smallest: int = SMALLEST_ROWS, largest: int = LARGEST_ROWS, known: Mapping[int, float] | None = None
+        self,
+        smallest: int = SMALLEST_ROWS,
+        largest: int = LARGEST_ROWS,
+        known: Mapping[int, float] | None = None,
     ) -> None:
         super().__init__(largest)
-        self._start = next(index for index, size in enumerate(self.sizes) if size >= min(smallest, largest))
+        self._start = next(
+            index for index, size in enumerate(self.sizes) if size >= min(smallest, largest)
+        )
         self._at = self._start
         self._rates: dict[int, list[float]] = {}
         self._turns: dict[int, list[float]] = {}
         self._settled = False
         self._shortest_s = float("inf")  # of the batches in turns
-        self._remembered = {self.sizes.index(rows): rate for rows, rate in (known or {}).items() if rows in self.sizes}
+        self._remembered = {
+            self.sizes.index(rows): rate
+            for rows, rate in (known or {}).items()
+            if rows in self.sizes
+        }
         if self._remembered:
             self._compare(self._remembered)
 
@@ -191,7 +221,9 @@ class AutoSize(FixedSize):
         return {self.sizes[index]: found[index] for index in sorted(found)}
 
     def record(self, rows: int, seconds: float) -> None:
-        """Learns how long a batch took that was scored whole; batches of other sizes than the wanted one say nothing."""
+        """Learns how long a batch took that was scored whole; batches of other sizes than the
+        wanted one say nothing.
+        """
         if self._settled or rows != self.rows or seconds <= 0:
             return
         if self._turns:
@@ -205,11 +237,17 @@ class AutoSize(FixedSize):
         super().out_of_memory(rows)
         self._at = min(before, self._at)
         if self._turns and not self._settled:
-            self._turns = {index: rates for index, rates in self._turns.items() if self.sizes[index] <= self.ceiling}
+            self._turns = {
+                index: rates
+                for index, rates in self._turns.items()
+                if self.sizes[index] <= self.ceiling
+            }
             self._at = next(iter(self._turns), self._at)
 
     def too_many_bytes(self, rows: int) -> None:
-        """No batch of so many rows will ever come, and nothing be learnt of it: as for memory that did not suffice."""
+        """No batch of so many rows will ever come, and nothing be learnt of it: as for memory that
+        did not suffice.
+        """
         self.out_of_memory(rows)
 
     def _grow(self, rate: float) -> None:
@@ -228,11 +266,17 @@ class AutoSize(FixedSize):
         return at + 1 < len(self.sizes) and self.sizes[at + 1] <= self.ceiling
 
     def _compare(self, rates: Mapping[int, float]) -> None:
-        """Lets the sizes with the best rates take turns, the best first: a short run does not get much further."""
-        allowed = {index: rate for index, rate in rates.items() if self.sizes[index] <= self.ceiling}
+        """Lets the sizes with the best rates take turns, the best first: a short run does not get
+        much further.
+        """
+        allowed = {
+            index: rate for index, rate in rates.items() if self.sizes[index] <= self.ceiling
+        }
         least = _RIVALS * max(allowed.values(), default=0.0)
         self._turns = {
-            index: [] for index in sorted(allowed, key=lambda index: (-allowed[index], index)) if allowed[index] >= least
+            index: []
+            for index in sorted(allowed, key=lambda index: (-allowed[index], index))
+            if allowed[index] >= least
         }
         self._shortest_s = float("inf")
         self._at = next(iter(self._turns), self._at)
@@ -249,10 +293,13 @@ class AutoSize(FixedSize):
             return
         rates = {index: median(rates[1:]) for index, rates in self._turns.items()}
         best = _best(rates)
-        if all(rate < _STILL_GOOD * self._remembered.get(index, 0.0) for index, rate in rates.items()):
+        if all(
+            rate < _STILL_GOOD * self._remembered.get(index, 0.0) for index, rate in rates.items()
+        ):
             self._remembered, self._turns, self._at = {}, {}, self._start
         elif best == max(self._remembered, default=-1) and self._may_grow(best):
-            # No larger size was ever measured: memory, or the bytes of the rows there were, did not allow it then.
+            # No larger size was ever measured: memory, or the bytes of the rows there were, did not
+            # allow it then.
             self._rates = {index: [rate] * _MEASURED for index, rate in rates.items()}
             self._remembered, self._turns, self._at = {}, {}, best + 1
         else:
@@ -268,6 +315,12 @@ def _best(rates: Mapping[int, float]) -> int:
     return best
 
 
-def new_size(rows: int | Literal["auto"], known: Mapping[int, float] | None = None, largest: int = LARGEST_ROWS) -> FixedSize:
-    """The batch size that was asked for, or one that is found while running; `known` and `largest` as for `AutoSize`."""
+def new_size(
+    rows: int | Literal["auto"],
+    known: Mapping[int, float] | None = None,
+    largest: int = LARGEST_ROWS,
+) -> FixedSize:
+    """The batch size that was asked for, or one that is found while running; `known` and `largest`
+    as for `AutoSize`.
+    """
     return AutoSize(largest=largest, known=known) if rows == "auto" else FixedSize(rows)

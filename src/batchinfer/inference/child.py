@@ -16,7 +16,14 @@ import pyarrow as pa
 
 from batchinfer.contracts import Handler
 from batchinfer.errors import BatchInferError
-from batchinfer.inference.attempt import CRASH, Failure, InProcess, Predictions, describe, is_device_lost
+from batchinfer.inference.attempt import (
+    CRASH,
+    Failure,
+    InProcess,
+    Predictions,
+    describe,
+    is_device_lost,
+)
 from batchinfer.inference.workers import keep_freed_memory, peak_bytes
 
 
@@ -29,7 +36,9 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Scored:
-    """Predictions of a batch, the seconds of each stage, and the most memory that this process has had in use."""
+    """Predictions of a batch, the seconds of each stage, and the most memory that this process has
+    had in use.
+    """
 
     predictions: Predictions
     seconds: dict[str, float]
@@ -46,7 +55,9 @@ class Refused:
 
 
 def to_ipc(batch: pa.RecordBatch) -> memoryview:
-    """A batch as an Arrow IPC stream; of a slice, only its own rows (a pickle would hold all that it was cut from)."""
+    """A batch as an Arrow IPC stream; of a slice, only its own rows (a pickle would hold all that
+    it was cut from).
+    """
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, batch.schema) as writer:
         writer.write_batch(batch)
@@ -64,7 +75,8 @@ def main(handle: int) -> None:
     Args:
         handle: file descriptor of the line, inherited.
     """
-    # Ctrl-C goes to all processes of a terminal; the parent decides what it means, and ends this one.
+    # Ctrl-C goes to all processes of a terminal; the parent decides what it means, and ends this
+    # one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with Connection(handle) as line:
         try:
@@ -112,7 +124,11 @@ def _answer(runner: InProcess, batch: pa.RecordBatch) -> Scored | Failure | Refu
         return Failure(CRASH, describe(error)) if is_device_lost(error) else _refused(error)
     if isinstance(found, Failure):
         return found
-    return Scored(found, {stage: seconds - before[stage] for stage, seconds in runner.timings.items()}, peak_bytes())
+    return Scored(
+        found,
+        {stage: seconds - before[stage] for stage, seconds in runner.timings.items()},
+        peak_bytes(),
+    )
 
 
 def _refused(error: Exception) -> Refused:

@@ -1,6 +1,8 @@
-"""A CUDA GPU as a lane: pinned memory, and streams of their own for what goes to it, what it computes, and what is read back.
+"""A CUDA GPU as a lane: pinned memory, and streams of their own for what goes to it, what it
+computes, and what is read back.
 
-Owns the streams and the events. Imports PyTorch where it is used, and is only used where there is a GPU.
+Owns the streams and the events. Imports PyTorch where it is used, and is only used where there is a
+GPU.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ class Mark:
 
 @lru_cache(maxsize=8)
 def lane_of(device: str) -> CudaLane:
-    """The lane of a GPU in this process: PyTorch keeps memory for each stream, so the next task goes on with the same ones.
+    """The lane of a GPU in this process: PyTorch keeps memory for each stream, so the next task
+    goes on with the same ones.
 
     Runs on: executor.
     """
@@ -39,7 +42,8 @@ class CudaLane:
         device: as PyTorch calls it, such as `cuda` or `cuda:1`.
         clock: seconds, the runner's own.
 
-    Source: "CUDA semantics", https://docs.pytorch.org/docs/stable/notes/cuda.html: streams, and memory that crosses them.
+    Source: "CUDA semantics", https://docs.pytorch.org/docs/stable/notes/cuda.html: streams, and
+    memory that crosses them.
     """
 
     def __init__(self, device: str, clock: Clock = time.perf_counter) -> None:
@@ -56,7 +60,9 @@ class CudaLane:
         self._zero_s = clock()
 
     def send(self, tensors: Mapping[str, Any], move: bool) -> Any:
-        """The tensors in pinned memory, or with `move` on their way to the GPU; what are no tensors stay what they are."""
+        """The tensors in pinned memory, or with `move` on their way to the GPU; what are no tensors
+        stay what they are.
+        """
         if not isinstance(tensors, Mapping):
             return tensors
         with self._torch.cuda.stream(self._sends):
@@ -76,7 +82,9 @@ class CudaLane:
         return moved
 
     def compute(self, work: Callable[[], Any]) -> tuple[Any, Mark]:
-        mark = Mark(self._torch.cuda.Event(enable_timing=True), self._torch.cuda.Event(enable_timing=True))
+        mark = Mark(
+            self._torch.cuda.Event(enable_timing=True), self._torch.cuda.Event(enable_timing=True)
+        )
         with self._torch.cuda.stream(self._computes):
             mark.start.record()
             output = work()
@@ -89,7 +97,8 @@ class CudaLane:
     def span(self, mark: Mark) -> tuple[float, float]:
         begun = self._zero_s + self._zero.elapsed_time(mark.start) / 1e3
         ended = begun + mark.start.elapsed_time(mark.end) / 1e3
-        # Events tell single-precision milliseconds: hours after a fixed one they would tell no more than that.
+        # Events tell single-precision milliseconds: hours after a fixed one they would tell no more
+        # than that.
         self._zero, self._zero_s = mark.end, ended
         return begun, ended
 

@@ -1,7 +1,7 @@
 """The engine: a stream of batches in, a stream of scored batches out.
 
-Owns the loop around a model: re-batching, fingerprints, isolation of failing rows, batch sizes, times and counts.
-Knows neither Spark nor files, and of a model only what `contracts.Handler` says.
+Owns the loop around a model: re-batching, fingerprints, isolation of failing rows, batch sizes,
+times and counts. Knows neither Spark nor files, and of a model only what `contracts.Handler` says.
 """
 
 from __future__ import annotations
@@ -29,7 +29,16 @@ from batchinfer.inference.repeats import Distinct, Repeats, spread
 from batchinfer.inference.row_weights import WINDOW_BATCHES, cut, in_order, row_weights, weigh_of
 
 MAX_BYTES = 64 * 2**20
-_COUNTS = ("rows_in", "rows_scored", "rows_failed", "rows_duplicate", "batches", "attempts", "largest_batch", "smallest_batch")
+_COUNTS = (
+    "rows_in",
+    "rows_scored",
+    "rows_failed",
+    "rows_duplicate",
+    "batches",
+    "attempts",
+    "largest_batch",
+    "smallest_batch",
+)
 
 
 @dataclass(frozen=True)
@@ -39,7 +48,8 @@ class Scored:
     Attributes:
         rows: the input rows that were scored, in order, with all their columns.
         predictions: per declared output column, one value for each of `rows`.
-        fingerprints: of the model's inputs, one for each of `rows` (binary, 16 bytes); null without fingerprint columns.
+        fingerprints: of the model's inputs, one for each of `rows` (binary, 16 bytes); null without
+            fingerprint columns.
         failed: the other rows.
         failed_at: their positions in the whole stream, from 0, in the order of `failed`.
     """
@@ -53,7 +63,9 @@ class Scored:
 
 @dataclass(frozen=True)
 class _Begun:
-    """A batch on its way: its rows, those of them that are scored, and the seconds that this process has had to do with it."""
+    """A batch on its way: its rows, those of them that are scored, and the seconds that this
+    process has had to do with it.
+    """
 
     batch: pa.RecordBatch
     fingerprints: pa.Array
@@ -68,25 +80,31 @@ class BatchScorer:
 
     Args:
         handler: the model, or another way to run it, such as `watchdog.ChildRunner`.
-        batch_rows: rows of a batch, or `auto`: found while running; or a size that goes on from other streams.
+        batch_rows: rows of a batch, or `auto`: found while running; or a size that goes on from
+            other streams.
         max_bytes: most bytes of a batch's columns; a single row may have more.
-        columns_for_fingerprint: the model's inputs in the order of its signature; None: no fingerprints are made, and
-            failed rows are written with all their columns.
+        columns_for_fingerprint: the model's inputs in the order of its signature; None: no
+            fingerprints are made, and failed rows are written with all their columns.
         key_columns: what identifies a row.
         clock: seconds, monotonic.
-        max_failures: most rows that may fail in the whole stream, such as rows x max_quarantine_rate; None: all may.
-        timeout_s: a batch that takes longer ends this process (see `attempt.InProcess`); None: never.
-        deduplicate: score rows of one batch that have the same fingerprint once, where that pays. Only right if the model
-            reads no other columns than those of the fingerprint.
-        max_weight: most that the rows of a batch weigh together, each counted as heavy as the heaviest; for handlers with a
-            method `weight`. Rows of such handlers are batched by weight within a window, and come out in their order.
-        read_ahead: read in a thread of its own from the start; otherwise only where waiting shows that it pays.
+        max_failures: most rows that may fail in the whole stream, such as rows x
+            max_quarantine_rate; None: all may.
+        timeout_s: a batch that takes longer ends this process (see `attempt.InProcess`); None:
+            never.
+        deduplicate: score rows of one batch that have the same fingerprint once, where that pays.
+            Only right if the model reads no other columns than those of the fingerprint.
+        max_weight: most that the rows of a batch weigh together, each counted as heavy as the
+            heaviest; for handlers with a method `weight`. Rows of such handlers are batched by
+            weight within a window, and come out in their order.
+        read_ahead: read in a thread of its own from the start; otherwise only where waiting shows
+            that it pays.
 
     Attributes:
         read_ahead: whether the last stream was read by a thread of its own.
-        timings: seconds spent in read (waiting for rows, and cutting), fingerprint, encode, forward, decode.
-        counts: rows_in, rows_scored, rows_failed, rows_duplicate (part of rows_scored: scored as a copy of another row
-            of its batch), batches, attempts, largest_batch, smallest_batch.
+        timings: seconds spent in read (waiting for rows, and cutting), fingerprint, encode,
+            forward, decode.
+        counts: rows_in, rows_scored, rows_failed, rows_duplicate (part of rows_scored: scored as a
+            copy of another row of its batch), batches, attempts, largest_batch, smallest_batch.
         unreported: failed rows of the batch at which `TooManyQuarantined` was raised.
     """
 
@@ -110,10 +128,14 @@ class BatchScorer:
         self._weigh = None if isinstance(own, Runner) else weigh_of(own)
         self._max_weight = max_weight
         self.read_ahead = read_ahead
-        self._runner: Runner = handler if isinstance(handler, Runner) else InProcess(handler, clock, timeout_s)
+        self._runner: Runner = (
+            handler if isinstance(handler, Runner) else InProcess(handler, clock, timeout_s)
+        )
         self.size = batch_rows if isinstance(batch_rows, FixedSize) else new_size(batch_rows)
         self._max_bytes = max_bytes
-        self._inputs = tuple(columns_for_fingerprint) if columns_for_fingerprint is not None else None
+        self._inputs = (
+            tuple(columns_for_fingerprint) if columns_for_fingerprint is not None else None
+        )
         self._fingerprint = Fingerprinter(self._inputs or ())
         self._key = tuple(key_columns)
         self._clock = clock
@@ -131,7 +153,9 @@ class BatchScorer:
         return self._runner.declared
 
     def device_use(self) -> Use:
-        """What the device of the model has done up to now; of one that computes in step with this process, its stages tell."""
+        """What the device of the model has done up to now; of one that computes in step with this
+        process, its stages tell.
+        """
         if isinstance(self._runner, OverlapRunner):
             self._runner.use.end(self._clock())
             return self._runner.use
@@ -161,7 +185,8 @@ class BatchScorer:
 
         Raises:
             ModelError: the handler gives other columns than it declares.
-            TooManyQuarantined: more rows than `max_failures` failed; `unreported` holds those not yet given out.
+            TooManyQuarantined: more rows than `max_failures` failed; `unreported` holds those not
+                yet given out.
             InputError: a column of the fingerprint is missing.
         """
         ahead = ReadAhead(batches, always=self.read_ahead)
@@ -182,7 +207,9 @@ class BatchScorer:
             ahead.close()
 
     def score_batch(self, batch: pa.RecordBatch) -> Scored:
-        """Scores one batch of at least one row as it is, and learns nothing of its speed; raises as `score` does."""
+        """Scores one batch of at least one row as it is, and learns nothing of its speed; raises as
+        `score` does.
+        """
         return self._finish(self._begin(batch, self._clock()))[0]
 
     def _read(self, stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -196,7 +223,9 @@ class BatchScorer:
             yield batch
 
     def _under_way(self, batches: Iterable[pa.RecordBatch]) -> Iterator[_Begun]:
-        """Batches that were begun, in order; where the runner overlaps, each comes out when the next one was begun, too."""
+        """Batches that were begun, in order; where the runner overlaps, each comes out when the
+        next one was begun, too.
+        """
         before: _Begun | None = None
         for batch in batches:
             begun = self._begin(batch, self._asked)
@@ -215,11 +244,15 @@ class BatchScorer:
         fingerprints = self._fingerprints(batch)
         distinct = self._repeats.find(fingerprints) if self._repeats else None
         rows = batch if distinct is None else batch.take(pa.array(distinct.first))
-        attempt = self._runner.submit(rows, asked) if isinstance(self._runner, Overlapping) else None
+        attempt = (
+            self._runner.submit(rows, asked) if isinstance(self._runner, Overlapping) else None
+        )
         return _Begun(batch, fingerprints, distinct, rows, attempt, self._clock() - started)
 
     def _finish(self, begun: _Begun) -> tuple[Scored, float]:
-        """What became of a batch that was begun, and how long this process had to do with it, without waiting for a device."""
+        """What became of a batch that was begun, and how long this process had to do with it,
+        without waiting for a device.
+        """
         started = self._clock()
         scored = self._scored(begun)
         waited_s = begun.attempt.waited_s if begun.attempt else 0.0
@@ -242,16 +275,22 @@ class BatchScorer:
         return Scored(rows, outcome.predictions, fingerprints, failed, failed_at)
 
     def _score_window(self, window: pa.RecordBatch) -> Scored:
-        """Scores the rows of a window in batches of about equal weight; the result is in the order of the window."""
+        """Scores the rows of a window in batches of about equal weight; the result is in the order
+        of the window.
+        """
         assert self._weigh is not None
         weights = row_weights(self._weigh, window)
         if weights is None:
-            parts = iter(np.array_split(np.arange(window.num_rows), -(-window.num_rows // self.size.rows)))
+            parts = iter(
+                np.array_split(np.arange(window.num_rows), -(-window.num_rows // self.size.rows))
+            )
         else:
             parts = cut(weights, lambda: self.size.rows, self._max_weight)
         first_row = self.counts["rows_in"]
         scored: list[Scored] = []
-        places: list[np.ndarray] = []  # in the window, of the rows that each part's batch began with
+        places: list[
+            np.ndarray
+        ] = []  # in the window, of the rows that each part's batch began with
         failed: dict[int, BadRecord] = {}
         begun_with: deque[np.ndarray] = deque()
 
@@ -277,7 +316,10 @@ class BatchScorer:
         gone = sorted(failed)
         return Scored(
             rows=window.take(pa.array(np.sort(at))) if failed else window,
-            predictions={name: in_order([part.predictions[name] for part in scored], at) for name in self.declared},
+            predictions={
+                name: in_order([part.predictions[name] for part in scored], at)
+                for name in self.declared
+            },
             fingerprints=in_order([part.fingerprints for part in scored], at),
             failed=[failed[row] for row in gone],
             failed_at=tuple(first_row + row for row in gone),
@@ -293,14 +335,22 @@ class BatchScorer:
             self._own_timings["fingerprint"] += self._clock() - start
 
     def _outcome(self, begun: _Begun) -> Outcome:
-        """The outcome of a batch, of which each distinct row is scored once where these were looked for."""
-        may_fail = None if self._max_failures is None else self._max_failures - self.counts["rows_failed"]
-        of_distinct = isolate(begun.rows, self._runner, may_fail, begun.attempt.result if begun.attempt else None)
+        """The outcome of a batch, of which each distinct row is scored once where these were looked
+        for.
+        """
+        may_fail = (
+            None if self._max_failures is None else self._max_failures - self.counts["rows_failed"]
+        )
+        of_distinct = isolate(
+            begun.rows, self._runner, may_fail, begun.attempt.result if begun.attempt else None
+        )
         if begun.distinct is None:
             return of_distinct
         outcome = spread(of_distinct, begun.distinct.equals)
         if not outcome.stopped:
-            self.counts["rows_duplicate"] += int(outcome.scored.sum()) - int(of_distinct.scored.sum())
+            self.counts["rows_duplicate"] += int(outcome.scored.sum()) - int(
+                of_distinct.scored.sum()
+            )
             outcome.stopped = may_fail is not None and len(outcome.failures) > may_fail
         return outcome
 
@@ -310,7 +360,9 @@ class BatchScorer:
             self.size.too_many_bytes(wanted)
 
     def _measure(self, begun: _Begun, seconds: float) -> None:
-        """Learns what a batch cost: where a device computes beside this process, the slower of the two decides."""
+        """Learns what a batch cost: where a device computes beside this process, the slower of the
+        two decides.
+        """
         if self._whole:
             device_s = begun.attempt.device_s if begun.attempt else 0.0
             self.size.record(begun.batch.num_rows, max(seconds, device_s))
@@ -331,4 +383,7 @@ class BatchScorer:
     def _too_many(self, failed: list[BadRecord]) -> list[str]:
         total, seen = self.counts["rows_failed"], self.counts["rows_in"]
         examples = [f"{record.reason}: {record.message}" for record in failed[:3]]
-        return [f"{total} of the first {seen} rows could not be scored; allowed: {self._max_failures}", *dict.fromkeys(examples)]
+        return [
+            f"{total} of the first {seen} rows could not be scored; allowed: {self._max_failures}",
+            *dict.fromkeys(examples),
+        ]

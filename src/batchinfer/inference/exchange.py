@@ -1,8 +1,10 @@
-"""Rows of a whole run shared out by their fingerprints, so that equal ones meet and are scored once.
+"""Rows of a whole run shared out by their fingerprints, so that equal ones meet and are scored
+once.
 
-Owns what travels: parcels for a bucket, with a narrow line for every row (its key and fingerprint) and the inputs of rows that
-are not known to have been sent before; and how a bucket's parcels become distinct rows, and predictions of distinct rows those
-of all. Knows nothing of what carries the parcels, or of models.
+Owns what travels: parcels for a bucket, with a narrow line for every row (its key and fingerprint)
+and the inputs of rows that are not known to have been sent before; and how a bucket's parcels
+become distinct rows, and predictions of distinct rows those of all. Knows nothing of what carries
+the parcels, or of models.
 """
 
 from __future__ import annotations
@@ -17,9 +19,11 @@ import pyarrow.compute as pc
 
 from batchinfer.inference.fingerprint import Fingerprinter, words
 
-# A parcel is sent when it has so many bytes: large enough that thousands of them are few, small against a worker's memory.
+# A parcel is sent when it has so many bytes: large enough that thousands of them are few, small
+# against a worker's memory.
 PARCEL_BYTES = 4 * 2**20
-# Fingerprints that a sender remembers; beyond that, inputs are sent again, which costs time and no row.
+# Fingerprints that a sender remembers; beyond that, inputs are sent again, which costs time and no
+# row.
 MOST_SENT = 2_000_000
 _FINGERPRINT = "fingerprint"
 
@@ -34,7 +38,8 @@ class _Waiting:
 
 
 class _Seen:
-    """Fingerprints that were met before, by their words; in order of the first, so that a batch is looked up at once.
+    """Fingerprints that were met before, by their words; in order of the first, so that a batch is
+    looked up at once.
 
     Args:
         most: how many are remembered.
@@ -45,10 +50,11 @@ class _Seen:
         self._first, self._second = np.empty(0, np.uint64), np.empty(0, np.uint64)
 
     def new(self, halves: np.ndarray) -> np.ndarray:
-        """Which rows of a batch are the first to have their fingerprint, in order; it is remembered.
+        """Which rows of a batch are the first to have their fingerprint, in order; it is
+        remembered.
 
-        A fingerprint that cannot be remembered, because there are too many or because one with the same first word is, may be
-        new again. That happens to a few among many billions otherwise.
+        A fingerprint that cannot be remembered, because there are too many or because one with the
+        same first word is, may be new again. That happens to a few among many billions otherwise.
 
         Args:
             halves: `(rows, 2) uint64`, as of `fingerprint.words`.
@@ -176,7 +182,9 @@ class Bucket:
         return sum(batch.num_rows for batch in self.lines)
 
     def places(self, lines: pa.RecordBatch) -> tuple[pa.RecordBatch, pa.Array, np.ndarray]:
-        """Of some lines: their columns, their fingerprints, and `(rows,) int64` which distinct row each equals."""
+        """Of some lines: their columns, their fingerprints, and `(rows,) int64` which distinct row
+        each equals.
+        """
         fingerprints = lines.column(_FINGERPRINT)
         halves = words(fingerprints)
         at = np.searchsorted(self._first, halves[:, 0])
@@ -184,7 +192,9 @@ class Bucket:
         other = np.flatnonzero(self._second[at] != halves[:, 1])
         if len(other):  # another fingerprint has the same first word
             options = pc.SetLookupOptions(value_set=self.fingerprints)
-            place[other] = pc.call_function("index_in", [fingerprints.take(pa.array(other))], options).to_numpy()
+            place[other] = pc.call_function(
+                "index_in", [fingerprints.take(pa.array(other))], options
+            ).to_numpy()
         return lines.drop_columns([_FINGERPRINT]), fingerprints, place
 
 
@@ -195,11 +205,13 @@ def _batches(stream: memoryview) -> list[pa.RecordBatch]:
 
 
 def estimated_distinct(hashes: np.ndarray, rows: int) -> int:
-    """How many distinct values `rows` rows have, judged by a sample of their hashes; rather too many than too few.
+    """How many distinct values `rows` rows have, judged by a sample of their hashes; rather too
+    many than too few.
 
-    The lesser of two: Chao's lower bound d + f1²/2f2 (A. Chao, "Nonparametric estimation of the number of classes in a
-    population", 1984), which is close for many copies; and what the pairs among values that the sample has once or twice say
-    of how many copies these have, which is exact for two and is not misled by a few values that are everywhere.
+    The lesser of two: Chao's lower bound d + f1²/2f2 (A. Chao, "Nonparametric estimation of the
+    number of classes in a population", 1984), which is close for many copies; and what the pairs
+    among values that the sample has once or twice say of how many copies these have, which is exact
+    for two and is not misled by a few values that are everywhere.
 
     Args:
         hashes: `(sample,) uint64`.

@@ -19,7 +19,10 @@ from batchinfer.inference.attempt import Failure
 
 
 def bad_records(
-    batch: pa.RecordBatch, failures: Mapping[int, Failure], key_columns: Sequence[str], input_columns: Sequence[str] | None
+    batch: pa.RecordBatch,
+    failures: Mapping[int, Failure],
+    key_columns: Sequence[str],
+    input_columns: Sequence[str] | None,
 ) -> list[BadRecord]:
     """A record for each failed row, in the order of the rows.
 
@@ -35,7 +38,9 @@ def bad_records(
         return []
     names = batch.schema.names
     key = [name for name in key_columns if name in names]
-    inputs = [name for name in input_columns if name in names] if input_columns is not None else names
+    inputs = (
+        [name for name in input_columns if name in names] if input_columns is not None else names
+    )
     records = []
     for row in sorted(failures):
         values = batch.slice(row, 1).to_pylist()[0]
@@ -56,7 +61,8 @@ def bad_records(
 def row_json(values: Mapping[str, Any]) -> str:
     """A row as one line of strict JSON.
 
-    What JSON has no word for is text: dates in ISO 8601, decimals in digits, bytes in base64, `NaN`, `Infinity`.
+    What JSON has no word for is text: dates in ISO 8601, decimals in digits, bytes in base64,
+    `NaN`, `Infinity`.
     """
     return json.dumps(_plain(values), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 

@@ -1,15 +1,16 @@
 """The 128-bit fingerprint of a row's model inputs.
 
-Owns the hash and its promise: equal inputs have equal fingerprints on every road, in every batch, in every release
-(golden values in a test hold it). Not keyed: it guards against accidents, not against someone who crafts collisions.
-Knows nothing of models.
+Owns the hash and its promise: equal inputs have equal fingerprints on every road, in every batch,
+in every release (golden values in a test hold it). Not keyed: it guards against accidents, not
+against someone who crafts collisions. Knows nothing of models.
 
-How: two 64-bit lanes, each a sum over the columns of a mixed word times an odd factor of its own (multilinear hashing;
-Lemire and Kaser, "Strongly universal string hashing is fast", 2014), stirred at the end. Fixed-width values are such words
-as they are, two neighbouring columns of single precision one together; strings and bytes go through BLAKE2b once per distinct
-value. Factors come from the column's type and place,
-so swapping two columns, or moving a character from one string into its neighbour, gives another fingerprint. Rows that
-differ in one column never collide; others do with a chance of about 2^-122.
+How: two 64-bit lanes, each a sum over the columns of a mixed word times an odd factor of its own
+(multilinear hashing; Lemire and Kaser, "Strongly universal string hashing is fast", 2014), stirred
+at the end. Fixed-width values are such words as they are, two neighbouring columns of single
+precision one together; strings and bytes go through BLAKE2b once per distinct value. Factors come
+from the column's type and place, so swapping two columns, or moving a character from one string
+into its neighbour, gives another fingerprint. Rows that differ in one column never collide; others
+do with a chance of about 2^-122.
 """
 
 from __future__ import annotations
@@ -42,14 +43,18 @@ _MICROS_PER = {"s": 1_000_000, "ms": 1_000, "us": 1}
 
 
 class Lanes(NamedTuple):
-    """Two 64-bit hashes a value, `uint64` arrays of one shape; one array twice where the words are the same."""
+    """Two 64-bit hashes a value, `uint64` arrays of one shape; one array twice where the words are
+    the same.
+    """
 
     a: np.ndarray
     b: np.ndarray
 
 
 class _Run(NamedTuple):
-    """Neighbouring columns that can be hashed together: of one fixed-width type, or one column of any other."""
+    """Neighbouring columns that can be hashed together: of one fixed-width type, or one column of
+    any other.
+    """
 
     start: int
     end: int
@@ -57,11 +62,12 @@ class _Run(NamedTuple):
 
 
 class Fingerprinter:
-    """Hashes the named columns of batches, in that order, to 16 bytes a row; what depends on the schema is done once.
+    """Hashes the named columns of batches, in that order, to 16 bytes a row; what depends on the
+    schema is done once.
 
-    The Spark type of a column is part of its hash, its Arrow layout is not (dictionary or plain, large or small
-    offsets, slices). Null differs from every value; all NaN are one value, and so are 0.0 and -0.0. Timestamps count
-    as microseconds in UTC.
+    The Spark type of a column is part of its hash, its Arrow layout is not (dictionary or plain,
+    large or small offsets, slices). Null differs from every value; all NaN are one value, and so
+    are 0.0 and -0.0. Timestamps count as microseconds in UTC.
     """
 
     def __init__(self, columns: Sequence[str]) -> None:
@@ -87,7 +93,10 @@ class Fingerprinter:
         names = schema.names
         missing = [name for name in self._columns if name not in names]
         if missing:
-            raise InputError(f"columns to fingerprint: got none called {', '.join(missing)}; there are {', '.join(names)}")
+            raise InputError(
+                f"columns to fingerprint: got none called {', '.join(missing)}; there are "
+                f"{', '.join(names)}"
+            )
         for name in self._columns:
             try:
                 spark_type(schema.field(name).type)
@@ -106,11 +115,15 @@ def fingerprint(batch: pa.RecordBatch, columns: Sequence[str]) -> pa.Array:
 def words(fingerprints: pa.Array) -> np.ndarray:
     """The halves of each fingerprint, `(rows, 2) uint64`; none is null."""
     start, rows = fingerprints.offset, len(fingerprints)
-    return np.frombuffer(fingerprints.buffers()[2] or b"", _U64).reshape(-1, 2)[start : start + rows]
+    return np.frombuffer(fingerprints.buffers()[2] or b"", _U64).reshape(-1, 2)[
+        start : start + rows
+    ]
 
 
 def first_words(fingerprints: pa.Array) -> np.ndarray:
-    """The first half of each fingerprint, `(rows,) uint64`: equal rows have equal ones, others hardly ever."""
+    """The first half of each fingerprint, `(rows,) uint64`: equal rows have equal ones, others
+    hardly ever.
+    """
     return words(fingerprints)[:, 0]
 
 
@@ -145,7 +158,9 @@ def _hash_column(array: pa.Array) -> Lanes:
 
 
 class _Factors(NamedTuple):
-    """Of the columns of a block: odd factors `(2, columns)`, what each lane gets besides `(2,)`, words of null `(2, columns)`."""
+    """Of the columns of a block: odd factors `(2, columns)`, what each lane gets besides `(2,)`,
+    words of null `(2, columns)`.
+    """
 
     odd: np.ndarray
     constant: np.ndarray
@@ -155,13 +170,19 @@ class _Factors(NamedTuple):
 @lru_cache(maxsize=4096)
 def _factors(tag: str, place: int, columns: int, step: int) -> _Factors:
     def words(kind: str) -> np.ndarray:
-        return np.array([_seeds(f"{kind} {tag} {place + offset}") for offset in range(0, columns, step)], _U64).T
+        return np.array(
+            [_seeds(f"{kind} {tag} {place + offset}") for offset in range(0, columns, step)], _U64
+        ).T
 
-    return _Factors(words("factor") | np.uint64(1), words("place").sum(axis=1, dtype=_U64), words("null"))
+    return _Factors(
+        words("factor") | np.uint64(1), words("place").sum(axis=1, dtype=_U64), words("null")
+    )
 
 
 def _add_block(sums: Lanes, columns: Sequence[pa.Array], place: int, fixed: bool) -> None:
-    """Adds the hashes of columns of one type, the first of which is at `place`, to the rows' sums."""
+    """Adds the hashes of columns of one type, the first of which is at `place`, to the rows'
+    sums.
+    """
     if fixed and _is_single(columns[0].type):
         factors, holes = _factors("float", place, len(columns), 2), dict[int, np.ndarray]()
         pairs = _pairs(columns)
@@ -170,7 +191,11 @@ def _add_block(sums: Lanes, columns: Sequence[pa.Array], place: int, fixed: bool
         arrays = columns if fixed else [plain(column) for column in columns]
         tag = _tag(arrays[0].type)
         factors = _factors(tag, place, len(arrays), 1)
-        holes = {row: _nulls(array) for row, array in enumerate(arrays) if array.null_count or pa.types.is_dictionary(array.type)}
+        holes = {
+            row: _nulls(array)
+            for row, array in enumerate(arrays)
+            if array.null_count or pa.types.is_dictionary(array.type)
+        }
         words = Lanes(*(np.ascontiguousarray(lane) for lane in _words(arrays, tag)))
     for lane in words[: 1 if words.a is words.b else 2]:
         lane *= _SPREAD
@@ -189,7 +214,9 @@ _SINGLE = pa.float32()
 
 
 def _is_single(type_: pa.DataType) -> bool:
-    """Whether it is single precision to Spark, in whatever layout: such columns that stand beside each other are paired."""
+    """Whether it is single precision to Spark, in whatever layout: such columns that stand beside
+    each other are paired.
+    """
     return _tag(type_) == "float"
 
 
@@ -202,14 +229,23 @@ def _nulls(array: pa.Array) -> np.ndarray:
 
 def _is_fixed(type_: pa.DataType) -> bool:
     types = pa.types
-    return types.is_integer(type_) or types.is_floating(type_) or types.is_boolean(type_) or types.is_temporal(type_)
+    return (
+        types.is_integer(type_)
+        or types.is_floating(type_)
+        or types.is_boolean(type_)
+        or types.is_temporal(type_)
+    )
 
 
 def _words(columns: Sequence[pa.Array], tag: str) -> Lanes:
-    """New arrays `(columns, rows)`, equal for equal values of type `tag`; whatever, where a value is null."""
+    """New arrays `(columns, rows)`, equal for equal values of type `tag`; whatever, where a value
+    is null.
+    """
     array = columns[0]
     if _is_fixed(array.type):
-        words = _float_words(columns) if pa.types.is_floating(array.type) else _integer_words(columns)
+        words = (
+            _float_words(columns) if pa.types.is_floating(array.type) else _integer_words(columns)
+        )
         return Lanes(words, words)
     if pa.types.is_dictionary(array.type):
         lanes = _spread(_words([plain(array.dictionary)], tag), array.indices)
@@ -224,7 +260,9 @@ def _words(columns: Sequence[pa.Array], tag: str) -> Lanes:
         children = array.flatten()
         lanes = _row_sums(children, _runs(child.type for child in children), len(array), "struct")
     else:
-        lanes = Lanes(np.zeros(len(array), _U64), np.zeros(len(array), _U64))  # void: nothing but nulls
+        lanes = Lanes(
+            np.zeros(len(array), _U64), np.zeros(len(array), _U64)
+        )  # void: nothing but nulls
     return Lanes(lanes.a.reshape(1, -1), lanes.b.reshape(1, -1))
 
 
@@ -264,8 +302,13 @@ def _float_words(columns: Sequence[pa.Array]) -> np.ndarray:
 
 
 def _pairs(columns: Sequence[pa.Array]) -> np.ndarray:
-    """`(pairs of columns, rows) uint64`: two of single precision a word, nulls among them; half the work of a word a number."""
-    arrays = [column.dictionary_decode() if pa.types.is_dictionary(column.type) else column for column in columns]
+    """`(pairs of columns, rows) uint64`: two of single precision a word, nulls among them; half the
+    work of a word a number.
+    """
+    arrays = [
+        column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+        for column in columns
+    ]
     values = np.zeros(((len(arrays) + 1) // 2, len(arrays[0]), 2), np.float32)
     for place, array in enumerate(arrays):
         values[place // 2, :, place % 2] = array.to_numpy(zero_copy_only=False)
@@ -290,7 +333,9 @@ def _decimal_words(array: pa.Array) -> Lanes:
         except pa.ArrowInvalid as error:
             raise InputError(f"got {array.type}; allowed: decimals of at most 38 digits") from error
     # The buffer of a decimal128 array is pairs of little-endian words, 16 bytes a value.
-    words = np.frombuffer(array.buffers()[1] or b"", dtype=_U64)[2 * array.offset : 2 * (array.offset + len(array))]
+    words = np.frombuffer(array.buffers()[1] or b"", dtype=_U64)[
+        2 * array.offset : 2 * (array.offset + len(array))
+    ]
     low, high = pa.array(words[0::2].astype(np.int64)), pa.array(words[1::2].astype(np.int64))
     return _row_sums([low, high], [_Run(0, 2, True)], len(array), "decimal")
 
@@ -298,7 +343,9 @@ def _decimal_words(array: pa.Array) -> Lanes:
 def _digests(values: pa.Array, tag: str) -> Lanes:
     """128-bit digests of distinct strings or bytes."""
     as_bytes = values.cast(pa.large_binary()) if tag == "string" else values
-    digests = [hashlib.blake2b(value or b"", digest_size=16).digest() for value in as_bytes.to_pylist()]
+    digests = [
+        hashlib.blake2b(value or b"", digest_size=16).digest() for value in as_bytes.to_pylist()
+    ]
     words = np.frombuffer(b"".join(digests), dtype=_U64)
     return Lanes(words[0::2], words[1::2])
 
@@ -312,7 +359,9 @@ def _spread(values: Lanes, indices: pa.Array) -> Lanes:
 
 
 def _list_words(array: pa.Array) -> Lanes:
-    """The sum of a list's elements' hashes, each mixed with its place, and of its length. A map's entries have no place."""
+    """The sum of a list's elements' hashes, each mixed with its place, and of its length. A map's
+    entries have no place.
+    """
     lengths = _lengths(array)
     child = _elements(array)
     elements = _hash_column(child)
@@ -346,12 +395,16 @@ def _elements(array: pa.Array) -> pa.Array:
 
 
 def _range_sums(lane: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    totals = np.concatenate([np.zeros(1, _U64), np.cumsum(lane, dtype=_U64)])  # wraps around, as it should
+    totals = np.concatenate(
+        [np.zeros(1, _U64), np.cumsum(lane, dtype=_U64)]
+    )  # wraps around, as it should
     return totals[ends] - totals[starts]
 
 
 def _mix(words: np.ndarray, lane: int) -> None:
-    """Mixes words in place: one-to-one, and every bit that goes in moves each bit that comes out half of the time."""
+    """Mixes words in place: one-to-one, and every bit that goes in moves each bit that comes out
+    half of the time.
+    """
     shifted = np.empty_like(words)
     *rounds, last = _MIXERS[lane]
     for shift, factor in rounds:
@@ -364,7 +417,9 @@ def _mix(words: np.ndarray, lane: int) -> None:
 
 @cache
 def _seeds(text: str) -> tuple[np.uint64, np.uint64]:
-    words = np.frombuffer(hashlib.blake2b(text.encode(), digest_size=16, person=b"batchinfer").digest(), dtype=_U64)
+    words = np.frombuffer(
+        hashlib.blake2b(text.encode(), digest_size=16, person=b"batchinfer").digest(), dtype=_U64
+    )
     return words[0], words[1]
 
 
@@ -378,4 +433,6 @@ def _binary16(sums: Lanes) -> pa.Array:
     _mix(second, 1)
     words[:, 0], words[:, 1] = first, second
     offsets = np.arange(rows + 1, dtype=np.int32) * 16
-    return pa.Array.from_buffers(pa.binary(), rows, [None, pa.py_buffer(offsets), pa.py_buffer(words)])
+    return pa.Array.from_buffers(
+        pa.binary(), rows, [None, pa.py_buffer(offsets), pa.py_buffer(words)]
+    )

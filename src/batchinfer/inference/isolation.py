@@ -1,9 +1,11 @@
 """Finding the rows that a model cannot score, so that the others get their predictions.
 
-Owns the bisection: a batch that fails is halved until the failing rows stand alone. Knows neither models nor streams.
+Owns the bisection: a batch that fails is halved until the failing rows stand alone. Knows neither
+models nor streams.
 
-A batch of n rows of which k fail costs at most about 2k·log2(n) + 1 attempts. A row is put aside only after it was in
-at least two failed attempts, the last of them alone: what fails once and not again loses nothing.
+A batch of n rows of which k fail costs at most about 2k·log2(n) + 1 attempts. A row is put aside
+only after it was in at least two failed attempts, the last of them alone: what fails once and not
+again loses nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +16,14 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from batchinfer.inference.attempt import NOT_FINITE, OUT_OF_MEMORY, TOO_LARGE, Failure, Predictions, Runner
+from batchinfer.inference.attempt import (
+    NOT_FINITE,
+    OUT_OF_MEMORY,
+    TOO_LARGE,
+    Failure,
+    Predictions,
+    Runner,
+)
 from batchinfer.inference.outputs import finite_rows
 
 # Fewer rows may do.
@@ -30,7 +39,8 @@ class Outcome:
         scored: `(rows,) bool`.
         failures: why each other row failed, by position.
         attempts: how often the model was tried.
-        too_large: the fewest rows for which memory did not suffice though each of them could be scored; None if it did.
+        too_large: the fewest rows for which memory did not suffice though each of them could be
+            scored; None if it did.
         stopped: True if more rows failed than were allowed, and the rest was left alone.
     """
 
@@ -61,13 +71,17 @@ def isolate(
     outcome = Outcome({}, np.zeros(batch.num_rows, dtype=bool))
     parts: list[Predictions] = []
     exhausted: list[tuple[int, int]] = []
-    waiting = [(0, batch.num_rows, False)]  # start, rows, whether these rows have been in a failed attempt
+    waiting = [
+        (0, batch.num_rows, False)
+    ]  # start, rows, whether these rows have been in a failed attempt
     while waiting and (may_fail is None or len(outcome.failures) <= may_fail):
         start, rows, suspected = waiting.pop()
         if first is not None:
             result, first = first(), None
         else:
-            result = runner.run(batch.slice(start, rows) if suspected else batch, probing=suspected and rows > 1)
+            result = runner.run(
+                batch.slice(start, rows) if suspected else batch, probing=suspected and rows > 1
+            )
         outcome.attempts += 1
         if not isinstance(result, Failure):
             parts.append(_keep_finite(result, start, rows, outcome))
@@ -92,7 +106,9 @@ def _halves(start: int, rows: int) -> Iterator[tuple[int, int, bool]]:
 
 
 def _keep_finite(predictions: Predictions, start: int, rows: int, outcome: Outcome) -> Predictions:
-    """Marks the rows that were scored; rows with NaN or infinity fail, and are left out of what is returned."""
+    """Marks the rows that were scored; rows with NaN or infinity fail, and are left out of what is
+    returned.
+    """
     finite = finite_rows(predictions, rows)
     if finite is None:
         outcome.scored[start : start + rows] = True
@@ -105,7 +121,11 @@ def _keep_finite(predictions: Predictions, start: int, rows: int, outcome: Outco
 
 
 def _what_is_not_finite(predictions: Predictions, row: int) -> str:
-    bad = [name for name, array in predictions.items() if finite_rows({name: array.slice(row, 1)}, 1) is not None]
+    bad = [
+        name
+        for name, array in predictions.items()
+        if finite_rows({name: array.slice(row, 1)}, 1) is not None
+    ]
     shown = ", ".join(f"{name} = {str(predictions[name][row].as_py())[:200]}" for name in bad)
     return f"the model gave {shown}; allowed: finite numbers"
 
@@ -120,7 +140,13 @@ def _concatenate(parts: list[Predictions], declared: Mapping[str, pa.DataType]) 
 
 
 def _too_large(exhausted: list[tuple[int, int]], failures: dict[int, Failure]) -> int | None:
-    """A part that holds a row which exhausts memory all alone says nothing about how many rows fit."""
+    """A part that holds a row which exhausts memory all alone says nothing about how many rows
+    fit.
+    """
     alone = [row for row, failure in failures.items() if failure.reason in _OF_SIZE]
-    sizes = [rows for start, rows in exhausted if rows > 1 and not any(start <= row < start + rows for row in alone)]
+    sizes = [
+        rows
+        for start, rows in exhausted
+        if rows > 1 and not any(start <= row < start + rows for row in alone)
+    ]
     return min(sizes, default=None)

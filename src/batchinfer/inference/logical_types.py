@@ -33,7 +33,8 @@ def spark_type(type_: pa.DataType) -> str:
     if types.is_dictionary(type_):
         return spark_type(type_.value_type)
     if types.is_struct(type_):
-        return f"struct<{','.join(f'{field.name}:{spark_type(field.type)}' for field in type_.fields)}>"
+        fields = [f"{field.name}:{spark_type(field.type)}" for field in type_.fields]
+        return f"struct<{','.join(fields)}>"
     if types.is_map(type_):
         return f"map<{spark_type(type_.key_type)},{spark_type(type_.item_type)}>"
     if _is_list(type_):
@@ -67,7 +68,12 @@ _NAMES = (
 
 def _is_list(type_: pa.DataType) -> bool:
     types = pa.types
-    return types.is_list(type_) or types.is_large_list(type_) or types.is_fixed_size_list(type_) or _is_list_view(type_)
+    return (
+        types.is_list(type_)
+        or types.is_large_list(type_)
+        or types.is_fixed_size_list(type_)
+        or _is_list_view(type_)
+    )
 
 
 def _is_list_view(type_: pa.DataType) -> bool:

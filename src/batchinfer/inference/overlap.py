@@ -1,10 +1,13 @@
-"""A runner for a device of its own: while it computes a batch, this process reads the one before back and makes the next one.
+"""A runner for a device of its own: while it computes a batch, this process reads the one before
+back and makes the next one.
 
-Owns the order of what is done, whose error is whose, and how long the device computed and waited. What the device is like, a
-`Lane` says (`cuda.CudaLane`): this module could be run on any, and its tests run it on one that is played.
+Owns the order of what is done, whose error is whose, and how long the device computed and waited.
+What the device is like, a `Lane` says (`cuda.CudaLane`): this module could be run on any, and its
+tests run it on one that is played.
 
-At most two batches are on the device at a time: `BatchScorer` submits one and then takes the result of the one before. An
-attempt that fails at once is settled before another one is submitted, so that nothing but its own rows fills the device.
+At most two batches are on the device at a time: `BatchScorer` submits one and then takes the result
+of the one before. An attempt that fails at once is settled before another one is submitted, so that
+nothing but its own rows fills the device.
 """
 
 from __future__ import annotations
@@ -18,18 +21,29 @@ from typing import Any, Protocol, runtime_checkable
 import pyarrow as pa
 
 from batchinfer.contracts import Handler
-from batchinfer.inference.attempt import Clock, Failure, InProcess, Predictions, Runner, inference_mode
+from batchinfer.inference.attempt import (
+    Clock,
+    Failure,
+    InProcess,
+    Predictions,
+    Runner,
+    inference_mode,
+)
 
 
 class Lane(Protocol):
     """One device with its queues, as a runner sees it."""
 
     def send(self, tensors: Mapping[str, Any], move: bool) -> dict[str, Any]:
-        """Tensors where the device can fetch them by itself; with `move`, on their way to it. Does not wait."""
+        """Tensors where the device can fetch them by itself; with `move`, on their way to it. Does
+        not wait.
+        """
         ...
 
     def compute(self, work: Callable[[], Any]) -> tuple[Any, Any]:
-        """Queues what `work` computes behind what was sent; its output, and a mark to wait for. Does not wait."""
+        """Queues what `work` computes behind what was sent; its output, and a mark to wait for.
+        Does not wait.
+        """
         ...
 
     def wait(self, mark: Any) -> None:
@@ -37,7 +51,9 @@ class Lane(Protocol):
         ...
 
     def span(self, mark: Any) -> tuple[float, float]:
-        """When the device began and ended it, in seconds of this process's clock; only of what was waited for."""
+        """When the device began and ended it, in seconds of this process's clock; only of what was
+        waited for.
+        """
         ...
 
     def reading(self) -> AbstractContextManager[Any]:
@@ -47,7 +63,9 @@ class Lane(Protocol):
 
 @dataclass
 class Use:
-    """What a device did, in seconds: it computed, or waited for rows, or for this process to be done with what it gave."""
+    """What a device did, in seconds: it computed, or waited for rows, or for this process to be
+    done with what it gave.
+    """
 
     computing: float = 0.0
     input: float = 0.0
@@ -55,7 +73,9 @@ class Use:
     _free_at: float | None = None
 
     def add(self, asked: float, begun: float, ended: float) -> None:
-        """Counts a batch: when this process turned to it, when the device began, and when it ended."""
+        """Counts a batch: when this process turned to it, when the device began, and when it
+        ended.
+        """
         free_at = asked if self._free_at is None else self._free_at
         self.output += max(0.0, min(asked, begun) - free_at)
         self.input += max(0.0, begun - max(asked, free_at))
@@ -95,18 +115,26 @@ class Attempt:
         self.mark: Any = None
 
     def result(self) -> Predictions | Failure:
-        """Waits for the device; predictions, or why there are none. Asked for once, and in the order of submission."""
-        return self._runner.settle(self, self._rows, self._asked) if self.failure is None else self.failure
+        """Waits for the device; predictions, or why there are none. Asked for once, and in the
+        order of submission.
+        """
+        return (
+            self._runner.settle(self, self._rows, self._asked)
+            if self.failure is None
+            else self.failure
+        )
 
 
 class OverlapRunner(InProcess):
     """Runs a handler whose module lies on a device with a lane.
 
     Args:
-        moves: tensors are sent to the device for the handler; otherwise its own `forward` moves them.
+        moves: tensors are sent to the device for the handler; otherwise its own `forward` moves
+            them.
 
     Attributes:
-        timings: seconds of this process; `forward` is what it spent on starting the model and on waiting for it.
+        timings: seconds of this process; `forward` is what it spent on starting the model and on
+            waiting for it.
         use: what the device did.
     """
 

@@ -1,7 +1,7 @@
 """Between pandas columns, as Spark hands them to a UDF, and Arrow rows of a model's signature.
 
-Owns what pandas loses and how it is mended: nulls in numbers, zones of timestamps, maps and structs as objects. Knows
-nothing of models.
+Owns what pandas loses and how it is mended: nulls in numbers, zones of timestamps, maps and structs
+as objects. Knows nothing of models.
 """
 
 from __future__ import annotations
@@ -24,13 +24,17 @@ _MISFITS = (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, UnicodeEncodeErro
 Columns = tuple[pd.Series | pd.DataFrame, ...]
 
 
-def arrow_rows(columns: Columns, fields: Mapping[str, pa.DataType], time_zone: str) -> tuple[pa.RecordBatch, dict[int, str]]:
-    """The columns of a UDF call as rows of a signature, and what is wrong with the rows whose values do not fit.
+def arrow_rows(
+    columns: Columns, fields: Mapping[str, pa.DataType], time_zone: str
+) -> tuple[pa.RecordBatch, dict[int, str]]:
+    """The columns of a UDF call as rows of a signature, and what is wrong with the rows whose
+    values do not fit.
 
     pandas has one word for null and NaN: NaN counts as null.
 
     Args:
-        columns: one DataFrame (a struct column) whose columns are matched by name, or one for each field, in order.
+        columns: one DataFrame (a struct column) whose columns are matched by name, or one for each
+            field, in order.
         fields: the signature.
         time_zone: of the session; timestamps come in it, without saying so.
 
@@ -52,14 +56,19 @@ def arrow_rows(columns: Columns, fields: Mapping[str, pa.DataType], time_zone: s
 
 def pandas_frame(columns: Mapping[str, pa.Array], index: pd.Index | None = None) -> pd.DataFrame:
     """Arrow columns as pandas columns that Spark turns into the same values, nulls included."""
-    # Arrays and not series: pandas would align their indices, which takes longer than a row does to score.
-    return pd.DataFrame({name: _pandas_array(column) for name, column in columns.items()}, index=index, copy=False)
+    # Arrays and not series: pandas would align their indices, which takes longer than a row does to
+    # score.
+    return pd.DataFrame(
+        {name: _pandas_array(column) for name, column in columns.items()}, index=index, copy=False
+    )
 
 
 def _pandas_array(column: pa.Array) -> Any:
     if pa.types.is_string(column.type) or pa.types.is_floating(column.type):
         return column.to_numpy(zero_copy_only=False, writable=True)
-    return column.to_pandas(integer_object_nulls=True, date_as_object=True, maps_as_pydicts="strict").array
+    return column.to_pandas(
+        integer_object_nulls=True, date_as_object=True, maps_as_pydicts="strict"
+    ).array
 
 
 def _by_name(columns: Columns, fields: Mapping[str, pa.DataType]) -> dict[str, Any]:
@@ -67,28 +76,50 @@ def _by_name(columns: Columns, fields: Mapping[str, pa.DataType]) -> dict[str, A
         struct = columns[0]
         missing = [name for name in fields if name not in struct.columns]
         if missing:
-            raise InputError(f"the struct has no field {', '.join(missing)}; the model's signature is {', '.join(fields)}")
-        return {name: struct[name] for name in fields} if len(struct) > _FEW_ROWS else _few_rows(struct, fields)
+            raise InputError(
+                f"the struct has no field {', '.join(missing)}; the model's signature is "
+                f"{', '.join(fields)}"
+            )
+        return (
+            {name: struct[name] for name in fields}
+            if len(struct) > _FEW_ROWS
+            else _few_rows(struct, fields)
+        )
     if len(columns) != len(fields):
-        raise InputError(f"got {len(columns)} columns; allowed: one struct, or the {len(fields)} columns {', '.join(fields)}")
+        raise InputError(
+            f"got {len(columns)} columns; allowed: one struct, or the {len(fields)} columns "
+            f"{', '.join(fields)}"
+        )
     return dict(zip(fields, columns, strict=True))
 
 
 def _few_rows(struct: pd.DataFrame, fields: Mapping[str, pa.DataType]) -> dict[str, Any]:
-    """The same as lists of Python's own values where that changes nothing: a few rows are read in one go, not by column."""
+    """The same as lists of Python's own values where that changes nothing: a few rows are read in
+    one go, not by column.
+    """
     values = struct.to_numpy(dtype=object, copy=False)
     places = {name: place for place, name in enumerate(struct.columns)}
     if len(places) < struct.shape[1]:  # a name that stands there twice
         return {name: struct[name] for name in fields}
-    return {name: values[:, places[name]].tolist() if _is_plain(type_) else struct[name] for name, type_ in fields.items()}
+    return {
+        name: values[:, places[name]].tolist() if _is_plain(type_) else struct[name]
+        for name, type_ in fields.items()
+    }
 
 
 def _is_plain(type_: pa.DataType) -> bool:
     kinds = pa.types
-    return kinds.is_string(type_) or kinds.is_integer(type_) or kinds.is_floating(type_) or kinds.is_boolean(type_)
+    return (
+        kinds.is_string(type_)
+        or kinds.is_integer(type_)
+        or kinds.is_floating(type_)
+        or kinds.is_boolean(type_)
+    )
 
 
-def _array(column: pd.Series | pd.DataFrame, type_: pa.DataType, time_zone: str) -> tuple[pa.Array, dict[int, str]]:
+def _array(
+    column: pd.Series | pd.DataFrame, type_: pa.DataType, time_zone: str
+) -> tuple[pa.Array, dict[int, str]]:
     """A column as Arrow, null where a value does not fit, and those values by row."""
     values: Any = _prepared(column, type_, time_zone)
     try:
@@ -101,7 +132,9 @@ def _arrow(values: Any, type_: pa.DataType) -> pa.Array:
     kind = values.dtype.kind if isinstance(values, pd.Series) else "O"
     if pa.types.is_integer(type_) and isinstance(values, list):
         values = [_whole(value) if isinstance(value, float) else value for value in values]
-    if pa.types.is_integer(type_) and (kind == "f" or (kind == "O" and any(isinstance(value, float) for value in values))):
+    if pa.types.is_integer(type_) and (
+        kind == "f" or (kind == "O" and any(isinstance(value, float) for value in values))
+    ):
         # Straight to integers, Arrow would cut decimals off without a word.
         return pa.array(values, from_pandas=True).cast(type_)
     return pa.array(values, type_, from_pandas=True)
@@ -125,13 +158,22 @@ def _one_by_one(values: Any, type_: pa.DataType) -> tuple[pa.Array, dict[int, st
 
 
 def _prepared(column: pd.Series | pd.DataFrame, type_: pa.DataType, time_zone: str) -> Any:
-    """What `pa.array` takes: it reads neither structs that come as frames nor maps that come as dicts."""
+    """What `pa.array` takes: it reads neither structs that come as frames nor maps that come as
+    dicts.
+    """
     if isinstance(column, pd.DataFrame):
         return column.to_dict("records")
     if pa.types.is_map(type_):
         return [list(value.items()) if isinstance(value, dict) else value for value in column]
-    if pa.types.is_timestamp(type_) and type_.tz is not None and pd.api.types.is_datetime64_dtype(column.dtype):
-        # An hour that a zone has twice is read as its first; one that it skips, as the moment after.
+    if (
+        pa.types.is_timestamp(type_)
+        and type_.tz is not None
+        and pd.api.types.is_datetime64_dtype(column.dtype)
+    ):
+        # An hour that a zone has twice is read as its first; one that it skips, as the moment
+        # after.
         first = np.ones(len(column), dtype=bool)
-        return column.dt.tz_localize(time_zone, ambiguous=first, nonexistent="shift_forward").dt.tz_convert("UTC")
+        return column.dt.tz_localize(
+            time_zone, ambiguous=first, nonexistent="shift_forward"
+        ).dt.tz_convert("UTC")
     return column

@@ -43,7 +43,10 @@ class Road:
 
 
 _OBSTACLES: tuple[tuple[Callable[[TableFacts], bool], str], ...] = (
-    (lambda facts: facts.format not in ("delta", "parquet"), "the source is {facts.format}, which Arrow cannot read in place"),
+    (
+        lambda facts: facts.format not in ("delta", "parquet"),
+        "the source is {facts.format}, which Arrow cannot read in place",
+    ),
     (lambda facts: not facts.reachable, "the workers cannot open the table's files themselves"),
     (lambda facts: facts.deletion_vectors, "the table has deletion vectors"),
     (lambda facts: facts.column_mapping, "the table maps column names"),
@@ -60,8 +63,8 @@ def obstacles(facts: TableFacts) -> list[str]:
 def choose_road(forced: str, facts: TableFacts) -> Road:
     """The road by which rows reach the model.
 
-    `direct`: workers read the table's files with Arrow, and no row passes the JVM; the fastest. `arrow`: Spark reads, and
-    hands Arrow batches over. `pandas`: as `arrow`, through pandas.
+    `direct`: workers read the table's files with Arrow, and no row passes the JVM; the fastest.
+    `arrow`: Spark reads, and hands Arrow batches over. `pandas`: as `arrow`, through pandas.
 
     Args:
         forced: `model.road` of the pipeline: auto, direct, arrow, pandas.
@@ -75,10 +78,14 @@ def choose_road(forced: str, facts: TableFacts) -> Road:
     against = obstacles(facts)
     if forced == "auto":
         return (
-            Road("arrow", "; ".join(against)) if against else Road("direct", f"workers read the {facts.format} files with Arrow")
+            Road("arrow", "; ".join(against))
+            if against
+            else Road("direct", f"workers read the {facts.format} files with Arrow")
         )
     if forced not in ROADS:
         raise ConfigError(f"model.road: got {forced!r}; allowed: auto, {', '.join(ROADS)}")
     if forced == "direct" and against:
-        raise ConfigError(f"model.road: got 'direct', but {'; '.join(against)}; allowed here: auto, arrow, pandas")
+        raise ConfigError(
+            f"model.road: got 'direct', but {'; '.join(against)}; allowed here: auto, arrow, pandas"
+        )
     return Road(next(road for road in ROADS if road == forced), "the pipeline file asks for it")

@@ -1,7 +1,9 @@
-"""Batches of rows that weigh about the same, for models that pad every row of a batch to its longest.
+"""Batches of rows that weigh about the same, for models that pad every row of a batch to its
+longest.
 
-Owns the order in which a window of rows is scored, where it is cut, and how the results get back into the order in which
-the rows came. What a row weighs (tokens, pixels, nodes) the handler says; this module knows nothing of models.
+Owns the order in which a window of rows is scored, where it is cut, and how the results get back
+into the order in which the rows came. What a row weighs (tokens, pixels, nodes) the handler says;
+this module knows nothing of models.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ import pyarrow as pa
 
 from batchinfer.errors import ModelError
 
-# Rows that are put in order together, in batches: more would pad less, and hold more rows in memory.
+# Rows that are put in order together, in batches: more would pad less, and hold more rows in
+# memory.
 WINDOW_BATCHES = 16
 
 Weigh = Callable[[pa.RecordBatch], Any]
@@ -27,7 +30,8 @@ def weigh_of(handler: Any) -> Weigh | None:
 
 
 def row_weights(weigh: Weigh, rows: pa.RecordBatch) -> np.ndarray | None:
-    """What each row weighs, `(rows,) float64`; None if the handler cannot say: a row that it cannot read is found later.
+    """What each row weighs, `(rows,) float64`; None if the handler cannot say: a row that it cannot
+    read is found later.
 
     Raises:
         ModelError: other than one non-negative number for each row.
@@ -41,15 +45,18 @@ def row_weights(weigh: Weigh, rows: pa.RecordBatch) -> np.ndarray | None:
     weights = np.asarray(found, dtype=np.float64)
     if weights.shape != (rows.num_rows,) or not np.all(weights >= 0):
         raise ModelError(
-            f"weight gave {weights.shape} values for {rows.num_rows} rows, the least {weights.min(initial=0.0)}; "
+            f"weight gave {weights.shape} values for {rows.num_rows} rows, the least "
+            f"{weights.min(initial=0.0)}; "
             "allowed: one number for each row, none below 0"
         )
     return weights
 
 
-def cut(weights: np.ndarray, rows: Callable[[], int], most_weight: float | None) -> Iterator[np.ndarray]:
-    """Positions of the rows of each batch, light rows first: at most `rows()` of them, and so many that, padded to the
-    heaviest, they weigh no more than `most_weight`; at least one.
+def cut(
+    weights: np.ndarray, rows: Callable[[], int], most_weight: float | None
+) -> Iterator[np.ndarray]:
+    """Positions of the rows of each batch, light rows first: at most `rows()` of them, and so many
+    that, padded to the heaviest, they weigh no more than `most_weight`; at least one.
 
     `rows` is asked anew for every batch.
     """

@@ -1,6 +1,7 @@
 """Scoring rows that must each have an answer, in their order: predictions, or an error.
 
-Owns the joining of scored and failed rows into one table, for UDFs and for `predict`. Knows neither Spark nor bundles.
+Owns the joining of scored and failed rows into one table, for UDFs and for `predict`. Knows neither
+Spark nor bundles.
 """
 
 from __future__ import annotations
@@ -25,8 +26,11 @@ ERROR = "error"
 _FEW_ROWS = 64
 
 
-def score_rows(scorer: BatchScorer, rows: pa.RecordBatch, misfits: Mapping[int, str]) -> dict[str, pa.Array]:
-    """Prediction columns and `error`, one value for each row: null predictions with an error, or no error.
+def score_rows(
+    scorer: BatchScorer, rows: pa.RecordBatch, misfits: Mapping[int, str]
+) -> dict[str, pa.Array]:
+    """Prediction columns and `error`, one value for each row: null predictions with an error, or no
+    error.
 
     Args:
         scorer: of any batch size; it may have scored other rows before.
@@ -69,12 +73,15 @@ def input_types(signature: Mapping[str, Any]) -> dict[str, pa.DataType]:
         raise ModelError(f"the model's signature: {error}") from error
 
 
-def predict_frame(handler: Handler, frame: pd.DataFrame, signature: Mapping[str, Any]) -> pd.DataFrame:
+def predict_frame(
+    handler: Handler, frame: pd.DataFrame, signature: Mapping[str, Any]
+) -> pd.DataFrame:
     """Predictions of a few rows in this process, by the engine that batch jobs use.
 
     Args:
         handler: the model.
-        frame: has the columns of the signature, in any order; others are ignored. Timestamps without a zone are UTC.
+        frame: has the columns of the signature, in any order; others are ignored. Timestamps
+            without a zone are UTC.
         signature: of the bundle.
 
     Returns:
@@ -91,11 +98,16 @@ def predict_frame(handler: Handler, frame: pd.DataFrame, signature: Mapping[str,
     from batchinfer.inference.pandas_columns import arrow_rows, pandas_frame
 
     if not isinstance(frame, pd.DataFrame):
-        raise InputError(f"got {type(frame).__name__}; allowed: a pandas DataFrame, such as pandas.DataFrame(rows)")
+        raise InputError(
+            f"got {type(frame).__name__}; allowed: a pandas DataFrame, such as "
+            "pandas.DataFrame(rows)"
+        )
     try:
         rows, misfits = arrow_rows((frame,), input_types(signature), "UTC")
     except InputError as error:
-        raise ModelError(str(error).replace("the struct has no field", "the frame has no column"), error.hint) from error
+        raise ModelError(
+            str(error).replace("the struct has no field", "the frame has no column"), error.hint
+        ) from error
     with one_thread(rows.num_rows <= _FEW_ROWS):
         found = score_rows(BatchScorer(handler), rows, misfits)
     return pandas_frame(found, frame.index)

@@ -1,7 +1,8 @@
 """Parquet files, divided into tasks, and read by workers with Arrow.
 
-Owns how row groups are shared out over workers, and how a worker reads its share with flat memory. Knows nothing of
-Delta: it is told the files of a table's version, and the partition values that are not in them.
+Owns how row groups are shared out over workers, and how a worker reads its share with flat memory.
+Knows nothing of Delta: it is told the files of a table's version, and the partition values that are
+not in them.
 """
 
 from __future__ import annotations
@@ -25,14 +26,15 @@ SMALLEST_BYTES = 256 * 2**10
 # Rows of one Arrow batch: large enough to read fast, small enough to pass through a cache.
 READ_ROWS = 65_536
 _TASKS_PER_WORKER = 2
-# From this size on a worker's last task is two of half the size: workers are never equally fast, and whoever is done first waits
-# for the others as long as the last task takes.
+# From this size on a worker's last task is two of half the size: workers are never equally fast,
+# and whoever is done first waits for the others as long as the last task takes.
 _HALVED_BYTES = 32 * 2**20
 # A piece counts as small up to this multiple of what a small task should have.
 _COARSE = 1.1
 # Files whose row groups are asked for at once.
 _OPENED = 32
-# Spark writes timestamps as INT96 unless told otherwise; in nanoseconds they would end in the year 2262.
+# Spark writes timestamps as INT96 unless told otherwise; in nanoseconds they would end in the year
+# 2262.
 _INT96_UNIT = "us"
 
 
@@ -43,21 +45,27 @@ def plan_splits(
     smallest_bytes: int = SMALLEST_BYTES,
     rounds: int = _TASKS_PER_WORKER,
 ) -> list[dict[str, Any]]:
-    """Shares files out into tasks: few large ones, but two for each worker where the data allow; the last ones are smaller.
+    """Shares files out into tasks: few large ones, but two for each worker where the data allow;
+    the last ones are smaller.
 
-    Every row is in exactly one task; a row group is cut only where there would be fewer tasks than workers, or nothing
-    small enough for the last tasks. Only files that are larger than a task are opened, for their row groups.
+    Every row is in exactly one task; a row group is cut only where there would be fewer tasks than
+    workers, or nothing small enough for the last tasks. Only files that are larger than a task are
+    opened, for their row groups.
 
     Args:
-        files: `{path, size, rows}` each, and `partition` (column -> text or None) where the table is partitioned.
+        files: `{path, size, rows}` each, and `partition` (column -> text or None) where the table
+            is partitioned.
         workers: tasks that run at the same time.
         target_bytes: most bytes of a task, as they are in the files; a row group is never cut.
         smallest_bytes: tasks are not made smaller than this just to have enough of them.
-        rounds: tasks that each worker should get at least; with one, all tasks are of about the same size.
+        rounds: tasks that each worker should get at least; with one, all tasks are of about the
+            same size.
 
     Returns:
-        JSON-able tasks `{parts: [{path, row_groups, partition}], rows, bytes}`; `row_groups` None means all. A part of
-        one row group may have a `share` `(n, of)`: only the n-th of so many parts of its rows. The same files give the
+        JSON-able tasks `{parts: [{path, row_groups, partition}], rows, bytes}`; `row_groups` None
+            means all. A part of
+        one row group may have a `share` `(n, of)`: only the n-th of so many parts of its rows. The
+            same files give the
         same tasks. No files give no tasks.
 
     Runs on: driver.
@@ -83,11 +91,16 @@ def plan_splits(
     if len(pieces) < min(workers, tasks):
         shares = math.ceil(workers / len(pieces))
         pieces = [share for piece in pieces for share in _shares(piece, shares, smallest_bytes)]
-    return [_task([pieces[index] for index in members]) for members in _balance([piece["bytes"] for piece in pieces], weights)]
+    return [
+        _task([pieces[index] for index in members])
+        for members in _balance([piece["bytes"] for piece in pieces], weights)
+    ]
 
 
 def _groups_of(paths: Sequence[str]) -> dict[str, list[int]]:
-    """Rows of each row group of files, opened side by side: on a store each takes two answers of a tenth of a second."""
+    """Rows of each row group of files, opened side by side: on a store each takes two answers of a
+    tenth of a second.
+    """
     if len(paths) < 2:
         return {path: _group_rows(path) for path in paths}
     with ThreadPoolExecutor(min(_OPENED, len(paths)), thread_name_prefix="footers") as pool:
@@ -96,10 +109,14 @@ def _groups_of(paths: Sequence[str]) -> dict[str, list[int]]:
 
 def _group_rows(path: str) -> list[int]:
     with _open(path) as parquet:
-        return [parquet.metadata.row_group(i).num_rows for i in range(parquet.metadata.num_row_groups)]
+        return [
+            parquet.metadata.row_group(i).num_rows for i in range(parquet.metadata.num_row_groups)
+        ]
 
 
-def _pieces(file: Mapping[str, Any], piece_bytes: int, groups_of: Mapping[str, list[int]]) -> list[dict[str, Any]]:
+def _pieces(
+    file: Mapping[str, Any], piece_bytes: int, groups_of: Mapping[str, list[int]]
+) -> list[dict[str, Any]]:
     """A file whole, or in runs of row groups of about `piece_bytes` each."""
     common = {"path": file["path"], "partition": dict(file.get("partition") or {})}
     if file["size"] <= piece_bytes:
@@ -117,24 +134,43 @@ def _pieces(file: Mapping[str, Any], piece_bytes: int, groups_of: Mapping[str, l
     return pieces
 
 
-def _with_small_ones(pieces: list[dict[str, Any]], wanted: int, piece_bytes: int) -> list[dict[str, Any]]:
-    """The pieces, of which enough are small: where row groups are too coarse for that, the smallest of them are halved.
+def _with_small_ones(
+    pieces: list[dict[str, Any]], wanted: int, piece_bytes: int
+) -> list[dict[str, Any]]:
+    """The pieces, of which enough are small: where row groups are too coarse for that, the smallest
+    of them are halved.
 
-    The second half reads its group from the beginning; to read is a small part of the work, and few groups are halved.
+    The second half reads its group from the beginning; to read is a small part of the work, and few
+    groups are halved.
     """
-    coarse = sorted((piece for piece in pieces if piece["bytes"] > _COARSE * piece_bytes), key=lambda piece: piece["bytes"])
+    coarse = sorted(
+        (piece for piece in pieces if piece["bytes"] > _COARSE * piece_bytes),
+        key=lambda piece: piece["bytes"],
+    )
     lacking = math.ceil(max(0, wanted - (len(pieces) - len(coarse))) / 2)
     halved = [id(piece) for piece in coarse[:lacking]]
-    return [part for piece in pieces for part in (_shares(piece, 2, piece_bytes // 2) if id(piece) in halved else [piece])]
+    return [
+        part
+        for piece in pieces
+        for part in (_shares(piece, 2, piece_bytes // 2) if id(piece) in halved else [piece])
+    ]
 
 
 def _shares(piece: dict[str, Any], wanted: int, smallest_bytes: int) -> list[dict[str, Any]]:
-    """A piece of one row group as several shares of its rows, so that no worker idles; each reads the group up to its end."""
+    """A piece of one row group as several shares of its rows, so that no worker idles; each reads
+    the group up to its end.
+    """
     count = min(wanted, max(1, int(piece["bytes"] // smallest_bytes)))
     if count == 1 or piece["row_groups"] is None or len(piece["row_groups"]) > 1:
         return [piece]
-    rows = [end - start for start, end in (_share(piece["rows"], (number, count)) for number in range(count))]
-    return [piece | {"share": [number, count], "rows": rows[number], "bytes": piece["bytes"] / count} for number in range(count)]
+    rows = [
+        end - start
+        for start, end in (_share(piece["rows"], (number, count)) for number in range(count))
+    ]
+    return [
+        piece | {"share": [number, count], "rows": rows[number], "bytes": piece["bytes"] / count}
+        for number in range(count)
+    ]
 
 
 def _share(rows: int, share: Sequence[int]) -> tuple[int, int]:
@@ -144,7 +180,8 @@ def _share(rows: int, share: Sequence[int]) -> tuple[int, int]:
 
 
 def _balance(sizes: Sequence[float], weights: Sequence[float]) -> list[list[int]]:
-    """Indices of the pieces of each task: the largest piece first, always to the task that has least for its weight.
+    """Indices of the pieces of each task: the largest piece first, always to the task that has
+    least for its weight.
 
     The largest task comes first, since tasks are begun in their order.
     """
@@ -169,34 +206,45 @@ def _task(pieces: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def read_split(
-    task: Mapping[str, Any], columns: Sequence[str], schema: pa.Schema | None = None, batch_rows: int = READ_ROWS
+    task: Mapping[str, Any],
+    columns: Sequence[str],
+    schema: pa.Schema | None = None,
+    batch_rows: int = READ_ROWS,
 ) -> Iterator[pa.RecordBatch]:
     """Reads the rows of a task, the named columns in the order asked for.
 
-    One row group at a time is in memory. A column that is not in a file is the part's partition value on every row, or,
-    where `schema` names it (a column that the table got later), null.
+    One row group at a time is in memory. A column that is not in a file is the part's partition
+    value on every row, or, where `schema` names it (a column that the table got later), null.
 
     Args:
         task: of `plan_splits`.
         columns: of the table, partition columns included.
-        schema: the table's types, which the columns get; None: those of the file, and text for partition columns.
+        schema: the table's types, which the columns get; None: those of the file, and text for
+            partition columns.
         batch_rows: most rows of a batch.
 
     Runs on: executor.
 
     Raises:
         InputMissing: a file is not there.
-        InputError: a file is not Parquet or is damaged, or lacks a column that `schema` does not name.
+        InputError: a file is not Parquet or is damaged, or lacks a column that `schema` does not
+            name.
     """
     for part in task["parts"]:
         with _open(part["path"]) as parquet:
             names = set(parquet.schema_arrow.names)
             stored = [name for name in columns if name in names]
-            groups = range(parquet.metadata.num_row_groups) if part["row_groups"] is None else part["row_groups"]
+            groups = (
+                range(parquet.metadata.num_row_groups)
+                if part["row_groups"] is None
+                else part["row_groups"]
+            )
             for group in groups:
                 batches = _read_group(parquet, group, stored, part["path"], batch_rows)
                 if "share" in part:
-                    batches = _between(batches, *_share(parquet.metadata.row_group(group).num_rows, part["share"]))
+                    batches = _between(
+                        batches, *_share(parquet.metadata.row_group(group).num_rows, part["share"])
+                    )
                 for batch in batches:
                     yield _complete(batch, columns, part, schema)
 
@@ -217,8 +265,15 @@ def _open(path: str) -> pq.ParquetFile:
     try:
         if "://" in path:
             filesystem, inner = open_s3(path) if is_on_store(path) else FileSystem.from_uri(path)
-            return pq.ParquetFile(inner, pre_buffer=True, filesystem=filesystem, coerce_int96_timestamp_unit=_INT96_UNIT)
-        return pq.ParquetFile(path, memory_map=False, pre_buffer=True, coerce_int96_timestamp_unit=_INT96_UNIT)
+            return pq.ParquetFile(
+                inner,
+                pre_buffer=True,
+                filesystem=filesystem,
+                coerce_int96_timestamp_unit=_INT96_UNIT,
+            )
+        return pq.ParquetFile(
+            path, memory_map=False, pre_buffer=True, coerce_int96_timestamp_unit=_INT96_UNIT
+        )
     except FileNotFoundError as error:
         raise InputMissing(f"no such file: {path}") from error
     except (pa.ArrowInvalid, OSError) as error:
@@ -226,33 +281,47 @@ def _open(path: str) -> pq.ParquetFile:
 
 
 def _fault(path: str, fact: str, error: Exception) -> InputError | StorageError:
-    """A file that is no Parquet or is damaged; of a store that did not give it, a fault that is worth a retry."""
+    """A file that is no Parquet or is damaged; of a store that did not give it, a fault that is
+    worth a retry.
+    """
     if is_on_store(path) and is_of_store(str(error)):
         words, hint = words_and_hint(str(error))
         return StorageError(f"{fact}: {words}", hint)
     return InputError(f"{fact} as Parquet: {error}")
 
 
-def _read_group(parquet: pq.ParquetFile, group: int, names: list[str], path: str, batch_rows: int) -> Iterator[pa.RecordBatch]:
-    """The batches of one row group. One group a call: pre-buffering several would hold them all in memory at once."""
+def _read_group(
+    parquet: pq.ParquetFile, group: int, names: list[str], path: str, batch_rows: int
+) -> Iterator[pa.RecordBatch]:
+    """The batches of one row group. One group a call: pre-buffering several would hold them all in
+    memory at once.
+    """
     if not names:  # nothing but partition columns; the row count still counts
         rows = parquet.metadata.row_group(group).num_rows
         for start in range(0, rows, batch_rows):
-            yield pa.RecordBatch.from_struct_array(pa.array([{}] * min(batch_rows, rows - start), pa.struct([])))
+            yield pa.RecordBatch.from_struct_array(
+                pa.array([{}] * min(batch_rows, rows - start), pa.struct([]))
+            )
         return
     try:
-        yield from parquet.iter_batches(batch_size=batch_rows, row_groups=[group], columns=names, use_threads=False)
+        yield from parquet.iter_batches(
+            batch_size=batch_rows, row_groups=[group], columns=names, use_threads=False
+        )
     except (pa.ArrowInvalid, OSError) as error:
         raise _fault(path, f"{path}, row group {group}, cannot be read", error) from error
 
 
-def _complete(batch: pa.RecordBatch, columns: Sequence[str], part: Mapping[str, Any], schema: pa.Schema | None) -> pa.RecordBatch:
+def _complete(
+    batch: pa.RecordBatch, columns: Sequence[str], part: Mapping[str, Any], schema: pa.Schema | None
+) -> pa.RecordBatch:
     """The columns in the order and of the types asked for, with those that are not in the file."""
     arrays = [_column(batch, name, part, schema) for name in columns]
     return pa.RecordBatch.from_arrays(arrays, names=list(columns))
 
 
-def _column(batch: pa.RecordBatch, name: str, part: Mapping[str, Any], schema: pa.Schema | None) -> pa.Array:
+def _column(
+    batch: pa.RecordBatch, name: str, part: Mapping[str, Any], schema: pa.Schema | None
+) -> pa.Array:
     type_ = schema.field(name).type if schema is not None and name in schema.names else None
     if name in batch.schema.names:
         column = batch.column(name)
@@ -261,7 +330,9 @@ def _column(batch: pa.RecordBatch, name: str, part: Mapping[str, Any], schema: p
         value = partition_value(part["partition"][name], type_ or pa.string())
         return pa.repeat(value, batch.num_rows)
     if type_ is None:
-        raise InputError(f"{part['path']} has no column {name!r}; it has {', '.join(batch.schema.names)}")
+        raise InputError(
+            f"{part['path']} has no column {name!r}; it has {', '.join(batch.schema.names)}"
+        )
     return pa.nulls(batch.num_rows, type_)
 
 

@@ -1,8 +1,8 @@
 """Scoring in a child process, so that a crash or a hang costs the child and not the task.
 
-Owns the child: its start, what it is sent, how long it may take, and its end. Knows models only by a loader.
-The in-process watchdog, which ends a hanging worker, is `attempt.InProcess`; a task that is tried again comes here, and so do
-slices of few rows, which no worker is started for.
+Owns the child: its start, what it is sent, how long it may take, and its end. Knows models only by
+a loader. The in-process watchdog, which ends a hanging worker, is `attempt.InProcess`; a task that
+is tried again comes here, and so do slices of few rows, which no worker is started for.
 """
 
 from __future__ import annotations
@@ -31,13 +31,15 @@ TIMEOUT_S = 120.0
 LOAD_TIMEOUT_S = 600.0
 # One bad row in a batch of 8192 costs 14 children, of some seconds each.
 MAX_LOSSES = 300
-# Parts of a batch that hung are given this many times as long as the slowest good batch took, so that the search for
-# the row does not wait for the whole timeout at each halving; a single row is always given the whole.
+# Parts of a batch that hung are given this many times as long as the slowest good batch took, so
+# that the search for the row does not wait for the whole timeout at each halving; a single row is
+# always given the whole.
 _PATIENCE = 10
 # A new child also has to warm up, within the time of its first batch.
 _SHORTEST_S = 5.0
 _END_S = 5.0
-# `multiprocessing` would run the main module once more in the child: a script of a user's that scores would score again.
+# `multiprocessing` would run the main module once more in the child: a script of a user's that
+# scores would score again.
 _PROGRAM = """
 import json, sys
 sys.path[:] = json.loads(sys.argv[2])
@@ -48,7 +50,8 @@ _STDERR = 2
 
 
 class ChildRunner:
-    """Runs a handler in a child process, which starts at once; starts another child when one is lost.
+    """Runs a handler in a child process, which starts at once; starts another child when one is
+    lost.
 
     Args:
         loader: makes the handler, in the child; picklable.
@@ -60,7 +63,8 @@ class ChildRunner:
 
     Attributes:
         starts: children started so far.
-        declared: Arrow type of each prediction column; empty until the first child has loaded the model.
+        declared: Arrow type of each prediction column; empty until the first child has loaded the
+            model.
         peak_bytes: most memory that a child has had in use, as far as they have answered.
     """
 
@@ -110,12 +114,14 @@ class ChildRunner:
         return self
 
     def run(self, batch: pa.RecordBatch, probing: bool = False) -> Predictions | Failure:
-        """Predictions of all rows of a batch, or why there are none; `hang` and `crash` are reasons too.
+        """Predictions of all rows of a batch, or why there are none; `hang` and `crash` are reasons
+        too.
 
         Runs on: executor.
 
         Raises:
-            ModelError: as the handler raised it in the child; a new child cannot load the model; too many were lost.
+            ModelError: as the handler raised it in the child; a new child cannot load the model;
+                too many were lost.
         """
         line = self.loaded()._line
         patience_s = self._patience_s(probing)
@@ -152,7 +158,10 @@ class ChildRunner:
     def _start(self) -> None:
         """Starts a child and tells it what to load; does not wait for it."""
         if self.starts > self._max_losses:
-            raise ModelError(f"{self.starts} processes of this model crashed or hung in one task; allowed: {self._max_losses}")
+            raise ModelError(
+                f"{self.starts} processes of this model crashed or hung in one task; allowed: "
+                f"{self._max_losses}"
+            )
         started = self._clock()
         line, theirs = multiprocessing.Pipe()
         environment = dict(os.environ)
@@ -169,8 +178,11 @@ class ChildRunner:
         theirs.close()
         self._line = line
         self.starts += 1
-        with contextlib.suppress(OSError):  # it ended at once; what it says, or does not, is the first answer
-            # Should this process be killed, nobody would end a child that hangs: it ends itself some time later.
+        with contextlib.suppress(
+            OSError
+        ):  # it ended at once; what it says, or does not, is the first answer
+            # Should this process be killed, nobody would end a child that hangs: it ends itself
+            # some time later.
             line.send((self._loader, 2 * self._timeout_s + _END_S))
         self.timings["child"] += self._clock() - started
 
@@ -182,7 +194,12 @@ class ChildRunner:
         except (EOFError, OSError):
             reason = self._reap()
         return Refused(
-            "ModelError", (f"the model cannot be loaded in a process of its own: the process {reason} while loading",), None
+            "ModelError",
+            (
+                f"the model cannot be loaded in a process of its own: the process {reason} while "
+                "loading",
+            ),
+            None,
         )
 
     def _patience_s(self, probing: bool) -> float:

@@ -1,6 +1,8 @@
-"""Models of a worker process: loaded once, kept while the process lives, with the batch size that suits them.
+"""Models of a worker process: loaded once, kept while the process lives, with the batch size that
+suits them.
 
-Owns the cache of handlers and sizes, and how the process uses threads and memory. Knows neither bundles nor Spark.
+Owns the cache of handlers and sizes, and how the process uses threads and memory. Knows neither
+bundles nor Spark.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ from typing import TypeVar
 from batchinfer.contracts import Handler
 from batchinfer.inference.batching import FixedSize
 
-# A worker that serves a champion, a challenger and shadows keeps them all; an endless notebook does not keep every version.
+# A worker that serves a champion, a challenger and shadows keeps them all; an endless notebook does
+# not keep every version.
 MOST_HANDLERS = 4
 Kept = TypeVar("Kept")
 _STATUS = Path("/proc/self/status")
@@ -34,8 +37,10 @@ def load_once(digest: str, loader: Callable[[], Handler], threads: int | None = 
 
     Args:
         digest: of the bundle.
-        loader: loads it; is called at most once a process, unless more than four bundles take turns.
-        threads: threads of a forward pass on the CPU; None leaves PyTorch's own choice, which is all cores.
+        loader: loads it; is called at most once a process, unless more than four bundles take
+            turns.
+        threads: threads of a forward pass on the CPU; None leaves PyTorch's own choice, which is
+            all cores.
 
     Runs on: executor.
     """
@@ -53,7 +58,8 @@ def load_once(digest: str, loader: Callable[[], Handler], threads: int | None = 
 def _left_alone() -> Generator[None]:
     """What is loaded here, and all there is besides, the garbage collector no longer looks at.
 
-    Spark's worker collects after each task: with PyTorch imported, and objects by the hundred thousand, that took 0.2 s.
+    Spark's worker collects after each task: with PyTorch imported, and objects by the hundred
+    thousand, that took 0.2 s.
     """
     gc.unfreeze()  # a model that made room before may be garbage now
     yield
@@ -62,7 +68,8 @@ def _left_alone() -> Generator[None]:
 
 
 def size_once(key: str, make: Callable[[], FixedSize]) -> FixedSize:
-    """The batch size of a model in this process: the next task goes on where the last one was, with its ceiling too.
+    """The batch size of a model in this process: the next task goes on where the last one was, with
+    its ceiling too.
 
     Args:
         key: of the model, its device and what was asked for.
@@ -75,7 +82,9 @@ def size_once(key: str, make: Callable[[], FixedSize]) -> FixedSize:
 
 
 def _kept(cache: OrderedDict[str, Kept], key: str, make: Callable[[], Kept]) -> Kept:
-    """What the cache has under the key, or what `make` gives; what was longest unused makes room."""
+    """What the cache has under the key, or what `make` gives; what was longest unused makes
+    room.
+    """
     if key not in cache:
         cache[key] = make()
         while len(cache) > MOST_HANDLERS:
@@ -85,7 +94,9 @@ def _kept(cache: OrderedDict[str, Kept], key: str, make: Callable[[], Kept]) -> 
 
 
 def threads_per_worker(cores: int, workers: int) -> int:
-    """Threads for each of the workers that share a machine's cores, so that they do not fight for them."""
+    """Threads for each of the workers that share a machine's cores, so that they do not fight for
+    them.
+    """
     return max(1, cores // max(1, workers))
 
 
@@ -98,7 +109,9 @@ def limit_threads(threads: int | None) -> None:
 
 @contextlib.contextmanager
 def one_thread(wanted: bool) -> Generator[None]:
-    """Lets PyTorch use one thread, if that is wanted and it is in use; afterwards as many as before."""
+    """Lets PyTorch use one thread, if that is wanted and it is in use; afterwards as many as
+    before.
+    """
     torch = sys.modules.get("torch")
     before = torch.get_num_threads() if wanted and torch is not None else 1
     if torch is None or before == 1:
@@ -131,8 +144,8 @@ KEPT_BYTES = 128 * 2**20
 def keep_freed_memory(kept_bytes: int = KEPT_BYTES) -> bool:
     """Lets the process keep memory that it frees, because the next batch needs as much again.
 
-    As it comes, glibc returns the activations of every batch to the kernel, and each batch pays for the page faults
-    anew: a tenth to a third of the time of a small network.
+    As it comes, glibc returns the activations of every batch to the kernel, and each batch pays for
+    the page faults anew: a tenth to a third of the time of a small network.
 
     Returns:
         False where the C library is not glibc; nothing has changed then.
@@ -142,4 +155,7 @@ def keep_freed_memory(kept_bytes: int = KEPT_BYTES) -> bool:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is None:
         return False
-    return bool(mallopt(_M_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD) and mallopt(_M_TRIM_THRESHOLD, kept_bytes))
+    return bool(
+        mallopt(_M_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD)
+        and mallopt(_M_TRIM_THRESHOLD, kept_bytes)
+    )

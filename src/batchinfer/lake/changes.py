@@ -1,7 +1,7 @@
 """What happened to a Delta table between two of its versions, from the commits in its log.
 
-Owns what an action says of data: files whose rows came or went, and files that were only rewritten (OPTIMIZE). Must not
-know slices, and must not write.
+Owns what an action says of data: files whose rows came or went, and files that were only rewritten
+(OPTIMIZE). Must not know slices, and must not write.
 
 Source: Delta transaction log protocol, sections "Add File and Remove File" and "Deletion Vectors".
 """
@@ -44,10 +44,12 @@ class DataFile:
 
 @dataclass(frozen=True)
 class Commit:
-    """One commit: files whose rows came and went, files that were rewritten with the same rows, and new metadata.
+    """One commit: files whose rows came and went, files that were rewritten with the same rows, and
+    new metadata.
 
     Attributes:
-        feed: paths of the files in which the change data feed has this commit; none: it is told by the files added and removed.
+        feed: paths of the files in which the change data feed has this commit; none: it is told by
+            the files added and removed.
     """
 
     version: int
@@ -61,7 +63,8 @@ class Commit:
 
 @dataclass(frozen=True)
 class Changes:
-    """Files that hold all the rows that came, and files that hold all the rows that went, between two versions.
+    """Files that hold all the rows that came, and files that hold all the rows that went, between
+    two versions.
 
     A file in between that came and went is in neither; nor is what OPTIMIZE made of others.
     """
@@ -95,7 +98,9 @@ def read_commits(uri: str, before: int, last: int) -> list[Commit] | None:
 
 
 def net_changes(commits: Iterable[Commit], backwards: bool = False) -> Changes:
-    """What the commits come to, one after the other; `backwards`: what undoing them would come to."""
+    """What the commits come to, one after the other; `backwards`: what undoing them would come
+    to.
+    """
     added: dict[FileId, DataFile] = {}
     removed: dict[FileId, DataFile] = {}
     for commit in commits:
@@ -115,9 +120,13 @@ def _parse(uri: str, version: int, text: str) -> Commit:
     for action in _actions(uri, version, text):
         if body := action.get("add"):
             # A writer that does not say counts as one that changed data.
-            (commit.added if body.get("dataChange", True) else commit.rewritten_to).append(_file(body))
+            (commit.added if body.get("dataChange", True) else commit.rewritten_to).append(
+                _file(body)
+            )
         elif body := action.get("remove"):
-            (commit.removed if body.get("dataChange", True) else commit.rewritten_from).append(_file(body))
+            (commit.removed if body.get("dataChange", True) else commit.rewritten_from).append(
+                _file(body)
+            )
         elif body := action.get("cdc"):
             commit.feed.append(unquote(body["path"]))
         elif body := action.get("metaData"):
@@ -132,13 +141,21 @@ def _actions(uri: str, version: int, text: str) -> Iterator[dict[str, Any]]:
         try:
             action = json.loads(line)
         except ValueError as error:
-            raise StorageError(f"{uri}: version {version} of the log is no Delta commit: {error}") from error
+            raise StorageError(
+                f"{uri}: version {version} of the log is no Delta commit: {error}"
+            ) from error
         if not isinstance(action, dict):
-            raise StorageError(f"{uri}: version {version} of the log is no Delta commit: got {line[:60]!r}")
+            raise StorageError(
+                f"{uri}: version {version} of the log is no Delta commit: got {line[:60]!r}"
+            )
         yield action
 
 
 def _file(body: Mapping[str, Any]) -> DataFile:
     vector = body.get("deletionVector")
-    mark = None if vector is None else f"{vector.get('storageType')}{vector.get('pathOrInlineDv')}@{vector.get('offset')}"
+    mark = (
+        None
+        if vector is None
+        else f"{vector.get('storageType')}{vector.get('pathOrInlineDv')}@{vector.get('offset')}"
+    )
     return DataFile(unquote(body["path"]), mark, body.get("partitionValues"), body.get("size"))

@@ -1,7 +1,9 @@
-"""Whether an object store refuses to overwrite where a commit asks it to: without that, two commits at once lose one.
+"""Whether an object store refuses to overwrite where a commit asks it to: without that, two commits
+at once lose one.
 
-Owns the trial. Stores that speak S3 are of many makes, and one that does not know `If-None-Match: *` answers as if all were
-well; so it is tried on the store itself, by making one Delta table twice at the same moment.
+Owns the trial. Stores that speak S3 are of many makes, and one that does not know `If-None-Match:
+*` answers as if all were well; so it is tried on the store itself, by making one Delta table twice
+at the same moment.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ _SCHEMA = pa.schema([pa.field("slice", pa.string())])
 
 
 def check_conditional_writes(lake: str) -> None:
-    """Holds a store to refusing the second of two first commits of one table; what was written for it is deleted.
+    """Holds a store to refusing the second of two first commits of one table; what was written for
+    it is deleted.
 
     Runs on: driver
 
@@ -38,7 +41,8 @@ def check_conditional_writes(lake: str) -> None:
             filesystem.delete_dir(root)
     if not refused:
         raise StorageError(
-            f"{lake}: whether the store refuses to overwrite could not be found out in {_ROUNDS} trials",
+            f"{lake}: whether the store refuses to overwrite could not be found out in {_ROUNDS} "
+            "trials",
             hint="Run the command again.",
         )
 
@@ -61,14 +65,18 @@ def _is_refused(table: str) -> bool:
         except (DeltaError, OSError) as error:
             results.append(error)
 
-    threads = [threading.Thread(target=create, name="trial of conditional writes", daemon=True) for _ in range(2)]
+    threads = [
+        threading.Thread(target=create, name="trial of conditional writes", daemon=True)
+        for _ in range(2)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     if results == [None, None]:
         raise StorageError(
-            f"{table}: the store overwrote an object that a conditional write (If-None-Match: *) must leave as it is, so "
+            f"{table}: the store overwrote an object that a conditional write (If-None-Match: *) "
+            "must leave as it is, so "
             "that two commits at once would lose one; allowed: a store with conditional writes"
         )
     for error in results:

@@ -33,19 +33,24 @@ def ensure_table(
     stats_columns: Sequence[str] | None = None,
     evolve: bool = False,
 ) -> int:
-    """Creates the table if it is missing; else checks that it has these columns, types, partition columns and key.
+    """Creates the table if it is missing; else checks that it has these columns, types, partition
+    columns and key.
 
-    Column comments are taken from the field metadata `comment`. No deletion vectors and no column mapping.
+    Column comments are taken from the field metadata `comment`. No deletion vectors and no column
+    mapping.
 
     Args:
         uri: of the table.
         schema: all columns, partition columns included.
         partition_by: partition columns, in order.
         description, name: of the table, as `DESCRIBE` shows them.
-        configuration: table properties; `contracts.KEY_PROPERTY` names the key columns, with commas between.
-        stats_columns: columns that readers skip by: statistics on all columns are the largest cost of a Delta write. Those of
-            partition columns stand in the log anyway. None: Delta's default.
-        evolve: add columns that the table lacks (nullable), and allow columns that only the table has.
+        configuration: table properties; `contracts.KEY_PROPERTY` names the key columns, with commas
+            between.
+        stats_columns: columns that readers skip by: statistics on all columns are the largest cost
+            of a Delta write. Those of partition columns stand in the log anyway. None: Delta's
+            default.
+        evolve: add columns that the table lacks (nullable), and allow columns that only the table
+            has.
 
     Returns:
         The table's version.
@@ -57,7 +62,11 @@ def ensure_table(
         StorageError: the place cannot be written, or the log cannot be read.
     """
     stored = delta_schema(schema)
-    wanted = {**_DEFAULTS, **_skipping(stored, stats_columns, partition_by), **(configuration or {})}
+    wanted = {
+        **_DEFAULTS,
+        **_skipping(stored, stats_columns, partition_by),
+        **(configuration or {}),
+    }
     if not exists(uri):
         with table_lock(uri):
             # Another process may have been quicker.
@@ -73,11 +82,17 @@ def ensure_table(
     return _add_columns(uri, new) if new else table.version()
 
 
-def _skipping(schema: pa.Schema, columns: Sequence[str] | None, partition_by: Sequence[str]) -> dict[str, str]:
+def _skipping(
+    schema: pa.Schema, columns: Sequence[str] | None, partition_by: Sequence[str]
+) -> dict[str, str]:
     if columns is None:
         return {}
     kept = skipping_columns(schema, columns, partition_by)
-    return {"delta.dataSkippingStatsColumns": kept} if kept else {"delta.dataSkippingNumIndexedCols": "0"}
+    return (
+        {"delta.dataSkippingStatsColumns": kept}
+        if kept
+        else {"delta.dataSkippingNumIndexedCols": "0"}
+    )
 
 
 def _create(
@@ -88,7 +103,9 @@ def _create(
     configuration: Mapping[str, str],
     name: str | None,
 ) -> int | None:
-    """The version of the new table; None where another process made it at the same moment, as only a store's can happen."""
+    """The version of the new table; None where another process made it at the same moment, as only
+    a store's can happen.
+    """
     with storage_faults(uri, "create the Delta table"):
         try:
             table = DeltaTable.create(
@@ -100,7 +117,8 @@ def _create(
                 configuration=dict(configuration),
                 storage_options=table_options(uri),
                 raise_if_key_not_exists=False,
-                # deltalake would try again, as version 1, and put its own metadata over that of the other process.
+                # deltalake would try again, as version 1, and put its own metadata over that of the
+                # other process.
                 commit_properties=CommitProperties(max_commit_retries=0),
             )
         except DeltaError:
@@ -110,11 +128,16 @@ def _create(
     return table.version()
 
 
-def _compare_layout(uri: str, table: DeltaTable, partition_by: Sequence[str], wanted: Mapping[str, str]) -> list[str]:
+def _compare_layout(
+    uri: str, table: DeltaTable, partition_by: Sequence[str], wanted: Mapping[str, str]
+) -> list[str]:
     metadata = table.metadata()
     problems = []
     if list(metadata.partition_columns) != list(partition_by):
-        problems.append(f"{uri}: the table is partitioned by {metadata.partition_columns}; got {list(partition_by)}")
+        problems.append(
+            f"{uri}: the table is partitioned by {metadata.partition_columns}; got "
+            f"{list(partition_by)}"
+        )
     key = metadata.configuration.get(KEY_PROPERTY)
     if key is not None and wanted.get(KEY_PROPERTY, key) != key:
         problems.append(f"{uri}: the table's key is {key}; got {wanted[KEY_PROPERTY]}")

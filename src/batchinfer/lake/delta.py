@@ -1,7 +1,8 @@
-"""Delta tables on the driver, without a JVM: what a snapshot holds, and one atomic commit that changes it.
+"""Delta tables on the driver, without a JVM: what a snapshot holds, and one atomic commit that
+changes it.
 
-Owns commits: staged files in, old files out, application transactions, all or nothing. Must not know pipelines, runs or
-what rows mean.
+Owns commits: staged files in, old files out, application transactions, all or nothing. Must not
+know pipelines, runs or what rows mean.
 """
 
 from __future__ import annotations
@@ -27,9 +28,21 @@ from batchinfer.lake.fences import check_fences
 from batchinfer.lake.locks import table_lock
 from batchinfer.lake.rewriting import Rewrite, remove_rows
 from batchinfer.lake.schemas import compare_schemas
-from batchinfer.lake.snapshots import exists, list_files, open_table, snapshot_files, table_schema, table_version
+from batchinfer.lake.snapshots import (
+    exists,
+    list_files,
+    open_table,
+    snapshot_files,
+    table_schema,
+    table_version,
+)
 from batchinfer.lake.staging import remove_staged
-from batchinfer.lake.table_places import as_storage_error, local_path, open_filesystem, storage_faults
+from batchinfer.lake.table_places import (
+    as_storage_error,
+    local_path,
+    open_filesystem,
+    storage_faults,
+)
 
 __all__ = [
     "commit",
@@ -42,7 +55,8 @@ __all__ = [
 ]
 
 Partition = Mapping[str, str | None]
-# Columns and the values of the rows that are meant, besides values of partition columns (None: any).
+# Columns and the values of the rows that are meant, besides values of partition columns (None:
+# any).
 Rows = Mapping[str, Any]
 Transactions = Mapping[str, int] | Callable[[int], Mapping[str, int]]
 
@@ -69,7 +83,9 @@ class _Change:
     mark: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def is_empty(self) -> bool:
-        return not (self.adds or self.remove or self.replace or self.replace_rows or self.transactions)
+        return not (
+            self.adds or self.remove or self.replace or self.replace_rows or self.transactions
+        )
 
 
 def commit(
@@ -85,23 +101,28 @@ def commit(
     metadata: Mapping[str, Any] | None = None,
     schema: pa.Schema | None = None,
 ) -> int:
-    """Makes one commit that adds staged files, removes files and records application transactions; all or nothing.
+    """Makes one commit that adds staged files, removes files and records application transactions;
+    all or nothing.
 
-    With nothing to do, no commit is made. On a conflict the snapshot is read again, removals are worked out anew, and
-    the commit is tried again.
+    With nothing to do, no commit is made. On a conflict the snapshot is read again, removals are
+    worked out anew, and the commit is tried again.
 
     Args:
         uri: of a table that exists.
         adds: files written below the table's folder.
         remove: paths of files of the current snapshot, as `snapshot_files` tells them.
-        replace: partition values; every current file of those partitions is removed. Columns left out match all values.
-        replace_rows: `{column: values}` of a text column or of the columns of a key, and optionally partition values (None: any):
-            the current rows with these values go. A file that holds other rows too is copied without them.
-        transactions: application id to version, or a function from the version that this commit will have to that mapping.
-        touch: names an application id for a partition; recorded, with this commit's version, for every partition from which this
-            commit removes files or to which it adds some.
-        guard: application ids and the versions that the caller saw before it computed these changes (None: none yet).
-            deltalake does not check ids itself, and a writer that skips silently would lose rows: so a difference is an error.
+        replace: partition values; every current file of those partitions is removed. Columns left
+            out match all values.
+        replace_rows: `{column: values}` of a text column or of the columns of a key, and optionally
+            partition values (None: any): the current rows with these values go. A file that holds
+            other rows too is copied without them.
+        transactions: application id to version, or a function from the version that this commit
+            will have to that mapping.
+        touch: names an application id for a partition; recorded, with this commit's version, for
+            every partition from which this commit removes files or to which it adds some.
+        guard: application ids and the versions that the caller saw before it computed these changes
+            (None: none yet). deltalake does not check ids itself, and a writer that skips silently
+            would lose rows: so a difference is an error.
         metadata: put beside the commit info; a comment only, log clean-up drops it.
         schema: of the rows in `adds`, partition columns included; checked against the table.
 
@@ -111,9 +132,11 @@ def commit(
     Runs on: driver
 
     Raises:
-        SliceHeld: a guarded transaction has changed since the caller looked, or a lease of this process is another's by now.
+        SliceHeld: a guarded transaction has changed since the caller looked, or a lease of this
+            process is another's by now.
         InputError: `schema` does not fit the table.
-        StorageError: storage fails, a staged file is missing or cut short, or a file to remove is no longer in the table.
+        StorageError: storage fails, a staged file is missing or cut short, or a file to remove is
+            no longer in the table.
     """
     change = _Change(
         adds,
@@ -181,7 +204,8 @@ def _rewrite(uri: str, table: DeltaTable, change: _Change) -> Rewrite:
         columns = [name for name in rows if name not in partitions]
         if not columns:
             raise InputError(
-                f"{uri}: rows to replace are told by no column; allowed: one or more, besides partition columns {partitions}"
+                f"{uri}: rows to replace are told by no column; allowed: one or more, besides "
+                f"partition columns {partitions}"
             )
         wanted = {name: rows[name] for name in partitions if rows.get(name) is not None}
         files = list_files(table, wanted)
@@ -193,7 +217,9 @@ def _write(uri: str, table: DeltaTable, change: _Change, rewrite: Rewrite) -> in
     version = table.version() + 1
     removed = _removed(uri, table, change, rewrite)
     added = [*change.adds, *rewrite.adds]
-    transactions = dict(change.transactions(version) if callable(change.transactions) else change.transactions)
+    transactions = dict(
+        change.transactions(version) if callable(change.transactions) else change.transactions
+    )
     if change.touch is not None:
         touched = [staged.partition for staged in added] + [file["partition"] for file in removed]
         transactions |= {change.touch(partition): version for partition in touched}
@@ -201,9 +227,13 @@ def _write(uri: str, table: DeltaTable, change: _Change, rewrite: Rewrite) -> in
         return table.version()
     now_ms = int(time.time() * 1000)
     actions: list[AddAction | RemoveAction] = [
-        AddAction(staged.path, staged.size, staged.partition, now_ms, True, staged.stats) for staged in added
+        AddAction(staged.path, staged.size, staged.partition, now_ms, True, staged.stats)
+        for staged in added
     ]
-    actions += [RemoveAction(file["path"], True, now_ms, file["size"], file["partition"]) for file in removed]
+    actions += [
+        RemoveAction(file["path"], True, now_ms, file["size"], file["partition"])
+        for file in removed
+    ]
     table.create_write_transaction(
         actions,
         mode="append",
@@ -211,7 +241,8 @@ def _write(uri: str, table: DeltaTable, change: _Change, rewrite: Rewrite) -> in
         partition_by=table.metadata().partition_columns,
         commit_properties=CommitProperties(
             custom_metadata={**change.metadata, _MARK: change.mark},
-            # deltalake's own retry would keep removals and versions that were worked out from an older snapshot.
+            # deltalake's own retry would keep removals and versions that were worked out from an
+            # older snapshot.
             max_commit_retries=0,
             app_transactions=[Transaction(app_id, value) for app_id, value in transactions.items()],
         ),
@@ -219,18 +250,26 @@ def _write(uri: str, table: DeltaTable, change: _Change, rewrite: Rewrite) -> in
     return version
 
 
-def _removed(uri: str, table: DeltaTable, change: _Change, rewrite: Rewrite) -> list[dict[str, Any]]:
+def _removed(
+    uri: str, table: DeltaTable, change: _Change, rewrite: Rewrite
+) -> list[dict[str, Any]]:
     """The current files that this commit removes."""
     named = change.remove | set(rewrite.removed)
     if not (named or change.replace):
         return []
-    # The files of the one partition that is replaced, which are few, tell all; a column that is none is an error below.
-    one = not named and len(change.replace) == 1 and set(change.replace[0]) <= set(table.metadata().partition_columns)
+    # The files of the one partition that is replaced, which are few, tell all; a column that is
+    # none is an error below.
+    one = (
+        not named
+        and len(change.replace) == 1
+        and set(change.replace[0]) <= set(table.metadata().partition_columns)
+    )
     current = list_files(table, change.replace[0] if one else None)
     gone = named - {file["path"] for file in current}
     if gone:
         raise StorageError(
-            f"{uri}: {len(gone)} files to remove are not in version {table.version()}, such as {min(gone)}; "
+            f"{uri}: {len(gone)} files to remove are not in version {table.version()}, such as "
+            f"{min(gone)}; "
             "another writer has rewritten them",
             hint="Run the command again.",
         )
@@ -240,7 +279,10 @@ def _removed(uri: str, table: DeltaTable, change: _Change, rewrite: Rewrite) -> 
         file
         for file in current
         if file["path"] in named
-        or (file["path"] not in added and any(_matches(file["partition"], each) for each in change.replace))
+        or (
+            file["path"] not in added
+            and any(_matches(file["partition"], each) for each in change.replace)
+        )
     ]
 
 
@@ -253,7 +295,8 @@ def _check_guard(uri: str, table: DeltaTable, guard: Mapping[str, int | None]) -
         found = table.transaction_version(app_id)
         if found != seen:
             raise SliceHeld(
-                f"{uri}: {app_id} is at version {found}, and was at {seen} when this run began: another run has committed"
+                f"{uri}: {app_id} is at version {found}, and was at {seen} when this run began: "
+                "another run has committed"
             )
 
 
@@ -265,12 +308,15 @@ def _check_staged(uri: str, adds: Sequence[StagedFile]) -> None:
     for staged, info in zip(adds, found, strict=True):
         if info.size != staged.size:
             raise StorageError(
-                f"{info.path}: a staged file of {staged.size} bytes; found {info.size if info.is_file else 'no file'}"
+                f"{info.path}: a staged file of {staged.size} bytes; found "
+                f"{info.size if info.is_file else 'no file'}"
             )
 
 
 def _look_at(filesystem: FileSystem, paths: Sequence[str]) -> list[FileInfo]:
-    """Sizes of files, in their order: Arrow asks a store for one after another, and each answer takes a tenth of a second."""
+    """Sizes of files, in their order: Arrow asks a store for one after another, and each answer
+    takes a tenth of a second.
+    """
     if isinstance(filesystem, LocalFileSystem) or len(paths) < 2:
         return filesystem.get_file_info(list(paths)) if paths else []
     with ThreadPoolExecutor(min(_LOOKS, len(paths)), thread_name_prefix="staged") as pool:

@@ -1,7 +1,8 @@
-"""Whether this process may still commit: one that was frozen for a while may have lost the lease that it worked under.
+"""Whether this process may still commit: one that was frozen for a while may have lost the lease
+that it worked under.
 
-Owns the leases on object stores that this process holds; nothing of it is asked for on local lakes, where a lock cannot be
-lost. Must not know how a lease is taken.
+Owns the leases on object stores that this process holds; nothing of it is asked for on local lakes,
+where a lock cannot be lost. Must not know how a lease is taken.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ _held: list[Callable[[], None]] = []
 
 @contextmanager
 def fenced(check: Callable[[], None]) -> Generator[None]:
-    """While the block runs, `check` is asked before every commit; it raises SliceHeld if the lease is another's by now."""
+    """While the block runs, `check` is asked before every commit; it raises SliceHeld if the lease
+    is another's by now.
+    """
     with _lock:
         _held.append(check)
     try:

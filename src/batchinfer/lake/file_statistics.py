@@ -1,4 +1,5 @@
-"""Delta's statistics of one file: rows, nulls, smallest and greatest values, as readers skip by them.
+"""Delta's statistics of one file: rows, nulls, smallest and greatest values, as readers skip by
+them.
 
 Owns the truncation and rounding rules. Knows nothing of files.
 
@@ -33,9 +34,11 @@ def truncate_min(value: str) -> str:
 
 
 def truncate_max(value: str) -> str:
-    """A bound of about 32 characters that is no smaller than the value, in the order of UTF-8 bytes.
+    """A bound of about 32 characters that is no smaller than the value, in the order of UTF-8
+    bytes.
 
-    One greatest character stands for the rest; where the rest begins with that very character, it is kept too.
+    One greatest character stands for the rest; where the rest begins with that very character, it
+    is kept too.
     """
     if len(value) <= PREFIX_CHARS:
         return value
@@ -63,7 +66,9 @@ def format_timestamp(micros: int, utc: bool, up: bool) -> str | None:
 
 @dataclass
 class ColumnStatistics:
-    """Running bounds of one column; `bounded` turns False when a value has no place in an order (NaN)."""
+    """Running bounds of one column; `bounded` turns False when a value has no place in an order
+    (NaN).
+    """
 
     type: pa.DataType
     nulls: int = 0
@@ -72,7 +77,8 @@ class ColumnStatistics:
     high: Any = None
 
     def __post_init__(self) -> None:
-        # Decimals are left out: their JSON form is a number, which readers parse with differing precision.
+        # Decimals are left out: their JSON form is a number, which readers parse with differing
+        # precision.
         self.bounded = has_statistics(self.type) and not kinds.is_decimal(self.type)
 
     def add(self, values: pa.ChunkedArray) -> None:
@@ -123,7 +129,9 @@ class FileStatistics:
         return cls({name: ColumnStatistics(schema.field(name).type) for name in names})
 
     def add(self, rows: pa.Table) -> None:
-        """Takes in one row group; columns must have the plain types of the file (or dictionaries of them)."""
+        """Takes in one row group; columns must have the plain types of the file (or dictionaries of
+        them).
+        """
         self.rows += rows.num_rows
         for name, column in self.columns.items():
             values = rows[name]
@@ -145,5 +153,7 @@ class FileStatistics:
 
 
 def _distinct(values: pa.ChunkedArray) -> pa.ChunkedArray:
-    """The used values of a dictionary column, with its nulls (a dictionary may hold values that no row has)."""
+    """The used values of a dictionary column, with its nulls (a dictionary may hold values that no
+    row has).
+    """
     return values.cast(values.type.value_type)

@@ -1,7 +1,8 @@
-"""Leases: one process at a time works on a slice of a pipeline; a lease ends with its holder, however it dies.
+"""Leases: one process at a time works on a slice of a pipeline; a lease ends with its holder,
+however it dies.
 
-Owns the lease files below `<lake>/_leases`, and what whoever is refused is told. Must not know what the holder does.
-In a lake on an object store there are no locks: see `store_leases`.
+Owns the lease files below `<lake>/_leases`, and what whoever is refused is told. Must not know what
+the holder does. In a lake on an object store there are no locks: see `store_leases`.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ def leases_folder(lake: Path, pipeline: str) -> Path:
 
 
 @contextmanager
-def hold(lake: str, pipeline: str, slice_: str | None, run_id: str, command: str | None = None) -> Generator[dict[str, Any]]:
+def hold(
+    lake: str, pipeline: str, slice_: str | None, run_id: str, command: str | None = None
+) -> Generator[dict[str, Any]]:
     """Holds the lease on a slice while the block runs.
 
     Args:
@@ -78,7 +81,8 @@ def hold(lake: str, pipeline: str, slice_: str | None, run_id: str, command: str
 
 
 def running(lake: str, pipeline: str) -> list[dict[str, Any]]:
-    """The leases of a pipeline that are really held now, by slice; a dead holder's file does not count.
+    """The leases of a pipeline that are really held now, by slice; a dead holder's file does not
+    count.
 
     Runs on: driver
 
@@ -96,13 +100,17 @@ def running(lake: str, pipeline: str) -> list[dict[str, Any]]:
         return [lease for lease in map(_read, held) if lease]
 
 
-def _describe_holder(pipeline: str, slice_: str | None, run_id: str, command: str | None) -> dict[str, Any]:
+def _describe_holder(
+    pipeline: str, slice_: str | None, run_id: str, command: str | None
+) -> dict[str, Any]:
     return {
         "run_id": run_id,
         "pid": os.getpid(),
         "host": socket.gethostname(),
         "since": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "command": command if command is not None else " ".join([os.path.basename(sys.argv[0]), *sys.argv[1:2]]).strip(),
+        "command": command
+        if command is not None
+        else " ".join([os.path.basename(sys.argv[0]), *sys.argv[1:2]]).strip(),
         "pipeline": pipeline,
         "slice": slice_,
     }
@@ -120,5 +128,7 @@ def _refusal(pipeline: str, slice_: str | None, lease: dict[str, Any]) -> str:
     what = f"pipeline {pipeline}" if slice_ is None else f"slice {slice_} of pipeline {pipeline}"
     if not lease:
         return f"{what} is held by another run that has just begun"
-    holder = f"run {lease['run_id']} ({lease['command']}, process {lease['pid']} on {lease['host']})"
+    holder = (
+        f"run {lease['run_id']} ({lease['command']}, process {lease['pid']} on {lease['host']})"
+    )
     return f"{what} is held by {holder} since {lease['since']}"

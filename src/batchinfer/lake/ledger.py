@@ -1,15 +1,18 @@
-"""What a landed table holds already: source files and slices, as application transactions of its own snapshot.
+"""What a landed table holds already: source files and slices, as application transactions of its
+own snapshot.
 
-The entries are committed with the rows they speak of, and stand in every checkpoint, so neither a crash nor log
-clean-up can part them from the rows. Owns the ids; their versions are plain values here, never compared by order.
-Must not know how files are read.
+The entries are committed with the rows they speak of, and stand in every checkpoint, so neither a
+crash nor log clean-up can part them from the rows. Owns the ids; their versions are plain values
+here, never compared by order. Must not know how files are read.
 
-App ids: `file:<scope>:<name>` with the file's fingerprint, `size:<scope>:<name>` with its bytes, `slice:<slice>` with the
-Delta version of the commit that last changed the slice, `mark:<name>:<number>` with a piece of a text: how far a database or
-an API has been read. In a predictions table also `rows:<slice>` with what its pipeline removed rows by, `precision:<slice>`
-with what its model computed in, `run:<slice>` with the run that published it last, `before:<slice>` with the run whose
-quarantined rows a replay scored, and `mixed:<slice>` with a replay that left rows of several models. In a quarantine table
-`run:<slice>` is the run whose publication the records belong to.
+App ids: `file:<scope>:<name>` with the file's fingerprint, `size:<scope>:<name>` with its bytes,
+`slice:<slice>` with the Delta version of the commit that last changed the slice,
+`mark:<name>:<number>` with a piece of a text: how far a database or an API has been read. In a
+predictions table also `rows:<slice>` with what its pipeline removed rows by, `precision:<slice>`
+with what its model computed in, `run:<slice>` with the run that published it last, `before:<slice>`
+with the run whose quarantined rows a replay scored, and `mixed:<slice>` with a replay that left
+rows of several models. In a quarantine table `run:<slice>` is the run whose publication the records
+belong to.
 """
 
 from __future__ import annotations
@@ -43,7 +46,8 @@ def file_id(scope: str, name: str) -> str:
     """App id of a source file.
 
     Args:
-        scope: what the file was landed for, such as a slice; the same name may stand in several scopes.
+        scope: what the file was landed for, such as a slice; the same name may stand in several
+            scopes.
         name: of the source file, as in the column `source_file`.
     """
     # The scope ends at the second colon, whatever it holds itself.
@@ -56,12 +60,16 @@ def size_id(scope: str, name: str) -> str:
 
 
 def slice_id(slice_: str | None) -> str:
-    """App id of a slice; its version is the Delta version of the commit that last changed the slice."""
+    """App id of a slice; its version is the Delta version of the commit that last changed the
+    slice.
+    """
     return _NULL_SLICE if slice_ is None else _SLICE + slice_
 
 
 def rows_id(slice_: str) -> str:
-    """App id of a published slice; its version says which steps removed rows before it was scored, and is 0 for none."""
+    """App id of a published slice; its version says which steps removed rows before it was scored,
+    and is 0 for none.
+    """
     return _ROWS + slice_
 
 
@@ -71,7 +79,9 @@ def precision_transactions(slice_: str, precision: str) -> dict[str, int]:
 
 
 def precision_of(known: Mapping[str, int], slice_: str) -> str:
-    """What the model of a published slice computed in, by a table's transactions; float32 where nothing was recorded."""
+    """What the model of a published slice computed in, by a table's transactions; float32 where
+    nothing was recorded.
+    """
     return _PRECISIONS[known.get(_PRECISION + slice_, 0)]
 
 
@@ -96,12 +106,16 @@ def run_number(run_id: str) -> int:
 
 
 def run_transactions(slice_: str, run: int) -> dict[str, int]:
-    """The transactions that record the run which published a slice, or which the records of a quarantine belong to."""
+    """The transactions that record the run which published a slice, or which the records of a
+    quarantine belong to.
+    """
     return {_RUN + slice_: run}
 
 
 def replay_transactions(slice_: str, publisher: Publisher) -> dict[str, int]:
-    """The transactions that record, besides `run_transactions`, that a replay has published a slice."""
+    """The transactions that record, besides `run_transactions`, that a replay has published a
+    slice.
+    """
     before = {_BEFORE + slice_: publisher.before or 0}
     return before | ({_MIXED + slice_: publisher.run} if publisher.mixed else {})
 
@@ -109,7 +123,9 @@ def replay_transactions(slice_: str, publisher: Publisher) -> dict[str, int]:
 def publisher_of(known: Mapping[str, int], slice_: str) -> Publisher:
     """Which run published a slice last, by a table's transactions."""
     run = known.get(_RUN + slice_, 0)
-    return Publisher(run, known.get(_BEFORE + slice_), run != 0 and known.get(_MIXED + slice_) == run)
+    return Publisher(
+        run, known.get(_BEFORE + slice_), run != 0 and known.get(_MIXED + slice_) == run
+    )
 
 
 def fingerprint63(digest: bytes) -> int:
@@ -180,7 +196,9 @@ def landed_slices(uri: str) -> dict[str | None, int]:
 
 def slices_of(known: Mapping[str, int]) -> dict[str | None, int]:
     """The slices among a table's transactions, as `landed_slices` tells them."""
-    slices: dict[str | None, int] = {app_id[len(_SLICE) :]: at for app_id, at in known.items() if app_id.startswith(_SLICE)}
+    slices: dict[str | None, int] = {
+        app_id[len(_SLICE) :]: at for app_id, at in known.items() if app_id.startswith(_SLICE)
+    }
     if _NULL_SLICE in known:
         slices[None] = known[_NULL_SLICE]
     return slices
@@ -189,7 +207,8 @@ def slices_of(known: Mapping[str, int]) -> dict[str | None, int]:
 def mark_transactions(marks: Mapping[str, str]) -> dict[str, int]:
     """The transactions that record texts; each replaces the text that its name had before.
 
-    A version holds a number, so a text is cut into pieces of 7 bytes: the ids of one name stay few, however often it is set.
+    A version holds a number, so a text is cut into pieces of 7 bytes: the ids of one name stay few,
+    however often it is set.
 
     Raises:
         InputError: a text of more than 8 KiB.
@@ -201,7 +220,9 @@ def mark_transactions(marks: Mapping[str, str]) -> dict[str, int]:
             raise InputError(f"a position of {len(data)} bytes ({name}); allowed: {_MARK_BYTES}")
         recorded[f"{_MARK}{name}:length"] = len(data)
         for number, start in enumerate(range(0, len(data), _PIECE_BYTES)):
-            recorded[f"{_MARK}{name}:{number}"] = int.from_bytes(data[start : start + _PIECE_BYTES], "big")
+            recorded[f"{_MARK}{name}:{number}"] = int.from_bytes(
+                data[start : start + _PIECE_BYTES], "big"
+            )
     return recorded
 
 
@@ -218,4 +239,6 @@ def read_mark(uri: str, name: str) -> str | None:
     if left is None:
         return None
     sizes = [min(_PIECE_BYTES, left - start) for start in range(0, left, _PIECE_BYTES)]
-    return b"".join(known[f"{_MARK}{name}:{number}"].to_bytes(size, "big") for number, size in enumerate(sizes)).decode()
+    return b"".join(
+        known[f"{_MARK}{name}:{number}"].to_bytes(size, "big") for number, size in enumerate(sizes)
+    ).decode()

@@ -1,6 +1,7 @@
 """Exclusive locks on local files that end with their holder, however it dies.
 
-Owns `flock`, the races around removing a lock file, and what a fork inherits. Knows neither tables nor leases.
+Owns `flock`, the races around removing a lock file, and what a fork inherits. Knows neither tables
+nor leases.
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ class FileLock:
         return self._fd
 
     def acquire(self, timeout_s: float) -> bool:
-        """Takes the lock within `timeout_s` seconds (0: one try); False if another holds it all that time."""
+        """Takes the lock within `timeout_s` seconds (0: one try); False if another holds it all
+        that time.
+        """
         end = time.monotonic() + timeout_s
         pause_s = 0.002
         while not self._try():
@@ -65,14 +68,17 @@ class FileLock:
                 return False
             raise
         if not _same_file(fd, self.path):
-            # The former holder removed the file between our open and our lock: ours is a lock on nothing.
+            # The former holder removed the file between our open and our lock: ours is a lock on
+            # nothing.
             os.close(fd)
             return False
         self._fd = fd
         return True
 
     def release(self, remove: bool = False) -> None:
-        """Gives the lock back; with `remove`, the file goes too (first, while nobody else can hold it)."""
+        """Gives the lock back; with `remove`, the file goes too (first, while nobody else can hold
+        it).
+        """
         if self._fd is None:
             return
         try:
@@ -98,7 +104,8 @@ def _same_file(fd: int, path: Path) -> bool:
 
 
 def _forget_locks() -> None:
-    # A forked child shares the open file: without this it would hold the lock after its parent's death.
+    # A forked child shares the open file: without this it would hold the lock after its parent's
+    # death.
     for lock in list(_open_locks):
         lock.close()
 
@@ -129,11 +136,12 @@ def is_held(path: Path) -> bool:
 
 @contextmanager
 def table_lock(uri: str, timeout_s: float = 300.0) -> Generator[None]:
-    """Holds the lock that every writer of a local table takes around a commit; nothing for object stores.
+    """Holds the lock that every writer of a local table takes around a commit; nothing for object
+    stores.
 
-    Delta has no mutual exclusion between processes on `file://`. The lock file stands in the table's folder, so that
-    whoever can write the table can lock it; its leading underscore hides it from readers and from VACUUM.
-    Not re-entrant.
+    Delta has no mutual exclusion between processes on `file://`. The lock file stands in the
+    table's folder, so that whoever can write the table can lock it; its leading underscore hides it
+    from readers and from VACUUM. Not re-entrant.
 
     Runs on: driver
 
@@ -148,7 +156,9 @@ def table_lock(uri: str, timeout_s: float = 300.0) -> Generator[None]:
         root.mkdir(parents=True, exist_ok=True)
         lock = FileLock(root / TABLE_LOCK)
         if not lock.acquire(timeout_s):
-            raise StorageError(f"{root / TABLE_LOCK}: other writers held the lock for {timeout_s:g} seconds")
+            raise StorageError(
+                f"{root / TABLE_LOCK}: other writers held the lock for {timeout_s:g} seconds"
+            )
     try:
         yield
     finally:

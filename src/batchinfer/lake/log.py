@@ -1,9 +1,11 @@
-"""Reads the application transactions of a Delta table from its log: deltalake tells one id at a time, and lists none.
+"""Reads the application transactions of a Delta table from its log: deltalake tells one id at a
+time, and lists none.
 
-Owns the names of files in `_delta_log`. Reads classic, multi-part and v2 checkpoints (in a v2 checkpoint the
-transactions stand in its top-level file, never in a sidecar). Must not write.
+Owns the names of files in `_delta_log`. Reads classic, multi-part and v2 checkpoints (in a v2
+checkpoint the transactions stand in its top-level file, never in a sidecar). Must not write.
 
-Source: Delta transaction log protocol, sections "Delta Log Entries", "Checkpoints" and "Transaction Identifiers".
+Source: Delta transaction log protocol, sections "Delta Log Entries", "Checkpoints" and "Transaction
+Identifiers".
 """
 
 from __future__ import annotations
@@ -91,7 +93,8 @@ def find_commit(uri: str, mark: str, first: int) -> int | None:
 
 
 def read_commit(uri: str, version: int) -> str | None:
-    """The text of one commit, an action a line; None if there is none, or log clean-up has taken it.
+    """The text of one commit, an action a line; None if there is none, or log clean-up has taken
+    it.
 
     Runs on: driver
 
@@ -119,8 +122,12 @@ def _find_segment(uri: str, names: list[str], version: int | None) -> _Segment:
     start = max(checkpoints, default=-1)
     missing = [at for at in range(start + 1, last + 1) if at not in commits]
     if missing:
-        raise StorageError(f"{uri}: the log lacks version {missing[0]}, needed to read version {last}")
-    return _Segment(last, checkpoints.get(start, ()), tuple(commits[at] for at in range(start + 1, last + 1)))
+        raise StorageError(
+            f"{uri}: the log lacks version {missing[0]}, needed to read version {last}"
+        )
+    return _Segment(
+        last, checkpoints.get(start, ()), tuple(commits[at] for at in range(start + 1, last + 1))
+    )
 
 
 def _find_checkpoints(names: list[str]) -> dict[int, tuple[str, ...]]:

@@ -29,9 +29,11 @@ class ParquetFile:
     Args:
         filesystem, root: the table's place.
         folder: relative to the root, names already encoded.
-        schema: of the file; dictionary types here are written as plain columns with dictionary pages.
+        schema: of the file; dictionary types here are written as plain columns with dictionary
+            pages.
         statistics: empty statistics of the columns that readers skip by.
-        distinct: columns in which hardly a value stands twice: a dictionary of them would cost time and space.
+        distinct: columns in which hardly a value stands twice: a dictionary of them would cost time
+            and space.
     """
 
     def __init__(
@@ -47,9 +49,16 @@ class ParquetFile:
         name = f"part-{uuid.uuid4()}{_CODEC_SUFFIX[compression]}.parquet"
         self.path = f"{folder}/{name}" if folder else name
         self.full_path = f"{root.rstrip('/')}/{self.path}"
-        self._filesystem, self._root, self._schema, self._statistics = filesystem, root, schema, statistics
+        self._filesystem, self._root, self._schema, self._statistics = (
+            filesystem,
+            root,
+            schema,
+            statistics,
+        )
         # PyArrow takes names of columns here; its type stubs know only True and False.
-        encoded: Any = [path for field in schema if field.name not in distinct for path in _leaves(field)]
+        encoded: Any = [
+            path for field in schema if field.name not in distinct for path in _leaves(field)
+        ]
         with storage_faults(self.full_path, "create the file"):
             make_folder(filesystem, self.full_path.rsplit("/", 1)[0])
             self._sink = filesystem.open_output_stream(self.full_path)
@@ -59,7 +68,8 @@ class ParquetFile:
                 compression=compression,
                 use_dictionary=encoded,
                 version="2.6",
-                # Readers must see plain columns: the embedded Arrow schema would bring dictionary types back.
+                # Readers must see plain columns: the embedded Arrow schema would bring dictionary
+                # types back.
                 store_schema=False,
                 # Spark's own INT96 has no file statistics; these have.
                 use_deprecated_int96_timestamps=False,
@@ -93,7 +103,9 @@ class ParquetFile:
                 _sync_one(Path(self.full_path))
                 sync_folders(Path(self.full_path).parent, Path(self._root))
             size = self._filesystem.get_file_info(self.full_path).size
-        return StagedFile(self.path, self.rows, int(size or 0), dict(partition), self._statistics.to_json())
+        return StagedFile(
+            self.path, self.rows, int(size or 0), dict(partition), self._statistics.to_json()
+        )
 
     def abort(self) -> None:
         """Closes and deletes the file, as far as storage still answers."""
@@ -125,13 +137,17 @@ def _leaves(field: pa.Field, below: str = "") -> Iterator[str]:
 
 
 def make_folder(filesystem: FileSystem, folder: str) -> None:
-    """Makes a folder and those above it; object stores need none, and would get an empty object for each."""
+    """Makes a folder and those above it; object stores need none, and would get an empty object for
+    each.
+    """
     if isinstance(filesystem, LocalFileSystem):
         filesystem.create_dir(folder, recursive=True)
 
 
 def delete_quietly(filesystem: FileSystem, path: str) -> bool:
-    """Deletes a file that no commit refers to; False if it could not (the sweep of orphans takes it later)."""
+    """Deletes a file that no commit refers to; False if it could not (the sweep of orphans takes it
+    later).
+    """
     try:
         filesystem.delete_file(path)
     except OSError:
@@ -140,7 +156,9 @@ def delete_quietly(filesystem: FileSystem, path: str) -> bool:
 
 
 def sync_folders(folder: Path, root: Path) -> None:
-    """Makes new names in a folder, and the names of the folders between it and the table's root, outlive a power cut."""
+    """Makes new names in a folder, and the names of the folders between it and the table's root,
+    outlive a power cut.
+    """
     while folder != root.parent and folder != folder.parent:
         _sync_one(folder)
         folder = folder.parent

@@ -1,11 +1,13 @@
-"""The quarantine table: records that could not be parsed, validated or scored, kept once each whatever crashed in between.
+"""The quarantine table: records that could not be parsed, validated or scored, kept once each
+whatever crashed in between.
 
-Workers stage files; the driver commits them before the main table's commit, and moves them into their partition's folder
-then: only then it is known whether the run published. A staged file of stage `extract` holds records of one source file,
-and its folder says which: `extract/<encoded source file>/part-….parquet`. So the driver can leave out the files of a
-source file that an interrupted run has put aside already. Records of very many source files share one staged file, or ten
-thousand small ones would leave as many behind; of that, a copy is made where some are to be left out.
-Owns who replaces whose rows. Must not decide why a record is bad.
+Workers stage files; the driver commits them before the main table's commit, and moves them into
+their partition's folder then: only then it is known whether the run published. A staged file of
+stage `extract` holds records of one source file, and its folder says which: `extract/<encoded
+source file>/part-….parquet`. So the driver can leave out the files of a source file that an
+interrupted run has put aside already. Records of very many source files share one staged file, or
+ten thousand small ones would leave as many behind; of that, a copy is made where some are to be
+left out. Owns who replaces whose rows. Must not decide why a record is bad.
 """
 
 from __future__ import annotations
@@ -31,7 +33,13 @@ from batchinfer.contracts import (
 )
 from batchinfer.lake.creation import ensure_table
 from batchinfer.lake.delta import commit
-from batchinfer.lake.ledger import file_transactions, landed_files, publisher_of, run_number, run_transactions
+from batchinfer.lake.ledger import (
+    file_transactions,
+    landed_files,
+    publisher_of,
+    run_number,
+    run_transactions,
+)
 from batchinfer.lake.log import read_transactions
 from batchinfer.lake.snapshots import exists, open_table, partition_text
 from batchinfer.lake.staging import StagedWriter, place_staged, remove_staged
@@ -44,7 +52,8 @@ EXTRACT, SCORE = "extract", "score"
 _STATS_COLUMNS = (SOURCE_FILE, SOURCE_LINE)
 # Records held at once by a worker.
 _CHUNK_RECORDS = 20_000
-# More source files than this in a chunk of records share one staged file, in a folder that no encoded name gives.
+# More source files than this in a chunk of records share one staged file, in a folder that no
+# encoded name gives.
 _OWN_FILES = 16
 _SHARED = "=shared"
 
@@ -73,7 +82,11 @@ def write_quarantine(
     Raises:
         StorageError: storage is full or cannot be written.
     """
-    common = {"pipeline": pipeline, "run_id": run_id, "at": datetime.datetime.now(datetime.timezone.utc)}
+    common = {
+        "pipeline": pipeline,
+        "run_id": run_id,
+        "at": datetime.datetime.now(datetime.timezone.utc),
+    }
     partition = {"stage": stage, "published": partition_text(published)}
     staged: list[StagedFile] = []
     rest = iter(records)
@@ -87,15 +100,19 @@ def write_quarantine(
     return staged
 
 
-def commit_quarantine(uri: str, files: Sequence[StagedFile], *, slice: str, published: bool, run_id: str) -> int | None:
-    """Puts the rows of one slice that could not be scored in place of those of the slice's earlier runs.
+def commit_quarantine(
+    uri: str, files: Sequence[StagedFile], *, slice: str, published: bool, run_id: str
+) -> int | None:
+    """Puts the rows of one slice that could not be scored in place of those of the slice's earlier
+    runs.
 
-    A published run replaces all of them; one that published nothing replaces only those of others that did not.
-    Running it again with the same files changes nothing.
+    A published run replaces all of them; one that published nothing replaces only those of others
+    that did not. Running it again with the same files changes nothing.
 
     Args:
-        run_id: of a run that publishes, remembered where the slice has or had records: so a run that is cut off before its
-            predictions is told from one that was not, also where it put nothing aside.
+        run_id: of a run that publishes, remembered where the slice has or had records: so a run
+            that is cut off before its predictions is told from one that was not, also where it put
+            nothing aside.
 
     Returns:
         The table's version; None if there is no table and nothing to put into it.
@@ -112,7 +129,12 @@ def commit_quarantine(uri: str, files: Sequence[StagedFile], *, slice: str, publ
     partition = _scored(slice, published)
     placed = [place_staged(uri, file, partition) for file in files]
     is_told = published and (files or publisher_of(read_transactions(uri), slice).run)
-    return commit(uri, placed, replace=gone, transactions=run_transactions(slice, run_number(run_id)) if is_told else None)
+    return commit(
+        uri,
+        placed,
+        replace=gone,
+        transactions=run_transactions(slice, run_number(run_id)) if is_told else None,
+    )
 
 
 def read_scored(uri: str, slice: str) -> pa.Table:
@@ -131,8 +153,11 @@ def read_scored(uri: str, slice: str) -> pa.Table:
         return open_table(uri).to_pyarrow_dataset().to_table(columns=columns, filter=wanted)
 
 
-def commit_replayed(uri: str, records: pa.Table, files: Sequence[StagedFile], *, slice: str, run: int | None) -> int:
-    """Takes records out of a slice's quarantine, and puts those of the rows that failed once more in their place.
+def commit_replayed(
+    uri: str, records: pa.Table, files: Sequence[StagedFile], *, slice: str, run: int | None
+) -> int:
+    """Takes records out of a slice's quarantine, and puts those of the rows that failed once more
+    in their place.
 
     Args:
         records: of the rows that were scored again, as `read_scored` tells them.
@@ -169,15 +194,17 @@ def commit_extract_quarantine(
 ) -> int | None:
     """Adds the bad records of source files that are about to be landed, once per content of a file.
 
-    The table keeps a ledger of its own (application transactions, as the landed table): where a run ended between this
-    commit and that of the landed table, the next one finds the file there and adds nothing. Records of runs that landed
-    nothing (`published` false) give way to those of every later run on the same source files.
+    The table keeps a ledger of its own (application transactions, as the landed table): where a run
+    ended between this commit and that of the landed table, the next one finds the file there and
+    adds nothing. Records of runs that landed nothing (`published` false) give way to those of every
+    later run on the same source files.
 
     Args:
         uri: of the table.
         staged: from `write_quarantine` with stage `extract`; those that are not needed are deleted.
         scope: of the ledger: names the landed table and what its own ledger counts by.
-        slice: the one slice that the source files belong to; None where records have slices of their own.
+        slice: the one slice that the source files belong to; None where records have slices of
+            their own.
         published: True if the rows of these source files are landed next.
         files: every source file of the run and its fingerprint, those without bad records too.
         replaced: source files that changed, and whose former bad records go.
@@ -199,18 +226,28 @@ def commit_extract_quarantine(
     remove_staged(uri, [file for file in staged if file not in needed])
     gone = [_rows_of(list(files), slice, published=False)]
     if published and replaced:
-        gone.append(_rows_of([name for name in replaced if encode_name(name) not in done], slice, published=True))
-    new = {name: fingerprint for name, fingerprint in files.items() if known.get(name) != fingerprint}
+        gone.append(
+            _rows_of(
+                [name for name in replaced if encode_name(name) not in done], slice, published=True
+            )
+        )
+    new = {
+        name: fingerprint for name, fingerprint in files.items() if known.get(name) != fingerprint
+    }
     return commit(
         uri,
-        [place_staged(uri, file, {**file.partition, "published": partition_text(published)}) for file in needed],
+        [
+            place_staged(uri, file, {**file.partition, "published": partition_text(published)})
+            for file in needed
+        ],
         replace_rows=gone,
         transactions=file_transactions(scope, new) if published else None,
     )
 
 
 def first_record(uri: str, run_id: str) -> dict[str, Any] | None:
-    """The first record, by source file and line, that a run put aside: `{source_file, source_line, reason, message}`.
+    """The first record, by source file and line, that a run put aside: `{source_file, source_line,
+    reason, message}`.
 
     Runs on: driver
 
@@ -227,7 +264,11 @@ def first_record(uri: str, run_id: str) -> dict[str, Any] | None:
         for batch in rows.to_batches(columns=columns, filter=ds.field(RUN_ID) == run_id):
             found = pa.Table.from_batches([batch] if first is None else [first, batch])
             if found.num_rows:
-                first = found.take(pc.sort_indices(found, sort_keys=order)[:1]).combine_chunks().to_batches()[0]
+                first = (
+                    found.take(pc.sort_indices(found, sort_keys=order)[:1])
+                    .combine_chunks()
+                    .to_batches()[0]
+                )
     return first.to_pylist()[0] if first is not None else None
 
 
@@ -242,8 +283,12 @@ def _by_folder(records: Sequence[BadRecord], stage: str) -> dict[str, list[BadRe
     return groups
 
 
-def _needed(uri: str, file: StagedFile, there: Sequence[str], done: Collection[str]) -> list[StagedFile]:
-    """The staged file, nothing if its records are in the table already, or a copy of it without those that are."""
+def _needed(
+    uri: str, file: StagedFile, there: Sequence[str], done: Collection[str]
+) -> list[StagedFile]:
+    """The staged file, nothing if its records are in the table already, or a copy of it without
+    those that are.
+    """
     import pyarrow.parquet as pq
 
     folder = file.path.split("/")[1]
@@ -253,11 +298,17 @@ def _needed(uri: str, file: StagedFile, there: Sequence[str], done: Collection[s
     path = f"{root}/{file.path}"
     with storage_faults(path, "read the staged file"), filesystem.open_input_file(path) as source:
         rows = pq.read_table(source)
-    rest = rows.filter(pc.invert(pc.is_in(rows[SOURCE_FILE], value_set=pa.array(there, pa.string()))))
+    rest = rows.filter(
+        pc.invert(pc.is_in(rows[SOURCE_FILE], value_set=pa.array(there, pa.string())))
+    )
     if rest.num_rows == rows.num_rows:
         return [file]
-    schema = pa.schema([field for field in quarantine_schema() if field.name not in QUARANTINE_PARTITIONS])
-    with StagedWriter(uri, schema, QUARANTINE_PARTITIONS, _STATS_COLUMNS, folder=f"{EXTRACT}/{_SHARED}") as writer:
+    schema = pa.schema(
+        [field for field in quarantine_schema() if field.name not in QUARANTINE_PARTITIONS]
+    )
+    with StagedWriter(
+        uri, schema, QUARANTINE_PARTITIONS, _STATS_COLUMNS, folder=f"{EXTRACT}/{_SHARED}"
+    ) as writer:
         for batch in rest.to_batches():
             writer.write(batch, file.partition)
         return writer.close()
@@ -271,15 +322,21 @@ def _write_group(
     partition: Mapping[str, str | None],
     common: Mapping[str, Any],
 ) -> list[StagedFile]:
-    schema = pa.schema([field for field in quarantine_schema() if field.name not in QUARANTINE_PARTITIONS])
+    schema = pa.schema(
+        [field for field in quarantine_schema() if field.name not in QUARANTINE_PARTITIONS]
+    )
     by_slice: dict[str | None, list[dict[str, Any]]] = {}
     for record in records:
-        row = {name: common[name] if name in common else getattr(record, name) for name in schema.names}
+        row = {
+            name: common[name] if name in common else getattr(record, name) for name in schema.names
+        }
         by_slice.setdefault(record.slice if record.slice is not None else slice_, []).append(row)
     with StagedWriter(uri, schema, QUARANTINE_PARTITIONS, _STATS_COLUMNS, folder=folder) as writer:
         for value, rows in by_slice.items():
             # An empty slice would be read back as null; null it is.
-            writer.write(pa.RecordBatch.from_pylist(rows, schema), {SLICE: value or None, **partition})
+            writer.write(
+                pa.RecordBatch.from_pylist(rows, schema), {SLICE: value or None, **partition}
+            )
         return writer.close()
 
 
@@ -302,4 +359,9 @@ def _scored(slice_: str, published: bool) -> dict[str, str | None]:
 
 
 def _rows_of(names: Sequence[str], slice_: str | None, published: bool) -> dict[str, Any]:
-    return {SOURCE_FILE: names, "stage": EXTRACT, "published": partition_text(published), SLICE: slice_}
+    return {
+        SOURCE_FILE: names,
+        "stage": EXTRACT,
+        "published": partition_text(published),
+        SLICE: slice_,
+    }

@@ -1,4 +1,5 @@
-"""Takes rows out of a table's files: a file without other rows goes whole, of any other a copy is staged without them.
+"""Takes rows out of a table's files: a file without other rows goes whole, of any other a copy is
+staged without them.
 
 Owns finding those files and copying the rest. Must not commit; the caller holds the table's lock.
 """
@@ -49,8 +50,8 @@ def remove_rows(
         uri: of the table.
         table: the snapshot that the files belong to.
         files: as `snapshots.list_files` tells them.
-        values: columns of the files, each with what it holds in the rows to remove; of several, the first values go together,
-            then the second, and so on. Null is no value.
+        values: columns of the files, each with what it holds in the rows to remove; of several, the
+            first values go together, then the second, and so on. Null is no value.
 
     Runs on: driver
 
@@ -74,9 +75,13 @@ def remove_rows(
             rewrite.removed.append(file["path"])
             if count == parquet.metadata.num_rows:
                 continue
-            names = [name for name in arrow_schema(table).names if name in parquet.schema_arrow.names]
+            names = [
+                name for name in arrow_schema(table).names if name in parquet.schema_arrow.names
+            ]
             schema = pa.schema([arrow_schema(table).field(name) for name in names])
-            with StagedWriter(uri, schema, partitions, [name for name in stats_columns if name in names]) as writer:
+            with StagedWriter(
+                uri, schema, partitions, [name for name in stats_columns if name in names]
+            ) as writer:
                 for batch in parquet.iter_batches(batch_size=_BATCH_ROWS, columns=names):
                     keep = pc.invert(doomed.mask(batch))
                     writer.write(batch.filter(keep), file["partition"])
@@ -89,7 +94,9 @@ class _Doomed:
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         columns = {
-            name: given if isinstance(given, pa.ChunkedArray) else pa.array(list(given), pa.string())
+            name: given
+            if isinstance(given, pa.ChunkedArray)
+            else pa.array(list(given), pa.string())
             for name, given in values.items()
         }
         self.wanted = pa.table(columns)
@@ -97,10 +104,15 @@ class _Doomed:
     def mask(self, rows: pa.Table | pa.RecordBatch) -> pa.Array:
         if self.wanted.num_columns == 1:
             name = self.wanted.column_names[0]
-            return pc.is_in(rows.column(name), value_set=self.wanted[name].cast(rows.column(name).type).combine_chunks())
+            return pc.is_in(
+                rows.column(name),
+                value_set=self.wanted[name].cast(rows.column(name).type).combine_chunks(),
+            )
         number = "batchinfer.row"
         keys = pa.table({name: rows.column(name) for name in self.wanted.column_names})
         wanted = self.wanted.cast(keys.schema)
         numbered = keys.append_column(number, pa.array(range(keys.num_rows), pa.int64()))
-        found = numbered.join(wanted, keys=wanted.column_names, join_type="left semi", use_threads=False)[number]
+        found = numbered.join(
+            wanted, keys=wanted.column_names, join_type="left semi", use_threads=False
+        )[number]
         return pc.is_in(numbered[number].combine_chunks(), value_set=found.combine_chunks())

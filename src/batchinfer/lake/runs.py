@@ -1,7 +1,7 @@
 """The runs table: one row per attempt at a command, appended and never changed.
 
-Owns how a row gets in and how the latest ones are found. Must not decide what is published: that is read from the
-tables themselves.
+Owns how a row gets in and how the latest ones are found. Must not decide what is published: that is
+read from the tables themselves.
 """
 
 from __future__ import annotations
@@ -62,16 +62,22 @@ def append_run(uri: str, row: Mapping[str, Any]) -> int:
 
 
 def latest_runs(
-    uri: str, pipeline: str, command: str | None = None, bundle_digest: str | None = None, newest: int | None = None
+    uri: str,
+    pipeline: str,
+    command: str | None = None,
+    bundle_digest: str | None = None,
+    newest: int | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """The run of each slice that started last, as a mapping of slice to row; runs on no one slice are left out.
+    """The run of each slice that started last, as a mapping of slice to row; runs on no one slice
+    are left out.
 
     Args:
         uri: of the runs table; no table means no runs.
         pipeline: name of the pipeline.
         command: only runs of this command.
         bundle_digest: only runs with this bundle.
-        newest: of all these only so many, those that started last; None: all. Each run is a file, which takes 2 ms to read.
+        newest: of all these only so many, those that started last; None: all. Each run is a file,
+            which takes 2 ms to read.
 
     Runs on: driver
 
@@ -94,28 +100,50 @@ def latest_runs(
     return {row[SLICE]: row for row in rows.sort_by("started_at").to_pylist()}
 
 
-def _newest(uri: str, files: Sequence[tuple[dt.datetime, str]], wanted: ds.Expression, count: int) -> pa.Table:
-    """So many rows, those that started last. Files are opened, the newest first, until all others hold older rows only."""
+def _newest(
+    uri: str, files: Sequence[tuple[dt.datetime, str]], wanted: ds.Expression, count: int
+) -> pa.Table:
+    """So many rows, those that started last. Files are opened, the newest first, until all others
+    hold older rows only.
+    """
     filesystem, root = open_filesystem(uri)
     rows, opened = runs_schema().empty_table(), 0
     while opened < len(files):
         if rows.num_rows == count and rows["started_at"][-1].as_py() >= files[opened][0]:
             break
         paths = [f"{root}/{unquote(path)}" for _, path in files[opened : opened + count]]
-        more = ds.dataset(paths, schema=runs_schema(), filesystem=filesystem, format="parquet").to_table(filter=wanted)
-        rows = pa.concat_tables([rows, more]).sort_by([("started_at", "descending")]).slice(0, count)
+        more = ds.dataset(
+            paths, schema=runs_schema(), filesystem=filesystem, format="parquet"
+        ).to_table(filter=wanted)
+        rows = (
+            pa.concat_tables([rows, more]).sort_by([("started_at", "descending")]).slice(0, count)
+        )
         opened += count
     return rows
 
 
 def _starts(table: DeltaTable, pipeline: str) -> list[tuple[dt.datetime, str]]:
-    """The files that may hold runs of the pipeline, and when the newest run of each started; the latest first."""
+    """The files that may hold runs of the pipeline, and when the newest run of each started; the
+    latest first.
+    """
     actions = pa.table(table.get_add_actions(flatten=True))
 
     def column(name: str) -> list[Any]:
-        return actions[name].to_pylist() if name in actions.column_names else [None] * actions.num_rows
+        return (
+            actions[name].to_pylist() if name in actions.column_names else [None] * actions.num_rows
+        )
 
-    told = zip(column("max.started_at"), column("path"), column("min.pipeline"), column("max.pipeline"), strict=True)
+    told = zip(
+        column("max.started_at"),
+        column("path"),
+        column("min.pipeline"),
+        column("max.pipeline"),
+        strict=True,
+    )
     latest = dt.datetime.max.replace(tzinfo=dt.timezone.utc)  # of a file that does not tell
-    files = [(start or latest, path) for start, path, low, high in told if low is None or high is None or low <= pipeline <= high]
+    files = [
+        (start or latest, path)
+        for start, path, low, high in told
+        if low is None or high is None or low <= pipeline <= high
+    ]
     return sorted(files, reverse=True)

@@ -24,7 +24,10 @@ def open_table(uri: str, version: int | None = None) -> DeltaTable:
     Raises:
         StorageError: there is no table or no such version, or its log cannot be read.
     """
-    with storage_faults(uri, "open the Delta table" if version is None else f"open version {version} of the Delta table"):
+    with storage_faults(
+        uri,
+        "open the Delta table" if version is None else f"open version {version} of the Delta table",
+    ):
         return DeltaTable(table_uri(uri), version=version, storage_options=table_options(uri))
 
 
@@ -54,7 +57,8 @@ def arrow_schema(table: DeltaTable) -> pa.Schema:
 
 
 def table_schema(uri: str) -> pa.Schema:
-    """The table's columns with their comments (field metadata `comment`), partition columns included.
+    """The table's columns with their comments (field metadata `comment`), partition columns
+    included.
 
     Runs on: driver
 
@@ -64,11 +68,14 @@ def table_schema(uri: str) -> pa.Schema:
     return arrow_schema(open_table(uri))
 
 
-def snapshot_files(uri: str, partition: Mapping[str, str | None] | None = None) -> list[dict[str, Any]]:
-    """The files of the latest snapshot: `{path, size, rows, partition}`, of all partitions or of those given.
+def snapshot_files(
+    uri: str, partition: Mapping[str, str | None] | None = None
+) -> list[dict[str, Any]]:
+    """The files of the latest snapshot: `{path, size, rows, partition}`, of all partitions or of
+    those given.
 
-    Paths are relative to the table's root and not URL-encoded; `rows` is None where the log does not tell;
-    partition values are as Delta writes them.
+    Paths are relative to the table's root and not URL-encoded; `rows` is None where the log does
+    not tell; partition values are as Delta writes them.
 
     Runs on: driver
 
@@ -78,17 +85,29 @@ def snapshot_files(uri: str, partition: Mapping[str, str | None] | None = None) 
     return list_files(open_table(uri), partition)
 
 
-def list_files(table: DeltaTable, partition: Mapping[str, str | None] | None = None) -> list[dict[str, Any]]:
-    """The files of an open table, as `snapshot_files` tells them; those of one partition are soon told, in a large table too."""
+def list_files(
+    table: DeltaTable, partition: Mapping[str, str | None] | None = None
+) -> list[dict[str, Any]]:
+    """The files of an open table, as `snapshot_files` tells them; those of one partition are soon
+    told, in a large table too.
+    """
     wanted, names = partition or {}, table.metadata().partition_columns
     with storage_faults(table.table_uri, "list the table's files"):
         actions = pa.table(table.get_add_actions(flatten=True))
-    partitions = {name: list(map(partition_text, actions[f"partition.{name}"].to_pylist())) for name in names}
+    partitions = {
+        name: list(map(partition_text, actions[f"partition.{name}"].to_pylist())) for name in names
+    }
     held = [True] * actions.num_rows
     for name, value in wanted.items():
-        texts: list[str | None] = partitions[name] if name in partitions else [None] * actions.num_rows
+        texts: list[str | None] = (
+            partitions[name] if name in partitions else [None] * actions.num_rows
+        )
         held = [is_held and text == value for is_held, text in zip(held, texts, strict=True)]
-    rows = actions["num_records"].to_pylist() if "num_records" in actions.column_names else [None] * actions.num_rows
+    rows = (
+        actions["num_records"].to_pylist()
+        if "num_records" in actions.column_names
+        else [None] * actions.num_rows
+    )
     return [
         {
             # The log holds URL-encoded paths; everything else here speaks of names on disk.
@@ -98,14 +117,21 @@ def list_files(table: DeltaTable, partition: Mapping[str, str | None] | None = N
             "partition": dict(zip(names, values, strict=True)),
         }
         for is_held, path, size, count, *values in zip(
-            held, actions["path"].to_pylist(), actions["size_bytes"].to_pylist(), rows, *partitions.values(), strict=True
+            held,
+            actions["path"].to_pylist(),
+            actions["size_bytes"].to_pylist(),
+            rows,
+            *partitions.values(),
+            strict=True,
         )
         if is_held
     ]
 
 
 def skipping_names(table: DeltaTable) -> list[str]:
-    """The columns that the table keeps statistics on, partition columns aside; none if its properties name none."""
+    """The columns that the table keeps statistics on, partition columns aside; none if its
+    properties name none.
+    """
     names = table.metadata().configuration.get("delta.dataSkippingStatsColumns", "")
     return [name.strip().strip("`").replace("``", "`") for name in names.split(",") if name.strip()]
 
@@ -122,7 +148,8 @@ def partition_text(value: Any) -> str | None:
 
 
 def kept_rows(table: DeltaTable) -> dict[str, int]:
-    """The files that have deletion vectors, as the names on disk of their last part, and how many of their rows are kept.
+    """The files that have deletion vectors, as the names on disk of their last part, and how many
+    of their rows are kept.
 
     Runs on: driver
 
@@ -135,13 +162,17 @@ def kept_rows(table: DeltaTable) -> dict[str, int]:
         vectors = pa.table(table.deletion_vectors())
     paths = [unquote(path).rpartition("/")[2] for path in vectors["filepath"].to_pylist()]
     # A vector says True of the rows that are left.
-    return {path: int(vector.values.true_count) for path, vector in zip(paths, vectors["selection_vector"], strict=True)}
+    return {
+        path: int(vector.values.true_count)
+        for path, vector in zip(paths, vectors["selection_vector"], strict=True)
+    }
 
 
 def reading_facts(uri: str, version: int | None = None) -> dict[str, bool]:
     """What readers of the table's files must know: `{reachable, deletion_vectors, column_mapping}`.
 
-    `deletion_vectors` is about the files of the version (None: the latest), not about what the table's protocol allows.
+    `deletion_vectors` is about the files of the version (None: the latest), not about what the
+    table's protocol allows.
 
     Runs on: driver
 

@@ -1,4 +1,5 @@
-"""Writes rows as Parquet files into a Delta table's own folder, where nothing reads them until a commit adds them.
+"""Writes rows as Parquet files into a Delta table's own folder, where nothing reads them until a
+commit adds them.
 
 Owns buffering, sorting, file and row-group sizes, and folder names. Must not write Delta's log.
 """
@@ -36,7 +37,8 @@ pc: Any = compute
 ROW_GROUP_ROWS = 131_072
 # Sorted files are read by key: a lookup decodes one row group.
 SORTED_ROW_GROUP_ROWS = 16_384
-# Above these, what is buffered longest is written out: a worker's memory stays bounded with any number of partitions.
+# Above these, what is buffered longest is written out: a worker's memory stays bounded with any
+# number of partitions.
 MAX_BUFFER_BYTES = 256 * 2**20
 MAX_OPEN_FILES = 100
 # So many batches of fewer rows are joined while they wait.
@@ -69,18 +71,23 @@ class _Partition:
         self.constants = constants
         self.rows += rows.num_rows
         self.bytes += rows.nbytes
-        # Many small pieces that are kept, between the large ones that a model allocates and frees, break up the C library's
-        # heap: a worker took 5 GB for 500,000 rows. Put together, they are few.
+        # Many small pieces that are kept, between the large ones that a model allocates and frees,
+        # break up the C library's heap: a worker took 5 GB for 500,000 rows. Put together, they are
+        # few.
         self.small = self.small + 1 if rows.num_rows < JOINED_ROWS else 0
         if self.small == JOINED_BATCHES:
-            self.waiting[-self.small :] = [pa.concat_tables(self.waiting[-self.small :]).unify_dictionaries().combine_chunks()]
+            self.waiting[-self.small :] = [
+                pa.concat_tables(self.waiting[-self.small :]).unify_dictionaries().combine_chunks()
+            ]
             self.small = 0
 
     def _complete(self) -> None:
         """What is the same on every row is made once, for all that wait."""
         rows = pa.concat_tables(self.waiting)
         columns = [
-            _constant(self.constants[field.name], field, rows.num_rows) if field.name in self.constants else rows[field.name]
+            _constant(self.constants[field.name], field, rows.num_rows)
+            if field.name in self.constants
+            else rows[field.name]
             for field in self.schema
         ]
         self.done.append(pa.table(columns, names=self.schema.names))
@@ -90,24 +97,29 @@ class _Partition:
         self._complete()
         # Constants and columns may take turns; one file holds one form.
         first = self.done[0].schema
-        rows = pa.concat_tables([part if part.schema == first else part.cast(first) for part in self.done])
+        rows = pa.concat_tables(
+            [part if part.schema == first else part.cast(first) for part in self.done]
+        )
         self.done, self.rows, self.bytes = [], 0, 0
         return rows
 
 
 class StagedWriter:
-    """Writes record batches into new Parquet files below a table's root, one set of files per partition.
+    """Writes record batches into new Parquet files below a table's root, one set of files per
+    partition.
 
     Args:
         table: path or URI of the table; its folder is made if missing.
-        schema: of the table, partition columns included or not; types as `schemas.delta_type` allows.
-        partition_columns: in the table's order; their values are given with each batch and are not in the files.
+        schema: of the table, partition columns included or not; types as `schemas.delta_type`
+            allows.
+        partition_columns: in the table's order; their values are given with each batch and are not
+            in the files.
         stats_columns: columns that readers skip by: statistics are kept on these only.
         sort_by: rows are sorted by these columns within each file (nulls last).
         rows_per_file: a new file begins after this many rows.
         compression: zstd, snappy, gzip or none.
-        folder: relative to the table, in place of folders named after the partition values: for files that `place_staged`
-            moves later, because their partition is not known yet.
+        folder: relative to the table, in place of folders named after the partition values: for
+            files that `place_staged` moves later, because their partition is not known yet.
         row_group_rows: None: 131,072, or 16,384 in sorted files.
         distinct: columns in which hardly a value stands twice; see `parquet.ParquetFile`.
 
@@ -134,20 +146,26 @@ class StagedWriter:
         self._stats_columns = tuple(name for name in stats_columns if name not in partition_columns)
         self._rows_per_file, self._compression, self._folder = rows_per_file, compression, folder
         self._distinct = frozenset(distinct)
-        self._row_group_rows = row_group_rows or (SORTED_ROW_GROUP_ROWS if sort_by else ROW_GROUP_ROWS)
+        self._row_group_rows = row_group_rows or (
+            SORTED_ROW_GROUP_ROWS if sort_by else ROW_GROUP_ROWS
+        )
         self._filesystem, self._root = open_filesystem(table)
         self._partitions: dict[tuple[str | None, ...], _Partition] = {}
         self._done: list[StagedFile] = []
 
     def write(
-        self, batch: pa.RecordBatch, partition: Mapping[str, str | None], constants: Mapping[str, Any] | None = None
+        self,
+        batch: pa.RecordBatch,
+        partition: Mapping[str, str | None],
+        constants: Mapping[str, Any] | None = None,
     ) -> None:
         """Takes one batch of rows that all belong to one partition.
 
         Args:
             batch: the file's columns, less those in `constants`; dictionary columns are welcome.
             partition: value of each partition column as Delta writes it; None for null.
-            constants: columns with one value for all these rows; they cost a dictionary page, not a column.
+            constants: columns with one value for all these rows; they cost a dictionary page, not a
+                column.
 
         Raises:
             InputError: columns or partition values that do not fit the table.
@@ -186,7 +204,12 @@ class StagedWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         if kind is not None:
             self.abort()
 
@@ -194,34 +217,51 @@ class StagedWriter:
         given = set(batch.schema.names) | set(constants)
         if given != set(self._schema.names):
             raise InputError(
-                f"{self._root}: columns to write: missing {sorted(set(self._schema.names) - given)}, "
-                f"unknown {sorted(given - set(self._schema.names))}; the file's columns are {self._schema.names}"
+                f"{self._root}: columns to write: missing "
+                f"{sorted(set(self._schema.names) - given)}, "
+                f"unknown {sorted(given - set(self._schema.names))}; the file's columns are "
+                f"{self._schema.names}"
             )
-        columns = {name: _column(batch[name], self._schema.field(name)) for name in self._schema.names if name not in constants}
+        columns = {
+            name: _column(batch[name], self._schema.field(name))
+            for name in self._schema.names
+            if name not in constants
+        }
         for wanted in self._schema:
             if wanted.nullable:
                 continue
             nulls = (
-                _is_null(constants[wanted.name]) * batch.num_rows if wanted.name in constants else columns[wanted.name].null_count
+                _is_null(constants[wanted.name]) * batch.num_rows
+                if wanted.name in constants
+                else columns[wanted.name].null_count
             )
             if nulls:
-                raise InputError(f"{self._root}: column {wanted.name}: {nulls} nulls; the table allows none")
+                raise InputError(
+                    f"{self._root}: column {wanted.name}: {nulls} nulls; the table allows none"
+                )
         if not columns:  # a table of constants alone: one of them holds the number of rows
-            columns = {field.name: _constant(constants[field.name], field, batch.num_rows) for field in list(self._schema)[:1]}
+            columns = {
+                field.name: _constant(constants[field.name], field, batch.num_rows)
+                for field in list(self._schema)[:1]
+            }
         return pa.table(columns)
 
     def _partition(self, partition: Mapping[str, str | None]) -> _Partition:
         if set(partition) != set(self._partition_columns):
             raise InputError(
-                f"{self._root}: partition values for {sorted(partition)}; the table needs {list(self._partition_columns)}"
+                f"{self._root}: partition values for {sorted(partition)}; the table needs "
+                f"{list(self._partition_columns)}"
             )
         if "" in partition.values():
             raise InputError(
-                f"{self._root}: an empty text as partition value in {dict(partition)}; Delta would read it back as null"
+                f"{self._root}: an empty text as partition value in {dict(partition)}; Delta would "
+                "read it back as null"
             )
         key = tuple(partition[name] for name in self._partition_columns)
         if key not in self._partitions:
-            self._partitions[key] = _Partition({name: partition[name] for name in self._partition_columns}, self._schema)
+            self._partitions[key] = _Partition(
+                {name: partition[name] for name in self._partition_columns}, self._schema
+            )
         return self._partitions[key]
 
     def _relieve(self) -> None:
@@ -241,7 +281,13 @@ class StagedWriter:
             rest = rows.slice(self._rows_per_file)
         else:
             room = self._rows_per_file - (held.file.rows if held.file else 0)
-            count = min(room, max(rows.num_rows // self._row_group_rows * self._row_group_rows, self._row_group_rows))
+            count = min(
+                room,
+                max(
+                    rows.num_rows // self._row_group_rows * self._row_group_rows,
+                    self._row_group_rows,
+                ),
+            )
             self._write(held, rows.slice(0, count))
             if held.file is not None and held.file.rows >= self._rows_per_file:
                 self._end_file(held)
@@ -264,9 +310,19 @@ class StagedWriter:
 
     def _open(self, values: Mapping[str, str | None], schema: pa.Schema) -> ParquetFile:
         folder = partition_folder(values) if self._folder is None else self._folder
-        nullable = pa.schema([pa.field(f.name, f.type, self._schema.field(f.name).nullable) for f in schema])
+        nullable = pa.schema(
+            [pa.field(f.name, f.type, self._schema.field(f.name).nullable) for f in schema]
+        )
         statistics = FileStatistics.of(self._schema, self._stats_columns)
-        return ParquetFile(self._filesystem, self._root, folder, nullable, statistics, self._compression, self._distinct)
+        return ParquetFile(
+            self._filesystem,
+            self._root,
+            folder,
+            nullable,
+            statistics,
+            self._compression,
+            self._distinct,
+        )
 
     def _end_file(self, held: _Partition) -> None:
         if held.file is not None:
@@ -275,7 +331,8 @@ class StagedWriter:
 
 
 def place_staged(table: str, staged: StagedFile, partition: Mapping[str, str | None]) -> StagedFile:
-    """Moves a staged file into the folder of a partition, and says so in its entry; no commit may refer to it yet.
+    """Moves a staged file into the folder of a partition, and says so in its entry; no commit may
+    refer to it yet.
 
     Runs on: driver
 
@@ -306,15 +363,19 @@ def read_staged(table: str, files: Sequence[StagedFile], columns: Sequence[str])
     """
     filesystem, root = open_filesystem(table)
     with storage_faults(table, "read staged files"):
-        parts = [pq.read_table(f"{root}/{staged.path}", columns=list(columns), filesystem=filesystem) for staged in files]
+        parts = [
+            pq.read_table(f"{root}/{staged.path}", columns=list(columns), filesystem=filesystem)
+            for staged in files
+        ]
     return pa.concat_tables(parts)
 
 
 def remove_staged(table: str, files: Sequence[StagedFile]) -> int:
-    """Deletes staged files, such as those of a run whose checks failed; never one that the table holds by now.
+    """Deletes staged files, such as those of a run whose checks failed; never one that the table
+    holds by now.
 
-    A run may be interrupted between its commit and its knowledge of it, so the log is asked first: while it cannot be
-    read, nothing is deleted. What is left behind is for the sweep of orphans.
+    A run may be interrupted between its commit and its knowledge of it, so the log is asked first:
+    while it cannot be read, nothing is deleted. What is left behind is for the sweep of orphans.
 
     Returns:
         How many were deleted.
@@ -328,13 +389,20 @@ def remove_staged(table: str, files: Sequence[StagedFile]) -> int:
         held = {file["path"] for file in snapshot_files(table)} if exists(table) else set[str]()
     except StorageError:
         return 0
-    return sum(delete_quietly(filesystem, f"{root}/{staged.path}") for staged in files if staged.path not in held)
+    return sum(
+        delete_quietly(filesystem, f"{root}/{staged.path}")
+        for staged in files
+        if staged.path not in held
+    )
 
 
 def _check_names(schema: pa.Schema, names: Sequence[str]) -> None:
     unknown = [name for name in names if name not in schema.names]
     if unknown:
-        raise InputError(f"columns to sort, skip by or encode that the files do not have: {unknown}; they have {schema.names}")
+        raise InputError(
+            f"columns to sort, skip by or encode that the files do not have: {unknown}; they have "
+            f"{schema.names}"
+        )
 
 
 def _is_null(value: Any) -> bool:
@@ -350,14 +418,18 @@ def _constant(value: Any, field: pa.Field, rows: int) -> pa.Array:
 
 
 def _column(values: pa.Array, field: pa.Field) -> pa.Array:
-    if kinds.is_dictionary(values.type) and (kinds.is_string(field.type) or kinds.is_binary(field.type)):
+    if kinds.is_dictionary(values.type) and (
+        kinds.is_string(field.type) or kinds.is_binary(field.type)
+    ):
         wanted = pa.dictionary(pa.int32(), field.type)
     else:
         wanted = field.type
     try:
         return values if values.type == wanted else values.cast(wanted)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise InputError(f"column {field.name}: {values.type} does not fit the table's {field.type}: {error}") from error
+        raise InputError(
+            f"column {field.name}: {values.type} does not fit the table's {field.type}: {error}"
+        ) from error
 
 
 def _sort(rows: pa.Table, names: Sequence[str]) -> pa.Table:
@@ -367,12 +439,16 @@ def _sort(rows: pa.Table, names: Sequence[str]) -> pa.Table:
     ]
     if _is_sorted(keys):
         return rows
-    order = pc.sort_indices(pa.table(keys, names=list(names)), sort_keys=[(name, "ascending") for name in names])
+    order = pc.sort_indices(
+        pa.table(keys, names=list(names)), sort_keys=[(name, "ascending") for name in names]
+    )
     return rows.take(order)
 
 
 def _is_sorted(keys: Sequence[pa.ChunkedArray]) -> bool:
-    """True if the rows already ascend by these columns: the usual case, and far cheaper to see than to sort."""
+    """True if the rows already ascend by these columns: the usual case, and far cheaper to see than
+    to sort.
+    """
     if any(key.null_count for key in keys):
         return False
     unordered: Any = None

@@ -9,15 +9,16 @@ from batchinfer.lake.table_places import local_path, open_filesystem, storage_fa
 
 
 def check_writable(lake: str) -> None:
-    """Makes the folder if missing and writes a small file there, to the disk; nothing is left behind.
+    """Makes the folder if missing and writes a small file there, to the disk; nothing is left
+    behind.
 
     Of an object store, it writes a small object and deletes it.
 
     Runs on: driver
 
     Raises:
-        StorageError: a file stands where the folder should be, no permission, a full or read-only disk; a
-            store that does not answer, has no such bucket, or refuses access.
+        StorageError: a file stands where the folder should be, no permission, a full or read-only
+            disk; a store that does not answer, has no such bucket, or refuses access.
     """
     root = local_path(lake)
     if root is None:

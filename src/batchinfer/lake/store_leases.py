@@ -1,12 +1,14 @@
 """Leases in a lake on an object store, between all machines that reach it.
 
-Who holds what is said by a small Delta table, `<lake>/_leases/<pipeline>`: an application transaction names the token of the
-run that took a slice last. To take one is a commit, which the store refuses if the version is there already, so of two runs
-exactly one gets it. A run shows that it lives by an object of its own, `_beats/<token>.json`, which it writes anew every ten
-seconds and deletes at its end; a token without a beat, or with one that is a minute old, holds nothing.
+Who holds what is said by a small Delta table, `<lake>/_leases/<pipeline>`: an application
+transaction names the token of the run that took a slice last. To take one is a commit, which the
+store refuses if the version is there already, so of two runs exactly one gets it. A run shows that
+it lives by an object of its own, `_beats/<token>.json`, which it writes anew every ten seconds and
+deletes at its end; a token without a beat, or with one that is a minute old, holds nothing.
 
-Clocks: how old a beat is, is told by the store's own times of two objects, the holder's and one that was written just now. The
-clocks of machines may differ; they only have to run at about the same speed, also while a machine sleeps.
+Clocks: how old a beat is, is told by the store's own times of two objects, the holder's and one
+that was written just now. The clocks of machines may differ; they only have to run at about the
+same speed, also while a machine sleeps.
 """
 
 from __future__ import annotations
@@ -85,7 +87,11 @@ def take(lake: str, pipeline: str, slice_: str | None, lease: dict[str, Any]) ->
     if not exists(table):
         # Once for each pipeline, before the first run that could lose something.
         check_conditional_writes(lake)
-    ensure_table(table, _SCHEMA, description="Which run took a slice last; the transactions say it, and there are no rows.")
+    ensure_table(
+        table,
+        _SCHEMA,
+        description="Which run took a slice last; the transactions say it, and there are no rows.",
+    )
     beat = Beat(table, _app_id(slice_), lease)
     beat.write()
     try:
@@ -102,7 +108,8 @@ def leases_table(lake: str, pipeline: str) -> str:
 
 
 def running(lake: str, pipeline: str) -> list[dict[str, Any]]:
-    """The leases of a pipeline that are held now; by this machine's clock, since nothing is written.
+    """The leases of a pipeline that are held now; by this machine's clock, since nothing is
+    written.
 
     Runs on: driver
 
@@ -152,8 +159,15 @@ def _list(table: str) -> list[_Seen]:
     filesystem, root = open_filesystem(table)
     with storage_faults(f"{table}/{_BEATS}", "list the leases"):
         selector = FileSelector(f"{root}/{_BEATS}", allow_not_found=True)
-        files = [info for info in filesystem.get_file_info(selector) if info.is_file and info.base_name.endswith(_SUFFIX)]
-    return [_Seen(info.path, int(info.base_name.removesuffix(_SUFFIX)), info.mtime.timestamp()) for info in files]
+        files = [
+            info
+            for info in filesystem.get_file_info(selector)
+            if info.is_file and info.base_name.endswith(_SUFFIX)
+        ]
+    return [
+        _Seen(info.path, int(info.base_name.removesuffix(_SUFFIX)), info.mtime.timestamp())
+        for info in files
+    ]
 
 
 def _read(table: str, seen: _Seen) -> dict[str, Any]:
@@ -189,22 +203,32 @@ class Beat:
 
     def write(self) -> None:
         began = _clock()
-        with storage_faults(f"{self.table}/{_BEATS}", "write the lease"), self._filesystem.open_output_stream(self._path) as sink:
+        with (
+            storage_faults(f"{self.table}/{_BEATS}", "write the lease"),
+            self._filesystem.open_output_stream(self._path) as sink,
+        ):
             sink.write(self._body)
         self.renewed = began
 
     def check(self) -> None:
-        """Whether the lease is still this process's; asks the store only if the last renewal is too long ago."""
+        """Whether the lease is still this process's; asks the store only if the last renewal is too
+        long ago.
+        """
         if _clock() - self.renewed < _SURE_S:
             return
         if log.read_transactions(self.table).get(self.app_id) != self.token:
             silent = _clock() - self.renewed
-            raise SliceHeld(f"{self.table}: this run did not renew its lease for {silent:.0f} seconds, and another run took it")
+            raise SliceHeld(
+                f"{self.table}: this run did not renew its lease for {silent:.0f} seconds, and "
+                "another run took it"
+            )
         self.write()
 
     @contextmanager
     def held(self) -> Generator[None]:
-        """Renews the lease while the block runs, lets every commit ask whether it is still held, and gives it back."""
+        """Renews the lease while the block runs, lets every commit ask whether it is still held,
+        and gives it back.
+        """
         thread = threading.Thread(target=self._renew, name="lease", daemon=True)
         thread.start()
         try:
@@ -218,7 +242,8 @@ class Beat:
 
     def _renew(self) -> None:
         while not self._done.wait(RENEW_S):
-            # A store that is away for a moment ends no run; `check` asks before anything is committed.
+            # A store that is away for a moment ends no run; `check` asks before anything is
+            # committed.
             with contextlib.suppress(StorageError):
                 self.write()
 
@@ -228,15 +253,24 @@ class Beat:
 
 def _clock() -> float:
     """Seconds that also pass while the machine sleeps, and that nobody sets."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+    return (
+        time.clock_gettime(time.CLOCK_BOOTTIME)
+        if hasattr(time, "CLOCK_BOOTTIME")
+        else time.monotonic()
+    )
 
 
 def _identity() -> dict[str, Any]:
-    """What tells a process from all others of its machine, before and after: so its death is known at once there."""
+    """What tells a process from all others of its machine, before and after: so its death is known
+    at once there.
+    """
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         # Process numbers of one container mean nothing in another.
-        return {"machine": f"{boot}/{os.stat('/proc/self/ns/pid').st_ino}", "started": _started(os.getpid())}
+        return {
+            "machine": f"{boot}/{os.stat('/proc/self/ns/pid').st_ino}",
+            "started": _started(os.getpid()),
+        }
     except OSError:
         return {"machine": None, "started": None}
 

@@ -1,7 +1,7 @@
 """Where a table lies: URIs, file systems, safe file names, and storage faults in one wording.
 
-Owns the translation of the errors of pyarrow, deltalake and the operating system into StorageError. Knows nothing of
-Delta's log, of leases or of schemas.
+Owns the translation of the errors of pyarrow, deltalake and the operating system into StorageError.
+Knows nothing of Delta's log, of leases or of schemas.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ def local_path(uri: str) -> Path | None:
 
 
 def plain_place(uri: str) -> str:
-    """A place as messages and Spark take it: an absolute path of a local one, the URI as users spell it otherwise.
+    """A place as messages and Spark take it: an absolute path of a local one, the URI as users
+    spell it otherwise.
 
     Runs on: driver
     """
@@ -51,7 +52,8 @@ def plain_place(uri: str) -> str:
 
 
 def table_uri(uri: str) -> str:
-    """The spelling that deltalake is given: a plain absolute path for local tables, the URI itself otherwise.
+    """The spelling that deltalake is given: a plain absolute path for local tables, the URI itself
+    otherwise.
 
     Runs on: driver | executor
     """
@@ -88,7 +90,9 @@ def open_filesystem(uri: str) -> tuple[FileSystem, str]:
         from batchinfer.stores import is_on_store, open_s3
 
         if not is_on_store(uri):
-            raise StorageError(f"{uri}: cannot be opened; allowed: a path, file:///… or s3a://bucket/folder")
+            raise StorageError(
+                f"{uri}: cannot be opened; allowed: a path, file:///… or s3a://bucket/folder"
+            )
         return open_s3(uri)
     from pyarrow.fs import LocalFileSystem
 
@@ -106,7 +110,8 @@ def is_reachable(uri: str) -> bool:
 
 
 def encode_name(value: str | None) -> str:
-    """A folder or file name for any text: percent-encoded, long ones cut and told apart by their digest.
+    """A folder or file name for any text: percent-encoded, long ones cut and told apart by their
+    digest.
 
     Runs on: driver | executor
     """
@@ -115,7 +120,11 @@ def encode_name(value: str | None) -> str:
     encoded = _encode(value)
     if len(encoded) <= _CUT_BYTES:
         return encoded
-    return encoded[: _CUT_BYTES - 33].rstrip("%") + "~" + hashlib.sha256(value.encode()).hexdigest()[:32]
+    return (
+        encoded[: _CUT_BYTES - 33].rstrip("%")
+        + "~"
+        + hashlib.sha256(value.encode()).hexdigest()[:32]
+    )
 
 
 def _encode(value: str) -> str:
@@ -126,19 +135,27 @@ def _encode(value: str) -> str:
 
 
 def partition_folder(values: Mapping[str, str | None]) -> str:
-    """The folder of a partition, relative to the table, in Hive's style: `slice=2015-05-18/stage=score`.
+    """The folder of a partition, relative to the table, in Hive's style:
+    `slice=2015-05-18/stage=score`.
 
-    Delta takes partition values from its log, but Polars reads them off these names: they must say the whole value.
+    Delta takes partition values from its log, but Polars reads them off these names: they must say
+    the whole value.
 
     Runs on: driver | executor
 
     Raises:
         InputError: a value too long for a folder's name.
     """
-    names = [f"{column}={NULL_NAME if value is None else _encode(value)}" for column, value in values.items()]
+    names = [
+        f"{column}={NULL_NAME if value is None else _encode(value)}"
+        for column, value in values.items()
+    ]
     long = [name for name in names if len(name) > _NAME_BYTES]
     if long:
-        raise InputError(f"partition {long[0][:60]}… has {len(long[0])} bytes when percent-encoded; allowed: {_NAME_BYTES}")
+        raise InputError(
+            f"partition {long[0][:60]}… has {len(long[0])} bytes when percent-encoded; allowed: "
+            f"{_NAME_BYTES}"
+        )
     return "/".join(names)
 
 
@@ -169,7 +186,8 @@ def storage_faults(uri: str, doing: str) -> Generator[None]:
 
 
 def as_storage_error(uri: str, doing: str, error: BaseException) -> StorageError:
-    """A fault of storage in this project's words; of an object store with what helps, and without what the store repeats.
+    """A fault of storage in this project's words; of an object store with what helps, and without
+    what the store repeats.
 
     Runs on: driver | executor
     """

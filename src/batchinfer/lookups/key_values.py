@@ -1,7 +1,7 @@
 """Keys of a lookup: the text of the command line, and values in the types of the key columns.
 
-Owns the grammar `name=value,name="a,b"` and every conversion. A value is only ever a value: nothing here is evaluated,
-or put into a query's text.
+Owns the grammar `name=value,name="a,b"` and every conversion. A value is only ever a value: nothing
+here is evaluated, or put into a query's text.
 """
 
 from __future__ import annotations
@@ -26,27 +26,37 @@ _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 def parse_key(text: str, key_columns: Sequence[str]) -> dict[str, str]:
     """One key as a mapping of column to text.
 
-    Pairs are separated by commas; a value with a comma, or that begins with a quote, stands in double quotes, where two
-    quotes mean one. A value may hold `=`. Blanks around names are ignored, in values they count.
+    Pairs are separated by commas; a value with a comma, or that begins with a quote, stands in
+    double quotes, where two quotes mean one. A value may hold `=`. Blanks around names are ignored,
+    in values they count.
 
     Runs on: driver
 
     Raises:
-        ConfigError: not of this form, a column that is not one of the key, given twice, or left out.
+        ConfigError: not of this form, a column that is not one of the key, given twice, or left
+            out.
     """
     pairs = _split(text, key_columns)
     names = [name for name, _ in pairs]
-    problems = [f"--key {text!r}: column {name!r} is given twice" for name in sorted(set(names)) if names.count(name) > 1]
+    problems = [
+        f"--key {text!r}: column {name!r} is given twice"
+        for name in sorted(set(names))
+        if names.count(name) > 1
+    ]
     problems += [f"--key {text!r}: {problem}" for problem in compare_names(names, key_columns)]
     if problems:
-        raise ConfigError(problems, hint=f"A key looks like {','.join(f'{name}=…' for name in key_columns)}")
+        raise ConfigError(
+            problems, hint=f"A key looks like {','.join(f'{name}=…' for name in key_columns)}"
+        )
     return dict(pairs)
 
 
 def format_key(key: Mapping[str, str]) -> str:
     """The text that `parse_key` reads as this key."""
     return ",".join(
-        f'{name}="{value.replace(chr(34), chr(34) * 2)}"' if "," in value or value.startswith('"') else f"{name}={value}"
+        f'{name}="{value.replace(chr(34), chr(34) * 2)}"'
+        if "," in value or value.startswith('"')
+        else f"{name}={value}"
         for name, value in key.items()
     )
 
@@ -54,8 +64,16 @@ def format_key(key: Mapping[str, str]) -> str:
 def compare_names(names: Sequence[str], key_columns: Sequence[str]) -> list[str]:
     """What is wrong with the columns of a key, a sentence each."""
     allowed = ", ".join(key_columns)
-    problems = [f"{name!r} is not a key column; allowed: {allowed}" for name in dict.fromkeys(names) if name not in key_columns]
-    return problems + [f"key column {name} is missing; needed: {allowed}" for name in key_columns if name not in names]
+    problems = [
+        f"{name!r} is not a key column; allowed: {allowed}"
+        for name in dict.fromkeys(names)
+        if name not in key_columns
+    ]
+    return problems + [
+        f"key column {name} is missing; needed: {allowed}"
+        for name in key_columns
+        if name not in names
+    ]
 
 
 def convert_key(key: Mapping[str, Any], types: Mapping[str, pa.DataType]) -> tuple[Any, ...]:
@@ -68,7 +86,8 @@ def convert_key(key: Mapping[str, Any], types: Mapping[str, pa.DataType]) -> tup
     Runs on: driver
 
     Raises:
-        InputError: columns missing or unknown, nulls, values that cannot be converted; every problem in one error.
+        InputError: columns missing or unknown, nulls, values that cannot be converted; every
+            problem in one error.
     """
     problems = [f"key {dict(key)}: {problem}" for problem in compare_names(list(key), list(types))]
     values: list[Any] = []
@@ -94,7 +113,9 @@ def convert_value(name: str, value: Any, type_: pa.DataType) -> Any:
     try:
         return _convert(value, type_)
     except (ValueError, TypeError, InvalidOperation, OverflowError) as error:
-        raise InputError(f"key column {name}: got {value!r} ({error}); allowed: {_allowed(type_)}") from error
+        raise InputError(
+            f"key column {name}: got {value!r} ({error}); allowed: {_allowed(type_)}"
+        ) from error
 
 
 def _split(text: str, key_columns: Sequence[str]) -> list[tuple[str, str]]:
@@ -122,12 +143,18 @@ def _take_value(text: str, start: int) -> tuple[str, int]:
     while True:
         quote = text.find('"', place)
         if quote < 0:
-            raise ConfigError(f'--key {text!r}: a quote is not closed; allowed: "a,b", and two quotes for a quote inside')
+            raise ConfigError(
+                f'--key {text!r}: a quote is not closed; allowed: "a,b", and two quotes for a '
+                "quote inside"
+            )
         if not text.startswith('"', quote + 1):
             break
         place = quote + 2
     if quote + 1 < len(text) and text[quote + 1] != ",":
-        raise ConfigError(f"--key {text!r}: got {text[quote + 1 :]!r} after a closing quote; allowed: a comma, or the end")
+        raise ConfigError(
+            f"--key {text!r}: got {text[quote + 1 :]!r} after a closing quote; allowed: a comma, "
+            "or the end"
+        )
     return text[start + 1 : quote].replace('""', '"'), quote + 1
 
 

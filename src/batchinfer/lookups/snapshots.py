@@ -1,7 +1,8 @@
-"""What a lookup needs to know of a table: its key, its columns, and which files may hold which keys.
+"""What a lookup needs to know of a table: its key, its columns, and which files may hold which
+keys.
 
-Owns a small cache: a served table is asked again and again, and its snapshot changes only when its log does.
-Must not read rows.
+Owns a small cache: a served table is asked again and again, and its snapshot changes only when its
+log does. Must not read rows.
 """
 
 from __future__ import annotations
@@ -40,7 +41,10 @@ class TableFile:
 
     def may_hold(self, key: Sequence[Any]) -> bool:
         """False only if the file surely lacks the key."""
-        return all(bound is None or bound[0] <= value <= bound[1] for bound, value in zip(self.bounds, key, strict=True))
+        return all(
+            bound is None or bound[0] <= value <= bound[1]
+            for bound, value in zip(self.bounds, key, strict=True)
+        )
 
 
 @dataclass
@@ -104,7 +108,9 @@ def open_snapshot(uri: str) -> Snapshot:
         if isinstance(error, InputError):
             raise
         words, hint = (
-            words_and_hint(" ".join(str(error).split())) if is_on_store(uri) else (" ".join(str(error).split())[:300], None)
+            words_and_hint(" ".join(str(error).split()))
+            if is_on_store(uri)
+            else (" ".join(str(error).split())[:300], None)
         )
         raise StorageError(f"{uri}: cannot read the table's log: {words}", hint) from error
     with _cache_lock:
@@ -123,9 +129,15 @@ def _open_filesystem(uri: str) -> tuple[FileSystem, str]:
 
 
 def _newest_log_entry(filesystem: FileSystem, root: str) -> tuple[str, int | None]:
-    """Name and time of the newest commit: another commit, or another table in its place, changes them."""
+    """Name and time of the newest commit: another commit, or another table in its place, changes
+    them.
+    """
     entries = filesystem.get_file_info(FileSelector(f"{root}/_delta_log"))
-    commits = [entry for entry in entries if entry.base_name.endswith(".json") and entry.base_name[:20].isdigit()]
+    commits = [
+        entry
+        for entry in entries
+        if entry.base_name.endswith(".json") and entry.base_name[:20].isdigit()
+    ]
     if not commits:
         raise FileNotFoundError(f"{root}/_delta_log holds no commit")
     newest = max(commits, key=lambda entry: entry.base_name)
@@ -133,32 +145,57 @@ def _newest_log_entry(filesystem: FileSystem, root: str) -> tuple[str, int | Non
 
 
 def _read(uri: str, filesystem: FileSystem, root: str) -> Snapshot:
-    table = DeltaTable(delta_uri(uri), storage_options=delta_options(uri)) if is_on_store(uri) else DeltaTable(root)
+    table = (
+        DeltaTable(delta_uri(uri), storage_options=delta_options(uri))
+        if is_on_store(uri)
+        else DeltaTable(root)
+    )
     configuration = table.metadata().configuration
     if configuration.get("delta.columnMapping.mode", "none") != "none":
-        raise InputError(f"{uri}: the table maps column names; a lookup reads tables without column mapping")
-    if "deletionVectors" in (table.protocol().reader_features or ()) and pa.table(table.deletion_vectors().read_all()).num_rows:
-        raise InputError(f"{uri}: rows of the table were deleted by deletion vectors; a lookup reads tables without them")
+        raise InputError(
+            f"{uri}: the table maps column names; a lookup reads tables without column mapping"
+        )
+    if (
+        "deletionVectors" in (table.protocol().reader_features or ())
+        and pa.table(table.deletion_vectors().read_all()).num_rows
+    ):
+        raise InputError(
+            f"{uri}: rows of the table were deleted by deletion vectors; a lookup reads tables "
+            "without them"
+        )
     schema = pa.schema(table.schema().to_arrow())
     key = tuple(name for name in configuration.get(KEY_PROPERTY, "").split(",") if name)
-    if not key or not set(key) <= set(schema.names) or SLICE not in table.metadata().partition_columns:
+    if (
+        not key
+        or not set(key) <= set(schema.names)
+        or SLICE not in table.metadata().partition_columns
+    ):
         raise InputError(
-            f"{uri}: not a table that is read by key: property {KEY_PROPERTY} is {configuration.get(KEY_PROPERTY)!r}; "
+            f"{uri}: not a table that is read by key: property {KEY_PROPERTY} is "
+            f"{configuration.get(KEY_PROPERTY)!r}; "
             f"needed: the key columns, among {', '.join(schema.names)}, and partitions by {SLICE}"
         )
-    return Snapshot(uri, table.version(), schema, key, _files_by_slice(table, root, key), filesystem)
+    return Snapshot(
+        uri, table.version(), schema, key, _files_by_slice(table, root, key), filesystem
+    )
 
 
 def _files_by_slice(table: DeltaTable, root: str, key: Sequence[str]) -> dict[str, list[TableFile]]:
     actions = pa.table(table.get_add_actions(flatten=True))
 
     def column(name: str) -> list[Any]:
-        return actions[name].to_pylist() if name in actions.column_names else [None] * actions.num_rows
+        return (
+            actions[name].to_pylist() if name in actions.column_names else [None] * actions.num_rows
+        )
 
     slices: dict[str, list[TableFile]] = {}
     bounds = [list(zip(column(f"min.{name}"), column(f"max.{name}"), strict=True)) for name in key]
-    for place, (path, value) in enumerate(zip(column("path"), column(f"partition.{SLICE}"), strict=True)):
+    for place, (path, value) in enumerate(
+        zip(column("path"), column(f"partition.{SLICE}"), strict=True)
+    ):
         known = tuple(pair[place] if None not in pair[place] else None for pair in bounds)
         # A null slice is below every other.
-        slices.setdefault("" if value is None else str(value), []).append(TableFile(f"{root}/{unquote(path)}", known))
+        slices.setdefault("" if value is None else str(value), []).append(
+            TableFile(f"{root}/{unquote(path)}", known)
+        )
     return {name: slices[name] for name in sorted(slices, reverse=True)}

@@ -1,6 +1,8 @@
-"""Looks predictions up in a Delta table by key: newest slice first, and only in row groups that may hold the key.
+"""Looks predictions up in a Delta table by key: newest slice first, and only in row groups that may
+hold the key.
 
-Owns the search. Must not know where keys come from (see `keys`) nor how a snapshot is found (see `snapshots`).
+Owns the search. Must not know where keys come from (see `keys`) nor how a snapshot is found (see
+`snapshots`).
 """
 
 from __future__ import annotations
@@ -37,7 +39,9 @@ def key_columns(table_uri: str) -> tuple[str, ...]:
     return open_snapshot(table_uri).key
 
 
-def lookup(table_uri: str, keys: Sequence[Mapping[str, Any]], as_of: str | None = None) -> list[dict[str, Any] | None]:
+def lookup(
+    table_uri: str, keys: Sequence[Mapping[str, Any]], as_of: str | None = None
+) -> list[dict[str, Any] | None]:
     """The served row of each key in the greatest slice that has one; None where no slice has.
 
     Args:
@@ -46,13 +50,15 @@ def lookup(table_uri: str, keys: Sequence[Mapping[str, Any]], as_of: str | None 
         as_of: only slices up to and including this one, in the order of text.
 
     Returns:
-        In the order of `keys`: all columns of the row, as JSON values (bytes as hexadecimal digits, times as ISO text).
+        In the order of `keys`: all columns of the row, as JSON values (bytes as hexadecimal digits,
+            times as ISO text).
 
     Runs on: driver
 
     Raises:
         InputMissing: there is no table.
-        InputError: a table that is not read by key, or keys that do not fit it; every problem in one error.
+        InputError: a table that is not read by key, or keys that do not fit it; every problem in
+            one error.
         StorageError: the table cannot be read.
     """
     snapshot = open_snapshot(table_uri)
@@ -103,7 +109,9 @@ def _search(snapshot: Snapshot, wanted: set[Key], as_of: str | None) -> dict[Key
     return found
 
 
-def _read(snapshot: Snapshot, file: TableFile, keys: Sequence[Key], slice_: str | None) -> dict[Key, dict[str, Any]]:
+def _read(
+    snapshot: Snapshot, file: TableFile, keys: Sequence[Key], slice_: str | None
+) -> dict[Key, dict[str, Any]]:
     """The served rows of these keys in one file."""
     schema = snapshot.schema.remove(snapshot.schema.get_field_index(SLICE))
     condition = _condition(snapshot.key, keys)
@@ -114,20 +122,32 @@ def _read(snapshot: Snapshot, file: TableFile, keys: Sequence[Key], slice_: str 
     except FileNotFoundError:
         raise
     except (OSError, pa.ArrowException) as error:
-        words, hint = words_and_hint(str(error)) if is_on_store(snapshot.uri) else (str(error), None)
+        words, hint = (
+            words_and_hint(str(error)) if is_on_store(snapshot.uri) else (str(error), None)
+        )
         raise StorageError(f"{file.path}: cannot be read: {words}", hint) from error
     asked = set(keys)
     columns = [rows[name].to_pylist() for name in snapshot.key]
     places = {key: place for place, key in enumerate(zip(*columns, strict=True)) if key in asked}
-    taken = rows.take(pa.array(list(places.values()), pa.int64())).to_pylist(maps_as_pydicts="lossy")
+    taken = rows.take(pa.array(list(places.values()), pa.int64())).to_pylist(
+        maps_as_pydicts="lossy"
+    )
     return {key: _to_json(snapshot, row, slice_) for key, row in zip(places, taken, strict=True)}
 
 
 def _condition(names: Sequence[str], keys: Sequence[Key]) -> ds.Expression:
     if len(keys) > _EXACT_KEYS:
         # A superset where the key has several columns; exact keys are picked out afterwards.
-        return _all([ds.field(name).isin(list({key[place] for key in keys})) for place, name in enumerate(names)])
-    exact = [_all([ds.field(name) == value for name, value in zip(names, key, strict=True)]) for key in keys]
+        return _all(
+            [
+                ds.field(name).isin(list({key[place] for key in keys}))
+                for place, name in enumerate(names)
+            ]
+        )
+    exact = [
+        _all([ds.field(name) == value for name, value in zip(names, key, strict=True)])
+        for key in keys
+    ]
     condition = exact[0]
     for other in exact[1:]:
         condition |= other
@@ -142,7 +162,9 @@ def _all(conditions: Sequence[ds.Expression]) -> ds.Expression:
 
 
 def _to_json(snapshot: Snapshot, row: Mapping[str, Any], slice_: str | None) -> dict[str, Any]:
-    return {name: slice_ if name == SLICE else _json_value(row[name]) for name in snapshot.schema.names}
+    return {
+        name: slice_ if name == SLICE else _json_value(row[name]) for name in snapshot.schema.names
+    }
 
 
 def _json_value(value: Any) -> Any:

@@ -1,7 +1,7 @@
 """Adam, without what torch's own optimizer brings along.
 
-Owns the update rule. `torch.optim` loads torch's compiler the first time one is made, which takes longer than training a small
-network does; a test holds this one to torch's.
+Owns the update rule. `torch.optim` loads torch's compiler the first time one is made, which takes
+longer than training a small network does; a test holds this one to torch's.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ _EPSILON = 1e-8
 class Adam:
     """Updates parameters in place from their gradients.
 
-    Source: Kingma and Ba, Adam: A Method for Stochastic Optimization, ICLR 2015, algorithm 1 with its default constants.
+    Source: Kingma and Ba, Adam: A Method for Stochastic Optimization, ICLR 2015, algorithm 1 with
+    its default constants.
     """
 
     def __init__(self, parameters: Iterable[torch.nn.Parameter], learning_rate: float) -> None:

@@ -1,7 +1,8 @@
 """Bundles: one immutable folder that holds all that a model needs to score, under one digest.
 
-Owns writing and loading. A bundle holds numbers and names, never code and never a pickle: its classes are imported from the
-environment, by paths that the verified manifest names, and their source must be what it was. Knows no registry.
+Owns writing and loading. A bundle holds numbers and names, never code and never a pickle: its
+classes are imported from the environment, by paths that the verified manifest names, and their
+source must be what it was. Knows no registry.
 """
 
 from __future__ import annotations
@@ -66,13 +67,15 @@ def write_bundle(
 ) -> str:
     """Writes a bundle whole or not at all, reads it back, and returns its digest (SHA-256, hex).
 
-    `facts` is JSON-able and stands in the manifest: training table and version, metrics. A model of another format is an
-    `artifact` instead of a `module`; `trust` is what loading it needs. `postprocess` are the steps after the model, which the
-    outputs of the signature are the result of. The same inputs give the same digest.
+    `facts` is JSON-able and stands in the manifest: training table and version, metrics. A model of
+    another format is an `artifact` instead of a `module`; `trust` is what loading it needs.
+    `postprocess` are the steps after the model, which the outputs of the signature are the result
+    of. The same inputs give the same digest.
     Runs on: driver.
 
     Raises:
-        ModelError: a class cannot be imported by its path, the module cannot be built again, the folder holds something else.
+        ModelError: a class cannot be imported by its path, the module cannot be built again, the
+            folder holds something else.
         StorageError: the folder cannot be written.
     """
     folder = Path(folder)
@@ -88,7 +91,8 @@ def write_bundle(
         try:
             for name, data in {**files, manifests.MANIFEST: manifests.to_bytes(manifest)}.items():
                 (staged / name).write_bytes(data)
-            # A bundle that cannot be loaded is found now, by whoever makes it, and not at night by the run that needs it.
+            # A bundle that cannot be loaded is found now, by whoever makes it, and not at night by
+            # the run that needs it.
             read_bundle(staged, expected_digest=manifest["digest"], trust=trust)
             _put(staged, folder, manifest["digest"])
         finally:
@@ -96,7 +100,9 @@ def write_bundle(
     except OSError as error:
         if isinstance(error, ModelError):
             raise
-        raise StorageError(f"bundle {folder} cannot be written: {error.strerror or error}") from error
+        raise StorageError(
+            f"bundle {folder} cannot be written: {error.strerror or error}"
+        ) from error
     return manifest["digest"]
 
 
@@ -104,7 +110,10 @@ def _put(staged: Path, folder: Path, digest: str) -> None:
     if folder.exists() and any(folder.iterdir()):
         found = verify_bundle(folder)["digest"]
         if found != digest:
-            raise ModelError(f"the folder {folder} already holds another bundle: got digest {found}; to be written: {digest}")
+            raise ModelError(
+                f"the folder {folder} already holds another bundle: got digest {found}; to be "
+                f"written: {digest}"
+            )
         return
     staged.chmod(0o755)
     staged.replace(folder)
@@ -127,9 +136,14 @@ def _contents(
         from batchinfer.models.mlp import arguments_of
 
         # Clones, because safetensors refuses tensors that share memory.
-        state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in module.state_dict().items()}
+        state = {
+            name: tensor.detach().cpu().contiguous().clone()
+            for name, tensor in module.state_dict().items()
+        }
         files[manifests.WEIGHTS] = safetensors.torch.save(state)
-        files[manifests.MODULE] = manifests.to_bytes({"class": class_path(type(module)), "arguments": arguments_of(module)})
+        files[manifests.MODULE] = manifests.to_bytes(
+            {"class": class_path(type(module)), "arguments": arguments_of(module)}
+        )
     return files
 
 
@@ -142,14 +156,19 @@ def _manifest(
 ) -> dict[str, Any]:
     manifest: dict[str, Any] = {
         "format": manifests.FORMAT,
-        "files": {name: {"sha256": manifests.sha256(data), "size": len(data)} for name, data in files.items()},
+        "files": {
+            name: {"sha256": manifests.sha256(data), "size": len(data)}
+            for name, data in files.items()
+        },
         "handler": {
             "class": class_path(type(handler)),
             "code": code_digests(type(handler)),
             "params": handler.params,
             "output": dict(handler.output),
         },
-        "module": None if module is None else {"class": class_path(type(module)), "code": code_digests(type(module))},
+        "module": None
+        if module is None
+        else {"class": class_path(type(module)), "code": code_digests(type(module))},
         "transforms": None if transforms is None else _transforms_entry(transforms),
         "packages": {name: _version(name) for name in _PACKAGES},
         "facts": dict(facts),
@@ -160,12 +179,21 @@ def _manifest(
 
 
 def _artifact_entry(artifact: Artifact | None, trust: Trust) -> dict[str, Any]:
-    """Empty where there is none: the digests of bundles of weights and a class stay what they were."""
+    """Empty where there is none: the digests of bundles of weights and a class stay what they
+    were.
+    """
     if artifact is None:
         return {}
     format = FORMATS[artifact.format]
     packages = {name: _version(name) for name in format.packages}
-    return {manifests.ARTIFACT: {"format": artifact.format, "file": format.file, "trust": trust, "packages": packages}}
+    return {
+        manifests.ARTIFACT: {
+            "format": artifact.format,
+            "file": format.file,
+            "trust": trust,
+            "packages": packages,
+        }
+    }
 
 
 def _version(package: str) -> str:
@@ -176,18 +204,27 @@ def _version(package: str) -> str:
 
 
 def _transforms_entry(transforms: TransformPipeline) -> dict[str, Any]:
-    return {"digest": transforms.digest(), "versions": {step.name: step.version for step in transforms.steps}}
+    return {
+        "digest": transforms.digest(),
+        "versions": {step.name: step.version for step in transforms.steps},
+    }
 
 
 def _postprocess_entry(postprocess: PostProcess | None) -> dict[str, Any]:
     """Nothing without steps, so that bundles made before there were any keep their digest."""
     if postprocess is None:
         return {}
-    return {"postprocess": {"digest": postprocess.digest(), "versions": {step.name: step.version for step in postprocess.steps}}}
+    return {
+        "postprocess": {
+            "digest": postprocess.digest(),
+            "versions": {step.name: step.version for step in postprocess.steps},
+        }
+    }
 
 
 def verify_bundle(folder: Path | str, expected_digest: str | None = None) -> dict[str, Any]:
-    """The manifest of a bundle whose every file, and all the code it relies on, is what the manifest says.
+    """The manifest of a bundle whose every file, and all the code it relies on, is what the
+    manifest says.
 
     Loads no torch and runs no code of the model. Runs on: driver and executor.
 
@@ -212,13 +249,14 @@ def read_bundle(
 ) -> LoadedBundle:
     """Loads a bundle after verifying it; what is loaded is the very bytes that were verified.
 
-    With less than float32 the module is built twice, and the handler holds the two against each other (`precision.Lowered`).
+    With less than float32 the module is built twice, and the handler holds the two against each
+    other (`precision.Lowered`).
 
     Runs on: driver and executor.
 
     Raises:
-        ModelError: as `verify_bundle`; the bundle needs more trust; or classes, weights and transforms do not fit together; its
-            module cannot be lowered.
+        ModelError: as `verify_bundle`; the bundle needs more trust; or classes, weights and
+            transforms do not fit together; its module cannot be lowered.
         SetupError: a package that the model's format needs is not installed.
     """
     manifest, contents = manifests.read_verified(Path(folder), expected_digest)
@@ -228,7 +266,9 @@ def read_bundle(
         manifests.check_precision(manifest, precision)
         handler = _build_handler(manifest, contents, signature, device)
         if precision != "float32":
-            handler = _lowered(handler, _build_handler(manifest, contents, signature, device), precision)
+            handler = _lowered(
+                handler, _build_handler(manifest, contents, signature, device), precision
+            )
     except ModelError as error:
         raise _named(folder, error) from error
     except SetupError:
@@ -242,7 +282,10 @@ def _lowered(handler: Handler, exact: Handler, precision: Precision) -> Handler:
     from batchinfer.models.precision import Lowered, lower
 
     if handler.module is None:
-        raise ModelError(f"model.precision: got {precision}; the handler keeps no module as its own; allowed: float32")
+        raise ModelError(
+            f"model.precision: got {precision}; the handler keeps no module as its own; allowed: "
+            "float32"
+        )
     lower(handler.module, precision)
     return Lowered(handler, exact, precision)
 
@@ -252,7 +295,10 @@ def _named(folder: Path | str, error: ModelError) -> ModelError:
 
 
 def _build_handler(
-    manifest: Mapping[str, Any], contents: Mapping[str, bytes], signature: Mapping[str, Any], device: str
+    manifest: Mapping[str, Any],
+    contents: Mapping[str, bytes],
+    signature: Mapping[str, Any],
+    device: str,
 ) -> Handler:
     from batchinfer.models.handler import Handler, Postprocessed
     from batchinfer.models.mlp import load_class
@@ -260,25 +306,37 @@ def _build_handler(
     class_ = load_class(manifest["handler"]["class"], Handler)
     columns = tuple(column["name"] for column in signature["inputs"])
     module = _open_module(manifest, contents, device)
-    handler = class_(module, _load_transforms(manifest, contents), manifest["handler"]["params"], columns)
+    handler = class_(
+        module, _load_transforms(manifest, contents), manifest["handler"]["params"], columns
+    )
     if dict(handler.output) != manifest["handler"]["output"]:
         raise ModelError(
-            f"handler {manifest['handler']['class']}: got output {dict(handler.output)}; expected {manifest['handler']['output']}"
+            f"handler {manifest['handler']['class']}: got output {dict(handler.output)}; expected "
+            f"{manifest['handler']['output']}"
         )
     steps = _load_postprocess(manifest, contents)
     return handler if steps is None else Postprocessed(handler, steps)
 
 
-def _open_module(manifest: Mapping[str, Any], contents: Mapping[str, bytes], device: str) -> torch.nn.Module | None:
+def _open_module(
+    manifest: Mapping[str, Any], contents: Mapping[str, bytes], device: str
+) -> torch.nn.Module | None:
     """The module of whichever format; None for a handler that has none."""
     artifact = manifest.get(manifests.ARTIFACT)
     if artifact:
         # As much trust as the bundle needs: `check_trust` has asked whether it may have it.
-        return open_artifact(artifact["format"], contents[FORMATS[artifact["format"]].file], device, artifact["trust"])
+        return open_artifact(
+            artifact["format"],
+            contents[FORMATS[artifact["format"]].file],
+            device,
+            artifact["trust"],
+        )
     return _load_module(manifest, contents, device) if manifest["module"] else None
 
 
-def _load_module(manifest: Mapping[str, Any], contents: Mapping[str, bytes], device: str) -> torch.nn.Module:
+def _load_module(
+    manifest: Mapping[str, Any], contents: Mapping[str, bytes], device: str
+) -> torch.nn.Module:
     import safetensors.torch
 
     from batchinfer.models.mlp import build_module
@@ -286,7 +344,10 @@ def _load_module(manifest: Mapping[str, Any], contents: Mapping[str, bytes], dev
 
     described = json.loads(contents[manifests.MODULE])
     if described["class"] != manifest["module"]["class"]:
-        raise ModelError(f"{manifests.MODULE}: got class {described['class']}; expected {manifest['module']['class']}")
+        raise ModelError(
+            f"{manifests.MODULE}: got class {described['class']}; expected "
+            f"{manifest['module']['class']}"
+        )
     module = build_module(described["class"], described["arguments"])
     module.load_state_dict(safetensors.torch.load(contents[manifests.WEIGHTS]), strict=True)
     if device != "cpu":
@@ -294,7 +355,9 @@ def _load_module(manifest: Mapping[str, Any], contents: Mapping[str, bytes], dev
     return module.to(device).eval()
 
 
-def _load_transforms(manifest: Mapping[str, Any], contents: Mapping[str, bytes]) -> TransformPipeline | None:
+def _load_transforms(
+    manifest: Mapping[str, Any], contents: Mapping[str, bytes]
+) -> TransformPipeline | None:
     if manifest["transforms"] is None:
         return None
     from batchinfer.transforms import TransformPipeline
@@ -302,14 +365,20 @@ def _load_transforms(manifest: Mapping[str, Any], contents: Mapping[str, bytes])
     try:
         transforms = TransformPipeline.from_json(json.loads(contents[manifests.TRANSFORMS]))
     except ModelError as error:
-        raise ModelError([f"{manifests.TRANSFORMS}: {problem}" for problem in error.problems], error.hint) from error
+        raise ModelError(
+            [f"{manifests.TRANSFORMS}: {problem}" for problem in error.problems], error.hint
+        ) from error
     got, expected = _transforms_entry(transforms), manifest["transforms"]
     if got != expected:
-        raise ModelError(f"{manifests.TRANSFORMS}: got digest {got['digest']}; expected {expected['digest']}")
+        raise ModelError(
+            f"{manifests.TRANSFORMS}: got digest {got['digest']}; expected {expected['digest']}"
+        )
     return transforms
 
 
-def _load_postprocess(manifest: Mapping[str, Any], contents: Mapping[str, bytes]) -> PostProcess | None:
+def _load_postprocess(
+    manifest: Mapping[str, Any], contents: Mapping[str, bytes]
+) -> PostProcess | None:
     entry = manifest.get("postprocess")
     if entry is None:
         return None
@@ -318,14 +387,19 @@ def _load_postprocess(manifest: Mapping[str, Any], contents: Mapping[str, bytes]
     try:
         steps = PostProcess.from_json(json.loads(contents[manifests.POSTPROCESS]))
     except ModelError as error:
-        raise ModelError([f"{manifests.POSTPROCESS}: {problem}" for problem in error.problems], error.hint) from error
+        raise ModelError(
+            [f"{manifests.POSTPROCESS}: {problem}" for problem in error.problems], error.hint
+        ) from error
     if (got := _postprocess_entry(steps)["postprocess"]) != entry:
-        raise ModelError(f"{manifests.POSTPROCESS}: got digest {got['digest']}; expected {entry['digest']}")
+        raise ModelError(
+            f"{manifests.POSTPROCESS}: got digest {got['digest']}; expected {entry['digest']}"
+        )
     return steps
 
 
 def read_steps(folder: Path | str) -> tuple[TransformPipeline | None, PostProcess | None]:
-    """The fitted transforms and the steps after the model of a bundle, which is verified as by `verify_bundle`.
+    """The fitted transforms and the steps after the model of a bundle, which is verified as by
+    `verify_bundle`.
 
     Runs on: driver.
 
@@ -348,7 +422,8 @@ def read_signature(folder: Path | str) -> dict[str, Any]:
 
 
 def check_signature(signature: Mapping[str, Any], fields: Mapping[str, pa.DataType]) -> list[str]:
-    """Differences between the inputs that a signature names and the columns at hand; other columns do not matter.
+    """Differences between the inputs that a signature names and the columns at hand; other columns
+    do not matter.
 
     Runs on: driver.
     """
@@ -357,7 +432,8 @@ def check_signature(signature: Mapping[str, Any], fields: Mapping[str, pa.DataTy
         name, expected = column["name"], column["type"]
         if name not in fields:
             problems.append(
-                f"column {name}: expected {expected}, got no such column{did_you_mean(name, fields)}; there are: {listed(fields)}"
+                f"column {name}: expected {expected}, got no such "
+                f"column{did_you_mean(name, fields)}; there are: {listed(fields)}"
             )
         elif (got := _type_name(fields[name])) != spark_name(parse_ddl(expected)):
             problems.append(f"column {name}: expected {expected}, got {got}")

@@ -1,7 +1,9 @@
-"""Modules that PyTorch's compiler makes faster, held against themselves as they were; where that fails they run as they were.
+"""Modules that PyTorch's compiler makes faster, held against themselves as they were; where that
+fails they run as they were.
 
-Owns the attempt, what is said of one that failed, and the compiler's own cache as bytes. Knows neither bundles nor where such
-bytes are kept. They are code: they may only come from where this installation itself put them.
+Owns the attempt, what is said of one that failed, and the compiler's own cache as bytes. Knows
+neither bundles nor where such bytes are kept. They are code: they may only come from where this
+installation itself put them.
 """
 
 from __future__ import annotations
@@ -19,12 +21,14 @@ from batchinfer.models.precision import SAMPLE_ROWS, TOLERANCES, Precision, diff
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# What a compiler may change in float32, which adds up in another order; a share as in `precision.TOLERANCES`.
+# What a compiler may change in float32, which adds up in another order; a share as in
+# `precision.TOLERANCES`.
 _EXACT_TOLERANCE = 1e-4
 _WARM_UP_S = 600.0
 _MESSAGE_CHARACTERS = 300
 
 
+# fmt: off
 class Compiled(Around):
     """A handler whose module is compiled when the first rows come, for batches of any size.
 
@@ -106,3 +110,4 @@ class Compiled(Around):
         self._eager, self._new_cache = True, None
         said = f"{type(error).__name__}: {' '.join(str(error).split())}"[:_MESSAGE_CHARACTERS]
         self.warnings.append(f"model.compile: the module runs as it is, since it could not be compiled: {said}")
+# fmt: on

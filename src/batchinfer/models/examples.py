@@ -1,6 +1,8 @@
-"""Labelled rows on disk: written once as they come, read many times in shuffled batches, larger than memory if need be.
+"""Labelled rows on disk: written once as they come, read many times in shuffled batches, larger
+than memory if need be.
 
-Owns the files, the split into rows to learn from and rows to validate on, and the order of rows. Knows no network.
+Owns the files, the split into rows to learn from and rows to validate on, and the order of rows.
+Knows no network.
 """
 
 from __future__ import annotations
@@ -16,8 +18,8 @@ import torch
 
 from batchinfer.errors import InputError, StorageError
 
-# Rows are shuffled in blocks that are read at one go, and then within as many blocks as fit the buffer: a full shuffle where
-# all fit, and long reads instead of one per row where they do not.
+# Rows are shuffled in blocks that are read at one go, and then within as many blocks as fit the
+# buffer: a full shuffle where all fit, and long reads instead of one per row where they do not.
 BLOCK_ROWS = 4096
 BUFFER_BYTES = 256 * 2**20
 FEATURES = "features"
@@ -34,8 +36,8 @@ class Shapes:
 
     Attributes:
         width: length of the float32 vector `features`; 0: there is none.
-        integers: of each named integer input how many different integers there are (from 0 up), and how many of them a row
-            has; None: one, so that the input is (rows,).
+        integers: of each named integer input how many different integers there are (from 0 up), and
+            how many of them a row has; None: one, so that the input is (rows,).
     """
 
     width: int
@@ -61,7 +63,8 @@ class Examples:
     """Rows on disk.
 
     Attributes:
-        inputs: of the model, by name: `features` (rows, width) float32, integer inputs int32; read as they are touched.
+        inputs: of the model, by name: `features` (rows, width) float32, integer inputs int32; read
+            as they are touched.
         target: (rows,) float64.
         row_bytes: about what a row takes in memory.
     """
@@ -78,13 +81,20 @@ class Examples:
         for first in range(0, len(self), batch_rows):
             yield self._read(slice(first, first + batch_rows))
 
-    def shuffled(self, batch_rows: int, generator: torch.Generator) -> Iterator[tuple[Tensors, torch.Tensor]]:
-        """All rows once, in an order that only the generator decides; no batch of one row, unless there is but one."""
+    def shuffled(
+        self, batch_rows: int, generator: torch.Generator
+    ) -> Iterator[tuple[Tensors, torch.Tensor]]:
+        """All rows once, in an order that only the generator decides; no batch of one row, unless
+        there is but one.
+        """
         blocks = -(-len(self) // BLOCK_ROWS)
         order = torch.randperm(blocks, generator=generator).tolist()
         held = max(1, BUFFER_BYTES // (BLOCK_ROWS * self.row_bytes))
         for first in range(0, blocks, held):
-            parts = [self._read(slice(block * BLOCK_ROWS, (block + 1) * BLOCK_ROWS)) for block in order[first : first + held]]
+            parts = [
+                self._read(slice(block * BLOCK_ROWS, (block + 1) * BLOCK_ROWS))
+                for block in order[first : first + held]
+            ]
             inputs = {name: torch.cat([part[0][name] for part in parts]) for name in self.inputs}
             target = torch.cat([part[1] for part in parts])
             places = torch.randperm(len(target), generator=generator)
@@ -93,7 +103,9 @@ class Examples:
 
     def _read(self, rows: slice) -> tuple[Tensors, torch.Tensor]:
         inputs = {
-            name: torch.from_numpy(np.array(array[rows], np.float32 if array.dtype.kind == "f" else np.int64))
+            name: torch.from_numpy(
+                np.array(array[rows], np.float32 if array.dtype.kind == "f" else np.int64)
+            )
             for name, array in self.inputs.items()
         }
         return inputs, torch.from_numpy(np.array(self.target[rows]))
@@ -101,13 +113,16 @@ class Examples:
 
 def _batches(places: torch.Tensor, batch_rows: int) -> list[torch.Tensor]:
     parts = list(torch.split(places, batch_rows))
-    if len(parts) > 1 and len(parts[-1]) == 1:  # normalisation over a batch cannot be learnt from one row
+    if (
+        len(parts) > 1 and len(parts[-1]) == 1
+    ):  # normalisation over a batch cannot be learnt from one row
         parts[-2:] = [torch.cat(parts[-2:])]
     return parts
 
 
 class ExampleWriter:
-    """Appends batches to two sets of files below a folder: rows to learn from and rows to validate on.
+    """Appends batches to two sets of files below a folder: rows to learn from and rows to validate
+    on.
 
     Attributes:
         dropped: rows left out because they have no target.
@@ -120,10 +135,15 @@ class ExampleWriter:
         self._threshold = np.uint64(int(validation_share * 2.0**64))
         self._seen = 0
         # Files by number: a column's name may be no name of a file.
-        self._places = {name: str(place) for place, name in enumerate([*shapes.names])} | {_TARGET: _TARGET}
+        self._places = {name: str(place) for place, name in enumerate([*shapes.names])} | {
+            _TARGET: _TARGET
+        }
 
-    def write(self, batches: Iterable[tuple[Inputs, np.ndarray, np.ndarray | None]]) -> tuple[Examples, Examples]:
-        """Writes all batches of (inputs, target, key hash or validation mask or None): (to learn from, to validate on).
+    def write(
+        self, batches: Iterable[tuple[Inputs, np.ndarray, np.ndarray | None]]
+    ) -> tuple[Examples, Examples]:
+        """Writes all batches of (inputs, target, key hash or validation mask or None): (to learn
+        from, to validate on).
 
         Raises:
             InputError: inputs of another shape, features that are not finite.
@@ -154,10 +174,16 @@ class ExampleWriter:
         try:
             yield
         except OSError as error:
-            raise StorageError(f"training data cannot be kept in {self._folder}: {error.strerror or error}") from error
+            raise StorageError(
+                f"training data cannot be kept in {self._folder}: {error.strerror or error}"
+            ) from error
 
     def _append(
-        self, inputs: Inputs, target: np.ndarray, split: np.ndarray | None, files: Mapping[tuple[str, str], IO[bytes]]
+        self,
+        inputs: Inputs,
+        target: np.ndarray,
+        split: np.ndarray | None,
+        files: Mapping[tuple[str, str], IO[bytes]],
     ) -> None:
         self._check(inputs, target)
         valid = self._validation(split, len(target))
@@ -166,8 +192,12 @@ class ExampleWriter:
         with self._storing():
             for part, chosen in (("learn", known & ~valid), ("valid", known & valid)):
                 for name in self.shapes.names:
-                    files[part, name].write(np.ascontiguousarray(inputs[name][chosen], dtype=_dtype(name)).data)
-                files[part, _TARGET].write(np.ascontiguousarray(target[chosen], dtype=np.float64).data)
+                    files[part, name].write(
+                        np.ascontiguousarray(inputs[name][chosen], dtype=_dtype(name)).data
+                    )
+                files[part, _TARGET].write(
+                    np.ascontiguousarray(target[chosen], dtype=np.float64).data
+                )
 
     def _check(self, inputs: Inputs, target: np.ndarray) -> None:
         for name in self.shapes.names:
@@ -179,21 +209,34 @@ class ExampleWriter:
             bad = ~np.isfinite(features)
             places = np.flatnonzero(bad.any(axis=0)).tolist()
             raise InputError(
-                f"got not-a-number or infinity in features {places} of {int(bad.any(axis=1).sum())} rows; allowed: finite numbers"
+                f"got not-a-number or infinity in features {places} of "
+                f"{int(bad.any(axis=1).sum())} rows; allowed: finite numbers"
             )
         if np.isinf(target).any():
-            raise InputError(f"got an infinite target in {int(np.isinf(target).sum())} rows; allowed: finite numbers")
+            raise InputError(
+                f"got an infinite target in {int(np.isinf(target).sum())} rows; allowed: finite "
+                "numbers"
+            )
 
     def _validation(self, split: np.ndarray | None, rows: int) -> np.ndarray:
         first, self._seen = self._seen, self._seen + rows
         if split is None:
             split = mixed(np.arange(first, first + rows, dtype=np.uint64))
-        return split if split.dtype == np.bool_ else split.astype(np.uint64, copy=False) < self._threshold
+        return (
+            split
+            if split.dtype == np.bool_
+            else split.astype(np.uint64, copy=False) < self._threshold
+        )
 
     def _examples(self, part: str) -> Examples:
         rows = self._path(part, _TARGET).stat().st_size // 8
-        inputs = {name: _mapped(self._path(part, name), _dtype(name), self.shapes.of(name, rows)) for name in self.shapes.names}
-        return Examples(inputs, _mapped(self._path(part, _TARGET), np.float64, (rows,)), self.shapes.row_bytes)
+        inputs = {
+            name: _mapped(self._path(part, name), _dtype(name), self.shapes.of(name, rows))
+            for name in self.shapes.names
+        }
+        return Examples(
+            inputs, _mapped(self._path(part, _TARGET), np.float64, (rows,)), self.shapes.row_bytes
+        )
 
 
 def _dtype(name: str) -> type[np.generic]:

@@ -1,6 +1,7 @@
 """Which column or tensor goes into which input of a model trained elsewhere.
 
-Owns that choice and the sentences about what does not fit. Knows neither files nor the registry, and runs no model.
+Owns that choice and the sentences about what does not fit. Knows neither files nor the registry,
+and runs no model.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ class Feeds:
 
 
 def feed_from_transforms(model: ForeignModule, transforms: TransformPipeline) -> Feeds:
-    """Feeds of a model that takes what fitted transforms make: the matrix `features`, and integer inputs by name.
+    """Feeds of a model that takes what fitted transforms make: the matrix `features`, and integer
+    inputs by name.
 
     Runs on: driver.
 
@@ -47,8 +49,10 @@ def feed_from_transforms(model: ForeignModule, transforms: TransformPipeline) ->
     columns = tuple(transforms.source_columns)
     if model.frame is not None:
         raise ModelError(
-            f"the model takes the columns {listed(model.frame)} by name, but the pipeline's features make one matrix of "
-            f"{transforms.width} numbers; allowed: a pipeline without features, or a model that takes such a matrix"
+            f"the model takes the columns {listed(model.frame)} by name, but the pipeline's "
+            "features make one matrix of "
+            f"{transforms.width} numbers; allowed: a pipeline without features, or a model that "
+            "takes such a matrix"
         )
     if len(model.inputs) == 1 and len(there) == 1:
         pairs = [(model.inputs[0], there[0])]
@@ -56,27 +60,36 @@ def feed_from_transforms(model: ForeignModule, transforms: TransformPipeline) ->
         names = [one.name for one in model.inputs]
         if sorted(names) != sorted(there):
             raise ModelError(
-                f"the model takes {listed(names)}; the pipeline's features make {listed(there)}; allowed: the same names"
+                f"the model takes {listed(names)}; the pipeline's features make {listed(there)}; "
+                "allowed: the same names"
             )
         pairs = [(one, one.name) for one in model.inputs]
     for one, tensor in pairs:
         if tensor == FEATURES and one.width not in (None, transforms.width):
             raise ModelError(
-                f"the model takes {one.width} numbers a row in {one.name!r}; the pipeline's features make {transforms.width}: "
+                f"the model takes {one.width} numbers a row in {one.name!r}; the pipeline's "
+                f"features make {transforms.width}: "
                 f"{listed(transforms.feature_names()[:20])}"
             )
         if one.type == "string":
-            raise ModelError(f"the model takes text in {one.name!r}; the pipeline's features make numbers")
-    return Feeds([{"input": one.name, "type": one.type, "tensor": tensor} for one, tensor in pairs], columns)
+            raise ModelError(
+                f"the model takes text in {one.name!r}; the pipeline's features make numbers"
+            )
+    return Feeds(
+        [{"input": one.name, "type": one.type, "tensor": tensor} for one, tensor in pairs], columns
+    )
 
 
 def feed_from_columns(
-    model: ForeignModule, told: Sequence[str], fields: Mapping[str, pa.DataType], excluded: Collection[str]
+    model: ForeignModule,
+    told: Sequence[str],
+    fields: Mapping[str, pa.DataType],
+    excluded: Collection[str],
 ) -> Feeds:
     """Feeds of a model that takes landed columns as they are.
 
-    By the names that the model's own signature has; else, for a model with one input, the numeric and vector columns that are
-    not excluded, in schema order.
+    By the names that the model's own signature has; else, for a model with one input, the numeric
+    and vector columns that are not excluded, in schema order.
 
     Args:
         told: input names that something beside the model tells (MLflow's signature); else none.
@@ -89,7 +102,11 @@ def feed_from_columns(
         ModelError: names that are no columns, columns of the wrong kind, or another width.
     """
     if model.frame is not None:
-        names = tuple(model.frame) or tuple(told) or tuple(name for name in fields if name not in excluded)
+        names = (
+            tuple(model.frame)
+            or tuple(told)
+            or tuple(name for name in fields if name not in excluded)
+        )
         _check_names("the model's signature", names, fields)
         return Feeds([{"input": "frame", "type": "frame", "columns": list(names)}], names)
     if all(one.name in fields for one in model.inputs):
@@ -98,7 +115,8 @@ def feed_from_columns(
     if len(model.inputs) != 1:
         unknown = [one.name for one in model.inputs if one.name not in fields]
         raise ModelError(
-            f"the model takes {listed(one.name for one in model.inputs)}, of which {listed(unknown)} are no landed columns"
+            f"the model takes {listed(one.name for one in model.inputs)}, of which "
+            f"{listed(unknown)} are no landed columns"
             f"{did_you_mean(unknown[0], fields)}; there are: {listed(fields)}",
             "give the model's inputs the columns' names, or export it with one matrix as its input",
         )
@@ -106,38 +124,65 @@ def feed_from_columns(
     if told:
         _check_names("the model's signature", told, fields)
     kind = _is_text if one.type == "string" else _is_number_or_vector
-    names = tuple(told) or tuple(name for name, type_ in fields.items() if name not in excluded and kind(type_))
+    names = tuple(told) or tuple(
+        name for name, type_ in fields.items() if name not in excluded and kind(type_)
+    )
     wrong = [name for name in names if not kind(fields[name])]
     if wrong:
-        raise ModelError(f"the model takes {one.type} in {one.name!r}; {listed(f'{n} is {fields[n]}' for n in wrong)}")
+        raise ModelError(
+            f"the model takes {one.type} in {one.name!r}; "
+            f"{listed(f'{n} is {fields[n]}' for n in wrong)}"
+        )
     # A list has no length until rows are seen; the example then tells.
     widths = [_width(fields[name]) for name in names]
-    if not names or (one.width is not None and None not in widths and sum(w or 0 for w in widths) != one.width):
+    if not names or (
+        one.width is not None and None not in widths and sum(w or 0 for w in widths) != one.width
+    ):
         total = sum(w or 0 for w in widths)
         wanted = "some" if one.width is None else one.width
         raise ModelError(
             f"the model takes {wanted} values a row in {one.name!r}; "
             f"the columns that it could be fed ({listed(names, none='none')}) give {total}",
-            "name the features in the pipeline file, or export the model with inputs that have the columns' names",
+            "name the features in the pipeline file, or export the model with inputs that have the "
+            "columns' names",
         )
-    return Feeds([{"input": one.name, "type": one.type, "columns": list(names), "flat": one.ranked and not one.shape}], names)
+    return Feeds(
+        [
+            {
+                "input": one.name,
+                "type": one.type,
+                "columns": list(names),
+                "flat": one.ranked and not one.shape,
+            }
+        ],
+        names,
+    )
 
 
 def _column_feed(one: ModelInput, fields: Mapping[str, pa.DataType]) -> dict[str, Any]:
     type_ = fields[one.name]
     fine = _is_text(type_) if one.type == "string" else _is_number_or_vector(type_)
     if not fine:
-        raise ModelError(f"the model takes {one.type} in {one.name!r}; the landed column of that name is {type_}")
+        raise ModelError(
+            f"the model takes {one.type} in {one.name!r}; the landed column of that name is {type_}"
+        )
     if one.width is not None and _width(type_) not in (None, one.width):
         raise ModelError(
-            f"the model takes {one.width} values a row in {one.name!r}; the landed column of that name has {_width(type_)}"
+            f"the model takes {one.width} values a row in {one.name!r}; the landed column of that "
+            f"name has {_width(type_)}"
         )
-    return {"input": one.name, "type": one.type, "columns": [one.name], "flat": one.ranked and not one.shape}
+    return {
+        "input": one.name,
+        "type": one.type,
+        "columns": [one.name],
+        "flat": one.ranked and not one.shape,
+    }
 
 
 def _check_names(whose: str, names: Sequence[str], fields: Mapping[str, pa.DataType]) -> None:
     problems = [
-        f"{whose} names the column {name}, and no such column has landed{did_you_mean(name, fields)}; there are: {listed(fields)}"
+        f"{whose} names the column {name}, and no such column has "
+        f"landed{did_you_mean(name, fields)}; there are: {listed(fields)}"
         for name in names
         if name not in fields
     ]
@@ -150,13 +195,22 @@ def _is_text(type_: pa.DataType) -> bool:
 
 
 def is_number(type_: pa.DataType) -> bool:
-    """True for the types of columns that a model can take as a number: whole ones, fractions, decimals, booleans."""
+    """True for the types of columns that a model can take as a number: whole ones, fractions,
+    decimals, booleans.
+    """
     is_ = pa.types
-    return is_.is_integer(type_) or is_.is_floating(type_) or is_.is_decimal(type_) or is_.is_boolean(type_)
+    return (
+        is_.is_integer(type_)
+        or is_.is_floating(type_)
+        or is_.is_decimal(type_)
+        or is_.is_boolean(type_)
+    )
 
 
 def _is_vector(type_: pa.DataType) -> bool:
-    return (pa.types.is_list(type_) or pa.types.is_fixed_size_list(type_)) and is_number(type_.value_type)
+    return (pa.types.is_list(type_) or pa.types.is_fixed_size_list(type_)) and is_number(
+        type_.value_type
+    )
 
 
 def _is_number_or_vector(type_: pa.DataType) -> bool:

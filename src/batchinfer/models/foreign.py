@@ -1,7 +1,9 @@
-"""Handlers of models trained elsewhere: what they take is fed as they name it, what they give is put into columns.
+"""Handlers of models trained elsewhere: what they take is fed as they name it, what they give is
+put into columns.
 
-Owns the way from columns to a model's own inputs. Which column goes where stands in the params under `feeds`; `feeds` (the
-module) makes them. Knows no format: the module that it is handed runs the model.
+Owns the way from columns to a model's own inputs. Which column goes where stands in the params
+under `feeds`; `feeds` (the module) makes them. Knows no format: the module that it is handed runs
+the model.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from batchinfer.models.handler import Handler, RawOutput, matrix
 FRAME = "frame"
 
 
+# fmt: off
 class ForeignHandler(Handler):
     """Base of the handlers of models trained elsewhere.
 
@@ -46,6 +49,7 @@ class ForeignHandler(Handler):
             return _texts(batch, feed["columns"], feed["flat"])
         features = matrix(batch, feed["columns"], np.dtype(feed["type"]))
         return torch.from_numpy(features.reshape(-1) if feed["flat"] else features)
+# fmt: on
 
 
 def _frame(batch: pa.RecordBatch, columns: Sequence[str]) -> Any:
@@ -70,6 +74,7 @@ class ForeignOutput(ForeignHandler, RawOutput):
     """`prediction` = the model's output as it is: double where `width` is 1, else array<double>."""
 
 
+# fmt: off
 class ForeignClassifier(ForeignHandler):
     """Classes with probabilities: two give `score` = P(positive) and `label`, several `label`, `score` and `scores`.
 
@@ -99,6 +104,7 @@ class ForeignClassifier(ForeignHandler):
             "score": pa.array(scores.max(axis=1, initial=0.0)),
             "scores": pa.MapArray.from_arrays(offsets, keys, pa.array(scores.reshape(-1))),
         }
+# fmt: on
 
 
 class ForeignLabels(ForeignHandler):
@@ -111,6 +117,7 @@ class ForeignLabels(ForeignHandler):
         return {"label": pa.array(output, pa.string())}
 
 
+# fmt: off
 class ForeignColumns(ForeignHandler):
     """The columns of the frame that the model gives. Params: `columns`, their Spark SQL types by name."""
 
@@ -124,3 +131,4 @@ class ForeignColumns(ForeignHandler):
         if absent:
             raise ModelError(f"the model gave no column {', '.join(absent)}; it gave {', '.join(map(str, output.columns))}")
         return {name: pa.Array.from_pandas(output[name], type=parse_ddl(type_)) for name, type_ in self.output.items()}
+# fmt: on

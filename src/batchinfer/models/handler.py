@@ -1,6 +1,7 @@
 """Handlers: from columns to tensors, from tensors to output, from output to prediction columns.
 
-Owns the base class that users extend and the built-in handlers. Knows nothing of files, batches' sizes or Spark.
+Owns the base class that users extend and the built-in handlers. Knows nothing of files, batches'
+sizes or Spark.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 THRESHOLD = 0.5
 
 
+# fmt: off
 class Handler:
     """Base of all handlers; a user's own has `output` and two or three methods.
 
@@ -80,15 +82,18 @@ class Handler:
         Runs on: executor, CPU.
         """
         raise NotImplementedError(f"{type(self).__qualname__} must define decode")
+# fmt: on
 
 
 def matrix(batch: pa.RecordBatch, columns: Sequence[str], type_: np.dtype[Any]) -> np.ndarray:
-    """(rows, width) of the columns beside each other, vectors one after the other; a missing number is NaN.
+    """(rows, width) of the columns beside each other, vectors one after the other; a missing number
+    is NaN.
 
     Runs on: executor, CPU.
 
     Raises:
-        InputError: a null vector, a null where the model takes whole numbers, or vectors of different lengths in one column.
+        InputError: a null vector, a null where the model takes whole numbers, or vectors of
+            different lengths in one column.
     """
     parts = [_numbers(batch.column(name), name, type_) for name in columns]
     ends = np.cumsum([part.shape[1] for part in parts])
@@ -105,7 +110,8 @@ def _numbers(column: pa.Array, name: str, type_: np.dtype[Any]) -> np.ndarray:
         width, values = _width(column, name), column.flatten()
     if values.null_count and type_.kind != "f":
         raise InputError(f"column {name}: got null; the model takes whole numbers")
-    # Through the number's own type: a whole number past 2**53 stays what it is where the model takes whole numbers.
+    # Through the number's own type: a whole number past 2**53 stays what it is where the model
+    # takes whole numbers.
     numbers = values.cast(pa.float64()) if pa.types.is_decimal(values.type) else values
     return numbers.to_numpy(zero_copy_only=False).reshape(len(column), width)
 
@@ -120,19 +126,26 @@ def _width(column: pa.Array, name: str) -> int:
     longest = lengths.max(initial=0)
     shortest = lengths.min(initial=longest)
     if shortest < longest:
-        raise InputError(f"column {name}: vectors of different lengths, from {shortest} to {longest}")
+        raise InputError(
+            f"column {name}: vectors of different lengths, from {shortest} to {longest}"
+        )
     return int(longest)
 
 
 def _rows(output: Any, columns: int) -> torch.Tensor:
-    """(rows, columns) float64 on the CPU; not-a-number passes, because the engine puts such rows aside."""
+    """(rows, columns) float64 on the CPU; not-a-number passes, because the engine puts such rows
+    aside.
+    """
     values = output.detach().to("cpu", torch.float64)
     values = values.reshape(len(values), -1) if len(values) else values.reshape(0, columns)
     if values.shape[1] != columns:
-        raise ModelError(f"the model gave {values.shape[1]} values a row; this handler takes {columns}")
+        raise ModelError(
+            f"the model gave {values.shape[1]} values a row; this handler takes {columns}"
+        )
     return values
 
 
+# fmt: off
 class BinaryClassifier(Handler):
     """`score` = P(positive) by the sigmoid of one logit; `label` = the positive label if score >= 0.5, else `other`.
 
@@ -182,6 +195,7 @@ class Regressor(Handler):
         """`prediction` double. Runs on: executor."""
         values = _rows(output, 1)[:, 0].numpy()
         return {"prediction": pa.array(values * self.params.get("scale", 1.0) + self.params.get("mean", 0.0))}
+# fmt: on
 
 
 class RawOutput(Handler):
@@ -205,6 +219,7 @@ class RawOutput(Handler):
         return {"prediction": pa.ListArray.from_arrays(offsets, flat)}
 
 
+# fmt: off
 class Postprocessed(Handler):
     """Another handler, whose prediction columns go through the steps after the model."""
 
@@ -247,6 +262,7 @@ class Around(Handler):
 
     def decode(self, output: Any) -> dict[str, pa.Array]:
         return self.inner.decode(output)
+# fmt: on
 
 
 def _whole(array: pa.Array | pa.ChunkedArray) -> pa.Array:

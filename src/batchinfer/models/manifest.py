@@ -1,7 +1,7 @@
 """The manifest of a bundle: which files there are, their digests, and the code they rely on.
 
-Owns the rules by which a bundle counts as whole. Must not import torch or run any code of a bundle: the driver verifies a
-bundle before anything is loaded.
+Owns the rules by which a bundle counts as whole. Must not import torch or run any code of a bundle:
+the driver verifies a bundle before anything is loaded.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ MODULE = "module.json"
 TRANSFORMS = "transforms.json"
 SIGNATURE = "signature.json"
 POSTPROCESS = "postprocess.json"
-# A model of another format, and its file: `{format, file, trust, packages}`; absent from bundles of weights and a class.
+# A model of another format, and its file: `{format, file, trust, packages}`; absent from bundles of
+# weights and a class.
 ARTIFACT = "artifact"
 _KNOWN = (WEIGHTS, MODULE, TRANSFORMS, SIGNATURE, POSTPROCESS)
 
@@ -38,7 +39,9 @@ def to_bytes(value: Any) -> bytes:
         ModelError: the value holds something that JSON has no word for, NaN included.
     """
     try:
-        return (json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+        return (
+            json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        ).encode()
     except (TypeError, ValueError) as error:
         raise ModelError(f"a bundle holds JSON only: {error}") from error
 
@@ -56,39 +59,60 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def read_verified(folder: Path, expected_digest: str | None = None) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """The manifest and the bytes of every file of a bundle, verified: what is returned is what was hashed.
+def read_verified(
+    folder: Path, expected_digest: str | None = None
+) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """The manifest and the bytes of every file of a bundle, verified: what is returned is what was
+    hashed.
 
     Runs on: driver and executor.
 
     Raises:
-        ModelError: a file is missing, extra, changed or no plain file; the manifest is not the expected one; the code of the
-            handler, the module or a transform changed. Every problem is named.
+        ModelError: a file is missing, extra, changed or no plain file; the manifest is not the
+            expected one; the code of the handler, the module or a transform changed. Every problem
+            is named.
     """
     contents = _read_files(folder)
     manifest = _parse_manifest(folder, contents.pop(MANIFEST))
     if expected_digest is not None and manifest["digest"] != expected_digest:
-        raise ModelError(f"bundle {folder}: {MANIFEST}: got digest {manifest['digest']}; expected {expected_digest}")
+        raise ModelError(
+            f"bundle {folder}: {MANIFEST}: got digest {manifest['digest']}; expected "
+            f"{expected_digest}"
+        )
     problems = _check_files(manifest["files"], contents) or check_code(manifest)
     if problems:
         raise ModelError([f"bundle {folder}: {problem}" for problem in problems], _HINT)
     return manifest, contents
 
 
-_HINT = "Register the model again (batchinfer train -p NAME), or go back to a version that is whole (batchinfer models -p NAME)."
+_HINT = (
+    "Register the model again (batchinfer train -p NAME), or go back to a version that is "
+    "whole (batchinfer models -p NAME)."
+)
 
 
 def _read_files(folder: Path) -> dict[str, bytes]:
     try:
         names = sorted(path.name for path in folder.iterdir())
     except OSError as error:
-        raise ModelError(f"bundle {folder}: the folder cannot be read: {error.strerror}", _HINT) from error
+        raise ModelError(
+            f"bundle {folder}: the folder cannot be read: {error.strerror}", _HINT
+        ) from error
     if MANIFEST not in names:
-        raise ModelError(f"bundle {folder}: {MANIFEST}: missing; the folder holds {', '.join(names) or 'nothing'}", _HINT)
+        raise ModelError(
+            f"bundle {folder}: {MANIFEST}: missing; the folder holds "
+            f"{', '.join(names) or 'nothing'}",
+            _HINT,
+        )
     allowed = (MANIFEST, *_KNOWN, *(format.file for format in FORMATS.values()))
     extra = [name for name in names if name not in allowed]
     if extra:
-        raise ModelError([f"bundle {folder}: {name}: extra; a bundle holds only {', '.join(allowed)}" for name in extra])
+        raise ModelError(
+            [
+                f"bundle {folder}: {name}: extra; a bundle holds only {', '.join(allowed)}"
+                for name in extra
+            ]
+        )
     return {name: _read_file(folder, name) for name in names}
 
 
@@ -100,7 +124,9 @@ def _read_file(folder: Path, name: str) -> bytes:
             raise ModelError(f"bundle {folder}: {name}: not a plain file", _HINT)
         return path.read_bytes()
     except OSError as error:
-        raise ModelError(f"bundle {folder}: {name}: cannot be read: {error.strerror}", _HINT) from error
+        raise ModelError(
+            f"bundle {folder}: {name}: cannot be read: {error.strerror}", _HINT
+        ) from error
 
 
 def _parse_manifest(folder: Path, data: bytes) -> dict[str, Any]:
@@ -123,8 +149,14 @@ def _parse_manifest(folder: Path, data: bytes) -> dict[str, Any]:
     return manifest
 
 
-def _check_files(files: Mapping[str, Mapping[str, Any]], contents: Mapping[str, bytes]) -> list[str]:
-    problems = [f"{name}: missing; expected sha256 {files[name]['sha256']}" for name in files if name not in contents]
+def _check_files(
+    files: Mapping[str, Mapping[str, Any]], contents: Mapping[str, bytes]
+) -> list[str]:
+    problems = [
+        f"{name}: missing; expected sha256 {files[name]['sha256']}"
+        for name in files
+        if name not in contents
+    ]
     for name, data in contents.items():
         if name not in files:
             problems.append(f"{name}: extra; the manifest does not name it")
@@ -152,7 +184,8 @@ def check_trust(manifest: Mapping[str, Any], trust: str) -> None:
     needed = (manifest.get(ARTIFACT) or {}).get("trust", "none")
     if needed != "none" and needed != trust:
         raise ModelError(
-            f"the bundle holds a model of the format {format_of(manifest)}, which may run code of its own when it is loaded; "
+            f"the bundle holds a model of the format {format_of(manifest)}, which may run code of "
+            "its own when it is loaded; "
             f"got trust: {trust}, it needs trust: {needed}",
             "Only if you know who made it, say `model: {trust: pickle}` in the pipeline file "
             '(in Python: batchinfer.predict(…, trust="pickle")).',
@@ -160,7 +193,8 @@ def check_trust(manifest: Mapping[str, Any], trust: str) -> None:
 
 
 def check_precision(manifest: Mapping[str, Any], precision: str) -> None:
-    """Refuses to lower what cannot be: only a module that is built from its class and weights has types that may be changed.
+    """Refuses to lower what cannot be: only a module that is built from its class and weights has
+    types that may be changed.
 
     Runs on: driver and executor.
 
@@ -169,14 +203,16 @@ def check_precision(manifest: Mapping[str, Any], precision: str) -> None:
     """
     if precision != "float32" and not manifest["module"]:
         raise ModelError(
-            f"model.precision: got {precision}; the bundle holds {_other_than_a_module(manifest)}, whose types are fixed; "
+            f"model.precision: got {precision}; the bundle holds {_other_than_a_module(manifest)}, "
+            "whose types are fixed; "
             "allowed: float32",
             _OF_WEIGHTS,
         )
 
 
 def check_compile(manifest: Mapping[str, Any], compile_: bool) -> None:
-    """Refuses to compile what PyTorch's compiler does not take: only a module that is built from its class is Python.
+    """Refuses to compile what PyTorch's compiler does not take: only a module that is built from
+    its class is Python.
 
     Runs on: driver and executor.
 
@@ -185,21 +221,30 @@ def check_compile(manifest: Mapping[str, Any], compile_: bool) -> None:
     """
     if compile_ and not manifest["module"]:
         raise ModelError(
-            f"model.compile: got true; the bundle holds {_other_than_a_module(manifest)}, which is no Python that could be "
+            f"model.compile: got true; the bundle holds {_other_than_a_module(manifest)}, which is "
+            "no Python that could be "
             "compiled; allowed: false",
             _OF_WEIGHTS,
         )
 
 
-_OF_WEIGHTS = "weights and their class are such a module: batchinfer register -p NAME --artifact weights.safetensors"
+_OF_WEIGHTS = (
+    "weights and their class are such a module: batchinfer register -p NAME --artifact "
+    "weights.safetensors"
+)
 
 
 def _other_than_a_module(manifest: Mapping[str, Any]) -> str:
-    return f"a model of the format {format_of(manifest)}" if manifest.get(ARTIFACT) else "a handler without a module"
+    return (
+        f"a model of the format {format_of(manifest)}"
+        if manifest.get(ARTIFACT)
+        else "a handler without a module"
+    )
 
 
 def check_code(manifest: Mapping[str, Any]) -> list[str]:
-    """Problems of the code that a manifest names: what changed since the bundle was made. Runs none of that code.
+    """Problems of the code that a manifest names: what changed since the bundle was made. Runs none
+    of that code.
 
     Runs on: driver and executor.
     """
@@ -209,10 +254,13 @@ def check_code(manifest: Mapping[str, Any]) -> list[str]:
             try:
                 got = source_digest(place)
             except ModelError as error:
-                problems.extend(f"{role} {manifest[role]['class']}: {problem}" for problem in error.problems)
+                problems.extend(
+                    f"{role} {manifest[role]['class']}: {problem}" for problem in error.problems
+                )
                 continue
             if got != expected:
                 problems.append(
-                    f"{role} {manifest[role]['class']}: the code of {place} changed: got sha256 {got}; expected {expected}"
+                    f"{role} {manifest[role]['class']}: the code of {place} changed: got sha256 "
+                    f"{got}; expected {expected}"
                 )
     return problems

@@ -21,28 +21,34 @@ _TINY = 1e-12
 
 
 def binary_metrics(target: np.ndarray, score: np.ndarray) -> dict[str, float]:
-    """`log_loss`, `accuracy`, `baseline` (accuracy of always naming the commoner class) and `auc`, with 95% intervals.
+    """`log_loss`, `accuracy`, `baseline` (accuracy of always naming the commoner class) and `auc`,
+    with 95% intervals.
 
     Args:
         target: (rows,) 0 or 1.
         score: (rows,) float64, P(1).
 
-    Runs on: driver.
-    Source: Wilson (1927) for the accuracy; Hanley and McNeil, Radiology 143 (1982) for the area under the ROC curve.
+    Runs on: driver. Source: Wilson (1927) for the accuracy; Hanley and McNeil, Radiology 143 (1982)
+    for the area under the ROC curve.
     """
     positive = target > 0.5
     kept = np.clip(score, _TINY, 1 - _TINY)
     losses = -np.where(positive, np.log(kept), np.log1p(-kept))
     right = float(np.mean((score >= 0.5) == positive))
     share = float(np.mean(positive))
-    metrics = {**_mean("log_loss", losses), **_share("accuracy", right, len(target)), "baseline": max(share, 1 - share)}
+    metrics = {
+        **_mean("log_loss", losses),
+        **_share("accuracy", right, len(target)),
+        "baseline": max(share, 1 - share),
+    }
     if 0 < share < 1:  # of one class only, there is no curve
         metrics |= _auc(positive, score)
     return metrics
 
 
 def multiclass_metrics(target: np.ndarray, scores: np.ndarray) -> dict[str, float]:
-    """`log_loss`, `accuracy`, `baseline`, and `auc`, the mean over the classes of each class against the rest.
+    """`log_loss`, `accuracy`, `baseline`, and `auc`, the mean over the classes of each class
+    against the rest.
 
     Args:
         target: (rows,) whole numbers below `classes`.
@@ -55,7 +61,10 @@ def multiclass_metrics(target: np.ndarray, scores: np.ndarray) -> dict[str, floa
     losses = -np.log(np.clip(scores[rows, target], _TINY, 1))
     right = float(np.mean(scores.argmax(axis=1) == target))
     counts = np.bincount(target, minlength=scores.shape[1])
-    areas = [auc(target == place, scores[:, place]) for place in np.flatnonzero((counts > 0) & (counts < len(target)))]
+    areas = [
+        auc(target == place, scores[:, place])
+        for place in np.flatnonzero((counts > 0) & (counts < len(target)))
+    ]
     metrics = {
         **_mean("log_loss", losses),
         **_share("accuracy", right, len(target)),
@@ -64,8 +73,11 @@ def multiclass_metrics(target: np.ndarray, scores: np.ndarray) -> dict[str, floa
     return metrics | ({"auc": float(np.mean(areas))} if areas else {})
 
 
-def regression_metrics(target: np.ndarray, prediction: np.ndarray, learnt_mean: float) -> dict[str, float]:
-    """`rmse` and `mae` with 95% intervals, `r2`, and `baseline`: the rmse of always naming the mean of the rows learnt from.
+def regression_metrics(
+    target: np.ndarray, prediction: np.ndarray, learnt_mean: float
+) -> dict[str, float]:
+    """`rmse` and `mae` with 95% intervals, `r2`, and `baseline`: the rmse of always naming the mean
+    of the rows learnt from.
 
     Runs on: driver.
     Source: the central limit theorem for the mean of the squared and of the absolute errors.
@@ -84,21 +96,33 @@ def regression_metrics(target: np.ndarray, prediction: np.ndarray, learnt_mean: 
 def doubts(metrics: Mapping[str, float]) -> list[str]:
     """A sentence if the metrics do not show that the model knows more than a trivial one.
 
-    Accuracy is no measure of that: with one rare class, naming the other is hard to beat for a model that ranks well.
+    Accuracy is no measure of that: with one rare class, naming the other is hard to beat for a
+    model that ranks well.
 
     Runs on: driver.
     """
     if "rmse" in metrics and metrics["rmse"] >= metrics["baseline"]:
-        return [f"no better than always naming the mean: rmse {metrics['rmse']:.4g}, baseline {metrics['baseline']:.4g}"]
+        return [
+            f"no better than always naming the mean: rmse {metrics['rmse']:.4g}, baseline "
+            f"{metrics['baseline']:.4g}"
+        ]
     if "auc" in metrics and metrics.get("auc_low", metrics["auc"]) <= 0.5:
-        return [f"no better than chance, as far as the validation rows can tell: auc {metrics['auc']:.3g} (0.5 is chance)"]
+        return [
+            "no better than chance, as far as the validation rows can tell: auc "
+            f"{metrics['auc']:.3g} (0.5 is chance)"
+        ]
     return []
 
 
 def calibrated_log_loss(
-    step: Calibrate, predictions: Mapping[str, pa.Array], target: np.ndarray, labels: tuple[str, ...], folds: int = 5
+    step: Calibrate,
+    predictions: Mapping[str, pa.Array],
+    target: np.ndarray,
+    labels: tuple[str, ...],
+    folds: int = 5,
 ) -> float:
-    """Log loss of calibrated scores, each row calibrated by a fit on the other folds: a fit judged on its own rows flatters.
+    """Log loss of calibrated scores, each row calibrated by a fit on the other folds: a fit judged
+    on its own rows flatters.
 
     Args:
         target: (rows,) place of each row's class among the labels.
@@ -111,23 +135,32 @@ def calibrated_log_loss(
         inside, outside = np.flatnonzero(fold == held), np.flatnonzero(fold != held)
         if not len(inside):
             continue
-        state = step.fit({name: array.take(pa.array(outside)) for name, array in predictions.items()}, target[outside], labels)
+        state = step.fit(
+            {name: array.take(pa.array(outside)) for name, array in predictions.items()},
+            target[outside],
+            labels,
+        )
         frame = {name: array.take(pa.array(inside)) for name, array in predictions.items()}
         step.transform(frame, state, labels)
         losses[inside] = -np.log(np.clip(_share_of_truth(frame, target[inside], labels), _TINY, 1))
     return float(losses.mean())
 
 
-def _share_of_truth(frame: Mapping[str, pa.Array], target: np.ndarray, labels: tuple[str, ...]) -> np.ndarray:
+def _share_of_truth(
+    frame: Mapping[str, pa.Array], target: np.ndarray, labels: tuple[str, ...]
+) -> np.ndarray:
     if "scores" in frame:
         rows = [dict(row) for row in frame["scores"].to_pylist()]
-        return np.array([row[labels[place]] for row, place in zip(rows, target.tolist(), strict=True)])
+        return np.array(
+            [row[labels[place]] for row, place in zip(rows, target.tolist(), strict=True)]
+        )
     score = frame["score"].to_numpy(zero_copy_only=False)
     return np.where(target == 1, score, 1 - score)
 
 
 def auc(positive: np.ndarray, score: np.ndarray) -> float:
-    """Area under the ROC curve: the chance that a positive row scores above a negative one, ties counting half.
+    """Area under the ROC curve: the chance that a positive row scores above a negative one, ties
+    counting half.
 
     Runs on: driver.
     Source: Mann and Whitney (1947), by ranks.
@@ -146,7 +179,9 @@ def _auc(positive: np.ndarray, score: np.ndarray) -> dict[str, float]:
     zeros = len(positive) - ones
     both_above = area / (2 - area) - area**2
     both_below = 2 * area**2 / (1 + area) - area**2
-    variance = (area * (1 - area) + (ones - 1) * both_above + (zeros - 1) * both_below) / (ones * zeros)
+    variance = (area * (1 - area) + (ones - 1) * both_above + (zeros - 1) * both_below) / (
+        ones * zeros
+    )
     half = _Z * math.sqrt(max(variance, 0.0))
     return {"auc": area, "auc_low": max(0.0, area - half), "auc_high": min(1.0, area + half)}
 
@@ -162,4 +197,8 @@ def _share(name: str, share: float, rows: int) -> dict[str, float]:
     square = _Z**2 / rows
     centre = (share + square / 2) / (1 + square)
     half = _Z * math.sqrt(share * (1 - share) / rows + square / rows / 4) / (1 + square)
-    return {name: share, f"{name}_low": max(0.0, centre - half), f"{name}_high": min(1.0, centre + half)}
+    return {
+        name: share,
+        f"{name}_low": max(0.0, centre - half),
+        f"{name}_high": min(1.0, centre + half),
+    }

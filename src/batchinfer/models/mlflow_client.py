@@ -55,7 +55,9 @@ def open_client(uri: str) -> MlflowClient:
         logging.getLogger(name).setLevel(logging.WARNING)
     # Two processes may both find no database and make its tables.
     with storage_errors(f"the registry {uri}"), registry_lock(uri), warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # MLflow's own use of SQLAlchemy, which nobody here can mend
+        warnings.simplefilter(
+            "ignore", DeprecationWarning
+        )  # MLflow's own use of SQLAlchemy, which nobody here can mend
         return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
@@ -108,7 +110,9 @@ def _flock(path: Path) -> Generator[None]:
         give_up = time.monotonic() + _LOCK_TIMEOUT_S
         while not _try_lock(lock):
             if time.monotonic() > give_up:
-                raise StorageError(f"another process has held {path} for more than {_LOCK_TIMEOUT_S:g} s")
+                raise StorageError(
+                    f"another process has held {path} for more than {_LOCK_TIMEOUT_S:g} s"
+                )
             time.sleep(0.05)
         yield
 

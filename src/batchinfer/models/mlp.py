@@ -19,6 +19,7 @@ from batchinfer.models.parameters import MODELS, check_class_path
 __all__ = ["MODELS", "Mlp", "arguments_of", "build_module", "load_class", "takes"]
 
 
+# fmt: off
 class Mlp(torch.nn.Module):
     """Fully connected layers with ReLU and dropout between them, and a linear last layer.
 
@@ -55,6 +56,7 @@ class Mlp(torch.nn.Module):
         parts = [] if features is None else [features]
         parts += [embedding(integers[name]) for name, embedding in zip(self.names, self.embeddings, strict=True)]
         return self.layers(parts[0] if len(parts) == 1 else torch.cat(parts, dim=1))
+# fmt: on
 
 
 def _embedding_width(count: int) -> int:
@@ -86,26 +88,40 @@ def load_class(path: str, base: type) -> type:
     try:
         module = importlib.import_module(module_name)
     except ImportError as error:
-        raise ModelError(f"{path}: the module {module_name} cannot be imported: {error}. It must be on PYTHONPATH.") from error
+        raise ModelError(
+            f"{path}: the module {module_name} cannot be imported: {error}. It must be on "
+            "PYTHONPATH."
+        ) from error
     found = vars(module).get(name)
     if isinstance(found, type) and issubclass(found, base):
         return found
     if found is not None:
-        raise ModelError(f"{path}: got {found!r}; allowed: a subclass of {base.__module__}.{base.__qualname__}")
-    known = [key for key, value in vars(module).items() if isinstance(value, type) and issubclass(value, base)]
-    raise ModelError(f"{path}: {module_name} has no class {name}{did_you_mean(name, known)}; it has {listed(known)}")
+        raise ModelError(
+            f"{path}: got {found!r}; allowed: a subclass of {base.__module__}.{base.__qualname__}"
+        )
+    known = [
+        key
+        for key, value in vars(module).items()
+        if isinstance(value, type) and issubclass(value, base)
+    ]
+    raise ModelError(
+        f"{path}: {module_name} has no class {name}{did_you_mean(name, known)}; it has "
+        f"{listed(known)}"
+    )
 
 
 def build_module(path: str, arguments: Mapping[str, Any]) -> torch.nn.Module:
     """A module of the class at `path`, which remembers the arguments that it was built with.
 
-    `arguments` must be JSON-able: `features` and `outputs`, both whole numbers, `integers` where the model has integer inputs
-    and the class takes that argument (see `Mlp`), and the class's own parameters.
+    `arguments` must be JSON-able: `features` and `outputs`, both whole numbers, `integers` where
+    the model has integer inputs and the class takes that argument (see `Mlp`), and the class's own
+    parameters.
     Runs on: driver and executor.
 
     Raises:
         ModelError: the class cannot be loaded.
-        ConfigError: the class does not take one of the arguments, or memory does not suffice for them.
+        ConfigError: the class does not take one of the arguments, or memory does not suffice for
+            them.
     """
     class_ = load_class(path, torch.nn.Module)
     taken = inspect.signature(class_).parameters
@@ -119,7 +135,9 @@ def build_module(path: str, arguments: Mapping[str, Any]) -> torch.nn.Module:
         if "allocate" not in str(error) and not isinstance(error, MemoryError):
             raise
         own = ", ".join(f"{name} {value}" for name, value in arguments.items())
-        raise ConfigError(f"{path} with {own} needs more memory than there is; allowed: fewer or smaller layers") from error
+        raise ConfigError(
+            f"{path} with {own} needs more memory than there is; allowed: fewer or smaller layers"
+        ) from error
     vars(module)["batchinfer_arguments"] = dict(arguments)  # plain data: no parameter, no buffer
     return module
 
@@ -133,7 +151,9 @@ def takes(path: str, argument: str) -> bool:
         ModelError: the class cannot be loaded.
     """
     parameters = inspect.signature(load_class(path, torch.nn.Module)).parameters
-    return argument in parameters or any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    return argument in parameters or any(
+        parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()
+    )
 
 
 def arguments_of(module: torch.nn.Module) -> dict[str, Any]:
@@ -147,5 +167,8 @@ def arguments_of(module: torch.nn.Module) -> dict[str, Any]:
     arguments = vars(module).get("batchinfer_arguments")
     if arguments is None:
         name = f"{type(module).__module__}:{type(module).__qualname__}"
-        raise ModelError(f"{name} was not built by build_module(path, arguments), so its constructor arguments are not known.")
+        raise ModelError(
+            f"{name} was not built by build_module(path, arguments), so its constructor arguments "
+            "are not known."
+        )
     return arguments

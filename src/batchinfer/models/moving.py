@@ -1,4 +1,5 @@
-"""What a model needs to lie well on a device: who moves its inputs, and the order in which a picture's numbers lie.
+"""What a model needs to lie well on a device: who moves its inputs, and the order in which a
+picture's numbers lie.
 
 Owns these two questions. Knows neither batches nor devices' queues.
 """
@@ -13,7 +14,8 @@ from batchinfer.models.handler import Handler
 
 
 def takes_moved(handler: Any) -> bool:
-    """Whether tensors may be moved to the device for a handler: not for one with a `forward` of its own, which moves them itself.
+    """Whether tensors may be moved to the device for a handler: not for one with a `forward` of its
+    own, which moves them itself.
 
     Runs on: executor.
     """
@@ -23,19 +25,25 @@ def takes_moved(handler: Any) -> bool:
 
 
 def to_channels_last(module: torch.nn.Module) -> bool:
-    """Lets the channels of pictures lie beside each other, in place, where a module has 2D convolutions; whether it has.
+    """Lets the channels of pictures lie beside each other, in place, where a module has 2D
+    convolutions; whether it has.
 
-    Kernels for tensor cores want that order, and would otherwise turn every picture before each convolution.
+    Kernels for tensor cores want that order, and would otherwise turn every picture before each
+    convolution.
 
     Runs on: executor.
 
-    Source: "Channels Last Memory Format in PyTorch", https://docs.pytorch.org/tutorials/intermediate/memory_format_tutorial.html
+    Source: "Channels Last Memory Format in PyTorch",
+    https://docs.pytorch.org/tutorials/intermediate/memory_format_tutorial.html
     """
     if not any(isinstance(part, torch.nn.Conv2d) for part in module.modules()):
         return False
     module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     module.register_forward_pre_hook(
-        lambda _, given, named: (tuple(map(_turned, given)), {name: _turned(one) for name, one in named.items()}),
+        lambda _, given, named: (
+            tuple(map(_turned, given)),
+            {name: _turned(one) for name, one in named.items()},
+        ),
         with_kwargs=True,
     )
     return True

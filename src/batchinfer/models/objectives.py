@@ -1,7 +1,8 @@
-"""What the learning minimises, and how an output is judged: two classes, several classes, or a number.
+"""What the learning minimises, and how an output is judged: two classes, several classes, or a
+number.
 
-Owns loss, number of outputs, the parameters that the handler needs to decode, and the choice of metrics. Knows no files and no
-loop.
+Owns loss, number of outputs, the parameters that the handler needs to decode, and the choice of
+metrics. Knows no files and no loop.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ class Objective:
         handler_params: what the handler of this task decodes with.
         prepared: (rows,) float64 target as it lies on disk -> as `loss` takes it.
         loss: mean over the rows of (rows, outputs) float32 and a prepared target.
-        metrics: of (rows, outputs) float64 outputs and the (rows,) float64 target as it lies on disk.
+        metrics: of (rows, outputs) float64 outputs and the (rows,) float64 target as it lies on
+            disk.
     """
 
     task: Task
@@ -85,7 +87,8 @@ def several_classes(labels: list[str], order: np.ndarray) -> Objective:
 
 
 def a_number(mean: float, scale: float) -> Objective:
-    """One value, learnt in standard deviations from the mean, so that the units of the target do not matter.
+    """One value, learnt in standard deviations from the mean, so that the units of the target do
+    not matter.
 
     Runs on: driver.
     """

@@ -1,7 +1,7 @@
 """Which models can be trained by name, and which parameters they take.
 
-Owns the names and the rules for parameters, so that a pipeline file can be judged before anything is loaded. Must not import
-torch: it is read at every start.
+Owns the names and the rules for parameters, so that a pipeline file can be judged before anything
+is loaded. Must not import torch: it is read at every start.
 """
 
 from __future__ import annotations
@@ -54,23 +54,45 @@ def _is_name(value: Any) -> bool:
 
 
 def _layer_sizes(value: Any) -> bool:
-    return isinstance(value, Sequence) and not isinstance(value, str) and all(_whole(size, 1) for size in value)
+    return (
+        isinstance(value, Sequence)
+        and not isinstance(value, str)
+        and all(_whole(size, 1) for size in value)
+    )
 
 
 _RULES: Mapping[str, _Rule] = {
     "epochs": _Rule("a whole number from 1 up", lambda value: _whole(value, 1)),
-    "seed": _Rule("a whole number from 0 to 2**63 - 1", lambda value: _whole(value, 0) and value < 2**63),
+    "seed": _Rule(
+        "a whole number from 0 to 2**63 - 1", lambda value: _whole(value, 0) and value < 2**63
+    ),
     "batch_size": _Rule("a whole number from 1 up", lambda value: _whole(value, 1)),
     "patience": _Rule("a whole number from 1 up", lambda value: _whole(value, 1)),
-    "learning_rate": _Rule("a number above 0 and below 10", lambda value: _between(value, 0, 10, low_counts=False)),
-    "validation_share": _Rule("a number above 0 and below 1", lambda value: _between(value, 0, 1, low_counts=False)),
-    "validation_by": _Rule("key, or a column of times or numbers, whose latest rows are validated on", _is_name),
-    "dropout": _Rule("a number from 0 to below 1", lambda value: _between(value, 0, 1, low_counts=True)),
+    "learning_rate": _Rule(
+        "a number above 0 and below 10", lambda value: _between(value, 0, 10, low_counts=False)
+    ),
+    "validation_share": _Rule(
+        "a number above 0 and below 1", lambda value: _between(value, 0, 1, low_counts=False)
+    ),
+    "validation_by": _Rule(
+        "key, or a column of times or numbers, whose latest rows are validated on", _is_name
+    ),
+    "dropout": _Rule(
+        "a number from 0 to below 1", lambda value: _between(value, 0, 1, low_counts=True)
+    ),
     "hidden": _Rule("a list of whole numbers from 1 up, such as [128, 64]", _layer_sizes),
 }
 
 VALIDATION_BY_KEY = "key"
-LEARNING_PARAMS = ("epochs", "seed", "batch_size", "learning_rate", "patience", "validation_share", "validation_by")
+LEARNING_PARAMS = (
+    "epochs",
+    "seed",
+    "batch_size",
+    "learning_rate",
+    "patience",
+    "validation_share",
+    "validation_by",
+)
 
 
 def check_class_path(path: object) -> list[str]:
@@ -88,8 +110,8 @@ def check_class_path(path: object) -> list[str]:
 def check_params(model: object, params: Mapping[str, Any]) -> list[tuple[tuple[str, ...], str]]:
     """Problems of `train.model` and `train.params`, each as (place below `train`, message).
 
-    `model` is as it was read from the file. Parameters that a class of the user's own takes are not judged here, because that
-    needs its code: see `build_module`. Runs on: driver.
+    `model` is as it was read from the file. Parameters that a class of the user's own takes are not
+    judged here, because that needs its code: see `build_module`. Runs on: driver.
     """
     if isinstance(model, Mapping):
         if set(model) != {"python"}:
@@ -107,7 +129,12 @@ def check_params(model: object, params: Mapping[str, Any]) -> list[tuple[tuple[s
             if not _RULES[name].holds(value):
                 found.append((("params", name), f"got {value!r}; allowed: {_RULES[name].allowed}"))
         elif isinstance(model, str):
-            found.append((("params", str(name)), f"unknown parameter of {model}: {among(name, (*LEARNING_PARAMS, *own))}"))
+            found.append(
+                (
+                    ("params", str(name)),
+                    f"unknown parameter of {model}: {among(name, (*LEARNING_PARAMS, *own))}",
+                )
+            )
     return found
 
 

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 _ROWS = (2, 3, 1)
 _DYNAMIC = (
     "export it with a dynamic first dimension, such as "
-    "torch.export.export(…, dynamic_shapes={'x': {0: torch.export.Dim('rows')}}) with an example of two rows or more"
+    "torch.export.export(…, dynamic_shapes={'x': {0: torch.export.Dim('rows')}}) with an example "
+    "of two rows or more"
 )
 
 
@@ -54,17 +55,22 @@ def probe(
 
     Args:
         fields: Arrow types of the landed columns.
-        positive: the positive class, by any of its names; of two classes, the second one is it where none of these is one.
+        positive: the positive class, by any of its names; of two classes, the second one is it
+            where none of these is one.
         real_rows: landed rows to try the model on, instead of made-up ones.
 
     Runs on: driver.
 
     Raises:
-        ModelError: the model takes only batches of one size, fails, or gives something that is no prediction for each row.
+        ModelError: the model takes only batches of one size, fails, or gives something that is no
+            prediction for each row.
     """
     fixed = [one for one in module.inputs if one.fixed_rows is not None]
     if fixed:
-        raise ModelError(f"the model takes batches of {fixed[0].fixed_rows} rows only; allowed: of any size", _DYNAMIC)
+        raise ModelError(
+            f"the model takes batches of {fixed[0].fixed_rows} rows only; allowed: of any size",
+            _DYNAMIC,
+        )
     handler = foreign.ForeignHandler(module, transforms, {"feeds": feeds.feeds}, feeds.columns)
     outputs = {}
     for rows in _ROWS:
@@ -72,12 +78,16 @@ def probe(
         outputs[rows] = _run(handler, batch, rows, outputs)
     chosen = _handler(module, feeds, transforms, outputs[2], positive)
     warnings = (
-        [] if _finite(outputs[2]) else ["the model gave not-a-number or infinity on example rows: such rows are quarantined"]
+        []
+        if _finite(outputs[2])
+        else ["the model gave not-a-number or infinity on example rows: such rows are quarantined"]
     )
     return Probed(chosen, warnings)
 
 
-def _run(handler: foreign.ForeignHandler, batch: pa.RecordBatch, rows: int, before: Mapping[int, Any]) -> Any:
+def _run(
+    handler: foreign.ForeignHandler, batch: pa.RecordBatch, rows: int, before: Mapping[int, Any]
+) -> Any:
     try:
         output = handler.forward(handler.encode(batch))
     except BatchInferError:
@@ -85,17 +95,26 @@ def _run(handler: foreign.ForeignHandler, batch: pa.RecordBatch, rows: int, befo
     except Exception as error:  # the model's own, of any kind
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         # TorchScript tells the cause last, below a trace of its own.
-        text = next((line for line in reversed(lines) if line.startswith("RuntimeError: ")), next(iter(lines), ""))
+        text = next(
+            (line for line in reversed(lines) if line.startswith("RuntimeError: ")),
+            next(iter(lines), ""),
+        )
         failed = f"the model failed on an example of {rows} rows: {type(error).__name__}: {text}"
         if before:
             raise ModelError(
-                f"{failed}; it took {', '.join(map(str, before))} rows; allowed: batches of any size", _DYNAMIC
+                f"{failed}; it took {', '.join(map(str, before))} rows; allowed: batches of any "
+                "size",
+                _DYNAMIC,
             ) from error
-        raise ModelError(failed, "its inputs are: " + ", ".join(_fed(feed) for feed in handler.params["feeds"])) from error
+        raise ModelError(
+            failed, "its inputs are: " + ", ".join(_fed(feed) for feed in handler.params["feeds"])
+        ) from error
     shape = tuple(output.shape) if hasattr(output, "shape") else (len(output),)
     if not shape or shape[0] != rows:
         raise ModelError(
-            f"the model gave an output of shape {shape} for {rows} rows; allowed: one prediction for each row", _DYNAMIC
+            f"the model gave an output of shape {shape} for {rows} rows; allowed: one prediction "
+            "for each row",
+            _DYNAMIC,
         )
     return output
 
@@ -105,7 +124,11 @@ def _fed(feed: Mapping[str, Any]) -> str:
 
 
 def _handler(
-    module: ForeignModule, feeds: Feeds, transforms: TransformPipeline | None, output: Any, positive: tuple[str, ...]
+    module: ForeignModule,
+    feeds: Feeds,
+    transforms: TransformPipeline | None,
+    output: Any,
+    positive: tuple[str, ...],
 ) -> foreign.ForeignHandler:
     params: dict[str, Any] = {"feeds": feeds.feeds}
     class_: type[foreign.ForeignHandler] = foreign.ForeignOutput
@@ -113,7 +136,11 @@ def _handler(
         class_ = foreign.ForeignLabels
     elif module.gives == "columns":
         class_, params["columns"] = foreign.ForeignColumns, _columns(output)
-    elif module.gives == "probabilities" and len(module.labels) == output.shape[-1] > 1 and output.ndim == 2:
+    elif (
+        module.gives == "probabilities"
+        and len(module.labels) == output.shape[-1] > 1
+        and output.ndim == 2
+    ):
         labels = list(module.labels)
         place = next((labels.index(name) for name in positive if name in labels), 1)
         class_, params = foreign.ForeignClassifier, params | {"labels": labels, "positive": place}
@@ -127,7 +154,9 @@ def _width(output: torch.Tensor) -> int:
         raise ModelError(f"the model gives {output.dtype}; allowed: numbers")
     width = math.prod(output.shape[1:])
     if not width:
-        raise ModelError(f"the model gives {tuple(output.shape)} for 2 rows; allowed: at least one number a row")
+        raise ModelError(
+            f"the model gives {tuple(output.shape)} for 2 rows; allowed: at least one number a row"
+        )
     return width
 
 
@@ -137,11 +166,26 @@ def _columns(output: Any) -> dict[str, str]:
     types = {}
     for name in output.columns:
         found = pa.Array.from_pandas(output[name]).type
-        # One type for all whole numbers and one for all others: what an example of two rows has is chance.
-        found = pa.int64() if pa.types.is_integer(found) else pa.float64() if pa.types.is_floating(found) else found
-        found = pa.list_(pa.float64()) if pa.types.is_list(found) and not pa.types.is_string(found.value_type) else found
+        # One type for all whole numbers and one for all others: what an example of two rows has is
+        # chance.
+        found = (
+            pa.int64()
+            if pa.types.is_integer(found)
+            else pa.float64()
+            if pa.types.is_floating(found)
+            else found
+        )
+        found = (
+            pa.list_(pa.float64())
+            if pa.types.is_list(found) and not pa.types.is_string(found.value_type)
+            else found
+        )
         try:
-            types[str(name)] = "double" if name == "prediction" and pa.types.is_integer(found) else spark_name(found)
+            types[str(name)] = (
+                "double"
+                if name == "prediction" and pa.types.is_integer(found)
+                else spark_name(found)
+            )
         except ValueError as error:
             raise ModelError(f"the model gives the column {name!r}: {error}") from error
     if not types:
@@ -156,15 +200,22 @@ def _finite(output: Any) -> bool:
 
 
 def _example(
-    names: tuple[str, ...], fields: Mapping[str, pa.DataType], rows: int, real_rows: pa.RecordBatch | None
+    names: tuple[str, ...],
+    fields: Mapping[str, pa.DataType],
+    rows: int,
+    real_rows: pa.RecordBatch | None,
 ) -> pa.RecordBatch:
     if real_rows is not None and real_rows.num_rows:
         return real_rows.select(list(names)).take(pa.array(np.arange(rows) % real_rows.num_rows))
     return pa.record_batch({name: _values(fields[name], rows) for name in names})
 
 
-def _lengths(module: ForeignModule, feeds: Feeds, fields: Mapping[str, pa.DataType]) -> dict[str, pa.DataType]:
-    """The fields, with a length for a list column where the model's width leaves it one; a list has none of its own."""
+def _lengths(
+    module: ForeignModule, feeds: Feeds, fields: Mapping[str, pa.DataType]
+) -> dict[str, pa.DataType]:
+    """The fields, with a length for a list column where the model's width leaves it one; a list has
+    none of its own.
+    """
     types = {name: fields[name] for name in feeds.columns}
     for feed in feeds.feeds:
         lists = [name for name in feed.get("columns", ()) if pa.types.is_list(types[name])]
@@ -177,7 +228,9 @@ def _lengths(module: ForeignModule, feeds: Feeds, fields: Mapping[str, pa.DataTy
 def _values(type_: pa.DataType, rows: int) -> pa.Array:
     """Small numbers, short texts, the first of January 1970: made up, and the same every time."""
     if pa.types.is_fixed_size_list(type_):
-        return pa.FixedSizeListArray.from_arrays(_values(type_.value_type, rows * type_.list_size), type_.list_size)
+        return pa.FixedSizeListArray.from_arrays(
+            _values(type_.value_type, rows * type_.list_size), type_.list_size
+        )
     if pa.types.is_boolean(type_):
         return pa.array([row % 2 == 0 for row in range(rows)])
     if pa.types.is_string(type_) or pa.types.is_binary(type_):
@@ -185,5 +238,7 @@ def _values(type_: pa.DataType, rows: int) -> pa.Array:
     if pa.types.is_integer(type_) or pa.types.is_floating(type_) or pa.types.is_decimal(type_):
         return pa.array([row % 3 for row in range(rows)], pa.int32()).cast(type_)
     if pa.types.is_date(type_) or pa.types.is_timestamp(type_):
-        return pa.array([0] * rows, pa.int32() if pa.types.is_date32(type_) else pa.int64()).cast(type_)
+        return pa.array([0] * rows, pa.int32() if pa.types.is_date32(type_) else pa.int64()).cast(
+            type_
+        )
     return pa.nulls(rows, type_)

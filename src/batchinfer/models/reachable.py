@@ -1,7 +1,8 @@
 """Whether a registry answers at all, asked before the client is loaded.
 
-Owns the short, bounded question. MLflow's own retries last minutes on a dead server and ten growing pauses on a database that
-cannot be opened; here the answer comes in seconds. Knows nothing of models.
+Owns the short, bounded question. MLflow's own retries last minutes on a dead server and ten growing
+pauses on a database that cannot be opened; here the answer comes in seconds. Knows nothing of
+models.
 """
 
 from __future__ import annotations
@@ -27,7 +28,11 @@ def sqlite_path(uri: str) -> Path | None:
 
     Runs on: driver.
     """
-    return Path(uri.removeprefix("sqlite:///").partition("?")[0]) if uri.startswith("sqlite:///") else None
+    return (
+        Path(uri.removeprefix("sqlite:///").partition("?")[0])
+        if uri.startswith("sqlite:///")
+        else None
+    )
 
 
 def check_reachable(uri: str, timeout_s: float = TIMEOUT_S) -> None:
@@ -52,16 +57,22 @@ def _check_sqlite(path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StorageError(f"the registry {path} cannot be made: the folder {path.parent}: {error.strerror}") from error
+        raise StorageError(
+            f"the registry {path} cannot be made: the folder {path.parent}: {error.strerror}"
+        ) from error
     if not os.access(path if path.exists() else path.parent, os.W_OK):
         raise StorageError(f"the registry {path} is not writable")
     if not path.exists():
         return
     try:
-        with contextlib.closing(sqlite3.connect(f"file:{urllib.parse.quote(str(path))}?mode=ro", uri=True)) as connection:
+        with contextlib.closing(
+            sqlite3.connect(f"file:{urllib.parse.quote(str(path))}?mode=ro", uri=True)
+        ) as connection:
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except sqlite3.Error as error:
-        raise StorageError(f"the registry {path} cannot be opened as an SQLite database: {error}") from error
+        raise StorageError(
+            f"the registry {path} cannot be opened as an SQLite database: {error}"
+        ) from error
 
 
 def _check_http(uri: str, timeout_s: float) -> None:
@@ -72,7 +83,10 @@ def _check_http(uri: str, timeout_s: float) -> None:
         return  # any status is an answer; not every registry has this page
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or error
-        raise StorageError(f"the registry {_without_password(uri)} does not answer within {timeout_s:g} s: {reason}") from error
+        raise StorageError(
+            f"the registry {_without_password(uri)} does not answer within {timeout_s:g} s: "
+            f"{reason}"
+        ) from error
 
 
 def _check_port(uri: str, timeout_s: float) -> None:
@@ -81,7 +95,9 @@ def _check_port(uri: str, timeout_s: float) -> None:
     try:
         socket.create_connection((parts.hostname or "localhost", port), timeout_s).close()
     except OSError as error:
-        raise StorageError(f"the registry {_without_password(uri)} does not answer within {timeout_s:g} s: {error}") from error
+        raise StorageError(
+            f"the registry {_without_password(uri)} does not answer within {timeout_s:g} s: {error}"
+        ) from error
 
 
 def _without_password(uri: str) -> str:

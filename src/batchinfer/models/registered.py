@@ -1,7 +1,7 @@
 """What a registry knows of a model: versions, aliases, and who held an alias before.
 
-Owns the tags in which that stands, and the sentences about what is not there. Knows no way to read or to change it: see
-`registry_reading` and `registry`.
+Owns the tags in which that stands, and the sentences about what is not there. Knows no way to read
+or to change it: see `registry_reading` and `registry`.
 """
 
 from __future__ import annotations
@@ -19,14 +19,17 @@ from batchinfer.errors import ModelError
 
 DIGEST_TAG = "batchinfer.digest"
 METRICS_TAG = "batchinfer.metrics"
-# On the registered model, one an alias: a JSON list of the versions that held it before, newest last.
+# On the registered model, one an alias: a JSON list of the versions that held it before, newest
+# last.
 HISTORY_TAG = "batchinfer.history."
-# The same: a JSON list of how it moved, newest last. What `rollback` goes by is the history; this is for people.
+# The same: a JSON list of how it moved, newest last. What `rollback` goes by is the history; this
+# is for people.
 MOVES_TAG = "batchinfer.moves."
 
 
 def a_move(action: str, former: str | None, version: str) -> dict[str, str]:
-    """The record of one move of an alias: when, what, from which version to which, and the user of this process.
+    """The record of one move of an alias: when, what, from which version to which, and the user of
+    this process.
 
     Runs on: driver.
     """
@@ -35,7 +38,13 @@ def a_move(action: str, former: str | None, version: str) -> dict[str, str]:
     except (KeyError, OSError, ImportError):  # a container's user without a name
         user = str(os.getuid())
     now = datetime.datetime.now(tz=datetime.timezone.utc).isoformat(timespec="seconds")
-    return {"at": now, "action": action, "from": former or "", "to": version, "by": f"{user}@{socket.gethostname()}"}
+    return {
+        "at": now,
+        "action": action,
+        "from": former or "",
+        "to": version,
+        "by": f"{user}@{socket.gethostname()}",
+    }
 
 
 @dataclass(frozen=True)
@@ -58,8 +67,10 @@ class Version:
         if DIGEST_TAG in self.tags:
             return self.tags[DIGEST_TAG]
         raise ModelError(
-            f"models:/{self.name}/{self.version} is not a batchinfer bundle: it has no tag {DIGEST_TAG}",
-            "batchinfer register -p NAME --artifact PATH makes a bundle of a model trained elsewhere",
+            f"models:/{self.name}/{self.version} is not a batchinfer bundle: it has no tag "
+            f"{DIGEST_TAG}",
+            "batchinfer register -p NAME --artifact PATH makes a bundle of a model trained "
+            "elsewhere",
         )
 
 
@@ -82,7 +93,8 @@ class RegisteredModel:
             if version.version == str(number):
                 return version
         raise ModelError(
-            f"model {self.name!r} has no version {number}; versions: {listed(version.version for version in self.versions)}",
+            f"model {self.name!r} has no version {number}; versions: "
+            f"{listed(version.version for version in self.versions)}",
             "batchinfer train -p PIPELINE makes the next one",
         )
 
@@ -94,9 +106,12 @@ class RegisteredModel:
         """
         if alias in self.aliases:
             return self.aliases[alias]
-        known = listed((f"{name} -> {version}" for name, version in sorted(self.aliases.items())), none="none")
+        known = listed(
+            (f"{name} -> {version}" for name, version in sorted(self.aliases.items())), none="none"
+        )
         raise ModelError(
-            f"model {self.name!r} has no alias {alias!r}{did_you_mean(alias, self.aliases)}; aliases: {known}",
+            f"model {self.name!r} has no alias {alias!r}{did_you_mean(alias, self.aliases)}; "
+            f"aliases: {known}",
             f"batchinfer train -p PIPELINE --alias {alias} makes a version with it; "
             "batchinfer models -p PIPELINE --promote V gives it to a version there is",
         )
@@ -108,9 +123,13 @@ class RegisteredModel:
             ModelError: somebody else wrote something else into the tag.
         """
         try:
-            return [str(version) for version in json.loads(self.tags.get(HISTORY_TAG + alias, "[]"))]
+            return [
+                str(version) for version in json.loads(self.tags.get(HISTORY_TAG + alias, "[]"))
+            ]
         except (ValueError, TypeError) as error:
-            raise ModelError(f"the tag {HISTORY_TAG + alias} of model {self.name!r} is not a JSON list: {error}") from error
+            raise ModelError(
+                f"the tag {HISTORY_TAG + alias} of model {self.name!r} is not a JSON list: {error}"
+            ) from error
 
     def moves(self, alias: str) -> list[dict[str, str]]:
         """How the alias moved, oldest first, as far as it was recorded: see `a_move`."""
@@ -125,9 +144,15 @@ class RegisteredModel:
         created = datetime.datetime.fromtimestamp(version.created / 1000, tz=datetime.timezone.utc)
         return {
             "version": version.version,
-            "aliases": sorted(alias for alias, holder in self.aliases.items() if holder == version.version),
+            "aliases": sorted(
+                alias for alias, holder in self.aliases.items() if holder == version.version
+            ),
             "metrics": json.loads(version.tags.get(METRICS_TAG, "{}")),
             "created": created.isoformat(timespec="seconds"),
             "digest": version.tags.get(DIGEST_TAG),
-            "tags": {name: value for name, value in version.tags.items() if name not in (DIGEST_TAG, METRICS_TAG)},
+            "tags": {
+                name: value
+                for name, value in version.tags.items()
+                if name not in (DIGEST_TAG, METRICS_TAG)
+            },
         }

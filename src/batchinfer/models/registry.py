@@ -1,7 +1,8 @@
 """The registry: alias -> version -> verified bundle, over MLflow.
 
-Owns names, versions, aliases and their history. What a version is stands in its tags: the digest of its bundle and its
-metrics. Knows nothing of what is inside a bundle (see `bundle`) and nothing of pipelines.
+Owns names, versions, aliases and their history. What a version is stands in its tags: the digest of
+its bundle and its metrics. Knows nothing of what is inside a bundle (see `bundle`) and nothing of
+pipelines.
 """
 
 from __future__ import annotations
@@ -25,7 +26,14 @@ from batchinfer.errors import BatchInferError, ModelError
 from batchinfer.models.bundle import verify_bundle
 from batchinfer.models.mlflow_client import open_client, registry_lock, storage_errors
 from batchinfer.models.reachable import check_reachable, sqlite_path
-from batchinfer.models.registered import DIGEST_TAG, HISTORY_TAG, METRICS_TAG, MOVES_TAG, RegisteredModel, a_move
+from batchinfer.models.registered import (
+    DIGEST_TAG,
+    HISTORY_TAG,
+    METRICS_TAG,
+    MOVES_TAG,
+    RegisteredModel,
+    a_move,
+)
 from batchinfer.models.registry_reading import read_by_client, read_by_sqlite
 
 if TYPE_CHECKING:
@@ -56,12 +64,15 @@ class Registry:
         self._preparing: threading.Thread | None = None
 
     def prepare(self) -> None:
-        """Starts to load MLflow and to make its database in the background, which takes seconds: call it early, and go on.
+        """Starts to load MLflow and to make its database in the background, which takes seconds:
+        call it early, and go on.
 
         What fails there is raised by the call that needs the client. Runs on: driver.
         """
         if self._client is None and self._preparing is None:
-            self._preparing = threading.Thread(target=self._open_quietly, name="registry", daemon=True)
+            self._preparing = threading.Thread(
+                target=self._open_quietly, name="registry", daemon=True
+            )
             self._preparing.start()
 
     def register(
@@ -77,9 +88,10 @@ class Registry:
     ) -> ModelRef:
         """Makes the bundle the next version of the model, and gives it the alias if one is named.
 
-        The bundle is verified first and logged as an artefact of a run in the experiment named after the model. `curve`
-        has one mapping an epoch: its number under `epoch`, and losses that the run shows as curves. `card` is a folder
-        with the model card, which the run shows, and the version as its description.
+        The bundle is verified first and logged as an artefact of a run in the experiment named
+        after the model. `curve` has one mapping an epoch: its number under `epoch`, and losses that
+        the run shows as curves. `card` is a folder with the model card, which the run shows, and
+        the version as its description.
         Runs on: driver.
 
         Raises:
@@ -87,10 +99,16 @@ class Registry:
             StorageError: the registry or its artefact store fails.
         """
         digest = verify_bundle(bundle_folder)["digest"]
-        finite = {key: float(value) for key, value in (metrics or {}).items() if math.isfinite(value)}
+        finite = {
+            key: float(value) for key, value in (metrics or {}).items() if math.isfinite(value)
+        }
         client = self._open()
         with storage_errors(f"model {name} cannot be registered in {self.tracking_uri}"):
-            run = client.create_run(self._experiment(client, name), run_name=f"{name} {digest[:12]}", tags=dict(tags or {}))
+            run = client.create_run(
+                self._experiment(client, name),
+                run_name=f"{name} {digest[:12]}",
+                tags=dict(tags or {}),
+            )
             state = "FAILED"
             try:
                 _log(client, run.info.run_id, finite, params or {}, curve)
@@ -98,10 +116,20 @@ class Registry:
                 if card is not None:
                     client.log_artifacts(run.info.run_id, str(card))
                 self._ensure_model(client, name)
-                version_tags = {**(tags or {}), DIGEST_TAG: digest, METRICS_TAG: _metrics_tag(finite)}
+                version_tags = {
+                    **(tags or {}),
+                    DIGEST_TAG: digest,
+                    METRICS_TAG: _metrics_tag(finite),
+                }
                 source = f"{run.info.artifact_uri}/{_BUNDLE}"
-                text = (card / _CARD).read_text(encoding="utf-8")[:_TEXT_LENGTH] if card is not None else None
-                made = client.create_model_version(name, source, run.info.run_id, tags=version_tags, description=text)
+                text = (
+                    (card / _CARD).read_text(encoding="utf-8")[:_TEXT_LENGTH]
+                    if card is not None
+                    else None
+                )
+                made = client.create_model_version(
+                    name, source, run.info.run_id, tags=version_tags, description=text
+                )
                 state = "FINISHED"
             finally:
                 client.set_terminated(run.info.run_id, state)
@@ -111,7 +139,8 @@ class Registry:
         return ModelRef(name, version, digest, f"models:/{name}/{version}")
 
     def resolve(self, uri: str) -> ModelRef:
-        """The version and digest that `models:/name@alias` or `models:/name/version` stands for now.
+        """The version and digest that `models:/name@alias` or `models:/name/version` stands for
+        now.
 
         Runs on: driver.
 
@@ -131,7 +160,8 @@ class Registry:
         Runs on: driver.
 
         Raises:
-            ModelError: the bundle is missing, damaged, not the one that was registered, or its code changed.
+            ModelError: the bundle is missing, damaged, not the one that was registered, or its code
+                changed.
             StorageError: the store does not answer, or the cache cannot be written.
         """
         source = self._model(ref.name).at(ref.version).source
@@ -146,7 +176,8 @@ class Registry:
         return folder
 
     def download(self, uri: str, folder: Path) -> Path:
-        """Fetches an MLflow model (`models:/…`, `runs:/…`, `mlflow-artifacts:/…`) below a folder; where it lies now.
+        """Fetches an MLflow model (`models:/…`, `runs:/…`, `mlflow-artifacts:/…`) below a folder;
+        where it lies now.
 
         Nothing of it is loaded. Runs on: driver.
 
@@ -161,12 +192,17 @@ class Registry:
         with storage_errors(f"{uri} cannot be fetched"):
             try:
                 found = download_artifacts(
-                    artifact_uri=uri, dst_path=str(folder), tracking_uri=self.tracking_uri, registry_uri=self.tracking_uri
+                    artifact_uri=uri,
+                    dst_path=str(folder),
+                    tracking_uri=self.tracking_uri,
+                    registry_uri=self.tracking_uri,
                 )
             except MlflowException as error:
                 if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                     raise
-                raise ModelError(f"{uri}: no such model in {self.tracking_uri}: {error.message}") from error
+                raise ModelError(
+                    f"{uri}: no such model in {self.tracking_uri}: {error.message}"
+                ) from error
         return Path(found)
 
     def holder(self, name: str, alias: str) -> str | None:
@@ -192,7 +228,8 @@ class Registry:
         return self._model(name).moves(alias)
 
     def versions(self, name: str) -> list[dict[str, Any]]:
-        """The versions of a model in order: version, aliases, metrics, created (ISO 8601, UTC), digest, tags.
+        """The versions of a model in order: version, aliases, metrics, created (ISO 8601, UTC),
+        digest, tags.
 
         Runs on: driver.
 
@@ -204,7 +241,8 @@ class Registry:
         return [model.describe(version) for version in model.versions]
 
     def promote(self, name: str, version: str, alias: str) -> ModelRef:
-        """Gives the alias to a version; the version that held it is kept, so that `rollback` can give it back.
+        """Gives the alias to a version; the version that held it is kept, so that `rollback` can
+        give it back.
 
         Runs on: driver.
 
@@ -219,7 +257,8 @@ class Registry:
             digest = wanted.digest
             holder = model.aliases.get(alias)
             if holder != wanted.version:
-                # The history first: a crash between the two leaves an entry that equals the holder, which rollback passes over.
+                # The history first: a crash between the two leaves an entry that equals the holder,
+                # which rollback passes over.
                 history = model.history(alias) + ([holder] if holder else [])
                 self._move(client, model, alias, wanted.version, history, "promote")
         return ModelRef(name, wanted.version, digest, f"models:/{name}@{alias}")
@@ -243,8 +282,10 @@ class Registry:
                 history.pop()
             if not history:
                 raise ModelError(
-                    f"models:/{name}@{alias} has no former version to go back to: version {holder} is its first",
-                    f"batchinfer models -p NAME lists the versions; --promote V gives the alias to one of: {', '.join(known)}",
+                    f"models:/{name}@{alias} has no former version to go back to: version {holder} "
+                    "is its first",
+                    "batchinfer models -p NAME lists the versions; --promote V gives the alias to "
+                    f"one of: {', '.join(known)}",
                 )
             former = known[history.pop()]
             digest = former.digest
@@ -252,7 +293,9 @@ class Registry:
         return ModelRef(name, former.version, digest, f"models:/{name}@{alias}")
 
     def _open_quietly(self) -> None:
-        with contextlib.suppress(BatchInferError):  # raised again, and shown, by whoever opens it next
+        with contextlib.suppress(
+            BatchInferError
+        ):  # raised again, and shown, by whoever opens it next
             self._client = open_client(self.tracking_uri)
 
     def _open(self) -> MlflowClient:
@@ -279,8 +322,10 @@ class Registry:
             return model
         known = [model.name for model in self._read().values() if model.versions]
         raise ModelError(
-            f"no model {name!r} in the registry{did_you_mean(name, known)}; registered: {listed(known, none='none')}",
-            "batchinfer train -p PIPELINE makes one, and batchinfer register takes one from elsewhere",
+            f"no model {name!r} in the registry{did_you_mean(name, known)}; registered: "
+            f"{listed(known, none='none')}",
+            "batchinfer train -p PIPELINE makes one, and batchinfer register takes one from "
+            "elsewhere",
         )
 
     def _experiment(self, client: MlflowClient, name: str) -> str:
@@ -301,17 +346,29 @@ class Registry:
                 raise
 
     def _move(
-        self, client: MlflowClient, model: RegisteredModel, alias: str, version: str, history: list[str], action: str
+        self,
+        client: MlflowClient,
+        model: RegisteredModel,
+        alias: str,
+        version: str,
+        history: list[str],
+        action: str,
     ) -> None:
         moves = [*model.moves(alias), a_move(action, model.aliases.get(alias), version)]
-        with storage_errors(f"the alias {alias} of model {model.name} cannot be set in {self.tracking_uri}"):
-            client.set_registered_model_tag(model.name, HISTORY_TAG + alias, json.dumps(history[-_HISTORY_LENGTH:]))
+        with storage_errors(
+            f"the alias {alias} of model {model.name} cannot be set in {self.tracking_uri}"
+        ):
+            client.set_registered_model_tag(
+                model.name, HISTORY_TAG + alias, json.dumps(history[-_HISTORY_LENGTH:])
+            )
             client.set_registered_model_alias(model.name, alias, version)
             # Last: what is told of a move has happened.
             client.set_registered_model_tag(model.name, MOVES_TAG + alias, _moves_tag(moves))
 
     def _local(self, source: str) -> Path | None:
-        """The folder of a source on this machine; where the whole state was moved, the same place below `artifacts`."""
+        """The folder of a source on this machine; where the whole state was moved, the same place
+        below `artifacts`.
+        """
         path = _local_path(source)
         root = _local_path(self.artifacts) if self.artifacts else None
         if path is None or path.exists() or root is None:
@@ -327,7 +384,11 @@ class Registry:
         with storage_errors(f"the bundle {source} cannot be fetched"):
             folder.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder.parent) as staged:
-                found = Path(download_artifacts(artifact_uri=source, dst_path=staged, tracking_uri=self.tracking_uri))
+                found = Path(
+                    download_artifacts(
+                        artifact_uri=source, dst_path=staged, tracking_uri=self.tracking_uri
+                    )
+                )
                 verify_bundle(found, digest)
                 try:
                     found.rename(folder)
@@ -340,7 +401,9 @@ class Registry:
 def _parse(uri: str) -> tuple[str, str | None, str | None]:
     match = _URI.fullmatch(uri) if isinstance(uri, str) else None
     if match is None:
-        raise ModelError(f"got the model URI {uri!r}; allowed: models:/NAME@ALIAS or models:/NAME/VERSION")
+        raise ModelError(
+            f"got the model URI {uri!r}; allowed: models:/NAME@ALIAS or models:/NAME/VERSION"
+        )
     return match[1], match[2], match[3]
 
 
@@ -373,8 +436,14 @@ def _log(
     points = [Metric(key, value, now, 0) for key, value in metrics.items()]
     for epoch in curve:
         at = int(epoch["epoch"])
-        points += [Metric(key, value, now, at) for key, value in epoch.items() if key != "epoch" and math.isfinite(value)]
-    client.log_batch(run_id, params=[Param(key, str(value)[:_PARAM_LENGTH]) for key, value in params.items()])
+        points += [
+            Metric(key, value, now, at)
+            for key, value in epoch.items()
+            if key != "epoch" and math.isfinite(value)
+        ]
+    client.log_batch(
+        run_id, params=[Param(key, str(value)[:_PARAM_LENGTH]) for key, value in params.items()]
+    )
     for first in range(0, len(points), _METRICS_AT_ONCE):
         client.log_batch(run_id, metrics=points[first : first + _METRICS_AT_ONCE])
 

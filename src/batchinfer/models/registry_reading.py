@@ -1,7 +1,8 @@
 """The two ways to read what a registry knows of its models.
 
-Owns reading. MLflow's client takes seconds to load, and every run resolves a model; so where the registry is an SQLite file
-whose schema is one that was checked, it is read directly. Any other registry, and any other schema, is read by the client.
+Owns reading. MLflow's client takes seconds to load, and every run resolves a model; so where the
+registry is an SQLite file whose schema is one that was checked, it is read directly. Any other
+registry, and any other schema, is read by the client.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from batchinfer.models.registered import RegisteredModel, Version
 if TYPE_CHECKING:
     from mlflow.tracking.client import MlflowClient
 
-# Revisions of MLflow's schema whose tables were compared with what the queries below expect (mlflow 3.17).
+# Revisions of MLflow's schema whose tables were compared with what the queries below expect (mlflow
+# 3.17).
 _KNOWN_REVISIONS = {"dc11669786a5"}
 _DELETED = "Deleted_Internal"
 
@@ -32,7 +34,13 @@ def read_by_client(client: MlflowClient, name: str | None = None) -> dict[str, R
     only = f"name = '{name}'" if name is not None and "'" not in name else None
     found: dict[str, list[Version]] = {}
     for one in _pages(client.search_model_versions, only):
-        version = Version(one.name, str(one.version), one.source or "", int(one.creation_timestamp or 0), dict(one.tags))
+        version = Version(
+            one.name,
+            str(one.version),
+            one.source or "",
+            int(one.creation_timestamp or 0),
+            dict(one.tags),
+        )
         found.setdefault(one.name, []).append(version)
     return {
         model.name: RegisteredModel(
@@ -56,7 +64,8 @@ def _pages(search: Any, only: str | None) -> Iterator[Any]:
 
 
 def read_by_sqlite(path: Path) -> dict[str, RegisteredModel] | None:
-    """All registered models by name, read from the database file; None where its schema is not a known one.
+    """All registered models by name, read from the database file; None where its schema is not a
+    known one.
 
     Runs on: driver.
     """
@@ -76,11 +85,20 @@ def _read_tables(connection: sqlite3.Connection) -> dict[str, RegisteredModel] |
     if not revisions or not revisions <= _KNOWN_REVISIONS:
         return None
     version_tags = _grouped(
-        connection.execute("SELECT name || '/' || version, key, value FROM model_version_tags WHERE workspace = 'default'")
+        connection.execute(
+            "SELECT name || '/' || version, key, value FROM model_version_tags WHERE workspace = "
+            "'default'"
+        )
     )
-    tags = _grouped(connection.execute("SELECT name, key, value FROM registered_model_tags WHERE workspace = 'default'"))
+    tags = _grouped(
+        connection.execute(
+            "SELECT name, key, value FROM registered_model_tags WHERE workspace = 'default'"
+        )
+    )
     aliases = _grouped(
-        connection.execute("SELECT name, alias, version FROM registered_model_aliases WHERE workspace = 'default'")
+        connection.execute(
+            "SELECT name, alias, version FROM registered_model_aliases WHERE workspace = 'default'"
+        )
     )
     versions: dict[str, list[Version]] = {}
     rows = connection.execute(
@@ -89,11 +107,25 @@ def _read_tables(connection: sqlite3.Connection) -> dict[str, RegisteredModel] |
         (_DELETED,),
     )
     for name, number, source, created in rows:
-        version = Version(name, str(number), source or "", int(created or 0), version_tags.get(f"{name}/{number}", {}))
+        version = Version(
+            name,
+            str(number),
+            source or "",
+            int(created or 0),
+            version_tags.get(f"{name}/{number}", {}),
+        )
         versions.setdefault(name, []).append(version)
-    names = [row[0] for row in connection.execute("SELECT name FROM registered_models WHERE workspace = 'default' ORDER BY name")]
+    names = [
+        row[0]
+        for row in connection.execute(
+            "SELECT name FROM registered_models WHERE workspace = 'default' ORDER BY name"
+        )
+    ]
     return {
-        name: RegisteredModel(name, tuple(versions.get(name, [])), aliases.get(name, {}), tags.get(name, {})) for name in names
+        name: RegisteredModel(
+            name, tuple(versions.get(name, [])), aliases.get(name, {}), tags.get(name, {})
+        )
+        for name in names
     }
 
 

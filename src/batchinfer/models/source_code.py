@@ -1,8 +1,9 @@
 """Digests of the code that a bundle relies on, taken without running that code.
 
-Owns the rule for what counts as changed code. A class of batchinfer counts by its own text (docstrings included), so that a
-new release does not spoil bundles whose classes stayed the same; any other class counts by its whole file, because the
-functions and constants beside it decide the answer too.
+Owns the rule for what counts as changed code. A class of batchinfer counts by its own text
+(docstrings included), so that a new release does not spoil bundles whose classes stayed the same;
+any other class counts by its whole file, because the functions and constants beside it decide the
+answer too.
 """
 
 from __future__ import annotations
@@ -29,12 +30,16 @@ def class_path(class_: type) -> str:
     """
     path = f"{class_.__module__}:{class_.__qualname__}"
     if class_.__module__ == "__main__" or "." in class_.__qualname__:
-        raise ModelError(f"{path} cannot be imported by its path. Put the class at the top level of a module on PYTHONPATH.")
+        raise ModelError(
+            f"{path} cannot be imported by its path. Put the class at the top level of a module on "
+            "PYTHONPATH."
+        )
     return path
 
 
 def code_digests(class_: type) -> dict[str, str]:
-    """SHA-256 of the source of a class and of its bases, by what was read: a class path, or a module name.
+    """SHA-256 of the source of a class and of its bases, by what was read: a class path, or a
+    module name.
 
     Runs on: driver.
 
@@ -46,12 +51,15 @@ def code_digests(class_: type) -> dict[str, str]:
     for base in class_.__mro__:
         package = base.__module__.partition(".")[0]
         if package not in _FOREIGN:
-            places.append(f"{base.__module__}:{base.__qualname__}" if package == _OWN else base.__module__)
+            places.append(
+                f"{base.__module__}:{base.__qualname__}" if package == _OWN else base.__module__
+            )
     return {place: source_digest(place) for place in places}
 
 
 def source_digest(place: str) -> str:
-    """SHA-256 of the source text at a module name or a class path, read from where Python would import it.
+    """SHA-256 of the source text at a module name or a class path, read from where Python would
+    import it.
 
     The module itself is not imported (its parent packages are). Runs on: driver and executor.
 
@@ -67,7 +75,9 @@ def _source(module: str) -> str:
     try:
         spec = importlib.util.find_spec(module)
     except (ImportError, ValueError) as error:
-        raise ModelError(f"the module {module} cannot be found: {error}. It must be on PYTHONPATH.") from error
+        raise ModelError(
+            f"the module {module} cannot be found: {error}. It must be on PYTHONPATH."
+        ) from error
     if spec is None:
         raise ModelError(f"the module {module} cannot be found. It must be on PYTHONPATH.")
     loader: Any = spec.loader
@@ -76,7 +86,10 @@ def _source(module: str) -> str:
     except (ImportError, OSError, SyntaxError) as error:
         raise ModelError(f"the source of {module} cannot be read: {error}") from error
     if text is None:
-        raise ModelError(f"the source of {module} is not at hand, so its code cannot be compared with the bundle's")
+        raise ModelError(
+            f"the source of {module} is not at hand, so its code cannot be compared with the "
+            "bundle's"
+        )
     return text
 
 

@@ -1,4 +1,5 @@
-"""The target of a stream of batches: what is to be learnt shows in the first batch, the classes only in the last.
+"""The target of a stream of batches: what is to be learnt shows in the first batch, the classes
+only in the last.
 
 Owns the step from target columns to an objective. Knows no network.
 """
@@ -16,10 +17,17 @@ from batchinfer.errors import InputError
 from batchinfer.models.examples import FEATURES, Examples, Inputs
 from batchinfer.models.objectives import Objective, a_number, several_classes, two_classes
 from batchinfer.models.parameters import Task
-from batchinfer.models.targets import OTHER, Classes, check_classes, positive_label, target_array, task_of
+from batchinfer.models.targets import (
+    OTHER,
+    Classes,
+    check_classes,
+    positive_label,
+    target_array,
+    task_of,
+)
 
-# (the model's inputs by name, or `features` (n, width) float32 alone; the target column or its numbers (n,); 64-bit hash of the
-# key or validation mask (n,))
+# (the model's inputs by name, or `features` (n, width) float32 alone; the target column or its
+# numbers (n,); 64-bit hash of the key or validation mask (n,))
 Batch = tuple[Any, Any] | tuple[Any, Any, np.ndarray]
 
 
@@ -32,8 +40,11 @@ class TargetReader:
         self._task: Task | None = None
         self._classes = Classes(target.column)
 
-    def read(self, batches: Iterable[Batch]) -> Iterator[tuple[Inputs, np.ndarray, np.ndarray | None]]:
-        """Batches of (inputs by name, target (rows,) float64 with NaN where there is none, hash or mask).
+    def read(
+        self, batches: Iterable[Batch]
+    ) -> Iterator[tuple[Inputs, np.ndarray, np.ndarray | None]]:
+        """Batches of (inputs by name, target (rows,) float64 with NaN where there is none, hash or
+        mask).
 
         Runs on: driver.
 
@@ -44,7 +55,11 @@ class TargetReader:
             column = _array(batch[1])
             if self._task is None:
                 self._task = task_of(self._target, column.type, self._model)
-            values = self._classes.codes(column) if self._task == "multiclass" else target_array(column, self._target)
+            values = (
+                self._classes.codes(column)
+                if self._task == "multiclass"
+                else target_array(column, self._target)
+            )
             inputs = {FEATURES: batch[0]} if isinstance(batch[0], np.ndarray) else batch[0]
             yield inputs, values, batch[2] if len(batch) == 3 else None
 
@@ -58,8 +73,10 @@ class TargetReader:
         """
         if not len(learn):
             raise InputError(
-                f"train.target.column {self._target.column}: got no row to learn from that has a value "
-                f"({len(valid)} to validate on); allowed: more rows, or a smaller train.params.validation_share"
+                f"train.target.column {self._target.column}: got no row to learn from that has a "
+                "value "
+                f"({len(valid)} to validate on); allowed: more rows, or a smaller "
+                "train.params.validation_share"
             )
         if self._task == "multiclass":
             labels, order, counts = self._classes.order()
@@ -68,7 +85,9 @@ class TargetReader:
         if self._task == "binary":
             labels = (OTHER, positive_label(self._target))
             ones = int(learn.target.sum()) + int(valid.target.sum())
-            check_classes(self._target.column, labels, np.array([len(learn) + len(valid) - ones, ones]))
+            check_classes(
+                self._target.column, labels, np.array([len(learn) + len(valid) - ones, ones])
+            )
             return two_classes(labels[1], OTHER)
         scale = float(learn.target.std(dtype=np.float64))
         return a_number(float(learn.target.mean(dtype=np.float64)), scale if scale > 0 else 1.0)

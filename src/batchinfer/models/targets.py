@@ -1,7 +1,8 @@
 """Targets: what is learnt, read from a column as numbers.
 
-Owns the meaning of `positive` and `positive_pattern`, the choice between two classes, several classes and regression, and the
-names of the classes. Knows nothing of networks. A row without a target is NaN here; training leaves it out and counts it.
+Owns the meaning of `positive` and `positive_pattern`, the choice between two classes, several
+classes and regression, and the names of the classes. Knows nothing of networks. A row without a
+target is NaN here; training leaves it out and counts it.
 """
 
 from __future__ import annotations
@@ -24,46 +25,57 @@ pc: Any = pyarrow.compute
 POSITIVE = "positive"
 OTHER = "other"
 MAX_CLASSES = 10_000
-# RE2's own, which Python's re words in the same way; what RE2 lacks (lookahead, backreferences) is not for Arrow.
+# RE2's own, which Python's re words in the same way; what RE2 lacks (lookahead, backreferences) is
+# not for Arrow.
 _RE2_LACKS = re.compile(r"\(\?[=!<]|\\[1-9]")
 
 
 def task_of(target: Target, type_: pa.DataType, model: Any) -> Task:
-    """What a model is to learn from a column: `positive`… means two classes; without it, text and an explicit classifier mean
-    several classes, and a number means regression.
+    """What a model is to learn from a column: `positive`… means two classes; without it, text and
+    an explicit classifier mean several classes, and a number means regression.
 
     Runs on: driver.
 
     Raises:
         ConfigError: the model cannot learn that, or the column is neither text nor a number.
     """
-    allowed = MODELS[model].tasks if isinstance(model, str) else ("binary", "multiclass", "regression")
+    allowed = (
+        MODELS[model].tasks if isinstance(model, str) else ("binary", "multiclass", "regression")
+    )
     discrete = pa.types.is_integer(type_) or pa.types.is_boolean(type_)
     if target.positive or target.positive_pattern:
         task: Task = "binary"
-    elif _is_text(type_) or (discrete and "regression" not in allowed) or pa.types.is_boolean(type_):
+    elif (
+        _is_text(type_) or (discrete and "regression" not in allowed) or pa.types.is_boolean(type_)
+    ):
         task = "multiclass"
     elif discrete or pa.types.is_floating(type_) or pa.types.is_decimal(type_):
         task = "regression"
     else:
-        raise ConfigError(f"train.target.column {target.column}: got {type_}; allowed: text, boolean or a number")
+        raise ConfigError(
+            f"train.target.column {target.column}: got {type_}; allowed: text, boolean or a number"
+        )
     if task not in allowed:
         fitting = ", ".join(name for name, known in MODELS.items() if task in known.tasks)
         raise ConfigError(
-            f"got {model}, but target {target.column} ({type_}) asks for {task}; allowed: {fitting}",
-            "train.target.positive or positive_pattern makes two classes; train.model mlp_regressor learns a number",
+            f"got {model}, but target {target.column} ({type_}) asks for {task}; "
+            f"allowed: {fitting}",
+            "train.target.positive or positive_pattern makes two classes; train.model "
+            "mlp_regressor learns a number",
         )
     return task
 
 
 def target_array(column: pa.Array, target: Target) -> np.ndarray:
-    """Target of two classes or of a regression, (rows,) float64: 1 or 0, or the number; NaN where the column is null.
+    """Target of two classes or of a regression, (rows,) float64: 1 or 0, or the number; NaN where
+    the column is null.
 
     With both `positive` and `positive_pattern`, a value is positive if either says so.
     Runs on: driver and executor.
 
     Raises:
-        ConfigError: the pattern is no regular expression, or the column is not text where a pattern is given.
+        ConfigError: the pattern is no regular expression, or the column is not text where a pattern
+            is given.
     """
     if not (target.positive or target.positive_pattern):
         return column.cast(pa.float64()).to_numpy(zero_copy_only=False)
@@ -71,7 +83,9 @@ def target_array(column: pa.Array, target: Target) -> np.ndarray:
     if target.positive:
         masks.append(pc.is_in(_as_text(column), value_set=pa.array(target.positive, pa.string())))
     if target.positive_pattern:
-        masks.append(pc.fill_null(_matches(_as_text(column), target.positive_pattern), fill_value=False))
+        masks.append(
+            pc.fill_null(_matches(_as_text(column), target.positive_pattern), fill_value=False)
+        )
     positive = masks[0] if len(masks) == 1 else pc.or_(*masks)
     values = positive.to_numpy(zero_copy_only=False).astype(np.float64)
     values[column.is_null().to_numpy(zero_copy_only=False)] = np.nan
@@ -79,7 +93,8 @@ def target_array(column: pa.Array, target: Target) -> np.ndarray:
 
 
 def label_array(column: pa.Array, target: Target, task: Task) -> pa.Array:
-    """The target as steps that are fitted on it take it: the class as text where there are several, else `target_array`.
+    """The target as steps that are fitted on it take it: the class as text where there are several,
+    else `target_array`.
 
     Runs on: executor.
     """
@@ -95,7 +110,8 @@ def positive_label(target: Target) -> str:
 
 
 class Classes:
-    """Codes for the values of a column, in order of appearance; their sorted order is known only at the end.
+    """Codes for the values of a column, in order of appearance; their sorted order is known only at
+    the end.
 
     Attributes:
         labels: the distinct values as text, in order of appearance.
@@ -121,7 +137,8 @@ class Classes:
         self.labels = list(self._codes)
         if len(self.labels) > MAX_CLASSES:
             raise InputError(
-                f"train.target.column {self.column}: got more than {MAX_CLASSES} distinct values; allowed: fewer classes"
+                f"train.target.column {self.column}: got more than {MAX_CLASSES} distinct values; "
+                "allowed: fewer classes"
             )
         codes = table[encoded.indices.fill_null(len(table) - 1).to_numpy(zero_copy_only=False)]
         counts = np.bincount(codes[~np.isnan(codes)].astype(np.int64), minlength=len(self.labels))
@@ -130,7 +147,8 @@ class Classes:
         return codes
 
     def order(self) -> tuple[list[str], np.ndarray, np.ndarray]:
-        """Sorted labels, the place among them of each code, and the rows of each label, both (classes,) int64.
+        """Sorted labels, the place among them of each code, and the rows of each label, both
+        (classes,) int64.
 
         The labels do not depend on the order in which the rows came.
         """
@@ -153,14 +171,23 @@ def check_classes(column: str, labels: Sequence[str], counts: np.ndarray) -> Non
     Raises:
         InputError: fewer than two classes have rows.
     """
-    found = [f"{label} ({int(count)} rows)" for label, count in zip(labels, counts, strict=True) if count]
+    found = [
+        f"{label} ({int(count)} rows)" for label, count in zip(labels, counts, strict=True) if count
+    ]
     if len(found) < 2:
-        raise InputError(f"train.target.column {column}: got one class only: {', '.join(found)}; allowed: at least two")
+        raise InputError(
+            f"train.target.column {column}: got one class only: {', '.join(found)}; allowed: at "
+            "least two"
+        )
 
 
 def _is_text(type_: pa.DataType) -> bool:
     value = type_.value_type if isinstance(type_, pa.DictionaryType) else type_
-    return pa.types.is_string(value) or pa.types.is_large_string(value) or pa.types.is_string_view(value)
+    return (
+        pa.types.is_string(value)
+        or pa.types.is_large_string(value)
+        or pa.types.is_string_view(value)
+    )
 
 
 def _as_text(column: pa.Array) -> pa.Array:
@@ -172,7 +199,16 @@ def _matches(text: pa.Array, pattern: str) -> Any:
     try:
         compiled = re.compile(pattern)
         if _RE2_LACKS.search(pattern):
-            return pa.array([None if value is None else bool(compiled.search(value)) for value in text.to_pylist()], pa.bool_())
+            return pa.array(
+                [
+                    None if value is None else bool(compiled.search(value))
+                    for value in text.to_pylist()
+                ],
+                pa.bool_(),
+            )
         return pc.match_substring_regex(text, pattern)
     except (re.error, pa.ArrowInvalid) as error:
-        raise ConfigError(f"train.target.positive_pattern: got {pattern!r}: {error}; allowed: a regular expression") from error
+        raise ConfigError(
+            f"train.target.positive_pattern: got {pattern!r}: {error}; allowed: a regular "
+            "expression"
+        ) from error

@@ -1,6 +1,7 @@
 """Training: labelled rows -> a network, how good it is, and the handler that decodes it.
 
-Owns the loop: mini-batches, early stopping, seeds. Knows neither tables nor files of pipelines, and no registry.
+Owns the loop: mini-batches, early stopping, seeds. Knows neither tables nor files of pipelines, and
+no registry.
 """
 
 from __future__ import annotations
@@ -42,8 +43,9 @@ _DEFAULTS: Mapping[str, Any] = {
     "validation_by": "key",
 }
 _EVALUATION_ROWS = 8192
-# Measured on 2 cores, network 110-128-64-1, batches of 256 (3e7 operations): 0.8 ms a step on one thread, 2.8 ms on two; where
-# other processes want the cores too, two threads took up to 50 times as long as one.
+# Measured on 2 cores, network 110-128-64-1, batches of 256 (3e7 operations): 0.8 ms a step on one
+# thread, 2.8 ms on two; where other processes want the cores too, two threads took up to 50 times
+# as long as one.
 _THREADED_OPERATIONS = 1e9
 
 
@@ -59,7 +61,8 @@ class TrainSpec:
     Attributes:
         model, params, target: as in the pipeline file's `train`.
         width: number of features.
-        integers: of each named integer input how many different integers, and how many a row has (None: one).
+        integers: of each named integer input how many different integers, and how many a row has
+            (None: one).
         scratch: folder for the rows on disk; None: the system's own for temporary files.
         device: where the network is trained.
     """
@@ -88,13 +91,16 @@ class Trained:
 
     Attributes:
         module: in eval mode, on the CPU.
-        handler: decodes the module's output; it has the module and its params, and no transforms yet.
+        handler: decodes the module's output; it has the module and its params, and no transforms
+            yet.
         metrics: on the validation rows; finite numbers only.
         curve: {epoch, train_loss, valid_loss} of each epoch, the first being 1.
         labels: of the classes in the order of their codes; for a regression none.
         rows_train, rows_validation, rows_dropped: dropped rows have no target.
-        outputs: of the module for the validation rows, (rows, outputs) float64; the handler decodes it.
-        places: (rows,) place of each of these rows' class among the labels; for a regression the target.
+        outputs: of the module for the validation rows, (rows, outputs) float64; the handler decodes
+            it.
+        places: (rows,) place of each of these rows' class among the labels; for a regression the
+            target.
         warnings: sentences for whoever reads the report.
     """
 
@@ -112,12 +118,16 @@ class Trained:
     warnings: list[str] = field(default_factory=list)
 
 
-def train_model(spec: TrainSpec, data: Callable[[], Iterable[Batch]], on_epoch: OnEpoch | None = None) -> Trained:
-    """Trains on the rows that `data` gives, which it is asked for once; the same rows and seed give the same weights.
+def train_model(
+    spec: TrainSpec, data: Callable[[], Iterable[Batch]], on_epoch: OnEpoch | None = None
+) -> Trained:
+    """Trains on the rows that `data` gives, which it is asked for once; the same rows and seed give
+    the same weights.
 
-    A batch is (inputs, target) or (inputs, target, split): inputs by name, `features` (n, width) float32 and integer inputs
-    (n,) or (n, length), or features alone; target the column itself, or (n,) numbers; split (n,) uint64 hash of the key, of
-    which the lowest `validation_share` is validated on, or (n,) bool.
+    A batch is (inputs, target) or (inputs, target, split): inputs by name, `features` (n, width)
+    float32 and integer inputs (n,) or (n, length), or features alone; target the column itself, or
+    (n,) numbers; split (n,) uint64 hash of the key, of which the lowest `validation_share` is
+    validated on, or (n,) bool.
     Runs on: driver; on all its cores where batches are large.
 
     Raises:
@@ -138,7 +148,8 @@ def train_model(spec: TrainSpec, data: Callable[[], Iterable[Batch]], on_epoch: 
             valid = learn
             share, by = spec.setting("validation_share"), spec.setting("validation_by")
             warnings.append(
-                f"none of {len(learn)} rows fell to validation (validation_share {share}, validation_by {by}): "
+                f"none of {len(learn)} rows fell to validation (validation_share {share}, "
+                f"validation_by {by}): "
                 "the metrics are of the rows that were learnt from"
             )
         with _steady(spec.setting("seed")):
@@ -151,12 +162,25 @@ def train_model(spec: TrainSpec, data: Callable[[], Iterable[Batch]], on_epoch: 
     handler = HANDLERS[objective.task](module, None, objective.handler_params)
     finite = {name: float(value) for name, value in metrics.items() if math.isfinite(value)}
     decodable = torch.from_numpy(outputs)
-    return Trained(module, handler, objective.task, finite, curve, objective.labels, *rows, decodable, places, warnings)
+    return Trained(
+        module,
+        handler,
+        objective.task,
+        finite,
+        curve,
+        objective.labels,
+        *rows,
+        decodable,
+        places,
+        warnings,
+    )
 
 
 @contextlib.contextmanager
 def _steady(seed: int) -> Generator[None]:
-    """Random numbers that the seed alone decides; the process's own, and its threads, go on afterwards as they were."""
+    """Random numbers that the seed alone decides; the process's own, and its threads, go on
+    afterwards as they were.
+    """
     threads = torch.get_num_threads()
     try:
         with torch.random.fork_rng():
@@ -167,18 +191,30 @@ def _steady(seed: int) -> Generator[None]:
 
 
 def _use_cores(module: torch.nn.Module, batch_rows: int) -> None:
-    """All cores for large batches, one for small ones, which end sooner than threads can be woken and waited for."""
+    """All cores for large batches, one for small ones, which end sooner than threads can be woken
+    and waited for.
+    """
     # A multiplication and an addition for each weight, once forward and twice backward.
     operations = 6 * batch_rows * sum(parameter.numel() for parameter in module.parameters())
     torch.set_num_threads(len(os.sched_getaffinity(0)) if operations > _THREADED_OPERATIONS else 1)
 
 
 def _learn(
-    spec: TrainSpec, objective: Objective, learn: Examples, valid: Examples, on_epoch: OnEpoch | None
+    spec: TrainSpec,
+    objective: Objective,
+    learn: Examples,
+    valid: Examples,
+    on_epoch: OnEpoch | None,
 ) -> tuple[torch.nn.Module, list[dict[str, float]]]:
-    """The module with the weights of its best epoch, in eval mode on the CPU, and the learning curve."""
+    """The module with the weights of its best epoch, in eval mode on the CPU, and the learning
+    curve.
+    """
     path = class_path_of(spec.model)
-    arguments = {**split_params(spec.params)[1], "features": spec.width, "outputs": objective.outputs}
+    arguments = {
+        **split_params(spec.params)[1],
+        "features": spec.width,
+        "outputs": objective.outputs,
+    }
     if spec.integers and takes(path, "integers"):
         arguments["integers"] = {name: list(shape) for name, shape in spec.integers.items()}
     module = build_module(path, arguments).to(spec.device)
@@ -188,7 +224,9 @@ def _learn(
     best, best_state, stale = math.inf, copy.deepcopy(module.state_dict()), 0
     curve: list[dict[str, float]] = []
     for epoch in range(1, spec.epochs + 1):
-        train_loss = _one_epoch(spec, module, objective, optimizer, learn.shuffled(spec.setting("batch_size"), order))
+        train_loss = _one_epoch(
+            spec, module, objective, optimizer, learn.shuffled(spec.setting("batch_size"), order)
+        )
         valid_loss = _mean_loss(spec, module, objective, valid)
         curve.append({"epoch": epoch, "train_loss": train_loss, "valid_loss": valid_loss})
         if on_epoch is not None:
@@ -224,7 +262,9 @@ def _one_epoch(
     return float(total) / rows
 
 
-def _mean_loss(spec: TrainSpec, module: torch.nn.Module, objective: Objective, examples: Examples) -> float:
+def _mean_loss(
+    spec: TrainSpec, module: torch.nn.Module, objective: Objective, examples: Examples
+) -> float:
     module.eval()
     with torch.inference_mode():
         parts = [
@@ -234,7 +274,13 @@ def _mean_loss(spec: TrainSpec, module: torch.nn.Module, objective: Objective, e
     return math.fsum(parts) / len(examples)
 
 
-def _loss(spec: TrainSpec, module: torch.nn.Module, objective: Objective, inputs: Tensors, target: torch.Tensor) -> torch.Tensor:
+def _loss(
+    spec: TrainSpec,
+    module: torch.nn.Module,
+    objective: Objective,
+    inputs: Tensors,
+    target: torch.Tensor,
+) -> torch.Tensor:
     output = module(**{name: tensor.to(spec.device) for name, tensor in inputs.items()})
     output = _two_dimensional(output, objective.outputs)
     return objective.loss(output, objective.prepared(target).to(spec.device))
@@ -250,7 +296,9 @@ def _outputs(module: torch.nn.Module, examples: Examples) -> np.ndarray:
 
 def _two_dimensional(output: Any, outputs: int) -> torch.Tensor:
     if not isinstance(output, torch.Tensor) or output.numel() != len(output) * outputs:
-        shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__qualname__
+        shape = (
+            tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__qualname__
+        )
         raise ModelError(f"the model gave {shape}; allowed: a tensor of (rows, {outputs})")
     return output.reshape(-1, outputs)
 
@@ -259,5 +307,6 @@ def _check_loss(spec: TrainSpec, epoch: int, loss: float) -> None:
     if not math.isfinite(loss):
         rate = spec.setting("learning_rate")
         raise ConfigError(
-            f"train.params.learning_rate: got {rate}, with which the loss is {loss} in epoch {epoch}; allowed: a smaller one"
+            f"train.params.learning_rate: got {rate}, with which the loss is {loss} in epoch "
+            f"{epoch}; allowed: a smaller one"
         )

@@ -1,4 +1,6 @@
-"""`backfill`: every landed slice between two that is missing, stale or failed, one after the other."""
+"""`backfill`: every landed slice between two that is missing, stale or failed, one after the
+other.
+"""
 
 from __future__ import annotations
 
@@ -38,14 +40,21 @@ class BackfillReport:
 
     def to_json(self) -> dict[str, Any]:
         body = {name: value for name, value in vars(self).items() if name != "runs"}
-        return body | {counter: sum(getattr(run, counter) for run in self.runs) for counter in _COUNTERS}
+        return body | {
+            counter: sum(getattr(run, counter) for run in self.runs) for counter in _COUNTERS
+        }
 
 
 _COUNTERS = ("rows_in", "rows_scored", "rows_reused", "rows_quarantined")
 
 
 def backfill(
-    context: Context, start: str, end: str, open_session: OpenSession, force: bool = False, parallel: int = 1
+    context: Context,
+    start: str,
+    end: str,
+    open_session: OpenSession,
+    force: bool = False,
+    parallel: int = 1,
 ) -> BackfillReport:
     """Scores the slices from start to end, both included; goes on after a slice that fails.
 
@@ -63,10 +72,14 @@ def backfill(
     landed = read_slices(context.landed)
     wanted = slices_between(rule, landed, start, end)
     _check_once(context)
-    report = BackfillReport(context.run_id, context.name, no_data=[name for name in wanted if name not in landed])
+    report = BackfillReport(
+        context.run_id, context.name, no_data=[name for name in wanted if name not in landed]
+    )
     present = [name for name in wanted if name in landed]
     with ThreadPoolExecutor(max_workers=max(1, parallel)) as pool:
-        for outcome in pool.map(lambda name: _score_one(context, name, open_session, force), present):
+        for outcome in pool.map(
+            lambda name: _score_one(context, name, open_session, force), present
+        ):
             _take(report, *outcome)
     report.status = "failed" if report.exit_code else ("done" if present else "no_data")
     report.seconds = round(time.perf_counter() - started, 3)
@@ -74,7 +87,9 @@ def backfill(
 
 
 def _check_once(context: Context) -> None:
-    """What would fail in every slice for the same words in a file, told once and before any of them."""
+    """What would fail in every slice for the same words in a file, told once and before any of
+    them.
+    """
     suites = load_suites(context)
     try:
         model = resolve_model(context)
@@ -84,10 +99,14 @@ def _check_once(context: Context) -> None:
     check_columns(context, suites, model)
 
 
-def _score_one(context: Context, slice_: str, open_session: OpenSession, force: bool) -> tuple[str, RunReport | BatchInferError]:
+def _score_one(
+    context: Context, slice_: str, open_session: OpenSession, force: bool
+) -> tuple[str, RunReport | BatchInferError]:
     own = context.with_new_run()
     try:
-        return slice_, recorded(own, "score", slice_, lambda: score(own, slice_, open_session, force))
+        return slice_, recorded(
+            own, "score", slice_, lambda: score(own, slice_, open_session, force)
+        )
     except Interrupted:
         raise
     except BatchInferError as error:
@@ -103,7 +122,12 @@ def _take(report: BackfillReport, slice_: str, outcome: RunReport | BatchInferEr
     if isinstance(outcome, BatchInferError):
         show_error(outcome)
         report.slices.append(
-            {"slice": slice_, "status": "failed", "exit_code": outcome.exit_code, "errors": list(outcome.problems)}
+            {
+                "slice": slice_,
+                "status": "failed",
+                "exit_code": outcome.exit_code,
+                "errors": list(outcome.problems),
+            }
         )
         report.errors += [f"slice {slice_}: {problem}" for problem in outcome.problems]
         report.exit_code = min(report.exit_code or outcome.exit_code, outcome.exit_code)

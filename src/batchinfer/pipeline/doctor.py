@@ -1,7 +1,7 @@
 """`doctor`: whether this machine has what the commands need, and what to do where it has not.
 
-Owns the list of checks. Starts no JVM and imports neither PySpark, PyTorch nor MLflow: their versions stand in the
-packages' metadata. Changes nothing.
+Owns the list of checks. Starts no JVM and imports neither PySpark, PyTorch nor MLflow: their
+versions stand in the packages' metadata. Changes nothing.
 """
 
 from __future__ import annotations
@@ -28,7 +28,17 @@ from batchinfer.spark.session import class_archive, spark_home
 
 _GIB = 2**30
 _SETUP = "make setup"
-_PACKAGES = ("pyspark", "delta-spark", "deltalake", "pyarrow", "mlflow", "torch", "great-expectations", "pandas", "numpy")
+_PACKAGES = (
+    "pyspark",
+    "delta-spark",
+    "deltalake",
+    "pyarrow",
+    "mlflow",
+    "torch",
+    "great-expectations",
+    "pandas",
+    "numpy",
+)
 
 
 @dataclass(frozen=True)
@@ -39,7 +49,8 @@ class Check:
         name: what it is, such as `java`.
         ok: False if a command would fail because of it.
         detail: what was found.
-        hint: what to do, with a command; given for every fault, and for a warning (ok, but worse than it could be).
+        hint: what to do, with a command; given for every fault, and for a warning (ok, but worse
+            than it could be).
     """
 
     name: str
@@ -59,7 +70,9 @@ class DoctorReport:
         return 0 if all(check.ok for check in self.checks) else 2
 
     def to_json(self) -> dict[str, Any]:
-        """The JSON line: `status` ok or faulty, `checks`, and one sentence in `errors` for each fault."""
+        """The JSON line: `status` ok or faulty, `checks`, and one sentence in `errors` for each
+        fault.
+        """
         faults = [f"{check.name}: {check.detail}" for check in self.checks if not check.ok]
         return {
             "status": "faulty" if faults else "ok",
@@ -87,7 +100,10 @@ def run_doctor(environment: Environment, home: Path) -> DoctorReport:
         ("class-data archive", _archive),
         ("host name", _host_name),
         ("registry", lambda: _registry(environment.registry)),
-        *((name, _place(name, getattr(environment, name))) for name in ("lake", "artifacts", "staging", "reports")),
+        *(
+            (name, _place(name, getattr(environment, name)))
+            for name in ("lake", "artifacts", "staging", "reports")
+        ),
         ("disk", lambda: _disk("disk", home)),
         ("temporary files", lambda: _disk("temporary files", Path(tempfile.gettempdir()))),
         ("cores and memory", _cores_and_memory),
@@ -104,7 +120,9 @@ def _ask(asked: list[tuple[str, Callable[[], Check]]]) -> Iterator[Check]:
         except BatchInferError as error:
             yield Check(name, False, "; ".join(error.problems), error.hint or _SETUP)
         except (OSError, ImportError, ValueError) as error:
-            yield Check(name, False, f"could not be checked: {type(error).__name__}: {error}", _SETUP)
+            yield Check(
+                name, False, f"could not be checked: {type(error).__name__}: {error}", _SETUP
+            )
 
 
 def _java() -> Check:
@@ -113,7 +131,12 @@ def _java() -> Check:
     if java.release in TRIED:
         return Check("java", True, detail)
     made_for = " and ".join(map(str, TRIED))
-    return Check("java", True, detail, f"Spark 4.1 is made for Java {made_for}; this one may work, with warnings")
+    return Check(
+        "java",
+        True,
+        detail,
+        f"Spark 4.1 is made for Java {made_for}; this one may work, with warnings",
+    )
 
 
 def _python() -> Check:
@@ -123,7 +146,9 @@ def _python() -> Check:
     detail = f"Python {platform.python_version()} ({sys.executable})"
     if SpecifierSet(allowed).contains(platform.python_version(), prereleases=True):
         return Check("python", True, detail)
-    return Check("python", False, f"{detail}; allowed: {allowed}", f"python3.11 -m venv .venv, then {_SETUP}")
+    return Check(
+        "python", False, f"{detail}; allowed: {allowed}", f"python3.11 -m venv .venv, then {_SETUP}"
+    )
 
 
 def _package_check(name: str) -> Callable[[], Check]:
@@ -134,8 +159,12 @@ def _package_check(name: str) -> Callable[[], Check]:
             found = version(name)
         except PackageNotFoundError:
             return Check(name, False, "not installed", _SETUP)
-        needed = (Requirement(text) for text in requires("batchinfer") or () if "extra ==" not in text)
-        allowed = next((requirement.specifier for requirement in needed if requirement.name == name), None)
+        needed = (
+            Requirement(text) for text in requires("batchinfer") or () if "extra ==" not in text
+        )
+        allowed = next(
+            (requirement.specifier for requirement in needed if requirement.name == name), None
+        )
         if allowed is not None and not allowed.contains(found, prereleases=True):
             return Check(name, False, f"got {found}; allowed: {allowed}", _SETUP)
         return Check(name, True, found)
@@ -160,7 +189,9 @@ def _spark_in_use() -> Path:
 def _spark_home() -> Check:
     used, named = _spark_in_use(), os.environ.get("SPARK_HOME")
     if not (used / "bin" / "spark-submit").is_file():
-        return Check("SPARK_HOME", False, f"{used} holds no bin/spark-submit", "unset BATCHINFER_SPARK_HOME")
+        return Check(
+            "SPARK_HOME", False, f"{used} holds no bin/spark-submit", "unset BATCHINFER_SPARK_HOME"
+        )
     if named and Path(named).resolve() != used.resolve():
         hint = "unset SPARK_HOME, so that other programs of this shell use the same Spark"
         return Check("SPARK_HOME", True, f"{named} is another Spark; batchinfer uses {used}", hint)
@@ -174,17 +205,24 @@ def _workers_python() -> Check:
     found = shutil.which(named)
     if found is None:
         return Check("PYSPARK_PYTHON", False, f"{named} cannot be run", "unset PYSPARK_PYTHON")
-    # Not resolved: the python of a virtual environment is a link, and is another python than the one it points to.
+    # Not resolved: the python of a virtual environment is a link, and is another python than the
+    # one it points to.
     if os.path.abspath(found) != os.path.abspath(sys.executable):
         hint = "unset PYSPARK_PYTHON, unless that environment holds batchinfer too"
-        return Check("PYSPARK_PYTHON", True, f"workers run {found}, the driver {sys.executable}", hint)
+        return Check(
+            "PYSPARK_PYTHON", True, f"workers run {found}, the driver {sys.executable}", hint
+        )
     return Check("PYSPARK_PYTHON", True, found)
 
 
 def _archive() -> Check:
     if class_archive().is_file():
-        return Check("class-data archive", True, f"{class_archive().stat().st_size / 2**20:.0f} MiB")
-    return Check("class-data archive", True, "missing: a session takes about twice as long to start", _SETUP)
+        return Check(
+            "class-data archive", True, f"{class_archive().stat().st_size / 2**20:.0f} MiB"
+        )
+    return Check(
+        "class-data archive", True, "missing: a session takes about twice as long to start", _SETUP
+    )
 
 
 def _host_name() -> Check:
@@ -201,12 +239,20 @@ def _registry(uri: str) -> Check:
     from batchinfer.models.reachable import sqlite_path
 
     path = sqlite_path(uri)
-    where = f"ls -ld {path}" if path else "ask whether that server runs, and whether this machine reaches it"
+    where = (
+        f"ls -ld {path}"
+        if path
+        else "ask whether that server runs, and whether this machine reaches it"
+    )
     try:
         return _ask_registry(uri, path)
     except (OSError, StorageError) as error:
-        detail = str(error) if isinstance(error, StorageError) else f"{path}: {error.strerror or error}"
-        return Check("registry", False, detail, f"{where}; another place: registry in conf/environments")
+        detail = (
+            str(error) if isinstance(error, StorageError) else f"{path}: {error.strerror or error}"
+        )
+        return Check(
+            "registry", False, detail, f"{where}; another place: registry in conf/environments"
+        )
 
 
 def _ask_registry(uri: str, path: Path | None) -> Check:
@@ -220,13 +266,20 @@ def _ask_registry(uri: str, path: Path | None) -> Check:
         return Check("registry", True, f"{path}: made by the first train or register")
     check_reachable(uri)
     try:
-        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True, timeout=1.0)) as connection:
+        with closing(
+            sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True, timeout=1.0)
+        ) as connection:
             connection.execute("BEGIN IMMEDIATE")
             connection.rollback()
     except sqlite3.OperationalError as error:
         if "locked" not in str(error):
             raise StorageError(f"the registry {path} cannot be written: {error}") from error
-        return Check("registry", True, f"{path}: another command is writing to it right now", "batchinfer doctor, a little later")
+        return Check(
+            "registry",
+            True,
+            f"{path}: another command is writing to it right now",
+            "batchinfer doctor, a little later",
+        )
     return Check("registry", True, str(path))
 
 
@@ -240,9 +293,16 @@ def _place(name: str, place: str) -> Callable[[], Check]:
         try:
             machine.probe_folder(path)
         except OSError as error:
-            hint = f"ls -ld {machine.existing_parent(path)}; another place: BATCHINFER_HOME, or {name} in conf/environments"
+            hint = (
+                f"ls -ld {machine.existing_parent(path)}; another place: BATCHINFER_HOME, or "
+                f"{name} in conf/environments"
+            )
             return Check(name, False, f"{path} cannot be written: {error.strerror or error}", hint)
-        return Check(name, True, str(path) if path.is_dir() else f"{path}: made by the first command that needs it")
+        return Check(
+            name,
+            True,
+            str(path) if path.is_dir() else f"{path}: made by the first command that needs it",
+        )
 
     return check
 
@@ -260,7 +320,12 @@ def _cores_and_memory() -> Check:
     cores, memory = machine.usable_cores(), machine.usable_memory()
     detail = f"{cores:g} cores, {memory / _GIB:.1f} GiB"
     if memory < 3 * _GIB:
-        return Check("cores and memory", True, detail, "fewer workers need less: spark.master: local[1] in conf/environments")
+        return Check(
+            "cores and memory",
+            True,
+            detail,
+            "fewer workers need less: spark.master: local[1] in conf/environments",
+        )
     return Check("cores and memory", True, detail)
 
 
@@ -274,5 +339,10 @@ def _gpu() -> Check:
     cuda = machine.torch_cuda()
     found = f"{len(names)} x {names[0]}"
     if cuda is None:
-        return Check("gpu", True, f"{found}, but PyTorch is built without CUDA: CPU only", "pip install --force-reinstall torch")
+        return Check(
+            "gpu",
+            True,
+            f"{found}, but PyTorch is built without CUDA: CPU only",
+            "pip install --force-reinstall torch",
+        )
     return Check("gpu", True, f"{found}; PyTorch is built for CUDA {cuda}")

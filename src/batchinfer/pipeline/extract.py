@@ -1,7 +1,8 @@
 """`extract`: source files -> landed Delta table, bad records -> quarantine table.
 
-Order of commits: the quarantine first, the landed table last, each one atomic. Which files have been landed is recorded
-in the landed table's own commit, so a crash between two steps can neither land a file twice nor lose one.
+Order of commits: the quarantine first, the landed table last, each one atomic. Which files have
+been landed is recorded in the landed table's own commit, so a crash between two steps can neither
+land a file twice nor lose one.
 """
 
 from __future__ import annotations
@@ -13,7 +14,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from batchinfer.config.sources import DeltaSource, JsonSource
-from batchinfer.contracts import SLICE, SOURCE_FILE, SOURCE_LINE, ExtractReport, StagedFile, commented
+from batchinfer.contracts import (
+    SLICE,
+    SOURCE_FILE,
+    SOURCE_LINE,
+    ExtractReport,
+    StagedFile,
+    commented,
+)
 from batchinfer.errors import ConfigError, InputError, TooManyQuarantined
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.slice_names import check_slice
@@ -66,18 +74,22 @@ def extract(context: Context, slice_: str | None, open_session: OpenSession) -> 
     Runs on: driver.
 
     Raises:
-        ConfigError: `ingest_date` slices without a slice, or a slice with one given that the data decides.
-        InputError: files that are missing, changed since they landed, or break the contract of their columns; duplicate keys.
+        ConfigError: `ingest_date` slices without a slice, or a slice with one given that the data
+            decides.
+        InputError: files that are missing, changed since they landed, or break the contract of
+            their columns; duplicate keys.
         TooManyQuarantined: nothing was landed; the quarantine is written with published=false.
     """
     rule = context.pipeline.source.slice
     if rule == "ingest_date" and slice_ is None:
         raise ConfigError(
-            f"pipeline {context.name} has slice: ingest_date: got no --slice; allowed: --slice with a day such as 2026-11-21"
+            f"pipeline {context.name} has slice: ingest_date: got no --slice; allowed: --slice "
+            "with a day such as 2026-11-21"
         )
     if rule != "ingest_date" and slice_ is not None:
         raise ConfigError(
-            f"--slice {slice_}: pipeline {context.name} cuts slices from column {rule.column}; allowed: extract without --slice"
+            f"--slice {slice_}: pipeline {context.name} cuts slices from column {rule.column}; "
+            "allowed: extract without --slice"
         )
     if slice_ is not None:
         check_slice(rule, slice_)
@@ -93,7 +105,9 @@ def land(landing: Landing, open_session: OpenSession) -> ExtractReport:
 
     started = time.perf_counter()
     context = landing.context
-    report = ExtractReport(context.run_id, context.name, "landed", table=landing.table, quarantine=context.quarantine)
+    report = ExtractReport(
+        context.run_id, context.name, "landed", table=landing.table, quarantine=context.quarantine
+    )
     check_writable(context.environment.lake)
     with hold(context.environment.lake, context.name, f"extract {landing.scope}", context.run_id):
         new = find_increment(landing, open_session)
@@ -115,10 +129,14 @@ def _say_nothing_new(report: ExtractReport, landing: Landing) -> None:
 
     report.status = "unchanged"
     report.version = table_version(landing.table)
-    report.warnings.append("nothing new: everything in the source has been landed, and nothing of it changed since")
+    report.warnings.append(
+        "nothing new: everything in the source has been landed, and nothing of it changed since"
+    )
 
 
-def _land_increment(landing: Landing, new: Increment, open_session: OpenSession, report: ExtractReport) -> None:
+def _land_increment(
+    landing: Landing, new: Increment, open_session: OpenSession, report: ExtractReport
+) -> None:
     from batchinfer.lake.staging import remove_staged
 
     staged = _stage(landing, new, open_session)
@@ -128,7 +146,11 @@ def _land_increment(landing: Landing, new: Increment, open_session: OpenSession,
         return
     new = settled
     report.files_read = len(new.fingerprints)
-    report.rows_in, report.rows_quarantined, report.blank_lines = staged.rows_in, staged.rows_quarantined, staged.blank_lines
+    report.rows_in, report.rows_quarantined, report.blank_lines = (
+        staged.rows_in,
+        staged.rows_quarantined,
+        staged.blank_lines,
+    )
     report.stage_seconds = {stage: round(seconds, 3) for stage, seconds in staged.seconds.items()}
     try:
         _check_counts(staged)
@@ -144,21 +166,27 @@ def _land_increment(landing: Landing, new: Increment, open_session: OpenSession,
     new.tidy()
     if staged.without_items:
         report.warnings.append(
-            f"{staged.without_items:,} records gave no row: the list that source.options.explode names is missing or empty there"
+            f"{staged.without_items:,} records gave no row: the list that source.options.explode "
+            "names is missing or empty there"
         )
     elif staged.rows_in == 0:
-        report.warnings.append(f"all input files are empty: {', '.join(list(new.fingerprints)[:3])}")
+        report.warnings.append(
+            f"all input files are empty: {', '.join(list(new.fingerprints)[:3])}"
+        )
 
 
 def _check_counts(staged: Staged) -> None:
     if staged.rows_in != staged.rows_landed + staged.rows_quarantined:
         raise RuntimeError(
-            f"rows were lost: {staged.rows_in} in, {staged.rows_landed} landed, {staged.rows_quarantined} quarantined"
+            f"rows were lost: {staged.rows_in} in, {staged.rows_landed} landed, "
+            f"{staged.rows_quarantined} quarantined"
         )
 
 
 def _settle(landing: Landing, new: Increment, staged: Staged) -> Increment | None:
-    """The increment as it is known now that its records have been read; what was staged goes where nothing of it is new."""
+    """The increment as it is known now that its records have been read; what was staged goes where
+    nothing of it is new.
+    """
     from batchinfer.lake.staging import remove_staged
 
     if new.settle is None:
@@ -200,9 +228,12 @@ def _check_rate(landing: Landing, staged: Staged, new: Increment) -> None:
     _commit_quarantine(landing, staged, new, published=False)
     reasons = ", ".join(f"{reason} {count:,}" for reason, count in staged.reasons.most_common())
     error = TooManyQuarantined(
-        f"{staged.rows_quarantined:,} of {staged.rows_in:,} records cannot be landed ({reasons}): a rate of "
-        f"{staged.rows_quarantined / staged.rows_in:.4f}; allowed: checks.max_quarantine_rate {allowed}. "
-        f"{_first_bad(landing)}Nothing was landed; the records are in {landing.context.quarantine} with published = false",
+        f"{staged.rows_quarantined:,} of {staged.rows_in:,} records cannot be landed ({reasons}): "
+        "a rate of "
+        f"{staged.rows_quarantined / staged.rows_in:.4f}; allowed: checks.max_quarantine_rate "
+        f"{allowed}. "
+        f"{_first_bad(landing)}Nothing was landed; the records are in {landing.context.quarantine} "
+        "with published = false",
     )
     raise error
 
@@ -211,29 +242,49 @@ def _first_bad(landing: Landing) -> str:
     from batchinfer.lake.quarantine import first_record
 
     record = first_record(landing.context.quarantine, landing.context.run_id)
-    return f"First: {record['source_file']}:{record['source_line']}: {record['message']}. " if record else ""
+    return (
+        f"First: {record['source_file']}:{record['source_line']}: {record['message']}. "
+        if record
+        else ""
+    )
 
 
-def _check_keys(landing: Landing, staged: Staged, new: Increment, open_session: OpenSession) -> None:
-    """Duplicate keys inside a slice end the run, whether they come together or with rows that landed before.
+def _check_keys(
+    landing: Landing, staged: Staged, new: Increment, open_session: OpenSession
+) -> None:
+    """Duplicate keys inside a slice end the run, whether they come together or with rows that
+    landed before.
 
-    A key of file and line cannot repeat, but where several records may stand on a line. Where a step of `prepare` leaves one
-    row a key, repeated keys may land.
+    A key of file and line cannot repeat, but where several records may stand on a line. Where a
+    step of `prepare` leaves one row a key, repeated keys may land.
     """
     from batchinfer.lake.delta import exists, snapshot_files
     from batchinfer.pipeline.slices.duplicate_keys import raise_duplicates
 
     source = landing.source
-    own_lines = not (isinstance(source, JsonSource) and (source.options.array or source.options.explode))
+    own_lines = not (
+        isinstance(source, JsonSource) and (source.options.array or source.options.explode)
+    )
     by_line = own_lines and set(source.key) >= {SOURCE_FILE, SOURCE_LINE}
-    if source.unique == "assumed" or by_line or mends_keys(landing.context.pipeline) or not staged.files:
+    if (
+        source.unique == "assumed"
+        or by_line
+        or mends_keys(landing.context.pipeline)
+        or not staged.files
+    ):
         return
     landed = snapshot_files(landing.table) if exists(landing.table) else []
-    before = [(file["partition"][SLICE], file["path"]) for file in landed if file["partition"][SLICE] in staged.rows]
+    before = [
+        (file["partition"][SLICE], file["path"])
+        for file in landed
+        if file["partition"][SLICE] in staged.rows
+    ]
     if new.replaces_keys:
         before = []  # whatever has such a key goes
     coming = [(file.partition[SLICE], file.path) for file in staged.files]
-    raise_duplicates(open_session(), landing.table, before, coming, source.key, new.replaced, new.repeats_hint)
+    raise_duplicates(
+        open_session(), landing.table, before, coming, source.key, new.replaced, new.repeats_hint
+    )
 
 
 def _commit_quarantine(landing: Landing, staged: Staged, new: Increment, published: bool) -> None:
@@ -251,16 +302,25 @@ def _commit_quarantine(landing: Landing, staged: Staged, new: Increment, publish
 
 
 def _commit(landing: Landing, staged: Staged, new: Increment) -> int:
-    """The quarantine, then the landed rows together with the record of each file and each slice that changed."""
+    """The quarantine, then the landed rows together with the record of each file and each slice
+    that changed.
+    """
     import pyarrow as pa
 
     from batchinfer.lake.delta import commit, ensure_table
-    from batchinfer.lake.ledger import file_transactions, mark_transactions, size_transactions, slice_id
+    from batchinfer.lake.ledger import (
+        file_transactions,
+        mark_transactions,
+        size_transactions,
+        slice_id,
+    )
 
     _commit_quarantine(landing, staged, new, published=True)
     schema = landed_schema({**new.fields, SOURCE_FILE: pa.string(), SOURCE_LINE: pa.int64()})
     description = f"Records of pipeline {landing.context.name} as extracted, one row a record."
-    ensure_table(landing.table, schema, [SLICE], description, stats_columns=landed_stats(landing.source.key))
+    ensure_table(
+        landing.table, schema, [SLICE], description, stats_columns=landed_stats(landing.source.key)
+    )
     recorded = file_transactions(landing.scope, new.fingerprints) | mark_transactions(new.marks)
     recorded |= size_transactions(landing.scope, new.sizes)
     # A slice that landed without rows has landed all the same.
@@ -278,7 +338,9 @@ def _commit(landing: Landing, staged: Staged, new: Increment) -> int:
 
 
 def _former_rows(landing: Landing, staged: Staged) -> list[dict[str, Any]]:
-    """The keys of what was staged, so that the rows that have them now go; where the data decides, from whatever slice."""
+    """The keys of what was staged, so that the rows that have them now go; where the data decides,
+    from whatever slice.
+    """
     from batchinfer.lake.staging import read_staged
 
     if not staged.files:
@@ -292,8 +354,20 @@ def landed_schema(fields: Mapping[str, pa.DataType]) -> pa.Schema:
     import pyarrow as pa
 
     comments = {
-        SOURCE_FILE: "File, page or table that the record stands in; files relative to the folder that the source names.",
-        SOURCE_LINE: "1-based physical line at which the record starts; the record's number where there are no lines.",
+        SOURCE_FILE: "File, page or table that the record stands in; files relative to the folder "
+        "that the source names.",
+        SOURCE_LINE: "1-based physical line at which the record starts; the record's number where "
+        "there are no lines.",
     }
-    columns = [commented(name, type_, comments.get(name, "As in the source.")) for name, type_ in fields.items()]
-    return pa.schema([*columns, commented(SLICE, pa.string(), "The slice that the record belongs to; partition column.")])
+    columns = [
+        commented(name, type_, comments.get(name, "As in the source."))
+        for name, type_ in fields.items()
+    ]
+    return pa.schema(
+        [
+            *columns,
+            commented(
+                SLICE, pa.string(), "The slice that the record belongs to; partition column."
+            ),
+        ]
+    )

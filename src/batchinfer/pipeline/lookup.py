@@ -17,8 +17,11 @@ class Found(dict[str, Any]):
     exit_code = 0
 
 
-def lookup_keys(context: Context, keys: Sequence[Mapping[str, Any]], as_of: str | None = None) -> list[dict[str, Any] | None]:
-    """The served prediction of each key, or None; of several slices the greatest (not after `as_of`).
+def lookup_keys(
+    context: Context, keys: Sequence[Mapping[str, Any]], as_of: str | None = None
+) -> list[dict[str, Any] | None]:
+    """The served prediction of each key, or None; of several slices the greatest (not after
+    `as_of`).
 
     Runs on: driver, without Spark.
 
@@ -38,24 +41,38 @@ def lookup_keys(context: Context, keys: Sequence[Mapping[str, Any]], as_of: str 
     return lookup(context.predictions, keys, as_of)
 
 
-def lookup_command(context: Context, texts: Sequence[str], keys_file: Path | None, as_of: str | None) -> Found:
+def lookup_command(
+    context: Context, texts: Sequence[str], keys_file: Path | None, as_of: str | None
+) -> Found:
     """One key gives {found, prediction}; several give {results: […]}, in the order asked."""
     from batchinfer.lookups.key_values import parse_key
 
     lines = list(texts)
     if keys_file is not None:
         try:
-            lines += [line for line in keys_file.read_text(encoding="utf-8").splitlines() if line.strip()]
+            lines += [
+                line for line in keys_file.read_text(encoding="utf-8").splitlines() if line.strip()
+            ]
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"--keys-file {keys_file}: {error}; allowed: a text file with one key a line") from error
+            raise ConfigError(
+                f"--keys-file {keys_file}: {error}; allowed: a text file with one key a line"
+            ) from error
     if not lines:
-        raise ConfigError("lookup: got no key; allowed: --key 'column=value,…' (repeatable) or --keys-file FILE")
+        raise ConfigError(
+            "lookup: got no key; allowed: --key 'column=value,…' (repeatable) or --keys-file FILE"
+        )
     columns = list(context.pipeline.source.key)
     found = lookup_keys(context, [parse_key(line, columns) for line in lines], as_of)
     results = [{"found": row is not None, "prediction": row} for row in found]
     single = len(lines) == 1 and keys_file is None
     body = Found(
-        results[0] if single else {"results": [{"key": line, **result} for line, result in zip(lines, results, strict=True)]}
+        results[0]
+        if single
+        else {
+            "results": [
+                {"key": line, **result} for line, result in zip(lines, results, strict=True)
+            ]
+        }
     )
     if any(row is None for row in found):
         body.exit_code = InputMissing.exit_code

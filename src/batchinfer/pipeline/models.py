@@ -11,7 +11,8 @@ from batchinfer.pipeline.definition.context import Context
 
 
 def models(context: Context, promote: str | None = None, rollback: bool = False) -> dict[str, Any]:
-    """Lists versions with metrics and aliases, after moving the alias where that is asked for; `history` has all its moves.
+    """Lists versions with metrics and aliases, after moving the alias where that is asked for;
+    `history` has all its moves.
 
     Runs on: driver, without Spark.
 
@@ -21,13 +22,21 @@ def models(context: Context, promote: str | None = None, rollback: bool = False)
     if promote is not None and rollback:
         raise ConfigError("models: got --promote and --rollback; allowed: one of them")
     if promote is not None and not re.fullmatch("[1-9][0-9]*", promote, re.ASCII):
-        raise ConfigError(f"--promote: got {promote!r}; allowed: the number of a version, such as 3")
+        raise ConfigError(
+            f"--promote: got {promote!r}; allowed: the number of a version, such as 3"
+        )
     asked = context.pipeline.model.uri.removeprefix("models:/")
     name, _, alias = asked.partition("@")
     name, alias = name.partition("/")[0], alias or contracts.CHAMPION
     body: dict[str, Any] = {"pipeline": context.name, "status": "ok", "model": name, "alias": alias}
     if promote is not None:
-        body |= {"status": "promoted", "version": context.registry.promote(name, promote, alias).version}
+        body |= {
+            "status": "promoted",
+            "version": context.registry.promote(name, promote, alias).version,
+        }
     elif rollback:
         body |= {"status": "rolled back", "version": context.registry.rollback(name, alias).version}
-    return body | {"versions": context.registry.versions(name), "history": context.registry.moves(name, alias)}
+    return body | {
+        "versions": context.registry.versions(name),
+        "history": context.registry.moves(name, alias),
+    }

@@ -1,4 +1,6 @@
-"""`plan`: what a run of a slice would do, and every problem that can be foreseen. Scores nothing, starts no JVM."""
+"""`plan`: what a run of a slice would do, and every problem that can be foreseen. Scores nothing,
+starts no JVM.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,14 @@ from typing import Any, TypeVar
 from batchinfer.errors import BatchInferError, ConfigError
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.scoring import few_rows
-from batchinfer.pipeline.scoring.earlier_runs import Row, best_rows, estimated_seconds, known_rates, runs_of_bundle, worker_bytes
+from batchinfer.pipeline.scoring.earlier_runs import (
+    Row,
+    best_rows,
+    estimated_seconds,
+    known_rates,
+    runs_of_bundle,
+    worker_bytes,
+)
 from batchinfer.pipeline.scoring.resolved import (
     Resolved,
     SliceData,
@@ -38,7 +47,8 @@ class Plan(dict[str, Any]):
 
 
 def plan(context: Context, slice_: str) -> Plan:
-    """What `score` would read, by which road, with which model; every problem found is listed, not only the first.
+    """What `score` would read, by which road, with which model; every problem found is listed, not
+    only the first.
 
     Runs on: driver, without Spark.
     """
@@ -53,7 +63,9 @@ def plan(context: Context, slice_: str) -> Plan:
             return work()
         except BatchInferError as error:
             # What several checks need, such as a feature table, is told once.
-            result["problems"] += [problem for problem in error.problems if problem not in result["problems"]]
+            result["problems"] += [
+                problem for problem in error.problems if problem not in result["problems"]
+            ]
             result.exit_code = result.exit_code or error.exit_code
             return None
 
@@ -62,7 +74,12 @@ def plan(context: Context, slice_: str) -> Plan:
     model = attempt(lambda: resolve_model(context))
     attempt(lambda: check_writable(context.environment.lake))
     if data:
-        result |= {"source_table": data.table, "source_version": data.version, "rows": data.rows, "bytes": data.size}
+        result |= {
+            "source_table": data.table,
+            "source_version": data.version,
+            "rows": data.rows,
+            "bytes": data.size,
+        }
         result["files"] = len(data.files)
         if road := attempt(lambda: choose_road(context, data)):
             few = few_rows.are_few(context, data, road)
@@ -79,7 +96,11 @@ def plan(context: Context, slice_: str) -> Plan:
         fresh = published is not None and not published.is_stale(data, model.ref.digest)
         result["action"] = "nothing: published from this data by this model" if fresh else "score"
         result["estimated_s"] = estimated_seconds(earlier, data.rows)
-        result["estimated_how"] = f"{len(earlier)} earlier runs of this model" if earlier else "no earlier run of this model"
+        result["estimated_how"] = (
+            f"{len(earlier)} earlier runs of this model"
+            if earlier
+            else "no earlier run of this model"
+        )
     batch = context.pipeline.model.batch
     count = 1 if few else local_workers(context)
     if model:
@@ -110,15 +131,23 @@ def _check_device(context: Context) -> None:
 
 
 def _check_model_task(context: Context) -> None:
-    """What a task of the model takes must fit into an executor, as far as the environment's file says what that has."""
+    """What a task of the model takes must fit into an executor, as far as the environment's file
+    says what that has.
+    """
     settings = context.environment.spark
     conf = {name: str(value) for name, value in settings.conf.items()}
-    if not is_one_process(master_of(context)) and (problems := problems_of(conf, settings.model_task)):
+    if not is_one_process(master_of(context)) and (
+        problems := problems_of(conf, settings.model_task)
+    ):
         raise ConfigError(problems)
 
 
-def _memory(earlier: Sequence[Row], bundle_bytes: int, batch_bytes: int, workers: int) -> dict[str, Any]:
-    """What all workers of this machine need together, and what is there; a warning where that is not enough."""
+def _memory(
+    earlier: Sequence[Row], bundle_bytes: int, batch_bytes: int, workers: int
+) -> dict[str, Any]:
+    """What all workers of this machine need together, and what is there; a warning where that is
+    not enough.
+    """
     from batchinfer.machine import usable_memory
 
     measured = worker_bytes(earlier)
@@ -127,13 +156,17 @@ def _memory(earlier: Sequence[Row], bundle_bytes: int, batch_bytes: int, workers
     facts: dict[str, Any] = {
         "memory_needed": needed,
         "memory_there": there,
-        "memory_how": "measured in earlier runs" if measured else "reckoned from the model and the largest batch",
+        "memory_how": "measured in earlier runs"
+        if measured
+        else "reckoned from the model and the largest batch",
         "warnings": [],
     }
     if needed > there:
         facts["warnings"].append(
-            f"{workers} workers need about {needed / 2**30:.1f} GiB; this machine has {there / 2**30:.1f} GiB: "
-            "set model.batch.rows or model.batch.max_bytes lower, or take fewer workers (spark.master: local[N,4])"
+            f"{workers} workers need about {needed / 2**30:.1f} GiB; this machine has "
+            f"{there / 2**30:.1f} GiB: "
+            "set model.batch.rows or model.batch.max_bytes lower, or take fewer workers "
+            "(spark.master: local[N,4])"
         )
     return facts
 
@@ -145,7 +178,9 @@ def _preparation_facts(context: Context, data: SliceData) -> dict[str, Any]:
     landed, after = context.landed_fields, context.prepared_fields
     return {
         "prepare": list(context.preparation.names),
-        "prepare_makes": {name: spark_name(type_) for name, type_ in after.items() if name not in landed},
+        "prepare_makes": {
+            name: spark_name(type_) for name, type_ in after.items() if name not in landed
+        },
         "history_slices": len(data.history),
         "feature_tables": context.preparation.used_tables(),
     }
@@ -167,5 +202,11 @@ def _model_facts(context: Context, model: Resolved) -> dict[str, Any]:
 
 def _batch_rows(earlier: Sequence[Row]) -> str:
     """How the size of a batch is come by, in words."""
-    remembered = ", ".join(f"{best_rows(rates):,} on {device}" for device, rates in known_rates(earlier).items())
-    return f"as in earlier runs: {remembered}" if remembered else "found while running: the size with the most rows a second"
+    remembered = ", ".join(
+        f"{best_rows(rates):,} on {device}" for device, rates in known_rates(earlier).items()
+    )
+    return (
+        f"as in earlier runs: {remembered}"
+        if remembered
+        else "found while running: the size with the most rows a second"
+    )

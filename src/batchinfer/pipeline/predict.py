@@ -23,7 +23,9 @@ _loading = threading.Lock()
 _RESOLVED_FOR_S = 60
 
 
-def predict(frame: pd.DataFrame, uri: str, env: str = "local", trust: Trust = "none") -> pd.DataFrame:
+def predict(
+    frame: pd.DataFrame, uri: str, env: str = "local", trust: Trust = "none"
+) -> pd.DataFrame:
     """Predictions for a few rows in this process: the code and the state that the batch job uses.
 
     Args:
@@ -32,12 +34,14 @@ def predict(frame: pd.DataFrame, uri: str, env: str = "local", trust: Trust = "n
         trust: `pickle` allows a model that may run code of its own when it is loaded.
 
     Returns:
-        The prediction columns and `error string` (null where a row went well), with the index of `frame`.
+        The prediction columns and `error string` (null where a row went well), with the index of
+        `frame`.
 
     Runs on: driver, without Spark.
 
     Raises:
-        ModelError: no such model, one that is not trusted, or columns that do not fit its signature.
+        ModelError: no such model, one that is not trusted, or columns that do not fit its
+            signature.
     """
     from batchinfer.inference.rows import predict_frame
 
@@ -47,10 +51,12 @@ def predict(frame: pd.DataFrame, uri: str, env: str = "local", trust: Trust = "n
 
 
 def predict_udf(spark: SparkSession, uri: str, env: str = "local", trust: Trust = "none") -> Any:
-    """An iterator pandas UDF that scores with a registered model; `spark.udf.register` makes it usable from SQL.
+    """An iterator pandas UDF that scores with a registered model; `spark.udf.register` makes it
+    usable from SQL.
 
-    Called with one struct, or with the columns of the signature in their order. Returns a struct of the prediction
-    columns and `error string` (null where a row went well); one bad row never fails the query.
+    Called with one struct, or with the columns of the signature in their order. Returns a struct of
+    the prediction columns and `error string` (null where a row went well); one bad row never fails
+    the query.
 
     Runs on: executor, when Spark evaluates it.
 
@@ -90,7 +96,9 @@ def _resolve(uri: str, env: str) -> tuple[ModelRef, Path]:
 
 
 def _bundle(uri: str, env: str, trust: Trust) -> LoadedBundle:
-    """The bundle behind a URI; an alias is resolved again every minute, so that a promotion reaches an open notebook."""
+    """The bundle behind a URI; an alias is resolved again every minute, so that a promotion reaches
+    an open notebook.
+    """
     with _loading:
         # The project and its state folder follow the working folder and the variable.
         place = os.getcwd(), os.environ.get("BATCHINFER_HOME")
@@ -99,7 +107,9 @@ def _bundle(uri: str, env: str, trust: Trust) -> LoadedBundle:
 
 
 @lru_cache(maxsize=8)
-def _resolved(uri: str, env: str, _place: tuple[str, str | None], _period: int) -> tuple[ModelRef, Path]:
+def _resolved(
+    uri: str, env: str, _place: tuple[str, str | None], _period: int
+) -> tuple[ModelRef, Path]:
     return _resolve(uri, env)
 
 

@@ -16,16 +16,27 @@ from batchinfer.pipeline.definition.context import Context
 Result = TypeVar("Result")
 
 
-def recorded(context: Context, command: str, slice_: str | None, work: Callable[[], Result]) -> Result:
+def recorded(
+    context: Context, command: str, slice_: str | None, work: Callable[[], Result]
+) -> Result:
     """Runs `work` and appends its row to the runs table; an error is recorded and raised again.
 
-    A run that did nothing (unchanged, or a slice that another run holds) leaves no row: it would hide the former one.
+    A run that did nothing (unchanged, or a slice that another run holds) leaves no row: it would
+    hide the former one.
 
     Runs on: driver.
     """
     started, began = time.perf_counter(), dt.datetime.now(dt.UTC)
-    base = {"run_id": context.run_id, "pipeline": context.name, "command": command, "slice": slice_, "started_at": began}
-    facts = {"run_id": context.run_id, "pipeline": context.name} | ({"slice": slice_} if slice_ else {})
+    base = {
+        "run_id": context.run_id,
+        "pipeline": context.name,
+        "command": command,
+        "slice": slice_,
+        "started_at": began,
+    }
+    facts = {"run_id": context.run_id, "pipeline": context.name} | (
+        {"slice": slice_} if slice_ else {}
+    )
     try:
         result = work()
     except Exception as error:
@@ -37,22 +48,41 @@ def recorded(context: Context, command: str, slice_: str | None, work: Callable[
                 "exit_code": error.exit_code if known else BatchInferError.exit_code,
                 "seconds": time.perf_counter() - started,
             }
-            problems = list(error.problems) if known else [without_credentials(f"{type(error).__name__}: {error}")]
-            _append(context, {**base, **ended}, error.__dict__["facts"] | ended | {"errors": problems})
+            problems = (
+                list(error.problems)
+                if known
+                else [without_credentials(f"{type(error).__name__}: {error}")]
+            )
+            _append(
+                context, {**base, **ended}, error.__dict__["facts"] | ended | {"errors": problems}
+            )
         raise
     report: Any = result
     if report.status != "unchanged":
         body = report.to_json()
         columns = {
             name: body.get(name)
-            for name in (MODEL_VERSION, BUNDLE_DIGEST, SOURCE_VERSION, "version", "rows_in", "rows_quarantined")
+            for name in (
+                MODEL_VERSION,
+                BUNDLE_DIGEST,
+                SOURCE_VERSION,
+                "version",
+                "rows_in",
+                "rows_quarantined",
+            )
         }
-        _append(context, {**base, **columns, "status": report.status, "exit_code": 0, "seconds": report.seconds}, body)
+        _append(
+            context,
+            {**base, **columns, "status": report.status, "exit_code": 0, "seconds": report.seconds},
+            body,
+        )
     return result
 
 
 def _append(context: Context, row: dict[str, Any], body: dict[str, Any]) -> None:
-    """A record that cannot be written is said, and never turns a published run into a failed one."""
+    """A record that cannot be written is said, and never turns a published run into a failed
+    one.
+    """
     import json
 
     from batchinfer.lake.runs import append_run
@@ -60,4 +90,6 @@ def _append(context: Context, row: dict[str, Any], body: dict[str, Any]) -> None
     try:
         append_run(context.runs, {**row, "report": json.dumps(body, default=str)})
     except StorageError as error:
-        print(f"batchinfer: the run could not be recorded in {context.runs}: {error}", file=sys.stderr)
+        print(
+            f"batchinfer: the run could not be recorded in {context.runs}: {error}", file=sys.stderr
+        )

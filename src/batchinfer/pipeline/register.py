@@ -28,17 +28,21 @@ _FETCHED = ("models", "runs", "mlflow-artifacts")
 
 
 def register_model(context: Context, artifact: str, alias: str | None = None) -> RegisterReport:
-    """Makes a bundle of a model trained elsewhere, and registers it as the next version of the pipeline's model.
+    """Makes a bundle of a model trained elsewhere, and registers it as the next version of the
+    pipeline's model.
 
     Args:
-        artifact: a path, the URI of an MLflow model (`models:/…`, `runs:/…`), or a handler class (`package.module:Class`).
-        alias: to give to the version; None gives the pipeline's own alias, if no version has it yet.
+        artifact: a path, the URI of an MLflow model (`models:/…`, `runs:/…`), or a handler class
+            (`package.module:Class`).
+        alias: to give to the version; None gives the pipeline's own alias, if no version has it
+            yet.
 
     Runs on: driver, without Spark.
 
     Raises:
         ConfigError: an alias or a URI that cannot be.
-        ModelError: the artefact is missing, damaged, not trusted, or does not fit the pipeline's columns.
+        ModelError: the artefact is missing, damaged, not trusted, or does not fit the pipeline's
+            columns.
         StorageError: the registry does not answer.
     """
     started = time.perf_counter()
@@ -52,7 +56,11 @@ def register_model(context: Context, artifact: str, alias: str | None = None) ->
         if not scheme and not check_class_path(artifact) and not Path(artifact).exists():
             made = _bundle_handler(context, artifact, name, folder)
         else:
-            path = context.registry.download(artifact, Path(scratch)) if scheme in _FETCHED else _local(artifact)
+            path = (
+                context.registry.download(artifact, Path(scratch))
+                if scheme in _FETCHED
+                else _local(artifact)
+            )
             made = _bundle_artifact(context, path, name, folder)
         report = _register(context, name, folder, alias, own_alias, made)
     report.artifact = artifact
@@ -71,7 +79,8 @@ def _scheme(artifact: str) -> str:
     scheme = scheme if separator else ""
     if not artifact or (scheme and scheme not in (*_FETCHED, "file")):
         raise ConfigError(
-            f"--artifact: got {artifact!r}; allowed: a path, an MLflow model as models:/NAME/VERSION or runs:/ID/PATH, "
+            f"--artifact: got {artifact!r}; allowed: a path, an MLflow model as "
+            "models:/NAME/VERSION or runs:/ID/PATH, "
             "or a handler as package.module:Class"
         )
     return scheme
@@ -108,13 +117,29 @@ def _bundle_artifact(context: Context, path: Path, name: str, folder: Path) -> _
         module, needed = _opened(context, artifact, path, transforms, trust)
         probed = _probed(context, artifact, module, transforms)
     except ModelError as error:
-        raise ModelError([f"{path}: {problem}" for problem in error.problems], error.hint) from error
+        raise ModelError(
+            [f"{path}: {problem}" for problem in error.problems], error.hint
+        ) from error
     plain = artifact.format == SAFETENSORS
     if plain:
         probed.handler.module = getattr(module, "module")  # noqa: B009 - a submodule, which type checkers take for a tensor
-    facts = {"transforms_from": origin, "artifact": {"name": path.name, "sha256": _sha256(artifact.data)}}
-    saved: dict[str, Any] = {"module": probed.handler.module} if plain else {"module": None, "artifact": artifact}
-    signature = _write(context, folder, probed.handler, probed.handler.columns, transforms, facts, trust=needed, **saved)
+    facts = {
+        "transforms_from": origin,
+        "artifact": {"name": path.name, "sha256": _sha256(artifact.data)},
+    }
+    saved: dict[str, Any] = (
+        {"module": probed.handler.module} if plain else {"module": None, "artifact": artifact}
+    )
+    signature = _write(
+        context,
+        folder,
+        probed.handler,
+        probed.handler.columns,
+        transforms,
+        facts,
+        trust=needed,
+        **saved,
+    )
     return _Made(artifact.format, needed, origin, signature, probed.warnings)
 
 
@@ -133,8 +158,12 @@ def _bundle_handler(context: Context, class_path: str, name: str, folder: Path) 
     else:
         hidden = {SOURCE_FILE, SOURCE_LINE, *([settings.target.column] if settings else [])}
         columns = tuple(column for column in context.prepared_fields if column not in hidden)
-    handler: Any = load_class(class_path, Handler)(None, transforms, dict(settings.params) if settings else {}, columns)
-    signature = _write(context, folder, handler, columns, transforms, {"transforms_from": origin}, module=None)
+    handler: Any = load_class(class_path, Handler)(
+        None, transforms, dict(settings.params) if settings else {}, columns
+    )
+    signature = _write(
+        context, folder, handler, columns, transforms, {"transforms_from": origin}, module=None
+    )
     return _Made("handler", "none", origin, signature)
 
 
@@ -157,23 +186,36 @@ def _write(
     from batchinfer.models.handler import Postprocessed
 
     postprocess = _postprocess(context, handler, transforms)
-    outputs = dict(handler.output if postprocess is None else Postprocessed(handler, postprocess).output)
+    outputs = dict(
+        handler.output if postprocess is None else Postprocessed(handler, postprocess).output
+    )
     signature = _signature(columns, context.prepared_fields, outputs)
     write_bundle(
-        folder, handler=handler, transforms=transforms, signature=signature, postprocess=postprocess,
+        folder, handler=handler, transforms=transforms, signature=signature,
+        postprocess=postprocess,
         facts={"pipeline": context.name, **facts, **context.preparation.facts()}, **saved,
     )  # fmt: skip
     return signature
 
 
-def _register(context: Context, name: str, folder: Path, alias: str | None, own_alias: str, made: _Made) -> RegisterReport:
+def _register(
+    context: Context, name: str, folder: Path, alias: str | None, own_alias: str, made: _Made
+) -> RegisterReport:
     if alias is None:
         alias = own_alias if context.registry.holder(name, own_alias) is None else ""
-    tags = {"pipeline": context.name, "run_id": context.run_id, "format": made.format, "trust": made.trust}
+    tags = {
+        "pipeline": context.name,
+        "run_id": context.run_id,
+        "format": made.format,
+        "trust": made.trust,
+    }
     ref = context.registry.register(name, folder, alias or None, tags=tags)
-    inputs, outputs = ({one["name"]: one["type"] for one in made.signature[side]} for side in ("inputs", "outputs"))
+    inputs, outputs = (
+        {one["name"]: one["type"] for one in made.signature[side]} for side in ("inputs", "outputs")
+    )
     return RegisterReport(
-        context.run_id, context.name, "registered", model_name=ref.name, model_version=ref.version, bundle_digest=ref.digest,
+        context.run_id, context.name, "registered", model_name=ref.name, model_version=ref.version,
+        bundle_digest=ref.digest,
         alias=alias, format=made.format, trust=made.trust, inputs=inputs, outputs=outputs,
         transforms_from=made.transforms_from, warnings=made.warnings,
     )  # fmt: skip
@@ -185,15 +227,23 @@ def _sha256(data: bytes) -> str:
     return sha256(data)
 
 
-def _signature(columns: Sequence[str], fields: Mapping[str, pa.DataType], outputs: Mapping[str, str]) -> dict[str, Any]:
+def _signature(
+    columns: Sequence[str], fields: Mapping[str, pa.DataType], outputs: Mapping[str, str]
+) -> dict[str, Any]:
     from batchinfer.config.types import spark_name
 
     inputs = [{"name": name, "type": spark_name(fields[name])} for name in columns]
-    return {"inputs": inputs, "outputs": [{"name": name, "type": type_} for name, type_ in outputs.items()]}
+    return {
+        "inputs": inputs,
+        "outputs": [{"name": name, "type": type_} for name, type_ in outputs.items()],
+    }
 
 
-def _postprocess(context: Context, handler: Any, transforms: TransformPipeline | None) -> PostProcess | None:
-    """The pipeline's steps after the model; those that are fitted on labelled rows are not for a model trained elsewhere.
+def _postprocess(
+    context: Context, handler: Any, transforms: TransformPipeline | None
+) -> PostProcess | None:
+    """The pipeline's steps after the model; those that are fitted on labelled rows are not for a
+    model trained elsewhere.
 
     Raises:
         ConfigError: a step that does not fit what the model gives.
@@ -208,13 +258,24 @@ def _postprocess(context: Context, handler: Any, transforms: TransformPipeline |
     if len(labels) == 2 and handler.params.get("positive") == 0:
         labels.reverse()  # the steps take the second of two classes for the positive one
     try:
-        return fit_after(steps, {name: parse_ddl(type_) for name, type_ in handler.output.items()}, labels, transforms)
+        return fit_after(
+            steps,
+            {name: parse_ddl(type_) for name, type_ in handler.output.items()},
+            labels,
+            transforms,
+        )
     except StepProblem as problem:
-        raise ConfigError([f"{context.loaded.file}: postprocess: {text}" for text in problem.problems]) from problem
+        raise ConfigError(
+            [f"{context.loaded.file}: postprocess: {text}" for text in problem.problems]
+        ) from problem
 
 
 def _opened(
-    context: Context, artifact: Artifact, path: Path, transforms: TransformPipeline | None, trust: Trust
+    context: Context,
+    artifact: Artifact,
+    path: Path,
+    transforms: TransformPipeline | None,
+    trust: Trust,
 ) -> tuple[ForeignModule, Trust]:
     """The model as a module on the CPU, and what a run that loads it has to trust."""
     from batchinfer.models.formats import catalogue
@@ -226,7 +287,9 @@ def _opened(
     return module, catalogue.needed_trust(artifact.format, artifact.data)
 
 
-def _weights(context: Context, artifact: Artifact, path: Path, transforms: TransformPipeline | None) -> ForeignModule:
+def _weights(
+    context: Context, artifact: Artifact, path: Path, transforms: TransformPipeline | None
+) -> ForeignModule:
     from batchinfer.models.formats.weights import class_beside, open_weights
     from batchinfer.models.parameters import class_path_of, split_params
 
@@ -237,8 +300,10 @@ def _weights(context: Context, artifact: Artifact, path: Path, transforms: Trans
     if settings is None:
         raise ModelError(
             "safetensors hold weights only, and nothing says of which class: "
-            f"no {Path(artifact.origin).with_suffix('.json').name} beside the file, and no train.model in the pipeline file",
-            'allowed: {"class": "package.module:Class", "arguments": {…}} beside the file, or train.model and train.params',
+            f"no {Path(artifact.origin).with_suffix('.json').name} beside the file, and no "
+            "train.model in the pipeline file",
+            'allowed: {"class": "package.module:Class", "arguments": {…}} beside the file, or '
+            "train.model and train.params",
         )
     width = transforms.width if transforms is not None else len(_candidates(context))
     arguments = {"features": width, "outputs": 1, **split_params(settings.params)[1]}
@@ -250,17 +315,31 @@ def _candidates(context: Context) -> list[str]:
     from batchinfer.models.feeds import is_number
 
     excluded = _excluded(context)
-    return [name for name, type_ in context.prepared_fields.items() if name not in excluded and is_number(type_)]
+    return [
+        name
+        for name, type_ in context.prepared_fields.items()
+        if name not in excluded and is_number(type_)
+    ]
 
 
 def _excluded(context: Context) -> set[str]:
     """Columns that no model is fed unless it asks for them by name."""
     rule = context.pipeline.source.slice
-    excluded = {*context.pipeline.source.key, SOURCE_FILE, SOURCE_LINE, rule if isinstance(rule, str) else rule.column}
+    excluded = {
+        *context.pipeline.source.key,
+        SOURCE_FILE,
+        SOURCE_LINE,
+        rule if isinstance(rule, str) else rule.column,
+    }
     return excluded | ({context.pipeline.train.target.column} if context.pipeline.train else set())
 
 
-def _probed(context: Context, artifact: Artifact, module: ForeignModule, transforms: TransformPipeline | None) -> Probed:
+def _probed(
+    context: Context,
+    artifact: Artifact,
+    module: ForeignModule,
+    transforms: TransformPipeline | None,
+) -> Probed:
     from batchinfer.models.feeds import feed_from_columns, feed_from_transforms
     from batchinfer.models.probing import probe
 
@@ -280,7 +359,10 @@ def _probed(context: Context, artifact: Artifact, module: ForeignModule, transfo
             raise
         with contextlib.suppress(ModelError):
             probed = probe(module, feeds, transforms, fields, positive, rows)
-            return replace(probed, warnings=[*probed.warnings, "tried on landed rows: made-up ones it does not take"])
+            return replace(
+                probed,
+                warnings=[*probed.warnings, "tried on landed rows: made-up ones it does not take"],
+            )
         raise error
 
 

@@ -1,7 +1,9 @@
-"""`replay`: the rows of a published slice that could not be scored are scored again, and those that pass now join the slice.
+"""`replay`: the rows of a published slice that could not be scored are scored again, and those that
+pass now join the slice.
 
-Order: the predictions first, the quarantine second. So a row that passes is never in neither of them; a replay that is killed
-between the two leaves rows in both, and the next one takes them out of the quarantine without scoring them again.
+Order: the predictions first, the quarantine second. So a row that passes is never in neither of
+them; a replay that is killed between the two leaves rows in both, and the next one takes them out
+of the quarantine without scoring them again.
 """
 
 from __future__ import annotations
@@ -30,23 +32,31 @@ if TYPE_CHECKING:
     # The slice's rows that no step removed, made when they are first asked for.
     Rows = Callable[[], DataFrame]
 
-_REASON = "only the {rows:,} rows of the quarantine: Spark finds them by their keys, Arrow batches take them to the workers"
+_REASON = (
+    "only the {rows:,} rows of the quarantine: Spark finds them by their keys, Arrow "
+    "batches "
+    "take them to the workers"
+)
 
 
 def replay(context: Context, slice_: str, open_session: OpenSession) -> RunReport:
-    """Scores the quarantined rows of a published slice again, with the model that the pipeline names now.
+    """Scores the quarantined rows of a published slice again, with the model that the pipeline
+    names now.
 
-    Rows that pass join the published ones in one commit; the others stay in quarantine, with what is wrong with them now.
-    `checks.max_quarantine_rate` does not count here: the slice was published with these rows put aside. Rows without a key, and
-    those that a table transform removed, are not scored.
+    Rows that pass join the published ones in one commit; the others stay in quarantine, with what
+    is wrong with them now. `checks.max_quarantine_rate` does not count here: the slice was
+    published with these rows put aside. Rows without a key, and those that a table transform
+    removed, are not scored.
 
     Runs on: driver.
 
     Raises:
         InputMissing: nothing has landed for the slice, or it was never published.
-        InputError: its data, or what the pipeline file says of its rows, changed since: then the whole slice is to be scored.
-        ConfigError, ChecksFailed, SliceHeld, ModelError, StorageError: as of `score`. The predictions are then as they were; if
-            only the quarantine could not be written, they have the rows that passed, and the next replay does the rest.
+        InputError: its data, or what the pipeline file says of its rows, changed since: then the
+            whole slice is to be scored.
+        ConfigError, ChecksFailed, SliceHeld, ModelError, StorageError: as of `score`. The
+            predictions are then as they were; if only the quarantine could not be written, they
+            have the rows that passed, and the next replay does the rest.
     """
     from batchinfer.lake.leases import hold
 
@@ -59,12 +69,17 @@ def replay(context: Context, slice_: str, open_session: OpenSession) -> RunRepor
         published = read_published(context, slice_).get(slice_)
         if published is None:
             raise InputMissing(
-                f"slice {slice_} of pipeline {context.name} was never published in {context.predictions}; "
+                f"slice {slice_} of pipeline {context.name} was never published in "
+                f"{context.predictions}; "
                 "allowed: a slice that has been scored",
                 _hint(context, slice_),
             )
         report.version = published.version
-        rows = cache(lambda: remaining(prepared_frame(open_session(), context, given.data, context.landed_fields)))
+        rows = cache(
+            lambda: remaining(
+                prepared_frame(open_session(), context, given.data, context.landed_fields)
+            )
+        )
         waiting = _waiting(context, given, published, open_session, rows)
         if waiting.num_rows:
             attempted = replace(
@@ -72,7 +87,9 @@ def replay(context: Context, slice_: str, open_session: OpenSession) -> RunRepor
                 data=replace(given.data, rows=waiting.num_rows),
                 road=_road(given.road, waiting.num_rows),
                 # The rows were judged as input when the slice was scored.
-                suites={kind: suite for kind, suite in given.suites.items() if kind == "predictions"},
+                suites={
+                    kind: suite for kind, suite in given.suites.items() if kind == "predictions"
+                },
             )
             attempt(Replay(context, attempted, open_session, published, waiting, rows), started)
     report.seconds = round(time.perf_counter() - started, 3)
@@ -83,7 +100,10 @@ def _without_limit(context: Context) -> Context:
     """The pipeline, allowed to put all rows aside: those of a replay are put aside already."""
     pipeline = context.pipeline
     checks = pipeline.checks.model_copy(update={"max_quarantine_rate": 1.0})
-    return replace(context, loaded=replace(context.loaded, pipeline=pipeline.model_copy(update={"checks": checks})))
+    return replace(
+        context,
+        loaded=replace(context.loaded, pipeline=pipeline.model_copy(update={"checks": checks})),
+    )
 
 
 def _road(chosen: Road, rows: int) -> Road:
@@ -92,18 +112,28 @@ def _road(chosen: Road, rows: int) -> Road:
 
 
 def _hint(context: Context, slice_: str, force: str = "") -> str:
-    return f"batchinfer score -p {context.name} --slice {slice_}{force} scores all rows of the slice, those in quarantine too"
+    return (
+        f"batchinfer score -p {context.name} --slice {slice_}{force} scores all rows of the "
+        "slice, those in quarantine too"
+    )
 
 
-def _waiting(context: Context, given: Given, published: Published, open_session: OpenSession, rows: Rows) -> pa.Table:
-    """Key and reason of the rows to score, as the quarantine has them; what an interrupted replay published leaves it first."""
+def _waiting(
+    context: Context, given: Given, published: Published, open_session: OpenSession, rows: Rows
+) -> pa.Table:
+    """Key and reason of the rows to score, as the quarantine has them; what an interrupted replay
+    published leaves it first.
+    """
     from batchinfer.lake.quarantine import commit_replayed, read_scored
 
     slice_ = given.data.slice
     records = read_scored(context.quarantine, slice_)
     _check_complete(context, given, published, records.num_rows)
     removed = context.preparation.reasons()
-    waiting = _those(records, [row["reason"] not in removed and is_key(row["key"]) for row in records.to_pylist()])
+    waiting = _those(
+        records,
+        [row["reason"] not in removed and is_key(row["key"]) for row in records.to_pylist()],
+    )
     if not waiting.num_rows:
         given.report.explanation = f"no row in {context.quarantine} could be scored by another try"
         return waiting
@@ -113,9 +143,12 @@ def _waiting(context: Context, given: Given, published: Published, open_session:
     if not published.is_unsettled:
         return waiting
     there = _are_published(open_session(), context, slice_, waiting)
-    commit_replayed(context.quarantine, _those(waiting, there), [], slice=slice_, run=published.publisher.run)
+    commit_replayed(
+        context.quarantine, _those(waiting, there), [], slice=slice_, run=published.publisher.run
+    )
     given.report.warnings.append(
-        f"a replay was interrupted after it had published {sum(there):,} rows; they have left {context.quarantine} now"
+        f"a replay was interrupted after it had published {sum(there):,} rows; they have left "
+        f"{context.quarantine} now"
     )
     return _those(waiting, [not one for one in there])
 
@@ -127,7 +160,8 @@ def _those(records: pa.Table, wanted: Sequence[bool]) -> pa.Table:
 
 
 def _check_complete(context: Context, given: Given, published: Published, aside: int) -> None:
-    """Whether the quarantine is that of the predictions, and all rows of the slice are in one of the two.
+    """Whether the quarantine is that of the predictions, and all rows of the slice are in one of
+    the two.
 
     Raises:
         InputError: they are of two runs.
@@ -135,26 +169,31 @@ def _check_complete(context: Context, given: Given, published: Published, aside:
     slice_, data = given.data.slice, given.data
     if published.is_cut_off:
         raise InputError(
-            f"slice {slice_} of pipeline {context.name}: a run that scored it was cut off between its commits, so its quarantine "
-            "is of another run than its predictions; allowed: predictions and quarantine of one run",
+            f"slice {slice_} of pipeline {context.name}: a run that scored it was cut off between "
+            "its commits, so its quarantine is of another run than its predictions; "
+            "allowed: predictions and quarantine of one run",
             _hint(context, slice_),
         )
     if published.is_unsettled or (published.lineage and published.is_of_other_data(data)):
         return
     if data.rows != published.rows + aside:
         given.report.warnings.append(
-            f"slice {slice_}: {data.rows:,} rows landed, {published.rows:,} are published and {aside:,} are in quarantine; "
+            f"slice {slice_}: {data.rows:,} rows landed, {published.rows:,} are published and "
+            f"{aside:,} are in quarantine; "
             "something else has taken rows out. " + _hint(context, slice_, " --force")
         )
 
 
 def _of_one_row(context: Context, given: Given, waiting: pa.Table, rows: DataFrame) -> pa.Table:
-    """Those of the records whose keys have one row: of two rows of a key, nothing tells which of them is in quarantine."""
+    """Those of the records whose keys have one row: of two rows of a key, nothing tells which of
+    them is in quarantine.
+    """
     keys = waiting["key"].to_pylist()
     repeated = repeated_keys(rows, keys, context.key_fields)
     if repeated:
         given.report.warnings.append(
-            f"slice {given.data.slice}: {len(repeated):,} keys in quarantine stand on several rows, such as {min(repeated)}; "
+            f"slice {given.data.slice}: {len(repeated):,} keys in quarantine stand on several "
+            f"rows, such as {min(repeated)}; "
             "these rows stay there, since nothing tells them apart (source.unique: assumed)"
         )
     return _those(waiting, [key not in repeated for key in keys])
@@ -163,34 +202,54 @@ def _of_one_row(context: Context, given: Given, waiting: pa.Table, rows: DataFra
 def _check_same(context: Context, given: Given, published: Published) -> None:
     """Whether the rows in quarantine are those that a run would score now."""
     slice_ = given.data.slice
+    lineage, precision = published.lineage, context.pipeline.model.precision
+    without = "it was published without a row, so nothing tells which data its quarantine is of"
+    removal = "the steps of prepare that remove rows changed after it was scored"
+    other_precision = f"it was scored in another model.precision than {precision}"
     reasons = {
-        "it was published without a row, so nothing tells which data its quarantine is of": not published.lineage,
-        "its data changed after it was scored": published.lineage and published.is_of_other_data(given.data),
-        "the steps of prepare that remove rows changed after it was scored": not published.same_removal,
-        f"it was scored in another model.precision than {context.pipeline.model.precision}": not published.same_precision,
+        without: not lineage,
+        "its data changed after it was scored": lineage and published.is_of_other_data(given.data),
+        removal: not published.same_removal,
+        other_precision: not published.same_precision,
     }
-    problems = [f"slice {slice_} of pipeline {context.name}: {reason}" for reason, holds in reasons.items() if holds]
+    problems = [
+        f"slice {slice_} of pipeline {context.name}: {reason}"
+        for reason, holds in reasons.items()
+        if holds
+    ]
     if problems:
         raise InputError(problems, _hint(context, slice_))
 
 
-def _are_published(spark: SparkSession, context: Context, slice_: str, waiting: pa.Table) -> list[bool]:
+def _are_published(
+    spark: SparkSession, context: Context, slice_: str, waiting: pa.Table
+) -> list[bool]:
     """Which of the rows the slice has predictions of."""
     from pyspark.sql import functions as F
 
     from batchinfer.lake.delta import table_version
 
-    rows = version_frame(spark, context.predictions, table_version(context.predictions)).where(F.col(SLICE) == slice_)
+    rows = version_frame(spark, context.predictions, table_version(context.predictions)).where(
+        F.col(SLICE) == slice_
+    )
     keys = waiting["key"].to_pylist()
     found = set(keys_in(rows, keys, context.key_fields))
     return [key in found for key in keys]
 
 
 class Replay(Publication):
-    """One attempt at the rows in quarantine of a slice; `data.rows` counts them, all else of `data` is the slice's."""
+    """One attempt at the rows in quarantine of a slice; `data.rows` counts them, all else of `data`
+    is the slice's.
+    """
 
     def __init__(
-        self, context: Context, given: Given, open_session: OpenSession, published: Published, waiting: pa.Table, rows: Rows
+        self,
+        context: Context,
+        given: Given,
+        open_session: OpenSession,
+        published: Published,
+        waiting: pa.Table,
+        rows: Rows,
     ) -> None:
         super().__init__(context, given, open_session)
         self.published, self.waiting, self.rows = published, waiting, rows
@@ -198,7 +257,9 @@ class Replay(Publication):
     def _prepare_rows(self) -> None:
         started = time.perf_counter()
         self.report.feature_tables = self.context.preparation.used_tables()
-        self.prepared = rows_with_keys(self.rows(), self.waiting["key"].to_pylist(), self.context.key_fields)
+        self.prepared = rows_with_keys(
+            self.rows(), self.waiting["key"].to_pylist(), self.context.key_fields
+        )
         self.report.stage_seconds["prepare"] = round(time.perf_counter() - started, 3)
 
     def _check_input(self) -> None:
@@ -208,7 +269,8 @@ class Replay(Publication):
         found, wanted = self.outcome.rows_in, self.data.rows
         if found != wanted:
             raise InputError(
-                f"slice {self.data.slice}: {wanted:,} rows are in quarantine, and {found:,} of {self.data.table} have their "
+                f"slice {self.data.slice}: {wanted:,} rows are in quarantine, and {found:,} of "
+                f"{self.data.table} have their "
                 f"keys ({', '.join(self.context.key_fields)}); allowed: one row a key",
                 _hint(self.context, self.data.slice, " --force"),
             )
@@ -232,7 +294,9 @@ class Replay(Publication):
         if self.outcome.files:
             self._ensure_table()
             run = run_number(self.context.run_id)
-            record = replay_transactions(slice_, Publisher(run, self.published.publisher.run, self._is_mixed()))
+            record = replay_transactions(
+                slice_, Publisher(run, self.published.publisher.run, self._is_mixed())
+            )
             self.report.version = commit(
                 self.context.predictions,
                 self.outcome.files,
@@ -241,14 +305,18 @@ class Replay(Publication):
                 metadata=self._metadata("replay"),
             )
             self.report.status = "published"
-        commit_replayed(self.context.quarantine, self.waiting, self.outcome.quarantine, slice=slice_, run=run)
+        commit_replayed(
+            self.context.quarantine, self.waiting, self.outcome.quarantine, slice=slice_, run=run
+        )
 
     def _is_mixed(self) -> bool:
         """Whether the slice's rows are of several models from now on."""
         other = self.published.lineage[BUNDLE_DIGEST] != self.model.ref.digest
         if other:
             self.report.warnings.append(
-                f"rows of slice {self.data.slice} are of version {self.published.lineage[MODEL_VERSION]} of the model, those "
-                f"scored now of version {self.model.ref.version}: the slice counts as stale until it is scored by one of them"
+                f"rows of slice {self.data.slice} are of version "
+                f"{self.published.lineage[MODEL_VERSION]} of the model, those "
+                f"scored now of version {self.model.ref.version}: the slice counts as stale until "
+                "it is scored by one of them"
             )
         return other or self.published.publisher.mixed

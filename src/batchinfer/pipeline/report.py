@@ -24,7 +24,12 @@ def save_report(run: Mapping[str, Any], extra: Mapping[str, Any], folder: str) -
     Raises:
         StorageError: the folder cannot be written.
     """
-    from batchinfer.lake.table_places import local_path, open_filesystem, plain_place, storage_faults
+    from batchinfer.lake.table_places import (
+        local_path,
+        open_filesystem,
+        plain_place,
+        storage_faults,
+    )
     from batchinfer.report.html import write_report
 
     local = local_path(folder)
@@ -60,16 +65,25 @@ def find_report(run_id: str, env: str) -> dict[str, Any]:
     from batchinfer.stores import use
 
     if not re.fullmatch(r"[A-Za-z0-9-]+", run_id):
-        raise ConfigError(f"--run: got {run_id!r}; allowed: a run_id such as 20261121T021500-1f2e3d4c")
+        raise ConfigError(
+            f"--run: got {run_id!r}; allowed: a run_id such as 20261121T021500-1f2e3d4c"
+        )
     environment, _ = load_state(env)
     use(environment.spark.conf, [environment.reports])
     filesystem, root = open_filesystem(environment.reports)
     page = f"{environment.reports.rstrip('/')}/{run_id}.html"
     with storage_faults(environment.reports, "look for reports"):
         if not filesystem.get_file_info(f"{root}/{run_id}.html").is_file:
-            pages = [info.base_name for info in filesystem.get_file_info(FileSelector(root, allow_not_found=True))]
-            known = sorted(name.removesuffix(".html") for name in pages if name.endswith(".html"))[-5:]
-            raise InputMissing(f"{page}: no such report; the newest are {', '.join(known) or 'none'}")
+            pages = [
+                info.base_name
+                for info in filesystem.get_file_info(FileSelector(root, allow_not_found=True))
+            ]
+            known = sorted(name.removesuffix(".html") for name in pages if name.endswith(".html"))[
+                -5:
+            ]
+            raise InputMissing(
+                f"{page}: no such report; the newest are {', '.join(known) or 'none'}"
+            )
         with filesystem.open_input_file(f"{root}/{run_id}.json") as source:
             body = json.loads(source.read())
     return {**body.get("run", body), "report": page}

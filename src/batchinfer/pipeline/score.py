@@ -17,14 +17,22 @@ if TYPE_CHECKING:
     OpenSession = Callable[[], SparkSession]
 
 
-def score(context: Context, slice_: str, open_session: OpenSession, force: bool = False, evolve: bool = False) -> RunReport:
-    """Scores one landed slice and publishes its predictions, or does nothing where they are up to date.
+def score(
+    context: Context,
+    slice_: str,
+    open_session: OpenSession,
+    force: bool = False,
+    evolve: bool = False,
+) -> RunReport:
+    """Scores one landed slice and publishes its predictions, or does nothing where they are up to
+    date.
 
     Runs on: driver.
 
     Raises:
-        ConfigError, InputError, ChecksFailed, TooManyQuarantined, SliceHeld, ModelError, StorageError: each with the exit
-            code of the contract; in every case the predictions table is as it was.
+        ConfigError, InputError, ChecksFailed, TooManyQuarantined, SliceHeld, ModelError,
+            StorageError: each with the exit code of the contract; in every case the predictions
+            table is as it was.
     """
     from batchinfer.lake.leases import hold
 

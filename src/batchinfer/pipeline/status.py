@@ -9,15 +9,17 @@ from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.scoring.published import Published, read_published
 from batchinfer.pipeline.slices.landed import LandedSlice, read_landed
 
-# A run that ended so says nothing of its slice: done, a configuration error, held by another, interrupted.
+# A run that ended so says nothing of its slice: done, a configuration error, held by another,
+# interrupted.
 _NOT_THE_SLICES_FAULT = (0, 2, 6, 130, 143)
 
 
 def status(context: Context) -> dict[str, Any]:
     """State of every landed or published slice, with its data and model versions.
 
-    A slice is stale if its data changed after it was scored, or if the pipeline's model is another one now; it is failed if it
-    is not up to date and its last attempt failed. What the tables say wins over what attempts left behind.
+    A slice is stale if its data changed after it was scored, or if the pipeline's model is another
+    one now; it is failed if it is not up to date and its last attempt failed. What the tables say
+    wins over what attempts left behind.
 
     Runs on: driver, without Spark.
     """
@@ -39,7 +41,12 @@ def status(context: Context) -> dict[str, Any]:
         }
         for name in sorted({*landed, *published})
     ]
-    body = {"pipeline": context.name, "status": "ok", "slices": slices, "table": context.predictions}
+    body = {
+        "pipeline": context.name,
+        "status": "ok",
+        "slices": slices,
+        "table": context.predictions,
+    }
     warnings = [warning] if warning else []
     warnings += [
         f"slice {name}: a replay was cut off, and rows that it published are in quarantine still; "
@@ -51,11 +58,16 @@ def status(context: Context) -> dict[str, Any]:
 
 
 def _current_digest(context: Context) -> tuple[str | None, str | None]:
-    """Digest of the model that would score now; a registry out of reach is a warning, because the slices are known without it."""
+    """Digest of the model that would score now; a registry out of reach is a warning, because the
+    slices are known without it.
+    """
     try:
         return context.registry.resolve(context.pipeline.model.uri).digest, None
     except (ModelError, StorageError) as error:
-        return None, f"the model could not be resolved, so only changed data counts as stale: {error}"
+        return (
+            None,
+            f"the model could not be resolved, so only changed data counts as stale: {error}",
+        )
 
 
 def _state(
@@ -70,7 +82,11 @@ def _state(
         return "running"
     data = landed.get(name)
     # A slice without rows is scored again each time, and is no staler for that.
-    if published is not None and not published.is_cut_off and not (published.lineage and published.is_stale(data, digest)):
+    if (
+        published is not None
+        and not published.is_cut_off
+        and not (published.lineage and published.is_stale(data, digest))
+    ):
         return "published"
     if last is not None and last["exit_code"] not in _NOT_THE_SLICES_FAULT:
         return "failed"

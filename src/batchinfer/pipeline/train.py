@@ -1,4 +1,6 @@
-"""`train`: landed records with labels -> fitted transforms + PyTorch model -> one bundle in the registry."""
+"""`train`: landed records with labels -> fitted transforms + PyTorch model -> one bundle in the
+registry.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,12 @@ _TRAINING_SLICE = "train"
 _FEW_ROWS = 50
 
 
-def train(context: Context, slices: Sequence[str], open_session: OpenSession, alias: str = contracts.CHAMPION) -> TrainReport:
+def train(
+    context: Context,
+    slices: Sequence[str],
+    open_session: OpenSession,
+    alias: str = contracts.CHAMPION,
+) -> TrainReport:
     """Fits, trains and registers one model version, and points the alias at it.
 
     Args:
@@ -63,9 +70,14 @@ def train(context: Context, slices: Sequence[str], open_session: OpenSession, al
     check_alias(alias)
     settings = context.pipeline.train
     if settings is None:
-        raise ConfigError(f"{context.loaded.file}: no train section; allowed: train with a target and a model")
+        raise ConfigError(
+            f"{context.loaded.file}: no train section; allowed: train with a target and a model"
+        )
     if not context.pipeline.features:
-        raise ConfigError(f"{context.loaded.file}: no features, but train needs some: columns that a step changes or makes")
+        raise ConfigError(
+            f"{context.loaded.file}: no features, but train needs some: columns that a step "
+            "changes or makes"
+        )
     started = time.perf_counter()
     report = TrainReport(context.run_id, context.name, "registered", alias=alias)
     check_model_class(settings.model)
@@ -80,7 +92,10 @@ def train(context: Context, slices: Sequence[str], open_session: OpenSession, al
         if context.pipeline.prepare:
             report.stage_seconds["prepare"] = round(time.perf_counter() - began, 3)
         if not rows.rows:
-            raise InputError(f"{data.table}: no rows to learn from in slices {', '.join(slices) or 'of the landed table'}")
+            raise InputError(
+                f"{data.table}: no rows to learn from in slices "
+                f"{', '.join(slices) or 'of the landed table'}"
+            )
         transforms, rule = _fit(context, settings, rows, open_session, report)
         _train_and_register(context, settings, rows, transforms, rule, alias, report)
     report.source_table, report.source_version = data.table, data.version
@@ -103,11 +118,17 @@ def check_model_class(model: ModelChoice) -> None:
     try:
         load_class(model["python"], torch.nn.Module)
     except ModelError as error:
-        raise ConfigError([f"train.model.python: {problem}" for problem in error.problems], error.hint) from error
+        raise ConfigError(
+            [f"train.model.python: {problem}" for problem in error.problems], error.hint
+        ) from error
 
 
-def _training_data(context: Context, settings: Train, slices: Sequence[str], open_session: OpenSession) -> SliceData:
-    """The landed table to learn from; labelled data with a source of its own is landed first, unless it is read in place."""
+def _training_data(
+    context: Context, settings: Train, slices: Sequence[str], open_session: OpenSession
+) -> SliceData:
+    """The landed table to learn from; labelled data with a source of its own is landed first,
+    unless it is read in place.
+    """
     from batchinfer.lake.delta import snapshot_files, table_version
 
     if settings.source is None:
@@ -115,13 +136,21 @@ def _training_data(context: Context, settings: Train, slices: Sequence[str], ope
             find_slice(context, name)
         data = read_data(context, slices or None)
     elif slices:
-        raise ConfigError("train.source names labelled data of its own: got --slice as well; allowed: train without slices")
+        raise ConfigError(
+            "train.source names labelled data of its own: got --slice as well; allowed: train "
+            "without slices"
+        )
     elif isinstance(context.pipeline.source, DeltaSource):
         data = read_labelled(context, context.pipeline.source, settings.source.path, open_session)
     else:
         table = context.landed_for_training
-        own: dict[str, Any] = {"path": settings.source.path, "slice": "ingest_date", "on_changed": "replace"}
-        # Labelled data are named by their path, also where the data to be scored are named by a table.
+        own: dict[str, Any] = {
+            "path": settings.source.path,
+            "slice": "ingest_date",
+            "on_changed": "replace",
+        }
+        # Labelled data are named by their path, also where the data to be scored are named by a
+        # table.
         own |= {"table": None} if isinstance(context.pipeline.source, ParquetSource) else {}
         source = context.pipeline.source.model_copy(update=own)
         land(Landing(context.with_new_run(), source, table, _TRAINING_SLICE), open_session)
@@ -129,12 +158,15 @@ def _training_data(context: Context, settings: Train, slices: Sequence[str], ope
         data = SliceData(table, (), files, version, version, sum(file["rows"] for file in files))
     if data.fields is not None:
         check_readable(data, settings.target.column, by_spark=bool(context.pipeline.prepare))
-    # One order, whatever order the log lists the files in: the same table version gives the same model.
+    # One order, whatever order the log lists the files in: the same table version gives the same
+    # model.
     return replace(data, files=sorted(data.files, key=lambda file: file["path"]))
 
 
 def _fields(context: Context, data: SliceData) -> dict[str, pa.DataType]:
-    """Types of the columns to learn from; a Delta table of labelled data has its own, whatever has been extracted."""
+    """Types of the columns to learn from; a Delta table of labelled data has its own, whatever has
+    been extracted.
+    """
     from batchinfer.config.types import parse_ddl
 
     if data.fields is None:
@@ -143,7 +175,11 @@ def _fields(context: Context, data: SliceData) -> dict[str, pa.DataType]:
 
 
 def _fit(
-    context: Context, settings: Train, data: SliceData, open_session: OpenSession, report: TrainReport
+    context: Context,
+    settings: Train,
+    data: SliceData,
+    open_session: OpenSession,
+    report: TrainReport,
 ) -> tuple[TransformPipeline, ValidationRule]:
     from batchinfer.models.targets import task_of
 
@@ -180,40 +216,69 @@ def _train_and_register(
     from batchinfer.report.terminal import progress
 
     started = time.perf_counter()
-    integers = {name: (found.vocabulary, found.length) for name, found in transforms.inputs().integers.items()}
-    spec = TrainSpec(settings.model, dict(settings.params), settings.target, transforms.width, integers)
+    integers = {
+        name: (found.vocabulary, found.length)
+        for name, found in transforms.inputs().integers.items()
+    }
+    spec = TrainSpec(
+        settings.model, dict(settings.params), settings.target, transforms.width, integers
+    )
     with progress(f"training {settings.model}", spec.epochs) as advance:
-        trained = train_model(spec, lambda: _examples(context, settings, data, transforms, rule), lambda *_: advance(1))
+        trained = train_model(
+            spec,
+            lambda: _examples(context, settings, data, transforms, rule),
+            lambda *_: advance(1),
+        )
     report.stage_seconds["train"] = round(time.perf_counter() - started, 3)
     report.metrics, report.rows_train = dict(trained.metrics), trained.rows_train
-    report.rows_validation, report.rows_without_label = trained.rows_validation, trained.rows_dropped
+    report.rows_validation, report.rows_without_label = (
+        trained.rows_validation,
+        trained.rows_dropped,
+    )
     report.warnings += trained.warnings
     if trained.rows_train < _FEW_ROWS:
-        report.warnings.append(f"only {trained.rows_train} rows to learn from: what the metrics say is chance")
+        report.warnings.append(
+            f"only {trained.rows_train} rows to learn from: what the metrics say is chance"
+        )
     report.warnings += doubts(trained.metrics) if trained.rows_validation else []
     started = time.perf_counter()
     postprocess, calibrated = fit_postprocess(context.pipeline.postprocess, trained, transforms)
     report.metrics |= calibrated
     facts: dict[str, Any] = {
-        "training_table": data.table, "training_version": data.version, "metrics": report.metrics, "pipeline": context.name
+        "training_table": data.table, "training_version": data.version, "metrics": report.metrics,
+        "pipeline": context.name
     }  # fmt: skip
     facts |= context.preparation.facts()
-    outputs = dict(trained.handler.output) if postprocess is None else Postprocessed(trained.handler, postprocess).output
+    outputs = (
+        dict(trained.handler.output)
+        if postprocess is None
+        else Postprocessed(trained.handler, postprocess).output
+    )
     with tempfile.TemporaryDirectory() as scratch:
         folder, card = Path(scratch) / "bundle", Path(scratch) / "card"
         card.mkdir()
         write_bundle(
-            folder, handler=trained.handler, module=trained.module, transforms=transforms.released(),
-            signature=_signature(_fields(context, data), transforms, outputs), facts=facts, postprocess=postprocess,
+            folder, handler=trained.handler, module=trained.module,
+            transforms=transforms.released(),
+            signature=_signature(_fields(context, data), transforms, outputs), facts=facts,
+            postprocess=postprocess,
         )  # fmt: skip
-        write_card(_card_facts(context, settings, data, transforms, rule, trained, outputs, report), card)
+        write_card(
+            _card_facts(context, settings, data, transforms, rule, trained, outputs, report), card
+        )
         ref = context.registry.register(
-            _registered_name(context), folder, alias, metrics=report.metrics, params=dict(settings.params),
-            tags={"pipeline": context.name, "run_id": context.run_id, "training_version": str(data.version)},
+            _registered_name(context), folder, alias, metrics=report.metrics,
+            params=dict(settings.params),
+            tags={"pipeline": context.name, "run_id": context.run_id,
+            "training_version": str(data.version)},
             curve=trained.curve, card=card,
         )  # fmt: skip
     report.stage_seconds["register"] = round(time.perf_counter() - started, 3)
-    report.model_name, report.model_version, report.bundle_digest = ref.name, ref.version, ref.digest
+    report.model_name, report.model_version, report.bundle_digest = (
+        ref.name,
+        ref.version,
+        ref.digest,
+    )
 
 
 def _card_facts(
@@ -242,7 +307,8 @@ def _card_facts(
         rows_train=report.rows_train,
         rows_validation=report.rows_validation,
         rows_without_label=report.rows_without_label,
-        validation=f"{rule.share:.0%}, " + ("by a hash of the key" if rule.by is None else f"the latest by {rule.by}"),
+        validation=f"{rule.share:.0%}, "
+        + ("by a hash of the key" if rule.by is None else f"the latest by {rule.by}"),
         features=transforms.fed_columns(),
         width=transforms.width,
         integers={name: found.length or 1 for name, found in inputs.integers.items()},
@@ -258,17 +324,30 @@ def _registered_name(context: Context) -> str:
     return context.pipeline.model.uri.removeprefix("models:/").partition("@")[0].partition("/")[0]
 
 
-def _signature(fields: Mapping[str, pa.DataType], transforms: TransformPipeline, outputs: Mapping[str, str]) -> dict[str, Any]:
+def _signature(
+    fields: Mapping[str, pa.DataType], transforms: TransformPipeline, outputs: Mapping[str, str]
+) -> dict[str, Any]:
     from batchinfer.config.types import spark_name
 
-    inputs = [{"name": name, "type": spark_name(fields[name])} for name in transforms.source_columns]
-    return {"inputs": inputs, "outputs": [{"name": name, "type": type_} for name, type_ in outputs.items()]}
+    inputs = [
+        {"name": name, "type": spark_name(fields[name])} for name in transforms.source_columns
+    ]
+    return {
+        "inputs": inputs,
+        "outputs": [{"name": name, "type": type_} for name, type_ in outputs.items()],
+    }
 
 
 def _examples(
-    context: Context, settings: Train, data: SliceData, transforms: TransformPipeline, rule: ValidationRule
+    context: Context,
+    settings: Train,
+    data: SliceData,
+    transforms: TransformPipeline,
+    rule: ValidationRule,
 ) -> Iterator[tuple[Mapping[str, np.ndarray], Any, np.ndarray]]:
-    """Batches of (inputs by name, target column (n,), whether the row is validated on (n,) bool)."""
+    """Batches of (inputs by name, target column (n,), whether the row is validated on (n,)
+    bool).
+    """
     import numpy as np
     import pyarrow as pa
 
@@ -276,7 +355,11 @@ def _examples(
 
     key = list(context.pipeline.source.key)
     wanted = {*transforms.source_columns, settings.target.column, *key, *rule.columns}
-    names = [name for name in dict.fromkeys([*_fields(context, data), SOURCE_FILE, SOURCE_LINE]) if name in wanted]
+    names = [
+        name
+        for name in dict.fromkeys([*_fields(context, data), SOURCE_FILE, SOURCE_LINE])
+        if name in wanted
+    ]
     # One file after the other, in one order: the same table version gives the same model.
     for file in data.files:
         for split in splits_of(replace(data, files=[file]), 1):
@@ -285,12 +368,21 @@ def _examples(
                 validated = rule.validated(batch, hashes)
                 for chosen in (~validated, validated):
                     rows = batch.filter(pa.array(chosen))
-                    # Steps that are fitted on the target saw the labels of the rows to learn from, and of no others.
-                    inputs = transforms.tensors(rows, None if chosen is validated else hashes[chosen])
-                    yield inputs, rows.column(settings.target.column), np.full(rows.num_rows, chosen is validated)
+                    # Steps that are fitted on the target saw the labels of the rows to learn from,
+                    # and of no others.
+                    inputs = transforms.tensors(
+                        rows, None if chosen is validated else hashes[chosen]
+                    )
+                    yield (
+                        inputs,
+                        rows.column(settings.target.column),
+                        np.full(rows.num_rows, chosen is validated),
+                    )
 
 
-def slices_to_learn_from(context: Context, slices: Sequence[str], start: str | None, end: str | None) -> list[str]:
+def slices_to_learn_from(
+    context: Context, slices: Sequence[str], start: str | None, end: str | None
+) -> list[str]:
     """The slices that `--slice …` or `--from`/`--to` name; none means all.
 
     Raises:
@@ -301,12 +393,16 @@ def slices_to_learn_from(context: Context, slices: Sequence[str], start: str | N
     if start is None and end is None:
         return [check_slice(rule, name) for name in slices]
     if slices or start is None or end is None:
-        raise ConfigError("train: got a mix of --slice, --from and --to; allowed: --slice … or both --from and --to")
+        raise ConfigError(
+            "train: got a mix of --slice, --from and --to; allowed: --slice … or both --from and "
+            "--to"
+        )
     bounds = check_slice(rule, start, "--from"), check_slice(rule, end, "--to")
     landed = read_slices(context.landed)
     found = [name for name in slices_between(rule, landed, *bounds) if name in landed]
     if not found:
         raise InputMissing(
-            f"no slice between {start} and {end} has landed in {context.landed}; landed: {', '.join(sorted(landed)) or 'none'}"
+            f"no slice between {start} and {end} has landed in {context.landed}; landed: "
+            f"{', '.join(sorted(landed)) or 'none'}"
         )
     return found

@@ -1,4 +1,5 @@
-"""Table transforms: steps that need other rows, and so run in Spark before the features (`prepare:`).
+"""Table transforms: steps that need other rows, and so run in Spark before the features
+(`prepare:`).
 
 A new step is one class in one of the modules and one line in `parse`.
 """
@@ -6,7 +7,15 @@ A new step is one class in one of the modules and one line in `parse`.
 from batchinfer.prepare.join import SLICE_MOMENT, Join
 from batchinfer.prepare.parse_prepare import STEPS, Prepared, check_prepare, parse_steps
 from batchinfer.prepare.removal import Deduplicate
-from batchinfer.prepare.table_step import HIDDEN, RAW, REMOVED, SLICE_NAME, Fields, Surroundings, TableStep
+from batchinfer.prepare.table_step import (
+    HIDDEN,
+    RAW,
+    REMOVED,
+    SLICE_NAME,
+    Fields,
+    Surroundings,
+    TableStep,
+)
 
 __all__ = [
     "HIDDEN",

@@ -1,6 +1,7 @@
 """The steps, put one after the other on a Spark frame.
 
-Owns the hidden columns of the frame and the types of made columns. Knows neither tables nor slices' names.
+Owns the hidden columns of the frame and the types of made columns. Knows neither tables nor slices'
+names.
 """
 
 from __future__ import annotations
@@ -9,7 +10,15 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from batchinfer.config.types import spark_name
-from batchinfer.prepare.table_step import PLACED, REMOVED, SLICE_NAME, StepProblem, Surroundings, TableStep, named
+from batchinfer.prepare.table_step import (
+    PLACED,
+    REMOVED,
+    SLICE_NAME,
+    StepProblem,
+    Surroundings,
+    TableStep,
+    named,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -17,16 +26,21 @@ if TYPE_CHECKING:
 
 
 def apply_steps(
-    rows: DataFrame, steps: Sequence[TableStep], fields: Mapping[str, pa.DataType], surroundings: Surroundings
+    rows: DataFrame,
+    steps: Sequence[TableStep],
+    fields: Mapping[str, pa.DataType],
+    surroundings: Surroundings,
 ) -> DataFrame:
-    """The rows after the steps: as many, with the columns that `output_fields` says and a hidden reason on those removed.
+    """The rows after the steps: as many, with the columns that `output_fields` says and a hidden
+    reason on those removed.
 
     Args:
         rows: the columns of `fields` and the hidden `SLICE_NAME`.
         fields: columns and types before the steps.
 
     Returns:
-        The columns of `fields`, those made, and the hidden ones: `REMOVED` (string, null where the row remains) and what
+        The columns of `fields`, those made, and the hidden ones: `REMOVED` (string, null where the
+            row remains) and what
         `rows` had.
 
     Runs on: driver; lazily, no row is read.
@@ -48,8 +62,14 @@ def apply_steps(
             rows = step.apply(rows, surroundings)
         except StepProblem as found:
             path = ("prepare", step.position, step.step)
-            raise StepProblem([((*path, *at), message) for at, message in found.problems]) from found
-        made = {name: named(name).cast(spark_name(type_)) for name, type_ in after.items() if name not in now}
+            raise StepProblem(
+                [((*path, *at), message) for at, message in found.problems]
+            ) from found
+        made = {
+            name: named(name).cast(spark_name(type_))
+            for name, type_ in after.items()
+            if name not in now
+        }
         rows = rows.withColumns(made) if made else rows
         if step.changes():
             rows = _without_places(rows)
@@ -58,5 +78,7 @@ def apply_steps(
 
 
 def _without_places(rows: DataFrame) -> DataFrame:
-    """Without what look-back steps noted of the order: it no longer holds once rows are removed or values are filled in."""
+    """Without what look-back steps noted of the order: it no longer holds once rows are removed or
+    values are filled in.
+    """
     return rows.drop(*(name for name in rows.columns if name.startswith(PLACED)))

@@ -1,7 +1,7 @@
 """`join`: features fetched by key from a feature table, at a point in time.
 
-Owns how the newest feature row that a row may know is found. It is told the table's frame and columns; which version is
-read, and where the table lies, is not known here.
+Owns how the newest feature row that a row may know is found. It is told the table's frame and
+columns; which version is read, and where the table lies, is not known here.
 """
 
 from __future__ import annotations
@@ -33,7 +33,12 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
 SLICE_MOMENT = f"{HIDDEN}slice_moment"
-_KEY, _MOMENT, _THEIRS, _FOUND = f"{HIDDEN}key_", f"{HIDDEN}moment", f"{HIDDEN}theirs", f"{HIDDEN}found"
+_KEY, _MOMENT, _THEIRS, _FOUND = (
+    f"{HIDDEN}key_",
+    f"{HIDDEN}moment",
+    f"{HIDDEN}theirs",
+    f"{HIDDEN}found",
+)
 
 
 def _pairs(value: Any) -> Any:
@@ -44,15 +49,21 @@ def _pairs(value: Any) -> Any:
         if len(set(value)) != len(value):
             raise NotAllowed("each column once")
         return {name: name for name in value}
-    if isinstance(value, dict) and all(isinstance(name, str) for pair in value.items() for name in pair):
+    if isinstance(value, dict) and all(
+        isinstance(name, str) for pair in value.items() for name in pair
+    ):
         return value
-    raise NotAllowed("a column, a list of columns, or a mapping of own columns to those of the table")
+    raise NotAllowed(
+        "a column, a list of columns, or a mapping of own columns to those of the table"
+    )
 
 
 class AsOf(Strict):
-    """Which rows of the feature table a row may know: those whose `table_column` is not later than the row's `column`.
+    """Which rows of the feature table a row may know: those whose `table_column` is not later than
+    the row's `column`.
 
-    Without `column` it is the first moment of the row's slice. `tolerance`: how much older they may be.
+    Without `column` it is the first moment of the row's slice. `tolerance`: how much older they may
+    be.
     """
 
     table_column: str
@@ -61,10 +72,12 @@ class AsOf(Strict):
 
 
 class Join(TableStep):
-    """Fetches `columns` by key from a feature table; rows that find none get nulls, and a null in a key finds none.
+    """Fetches `columns` by key from a feature table; rows that find none get nulls, and a null in a
+    key finds none.
 
-    With `as_of` it is the newest row of the table that is not later than the row's time; of several of one moment, the one
-    that is greatest by the columns fetched, in their order. Without, the table may have one row a key only.
+    With `as_of` it is the newest row of the table that is not later than the row's time; of several
+    of one moment, the one that is greatest by the columns fetched, in their order. Without, the
+    table may have one row a key only.
     """
 
     step: ClassVar[str] = "join"
@@ -110,19 +123,26 @@ class Join(TableStep):
                 continue
             got, need = kind(theirs[other]), kind(fields[own])
             if got != need and need != "unknown":
-                faults.append(f"on: its column {other} is {got} ({theirs[other]}), but {own} is {need} ({fields[own]})")
+                faults.append(
+                    f"on: its column {other} is {got} ({theirs[other]}), but {own} is {need} "
+                    f"({fields[own]})"
+                )
         if self.as_of is not None:
             faults += [
-                f"as_of.table_column: its column {name} is {kind(theirs[name])} ({theirs[name]}); allowed: timestamp, date"
+                f"as_of.table_column: its column {name} is {kind(theirs[name])} ({theirs[name]}); "
+                "allowed: timestamp, date"
                 for name in of_kind(theirs, [self.as_of.table_column], TIMES)
             ]
         return faults
 
-    def wrong_types(self, fields: Mapping[str, pa.DataType]) -> list[tuple[tuple[str | int, ...], str]]:
+    def wrong_types(
+        self, fields: Mapping[str, pa.DataType]
+    ) -> list[tuple[tuple[str | int, ...], str]]:
         problems: list[tuple[tuple[str | int, ...], str]] = [
             (
                 ("on",),
-                f"column {name} is {kind(fields[name])} ({fields[name]}); allowed: numbers, text, dates, timestamps, booleans",
+                f"column {name} is {kind(fields[name])} ({fields[name]}); allowed: numbers, text, "
+                "dates, timestamps, booleans",
             )
             for name in of_kind(fields, self.on, PLAIN)
         ]
@@ -130,9 +150,14 @@ class Join(TableStep):
             return problems
         own = self.as_of.column
         if own not in fields:
-            problems.append((("as_of", "column"), f"no such column at this step: {among(own, fields)}"))
+            problems.append(
+                (("as_of", "column"), f"no such column at this step: {among(own, fields)}")
+            )
         problems += [
-            (("as_of", "column"), f"column {name} is {kind(fields[name])} ({fields[name]}); allowed: timestamp, date")
+            (
+                ("as_of", "column"),
+                f"column {name} is {kind(fields[name])} ({fields[name]}); allowed: timestamp, date",
+            )
             for name in of_kind(fields, [own], TIMES)
         ]
         return problems
@@ -140,7 +165,9 @@ class Join(TableStep):
     def leaks(self, target: str) -> list[tuple[tuple[str | int, ...], str]]:
         problems = super().leaks(target)
         if self.as_of is not None and self.as_of.column == target:
-            problems.append((("as_of", "column"), f"got {target}, the target: {self._why_no_target()}"))
+            problems.append(
+                (("as_of", "column"), f"got {target}, the target: {self._why_no_target()}")
+            )
         return problems
 
     def makes(self, fields: Mapping[str, pa.DataType]) -> Fields:
@@ -149,16 +176,27 @@ class Join(TableStep):
         return {f"{self.prefix}{name}": self._types.get(name, pa.null()) for name in self.columns}
 
     def features(self, table: DataFrame) -> DataFrame:
-        """The columns of the feature table that the step reads, under names that no table has; rows with nulls in them aside.
+        """The columns of the feature table that the step reads, under names that no table has; rows
+        with nulls in them aside.
 
         Runs on: driver.
         """
         from pyspark.sql import functions as F
 
-        keys = [named(theirs).alias(f"{_KEY}{number}") for number, theirs in enumerate(self.on.values())]
-        fetched = F.struct(*(named(name).alias(f"{self.prefix}{name}") for name in self.columns)).alias(_THEIRS)
-        moment = [] if self.as_of is None else [_microseconds(named(self.as_of.table_column)).alias(_MOMENT)]
-        return table.select(*keys, *moment, fetched).dropna(subset=[*self.key_names(), *([_MOMENT] if moment else [])])
+        keys = [
+            named(theirs).alias(f"{_KEY}{number}") for number, theirs in enumerate(self.on.values())
+        ]
+        fetched = F.struct(
+            *(named(name).alias(f"{self.prefix}{name}") for name in self.columns)
+        ).alias(_THEIRS)
+        moment = (
+            []
+            if self.as_of is None
+            else [_microseconds(named(self.as_of.table_column)).alias(_MOMENT)]
+        )
+        return table.select(*keys, *moment, fetched).dropna(
+            subset=[*self.key_names(), *([_MOMENT] if moment else [])]
+        )
 
     def key_names(self) -> list[str]:
         """Names of the key columns of `features`."""
@@ -169,40 +207,62 @@ class Join(TableStep):
 
         features = self.features(surroundings.tables[self.position])
         kept = rows.columns
-        keyed = rows.withColumns({key: named(own) for key, own in zip(self.key_names(), self.on, strict=True)})
+        keyed = rows.withColumns(
+            {key: named(own) for key, own in zip(self.key_names(), self.on, strict=True)}
+        )
         if self.as_of is None:
-            joined = keyed.join(features, self.key_names(), "left").withColumnRenamed(_THEIRS, _FOUND)
+            joined = keyed.join(features, self.key_names(), "left").withColumnRenamed(
+                _THEIRS, _FOUND
+            )
             known = named(REMOVED).isNull()
         else:
             joined, known = self._newest(keyed, features, self.as_of)
-        made = [F.when(known, F.col(_FOUND)[f"{self.prefix}{name}"]).alias(f"{self.prefix}{name}") for name in self.columns]
+        made = [
+            F.when(known, F.col(_FOUND)[f"{self.prefix}{name}"]).alias(f"{self.prefix}{name}")
+            for name in self.columns
+        ]
         return joined.select(*(named(name) for name in kept), *made)
 
-    def _newest(self, keyed: DataFrame, features: DataFrame, as_of: AsOf) -> tuple[DataFrame, Column]:
-        """The rows, each with the feature row that stands last before it, and whether it may know that one.
+    def _newest(
+        self, keyed: DataFrame, features: DataFrame, as_of: AsOf
+    ) -> tuple[DataFrame, Column]:
+        """The rows, each with the feature row that stands last before it, and whether it may know
+        that one.
 
-        Rows and feature rows are put into one order of time, one key at a time: one sort, and no row is ever paired with all
-        the feature rows of its key.
+        Rows and feature rows are put into one order of time, one key at a time: one sort, and no
+        row is ever paired with all the feature rows of its key.
         """
         from pyspark.sql import Window
         from pyspark.sql import functions as F
 
         own_time = named(SLICE_MOMENT) if as_of.column is None else named(as_of.column)
-        own = keyed.withColumn(_MOMENT, _microseconds(own_time)).withColumn(f"{HIDDEN}own", F.lit(True))
+        own = keyed.withColumn(_MOMENT, _microseconds(own_time)).withColumn(
+            f"{HIDDEN}own", F.lit(True)
+        )
         both = own.unionByName(features, allowMissingColumns=True)
-        # A feature row of the same moment is not later than the row: it stands before it. Rows with a null in their key are
-        # among themselves, because no feature row has one.
+        # A feature row of the same moment is not later than the row: it stands before it. Rows with
+        # a null in their key are among themselves, because no feature row has one.
         is_own = F.coalesce(named(f"{HIDDEN}own"), F.lit(False))
-        fetched = [_comparable(named(_THEIRS)[f"{self.prefix}{name}"], self._types.get(name)) for name in self.columns]
-        window = Window.partitionBy(*map(named, self.key_names())).orderBy(named(_MOMENT), is_own, *fetched)
+        fetched = [
+            _comparable(named(_THEIRS)[f"{self.prefix}{name}"], self._types.get(name))
+            for name in self.columns
+        ]
+        window = Window.partitionBy(*map(named, self.key_names())).orderBy(
+            named(_MOMENT), is_own, *fetched
+        )
         window = window.rowsBetween(Window.unboundedPreceding, Window.currentRow)
         at = f"{HIDDEN}at"
-        last = F.last(F.when(~is_own, F.struct(named(_MOMENT).alias(at), named(_THEIRS).alias(_THEIRS))), ignorenulls=True)
+        last = F.last(
+            F.when(~is_own, F.struct(named(_MOMENT).alias(at), named(_THEIRS).alias(_THEIRS))),
+            ignorenulls=True,
+        )
         joined = both.withColumn(f"{HIDDEN}last", last.over(window)).where(is_own)
         joined = joined.withColumn(_FOUND, F.col(f"{HIDDEN}last")[_THEIRS])
         known = named(REMOVED).isNull() & named(_MOMENT).isNotNull()
         if as_of.tolerance is not None:
-            known = known & (named(_MOMENT) - F.col(f"{HIDDEN}last")[at] <= span_us(as_of.tolerance))
+            known = known & (
+                named(_MOMENT) - F.col(f"{HIDDEN}last")[at] <= span_us(as_of.tolerance)
+            )
         return joined, known
 
 

@@ -1,7 +1,8 @@
 """Steps that look at earlier rows: `forward_fill`, `lag` and `rolling`.
 
-"Earlier" is by `order` among the rows of the same `by` (null is a value of its own there), in the row's slice and in all
-that sort before it. A row whose `order` is null has no place among them: it gets no value, and no other row sees it.
+"Earlier" is by `order` among the rows of the same `by` (null is a value of its own there), in the
+row's slice and in all that sort before it. A row whose `order` is null has no place among them: it
+gets no value, and no other row sees it.
 """
 
 from __future__ import annotations
@@ -53,15 +54,23 @@ class _LookBack(TableStep):
     def uses(self) -> dict[str, tuple[str, ...]]:
         return {"columns": self.columns, "by": self.by, "order": self.order}
 
-    def wrong_types(self, fields: Mapping[str, pa.DataType]) -> list[tuple[tuple[str | int, ...], str]]:
+    def wrong_types(
+        self, fields: Mapping[str, pa.DataType]
+    ) -> list[tuple[tuple[str | int, ...], str]]:
         return not_plain(self, fields)
 
     def leaks(self, target: str) -> list[tuple[tuple[str | int, ...], str]]:
-        return [problem for problem in super().leaks(target) if problem[0] != ("columns",) or not self.strictly_earlier]
+        return [
+            problem
+            for problem in super().leaks(target)
+            if problem[0] != ("columns",) or not self.strictly_earlier
+        ]
 
     @property
     def strictly_earlier(self) -> bool:
-        """Whether a row's result depends on earlier rows only, so that the target itself may be looked back at."""
+        """Whether a row's result depends on earlier rows only, so that the target itself may be
+        looked back at.
+        """
         return False
 
     @property
@@ -70,7 +79,9 @@ class _LookBack(TableStep):
         return f"{PLACED}_{'_'.join(self.order)}"
 
     def placed(self, rows: DataFrame) -> DataFrame:
-        """The rows with that column; where an earlier step left it, Spark finds them grouped and sorted already."""
+        """The rows with that column; where an earlier step left it, Spark finds them grouped and
+        sorted already.
+        """
         if self.mark in rows.columns:
             return rows
         place = named(REMOVED).isNull()
@@ -83,11 +94,15 @@ class _LookBack(TableStep):
         from pyspark.sql import Window as SparkWindow
 
         own = [named(name) for name in (*self.order, *ties)]
-        return SparkWindow.partitionBy(*(named(name) for name in self.by), named(self.mark)).orderBy(*own)
+        return SparkWindow.partitionBy(
+            *(named(name) for name in self.by), named(self.mark)
+        ).orderBy(*own)
 
 
 class ForwardFill(_LookBack):
-    """Fills what is missing in `columns` with the last value before it; `limit` is how many rows back that may be."""
+    """Fills what is missing in `columns` with the last value before it; `limit` is how many rows
+    back that may be.
+    """
 
     step: ClassVar[str] = "forward_fill"
 
@@ -108,16 +123,18 @@ class ForwardFill(_LookBack):
         rows = self.placed(rows)
         types = dict(rows.dtypes)
         filled = {
-            name: F.when(named(self.mark), F.last(_present(name, types[name]), ignorenulls=True).over(window)).otherwise(
-                named(name)
-            )
+            name: F.when(
+                named(self.mark), F.last(_present(name, types[name]), ignorenulls=True).over(window)
+            ).otherwise(named(name))
             for name in self.columns
         }
         return rows.withColumns(filled)
 
 
 class Lag(_LookBack):
-    """The value of `columns` so many rows before, as `<column>_lag_<n>`: rows, not hours, so gaps in time are not seen."""
+    """The value of `columns` so many rows before, as `<column>_lag_<n>`: rows, not hours, so gaps
+    in time are not seen.
+    """
 
     step: ClassVar[str] = "lag"
 
@@ -131,7 +148,11 @@ class Lag(_LookBack):
         import pyarrow as pa
 
         periods = dict.fromkeys(self.periods)
-        return {f"{name}_lag_{count}": fields.get(name, pa.null()) for name in self.columns for count in periods}
+        return {
+            f"{name}_lag_{count}": fields.get(name, pa.null())
+            for name in self.columns
+            for count in periods
+        }
 
     def apply(self, rows: DataFrame, surroundings: Surroundings) -> DataFrame:
         from pyspark.sql import functions as F
@@ -146,18 +167,23 @@ class Lag(_LookBack):
 
 
 class Rolling(_LookBack):
-    """Statistics of the last rows, as `<column>_<statistic>_<window>`; missing values are left out of them.
+    """Statistics of the last rows, as `<column>_<statistic>_<window>`; missing values are left out
+    of them.
 
-    `window` is a number of rows, the row's own among them, or a span that ends with the row: `24h` before it, its own moment
-    included, the moment 24 hours earlier not. With `include_current: false` it ends before the row: so many rows before it, or
-    the moments from 24 hours earlier up to, and without, its own. Fewer rows than that are no error: at the beginning there
-    are fewer. `std` is of a sample (n - 1), and missing for one value; of no values `count` is 0 and all else is missing.
+    `window` is a number of rows, the row's own among them, or a span that ends with the row: `24h`
+    before it, its own moment included, the moment 24 hours earlier not. With `include_current:
+    false` it ends before the row: so many rows before it, or the moments from 24 hours earlier up
+    to, and without, its own. Fewer rows than that are no error: at the beginning there are fewer.
+    `std` is of a sample (n - 1), and missing for one value; of no values `count` is 0 and all else
+    is missing.
     """
 
     step: ClassVar[str] = "rolling"
 
     window: Window
-    statistic: Annotated[tuple[Statistic, ...], BeforeValidator(_listed), Field(min_length=1)] = ("mean",)
+    statistic: Annotated[tuple[Statistic, ...], BeforeValidator(_listed), Field(min_length=1)] = (
+        "mean",
+    )
     include_current: Flag = True
 
     @property
@@ -165,22 +191,34 @@ class Rolling(_LookBack):
         return not self.include_current
 
     def _why_no_target(self) -> str:
-        return "a window that holds the row itself would tell the answer; allowed for the target: include_current: false"
+        return (
+            "a window that holds the row itself would tell the answer; allowed for the target: "
+            "include_current: false"
+        )
 
-    def wrong_types(self, fields: Mapping[str, pa.DataType]) -> list[tuple[tuple[str | int, ...], str]]:
+    def wrong_types(
+        self, fields: Mapping[str, pa.DataType]
+    ) -> list[tuple[tuple[str | int, ...], str]]:
         problems = super().wrong_types(fields)
         problems += [
-            (("columns",), f"column {name} is {kind(fields[name])} ({fields[name]}); allowed: columns of numbers")
+            (
+                ("columns",),
+                f"column {name} is {kind(fields[name])} ({fields[name]}); allowed: columns of "
+                "numbers",
+            )
             for name in of_kind(fields, self.columns, NUMBERS)
         ]
         if isinstance(self.window, int):
             return problems
         if len(self.order) != 1:
-            problems.append((("order",), f"got {len(self.order)} columns; allowed with a window of time: one"))
+            problems.append(
+                (("order",), f"got {len(self.order)} columns; allowed with a window of time: one")
+            )
         return problems + [
             (
                 ("order",),
-                f"column {name} is {kind(fields[name])} ({fields[name]}); allowed with a window of time: timestamp, date",
+                f"column {name} is {kind(fields[name])} ({fields[name]}); allowed with a window of "
+                "time: timestamp, date",
             )
             for name in of_kind(fields, self.order[:1], TIMES)
         ]
@@ -211,11 +249,14 @@ class Rolling(_LookBack):
         }
         return rows.withColumns(made).drop(_MOMENT)
 
-    def _spanning(self, rows: DataFrame, ties: tuple[str, ...], span: int) -> tuple[DataFrame, WindowSpec]:
+    def _spanning(
+        self, rows: DataFrame, ties: tuple[str, ...], span: int
+    ) -> tuple[DataFrame, WindowSpec]:
         """The rows with their moment in microseconds, and a window over a span of it.
 
-        A window by range takes one column of order, which leaves rows of one moment in any order, and sums of fractions
-        depend on that in their last digits. So the rows are put into one order before, which Spark then finds sorted already.
+        A window by range takes one column of order, which leaves rows of one moment in any order,
+        and sums of fractions depend on that in their last digits. So the rows are put into one
+        order before, which Spark then finds sorted already.
         """
         from pyspark.sql import Window as SparkWindow
         from pyspark.sql import functions as F

@@ -1,6 +1,8 @@
-"""From the `prepare` of a pipeline file to steps, held against the columns, with every problem at once.
+"""From the `prepare` of a pipeline file to steps, held against the columns, with every problem at
+once.
 
-Owns the reading of step items and the walk of the column types through the steps. Knows neither files nor tables.
+Owns the reading of step items and the walk of the column types through the steps. Knows neither
+files nor tables.
 """
 
 from __future__ import annotations
@@ -39,7 +41,8 @@ class Prepared(NamedTuple):
 
 
 def parse_steps(raw: Sequence[Any]) -> tuple[list[TableStep], list[Problem]]:
-    """The steps of `prepare`, and every problem found; a step with a problem is left out of the list.
+    """The steps of `prepare`, and every problem found; a step with a problem is left out of the
+    list.
 
     Each item is a mapping with one key, `{name: {parameter: …}}`.
 
@@ -58,27 +61,44 @@ def parse_steps(raw: Sequence[Any]) -> tuple[list[TableStep], list[Problem]]:
 
 def _parse(place: int, item: Any) -> tuple[TableStep | None, list[Problem]]:
     if not isinstance(item, Mapping) or len(item) != 1:
-        message = f"got {shown(item)}; allowed: one step as a mapping with one key, such as filter: {{rule: speed <= 200}}"
+        message = (
+            f"got {shown(item)}; allowed: one step as a mapping with one key, such as "
+            f"filter: {{rule: speed <= 200}}"
+        )
         return None, [Problem(("prepare", place), message)]
     ((name, parameters),) = item.items()
     path = ("prepare", place, name)
     if name not in STEPS:
-        return None, [Problem(path, f"unknown step {shown(name)}{did_you_mean(name, STEPS)}; allowed: {listed(STEPS)}")]
+        return None, [
+            Problem(
+                path,
+                f"unknown step {shown(name)}{did_you_mean(name, STEPS)}; allowed: {listed(STEPS)}",
+            )
+        ]
     step, found = validate(STEPS[name], _with_on(parameters, STEPS[name]), Places(Spot("prepare")))
     return step, [Problem((*path, *problem.path), problem.message) for problem in found]
 
 
 def _with_on(parameters: Any, step: type[TableStep]) -> Any:
     """The parameters with `on` as it was written: YAML reads the bare word as true."""
-    if not isinstance(parameters, Mapping) or True not in parameters or "on" not in step.model_fields or "on" in parameters:
+    if (
+        not isinstance(parameters, Mapping)
+        or True not in parameters
+        or "on" not in step.model_fields
+        or "on" in parameters
+    ):
         return parameters
     return {"on" if key is True else key: value for key, value in parameters.items()}
 
 
 def check_prepare(
-    raw: Sequence[Any], fields: Mapping[str, pa.DataType], target: str | None = None, key: Sequence[str] = ()
+    raw: Sequence[Any],
+    fields: Mapping[str, pa.DataType],
+    target: str | None = None,
+    key: Sequence[str] = (),
 ) -> Prepared:
-    """The steps of `prepare` with these columns of the source; without columns, the steps alone are checked.
+    """The steps of `prepare` with these columns of the source; without columns, the steps alone are
+    checked.
 
     Columns that steps with problems would have made are not told as unknown to those after them.
 
@@ -90,7 +110,10 @@ def check_prepare(
     if not fields:
         return Prepared(steps, now, problems)
     problems += [
-        Problem(("source", "schema", name), f"got the column {name}; allowed: names that do not begin with {HIDDEN}")
+        Problem(
+            ("source", "schema", name),
+            f"got the column {name}; allowed: names that do not begin with {HIDDEN}",
+        )
         for name in fields
         if name.lower().startswith(HIDDEN)
     ]
@@ -108,10 +131,16 @@ def check_prepare(
     return Prepared(steps, now, problems)
 
 
-def _misuses(step: TableStep, target: str | None, key: Sequence[str]) -> list[tuple[tuple[str | int, ...], str]]:
+def _misuses(
+    step: TableStep, target: str | None, key: Sequence[str]
+) -> list[tuple[tuple[str | int, ...], str]]:
     problems = [] if target is None else step.leaks(target)
     return problems + [
-        (("columns",), f"got {name}, a column of the key: rows would be known by another one; allowed: columns outside the key")
+        (
+            ("columns",),
+            f"got {name}, a column of the key: rows would be known by another one; allowed: "
+            "columns outside the key",
+        )
         for name in step.changes()
         if name in key
     ]
@@ -126,7 +155,9 @@ def _repeated_reasons(steps: Sequence[TableStep]) -> list[Problem]:
         for reason in reasons:
             if reason in seen:
                 message = (
-                    f"got {shown(reason.removeprefix('rule:'))}, the name of an earlier rule too; allowed: names that differ"
+                    f"got {shown(reason.removeprefix('rule:'))}, the name of an earlier "
+                    "rule "
+                    "too; allowed: names that differ"
                 )
                 problems.append(Problem(("prepare", step.position, step.step, "name"), message))
             seen.add(reason)

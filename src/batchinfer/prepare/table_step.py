@@ -1,11 +1,13 @@
-"""What every table transform has in common: its contract, its problems, and how it is checked against the columns.
+"""What every table transform has in common: its contract, its problems, and how it is checked
+against the columns.
 
-A table transform needs other rows than its own, so it is a Spark step before the features. Owns `TableStep`,
-`StepProblem` and the hidden columns. Knows no concrete step, no pipeline file and no table.
+A table transform needs other rows than its own, so it is a Spark step before the features. Owns
+`TableStep`, `StepProblem` and the hidden columns. Knows no concrete step, no pipeline file and no
+table.
 
-Rows that a step removes are marked, not dropped: the mark is the reason, later steps pass marked rows by, and whoever
-reads the frame puts them aside. So one pass over the rows tells what became of each of them. Null and NaN are the same
-and mean "missing", as in the row transforms.
+Rows that a step removes are marked, not dropped: the mark is the reason, later steps pass marked
+rows by, and whoever reads the frame puts them aside. So one pass over the rows tells what became of
+each of them. Null and NaN are the same and mean "missing", as in the row transforms.
 """
 
 from __future__ import annotations
@@ -58,8 +60,10 @@ class Surroundings:
     """What a step needs besides its parameters and the rows.
 
     Attributes:
-        ties: columns that put rows into one order where a step's own order does not tell them apart.
-        tables: frames of the feature tables that steps read, at the version of the run, by the step's place.
+        ties: columns that put rows into one order where a step's own order does not tell them
+            apart.
+        tables: frames of the feature tables that steps read, at the version of the run, by the
+            step's place.
     """
 
     ties: tuple[str, ...]
@@ -67,7 +71,8 @@ class Surroundings:
 
 
 class TableStep(Strict):
-    """One table transform: parameters from the pipeline file, `output_fields` on types, `apply` on a Spark frame.
+    """One table transform: parameters from the pipeline file, `output_fields` on types, `apply` on
+    a Spark frame.
 
     Class attributes:
         step: as written in the pipeline file.
@@ -95,10 +100,14 @@ class TableStep(Strict):
         return ()
 
     def makes(self, fields: Mapping[str, pa.DataType]) -> Fields:
-        """New columns and their types, given the columns that there are (some may be of unknown type)."""
+        """New columns and their types, given the columns that there are (some may be of unknown
+        type).
+        """
         return {}
 
-    def wrong_types(self, fields: Mapping[str, pa.DataType]) -> list[tuple[tuple[str | int, ...], str]]:
+    def wrong_types(
+        self, fields: Mapping[str, pa.DataType]
+    ) -> list[tuple[tuple[str | int, ...], str]]:
         """Columns that the step cannot take, with their place; only those that there are."""
         return []
 
@@ -119,7 +128,11 @@ class TableStep(Strict):
         # Spark tells no case apart in names.
         taken = {name.lower(): name for name in fields}
         problems += [
-            ((), f"it makes the column {name}, but {taken[name.lower()]} is there already; allowed: names that are free")
+            (
+                (),
+                f"it makes the column {name}, but {taken[name.lower()]} is there already; allowed: "
+                "names that are free",
+            )
             for name in made
             if name.lower() in taken
         ]
@@ -128,7 +141,9 @@ class TableStep(Strict):
         return {**fields, **made}
 
     def leaks(self, target: str) -> list[tuple[tuple[str | int, ...], str]]:
-        """Uses of the target that would tell the answer, or that are not possible where it is not known yet."""
+        """Uses of the target that would tell the answer, or that are not possible where it is not
+        known yet.
+        """
         return [
             ((parameter,), f"got {target}, the target: {self._why_no_target()}")
             for parameter, names in self.uses().items()
@@ -139,7 +154,9 @@ class TableStep(Strict):
         return "rows to be scored have none yet; allowed: other columns"
 
     def reasons(self) -> dict[str, str]:
-        """Of a step that removes rows: the reason that marks them, and what it says to a reader of the quarantine."""
+        """Of a step that removes rows: the reason that marks them, and what it says to a reader of
+        the quarantine.
+        """
         return {}
 
     def apply(self, rows: DataFrame, surroundings: Surroundings) -> DataFrame:
@@ -150,9 +167,15 @@ class TableStep(Strict):
         raise NotImplementedError(type(self).__name__)
 
 
-def of_kind(fields: Mapping[str, pa.DataType], names: Collection[str], allowed: Collection[str]) -> list[str]:
-    """The columns among these that are there and of another kind than is allowed; unknown types are of every kind."""
-    return [name for name in names if name in fields and kind(fields[name]) not in (*allowed, "unknown")]
+def of_kind(
+    fields: Mapping[str, pa.DataType], names: Collection[str], allowed: Collection[str]
+) -> list[str]:
+    """The columns among these that are there and of another kind than is allowed; unknown types are
+    of every kind.
+    """
+    return [
+        name for name in names if name in fields and kind(fields[name]) not in (*allowed, "unknown")
+    ]
 
 
 NUMBERS = ("integer", "number")
@@ -161,7 +184,9 @@ PLAIN = (*NUMBERS, *TIMES, "text", "boolean", "bytes")
 
 
 def kind(type_: pa.DataType) -> str:
-    """`integer, number, text, boolean, timestamp, date, bytes, nested`, or `unknown` where an earlier problem left it open."""
+    """`integer, number, text, boolean, timestamp, date, bytes, nested`, or `unknown` where an
+    earlier problem left it open.
+    """
     import pyarrow.types as is_
 
     tests: dict[str, Any] = {
@@ -177,7 +202,11 @@ def kind(type_: pa.DataType) -> str:
         return found
     if is_.is_floating(type_) or is_.is_decimal(type_):
         return "number"
-    return "text" if is_.is_string(type_) or is_.is_large_string(type_) or is_.is_string_view(type_) else "bytes"
+    return (
+        "text"
+        if is_.is_string(type_) or is_.is_large_string(type_) or is_.is_string_view(type_)
+        else "bytes"
+    )
 
 
 def named(name: str) -> Column:

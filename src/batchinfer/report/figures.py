@@ -45,10 +45,15 @@ class Histogram:
 
 
 def draw_histogram(histogram: Mapping[str, Any] | None) -> Histogram | None:
-    """Places the bars of `{column, edges: n + 1 floats, counts: n ints}`; None where there is nothing to draw."""
+    """Places the bars of `{column, edges: n + 1 floats, counts: n ints}`; None where there is
+    nothing to draw.
+    """
     if not histogram or not any(histogram["counts"]):
         return None
-    edges, counts = [float(edge) for edge in histogram["edges"]], [int(count) for count in histogram["counts"]]
+    edges, counts = (
+        [float(edge) for edge in histogram["edges"]],
+        [int(count) for count in histogram["counts"]],
+    )
     low, high, top = edges[0], edges[-1], _round_up(max(counts))
     right, floor = WIDTH - _RIGHT, HEIGHT - _BOTTOM
 
@@ -64,16 +69,33 @@ def draw_histogram(histogram: Mapping[str, Any] | None) -> Histogram | None:
             # At least a hairline: a bin with one row of a million is not an empty bin.
             above = min(y(count), floor - 1)
             title = f"{start:g} to {end:g}: {count:,} rows ({count / sum(counts):.2%})"
-            bars.append(Bar(x(start) + 0.75, above, max(x(end) - x(start) - 1.5, 0.5), round(floor - above, 2), title))
-    across = tuple(Tick(x(low + (high - low) * step / 4), _number(low + (high - low) * step / 4)) for step in range(5))
+            bars.append(
+                Bar(
+                    x(start) + 0.75,
+                    above,
+                    max(x(end) - x(start) - 1.5, 0.5),
+                    round(floor - above, 2),
+                    title,
+                )
+            )
+    across = tuple(
+        Tick(x(low + (high - low) * step / 4), _number(low + (high - low) * step / 4))
+        for step in range(5)
+    )
     up = tuple(Tick(y(top * step / 2), _count(top * step / 2)) for step in range(3))
-    return Histogram(str(histogram["column"]), tuple(bars), across, up, _LEFT, right, floor, sum(counts))
+    return Histogram(
+        str(histogram["column"]), tuple(bars), across, up, _LEFT, right, floor, sum(counts)
+    )
 
 
 def _round_up(count: int) -> float:
-    """The next number that reads well as the top of an axis; at least 2, so that half of it is whole."""
+    """The next number that reads well as the top of an axis; at least 2, so that half of it is
+    whole.
+    """
     scale = 10 ** math.floor(math.log10(count))
-    return float(max(2, next(step * scale for step in (1, 2, 3, 4, 6, 8, 10) if step * scale >= count)))
+    return float(
+        max(2, next(step * scale for step in (1, 2, 3, 4, 6, 8, 10) if step * scale >= count))
+    )
 
 
 def _number(value: float) -> str:

@@ -1,7 +1,8 @@
 """The run report: what a run did, as a page that stands alone and as JSON beside it.
 
-Owns the files `<run_id>.html` and `<run_id>.json` and how a run's JSON is arranged on the page. The page loads nothing:
-style and drawings are inside it, and its own policy forbids scripts, so text from data cannot act.
+Owns the files `<run_id>.html` and `<run_id>.json` and how a run's JSON is arranged on the page. The
+page loads nothing: style and drawings are inside it, and its own policy forbids scripts, so text
+from data cannot act.
 """
 
 from __future__ import annotations
@@ -44,15 +45,17 @@ _NOT_FACTS = {
 
 
 def write_report(run: Mapping[str, Any], extra: Mapping[str, Any], folder: Path) -> Path:
-    """Writes a run's page and its JSON into a folder, which is made if need be; returns the page's path.
+    """Writes a run's page and its JSON into a folder, which is made if need be; returns the page's
+    path.
 
     Both files appear whole or not at all. The JSON file is the run with `details` = `extra`.
 
     Args:
         run: the JSON of `score`, as `contracts.RunReport.to_json` gives it.
-        extra: all of it optional: `reasons` {reason: rows quarantined}; `tasks` [{seconds, rows, batches, attempts,
-            largest_batch, smallest_batch, stages {stage: seconds}, use {device, computing, input, output}}];
-            `histogram` {column, edges, counts}; `key` (a scored row's key, by column).
+        extra: all of it optional: `reasons` {reason: rows quarantined}; `tasks` [{seconds, rows,
+            batches, attempts, largest_batch, smallest_batch, stages {stage: seconds}, use {device,
+            computing, input, output}}]; `histogram` {column, edges, counts}; `key` (a scored row's
+            key, by column).
         folder: where the reports are.
 
     Runs on: driver.
@@ -63,7 +66,10 @@ def write_report(run: Mapping[str, Any], extra: Mapping[str, Any], folder: Path)
     """
     run_id = str(run["run_id"])
     if not _RUN_ID.fullmatch(run_id):
-        raise ValueError(f"run id {run_id!r} cannot name a file; allowed: letters, digits, dot, dash and underscore")
+        raise ValueError(
+            f"run id {run_id!r} cannot name a file; allowed: letters, digits, dot, dash and "
+            "underscore"
+        )
     page = render_report(run, extra)
     data = json.dumps(_finite({**run, "details": extra}), indent=2, allow_nan=False)
     try:
@@ -71,7 +77,9 @@ def write_report(run: Mapping[str, Any], extra: Mapping[str, Any], folder: Path)
         _write(folder / f"{run_id}.json", data + "\n")
         return _write(folder / f"{run_id}.html", page)
     except OSError as error:
-        raise StorageError(f"the run report could not be written to {folder}: {error.strerror or error}") from error
+        raise StorageError(
+            f"the run report could not be written to {folder}: {error.strerror or error}"
+        ) from error
 
 
 def render_report(run: Mapping[str, Any], extra: Mapping[str, Any]) -> str:
@@ -90,7 +98,8 @@ def render_report(run: Mapping[str, Any], extra: Mapping[str, Any]) -> str:
         batches=_batches(run, tasks),
         warnings=_warnings(run.get("warnings") or ()),
         errors=[str(error) for error in run.get("errors") or ()],
-        facts=[(name, value) for name, value in run.items() if name not in _NOT_FACTS and value not in (None, "", [], {})],
+        facts=[(name, value) for name,
+        value in run.items() if name not in _NOT_FACTS and value not in (None, "", [], {})],
         lookup=_lookup_command(str(run.get("pipeline", "")), extra.get("key")),
     )  # fmt: skip
 
@@ -119,7 +128,9 @@ def _checks(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _batches(run: Mapping[str, Any], tasks: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
-    """Facts about batches and tasks, added up over tasks; memory and time, and how far off the estimate was."""
+    """Facts about batches and tasks, added up over tasks; memory and time, and how far off the
+    estimate was.
+    """
     batches = sum(int(task.get("batches") or 0) for task in tasks)
     if not batches:
         return []
@@ -127,7 +138,10 @@ def _batches(run: Mapping[str, Any], tasks: Sequence[Mapping[str, Any]]) -> list
     smallest = [int(task["smallest_batch"]) for task in tasks if task.get("smallest_batch")]
     largest = [int(task["largest_batch"]) for task in tasks if task.get("largest_batch")]
     retried = sum(int(task.get("attempts") or 0) for task in tasks) - batches
-    facts = [("Batches", f"{batches:,}, in {counted(len(tasks), 'task')}"), ("Rows a batch", f"{rows / batches:,.0f} on average")]
+    facts = [
+        ("Batches", f"{batches:,}, in {counted(len(tasks), 'task')}"),
+        ("Rows a batch", f"{rows / batches:,.0f} on average"),
+    ]
     if smallest and largest:
         facts.append(("Smallest and largest", f"{min(smallest):,} and {max(largest):,} rows"))
     if retried > 0:
@@ -141,7 +155,11 @@ def _batches(run: Mapping[str, Any], tasks: Sequence[Mapping[str, Any]]) -> list
     if run.get("estimated_s") and run.get("seconds"):
         off = run["seconds"] / run["estimated_s"] - 1
         facts.append(
-            ("Estimated before", f"{duration(run['estimated_s'])}; it took {abs(off):.0%} {'more' if off >= 0 else 'less'}")
+            (
+                "Estimated before",
+                f"{duration(run['estimated_s'])}; it took {abs(off):.0%} "
+                f"{'more' if off >= 0 else 'less'}",
+            )
         )
     return facts
 
@@ -195,7 +213,8 @@ def _write(path: Path, text: str) -> Path:
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
             stream.write(text)
-        # mkstemp makes a file that only its owner reads; a report is for everyone who may read the folder.
+        # mkstemp makes a file that only its owner reads; a report is for everyone who may read the
+        # folder.
         umask = os.umask(0)
         os.umask(umask)
         Path(partial).chmod(0o666 & ~umask)

@@ -1,4 +1,5 @@
-"""The model card: what a model is, what it learned from and how well it does, as Markdown with a picture of how it learned.
+"""The model card: what a model is, what it learned from and how well it does, as Markdown with a
+picture of how it learned.
 
 Owns the wording and the layout. Knows neither registry nor bundles: it is given facts.
 
@@ -26,7 +27,8 @@ class ModelFacts:
     """What a card tells.
 
     Attributes:
-        metrics: on the validation rows; `x_low` and `x_high` are the 95% interval of `x`, `baseline` the trivial model's.
+        metrics: on the validation rows; `x_low` and `x_high` are the 95% interval of `x`,
+            `baseline` the trivial model's.
         curve: {epoch, train_loss, valid_loss} of each epoch.
         features: columns that the matrix is made of; `width` is how many numbers a row of it has.
         integers: how many integers a row has of each integer input.
@@ -78,7 +80,8 @@ def card_text(facts: ModelFacts) -> str:
             {
                 "task": facts.task,
                 "model": facts.model,
-                "parameters": ", ".join(f"{name} {value}" for name, value in facts.params.items()) or "defaults",
+                "parameters": ", ".join(f"{name} {value}" for name, value in facts.params.items())
+                or "defaults",
                 "target": facts.target,
                 "input": _inputs(facts),
                 "output": ", ".join(f"{name} {type_}" for name, type_ in facts.outputs.items()),
@@ -88,7 +91,8 @@ def card_text(facts: ModelFacts) -> str:
         _list(
             {
                 "table": f"{facts.table}, version {facts.version}",
-                "rows": f"{facts.rows_train:,} to learn from, {facts.rows_validation:,} to validate on, "
+                "rows": f"{facts.rows_train:,} to learn from, {facts.rows_validation:,} to "
+                "validate on, "
                 f"{facts.rows_without_label:,} without a label left out",
                 "validation rows": facts.validation,
             }
@@ -97,14 +101,20 @@ def card_text(facts: ModelFacts) -> str:
         "The network itself, before the steps that come after it.",
         _metrics(facts.metrics),
         *([f"![loss by epoch]({CURVE})"] if facts.curve else []),
-        *(["## Take care", "\n".join(f"- {warning}" for warning in facts.warnings)] if facts.warnings else []),
+        *(
+            ["## Take care", "\n".join(f"- {warning}" for warning in facts.warnings)]
+            if facts.warnings
+            else []
+        ),
     ]
     return "\n\n".join(parts) + "\n"
 
 
 def _inputs(facts: ModelFacts) -> str:
     parts = [f"{facts.width} numbers of {', '.join(facts.features)}"] if facts.features else []
-    parts += [f"{count} integer{'s' * (count > 1)} of {name}" for name, count in facts.integers.items()]
+    parts += [
+        f"{count} integer{'s' * (count > 1)} of {name}" for name, count in facts.integers.items()
+    ]
     return "; ".join(parts) or "none"
 
 
@@ -118,8 +128,16 @@ def _metrics(metrics: Mapping[str, float]) -> str:
         if name == "baseline" or name.endswith(_INTERVALS):
             continue
         bounds = [metrics.get(name + end) for end in _INTERVALS]
-        interval = "" if None in bounds else " to ".join(f"{bound:.4g}" for bound in bounds if bound is not None)
-        baseline = f"{metrics['baseline']:.4g} ({_BASELINES[name]})" if name in _BASELINES and "baseline" in metrics else ""
+        interval = (
+            ""
+            if None in bounds
+            else " to ".join(f"{bound:.4g}" for bound in bounds if bound is not None)
+        )
+        baseline = (
+            f"{metrics['baseline']:.4g} ({_BASELINES[name]})"
+            if name in _BASELINES and "baseline" in metrics
+            else ""
+        )
         lines.append(f"| {name} | {value:.4g} | {interval} | {baseline} |")
     return "\n".join(lines)
 
@@ -132,7 +150,9 @@ def _draw_curve(facts: ModelFacts, path: Path) -> None:
     axes = figure.subplots()
     epochs = [point["epoch"] for point in facts.curve]
     for name, label in (("train_loss", "rows learned from"), ("valid_loss", "validation rows")):
-        axes.plot(epochs, [point[name] for point in facts.curve], marker="o", markersize=3, label=label)
+        axes.plot(
+            epochs, [point[name] for point in facts.curve], marker="o", markersize=3, label=label
+        )
     axes.set(xlabel="epoch", ylabel="loss", title=facts.name)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     # Losses fall, so this corner is free; looking for the best one can take matplotlib a second.

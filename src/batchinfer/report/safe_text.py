@@ -1,16 +1,20 @@
-"""Text that came from data, made fit to be shown. Owns which characters may reach a terminal or a page."""
+"""Text that came from data, made fit to be shown. Owns which characters may reach a terminal or a
+page.
+"""
 
 from __future__ import annotations
 
 import re
 
-# Control characters drive a terminal; marks of writing direction make text read other than it is; lone surrogates cannot
-# be encoded at all.
+# Control characters drive a terminal; marks of writing direction make text read other than it is;
+# lone surrogates cannot be encoded at all.
 _UNSHOWABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def showable(text: str) -> str:
-    """The text with every character that could act instead of being read replaced by `\N{REPLACEMENT CHARACTER}`."""
+    """The text with every character that could act instead of being read replaced by
+    `\N{REPLACEMENT CHARACTER}`.
+    """
     return _UNSHOWABLE.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r\n", "\n"))
 
 

@@ -1,4 +1,5 @@
-"""What people see on the terminal: tables, errors, progress. All of it goes to stderr; stdout belongs to the JSON line.
+"""What people see on the terminal: tables, errors, progress. All of it goes to stderr; stdout
+belongs to the JSON line.
 
 rich is imported only when something is shown. Knows nothing of what a command does.
 """
@@ -46,11 +47,14 @@ def _console() -> Console:
     from rich.console import Console
 
     # A pipe has no width of its own, and rich's default of 80 would cut tables in a log.
-    return Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else _PLAIN_WIDTH)
+    return Console(
+        stderr=True, highlight=False, width=None if sys.stderr.isatty() else _PLAIN_WIDTH
+    )
 
 
 def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Prints a table; numbers stand right, None is a dash. Cells are shown as they are, never read as markup.
+    """Prints a table; numbers stand right, None is a dash. Cells are shown as they are, never read
+    as markup.
 
     Runs on: driver. Writes to: stderr.
     """
@@ -58,12 +62,21 @@ def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(showable(title), style="bold"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(
+        title=Text(showable(title), style="bold"),
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
     body = [list(row) for row in rows]
     for position, column in enumerate(columns):
         values = [row[position] for row in body if row[position] is not None]
-        numeric = bool(values) and all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
-        table.add_column(Text(showable(column)), justify="right" if numeric else "left", overflow="fold")
+        numeric = bool(values) and all(
+            isinstance(value, int | float) and not isinstance(value, bool) for value in values
+        )
+        table.add_column(
+            Text(showable(column)), justify="right" if numeric else "left", overflow="fold"
+        )
     for row in body:
         table.add_row(*[Text(_cell(value)) for value in row])
     console = _console()
@@ -96,7 +109,8 @@ def show_error(error: BatchInferError) -> None:
     if len(problems) > 1:
         console.print(Text(f"{len(problems)} problems:", style="bold red"), soft_wrap=True)
     for problem in problems:
-        # Soft wrap: places such as file:line:column stay whole, so that terminals can make links of them.
+        # Soft wrap: places such as file:line:column stay whole, so that terminals can make links of
+        # them.
         mark = "- " if len(problems) > 1 else "Error: "
         console.print(Text.assemble((mark, "bold red"), problem), soft_wrap=True)
     if error.hint:
@@ -105,10 +119,11 @@ def show_error(error: BatchInferError) -> None:
 
 @contextlib.contextmanager
 def progress(description: str, total: int | None, unit: str = "") -> Generator[Advance]:
-    """Shows how far something is while the block runs; yields the function that counts units as done.
+    """Shows how far something is while the block runs; yields the function that counts units as
+    done.
 
-    On a terminal a bar; elsewhere a plain line at most every ten seconds, and none for work that is done before that.
-    The yielded function may be called from any thread.
+    On a terminal a bar; elsewhere a plain line at most every ten seconds, and none for work that is
+    done before that. The yielded function may be called from any thread.
 
     Args:
         description: what is going on.
@@ -131,21 +146,41 @@ def progress(description: str, total: int | None, unit: str = "") -> Generator[A
 @contextlib.contextmanager
 def _bar(description: str, total: int | None, unit: str) -> Generator[Advance]:
     from rich.markup import escape
-    from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        ProgressColumn,
+        Task,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
     from rich.text import Text
 
     class Rate(ProgressColumn):
         def render(self, task: Task) -> Text:
-            counts = f"{int(task.completed):,}" + (f"/{int(task.total):,}" if task.total is not None else "")
+            counts = f"{int(task.completed):,}" + (
+                f"/{int(task.total):,}" if task.total is not None else ""
+            )
             speed = f" {task.speed:,.0f}/s" if task.speed and task.speed >= 10 else ""
             return Text(f"{counts}{' ' + unit if unit else ''}{speed}", style="progress.download")
 
-    columns = (TextColumn("{task.description}"), BarColumn(), Rate(), TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        Rate(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=_console(), transient=True) as bar:
         task = bar.add_task(escape(showable(description)), total=total)
 
         def advance(done: int = 1, /, note: str = "") -> None:
-            bar.update(task, advance=done, description=escape(showable(f"{description}, {note}" if note else description)))
+            bar.update(
+                task,
+                advance=done,
+                description=escape(showable(f"{description}, {note}" if note else description)),
+            )
 
         yield advance
 
@@ -189,7 +224,10 @@ class ProgressLines:
         with self._lock:
             if self._lines:
                 seconds = self.clock() - self._started
-                self.write(f"{showable(self.description)}: {self._count()} in {duration(seconds)}{self._rate(seconds)}")
+                self.write(
+                    f"{showable(self.description)}: {self._count()} in "
+                    f"{duration(seconds)}{self._rate(seconds)}"
+                )
 
     def _count(self) -> str:
         counted = f"{self.done:,}" if self.total is None else f"{self.done:,} of {self.total:,}"

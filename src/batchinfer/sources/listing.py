@@ -1,7 +1,8 @@
 """Finds the files that a pipeline's `source.path` names.
 
-Owns patterns, names (`source_file`), links and roots. Must not know what is inside a file. Local file systems only; a
-URI of another scheme is refused here, which is the one place to add other file systems.
+Owns patterns, names (`source_file`), links and roots. Must not know what is inside a file. Local
+file systems only; a URI of another scheme is refused here, which is the one place to add other file
+systems.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ class SourceFile:
 
     Attributes:
         path: absolute.
-        name: `source_file` of its rows: relative to the last folder before the first wildcard, `/` between folders.
+        name: `source_file` of its rows: relative to the last folder before the first wildcard, `/`
+            between folders.
         size: bytes.
         mtime_ns: last modification, nanoseconds since 1970.
     """
@@ -39,9 +41,11 @@ class SourceFile:
     mtime_ns: int
 
     def fingerprint(self) -> int:
-        """63 bits that change with the file: of its content up to 16 MiB, of size and modification time above.
+        """63 bits that change with the file: of its content up to 16 MiB, of size and modification
+        time above.
 
-        A small file that was only touched is the same file, and one whose content changed under the same time is another.
+        A small file that was only touched is the same file, and one whose content changed under the
+        same time is another.
 
         Raises:
             InputError: the file is gone, cannot be read, or has another size by now.
@@ -50,7 +54,10 @@ class SourceFile:
             return _digest(f"{self.size}:{self.mtime_ns}".encode())
         content = self.read(0, self.size + 1)
         if len(content) != self.size:
-            raise InputError(f"{self.path} changed while it was being read: it had {self.size:,} bytes when it was listed")
+            raise InputError(
+                f"{self.path} changed while it was being read: it had {self.size:,} bytes when it "
+                "was listed"
+            )
         return _digest(content)
 
     def grew_from(self, size: int, fingerprint: int) -> bool:
@@ -85,16 +92,21 @@ def _digest(told: bytes) -> int:
     return int.from_bytes(hashlib.blake2b(told, digest_size=8).digest(), "big") >> 1
 
 
-def list_files(paths: Sequence[str], root: Path, roots: Sequence[str] | None = None) -> list[SourceFile]:
-    """Files that the patterns name, sorted by name; hidden files and those that start with `_` are left out.
+def list_files(
+    paths: Sequence[str], root: Path, roots: Sequence[str] | None = None
+) -> list[SourceFile]:
+    """Files that the patterns name, sorted by name; hidden files and those that start with `_` are
+    left out.
 
-    A pattern is a file, a folder (all files below it) or a glob (`*`, `?`, `[…]`, `**`); relative ones start at `root`.
+    A pattern is a file, a folder (all files below it) or a glob (`*`, `?`, `[…]`, `**`); relative
+    ones start at `root`.
 
     Runs on: driver.
 
     Raises:
         InputMissing: a pattern matches nothing.
-        InputError: an unreadable or irregular file, a link out of the folder that a glob names, a name or path met twice.
+        InputError: an unreadable or irregular file, a link out of the folder that a glob names, a
+            name or path met twice.
         ConfigError: a path outside `roots`, or with a scheme that has no file system here.
     """
     allowed = None if roots is None else [os.path.realpath(root / each) for each in roots]
@@ -104,16 +116,24 @@ def list_files(paths: Sequence[str], root: Path, roots: Sequence[str] | None = N
         for file in _listed(pattern, root, allowed):
             other = found.get(file.name)
             if other is not None and other.path != file.path:
-                raise InputError(f"two files would both be source_file {file.name!r}: {other.path} and {file.path}")
+                raise InputError(
+                    f"two files would both be source_file {file.name!r}: {other.path} and "
+                    f"{file.path}"
+                )
             if names.setdefault(file.path, file.name) != file.name:
-                raise InputError(f"{file.path} is matched by two patterns, as {names[file.path]!r} and as {file.name!r}")
+                raise InputError(
+                    f"{file.path} is matched by two patterns, as {names[file.path]!r} and as "
+                    f"{file.name!r}"
+                )
             found[file.name] = file
     return [found[name] for name in sorted(found)]
 
 
 def _listed(pattern: str, root: Path, allowed: list[str] | None) -> list[SourceFile]:
     if "\0" in pattern:
-        raise ConfigError(f"source.path: got {pattern!r}; allowed: a path, and no path holds the character NUL")
+        raise ConfigError(
+            f"source.path: got {pattern!r}; allowed: a path, and no path holds the character NUL"
+        )
     try:
         return _matches(pattern, root, allowed)
     except BatchInferError:
@@ -134,7 +154,10 @@ def _matches(pattern: str, root: Path, allowed: list[str] | None) -> list[Source
         return [_source_file(place, os.path.basename(place), None, allowed)]
     relative = _below(base, "") if literal else _expand(base, rest)
     safe: set[str] = set()
-    files = [_source_file(os.path.join(base, name), name.replace(os.sep, "/"), base, allowed, safe) for name in relative]
+    files = [
+        _source_file(os.path.join(base, name), name.replace(os.sep, "/"), base, allowed, safe)
+        for name in relative
+    ]
     if not files:
         raise _missing(pattern, os.path.join(base, rest) if rest else os.path.join(base, "*"))
     return files
@@ -150,7 +173,9 @@ def _without_scheme(pattern: str) -> str:
 
 
 def _split_glob(asked: str, root: Path) -> tuple[str, str]:
-    """The last folder before the first wildcard, and what is to be matched below it; a root's own name is never a pattern."""
+    """The last folder before the first wildcard, and what is to be matched below it; a root's own
+    name is never a pattern.
+    """
     parts = asked.split(os.sep)
     first = next(i for i, part in enumerate(parts) if _WILDCARDS & set(part))
     before = os.sep.join(parts[:first]) or (os.sep if asked.startswith(os.sep) else "")
@@ -183,11 +208,16 @@ def _below(base: str, folder: str) -> Iterator[str]:
             yield name
 
 
-def _source_file(path: str, name: str, base: str | None, allowed: list[str] | None, safe: set[str] | None = None) -> SourceFile:
-    """A file as it is now; `safe` holds folders that are known to lie below the base: where links lead is dear to ask."""
+def _source_file(
+    path: str, name: str, base: str | None, allowed: list[str] | None, safe: set[str] | None = None
+) -> SourceFile:
+    """A file as it is now; `safe` holds folders that are known to lie below the base: where links
+    lead is dear to ask.
+    """
     if not _is_text(name):
         raise InputError(
-            f"{os.fsencode(path)!r}: the file's name is no UTF-8, so no column can hold it; allowed: rename the file"
+            f"{os.fsencode(path)!r}: the file's name is no UTF-8, so no column can hold it; "
+            "allowed: rename the file"
         )
     safe = set() if safe is None else safe
     if base is not None and (os.path.islink(path) or os.path.dirname(path) not in safe):
@@ -222,13 +252,16 @@ def _inside(path: str, folder: str) -> bool:
 def _refuse_link_out(path: str, base: str) -> None:
     if not _inside(path, base):
         raise InputError(
-            f"{path} is a link that leads out of {base}, to {os.path.realpath(path)}; links may lead to what is below it"
+            f"{path} is a link that leads out of {base}, to {os.path.realpath(path)}; links may "
+            "lead to what is below it"
         )
 
 
 def _hold_to_roots(path: str, allowed: list[str] | None) -> None:
     if allowed is not None and not any(_inside(path, each) for each in allowed):
-        raise ConfigError(f"source.path: {path} is outside source.roots; allowed: below {', '.join(allowed)}")
+        raise ConfigError(
+            f"source.path: {path} is outside source.roots; allowed: below {', '.join(allowed)}"
+        )
 
 
 def _missing(pattern: str, place: str) -> BatchInferError:
@@ -237,9 +270,12 @@ def _missing(pattern: str, place: str) -> BatchInferError:
         folder, last = os.path.split(folder)
         wanted = os.path.join(last, wanted)
     there = sorted(entry for entry in os.listdir(folder) if not entry.startswith("."))
-    shown = ", ".join(there[:_SHOWN]) + (f" and {len(there) - _SHOWN} more" if len(there) > _SHOWN else "")
+    shown = ", ".join(there[:_SHOWN]) + (
+        f" and {len(there) - _SHOWN} more" if len(there) > _SHOWN else ""
+    )
     close = difflib.get_close_matches(wanted.split(os.sep)[0], there, n=1)
     return InputMissing(
-        f"no file matches {pattern!r}: looked for {wanted!r} in {folder}, which holds {shown or 'nothing'}",
+        f"no file matches {pattern!r}: looked for {wanted!r} in {folder}, which holds "
+        f"{shown or 'nothing'}",
         hint=f"did you mean {close[0]!r}?" if close else None,
     )

@@ -1,4 +1,5 @@
-"""What a reader hands on: typed rows, bad records and the counts that prove that no record was lost.
+"""What a reader hands on: typed rows, bad records and the counts that prove that no record was
+lost.
 
 Owns the value types that all kinds of source share. Must not know any kind.
 """
@@ -13,7 +14,8 @@ import pyarrow as pa
 
 from batchinfer.contracts import SOURCE_FILE, SOURCE_LINE, BadRecord
 
-# Bytes of text parsed at once: large enough that the cost per call is small, small enough for the cache.
+# Bytes of text parsed at once: large enough that the cost per call is small, small enough for the
+# cache.
 BLOCK_BYTES = 2 * 2**20
 # A longer record means a file of another kind, or a quote that is never closed.
 MAX_RECORD_BYTES = 64 * 2**20
@@ -24,13 +26,16 @@ class Parsed:
     """One block of records.
 
     Attributes:
-        rows: the source's columns in schema order, then `source_file` string and `source_line` int64.
+        rows: the source's columns in schema order, then `source_file` string and `source_line`
+            int64.
         bad: records that could not be parsed.
         records_in: rows + bad.
         blank_lines: empty lines, and lines of spaces and tabs only; neither in nor out.
-        without_items: records that have nothing to give, because the list whose items are the rows is missing or empty (json
-            with `explode`); neither in nor out, like blank lines, but told by themselves.
-        raw_at: the bytes that a row was made of, by its place in `rows`, for rows that are refused later; None: there are none.
+        without_items: records that have nothing to give, because the list whose items are the rows
+            is missing or empty (json with `explode`); neither in nor out, like blank lines, but
+            told by themselves.
+        raw_at: the bytes that a row was made of, by its place in `rows`, for rows that are refused
+            later; None: there are none.
     """
 
     rows: pa.RecordBatch
@@ -49,7 +54,9 @@ class Where:
     name: str
 
 
-def with_lineage(columns: Mapping[str, pa.Array], files: pa.Array, lines: np.ndarray) -> pa.RecordBatch:
+def with_lineage(
+    columns: Mapping[str, pa.Array], files: pa.Array, lines: np.ndarray
+) -> pa.RecordBatch:
     """The columns with `source_file` (string) and `source_line` (int64, 1-based) behind them."""
     added = {SOURCE_FILE: files, SOURCE_LINE: pa.array(lines, pa.int64())}
     return pa.RecordBatch.from_pydict({**columns, **added})
@@ -63,5 +70,7 @@ def conserved(parsed: Parsed, records: int, path: str) -> Parsed:
     """
     out = parsed.rows.num_rows + len(parsed.bad) + parsed.blank_lines
     if out != records or parsed.records_in != parsed.rows.num_rows + len(parsed.bad):
-        raise RuntimeError(f"{path}: {records} records were read and {out} came out; nothing of this file was kept")
+        raise RuntimeError(
+            f"{path}: {records} records were read and {out} came out; nothing of this file was kept"
+        )
     return parsed

@@ -37,7 +37,8 @@ def read_fields(
     landed: Mapping[str, pa.DataType] | None = None,
     optional: str | None = None,
 ) -> Mapping[str, pa.DataType]:
-    """Arrow types of the columns of a source: as declared, as they have landed, or as its files have them.
+    """Arrow types of the columns of a source: as declared, as they have landed, or as its files
+    have them.
 
     Args:
         landed: columns of the landed table, where there is one.
@@ -46,7 +47,8 @@ def read_fields(
     Runs on: driver.
 
     Raises:
-        InputError: files that have to be read for it, and cannot, or whose columns cannot be landed.
+        InputError: files that have to be read for it, and cannot, or whose columns cannot be
+            landed.
     """
     if isinstance(source, ParquetSource):
         return parquet_fields(source, files, landed, optional)
@@ -56,7 +58,10 @@ def read_fields(
 
 
 def plan_splits(
-    files: Sequence[SourceFile], source: Files, fields: Mapping[str, pa.DataType], optional: str | None = None
+    files: Sequence[SourceFile],
+    source: Files,
+    fields: Mapping[str, pa.DataType],
+    optional: str | None = None,
 ) -> list[Split]:
     """Splits of files of any kind.
 
@@ -76,7 +81,10 @@ def plan_splits(
 
 
 def read_splits(
-    splits: Sequence[Split], source: Files, fields: Mapping[str, pa.DataType], block_bytes: int = BLOCK_BYTES
+    splits: Sequence[Split],
+    source: Files,
+    fields: Mapping[str, pa.DataType],
+    block_bytes: int = BLOCK_BYTES,
 ) -> Iterator[Parsed]:
     """Rows and bad records of splits of any one kind, a block at a time; small files share blocks.
 

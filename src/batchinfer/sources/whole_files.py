@@ -1,6 +1,7 @@
 """Pictures and texts -> rows: a row a file, with its path, size, digest and content.
 
-Owns what makes a file a picture or a text. Pictures are not decoded here: that is a transform, done where they are scored.
+Owns what makes a file a picture or a text. Pictures are not decoded here: that is a transform, done
+where they are scored.
 """
 
 from __future__ import annotations
@@ -24,9 +25,11 @@ from batchinfer.sources.text.byte_streams import is_utf8
 
 # Files of one split: enough that thousands of small ones are few blocks.
 _SPLIT_FILES = 512
-# What the quarantine keeps of a file that is no picture, or too large: what it is can be told from its start.
+# What the quarantine keeps of a file that is no picture, or too large: what it is can be told from
+# its start.
 HEAD_BYTES = 64 * 2**10
-# What it keeps of a text that cannot be decoded: nearly all texts whole, and never so much that a worker runs out of memory.
+# What it keeps of a text that cannot be decoded: nearly all texts whole, and never so much that a
+# worker runs out of memory.
 TEXT_HEAD_BYTES = 2**20
 _BOM = b"\xef\xbb\xbf"
 _PICTURE = re.compile(
@@ -38,8 +41,11 @@ _PICTURE = re.compile(
 _PICTURES = "PNG, JPEG, GIF, WebP, BMP, TIFF"
 
 
-def plan_whole_files(files: Sequence[SourceFile], kind: str, target_bytes: int = BLOCK_BYTES) -> list[Split]:
-    """Splits of whole files, neighbours together up to about `target_bytes`: `files` holds a {path, name, size, mtime_ns} each.
+def plan_whole_files(
+    files: Sequence[SourceFile], kind: str, target_bytes: int = BLOCK_BYTES
+) -> list[Split]:
+    """Splits of whole files, neighbours together up to about `target_bytes`: `files` holds a {path,
+    name, size, mtime_ns} each.
 
     Runs on: driver.
     """
@@ -55,15 +61,26 @@ def plan_whole_files(files: Sequence[SourceFile], kind: str, target_bytes: int =
 
 
 def _split_of(files: Sequence[SourceFile], kind: str) -> Split:
-    held = [{"path": file.path, "name": file.name, "size": file.size, "mtime_ns": file.mtime_ns} for file in files]
-    return {"kind": kind, "name": files[0].name, "files": held, "start": 0, "end": sum(file.size for file in files)}
+    held = [
+        {"path": file.path, "name": file.name, "size": file.size, "mtime_ns": file.mtime_ns}
+        for file in files
+    ]
+    return {
+        "kind": kind,
+        "name": files[0].name,
+        "files": held,
+        "start": 0,
+        "end": sum(file.size for file in files),
+    }
 
 
 @dataclass
 class _Block:
     """Rows and bad records of some files, on their way to one `Parsed`."""
 
-    rows: dict[str, list[Any]] = field(default_factory=lambda: {name: [] for name in ("path", "bytes", "digest", "content")})
+    rows: dict[str, list[Any]] = field(
+        default_factory=lambda: {name: [] for name in ("path", "bytes", "digest", "content")}
+    )
     bad: list[BadRecord] = field(default_factory=list)
     bytes: int = 0
 
@@ -81,19 +98,30 @@ class _Block:
     def parsed(self, fields: Mapping[str, pa.DataType]) -> Parsed:
         rows = len(self.rows["path"])
         # Content is bytes that were checked: as text they need no second look.
-        made = {name: pa.array(values, pa.binary() if name == "content" else fields[name]) for name, values in self.rows.items()}
+        made = {
+            name: pa.array(values, pa.binary() if name == "content" else fields[name])
+            for name, values in self.rows.items()
+        }
         columns = {name: made[name].view(type_) for name, type_ in fields.items()}
-        lineage = {SOURCE_FILE: pa.array(self.rows["path"], pa.string()), SOURCE_LINE: pa.array(np.ones(rows), pa.int64())}
-        return Parsed(pa.RecordBatch.from_pydict({**columns, **lineage}), self.bad, rows + len(self.bad), 0)
+        lineage = {
+            SOURCE_FILE: pa.array(self.rows["path"], pa.string()),
+            SOURCE_LINE: pa.array(np.ones(rows), pa.int64()),
+        }
+        return Parsed(
+            pa.RecordBatch.from_pydict({**columns, **lineage}), self.bad, rows + len(self.bad), 0
+        )
 
 
 def read_whole_files(
-    splits: Sequence[Split], source: ImageSource | TextSource, fields: Mapping[str, pa.DataType], block_bytes: int = BLOCK_BYTES
+    splits: Sequence[Split],
+    source: ImageSource | TextSource,
+    fields: Mapping[str, pa.DataType],
+    block_bytes: int = BLOCK_BYTES,
 ) -> Iterator[Parsed]:
     """A row a file, in blocks of about `block_bytes` of content.
 
-    Bad records: `not_an_image` (empty, or without the first bytes of a picture), `not_utf8` or `encoding` (a text that its
-    encoding cannot decode), `too_large` (more than 64 MiB).
+    Bad records: `not_an_image` (empty, or without the first bytes of a picture), `not_utf8` or
+    `encoding` (a text that its encoding cannot decode), `too_large` (more than 64 MiB).
 
     Runs on: executor.
 
@@ -117,7 +145,10 @@ def _read_file(file: Split, source: ImageSource | TextSource, block: _Block) -> 
         return
     data = _read(file, file["size"] + 1)
     if len(data) != file["size"]:
-        raise InputError(f"{file['path']} changed while it was being read: it had {file['size']} bytes, now {len(data)} or more")
+        raise InputError(
+            f"{file['path']} changed while it was being read: it had {file['size']} bytes, now "
+            f"{len(data)} or more"
+        )
     if isinstance(source, ImageSource):
         _add_picture(file, data, block)
     else:
@@ -141,7 +172,9 @@ def _add_picture(file: Split, data: bytes, block: _Block) -> None:
         block.add(file, data, data)
         return
     got = f"got {data[:8].hex(' ')}" if data else "the file is empty"
-    block.reject(file, data[:HEAD_BYTES], "not_an_image", f"{got}; allowed: the first bytes of {_PICTURES}")
+    block.reject(
+        file, data[:HEAD_BYTES], "not_an_image", f"{got}; allowed: the first bytes of {_PICTURES}"
+    )
 
 
 def _add_text(file: Split, data: bytes, encoding: str, block: _Block) -> None:
@@ -151,7 +184,9 @@ def _add_text(file: Split, data: bytes, encoding: str, block: _Block) -> None:
         text.decode()
     except UnicodeError as error:
         reason = "not_utf8" if is_utf8(encoding) else "encoding"
-        block.reject(file, data[:TEXT_HEAD_BYTES], reason, f"the text is not {encoding}: {_place(error)}")
+        block.reject(
+            file, data[:TEXT_HEAD_BYTES], reason, f"the text is not {encoding}: {_place(error)}"
+        )
         return
     block.add(file, data, text.removeprefix(_BOM))
 

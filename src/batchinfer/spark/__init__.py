@@ -1,1 +1,3 @@
-"""Runs work on Spark: the session, what travels, tasks and their progress, capacity, stores. Knows no pipeline."""
+"""Runs work on Spark: the session, what travels, tasks and their progress, capacity, stores. Knows
+no pipeline.
+"""

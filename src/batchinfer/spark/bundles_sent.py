@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING
 
 from batchinfer.errors import ModelError
 from batchinfer.spark.capacity import GPU
-from batchinfer.spark.shipping import MODULES, PACKAGE, folder_zip, is_local, modules_zip, package_zip
+from batchinfer.spark.shipping import (
+    MODULES,
+    PACKAGE,
+    folder_zip,
+    is_local,
+    modules_zip,
+    package_zip,
+)
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -23,11 +30,14 @@ if TYPE_CHECKING:
 
 
 def ship_folder(spark: SparkSession, folder: Path, digest: str) -> str:
-    """Sends a bundle's folder to every executor, once a session; returns the name that they find it under."""
+    """Sends a bundle's folder to every executor, once a session; returns the name that they find it
+    under.
+    """
     name = f"bundle-{digest[:16]}"
     if name in _shipped(spark):
         return name
-    # Packed anew from the bundle that was just verified: an old archive could be damaged, and nobody would look at it.
+    # Packed anew from the bundle that was just verified: an old archive could be damaged, and
+    # nobody would look at it.
     packed = folder_zip(folder, _scratch() / f"{name}.zip")
     # Spark unpacks an archive once in each executor, under the name after the hash.
     spark.sparkContext.addArchive(f"{packed}#{name}")
@@ -35,7 +45,9 @@ def ship_folder(spark: SparkSession, folder: Path, digest: str) -> str:
 
 
 def ship_modules(spark: SparkSession, root: Path) -> None:
-    """Sends a user's own modules beside `conf/` to executors that cannot see that folder, once a session."""
+    """Sends a user's own modules beside `conf/` to executors that cannot see that folder, once a
+    session.
+    """
     context = spark.sparkContext
     if is_local(context.master) or any(file.endswith(f"/{MODULES}") for file in context.listFiles):
         return
@@ -44,13 +56,16 @@ def ship_modules(spark: SparkSession, root: Path) -> None:
 
 
 def ship_package(spark: SparkSession, folder: Path) -> None:
-    """Sends this package to the executors of a session that something else has built, once a session.
+    """Sends this package to the executors of a session that something else has built, once a
+    session.
 
     Args:
         folder: where packed things are kept.
     """
     context = spark.sparkContext
-    if not is_local(context.master) and not any(file.endswith(f"/{PACKAGE}") for file in context.listFiles):
+    if not is_local(context.master) and not any(
+        file.endswith(f"/{PACKAGE}") for file in context.listFiles
+    ):
         context.addPyFile(str(package_zip(folder)))
 
 
@@ -80,8 +95,11 @@ def load_shipped(archive: str, digest: str, device: str, trust: Trust = "none") 
     return load_folder(bundle_folder(archive), digest, choose_device(device, owned_gpu()), trust)
 
 
-def load_folder(folder: str, digest: str, device: str, trust: Trust = "none", precision: Precision = "float32") -> Handler:
-    """Verifies and loads a bundle from a folder; needs no Spark, so that a spawned child can call it too.
+def load_folder(
+    folder: str, digest: str, device: str, trust: Trust = "none", precision: Precision = "float32"
+) -> Handler:
+    """Verifies and loads a bundle from a folder; needs no Spark, so that a spawned child can call
+    it too.
 
     Runs on: executor, or a child of its worker.
 
@@ -92,8 +110,12 @@ def load_folder(folder: str, digest: str, device: str, trust: Trust = "none", pr
 
     chosen = choose_device(device)
     if precision == "fp16" and chosen == "cpu":
-        # Half of PyTorch's operators are slower in it there, some are missing, and what exceeds 65,504 is infinite.
-        raise ModelError("model.precision: got fp16, but this executor has no usable GPU; allowed there: float32, bf16")
+        # Half of PyTorch's operators are slower in it there, some are missing, and what exceeds
+        # 65,504 is infinite.
+        raise ModelError(
+            "model.precision: got fp16, but this executor has no usable GPU; allowed there: "
+            "float32, bf16"
+        )
     _turn_to(chosen)
     return read_bundle(folder, chosen, digest, trust, precision).handler
 
@@ -120,23 +142,30 @@ def choose_device(asked: str, owned: str | None = None) -> str:
     Runs on: executor.
 
     Raises:
-        ModelError: `cuda` on an executor without a usable GPU; an address that PyTorch has no device for.
+        ModelError: `cuda` on an executor without a usable GPU; an address that PyTorch has no
+            device for.
     """
     import torch
 
     if asked == "cpu" or (asked == "auto" and not torch.cuda.is_available()):
         return "cpu"
     if not torch.cuda.is_available():
-        raise ModelError(f"model.device: got {asked}, but this executor has no usable GPU; allowed here: auto, cpu")
+        raise ModelError(
+            f"model.device: got {asked}, but this executor has no usable GPU; allowed here: auto, "
+            "cpu"
+        )
     if asked not in ("auto", "cuda"):
         return asked
     if owned is None:
         return "cuda"
-    return f"cuda:{cuda_index(owned, os.environ.get('CUDA_VISIBLE_DEVICES'), torch.cuda.device_count())}"
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return f"cuda:{cuda_index(owned, visible, torch.cuda.device_count())}"
 
 
 def _turn_to(device: str) -> None:
-    """Makes a GPU that is named by its number, such as `cuda:1`, the one that PyTorch means by `cuda` in this process."""
+    """Makes a GPU that is named by its number, such as `cuda:1`, the one that PyTorch means by
+    `cuda` in this process.
+    """
     import torch
 
     if ":" in device:
@@ -144,7 +173,8 @@ def _turn_to(device: str) -> None:
 
 
 def runner_on(device: str, handler: Handler, timeout_s: float) -> Runner:
-    """The way to run a handler on a device, as `choose_device` names it: a GPU computes while this process does the rest.
+    """The way to run a handler on a device, as `choose_device` names it: a GPU computes while this
+    process does the rest.
 
     Runs on: executor.
     """
@@ -160,27 +190,37 @@ def runner_on(device: str, handler: Handler, timeout_s: float) -> Runner:
 
 
 def cuda_index(address: str, visible: str | None, count: int) -> int:
-    """PyTorch's number of a GPU: its place among the visible ones, where the process may not see all.
+    """PyTorch's number of a GPU: its place among the visible ones, where the process may not see
+    all.
 
     Args:
-        address: as Spark's discovery script names it: the number of the GPU in its machine, or its UUID.
+        address: as Spark's discovery script names it: the number of the GPU in its machine, or its
+            UUID.
         visible: CUDA_VISIBLE_DEVICES.
         count: devices that PyTorch sees.
 
     Raises:
         ModelError: PyTorch has no such device.
     """
-    names = [name.strip() for name in visible.split(",")] if visible else [str(number) for number in range(count)]
+    names = (
+        [name.strip() for name in visible.split(",")]
+        if visible
+        else [str(number) for number in range(count)]
+    )
     if address not in names:
         raise ModelError(
-            f"Spark gave this task the GPU {address}; PyTorch sees here: {', '.join(names) or 'none'}. "
+            f"Spark gave this task the GPU {address}; PyTorch sees here: "
+            f"{', '.join(names) or 'none'}. "
             "Does the discovery script name GPUs that these processes may not use?"
         )
     return names.index(address)
 
 
-def describe_device(device: str, threads: int, precision: Precision = "float32", compile_: bool = False) -> str:
-    """What a batch size is remembered for: the kind of GPU, or a CPU with so many threads, and how it computes there.
+def describe_device(
+    device: str, threads: int, precision: Precision = "float32", compile_: bool = False
+) -> str:
+    """What a batch size is remembered for: the kind of GPU, or a CPU with so many threads, and how
+    it computes there.
 
     Args:
         device: as `choose_device` gives it.
@@ -192,4 +232,10 @@ def describe_device(device: str, threads: int, precision: Precision = "float32",
         import torch
 
         named = torch.cuda.get_device_name(device)
-    return ", ".join([named, *([precision] if precision != "float32" else []), *(["compiled"] if compile_ else [])])
+    return ", ".join(
+        [
+            named,
+            *([precision] if precision != "float32" else []),
+            *(["compiled"] if compile_ else []),
+        ]
+    )

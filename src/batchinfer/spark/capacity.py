@@ -1,7 +1,8 @@
-"""What a task that runs the model takes of an executor, how many such tasks fit, and whether one would ever be scheduled.
+"""What a task that runs the model takes of an executor, how many such tasks fit, and whether one
+would ever be scheduled.
 
-Tasks of other stages take one core: a stage that reads files needs no GPU. Spark schedules the model's stage by a resource
-profile of its own where the environment says more (`spark.model_task`).
+Tasks of other stages take one core: a stage that reads files needs no GPU. Spark schedules the
+model's stage by a resource profile of its own where the environment says more (`spark.model_task`).
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 GPU = "gpu"
 _EXECUTOR_GPUS = "spark.executor.resource.gpu.amount"
 
-# A cluster that is full for longer than this is told as a fault worth a retry; a scheduler then knows, and tries again.
+# A cluster that is full for longer than this is told as a fault worth a retry; a scheduler then
+# knows, and tries again.
 PATIENCE_S = 600.0
 _FIRST_WORD_S = 20.0
 _EACH_WORD_S = 60.0
@@ -34,24 +36,34 @@ _POLL_S = 0.2
 
 
 def problems_of(conf: Mapping[str, str], task: ModelTask) -> list[str]:
-    """Why no executor with these settings could ever run a task of the model; empty where one can."""
+    """Why no executor with these settings could ever run a task of the model; empty where one
+    can.
+    """
     found: list[str] = []
     gpus = float(conf.get(_EXECUTOR_GPUS, 0))
     if task.gpus and not gpus:
         found.append(
-            f"spark.model_task.gpus: got {task.gpus:g}, and executors have no GPU: {_EXECUTOR_GPUS} is not set; "
+            f"spark.model_task.gpus: got {task.gpus:g}, and executors have no GPU: "
+            f"{_EXECUTOR_GPUS} is not set; "
             "allowed: 0, or executors with GPUs (conf/environments/gpu.yaml)"
         )
     elif task.gpus > gpus:
-        found.append(f"spark.model_task.gpus: got {task.gpus:g}; allowed: up to {gpus:g}, which is {_EXECUTOR_GPUS}")
+        found.append(
+            f"spark.model_task.gpus: got {task.gpus:g}; allowed: up to {gpus:g}, which is "
+            f"{_EXECUTOR_GPUS}"
+        )
     has = conf.get("spark.executor.cores")
     if has is not None and task.cpus > int(has):
-        found.append(f"spark.model_task.cpus: got {task.cpus}; allowed: up to {has}, which is spark.executor.cores")
+        found.append(
+            f"spark.model_task.cpus: got {task.cpus}; allowed: up to {has}, which is "
+            "spark.executor.cores"
+        )
     return found
 
 
 def profile_of(spark: SparkSession, task: ModelTask) -> ResourceProfile | None:
-    """The resource profile of the model's stage; None where its tasks take what all tasks take, or where there are no executors.
+    """The resource profile of the model's stage; None where its tasks take what all tasks take, or
+    where there are no executors.
 
     Runs on: driver.
     """
@@ -66,14 +78,22 @@ def profile_of(spark: SparkSession, task: ModelTask) -> ResourceProfile | None:
 
 
 def workers(spark: SparkSession) -> int:
-    """Tasks that take what all tasks take and run at the same time, in all executors together; at least one."""
+    """Tasks that take what all tasks take and run at the same time, in all executors together; at
+    least one.
+    """
     conf = _conf(spark)
     most, each = most_executors(conf), int(conf.get("spark.executor.cores", "1"))
-    return max(1, max(spark.sparkContext.defaultParallelism, most * each) // int(conf.get("spark.task.cpus", "1")))
+    return max(
+        1,
+        max(spark.sparkContext.defaultParallelism, most * each)
+        // int(conf.get("spark.task.cpus", "1")),
+    )
 
 
 def task_threads(spark: SparkSession, task: ModelTask) -> int:
-    """Threads of a forward pass on the CPU: the cores of the task; on one machine, its share of all cores."""
+    """Threads of a forward pass on the CPU: the cores of the task; on one machine, its share of all
+    cores.
+    """
     if is_local(spark.sparkContext.master):
         return threads_per_worker(cores(), model_workers(spark, task))
     return task.cpus if _has_own(spark, task) else int(_conf(spark).get("spark.task.cpus", "1"))
@@ -91,7 +111,9 @@ def model_workers(spark: SparkSession, task: ModelTask) -> int:
 
 
 def is_one_process(master: str | None) -> bool:
-    """Whether driver and executor are one process, `local[…]`: it has cores, and neither GPUs nor resource profiles."""
+    """Whether driver and executor are one process, `local[…]`: it has cores, and neither GPUs nor
+    resource profiles.
+    """
     return master is not None and re.match(r"local($|\[)", master) is not None
 
 
@@ -106,7 +128,8 @@ def executors(spark: SparkSession) -> int:
 
 
 def most_executors(conf: Mapping[str, str]) -> int:
-    """How many executors Spark adds at most where there is work for them; 0 where it adds none, or without a limit.
+    """How many executors Spark adds at most where there is work for them; 0 where it adds none, or
+    without a limit.
 
     Work is cut for as many: Spark asks for an executor only where tasks wait for one.
     """
@@ -142,12 +165,18 @@ def check_capacity(spark: SparkSession, task: ModelTask) -> None:
         time.sleep(_POLL_S)
 
 
-_LOOK = "is the cluster full, or does no machine of it have as much? The cluster manager's page tells; Spark's own: {page}"
+_LOOK = (
+    "is the cluster full, or does no machine of it have as much? The cluster manager's page "
+    "tells; Spark's own: {page}"
+)
 
 
 def _may_start_without(conf: Mapping[str, str]) -> bool:
     """Whether Spark asks for executors only when there is work."""
-    at_first = conf.get("spark.dynamicAllocation.initialExecutors", conf.get("spark.dynamicAllocation.minExecutors", "0"))
+    at_first = conf.get(
+        "spark.dynamicAllocation.initialExecutors",
+        conf.get("spark.dynamicAllocation.minExecutors", "0"),
+    )
     return conf.get("spark.dynamicAllocation.enabled") == "true" and int(at_first) == 0
 
 

@@ -1,7 +1,7 @@
 """One store, through the session's own JVM: what lies there, and how a file of it comes here.
 
-Owns the calls of Hadoop's FileSystem API. Must not know patterns, pipelines or what is inside a file; the words of
-errors are in `hadoop_errors`.
+Owns the calls of Hadoop's FileSystem API. Must not know patterns, pipelines or what is inside a
+file; the words of errors are in `hadoop_errors`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 _BUFFER_BYTES = 2**20
-# A store whose own retries take longer is said not to answer; conf/base/environment.yaml has shorter ones for S3A and HDFS.
+# A store whose own retries take longer is said not to answer; conf/base/environment.yaml has
+# shorter ones for S3A and HDFS.
 ANSWER_WITHIN_S = 60.0
 
 
@@ -32,7 +33,8 @@ class Entry:
     Attributes:
         path: absolute, on its store.
         size: bytes; 0 for folders.
-        version: changes with the content: the store's entity tag, else the modification time in milliseconds.
+        version: changes with the content: the store's entity tag, else the modification time in
+            milliseconds.
     """
 
     path: str
@@ -42,7 +44,9 @@ class Entry:
 
 
 class Stop:
-    """Ends copies that are under way, from another thread: the JVM's own threads know no interruption."""
+    """Ends copies that are under way, from another thread: the JVM's own threads know no
+    interruption.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -51,7 +55,9 @@ class Stop:
 
     @contextmanager
     def holding(self, stream: Any) -> Generator[None]:
-        """While the block runs, `now` closes the stream, so that what writes to it ends in an error."""
+        """While the block runs, `now` closes the stream, so that what writes to it ends in an
+        error.
+        """
         with self._lock:
             self._open.append(stream)
             if self.asked:  # while the stream was being opened
@@ -81,7 +87,8 @@ class Store:
 
     def __init__(self, spark: SparkSession, uri: Uri, setting: str = "source.path") -> None:
         self.uri, self._setting = uri, setting
-        # Private to PySpark, and the only way to the JVM's own classes; what is called through it is untyped.
+        # Private to PySpark, and the only way to the JVM's own classes; what is called through it
+        # is untyped.
         context: Any = spark.sparkContext
         self._jvm: Any = context._jvm
         self._gateway: Any = context._gateway
@@ -104,7 +111,9 @@ class Store:
             return self.status(path)
 
         return _within(
-            ANSWER_WITHIN_S, connect, f"{self.uri.at(path)} cannot be reached: no answer in {ANSWER_WITHIN_S:g} seconds"
+            ANSWER_WITHIN_S,
+            connect,
+            f"{self.uri.at(path)} cannot be reached: no answer in {ANSWER_WITHIN_S:g} seconds",
         )
 
     def status(self, path: str) -> Entry | None:
@@ -124,7 +133,9 @@ class Store:
             return []
 
     def below(self, folder: str) -> Iterator[Entry]:
-        """Every file below a folder, however deep; on object stores one listing of keys, not one a folder."""
+        """Every file below a folder, however deep; on object stores one listing of keys, not one a
+        folder.
+        """
         try:
             with self._faults(folder, "listed"):
                 found = self._fs.listFiles(self._path(folder), True)
@@ -145,23 +156,32 @@ class Store:
         except NothingThere as error:
             raise InputMissing(f"{self.uri.at(listed.path)} is gone since it was listed") from error
         copied, now = target.stat().st_size, self.status(listed.path)
-        if now is None or copied != listed.size or (now.size, now.version) != (listed.size, listed.version):
+        if (
+            now is None
+            or copied != listed.size
+            or (now.size, now.version) != (listed.size, listed.version)
+        ):
             told = "is gone" if now is None else f"has {now.size} bytes now"
             raise InputError(
-                f"{self.uri.at(listed.path)} changed while it was being copied: it had {listed.size} bytes when it was listed, "
+                f"{self.uri.at(listed.path)} changed while it was being copied: it had "
+                f"{listed.size} bytes when it was listed, "
                 f"{copied} were copied, and it {told}",
                 hint="extract again: the file is read as it is then",
             )
 
     def _stream(self, listed: Entry, target: Path, stop: Stop) -> None:
         with self._faults(listed.path, f"copied to {target}"):
-            options = self._fs.openFile(self._path(listed.path)).opt("fs.option.openfile.read.policy", "whole-file")
+            options = self._fs.openFile(self._path(listed.path)).opt(
+                "fs.option.openfile.read.policy", "whole-file"
+            )
             source = options.opt("fs.option.openfile.length", str(listed.size)).build().get()
             try:
                 out = self._jvm.java.io.FileOutputStream(str(target))
                 with stop.holding(out):
                     # Closes both, also after errors.
-                    self._jvm.org.apache.hadoop.io.IOUtils.copyBytes(source, out, _BUFFER_BYTES, True)
+                    self._jvm.org.apache.hadoop.io.IOUtils.copyBytes(
+                        source, out, _BUFFER_BYTES, True
+                    )
             finally:
                 source.close()
 
@@ -174,7 +194,11 @@ class Store:
         path = status.getPath().toUri().getPath()
         if status.isDirectory():
             return Entry(path, True, 0, "")
-        tag = status.getEtag() if is_instance_of(self._gateway, status, self._jvm.org.apache.hadoop.fs.EtagSource) else None
+        tag = (
+            status.getEtag()
+            if is_instance_of(self._gateway, status, self._jvm.org.apache.hadoop.fs.EtagSource)
+            else None
+        )
         # A store tells a tag with and without its quotes.
         version = f"tag {tag.strip(chr(34))}" if tag else f"ms {status.getModificationTime()}"
         return Entry(path, False, status.getLen(), version)
@@ -184,7 +208,9 @@ class Store:
 
 
 def _within(seconds: float, work: Callable[[], Entry | None], message: str) -> Entry | None:
-    """What the work returns or raises, if it does so in time; its thread is left to its end if not."""
+    """What the work returns or raises, if it does so in time; its thread is left to its end if
+    not.
+    """
     results: list[Entry | None] = []
     errors: list[BaseException] = []
 

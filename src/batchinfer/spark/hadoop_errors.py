@@ -16,9 +16,12 @@ from batchinfer.credentials import without_credentials
 from batchinfer.errors import BatchInferError, ConfigError, InputError, InputMissing, StorageError
 
 _MESSAGE_CHARACTERS = 300
-_SECRET_NAME = re.compile(r"(?i)secret|password|passwd|token|credential|access[._]?key|account[._]key|sas")
+_SECRET_NAME = re.compile(
+    r"(?i)secret|password|passwd|token|credential|access[._]?key|account[._]key|sas"
+)
 _SECRET_CHARACTERS = 6
-# A class that is not found may also be one that the settings name, such as a provider of credentials.
+# A class that is not found may also be one that the settings name, such as a provider of
+# credentials.
 _FILE_SYSTEM = re.compile(r"FileSystem not found$")
 _NO_CLASS = {"UnsupportedFileSystemException", "NoClassDefFoundError"}
 _SETTINGS = {"IllegalArgumentException", "URISyntaxException", "ClassNotFoundException"}
@@ -28,11 +31,21 @@ _INCOMPLETE = "Incomplete HDFS URI"
 # What else a store's errors are called by, with what helps.
 _HINTS = (
     (
-        {"NoAuthWithAWSException", "NoAwsCredentialsException", "CredentialInitializationException"},
+        {
+            "NoAuthWithAWSException",
+            "NoAwsCredentialsException",
+            "CredentialInitializationException",
+        },
         "no credentials were found: docs/object-stores.md says where they are looked for",
     ),
     (
-        {"AccessDeniedException", "AccessControlException", "AuthorizationException", "SaslException", "KerberosAuthException"},
+        {
+            "AccessDeniedException",
+            "AccessControlException",
+            "AuthorizationException",
+            "SaslException",
+            "KerberosAuthException",
+        },
         "the store refused access: check the credentials, and what they may read",
     ),
     (
@@ -53,7 +66,9 @@ class NothingThere(InputMissing):
 
 
 @contextmanager
-def store_faults(uri: Uri, doing: str, hadoop: str, setting: str = "source.path") -> Generator[None]:
+def store_faults(
+    uri: Uri, doing: str, hadoop: str, setting: str = "source.path"
+) -> Generator[None]:
     """Turns what the JVM throws into errors of this project, naming the place.
 
     Args:
@@ -80,7 +95,9 @@ def store_faults(uri: Uri, doing: str, hadoop: str, setting: str = "source.path"
         thrown = getattr(error, "java_exception", None) or getattr(error, "_origin", None)
         if thrown is None:
             if isinstance(error, Py4JError | OSError):
-                raise StorageError(f"{uri} cannot be {doing}: the JVM is gone ({type(error).__name__})") from error
+                raise StorageError(
+                    f"{uri} cannot be {doing}: the JVM is gone ({type(error).__name__})"
+                ) from error
             raise
         # Not chained: the JVM's own words may hold what ours leave out.
         raise _translated(uri, doing, hadoop, _causes(thrown), setting) from None
@@ -90,26 +107,38 @@ def _causes(thrown: Any) -> list[tuple[str, str]]:
     """(class without package, message) of a throwable and of what it was caused by."""
     found: list[tuple[str, str]] = []
     while thrown is not None and len(found) < 20:
-        found.append((str(thrown.getClass().getName()).rpartition(".")[2], str(thrown.getMessage() or "")))
+        found.append(
+            (str(thrown.getClass().getName()).rpartition(".")[2], str(thrown.getMessage() or ""))
+        )
         thrown = thrown.getCause()
     return found
 
 
-def _translated(uri: Uri, doing: str, hadoop: str, causes: list[tuple[str, str]], setting: str) -> BatchInferError:
+def _translated(
+    uri: Uri, doing: str, hadoop: str, causes: list[tuple[str, str]], setting: str
+) -> BatchInferError:
     names = {name for name, _ in causes}
     fact = f"{uri} cannot be {doing}: {_words(causes)}"
     outermost = next((name for name, _ in causes if name not in _WRAPPERS), "")
     if names & _NO_CLASS or any(_FILE_SYSTEM.search(text) for _, text in causes):
         return _no_package(uri, hadoop, fact, setting)
     if outermost == "UnknownStoreException":
-        return InputMissing(f"{uri}: the store has no {uri.authority}; allowed: a bucket that is there")
+        return InputMissing(
+            f"{uri}: the store has no {uri.authority}; allowed: a bucket that is there"
+        )
     if outermost == "FileNotFoundException":
         return NothingThere(f"{uri}: there is no such file and no such folder")
     if "RemoteFileChangedException" in names:
-        return InputError(f"{uri} changed while it was being copied", hint="extract again: the file is read as it is then")
+        return InputError(
+            f"{uri} changed while it was being copied",
+            hint="extract again: the file is read as it is then",
+        )
     hint = next((hint for classes, hint in _HINTS if names & classes), None)
     if hint is None and (names & _SETTINGS or any(_INCOMPLETE in text for _, text in causes)):
-        return ConfigError(f"{setting}: {fact}; allowed: an address and settings that the store's file system can use")
+        return ConfigError(
+            f"{setting}: {fact}; allowed: an address and settings that the store's file system can "
+            "use"
+        )
     return StorageError(fact, hint)
 
 
@@ -119,14 +148,18 @@ def _no_package(uri: Uri, hadoop: str, fact: str, setting: str) -> ConfigError:
         return ConfigError(f"{setting}: {fact}")
     coordinates = package.format(hadoop=hadoop)
     return ConfigError(
-        f"{setting}: {uri}: Spark has no file system for {uri.scheme}:// on its class path; allowed: with its package",
-        hint=f"add to spark.conf of conf/environments/<env>.yaml:  spark.jars.packages: {coordinates}",
+        f"{setting}: {uri}: Spark has no file system for {uri.scheme}:// on its class path; "
+        "allowed: with its package",
+        hint="add to spark.conf of conf/environments/<env>.yaml:  spark.jars.packages: "
+        f"{coordinates}",
     )
 
 
 def _words(causes: list[tuple[str, str]]) -> str:
     """The innermost message, which says most, in one line and without secrets."""
-    name, message = next(((name, message) for name, message in reversed(causes) if message), causes[0])
+    name, message = next(
+        ((name, message) for name, message in reversed(causes) if message), causes[0]
+    )
     text = " ".join(message.split())
     text = f"{name}: {text}" if text else name
     text = without_secrets(text, os.environ)
@@ -134,8 +167,14 @@ def _words(causes: list[tuple[str, str]]) -> str:
 
 
 def without_secrets(text: str, environment: Mapping[str, str]) -> str:
-    """The text without values of variables that are named like secrets, and without credentials in addresses."""
-    secrets = {value for name, value in environment.items() if _SECRET_NAME.search(name) and len(value) >= _SECRET_CHARACTERS}
+    """The text without values of variables that are named like secrets, and without credentials in
+    addresses.
+    """
+    secrets = {
+        value
+        for name, value in environment.items()
+        if _SECRET_NAME.search(name) and len(value) >= _SECRET_CHARACTERS
+    }
     for secret in sorted(secrets, key=len, reverse=True):
         text = text.replace(secret, "***")
     return without_credentials(text)

@@ -1,7 +1,8 @@
 """How many rows the tasks of a run have scored, told while they score.
 
-Spark tells of tasks only when they end, and a run may have few long ones. Where workers share the driver's machine, each task
-keeps a small file of its counts, which the driver adds up. On a cluster there is no such folder; the bar then counts tasks.
+Spark tells of tasks only when they end, and a run may have few long ones. Where workers share the
+driver's machine, each task keeps a small file of its counts, which the driver adds up. On a cluster
+there is no such folder; the bar then counts tasks.
 """
 
 from __future__ import annotations
@@ -38,7 +39,11 @@ class Beats:
     def __init__(self, spark: SparkSession, total: int) -> None:
         self.total = total
         # local-cluster[…] too: its executors are processes of this machine.
-        self.folder = tempfile.mkdtemp(prefix="batchinfer-beats-") if is_local(spark.sparkContext.master) else ""
+        self.folder = (
+            tempfile.mkdtemp(prefix="batchinfer-beats-")
+            if is_local(spark.sparkContext.master)
+            else ""
+        )
 
     def __enter__(self) -> Beats:
         return self
@@ -56,11 +61,15 @@ class Beats:
                 rows, failed = path.read_text().split()
                 if int(attempt) >= latest.get(task, (-1,))[0]:
                     latest[task] = int(attempt), Counts(int(rows), int(failed))
-        return Counts(sum(counts.rows for _, counts in latest.values()), sum(counts.failed for _, counts in latest.values()))
+        return Counts(
+            sum(counts.rows for _, counts in latest.values()),
+            sum(counts.failed for _, counts in latest.values()),
+        )
 
 
 class Beat:
-    """A task's side: writes its counts now and then. Progress is no part of the work: a folder that is gone stops nothing.
+    """A task's side: writes its counts now and then. Progress is no part of the work: a folder that
+    is gone stops nothing.
 
     Runs on: executor.
     """

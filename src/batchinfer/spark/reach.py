@@ -1,7 +1,9 @@
-"""Whether executors on other machines reach the places that the driver writes to, found out before a run.
+"""Whether executors on other machines reach the places that the driver writes to, found out before
+a run.
 
-A folder that only the driver's machine has seems to work: each machine then makes one of its own, and what executors write
-there is lost. A bucket is one and the same for all, but a machine may have no way to it, or no credentials.
+A folder that only the driver's machine has seems to work: each machine then makes one of its own,
+and what executors write there is lost. A bucket is one and the same for all, but a machine may have
+no way to it, or no credentials.
 """
 
 from __future__ import annotations
@@ -27,13 +29,16 @@ _MOST_ASKED = 64
 
 
 def check_reach(spark: SparkSession, places: Mapping[str, str]) -> None:
-    """Asks executors on other machines for the folders and buckets among these places; raises as `ask_executors` does."""
+    """Asks executors on other machines for the folders and buckets among these places; raises as
+    `ask_executors` does.
+    """
     if not is_local(spark.sparkContext.master):
         ask_executors(spark, {name: place for name, place in places.items() if is_reachable(place)})
 
 
 def ask_executors(spark: SparkSession, places: Mapping[str, str]) -> None:
-    """Lets executors see a file of the driver's in each place, and write one beside it; nothing is left behind.
+    """Lets executors see a file of the driver's in each place, and write one beside it; nothing is
+    left behind.
 
     Args:
         places: by the name of their setting.
@@ -41,7 +46,8 @@ def ask_executors(spark: SparkSession, places: Mapping[str, str]) -> None:
     Runs on: driver.
 
     Raises:
-        ConfigError: a folder that an executor cannot see, cannot write to, or has a folder of its own in place of.
+        ConfigError: a folder that an executor cannot see, cannot write to, or has a folder of its
+            own in place of.
         StorageError: the driver itself cannot write there; what a store told an executor.
     """
     probe = f".probe-{uuid.uuid4().hex}"
@@ -53,11 +59,20 @@ def ask_executors(spark: SparkSession, places: Mapping[str, str]) -> None:
         for name, place in places.items():
             with storage_faults(place, f"write to {name}"):
                 _put(place, probe)
-        answers = [answer for of_task in run_tasks(spark, look, tasks, "asking executors for the lake") for answer in of_task]
-        # A store is one and the same for all; a folder that an executor wrote to may be another one of that name.
+        answers = [
+            answer
+            for of_task in run_tasks(spark, look, tasks, "asking executors for the lake")
+            for answer in of_task
+        ]
+        # A store is one and the same for all; a folder that an executor wrote to may be another one
+        # of that name.
         for answer in answers:
             folder = local_path(places[answer["name"]])
-            if folder is not None and answer["fault"] is None and not (folder / answer["own"]).exists():
+            if (
+                folder is not None
+                and answer["fault"] is None
+                and not (folder / answer["own"]).exists()
+            ):
                 answer["fault"] = "wrote a file there that the driver does not see"
     finally:
         for place in places.values():
@@ -70,17 +85,25 @@ def ask_executors(spark: SparkSession, places: Mapping[str, str]) -> None:
 
 def _raise(faults: Sequence[Mapping[str, Any]], places: Mapping[str, str]) -> None:
     folders = {
-        f"{each['name']}: got {places[each['name']]}; an executor on {each['host']} {each['fault']}; "
+        f"{each['name']}: got {places[each['name']]}; an executor on {each['host']} "
+        f"{each['fault']}; "
         "allowed: a place that all machines reach"
         for each in faults
         if local_path(places[each["name"]]) is not None
     }
     if folders:
-        hint = "all machines have to reach these places: a mounted folder (NFS, EFS), hdfs:// or s3a://"
+        hint = (
+            "all machines have to reach these places: a mounted folder (NFS, EFS), hdfs:// or "
+            "s3a://"
+        )
         raise ConfigError(sorted(folders), hint)
     if faults:
-        told = {f"{each['name']}: an executor on {each['host']}: {each['fault']}" for each in faults}
-        raise StorageError(listed_some(sorted(told)), next((each["hint"] for each in faults if each["hint"]), None))
+        told = {
+            f"{each['name']}: an executor on {each['host']}: {each['fault']}" for each in faults
+        }
+        raise StorageError(
+            listed_some(sorted(told)), next((each["hint"] for each in faults if each["hint"]), None)
+        )
 
 
 def _put(place: str, name: str) -> None:
@@ -98,7 +121,13 @@ def look(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for name, place in task["places"].items():
         folder = local_path(place)
         fault, hint = _in_store(place, task) if folder is None else (_in_folder(folder, task), None)
-        yield {"name": name, "own": task["own"], "host": socket.gethostname(), "fault": fault, "hint": hint}
+        yield {
+            "name": name,
+            "own": task["own"],
+            "host": socket.gethostname(),
+            "fault": fault,
+            "hint": hint,
+        }
 
 
 def _in_folder(folder: Path, task: Mapping[str, Any]) -> str | None:

@@ -1,7 +1,8 @@
 """The only place that builds a SparkSession.
 
-Owns how the driver's JVM is started: jars, class-data archive, Python of the workers. Which settings an environment
-wants stands in `conf/base` and `conf/environments`, each with its why. Knows nothing of pipelines.
+Owns how the driver's JVM is started: jars, class-data archive, Python of the workers. Which
+settings an environment wants stands in `conf/base` and `conf/environments`, each with its why.
+Knows nothing of pipelines.
 """
 
 from __future__ import annotations
@@ -28,14 +29,19 @@ if TYPE_CHECKING:
 _STARTED_BY_SPARK = "PYSPARK_GATEWAY_PORT"
 _JVM_ENDS_S = 60.0
 _MASTER_ANSWERS_S = 10.0
-_MASTER = re.compile(r"local(\[[^\]]+\])?|local-cluster\[[^\]]+\]|spark://[^,/]+:[0-9]+(,[^,/]+:[0-9]+)*|yarn|k8s://\S+")
+_MASTER = re.compile(
+    r"local(\[[^\]]+\])?|local-cluster\[[^\]]+\]|spark://[^,/]+:[0-9]+(,[^,/]+:[0-9]+)*|yarn|k8s://\S+"
+)
 _MASTERS = "local[N], spark://host:port, yarn, k8s://https://host:port"
-# Java's own messages about a class-data archive that no longer fits would go to standard output, which is ours.
+# Java's own messages about a class-data archive that no longer fits would go to standard output,
+# which is ours.
 _QUIET_JVM = ("-Xlog:disable", "-Xlog:all=error:stderr")
 
 
 def class_archive() -> Path:
-    """Where set-up puts the class-data archive that halves the JVM's start; it lives and dies with the environment."""
+    """Where set-up puts the class-data archive that halves the JVM's start; it lives and dies with
+    the environment.
+    """
     return Path(sys.prefix) / "share" / "batchinfer" / "classes.jsa"
 
 
@@ -52,10 +58,14 @@ def spark_home() -> Path:
 
 
 def java_options(settings: SparkSettings, is_here: bool = True) -> str:
-    """Flags of the driver's JVM: the environment's; where it runs here, also the log's settings and the class-data archive."""
+    """Flags of the driver's JVM: the environment's; where it runs here, also the log's settings and
+    the class-data archive.
+    """
     options = [*_QUIET_JVM, *settings.java_options]
     if is_here:
-        options.append(f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties')}")
+        options.append(
+            f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties')}"
+        )
     archive = class_archive()
     if is_here and archive.is_file():
         options += [f"-XX:SharedArchiveFile={archive}", "-Xshare:auto"]
@@ -69,19 +79,26 @@ def session_conf(settings: SparkSettings, driver_is_here: bool = True) -> dict[s
         driver_is_here: the driver runs on this machine, and not on one of the cluster's.
     """
     conf = {
-        # Delta's SQL commands and its catalog: without them Spark reads Delta tables but cannot ALTER or OPTIMIZE them.
+        # Delta's SQL commands and its catalog: without them Spark reads Delta tables but cannot
+        # ALTER or OPTIMIZE them.
         "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
         "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
         # Slices are cut in UTC; a session in another zone would show other days than the table has.
         "spark.sql.session.timeZone": "UTC",
-        # Python tasks start in a few milliseconds instead of a third of a second; its module says why.
+        # Python tasks start in a few milliseconds instead of a third of a second; its module says
+        # why.
         "spark.python.daemon.module": "batchinfer.worker_daemon",
     }
     if settings.master is not None:
         conf["spark.master"] = settings.master
     conf |= {name: _text(value) for name, value in settings.conf.items()}
     conf["spark.driver.extraJavaOptions"] = " ".join(
-        option for option in (java_options(settings, driver_is_here), conf.get("spark.driver.extraJavaOptions", "")) if option
+        option
+        for option in (
+            java_options(settings, driver_is_here),
+            conf.get("spark.driver.extraJavaOptions", ""),
+        )
+        if option
     )
     return conf
 
@@ -99,13 +116,17 @@ def import_spark() -> None:
 
 
 def open_session(
-    settings: SparkSettings, app_name: str, extra: Mapping[str, str] | None = None, packed: Path | None = None
+    settings: SparkSettings,
+    app_name: str,
+    extra: Mapping[str, str] | None = None,
+    packed: Path | None = None,
 ) -> SparkSession:
-    """Builds the session, or returns the one that runs already (a notebook, spark-submit, the demo).
+    """Builds the session, or returns the one that runs already (a notebook, spark-submit, the
+    demo).
 
     Args:
-        packed: folder for what executors are sent; without one they are sent nothing. Where spark-submit started this
-            process, it has sent it.
+        packed: folder for what executors are sent; without one they are sent nothing. Where
+            spark-submit started this process, it has sent it.
 
     Runs on: driver.
 
@@ -130,7 +151,8 @@ def open_session(
             conf |= sent.conf
             if sent.python is not None:
                 os.environ["PYSPARK_PYTHON"] = sent.python
-    # Another Spark in SPARK_HOME would be started in place of the installed one, without Delta's jars.
+    # Another Spark in SPARK_HOME would be started in place of the installed one, without Delta's
+    # jars.
     os.environ["SPARK_HOME"] = os.environ.get("BATCHINFER_SPARK_HOME", str(spark_home()))
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
@@ -142,7 +164,8 @@ def open_session(
     _start_apart(builder.getOrCreate)
     spark = builder.getOrCreate()
     if (stores := os.environ.get(s3.VARIABLE)) is not None:
-        # Of every Python worker that is started from now on, also in a session that was there before.
+        # Of every Python worker that is started from now on, also in a session that was there
+        # before.
         spark.sparkContext.environment[s3.VARIABLE] = stores
     return spark
 
@@ -154,9 +177,11 @@ def _is_running() -> bool:
 
 
 def _forget_stopped() -> None:
-    """Ends the JVM of a session that was stopped, as in a notebook that goes on in another environment.
+    """Ends the JVM of a session that was stopped, as in a notebook that goes on in another
+    environment.
 
-    It was started with that session's settings, and Spark would take them for those of the next one too.
+    It was started with that session's settings, and Spark would take them for those of the next one
+    too.
     """
     pyspark: Any = sys.modules.get("pyspark")
     if pyspark is None or pyspark.SparkContext._gateway is None:
@@ -172,7 +197,9 @@ def _forget_stopped() -> None:
 
 
 def _submitted() -> set[str]:
-    """Names of the settings that spark-submit has given to the JVM that this process was started with."""
+    """Names of the settings that spark-submit has given to the JVM that this process was started
+    with.
+    """
     from pyspark import SparkConf, SparkContext
 
     SparkContext._ensure_initialized()
@@ -182,14 +209,16 @@ def _submitted() -> set[str]:
 def _check_master(conf: Mapping[str, str]) -> None:
     if "spark.master" not in conf:
         raise ConfigError(
-            "spark.master: this environment names none; allowed: SPARK_MASTER=spark://host:7077 (yarn, k8s://…) in the "
+            "spark.master: this environment names none; allowed: SPARK_MASTER=spark://host:7077 "
+            "(yarn, k8s://…) in the "
             "environment, or ./spark-submit.sh jobs/… --spark --master …"
         )
     check_master(conf["spark.master"])
 
 
 def check_master(master: str) -> None:
-    """Whether Spark knows this kind of master, and a standalone one answers: Spark would try for a minute, and not say which.
+    """Whether Spark knows this kind of master, and a standalone one answers: Spark would try for a
+    minute, and not say which.
 
     Runs on: driver, or the machine that submits to one.
 
@@ -211,7 +240,8 @@ def check_master(master: str) -> None:
         except (OSError, OverflowError) as error:
             failures.append(f"{address}: {error}")
     raise StorageError(
-        f"spark.master: no master answers at {master} ({'; '.join(failures)})", "is it started, and the port right?"
+        f"spark.master: no master answers at {master} ({'; '.join(failures)})",
+        "is it started, and the port right?",
     )
 
 

@@ -1,7 +1,8 @@
-"""What travels to executors that have neither the checkout nor the packages: the package, the environment, a user's modules.
+"""What travels to executors that have neither the checkout nor the packages: the package, the
+environment, a user's modules.
 
-Owns which files belong to each, and the settings of Spark that send them. What an environment wants sent stands in its file
-(`spark.ship`). Sends nothing itself: Spark does, once an executor.
+Owns which files belong to each, and the settings of Spark that send them. What an environment wants
+sent stands in its file (`spark.ship`). Sends nothing itself: Spark does, once an executor.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ class Shipment:
 
     Attributes:
         conf: settings of Spark.
-        python: of the executors, seen from their working folder; None: the driver's, or what PYSPARK_PYTHON names.
+        python: of the executors, seen from their working folder; None: the driver's, or what
+            PYSPARK_PYTHON names.
     """
 
     conf: Mapping[str, str] = field(default_factory=dict)
@@ -56,7 +58,9 @@ class Shipment:
 
 
 def is_local(master: str | None) -> bool:
-    """Whether executors are processes of this machine, started by the driver: `local[4]`, `local-cluster[2,1,1024]`."""
+    """Whether executors are processes of this machine, started by the driver: `local[4]`,
+    `local-cluster[2,1,1024]`.
+    """
     return master is not None and re.match(r"local($|\[|-cluster\[)", master) is not None
 
 
@@ -64,7 +68,8 @@ def shipment(settings: SparkSettings, folder: Path) -> Shipment:
     """Packs what the environment wants sent; nothing where executors are processes of this machine.
 
     Args:
-        folder: where packed things are kept; an environment is packed once, until a package changes.
+        folder: where packed things are kept; an environment is packed once, until a package
+            changes.
 
     Runs on: driver.
 
@@ -76,17 +81,22 @@ def shipment(settings: SparkSettings, folder: Path) -> Shipment:
     own = {str(name): str(value) for name, value in settings.conf.items()}
     conf = {
         "spark.submit.pyFiles": appended(own.get("spark.submit.pyFiles"), str(package_zip(folder))),
-        # Spark adds what it ships to the path of a worker, but starts the workers' daemon, which is ours, without it.
+        # Spark adds what it ships to the path of a worker, but starts the workers' daemon, which is
+        # ours, without it.
         _PYTHONPATH: appended(own.get(_PYTHONPATH), PACKAGE, os.pathsep),
     }
     if settings.ship == "package":
         return Shipment(conf)
     archive = f"{environment_archive(folder)}#{ENVIRONMENT}"
-    return Shipment(conf | {"spark.archives": appended(own.get("spark.archives"), archive)}, SENT_PYTHON)
+    return Shipment(
+        conf | {"spark.archives": appended(own.get("spark.archives"), archive)}, SENT_PYTHON
+    )
 
 
 def appended(known: str | None, more: str, between: str = ",") -> str:
-    """A list as Spark's settings have it, with one more at its end; None or no text is a list of none."""
+    """A list as Spark's settings have it, with one more at its end; None or no text is a list of
+    none.
+    """
     return f"{known}{between}{more}" if known else more
 
 
@@ -104,28 +114,40 @@ def package_zip(folder: Path) -> Path:
 
 
 def modules_zip(root: Path, folder: Path) -> Path | None:
-    """A user's own modules beside `conf/` as a zip: Python files, and folders with an `__init__.py`; None if there are none.
+    """A user's own modules beside `conf/` as a zip: Python files, and folders with an
+    `__init__.py`; None if there are none.
 
     Raises:
         SetupError: it cannot be written.
     """
-    packages = [path.parent for path in sorted(root.glob("*/__init__.py")) if path.parent.name != "tests"]
+    packages = [
+        path.parent for path in sorted(root.glob("*/__init__.py")) if path.parent.name != "tests"
+    ]
     files = [path for place in packages for path in _sources(place)] + sorted(root.glob("*.py"))
-    return write_zip(folder / MODULES, ((path, path.relative_to(root)) for path in files)) if files else None
+    return (
+        write_zip(folder / MODULES, ((path, path.relative_to(root)) for path in files))
+        if files
+        else None
+    )
 
 
 def conf_zip(project: Path, folder: Path) -> Path:
-    """A project's configuration as a zip that is unpacked into a folder `conf`, with the checkout's environments behind its own.
+    """A project's configuration as a zip that is unpacked into a folder `conf`, with the checkout's
+    environments behind its own.
 
     Raises:
         SetupError: the project has none, or it cannot be written.
     """
     conf = project / "conf"
     if not conf.is_dir():
-        raise SetupError(f"{conf}: no such folder; a driver on another machine needs the project's configuration")
+        raise SetupError(
+            f"{conf}: no such folder; a driver on another machine needs the project's configuration"
+        )
     beside = checkout()
     files: dict[Path, Path] = {}
-    for root in [beside / "conf" / part for part in ("base", "environments")] if beside is not None else []:
+    for root in (
+        [beside / "conf" / part for part in ("base", "environments")] if beside is not None else []
+    ):
         files |= {path.relative_to(root.parent): path for path in _sources(root)}
     files |= {path.relative_to(conf): path for path in _sources(conf)}
     return write_zip(folder / "conf.zip", ((files[name], name) for name in sorted(files)))
@@ -137,12 +159,18 @@ def folder_zip(folder: Path, target: Path) -> Path:
     Raises:
         SetupError: it cannot be written.
     """
-    files = ((path, path.relative_to(folder)) for path in sorted(folder.rglob("*")) if path.is_file())
+    files = (
+        (path, path.relative_to(folder)) for path in sorted(folder.rglob("*")) if path.is_file()
+    )
     return write_zip(target, files, compression=zipfile.ZIP_STORED)
 
 
 def _sources(folder: Path) -> Iterator[Path]:
-    return (path for path in sorted(folder.rglob("*")) if path.is_file() and "__pycache__" not in path.parts)
+    return (
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and "__pycache__" not in path.parts
+    )
 
 
 def write_zip(
@@ -183,7 +211,8 @@ def environment_archive(folder: Path) -> Path:
     """
     if sys.prefix == sys.base_prefix:
         raise SetupError(
-            "spark.ship: environment: this Python is in no virtual environment, so there is none to send; "
+            "spark.ship: environment: this Python is in no virtual environment, so there is none "
+            "to send; "
             "allowed: nothing, package, or run it from a virtual environment"
         )
     found = needed_distributions()
@@ -192,8 +221,8 @@ def environment_archive(folder: Path) -> Path:
     target = folder / f"environment-{hashlib.sha256(state.encode()).hexdigest()[:16]}.zip"
     if target.is_file():
         return target
-    # Not compressed: libraries of a few gigabytes shrink by a half, in more time than most networks save. No tar: Spark
-    # unpacks it without the right to execute.
+    # Not compressed: libraries of a few gigabytes shrink by a half, in more time than most networks
+    # save. No tar: Spark unpacks it without the right to execute.
     write_zip(target, environment_files(found.values()), [_interpreter()], zipfile.ZIP_STORED)
     for old in folder.glob("environment-*.zip"):
         if old != target:
@@ -204,15 +233,21 @@ def environment_archive(folder: Path) -> Path:
 def _interpreter() -> tuple[zipfile.ZipInfo, str]:
     """The environment's Python: a script, since Spark unpacks no links.
 
-    By the name that it is started with, Python finds `pyvenv.cfg` and with it the packages (PEP 405).
+    By the name that it is started with, Python finds `pyvenv.cfg` and with it the packages (PEP
+    405).
     """
     entry = zipfile.ZipInfo("bin/python")
     entry.create_system, entry.external_attr = _UNIX, 0o100755 << 16
-    return entry, f'#!/bin/bash\nexec -a "$0" {shlex.quote(os.path.realpath(sys.executable))} "$@"\n'
+    return (
+        entry,
+        f'#!/bin/bash\nexec -a "$0" {shlex.quote(os.path.realpath(sys.executable))} "$@"\n',
+    )
 
 
 def needed_distributions() -> dict[str, metadata.Distribution]:
-    """What is installed of the packages that this one needs, and of what those need, by normalised name."""
+    """What is installed of the packages that this one needs, and of what those need, by normalised
+    name.
+    """
     from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name
 
@@ -239,7 +274,8 @@ def needed_distributions() -> dict[str, metadata.Distribution]:
 
 
 def environment_files(distributions: Iterable[metadata.Distribution]) -> Iterator[tuple[Path, str]]:
-    """The files of an environment that holds these distributions, but its Python: where each is here, and its name there.
+    """The files of an environment that holds these distributions, but its Python: where each is
+    here, and its name there.
 
     Byte code is among them: without, each worker would compile its packages anew.
     """

@@ -1,6 +1,8 @@
-"""Runs small JSON tasks on executors, in order, with progress and with errors that keep their class.
+"""Runs small JSON tasks on executors, in order, with progress and with errors that keep their
+class.
 
-Owns how work travels: a task is a JSON object, a result is one, and the rows themselves never pass through here.
+Owns how work travels: a task is a JSON object, a result is one, and the rows themselves never pass
+through here.
 """
 
 from __future__ import annotations
@@ -32,9 +34,11 @@ def run_tasks(
     beats: Beats | None = None,
     profile: ResourceProfile | None = None,
 ) -> list[list[dict[str, Any]]]:
-    """Runs `work(task)` for every task, each in a Spark task of its own; returns the results in the order of the tasks.
+    """Runs `work(task)` for every task, each in a Spark task of its own; returns the results in the
+    order of the tasks.
 
-    A task that is tried again starts from nothing; only the results of the attempt that succeeded count.
+    A task that is tried again starts from nothing; only the results of the attempt that succeeded
+    count.
 
     Args:
         undo: is given the results of the tasks that succeeded where others failed.
@@ -58,7 +62,9 @@ def run_tasks(
 
 
 class Guarded:
-    """Picklable wrapper: results and errors as JSON, so that no class has to cross from executor to driver."""
+    """Picklable wrapper: results and errors as JSON, so that no class has to cross from executor to
+    driver.
+    """
 
     def __init__(self, work: Work) -> None:
         self.work = work
@@ -73,7 +79,8 @@ class Guarded:
 
 
 def guarded(work: Callable[[], dict[str, Any]]) -> str:
-    """The result of one task as JSON, or its error, so that it crosses to the driver with its class.
+    """The result of one task as JSON, or its error, so that it crosses to the driver with its
+    class.
 
     Runs on: executor.
     """
@@ -92,7 +99,8 @@ def run_batches(
     through: Literal["mapInArrow", "mapInPandas"] = "mapInArrow",
     profile: ResourceProfile | None = None,
 ) -> list[dict[str, Any]]:
-    """Hands a frame's rows to `work` in batches; it gives one row of JSON a task, as `guarded` writes it.
+    """Hands a frame's rows to `work` in batches; it gives one row of JSON a task, as `guarded`
+    writes it.
 
     Runs on: driver; `work` on executors.
 
@@ -107,21 +115,38 @@ def run_batches(
 
 
 def as_result(error: errors.BatchInferError) -> dict[str, Any]:
-    """A result that says that a task failed for good, and how; a room's own subclass travels as the class it refines."""
-    name = next(class_.__name__ for class_ in type(error).__mro__ if vars(errors).get(class_.__name__) is class_)
+    """A result that says that a task failed for good, and how; a room's own subclass travels as the
+    class it refines.
+    """
+    name = next(
+        class_.__name__
+        for class_ in type(error).__mro__
+        if vars(errors).get(class_.__name__) is class_
+    )
     return {"error": {"class": name, "problems": list(error.problems), "hint": error.hint}}
 
 
 def raise_errors(results: Iterable[dict[str, Any]]) -> None:
-    """Raises the first error among results, with the class it was raised with on the executor and what others of it say."""
+    """Raises the first error among results, with the class it was raised with on the executor and
+    what others of it say.
+    """
     failed = [result["error"] for result in results if "error" in result]
     if failed:
         first = failed[0]
-        problems = [problem for each in failed if each["class"] == first["class"] for problem in each["problems"]]
-        raise getattr(errors, first["class"])(errors.listed_some(list(dict.fromkeys(problems))), first["hint"])
+        problems = [
+            problem
+            for each in failed
+            if each["class"] == first["class"]
+            for problem in each["problems"]
+        ]
+        raise getattr(errors, first["class"])(
+            errors.listed_some(list(dict.fromkeys(problems))), first["hint"]
+        )
 
 
-def in_order(found: Iterable[tuple[int, str]], tasks: int, undo: Undo | None = None) -> list[list[dict[str, Any]]]:
+def in_order(
+    found: Iterable[tuple[int, str]], tasks: int, undo: Undo | None = None
+) -> list[list[dict[str, Any]]]:
     """Numbered results as JSON, put in the order of their tasks; see `run_tasks`."""
     results: list[list[dict[str, Any]]] = [[] for _ in range(tasks)]
     for number, text in found:
@@ -134,9 +159,13 @@ def in_order(found: Iterable[tuple[int, str]], tasks: int, undo: Undo | None = N
 
 
 class show_progress:  # noqa: N801 - reads as the verb it is
-    """Shows a bar of Spark tasks while a job runs; asks Spark's status tracker from a thread of its own."""
+    """Shows a bar of Spark tasks while a job runs; asks Spark's status tracker from a thread of its
+    own.
+    """
 
-    def __init__(self, spark: SparkSession, description: str, total: int, beats: Beats | None) -> None:
+    def __init__(
+        self, spark: SparkSession, description: str, total: int, beats: Beats | None
+    ) -> None:
         self.context, self.description, self.total = spark.sparkContext, description, total
         self.beats = beats if beats is not None and beats.folder else None
         self.done = threading.Event()
@@ -156,7 +185,8 @@ class show_progress:  # noqa: N801 - reads as the verb it is
         try:
             self._show_tasks() if self.beats is None else self._show_rows(self.beats)
         except (Py4JError, OSError):
-            # The JVM is gone. Whoever waits for the tasks learns of it, and tells it better than a progress bar.
+            # The JVM is gone. Whoever waits for the tasks learns of it, and tells it better than a
+            # progress bar.
             return
 
     def _show_rows(self, beats: Beats) -> None:
@@ -167,7 +197,9 @@ class show_progress:  # noqa: N801 - reads as the verb it is
             while not ended:
                 ended = self.done.wait(_POLL_S)
                 counts = beats.count()
-                advance(counts.rows - shown, f"{counts.failed:,} quarantined" if counts.failed else "")
+                advance(
+                    counts.rows - shown, f"{counts.failed:,} quarantined" if counts.failed else ""
+                )
                 shown = counts.rows
 
     def _show_tasks(self) -> None:
@@ -178,7 +210,10 @@ class show_progress:  # noqa: N801 - reads as the verb it is
         with progress(self.description, self.total) as advance:
             shown = 0
             while not self.done.wait(_POLL_S):
-                completed = sum(_completed(tracker, job) for job in set(tracker.getJobIdsForGroup(self.description)) - before)
+                completed = sum(
+                    _completed(tracker, job)
+                    for job in set(tracker.getJobIdsForGroup(self.description)) - before
+                )
                 advance(completed - shown)
                 shown = completed
             advance(self.total - shown)

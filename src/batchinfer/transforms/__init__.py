@@ -1,17 +1,32 @@
-"""The shared preprocessing: fitted once, applied to any rows alone, the same code at training, in batch and online.
+"""The shared preprocessing: fitted once, applied to any rows alone, the same code at training, in
+batch and online.
 
-Owns the steps that a pipeline file names under `features`, their fitting by mergeable statistics, and the matrix that
-the model gets. Must know neither Spark nor a model framework nor other rooms; state is JSON, never pickle.
+Owns the steps that a pipeline file names under `features`, their fitting by mergeable statistics,
+and the matrix that the model gets. Must know neither Spark nor a model framework nor other rooms;
+state is JSON, never pickle.
 """
 
 from batchinfer.transforms.calibrate import Calibrate
 from batchinfer.transforms.check import check_steps, feature_columns, source_columns
 from batchinfer.transforms.column import is_ordered
 from batchinfer.transforms.fitted import Inputs, IntegerInput, TransformPipeline
-from batchinfer.transforms.fitting import accumulate_pass, finish_pass, fit, fit_passes, hidden_columns, merge_pass
+from batchinfer.transforms.fitting import (
+    accumulate_pass,
+    finish_pass,
+    fit,
+    fit_passes,
+    hidden_columns,
+    merge_pass,
+)
 from batchinfer.transforms.known_steps import STEPS
 from batchinfer.transforms.parse import dump_steps, parse_steps
-from batchinfer.transforms.postprocess import AFTER_STEPS, PostProcess, check_after, fit_after, parse_after
+from batchinfer.transforms.postprocess import (
+    AFTER_STEPS,
+    PostProcess,
+    check_after,
+    fit_after,
+    parse_after,
+)
 from batchinfer.transforms.statistics import Ranks, quantile
 from batchinfer.transforms.step import Step, StepProblem
 from batchinfer.transforms.supervised import ROW_HASH, TARGET

@@ -1,7 +1,9 @@
-"""Steps after the model, on prediction columns: `threshold`, `label_map`, `softmax`, `top_k`, `round`, `clip`.
+"""Steps after the model, on prediction columns: `threshold`, `label_map`, `softmax`, `top_k`,
+`round`, `clip`.
 
-Owns what each does to a row's predictions. They work on Arrow arrays, on any rows alone; what is not a number stays so, and
-the engine puts such rows aside. `calibrate` and `inverse` have modules of their own.
+Owns what each does to a row's predictions. They work on Arrow arrays, on any rows alone; what is
+not a number stays so, and the engine puts such rows aside. `calibrate` and `inverse` have modules
+of their own.
 """
 
 from __future__ import annotations
@@ -43,9 +45,9 @@ class AfterStep(Item):
     """One step on prediction columns.
 
     Class attributes:
-        usual: the prediction columns that the step takes where the pipeline file names none; those of them that are there.
-        accepts: what a column may be: number, numbers (array<double>), shares (map<string,double>), text.
-        fitted: True if the step has a state that training gives.
+        usual: the prediction columns that the step takes where the pipeline file names none; those
+        of them that are there. accepts: what a column may be: number, numbers (array<double>),
+        shares (map<string,double>), text. fitted: True if the step has a state that training gives.
     """
 
     usual: ClassVar[tuple[str, ...]] = (PREDICTION, SCORE)
@@ -60,17 +62,26 @@ class AfterStep(Item):
         Raises:
             StepProblem: no such prediction column, or of another type.
         """
-        named = list(self.columns) if self.columns is not None else [name for name in self.usual if name in fields]
+        named = (
+            list(self.columns)
+            if self.columns is not None
+            else [name for name in self.usual if name in fields]
+        )
         there = ", ".join(fields)
         problems = [
-            f"{self.name}: no prediction column '{name}'{did_you_mean(name, fields)}; predictions at this step: {there}"
+            f"{self.name}: no prediction column '{name}'{did_you_mean(name, fields)}; predictions "
+            f"at this step: {there}"
             for name in named
             if name not in fields
         ]
         if not named:
-            problems.append(f"{self.name}: none of its usual columns ({', '.join(self.usual)}) is there; predictions: {there}")
+            problems.append(
+                f"{self.name}: none of its usual columns ({', '.join(self.usual)}) is there; "
+                f"predictions: {there}"
+            )
         problems += [
-            f"{self.name}: prediction column '{name}' is {fields[name]}; allowed: {', '.join(self.accepts)}"
+            f"{self.name}: prediction column '{name}' is {fields[name]}; allowed: "
+            f"{', '.join(self.accepts)}"
             for name in named
             if name in fields and what(fields[name]) not in self.accepts
         ]
@@ -79,7 +90,8 @@ class AfterStep(Item):
         return named
 
     def output_fields(self, fields: Mapping[str, pa.DataType], labels: tuple[str, ...]) -> Fields:
-        """The prediction columns and types after the step; `labels` are those of the model's classes, in order.
+        """The prediction columns and types after the step; `labels` are those of the model's
+        classes, in order.
 
         Raises:
             StepProblem: the step does not fit the columns.
@@ -88,11 +100,17 @@ class AfterStep(Item):
         return dict(fields)
 
     def transform(self, frame: Frame, state: Json, labels: tuple[str, ...]) -> None:
-        """Changes the prediction columns of one batch; rows stay as many and in order. Runs on: executor."""
+        """Changes the prediction columns of one batch; rows stay as many and in order. Runs on:
+        executor.
+        """
         raise NotImplementedError(type(self).__name__)
 
 
-_TYPES = {"number": pa.float64(), "numbers": pa.list_(pa.float64()), "shares": pa.map_(pa.string(), pa.float64())}
+_TYPES = {
+    "number": pa.float64(),
+    "numbers": pa.list_(pa.float64()),
+    "shares": pa.map_(pa.string(), pa.float64()),
+}
 
 
 def what(type_: pa.DataType) -> str:
@@ -100,7 +118,11 @@ def what(type_: pa.DataType) -> str:
     if is_map(type_):
         return "shares" if pa.types.is_floating(type_.item_type) else "other"
     if is_lists(type_):
-        return "numbers" if pa.types.is_floating(type_.value_type) or pa.types.is_integer(type_.value_type) else "other"
+        return (
+            "numbers"
+            if pa.types.is_floating(type_.value_type) or pa.types.is_integer(type_.value_type)
+            else "other"
+        )
     return {"integer": "number", "float": "number", "text": "text"}.get(kind(type_), "other")
 
 
@@ -110,7 +132,8 @@ def label_array(positive: np.ndarray, labels: tuple[str, ...]) -> pa.Array:
 
 
 class Threshold(AfterStep):
-    """`label` by a bound of `value` on one number: the second of `labels` from `value` up, the first below.
+    """`label` by a bound of `value` on one number: the second of `labels` from `value` up, the
+    first below.
 
     Without `labels`, those of a model of two classes: its positive label from `value` up.
     """
@@ -127,7 +150,10 @@ class Threshold(AfterStep):
             raise StepProblem(f"threshold: got {len(self.chosen(fields))} columns; allowed: one")
         if self.labels is None and len(labels) != 2:
             known = "several classes" if labels else "no classes"
-            raise StepProblem(f"threshold: labels are missing, and the model has {known}; allowed: labels: [below, above]")
+            raise StepProblem(
+                f"threshold: labels are missing, and the model has {known}; allowed: labels: "
+                "[below, above]"
+            )
         return {**fields, LABEL: pa.string()}
 
     def transform(self, frame: Frame, state: Json, labels: tuple[str, ...]) -> None:
@@ -138,10 +164,12 @@ class Threshold(AfterStep):
 
 
 class LabelMap(AfterStep):
-    """Other names for labels, in text and as the names of shares. A label that is not listed becomes `default`, or stays.
+    """Other names for labels, in text and as the names of shares. A label that is not listed
+    becomes `default`, or stays.
 
-    Shares whose names become one are added up. In a row where that happened, `label` is the greatest share's and `score` that
-    share, if the step changes both `label` and `scores`; in other rows `score` stays.
+    Shares whose names become one are added up. In a row where that happened, `label` is the
+    greatest share's and `score` that share, if the step changes both `label` and `scores`; in other
+    rows `score` stays.
     """
 
     name: ClassVar[str] = "label_map"
@@ -157,7 +185,9 @@ class LabelMap(AfterStep):
         before = frame.get(SCORES)
         for name in chosen:
             array = frame[name]
-            frame[name] = self._renamed_shares(array) if is_map(array.type) else self._renamed(array)
+            frame[name] = (
+                self._renamed_shares(array) if is_map(array.type) else self._renamed(array)
+            )
         if before is not None and is_map(before.type) and {LABEL, SCORES} <= set(chosen):
             self._name_greatest(frame, map_parts(before)[0] > map_parts(frame[SCORES])[0])
 
@@ -171,7 +201,10 @@ class LabelMap(AfterStep):
 
     def _renamed(self, texts: pa.Array) -> pa.Array:
         encoded = texts.dictionary_encode()
-        new = [self.values.get(text, text if self.default is None else self.default) for text in encoded.dictionary.to_pylist()]
+        new = [
+            self.values.get(text, text if self.default is None else self.default)
+            for text in encoded.dictionary.to_pylist()
+        ]
         return pa.array(new, pa.string()).take(encoded.indices)
 
     def _renamed_shares(self, shares: pa.Array) -> pa.Array:
@@ -192,8 +225,8 @@ class LabelMap(AfterStep):
 class Softmax(AfterStep):
     """exp(x) over the sum of exp of the row's numbers: shares that add up to 1.
 
-    With `labels`, one for each number, the column gives way to `label`, `score` (of the label) and `scores`, as a classifier
-    of this project has them.
+    With `labels`, one for each number, the column gives way to `label`, `score` (of the label) and
+    `scores`, as a classifier of this project has them.
     """
 
     name: ClassVar[str] = "softmax"
@@ -215,7 +248,12 @@ class Softmax(AfterStep):
         if len(names) != 1:
             raise StepProblem(f"softmax: got {len(names)} columns with labels; allowed: one")
         rest = {name: type_ for name, type_ in fields.items() if name != names[0]}
-        return {**rest, LABEL: pa.string(), SCORE: pa.float64(), SCORES: pa.map_(pa.string(), pa.float64())}
+        return {
+            **rest,
+            LABEL: pa.string(),
+            SCORE: pa.float64(),
+            SCORES: pa.map_(pa.string(), pa.float64()),
+        }
 
     def transform(self, frame: Frame, state: Json, labels: tuple[str, ...]) -> None:
         for name in self.chosen({name: array.type for name, array in frame.items()}):
@@ -245,7 +283,8 @@ def classified(shares: pa.Array, labels: tuple[str, ...]) -> Frame:
     lengths = shares.value_lengths().fill_null(0).to_numpy()
     if len(lengths) and not (lengths == len(labels)).all():
         raise ValueError(
-            f"softmax: got {int(lengths[lengths != len(labels)][0])} numbers; allowed: one for each of {len(labels)} labels"
+            f"softmax: got {int(lengths[lengths != len(labels)][0])} numbers; allowed: one for "
+            f"each of {len(labels)} labels"
         )
     matrix = shares.flatten().to_numpy(zero_copy_only=False).reshape(len(lengths), len(labels))
     names = pa.array(list(labels), pa.string())
@@ -258,10 +297,12 @@ def classified(shares: pa.Array, labels: tuple[str, ...]) -> Frame:
 
 
 class TopK(AfterStep):
-    """`items`: the `k` greatest shares or numbers of the row, the greatest first, as array<struct<item, score>>.
+    """`items`: the `k` greatest shares or numbers of the row, the greatest first, as
+    array<struct<item, score>>.
 
-    The column they come from is left out. Items are the names of the shares; of numbers, `labels`, else their places from 0
-    as text. Of equal ones the earlier goes first; a row of fewer has fewer items.
+    The column they come from is left out. Items are the names of the shares; of numbers, `labels`,
+    else their places from 0 as text. Of equal ones the earlier goes first; a row of fewer has fewer
+    items.
     """
 
     name: ClassVar[str] = "top_k"
@@ -293,20 +334,31 @@ class TopK(AfterStep):
         starts = np.cumsum(lengths) - lengths
         rows = np.repeat(np.arange(len(lengths)), lengths)
         # What is not a number comes first, so that it is seen.
-        order = np.lexsort((np.arange(len(values)), -np.where(np.isnan(values), np.inf, values), rows))
+        order = np.lexsort(
+            (np.arange(len(values)), -np.where(np.isnan(values), np.inf, values), rows)
+        )
         rank = np.arange(len(values)) - np.repeat(starts, lengths)
         chosen = order[rank < self.k]
-        names = self._names(chosen - starts[rows[chosen]]) if names is None else names.take(pa.array(chosen))
-        items = pa.StructArray.from_arrays([names, pa.array(values[chosen])], fields=list(ITEMS.value_type))
+        names = (
+            self._names(chosen - starts[rows[chosen]])
+            if names is None
+            else names.take(pa.array(chosen))
+        )
+        items = pa.StructArray.from_arrays(
+            [names, pa.array(values[chosen])], fields=list(ITEMS.value_type)
+        )
         offsets = np.concatenate([[0], np.cumsum(np.minimum(lengths, self.k))]).astype(np.int32)
-        frame["items"] = pa.ListArray.from_arrays(pa.array(offsets, mask=_null_offsets(array)), items).cast(ITEMS)
+        frame["items"] = pa.ListArray.from_arrays(
+            pa.array(offsets, mask=_null_offsets(array)), items
+        ).cast(ITEMS)
 
     def _names(self, places: np.ndarray) -> pa.Array:
         if self.labels is None:
             return pa.array(places).cast(pa.string())
         if len(places) and int(places.max()) >= len(self.labels):
             raise ValueError(
-                f"top_k: got at least {int(places.max()) + 1} numbers; allowed: one for each of {len(self.labels)} labels"
+                f"top_k: got at least {int(places.max()) + 1} numbers; allowed: one for each of "
+                f"{len(self.labels)} labels"
             )
         return pa.array(list(self.labels), pa.string()).take(pa.array(places))
 
@@ -333,7 +385,9 @@ class OnNumbers(AfterStep):
 
 
 class Round(OnNumbers):
-    """To `digits` decimal places, halves to the even neighbour; `digits` below 0 round to tens, hundreds …"""
+    """To `digits` decimal places, halves to the even neighbour; `digits` below 0 round to tens,
+    hundreds …
+    """
 
     name: ClassVar[str] = "round"
     usual: ClassVar[tuple[str, ...]] = (PREDICTION, SCORE, SCORES)
@@ -357,7 +411,9 @@ class ClipAfter(OnNumbers):
         if self.lower is None and self.upper is None:
             raise ValueError("no bound given; allowed: lower, upper")
         if self.lower is not None and self.upper is not None and self.lower > self.upper:
-            raise ValueError(f"the lower bound {self.lower} lies above the upper bound {self.upper}")
+            raise ValueError(
+                f"the lower bound {self.lower} lies above the upper bound {self.upper}"
+            )
         return self
 
     def changed(self, values: np.ndarray, state: Json) -> np.ndarray:

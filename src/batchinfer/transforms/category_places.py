@@ -1,4 +1,5 @@
-"""Finding the places of categories, and hashing them: prepared once, used on the distinct values of each batch.
+"""Finding the places of categories, and hashing them: prepared once, used on the distinct values of
+each batch.
 
 Owns the lookup table from value to place, and the stable hash. Knows no step.
 """
@@ -16,7 +17,9 @@ import pyarrow.compute as pc
 from batchinfer.transforms.column import Coded, kind
 
 _FEW = 64
-"""Up to so many distinct values a Python dict is quicker than Arrow's index_in, which builds its table at each call."""
+"""Up to so many distinct values a Python dict is quicker than Arrow's index_in, which builds its
+table at each call.
+"""
 
 
 class Lookup:
@@ -35,7 +38,9 @@ class Lookup:
         return found.fill_null(-1).to_numpy().astype(np.int64)
 
     def take(self, column: Coded, table: np.ndarray, unseen: Any, missing: Any) -> np.ndarray:
-        """(rows,) of table's dtype: the table's entry for each row's category, `unseen` or `missing` where it has none."""
+        """(rows,) of table's dtype: the table's entry for each row's category, `unseen` or
+        `missing` where it has none.
+        """
         places = self.places(column.values)
         entries = np.empty(len(places) + 1, table.dtype)
         entries[:-1] = np.where(places < 0, unseen, table[places]) if len(table) else unseen
@@ -46,8 +51,9 @@ class Lookup:
 def hashes(values: pa.Array) -> np.ndarray:
     """(values + 1,) uint64: a 64-bit hash of each value, and at the end that of a missing one.
 
-    The same in all releases, whatever the integer's width: BLAKE2b, 8 bytes, little-endian, of a type tag (t text, i
-    integer, b bool) and the value as UTF-8 text; a missing value is the tag n alone, so it differs from the empty string.
+    The same in all releases, whatever the integer's width: BLAKE2b, 8 bytes, little-endian, of a
+    type tag (t text, i integer, b bool) and the value as UTF-8 text; a missing value is the tag n
+    alone, so it differs from the empty string.
     """
     tag = {"text": b"t", "integer": b"i", "bool": b"b"}[kind(values.type)]
     is_text = tag == b"t"
@@ -60,7 +66,8 @@ def hashes(values: pa.Array) -> np.ndarray:
 def combined(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """uint64 hash of an ordered pair of hashes, elementwise with broadcasting.
 
-    Source: the finaliser of SplitMix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014).
+    Source: the finaliser of SplitMix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number
+    generators", 2014).
     """
     mixed = left * np.uint64(0x9E3779B97F4A7C15) + right
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

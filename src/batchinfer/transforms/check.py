@@ -25,7 +25,8 @@ class Walk(NamedTuple):
 
     Attributes:
         fields: all columns after the last step, with their types, the hidden ones of encoders too.
-        mentioned: columns in order of first mention; what a step makes comes after the columns that it names.
+        mentioned: columns in order of first mention; what a step makes comes after the columns that
+            it names.
         writer: the last step that changed or made a column, by its place in the steps.
         read: columns that a step read to make another one of, after they were changed.
         problems: what does not fit.
@@ -38,8 +39,14 @@ class Walk(NamedTuple):
     problems: list[Problem]
 
 
-def walk(steps: Sequence[Step], fields: Mapping[str, pa.DataType], states: Mapping[str, State] | None = None) -> Walk:
-    """Takes the columns' types through the steps; goes on after a problem with what it touches as unknown."""
+def walk(
+    steps: Sequence[Step],
+    fields: Mapping[str, pa.DataType],
+    states: Mapping[str, State] | None = None,
+) -> Walk:
+    """Takes the columns' types through the steps; goes on after a problem with what it touches as
+    unknown.
+    """
     now: Fields = {name: plain_type(type_) for name, type_ in fields.items()}
     result = Walk(now, [], {}, set(), [])
     seen: dict[str, None] = {}
@@ -53,7 +60,8 @@ def walk(steps: Sequence[Step], fields: Mapping[str, pa.DataType], states: Mappi
             touched = [name for name in step.columns if step.in_place and name in now]
             now = now | dict.fromkeys([*touched, *made], UNKNOWN)
         for name in (*(step.columns if step.in_place else ()), *made):
-            # A step that only names what is kept leaves each column what the step before made of it.
+            # A step that only names what is kept leaves each column what the step before made of
+            # it.
             result.writer[name] = result.writer.get(name, place) if step.only else place
             result.read.discard(name)
         if step.only:
@@ -65,14 +73,17 @@ def walk(steps: Sequence[Step], fields: Mapping[str, pa.DataType], states: Mappi
 
 
 def check_steps(
-    steps: Sequence[Step], fields: Mapping[str, pa.DataType], excluded: Collection[str] = (), target: str | None = UNTOLD
+    steps: Sequence[Step],
+    fields: Mapping[str, pa.DataType],
+    excluded: Collection[str] = (),
+    target: str | None = UNTOLD,
 ) -> list[Problem]:
     """Every problem of the steps with these source columns.
 
     Args:
         excluded: columns that may not be used (the target: a leak).
-        target: what steps that are fitted on the target get: `number`, `classes`, or None for no target at all; without it
-            nothing is said of them.
+        target: what steps that are fitted on the target get: `number`, `classes`, or None for no
+            target at all; without it nothing is said of them.
 
     Runs on: driver.
     """
@@ -84,20 +95,31 @@ def check_steps(
         for name in step.columns:
             if name in excluded:
                 problems.append(
-                    Problem(_path(step, place), f"'{name}' is the target: a feature made of it would leak the answer")
+                    Problem(
+                        _path(step, place),
+                        f"'{name}' is the target: a feature made of it would leak the answer",
+                    )
                 )
     for name, place in found.writer.items():
         of = kind(found.fields.get(name, UNKNOWN))
-        if of not in (*NUMBERS, "vector", "unknown") and name not in found.read and name not in excluded:
+        if (
+            of not in (*NUMBERS, "vector", "unknown")
+            and name not in found.read
+            and name not in excluded
+        ):
             message = (
-                f"column '{name}' is still {found.fields[name]} after its steps: no step makes a number of it; add {_ENCODERS}"
+                f"column '{name}' is still {found.fields[name]} after its steps: no step "
+                f"makes a number of it; add {_ENCODERS}"
             )
             problems.append(Problem(_path(steps[place], place), message))
-    return sorted(problems, key=lambda problem: [part for part in problem.path if isinstance(part, int)])
+    return sorted(
+        problems, key=lambda problem: [part for part in problem.path if isinstance(part, int)]
+    )
 
 
 def feature_columns(steps: Sequence[Step], fields: Mapping[str, pa.DataType]) -> list[str]:
-    """The columns that the model gets: numbers and vectors that a step changed or made, in order of first mention.
+    """The columns that the model gets: numbers and vectors that a step changed or made, in order of
+    first mention.
 
     Named integer inputs (`embedding_index`) are among them.
     """
@@ -107,10 +129,16 @@ def feature_columns(steps: Sequence[Step], fields: Mapping[str, pa.DataType]) ->
 def fed(found: Walk) -> list[str]:
     """`feature_columns` of a walk that was done already."""
     usable = (*NUMBERS, "vector")
-    return [name for name in found.mentioned if name in found.writer and kind(found.fields[name]) in usable]
+    return [
+        name
+        for name in found.mentioned
+        if name in found.writer and kind(found.fields[name]) in usable
+    ]
 
 
-def types_before(steps: Sequence[Step], fields: Mapping[str, pa.DataType], states: Mapping[str, State]) -> list[Fields]:
+def types_before(
+    steps: Sequence[Step], fields: Mapping[str, pa.DataType], states: Mapping[str, State]
+) -> list[Fields]:
     """The columns and types that each step gets, and at the end those after the last step.
 
     Raises:
@@ -135,16 +163,22 @@ def source_columns(steps: Sequence[Step], fields: Mapping[str, pa.DataType]) -> 
 def _later(problem: Problem, steps: Sequence[Step]) -> Problem:
     """The problem of a column that is not there, with the reason where a later step makes it.
 
-    No columns can be made of each other in a ring: the name of a made column holds the names of those it is made of.
+    No columns can be made of each other in a ring: the name of a made column holds the names of
+    those it is made of.
     """
     found = _ABSENT.search(problem.message)
-    place = next((place for place, step in enumerate(steps) if _path(step, place) == problem.path), None)
+    place = next(
+        (place for place, step in enumerate(steps) if _path(step, place) == problem.path), None
+    )
     if found is None or place is None:
         return problem
     maker = next((at for at in range(place + 1, len(steps)) if found[1] in steps[at].makes()), None)
     if maker is None:
         return problem
-    why = f"step {maker + 1} ({steps[maker].name}) makes it, after this one; allowed: the step that makes a column before its use"
+    why = (
+        f"step {maker + 1} ({steps[maker].name}) makes it, after this one; allowed: the step "
+        "that makes a column before its use"
+    )
     return Problem(problem.path, f"{steps[place].name}: no column '{found[1]}' yet: {why}")
 
 

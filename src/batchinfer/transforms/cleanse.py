@@ -1,7 +1,7 @@
 """Steps that clean values, in place: `trim`, `lower`, `replace`, `map`, `cast`.
 
-Owns what each does to a value. None is fitted. Text is changed once per distinct value. Missing stays missing, and the
-empty string stays a value: only `cast` and `map` may make a value missing.
+Owns what each does to a value. None is fitted. Text is changed once per distinct value. Missing
+stays missing, and the empty string stays a value: only `cast` and `map` may make a value missing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field, model_validator
 
-from batchinfer.transforms.column import CATEGORIES, TEXT, Coded, Column, coded, is_arrow, kind, numbers, recoded, to_arrow
+from batchinfer.transforms.column import (
+    CATEGORIES,
+    TEXT,
+    Coded,
+    Column,
+    coded,
+    is_arrow,
+    kind,
+    numbers,
+    recoded,
+    to_arrow,
+)
 from batchinfer.transforms.step import Fields, Json, State, Step, StepProblem
 
 
@@ -54,7 +65,8 @@ class Lower(_Text):
 
 
 class Replace(_Text):
-    r"""Replaces every match of `pattern` (RE2 syntax) by `with`, where `$1` or `\1` stands for the first group.
+    r"""Replaces every match of `pattern` (RE2 syntax) by `with`, where `$1` or `\1` stands for the
+    first group.
 
     `$0` is the whole match, `\$` a dollar sign before a digit.
     """
@@ -71,7 +83,8 @@ class Replace(_Text):
         except pa.ArrowInvalid as error:
             got = f"got pattern {self.pattern!r}, with {self.with_!r}"
             raise ValueError(
-                f"{got}; allowed: a regular expression in RE2 syntax, and the groups that it has ({error})"
+                f"{got}; allowed: a regular expression in RE2 syntax, and the groups that it has "
+                f"({error})"
             ) from error
         return self
 
@@ -85,10 +98,12 @@ Scalar = bool | int | float | str
 
 
 class Map(Step):
-    """Other values for given ones. A value that is not listed becomes `default`, or without one stays (text) or is missing.
+    """Other values for given ones. A value that is not listed becomes `default`, or without one
+    stays (text) or is missing.
 
-    If all new values are text the column becomes text, otherwise double (a bool counts as 1 or 0). Missing stays missing.
-    For integers and bools the listed values may also be written as text ("1", "true"), since JSON has no other keys.
+    If all new values are text the column becomes text, otherwise double (a bool counts as 1 or 0).
+    Missing stays missing. For integers and bools the listed values may also be written as text
+    ("1", "true"), since JSON has no other keys.
     """
 
     name: ClassVar[str] = "map"
@@ -108,9 +123,13 @@ class Map(Step):
     @model_validator(mode="after")
     def _one_kind(self) -> Map:
         texts = {isinstance(value, str) for value in self._given}
-        infinite = any(isinstance(value, float) and not math.isfinite(value) for value in self._given)
+        infinite = any(
+            isinstance(value, float) and not math.isfinite(value) for value in self._given
+        )
         if len(texts) > 1 or infinite:
-            raise ValueError(f"new values: got {self._given}; allowed: all text, or all finite numbers")
+            raise ValueError(
+                f"new values: got {self._given}; allowed: all text, or all finite numbers"
+            )
         return self
 
     def output_fields(self, fields: Mapping[str, pa.DataType], state: State = None) -> Fields:
@@ -120,7 +139,8 @@ class Map(Step):
             wrong = [key for key in self.values if _key(key, kind(fields[name])) is None]
             if wrong:
                 problems.append(
-                    f"map: column '{name}' is {fields[name]}; got the value {wrong[0]!r}; allowed: values of that type"
+                    f"map: column '{name}' is {fields[name]}; got the value {wrong[0]!r}; allowed: "
+                    "values of that type"
                 )
         if problems:
             raise StepProblem(problems)
@@ -135,11 +155,16 @@ class Map(Step):
             of = kind(column.values.type)
             known = {_key(key, of): value for key, value in self.values.items()}
             stays = self._to_text and self.default is None and of == "text"
-            new = [known.get(value, value if stays else self.default) for value in column.values.to_pylist()]
+            new = [
+                known.get(value, value if stays else self.default)
+                for value in column.values.to_pylist()
+            ]
             if self._to_text:
                 frame[name] = recoded(column, pa.array(new, pa.string()))
             else:
-                table = np.array([math.nan if value is None else value for value in [*new, None]], np.float64)
+                table = np.array(
+                    [math.nan if value is None else value for value in [*new, None]], np.float64
+                )
                 frame[name] = table[column.codes]
 
 
@@ -147,9 +172,13 @@ def _key(key: bool | int | str, of: str) -> Any:
     """A listed value as a value of the column's kind, or None if it cannot be one."""
     if of == "integer":
         whole = isinstance(key, int) and not isinstance(key, bool)
-        return int(key) if whole or (isinstance(key, str) and re.fullmatch(r"-?[0-9]+", key)) else None
+        return (
+            int(key) if whole or (isinstance(key, str) and re.fullmatch(r"-?[0-9]+", key)) else None
+        )
     if of == "bool":
-        return key if isinstance(key, bool) else {"true": True, "false": False}.get(str(key).lower())
+        return (
+            key if isinstance(key, bool) else {"true": True, "false": False}.get(str(key).lower())
+        )
     return key if isinstance(key, str) or of == "unknown" else None
 
 
@@ -167,11 +196,13 @@ _DECIMAL = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?$"
 
 
 class Cast(Step):
-    """Another type: string, int, bigint, float, double or boolean. What cannot be read as that type becomes missing.
+    """Another type: string, int, bigint, float, double or boolean. What cannot be read as that type
+    becomes missing.
 
-    From text, after trimming: whole numbers of up to 18 digits; decimals with an exponent; true, false, 1, 0 in any case.
-    Fractions are cut off toward zero by int and bigint, and what lies outside their range is missing; boolean is "not 0".
-    Numbers that are infinite or missing have no text, no whole number and no boolean.
+    From text, after trimming: whole numbers of up to 18 digits; decimals with an exponent; true,
+    false, 1, 0 in any case. Fractions are cut off toward zero by int and bigint, and what lies
+    outside their range is missing; boolean is "not 0". Numbers that are infinite or missing have no
+    text, no whole number and no boolean.
     """
 
     name: ClassVar[str] = "cast"
@@ -190,7 +221,9 @@ class Cast(Step):
             column = frame[name]
             if isinstance(column, Coded) or (is_arrow(column) and kind(column.type) == "text"):
                 categories = coded(column)
-                column = to_arrow(recoded(categories, _read(categories.values, self.type)), _CAST[self.type])
+                column = to_arrow(
+                    recoded(categories, _read(categories.values, self.type)), _CAST[self.type]
+                )
             else:
                 column = _converted(column, _CAST[self.type])
             frame[name] = column
@@ -206,7 +239,9 @@ def _read(values: pa.Array, to: str) -> pa.Array:
         known = {"true": True, "1": True, "false": False, "0": False}
         return pa.array([known.get(text) for text in lowered.to_pylist()], pa.bool_())
     pattern = _WHOLE if to in ("int", "bigint") else _DECIMAL
-    readable = pc.call_function("match_substring_regex", [trimmed], pc.MatchSubstringOptions(pattern=pattern))
+    readable = pc.call_function(
+        "match_substring_regex", [trimmed], pc.MatchSubstringOptions(pattern=pattern)
+    )
     texts = pc.call_function("if_else", [readable, trimmed, pa.scalar(None, pa.string())])
     # Arrow reads no leading plus sign.
     texts = pc.call_function("utf8_ltrim", [texts], pc.TrimOptions(characters="+"))
@@ -224,7 +259,11 @@ def _converted(column: Column, type_: pa.DataType) -> pa.Array:
         if type_ in (pa.int32(), pa.int64()):
             array = _whole(np.trunc(values), type_)
     elif type_ == pa.int32() and kind(array.type) == "integer":
-        array = _whole(array.to_numpy(zero_copy_only=False), type_) if array.null_count == 0 else _whole(numbers(array), type_)
+        array = (
+            _whole(array.to_numpy(zero_copy_only=False), type_)
+            if array.null_count == 0
+            else _whole(numbers(array), type_)
+        )
     return array.cast(type_)
 
 

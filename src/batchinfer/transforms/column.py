@@ -1,10 +1,13 @@
-"""How a column looks while the steps work on it, and how it becomes an Arrow array or columns of the matrix.
+"""How a column looks while the steps work on it, and how it becomes an Arrow array or columns of
+the matrix.
 
-Owns the four forms of a column: an Arrow array as it was read; numbers (`numpy` 1-D, NaN = missing; 2-D for dense
-vectors); `Coded` categories; `Places`, a one-hot vector by the place of its one. Knows no step.
+Owns the four forms of a column: an Arrow array as it was read; numbers (`numpy` 1-D, NaN = missing;
+2-D for dense vectors); `Coded` categories; `Places`, a one-hot vector by the place of its one.
+Knows no step.
 
-Text is worked on once per distinct value, not once per row: a batch is dictionary-encoded at the first step that reads
-the column, and a one-hot vector is never built before it is written into its place in the matrix.
+Text is worked on once per distinct value, not once per row: a batch is dictionary-encoded at the
+first step that reads the column, and a one-hot vector is never built before it is written into its
+place in the matrix.
 """
 
 from __future__ import annotations
@@ -47,7 +50,9 @@ Column = pa.Array | np.ndarray | Coded | Places
 
 
 def is_arrow(column: Column) -> TypeGuard[Any]:
-    """True for an Arrow array (pyarrow has no type stubs, so a plain isinstance tells a type checker nothing)."""
+    """True for an Arrow array (pyarrow has no type stubs, so a plain isinstance tells a type
+    checker nothing).
+    """
     return isinstance(column, pa.Array)
 
 
@@ -56,7 +61,9 @@ CATEGORIES = ("text", "integer", "bool")
 TEXT = ("text",)
 TIMES = ("timestamp", "date")
 UNKNOWN = pa.null()
-"""Type of a column that an earlier problem left undefined: every step takes it, so that one mistake is told once."""
+"""Type of a column that an earlier problem left undefined: every step takes it, so that one mistake
+is told once.
+"""
 
 _KINDS = (
     ("text", lambda t: pt.is_string(t) or pt.is_large_string(t) or pt.is_string_view(t)),
@@ -72,26 +79,34 @@ _KINDS = (
 
 
 def kind(type_: pa.DataType) -> str:
-    """What a type counts as: text, integer, float, bool, timestamp, date, vector, bytes, unknown or other."""
+    """What a type counts as: text, integer, float, bool, timestamp, date, vector, bytes, unknown or
+    other.
+    """
     if pt.is_dictionary(type_):
         return kind(type_.value_type)
     return next((name for name, holds in _KINDS if holds(type_)), "other")
 
 
 def is_ordered(type_: pa.DataType) -> bool:
-    """True for times and numbers (and where the type is not known yet): values that one can say are earlier or later."""
+    """True for times and numbers (and where the type is not known yet): values that one can say are
+    earlier or later.
+    """
     return kind(type_) in (*TIMES, "integer", "float", "unknown")
 
 
 def plain_type(type_: pa.DataType) -> pa.DataType:
-    """The type that steps see: the several Arrow types of text become `string`, dictionaries their values' type."""
+    """The type that steps see: the several Arrow types of text become `string`, dictionaries their
+    values' type.
+    """
     if pt.is_dictionary(type_):
         return plain_type(type_.value_type)
     return pa.string() if kind(type_) == "text" else type_
 
 
 def unencoded(name: str) -> str:
-    """Name under which the categories of an encoded column stay readable for later steps, such as `cross`."""
+    """Name under which the categories of an encoded column stay readable for later steps, such as
+    `cross`.
+    """
     return f"{name} (before encoding)"
 
 
@@ -101,7 +116,9 @@ def is_unencoded(name: str) -> bool:
 
 
 def numbers(column: Column) -> np.ndarray:
-    """Numeric column as (rows,) float64 with NaN for null; the array may be shared, so callers must not write to it."""
+    """Numeric column as (rows,) float64 with NaN for null; the array may be shared, so callers must
+    not write to it.
+    """
     if isinstance(column, np.ndarray):
         return column if column.dtype == np.float64 else column.astype(np.float64)
     if not is_arrow(column):
@@ -111,7 +128,8 @@ def numbers(column: Column) -> np.ndarray:
         array = array.cast(pa.float64())
     elif pt.is_boolean(array.type):
         array = array.cast(pa.uint8())
-    # Arrow turns integers with nulls into float64 with NaN by itself, and copies nothing where it need not.
+    # Arrow turns integers with nulls into float64 with NaN by itself, and copies nothing where it
+    # need not.
     return array.to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
 
 
@@ -168,7 +186,9 @@ def missing(column: Column) -> np.ndarray:
 
 
 def to_arrow(column: Column, type_: pa.DataType) -> pa.Array:
-    """The column as an Arrow array of `type_`; missing numbers become null, vectors fixed-size lists of float32."""
+    """The column as an Arrow array of `type_`; missing numbers become null, vectors fixed-size
+    lists of float32.
+    """
     if is_arrow(column):
         return column if column.type == type_ else column.cast(type_)
     if isinstance(column, Coded):
@@ -187,12 +207,18 @@ def to_arrow(column: Column, type_: pa.DataType) -> pa.Array:
 
 
 def write(column: Column, matrix: np.ndarray, start: int, rows: slice = slice(None)) -> None:
-    """Writes the rows of a column into `matrix[:, start:]`, C-contiguous and holding zeros; missing numbers stay 0."""
+    """Writes the rows of a column into `matrix[:, start:]`, C-contiguous and holding zeros; missing
+    numbers stay 0.
+    """
     if isinstance(column, Places):
         index = column.index[rows]
         known = index >= 0
         # One place in the flat matrix for each row: NumPy takes half the time of a pair of places.
-        at = np.arange(start, start + matrix.size, matrix.shape[1]) + index if matrix.shape[1] else index
+        at = (
+            np.arange(start, start + matrix.size, matrix.shape[1]) + index
+            if matrix.shape[1]
+            else index
+        )
         matrix.reshape(-1, copy=False)[at if known.all() else at[known]] = 1.0
     elif isinstance(column, np.ndarray) and column.ndim == 2:
         matrix[:, start : start + column.shape[1]] = column[rows]

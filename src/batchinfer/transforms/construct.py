@@ -1,6 +1,8 @@
-"""Steps that make new columns of old ones, which stay: `cross`, `polynomial`, `ratio`; and `bucketize`, in place.
+"""Steps that make new columns of old ones, which stay: `cross`, `polynomial`, `ratio`; and
+`bucketize`, in place.
 
-Owns the names of made columns. Missing in one of a row's inputs makes the number missing; `cross` has a bucket for it.
+Owns the names of made columns. Missing in one of a row's inputs makes the number missing; `cross`
+has a bucket for it.
 """
 
 from __future__ import annotations
@@ -14,15 +16,26 @@ import pyarrow as pa
 from pydantic import Field, field_validator, model_validator
 
 from batchinfer.transforms.category_places import combined, hashes
-from batchinfer.transforms.column import CATEGORIES, NUMBERS, Coded, Column, Places, coded, numbers, unencoded
+from batchinfer.transforms.column import (
+    CATEGORIES,
+    NUMBERS,
+    Coded,
+    Column,
+    Places,
+    coded,
+    numbers,
+    unencoded,
+)
 from batchinfer.transforms.statistics import Ranks, Statistic, quantile
 from batchinfer.transforms.step import Fields, Json, State, Step
 
 
 class Cross(Step):
-    """`a_x_b`: a vector of `buckets` with a one in the bucket of the hash of the row's categories together.
+    """`a_x_b`: a vector of `buckets` with a one in the bucket of the hash of the row's categories
+    together.
 
-    Reads the categories also of columns that an earlier step has encoded. Missing is a category of its own.
+    Reads the categories also of columns that an earlier step has encoded. Missing is a category of
+    its own.
     """
 
     name: ClassVar[str] = "cross"
@@ -40,7 +53,8 @@ class Cross(Step):
 
     def transform(self, frame: dict[str, Column], prepared: Any) -> None:
         first, *others = (coded(frame[name]) for name in self.reads(frame))
-        # hashes[codes] of the columns so far: a table over distinct values as long as it is small, else one entry a row.
+        # hashes[codes] of the columns so far: a table over distinct values as long as it is small,
+        # else one entry a row.
         table, codes = hashes(first.values), first.codes
         for other in others:
             table, codes = _paired(table, codes, other)
@@ -58,7 +72,9 @@ def _paired(table: np.ndarray, codes: np.ndarray, other: Coded) -> tuple[np.ndar
 
 
 class Polynomial(Step):
-    """Products of the columns from degree 2 up to `degree`, as double: `a^2`, `a*b`, `a^2*b` … in the order of degree."""
+    """Products of the columns from degree 2 up to `degree`, as double: `a^2`, `a*b`, `a^2*b` … in
+    the order of degree.
+    """
 
     name: ClassVar[str] = "polynomial"
     accepts: ClassVar[tuple[str, ...]] = NUMBERS
@@ -70,14 +86,21 @@ class Polynomial(Step):
     def powers(self) -> list[tuple[int, ...]]:
         """For each product, the places in `columns` of its factors."""
         places = range(len(self.columns))
-        return [power for degree in range(2, self.degree + 1) for power in combinations_with_replacement(places, degree)]
+        return [
+            power
+            for degree in range(2, self.degree + 1)
+            for power in combinations_with_replacement(places, degree)
+        ]
 
     def makes(self) -> Fields:
         return {self._product_name(power): pa.float64() for power in self.powers}
 
     def _product_name(self, power: tuple[int, ...]) -> str:
         counts = {place: power.count(place) for place in power}
-        return "*".join(self.columns[place] + (f"^{count}" if count > 1 else "") for place, count in counts.items())
+        return "*".join(
+            self.columns[place] + (f"^{count}" if count > 1 else "")
+            for place, count in counts.items()
+        )
 
     def transform(self, frame: dict[str, Column], prepared: Any) -> None:
         values = [numbers(frame[name]) for name in self.columns]
@@ -90,7 +113,9 @@ class Polynomial(Step):
 
 
 class Ratio(Step):
-    """`a_per_b`: the first column divided by the second, as double; missing where the second is 0."""
+    """`a_per_b`: the first column divided by the second, as double; missing where the second is
+    0.
+    """
 
     name: ClassVar[str] = "ratio"
     accepts: ClassVar[tuple[str, ...]] = NUMBERS
@@ -104,14 +129,18 @@ class Ratio(Step):
     def transform(self, frame: dict[str, Column], prepared: Any) -> None:
         above, below = (numbers(frame[name]) for name in self.columns)
         with np.errstate(all="ignore"):
-            frame[f"{self.columns[0]}_per_{self.columns[1]}"] = above / np.where(below == 0, np.nan, below)
+            frame[f"{self.columns[0]}_per_{self.columns[1]}"] = above / np.where(
+                below == 0, np.nan, below
+            )
 
 
 class Bucketize(Step):
-    """The number of edges that are not above the value, as bigint: 0 below the first edge; missing stays missing.
+    """The number of edges that are not above the value, as bigint: 0 below the first edge; missing
+    stays missing.
 
-    `edges` are numbers in ascending order. `quantiles` is a number of equally filled buckets, or a list of fractions
-    between 0 and 1; edges that fall together are one, and a column without values has none.
+    `edges` are numbers in ascending order. `quantiles` is a number of equally filled buckets, or a
+    list of fractions between 0 and 1; edges that fall together are one, and a column without values
+    has none.
     """
 
     name: ClassVar[str] = "bucketize"
@@ -122,7 +151,9 @@ class Bucketize(Step):
 
     @field_validator("quantiles")
     @classmethod
-    def _fractions(cls, quantiles: int | tuple[float, ...] | None) -> int | tuple[float, ...] | None:
+    def _fractions(
+        cls, quantiles: int | tuple[float, ...] | None
+    ) -> int | tuple[float, ...] | None:
         if isinstance(quantiles, int) and quantiles < 2:
             raise ValueError("a number of buckets from 2 up")
         if isinstance(quantiles, tuple) and not (quantiles and all(0 < at < 1 for at in quantiles)):
@@ -133,8 +164,13 @@ class Bucketize(Step):
     def _edges_or_quantiles(self) -> Bucketize:
         if (self.edges is None) == (self.quantiles is None):
             raise ValueError("give either edges or quantiles")
-        if self.edges is not None and not (self.edges and np.all(np.isfinite(self.edges)) and np.all(np.diff(self.edges) > 0)):
-            raise ValueError(f"edges: got {list(self.edges)}; allowed: one or more finite numbers in ascending order")
+        if self.edges is not None and not (
+            self.edges and np.all(np.isfinite(self.edges)) and np.all(np.diff(self.edges) > 0)
+        ):
+            raise ValueError(
+                f"edges: got {list(self.edges)}; allowed: one or more finite numbers in ascending "
+                "order"
+            )
         return self
 
     def changed_type(self, before: pa.DataType, state: Json) -> pa.DataType:
@@ -145,15 +181,23 @@ class Bucketize(Step):
 
     def conclude(self, partial: Json) -> Json:
         count = self.quantiles
-        fractions = [place / count for place in range(1, count)] if isinstance(count, int) else list(count or ())
+        fractions = (
+            [place / count for place in range(1, count)]
+            if isinstance(count, int)
+            else list(count or ())
+        )
         found = {quantile(partial, at) for at in fractions}
         return {"edges": sorted(edge for edge in found if edge is not None)}
 
     def prepare(self, fields: Mapping[str, pa.DataType], state: State) -> Any:
-        edges = {name: self.edges if state is None else state[name]["edges"] for name in self.columns}
+        edges = {
+            name: self.edges if state is None else state[name]["edges"] for name in self.columns
+        }
         return {name: np.array(found, np.float64) for name, found in edges.items()}
 
     def transform(self, frame: dict[str, Column], prepared: Any) -> None:
         for name, edges in prepared.items():
             values = numbers(frame[name])
-            frame[name] = pa.array(np.searchsorted(edges, values, side="right"), mask=np.isnan(values))
+            frame[name] = pa.array(
+                np.searchsorted(edges, values, side="right"), mask=np.isnan(values)
+            )

@@ -15,7 +15,9 @@ from pydantic import Field, field_validator
 from batchinfer.transforms.column import TIMES, Column, is_arrow
 from batchinfer.transforms.step import Fields, Step
 
-Part = Literal["year", "quarter", "month", "day", "day_of_year", "weekday", "hour", "minute", "second"]
+Part = Literal[
+    "year", "quarter", "month", "day", "day_of_year", "weekday", "hour", "minute", "second"
+]
 
 _CYCLES: dict[str, tuple[int, int]] = {
     "quarter": (1, 4),
@@ -31,10 +33,12 @@ _CYCLES: dict[str, tuple[int, int]] = {
 
 
 class DateParts(Step):
-    """`<column>_<part>` as double for each part; weekday 0 is Monday; seconds are whole; missing stays missing.
+    """`<column>_<part>` as double for each part; weekday 0 is Monday; seconds are whole; missing
+    stays missing.
 
-    With `cyclic`, each part that comes round again becomes `<column>_<part>_sin` and `_cos` of its angle instead, so that
-    23 h lies beside 0 h; `year` stays a number. The column itself stays as it is.
+    With `cyclic`, each part that comes round again becomes `<column>_<part>_sin` and `_cos` of its
+    angle instead, so that 23 h lies beside 0 h; `year` stays a number. The column itself stays as
+    it is.
     """
 
     name: ClassVar[str] = "date_parts"
@@ -52,7 +56,12 @@ class DateParts(Step):
         return parts
 
     def makes(self) -> Fields:
-        return {made: pa.float64() for name in self.columns for part in self.parts for made in self._names(name, part)}
+        return {
+            made: pa.float64()
+            for name in self.columns
+            for part in self.parts
+            for made in self._names(name, part)
+        }
 
     def _names(self, name: str, part: str) -> list[str]:
         whole = f"{name}_{part}"
@@ -61,7 +70,9 @@ class DateParts(Step):
     def transform(self, frame: dict[str, Column], prepared: Any) -> None:
         for name in self.columns:
             array = frame[name]
-            seconds, gaps = _seconds(array) if is_arrow(array) else (np.zeros(0, np.int64), np.zeros(0, bool))
+            seconds, gaps = (
+                _seconds(array) if is_arrow(array) else (np.zeros(0, np.int64), np.zeros(0, bool))
+            )
             for part in self.parts:
                 values = _part(seconds, part).astype(np.float64)
                 if gaps.any():
@@ -69,7 +80,10 @@ class DateParts(Step):
                 if self.cyclic and part in _CYCLES:
                     first, cycle = _CYCLES[part]
                     angle = (values - first) * (2 * np.pi / cycle)
-                    frame[f"{name}_{part}_sin"], frame[f"{name}_{part}_cos"] = np.sin(angle), np.cos(angle)
+                    frame[f"{name}_{part}_sin"], frame[f"{name}_{part}_cos"] = (
+                        np.sin(angle),
+                        np.cos(angle),
+                    )
                 else:
                     frame[f"{name}_{part}"] = values
 
@@ -79,7 +93,9 @@ def _seconds(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     gaps = array.is_null().to_numpy(zero_copy_only=False)
     if array.null_count:
         array = array.fill_null(
-            pa.scalar(0, pa.int64()).cast(array.type) if pa.types.is_timestamp(array.type) else _epoch(array.type)
+            pa.scalar(0, pa.int64()).cast(array.type)
+            if pa.types.is_timestamp(array.type)
+            else _epoch(array.type)
         )
     if pa.types.is_date32(array.type):
         return array.cast(pa.int32()).to_numpy().astype(np.int64) * 86_400, gaps
@@ -97,7 +113,9 @@ def _epoch(type_: pa.DataType) -> pa.Scalar:
 def _part(seconds: np.ndarray, part: str) -> np.ndarray:
     days = seconds // 86_400
     if part in ("hour", "minute", "second"):
-        return {"hour": seconds // 3600 % 24, "minute": seconds // 60 % 60, "second": seconds % 60}[part]
+        return {"hour": seconds // 3600 % 24, "minute": seconds // 60 % 60, "second": seconds % 60}[
+            part
+        ]
     if part == "weekday":
         # 1970-01-01 was a Thursday.
         return (days + 3) % 7

@@ -1,7 +1,9 @@
-"""Steps that make numbers of categories, in place: `one_hot`, `ordinal`, `hashing`, `frequency`, `embedding_index`.
+"""Steps that make numbers of categories, in place: `one_hot`, `ordinal`, `hashing`, `frequency`,
+`embedding_index`.
 
-Owns how categories are chosen, ordered and looked up. Categories are text, integers or bools; the empty string is a
-category like any other. What was never seen at fit is "unseen"; null is "missing".
+Owns how categories are chosen, ordered and looked up. Categories are text, integers or bools; the
+empty string is a category like any other. What was never seen at fit is "unseen"; null is
+"missing".
 """
 
 from __future__ import annotations
@@ -33,7 +35,10 @@ class _Counted(_Encoder):
 
     def prepare(self, fields: Mapping[str, pa.DataType], state: State) -> Any:
         found = state or {}
-        return {name: (Lookup(found[name]["categories"], fields[name]), self.table(found[name])) for name in self.columns}
+        return {
+            name: (Lookup(found[name]["categories"], fields[name]), self.table(found[name]))
+            for name in self.columns
+        }
 
     def table(self, state: Json) -> np.ndarray:
         """The number of each category."""
@@ -43,9 +48,10 @@ class _Counted(_Encoder):
 class OneHot(_Counted):
     """A vector with a one at the category's place; categories in the order of their values.
 
-    Kept are categories that occur `min_count` times at least, the `max_categories` most frequent of them (equally
-    frequent ones by value). Missing has a place of its own, the last, if it was seen at fit (`min_count` times), over and
-    above `max_categories`. All zeros: unseen, not kept, or missing without a place. Fitted on zero rows: no places.
+    Kept are categories that occur `min_count` times at least, the `max_categories` most frequent of
+    them (equally frequent ones by value). Missing has a place of its own, the last, if it was seen
+    at fit (`min_count` times), over and above `max_categories`. All zeros: unseen, not kept, or
+    missing without a place. Fitted on zero rows: no places.
     """
 
     name: ClassVar[str] = "one_hot"
@@ -59,7 +65,10 @@ class OneHot(_Counted):
 
     def conclude(self, partial: Json) -> Json:
         kept = [value for value, count in by_frequency(partial) if count >= self.min_count]
-        return {"categories": sorted(kept[: self.max_categories]), "missing": partial["missing"] >= self.min_count}
+        return {
+            "categories": sorted(kept[: self.max_categories]),
+            "missing": partial["missing"] >= self.min_count,
+        }
 
     def prepare(self, fields: Mapping[str, pa.DataType], state: State) -> Any:
         lookups = super().prepare(fields, state)
@@ -79,7 +88,9 @@ class OneHot(_Counted):
 
 
 class Ordinal(_Counted):
-    """The category's place among the sorted categories, from 0, as bigint; -1 for unseen and for missing."""
+    """The category's place among the sorted categories, from 0, as bigint; -1 for unseen and for
+    missing.
+    """
 
     name: ClassVar[str] = "ordinal"
 
@@ -94,7 +105,9 @@ class Ordinal(_Counted):
 
 
 class EmbeddingIndex(_Counted):
-    """Row of an embedding table, a named integer input of the model: 0 for unseen and missing, categories from 1 by value."""
+    """Row of an embedding table, a named integer input of the model: 0 for unseen and missing,
+    categories from 1 by value.
+    """
 
     name: ClassVar[str] = "embedding_index"
     integers: ClassVar[bool] = True
@@ -116,7 +129,9 @@ class EmbeddingIndex(_Counted):
 
 
 class Frequency(_Counted):
-    """The category's share of the fitted rows, missing ones counted, as double; 0 for unseen. Missing has its share too."""
+    """The category's share of the fitted rows, missing ones counted, as double; 0 for unseen.
+    Missing has its share too.
+    """
 
     name: ClassVar[str] = "frequency"
 
@@ -147,9 +162,11 @@ class Frequency(_Counted):
 
 
 class Hashing(_Encoder):
-    """A vector of `buckets` with a one in the bucket of the value's hash; needs no fit, so every value has its bucket.
+    """A vector of `buckets` with a one in the bucket of the value's hash; needs no fit, so every
+    value has its bucket.
 
-    Missing is hashed as a value of its own, unlike the empty string. See `lookup.hashes` for the hash.
+    Missing is hashed as a value of its own, unlike the empty string. See `lookup.hashes` for the
+    hash.
     """
 
     name: ClassVar[str] = "hashing"

@@ -1,7 +1,8 @@
-"""Fitting the steps: which pass over the data fits which steps, and partial statistics of parts of the data.
+"""Fitting the steps: which pass over the data fits which steps, and partial statistics of parts of
+the data.
 
-Owns passes, and the order in which partial statistics are merged. Knows no Spark: executors call `accumulate_pass` on
-their part of the data, the driver merges the parts in their order.
+Owns passes, and the order in which partial statistics are merged. Knows no Spark: executors call
+`accumulate_pass` on their part of the data, the driver merges the parts in their order.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from batchinfer.transforms.supervised import HIDDEN, ROW_HASH
 def fit_passes(steps: Sequence[Step]) -> list[list[int]]:
     """Places of the steps to fit in each pass over the data.
 
-    A step waits for a later pass only if it fits on a column that an earlier fitted step changed or made, directly or
-    through other steps. No fitted step: no pass.
+    A step waits for a later pass only if it fits on a column that an earlier fitted step changed or
+    made, directly or through other steps. No fitted step: no pass.
     """
     ready: dict[str, int] = {}
     passes: dict[int, list[int]] = {}
@@ -35,7 +36,9 @@ def fit_passes(steps: Sequence[Step]) -> list[list[int]]:
         after = when + step.fitted
         if step.encodes:
             ready.update({unencoded(name): ready.get(name, 0) for name in step.columns})
-        ready.update(dict.fromkeys([*(step.columns if step.in_place else ()), *step.makes()], after))
+        ready.update(
+            dict.fromkeys([*(step.columns if step.in_place else ()), *step.makes()], after)
+        )
     return [passes[when] for when in sorted(passes)]
 
 
@@ -48,9 +51,10 @@ def accumulate_pass(
 ) -> Json:
     """Partial statistics of one pass over one part of the data, JSON-able.
 
-    `states` has the state of each step fitted so far, by its place ("0", "1" …, as JSON has no other keys). Batches need
-    only the `source_columns` of the steps, and the hidden columns that `hidden_columns` names; none at all is fine. The
-    same batches give the same bits. Runs on: executor.
+    `states` has the state of each step fitted so far, by its place ("0", "1" …, as JSON has no
+    other keys). Batches need only the `source_columns` of the steps, and the hidden columns that
+    `hidden_columns` names; none at all is fine. The same batches give the same bits. Runs on:
+    executor.
 
     Raises:
         InputError: a column is absent or of another type, or has too many categories.
@@ -58,9 +62,15 @@ def accumulate_pass(
     """
     wanted = _wanted(steps, pass_steps)
     types = types_before(steps, fields, states)
-    prepared = {place: steps[place].prepare(types[place], states.get(str(place))) for place in wanted if place not in pass_steps}
+    prepared = {
+        place: steps[place].prepare(types[place], states.get(str(place)))
+        for place in wanted
+        if place not in pass_steps
+    }
     needed = source_columns([steps[place] for place in wanted], types[0])
-    sources = {name: types[0][name] for name in needed} | _hidden(steps, pass_steps, wanted, types[0])
+    sources = {name: types[0][name] for name in needed} | _hidden(
+        steps, pass_steps, wanted, types[0]
+    )
     tree = _MergeTree()
     tree.add(_partial(steps, pass_steps, wanted, prepared, _empty(sources), sources))
     for batch in batches:
@@ -69,7 +79,8 @@ def accumulate_pass(
 
 
 def merge_pass(partials: Sequence[Json]) -> Json:
-    """Partial statistics of all parts of one pass, given in a fixed order: the same order gives the same bits.
+    """Partial statistics of all parts of one pass, given in a fixed order: the same order gives the
+    same bits.
 
     Runs on: driver.
 
@@ -97,12 +108,20 @@ def finish_pass(
     Raises:
         StepProblem: the steps do not fit the columns.
     """
-    result = {**states, **{str(place): steps[place].finish(partial["steps"][str(place)]["partial"]) for place in pass_steps}}
+    result = {
+        **states,
+        **{
+            str(place): steps[place].finish(partial["steps"][str(place)]["partial"])
+            for place in pass_steps
+        },
+    }
     types_before(steps, fields, result)
     return result
 
 
-def fit(steps: Sequence[Step], fields: Fields, batches_factory: Callable[[], Iterable[pa.RecordBatch]]) -> TransformPipeline:
+def fit(
+    steps: Sequence[Step], fields: Fields, batches_factory: Callable[[], Iterable[pa.RecordBatch]]
+) -> TransformPipeline:
     """Fits the steps in this process; the factory is called once for each pass over the data.
 
     Raises:
@@ -131,12 +150,19 @@ def _wanted(steps: Sequence[Step], pass_steps: Sequence[int]) -> list[int]:
         hidden = {unencoded(name) for name in step.columns} if step.encodes else set()
         if place in pass_steps or needed & (writes | hidden):
             wanted.append(place)
-            needed |= {*step.columns, *(unencoded(name) for name in step.columns if not step.in_place)}
+            needed |= {
+                *step.columns,
+                *(unencoded(name) for name in step.columns if not step.in_place),
+            }
     return sorted(wanted)
 
 
-def _hidden(steps: Sequence[Step], pass_steps: Sequence[int], wanted: Sequence[int], fields: Fields) -> Fields:
-    """The hidden columns that the pass reads: those its steps learn from, and the hash that steps fitted before look at."""
+def _hidden(
+    steps: Sequence[Step], pass_steps: Sequence[int], wanted: Sequence[int], fields: Fields
+) -> Fields:
+    """The hidden columns that the pass reads: those its steps learn from, and the hash that steps
+    fitted before look at.
+    """
     problems = [
         f"{steps[place].name} is fitted on the hidden column {name}, which the rows do not have"
         for place in pass_steps
@@ -146,7 +172,9 @@ def _hidden(steps: Sequence[Step], pass_steps: Sequence[int], wanted: Sequence[i
     if problems:
         raise StepProblem(problems)
     read = {name for place in pass_steps for name in steps[place].learns_from()}
-    looked_at = {ROW_HASH for place in wanted if ROW_HASH in steps[place].learns_from()} & fields.keys()
+    looked_at = {
+        ROW_HASH for place in wanted if ROW_HASH in steps[place].learns_from()
+    } & fields.keys()
     return {name: fields[name] for name in HIDDEN if name in read | looked_at}
 
 
@@ -162,7 +190,10 @@ def _partial(
     gathered = {}
     for place in wanted:
         if place in pass_steps:
-            gathered[str(place)] = {"step": dump_steps([steps[place]])[0], "partial": steps[place].accumulate(frame)}
+            gathered[str(place)] = {
+                "step": dump_steps([steps[place]])[0],
+                "partial": steps[place].accumulate(frame),
+            }
         else:
             steps[place].transform(frame, prepared[place])
     return {"rows": batch.num_rows, "steps": gathered}
@@ -173,7 +204,9 @@ def _empty(sources: Fields) -> pa.RecordBatch:
 
 
 class _MergeTree:
-    """Merges parts as they come in a balanced tree, earlier before later, holding one partial for each level."""
+    """Merges parts as they come in a balanced tree, earlier before later, holding one partial for
+    each level.
+    """
 
     def __init__(self) -> None:
         self._levels: list[Json | None] = []
@@ -201,7 +234,12 @@ def _merged(left: Json, right: Json) -> Json:
         raise ValueError("partial statistics of different steps cannot be merged")
     steps, _ = parse_steps(list(items.values()))
     merged = {
-        place: {"step": item, "partial": step.merge(left["steps"][place]["partial"], right["steps"][place]["partial"])}
+        place: {
+            "step": item,
+            "partial": step.merge(
+                left["steps"][place]["partial"], right["steps"][place]["partial"]
+            ),
+        }
         for step, (place, item) in zip(steps, items.items(), strict=True)
     }
     return {"rows": left["rows"] + right["rows"], "steps": merged}

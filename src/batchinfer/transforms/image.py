@@ -30,7 +30,11 @@ def _two(value: Any) -> Any:
 
 
 def _three(value: Any) -> Any:
-    return (value,) * CHANNELS if isinstance(value, (int, float)) and not isinstance(value, bool) else value
+    return (
+        (value,) * CHANNELS
+        if isinstance(value, (int, float)) and not isinstance(value, bool)
+        else value
+    )
 
 
 Side = Annotated[int, Field(ge=1, le=4096)]
@@ -38,16 +42,19 @@ Channels = Annotated[tuple[float, float, float], BeforeValidator(_three)]
 
 
 class Image(Step):
-    """Pictures in a column of bytes (JPEG, PNG, WebP, GIF, BMP, TIFF …) as vectors of 3 * height * width numbers.
+    """Pictures in a column of bytes (JPEG, PNG, WebP, GIF, BMP, TIFF …) as vectors of 3 * height *
+    width numbers.
 
-    The order is channel (red, green, blue), row, column, so a module gets `features.view(-1, 3, height, width)`. Turned as
-    its EXIF says, the picture is scaled, bilinear and by the same factor both ways, until it just covers `size`
-    ([height, width], or one number for both), then cropped around its middle; values from 0 to 1 become
-    (value - mean) / std of their channel. Grey pictures have three equal channels; transparency is dropped; of several
-    frames the first counts; 16-bit grey is scaled to 8 bits.
+    The order is channel (red, green, blue), row, column, so a module gets `features.view(-1, 3,
+    height, width)`. Turned as its EXIF says, the picture is scaled, bilinear and by the same factor
+    both ways, until it just covers `size` ([height, width], or one number for both), then cropped
+    around its middle; values from 0 to 1 become (value - mean) / std of their channel. Grey
+    pictures have three equal channels; transparency is dropped; of several frames the first counts;
+    16-bit grey is scaled to 8 bits.
 
-    Missing is all zeros. Bytes that are no picture, that end early, or that unfold to more than 100,000,000 pixels raise an
-    error, which costs the row that has them: in scoring it goes to quarantine.
+    Missing is all zeros. Bytes that are no picture, that end early, or that unfold to more than
+    100,000,000 pixels raise an error, which costs the row that has them: in scoring it goes to
+    quarantine.
     """
 
     name: ClassVar[str] = "image"
@@ -79,7 +86,9 @@ class Image(Step):
         return pa.list_(pa.float32(), self._width)
 
     def prepare(self, fields: Any, state: State) -> Any:
-        mean, std = (np.array(values, np.float32)[:, None, None] for values in (self.mean, self.std))
+        mean, std = (
+            np.array(values, np.float32)[:, None, None] for values in (self.mean, self.std)
+        )
         return np.float32(1 / 255) / std, -mean / std
 
     def transform(self, frame: dict[str, Column], prepared: Any) -> None:
@@ -103,26 +112,33 @@ class Image(Step):
         from PIL import ImageOps
 
         try:
-            # Pillow only warns of pictures that unfold to much; ours has a limit of its own, which holds before decoding.
+            # Pillow only warns of pictures that unfold to much; ours has a limit of its own, which
+            # holds before decoding.
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", pictures.DecompressionBombWarning)
                 with pictures.open(io.BytesIO(data)) as picture:
                     if picture.width * picture.height > MAX_PIXELS:
                         got = f"got {picture.width} x {picture.height} pixels"
-                        raise InputError(f"image: column '{name}': {got}; allowed: {MAX_PIXELS:,} in all")
+                        raise InputError(
+                            f"image: column '{name}': {got}; allowed: {MAX_PIXELS:,} in all"
+                        )
                     height, width = self.size
-                    # JPEG can be decoded at a fraction of its size; twice what is needed loses nothing that shows.
+                    # JPEG can be decoded at a fraction of its size; twice what is needed loses
+                    # nothing that shows.
                     picture.draft("RGB", (2 * max(self.size), 2 * max(self.size)))
                     turned = ImageOps.exif_transpose(picture)
                     return np.asarray(_covering(_rgb(turned), width, height))
         except InputError:
             raise
         except pictures.DecompressionBombError as error:
-            raise InputError(f"image: column '{name}': {error}; allowed: {MAX_PIXELS:,} pixels in all") from error
+            raise InputError(
+                f"image: column '{name}': {error}; allowed: {MAX_PIXELS:,} pixels in all"
+            ) from error
         except Exception as error:
             start = bytes(data[:8]).hex(" ")
             raise InputError(
-                f"image: column '{name}': got {data.size} bytes ({start} …) that are no readable picture: {error}; "
+                f"image: column '{name}': got {data.size} bytes ({start} …) that are no readable "
+                f"picture: {error}; "
                 "allowed: JPEG, PNG, WebP, GIF, BMP, TIFF"
             ) from error
 
@@ -146,8 +162,15 @@ def _covering(picture: Picture, width: int, height: int) -> Picture:
     from PIL import Image as pictures  # noqa: N813 - a module
 
     scale = max(width / picture.width, height / picture.height)
-    wide, high = max(width, round(picture.width * scale)), max(height, round(picture.height * scale))
+    wide, high = (
+        max(width, round(picture.width * scale)),
+        max(height, round(picture.height * scale)),
+    )
     if (wide, high) != picture.size:
         picture = picture.resize((wide, high), pictures.Resampling.BILINEAR)
     left, top = (wide - width) // 2, (high - height) // 2
-    return picture if (wide, high) == (width, height) else picture.crop((left, top, left + width, top + height))
+    return (
+        picture
+        if (wide, high) == (width, height)
+        else picture.crop((left, top, left + width, top + height))
+    )

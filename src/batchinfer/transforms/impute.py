@@ -13,20 +13,41 @@ import numpy as np
 import pyarrow as pa
 from pydantic import model_validator
 
-from batchinfer.transforms.column import CATEGORIES, Coded, Column, coded, is_arrow, kind, missing, numbers
-from batchinfer.transforms.statistics import Counts, Moments, Ranks, Statistic, by_frequency, quantile
+from batchinfer.transforms.column import (
+    CATEGORIES,
+    Coded,
+    Column,
+    coded,
+    is_arrow,
+    kind,
+    missing,
+    numbers,
+)
+from batchinfer.transforms.statistics import (
+    Counts,
+    Moments,
+    Ranks,
+    Statistic,
+    by_frequency,
+    quantile,
+)
 from batchinfer.transforms.step import Fields, Json, State, Step, StepProblem
 
-_STATISTICS: dict[str, type[Statistic]] = {"mean": Moments, "median": Ranks, "most_frequent": Counts}
+_STATISTICS: dict[str, type[Statistic]] = {
+    "mean": Moments,
+    "median": Ranks,
+    "most_frequent": Counts,
+}
 _NEUTRAL: dict[str, Any] = {"text": "missing", "bool": False, "integer": 0, "float": 0.0}
 
 
 class Impute(Step):
     """Replaces missing values, in place.
 
-    `mean` and `median` take numbers and give double; `most_frequent` (of equally frequent values the smallest) and
-    `constant` keep the type. A column with no value at all, or fitted on zero rows, gets 0, False or the text "missing".
-    With `indicator`, `<column>_missing` is 1.0 where a value was missing, else 0.0.
+    `mean` and `median` take numbers and give double; `most_frequent` (of equally frequent values
+    the smallest) and `constant` keep the type. A column with no value at all, or fitted on zero
+    rows, gets 0, False or the text "missing". With `indicator`, `<column>_missing` is 1.0 where a
+    value was missing, else 0.0.
     """
 
     name: ClassVar[str] = "impute"
@@ -52,18 +73,32 @@ class Impute(Step):
 
     def output_fields(self, fields: Mapping[str, pa.DataType], state: State = None) -> Fields:
         result = super().output_fields(fields, state)
-        problems = [problem for name in self.columns for problem in self._value_problems(name, kind(fields[name]))]
+        problems = [
+            problem
+            for name in self.columns
+            for problem in self._value_problems(name, kind(fields[name]))
+        ]
         if problems:
             raise StepProblem(problems)
         return result
 
     def _value_problems(self, name: str, of: str) -> list[str]:
         if self.strategy in ("mean", "median") and of in ("text",):
-            return [f"impute: column '{name}' is text, which has no {self.strategy}; allowed: most_frequent, constant"]
+            return [
+                f"impute: column '{name}' is text, which has no {self.strategy}; allowed: "
+                "most_frequent, constant"
+            ]
         allowed = {"text": str, "bool": bool, "integer": int, "float": (int, float)}.get(of)
         wrong_bool = isinstance(self.value, bool) and of != "bool"
-        if self.strategy == "constant" and allowed and (not isinstance(self.value, allowed) or wrong_bool):
-            return [f"impute: column '{name}' holds {of} values; got value {self.value!r}; allowed: a value of that type"]
+        if (
+            self.strategy == "constant"
+            and allowed
+            and (not isinstance(self.value, allowed) or wrong_bool)
+        ):
+            return [
+                f"impute: column '{name}' holds {of} values; got value {self.value!r}; allowed: a "
+                "value of that type"
+            ]
         return []
 
     def statistic(self) -> type[Statistic] | None:
@@ -74,7 +109,11 @@ class Impute(Step):
             return {"value": partial["mean"] if partial["count"] else None}
         if self.strategy == "median":
             return {"value": quantile(partial, 0.5)}
-        kept = (value for value, _ in by_frequency(partial) if not isinstance(value, float) or math.isfinite(value))
+        kept = (
+            value
+            for value, _ in by_frequency(partial)
+            if not isinstance(value, float) or math.isfinite(value)
+        )
         return {"value": next(kept, None)}
 
     def undo(self, state: Json) -> list[Json]:
@@ -86,7 +125,11 @@ class Impute(Step):
             of = kind(fields[name])
             value = self.value if state is None else state[name]["value"]
             value = _NEUTRAL[of] if value is None else value
-            scalar = pa.scalar(value, fields[name]) if of != "float" and self._keeps_type else float(value)
+            scalar = (
+                pa.scalar(value, fields[name])
+                if of != "float" and self._keeps_type
+                else float(value)
+            )
             fill[name] = (of, value, scalar)
         return fill
 

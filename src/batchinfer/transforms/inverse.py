@@ -1,6 +1,7 @@
 """`inverse`: predictions back in the units of a source column.
 
-Owns how each feature step is undone. Which steps those were stands in the state, so that nothing of the features is needed.
+Owns how each feature step is undone. Which steps those were stands in the state, so that nothing of
+the features is needed.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ from batchinfer.transforms.step import Json
 
 
 class Inverse(OnNumbers):
-    """Back to the units of a source column: the steps that `features` has on the column `of`, undone, the last one first.
+    """Back to the units of a source column: the steps that `features` has on the column `of`,
+    undone, the last one first.
 
-    `impute`, `clip` and `cast` have nothing to undo; `standardize`, `min_max`, `robust`, `log1p` and `yeo_johnson` are undone.
-    With `step: log1p` in place of `of`, that step alone is undone, for a target that was logarithms already.
+    `impute`, `clip` and `cast` have nothing to undo; `standardize`, `min_max`, `robust`, `log1p`
+    and `yeo_johnson` are undone. With `step: log1p` in place of `of`, that step alone is undone,
+    for a target that was logarithms already.
     """
 
     name: ClassVar[str] = "inverse"

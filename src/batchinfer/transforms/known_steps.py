@@ -1,6 +1,7 @@
 """The steps that a pipeline file may name.
 
-Owns the names and nothing else. A new step is one class in one of the sibling modules and one line here.
+Owns the names and nothing else. A new step is one class in one of the sibling modules and one line
+here.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
-"""`PostProcess`: the steps after the model with their states, applied to the predictions of any rows.
+"""`PostProcess`: the steps after the model with their states, applied to the predictions of any
+rows.
 
-Owns the registry of these steps, their check against the model's prediction columns, and their JSON form in a bundle.
+Owns the registry of these steps, their check against the model's prediction columns, and their JSON
+form in a bundle.
 """
 
 from __future__ import annotations
@@ -16,7 +18,16 @@ import pyarrow as pa
 from batchinfer.config.types import parse_ddl, spark_name
 from batchinfer.contracts import Problem
 from batchinfer.errors import ModelError
-from batchinfer.transforms.after import AfterStep, ClipAfter, Frame, LabelMap, Round, Softmax, Threshold, TopK
+from batchinfer.transforms.after import (
+    AfterStep,
+    ClipAfter,
+    Frame,
+    LabelMap,
+    Round,
+    Softmax,
+    Threshold,
+    TopK,
+)
 from batchinfer.transforms.calibrate import Calibrate
 from batchinfer.transforms.fitted import TransformPipeline
 from batchinfer.transforms.inverse import Inverse
@@ -25,7 +36,8 @@ from batchinfer.transforms.step import Fields, Json, StepProblem
 
 FORMAT = 1
 AFTER_STEPS: dict[str, type[AfterStep]] = {
-    step.name: step for step in (Threshold, LabelMap, Calibrate, Softmax, TopK, Round, ClipAfter, Inverse)
+    step.name: step
+    for step in (Threshold, LabelMap, Calibrate, Softmax, TopK, Round, ClipAfter, Inverse)
 }
 
 
@@ -35,9 +47,13 @@ def parse_after(raw: Sequence[Mapping[str, Any]]) -> tuple[list[AfterStep], list
 
 
 def check_after(
-    steps: Sequence[AfterStep], fields: Mapping[str, pa.DataType], labels: tuple[str, ...], features: Sequence[str] = ()
+    steps: Sequence[AfterStep],
+    fields: Mapping[str, pa.DataType],
+    labels: tuple[str, ...],
+    features: Sequence[str] = (),
 ) -> list[Problem]:
-    """Every problem of the steps with these prediction columns; the walk ends at the first step that does not fit.
+    """Every problem of the steps with these prediction columns; the walk ends at the first step
+    that does not fit.
 
     Args:
         labels: of the model's classes.
@@ -56,8 +72,18 @@ def check_after(
         if isinstance(step, Calibrate) and calibrated:
             return [Problem(path, "calibrate stands there twice; allowed: once")]
         calibrated |= isinstance(step, Calibrate)
-        if isinstance(step, Inverse) and step.of is not None and features and step.of not in features:
-            return [Problem((*path, "of"), f"got '{step.of}'; allowed: a column of the features: {', '.join(features)}")]
+        if (
+            isinstance(step, Inverse)
+            and step.of is not None
+            and features
+            and step.of not in features
+        ):
+            return [
+                Problem(
+                    (*path, "of"),
+                    f"got '{step.of}'; allowed: a column of the features: {', '.join(features)}",
+                )
+            ]
     return []
 
 
@@ -71,8 +97,8 @@ def fit_after(
     """The steps, fitted.
 
     Args:
-        predictions: the model's own predictions of rows that it did not learn from; for a model that was not trained here,
-            their types alone.
+        predictions: the model's own predictions of rows that it did not learn from; for a model
+            that was not trained here, their types alone.
         labels: of the model's classes.
         transforms: the fitted feature steps, for `inverse`.
         target: (rows,) places of the classes of these rows among the labels, for `calibrate`.
@@ -89,11 +115,14 @@ def fit_after(
     for place, step in enumerate(steps):
         after = step.output_fields(now, tuple(labels))
         if isinstance(step, Inverse):
-            states[str(place)] = {"undo": [{"step": step.step}] if step.of is None else _undo(transforms, step.of)}
+            states[str(place)] = {
+                "undo": [{"step": step.step}] if step.of is None else _undo(transforms, step.of)
+            }
         elif isinstance(step, Calibrate):
             if target is None or not frame:
                 raise StepProblem(
-                    "calibrate is fitted when the model is trained; allowed for a model trained elsewhere: no calibrate"
+                    "calibrate is fitted when the model is trained; allowed for a model trained "
+                    "elsewhere: no calibrate"
                 )
             states[str(place)] = step.fit(frame, target, tuple(labels))
         if frame:
@@ -104,7 +133,9 @@ def fit_after(
 
 def _undo(transforms: TransformPipeline | None, column: str) -> list[Json]:
     if transforms is None:
-        raise StepProblem(f"inverse: of {column}: the model has no features of this project's to undo")
+        raise StepProblem(
+            f"inverse: of {column}: the model has no features of this project's to undo"
+        )
     return transforms.undo(column)
 
 
@@ -122,13 +153,21 @@ class PostProcess:
     """
 
     def __init__(
-        self, steps: Sequence[AfterStep], fields: Mapping[str, pa.DataType], labels: Sequence[str], states: Mapping[str, Json]
+        self,
+        steps: Sequence[AfterStep],
+        fields: Mapping[str, pa.DataType],
+        labels: Sequence[str],
+        states: Mapping[str, Json],
     ) -> None:
         self.steps = list(steps)
         self.before: Fields = dict(fields)
         self.labels = tuple(labels)
         self.states: list[Json] = [states.get(str(place)) for place in range(len(self.steps))]
-        unfitted = [step.name for step, state in zip(self.steps, self.states, strict=True) if step.fitted and state is None]
+        unfitted = [
+            step.name
+            for step, state in zip(self.steps, self.states, strict=True)
+            if step.fitted and state is None
+        ]
         if unfitted:
             raise StepProblem(f"not fitted: {', '.join(unfitted)}")
         now = self.before
@@ -137,7 +176,9 @@ class PostProcess:
         self.fields: Fields = now
 
     def apply(self, predictions: Mapping[str, pa.Array]) -> dict[str, pa.Array]:
-        """The prediction columns after the steps, in the order of `fields`; rows as many and in order. Runs on: executor."""
+        """The prediction columns after the steps, in the order of `fields`; rows as many and in
+        order. Runs on: executor.
+        """
         frame: Frame = dict(predictions)
         for step, state in zip(self.steps, self.states, strict=True):
             step.transform(frame, state, self.labels)
@@ -150,7 +191,10 @@ class PostProcess:
             "format": FORMAT,
             "fields": [[name, spark_name(type_)] for name, type_ in self.before.items()],
             "labels": list(self.labels),
-            "steps": [{"step": item, "version": step.version, "state": state} for item, step, state in items],
+            "steps": [
+                {"step": item, "version": step.version, "state": state}
+                for item, step, state in items
+            ],
         }
 
     @classmethod
@@ -158,26 +202,47 @@ class PostProcess:
         """What `to_json` wrote.
 
         Raises:
-            ModelError: another format, a step of another version, or a state that does not fit its step.
+            ModelError: another format, a step of another version, or a state that does not fit its
+                step.
         """
         if value.get("format") != FORMAT:
-            raise ModelError(f"steps after the model of format {value.get('format')!r}; this release reads format {FORMAT}")
+            raise ModelError(
+                f"steps after the model of format {value.get('format')!r}; this release reads "
+                f"format {FORMAT}"
+            )
         try:
             entries = value["steps"]
             steps, problems = parse_after([entry["step"] for entry in entries])
             texts = [problem.message for problem in problems] or [
-                f"step {step.name} has version {step.version} in this release, and {entry['version']} in the bundle"
+                f"step {step.name} has version {step.version} in this release, and "
+                f"{entry['version']} in the bundle"
                 for step, entry in zip(steps, entries, strict=True)
                 if entry["version"] != step.version
             ]
             if texts:
-                raise ModelError([f"steps after the model: {text}" for text in texts], "train or register the bundle again")
+                raise ModelError(
+                    [f"steps after the model: {text}" for text in texts],
+                    "train or register the bundle again",
+                )
             states = {str(place): entry["state"] for place, entry in enumerate(entries)}
-            return cls(steps, {name: parse_ddl(type_) for name, type_ in value["fields"]}, value["labels"], states)
+            return cls(
+                steps,
+                {name: parse_ddl(type_) for name, type_ in value["fields"]},
+                value["labels"],
+                states,
+            )
         except (StepProblem, KeyError, TypeError, ValueError, AttributeError) as error:
-            raise ModelError(f"steps after the model: a state does not fit its step ({error})") from error
+            raise ModelError(
+                f"steps after the model: a state does not fit its step ({error})"
+            ) from error
 
     def digest(self) -> str:
         """SHA-256 (hex) of the canonical JSON."""
-        text = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        text = json.dumps(
+            self.to_json(),
+            sort_keys=True,
+            separators=(",", ":"),
+            ensure_ascii=False,
+            allow_nan=False,
+        )
         return hashlib.sha256(text.encode()).hexdigest()

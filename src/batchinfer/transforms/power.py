@@ -20,12 +20,15 @@ _GOLDEN = (np.sqrt(5) - 1) / 2
 
 
 class YeoJohnson(Numeric):
-    """The Yeo-Johnson power transform, as double, with the parameter of the greatest likelihood between -6 and 6.
+    """The Yeo-Johnson power transform, as double, with the parameter of the greatest likelihood
+    between -6 and 6.
 
-    It does not scale: add `standardize`. A column with no spread or no value stays as it is. Fitted on the distinct values
-    and their weights, so up to 50,000 of them exactly, beyond on groups of neighbours.
+    It does not scale: add `standardize`. A column with no spread or no value stays as it is. Fitted
+    on the distinct values and their weights, so up to 50,000 of them exactly, beyond on groups of
+    neighbours.
 
-    Source: Yeo and Johnson, "A new family of power transformations to improve normality or symmetry" (2000).
+    Source: Yeo and Johnson, "A new family of power transformations to improve normality or
+    symmetry" (2000).
     """
 
     name: ClassVar[str] = "yeo_johnson"
@@ -74,7 +77,9 @@ def _unlikelihood(values: np.ndarray, weights: np.ndarray, power: float) -> floa
 
 
 def _lowest(cost: Callable[[float], float]) -> float:
-    """Where a function with one valley between -6 and 6 is lowest, to 1e-9: a grid, then golden-section search."""
+    """Where a function with one valley between -6 and 6 is lowest, to 1e-9: a grid, then
+    golden-section search.
+    """
     grid = np.linspace(-_WIDEST, _WIDEST, 49)
     best = int(np.argmin([cost(power) for power in grid.tolist()]))
     low, high = float(grid[max(best - 1, 0)]), float(grid[min(best + 1, len(grid) - 1)])

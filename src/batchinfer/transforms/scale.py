@@ -1,4 +1,5 @@
-"""Steps that shift and scale numbers, in place: `standardize`, `min_max`, `robust`, `clip`, `log1p`.
+"""Steps that shift and scale numbers, in place: `standardize`, `min_max`, `robust`, `clip`,
+`log1p`.
 
 Owns their formulas. All give double. Missing stays missing; see `step` for the rule.
 """
@@ -27,7 +28,9 @@ class Numeric(Step):
 
 
 class _Scaled(Numeric):
-    """(x - shift) / scale with the state {shift, scale}; scale is 1 where the data does not vary."""
+    """(x - shift) / scale with the state {shift, scale}; scale is 1 where the data does not
+    vary.
+    """
 
     def prepare(self, fields: Mapping[str, pa.DataType], state: State) -> Any:
         return [(name, found["shift"], found["scale"]) for name, found in (state or {}).items()]
@@ -46,7 +49,8 @@ class _Scaled(Numeric):
 class Standardize(_Scaled):
     """(x - mean) / standard deviation of the population.
 
-    A column with no spread (all equal, one row) becomes x - mean; one with no value at all stays as it is.
+    A column with no spread (all equal, one row) becomes x - mean; one with no value at all stays as
+    it is.
     """
 
     name: ClassVar[str] = "standardize"
@@ -58,11 +62,16 @@ class Standardize(_Scaled):
         if partial["low"] == partial["high"]:
             return {"shift": partial["low"], "scale": 1.0}
         # Below the smallest float64 the deviation of tiny numbers is 0 though they differ.
-        return {"shift": partial["mean"], "scale": float(np.sqrt(partial["m2"] / partial["count"])) or 1.0}
+        return {
+            "shift": partial["mean"],
+            "scale": float(np.sqrt(partial["m2"] / partial["count"])) or 1.0,
+        }
 
 
 class MinMax(_Scaled):
-    """(x - min) / (max - min); values beyond those of the fit go beyond 0 and 1. No spread: x - min."""
+    """(x - min) / (max - min); values beyond those of the fit go beyond 0 and 1. No spread: x -
+    min.
+    """
 
     name: ClassVar[str] = "min_max"
 
@@ -74,7 +83,9 @@ class MinMax(_Scaled):
 
 
 class Robust(_Scaled):
-    """(x - median) / (third quartile - first quartile); x - median where the quartiles are equal."""
+    """(x - median) / (third quartile - first quartile); x - median where the quartiles are
+    equal.
+    """
 
     name: ClassVar[str] = "robust"
 
@@ -89,8 +100,8 @@ class Robust(_Scaled):
 class Clip(Numeric):
     """Values below the lower bound become it, those above the upper bound likewise; infinities too.
 
-    Bounds are numbers, or quantiles of the data; a quantile of a column without values is no bound, and one that lies beyond
-    the other bound counts as that bound.
+    Bounds are numbers, or quantiles of the data; a quantile of a column without values is no bound,
+    and one that lies beyond the other bound counts as that bound.
     """
 
     name: ClassVar[str] = "clip"
@@ -106,8 +117,15 @@ class Clip(Numeric):
             raise ValueError("lower and lower_quantile exclude each other")
         if self.upper is not None and self.upper_quantile is not None:
             raise ValueError("upper and upper_quantile exclude each other")
-        if (self.lower, self.upper, self.lower_quantile, self.upper_quantile) == (None, None, None, None):
-            raise ValueError("no bound given; allowed: lower, upper, lower_quantile, upper_quantile")
+        if (self.lower, self.upper, self.lower_quantile, self.upper_quantile) == (
+            None,
+            None,
+            None,
+            None,
+        ):
+            raise ValueError(
+                "no bound given; allowed: lower, upper, lower_quantile, upper_quantile"
+            )
         for low, high in ((self.lower, self.upper), (self.lower_quantile, self.upper_quantile)):
             if low is not None and high is not None and low > high:
                 raise ValueError(f"the lower bound {low} lies above the upper bound {high}")
@@ -117,8 +135,12 @@ class Clip(Numeric):
         return Ranks if self.lower_quantile is not None or self.upper_quantile is not None else None
 
     def conclude(self, partial: Json) -> Json:
-        lower = self.lower if self.lower_quantile is None else quantile(partial, self.lower_quantile)
-        upper = self.upper if self.upper_quantile is None else quantile(partial, self.upper_quantile)
+        lower = (
+            self.lower if self.lower_quantile is None else quantile(partial, self.lower_quantile)
+        )
+        upper = (
+            self.upper if self.upper_quantile is None else quantile(partial, self.upper_quantile)
+        )
         if lower is not None and upper is not None and lower > upper:
             lower, upper = (upper, upper) if self.lower is None else (lower, lower)
         return {"lower": lower, "upper": upper}

@@ -13,10 +13,26 @@ import pyarrow as pa
 from pydantic import Field, model_validator
 
 from batchinfer.errors import InputError
-from batchinfer.transforms.column import NUMBERS, Column, Places, is_arrow, kind, length, numbers, write
+from batchinfer.transforms.column import (
+    NUMBERS,
+    Column,
+    Places,
+    is_arrow,
+    kind,
+    length,
+    numbers,
+    write,
+)
 from batchinfer.transforms.statistics import pack, unpack
 from batchinfer.transforms.step import Json, State, Step
-from batchinfer.transforms.supervised import ROW_HASH, TARGET, row_hashes, target_classes, target_is_text, target_numbers
+from batchinfer.transforms.supervised import (
+    ROW_HASH,
+    TARGET,
+    row_hashes,
+    target_classes,
+    target_is_text,
+    target_numbers,
+)
 
 MAX_SAMPLE = 10_000
 _MAX_CELLS = 4_000_000
@@ -27,19 +43,21 @@ Method = Literal["variance", "mutual_information", "chi2", "names"]
 class Select(Step):
     """Keeps some of the features that its columns hold; the model does not get the others.
 
-    - `variance`: the `k` that vary most; without `k` all that vary at all. Missing values are left out.
-    - `chi2`: the `k` with the greatest chi-squared statistic between feature and class; features from 0 up, a target of
-      classes. Missing counts as 0, as the model sees it.
-    - `mutual_information`: the `k` that say most about the target, estimated from nearest neighbours (whole numbers, bools
-      and vectors of a one count as categories) on at most 10,000 labelled rows, those of the lowest key hash. Infinite
-      values count as missing, and missing as 0.
+    - `variance`: the `k` that vary most; without `k` all that vary at all. Missing values are left
+    out.
+    - `chi2`: the `k` with the greatest chi-squared statistic between feature and class; features
+      from 0 up, a target of classes. Missing counts as 0, as the model sees it.
+    - `mutual_information`: the `k` that say most about the target, estimated from nearest
+      neighbours (whole numbers, bools and vectors of a one count as categories) on at most 10,000
+      labelled rows, those of the lowest key hash. Infinite values count as missing, and missing as
+      0.
     - `names`: exactly these columns, and no feature besides them; nothing is fitted.
 
-    Of equal scores the earlier column goes first. A number that is not chosen becomes a vector of length 0. Fitted on zero
-    rows, the first `k` are kept.
+    Of equal scores the earlier column goes first. A number that is not chosen becomes a vector of
+    length 0. Fitted on zero rows, the first `k` are kept.
 
-    Source: chi2 and mutual information as in scikit-learn's feature_selection; the latter is Kraskov, Stoegbauer and
-    Grassberger (2004) and Ross (2014).
+    Source: chi2 and mutual information as in scikit-learn's feature_selection; the latter is
+    Kraskov, Stoegbauer and Grassberger (2004) and Ross (2014).
     """
 
     name: ClassVar[str] = "select"
@@ -53,7 +71,9 @@ class Select(Step):
         if self.method in ("mutual_information", "chi2") and self.k is None:
             raise ValueError(f"k is missing: how many features {self.method} keeps")
         if self.method == "names" and self.k is not None:
-            raise ValueError("k does not go with method: names, which keeps the columns that it names")
+            raise ValueError(
+                "k does not go with method: names, which keeps the columns that it names"
+            )
         return self
 
     @property
@@ -69,7 +89,10 @@ class Select(Step):
 
     def target_problems(self, target: str | None) -> list[str]:
         if self.method == "chi2" and target == "number":
-            return ["select: chi2 needs a target of classes; got a number; allowed: mutual_information, variance, names"]
+            return [
+                "select: chi2 needs a target of classes; got a number; allowed: "
+                "mutual_information, variance, names"
+            ]
         return super().target_problems(target)
 
     def changed_type(self, before: pa.DataType, state: Json) -> pa.DataType:
@@ -84,14 +107,26 @@ class Select(Step):
         found = {name: columns[name] for name in self.columns}
         rows = length(next(iter(found.values())))
         widths = {name: width_of(column) for name, column in found.items()}
-        gather: dict[str, Callable[..., Json]] = {"variance": _spreads, "chi2": _sums, "mutual_information": _sample}
-        return {"widths": widths, "method": self.method, **gather[self.method](found, columns, rows)}
+        gather: dict[str, Callable[..., Json]] = {
+            "variance": _spreads,
+            "chi2": _sums,
+            "mutual_information": _sample,
+        }
+        return {
+            "widths": widths,
+            "method": self.method,
+            **gather[self.method](found, columns, rows),
+        }
 
     def merge(self, left: Json, right: Json) -> Json:
         together: dict[str, Callable[[Json, Json], Json]] = {
             "variance": _pooled, "chi2": _added, "mutual_information": _lowest,
         }  # fmt: skip
-        return {"widths": left["widths"], "method": self.method, **together[self.method](left, right)}
+        return {
+            "widths": left["widths"],
+            "method": self.method,
+            **together[self.method](left, right),
+        }
 
     def finish(self, partial: Json) -> State:
         judge: dict[str, Callable[[Json], np.ndarray]] = {
@@ -104,12 +139,19 @@ class Select(Step):
         for name in self.columns:
             width = partial["widths"][name]
             kept = np.sort(chosen[(chosen >= start) & (chosen < start + width)]) - start
-            state[name] = {"width": width, "kept": kept.tolist(), "scores": scores[start + kept].tolist()}
+            state[name] = {
+                "width": width,
+                "kept": kept.tolist(),
+                "scores": scores[start + kept].tolist(),
+            }
             start += width
         return state
 
     def prepare(self, fields: Mapping[str, pa.DataType], state: State) -> Any:
-        return {name: (found["width"], np.array(found["kept"], np.int64)) for name, found in (state or {}).items()}
+        return {
+            name: (found["width"], np.array(found["kept"], np.int64))
+            for name, found in (state or {}).items()
+        }
 
     def transform(self, frame: dict[str, Column], prepared: Any) -> None:
         for name, (width, kept) in prepared.items():
@@ -140,7 +182,11 @@ def width_of(column: Column) -> int:
     if isinstance(column, np.ndarray) and column.ndim == 2:
         return column.shape[1]
     if is_arrow(column) and kind(column.type) == "vector":
-        return column.type.list_size if pa.types.is_fixed_size_list(column.type) else _dense(column).shape[1]
+        return (
+            column.type.list_size
+            if pa.types.is_fixed_size_list(column.type)
+            else _dense(column).shape[1]
+        )
     return 1
 
 
@@ -153,8 +199,14 @@ def _dense(column: Column, rows: np.ndarray | None = None) -> np.ndarray:
         return matrix.astype(np.float64)
     if is_arrow(column) and kind(column.type) == "vector":
         flat = column.flatten().to_numpy(zero_copy_only=False).astype(np.float64)
-        column = flat.reshape(len(column), -1) if len(column) else flat.reshape(0, max(0, getattr(column.type, "list_size", 0)))
-    values = column if isinstance(column, np.ndarray) and column.ndim == 2 else numbers(column)[:, None]
+        column = (
+            flat.reshape(len(column), -1)
+            if len(column)
+            else flat.reshape(0, max(0, getattr(column.type, "list_size", 0)))
+        )
+    values = (
+        column if isinstance(column, np.ndarray) and column.ndim == 2 else numbers(column)[:, None]
+    )
     return (values if rows is None else values[rows]).astype(np.float64)
 
 
@@ -170,10 +222,18 @@ def _spreads(found: Mapping[str, Column], frame: Mapping[str, Column], rows: int
 
 def _spread(column: Column) -> tuple[np.ndarray, ...]:
     if isinstance(column, Places):
-        ones = np.bincount(column.index[column.index >= 0], minlength=column.width).astype(np.float64)
+        ones = np.bincount(column.index[column.index >= 0], minlength=column.width).astype(
+            np.float64
+        )
         rows = np.full(column.width, len(column.index), np.float64)
         mean = ones / np.maximum(rows, 1)
-        return rows, mean, ones * (1 - mean), np.where(ones == rows, 1.0, 0.0), np.where(ones > 0, 1.0, 0.0)
+        return (
+            rows,
+            mean,
+            ones * (1 - mean),
+            np.where(ones == rows, 1.0, 0.0),
+            np.where(ones > 0, 1.0, 0.0),
+        )
     values = _dense(column)
     finite = np.isfinite(values)
     rows = finite.sum(axis=0).astype(np.float64)
@@ -193,7 +253,9 @@ def _pooled(left: Json, right: Json) -> Json:
     share = b[0] / np.maximum(rows, 1)
     delta = b[1] - a[1]
     spread = a[2] + b[2] + np.square(delta) * a[0] * share
-    return _packed_spread([rows, a[1] + delta * share, spread, np.minimum(a[3], b[3]), np.maximum(a[4], b[4])])
+    return _packed_spread(
+        [rows, a[1] + delta * share, spread, np.minimum(a[3], b[3]), np.maximum(a[4], b[4])]
+    )
 
 
 def _variances(partial: Json) -> np.ndarray:
@@ -209,20 +271,32 @@ def _sums(found: Mapping[str, Column], frame: Mapping[str, Column], rows: int) -
     target = target_classes(frame)
     labelled = np.flatnonzero(target.codes >= 0)
     codes, count = target.codes[labelled], len(target.values)
-    sums = np.concatenate([_class_sums(name, column, labelled, codes, count) for name, column in found.items()], axis=1)
-    return _of_classes(target.values.to_pylist(), np.bincount(codes, minlength=count).astype(np.float64), sums)
+    sums = np.concatenate(
+        [_class_sums(name, column, labelled, codes, count) for name, column in found.items()],
+        axis=1,
+    )
+    return _of_classes(
+        target.values.to_pylist(), np.bincount(codes, minlength=count).astype(np.float64), sums
+    )
 
 
-def _class_sums(name: str, column: Column, labelled: np.ndarray, codes: np.ndarray, count: int) -> np.ndarray:
+def _class_sums(
+    name: str, column: Column, labelled: np.ndarray, codes: np.ndarray, count: int
+) -> np.ndarray:
     """(classes, width) float64."""
     if isinstance(column, Places):
         index = column.index[labelled]
         cells = (codes.astype(np.int64) * column.width + index)[index >= 0]
-        return np.bincount(cells, minlength=count * column.width).reshape(count, column.width).astype(np.float64)
+        return (
+            np.bincount(cells, minlength=count * column.width)
+            .reshape(count, column.width)
+            .astype(np.float64)
+        )
     values = np.nan_to_num(_dense(column, labelled), nan=0.0)
     if not np.isfinite(values).all() or (values < 0).any():
         raise InputError(
-            f"column '{name}' has {float(values.min())}, which chi2 cannot judge; allowed: finite numbers from 0 up",
+            f"column '{name}' has {float(values.min())}, which chi2 cannot judge; allowed: finite "
+            "numbers from 0 up",
             "min_max first",
         )
     sums = np.zeros((count, values.shape[1]))
@@ -246,7 +320,9 @@ def _added(left: Json, right: Json) -> Json:
 
 
 def _chi2(partial: Json) -> np.ndarray:
-    """Pearson's statistic of the sums against those that would be there if classes did not matter."""
+    """Pearson's statistic of the sums against those that would be there if classes did not
+    matter.
+    """
     rows = unpack(partial["rows"], "<f8")
     observed = unpack(partial["sums"], "<f8").reshape(len(rows), -1)
     expected = rows[:, None] / max(rows.sum(), 1.0) * observed.sum(axis=0)
@@ -267,8 +343,14 @@ def _sample(found: Mapping[str, Column], frame: Mapping[str, Column], rows: int)
     width = sum(width_of(column) for column in found.values())
     order = order[: _sample_rows(width)]
     matrix = np.concatenate([_dense(column, order) for column in found.values()], axis=1)
-    discrete = [flag for column in found.values() for flag in [_is_discrete(column)] * width_of(column)]
-    labels = target.values.take(pa.array(target.codes[order])).to_pylist() if target is not None else None
+    discrete = [
+        flag for column in found.values() for flag in [_is_discrete(column)] * width_of(column)
+    ]
+    labels = (
+        target.values.take(pa.array(target.codes[order])).to_pylist()
+        if target is not None
+        else None
+    )
     return _sampled(hashes[order], matrix, values[order], labels, discrete)
 
 
@@ -277,10 +359,18 @@ def _sample_rows(width: int) -> int:
 
 
 def _is_discrete(column: Column) -> bool:
-    return isinstance(column, Places) or (is_arrow(column) and kind(column.type) in ("integer", "bool"))
+    return isinstance(column, Places) or (
+        is_arrow(column) and kind(column.type) in ("integer", "bool")
+    )
 
 
-def _sampled(hashes: np.ndarray, matrix: np.ndarray, target: np.ndarray, labels: list[str] | None, discrete: list[bool]) -> Json:
+def _sampled(
+    hashes: np.ndarray,
+    matrix: np.ndarray,
+    target: np.ndarray,
+    labels: list[str] | None,
+    discrete: list[bool],
+) -> Json:
     matrix = np.where(np.isfinite(matrix), matrix, 0.0)
     return {
         "hashes": pack(hashes, "<u8"),
@@ -295,9 +385,15 @@ def _lowest(left: Json, right: Json) -> Json:
     width = len(left["discrete"])
     hashes = np.concatenate([unpack(part["hashes"], "<u8") for part in (left, right)])
     order = np.argsort(hashes, kind="stable")[: _sample_rows(width)]
-    matrix = np.concatenate([unpack(part["matrix"], "<f8").reshape(-1, width) for part in (left, right)])[order]
+    matrix = np.concatenate(
+        [unpack(part["matrix"], "<f8").reshape(-1, width) for part in (left, right)]
+    )[order]
     target = np.concatenate([unpack(part["target"], "<f8") for part in (left, right)])[order]
-    labels = None if left["labels"] is None else [(left["labels"] + right["labels"])[place] for place in order.tolist()]
+    labels = (
+        None
+        if left["labels"] is None
+        else [(left["labels"] + right["labels"])[place] for place in order.tolist()]
+    )
     return _sampled(hashes[order], matrix, target, labels, left["discrete"])
 
 
@@ -307,12 +403,17 @@ def _information(partial: Json) -> np.ndarray:
 
     width = len(partial["discrete"])
     matrix = unpack(partial["matrix"], "<f8").reshape(-1, width)
-    target: Any = unpack(partial["target"], "<f8") if partial["labels"] is None else np.array(partial["labels"], dtype=object)
+    target: Any = (
+        unpack(partial["target"], "<f8")
+        if partial["labels"] is None
+        else np.array(partial["labels"], dtype=object)
+    )
     if len(matrix) < 5 or not width:  # fewer rows than neighbours and oneself
         return np.zeros(width)
     classes = partial["labels"] is not None or set(np.unique(target).tolist()) <= {0.0, 1.0}
     estimate = mutual_info_classif if classes else mutual_info_regression
     discrete: Any = np.array(partial["discrete"])
     scores = np.asarray(estimate(matrix, target, discrete_features=discrete, random_state=0))
-    # The estimate adds noise, of which what never changes would get a little information; it has none.
+    # The estimate adds noise, of which what never changes would get a little information; it has
+    # none.
     return np.where((matrix == matrix[0]).all(axis=0), 0.0, scores)

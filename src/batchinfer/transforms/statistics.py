@@ -1,9 +1,11 @@
-"""The statistics that steps gather: moments, value counts, and ranks (for quantiles). Each is mergeable and JSON-able.
+"""The statistics that steps gather: moments, value counts, and ranks (for quantiles). Each is
+mergeable and JSON-able.
 
-Owns how partial statistics of parts are made and merged. Knows no step. Missing and infinite numbers are left out.
+Owns how partial statistics of parts are made and merged. Knows no step. Missing and infinite
+numbers are left out.
 
-Merging in a fixed order gives the same bits each time; another split of the same rows gives the same counts, and
-moments that agree to rounding.
+Merging in a fixed order gives the same bits each time; another split of the same rows gives the
+same counts, and moments that agree to rounding.
 """
 
 from __future__ import annotations
@@ -40,7 +42,8 @@ def finite(column: Column) -> np.ndarray:
 class Moments:
     """count, mean, m2 (sum of squared differences from the mean), low, high; float64.
 
-    Source: Chan, Golub, LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances" (1979).
+    Source: Chan, Golub, LeVeque, "Updating formulae and a pairwise algorithm for computing sample
+    variances" (1979).
     """
 
     @staticmethod
@@ -52,7 +55,13 @@ class Moments:
             mean = float(values.mean())
             m2 = float(np.square(values - mean).sum())
         _check_range(mean, m2, name)
-        return {"count": len(values), "mean": mean, "m2": m2, "low": float(values.min()), "high": float(values.max())}
+        return {
+            "count": len(values),
+            "mean": mean,
+            "m2": m2,
+            "low": float(values.min()),
+            "high": float(values.max()),
+        }
 
     @staticmethod
     def merge(left: Json, right: Json, name: str) -> Json:
@@ -69,16 +78,23 @@ class Moments:
 
 def _check_range(mean: float, m2: float, name: str) -> None:
     if not (np.isfinite(mean) and np.isfinite(m2)):
-        raise InputError(f"column '{name}': its values are too large for a variance in float64", "clip or log1p the column first")
+        raise InputError(
+            f"column '{name}': its values are too large for a variance in float64",
+            "clip or log1p the column first",
+        )
 
 
 class Counts:
-    """How often each value occurs: `values` (text, integer, float or bool), `counts`, and `missing`; unordered."""
+    """How often each value occurs: `values` (text, integer, float or bool), `counts`, and
+    `missing`; unordered.
+    """
 
     @staticmethod
     def of(column: Column, name: str) -> Json:
         categories = coded(column)
-        counts = np.bincount(categories.codes[categories.codes >= 0], minlength=len(categories.values)).tolist()
+        counts = np.bincount(
+            categories.codes[categories.codes >= 0], minlength=len(categories.values)
+        ).tolist()
         tally: dict[Any, int] = {}
         for value, count in zip(categories.values.to_pylist(), counts, strict=True):
             if count:
@@ -96,7 +112,8 @@ class Counts:
 def _counted(tally: dict[Any, int], missing: int, name: str) -> Json:
     if len(tally) > MAX_CATEGORIES:
         raise InputError(
-            f"column '{name}' has more than {MAX_CATEGORIES:,} distinct values; a table of categories is not kept beyond that",
+            f"column '{name}' has more than {MAX_CATEGORIES:,} distinct values; a table of "
+            "categories is not kept beyond that",
             "use `hashing`, which needs no table",
         )
     return {"values": list(tally), "counts": list(tally.values()), "missing": missing}
@@ -115,10 +132,11 @@ def by_frequency(counts: Json) -> list[tuple[Any, int]]:
 class Ranks:
     """Distinct numbers with their weights, for quantiles: exact up to 50,000 distinct values.
 
-    Beyond that, neighbours are joined into groups of at most 1/50,000 of the rows, each standing at its middle value.
-    One joining moves the rank of a value by at most 1/50,000 of the rows (heavier single values stay exact), and merging
-    goes by a balanced tree: for 2**20 batches the error of a quantile's rank stays under 0.05 %. Lowest and highest value
-    are exact. `values` is float64 and `weights` int64, little-endian, base64.
+    Beyond that, neighbours are joined into groups of at most 1/50,000 of the rows, each standing at
+    its middle value. One joining moves the rank of a value by at most 1/50,000 of the rows (heavier
+    single values stay exact), and merging goes by a balanced tree: for 2**20 batches the error of a
+    quantile's rank stays under 0.05 %. Lowest and highest value are exact. `values` is float64 and
+    `weights` int64, little-endian, base64.
     """
 
     @staticmethod
@@ -159,14 +177,19 @@ def _joined(values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def quantile(partial: Json, at: float) -> float | None:
-    """The value at a fraction of the sorted rows, with linear interpolation between neighbours; None for no rows."""
+    """The value at a fraction of the sorted rows, with linear interpolation between neighbours;
+    None for no rows.
+    """
     values, weights = Ranks.read(partial)
     if not len(values):
         return None
     upto = np.cumsum(weights)
     place = at * (int(upto[-1]) - 1)
     floor = int(np.floor(place))
-    low, high = (float(values[np.searchsorted(upto, rank, side="right")]) for rank in (floor, min(floor + 1, int(upto[-1]) - 1)))
+    low, high = (
+        float(values[np.searchsorted(upto, rank, side="right")])
+        for rank in (floor, min(floor + 1, int(upto[-1]) - 1))
+    )
     share = place - floor
     return low + (high - low) * share if share < 0.5 else high - (high - low) * (1 - share)
 

@@ -1,11 +1,13 @@
-"""What every transform has in common: its contract, its problems, and how it is checked against the columns.
+"""What every transform has in common: its contract, its problems, and how it is checked against the
+columns.
 
 Owns `Step` and `StepProblem`. Knows no concrete step, no pipeline file and no Spark.
 
-One rule for missing values holds for all steps: null and NaN are the same and mean "missing"; a step passes missing on
-as missing unless its docstring says otherwise; where a feature is still missing at the end, the matrix holds 0 (after
-`standardize` that is the mean). Statistics leave out missing and infinite values. An infinite value passes through as
-infinite: `clip` it where the data has them. A result that is not a number, such as 0/0, is missing.
+One rule for missing values holds for all steps: null and NaN are the same and mean "missing"; a
+step passes missing on as missing unless its docstring says otherwise; where a feature is still
+missing at the end, the matrix holds 0 (after `standardize` that is the mean). Statistics leave out
+missing and infinite values. An infinite value passes through as infinite: `clip` it where the data
+has them. A result that is not a number, such as 0/0, is missing.
 """
 
 from __future__ import annotations
@@ -15,7 +17,15 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Annotated, Any, ClassVar, get_args
 
 import pyarrow as pa
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationInfo,
+    field_validator,
+)
 
 from batchinfer.errors import ConfigError
 from batchinfer.transforms.column import UNKNOWN, Column, is_unencoded, kind, to_arrow, unencoded
@@ -45,11 +55,12 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_one_or_many), Field(min_leng
 
 
 class Item(BaseModel):
-    """What every step of a pipeline file has: a name, a version, and parameters that are checked when the file is read.
+    """What every step of a pipeline file has: a name, a version, and parameters that are checked
+    when the file is read.
 
     Class attributes:
-        name: as written in the pipeline file.
-        version: counts changes of what the step computes; a bundle made with another version is refused.
+        name: as written in the pipeline file. version: counts changes of what the step computes; a
+        bundle made with another version is refused.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
@@ -62,7 +73,9 @@ class Item(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _no_truth_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
-        """Python counts true as 1, but nobody who writes `max_categories: true` means one category."""
+        """Python counts true as 1, but nobody who writes `max_categories: true` means one
+        category.
+        """
         allowed = cls.model_fields[str(info.field_name)].annotation
         if isinstance(value, bool) and allowed is not bool and bool not in get_args(allowed):
             raise ValueError("no true or false")
@@ -70,15 +83,17 @@ class Item(BaseModel):
 
 
 class Step(Item):
-    """One transform of named columns: parameters from the pipeline file, state from `fit`, `apply` on any rows alone.
+    """One transform of named columns: parameters from the pipeline file, state from `fit`, `apply`
+    on any rows alone.
 
-    Subclasses say what they accept and make, and how rows are changed; they hold no state themselves.
+    Subclasses say what they accept and make, and how rows are changed; they hold no state
+    themselves.
 
     Class attributes:
-        accepts: kinds of column (see `column.kind`) that the step reads.
-        in_place: True if the columns are changed under their own names, False if the step only makes new ones.
-        encodes: True if categories become numbers; the categories stay readable for `cross`.
-        integers: True if the columns become named integer inputs of the model instead of columns of the matrix.
+        accepts: kinds of column (see `column.kind`) that the step reads. in_place: True if the
+        columns are changed under their own names, False if the step only makes new ones. encodes:
+        True if categories become numbers; the categories stay readable for `cross`. integers: True
+        if the columns become named integer inputs of the model instead of columns of the matrix.
     """
 
     accepts: ClassVar[tuple[str, ...]]
@@ -99,7 +114,9 @@ class Step(Item):
     # What the step does to the types.
 
     def changed_type(self, before: pa.DataType, state: Json) -> pa.DataType:
-        """Type of a column changed in place, given its type before and its state (None before fit)."""
+        """Type of a column changed in place, given its type before and its state (None before
+        fit).
+        """
         return before
 
     def makes(self) -> Fields:
@@ -111,21 +128,30 @@ class Step(Item):
         return list(self.columns)
 
     def output_fields(self, fields: Mapping[str, pa.DataType], state: State = None) -> Fields:
-        """The columns and types after the step, changed ones in their old position, made ones at the end.
+        """The columns and types after the step, changed ones in their old position, made ones at
+        the end.
 
         Raises:
             StepProblem: unknown column, wrong type, or a made column whose name is taken.
         """
         problems = self._column_problems(fields)
         made = self.makes()
-        problems += [f"{self.name} makes the column '{name}', which is there already" for name in made if name in fields]
+        problems += [
+            f"{self.name} makes the column '{name}', which is there already"
+            for name in made
+            if name in fields
+        ]
         if problems:
             raise StepProblem(problems)
         result = dict(fields)
         if self.in_place:
             for name in self.columns:
                 before = fields[name]
-                result[name] = before if before == UNKNOWN else self.changed_type(before, (state or {}).get(name))
+                result[name] = (
+                    before
+                    if before == UNKNOWN
+                    else self.changed_type(before, (state or {}).get(name))
+                )
                 if self.encodes:
                     result[unencoded(name)] = before
         return result | made
@@ -134,12 +160,19 @@ class Step(Item):
         problems = []
         for name, read in zip(self.columns, self.reads(fields), strict=True):
             if read not in fields:
-                visible = [field for field in fields if not (is_unencoded(field) or field in HIDDEN)]
+                visible = [
+                    field for field in fields if not (is_unencoded(field) or field in HIDDEN)
+                ]
                 hint = did_you_mean(name, visible)
-                problems.append(f"{self.name}: no column '{name}'{hint}; columns at this step: {', '.join(visible)}")
+                problems.append(
+                    f"{self.name}: no column '{name}'{hint}; columns at this step: "
+                    f"{', '.join(visible)}"
+                )
             elif kind(fields[read]) not in (*self.accepts, "unknown"):
                 got = "already a vector" if kind(fields[read]) == "vector" else str(fields[read])
-                problems.append(f"{self.name}: column '{name}' is {got}; allowed: {', '.join(self.accepts)}")
+                problems.append(
+                    f"{self.name}: column '{name}' is {got}; allowed: {', '.join(self.accepts)}"
+                )
         return problems
 
     @property
@@ -154,9 +187,14 @@ class Step(Item):
         return ()
 
     def target_problems(self, target: str | None) -> list[str]:
-        """Why the step cannot be fitted with this target: `number`, `classes` (two or more), or None for no target at all."""
+        """Why the step cannot be fitted with this target: `number`, `classes` (two or more), or
+        None for no target at all.
+        """
         if TARGET in self.learns_from() and target is None:
-            return [f"{self.name} is fitted on the target, and there is none; allowed: with train.target"]
+            return [
+                f"{self.name} is fitted on the target, and there is none; allowed: with "
+                "train.target"
+            ]
         return []
 
     def undo(self, state: Json) -> list[Json]:
@@ -196,7 +234,9 @@ class Step(Item):
 
     def merge(self, left: Json, right: Json) -> Json:
         """Partial statistics of two parts, left before right."""
-        return {name: self._gathered().merge(left[name], right[name], name) for name in self.columns}
+        return {
+            name: self._gathered().merge(left[name], right[name], name) for name in self.columns
+        }
 
     def finish(self, partial: Json) -> State:
         """The state: what `apply` needs, JSON-able, by column. Runs on: driver."""
@@ -204,16 +244,22 @@ class Step(Item):
 
     def conclude(self, partial: Json) -> Json:
         """The state of one column from its partial statistics."""
-        raise NotImplementedError(f"{type(self).__name__} gathers statistics but does not conclude from them")
+        raise NotImplementedError(
+            f"{type(self).__name__} gathers statistics but does not conclude from them"
+        )
 
     # Rows.
 
     def prepare(self, fields: Mapping[str, pa.DataType], state: State) -> Any:
-        """Lookup tables made once per pipeline from the state, handed to `transform` with each batch."""
+        """Lookup tables made once per pipeline from the state, handed to `transform` with each
+        batch.
+        """
         return state
 
     def transform(self, frame: dict[str, Column], prepared: Any) -> None:
-        """Changes the frame of one batch: rows stay as many and in order, arrays that came in are not written to."""
+        """Changes the frame of one batch: rows stay as many and in order, arrays that came in are
+        not written to.
+        """
         raise NotImplementedError(type(self).__name__)
 
     def apply(self, columns: Mapping[str, pa.Array], state: State) -> dict[str, pa.Array]:
@@ -226,12 +272,20 @@ class Step(Item):
         after = self.output_fields(fields, state)
         frame: dict[str, Column] = dict(columns)
         self.transform(frame, self.prepare(fields, state))
-        return {name: to_arrow(frame[name], type_) for name, type_ in after.items() if not is_unencoded(name)}
+        return {
+            name: to_arrow(frame[name], type_)
+            for name, type_ in after.items()
+            if not is_unencoded(name)
+        }
 
     def integer_shape(self, state: Json) -> tuple[int, int | None]:
-        """Of a named integer input: how many different integers, and the length of each row (None for one number)."""
+        """Of a named integer input: how many different integers, and the length of each row (None
+        for one number).
+        """
         raise NotImplementedError(f"{type(self).__name__} makes no integer input")
 
     def vector_names(self, column: str, state: State, width: int, before: list[str]) -> list[str]:
-        """One name for each place of a vector column; `before` are those that it had before the step."""
+        """One name for each place of a vector column; `before` are those that it had before the
+        step.
+        """
         return [f"{column}[{place}]" for place in range(width)]

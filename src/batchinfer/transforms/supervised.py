@@ -1,7 +1,8 @@
 """What a fit may know besides the columns: the target of each row, and a hash of its key.
 
-Owns the two hidden columns under which they travel through a fit, and folds. Knows no step. `apply` on rows that are to be
-scored has neither; the rows that a model learns from have their hash, so that an encoding of the target leaves them out.
+Owns the two hidden columns under which they travel through a fit, and folds. Knows no step. `apply`
+on rows that are to be scored has neither; the rows that a model learns from have their hash, so
+that an encoding of the target leaves them out.
 """
 
 from __future__ import annotations
@@ -14,12 +15,17 @@ import pyarrow as pa
 from batchinfer.transforms.column import Coded, Column, coded, is_arrow, numbers
 
 TARGET = "(target)"
-"""Hidden column: float64 (a number, or 1 and 0 of two classes), or text (several classes); missing where there is no label."""
+"""Hidden column: float64 (a number, or 1 and 0 of two classes), or text (several classes); missing
+where there is no label.
+"""
 
 ROW_HASH = "(row hash)"
 """Hidden column: uint64, as if drawn at random, the same for a row wherever it stands."""
 
-HIDDEN: Mapping[str, tuple[pa.DataType, ...]] = {TARGET: (pa.float64(), pa.string()), ROW_HASH: (pa.uint64(),)}
+HIDDEN: Mapping[str, tuple[pa.DataType, ...]] = {
+    TARGET: (pa.float64(), pa.string()),
+    ROW_HASH: (pa.uint64(),),
+}
 
 
 def row_hashes(frame: Mapping[str, Column]) -> np.ndarray:
@@ -29,12 +35,16 @@ def row_hashes(frame: Mapping[str, Column]) -> np.ndarray:
 
 
 def folds_of(frame: Mapping[str, Column], folds: int) -> np.ndarray:
-    """(rows,) int64: the fold of each row, by its hash; any number of rows, and any split of them, gives the same folds."""
+    """(rows,) int64: the fold of each row, by its hash; any number of rows, and any split of them,
+    gives the same folds.
+    """
     return (row_hashes(frame) % np.uint64(folds)).astype(np.int64)
 
 
 def has_classes(fields: Mapping[str, pa.DataType]) -> bool:
-    """True where the target is one of several classes, False where it is a number or one of two classes."""
+    """True where the target is one of several classes, False where it is a number or one of two
+    classes.
+    """
     return fields.get(TARGET) == pa.string()
 
 

@@ -1,7 +1,7 @@
 """`target_encode`: categories as what the target was for them, in place.
 
-Owns the formula, and that no row learns from its own label: the rows that are learned from get the encoding of the other
-folds.
+Owns the formula, and that no row learns from its own label: the rows that are learned from get the
+encoding of the other folds.
 """
 
 from __future__ import annotations
@@ -32,18 +32,21 @@ Smoothing = float | Literal["auto"]
 
 
 class TargetEncode(Step):
-    """The mean of the target over the rows of the category, drawn toward the mean over all rows, as double.
+    """The mean of the target over the rows of the category, drawn toward the mean over all rows, as
+    double.
 
-    With a target of several classes: a vector of one share a class, classes in the order of their names. `smoothing` m
-    gives (sum + m * mean of all) / (rows + m); `auto` weighs by how much the target varies within the category and over
-    all. Unseen: the mean of all. Missing is a category of its own if it was seen at fit, else unseen. Rows without a label
-    count nowhere; without any label all is 0.
+    With a target of several classes: a vector of one share a class, classes in the order of their
+    names. `smoothing` m gives (sum + m * mean of all) / (rows + m); `auto` weighs by how much the
+    target varies within the category and over all. Unseen: the mean of all. Missing is a category
+    of its own if it was seen at fit, else unseen. Rows without a label count nowhere; without any
+    label all is 0.
 
-    The rows that the model learns from are encoded by the other `folds` - 1 folds, so that a rare category does not tell
-    a row its own label; a row's fold is decided by the hash of its key.
+    The rows that the model learns from are encoded by the other `folds` - 1 folds, so that a rare
+    category does not tell a row its own label; a row's fold is decided by the hash of its key.
 
-    Source: Micci-Barreca, "A preprocessing scheme for high-cardinality categorical attributes", SIGKDD Explorations 3
-    (2001); `auto` and the folds as in scikit-learn's TargetEncoder, whose folds are random instead.
+    Source: Micci-Barreca, "A preprocessing scheme for high-cardinality categorical attributes",
+    SIGKDD Explorations 3 (2001); `auto` and the folds as in scikit-learn's TargetEncoder, whose
+    folds are random instead.
     """
 
     name: ClassVar[str] = "target_encode"
@@ -81,19 +84,32 @@ class TargetEncode(Step):
         folds = folds_of(columns, self.folds)
         if target_is_text(columns):
             target = target_classes(columns)
-            return {name: _count_classes(coded(columns[name]), target, folds, self.folds) for name in self.columns}
+            return {
+                name: _count_classes(coded(columns[name]), target, folds, self.folds)
+                for name in self.columns
+            }
         values = target_numbers(columns)
-        return {name: _moments(coded(columns[name]), values, folds, self.folds) for name in self.columns}
+        return {
+            name: _moments(coded(columns[name]), values, folds, self.folds) for name in self.columns
+        }
 
     def merge(self, left: Json, right: Json) -> Json:
         return {name: _merged(left[name], right[name], self.folds, name) for name in self.columns}
 
     def conclude(self, partial: Json) -> Json:
-        groups = [_group(partial, self.folds, None), *(_group(partial, self.folds, fold) for fold in range(self.folds))]
+        groups = [
+            _group(partial, self.folds, None),
+            *(_group(partial, self.folds, fold) for fold in range(self.folds)),
+        ]
         encoded = [_encode(group, self.smoothing) for group in groups]
         order = sorted(range(len(partial["values"])), key=partial["values"].__getitem__)
         tables = [
-            {"prior": prior.tolist(), "missing": table[-1].tolist(), "values": table[order].tolist()} for prior, table in encoded
+            {
+                "prior": prior.tolist(),
+                "missing": table[-1].tolist(),
+                "values": table[order].tolist(),
+            }
+            for prior, table in encoded
         ]
         classes = partial["classes"]
         if classes is not None:
@@ -101,14 +117,23 @@ class TargetEncode(Step):
             tables = [_with_classes(table, by_name) for table in tables]
             classes = sorted(classes)
         categories = [partial["values"][place] for place in order]
-        return {"categories": categories, "classes": classes, "encoding": tables[0], "out_of_fold": tables[1:]}
+        return {
+            "categories": categories,
+            "classes": classes,
+            "encoding": tables[0],
+            "out_of_fold": tables[1:],
+        }
 
     def released(self, state: State) -> State:
         return {name: {**found, "out_of_fold": []} for name, found in (state or {}).items()}
 
     def prepare(self, fields: Mapping[str, pa.DataType], state: State) -> Any:
         return {
-            name: (Lookup(found["categories"], fields[name]), *_tables(found), found["classes"] is not None)
+            name: (
+                Lookup(found["categories"], fields[name]),
+                *_tables(found),
+                found["classes"] is not None,
+            )
             for name, found in (state or {}).items()
         }
 
@@ -130,7 +155,9 @@ class TargetEncode(Step):
 
 
 def _tables(state: Json) -> tuple[np.ndarray, np.ndarray]:
-    """(categories + 2, width) of all rows, and (folds, categories + 2, width) of the other folds; or none of these."""
+    """(categories + 2, width) of all rows, and (folds, categories + 2, width) of the other folds;
+    or none of these.
+    """
     table, *others = (
         np.array([*found["values"], found["prior"], found["missing"]], np.float64)
         for found in (state["encoding"], *state["out_of_fold"])
@@ -146,12 +173,15 @@ def _with_classes(table: Json, order: list[int]) -> Json:
     }
 
 
-# Partial statistics of a column: `values` (categories), `classes` (or None), and for each category, then for missing, and
-# each fold: rows, mean and sum of squared differences of the target; or of each class its rows.
+# Partial statistics of a column: `values` (categories), `classes` (or None), and for each category,
+# then for missing, and each fold: rows, mean and sum of squared differences of the target; or of
+# each class its rows.
 
 
 def _kept(column: Coded, labelled: np.ndarray) -> tuple[list[Any], np.ndarray]:
-    """The distinct categories, and each labelled row's place among them; missing is the last place."""
+    """The distinct categories, and each labelled row's place among them; missing is the last
+    place.
+    """
     values = column.values.to_pylist()
     places = {value: place for place, value in enumerate(dict.fromkeys(values))}
     table = np.array([*(places[value] for value in values), len(places)], np.int64)
@@ -184,20 +214,30 @@ def _packed(values: list[Any], classes: list[str] | None, *arrays: np.ndarray) -
     return {
         "values": values,
         "classes": classes,
-        "arrays": [pack(array.reshape(-1), dtype) for array, dtype in zip(arrays, dtypes, strict=False)],
+        "arrays": [
+            pack(array.reshape(-1), dtype) for array, dtype in zip(arrays, dtypes, strict=False)
+        ],
     }
 
 
 def _arrays(partial: Json, folds: int) -> list[np.ndarray]:
-    shape = (len(partial["values"]) + 1, folds, *(() if partial["classes"] is None else (len(partial["classes"]),)))
-    return [unpack(text, dtype).reshape(shape) for text, dtype in zip(partial["arrays"], ("<i8", "<f8", "<f8"), strict=False)]
+    shape = (
+        len(partial["values"]) + 1,
+        folds,
+        *(() if partial["classes"] is None else (len(partial["classes"]),)),
+    )
+    return [
+        unpack(text, dtype).reshape(shape)
+        for text, dtype in zip(partial["arrays"], ("<i8", "<f8", "<f8"), strict=False)
+    ]
 
 
 def _merged(left: Json, right: Json, folds: int, name: str) -> Json:
     values = list(dict.fromkeys([*left["values"], *right["values"]]))
     if len(values) > MAX_CATEGORIES:
         raise InputError(
-            f"column '{name}' has more than {MAX_CATEGORIES:,} distinct values", "use `hashing`, which needs no table"
+            f"column '{name}' has more than {MAX_CATEGORIES:,} distinct values",
+            "use `hashing`, which needs no table",
         )
     at = {value: place for place, value in enumerate(values)}
     classes = None
@@ -209,7 +249,9 @@ def _merged(left: Json, right: Json, folds: int, name: str) -> Json:
     return _packed(values, None, *_pooled(a, b))
 
 
-def _spread(partial: Json, at: dict[Any, int], classes: list[str] | None, folds: int) -> list[np.ndarray]:
+def _spread(
+    partial: Json, at: dict[Any, int], classes: list[str] | None, folds: int
+) -> list[np.ndarray]:
     """The arrays of a partial with rows (and classes) for all that either side has."""
     rows = np.array([*(at[value] for value in partial["values"]), len(at)])
     result = []
@@ -226,7 +268,9 @@ def _spread(partial: Json, at: dict[Any, int], classes: list[str] | None, folds:
 
 
 def _pooled(a: list[np.ndarray], b: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rows, means and sums of squared differences of two parts together; see `statistics.Moments` for the source."""
+    """Rows, means and sums of squared differences of two parts together; see `statistics.Moments`
+    for the source.
+    """
     rows = a[0] + b[0]
     share = b[0] / np.maximum(rows, 1)
     delta = b[1] - a[1]
@@ -237,7 +281,9 @@ Group = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def _group(partial: Json, folds: int, without: int | None) -> Group:
-    """Rows (categories + 1, 1), means and sums of squared differences (categories + 1, width) over the folds but one."""
+    """Rows (categories + 1, 1), means and sums of squared differences (categories + 1, width) over
+    the folds but one.
+    """
     arrays = _arrays(partial, folds)
     chosen = [fold for fold in range(folds) if fold != without]
     if partial["classes"] is not None:
@@ -252,7 +298,9 @@ def _group(partial: Json, folds: int, without: int | None) -> Group:
 
 
 def _encode(group: Group, smoothing: Smoothing) -> tuple[np.ndarray, np.ndarray]:
-    """The mean of all (width,), and the encoding of each category and of missing (categories + 1, width)."""
+    """The mean of all (width,), and the encoding of each category and of missing (categories + 1,
+    width).
+    """
     rows, means, spreads = group
     total = rows.sum()
     if not total:

@@ -1,7 +1,8 @@
 """Steps that read words in text, in place: `tokenize` and `tfidf`.
 
-Owns what a word is and how vocabularies are chosen. A word is a run of letters, digits and underscores (Unicode), in
-lower case; the rest separates words. Text is read once per distinct value.
+Owns what a word is and how vocabularies are chosen. A word is a run of letters, digits and
+underscores (Unicode), in lower case; the rest separates words. Text is read once per distinct
+value.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ _SEPARATORS = r"[^\p{L}\p{N}_]+"
 
 @dataclass(frozen=True)
 class Words:
-    """The words of some texts, one text after the other: `words`, and where each text's words start (texts + 1,)."""
+    """The words of some texts, one text after the other: `words`, and where each text's words start
+    (texts + 1,).
+    """
 
     words: pa.Array
     starts: np.ndarray
@@ -45,11 +48,15 @@ class Words:
 def words_of(texts: pa.Array) -> Words:
     """The words of each text, in order."""
     spaced = pc.call_function("utf8_lower", [texts])
-    spaced = pc.call_function("replace_substring_regex", [spaced], pc.ReplaceSubstringOptions(_SEPARATORS, " "))
+    spaced = pc.call_function(
+        "replace_substring_regex", [spaced], pc.ReplaceSubstringOptions(_SEPARATORS, " ")
+    )
     spaced = pc.call_function("utf8_trim", [spaced], pc.TrimOptions(" "))
     lists = pc.call_function("split_pattern", [spaced], pc.SplitPatternOptions(" "))
     # Splitting the empty text gives one empty word.
-    words = Words(lists.flatten(), lists.offsets.to_numpy().astype(np.int64) - lists.offsets[0].as_py())
+    words = Words(
+        lists.flatten(), lists.offsets.to_numpy().astype(np.int64) - lists.offsets[0].as_py()
+    )
     return _kept(words, np.asarray(pc.call_function("not_equal", [words.words, pa.scalar("")])))
 
 
@@ -61,7 +68,9 @@ def _kept(words: Words, keep: np.ndarray) -> Words:
 
 
 class _Vocabulary(Step):
-    """A step with a vocabulary, chosen by how many rows a word occurs in (equally frequent ones by value)."""
+    """A step with a vocabulary, chosen by how many rows a word occurs in (equally frequent ones by
+    value).
+    """
 
     accepts: ClassVar[tuple[str, ...]] = TEXT
 
@@ -83,7 +92,9 @@ class _Vocabulary(Step):
         # A word counts once for each row, however often it stands there.
         pairs = np.unique(terms.texts * (len(words.values) + 1) + words.codes)
         texts, places = np.divmod(pairs, len(words.values) + 1)
-        counts = np.bincount(places, weights=rows[texts], minlength=len(words.values)).astype(np.int64)
+        counts = np.bincount(places, weights=rows[texts], minlength=len(words.values)).astype(
+            np.int64
+        )
         occurring = counts > 0
         tally = {
             "values": words.values.filter(pa.array(occurring)).to_pylist(),
@@ -91,11 +102,17 @@ class _Vocabulary(Step):
             "missing": int((column.codes < 0).sum()),
         }
         # Merging with nothing checks the limit on distinct values.
-        return {"rows": len(column.codes), **Counts.merge(tally, {"values": [], "counts": [], "missing": 0}, name)}
+        return {
+            "rows": len(column.codes),
+            **Counts.merge(tally, {"values": [], "counts": [], "missing": 0}, name),
+        }
 
     def merge(self, left: Json, right: Json) -> Json:
         return {
-            name: {"rows": left[name]["rows"] + right[name]["rows"], **Counts.merge(left[name], right[name], name)}
+            name: {
+                "rows": left[name]["rows"] + right[name]["rows"],
+                **Counts.merge(left[name], right[name], name),
+            }
             for name in self.columns
         }
 
@@ -103,8 +120,8 @@ class _Vocabulary(Step):
 class Tokenize(_Vocabulary):
     """The first `max_tokens` words as numbers, a named integer input (rows, max_tokens).
 
-    0 fills up short texts; 1 is a word outside the vocabulary; the vocabulary's words follow from 2, the most frequent
-    first, `vocabulary_size` numbers in all. Missing and empty text are all 0.
+    0 fills up short texts; 1 is a word outside the vocabulary; the vocabulary's words follow from
+    2, the most frequent first, `vocabulary_size` numbers in all. Missing and empty text are all 0.
     """
 
     name: ClassVar[str] = "tokenize"
@@ -140,13 +157,16 @@ class Tokenize(_Vocabulary):
 
 
 class Tfidf(_Vocabulary):
-    """A vector of `max_features`: how often each term stands in the text, weighted by its rarity, of length 1 (Euclid).
+    """A vector of `max_features`: how often each term stands in the text, weighted by its rarity,
+    of length 1 (Euclid).
 
-    Words of one character are left out; with `ngrams` n, runs of 2 to n words count as terms too. The weight of a term
-    is ln((1 + rows) / (1 + rows with it)) + 1, where rows with missing text are not counted. The terms of the vocabulary
-    are those in most rows, ordered by value. Missing text, and text without known terms, is all zeros.
+    Words of one character are left out; with `ngrams` n, runs of 2 to n words count as terms too.
+    The weight of a term is ln((1 + rows) / (1 + rows with it)) + 1, where rows with missing text
+    are not counted. The terms of the vocabulary are those in most rows, ordered by value. Missing
+    text, and text without known terms, is all zeros.
 
-    Source: scikit-learn's TfidfVectorizer with its defaults, which chooses its vocabulary by total counts instead.
+    Source: scikit-learn's TfidfVectorizer with its defaults, which chooses its vocabulary by total
+    counts instead.
     """
 
     name: ClassVar[str] = "tfidf"
@@ -185,7 +205,10 @@ class Tfidf(_Vocabulary):
     def prepare(self, fields: Mapping[str, pa.DataType], state: State) -> Any:
         found = state or {}
         return {
-            name: (Lookup(found[name]["terms"], pa.string()), np.array(found[name]["weights"], np.float64))
+            name: (
+                Lookup(found[name]["terms"], pa.string()),
+                np.array(found[name]["weights"], np.float64),
+            )
             for name in self.columns
         }
 
@@ -216,5 +239,7 @@ def _runs(words: Words, count: int) -> Words:
     texts = words.texts
     whole = first[texts[first] == texts[first + count - 1]] if len(first) else first
     parts = [words.words.take(pa.array(whole + offset)) for offset in range(count)]
-    joined = pc.call_function("binary_join_element_wise", [*parts, pa.scalar(" ")], pc.JoinOptions())
+    joined = pc.call_function(
+        "binary_join_element_wise", [*parts, pa.scalar(" ")], pc.JoinOptions()
+    )
     return Words(joined, np.searchsorted(texts[whole], np.arange(len(words.starts))))

@@ -17,7 +17,9 @@ _DECIMAL = re.compile(r"decimal(128|256)\((\d+), (-?\d+)\)")
 
 
 def dump_type(type_: pa.DataType) -> str:
-    """Arrow's spelling, such as `timestamp[us, tz=UTC]`; the several types of text are all `string`."""
+    """Arrow's spelling, such as `timestamp[us, tz=UTC]`; the several types of text are all
+    `string`.
+    """
     return str(plain_type(type_))
 
 

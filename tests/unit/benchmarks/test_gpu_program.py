@@ -1,4 +1,6 @@
-"""The GPU benchmark as a program: it says that there is no GPU, and its processes can be tried on a CPU with few rows."""
+"""The GPU benchmark as a program: it says that there is no GPU, and its processes can be tried on a
+CPU with few rows.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ ROOT = Path(__file__).parents[3]
 
 def ran(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "benchmarks.gpu", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False)
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False
+    )
 
 
 def test_without_a_gpu_it_says_so_and_is_no_error() -> None:
@@ -28,7 +32,9 @@ def test_without_a_gpu_it_says_so_and_is_no_error() -> None:
 
 
 def test_it_can_be_tried_on_a_cpu() -> None:
-    done = ran("tabular", "--device", "cpu", "--rows", "200", "--repeats", "1", "--instances", "1", "2")
+    done = ran(
+        "tabular", "--device", "cpu", "--rows", "200", "--repeats", "1", "--instances", "1", "2"
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     alone, together = map(json.loads, done.stdout.splitlines())
     assert {"bare loop", "engine", "engine, a batch at a time"} <= set(alone["ratios"])

@@ -18,45 +18,87 @@ from batchinfer.checks.suites import Expectation
 
 def between(**more: Any) -> Expectation:
     return Expectation(
-        "expect_column_values_to_be_between", {"column": "score", "min_value": 0, "max_value": 1, **more}, "a.yaml:1:3"
+        "expect_column_values_to_be_between",
+        {"column": "score", "min_value": 0, "max_value": 1, **more},
+        "a.yaml:1:3",
     )
 
 
 def test_counts_are_of_the_rows_that_have_a_value() -> None:
-    values = {"element_count": 10_000, "missing_count": 1, "unexpected_count": 12, "partial_unexpected_list": [1.7, -3, 1.7]}
+    values = {
+        "element_count": 10_000,
+        "missing_count": 1,
+        "unexpected_count": 12,
+        "partial_unexpected_list": [1.7, -3, 1.7],
+    }
     assert describe(between(), values, False, None) == (
-        "expect_column_values_to_be_between(score, 0..1): 12 of 9,999 rows (0.12%) outside; examples 1.7, -3"
+        "expect_column_values_to_be_between(score, 0..1): 12 of 9,999 rows (0.12%) outside; "
+        "examples 1.7, -3"
     )
 
 
 @pytest.mark.parametrize(
     ("unexpected", "rows", "share"),
-    [(1, 3_000_000, "<0.01%"), (2_999_999, 3_000_000, ">99.99%"), (3, 3, "100%"), (1, 2, "50%"), (1, 3, "33.33%")],
+    [
+        (1, 3_000_000, "<0.01%"),
+        (2_999_999, 3_000_000, ">99.99%"),
+        (3, 3, "100%"),
+        (1, 2, "50%"),
+        (1, 3, "33.33%"),
+    ],
 )
-def test_a_share_never_reads_as_none_or_all_when_it_is_not(unexpected: int, rows: int, share: str) -> None:
-    assert f"({share})" in describe(between(), {"element_count": rows, "unexpected_count": unexpected}, False, None)
+def test_a_share_never_reads_as_none_or_all_when_it_is_not(
+    unexpected: int, rows: int, share: str
+) -> None:
+    assert f"({share})" in describe(
+        between(), {"element_count": rows, "unexpected_count": unexpected}, False, None
+    )
 
 
 def test_other_outcomes() -> None:
-    assert describe(between(), {"element_count": 5, "unexpected_count": 0}, True, None).endswith(": holds for 5 rows")
+    assert describe(between(), {"element_count": 5, "unexpected_count": 0}, True, None).endswith(
+        ": holds for 5 rows"
+    )
     assert describe(between(), {"element_count": 0}, True, None).endswith(": holds: no rows")
-    assert describe(between(), {}, False, "no such column").endswith(": could not be computed: no such column")
-    mean = Expectation("expect_column_mean_to_be_between", {"column": "score", "min_value": 0.5}, "a.yaml:1:3")
+    assert describe(between(), {}, False, "no such column").endswith(
+        ": could not be computed: no such column"
+    )
+    mean = Expectation(
+        "expect_column_mean_to_be_between", {"column": "score", "min_value": 0.5}, "a.yaml:1:3"
+    )
     assert (
         describe(mean, {"observed_value": 0.25}, False, None)
         == "expect_column_mean_to_be_between(score, 0.5..): does not hold: observed 0.25"
     )
-    assert "(0.12%, allowed 1%)" in describe(between(mostly=0.99), {"element_count": 10_000, "unexpected_count": 12}, True, None)
+    assert "(0.12%, allowed 1%)" in describe(
+        between(mostly=0.99), {"element_count": 10_000, "unexpected_count": 12}, True, None
+    )
 
 
 def test_long_arguments_and_line_breaks_stay_one_short_sentence() -> None:
-    item = Expectation("expect_column_values_to_be_in_set", {"column": "label", "value_set": ["x" * 500]}, "a.yaml:1:3")
-    text = describe(item, {"element_count": 1, "unexpected_count": 1, "partial_unexpected_list": ["a\nb" * 100]}, False, None)
+    item = Expectation(
+        "expect_column_values_to_be_in_set",
+        {"column": "label", "value_set": ["x" * 500]},
+        "a.yaml:1:3",
+    )
+    text = describe(
+        item,
+        {"element_count": 1, "unexpected_count": 1, "partial_unexpected_list": ["a\nb" * 100]},
+        False,
+        None,
+    )
     assert "\n" not in text and len(text) < 250
 
 
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.dates() | st.decimals() | st.binary(),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.dates()
+    | st.decimals()
+    | st.binary(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
 )
 
@@ -71,4 +113,8 @@ def test_numbers_stay_numbers() -> None:
     import numpy as np
 
     assert jsonable(np.float64(0.5)) == 0.5 and jsonable(np.int64(3)) == 3
-    assert jsonable([math.inf, decimal.Decimal("1.5"), dt.date(2026, 11, 21)]) == ["inf", "1.5", "2026-11-21"]
+    assert jsonable([math.inf, decimal.Decimal("1.5"), dt.date(2026, 11, 21)]) == [
+        "inf",
+        "1.5",
+        "2026-11-21",
+    ]

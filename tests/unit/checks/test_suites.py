@@ -47,7 +47,8 @@ def problems_of(path: Path) -> tuple[str, ...]:
 def test_a_suite_keeps_order_arguments_and_places(tmp_path: Path) -> None:
     path = write(
         tmp_path,
-        "# scores\n- expect_column_values_to_be_between: {column: score, min_value: 0, max_value: 1, mostly: 0.5}\n"
+        "# scores\n- expect_column_values_to_be_between: {column: score, min_value: 0, max_value: "
+        "1, mostly: 0.5}\n"
         "- expect_table_columns_to_match_set:\n    column_set: [a, b]\n",
     )
     first, second = load_suite(path).expectations
@@ -65,7 +66,8 @@ def test_all_problems_are_told_at_once_each_with_its_place(tmp_path: Path) -> No
     path = write(
         tmp_path,
         "- expect_column_values_to_be_betwen: {column: score}\n"
-        "- expect_column_values_to_be_between: {colum: score, min_value: 2, max_value: 1, mostly: 3}\n"
+        "- expect_column_values_to_be_between: {colum: score, min_value: 2, max_value: 1, mostly: "
+        "3}\n"
         "- 5\n"
         "- {a: 1, b: 2}\n"
         "- expect_column_values_to_not_be_null: score\n"
@@ -73,8 +75,10 @@ def test_all_problems_are_told_at_once_each_with_its_place(tmp_path: Path) -> No
     )
     problems = problems_of(path)
     wanted = [
-        ":1:3: unknown expectation 'expect_column_values_to_be_betwen' (did you mean 'expect_column_values_to_be_between'?)",
-        ":2:40: expect_column_values_to_be_between: unknown argument 'colum' (did you mean 'column'?)",
+        ":1:3: unknown expectation 'expect_column_values_to_be_betwen' (did you mean "
+        "'expect_column_values_to_be_between'?)",
+        ":2:40: expect_column_values_to_be_between: unknown argument 'colum' (did you mean "
+        "'column'?)",
         "mostly: got 3; allowed: a share from 0 to 1",
         ":2:3: expect_column_values_to_be_between: column must be given",
         "min_value 2 is above max_value 1",
@@ -96,14 +100,38 @@ def test_all_problems_are_told_at_once_each_with_its_place(tmp_path: Path) -> No
         ("- [a", ":1:5: not YAML"),
         ("- a\n- \tb: {", "not YAML"),
         ("--- []\n--- []", "not YAML"),
-        ("- expect_column_values_to_not_be_null: {column: a, column: b}", "argument 'column' stands twice"),
-        ("- expect_column_values_to_not_be_null: {column: ''}", "column: got ''; allowed: the name of a column"),
-        ("- expect_column_values_to_not_be_null: {column: !!python/name:os.system x}", "not a value"),
-        ("- expect_column_values_to_be_in_set: {column: a, value_set: b}", "value_set: got 'b'; allowed: a list"),
-        ("- expect_column_values_to_be_between: {column: a}", "min_value or max_value, or both, must be given"),
-        ("- expect_column_values_to_be_between: {column: a, max_value: .nan}", "max_value: got nan; allowed: a finite value"),
-        ("- expect_column_values_to_not_be_null: {column: a, result_format: COMPLETE}", "unknown argument 'result_format'"),
-        ("- expect_compound_columns_to_be_unique: {column_list: a}", "column_list: got 'a'; allowed: a list of column names"),
+        (
+            "- expect_column_values_to_not_be_null: {column: a, column: b}",
+            "argument 'column' stands twice",
+        ),
+        (
+            "- expect_column_values_to_not_be_null: {column: ''}",
+            "column: got ''; allowed: the name of a column",
+        ),
+        (
+            "- expect_column_values_to_not_be_null: {column: !!python/name:os.system x}",
+            "not a value",
+        ),
+        (
+            "- expect_column_values_to_be_in_set: {column: a, value_set: b}",
+            "value_set: got 'b'; allowed: a list",
+        ),
+        (
+            "- expect_column_values_to_be_between: {column: a}",
+            "min_value or max_value, or both, must be given",
+        ),
+        (
+            "- expect_column_values_to_be_between: {column: a, max_value: .nan}",
+            "max_value: got nan; allowed: a finite value",
+        ),
+        (
+            "- expect_column_values_to_not_be_null: {column: a, result_format: COMPLETE}",
+            "unknown argument 'result_format'",
+        ),
+        (
+            "- expect_compound_columns_to_be_unique: {column_list: a}",
+            "column_list: got 'a'; allowed: a list of column names",
+        ),
     ],
 )
 def test_what_is_no_suite_is_told(tmp_path: Path, text: str, part: str) -> None:
@@ -164,7 +192,9 @@ def _columns_of(name: str) -> list[str]:
     document = yaml.safe_load((CONF.parent / "pipelines" / f"{pipeline}.yaml").read_text())
     if judged == "input":
         return [*document["source"]["schema"], "source_file", "source_line", "slice"]
-    outputs = ["prediction"] if document["train"]["model"] == "mlp_regressor" else ["score", "label"]
+    outputs = (
+        ["prediction"] if document["train"]["model"] == "mlp_regressor" else ["score", "label"]
+    )
     key = document["source"]["key"]
     return [
         *outputs,

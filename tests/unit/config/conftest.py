@@ -31,7 +31,9 @@ sink: {table: predictions/good}
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with `conf/pipelines/good.yaml`; it is the working folder, and no variable of ours is set."""
+    """A folder with `conf/pipelines/good.yaml`; it is the working folder, and no variable of ours
+    is set.
+    """
     folder = tmp_path / "project"
     (folder / "conf" / "pipelines").mkdir(parents=True)
     (folder / "conf" / "pipelines" / "good.yaml").write_text(GOOD)
@@ -50,7 +52,9 @@ def problems(project: Path) -> Callable[..., list[str]]:
         try:
             load_pipeline("tried", *arguments, **keywords)  # type: ignore[arg-type]
         except ConfigError as error:
-            return [sentence.removeprefix("conf/pipelines/tried.yaml:") for sentence in error.problems]
+            return [
+                sentence.removeprefix("conf/pipelines/tried.yaml:") for sentence in error.problems
+            ]
         return []
 
     return load

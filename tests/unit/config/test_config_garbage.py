@@ -62,14 +62,25 @@ _WORDS = st.sampled_from(
     ]
 )
 _SCALARS = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=6), _WORDS, st.dates(), st.binary(max_size=3)
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=6),
+    _WORDS,
+    st.dates(),
+    st.binary(max_size=3),
 )
 _KEYS = st.one_of(_WORDS, _WORDS, _SCALARS)
 _ANYTHING = st.recursive(
-    _SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_KEYS, inner, max_size=4), max_leaves=12
+    _SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_KEYS, inner, max_size=4),
+    max_leaves=12,
 )
 _LEAKS = ("Input should", "not permitted", "Field required", "valid dictionary", "validation error")
-_SETTINGS = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+_SETTINGS = settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 
 def outcome(ref: str, **arguments: Any) -> None:
@@ -100,17 +111,26 @@ def test_a_good_file_with_one_part_replaced(file: Path, data: st.DataObject) -> 
     part: Any = document
     for _ in range(data.draw(st.integers(0, 3))):
         inner = [
-            value for value in (part.values() if isinstance(part, dict) else part) if isinstance(value, (dict, list)) and value
+            value
+            for value in (part.values() if isinstance(part, dict) else part)
+            if isinstance(value, (dict, list)) and value
         ]
         part = data.draw(st.sampled_from(inner)) if inner else part
-    place = data.draw(st.sampled_from(list(part) if isinstance(part, dict) else list(range(len(part)))))
+    place = data.draw(
+        st.sampled_from(list(part) if isinstance(part, dict) else list(range(len(part))))
+    )
     part[place] = data.draw(_ANYTHING)
     file.write_text(yaml.dump(document, allow_unicode=True), encoding="utf-8")
     outcome("garbage")
 
 
 @_SETTINGS
-@given(st.one_of(st.binary(max_size=60), st.text(alphabet="ab:-[]{}&*!|>'\"#%@`,? \n\t0x_$", max_size=60).map(str.encode)))
+@given(
+    st.one_of(
+        st.binary(max_size=60),
+        st.text(alphabet="ab:-[]{}&*!|>'\"#%@`,? \n\t0x_$", max_size=60).map(str.encode),
+    )
+)
 def test_any_bytes(file: Path, text: bytes) -> None:
     file.write_bytes(text)
     outcome("garbage")
@@ -118,7 +138,11 @@ def test_any_bytes(file: Path, text: bytes) -> None:
 
 @_SETTINGS
 @given(
-    st.dictionaries(st.one_of(st.text(max_size=8), st.lists(_WORDS, min_size=1, max_size=4).map(".".join)), _ANYTHING, max_size=4)
+    st.dictionaries(
+        st.one_of(st.text(max_size=8), st.lists(_WORDS, min_size=1, max_size=4).map(".".join)),
+        _ANYTHING,
+        max_size=4,
+    )
 )
 def test_any_overrides_in_python(project: Path, overrides: dict[str, Any]) -> None:
     outcome("good", overrides=overrides)
@@ -129,7 +153,9 @@ def test_any_overrides_in_python(project: Path, overrides: dict[str, Any]) -> No
     st.lists(
         st.one_of(
             st.text(max_size=12),
-            st.tuples(st.lists(_WORDS, min_size=1, max_size=4).map(".".join), st.text(max_size=9)).map("=".join),
+            st.tuples(
+                st.lists(_WORDS, min_size=1, max_size=4).map(".".join), st.text(max_size=9)
+            ).map("=".join),
         ),
         max_size=3,
     )

@@ -55,7 +55,7 @@ checks:
 sink: {table: predictions/income}   # under the lake, or a full URI, or catalog.schema.table
 load: [{kind: redis, url_env: REDIS_URL, ttl_s: 604800}]
 schedule: "15 2 * * *"              # read by the deploy files; the engine itself never sleeps
-"""
+"""  # noqa: E501 - as the contract has it
 
 
 @pytest.fixture
@@ -73,8 +73,8 @@ def test_the_file_of_the_contract_loads_but_for_its_variants(contract: Path) -> 
         load_pipeline("income")
     assert len(caught.value.problems) == 1
     assert (
-        "conf/pipelines/income.yaml:29:3 (model.variants): got a list of 2; this version scores the champion only"
-        in caught.value.problems[0]
+        "conf/pipelines/income.yaml:29:3 (model.variants): got a list of 2; this version scores "
+        "the champion only" in caught.value.problems[0]
     )
     pipeline = load_pipeline("income", ["model.variants=[]"]).pipeline
     assert pipeline.source.path == ("examples/data/adult/*.csv",)
@@ -84,27 +84,45 @@ def test_the_file_of_the_contract_loads_but_for_its_variants(contract: Path) -> 
     assert pipeline.train is not None
     assert pipeline.train.target.positive == (">50K", ">50K.")
     assert pipeline.train.params == {"hidden": [128, 64], "epochs": 5, "seed": 7}
-    assert [next(iter(step)) for step in pipeline.features] == ["impute", "clip", "standardize", "one_hot", "cross"]
+    assert [next(iter(step)) for step in pipeline.features] == [
+        "impute",
+        "clip",
+        "standardize",
+        "one_hot",
+        "cross",
+    ]
     assert pipeline.load[0].ttl_s == 604800
 
 
 def test_expectation_files_have_to_be_there(contract: Path) -> None:
     (contract.parents[1] / "expectations" / "income_input.yaml").unlink()
-    with pytest.raises(ConfigError, match=r"\(checks.input\): no such file: got 'conf/expectations/income_input.yaml'"):
+    with pytest.raises(
+        ConfigError,
+        match=r"\(checks.input\): no such file: got 'conf/expectations/income_input.yaml'",
+    ):
         load_pipeline("income", ["model.variants=[]"])
 
 
 def test_a_loaded_pipeline_knows_its_places(project: Path) -> None:
     (project / "below").mkdir()
     loaded = load_pipeline("good")
-    assert (loaded.root, loaded.home, loaded.file) == (project, project / "var", project / "conf" / "pipelines" / "good.yaml")
+    assert (loaded.root, loaded.home, loaded.file) == (
+        project,
+        project / "var",
+        project / "conf" / "pipelines" / "good.yaml",
+    )
     assert loaded.environment.lake == str(project / "var" / "lake")
     assert loaded.environment.registry == f"sqlite:///{project}/var/mlflow.db"
     assert loaded.places.locate(("features", 0, "standardize")) == "conf/pipelines/good.yaml:10:5"
-    assert loaded.places.locate(("features", 0, "standardize", "nothing")) == "conf/pipelines/good.yaml:10:5"
+    assert (
+        loaded.places.locate(("features", 0, "standardize", "nothing"))
+        == "conf/pipelines/good.yaml:10:5"
+    )
 
 
-def test_names_are_found_from_folders_below_the_project(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_are_found_from_folders_below_the_project(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     below = project / "notebooks" / "deep"
     below.mkdir(parents=True)
     monkeypatch.chdir(below)
@@ -115,13 +133,17 @@ def test_names_are_found_from_folders_below_the_project(project: Path, monkeypat
     )
 
 
-def test_without_a_project_names_are_those_of_the_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_project_names_are_those_of_the_checkout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     loaded = load_pipeline("income")
     assert loaded.file == Path(__file__).parents[3] / "conf" / "pipelines" / "income.yaml"
 
 
-def test_a_file_that_stands_alone(tmp_path: Path, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_stands_alone(
+    tmp_path: Path, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     alone = tmp_path / "alone"
     alone.mkdir()
     (alone / "x.yaml").write_text(GOOD)
@@ -136,7 +158,10 @@ def test_the_state_folder_can_be_moved(project: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("BATCHINFER_HOME", "elsewhere")
     assert load_pipeline("good").home == project / "elsewhere"
     environment, home = load_state("local")
-    assert (environment.reports, home) == (str(project / "elsewhere" / "reports"), project / "elsewhere")
+    assert (environment.reports, home) == (
+        str(project / "elsewhere" / "reports"),
+        project / "elsewhere",
+    )
     monkeypatch.setenv("BATCHINFER_HOME", "")
     assert load_pipeline("good").home == project / "var"
 
@@ -144,11 +169,16 @@ def test_the_state_folder_can_be_moved(project: Path, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     ("ref", "sentence"),
     [
-        ("goood", "pipeline: got 'goood' (did you mean good?); allowed: a pipeline of conf/pipelines (good), or the path"),
+        (
+            "goood",
+            "pipeline: got 'goood' (did you mean good?); allowed: a pipeline of conf/pipelines "
+            "(good), or the path",
+        ),
         ("", "pipeline: got ''; allowed"),
         (
             "conf/pipelines/god.yaml",
-            "pipeline: no such file: got 'conf/pipelines/god.yaml' (did you mean good.yaml?), looked for at /",
+            "pipeline: no such file: got 'conf/pipelines/god.yaml' (did you mean good.yaml?), "
+            "looked for at /",
         ),
         ("nowhere/x.yml", "pipeline: no such file"),
         ("a\0b/c.yaml", "pipeline: no such file"),
@@ -163,11 +193,16 @@ def test_pipelines_that_are_not_there(project: Path, ref: str, sentence: str) ->
 def test_bytes_that_are_not_utf8(project: Path) -> None:
     file = project / "conf" / "pipelines" / "latin.yaml"
     file.write_bytes("name: latin\ndescription: caf\xe9\n".encode("latin-1"))
-    with pytest.raises(ConfigError, match=r"latin.yaml:2:17: got the byte 0xe9, which is not UTF-8"):
+    with pytest.raises(
+        ConfigError, match=r"latin.yaml:2:17: got the byte 0xe9, which is not UTF-8"
+    ):
         load_pipeline("latin")
     file.write_bytes(b"\xef\xbb\xbf" + GOOD.encode())
     loaded = load_pipeline("latin")
-    assert (loaded.pipeline.name, loaded.places.locate(("name",))) == ("good", "conf/pipelines/latin.yaml:1:1")
+    assert (loaded.pipeline.name, loaded.places.locate(("name",))) == (
+        "good",
+        "conf/pipelines/latin.yaml:1:1",
+    )
 
 
 def test_projects_are_found_upwards(project: Path, tmp_path: Path) -> None:
@@ -179,20 +214,30 @@ def environments(project: Path, **files: str) -> None:
     for folder in ("base", "environments"):
         (project / "conf" / folder).mkdir(exist_ok=True)
     for name, text in files.items():
-        file = project / "conf" / ("base/environment.yaml" if name == "base" else f"environments/{name}.yaml")
+        file = (
+            project
+            / "conf"
+            / ("base/environment.yaml" if name == "base" else f"environments/{name}.yaml")
+        )
         file.write_text(text)
 
 
-def test_an_environment_is_laid_over_the_base_entry_by_entry(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_environment_is_laid_over_the_base_entry_by_entry(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("BUCKET", "s3a://bucket")
     environments(
         project,
-        base="lake: ${UNSET_BUT_REPLACED}\nspark: {master: a, conf: {x: 1, y: true}, java_options: [-a, -b]}\n",
-        far="lake: ${BUCKET}/lake\nregistry: sqlite:////shared/m.db\nspark: {conf: {y: text}, java_options: [-c]}\n",
+        base="lake: ${UNSET_BUT_REPLACED}\nspark: {master: a, conf: {x: 1, y: true}, java_options: "
+        "[-a, -b]}\n",
+        far="lake: ${BUCKET}/lake\nregistry: sqlite:////shared/m.db\nspark: {conf: {y: text}, "
+        "java_options: [-c]}\n",
     )
     environment = load_environment("far", project)
     assert environment.lake == "s3a://bucket/lake"
-    assert environment.spark == SparkSettings(master="a", conf={"x": 1, "y": "text"}, java_options=("-c",))
+    assert environment.spark == SparkSettings(
+        master="a", conf={"x": 1, "y": "text"}, java_options=("-c",)
+    )
     resolved = load_pipeline("good", environment_name="far").environment
     assert (resolved.lake, resolved.registry) == ("s3a://bucket/lake", "sqlite:////shared/m.db")
 
@@ -203,7 +248,11 @@ def test_an_environment_file_of_comments_changes_nothing(project: Path) -> None:
 
 
 def test_values_at_the_names_of_secrets_are_not_shown(project: Path) -> None:
-    environments(project, base="spark: {conf: {fs.s3a.secret.key: [canary], fs.s3a.access.key: {canary: 1}}}\n", far="")
+    environments(
+        project,
+        base="spark: {conf: {fs.s3a.secret.key: [canary], fs.s3a.access.key: {canary: 1}}}\n",
+        far="",
+    )
     with pytest.raises(ConfigError) as caught:
         load_environment("far", project)
     assert len(caught.value.problems) == 2
@@ -216,29 +265,38 @@ def test_places_with_credentials_are_refused_and_not_shown(project: Path, place:
     environments(project, base=f"{place}: s3a://AKIA:canary@bucket/x\n", far="")
     with pytest.raises(ConfigError) as caught:
         load_environment("far", project)
-    assert "a text that is not shown; allowed: a place without user and password" in caught.value.problems[0]
+    assert (
+        "a text that is not shown; allowed: a place without user and password"
+        in caught.value.problems[0]
+    )
     assert "canary" not in str(caught.value)
 
 
 def test_problems_of_environment_files_stand_beside_those_of_the_pipeline(project: Path) -> None:
     environments(
-        project, base="lakes: x\n", far="# nothing but\nspark: {conf: {a: [1]}, java_options: 3}\nreports: ${NOT_SET_HERE}\n"
+        project,
+        base="lakes: x\n",
+        far="# nothing but\nspark: {conf: {a: [1]}, java_options: 3}\nreports: ${NOT_SET_HERE}\n",
     )
     (project / "conf" / "pipelines" / "bad.yaml").write_text(GOOD.replace("name: good", "name: 1"))
     with pytest.raises(ConfigError) as caught:
         load_pipeline("bad", environment_name="far")
     assert list(caught.value.problems) == [
-        'conf/pipelines/bad.yaml:1:1 (name): got 1; allowed: text (as text it is written in quotes: "1")',
+        "conf/pipelines/bad.yaml:1:1 (name): got 1; allowed: text (as text it is written in "
+        'quotes: "1")',
         "conf/base/environment.yaml:1:1 (lakes): unknown field lakes (did you mean lake?); "
         "allowed: lake, registry, artifacts, staging, reports, spark",
-        "conf/environments/far.yaml:2:16 (spark.conf.a): got a list of 1; allowed: text, a number, true or false",
+        "conf/environments/far.yaml:2:16 (spark.conf.a): got a list of 1; allowed: text, a number, "
+        "true or false",
         "conf/environments/far.yaml:2:25 (spark.java_options): got 3; allowed: a list",
         "conf/environments/far.yaml:3:1 (reports): variable NOT_SET_HERE is not set; "
         "allowed: set it, or give a default with ${NOT_SET_HERE:-…}",
     ]
 
 
-@pytest.mark.parametrize(("name", "hint"), [("lcal", " (did you mean local?)"), ("../base/environment", "")])
+@pytest.mark.parametrize(
+    ("name", "hint"), [("lcal", " (did you mean local?)"), ("../base/environment", "")]
+)
 def test_unknown_environments(project: Path, name: str, hint: str) -> None:
     with pytest.raises(ConfigError) as caught:
         load_state(name)
@@ -246,7 +304,9 @@ def test_unknown_environments(project: Path, name: str, hint: str) -> None:
     assert "local" in caught.value.problems[0]
 
 
-def test_the_environments_of_the_checkout_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environments_of_the_checkout_load(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     checkout = Path(__file__).parents[3]
     for name in ("LAKE", "REGISTRY", "STAGING", "REPORTS"):
         monkeypatch.setenv(f"BATCHINFER_{name}", f"s3a://bucket/{name.lower()}")

@@ -1,4 +1,6 @@
-"""`--set` and `overrides=`: how paths and values are read, and what is said of those that are wrong."""
+"""`--set` and `overrides=`: how paths and values are read, and what is said of those that are
+wrong.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,10 @@ def refused(overrides: object) -> list[str]:
 
 def test_values_are_read_as_yaml(project: Path) -> None:
     pipeline = loaded(
-        "model.batch.rows=512", "train.params.hidden=[64, 32]", "source.options.header=false", "model.device=cpu"
+        "model.batch.rows=512",
+        "train.params.hidden=[64, 32]",
+        "source.options.header=false",
+        "model.device=cpu",
     ).pipeline
     assert pipeline.model.batch.rows == 512
     assert pipeline.train is not None
@@ -59,12 +64,15 @@ def test_values_from_python_are_taken_as_they_are(project: Path) -> None:
     assert (options["header"], options["trim"], pipeline.model.batch.rows) == (False, False, 7)
     assert given["source.options"] == {"header": False}, "what the caller holds is not changed"
     assert refused({"model.batch.rows": "7"}) == [
-        "overrides['model.batch.rows'] (model.batch.rows): got '7'; allowed: auto, or a whole number from 1 up "
+        "overrides['model.batch.rows'] (model.batch.rows): got '7'; allowed: auto, or a whole "
+        "number from 1 up "
         "(written without quotes)"
     ]
 
 
-def test_variables_are_filled_in_overrides_too(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_are_filled_in_overrides_too(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HERE", "here")
     assert loaded("source.path=${HERE}/x.csv").pipeline.source.path == ("here/x.csv",)
 
@@ -74,20 +82,36 @@ def test_variables_are_filled_in_overrides_too(project: Path, monkeypatch: pytes
     [
         (
             "model.batch.row=5",
-            "--set model.batch.row=5 (model.batch.row): unknown field row (did you mean rows?); allowed: rows, max_b",
+            "--set model.batch.row=5 (model.batch.row): unknown field row (did you mean rows?); "
+            "allowed: rows, max_b",
         ),
-        ("modle.road=auto", "--set modle.road=auto (modle): unknown field modle (did you mean model?)"),
+        (
+            "modle.road=auto",
+            "--set modle.road=auto (modle): unknown field modle (did you mean model?)",
+        ),
         (
             "model.road=atuo",
-            "--set model.road=atuo (model.road): got 'atuo' (did you mean auto?); allowed: auto, direct, arrow, pandas",
+            "--set model.road=atuo (model.road): got 'atuo' (did you mean auto?); allowed: auto, "
+            "direct, arrow, pandas",
         ),
         ("model.road", "--set model.road: got 'model.road'; allowed: path=value"),
         ("=5", "--set =5: got '=5'; allowed: path=value"),
         ("a..b=5", "--set a..b=5: got the path 'a..b'; allowed: names with dots"),
         ("a.=5", "--set a.=5: got the path 'a.'; allowed: names with dots"),
-        ("name.x=5", "--set name.x=5: got 'x' below name, which is 'good'; allowed: paths that lead through mappings and lists"),
-        ("features[7].x=5", "--set features[7].x=5: got [7], but features has 1 items; allowed: numbers from 0 to 0"),
-        ("features.clip=5", "--set features.clip=5: features is a list: got 'clip'; allowed: numbers from 0 to 0"),
+        (
+            "name.x=5",
+            "--set name.x=5: got 'x' below name, which is 'good'; allowed: paths that lead through "
+            "mappings and lists",
+        ),
+        (
+            "features[7].x=5",
+            "--set features[7].x=5: got [7], but features has 1 items; "
+            "allowed: numbers from 0 to 0",
+        ),
+        (
+            "features.clip=5",
+            "--set features.clip=5: features is a list: got 'clip'; allowed: numbers from 0 to 0",
+        ),
         ("model[0]=5", "--set model[0]=5: got [0], but model is a mapping; allowed: its keys: uri"),
         ("model.road=[", "--set model.road=[: the YAML cannot be read"),
         (
@@ -114,7 +138,9 @@ def test_python_values_that_yaml_could_not_hold(project: Path, value: object) ->
 def test_python_values_that_hold_themselves(project: Path) -> None:
     endless: list[object] = []
     endless.append(endless)
-    assert refused({"train.params.x": endless}) == ["overrides['train.params.x']: got a value nested more than 64 deep"]
+    assert refused({"train.params.x": endless}) == [
+        "overrides['train.params.x']: got a value nested more than 64 deep"
+    ]
 
 
 def test_paths_from_python_are_text(project: Path) -> None:

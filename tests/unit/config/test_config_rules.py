@@ -26,46 +26,84 @@ source:
 model: {uri: models:/logs/1}
 sink: {table: predictions/logs}
 """
-PATTERN = LOG.replace("{format: combined}", "{pattern: '(?P<ts>\\S+) (?P<n>\\d+) (?P<rest>.*)', timestamp: {format: '%s'}}")
+PATTERN = LOG.replace(
+    "{format: combined}",
+    "{pattern: '(?P<ts>\\S+) (?P<n>\\d+) (?P<rest>.*)', timestamp: {format: '%s'}}",
+)
 
 
 @pytest.mark.parametrize(
     ("old", "new", "sentence"),
     [
-        ("key: id", "key: [id, run_id]", "(source.key[1]): got 'run_id', a column that predictions tables have anyway"),
+        (
+            "key: id",
+            "key: [id, run_id]",
+            "(source.key[1]): got 'run_id', a column that predictions tables have anyway",
+        ),
         ("key: id", "key: [id, id]", "(source.key[1]): got 'id' twice"),
         (
             "key: id",
             "key: idd",
-            "(source.key): no such column: got 'idd' (did you mean id?); allowed: id, age, job, day, at, income, source_file, ",
+            "(source.key): no such column: got 'idd' (did you mean id?); allowed: id, age, job, "
+            "day, at, income, source_file, ",
         ),
-        ("slice: day", "slice: dday", "(source.slice): no such column: got 'dday' (did you mean day?)"),
+        (
+            "slice: day",
+            "slice: dday",
+            "(source.slice): no such column: got 'dday' (did you mean day?)",
+        ),
         (
             "slice: day",
             "slice: {column: age, unit: day}",
-            "(source.slice.column): got age, of type int; allowed with a unit: columns of time (day, at)",
+            "(source.slice.column): got age, of type int; allowed with a unit: columns of time "
+            "(day, at)",
         ),
         (
             "slice: day",
             "slice: {column: day, unit: hour}",
             "(source.slice.unit): got hour, but day is a date; allowed: day, month",
         ),
-        ("age: int", "slice: int", "(source.schema.slice): got the column 'slice', a name that every landed table has"),
+        (
+            "age: int",
+            "slice: int",
+            "(source.schema.slice): got the column 'slice', a name that every landed table has",
+        ),
         (
             "age: int",
             "Source_File: int",
-            "(source.schema.Source_File): got the column 'Source_File', a name that every landed table has",
+            "(source.schema.Source_File): got the column 'Source_File', a name that every landed "
+            "table has",
         ),
         (
             "id: bigint, age: int",
             "Age: int, id: bigint, age: int",
             "(source.schema.age): got the column 'age', which differs from Age",
         ),
-        ("age: int", "ID: int", "(source.schema.ID): got the column 'ID', which differs from id in case only"),
-        ("age: int", "age: 'array<int>'", "(source.schema.age): got 'array<int>', which no cell of a text file can hold"),
-        ("column: income", "column: incom", "(train.target.column): no such column: got 'incom' (did you mean income?)"),
-        ("{header: true}", "{delimiter: '|', quote: '|'}", "(source.options.delimiter): got '|', which is the quote too"),
-        ("{header: true}", "{delimiter: '|', escape: '|'}", "(source.options.escape): got '|', which is the delimiter too"),
+        (
+            "age: int",
+            "ID: int",
+            "(source.schema.ID): got the column 'ID', which differs from id in case only",
+        ),
+        (
+            "age: int",
+            "age: 'array<int>'",
+            "(source.schema.age): got 'array<int>', which no cell of a text file can hold",
+        ),
+        (
+            "column: income",
+            "column: incom",
+            "(train.target.column): no such column: got 'incom' (did you mean income?)",
+        ),
+        (
+            "{header: true}",
+            "{delimiter: '|', quote: '|'}",
+            "(source.options.delimiter): got '|', which is the quote too",
+        ),
+        (
+            "{header: true}",
+            "{delimiter: '|', escape: '|'}",
+            "(source.options.escape): got '|', which is the delimiter too",
+        ),
         (
             "{header: true}",
             "{encoding: utf9}",
@@ -76,15 +114,32 @@ PATTERN = LOG.replace("{format: combined}", "{pattern: '(?P<ts>\\S+) (?P<n>\\d+)
             "{encoding: base64}",
             "(source.options.encoding): got 'base64'; allowed: a text encoding that Python knows",
         ),
-        ("{header: true}", '{delimiter: "\\n"}', "(source.options.delimiter): got '\\n'; allowed: one ASCII character"),
+        (
+            "{header: true}",
+            '{delimiter: "\\n"}',
+            "(source.options.delimiter): got '\\n'; allowed: one ASCII character",
+        ),
         (
             "model:",
             "checks: {input: conf/pipelines/goood.yaml}\nmodel:",
-            "(checks.input): no such file: got 'conf/pipelines/goood.yaml' (did you mean good.yaml?)",
+            "(checks.input): no such file: got 'conf/pipelines/goood.yaml' (did you mean "
+            "good.yaml?)",
         ),
-        ("model:", "model:\n  variants: [{name: a, uri: 'models:/a/1'}]", "this version scores the champion only"),
-        ("model:", "model:\n  precision: fp16\n  device: cpu", "got fp16 beside device: cpu; allowed there: float32, bf16"),
-        ("model:", "model:\n  precision: f16", "got 'f16' (did you mean fp16?); allowed: float32, bf16, fp16"),
+        (
+            "model:",
+            "model:\n  variants: [{name: a, uri: 'models:/a/1'}]",
+            "this version scores the champion only",
+        ),
+        (
+            "model:",
+            "model:\n  precision: fp16\n  device: cpu",
+            "got fp16 beside device: cpu; allowed there: float32, bf16",
+        ),
+        (
+            "model:",
+            "model:\n  precision: f16",
+            "got 'f16' (did you mean fp16?); allowed: float32, bf16, fp16",
+        ),
     ],
 )
 def test_rules_of_csv(problems: Problems, old: str, new: str, sentence: str) -> None:
@@ -118,27 +173,41 @@ def test_what_the_rules_allow(problems: Problems, change: tuple[str, str]) -> No
             LOG.replace("combined}", "combined, pattern: x}"),
             "(source.options): got a mapping ('format', 'pattern'); allowed: either format",
         ),
-        (LOG.replace("{format: combined}", "{}"), "allowed: either format (combined, common, syslog) or pattern"),
+        (
+            LOG.replace("{format: combined}", "{}"),
+            "allowed: either format (combined, common, syslog) or pattern",
+        ),
         (
             LOG.replace("combined", "combind"),
-            "(source.options.format): got 'combind' (did you mean combined?); allowed: combined, common, syslog",
+            "(source.options.format): got 'combind' (did you mean combined?); allowed: combined, "
+            "common, syslog",
         ),
-        (LOG.replace("column: ts", "column: time"), "(source.slice.column): no such column: got 'time'"),
+        (
+            LOG.replace("column: ts", "column: time"),
+            "(source.slice.column): no such column: got 'time'",
+        ),
         (
             LOG.replace("  path:", "  schema: {host: string}\n  path:"),
             "(source.schema): got a schema; the columns of the format combined are fixed",
         ),
         (PATTERN.replace("(?P<n>", "(?P<n"), "(source.options.pattern): got "),
         (PATTERN.replace("(?P<n>", "("), "Regular expression contains unnamed groups"),
-        (PATTERN.replace("'(?P<ts>\\S+) (?P<n>\\d+) (?P<rest>.*)'", "x"), "(source.options.pattern): got 'x', without a group"),
+        (
+            PATTERN.replace("'(?P<ts>\\S+) (?P<n>\\d+) (?P<rest>.*)'", "x"),
+            "(source.options.pattern): got 'x', without a group",
+        ),
         (
             PATTERN.replace("  path:", "  schema: {m: int}\n  path:"),
             "(source.schema.m): no such group in the pattern: got 'm'; allowed: ts, n, rest",
         ),
-        (PATTERN.replace("'%s'", "'%s', column: when"), "(source.options.timestamp.column): no such column: got 'when'"),
+        (
+            PATTERN.replace("'%s'", "'%s', column: when"),
+            "(source.options.timestamp.column): no such column: got 'when'",
+        ),
         (
             PATTERN.replace("'%s'", "'%s', timezone: Mars"),
-            "(source.options.timestamp.timezone): got 'Mars'; allowed: a time zone by its IANA name",
+            "(source.options.timestamp.timezone): got 'Mars'; "
+            "allowed: a time zone by its IANA name",
         ),
         (
             PATTERN.replace("(?P<n>", "(?P<slice>"),
@@ -159,7 +228,11 @@ def columns(project: Path, text: str) -> dict[str, pa.DataType]:
 def test_columns_of_log_formats(project: Path) -> None:
     combined = columns(project, LOG)
     assert list(combined) == [*COMMON, "referer", "user_agent"]
-    assert (combined["ts"], combined["status"], combined["bytes"]) == (pa.timestamp("us", tz="UTC"), pa.int32(), pa.int64())
+    assert (combined["ts"], combined["status"], combined["bytes"]) == (
+        pa.timestamp("us", tz="UTC"),
+        pa.int32(),
+        pa.int64(),
+    )
     assert list(columns(project, LOG.replace("combined", "common"))) == COMMON
     syslog = columns(project, LOG.replace("combined", "syslog"))
     assert list(syslog) == ["ts", "host", "program", "pid", "message"]
@@ -168,8 +241,14 @@ def test_columns_of_log_formats(project: Path) -> None:
 
 def test_columns_of_a_pattern(project: Path) -> None:
     text = PATTERN.replace("  path:", "  schema: {n: int}\n  path:")
-    assert columns(project, text) == {"ts": pa.timestamp("us", tz="UTC"), "n": pa.int32(), "rest": pa.string()}
-    untimed = text.replace(", timestamp: {format: '%s'}", "").replace("slice: {column: ts, unit: day}", "slice: ts")
+    assert columns(project, text) == {
+        "ts": pa.timestamp("us", tz="UTC"),
+        "n": pa.int32(),
+        "rest": pa.string(),
+    }
+    untimed = text.replace(", timestamp: {format: '%s'}", "").replace(
+        "slice: {column: ts, unit: day}", "slice: ts"
+    )
     assert columns(project, untimed)["ts"] == pa.string()
 
 
@@ -179,5 +258,10 @@ def test_columns_of_csv(project: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["jdbc", "http"])
 def test_labelled_data_of_its_own_has_a_path(problems: Problems, kind: str) -> None:
-    text = GOOD.replace("kind: csv", f"kind: {kind}").replace("train:\n", "train:\n  source: {path: x.csv}\n")
-    assert any(f"(train.source): got a path beside a source of kind {kind}" in sentence for sentence in problems(text))
+    text = GOOD.replace("kind: csv", f"kind: {kind}").replace(
+        "train:\n", "train:\n  source: {path: x.csv}\n"
+    )
+    assert any(
+        f"(train.source): got a path beside a source of kind {kind}" in sentence
+        for sentence in problems(text)
+    )

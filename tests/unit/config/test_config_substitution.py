@@ -43,7 +43,11 @@ def test_references_that_are_misspelt(text: str) -> None:
 
 
 def test_every_unset_variable_is_told(project: Path, problems: Callable[..., list[str]]) -> None:
-    found = problems(GOOD.replace("data/*.csv", "${NO_A}/${NO_B}/${NO_A}").replace("uri: models:/good@champion", "uri: ${NO_C}"))
+    found = problems(
+        GOOD.replace("data/*.csv", "${NO_A}/${NO_B}/${NO_A}").replace(
+            "uri: models:/good@champion", "uri: ${NO_C}"
+        )
+    )
     assert [line.split(";")[0] for line in found] == [
         "4:3 (source.path): variable NO_A is not set",
         "4:3 (source.path): variable NO_B is not set",
@@ -51,9 +55,13 @@ def test_every_unset_variable_is_told(project: Path, problems: Callable[..., lis
     ], "and what follows from them is not told again"
 
 
-def test_what_follows_from_an_unset_variable_is_not_told_by_checks_either(problems: Callable[..., list[str]]) -> None:
+def test_what_follows_from_an_unset_variable_is_not_told_by_checks_either(
+    problems: Callable[..., list[str]],
+) -> None:
     found = problems(GOOD.replace("key: id", "key: ['${NO_KEY}']"))
-    assert [line.split(";")[0] for line in found] == ["7:9 (source.key[0]): variable NO_KEY is not set"]
+    assert [line.split(";")[0] for line in found] == [
+        "7:9 (source.key[0]): variable NO_KEY is not set"
+    ]
 
 
 def test_names_of_secrets_are_left_alone() -> None:
@@ -61,18 +69,25 @@ def test_names_of_secrets_are_left_alone() -> None:
     assert substitute(document, {"A": "secret"}) == (document, [])
 
 
-def test_whole_variables_become_numbers_only_where_numbers_belong(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whole_variables_become_numbers_only_where_numbers_belong(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("N", "512")
     monkeypatch.setenv("NO", "false")
     monkeypatch.setenv("RATE", "1e-3")
     file = project / "conf" / "pipelines" / "good.yaml"
     text = GOOD.replace(
         "model:",
-        'checks: {max_quarantine_rate: "${RATE}"}\ndescription: ${N}\nmodel:\n  batch: {rows: "${N}", max_bytes: "${N}"}',
+        'checks: {max_quarantine_rate: "${RATE}"}\ndescription: ${N}\nmodel:\n  batch: {rows: '
+        '"${N}", max_bytes: "${N}"}',
     )
     file.write_text(text.replace("header: true", 'header: "${NO}"'))
     pipeline = load_pipeline("good").pipeline
-    assert (pipeline.description, pipeline.model.batch.rows, pipeline.model.batch.max_bytes) == ("512", 512, 512)
+    assert (pipeline.description, pipeline.model.batch.rows, pipeline.model.batch.max_bytes) == (
+        "512",
+        512,
+        512,
+    )
     assert pipeline.source.options.model_dump()["header"] is False
     assert pipeline.checks.max_quarantine_rate == 0.001
 

@@ -60,7 +60,10 @@ def _nested(types: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
         ("date", pa.date32()),
         ("array<array<double>>", pa.list_(pa.list_(pa.float64()))),
         ("map<string,double>", pa.map_(pa.string(), pa.float64())),
-        ("STRUCT<a: INT, b STRING, `c d`: double>", pa.struct([("a", pa.int32()), ("b", pa.string()), ("c d", pa.float64())])),
+        (
+            "STRUCT<a: INT, b STRING, `c d`: double>",
+            pa.struct([("a", pa.int32()), ("b", pa.string()), ("c d", pa.float64())]),
+        ),
         ("struct<>", pa.struct([])),
     ],
 )
@@ -124,7 +127,10 @@ def test_names_of_arrow_types(type_: pa.DataType, name: str) -> None:
     assert spark_name(type_) == name
 
 
-@pytest.mark.parametrize("type_", [pa.uint8(), pa.float16(), pa.null(), pa.time32("s"), pa.dictionary(pa.int8(), pa.string())])
+@pytest.mark.parametrize(
+    "type_",
+    [pa.uint8(), pa.float16(), pa.null(), pa.time32("s"), pa.dictionary(pa.int8(), pa.string())],
+)
 def test_types_that_spark_has_not(type_: pa.DataType) -> None:
     with pytest.raises(ValueError, match="no name in Spark SQL"):
         spark_name(type_)

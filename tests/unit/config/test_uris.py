@@ -1,4 +1,6 @@
-"""Places of a source: which are local, which are on a store, and what is refused before anything is opened."""
+"""Places of a source: which are local, which are on a store, and what is refused before anything is
+opened.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,10 @@ import pytest
 from batchinfer.config.uris import STORES, Uri, are_remote, check_place, check_places, is_remote
 
 
-@pytest.mark.parametrize("text", ["in/*.csv", "/data/a.csv", "file:///data/a.csv", "../in", "C:", "a:b.csv", "in/x:y/z.csv"])
+@pytest.mark.parametrize(
+    "text",
+    ["in/*.csv", "/data/a.csv", "file:///data/a.csv", "../in", "C:", "a:b.csv", "in/x:y/z.csv"],
+)
 def test_local_places(text: str) -> None:
     check_place(text)
     assert not is_remote(text)
@@ -15,7 +20,12 @@ def test_local_places(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["hdfs:///logs", "viewfs:///logs", "abfss://c@account.dfs.core.windows.net/x", *(f"{scheme}://b/x" for scheme in STORES)],
+    [
+        "hdfs:///logs",
+        "viewfs:///logs",
+        "abfss://c@account.dfs.core.windows.net/x",
+        *(f"{scheme}://b/x" for scheme in STORES),
+    ],
 )
 def test_places_on_stores(text: str) -> None:
     check_place(text)
@@ -28,7 +38,11 @@ def test_places_on_stores(text: str) -> None:
         ("s3://b/x", r"'s3' \(did you mean s3a\?\)"),
         ("wasbs://c@a/x", "did you mean abfss"),
         ("s3b://b/x", "did you mean s3a"),
-        ("ftp://b/x", "which nothing here reads; allowed: a local path, file:///…, or a URI that begins with s3a://, gs://"),
+        (
+            "ftp://b/x",
+            "which nothing here reads; allowed: a local path, file:///…, or a URI that begins with "
+            "s3a://, gs://",
+        ),
         (r"C:\data\a.csv", "a path of Windows"),
         ("C:/data/a.csv", "a path of Windows"),
         (r"\\server\share\a.csv", "a path of Windows"),

@@ -1,4 +1,6 @@
-"""What the images leave out, against what the package says that it needs: a list nobody checks grows wrong in silence."""
+"""What the images leave out, against what the package says that it needs: a list nobody checks
+grows wrong in silence.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,11 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 CHECKOUT = Path(__file__).parents[3]
-LOCKED = set(re.findall(r"^([a-z0-9][a-z0-9.-]*)==", (CHECKOUT / "requirements.lock").read_text(), re.MULTILINE))
+LOCKED = set(
+    re.findall(
+        r"^([a-z0-9][a-z0-9.-]*)==", (CHECKOUT / "requirements.lock").read_text(), re.MULTILINE
+    )
+)
 
 
 def listed(name: str) -> set[str]:
@@ -29,7 +35,9 @@ def needed(names: set[tuple[str, str]], without: str = "") -> set[str]:
         seen.add(one)
         for text in metadata.requires(name) or []:
             required = Requirement(text)
-            if required.marker is None or required.marker.evaluate({**default_environment(), "extra": extra}):
+            if required.marker is None or required.marker.evaluate(
+                {**default_environment(), "extra": extra}
+            ):
                 found = canonicalize_name(required.name)
                 waiting += [(found, ""), *((found, more) for more in required.extras)]
     return {name for name, _ in seen} - {"batchinfer"}
@@ -44,6 +52,10 @@ def test_both_images_leave_out_what_no_run_needs_and_nothing_else() -> None:
 
 
 def test_the_cpu_image_leaves_out_what_only_cuda_needs() -> None:
-    cuda = {name for name in needed(RUN) - needed(RUN, without="torch") if name.startswith(("nvidia-", "cuda-", "triton"))}
+    cuda = {
+        name
+        for name in needed(RUN) - needed(RUN, without="torch")
+        if name.startswith(("nvidia-", "cuda-", "triton"))
+    }
     assert len(cuda) > 10
     assert listed("exclude-cpu.txt") == {"torch", *cuda}

@@ -17,10 +17,14 @@ Calls = list[tuple[str, dict[str, str]]]
 
 @pytest.fixture
 def steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Calls]:
-    """Puts steps in place of extract and score that end as told, one try after the other; returns what was called."""
+    """Puts steps in place of extract and score that end as told, one try after the other; returns
+    what was called.
+    """
     (tmp_path / "conf").mkdir()
     pipeline = "name: p\nsource: {kind: csv, path: 'x/*.csv', schema: {a: int}}\n"
-    (tmp_path / "p.yaml").write_text(pipeline + "model: {uri: 'models:/p@champion'}\nsink: {table: predictions/p}\n")
+    (tmp_path / "p.yaml").write_text(
+        pipeline + "model: {uri: 'models:/p@champion'}\nsink: {table: predictions/p}\n"
+    )
     monkeypatch.chdir(tmp_path)
 
     def install(*ends: Exception | None) -> Calls:
@@ -33,14 +37,18 @@ def steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Call
                 raise end
             return {"status": "published"}
 
-        monkeypatch.setattr(night, "_land", lambda step, *_: calls.append((step.command, dict(step.options))))
+        monkeypatch.setattr(
+            night, "_land", lambda step, *_: calls.append((step.command, dict(step.options)))
+        )
         monkeypatch.setattr(night, "_score", score)
         return calls
 
     return install
 
 
-def test_lands_then_scores_the_day(steps: Callable[..., Calls], capsys: pytest.CaptureFixture[str]) -> None:
+def test_lands_then_scores_the_day(
+    steps: Callable[..., Calls], capsys: pytest.CaptureFixture[str]
+) -> None:
     calls = steps(None)
     assert night.run_night("p.yaml", "2026-11-21") == 0
     assert calls == [("extract", {"slice": "2026-11-21"}), ("score", {"slice": "2026-11-21"})]
@@ -63,14 +71,21 @@ def test_tries_end(steps: Callable[..., Calls], capsys: pytest.CaptureFixture[st
     assert "attempt 2 of 2" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("staying", [errors.InputError("x"), errors.ChecksFailed("x"), errors.ModelError("x"), ValueError("x")])
+@pytest.mark.parametrize(
+    "staying",
+    [errors.InputError("x"), errors.ChecksFailed("x"), errors.ModelError("x"), ValueError("x")],
+)
 def test_what_stays_is_not_tried_again(steps: Callable[..., Calls], staying: Exception) -> None:
     calls = steps(staying)
-    assert night.run_night("p.yaml", "2026-11-21", tries=3, wait_s=0) == getattr(staying, "exit_code", 1)
+    assert night.run_night("p.yaml", "2026-11-21", tries=3, wait_s=0) == getattr(
+        staying, "exit_code", 1
+    )
     assert len(calls) == 2
 
 
-def test_a_day_that_is_none(steps: Callable[..., Calls], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_day_that_is_none(
+    steps: Callable[..., Calls], capsys: pytest.CaptureFixture[str]
+) -> None:
     steps()
     assert night.run_night("p.yaml", "21.11.2026") == 2
     assert "allowed: a day such as 2026-11-21" in capsys.readouterr().out

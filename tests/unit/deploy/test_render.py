@@ -1,4 +1,6 @@
-"""What `deploy/render.py` writes, against the Spark operator's own schema, systemd and the pipeline files."""
+"""What `deploy/render.py` writes, against the Spark operator's own schema, systemd and the pipeline
+files.
+"""
 
 from __future__ import annotations
 
@@ -19,16 +21,34 @@ from deploy import crd
 
 CHECKOUT = Path(__file__).parents[3]
 RENDER = CHECKOUT / "deploy" / "render.py"
-SCHEDULED = sorted(path.stem for path in (CHECKOUT / "conf" / "pipelines").glob("*.yaml") if "\nschedule:" in path.read_text())
+SCHEDULED = sorted(
+    path.stem
+    for path in (CHECKOUT / "conf" / "pipelines").glob("*.yaml")
+    if "\nschedule:" in path.read_text()
+)
 
 
 def render(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, str(RENDER), *arguments], capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(
+        [sys.executable, str(RENDER), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
 
 
 @cache
 def application(pipeline: str) -> dict[str, Any]:
-    done = render("kubernetes", "-p", pipeline, "--image", "registry.example.com/batchinfer:1", "--executors", "3")
+    done = render(
+        "kubernetes",
+        "-p",
+        pipeline,
+        "--image",
+        "registry.example.com/batchinfer:1",
+        "--executors",
+        "3",
+    )
     assert done.returncode == 0, done.stderr
     return yaml.safe_load(done.stdout)
 
@@ -42,10 +62,18 @@ def test_the_operator_takes_what_is_rendered(pipeline: str) -> None:
     made = application(pipeline)
     assert crd.problems(made, crd.schema()) == []
     spec = made["spec"]
-    assert spec["schedule"] == yaml.safe_load((CHECKOUT / "conf" / "pipelines" / f"{pipeline}.yaml").read_text())["schedule"]
+    assert (
+        spec["schedule"]
+        == yaml.safe_load((CHECKOUT / "conf" / "pipelines" / f"{pipeline}.yaml").read_text())[
+            "schedule"
+        ]
+    )
     assert (spec["timeZone"], spec["concurrencyPolicy"]) == ("UTC", "Forbid")
     template = spec["template"]
-    assert (template["image"], template["executor"]["instances"]) == ("registry.example.com/batchinfer:1", 3)
+    assert (template["image"], template["executor"]["instances"]) == (
+        "registry.example.com/batchinfer:1",
+        3,
+    )
     for pod in (template["driver"], template["executor"]):
         assert pod["securityContext"]["runAsNonRoot"] and pod["securityContext"]["runAsUser"] == 185
         assert {"configMapRef": {"name": "batchinfer"}} in pod["envFrom"]
@@ -56,8 +84,13 @@ def test_the_run_on_kubernetes_is_a_job_of_ours_with_options_that_it_has() -> No
     job = template["mainApplicationFile"].removeprefix("local:///opt/batchinfer/")
     assert (CHECKOUT / job).is_file()
     context = cli.commands[Path(job).stem].make_context("x", list(template["arguments"]))
-    assert (context.params["ref"], context.params["env"], context.params["tries"]) == ("income", "kubernetes", 4)
-    # The operator cannot tell exit codes apart: it must not try again what the run itself has judged.
+    assert (context.params["ref"], context.params["env"], context.params["tries"]) == (
+        "income",
+        "kubernetes",
+        4,
+    )
+    # The operator cannot tell exit codes apart: it must not try again what the run itself has
+    # judged.
     assert template["restartPolicy"]["onFailureRetries"] == 0
 
 
@@ -88,7 +121,17 @@ def units(folder: Path, pipeline: str = "income") -> tuple[Path, Path]:
     checkout = folder / "batchinfer"
     checkout.mkdir()
     shutil.copy(CHECKOUT / "spark-submit.sh", checkout)
-    done = render("systemd", "-p", pipeline, "--to", str(folder), "--checkout", str(checkout), "--user", "root")
+    done = render(
+        "systemd",
+        "-p",
+        pipeline,
+        "--to",
+        str(folder),
+        "--checkout",
+        str(checkout),
+        "--user",
+        "root",
+    )
     assert done.returncode == 0, done.stderr
     name = pipeline.replace("_", "-")
     return folder / f"batchinfer-{name}.service", folder / f"batchinfer-{name}.timer"
@@ -99,16 +142,27 @@ def units(folder: Path, pipeline: str = "income") -> tuple[Path, Path]:
 def test_systemd_takes_the_units(tmp_path: Path, pipeline: str) -> None:
     service, timer = units(tmp_path, pipeline)
     done = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", str(service), str(timer)], capture_output=True, text=True, check=False
+        ["systemd-analyze", "verify", "--man=no", str(service), str(timer)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     # It also looks at units of the machine: only what it says of ours counts.
     assert "batchinfer" not in done.stderr, done.stderr
 
 
 def test_systemd_tries_again_what_may_pass(tmp_path: Path) -> None:
-    lines = dict(line.split("=", 1) for line in units(tmp_path)[0].read_text().splitlines() if "=" in line and line[0] != "#")
+    lines = dict(
+        line.split("=", 1)
+        for line in units(tmp_path)[0].read_text().splitlines()
+        if "=" in line and line[0] != "#"
+    )
     prevented = [int(code) for code in lines["RestartPreventExitStatus"].split()]
-    assert lines["Restart"] == "on-failure" and prevented == list(POINTLESS) and not {*prevented} & {*WORTH_A_RETRY}
+    assert (
+        lines["Restart"] == "on-failure"
+        and prevented == list(POINTLESS)
+        and not {*prevented} & {*WORTH_A_RETRY}
+    )
     script, job, *arguments = lines["ExecStart"].split()
     assert Path(script).is_file() and (CHECKOUT / job).is_file()
     assert cli.commands[Path(job).stem].make_context("x", arguments).params["ref"] == "income"
@@ -126,12 +180,18 @@ def test_cron_runs_the_job_and_ends_with_its_exit_code(tmp_path: Path) -> None:
     done = render("cron", "-p", "bot_traffic", "--checkout", str(checkout), "--env", "cluster")
     settings = dict(line.split("=", 1) for line in done.stdout.splitlines() if line[:4].isupper())
     [line] = [line for line in done.stdout.splitlines() if line[:1].isdigit()]
-    assert line.split()[:6] == ["30", "1", "*", "*", "*", "batchinfer"] and settings["CRON_TZ"] == "UTC"
+    assert (
+        line.split()[:6] == ["30", "1", "*", "*", "*", "batchinfer"]
+        and settings["CRON_TZ"] == "UTC"
+    )
     # cron takes everything behind a % that has no backslash as input of the command.
     assert "%" not in line
     command = line.split(" ", 6)[6]
     environment = {"PATH": f"{tmp_path}:{settings['PATH']}"}
-    assert subprocess.run([settings["SHELL"], "-c", command], env=environment, check=False).returncode == 6
+    assert (
+        subprocess.run([settings["SHELL"], "-c", command], env=environment, check=False).returncode
+        == 6
+    )
     job, *arguments = said.read_text().split()
     assert cli.commands[Path(job).stem].make_context("x", arguments).params["env"] == "cluster"
 
@@ -139,9 +199,17 @@ def test_cron_runs_the_job_and_ends_with_its_exit_code(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ('schedule: "15 2 * * *"', 'schedule: "15 25 * * *"', "p.yaml:33: schedule: hour: got '25'; allowed: 0 to 23"),
+        (
+            'schedule: "15 2 * * *"',
+            'schedule: "15 25 * * *"',
+            "p.yaml:33: schedule: hour: got '25'; allowed: 0 to 23",
+        ),
         ('schedule: "15 2 * * *"', "", "p.yaml: got no schedule; allowed: a line such as"),
-        ("slice: ingest_date", "slice: race", "p.yaml: source.slice: got 'race'; allowed with a schedule"),
+        (
+            "slice: ingest_date",
+            "slice: race",
+            "p.yaml: source.slice: got 'race'; allowed with a schedule",
+        ),
         ("name: income", "name: [", "p.yaml: no YAML"),
     ],
 )

@@ -31,7 +31,10 @@ def test_systemd_is_told_the_same_times(cron: str, calendars: list[str]) -> None
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not there")
-@pytest.mark.parametrize("cron", ["15 2 * * *", "30 1 1,15 * 1", "5 4 * jan-mar MON,fri", "*/20 0-6/3 * * *", "* * * * *"])
+@pytest.mark.parametrize(
+    "cron",
+    ["15 2 * * *", "30 1 1,15 * 1", "5 4 * jan-mar MON,fri", "*/20 0-6/3 * * *", "* * * * *"],
+)
 def test_systemd_itself_reads_them(cron: str) -> None:
     for calendar in read_schedule(cron).on_calendar():
         subprocess.run(["systemd-analyze", "calendar", calendar], check=True, capture_output=True)
@@ -63,26 +66,40 @@ def test_what_no_scheduler_could_run(text: object, said: str) -> None:
 
 def test_a_night_of_ingest_dates_scores_its_own_day() -> None:
     steps = night_steps("ingest_date", dt.date(2026, 11, 21))
-    assert [step.arguments for step in steps] == [["extract", "--slice", "2026-11-21"], ["score", "--slice", "2026-11-21"]]
+    assert [step.arguments for step in steps] == [
+        ["extract", "--slice", "2026-11-21"],
+        ["score", "--slice", "2026-11-21"],
+    ]
 
 
 @pytest.mark.parametrize(
     ("unit", "first", "last"),
-    [("day", "2026-11-24", "2026-11-30"), ("month", "2026-11", "2026-11"), ("hour", "2026-11-24T00", "2026-11-30T23")],
+    [
+        ("day", "2026-11-24", "2026-11-30"),
+        ("month", "2026-11", "2026-11"),
+        ("hour", "2026-11-24T00", "2026-11-30T23"),
+    ],
 )
-def test_a_night_of_slices_from_the_data_scores_what_is_over(unit: str, first: str, last: str) -> None:
+def test_a_night_of_slices_from_the_data_scores_what_is_over(
+    unit: str, first: str, last: str
+) -> None:
     from batchinfer.config.sources import SliceColumn
 
     rule = {"column": "at", "unit": unit}
     land, score = night_steps(rule, dt.date(2026, 12, 1))
-    assert (land.arguments, score.arguments) == (["extract"], ["backfill", "--from", first, "--to", last])
+    assert (land.arguments, score.arguments) == (
+        ["extract"],
+        ["backfill", "--from", first, "--to", last],
+    )
     for bound in (first, last):
         check_slice(SliceColumn.model_validate(rule), bound, "--from")
 
 
 @pytest.mark.parametrize("rule", [{"column": "city"}, "city"])
 def test_slices_that_no_calendar_knows(rule: object) -> None:
-    with pytest.raises(ConfigError, match="allowed with a schedule: ingest_date, or a column with unit"):
+    with pytest.raises(
+        ConfigError, match="allowed with a schedule: ingest_date, or a column with unit"
+    ):
         night_steps(rule, dt.date(2026, 11, 21))
 
 
@@ -92,6 +109,8 @@ def test_every_exit_code_of_the_contract_is_either_worth_a_retry_or_pointless() 
     codes = {
         class_.exit_code
         for class_ in vars(errors).values()
-        if isinstance(class_, type) and issubclass(class_, errors.BatchInferError) and class_ is not errors.Interrupted
+        if isinstance(class_, type)
+        and issubclass(class_, errors.BatchInferError)
+        and class_ is not errors.Interrupted
     }
     assert codes - {1} == {*WORTH_A_RETRY, *POINTLESS}

@@ -15,14 +15,17 @@ from batchinfer import errors
 
 
 class Doubling:
-    """score = 2x + 1, label = even or odd. Raises, at the stage asked for, on batches that hold a poison value.
+    """score = 2x + 1, label = even or odd. Raises, at the stage asked for, on batches that hold a
+    poison value.
 
     Memory ends above `most_rows` rows. `calls` holds the number of rows of each forward pass.
     """
 
     output: Mapping[str, str] = {"score": "double", "label": "string"}
 
-    def __init__(self, poison: Sequence[int] = (), stage: str = "forward", most_rows: int | None = None) -> None:
+    def __init__(
+        self, poison: Sequence[int] = (), stage: str = "forward", most_rows: int | None = None
+    ) -> None:
         self.poison, self.stage, self.most_rows = set(poison), stage, most_rows
         self.calls: list[int] = []
 
@@ -46,7 +49,10 @@ class Doubling:
     def decode(self, output: Any) -> dict[str, pa.Array]:
         self._fault("decode", output)
         score = output * 2.0 + 1
-        return {"score": pa.array(score), "label": pa.array(np.where(output % 2 == 0, "even", "odd"))}
+        return {
+            "score": pa.array(score),
+            "label": pa.array(np.where(output % 2 == 0, "even", "odd")),
+        }
 
 
 class NotFinite(Doubling):
@@ -107,7 +113,9 @@ class Crashing(Doubling):
 
 
 class Refusing(Doubling):
-    """Raises an error of the given class on batches that hold the value 7, or on all if it is batchinfer's own."""
+    """Raises an error of the given class on batches that hold the value 7, or on all if it is
+    batchinfer's own.
+    """
 
     def __init__(self, class_name: str, text: str = "no answer") -> None:
         super().__init__()
@@ -173,7 +181,9 @@ class ThreadCounting(Doubling):
     def decode(self, output: Any) -> dict[str, pa.Array]:
         import torch
 
-        return super().decode(output) | {"score": pa.array(np.full(len(output), float(torch.get_num_threads())))}
+        return super().decode(output) | {
+            "score": pa.array(np.full(len(output), float(torch.get_num_threads())))
+        }
 
 
 def load_thread_counting() -> ThreadCounting:

@@ -1,4 +1,6 @@
-"""Re-batching keeps every row in place; the batch size finds the best rate and remembers where memory ended."""
+"""Re-batching keeps every row in place; the batch size finds the best rate and remembers where
+memory ended.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,14 @@ from fake_handlers import Doubling
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchinfer.inference.batching import LARGEST_ROWS, LARGEST_ROWS_GPU, AutoSize, FixedSize, new_size, rebatch
+from batchinfer.inference.batching import (
+    LARGEST_ROWS,
+    LARGEST_ROWS_GPU,
+    AutoSize,
+    FixedSize,
+    new_size,
+    rebatch,
+)
 from batchinfer.inference.engine import BatchScorer
 
 NO_LIMIT = 2**40
@@ -23,7 +32,11 @@ def _stream(sizes: list[int], width: int = 0) -> list[pa.RecordBatch]:
     for size in sizes:
         ids = list(range(start, start + size))
         texts = [f"{i:0{width + i % 7}d}" for i in ids]
-        batches.append(pa.RecordBatch.from_pydict({"id": pa.array(ids, pa.int64()), "text": pa.array(texts, pa.string())}))
+        batches.append(
+            pa.RecordBatch.from_pydict(
+                {"id": pa.array(ids, pa.int64()), "text": pa.array(texts, pa.string())}
+            )
+        )
         start += size
     return batches
 
@@ -43,7 +56,9 @@ def test_every_batch_but_the_last_is_full(sizes: list[int], rows: int) -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.integers(0, 20), max_size=12), st.integers(1, 30), st.integers(1, 2000))
-def test_bytes_limit_holds_and_batches_are_no_smaller_than_they_must(sizes: list[int], rows: int, max_bytes: int) -> None:
+def test_bytes_limit_holds_and_batches_are_no_smaller_than_they_must(
+    sizes: list[int], rows: int, max_bytes: int
+) -> None:
     results = list(rebatch(_stream(sizes), lambda: rows, max_bytes))
     assert _ids(results) == list(range(sum(sizes)))
     whole = pa.Table.from_batches(_stream(sizes), _stream([1])[0].schema).combine_chunks()
@@ -59,7 +74,9 @@ def test_bytes_limit_holds_and_batches_are_no_smaller_than_they_must(sizes: list
 @pytest.mark.parametrize("n", [1, 7, 256])
 def test_sizes_around_one_batch(n: int) -> None:
     for rows_in, expected in [(0, []), (1, [1]), (n, [n]), (n + 1, [n, 1]), (2 * n, [n, n])]:
-        assert [batch.num_rows for batch in rebatch(_stream([rows_in]), lambda: n, NO_LIMIT)] == expected
+        assert [
+            batch.num_rows for batch in rebatch(_stream([rows_in]), lambda: n, NO_LIMIT)
+        ] == expected
 
 
 def test_cutting_one_batch_copies_nothing() -> None:
@@ -85,22 +102,38 @@ def test_reads_no_further_than_it_must() -> None:
 def test_bytes_bound_what_is_read_ahead() -> None:
     batches = _stream([10] * 5)
     read = []
-    next(rebatch((read.append(batch) or batch for batch in batches), lambda: 10_000, batches[0].nbytes + 1))
+    next(
+        rebatch(
+            (read.append(batch) or batch for batch in batches),
+            lambda: 10_000,
+            batches[0].nbytes + 1,
+        )
+    )
     assert len(read) == 2
 
 
 def test_a_size_that_changes_takes_effect_at_the_next_batch() -> None:
     sizes = iter([1, 2, 4, 8, 16, 32])
-    assert [batch.num_rows for batch in rebatch(_stream([10, 10]), lambda: next(sizes), NO_LIMIT)] == [1, 2, 4, 8, 5]
+    assert [
+        batch.num_rows for batch in rebatch(_stream([10, 10]), lambda: next(sizes), NO_LIMIT)
+    ] == [1, 2, 4, 8, 5]
 
 
 def test_dictionaries_that_differ_are_merged() -> None:
-    parts = [pa.RecordBatch.from_pydict({"x": pa.array(values).dictionary_encode()}) for values in (["a", "b"], ["c", "a", None])]
+    parts = [
+        pa.RecordBatch.from_pydict({"x": pa.array(values).dictionary_encode()})
+        for values in (["a", "b"], ["c", "a", None])
+    ]
     (joined,) = rebatch(parts, lambda: 10, NO_LIMIT)
     assert joined.column("x").to_pylist() == ["a", "b", "c", "a", None]
 
 
-def _run(size: FixedSize, seconds_per_batch: Callable[[int], float], batches: int = 40, limit: int = NO_LIMIT) -> list[int]:
+def _run(
+    size: FixedSize,
+    seconds_per_batch: Callable[[int], float],
+    batches: int = 40,
+    limit: int = NO_LIMIT,
+) -> list[int]:
     tried = []
     for _ in range(batches):
         rows = size.rows
@@ -123,11 +156,14 @@ def test_auto_grows_to_the_best_rate_and_stays() -> None:
 
 
 def test_a_machine_that_is_slow_for_a_moment_does_not_decide() -> None:
-    """The best size was measured at a bad moment, the next one at a good one: taking turns puts it right."""
+    """The best size was measured at a bad moment, the next one at a good one: taking turns puts it
+    right.
+    """
     rates = {256: 1.0, 512: 1.5, 1024: 2.0, 2048: 1.5, 4096: 1.5}
     size, tried = AutoSize(256), list[int]()
     for number in range(60):
-        # Before the sizes take turns, the machine has half of its speed while 1024 rows are measured.
+        # Before the sizes take turns, the machine has half of its speed while 1024 rows are
+        # measured.
         slow = 1.7 if not size._turns and size.rows == 1024 else 1.0
         slow = 0.5 if number == 30 else slow
         tried.append(size.rows)
@@ -182,7 +218,10 @@ def test_a_size_that_was_settled_stays_where_a_larger_one_runs_out_of_memory() -
     assert size.rows == 512
 
 
-@pytest.mark.parametrize(("rows", "limit", "stays"), [(1000, 600, 500), (1000, 1000, 1000), (1000, 3, 3), (7, 1, 1), (1, 1, 1)])
+@pytest.mark.parametrize(
+    ("rows", "limit", "stays"),
+    [(1000, 600, 500), (1000, 1000, 1000), (1000, 3, 3), (7, 1, 1), (1, 1, 1)],
+)
 def test_a_fixed_size_shrinks_only_where_memory_ends(rows: int, limit: int, stays: int) -> None:
     assert _run(FixedSize(rows), lambda rows: 1.0, limit=limit)[-1] == stays
 

@@ -1,4 +1,6 @@
-"""Rows shared out by fingerprint: none lost, equal ones in one bucket, and an estimate of how many are distinct."""
+"""Rows shared out by fingerprint: none lost, equal ones in one bucket, and an estimate of how many
+are distinct.
+"""
 
 from __future__ import annotations
 
@@ -18,17 +20,23 @@ from batchinfer.inference.fingerprint import Fingerprinter, fingerprint, words
 
 def _batch(start: int, xs: list[int]) -> pa.RecordBatch:
     names = pa.array([str(x % 3) for x in xs]).dictionary_encode()
-    return pa.record_batch({"id": range(start, start + len(xs)), "x": pa.array(xs, pa.int32()), "name": names})
+    return pa.record_batch(
+        {"id": range(start, start + len(xs)), "x": pa.array(xs, pa.int32()), "name": names}
+    )
 
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.lists(st.lists(st.lists(st.integers(0, 30), max_size=20), max_size=4), min_size=1, max_size=3),
+    st.lists(
+        st.lists(st.lists(st.integers(0, 30), max_size=20), max_size=4), min_size=1, max_size=3
+    ),
     st.integers(1, 5),
     st.sampled_from([1, 200, 2**22]),
     st.sampled_from([0, 5, 1000]),
 )
-def test_every_row_arrives_once_beside_its_equals(tasks: list[Any], buckets: int, parcel: int, remembered: int) -> None:
+def test_every_row_arrives_once_beside_its_equals(
+    tasks: list[Any], buckets: int, parcel: int, remembered: int
+) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(exchange, "PARCEL_BYTES", parcel)
         patch.setattr(exchange, "MOST_SENT", remembered)
@@ -51,7 +59,9 @@ def test_every_row_arrives_once_beside_its_equals(tasks: list[Any], buckets: int
         distinct += [row["x"] for row in inputs]
         assert bucket.rows == sum(lines.num_rows for lines in bucket.lines)
         for rows in bucket.distinct:
-            assert set(fingerprint(rows, ["x", "name"]).to_pylist()) <= set(bucket.fingerprints.to_pylist())
+            assert set(fingerprint(rows, ["x", "name"]).to_pylist()) <= set(
+                bucket.fingerprints.to_pylist()
+            )
         for lines in bucket.lines:
             rows, fingerprints, which = bucket.places(lines)
             assert rows.schema.names == ["id"] and len(fingerprints) == len(which) == rows.num_rows
@@ -59,17 +69,23 @@ def test_every_row_arrives_once_beside_its_equals(tasks: list[Any], buckets: int
                 assert id_ not in found
                 found[id_] = inputs[place]["x"]
     assert found == expected
-    assert Counter(distinct) == Counter(set(expected.values())), "each distinct row is scored in one bucket, once"
+    assert Counter(distinct) == Counter(set(expected.values())), (
+        "each distinct row is scored in one bucket, once"
+    )
 
 
-def test_fingerprints_that_share_their_first_word_are_not_taken_for_equal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fingerprints_that_share_their_first_word_are_not_taken_for_equal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     plain = Fingerprinter.__call__
 
     def alike(self: Fingerprinter, batch: pa.RecordBatch) -> pa.Array:
         """Two first words, one above the other, in place of many."""
         halves = words(plain(self, batch)).copy()
         halves[:, 0] %= np.uint64(2)
-        return pa.Array.from_buffers(pa.binary(16), len(halves), [None, pa.py_buffer(halves)]).cast(pa.binary())
+        return pa.Array.from_buffers(pa.binary(16), len(halves), [None, pa.py_buffer(halves)]).cast(
+            pa.binary()
+        )
 
     monkeypatch.setattr(Fingerprinter, "__call__", alike)
     sender = Sender(["id"], ["x", "name"], 1)
@@ -89,7 +105,13 @@ def test_fingerprints_that_share_their_first_word_are_not_taken_for_equal(monkey
         (lambda random: random.permutation(1_000_000), 990_000, 1_000_000),
         (lambda random: random.permutation(np.repeat(np.arange(100_000), 10)), 90_000, 110_000),
         (lambda random: random.permutation(np.repeat(np.arange(500_000), 2)), 450_000, 550_000),
-        (lambda random: np.where(random.random(1_000_000) < 0.5, 0, random.permutation(1_000_000)), 450_000, 520_000),
+        (
+            lambda random: np.where(
+                random.random(1_000_000) < 0.5, 0, random.permutation(1_000_000)
+            ),
+            450_000,
+            520_000,
+        ),
         (lambda random: random.integers(0, 50, 1_000_000), 50, 50),
     ],
     ids=["all distinct", "ten times each", "twice each", "half are one row", "few values"],

@@ -1,4 +1,6 @@
-"""The fingerprint: equal inputs equal, different inputs different, in any layout, and the same in every release."""
+"""The fingerprint: equal inputs equal, different inputs different, in any layout, and the same in
+every release.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,11 @@ def _canonical(value: Any) -> Any:
     if isinstance(value, list):
         values = tuple(_canonical(item) for item in value)
         return tuple(sorted(values)) if values and isinstance(value[0], tuple) else values
-    return tuple((k, _canonical(v)) for k, v in sorted(value.items())) if isinstance(value, dict) else value
+    return (
+        tuple((k, _canonical(v)) for k, v in sorted(value.items()))
+        if isinstance(value, dict)
+        else value
+    )
 
 
 @pytest.mark.parametrize("type_", TYPES, ids=str)
@@ -75,17 +81,31 @@ def test_equal_exactly_where_the_values_are(type_: pa.DataType) -> None:
 @pytest.mark.parametrize(
     ("values", "layouts"),
     [
-        (["a", None, "", "bc", "a"], [pa.string(), pa.large_string(), pa.string_view(), pa.dictionary(pa.int8(), pa.string())]),
+        (
+            ["a", None, "", "bc", "a"],
+            [
+                pa.string(),
+                pa.large_string(),
+                pa.string_view(),
+                pa.dictionary(pa.int8(), pa.string()),
+            ],
+        ),
         ([b"a", None, b"", b"bc"], [pa.binary(), pa.large_binary(), pa.binary_view()]),
         ([1, None, 3, 1], [pa.int32(), pa.uint16(), pa.int32()]),
         ([1.5, None, math.nan, 1.5], [pa.float32(), pa.float16()]),
-        ([[1.5, None], None, [2.0, 0.0]], [pa.list_(pa.float32()), pa.large_list(pa.float32()), pa.list_(pa.float32(), 2)]),
+        (
+            [[1.5, None], None, [2.0, 0.0]],
+            [pa.list_(pa.float32()), pa.large_list(pa.float32()), pa.list_(pa.float32(), 2)],
+        ),
         (
             [dt.datetime(1969, 12, 31, 23, 59, 59), None],
             [pa.timestamp(u, tz=z) for u in ("s", "ms", "us", "ns") for z in (None, "UTC")],
         ),
         ([dt.date(1969, 12, 31), None], [pa.date32(), pa.date64()]),
-        ([decimal.Decimal("1.50"), None, decimal.Decimal("-2.25")], [pa.decimal128(9, 2), pa.decimal256(9, 2)]),
+        (
+            [decimal.Decimal("1.50"), None, decimal.Decimal("-2.25")],
+            [pa.decimal128(9, 2), pa.decimal256(9, 2)],
+        ),
     ],
     ids=["string", "binary", "int", "single", "list", "timestamp", "date", "decimal"],
 )
@@ -96,9 +116,18 @@ def test_layout_does_not_count(values: list[Any], layouts: list[pa.DataType]) ->
     assert _hash(whole.slice(len(values))) == hashes[0]
 
 
-@given(st.lists(st.lists(st.none() | st.floats(width=32), min_size=5, max_size=5), min_size=1, max_size=12), st.data())
-def test_columns_of_single_precision_differ_as_their_values_do(rows: list[list[float | None]], data: st.DataObject) -> None:
-    """They are hashed in pairs: where a block ends, how each lies in memory, and who holds the null must not matter."""
+@given(
+    st.lists(
+        st.lists(st.none() | st.floats(width=32), min_size=5, max_size=5), min_size=1, max_size=12
+    ),
+    st.data(),
+)
+def test_columns_of_single_precision_differ_as_their_values_do(
+    rows: list[list[float | None]], data: st.DataObject
+) -> None:
+    """They are hashed in pairs: where a block ends, how each lies in memory, and who holds the null
+    must not matter.
+    """
     columns = [pa.array(values, pa.float32()) for values in zip(*rows, strict=True)]
     batch = pa.RecordBatch.from_arrays(columns, list("abcde"))
     hashes = fingerprint(batch, list("abcde")).to_pylist()
@@ -116,24 +145,46 @@ def test_nulls_inside_a_dictionary_are_nulls() -> None:
     array = pa.DictionaryArray.from_arrays(pa.array([0, 1, None, 0]), pa.array(["a", None]))
     assert _hash(array) == _hash(pa.array(["a", None, None, "a"]))
     singles = pa.array([1.5, None, 2.5], pa.float32())
-    lists = [pa.ListArray.from_arrays(pa.array([0, 2, 3], pa.int32()), each) for each in (singles, singles.dictionary_encode())]
+    lists = [
+        pa.ListArray.from_arrays(pa.array([0, 2, 3], pa.int32()), each)
+        for each in (singles, singles.dictionary_encode())
+    ]
     assert _hash(lists[0]) == _hash(lists[1])
 
 
 def test_values_under_nulls_do_not_count() -> None:
     values = pa.array([1, 2, 3, 4], pa.int32())
-    lists = pa.ListArray.from_arrays(pa.array([0, 2, 4], pa.int32()), values, mask=pa.array([True, False]))
+    lists = pa.ListArray.from_arrays(
+        pa.array([0, 2, 4], pa.int32()), values, mask=pa.array([True, False])
+    )
     assert _hash(lists) == _hash(pa.array([None, [3, 4]], pa.list_(pa.int32())))
     fixed = pa.FixedSizeListArray.from_arrays(values, 2, mask=pa.array([True, False]))
     assert _hash(fixed) == _hash(pa.array([None, [3, 4]], pa.list_(pa.int32())))
 
 
 def test_types_count() -> None:
-    types = [pa.int8(), pa.int16(), pa.int32(), pa.int64(), pa.float32(), pa.float64(), pa.decimal128(9, 2), pa.decimal128(9, 3)]
-    one = [
-        _hash(pa.array([1]).cast(pa.decimal128(30, 4)).cast(t) if pa.types.is_decimal(t) else pa.array([1], t))[0] for t in types
+    types = [
+        pa.int8(),
+        pa.int16(),
+        pa.int32(),
+        pa.int64(),
+        pa.float32(),
+        pa.float64(),
+        pa.decimal128(9, 2),
+        pa.decimal128(9, 3),
     ]
-    nulls = [_hash(pa.array([None], t))[0] for t in [*types, pa.string(), pa.binary(), pa.bool_(), pa.date32()]]
+    one = [
+        _hash(
+            pa.array([1]).cast(pa.decimal128(30, 4)).cast(t)
+            if pa.types.is_decimal(t)
+            else pa.array([1], t)
+        )[0]
+        for t in types
+    ]
+    nulls = [
+        _hash(pa.array([None], t))[0]
+        for t in [*types, pa.string(), pa.binary(), pa.bool_(), pa.date32()]
+    ]
     assert len({*one, *nulls}) == len(one) + len(nulls)
     assert _hash(pa.array(["a"])) != _hash(pa.array([b"a"]))
 
@@ -144,7 +195,16 @@ def _rows(**columns: list[Any]) -> list[bytes]:
 
 
 def test_columns_do_not_run_into_each_other() -> None:
-    pairs = [("ab", "c"), ("a", "bc"), ("", "abc"), ("abc", ""), (None, "abc"), ("abc", None), (None, None), ("", "")]
+    pairs = [
+        ("ab", "c"),
+        ("a", "bc"),
+        ("", "abc"),
+        ("abc", ""),
+        (None, "abc"),
+        ("abc", None),
+        (None, None),
+        ("", ""),
+    ]
     left, right = zip(*pairs, strict=True)
     assert len(set(_rows(x=list(left), y=list(right)))) == len(pairs)
     assert _rows(x=[1], y=[2]) != _rows(x=[2], y=[1])
@@ -167,8 +227,13 @@ def test_columns_mixed_together_hash_as_they_do_alone() -> None:
     """Blocks of columns depend on how many rows there are; the hash must not."""
     random = np.random.default_rng(7)
     rows, names = 20_000, [f"c{i}" for i in range(12)]
-    columns = [pa.array(random.integers(-3, 3, rows), mask=random.random(rows) < 0.2 * (i % 3)) for i in range(12)]
-    batch = pa.RecordBatch.from_arrays([c.cast(pa.float32()) if i > 4 else c for i, c in enumerate(columns)], names)
+    columns = [
+        pa.array(random.integers(-3, 3, rows), mask=random.random(rows) < 0.2 * (i % 3))
+        for i in range(12)
+    ]
+    batch = pa.RecordBatch.from_arrays(
+        [c.cast(pa.float32()) if i > 4 else c for i, c in enumerate(columns)], names
+    )
     whole = fingerprint(batch, names)
     parts = [fingerprint(batch.slice(start, 100), names) for start in range(0, rows, 100)]
     assert whole.equals(pa.concat_arrays(parts))
@@ -199,7 +264,10 @@ def test_whole_numbers_in_floats_do_not_collide() -> None:
     """Their low bits are all zero: a plain sum of products would lose most of its width on them."""
     side = np.arange(0, 400 * 4096, 4096, dtype=np.float64)
     batch = pa.RecordBatch.from_pydict(
-        {name: np.tile(np.repeat(side, 400**place), 400 ** (1 - place)) for place, name in enumerate("xy")}
+        {
+            name: np.tile(np.repeat(side, 400**place), 400 ** (1 - place))
+            for place, name in enumerate("xy")
+        }
     )
     assert len(fingerprint(batch, ["x", "y"]).unique()) == 160_000
 
@@ -229,7 +297,9 @@ def test_golden_values() -> None:
         "ebab1478569e83fc2be310a3235ff398",
         "a128e05fb0d2575061268ab7aa17877c",
     ]
-    singles = pa.RecordBatch.from_pydict({n: pa.array([-0.0, math.nan, None, 1.5], pa.float32()) for n in "abc"})
+    singles = pa.RecordBatch.from_pydict(
+        {n: pa.array([-0.0, math.nan, None, 1.5], pa.float32()) for n in "abc"}
+    )
     assert [value.hex() for value in fingerprint(singles, list("abc")).to_pylist()] == [
         "8350ae3e05cd5c121ee471c1dcf3e583",
         "3b5601a3b90afd803f2d0b0cb6514107",
@@ -241,8 +311,13 @@ def test_golden_values() -> None:
 
 def test_a_schema_that_changes_is_noticed() -> None:
     of_x = Fingerprinter(["x"])
-    ints, texts = pa.RecordBatch.from_pydict({"x": [1]}), pa.RecordBatch.from_pydict({"y": [2], "x": ["a"]})
-    assert [of_x(batch) for batch in (ints, texts, ints)] == [fingerprint(batch, ["x"]) for batch in (ints, texts, ints)]
+    ints, texts = (
+        pa.RecordBatch.from_pydict({"x": [1]}),
+        pa.RecordBatch.from_pydict({"y": [2], "x": ["a"]}),
+    )
+    assert [of_x(batch) for batch in (ints, texts, ints)] == [
+        fingerprint(batch, ["x"]) for batch in (ints, texts, ints)
+    ]
 
 
 def test_names_what_it_cannot_hash() -> None:

@@ -1,4 +1,6 @@
-"""Two batches on a device at a time: whose error is whose, what happens in which order, and how long everybody took."""
+"""Two batches on a device at a time: whose error is whose, what happens in which order, and how
+long everybody took.
+"""
 
 from __future__ import annotations
 
@@ -40,14 +42,30 @@ def scored_rows(results: list[Scored]) -> list[tuple[int, float]]:
     return [
         row
         for scored in results
-        for row in zip(scored.rows.column("source_line").to_pylist(), scored.predictions["score"].to_pylist(), strict=True)
+        for row in zip(
+            scored.rows.column("source_line").to_pylist(),
+            scored.predictions["score"].to_pylist(),
+            strict=True,
+        )
     ]
 
 
 @settings(max_examples=150, deadline=None)
-@given(XS, SIZES, st.sets(st.integers(0, 20)), st.sampled_from(STAGES), st.integers(1, 70), st.booleans())
+@given(
+    XS,
+    SIZES,
+    st.sets(st.integers(0, 20)),
+    st.sampled_from(STAGES),
+    st.integers(1, 70),
+    st.booleans(),
+)
 def test_any_poison_rows_cost_only_themselves(
-    xs: list[int], sizes: list[int], poison: set[int], stage: str, batch_rows: int, deduplicate: bool
+    xs: list[int],
+    sizes: list[int],
+    poison: set[int],
+    stage: str,
+    batch_rows: int,
+    deduplicate: bool,
 ) -> None:
     lane = PlayedLane(late=late_for(poison if stage == "late" else set()))
     runner = OverlapRunner(Doubling(() if stage == "late" else sorted(poison), stage), lane)
@@ -59,7 +77,11 @@ def test_any_poison_rows_cost_only_themselves(
     assert [at for scored in results for at in scored.failed_at] == [line - 1 for line in bad]
     reason = {"encode": "encode_error", "decode": "decode_error"}.get(stage, "model_error")
     assert {record.reason for scored in results for record in scored.failed} <= {reason}
-    assert scorer.counts["rows_in"] == len(xs) == scorer.counts["rows_scored"] + scorer.counts["rows_failed"]
+    assert (
+        scorer.counts["rows_in"]
+        == len(xs)
+        == scorer.counts["rows_scored"] + scorer.counts["rows_failed"]
+    )
     assert lane.most <= 2
 
 
@@ -85,17 +107,36 @@ def test_the_next_batch_is_on_its_way_before_the_last_one_is_waited_for() -> Non
     lane = PlayedLane()
     list(BatchScorer(OverlapRunner(Logged(lane), lane), 2).score(stream_of([1, 2, 3, 4, 5], [])))
     expected = ["encode 2", "compute 0", "encode 2", "compute 1", "wait 0", "read", "decode 2"]
-    expected += ["encode 1", "compute 2", "wait 1", "read", "decode 2", "wait 2", "read", "decode 1"]
+    expected += [
+        "encode 1",
+        "compute 2",
+        "wait 1",
+        "read",
+        "decode 2",
+        "wait 2",
+        "read",
+        "decode 1",
+    ]
     assert lane.log == expected
 
 
 def test_a_batch_that_fails_at_once_is_settled_before_another_one_is_begun() -> None:
     lane = PlayedLane()
     handler = Logged(lane, poison=[4], stage="forward")
-    results = list(BatchScorer(OverlapRunner(handler, lane), 2).score(stream_of([1, 2, 3, 4, 5, 6], [])))
+    results = list(
+        BatchScorer(OverlapRunner(handler, lane), 2).score(stream_of([1, 2, 3, 4, 5, 6], []))
+    )
     assert scored_rows(results) == plain([1, 2, 3, 4, 5, 6], {4})
     expected = ["encode 2", "compute 0", "encode 2", "compute 1", "wait 0", "read", "decode 2"]
-    expected += ["encode 1", "compute 2", "wait 2", "read", "decode 1", "encode 1", "compute 3"]  # halves of the second, alone
+    expected += [
+        "encode 1",
+        "compute 2",
+        "wait 2",
+        "read",
+        "decode 1",
+        "encode 1",
+        "compute 3",
+    ]  # halves of the second, alone
     expected += ["encode 2", "compute 4", "wait 4", "read", "decode 2"]
     assert lane.log == expected
 
@@ -124,7 +165,8 @@ def test_times_add_up_and_the_device_waits_for_rows() -> None:
     list(scorer.score(stream_of([1, 2, 3, 4], [])))
     runner: Any = scorer._runner
     scorer.close()
-    # Encodes 0-1 and 1-2; waits 2-3 for the first, which is computed 1-3; decodes 3-5, encodes 5-6, decodes 6-8, encodes 8-9, …
+    # Encodes 0-1 and 1-2; waits 2-3 for the first, which is computed 1-3; decodes 3-5, encodes 5-6,
+    # decodes 6-8, encodes 8-9, …
     assert runner.timings == {"encode": 4.0, "forward": 1.0, "decode": 8.0}
     assert sum(scorer.timings.values()) == lane.clock.now
     assert (runner.use.computing, runner.use.input, runner.use.output) == (8.0, 3.0, 2.0)
@@ -150,7 +192,9 @@ def test_a_slow_device_never_waits() -> None:
         ([(0, 1, 3), (5, 6, 7)], (3, 2, 2)),
     ],
 )
-def test_what_a_device_waits_for(batches: list[tuple[float, float, float]], expected: tuple[float, float, float]) -> None:
+def test_what_a_device_waits_for(
+    batches: list[tuple[float, float, float]], expected: tuple[float, float, float]
+) -> None:
     use = Use()
     for batch in batches:
         use.add(*batch)
@@ -169,12 +213,20 @@ def test_the_slower_of_the_device_and_this_process_decides_what_a_size_costs() -
     for batch_s, cost in ((1.0, 3.0), (10.0, 10.0)):
         lane, size = PlayedLane(batch_s=batch_s), Told(1)
         size.costs.clear()
-        list(BatchScorer(OverlapRunner(Logged(lane), lane, lane.clock), size, clock=lane.clock).score(stream_of([1, 2, 3], [])))
+        list(
+            BatchScorer(
+                OverlapRunner(Logged(lane), lane, lane.clock), size, clock=lane.clock
+            ).score(stream_of([1, 2, 3], []))
+        )
         assert size.costs == [cost] * 3
 
 
 def test_a_lost_device_ends_the_attempt_and_blames_no_row() -> None:
-    lane = PlayedLane(late=lambda output: RuntimeError("CUDA error: device-side assert triggered") if 3 in output else None)
+    lane = PlayedLane(
+        late=lambda output: (
+            RuntimeError("CUDA error: device-side assert triggered") if 3 in output else None
+        )
+    )
     stream = BatchScorer(OverlapRunner(Doubling(), lane), 1).score(stream_of([1, 2, 3, 4], []))
     assert scored_rows([next(stream), next(stream)]) == plain([1, 2], set())
     with pytest.raises(RuntimeError, match="device-side assert"):

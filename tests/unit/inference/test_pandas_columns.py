@@ -1,4 +1,6 @@
-"""What pandas loses on the way to a UDF and back is mended, and a value that does not fit costs its row only."""
+"""What pandas loses on the way to a UDF and back is mended, and a value that does not fit costs its
+row only.
+"""
 
 from __future__ import annotations
 
@@ -32,11 +34,31 @@ def _column(series: pd.Series, type_: pa.DataType, zone: str = "UTC") -> list[An
         (pd.Series([0.5, np.nan]), pa.float32(), [0.5, None]),
         (pd.Series(["a", None]), pa.string(), ["a", None]),
         (pd.Series([dt.date(2026, 11, 21), None]), pa.date32(), [dt.date(2026, 11, 21), None]),
-        (pd.Series([decimal.Decimal("1.50"), None]), pa.decimal128(9, 2), [decimal.Decimal("1.50"), None]),
-        (pd.Series([np.array([1.0, 2.0]), None, np.array([])]), pa.list_(pa.float64()), [[1.0, 2.0], None, []]),
-        (pd.Series([np.array([1, 2]), np.array([3.0, np.nan])]), pa.list_(pa.int64()), [[1, 2], [3, None]]),
-        (pd.Series([{"a": 1.0}, None, {}]), pa.map_(pa.string(), pa.float64()), [[("a", 1.0)], None, []]),
-        (pd.DataFrame({"p": [1.0, 2.0]}), pa.struct([("p", pa.float64())]), [{"p": 1.0}, {"p": 2.0}]),
+        (
+            pd.Series([decimal.Decimal("1.50"), None]),
+            pa.decimal128(9, 2),
+            [decimal.Decimal("1.50"), None],
+        ),
+        (
+            pd.Series([np.array([1.0, 2.0]), None, np.array([])]),
+            pa.list_(pa.float64()),
+            [[1.0, 2.0], None, []],
+        ),
+        (
+            pd.Series([np.array([1, 2]), np.array([3.0, np.nan])]),
+            pa.list_(pa.int64()),
+            [[1, 2], [3, None]],
+        ),
+        (
+            pd.Series([{"a": 1.0}, None, {}]),
+            pa.map_(pa.string(), pa.float64()),
+            [[("a", 1.0)], None, []],
+        ),
+        (
+            pd.DataFrame({"p": [1.0, 2.0]}),
+            pa.struct([("p", pa.float64())]),
+            [{"p": 1.0}, {"p": 2.0}],
+        ),
         (pd.Series([None, None]), pa.int64(), [None, None]),
         (pd.Series([], dtype=object), pa.list_(pa.float64()), []),
     ],
@@ -52,20 +74,30 @@ def test_values_and_nulls(series: Any, type_: pa.DataType, expected: list[Any]) 
 
 def test_timestamps_come_in_the_session_s_zone() -> None:
     local = pd.Series(pd.to_datetime(["2026-07-01 12:00", None]))
-    assert _column(local, UTC_MICROS, "Europe/Berlin")[0] == dt.datetime(2026, 7, 1, 10, tzinfo=dt.timezone.utc)
+    assert _column(local, UTC_MICROS, "Europe/Berlin")[0] == dt.datetime(
+        2026, 7, 1, 10, tzinfo=dt.timezone.utc
+    )
     assert _column(local, UTC_MICROS)[0] == dt.datetime(2026, 7, 1, 12, tzinfo=dt.timezone.utc)
     assert _column(local, pa.timestamp("us"), "Europe/Berlin")[0] == dt.datetime(2026, 7, 1, 12)
     twice_and_never = pd.Series(pd.to_datetime(["2026-10-25 02:30", "2026-03-29 02:30"]))
-    found = [value.replace(tzinfo=None) for value in _column(twice_and_never, UTC_MICROS, "Europe/Berlin")]
+    found = [
+        value.replace(tzinfo=None)
+        for value in _column(twice_and_never, UTC_MICROS, "Europe/Berlin")
+    ]
     assert found == [dt.datetime(2026, 10, 25, 0, 30), dt.datetime(2026, 3, 29, 1, 0)]
 
 
 def test_a_value_that_does_not_fit_costs_its_row() -> None:
     rows, misfits = arrow_rows(
-        (pd.Series([1.0, 1.5, np.nan]), pd.Series(["a", b"b", 3])), {"n": pa.int32(), "t": pa.string()}, "UTC"
+        (pd.Series([1.0, 1.5, np.nan]), pd.Series(["a", b"b", 3])),
+        {"n": pa.int32(), "t": pa.string()},
+        "UTC",
     )
     assert rows.column("n").to_pylist() == [1, None, None]
-    assert misfits == {1: "encode_error: column n: got 1.5; allowed: int32", 2: "encode_error: column t: got 3; allowed: string"}
+    assert misfits == {
+        1: "encode_error: column n: got 1.5; allowed: int32",
+        2: "encode_error: column t: got 3; allowed: string",
+    }
 
 
 def test_structs_by_name_and_columns_by_place() -> None:
@@ -76,7 +108,9 @@ def test_structs_by_name_and_columns_by_place() -> None:
     assert by_name.equals(by_place)
     with pytest.raises(InputError, match="no field b; the model's signature is a, b"):
         arrow_rows((frame[["a"]],), fields, "UTC")
-    with pytest.raises(InputError, match="got 1 columns; allowed: one struct, or the 2 columns a, b"):
+    with pytest.raises(
+        InputError, match="got 1 columns; allowed: one struct, or the 2 columns a, b"
+    ):
         arrow_rows((frame["a"],), fields, "UTC")
 
 

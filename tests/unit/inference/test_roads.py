@@ -37,7 +37,13 @@ def test_each_obstacle_alone_rules_direct_out(facts: dict[str, Any], reason: str
 
 @pytest.mark.parametrize("forced", ["arrow", "pandas"])
 def test_the_roads_through_spark_are_always_open(forced: str) -> None:
-    everything = TableFacts("jdbc", reachable=False, deletion_vectors=True, column_mapping=True, table_transforms=("lag",))
+    everything = TableFacts(
+        "jdbc",
+        reachable=False,
+        deletion_vectors=True,
+        column_mapping=True,
+        table_transforms=("lag",),
+    )
     assert choose_road(forced, everything).name == forced
     assert choose_road(forced, TableFacts("delta")).name == forced
 

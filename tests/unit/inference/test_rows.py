@@ -18,11 +18,16 @@ SIGNATURE = {"inputs": [{"name": "x", "type": "bigint"}]}
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.sampled_from([0, 1, 2, 3, 1.5, "no number"]), max_size=20), st.sets(st.integers(0, 3)))
+@given(
+    st.lists(st.sampled_from([0, 1, 2, 3, 1.5, "no number"]), max_size=20),
+    st.sets(st.integers(0, 3)),
+)
 def test_every_row_has_its_own_answer(values: list[Any], poison: set[int]) -> None:
     index = [f"row {i}" for i in range(len(values))]
     found = predict_frame(
-        Doubling(sorted(poison)), pd.DataFrame({"other": 0, "x": pd.Series(values, index, dtype=object)}, index), SIGNATURE
+        Doubling(sorted(poison)),
+        pd.DataFrame({"other": 0, "x": pd.Series(values, index, dtype=object)}, index),
+        SIGNATURE,
     )
     assert list(found.columns) == ["score", "label", "error"]
     assert list(found.index) == index
@@ -35,12 +40,22 @@ def test_every_row_has_its_own_answer(values: list[Any], poison: set[int]) -> No
             assert math.isnan(row["score"])
             assert row["label"] is None
         else:
-            assert (row["error"], row["score"], row["label"]) == (None, 2.0 * value + 1, ("even", "odd")[value % 2])
+            assert (row["error"], row["score"], row["label"]) == (
+                None,
+                2.0 * value + 1,
+                ("even", "odd")[value % 2],
+            )
 
 
 def test_categories_and_extension_types() -> None:
-    for series in (pd.Series([1, 2], dtype="Int64"), pd.Series([1, 2]).astype("category"), pd.Series([1, 2], dtype="int8")):
-        assert predict_frame(Doubling(), pd.DataFrame({"x": series}), SIGNATURE)["score"].tolist() == [3.0, 5.0]
+    for series in (
+        pd.Series([1, 2], dtype="Int64"),
+        pd.Series([1, 2]).astype("category"),
+        pd.Series([1, 2], dtype="int8"),
+    ):
+        assert predict_frame(Doubling(), pd.DataFrame({"x": series}), SIGNATURE)[
+            "score"
+        ].tolist() == [3.0, 5.0]
 
 
 def test_missing_columns_are_the_signature_s_matter() -> None:

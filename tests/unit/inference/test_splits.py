@@ -20,26 +20,52 @@ from batchinfer.inference import splits
 from batchinfer.inference.splits import _balance, plan_splits, read_split
 
 
-def _write(folder: Path, sizes: Sequence[int], group: int, slice_: str | None = "2026-11-21") -> list[dict[str, Any]]:
+def _write(
+    folder: Path, sizes: Sequence[int], group: int, slice_: str | None = "2026-11-21"
+) -> list[dict[str, Any]]:
     files, start = [], 0
     for number, size in enumerate(sizes):
         path = folder / f"part-{number}-{size}-{group}.parquet"
         table = pa.table(
-            {"id": pa.array(range(start, start + size), pa.int64()), "text": [f"{i:05d}" for i in range(start, start + size)]}
+            {
+                "id": pa.array(range(start, start + size), pa.int64()),
+                "text": [f"{i:05d}" for i in range(start, start + size)],
+            }
         )
         pq.write_table(table, path, row_group_size=group, compression="none")
-        files.append({"path": str(path), "size": path.stat().st_size, "rows": size, "partition": {"slice": slice_}})
+        files.append(
+            {
+                "path": str(path),
+                "size": path.stat().st_size,
+                "rows": size,
+                "partition": {"slice": slice_},
+            }
+        )
         start += size
     return files
 
 
 def _ids(tasks: list[dict[str, Any]], **options: Any) -> list[int]:
-    return [i for task in tasks for batch in read_split(task, ["id"], **options) for i in batch.column("id").to_pylist()]
+    return [
+        i
+        for task in tasks
+        for batch in read_split(task, ["id"], **options)
+        for i in batch.column("id").to_pylist()
+    ]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.integers(0, 300), max_size=5), st.integers(1, 120), st.integers(1, 4), st.integers(1, 20_000))
-def test_every_row_exactly_once(tmp_path: Path, sizes: list[int], group: int, workers: int, target: int) -> None:
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    st.lists(st.integers(0, 300), max_size=5),
+    st.integers(1, 120),
+    st.integers(1, 4),
+    st.integers(1, 20_000),
+)
+def test_every_row_exactly_once(
+    tmp_path: Path, sizes: list[int], group: int, workers: int, target: int
+) -> None:
     files = _write(tmp_path, sizes, group)
     tasks = plan_splits(files, workers, target, 1000)
     assert json.loads(json.dumps(tasks)) == tasks == plan_splits(files, workers, target, 1000)
@@ -47,7 +73,9 @@ def test_every_row_exactly_once(tmp_path: Path, sizes: list[int], group: int, wo
     assert sum(task["rows"] for task in tasks) == sum(sizes)
 
 
-def test_large_files_are_opened_side_by_side_and_in_their_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_files_are_opened_side_by_side_and_in_their_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     files = _write(tmp_path, [900, 800, 700], 100)
     alone = plan_splits(files, 2, smallest_bytes=1)
     together, opened, real = threading.Barrier(2, timeout=10), [], splits._group_rows
@@ -72,14 +100,25 @@ def test_one_large_file_gives_work_to_all(tmp_path: Path) -> None:
 
 def test_one_row_group_is_shared_where_workers_would_idle(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
-    pq.write_table(pa.table({"x": range(100_001), "y": [0.5] * 100_001}), path, row_group_size=200_000)
+    pq.write_table(
+        pa.table({"x": range(100_001), "y": [0.5] * 100_001}), path, row_group_size=200_000
+    )
     files = [{"path": str(path), "size": 10 * 2**20, "rows": 100_001}]
     tasks = plan_splits(files, 3)
     assert [task["rows"] for task in tasks] == [33_333, 33_334, 33_334]
-    read = [[x for batch in read_split(task, ["x"], batch_rows=7_000) for x in batch.column("x").to_pylist()] for task in tasks]
+    read = [
+        [
+            x
+            for batch in read_split(task, ["x"], batch_rows=7_000)
+            for x in batch.column("x").to_pylist()
+        ]
+        for task in tasks
+    ]
     assert [len(rows) for rows in read] == [task["rows"] for task in tasks]
     assert sorted(x for rows in read for x in rows) == list(range(100_001))
-    assert len(plan_splits([files[0] | {"size": 300_000}], 3, smallest_bytes=256 * 2**10)) == 1, "too little to share"
+    assert len(plan_splits([files[0] | {"size": 300_000}], 3, smallest_bytes=256 * 2**10)) == 1, (
+        "too little to share"
+    )
 
 
 def test_few_large_tasks_of_many_small_files(tmp_path: Path) -> None:
@@ -88,18 +127,30 @@ def test_few_large_tasks_of_many_small_files(tmp_path: Path) -> None:
     assert [task["rows"] for task in tasks] == [500] * 4
 
 
-def test_the_largest_tasks_come_first_and_each_worker_s_last_ones_are_smaller(tmp_path: Path) -> None:
-    files = [{"path": str(tmp_path / f"absent-{i}"), "size": 40 * 2**20, "rows": 10} for i in range(12)]
+def test_the_largest_tasks_come_first_and_each_worker_s_last_ones_are_smaller(
+    tmp_path: Path,
+) -> None:
+    files = [
+        {"path": str(tmp_path / f"absent-{i}"), "size": 40 * 2**20, "rows": 10} for i in range(12)
+    ]
     tasks = plan_splits(files, 2, target_bytes=2**30)
     assert [task["bytes"] // 2**20 for task in tasks] == [120, 120, 80, 80, 40, 40]
-    assert [task["bytes"] for task in plan_splits(files[:1] * 5, 1, target_bytes=2**30)] == [2**20 * n for n in (120, 40, 40)]
+    assert [task["bytes"] for task in plan_splits(files[:1] * 5, 1, target_bytes=2**30)] == [
+        2**20 * n for n in (120, 40, 40)
+    ]
     assert _balance([3, 2, 2], [1.0, 1.0]) == [[1, 2], [0]]
-    assert [task["bytes"] for task in plan_splits(files, 2, target_bytes=2**30, rounds=1)] == [240 * 2**20] * 2
+    assert [task["bytes"] for task in plan_splits(files, 2, target_bytes=2**30, rounds=1)] == [
+        240 * 2**20
+    ] * 2
     few = [file | {"size": file["size"] // 10} for file in files[:1] * 8]
-    assert [task["bytes"] for task in plan_splits(few, 2, smallest_bytes=1)] == [8 * 2**20] * 4, "too small to be worth it"
+    assert [task["bytes"] for task in plan_splits(few, 2, smallest_bytes=1)] == [8 * 2**20] * 4, (
+        "too small to be worth it"
+    )
 
 
-def test_where_row_groups_are_coarse_only_as_many_are_halved_as_the_last_tasks_need(tmp_path: Path) -> None:
+def test_where_row_groups_are_coarse_only_as_many_are_halved_as_the_last_tasks_need(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "coarse.parquet"
     pq.write_table(pa.table({"id": range(5_000)}), path, row_group_size=1_000)
     files = [{"path": str(path), "size": 500 * 2**20, "rows": 5_000}]
@@ -125,7 +176,9 @@ def test_tasks_are_no_larger_than_the_target(tmp_path: Path) -> None:
 
 
 def test_small_files_are_not_opened_to_plan(tmp_path: Path) -> None:
-    files = [{"path": str(tmp_path / f"absent-{i}.parquet"), "size": 100, "rows": 10} for i in range(8)]
+    files = [
+        {"path": str(tmp_path / f"absent-{i}.parquet"), "size": 100, "rows": 10} for i in range(8)
+    ]
     assert len(plan_splits(files, 2, smallest_bytes=1)) == 4
     with pytest.raises(InputMissing, match="absent-0"):
         list(read_split(plan_splits(files, 2, smallest_bytes=1)[0], ["id"]))
@@ -143,7 +196,9 @@ def test_the_table_s_types_win(tmp_path: Path) -> None:
     files = _write(tmp_path, [3], 5) + _write(tmp_path, [2], 4, None)
     schema = pa.schema([("slice", pa.date32()), ("id", pa.int32()), ("later", pa.string())])
     tasks = plan_splits(files, 1)
-    batches = [batch for task in tasks for batch in read_split(task, ["slice", "id", "later"], schema)]
+    batches = [
+        batch for task in tasks for batch in read_split(task, ["slice", "id", "later"], schema)
+    ]
     assert all(batch.schema == schema for batch in batches)
     found = pa.Table.from_batches(batches).to_pydict()
     assert found["later"] == [None] * 5
@@ -158,9 +213,18 @@ def test_says_which_file_is_wrong(tmp_path: Path) -> None:
     whole = Path(file["path"]).read_bytes()
     Path(file["path"]).write_bytes(whole[: len(whole) // 2])
     with pytest.raises(InputError, match=r"part-0-500-100\.parquet cannot be read as Parquet"):
-        list(read_split({"parts": [{"path": file["path"], "row_groups": None, "partition": {}}]}, ["id"]))
+        list(
+            read_split(
+                {"parts": [{"path": file["path"], "row_groups": None, "partition": {}}]}, ["id"]
+            )
+        )
     with pytest.raises(InputMissing, match=r"no such file: .*gone"):
-        list(read_split({"parts": [{"path": str(tmp_path / "gone"), "row_groups": None, "partition": {}}]}, ["id"]))
+        list(
+            read_split(
+                {"parts": [{"path": str(tmp_path / "gone"), "row_groups": None, "partition": {}}]},
+                ["id"],
+            )
+        )
 
 
 def test_a_uri_is_a_path_too(tmp_path: Path) -> None:
@@ -174,7 +238,9 @@ def test_memory_stays_that_of_one_row_group(tmp_path: Path) -> None:
     schema = pa.schema([(f"c{i}", pa.float64()) for i in range(8)])
     with pq.ParquetWriter(path, schema, compression="none", use_dictionary=False) as writer:
         for _ in range(40):
-            writer.write_table(pa.table({name: pa.array(range(20_000), pa.float64()) for name in schema.names}))
+            writer.write_table(
+                pa.table({name: pa.array(range(20_000), pa.float64()) for name in schema.names})
+            )
     task = {"parts": [{"path": str(path), "row_groups": None, "partition": {}}]}
     before = pa.total_allocated_bytes()
     peak, rows = 0, 0

@@ -12,7 +12,15 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from fake_handlers import Refusing, load_crashing, load_doubling, load_hanging, load_nothing, load_thread_counting, stream_of
+from fake_handlers import (
+    Refusing,
+    load_crashing,
+    load_doubling,
+    load_hanging,
+    load_nothing,
+    load_thread_counting,
+    stream_of,
+)
 
 from batchinfer.errors import InputError, ModelError, StorageError
 from batchinfer.inference.child import from_ipc, to_ipc
@@ -24,7 +32,11 @@ def _scores(results: list) -> list[tuple[int, float]]:
     return [
         pair
         for scored in results
-        for pair in zip(scored.rows.column("source_line").to_pylist(), scored.predictions["score"].to_pylist(), strict=True)
+        for pair in zip(
+            scored.rows.column("source_line").to_pylist(),
+            scored.predictions["score"].to_pylist(),
+            strict=True,
+        )
     ]
 
 
@@ -59,12 +71,18 @@ def test_a_hang_costs_one_row_and_not_a_timeout_at_each_halving() -> None:
         results = list(scorer.score(stream_of(xs, [])))
     assert _scores(results) == [(x + 1, 2.0 * x + 1) for x in xs if x != 7]
     (record,) = [record for scored in results for record in scored.failed]
-    assert (record.source_line, record.reason, record.message) == (8, "hang", "no answer within 3 s; the process was ended")
+    assert (record.source_line, record.reason, record.message) == (
+        8,
+        "hang",
+        "no answer within 3 s; the process was ended",
+    )
     assert time.monotonic() - started < 60
 
 
 def test_a_model_that_cannot_be_loaded_is_a_model_error() -> None:
-    with pytest.raises(ModelError, match="cannot be loaded: FileNotFoundError: the bundle is not here"):
+    with pytest.raises(
+        ModelError, match="cannot be loaded: FileNotFoundError: the bundle is not here"
+    ):
         ChildRunner(load_nothing).loaded()
     with pytest.raises(ModelError, match="the process ended with exit code 3 while loading"):
         ChildRunner(partial(os._exit, 3)).loaded()
@@ -74,7 +92,10 @@ def test_a_model_that_cannot_be_loaded_is_a_model_error() -> None:
 
 def test_errors_keep_their_class() -> None:
     runner = ChildRunner(partial(Refusing, "StorageError")).loaded()
-    with BatchScorer(runner, batch_rows=4) as scorer, pytest.raises(StorageError, match="no answer"):
+    with (
+        BatchScorer(runner, batch_rows=4) as scorer,
+        pytest.raises(StorageError, match="no answer"),
+    ):
         list(scorer.score(stream_of([1, 2], [])))
 
 
@@ -89,7 +110,9 @@ def test_a_gpu_that_is_lost_costs_the_child() -> None:
 
 def test_a_model_that_always_crashes_is_given_up() -> None:
     runner = ChildRunner(load_crashing, max_losses=2)
-    with pytest.raises(ModelError, match="3 processes of this model crashed or hung in one task; allowed: 2"):
+    with pytest.raises(
+        ModelError, match="3 processes of this model crashed or hung in one task; allowed: 2"
+    ):
         list(BatchScorer(runner, 4).score(stream_of([7] * 8, [])))
 
 
@@ -102,7 +125,9 @@ def test_the_child_ends_with_its_parent() -> None:
 
 
 def test_a_script_without_a_guard_is_not_run_again(tmp_path: Path) -> None:
-    """`multiprocessing` would import the main module in the child, which would start a child of its own."""
+    """`multiprocessing` would import the main module in the child, which would start a child of its
+    own.
+    """
     script = tmp_path / "script.py"
     script.write_text(
         """
@@ -115,7 +140,14 @@ with BatchScorer(ChildRunner(load_doubling).loaded(), 4) as scorer:
 """
     )
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
-    ended = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run(
+        [sys.executable, script],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert (ended.stdout, ended.returncode) == ("3\n", 0), ended.stderr
 
 
@@ -128,7 +160,9 @@ try:
 except Exception as error:
     print(type(error).__name__)
 """
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
     assert ended.stdout == "ModelError\n"
     assert "printed by the model" in ended.stderr
 
@@ -156,7 +190,12 @@ for scored in scorer.score(stream_of(list(range(12)), [])):
 """
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
     ended = subprocess.run(
-        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", program],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert ended.stdout == "4\n"
     assert ended.returncode == 1
@@ -176,5 +215,8 @@ def test_a_slow_stream_is_not_a_hang() -> None:
 
 def test_wrong_columns_are_said_before_a_child_is_asked() -> None:
     runner = ChildRunner(load_doubling).loaded()
-    with BatchScorer(runner, columns_for_fingerprint=["y"]) as scorer, pytest.raises(InputError, match="none called y"):
+    with (
+        BatchScorer(runner, columns_for_fingerprint=["y"]) as scorer,
+        pytest.raises(InputError, match="none called y"),
+    ):
         list(scorer.score(stream_of([1], [])))

@@ -17,7 +17,9 @@ from batchinfer.inference.row_weights import cut, row_weights
 
 
 class Padding(Doubling):
-    """A row weighs as much as its value; `padded` holds rows times heaviest of each forward pass."""
+    """A row weighs as much as its value; `padded` holds rows times heaviest of each forward
+    pass.
+    """
 
     def __init__(self, *faults: Any) -> None:
         super().__init__(*faults)
@@ -41,7 +43,12 @@ class Padding(Doubling):
     st.booleans(),
 )
 def test_same_answers_in_the_same_order(
-    xs: list[int], sizes: list[int], poison: set[int], batch_rows: int, most: int | None, deduplicate: bool
+    xs: list[int],
+    sizes: list[int],
+    poison: set[int],
+    batch_rows: int,
+    most: int | None,
+    deduplicate: bool,
 ) -> None:
     options: dict[str, Any] = {"columns_for_fingerprint": ["x"], "deduplicate": deduplicate}
     plain = BatchScorer(Doubling(sorted(poison)), batch_rows, **options)
@@ -65,7 +72,11 @@ def test_same_answers_in_the_same_order(
     }
     assert max(handler.calls, default=0) <= batch_rows
     if most is not None:
-        assert all(padded <= most for padded, rows in zip(handler.padded, handler.calls, strict=True) if rows > 1)
+        assert all(
+            padded <= most
+            for padded, rows in zip(handler.padded, handler.calls, strict=True)
+            if rows > 1
+        )
 
 
 def test_rows_of_a_length_come_together() -> None:
@@ -83,7 +94,9 @@ def test_every_row_is_in_one_batch(weights: list[float], rows: int, most: float 
     assert sorted(np.concatenate([*parts, np.empty(0, int)]).tolist()) == list(range(len(weights)))
     for part in parts:
         assert 1 <= len(part) <= rows
-        assert most is None or len(part) == 1 or len(part) * max(weights[row] for row in part) <= most
+        assert (
+            most is None or len(part) == 1 or len(part) * max(weights[row] for row in part) <= most
+        )
 
 
 def test_too_many_failures_keep_all_that_failed_in_the_window() -> None:
@@ -117,4 +130,10 @@ def test_a_row_that_cannot_be_weighed_is_found_by_encode() -> None:
     handler = Picky([7], "encode")
     results = list(BatchScorer(handler, 4).score(stream_of([1, 7, 2, 3, 4, 5], [])))
     assert [record.source_line for scored in results for record in scored.failed] == [2]
-    assert [row["source_line"] for scored in results for row in scored.rows.to_pylist()] == [1, 3, 4, 5, 6]
+    assert [row["source_line"] for scored in results for row in scored.rows.to_pylist()] == [
+        1,
+        3,
+        4,
+        5,
+        6,
+    ]

@@ -40,7 +40,10 @@ def test_each_bundle_is_loaded_once() -> None:
         loads.append(digest)
         return Doubling()
 
-    handlers = [load_once(digest, lambda digest=digest: loader(digest)) for digest in ["a", "b", "a", "b", "a"]]
+    handlers = [
+        load_once(digest, lambda digest=digest: loader(digest))
+        for digest in ["a", "b", "a", "b", "a"]
+    ]
     assert loads == ["a", "b"]
     assert handlers[0] is handlers[2] is handlers[4]
     assert handlers[0] is not handlers[1]
@@ -79,7 +82,9 @@ def test_a_load_that_failed_is_tried_again() -> None:
 
 
 def test_cores_are_shared() -> None:
-    assert [threads_per_worker(cores, n) for cores, n in [(16, 4), (2, 2), (2, 8), (1, 1), (8, 0)]] == [4, 1, 1, 1, 8]
+    assert [
+        threads_per_worker(cores, n) for cores, n in [(16, 4), (2, 2), (2, 8), (1, 1), (8, 0)]
+    ] == [4, 1, 1, 1, 8]
 
 
 def test_threads_are_set_in_torch() -> None:
@@ -109,7 +114,11 @@ for _ in range(10):
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
     faults = [
-        int(subprocess.run([sys.executable, "-c", program, mode], capture_output=True, text=True, check=True).stdout)
+        int(
+            subprocess.run(
+                [sys.executable, "-c", program, mode], capture_output=True, text=True, check=True
+            ).stdout
+        )
         for mode in ("given back", "kept")
     ]
     assert faults[1] < faults[0] / 10

@@ -73,9 +73,21 @@ UTC = datetime.timezone.utc
         ("TRUE", pa.bool_(), True),
         ("00ff", pa.binary(), b"\x00\xff"),
         ("2026-11-20", pa.date32(), datetime.date(2026, 11, 20)),
-        ("2026-11-20T13:00:00Z", pa.timestamp("us", tz="UTC"), datetime.datetime(2026, 11, 20, 13, tzinfo=UTC)),
-        ("2026-11-20T13:00:00+01:00", pa.timestamp("us", tz="UTC"), datetime.datetime(2026, 11, 20, 12, tzinfo=UTC)),
-        ("2026-11-20T13:00:00", pa.timestamp("us", tz="UTC"), datetime.datetime(2026, 11, 20, 13, tzinfo=UTC)),
+        (
+            "2026-11-20T13:00:00Z",
+            pa.timestamp("us", tz="UTC"),
+            datetime.datetime(2026, 11, 20, 13, tzinfo=UTC),
+        ),
+        (
+            "2026-11-20T13:00:00+01:00",
+            pa.timestamp("us", tz="UTC"),
+            datetime.datetime(2026, 11, 20, 12, tzinfo=UTC),
+        ),
+        (
+            "2026-11-20T13:00:00",
+            pa.timestamp("us", tz="UTC"),
+            datetime.datetime(2026, 11, 20, 13, tzinfo=UTC),
+        ),
         ("x; DROP TABLE y", pa.string(), "x; DROP TABLE y"),
     ],
 )

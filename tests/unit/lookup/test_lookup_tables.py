@@ -25,13 +25,22 @@ from batchinfer.lookups.tables import key_columns, lookup
 KEY = ("source_file", "source_line")
 SCHEMA = contracts.predictions_schema(
     {"source_file": pa.string(), "source_line": pa.int64()},
-    {"score": pa.float64(), "items": pa.list_(pa.struct([("item", pa.string()), ("score", pa.float64())]))},
+    {
+        "score": pa.float64(),
+        "items": pa.list_(pa.struct([("item", pa.string()), ("score", pa.float64())])),
+    },
 )
 
 
 def make_table(uri: Path, schema: pa.Schema = SCHEMA, key: Sequence[str] = KEY) -> DeltaTable:
     configuration = {contracts.KEY_PROPERTY: ",".join(key)}
-    return DeltaTable.create(str(uri), schema, partition_by=["slice"], configuration=configuration, raise_if_key_not_exists=False)
+    return DeltaTable.create(
+        str(uri),
+        schema,
+        partition_by=["slice"],
+        configuration=configuration,
+        raise_if_key_not_exists=False,
+    )
 
 
 def row(file: str, line: int, score: float = 0.5, **changes: Any) -> dict[str, Any]:
@@ -55,21 +64,35 @@ def row(file: str, line: int, score: float = 0.5, **changes: Any) -> dict[str, A
 
 
 def add(
-    uri: Path, slice_: str | None, rows: list[dict[str, Any]], name: str = "a", stats: bool = True, row_group: int = 1000
+    uri: Path,
+    slice_: str | None,
+    rows: list[dict[str, Any]],
+    name: str = "a",
+    stats: bool = True,
+    row_group: int = 1000,
 ) -> None:
     """Publishes one file of rows; bounds of the key are told if `stats`."""
     table = DeltaTable(str(uri))
     schema = pa.schema(
-        [field for field in pa.schema(table.schema().to_arrow()) if field.name != "slice" and field.name in rows[0]]
+        [
+            field
+            for field in pa.schema(table.schema().to_arrow())
+            if field.name != "slice" and field.name in rows[0]
+        ]
     )
     path = f"slice={slice_}/part-{name}-{table.version()}.parquet"
     (uri / path).parent.mkdir(exist_ok=True)
-    pq.write_table(pa.Table.from_pylist(rows, schema), uri / path, row_group_size=row_group, store_schema=False)
+    pq.write_table(
+        pa.Table.from_pylist(rows, schema), uri / path, row_group_size=row_group, store_schema=False
+    )
     keys = table.metadata().configuration[contracts.KEY_PROPERTY].split(",")
     bounds = {
-        which: {key: pick(each[key] for each in rows) for key in keys} for which, pick in (("minValues", min), ("maxValues", max))
+        which: {key: pick(each[key] for each in rows) for key in keys}
+        for which, pick in (("minValues", min), ("maxValues", max))
     }
-    text = json.dumps({"numRecords": len(rows), **bounds, "nullCount": {}} if stats else {"numRecords": len(rows)})
+    text = json.dumps(
+        {"numRecords": len(rows), **bounds, "nullCount": {}} if stats else {"numRecords": len(rows)}
+    )
     action = AddAction(path, (uri / path).stat().st_size, {"slice": slice_}, 0, True, text)
     table.create_write_transaction([action], "append", table.schema(), ["slice"])
 
@@ -90,7 +113,9 @@ def test_row_holds_all_columns_as_json(uri: Path) -> None:
     [found] = lookup(str(uri), [{"source_file": "a.csv", "source_line": "17"}])
     assert found is not None and list(found) == SCHEMA.names
     assert found["slice"] == "2026-11-20" and found["source_line"] == 17
-    assert found["input_fingerprint"] == "01ff" and found["scored_at"] == "2026-11-20T12:00:00.000005Z"
+    assert (
+        found["input_fingerprint"] == "01ff" and found["scored_at"] == "2026-11-20T12:00:00.000005Z"
+    )
     assert found["items"] == [{"item": "x", "score": "NaN"}]
     json.dumps(found, allow_nan=False)
 
@@ -106,14 +131,28 @@ def test_greatest_slice_wins_and_as_of_bounds_it(uri: Path) -> None:
 
 
 def test_only_served_rows_are_read(uri: Path) -> None:
-    add(uri, "2", [row("a.csv", 1, 0.1, served=False, variant="shadow"), row("a.csv", 1, 0.2), row("b.csv", 1, served=False)])
+    add(
+        uri,
+        "2",
+        [
+            row("a.csv", 1, 0.1, served=False, variant="shadow"),
+            row("a.csv", 1, 0.2),
+            row("b.csv", 1, served=False),
+        ],
+    )
     add(uri, "1", [row("b.csv", 1, 0.3)])
     assert ask(uri, ("a.csv", 1), ("b.csv", 1)) == [0.2, 0.3]
 
 
 def test_absent_keys_are_none_in_the_order_asked(uri: Path) -> None:
     add(uri, "1", [row("a.csv", line, line / 10) for line in range(10)])
-    assert ask(uri, ("a.csv", 3), ("a.csv", 11), ("z.csv", 3), ("a.csv", 3), ("a.csv", "4")) == [0.3, None, None, 0.3, 0.4]
+    assert ask(uri, ("a.csv", 3), ("a.csv", 11), ("z.csv", 3), ("a.csv", 3), ("a.csv", "4")) == [
+        0.3,
+        None,
+        None,
+        0.3,
+        0.4,
+    ]
     assert ask(uri) == []
 
 
@@ -131,7 +170,17 @@ def test_odd_slices(uri: Path, slice_: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    "hostile", ["a.csv' OR '1'='1", "../../etc/passwd", "%2e%2e/x", "*", "a.csv\x00", "a.csv; DROP", "_", "a.%"]
+    "hostile",
+    [
+        "a.csv' OR '1'='1",
+        "../../etc/passwd",
+        "%2e%2e/x",
+        "*",
+        "a.csv\x00",
+        "a.csv; DROP",
+        "_",
+        "a.%",
+    ],
 )
 def test_hostile_text_is_only_a_value(uri: Path, hostile: str) -> None:
     add(uri, "1", [row("a.csv", 1)])
@@ -144,7 +193,11 @@ def test_keys_that_do_not_fit_are_all_told(uri: Path) -> None:
     with pytest.raises(InputError) as caught:
         lookup(
             str(uri),
-            [{"source_file": "a", "source_line": "x"}, {"source_file": "a"}, {"source_file": "a", "source_line": 1, "z": 1}],
+            [
+                {"source_file": "a", "source_line": "x"},
+                {"source_file": "a"},
+                {"source_file": "a", "source_line": 1, "z": 1},
+            ],
         )
     assert len(caught.value.problems) == 3 and "source_line" in str(caught.value)
 
@@ -180,7 +233,9 @@ def test_file_that_is_gone_is_a_storage_error(uri: Path) -> None:
         ask(uri, ("a.csv", 1))
 
 
-def test_file_that_goes_during_the_search_is_looked_for_in_the_new_snapshot(uri: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_that_goes_during_the_search_is_looked_for_in_the_new_snapshot(
+    uri: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     add(uri, "1", [row("a.csv", 1, 0.1)])
     real, gone = tables._read, []
 
@@ -206,10 +261,18 @@ def test_unchanged_table_is_not_read_again(uri: Path, monkeypatch: pytest.Monkey
     assert ask(uri, ("a.csv", 1)) == [0.5]
 
 
-def test_only_files_and_row_groups_that_may_hold_the_key_are_read(uri: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_files_and_row_groups_that_may_hold_the_key_are_read(
+    uri: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for day in range(3):
         for part in range(3):
-            add(uri, str(day), [row("a.csv", line) for line in range(part * 100, part * 100 + 100)], name=str(part), row_group=10)
+            add(
+                uri,
+                str(day),
+                [row("a.csv", line) for line in range(part * 100, part * 100 + 100)],
+                name=str(part),
+                row_group=10,
+            )
     read: list[str] = []
     real = tables._read
 
@@ -241,7 +304,9 @@ def test_tables_without_a_key_are_refused(tmp_path: Path) -> None:
 
 @settings(max_examples=20, deadline=None)
 @given(data=st.data(), many=st.booleans())
-def test_same_answer_as_a_full_scan(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, many: bool) -> None:
+def test_same_answer_as_a_full_scan(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, many: bool
+) -> None:
     uri = tmp_path_factory.mktemp("scan") / "t"
     make_table(uri)
     keys = st.tuples(st.sampled_from(["a", "b", "ab", "a" * 40]), st.integers(-3, 12))
@@ -249,8 +314,14 @@ def test_same_answer_as_a_full_scan(tmp_path_factory: pytest.TempPathFactory, da
     for number in range(data.draw(st.integers(1, 4))):
         slice_ = f"{number:02}"
         published = data.draw(st.dictionaries(keys, st.booleans(), min_size=1, max_size=12))
-        rows = [row(file, line, number, served=served) for (file, line), served in published.items()]
+        rows = [
+            row(file, line, number, served=served) for (file, line), served in published.items()
+        ]
         add(uri, slice_, rows, stats=data.draw(st.booleans()), row_group=3)
         best |= {key: (slice_, float(number)) for key, served in published.items() if served}
-    asked = data.draw(st.lists(keys, min_size=40, max_size=60, unique=True) if many else st.lists(keys, min_size=1, max_size=5))
+    asked = data.draw(
+        st.lists(keys, min_size=40, max_size=60, unique=True)
+        if many
+        else st.lists(keys, min_size=1, max_size=5)
+    )
     assert ask(uri, *asked) == [best[key][1] if key in best else None for key in asked]

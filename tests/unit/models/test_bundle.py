@@ -1,4 +1,6 @@
-"""Bundles: what is loaded is what was written, and nothing that differs from the manifest is ever loaded."""
+"""Bundles: what is loaded is what was written, and nothing that differs from the manifest is ever
+loaded.
+"""
 
 from __future__ import annotations
 
@@ -32,13 +34,23 @@ FILES = ("manifest.json", "module.json", "signature.json", "weights.safetensors"
 
 def a_module(seed: int = 1) -> torch.nn.Module:
     torch.manual_seed(seed)
-    return build_module("batchinfer.models.mlp:Mlp", {"features": FEATURES, "outputs": 1, "hidden": [4], "dropout": 0.5}).eval()
+    return build_module(
+        "batchinfer.models.mlp:Mlp",
+        {"features": FEATURES, "outputs": 1, "hidden": [4], "dropout": 0.5},
+    ).eval()
 
 
-def write(folder: Path, module: torch.nn.Module | None = None, handler: Handler | None = None, **facts: object) -> str:
+def write(
+    folder: Path,
+    module: torch.nn.Module | None = None,
+    handler: Handler | None = None,
+    **facts: object,
+) -> str:
     module = module or a_module()
     handler = handler or BinaryClassifier(module, None, {"positive": ">50K"}, ("a", "b", "c"))
-    return write_bundle(folder, handler=handler, module=module, transforms=None, signature=SIGNATURE, facts=facts)
+    return write_bundle(
+        folder, handler=handler, module=module, transforms=None, signature=SIGNATURE, facts=facts
+    )
 
 
 def a_batch(rows: int = 7) -> pa.RecordBatch:
@@ -55,7 +67,11 @@ def test_a_bundle_scores_bit_for_bit_as_the_model_it_was_made_of(tmp_path: Path)
     handler = BinaryClassifier(module, None, {"positive": ">50K"}, ("a", "b", "c"))
     digest = write(tmp_path / "bundle", module, handler, rows=5)
     loaded = read_bundle(tmp_path / "bundle", expected_digest=digest)
-    assert loaded.digest == digest and loaded.signature == SIGNATURE and loaded.manifest["facts"] == {"rows": 5}
+    assert (
+        loaded.digest == digest
+        and loaded.signature == SIGNATURE
+        and loaded.manifest["facts"] == {"rows": 5}
+    )
     assert score(loaded.handler, a_batch()) == score(handler, a_batch())
     assert set(score(loaded.handler, a_batch(200))["label"].to_pylist()) == {">50K", "other"}
     assert loaded.handler.module is not None and not loaded.handler.module.training
@@ -85,9 +101,15 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 
 @settings(max_examples=60, deadline=None)
-@given(name=st.sampled_from(FILES), place=st.floats(0, 1, exclude_max=True), flip=st.integers(1, 255))
+@given(
+    name=st.sampled_from(FILES), place=st.floats(0, 1, exclude_max=True), flip=st.integers(1, 255)
+)
 def test_any_flipped_byte_in_any_file_is_found(
-    whole: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory, name: str, place: float, flip: int
+    whole: dict[str, bytes],
+    tmp_path_factory: pytest.TempPathFactory,
+    name: str,
+    place: float,
+    flip: int,
 ) -> None:
     folder = tmp_path_factory.mktemp("flipped")
     for other, data in whole.items():
@@ -138,7 +160,9 @@ def test_another_whole_bundle_is_not_the_expected_one(tmp_path: Path) -> None:
 
 
 def mend(folder: Path, change: dict[str, object]) -> None:
-    """What somebody does who knows how a manifest is made: it is whole by itself, only not the registered one."""
+    """What somebody does who knows how a manifest is made: it is whole by itself, only not the
+    registered one.
+    """
     manifest = json.loads((folder / "manifest.json").read_bytes()) | change
     manifest["digest"] = manifests.digest_of(manifest)
     (folder / "manifest.json").write_bytes(manifests.to_bytes(manifest))
@@ -173,7 +197,10 @@ def test_a_manifest_cannot_make_room_for_a_file_of_another_kind(tmp_path: Path) 
     write(tmp_path / "bundle")
     (tmp_path / "bundle" / "hook.py").write_bytes(b"")
     files = json.loads((tmp_path / "bundle" / "manifest.json").read_bytes())["files"]
-    mend(tmp_path / "bundle", {"files": {**files, "hook.py": {"sha256": manifests.sha256(b""), "size": 0}}})
+    mend(
+        tmp_path / "bundle",
+        {"files": {**files, "hook.py": {"sha256": manifests.sha256(b""), "size": 0}}},
+    )
     with pytest.raises(ModelError, match=r"hook\.py: extra"):
         verify_bundle(tmp_path / "bundle")
 
@@ -193,7 +220,9 @@ def test_a_bundle_of_another_format_is_refused(tmp_path: Path) -> None:
         verify_bundle(tmp_path / "bundle")
 
 
-@pytest.mark.parametrize("path", ["os:system", "subprocess:Popen", "batchinfer.models.mlp:Mlp", "no_such_module:Thing"])
+@pytest.mark.parametrize(
+    "path", ["os:system", "subprocess:Popen", "batchinfer.models.mlp:Mlp", "no_such_module:Thing"]
+)
 def test_only_a_handler_is_loaded_as_the_handler(tmp_path: Path, path: str) -> None:
     write(tmp_path / "bundle")
     handler = json.loads((tmp_path / "bundle" / "manifest.json").read_bytes())["handler"]
@@ -220,7 +249,8 @@ class Shifted(BinaryClassifier):
 class Net(torch.nn.Module):
     def __init__(self, features, outputs, width=2):
         super().__init__()
-        self.layers = torch.nn.Sequential(torch.nn.Linear(features, width), torch.nn.Linear(width, outputs))
+        first, second = torch.nn.Linear(features, width), torch.nn.Linear(width, outputs)
+        self.layers = torch.nn.Sequential(first, second)
 
     def forward(self, features):
         return self.layers(features)
@@ -237,24 +267,38 @@ def test_changed_code_beside_a_class_of_the_users_own_is_found_before_it_runs(
     digest = write(tmp_path / "bundle", module.eval(), handler)
     assert score(read_bundle(tmp_path / "bundle").handler, a_batch()) == score(handler, a_batch())
     (tmp_path / "own_code.py").write_text(OWN_CODE.format(shift=0.5))
-    with pytest.raises(ModelError, match=r"the code of own_code changed: got sha256 .*; expected") as caught:
+    with pytest.raises(
+        ModelError, match=r"the code of own_code changed: got sha256 .*; expected"
+    ) as caught:
         verify_bundle(tmp_path / "bundle", digest)
     assert "Shifted" in str(caught.value) and "Net" in str(caught.value)
     code = "import sys; from batchinfer.models.bundle import read_bundle; read_bundle(sys.argv[1])"
     env = {**os.environ, "PYTHONPATH": str(tmp_path)}
     ran = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "bundle")], capture_output=True, text=True, env=env, check=False
+        [sys.executable, "-c", code, str(tmp_path / "bundle")],
+        capture_output=True,
+        text=True,
+        env=env,
+        check=False,
     )
     assert "the code of own_code changed" in ran.stderr and ran.stdout == ""
 
 
-def test_changed_code_of_a_built_in_class_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_changed_code_of_a_built_in_class_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from batchinfer.models import source_code
 
     write(tmp_path / "bundle")
     read_source = source_code._source
-    monkeypatch.setattr(source_code, "_source", lambda module: read_source(module).replace("torch.sigmoid(", "torch.tanh("))
-    with pytest.raises(ModelError, match=r"the code of batchinfer.models.handler:BinaryClassifier changed"):
+    monkeypatch.setattr(
+        source_code,
+        "_source",
+        lambda module: read_source(module).replace("torch.sigmoid(", "torch.tanh("),
+    )
+    with pytest.raises(
+        ModelError, match=r"the code of batchinfer.models.handler:BinaryClassifier changed"
+    ):
         verify_bundle(tmp_path / "bundle")
 
 
@@ -289,8 +333,16 @@ def test_a_place_that_cannot_be_written_is_a_storage_error(tmp_path: Path) -> No
 
 def test_verifying_loads_no_torch(tmp_path: Path) -> None:
     write(tmp_path / "bundle")
-    code = "import sys; from batchinfer.models.bundle import verify_bundle as v; v(sys.argv[1]); print('torch' in sys.modules)"
-    ran = subprocess.run([sys.executable, "-c", code, str(tmp_path / "bundle")], capture_output=True, text=True, check=True)
+    code = (
+        "import sys; from batchinfer.models.bundle import verify_bundle as v; v(sys.argv[1]); "
+        "print('torch' in sys.modules)"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "bundle")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert ran.stdout.strip() == "False"
 
 
@@ -302,5 +354,9 @@ def test_a_signature_is_compared_by_name_and_type() -> None:
         "column c: expected double, got no such column; there are: a, b, extra",
     ]
     assert (
-        check_signature({"inputs": [{"name": "s", "type": "string"}]}, {"s": pa.dictionary(pa.int32(), pa.large_string())}) == []
+        check_signature(
+            {"inputs": [{"name": "s", "type": "string"}]},
+            {"s": pa.dictionary(pa.int32(), pa.large_string())},
+        )
+        == []
     )

@@ -1,4 +1,6 @@
-"""A bundle with fitted transforms: from labelled columns to the same predictions after loading, whatever the batches."""
+"""A bundle with fitted transforms: from labelled columns to the same predictions after loading,
+whatever the batches.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +58,12 @@ def fitted() -> TransformPipeline:
 def trained() -> tuple[TransformPipeline, Trained]:
     transforms = fitted()
     target = Target(column="income", positive=(">50K",))
-    spec = TrainSpec("mlp_classifier", {"hidden": [16], "learning_rate": 0.01, "epochs": 10}, target, transforms.width)
+    spec = TrainSpec(
+        "mlp_classifier",
+        {"hidden": [16], "learning_rate": 0.01, "epochs": 10},
+        target,
+        transforms.width,
+    )
 
     def examples() -> Iterator[tuple[np.ndarray, pa.Array]]:
         yield transforms.matrix(people()), people().column("income")
@@ -94,7 +101,11 @@ def test_columns_go_in_and_the_predictions_of_the_trained_model_come_out(
     right = np.mean(
         [
             a == b
-            for a, b in zip(score(loaded.handler, new)["label"].to_pylist(), new["income"].to_pylist(), strict=True)
+            for a, b in zip(
+                score(loaded.handler, new)["label"].to_pylist(),
+                new["income"].to_pylist(),
+                strict=True,
+            )
             if b == ">50K"
         ]
     )
@@ -114,11 +125,17 @@ def test_rows_score_alike_alone_and_together(bundle: Path, rows: int) -> None:
     assert [len(column) for column in together.values()] == [rows, rows]
 
 
-def test_another_version_of_a_transform_is_refused(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_version_of_a_transform_is_refused(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(STEPS["standardize"], "version", STEPS["standardize"].version + 1)
     with pytest.raises(ModelError, match="standardize was fitted as version") as caught:
         verify_bundle(bundle)
-    assert str(bundle) in str(caught.value) and manifests.TRANSFORMS in str(caught.value) and caught.value.exit_code == 7
+    assert (
+        str(bundle) in str(caught.value)
+        and manifests.TRANSFORMS in str(caught.value)
+        and caught.value.exit_code == 7
+    )
     with pytest.raises(ModelError, match="standardize was fitted as version"):
         read_bundle(bundle)
 

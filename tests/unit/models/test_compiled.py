@@ -1,4 +1,6 @@
-"""Compiled modules: the same predictions for any number of rows; whatever fails, the module runs as it was, and says so once."""
+"""Compiled modules: the same predictions for any number of rows; whatever fails, the module runs as
+it was, and says so once.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ class Net(torch.nn.Module):
     def __init__(self) -> None:
         super().__init__()
         torch.manual_seed(0)
-        self.layers = torch.nn.Sequential(torch.nn.Linear(2, 8), torch.nn.ReLU(), torch.nn.Linear(8, 1))
+        self.layers = torch.nn.Sequential(
+            torch.nn.Linear(2, 8), torch.nn.ReLU(), torch.nn.Linear(8, 1)
+        )
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         return self.layers(features)
@@ -41,7 +45,9 @@ class Picky(Regressor):
 
 def rows_of(count: int) -> pa.RecordBatch:
     random = np.random.default_rng(0)
-    return pa.record_batch({name: random.normal(size=count).astype(np.float32) for name in ("a", "b")})
+    return pa.record_batch(
+        {name: random.normal(size=count).astype(np.float32) for name in ("a", "b")}
+    )
 
 
 def handler_of(class_: type[Regressor] = Regressor) -> Regressor:
@@ -55,7 +61,9 @@ def backend(monkeypatch: pytest.MonkeyPatch) -> Callable[[Backend], None]:
     def put(chosen: Backend) -> None:
         compile_ = torch.nn.Module.compile
         monkeypatch.setattr(
-            torch.nn.Module, "compile", lambda self, **options: compile_(self, backend=chosen, fullgraph=True, **options)
+            torch.nn.Module,
+            "compile",
+            lambda self, **options: compile_(self, backend=chosen, fullgraph=True, **options),
         )
         torch.compiler.reset()
 
@@ -66,7 +74,9 @@ def predictions(results: list[Scored]) -> list[float]:
     return pa.concat_arrays([scored.predictions["prediction"] for scored in results]).to_pylist()
 
 
-def test_all_batch_sizes_share_a_program_and_give_what_they_gave(backend: Callable[[Backend], None]) -> None:
+def test_all_batch_sizes_share_a_program_and_give_what_they_gave(
+    backend: Callable[[Backend], None],
+) -> None:
     graphs: list[Any] = []
 
     def counting(graph: Any, _: Any) -> Any:
@@ -76,7 +86,9 @@ def test_all_batch_sizes_share_a_program_and_give_what_they_gave(backend: Callab
     backend(counting)
     handler = Compiled(handler_of())
     rows = rows_of(300)
-    found = [predictions(list(BatchScorer(handler, size).score([rows]))) for size in (7, 64, 299, 300)]
+    found = [
+        predictions(list(BatchScorer(handler, size).score([rows]))) for size in (7, 64, 299, 300)
+    ]
     expected = predictions(list(BatchScorer(handler_of(), 50).score([rows])))
     assert all(one == pytest.approx(expected, abs=1e-6) for one in found)
     # The last batch of 299 has one row, which PyTorch compiles apart.
@@ -95,7 +107,10 @@ def lies(graph: Any, _: Any) -> Any:
 
 @pytest.mark.parametrize(
     ("chosen", "said"),
-    [(refuses, "no compiler on this machine"), (lies, "ModelError: the largest difference from what it gave before is 1 in row")],
+    [
+        (refuses, "no compiler on this machine"),
+        (lies, "ModelError: the largest difference from what it gave before is 1 in row"),
+    ],
 )
 def test_what_cannot_be_compiled_runs_as_it_was_and_says_so_once(
     backend: Callable[[Backend], None], chosen: Backend, said: str
@@ -106,12 +121,16 @@ def test_what_cannot_be_compiled_runs_as_it_was_and_says_so_once(
     results = list(BatchScorer(handler, 10).score([rows]))
     assert predictions(results) == predictions(list(BatchScorer(handler_of(), 10).score([rows])))
     [warning] = handler.warnings
-    assert warning.startswith("model.compile: the module runs as it is, since it could not be compiled: ")
+    assert warning.startswith(
+        "model.compile: the module runs as it is, since it could not be compiled: "
+    )
     assert said in warning and "\n" not in warning
     assert handler.new_cache() is None
 
 
-def test_a_program_that_fails_for_other_rows_is_given_up(backend: Callable[[Backend], None]) -> None:
+def test_a_program_that_fails_for_other_rows_is_given_up(
+    backend: Callable[[Backend], None],
+) -> None:
     def once(graph: Any, _: Any) -> Any:
         if once.calls:  # type: ignore[attr-defined]
             raise RuntimeError("not again")
@@ -121,28 +140,38 @@ def test_a_program_that_fails_for_other_rows_is_given_up(backend: Callable[[Back
     once.calls = []  # type: ignore[attr-defined]
     backend(once)
     handler = Compiled(handler_of())
-    results = list(BatchScorer(handler, 10).score([rows_of(21)]))  # the last row is a batch of its own
+    results = list(
+        BatchScorer(handler, 10).score([rows_of(21)])
+    )  # the last row is a batch of its own
     assert [record.message for scored in results for record in scored.failed] == []
     assert len(predictions(results)) == 21
     assert "not again" in handler.warnings[0]
 
 
 @pytest.mark.parametrize("batch_rows", [1, 4, 100])
-def test_a_row_that_raises_on_the_way_costs_itself(backend: Callable[[Backend], None], batch_rows: int) -> None:
+def test_a_row_that_raises_on_the_way_costs_itself(
+    backend: Callable[[Backend], None], batch_rows: int
+) -> None:
     backend(lambda graph, _: graph.forward)
     handler = Compiled(handler_of(Picky))
     values = [13.0 if row in (0, 7) else row + 100.0 for row in range(20)]
-    results = list(BatchScorer(handler, batch_rows).score([pa.record_batch({"a": values, "b": values})]))
+    results = list(
+        BatchScorer(handler, batch_rows).score([pa.record_batch({"a": values, "b": values})])
+    )
     assert [at for scored in results for at in scored.failed_at] == [0, 7]
     assert {record.reason for scored in results for record in scored.failed} == {"model_error"}
     assert handler.warnings == []
 
 
-def test_the_first_pass_may_take_longer(backend: Callable[[Backend], None], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_pass_may_take_longer(
+    backend: Callable[[Backend], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     import faulthandler
 
     allowed: list[float] = []
-    monkeypatch.setattr(faulthandler, "dump_traceback_later", lambda seconds, **_: allowed.append(seconds))
+    monkeypatch.setattr(
+        faulthandler, "dump_traceback_later", lambda seconds, **_: allowed.append(seconds)
+    )
     backend(lambda graph, _: graph.forward)
     runner = InProcess(Compiled(handler_of()), timeout_s=5)
     for _ in range(2):
@@ -153,5 +182,8 @@ def test_the_first_pass_may_take_longer(backend: Callable[[Backend], None], monk
 def test_only_a_module_of_weights_can_be_compiled() -> None:
     check_compile({"module": None}, False)
     check_compile({"module": {"class": "a:B"}}, True)
-    with pytest.raises(ModelError, match=r"got true; the bundle holds a model of the format torch\.export, which is no Python"):
+    with pytest.raises(
+        ModelError,
+        match=r"got true; the bundle holds a model of the format torch\.export, which is no Python",
+    ):
         check_compile({"module": None, "artifact": {"format": "torch.export"}}, True)

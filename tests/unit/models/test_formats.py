@@ -1,4 +1,6 @@
-"""Formats of models trained elsewhere: told by their bytes, and what is opened gives what its own library gives."""
+"""Formats of models trained elsewhere: told by their bytes, and what is opened gives what its own
+library gives.
+"""
 
 from __future__ import annotations
 
@@ -40,9 +42,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("name", "format"), [("net.pt2", "torch.export"), ("net.pt", "torchscript"), ("sum.onnx", "onnx"), ("plain.pkl", "pickle")]
+    ("name", "format"),
+    [
+        ("net.pt2", "torch.export"),
+        ("net.pt", "torchscript"),
+        ("sum.onnx", "onnx"),
+        ("plain.pkl", "pickle"),
+    ],
 )
-def test_a_format_is_told_by_its_bytes(folder: Path, tmp_path: Path, name: str, format: str) -> None:
+def test_a_format_is_told_by_its_bytes(
+    folder: Path, tmp_path: Path, name: str, format: str
+) -> None:
     assert read_artifact(folder / name, "none").format == format
     bare = tmp_path / "model"
     bare.write_bytes((folder / name).read_bytes())
@@ -56,7 +66,9 @@ def test_a_format_is_told_by_its_bytes(folder: Path, tmp_path: Path, name: str, 
 
 @pytest.mark.parametrize("name", ["net.pt2", "net.pt", "sum.onnx"])
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
-def test_a_file_that_was_cut_off_is_refused(folder: Path, tmp_path: Path, name: str, share: float) -> None:
+def test_a_file_that_was_cut_off_is_refused(
+    folder: Path, tmp_path: Path, name: str, share: float
+) -> None:
     data = (folder / name).read_bytes()
     cut = tmp_path / name
     cut.write_bytes(data[: int(share * len(data))])
@@ -91,10 +103,16 @@ def test_a_program_may_take_several_inputs_by_place_or_name(tmp_path: Path) -> N
     any_rows = {0: torch.export.Dim.DYNAMIC}
     shapes: Any = {"a": any_rows, "b": any_rows, "scale": any_rows}
     kwargs = {"scale": torch.randn(4)}
-    program = torch.export.export(Two(), (torch.randn(4, 3), torch.randn(4)), kwargs, dynamic_shapes=shapes)
+    program = torch.export.export(
+        Two(), (torch.randn(4, 3), torch.randn(4)), kwargs, dynamic_shapes=shapes
+    )
     torch.export.save(program, tmp_path / "two.pt2")
     module = opened(tmp_path / "two.pt2")
-    assert [(one.name, one.shape) for one in module.inputs] == [("a", (3,)), ("b", ()), ("scale", ())]
+    assert [(one.name, one.shape) for one in module.inputs] == [
+        ("a", (3,)),
+        ("b", ()),
+        ("scale", ()),
+    ]
     given = {"a": torch.randn(2, 3), "b": torch.randn(2), "scale": torch.randn(2)}
     torch.testing.assert_close(module(**given), Two()(**given))
 
@@ -109,7 +127,9 @@ def test_parameters_may_be_called_by_numbers_and_with_dashes(tmp_path: Path) -> 
             return self.parts["first-part"](x)
 
     x = torch.randn(5, 3)
-    for number, module in enumerate((torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.ReLU()), Keyed())):
+    for number, module in enumerate(
+        (torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.ReLU()), Keyed())
+    ):
         program = opened(save_program(tmp_path / f"{number}.pt2", module.eval(), EXAMPLE))
         torch.testing.assert_close(program(**{program.inputs[0].name: x}), module(x))
 
@@ -127,7 +147,9 @@ def test_a_program_with_most_kinds_of_layers_passes_the_checks(tmp_path: Path) -
             y = self.norm(self.conv(x.unsqueeze(1))).transpose(1, 2)
             with torch.no_grad():
                 y = self.encoder(self.lstm(y)[0])
-            mean = torch.where(y > 0, y * self.scale, y).mean(1) + torch.tensor([1.0, 2, 3, 4, 5, 6])
+            mean = torch.where(y > 0, y * self.scale, y).mean(1) + torch.tensor(
+                [1.0, 2, 3, 4, 5, 6]
+            )
             return torch.cond(mean.sum() > 0, lambda z: z + 1, lambda z: z - 1, (mean,))
 
     layers = Layers().eval()
@@ -142,9 +164,14 @@ def test_onnx_gives_what_the_graph_says_and_takes_two_inputs(folder: Path, tmp_p
     x = torch.randn(5, 3)
     torch.testing.assert_close(opened(folder / "sum.onnx")(x=x), x.sum(1, keepdim=True))
     double = opened(save_linear_onnx(tmp_path / "double.onnx", {"a": 1, "b": 2}, "double"))
-    assert [(one.name, one.type, one.width) for one in double.inputs] == [("a", "float64", 1), ("b", "float64", 2)]
+    assert [(one.name, one.type, one.width) for one in double.inputs] == [
+        ("a", "float64", 1),
+        ("b", "float64", 2),
+    ]
     given = {"a": torch.randn(5, 1).double(), "b": torch.randn(5, 2).double()}
-    torch.testing.assert_close(double(**given), torch.cat(list(given.values()), 1).sum(1, keepdim=True))
+    torch.testing.assert_close(
+        double(**given), torch.cat(list(given.values()), 1).sum(1, keepdim=True)
+    )
 
 
 @pytest.mark.parametrize("zipmap", [True, False])
@@ -183,7 +210,9 @@ def test_estimators_saved_by_skops_give_what_they_gave(tmp_path: Path) -> None:
 
     frame = a_frame(20)
     target = ["yes" if one > 0 else "no" for one in frame["a"]]
-    columns = make_column_transformer((StandardScaler(), ["a", "b"]), (OneHotEncoder(handle_unknown="ignore"), ["kind"]))
+    columns = make_column_transformer(
+        (StandardScaler(), ["a", "b"]), (OneHotEncoder(handle_unknown="ignore"), ["kind"])
+    )
     model = make_pipeline(columns, LogisticRegression()).fit(frame, target)
     skops.io.dump(model, tmp_path / "model.skops")
     module = opened(tmp_path / "model.skops")
@@ -215,10 +244,14 @@ def test_a_pickled_module_is_opened_only_where_it_is_trusted(folder: Path) -> No
     with pytest.raises(ModelError, match=r"not trusted: loading it would import .*artefacts\.Net"):
         opened(folder / "pickled.pth")
     features = torch.randn(3, 3)
-    torch.testing.assert_close(opened(folder / "pickled.pth", "pickle")(features=features), a_net()(features))
+    torch.testing.assert_close(
+        opened(folder / "pickled.pth", "pickle")(features=features), a_net()(features)
+    )
 
 
-def test_a_package_that_is_not_installed_is_named_with_its_extra(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_package_that_is_not_installed_is_named_with_its_extra(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     artifact = read_artifact(folder / "sum.onnx", "none")
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(SetupError, match=r"onnxruntime is not installed.*extra onnx"):
@@ -243,6 +276,12 @@ def test_whatever_byte_is_damaged_there_is_a_model_error_or_a_model(
 def test_the_list_of_formats_loads_none_of_their_libraries() -> None:
     code = (
         "import sys; import batchinfer.models.formats.catalogue, batchinfer.models.manifest;"
-        "print([name for name in ('torch', 'onnx', 'onnxruntime', 'skops', 'sklearn', 'mlflow') if name in sys.modules])"
+        "print([name for name in ('torch', 'onnx', 'onnxruntime', 'skops', 'sklearn', 'mlflow') if "
+        "name in sys.modules])"
     )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == "[]"
+    )

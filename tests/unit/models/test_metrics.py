@@ -15,7 +15,9 @@ CLASSES = RANDOM.integers(0, 2, 400)
 def test_scores_that_say_nothing_are_told(signal: float, doubtful: bool) -> None:
     score = 1 / (1 + np.exp(-(signal * 3 * (CLASSES - 0.5) + RANDOM.normal(size=400))))
     found = doubts(binary_metrics(CLASSES, score))
-    assert bool(found) == doubtful and all("no better than chance" in text and "auc" in text for text in found)
+    assert bool(found) == doubtful and all(
+        "no better than chance" in text and "auc" in text for text in found
+    )
     scores = np.stack([1 - score, score], axis=1)
     metrics = multiclass_metrics(CLASSES, scores)
     assert bool(doubts(metrics)) == (metrics["auc"] <= 0.5)
@@ -28,7 +30,9 @@ def test_a_rare_class_that_is_ranked_well_is_no_doubt() -> None:
     assert metrics["accuracy"] == metrics["baseline"] and doubts(metrics) == []
 
 
-@pytest.mark.parametrize(("prediction", "doubtful"), [(np.full(400, 0.5), True), (CLASSES * 0.9, False)])
+@pytest.mark.parametrize(
+    ("prediction", "doubtful"), [(np.full(400, 0.5), True), (CLASSES * 0.9, False)]
+)
 def test_a_regression_is_held_against_the_mean(prediction: np.ndarray, doubtful: bool) -> None:
     found = doubts(regression_metrics(CLASSES.astype(float), prediction, float(CLASSES.mean())))
     assert bool(found) == doubtful and all("rmse" in text for text in found)

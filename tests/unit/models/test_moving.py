@@ -23,10 +23,15 @@ class Derived(Regressor):
 
 
 @pytest.mark.parametrize(("class_", "moved"), [(Regressor, True), (Derived, True), (Own, False)])
-def test_a_handler_with_a_forward_of_its_own_moves_by_itself(class_: type[Handler], moved: bool) -> None:
+def test_a_handler_with_a_forward_of_its_own_moves_by_itself(
+    class_: type[Handler], moved: bool
+) -> None:
     handler = class_(torch.nn.Linear(2, 1))
     assert takes_moved(handler) is moved
-    assert takes_moved(Compiled(Lowered(handler, class_(torch.nn.Linear(2, 1)), "bf16"), "bf16")) is moved
+    assert (
+        takes_moved(Compiled(Lowered(handler, class_(torch.nn.Linear(2, 1)), "bf16"), "bf16"))
+        is moved
+    )
     assert not takes_moved(object())
 
 

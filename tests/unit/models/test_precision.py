@@ -1,4 +1,6 @@
-"""Lower precision: what still agrees with float32 passes, what does not ends with the row, and poison is not mistaken for it."""
+"""Lower precision: what still agrees with float32 passes, what does not ends with the row, and
+poison is not mistaken for it.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ def rows_of(count: int, seed: int = 3) -> pa.RecordBatch:
 
 
 class Line(torch.nn.Module):
-    """The first feature times `slope`, plus `far` minus `far`: in bf16 little is left of it where `far` is large."""
+    """The first feature times `slope`, plus `far` minus `far`: in bf16 little is left of it where
+    `far` is large.
+    """
 
     def __init__(self, slope: float = 1.0, far: float = 0.0) -> None:
         super().__init__()
@@ -40,7 +44,9 @@ class Line(torch.nn.Module):
         return ((features[:, :1] * self.slope) + self.far) - self.far
 
 
-def lowered(far: float = 0.0, precision: Any = "bf16", class_: type[Handler] = Regressor) -> tuple[Lowered, Line, Line]:
+def lowered(
+    far: float = 0.0, precision: Any = "bf16", class_: type[Handler] = Regressor
+) -> tuple[Lowered, Line, Line]:
     low, exact = Line(far=far), Line(far=far)
     lower(low, precision)
     return Lowered(class_(low, columns=NAMES), class_(exact, columns=NAMES), precision), low, exact
@@ -49,13 +55,23 @@ def lowered(far: float = 0.0, precision: Any = "bf16", class_: type[Handler] = R
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
     torch.manual_seed(1)
-    module = build_module("batchinfer.models.mlp:Mlp", {"features": 3, "outputs": 1, "hidden": [64, 64], "dropout": 0.1}).eval()
+    module = build_module(
+        "batchinfer.models.mlp:Mlp",
+        {"features": 3, "outputs": 1, "hidden": [64, 64], "dropout": 0.1},
+    ).eval()
     signature = {
         "inputs": [{"name": name, "type": "double"} for name in NAMES],
         "outputs": [{"name": "score", "type": "double"}, {"name": "label", "type": "string"}],
     }
     handler = BinaryClassifier(module, None, {"positive": "yes"}, NAMES)
-    write_bundle(tmp_path / "bundle", handler=handler, module=module, transforms=None, signature=signature, facts={})
+    write_bundle(
+        tmp_path / "bundle",
+        handler=handler,
+        module=module,
+        transforms=None,
+        signature=signature,
+        facts={},
+    )
     return tmp_path / "bundle"
 
 
@@ -67,13 +83,17 @@ def scores(handler: Handler, rows: pa.RecordBatch) -> np.ndarray:
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_a_bundle_computes_in_less_and_gives_nearly_the_same(bundle: Path, precision: Any) -> None:
     rows = rows_of(1000)
-    exact, low = (scores(read_bundle(bundle, precision=one).handler, rows) for one in ("float32", precision))
+    exact, low = (
+        scores(read_bundle(bundle, precision=one).handler, rows) for one in ("float32", precision)
+    )
     assert low.dtype == np.float64
     off = np.abs(exact - low).max()
     assert 0 < off < TOLERANCES[precision], "another type must leave its mark, and a small one"
     handler = read_bundle(bundle, precision=precision).handler
     assert handler.module is not None
-    assert {one.dtype for one in handler.module.parameters()} == {torch.bfloat16 if precision == "bf16" else torch.float16}
+    assert {one.dtype for one in handler.module.parameters()} == {
+        torch.bfloat16 if precision == "bf16" else torch.float16
+    }
 
 
 def test_the_module_takes_the_lower_type_and_gives_float32() -> None:
@@ -98,14 +118,17 @@ def test_too_large_a_difference_ends_the_run_and_names_the_row() -> None:
     with pytest.raises(ModelError) as caught:
         list(BatchScorer(handler, 4).score([rows]))
     assert caught.value.problems[0] == (
-        "model.precision: got bf16; the largest difference from float32 is 0.25 in row 2 of a sample of 4 (0 instead of 0.25); "
+        "model.precision: got bf16; the largest difference from float32 is 0.25 in row 2 of a "
+        "sample of 4 (0 instead of 0.25); "
         "allowed: 0.0625, 0.0625 of the largest output 1"
     )
 
 
 def test_what_fp16_cannot_hold_is_a_difference() -> None:
     handler, _, _ = lowered(precision="fp16")
-    with pytest.raises(ModelError, match="the largest difference from float32 is inf in row 1 of a sample of 2"):
+    with pytest.raises(
+        ModelError, match="the largest difference from float32 is inf in row 1 of a sample of 2"
+    ):
         handler.forward(handler.encode(pa.record_batch({name: [1.0, 70_000.0] for name in NAMES})))
 
 
@@ -122,7 +145,9 @@ class Picky(Regressor):
 def test_a_row_that_raises_in_the_sample_costs_itself(batch_rows: int) -> None:
     handler, _, _ = lowered(class_=Picky)
     values = [13.0 if row in (0, 7, 90) else row / 128 for row in range(100)]
-    results = list(BatchScorer(handler, batch_rows).score([pa.record_batch(dict.fromkeys(NAMES, values))]))
+    results = list(
+        BatchScorer(handler, batch_rows).score([pa.record_batch(dict.fromkeys(NAMES, values))])
+    )
     failed = [at for scored in results for at in scored.failed_at]
     assert failed == [0, 7, 90]
     assert {record.reason for scored in results for record in scored.failed} == {"model_error"}
@@ -142,18 +167,25 @@ def test_a_row_that_raises_in_the_sample_costs_itself(batch_rows: int) -> None:
     ],
 )
 def test_differences(got: list[float], expected: list[float], wrong: str | None) -> None:
-    found = difference({"one": torch.tensor(got)[:, None]}, {"one": torch.tensor(expected)[:, None]}, 0.0625)
+    found = difference(
+        {"one": torch.tensor(got)[:, None]}, {"one": torch.tensor(expected)[:, None]}, 0.0625
+    )
     assert (found is None) if wrong is None else (found is not None and wrong in found)
 
 
 def test_outputs_without_real_numbers_cannot_be_compared() -> None:
-    assert "forward gives no real numbers" in (difference(torch.ones(3, dtype=torch.int64), torch.ones(3), 0.1) or "")
+    assert "forward gives no real numbers" in (
+        difference(torch.ones(3, dtype=torch.int64), torch.ones(3), 0.1) or ""
+    )
 
 
 @pytest.mark.parametrize(
     ("manifest", "said"),
     [
-        ({"module": None, "artifact": {"format": "onnx"}}, "a model of the format onnx, whose types are fixed; allowed: float32"),
+        (
+            {"module": None, "artifact": {"format": "onnx"}},
+            "a model of the format onnx, whose types are fixed; allowed: float32",
+        ),
         ({"module": None}, "a handler without a module, whose types are fixed; allowed: float32"),
     ],
 )

@@ -20,25 +20,34 @@ from batchinfer.models.mlflow_client import open_client
 from batchinfer.models.mlp import build_module
 from batchinfer.models.registry import Registry
 
-SIGNATURE = {"inputs": [{"name": "a", "type": "double"}], "outputs": [{"name": "score", "type": "double"}]}
+SIGNATURE = {
+    "inputs": [{"name": "a", "type": "double"}],
+    "outputs": [{"name": "score", "type": "double"}],
+}
 
 
 def a_bundle(folder: Path, number: int) -> str:
     module = build_module("batchinfer.models.mlp:Mlp", {"features": 1, "outputs": 1, "hidden": []})
     handler = BinaryClassifier(module, None, {}, ("a",))
     facts = {"number": number}
-    return write_bundle(folder, handler=handler, module=module, transforms=None, signature=SIGNATURE, facts=facts)
+    return write_bundle(
+        folder, handler=handler, module=module, transforms=None, signature=SIGNATURE, facts=facts
+    )
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A state folder with three versions of `income`, the last one champion, and one model of somebody else's."""
+    """A state folder with three versions of `income`, the last one champion, and one model of
+    somebody else's.
+    """
     root = tmp_path_factory.mktemp("state")
     registry = Registry(f"sqlite:///{root}/new/mlflow.db", str(root / "artifacts"))
     for number in (1, 2, 3):
         a_bundle(root / f"b{number}", number)
         metrics = {"auc": 0.9 + number / 100, "bad": float("nan")}
-        registry.register("income", root / f"b{number}", "champion", metrics, {"epochs": number}, {"by": "test"})
+        registry.register(
+            "income", root / f"b{number}", "champion", metrics, {"epochs": number}, {"by": "test"}
+        )
     client = open_client(registry.tracking_uri)
     client.create_registered_model("foreign")
     client.create_model_version("foreign", str(root))
@@ -51,11 +60,18 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def registry(place: Path, tmp_path: Path) -> Iterator[Registry]:
     """A copy, because tests move aliases."""
     shutil.copytree(place, tmp_path / "state")
-    yield Registry(f"sqlite:///{tmp_path}/state/new/mlflow.db", str(tmp_path / "state" / "artifacts"))
+    yield Registry(
+        f"sqlite:///{tmp_path}/state/new/mlflow.db", str(tmp_path / "state" / "artifacts")
+    )
 
 
-def test_alias_and_version_resolve_to_the_bundle_that_was_registered(registry: Registry, place: Path, tmp_path: Path) -> None:
-    champion, second = registry.resolve("models:/income@champion"), registry.resolve("models:/income/2")
+def test_alias_and_version_resolve_to_the_bundle_that_was_registered(
+    registry: Registry, place: Path, tmp_path: Path
+) -> None:
+    champion, second = (
+        registry.resolve("models:/income@champion"),
+        registry.resolve("models:/income/2"),
+    )
     assert (champion.version, second.version, champion.uri) == ("3", "2", "models:/income@champion")
     assert second.digest == verify_bundle(place / "b2")["digest"] != champion.digest
     assert registry.resolve("models:/income/3").digest == champion.digest
@@ -93,7 +109,9 @@ def test_promoting_the_holder_again_changes_nothing(registry: Registry) -> None:
 
 def test_rollback_passes_over_what_a_crashed_promotion_left_behind(registry: Registry) -> None:
     # The history was written, the alias was not moved: version 3 still holds it.
-    open_client(registry.tracking_uri).set_registered_model_tag("income", "batchinfer.history.champion", '["1", "2", "3"]')
+    open_client(registry.tracking_uri).set_registered_model_tag(
+        "income", "batchinfer.history.champion", '["1", "2", "3"]'
+    )
     assert registry.rollback("income", "champion").version == "2"
 
 
@@ -109,7 +127,9 @@ def test_rollback_passes_over_what_a_crashed_promotion_left_behind(registry: Reg
         ("models:/../x@y", ["models:/NAME@ALIAS"]),
     ],
 )
-def test_what_is_not_there_is_told_with_what_is(registry: Registry, uri: str, says: list[str]) -> None:
+def test_what_is_not_there_is_told_with_what_is(
+    registry: Registry, uri: str, says: list[str]
+) -> None:
     with pytest.raises(ModelError) as caught:
         registry.resolve(uri)
     assert all(part in str(caught.value) for part in says)
@@ -121,7 +141,10 @@ def test_an_empty_registry_names_the_command_that_fills_it(tmp_path: Path) -> No
     registry = Registry(f"sqlite:///{tmp_path}/none/mlflow.db", str(tmp_path))
     with pytest.raises(ModelError, match="registered: none") as caught:
         registry.resolve("models:/income@champion")
-    assert caught.value.hint is not None and "batchinfer train -p PIPELINE makes one" in caught.value.hint
+    assert (
+        caught.value.hint is not None
+        and "batchinfer train -p PIPELINE makes one" in caught.value.hint
+    )
     assert not (tmp_path / "none" / "mlflow.db").exists()
 
 
@@ -135,13 +158,20 @@ def test_both_ways_to_read_a_registry_give_the_same(registry: Registry) -> None:
     assert registry_reading.read_by_client(client, "incom") == {}
 
 
-def test_an_unknown_schema_is_left_to_the_client(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_schema_is_left_to_the_client(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(registry_reading, "_KNOWN_REVISIONS", {"other"})
-    assert registry_reading.read_by_sqlite(Path(registry.tracking_uri.removeprefix("sqlite:///"))) is None
+    assert (
+        registry_reading.read_by_sqlite(Path(registry.tracking_uri.removeprefix("sqlite:///")))
+        is None
+    )
     assert registry.resolve("models:/income@champion").version == "3"
 
 
-def test_a_damaged_or_missing_stored_bundle_is_a_model_error_on_every_fetch(registry: Registry, tmp_path: Path) -> None:
+def test_a_damaged_or_missing_stored_bundle_is_a_model_error_on_every_fetch(
+    registry: Registry, tmp_path: Path
+) -> None:
     a_bundle(tmp_path / "bundle", 4)
     ref = registry.register("other", tmp_path / "bundle", "champion")
     folder = registry.fetch(ref, tmp_path / "cache")
@@ -154,7 +184,9 @@ def test_a_damaged_or_missing_stored_bundle_is_a_model_error_on_every_fetch(regi
         registry.fetch(ref, tmp_path / "cache")
 
 
-def test_a_state_folder_that_was_moved_still_works(registry: Registry, place: Path, tmp_path: Path) -> None:
+def test_a_state_folder_that_was_moved_still_works(
+    registry: Registry, place: Path, tmp_path: Path
+) -> None:
     hidden = place.with_name("hidden")
     place.rename(hidden)
     try:
@@ -164,7 +196,9 @@ def test_a_state_folder_that_was_moved_still_works(registry: Registry, place: Pa
         hidden.rename(place)
 
 
-def test_a_remote_bundle_is_downloaded_once_into_the_cache(registry: Registry, tmp_path: Path) -> None:
+def test_a_remote_bundle_is_downloaded_once_into_the_cache(
+    registry: Registry, tmp_path: Path
+) -> None:
     registry._local = lambda _: None  # type: ignore[method-assign]
     ref = registry.resolve("models:/income/2")
     folder = registry.fetch(ref, tmp_path / "cache")
@@ -177,7 +211,9 @@ def test_a_remote_bundle_is_downloaded_once_into_the_cache(registry: Registry, t
     assert [path.name for path in (tmp_path / "cache").iterdir()] == [ref.digest]
 
 
-def test_a_registry_prepared_in_the_background_is_ready_or_says_why_not(registry: Registry, tmp_path: Path) -> None:
+def test_a_registry_prepared_in_the_background_is_ready_or_says_why_not(
+    registry: Registry, tmp_path: Path
+) -> None:
     registry.prepare()
     assert registry.promote("income", "1", "champion").version == "1"
     (tmp_path / "file").write_text("")
@@ -187,7 +223,9 @@ def test_a_registry_prepared_in_the_background_is_ready_or_says_why_not(registry
         broken.promote("income", "1", "champion")
 
 
-def test_an_artefact_folder_that_cannot_be_written_is_a_storage_error(registry: Registry, tmp_path: Path) -> None:
+def test_an_artefact_folder_that_cannot_be_written_is_a_storage_error(
+    registry: Registry, tmp_path: Path
+) -> None:
     a_bundle(tmp_path / "bundle", 5)
     (tmp_path / "file").write_text("")
     full = Registry(registry.tracking_uri, str(tmp_path / "file" / "artifacts"))
@@ -217,19 +255,31 @@ def test_a_dead_port_is_a_storage_error_within_seconds() -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     assert _seconds_until(StorageError, Registry(f"http://127.0.0.1:{port}", "")) < 60
-    assert _seconds_until(StorageError, Registry(f"postgresql://user:secret@127.0.0.1:{port}/mlflow", "")) < 60
+    assert (
+        _seconds_until(
+            StorageError, Registry(f"postgresql://user:secret@127.0.0.1:{port}/mlflow", "")
+        )
+        < 60
+    )
 
 
 def test_a_socket_that_never_answers_is_a_storage_error_within_seconds() -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen(8)
-        assert _seconds_until(StorageError, Registry(f"http://127.0.0.1:{silent.getsockname()[1]}", "")) < 60
+        assert (
+            _seconds_until(
+                StorageError, Registry(f"http://127.0.0.1:{silent.getsockname()[1]}", "")
+            )
+            < 60
+        )
 
 
 def test_a_password_in_the_uri_is_not_shown() -> None:
     with pytest.raises(StorageError) as caught:
-        Registry("postgresql://user:secret@127.0.0.1:1/mlflow", "").resolve("models:/income@champion")
+        Registry("postgresql://user:secret@127.0.0.1:1/mlflow", "").resolve(
+            "models:/income@champion"
+        )
     assert "secret" not in str(caught.value) and "127.0.0.1" in str(caught.value)
 
 
@@ -245,7 +295,8 @@ import sys
 from pathlib import Path
 from batchinfer.models.registry import Registry
 root = Path(sys.argv[1])
-Registry(f"sqlite:///{root}/new/mlflow.db", str(root / "artifacts")).register("income", root / "bundle", "champion")
+registry = Registry(f"sqlite:///{root}/new/mlflow.db", str(root / "artifacts"))
+registry.register("income", root / "bundle", "champion")
 assert "matplotlib" not in sys.modules
 """
 
@@ -254,7 +305,10 @@ assert "matplotlib" not in sys.modules
 def test_two_processes_may_use_a_new_registry_at_once_and_print_nothing(tmp_path: Path) -> None:
     a_bundle(tmp_path / "bundle", 1)
     start = [sys.executable, "-c", FIRST_USE, str(tmp_path)]
-    processes = [subprocess.Popen(start, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    processes = [
+        subprocess.Popen(start, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
     ends = [process.communicate() for process in processes]
     assert [process.returncode for process in processes] == [0, 0], ends
     assert [out for out, _ in ends] == ["", ""]
@@ -265,7 +319,8 @@ def test_two_processes_may_use_a_new_registry_at_once_and_print_nothing(tmp_path
 
 def test_resolving_loads_neither_mlflow_nor_torch(registry: Registry) -> None:
     code = (
-        "import sys, pathlib; from batchinfer.models.registry import Registry; r = Registry(sys.argv[1], sys.argv[2]);"
+        "import sys, pathlib; from batchinfer.models.registry import Registry; r = "
+        "Registry(sys.argv[1], sys.argv[2]);"
         "r.fetch(r.resolve('models:/income@champion'), pathlib.Path('unused'));"
         "print([name for name in ('mlflow', 'torch', 'pandas', 'pyspark') if name in sys.modules])"
     )

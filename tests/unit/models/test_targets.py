@@ -44,7 +44,12 @@ def test_a_pattern_is_searched_for(pattern: str) -> None:
 
 def test_with_both_either_makes_a_value_positive_and_the_list_names_it() -> None:
     target = Target(column="agent", positive=("curl",), positive_pattern="bot")
-    assert listed(target_array(pa.array(["curl", "robot", "curly", None]), target)) == [1, 1, 0, None]
+    assert listed(target_array(pa.array(["curl", "robot", "curly", None]), target)) == [
+        1,
+        1,
+        0,
+        None,
+    ]
     assert positive_label(target) == "curl"
 
 
@@ -54,7 +59,11 @@ def test_a_broken_pattern_is_a_configuration_error() -> None:
 
 
 def test_numbers_may_be_listed_as_positive() -> None:
-    assert listed(target_array(pa.array([1, 0, None]), Target(column="y", positive=("1",)))) == [1, 0, None]
+    assert listed(target_array(pa.array([1, 0, None]), Target(column="y", positive=("1",)))) == [
+        1,
+        0,
+        None,
+    ]
 
 
 @given(st.lists(st.lists(st.sampled_from(["b", "a", "10", "9", None]), max_size=6), max_size=5))
@@ -63,7 +72,9 @@ def test_codes_lead_back_to_the_values(batches: list[list[str | None]]) -> None:
     codes = [classes.codes(pa.array(batch, pa.string())) for batch in batches]
     labels, order, counts = classes.order()
     values = [value for batch in batches for value in batch]
-    back = [None if math.isnan(code) else labels[order[int(code)]] for part in codes for code in part]
+    back = [
+        None if math.isnan(code) else labels[order[int(code)]] for part in codes for code in part
+    ]
     assert back == values
     assert labels == [label for label in ("9", "10", "a", "b") if label in values]
     assert counts.tolist() == [values.count(label) for label in labels]
@@ -100,7 +111,9 @@ def test_metrics_are_those_of_scikit_learn() -> None:
     classes, scores = generator.integers(0, 3, 200), generator.dirichlet([1, 1, 1], 200)
     metrics = multiclass_metrics(classes, scores)
     assert metrics["log_loss"] == pytest.approx(reference.log_loss(classes, scores))
-    assert metrics["auc"] == pytest.approx(reference.roc_auc_score(classes, scores, multi_class="ovr"))
+    assert metrics["auc"] == pytest.approx(
+        reference.roc_auc_score(classes, scores, multi_class="ovr")
+    )
     value, predicted = generator.normal(size=200), generator.normal(size=200)
     metrics = regression_metrics(value, predicted, 0.5)
     assert metrics["r2"] == pytest.approx(reference.r2_score(value, predicted))
@@ -133,7 +146,15 @@ def test_each_wrong_parameter_is_told_with_its_place(
 
 
 def test_right_parameters_pass() -> None:
-    params = {"hidden": [128, 64], "epochs": 5, "seed": 7, "dropout": 0, "learning_rate": 1e-3, "patience": 2, "batch_size": 32}
+    params = {
+        "hidden": [128, 64],
+        "epochs": 5,
+        "seed": 7,
+        "dropout": 0,
+        "learning_rate": 1e-3,
+        "patience": 2,
+        "batch_size": 32,
+    }
     assert check_params("mlp_classifier", params) == []
     assert check_params({"python": "net:Net"}, {"anything": object(), "epochs": 3}) == []
 
@@ -163,19 +184,24 @@ def test_decoders_give_what_they_declare_one_value_a_row(rows: int) -> None:
     assert BinaryClassifier().decode(logits[:, 0])["score"].to_pylist() == pytest.approx(
         torch.sigmoid(logits[:, 0].double()).tolist()
     )
-    assert RawOutput(params={"width": 2}).decode(logits)["prediction"].to_pylist() == logits.double().tolist()
-    assert Regressor(params={"mean": 10.0, "scale": 2.0}).decode(logits[:, :1])["prediction"].to_pylist() == pytest.approx(
-        (logits[:, 0].double() * 2 + 10).tolist()
+    assert (
+        RawOutput(params={"width": 2}).decode(logits)["prediction"].to_pylist()
+        == logits.double().tolist()
     )
+    assert Regressor(params={"mean": 10.0, "scale": 2.0}).decode(logits[:, :1])[
+        "prediction"
+    ].to_pylist() == pytest.approx((logits[:, 0].double() * 2 + 10).tolist())
     decoded = MultiClassifier(params={"labels": ["a", "b"]}).decode(logits)
     assert [len(array) for array in decoded.values()] == [rows] * 3
-    assert RawOutput().output == {"prediction": "double"} and RawOutput(params={"width": 2}).output == {
-        "prediction": "array<double>"
-    }
+    assert RawOutput().output == {"prediction": "double"} and RawOutput(
+        params={"width": 2}
+    ).output == {"prediction": "array<double>"}
 
 
 def test_the_threshold_belongs_to_the_positive_class() -> None:
-    labels = BinaryClassifier(params={"positive": "p"}).decode(torch.tensor([[-1e-7], [0.0], [1e-7]]))["label"]
+    labels = BinaryClassifier(params={"positive": "p"}).decode(
+        torch.tensor([[-1e-7], [0.0], [1e-7]])
+    )["label"]
     assert labels.to_pylist() == ["other", "p", "p"]
 
 
@@ -187,7 +213,14 @@ def test_an_output_of_another_width_is_refused() -> None:
 def test_without_transforms_the_signatures_columns_are_the_features() -> None:
     handler = Regressor(columns=("v", "b", "a"))
     vectors = pa.FixedSizeListArray.from_arrays(pa.array([1.0, 2.0, 3.0, 4.0]), 2)
-    batch = pa.record_batch({"a": pa.array([5, 6]), "b": pa.array([True, False]), "v": vectors, "unused": pa.array(["x", "y"])})
+    batch = pa.record_batch(
+        {
+            "a": pa.array([5, 6]),
+            "b": pa.array([True, False]),
+            "v": vectors,
+            "unused": pa.array(["x", "y"]),
+        }
+    )
     assert handler.encode(batch)["features"].tolist() == [[1, 2, 1, 5], [3, 4, 0, 6]]
 
 
@@ -198,16 +231,26 @@ def test_without_transforms_the_signatures_columns_are_the_features() -> None:
         ([[1.0, 2.0], None, [3.0, 4.0, 5.0, 6.0]], "v: got null; the model takes vectors"),
     ],
 )
-def test_vectors_that_would_shift_into_other_rows_are_refused(vectors: list[list[float] | None], said: str) -> None:
+def test_vectors_that_would_shift_into_other_rows_are_refused(
+    vectors: list[list[float] | None], said: str
+) -> None:
     batch = pa.record_batch({"v": pa.array(vectors, pa.list_(pa.float32()))})
     with pytest.raises(InputError, match=said):
         Regressor(columns=("v",)).encode(batch)
-    alone = [Regressor(columns=("v",)).encode(batch.slice(row, 1))["features"].tolist() for row in (0, len(vectors) - 1)]
+    alone = [
+        Regressor(columns=("v",)).encode(batch.slice(row, 1))["features"].tolist()
+        for row in (0, len(vectors) - 1)
+    ]
     assert alone == [[vectors[0]], [vectors[-1]]]
 
 
 def test_a_fixed_size_vector_may_be_null_in_no_row() -> None:
-    batch = pa.record_batch({"v": pa.array([[1.0, 2.0], None], pa.list_(pa.float32(), 2)), "a": pa.array([2**24 + 1, None])})
+    batch = pa.record_batch(
+        {
+            "v": pa.array([[1.0, 2.0], None], pa.list_(pa.float32(), 2)),
+            "a": pa.array([2**24 + 1, None]),
+        }
+    )
     with pytest.raises(InputError, match="v: got null"):
         Regressor(columns=("v",)).encode(batch)
     features = Regressor(columns=("a",)).encode(batch)["features"]

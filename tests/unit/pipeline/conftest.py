@@ -1,4 +1,6 @@
-"""Commands without a JVM: extraction with its tasks run in this process, one after another; and one registry for a module."""
+"""Commands without a JVM: extraction with its tasks run in this process, one after another; and one
+registry for a module.
+"""
 
 from __future__ import annotations
 
@@ -21,19 +23,28 @@ class OneProcess:
     """What extraction asks of a session: how many workers there are."""
 
     sparkContext = SimpleNamespace(  # noqa: N815 - Spark's own name
-        defaultParallelism=2, getConf=lambda: SimpleNamespace(getAll=lambda: [("spark.master", "local[2]")])
+        defaultParallelism=2,
+        getConf=lambda: SimpleNamespace(getAll=lambda: [("spark.master", "local[2]")]),
     )
 
 
-def run_here(_: Any, work: Work, tasks: Sequence[Task], description: str, undo: Undo | None = None) -> list[list[dict[str, Any]]]:
+def run_here(
+    _: Any, work: Work, tasks: Sequence[Task], description: str, undo: Undo | None = None
+) -> list[list[dict[str, Any]]]:
     """Tasks, results and errors travel as the text that they are between driver and executors."""
-    found = [each for number, task in enumerate(tasks) for each in Guarded(work)((number, json.dumps(task)))]
+    found = [
+        each
+        for number, task in enumerate(tasks)
+        for each in Guarded(work)((number, json.dumps(task)))
+    ]
     return in_order(found, len(tasks), undo)
 
 
 @pytest.fixture
 def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SmallProject:
-    """A project without data whose `extract` needs no JVM; its records are known by file and line."""
+    """A project without data whose `extract` needs no JVM; its records are known by file and
+    line.
+    """
     monkeypatch.delenv("BATCHINFER_HOME", raising=False)
     monkeypatch.setattr("batchinfer.pipeline.landing.new_files.run_tasks", run_here)
     project = SmallProject(tmp_path, OneProcess)

@@ -1,4 +1,5 @@
-"""Bad files, through the whole of `extract`: every record lands or goes aside, or an error names the file and nothing lands.
+"""Bad files, through the whole of `extract`: every record lands or goes aside, or an error names
+the file and nothing lands.
 
 The tables are real, and so are the commands; only the tasks run in this process (see conftest).
 """
@@ -38,17 +39,38 @@ def outcome(project: SmallProject) -> tuple[int, int, list[tuple[int, bytes, str
     report = project.extract()
     assert report.rows_in == report.rows_landed + report.rows_quarantined
     aside = project.table("quarantine").to_pylist() if report.rows_quarantined else []
-    return report.rows_landed, report.blank_lines, sorted((row["source_line"], row["raw"], row["reason"]) for row in aside)
+    return (
+        report.rows_landed,
+        report.blank_lines,
+        sorted((row["source_line"], row["raw"], row["reason"]) for row in aside),
+    )
 
 
 @pytest.mark.parametrize(
     ("content", "landed", "aside"),
     [
-        pytest.param(HEAD + b"1," + b"x" * 3_000_000 + b",1.5,yes\n" + ROW, 2, [], id="a 3 MB cell"),
-        pytest.param(HEAD + ROW + b'2,"red,1.5,yes\n' + ROW, 2, [(3, b'2,"red,1.5,yes', "quote")], id="a quote never closed"),
-        pytest.param(HEAD + b"2,r\x00d,1.5,yes\n\x00,red,1,no\n", 1, [(3, b"\x00,red,1,no", "type")], id="NUL bytes"),
+        pytest.param(
+            HEAD + b"1," + b"x" * 3_000_000 + b",1.5,yes\n" + ROW, 2, [], id="a 3 MB cell"
+        ),
+        pytest.param(
+            HEAD + ROW + b'2,"red,1.5,yes\n' + ROW,
+            2,
+            [(3, b'2,"red,1.5,yes', "quote")],
+            id="a quote never closed",
+        ),
+        pytest.param(
+            HEAD + b"2,r\x00d,1.5,yes\n\x00,red,1,no\n",
+            1,
+            [(3, b"\x00,red,1,no", "type")],
+            id="NUL bytes",
+        ),
         pytest.param(b"\xef\xbb\xbf" + HEAD + ROW, 1, [], id="a byte order mark"),
-        pytest.param((HEAD + ROW + b"x,red,1,no\n").replace(b"\n", b"\r\n"), 1, [(3, b"x,red,1,no", "type")], id="CRLF"),
+        pytest.param(
+            (HEAD + ROW + b"x,red,1,no\n").replace(b"\n", b"\r\n"),
+            1,
+            [(3, b"x,red,1,no", "type")],
+            id="CRLF",
+        ),
         pytest.param(
             HEAD + "2,grün,1,no\n".encode() + "3,grün,1,no\n".encode("latin-1"),
             1,
@@ -59,7 +81,11 @@ def outcome(project: SmallProject) -> tuple[int, int, list[tuple[int, bytes, str
     ],
 )
 def test_a_file_of_which_every_record_is_accounted_for(
-    local: SmallProject, write: Callable[..., Path], content: bytes, landed: int, aside: list[tuple[int, bytes, str]]
+    local: SmallProject,
+    write: Callable[..., Path],
+    content: bytes,
+    landed: int,
+    aside: list[tuple[int, bytes, str]],
 ) -> None:
     write(content)
     assert outcome(local) == (landed, 0, aside)
@@ -91,7 +117,9 @@ def test_a_header_that_breaks_the_contract_shows_the_difference(
     assert len(str(caught.value)) < 2_000
 
 
-def test_a_timestamp_out_of_range_goes_aside(local: SmallProject, write: Callable[..., Path]) -> None:
+def test_a_timestamp_out_of_range_goes_aside(
+    local: SmallProject, write: Callable[..., Path]
+) -> None:
     local.edit("size: double", "size: timestamp")
     local.edit("  - standardize: {columns: size}\n", "")
     write(HEAD + b"1,red,2015-05-17 10:00:00,yes\n2,red,99999-01-01 00:00:00,yes\n")
@@ -99,19 +127,25 @@ def test_a_timestamp_out_of_range_goes_aside(local: SmallProject, write: Callabl
     assert (landed, [(line, reason) for line, _, reason in aside]) == (1, [(3, "type")])
 
 
-def test_truncated_files_are_named_and_nothing_lands(local: SmallProject, write: Callable[..., Path]) -> None:
+def test_truncated_files_are_named_and_nothing_lands(
+    local: SmallProject, write: Callable[..., Path]
+) -> None:
     write(HEAD + ROW)
     write(gzip.compress(HEAD + ROW * 1000, mtime=0)[:-20], "b.csv.gz")
     local.edit("in/*.csv", "in/*")
     with pytest.raises(InputError, match=r"in/b\.csv\.gz is cut short"):
         local.extract()
-    assert not list((local.root / "var").rglob("slice=*/*.parquet")), "of the whole file, too, nothing has landed"
+    assert not list((local.root / "var").rglob("slice=*/*.parquet")), (
+        "of the whole file, too, nothing has landed"
+    )
 
 
 def test_a_truncated_parquet_file_is_named(local: SmallProject, write: Callable[..., Path]) -> None:
     local.edit("kind: csv", "kind: parquet")
     local.edit("in/*.csv", "in/*.parquet")
-    table = pa.table({"id": pa.array([1], pa.int32()), "color": ["red"], "size": [1.5], "big": ["yes"]})
+    table = pa.table(
+        {"id": pa.array([1], pa.int32()), "color": ["red"], "size": [1.5], "big": ["yes"]}
+    )
     for name in ("a.parquet", "b.parquet"):
         pq.write_table(table, local.root / "in" / name)
     content = (local.root / "in/b.parquet").read_bytes()
@@ -147,7 +181,9 @@ def test_a_file_deleted_between_listing_and_reading(
     assert not list((local.root / "var").rglob("slice=*/*.parquet"))
 
 
-def test_links_that_lead_out_and_roots_that_are_broken(local: SmallProject, write: Callable[..., Path], tmp_path: Path) -> None:
+def test_links_that_lead_out_and_roots_that_are_broken(
+    local: SmallProject, write: Callable[..., Path], tmp_path: Path
+) -> None:
     write(HEAD + ROW)
     outside = local.write("elsewhere/b.csv", "id\n")
     (local.root / "in/b.csv").symlink_to(outside)
@@ -163,12 +199,22 @@ def test_ten_thousand_tiny_files_are_a_few_tasks(
     local: SmallProject, write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(10_000):
-        write(HEAD + b"%d,red,1.5,%s\n" % (number, b"yes" if number % 1000 else b"yes,too much"), f"{number:05}.csv")
+        write(
+            HEAD + b"%d,red,1.5,%s\n" % (number, b"yes" if number % 1000 else b"yes,too much"),
+            f"{number:05}.csv",
+        )
     tasks: list[int] = []
     run_tasks = new_files.run_tasks
     monkeypatch.setattr(
-        new_files, "run_tasks", lambda *given, **named: (tasks.append(len(given[2])), run_tasks(*given, **named))[1]
+        new_files,
+        "run_tasks",
+        lambda *given, **named: (tasks.append(len(given[2])), run_tasks(*given, **named))[1],
     )
     report = local.extract()
-    assert (report.files_read, report.rows_landed, report.rows_quarantined, tasks) == (10_000, 9_990, 10, [4])
+    assert (report.files_read, report.rows_landed, report.rows_quarantined, tasks) == (
+        10_000,
+        9_990,
+        10,
+        [4],
+    )
     assert len(list((local.root / "var").rglob("slice=*/*.parquet"))) <= 8

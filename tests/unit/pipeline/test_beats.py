@@ -23,7 +23,9 @@ def _beat(folder: str, task: int, attempt: int, monkeypatch: pytest.MonkeyPatch)
     return Beat(folder)
 
 
-def test_counts_of_all_tasks_add_up_and_only_the_last_attempt_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_counts_of_all_tasks_add_up_and_only_the_last_attempt_counts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     with Beats(_session("local[2,4]"), 100) as beats:
         assert beats.count() == Counts(0, 0)
         _beat(beats.folder, 0, 0, monkeypatch).end(30, 1)
@@ -45,7 +47,9 @@ def test_a_count_is_written_now_and_then(monkeypatch: pytest.MonkeyPatch) -> Non
         assert beats.count() == Counts(50, 3)
 
 
-def test_no_folder_on_a_cluster_and_a_folder_that_is_gone_stops_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_no_folder_on_a_cluster_and_a_folder_that_is_gone_stops_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     assert Beats(_session("k8s://https://host"), 100).folder == ""
     _beat("", 0, 0, monkeypatch).end(1, 1)
     gone = _beat(str(tmp_path / "gone"), 0, 0, monkeypatch)

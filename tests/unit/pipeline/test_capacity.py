@@ -21,11 +21,17 @@ WITH_GPU = {"spark.executor.resource.gpu.amount": "2", "spark.executor.cores": "
         ({}, {}, None),
         ({}, {"cpus": 64}, None),  # how many cores an executor has is not said
         ({}, {"gpus": 0.5}, r"spark\.model_task\.gpus: got 0\.5, and executors have no GPU"),
-        (WITH_GPU, {"gpus": 3}, r"got 3; allowed: up to 2, which is spark\.executor\.resource\.gpu\.amount"),
+        (
+            WITH_GPU,
+            {"gpus": 3},
+            r"got 3; allowed: up to 2, which is spark\.executor\.resource\.gpu\.amount",
+        ),
         (WITH_GPU, {"cpus": 5}, r"spark\.model_task\.cpus: got 5; allowed: up to 4"),
     ],
 )
-def test_what_no_executor_could_ever_run_is_told(conf: dict[str, str], task: dict[str, float], said: str | None) -> None:
+def test_what_no_executor_could_ever_run_is_told(
+    conf: dict[str, str], task: dict[str, float], said: str | None
+) -> None:
     found = problems_of(conf, ModelTask.model_validate(task))
     assert len(found) == (said is not None)
     if said is not None:
@@ -43,7 +49,9 @@ def test_a_share_that_spark_would_refuse_is_refused_in_the_file(gpus: float) -> 
     ("address", "visible", "index"),
     [("1", None, 1), ("1", "", 1), ("3", "2,3", 1), ("GPU-8f", "GPU-1a, GPU-8f", 1)],
 )
-def test_pytorch_counts_the_gpus_that_a_process_may_use(address: str, visible: str | None, index: int) -> None:
+def test_pytorch_counts_the_gpus_that_a_process_may_use(
+    address: str, visible: str | None, index: int
+) -> None:
     assert cuda_index(address, visible, 2) == index
 
 
@@ -55,7 +63,8 @@ def test_a_gpu_that_the_process_may_not_use_is_an_error_that_names_both() -> Non
 
 
 def test_which_masters_have_one_process() -> None:
-    assert [is_one_process(master) for master in ("local", "local[2,4]", "local-cluster[1,1,1024]", "spark://h:1", None)] == [
+    assert [is_one_process(master) for master in ("local", "local[2,4]", "local-cluster[1,1,1024]",
+    "spark://h:1", None)] == [
         True, True, False, False, False,
     ]  # fmt: skip
 

@@ -25,7 +25,9 @@ def landed(project: SmallProject) -> list[tuple[str, int, int]]:
 
 def aside(project: SmallProject) -> list[tuple[str, int, bytes, bool]]:
     rows = project.table("quarantine").to_pylist()
-    return sorted((row["source_file"], row["source_line"], row["raw"], row["published"]) for row in rows)
+    return sorted(
+        (row["source_file"], row["source_line"], row["raw"], row["published"]) for row in rows
+    )
 
 
 def ids(project: SmallProject) -> list[int]:
@@ -42,9 +44,20 @@ def dated(local: SmallProject) -> SmallProject:
 def test_only_what_is_new_is_read(local: SmallProject) -> None:
     local.write("in/a.csv", csv_of(range(5)) + BAD)
     first = local.extract()
-    assert (first.status, first.files_read, first.rows_in, first.rows_landed, first.rows_quarantined) == ("landed", 1, 6, 5, 1)
+    assert (
+        first.status,
+        first.files_read,
+        first.rows_in,
+        first.rows_landed,
+        first.rows_quarantined,
+    ) == ("landed", 1, 6, 5, 1)
     again = local.extract()
-    assert (again.status, again.files_read, again.rows_in, again.version) == ("unchanged", 0, 0, first.version)
+    assert (again.status, again.files_read, again.rows_in, again.version) == (
+        "unchanged",
+        0,
+        0,
+        first.version,
+    )
     assert "nothing new" in again.warnings[0]
     local.write("in/b.csv", csv_of(range(5, 9)))
     more = local.extract()
@@ -76,7 +89,11 @@ def test_an_ingest_date_holds_the_source_as_it_was_that_day(local: SmallProject)
 )
 @pytest.mark.parametrize("kind", ["ingest_date", "column"])
 def test_a_file_that_changed(
-    local: SmallProject, name: str, change: Callable[[str], str], kind: str, request: pytest.FixtureRequest
+    local: SmallProject,
+    name: str,
+    change: Callable[[str], str],
+    kind: str,
+    request: pytest.FixtureRequest,
 ) -> None:
     slice_ = DAY if kind == "ingest_date" else None
     if kind == "column":
@@ -97,14 +114,18 @@ def test_a_file_that_changed(
         report = local.extract(slice_, "source.on_changed=append")
         assert (report.rows_in, report.rows_landed) == (2, 2)
     else:
-        with pytest.raises(InputError, match=r"a\.csv: it had .* bytes when it was landed, and is no longer that"):
+        with pytest.raises(
+            InputError, match=r"a\.csv: it had .* bytes when it was landed, and is no longer that"
+        ):
             local.extract(slice_, "source.on_changed=append")
         assert landed(local) == before
         report = local.extract(slice_, "source.on_changed=replace")
     lines = change(text).splitlines()[1:]
     expected = [("a.csv", line, int(row.split(",")[0])) for line, row in enumerate(lines, 2)]
     assert [row for row in landed(local) if row[0] == "a.csv"] == expected
-    assert [row for row in landed(local) if row[0] == "b.csv"] == [row for row in before if row[0] == "b.csv"]
+    assert [row for row in landed(local) if row[0] == "b.csv"] == [
+        row for row in before if row[0] == "b.csv"
+    ]
     assert local.extract(slice_).status == "unchanged"
 
 
@@ -136,7 +157,9 @@ def test_a_line_that_was_landed_before_it_was_whole_is_told(local: SmallProject)
 def test_a_last_line_without_its_end_may_get_it_later(local: SmallProject, line_end: str) -> None:
     local.write("in/a.csv", csv_of(range(3)) + "3,red,1.5,no")
     assert local.extract().rows_landed == 4
-    (local.root / "in/a.csv").write_bytes((csv_of(range(3)) + "3,red,1.5,no" + line_end + "4,red,1.5,no").encode())
+    (local.root / "in/a.csv").write_bytes(
+        (csv_of(range(3)) + "3,red,1.5,no" + line_end + "4,red,1.5,no").encode()
+    )
     assert local.extract(DAY, "source.on_changed=append").rows_landed == 1
     assert ids(local) == [0, 1, 2, 3, 4]
 
@@ -163,7 +186,9 @@ def cut_power(patch: pytest.MonkeyPatch, place: str, after: bool = False) -> Non
 QUARANTINE, LANDED = "batchinfer.lake.quarantine.commit", "batchinfer.lake.delta.commit"
 
 
-@pytest.mark.parametrize(("place", "after"), [(QUARANTINE, False), (QUARANTINE, True), (LANDED, False), (LANDED, True)])
+@pytest.mark.parametrize(
+    ("place", "after"), [(QUARANTINE, False), (QUARANTINE, True), (LANDED, False), (LANDED, True)]
+)
 @pytest.mark.parametrize("change", ["new", "replace", "append"])
 def test_a_run_cut_off_at_a_commit_lands_each_row_once(
     local: SmallProject, monkeypatch: pytest.MonkeyPatch, place: str, after: bool, change: str
@@ -173,7 +198,11 @@ def test_a_run_cut_off_at_a_commit_lands_each_row_once(
         local.write("in/a.csv", text)
         local.extract()
     # The bad record comes last: no landed line stands behind it.
-    new = {"new": text, "replace": csv_of(range(10, 14)) + BAD, "append": text + rows_of(range(3, 6)) + "another\n"}[change]
+    new = {
+        "new": text,
+        "replace": csv_of(range(10, 14)) + BAD,
+        "append": text + rows_of(range(3, 6)) + "another\n",
+    }[change]
     local.write("in/a.csv", new)
     setting = "source.on_changed=append" if change == "append" else "source.on_changed=replace"
     with monkeypatch.context() as patch:
@@ -183,12 +212,18 @@ def test_a_run_cut_off_at_a_commit_lands_each_row_once(
     again = local.extract(DAY, setting)
     assert again.status == ("unchanged" if (place, after) == (LANDED, True) else "landed")
     lines = list(enumerate(new.splitlines(), 1))[1:]
-    assert landed(local) == [("a.csv", line, int(text.split(",")[0])) for line, text in lines if "," in text]
-    assert aside(local) == [("a.csv", line, text.encode(), True) for line, text in lines if "," not in text]
+    assert landed(local) == [
+        ("a.csv", line, int(text.split(",")[0])) for line, text in lines if "," in text
+    ]
+    assert aside(local) == [
+        ("a.csv", line, text.encode(), True) for line, text in lines if "," not in text
+    ]
     assert local.extract(DAY, setting).status == "unchanged"
 
 
-@pytest.mark.parametrize("setting", ["source.on_changed=fail", "source.on_changed=replace", "source.on_changed=append"])
+@pytest.mark.parametrize(
+    "setting", ["source.on_changed=fail", "source.on_changed=replace", "source.on_changed=append"]
+)
 def test_a_file_mended_after_a_run_was_cut_off_leaves_nothing_of_the_old_one(
     local: SmallProject, monkeypatch: pytest.MonkeyPatch, setting: str
 ) -> None:
@@ -204,7 +239,9 @@ def test_a_file_mended_after_a_run_was_cut_off_leaves_nothing_of_the_old_one(
     assert aside(local) == []
 
 
-def test_a_file_that_grew_again_after_its_append_was_cut_off(local: SmallProject, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_grew_again_after_its_append_was_cut_off(
+    local: SmallProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
     local.edit("schema:", "on_changed: append\n  schema:")
     text = csv_of(range(2)) + BAD
     local.write("in/a.csv", text)
@@ -222,23 +259,31 @@ def test_a_file_that_grew_again_after_its_append_was_cut_off(local: SmallProject
     assert [line for _, line, _, _ in aside(local)] == [4, 7, 10]
 
 
-def test_a_run_with_too_many_bad_records_changes_nothing_that_has_landed(local: SmallProject) -> None:
+def test_a_run_with_too_many_bad_records_changes_nothing_that_has_landed(
+    local: SmallProject,
+) -> None:
     local.write("in/a.csv", csv_of(range(4)))
     local.extract()
     before = landed(local)
     local.write("in/a.csv", csv_of(range(2)) + BAD * 8)
     for _ in range(2):
-        with pytest.raises(TooManyQuarantined, match=r"8 of 10 records.*First: a\.csv:4:.*published = false"):
+        with pytest.raises(
+            TooManyQuarantined, match=r"8 of 10 records.*First: a\.csv:4:.*published = false"
+        ):
             local.extract(DAY, "source.on_changed=replace")
         assert landed(local) == before
-        assert [(line, published) for _, line, _, published in aside(local)] == [(line, False) for line in range(4, 12)]
+        assert [(line, published) for _, line, _, published in aside(local)] == [
+            (line, False) for line in range(4, 12)
+        ]
     local.write("in/a.csv", csv_of(range(2)) + BAD)
     assert local.extract(DAY, "source.on_changed=replace").rows_landed == 2
     assert aside(local) == [("a.csv", 4, b"no row", True)]
 
 
 def forget_the_past(table: Path) -> None:
-    """A checkpoint, and then log clean-up of all that stands before it: what the retention of a month does in a month."""
+    """A checkpoint, and then log clean-up of all that stands before it: what the retention of a
+    month does in a month.
+    """
     from deltalake import DeltaTable
 
     opened = DeltaTable(str(table))
@@ -248,7 +293,9 @@ def forget_the_past(table: Path) -> None:
     for commit in (table / "_delta_log").glob("*.json"):
         os.utime(commit, (1, 1))
     opened.cleanup_metadata()
-    assert not (table / "_delta_log" / f"{0:020}.json").exists(), "the log still reaches back to the table's beginning"
+    assert not (table / "_delta_log" / f"{0:020}.json").exists(), (
+        "the log still reaches back to the table's beginning"
+    )
 
 
 def test_what_has_landed_is_known_after_log_clean_up(local: SmallProject) -> None:
@@ -262,9 +309,19 @@ def test_what_has_landed_is_known_after_log_clean_up(local: SmallProject) -> Non
     local.write("in/new.csv", csv_of(range(3, 4)) + BAD)
     local.write("in/0.csv", csv_of(range(1)) + BAD + rows_of(range(7, 8)))
     report = local.extract()
-    assert (report.files_read, report.rows_in, report.rows_landed, report.rows_quarantined) == (2, 3, 2, 1)
+    assert (report.files_read, report.rows_in, report.rows_landed, report.rows_quarantined) == (
+        2,
+        3,
+        2,
+        1,
+    )
     assert ids(local) == [0, 1, 2, 3, 7]
-    assert [(name, line) for name, line, _, _ in aside(local)] == [("0.csv", 3), ("1.csv", 3), ("2.csv", 3), ("new.csv", 3)]
+    assert [(name, line) for name, line, _, _ in aside(local)] == [
+        ("0.csv", 3),
+        ("1.csv", 3),
+        ("2.csv", 3),
+        ("new.csv", 3),
+    ]
     local.write("in/0.csv", csv_of(range(1)))
     with pytest.raises(InputError, match=r"0\.csv: it had"):
         local.extract()

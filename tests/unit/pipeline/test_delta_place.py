@@ -1,4 +1,6 @@
-"""Where a Delta table is looked for: what stands there instead, and folders that may not be looked into."""
+"""Where a Delta table is looked for: what stands there instead, and folders that may not be looked
+into.
+"""
 
 from __future__ import annotations
 
@@ -23,13 +25,17 @@ def test_a_name_that_nearly_is_one_is_asked_about(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("call", ["lstat", "listdir"])
-def test_a_folder_without_permission_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+def test_a_folder_without_permission_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
     (tmp_path / "t").mkdir()
 
     def refuse(path: Any, **_: Any) -> Any:
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(os, call, refuse)
-    with pytest.raises(InputError, match=r"/t cannot be read: .*: Permission denied; allowed: a folder") as caught:
+    with pytest.raises(
+        InputError, match=r"/t cannot be read: .*: Permission denied; allowed: a folder"
+    ) as caught:
         open_source(str(tmp_path / "t"), SOURCE)
     assert not isinstance(caught.value, InputMissing)

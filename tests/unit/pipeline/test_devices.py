@@ -24,7 +24,9 @@ def turned_to(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return turned
 
 
-@pytest.mark.parametrize(("asked", "chosen"), [("auto", "cuda"), ("cuda", "cuda"), ("cuda:1", "cuda:1"), ("cpu", "cpu")])
+@pytest.mark.parametrize(
+    ("asked", "chosen"), [("auto", "cuda"), ("cuda", "cuda"), ("cuda:1", "cuda:1"), ("cpu", "cpu")]
+)
 def test_the_device_that_was_asked_for(turned_to: list[str], asked: str, chosen: str) -> None:
     assert choose_device(asked) == chosen
 

@@ -24,7 +24,13 @@ from batchinfer.pipeline.doctor import Check, run_doctor
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty state folder, and an environment that names no Spark, Python or Java of its own."""
-    for name in ("JAVA_HOME", "SPARK_HOME", "BATCHINFER_SPARK_HOME", "PYSPARK_PYTHON", "SPARK_LOCAL_IP"):
+    for name in (
+        "JAVA_HOME",
+        "SPARK_HOME",
+        "BATCHINFER_SPARK_HOME",
+        "PYSPARK_PYTHON",
+        "SPARK_LOCAL_IP",
+    ):
         monkeypatch.delenv(name, raising=False)
     folder = tmp_path / "var"
     folder.mkdir()
@@ -44,20 +50,41 @@ def diagnose(home: Path, **places: Any) -> dict[str, Check]:
 
 def test_every_check_is_made_and_nothing_is_left_behind(home: Path) -> None:
     found = diagnose(home)
-    assert {"java", "delta jars", "class-data archive", "host name", "cores and memory", "temporary files"} <= set(found)
-    for name in ("python", "pyspark", "deltalake", "mlflow", "registry", "lake", "reports", "disk", "gpu"):
+    assert {
+        "java",
+        "delta jars",
+        "class-data archive",
+        "host name",
+        "cores and memory",
+        "temporary files",
+    } <= set(found)
+    for name in (
+        "python",
+        "pyspark",
+        "deltalake",
+        "mlflow",
+        "registry",
+        "lake",
+        "reports",
+        "disk",
+        "gpu",
+    ):
         assert found[name].ok, found[name]
     assert list(home.iterdir()) == []
 
 
-def test_a_broken_java_home_is_one_fault_and_the_rest_is_still_told(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_java_home_is_one_fault_and_the_rest_is_still_told(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("JAVA_HOME", str(home / "gone"))
     found = diagnose(home)
     assert not found["java"].ok and "is not a folder" in found["java"].detail
     assert found["pyspark"].ok and found["lake"].ok
 
 
-def test_a_java_that_spark_is_not_made_for_is_a_warning(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_java_that_spark_is_not_made_for_is_a_warning(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     jdk = tmp_path / "jdk"
     (jdk / "bin").mkdir(parents=True)
     (jdk / "bin" / "java").write_text("#!/bin/sh\n")
@@ -129,8 +156,12 @@ def test_a_registry_server_that_answers_and_one_that_is_not_there(home: Path) ->
         server.server_close()
     with socket.socket() as dead:
         dead.bind(("127.0.0.1", 0))
-        registry = diagnose(home, registry=f"http://user:secret@127.0.0.1:{dead.getsockname()[1]}")["registry"]
-    assert not registry.ok and "does not answer" in registry.detail and "secret" not in registry.detail
+        registry = diagnose(home, registry=f"http://user:secret@127.0.0.1:{dead.getsockname()[1]}")[
+            "registry"
+        ]
+    assert (
+        not registry.ok and "does not answer" in registry.detail and "secret" not in registry.detail
+    )
 
 
 def test_a_registry_database_that_answers_is_told_without_its_password(home: Path) -> None:
@@ -159,15 +190,21 @@ def test_another_python_for_the_workers(home: Path, monkeypatch: pytest.MonkeyPa
     assert diagnose(home)["PYSPARK_PYTHON"].hint is None
 
 
-@pytest.mark.parametrize(("free_gib", "ok", "hinted"), [(0.5, False, True), (3, True, True), (50, True, False)])
-def test_disk_space(home: Path, monkeypatch: pytest.MonkeyPatch, free_gib: float, ok: bool, hinted: bool) -> None:
+@pytest.mark.parametrize(
+    ("free_gib", "ok", "hinted"), [(0.5, False, True), (3, True, True), (50, True, False)]
+)
+def test_disk_space(
+    home: Path, monkeypatch: pytest.MonkeyPatch, free_gib: float, ok: bool, hinted: bool
+) -> None:
     monkeypatch.setattr(machine, "free_bytes", lambda path: int(free_gib * 2**30))
     disk = diagnose(home)["disk"]
     assert (disk.ok, disk.hint is not None) == (ok, hinted)
     assert f"{free_gib:.1f} GiB free" in disk.detail
 
 
-def test_a_gpu_is_told_by_the_drivers_tool(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_is_told_by_the_drivers_tool(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tool = tmp_path / "bin" / "nvidia-smi"
     tool.parent.mkdir()
     tool.write_text("#!/bin/sh\necho 'NVIDIA H100'\necho 'NVIDIA H100'\n")
@@ -179,8 +216,10 @@ def test_a_gpu_is_told_by_the_drivers_tool(home: Path, tmp_path: Path, monkeypat
 def test_the_doctor_is_light() -> None:
     """In a process of its own, because other tests of this one may have imported anything."""
     code = (
-        "import sys; from batchinfer.config.loader import load_state; from batchinfer.pipeline.doctor import run_doctor;"
-        "run_doctor(*load_state('local')); print(sorted({'torch', 'mlflow', 'pyspark', 'great_expectations'} & set(sys.modules)))"
+        "import sys; from batchinfer.config.loader import load_state; from "
+        "batchinfer.pipeline.doctor import run_doctor;"
+        "run_doctor(*load_state('local')); print(sorted({'torch', 'mlflow', 'pyspark', "
+        "'great_expectations'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

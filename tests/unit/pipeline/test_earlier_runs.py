@@ -11,12 +11,20 @@ import pytest
 from registrations import Project
 
 from batchinfer.lake.runs import append_run
-from batchinfer.pipeline.scoring.earlier_runs import best_rows, estimated_seconds, known_rates, runs_of_bundle, worker_bytes
+from batchinfer.pipeline.scoring.earlier_runs import (
+    best_rows,
+    estimated_seconds,
+    known_rates,
+    runs_of_bundle,
+    worker_bytes,
+)
 
 START = dt.datetime(2026, 11, 21, tzinfo=dt.timezone.utc)
 
 
-def add_run(context: Any, number: int, digest: str, rates: dict[str, dict[str, float]], exit_code: int = 0) -> None:
+def add_run(
+    context: Any, number: int, digest: str, rates: dict[str, dict[str, float]], exit_code: int = 0
+) -> None:
     row = {
         "run_id": f"run-{number}",
         "pipeline": context.name,
@@ -34,16 +42,27 @@ def add_run(context: Any, number: int, digest: str, rates: dict[str, dict[str, f
 
 def test_rates_are_those_of_the_bundle_by_device_the_latest_first(project: Project) -> None:
     context = project.context("earlier")
-    assert runs_of_bundle(context, "a") == [] and known_rates([]) == {} and estimated_seconds([], 5) is None
+    assert (
+        runs_of_bundle(context, "a") == []
+        and known_rates([]) == {}
+        and estimated_seconds([], 5) is None
+    )
     add_run(context, 1, "a", {"cpu, 1 thread": {"256": 10.0, "512": 30.0}})
-    add_run(context, 2, "a", {"cpu, 1 thread": {"512": 20.0, "1024": 15.0}, "H100": {"4096": 900.0}})
+    add_run(
+        context, 2, "a", {"cpu, 1 thread": {"512": 20.0, "1024": 15.0}, "H100": {"4096": 900.0}}
+    )
     add_run(context, 3, "b", {"cpu, 1 thread": {"16384": 99.0}})
     add_run(context, 4, "a", {"cpu, 1 thread": {"2048": 99.0}}, exit_code=5)
     add_run(context, 5, "a", {})  # too few rows to measure anything
     runs = runs_of_bundle(context, "a")
-    assert known_rates(runs) == {"cpu, 1 thread": {"512": 20.0, "1024": 15.0}, "H100": {"4096": 900.0}}
+    assert known_rates(runs) == {
+        "cpu, 1 thread": {"512": 20.0, "1024": 15.0},
+        "H100": {"4096": 900.0},
+    }
     assert best_rows(known_rates(runs)["cpu, 1 thread"]) == 512
-    assert estimated_seconds(runs, 10_000) == 100.0, "all of it grows with the rows where no stage was timed"
+    assert estimated_seconds(runs, 10_000) == 100.0, (
+        "all of it grows with the rows where no stage was timed"
+    )
 
 
 def test_the_estimate_has_a_part_that_does_not_grow_with_the_rows() -> None:
@@ -52,12 +71,20 @@ def test_the_estimate_has_a_part_that_does_not_grow_with_the_rows() -> None:
         return {"seconds": seconds, "rows_in": rows, "report": json.dumps(report)}
 
     long_ago = [run(1000.0, 10.0, 10)] * 3
-    lately = [run(12.0, 2.0, 1000), run(11.0, 1.0, 500), run(13.0, 2.0, 1000), run(12.0, 1.0, 500), run(15.0, 4.0, 2000)]
+    lately = [
+        run(12.0, 2.0, 1000),
+        run(11.0, 1.0, 500),
+        run(13.0, 2.0, 1000),
+        run(12.0, 1.0, 500),
+        run(15.0, 4.0, 2000),
+    ]
     assert estimated_seconds([*long_ago, *lately], 100_000) == 11.0 + 200.0
     assert worker_bytes([*long_ago, *lately]) == 15 and worker_bytes([{"report": None}]) is None
 
 
-def test_a_runs_table_that_cannot_be_read_is_said_and_stops_nothing(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_runs_table_that_cannot_be_read_is_said_and_stops_nothing(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
     context = project.context("damaged")
     add_run(context, 1, "a", {})
     for log in (Path(context.runs) / "_delta_log").glob("*.json"):

@@ -8,16 +8,26 @@ import pytest
 
 from batchinfer.pipeline.definition.feature_steps import check_document
 
-SOURCE = {"kind": "csv", "path": "x.csv", "schema": {"id": "int", "color": "string", "size": "double", "big": "string"}}
+SOURCE = {
+    "kind": "csv",
+    "path": "x.csv",
+    "schema": {"id": "int", "color": "string", "size": "double", "big": "string"},
+}
 
 
 def document(**more: Any) -> dict[str, Any]:
-    base = {"source": SOURCE, "features": [{"standardize": {"columns": "size"}}], "train": {"target": {"column": "big"}}}
+    base = {
+        "source": SOURCE,
+        "features": [{"standardize": {"columns": "size"}}],
+        "train": {"target": {"column": "big"}},
+    }
     return base | more
 
 
 def told(**more: Any) -> str:
-    return "\n".join(f"{problem.path}: {problem.message}" for problem in check_document(document(**more)))
+    return "\n".join(
+        f"{problem.path}: {problem.message}" for problem in check_document(document(**more))
+    )
 
 
 def test_a_document_that_is_right() -> None:
@@ -28,21 +38,45 @@ def test_a_document_that_is_right() -> None:
 @pytest.mark.parametrize(
     ("more", "expected"),
     [
-        ({"train": {"target": {"column": "big"}, "params": {"validation_by": "color"}}}, "column of times or numbers"),
-        ({"train": {"target": {"column": "big"}, "params": {"validation_by": "siez"}}}, "did you mean size"),
         (
-            {"features": [{"select": {"columns": "size", "method": "chi2", "k": 1}}], "train": {"target": {"column": "size"}}},
+            {"train": {"target": {"column": "big"}, "params": {"validation_by": "color"}}},
+            "column of times or numbers",
+        ),
+        (
+            {"train": {"target": {"column": "big"}, "params": {"validation_by": "siez"}}},
+            "did you mean size",
+        ),
+        (
+            {
+                "features": [{"select": {"columns": "size", "method": "chi2", "k": 1}}],
+                "train": {"target": {"column": "size"}},
+            },
             "leak",
         ),
-        ({"features": [{"target_encode": {"columns": "color"}}], "train": None}, "there is none; allowed: with train.target"),
+        (
+            {"features": [{"target_encode": {"columns": "color"}}], "train": None},
+            "there is none; allowed: with train.target",
+        ),
         ({"features": [{"standardize": {"columns": "colour"}}]}, "no column 'colour'"),
         ({"features": [{"lower": {"columns": "color"}}]}, "still string"),
         ({"features": [{"standardize": {"columns": 5}}]}, "got 5"),
-        ({"features": [{"one_hot": {"columns": "color", "max_categories": True}}]}, "got True; allowed: no true or false"),
-        ({"features": [{"date_parts": {"columns": "size", "parts": ["month", "month"]}}]}, "each part once"),
+        (
+            {"features": [{"one_hot": {"columns": "color", "max_categories": True}}]},
+            "got True; allowed: no true or false",
+        ),
+        (
+            {"features": [{"date_parts": {"columns": "size", "parts": ["month", "month"]}}]},
+            "each part once",
+        ),
         ({"features": [{"one_hot": {"columns": "big"}}]}, "leak"),
-        ({"train": {"target": {"column": "big"}, "model": "mlp_regressor"}}, "allowed: mlp_classifier"),
-        ({"train": {"target": {"column": "size"}, "model": "mlp_classifier"}}, "allowed: mlp_regressor"),
+        (
+            {"train": {"target": {"column": "big"}, "model": "mlp_regressor"}},
+            "allowed: mlp_classifier",
+        ),
+        (
+            {"train": {"target": {"column": "size"}, "model": "mlp_classifier"}},
+            "allowed: mlp_regressor",
+        ),
         ({"train": {"target": {"column": "big"}, "params": {"epoch": 1}}}, "epoch"),
     ],
 )
@@ -59,7 +93,10 @@ def test_problems_are_told_together_even_where_the_source_is_wrong_too() -> None
 
 
 def test_a_step_that_is_misspelt_is_told_once() -> None:
-    steps = [{"date_partz": {"columns": "size"}}, {"standardize": {"columns": ["size_hour", "size"]}}]
+    steps = [
+        {"date_partz": {"columns": "size"}},
+        {"standardize": {"columns": ["size_hour", "size"]}},
+    ]
     assert len(check_document(document(features=steps))) == 1
 
 
@@ -69,5 +106,7 @@ def test_a_class_of_ones_own_is_not_judged_by_the_rules_of_the_built_in_ones() -
 
 
 def test_columns_that_are_none_are_told_behind_a_wrong_table_transform_too() -> None:
-    found = told(prepare=[{"deduplicate": {"by": "nope"}}], features=[{"standardize": {"columns": 5}}])
+    found = told(
+        prepare=[{"deduplicate": {"by": "nope"}}], features=[{"standardize": {"columns": 5}}]
+    )
     assert "nope" in found and "got 5" in found

@@ -45,7 +45,13 @@ def translated(*causes: tuple[str, str]) -> BatchInferError:
         ([("UnknownStoreException", "x"), ("NoSuchBucketException", "y")], InputMissing),
         ([("ExecutionException", "x"), ("FileNotFoundException", "y")], InputMissing),
         ([("RemoteFileChangedException", "x")], InputError),
-        ([("RuntimeException", "x"), ("ClassNotFoundException", "Class org.x.S3AFileSystem not found")], ConfigError),
+        (
+            [
+                ("RuntimeException", "x"),
+                ("ClassNotFoundException", "Class org.x.S3AFileSystem not found"),
+            ],
+            ConfigError,
+        ),
         ([("NoClassDefFoundError", "software/amazon/awssdk/x")], ConfigError),
         ([("IOException", "x"), ("ClassNotFoundException", "com.example.Nope")], ConfigError),
         ([("IllegalArgumentException", "x"), ("UnknownHostException", "host")], StorageError),
@@ -53,7 +59,9 @@ def translated(*causes: tuple[str, str]) -> BatchInferError:
         ([("IOException", "No space left on device")], StorageError),
     ],
 )
-def test_what_an_exception_means(causes: list[tuple[str, str]], error: type[BatchInferError]) -> None:
+def test_what_an_exception_means(
+    causes: list[tuple[str, str]], error: type[BatchInferError]
+) -> None:
     found = translated(*causes)
     assert isinstance(found, error) and isinstance(found, InputMissing) == (error is InputMissing)
     assert "s3a://bucket/in" in found.problems[0]
@@ -69,7 +77,9 @@ def test_no_secret_stands_in_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary-7731")
     found = translated(("IOException", "canary-7731 at https://a.example/x?sig=canary%2Fabc&n=1"))
     assert "canary" not in found.problems[0] and "?sig=***&n=1" in found.problems[0]
-    assert without_secrets("a b", {"MY_TOKEN": "b"}) == "a b", "too short to be one: it would eat letters"
+    assert without_secrets("a b", {"MY_TOKEN": "b"}) == "a b", (
+        "too short to be one: it would eat letters"
+    )
 
 
 def test_what_is_no_throwable_passes() -> None:

@@ -13,12 +13,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchinfer.pipeline.slices.unique_keys import Block, hash_keys, look_at_keys, none_repeats, overlapping
+from batchinfer.pipeline.slices.unique_keys import (
+    Block,
+    hash_keys,
+    look_at_keys,
+    none_repeats,
+    overlapping,
+)
 
 
 @given(st.lists(st.lists(st.integers(0, 30), min_size=1, max_size=4), max_size=8))
 def test_blocks_that_share_a_key_always_overlap(keys: list[list[int]]) -> None:
-    blocks = [Block(number, 0, len(each), False, [min(each)], [max(each)]) for number, each in enumerate(keys)]
+    blocks = [
+        Block(number, 0, len(each), False, [min(each)], [max(each)])
+        for number, each in enumerate(keys)
+    ]
     found = {block.task for block in overlapping(blocks)}
     for one in range(len(keys)):
         for other in range(one):
@@ -27,16 +36,27 @@ def test_blocks_that_share_a_key_always_overlap(keys: list[list[int]]) -> None:
     apart = [
         number
         for number, block in enumerate(blocks)
-        if all(block.high < each.low or each.high < block.low for each in blocks if each is not block)
+        if all(
+            block.high < each.low or each.high < block.low for each in blocks if each is not block
+        )
     ]
     assert not found & set(apart), "blocks that lie apart from all others need no second look"
 
 
-def _task(folder: Path, columns: dict[str, Any], key: list[str], row_group_size: int = 3) -> dict[str, Any]:
+def _task(
+    folder: Path, columns: dict[str, Any], key: list[str], row_group_size: int = 3
+) -> dict[str, Any]:
     path = str(folder / "rows.parquet")
     pq.write_table(pa.table(columns), path, row_group_size=row_group_size)
     rows = len(next(iter(columns.values())))
-    return {"split": {"parts": [{"path": path, "row_groups": None, "partition": {}}], "rows": rows, "bytes": 1}, "key": key}
+    return {
+        "split": {
+            "parts": [{"path": path, "row_groups": None, "partition": {}}],
+            "rows": rows,
+            "bytes": 1,
+        },
+        "key": key,
+    }
 
 
 def test_a_worker_says_of_each_block_where_its_keys_lie(tmp_path: Path) -> None:
@@ -44,14 +64,28 @@ def test_a_worker_says_of_each_block_where_its_keys_lie(tmp_path: Path) -> None:
     task = _task(tmp_path, {"day": days, "name": ["b", "a", "c", "x", "y", "z"]}, ["day", "name"])
     first = dt.date(1970, 1, 1)
     assert list(look_at_keys(task)) == [
-        {"number": 0, "rows": 3, "repeats": False, "low": [(days[1] - first).days, "a"], "high": [(days[0] - first).days, "b"]},
-        {"number": 1, "rows": 3, "repeats": False, "low": [(days[4] - first).days, "y"], "high": [(days[3] - first).days, "z"]},
+        {
+            "number": 0,
+            "rows": 3,
+            "repeats": False,
+            "low": [(days[1] - first).days, "a"],
+            "high": [(days[0] - first).days, "b"],
+        },
+        {
+            "number": 1,
+            "rows": 3,
+            "repeats": False,
+            "low": [(days[4] - first).days, "y"],
+            "high": [(days[3] - first).days, "z"],
+        },
     ]
 
 
 def test_rows_without_a_whole_key_do_not_count(tmp_path: Path) -> None:
     task = _task(tmp_path, {"a": [1, 1, None], "b": ["x", None, "x"]}, ["a", "b"])
-    assert list(look_at_keys(task)) == [{"number": 0, "rows": 1, "repeats": False, "low": [1, "x"], "high": [1, "x"]}]
+    assert list(look_at_keys(task)) == [
+        {"number": 0, "rows": 1, "repeats": False, "low": [1, "x"], "high": [1, "x"]}
+    ]
     nothing = _task(tmp_path, {"a": pa.array([None, None], pa.int64())}, ["a"])
     assert list(look_at_keys(nothing)) == []
 
@@ -61,7 +95,9 @@ def test_rows_without_a_whole_key_do_not_count(tmp_path: Path) -> None:
     [[7, 8, 7], ["a", "b", "a"], [0.5, 1.5, 2.5], [b"a", b"b", b"c"]],
     ids=["ints that repeat", "texts that repeat", "fractions", "bytes"],
 )
-def test_what_repeats_or_has_no_order_in_json_is_left_to_spark(tmp_path: Path, values: list[Any]) -> None:
+def test_what_repeats_or_has_no_order_in_json_is_left_to_spark(
+    tmp_path: Path, values: list[Any]
+) -> None:
     (found,) = look_at_keys(_task(tmp_path, {"k": values}, ["k"]))
     assert found["repeats"]
 
@@ -70,23 +106,37 @@ def test_equal_keys_have_equal_hashes_in_any_block(tmp_path: Path) -> None:
     from batchinfer.pipeline.slices.unique_keys import _from_text
 
     task = _task(tmp_path, {"k": ["a", "b", "c", "d", "b", "e"]}, ["k"])
-    one, two = (_from_text(block["hashes"]).tolist() for block in hash_keys(task | {"blocks": [0, 1]}))
+    one, two = (
+        _from_text(block["hashes"]).tolist() for block in hash_keys(task | {"blocks": [0, 1]})
+    )
     assert one[1] == two[1] and len({*one, *two}) == 5
     assert len(list(hash_keys(task | {"blocks": [1]}))) == 1
 
 
-@given(st.lists(st.lists(st.one_of(st.none(), st.integers(0, 40)), max_size=6), min_size=1, max_size=3))
-def test_the_driver_is_certain_just_where_no_key_stands_twice(files: list[list[int | None]]) -> None:
+@given(
+    st.lists(st.lists(st.one_of(st.none(), st.integers(0, 40)), max_size=6), min_size=1, max_size=3)
+)
+def test_the_driver_is_certain_just_where_no_key_stands_twice(
+    files: list[list[int | None]],
+) -> None:
     with tempfile.TemporaryDirectory() as folder:
         splits = []
         for number, keys in enumerate(files):
             place = Path(folder) / str(number)
             place.mkdir()
-            splits.append(_task(place, {"k": pa.array(keys, pa.int64()), "other": [0] * len(keys)}, ["k"], 2)["split"])
+            splits.append(
+                _task(place, {"k": pa.array(keys, pa.int64()), "other": [0] * len(keys)}, ["k"], 2)[
+                    "split"
+                ]
+            )
         keys = [key for keys in files for key in keys if key is not None]
         assert none_repeats(splits, ["k"]) == (len(set(keys)) == len(keys))
 
 
-@pytest.mark.parametrize("values", [[0.5, 1.5, 2.5], [b"a", b"b", b"c"]], ids=["fractions", "bytes"])
-def test_the_driver_leaves_to_spark_what_it_may_compare_in_another_way(tmp_path: Path, values: list[Any]) -> None:
+@pytest.mark.parametrize(
+    "values", [[0.5, 1.5, 2.5], [b"a", b"b", b"c"]], ids=["fractions", "bytes"]
+)
+def test_the_driver_leaves_to_spark_what_it_may_compare_in_another_way(
+    tmp_path: Path, values: list[Any]
+) -> None:
     assert not none_repeats([_task(tmp_path, {"k": values}, ["k"])["split"]], ["k"])

@@ -1,4 +1,6 @@
-"""New files of a source: which they are, what their columns are, and what is refused before any work."""
+"""New files of a source: which they are, what their columns are, and what is refused before any
+work.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ Find = Callable[..., Increment | None]
 def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Context]:
     monkeypatch.delenv("BATCHINFER_HOME", raising=False)
 
-    def opened(place: str = "path: in", key: str = "id", slice_: str = "ingest_date", feature: str = "size") -> Context:
+    def opened(
+        place: str = "path: in", key: str = "id", slice_: str = "ingest_date", feature: str = "size"
+    ) -> Context:
         file = tmp_path / "conf/pipelines/small.yaml"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(PIPELINE.format(place=place, key=key, slice=slice_, feature=feature))
@@ -57,12 +61,18 @@ def find(context: Callable[..., Context]) -> Find:
 
 def write(folder: Path, **columns: Any) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.table({"id": [1], "size": [0.5], "big": ["no"]} | columns), folder / "a.parquet")
+    pq.write_table(
+        pa.table({"id": [1], "size": [0.5], "big": ["no"]} | columns), folder / "a.parquet"
+    )
 
 
 def test_a_table_is_a_folder_below_the_lake_or_an_absolute_one(find: Find, tmp_path: Path) -> None:
     write(tmp_path / "var/lake/exports/x")
-    for place in ("table: exports/x", f"table: {tmp_path}/var/lake/exports/x", f"table: file://{tmp_path}/var/lake/exports/x"):
+    for place in (
+        "table: exports/x",
+        f"table: {tmp_path}/var/lake/exports/x",
+        f"table: file://{tmp_path}/var/lake/exports/x",
+    ):
         increment = find(place=place)
         assert increment is not None and list(increment.fingerprints) == ["a.parquet"]
     assert find(place="options: {table: exports/x}") is not None
@@ -75,11 +85,15 @@ def test_a_table_is_a_folder_below_the_lake_or_an_absolute_one(find: Find, tmp_p
 def test_a_delta_table_is_not_read_as_the_files_in_its_folder(find: Find, tmp_path: Path) -> None:
     write(tmp_path / "in/x/day=1")
     (tmp_path / "in/x/_delta_log").mkdir()
-    with pytest.raises(ConfigError, match=r"in/x is a Delta table; got kind: parquet; allowed: kind: delta"):
+    with pytest.raises(
+        ConfigError, match=r"in/x is a Delta table; got kind: parquet; allowed: kind: delta"
+    ):
         find()
 
 
-def test_names_that_are_no_columns_are_told_at_their_place_as_soon_as_the_columns_are_known(find: Find, tmp_path: Path) -> None:
+def test_names_that_are_no_columns_are_told_at_their_place_as_soon_as_the_columns_are_known(
+    find: Find, tmp_path: Path
+) -> None:
     write(tmp_path / "in")
     with pytest.raises(ConfigError) as caught:
         find(key="[idd, source_line]", slice_="{column: sizes}", feature="siz")
@@ -89,8 +103,14 @@ def test_names_that_are_no_columns_are_told_at_their_place_as_soon_as_the_column
         "small.yaml:5:9 (source.key[0]): no such column: got 'idd' (did you mean id?); "
         "allowed: id, size, big, source_file, source_line"
     )
-    assert "small.yaml:6:11 (source.slice.column): no such column: got 'sizes' (did you mean size?)" in problems[1]
-    assert "(features[0].standardize.columns): standardize: no column 'siz'; did you mean 'size'?" in problems[2]
+    assert (
+        "small.yaml:6:11 (source.slice.column): no such column: got 'sizes' (did you mean size?)"
+        in problems[1]
+    )
+    assert (
+        "(features[0].standardize.columns): standardize: no column 'siz'; did you mean 'size'?"
+        in problems[2]
+    )
 
 
 def test_what_is_scored_needs_no_target_and_what_is_learnt_from_does(
@@ -104,27 +124,36 @@ def test_what_is_scored_needs_no_target_and_what_is_learnt_from_does(
         check_columns(context(), increment.fields, target_needed=True)
 
 
-def test_columns_that_a_schema_declares_are_held_against_the_file_when_it_is_loaded(context: Callable[..., Context]) -> None:
+def test_columns_that_a_schema_declares_are_held_against_the_file_when_it_is_loaded(
+    context: Callable[..., Context],
+) -> None:
     with pytest.raises(ConfigError, match="no such column: got 'idd'"):
         context(place="path: in\n  schema: {id: bigint, size: double, big: string}", key="idd")
 
 
 @pytest.mark.parametrize("kind", ["parquet", "images", "texts"])
 def test_files_that_are_no_lines_cannot_be_appended_to(tmp_path: Path, kind: str) -> None:
-    text = f"name: small\nsource:\n  kind: {kind}\n  path: in\n  on_changed: append\nmodel: {{uri: 'models:/small@champion'}}\n"
+    text = (
+        f"name: small\nsource:\n  kind: {kind}\n  path: in\n  on_changed: append\nmodel: "
+        f"{{uri: "
+        f"'models:/small@champion'}}\n"
+    )
     file = tmp_path / "small.yaml"
     file.write_text(text + "sink: {table: predictions/small}\n")
     with pytest.raises(ConfigError) as caught:
         Context.open(str(file))
     [problem] = caught.value.problems
     assert problem.endswith(
-        f"small.yaml:5:3 (source.on_changed): got append, but a file of kind {kind} that changed can only be landed anew; "
+        f"small.yaml:5:3 (source.on_changed): got append, but a file of kind {kind} that changed "
+        "can only be landed anew; "
         "allowed: fail, replace"
     )
 
 
 @pytest.mark.parametrize("place", ["path: in\n  table: x", "roots: in", "path: []"])
-def test_a_parquet_source_has_a_path_or_a_table(context: Callable[..., Context], place: str) -> None:
+def test_a_parquet_source_has_a_path_or_a_table(
+    context: Callable[..., Context], place: str
+) -> None:
     with pytest.raises(ConfigError, match="either path or table, not both"):
         context(place=place)
 

@@ -1,4 +1,6 @@
-"""A handler of the user's own is registered by its class path, and a changed file is another model."""
+"""A handler of the user's own is registered by its class path, and a changed file is another
+model.
+"""
 
 from __future__ import annotations
 
@@ -33,9 +35,10 @@ class Lengths(batchinfer.Handler):
     def encode(self, batch):
         return {"note": batch.column("note").to_pylist()}
     def forward(self, tensors):
-        return [None if note is None else (len(note) + 0.2, note.isupper()) for note in tensors["note"]]
+        return [note and (len(note) + 0.2, note.isupper()) for note in tensors["note"]]
     def decode(self, output):
-        return {"length": pa.array([one[0] for one in output]), "loud": pa.array([one[1] for one in output])}
+        lengths, loud = [one[0] for one in output], [one[1] for one in output]
+        return {"length": pa.array(lengths), "loud": pa.array(loud)}
 """
 
 
@@ -49,16 +52,23 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_a_handler_is_registered_scores_and_counts_as_another_when_its_file_changes(project: Path) -> None:
+def test_a_handler_is_registered_scores_and_counts_as_another_when_its_file_changes(
+    project: Path,
+) -> None:
     report = batchinfer.register("own", "own_handlers:Lengths")
     assert (report.status, report.format, report.alias) == ("registered", "handler", "champion")
     assert report.inputs == {"id": "int", "note": "string", "size": "double"}
     assert report.outputs == {"length": "double", "loud": "boolean"}
     rows = pd.DataFrame({"id": [1, 2, 3], "note": ["abc", None, "OH"], "size": [0.5, 1.0, 2.0]})
     found = batchinfer.predict(rows, "models:/own@champion")
-    assert found["length"].dropna().to_list() == [3.0, 2.0] and found["loud"].dropna().to_list() == [False, True]
-    assert found["error"].isna().to_list() == [True, False, True] and "TypeError" in found["error"][1]
-    # The same bundle again is another version with the same digest; changed code is refused until it is registered.
+    assert found["length"].dropna().to_list() == [3.0, 2.0] and found[
+        "loud"
+    ].dropna().to_list() == [False, True]
+    assert (
+        found["error"].isna().to_list() == [True, False, True] and "TypeError" in found["error"][1]
+    )
+    # The same bundle again is another version with the same digest; changed code is refused until
+    # it is registered.
     assert batchinfer.register("own", "own_handlers:Lengths").bundle_digest == report.bundle_digest
     (project / "own_handlers.py").write_text(HANDLER.replace("0.2", "0.3"))
     from batchinfer.models.bundle import verify_bundle

@@ -1,4 +1,6 @@
-"""`register` refuses what cannot be a model of the pipeline, says why, and leaves nothing behind."""
+"""`register` refuses what cannot be a model of the pipeline, says why, and leaves nothing
+behind.
+"""
 
 from __future__ import annotations
 
@@ -64,11 +66,15 @@ def test_a_model_that_gives_no_prediction_for_each_row_is_refused(
 
 def test_a_static_batch_is_refused_with_what_to_do(project: Project, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="batches of 4 rows only") as caught:
-        project.register("static", save_program(tmp_path / "net.pt2", a_net(), EXAMPLE, dynamic=False))
+        project.register(
+            "static", save_program(tmp_path / "net.pt2", a_net(), EXAMPLE, dynamic=False)
+        )
     assert caught.value.hint is not None and "dynamic" in caught.value.hint
 
 
-def test_numbers_that_are_none_are_warned_of_and_set_aside(project: Project, tmp_path: Path) -> None:
+def test_numbers_that_are_none_are_warned_of_and_set_aside(
+    project: Project, tmp_path: Path
+) -> None:
     report = project.register("nan", save_script(tmp_path / "nan.pt", Logarithm()))
     assert "quarantined" in report.warnings[0]
     frame = FRAME.assign(a=3.0, b=3.0, c=3.0)
@@ -79,16 +85,21 @@ def test_numbers_that_are_none_are_warned_of_and_set_aside(project: Project, tmp
 
 @pytest.mark.parametrize(
     ("names", "said"),
-    [({"x": 5}, "takes 5 values a row in 'x'.*a, b, c.*give 3"), ({"a": 1, "speed": 1}, "speed are no landed columns"),
+    [({"x": 5}, "takes 5 values a row in 'x'.*a, b, c.*give 3"),
+    ({"a": 1, "speed": 1}, "speed are no landed columns"),
      ({"a": 2}, "takes 2 values a row in 'a'; the landed column of that name has 1"),
      ({"kind": 1}, "takes float32 in 'kind'; the landed column of that name is string")],
 )  # fmt: skip
-def test_inputs_that_no_column_fits_are_told(project: Project, tmp_path: Path, names: dict[str, int], said: str) -> None:
+def test_inputs_that_no_column_fits_are_told(
+    project: Project, tmp_path: Path, names: dict[str, int], said: str
+) -> None:
     with pytest.raises(ModelError, match=said):
         project.register("misfit", save_linear_onnx(tmp_path / "sum.onnx", names))
 
 
-def test_a_dead_registry_is_told_within_seconds_and_leaves_nothing(project: Project, tmp_path: Path) -> None:
+def test_a_dead_registry_is_told_within_seconds_and_leaves_nothing(
+    project: Project, tmp_path: Path
+) -> None:
     path = save_linear_onnx(tmp_path / "sum.onnx", {"x": 3})
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
@@ -103,18 +114,26 @@ def test_a_dead_registry_is_told_within_seconds_and_leaves_nothing(project: Proj
 
 @pytest.mark.parametrize(
     ("artifact", "alias", "error"),
-    [("", None, ConfigError), ("s3://bucket/model.onnx", None, ConfigError), ("sum.onnx", "9 lives", ConfigError),
-     ("sum.onnx", "latest", ConfigError), ("sum.onnx", "V2", ConfigError), ("sum.onnx", "a" * 256, ConfigError),
+    [("", None, ConfigError), ("s3://bucket/model.onnx", None, ConfigError),
+    ("sum.onnx", "9 lives", ConfigError),
+     ("sum.onnx", "latest", ConfigError), ("sum.onnx", "V2", ConfigError),
+     ("sum.onnx", "a" * 256, ConfigError),
      ("none.onnx", None, ModelError), ("models:/none", None, BatchInferError)],
 )  # fmt: skip
-def test_wrong_options(project: Project, artifact: str, alias: str | None, error: type[BatchInferError]) -> None:
+def test_wrong_options(
+    project: Project, artifact: str, alias: str | None, error: type[BatchInferError]
+) -> None:
     with pytest.raises(error):
         register_model(project.context("wrong"), artifact, alias)
 
 
-def test_words_that_can_be_no_version_or_trust_are_told_before_the_registry_is_asked(project: Project) -> None:
+def test_words_that_can_be_no_version_or_trust_are_told_before_the_registry_is_asked(
+    project: Project,
+) -> None:
     context = project.context("words")
-    context.environment.__dict__["registry"] = "http://127.0.0.1:1"  # whoever asks it gets a StorageError
+    context.environment.__dict__["registry"] = (
+        "http://127.0.0.1:1"  # whoever asks it gets a StorageError
+    )
     for version in ("abc", "", "-1", "champion", "0"):
         with pytest.raises(ConfigError, match="--promote: got"):
             models(context, promote=version)
@@ -123,4 +142,6 @@ def test_words_that_can_be_no_version_or_trust_are_told_before_the_registry_is_a
     with pytest.raises(ModelError, match="got the model URI None"):
         batchinfer.predict(FRAME, None)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="neither 'latest' nor"):
-        train(context, [], lambda: pytest.fail("no session is needed to refuse an alias"), alias="v3")
+        train(
+            context, [], lambda: pytest.fail("no session is needed to refuse an alias"), alias="v3"
+        )

@@ -14,10 +14,22 @@ from batchinfer.pipeline.scoring.scoring_task import ScoreSplits
 from batchinfer.pipeline.scoring.task_plan import ScoringPlan
 from batchinfer.pipeline.slices import reading
 
-TEXT = ("pipeline", "slice", "run_id", "predictions", "quarantine", "model_name", "model_version", "bundle_digest", "archive")
+TEXT = (
+    "pipeline",
+    "slice",
+    "run_id",
+    "predictions",
+    "quarantine",
+    "model_name",
+    "model_version",
+    "bundle_digest",
+    "archive",
+)
 PLAN = ScoringPlan(
-    **dict.fromkeys(TEXT, "x"), columns=("key", "f0"), key={"key": "bigint"}, inputs=("f0",), outputs={"score": "double"},
-    source_table="t", source_version=3, scored_at_us=1, device="cpu", batch_rows=8, max_bytes=9, max_weight=9, timeout_s=1.0,
+    **dict.fromkeys(TEXT, "x"), columns=("key", "f0"), key={"key": "bigint"}, inputs=("f0",),
+    outputs={"score": "double"},
+    source_table="t", source_version=3, scored_at_us=1, device="cpu", batch_rows=8, max_bytes=9,
+    max_weight=9, timeout_s=1.0,
     threads=1, max_failures=1, modules="",
 )  # fmt: skip
 

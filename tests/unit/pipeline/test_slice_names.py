@@ -20,7 +20,13 @@ PLAIN = SliceColumn(column="region")
 
 @pytest.mark.parametrize(
     ("rule", "text"),
-    [("ingest_date", "2026-11-21"), (DAYS, "2015-05-18"), (HOURS, "2015-05-18T07"), (MONTHS, "2015-05"), (PLAIN, "a b")],
+    [
+        ("ingest_date", "2026-11-21"),
+        (DAYS, "2015-05-18"),
+        (HOURS, "2015-05-18T07"),
+        (MONTHS, "2015-05"),
+        (PLAIN, "a b"),
+    ],
 )
 def test_names_that_a_pipeline_can_have(rule: object, text: str) -> None:
     assert check_slice(rule, text) == text  # type: ignore[arg-type]
@@ -29,7 +35,8 @@ def test_names_that_a_pipeline_can_have(rule: object, text: str) -> None:
 @pytest.mark.parametrize(
     ("rule", "text"),
     [
-        ("ingest_date", "2026-13-01"), ("ingest_date", "2026-1-1"), ("ingest_date", ""), (DAYS, "2015-05-18T07"),
+        ("ingest_date", "2026-13-01"), ("ingest_date", "2026-1-1"), ("ingest_date", ""),
+        (DAYS, "2015-05-18T07"),
         (HOURS, "2015-05-18"), (MONTHS, "2015-5"), (PLAIN, "../x"), (PLAIN, ".."),
         (PLAIN, "a/b"), (PLAIN, "a\\b"), (PLAIN, ""), (PLAIN, "a\nb"),
     ],
@@ -47,7 +54,12 @@ def test_a_range_has_both_ends_and_the_days_without_data() -> None:
     ]
     hours = slices_between(HOURS, [], "2015-05-17T22", "2015-05-18T01")
     assert hours == [f"2015-05-{hour}" for hour in ("17T22", "17T23", "18T00", "18T01")]
-    assert slices_between(MONTHS, [], "2015-11", "2016-02") == ["2015-11", "2015-12", "2016-01", "2016-02"]
+    assert slices_between(MONTHS, [], "2015-11", "2016-02") == [
+        "2015-11",
+        "2015-12",
+        "2016-01",
+        "2016-02",
+    ]
     assert slices_between(PLAIN, ["b", "c", "z"], "a", "d") == ["b", "c"]
 
 

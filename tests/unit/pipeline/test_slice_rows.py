@@ -1,4 +1,6 @@
-"""Rows of a table that is read in place: which slice they are of, and what a worker keeps of a file."""
+"""Rows of a table that is read in place: which slice they are of, and what a worker keeps of a
+file.
+"""
 
 from __future__ import annotations
 
@@ -18,19 +20,34 @@ TIMES = [dt.datetime(2026, 11, 20, 23, 59, 59), dt.datetime(2026, 11, 21), None]
 
 def split_of(path: Path, **more: Any) -> dict[str, Any]:
     parts = [{"path": str(path), "row_groups": None, "partition": {"country": "no"}}]
-    return {"parts": parts, "types": {"id": "int", "at": "timestamp", "country": "string", "later": "double"}, **more}
+    return {
+        "parts": parts,
+        "types": {"id": "int", "at": "timestamp", "country": "string", "later": "double"},
+        **more,
+    }
 
 
 def written(folder: Path) -> Path:
-    """A file as Spark writes it: INT96 times, a partition column that is not in it, and a column that came later missing."""
-    rows = pa.table({"id": pa.array([1, 2, 3], pa.int32()), "at": pa.array(TIMES, pa.timestamp("ns"))})
+    """A file as Spark writes it: INT96 times, a partition column that is not in it, and a column
+    that came later missing.
+    """
+    rows = pa.table(
+        {"id": pa.array([1, 2, 3], pa.int32()), "at": pa.array(TIMES, pa.timestamp("ns"))}
+    )
     pq.write_table(rows, folder / "a.parquet", use_deprecated_int96_timestamps=True)
     return folder / "a.parquet"
 
 
 def test_names_that_paths_cannot_hold_name_no_slice() -> None:
     batch = pa.RecordBatch.from_pydict({"at": ["a", None, "../b", ".", "", "c"]})
-    assert slice_names(batch, SliceColumn(column="at")).to_pylist() == ["a", None, None, None, None, "c"]
+    assert slice_names(batch, SliceColumn(column="at")).to_pylist() == [
+        "a",
+        None,
+        None,
+        None,
+        None,
+        "c",
+    ]
 
 
 def test_a_worker_keeps_the_rows_of_its_slices_and_completes_their_columns(tmp_path: Path) -> None:
@@ -74,10 +91,21 @@ def test_rows_of_no_slice_are_written_with_their_reason(tmp_path: Path) -> None:
     assert result["reasons"] == {"null_slice": 1}
     [file] = result["quarantine"]
     [row] = pq.read_table(tmp_path / "quarantine" / file["path"]).to_pylist()
-    assert (row["source_file"], row["key"], row["raw"]) == ("/lake/t", '{"id":3}', b'{"id":3,"at":null,"country":"no"}')
+    assert (row["source_file"], row["key"], row["raw"]) == (
+        "/lake/t",
+        '{"id":3}',
+        b'{"id":3,"at":null,"country":"no"}',
+    )
 
 
 def test_a_split_without_such_rows_writes_nothing(tmp_path: Path) -> None:
-    pq.write_table(pa.table({"id": [1], "at": pa.array(TIMES[:1], pa.timestamp("us", "UTC"))}), tmp_path / "c.parquet")
-    task = {"split": split_of(tmp_path / "c.parquet"), "rule": DAY.model_dump(), "columns": ["id", "at"]}
+    pq.write_table(
+        pa.table({"id": [1], "at": pa.array(TIMES[:1], pa.timestamp("us", "UTC"))}),
+        tmp_path / "c.parquet",
+    )
+    task = {
+        "split": split_of(tmp_path / "c.parquet"),
+        "rule": DAY.model_dump(),
+        "columns": ["id", "at"],
+    }
     assert list(put_aside(task)) == []

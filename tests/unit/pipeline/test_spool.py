@@ -1,4 +1,6 @@
-"""The folder of copies: whose it is, what becomes of a dead run's, how errors name the files in it."""
+"""The folder of copies: whose it is, what becomes of a dead run's, how errors name the files in
+it.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ from batchinfer.spark.hadoop import Entry, Stop
 
 
 def context(staging: Path | str, run_id: str = "run-2") -> Any:
-    return SimpleNamespace(environment=SimpleNamespace(staging=str(staging)), name="small", run_id=run_id)
+    return SimpleNamespace(
+        environment=SimpleNamespace(staging=str(staging)), name="small", run_id=run_id
+    )
 
 
 @dataclass
@@ -40,12 +44,26 @@ def listed(name: str, size: int = 3) -> RemoteFile:
 
 def test_copies_keep_their_names_whatever_the_keys_are(tmp_path: Path) -> None:
     names = ["2026/a.csv.gz", "x" * 900 + ".csv", "odd name+ü.csv", "no suffix", "a.b/c"]
-    drive = Drive({listed(name).entry.path: f"{number:03d}".encode() for number, name in enumerate(names)})
+    drive = Drive(
+        {listed(name).entry.path: f"{number:03d}".encode() for number, name in enumerate(names)}
+    )
     spool = Spool.open(context(tmp_path))
     copies = spool.fetch([listed(name) for name in names], lambda _: drive)
     assert [copy.name for copy in copies] == names
-    assert [Path(copy.path).read_bytes() for copy in copies] == [b"000", b"001", b"002", b"003", b"004"]
-    assert [Path(copy.path).name for copy in copies] == ["000000.csv.gz", "000001.csv", "000002.csv", "000003", "000004"]
+    assert [Path(copy.path).read_bytes() for copy in copies] == [
+        b"000",
+        b"001",
+        b"002",
+        b"003",
+        b"004",
+    ]
+    assert [Path(copy.path).name for copy in copies] == [
+        "000000.csv.gz",
+        "000001.csv",
+        "000002.csv",
+        "000003",
+        "000004",
+    ]
     assert {Path(copy.path).parent for copy in copies} == {tmp_path / "spool/small/run-2"}
     spool.remove()
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
@@ -53,7 +71,9 @@ def test_copies_keep_their_names_whatever_the_keys_are(tmp_path: Path) -> None:
 
 def test_the_first_error_ends_all_copies(tmp_path: Path) -> None:
     drive = Drive({listed(f"{number}.csv").entry.path: b"abc" for number in range(100)})
-    drive.contents["/in/7.csv"] = InputError("s3a://bucket/in/7.csv changed while it was being copied")
+    drive.contents["/in/7.csv"] = InputError(
+        "s3a://bucket/in/7.csv changed while it was being copied"
+    )
     spool = Spool.open(context(tmp_path))
     with pytest.raises(InputError, match=r"in/7.csv changed"):
         spool.fetch([listed(f"{number}.csv") for number in range(100)], lambda _: drive)
@@ -86,7 +106,9 @@ def test_errors_name_the_uri(tmp_path: Path) -> None:
 
 
 def test_staging_has_to_be_a_folder_with_room(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"staging: got s3a://bucket/staging; allowed .* a folder"):
+    with pytest.raises(
+        ConfigError, match=r"staging: got s3a://bucket/staging; allowed .* a folder"
+    ):
         Spool.open(context("s3a://bucket/staging"))
     spool = Spool.open(context(tmp_path))
     with pytest.raises(StorageError, match=r"s3a://bucket/in/big.csv, do not fit into"):

@@ -9,8 +9,13 @@ from batchinfer.spark.tasks import as_result, raise_errors
 from batchinfer.transforms import StepProblem
 
 
-@pytest.mark.parametrize(("error", "class_"), [(InputError("a", "b"), InputError), (StepProblem(["c", "d"]), ConfigError)])
-def test_an_error_arrives_as_the_class_that_has_its_exit_code(error: InputError | ConfigError, class_: type[Exception]) -> None:
+@pytest.mark.parametrize(
+    ("error", "class_"),
+    [(InputError("a", "b"), InputError), (StepProblem(["c", "d"]), ConfigError)],
+)
+def test_an_error_arrives_as_the_class_that_has_its_exit_code(
+    error: InputError | ConfigError, class_: type[Exception]
+) -> None:
     with pytest.raises(class_) as caught:
         raise_errors([{}, as_result(error)])
     assert type(caught.value) is class_

@@ -15,7 +15,10 @@ from batchinfer.contracts import RunReport
 from batchinfer.errors import StorageError
 from batchinfer.report.html import render_report, write_report
 
-HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>{{ 7*7 }}&\x1b]0;x\x07\u202eevil\ud800"
+HOSTILE = (
+    "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>{{ 7*7 "
+    "}}&\x1b]0;x\x07\u202eevil\ud800"
+)
 
 
 def run_json(**more: Any) -> dict[str, Any]:
@@ -51,8 +54,22 @@ def run_json(**more: Any) -> dict[str, Any]:
 EXTRA: dict[str, Any] = {
     "reasons": {"type": 1, "model_error": 2},
     "tasks": [
-        {"seconds": 3.9, "rows": 60, "batches": 8, "attempts": 8, "largest_batch": 10, "smallest_batch": 4},
-        {"seconds": 4.1, "rows": 40, "batches": 2, "attempts": 9, "largest_batch": 30, "smallest_batch": 1},
+        {
+            "seconds": 3.9,
+            "rows": 60,
+            "batches": 8,
+            "attempts": 8,
+            "largest_batch": 10,
+            "smallest_batch": 4,
+        },
+        {
+            "seconds": 4.1,
+            "rows": 40,
+            "batches": 2,
+            "attempts": 9,
+            "largest_batch": 30,
+            "smallest_batch": 1,
+        },
     ],
     "histogram": {"column": "score", "edges": [0.0, 0.5, 1.0], "counts": [60, 30]},
     "key": {"source_file": "a b.csv", "source_line": 17},
@@ -60,7 +77,9 @@ EXTRA: dict[str, Any] = {
 
 
 class Page(HTMLParser):
-    """Tags, attributes and text of a page, as a browser would find them; unclosed elements are an error."""
+    """Tags, attributes and text of a page, as a browser would find them; unclosed elements are an
+    error.
+    """
 
     VOID = frozenset({"meta", "br", "img", "link", "hr", "input"})
 
@@ -126,7 +145,17 @@ def test_rows_that_do_not_add_up_are_told() -> None:
 
 
 def test_a_failed_run_with_little_known_has_a_page() -> None:
-    page = Page(render_report({"run_id": "r1", "pipeline": "income", "status": "failed", "errors": ["the disk is full"]}, {}))
+    page = Page(
+        render_report(
+            {
+                "run_id": "r1",
+                "pipeline": "income",
+                "status": "failed",
+                "errors": ["the disk is full"],
+            },
+            {},
+        )
+    )
     assert "the disk is full" in page.text and "No check was run." in page.text
     assert "Distribution" not in page.text
 
@@ -135,12 +164,25 @@ def test_the_page_stands_alone() -> None:
     text = render_report(run_json(), EXTRA)
     page = Page(text)
     assert not {"script", "link", "img", "iframe", "object"} & set(page.tags)
-    assert not [name for name, _ in page.attributes if name in ("src", "href") or name.startswith("on")]
-    assert "http://" not in text and "https://" not in text and "url(" not in text and "@import" not in text
+    assert not [
+        name for name, _ in page.attributes if name in ("src", "href") or name.startswith("on")
+    ]
+    assert (
+        "http://" not in text
+        and "https://" not in text
+        and "url(" not in text
+        and "@import" not in text
+    )
 
 
 def hostile_everywhere(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    check = {"suite": text, "expectation": text, "column": text, "success": True, "message": f"{text}: {text}"}
+    check = {
+        "suite": text,
+        "expectation": text,
+        "column": text,
+        "success": True,
+        "message": f"{text}: {text}",
+    }
     words = (
         "pipeline",
         "status",
@@ -154,10 +196,19 @@ def hostile_everywhere(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
         "bundle_digest",
     )
     run = run_json(
-        **dict.fromkeys(words, text), warnings=[text], errors=[text], checks=[check], stage_seconds={text: 1.0, "inference": 2.0}
+        **dict.fromkeys(words, text),
+        warnings=[text],
+        errors=[text],
+        checks=[check],
+        stage_seconds={text: 1.0, "inference": 2.0},
     )
     histogram = {"column": text, "edges": [0.0, 1.0], "counts": [1]}
-    return run, {"reasons": {text: 1}, "histogram": histogram, "key": {text: text}, "tasks": EXTRA["tasks"]}
+    return run, {
+        "reasons": {text: 1},
+        "histogram": histogram,
+        "key": {text: text},
+        "tasks": EXTRA["tasks"],
+    }
 
 
 def assert_harmless(text: str) -> None:
@@ -176,7 +227,10 @@ def test_hostile_text_is_text() -> None:
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.text(min_size=1, max_size=30) | st.text(alphabet="<>&\"'/{}%#= a-!\\", min_size=1, max_size=30))
+@given(
+    st.text(min_size=1, max_size=30)
+    | st.text(alphabet="<>&\"'/{}%#= a-!\\", min_size=1, max_size=30)
+)
 def test_any_text_is_text(text: str) -> None:
     assert_harmless(text)
 
@@ -186,13 +240,22 @@ def test_both_files_are_written_and_the_json_is_strict(tmp_path: Path) -> None:
     run = run_json(seconds=float("nan"), warnings=[HOSTILE])
     page = write_report(run, EXTRA, folder)
     assert page == folder / "20261121T021500-1f2e3d4c.html"
-    assert sorted(path.name for path in folder.iterdir()) == [f"{run['run_id']}.html", f"{run['run_id']}.json"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        f"{run['run_id']}.html",
+        f"{run['run_id']}.json",
+    ]
 
     def refuse(word: str) -> None:
         raise AssertionError(word)
 
-    read = json.loads((folder / f"{run['run_id']}.json").read_text(encoding="utf-8"), parse_constant=refuse)
-    assert read["rows_in"] == 100 and read["seconds"] is None and read["details"]["reasons"] == {"type": 1, "model_error": 2}
+    read = json.loads(
+        (folder / f"{run['run_id']}.json").read_text(encoding="utf-8"), parse_constant=refuse
+    )
+    assert (
+        read["rows_in"] == 100
+        and read["seconds"] is None
+        and read["details"]["reasons"] == {"type": 1, "model_error": 2}
+    )
 
 
 def test_writing_again_replaces_both_files(tmp_path: Path) -> None:

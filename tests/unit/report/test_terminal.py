@@ -15,7 +15,11 @@ from batchinfer.report.terminal import ProgressLines, progress, show_error, show
 
 
 def test_a_table_keeps_markup_and_numbers_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
-    show_table("Slices [bold]", ["slice", "rows", "ok"], [["[red]x[/red]\x1b[31m", 12345, True], [None, 1, False]])
+    show_table(
+        "Slices [bold]",
+        ["slice", "rows", "ok"],
+        [["[red]x[/red]\x1b[31m", 12345, True], [None, 1, False]],
+    )
     out, err = capsys.readouterr()
     assert out == ""
     assert "Slices [bold]" in err and "[red]x[/red]\ufffd[31m" in err and "\x1b" not in err
@@ -32,7 +36,12 @@ def test_every_problem_and_the_hint_are_shown_unbroken(capsys: pytest.CaptureFix
     show_error(ConfigError([place, "second\x07"], hint="run [make setup]"))
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.splitlines() == ["2 problems:", f"- {place}", "- second\ufffd", "Hint: run [make setup]"]
+    assert err.splitlines() == [
+        "2 problems:",
+        f"- {place}",
+        "- second\ufffd",
+        "Hint: run [make setup]",
+    ]
     show_error(InputError("no such file"))
     assert capsys.readouterr().err == "Error: no such file\n"
 
@@ -57,7 +66,10 @@ def test_plain_progress_is_a_line_now_and_then() -> None:
     clock.now = 50
     shown.advance(500)
     shown.finish()
-    assert lines[1:] == ["scoring: 1,000 of 1,000 rows (100%), 20/s", "scoring: 1,000 of 1,000 rows in 50.0 s, 20/s"]
+    assert lines[1:] == [
+        "scoring: 1,000 of 1,000 rows (100%), 20/s",
+        "scoring: 1,000 of 1,000 rows in 50.0 s, 20/s",
+    ]
 
 
 def test_plain_progress_of_an_unknown_total() -> None:
@@ -77,7 +89,9 @@ def test_quick_work_shows_no_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_threads_are_counted_together() -> None:
     shown = ProgressLines("scoring", None, "", lambda line: None)
-    threads = [threading.Thread(target=lambda: [shown.advance() for _ in range(500)]) for _ in range(8)]
+    threads = [
+        threading.Thread(target=lambda: [shown.advance() for _ in range(500)]) for _ in range(8)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -93,11 +107,14 @@ def test_the_error_of_the_work_passes_through_progress() -> None:
 def test_on_a_terminal_there_is_a_bar_and_stdout_stays_clean() -> None:
     code = (
         "from batchinfer.report.terminal import progress\n"
-        "with progress('score [red]', 4, 'rows') as advance:\n    advance(2)\n    advance(2)\nprint('{}')"
+        "with progress('score [red]', 4, 'rows') as advance:\n    advance(2)\n    "
+        "advance(2)\nprint('{}')"
     )
     leader, follower = pty.openpty()
     env = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
-    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=follower, env=env, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=follower, env=env, check=True
+    )
     os.close(follower)
     shown = os.read(leader, 100_000).decode()
     os.close(leader)
@@ -107,6 +124,9 @@ def test_on_a_terminal_there_is_a_bar_and_stdout_stays_clean() -> None:
 
 def test_rich_is_imported_only_when_something_is_shown() -> None:
     heavy = "{'rich', 'jinja2', 'matplotlib'}"
-    code = f"import sys, batchinfer.report.terminal, batchinfer.report.html; print(sorted({heavy} & set(sys.modules)))"
+    code = (
+        f"import sys, batchinfer.report.terminal, batchinfer.report.html; print(sorted({heavy} "
+        "& set(sys.modules)))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -1,4 +1,6 @@
-"""What commits of a Delta log come to: rows that came, rows that went, and what OPTIMIZE only moved."""
+"""What commits of a Delta log come to: rows that came, rows that went, and what OPTIMIZE only
+moved.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,9 @@ def test_files_that_an_append_added_and_a_delete_removed(tmp_path: Path) -> None
     assert (undone.added, undone.removed) == (changes.removed, changes.added)
 
 
-def test_optimize_changes_nothing_and_a_file_that_came_and_went_is_in_neither(tmp_path: Path) -> None:
+def test_optimize_changes_nothing_and_a_file_that_came_and_went_is_in_neither(
+    tmp_path: Path,
+) -> None:
     place = str(tmp_path / "t")
     write_deltalake(place, rows(0))
     write_deltalake(place, rows(1), mode="append")
@@ -80,17 +84,34 @@ def test_a_log_that_is_none_is_told(tmp_path: Path, line: str) -> None:
 
 
 def test_actions_as_other_writers_leave_them(tmp_path: Path) -> None:
-    """No dataChange counts as a change; paths are encoded; a deletion vector makes another file of the same path."""
+    """No dataChange counts as a change; paths are encoded; a deletion vector makes another file of
+    the same path.
+    """
     log = tmp_path / "t/_delta_log"
     log.mkdir(parents=True)
-    vector = {"storageType": "u", "pathOrInlineDv": "ab", "offset": 1, "sizeInBytes": 3, "cardinality": 2}
+    vector = {
+        "storageType": "u",
+        "pathOrInlineDv": "ab",
+        "offset": 1,
+        "sizeInBytes": 3,
+        "cardinality": 2,
+    }
     actions: list[dict[str, Any]] = [
         {"commitInfo": {}},
         {"metaData": {"configuration": {"delta.enableChangeDataFeed": "true"}}},
         {"remove": {"path": "day=a%20b/x.parquet"}},
-        {"add": {"path": "day=a%20b/x.parquet", "partitionValues": {"day": "a b"}, "size": 7, "deletionVector": vector}},
+        {
+            "add": {
+                "path": "day=a%20b/x.parquet",
+                "partitionValues": {"day": "a b"},
+                "size": 7,
+                "deletionVector": vector,
+            }
+        },
     ]
-    (log / "00000000000000000001.json").write_text("\n".join(json.dumps(action) for action in actions) + "\n")
+    (log / "00000000000000000001.json").write_text(
+        "\n".join(json.dumps(action) for action in actions) + "\n"
+    )
     [commit] = read_commits(str(tmp_path / "t"), 0, 1) or []
     assert commit.properties == [{"delta.enableChangeDataFeed": "true"}]
     changes = net_changes([commit])
@@ -100,11 +121,15 @@ def test_actions_as_other_writers_leave_them(tmp_path: Path) -> None:
 
 @given(st.lists(st.sets(st.integers(0, 6)), max_size=8))
 def test_the_net_change_is_the_difference_of_the_states(states: list[set[int]]) -> None:
-    """Whatever happens in between, what came and went is what the last state has more and less than the first."""
+    """Whatever happens in between, what came and went is what the last state has more and less than
+    the first.
+    """
     files = {number: DataFile(str(number), None, {}, 1) for number in range(7)}
     commits, before = [], set[int]()
     for version, after in enumerate(states):
-        commits.append(Commit(version, [files[n] for n in after - before], [files[n] for n in before - after]))
+        commits.append(
+            Commit(version, [files[n] for n in after - before], [files[n] for n in before - after])
+        )
         before = after
     first: set[int] = states[0] if states else set()
     changes = net_changes(commits[1:])

@@ -36,16 +36,28 @@ ODD_SLICES = ["2015-05-18", "a b", "a/b", "50%", "ü", "..", "x=y:z", "a%20b", "
 
 def make_table(folder: Path, **options: Any) -> str:
     uri = str(folder / "table")
-    delta.ensure_table(uri, SCHEMA, ["slice"], "About.", {KEY_PROPERTY: "k"}, stats_columns=["k", "slice"], **options)
+    delta.ensure_table(
+        uri,
+        SCHEMA,
+        ["slice"],
+        "About.",
+        {KEY_PROPERTY: "k"},
+        stats_columns=["k", "slice"],
+        **options,
+    )
     return uri
 
 
-def stage(uri: str, keys: list[int], slice_: str | None, names: list[str] | None = None) -> list[StagedFile]:
+def stage(
+    uri: str, keys: list[int], slice_: str | None, names: list[str] | None = None
+) -> list[StagedFile]:
     with StagedWriter(uri, SCHEMA, ["slice"], ["k"]) as writer:
         rows = {"k": keys, "name": names or ["n"] * len(keys), "at": [0] * len(keys)}
         schema = pa.schema([field for field in SCHEMA if field.name != "slice"])
         writer.write(
-            pa.RecordBatch.from_pydict({name: pa.array(rows[name], schema.field(name).type) for name in schema.names}),
+            pa.RecordBatch.from_pydict(
+                {name: pa.array(rows[name], schema.field(name).type) for name in schema.names}
+            ),
             {"slice": slice_},
         )
         return writer.close()
@@ -64,7 +76,11 @@ def test_table_has_comments_key_and_no_features(tmp_path: Path) -> None:
     assert table.metadata().configuration[KEY_PROPERTY] == "k"
     assert (table.protocol().min_reader_version, table.protocol().reader_features) == (1, None)
     assert delta.table_schema(uri).field("slice").metadata == {b"comment": b"The slice."}
-    assert delta.exists(uri) and delta.table_version(uri) == 0 and not delta.exists(str(tmp_path / "other"))
+    assert (
+        delta.exists(uri)
+        and delta.table_version(uri) == 0
+        and not delta.exists(str(tmp_path / "other"))
+    )
 
 
 def test_odd_slices_are_read_by_every_reader(tmp_path: Path) -> None:
@@ -83,7 +99,12 @@ def test_odd_slices_are_read_by_every_reader(tmp_path: Path) -> None:
     [extension] = Path(folder).glob("extensions/*/delta.duckdb_extension")
     with duckdb.connect() as connection:
         connection.load_extension(str(extension))
-        assert sorted(connection.execute(f"SELECT k, slice FROM delta_scan('{uri}')").fetchall(), key=str) == expected
+        assert (
+            sorted(
+                connection.execute(f"SELECT k, slice FROM delta_scan('{uri}')").fetchall(), key=str
+            )
+            == expected
+        )
 
 
 def test_replacing_odd_slices_touches_only_their_own_files(tmp_path: Path) -> None:
@@ -92,9 +113,15 @@ def test_replacing_odd_slices_touches_only_their_own_files(tmp_path: Path) -> No
         delta.commit(uri, stage(uri, [number], slice_))
     for number, slice_ in enumerate(ODD_SLICES):
         [before] = delta.snapshot_files(uri, {"slice": slice_})
-        assert (Path(uri) / before["path"]).is_file() and before["rows"] == 1 and before["partition"] == {"slice": slice_}
+        assert (
+            (Path(uri) / before["path"]).is_file()
+            and before["rows"] == 1
+            and before["partition"] == {"slice": slice_}
+        )
         delta.commit(uri, stage(uri, [100 + number], slice_), replace={"slice": slice_})
-    assert read(uri) == sorted(((100 + number, slice_) for number, slice_ in enumerate(ODD_SLICES)), key=str)
+    assert read(uri) == sorted(
+        ((100 + number, slice_) for number, slice_ in enumerate(ODD_SLICES)), key=str
+    )
 
 
 def test_file_uri_and_plain_path_are_one_table(tmp_path: Path) -> None:
@@ -126,7 +153,12 @@ def test_nothing_to_do_makes_no_commit(tmp_path: Path) -> None:
 
 def test_rows_of_a_value_are_replaced_and_other_rows_of_their_files_stay(tmp_path: Path) -> None:
     uri = make_table(tmp_path)
-    delta.commit(uri, stage(uri, [1, 2, 3], "s", ["a", "b", "a"]) + stage(uri, [4], "t", ["a"]) + stage(uri, [5], "t", ["b"]))
+    delta.commit(
+        uri,
+        stage(uri, [1, 2, 3], "s", ["a", "b", "a"])
+        + stage(uri, [4], "t", ["a"])
+        + stage(uri, [5], "t", ["b"]),
+    )
     kept = [file["path"] for file in delta.snapshot_files(uri, {"slice": "t"}) if file["rows"] == 1]
     version = delta.commit(
         uri,
@@ -135,28 +167,39 @@ def test_rows_of_a_value_are_replaced_and_other_rows_of_their_files_stay(tmp_pat
         touch=lambda partition: f"slice:{partition['slice']}",
     )
     assert read(uri) == [(2, "s"), (5, "t"), (6, "u")]
-    assert delta.transaction_versions(uri, ["slice:s", "slice:t", "slice:u", "slice:v"]) == {f"slice:{s}": version for s in "stu"}
-    assert len([file for file in delta.snapshot_files(uri, {"slice": "t"}) if file["path"] in kept]) == 1
+    assert delta.transaction_versions(uri, ["slice:s", "slice:t", "slice:u", "slice:v"]) == {
+        f"slice:{s}": version for s in "stu"
+    }
+    assert (
+        len([file for file in delta.snapshot_files(uri, {"slice": "t"}) if file["path"] in kept])
+        == 1
+    )
     delta.commit(uri, [], replace_rows={"name": ["b"], "slice": "t"})
     assert read(uri) == [(2, "s"), (6, "u")]
 
 
 def test_rows_of_a_key_of_several_columns_are_replaced(tmp_path: Path) -> None:
     uri = make_table(tmp_path)
-    delta.commit(uri, stage(uri, [1, 2, 3], "s", ["a", "b", "a"]) + stage(uri, [1, 2], "t", ["a", "a"]))
+    delta.commit(
+        uri, stage(uri, [1, 2, 3], "s", ["a", "b", "a"]) + stage(uri, [1, 2], "t", ["a", "a"])
+    )
     coming = stage(uri, [1, 3], "u", ["a", "b"])
     keys = read_staged(uri, coming, ["k", "name"])
     delta.commit(uri, coming, replace_rows={"k": keys["k"], "name": keys["name"], "slice": None})
     assert read(uri) == [(1, "u"), (2, "s"), (2, "t"), (3, "s"), (3, "u")]
     # Alone a number is a key too, whatever width the one who asks has for it.
-    delta.commit(uri, [], replace_rows={"k": pa.chunked_array([pa.array([2], pa.int16())]), "slice": "t"})
+    delta.commit(
+        uri, [], replace_rows={"k": pa.chunked_array([pa.array([2], pa.int16())]), "slice": "t"}
+    )
     assert read(uri) == [(1, "u"), (2, "s"), (3, "s"), (3, "u")]
 
 
 def test_transactions_know_the_version_of_their_commit(tmp_path: Path) -> None:
     uri = make_table(tmp_path)
     delta.commit(uri, stage(uri, [1], "s"))
-    version = delta.commit(uri, stage(uri, [2], "s"), transactions=lambda version: {"slice:s": version, "x": 2**63 - 1})
+    version = delta.commit(
+        uri, stage(uri, [2], "s"), transactions=lambda version: {"slice:s": version, "x": 2**63 - 1}
+    )
     assert version == 2 == delta.table_version(uri)
     assert delta.transaction_versions(uri, ["slice:s", "x", "y"]) == {"slice:s": 2, "x": 2**63 - 1}
 
@@ -170,7 +213,9 @@ def test_guard_refuses_a_commit_computed_from_an_older_state(tmp_path: Path) -> 
     assert read(uri) == []
 
 
-def test_conflict_is_tried_again_on_the_new_snapshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_conflict_is_tried_again_on_the_new_snapshot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     uri = make_table(tmp_path)
     delta.commit(uri, stage(uri, [1], "s"))
     opened = delta.open_table
@@ -188,12 +233,16 @@ def test_conflict_is_tried_again_on_the_new_snapshot(tmp_path: Path, monkeypatch
         return table
 
     monkeypatch.setattr(delta, "open_table", open_then_lose_the_race)
-    version = delta.commit(uri, stage(uri, [9], "s"), replace={"slice": "s"}, transactions=lambda at: {"slice:s": at})
+    version = delta.commit(
+        uri, stage(uri, [9], "s"), replace={"slice": "s"}, transactions=lambda at: {"slice:s": at}
+    )
     assert version == 4 and delta.transaction_versions(uri, ["slice:s"]) == {"slice:s": 4}
     assert read(uri) == [(3, "t"), (9, "s")]
 
 
-def test_commit_that_stands_although_its_hook_failed_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commit_that_stands_although_its_hook_failed_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     uri = make_table(tmp_path)
     write = delta._write
 
@@ -220,12 +269,28 @@ def test_staged_file_that_is_gone_or_cut_short_is_never_committed(tmp_path: Path
 
 def test_existing_table_is_held_to_its_contract(tmp_path: Path) -> None:
     uri = make_table(tmp_path)
-    other = pa.schema([("k", pa.string()), ("slice", pa.string()), ("at", pa.timestamp("us", tz="UTC")), ("new", pa.float64())])
+    other = pa.schema(
+        [
+            ("k", pa.string()),
+            ("slice", pa.string()),
+            ("at", pa.timestamp("us", tz="UTC")),
+            ("new", pa.float64()),
+        ]
+    )
     with pytest.raises(InputError) as caught:
         delta.ensure_table(uri, other, [], configuration={KEY_PROPERTY: "k,new"})
     said = "\n".join(caught.value.problems)
     assert len(caught.value.problems) == 5
-    assert all(word in said for word in ("column k is int64", "no column new", "column name", "partitioned by", "key is k;"))
+    assert all(
+        word in said
+        for word in (
+            "column k is int64",
+            "no column new",
+            "column name",
+            "partitioned by",
+            "key is k;",
+        )
+    )
     with pytest.raises(InputError, match="no column new"):
         delta.commit(uri, stage(uri, [1], "s"), schema=SCHEMA.append(pa.field("new", pa.float64())))
 
@@ -233,7 +298,9 @@ def test_existing_table_is_held_to_its_contract(tmp_path: Path) -> None:
 def test_evolve_adds_nullable_columns_with_comments(tmp_path: Path) -> None:
     uri = make_table(tmp_path)
     delta.commit(uri, stage(uri, [1], "s"))
-    wider = SCHEMA.append(pa.field("new", pa.float64(), nullable=False, metadata={"comment": "New."})).remove(2)
+    wider = SCHEMA.append(
+        pa.field("new", pa.float64(), nullable=False, metadata={"comment": "New."})
+    ).remove(2)
     with pytest.raises(InputError):
         delta.ensure_table(uri, wider, ["slice"])
     assert delta.ensure_table(uri, wider, ["slice"], evolve=True) == 2
@@ -319,7 +386,11 @@ def test_three_processes_lose_nothing(tmp_path: Path) -> None:
         worker.join()
         assert worker.exitcode == 0
     assert delta.table_version(uri) == 36
-    last = [(worker * 1000 + turn, f"{worker}-{turn % 3}") for worker in range(3) for turn in (9, 10, 11)]
+    last = [
+        (worker * 1000 + turn, f"{worker}-{turn % 3}")
+        for worker in range(3)
+        for turn in (9, 10, 11)
+    ]
     assert read(uri) == sorted(last, key=str)
     recorded = delta.transaction_versions(uri, [f"slice:{slice_}" for _, slice_ in last])
     for path, version in files_with_versions(uri).items():
@@ -378,7 +449,9 @@ FULL = """
 def test_full_disk_is_a_storage_error_and_leaves_no_file(tmp_path: Path) -> None:
     uri = make_table(tmp_path)
     code = textwrap.dedent(FULL).format(tests=str(Path(__file__).parent), uri=uri)
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    said = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
     assert said.startswith("8 ") and uri in said and "too large" in said
     assert not list(Path(uri).rglob("*.parquet"))
 
@@ -387,5 +460,7 @@ def test_ids_written_by_others_are_read(tmp_path: Path) -> None:
     uri = make_table(tmp_path)
     table = DeltaTable(uri)
     properties = CommitProperties(app_transactions=[Transaction("spark", 7)])
-    table.create_write_transaction([], "append", table.schema(), ["slice"], commit_properties=properties)
+    table.create_write_transaction(
+        [], "append", table.schema(), ["slice"], commit_properties=properties
+    )
     assert delta.transaction_versions(uri, ["spark"]) == {"spark": 7}

@@ -29,7 +29,8 @@ with hold({lake!r}, "p", {slice_!r}, "run-1", "score"):
 
 def start_holder(lake: Path, slice_: str, then: str = "time.sleep(60)") -> subprocess.Popen[bytes]:
     process = subprocess.Popen(
-        [sys.executable, "-c", HOLDER.format(lake=str(lake), slice_=slice_, then=then)], stdout=subprocess.PIPE
+        [sys.executable, "-c", HOLDER.format(lake=str(lake), slice_=slice_, then=then)],
+        stdout=subprocess.PIPE,
     )
     assert process.stdout is not None and process.stdout.readline() == b"held\n"
     return process
@@ -39,7 +40,10 @@ def start_holder(lake: Path, slice_: str, then: str = "time.sleep(60)") -> subpr
 def test_second_holder_is_refused_and_told_who(tmp_path: Path, slice_: str | None) -> None:
     lake = str(tmp_path)
     with hold(lake, "p", slice_, "run-1", "score") as lease:
-        with pytest.raises(SliceHeld, match=r"held by run run-1 \(score, process") as caught, hold(lake, "p", slice_, "run-2"):
+        with (
+            pytest.raises(SliceHeld, match=r"held by run run-1 \(score, process") as caught,
+            hold(lake, "p", slice_, "run-2"),
+        ):
             pass
         assert lease["since"] in str(caught.value) and str(os.getpid()) in str(caught.value)
         assert pickle.loads(pickle.dumps(caught.value)).exit_code == 6
@@ -61,10 +65,18 @@ def test_lease_ends_with_an_error(tmp_path: Path) -> None:
 
 def test_lease_of_another_process_ends_when_it_is_killed(tmp_path: Path) -> None:
     process = start_holder(tmp_path, "s")
-    with pytest.raises(SliceHeld, match=f"process {process.pid} "), hold(str(tmp_path), "p", "s", "run-2"):
+    with (
+        pytest.raises(SliceHeld, match=f"process {process.pid} "),
+        hold(str(tmp_path), "p", "s", "run-2"),
+    ):
         pass
     [lease] = running(str(tmp_path), "p")
-    assert (lease["run_id"], lease["pid"], lease["slice"], lease["command"]) == ("run-1", process.pid, "s", "score")
+    assert (lease["run_id"], lease["pid"], lease["slice"], lease["command"]) == (
+        "run-1",
+        process.pid,
+        "s",
+        "score",
+    )
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert process.stdout is not None
@@ -76,7 +88,9 @@ def test_lease_of_another_process_ends_when_it_is_killed(tmp_path: Path) -> None
 
 def test_child_of_a_killed_holder_does_not_keep_the_lease(tmp_path: Path) -> None:
     process = start_holder(
-        tmp_path, "s", "import os\n    pid = os.fork()\n    pid and print(pid, flush=True)\n    time.sleep(60)"
+        tmp_path,
+        "s",
+        "import os\n    pid = os.fork()\n    pid and print(pid, flush=True)\n    time.sleep(60)",
     )
     assert process.stdout is not None
     child = int(process.stdout.readline())
@@ -115,7 +129,9 @@ def test_lock_excludes_threads_and_survives_removal_of_its_file(tmp_path: Path) 
     assert most == 1
 
 
-def test_lock_on_a_file_that_was_removed_meanwhile_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lock_on_a_file_that_was_removed_meanwhile_does_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path, real, removed = tmp_path / "lock", fcntl.flock, []
 
     def remove_first(fd: int, operation: int) -> None:
@@ -131,7 +147,11 @@ def test_lock_on_a_file_that_was_removed_meanwhile_does_not_count(tmp_path: Path
 
 
 def test_table_lock_waits_and_then_gives_up(tmp_path: Path) -> None:
-    with table_lock(str(tmp_path)), pytest.raises(StorageError, match=TABLE_LOCK), table_lock(str(tmp_path), timeout_s=0.05):
+    with (
+        table_lock(str(tmp_path)),
+        pytest.raises(StorageError, match=TABLE_LOCK),
+        table_lock(str(tmp_path), timeout_s=0.05),
+    ):
         pass
     with table_lock(str(tmp_path), timeout_s=0):
         pass

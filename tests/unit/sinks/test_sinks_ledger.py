@@ -25,7 +25,9 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 
 def make_table(folder: Path, interval: int = 10) -> str:
     uri = str(folder / "table")
-    delta.ensure_table(uri, SCHEMA, ["slice"], configuration={"delta.checkpointInterval": str(interval)})
+    delta.ensure_table(
+        uri, SCHEMA, ["slice"], configuration={"delta.checkpointInterval": str(interval)}
+    )
     return uri
 
 
@@ -34,32 +36,61 @@ def test_ledger_survives_checkpoint_and_clean_up(tmp_path: Path) -> None:
     delta.commit(
         uri,
         [],
-        transactions=lambda at: ledger.file_transactions("p", {"a.csv": 11, "b.csv": 2**63 - 1}) | {ledger.slice_id("s"): at},
+        transactions=lambda at: (
+            ledger.file_transactions("p", {"a.csv": 11, "b.csv": 2**63 - 1})
+            | {ledger.slice_id("s"): at}
+        ),
     )
     table = DeltaTable(uri)
     table.alter.set_table_properties({"delta.logRetentionDuration": "interval 0 days"})
     table = DeltaTable(uri)
     table.create_checkpoint()
-    delta.commit(uri, [], transactions=lambda at: ledger.file_transactions("p", {"a.csv": 12}) | {ledger.slice_id(None): at})
+    delta.commit(
+        uri,
+        [],
+        transactions=lambda at: (
+            ledger.file_transactions("p", {"a.csv": 12}) | {ledger.slice_id(None): at}
+        ),
+    )
     time.sleep(0.05)
     DeltaTable(uri).cleanup_metadata()
     assert not (Path(uri) / "_delta_log" / f"{1:020}.json").exists()
-    assert ledger.landed_files(uri, "p", ["a.csv", "b.csv", "c.csv"]) == {"a.csv": 12, "b.csv": 2**63 - 1, "c.csv": None}
+    assert ledger.landed_files(uri, "p", ["a.csv", "b.csv", "c.csv"]) == {
+        "a.csv": 12,
+        "b.csv": 2**63 - 1,
+        "c.csv": None,
+    }
     assert ledger.landed_slices(uri) == {"s": 1, None: 3}
 
 
 def test_ten_thousand_files_are_read_in_one_go(tmp_path: Path) -> None:
     uri = make_table(tmp_path)
     names = [f"day={number}/part.csv" for number in range(10_000)]
-    delta.commit(uri, [], transactions=ledger.file_transactions("p", {name: number for number, name in enumerate(names)}))
+    delta.commit(
+        uri,
+        [],
+        transactions=ledger.file_transactions(
+            "p", {name: number for number, name in enumerate(names)}
+        ),
+    )
     for _ in range(2):
-        assert ledger.landed_files(uri, "p", names) == {name: number for number, name in enumerate(names)}
+        assert ledger.landed_files(uri, "p", names) == {
+            name: number for number, name in enumerate(names)
+        }
         DeltaTable(uri).create_checkpoint()
 
 
 @settings(max_examples=15, deadline=None)
-@given(commits=st.lists(st.dictionaries(TEXT.filter(bool), st.integers(0, 2**63 - 1), max_size=4), min_size=1, max_size=7))
-def test_log_reader_agrees_with_deltalake(tmp_path_factory: pytest.TempPathFactory, commits: list[dict[str, int]]) -> None:
+@given(
+    commits=st.lists(
+        st.dictionaries(TEXT.filter(bool), st.integers(0, 2**63 - 1), max_size=4),
+        min_size=1,
+        max_size=7,
+    )
+)
+def test_log_reader_agrees_with_deltalake(
+    tmp_path_factory: pytest.TempPathFactory, commits: list[dict[str, int]]
+) -> None:
     uri = make_table(tmp_path_factory.mktemp("log"), interval=3)
     for transactions in commits:
         delta.commit(uri, [], transactions=transactions)
@@ -93,13 +124,17 @@ def split_checkpoint(log_folder: Path, kind: str) -> None:
     classic.unlink()
     if kind == "parts":
         half = rows.num_rows // 2
-        pq.write_table(rows.slice(0, half), log_folder / f"{3:020}.checkpoint.{1:010}.{2:010}.parquet")
+        pq.write_table(
+            rows.slice(0, half), log_folder / f"{3:020}.checkpoint.{1:010}.{2:010}.parquet"
+        )
         pq.write_table(rows.slice(half), log_folder / f"{3:020}.checkpoint.{2:010}.{2:010}.parquet")
     elif kind == "v2 parquet":
         pq.write_table(rows, log_folder / f"{3:020}.checkpoint.{uuid.uuid4()}.parquet")
     else:
         actions = [{"txn": row["txn"]} for row in rows.select(["txn"]).to_pylist() if row["txn"]]
-        text = "\n".join(json.dumps(action) for action in [{"checkpointMetadata": {"version": 3}}, *actions])
+        text = "\n".join(
+            json.dumps(action) for action in [{"checkpointMetadata": {"version": 3}}, *actions]
+        )
         (log_folder / f"{3:020}.checkpoint.{uuid.uuid4()}.json").write_text(text)
 
 
@@ -152,19 +187,45 @@ def test_runs_are_appended_and_the_latest_of_each_slice_is_found(tmp_path: Path)
         ("r3", "p", "b", 1, "score"),
         ("r4", "q", "a", 3, "score"),
     ]
-    for run_id, pipeline, slice_, minute, command in [*rows, ("r5", "p", None, 9, "train"), ("r6", "p", "a", 5, "extract")]:
+    for run_id, pipeline, slice_, minute, command in [
+        *rows,
+        ("r5", "p", None, 9, "train"),
+        ("r6", "p", "a", 5, "extract"),
+    ]:
         at = start + datetime.timedelta(minutes=minute)
-        runs.append_run(uri, {"run_id": run_id, "pipeline": pipeline, "slice": slice_, "started_at": at, "command": command})
+        runs.append_run(
+            uri,
+            {
+                "run_id": run_id,
+                "pipeline": pipeline,
+                "slice": slice_,
+                "started_at": at,
+                "command": command,
+            },
+        )
     latest = runs.latest_runs(uri, "p", command="score")
     assert {slice_: row["run_id"] for slice_, row in latest.items()} == {"a": "r2", "b": "r3"}
-    assert latest["a"]["started_at"] == start + datetime.timedelta(minutes=2) and latest["a"]["seconds"] is None
-    assert {slice_: row["run_id"] for slice_, row in runs.latest_runs(uri, "p").items()} == {"a": "r6", "b": "r3"}
-    assert {slice_: row["run_id"] for slice_, row in runs.latest_runs(uri, "p", newest=1).items()} == {"a": "r6"}
-    assert {slice_: row["run_id"] for slice_, row in runs.latest_runs(uri, "p", "score", newest=2).items()} == {
+    assert (
+        latest["a"]["started_at"] == start + datetime.timedelta(minutes=2)
+        and latest["a"]["seconds"] is None
+    )
+    assert {slice_: row["run_id"] for slice_, row in runs.latest_runs(uri, "p").items()} == {
+        "a": "r6",
+        "b": "r3",
+    }
+    assert {
+        slice_: row["run_id"] for slice_, row in runs.latest_runs(uri, "p", newest=1).items()
+    } == {"a": "r6"}
+    assert {
+        slice_: row["run_id"]
+        for slice_, row in runs.latest_runs(uri, "p", "score", newest=2).items()
+    } == {
         "a": "r2",
         "b": "r3",
     }
-    assert runs.latest_runs(uri, "q", newest=9).keys() == {"a"} and runs.latest_runs(uri, "p", "score", newest=9).keys() == {
+    assert runs.latest_runs(uri, "q", newest=9).keys() == {"a"} and runs.latest_runs(
+        uri, "p", "score", newest=9
+    ).keys() == {
         "a",
         "b",
     }
@@ -181,24 +242,35 @@ def test_of_many_runs_only_the_newest_files_are_opened(tmp_path: Path) -> None:
     # Appended in another order than they started.
     for number in (3, 1, 4, 0, 5, 2):
         at = start + datetime.timedelta(minutes=number)
-        runs.append_run(uri, {"run_id": f"r{number}", "pipeline": "p", "slice": f"s{number}", "started_at": at})
+        runs.append_run(
+            uri, {"run_id": f"r{number}", "pipeline": "p", "slice": f"s{number}", "started_at": at}
+        )
     by_start = DeltaTable(uri).to_pyarrow_table().sort_by("started_at")
     for action in pa.table(DeltaTable(uri).get_add_actions(flatten=True)).to_pylist():
         if action["max.started_at"] < start + datetime.timedelta(minutes=3):
             Path(uri, action["path"]).unlink()
-    assert [row["run_id"] for row in runs.latest_runs(uri, "p", newest=2).values()] == by_start["run_id"].to_pylist()[-2:]
+    assert [row["run_id"] for row in runs.latest_runs(uri, "p", newest=2).values()] == by_start[
+        "run_id"
+    ].to_pylist()[-2:]
     with pytest.raises(StorageError):
         runs.latest_runs(uri, "p")
 
 
-@pytest.mark.parametrize("text", ["", "7", "2026-11-21T00:00:00.123456", "ü" * 100, "a" * 7, "\0" * 15])
+@pytest.mark.parametrize(
+    "text", ["", "7", "2026-11-21T00:00:00.123456", "ü" * 100, "a" * 7, "\0" * 15]
+)
 def test_marks_come_back_and_the_last_one_counts(tmp_path: Path, text: str) -> None:
     uri = make_table(tmp_path)
     assert ledger.read_mark(uri, "jdbc:orders") is None
     for mark in ("an earlier and much longer position than the next one", text):
-        delta.commit(uri, [], transactions=ledger.mark_transactions({"jdbc:orders": mark, "jdbc:other": "x"}))
+        delta.commit(
+            uri, [], transactions=ledger.mark_transactions({"jdbc:orders": mark, "jdbc:other": "x"})
+        )
     DeltaTable(uri).create_checkpoint()
-    assert (ledger.read_mark(uri, "jdbc:orders"), ledger.read_mark(uri, "jdbc:other")) == (text, "x")
+    assert (ledger.read_mark(uri, "jdbc:orders"), ledger.read_mark(uri, "jdbc:other")) == (
+        text,
+        "x",
+    )
 
 
 def test_a_mark_has_a_limit() -> None:

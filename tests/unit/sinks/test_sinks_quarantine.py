@@ -9,27 +9,42 @@ import pytest
 from deltalake import DeltaTable
 
 from batchinfer.contracts import BadRecord, StagedFile
-from batchinfer.lake.quarantine import commit_extract_quarantine, commit_quarantine, first_record, write_quarantine
+from batchinfer.lake.quarantine import (
+    commit_extract_quarantine,
+    commit_quarantine,
+    first_record,
+    write_quarantine,
+)
 
 RUN: dict[str, Any] = {"pipeline": "p", "run_id": "r1", "published": True}
 
 
-def bad(file: str | None, line: int | None, slice_: str | None = None, raw: bytes = b"\xff") -> BadRecord:
+def bad(
+    file: str | None, line: int | None, slice_: str | None = None, raw: bytes = b"\xff"
+) -> BadRecord:
     return BadRecord(file, line, raw, "not_utf8", "message", None, slice_)
 
 
 def read(uri: Path) -> list[tuple[Any, ...]]:
     rows = DeltaTable(str(uri)).to_pyarrow_table().to_pylist()
     return sorted(
-        ((row["source_file"], row["source_line"], row["slice"], row["stage"], row["published"]) for row in rows), key=str
+        (
+            (row["source_file"], row["source_line"], row["slice"], row["stage"], row["published"])
+            for row in rows
+        ),
+        key=str,
     )
 
 
-def stage(uri: Path, *records: BadRecord, slice_: str | None = "s", stage: str = "extract", **changes: Any) -> list[StagedFile]:
+def stage(
+    uri: Path, *records: BadRecord, slice_: str | None = "s", stage: str = "extract", **changes: Any
+) -> list[StagedFile]:
     return write_quarantine(str(uri), records, stage=stage, slice=slice_, **RUN | changes)
 
 
-def extract(uri: Path, staged: list[StagedFile], files: dict[str, int], published: bool = True, **more: Any) -> int | None:
+def extract(
+    uri: Path, staged: list[StagedFile], files: dict[str, int], published: bool = True, **more: Any
+) -> int | None:
     options = {"scope": "landed|s", "slice": "s"} | more
     return commit_extract_quarantine(str(uri), staged, published=published, files=files, **options)
 
@@ -40,8 +55,16 @@ def parquet(uri: Path) -> list[Path]:
 
 def test_columns_and_partitions(tmp_path: Path) -> None:
     uri = tmp_path / "q"
-    extract(uri, stage(uri, bad("a.csv", 3), bad("a.csv", 4, "2015-05-18"), bad(None, None)), {"a.csv": 1})
-    [row] = [row for row in DeltaTable(str(uri)).to_pyarrow_table().to_pylist() if row["source_line"] == 3]
+    extract(
+        uri,
+        stage(uri, bad("a.csv", 3), bad("a.csv", 4, "2015-05-18"), bad(None, None)),
+        {"a.csv": 1},
+    )
+    [row] = [
+        row
+        for row in DeltaTable(str(uri)).to_pyarrow_table().to_pylist()
+        if row["source_line"] == 3
+    ]
     assert row.pop("at").tzinfo is not None
     assert row == {
         "pipeline": "p",
@@ -63,7 +86,9 @@ def test_polars_reads_it_too(tmp_path: Path) -> None:
     import polars
 
     uri = tmp_path / "q"
-    extract(uri, stage(uri, bad("a b.csv", 3), bad("a/b.csv", 4, "x y")), {"a b.csv": 1, "a/b.csv": 1})
+    extract(
+        uri, stage(uri, bad("a b.csv", 3), bad("a/b.csv", 4, "x y")), {"a b.csv": 1, "a/b.csv": 1}
+    )
     rows = polars.read_delta(str(uri)).select("source_line", "slice", "stage", "published").rows()
     assert sorted(rows) == [(3, "s", "extract", True), (4, "x y", "extract", True)]
 
@@ -83,11 +108,15 @@ def test_crash_before_the_main_commit_adds_nothing_twice(tmp_path: Path) -> None
     once = read(uri)
     extract(uri, stage(uri, bad("a.csv", 1), bad("b.csv", 2)), files)
     assert read(uri) == once and len(parquet(uri)) == 2
-    extract(uri, stage(uri, bad("a.csv", 1), bad("b.csv", 2), bad("c.csv", 3)), files | {"c.csv": 3})
+    extract(
+        uri, stage(uri, bad("a.csv", 1), bad("b.csv", 2), bad("c.csv", 3)), files | {"c.csv": 3}
+    )
     assert len(read(uri)) == 3
 
 
-def test_records_of_very_many_source_files_share_staged_files_and_are_still_there_once(tmp_path: Path) -> None:
+def test_records_of_very_many_source_files_share_staged_files_and_are_still_there_once(
+    tmp_path: Path,
+) -> None:
     uri = tmp_path / "q"
     names = [f"{number}.csv" for number in range(100)]
     extract(uri, stage(uri, *(bad(name, 1) for name in names[:40])), dict.fromkeys(names[:40], 7))
@@ -115,11 +144,17 @@ def test_unpublished_records_give_way_to_later_runs_on_the_same_files(tmp_path: 
         assert [row[4] for row in read(uri)] == [False, False]
     extract(uri, stage(uri, bad("b.csv", 7)), {"b.csv": 1}, published=False)
     extract(uri, stage(uri, bad("a.csv", 1), bad("a.csv", 2)), files)
-    assert [(row[0], row[1], row[4]) for row in read(uri)] == [("a.csv", 1, True), ("a.csv", 2, True), ("b.csv", 7, False)]
+    assert [(row[0], row[1], row[4]) for row in read(uri)] == [
+        ("a.csv", 1, True),
+        ("a.csv", 2, True),
+        ("b.csv", 7, False),
+    ]
 
 
 @pytest.mark.parametrize(("replaced", "left"), [(["a.csv"], [9]), ([], [1, 9])])
-def test_changed_file_replaces_its_records_where_asked(tmp_path: Path, replaced: list[str], left: list[int]) -> None:
+def test_changed_file_replaces_its_records_where_asked(
+    tmp_path: Path, replaced: list[str], left: list[int]
+) -> None:
     uri = tmp_path / "q"
     extract(uri, stage(uri, bad("a.csv", 1), bad("b.csv", 5)), {"a.csv": 1, "b.csv": 1})
     for _ in range(2):
@@ -134,7 +169,9 @@ def test_score_replaces_what_earlier_runs_of_the_slice_put_aside(tmp_path: Path)
     def score(*lines: int, published: bool, slice_: str = "s") -> list[tuple[int, bool]]:
         staged = stage(uri, *(bad("a.csv", line) for line in lines), slice_=slice_, stage="score")
         commit_quarantine(str(uri), staged, slice=slice_, published=published, run_id="r")
-        return sorted((row[1], row[4]) for row in read(uri) if row[2] == slice_ and row[3] == "score")
+        return sorted(
+            (row[1], row[4]) for row in read(uri) if row[2] == slice_ and row[3] == "score"
+        )
 
     extract(uri, stage(uri, bad("a.csv", 99)), {"a.csv": 1})
     assert score(1, published=False) == [(1, False)]
@@ -156,8 +193,18 @@ def test_same_staged_files_committed_twice_change_nothing(tmp_path: Path) -> Non
 
 def test_first_record_is_the_one_with_the_lowest_line(tmp_path: Path) -> None:
     uri = tmp_path / "q"
-    extract(uri, stage(uri, bad("b.csv", 1), bad("a.csv", 9), bad("a.csv", 4, "z")), {"a.csv": 1}, published=False)
+    extract(
+        uri,
+        stage(uri, bad("b.csv", 1), bad("a.csv", 9), bad("a.csv", 4, "z")),
+        {"a.csv": 1},
+        published=False,
+    )
     extract(uri, stage(uri, bad("0.csv", 1), run_id="r2"), {"0.csv": 1}, published=False)
     found = first_record(str(uri), "r1")
-    assert found == {"source_file": "a.csv", "source_line": 4, "reason": "not_utf8", "message": "message"}
+    assert found == {
+        "source_file": "a.csv",
+        "source_line": 4,
+        "reason": "not_utf8",
+        "message": "message",
+    }
     assert first_record(str(uri), "r3") is None

@@ -16,21 +16,31 @@ from hypothesis import strategies as st
 
 from batchinfer.errors import InputError, StorageError
 from batchinfer.lake import staging
-from batchinfer.lake.file_statistics import FileStatistics, format_timestamp, truncate_max, truncate_min
+from batchinfer.lake.file_statistics import (
+    FileStatistics,
+    format_timestamp,
+    truncate_max,
+    truncate_min,
+)
 from batchinfer.lake.schemas import delta_schema
 from batchinfer.lake.staging import StagedWriter, remove_staged
 from batchinfer.lake.table_places import encode_name
 
-SCHEMA = pa.schema([("name", pa.string()), ("line", pa.int64()), ("slice", pa.string()), ("score", pa.float64())])
+SCHEMA = pa.schema(
+    [("name", pa.string()), ("line", pa.int64()), ("slice", pa.string()), ("score", pa.float64())]
+)
 
 
 def batch(names: list[str | None], lines: list[int]) -> pa.RecordBatch:
     return pa.record_batch(
-        [pa.array(names, pa.string()), pa.array(lines, pa.int64()), pa.array([0.5] * len(lines))], names=["name", "line", "score"]
+        [pa.array(names, pa.string()), pa.array(lines, pa.int64()), pa.array([0.5] * len(lines))],
+        names=["name", "line", "score"],
     )
 
 
-def write(table: Path, *batches: pa.RecordBatch, slice_: str | None = "s", **options: Any) -> list[Any]:
+def write(
+    table: Path, *batches: pa.RecordBatch, slice_: str | None = "s", **options: Any
+) -> list[Any]:
     writer = StagedWriter(str(table), SCHEMA, ["slice"], ["name", "line"], **options)
     for each in batches:
         writer.write(each, {"slice": slice_})
@@ -50,7 +60,10 @@ def test_file_is_plain_parquet_without_the_partition_column(tmp_path: Path) -> N
     }
 
 
-@pytest.mark.parametrize("slice_", ["2015-05-18", "a b", "a/b", "50%", "ü", "..", ".", "x=y", "../../etc", "é" * 40, None])
+@pytest.mark.parametrize(
+    "slice_",
+    ["2015-05-18", "a b", "a/b", "50%", "ü", "..", ".", "x=y", "../../etc", "é" * 40, None],
+)
 def test_folder_of_any_slice_stays_inside_the_table(tmp_path: Path, slice_: str | None) -> None:
     table = tmp_path / "table"
     [staged] = write(table, batch(["a"], [1]), slice_=slice_)
@@ -79,7 +92,9 @@ def test_names_are_safe_and_told_apart(one: str, other: str) -> None:
 
 
 def test_many_small_batches_wait_as_few_pieces(tmp_path: Path) -> None:
-    """Thousands of small pieces between the large ones that models allocate break up the heap: gigabytes for nothing."""
+    """Thousands of small pieces between the large ones that models allocate break up the heap:
+    gigabytes for nothing.
+    """
     schema = pa.schema([("x", pa.int64()), ("name", pa.string())])
     writer = StagedWriter(str(tmp_path), schema, (), (), sort_by=["x"])
     for start in range(0, 5000, 5):
@@ -91,21 +106,34 @@ def test_many_small_batches_wait_as_few_pieces(tmp_path: Path) -> None:
     (staged,) = writer.close()
     found = pq.read_table(tmp_path / staged.path)
     assert found.column("x").to_pylist() == list(range(5000))
-    assert found.column("name").cast(pa.string()).to_pylist() == [str(x // 5 * 5 % 3) for x in range(5000)]
+    assert found.column("name").cast(pa.string()).to_pylist() == [
+        str(x // 5 * 5 % 3) for x in range(5000)
+    ]
 
 
 def test_constants_cost_nearly_nothing_and_read_back_plain(tmp_path: Path) -> None:
     schema = pa.schema(
-        [("line", pa.int64()), ("digest", pa.string()), ("version", pa.int64()), ("at", pa.timestamp("us", tz="UTC"))]
+        [
+            ("line", pa.int64()),
+            ("digest", pa.string()),
+            ("version", pa.int64()),
+            ("at", pa.timestamp("us", tz="UTC")),
+        ]
     )
     writer = StagedWriter(str(tmp_path), schema, [], ["line"])
     lines = pa.record_batch([pa.array(range(100_000), pa.int64())], names=["line"])
-    writer.write(lines, {}, constants={"digest": "d" * 64, "version": pa.scalar(3, pa.int64()), "at": 1_000_001})
+    writer.write(
+        lines,
+        {},
+        constants={"digest": "d" * 64, "version": pa.scalar(3, pa.int64()), "at": 1_000_001},
+    )
     [staged] = writer.close()
     file = pq.ParquetFile(tmp_path / staged.path)
     assert file.schema_arrow.field("digest").type == pa.string()
     sizes = {
-        file.metadata.row_group(0).column(i).path_in_schema: file.metadata.row_group(0).column(i).total_compressed_size
+        file.metadata.row_group(0).column(i).path_in_schema: file.metadata.row_group(0)
+        .column(i)
+        .total_compressed_size
         for i in range(4)
     }
     assert max(sizes["digest"], sizes["version"], sizes["at"]) < 3_000 < sizes["line"]
@@ -115,39 +143,61 @@ def test_constants_cost_nearly_nothing_and_read_back_plain(tmp_path: Path) -> No
 
 
 def test_constants_may_change_from_batch_to_batch(tmp_path: Path) -> None:
-    writer = StagedWriter(str(tmp_path), pa.schema([("line", pa.int64()), ("name", pa.string())]), [], ["name"])
+    writer = StagedWriter(
+        str(tmp_path), pa.schema([("line", pa.int64()), ("name", pa.string())]), [], ["name"]
+    )
     told = ["x", "x", "y", None, None, "x"]
     for number, name in enumerate(told, start=1):
-        writer.write(pa.record_batch([pa.array([number] * number, pa.int64())], names=["line"]), {}, {"name": name})
+        writer.write(
+            pa.record_batch([pa.array([number] * number, pa.int64())], names=["line"]),
+            {},
+            {"name": name},
+        )
     [staged] = writer.close()
     rows = pq.read_table(tmp_path / staged.path).to_pylist()
-    assert rows == [{"line": n, "name": name} for n, name in enumerate(told, start=1) for _ in range(n)]
+    assert rows == [
+        {"line": n, "name": name} for n, name in enumerate(told, start=1) for _ in range(n)
+    ]
 
 
 def test_rows_of_nothing_but_constants_are_counted(tmp_path: Path) -> None:
     writer = StagedWriter(str(tmp_path), pa.schema([("name", pa.string())]), [], ["name"])
     for name in ("x", "y"):
-        writer.write(pa.RecordBatch.from_struct_array(pa.array([{}] * 3, pa.struct([]))), {}, {"name": name})
+        writer.write(
+            pa.RecordBatch.from_struct_array(pa.array([{}] * 3, pa.struct([]))), {}, {"name": name}
+        )
     [staged] = writer.close()
     assert pq.read_table(tmp_path / staged.path)["name"].to_pylist() == ["x"] * 3 + ["y"] * 3
 
 
-def test_columns_without_repeats_have_no_dictionary_and_nested_ones_keep_theirs(tmp_path: Path) -> None:
+def test_columns_without_repeats_have_no_dictionary_and_nested_ones_keep_theirs(
+    tmp_path: Path,
+) -> None:
     nested = {
         "items": pa.list_(pa.string()),
         "place": pa.struct([("city", pa.string()), ("tags", pa.list_(pa.string()))]),
         "sizes": pa.map_(pa.string(), pa.int64()),
     }
-    schema = pa.schema([("key", pa.int64()), ("word", pa.string()), ("scores", pa.list_(pa.float64())), *nested.items()])
+    schema = pa.schema(
+        [
+            ("key", pa.int64()),
+            ("word", pa.string()),
+            ("scores", pa.list_(pa.float64())),
+            *nested.items(),
+        ]
+    )
     rows = pa.RecordBatch.from_pylist(
         [
-            {"key": n, "word": "w", "scores": [n / 7, n / 11], "items": ["a", "b"], "place": {"city": "c", "tags": ["t"]},
+            {"key": n, "word": "w", "scores": [n / 7, n / 11], "items": ["a", "b"],
+            "place": {"city": "c", "tags": ["t"]},
              "sizes": [("s", 1)]}
             for n in range(1000)
         ],
         schema,
     )  # fmt: skip
-    with StagedWriter(str(tmp_path), schema, (), ["key"], ["key"], distinct=["key", "scores"]) as writer:
+    with StagedWriter(
+        str(tmp_path), schema, (), ["key"], ["key"], distinct=["key", "scores"]
+    ) as writer:
         writer.write(rows, {})
         [staged] = writer.close()
     file = pq.ParquetFile(tmp_path / staged.path)
@@ -159,10 +209,14 @@ def test_columns_without_repeats_have_no_dictionary_and_nested_ones_keep_theirs(
 
 
 def test_constants_and_columns_may_take_turns(tmp_path: Path) -> None:
-    writer = StagedWriter(str(tmp_path), pa.schema([("line", pa.int64()), ("name", pa.string())]), [], ["name"])
+    writer = StagedWriter(
+        str(tmp_path), pa.schema([("line", pa.int64()), ("name", pa.string())]), [], ["name"]
+    )
     lines = pa.record_batch([pa.array([1, 2], pa.int64())], names=["line"])
     writer.write(lines, {}, {"name": "x"})
-    writer.write(pa.record_batch([pa.array([3], pa.int64()), pa.array(["y"])], names=["line", "name"]), {})
+    writer.write(
+        pa.record_batch([pa.array([3], pa.int64()), pa.array(["y"])], names=["line", "name"]), {}
+    )
     writer.write(lines, {}, {"name": None})
     [staged] = writer.close()
     assert pq.read_table(tmp_path / staged.path)["name"].to_pylist() == ["x", "x", "y", None, None]
@@ -180,11 +234,20 @@ def test_every_row_is_written_once_in_files_of_the_size_asked(
 ) -> None:
     table = tmp_path_factory.mktemp("table")
     batches = [
-        batch([name for name, _ in rows[at : at + 7]], [line for _, line in rows[at : at + 7]]) for at in range(0, len(rows), 7)
+        batch([name for name, _ in rows[at : at + 7]], [line for _, line in rows[at : at + 7]])
+        for at in range(0, len(rows), 7)
     ]
-    files = write(table, *batches, rows_per_file=per_file, row_group_rows=4, sort_by=["name", "line"] if sort else [])
+    files = write(
+        table,
+        *batches,
+        rows_per_file=per_file,
+        row_group_rows=4,
+        sort_by=["name", "line"] if sort else [],
+    )
     read = [pq.read_table(table / file.path, partitioning=None) for file in files]
-    pairs = [list(zip(each["name"].to_pylist(), each["line"].to_pylist(), strict=True)) for each in read]
+    pairs = [
+        list(zip(each["name"].to_pylist(), each["line"].to_pylist(), strict=True)) for each in read
+    ]
     assert sorted(pair for each in pairs for pair in each) == sorted(rows)
     assert all(len(each) == file.rows <= per_file for each, file in zip(pairs, files, strict=True))
     assert len(files) == -(-len(rows) // per_file)
@@ -192,7 +255,9 @@ def test_every_row_is_written_once_in_files_of_the_size_asked(
         assert all(each == sorted(each) for each in pairs)
 
 
-def test_many_partitions_stay_within_open_files_and_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_partitions_stay_within_open_files_and_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(staging, "MAX_OPEN_FILES", 3)
     monkeypatch.setattr(staging, "MAX_BUFFER_BYTES", 200)
     writer = StagedWriter(str(tmp_path), SCHEMA, ["slice"], ["line"])
@@ -208,7 +273,9 @@ def test_many_partitions_stay_within_open_files_and_memory(tmp_path: Path, monke
 def test_abort_and_remove_leave_nothing(tmp_path: Path) -> None:
     with (
         pytest.raises(RuntimeError),
-        StagedWriter(str(tmp_path), SCHEMA, ["slice"], [], rows_per_file=1, row_group_rows=1) as writer,
+        StagedWriter(
+            str(tmp_path), SCHEMA, ["slice"], [], rows_per_file=1, row_group_rows=1
+        ) as writer,
     ):
         writer.write(batch(["a", "b"], [1, 2]), {"slice": "s"})
         raise RuntimeError
@@ -226,7 +293,9 @@ def test_abort_and_remove_leave_nothing(tmp_path: Path) -> None:
         (batch(["a"], [1]).set_column(1, "line", pa.array(["x"])), {"slice": "s"}, "column line"),
     ],
 )
-def test_rows_that_do_not_fit_are_refused(tmp_path: Path, rows: pa.RecordBatch, partition: dict[str, str], said: str) -> None:
+def test_rows_that_do_not_fit_are_refused(
+    tmp_path: Path, rows: pa.RecordBatch, partition: dict[str, str], said: str
+) -> None:
     writer = StagedWriter(str(tmp_path), SCHEMA, ["slice"], [])
     with pytest.raises(InputError, match=said):
         writer.write(rows, partition)
@@ -258,11 +327,16 @@ def test_types_become_those_of_delta() -> None:
     ]
     assert stored.field("d").metadata == {b"comment": b"c"}
     with pytest.raises(InputError) as caught:
-        delta_schema(pa.schema([("bad name", pa.int64()), ("t", pa.time64("us")), ("u", pa.uint64())]))
+        delta_schema(
+            pa.schema([("bad name", pa.int64()), ("t", pa.time64("us")), ("u", pa.uint64())])
+        )
     assert len(caught.value.problems) == 3
 
 
-@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=80) | st.text("a\U0010ffff", min_size=30, max_size=80))
+@given(
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=80)
+    | st.text("a\U0010ffff", min_size=30, max_size=80)
+)
 def test_truncated_bounds_hold_the_value(value: str) -> None:
     assert truncate_min(value).encode() <= value.encode() <= truncate_max(value).encode()
     assert len(truncate_min(value)) <= 32
@@ -270,10 +344,14 @@ def test_truncated_bounds_hold_the_value(value: str) -> None:
 
 @given(st.integers(-62_135_596_800_000_000, 253_402_300_799_998_000))
 def test_timestamp_bounds_hold_the_value(micros: int) -> None:
-    moment = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc) + datetime.timedelta(microseconds=micros)
+    moment = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc) + datetime.timedelta(
+        microseconds=micros
+    )
     low, high = format_timestamp(micros, True, False), format_timestamp(micros, True, True)
     assert low is not None and high is not None and low.endswith("Z")
-    low_at, high_at = (datetime.datetime.fromisoformat(text.replace("Z", "+00:00")) for text in (low, high))
+    low_at, high_at = (
+        datetime.datetime.fromisoformat(text.replace("Z", "+00:00")) for text in (low, high)
+    )
     assert low_at <= moment <= high_at and high_at - low_at <= datetime.timedelta(milliseconds=1)
 
 
@@ -305,7 +383,13 @@ def test_values_without_an_order_have_no_bounds(values: pa.Array) -> None:
 
 
 def test_bounds_span_row_groups_and_skip_nulls() -> None:
-    stats = stats_of(pa.array([None, 5], pa.int64()), pa.array([None, None], pa.int64()), pa.array([-3, 2]))
-    assert (stats["minValues"], stats["maxValues"], stats["nullCount"]) == ({"x": -3}, {"x": 5}, {"x": 3})
+    stats = stats_of(
+        pa.array([None, 5], pa.int64()), pa.array([None, None], pa.int64()), pa.array([-3, 2])
+    )
+    assert (stats["minValues"], stats["maxValues"], stats["nullCount"]) == (
+        {"x": -3},
+        {"x": 5},
+        {"x": 3},
+    )
     day = stats_of(pa.array([datetime.date(2015, 5, 18)]))
     assert day["minValues"] == {"x": "2015-05-18"}

@@ -1,4 +1,6 @@
-"""A store is asked for the sizes of staged files side by side: one after another they would take hours."""
+"""A store is asked for the sizes of staged files side by side: one after another they would take
+hours.
+"""
 
 from __future__ import annotations
 
@@ -34,17 +36,24 @@ class Meeting:
         return self.local.get_file_info(paths)
 
 
-def test_a_store_is_asked_for_staged_files_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_is_asked_for_staged_files_side_by_side(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     uri = str(tmp_path / "table")
     delta.ensure_table(uri, SCHEMA, ["slice"], stats_columns=["k", "slice"])
     files = []
     for number in range(5):
         with StagedWriter(uri, SCHEMA, ["slice"], ["k"]) as writer:
-            writer.write(pa.RecordBatch.from_pydict({"k": pa.array([number])}), {"slice": f"s{number}"})
+            writer.write(
+                pa.RecordBatch.from_pydict({"k": pa.array([number])}), {"slice": f"s{number}"}
+            )
             files += writer.close()
     monkeypatch.setattr(delta, "open_filesystem", lambda uri: (Meeting(), uri))
     delta.commit(uri, files)
     assert sorted(DeltaTable(uri).to_pyarrow_table()["k"].to_pylist()) == [0, 1, 2, 3, 4]
     (Path(uri) / files[3].path).write_bytes(b"cut")
-    with pytest.raises(StorageError, match=rf"{re.escape(files[3].path)}: a staged file of {files[3].size} bytes; found 3"):
+    with pytest.raises(
+        StorageError,
+        match=rf"{re.escape(files[3].path)}: a staged file of {files[3].size} bytes; found 3",
+    ):
         delta.commit(uri, files)

@@ -1,4 +1,6 @@
-"""A CSV reader in plain Python, one character at a time: what the vectorised one must agree with."""
+"""A CSV reader in plain Python, one character at a time: what the vectorised one must agree
+with.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,13 @@ def read_csv(data: bytes, options: CsvOptions, types: list[str]) -> Expected:
 
 
 def _judge(
-    raw: bytes, fields: list[tuple[bytes, bool]], broken: bool, options: CsvOptions, types: list[str], found: Expected, line: int
+    raw: bytes,
+    fields: list[tuple[bytes, bool]],
+    broken: bool,
+    options: CsvOptions,
+    types: list[str],
+    found: Expected,
+    line: int,
 ) -> str | None:
     if broken and options.multi_line:
         return "quote"
@@ -50,7 +58,9 @@ def _judge(
         raw.decode()
     except UnicodeDecodeError:
         return "not_utf8"
-    if b"\r" in raw and (not options.multi_line or any(b"\r" in content for content, quoted in fields if not quoted)):
+    if b"\r" in raw and (
+        not options.multi_line or any(b"\r" in content for content, quoted in fields if not quoted)
+    ):
         return "bare_cr"
     if not raw.strip(b" \t".replace(options.delimiter.encode(), b"")):
         found.blank += 1
@@ -61,7 +71,8 @@ def _judge(
         return "field_count"
     try:
         values = [
-            _value(content.decode(), quoted, type_, options) for (content, quoted), type_ in zip(fields, types, strict=True)
+            _value(content.decode(), quoted, type_, options)
+            for (content, quoted), type_ in zip(fields, types, strict=True)
         ]
     except ValueError:
         return "type"
@@ -83,8 +94,14 @@ def _value(text: str, quoted: bool, type_: str, options: CsvOptions) -> Any:
     return int(text)
 
 
-def _record(data: bytes, position: int, line_end: int, options: CsvOptions) -> tuple[list[tuple[bytes, bool]], int]:
-    delimiter, quote, escape = options.delimiter.encode(), options.quote.encode(), (options.escape or "").encode()
+def _record(
+    data: bytes, position: int, line_end: int, options: CsvOptions
+) -> tuple[list[tuple[bytes, bool]], int]:
+    delimiter, quote, escape = (
+        options.delimiter.encode(),
+        options.quote.encode(),
+        (options.escape or "").encode(),
+    )
     spaces = b" \t".replace(delimiter, b"") if options.trim else b""
     limit = len(data) if options.multi_line else line_end
     if not options.multi_line and line_end > position and data[line_end - 1 : line_end] == b"\r":
@@ -93,11 +110,15 @@ def _record(data: bytes, position: int, line_end: int, options: CsvOptions) -> t
     at = position
     while True:
         ahead = at
-        while ahead < limit and data[ahead : ahead + 1] in [spaces[i : i + 1] for i in range(len(spaces))]:
+        while ahead < limit and data[ahead : ahead + 1] in [
+            spaces[i : i + 1] for i in range(len(spaces))
+        ]:
             ahead += 1
         if quote and data[ahead : ahead + 1] == quote and ahead < limit:
             content, at = _quoted(data, ahead + 1, limit, quote, escape)
-            while at < limit and data[at : at + 1] in [spaces[i : i + 1] for i in range(len(spaces))]:
+            while at < limit and data[at : at + 1] in [
+                spaces[i : i + 1] for i in range(len(spaces))
+            ]:
                 at += 1
             rest = data[at:limit]
             if rest and not rest.startswith((delimiter, b"\n", b"\r\n")) and rest != b"\r":

@@ -1,4 +1,6 @@
-"""What JSON lines mean, in plain Python and one value at a time: the reference that the readers are held against."""
+"""What JSON lines mean, in plain Python and one value at a time: the reference that the readers are
+held against.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ def load(line: bytes) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise Bad("not_utf8") from error
     try:
-        value = json.loads(text, parse_float=lambda digits: decimal.Decimal(digits), parse_constant=_refuse)
+        value = json.loads(
+            text, parse_float=lambda digits: decimal.Decimal(digits), parse_constant=_refuse
+        )
     except ValueError as error:
         raise Bad("json") from error
     if not isinstance(value, dict):
@@ -80,7 +84,10 @@ def boolean(value: Any) -> bool:
 
 
 def moment(value: Any) -> datetime.datetime:
-    need(isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", value, re.ASCII) is not None)
+    need(
+        isinstance(value, str)
+        and re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", value, re.ASCII) is not None
+    )
     try:
         return datetime.datetime.fromisoformat(value).replace(tzinfo=datetime.timezone.utc)
     except ValueError as error:
@@ -88,7 +95,9 @@ def moment(value: Any) -> datetime.datetime:
 
 
 def plain(value: Any) -> str:
-    """Compact JSON; a fraction as it stands in the line (the tests write none that Decimal would write otherwise)."""
+    """Compact JSON; a fraction as it stands in the line (the tests write none that Decimal would
+    write otherwise).
+    """
     if isinstance(value, decimal.Decimal):
         return str(value)
     if isinstance(value, list):

@@ -18,12 +18,16 @@ from batchinfer.sources.tables.parquet_reader import plan_parquet_splits
 
 
 def parquet_source(schema: Mapping[str, str] | None = None) -> ParquetSource:
-    return ParquetSource.model_validate({"kind": "parquet", "path": ["."], **({"schema": schema} if schema else {})})
+    return ParquetSource.model_validate(
+        {"kind": "parquet", "path": ["."], **({"schema": schema} if schema else {})}
+    )
 
 
 def write(path: Path, columns: Mapping[str, Any] | pa.Table, **options: Any) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(columns if isinstance(columns, pa.Table) else pa.table(dict(columns)), path, **options)
+    pq.write_table(
+        columns if isinstance(columns, pa.Table) else pa.table(dict(columns)), path, **options
+    )
     return path
 
 

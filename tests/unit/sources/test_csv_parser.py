@@ -1,4 +1,6 @@
-"""CSV: every record becomes the row that a plain-Python reader makes of it, or a bad record with its reason, or a blank line."""
+"""CSV: every record becomes the row that a plain-Python reader makes of it, or a bad record with
+its reason, or a blank line.
+"""
 
 from __future__ import annotations
 
@@ -25,14 +27,19 @@ from batchinfer.sources.text.byte_ranges import plan_text_splits
 SHARED = Path(__file__).parents[4] / "shared" / "data"
 # fmt: off
 ODD_LINES = [
-    b"1,x,y", b" 2 , x ,\ty", b'3,"q,r","s""t"', b'4, "a b" ,?', b'5,"?",""', b'"6","",', b'7,6" pipe,z', b'8,"open,y',
-    b'9,"a"b,c', b"+1,,", b"0x1F,a,b", b"2147483648,a,b", b"", b"  \t", b"1,2", b"1,2,3,4", b"\xff,a,b", b"1,a\rb,c",
-    b"10,\x00,b", b'"', b'","', b'"",a,b', '11,é,"ü, ß"'.encode(), b'12,"\\"",b', b'13,"a\\\\",b', b'14,"x" "y",z',
+    b"1,x,y", b" 2 , x ,\ty", b'3,"q,r","s""t"', b'4, "a b" ,?', b'5,"?",""', b'"6","",',
+    b'7,6" pipe,z', b'8,"open,y',
+    b'9,"a"b,c', b"+1,,", b"0x1F,a,b", b"2147483648,a,b", b"", b"  \t", b"1,2", b"1,2,3,4",
+    b"\xff,a,b", b"1,a\rb,c",
+    b"10,\x00,b", b'"', b'","', b'"",a,b', '11,é,"ü, ß"'.encode(), b'12,"\\"",b', b'13,"a\\\\",b',
+    b'14,"x" "y",z',
     b'15,""",""",x', b"\xef\xbb\xbf",
 ]
 # fmt: on
 PIECES = [b"1", b"a", b",", b'"', b" ", b"\\", b"?", b"\r", b"\xc3\xa9", b"\xfe", b""]
-LINES = st.one_of(st.sampled_from(ODD_LINES), st.lists(st.sampled_from(PIECES), max_size=14).map(b"".join))
+LINES = st.one_of(
+    st.sampled_from(ODD_LINES), st.lists(st.sampled_from(PIECES), max_size=14).map(b"".join)
+)
 
 
 @pytest.fixture(scope="module")
@@ -77,14 +84,22 @@ def test_lines_in_are_rows_bad_and_blank(
 
 @settings(max_examples=300, deadline=None)
 @given(
-    lines=st.lists(st.one_of(LINES, st.sampled_from([b'20,"two', b'lines",z', b'21,"a\r', b'","b', b'"x",y'])), max_size=12),
+    lines=st.lists(
+        st.one_of(LINES, st.sampled_from([b'20,"two', b'lines",z', b'21,"a\r', b'","b', b'"x",y'])),
+        max_size=12,
+    ),
     line_end=st.sampled_from([b"\n", b"\r\n"]),
     final=st.booleans(),
     escape=st.sampled_from([None, "\\"]),
     block_bytes=st.sampled_from([2**21, 1, 9, 40]),
 )
 def test_multi_line_records_equal_the_reference(
-    folder: Path, lines: list[bytes], line_end: bytes, final: bool, escape: str | None, block_bytes: int
+    folder: Path,
+    lines: list[bytes],
+    line_end: bytes,
+    final: bool,
+    escape: str | None,
+    block_bytes: int,
 ) -> None:
     data = b"1,x,y\n" + line_end.join(lines) + (line_end if final else b"")
     path = folder / "multi.csv"
@@ -123,7 +138,9 @@ def test_every_way_to_write_a_file_gives_the_same_rows(tmp_path: Path) -> None:
     assert rows_of(read_file(tmp_path / "quoted.csv", multi, block_bytes=333)) == want
 
 
-@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "utf-16", "utf-16-le", "utf-32-be", "gbk", "utf-8-sig"])
+@pytest.mark.parametrize(
+    "encoding", ["latin-1", "cp1252", "utf-16", "utf-16-le", "utf-32-be", "gbk", "utf-8-sig"]
+)
 def test_encodings(tmp_path: Path, encoding: str) -> None:
     word = "é" if encoding != "gbk" else "中文"
     blocks = read_text(tmp_path, f"1,{word},x\n2,y,{word}\n".encode(encoding), encoding=encoding)
@@ -148,22 +165,40 @@ def test_messages_name_counts_column_value_and_type(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("type_", "good", "bad"),
     [
-        ("double", {"1.5": 1.5, "-1e3": -1000.0, "+.5": 0.5, "inf": math.inf, " 2 ": 2.0}, ["1,5", "0x1p3", "1d", "one"]),
-        ("bigint", {"9223372036854775807": 2**63 - 1, "007": 7}, ["9223372036854775808", "1.0", "1e3", "٣"]),
+        (
+            "double",
+            {"1.5": 1.5, "-1e3": -1000.0, "+.5": 0.5, "inf": math.inf, " 2 ": 2.0},
+            ["1,5", "0x1p3", "1d", "one"],
+        ),
+        (
+            "bigint",
+            {"9223372036854775807": 2**63 - 1, "007": 7},
+            ["9223372036854775808", "1.0", "1e3", "٣"],
+        ),
         ("boolean", {"true": True, "FALSE": False, "1": True}, ["yes", "2"]),
         (
             "decimal(10,2)",
             {"1.5": decimal.Decimal("1.50"), "-99999999.99": decimal.Decimal("-99999999.99")},
             ["1.239", "123456789"],
         ),
-        ("date", {"2020-02-29": datetime.date(2020, 2, 29)}, ["2021-02-29", "2020-2-3", "0000-01-01", "29/02/2020"]),
+        (
+            "date",
+            {"2020-02-29": datetime.date(2020, 2, 29)},
+            ["2021-02-29", "2020-2-3", "0000-01-01", "29/02/2020"],
+        ),
         (
             "timestamp",
             {
                 "2020-02-03": datetime.datetime(2020, 2, 3, tzinfo=datetime.timezone.utc),
-                "2020-02-03 04:05": datetime.datetime(2020, 2, 3, 4, 5, tzinfo=datetime.timezone.utc),
-                "2020-02-03T04:05:06.123456789Z": datetime.datetime(2020, 2, 3, 4, 5, 6, 123456, tzinfo=datetime.timezone.utc),
-                "2020-02-03T04:05:06+02:00": datetime.datetime(2020, 2, 3, 2, 5, 6, tzinfo=datetime.timezone.utc),
+                "2020-02-03 04:05": datetime.datetime(
+                    2020, 2, 3, 4, 5, tzinfo=datetime.timezone.utc
+                ),
+                "2020-02-03T04:05:06.123456789Z": datetime.datetime(
+                    2020, 2, 3, 4, 5, 6, 123456, tzinfo=datetime.timezone.utc
+                ),
+                "2020-02-03T04:05:06+02:00": datetime.datetime(
+                    2020, 2, 3, 2, 5, 6, tzinfo=datetime.timezone.utc
+                ),
             },
             [
                 "2020-02-30 00:00:00",
@@ -180,24 +215,43 @@ def test_messages_name_counts_column_value_and_type(tmp_path: Path) -> None:
 )
 def test_types(tmp_path: Path, type_: str, good: dict[str, Any], bad: list[str]) -> None:
     lines = [f"{value}|x" for value in [*good, *bad]]
-    blocks = read_text(tmp_path, "\n".join(lines).encode(), {"v": type_, "w": "string"}, delimiter="|")
+    blocks = read_text(
+        tmp_path, "\n".join(lines).encode(), {"v": type_, "w": "string"}, delimiter="|"
+    )
     assert rows_of(blocks, "v") == [(value,) for value in good.values()]
-    assert [(raw.decode(), reason) for _, raw, reason in bad_of(blocks)] == [(f"{value}|x", "type") for value in bad]
+    assert [(raw.decode(), reason) for _, raw, reason in bad_of(blocks)] == [
+        (f"{value}|x", "type") for value in bad
+    ]
 
 
 def test_not_a_number_is_a_double(tmp_path: Path) -> None:
-    assert math.isnan(rows_of(read_text(tmp_path, b"NaN|x", {"v": "double", "w": "string"}, delimiter="|"), "v")[0][0])
+    assert math.isnan(
+        rows_of(read_text(tmp_path, b"NaN|x", {"v": "double", "w": "string"}, delimiter="|"), "v")[
+            0
+        ][0]
+    )
 
 
 def test_decimal_comma(tmp_path: Path) -> None:
-    blocks = read_text(tmp_path, b"1,5;x\n1.5;x\n1.000,5;x\n2;x\n", {"v": "double", "w": "string"}, delimiter=";", decimal=",")
+    blocks = read_text(
+        tmp_path,
+        b"1,5;x\n1.5;x\n1.000,5;x\n2;x\n",
+        {"v": "double", "w": "string"},
+        delimiter=";",
+        decimal=",",
+    )
     assert rows_of(blocks, "v", "source_line") == [(1.5, 1), (2.0, 4)]
     assert [line for line, _, reason in bad_of(blocks) if reason == "type"] == [2, 3]
 
 
 def test_timestamp_format_holds_for_dates_and_timestamps(tmp_path: Path) -> None:
-    text = b"17/05/2015 10:05,18/05/2015 00:00\n31/02/2015 10:05,18/05/2015 00:00\n2015-05-17,18/05/2015 00:00\n"
-    blocks = read_text(tmp_path, text, {"t": "timestamp", "d": "date"}, timestamp_format="%d/%m/%Y %H:%M")
+    text = (
+        b"17/05/2015 10:05,18/05/2015 00:00\n31/02/2015 10:05,18/05/2015 "
+        b"00:00\n2015-05-17,18/05/2015 00:00\n"
+    )
+    blocks = read_text(
+        tmp_path, text, {"t": "timestamp", "d": "date"}, timestamp_format="%d/%m/%Y %H:%M"
+    )
     when = datetime.datetime(2015, 5, 17, 10, 5, tzinfo=datetime.timezone.utc)
     assert rows_of(blocks) == [(when, datetime.date(2015, 5, 18), 1)]
     assert [(line, reason) for line, _, reason in bad_of(blocks)] == [(2, "type"), (3, "type")]
@@ -213,7 +267,11 @@ def test_quoted_markers_and_spaces_are_values(tmp_path: Path) -> None:
 def test_a_large_cell_is_fine(tmp_path: Path) -> None:
     cell = b"x" * 3_000_000
     blocks = read_text(tmp_path, b"1,a,b\n2," + cell + b',"' + cell + b'"\n3,c,d\n')
-    assert [(row[0], len(row[1]), row[3]) for row in rows_of(blocks)] == [(1, 1, 1), (2, 3_000_000, 2), (3, 1, 3)]
+    assert [(row[0], len(row[1]), row[3]) for row in rows_of(blocks)] == [
+        (1, 1, 1),
+        (2, 3_000_000, 2),
+        (3, 1, 3),
+    ]
 
 
 def test_an_unclosed_quote_costs_one_line(tmp_path: Path) -> None:
@@ -250,10 +308,15 @@ def test_tabs_delimit_and_do_not_make_blank_lines(tmp_path: Path) -> None:
 def test_only_the_optional_last_column_may_be_absent(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_bytes(b"\n1,x\n2,y\n3,z,extra\n")
-    assert rows_of(read_file(path, csv_source(path), optional="c")) == [(1, "x", None, 2), (2, "y", None, 3)]
-    assert [bad.message for block in read_file(path, csv_source(path), optional="c") for bad in block.bad] == [
-        "got 3 fields; the file's first record has 2"
+    assert rows_of(read_file(path, csv_source(path), optional="c")) == [
+        (1, "x", None, 2),
+        (2, "y", None, 3),
     ]
+    assert [
+        bad.message
+        for block in read_file(path, csv_source(path), optional="c")
+        for bad in block.bad
+    ] == ["got 3 fields; the file's first record has 2"]
     assert rows_of(read_file(path, csv_source(path), optional="b")) == [(3, "z", "extra", 4)]
     assert rows_of(read_file(path, csv_source(path))) == [(3, "z", "extra", 4)]
 
@@ -266,7 +329,9 @@ def test_headers_in_any_order_and_physical_lines(tmp_path: Path) -> None:
         assert rows_of(blocks) == [(1, "x", "z", 3), (2, "y", "w", 5)]
         assert blank_of(blocks) == 2
     path.write_bytes(b"b,a\nx,1\n")
-    assert rows_of(read_file(path, csv_source(path, header=True), optional="c")) == [(1, "x", None, 2)]
+    assert rows_of(read_file(path, csv_source(path, header=True), optional="c")) == [
+        (1, "x", None, 2)
+    ]
 
 
 def test_header_over_two_lines_in_a_stream(tmp_path: Path) -> None:
@@ -305,12 +370,18 @@ def test_files_without_records(tmp_path: Path) -> None:
     assert (rows_of(blocks), blank_of(blocks)) == ([], 1)
 
 
-@pytest.mark.parametrize(("suffix", "compress"), [("gz", gzip.compress), ("bz2", bz2.compress), ("zst", zstd)])
-def test_damaged_compression_is_never_fewer_rows(tmp_path: Path, suffix: str, compress: Any) -> None:
+@pytest.mark.parametrize(
+    ("suffix", "compress"), [("gz", gzip.compress), ("bz2", bz2.compress), ("zst", zstd)]
+)
+def test_damaged_compression_is_never_fewer_rows(
+    tmp_path: Path, suffix: str, compress: Any
+) -> None:
     data = compress(b"".join(b"%d,x,y\n" % i for i in range(5000)))
     two = data + compress(b"1,x,y\n")
     damaged = [data[: len(data) // 2], data[:-1], two[:-3], two[: len(data)] + b"junk", b""]
-    if suffix != "zst":  # pyarrow writes zstd without checksums: of such data, a changed byte may be another value
+    if (
+        suffix != "zst"
+    ):  # pyarrow writes zstd without checksums: of such data, a changed byte may be another value
         damaged.append(data[:40] + b"\0" * 20 + data[60:])
     for each in damaged:
         with pytest.raises(InputError, match=f"x.csv.{suffix}"):
@@ -346,10 +417,14 @@ def test_real_files() -> None:
     hours = {name: "string" if name == "cbwd" else "double" for name in names}
     blocks = read_file(path, csv_source(path, hours, header=True, null_values=["NA"]))
     assert sum(block.rows.num_rows for block in blocks) == 43_824
-    assert sum(block.rows.column("pm2.5").null_count for block in blocks) == path.read_text().count(",NA,")
+    assert sum(block.rows.column("pm2.5").null_count for block in blocks) == path.read_text().count(
+        ",NA,"
+    )
 
 
-@pytest.mark.parametrize(("suffix", "compress"), [("gz", gzip.compress), ("bz2", bz2.compress), ("zst", zstd)])
+@pytest.mark.parametrize(
+    ("suffix", "compress"), [("gz", gzip.compress), ("bz2", bz2.compress), ("zst", zstd)]
+)
 def test_data_that_compress_well_come_out_whole(tmp_path: Path, suffix: str, compress: Any) -> None:
     # Three times what the decompressor hands out at once, of a few kilobytes of input.
     blocks = read_text(tmp_path, compress(b"1,x,y\n" * 600_000), name=f"x.csv.{suffix}")

@@ -58,12 +58,17 @@ def test_a_page_comes_with_its_link(api: Api, patience: Patience) -> None:
     assert patience.slept == []
 
 
-def test_compressed_and_otherwise_encoded_answers_come_as_utf8(api: Api, patience: Patience) -> None:
+def test_compressed_and_otherwise_encoded_answers_come_as_utf8(
+    api: Api, patience: Patience
+) -> None:
     text = '[{"a": "é"}]'
     utf16 = {"Content-Type": "application/json; charset=utf-16"}
     api.faults = [
         Reply(gzip.compress(text.encode()), headers={"Content-Encoding": "gzip"}),
-        Reply(text.encode("latin-1"), headers={"Content-Type": 'application/json; charset="ISO-8859-1"'}),
+        Reply(
+            text.encode("latin-1"),
+            headers={"Content-Type": 'application/json; charset="ISO-8859-1"'},
+        ),
         Reply(text.encode("utf-16"), headers=utf16),
         Reply(text.encode("utf-8-sig")),
         Reply(text.encode(), headers={"Content-Type": "application/json; charset=no-such"}),
@@ -83,7 +88,8 @@ def test_passing_faults_are_tried_again(api: Api, patience: Patience, status: in
 def test_waiting_grows_up_to_a_limit_and_has_an_end(api: Api, patience: Patience) -> None:
     api.faults = [Reply(b'{"error": "down"}', 503)] * 9
     with pytest.raises(
-        StorageError, match=r"orders: 503 Service Unavailable, which begins with '.*down.*, after 9 tries"
+        StorageError,
+        match=r"orders: 503 Service Unavailable, which begins with '.*down.*, after 9 tries",
     ) as given_up:
         client(api, patience, retries=8).get(api.url)
     assert given_up.value.exit_code == 8
@@ -100,16 +106,27 @@ def test_waiting_is_a_matter_of_chance(api: Api, patience: Patience) -> None:
 
 @pytest.mark.parametrize(
     ("header", "waited"),
-    [("7", 7.0), ("0", 0.5), ("86400", 120.0), ("soon", 0.5), ("-5", 0.5), ("Thu, 01 Jan 1970 00:00:00 GMT", 0.5)],
+    [
+        ("7", 7.0),
+        ("0", 0.5),
+        ("86400", 120.0),
+        ("soon", 0.5),
+        ("-5", 0.5),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", 0.5),
+    ],
 )
-def test_retry_after_is_obeyed_within_reason(api: Api, patience: Patience, header: str, waited: float) -> None:
+def test_retry_after_is_obeyed_within_reason(
+    api: Api, patience: Patience, header: str, waited: float
+) -> None:
     api.faults = [Reply(b"", 429, {"Retry-After": header})]
     client(api, patience).get(api.url)
     assert patience.slept == [waited]
 
 
 def test_retry_after_may_be_a_date(api: Api, patience: Patience) -> None:
-    api.faults = [Reply(b"", 503, {"Retry-After": email.utils.formatdate(time.time() + 40, usegmt=True)})]
+    api.faults = [
+        Reply(b"", 503, {"Retry-After": email.utils.formatdate(time.time() + 40, usegmt=True)})
+    ]
     client(api, patience).get(api.url)
     assert 30 < patience.slept[0] <= 40
 
@@ -125,12 +142,15 @@ def test_pace_counts_retries_too(api: Api, patience: Patience) -> None:
     api.faults = [None, None, Reply(b"", 500)]
     for _ in range(3):
         paced.get(api.url)
-    # Two seconds between requests; the third waits half a second for its retry, and the rest of the two.
+    # Two seconds between requests; the third waits half a second for its retry, and the rest of the
+    # two.
     assert patience.slept == [2.0, 2.0, 0.5, 1.5]
 
 
 @pytest.mark.parametrize("cut", [0, 10])
-def test_a_connection_that_breaks_off_is_tried_again(api: Api, patience: Patience, cut: int) -> None:
+def test_a_connection_that_breaks_off_is_tried_again(
+    api: Api, patience: Patience, cut: int
+) -> None:
     api.faults = [Reply(b"x" * 1000, cut=cut)]
     assert json.loads(client(api, patience).get(api.url).body)["items"] == api.records
     assert patience.slept == [0.5]
@@ -162,10 +182,15 @@ def test_no_server_is_worth_a_retry_later(patience: Patience) -> None:
         client(gone, patience, retries=0).get("http://no-such-host.invalid/x")
 
 
-@pytest.mark.parametrize(("status", "hint"), [(400, None), (401, "auth_env"), (403, "auth_env"), (404, None), (410, None)])
+@pytest.mark.parametrize(
+    ("status", "hint"),
+    [(400, None), (401, "auth_env"), (403, "auth_env"), (404, None), (410, None)],
+)
 def test_refusals_are_final(api: Api, patience: Patience, status: int, hint: str | None) -> None:
     api.faults = [Reply(b'{"error": "no, \n really"}', status)]
-    with pytest.raises(Refused, match=f'orders: got {status} .* which begins with \'{{"error": "no, really"}}\'') as refused:
+    with pytest.raises(
+        Refused, match=f'orders: got {status} .* which begins with \'{{"error": "no, really"}}\''
+    ) as refused:
         client(api, patience).get(api.url)
     assert (refused.value.exit_code, refused.value.status, len(api.asked)) == (3, status, 1)
     assert hint is None or hint in (refused.value.hint or "")
@@ -181,17 +206,26 @@ def test_an_answer_too_large_is_refused_before_it_fills_the_memory(
 ) -> None:
     monkeypatch.setattr(http_client, "MAX_BODY_BYTES", 2**20)
     bomb = gzip.compress(b" " * 2**24)
-    api.faults = [Reply(b" " * (2**20 + 1)), Reply(bomb, headers={"Content-Encoding": "gzip"}), Reply(b" " * 2**20)]
+    api.faults = [
+        Reply(b" " * (2**20 + 1)),
+        Reply(bomb, headers={"Content-Encoding": "gzip"}),
+        Reply(b" " * 2**20),
+    ]
     for _ in range(2):
         with pytest.raises(InputError, match="more than 1 MiB; allowed: smaller pages"):
             client(api, patience).get(api.url)
     assert len(client(api, patience).get(api.url).body) == 2**20
 
 
-def test_redirects_are_followed_with_the_token_on_the_same_host_only(api: Api, patience: Patience) -> None:
+def test_redirects_are_followed_with_the_token_on_the_same_host_only(
+    api: Api, patience: Patience
+) -> None:
     with serving(Api([])) as other:
         other.answer = lambda _: as_json(["elsewhere"])
-        api.faults = [Reply(b"", 302, {"Location": "/orders/"}), Reply(b"", 307, {"Location": f"{other.url}?x=1"})]
+        api.faults = [
+            Reply(b"", 302, {"Location": "/orders/"}),
+            Reply(b"", 307, {"Location": f"{other.url}?x=1"}),
+        ]
         assert client(api, patience, TOKEN).get(api.url).body == b'["elsewhere"]'
     assert api.asked == ["/orders", "/orders/"]
     assert api.authorization == [f"Bearer {TOKEN}"] * 2
@@ -209,9 +243,15 @@ def test_redirects_back_home_carry_the_token_again(api: Api, patience: Patience)
 
 @pytest.mark.parametrize(
     ("headers", "words"),
-    [({"Location": "file:///etc/passwd"}, "allowed: http and https"), ({}, "got 302"), ({"Location": "/orders"}, "5 redirects")],
+    [
+        ({"Location": "file:///etc/passwd"}, "allowed: http and https"),
+        ({}, "got 302"),
+        ({"Location": "/orders"}, "5 redirects"),
+    ],
 )
-def test_redirects_that_lead_nowhere(api: Api, patience: Patience, headers: dict[str, str], words: str) -> None:
+def test_redirects_that_lead_nowhere(
+    api: Api, patience: Patience, headers: dict[str, str], words: str
+) -> None:
     api.answer = lambda _: Reply(b"", 302, headers)
     with pytest.raises(InputError, match=words):
         client(api, patience).get(api.url)

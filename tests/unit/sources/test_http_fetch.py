@@ -1,4 +1,6 @@
-"""The way through the pages of a real server: every kind of pagination, increments, resume, ways without an end."""
+"""The way through the pages of a real server: every kind of pagination, increments, resume, ways
+without an end.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,10 @@ from batchinfer.sources.http.page_spool import Spool
 KINDS: dict[str, dict[str, Any]] = {
     "page": {"pagination": {"kind": "page"}},
     "offset": {"pagination": {"kind": "offset"}},
-    "cursor": {"pagination": {"kind": "cursor", "cursor_path": "meta.next_cursor"}, "records_path": "data.rows"},
+    "cursor": {
+        "pagination": {"kind": "cursor", "cursor_path": "meta.next_cursor"},
+        "records_path": "data.rows",
+    },
     "link": {"pagination": {"kind": "link"}},
 }
 
@@ -31,7 +36,12 @@ class Extracts:
         self.api, self.folder = api, folder / "spool"
         self.options = {**KINDS[kind], **options}
         self.mark: Mark | None = None
-        api.answer = {"page": api.by_page, "offset": api.by_offset, "cursor": api.by_cursor, "link": api.by_link}[kind]
+        api.answer = {
+            "page": api.by_page,
+            "offset": api.by_offset,
+            "cursor": api.by_cursor,
+            "link": api.by_link,
+        }[kind]
 
     @property
     def source(self) -> HttpSource:
@@ -70,8 +80,18 @@ def api() -> Iterator[Api]:
 @pytest.mark.parametrize(
     ("kind", "first", "again", "more"),
     [
-        ("page", ["?page=1", "?page=2", "?page=3", "?page=4"], ["?page=3", "?page=4"], ["?page=3", "?page=4", "?page=5"]),
-        ("offset", ["?offset=0", "?offset=3", "?offset=6", "?offset=8"], ["?offset=8"], ["?offset=8", "?offset=11"]),
+        (
+            "page",
+            ["?page=1", "?page=2", "?page=3", "?page=4"],
+            ["?page=3", "?page=4"],
+            ["?page=3", "?page=4", "?page=5"],
+        ),
+        (
+            "offset",
+            ["?offset=0", "?offset=3", "?offset=6", "?offset=8"],
+            ["?offset=8"],
+            ["?offset=8", "?offset=11"],
+        ),
         ("cursor", ["", "?cursor=c3", "?cursor=c6"], ["?cursor=c6"], ["?cursor=c6", "?cursor=c9"]),
         ("link", ["", "?after=3", "?after=6"], ["?after=6"], ["?after=6", "?after=9"]),
     ],
@@ -102,7 +122,9 @@ def test_any_growth_lands_each_record_once(api: Api, tmp_path: Path, kind: str, 
 
 
 @pytest.mark.parametrize("kind", ["page", "offset"])
-def test_size_spares_the_empty_page_but_not_where_the_server_caps_it(api: Api, tmp_path: Path, kind: str) -> None:
+def test_size_spares_the_empty_page_but_not_where_the_server_caps_it(
+    api: Api, tmp_path: Path, kind: str
+) -> None:
     full = Extracts(api, tmp_path, kind, pagination={"kind": kind, "size": 3})
     assert full.extract() == api.records
     assert len(api.take_asked()) == 3
@@ -113,7 +135,9 @@ def test_size_spares_the_empty_page_but_not_where_the_server_caps_it(api: Api, t
 
 def test_a_server_without_a_page_behind_the_last(api: Api, tmp_path: Path) -> None:
     extracts = Extracts(api, tmp_path)
-    api.answer = lambda query: api.by_page(query) if int(query["page"]) <= 3 else Reply(b"Invalid page", 404)
+    api.answer = lambda query: (
+        api.by_page(query) if int(query["page"]) <= 3 else Reply(b"Invalid page", 404)
+    )
     assert extracts.extract() == api.records
     assert extracts.extract() == []
 
@@ -135,24 +159,37 @@ def test_a_server_that_gives_its_last_page_for_ever(api: Api, tmp_path: Path) ->
 def test_a_server_that_does_not_know_offsets(api: Api, tmp_path: Path) -> None:
     extracts = Extracts(api, tmp_path, "offset")
     api.answer = lambda _: api.by_offset({})
-    with pytest.raises(InputError, match=r"offset=3: the same 3 records as at offset 0; allowed: .* parameter offset"):
+    with pytest.raises(
+        InputError,
+        match=r"offset=3: the same 3 records as at offset 0; allowed: .* parameter offset",
+    ):
         extracts.extract()
 
 
-@pytest.mark.parametrize("way", [{"": "a", "a": "a"}, {"": "a", "a": "b", "b": "a"}, {"": "a", "a": "b", "b": "c", "c": "a"}])
+@pytest.mark.parametrize(
+    "way",
+    [{"": "a", "a": "a"}, {"": "a", "a": "b", "b": "a"}, {"": "a", "a": "b", "b": "c", "c": "a"}],
+)
 def test_cursors_that_go_round_in_a_circle(api: Api, tmp_path: Path, way: dict[str, str]) -> None:
     extracts = Extracts(api, tmp_path, "cursor")
     api.answer = lambda query: as_json(
-        {"data": {"rows": [{"id": len(api.asked)}]}, "meta": {"next_cursor": way[query.get("cursor", "")]}}
+        {
+            "data": {"rows": [{"id": len(api.asked)}]},
+            "meta": {"next_cursor": way[query.get("cursor", "")]},
+        }
     )
-    with pytest.raises(InputError, match=r"cursor=.: the next page is 'a', which was fetched already"):
+    with pytest.raises(
+        InputError, match=r"cursor=.: the next page is 'a', which was fetched already"
+    ):
         extracts.extract()
     assert len(api.asked) == len(way)
 
 
 def test_cursors_that_lead_through_nothing_for_ever(api: Api, tmp_path: Path) -> None:
     extracts = Extracts(api, tmp_path, "cursor")
-    api.answer = lambda query: as_json({"data": {"rows": []}, "meta": {"next_cursor": f"x{len(api.asked)}"}})
+    api.answer = lambda query: as_json(
+        {"data": {"rows": []}, "meta": {"next_cursor": f"x{len(api.asked)}"}}
+    )
     with pytest.raises(InputError, match="100 pages in a row without a record"):
         extracts.extract()
     assert len(api.asked) == 101
@@ -162,7 +199,10 @@ def test_empty_pages_in_the_middle_are_passed(api: Api, tmp_path: Path) -> None:
     extracts = Extracts(api, tmp_path, "cursor")
     rows = [[{"id": 1}], [], [], [{"id": 2}], []]
     api.answer = lambda query: as_json(
-        {"data": {"rows": rows[(at := int(query.get("cursor", "0")))]}, "meta": {"next_cursor": at + 1 if at < 4 else None}}
+        {
+            "data": {"rows": rows[(at := int(query.get("cursor", "0")))]},
+            "meta": {"next_cursor": at + 1 if at < 4 else None},
+        }
     )
     assert extracts.extract() == [{"id": 1}, {"id": 2}]
     assert extracts.extract() == []
@@ -195,7 +235,9 @@ def test_more_path_ends_paging_behind_the_records(api: Api, tmp_path: Path) -> N
         start = int(query.get("cursor", "0"))
         rows = api.records[start : start + 3]
         # A new cursor each time, even where nothing is new.
-        return as_json({"rows": rows, "has_more": start + 3 < len(api.records), "next": f"{start + len(rows)}"})
+        return as_json(
+            {"rows": rows, "has_more": start + 3 < len(api.records), "next": f"{start + len(rows)}"}
+        )
 
     api.answer = answer
     assert extracts.extract() == api.records
@@ -211,30 +253,42 @@ def test_changed_records_of_the_last_page(api: Api, tmp_path: Path) -> None:
     extracts.extract()
     api.records[7] = {"id": 77}
     api.records += orders(range(8, 10))
-    with pytest.raises(InputError, match=r"page=3: the page changed after it was landed \(its first 2 records.*replace"):
+    with pytest.raises(
+        InputError,
+        match=r"page=3: the page changed after it was landed \(its first 2 records.*replace",
+    ):
         extracts.extract()
     before = extracts.mark
     extracts.options["on_changed"] = "append"
     assert extracts.extract() == orders(range(8, 10))
     extracts.mark, extracts.options["on_changed"] = before, "replace"
     spool = extracts.fetch()
-    assert [(page.position, page.until, page.replaced) for page in spool.pages] == [(3, 0, True), (4, 0, False)]
+    assert [(page.position, page.until, page.replaced) for page in spool.pages] == [
+        (3, 0, True),
+        (4, 0, False),
+    ]
 
 
 @pytest.mark.parametrize(("on_changed", "replaced"), [("append", False), ("replace", True)])
-def test_a_last_page_that_lost_records(api: Api, tmp_path: Path, on_changed: str, replaced: bool) -> None:
+def test_a_last_page_that_lost_records(
+    api: Api, tmp_path: Path, on_changed: str, replaced: bool
+) -> None:
     extracts = Extracts(api, tmp_path, on_changed=on_changed)
     extracts.extract()
     api.records = api.records[:7]
     spool = extracts.fetch()
-    assert [(page.file is not None, page.replaced) for page in spool.pages] == [(replaced, replaced)]
+    assert [(page.file is not None, page.replaced) for page in spool.pages] == [
+        (replaced, replaced)
+    ]
 
 
 def test_the_same_values_in_other_spelling_are_no_change(api: Api, tmp_path: Path) -> None:
     extracts = Extracts(api, tmp_path)
     extracts.extract()
     plain = api.answer
-    api.answer = lambda query: Reply(json.dumps(json.loads(plain(query).body), indent=2, sort_keys=True).encode())
+    api.answer = lambda query: Reply(
+        json.dumps(json.loads(plain(query).body), indent=2, sort_keys=True).encode()
+    )
     assert extracts.extract() == []
 
 
@@ -242,7 +296,9 @@ def test_paging_that_changed_makes_positions_meaningless(api: Api, tmp_path: Pat
     extracts = Extracts(api, tmp_path)
     extracts.extract()
     extracts.options["pagination"] = {"kind": "page", "size": 50}
-    with pytest.raises(InputError, match=r"paging changed since the last extract \(size was None and is 50\)"):
+    with pytest.raises(
+        InputError, match=r"paging changed since the last extract \(size was None and is 50\)"
+    ):
         extracts.extract()
 
 
@@ -252,7 +308,10 @@ def test_another_size_is_no_matter_to_cursors(api: Api, tmp_path: Path) -> None:
     extracts.options["pagination"] = {**extracts.options["pagination"], "size": 50}
     api.records += orders(range(8, 10))
     spool = extracts.fetch()
-    assert [(page.name.removeprefix(api.url), page.until) for page in spool.pages] == [("?cursor=c6", 2), ("?cursor=c9", 0)]
+    assert [(page.name.removeprefix(api.url), page.until) for page in spool.pages] == [
+        ("?cursor=c6", 2),
+        ("?cursor=c9", 0),
+    ]
     assert api.take_asked()[-2:] == ["?cursor=c6&limit=50", "?cursor=c9&limit=50"]
 
 
@@ -278,13 +337,18 @@ def test_an_outage_before_the_first_page_keeps_nothing(api: Api, tmp_path: Path)
 @pytest.mark.parametrize(
     ("reply", "words"),
     [
-        (Reply(b"<html>Down for maintenance</html>"), "page=2: the answer is no JSON .* '<html>Down for maintenance</html>'"),
+        (
+            Reply(b"<html>Down for maintenance</html>"),
+            "page=2: the answer is no JSON .* '<html>Down for maintenance</html>'",
+        ),
         (Reply(b'{"items": [{"id": 1}, {"i'), "page=2: the answer is no JSON"),
         (as_json({"error": "odd"}), "page=2: .*no list of records at items"),
         (Reply(b"gone", 410), "page=2: got 410 Gone"),
     ],
 )
-def test_a_page_that_is_none_names_its_address(api: Api, tmp_path: Path, reply: Reply, words: str) -> None:
+def test_a_page_that_is_none_names_its_address(
+    api: Api, tmp_path: Path, reply: Reply, words: str
+) -> None:
     extracts = Extracts(api, tmp_path)
     api.faults = [None, reply]
     with pytest.raises(InputError, match=words):
@@ -295,14 +359,20 @@ def test_a_page_that_is_none_names_its_address(api: Api, tmp_path: Path, reply: 
 def test_the_list_found_on_one_page_holds_for_all(api: Api, tmp_path: Path) -> None:
     extracts = Extracts(api, tmp_path)
     plain = api.answer
-    api.answer = lambda query: as_json({**json.loads(plain(query).body), "warnings": [{"w": 1}] if query["page"] > "1" else []})
+    api.answer = lambda query: as_json(
+        {**json.loads(plain(query).body), "warnings": [{"w": 1}] if query["page"] > "1" else []}
+    )
     assert extracts.extract() == api.records
     assert extracts.extract() == []
 
 
 def test_a_token_that_comes_back_in_the_next_address_is_refused(api: Api, tmp_path: Path) -> None:
     extracts = Extracts(api, tmp_path, "link")
-    api.answer = lambda _: as_json([{"id": 1}], Link=f'<{api.url}?key=canary-123&after=1>; rel="next"')
-    with pytest.raises(InputError, match="the API puts the token into the address of its next page"):
+    api.answer = lambda _: as_json(
+        [{"id": 1}], Link=f'<{api.url}?key=canary-123&after=1>; rel="next"'
+    )
+    with pytest.raises(
+        InputError, match="the API puts the token into the address of its next page"
+    ):
         extracts.fetch(token="canary-123")
     assert not extracts.folder.exists()

@@ -1,4 +1,6 @@
-"""Records are taken out of answers of many shapes, byte for byte; anything else is refused with its URL."""
+"""Records are taken out of answers of many shapes, byte for byte; anything else is refused with its
+URL.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +59,10 @@ def test_a_page_without_records() -> None:
 
 
 def test_bytes_that_are_not_utf8_stay_in_their_record() -> None:
-    assert records(b'[{"a": "\xff"}, {"a": "\xc3\xa9"}]') == (b'{"a": "\xff"}', b'{"a": "\xc3\xa9"}')
+    assert records(b'[{"a": "\xff"}, {"a": "\xc3\xa9"}]') == (
+        b'{"a": "\xff"}',
+        b'{"a": "\xc3\xa9"}',
+    )
 
 
 @pytest.mark.parametrize(
@@ -66,15 +71,27 @@ def test_bytes_that_are_not_utf8_stay_in_their_record() -> None:
         (b"<html><body>Sorry</body>", None, "no JSON .* it begins with '<html><body>Sorry</body>'"),
         (b'{"items": [{"a": 1}, {"a"', None, "no JSON"),
         (b"[" * 100_000, None, "nested too deeply"),
-        (b'{"a": [{"x": 1}], "b": [{"x": 2}]}', None, r"where are the records\? Got 2 lists of objects \(a, b\)"),
-        (b'{"message": "none", "tags": ["x"]}', None, r"no list of objects, but an object with message, tags"),
+        (
+            b'{"a": [{"x": 1}], "b": [{"x": 2}]}',
+            None,
+            r"where are the records\? Got 2 lists of objects \(a, b\)",
+        ),
+        (
+            b'{"message": "none", "tags": ["x"]}',
+            None,
+            r"no list of objects, but an object with message, tags",
+        ),
         (b'"text"', None, "no list of objects, but text"),
         (
             b'{"data": {"rows": []}}',
             "data.items",
             r"no list of records at data.items \(got nothing\).* data.rows",
         ),
-        (b'{"data": {"items": {"a": 1}}}', "data.items", r"at data.items \(got an object\).*in this page: none"),
+        (
+            b'{"data": {"items": {"a": 1}}}',
+            "data.items",
+            r"at data.items \(got an object\).*in this page: none",
+        ),
         (b'{"data": null}', "data.items", r"got nothing"),
     ],
 )
@@ -93,12 +110,17 @@ def test_digests_see_values_only() -> None:
 
 
 _VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
 )
 
 
-@given(items=st.lists(_VALUES, min_size=1), indent=st.sampled_from([None, 0, 2]), ascii_=st.booleans())
-def test_any_list_comes_out_as_it_went_in(items: list[Any], indent: int | None, ascii_: bool) -> None:
+@given(
+    items=st.lists(_VALUES, min_size=1), indent=st.sampled_from([None, 0, 2]), ascii_=st.booleans()
+)
+def test_any_list_comes_out_as_it_went_in(
+    items: list[Any], indent: int | None, ascii_: bool
+) -> None:
     text = json.dumps({"meta": [1], "data": {"items": items}}, indent=indent, ensure_ascii=ascii_)
     lines = records(text.encode("utf-8", "surrogatepass"), "data.items")
     assert all(b"\n" not in line for line in lines)

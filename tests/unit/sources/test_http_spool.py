@@ -16,7 +16,17 @@ RECORDS = [b'{"a": 1}', b'{"a": 2}']
 
 
 def page(number: int = 1, **more: object) -> SpooledPage:
-    plain = SpooledPage(f"https://h/x?page={number}", number, 2, digest_records(RECORDS), 0, False, number + 1, number, "items")
+    plain = SpooledPage(
+        f"https://h/x?page={number}",
+        number,
+        2,
+        digest_records(RECORDS),
+        0,
+        False,
+        number + 1,
+        number,
+        "items",
+    )
     return dataclasses.replace(plain, **more)  # type: ignore[arg-type]
 
 
@@ -40,7 +50,11 @@ def test_a_page_without_news_has_no_file_and_a_replaced_one_always_has(tmp_path:
     kept.add(page(1, until=2), RECORDS)
     kept.add(page(2, until=1), RECORDS)
     kept.add(page(3, records=0, replaced=True), [])
-    assert [(each.file, each.size) for each in kept.pages] == [(None, 0), ("000002.jsonl", 18), ("000003.jsonl", 0)]
+    assert [(each.file, each.size) for each in kept.pages] == [
+        (None, 0),
+        ("000002.jsonl", 18),
+        ("000003.jsonl", 0),
+    ]
 
 
 def test_it_is_complete_when_told_or_when_nothing_follows(tmp_path: Path) -> None:

@@ -21,21 +21,41 @@ OPTIONS = JdbcOptions(url_env="URL", table="public.orders", watermark="at")
 @pytest.mark.parametrize(
     ("given_", "url", "user", "password"),
     [
-        ("jdbc:postgresql://db:6543/shop?ssl=true", "jdbc:postgresql://db:6543/shop?ssl=true", None, None),
-        ("postgresql://ann:p%40ss@db/shop?ssl=true", "jdbc:postgresql://db:5432/shop?ssl=true", "ann", "p@ss"),
+        (
+            "jdbc:postgresql://db:6543/shop?ssl=true",
+            "jdbc:postgresql://db:6543/shop?ssl=true",
+            None,
+            None,
+        ),
+        (
+            "postgresql://ann:p%40ss@db/shop?ssl=true",
+            "jdbc:postgresql://db:5432/shop?ssl=true",
+            "ann",
+            "p@ss",
+        ),
         ("postgres://[::1]:1/shop", "jdbc:postgresql://[::1]:1/shop", None, None),
         ("sqlite:////data/shop.db", "jdbc:sqlite:/data/shop.db", None, None),
         ("sqlite:///shop.db", "jdbc:sqlite:shop.db", None, None),
         ("jdbc:mysql://db/shop", "jdbc:mysql://db/shop", None, None),
     ],
 )
-def test_addresses_of_every_form(given_: str, url: str, user: str | None, password: str | None) -> None:
+def test_addresses_of_every_form(
+    given_: str, url: str, user: str | None, password: str | None
+) -> None:
     address = read_address(OPTIONS, {"URL": given_})
     assert (address.url, address.user, address.password) == (url, user, password)
 
 
 @pytest.mark.parametrize(
-    "given_", ["db.example", "mysql://canary@db/shop", "sqlite://", "postgresql://canary", "jdbc:", "http://x"]
+    "given_",
+    [
+        "db.example",
+        "mysql://canary@db/shop",
+        "sqlite://",
+        "postgresql://canary",
+        "jdbc:",
+        "http://x",
+    ],
 )
 def test_an_address_of_no_form_is_refused_and_not_shown(given_: str) -> None:
     with pytest.raises(ConfigError, match="variable URL holds no address") as caught:
@@ -45,21 +65,48 @@ def test_an_address_of_no_form_is_refused_and_not_shown(given_: str) -> None:
 
 def test_secrets_are_hidden_wherever_they_stand() -> None:
     options = JdbcOptions(url_env="URL", user_env="WHO", password_env="WORD", table="t")
-    address = read_address(options, {"URL": "postgresql://ann:p%40ss@db/shop?password=third", "WHO": "bob", "WORD": "s3cret"})
-    told = "user ann or bob, p@ss p%40ss third s3cret at postgresql://ann:p%40ss@db/shop?password=third; the banner bobs"
+    address = read_address(
+        options,
+        {"URL": "postgresql://ann:p%40ss@db/shop?password=third", "WHO": "bob", "WORD": "s3cret"},
+    )
+    told = (
+        "user ann or bob, p@ss p%40ss third s3cret at "
+        "postgresql://ann:p%40ss@db/shop?password=third; the banner bobs"
+    )
     assert address.hide(told) == "user *** or ***, *** *** *** *** at ***; the banner bobs"
     assert "s3cret" not in repr(address)
 
 
 @pytest.mark.parametrize(
-    "name", ["orders", "public.orders", '"Mixed ""x"" case".t', "a.b.c.d", "`my`.`t;x`", "[dbo].[t]", " größe "]
+    "name",
+    [
+        "orders",
+        "public.orders",
+        '"Mixed ""x"" case".t',
+        "a.b.c.d",
+        "`my`.`t;x`",
+        "[dbo].[t]",
+        " größe ",
+    ],
 )
 def test_names_of_tables(name: str) -> None:
     assert is_table_name(name)
 
 
 @pytest.mark.parametrize(
-    "name", ["", "a b", "orders;", "a.", "orders where 1=1", '"open', "(select 1)", "1a", "a--b", "a.b.c.d.e"]
+    "name",
+    [
+        "",
+        "a b",
+        "orders;",
+        "a.",
+        "orders where 1=1",
+        '"open',
+        "(select 1)",
+        "1a",
+        "a--b",
+        "a.b.c.d.e",
+    ],
 )
 def test_what_is_no_name_of_a_table(name: str) -> None:
     assert not is_table_name(name)
@@ -67,7 +114,8 @@ def test_what_is_no_name_of_a_table(name: str) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["select 1", "SELECT ';' as a -- ;", "with x as (select 1) select * from x;", "(select 1) union (select 2)",
+    ["select 1", "SELECT ';' as a -- ;", "with x as (select 1) select * from x;",
+    "(select 1) union (select 2)",
      "/* ; */ values (1)", "select $$;$$, $a$ ; $$ $a$", "select 'it''s;'", 'select ";" from t'],
 )  # fmt: skip
 def test_queries_of_one_statement(query: str) -> None:
@@ -76,8 +124,10 @@ def test_queries_of_one_statement(query: str) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["", "delete from t", "select 1; select 2", "select 1) x; drop table t; select * from (select 2", "select 1) x, (select 2",
-     "select 'open", "-- select 1", "select 1 /* open", "explain select 1", "select $$open; select 2"],
+    ["", "delete from t", "select 1; select 2",
+    "select 1) x; drop table t; select * from (select 2", "select 1) x, (select 2",
+     "select 'open", "-- select 1", "select 1 /* open", "explain select 1", "select $$open; select "
+                                                                            "2"],
 )  # fmt: skip
 def test_what_is_no_single_query(query: str) -> None:
     assert query_fault(query) is not None
@@ -102,18 +152,29 @@ def test_a_query_is_known_by_its_words() -> None:
 
 
 @given(
-    values=st.lists(st.none() | st.integers(-(2**62), 2**62) | st.floats(allow_nan=False) | st.text(max_size=3), max_size=30),
+    values=st.lists(
+        st.none() | st.integers(-(2**62), 2**62) | st.floats(allow_nan=False) | st.text(max_size=3),
+        max_size=30,
+    ),
     low=st.integers(-(2**62), 2**62),
     high=st.integers(-(2**62), 2**62),
     count=st.integers(1, 9),
 )
-def test_every_row_belongs_to_one_partition_whatever_the_bounds(values: list[object], low: int, high: int, count: int) -> None:
+def test_every_row_belongs_to_one_partition_whatever_the_bounds(
+    values: list[object], low: int, high: int, count: int
+) -> None:
     dialect = dialect_of("sqlite")
-    conditions = jdbc.partitions(dialect, Position("number", str(low)), Position("number", str(high)), count) or ["1"]
+    conditions = jdbc.partitions(
+        dialect, Position("number", str(low)), Position("number", str(high)), count
+    ) or ["1"]
     connection = sqlite3.connect(":memory:")
     connection.execute("create table t (n, p)")
     connection.executemany("insert into t values (?, ?)", list(enumerate(values)))
-    found = [row[0] for condition in conditions for row in connection.execute(f"select n from t where {condition}")]
+    found = [
+        row[0]
+        for condition in conditions
+        for row in connection.execute(f"select n from t where {condition}")
+    ]
     connection.close()
     assert sorted(found) == list(range(len(values)))
     assert len(conditions) <= count
@@ -122,14 +183,18 @@ def test_every_row_belongs_to_one_partition_whatever_the_bounds(values: list[obj
 @pytest.mark.parametrize(
     ("kind", "low", "high", "cuts"),
     [
-        ("number", "0", "8", ["2", "4", "6"]), ("number", "1.5", "1.7", []), ("number", "NaN", "8", []),
+        ("number", "0", "8", ["2", "4", "6"]), ("number", "1.5", "1.7", []),
+        ("number", "NaN", "8", []),
         ("date", "2026-01-01", "2026-01-05", ["2026-01-02", "2026-01-03", "2026-01-04"]),
-        ("timestamp", "2026-01-01 00:00:00", "2026-01-01 00:00:00.000002", ["2026-01-01 00:00:00.000001"]),
+        ("timestamp", "2026-01-01 00:00:00", "2026-01-01 00:00:00.000002",
+        ["2026-01-01 00:00:00.000001"]),
         ("timestamptz", "2026-01-01 00:00:00", "infinity", []), ("text", "a", "b", []),
     ],
 )  # fmt: skip
 def test_cuts_between_bounds(kind: str, low: str, high: str, cuts: list[str]) -> None:
-    conditions = jdbc.partitions(dialect_of("postgresql"), Position(kind, low), Position(kind, high), 4)
+    conditions = jdbc.partitions(
+        dialect_of("postgresql"), Position(kind, low), Position(kind, high), 4
+    )
     zone = "+00" if kind == "timestamptz" else ""
     assert [condition.partition("< ")[2].partition(" or")[0] for condition in conditions[:-1]] == [
         f"'{cut}{zone}'" for cut in cuts

@@ -14,14 +14,20 @@ from batchinfer.sources.json.array import cut_elements, read_array
 
 VALUES: st.SearchStrategy[Any] = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text()),
-    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.text(), inner, max_size=4)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4), st.dictionaries(st.text(), inner, max_size=4)
+    ),
     max_leaves=20,
 )
 
 
-@given(st.lists(VALUES, max_size=6), st.sampled_from([None, 0, 2]), st.booleans(), st.integers(1, 40))
+@given(
+    st.lists(VALUES, max_size=6), st.sampled_from([None, 0, 2]), st.booleans(), st.integers(1, 40)
+)
 @settings(max_examples=200)
-def test_elements_are_those_of_json(values: list[Any], indent: int | None, ascii_: bool, size: int) -> None:
+def test_elements_are_those_of_json(
+    values: list[Any], indent: int | None, ascii_: bool, size: int
+) -> None:
     """With their bytes and lines, however the text is cut into chunks."""
     text = json.dumps(values, indent=indent, ensure_ascii=ascii_).encode("utf-8", "surrogatepass")
     chunks = [text[at : at + size] for at in range(0, len(text), size)]

@@ -1,4 +1,6 @@
-"""JSON: every line or element becomes the row that plain Python makes of it, or a bad record with its reason, or is blank."""
+"""JSON: every line or element becomes the row that plain Python makes of it, or a bad record with
+its reason, or is blank.
+"""
 
 from __future__ import annotations
 
@@ -34,11 +36,21 @@ def test_nested_fields_by_path(tmp_path: Path) -> None:
         "created_at": "Mon Apr 06 07:05:03 +0200 2015",
         "id": 2**60,
         "user": {"name": "Zoë", "followers": 3},
-        "entities": {"hashtags": [{"text": "spark"}, {"text": "delta"}], "places": [[1, 2], [], None]},
+        "entities": {
+            "hashtags": [{"text": "spark"}, {"text": "delta"}],
+            "places": [[1, 2], [], None],
+        },
         "meta": {"a.b": {"n": 5}},
         "a.c": "a key with a dot",
     }
-    text = "\n".join([json.dumps(status), "", json.dumps({"id": 2, "entities": {"hashtags": []}, "user": None}), "{}"])
+    text = "\n".join(
+        [
+            json.dumps(status),
+            "",
+            json.dumps({"id": 2, "entities": {"hashtags": []}, "user": None}),
+            "{}",
+        ]
+    )
     blocks = read_text(tmp_path, text.encode(), STATUS, timestamp_format="%a %b %d %H:%M:%S %z %Y")
     absent = dict.fromkeys(STATUS)
     assert rows_of(blocks) == [
@@ -66,14 +78,22 @@ def test_nested_fields_by_path(tmp_path: Path) -> None:
         ("string", "true", "true"),
         ("string", '"\\ud83d\\ude00"', "😀"),
         ("bigint", "-9223372036854775808", -(2**63)),
-        ("decimal(38,2)", "123456789012345678901234567890123456.78", decimal.Decimal("123456789012345678901234567890123456.78")),
+        (
+            "decimal(38,2)",
+            "123456789012345678901234567890123456.78",
+            decimal.Decimal("123456789012345678901234567890123456.78"),
+        ),
         ("decimal(10,2)", '"12.5"', decimal.Decimal("12.50")),
         ("decimal(10,2)", "1e2", decimal.Decimal("100.00")),
         ("double", "3", 3.0),
         ("float", "0.1", 0.10000000149011612),
         ("date", '"2015-04-06"', datetime.date(2015, 4, 6)),
         ("binary", '"QUJD"', b"ABC"),
-        ("map<string,date>", '{"x": "2015-04-06", "y": null}', [("x", datetime.date(2015, 4, 6)), ("y", None)]),
+        (
+            "map<string,date>",
+            '{"x": "2015-04-06", "y": null}',
+            [("x", datetime.date(2015, 4, 6)), ("y", None)],
+        ),
         (
             "struct<t: timestamp, l: array<date>>",
             '{"t": "2015-04-06T07:00:00", "l": ["2015-04-06"], "more": 1}',
@@ -91,7 +111,11 @@ def test_values_that_a_type_takes(tmp_path: Path, type_: str, written: str, valu
 @pytest.mark.parametrize(
     ("type_", "written", "told"),
     [
-        ("int", "1.0", "column a: got 1.0; allowed: int (a whole number from -2147483648 to 2147483647)"),
+        (
+            "int",
+            "1.0",
+            "column a: got 1.0; allowed: int (a whole number from -2147483648 to 2147483647)",
+        ),
         ("int", "true", "column a: got true; allowed: int"),
         ("int", '"5"', 'column a: got "5"; allowed: int'),
         ("tinyint", "128", "column a: got 128; allowed: tinyint (a whole number from -128 to 127)"),
@@ -106,18 +130,25 @@ def test_values_that_a_type_takes(tmp_path: Path, type_: str, written: str, valu
         (
             "timestamp",
             "1428303903",
-            "column a: got 1428303903; allowed: timestamp (ISO 8601, such as 2015-05-18 07:05:03), as text",
+            "column a: got 1428303903; allowed: timestamp (ISO 8601, such as 2015-05-18 07:05:03), "
+            "as text",
         ),
         ("timestamp", '"yesterday"', 'column a: got "yesterday"; allowed: timestamp'),
         ("array<date>", '["2015-04-06", "x"]', 'column a, at [1]: got "x"; allowed: date'),
         ("map<string,date>", '{"k": "x"}', 'column a, at .k: got "x"; allowed: date'),
-        ("struct<b: struct<c: int>>", '{"b": {"c": "x"}}', 'column a, at .b.c: got "x"; allowed: int'),
+        (
+            "struct<b: struct<c: int>>",
+            '{"b": {"c": "x"}}',
+            'column a, at .b.c: got "x"; allowed: int',
+        ),
         ("array<int>", "{}", "column a: got {}; allowed: a list"),
         ("binary", '"*"', 'column a: got "*"; allowed: Base64'),
         ("string", '"\\ud800"', "column a: got"),
     ],
 )
-def test_values_that_a_type_does_not_take(tmp_path: Path, type_: str, written: str, told: str) -> None:
+def test_values_that_a_type_does_not_take(
+    tmp_path: Path, type_: str, written: str, told: str
+) -> None:
     line = b'{"a": %s}' % written.encode()
     blocks = read_text(tmp_path, b"{}\n{}\n{}\n{}\n" + line + b"\n{}\n", {"a": type_})
     assert bad_of(blocks) == [(5, line, "type")]
@@ -164,12 +195,21 @@ def test_lines_that_are_no_record(tmp_path: Path, line: bytes, reason: str) -> N
 
 
 def test_of_a_key_that_stands_twice_the_last_value_counts(tmp_path: Path) -> None:
-    assert rows_of(read_text(tmp_path, b'{"a": 1, "a": 2}\n' * 5, {"a": "int"}), "source_line") == [{"a": 2}] * 5
+    assert (
+        rows_of(read_text(tmp_path, b'{"a": 1, "a": 2}\n' * 5, {"a": "int"}), "source_line")
+        == [{"a": 2}] * 5
+    )
 
 
 def test_what_no_column_needs_may_be_anything_that_is_json(tmp_path: Path) -> None:
-    """Numbers that no type holds, halves of surrogate pairs, thousands of brackets: none of them is the columns' business."""
-    lines = [b'{"a": 1, "z": 1e999}', b'{"a": 2, "z": "\\ud800"}', b'{"a": 3, "z": %s}' % (b"9" * 5000)]
+    """Numbers that no type holds, halves of surrogate pairs, thousands of brackets: none of them is
+    the columns' business.
+    """
+    lines = [
+        b'{"a": 1, "z": 1e999}',
+        b'{"a": 2, "z": "\\ud800"}',
+        b'{"a": 3, "z": %s}' % (b"9" * 5000),
+    ]
     lines.append(b'{"a": 4, "z": ' + b"[" * 5000 + b"]" * 5000 + b"}")
     blocks = read_text(tmp_path, b"\n".join(lines), {"a": "int"})
     assert bad_of(blocks) == []
@@ -219,7 +259,9 @@ def test_a_list_is_exploded(tmp_path: Path) -> None:
         {"order": 5, "cart": {"items": {"sku": "q"}}},
         {"order": 6, "cart": {"items": [{"sku": "v", "n": 9}]}},
     ]
-    blocks = read_text(tmp_path, "\n".join(map(json.dumps, lines)).encode(), EXPLODED, explode="cart.items")
+    blocks = read_text(
+        tmp_path, "\n".join(map(json.dumps, lines)).encode(), EXPLODED, explode="cart.items"
+    )
     assert [tuple(row.values()) for row in rows_of(blocks)] == [
         (1, "x", 1, "a", {"sku": "x"}, 1),
         (1, None, None, "a", None, 1),
@@ -252,11 +294,15 @@ ARRAY = b"""\xef\xbb\xbf[
 
 
 @pytest.mark.parametrize("block_bytes", [1, 7, 30, 2**21])
-def test_elements_of_an_array_have_their_own_lines_and_bytes(tmp_path: Path, block_bytes: int) -> None:
+def test_elements_of_an_array_have_their_own_lines_and_bytes(
+    tmp_path: Path, block_bytes: int
+) -> None:
     path = tmp_path / "x.json"
     path.write_bytes(ARRAY)
     blocks = read_file(path, json_source(path, {"a": "int"}, array=True), block_bytes)
-    assert rows_of(blocks) == [{"a": a, "source_line": line} for a, line in ((1, 2), (2, 3), (3, 5), (6, 10))]
+    assert rows_of(blocks) == [
+        {"a": a, "source_line": line} for a, line in ((1, 2), (2, 3), (3, 5), (6, 10))
+    ]
     assert bad_of(blocks) == [
         (6, b'{"a": tru}', "json"),
         (7, b"7", "not_object"),
@@ -277,7 +323,9 @@ def test_elements_of_an_array_have_their_own_lines_and_bytes(tmp_path: Path, blo
     ],
 )
 @pytest.mark.parametrize("block_bytes", [1, 2**21])
-def test_a_file_that_is_not_one_array(tmp_path: Path, text: bytes, told: str, block_bytes: int) -> None:
+def test_a_file_that_is_not_one_array(
+    tmp_path: Path, text: bytes, told: str, block_bytes: int
+) -> None:
     path = tmp_path / "x.json"
     path.write_bytes(text)
     with pytest.raises(InputError) as caught:
@@ -287,4 +335,7 @@ def test_a_file_that_is_not_one_array(tmp_path: Path, text: bytes, told: str, bl
 
 def test_an_array_file_without_text_or_elements_has_no_records(tmp_path: Path) -> None:
     for text in (b"", b" \n", b"[ ]"):
-        assert sum(block.records_in for block in read_text(tmp_path, text, {"a": "int"}, array=True)) == 0
+        assert (
+            sum(block.records_in for block in read_text(tmp_path, text, {"a": "int"}, array=True))
+            == 0
+        )

@@ -18,13 +18,53 @@ from batchinfer.sources.json.shape import Shape
 from batchinfer.sources.json.sieve import Lines, read_fast
 
 SCALARS = st.one_of(
-    st.sampled_from(["null", "0", "-0", "1", "12.50", "1e2", "-2147483649", "9223372036854775808", "1e999", "true", "false"]),
     st.sampled_from(
-        ['"x"', '""', '"é"', '"2020-01-02T03:04:05"', '"2020-13-02T03:04:05"', '"7.25"', '"NaN"', "NaN", "Inf", "9" * 60]
+        [
+            "null",
+            "0",
+            "-0",
+            "1",
+            "12.50",
+            "1e2",
+            "-2147483649",
+            "9223372036854775808",
+            "1e999",
+            "true",
+            "false",
+        ]
     ),
-    st.sampled_from(["[]", "{}", '[{"text": "t", "n": 5}]', '[null, {"n": 2.5}]', '[{"n": 1, "more": [1]}]', '[{"text": 5}]']),
     st.sampled_from(
-        ['{"name": "n"}', '{"name": 3}', '{"name": [1, {"a": 2.5}]}', '{"name": "\\ud83d\\ude00"}', '{"name": "\\udc00"}']
+        [
+            '"x"',
+            '""',
+            '"é"',
+            '"2020-01-02T03:04:05"',
+            '"2020-13-02T03:04:05"',
+            '"7.25"',
+            '"NaN"',
+            "NaN",
+            "Inf",
+            "9" * 60,
+        ]
+    ),
+    st.sampled_from(
+        [
+            "[]",
+            "{}",
+            '[{"text": "t", "n": 5}]',
+            '[null, {"n": 2.5}]',
+            '[{"n": 1, "more": [1]}]',
+            '[{"text": 5}]',
+        ]
+    ),
+    st.sampled_from(
+        [
+            '{"name": "n"}',
+            '{"name": 3}',
+            '{"name": [1, {"a": 2.5}]}',
+            '{"name": "\\ud83d\\ude00"}',
+            '{"name": "\\udc00"}',
+        ]
     ),
 )
 
@@ -36,15 +76,23 @@ FITTING = {
     "price": st.sampled_from(["1", "9999.99", "-0.5", '"3.1"']),
     "at": st.sampled_from(['"2020-01-02T03:04:05"', "null"]),
     "user": st.text(max_size=5).map(lambda name: json.dumps({"name": name})),
-    "tags": st.lists(st.text(max_size=3), max_size=3).map(lambda texts: json.dumps([{"text": each, "n": 1} for each in texts])),
+    "tags": st.lists(st.text(max_size=3), max_size=3).map(
+        lambda texts: json.dumps([{"text": each, "n": 1} for each in texts])
+    ),
 }
 
 
 @st.composite
 def records(draw: st.DrawFn) -> bytes:
-    odd = draw(st.sets(st.sampled_from(sorted(FITTING)), max_size=1)) if draw(st.integers(0, 3)) == 0 else set()
+    odd = (
+        draw(st.sets(st.sampled_from(sorted(FITTING)), max_size=1))
+        if draw(st.integers(0, 3)) == 0
+        else set()
+    )
     names = draw(st.lists(st.sampled_from([*FITTING, "other"]), unique=True))
-    pairs = [(name, draw(SCALARS if name in odd or name == "other" else FITTING[name])) for name in names]
+    pairs = [
+        (name, draw(SCALARS if name in odd or name == "other" else FITTING[name])) for name in names
+    ]
     return ("{" + ", ".join(f'"{name}": {value}' for name, value in pairs) + "}").encode()
 
 
@@ -83,9 +131,14 @@ def expected(lines: list[bytes]) -> tuple[list[dict[str, Any]], list[tuple[int, 
 @given(st.lists(LINE, max_size=12), st.integers(1, 400), st.integers(1, 400))
 @settings(max_examples=150)
 def test_any_lines_are_read_as_plain_python_reads_them(
-    tmp_path_factory: pytest.TempPathFactory, lines: list[bytes], block_bytes: int, target_bytes: int
+    tmp_path_factory: pytest.TempPathFactory,
+    lines: list[bytes],
+    block_bytes: int,
+    target_bytes: int,
 ) -> None:
-    """Rows, bad records and blank lines are those of the reference, whole or cut into small blocks and splits."""
+    """Rows, bad records and blank lines are those of the reference, whole or cut into small blocks
+    and splits.
+    """
     path = tmp_path_factory.getbasetemp() / "any.jsonl"
     path.write_bytes(b"\n".join(lines))
     kept = lines if lines and lines[-1] else lines[:-1]
@@ -101,7 +154,9 @@ def test_any_lines_are_read_as_plain_python_reads_them(
 @given(st.lists(LINE, min_size=1, max_size=12))
 @settings(max_examples=150)
 def test_what_the_fast_road_reads_is_what_plain_python_reads(lines: list[bytes]) -> None:
-    """Straight, without the screen: the fast road gives the reference's row for a line, or leaves the line."""
+    """Straight, without the screen: the fast road gives the reference's row for a line, or leaves
+    the line.
+    """
     lines = [line for line in lines if not any(mark in line for mark in (b"\xff", b"\r"))]
     text = Lines.of(b"".join(line + b"\n" for line in lines))
     source = json_source(Path("x"), json_reference.SCHEMA)
@@ -127,7 +182,9 @@ def test_clean_lines_take_the_fast_road_and_a_few_bad_ones_do_not_cost_it() -> N
     assert fast is not None
     good = b'{"id": 1, "user": {"name": "n"}, "tags": [{"text": "t", "n": 1}], "ratio": 0.5}'
     lines = [good] * 500
-    assert [len(piece.records) for piece in read_fast(fast, Lines.of(b"\n".join([*lines, b""])))[0]] == [500]
+    assert [
+        len(piece.records) for piece in read_fast(fast, Lines.of(b"\n".join([*lines, b""])))[0]
+    ] == [500]
     for number, bad in ((3, b'{"id": }'), (90, b"{"), (200, b'{"id": "x"}'), (333, b'{"id": 1.5}')):
         lines[number] = bad
     pieces, left = read_fast(fast, Lines.of(b"\n".join([*lines, b""])))

@@ -57,18 +57,25 @@ def test_what_is_known_of_a_file(tree: Path) -> None:
     before = file.fingerprint()
     (tree / "in/a.csv").write_bytes(bytes(reversed(content)))
     os.utime(file.path, ns=(file.mtime_ns, file.mtime_ns))
-    assert list_files(["in/a.csv"], tree)[0].fingerprint() != before, "other content under the same size and time"
+    assert list_files(["in/a.csv"], tree)[0].fingerprint() != before, (
+        "other content under the same size and time"
+    )
     (tree / "in/a.csv").write_bytes(bytes(reversed(content)) + b"x")
     with pytest.raises(InputError, match="changed while it was being read"):
         file.fingerprint()
     (changed,) = list_files(["in/a.csv"], tree)
     assert changed.fingerprint() != before
     large = SourceFile(file.path, file.name, 2**30, file.mtime_ns)
-    assert large.fingerprint() != SourceFile(file.path, file.name, 2**30, file.mtime_ns + 1).fingerprint()
+    assert (
+        large.fingerprint()
+        != SourceFile(file.path, file.name, 2**30, file.mtime_ns + 1).fingerprint()
+    )
 
 
 def test_nothing_there_says_where_it_looked_and_what_is_near(tree: Path) -> None:
-    with pytest.raises(InputMissing, match=r"'in/a.cvs'.*holds 2020, _spark, _tmp.csv, a.csv, b.csv and 1 more") as caught:
+    with pytest.raises(
+        InputMissing, match=r"'in/a.cvs'.*holds 2020, _spark, _tmp.csv, a.csv, b.csv and 1 more"
+    ) as caught:
         list_files(["in/a.cvs"], tree)
     assert caught.value.hint == "did you mean 'a.csv'?"
     assert caught.value.exit_code == 3

@@ -28,10 +28,14 @@ UTC = datetime.timezone.utc
 
 
 def log_source(path: Path, schema: dict[str, str] | None = None, **options: Any) -> LogSource:
-    return LogSource.model_validate({"kind": "text_log", "path": [str(path)], "schema": schema, "options": options})
+    return LogSource.model_validate(
+        {"kind": "text_log", "path": [str(path)], "schema": schema, "options": options}
+    )
 
 
-def read_log(path: Path, source: LogSource, block_bytes: int = 2**21, target_bytes: int = 2**24) -> list[Parsed]:
+def read_log(
+    path: Path, source: LogSource, block_bytes: int = 2**21, target_bytes: int = 2**24
+) -> list[Parsed]:
     splits = plan_text_splits(list_files([str(path)], path.parent), source, target_bytes)
     splits = align([count_range(split) if needs_count(split) else split for split in splits])
     return list(read_splits(splits, source, schema_fields(source), block_bytes))
@@ -52,7 +56,10 @@ def read_text(folder: Path, text: bytes, **options: Any) -> list[Parsed]:
     return read_log(path, log_source(path, schema, **options))
 
 
-GOOD = b'::1 - frank [17/May/2015:10:05:03 +0200] "GET /a b?q=\\"x\\" HTTP/1.1" 200 12 "-" "Moz\\\\illa"'
+GOOD = (
+    b'::1 - frank [17/May/2015:10:05:03 +0200] "GET /a b?q=\\"x\\" HTTP/1.1" 200 12 "-" '
+    b'"Moz\\\\illa"'
+)
 
 
 def test_combined(tmp_path: Path) -> None:
@@ -89,7 +96,9 @@ def test_combined(tmp_path: Path) -> None:
         (b"CONNECT a.b:443 HTTP/1.0", ("CONNECT", "a.b:443", "HTTP/1.0")),
     ],
 )
-def test_a_malformed_request_is_still_a_row(tmp_path: Path, request_line: bytes, parts: tuple[str | None, ...]) -> None:
+def test_a_malformed_request_is_still_a_row(
+    tmp_path: Path, request_line: bytes, parts: tuple[str | None, ...]
+) -> None:
     line = b'h - - [17/May/2015:10:05:03 +0000] "' + request_line + b'" 400 0'
     (row,) = rows(read_text(tmp_path, line, format="common"))
     assert (row["method"], row["path"], row["protocol"]) == parts
@@ -132,16 +141,45 @@ Oct 32 22:14:15 host a: b
 hello
 """
     blocks = read_text(tmp_path, text, format="syslog", timestamp={"year": 2010})
-    found = [(row["ts"], row["host"], row["program"], row["pid"], row["message"]) for row in rows(blocks)]
+    found = [
+        (row["ts"], row["host"], row["program"], row["pid"], row["message"]) for row in rows(blocks)
+    ]
     assert found == [
-        (datetime.datetime(2010, 10, 11, 22, 14, 15, tzinfo=UTC), "mymachine", "su", 10, "'su root' failed"),
-        (datetime.datetime(2010, 10, 1, 2, 14, 15, tzinfo=UTC), "host", "kernel", None, "[ 1.2] up"),
-        (datetime.datetime(2003, 10, 11, 20, 14, 15, 3000, tzinfo=UTC), "host", "sshd(pam_unix)", 7, "hi: there"),
-        (datetime.datetime(2010, 10, 11, 22, 14, 15, tzinfo=UTC), "host", None, None, "last message repeated 2 times"),
+        (
+            datetime.datetime(2010, 10, 11, 22, 14, 15, tzinfo=UTC),
+            "mymachine",
+            "su",
+            10,
+            "'su root' failed",
+        ),
+        (
+            datetime.datetime(2010, 10, 1, 2, 14, 15, tzinfo=UTC),
+            "host",
+            "kernel",
+            None,
+            "[ 1.2] up",
+        ),
+        (
+            datetime.datetime(2003, 10, 11, 20, 14, 15, 3000, tzinfo=UTC),
+            "host",
+            "sshd(pam_unix)",
+            7,
+            "hi: there",
+        ),
+        (
+            datetime.datetime(2010, 10, 11, 22, 14, 15, tzinfo=UTC),
+            "host",
+            None,
+            None,
+            "last message repeated 2 times",
+        ),
         (datetime.datetime(2003, 10, 11, 22, 14, 15, 3000, tzinfo=UTC), "host", "app", 123, "text"),
         (datetime.datetime(2003, 10, 11, 22, 14, 15, tzinfo=UTC), None, "app", None, None),
     ]
-    assert [(line, reason) for line, _, reason in bad(blocks)] == [(7, "timestamp"), (8, "no_match")]
+    assert [(line, reason) for line, _, reason in bad(blocks)] == [
+        (7, "timestamp"),
+        (8, "no_match"),
+    ]
 
 
 def test_the_missing_year_is_that_of_the_file_or_the_one_before(tmp_path: Path) -> None:
@@ -150,7 +188,11 @@ def test_the_missing_year_is_that_of_the_file_or_the_one_before(tmp_path: Path) 
     modified = datetime.datetime(2017, 3, 2, tzinfo=UTC).timestamp()
     os.utime(path, (modified, modified))
     blocks = read_log(path, log_source(path, format="syslog"))
-    assert [row["ts"].strftime("%Y-%m-%d") for row in rows(blocks)] == ["2016-12-31", "2017-01-01", "2016-02-29"]
+    assert [row["ts"].strftime("%Y-%m-%d") for row in rows(blocks)] == [
+        "2016-12-31",
+        "2017-01-01",
+        "2016-02-29",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -165,13 +207,17 @@ def test_the_missing_year_is_that_of_the_file_or_the_one_before(tmp_path: Path) 
         ("UTC", "2017-06-01T00:00", "Jul  1 00:00:00", 2016),
     ],
 )
-def test_years_around_new_year(tmp_path: Path, zone: str, written: str, line: str, year: int) -> None:
+def test_years_around_new_year(
+    tmp_path: Path, zone: str, written: str, line: str, year: int
+) -> None:
     path = tmp_path / "x.log"
     path.write_text(f"{line} h a: b\n")
     modified = datetime.datetime.fromisoformat(f"{written}+00:00").timestamp()
     os.utime(path, (modified, modified))
     (row,) = rows(read_log(path, log_source(path, format="syslog", timestamp={"timezone": zone})))
-    local = datetime.datetime.strptime(f"{year} {line}", "%Y %b %d %H:%M:%S").replace(tzinfo=ZoneInfo(zone))
+    local = datetime.datetime.strptime(f"{year} {line}", "%Y %b %d %H:%M:%S").replace(
+        tzinfo=ZoneInfo(zone)
+    )
     assert row["ts"] == local
 
 
@@ -185,12 +231,25 @@ def test_a_leap_day_of_no_year_near_goes_aside(tmp_path: Path) -> None:
 
 
 def test_an_hour_that_the_zone_skips_goes_aside(tmp_path: Path) -> None:
-    text = b"Mar 29 01:59:59 h a: b\nMar 29 02:30:00 h a: b\nMar 29 03:00:00 h a: b\nOct 25 02:30:00 h a: b\n"
-    blocks = read_text(tmp_path, text, format="syslog", timestamp={"year": 2020, "timezone": "Europe/Paris"})
-    assert [f"{row['ts']:%m-%d %H:%M}" for row in rows(blocks)] == ["03-29 00:59", "03-29 01:00", "10-25 00:30"]
+    text = (
+        b"Mar 29 01:59:59 h a: b\nMar 29 02:30:00 h a: b\nMar 29 03:00:00 h a: b\nOct 25 "
+        b"02:30:00 h a: b\n"
+    )
+    blocks = read_text(
+        tmp_path, text, format="syslog", timestamp={"year": 2020, "timezone": "Europe/Paris"}
+    )
+    assert [f"{row['ts']:%m-%d %H:%M}" for row in rows(blocks)] == [
+        "03-29 00:59",
+        "03-29 01:00",
+        "10-25 00:30",
+    ]
     assert bad(blocks) == [(2, b"Mar 29 02:30:00 h a: b", "timestamp")]
     (message,) = [each.message for block in blocks for each in block.bad]
-    assert message == "column ts: got 'Mar 29 02:30:00'; allowed: timestamp ('%b %d %H:%M:%S', a time that Europe/Paris has)"
+    assert (
+        message
+        == "column ts: got 'Mar 29 02:30:00'; allowed: timestamp ('%b %d %H:%M:%S', a time that "
+        "Europe/Paris has)"
+    )
 
 
 def test_a_line_that_is_too_long_names_its_file(tmp_path: Path) -> None:
@@ -199,7 +258,10 @@ def test_a_line_that_is_too_long_names_its_file(tmp_path: Path) -> None:
 
 
 def test_a_pattern_with_types_zone_and_format(tmp_path: Path) -> None:
-    text = b"05.01.2020 12:00 level=3 msg=x\n05.07.2020 12:00 level= msg=y\n05.07.2020 12:00 level=a msg=z\nnothing\n"
+    text = (
+        b"05.01.2020 12:00 level=3 msg=x\n05.07.2020 12:00 level= msg=y\n05.07.2020 12:00 "
+        b"level=a msg=z\nnothing\n"
+    )
     options = {
         "pattern": r"^(?P<at>\S+ \S+) level=(?P<level>\S*) msg=(?P<msg>.*)$",
         "timestamp": {"column": "at", "format": "%d.%m.%Y %H:%M", "timezone": "Europe/Paris"},
@@ -219,7 +281,10 @@ def test_a_pattern_that_re2_refuses_is_read_by_python() -> None:
     lookahead = LogFormat("the pattern", (r"^(?P<a>\w+)(?=;);(?P<b>x)?",), None, (None,))
     columns, matched = match_lines(pa.array(["one;x", "two", "three;"]), lookahead)
     assert matched.to_pylist() == [True, False, True]
-    assert {name: column.to_pylist() for name, column in columns.items()} == {"a": ["one", None, "three"], "b": ["x", None, None]}
+    assert {name: column.to_pylist() for name, column in columns.items()} == {
+        "a": ["one", None, "three"],
+        "b": ["x", None, None],
+    }
 
 
 def test_a_column_that_the_pattern_lacks_is_a_configuration_error(tmp_path: Path) -> None:
@@ -234,7 +299,8 @@ def test_a_column_that_the_pattern_lacks_is_a_configuration_error(tmp_path: Path
 
 
 COMBINED = re.compile(
-    r'^(\S+) (\S+) (\S+|.+?) \[([^\]]*)\] "((?:[^"\\]|\\.)*)" (\d{3}) (\d+|-) "((?:[^"\\]|\\.)*)" "((?:[^"\\]|\\.)*)"$'
+    r'^(\S+) (\S+) (\S+|.+?) \[([^\]]*)\] "((?:[^"\\]|\\.)*)" (\d{3}) (\d+|-) "((?:[^"\\]|\\.)*)" '
+    r'"((?:[^"\\]|\\.)*)"$'
 )
 LINES = [GOOD, GOOD.replace(b"::1", "é".encode()), GOOD[:-1], b"", b" ", b"\xff", b"x\ry", b"-"]
 
@@ -250,7 +316,10 @@ def matches(line: bytes) -> re.Match[str] | None:
     sizes=st.sampled_from([(2**21, 2**24), (1, 7), (64, 100), (2**21, 33)]),
 )
 def test_lines_are_rows_bad_or_blank(
-    tmp_path_factory: pytest.TempPathFactory, lines: list[bytes], final: bool, sizes: tuple[int, int]
+    tmp_path_factory: pytest.TempPathFactory,
+    lines: list[bytes],
+    final: bool,
+    sizes: tuple[int, int],
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "any.log"
     data = b"\n".join(lines) + (b"\n" if final else b"")
@@ -259,7 +328,9 @@ def test_lines_are_rows_bad_or_blank(
     physical = data.split(b"\n")
     physical = physical if physical[-1] else physical[:-1]
     numbered = list(enumerate(physical, 1))
-    assert [row["source_line"] for row in rows(blocks)] == [i for i, line in numbered if matches(line)]
+    assert [row["source_line"] for row in rows(blocks)] == [
+        i for i, line in numbered if matches(line)
+    ]
     assert [(line, raw) for line, raw, _ in bad(blocks)] == [
         (i, line) for i, line in numbered if line.strip() and not matches(line)
     ]
@@ -281,8 +352,18 @@ def test_the_real_access_log(tmp_path: Path) -> None:
         assert match is not None
         when = datetime.datetime.strptime(match[4], "%d/%b/%Y:%H:%M:%S %z")
         size = None if match[7] == "-" else int(match[7])
-        assert (row["host"], row["ts"], row["status"], row["bytes"]) == (match[1], when, int(match[6]), size)
+        assert (row["host"], row["ts"], row["status"], row["bytes"]) == (
+            match[1],
+            when,
+            int(match[6]),
+            size,
+        )
     packed = tmp_path / "apache_access.log.gz"
     packed.write_bytes(gzip.compress(path.read_bytes()))
-    for other in (read_log(path, source, 10_000, 300_000), read_log(packed, log_source(packed, format="combined"))):
-        assert [{**row, "source_file": ""} for row in rows(other)] == [{**row, "source_file": ""} for row in found]
+    for other in (
+        read_log(path, source, 10_000, 300_000),
+        read_log(packed, log_source(packed, format="combined")),
+    ):
+        assert [{**row, "source_file": ""} for row in rows(other)] == [
+            {**row, "source_file": ""} for row in found
+        ]

@@ -1,4 +1,6 @@
-"""Parquet files against the columns of a pipeline: what differs is told for every file, before a row is read."""
+"""Parquet files against the columns of a pipeline: what differs is told for every file, before a
+row is read.
+"""
 
 from __future__ import annotations
 
@@ -28,9 +30,16 @@ def test_every_file_that_differs_is_told_with_column_got_and_allowed(tmp_path: P
     write(tmp_path / "a.parquet", good)
     write(tmp_path / "narrow.parquet", good | {"id": pa.array([1], pa.int16())})
     write(tmp_path / "renamed.parquet", {"id": good["id"], "sise": [0.5], "name": ["x"]})
-    write(tmp_path / "retyped.parquet", good | {"name": [1], "size": pa.array([Decimal("1.50")], pa.decimal128(5, 2))})
-    problems = refused(tmp_path, schema={"id": "int", "size": "double", "name": "string"}).split("\n")
-    assert [problem.split(": its columns do not fit source.schema: ")[1] for problem in problems] == [
+    write(
+        tmp_path / "retyped.parquet",
+        good | {"name": [1], "size": pa.array([Decimal("1.50")], pa.decimal128(5, 2))},
+    )
+    problems = refused(tmp_path, schema={"id": "int", "size": "double", "name": "string"}).split(
+        "\n"
+    )
+    assert [
+        problem.split(": its columns do not fit source.schema: ")[1] for problem in problems
+    ] == [
         "'id' is smallint; allowed: int",
         "missing: 'size' (double); not expected: 'sise' (double) (did you mean size?)",
         "'size' is decimal(5,2); allowed: double; 'name' is bigint; allowed: string",
@@ -40,14 +49,19 @@ def test_every_file_that_differs_is_told_with_column_got_and_allowed(tmp_path: P
     ]  # fmt: skip
 
 
-def test_without_a_schema_the_columns_are_those_of_the_first_file_and_later_those_that_landed(tmp_path: Path) -> None:
+def test_without_a_schema_the_columns_are_those_of_the_first_file_and_later_those_that_landed(
+    tmp_path: Path,
+) -> None:
     write(tmp_path / "a.parquet", {"id": [1]})
     write(tmp_path / "b.parquet", {"id": [2], "more": [1]})
-    assert "b.parquet: its columns do not fit what has landed, or stands in the first file: not expected: 'more'" in refused(
-        tmp_path
+    assert (
+        "b.parquet: its columns do not fit what has landed, or stands in the first file: not "
+        "expected: 'more'" in refused(tmp_path)
     )
     found = refused(tmp_path, landed={"id": pa.int64(), "more": pa.int64()})
-    assert "a.parquet: " in found and "missing: 'more' (bigint)" in found and "b.parquet" not in found
+    assert (
+        "a.parquet: " in found and "missing: 'more' (bigint)" in found and "b.parquet" not in found
+    )
 
 
 def test_columns_may_stand_in_any_order_and_are_read_by_name(tmp_path: Path) -> None:
@@ -60,7 +74,9 @@ def test_columns_may_stand_in_any_order_and_are_read_by_name(tmp_path: Path) -> 
 
 def test_decimals_are_exact(tmp_path: Path) -> None:
     write(tmp_path / "a.parquet", {"v": pa.array([Decimal("1.50")], pa.decimal128(5, 2))})
-    assert "'v' is decimal(5,2); allowed: decimal(6,2)" in refused(tmp_path, schema={"v": "decimal(6,2)"})
+    assert "'v' is decimal(5,2); allowed: decimal(6,2)" in refused(
+        tmp_path, schema={"v": "decimal(6,2)"}
+    )
     assert column(read(tmp_path, schema={"v": "decimal(5,2)"})[0], "v") == [Decimal("1.50")]
 
 
@@ -72,13 +88,28 @@ ENCODED = {
     "uuid": (pa.array([b"0123456789abcdef"], pa.uuid()), "binary", b"0123456789abcdef"),
     "day": (pa.array([86_400_000], pa.date64()), "date", dt.date(1970, 1, 2)),
     "money": (pa.array([Decimal("1.50")], pa.decimal32(5, 2)), "decimal(5,2)", Decimal("1.50")),
-    "paris": (pa.array([0], pa.timestamp("ms", "Europe/Paris")), "timestamp", dt.datetime(1970, 1, 1, tzinfo=UTC)),
-    "naive": (pa.array([-1], pa.timestamp("ns")), "timestamp_ntz", dt.datetime(1969, 12, 31, 23, 59, 59, 999_999)),
+    "paris": (
+        pa.array([0], pa.timestamp("ms", "Europe/Paris")),
+        "timestamp",
+        dt.datetime(1970, 1, 1, tzinfo=UTC),
+    ),
+    "naive": (
+        pa.array([-1], pa.timestamp("ns")),
+        "timestamp_ntz",
+        dt.datetime(1969, 12, 31, 23, 59, 59, 999_999),
+    ),
     "list": (pa.array([["x"]], pa.large_list(pa.large_string())), "array<string>", ["x"]),
     "pair": (pa.array([[1, 2]], pa.list_(pa.int32(), 2)), "array<int>", [1, 2]),
-    "map": (pa.array([[("a", 1)]], pa.map_(pa.large_string(), pa.int64())), "map<string,bigint>", [("a", 1)]),
+    "map": (
+        pa.array([[("a", 1)]], pa.map_(pa.large_string(), pa.int64())),
+        "map<string,bigint>",
+        [("a", 1)],
+    ),
     "struct": (
-        pa.array([{"t": -1, "of": ["x"]}], pa.struct([("t", pa.timestamp("ns")), ("of", pa.list_(pa.string_view()))])),
+        pa.array(
+            [{"t": -1, "of": ["x"]}],
+            pa.struct([("t", pa.timestamp("ns")), ("of", pa.list_(pa.string_view()))]),
+        ),
         "struct<t: timestamp_ntz, of: array<string>>",
         {"t": dt.datetime(1969, 12, 31, 23, 59, 59, 999_999), "of": ["x"]},
     ),
@@ -95,38 +126,68 @@ def test_what_is_only_encoding_falls_away(tmp_path: Path, name: str, declared: b
 
 
 @pytest.mark.parametrize("nested", [False, True])
-def test_times_without_a_zone_are_utc_where_the_schema_says_timestamp(tmp_path: Path, nested: bool) -> None:
-    values = pa.array([[1], None], pa.list_(pa.timestamp("us"))) if nested else pa.array([1, None], pa.timestamp("us"))
+def test_times_without_a_zone_are_utc_where_the_schema_says_timestamp(
+    tmp_path: Path, nested: bool
+) -> None:
+    values = (
+        pa.array([[1], None], pa.list_(pa.timestamp("us")))
+        if nested
+        else pa.array([1, None], pa.timestamp("us"))
+    )
     write(tmp_path / "a.parquet", {"t": values})
     rows, _ = read(tmp_path, schema={"t": "array<timestamp>" if nested else "timestamp"})
     first = dt.datetime(1970, 1, 1, 0, 0, 0, 1, UTC)
     assert column(rows, "t") == ([[first], None] if nested else [first, None])
     write(tmp_path / "a.parquet", {"t": pa.array([1], pa.timestamp("us", "UTC"))})
-    assert "'t' is timestamp; allowed: timestamp_ntz" in refused(tmp_path, schema={"t": "timestamp_ntz"})
+    assert "'t' is timestamp; allowed: timestamp_ntz" in refused(
+        tmp_path, schema={"t": "timestamp_ntz"}
+    )
 
 
 def test_int96_is_utc_unless_the_schema_says_otherwise_and_holds_all_years(tmp_path: Path) -> None:
     times = [dt.datetime(1, 1, 2), dt.datetime(1500, 6, 1, 1, 2, 3, 4), dt.datetime(9999, 12, 30)]
-    write(tmp_path / "a.parquet", {"a.b": pa.array(times, pa.timestamp("us"))}, use_deprecated_int96_timestamps=True)
+    write(
+        tmp_path / "a.parquet",
+        {"a.b": pa.array(times, pa.timestamp("us"))},
+        use_deprecated_int96_timestamps=True,
+    )
     assert column(read(tmp_path)[0], "a.b") == [time.replace(tzinfo=UTC) for time in times]
-    assert column(read(tmp_path, schema={"a.b": "timestamp"})[0], "a.b") == [time.replace(tzinfo=UTC) for time in times]
+    assert column(read(tmp_path, schema={"a.b": "timestamp"})[0], "a.b") == [
+        time.replace(tzinfo=UTC) for time in times
+    ]
     assert column(read(tmp_path, schema={"a.b": "timestamp_ntz"})[0], "a.b") == times
 
 
 @pytest.mark.parametrize(
     "type_",
-    [pa.uint8(), pa.uint64(), pa.float16(), pa.time64("us"), pa.duration("s"), pa.list_(pa.uint16()), pa.decimal256(50, 2)],
+    [
+        pa.uint8(),
+        pa.uint64(),
+        pa.float16(),
+        pa.time64("us"),
+        pa.duration("s"),
+        pa.list_(pa.uint16()),
+        pa.decimal256(50, 2),
+    ],
 )
-def test_types_that_no_table_can_hold_are_told_with_what_is_allowed(tmp_path: Path, type_: pa.DataType) -> None:
+def test_types_that_no_table_can_hold_are_told_with_what_is_allowed(
+    tmp_path: Path, type_: pa.DataType
+) -> None:
     write(tmp_path / "a.parquet", {"id": [1], "v": pa.nulls(1, type_)})
     found = refused(tmp_path)
-    assert "a.parquet: column 'v' is " in found and "which Delta cannot hold; allowed: tinyint, smallint" in found
+    assert (
+        "a.parquet: column 'v' is " in found
+        and "which Delta cannot hold; allowed: tinyint, smallint" in found
+    )
     assert "'v' is " in refused(tmp_path, schema={"id": "bigint", "v": "bigint"})
 
 
 def test_a_column_of_nulls_has_the_type_that_it_has_elsewhere(tmp_path: Path) -> None:
     write(tmp_path / "a.parquet", {"id": [1], "v": pa.nulls(1)})
-    assert "column 'v' is null, without a value in any file; allowed: its type in source.schema" in refused(tmp_path)
+    assert (
+        "column 'v' is null, without a value in any file; allowed: its type in source.schema"
+        in refused(tmp_path)
+    )
     write(tmp_path / "b.parquet", {"id": [2], "v": [0.5]})
     assert column(read(tmp_path)[0], "v") == [None, 0.5]
 
@@ -135,7 +196,9 @@ def test_the_target_may_be_absent_in_some_files_whichever_comes_first(tmp_path: 
     write(tmp_path / "a.parquet", {"id": [1]})
     write(tmp_path / "b.parquet", {"id": [2], "target": ["yes"]})
     assert column(read(tmp_path, optional="target")[0], "target") == [None, "yes"]
-    assert column(read(tmp_path, schema={"id": "bigint", "target": "string"}, optional="target")[0], "target") == [None, "yes"]
+    assert column(
+        read(tmp_path, schema={"id": "bigint", "target": "string"}, optional="target")[0], "target"
+    ) == [None, "yes"]
     assert "missing: 'target'" in refused(tmp_path, schema={"id": "bigint", "target": "string"})
 
 
@@ -147,13 +210,18 @@ def test_the_target_may_be_absent_in_some_files_whichever_comes_first(tmp_path: 
         (("source_line", "id"), "'source_line', a name"),
     ],
 )
-def test_names_that_are_taken_or_differ_in_case_only(tmp_path: Path, names: tuple[str, str], fact: str) -> None:
+def test_names_that_are_taken_or_differ_in_case_only(
+    tmp_path: Path, names: tuple[str, str], fact: str
+) -> None:
     write(tmp_path / "a.parquet", {name: [1] for name in names})
     assert fact in refused(tmp_path)
 
 
 def test_names_that_delta_refuses_also_inside_structs(tmp_path: Path) -> None:
-    write(tmp_path / "a.parquet", {"id no": [1], "s": pa.array([[{"a,b": 1, "ok": 2}]]), "m": pa.array([1])})
+    write(
+        tmp_path / "a.parquet",
+        {"id no": [1], "s": pa.array([[{"a,b": 1, "ok": 2}]]), "m": pa.array([1])},
+    )
     problems = refused(tmp_path).split("\n")
     assert [problem.partition("a.parquet: ")[2].partition(";")[0] for problem in problems] == [
         "got the name 'id no'", "got the name 'a,b'",
@@ -161,7 +229,10 @@ def test_names_that_delta_refuses_also_inside_structs(tmp_path: Path) -> None:
 
 
 def test_a_name_that_stands_twice_in_a_file(tmp_path: Path) -> None:
-    write(tmp_path / "a.parquet", pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["id", "id"]))
+    write(
+        tmp_path / "a.parquet",
+        pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["id", "id"]),
+    )
     assert "twice: 'id'" in refused(tmp_path)
     assert "twice: 'id'" in refused(tmp_path, schema={"id": "bigint"})
 
@@ -178,7 +249,9 @@ def test_names_of_folders_are_columns_typed_by_the_schema_or_by_all_values(tmp_p
     assert "'code': got 'x' in the name of a folder; allowed: int" in refused(
         tmp_path, schema={"day": "int", "id": "bigint", "code": "int"}
     )
-    assert "not expected: 'code' (a folder)" in refused(tmp_path, schema={"day": "int", "id": "bigint"})
+    assert "not expected: 'code' (a folder)" in refused(
+        tmp_path, schema={"day": "int", "id": "bigint"}
+    )
 
 
 def test_a_column_that_stands_in_the_file_too_must_agree_with_its_folder(tmp_path: Path) -> None:

@@ -22,7 +22,13 @@ from batchinfer.sources.tables.parquet_reader import plan_parquet_splits
 from batchinfer.sources.tables.parquet_types import conform
 from batchinfer.sources.text.byte_ranges import group_splits
 
-NESTED = pa.struct([("t", pa.timestamp("ns", "UTC")), ("tags", pa.list_(pa.string())), ("of", pa.map_(pa.string(), pa.date32()))])
+NESTED = pa.struct(
+    [
+        ("t", pa.timestamp("ns", "UTC")),
+        ("tags", pa.list_(pa.string())),
+        ("of", pa.map_(pa.string(), pa.date32())),
+    ]
+)
 ROW = st.fixed_dictionaries(
     {
         "id": st.none() | st.integers(-(2**63), 2**63 - 1),
@@ -32,14 +38,26 @@ ROW = st.fixed_dictionaries(
         | st.fixed_dictionaries(
             {
                 "t": st.none() | st.integers(-(10**9), 10**9),
-                "tags": st.none() | st.lists(st.none() | st.text(st.characters(codec="utf-8"), max_size=3), max_size=3),
-                "of": st.none() | st.lists(st.tuples(st.text(st.characters(codec="utf-8"), max_size=3), st.dates()), max_size=2),
+                "tags": st.none()
+                | st.lists(
+                    st.none() | st.text(st.characters(codec="utf-8"), max_size=3), max_size=3
+                ),
+                "of": st.none()
+                | st.lists(
+                    st.tuples(st.text(st.characters(codec="utf-8"), max_size=3), st.dates()),
+                    max_size=2,
+                ),
             }
         ),
     }
 )
 TYPES = pa.schema(
-    [("id", pa.int64()), ("name", pa.string()), ("kind", pa.dictionary(pa.int32(), pa.string())), ("nested", NESTED)]
+    [
+        ("id", pa.int64()),
+        ("name", pa.string()),
+        ("kind", pa.dictionary(pa.int32(), pa.string())),
+        ("nested", NESTED),
+    ]
 )
 
 
@@ -48,7 +66,9 @@ def as_landed(row: dict[str, Any]) -> dict[str, Any]:
     nested = row["nested"]
     if nested is None or nested["t"] is None:
         return row
-    moment = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc) + dt.timedelta(microseconds=nested["t"] // 1000)
+    moment = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc) + dt.timedelta(
+        microseconds=nested["t"] // 1000
+    )
     return {**row, "nested": {**nested, "t": moment}}
 
 
@@ -61,10 +81,20 @@ def as_landed(row: dict[str, Any]) -> dict[str, Any]:
     page=st.sampled_from([64, 512, 2**20]),
 )
 def test_any_table_in_any_row_groups_splits_and_blocks_gives_its_rows_and_their_numbers(
-    tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]], group_rows: int, target: int, block: int, page: int
+    tmp_path_factory: pytest.TempPathFactory,
+    rows: list[dict[str, Any]],
+    group_rows: int,
+    target: int,
+    block: int,
+    page: int,
 ) -> None:
     folder = tmp_path_factory.mktemp("any")
-    write(folder / "a.parquet", pa.Table.from_pylist(rows, TYPES), row_group_size=group_rows, data_page_size=page)
+    write(
+        folder / "a.parquet",
+        pa.Table.from_pylist(rows, TYPES),
+        row_group_size=group_rows,
+        data_page_size=page,
+    )
     found, bad = read(folder, target_bytes=target, block_bytes=block)
     found = found.drop_columns(["source_file"])
     expected = [{**as_landed(row), "source_line": number} for number, row in enumerate(rows, 1)]
@@ -73,7 +103,13 @@ def test_any_table_in_any_row_groups_splits_and_blocks_gives_its_rows_and_their_
 
 
 def test_a_large_file_is_cut_at_row_groups_and_small_ones_share_a_task(tmp_path: Path) -> None:
-    write(tmp_path / "a.parquet", {"id": list(range(1000))}, row_group_size=100, use_dictionary=False, compression="none")
+    write(
+        tmp_path / "a.parquet",
+        {"id": list(range(1000))},
+        row_group_size=100,
+        use_dictionary=False,
+        compression="none",
+    )
     source = parquet_source({"id": "bigint"})
     splits = plan_parquet_splits(files_in(tmp_path), source, {"id": pa.int64()}, target_bytes=2000)
     assert [(split["groups"], split["line"]) for split in splits] == [
@@ -99,12 +135,19 @@ def test_rows_that_no_table_can_hold_are_put_aside_with_what_they_held(tmp_path:
     ]  # fmt: skip
     assert json.loads(bad[0].raw)["name"] == "\\xff\\xfe"
     assert str(2**62) in json.loads(bad[1].raw)["t"] and str(2**30) in json.loads(bad[2].raw)["day"]
-    assert bad[1].message == "column t: got a time outside the years 1 to 9999; allowed: these years"
+    assert (
+        bad[1].message == "column t: got a time outside the years 1 to 9999; allowed: these years"
+    )
 
 
-def test_bytes_inside_a_list_that_are_no_text_end_the_run_with_the_file_and_the_rows(tmp_path: Path) -> None:
+def test_bytes_inside_a_list_that_are_no_text_end_the_run_with_the_file_and_the_rows(
+    tmp_path: Path,
+) -> None:
     text = pa.array([b"ok", b"\xff"], pa.binary()).view(pa.string())
-    write(tmp_path / "a.parquet", {"tags": pa.ListArray.from_arrays(pa.array([0, 1, 2], pa.int32()), text)})
+    write(
+        tmp_path / "a.parquet",
+        {"tags": pa.ListArray.from_arrays(pa.array([0, 1, 2], pa.int32()), text)},
+    )
     with pytest.raises(InputError, match=r"a\.parquet, rows 1 to 2: .*column 'tags'"):
         read(tmp_path)
 
@@ -126,8 +169,12 @@ def test_a_damaged_row_group_is_named(tmp_path: Path, compression: str) -> None:
         read(tmp_path)
 
 
-@pytest.mark.parametrize(("change", "error"), [("gone", InputMissing), ("longer", InputError), ("touched", InputError)])
-def test_a_file_that_is_gone_or_changed_since_it_was_listed(tmp_path: Path, change: str, error: type[InputError]) -> None:
+@pytest.mark.parametrize(
+    ("change", "error"), [("gone", InputMissing), ("longer", InputError), ("touched", InputError)]
+)
+def test_a_file_that_is_gone_or_changed_since_it_was_listed(
+    tmp_path: Path, change: str, error: type[InputError]
+) -> None:
     path = write(tmp_path / "a.parquet", {"id": [1]})
     source, fields = parquet_source({"id": "bigint"}), {"id": pa.int64()}
     [split] = plan_parquet_splits(files_in(tmp_path), source, fields)
@@ -137,7 +184,9 @@ def test_a_file_that_is_gone_or_changed_since_it_was_listed(tmp_path: Path, chan
         write(path, {"id": list(range(10_000))})
     else:
         os.utime(path, ns=(0, split["mtime_ns"] + 1))
-    with pytest.raises(error, match=r"a\.parquet (is gone since it was listed|changed while it was being read)"):
+    with pytest.raises(
+        error, match=r"a\.parquet (is gone since it was listed|changed while it was being read)"
+    ):
         list(read_splits([split], source, fields))
 
 
@@ -157,8 +206,14 @@ def test_a_file_that_is_written_anew_while_it_is_read_or_just_before(tmp_path: P
 @pytest.mark.parametrize(
     ("values", "type_"),
     [
-        (pa.array([[-1], None, [2, 3]], pa.list_(pa.timestamp("ns"))), pa.list_(pa.timestamp("us"))),
-        (pa.array([None, None, [("a", 1)]], pa.map_(pa.large_string(), pa.int64())), pa.map_(pa.string(), pa.int64())),
+        (
+            pa.array([[-1], None, [2, 3]], pa.list_(pa.timestamp("ns"))),
+            pa.list_(pa.timestamp("us")),
+        ),
+        (
+            pa.array([None, None, [("a", 1)]], pa.map_(pa.large_string(), pa.int64())),
+            pa.map_(pa.string(), pa.int64()),
+        ),
         (pa.array([{"a": ["x"]}, None, {"a": None}]), pa.struct([("a", pa.list_(pa.binary()))])),
     ],
 )
@@ -178,7 +233,11 @@ def test_a_file_that_goes_between_listing_and_its_footer(tmp_path: Path) -> None
 
 
 def test_blocks_stay_small_whatever_the_rows_weigh(tmp_path: Path) -> None:
-    write(tmp_path / "a.parquet", {"content": [os.urandom(100_000) for _ in range(50)]}, row_group_size=50)
+    write(
+        tmp_path / "a.parquet",
+        {"content": [os.urandom(100_000) for _ in range(50)]},
+        row_group_size=50,
+    )
     source, fields = parquet_source({"content": "binary"}), {"content": pa.binary()}
     [split] = plan_parquet_splits(files_in(tmp_path), source, fields)
     sizes = [block.rows.nbytes for block in read_splits([split], source, fields, 300_000)]

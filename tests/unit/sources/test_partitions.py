@@ -10,18 +10,35 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchinfer.errors import InputError
-from batchinfer.sources.tables.partitions import NULL_NAME, infer_type, partition_of, partition_value
+from batchinfer.sources.tables.partitions import (
+    NULL_NAME,
+    infer_type,
+    partition_of,
+    partition_value,
+)
 
 
 def test_folders_name_columns_in_their_order_and_other_folders_say_nothing() -> None:
-    assert partition_of("old/year=2026/x/country=C%C3%B4te%20d%27Or/part=1.parquet") == {"year": "2026", "country": "Côte d'Or"}
+    assert partition_of("old/year=2026/x/country=C%C3%B4te%20d%27Or/part=1.parquet") == {
+        "year": "2026",
+        "country": "Côte d'Or",
+    }
     assert partition_of("part=1.parquet") == partition_of("=a/b=c.parquet") == {}
 
 
-@given(st.dictionaries(st.text(min_size=1), st.none() | st.text(min_size=1).filter(lambda text: text != NULL_NAME), max_size=4))
-def test_any_names_and_values_that_are_percent_encoded_come_back(columns: dict[str, str | None]) -> None:
+@given(
+    st.dictionaries(
+        st.text(min_size=1),
+        st.none() | st.text(min_size=1).filter(lambda text: text != NULL_NAME),
+        max_size=4,
+    )
+)
+def test_any_names_and_values_that_are_percent_encoded_come_back(
+    columns: dict[str, str | None],
+) -> None:
     folders = [
-        f"{quote(name, safe='')}={NULL_NAME if value is None else quote(value, safe='')}" for name, value in columns.items()
+        f"{quote(name, safe='')}={NULL_NAME if value is None else quote(value, safe='')}"
+        for name, value in columns.items()
     ]
     assert partition_of("/".join([*folders, "x.parquet"])) == columns
 
@@ -52,5 +69,7 @@ def test_values_have_the_type_of_the_schema() -> None:
     assert partition_value("2026-11-21", pa.date32()).as_py().isoformat() == "2026-11-21"
     assert partition_value("007", pa.string()).as_py() == "007"
     assert partition_value(None, pa.int32()).as_py() is None
-    with pytest.raises(ValueError, match=r"got '3000000000' in the name of a folder; allowed: int \("):
+    with pytest.raises(
+        ValueError, match=r"got '3000000000' in the name of a folder; allowed: int \("
+    ):
         partition_value("3000000000", pa.int32())

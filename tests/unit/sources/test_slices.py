@@ -12,11 +12,17 @@ from batchinfer.errors import ConfigError
 from batchinfer.sources.slice_values import slice_values
 
 UTC = datetime.timezone.utc
-TIMES = [datetime.datetime(2015, 5, 18, 7, 59, 59, 999999, UTC), None, datetime.datetime(1969, 12, 31, 23, 0, 0, 500000, UTC)]
+TIMES = [
+    datetime.datetime(2015, 5, 18, 7, 59, 59, 999999, UTC),
+    None,
+    datetime.datetime(1969, 12, 31, 23, 0, 0, 500000, UTC),
+]
 BATCH = pa.RecordBatch.from_pydict(
     {
         "ts": pa.array(TIMES, pa.timestamp("us", "UTC")),
-        "day": pa.array([datetime.date(2015, 5, 18), None, datetime.date(1969, 12, 31)], pa.date32()),
+        "day": pa.array(
+            [datetime.date(2015, 5, 18), None, datetime.date(1969, 12, 31)], pa.date32()
+        ),
         "site": pa.array(["a", None, ""]),
         "number": pa.array([7, None, -1], pa.int32()),
     }

@@ -1,4 +1,6 @@
-"""Splits: together they hold every line of a file once, each starts at a line's start and knows its number."""
+"""Splits: together they hold every line of a file once, each starts at a line's start and knows its
+number.
+"""
 
 from __future__ import annotations
 
@@ -12,17 +14,30 @@ from hypothesis import strategies as st
 from batchinfer.config.sources import CsvSource
 from batchinfer.errors import InputError
 from batchinfer.sources.listing import list_files
-from batchinfer.sources.text.byte_ranges import Split, align, count_range, needs_count, plan_text_splits
+from batchinfer.sources.text.byte_ranges import (
+    Split,
+    align,
+    count_range,
+    needs_count,
+    plan_text_splits,
+)
 
 
 def source(path: Path, **options: object) -> CsvSource:
     return CsvSource.model_validate(
-        {"kind": "csv", "path": [str(path)], "schema": {"a": "string"}, "options": {"header": False, **options}}
+        {
+            "kind": "csv",
+            "path": [str(path)],
+            "schema": {"a": "string"},
+            "options": {"header": False, **options},
+        }
     )
 
 
 def aligned(path: Path, target_bytes: int, **options: object) -> list[Split]:
-    splits = plan_text_splits(list_files([str(path)], path.parent), source(path, **options), target_bytes)
+    splits = plan_text_splits(
+        list_files([str(path)], path.parent), source(path, **options), target_bytes
+    )
     return align([count_range(split) if needs_count(split) else split for split in splits])
 
 
@@ -61,9 +76,16 @@ def test_small_files_need_no_count_and_large_ones_are_cut(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     ("name", "options"),
-    [("x.csv.gz", {}), ("x.csv", {"multi_line": True}), ("x.csv", {"encoding": "utf-16"}), ("x", {"compression": "bzip2"})],
+    [
+        ("x.csv.gz", {}),
+        ("x.csv", {"multi_line": True}),
+        ("x.csv", {"encoding": "utf-16"}),
+        ("x", {"compression": "bzip2"}),
+    ],
 )
-def test_what_cannot_be_cut_is_one_stream(tmp_path: Path, name: str, options: dict[str, object]) -> None:
+def test_what_cannot_be_cut_is_one_stream(
+    tmp_path: Path, name: str, options: dict[str, object]
+) -> None:
     path = tmp_path / name
     path.write_bytes(b"1234\n" * 100)
     (split,) = plan_text_splits(list_files([str(path)], tmp_path), source(path, **options), 20)

@@ -49,8 +49,12 @@ def by_python(text: str, format_: str) -> datetime.datetime | None:
     place=st.integers(0, 30),
     cut=st.integers(0, 2),
 )
-def test_formats_equal_strptime(format_: str, when: datetime.datetime, zone: int, noise: str, place: int, cut: int) -> None:
-    written = when.replace(tzinfo=datetime.timezone(datetime.timedelta(minutes=zone))).strftime(format_)
+def test_formats_equal_strptime(
+    format_: str, when: datetime.datetime, zone: int, noise: str, place: int, cut: int
+) -> None:
+    written = when.replace(tzinfo=datetime.timezone(datetime.timedelta(minutes=zone))).strftime(
+        format_
+    )
     changed = written[:place] + noise + written[place + cut :]
     texts = [written, changed, written.upper(), "", "31/Feb/2015"]
     found = parse_timestamps(pa.array(texts), TimestampRule(format_)).to_pylist()
@@ -58,7 +62,11 @@ def test_formats_equal_strptime(format_: str, when: datetime.datetime, zone: int
 
 
 def test_common_formats_are_read_by_a_pattern() -> None:
-    assert [format_ for format_ in FORMATS if format_pattern(format_) is None] == ["%j %Y", "%y-%m-%d", "%I:%M %p %d.%m.%Y"]
+    assert [format_ for format_ in FORMATS if format_pattern(format_) is None] == [
+        "%j %Y",
+        "%y-%m-%d",
+        "%I:%M %p %d.%m.%Y",
+    ]
 
 
 @pytest.mark.parametrize("format_", ["%Y-%m-%d %H:%M:%S", "%Y-%j %H:%M:%S", None])
@@ -67,20 +75,44 @@ def test_local_times_move_to_utc(format_: str | None) -> None:
         "%Y-%j %H:%M:%S": ["2020-088 12:00:00", "2020-089 12:00:00"],
     }.get(format_ or "", ["2020-03-28 12:00:00", "2020-03-29 12:00:00"])
     found = parse_timestamps(pa.array(texts), TimestampRule(format_, "Europe/Paris")).to_pylist()
-    assert found == [datetime.datetime(2020, 3, 28, 11, tzinfo=UTC), datetime.datetime(2020, 3, 29, 10, tzinfo=UTC)]
+    assert found == [
+        datetime.datetime(2020, 3, 28, 11, tzinfo=UTC),
+        datetime.datetime(2020, 3, 29, 10, tzinfo=UTC),
+    ]
 
 
 @pytest.mark.parametrize("format_", [None, "%Y-%m-%d %H:%M:%S"])
-def test_hours_that_a_zone_skips_are_none_and_of_those_that_it_has_twice_the_first_counts(format_: str | None) -> None:
-    texts = ["2020-03-29 01:59:59", "2020-03-29 02:00:00", "2020-03-29 02:59:59", "2020-03-29 03:00:00", "2020-10-25 02:30:00"]
+def test_hours_that_a_zone_skips_are_none_and_of_those_that_it_has_twice_the_first_counts(
+    format_: str | None,
+) -> None:
+    texts = [
+        "2020-03-29 01:59:59",
+        "2020-03-29 02:00:00",
+        "2020-03-29 02:59:59",
+        "2020-03-29 03:00:00",
+        "2020-10-25 02:30:00",
+    ]
     found = parse_timestamps(pa.array(texts), TimestampRule(format_, "Europe/Paris")).to_pylist()
     spring = datetime.datetime(2020, 3, 29, tzinfo=UTC)
     autumn = datetime.datetime(2020, 10, 25, 0, 30, tzinfo=UTC)
-    assert found == [spring.replace(minute=59, second=59), None, None, spring.replace(hour=1), autumn]
+    assert found == [
+        spring.replace(minute=59, second=59),
+        None,
+        None,
+        spring.replace(hour=1),
+        autumn,
+    ]
 
 
 def test_zoned_and_local_values_in_one_column() -> None:
-    texts = ["2020-02-03", "2020-02-03T04:05:06Z", None, "2020-02-03 04:05-03", "bad", "2020-02-03 04:05:06.5+01:30"]
+    texts = [
+        "2020-02-03",
+        "2020-02-03T04:05:06Z",
+        None,
+        "2020-02-03 04:05-03",
+        "bad",
+        "2020-02-03 04:05:06.5+01:30",
+    ]
     day = datetime.datetime(2020, 2, 3, tzinfo=UTC)
     assert parse_timestamps(pa.array(texts), TimestampRule()).to_pylist() == [
         day,

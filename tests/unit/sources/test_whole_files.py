@@ -26,8 +26,12 @@ from batchinfer.sources.readers import plan_splits, read_fields, read_splits
 from batchinfer.sources.text.byte_ranges import group_splits
 
 
-def blocks_of(folder: Path, kind: str, block_bytes: int = BLOCK_BYTES, **options: str) -> list[Parsed]:
-    source: Any = TypeAdapter(Source).validate_python({"kind": kind, "path": ["."], "options": options})
+def blocks_of(
+    folder: Path, kind: str, block_bytes: int = BLOCK_BYTES, **options: str
+) -> list[Parsed]:
+    source: Any = TypeAdapter(Source).validate_python(
+        {"kind": kind, "path": ["."], "options": options}
+    )
     files = list_files(["."], folder)
     fields = read_fields(source, files)
     splits = plan_splits(files, source, fields)
@@ -38,11 +42,15 @@ def blocks_of(folder: Path, kind: str, block_bytes: int = BLOCK_BYTES, **options
     return blocks
 
 
-def read(folder: Path, kind: str, block_bytes: int = BLOCK_BYTES, **options: str) -> tuple[list[dict[str, Any]], list[BadRecord]]:
+def read(
+    folder: Path, kind: str, block_bytes: int = BLOCK_BYTES, **options: str
+) -> tuple[list[dict[str, Any]], list[BadRecord]]:
     blocks = blocks_of(folder, kind, block_bytes, **options)
     for block in blocks:
         block.rows.validate(full=True)
-    return [row for block in blocks for row in block.rows.to_pylist()], [record for block in blocks for record in block.bad]
+    return [row for block in blocks for row in block.rows.to_pylist()], [
+        record for block in blocks for record in block.bad
+    ]
 
 
 def picture(format_: str) -> bytes:
@@ -80,14 +88,22 @@ def test_real_pictures_of_every_kind_are_taken_and_nothing_else_is(tmp_path: Pat
         name: ("not_an_image", data[: 64 * 1024]) for name, data in others.items()
     }
     messages = {record.source_file: record.message for record in bad}
-    assert messages["empty.png"] == "the file is empty; allowed: the first bytes of PNG, JPEG, GIF, WebP, BMP, TIFF"
-    assert messages["page.jpg"].startswith("got 3c 68 74 6d 6c") and "the first 65,536 bytes are kept" in messages["page.jpg"]
+    assert (
+        messages["empty.png"]
+        == "the file is empty; allowed: the first bytes of PNG, JPEG, GIF, WebP, BMP, TIFF"
+    )
+    assert (
+        messages["page.jpg"].startswith("got 3c 68 74 6d 6c")
+        and "the first 65,536 bytes are kept" in messages["page.jpg"]
+    )
 
 
 @settings(max_examples=150, deadline=None)
 @given(
     texts=st.lists(
-        st.binary(max_size=12) | st.text(max_size=12).map(lambda text: text.encode("utf-8", "surrogatepass")), max_size=12
+        st.binary(max_size=12)
+        | st.text(max_size=12).map(lambda text: text.encode("utf-8", "surrogatepass")),
+        max_size=12,
     ),
     block=st.integers(1, 40),
 )
@@ -121,13 +137,22 @@ def test_any_bytes_are_a_text_or_put_aside_whole(
         ("utf-8", b"", ""),
     ],
 )
-def test_texts_are_decoded_without_their_byte_order_mark(tmp_path: Path, encoding: str, data: bytes, content: str) -> None:
+def test_texts_are_decoded_without_their_byte_order_mark(
+    tmp_path: Path, encoding: str, data: bytes, content: str
+) -> None:
     (tmp_path / "a").write_bytes(data)
     [row], bad = read(tmp_path, "texts", encoding=encoding)
-    assert (row["content"], row["bytes"], row["digest"], bad) == (content, len(data), hashlib.sha256(data).hexdigest(), [])
+    assert (row["content"], row["bytes"], row["digest"], bad) == (
+        content,
+        len(data),
+        hashlib.sha256(data).hexdigest(),
+        [],
+    )
 
 
-@pytest.mark.parametrize(("encoding", "data"), [("cp1252", b"a\x81"), ("utf-16", b"\xff\xfea"), ("utf-7", b"+2AA-")])
+@pytest.mark.parametrize(
+    ("encoding", "data"), [("cp1252", b"a\x81"), ("utf-16", b"\xff\xfea"), ("utf-7", b"+2AA-")]
+)
 def test_texts_that_their_encoding_cannot_hold(tmp_path: Path, encoding: str, data: bytes) -> None:
     (tmp_path / "a").write_bytes(data)
     rows, [record] = read(tmp_path, "texts", encoding=encoding)
@@ -141,10 +166,17 @@ def test_files_that_are_too_large_are_put_aside_with_their_size(
 ) -> None:
     monkeypatch.setattr(whole_files, "MAX_RECORD_BYTES", 1000)
     monkeypatch.setattr(whole_files, "HEAD_BYTES", 10)
-    (tmp_path / "fits").write_bytes(picture("PNG").ljust(1000, b"\0") if kind == "images" else b"x" * 1000)
+    (tmp_path / "fits").write_bytes(
+        picture("PNG").ljust(1000, b"\0") if kind == "images" else b"x" * 1000
+    )
     (tmp_path / "large").write_bytes(b"y" * 1001)
     [row], [record] = read(tmp_path, kind)
-    assert (row["path"], record.source_file, record.reason, record.raw) == ("fits", "large", "too_large", b"y" * 10)
+    assert (row["path"], record.source_file, record.reason, record.raw) == (
+        "fits",
+        "large",
+        "too_large",
+        b"y" * 10,
+    )
     assert record.message == "the file has 1,001 bytes; allowed: 1,000; the first 10 bytes are kept"
 
 
@@ -183,7 +215,9 @@ def test_a_file_that_is_gone_or_changed_since_it_was_listed(tmp_path: Path, chan
         path.write_text("longer text")
     else:
         os.utime(path, ns=(0, files[0].mtime_ns + 1))
-    with pytest.raises(InputMissing if change == "gone" else InputError, match=r"a\.txt (is gone|changed while)"):
+    with pytest.raises(
+        InputMissing if change == "gone" else InputError, match=r"a\.txt (is gone|changed while)"
+    ):
         list(read_splits([split], source, fields))
 
 

@@ -1,4 +1,6 @@
-"""Makes the shared cases importable by the tests of this folder: pytest's importlib mode leaves their folder off the path."""
+"""Makes the shared cases importable by the tests of this folder: pytest's importlib mode leaves
+their folder off the path.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What is said of wrong steps, which columns the model gets, and what a state of another release leads to."""
+"""What is said of wrong steps, which columns the model gets, and what a state of another release
+leads to.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +68,10 @@ def test_every_problem_of_a_file_is_told_at_once_with_its_place() -> None:
         ({"impute": {"columns": "number", "strategy": "mean", "value": 1}}, "value goes with"),
         ({"replace": {"columns": "text", "pattern": "(", "with": ""}}, "RE2"),
         ({"replace": {"columns": "text", "pattern": "a", "with": "$1"}}, "groups"),
-        ({"map": {"columns": "text", "values": {"a": 1, "b": "x"}}}, "all text, or all finite numbers"),
+        (
+            {"map": {"columns": "text", "values": {"a": 1, "b": "x"}}},
+            "all text, or all finite numbers",
+        ),
         ({"bucketize": {"columns": "number"}}, "either edges or quantiles"),
         ({"bucketize": {"columns": "number", "edges": [2, 1]}}, "ascending"),
         ({"bucketize": {"columns": "number", "quantiles": 1}}, "from 2 up"),
@@ -85,7 +90,13 @@ def messages(*raw: dict[str, Any], excluded: tuple[str, ...] = ()) -> list[str]:
 
 
 def test_steps_that_fit_have_no_problem() -> None:
-    assert messages({"impute": {"columns": "text", "strategy": "most_frequent"}}, {"one_hot": {"columns": "text"}}) == []
+    assert (
+        messages(
+            {"impute": {"columns": "text", "strategy": "most_frequent"}},
+            {"one_hot": {"columns": "text"}},
+        )
+        == []
+    )
 
 
 def test_unknown_columns_and_wrong_types_are_told_once() -> None:
@@ -121,7 +132,9 @@ def test_text_left_over_is_told_unless_a_later_step_reads_it() -> None:
 
 def test_an_encoded_column_cannot_be_encoded_or_scaled_again() -> None:
     one_hot = {"one_hot": {"columns": "text"}}
-    assert "already a vector" in messages(one_hot, {"hashing": {"columns": "text", "buckets": 4}})[0]
+    assert (
+        "already a vector" in messages(one_hot, {"hashing": {"columns": "text", "buckets": 4}})[0]
+    )
     assert "already a vector" in messages(one_hot, {"standardize": {"columns": "text"}})[0]
 
 
@@ -144,14 +157,26 @@ def test_features_are_in_order_of_first_mention_and_untouched_ones_are_left_out(
         {"one_hot": {"columns": "text"}},
         {"date_parts": {"columns": "ts", "parts": ["hour"]}},
     )
-    expected = ["text", "number", "text_missing", "number_missing", "word_x_text", "other", "ts_hour"]
+    expected = [
+        "text",
+        "number",
+        "text_missing",
+        "number_missing",
+        "word_x_text",
+        "other",
+        "ts_hour",
+    ]
     assert feature_columns(steps, FIELDS) == expected
 
 
 def test_embedding_indices_are_named_inputs_beside_the_matrix() -> None:
     batch = batch_of([{"text": "a", "number": 1.0}, {"text": None, "number": 3.0}])
-    transforms = fitted([{"embedding_index": {"columns": "text"}}, {"standardize": {"columns": "number"}}], batch)
-    assert transforms.inputs().features == ("number",) and transforms.inputs().integers == {"text": IntegerInput(2)}
+    transforms = fitted(
+        [{"embedding_index": {"columns": "text"}}, {"standardize": {"columns": "number"}}], batch
+    )
+    assert transforms.inputs().features == ("number",) and transforms.inputs().integers == {
+        "text": IntegerInput(2)
+    }
     tensors = transforms.tensors(batch)
     assert tensors["text"].tolist() == [1, 0] and tensors["features"].tolist() == [[-1.0], [1.0]]
     alone = fitted([{"embedding_index": {"columns": "text"}}], batch)
@@ -180,7 +205,9 @@ def test_batches_may_come_in_other_arrow_layouts() -> None:
         other = pa.RecordBatch.from_arrays([pa.array(["a", "b", None, "a"], type_)], ["text"])
         assert transforms.matrix(other).tolist() == transforms.matrix(batch).tolist()
     whole = fitted([{"one_hot": {"columns": "whole"}}], column_batch("whole", [1, 2]))
-    assert whole.matrix(pa.record_batch({"whole": pa.array([2], pa.int8())})).tolist() == [[0.0, 1.0]]
+    assert whole.matrix(pa.record_batch({"whole": pa.array([2], pa.int8())})).tolist() == [
+        [0.0, 1.0]
+    ]
 
 
 def test_absent_columns_and_values_that_do_not_fit_are_input_errors() -> None:
@@ -193,7 +220,10 @@ def test_absent_columns_and_values_that_do_not_fit_are_input_errors() -> None:
 
 def test_the_digest_is_that_of_the_fitted_state() -> None:
     raw = [{"standardize": {"columns": "number"}}]
-    digests = [fitted(raw, column_batch("number", values)).digest() for values in ([1.0, 2.0], [1.0, 2.0], [1.0, 2.5])]
+    digests = [
+        fitted(raw, column_batch("number", values)).digest()
+        for values in ([1.0, 2.0], [1.0, 2.0], [1.0, 2.5])
+    ]
     assert digests[0] == digests[1] != digests[2] and len(digests[0]) == 64
 
 
@@ -202,7 +232,10 @@ def test_the_digest_is_that_of_the_fitted_state() -> None:
     [
         (lambda value: value.update(format=99), "format 99"),
         (lambda value: value["steps"][0].update(version=99), "version 99"),
-        (lambda value: value["steps"][0].update(step={"gone": {"columns": "number"}}), "unknown step 'gone'"),
+        (
+            lambda value: value["steps"][0].update(step={"gone": {"columns": "number"}}),
+            "unknown step 'gone'",
+        ),
         (lambda value: value["steps"][0].update(state=None), "not fitted"),
         (lambda value: value["steps"][0].update(state={"other": {}}), "does not fit its step"),
         (lambda value: value["steps"][0].pop("state"), "does not fit its step"),
@@ -212,7 +245,9 @@ def test_the_digest_is_that_of_the_fitted_state() -> None:
     ],
 )
 def test_a_state_of_another_release_is_a_model_error(change: Any, words: str) -> None:
-    value = fitted([{"one_hot": {"columns": "whole"}}, {"log1p": {"columns": "number"}}], batch_of([])).to_json()
+    value = fitted(
+        [{"one_hot": {"columns": "whole"}}, {"log1p": {"columns": "number"}}], batch_of([])
+    ).to_json()
     change(value)
     with pytest.raises(ModelError, match=words):
         TransformPipeline.from_json(value)
@@ -220,7 +255,8 @@ def test_a_state_of_another_release_is_a_model_error(change: Any, words: str) ->
 
 def test_partial_statistics_of_other_steps_are_not_merged() -> None:
     left, right = (
-        {"rows": 0, "steps": {"0": {"step": {name: {"columns": ["a"]}}, "partial": {}}}} for name in ("robust", "min_max")
+        {"rows": 0, "steps": {"0": {"step": {name: {"columns": ["a"]}}, "partial": {}}}}
+        for name in ("robust", "min_max")
     )
     with pytest.raises(ValueError, match="different steps"):
         merge_pass([left, right])
@@ -229,9 +265,17 @@ def test_partial_statistics_of_other_steps_are_not_merged() -> None:
 
 
 def test_steps_and_types_travel_as_json() -> None:
-    raw = [{"replace": {"columns": ["text"], "pattern": "a", "with": "b"}}, {"clip": {"columns": ["number"], "upper": 0.1}}]
+    raw = [
+        {"replace": {"columns": ["text"], "pattern": "a", "with": "b"}},
+        {"clip": {"columns": ["number"], "upper": 0.1}},
+    ]
     assert dump_steps(steps_of(*raw)) == raw
-    fields = {**FIELDS, "price": pa.decimal128(10, 2), "local": pa.timestamp("ns"), "big": pa.large_string()}
+    fields = {
+        **FIELDS,
+        "price": pa.decimal128(10, 2),
+        "local": pa.timestamp("ns"),
+        "big": pa.large_string(),
+    }
     assert load_fields(dump_fields(fields, list(fields))) == {**fields, "big": pa.string()}
 
 
@@ -241,10 +285,19 @@ def test_problems_survive_pickling() -> None:
 
 
 def test_a_column_that_a_later_step_makes_is_told_as_that() -> None:
-    late, maker = steps_of({"ratio": {"columns": ["number_per_other", "whole"]}}, {"ratio": {"columns": ["number", "other"]}})
+    late, maker = steps_of(
+        {"ratio": {"columns": ["number_per_other", "whole"]}},
+        {"ratio": {"columns": ["number", "other"]}},
+    )
     (problem,) = check_steps([late, maker], dict(FIELDS))
-    assert "no column 'number_per_other' yet: step 2 (ratio) makes it, after this one" in problem.message
-    # Each of these would need the other's column; neither is there, and no step makes a column of that name.
-    ring = steps_of({"ratio": {"columns": ["number", "b"]}}, {"ratio": {"columns": ["other", "number_per_b"]}})
+    assert (
+        "no column 'number_per_other' yet: step 2 (ratio) makes it, after this one"
+        in problem.message
+    )
+    # Each of these would need the other's column; neither is there, and no step makes a column of
+    # that name.
+    ring = steps_of(
+        {"ratio": {"columns": ["number", "b"]}}, {"ratio": {"columns": ["other", "number_per_b"]}}
+    )
     messages = [problem.message for problem in check_steps(ring, dict(FIELDS))]
     assert len(messages) == 1 and "no column 'b'" in messages[0]

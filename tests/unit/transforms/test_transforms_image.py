@@ -1,4 +1,6 @@
-"""Pictures: what the numbers are, whatever the file's format; what is no picture costs its own row."""
+"""Pictures: what the numbers are, whatever the file's format; what is no picture costs its own
+row.
+"""
 
 from __future__ import annotations
 
@@ -38,14 +40,18 @@ def test_a_picture_of_the_size_is_its_pixels_scaled_and_normalised() -> None:
     mean, std = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
     normalised = {"image": {**STEP["image"], "mean": mean, "std": std}}
     expected = (pixels / 255 - mean) / std
-    np.testing.assert_allclose(matrix(normalised, encoded(pixels))[0], expected.transpose(2, 0, 1), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(
+        matrix(normalised, encoded(pixels))[0], expected.transpose(2, 0, 1), rtol=1e-5, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "GIF", "TIFF", "WEBP", "JPEG"])
 def test_every_format_gives_the_picture(kind: str) -> None:
     flat = np.full((8, 12, 3), [200, 100, 50], np.uint8)
     got = matrix(STEP, encoded(flat, kind))[0]
-    np.testing.assert_allclose(got, np.array([200, 100, 50])[:, None, None] / 255 * np.ones((3, 4, 6)), atol=0.02)
+    np.testing.assert_allclose(
+        got, np.array([200, 100, 50])[:, None, None] / 255 * np.ones((3, 4, 6)), atol=0.02
+    )
 
 
 def test_it_is_scaled_until_it_covers_and_cropped_around_its_middle() -> None:
@@ -94,17 +100,26 @@ def test_missing_is_all_zeros_also_where_zeros_are_no_colour() -> None:
     ids=["empty", "text", "png that ends early", "jpeg that ends early", "png header only"],
 )
 def test_what_is_no_picture_is_told_by_column_and_first_bytes(data: bytes) -> None:
-    with pytest.raises(InputError, match=r"column 'picture': got \d+ bytes \(.*\) that are no readable picture"):
+    with pytest.raises(
+        InputError, match=r"column 'picture': got \d+ bytes \(.*\) that are no readable picture"
+    ):
         matrix(STEP, data)
 
 
 def test_a_small_file_that_unfolds_to_much_is_refused_before_it_does() -> None:
     def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        return (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        )
 
     for side in (10_001, 60_000):
         header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-        bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b"")
+        bomb = (
+            b"\x89PNG\r\n\x1a\n"
+            + chunk(b"IHDR", header)
+            + chunk(b"IDAT", zlib.compress(b"\0" * 1000))
+            + chunk(b"IEND", b"")
+        )
         with pytest.raises(InputError, match="allowed: 100,000,000"):
             matrix(STEP, bomb)
 

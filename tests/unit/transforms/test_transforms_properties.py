@@ -1,4 +1,6 @@
-"""Rules that hold for every step: a batch is its rows one by one, partial fits merge, state survives JSON."""
+"""Rules that hold for every step: a batch is its rows one by one, partial fits merge, state
+survives JSON.
+"""
 
 from __future__ import annotations
 
@@ -52,13 +54,17 @@ def test_a_batch_gives_what_its_rows_give_one_by_one(case: Case, data: st.DataOb
             assert not applied or same(array, pa.concat_arrays([part[name] for part in applied]))
         for name, array in transforms.tensors(batch).items():
             if parts:
-                np.testing.assert_array_equal(array, np.concatenate([part[name] for part in tensors]))
+                np.testing.assert_array_equal(
+                    array, np.concatenate([part[name] for part in tensors])
+                )
 
 
 @every_case
 @settings(max_examples=10, deadline=None)
 @given(data=st.data())
-def test_the_model_never_gets_nan_and_gets_the_declared_shape(case: Case, data: st.DataObject) -> None:
+def test_the_model_never_gets_nan_and_gets_the_declared_shape(
+    case: Case, data: st.DataObject
+) -> None:
     transforms = fitted(case, batch_of(data.draw(rows())))
     batch = batch_of(data.draw(rows()))
     for name, array in transforms.tensors(batch).items():
@@ -66,7 +72,11 @@ def test_the_model_never_gets_nan_and_gets_the_declared_shape(case: Case, data: 
         if name == "features":
             assert array.dtype == np.float32 and array.shape == (batch.num_rows, transforms.width)
             assert not np.isnan(array).any()
-            assert len(transforms.feature_names()) == transforms.width == len(set(transforms.feature_names()))
+            assert (
+                len(transforms.feature_names())
+                == transforms.width
+                == len(set(transforms.feature_names()))
+            )
         else:
             vocabulary = transforms.inputs().integers[name].vocabulary
             assert array.dtype == np.int64 and ((array >= 0) & (array < vocabulary)).all()
@@ -83,11 +93,15 @@ def test_apply_gives_the_declared_columns_and_types(case: Case, data: st.DataObj
     for step, state in zip(steps, transforms.states, strict=True):
         expected = step.output_fields(expected, state)
     applied = transforms.apply(batch)
-    assert {name: array.type for name, array in applied.items()} == {name: expected[name] for name in applied}
+    assert {name: array.type for name, array in applied.items()} == {
+        name: expected[name] for name in applied
+    }
     inputs = transforms.inputs()
     assert feature_columns(steps, FIELDS) == feature_columns(steps, transforms.fields)
     assert sorted(feature_columns(steps, FIELDS)) == sorted([*inputs.features, *inputs.integers])
-    assert list(batch.column_names) == list(FIELDS) and transforms.source_columns == source_columns(steps, FIELDS)
+    assert list(batch.column_names) == list(FIELDS) and transforms.source_columns == source_columns(
+        steps, FIELDS
+    )
 
 
 @every_case
@@ -107,17 +121,25 @@ def test_a_step_alone_gives_what_the_pipeline_gives(case: Case, data: st.DataObj
 @settings(max_examples=10, deadline=None)
 @given(data=st.data())
 def test_merged_partial_fits_equal_the_fit_on_all(case: Case, data: st.DataObject) -> None:
-    batches = [batch_of(part) for part in data.draw(st.lists(rows(max_size=8), min_size=1, max_size=5))]
+    batches = [
+        batch_of(part) for part in data.draw(st.lists(rows(max_size=8), min_size=1, max_size=5))
+    ]
     steps, states = steps_of(*case), {}
     for pass_steps in fit_passes(steps):
-        partials = [accumulate_pass(steps, states, pass_steps, [batch], FIELDS) for batch in batches]
+        partials = [
+            accumulate_pass(steps, states, pass_steps, [batch], FIELDS) for batch in batches
+        ]
         partials = json.loads(json.dumps(partials))
         states = finish_pass(steps, pass_steps, merge_pass(partials), FIELDS, states)
     together = fitted(
-        case, pa.Table.from_batches(batches).combine_chunks().to_batches()[0] if sum(map(len, batches)) else batches[0]
+        case,
+        pa.Table.from_batches(batches).combine_chunks().to_batches()[0]
+        if sum(map(len, batches))
+        else batches[0],
     )
     assert_close(
-        json.loads(json.dumps([states.get(str(place)) for place in range(len(steps))])), json.loads(json.dumps(together.states))
+        json.loads(json.dumps([states.get(str(place)) for place in range(len(steps))])),
+        json.loads(json.dumps(together.states)),
     )
 
 
@@ -142,9 +164,14 @@ def assert_close(left: Any, right: Any) -> None:
 def test_json_brings_back_the_same_bits(case: Case, data: st.DataObject) -> None:
     batch = batch_of(data.draw(rows()))
     transforms = fitted(case, batch)
-    restored = TransformPipeline.from_json(json.loads(json.dumps(transforms.to_json(), sort_keys=True)))
+    restored = TransformPipeline.from_json(
+        json.loads(json.dumps(transforms.to_json(), sort_keys=True))
+    )
     assert restored.digest() == transforms.digest()
-    assert restored.source_columns == transforms.source_columns and restored.feature_names() == transforms.feature_names()
+    assert (
+        restored.source_columns == transforms.source_columns
+        and restored.feature_names() == transforms.feature_names()
+    )
     for name, array in transforms.tensors(batch).items():
         assert array.tobytes() == restored.tensors(batch)[name].tobytes()
 

@@ -1,4 +1,6 @@
-"""Steps and data that the tests of the transforms share: every registered step stands here at least once."""
+"""Steps and data that the tests of the transforms share: every registered step stands here at least
+once.
+"""
 
 from __future__ import annotations
 
@@ -29,12 +31,28 @@ FIELDS: dict[str, pa.DataType] = {
 }
 
 CASES: list[list[dict[str, Any]]] = [
-    [{"trim": {"columns": "text"}}, {"lower": {"columns": "text"}}, {"one_hot": {"columns": "text"}}],
-    [{"replace": {"columns": "text", "pattern": "a+", "with": "b"}}, {"hashing": {"columns": "text", "buckets": 7}}],
-    [{"map": {"columns": "text", "values": {"a": "b", "": "empty"}}}, {"ordinal": {"columns": "text"}}],
+    [
+        {"trim": {"columns": "text"}},
+        {"lower": {"columns": "text"}},
+        {"one_hot": {"columns": "text"}},
+    ],
+    [
+        {"replace": {"columns": "text", "pattern": "a+", "with": "b"}},
+        {"hashing": {"columns": "text", "buckets": 7}},
+    ],
+    [
+        {"map": {"columns": "text", "values": {"a": "b", "": "empty"}}},
+        {"ordinal": {"columns": "text"}},
+    ],
     [{"map": {"columns": ["text", "word"], "values": {"a": 1.5, "b": -2}, "default": 9}}],
-    [{"map": {"columns": "whole", "values": {1: 10, 2: 20}}}, {"map": {"columns": "flag", "values": {True: 5}}}],
-    [{"cast": {"columns": "text", "type": "double"}}, {"cast": {"columns": "number", "type": "int"}}],
+    [
+        {"map": {"columns": "whole", "values": {1: 10, 2: 20}}},
+        {"map": {"columns": "flag", "values": {True: 5}}},
+    ],
+    [
+        {"cast": {"columns": "text", "type": "double"}},
+        {"cast": {"columns": "number", "type": "int"}},
+    ],
     [
         {"cast": {"columns": ["whole", "flag", "number"], "type": "string"}},
         {"frequency": {"columns": ["whole", "flag", "number"]}},
@@ -43,7 +61,13 @@ CASES: list[list[dict[str, Any]]] = [
     [{"impute": {"columns": ["number", "whole"], "strategy": "mean", "indicator": True}}],
     [{"impute": {"columns": ["number", "whole", "flag"], "strategy": "median"}}],
     [
-        {"impute": {"columns": ["number", "whole", "flag", "text", "word"], "strategy": "most_frequent", "indicator": True}},
+        {
+            "impute": {
+                "columns": ["number", "whole", "flag", "text", "word"],
+                "strategy": "most_frequent",
+                "indicator": True,
+            }
+        },
         {"one_hot": {"columns": ["text", "word", "whole"], "max_categories": 2}},
     ],
     [
@@ -54,25 +78,48 @@ CASES: list[list[dict[str, Any]]] = [
     [{"standardize": {"columns": ["number", "whole", "flag"]}}],
     [{"min_max": {"columns": ["number", "whole"]}}],
     [{"robust": {"columns": ["number", "whole"]}}],
-    [{"clip": {"columns": ["number", "whole"], "lower": -1, "upper_quantile": 0.8}}, {"log1p": {"columns": "number"}}],
+    [
+        {"clip": {"columns": ["number", "whole"], "lower": -1, "upper_quantile": 0.8}},
+        {"log1p": {"columns": "number"}},
+    ],
     [{"one_hot": {"columns": ["text", "whole", "flag"], "min_count": 2}}],
     [{"ordinal": {"columns": ["text", "whole", "flag"]}}],
     [{"hashing": {"columns": ["text", "whole", "flag"], "buckets": 16}}],
     [{"frequency": {"columns": ["text", "whole"]}}],
-    [{"one_hot": {"columns": "text"}}, {"cross": {"columns": ["text", "word", "whole"], "buckets": 11}}],
+    [
+        {"one_hot": {"columns": "text"}},
+        {"cross": {"columns": ["text", "word", "whole"], "buckets": 11}},
+    ],
     [{"polynomial": {"columns": ["number", "whole"], "degree": 3}}],
     [{"ratio": {"columns": ["number", "whole"]}}],
     [{"bucketize": {"columns": "number", "edges": [-1, 0, 5]}}, {"one_hot": {"columns": "number"}}],
     [{"bucketize": {"columns": ["number", "whole"], "quantiles": 4}}],
     [{"yeo_johnson": {"columns": ["number", "whole"]}}],
     [{"tokenize": {"columns": ["text", "word"], "vocabulary_size": 4, "max_tokens": 2}}],
-    [{"tfidf": {"columns": "text", "max_features": 3}}, {"tfidf": {"columns": "word", "ngrams": 2}}],
+    [
+        {"tfidf": {"columns": "text", "max_features": 3}},
+        {"tfidf": {"columns": "word", "ngrams": 2}},
+    ],
     [{"date_parts": {"columns": ["ts", "day"]}}],
-    [{"date_parts": {"columns": "ts", "parts": ["year", "quarter", "day_of_year", "hour", "minute", "second"], "cyclic": True}}],
-    [{"target_encode": {"columns": ["text", "whole", "flag"]}}, {"standardize": {"columns": "text"}}],
+    [
+        {
+            "date_parts": {
+                "columns": "ts",
+                "parts": ["year", "quarter", "day_of_year", "hour", "minute", "second"],
+                "cyclic": True,
+            }
+        }
+    ],
+    [
+        {"target_encode": {"columns": ["text", "whole", "flag"]}},
+        {"standardize": {"columns": "text"}},
+    ],
     [{"target_encode": {"columns": ["text", "word"], "smoothing": 2.5, "folds": 3}}],
     [{"image": {"columns": "picture", "size": [2, 3], "mean": 0.5, "std": [0.2, 0.3, 0.4]}}],
-    [{"one_hot": {"columns": "text"}}, {"select": {"columns": ["text", "number", "whole"], "method": "variance", "k": 3}}],
+    [
+        {"one_hot": {"columns": "text"}},
+        {"select": {"columns": ["text", "number", "whole"], "method": "variance", "k": 3}},
+    ],
     [{"select": {"columns": ["number", "whole", "flag"], "method": "variance"}}],
     [
         {"hashing": {"columns": "text", "buckets": 5}},
@@ -83,7 +130,10 @@ CASES: list[list[dict[str, Any]]] = [
         {"hashing": {"columns": "text", "buckets": 5}},
         {"select": {"columns": ["text", "whole"], "method": "mutual_information", "k": 2}},
     ],
-    [{"one_hot": {"columns": ["text", "word"]}}, {"select": {"columns": ["text", "number"], "method": "names"}}],
+    [
+        {"one_hot": {"columns": ["text", "word"]}},
+        {"select": {"columns": ["text", "number"], "method": "names"}},
+    ],
 ]
 
 
@@ -95,15 +145,21 @@ def picture(mode: str = "RGB", size: tuple[int, int] = (4, 3), kind: str = "PNG"
     return data.getvalue()
 
 
-TEXTS = st.sampled_from(["a", "b", "", " A ", "aab", "1", "2.5", "-3", "1e400", "true", "é", "cat, the cat", "the dog"])
+TEXTS = st.sampled_from(
+    ["a", "b", "", " A ", "aab", "1", "2.5", "-3", "1e400", "true", "é", "cat, the cat", "the dog"]
+)
 TIMES = st.datetimes(dt.datetime(1900, 1, 1), dt.datetime(2100, 1, 1))
 
 
 def rows(
     min_size: int = 0, max_size: int = 30, infinite: bool = True, several: bool = False
 ) -> st.SearchStrategy[list[dict[str, Any]]]:
-    """Rows of the columns above, with nulls everywhere and NaN, and infinities where wanted, among the numbers."""
-    special = st.sampled_from([0.0, 1.0, float("nan"), *([float("inf"), -float("inf")] if infinite else [])])
+    """Rows of the columns above, with nulls everywhere and NaN, and infinities where wanted, among
+    the numbers.
+    """
+    special = st.sampled_from(
+        [0.0, 1.0, float("nan"), *([float("inf"), -float("inf")] if infinite else [])]
+    )
     number = st.floats(-1e6, 1e6) | special
     row = {
         "number": number,
@@ -119,7 +175,9 @@ def rows(
     }
     hashes = st.integers(0, 2**64 - 1)
     return st.lists(
-        st.fixed_dictionaries({name: st.none() | values for name, values in row.items()} | {ROW_HASH: hashes}),
+        st.fixed_dictionaries(
+            {name: st.none() | values for name, values in row.items()} | {ROW_HASH: hashes}
+        ),
         min_size=min_size,
         max_size=max_size,
     )
@@ -147,7 +205,11 @@ def fitted(raw: list[dict[str, Any]], *batches: pa.RecordBatch) -> TransformPipe
     return fit(steps_of(*raw), FIELDS, lambda: list(batches))
 
 
-def applied(raw: dict[str, Any], name: str, values: list[Any], fit_on: list[Any] | None = None) -> list[Any]:
-    """Values of a column after one step that was fitted on `fit_on`, or on the values themselves."""
+def applied(
+    raw: dict[str, Any], name: str, values: list[Any], fit_on: list[Any] | None = None
+) -> list[Any]:
+    """Values of a column after one step that was fitted on `fit_on`, or on the values
+    themselves.
+    """
     transforms = fitted([raw], column_batch(name, values if fit_on is None else fit_on))
     return transforms.apply(column_batch(name, values))[name].to_pylist()

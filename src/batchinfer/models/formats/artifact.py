@@ -16,7 +16,8 @@ from batchinfer.errors import ModelError, SetupError
 Trust = Literal["none", "pickle"]
 
 TRUST_HINT = (
-    "Only if you know who made it, say `model: {trust: pickle}` in the pipeline file: loading it may run any code that it holds."
+    "Only if you know who made it, say `model: {trust: pickle}` in the pipeline file: "
+    "loading it may run any code that it holds."
 )
 
 
@@ -28,7 +29,8 @@ class Artifact:
         format: one of `catalogue.FORMATS`.
         data: the file's bytes.
         origin: what it was read from, for messages.
-        columns: names of its inputs where something beside the model tells them (MLflow's signature); else none.
+        columns: names of its inputs where something beside the model tells them (MLflow's
+            signature); else none.
     """
 
     format: str
@@ -43,7 +45,8 @@ class ModelInput:
 
     Attributes:
         type: NumPy's name of its values' type; `string` for text.
-        shape: of one row; None for a length that may vary, or that the format does not tell. () is one value a row.
+        shape: of one row; None for a length that may vary, or that the format does not tell. () is
+            one value a row.
         ranked: False where not even the number of dimensions is told.
         fixed_rows: the number of rows it takes, where it takes no other; else None.
     """
@@ -65,6 +68,7 @@ class ModelInput:
         return total if self.ranked else None
 
 
+# fmt: off
 class ForeignModule(torch.nn.Module):
     """A model of another format as a torch module.
 
@@ -106,6 +110,7 @@ class TensorProgram(ForeignModule):
         """(rows, …) tensors by the names of `inputs` -> one tensor. Runs on: driver and executor."""
         placed = [tensors[one.name] for one in self.inputs if one.name not in self._named]
         return only_tensor(self.program(*placed, **{name: tensors[name] for name in self._named}))
+# fmt: on
 
 
 def only_tensor(output: Any) -> torch.Tensor:
@@ -120,13 +125,20 @@ def only_tensor(output: Any) -> torch.Tensor:
         output = next(iter(output.values()))
     if isinstance(output, torch.Tensor):
         return output
-    got = f"{len(output)} outputs" if isinstance(output, tuple | list | Mapping) else f"a {type(output).__name__}"
-    raise ModelError(f"the model gives {got}; allowed: one tensor with a row for each row that goes in")
+    got = (
+        f"{len(output)} outputs"
+        if isinstance(output, tuple | list | Mapping)
+        else f"a {type(output).__name__}"
+    )
+    raise ModelError(
+        f"the model gives {got}; allowed: one tensor with a row for each row that goes in"
+    )
 
 
 def need(package: str, extra: str) -> SetupError:
     """The error for a package that is not installed."""
     return SetupError(
-        f"the package {package} is not installed, and this format needs it; allowed: batchinfer with the extra {extra}",
+        f"the package {package} is not installed, and this format needs it; allowed: batchinfer "
+        f"with the extra {extra}",
         f"pip install 'batchinfer[{extra}]'",
     )

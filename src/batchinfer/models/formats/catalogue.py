@@ -1,4 +1,5 @@
-"""The formats by name: the file that a bundle keeps a model in, what it needs, and how it is opened.
+"""The formats by name: the file that a bundle keeps a model in, what it needs, and how it is
+opened.
 
 Owns the list. A new format is a module beside this one, and a line here and in `recognition`.
 """
@@ -41,17 +42,23 @@ class Format:
 
 _HERE = "batchinfer.models.formats."
 FORMATS: Mapping[str, Format] = {
-    "torch.export": Format("a torch.export program", "program.pt2", (".pt2",), f"{_HERE}torch_export:open_program", ("torch",)),
+    "torch.export": Format("a torch.export program", "program.pt2", (".pt2",),
+    f"{_HERE}torch_export:open_program", ("torch",)),
     "torchscript": Format(
-        "TorchScript", "scripted.pt", (".pt", ".ts", ".pth"), f"{_HERE}torchscript:open_torchscript", ("torch",)
+        "TorchScript", "scripted.pt", (".pt", ".ts", ".pth"),
+        f"{_HERE}torchscript:open_torchscript", ("torch",)
     ),
-    "onnx": Format("an ONNX model", "model.onnx", (".onnx",), f"{_HERE}onnx_model:open_onnx", ("onnx", "onnxruntime")),
-    "skops": Format("a skops file", "model.skops", (".skops",), f"{_HERE}skops_model:open_skops", ("skops", "scikit-learn")),
+    "onnx": Format("an ONNX model", "model.onnx", (".onnx",), f"{_HERE}onnx_model:open_onnx",
+    ("onnx", "onnxruntime")),
+    "skops": Format("a skops file", "model.skops", (".skops",), f"{_HERE}skops_model:open_skops",
+    ("skops", "scikit-learn")),
     PICKLE: Format(
-        "a pickle", "model.pickle", (".pkl", ".pickle", ".joblib", ".pt", ".pth"), f"{_HERE}pickled:open_pickle",
+        "a pickle", "model.pickle", (".pkl", ".pickle", ".joblib", ".pt", ".pth"),
+        f"{_HERE}pickled:open_pickle",
         ("torch", "scikit-learn"),
     ),
-    MLFLOW: Format("an MLflow model", "mlflow.zip", (), f"{_HERE}mlflow_model:open_pyfunc", ("mlflow",)),
+    MLFLOW: Format("an MLflow model", "mlflow.zip", (), f"{_HERE}mlflow_model:open_pyfunc",
+    ("mlflow",)),
 }  # fmt: skip
 
 

@@ -1,4 +1,5 @@
-"""scikit-learn estimators as torch modules: a frame of named columns or a matrix in, values, probabilities or text out.
+"""scikit-learn estimators as torch modules: a frame of named columns or a matrix in, values,
+probabilities or text out.
 
 Owns how an estimator is asked. Knows no files.
 """
@@ -16,6 +17,7 @@ from batchinfer.models.formats.artifact import ForeignModule, ModelInput
 MATRIX = "features"
 
 
+# fmt: off
 class EstimatorModule(ForeignModule):
     """A fitted estimator: classifiers give probabilities, or labels where they have none; all others give numbers."""
 
@@ -51,6 +53,7 @@ class EstimatorModule(ForeignModule):
         if self.gives == "text":
             return [str(label) for label in np.asarray(output).reshape(-1)]
         return torch.from_numpy(np.ascontiguousarray(np.asarray(output), np.float64))
+# fmt: on
 
 
 def _array(value: Any) -> np.ndarray:

@@ -1,8 +1,10 @@
-"""MLflow's model folders: where the model itself lies in one, and the whole folder as a pyfunc where it is trusted.
+"""MLflow's model folders: where the model itself lies in one, and the whole folder as a pyfunc
+where it is trusted.
 
-Owns the reading of `MLmodel`. A folder whose model is of a format that is safe by itself (ONNX, torch.export, skops) counts as
-that file, with the input names of MLflow's signature; MLflow then takes no part in loading it. Every other flavour loads
-through code or pickles that the folder names, and needs `trust: pickle`. Runs nothing of the model in `check`.
+Owns the reading of `MLmodel`. A folder whose model is of a format that is safe by itself (ONNX,
+torch.export, skops) counts as that file, with the input names of MLflow's signature; MLflow then
+takes no part in loading it. Every other flavour loads through code or pickles that the folder
+names, and needs `trust: pickle`. Runs nothing of the model in `check`.
 """
 
 from __future__ import annotations
@@ -39,7 +41,8 @@ def read_folder(folder: Path) -> dict[str, bytes]:
     Runs on: driver.
 
     Raises:
-        ModelError: a link or another thing that is no plain file, or more bytes than a bundle may hold.
+        ModelError: a link or another thing that is no plain file, or more bytes than a bundle may
+            hold.
     """
     files: dict[str, bytes] = {}
     total = 0
@@ -49,7 +52,9 @@ def read_folder(folder: Path) -> dict[str, bytes]:
         if path.is_file():
             total += path.stat().st_size
             if total > _MOST_BYTES:
-                raise ModelError(f"{folder}: more than {_MOST_BYTES:,} bytes; allowed: the folder of one model")
+                raise ModelError(
+                    f"{folder}: more than {_MOST_BYTES:,} bytes; allowed: the folder of one model"
+                )
             files[path.relative_to(folder).as_posix()] = path.read_bytes()
     return files
 
@@ -64,14 +69,20 @@ def describe(files: Mapping[str, bytes]) -> dict[str, Any]:
         described = yaml.safe_load(files[MLMODEL])
         loader = described["flavors"]["python_function"]["loader_module"]
     except (yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError, RecursionError) as error:
-        raise ModelError(f"{MLMODEL} is damaged, or the model has no flavour python_function: {error!r}") from error
+        raise ModelError(
+            f"{MLMODEL} is damaged, or the model has no flavour python_function: {error!r}"
+        ) from error
     if not isinstance(loader, str):
-        raise ModelError(f"{MLMODEL} is damaged: got the loader {loader!r}; allowed: the name of a module")
+        raise ModelError(
+            f"{MLMODEL} is damaged: got the loader {loader!r}; allowed: the name of a module"
+        )
     return described
 
 
 def plain_file(files: Mapping[str, bytes], described: Mapping[str, Any]) -> bytes | None:
-    """The model itself, where its flavour keeps it in one file that needs no code of the folder's; else None."""
+    """The model itself, where its flavour keeps it in one file that needs no code of the folder's;
+    else None.
+    """
     flavors = described["flavors"]
     flavor, key = _PLAIN.get(flavors["python_function"]["loader_module"], ("", ""))
     own = flavors.get(flavor)
@@ -109,8 +120,10 @@ def check_pyfunc(data: bytes, trust: Trust) -> dict[str, bytes]:
         function = described["flavors"]["python_function"]
         code = " and code of its own" if function.get("code") else ""
         raise ModelError(
-            f"the MLflow model is loaded by {function['loader_module']}, through pickles or classes that its folder names{code}, "
-            "which is not trusted; allowed: the flavours onnx, pytorch (as pt2) and sklearn (as skops), without code_paths",
+            f"the MLflow model is loaded by {function['loader_module']}, through pickles or "
+            f"classes that its folder names{code}, "
+            "which is not trusted; allowed: the flavours onnx, pytorch (as pt2) and sklearn (as "
+            "skops), without code_paths",
             TRUST_HINT,
         )
     return files
@@ -124,7 +137,8 @@ def open_pyfunc(data: bytes, device: str, trust: Trust = "none") -> ForeignModul
     """
     files = check_pyfunc(data, trust)
     names = input_names(describe(files))
-    # MLflow loads from folders only, and models may read their files later; the folder lives as long as the process.
+    # MLflow loads from folders only, and models may read their files later; the folder lives as
+    # long as the process.
     folder = Path(tempfile.mkdtemp(prefix="batchinfer-mlflow-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     for name, content in files.items():
@@ -137,10 +151,13 @@ def open_pyfunc(data: bytes, device: str, trust: Trust = "none") -> ForeignModul
     try:
         model = mlflow.pyfunc.load_model(str(folder))
     except Exception as error:  # whatever the model's own code raises
-        raise ModelError(f"MLflow cannot load this model: {type(error).__name__}: {error}") from error
+        raise ModelError(
+            f"MLflow cannot load this model: {type(error).__name__}: {error}"
+        ) from error
     return PyfuncModule(model, names)
 
 
+# fmt: off
 class PyfuncModule(ForeignModule):
     """A pyfunc model: a frame of the columns of its signature in, whatever `predict` gives out, as a frame."""
 
@@ -162,3 +179,4 @@ class PyfuncModule(ForeignModule):
         values = output.detach().cpu().numpy() if isinstance(output, torch.Tensor) else np.asarray(output)
         flat = values.reshape(len(values)) if values.ndim and values.size == len(values) else list(values.reshape(len(frame), -1))
         return pd.DataFrame({"prediction": flat})
+# fmt: on

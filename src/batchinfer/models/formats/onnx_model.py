@@ -1,7 +1,7 @@
 """ONNX: a graph of standard operators in one file, run by onnxruntime.
 
-Owns what such a file may hold: no operators that need code of somebody's own, and no data in other files, because
-onnxruntime would open whatever path the model names.
+Owns what such a file may hold: no operators that need code of somebody's own, and no data in other
+files, because onnxruntime would open whatever path the model names.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ _DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")
 # Runs a library that the node names.
 _FORBIDDEN = ("EPContext",)
 _TYPES = {
-    "tensor(float)": "float32", "tensor(double)": "float64", "tensor(float16)": "float16", "tensor(int64)": "int64",
-    "tensor(int32)": "int32", "tensor(int16)": "int16", "tensor(int8)": "int8", "tensor(uint8)": "uint8",
+    "tensor(float)": "float32", "tensor(double)": "float64", "tensor(float16)": "float16",
+    "tensor(int64)": "int64",
+    "tensor(int32)": "int32", "tensor(int16)": "int16", "tensor(int8)": "int8",
+    "tensor(uint8)": "uint8",
     "tensor(bool)": "bool", "tensor(string)": "string",
 }  # fmt: skip
 
@@ -47,7 +49,8 @@ def check_onnx(data: bytes) -> Any:
     Runs on: driver and executor.
 
     Raises:
-        ModelError: the file is damaged, refers to other files, or has operators that are not the standard's.
+        ModelError: the file is damaged, refers to other files, or has operators that are not the
+            standard's.
         SetupError: the package onnx is not installed.
     """
     model = _parsed(data)
@@ -57,7 +60,8 @@ def check_onnx(data: bytes) -> Any:
             continue
         if node.domain not in _DOMAINS or node.op_type in _FORBIDDEN:
             raise ModelError(
-                f"the model has the operator {node.op_type} of {node.domain or 'ai.onnx'}, which needs code of its own; "
+                f"the model has the operator {node.op_type} of {node.domain or 'ai.onnx'}, which "
+                "needs code of its own; "
                 f"allowed: operators of {', '.join(_DOMAINS[1:])}"
             )
     for tensor in _tensors(model):
@@ -101,7 +105,9 @@ def _tensors(model: Any) -> Iterator[Any]:
             graphs += list(attribute.graphs)
             yield from ([attribute.t] if attribute.HasField("t") else [])
             yield from attribute.tensors
-            sparse = ([attribute.sparse_tensor] if attribute.HasField("sparse_tensor") else []) + list(attribute.sparse_tensors)
+            sparse = (
+                [attribute.sparse_tensor] if attribute.HasField("sparse_tensor") else []
+            ) + list(attribute.sparse_tensors)
             for one in sparse:
                 yield from (one.values, one.indices)
     for graph in graphs:
@@ -111,12 +117,14 @@ def _tensors(model: Any) -> Iterator[Any]:
 
 
 def open_onnx(data: bytes, device: str, trust: Trust = "none") -> ForeignModule:
-    """The model as a module, after `check_onnx`; on a GPU where onnxruntime has one, else on the CPU.
+    """The model as a module, after `check_onnx`; on a GPU where onnxruntime has one, else on the
+    CPU.
 
     Runs on: driver and executor.
 
     Raises:
-        ModelError: as `check_onnx`; or onnxruntime cannot run it, or it takes something else than tensors.
+        ModelError: as `check_onnx`; or onnxruntime cannot run it, or it takes something else than
+            tensors.
         SetupError: the package onnxruntime is not installed.
     """
     model = check_onnx(data)
@@ -129,28 +137,47 @@ def open_onnx(data: bytes, device: str, trust: Trust = "none") -> ForeignModule:
     # As many threads as PyTorch's, which the worker limits to its share of the cores.
     options.intra_op_num_threads = torch.get_num_threads()
     there = onnxruntime.get_available_providers()
-    wanted = ["CUDAExecutionProvider"] if device != "cpu" and "CUDAExecutionProvider" in there else []
+    wanted = (
+        ["CUDAExecutionProvider"] if device != "cpu" and "CUDAExecutionProvider" in there else []
+    )
     if device != "cpu" and not wanted:
-        logging.getLogger(__name__).warning("this onnxruntime has no CUDA: the model runs on the CPU")
+        logging.getLogger(__name__).warning(
+            "this onnxruntime has no CUDA: the model runs on the CPU"
+        )
     try:
         # No second try by itself: it prints to standard output, which is not its own.
         providers = [*wanted, "CPUExecutionProvider"]
-        session = onnxruntime.InferenceSession(data, options, providers=providers, enable_fallback=0)
+        session = onnxruntime.InferenceSession(
+            data, options, providers=providers, enable_fallback=0
+        )
     except Exception as error:  # onnxruntime's errors have no common class
-        raise ModelError(f"onnxruntime {onnxruntime.__version__} cannot run this model: {_first_line(error)}") from error
+        raise ModelError(
+            f"onnxruntime {onnxruntime.__version__} cannot run this model: {_first_line(error)}"
+        ) from error
     return OnnxProgram(session, class_labels(model))
 
 
 def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return next(
+        (line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__
+    )
 
 
 def class_labels(model: Any) -> tuple[str, ...]:
-    """Names of the classes that a classifier of `ai.onnx.ml` was made with; none where no node tells them."""
+    """Names of the classes that a classifier of `ai.onnx.ml` was made with; none where no node
+    tells them.
+    """
     for node in reversed(list(_nodes([model.graph]))):
         for attribute in node.attribute:
-            if attribute.name in ("classlabels_strings", "classlabels_string", "classlabels_int64s", "classlabels_ints"):
-                found = [one.decode() for one in attribute.strings] or [str(one) for one in attribute.ints]
+            if attribute.name in (
+                "classlabels_strings",
+                "classlabels_string",
+                "classlabels_int64s",
+                "classlabels_ints",
+            ):
+                found = [one.decode() for one in attribute.strings] or [
+                    str(one) for one in attribute.ints
+                ]
                 if found:
                     return tuple(found)
     # A label is picked by its place out of a constant of all of them.
@@ -169,6 +196,7 @@ def _numbers(tensor: Any) -> list[int]:
     return [int(one) for one in numpy_helper.to_array(tensor).reshape(-1)]
 
 
+# fmt: off
 class OnnxProgram(ForeignModule):
     """A session of onnxruntime: arrays or tensors in, one tensor, probabilities or text out."""
 
@@ -201,11 +229,14 @@ class OnnxProgram(ForeignModule):
             # The mappings' own order is that of the classes.
             output = np.array([list(row.values()) for row in output], np.float64).reshape(len(output), -1)
         return torch.from_numpy(np.ascontiguousarray(output))
+# fmt: on
 
 
 def _input(one: Any) -> ModelInput:
     if one.type not in _TYPES:
-        raise ModelError(f"the model takes {one.name!r} as {one.type}; allowed: {', '.join(_TYPES)}")
+        raise ModelError(
+            f"the model takes {one.name!r} as {one.type}; allowed: {', '.join(_TYPES)}"
+        )
     if one.shape is None or not len(one.shape):
         return ModelInput(one.name, _TYPES[one.type], ranked=False)
     rows, *rest = (size if isinstance(size, int) else None for size in one.shape)

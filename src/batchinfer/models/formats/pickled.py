@@ -1,4 +1,5 @@
-"""Pickled models: loading one runs whatever its author put into it, so none is loaded without `trust: pickle`.
+"""Pickled models: loading one runs whatever its author put into it, so none is loaded without
+`trust: pickle`.
 
 Owns the one place where something is unpickled.
 """
@@ -11,7 +12,13 @@ from typing import Any
 
 from batchinfer.errors import ModelError
 from batchinfer.models.formats import archives, pickles
-from batchinfer.models.formats.artifact import TRUST_HINT, ForeignModule, ModelInput, TensorProgram, Trust
+from batchinfer.models.formats.artifact import (
+    TRUST_HINT,
+    ForeignModule,
+    ModelInput,
+    TensorProgram,
+    Trust,
+)
 
 
 def check_pickle(data: bytes, trust: Trust) -> None:
@@ -28,7 +35,9 @@ def check_pickle(data: bytes, trust: Trust) -> None:
     if data.startswith(archives.MAGIC):
         members = archives.without_root(archives.read_members(data))
         content = members.get("data.pkl", b"")
-    raise ModelError(f"the file is a pickle, which is not trusted: {pickles.described(content)}", TRUST_HINT)
+    raise ModelError(
+        f"the file is a pickle, which is not trusted: {pickles.described(content)}", TRUST_HINT
+    )
 
 
 def open_pickle(data: bytes, device: str, trust: Trust = "none") -> ForeignModule:
@@ -48,13 +57,17 @@ def open_pickle(data: bytes, device: str, trust: Trust = "none") -> ForeignModul
     if isinstance(model, dict):
         raise ModelError(
             "the file holds weights without a network (a state_dict)",
-            "Save them by safetensors.torch.save_file, with a JSON file beside that names the class: see docs/models.md",
+            "Save them by safetensors.torch.save_file, with a JSON file beside that names the "
+            "class: see docs/models.md",
         )
     if hasattr(model, "predict") or hasattr(model, "transform"):
         from batchinfer.models.formats.estimators import EstimatorModule
 
         return EstimatorModule(model)
-    raise ModelError(f"the file holds a {type(model).__name__}; allowed: a PyTorch module or a scikit-learn estimator")
+    raise ModelError(
+        f"the file holds a {type(model).__name__}; allowed: a PyTorch module or a scikit-learn "
+        "estimator"
+    )
 
 
 def _unpickled(data: bytes, device: str) -> Any:
@@ -77,7 +90,10 @@ def _torch_module(model: Any) -> ForeignModule:
 
     inputs = []
     for parameter in inspect.signature(model.forward).parameters.values():
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD) or parameter.default is not parameter.empty:
+        if (
+            parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+            or parameter.default is not parameter.empty
+        ):
             continue
         inputs.append(ModelInput(parameter.name, _dtype(model), ranked=False))
     if not inputs:
@@ -87,4 +103,8 @@ def _torch_module(model: Any) -> ForeignModule:
 
 def _dtype(model: Any) -> str:
     parameter = next((one for one in model.parameters() if one.is_floating_point()), None)
-    return "float64" if parameter is not None and str(parameter.dtype) == "torch.float64" else "float32"
+    return (
+        "float64"
+        if parameter is not None and str(parameter.dtype) == "torch.float64"
+        else "float32"
+    )

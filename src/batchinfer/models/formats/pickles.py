@@ -9,19 +9,31 @@ import pickletools
 from typing import Any
 
 _SCANNED_BYTES = 64 * 2**20
-_STRINGS = {"SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "UNICODE", "STRING", "BINSTRING", "SHORT_BINSTRING"}
+_STRINGS = {
+    "SHORT_BINUNICODE",
+    "BINUNICODE",
+    "BINUNICODE8",
+    "UNICODE",
+    "STRING",
+    "BINSTRING",
+    "SHORT_BINSTRING",
+}
 _PUTS, _GETS = {"PUT", "BINPUT", "LONG_BINPUT"}, {"GET", "BINGET", "LONG_BINGET"}
 UNKNOWN = "something that its opcodes hide"
 
 
 def is_pickle(data: bytes) -> bool:
-    """True if the bytes start as a pickle does: the opcode of a protocol from 2 on, or a whole pickle of an older one."""
+    """True if the bytes start as a pickle does: the opcode of a protocol from 2 on, or a whole
+    pickle of an older one.
+    """
     if data[:1] == b"\x80" and data[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
         return True
     if data[:1] not in (b"(", b"c", b"]", b"}", b"i") or not data.rstrip().endswith(b"."):
         return False
     try:
-        return any(opcode.name == "STOP" for opcode, _, _ in pickletools.genops(data[:_SCANNED_BYTES]))
+        return any(
+            opcode.name == "STOP" for opcode, _, _ in pickletools.genops(data[:_SCANNED_BYTES])
+        )
     except Exception:  # whatever the scanner makes of text that is no pickle
         return False
 
@@ -42,16 +54,27 @@ def imported(data: bytes) -> set[str]:
                 found.add(str(argument).replace(" ", "."))
             elif name == "STACK_GLOBAL":
                 pair = strings[-2:]
-                found.add(".".join(str(part) for part in pair) if len(pair) == 2 and None not in pair else UNKNOWN)
+                found.add(
+                    ".".join(str(part) for part in pair)
+                    if len(pair) == 2 and None not in pair
+                    else UNKNOWN
+                )
             elif name.startswith("EXT"):
                 found.add(UNKNOWN)
             last = _note(name, argument, strings, memo, last)
-    except Exception:  # cut off or no pickle at all: what was found up to there counts, and that the rest is hidden
+    # cut off or no pickle at all: what was found up to there counts, and that the rest is hidden
+    except Exception:
         found.add(UNKNOWN)
     return found
 
 
-def _note(name: str, argument: Any, strings: list[str | None], memo: dict[int, str | None], last: str | None) -> str | None:
+def _note(
+    name: str,
+    argument: Any,
+    strings: list[str | None],
+    memo: dict[int, str | None],
+    last: str | None,
+) -> str | None:
     """Follows the strings on the stack, as far as a module and a name are concerned."""
     if name in _STRINGS:
         strings.append(str(argument))

@@ -1,8 +1,8 @@
 """The graph of a `torch.export` program as JSON: which strings may stand in it.
 
-Owns the list of what is allowed: operators of ATen by their whole names, names that are names, expressions of whole numbers.
-Loading a graph resolves, evaluates or compiles almost every string in it, so a string that is not known to be harmless is
-refused. Knows no archive, and loads no PyTorch.
+Owns the list of what is allowed: operators of ATen by their whole names, names that are names,
+expressions of whole numbers. Loading a graph resolves, evaluates or compiles almost every string in
+it, so a string that is not known to be harmless is refused. Knows no archive, and loads no PyTorch.
 """
 
 from __future__ import annotations
@@ -23,19 +23,24 @@ _OPERATOR = re.compile(
     r"|_operator\.(getitem|add|sub|mul|floordiv|truediv|mod|neg|pos|abs|eq|ne|lt|le|gt|ge|and_|or_|not_)"
     r"|math\.(ceil|floor|trunc|sqrt)|torch\.(sym_(int|float|max|min|not|ite|sum)|_sym_sqrt)"
 )
-# Parameters of a Sequential are called `0.weight`; keys of a ModuleDict may have dashes. No sign that a call could be made of.
+# Parameters of a Sequential are called `0.weight`; keys of a ModuleDict may have dashes. No sign
+# that a call could be made of.
 _NAME = re.compile(r"[\w-]+(\.[\w-]+)*", re.ASCII)
 _WORD = re.compile(r"[\w .,:+-]{0,200}")
 _SYMBOL = re.compile(r"[suz]\w*")
 _FUNCTIONS = {
-    "Symbol", "Integer", "Float", "Rational", "Add", "Mul", "Mod", "PythonMod", "FloorDiv", "CleanDiv", "CeilDiv", "CeilToInt",
-    "FloorToInt", "TruncToInt", "Max", "Min", "ToFloat", "IntTrueDiv", "FloatTrueDiv", "Eq", "Ne", "Lt", "Le", "Gt", "Ge", "And",
+    "Symbol", "Integer", "Float", "Rational", "Add", "Mul", "Mod", "PythonMod", "FloorDiv",
+    "CleanDiv", "CeilDiv", "CeilToInt",
+    "FloorToInt", "TruncToInt", "Max", "Min", "ToFloat", "IntTrueDiv", "FloatTrueDiv", "Eq", "Ne",
+    "Lt", "Le", "Gt", "Ge", "And",
     "Or", "Not",
 }  # fmt: skip
 _TREES = (None, "builtins.tuple", "builtins.list", "builtins.dict", "collections.OrderedDict")
 _EXPRESSION_NODES = (
-    ast.Expression, ast.Call, ast.Name, ast.Load, ast.Constant, ast.keyword, ast.BinOp, ast.UnaryOp, ast.Compare,
-    ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod, ast.USub, ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE,
+    ast.Expression, ast.Call, ast.Name, ast.Load, ast.Constant, ast.keyword, ast.BinOp,
+    ast.UnaryOp, ast.Compare,
+    ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod, ast.USub, ast.Eq, ast.NotEq,
+    ast.Lt, ast.LtE, ast.Gt, ast.GtE,
 )  # fmt: skip
 
 
@@ -52,7 +57,9 @@ def plain_json(data: bytes, name: str) -> Any:
 
 
 def without_comments(program: Any) -> Any:
-    """The program without what tells people where it came from, and without guards: the one is parsed, the others compiled."""
+    """The program without what tells people where it came from, and without guards: the one is
+    parsed, the others compiled.
+    """
     if not isinstance(program, dict):
         raise ModelError("the program is damaged: no JSON object")
     return {**_without_metadata(program, 0), "guards_code": []}
@@ -62,8 +69,13 @@ def _without_metadata(value: Any, depth: int) -> Any:
     if depth > _MOST_DEPTH:
         raise ModelError(f"the program is nested more than {_MOST_DEPTH} deep")
     if isinstance(value, dict):
-        return {name: {} if name == "metadata" else _without_metadata(one, depth + 1) for name, one in value.items()}
-    return [_without_metadata(one, depth + 1) for one in value] if isinstance(value, list) else value
+        return {
+            name: {} if name == "metadata" else _without_metadata(one, depth + 1)
+            for name, one in value.items()
+        }
+    return (
+        [_without_metadata(one, depth + 1) for one in value] if isinstance(value, list) else value
+    )
 
 
 def check_program(program: Any) -> None:
@@ -83,7 +95,17 @@ def _walk(value: Any, key: str, place: tuple[str, ...]) -> None:
             # What ATen calls `self` is a name like others; keys are symbols, nodes, parameters.
             if not isinstance(name, str) or (name and not _NAME.fullmatch(name)):
                 raise _refused(name, place, "names")
-            if name in ("as_custom_obj", "custom_obj", "custom_obj_values", "as_operator", "treespec_namedtuple_fields") and one:
+            if (
+                name
+                in (
+                    "as_custom_obj",
+                    "custom_obj",
+                    "custom_obj_values",
+                    "as_operator",
+                    "treespec_namedtuple_fields",
+                )
+                and one
+            ):
                 raise _refused(name, place, "tensors and numbers, and no objects of other kinds")
             _walk(one, name, (*place, name))
     elif isinstance(value, list):
@@ -120,7 +142,8 @@ def _check_expression(text: str, place: tuple[str, ...]) -> None:
         if isinstance(node, ast.Name):
             fine = node.id in _FUNCTIONS if id(node) in called else bool(_SYMBOL.fullmatch(node.id))
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            # Symbol's own name, and the digits of a Float; SymPy evaluates no string that it gets as an argument of these.
+            # Symbol's own name, and the digits of a Float; SymPy evaluates no string that it gets
+            # as an argument of these.
             fine = bool(re.fullmatch(r"[suz]\w*|-?\d+(\.\d+)?(e-?\d+)?", node.value))
         elif isinstance(node, ast.Call):
             fine = isinstance(node.func, ast.Name)
@@ -148,10 +171,13 @@ def _check_tree(text: str, place: tuple[str, ...]) -> None:
 
 def _names_only(context: Any) -> bool:
     return context is None or (
-        isinstance(context, list) and all(isinstance(name, str) and _NAME.fullmatch(name) for name in context)
+        isinstance(context, list)
+        and all(isinstance(name, str) and _NAME.fullmatch(name) for name in context)
     )
 
 
 def _refused(text: Any, place: tuple[str, ...], allowed: str) -> ModelError:
     shown = text if len(str(text)) <= 120 else f"{str(text)[:117]}..."
-    return ModelError(f"the program says {shown!r} at {'.'.join(place[-4:])}; allowed there: {allowed}")
+    return ModelError(
+        f"the program says {shown!r} at {'.'.join(place[-4:])}; allowed there: {allowed}"
+    )

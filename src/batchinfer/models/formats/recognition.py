@@ -1,6 +1,8 @@
-"""What a file is, told by its bytes; a name that says otherwise is an error, because somebody was wrong about it.
+"""What a file is, told by its bytes; a name that says otherwise is an error, because somebody was
+wrong about it.
 
-Owns the telling apart of formats, and the reading of an artefact from disk. Loads nothing of a model.
+Owns the telling apart of formats, and the reading of an artefact from disk. Loads nothing of a
+model.
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ from batchinfer.models.formats.skops_model import SCHEMA
 SAFETENSORS = "safetensors"
 _SAFETENSORS_SUFFIX = ".safetensors"
 _MOST_HEADER_BYTES = 100 * 2**20
-_ALLOWED = ".pt2, TorchScript, .onnx, .skops, .safetensors with the class that it is for, an MLflow model"
+_ALLOWED = (
+    ".pt2, TorchScript, .onnx, .skops, .safetensors with the class that it is for, an MLflow model"
+)
 
 
 def read_file(path: Path) -> bytes:
@@ -53,12 +57,18 @@ def recognise(path: Path, data: bytes) -> str:
     try:
         found = _by_content(data)
     except ModelError as error:
-        raise ModelError([f"{path}: {problem}" for problem in error.problems], error.hint) from error
+        raise ModelError(
+            [f"{path}: {problem}" for problem in error.problems], error.hint
+        ) from error
     named = [name for name, format in FORMATS.items() if path.suffix.lower() in format.suffixes]
     named += [SAFETENSORS] if path.suffix.lower() == _SAFETENSORS_SUFFIX else []
     if found is None:
-        what = f", named as {_title(named[0])} but damaged, cut off or something else" if named else ""
-        raise ModelError(f"{path}: not the file of a model that is known{what}; allowed: {_ALLOWED}")
+        what = (
+            f", named as {_title(named[0])} but damaged, cut off or something else" if named else ""
+        )
+        raise ModelError(
+            f"{path}: not the file of a model that is known{what}; allowed: {_ALLOWED}"
+        )
     if named and found not in named:
         raise _misnamed(path, data, found, named)
     return found
@@ -73,7 +83,8 @@ def _misnamed(path: Path, data: bytes, found: str, named: list[str]) -> ModelErr
     what = f" ({pickles.described(data)})" if is_pickle else ""
     suffixes = FORMATS[found].suffixes if found in FORMATS else (_SAFETENSORS_SUFFIX,)
     return ModelError(
-        f"{path}: named as {_title(named[0])}, but it is {_title(found)}{what}; allowed for that: {', '.join(suffixes)}"
+        f"{path}: named as {_title(named[0])}, but it is {_title(found)}{what}; allowed for that: "
+        f"{', '.join(suffixes)}"
     )
 
 
@@ -96,15 +107,23 @@ def _by_members(names: list[str]) -> str:
     below = {name.partition("/")[2] for name in names}
     if SCHEMA in names:
         return "skops"
-    if "archive_format" in below or any(name.startswith("models/") and name.endswith(".json") for name in below):
+    if "archive_format" in below or any(
+        name.startswith("models/") and name.endswith(".json") for name in below
+    ):
         return "torch.export"
     if "constants.pkl" in below:
         return "torchscript"
     if "data.pkl" in below:
         return PICKLE
     if "serialized_exported_program.json" in names:
-        raise ModelError("a torch.export program of an older PyTorch, which kept weights as pickles; export it again")
-    raise ModelError(f"an archive of no model format that is known: it holds {listed(sorted(names)[:5], none='nothing')}")
+        raise ModelError(
+            "a torch.export program of an older PyTorch, which kept weights as pickles; export it "
+            "again"
+        )
+    raise ModelError(
+        "an archive of no model format that is known: it holds "
+        f"{listed(sorted(names)[:5], none='nothing')}"
+    )
 
 
 def _is_safetensors(data: bytes) -> bool:
@@ -133,12 +152,17 @@ def read_artifact(path: Path, trust: Trust) -> Artifact:
 
 
 def weights_in(folder: Path) -> Path | None:
-    """The one safetensors file of a folder that holds nothing else to choose from; None where it is another kind of folder."""
+    """The one safetensors file of a folder that holds nothing else to choose from; None where it is
+    another kind of folder.
+    """
     if (folder / mlflow_model.MLMODEL).exists() or (folder / "manifest.json").exists():
         return None
     found = sorted(folder.glob(f"*{_SAFETENSORS_SUFFIX}"))
     if len(found) > 1:
-        raise ModelError(f"{folder}: holds {listed(path.name for path in found)}; allowed: the path of one of them")
+        raise ModelError(
+            f"{folder}: holds {listed(path.name for path in found)}; allowed: the path of one of "
+            "them"
+        )
     return found[0] if found else None
 
 
@@ -151,7 +175,8 @@ def _from_folder(folder: Path, trust: Trust) -> Artifact:
     if not (folder / mlflow_model.MLMODEL).is_file():
         names = sorted(entry.name for entry in folder.iterdir())
         raise ModelError(
-            f"{folder}: a folder without {mlflow_model.MLMODEL}; it holds {listed(names[:8], none='nothing')}; "
+            f"{folder}: a folder without {mlflow_model.MLMODEL}; it holds "
+            f"{listed(names[:8], none='nothing')}; "
             f"allowed: {_ALLOWED}"
         )
     files = mlflow_model.read_folder(folder)
@@ -164,5 +189,7 @@ def _from_folder(folder: Path, trust: Trust) -> Artifact:
     try:
         mlflow_model.check_pyfunc(packed, trust)
     except ModelError as error:
-        raise ModelError([f"{folder}: {problem}" for problem in error.problems], error.hint or TRUST_HINT) from error
+        raise ModelError(
+            [f"{folder}: {problem}" for problem in error.problems], error.hint or TRUST_HINT
+        ) from error
     return Artifact(MLFLOW, packed, str(folder), columns)

@@ -1,4 +1,5 @@
-"""scikit-learn estimators saved by skops: JSON and arrays, and only types that are known to be harmless.
+"""scikit-learn estimators saved by skops: JSON and arrays, and only types that are known to be
+harmless.
 
 Owns the refusal of other types. Runs nothing of the model in `check`.
 """
@@ -30,7 +31,9 @@ def check_skops(data: bytes, trust: Trust = "none") -> list[str]:
         raise ModelError(f"the skops archive has no {SCHEMA}")
     for name, content in members.items():
         if pickles.is_pickle(content):
-            raise ModelError(f"the skops archive's {name} is a pickle: {pickles.described(content)}", TRUST_HINT)
+            raise ModelError(
+                f"the skops archive's {name} is a pickle: {pickles.described(content)}", TRUST_HINT
+            )
     try:
         from skops.io import get_untrusted_types
     except ImportError as error:
@@ -41,7 +44,8 @@ def check_skops(data: bytes, trust: Trust = "none") -> list[str]:
         raise ModelError(f"the skops file is damaged: {type(error).__name__}: {error}") from error
     if found and trust != "pickle":
         raise ModelError(
-            f"the skops file needs types that nobody vouches for: {listed(found)}; allowed: types that skops trusts by itself",
+            f"the skops file needs types that nobody vouches for: {listed(found)}; allowed: types "
+            "that skops trusts by itself",
             f"Save the model as ONNX (skl2onnx) instead. {TRUST_HINT}",
         )
     return list(found)

@@ -1,7 +1,9 @@
-"""Weights as safetensors, and the class that they belong to: no other format is kept as it was from the first.
+"""Weights as safetensors, and the class that they belong to: no other format is kept as it was from
+the first.
 
-Owns the finding of the class: a JSON file beside the weights, `{"class": "package.module:Class", "arguments": {…}}`, or else what
-the pipeline says. The class is imported from PYTHONPATH, never from the artefact.
+Owns the finding of the class: a JSON file beside the weights, `{"class": "package.module:Class",
+"arguments": {…}}`, or else what the pipeline says. The class is imported from PYTHONPATH, never
+from the artefact.
 """
 
 from __future__ import annotations
@@ -20,7 +22,10 @@ from batchinfer.errors import ConfigError, ModelError
 from batchinfer.models.formats.artifact import ForeignModule, ModelInput
 from batchinfer.models.mlp import build_module
 
-_BESIDE = 'a JSON file of the same name beside the weights: {"class": "package.module:Class", "arguments": {"features": 3}}'
+_BESIDE = (
+    'a JSON file of the same name beside the weights: {"class": "package.module:Class", '
+    '"arguments": {"features": 3}}'
+)
 
 
 class PlainModule(ForeignModule):
@@ -36,7 +41,8 @@ class PlainModule(ForeignModule):
 
 
 def class_beside(path: Path) -> tuple[str, dict[str, Any]] | None:
-    """Class path and arguments from the JSON file beside the weights; None if there is no such file.
+    """Class path and arguments from the JSON file beside the weights; None if there is no such
+    file.
 
     Runs on: driver.
 
@@ -75,14 +81,19 @@ def open_weights(data: bytes, class_path: str, arguments: Mapping[str, Any]) -> 
     except ModelError:
         raise
     except Exception as error:  # the constructor of a user's class may raise anything
-        raise ModelError(f"{class_path}({_shown(arguments)}) cannot be made: {type(error).__name__}: {error}", _BESIDE) from error
+        raise ModelError(
+            f"{class_path}({_shown(arguments)}) cannot be made: {type(error).__name__}: {error}",
+            _BESIDE,
+        ) from error
     try:
         module.load_state_dict(safetensors.torch.load(data), strict=True)
     except safetensors.SafetensorError as error:
         raise ModelError(f"the safetensors file is damaged or cut off: {error}") from error
     except (RuntimeError, KeyError, ValueError) as error:
         raise ModelError(
-            f"the weights do not fit {class_path}({_shown(arguments)}): {' '.join(str(error).split())}", f"allowed: {_BESIDE}"
+            f"the weights do not fit {class_path}({_shown(arguments)}): "
+            f"{' '.join(str(error).split())}",
+            f"allowed: {_BESIDE}",
         ) from error
     module.eval()
     return PlainModule(module, _inputs(module, arguments))
@@ -98,8 +109,12 @@ def _inputs(module: torch.nn.Module, arguments: Mapping[str, Any]) -> list[Model
     taken = [
         parameter.name
         for parameter in inspect.signature(module.forward).parameters.values()
-        if parameter.default is parameter.empty and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        if parameter.default is parameter.empty
+        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
     ]
     width = arguments.get("features")
     known = len(taken) == 1 and isinstance(width, int)
-    return [ModelInput(name, type_, (width,)) if known else ModelInput(name, type_, ranked=False) for name in taken]
+    return [
+        ModelInput(name, type_, (width,)) if known else ModelInput(name, type_, ranked=False)
+        for name in taken
+    ]

@@ -1,1 +1,3 @@
-"""What a pipeline file says: places and names, its steps held against columns, names of slices. Reads no table."""
+"""What a pipeline file says: places and names, its steps held against columns, names of slices.
+Reads no table.
+"""

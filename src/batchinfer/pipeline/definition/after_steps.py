@@ -1,4 +1,6 @@
-"""Steps after the model: held against the pipeline file before anything runs, fitted when a model is made."""
+"""Steps after the model: held against the pipeline file before anything runs, fitted when a model
+is made.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +22,19 @@ _OUTPUTS: Mapping[str, Mapping[str, str]] = {
     "regression": {"prediction": "double"},
 }
 # How the classes are called is known only when they have been seen; how many there may be, before.
-_CLASSES: Mapping[str, tuple[str, ...]] = {"binary": ("other", "positive"), "multiclass": ("a", "b", "c"), "regression": ()}
+_CLASSES: Mapping[str, tuple[str, ...]] = {
+    "binary": ("other", "positive"),
+    "multiclass": ("a", "b", "c"),
+    "regression": (),
+}
 
 
 def check_postprocess(document: Mapping[str, Any], task: Task | None) -> list[Problem]:
     """Every problem of the `postprocess` of a pipeline document.
 
     Args:
-        task: what the pipeline trains; None: a model trained elsewhere, whose outputs are not known here.
+        task: what the pipeline trains; None: a model trained elsewhere, whose outputs are not known
+            here.
     """
     from batchinfer.config.types import parse_ddl
     from batchinfer.transforms import check_after, parse_after, parse_steps
@@ -40,7 +47,10 @@ def check_postprocess(document: Mapping[str, Any], task: Task | None) -> list[Pr
         return problems
     features = document.get("features")
     changed = [
-        name for step in parse_steps(features if isinstance(features, list) else [])[0] if step.in_place for name in step.columns
+        name
+        for step in parse_steps(features if isinstance(features, list) else [])[0]
+        if step.in_place
+        for name in step.columns
     ]
     fields = {name: parse_ddl(type_) for name, type_ in _OUTPUTS[task].items()}
     return check_after(steps, fields, _CLASSES[task], list(dict.fromkeys(changed)))
@@ -49,7 +59,8 @@ def check_postprocess(document: Mapping[str, Any], task: Task | None) -> list[Pr
 def fit_postprocess(
     raw: Sequence[Mapping[str, Any]], trained: Trained, transforms: TransformPipeline
 ) -> tuple[PostProcess | None, dict[str, float]]:
-    """The steps of `postprocess`, fitted on the rows that the model was validated on; and how well calibrated scores do.
+    """The steps of `postprocess`, fitted on the rows that the model was validated on; and how well
+    calibrated scores do.
 
     Runs on: driver.
 
@@ -68,4 +79,6 @@ def fit_postprocess(
     first = next((step for step in steps if isinstance(step, Calibrate)), None)
     if first is None or target is None:
         return fitted, {}
-    return fitted, {"log_loss_calibrated": calibrated_log_loss(first, predictions, target, trained.labels)}
+    return fitted, {
+        "log_loss_calibrated": calibrated_log_loss(first, predictions, target, trained.labels)
+    }

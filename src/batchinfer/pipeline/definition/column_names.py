@@ -1,6 +1,8 @@
-"""What a pipeline file says of columns, held against columns that only the source itself could tell.
+"""What a pipeline file says of columns, held against columns that only the source itself could
+tell.
 
-A declared schema is held against the file when it is loaded; without one, this is done as soon as the columns are known.
+A declared schema is held against the file when it is loaded; without one, this is done as soon as
+the columns are known.
 """
 
 from __future__ import annotations
@@ -15,7 +17,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def check_columns(context: Context, fields: Mapping[str, pa.DataType], target_needed: bool = False) -> None:
+def check_columns(
+    context: Context, fields: Mapping[str, pa.DataType], target_needed: bool = False
+) -> None:
     """Whether the key, the slice, the feature steps and the target name columns that there are.
 
     Args:
@@ -25,7 +29,8 @@ def check_columns(context: Context, fields: Mapping[str, pa.DataType], target_ne
     Runs on: driver.
 
     Raises:
-        ConfigError: every name that is not a column, with its place in the file, and what was probably meant.
+        ConfigError: every name that is not a column, with its place in the file, and what was
+            probably meant.
     """
     from batchinfer.config.rules import check_column_names
     from batchinfer.config.schema import schema_fields
@@ -36,7 +41,9 @@ def check_columns(context: Context, fields: Mapping[str, pa.DataType], target_ne
     if schema_fields(context.pipeline.source) is not None:
         return
     document = document_of(context.pipeline)
-    columns: dict[str, SqlType | None] = {name: read_type(spark_name(type_)) for name, type_ in fields.items()}
+    columns: dict[str, SqlType | None] = {
+        name: read_type(spark_name(type_)) for name, type_ in fields.items()
+    }
     target = context.pipeline.train.target.column if context.pipeline.train else None
     if target is not None and not target_needed:
         columns.setdefault(target, None)

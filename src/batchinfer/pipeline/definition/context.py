@@ -1,4 +1,5 @@
-"""What every command of a pipeline starts from: its configuration, its tables, its registry, its run.
+"""What every command of a pipeline starts from: its configuration, its tables, its registry, its
+run.
 
 Owns where a pipeline's tables are. Loading a context starts no JVM and reads no data.
 """
@@ -45,7 +46,9 @@ def join(folder: str, *parts: str) -> str:
 
 
 def _make_importable(root: Path) -> None:
-    """A module of the user's own beside `conf/` is found here, in the workers, and in the children that they spawn."""
+    """A module of the user's own beside `conf/` is found here, in the workers, and in the children
+    that they spawn.
+    """
     place = str(root)
     if place not in sys.path:
         sys.path.append(place)
@@ -55,7 +58,8 @@ def _make_importable(root: Path) -> None:
 
 
 def table_fields(table: str) -> dict[str, pa.DataType]:
-    """Arrow types of the columns that a landed table has of its source: all but file, line and slice.
+    """Arrow types of the columns that a landed table has of its source: all but file, line and
+    slice.
 
     Raises:
         StorageError: no table, or its log cannot be read.
@@ -66,7 +70,11 @@ def table_fields(table: str) -> dict[str, pa.DataType]:
 
     added = (SLICE, SOURCE_FILE, SOURCE_LINE)
     # By way of Spark's names: how the inner fields of lists are called is a matter of the writer.
-    return {field.name: parse_ddl(spark_name(field.type)) for field in table_schema(table) if field.name not in added}
+    return {
+        field.name: parse_ddl(spark_name(field.type))
+        for field in table_schema(table)
+        if field.name not in added
+    }
 
 
 @dataclass(frozen=True)
@@ -87,7 +95,8 @@ class Context:
         """Loads a pipeline by name or file, with every problem of it reported at once.
 
         Args:
-            reads_source: the command needs the variables that the source names for addresses and secrets.
+            reads_source: the command needs the variables that the source names for addresses and
+                secrets.
 
         Raises:
             ConfigError: all that is wrong, each with file, place, what was got and what is allowed.
@@ -96,7 +105,10 @@ class Context:
         loaded = load_pipeline(ref, overrides, env, document_checks=checks)
         _make_importable(loaded.root)
         context = cls(loaded)
-        use(context.environment.spark.conf, (context.environment.lake, context.environment.reports, context.predictions))
+        use(
+            context.environment.spark.conf,
+            (context.environment.lake, context.environment.reports, context.predictions),
+        )
         return context
 
     def with_new_run(self) -> Context:
@@ -125,7 +137,9 @@ class Context:
 
     @property
     def landed_for_training(self) -> str:
-        """Table of labelled data that has a source of its own. A pipeline's name cannot hold a dot, so no other has it."""
+        """Table of labelled data that has a source of its own. A pipeline's name cannot hold a dot,
+        so no other has it.
+        """
         return join(self.environment.lake, "landed", f"{self.name}.train")
 
     @property
@@ -151,7 +165,8 @@ class Context:
 
     @cached_property
     def source_fields(self) -> dict[str, pa.DataType]:
-        """Arrow types of the source's own columns, in schema order; without a schema, those that have landed or were recorded.
+        """Arrow types of the source's own columns, in schema order; without a schema, those that
+        have landed or were recorded.
 
         Raises:
             InputMissing: the pipeline declares no schema, and nothing has landed yet.
@@ -162,7 +177,9 @@ class Context:
         return self.fields_of(self.landed if exists(self.landed) else self.landed_for_training)
 
     def fields_of(self, table: str) -> dict[str, pa.DataType]:
-        """The same of one of the two tables that the source may land in: labelled data may have the target besides."""
+        """The same of one of the two tables that the source may land in: labelled data may have the
+        target besides.
+        """
         from batchinfer.config.schema import schema_fields
         from batchinfer.lake.delta import exists
 
@@ -173,7 +190,8 @@ class Context:
             return self._recorded_fields()
         if not exists(table):
             raise InputMissing(
-                f"{self.landed}: nothing has landed, and the pipeline declares no source.schema; allowed: extract first",
+                f"{self.landed}: nothing has landed, and the pipeline declares no source.schema; "
+                "allowed: extract first",
                 hint=f"batchinfer extract -p {self.name}",
             )
         return table_fields(table)
@@ -185,7 +203,8 @@ class Context:
         register = read_register(self)
         if register is None:
             raise InputMissing(
-                f"{self.landed}: no version of the source has been recorded, and the pipeline declares no source.schema; "
+                f"{self.landed}: no version of the source has been recorded, and the pipeline "
+                "declares no source.schema; "
                 "allowed: extract first",
                 hint=f"batchinfer extract -p {self.name}",
             )
@@ -193,7 +212,9 @@ class Context:
 
     @cached_property
     def landed_fields(self) -> dict[str, pa.DataType]:
-        """Arrow types of the columns that are read: the source's, and of landed tables the file and the line; not the slice."""
+        """Arrow types of the columns that are read: the source's, and of landed tables the file and
+        the line; not the slice.
+        """
         import pyarrow as pa
 
         from batchinfer.contracts import SOURCE_FILE, SOURCE_LINE
@@ -213,7 +234,9 @@ class Context:
 
     @cached_property
     def prepared_fields(self) -> dict[str, pa.DataType]:
-        """Arrow types of the columns after the table transforms: what features, signature and scoring see."""
+        """Arrow types of the columns after the table transforms: what features, signature and
+        scoring see.
+        """
         return prepared_fields(self, self.preparation, self.landed_fields)
 
     @cached_property

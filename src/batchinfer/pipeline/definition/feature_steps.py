@@ -25,16 +25,23 @@ if TYPE_CHECKING:
 def check_document(document: dict[str, Any]) -> list[Problem]:
     """Every problem of the `features` and of the training parameters of a pipeline document.
 
-    Columns and types are checked only where the source itself is right: its own problems are reported by the loader.
+    Columns and types are checked only where the source itself is right: its own problems are
+    reported by the loader.
     """
     fields = _fields(document.get("source"))
     problems, prepared = check_table_steps(document, fields)
-    problems += check_features(document, prepared) + _parameter_problems(document) + _task_problems(document, fields)
+    problems += (
+        check_features(document, prepared)
+        + _parameter_problems(document)
+        + _task_problems(document, fields)
+    )
     return problems + check_validation(document, prepared)
 
 
 def check_features(document: Mapping[str, Any], fields: dict[str, pa.DataType]) -> list[Problem]:
-    """Every problem of the `features` of a pipeline document with these source columns; without columns, of the steps alone."""
+    """Every problem of the `features` of a pipeline document with these source columns; without
+    columns, of the steps alone.
+    """
     from batchinfer.transforms import check_steps, parse_steps
 
     raw = document.get("features")
@@ -59,11 +66,17 @@ def _target_kind(document: Mapping[str, Any], fields: Mapping[str, pa.DataType])
     type_ = fields.get(target["column"], pa.null())
     number = pa.types.is_floating(type_) or pa.types.is_decimal(type_)
     regressor = _part(document, "train").get("model") == "mlp_regressor"
-    return "number" if (number or regressor) and not (target.get("positive") or target.get("positive_pattern")) else "classes"
+    return (
+        "number"
+        if (number or regressor) and not (target.get("positive") or target.get("positive_pattern"))
+        else "classes"
+    )
 
 
 def _fields(source: Any) -> dict[str, pa.DataType]:
-    """Types of the source's columns as far as they can be told; unknown where the loader reports a problem; empty if none can."""
+    """Types of the source's columns as far as they can be told; unknown where the loader reports a
+    problem; empty if none can.
+    """
     import pyarrow as pa
 
     from batchinfer.config.schema import schema_fields
@@ -84,13 +97,27 @@ def _fields(source: Any) -> dict[str, pa.DataType]:
     return fields
 
 
-def _made_unknown(raw: Sequence[Any], steps: Sequence[Step], fields: Mapping[str, pa.DataType]) -> dict[str, pa.DataType]:
-    """Columns that a step with a problem would have changed or made, as of unknown type: one mistake is told once."""
+def _made_unknown(
+    raw: Sequence[Any], steps: Sequence[Step], fields: Mapping[str, pa.DataType]
+) -> dict[str, pa.DataType]:
+    """Columns that a step with a problem would have changed or made, as of unknown type: one
+    mistake is told once.
+    """
     import pyarrow as pa
 
     understood = {step._position for step in steps}
-    touched = {name for place, item in enumerate(raw) if place not in understood for name in columns_of(item)}
-    made = {name for step in steps for name in step.columns if any(name.startswith(f"{column}_") for column in touched)}
+    touched = {
+        name
+        for place, item in enumerate(raw)
+        if place not in understood
+        for name in columns_of(item)
+    }
+    made = {
+        name
+        for step in steps
+        for name in step.columns
+        if any(name.startswith(f"{column}_") for column in touched)
+    }
     return {name: pa.null() for name in (touched & fields.keys()) | (made - fields.keys())}
 
 
@@ -106,12 +133,17 @@ def _parameter_problems(document: Mapping[str, Any]) -> list[Problem]:
     from batchinfer.models.parameters import check_params
 
     model = train.get("model", "mlp_classifier")
-    # That training needs features is for `train` to say: a registered model may take the columns as they are.
-    return [Problem(("train", *place), message) for place, message in check_params(model, train.get("params", {}))]
+    # That training needs features is for `train` to say: a registered model may take the columns as
+    # they are.
+    return [
+        Problem(("train", *place), message)
+        for place, message in check_params(model, train.get("params", {}))
+    ]
 
 
 def _task(document: Mapping[str, Any], fields: Mapping[str, pa.DataType]) -> Task | None:
-    """What the pipeline trains, as far as its file tells; None where it trains nothing, or the target's type is not known.
+    """What the pipeline trains, as far as its file tells; None where it trains nothing, or the
+    target's type is not known.
 
     Raises:
         ConfigError: its model cannot learn such a target.
@@ -125,7 +157,11 @@ def _task(document: Mapping[str, Any], fields: Mapping[str, pa.DataType]) -> Tas
     target = _part(document.get("train"), "target")
     type_ = fields.get(str(target.get("column")))
     model = _part(document, "train").get("model", "mlp_classifier")
-    if type_ is None or pa.types.is_null(type_) or not (isinstance(model, Mapping) or model in MODELS):
+    if (
+        type_ is None
+        or pa.types.is_null(type_)
+        or not (isinstance(model, Mapping) or model in MODELS)
+    ):
         return None
     try:
         known = Target.model_validate(target)
@@ -138,12 +174,16 @@ def _task_problems(document: Mapping[str, Any], fields: Mapping[str, pa.DataType
     """A model that cannot learn what the target asks for; steps after a model that can."""
     try:
         # Without features nothing is trained, and what a registered model gives is not known here.
-        return check_postprocess(document, _task(document, fields) if document.get("features") else None)
+        return check_postprocess(
+            document, _task(document, fields) if document.get("features") else None
+        )
     except ConfigError as error:
         return [Problem(("train", "model"), problem) for problem in error.problems]
 
 
-def check_validation(document: Mapping[str, Any], fields: Mapping[str, pa.DataType]) -> list[Problem]:
+def check_validation(
+    document: Mapping[str, Any], fields: Mapping[str, pa.DataType]
+) -> list[Problem]:
     """A column that the rows to validate on are chosen by: it is there, and has an order."""
     from batchinfer.models.parameters import VALIDATION_BY_KEY
     from batchinfer.transforms import is_ordered
@@ -156,7 +196,12 @@ def check_validation(document: Mapping[str, Any], fields: Mapping[str, pa.DataTy
         ordered = [name for name, type_ in fields.items() if is_ordered(type_)]
         return [Problem(place, f"no such column: {among(by, [VALIDATION_BY_KEY, *ordered])}")]
     if not is_ordered(fields[by]):
-        return [Problem(place, f"got {by}, of type {fields[by]}; allowed: key, or a column of times or numbers")]
+        return [
+            Problem(
+                place,
+                f"got {by}, of type {fields[by]}; allowed: key, or a column of times or numbers",
+            )
+        ]
     return []
 
 

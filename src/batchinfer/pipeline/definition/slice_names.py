@@ -18,8 +18,14 @@ def unit_of(rule: SliceRule) -> str | None:
 
 
 def is_slice_name(text: str) -> bool:
-    """True for text that can name a slice on the command line, in a path and in a URL: no path syntax, no control characters."""
-    return text not in ("", ".", "..") and not any(mark in text for mark in "/\\") and all(ord(letter) >= 32 for letter in text)
+    """True for text that can name a slice on the command line, in a path and in a URL: no path
+    syntax, no control characters.
+    """
+    return (
+        text not in ("", ".", "..")
+        and not any(mark in text for mark in "/\\")
+        and all(ord(letter) >= 32 for letter in text)
+    )
 
 
 def check_slice(rule: SliceRule, text: str, option: str = "--slice") -> str:
@@ -31,7 +37,9 @@ def check_slice(rule: SliceRule, text: str, option: str = "--slice") -> str:
     unit = unit_of(rule)
     if unit is None:
         if not is_slice_name(text):
-            raise ConfigError(f"{option}: got {text!r}; allowed: a value of the slice column, without path syntax")
+            raise ConfigError(
+                f"{option}: got {text!r}; allowed: a value of the slice column, without path syntax"
+            )
         return text
     try:
         parsed = dt.datetime.strptime(text, _FORMATS[unit])
@@ -43,7 +51,8 @@ def check_slice(rule: SliceRule, text: str, option: str = "--slice") -> str:
 
 
 def read_slices(table: str) -> dict[str, int]:
-    """Every slice that a landed or predictions table has ever had, and the version that last changed it; no table, no slices.
+    """Every slice that a landed or predictions table has ever had, and the version that last
+    changed it; no table, no slices.
 
     Runs on: driver, without Spark.
     """
@@ -55,13 +64,16 @@ def read_slices(table: str) -> dict[str, int]:
 
 
 def slices_between(rule: SliceRule, landed: Iterable[str], start: str, end: str) -> list[str]:
-    """Landed slices from start to end, both included, and every {hour, day, month} between that has not landed, in order.
+    """Landed slices from start to end, both included, and every {hour, day, month} between that has
+    not landed, in order.
 
     Raises:
         ConfigError: start after end.
     """
     if start > end:
-        raise ConfigError(f"--from, --to: got {start} and {end}; allowed: --from no later than --to")
+        raise ConfigError(
+            f"--from, --to: got {start} and {end}; allowed: --from no later than --to"
+        )
     inside = {name for name in landed if start <= name <= end}
     return sorted(inside | set(_calendar(unit_of(rule), start, end)))
 

@@ -1,4 +1,5 @@
-"""The `prepare` steps of a pipeline file: held against the columns before anything runs, and what they mean for slices.
+"""The `prepare` steps of a pipeline file: held against the columns before anything runs, and what
+they mean for slices.
 
 Knows the file only: neither tables nor Spark.
 """
@@ -31,7 +32,8 @@ def check_table_steps(
         fields: columns of the source; none where they are not known yet.
 
     Returns:
-        The columns after the steps; where a step has a problem, those that features name besides are of unknown type, so that
+        The columns after the steps; where a step has a problem, those that features name besides
+        are of unknown type, so that
         one mistake is told once.
     """
     raw = document.get("prepare")
@@ -49,7 +51,11 @@ def check_table_steps(
     problems = found.problems + _slice_problems(found.steps, document, fields)
     after = {name: type_ for name, type_ in found.fields.items() if name not in place}
     if found.problems and fields:
-        after |= {name: _unknown() for name in _named_columns(document.get("features")) if name not in after}
+        after |= {
+            name: _unknown()
+            for name in _named_columns(document.get("features"))
+            if name not in after
+        }
     return problems, after
 
 
@@ -71,7 +77,11 @@ def _part(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def _named_columns(features: Any) -> list[str]:
-    return [name for item in (features if isinstance(features, list) else ()) for name in columns_of(item)]
+    return [
+        name
+        for item in (features if isinstance(features, list) else ())
+        for name in columns_of(item)
+    ]
 
 
 def columns_of(item: Any) -> list[str]:
@@ -79,12 +89,16 @@ def columns_of(item: Any) -> list[str]:
     found: list[str] = []
     for parameters in item.values() if isinstance(item, dict) else ():
         columns = parameters.get("columns") if isinstance(parameters, dict) else None
-        named = [columns] if isinstance(columns, str) else columns if isinstance(columns, list) else []
+        named = (
+            [columns] if isinstance(columns, str) else columns if isinstance(columns, list) else []
+        )
         found += [name for name in named if isinstance(name, str)]
     return found
 
 
-def _slice_problems(steps: Sequence[TableStep], document: Mapping[str, Any], fields: Mapping[str, pa.DataType]) -> list[Problem]:
+def _slice_problems(
+    steps: Sequence[TableStep], document: Mapping[str, Any], fields: Mapping[str, pa.DataType]
+) -> list[Problem]:
     """Steps that ask of slices what those of this source cannot tell."""
     source = _part(document, "source")
     days = source.get("slice", "ingest_date") == "ingest_date"
@@ -94,7 +108,8 @@ def _slice_problems(steps: Sequence[TableStep], document: Mapping[str, Any], fie
         path = ("prepare", step.position, step.step)
         if step.looks_back and source.get("kind") == "delta" and days and changes:
             message = (
-                f"got {step.step}, which looks at the slices before, but with changes_since a slice is what came that day, "
+                f"got {step.step}, which looks at the slices before, but with changes_since a "
+                "slice is what came that day, "
                 "of whatever time; allowed: source.slice as a column, or no changes_since"
             )
             problems.append(Problem(path, message))
@@ -102,21 +117,32 @@ def _slice_problems(steps: Sequence[TableStep], document: Mapping[str, Any], fie
             continue
         as_of = (*path, "as_of")
         if days and _part(document, "train").get("source") is not None:
-            message = "column is missing: labelled data with a source of its own has no slice of a day; allowed: a column of time"
+            message = (
+                "column is missing: labelled data with a source of its own has no slice of "
+                "a "
+                "day; allowed: a column of time"
+            )
             problems.append(Problem(as_of, message))
         elif days and source.get("kind") == "delta" and changes:
-            message = "column is missing: with changes_since rows of several days are learned from at once; allowed: a column"
+            message = (
+                "column is missing: with changes_since rows of several days are learned "
+                "from "
+                "at once; allowed: a column"
+            )
             problems.append(Problem(as_of, message))
         elif not (days or _of_time(source.get("slice"), fields)):
             message = (
-                f"column is missing: slices of this source are no times; allowed: a column of time ({_listed_times(fields)})"
+                "column is missing: slices of this source are no times; allowed: a column "
+                f"of time ({_listed_times(fields)})"
             )
             problems.append(Problem(as_of, message))
     return problems
 
 
 def _of_time(rule: Any, fields: Mapping[str, pa.DataType]) -> bool:
-    """Whether slices that a column names are moments; true where the column's type is not known yet."""
+    """Whether slices that a column names are moments; true where the column's type is not known
+    yet.
+    """
     from batchinfer.prepare.table_step import kind
 
     column: Any = rule.get("column") if isinstance(rule, Mapping) else rule
@@ -128,7 +154,10 @@ def _of_time(rule: Any, fields: Mapping[str, pa.DataType]) -> bool:
 def _listed_times(fields: Mapping[str, pa.DataType]) -> str:
     from batchinfer.prepare.table_step import kind
 
-    return ", ".join(name for name, type_ in fields.items() if kind(type_) in _TIMES) or "there is none"
+    return (
+        ", ".join(name for name, type_ in fields.items() if kind(type_) in _TIMES)
+        or "there is none"
+    )
 
 
 def document_of(pipeline: Pipeline) -> dict[str, Any]:
@@ -147,16 +176,23 @@ def table_steps(pipeline: Pipeline) -> list[TableStep]:
 
 
 def dumped(steps: Sequence[TableStep]) -> list[dict[str, Any]]:
-    """The steps that make or change columns, JSON-able, as a bundle remembers them; where a table lies is not among it."""
+    """The steps that make or change columns, JSON-able, as a bundle remembers them; where a table
+    lies is not among it.
+    """
     return _said([step for step in steps if not step.removes])
 
 
 def _said(steps: Sequence[TableStep]) -> list[dict[str, Any]]:
-    return [{step.step: step.model_dump(mode="json", exclude_defaults=True, exclude={"table"})} for step in steps]
+    return [
+        {step.step: step.model_dump(mode="json", exclude_defaults=True, exclude={"table"})}
+        for step in steps
+    ]
 
 
 def removal(pipeline: Pipeline) -> int:
-    """63 bits of the steps that decide which rows are scored: all of them where one removes rows, and 0 where none does."""
+    """63 bits of the steps that decide which rows are scored: all of them where one removes rows,
+    and 0 where none does.
+    """
     steps = table_steps(pipeline)
     if not any(step.removes for step in steps):
         return 0
@@ -164,12 +200,22 @@ def removal(pipeline: Pipeline) -> int:
 
 
 def differences(learned: Sequence[Mapping[str, Any]], steps: Sequence[TableStep]) -> list[str]:
-    """What a model learned from that its pipeline no longer makes in the same way; steps that only make more columns may come."""
+    """What a model learned from that its pipeline no longer makes in the same way; steps that only
+    make more columns may come.
+    """
     kept = [step for step in steps if not step.removes]
     now = dumped(kept)
-    found = [f"{_shown(item)}, which it was trained with, is missing or changed" for item in learned if item not in now]
+    found = [
+        f"{_shown(item)}, which it was trained with, is missing or changed"
+        for item in learned
+        if item not in now
+    ]
     if learned:
-        filling = [item for step, item in zip(kept, now, strict=True) if step.changes() and item not in learned]
+        filling = [
+            item
+            for step, item in zip(kept, now, strict=True)
+            if step.changes() and item not in learned
+        ]
         found += [f"{_shown(item)} changes columns, but it was trained without" for item in filling]
     if not found and [item for item in now if item in learned] != list(learned):
         found.append("its steps of prepare stand in another order than when it was trained")
@@ -181,11 +227,16 @@ def _shown(item: Mapping[str, Any]) -> str:
 
 
 def reads_history(pipeline: Pipeline) -> bool:
-    """Whether a slice's rows depend on the slices before it. A slice that is a whole table holds its own history."""
+    """Whether a slice's rows depend on the slices before it. A slice that is a whole table holds
+    its own history.
+    """
     whole = isinstance(pipeline.source, DeltaSource) and pipeline.source.slice == "ingest_date"
     return not whole and any(step.looks_back for step in table_steps(pipeline))
 
 
 def mends_keys(pipeline: Pipeline) -> bool:
     """Whether a step leaves one row a key in each slice, so that keys may repeat in what landed."""
-    return any(isinstance(step, Deduplicate) and step.mends(tuple(pipeline.source.key)) for step in table_steps(pipeline))
+    return any(
+        isinstance(step, Deduplicate) and step.mends(tuple(pipeline.source.key))
+        for step in table_steps(pipeline)
+    )

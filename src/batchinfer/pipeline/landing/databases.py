@@ -1,6 +1,8 @@
-"""A database, asked through Spark's own JDBC reader: its columns, single answers, and rows on their way to workers.
+"""A database, asked through Spark's own JDBC reader: its columns, single answers, and rows on their
+way to workers.
 
-Owns connections' settings and what becomes of a driver's errors: their class, and that they show no secret.
+Owns connections' settings and what becomes of a driver's errors: their class, and that they show no
+secret.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ if TYPE_CHECKING:
 
 # Seconds for drivers that have no setting of their own.
 _LOGIN_TIMEOUT_S = 10
-# SQL states (their first characters) of a server that cannot be reached, is starting, is full or ended the connection.
+# SQL states (their first characters) of a server that cannot be reached, is starting, is full or
+# ended the connection.
 _UNREACHABLE = ("08", "57P", "53", "58", "XX000")
 _BUSY = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_IOERR", "SQLITE_FULL", "SQLITE_PROTOCOL")
 _REFUSED = ("28", "3D000")
@@ -45,18 +48,25 @@ class Database:
         """The columns of a relation, in its order.
 
         Raises:
-            InputError: it cannot be read: no such table or column, a syntax error, two columns of one name.
+            InputError: it cannot be read: no such table or column, a syntax error, two columns of
+                one name.
             StorageError: the database cannot be reached.
             ConfigError: no driver.
         """
         with self._faults():
             schema = self._frame(f"(select * from {relation}) batchinfer_rows", (), "").schema
         return [
-            DatabaseColumn(field.name, str(field.metadata.get("jdbcClientType", "")).lower(), field.dataType.simpleString())
+            DatabaseColumn(
+                field.name,
+                str(field.metadata.get("jdbcClientType", "")).lower(),
+                field.dataType.simpleString(),
+            )
             for field in schema.fields
         ]
 
-    def ask(self, relation: str, kinds: Sequence[str], values: Sequence[str], counts: Sequence[str] = ()) -> dict[str, Any]:
+    def ask(
+        self, relation: str, kinds: Sequence[str], values: Sequence[str], counts: Sequence[str] = ()
+    ) -> dict[str, Any]:
         """The one row of a relation, by the names of its columns.
 
         Args:
@@ -71,12 +81,17 @@ class Database:
         if self.dialect.positions_are_text:
             types |= dict.fromkeys(values, "string")
         with self._faults():
-            [row] = self._frame(relation, (), ", ".join(f"{name} {type_}" for name, type_ in types.items())).collect()
+            [row] = self._frame(
+                relation, (), ", ".join(f"{name} {type_}" for name, type_ in types.items())
+            ).collect()
         return row.asDict()
 
     @contextmanager
-    def rows(self, relation: str, conditions: Sequence[str], types: Mapping[str, str]) -> Generator[DataFrame]:
-        """A frame of a relation's columns, a Spark partition for each condition; reading it ends in the same errors.
+    def rows(
+        self, relation: str, conditions: Sequence[str], types: Mapping[str, str]
+    ) -> Generator[DataFrame]:
+        """A frame of a relation's columns, a Spark partition for each condition; reading it ends in
+        the same errors.
 
         Args:
             conditions: of the rows of each partition; none: one partition with all rows.
@@ -90,17 +105,29 @@ class Database:
 
     def _frame(self, relation: str, conditions: Sequence[str], schema: str) -> DataFrame:
         address = self.address
-        properties = {**self.dialect.properties, "fetchsize": str(self.fetch_size), "preferTimestampNTZ": "true"}
-        properties |= {name: text for name, text in (("user", address.user), ("password", address.password)) if text}
+        properties = {
+            **self.dialect.properties,
+            "fetchsize": str(self.fetch_size),
+            "preferTimestampNTZ": "true",
+        }
+        properties |= {
+            name: text
+            for name, text in (("user", address.user), ("password", address.password))
+            if text
+        }
         if schema:
             properties["customSchema"] = schema
         if not conditions:
             return self.spark.read.jdbc(address.url, relation, properties=properties)
-        return self.spark.read.jdbc(address.url, relation, predicates=list(conditions), properties=properties)
+        return self.spark.read.jdbc(
+            address.url, relation, predicates=list(conditions), properties=properties
+        )
 
     @contextmanager
     def _faults(self) -> Generator[None]:
-        """Turns what the JVM raises into errors of ours; meanwhile Spark's own log keeps quiet, which would show it whole."""
+        """Turns what the JVM raises into errors of ours; meanwhile Spark's own log keeps quiet,
+        which would show it whole.
+        """
         from py4j.protocol import Py4JJavaError
         from pyspark.errors import PySparkException, PythonException
 
@@ -124,31 +151,51 @@ class Database:
         sql = [cause for cause in causes if cause.state or "SQL" in cause.type]
         last = (sql or causes)[-1]
         lines = [line.strip() for line in last.message.splitlines()]
-        said = self.address.hide(" ".join(line for line in lines if line and not line.startswith("Position:")))
+        said = self.address.hide(
+            " ".join(line for line in lines if line and not line.startswith("Position:"))
+        )
         if "No suitable driver" in last.message or "ClassNotFoundException" in last.type:
             return ConfigError(
-                f"source.url_env: no JDBC driver for the {self.address.product} address in {self.url_env}; allowed: postgresql, "
+                f"source.url_env: no JDBC driver for the {self.address.product} address in "
+                f"{self.url_env}; allowed: postgresql, "
                 "sqlite, or a database whose driver Spark has",
-                hint="name the driver's package in the environment's spark.conf: spark.jars.packages, or its jar: spark.jars",
+                hint="name the driver's package in the environment's spark.conf: "
+                "spark.jars.packages, or its jar: spark.jars",
             )
         if last.state.startswith(_REFUSED):
             return InputError(
-                f"{self.name}: the database refuses the connection: {said}; allowed: a user, password and database that it knows",
+                f"{self.name}: the database refuses the connection: {said}; allowed: a user, "
+                "password and database that it knows",
                 hint="look at the variables that source.url_env, user_env and password_env name",
             )
-        if last.state.startswith(_UNREACHABLE) or any(word in last.message for word in _BUSY) or "Timeout" in last.type:
+        if (
+            last.state.startswith(_UNREACHABLE)
+            or any(word in last.message for word in _BUSY)
+            or "Timeout" in last.type
+        ):
             fact = f"{self.name}: the database of {self.url_env} cannot be reached: {said}"
-            return StorageError(fact, hint="look at the address that the variable holds, and at the server; then try again")
-        return InputError(f"{self.name}: the database cannot read it: {said}{self._near_table(last)}")
+            return StorageError(
+                fact,
+                hint="look at the address that the variable holds, and at the server; then try "
+                "again",
+            )
+        return InputError(
+            f"{self.name}: the database cannot read it: {said}{self._near_table(last)}"
+        )
 
     def _near_table(self, cause: _Cause) -> str:
         """What a table that is not there may have been meant to be."""
         tables = self.dialect.tables
         if tables is None or not (cause.state in _NO_TABLE or "no such table" in cause.message):
             return ""
-        found = [row[0] for row in self._frame(f"({tables}) batchinfer_rows", (), "name string").collect()]
+        found = [
+            row[0]
+            for row in self._frame(f"({tables}) batchinfer_rows", (), "name string").collect()
+        ]
         bare = self.name.rpartition(".")[2]
-        return did_you_mean(self.name, found) or did_you_mean(bare, [name.rpartition(".")[2] for name in found])
+        return did_you_mean(self.name, found) or did_you_mean(
+            bare, [name.rpartition(".")[2] for name in found]
+        )
 
 
 @dataclass(frozen=True)
@@ -177,6 +224,10 @@ def _sql_state(java: Any) -> str:
     from pyspark import SparkContext
 
     context: Any = SparkContext._active_spark_context
-    if gateway is None or context is None or not is_instance_of(context._gateway, java, "java.sql.SQLException"):
+    if (
+        gateway is None
+        or context is None
+        or not is_instance_of(context._gateway, java, "java.sql.SQLException")
+    ):
         return ""
     return str(java.getSQLState() or "")

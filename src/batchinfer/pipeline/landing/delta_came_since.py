@@ -1,7 +1,8 @@
-"""`changes_since: auto` on a Delta source: a slice of a day holds the files that came since the slice before.
+"""`changes_since: auto` on a Delta source: a slice of a day holds the files that came since the
+slice before.
 
-Files, not rows: a file that an update rewrote counts as new with all its rows. What OPTIMIZE rewrote is read from the files as
-they came, as long as VACUUM leaves them.
+Files, not rows: a file that an update rewrote counts as new with all its rows. What OPTIMIZE
+rewrote is read from the files as they came, as long as VACUUM leaves them.
 """
 
 from __future__ import annotations
@@ -17,8 +18,11 @@ from batchinfer.pipeline.slices.delta_register import Entry
 Increment = tuple[list[dict[str, Any]], int, bool]
 
 
-def find_increment(opened: Opened, known: Mapping[str | None, Entry], slice_: str) -> Increment | None:
-    """The files of a slice, their rows, and whether the slice is new or has other files than were recorded.
+def find_increment(
+    opened: Opened, known: Mapping[str | None, Entry], slice_: str
+) -> Increment | None:
+    """The files of a slice, their rows, and whether the slice is new or has other files than were
+    recorded.
 
     Args:
         known: slices that were recorded of this table.
@@ -27,35 +31,41 @@ def find_increment(opened: Opened, known: Mapping[str | None, Entry], slice_: st
         None where later slices are recorded: what came since belongs to them.
 
     Raises:
-        InputError: the log or the files no longer tell what came since the slice before; an earlier slice that was never
-            recorded, when later ones are.
+        InputError: the log or the files no longer tell what came since the slice before; an earlier
+            slice that was never recorded, when later ones are.
     """
     others = {name: entry for name, entry in known.items() if name is not None and name != slice_}
     former = known.get(slice_)
     if any(name > slice_ for name in others):
         if former is None:
             raise InputError(
-                f"slice {slice_} would hold what came before slice {min(name for name in others if name > slice_)}, which has "
+                f"slice {slice_} would hold what came before slice "
+                f"{min(name for name in others if name > slice_)}, which has "
                 f"been recorded; allowed with changes_since: slices in their order"
             )
         return None
     since = max((entry.version for entry in others.values()), default=None)
     files = opened.files if since is None else _came_since(opened, since)
-    fresh = former is None or {file["path"] for file in former.files or ()} != {file["path"] for file in files}
+    fresh = former is None or {file["path"] for file in former.files or ()} != {
+        file["path"] for file in files
+    }
     return sorted(files, key=lambda file: file["path"]), sum(file["rows"] for file in files), fresh
 
 
 def _came_since(opened: Opened, since: int) -> list[dict[str, Any]]:
     if since > opened.version:
         raise InputError(
-            f"{opened.place}: the slice before was recorded at version {since}, and version {opened.version} is read now; "
+            f"{opened.place}: the slice before was recorded at version {since}, and version "
+            f"{opened.version} is read now; "
             "allowed with changes_since: versions that go up"
         )
     commits = read_commits(opened.place, since, opened.version)
     if commits is None:
         raise InputError(
-            f"{opened.place}: its log no longer tells what came between versions {since} and {opened.version}; "
-            "allowed: extract more often than the log is cleaned up (delta.logRetentionDuration), or no changes_since"
+            f"{opened.place}: its log no longer tells what came between versions {since} and "
+            f"{opened.version}; "
+            "allowed: extract more often than the log is cleaned up (delta.logRetentionDuration), "
+            "or no changes_since"
         )
     came = files_that_came(opened.place, commits)
     live = {file["path"]: file for file in opened.files}
@@ -68,7 +78,8 @@ def files_that_came(place: str, commits: Iterable[Commit]) -> dict[str, DataFile
     """Files added since, and not removed again, by path; OPTIMIZE removes none.
 
     Raises:
-        InputError: OPTIMIZE put old and new rows together, and an update rewrote them: which came, no file tells any more.
+        InputError: OPTIMIZE put old and new rows together, and an update rewrote them: which came,
+            no file tells any more.
     """
     came: dict[str, DataFile] = {}
     merged: dict[str, set[str]] = {}
@@ -79,12 +90,18 @@ def files_that_came(place: str, commits: Iterable[Commit]) -> dict[str, DataFile
             came.pop(path, None)
             if merged.get(path, set()) & came.keys():
                 raise InputError(
-                    f"{place}: version {commit.version} changed rows that OPTIMIZE had put together with new ones; "
-                    "allowed with changes_since: extract between OPTIMIZE and such a change, or no changes_since"
+                    f"{place}: version {commit.version} changed rows that OPTIMIZE had put "
+                    "together with new ones; "
+                    "allowed with changes_since: extract between OPTIMIZE and such a change, or no "
+                    "changes_since"
                 )
         # A path that goes and comes in one commit has other rows deleted, and none that are new.
         came |= {path: file for path, file in new.items() if path not in gone or path in came}
-        sources = {path for file in commit.rewritten_from for path in (file.path, *merged.get(file.path, ()))}
+        sources = {
+            path
+            for file in commit.rewritten_from
+            for path in (file.path, *merged.get(file.path, ()))
+        }
         merged |= {file.path: sources for file in commit.rewritten_to}
     return came
 
@@ -92,8 +109,14 @@ def files_that_came(place: str, commits: Iterable[Commit]) -> dict[str, DataFile
 def _as_listed(opened: Opened, file: DataFile) -> dict[str, Any]:
     if file.vector is not None:
         raise InputError(
-            f"{opened.place}: {file.path}, which came since the slice before, has deleted rows and was rewritten by OPTIMIZE; "
+            f"{opened.place}: {file.path}, which came since the slice before, has deleted rows and "
+            "was rewritten by OPTIMIZE; "
             "allowed with changes_since: extract before OPTIMIZE"
         )
     partition = opened.logical_partition(file.partition or {})
-    return {"path": file.path, "size": file.size or 0, "rows": opened.count_rows(file.path), "partition": partition}
+    return {
+        "path": file.path,
+        "size": file.size or 0,
+        "rows": opened.count_rows(file.path),
+        "partition": partition,
+    }

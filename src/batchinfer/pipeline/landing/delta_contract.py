@@ -1,4 +1,6 @@
-"""The contract of a Delta source: its columns held against those declared, or against those seen last."""
+"""The contract of a Delta source: its columns held against those declared, or against those seen
+last.
+"""
 
 from __future__ import annotations
 
@@ -15,16 +17,20 @@ from batchinfer.pipeline.slices.delta_opened import Opened
 from batchinfer.pipeline.slices.delta_register import Register
 
 
-def check_contract(context: Context, source: DeltaSource, opened: Opened, known: Register | None) -> list[str]:
-    """Whether the table has the columns that the pipeline expects; what people should know of others.
+def check_contract(
+    context: Context, source: DeltaSource, opened: Opened, known: Register | None
+) -> list[str]:
+    """Whether the table has the columns that the pipeline expects; what people should know of
+    others.
 
-    With a declared schema, the table has exactly its columns, in any order. Without one, it still has those that were
-    recorded last, with their types; new ones are told, and recorded.
+    With a declared schema, the table has exactly its columns, in any order. Without one, it still
+    has those that were recorded last, with their types; new ones are told, and recorded.
 
     Runs on: driver.
 
     Raises:
-        InputError: every difference, and every column that key, slice or features name and the table lacks.
+        InputError: every difference, and every column that key, slice or features name and the
+            table lacks.
     """
     problems: list[str] = []
     have = _types(opened, problems)
@@ -36,15 +42,24 @@ def check_contract(context: Context, source: DeltaSource, opened: Opened, known:
         problems += _differences(opened.place, have, wanted, "source.schema")
         problems += [
             f"{opened.place} has a column {name} ({have[name]}) that source.schema does not"
-            f"{did_you_mean(name, [each for each in wanted if each not in have])}; allowed: the columns of the schema"
+            f"{did_you_mean(name, [each for each in wanted if each not in have])}; allowed: the "
+            "columns of the schema"
             for name in have
             if name not in wanted
         ]
     elif known is not None and known.place == opened.place:
         changed = list(_differences(opened.place, have, known.columns, "the last extract"))
-        hint = "to read the table as it is now, declare its columns in source.schema" if changed else None
+        hint = (
+            "to read the table as it is now, declare its columns in source.schema"
+            if changed
+            else None
+        )
         problems += changed
-        said = [f"{opened.place} has a new column: {name} {have[name]}" for name in have if name not in known.columns]
+        said = [
+            f"{opened.place} has a new column: {name} {have[name]}"
+            for name in have
+            if name not in known.columns
+        ]
     problems += _check_names(context, source, opened)
     if problems:
         raise InputError(list(dict.fromkeys(problems)), hint)
@@ -61,12 +76,17 @@ def _types(opened: Opened, problems: list[str]) -> dict[str, str]:
     return found
 
 
-def _differences(place: str, have: Mapping[str, str], wanted: Mapping[str, str], said_by: str) -> Iterator[str]:
+def _differences(
+    place: str, have: Mapping[str, str], wanted: Mapping[str, str], said_by: str
+) -> Iterator[str]:
     new = [name for name in have if name not in wanted]
     for name, type_ in wanted.items():
         if name not in have:
             near = did_you_mean(name, new)
-            yield f"{place}: no column {name} {type_}, which {said_by} has{near}; the table has {_listed(have)}"
+            yield (
+                f"{place}: no column {name} {type_}, which {said_by} has{near}; the table has "
+                f"{_listed(have)}"
+            )
         elif have[name] != type_:
             yield f"{place}: column {name} is {have[name]}; {said_by} says {type_}"
 
@@ -84,7 +104,10 @@ def _check_names(context: Context, source: DeltaSource, opened: Opened) -> Itera
         if name not in columns:
             yield f"{opened.place}: source.key: no such column: {among(name, columns)}"
         elif name == SLICE or name in LINEAGE:
-            yield f"{opened.place}: source.key: got {name}, a column that predictions tables have anyway; allowed: other columns"
+            yield (
+                f"{opened.place}: source.key: got {name}, a column that predictions tables have "
+                "anyway; allowed: other columns"
+            )
     rule = source.slice
     if isinstance(rule, SliceColumn) and rule.column not in columns:
         yield f"{opened.place}: source.slice: no such column: {among(rule.column, columns)}"
@@ -103,4 +126,7 @@ def _check_features(context: Context, opened: Opened) -> Iterable[str]:
     document = document_of(context.pipeline)
     problems, prepared = check_table_steps(document, opened.fields)
     problems += check_features(document, prepared)
-    return [f"{opened.place}: {'.'.join(map(str, problem.path))}: {problem.message}" for problem in problems]
+    return [
+        f"{opened.place}: {'.'.join(map(str, problem.path))}: {problem.message}"
+        for problem in problems
+    ]

@@ -1,6 +1,8 @@
-"""`extract` of a Delta table: it is read in place, never copied. The contract is checked, the version is recorded.
+"""`extract` of a Delta table: it is read in place, never copied. The contract is checked, the
+version is recorded.
 
-Order: contract, what changed, rows that belong to no slice into the quarantine, the register last, in one commit.
+Order: contract, what changed, rows that belong to no slice into the quarantine, the register last,
+in one commit.
 """
 
 from __future__ import annotations
@@ -34,7 +36,8 @@ class Recording:
 
     Attributes:
         register: as it is to be.
-        changed: slices that are new, or whose rows changed; None among them: the rows that belong to no slice.
+        changed: slices that are new, or whose rows changed; None among them: the rows that belong
+            to no slice.
         files: how many files were looked at.
         warnings: what people should know.
     """
@@ -53,7 +56,9 @@ class Recording:
         return self.register.entries[None].rows if None in self.changed else 0
 
 
-def extract_in_place(context: Context, source: DeltaSource, slice_: str | None, open_session: OpenSession) -> ExtractReport:
+def extract_in_place(
+    context: Context, source: DeltaSource, slice_: str | None, open_session: OpenSession
+) -> ExtractReport:
     """Records which slices of a Delta table are new or changed, at which version.
 
     Runs on: driver; executors only where rows must be counted or put aside.
@@ -81,14 +86,23 @@ def extract_in_place(context: Context, source: DeltaSource, slice_: str | None, 
 
 
 def _find(
-    context: Context, source: DeltaSource, opened: Opened, known: Register | None, slice_: str | None, open_session: OpenSession
+    context: Context,
+    source: DeltaSource,
+    opened: Opened,
+    known: Register | None,
+    slice_: str | None,
+    open_session: OpenSession,
 ) -> Recording:
     from batchinfer.config.types import spark_name
 
     rule = rule_text(source)
     columns = {name: spark_name(type_) for name, type_ in opened.fields.items()}
     register = Register(opened.place, opened.id, rule, columns, known.entries if known else {})
-    same = known is not None and (known.place, known.table_id, known.rule) == (opened.place, opened.id, rule)
+    same = known is not None and (known.place, known.table_id, known.rule) == (
+        opened.place,
+        opened.id,
+        rule,
+    )
     since = known.version if known is not None and same else None
     if slice_ is not None:
         return _find_day(context, source, opened, register, slice_, same)
@@ -97,20 +111,34 @@ def _find(
 
 
 def _find_slices(
-    context: Context, rule: SliceColumn, opened: Opened, register: Register, since: int | None, open_session: OpenSession
+    context: Context,
+    rule: SliceColumn,
+    opened: Opened,
+    register: Register,
+    since: int | None,
+    open_session: OpenSession,
 ) -> Recording:
-    """Slices of a column; `since` is the version recorded, None where there is none to compare with."""
+    """Slices of a column; `since` is the version recorded, None where there is none to compare
+    with.
+    """
     history = None if since is None else History(opened, since)
     counts: Counts = {name: entry.rows for name, entry in register.entries.items()}
     found = find_slices(opened, rule, history, counts, open_session)
-    warning = f"{opened.place}: its log no longer tells what changed since version {since}: every slice counts as changed"
+    warning = (
+        f"{opened.place}: its log no longer tells what changed since version {since}: every "
+        "slice counts as changed"
+    )
     changed = _changed(register, found)
     entries = {
-        name: _entry(context, opened, found.counts.get(name, 0), register.entries.get(name), name in changed)
+        name: _entry(
+            context, opened, found.counts.get(name, 0), register.entries.get(name), name in changed
+        )
         for name in {*found.counts, *register.entries, None}
     }
     lost = since is not None and found.changed is None
-    return Recording(replace(register, entries=entries), changed, found.files, (warning,) if lost else ())
+    return Recording(
+        replace(register, entries=entries), changed, found.files, (warning,) if lost else ()
+    )
 
 
 def _changed(register: Register, found: Found) -> set[str | None]:
@@ -121,20 +149,49 @@ def _changed(register: Register, found: Found) -> set[str | None]:
     return had | {name for name, count in found.counts.items() if count}
 
 
-def _entry(context: Context, opened: Opened, rows: int, former: Entry | None, changed: bool) -> Entry:
-    """A slice as it is recorded: at the version just read, whether it changed or not, so that VACUUM cannot outrun it."""
+def _entry(
+    context: Context, opened: Opened, rows: int, former: Entry | None, changed: bool
+) -> Entry:
+    """A slice as it is recorded: at the version just read, whether it changed or not, so that
+    VACUUM cannot outrun it.
+    """
     if former is not None and not changed:
         return replace(former, version=opened.version, rows=rows, table_id=opened.id)
-    return Entry(opened.version, rows, opened.version, dt.datetime.now(dt.timezone.utc), context.run_id, opened.id)
+    return Entry(
+        opened.version,
+        rows,
+        opened.version,
+        dt.datetime.now(dt.timezone.utc),
+        context.run_id,
+        opened.id,
+    )
 
 
-def _find_day(context: Context, source: DeltaSource, opened: Opened, register: Register, slice_: str, same: bool) -> Recording:
-    """A slice of a day: the whole table as it is now, or what came since the slice before; of a former table, nothing counts."""
-    known = {name: entry for name, entry in register.entries.items() if same and entry.table_id == opened.id}
+def _find_day(
+    context: Context,
+    source: DeltaSource,
+    opened: Opened,
+    register: Register,
+    slice_: str,
+    same: bool,
+) -> Recording:
+    """A slice of a day: the whole table as it is now, or what came since the slice before; of a
+    former table, nothing counts.
+    """
+    known = {
+        name: entry
+        for name, entry in register.entries.items()
+        if same and entry.table_id == opened.id
+    }
     if source.options.changes_since is not None:
         found = find_increment(opened, known, slice_)
         if found is None:
-            return Recording(register, set(), 0, (f"slice {slice_} is followed by later slices: it stays as it is",))
+            return Recording(
+                register,
+                set(),
+                0,
+                (f"slice {slice_} is followed by later slices: it stays as it is",),
+            )
         files, count, fresh = found
         entry = replace(_entry(context, opened, count, None, True), files=files)
     else:
@@ -156,9 +213,15 @@ def rule_text(source: DeltaSource) -> str:
 
 
 def _record(
-    context: Context, opened: Opened, known: Register | None, found: Recording, open_session: OpenSession
+    context: Context,
+    opened: Opened,
+    known: Register | None,
+    found: Recording,
+    open_session: OpenSession,
 ) -> ExtractReport:
-    report = ExtractReport(context.run_id, context.name, "landed", table=opened.place, quarantine=context.quarantine)
+    report = ExtractReport(
+        context.run_id, context.name, "landed", table=opened.place, quarantine=context.quarantine
+    )
     report.version, report.files_read = opened.version, found.files
     report.rows_landed, report.rows_quarantined = found.rows_landed, found.rows_unsliced
     report.rows_in = report.rows_landed + report.rows_quarantined
@@ -176,7 +239,9 @@ def _record(
     return report
 
 
-def _put_aside(context: Context, opened: Opened, found: Recording, open_session: OpenSession) -> None:
+def _put_aside(
+    context: Context, opened: Opened, found: Recording, open_session: OpenSession
+) -> None:
     """Rows that belong to no slice, into the quarantine; too many of them end the run."""
     rule = context.pipeline.source.slice
     assert isinstance(rule, SliceColumn)
@@ -186,14 +251,18 @@ def _put_aside(context: Context, opened: Opened, found: Recording, open_session:
     staged, reasons = stage_unsliced(context, opened, rule, open_session)
     count, total = sum(reasons.values()), opened.rows
     if count != found.rows_unsliced:
-        raise RuntimeError(f"rows were lost: {found.rows_unsliced} belong to no slice, {count} put aside")
+        raise RuntimeError(
+            f"rows were lost: {found.rows_unsliced} belong to no slice, {count} put aside"
+        )
     allowed = context.pipeline.checks.max_quarantine_rate
     too_many = count / max(1, total) > allowed
     commit_unsliced(context, opened, staged, published=not too_many)
     if too_many:
         told = ", ".join(f"{reason} {number:,}" for reason, number in sorted(reasons.items()))
         raise TooManyQuarantined(
-            f"{opened.place}: {count:,} of {total:,} rows belong to no slice of {rule.column} ({told}): a rate of "
-            f"{count / total:.4f}; allowed: checks.max_quarantine_rate {allowed}. Nothing was recorded; the rows are in "
+            f"{opened.place}: {count:,} of {total:,} rows belong to no slice of {rule.column} "
+            f"({told}): a rate of "
+            f"{count / total:.4f}; allowed: checks.max_quarantine_rate {allowed}. Nothing was "
+            "recorded; the rows are in "
             f"{context.quarantine} with published = false"
         )

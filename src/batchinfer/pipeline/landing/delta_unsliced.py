@@ -1,6 +1,8 @@
-"""Rows of a Delta source that belong to no slice: the slice column is null, or cannot name one. They go to the quarantine.
+"""Rows of a Delta source that belong to no slice: the slice column is null, or cannot name one.
+They go to the quarantine.
 
-All of them are put there together, in place of those that were there before: a row that was corrected leaves it.
+All of them are put there together, in place of those that were there before: a row that was
+corrected leaves it.
 """
 
 from __future__ import annotations
@@ -52,14 +54,18 @@ def stage_unsliced(
         types = {name: spark_name(type_) for name, type_ in opened.fields.items()}
         splits = split_files(opened.place, _candidates(opened, rule), workers(spark))
         tasks = [{**common, "split": split | {"types": types}} for split in splits]
-        found = run_tasks(spark, put_aside, tasks, f"putting rows without a slice aside from {opened.place}")
+        found = run_tasks(
+            spark, put_aside, tasks, f"putting rows without a slice aside from {opened.place}"
+        )
         results = [result for each in found for result in each]
     else:
         results = _through_spark(spark, opened, common)
     reasons: Counter[str] = Counter()
     for result in results:
         reasons.update(result["reasons"])
-    return [StagedFile.from_json(file) for result in results for file in result["quarantine"]], reasons
+    return [
+        StagedFile.from_json(file) for result in results for file in result["quarantine"]
+    ], reasons
 
 
 def _candidates(opened: Opened, rule: SliceColumn) -> Sequence[dict[str, Any]]:
@@ -69,14 +75,19 @@ def _candidates(opened: Opened, rule: SliceColumn) -> Sequence[dict[str, Any]]:
     return [file for file, name in zip(opened.files, names, strict=True) if name is None]
 
 
-def _through_spark(spark: SparkSession, opened: Opened, common: dict[str, Any]) -> list[dict[str, Any]]:
+def _through_spark(
+    spark: SparkSession, opened: Opened, common: dict[str, Any]
+) -> list[dict[str, Any]]:
     import json
 
     from batchinfer.pipeline.slices.slice_frames import version_frame
     from batchinfer.spark.tasks import raise_errors
 
     frame = version_frame(spark, opened.place, opened.version)
-    results = [json.loads(row["result"]) for row in frame.mapInArrow(_PutAside(common), "result string").collect()]
+    results = [
+        json.loads(row["result"])
+        for row in frame.mapInArrow(_PutAside(common), "result string").collect()
+    ]
     raise_errors(results)
     return results
 
@@ -90,10 +101,14 @@ class _PutAside:
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         import json
 
-        yield pa.RecordBatch.from_pydict({"result": [json.dumps(write_aside(self.common, batches))]})
+        yield pa.RecordBatch.from_pydict(
+            {"result": [json.dumps(write_aside(self.common, batches))]}
+        )
 
 
-def commit_unsliced(context: Context, opened: Opened, staged: Sequence[StagedFile], published: bool) -> None:
+def commit_unsliced(
+    context: Context, opened: Opened, staged: Sequence[StagedFile], published: bool
+) -> None:
     """Puts the rows in place of those that were put aside before.
 
     Runs on: driver.

@@ -1,7 +1,9 @@
-"""What is new in a source since it was landed last: a file for each family of sources says how that is found and staged.
+"""What is new in a source since it was landed last: a file for each family of sources says how that
+is found and staged.
 
-`new_files` for everything that is files, `remote_files` for those on a store, `new_pages` for HTTP APIs, `new_rows` for
-databases. A Delta table is never landed: see `in_place`. A stream would be one more of these.
+`new_files` for everything that is files, `remote_files` for those on a store, `new_pages` for HTTP
+APIs, `new_rows` for databases. A Delta table is never landed: see `in_place`. A stream would be one
+more of these.
 """
 
 from __future__ import annotations
@@ -23,13 +25,16 @@ if TYPE_CHECKING:
 
     OpenSession = Callable[[], SparkSession]
 
-# The scope of the file ledger where slices come from the data: a file is landed once, whatever slices its rows have.
+# The scope of the file ledger where slices come from the data: a file is landed once, whatever
+# slices its rows have.
 _ALL_SLICES = "*"
 
 
 @dataclass(frozen=True)
 class Landing:
-    """What is extracted, and into which table; `train` lands labelled data with a source of its own."""
+    """What is extracted, and into which table; `train` lands labelled data with a source of its
+    own.
+    """
 
     context: Context
     source: Source
@@ -45,7 +50,8 @@ class Landing:
     def scope_slice(self) -> str | None:
         """The slice in which former rows of the same source file are looked for; None: in all.
 
-        A position in a source counts for all slices: what it stands behind has landed, whichever slice it landed in.
+        A position in a source counts for all slices: what it stands behind has landed, whichever
+        slice it landed in.
         """
         return None if has_position(self.source) else self.ingest_slice
 
@@ -72,17 +78,23 @@ class Increment:
 
     Attributes:
         fields: Arrow types of the source's columns.
-        fingerprints: every `source_file` that is read, with the 63 bits that the ledger records for it.
+        fingerprints: every `source_file` that is read, with the 63 bits that the ledger records for
+            it.
         stage: stages the records on executors, and gives the results of `landing.land_task`.
         replaced: source files whose former rows go when the new ones come.
-        retried: source files whose former quarantined records go, because an attempt that landed nothing may have left some.
+        retried: source files whose former quarantined records go, because an attempt that landed
+            nothing may have left some.
         landed_until: files that grew, and the line up to which they have been landed.
-        sizes: of source files, in bytes; recorded so that a file that grew can be told from one that is another.
+        sizes: of source files, in bytes; recorded so that a file that grew can be told from one
+            that is another.
         marks: positions that are recorded with the rows: name to text.
-        replaces_keys: whether rows that landed before with a key of the new ones go when these come.
-        repeats_hint: what to do where keys of the new ones have landed before; None: what is said of any duplicate.
+        replaces_keys: whether rows that landed before with a key of the new ones go when these
+            come.
+        repeats_hint: what to do where keys of the new ones have landed before; None: what is said
+            of any duplicate.
         notes: what the report is to say of how the records came.
-        settle: what the increment is once its records have been staged, given the results; None: nothing of it is new.
+        settle: what the increment is once its records have been staged, given the results; None:
+            nothing of it is new.
         refuse: is told that these records could not be landed as they are.
         tidy: removes what was kept for a next attempt, once the commit stands.
     """
@@ -109,7 +121,8 @@ def find_increment(landing: Landing, open_session: OpenSession) -> Increment | N
     Runs on: driver.
 
     Raises:
-        InputError: a source that is missing, changed after it was landed, or breaks the contract of its columns.
+        InputError: a source that is missing, changed after it was landed, or breaks the contract of
+            its columns.
         StorageError: a database or a server that does not answer.
     """
     # Each knows its own libraries; only that of the source at hand is imported.

@@ -1,6 +1,7 @@
 """The executor's side of extraction: splits of a source become staged Parquet files.
 
-Good records go to the landed table's folder, bad ones to the quarantine table's. No commit refers to any of them yet.
+Good records go to the landed table's folder, bad ones to the quarantine table's. No commit refers
+to any of them yet.
 """
 
 from __future__ import annotations
@@ -53,7 +54,8 @@ class LandingPlan:
 
 
 def count_lines(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Counts the lines of one byte range, so that the driver can tell every range its first line number.
+    """Counts the lines of one byte range, so that the driver can tell every range its first line
+    number.
 
     Runs on: executor.
     """
@@ -98,7 +100,8 @@ def stage_rows(plan: LandingPlan, source: Source, blocks: Iterable[Parsed]) -> d
 
 
 def remove_results(plan: LandingPlan, results: Iterable[Mapping[str, Any]]) -> None:
-    """Deletes what tasks staged for a run that cannot go on: on a full disk, it would be in the way of the next one.
+    """Deletes what tasks staged for a run that cannot go on: on a full disk, it would be in the way
+    of the next one.
 
     Runs on: driver.
     """
@@ -106,7 +109,9 @@ def remove_results(plan: LandingPlan, results: Iterable[Mapping[str, Any]]) -> N
 
     for result in results:
         remove_staged(plan.landed, [StagedFile.from_json(file) for file in result["files"]])
-        remove_staged(plan.quarantine, [StagedFile.from_json(file) for file in result["quarantine"]])
+        remove_staged(
+            plan.quarantine, [StagedFile.from_json(file) for file in result["quarantine"]]
+        )
 
 
 @dataclass(frozen=True)
@@ -153,7 +158,10 @@ class _Landing:
         self.bad += bad
         for slice_, part in self._by_slice(self._without_null_keys(block)):
             self._write(part, slice_)
-        if len(self.bad) >= _HELD_RECORDS or sum(len(record.raw) for record in self.bad) >= _HELD_BYTES:
+        if (
+            len(self.bad) >= _HELD_RECORDS
+            or sum(len(record.raw) for record in self.bad) >= _HELD_BYTES
+        ):
             self._put_aside()
         self.seconds["write"] += time.perf_counter() - started
 
@@ -162,9 +170,15 @@ class _Landing:
         block, until = _Block.of(parsed), self.plan.landed_until
         if not until:
             return block, parsed.bad
-        bad = [record for record in parsed.bad if (record.source_line or 0) > until.get(record.source_file or "", 0)]
+        bad = [
+            record
+            for record in parsed.bad
+            if (record.source_line or 0) > until.get(record.source_file or "", 0)
+        ]
         files = block.rows.column(SOURCE_FILE).dictionary_encode()
-        last = pa.array([until.get(name, 0) for name in files.dictionary.to_pylist()], pa.int64()).take(files.indices)
+        last = pa.array(
+            [until.get(name, 0) for name in files.dictionary.to_pylist()], pa.int64()
+        ).take(files.indices)
         return block.filter(pc.greater(block.rows.column(SOURCE_LINE), last)), bad
 
     def _without_null_keys(self, block: _Block) -> _Block:
@@ -185,7 +199,9 @@ class _Landing:
         for row, place in zip(aside.rows.to_pylist(), aside.places.to_pylist(), strict=True):
             raw = block.raw_at(place) if block.raw_at else json.dumps(row, default=str).encode()
             key = json.dumps({name: row[name] for name in self.key}, default=str)
-            self.bad.append(BadRecord(row[SOURCE_FILE], row[SOURCE_LINE], raw, reason, message, key=key))
+            self.bad.append(
+                BadRecord(row[SOURCE_FILE], row[SOURCE_LINE], raw, reason, message, key=key)
+            )
         return block.filter(pc.invert(mask))
 
     def _by_slice(self, block: _Block) -> Iterator[tuple[str, pa.RecordBatch]]:
@@ -203,7 +219,11 @@ class _Landing:
         values = values.filter(pc.invert(null))
         names = [name for name in pc.unique(values).to_pylist() if is_slice_name(name)]
         refused = pc.invert(pc.is_in(values, pa.array(names, pa.string())))
-        message = "the slice column's value cannot name a slice; allowed: text without path syntax or control characters"
+        message = (
+            "the slice column's value cannot name a slice; allowed: text without path "
+            "syntax "
+            "or control characters"
+        )
         rows = self._set_aside(block, refused, "slice_name", message).rows
         values = values.filter(pc.invert(refused))
         distinct = pc.unique(values).to_pylist()
@@ -214,7 +234,9 @@ class _Landing:
         from batchinfer.lake.staging import StagedWriter
 
         if self.writer is None:
-            self.writer = StagedWriter(self.plan.landed, rows.schema, (SLICE,), stats_columns=landed_stats(self.key))
+            self.writer = StagedWriter(
+                self.plan.landed, rows.schema, (SLICE,), stats_columns=landed_stats(self.key)
+            )
         self.rows[slice_] += rows.num_rows
         self.writer.write(rows, {SLICE: slice_})
 
@@ -261,5 +283,7 @@ class _Landing:
 
 
 def landed_stats(key: Sequence[str]) -> tuple[str, ...]:
-    """Columns of the landed table that have statistics: what reads skip by. On all columns they cost more than the write."""
+    """Columns of the landed table that have statistics: what reads skip by. On all columns they
+    cost more than the write.
+    """
     return tuple(dict.fromkeys([*key, SOURCE_FILE, SOURCE_LINE]))

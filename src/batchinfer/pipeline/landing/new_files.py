@@ -15,7 +15,12 @@ from batchinfer.pipeline.definition.column_names import check_columns
 from batchinfer.pipeline.definition.context import join, table_fields
 from batchinfer.pipeline.landing.appended import check_grown, check_whole_lines, last_lines
 from batchinfer.pipeline.landing.kinds import Increment, Landing
-from batchinfer.pipeline.landing.landing_task import LandingPlan, count_lines, land_task, remove_results
+from batchinfer.pipeline.landing.landing_task import (
+    LandingPlan,
+    count_lines,
+    land_task,
+    remove_results,
+)
 from batchinfer.spark.capacity import workers
 from batchinfer.spark.tasks import run_tasks
 
@@ -50,7 +55,8 @@ AnyFile = TypeVar("AnyFile", bound=Listed)
 
 @dataclass(frozen=True)
 class Changes(Generic[AnyFile]):
-    """Files that are to be read, and what becomes of what was landed of them before; see `Increment`.
+    """Files that are to be read, and what becomes of what was landed of them before; see
+    `Increment`.
 
     Attributes:
         grown: files of which only what is behind the last line landed is new.
@@ -78,12 +84,14 @@ def find_new_files(landing: Landing) -> Increment | None:
 
 
 def find_changes(landing: Landing, files: Sequence[AnyFile]) -> Changes[AnyFile]:
-    """Which of the listed files are new or changed, by the ledgers of the landed table and of the quarantine.
+    """Which of the listed files are new or changed, by the ledgers of the landed table and of the
+    quarantine.
 
     Runs on: driver.
 
     Raises:
-        InputError: files that changed and may not (`on_changed: fail`), or that did more than grow (`append`).
+        InputError: files that changed and may not (`on_changed: fail`), or that did more than grow
+            (`append`).
     """
     names = [file.name for file in files]
     known = known_files(landing.table, landing.scope, names)
@@ -93,27 +101,34 @@ def find_changes(landing: Landing, files: Sequence[AnyFile]) -> Changes[AnyFile]
     if changed and landing.source.on_changed == "fail":
         raise InputError(
             listed_some([f"{file.path}: it changed after it was landed" for file in changed]),
-            hint="allowed with source.on_changed: replace (the file's rows give way to its new content) or append (a file that "
+            hint="allowed with source.on_changed: replace (the file's rows give way to its new "
+            "content) or append (a file that "
             "only grew: its new lines land), such as --set source.on_changed=replace",
         )
     anew = {file.name for file in changed}
     if changed and landing.source.on_changed == "append":
         check_grown(landing, changed, known)
-        # An append that ended between its two commits has put records aside behind the last line landed, and lines between them
-        # would be taken for landed: such a file lands anew.
+        # An append that ended between its two commits has put records aside behind the last line
+        # landed, and lines between them would be taken for landed: such a file lands anew.
         anew = {name for name in anew if aside.get(name) not in (None, known[name])}
     read = [file for file in files if known.get(file.name) != found[file.name]]
     return Changes(
         read,
         replaced=sorted(anew),
         # What an interrupted run put aside of a file that is another by now.
-        retried=[file.name for file in read if known.get(file.name) is None and aside.get(file.name) is not None],
+        retried=[
+            file.name
+            for file in read
+            if known.get(file.name) is None and aside.get(file.name) is not None
+        ],
         grown=[file.name for file in changed if file.name not in anew],
         fingerprints={file.name: found[file.name] for file in read},
     )
 
 
-def file_increment(landing: Landing, source: Files, changes: Changes[AnyFile], files: Sequence[SourceFile]) -> Increment:
+def file_increment(
+    landing: Landing, source: Files, changes: Changes[AnyFile], files: Sequence[SourceFile]
+) -> Increment:
     """The increment that changed files are.
 
     Args:
@@ -122,23 +137,31 @@ def file_increment(landing: Landing, source: Files, changes: Changes[AnyFile], f
     Runs on: driver.
 
     Raises:
-        InputError: files that break the contract of their columns, or whose last line was landed before it was whole.
+        InputError: files that break the contract of their columns, or whose last line was landed
+            before it was whole.
     """
     from batchinfer.lake.delta import exists
     from batchinfer.sources.readers import read_fields
 
     check_whole_lines(landing, [file for file in files if file.name in changes.grown])
-    landed, optional = table_fields(landing.table) if exists(landing.table) else None, _optional(landing)
+    landed, optional = (
+        table_fields(landing.table) if exists(landing.table) else None,
+        _optional(landing),
+    )
     fields = read_fields(source, files, landed, optional)
     check_columns(landing.context, fields)
     quarantine, grown = landing.context.quarantine, changes.grown
     return Increment(
         fields=fields,
         fingerprints=changes.fingerprints,
-        stage=lambda plan, open_session: stage_files(plan, source, files, fields, optional, open_session),
+        stage=lambda plan, open_session: stage_files(
+            plan, source, files, fields, optional, open_session
+        ),
         replaced=changes.replaced,
         retried=changes.retried,
-        landed_until=last_lines(landing.table, quarantine, grown, landing.ingest_slice) if grown else {},
+        landed_until=last_lines(landing.table, quarantine, grown, landing.ingest_slice)
+        if grown
+        else {},
         sizes={file.name: file.size for file in changes.read},
     )
 
@@ -147,24 +170,31 @@ def _list(landing: Landing, source: Files) -> list[SourceFile]:
     """The files that the source names: by patterns, or by a folder of Parquet files below the lake.
 
     Raises:
-        ConfigError: a Delta table read as plain Parquet files: its folder also holds files that are no longer in the table.
+        ConfigError: a Delta table read as plain Parquet files: its folder also holds files that are
+            no longer in the table.
     """
     from batchinfer.sources.listing import list_files
 
     context = landing.context
     if not isinstance(source, ParquetSource):
         return list_files(source.path, context.root, source.roots)
-    paths = [join(context.environment.lake, source.table)] if source.table is not None else source.path
+    paths = (
+        [join(context.environment.lake, source.table)] if source.table is not None else source.path
+    )
     files = list_files(paths, context.root, source.roots)
     folders = {os.path.dirname(file.path) for file in files}
     for folder in {above for name in folders for above in (Path(name), *Path(name).parents)}:
         if (folder / "_delta_log").is_dir():
-            raise ConfigError(f"source: {folder} is a Delta table; got kind: parquet; allowed: kind: delta")
+            raise ConfigError(
+                f"source: {folder} is a Delta table; got kind: parquet; allowed: kind: delta"
+            )
     return files
 
 
 def known_files(uri: str, scope: str, names: Sequence[str]) -> Mapping[str, int | None]:
-    """The fingerprints that a table's ledger has of source files; empty where there is no table yet."""
+    """The fingerprints that a table's ledger has of source files; empty where there is no table
+    yet.
+    """
     from batchinfer.lake.delta import exists
     from batchinfer.lake.ledger import landed_files
 
@@ -185,12 +215,14 @@ def stage_files(
     optional: str | None,
     open_session: OpenSession,
 ) -> Iterable[dict[str, Any]]:
-    """Cuts files into splits, shares these out over tasks, and stages their records; results of `land_task`.
+    """Cuts files into splits, shares these out over tasks, and stages their records; results of
+    `land_task`.
 
     Runs on: driver; parsing and writing on executors.
 
     Raises:
-        InputError: a file that is damaged, changed while it was read, or breaks the contract of its columns.
+        InputError: a file that is damaged, changed while it was read, or breaks the contract of its
+            columns.
     """
     from batchinfer.sources.readers import plan_splits
     from batchinfer.sources.text.byte_ranges import align, group_splits, needs_count
@@ -203,7 +235,9 @@ def stage_files(
     if to_count:
         counted = [result for [result] in run_tasks(spark, count_lines, to_count, "counting lines")]
         splits = align([*(split for split in splits if not needs_count(split)), *counted])
-    tasks = [{"plan": asdict(plan), "splits": group} for group in group_splits(splits, workers(spark))]
+    tasks = [
+        {"plan": asdict(plan), "splits": group} for group in group_splits(splits, workers(spark))
+    ]
     undo = partial(remove_results, plan)
     for results in run_tasks(spark, land_task, tasks, f"extracting {len(files)} files", undo):
         yield from results

@@ -1,8 +1,9 @@
 """What an HTTP API has that has not landed, and how executors stage it.
 
-The driver fetches the pages and keeps them in a spool; from there they take the road of files of JSON lines, a page a file.
-How far an API with pages has been read is a mark in the landed table, which counts for all slices: a record lands once.
-Without pages, the one answer is held against the ledger like a file.
+The driver fetches the pages and keeps them in a spool; from there they take the road of files of
+JSON lines, a page a file. How far an API with pages has been read is a mark in the landed table,
+which counts for all slices: a record lands once. Without pages, the one answer is held against the
+ledger like a file.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ def find_new_pages(landing: Landing) -> Increment | None:
 
     Raises:
         ConfigError: the token's variable is not set; a staging place that is no folder.
-        InputError: an API that refuses, answers with something else than JSON, or changed what has landed.
+        InputError: an API that refuses, answers with something else than JSON, or changed what has
+            landed.
         StorageError: a server that does not answer; the pages so far are kept for the next extract.
     """
     from batchinfer.sources.http.client import Client
@@ -65,10 +67,14 @@ def _token(variable: str | None) -> str | None:
         return None
     token = os.environ.get(variable, "").strip()
     if not token:
-        raise ConfigError(f"source.auth_env: variable {variable} is not set; allowed: set it to the API's bearer token")
+        raise ConfigError(
+            f"source.auth_env: variable {variable} is not set; allowed: set it to the API's bearer "
+            "token"
+        )
     if not (token.isascii() and token.isprintable() and " " not in token):
         raise ConfigError(
-            f"source.auth_env: variable {variable} holds what no header can carry; allowed: printable ASCII without spaces"
+            f"source.auth_env: variable {variable} holds what no header can carry; allowed: "
+            "printable ASCII without spaces"
         )
     return token
 
@@ -79,7 +85,10 @@ def _spool_folder(landing: Landing) -> Path:
     staging = landing.context.environment.staging
     place = local_path(staging)
     if place is None:
-        raise ConfigError(f"staging: got {staging}; allowed with kind: http: a folder that the driver and all workers see")
+        raise ConfigError(
+            f"staging: got {staging}; allowed with kind: http: a folder that the driver and all "
+            "workers see"
+        )
     return place / "http" / Path(landing.table).name / encode_name(landing.scope)
 
 
@@ -103,14 +112,23 @@ def _find_in_pages(landing: Landing, client: Client, folder: Path) -> Increment 
         return None
     pages, retried = _after_interruption(landing, pages)
     increment = _increment(landing, spool, pages)
-    return dataclasses.replace(increment, retried=retried, marks={name: end_mark(source, spool, mark).to_text()}, notes=notes)
+    return dataclasses.replace(
+        increment,
+        retried=retried,
+        marks={name: end_mark(source, spool, mark).to_text()},
+        notes=notes,
+    )
 
 
-def _after_interruption(landing: Landing, pages: Sequence[SpooledPage]) -> tuple[list[SpooledPage], list[str]]:
-    """Pages of which a run put records aside that ended before the rest landed, if they are others by now.
+def _after_interruption(
+    landing: Landing, pages: Sequence[SpooledPage]
+) -> tuple[list[SpooledPage], list[str]]:
+    """Pages of which a run put records aside that ended before the rest landed, if they are others
+    by now.
 
     Returns:
-        The pages, and those whose former quarantined records have to go. A page of which a part had landed before lands anew,
+        The pages, and those whose former quarantined records have to go. A page of which a part had
+        landed before lands anew,
         because nothing tells the records put aside then from those put aside by the run that ended.
     """
     from batchinfer.pipeline.landing.new_files import known_files
@@ -118,8 +136,17 @@ def _after_interruption(landing: Landing, pages: Sequence[SpooledPage]) -> tuple
     names = [page.name for page in pages]
     landed = known_files(landing.table, landing.scope, names)
     aside = known_files(landing.context.quarantine, landing.quarantine_scope, names)
-    odd = {page.name for page in pages if aside.get(page.name) not in (None, landed.get(page.name), page.fingerprint)}
-    anew = [dataclasses.replace(page, until=0, replaced=True) if page.until and page.name in odd else page for page in pages]
+    odd = {
+        page.name
+        for page in pages
+        if aside.get(page.name) not in (None, landed.get(page.name), page.fingerprint)
+    }
+    anew = [
+        dataclasses.replace(page, until=0, replaced=True)
+        if page.until and page.name in odd
+        else page
+        for page in pages
+    ]
     return anew, [page.name for page in pages if not page.until and page.name in odd]
 
 
@@ -127,7 +154,10 @@ def _open_spool(landing: Landing, folder: Path, facts: Mapping[str, Any]) -> Spo
     from batchinfer.sources.http.page_spool import Spool
 
     source = _http(landing)
-    judges = f"{source.model_dump_json(by_alias=True)} {landing.context.pipeline.checks.max_quarantine_rate}"
+    judges = (
+        f"{source.model_dump_json(by_alias=True)} "
+        f"{landing.context.pipeline.checks.max_quarantine_rate}"
+    )
     header = {"url": source.options.url, "on_changed": source.on_changed, **facts}
     return Spool(folder, header, judged_by=hashlib.sha256(judges.encode()).hexdigest())
 
@@ -139,7 +169,9 @@ def _fetch(source: HttpSource, client: Client, spool: Spool, mark: Mark | None) 
     from batchinfer.sources.http.fetch import fetch_pages
 
     found = spool.found
-    with progress(f"fetching pages of {urlsplit(source.options.url).hostname}", None, "pages") as advance:
+    with progress(
+        f"fetching pages of {urlsplit(source.options.url).hostname}", None, "pages"
+    ) as advance:
         try:
             fetch_pages(source, client, spool, mark, advance)
         except InputError as error:
@@ -149,7 +181,11 @@ def _fetch(source: HttpSource, client: Client, spool: Spool, mark: Mark | None) 
             spool.drop()
             fetch_pages(source, client, spool, mark, advance)
             return [f"{found} pages that an earlier run had fetched were fetched anew: {error}"]
-    return [f"{found} pages are those that an earlier run had fetched before it ended"] if found else []
+    return (
+        [f"{found} pages are those that an earlier run had fetched before it ended"]
+        if found
+        else []
+    )
 
 
 @dataclass(frozen=True)
@@ -179,10 +215,14 @@ class _Answer:
         Raises:
             InputError: they are not.
         """
-        if size <= self.size and _Answer(self.path, self.records[:size]).fingerprint() == fingerprint:
+        if (
+            size <= self.size
+            and _Answer(self.path, self.records[:size]).fingerprint() == fingerprint
+        ):
             return True
         raise InputError(
-            f"{self.path}: the first {size:,} records of the answer (of {self.size:,}) are not those that landed; allowed with "
+            f"{self.path}: the first {size:,} records of the answer (of {self.size:,}) are not "
+            "those that landed; allowed with "
             "source.on_changed: append: more records behind them",
             hint="replace lands the answer anew (--set source.on_changed=replace)",
         )
@@ -204,7 +244,12 @@ def _find_in_answer(landing: Landing, client: Client, folder: Path) -> Increment
     # One request is soon made again: what another run left is never used.
     spool = _open_spool(landing, folder, {"run": landing.context.run_id})
     replaced = bool(changes.replaced)
-    spool.add(SpooledPage(url, None, len(records), digest_records(records), until, replaced, None, None, None), records)
+    spool.add(
+        SpooledPage(
+            url, None, len(records), digest_records(records), until, replaced, None, None, None
+        ),
+        records,
+    )
     increment = _increment(landing, spool, spool.pages)
     return dataclasses.replace(increment, retried=changes.retried, sizes={url: len(records)})
 
@@ -230,7 +275,11 @@ def _increment(landing: Landing, spool: Spool, pages: Sequence[SpooledPage]) -> 
 
 
 def _stage(
-    plan: LandingPlan, landing: Landing, folder: Path, pages: Sequence[SpooledPage], open_session: OpenSession
+    plan: LandingPlan,
+    landing: Landing,
+    folder: Path,
+    pages: Sequence[SpooledPage],
+    open_session: OpenSession,
 ) -> Iterable[dict[str, Any]]:
     """Stages the spooled pages by the road of JSON files; results of `land_task`."""
     from batchinfer.config.schema import schema_fields

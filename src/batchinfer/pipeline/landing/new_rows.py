@@ -1,6 +1,7 @@
 """Rows of a database that are new since it was read last, and how workers take them over.
 
-With a watermark, the rows behind the last one; without, the whole table, if its content is another than it was.
+With a watermark, the rows behind the last one; without, the whole table, if its content is another
+than it was.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ if TYPE_CHECKING:
 # Tasks a worker: one that is slow does not hold up the others.
 _TASKS_PER_WORKER = 2
 _CHANGED_HINT = (
-    "rows that changed in the database come again with their key: set source.on_changed: replace to land them in place of the "
+    "rows that changed in the database come again with their key: set source.on_changed: replace "
+    "to land them in place of the "
     "former ones (--set source.on_changed=replace)"
 )
 
@@ -47,8 +49,8 @@ def find_new_rows(landing: Landing, open_session: OpenSession) -> Increment | No
 
     Raises:
         ConfigError: a variable that is not set, an address of no known form, no driver.
-        InputError: a table that is not there or breaks the contract of its columns; rows without a watermark; a snapshot that
-            changed and may not (`on_changed: fail`).
+        InputError: a table that is not there or breaks the contract of its columns; rows without a
+            watermark; a snapshot that changed and may not (`on_changed: fail`).
         StorageError: the database cannot be reached.
     """
     source = landing.source
@@ -56,7 +58,9 @@ def find_new_rows(landing: Landing, open_session: OpenSession) -> Increment | No
     address = read_address(source.options, os.environ)
     address.check_file(source.options.url_env)
     options = source.options
-    database = Database(open_session(), address, jdbc.source_name(options), options.url_env, options.fetch_size)
+    database = Database(
+        open_session(), address, jdbc.source_name(options), options.url_env, options.fetch_size
+    )
     reading = _plan_reading(landing, source, database)
     if options.watermark is None:
         return _snapshot(landing, reading)
@@ -105,16 +109,24 @@ def _plan_reading(landing: Landing, source: JdbcSource, database: Database) -> _
     by_name = {column.name: column for column in columns}
     types = source.schema_ or {column.name: dialect.type_of(column) for column in columns}
     _check_key(source, types)
-    text = read_mark(landing.table, jdbc.mark_name(options)) if options.watermark and exists(landing.table) else None
+    text = (
+        read_mark(landing.table, jdbc.mark_name(options))
+        if options.watermark and exists(landing.table)
+        else None
+    )
     mark = jdbc.Mark.from_text(text) if text else None
-    upper = _ask_watermark(database, source, by_name[options.watermark]) if options.watermark else None
+    upper = (
+        _ask_watermark(database, source, by_name[options.watermark]) if options.watermark else None
+    )
     window = jdbc.window(options, dialect, mark, upper)
     transfers = jdbc.transfers(columns, types, dialect)
     conditions: list[str] = []
     if options.partition_column:
         conditions = _ask_partitions(database, source, by_name[options.partition_column], window)
     relation = jdbc.rows_query(options, dialect, transfers, window)
-    return _Reading(database, relation, conditions, transfers, jdbc.read_name(options, mark), mark, upper)
+    return _Reading(
+        database, relation, conditions, transfers, jdbc.read_name(options, mark), mark, upper
+    )
 
 
 def _check_key(source: JdbcSource, types: Mapping[str, str]) -> None:
@@ -122,13 +134,17 @@ def _check_key(source: JdbcSource, types: Mapping[str, str]) -> None:
 
     names = [*source.key, *([] if isinstance(source.slice, str) else [source.slice.column])]
     problems = [
-        f"{jdbc.source_name(source.options)}: no such column: {among(name, types)}" for name in names if name not in types
+        f"{jdbc.source_name(source.options)}: no such column: {among(name, types)}"
+        for name in names
+        if name not in types
     ]
     if problems:
         raise InputError(problems)
 
 
-def _ask_watermark(database: Database, source: JdbcSource, column: DatabaseColumn) -> Position | None:
+def _ask_watermark(
+    database: Database, source: JdbcSource, column: DatabaseColumn
+) -> Position | None:
     """The greatest watermark; None: no rows."""
     name = jdbc.source_name(source.options)
     try:
@@ -138,26 +154,33 @@ def _ask_watermark(database: Database, source: JdbcSource, column: DatabaseColum
     found = database.ask(query, ["kind"], ["upper"], ["missing"])
     if found["missing"]:
         raise InputError(
-            f"{name}: {found['missing']:,} rows have no {column.name}; allowed: a watermark in every row, or they would never be "
+            f"{name}: {found['missing']:,} rows have no {column.name}; allowed: a watermark in "
+            "every row, or they would never be "
             "known as new",
-            hint=f"read them in a pipeline of their own: a query where {column.name} is null, without watermark",
+            hint=f"read them in a pipeline of their own: a query where {column.name} is null, "
+            "without watermark",
         )
     if found["upper"] is None:
         return None
     upper = Position(str(found["kind"]).strip(), jdbc.position_text(found["upper"]))
     if upper.kind in ("real", "blob") or "infinity" in upper.text.lower():
         raise InputError(
-            f"{name}: the greatest {column.name} is {upper.text!r} ({upper.kind}), which no later row can pass; allowed: whole "
+            f"{name}: the greatest {column.name} is {upper.text!r} ({upper.kind}), which no later "
+            "row can pass; allowed: whole "
             "numbers, decimals, text, dates and times"
         )
     return upper
 
 
-def _ask_partitions(database: Database, source: JdbcSource, column: DatabaseColumn, window: Sequence[str]) -> list[str]:
+def _ask_partitions(
+    database: Database, source: JdbcSource, column: DatabaseColumn, window: Sequence[str]
+) -> list[str]:
     try:
         query = jdbc.bounds_query(source.options, database.dialect, column, window)
     except ValueError as error:
-        raise InputError(f"{jdbc.source_name(source.options)}: source.partition_column: {error}") from error
+        raise InputError(
+            f"{jdbc.source_name(source.options)}: source.partition_column: {error}"
+        ) from error
     found = database.ask(query, ["low_kind", "high_kind"], ["low", "high"])
     if found["low"] is None:
         return []
@@ -170,9 +193,12 @@ def _increment(landing: Landing, source: JdbcSource, reading: _Reading) -> Incre
     """Rows behind the last watermark, and those at it that have not landed."""
     from batchinfer.lake.ledger import fingerprint63
 
-    # A fingerprint of this run alone: rows may have come late into a window that an interrupted run has read before.
+    # A fingerprint of this run alone: rows may have come late into a window that an interrupted run
+    # has read before.
     fingerprint = fingerprint63(hashlib.sha256(landing.context.run_id.encode()).digest())
-    empty = Increment(reading.fields, {reading.name: fingerprint}, lambda plan, _: [], retried=[reading.name])
+    empty = Increment(
+        reading.fields, {reading.name: fingerprint}, lambda plan, _: [], retried=[reading.name]
+    )
     nothing = None if _slice_landed(landing) else empty
     options, mark, upper = source.options, reading.mark, reading.upper
     if upper is None:
@@ -187,12 +213,20 @@ def _increment(landing: Landing, source: JdbcSource, reading: _Reading) -> Incre
     )
     if mark is None:
         return increment
-    # Without a greater watermark only rows that came late to the last one are new; and a position never goes back.
-    return replace(increment, settle=lambda results: increment if any(result["rows_in"] for result in results) else nothing)
+    # Without a greater watermark only rows that came late to the last one are new; and a position
+    # never goes back.
+    return replace(
+        increment,
+        settle=lambda results: (
+            increment if any(result["rows_in"] for result in results) else nothing
+        ),
+    )
 
 
 def _slice_landed(landing: Landing) -> bool:
-    """Whether the slice of this command has landed; where the data decides on slices, whether anything has."""
+    """Whether the slice of this command has landed; where the data decides on slices, whether
+    anything has.
+    """
     from batchinfer.lake.delta import exists
     from batchinfer.pipeline.definition.slice_names import read_slices
 
@@ -217,24 +251,37 @@ def _boundary(landing: Landing, source: JdbcSource, reading: _Reading) -> Bounda
     value = convert(pa.array([reading.mark.position.text], pa.string()), type_, TextRule())[0][0]
     if not value.is_valid:
         raise InputError(
-            f"{jdbc.source_name(source.options)}: it has been read up to {column} {reading.mark.position.text!r}, which is no "
+            f"{jdbc.source_name(source.options)}: it has been read up to {column} "
+            f"{reading.mark.position.text!r}, which is no "
             f"{reading.types[column]}; allowed: the type that the column had then"
         )
     ours = ds.field(SOURCE_FILE).isin(names)
     landed = open_table(landing.table).to_pyarrow_dataset()
     hashes: list[pa.Array] = []
-    for batch in landed.to_batches(columns=list(reading.fields), filter=ours & (ds.field(column) == value)):
+    for batch in landed.to_batches(
+        columns=list(reading.fields), filter=ours & (ds.field(column) == value)
+    ):
         rows = pa.RecordBatch.from_arrays(
-            [batch.column(name).cast(type_) for name, type_ in reading.fields.items()], list(reading.fields)
+            [batch.column(name).cast(type_) for name, type_ in reading.fields.items()],
+            list(reading.fields),
         )
         hashes.append(_hash(rows, list(reading.fields)))
     quarantine = landing.context.quarantine
     aside: list[str] = []
     if exists(quarantine):
         kept = ours & (ds.field("stage") == "extract") & ds.field("published")
-        raw = open_table(quarantine).to_pyarrow_dataset().to_table(columns=["raw"], filter=kept)["raw"]
+        raw = (
+            open_table(quarantine)
+            .to_pyarrow_dataset()
+            .to_table(columns=["raw"], filter=kept)["raw"]
+        )
         aside = [plain_record(json.loads(record)) for record in raw.to_pylist()]
-    return Boundary(column, value, pa.concat_arrays(hashes) if hashes else pa.array([], pa.binary(16)), frozenset(aside))
+    return Boundary(
+        column,
+        value,
+        pa.concat_arrays(hashes) if hashes else pa.array([], pa.binary(16)),
+        frozenset(aside),
+    )
 
 
 def _hash(rows: pa.RecordBatch, columns: Sequence[str]) -> pa.Array:
@@ -250,7 +297,9 @@ def _snapshot(landing: Landing, reading: _Reading) -> Increment:
     from batchinfer.sources.databases.database_rows import fingerprint_of
 
     name = reading.name
-    known = landed_files(landing.table, landing.scope, [name])[name] if exists(landing.table) else None
+    known = (
+        landed_files(landing.table, landing.scope, [name])[name] if exists(landing.table) else None
+    )
     unread = Increment(
         fields=reading.fields,
         fingerprints={name: 0},
@@ -265,8 +314,10 @@ def _snapshot(landing: Landing, reading: _Reading) -> Increment:
             return None
         if known is not None and landing.source.on_changed == "fail":
             raise InputError(
-                f"{name}: its rows changed after they were landed; allowed with source.on_changed: replace",
-                hint="set source.on_changed: replace to land them in place of the old (--set source.on_changed=replace), or name "
+                f"{name}: its rows changed after they were landed; allowed with source.on_changed: "
+                "replace",
+                hint="set source.on_changed: replace to land them in place of the old (--set "
+                "source.on_changed=replace), or name "
                 "a source.watermark column to read only what is new",
             )
         return replace(unread, fingerprints={name: fingerprint})
@@ -274,12 +325,18 @@ def _snapshot(landing: Landing, reading: _Reading) -> Increment:
     return replace(unread, settle=settle)
 
 
-def _stage(plan: LandingPlan, reading: _Reading, boundary: Boundary | None) -> Iterable[dict[str, Any]]:
-    """Reads the rows through Spark, and stages them in its workers; results of `stage_rows`, with a digest of the content."""
+def _stage(
+    plan: LandingPlan, reading: _Reading, boundary: Boundary | None
+) -> Iterable[dict[str, Any]]:
+    """Reads the rows through Spark, and stages them in its workers; results of `stage_rows`, with a
+    digest of the content.
+    """
     carried = {f"c{number}": column.carried for number, column in enumerate(reading.transfers)}
     with reading.database.rows(reading.relation, reading.conditions, carried) as frame:
         tasks = max(1, len(reading.conditions))
-        return run_batches(frame, LandRows(plan, reading.name, boundary), f"extracting {reading.name}", tasks)
+        return run_batches(
+            frame, LandRows(plan, reading.name, boundary), f"extracting {reading.name}", tasks
+        )
 
 
 class LandRows:
@@ -304,5 +361,10 @@ class LandRows:
         source: Any = TypeAdapter(Source).validate_python(plan.source)
         fields = {name: parse_ddl(type_) for name, type_ in plan.fields.items()}
         names, digest = list(fields), ContentDigest()
-        reader = RowReader(fields, self.name, source.key, lambda rows: _hash(rows, names), self.boundary)
-        return {**stage_rows(plan, source, reader.read(batches, digest)), "digest": digest.to_json()}
+        reader = RowReader(
+            fields, self.name, source.key, lambda rows: _hash(rows, names), self.boundary
+        )
+        return {
+            **stage_rows(plan, source, reader.read(batches, digest)),
+            "digest": digest.to_json(),
+        }

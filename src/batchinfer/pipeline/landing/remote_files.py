@@ -1,6 +1,8 @@
-"""Files on object stores and HDFS: found by the rules of local ones, copied by Hadoop's own file systems, read as local ones.
+"""Files on object stores and HDFS: found by the rules of local ones, copied by Hadoop's own file
+systems, read as local ones.
 
-Parsers read byte ranges, count lines and look at a file's end: all that stays theirs, for every kind of file.
+Parsers read byte ranges, count lines and look at a file's end: all that stays theirs, for every
+kind of file.
 """
 
 from __future__ import annotations
@@ -25,13 +27,16 @@ if TYPE_CHECKING:
 
 
 def find_remote_files(landing: Landing, open_session: OpenSession) -> Increment | None:
-    """The files of a source on a store that were never landed, or that changed since, copied; None: there are none.
+    """The files of a source on a store that were never landed, or that changed since, copied; None:
+    there are none.
 
     Runs on: driver.
 
     Raises:
-        ConfigError: a URI outside `source.roots`, a scheme whose package is missing, no folder for the copies.
-        InputError: files that are missing, that changed and may not (`on_changed: fail`), or that changed while copied.
+        ConfigError: a URI outside `source.roots`, a scheme whose package is missing, no folder for
+            the copies.
+        InputError: files that are missing, that changed and may not (`on_changed: fail`), or that
+            changed while copied.
         StorageError: a store that does not answer or refuses access, a disk without room.
     """
     source = landing.source

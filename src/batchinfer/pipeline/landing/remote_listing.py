@@ -1,6 +1,8 @@
-"""Finds the files that the URIs of a source name, on a store: the rules of `sources.listing`, with a store's own calls.
+"""Finds the files that the URIs of a source name, on a store: the rules of `sources.listing`, with
+a store's own calls.
 
-Owns patterns, names (`source_file`) and roots there. Must not know how a store is asked, nor what is inside a file.
+Owns patterns, names (`source_file`) and roots there. Must not know how a store is asked, nor what
+is inside a file.
 """
 
 from __future__ import annotations
@@ -55,17 +57,22 @@ class RemoteFile:
         return self.entry.size
 
     def grew_from(self, size: int, fingerprint: int) -> bool:
-        """False if the file cannot be one of that size with more behind it; its landed part is not read again."""
+        """False if the file cannot be one of that size with more behind it; its landed part is not
+        read again.
+        """
         return self.size > size
 
     def fingerprint(self) -> int:
-        """63 bits that change with the file: of its size and of what the store calls its version; nothing is read."""
+        """63 bits that change with the file: of its size and of what the store calls its version;
+        nothing is read.
+        """
         told = f"{self.entry.size}:{self.entry.version}".encode()
         return int.from_bytes(hashlib.blake2b(told, digest_size=8).digest(), "big") >> 1
 
 
 def check_roots(paths: Sequence[str], roots: Sequence[str] | None) -> None:
-    """Holds URIs to the folders that they may not leave. What is listed below a folder never leaves it: stores have no links.
+    """Holds URIs to the folders that they may not leave. What is listed below a folder never leaves
+    it: stores have no links.
 
     Raises:
         ConfigError: a URI outside all of them.
@@ -76,11 +83,15 @@ def check_roots(paths: Sequence[str], roots: Sequence[str] | None) -> None:
     for text in paths:
         base, _ = _split_glob(Uri.parse(text).path)
         if not any(Uri.parse(text).at(base).is_below(root) for root in allowed):
-            raise ConfigError(f"source.path: {text} is outside source.roots; allowed: below {', '.join(map(str, roots))}")
+            raise ConfigError(
+                f"source.path: {text} is outside source.roots; allowed: below "
+                f"{', '.join(map(str, roots))}"
+            )
 
 
 def list_remote(paths: Sequence[str], store_of: Callable[[Uri], Folders]) -> list[RemoteFile]:
-    """Files that the URIs name, sorted by name; hidden files and those that start with `_` are left out.
+    """Files that the URIs name, sorted by name; hidden files and those that start with `_` are left
+    out.
 
     A URI is a file, a folder (all files below it) or a glob (`*`, `?`, `[…]`, `**`).
 
@@ -97,9 +108,15 @@ def list_remote(paths: Sequence[str], store_of: Callable[[Uri], Folders]) -> lis
         for file in _matches(Uri.parse(text), store_of):
             other = found.get(file.name)
             if other is not None and other.path != file.path:
-                raise InputError(f"two files would both be source_file {file.name!r}: {other.path} and {file.path}")
+                raise InputError(
+                    f"two files would both be source_file {file.name!r}: {other.path} and "
+                    f"{file.path}"
+                )
             if names.setdefault(file.path, file.name) != file.name:
-                raise InputError(f"{file.path} is matched by two patterns, as {names[file.path]!r} and as {file.name!r}")
+                raise InputError(
+                    f"{file.path} is matched by two patterns, as {names[file.path]!r} and as "
+                    f"{file.name!r}"
+                )
             found[file.name] = file
     return [found[name] for name in sorted(found)]
 
@@ -115,7 +132,10 @@ def _matches(uri: Uri, store_of: Callable[[Uri], Folders]) -> list[RemoteFile]:
         base, rest = _split_glob(uri.path)
         if not rest:
             raise _missing(uri, store)
-        asked, entries = frozenset(part[:1] for part in rest.split("/")), _expand(store, base, rest.split("/"))
+        asked, entries = (
+            frozenset(part[:1] for part in rest.split("/")),
+            _expand(store, base, rest.split("/")),
+        )
     files: list[RemoteFile] = []
     for path, entry in {entry.path: entry for entry in entries}.items():
         name = path[len(base.rstrip("/")) + 1 :]
@@ -127,18 +147,24 @@ def _matches(uri: Uri, store_of: Callable[[Uri], Folders]) -> list[RemoteFile]:
 
 
 def _split_glob(path: str) -> tuple[str, str]:
-    """(the folder before the first part with a wildcard, the rest); the path and nothing where there is none."""
+    """(the folder before the first part with a wildcard, the rest); the path and nothing where
+    there is none.
+    """
     parts = path.split("/")
     first = next((i for i, part in enumerate(parts) if _WILDCARDS & set(part)), len(parts))
     return "/".join(parts[:first]) or "/", "/".join(parts[first:])
 
 
 def _expand(store: Folders, folder: str, parts: Sequence[str]) -> Iterator[Entry]:
-    """Files that the parts of a pattern name below a folder; a folder that matches stands for all files below it."""
+    """Files that the parts of a pattern name below a folder; a folder that matches stands for all
+    files below it.
+    """
     part, later = parts[0], parts[1:]
     if part == "**":
         start = len(folder.rstrip("/")) + 1
-        yield from (entry for entry in store.below(folder) if _fits(entry.path[start:].split("/"), parts))
+        yield from (
+            entry for entry in store.below(folder) if _fits(entry.path[start:].split("/"), parts)
+        )
         return
     for entry in _children(store, folder, part):
         if later and entry.is_folder:
@@ -162,11 +188,15 @@ def _children(store: Folders, folder: str, part: str) -> Iterator[Entry]:
 
 
 def _fits(names: Sequence[str], parts: Sequence[str]) -> bool:
-    """Whether the folders and the name of a file fit a pattern; `**` is any number of folders, at its end any file."""
+    """Whether the folders and the name of a file fit a pattern; `**` is any number of folders, at
+    its end any file.
+    """
     if not parts:
         return not names
     if parts[0] == "**":
-        return len(parts) == 1 or any(_fits(names[start:], parts[1:]) for start in range(len(names)))
+        return len(parts) == 1 or any(
+            _fits(names[start:], parts[1:]) for start in range(len(names))
+        )
     return bool(names) and fnmatch.fnmatchcase(names[0], parts[0]) and _fits(names[1:], parts[1:])
 
 
@@ -176,10 +206,17 @@ def _missing(uri: Uri, store: Folders) -> InputMissing:
     while folder != "/" and ((entry := store.status(folder)) is None or not entry.is_folder):
         folder = folder.rpartition("/")[0] or "/"
     wanted = uri.path[len(folder.rstrip("/")) + 1 :]
-    there = sorted(name for entry in store.entries(folder) if not (name := entry.path.rpartition("/")[2]).startswith("."))
-    shown = ", ".join(there[:_SHOWN]) + (f" and {len(there) - _SHOWN} more" if len(there) > _SHOWN else "")
+    there = sorted(
+        name
+        for entry in store.entries(folder)
+        if not (name := entry.path.rpartition("/")[2]).startswith(".")
+    )
+    shown = ", ".join(there[:_SHOWN]) + (
+        f" and {len(there) - _SHOWN} more" if len(there) > _SHOWN else ""
+    )
     close = difflib.get_close_matches(wanted.split("/")[0], there, n=1)
     return InputMissing(
-        f"no file matches '{uri}': looked for {wanted!r} in {uri.at(folder)}, which holds {shown or 'nothing'}",
+        f"no file matches '{uri}': looked for {wanted!r} in {uri.at(folder)}, which holds "
+        f"{shown or 'nothing'}",
         hint=f"did you mean {close[0]!r}?" if close else None,
     )

@@ -1,7 +1,7 @@
 """Copies of files that stores hold, for as long as one run reads them.
 
-Owns the folder `<staging>/spool/<pipeline>/<run>`, the threads that copy, and what runs that were killed left there. Must
-not know how a store is asked.
+Owns the folder `<staging>/spool/<pipeline>/<run>`, the threads that copy, and what runs that were
+killed left there. Must not know how a store is asked.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ _SUFFIX = re.compile(r"(\.[A-Za-z0-9]{1,8}){1,2}$")
 class Spool:
     """The copies of one run.
 
-    Runs on: driver. What it copies is read on executors, so `staging` has to be a folder that all of them see.
+    Runs on: driver. What it copies is read on executors, so `staging` has to be a folder that all
+    of them see.
     """
 
     def __init__(self, folder: Path, lock: FileLock) -> None:
@@ -59,7 +60,8 @@ class Spool:
         staging = local_path(context.environment.staging)
         if staging is None:
             raise ConfigError(
-                f"staging: got {context.environment.staging}; allowed where the files of a source are on a store: a folder that "
+                f"staging: got {context.environment.staging}; allowed where the files of a source "
+                "are on a store: a folder that "
                 "the driver and all workers see, because the files are copied there to be read"
             )
         parent = staging / "spool" / encode_name(context.name)
@@ -79,7 +81,8 @@ class Spool:
         self._lock.release(remove=True)
 
     def fetch(self, files: Sequence[RemoteFile], store_of: Any) -> list[SourceFile]:
-        """Copies files, several at once; the copies, under the names that the files have in their source.
+        """Copies files, several at once; the copies, under the names that the files have in their
+        source.
 
         Raises:
             InputError: a file that changed while it was copied.
@@ -89,11 +92,22 @@ class Spool:
 
         total = sum(file.entry.size for file in files)
         self._check_room(files, total)
-        targets = [self.folder / f"{number:06d}{_suffix(file.name)}" for number, file in enumerate(files)]
-        self._places |= {str(target): file.path for target, file in zip(targets, files, strict=True)}
+        targets = [
+            self.folder / f"{number:06d}{_suffix(file.name)}" for number, file in enumerate(files)
+        ]
+        self._places |= {
+            str(target): file.path for target, file in zip(targets, files, strict=True)
+        }
         stores = {file.uri.store: store_of(file.uri) for file in files}
-        copies = _Copies([(stores[file.uri.store], file, target) for file, target in zip(files, targets, strict=True)])
-        with progress(f"copying {len(files):,} files from {', '.join(sorted(stores))}", total, "bytes") as advance:
+        copies = _Copies(
+            [
+                (stores[file.uri.store], file, target)
+                for file, target in zip(files, targets, strict=True)
+            ]
+        )
+        with progress(
+            f"copying {len(files):,} files from {', '.join(sorted(stores))}", total, "bytes"
+        ) as advance:
             copies.run(advance)
         return [_as_source(target, file.name) for target, file in zip(targets, files, strict=True)]
 
@@ -101,7 +115,8 @@ class Spool:
         free = shutil.disk_usage(self.folder).free
         if total > free:
             raise StorageError(
-                f"{len(files):,} files of {total:,} bytes in all, the first {files[0].path}, do not fit into {self.folder}: "
+                f"{len(files):,} files of {total:,} bytes in all, the first {files[0].path}, do "
+                f"not fit into {self.folder}: "
                 f"{free:,} bytes are free",
                 hint="extract fewer at a time (source.path), or set staging to a larger disk",
             )
@@ -125,7 +140,9 @@ class Spool:
 
 
 def _suffix(name: str) -> str:
-    """The end of a name that says what a file is, such as `.csv.gz`; nothing else of it, because a key may be any text."""
+    """The end of a name that says what a file is, such as `.csv.gz`; nothing else of it, because a
+    key may be any text.
+    """
     found = _SUFFIX.search(PurePosixPath(name).name)
     return found[0] if found else ""
 
@@ -144,7 +161,9 @@ def _sweep(parent: Path) -> None:
 
 
 class _Copies:
-    """Copies under way: threads that take one file after another, until all are done or one fails."""
+    """Copies under way: threads that take one file after another, until all are done or one
+    fails.
+    """
 
     def __init__(self, work: Sequence[tuple[Store, RemoteFile, Path]]) -> None:
         self.stop = Stop()
@@ -155,7 +174,8 @@ class _Copies:
         self.active: set[Path] = set()
         self.done = 0
         self.threads = [
-            threading.Thread(target=self._work, name=f"copy {number}", daemon=True) for number in range(min(_THREADS, len(work)))
+            threading.Thread(target=self._work, name=f"copy {number}", daemon=True)
+            for number in range(min(_THREADS, len(work)))
         ]
 
     def run(self, advance: Advance) -> None:

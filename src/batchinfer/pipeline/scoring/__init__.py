@@ -1,1 +1,3 @@
-"""From a slice to published predictions: the model that is resolved, the roads, the executors' side, the commits."""
+"""From a slice to published predictions: the model that is resolved, the roads, the executors'
+side, the commits.
+"""

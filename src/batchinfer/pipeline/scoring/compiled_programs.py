@@ -1,7 +1,9 @@
-"""What PyTorch compiled for a bundle: kept beside the bundles of this installation, and shipped with the next run.
+"""What PyTorch compiled for a bundle: kept beside the bundles of this installation, and shipped
+with the next run.
 
-It is code for one kind of device and one PyTorch. So it is never a part of a bundle, which holds numbers and names, nor of the
-registry, which others can write to: it comes from executors of a run, and goes to those of the next. May be deleted at any time.
+It is code for one kind of device and one PyTorch. So it is never a part of a bundle, which holds
+numbers and names, nor of the registry, which others can write to: it comes from executors of a run,
+and goes to those of the next. May be deleted at any time.
 """
 
 from __future__ import annotations
@@ -21,20 +23,28 @@ if TYPE_CHECKING:
     from batchinfer.contracts import Handler
     from batchinfer.models.precision import Precision
 
-# Programs of ordinary networks take less than a megabyte, those of large ones some. A result carries them.
+# Programs of ordinary networks take less than a megabyte, those of large ones some. A result
+# carries them.
 MOST_BYTES = 64 * 2**20
 
 
 def ship_compiled(spark: SparkSession, context: Context, digest: str) -> str:
-    """Sends what earlier runs compiled for a bundle to every executor; the name it travels under, empty without any.
+    """Sends what earlier runs compiled for a bundle to every executor; the name it travels under,
+    empty without any.
 
     Runs on: driver.
     """
     folder = _folder(context, digest)
-    found = {path.name: path.read_bytes() for path in sorted(folder.glob("*.bin"))} if folder.is_dir() else {}
+    found = (
+        {path.name: path.read_bytes() for path in sorted(folder.glob("*.bin"))}
+        if folder.is_dir()
+        else {}
+    )
     if not found:
         return ""
-    content = hashlib.sha256(b"".join(name.encode() + hashlib.sha256(data).digest() for name, data in found.items()))
+    content = hashlib.sha256(
+        b"".join(name.encode() + hashlib.sha256(data).digest() for name, data in found.items())
+    )
     return ship_folder(spark, folder, content.hexdigest())
 
 
@@ -44,7 +54,9 @@ def keep_compiled(context: Context, digest: str, results: Iterable[dict[str, Any
     Runs on: driver.
     """
     folder = _folder(context, digest)
-    for device, program in {key: data for result in results for key, data in result.get("compiled", {}).items()}.items():
+    for device, program in {
+        key: data for result in results for key, data in result.get("compiled", {}).items()
+    }.items():
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / _file(device)
         partial = path.with_suffix(f".{context.run_id}")
@@ -52,8 +64,11 @@ def keep_compiled(context: Context, digest: str, results: Iterable[dict[str, Any
         partial.replace(path)
 
 
-def load_compiled(load: Callable[[], Handler], archive: str, device: str, precision: Precision) -> Handler:
-    """A handler whose module is compiled on its first rows, with what an earlier run compiled on such a device.
+def load_compiled(
+    load: Callable[[], Handler], archive: str, device: str, precision: Precision
+) -> Handler:
+    """A handler whose module is compiled on its first rows, with what an earlier run compiled on
+    such a device.
 
     Args:
         load: gives the handler as it is.
@@ -66,11 +81,15 @@ def load_compiled(load: Callable[[], Handler], archive: str, device: str, precis
 
     handler: Any = load()
     path = Path(bundle_folder(archive)) / _file(device) if archive else None
-    return Compiled(handler, precision, path.read_bytes() if path is not None and path.exists() else None)
+    return Compiled(
+        handler, precision, path.read_bytes() if path is not None and path.exists() else None
+    )
 
 
 def device_key(device: str) -> str:
-    """What a program is good for: a device as `describe_device` calls it, and this PyTorch. Runs on: executor."""
+    """What a program is good for: a device as `describe_device` calls it, and this PyTorch. Runs
+    on: executor.
+    """
     import platform
 
     import torch
@@ -79,7 +98,8 @@ def device_key(device: str) -> str:
 
 
 def newly_compiled(handler: Any, device: str) -> dict[str, str]:
-    """What a process compiled itself, by device, as a task's result carries it; nothing where it was given it.
+    """What a process compiled itself, by device, as a task's result carries it; nothing where it
+    was given it.
 
     Runs on: executor.
     """

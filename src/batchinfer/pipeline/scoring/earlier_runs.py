@@ -1,7 +1,7 @@
 """What earlier runs of a bundle tell about the next one: its batch size and how long it will take.
 
-Read from the runs table, so that it holds for every machine that shares the lake. Advice only: without it a run does the same
-work, and finds its batch size by itself.
+Read from the runs table, so that it holds for every machine that shares the lake. Advice only:
+without it a run does the same work, and finds its batch size by itself.
 """
 
 from __future__ import annotations
@@ -23,9 +23,11 @@ _LATEST = 5
 
 
 def runs_of_bundle(context: Context, digest: str) -> list[Row]:
-    """The latest runs with this bundle, one a slice, that were published, as rows of the runs table, oldest first.
+    """The latest runs with this bundle, one a slice, that were published, as rows of the runs
+    table, oldest first.
 
-    A table that cannot be read is said, and never keeps a run from its work. Runs on: driver, without Spark.
+    A table that cannot be read is said, and never keeps a run from its work. Runs on: driver,
+    without Spark.
     """
     from batchinfer.lake.runs import latest_runs
 
@@ -34,13 +36,17 @@ def runs_of_bundle(context: Context, digest: str) -> list[Row]:
     except StorageError as error:
         print(f"batchinfer: earlier runs cannot be read: {error}", file=sys.stderr)
         return []
-    return sorted((run for run in runs if run["exit_code"] == 0 and run["rows_in"]), key=lambda run: run["started_at"])
+    return sorted(
+        (run for run in runs if run["exit_code"] == 0 and run["rows_in"]),
+        key=lambda run: run["started_at"],
+    )
 
 
 def known_rates(runs: Sequence[Row]) -> dict[str, dict[str, float]]:
     """Rows per second by batch size, by device, as the latest of the runs on that device left them.
 
-    A run hands on what it was told, so the latest knows what those before knew and what no longer holds.
+    A run hands on what it was told, so the latest knows what those before knew and what no longer
+    holds.
     """
     found: dict[str, dict[str, float]] = {}
     for run in runs:
@@ -54,15 +60,21 @@ def best_rows(rates: Mapping[str, float]) -> int:
 
 
 def estimated_seconds(runs: Sequence[Row], rows: int) -> float | None:
-    """Seconds that a run of so many rows will take, from what the latest runs took; None without any.
+    """Seconds that a run of so many rows will take, from what the latest runs took; None without
+    any.
 
-    A run has a part that grows with its rows, the inference, and one that hardly does: session, checks, commit.
+    A run has a part that grows with its rows, the inference, and one that hardly does: session,
+    checks, commit.
     """
-    latest = [(run, json.loads(run["report"] or "{}").get("stage_seconds", {})) for run in runs[-_LATEST:]]
+    latest = [
+        (run, json.loads(run["report"] or "{}").get("stage_seconds", {})) for run in runs[-_LATEST:]
+    ]
     if not latest:
         return None
     inference = sum(stages.get("inference", run["seconds"]) for run, stages in latest)
-    fixed = median(run["seconds"] - stages.get("inference", run["seconds"]) for run, stages in latest)
+    fixed = median(
+        run["seconds"] - stages.get("inference", run["seconds"]) for run, stages in latest
+    )
     return round(fixed + inference * rows / sum(run["rows_in"] for run, _ in latest), 1)
 
 

@@ -1,8 +1,10 @@
-"""A slice of few rows is scored by one process beside the driver, which loads the model while the session starts.
+"""A slice of few rows is scored by one process beside the driver, which loads the model while the
+session starts.
 
-For a handful of rows, starting Python workers and importing PyTorch in them takes longer than everything else. So where executors
-would run on this machine anyway and none has started yet, the model is loaded here at the same time as the JVM starts, or
-without a JVM where nothing else needs one. It is the child of a task's second attempt, so a row that hangs or crashes is found.
+For a handful of rows, starting Python workers and importing PyTorch in them takes longer than
+everything else. So where executors would run on this machine anyway and none has started yet, the
+model is loaded here at the same time as the JVM starts, or without a JVM where nothing else needs
+one. It is the child of a task's second attempt, so a row that hangs or crashes is found.
 """
 
 from __future__ import annotations
@@ -28,14 +30,19 @@ if TYPE_CHECKING:
     from batchinfer.models.formats.artifact import Trust
     from batchinfer.models.precision import Precision
 
-# Workers take seconds to start and to import PyTorch; rows of a slow model gain by more than one process all the same.
+# Workers take seconds to start and to import PyTorch; rows of a slow model gain by more than one
+# process all the same.
 MOST_ROWS = 2_000
 MOST_BYTES = 16 * 2**20
-REASON = "{rows:,} rows are few: read with Arrow, and scored by one process that loads the model while the session starts"
+REASON = (
+    "{rows:,} rows are few: read with Arrow, and scored by one process that loads the model "
+    "while the session starts"
+)
 
 
 def are_few(context: Context, data: SliceData, road: Road) -> bool:
-    """Whether these rows are scored beside the driver: on one machine, by the road that needs no Spark, if none is asked for.
+    """Whether these rows are scored beside the driver: on one machine, by the road that needs no
+    Spark, if none is asked for.
 
     Runs on: driver.
     """
@@ -45,8 +52,11 @@ def are_few(context: Context, data: SliceData, road: Road) -> bool:
 
 
 @contextlib.contextmanager
-def loading(context: Context, data: SliceData, model: Resolved, road: Road) -> Generator[ChildRunner | None]:
-    """The process that will score the rows; it has begun to load the model. None where the executors shall.
+def loading(
+    context: Context, data: SliceData, model: Resolved, road: Road
+) -> Generator[ChildRunner | None]:
+    """The process that will score the rows; it has begun to load the model. None where the
+    executors shall.
 
     Where a session runs already, as in a notebook or a backfill, its workers are warm.
 
@@ -58,7 +68,8 @@ def loading(context: Context, data: SliceData, model: Resolved, road: Road) -> G
     settings = context.pipeline.model
     how = (settings.device, settings.trust, settings.precision)
     loader = partial(_load, str(context.root), str(model.folder), model.ref.digest, *how)
-    # As many threads as a worker would have: a prediction does not depend on how many rows came with it.
+    # As many threads as a worker would have: a prediction does not depend on how many rows came
+    # with it.
     child = ChildRunner(loader, settings.batch.timeout_s, threads=worker_threads(context))
     try:
         yield child
@@ -71,13 +82,19 @@ def _session_runs() -> bool:
     return spark is not None and spark.SparkContext._active_spark_context is not None
 
 
-def _load(modules: str, folder: str, digest: str, device: str, trust: Trust, precision: Precision) -> Handler:
-    """Loads a bundle, in the child; a module of the user's own is looked for in the project too, as executors do."""
+def _load(
+    modules: str, folder: str, digest: str, device: str, trust: Trust, precision: Precision
+) -> Handler:
+    """Loads a bundle, in the child; a module of the user's own is looked for in the project too, as
+    executors do.
+    """
     sys.path.append(modules)
     return load_folder(folder, digest, device, trust, precision)
 
 
-def score_here(context: Context, data: SliceData, model: Resolved, child: ChildRunner) -> RoadOutcome:
+def score_here(
+    context: Context, data: SliceData, model: Resolved, child: ChildRunner
+) -> RoadOutcome:
     """Scores the rows; the outcome is as `roads.run_road` gives it.
 
     Runs on: driver.
@@ -85,7 +102,15 @@ def score_here(context: Context, data: SliceData, model: Resolved, child: ChildR
     Raises:
         ModelError: the model cannot be loaded, or its process crashes on many rows.
     """
-    plan = scoring_plan(context, data, model, worker_threads(context), archive="", rates={}, beats="")
+    plan = scoring_plan(
+        context, data, model, worker_threads(context), archive="", rates={}, beats=""
+    )
     task = ScoringTask(plan, child)
-    result = task.run(rows for split in splits_of(data, 1) for rows in read_rows(split, plan.columns))
-    return RoadOutcome(Road("direct", REASON.format(rows=data.rows)), [result], "only inside batches: the rows are few")
+    result = task.run(
+        rows for split in splits_of(data, 1) for rows in read_rows(split, plan.columns)
+    )
+    return RoadOutcome(
+        Road("direct", REASON.format(rows=data.rows)),
+        [result],
+        "only inside batches: the rows are few",
+    )

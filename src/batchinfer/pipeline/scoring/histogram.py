@@ -11,8 +11,11 @@ _BINS = 20
 _MOST_ROWS = 2_000_000
 
 
-def score_histogram(table: str, files: Sequence[StagedFile], outputs: Mapping[str, str]) -> dict[str, Any] | None:
-    """Counts of the first double output in equal bins, from the first files of at most two million rows.
+def score_histogram(
+    table: str, files: Sequence[StagedFile], outputs: Mapping[str, str]
+) -> dict[str, Any] | None:
+    """Counts of the first double output in equal bins, from the first files of at most two million
+    rows.
 
     Runs on: driver.
 
@@ -35,6 +38,10 @@ def score_histogram(table: str, files: Sequence[StagedFile], outputs: Mapping[st
     values = np.concatenate(parts)
     if values.size == 0:
         return None
-    low, high = (0.0, 1.0) if values.min() >= 0 and values.max() <= 1 else (float(values.min()), float(values.max()))
+    low, high = (
+        (0.0, 1.0)
+        if values.min() >= 0 and values.max() <= 1
+        else (float(values.min()), float(values.max()))
+    )
     counts, edges = np.histogram(values, bins=_BINS, range=(low, high if high > low else low + 1.0))
     return {"column": column, "edges": edges.tolist(), "counts": counts.tolist()}

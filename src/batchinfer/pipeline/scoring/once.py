@@ -1,8 +1,10 @@
-"""Equal rows of a whole run scored once: rows are shared out by their fingerprints, each bucket scores its distinct rows.
+"""Equal rows of a whole run scored once: rows are shared out by their fingerprints, each bucket
+scores its distinct rows.
 
-One shuffle of narrow lines (key and fingerprint) and of the inputs that a task has not sent before; workers read the table's
-files themselves, as on the direct road. Whether that pays is decided from a sample of the rows and from how fast earlier runs of
-the bundle were. Equal rows that happen to be in one batch are scored once in any case.
+One shuffle of narrow lines (key and fingerprint) and of the inputs that a task has not sent before;
+workers read the table's files themselves, as on the direct road. Whether that pays is decided from
+a sample of the rows and from how fast earlier runs of the bundle were. Equal rows that happen to be
+in one batch are scored once in any case.
 """
 
 from __future__ import annotations
@@ -37,14 +39,17 @@ if TYPE_CHECKING:
 
     from batchinfer.spark.progress import Beats
 
-# Seconds of one worker for each row that is shared out, and for each byte of inputs (2 cores, docs/benchmarks.md).
+# Seconds of one worker for each row that is shared out, and for each byte of inputs (2 cores,
+# docs/benchmarks.md).
 _ROW_S, _BYTE_S = 3e-6, 1e-8
-# The model must be expected to take so many seconds of all workers before a sample is taken, which takes about one.
+# The model must be expected to take so many seconds of all workers before a sample is taken, which
+# takes about one.
 _LEAST_S = 20.0
 # It has to save this share of the time: the sample and the rates are estimates.
 _WORTH = 0.2
 _SAMPLES, _SAMPLE_ROWS = 8, 16_384
-# Rows that differ in a few columns are different rows: of a wide table no more is read where these tell.
+# Rows that differ in a few columns are different rows: of a wide table no more is read where these
+# tell.
 _FIRST_INPUTS = 4
 _BUCKET_ROWS = 1_000_000
 
@@ -82,11 +87,17 @@ def decide(
         return Decision(False, "only inside batches: no earlier run tells how long the model takes")
     model_s = rows / max(known)
     if model_s < _LEAST_S:
-        return Decision(False, f"only inside batches: the model takes about {model_s:.0f} s of the workers for all rows")
+        return Decision(
+            False,
+            f"only inside batches: the model takes about {model_s:.0f} s of the workers for all "
+            "rows",
+        )
     if len(plan.inputs) > 2 * _FIRST_INPUTS:
         few, _ = _sample(spark, splits, plan.inputs[:_FIRST_INPUTS])
         if len(np.unique(few)) == len(few):
-            return Decision(False, f"only inside batches: no two of a sample of {len(few):,} rows are equal")
+            return Decision(
+                False, f"only inside batches: no two of a sample of {len(few):,} rows are equal"
+            )
     sample, row_bytes = _sample(spark, splits, plan.inputs)
     distinct = estimated_distinct(sample, rows)
     saved_s = model_s * (1 - distinct / rows)
@@ -94,20 +105,31 @@ def decide(
     seen = f"a sample of {len(sample):,} rows lets expect {distinct:,} distinct rows of {rows:,}"
     return Decision(
         saved_s - cost_s > _WORTH * model_s,
-        f"{seen}; scoring each once saves about {saved_s:.0f} s of the workers and costs {cost_s:.0f} s",
+        f"{seen}; scoring each once saves about {saved_s:.0f} s of the workers and costs "
+        f"{cost_s:.0f} s",
     )
 
 
-def _sample(spark: SparkSession, splits: list[dict[str, Any]], inputs: Sequence[str]) -> tuple[np.ndarray, float]:
-    """Hashes of rows from several places of the table by these inputs, and the bytes that they take of a row."""
+def _sample(
+    spark: SparkSession, splits: list[dict[str, Any]], inputs: Sequence[str]
+) -> tuple[np.ndarray, float]:
+    """Hashes of rows from several places of the table by these inputs, and the bytes that they take
+    of a row.
+    """
     # One file of a split, from splits that lie far apart.
     chosen = splits[:: max(1, len(splits) // _SAMPLES)][:_SAMPLES]
     parts = [split | {"parts": split["parts"][:1]} for split in chosen]
     tasks = [{"split": part, "inputs": list(inputs), "rows": _SAMPLE_ROWS} for part in parts]
-    found = [result for results in run_tasks(spark, take_sample, tasks, "looking for equal rows") for result in results]
+    found = [
+        result
+        for results in run_tasks(spark, take_sample, tasks, "looking for equal rows")
+        for result in results
+    ]
     hashes = [np.frombuffer(base64.b64decode(result["hashes"]), "<u8") for result in found]
     rows = max(1, sum(map(len, hashes)))
-    return np.concatenate([*hashes, np.empty(0, "<u8")]), sum(result["bytes"] for result in found) / rows
+    return np.concatenate([*hashes, np.empty(0, "<u8")]), sum(
+        result["bytes"] for result in found
+    ) / rows
 
 
 def take_sample(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -130,11 +152,13 @@ def score_once(
     beats: Beats,
     profile: ResourceProfile | None = None,
 ) -> list[dict[str, Any]]:
-    """Scores the rows of all splits, equal ones once; results as those of `scoring.ScoreSplits`, one a bucket.
+    """Scores the rows of all splits, equal ones once; results as those of `scoring.ScoreSplits`,
+    one a bucket.
 
     Args:
         count: tasks of the model that run at the same time.
-        profile: what each of them takes of an executor; those that send rows take what all tasks take.
+        profile: what each of them takes of an executor; those that send rows take what all tasks
+            take.
 
     Runs on: driver.
     """
@@ -188,7 +212,9 @@ class _Receive:
     def __init__(self, plan: ScoringPlan) -> None:
         self.plan = plan.to_json()
 
-    def __call__(self, number: int, parcels: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, str]]:
+    def __call__(
+        self, number: int, parcels: Iterable[tuple[int, bytes]]
+    ) -> Iterator[tuple[int, str]]:
         try:
             task = _OnceTask(ScoringPlan.from_json(self.plan))
             result = task.run_bucket(parcel for _, parcel in parcels)
@@ -201,7 +227,12 @@ class _OnceTask(ScoringTask):
     """One bucket: its distinct rows are scored, and what became of them is that of all."""
 
     def run_bucket(self, parcels: Iterable[bytes]) -> dict[str, Any]:
-        self.rows_in, self.distinct_scored, self.exchange_s, self.sent = 0, 0, 0.0, dict[str, float]()
+        self.rows_in, self.distinct_scored, self.exchange_s, self.sent = (
+            0,
+            0,
+            0.0,
+            dict[str, float](),
+        )
         return self.conclude(self._scored(parcels))
 
     def _scored(self, parcels: Iterable[bytes]) -> Iterator[Scored]:
@@ -211,11 +242,18 @@ class _OnceTask(ScoringTask):
         parts: list[pa.RecordBatch] = []
         failures: dict[int, Failure] = {}
         for scored in self.scorer.score(iter(bucket.distinct)):
-            parts.append(pa.RecordBatch.from_arrays(list(scored.predictions.values()), names=list(scored.predictions)))
+            parts.append(
+                pa.RecordBatch.from_arrays(
+                    list(scored.predictions.values()), names=list(scored.predictions)
+                )
+            )
             if len(parts) % JOINED_BATCHES == 0:
                 # Few large pieces: `sinks.staging` says why.
                 parts[-JOINED_BATCHES:] = [join(parts[-JOINED_BATCHES:])]
-            failures |= {at: Failure(bad.reason, bad.message) for at, bad in zip(scored.failed_at, scored.failed, strict=True)}
+            failures |= {
+                at: Failure(bad.reason, bad.message)
+                for at, bad in zip(scored.failed_at, scored.failed, strict=True)
+            }
         started = time.perf_counter()
         fine = np.ones(len(bucket.fingerprints), dtype=bool)
         fine[list(failures)] = False
@@ -234,9 +272,14 @@ class _OnceTask(ScoringTask):
             bad = np.flatnonzero(~good)
             failed = []
             if len(bad) and inputs is not None:
-                why = [self.missing_key if row in keyless else failures[int(which[row])] for row in bad.tolist()]
+                why = [
+                    self.missing_key if row in keyless else failures[int(which[row])]
+                    for row in bad.tolist()
+                ]
                 whole = _whole(rows, inputs, bad, which[bad])
-                failed = bad_records(whole, dict(enumerate(why)), list(self.plan.key), self.plan.inputs)
+                failed = bad_records(
+                    whole, dict(enumerate(why)), list(self.plan.key), self.plan.inputs
+                )
             index = pa.array(place[which[good]])
             self.rows_in += rows.num_rows
             mask = pa.array(good)
@@ -255,7 +298,10 @@ class _OnceTask(ScoringTask):
             if kind == b"P":
                 yield body
             elif kind == b"T":
-                self.sent = {stage: self.sent.get(stage, 0.0) + seconds for stage, seconds in json.loads(body).items()}
+                self.sent = {
+                    stage: self.sent.get(stage, 0.0) + seconds
+                    for stage, seconds in json.loads(body).items()
+                }
             else:
                 told = json.loads(body)["error"]
                 raise getattr(errors, told["class"])(told["problems"], told["hint"])
@@ -269,15 +315,21 @@ class _OnceTask(ScoringTask):
     def seconds(self) -> dict[str, float]:
         mine = super().seconds()
         mine["exchange"] = self.exchange_s
-        return {stage: mine.get(stage, 0.0) + self.sent.get(stage, 0.0) for stage in mine | self.sent}
+        return {
+            stage: mine.get(stage, 0.0) + self.sent.get(stage, 0.0) for stage in mine | self.sent
+        }
 
     def elapsed(self) -> float:
         return super().elapsed() + sum(self.sent.values())
 
 
-def _whole(rows: pa.RecordBatch, inputs: pa.Table, at: np.ndarray, which: np.ndarray) -> pa.RecordBatch:
+def _whole(
+    rows: pa.RecordBatch, inputs: pa.Table, at: np.ndarray, which: np.ndarray
+) -> pa.RecordBatch:
     """Some rows with their lines and their inputs."""
-    columns = dict(zip(inputs.column_names, inputs.take(pa.array(which)).combine_chunks().columns, strict=True))
+    columns = dict(
+        zip(inputs.column_names, inputs.take(pa.array(which)).combine_chunks().columns, strict=True)
+    )
     columns |= dict(zip(rows.schema.names, rows.take(pa.array(at)).columns, strict=True))
     whole = pa.table(columns).combine_chunks()
     return whole.to_batches()[0]

@@ -42,23 +42,38 @@ class Outcome:
         self.rows_removed += result["rows_removed"]
         self.stopped += result["stopped"]
         # Every worker that met it says it.
-        self.warnings += [warning for warning in result.get("warnings", ()) if warning not in self.warnings]
+        self.warnings += [
+            warning for warning in result.get("warnings", ()) if warning not in self.warnings
+        ]
         for device, rates in result["rates"].items():
             known = self.rates.setdefault(device, {})
             known |= {rows: max(rate, known.get(rows, 0.0)) for rows, rate in rates.items()}
         self.worker_bytes = max(self.worker_bytes, result["worker_bytes"])
         stages = {stage: round(seconds, 4) for stage, seconds in result["seconds"].items()}
-        told = {"seconds": result["task_s"], "rows": result["rows_in"], "stages": stages, "use": result["use"]}
+        told = {
+            "seconds": result["task_s"],
+            "rows": result["rows_in"],
+            "stages": stages,
+            "use": result["use"],
+        }
         # The GPU that Spark gave to the task, where it gave one.
         gpu = {} if result["gpu"] is None else {"gpu": result["gpu"]}
         self.tasks.append(told | result["counts"] | gpu)
 
     def stages(self, inference_s: float, workers: int) -> dict[str, float]:
-        """Seconds of the workers by stage, added up; with what the engine itself took, and what they waited for work."""
+        """Seconds of the workers by stage, added up; with what the engine itself took, and what
+        they waited for work.
+        """
         busy = sum(task["seconds"] for task in self.tasks)
-        known = {stage: self.seconds[stage] for stage in ("load", "read", "fingerprint", "encode", "forward", "decode", "write")}
+        known = {
+            stage: self.seconds[stage]
+            for stage in ("load", "read", "fingerprint", "encode", "forward", "decode", "write")
+        }
         known |= {stage: seconds for stage, seconds in self.seconds.items() if stage not in known}
-        known |= {"engine": max(0.0, busy - sum(known.values())), "idle": max(0.0, workers * inference_s - busy)}
+        known |= {
+            "engine": max(0.0, busy - sum(known.values())),
+            "idle": max(0.0, workers * inference_s - busy),
+        }
         return {stage: round(seconds, 3) for stage, seconds in known.items()}
 
 

@@ -1,8 +1,10 @@
-"""Rows through pandas and out of it again, the same: what pandas cannot carry, Spark packs into what it can.
+"""Rows through pandas and out of it again, the same: what pandas cannot carry, Spark packs into
+what it can.
 
-pandas has one word for null and NaN, turns integers with nulls into floats, and knows no time outside 1677 to 2262. So nulls of
-numbers and times travel as bits of their own, and times as microseconds. Inside of lists, structs and maps that is not done:
-values that may not be what they were end the run.
+pandas has one word for null and NaN, turns integers with nulls into floats, and knows no time
+outside 1677 to 2262. So nulls of numbers and times travel as bits of their own, and times as
+microseconds. Inside of lists, structs and maps that is not done: values that may not be what they
+were end the run.
 """
 
 from __future__ import annotations
@@ -23,26 +25,36 @@ if TYPE_CHECKING:
 
 # Bits of a bigint that is never negative.
 _BITS = 62
-# Integers up to here are exact as floats, which pandas makes of them where a null stands beside them.
+# Integers up to here are exact as floats, which pandas makes of them where a null stands beside
+# them.
 _EXACT = 2**53
 
 
 def packed(frame: DataFrame, types: Mapping[str, pa.DataType]) -> DataFrame:
-    """The columns as they can pass, under the names of their places, and the bits of their nulls. Runs on: driver."""
+    """The columns as they can pass, under the names of their places, and the bits of their nulls.
+    Runs on: driver.
+    """
     from batchinfer.pipeline.slices.slice_frames import quoted
 
-    columns = [_packed(quoted(name), type_).alias(place_name(place)) for place, (name, type_) in enumerate(types.items())]
+    columns = [
+        _packed(quoted(name), type_).alias(place_name(place))
+        for place, (name, type_) in enumerate(types.items())
+    ]
     return frame.select(*columns, *_null_bits(_with_bits(types)))
 
 
 def place_name(place: int) -> str:
-    """What a column is called while it passes: PySpark's `mapInPandas` and `mapInArrow` take no names with a dot."""
+    """What a column is called while it passes: PySpark's `mapInPandas` and `mapInArrow` take no
+    names with a dot.
+    """
     return f"c{place}"
 
 
 def _with_bits(types: Mapping[str, pa.DataType]) -> list[str]:
     return [
-        name for name, type_ in types.items() if kinds.is_floating(type_) or kinds.is_int64(type_) or kinds.is_timestamp(type_)
+        name
+        for name, type_ in types.items()
+        if kinds.is_floating(type_) or kinds.is_int64(type_) or kinds.is_timestamp(type_)
     ]
 
 
@@ -93,11 +105,17 @@ def unpacked(frame: pd.DataFrame, types: Mapping[str, pa.DataType]) -> pa.Record
         passing = frame[[names[name] for name in rest]].set_axis(list(rest), axis="columns")
         rows, misfits = arrow_rows((passing,), rest, "UTC")
         if misfits:
-            raise InputError(f"rows that pandas cannot carry as they are: {next(iter(misfits.values()))}; {_ALLOWED}")
+            raise InputError(
+                f"rows that pandas cannot carry as they are: {next(iter(misfits.values()))}; "
+                f"{_ALLOWED}"
+            )
         arrays = dict(zip(rest, rows.columns, strict=True))
         for name, array in arrays.items():
             if kinds.is_nested(array.type) and _may_differ(array):
-                raise InputError(f"column {name}, {array.type}: pandas cannot tell its nulls from NaN; {_ALLOWED}")
+                raise InputError(
+                    f"column {name}, {array.type}: pandas cannot tell its nulls from NaN; "
+                    f"{_ALLOWED}"
+                )
     for place, name in enumerate(with_bits):
         bits = frame[_bits_name(place)].to_numpy()
         is_null = (bits >> (place % _BITS)) & 1 != 0
@@ -115,7 +133,9 @@ def _array(values: np.ndarray, type_: pa.DataType, is_null: np.ndarray) -> pa.Ar
 
 
 def _may_differ(array: pa.Array) -> bool:
-    """Whether a nested column has a null that may have been NaN, or integers beside a null that may have been rounded."""
+    """Whether a nested column has a null that may have been NaN, or integers beside a null that may
+    have been rounded.
+    """
     values = array.filter(array.is_valid())
     if kinds.is_list(values.type) or kinds.is_large_list(values.type):
         return _may_differ(values.flatten())

@@ -1,7 +1,7 @@
 """One attempt at one slice, from the first row to the commit that publishes its predictions.
 
-Order: read and score on executors (files staged, no commit refers to them), judge, commit the quarantine, commit the
-predictions. Only the last step makes the run count.
+Order: read and score on executors (files staged, no commit refers to them), judge, commit the
+quarantine, commit the predictions. Only the last step makes the run count.
 """
 
 from __future__ import annotations
@@ -67,7 +67,9 @@ def look_up(context: Context, slice_: str) -> Given:
     """
     from batchinfer.lake.storage import check_writable
 
-    report = RunReport(context.run_id, context.name, "published", slice=slice_, table=context.predictions)
+    report = RunReport(
+        context.run_id, context.name, "published", slice=slice_, table=context.predictions
+    )
     suites = load_suites(context)
     data = find_slice(context, slice_)
     model = resolve_model(context)
@@ -101,10 +103,20 @@ class Publication:
     """One attempt at one slice, from the first row to the commit."""
 
     def __init__(
-        self, context: Context, given: Given, open_session: OpenSession, evolve: bool = False, child: ChildRunner | None = None
+        self,
+        context: Context,
+        given: Given,
+        open_session: OpenSession,
+        evolve: bool = False,
+        child: ChildRunner | None = None,
     ) -> None:
         self.context, self.evolve, self.child = context, evolve, child
-        self.data, self.model, self.suites, self.road = given.data, given.model, given.suites, given.road
+        self.data, self.model, self.suites, self.road = (
+            given.data,
+            given.model,
+            given.suites,
+            given.road,
+        )
         self.report = given.report
         self.earlier = runs_of_bundle(context, self.model.ref.digest)
         self.report.estimated_s = estimated_seconds(self.earlier, self.data.rows)
@@ -147,7 +159,9 @@ class Publication:
         keep_compiled(self.context, self.model.ref.digest, done.results)
         try:
             self._count(time.perf_counter() - started)
-            self.histogram = score_histogram(self.context.predictions, self.outcome.files, self.model.outputs)
+            self.histogram = score_histogram(
+                self.context.predictions, self.outcome.files, self.model.outputs
+            )
             self._check_rate()
             self._check_predictions()
             started = time.perf_counter()
@@ -162,45 +176,71 @@ class Publication:
             self.report.workers = 1
             return few_rows.score_here(self.context, self.data, self.model, self.child)
         self.report.workers = model_workers(self.spark, self.context.environment.spark.model_task)
-        return run_road(self.spark, self.context, self.data, self.road, self.model, self.earlier, self.prepared)
+        return run_road(
+            self.spark, self.context, self.data, self.road, self.model, self.earlier, self.prepared
+        )
 
     def _count(self, inference_s: float) -> None:
         outcome, report = self.outcome, self.report
-        report.rows_in, report.rows_scored, report.rows_reused = outcome.rows_in, outcome.rows_scored, outcome.rows_reused
-        report.rows_quarantined, report.rows_removed = outcome.rows_quarantined, outcome.rows_removed
-        report.stage_seconds |= outcome.stages(inference_s, report.workers) | {"inference": round(inference_s, 3)}
+        report.rows_in, report.rows_scored, report.rows_reused = (
+            outcome.rows_in,
+            outcome.rows_scored,
+            outcome.rows_reused,
+        )
+        report.rows_quarantined, report.rows_removed = (
+            outcome.rows_quarantined,
+            outcome.rows_removed,
+        )
+        report.stage_seconds |= outcome.stages(inference_s, report.workers) | {
+            "inference": round(inference_s, 3)
+        }
         report.worker_bytes = outcome.worker_bytes
-        report.batch_rates = {device: ordered(rates) for device, rates in outcome.rates.items() if rates}
+        report.batch_rates = {
+            device: ordered(rates) for device, rates in outcome.rates.items() if rates
+        }
         if outcome.stopped:
             return
         out = outcome.rows_scored + outcome.rows_reused + outcome.rows_quarantined
         written = sum(file.rows for file in outcome.files)
-        if not self.data.rows == outcome.rows_in == out or written != outcome.rows_scored + outcome.rows_reused:
+        if (
+            not self.data.rows == outcome.rows_in == out
+            or written != outcome.rows_scored + outcome.rows_reused
+        ):
             raise RuntimeError(
-                f"rows were lost: {self.data.rows} landed, {outcome.rows_in} read, {outcome.rows_scored} scored, "
-                f"{outcome.rows_reused} reused, {outcome.rows_quarantined} quarantined, {written} written"
+                f"rows were lost: {self.data.rows} landed, {outcome.rows_in} read, "
+                f"{outcome.rows_scored} scored, "
+                f"{outcome.rows_reused} reused, {outcome.rows_quarantined} quarantined, {written} "
+                "written"
             )
 
     def _prepare_checks(self) -> None:
-        """Great Expectations judges the suites' arguments before a row is read, not after all are scored."""
+        """Great Expectations judges the suites' arguments before a row is read, not after all are
+        scored.
+        """
         from batchinfer.checks.expectations import build_suite
 
         for kind, suite in self.suites.items():
             build_suite(suite, kind)
 
     def _prepare_rows(self) -> None:
-        """The table transforms, as far as Spark can judge them before a row of the slice is read (exits 2 and 3)."""
+        """The table transforms, as far as Spark can judge them before a row of the slice is read
+        (exits 2 and 3).
+        """
         from batchinfer.pipeline.slices.prepared import prepared_frame
 
         started = time.perf_counter()
         preparation = self.context.preparation
         self.report.feature_tables = preparation.used_tables()
         if preparation.steps and self.data.files:
-            self.prepared = prepared_frame(self.spark, self.context, self.data, self.context.landed_fields)
+            self.prepared = prepared_frame(
+                self.spark, self.context, self.data, self.context.landed_fields
+            )
             self.report.stage_seconds["prepare"] = round(time.perf_counter() - started, 3)
 
     def _check_input(self) -> None:
-        """Duplicate keys and the input suite, before any row is scored (exit 3). The suite judges the rows as they landed."""
+        """Duplicate keys and the input suite, before any row is scored (exit 3). The suite judges
+        the rows as they landed.
+        """
         from pyspark.sql.functions import lit
 
         from batchinfer.contracts import SLICE
@@ -218,27 +258,42 @@ class Publication:
         frame = frame if SLICE in frame.columns else frame.withColumn(SLICE, lit(self.data.slice))
         failures = self._judge(frame, suite, "input")
         if failures:
-            raise InputError([f"input check of slice {self.data.slice}: {failure}" for failure in failures])
+            raise InputError(
+                [f"input check of slice {self.data.slice}: {failure}" for failure in failures]
+            )
 
     def _check_rate(self) -> None:
-        """Rows that the pipeline file says to remove are no faults: the rate is that of the others."""
+        """Rows that the pipeline file says to remove are no faults: the rate is that of the
+        others.
+        """
         allowed = self.context.pipeline.checks.max_quarantine_rate
         outcome = self.outcome
-        failed, of = outcome.rows_quarantined - outcome.rows_removed, outcome.rows_in - outcome.rows_removed
+        failed, of = (
+            outcome.rows_quarantined - outcome.rows_removed,
+            outcome.rows_in - outcome.rows_removed,
+        )
         rate = failed / max(1, of)
         if rate <= allowed and not outcome.stopped:
             return
         self._refuse()
         declared = self.context.preparation.reasons()
-        reasons = ", ".join(f"{reason} {count:,}" for reason, count in outcome.reasons.most_common() if reason not in declared)
+        reasons = ", ".join(
+            f"{reason} {count:,}"
+            for reason, count in outcome.reasons.most_common()
+            if reason not in declared
+        )
         raise TooManyQuarantined(
             f"slice {self.data.slice}: {failed:,} of {of:,} rows could not be scored ({reasons}); "
-            f"allowed: checks.max_quarantine_rate {allowed}. First: {next(iter(outcome.examples), 'none')}. "
-            f"Nothing was published; the rows are in {self.context.quarantine} with published = false"
+            f"allowed: checks.max_quarantine_rate {allowed}. First: "
+            f"{next(iter(outcome.examples), 'none')}. "
+            f"Nothing was published; the rows are in {self.context.quarantine} with published = "
+            "false"
         )
 
     def _check_predictions(self) -> None:
-        """Great Expectations judges the slice as it would be; a suite that fails publishes nothing (exit 4)."""
+        """Great Expectations judges the slice as it would be; a suite that fails publishes nothing
+        (exit 4).
+        """
         from pyspark.sql.functions import lit
 
         from batchinfer.pipeline.slices.slice_frames import files_frame
@@ -247,10 +302,14 @@ class Publication:
         if suite is None or not self.outcome.files:
             return
         frame = files_frame(self.spark, self.context.predictions, self._files_to_judge())
-        failures = self._judge(frame.withColumn(contracts.SLICE, lit(self.data.slice)), suite, "predictions")
+        failures = self._judge(
+            frame.withColumn(contracts.SLICE, lit(self.data.slice)), suite, "predictions"
+        )
         if failures:
             self._refuse()
-            raise ChecksFailed([f"predictions check of slice {self.data.slice}: {failure}" for failure in failures])
+            raise ChecksFailed(
+                [f"predictions check of slice {self.data.slice}: {failure}" for failure in failures]
+            )
 
     def _files_to_judge(self) -> list[str]:
         return [file.path for file in self.outcome.files]
@@ -306,21 +365,31 @@ class Publication:
         key = list(context.key_fields)
         description = context.pipeline.description or f"Predictions of pipeline {context.name}."
         ensure_table(
-            context.predictions, contracts.predictions_schema(context.key_fields, outputs), [contracts.SLICE], description,
-            {contracts.KEY_PROPERTY: ",".join(key)}, stats_columns=[*key, contracts.SLICE], evolve=self.evolve,
+            context.predictions, contracts.predictions_schema(context.key_fields, outputs),
+            [contracts.SLICE], description,
+            {contracts.KEY_PROPERTY: ",".join(key)}, stats_columns=[*key, contracts.SLICE],
+            evolve=self.evolve,
         )  # fmt: skip
 
     def _published_at(self, version: int) -> dict[str, int]:
-        """The transactions that say that this run published the slice by the commit of this version."""
+        """The transactions that say that this run published the slice by the commit of this
+        version.
+        """
         from batchinfer.lake.ledger import run_number, run_transactions, slice_id
 
         slice_ = self.data.slice
         published = f"publish:{self.context.name}:{slice_}"
-        return {slice_id(slice_): version, published: version, **run_transactions(slice_, run_number(self.context.run_id))}
+        return {
+            slice_id(slice_): version,
+            published: version,
+            **run_transactions(slice_, run_number(self.context.run_id)),
+        }
 
     def _metadata(self, command: str) -> dict[str, str]:
         report = self.report
-        tables = {"feature_tables": json.dumps(report.feature_tables)} if report.feature_tables else {}
+        tables = (
+            {"feature_tables": json.dumps(report.feature_tables)} if report.feature_tables else {}
+        )
         return {
             "run_id": self.context.run_id,
             "command": command,

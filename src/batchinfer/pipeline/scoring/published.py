@@ -1,4 +1,6 @@
-"""What the predictions table says of each slice: which data and model its rows came from. No JVM."""
+"""What the predictions table says of each slice: which data and model its rows came from. No
+JVM.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +22,13 @@ class Published:
     Attributes:
         version: Delta version of the commit that published it.
         rows: rows there are.
-        lineage: model_name, model_version, bundle_digest, source_version, run_id, scored_at; empty for a slice of no rows.
+        lineage: model_name, model_version, bundle_digest, source_version, run_id, scored_at; empty
+            for a slice of no rows.
         same_removal: the pipeline removes rows by the same steps as it did then.
         same_precision: its model computes in what it did then.
         publisher: the run that published it last, by its number.
-        quarantine_run: the run that its quarantine is of; 0: none is recorded, it never had records.
+        quarantine_run: the run that its quarantine is of; 0: none is recorded, it never had
+            records.
     """
 
     version: int
@@ -37,23 +41,34 @@ class Published:
 
     @property
     def is_unsettled(self) -> bool:
-        """True if a replay was cut off after it had published rows, before they left the quarantine."""
-        return self.quarantine_run == self.publisher.before and self.quarantine_run != self.publisher.run
+        """True if a replay was cut off after it had published rows, before they left the
+        quarantine.
+        """
+        return (
+            self.quarantine_run == self.publisher.before
+            and self.quarantine_run != self.publisher.run
+        )
 
     @property
     def is_cut_off(self) -> bool:
-        """True if a run that scored the slice was cut off after its quarantine, before its predictions: they are of two runs."""
+        """True if a run that scored the slice was cut off after its quarantine, before its
+        predictions: they are of two runs.
+        """
         return not self.is_unsettled and self.quarantine_run not in (0, self.publisher.run)
 
     def is_stale(self, landed: Landed | None, digest: str | None) -> bool:
-        """True if the slice's data changed since, if another model, another precision or other rows of it would be scored now, or
-        if its rows are of several models or runs.
+        """True if the slice's data changed since, if another model, another precision or other rows
+        of it would be scored now, or if its rows are of several models or runs.
 
         Args:
             landed: None: nothing of it has landed here.
             digest: of the bundle that would score; None: not known.
         """
-        if not (self.same_removal and self.same_precision) or self.publisher.mixed or self.is_cut_off:
+        if (
+            not (self.same_removal and self.same_precision)
+            or self.publisher.mixed
+            or self.is_cut_off
+        ):
             return True
         # A slice without rows says nothing of its inputs; scoring it again costs nothing.
         if not self.lineage or (landed is not None and self.is_of_other_data(landed)):
@@ -64,7 +79,10 @@ class Published:
         """True if the slice's data changed since; of a slice that has rows."""
         if self.lineage[contracts.SOURCE_VERSION] < landed.changed_at:
             return True
-        return landed.recorded_at is not None and self.lineage[contracts.SCORED_AT] < landed.recorded_at
+        return (
+            landed.recorded_at is not None
+            and self.lineage[contracts.SCORED_AT] < landed.recorded_at
+        )
 
 
 _LINEAGE = (
@@ -78,7 +96,8 @@ _LINEAGE = (
 
 
 def read_published(context: Context, only: str | None = None) -> dict[str, Published]:
-    """Every published slice of a pipeline by name, or the one asked for; a file is opened for each of them.
+    """Every published slice of a pipeline by name, or the one asked for; a file is opened for each
+    of them.
 
     Runs on: driver.
     """
@@ -94,7 +113,11 @@ def read_published(context: Context, only: str | None = None) -> dict[str, Publi
     for file in snapshot_files(table, None if only is None else {contracts.SLICE: only}):
         by_slice.setdefault(file["partition"][contracts.SLICE], []).append(file)
     found: dict[str, Published] = {}
-    known, now, precision = read_transactions(table), removal(context.pipeline), context.pipeline.model.precision
+    known, now, precision = (
+        read_transactions(table),
+        removal(context.pipeline),
+        context.pipeline.model.precision,
+    )
     aside = read_transactions(context.quarantine) if exists(context.quarantine) else {}
     for slice_, version in slices_of(known).items():
         if slice_ is None or only not in (None, slice_):
@@ -121,5 +144,8 @@ def _read_lineage(table: str, path: str) -> dict[str, Any]:
     from batchinfer.lake.table_places import open_filesystem, storage_faults
 
     filesystem, root = open_filesystem(table)
-    with storage_faults(f"{table}/{path}", "read the file"), pq.ParquetFile(f"{root}/{path}", filesystem=filesystem) as reader:
+    with (
+        storage_faults(f"{table}/{path}", "read the file"),
+        pq.ParquetFile(f"{root}/{path}", filesystem=filesystem) as reader,
+    ):
         return next(reader.iter_batches(batch_size=1, columns=list(_LINEAGE))).to_pylist()[0]

@@ -23,7 +23,9 @@ _TEXT = f"{HIDDEN}key"
 
 
 def is_key(text: str | None) -> bool:
-    """Whether a record's key has a value in each of its columns: without one, no row can be found by it."""
+    """Whether a record's key has a value in each of its columns: without one, no row can be found
+    by it.
+    """
     return text is not None and None not in json.loads(text).values()
 
 
@@ -46,7 +48,9 @@ def typed_keys(texts: Sequence[str], types: Mapping[str, pa.DataType]) -> pa.Tab
     return pa.table({**columns, _TEXT: pa.array(texts, pa.string())})
 
 
-def rows_with_keys(rows: DataFrame, texts: Sequence[str], types: Mapping[str, pa.DataType]) -> DataFrame:
+def rows_with_keys(
+    rows: DataFrame, texts: Sequence[str], types: Mapping[str, pa.DataType]
+) -> DataFrame:
     """The rows that have one of these keys.
 
     Runs on: driver; lazily, no row is read.
@@ -63,7 +67,9 @@ def keys_in(rows: DataFrame, texts: Sequence[str], types: Mapping[str, pa.DataTy
     return [row[0] for row in found.select(named(_TEXT)).collect()]
 
 
-def repeated_keys(rows: DataFrame, texts: Sequence[str], types: Mapping[str, pa.DataType]) -> set[str]:
+def repeated_keys(
+    rows: DataFrame, texts: Sequence[str], types: Mapping[str, pa.DataType]
+) -> set[str]:
     """Those of the keys that several rows have.
 
     Runs on: driver, with a Spark job.

@@ -1,4 +1,6 @@
-"""What has to be right before a slice is scored: slice, model, signature, road. `plan` shows it, `score` runs it."""
+"""What has to be right before a slice is scored: slice, model, signature, road. `plan` shows it,
+`score` runs it.
+"""
 
 from __future__ import annotations
 
@@ -55,17 +57,21 @@ def find_slice(context: Context, slice_: str) -> SliceData:
     if slice_ not in landed:
         some = ", ".join(sorted(landed)[-5:]) or "none"
         raise InputMissing(
-            f"slice {slice_} of pipeline {context.name} has never landed in {context.landed}; landed: {some}",
-            hint=f"batchinfer extract -p {context.name}" + (f" --slice {slice_}" if rule == "ingest_date" else ""),
+            f"slice {slice_} of pipeline {context.name} has never landed in {context.landed}; "
+            f"landed: {some}",
+            hint=f"batchinfer extract -p {context.name}"
+            + (f" --slice {slice_}" if rule == "ingest_date" else ""),
         )
     return read_data(context, [slice_])
 
 
 def resolve_model(context: Context) -> Resolved:
-    """Resolves the pipeline's model once, fetches its bundle, verifies it, and holds its signature against the columns.
+    """Resolves the pipeline's model once, fetches its bundle, verifies it, and holds its signature
+    against the columns.
 
     Raises:
-        ModelError: missing, corrupt, untrusted, code changed, or a signature that does not fit (exit 7).
+        ModelError: missing, corrupt, untrusted, code changed, or a signature that does not fit
+            (exit 7).
         StorageError: the registry cannot be reached (exit 8).
     """
     from batchinfer.models.bundle import check_signature, read_signature, read_steps, verify_bundle
@@ -79,18 +85,27 @@ def resolve_model(context: Context) -> Resolved:
     check_compile(manifest, context.pipeline.model.compile)
     signature = read_signature(folder)
     problems = check_signature(signature, context.prepared_fields)
-    # Equal names do not make equal columns: a window or a limit that changed since is another input.
-    problems = problems or differences(manifest.get("facts", {}).get("prepare", []), context.preparation.steps)
+    # Equal names do not make equal columns: a window or a limit that changed since is another
+    # input.
+    problems = problems or differences(
+        manifest.get("facts", {}).get("prepare", []), context.preparation.steps
+    )
     problems = problems or _check_steps(context.pipeline, *read_steps(folder))
     if problems:
         raise ModelError(
-            [f"{ref.uri} (version {ref.version}) does not fit pipeline {context.name}: {problem}" for problem in problems],
-            hint=f"batchinfer train -p {context.name} makes a version of what the pipeline file says",
+            [
+                f"{ref.uri} (version {ref.version}) does not fit pipeline {context.name}: {problem}"
+                for problem in problems
+            ],
+            hint=f"batchinfer train -p {context.name} makes a version of what the pipeline file "
+            "says",
         )
     return Resolved(ref, folder, manifest, signature)
 
 
-def _check_steps(pipeline: Pipeline, transforms: TransformPipeline | None, after: PostProcess | None) -> list[str]:
+def _check_steps(
+    pipeline: Pipeline, transforms: TransformPipeline | None, after: PostProcess | None
+) -> list[str]:
     """Where the steps of the pipeline file are not those that the bundle was made with.
 
     A pipeline without any scores with whatever the bundle brings along.
@@ -100,15 +115,22 @@ def _check_steps(pipeline: Pipeline, transforms: TransformPipeline | None, after
     if not pipeline.features and not pipeline.postprocess:
         return []
     sections = {
-        "features": (dump_steps(parse_steps(pipeline.features)[0]), dump_steps(transforms.steps if transforms else [])),
-        "postprocess": (dump_steps(parse_after(pipeline.postprocess)[0]), dump_steps(after.steps if after else [])),
+        "features": (
+            dump_steps(parse_steps(pipeline.features)[0]),
+            dump_steps(transforms.steps if transforms else []),
+        ),
+        "postprocess": (
+            dump_steps(parse_after(pipeline.postprocess)[0]),
+            dump_steps(after.steps if after else []),
+        ),
     }
     problems: list[str] = []
     for section, (ours, theirs) in sections.items():
         for place, (one, other) in enumerate(zip_longest(ours, theirs)):
             if one != other:
                 problems.append(
-                    f"{section}, step {place + 1}: got {_told(one)} in the pipeline file; the bundle has {_told(other)}"
+                    f"{section}, step {place + 1}: got {_told(one)} in the pipeline file; the "
+                    f"bundle has {_told(other)}"
                 )
     return problems
 
@@ -124,7 +146,11 @@ def choose_road(context: Context, data: SliceData) -> Road:
 
     facts = reading_facts(data.table, data.version)
     table = road_choice.TableFacts(
-        "delta", facts["reachable"], facts["deletion_vectors"], facts["column_mapping"], context.preparation.names
+        "delta",
+        facts["reachable"],
+        facts["deletion_vectors"],
+        facts["column_mapping"],
+        context.preparation.names,
     )
     return road_choice.choose_road(context.pipeline.model.road, table)
 
@@ -156,13 +182,17 @@ def check_columns(context: Context, suites: Mapping[str, Suite], model: Resolved
         "input": [*context.landed_fields, SLICE],
         "predictions": [*context.key_fields, SLICE, *model.outputs, *LINEAGE],
     }
-    problems = [problem for kind, suite in suites.items() for problem in check_suite(suite, columns[kind])]
+    problems = [
+        problem for kind, suite in suites.items() for problem in check_suite(suite, columns[kind])
+    ]
     if problems:
         raise ConfigError(problems)
 
 
 def columns_to_read(context: Context, inputs: Sequence[str]) -> tuple[str, ...]:
-    """Key, signature and the record's place, in the order of the table: nothing else crosses to the worker."""
+    """Key, signature and the record's place, in the order of the table: nothing else crosses to the
+    worker.
+    """
     wanted = {*context.pipeline.source.key, *inputs, SOURCE_FILE, SOURCE_LINE}
     return tuple(name for name in context.prepared_fields if name in wanted)
 
@@ -174,7 +204,9 @@ def master_of(context: Context) -> str:
 
 
 def local_workers(context: Context) -> int:
-    """Python workers of a master on this machine, `local[N]`; of another one it is not known here how many there will be."""
+    """Python workers of a master on this machine, `local[N]`; of another one it is not known here
+    how many there will be.
+    """
     found = re.match(r"local\[(\d+)", master_of(context))
     return int(found[1]) if found else cores()
 

@@ -29,11 +29,13 @@ if TYPE_CHECKING:
 
     from batchinfer.inference.road_choice import Road
 
-# A task holds one row group at a time, whatever its size; each costs about a tenth of a second to start.
+# A task holds one row group at a time, whatever its size; each costs about a tenth of a second to
+# start.
 _SPLIT_BYTES = 256 * 2**20
 # A task that shares rows out sends the inputs of equal ones once: few large tasks send little.
 _SENDER_BYTES = 2**30
-# A task of fewer rows costs more to start than to run; one of more needs too much memory where rows are wide.
+# A task of fewer rows costs more to start than to run; one of more needs too much memory where rows
+# are wide.
 _TASK_ROWS = (2_000, 250_000)
 
 
@@ -65,9 +67,13 @@ def run_road(
         ship_modules(spark, context.root)
         rates = known_rates(earlier)
         task = context.environment.spark.model_task
-        plan = scoring_plan(context, data, model, task_threads(spark, task), archive, rates, beats.folder)
+        plan = scoring_plan(
+            context, data, model, task_threads(spark, task), archive, rates, beats.folder
+        )
         if context.pipeline.model.compile:
-            plan = replace(plan, compile=True, compiled=ship_compiled(spark, context, model.ref.digest))
+            plan = replace(
+                plan, compile=True, compiled=ship_compiled(spark, context, model.ref.digest)
+            )
         if road.name == "direct":
             return _run_direct(spark, context, data, road, plan, rates, beats)
         return RoadOutcome(road, _run(spark, context, data, prepared, road, plan, beats), "")
@@ -75,7 +81,9 @@ def run_road(
 
 @dataclass(frozen=True)
 class RoadOutcome:
-    """The road taken, one result a task, and how equal rows were looked for beyond single batches."""
+    """The road taken, one result a task, and how equal rows were looked for beyond single
+    batches.
+    """
 
     road: Road
     results: list[dict[str, Any]]
@@ -100,7 +108,14 @@ def _run_direct(
         large = splits_of(data, count, _SENDER_BYTES, rounds=1)
         results = score_once(spark, plan, large, count, _description(context, data), beats, profile)
     else:
-        found = run_tasks(spark, ScoreSplits(plan), splits, _description(context, data), beats=beats, profile=profile)
+        found = run_tasks(
+            spark,
+            ScoreSplits(plan),
+            splits,
+            _description(context, data),
+            beats=beats,
+            profile=profile,
+        )
         results = [result for of_task in found for result in of_task]
     return RoadOutcome(road, results, decision.reason)
 
@@ -125,21 +140,35 @@ def _run(
     if prepared is None:
         frame = slice_frame(spark, data).select(*[quoted(name) for name in plan.columns])
     else:
-        # Shuffles leave few partitions, because Spark joins small ones up; a hash of the key puts each row into the same one
-        # whenever a task is tried again.
+        # Shuffles leave few partitions, because Spark joins small ones up; a hash of the key puts
+        # each row into the same one whenever a task is tried again.
         frame = with_raw(prepared, plan.columns, list(context.prepared_fields))
         frame = frame.repartition(count, *[quoted(name) for name in plan.key])
         types |= {REMOVED: "string", RAW: "string"}
     with row_faults():
         if road.name == "arrow":
-            frame = frame.select(*[quoted(name) for name in types]).toDF(*map(place_name, range(len(types))))
-            return run_batches(frame, ScoreArrow(plan, list(types)), description, count, beats, profile=profile)
+            frame = frame.select(*[quoted(name) for name in types]).toDF(
+                *map(place_name, range(len(types)))
+            )
+            return run_batches(
+                frame, ScoreArrow(plan, list(types)), description, count, beats, profile=profile
+            )
         frame = packed(frame, {name: parse_ddl(type_) for name, type_ in types.items()})
-        return run_batches(frame, ScorePandas(plan, types), description, count, beats, through="mapInPandas", profile=profile)
+        return run_batches(
+            frame,
+            ScorePandas(plan, types),
+            description,
+            count,
+            beats,
+            through="mapInPandas",
+            profile=profile,
+        )
 
 
 def _tasks(rows: int, count: int) -> int:
-    """How many tasks share these rows: one for each worker, fewer of few rows, more of very many."""
+    """How many tasks share these rows: one for each worker, fewer of few rows, more of very
+    many.
+    """
     fewest, most = _TASK_ROWS
     return max(1, min(count, math.ceil(rows / fewest)), math.ceil(rows / most))
 
@@ -151,27 +180,48 @@ def context_type(context: Context, column: str) -> str:
     return spark_name(context.prepared_fields[column])
 
 
-def splits_of(data: SliceData, count: int, most_bytes: int = _SPLIT_BYTES, rounds: int = 2) -> list[dict[str, Any]]:
-    """Row groups of a slice's files, balanced over the workers; `most_bytes` of a task, as they are in the files."""
+def splits_of(
+    data: SliceData, count: int, most_bytes: int = _SPLIT_BYTES, rounds: int = 2
+) -> list[dict[str, Any]]:
+    """Row groups of a slice's files, balanced over the workers; `most_bytes` of a task, as they are
+    in the files.
+    """
     splits = split_files(data.table, data.files, count, most_bytes, rounds)
     if data.fields is None:
         return splits
     rule = data.rule if data.rows_of_others else None
-    within = None if rule is None else {"column": rule.column, "unit": rule.unit, "slices": data.slices}
+    within = (
+        None if rule is None else {"column": rule.column, "unit": rule.unit, "slices": data.slices}
+    )
     return [split | {"types": dict(data.fields), "within": within} for split in splits]
 
 
 def split_files(
-    table: str, files: Sequence[Mapping[str, Any]], count: int, most_bytes: int = _SPLIT_BYTES, rounds: int = 2
+    table: str,
+    files: Sequence[Mapping[str, Any]],
+    count: int,
+    most_bytes: int = _SPLIT_BYTES,
+    rounds: int = 2,
 ) -> list[dict[str, Any]]:
     """Row groups of some files of a table, balanced over the workers."""
     from batchinfer.inference.splits import plan_splits
 
-    return plan_splits([{**file, "path": join(table, file["path"])} for file in files], count, most_bytes, rounds=rounds)
+    return plan_splits(
+        [{**file, "path": join(table, file["path"])} for file in files],
+        count,
+        most_bytes,
+        rounds=rounds,
+    )
 
 
 def scoring_plan(
-    context: Context, data: SliceData, model: Resolved, threads: int, archive: str, rates: dict[str, dict[str, float]], beats: str
+    context: Context,
+    data: SliceData,
+    model: Resolved,
+    threads: int,
+    archive: str,
+    rates: dict[str, dict[str, float]],
+    beats: str,
 ) -> ScoringPlan:
     """What all tasks of the run share."""
     settings = context.pipeline.model
@@ -199,7 +249,8 @@ def scoring_plan(
         max_weight=settings.batch.max_weight,
         timeout_s=settings.batch.timeout_s,
         threads=threads,
-        # Past this the run ends with exit 5 anyway; looking for single rows further on would cost time for nothing.
+        # Past this the run ends with exit 5 anyway; looking for single rows further on would cost
+        # time for nothing.
         max_failures=max(1000, int(allowed * data.rows) + 1),
         modules=str(context.root),
         trust=settings.trust,

@@ -17,7 +17,14 @@ from batchinfer.errors import TooManyQuarantined
 from batchinfer.inference.workers import peak_bytes
 from batchinfer.pipeline.scoring.task_plan import ScoringPlan
 from batchinfer.prepare import RAW, REMOVED
-from batchinfer.spark.bundles_sent import bundle_folder, choose_device, describe_device, load_folder, owned_gpu, runner_on
+from batchinfer.spark.bundles_sent import (
+    bundle_folder,
+    choose_device,
+    describe_device,
+    load_folder,
+    owned_gpu,
+    runner_on,
+)
 from batchinfer.spark.progress import Beat
 
 if TYPE_CHECKING:
@@ -31,9 +38,11 @@ if TYPE_CHECKING:
 
 
 class ScoreSplits:
-    """Road `direct`: the work of `run_tasks`, which reads a split of the Parquet row groups and scores it.
+    """Road `direct`: the work of `run_tasks`, which reads a split of the Parquet row groups and
+    scores it.
 
-    It carries the plan, which Spark sends once: in each task's JSON it would be most of what the driver makes and holds.
+    It carries the plan, which Spark sends once: in each task's JSON it would be most of what the
+    driver makes and holds.
     """
 
     def __init__(self, plan: ScoringPlan) -> None:
@@ -47,7 +56,9 @@ class ScoreSplits:
 
 
 class ScoreArrow:
-    """Road `arrow`: the function of `mapInArrow`, for columns of these names in this order; one row of JSON a task."""
+    """Road `arrow`: the function of `mapInArrow`, for columns of these names in this order; one row
+    of JSON a task.
+    """
 
     def __init__(self, plan: ScoringPlan, names: Sequence[str]) -> None:
         self.plan, self.names = plan.to_json(), list(names)
@@ -56,11 +67,15 @@ class ScoreArrow:
         import pyarrow as pa
 
         named = (batch.rename_columns(self.names) for batch in batches)
-        yield pa.RecordBatch.from_pydict({"result": [_guarded(ScoringPlan.from_json(self.plan), named)]})
+        yield pa.RecordBatch.from_pydict(
+            {"result": [_guarded(ScoringPlan.from_json(self.plan), named)]}
+        )
 
 
 class ScorePandas:
-    """Road `pandas`: the function of `mapInPandas`, for a frame that `pandas_road.packed` made; one row of JSON a task."""
+    """Road `pandas`: the function of `mapInPandas`, for a frame that `pandas_road.packed` made; one
+    row of JSON a task.
+    """
 
     def __init__(self, plan: ScoringPlan, types: Mapping[str, str]) -> None:
         self.plan, self.types = plan.to_json(), dict(types)
@@ -95,7 +110,11 @@ class ScoringTask:
         # Imports PyTorch: a part of what loading the model takes.
         self.gpu = owned_gpu() if child is None else None
         self.torch_device = choose_device(plan.device, self.gpu) if child is None else ""
-        self.device = describe_device(self.torch_device, plan.threads, plan.precision, plan.compile) if child is None else ""
+        self.device = (
+            describe_device(self.torch_device, plan.threads, plan.precision, plan.compile)
+            if child is None
+            else ""
+        )
         if child is None and plan.modules not in sys.path:
             sys.path.append(plan.modules)
         self.compiled: Any = None  # the handler, where its module is compiled
@@ -112,9 +131,11 @@ class ScoringTask:
         self.writer = self._open_writer()
 
     def _open_scorer(self) -> BatchScorer:
-        """The model in this process at a task's first attempt; in a child of its own from the second on.
+        """The model in this process at a task's first attempt; in a child of its own from the
+        second on.
 
-        The first attempt may have ended in a crash or a hang; in a child, either costs the child, and the row is found.
+        The first attempt may have ended in a crash or a hang; in a child, either costs the child,
+        and the row is found.
         """
         from batchinfer.inference.batching import LARGEST_ROWS, LARGEST_ROWS_GPU, new_size
         from batchinfer.inference.engine import BatchScorer
@@ -130,21 +151,30 @@ class ScoringTask:
             "columns_for_fingerprint": list(plan.inputs),
             "key_columns": list(plan.key),
             "max_failures": plan.max_failures,
-            # The model reads the columns of the fingerprint and no others, so equal fingerprints have equal predictions.
+            # The model reads the columns of the fingerprint and no others, so equal fingerprints
+            # have equal predictions.
             "deduplicate": plan.deduplicate,
         }
         if self.child is None and _is_tried_again():
             self.child = ChildRunner(self._loader(), plan.timeout_s, threads=plan.threads)
         if self.child is not None:
             return BatchScorer(self.child.loaded(), batch_rows=plan.batch_rows, **options)
-        # A process that is given another GPU loads the model there, and that GPU's memory is another ceiling.
+        # A process that is given another GPU loads the model there, and that GPU's memory is
+        # another ceiling.
         device = self.torch_device
         model = f"{plan.bundle_digest}:{device}:{plan.precision}:{plan.compile}"
-        handler = load_once(model, self._compiling_loader() if plan.compile else self._loader(), threads=plan.threads)
+        handler = load_once(
+            model,
+            self._compiling_loader() if plan.compile else self._loader(),
+            threads=plan.threads,
+        )
         self.compiled = handler if plan.compile else None
         known = {int(rows): rate for rows, rate in plan.known_rates.get(self.device, {}).items()}
         largest = LARGEST_ROWS if device == "cpu" else LARGEST_ROWS_GPU
-        size = size_once(f"{model}:{plan.batch_rows}:{plan.threads}", lambda: new_size(plan.batch_rows, known, largest))
+        size = size_once(
+            f"{model}:{plan.batch_rows}:{plan.threads}",
+            lambda: new_size(plan.batch_rows, known, largest),
+        )
         return BatchScorer(runner_on(device, handler, plan.timeout_s), batch_rows=size, **options)
 
     def _loader(self) -> Callable[[], Handler]:
@@ -152,7 +182,12 @@ class ScoringTask:
 
         plan = self.plan
         return partial(
-            load_folder, bundle_folder(plan.archive), plan.bundle_digest, self.torch_device, plan.trust, plan.precision
+            load_folder,
+            bundle_folder(plan.archive),
+            plan.bundle_digest,
+            self.torch_device,
+            plan.trust,
+            plan.precision,
         )
 
     def _compiling_loader(self) -> Callable[[], Handler]:
@@ -161,7 +196,9 @@ class ScoringTask:
         from batchinfer.pipeline.scoring.compiled_programs import device_key, load_compiled
 
         plan = self.plan
-        return partial(load_compiled, self._loader(), plan.compiled, device_key(self.device), plan.precision)
+        return partial(
+            load_compiled, self._loader(), plan.compiled, device_key(self.device), plan.precision
+        )
 
     def _open_writer(self) -> Any:
         from batchinfer.lake.staging import StagedWriter
@@ -169,13 +206,26 @@ class ScoringTask:
         key = list(self.plan.key)
         schema = file_schema(self.plan.key, self.plan.outputs)
         # One column of several that make a key may repeat on many rows.
-        distinct = [*(key if len(key) == 1 else ()), contracts.INPUT_FINGERPRINT, *self._real_numbers()]
-        return StagedWriter(self.plan.predictions, schema, (contracts.SLICE,), stats_columns=key, sort_by=key, distinct=distinct)
+        distinct = [
+            *(key if len(key) == 1 else ()),
+            contracts.INPUT_FINGERPRINT,
+            *self._real_numbers(),
+        ]
+        return StagedWriter(
+            self.plan.predictions,
+            schema,
+            (contracts.SLICE,),
+            stats_columns=key,
+            sort_by=key,
+            distinct=distinct,
+        )
 
     def _real_numbers(self) -> list[str]:
         """The outputs that are real numbers, or lists of them."""
         return [
-            name for name, type_ in self.plan.outputs.items() if type_ in ("float", "double", "array<float>", "array<double>")
+            name
+            for name, type_ in self.plan.outputs.items()
+            if type_ in ("float", "double", "array<float>", "array<double>")
         ]
 
     def run(self, batches: Iterable[pa.RecordBatch]) -> dict[str, Any]:
@@ -203,7 +253,9 @@ class ScoringTask:
             self.scorer.close()
 
     def _remaining(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """The rows that no table transform removed; the others are put aside with the reason they were marked with."""
+        """The rows that no table transform removed; the others are put aside with the reason they
+        were marked with.
+        """
         if not self.plan.removals:
             yield from batches
             return
@@ -221,7 +273,9 @@ class ScoringTask:
 
         key = list(self.plan.key)
         self.removed += removed.num_rows
-        for row in removed.select([*dict.fromkeys([*key, *place_columns(removed)]), REMOVED, RAW]).to_pylist():
+        for row in removed.select(
+            [*dict.fromkeys([*key, *place_columns(removed)]), REMOVED, RAW]
+        ).to_pylist():
             self.failed.append(
                 BadRecord(
                     source_file=row.get(contracts.SOURCE_FILE),
@@ -234,7 +288,9 @@ class ScoringTask:
             )
 
     def _with_keys(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """The rows that have a key; the others are put aside. Tables that were landed have none of these."""
+        """The rows that have a key; the others are put aside. Tables that were landed have none of
+        these.
+        """
         import pyarrow as pa
 
         from batchinfer.inference.failed_rows import bad_records
@@ -244,9 +300,16 @@ class ScoringTask:
             if not keyless:
                 yield batch
                 continue
-            self.failed += bad_records(batch, dict.fromkeys(keyless, self.missing_key), list(self.plan.key), self.plan.inputs)
+            self.failed += bad_records(
+                batch,
+                dict.fromkeys(keyless, self.missing_key),
+                list(self.plan.key),
+                self.plan.inputs,
+            )
             self.keyless += len(keyless)
-            yield batch.filter(pa.array([row not in keyless for row in range(batch.num_rows)], pa.bool_()))
+            yield batch.filter(
+                pa.array([row not in keyless for row in range(batch.num_rows)], pa.bool_())
+            )
 
     def _take(self, scored: Scored) -> None:
         import pyarrow as pa
@@ -256,7 +319,9 @@ class ScoringTask:
         if count == 0:
             return
         self.rows += count
-        columns = {name: scored.rows.column(name) for name in self.plan.key} | dict(scored.predictions)
+        columns = {name: scored.rows.column(name) for name in self.plan.key} | dict(
+            scored.predictions
+        )
         columns[contracts.INPUT_FINGERPRINT] = scored.fingerprints
         batch = pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
         # What is the same on every row is given once: in the file it is a dictionary of one entry.
@@ -266,7 +331,10 @@ class ScoringTask:
     def missing_key(self) -> Failure:
         from batchinfer.inference.attempt import Failure
 
-        return Failure("null_key", f"a key column is null; allowed: a value in each of {', '.join(self.plan.key)}")
+        return Failure(
+            "null_key",
+            f"a key column is null; allowed: a value in each of {', '.join(self.plan.key)}",
+        )
 
     def counts(self) -> tuple[int, int]:
         """Rows that came in so far, and how many of them were put aside."""
@@ -306,10 +374,13 @@ class ScoringTask:
         }
 
     def _use(self) -> dict[str, Any]:
-        """What the device did in this task, in seconds; the rest of the task it waited for the model, or for the task to end."""
+        """What the device did in this task, in seconds; the rest of the task it waited for the
+        model, or for the task to end.
+        """
         use = self.scorer.device_use()
         compiled_s = self.seconds().get("compile", 0.0)
-        # What this process writes in step with the device, the device waits for; beside it, `use` has counted it.
+        # What this process writes in step with the device, the device waits for; beside it, `use`
+        # has counted it.
         written_s = 0.0 if self.device and not self.device.startswith("cpu") else self.write_s
         return {
             "device": self.device or "processes apart",
@@ -347,7 +418,9 @@ class ScoringTask:
             "rows_quarantined": failed,
             "rows_removed": self.removed,
             "reasons": dict(Counter(record.reason for record in self.failed)),
-            "examples": [record.message for record in self.failed if record.reason not in self.plan.removals][:1],
+            "examples": [
+                record.message for record in self.failed if record.reason not in self.plan.removals
+            ][:1],
             "seconds": self.seconds(),
             "use": self._use(),
             "counts": {**self.scorer.counts, "children": self.child.starts if self.child else 0},
@@ -369,13 +442,19 @@ def _is_tried_again() -> bool:
 
 def place_columns(batch: pa.RecordBatch) -> list[str]:
     """The columns of a record's place that a batch has: tables that are read in place have none."""
-    return [name for name in (contracts.SOURCE_FILE, contracts.SOURCE_LINE) if name in batch.schema.names]
+    return [
+        name
+        for name in (contracts.SOURCE_FILE, contracts.SOURCE_LINE)
+        if name in batch.schema.names
+    ]
 
 
 def keyless_rows(batch: pa.RecordBatch, key: Sequence[str]) -> set[int]:
     """Positions of the rows of which a key column is null."""
     holes = [batch.column(name) for name in key if batch.column(name).null_count]
-    return {row for column in holes for row, null in enumerate(column.is_null().to_pylist()) if null}
+    return {
+        row for column in holes for row, null in enumerate(column.is_null().to_pylist()) if null
+    }
 
 
 def file_schema(key: Mapping[str, str], outputs: Mapping[str, str]) -> pa.Schema:
@@ -383,6 +462,7 @@ def file_schema(key: Mapping[str, str], outputs: Mapping[str, str]) -> pa.Schema
     from batchinfer.config.types import parse_ddl
 
     schema = contracts.predictions_schema(
-        {name: parse_ddl(type_) for name, type_ in key.items()}, {name: parse_ddl(type_) for name, type_ in outputs.items()}
+        {name: parse_ddl(type_) for name, type_ in key.items()},
+        {name: parse_ddl(type_) for name, type_ in outputs.items()},
     )
     return schema.remove(schema.get_field_index(contracts.SLICE))

@@ -13,23 +13,27 @@ class ScoringPlan:
     """What every task of one run shares; travels as JSON.
 
     Attributes:
-        columns: source columns to read: key, signature, and the record's place, in the order of the landed table.
+        columns: source columns to read: key, signature, and the record's place, in the order of the
+            landed table.
         key: key columns with their Spark SQL types.
         inputs: columns that the fingerprint is made of, in the order of the signature.
         archive: name that the bundle travels under.
-        max_weight: most that a batch weighs, padding counted; None: no limit, or the handler knows no weights.
+        max_weight: most that a batch weighs, padding counted; None: no limit, or the handler knows
+            no weights.
         timeout_s: seconds after which a batch counts as hanging.
         threads: of one forward pass.
         max_failures: rows of one task after which it stops looking for single rows that fail.
         modules: folder that a module of the user's own is looked for in, besides PYTHONPATH.
-        trust: `pickle` where the pipeline allows models that run code of their own when they are loaded.
+        trust: `pickle` where the pipeline allows models that run code of their own when they are
+            loaded.
         precision: what the model computes in.
         compile: compile the module.
         compiled: name that what earlier runs compiled travels under; empty: there is nothing.
         known_rates: rows per second by batch size, of earlier runs of the bundle, by device.
         beats: folder that tasks tell of their rows in, where they share the driver's machine.
         deduplicate: score equal rows of a batch once.
-        removals: reasons that table transforms remove rows for, and what each says; the rows then come with a reason.
+        removals: reasons that table transforms remove rows for, and what each says; the rows then
+            come with a reason.
     """
 
     pipeline: str

@@ -1,7 +1,9 @@
-"""Which slices a Delta source has, how many rows each, and which of them changed since they were recorded.
+"""Which slices a Delta source has, how many rows each, and which of them changed since they were
+recorded.
 
-Partition columns are read off the log. Of other columns, the rows that came and went are counted: from the change data feed
-where it was on all the time and VACUUM left it, else from the files that were added and removed; OPTIMIZE changes nothing.
+Partition columns are read off the log. Of other columns, the rows that came and went are counted:
+from the change data feed where it was on all the time and VACUUM left it, else from the files that
+were added and removed; OPTIMIZE changes nothing.
 """
 
 from __future__ import annotations
@@ -37,7 +39,8 @@ class Found:
 
     Attributes:
         counts: rows of each slice; None: of the rows that belong to no slice.
-        changed: slices whose rows changed since the version recorded; None: it cannot be told, so all may have.
+        changed: slices whose rows changed since the version recorded; None: it cannot be told, so
+            all may have.
         files: how many files were looked at.
     """
 
@@ -70,10 +73,16 @@ class History:
     def has_feed(self) -> bool:
         """Whether every change in between is in the change data feed."""
         commits = self.commits
-        if self.backwards or commits is None or any(_is_off(properties) for each in commits for properties in each.properties):
+        if (
+            self.backwards
+            or commits is None
+            or any(_is_off(properties) for each in commits for properties in each.properties)
+        ):
             return False
         # On at the end, and never switched: it was on all the time.
-        return not _is_off(self.opened.properties) and not any(commit.properties for commit in commits)
+        return not _is_off(self.opened.properties) and not any(
+            commit.properties for commit in commits
+        )
 
     @property
     def feed_files(self) -> list[str]:
@@ -89,7 +98,13 @@ def _is_off(properties: Mapping[str, str]) -> bool:
     return properties.get(_FEED, "false").lower() != "true"
 
 
-def find_slices(opened: Opened, rule: SliceColumn, history: History | None, known: Counts, open_session: OpenSession) -> Found:
+def find_slices(
+    opened: Opened,
+    rule: SliceColumn,
+    history: History | None,
+    known: Counts,
+    open_session: OpenSession,
+) -> Found:
     """The slices of a source at the version opened, and which of them changed.
 
     Args:
@@ -120,12 +135,18 @@ def _of_partitions(opened: Opened, rule: SliceColumn, history: History | None) -
     changes = history.changes if history else None
     if changes is None or any(file.partition is None for file in changes.files):
         return Found(counts, None, len(opened.files))
-    partitions = [{"partition": opened.logical_partition(file.partition or {})} for file in changes.files]
+    partitions = [
+        {"partition": opened.logical_partition(file.partition or {})} for file in changes.files
+    ]
     return Found(counts, set(file_slices(opened, rule, partitions)), len(changes.files))
 
 
-def file_slices(opened: Opened, rule: SliceColumn, files: Sequence[Mapping[str, Any]]) -> list[str | None]:
-    """The slice that all rows of each file belong to, where the slice column is a partition column."""
+def file_slices(
+    opened: Opened, rule: SliceColumn, files: Sequence[Mapping[str, Any]]
+) -> list[str | None]:
+    """The slice that all rows of each file belong to, where the slice column is a partition
+    column.
+    """
     from batchinfer.inference.splits import partition_value
 
     if not files:
@@ -137,9 +158,16 @@ def file_slices(opened: Opened, rule: SliceColumn, files: Sequence[Mapping[str, 
 
 
 def _by_changes(
-    opened: Opened, rule: SliceColumn, history: History, changes: Changes, known: Counts, open_session: OpenSession
+    opened: Opened,
+    rule: SliceColumn,
+    history: History,
+    changes: Changes,
+    known: Counts,
+    open_session: OpenSession,
 ) -> Found | None:
-    """Slices of the rows that came and went; None: the files that went are gone, or the counts do not come out even."""
+    """Slices of the rows that came and went; None: the files that went are gone, or the counts do
+    not come out even.
+    """
     if not changes:
         return Found(known, set(), 0)
     if history.has_feed and _are_there(opened, history.feed_files):
@@ -153,7 +181,8 @@ def _by_changes(
     counts = {name: known.get(name, 0) + came[name] - went[name] for name in {*known, *changed}}
     if sum(counts.values()) == opened.rows and min(counts.values(), default=0) >= 0:
         return Found(counts, changed, len(changes.files))
-    # Deletion vectors: the files that changed hold rows that are deleted. What changed is known all the same.
+    # Deletion vectors: the files that changed hold rows that are deleted. What changed is known all
+    # the same.
     return Found(_count_all(opened, rule, open_session), changed, len(opened.files))
 
 
@@ -171,18 +200,29 @@ def _count_feed(
     return came, went
 
 
-def _feed(opened: Opened, rule: SliceColumn, since: int, open_session: OpenSession) -> Iterator[pa.RecordBatch]:
+def _feed(
+    opened: Opened, rule: SliceColumn, since: int, open_session: OpenSession
+) -> Iterator[pa.RecordBatch]:
     columns = [rule.column, "_change_type"]
     type_ = opened.fields[rule.column]
     if mapped(opened):
         reader = open_session().read.format("delta").option("readChangeFeed", "true")
-        frame = reader.option("startingVersion", since + 1).option("endingVersion", opened.version).load(opened.place)
+        frame = (
+            reader.option("startingVersion", since + 1)
+            .option("endingVersion", opened.version)
+            .load(opened.place)
+        )
         batches = frame.select(*columns).toArrow().to_batches()
     else:
-        batches = pa.RecordBatchReader.from_stream(opened.table.load_cdf(since + 1, opened.version, columns=columns))
+        batches = pa.RecordBatchReader.from_stream(
+            opened.table.load_cdf(since + 1, opened.version, columns=columns)
+        )
     for batch in batches:
         # deltalake gives views of text, which Arrow cannot filter.
-        arrays = [batch.column(rule.column).cast(type_), batch.column("_change_type").cast(pa.string())]
+        arrays = [
+            batch.column(rule.column).cast(type_),
+            batch.column("_change_type").cast(pa.string()),
+        ]
         yield pa.RecordBatch.from_arrays(arrays, names=columns)
 
 
@@ -194,17 +234,23 @@ def mapped(opened: Opened) -> bool:
 def _count_files(
     opened: Opened, rule: SliceColumn, changes: Changes, open_session: OpenSession
 ) -> tuple[Counter[str | None], Counter[str | None]] | None:
-    """Rows of each slice in the files that came, and in those that went; None: some cannot be read any more."""
+    """Rows of each slice in the files that came, and in those that went; None: some cannot be read
+    any more.
+    """
     if mapped(opened) or any(file.size is None for file in changes.files):
         return None
     if not _are_there(opened, [file.path for file in changes.files]):
         return None
-    came, went = ([_as_listed(file) for file in files] for files in (changes.added, changes.removed))
+    came, went = (
+        [_as_listed(file) for file in files] for files in (changes.added, changes.removed)
+    )
     return _count(opened, rule, came, open_session), _count(opened, rule, went, open_session)
 
 
 def _are_there(opened: Opened, paths: Sequence[str]) -> bool:
-    """False where VACUUM took files that went, or those of the feed: what was in them, nobody knows."""
+    """False where VACUUM took files that went, or those of the feed: what was in them, nobody
+    knows.
+    """
     from batchinfer.pipeline.slices.delta_opened import check_files
 
     try:
@@ -229,7 +275,10 @@ def _count(
 
     common = {"types": _types(opened, rule)}
     if sum(file["size"] for file in files) <= _DRIVER_BYTES:
-        tasks = [{"split": split | common, "rule": rule.model_dump()} for split in split_files(opened.place, files, 1)]
+        tasks = [
+            {"split": split | common, "rule": rule.model_dump()}
+            for split in split_files(opened.place, files, 1)
+        ]
         results = [list(count_slices(task)) for task in tasks]
     else:
         spark = open_session()
@@ -273,12 +322,18 @@ class _CountSlices:
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         pairs = as_pairs(count_batches(batches, SliceColumn(**self.rule)))
-        columns = [pa.array([pair[0] for pair in pairs], pa.string()), pa.array([pair[1] for pair in pairs], pa.int64())]
+        columns = [
+            pa.array([pair[0] for pair in pairs], pa.string()),
+            pa.array([pair[1] for pair in pairs], pa.int64()),
+        ]
         yield pa.RecordBatch.from_arrays(columns, names=["slice", "rows"])
 
 
-def files_of_slices(opened: Opened, rule: SliceColumn, slices: Sequence[str]) -> list[dict[str, Any]]:
-    """The files that hold rows of these slices; of columns that are no partitions, those whose statistics do not rule it out.
+def files_of_slices(
+    opened: Opened, rule: SliceColumn, slices: Sequence[str]
+) -> list[dict[str, Any]]:
+    """The files that hold rows of these slices; of columns that are no partitions, those whose
+    statistics do not rule it out.
 
     Runs on: driver.
     """
@@ -296,7 +351,9 @@ def _may_hold(bounds: tuple[str, str] | None, low: str, high: str) -> bool:
 
 
 def _bounds(opened: Opened, rule: SliceColumn) -> dict[str, tuple[str, str]]:
-    """Smallest and greatest slice of each file, of columns whose values and slices have one order: text and times."""
+    """Smallest and greatest slice of each file, of columns whose values and slices have one order:
+    text and times.
+    """
     from urllib.parse import unquote
 
     type_ = opened.fields[rule.column]
@@ -308,11 +365,17 @@ def _bounds(opened: Opened, rule: SliceColumn) -> dict[str, tuple[str, str]]:
         return {}
     ends = [_as_slices(actions[f"{end}.{column}"], type_, rule) for end in ("min", "max")]
     found = zip(actions["path"].to_pylist(), *ends, strict=True)
-    return {unquote(path): (low, high) for path, low, high in found if low is not None and high is not None}
+    return {
+        unquote(path): (low, high)
+        for path, low, high in found
+        if low is not None and high is not None
+    }
 
 
 def _as_slices(values: pa.ChunkedArray, type_: pa.DataType, rule: SliceColumn) -> list[str | None]:
     from batchinfer.sources.slice_values import slice_values
 
     column = values.cast(type_).combine_chunks()
-    return slice_values(pa.RecordBatch.from_arrays([column], names=[rule.column]), rule, None).to_pylist()
+    return slice_values(
+        pa.RecordBatch.from_arrays([column], names=[rule.column]), rule, None
+    ).to_pylist()

@@ -1,6 +1,8 @@
-"""Where a Delta table that is read in place lies, and what it holds at the version that the pipeline asks for.
+"""Where a Delta table that is read in place lies, and what it holds at the version that the
+pipeline asks for.
 
-Owns places, names and versions, and what is said where there is no such thing. Reads the log only, and no rows.
+Owns places, names and versions, and what is said where there is no such thing. Reads the log only,
+and no rows.
 """
 
 from __future__ import annotations
@@ -58,14 +60,17 @@ class Opened:
 
     @cached_property
     def fields(self) -> dict[str, pa.DataType]:
-        """The table's columns and their Arrow types, partition columns included, in the table's order."""
+        """The table's columns and their Arrow types, partition columns included, in the table's
+        order.
+        """
         from batchinfer.lake.snapshots import arrow_schema
 
         return {field.name: field.type for field in arrow_schema(self.table)}
 
     @cached_property
     def files(self) -> list[dict[str, Any]]:
-        """`{path, size, rows, partition}` of each file; `rows` are those that no deletion vector takes away.
+        """`{path, size, rows, partition}` of each file; `rows` are those that no deletion vector
+        takes away.
 
         Raises:
             InputError: a file that the log does not tell the rows of, and that cannot be read.
@@ -81,14 +86,18 @@ class Opened:
         return files
 
     def physical_name(self, column: str) -> str:
-        """The name that a column has in the files and in the log: another one with column mapping."""
+        """The name that a column has in the files and in the log: another one with column
+        mapping.
+        """
         import pyarrow as pa
 
         metadata = pa.schema(self.table.schema().to_arrow()).field(column).metadata or {}
         return metadata.get(b"delta.columnMapping.physicalName", column.encode()).decode()
 
     def logical_partition(self, partition: Mapping[str, str | None]) -> dict[str, str | None]:
-        """Partition values of the log, by the table's names; an empty text, and a column that is left out, mean null."""
+        """Partition values of the log, by the table's names; an empty text, and a column that is
+        left out, mean null.
+        """
         names = {name: self.physical_name(name) for name in self.partition_columns}
         return {name: partition.get(physical) or None for name, physical in names.items()}
 
@@ -107,7 +116,9 @@ class Opened:
         try:
             return pq.read_metadata(f"{root}/{path}", filesystem=filesystem).num_rows
         except (OSError, pa.ArrowException) as error:
-            raise InputError(f"{self.place}: {path} of version {self.version} cannot be read: {error}") from error
+            raise InputError(
+                f"{self.place}: {path} of version {self.version} cannot be read: {error}"
+            ) from error
 
     @property
     def rows(self) -> int:
@@ -115,7 +126,8 @@ class Opened:
 
 
 def find_place(context: Context, source: DeltaSource, open_session: OpenSession) -> str:
-    """The folder of the table: of a path, of a name below the lake, or of a name that Spark's catalog knows.
+    """The folder of the table: of a path, of a name below the lake, or of a name that Spark's
+    catalog knows.
 
     Runs on: driver; a JVM only for names of the catalog.
 
@@ -148,7 +160,9 @@ def _hold_to_roots(place: str, root: Path, roots: Sequence[str] | None) -> None:
         return
     real = os.path.realpath(place)
     if "://" in place or not any(os.path.commonpath([real, each]) == each for each in allowed):
-        raise ConfigError(f"source.path: {place} is outside source.roots; allowed: below {', '.join(allowed)}")
+        raise ConfigError(
+            f"source.path: {place} is outside source.roots; allowed: below {', '.join(allowed)}"
+        )
 
 
 def _of_catalog(name: str, open_session: OpenSession) -> str:
@@ -162,16 +176,21 @@ def _of_catalog(name: str, open_session: OpenSession) -> str:
     except (AnalysisException, ParseException) as error:
         fact = str(error).split("\n")[0]
         raise InputMissing(
-            f"source.table: Spark's catalog has no table {name} ({fact}); allowed: catalog.schema.table or schema.table, "
+            f"source.table: Spark's catalog has no table {name} ({fact}); allowed: "
+            "catalog.schema.table or schema.table, "
             "a name with a slash below the lake, or source.path"
         ) from error
     if detail["format"] != "delta" or not detail["location"]:
-        raise InputError(f"source.table: {name} is a table of format {detail['format']}; allowed with kind delta: Delta tables")
+        raise InputError(
+            f"source.table: {name} is a table of format {detail['format']}; allowed with kind "
+            "delta: Delta tables"
+        )
     return plain_place(str(detail["location"]))
 
 
 def open_source(place: str, source: DeltaSource) -> Opened:
-    """The table at the version that the pipeline asks for; without `version` or `as_of`, the latest.
+    """The table at the version that the pipeline asks for; without `version` or `as_of`, the
+    latest.
 
     Runs on: driver, without Spark.
 
@@ -203,12 +222,16 @@ def open_version(latest: Opened, version: int) -> Opened:
     from batchinfer.lake.snapshots import open_table
 
     if version > latest.version:
-        raise InputMissing(f"{latest.place}: got version {version}; allowed: 0 to {latest.version}, the table's latest")
+        raise InputMissing(
+            f"{latest.place}: got version {version}; allowed: 0 to {latest.version}, the table's "
+            "latest"
+        )
     try:
         opened = Opened(latest.place, open_table(latest.place, version))
     except StorageError as error:
         raise InputError(
-            f"{latest.place}: version {version} can no longer be read: its log has been cleaned up; latest: {latest.version}"
+            f"{latest.place}: version {version} can no longer be read: its log has been cleaned "
+            f"up; latest: {latest.version}"
         ) from error
     check_files(opened, [file["path"] for file in opened.files])
     return opened
@@ -228,7 +251,8 @@ def check_files(opened: Opened, paths: Sequence[str]) -> None:
     gone = [path for path, info in zip(paths, found, strict=True) if not info.is_file]
     if gone:
         raise InputError(
-            f"{opened.place}: version {opened.version} can no longer be read: {len(gone)} of the {len(paths)} files are gone "
+            f"{opened.place}: version {opened.version} can no longer be read: {len(gone)} of the "
+            f"{len(paths)} files are gone "
             f"(VACUUM removes those of old versions), such as {gone[0]}"
         )
 
@@ -240,13 +264,20 @@ def _version_as_of(latest: Opened, as_of: str) -> int:
     moment = moment if moment.tzinfo else moment.replace(tzinfo=dt.timezone.utc)
     with storage_faults(latest.place, "read the table's history"):
         history = latest.table.history()
-    known = {int(entry["version"]): int(entry["timestamp"]) for entry in history if "timestamp" in entry}
+    known = {
+        int(entry["version"]): int(entry["timestamp"]) for entry in history if "timestamp" in entry
+    }
     until = [version for version, at_ms in known.items() if at_ms <= moment.timestamp() * 1000]
     if not until:
         first = min(known, default=latest.version)
-        at = dt.datetime.fromtimestamp(known[first] / 1000, dt.timezone.utc).isoformat() if first in known else "unknown"
+        at = (
+            dt.datetime.fromtimestamp(known[first] / 1000, dt.timezone.utc).isoformat()
+            if first in known
+            else "unknown"
+        )
         raise InputMissing(
-            f"{latest.place}: as_of {as_of} is before the first version that the log still has ({first}, of {at}); "
+            f"{latest.place}: as_of {as_of} is before the first version that the log still has "
+            f"({first}, of {at}); "
             "allowed: a later time"
         )
     return max(until)
@@ -257,10 +288,15 @@ def _no_table(place: str) -> InputError:
 
     folder = local_path(place)
     try:
-        return InputMissing(f"{place}: no such Delta table") if folder is None else _found_instead(place, folder)
+        return (
+            InputMissing(f"{place}: no such Delta table")
+            if folder is None
+            else _found_instead(place, folder)
+        )
     except PermissionError as error:
         return InputError(
-            f"{place} cannot be read: {error.filename}: {error.strerror}; allowed: a folder that this user may read"
+            f"{place} cannot be read: {error.filename}: {error.strerror}; allowed: a folder that "
+            "this user may read"
         )
 
 
@@ -272,12 +308,21 @@ def _found_instead(place: str, folder: Path) -> InputError:
         return InputMissing(f"{place}: no such Delta table", hint=_near(folder))
     if not folder.is_dir():
         return InputError(
-            f"{place} is a file; allowed with kind delta: the folder of a Delta table, the one that holds _delta_log"
+            f"{place} is a file; allowed with kind delta: the folder of a Delta table, the one "
+            "that holds _delta_log"
         )
     there = sorted(entry.name for entry in folder.iterdir())
-    shown = ", ".join(there[:_SHOWN]) + (f" and {len(there) - _SHOWN} more" if len(there) > _SHOWN else "")
-    kind = "; for Parquet files without a log: kind: parquet" if any(name.endswith(".parquet") for name in there) else ""
-    return InputError(f"{place} is no Delta table: it has no _delta_log; it holds {shown or 'nothing'}{kind}")
+    shown = ", ".join(there[:_SHOWN]) + (
+        f" and {len(there) - _SHOWN} more" if len(there) > _SHOWN else ""
+    )
+    kind = (
+        "; for Parquet files without a log: kind: parquet"
+        if any(name.endswith(".parquet") for name in there)
+        else ""
+    )
+    return InputError(
+        f"{place} is no Delta table: it has no _delta_log; it holds {shown or 'nothing'}{kind}"
+    )
 
 
 def _near(folder: Path) -> str | None:
@@ -285,4 +330,7 @@ def _near(folder: Path) -> str | None:
 
     if not folder.parent.is_dir():
         return None
-    return did_you_mean(folder.name, [entry.name for entry in folder.parent.iterdir()]).strip(" ()") or None
+    return (
+        did_you_mean(folder.name, [entry.name for entry in folder.parent.iterdir()]).strip(" ()")
+        or None
+    )

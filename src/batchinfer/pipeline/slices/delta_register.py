@@ -1,7 +1,9 @@
-"""The register of a Delta source: which slices it has, and at which version; the rows stay where they are.
+"""The register of a Delta source: which slices it has, and at which version; the rows stay where
+they are.
 
-A small Delta table at `landed/<pipeline>`, one row a slice, rewritten whole by each `extract`. Its application transactions
-`slice:<S>` hold the source's version at which the slice last changed, as those of a landed table do. Reading it starts no JVM.
+A small Delta table at `landed/<pipeline>`, one row a slice, rewritten whole by each `extract`. Its
+application transactions `slice:<S>` hold the source's version at which the slice last changed, as
+those of a landed table do. Reading it starts no JVM.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ class Entry:
         changed_at: version of the source at which the slice was last seen to have changed.
         recorded_at: when that was recorded.
         table_id: what tells the source that it is read from from another table in its place.
-        files: the slice's files, where it holds only what came since the slice before; None: as the version has them.
+        files: the slice's files, where it holds only what came since the slice before; None: as the
+            version has them.
     """
 
     version: int
@@ -47,7 +50,8 @@ class Register:
 
     Attributes:
         place: path or URI of the source's folder.
-        table_id: of the source that was seen last; slices of days may be of one that lay there before.
+        table_id: of the source that was seen last; slices of days may be of one that lay there
+            before.
         rule: how slices are cut, as text.
         columns: Spark SQL types of the source's columns, as last seen.
     """
@@ -70,17 +74,45 @@ def register_schema() -> pa.Schema:
 
     return pa.schema(
         [
-            commented(SLICE, pa.string(), "The slice; null for the rows of the source that belong to none."),
-            commented(SOURCE_TABLE, pa.string(), "Delta table that the slice is read from, in place."),
-            commented(SOURCE_VERSION, pa.int64(), "Delta version of that table at which the slice is read."),
-            commented("changed_at", pa.int64(), "Delta version of that table at which the slice was last seen to have changed."),
+            commented(
+                SLICE,
+                pa.string(),
+                "The slice; null for the rows of the source that belong to none.",
+            ),
+            commented(
+                SOURCE_TABLE, pa.string(), "Delta table that the slice is read from, in place."
+            ),
+            commented(
+                SOURCE_VERSION,
+                pa.int64(),
+                "Delta version of that table at which the slice is read.",
+            ),
+            commented(
+                "changed_at",
+                pa.int64(),
+                "Delta version of that table at which the slice was last seen to have changed.",
+            ),
             commented("rows", pa.int64(), "Rows of the slice at that version."),
-            commented("recorded_at", pa.timestamp("us", tz="UTC"), "When its last change was recorded, UTC."),
+            commented(
+                "recorded_at",
+                pa.timestamp("us", tz="UTC"),
+                "When its last change was recorded, UTC.",
+            ),
             commented(RUN_ID, pa.string(), "The run that recorded its last change."),
-            commented("files", pa.string(), "Files of a slice that holds only what came since the slice before, as JSON."),
+            commented(
+                "files",
+                pa.string(),
+                "Files of a slice that holds only what came since the slice before, as JSON.",
+            ),
             commented("slice_rule", pa.string(), "How the source is cut into slices, as JSON."),
-            commented("table_id", pa.string(), "Id of the source table: another table in its place has another."),
-            commented("columns", pa.string(), "Columns of the source and their Spark SQL types, as JSON."),
+            commented(
+                "table_id",
+                pa.string(),
+                "Id of the source table: another table in its place has another.",
+            ),
+            commented(
+                "columns", pa.string(), "Columns of the source and their Spark SQL types, as JSON."
+            ),
         ]
     )
 
@@ -114,9 +146,16 @@ def read_register(context: Context) -> Register | None:
         )
         for row in rows
     }
-    # What the source looks like is told by what was recorded last; the other rows may be older slices.
+    # What the source looks like is told by what was recorded last; the other rows may be older
+    # slices.
     last = max(rows, key=lambda row: (row["recorded_at"], row[SOURCE_VERSION]))
-    return Register(last[SOURCE_TABLE], last["table_id"], last["slice_rule"], json.loads(last["columns"]), entries)
+    return Register(
+        last[SOURCE_TABLE],
+        last["table_id"],
+        last["slice_rule"],
+        json.loads(last["columns"]),
+        entries,
+    )
 
 
 def _check_kind(context: Context) -> None:
@@ -126,14 +165,16 @@ def _check_kind(context: Context) -> None:
     names = table_schema(context.landed).names
     if not {"changed_at", "table_id"} <= set(names):
         raise InputError(
-            f"{context.landed} holds records that this pipeline landed from another kind of source; allowed with kind delta: "
+            f"{context.landed} holds records that this pipeline landed from another kind of "
+            "source; allowed with kind delta: "
             "a pipeline name that has not landed anything",
             hint="give the pipeline another name",
         )
 
 
 def write_register(context: Context, register: Register, changed: set[str]) -> int:
-    """Puts the register in place of the former one; the slices that changed are recorded with it, in the same commit.
+    """Puts the register in place of the former one; the slices that changed are recorded with it,
+    in the same commit.
 
     Runs on: driver.
 
@@ -190,5 +231,7 @@ def _rows(register: Register) -> list[dict[str, Any]]:
             "files": None if entry.files is None else json.dumps(entry.files),
             **common,
         }
-        for name, entry in sorted(register.entries.items(), key=lambda item: (item[0] is not None, item[0] or ""))
+        for name, entry in sorted(
+            register.entries.items(), key=lambda item: (item[0] is not None, item[0] or "")
+        )
     ]

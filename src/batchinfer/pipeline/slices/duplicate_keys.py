@@ -41,24 +41,35 @@ def raise_duplicates(
     """
     from pyspark.sql import functions as F
 
-    files = [*((slice_, path, False) for slice_, path in before), *((slice_, path, True) for slice_, path in coming)]
+    files = [
+        *((slice_, path, False) for slice_, path in before),
+        *((slice_, path, True) for slice_, path in coming),
+    ]
     if not files:
         return
-    # Names of staged files are unique. Files that the join does not find are of no slice: their keys would repeat, not pass.
+    # Names of staged files are unique. Files that the join does not find are of no slice: their
+    # keys would repeat, not pass.
     named = [(path.rsplit("/", 1)[-1], slice_, is_coming) for slice_, path, is_coming in files]
     of_files = spark.createDataFrame(named, f"{_FILE} string, {SLICE} string, {_COMING} boolean")
     # One read for all files: a frame a file makes a plan that takes longer than the check.
     rows = files_frame(spark, table, [path for _, path, _ in files])
     columns = [F.col(quoted(name)) for name in dict.fromkeys([*key, SOURCE_FILE])]
-    rows = rows.select(*columns, F.col("_metadata.file_name").alias(_FILE)).join(F.broadcast(of_files), _FILE, "left")
+    rows = rows.select(*columns, F.col("_metadata.file_name").alias(_FILE)).join(
+        F.broadcast(of_files), _FILE, "left"
+    )
     if replaced:
-        gone = spark.createDataFrame([(name, False) for name in replaced], f"{SOURCE_FILE} string, {_COMING} boolean")
+        gone = spark.createDataFrame(
+            [(name, False) for name in replaced], f"{SOURCE_FILE} string, {_COMING} boolean"
+        )
         rows = rows.join(F.broadcast(gone), [SOURCE_FILE, _COMING], "left_anti")
     raise_duplicate_keys(rows, table, key, hint)
 
 
-def raise_duplicate_keys(rows: DataFrame, table: str, key: Sequence[str], hint: str | None = None) -> None:
-    """Ends with three examples if a key stands twice in one slice of the rows; those with a null in their key are let pass.
+def raise_duplicate_keys(
+    rows: DataFrame, table: str, key: Sequence[str], hint: str | None = None
+) -> None:
+    """Ends with three examples if a key stands twice in one slice of the rows; those with a null in
+    their key are let pass.
 
     Args:
         rows: the key columns, and the slice.
@@ -75,11 +86,19 @@ def raise_duplicate_keys(rows: DataFrame, table: str, key: Sequence[str], hint: 
 
     from batchinfer.checks.repeated_keys import find_duplicate_keys
 
-    whole = reduce(lambda one, other: one & other, [F.col(quoted(name)).isNotNull() for name in key])
+    whole = reduce(
+        lambda one, other: one & other, [F.col(quoted(name)).isNotNull() for name in key]
+    )
     found = find_duplicate_keys(rows.where(whole), key, [SLICE])
     if found:
-        examples = "; ".join(f"slice {one['within'][SLICE]}: {json.dumps(one['key'])} {one['count']} times" for one in found)
+        examples = "; ".join(
+            f"slice {one['within'][SLICE]}: {json.dumps(one['key'])} {one['count']} times"
+            for one in found
+        )
         raise InputError(
-            f"keys ({', '.join(key)}) that repeat in {table}: {examples}; allowed: one row a key in a slice",
-            hint or "choose another source.key, remove the duplicates, or say source.unique: assumed to skip this check",
+            f"keys ({', '.join(key)}) that repeat in {table}: {examples}; allowed: one row a key "
+            "in a slice",
+            hint
+            or "choose another source.key, remove the duplicates, or say source.unique: assumed to "
+            "skip this check",
         )

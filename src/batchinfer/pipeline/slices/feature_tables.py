@@ -1,4 +1,6 @@
-"""The columns after `prepare`, and the feature tables that its joins read, each at one version for the whole run. No JVM."""
+"""The columns after `prepare`, and the feature tables that its joins read, each at one version for
+the whole run. No JVM.
+"""
 
 from __future__ import annotations
 
@@ -52,15 +54,24 @@ class Preparation:
 
     def reasons(self) -> dict[str, str]:
         """Reasons that rows are removed for, and what each says."""
-        return {reason: message for step in self.steps for reason, message in step.reasons().items()}
+        return {
+            reason: message for step in self.steps for reason, message in step.reasons().items()
+        }
 
     def facts(self) -> dict[str, Any]:
         """What a bundle remembers of the steps that made its columns; nothing without steps."""
-        return {"prepare": dumped(self.steps), "feature_tables": self.used_tables()} if self.steps else {}
+        return (
+            {"prepare": dumped(self.steps), "feature_tables": self.used_tables()}
+            if self.steps
+            else {}
+        )
 
     def used_tables(self) -> list[dict[str, Any]]:
         """The feature tables with their versions, as reports show them."""
-        return [table.to_json() for table in sorted(set(self.tables.values()), key=lambda table: table.place)]
+        return [
+            table.to_json()
+            for table in sorted(set(self.tables.values()), key=lambda table: table.place)
+        ]
 
 
 def open_preparation(context: Context) -> Preparation:
@@ -100,7 +111,8 @@ def _find(context: Context, step: Join) -> str:
     place = plain_place(join(context.environment.lake, step.table))
     if not exists(place):
         raise InputMissing(
-            f"{_where(step)}.table: no Delta table at {place}; allowed: a path below the lake, or a path or URI of a Delta table"
+            f"{_where(step)}.table: no Delta table at {place}; allowed: a path below the lake, or "
+            "a path or URI of a Delta table"
         )
     return place
 
@@ -131,7 +143,9 @@ def _faults(context: Context, steps: list[TableStep], step: Join, place: str) ->
     return [f"{_where(step)}: {place}: {fault}" for fault in step.table_faults(fields)]
 
 
-def prepared_fields(context: Context, preparation: Preparation, fields: Mapping[str, pa.DataType]) -> Fields:
+def prepared_fields(
+    context: Context, preparation: Preparation, fields: Mapping[str, pa.DataType]
+) -> Fields:
     """Types of the columns after the steps.
 
     Raises:

@@ -1,4 +1,6 @@
-"""What has landed of a pipeline: the slices of its landed table, or of the Delta table that it reads in place. No JVM."""
+"""What has landed of a pipeline: the slices of its landed table, or of the Delta table that it
+reads in place. No JVM.
+"""
 
 from __future__ import annotations
 
@@ -26,11 +28,14 @@ class SliceData:
         slices: names of the slices.
         files: {path, size, rows, partition} of each Parquet file.
         version: Delta version that is read.
-        changed_at: Delta version at which the slices, or those that steps look back into, last changed.
+        changed_at: Delta version at which the slices, or those that steps look back into, last
+            changed.
         rows: of the slices; files that hold rows of other slices too have more.
         recorded_at: when the last change was recorded, of a table that is read in place.
-        fields: Spark SQL types of the table's columns, of a table that is read in place; None: a landed table.
-        rule: how rows of a table that is read in place are told to be of a slice; None: by their files alone.
+        fields: Spark SQL types of the table's columns, of a table that is read in place; None: a
+            landed table.
+        rule: how rows of a table that is read in place are told to be of a slice; None: by their
+            files alone.
         only_files: the slice is these files, and not all of the version's.
         history: slices before these that table transforms look back into.
     """
@@ -66,9 +71,10 @@ class LandedSlice:
     """One slice that can be scored.
 
     Attributes:
-        changed_at: version of the table that it is read from, at which it last changed, or a slice that its rows look back into.
-        recorded_at: when that change was recorded, where the table is read in place: the versions of such a table may begin
-            anew, or go back where the pipeline asks for an earlier one.
+        changed_at: version of the table that it is read from, at which it last changed, or a slice
+            that its rows look back into.
+        recorded_at: when that change was recorded, where the table is read in place: the versions
+            of such a table may begin anew, or go back where the pipeline asks for an earlier one.
     """
 
     rows: int
@@ -86,17 +92,24 @@ def read_landed(context: Context) -> dict[str, LandedSlice]:
 
 
 def _with_history(landed: Mapping[str, LandedSlice]) -> dict[str, LandedSlice]:
-    """The slices, each changed when it or one before it last changed: its rows look back into those."""
+    """The slices, each changed when it or one before it last changed: its rows look back into
+    those.
+    """
     found: dict[str, LandedSlice] = {}
     changed_at, recorded_at = -1, None
     for name, slice_ in sorted(landed.items()):
         changed_at = max(changed_at, slice_.changed_at)
-        recorded_at = max((moment for moment in (recorded_at, slice_.recorded_at) if moment is not None), default=None)
+        recorded_at = max(
+            (moment for moment in (recorded_at, slice_.recorded_at) if moment is not None),
+            default=None,
+        )
         found[name] = LandedSlice(slice_.rows, changed_at, recorded_at)
     return found
 
 
-def _before(context: Context, landed: Iterable[str], names: Sequence[str] | None) -> tuple[str, ...]:
+def _before(
+    context: Context, landed: Iterable[str], names: Sequence[str] | None
+) -> tuple[str, ...]:
     """The landed slices that sort before the last of those named, and that steps look back into."""
     if not names or not reads_history(context.pipeline):
         return ()
@@ -109,8 +122,15 @@ def _read_each(context: Context) -> dict[str, LandedSlice]:
     landed = read_slices(context.landed)
     if isinstance(context.pipeline.source, DeltaSource):
         register = read_register(context)
-        entries = {name: entry for name, entry in (register.entries if register else {}).items() if name is not None}
-        return {name: LandedSlice(entry.rows, entry.changed_at, entry.recorded_at) for name, entry in entries.items()}
+        entries = {
+            name: entry
+            for name, entry in (register.entries if register else {}).items()
+            if name is not None
+        }
+        return {
+            name: LandedSlice(entry.rows, entry.changed_at, entry.recorded_at)
+            for name, entry in entries.items()
+        }
     rows: dict[str, int] = {}
     for file in snapshot_files(context.landed) if landed else []:
         rows[file["partition"][SLICE]] = rows.get(file["partition"][SLICE], 0) + file["rows"]
@@ -134,16 +154,25 @@ def read_data(context: Context, names: Sequence[str] | None) -> SliceData:
         raise _nothing(context)
     landed = read_slices(context.landed)
     version = table_version(context.landed)
-    files = [file for file in snapshot_files(context.landed) if names is None or file["partition"][SLICE] in names]
+    files = [
+        file
+        for file in snapshot_files(context.landed)
+        if names is None or file["partition"][SLICE] in names
+    ]
     history = _before(context, landed, names)
-    changed_at = max((landed[name] for name in (*names, *history)) if names else landed.values(), default=version)
+    changed_at = max(
+        (landed[name] for name in (*names, *history)) if names else landed.values(), default=version
+    )
     rows = sum(file["rows"] for file in files)
-    return SliceData(context.landed, tuple(names or ()), files, version, changed_at, rows, history=history)
+    return SliceData(
+        context.landed, tuple(names or ()), files, version, changed_at, rows, history=history
+    )
 
 
 def _nothing(context: Context) -> InputMissing:
     return InputMissing(
-        f"{context.landed}: nothing has landed; allowed: extract first", hint=f"batchinfer extract -p {context.name}"
+        f"{context.landed}: nothing has landed; allowed: extract first",
+        hint=f"batchinfer extract -p {context.name}",
     )
 
 
@@ -153,12 +182,18 @@ def _read_in_place(context: Context, names: Sequence[str] | None) -> SliceData:
         raise _nothing(context)
     rule = context.pipeline.source.slice
     if isinstance(rule, SliceColumn):
-        wanted = tuple(name for name in register.entries if name is not None) if names is None else tuple(names)
+        wanted = (
+            tuple(name for name in register.entries if name is not None)
+            if names is None
+            else tuple(names)
+        )
         return _of_column(context, register, rule, wanted)
     return _of_days(context, register, names)
 
 
-def _of_column(context: Context, register: Register, rule: SliceColumn, names: tuple[str, ...]) -> SliceData:
+def _of_column(
+    context: Context, register: Register, rule: SliceColumn, names: tuple[str, ...]
+) -> SliceData:
     entries = {name: register.entries[name] for name in names}
     opened = _open(context, register, register.version, entries)
     history = _before(context, (name for name in register.entries if name is not None), names)
@@ -178,18 +213,25 @@ def _of_column(context: Context, register: Register, rule: SliceColumn, names: t
 
 
 def _of_days(context: Context, register: Register, names: Sequence[str] | None) -> SliceData:
-    """Each slice is the whole table as it was that day, or the files that came since the day before."""
+    """Each slice is the whole table as it was that day, or the files that came since the day
+    before.
+    """
     known = sorted(name for name in register.entries if name is not None)
     entries = {name: register.entries[name] for name in (known if names is None else names)}
     if names is None and all(entry.files is None for entry in entries.values()):
         entries = {known[-1]: register.entries[known[-1]]}
     if len(entries) > 1 and any(entry.files is None for entry in entries.values()):
         raise InputError(
-            f"slices {', '.join(entries)} of pipeline {context.name} are each the whole of {register.place}; allowed: one of them"
+            f"slices {', '.join(entries)} of pipeline {context.name} are each the whole of "
+            f"{register.place}; allowed: one of them"
         )
     newest = max(entries.values(), key=lambda entry: entry.version)
     opened = _open(context, register, newest.version, entries)
-    files = opened.files if newest.files is None else [file for entry in entries.values() for file in entry.files or ()]
+    files = (
+        opened.files
+        if newest.files is None
+        else [file for entry in entries.values() for file in entry.files or ()]
+    )
     return SliceData(
         register.place,
         tuple(entries),
@@ -203,23 +245,32 @@ def _of_days(context: Context, register: Register, names: Sequence[str] | None) 
     )
 
 
-def _open(context: Context, register: Register, version: int, entries: Mapping[str, Entry]) -> Opened:
+def _open(
+    context: Context, register: Register, version: int, entries: Mapping[str, Entry]
+) -> Opened:
     """The table at a version, if it is the one that these slices were recorded of."""
     from batchinfer.lake.snapshots import exists, open_table
 
     if not exists(register.place):
-        raise InputMissing(f"{register.place}: the Delta table that pipeline {context.name} reads is no longer there")
+        raise InputMissing(
+            f"{register.place}: the Delta table that pipeline {context.name} reads is no longer "
+            "there"
+        )
     try:
         opened = Opened(register.place, open_table(register.place, version))
     except StorageError as error:
         raise InputError(
-            f"{register.place}: version {version}, which was recorded, can no longer be read: {'; '.join(error.problems)}",
+            f"{register.place}: version {version}, which was recorded, can no longer be read: "
+            f"{'; '.join(error.problems)}",
             hint=f"batchinfer extract -p {context.name}",
         ) from error
     if gone := [name for name, entry in entries.items() if entry.table_id != opened.id]:
         raise InputError(
-            f"{register.place}: another table lies there now; of the one before it were recorded: {', '.join(gone)}; allowed: "
+            f"{register.place}: another table lies there now; of the one before it were recorded: "
+            f"{', '.join(gone)}; allowed: "
             "slices of the table that is there",
-            hint=f"batchinfer extract -p {context.name}" if isinstance(context.pipeline.source.slice, SliceColumn) else None,
+            hint=f"batchinfer extract -p {context.name}"
+            if isinstance(context.pipeline.source.slice, SliceColumn)
+            else None,
         )
     return opened

@@ -1,6 +1,8 @@
-"""The rows of slices after `prepare`, as a Spark frame: with their history before the steps, and without it behind them.
+"""The rows of slices after `prepare`, as a Spark frame: with their history before the steps, and
+without it behind them.
 
-Owns which rows of a table the steps see, and in which order rows stand that nothing else tells apart.
+Owns which rows of a table the steps see, and in which order rows stand that nothing else tells
+apart.
 """
 
 from __future__ import annotations
@@ -35,13 +37,19 @@ _JSON = {
 
 
 def prepared_frame(
-    spark: SparkSession, context: Context, data: SliceData, fields: Mapping[str, pa.DataType], checked: bool = True
+    spark: SparkSession,
+    context: Context,
+    data: SliceData,
+    fields: Mapping[str, pa.DataType],
+    checked: bool = True,
 ) -> DataFrame:
-    """The rows of the slices of `data` after the pipeline's table transforms; those removed are marked in `REMOVED`.
+    """The rows of the slices of `data` after the pipeline's table transforms; those removed are
+    marked in `REMOVED`.
 
     Args:
         fields: columns of the table, and their types.
-        checked: looks for keys that repeat in feature tables that may have one row a key only; that reads them.
+        checked: looks for keys that repeat in feature tables that may have one row a key only; that
+            reads them.
 
     Runs on: driver; no row of the slices is read yet.
 
@@ -58,13 +66,20 @@ def prepared_frame(
                 _check_unique(spark, preparation, step)
     rows = _rows_with_history(spark, context, data, fields)
     rows, ties = _with_ties(rows, context, data, fields)
-    tables = {place: version_frame(spark, table.place, table.version) for place, table in preparation.tables.items()}
+    tables = {
+        place: version_frame(spark, table.place, table.version)
+        for place, table in preparation.tables.items()
+    }
     try:
         rows = apply_steps(rows, preparation.steps, fields, Surroundings(ties, tables))
     except StepProblem as found:
         from batchinfer.contracts import Problem
 
-        raise ConfigError(context.loaded.places.sentences(Problem(path, message) for path, message in found.problems)) from found
+        raise ConfigError(
+            context.loaded.places.sentences(
+                Problem(path, message) for path, message in found.problems
+            )
+        ) from found
     return rows.where(named(SLICE_NAME).isin(*data.slices)) if data.history else rows
 
 
@@ -79,16 +94,22 @@ def _check_unique(spark: SparkSession, preparation: Preparation, step: Join) -> 
     if found:
         own = list(step.on.values())
         examples = "; ".join(
-            f"{json.dumps(dict(zip(own, one['key'].values(), strict=True)))} {one['count']} times" for one in found
+            f"{json.dumps(dict(zip(own, one['key'].values(), strict=True)))} {one['count']} times"
+            for one in found
         )
         raise InputError(
-            f"prepare[{step.position}].join: keys ({', '.join(own)}) that repeat in {table.place}, version {table.version}: "
+            f"prepare[{step.position}].join: keys ({', '.join(own)}) that repeat in {table.place}, "
+            f"version {table.version}: "
             f"{examples}; allowed without as_of: one row a key"
         )
 
 
-def _rows_with_history(spark: SparkSession, context: Context, data: SliceData, fields: Mapping[str, pa.DataType]) -> DataFrame:
-    """The rows of the slices and of those before them that steps look back into, with the name of each row's slice."""
+def _rows_with_history(
+    spark: SparkSession, context: Context, data: SliceData, fields: Mapping[str, pa.DataType]
+) -> DataFrame:
+    """The rows of the slices and of those before them that steps look back into, with the name of
+    each row's slice.
+    """
     from pyspark.sql import functions as F
 
     rule = context.pipeline.source.slice
@@ -103,7 +124,11 @@ def _rows_with_history(spark: SparkSession, context: Context, data: SliceData, f
     else:
         whole = data.fields is None or not data.slices
         rows = version_frame(spark, data.table, data.version) if whole else slice_frame(spark, data)
-        own = _name_of(rule, fields) if isinstance(rule, SliceColumn) else F.lit(data.slice or "train")
+        own = (
+            _name_of(rule, fields)
+            if isinstance(rule, SliceColumn)
+            else F.lit(data.slice or "train")
+        )
         rows = rows.withColumn(SLICE_NAME, own)
     if any(isinstance(step, Join) and step.by_slice for step in context.preparation.steps):
         rows = rows.withColumn(SLICE_MOMENT, _moment_of(rule))
@@ -112,7 +137,11 @@ def _rows_with_history(spark: SparkSession, context: Context, data: SliceData, f
 
 
 def _in_place(
-    spark: SparkSession, data: SliceData, rule: SliceColumn, names: Sequence[str], fields: Mapping[str, pa.DataType]
+    spark: SparkSession,
+    data: SliceData,
+    rule: SliceColumn,
+    names: Sequence[str],
+    fields: Mapping[str, pa.DataType],
 ) -> DataFrame:
     from pyspark.sql import functions as F
 
@@ -151,9 +180,11 @@ def _moment_of(rule: SliceColumn | str) -> Column:
 def _with_ties(
     rows: DataFrame, context: Context, data: SliceData, fields: Mapping[str, pa.DataType]
 ) -> tuple[DataFrame, tuple[str, ...]]:
-    """The columns that put any two rows into one order, whatever order they are read in: slice, place, key.
+    """The columns that put any two rows into one order, whatever order they are read in: slice,
+    place, key.
 
-    Where two rows may have the same of all these, a hash of what they hold: rows that are equal in all may change places.
+    Where two rows may have the same of all these, a hash of what they hold: rows that are equal in
+    all may change places.
     """
     from pyspark.sql import functions as F
 
@@ -161,10 +192,14 @@ def _with_ties(
     ties = [SLICE_NAME, *(name for name in (SOURCE_FILE, SOURCE_LINE) if name in fields)]
     ties += [name for name in source.key if name not in ties]
     by_line = source.kind in ("csv", "text_log")
-    if data.fields is not None or not (by_line or (source.unique == "checked" and not mends_keys(context.pipeline))):
+    if data.fields is not None or not (
+        by_line or (source.unique == "checked" and not mends_keys(context.pipeline))
+    ):
         import pyarrow.types as is_
 
-        content = F.xxhash64(*(named(name) for name, type_ in fields.items() if not is_.is_map(type_)))
+        content = F.xxhash64(
+            *(named(name) for name, type_ in fields.items() if not is_.is_map(type_))
+        )
         rows, ties = rows.withColumn(_CONTENT, content), [*ties, _CONTENT]
     return rows, tuple(ties)
 
@@ -181,7 +216,8 @@ def remaining(rows: DataFrame) -> DataFrame:
 
 
 def with_raw(rows: DataFrame, columns: Sequence[str], fields: Sequence[str]) -> DataFrame:
-    """What goes to the workers: the columns that scoring reads, the reason, and of removed rows all columns as JSON.
+    """What goes to the workers: the columns that scoring reads, the reason, and of removed rows all
+    columns as JSON.
 
     Only removed rows carry the latter, so that what crosses to the workers stays narrow.
     """
@@ -194,7 +230,8 @@ def with_raw(rows: DataFrame, columns: Sequence[str], fields: Sequence[str]) -> 
 
 @contextmanager
 def row_faults() -> Generator[None]:
-    """An error that a row brings about inside a step, such as a division by zero in a rule, told as one of the input.
+    """An error that a row brings about inside a step, such as a division by zero in a rule, told as
+    one of the input.
 
     Raises:
         InputError: with Spark's own words.
@@ -220,5 +257,6 @@ def row_faults() -> Generator[None]:
     ) as error:
         fact = " ".join(str(error).split("SQLSTATE")[0].split())
         raise InputError(
-            f"prepare: a step cannot compute a row: {fact}", "try_divide, try_cast and the like give null instead"
+            f"prepare: a step cannot compute a row: {fact}",
+            "try_divide, try_cast and the like give null instead",
         ) from error

@@ -1,6 +1,8 @@
-"""The executor's side of tables that are read in place: which slice each row belongs to, and rows that belong to none.
+"""The executor's side of tables that are read in place: which slice each row belongs to, and rows
+that belong to none.
 
-Rows are read as `inference.splits` reads them; where files hold rows of several slices, those of others are dropped here.
+Rows are read as `inference.splits` reads them; where files hold rows of several slices, those of
+others are dropped here.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ NULL_SLICE = "null_slice"
 SLICE_NAME = "slice_name"
 _MESSAGES = {
     NULL_SLICE: "the slice column is null; allowed: a value that names the row's slice",
-    SLICE_NAME: "the slice column's value cannot name a slice; allowed: text without path syntax or control characters",
+    SLICE_NAME: "the slice column's value cannot name a slice; allowed: text without path syntax "
+    "or control characters",
 }
 
 
@@ -35,14 +38,21 @@ def slice_names(rows: pa.RecordBatch, rule: SliceColumn) -> pa.StringArray:
     from batchinfer.sources.slice_values import slice_values
 
     values = slice_values(rows, rule, None)
-    refused = [value for value in pc.unique(values).to_pylist() if value is not None and not is_slice_name(value)]
+    refused = [
+        value
+        for value in pc.unique(values).to_pylist()
+        if value is not None and not is_slice_name(value)
+    ]
     if not refused:
         return values
-    return pc.if_else(pc.is_in(values, pa.array(refused, pa.string())), pa.scalar(None, pa.string()), values)
+    return pc.if_else(
+        pc.is_in(values, pa.array(refused, pa.string())), pa.scalar(None, pa.string()), values
+    )
 
 
 def read_rows(split: Mapping[str, Any], columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """The rows of a split of `roads.splits_of`, the named columns: of a table read in place only those of its slices.
+    """The rows of a split of `roads.splits_of`, the named columns: of a table read in place only
+    those of its slices.
 
     Runs on: driver | executor.
 
@@ -53,7 +63,11 @@ def read_rows(split: Mapping[str, Any], columns: Sequence[str]) -> Iterator[pa.R
     from batchinfer.inference.splits import read_split
 
     types, within = split.get("types"), split.get("within")
-    schema = None if types is None else pa.schema([(name, parse_ddl(type_)) for name, type_ in types.items()])
+    schema = (
+        None
+        if types is None
+        else pa.schema([(name, parse_ddl(type_)) for name, type_ in types.items()])
+    )
     if within is None:
         yield from read_split(split, list(columns), schema)
         return
@@ -119,7 +133,9 @@ def write_aside(task: Mapping[str, Any], batches: Iterable[pa.RecordBatch]) -> d
     return {"quarantine": [file.to_json() for file in staged], "reasons": dict(reasons)}
 
 
-def _unsliced(batches: Iterable[pa.RecordBatch], rule: SliceColumn, place: str, key: Sequence[str]) -> Iterator[BadRecord]:
+def _unsliced(
+    batches: Iterable[pa.RecordBatch], rule: SliceColumn, place: str, key: Sequence[str]
+) -> Iterator[BadRecord]:
     from batchinfer.inference.failed_rows import row_json
 
     for batch in batches:

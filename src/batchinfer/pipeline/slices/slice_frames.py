@@ -1,4 +1,6 @@
-"""The rows of a slice as a Spark DataFrame: for checks over whole slices, and for tables that workers cannot read themselves."""
+"""The rows of a slice as a Spark DataFrame: for checks over whole slices, and for tables that
+workers cannot read themselves.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,11 @@ def slice_frame(spark: SparkSession, data: SliceData) -> DataFrame:
     if data.rule is not None:
         return rows.where(slice_condition(data.rule, data.slice, data.fields[data.rule.column]))
     if data.only_files:
-        return rows.where(F.col("_metadata.file_name").isin([file["path"].rpartition("/")[2] for file in data.files]))
+        return rows.where(
+            F.col("_metadata.file_name").isin(
+                [file["path"].rpartition("/")[2] for file in data.files]
+            )
+        )
     return rows
 
 
@@ -48,13 +54,17 @@ def version_frame(spark: SparkSession, place: str, version: int) -> DataFrame:
 
 
 def files_frame(spark: SparkSession, table: str, paths: Sequence[str]) -> DataFrame:
-    """The rows of some Parquet files below a table's folder, whether a commit refers to them or not."""
+    """The rows of some Parquet files below a table's folder, whether a commit refers to them or
+    not.
+    """
     _check_reach(spark, table)
     return spark.read.parquet(*(_GLOB_SIGNS.sub(r"\\\1", f"{table}/{path}") for path in paths))
 
 
 def _check_reach(spark: SparkSession, place: str) -> None:
-    """Whether Spark itself opens a bucket: workers do without Hadoop, so nothing else says that its package is missing."""
+    """Whether Spark itself opens a bucket: workers do without Hadoop, so nothing else says that its
+    package is missing.
+    """
     if is_on_store(place):
         uri = Uri.parse(place)
         Store(spark, uri, "lake").reach(uri.path)
@@ -66,7 +76,8 @@ def quoted(name: str) -> str:
 
 
 def slice_condition(rule: SliceColumn, slice_: str, type_: str) -> Column:
-    """True of the rows of a slice: what `slice_rows.slice_names` says, in a form that lets Spark skip partitions and files.
+    """True of the rows of a slice: what `slice_rows.slice_names` says, in a form that lets Spark
+    skip partitions and files.
 
     Args:
         type_: Spark SQL type of the slice column.
@@ -90,14 +101,17 @@ def _bounds(unit: str | None, slice_: str) -> tuple[str, str]:
     start = dt.datetime.strptime(slice_, _UNITS[unit])
     if unit == "month":
         return start.isoformat(), (start + dt.timedelta(days=32)).replace(day=1).isoformat()
-    return start.isoformat(), (start + (dt.timedelta(hours=1) if unit == "hour" else dt.timedelta(days=1))).isoformat()
+    return start.isoformat(), (
+        start + (dt.timedelta(hours=1) if unit == "hour" else dt.timedelta(days=1))
+    ).isoformat()
 
 
 def check_slice_type(place: str, rule: SliceColumn, type_: pa.DataType) -> None:
     """Whether a column of this type can cut a table that is read in place.
 
     Raises:
-        InputError: fractions, bytes and nested values have no agreed text, so no slice could be found again by its name.
+        InputError: fractions, bytes and nested values have no agreed text, so no slice could be
+            found again by its name.
     """
     import pyarrow as pa
 
@@ -105,9 +119,15 @@ def check_slice_type(place: str, rule: SliceColumn, type_: pa.DataType) -> None:
     time = kinds.is_date(type_) or kinds.is_timestamp(type_)
     if rule.unit is not None and not time:
         raise InputError(
-            f"{place}: source.slice.unit: column {rule.column} is {type_}; allowed with a unit: a date or a timestamp"
+            f"{place}: source.slice.unit: column {rule.column} is {type_}; allowed with a unit: a "
+            "date or a timestamp"
         )
-    plain = kinds.is_string(type_) or kinds.is_integer(type_) or kinds.is_boolean(type_) or kinds.is_decimal(type_)
+    plain = (
+        kinds.is_string(type_)
+        or kinds.is_integer(type_)
+        or kinds.is_boolean(type_)
+        or kinds.is_decimal(type_)
+    )
     if not (time or plain):
         raise InputError(
             f"{place}: source.slice: column {rule.column} is {type_}; "

@@ -1,9 +1,11 @@
-"""No key stands twice in a slice: proved with Arrow where that is cheap, searched for with Spark where it is not.
+"""No key stands twice in a slice: proved with Arrow where that is cheap, searched for with Spark
+where it is not.
 
-Of few rows the driver compares the hashes of all keys, which takes less time than a Spark job. Of more, a worker reads the key
-columns of its split and says of each block of rows whether keys repeat in it, and between which keys it lies. Blocks that lie
-apart have no key in common; of the others the driver compares hashes, if they are not too many. Only then, or where something
-repeats, Spark groups all keys, which takes ten times as long, and finds the examples.
+Of few rows the driver compares the hashes of all keys, which takes less time than a Spark job. Of
+more, a worker reads the key columns of its split and says of each block of rows whether keys repeat
+in it, and between which keys it lies. Blocks that lie apart have no key in common; of the others
+the driver compares hashes, if they are not too many. Only then, or where something repeats, Spark
+groups all keys, which takes ten times as long, and finds the examples.
 """
 
 from __future__ import annotations
@@ -31,8 +33,8 @@ if TYPE_CHECKING:
 # pyarrow makes these functions when it is imported; type checkers cannot see them.
 pc: Any = compute
 
-# Rows of which the driver reads and compares the keys by itself, at 8 bytes each: for three million that took 0.3 s, and two jobs
-# of two workers 1.4 s.
+# Rows of which the driver reads and compares the keys by itself, at 8 bytes each: for three million
+# that took 0.3 s, and two jobs of two workers 1.4 s.
 _MOST_ROWS = 16_000_000
 # Of more rows, hashes that workers send to the driver.
 _MOST_HASHES = 4_000_000
@@ -40,7 +42,11 @@ _SPLIT_BYTES = 2 * 2**30
 
 
 def check_keys(
-    open_session: Callable[[], SparkSession], context: Context, data: SliceData, road: Road, prepared: DataFrame | None
+    open_session: Callable[[], SparkSession],
+    context: Context,
+    data: SliceData,
+    road: Road,
+    prepared: DataFrame | None,
 ) -> None:
     """Ends the run if a key stands twice among the rows that remain.
 
@@ -71,7 +77,9 @@ def check_keys(
     spark = open_session()
 
     def check(rows: DataFrame) -> None:
-        keys = rows.select(*[quoted(name) for name in source.key]).withColumn(SLICE, lit(data.slice))
+        keys = rows.select(*[quoted(name) for name in source.key]).withColumn(
+            SLICE, lit(data.slice)
+        )
         raise_duplicate_keys(keys, data.table, source.key)
 
     try:
@@ -84,7 +92,9 @@ def check_keys(
 
 
 def _proved(open_session: Callable[[], SparkSession], data: SliceData, key: Sequence[str]) -> bool:
-    """True if that is certain; False where it is not, or would take the driver too much memory to find out."""
+    """True if that is certain; False where it is not, or would take the driver too much memory to
+    find out.
+    """
     from batchinfer.pipeline.scoring.roads import splits_of
     from batchinfer.spark.capacity import workers
     from batchinfer.spark.tasks import run_tasks
@@ -104,10 +114,17 @@ def _proved(open_session: Callable[[], SparkSession], data: SliceData, key: Sequ
         return True
     if sum(block.rows for block in together) > _MOST_HASHES:
         return False
-    wanted = {task: [block.number for block in together if block.task == task] for task in range(len(tasks))}
-    tasks = [task | {"blocks": wanted[number]} for number, task in enumerate(tasks) if wanted[number]]
+    wanted = {
+        task: [block.number for block in together if block.task == task]
+        for task in range(len(tasks))
+    }
+    tasks = [
+        task | {"blocks": wanted[number]} for number, task in enumerate(tasks) if wanted[number]
+    ]
     found = run_tasks(spark, hash_keys, tasks, "keys of blocks that overlap")
-    return not _repeat(np.concatenate([_from_text(block["hashes"]) for blocks in found for block in blocks]))
+    return not _repeat(
+        np.concatenate([_from_text(block["hashes"]) for blocks in found for block in blocks])
+    )
 
 
 def none_repeats(splits: Sequence[Mapping[str, Any]], key: Sequence[str]) -> bool:
@@ -126,7 +143,9 @@ def none_repeats(splits: Sequence[Mapping[str, Any]], key: Sequence[str]) -> boo
 
 @dataclass(frozen=True)
 class Block:
-    """Rows that were read together: task and number in it, whether their keys may repeat, the least and the greatest."""
+    """Rows that were read together: task and number in it, whether their keys may repeat, the least
+    and the greatest.
+    """
 
     task: int
     number: int
@@ -149,9 +168,11 @@ def overlapping(blocks: Sequence[Block]) -> list[Block]:
 
 
 def look_at_keys(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """For each block of rows of a split: whether its keys may repeat, and the least and greatest; null keys do not count.
+    """For each block of rows of a split: whether its keys may repeat, and the least and greatest;
+    null keys do not count.
 
-    Blocks, not files: writers that share their rows out in turn leave files whose keys overlap, and few blocks whose do.
+    Blocks, not files: writers that share their rows out in turn leave files whose keys overlap, and
+    few blocks whose do.
 
     Runs on: executor.
     """
@@ -199,7 +220,9 @@ def _has_order(type_: pa.DataType) -> bool:
 
 
 def _comparable(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """The rows without nulls; times and dates as whole numbers, which JSON and Python put into the same order as Arrow."""
+    """The rows without nulls; times and dates as whole numbers, which JSON and Python put into the
+    same order as Arrow.
+    """
     columns = [_whole_numbers(column) for column in batch.columns]
     return pa.RecordBatch.from_arrays(columns, names=batch.schema.names).drop_null()
 
@@ -210,11 +233,17 @@ def _whole_numbers(column: pa.Array) -> pa.Array:
         return column.cast(pa.int64())
     if types.is_date32(column.type):
         return column.cast(pa.int32())
-    return column.cast(pa.string()) if types.is_dictionary(column.type) or types.is_large_string(column.type) else column
+    return (
+        column.cast(pa.string())
+        if types.is_dictionary(column.type) or types.is_large_string(column.type)
+        else column
+    )
 
 
 def _extreme(keys: pa.RecordBatch, pick: Any) -> list[int | str]:
-    """The least or the greatest key: of those with the extreme first column, the one with the extreme second, and so on."""
+    """The least or the greatest key: of those with the extreme first column, the one with the
+    extreme second, and so on.
+    """
     found: list[int | str] = []
     for name in keys.schema.names:
         value = pick(keys.column(name))

@@ -1,7 +1,8 @@
 """Fits the shared transforms with Spark: one pass over the landed files for each dependent stage.
 
-Each task folds its row groups into partial statistics with the same Arrow code that fits locally; the driver merges them
-in the order of the tasks, so that the same table version gives the same state.
+Each task folds its row groups into partial statistics with the same Arrow code that fits locally;
+the driver merges them in the order of the tasks, so that the same table version gives the same
+state.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Labels:
-    """What steps that are fitted on the target need: the target, what is learned of it, the key that tells rows apart, and
-    which rows are validated on: their labels are not looked at, or the model would be judged on what it knows.
+    """What steps that are fitted on the target need: the target, what is learned of it, the key
+    that tells rows apart, and which rows are validated on: their labels are not looked at, or the
+    model would be judged on what it knows.
     """
 
     target: Target
@@ -36,7 +38,12 @@ class Labels:
 
     def to_json(self) -> dict[str, Any]:
         rule = asdict(self.validation)
-        return {"target": self.target.model_dump(), "task": self.task, "key": self.key, "validation": rule}
+        return {
+            "target": self.target.model_dump(),
+            "task": self.task,
+            "key": self.key,
+            "validation": rule,
+        }
 
 
 def accumulate_split(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -56,8 +63,12 @@ def accumulate_split(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
     else:
         labels = task["labels"]
         rule = ValidationRule(**labels["validation"])
-        columns = dict.fromkeys([*fields, labels["target"]["column"], *labels["key"], *rule.columns])
-        batches = (_with_labels(batch, labels, rule) for batch in read_rows(task["split"], list(columns)))
+        columns = dict.fromkeys(
+            [*fields, labels["target"]["column"], *labels["key"], *rule.columns]
+        )
+        batches = (
+            _with_labels(batch, labels, rule) for batch in read_rows(task["split"], list(columns))
+        )
         fields |= _hidden_types(labels["task"])
     yield {"partial": accumulate_pass(steps, task["states"], task["pass"], batches, fields)}
 
@@ -70,7 +81,9 @@ def _hidden_types(task: Task) -> dict[str, pa.DataType]:
     return {TARGET: pa.string() if task == "multiclass" else pa.float64(), ROW_HASH: pa.uint64()}
 
 
-def _with_labels(batch: pa.RecordBatch, labels: Mapping[str, Any], rule: ValidationRule) -> pa.RecordBatch:
+def _with_labels(
+    batch: pa.RecordBatch, labels: Mapping[str, Any], rule: ValidationRule
+) -> pa.RecordBatch:
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -81,7 +94,9 @@ def _with_labels(batch: pa.RecordBatch, labels: Mapping[str, Any], rule: Validat
     target = Target(**labels["target"])
     array = label_array(batch.column(target.column), target, labels["task"])
     hashes = key_hashes(batch, labels["key"])
-    array = pc.call_function("if_else", [pa.array(rule.validated(batch, hashes)), pa.scalar(None, array.type), array])
+    array = pc.call_function(
+        "if_else", [pa.array(rule.validated(batch, hashes)), pa.scalar(None, array.type), array]
+    )
     return batch.append_column(TARGET, array).append_column(ROW_HASH, pa.array(hashes))
 
 
@@ -111,12 +126,19 @@ def fit_transforms(
         raw_steps: the steps as the pipeline file has them; they travel to the executors.
         fields: Arrow types of the columns that the steps read, and no others: the rest is not read.
         splits: row groups of the training table.
-        labels: for steps that are fitted on the target; their columns are read only where there are such steps.
+        labels: for steps that are fitted on the target; their columns are read only where there are
+            such steps.
 
     Runs on: driver.
     """
     from batchinfer.config.types import spark_name
-    from batchinfer.transforms import TransformPipeline, finish_pass, fit_passes, hidden_columns, merge_pass
+    from batchinfer.transforms import (
+        TransformPipeline,
+        finish_pass,
+        fit_passes,
+        hidden_columns,
+        merge_pass,
+    )
 
     states: dict[str, Any] = {}
     named = {name: spark_name(type_) for name, type_ in fields.items()}
@@ -126,9 +148,17 @@ def fit_transforms(
         labelled, known = labels.to_json(), known | _hidden_types(labels.task)
     passes = fit_passes(steps)
     for number, of_pass in enumerate(passes, 1):
-        shared = {"steps": list(raw_steps), "fields": named, "states": states, "pass": of_pass, "labels": labelled}
+        shared = {
+            "steps": list(raw_steps),
+            "fields": named,
+            "states": states,
+            "pass": of_pass,
+            "labels": labelled,
+        }
         tasks = [{**shared, "split": split} for split in splits]
-        results = run_tasks(spark, accumulate_split, tasks, f"fitting transforms, pass {number} of {len(passes)}")
+        results = run_tasks(
+            spark, accumulate_split, tasks, f"fitting transforms, pass {number} of {len(passes)}"
+        )
         merged = merge_pass([result["partial"] for [result] in results])
         states = finish_pass(steps, of_pass, merged, known, states)
     return TransformPipeline(list(steps), known, states)

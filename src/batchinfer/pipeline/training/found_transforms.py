@@ -1,4 +1,6 @@
-"""The fitted transforms that a model trained elsewhere is fed by: those of a registered version, or made on the spot."""
+"""The fitted transforms that a model trained elsewhere is fed by: those of a registered version, or
+made on the spot.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +16,12 @@ if TYPE_CHECKING:
 
 
 def find_transforms(context: Context, name: str) -> tuple[TransformPipeline | None, str]:
-    """Transforms for the pipeline's `features`, and the URI of the version that they are from; (None, "") without features.
+    """Transforms for the pipeline's `features`, and the URI of the version that they are from;
+    (None, "") without features.
 
-    Steps that need no fitting are made on the spot. Else the newest version of the model whose steps are the pipeline's own has
-    them: a model trained elsewhere on their output goes on with the same.
+    Steps that need no fitting are made on the spot. Else the newest version of the model whose
+    steps are the pipeline's own has them: a model trained elsewhere on their output goes on with
+    the same.
 
     Args:
         name: of the model in the registry.
@@ -33,7 +37,11 @@ def find_transforms(context: Context, name: str) -> tuple[TransformPipeline | No
     steps = pipeline_steps(context.pipeline)
     if not steps:
         return None, ""
-    fields = {column: type_ for column, type_ in context.prepared_fields.items() if any(column in step.columns for step in steps)}
+    fields = {
+        column: type_
+        for column, type_ in context.prepared_fields.items()
+        if any(column in step.columns for step in steps)
+    }
     if not any(step.fitted for step in steps):
         return TransformPipeline(steps, fields, {}), ""
     for uri in _versions(context, name):
@@ -42,21 +50,27 @@ def find_transforms(context: Context, name: str) -> tuple[TransformPipeline | No
             return found, uri
     fitted = listed(dict.fromkeys(step.name for step in steps if step.fitted))
     raise ModelError(
-        f"the pipeline's features ({fitted}) have to be fitted, and no version of the model {name!r} has them fitted "
+        f"the pipeline's features ({fitted}) have to be fitted, and no version of the model "
+        f"{name!r} has them fitted "
         "as they stand in the pipeline file",
-        f"batchinfer train -p {context.name} fits them; a pipeline without features feeds the landed columns as they are",
+        f"batchinfer train -p {context.name} fits them; a pipeline without features feeds the "
+        "landed columns as they are",
     )
 
 
 def _versions(context: Context, name: str) -> list[str]:
     try:
-        return [f"models:/{name}/{one['version']}" for one in reversed(context.registry.versions(name))]
+        return [
+            f"models:/{name}/{one['version']}" for one in reversed(context.registry.versions(name))
+        ]
     except ModelError:  # no such model yet
         return []
 
 
 def _transforms_of(context: Context, uri: str, steps: list[Step]) -> TransformPipeline | None:
-    """The transforms of a version if they have these steps; None for another model, a damaged one, or changed code."""
+    """The transforms of a version if they have these steps; None for another model, a damaged one,
+    or changed code.
+    """
     from batchinfer.models.bundle import read_steps
     from batchinfer.transforms import dump_steps
 
@@ -67,5 +81,7 @@ def _transforms_of(context: Context, uri: str, steps: list[Step]) -> TransformPi
         return None
     if transforms is None or dump_steps(transforms.steps) != dump_steps(steps):
         return None
-    same = all(context.prepared_fields.get(name) == type_ for name, type_ in transforms.fields.items())
+    same = all(
+        context.prepared_fields.get(name) == type_ for name, type_ in transforms.fields.items()
+    )
     return transforms if same else None

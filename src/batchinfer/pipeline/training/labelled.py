@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     OpenSession = Callable[[], SparkSession]
 
 
-def read_labelled(context: Context, source: DeltaSource, paths: Sequence[str], open_session: OpenSession) -> SliceData:
+def read_labelled(
+    context: Context, source: DeltaSource, paths: Sequence[str], open_session: OpenSession
+) -> SliceData:
     """The whole of the table that `train.source.path` names, at its latest version.
 
     Raises:
@@ -29,12 +31,19 @@ def read_labelled(context: Context, source: DeltaSource, paths: Sequence[str], o
     from batchinfer.pipeline.slices.delta_opened import find_place, open_source
 
     if len(paths) != 1:
-        raise ConfigError(f"train.source.path: got {len(paths)} paths; allowed with kind delta: the folder of one table")
-    labelled = source.model_copy(update={"path": paths[0], "table": None, "options": DeltaOptions()})
+        raise ConfigError(
+            f"train.source.path: got {len(paths)} paths; allowed with kind delta: the folder of "
+            "one table"
+        )
+    labelled = source.model_copy(
+        update={"path": paths[0], "table": None, "options": DeltaOptions()}
+    )
     opened = open_source(find_place(context, labelled, open_session), labelled)
     check_contract(context, labelled, opened, None)
     fields = {name: spark_name(type_) for name, type_ in opened.fields.items()}
-    return SliceData(opened.place, (), opened.files, opened.version, opened.version, opened.rows, fields=fields)
+    return SliceData(
+        opened.place, (), opened.files, opened.version, opened.version, opened.rows, fields=fields
+    )
 
 
 def check_readable(data: SliceData, target: str, by_spark: bool = False) -> None:
@@ -51,16 +60,22 @@ def check_readable(data: SliceData, target: str, by_spark: bool = False) -> None
 
     columns = data.fields or {}
     if target not in columns:
-        raise InputError(f"{data.table}: train.target.column: no such column: {among(target, columns)}")
+        raise InputError(
+            f"{data.table}: train.target.column: no such column: {among(target, columns)}"
+        )
     if by_spark:
         return
     facts = reading_facts(data.table, data.version)
     against = road_choice.obstacles(
-        road_choice.TableFacts("delta", facts["reachable"], facts["deletion_vectors"], facts["column_mapping"])
+        road_choice.TableFacts(
+            "delta", facts["reachable"], facts["deletion_vectors"], facts["column_mapping"]
+        )
     )
     if against:
         raise InputError(
-            f"{data.table}, version {data.version}: train reads the files of a table itself, but {'; '.join(against)}; "
-            "allowed: a table without deletion vectors and column mapping, on a disk that the workers share",
+            f"{data.table}, version {data.version}: train reads the files of a table itself, but "
+            f"{'; '.join(against)}; "
+            "allowed: a table without deletion vectors and column mapping, on a disk that the "
+            "workers share",
             hint="REORG TABLE … APPLY (PURGE) rewrites files that have deletion vectors",
         )

@@ -1,4 +1,5 @@
-"""Which labelled rows a model is validated on: those with the lowest key hashes, or the latest by a column.
+"""Which labelled rows a model is validated on: those with the lowest key hashes, or the latest by a
+column.
 
 By time, a model is judged as it will be used: on what came after all that it learned from.
 """
@@ -33,7 +34,9 @@ class ValidationRule:
     last: float = 0.0
 
     def validated(self, batch: pa.RecordBatch, hashes: np.ndarray) -> np.ndarray:
-        """(rows,) bool, from the rows and the (rows,) uint64 hashes of their keys. Runs on: driver | executor."""
+        """(rows,) bool, from the rows and the (rows,) uint64 hashes of their keys. Runs on: driver
+        | executor.
+        """
         import numpy as np
 
         if self.by is None:
@@ -62,7 +65,8 @@ def choose_validation(
 
 
 def order_numbers(column: pa.Array) -> np.ndarray:
-    """(rows,) float64 in the order of the values; NaN where there is none. Times are exact to the microsecond until 2255.
+    """(rows,) float64 in the order of the values; NaN where there is none. Times are exact to the
+    microsecond until 2255.
 
     Runs on: driver | executor.
     """
@@ -89,12 +93,17 @@ def rank_split(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
     partial = Ranks.of(np.zeros(0), task["by"])
     for batch in read_rows(task["split"], list(dict.fromkeys([task["by"], task["target"]]))):
         labelled = batch.column(task["target"]).is_valid()
-        partial = Ranks.merge(partial, Ranks.of(order_numbers(batch.column(task["by"]).filter(labelled)), ""), "")
+        partial = Ranks.merge(
+            partial, Ranks.of(order_numbers(batch.column(task["by"]).filter(labelled)), ""), ""
+        )
     yield {"partial": partial}
 
 
-def _find_last_learned(spark: SparkSession, splits: Sequence[Mapping[str, Any]], by: str, target: str, share: float) -> float:
-    """The value of the column that no more than `share` of the labelled rows lie above: these are validated on.
+def _find_last_learned(
+    spark: SparkSession, splits: Sequence[Mapping[str, Any]], by: str, target: str, share: float
+) -> float:
+    """The value of the column that no more than `share` of the labelled rows lie above: these are
+    validated on.
 
     Runs on: driver; one pass on executors over the two columns.
     """
@@ -107,5 +116,8 @@ def _find_last_learned(spark: SparkSession, splits: Sequence[Mapping[str, Any]],
         first = Ranks.merge(first, partial, "")
     found = quantile(first, 1 - share)
     if found is None:
-        raise InputError(f"train.params.validation_by: column {by} has no value in a row with a label; allowed: one that has")
+        raise InputError(
+            f"train.params.validation_by: column {by} has no value in a row with a label; allowed: "
+            "one that has"
+        )
     return found

@@ -1,4 +1,5 @@
-"""Where a database is and who asks: read from environment variables, and kept out of everything that is said.
+"""Where a database is and who asks: read from environment variables, and kept out of everything
+that is said.
 
 Owns the forms of an address, and hiding what is secret. Must not know Spark, nor what is read.
 """
@@ -14,10 +15,15 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from batchinfer.config.sources import JdbcOptions
 from batchinfer.errors import ConfigError, InputMissing
 
-_FORMS = "jdbc:postgresql://HOST:PORT/DATABASE, jdbc:sqlite:/PATH, another jdbc:…, postgresql://HOST/DATABASE or sqlite:///PATH"
+_FORMS = (
+    "jdbc:postgresql://HOST:PORT/DATABASE, jdbc:sqlite:/PATH, another jdbc:…, "
+    "postgresql://HOST/DATABASE or sqlite:///PATH"
+)
 _POSTGRES = ("postgresql", "postgres")
 # Parts of an address that tell who asks, whatever the driver calls them.
-_SECRET_PART = re.compile(r"(?i)[?;&](?:user|username|uid|password|pwd|sslpassword|secret|token)=([^&;]*)")
+_SECRET_PART = re.compile(
+    r"(?i)[?;&](?:user|username|uid|password|pwd|sslpassword|secret|token)=([^&;]*)"
+)
 _USER_INFO = re.compile(r"//([^/@]*)@")
 
 
@@ -56,7 +62,10 @@ class Address:
             InputMissing: no such file.
         """
         if self.product == "sqlite" and not Path(sqlite_file(self.url)).is_file():
-            raise InputMissing(f"source.url_env: the SQLite file that {url_env} names is not there; allowed: a file that exists")
+            raise InputMissing(
+                f"source.url_env: the SQLite file that {url_env} names is not there; allowed: a "
+                "file that exists"
+            )
 
 
 def sqlite_file(url: str) -> str:
@@ -85,7 +94,8 @@ def read_address(options: JdbcOptions, environ: Mapping[str, str]) -> Address:
     Runs on: driver.
 
     Raises:
-        ConfigError: every variable that is not set, or an address of no known form; what it holds is not shown.
+        ConfigError: every variable that is not set, or an address of no known form; what it holds
+            is not shown.
     """
     unset = unset_variables(options, environ)
     if unset:
@@ -97,10 +107,21 @@ def read_address(options: JdbcOptions, environ: Mapping[str, str]) -> Address:
         url, own_user, own_password = _as_jdbc(given)
     except ValueError:
         # Not `from error`: the error shows the address.
-        raise ConfigError(f"source.url_env: variable {options.url_env} holds no address; allowed: {_FORMS}") from None
+        raise ConfigError(
+            f"source.url_env: variable {options.url_env} holds no address; allowed: {_FORMS}"
+        ) from None
     inside = [match for part in (_SECRET_PART, _USER_INFO) for match in part.findall(given)]
     inside += [piece for match in _USER_INFO.findall(given) for piece in match.split(":")]
-    found = [given, url, user, password, own_user, own_password, *inside, *(unquote(text) for text in inside)]
+    found = [
+        given,
+        url,
+        user,
+        password,
+        own_user,
+        own_password,
+        *inside,
+        *(unquote(text) for text in inside),
+    ]
     # The longest first, so that none is hidden only in part.
     secrets = sorted({text for text in found if text}, key=len, reverse=True)
     return Address(url, user or own_user, password or own_password, tuple(secrets))

@@ -85,19 +85,32 @@ class RowReader:
         rows = pa.RecordBatch.from_pydict({**columns, **lineage})
         if not wrong:
             return Parsed(rows, [], rows.num_rows, 0)
-        any_wrong = np.logical_or.reduce([mask.fill_null(False).to_numpy(zero_copy_only=False) for mask in wrong.values()])
+        any_wrong = np.logical_or.reduce(
+            [mask.fill_null(False).to_numpy(zero_copy_only=False) for mask in wrong.values()]
+        )
         bad = [self._bad(batch, rows, wrong, int(place)) for place in np.flatnonzero(any_wrong)]
         return Parsed(rows.filter(pa.array(~any_wrong)), bad, batch.num_rows, 0)
 
-    def _bad(self, batch: pa.RecordBatch, rows: pa.RecordBatch, wrong: Mapping[str, pa.Array], place: int) -> BadRecord:
-        row = {name: _shown(column[place].as_py()) for name, column in zip(self.fields, batch.columns, strict=True)}
+    def _bad(
+        self, batch: pa.RecordBatch, rows: pa.RecordBatch, wrong: Mapping[str, pa.Array], place: int
+    ) -> BadRecord:
+        row = {
+            name: _shown(column[place].as_py())
+            for name, column in zip(self.fields, batch.columns, strict=True)
+        }
         misfits = [name for name, mask in wrong.items() if mask[place].as_py()]
         first = misfits[0]
         message = bad_value(first, str(row[first]), self.fields[first])
         key = json.dumps(
-            {name: row[name] if name in misfits else rows.column(name)[place].as_py() for name in self.key}, default=str
+            {
+                name: row[name] if name in misfits else rows.column(name)[place].as_py()
+                for name in self.key
+            },
+            default=str,
         )
-        return BadRecord(self.name, None, json.dumps(row, default=str).encode(), "type", message, key=key)
+        return BadRecord(
+            self.name, None, json.dumps(row, default=str).encode(), "type", message, key=key
+        )
 
     def _behind_the_boundary(self, parsed: Parsed) -> Parsed:
         boundary = self.boundary
@@ -110,12 +123,18 @@ class RowReader:
                 records = [plain_record(row) in boundary.aside for row in rows.to_pylist()]
                 seen = pc.or_(seen, pa.array(records, pa.bool_()))
             rows = rows.filter(pc.invert(pc.and_(at_start, seen)))
-        bad = [record for record in parsed.bad if plain_record(json.loads(record.raw)) not in boundary.aside]
+        bad = [
+            record
+            for record in parsed.bad
+            if plain_record(json.loads(record.raw)) not in boundary.aside
+        ]
         return Parsed(rows, bad, rows.num_rows + len(bad), 0)
 
 
 class ContentDigest:
-    """An order-independent digest of rows: their number, and the sums of their hashes in two lanes."""
+    """An order-independent digest of rows: their number, and the sums of their hashes in two
+    lanes.
+    """
 
     def __init__(self) -> None:
         self.rows = self.first = self.second = 0
@@ -141,8 +160,13 @@ def fingerprint_of(digests: Iterable[Sequence[int]]) -> bytes:
 
 
 def plain_record(record: Mapping[str, Any]) -> str:
-    """A row as the quarantine keeps it, without its place: two reads of one row give the same text."""
-    return json.dumps({name: value for name, value in record.items() if name not in (SOURCE_FILE, SOURCE_LINE)}, default=str)
+    """A row as the quarantine keeps it, without its place: two reads of one row give the same
+    text.
+    """
+    return json.dumps(
+        {name: value for name, value in record.items() if name not in (SOURCE_FILE, SOURCE_LINE)},
+        default=str,
+    )
 
 
 def _digest(data: bytes) -> bytes:
@@ -160,7 +184,9 @@ def _shown(value: Any) -> Any:
 
 
 def _typed(carried: pa.Array, type_: pa.DataType) -> tuple[pa.Array, pa.Array | None]:
-    """The column in its type, null where a value does not fit, and a mask of those (None: all fit)."""
+    """The column in its type, null where a value does not fit, and a mask of those (None: all
+    fit).
+    """
     if carried.type == type_:
         return carried, None
     if pa.types.is_list(type_):
@@ -196,7 +222,9 @@ def _decoded(value: bytes | None) -> str | None:
 
 
 def _lists(carried: pa.Array, type_: pa.DataType) -> tuple[pa.Array, pa.Array | None]:
-    """Lists from JSON lists of text; one whose items do not fit, or that holds lists itself, is null and in the mask."""
+    """Lists from JSON lists of text; one whose items do not fit, or that holds lists itself, is
+    null and in the mask.
+    """
     values: list[Any] = []
     wrong: list[bool] = []
     for text in carried.to_pylist():

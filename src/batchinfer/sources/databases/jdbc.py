@@ -1,4 +1,5 @@
-"""The SQL that reads a table or a query: its columns, a window of its watermark, and partitions that lose no row.
+"""The SQL that reads a table or a query: its columns, a window of its watermark, and partitions
+that lose no row.
 
 Owns SQL text and the names of what is read. Must not know Spark, connections or tables of ours.
 """
@@ -29,7 +30,8 @@ _NOT_IN_NAMES = re.compile(r"[ ,;{}()\n\t=]")
 
 @dataclass(frozen=True)
 class Mark:
-    """How far a source has been read: the greatest watermark, and which reads have rows with just that.
+    """How far a source has been read: the greatest watermark, and which reads have rows with just
+    that.
 
     Attributes:
         since: name of the read that came to this position.
@@ -51,7 +53,9 @@ class Mark:
 
 @dataclass(frozen=True)
 class Transfer:
-    """How one column crosses: the SQL expression, the Spark SQL type it crosses as, and the one that it is to have."""
+    """How one column crosses: the SQL expression, the Spark SQL type it crosses as, and the one
+    that it is to have.
+    """
 
     name: str
     expression: str
@@ -65,13 +69,17 @@ def source_name(options: JdbcOptions) -> str:
 
 
 def mark_name(options: JdbcOptions) -> str:
-    """The name that a position is recorded under: stable for a table or query and its watermark column."""
+    """The name that a position is recorded under: stable for a table or query and its watermark
+    column.
+    """
     what = options.table.strip() if options.table else f"query {_digest(options.query or '')}"
     return f"jdbc:{what}:{options.watermark}"
 
 
 def read_name(options: JdbcOptions, mark: Mark | None) -> str:
-    """`source_file` of the rows that are read next: source and window; the same again if an attempt came to nothing."""
+    """`source_file` of the rows that are read next: source and window; the same again if an attempt
+    came to nothing.
+    """
     name = source_name(options)
     if mark is None:
         return name
@@ -81,7 +89,13 @@ def read_name(options: JdbcOptions, mark: Mark | None) -> str:
 
 def names_at(options: JdbcOptions, mark: Mark) -> list[str]:
     """`source_file` of every read that has rows with just the position's watermark."""
-    return [mark.since, *(read_name(options, Mark(mark.position, mark.since, number)) for number in range(mark.again))]
+    return [
+        mark.since,
+        *(
+            read_name(options, Mark(mark.position, mark.since, number))
+            for number in range(mark.again)
+        ),
+    ]
 
 
 def next_mark(options: JdbcOptions, mark: Mark | None, upper: Position) -> Mark:
@@ -105,7 +119,10 @@ def place(dialect: Dialect, name: str) -> str:
 
 
 def check_columns(
-    options: JdbcOptions, columns: Sequence[DatabaseColumn], wanted: Mapping[str, SqlType] | None, dialect: Dialect
+    options: JdbcOptions,
+    columns: Sequence[DatabaseColumn],
+    wanted: Mapping[str, SqlType] | None,
+    dialect: Dialect,
 ) -> None:
     """Holds the columns of a database against the contract.
 
@@ -113,13 +130,14 @@ def check_columns(
         wanted: what `source.schema` declares; None: nothing.
 
     Raises:
-        InputError: every column that is missing, added or of another type; names that a landed table cannot have; a watermark
-            or partition column that is not there.
+        InputError: every column that is missing, added or of another type; names that a landed
+            table cannot have; a watermark or partition column that is not there.
     """
     known = {column.name: column for column in columns}
     problems = [] if wanted is None else _differences(known, wanted, dialect)
     problems += [
-        f"column {name!r} cannot be landed under this name; allowed: another, by a query with `as` (a landed table has its own "
+        f"column {name!r} cannot be landed under this name; allowed: another, by a query with `as` "
+        "(a landed table has its own "
         f"{listed(_TAKEN)}, and takes no spaces, commas, semicolons, brackets or = in names)"
         for name in known
         if name.lower() in _TAKEN or _NOT_IN_NAMES.search(name)
@@ -127,15 +145,21 @@ def check_columns(
     for option in ("watermark", "partition_column"):
         name = getattr(options, option)
         if name is not None and name not in known:
-            problems.append(f"source.{option}: no such column: got {name}{did_you_mean(name, known)}; there are {listed(known)}")
+            problems.append(
+                f"source.{option}: no such column: got {name}{did_you_mean(name, known)}; there "
+                f"are {listed(known)}"
+            )
     if problems:
         raise InputError([f"{source_name(options)}: {problem}" for problem in problems])
 
 
-def _differences(known: Mapping[str, DatabaseColumn], wanted: Mapping[str, SqlType], dialect: Dialect) -> list[str]:
+def _differences(
+    known: Mapping[str, DatabaseColumn], wanted: Mapping[str, SqlType], dialect: Dialect
+) -> list[str]:
     """What the columns of a database and those of the schema have not in common."""
     missing = [
-        f"it has no column {name}{did_you_mean(name, known)}, which source.schema declares; there are {listed(known)}"
+        f"it has no column {name}{did_you_mean(name, known)}, which source.schema declares; there "
+        f"are {listed(known)}"
         for name in wanted
         if name not in known
     ]
@@ -145,15 +169,20 @@ def _differences(known: Mapping[str, DatabaseColumn], wanted: Mapping[str, SqlTy
         if name not in wanted
     ]
     other = [
-        f"column {name} is {known[name].called}, and source.schema declares {type_.name}; allowed: {dialect.type_of(known[name])}"
+        f"column {name} is {known[name].called}, and source.schema declares {type_.name}; allowed: "
+        f"{dialect.type_of(known[name])}"
         for name, type_ in wanted.items()
         if name in known and not dialect.takes(known[name], type_)
     ]
     return [*missing, *added, *other]
 
 
-def transfers(columns: Sequence[DatabaseColumn], types: Mapping[str, str], dialect: Dialect) -> list[Transfer]:
-    """How each column crosses, in the order of `types`: the Spark SQL types that they are to have."""
+def transfers(
+    columns: Sequence[DatabaseColumn], types: Mapping[str, str], dialect: Dialect
+) -> list[Transfer]:
+    """How each column crosses, in the order of `types`: the Spark SQL types that they are to
+    have.
+    """
     known = {column.name: column for column in columns}
     return [
         Transfer(name, *dialect.carry(place(dialect, name), known[name], read_type(type_)), type_)
@@ -161,24 +190,39 @@ def transfers(columns: Sequence[DatabaseColumn], types: Mapping[str, str], diale
     ]
 
 
-def rows_query(options: JdbcOptions, dialect: Dialect, columns: Sequence[Transfer], window: Sequence[str]) -> str:
-    """The relation that Spark reads: columns `c0` … and, where there is one, the partition column as `p`."""
-    expressions = [f"{column.expression} as {dialect.quote(f'c{number}')}" for number, column in enumerate(columns)]
+def rows_query(
+    options: JdbcOptions, dialect: Dialect, columns: Sequence[Transfer], window: Sequence[str]
+) -> str:
+    """The relation that Spark reads: columns `c0` … and, where there is one, the partition column
+    as `p`.
+    """
+    expressions = [
+        f"{column.expression} as {dialect.quote(f'c{number}')}"
+        for number, column in enumerate(columns)
+    ]
     if options.partition_column is not None:
         expressions.append(f"{place(dialect, options.partition_column)} as {dialect.quote('p')}")
     return _subquery(f"select {', '.join(expressions)} from {relation(options)}", window)
 
 
 def watermark_query(options: JdbcOptions, dialect: Dialect, column: DatabaseColumn) -> str:
-    """The relation that tells the greatest watermark (`kind`, `upper`), and how many rows have none (`missing`)."""
+    """The relation that tells the greatest watermark (`kind`, `upper`), and how many rows have none
+    (`missing`).
+    """
     own = place(dialect, column.name)
     kind, text = dialect.position(f"max({own})", column)
     names = [dialect.quote(name) for name in ("kind", "upper", "missing")]
     missing = f"count(*) - count({own})"
-    return _subquery(f"select {kind} as {names[0]}, {text} as {names[1]}, {missing} as {names[2]} from {relation(options)}", ())
+    return _subquery(
+        f"select {kind} as {names[0]}, {text} as {names[1]}, {missing} as {names[2]} from "
+        f"{relation(options)}",
+        (),
+    )
 
 
-def bounds_query(options: JdbcOptions, dialect: Dialect, column: DatabaseColumn, window: Sequence[str]) -> str:
+def bounds_query(
+    options: JdbcOptions, dialect: Dialect, column: DatabaseColumn, window: Sequence[str]
+) -> str:
     """The relation that tells the least and the greatest partition value inside a window."""
     own = place(dialect, column.name)
     parts: list[str] = []
@@ -188,8 +232,12 @@ def bounds_query(options: JdbcOptions, dialect: Dialect, column: DatabaseColumn,
     return _subquery(f"select {', '.join(parts)} from {relation(options)}", window)
 
 
-def window(options: JdbcOptions, dialect: Dialect, mark: Mark | None, upper: Position | None) -> list[str]:
-    """Conditions of the rows that are read: from the last position on, itself included, up to `upper`."""
+def window(
+    options: JdbcOptions, dialect: Dialect, mark: Mark | None, upper: Position | None
+) -> list[str]:
+    """Conditions of the rows that are read: from the last position on, itself included, up to
+    `upper`.
+    """
     if options.watermark is None or upper is None:
         return []
     own = place(dialect, options.watermark)
@@ -198,7 +246,8 @@ def window(options: JdbcOptions, dialect: Dialect, mark: Mark | None, upper: Pos
 
 
 def partitions(dialect: Dialect, low: Position, high: Position, count: int) -> list[str]:
-    """Conditions on `p` that share all rows out, each to one task, whatever the bounds: rows without a value go to the first.
+    """Conditions on `p` that share all rows out, each to one task, whatever the bounds: rows
+    without a value go to the first.
 
     The bounds only balance the tasks. An empty list: one task reads everything.
     """
@@ -212,7 +261,9 @@ def partitions(dialect: Dialect, low: Position, high: Position, count: int) -> l
 
 
 def _cuts(low: Position, high: Position, count: int) -> list[str]:
-    """Values that cut a range into equal parts, as text in ascending order; none where the bounds are no numbers or times."""
+    """Values that cut a range into equal parts, as text in ascending order; none where the bounds
+    are no numbers or times.
+    """
     start, end = _measure(low), _measure(high)
     if start is None or end is None or low.kind != high.kind or end <= start:
         return []
@@ -221,7 +272,9 @@ def _cuts(low: Position, high: Position, count: int) -> list[str]:
 
 
 def _measure(position: Position) -> int | None:
-    """A bound as a whole number: itself, days or microseconds; None where it has none, such as PostgreSQL's infinity."""
+    """A bound as a whole number: itself, days or microseconds; None where it has none, such as
+    PostgreSQL's infinity.
+    """
     try:
         if position.kind == "number":
             return int(Decimal(position.text))

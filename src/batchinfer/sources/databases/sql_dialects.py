@@ -1,8 +1,9 @@
 """What differs from one database to another: quoting, how values cross without loss, literals.
 
-PostgreSQL and SQLite hand over as text whatever Spark's own reader would round, shift or cut off (exact decimals, times,
-SQLite's values of any type in any column); workers turn it into the declared types, and put aside what does not fit.
-Every other database hands over what Spark makes of it. Must not know windows, tasks or Spark.
+PostgreSQL and SQLite hand over as text whatever Spark's own reader would round, shift or cut off
+(exact decimals, times, SQLite's values of any type in any column); workers turn it into the
+declared types, and put aside what does not fit. Every other database hands over what Spark makes of
+it. Must not know windows, tasks or Spark.
 """
 
 from __future__ import annotations
@@ -15,7 +16,12 @@ from batchinfer.config.types import SqlType, read_type
 _WHOLE = ("tinyint", "smallint", "int", "bigint")
 _FLOATS = ("float", "double")
 _TIMES = ("timestamp", "timestamp_ntz")
-_SIMPLE_KINDS = {**dict.fromkeys((*_WHOLE, "decimal"), "number"), "date": "date", "timestamp_ntz": "timestamp", "string": "text"}
+_SIMPLE_KINDS = {
+    **dict.fromkeys((*_WHOLE, "decimal"), "number"),
+    "date": "date",
+    "timestamp_ntz": "timestamp",
+    "string": "text",
+}
 
 
 @dataclass(frozen=True)
@@ -24,7 +30,8 @@ class DatabaseColumn:
 
     Attributes:
         name: as the database has it.
-        native: the database's name of its type, in lower case; `_int4` is PostgreSQL's array of `int4`.
+        native: the database's name of its type, in lower case; `_int4` is PostgreSQL's array of
+            `int4`.
         spark: the Spark SQL type that Spark's reader gives it.
     """
 
@@ -68,7 +75,9 @@ class Dialect:
         return column.spark
 
     def takes(self, column: DatabaseColumn, wanted: SqlType) -> bool:
-        """Whether a schema may declare this type for the column: the same kind of value; a single one may still not fit."""
+        """Whether a schema may declare this type for the column: the same kind of value; a single
+        one may still not fit.
+        """
         return _fits(read_type(column.spark), wanted)
 
     def carry(self, place: str, column: DatabaseColumn, wanted: SqlType) -> tuple[str, str]:
@@ -86,7 +95,8 @@ class Dialect:
             value: SQL of the value, such as `max(q."at")`.
 
         Raises:
-            ValueError: values of this type have no order that can be written down; the message says which do.
+            ValueError: values of this type have no order that can be written down; the message says
+                which do.
         """
         kind = _SIMPLE_KINDS.get(read_type(column.spark).name)
         if kind is None:
@@ -101,7 +111,9 @@ class Dialect:
 
 
 class PostgreSQL(Dialect):
-    """PostgreSQL: text casts are exact, and its literals take the type of what they are compared with."""
+    """PostgreSQL: text casts are exact, and its literals take the type of what they are compared
+    with.
+    """
 
     positions_are_text = True
     properties: Mapping[str, str] = {
@@ -113,10 +125,14 @@ class PostgreSQL(Dialect):
         "readOnly": "true",
         "ApplicationName": "batchinfer",
     }
-    tables: str | None = "select table_schema || '.' || table_name as name from information_schema.tables"
+    tables: str | None = (
+        "select table_schema || '.' || table_name as name from information_schema.tables"
+    )
     _names: Mapping[str, str] = {
-        "int2": "smallint", "int4": "int", "int8": "bigint", "oid": "bigint", "float4": "float", "float8": "double",
-        "bool": "boolean", "bytea": "binary", "date": "date", "timestamp": "timestamp_ntz", "timestamptz": "timestamp",
+        "int2": "smallint", "int4": "int", "int8": "bigint", "oid": "bigint", "float4": "float",
+        "float8": "double",
+        "bool": "boolean", "bytea": "binary", "date": "date", "timestamp": "timestamp_ntz",
+        "timestamptz": "timestamp",
         "smallserial": "smallint", "serial": "int", "bigserial": "bigint",
     }  # fmt: skip
     # The driver's own text of an address is what was written; a cast adds the width of its network.
@@ -126,7 +142,11 @@ class PostgreSQL(Dialect):
         if column.native == "numeric":
             return column.spark
         if column.native.startswith("_"):
-            return f"array<{self._names.get(column.native[1:], 'string')}>" if column.native != "_bytea" else "array<string>"
+            return (
+                f"array<{self._names.get(column.native[1:], 'string')}>"
+                if column.native != "_bytea"
+                else "array<string>"
+            )
         return self._names.get(column.native, "string")
 
     def takes(self, column: DatabaseColumn, wanted: SqlType) -> bool:
@@ -136,7 +156,11 @@ class PostgreSQL(Dialect):
         own = self.type_of(column)
         if own == "binary" or column.native in self._plain:
             return place, own
-        if own == wanted.name and wanted.name not in ("date", *_TIMES) and column.native in self._names:
+        if (
+            own == wanted.name
+            and wanted.name not in ("date", *_TIMES)
+            and column.native in self._names
+        ):
             # oid is unsigned: the driver has no number of its own for it.
             return (place, own) if column.native != "oid" else (f"{place}::bigint", own)
         if wanted.name == "array":
@@ -159,7 +183,9 @@ class PostgreSQL(Dialect):
 
 
 class SQLite(Dialect):
-    """SQLite: a column's type is advice, any value may stand in it; so everything crosses as bytes and is read by the schema."""
+    """SQLite: a column's type is advice, any value may stand in it; so everything crosses as bytes
+    and is read by the schema.
+    """
 
     positions_are_text = True
     # 1: read only (SQLITE_OPEN_READONLY).
@@ -167,7 +193,9 @@ class SQLite(Dialect):
     tables: str | None = "select name from sqlite_master where type in ('table', 'view')"
 
     def type_of(self, column: DatabaseColumn) -> str:
-        """By SQLite's own rules of affinity; what is stored as a floating number has no exact decimals."""
+        """By SQLite's own rules of affinity; what is stored as a floating number has no exact
+        decimals.
+        """
         native = column.native
         if "int" in native:
             return "bigint"
@@ -181,8 +209,13 @@ class SQLite(Dialect):
             return "timestamp_ntz"
         if native == "date":
             return "date"
-        # An expression has no declared type, and is told as numeric too: only text holds whatever it gives.
-        return "double" if any(part in native for part in ("real", "floa", "doub", "dec")) else "string"
+        # An expression has no declared type, and is told as numeric too: only text holds whatever
+        # it gives.
+        return (
+            "double"
+            if any(part in native for part in ("real", "floa", "doub", "dec"))
+            else "string"
+        )
 
     def takes(self, column: DatabaseColumn, wanted: SqlType) -> bool:
         return not wanted.parts
@@ -191,7 +224,10 @@ class SQLite(Dialect):
         if wanted.name in _FLOATS:
             # SQLite's own text of a number has 15 digits; 17 give every double back.
             number = f"cast(printf('%!.17g', {place}) as blob)"
-            return f"case typeof({place}) when 'real' then {number} else cast({place} as blob) end", "binary"
+            return (
+                f"case typeof({place}) when 'real' then {number} else cast({place} as blob) end",
+                "binary",
+            )
         if wanted.name == "decimal" or wanted.name in _WHOLE:
             return f"cast(cast({place} as text) as blob)", "binary"
         return f"cast({place} as blob)", "binary"
@@ -232,6 +268,7 @@ def _fits(own: SqlType, wanted: SqlType) -> bool:
 
 def _no_position(column: DatabaseColumn) -> str:
     return (
-        f"column {column.name} is {column.called}; allowed: whole numbers, decimals, text, dates and times "
+        f"column {column.name} is {column.called}; allowed: whole numbers, decimals, text, dates "
+        "and times "
         "(of another database than PostgreSQL and SQLite: times without a zone)"
     )

@@ -1,6 +1,8 @@
-"""Takes the records out of an API's answer: what is JSON in it, where its list stands, and the bytes of each record.
+"""Takes the records out of an API's answer: what is JSON in it, where its list stands, and the
+bytes of each record.
 
-Owns which list is meant where no `records_path` says so, and what makes two records the same. Must not know paging.
+Owns which list is meant where no `records_path` says so, and what makes two records the same. Must
+not know paging.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ class Body:
     Attributes:
         document: its JSON.
         records: the raw bytes of each record, in one line.
-        path: of the list that they came from, `` for the document itself; None: no list has been seen yet that holds records.
+        path: of the list that they came from, `` for the document itself; None: no list has been
+            seen yet that holds records.
     """
 
     document: Any
@@ -39,7 +42,8 @@ def read_body(body: bytes, url: str, path: str | None) -> Body:
     """The records of an answer.
 
     Args:
-        path: where they stand; None: the document is the list, or holds one list of objects and no other.
+        path: where they stand; None: the document is the list, or holds one list of objects and no
+            other.
 
     Runs on: driver.
 
@@ -59,7 +63,8 @@ def read_body(body: bytes, url: str, path: str | None) -> Body:
     if not isinstance(value, list):
         there = _paths(document)
         raise InputError(
-            f"{url}: no list of records at {found or 'the top'} (got {_kind(value)}); allowed: source.records_path with the "
+            f"{url}: no list of records at {found or 'the top'} (got {_kind(value)}); allowed: "
+            "source.records_path with the "
             f"path of one; lists in this page: {', '.join(there) or 'none'}"
         )
     spans = cut_elements(body, found or None) if value else []
@@ -92,7 +97,9 @@ def _parse(body: bytes, url: str) -> Any:
     except RecursionError as error:
         raise InputError(f"{url}: its JSON is nested too deeply") from error
     except ValueError as error:
-        raise InputError(f"{url}: the answer is no JSON ({error}); it begins with {first_bytes(body)}") from error
+        raise InputError(
+            f"{url}: the answer is no JSON ({error}); it begins with {first_bytes(body)}"
+        ) from error
 
 
 def _one_line(record: bytes) -> bytes:
@@ -110,10 +117,19 @@ def _find_list(document: Any, url: str) -> str | None:
         return full[0]
     if not full and lists and not any(lists.values()):
         return None
-    what = f"{len(full)} lists of objects ({', '.join(full)})" if full else f"no list of objects, but {_kind(document)}"
-    keys = f" with {', '.join(map(str, list(document)[:10]))}" if isinstance(document, dict) and not full else ""
+    what = (
+        f"{len(full)} lists of objects ({', '.join(full)})"
+        if full
+        else f"no list of objects, but {_kind(document)}"
+    )
+    keys = (
+        f" with {', '.join(map(str, list(document)[:10]))}"
+        if isinstance(document, dict) and not full
+        else ""
+    )
     raise InputError(
-        f"{url}: where are the records? Got {what}{keys}; allowed: a list, an object with one list of objects, "
+        f"{url}: where are the records? Got {what}{keys}; allowed: a list, an object with one list "
+        "of objects, "
         "or source.records_path with the path of the list"
     )
 
@@ -128,11 +144,15 @@ def _lists(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Sequen
 
 
 def _paths(document: Any) -> list[str]:
-    return ["the top"] if isinstance(document, list) else [path for path, _ in _lists(document)][:10]
+    return (
+        ["the top"] if isinstance(document, list) else [path for path, _ in _lists(document)][:10]
+    )
 
 
 def _stands(document: Any, path: str) -> bool:
-    """Whether the last step of a path is there, with null for a value: an empty list, in some languages."""
+    """Whether the last step of a path is there, with null for a value: an empty list, in some
+    languages.
+    """
     *before, last = read_json_path(path)
     holder = value_at(document, written_path(before)) if before else document
     return isinstance(holder, dict) and last in holder

@@ -1,6 +1,7 @@
 """Gets pages from a server: pace, patience, retries, redirects and the bearer token.
 
-Owns what is worth another try, and who may see the token. Must not know pages, records or where they go.
+Owns what is worth another try, and who may see the token. Must not know pages, records or where
+they go.
 """
 
 from __future__ import annotations
@@ -68,7 +69,8 @@ class Client:
     """Gets one page after the other, no faster than `rate_per_s`.
 
     Args:
-        token: of the header `Authorization: Bearer`; no other host than the source's sees it, and no message holds it.
+        token: of the header `Authorization: Bearer`; no other host than the source's sees it, and
+            no message holds it.
         sleep, clock, chance: what time and luck are taken from.
     """
 
@@ -100,7 +102,9 @@ class Client:
 
     @contextmanager
     def keep_secret(self) -> Generator[None]:
-        """Takes the token out of what errors raised in the block say: servers send it back in links and in messages."""
+        """Takes the token out of what errors raised in the block say: servers send it back in links
+        and in messages.
+        """
         try:
             yield
         except BatchInferError as error:
@@ -117,7 +121,8 @@ class Client:
         Raises:
             Refused: a status such as 401, 403 or 404; a redirect that leads nowhere.
             InputError: a body of more than MAX_BODY_BYTES.
-            StorageError: 429, 5xx, no connection, no answer in time, an answer cut short, after all retries.
+            StorageError: 429, 5xx, no connection, no answer in time, an answer cut short, after all
+                retries.
         """
         attempt = 0
         while True:
@@ -141,7 +146,9 @@ class Client:
         self._next_at = self._clock() + 1 / self._options.rate_per_s
 
     def _delay(self, attempt: int, asked_s: float | None) -> float:
-        backoff = min(_FIRST_DELAY_S * 2 ** min(attempt - 1, 16), _LONGEST_DELAY_S) * (0.5 + self._chance() / 2)
+        backoff = min(_FIRST_DELAY_S * 2 ** min(attempt - 1, 16), _LONGEST_DELAY_S) * (
+            0.5 + self._chance() / 2
+        )
         return backoff if asked_s is None else max(backoff, min(asked_s, _LONGEST_WAIT_S))
 
     def _follow(self, url: str) -> Answer:
@@ -161,7 +168,9 @@ class Client:
             headers["Authorization"] = f"Bearer {self._token}"
         timeout_s = self._options.timeout_s
         try:
-            with self._session.get(target, headers=headers, timeout=timeout_s, allow_redirects=False, stream=True) as response:
+            with self._session.get(
+                target, headers=headers, timeout=timeout_s, allow_redirects=False, stream=True
+            ) as response:
                 if response.status_code in _REDIRECTED:
                     return self._redirected(response, target)
                 body = self._read(response, url)
@@ -171,7 +180,11 @@ class Client:
             raise _PassingFault(f"no answer within {timeout_s:g} s") from error
         except requests.exceptions.SSLError as error:
             raise StorageError(f"{url}: no secure connection: {_reason(error)}") from error
-        except (requests.ConnectionError, urllib3.exceptions.HTTPError, requests.exceptions.ChunkedEncodingError) as error:
+        except (
+            requests.ConnectionError,
+            urllib3.exceptions.HTTPError,
+            requests.exceptions.ChunkedEncodingError,
+        ) as error:
             raise _PassingFault(f"the connection failed: {_reason(error)}") from error
         except (requests.RequestException, ValueError) as error:
             raise InputError(f"{url}: cannot be asked for: {_reason(error)}") from error
@@ -185,11 +198,15 @@ class Client:
         try:
             scheme, host, _ = origin(to)
         except ValueError as error:
-            raise Refused(f"{target}: redirected to {location[:_SHOWN]}, which is no address") from error
+            raise Refused(
+                f"{target}: redirected to {location[:_SHOWN]}, which is no address"
+            ) from error
         if scheme not in ("http", "https") or not host:
             raise Refused(f"{target}: redirected to {to[:_SHOWN]}; allowed: http and https")
         if target.startswith("https:") and scheme == "http":
-            raise Refused(f"{target}: redirected to {to[:_SHOWN]}, without encryption; allowed: https")
+            raise Refused(
+                f"{target}: redirected to {to[:_SHOWN]}, without encryption; allowed: https"
+            )
         return to
 
     def _read(self, response: requests.Response, url: str) -> bytes:
@@ -199,10 +216,13 @@ class Client:
             body += chunk
             if len(body) > MAX_BODY_BYTES:
                 raise InputError(
-                    f"{url}: an answer of more than {MAX_BODY_BYTES // 2**20} MiB; allowed: smaller pages (source.pagination)"
+                    f"{url}: an answer of more than {MAX_BODY_BYTES // 2**20} MiB; allowed: "
+                    "smaller pages (source.pagination)"
                 )
             if self._clock() > until:
-                raise _PassingFault(f"the answer was not complete after {_PATIENCE * self._options.timeout_s:g} s")
+                raise _PassingFault(
+                    f"the answer was not complete after {_PATIENCE * self._options.timeout_s:g} s"
+                )
         return bytes(body)
 
     def _judge(self, response: requests.Response, body: bytes, url: str) -> Answer:
@@ -213,18 +233,30 @@ class Client:
             raise _PassingFault(f"{status} {_phrase(response)}{_beginning(body)}", wait_s)
         if not 200 <= status < 300:
             raise self._refused(url, response, body)
-        return Answer(_as_utf8(body, response.headers.get("Content-Type", "")), response.headers.get("Link", ""))
+        return Answer(
+            _as_utf8(body, response.headers.get("Content-Type", "")),
+            response.headers.get("Link", ""),
+        )
 
     def _refused(self, url: str, response: requests.Response, body: bytes) -> Refused:
         status, hint, variable = response.status_code, None, self._options.auth_env
         if status in (401, 403):
-            hint = f"the server refuses the token that {variable} holds" if variable else "set source.auth_env for a bearer token"
-        error = Refused(f"{url}: got {status} {_phrase(response)}{_beginning(body)}; allowed: a page (200)", hint)
+            hint = (
+                f"the server refuses the token that {variable} holds"
+                if variable
+                else "set source.auth_env for a bearer token"
+            )
+        error = Refused(
+            f"{url}: got {status} {_phrase(response)}{_beginning(body)}; allowed: a page (200)",
+            hint,
+        )
         error.status = status
         return error
 
     def _hidden(self, text: str) -> str:
-        """The text without the token, nor its beginning, which is left where a message is cut in the middle of it."""
+        """The text without the token, nor its beginning, which is left where a message is cut in
+        the middle of it.
+        """
         for form in self._forms:
             for length in range(len(form), min(len(form), _BEGINNING) - 1, -1):
                 text = text.replace(form[:length], "***")
@@ -236,9 +268,13 @@ def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
 
 
 def _may_see_token(target: str, url: str) -> bool:
-    """Whether a request is for the source's own host; from http to https on the usual ports is one host's own way, too."""
+    """Whether a request is for the source's own host; from http to https on the usual ports is one
+    host's own way, too.
+    """
     to, own = origin(target), origin(url)
-    return to == own or (to[1] == own[1] and own[0::2] == ("http", 80) and to[0::2] == ("https", 443))
+    return to == own or (
+        to[1] == own[1] and own[0::2] == ("http", 80) and to[0::2] == ("https", 443)
+    )
 
 
 def _wait_s(header: str | None) -> float | None:
@@ -275,11 +311,15 @@ def _as_utf8(body: bytes, content_type: str) -> bytes:
 
 
 def _reason(error: BaseException) -> str:
-    """What lies at the bottom of an error of requests, which wraps those of urllib3, which wrap those of the system."""
+    """What lies at the bottom of an error of requests, which wraps those of urllib3, which wrap
+    those of the system.
+    """
     seen: set[int] = set()
     while id(error) not in seen:
         seen.add(id(error))
-        inner = getattr(error, "reason", None) or next((arg for arg in error.args if isinstance(arg, BaseException)), None)
+        inner = getattr(error, "reason", None) or next(
+            (arg for arg in error.args if isinstance(arg, BaseException)), None
+        )
         if isinstance(inner, BaseException):
             error = inner
     text = getattr(error, "strerror", None) or str(error).split("(Caused by")[0]

@@ -1,6 +1,7 @@
 """Fetches the pages of an HTTP API, one after the other, from where the last extract ended.
 
-Owns when paging ends, and what of the first page has been landed before. Must not know tables or Spark.
+Owns when paging ends, and what of the first page has been landed before. Must not know tables or
+Spark.
 """
 
 from __future__ import annotations
@@ -17,7 +18,14 @@ from batchinfer.errors import InputError, StorageError
 from batchinfer.sources.http.answers import Body, digest_records, read_body
 from batchinfer.sources.http.client import Answer, Client, Refused
 from batchinfer.sources.http.page_spool import Spool, SpooledPage
-from batchinfer.sources.http.pages import Page, Position, first_position, next_position, page_url, resting_position
+from batchinfer.sources.http.pages import (
+    Page,
+    Position,
+    first_position,
+    next_position,
+    page_url,
+    resting_position,
+)
 
 # An API that always names one more page would be followed for ever.
 _EMPTY_PAGES = 100
@@ -52,7 +60,12 @@ class Mark:
 def paging_shape(source: HttpSource) -> list[Any]:
     """What must be as it was for a position to mean what it meant."""
     paging = _paging(source)
-    return [paging.kind, source.options.records_path, paging.param, paging.size if paging.kind == "page" else None]
+    return [
+        paging.kind,
+        source.options.records_path,
+        paging.param,
+        paging.size if paging.kind == "page" else None,
+    ]
 
 
 def check_shape(source: HttpSource, mark: Mark) -> None:
@@ -69,13 +82,20 @@ def check_shape(source: HttpSource, mark: Mark) -> None:
             if was != now
         ]
         raise InputError(
-            f"{source.options.url}: paging changed since the last extract ({'; '.join(differ)}), so it cannot be told what has "
+            f"{source.options.url}: paging changed since the last extract ({'; '.join(differ)}), "
+            "so it cannot be told what has "
             f"landed; allowed: paging as it was",
             hint="to land everything from the start, give the pipeline another name",
         )
 
 
-def fetch_pages(source: HttpSource, client: Client, spool: Spool, mark: Mark | None, advance: Callable[[int], None]) -> None:
+def fetch_pages(
+    source: HttpSource,
+    client: Client,
+    spool: Spool,
+    mark: Mark | None,
+    advance: Callable[[int], None],
+) -> None:
     """Fetches all pages that are not in the spool yet, and puts them there.
 
     Args:
@@ -85,7 +105,8 @@ def fetch_pages(source: HttpSource, client: Client, spool: Spool, mark: Mark | N
     Runs on: driver.
 
     Raises:
-        InputError: pages that cannot be read, or go round in a circle; landed records that changed (`on_changed: fail`).
+        InputError: pages that cannot be read, or go round in a circle; landed records that changed
+            (`on_changed: fail`).
         StorageError: a server that does not answer; says that the pages so far are kept.
     """
     fetching = _Fetching(source, client, spool, mark)
@@ -111,7 +132,10 @@ def end_mark(source: HttpSource, spool: Spool, mark: Mark | None) -> Mark:
 def _kept(spool: Spool) -> str | None:
     if not spool.pages:
         return None
-    return f"{len(spool.pages)} pages are kept in {spool.folder}: extract again, and it goes on from there"
+    return (
+        f"{len(spool.pages)} pages are kept in {spool.folder}: extract again, and it goes on "
+        "from there"
+    )
 
 
 def _paging(source: HttpSource) -> Pagination:
@@ -138,7 +162,12 @@ class _Fetching:
             answer = self.client.get(url)
         except Refused as refusal:
             # Some servers have no page behind the last one, instead of one without records.
-            if refusal.status == 404 and self.paging.kind == "page" and self.spool.pages and self.spool.pages[-1].records:
+            if (
+                refusal.status == 404
+                and self.paging.kind == "page"
+                and self.spool.pages
+                and self.spool.pages[-1].records
+            ):
                 self.spool.end()
                 return
             raise
@@ -166,29 +195,45 @@ class _Fetching:
             return False
         if self.paging.kind == "offset":
             raise InputError(
-                f"{url}: the same {len(body.records)} records as at offset {before.position}; allowed: an API that knows the "
+                f"{url}: the same {len(body.records)} records as at offset {before.position}; "
+                "allowed: an API that knows the "
                 f"parameter {self.paging.sent[0]} (source.pagination.param)"
             )
         return True
 
-    def _page(self, position: Position, url: str, answer: Answer, body: Body, digest: str) -> SpooledPage:
+    def _page(
+        self, position: Position, url: str, answer: Answer, body: Body, digest: str
+    ) -> SpooledPage:
         page = Page(position, url, len(body.records), body.document, answer.link)
         fullest = max([page.records, *(each.records for each in self.spool.pages)])
-        follows, rest = next_position(self.paging, page, fullest), resting_position(self.paging, page)
+        follows, rest = (
+            next_position(self.paging, page, fullest),
+            resting_position(self.paging, page),
+        )
         self._check_way(page, follows)
         for text in (url, str(follows), str(rest)):
             if self.client.holds_token(text):
                 raise InputError(
-                    f"{self.source.options.url}: the API puts the token into the address of its next page, which would stand in "
-                    "tables and logs; allowed: an API that takes it in the header Authorization alone"
+                    f"{self.source.options.url}: the API puts the token into the address of its "
+                    "next page, which would stand in "
+                    "tables and logs; allowed: an API that takes it in the header Authorization "
+                    "alone"
                 )
         until, replaced = self._landed_of(page, body)
         name = page_url(self.source.options.url, self._naming(), position)
-        return SpooledPage(name, position, page.records, digest, until, replaced, follows, rest, body.path)
+        return SpooledPage(
+            name, position, page.records, digest, until, replaced, follows, rest, body.path
+        )
 
     def _naming(self) -> Pagination:
-        """Paging as pages are named by: a cursor means the same page's start, however many records are asked for."""
-        return self.paging if self.paging.kind in ("page", "offset") else self.paging.model_copy(update={"size": None})
+        """Paging as pages are named by: a cursor means the same page's start, however many records
+        are asked for.
+        """
+        return (
+            self.paging
+            if self.paging.kind in ("page", "offset")
+            else self.paging.model_copy(update={"size": None})
+        )
 
     def _check_way(self, page: Page, follows: Position) -> None:
         """A way that comes back to a page, or leads through nothing for long, has no end."""
@@ -196,14 +241,21 @@ class _Fetching:
             return
         if follows == page.position or any(each.position == follows for each in self.spool.pages):
             raise InputError(
-                f"{page.url}: the next page is {str(follows)[:200]!r}, which was fetched already; allowed: each page "
+                f"{page.url}: the next page is {str(follows)[:200]!r}, which was fetched already; "
+                "allowed: each page "
                 "once, and none behind the last"
             )
         recent = self.spool.pages[-_EMPTY_PAGES:]
-        if not page.records and len(recent) == _EMPTY_PAGES and not any(each.records for each in recent):
+        if (
+            not page.records
+            and len(recent) == _EMPTY_PAGES
+            and not any(each.records for each in recent)
+        ):
             raise InputError(
-                f"{page.url}: {_EMPTY_PAGES} pages in a row without a record, each with a next one; allowed: a last page "
-                "without a next one, or source.pagination.more_path with the path of what says that there is none"
+                f"{page.url}: {_EMPTY_PAGES} pages in a row without a record, each with a next "
+                "one; allowed: a last page "
+                "without a next one, or source.pagination.more_path with the path of what says "
+                "that there is none"
             )
 
     def _seen(self, position: Position) -> int:
@@ -212,7 +264,9 @@ class _Fetching:
         return self.mark.seen if first and self.mark and self.mark.position == position else 0
 
     def _landed_of(self, page: Page, body: Body) -> tuple[int, bool]:
-        """How many of a page's records landed before, and whether they land anew in place of what did."""
+        """How many of a page's records landed before, and whether they land anew in place of what
+        did.
+        """
         seen = self._seen(page.position)
         if seen == 0:
             return 0, False
@@ -221,8 +275,12 @@ class _Fetching:
             return seen, False
         if self.source.on_changed == "fail":
             raise InputError(
-                f"{page.url}: the page changed after it was landed (its first {seen} records are not those of the last extract); "
+                f"{page.url}: the page changed after it was landed (its first {seen} records are "
+                "not those of the last extract); "
                 "allowed with source.on_changed: replace or append",
-                hint="records must keep their places: let the API list the oldest first, or page by cursor",
+                hint="records must keep their places: let the API list the oldest first, or page "
+                "by cursor",
             )
-        return (0, True) if self.source.on_changed == "replace" else (min(seen, page.records), False)
+        return (
+            (0, True) if self.source.on_changed == "replace" else (min(seen, page.records), False)
+        )

@@ -1,9 +1,10 @@
-"""Keeps pages in a folder until they have landed, so that a run that ends in between loses none of them.
+"""Keeps pages in a folder until they have landed, so that a run that ends in between loses none of
+them.
 
-Owns the folder: one file of JSON lines a page, and `journal.jsonl`, which says what each file is. A page is on the disk
-before its line is, and a line is only ever added: whatever ends the run, the journal up to its last whole line is true.
-(A state file written anew after every page would cost the square of their number.)
-Must not know servers, tables or what records mean.
+Owns the folder: one file of JSON lines a page, and `journal.jsonl`, which says what each file is. A
+page is on the disk before its line is, and a line is only ever added: whatever ends the run, the
+journal up to its last whole line is true. (A state file written anew after every page would cost
+the square of their number.) Must not know servers, tables or what records mean.
 """
 
 from __future__ import annotations
@@ -69,8 +70,10 @@ class Spool:
 
     Args:
         folder: of its own; made when the first page comes.
-        header: what the pages depend on, such as where paging began. Pages kept under another header are deleted.
-        judged_by: what decides whether records can land. Pages that could not, judged by the same, are deleted.
+        header: what the pages depend on, such as where paging began. Pages kept under another
+            header are deleted.
+        judged_by: what decides whether records can land. Pages that could not, judged by the same,
+            are deleted.
 
     Attributes:
         pages: in the order in which they came.

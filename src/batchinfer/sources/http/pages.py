@@ -1,6 +1,7 @@
 """Which page of an HTTP API comes next: positions, their URLs, and when paging ends.
 
-Owns the four kinds of pagination. Pure functions: must not know how a page is fetched, nor where its records go.
+Owns the four kinds of pagination. Pure functions: must not know how a page is fetched, nor where
+its records go.
 """
 
 from __future__ import annotations
@@ -14,12 +15,15 @@ from batchinfer.config.http_options import Pagination
 from batchinfer.config.json_paths import read_json_path
 from batchinfer.errors import InputError
 
-# A page number, an offset, a cursor, or a URL; None: the first page where the API names it by nothing.
+# A page number, an offset, a cursor, or a URL; None: the first page where the API names it by
+# nothing.
 Position = int | str | None
 
 # A mark of the landed table holds 8 KiB of JSON.
 MAX_POSITION_BYTES = 4096
-_LINK = re.compile(r'<(?P<url>[^<>]*)>(?P<parameters>(?:\s*;\s*[\w*-]+(?:\s*=\s*(?:"(?:[^"\\]|\\.)*"|[^\s",;]+))?)*)')
+_LINK = re.compile(
+    r'<(?P<url>[^<>]*)>(?P<parameters>(?:\s*;\s*[\w*-]+(?:\s*=\s*(?:"(?:[^"\\]|\\.)*"|[^\s",;]+))?)*)'
+)
 _RELATION = re.compile(r';\s*rel\s*=\s*(?:"(?P<quoted>[^"]*)"|(?P<plain>[^\s",;]+))', re.IGNORECASE)
 
 
@@ -55,7 +59,11 @@ def page_url(url: str, pagination: Pagination, position: Position) -> str:
     if pagination.kind == "link" and position is not None:
         return str(position)
     values = [position, pagination.size] if pagination.kind != "link" else [pagination.size]
-    added = [(name, value) for name, value in zip(pagination.sent, values, strict=False) if value is not None]
+    added = [
+        (name, value)
+        for name, value in zip(pagination.sent, values, strict=False)
+        if value is not None
+    ]
     if not added:
         return url
     return f"{url}{'&' if urlsplit(url).query else '?'}{urlencode(added)}"
@@ -64,12 +72,14 @@ def page_url(url: str, pagination: Pagination, position: Position) -> str:
 def next_position(pagination: Pagination, page: Page, fullest: int) -> Position:
     """The position behind a page; None: there is none.
 
-    page: until a page has no records; offset: likewise, advanced by the records that came; cursor: until the page names no
-    next one, or an empty page names itself; link: until no link has the relation `next`.
+    page: until a page has no records; offset: likewise, advanced by the records that came; cursor:
+    until the page names no next one, or an empty page names itself; link: until no link has the
+    relation `next`.
 
     Args:
-        fullest: most records that a page of this API had so far. A page with fewer records than `size` is the last one only
-            if another had as many as `size`: servers that cap it give smaller pages all along.
+        fullest: most records that a page of this API had so far. A page with fewer records than
+            `size` is the last one only if another had as many as `size`: servers that cap it give
+            smaller pages all along.
 
     Raises:
         InputError: a cursor or a link that cannot be one, or a link to another host.
@@ -88,7 +98,9 @@ def next_position(pagination: Pagination, page: Page, fullest: int) -> Position:
 
 
 def resting_position(pagination: Pagination, page: Page) -> Position:
-    """Where the next extract begins, after the last page: at that page, or behind it where that can be told already."""
+    """Where the next extract begins, after the last page: at that page, or behind it where that can
+    be told already.
+    """
     assert pagination.kind != "offset" or isinstance(page.position, int)
     if isinstance(page.position, int) and pagination.kind == "offset":
         return page.position + page.records
@@ -117,7 +129,10 @@ def cursor_of(pagination: Pagination, page: Page) -> str | None:
     if value is None or value is False or value == "":
         return None
     if not isinstance(value, (str, int)) or isinstance(value, bool):
-        raise InputError(f"{page.url}: {path} is {type(value).__name__}; allowed: text, a whole number, or null on the last page")
+        raise InputError(
+            f"{page.url}: {path} is {type(value).__name__}; allowed: text, a whole number, or null "
+            "on the last page"
+        )
     return _short(str(value), page.url, path)
 
 
@@ -129,15 +144,21 @@ def _next_link(pagination: Pagination, page: Page) -> str | None:
         target = urljoin(page.url, link)
         away = origin(target) != origin(page.url)
     except ValueError as error:
-        raise InputError(f"{page.url}: the next page is at {link[:200]!r}, which is no address ({error})") from error
+        raise InputError(
+            f"{page.url}: the next page is at {link[:200]!r}, which is no address ({error})"
+        ) from error
     if away:
-        raise InputError(f"{page.url}: the next page is at {target[:200]}; allowed: pages of the same host")
+        raise InputError(
+            f"{page.url}: the next page is at {target[:200]}; allowed: pages of the same host"
+        )
     return _short(target, page.url, "the next page's address")
 
 
 def _short(text: str, url: str, what: str) -> str:
     if len(text.encode()) > MAX_POSITION_BYTES:
-        raise InputError(f"{url}: {what} has {len(text.encode())} bytes; allowed: {MAX_POSITION_BYTES}")
+        raise InputError(
+            f"{url}: {what} has {len(text.encode())} bytes; allowed: {MAX_POSITION_BYTES}"
+        )
     return text
 
 
@@ -160,7 +181,11 @@ def origin(url: str) -> tuple[str, str, int | None]:
         ValueError: a port that is none.
     """
     parts = urlsplit(url)
-    return parts.scheme, (parts.hostname or "").lower(), parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    return (
+        parts.scheme,
+        (parts.hostname or "").lower(),
+        parts.port or {"http": 80, "https": 443}.get(parts.scheme),
+    )
 
 
 def value_at(document: Any, path: str) -> Any:

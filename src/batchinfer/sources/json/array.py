@@ -1,12 +1,13 @@
 """Cuts the elements of a JSON array out of its bytes, without reading what they say.
 
-Owns brackets, strings and commas: where each element starts and ends, and on which line. Must not know columns, nor
-whether an element is valid JSON by itself.
+Owns brackets, strings and commas: where each element starts and ends, and on which line. Must not
+know columns, nor whether an element is valid JSON by itself.
 
-Two ways in: `read_array` for a file that is one array, however long, with memory for one element; `cut_elements` for a
-list somewhere inside a document held in memory. An element is what stands between two commas of the array, so a damaged
-one (a comma too many, a word that is no value) leaves the others whole. Where brackets do not pair, or a string has no
-end on its line, no one can tell where the next element starts, and the file as a whole is refused.
+Two ways in: `read_array` for a file that is one array, however long, with memory for one element;
+`cut_elements` for a list somewhere inside a document held in memory. An element is what stands
+between two commas of the array, so a damaged one (a comma too many, a word that is no value) leaves
+the others whole. Where brackets do not pair, or a string has no end on its line, no one can tell
+where the next element starts, and the file as a whole is refused.
 """
 
 from __future__ import annotations
@@ -26,9 +27,11 @@ _SPACE = re.compile(rb"[ \t\r\n]*+")
 
 
 def _run(plain: bytes, other: bytes) -> bytes:
-    """Runs of plain bytes with other things between them, without a way back into it: what cannot match fails at once.
+    """Runs of plain bytes with other things between them, without a way back into it: what cannot
+    match fails at once.
 
-    An atomic group and not a possessive one: up to Python 3.11.4 those go wrong around alternatives (python/cpython#106052).
+    An atomic group and not a possessive one: up to Python 3.11.4 those go wrong around alternatives
+    (python/cpython#106052).
     """
     return plain + b"*+(?>(?:(?:" + other + b")" + plain + b"*+)*)"
 
@@ -59,7 +62,9 @@ _COMMA = ord(",")
 
 @dataclass(frozen=True)
 class Element:
-    """One element: its bytes without the spaces around it, and the physical line (1-based) at which it starts."""
+    """One element: its bytes without the spaces around it, and the physical line (1-based) at which
+    it starts.
+    """
 
     line: int
     raw: bytes
@@ -74,7 +79,8 @@ class _Broken(ValueError):
 
 
 class _Cutter:
-    """A window on the bytes of one container, from the element that is being cut to what was read last.
+    """A window on the bytes of one container, from the element that is being cut to what was read
+    last.
 
     Attributes:
         data: the window.
@@ -100,7 +106,9 @@ class _Cutter:
         return True
 
     def line_at(self, at: int) -> int:
-        """Physical line of an offset, which is not before the element that is being cut; each line feed is counted once."""
+        """Physical line of an offset, which is not before the element that is being cut; each line
+        feed is counted once.
+        """
         if at > self._counted:
             self._line += self.data.count(b"\n", self._counted, at)
             self._counted = at
@@ -137,7 +145,9 @@ class _Cutter:
             elif found in (_COMMA, closing):
                 return self._start, self.at - 1, found
             else:
-                raise _Broken(f"got {chr(found)!r} where {chr(closing)!r} or a comma belongs", self.at - 1)
+                raise _Broken(
+                    f"got {chr(found)!r} where {chr(closing)!r} or a comma belongs", self.at - 1
+                )
 
     def _pass_value(self, opening: int) -> None:
         """Up to the bracket that closes the one just passed."""
@@ -148,14 +158,19 @@ class _Cutter:
             if found in _OPENING:
                 expected.append(found + 2)
             elif found != expected.pop():
-                raise _Broken(f"got {chr(found)!r}, which closes no bracket that is open", self.at - 1)
+                raise _Broken(
+                    f"got {chr(found)!r}, which closes no bracket that is open", self.at - 1
+                )
 
     def _pass(self, pattern: re.Pattern[bytes]) -> int:
         match = pattern.match(self.data, self.at)
         while match is None:
             self._check_string()
             if len(self.data) - self._start > MAX_RECORD_BYTES:
-                raise _Broken(f"an element longer than {MAX_RECORD_BYTES // 2**20} MiB starts here", self._start)
+                raise _Broken(
+                    f"an element longer than {MAX_RECORD_BYTES // 2**20} MiB starts here",
+                    self._start,
+                )
             if not self.fill():
                 raise _Broken("the text ends inside the element that starts here", self._start)
             match = pattern.match(self.data, self.at)
@@ -173,7 +188,8 @@ class _Cutter:
 
 
 def read_array(chunks: Iterator[bytes], path: str) -> Iterator[Element]:
-    """The elements of a text that is one array, each as soon as it was read; an empty one where a comma is too many.
+    """The elements of a text that is one array, each as soon as it was read; an empty one where a
+    comma is too many.
 
     Args:
         chunks: the text as UTF-8 (or what was meant to be), without a byte order mark.
@@ -182,8 +198,9 @@ def read_array(chunks: Iterator[bytes], path: str) -> Iterator[Element]:
     Runs on: executor.
 
     Raises:
-        InputError: no array, an array without its end, text behind it, brackets that do not pair, a string that does not
-            end on its line, an element longer than MAX_RECORD_BYTES; with file and line.
+        InputError: no array, an array without its end, text behind it, brackets that do not pair, a
+            string that does not end on its line, an element longer than MAX_RECORD_BYTES; with file
+            and line.
     """
     cutter = _Cutter(chunks)
     opening = cutter.skip_spaces()
@@ -192,18 +209,25 @@ def read_array(chunks: Iterator[bytes], path: str) -> Iterator[Element]:
     if opening != ord("["):
         line = cutter.line_at(cutter.at)
         raise InputError(
-            f"{path}, line {line}: got {cutter.shown()!r}; allowed with array: true: one array, which starts with '['",
-            hint="leave array out (or say array: false) if each line of the file is an object of its own",
+            f"{path}, line {line}: got {cutter.shown()!r}; allowed with array: true: one array, "
+            "which starts with '['",
+            hint="leave array out (or say array: false) if each line of the file is an object of "
+            "its own",
         )
     cutter.at += 1
     try:
         yield from _elements(cutter)
     except _Broken as error:
         line = cutter.line_at(error.at)
-        raise InputError(f"{path}, line {line}: {error}: where the array's elements end cannot be told") from error
+        raise InputError(
+            f"{path}, line {line}: {error}: where the array's elements end cannot be told"
+        ) from error
     if cutter.skip_spaces() is not None:
         line = cutter.line_at(cutter.at)
-        raise InputError(f"{path}, line {line}: got {cutter.shown()!r} behind the array's end; allowed: one array a file")
+        raise InputError(
+            f"{path}, line {line}: got {cutter.shown()!r} behind the array's end; allowed: one "
+            "array a file"
+        )
 
 
 def _elements(cutter: _Cutter) -> Iterator[Element]:
@@ -221,12 +245,13 @@ def _elements(cutter: _Cutter) -> Iterator[Element]:
 
 
 def cut_elements(document: bytes, path: str | None = None) -> list[tuple[int, int]]:
-    """Where each element of a list inside a JSON document stands: `document[start:end]` is its text, without spaces around it.
+    """Where each element of a list inside a JSON document stands: `document[start:end]` is its
+    text, without spaces around it.
 
     Args:
         document: valid JSON, as UTF-8.
-        path: of the list, such as `data.items` or `[0].rows`; None: the document itself is the list. Of a key that stands
-            twice, the last counts, as everywhere in JSON.
+        path: of the list, such as `data.items` or `[0].rows`; None: the document itself is the
+            list. Of a key that stands twice, the last counts, as everywhere in JSON.
 
     Runs on: driver | executor.
 

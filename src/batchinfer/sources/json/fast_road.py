@@ -1,8 +1,10 @@
-"""The fast road: many records at once with Arrow's JSON reader, where that says the same as the plain road.
+"""The fast road: many records at once with Arrow's JSON reader, where that says the same as the
+plain road.
 
-Owns what Arrow's reader may be trusted with. It is laxer than JSON in places (NaN, several objects on a line, decimals of more
-digits than it counts), so such lines are told apart before, and its answer is taken only if every line gave one row. Whatever
-it refuses is left to the plain road: this one never judges.
+Owns what Arrow's reader may be trusted with. It is laxer than JSON in places (NaN, several objects
+on a line, decimals of more digits than it counts), so such lines are told apart before, and its
+answer is taken only if every line gave one row. Whatever it refuses is left to the plain road: this
+one never judges.
 """
 
 from __future__ import annotations
@@ -36,7 +38,8 @@ class NotFast(Exception):
 
     Attributes:
         line: the line of the trouble; None if that is not known.
-        sure: whether all lines before it were read, if only as JSON. Else the line is a guess by a value that stands in it.
+        sure: whether all lines before it were read, if only as JSON. Else the line is a guess by a
+            value that stands in it.
     """
 
     def __init__(self, line: int | None, sure: bool) -> None:
@@ -63,7 +66,9 @@ class FastRows:
 
 @dataclass
 class _Node:
-    """A place in a record: an object with fields, a list with items, or a value with its type; never two of these."""
+    """A place in a record: an object with fields, a list with items, or a value with its type;
+    never two of these.
+    """
 
     fields: dict[str, _Node] = field(default_factory=dict)
     items: _Node | None = None
@@ -90,11 +95,15 @@ class _Node:
             self.types.append(type_)
 
     def type(self) -> pa.DataType | None:
-        """The type that holds all that is read here; None if there is none, as for a number that is also an object."""
+        """The type that holds all that is read here; None if there is none, as for a number that is
+        also an object.
+        """
         if bool(self.fields) + bool(self.items) + bool(self.types) != 1:
             return None
         if self.types:
-            return self.types[0] if all(type_.equals(self.types[0]) for type_ in self.types) else None
+            return (
+                self.types[0] if all(type_.equals(self.types[0]) for type_ in self.types) else None
+            )
         if self.items:
             inner = self.items.type()
             return None if inner is None else pa.list_(inner)
@@ -109,14 +118,18 @@ def _readable(type_: pa.DataType) -> pa.DataType | None:
         return None if inner is None else pa.list_(inner)
     if pa.types.is_struct(type_):
         inside = [(each.name, _readable(each.type)) for each in type_]
-        return None if not inside or any(inner is None for _, inner in inside) else pa.struct(inside)
+        return (
+            None if not inside or any(inner is None for _, inner in inside) else pa.struct(inside)
+        )
     if pa.types.is_map(type_):
         return None
     return _WIDE if pa.types.is_decimal(type_) else type_
 
 
 def _has_decimal(type_: pa.DataType) -> bool:
-    return pa.types.is_decimal(type_) or any(_has_decimal(type_.field(place).type) for place in range(type_.num_fields))
+    return pa.types.is_decimal(type_) or any(
+        _has_decimal(type_.field(place).type) for place in range(type_.num_fields)
+    )
 
 
 @dataclass(frozen=True)
@@ -135,14 +148,22 @@ class FastRoad:
             readable = _readable(read_type(column.type))
             if readable is None:
                 return None
-            start = root.below((*shape.explode, 0)) if shape.explode is not None and column.inside else root
+            start = (
+                root.below((*shape.explode, 0))
+                if shape.explode is not None and column.inside
+                else root
+            )
             start.below(column.steps).take(readable)
         if shape.explode is not None and not any(column.inside for column in shape.columns):
             return None
         type_ = root.type()
         if type_ is None or not pa.types.is_struct(type_):
             return None
-        return cls(shape, pa.schema(list(type_)), any(_has_decimal(column.type) for column in shape.columns))
+        return cls(
+            shape,
+            pa.schema(list(type_)),
+            any(_has_decimal(column.type) for column in shape.columns),
+        )
 
     def doubtful(self, text: bytes, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
         """Lines that Arrow's reader must not see: bool (lines,)."""
@@ -189,18 +210,27 @@ class FastRoad:
         rows, items = np.arange(len(record)), None
         if self.shape.explode is not None:
             found = _follow(record, self.shape.explode)
-            rows, items = pc.list_parent_indices(found).to_numpy(zero_copy_only=False), found.flatten()
+            rows, items = (
+                pc.list_parent_indices(found).to_numpy(zero_copy_only=False),
+                found.flatten(),
+            )
         columns: dict[str, pa.Array] = {}
         bad = [np.empty(0, np.int64)]
         for column in self.shape.columns:
             values = _values(column, record, items, rows)
-            columns[column.name], refused = retype(values.cast(read_type(column.type)), column.type, self.shape.rule)
+            columns[column.name], refused = retype(
+                values.cast(read_type(column.type)), column.type, self.shape.rule
+            )
             bad.append(rows[refused])
-        return FastRows(columns, rows, np.unique(np.concatenate(bad)), len(record) - len(np.unique(rows)))
+        return FastRows(
+            columns, rows, np.unique(np.concatenate(bad)), len(record) - len(np.unique(rows))
+        )
 
 
 def _stopped_at(told: str, text: pa.Buffer) -> tuple[int | None, bool]:
-    """The line of which an error tells, and whether it names it; else the first in which the value stands that it names."""
+    """The line of which an error tells, and whether it names it; else the first in which the value
+    stands that it names.
+    """
     if row := _ROW.search(told):
         return int(row[1]), True
     value = _VALUE.search(told)

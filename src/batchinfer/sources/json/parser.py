@@ -1,13 +1,15 @@
 """Reads splits of JSON lines, or files that are one array each, into typed rows and bad records.
 
-Owns the road of a block of records: lines or elements, screen, fast road, plain road. Must not know how a value is typed, nor
-where rows go.
+Owns the road of a block of records: lines or elements, screen, fast road, plain road. Must not know
+how a value is typed, nor where rows go.
 
-The plain road says what a record means. The fast road reads the same several times faster; what it refuses takes the plain one.
+The plain road says what a record means. The fast road reads the same several times faster; what it
+refuses takes the plain one.
 
-With `explode`, a record gives a row an item, all with the record's line. A record whose list is missing, null or empty has
-nothing to give: it is neither in nor out, and counted by itself (`Parsed.without_items`), because it is neither bad nor blank.
-A record with one bad item is bad as a whole, so that its raw text stands in the quarantine once.
+With `explode`, a record gives a row an item, all with the record's line. A record whose list is
+missing, null or empty has nothing to give: it is neither in nor out, and counted by itself
+(`Parsed.without_items`), because it is neither bad nor blank. A record with one bad item is bad as
+a whole, so that its raw text stands in the quarantine once.
 """
 
 from __future__ import annotations
@@ -31,9 +33,13 @@ from batchinfer.sources.text.line_blocks import Records, line_blocks, screen, sh
 
 
 def read_json_splits(
-    splits: Sequence[Split], source: JsonSource, fields: Mapping[str, pa.DataType], block_bytes: int = BLOCK_BYTES
+    splits: Sequence[Split],
+    source: JsonSource,
+    fields: Mapping[str, pa.DataType],
+    block_bytes: int = BLOCK_BYTES,
 ) -> Iterator[Parsed]:
-    """Rows and bad records of splits, a block at a time; memory stays at a few blocks, whatever the files' sizes.
+    """Rows and bad records of splits, a block at a time; memory stays at a few blocks, whatever the
+    files' sizes.
 
     Args:
         fields: the schema's columns in order.
@@ -44,17 +50,23 @@ def read_json_splits(
     Runs on: executor.
 
     Raises:
-        InputError: a damaged or changed file, a record longer than MAX_RECORD_BYTES; with `array`, a file that is no array.
+        InputError: a damaged or changed file, a record longer than MAX_RECORD_BYTES; with `array`,
+            a file that is no array.
     """
     options = source.options
-    reader = JsonReader.of(Shape.of(source.schema_, fields, options.explode, options.timestamp_format))
+    reader = JsonReader.of(
+        Shape.of(source.schema_, fields, options.explode, options.timestamp_format)
+    )
     blocks = (records for split in splits for records in _blocks(split, options, block_bytes))
     for records in share_blocks(blocks, block_bytes):
         yield reader.parse(records)
 
 
 def _blocks(split: Split, options: JsonOptions, block_bytes: int) -> Iterator[Records]:
-    where, chunks = Where(split["path"], split["name"]), open_split(split, options.encoding, block_bytes)
+    where, chunks = (
+        Where(split["path"], split["name"]),
+        open_split(split, options.encoding, block_bytes),
+    )
     if options.array:
         for elements in _held(read_array(chunks, where.path), block_bytes):
             yield _records(elements, where, options.encoding)
@@ -76,7 +88,9 @@ def _held(elements: Iterator[Element], block_bytes: int) -> Iterator[list[Elemen
 
 
 def _records(elements: list[Element], where: Where, encoding: str) -> Records:
-    """Elements as records; what is parsed has each on one line, for a line feed in JSON is as good as a space."""
+    """Elements as records; what is parsed has each on one line, for a line feed in JSON is as good
+    as a space.
+    """
     empty = [element for element in elements if not element.raw]
     elements = [element for element in elements if element.raw]
     sizes = np.array([len(element.raw) for element in elements], np.int64)
@@ -113,12 +127,16 @@ class JsonReader:
         found = self.read(records.text)
         for number, refusal in sorted(found.refused.items()):
             records.reject(number, refusal.reason, refusal.message)
-        rows = with_lineage(found.columns, records.source_files(found.records), records.lines[found.records])
+        rows = with_lineage(
+            found.columns, records.source_files(found.records), records.lines[found.records]
+        )
         given = len(np.unique(found.records))
         if self.shape.explode is None and given != rows.num_rows:
             raise RuntimeError(f"{records.path}: {given} records gave {rows.num_rows} rows")
         count += rows.num_rows - given - found.without_items
-        return conserved(records.parsed(rows, found.without_items, found.records), count, records.path)
+        return conserved(
+            records.parsed(rows, found.without_items, found.records), count, records.path
+        )
 
     def read(self, text: bytes) -> Rows:
         """Rows of records that are a line each, known by their numbers from 0."""
@@ -147,9 +165,18 @@ class JsonReader:
         return joined([*deep, builder.finish()])
 
     def _read_deep(self, line: bytes, number: int) -> Rows | Refusal:
-        """A record nested deeper than Python follows, of which the columns may need nothing that deep."""
-        refusal = Refusal("json", "nested too deeply to be read; allowed: an object nested at most a few hundred deep")
+        """A record nested deeper than Python follows, of which the columns may need nothing that
+        deep.
+        """
+        refusal = Refusal(
+            "json",
+            "nested too deeply to be read; allowed: an object nested at most a few hundred deep",
+        )
         if self.fast is None:
             return refusal
         pieces, left = read_fast(self.fast, Lines.of(line + b"\n"))
-        return refusal if len(left) else Rows(pieces[0].columns, pieces[0].records + number, {}, pieces[0].without_items)
+        return (
+            refusal
+            if len(left)
+            else Rows(pieces[0].columns, pieces[0].records + number, {}, pieces[0].without_items)
+        )

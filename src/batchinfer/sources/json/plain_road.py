@@ -1,7 +1,9 @@
-"""The plain road: records parsed one by one with Python's own JSON reader. What it says is what a record means.
+"""The plain road: records parsed one by one with Python's own JSON reader. What it says is what a
+record means.
 
-Owns which text is JSON: as RFC 8259 has it, without NaN and Infinity; of a key that stands twice the last value counts; whole
-numbers and fractions keep every digit. Must not know files or lines; a record is known by its number.
+Owns which text is JSON: as RFC 8259 has it, without NaN and Infinity; of a key that stands twice
+the last value counts; whole numbers and fractions keep every digit. Must not know files or lines; a
+record is known by its number.
 """
 
 from __future__ import annotations
@@ -15,7 +17,14 @@ import numpy as np
 import pyarrow as pa
 
 from batchinfer.sources.json.shape import Column, Shape, follow
-from batchinfer.sources.json.values import Fraction, Unfit, first_unfit, json_text, read_type, retype
+from batchinfer.sources.json.values import (
+    Fraction,
+    Unfit,
+    first_unfit,
+    json_text,
+    read_type,
+    retype,
+)
 
 _SHOWN = 80
 
@@ -48,10 +57,16 @@ class Rows:
 def joined(pieces: Sequence[Rows]) -> Rows:
     """All rows, in the order of their records."""
     records = np.concatenate([piece.records for piece in pieces])
-    columns = {name: pa.concat_arrays([piece.columns[name] for piece in pieces]) for name in pieces[0].columns}
+    columns = {
+        name: pa.concat_arrays([piece.columns[name] for piece in pieces])
+        for name in pieces[0].columns
+    }
     if len(records) and (np.diff(records) < 0).any():
         order = np.argsort(records, kind="stable")
-        records, columns = records[order], {name: column.take(pa.array(order)) for name, column in columns.items()}
+        records, columns = (
+            records[order],
+            {name: column.take(pa.array(order)) for name, column in columns.items()},
+        )
     refused = {number: refusal for piece in pieces for number, refusal in piece.refused.items()}
     return Rows(columns, records, refused, sum(piece.without_items for piece in pieces))
 
@@ -66,7 +81,9 @@ def _whole_number(digits: str) -> int | Fraction:
 
 
 _DECODER = json.JSONDecoder(parse_float=Fraction, parse_constant=_no_constant)
-_LONG_DECODER = json.JSONDecoder(parse_float=Fraction, parse_constant=_no_constant, parse_int=_whole_number)
+_LONG_DECODER = json.JSONDecoder(
+    parse_float=Fraction, parse_constant=_no_constant, parse_int=_whole_number
+)
 
 
 def read_document(text: str) -> Any:
@@ -129,7 +146,10 @@ class RowBuilder:
             self._without_items += 1
             return
         problems: list[str] = []
-        rows = {column.name: _values_of(column, record, items, problems) for column in self._shape.columns}
+        rows = {
+            column.name: _values_of(column, record, items, problems)
+            for column in self._shape.columns
+        }
         if problems:
             self.refuse(number, Refusal("type", "; ".join(problems)))
             return
@@ -144,7 +164,9 @@ class RowBuilder:
         records = np.array(self._records, np.int64)
         for column in self._shape.columns:
             values = self._values[column.name]
-            columns[column.name], bad = retype(pa.array(values, read_type(column.type)), column.type, self._shape.rule)
+            columns[column.name], bad = retype(
+                pa.array(values, read_type(column.type)), column.type, self._shape.rule
+            )
             for row in bad.tolist():
                 unfit = first_unfit(values[row], column.type, self._shape.rule)
                 problems.setdefault(int(records[row]), []).append(_told(column, unfit))
@@ -152,11 +174,16 @@ class RowBuilder:
             kept = ~np.isin(records, list(problems))
             columns = {name: column.filter(pa.array(kept)) for name, column in columns.items()}
             records = records[kept]
-            self._refused |= {number: Refusal("type", "; ".join(dict.fromkeys(told))) for number, told in problems.items()}
+            self._refused |= {
+                number: Refusal("type", "; ".join(dict.fromkeys(told)))
+                for number, told in problems.items()
+            }
         return Rows(columns, records, self._refused, self._without_items)
 
 
-def _values_of(column: Column, record: Mapping[str, Any], items: Sequence[Any], problems: list[str]) -> list[Any]:
+def _values_of(
+    column: Column, record: Mapping[str, Any], items: Sequence[Any], problems: list[str]
+) -> list[Any]:
     """The column's value in each row of one record."""
     try:
         if not column.inside:

@@ -1,4 +1,5 @@
-"""What the rows of JSON records are made of: a path for each column, and the list whose items become rows.
+"""What the rows of JSON records are made of: a path for each column, and the list whose items
+become rows.
 
 Owns how paths are followed into one parsed document. Must not know text, lines or files.
 """
@@ -37,7 +38,9 @@ class Column:
 
 @dataclass(frozen=True)
 class Shape:
-    """All columns, the path of the exploded list (None: a row a record), and how dates and timestamps are written."""
+    """All columns, the path of the exploded list (None: a row a record), and how dates and
+    timestamps are written.
+    """
 
     columns: tuple[Column, ...]
     explode: JsonPath | None
@@ -51,7 +54,8 @@ class Shape:
         explode: str | None = None,
         timestamp_format: str | None = None,
     ) -> Shape:
-        """The shape that a schema describes: a path that begins with that of the list goes on inside its items.
+        """The shape that a schema describes: a path that begins with that of the list goes on
+        inside its items.
 
         Args:
             schema: columns and their paths, as configured.
@@ -65,7 +69,15 @@ class Shape:
         for name, type_ in fields.items():
             steps = column_path(name, schema[name].path)
             inside = exploded is not None and steps[: len(exploded)] == exploded
-            columns.append(Column(name, type_, steps[len(exploded or ()) :] if inside else steps, inside, fit_function(type_)))
+            columns.append(
+                Column(
+                    name,
+                    type_,
+                    steps[len(exploded or ()) :] if inside else steps,
+                    inside,
+                    fit_function(type_),
+                )
+            )
         return cls(tuple(columns), exploded, TextRule(timestamp=TimestampRule(timestamp_format)))
 
     def items(self, record: Mapping[str, Any]) -> Sequence[Any]:

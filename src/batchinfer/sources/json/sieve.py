@@ -1,7 +1,9 @@
-"""Takes out of a block the lines that would stop the fast road, so that the rest of it takes that road at once.
+"""Takes out of a block the lines that would stop the fast road, so that the rest of it takes that
+road at once.
 
-Owns which lines are tried together. Where Arrow's reader stops at a line, that one goes and the search goes on behind it; where
-it cannot say which line, the text is halved. Must not know what is wrong with a line: the plain road judges all that goes.
+Owns which lines are tried together. Where Arrow's reader stops at a line, that one goes and the
+search goes on behind it; where it cannot say which line, the text is halved. Must not know what is
+wrong with a line: the plain road judges all that goes.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ from batchinfer.sources.json.fast_road import FastRoad, FastRows, NotFast
 from batchinfer.sources.json.plain_road import Rows
 from batchinfer.sources.text.line_blocks import line_ends
 
-# What is read in vain is what a search costs: few lines at first, and more as long as all goes well.
+# What is read in vain is what a search costs: few lines at first, and more as long as all goes
+# well.
 _TRIED_FIRST = 64
 # Fewer lines are not worth a call of Arrow's reader.
 _FEW = 4
@@ -27,7 +30,9 @@ _GUESS_COST = 8
 
 @dataclass(frozen=True)
 class Lines:
-    """Text of lines that each end with a line feed, with the offsets (int64) of their starts and line feeds."""
+    """Text of lines that each end with a line feed, with the offsets (int64) of their starts and
+    line feeds.
+    """
 
     text: bytes
     starts: np.ndarray
@@ -46,14 +51,20 @@ class Lines:
 
     def buffer(self, low: int, high: int) -> pa.Buffer:
         """Lines from `low` up to `high`, without copying them."""
-        return pa.py_buffer(self.text).slice(int(self.starts[low]), int(self.ends[high - 1] + 1 - self.starts[low]))
+        return pa.py_buffer(self.text).slice(
+            int(self.starts[low]), int(self.ends[high - 1] + 1 - self.starts[low])
+        )
 
     def only(self, kept: np.ndarray) -> Lines:
         """The lines for which the mask `kept` is true."""
         if kept.all():
             return self
-        edges = np.flatnonzero(np.diff(np.concatenate([[False], kept, [False]]).astype(np.int8))).reshape(-1, 2)
-        return Lines.of(b"".join(self.text[self.starts[low] : self.ends[high - 1] + 1] for low, high in edges))
+        edges = np.flatnonzero(
+            np.diff(np.concatenate([[False], kept, [False]]).astype(np.int8))
+        ).reshape(-1, 2)
+        return Lines.of(
+            b"".join(self.text[self.starts[low] : self.ends[high - 1] + 1] for low, high in edges)
+        )
 
 
 def read_fast(fast: FastRoad, lines: Lines) -> tuple[list[Rows], np.ndarray]:
@@ -62,7 +73,8 @@ def read_fast(fast: FastRoad, lines: Lines) -> tuple[list[Rows], np.ndarray]:
     Runs on: executor.
     """
     kept = ~fast.doubtful(lines.text, lines.starts, lines.ends)
-    # The first search trusts that what stands before a refused line is fine; only if that was wrong, the second does not.
+    # The first search trusts that what stands before a refused line is fine; only if that was
+    # wrong, the second does not.
     for careful in (False, True, None):
         good = lines.only(kept)
         if not len(good):
@@ -78,7 +90,9 @@ def read_fast(fast: FastRoad, lines: Lines) -> tuple[list[Rows], np.ndarray]:
 
 
 def _rows(found: FastRows, kept: np.ndarray) -> tuple[list[Rows], np.ndarray]:
-    """The rows of lines that fit, numbered as they were before some lines went; and all other lines."""
+    """The rows of lines that fit, numbered as they were before some lines went; and all other
+    lines.
+    """
     columns, records = found.columns, found.lines
     numbers = np.flatnonzero(kept)
     if len(found.unfit):
@@ -114,7 +128,11 @@ def _find_refused(fast: FastRoad, lines: Lines, careful: bool) -> list[int] | No
                 continue
             line = min(low + error.line, high - 1)
             refused.append(line)
-            ranges += [(line + 1, high)] if error.sure and not careful else [(line + 1, high), (low, line)]
+            ranges += (
+                [(line + 1, high)]
+                if error.sure and not careful
+                else [(line + 1, high), (low, line)]
+            )
         else:
             size *= 2
     return refused

@@ -2,10 +2,11 @@
 
 Owns these rules; both roads of `json_parser` follow them. Must not know lines, paths or files.
 
-A whole number takes JSON integers within its limits (not `1.0`, not `"1"`); float and double any number that they can hold;
-decimals numbers and text of digits, without rounding; boolean true and false; string text, and of any other value its JSON;
-binary Base64; date and timestamps text, by the same rules as in CSV; arrays lists, structs and maps objects (a field that is
-missing is null, a field that the struct does not have is left out). null is null everywhere.
+A whole number takes JSON integers within its limits (not `1.0`, not `"1"`); float and double any
+number that they can hold; decimals numbers and text of digits, without rounding; boolean true and
+false; string text, and of any other value its JSON; binary Base64; date and timestamps text, by the
+same rules as in CSV; arrays lists, structs and maps objects (a field that is missing is null, a
+field that the struct does not have is left out). null is null everywhere.
 """
 
 from __future__ import annotations
@@ -33,17 +34,23 @@ _DIGITS = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,6})?
 
 
 class Fraction(str):
-    """A JSON number with a point or an exponent, as it is written: no digit of it is lost before its type is known."""
+    """A JSON number with a point or an exponent, as it is written: no digit of it is lost before
+    its type is known.
+    """
 
     __slots__ = ()
 
 
 class Unfit(ValueError):
-    """A value that its type does not take, and where in it the trouble is (such as `[2].at`; empty: the value itself)."""
+    """A value that its type does not take, and where in it the trouble is (such as `[2].at`; empty:
+    the value itself).
+    """
 
     def __init__(self, value: object, allowed: str, place: str = "") -> None:
         shown = json_text(value)
-        super().__init__(f"got {shown if len(shown) <= _SHOWN else f'{shown[:_SHOWN]}…'}; allowed: {allowed}")
+        super().__init__(
+            f"got {shown if len(shown) <= _SHOWN else f'{shown[:_SHOWN]}…'}; allowed: {allowed}"
+        )
         self.place = place
 
 
@@ -52,7 +59,11 @@ def json_text(value: Any) -> str:
     if isinstance(value, Fraction):
         return str(value)
     if isinstance(value, dict):
-        return "{" + ",".join(f"{json_text(key)}:{json_text(item)}" for key, item in value.items()) + "}"
+        return (
+            "{"
+            + ",".join(f"{json_text(key)}:{json_text(item)}" for key, item in value.items())
+            + "}"
+        )
     if isinstance(value, list):
         return "[" + ",".join(map(json_text, value)) + "]"
     return json.dumps(value, ensure_ascii=False)
@@ -62,9 +73,11 @@ Fit = Callable[[Any], Any]
 
 
 def fit_function(type_: pa.DataType) -> Fit:
-    """Function from a value of `json.loads` (fractions as `Fraction`) to one that Arrow takes for `read_type(type_)`.
+    """Function from a value of `json.loads` (fractions as `Fraction`) to one that Arrow takes for
+    `read_type(type_)`.
 
-    It raises Unfit where the type does not take the value. Dates and timestamps stay text, and are judged by `retype`.
+    It raises Unfit where the type does not take the value. Dates and timestamps stay text, and are
+    judged by `retype`.
     """
     if pa.types.is_list(type_):
         return _fit_list(fit_function(type_.value_type))
@@ -79,7 +92,9 @@ def fit_function(type_: pa.DataType) -> Fit:
     if pa.types.is_decimal(type_):
         return _fit_decimal(type_)
     if pa.types.is_boolean(type_):
-        return lambda value: value if value is None or isinstance(value, bool) else _refuse(value, "true or false")
+        return lambda value: (
+            value if value is None or isinstance(value, bool) else _refuse(value, "true or false")
+        )
     return _fit_string if pa.types.is_string(type_) else _fit_text(type_)
 
 
@@ -165,7 +180,11 @@ def _fit_decimal(type_: pa.DataType) -> Fit:
     def fit_decimal(value: Any) -> Any:
         if value is None:
             return None
-        if isinstance(value, bool) or not isinstance(value, int | str) or not _DIGITS.fullmatch(str(value)):
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | str)
+            or not _DIGITS.fullmatch(str(value))
+        ):
             raise Unfit(value, allowed)
         number = Decimal(value)
         if number and number.adjusted() >= whole:
@@ -183,7 +202,11 @@ def _fit_string(value: Any) -> Any:
         return None
     text = value if type(value) is str else json_text(value)
     # A lone half of a surrogate pair (\ud800) is JSON, but no text.
-    return text if text.isascii() or _is_unicode(text) else _refuse(None, "text of Unicode, without halves of surrogate pairs")
+    return (
+        text
+        if text.isascii() or _is_unicode(text)
+        else _refuse(None, "text of Unicode, without halves of surrogate pairs")
+    )
 
 
 def _is_unicode(text: str) -> bool:
@@ -206,7 +229,9 @@ def _fit_text(type_: pa.DataType) -> Fit:
 
 
 def read_type(type_: pa.DataType) -> pa.DataType:
-    """The type in which values are read before `retype`: text where text is converted, and the widest of its kind elsewhere."""
+    """The type in which values are read before `retype`: text where text is converted, and the
+    widest of its kind elsewhere.
+    """
     if pa.types.is_list(type_):
         return pa.list_(read_type(type_.value_type))
     if pa.types.is_struct(type_):
@@ -219,7 +244,9 @@ def read_type(type_: pa.DataType) -> pa.DataType:
 
 
 def _is_text(type_: pa.DataType) -> bool:
-    return any(test(type_) for test in (pa.types.is_date, pa.types.is_timestamp, pa.types.is_binary))
+    return any(
+        test(type_) for test in (pa.types.is_date, pa.types.is_timestamp, pa.types.is_binary)
+    )
 
 
 def retype(values: pa.Array, type_: pa.DataType, rule: TextRule) -> tuple[pa.Array, np.ndarray]:
@@ -248,10 +275,16 @@ def retype(values: pa.Array, type_: pa.DataType, rule: TextRule) -> tuple[pa.Arr
 
 
 def _rows(bad: pa.Array | None) -> np.ndarray:
-    return np.empty(0, np.int64) if bad is None else np.flatnonzero(pc.fill_null(bad, False).to_numpy(zero_copy_only=False))
+    return (
+        np.empty(0, np.int64)
+        if bad is None
+        else np.flatnonzero(pc.fill_null(bad, False).to_numpy(zero_copy_only=False))
+    )
 
 
-def _retype_lists(values: pa.Array, type_: pa.DataType, rule: TextRule) -> tuple[pa.Array, np.ndarray]:
+def _retype_lists(
+    values: pa.Array, type_: pa.DataType, rule: TextRule
+) -> tuple[pa.Array, np.ndarray]:
     inner = type_.item_type if pa.types.is_map(type_) else type_.value_type
     if read_type(inner).equals(inner):
         return values, _rows(None)
@@ -267,11 +300,18 @@ def _retype_lists(values: pa.Array, type_: pa.DataType, rule: TextRule) -> tuple
     return pa.ListArray.from_arrays(shifted, converted, type_, mask=nulls), rows
 
 
-def _retype_struct(values: pa.Array, type_: pa.DataType, rule: TextRule) -> tuple[pa.Array, np.ndarray]:
+def _retype_struct(
+    values: pa.Array, type_: pa.DataType, rule: TextRule
+) -> tuple[pa.Array, np.ndarray]:
     if read_type(type_).equals(type_):
         return values, _rows(None)
-    done = [retype(child, field.type, rule) for child, field in zip(values.flatten(), type_, strict=True)]
-    struct = pa.StructArray.from_arrays([child for child, _ in done], fields=list(type_), mask=pc.is_null(values))
+    done = [
+        retype(child, field.type, rule)
+        for child, field in zip(values.flatten(), type_, strict=True)
+    ]
+    struct = pa.StructArray.from_arrays(
+        [child for child, _ in done], fields=list(type_), mask=pc.is_null(values)
+    )
     return struct, np.unique(np.concatenate([bad for _, bad in done]))
 
 
@@ -304,7 +344,9 @@ def _unfit_text(value: Any, type_: pa.DataType, rule: TextRule, place: str) -> U
     elif pa.types.is_struct(type_):
         parts = [(f".{field.name}", value.get(field.name), field.type) for field in type_]
     elif _is_text(type_) and len(retype(pa.array([value], pa.string()), type_, rule)[1]):
-        return Unfit(value, "Base64" if pa.types.is_binary(type_) else type_name(type_, rule), place)
+        return Unfit(
+            value, "Base64" if pa.types.is_binary(type_) else type_name(type_, rule), place
+        )
     for step, item, inner in parts:
         if found := _unfit_text(item, inner, rule, place + step):
             return found

@@ -1,4 +1,5 @@
-"""The contract between Parquet files and the columns of a pipeline: every difference is told before a row is read.
+"""The contract between Parquet files and the columns of a pipeline: every difference is told before
+a row is read.
 
 Owns which columns a set of files has, and what does not fit. Must not know how rows are read.
 """
@@ -39,7 +40,8 @@ def parquet_fields(
     """Columns of a Parquet source: as declared, else as landed, else those of the first file.
 
     Args:
-        landed: columns of the landed table, where there is one: a file that came later does not change them.
+        landed: columns of the landed table, where there is one: a file that came later does not
+            change them.
         optional: a column that files may lack; the first file that has it is the first one then.
 
     Runs on: driver.
@@ -56,34 +58,58 @@ def parquet_fields(
     read = [file for file in files if file.name in footers]
     if not read:
         raise InputError(
-            f"{files[0].path}: the source has only files of no bytes, so nobody can tell its columns; allowed: source.schema"
+            f"{files[0].path}: the source has only files of no bytes, so nobody can tell its "
+            "columns; allowed: source.schema"
         )
     first = next((file for file in read if optional in dict(footers[file.name].columns)), read[0])
     problems: list[str] = []
     fields = _stored(first, footers, problems)
     inside = partition_of(first.name)
     values = [partition_of(file.name) for file in read]
-    fields |= {name: infer_type(value.get(name) for value in values) for name in inside if name not in fields}
-    problems += _name_problems(first, [*dict.fromkeys([*(name for name, _ in footers[first.name].columns), *inside])])
-    problems += [f"{first.path}: got the name {name!r}; {_BAD_NAME_ALLOWED}" for name in _names(fields) if _BAD_NAME.search(name)]
+    fields |= {
+        name: infer_type(value.get(name) for value in values)
+        for name in inside
+        if name not in fields
+    }
+    problems += _name_problems(
+        first, [*dict.fromkeys([*(name for name, _ in footers[first.name].columns), *inside])]
+    )
+    problems += [
+        f"{first.path}: got the name {name!r}; {_BAD_NAME_ALLOWED}"
+        for name in _names(fields)
+        if _BAD_NAME.search(name)
+    ]
     if problems or not fields:
         raise InputError(problems or [f"{first.path}: it has no columns"])
     return fields
 
 
-def _stored(first: SourceFile, footers: Mapping[str, Footer], problems: list[str]) -> dict[str, pa.DataType]:
-    """Types of the first file's own columns; a column of nulls only has that of the first file where it has values."""
+def _stored(
+    first: SourceFile, footers: Mapping[str, Footer], problems: list[str]
+) -> dict[str, pa.DataType]:
+    """Types of the first file's own columns; a column of nulls only has that of the first file
+    where it has values.
+    """
     fields: dict[str, pa.DataType] = {}
     for name, type_ in footers[first.name].columns:
         found, unsure = type_, name in footers[first.name].unsure
         if kinds.is_null(type_):
-            others = ((dict(footer.columns).get(name), name in footer.unsure) for footer in footers.values())
-            known = ((other, doubt) for other, doubt in others if other is not None and not kinds.is_null(other))
+            others = (
+                (dict(footer.columns).get(name), name in footer.unsure)
+                for footer in footers.values()
+            )
+            known = (
+                (other, doubt)
+                for other, doubt in others
+                if other is not None and not kinds.is_null(other)
+            )
             found, unsure = next(known, (type_, False))
         try:
             fields[name] = landed_type(found, unsure)
         except ValueError:
-            problems.append(f"{first.path}: column {name!r} is {shown(found)}, {_cannot_land(found)}")
+            problems.append(
+                f"{first.path}: column {name!r} is {shown(found)}, {_cannot_land(found)}"
+            )
     return fields
 
 
@@ -91,8 +117,10 @@ def _cannot_land(type_: pa.DataType) -> str:
     if kinds.is_null(type_):
         return "without a value in any file; allowed: its type in source.schema"
     return (
-        "which Delta cannot hold; allowed: tinyint, smallint, int, bigint, float, double, decimal(p,s), string, boolean, binary, "
-        "date, timestamp, timestamp_ntz, and arrays, maps and structs of these: cast it where the file is written"
+        "which Delta cannot hold; allowed: tinyint, smallint, int, bigint, float, double, "
+        "decimal(p,s), string, boolean, binary, "
+        "date, timestamp, timestamp_ntz, and arrays, maps and structs of these: cast it where the "
+        "file is written"
     )
 
 
@@ -127,18 +155,26 @@ def check_files(
     fields: Mapping[str, pa.DataType],
     optional: str | None,
 ) -> None:
-    """Holds every file against the columns: by name, in any order, of the same types but for encodings.
+    """Holds every file against the columns: by name, in any order, of the same types but for
+    encodings.
 
     Runs on: driver.
 
     Raises:
-        InputError: every file that differs, with what is missing, what is too much, and each type that is another.
+        InputError: every file that differs, with what is missing, what is too much, and each type
+            that is another.
     """
-    allowed = "source.schema" if source.schema_ is not None else "what has landed, or stands in the first file"
+    allowed = (
+        "source.schema"
+        if source.schema_ is not None
+        else "what has landed, or stands in the first file"
+    )
     problems: list[str] = []
     for file in files:
         footer = footers.get(file.name)
-        differences = "; ".join(_differences(file, footer, fields, optional)) if footer is not None else ""
+        differences = (
+            "; ".join(_differences(file, footer, fields, optional)) if footer is not None else ""
+        )
         if differences:
             problems.append(f"{file.path}: its columns do not fit {allowed}: {differences}")
     if len(problems) > _SHOWN_FILES:
@@ -148,18 +184,21 @@ def check_files(
         raise InputError(problems)
 
 
-def _differences(file: SourceFile, footer: Footer, fields: Mapping[str, pa.DataType], optional: str | None) -> Iterator[str]:
+def _differences(
+    file: SourceFile, footer: Footer, fields: Mapping[str, pa.DataType], optional: str | None
+) -> Iterator[str]:
     stored, inside = dict(footer.columns), partition_of(file.name)
     got = stored.keys() | inside.keys()
     missing = [name for name in fields if name not in got and name != optional]
     extra = [name for name in [*stored, *inside] if name not in fields]
-    twice = [name for name, count in Counter(name for name, _ in footer.columns).items() if count > 1]
+    twice = [
+        name for name, count in Counter(name for name, _ in footer.columns).items() if count > 1
+    ]
     yield from _listed("twice", [repr(name) for name in twice])
     yield from _listed("missing", [f"{name!r} ({shown(fields[name])})" for name in missing])
-    yield from _listed(
-        "not expected",
-        [f"{name!r} ({shown(stored[name]) if name in stored else 'a folder'}){did_you_mean(name, missing)}" for name in extra],
-    )
+    told = {name: shown(stored[name]) if name in stored else "a folder" for name in extra}
+    not_expected = [f"{name!r} ({is_})" + did_you_mean(name, missing) for name, is_ in told.items()]
+    yield from _listed("not expected", not_expected)
     for name in fields:
         if name in stored and not _fits(stored[name], fields[name]):
             yield f"{name!r} is {shown(stored[name])}; allowed: {shown(fields[name])}"
@@ -180,4 +219,6 @@ def _fits(got: pa.DataType, wanted: pa.DataType) -> bool:
 def _listed(word: str, found: Sequence[str]) -> Iterator[str]:
     if found:
         rest = len(found) - _SHOWN_COLUMNS
-        yield f"{word}: {', '.join(found[:_SHOWN_COLUMNS])}" + (f" and {rest:,} more" if rest > 0 else "")
+        yield f"{word}: {', '.join(found[:_SHOWN_COLUMNS])}" + (
+            f" and {rest:,} more" if rest > 0 else ""
+        )

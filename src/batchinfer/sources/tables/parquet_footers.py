@@ -53,13 +53,19 @@ def read_footers(files: Iterable[SourceFile]) -> dict[str, Footer]:
     filled = [file for file in files if file.size > 0]
     with ThreadPoolExecutor(_THREADS) as pool:
         found = list(pool.map(_footer_or_error, filled))
-    problems = [problem for each in found if isinstance(each, InputError) for problem in each.problems]
+    problems = [
+        problem for each in found if isinstance(each, InputError) for problem in each.problems
+    ]
     for each in found:
         if isinstance(each, InputMissing):
             raise each
     if problems:
         raise InputError(problems)
-    return {file.name: each for file, each in zip(filled, found, strict=True) if isinstance(each, Footer)}
+    return {
+        file.name: each
+        for file, each in zip(filled, found, strict=True)
+        if isinstance(each, Footer)
+    }
 
 
 def _footer_or_error(file: SourceFile) -> Footer | InputError:
@@ -71,24 +77,35 @@ def _footer_or_error(file: SourceFile) -> Footer | InputError:
 
 @lru_cache(maxsize=20_000)
 def _footer(path: str, size: int, mtime_ns: int) -> Footer:
-    """The footer of a file as it was listed: size and time are there so that another file is not taken for it."""
+    """The footer of a file as it was listed: size and time are there so that another file is not
+    taken for it.
+    """
     with open_parquet(path) as parquet:
         leaves = [parquet.schema.column(place) for place in range(len(parquet.schema))]
-        groups = [parquet.metadata.row_group(place) for place in range(parquet.metadata.num_row_groups)]
+        groups = [
+            parquet.metadata.row_group(place) for place in range(parquet.metadata.num_row_groups)
+        ]
         return Footer(
             tuple((field.name, field.type) for field in parquet.schema_arrow),
-            frozenset(_column_of(leaf.path, parquet.schema_arrow.names) for leaf in leaves if leaf.physical_type == "INT96"),
+            frozenset(
+                _column_of(leaf.path, parquet.schema_arrow.names)
+                for leaf in leaves
+                if leaf.physical_type == "INT96"
+            ),
             tuple((group.num_rows, group.total_byte_size) for group in groups),
         )
 
 
 def _column_of(leaf: str, names: Iterable[str]) -> str:
-    """The column that a leaf such as `a.list.element` belongs to; names may hold dots themselves."""
+    """The column that a leaf such as `a.list.element` belongs to; names may hold dots
+    themselves.
+    """
     return next(name for name in names if leaf == name or leaf.startswith(f"{name}."))
 
 
 def open_parquet(path: str) -> pq.ParquetFile:
-    """Opens a Parquet file for reading with flat memory; damaged pages are noticed where they have checksums.
+    """Opens a Parquet file for reading with flat memory; damaged pages are noticed where they have
+    checksums.
 
     Raises:
         InputMissing: the file is gone since it was listed.

@@ -1,7 +1,8 @@
-"""Parquet files -> rows: splits of whole row groups on the driver, blocks of bounded size on executors.
+"""Parquet files -> rows: splits of whole row groups on the driver, blocks of bounded size on
+executors.
 
-Owns row numbers, columns that stand in folders, and values that no table can hold. Must not know the contract of the columns
-beyond their types, nor slices.
+Owns row numbers, columns that stand in folders, and values that no table can hold. Must not know
+the contract of the columns beyond their types, nor slices.
 """
 
 from __future__ import annotations
@@ -41,10 +42,12 @@ def plan_parquet_splits(
     optional: str | None = None,
     target_bytes: int = TARGET_BYTES,
 ) -> list[Split]:
-    """Splits of row groups, none cut, of about `target_bytes` each; the contract of all files is checked here.
+    """Splits of row groups, none cut, of about `target_bytes` each; the contract of all files is
+    checked here.
 
-    A split has, besides what all splits have, `groups` (first row group, and the one behind the last), `line` (number of its
-    first row in the file) and `partition` (columns in the names of folders). `start` and `end` count uncompressed bytes.
+    A split has, besides what all splits have, `groups` (first row group, and the one behind the
+    last), `line` (number of its first row in the file) and `partition` (columns in the names of
+    folders). `start` and `end` count uncompressed bytes.
 
     Runs on: driver.
 
@@ -82,7 +85,10 @@ def _runs(groups: Sequence[tuple[int, int]], target_bytes: int) -> Iterator[dict
 
 
 def read_parquet_splits(
-    splits: Sequence[Split], source: ParquetSource, fields: Mapping[str, pa.DataType], block_bytes: int = BLOCK_BYTES
+    splits: Sequence[Split],
+    source: ParquetSource,
+    fields: Mapping[str, pa.DataType],
+    block_bytes: int = BLOCK_BYTES,
 ) -> Iterator[Parsed]:
     """Rows of splits with the number of each in its file, a part of a row group at a time.
 
@@ -91,13 +97,16 @@ def read_parquet_splits(
     Runs on: executor.
 
     Raises:
-        InputMissing, InputError: a file that is gone, changed or damaged, or that contradicts the names of its folders.
+        InputMissing, InputError: a file that is gone, changed or damaged, or that contradicts the
+            names of its folders.
     """
     for split in splits:
         yield from _read_split(split, fields, block_bytes)
 
 
-def _read_split(split: Split, fields: Mapping[str, pa.DataType], block_bytes: int) -> Iterator[Parsed]:
+def _read_split(
+    split: Split, fields: Mapping[str, pa.DataType], block_bytes: int
+) -> Iterator[Parsed]:
     line = split["line"]
     with open_parquet(split["path"]) as parquet:
         # The file that is open now is the one that was listed, and at the end it still is.
@@ -109,7 +118,9 @@ def _read_split(split: Split, fields: Mapping[str, pa.DataType], block_bytes: in
     check_unchanged(split)
 
 
-def _read_group(parquet: pq.ParquetFile, group: int, split: Split, block_bytes: int) -> Iterator[pa.RecordBatch]:
+def _read_group(
+    parquet: pq.ParquetFile, group: int, split: Split, block_bytes: int
+) -> Iterator[pa.RecordBatch]:
     """Batches of one row group. One group a call, and no threads: that keeps the memory flat."""
     facts = parquet.metadata.row_group(group)
     rows = max(1, min(_BLOCK_ROWS, block_bytes * facts.num_rows // max(1, facts.total_byte_size)))
@@ -124,37 +135,69 @@ def _read_group(parquet: pq.ParquetFile, group: int, split: Split, block_bytes: 
         if isinstance(error, OSError) and error.errno is not None:
             raise StorageError(f"{split['path']} cannot be read: {error.strerror}") from error
         check_unchanged(split)
-        raise InputError(f"{split['path']}, row group {group}, is damaged: {fact(error)}") from error
+        raise InputError(
+            f"{split['path']}, row group {group}, is damaged: {fact(error)}"
+        ) from error
     if read != facts.num_rows:
-        raise InputError(f"{split['path']}, row group {group}, is damaged: got {read} rows; its footer says {facts.num_rows}")
+        raise InputError(
+            f"{split['path']}, row group {group}, is damaged: got {read} rows; its footer says "
+            f"{facts.num_rows}"
+        )
 
 
-def _parsed(batch: pa.RecordBatch, lines: np.ndarray, split: Split, fields: Mapping[str, pa.DataType]) -> Parsed:
+def _parsed(
+    batch: pa.RecordBatch, lines: np.ndarray, split: Split, fields: Mapping[str, pa.DataType]
+) -> Parsed:
     where = Where(split["path"], split["name"])
     try:
         return _checked(batch, lines, split, fields, where)
     except ValueError as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{where.path}, rows {lines[0]} to {lines[-1]}: values that no table can hold: {fact(error)}") from error
+        raise InputError(
+            f"{where.path}, rows {lines[0]} to {lines[-1]}: values that no table can hold: "
+            f"{fact(error)}"
+        ) from error
 
 
-def _checked(batch: pa.RecordBatch, lines: np.ndarray, split: Split, fields: Mapping[str, pa.DataType], where: Where) -> Parsed:
+def _checked(
+    batch: pa.RecordBatch,
+    lines: np.ndarray,
+    split: Split,
+    fields: Mapping[str, pa.DataType],
+    where: Where,
+) -> Parsed:
     wrong = _bad_rows(batch)
-    bad = [BadRecord(where.name, int(lines[row]), _raw(batch, row), *wrong[row]) for row in sorted(wrong)]
+    bad = [
+        BadRecord(where.name, int(lines[row]), _raw(batch, row), *wrong[row])
+        for row in sorted(wrong)
+    ]
     kept = np.ones(batch.num_rows, bool)
     kept[list(wrong)] = False
     rows = batch.filter(pa.array(kept)) if wrong else batch
-    columns = {name: _column(rows, name, type_, split, lines[kept]) for name, type_ in fields.items()}
-    parsed = Parsed(with_lineage(columns, pa.repeat(where.name, rows.num_rows), lines[kept]), bad, batch.num_rows, 0)
+    columns = {
+        name: _column(rows, name, type_, split, lines[kept]) for name, type_ in fields.items()
+    }
+    parsed = Parsed(
+        with_lineage(columns, pa.repeat(where.name, rows.num_rows), lines[kept]),
+        bad,
+        batch.num_rows,
+        0,
+    )
     return conserved(parsed, batch.num_rows, where.path)
 
 
-def _column(rows: pa.RecordBatch, name: str, type_: pa.DataType, split: Split, lines: np.ndarray) -> pa.Array:
-    """A column as it lands: of the file, of the folder's name, or null where the file may lack it."""
+def _column(
+    rows: pa.RecordBatch, name: str, type_: pa.DataType, split: Split, lines: np.ndarray
+) -> pa.Array:
+    """A column as it lands: of the file, of the folder's name, or null where the file may lack
+    it.
+    """
     inside = name in split["partition"]
     if name not in rows.schema.names:
-        value = partition_value(split["partition"][name], type_) if inside else pa.scalar(None, type_)
+        value = (
+            partition_value(split["partition"][name], type_) if inside else pa.scalar(None, type_)
+        )
         return pa.repeat(value, rows.num_rows)
     values = conform(rows.column(name), type_)
     if inside:
@@ -168,25 +211,38 @@ def _check_folder(values: pa.Array, name: str, split: Split, lines: np.ndarray) 
     if pc.all(same).as_py() is False:
         row = pc.index(same, False).as_py()
         raise InputError(
-            f"{split['path']}, row {lines[row]}: column {name!r} is {values[row]}, but the folder says {said}; "
+            f"{split['path']}, row {lines[row]}: column {name!r} is {values[row]}, but the folder "
+            f"says {said}; "
             "allowed: the same in both, or the column in one of them only"
         )
 
 
 def _bad_rows(batch: pa.RecordBatch) -> dict[int, tuple[str, str]]:
-    """The rows that no table can hold: reason and message of each, by the first column that is at fault."""
+    """The rows that no table can hold: reason and message of each, by the first column that is at
+    fault.
+    """
     found: dict[int, tuple[str, str]] = {}
     for name, values in zip(batch.schema.names, batch.columns, strict=True):
         for row in _undecodable(values, name):
-            found.setdefault(row, ("not_utf8", f"column {name}: the text holds bytes that are not UTF-8"))
+            found.setdefault(
+                row, ("not_utf8", f"column {name}: the text holds bytes that are not UTF-8")
+            )
         wrong = outside_years(values)
         for row in np.flatnonzero(wrong) if wrong is not None else ():
-            found.setdefault(int(row), ("type", f"column {name}: got a time outside the years 1 to 9999; allowed: these years"))
+            found.setdefault(
+                int(row),
+                (
+                    "type",
+                    f"column {name}: got a time outside the years 1 to 9999; allowed: these years",
+                ),
+            )
     return found
 
 
 def _undecodable(values: pa.Array, name: str) -> list[int]:
-    """Rows whose text is not UTF-8. Parquet does not check it, and neither does Arrow unless asked."""
+    """Rows whose text is not UTF-8. Parquet does not check it, and neither does Arrow unless
+    asked.
+    """
     if isinstance(values, pa.ExtensionArray):
         values = values.storage
     try:
@@ -196,7 +252,11 @@ def _undecodable(values: pa.Array, name: str) -> list[int]:
         if not (kinds.is_string(plain.type) or kinds.is_large_string(plain.type)):
             raise ValueError(f"column {name!r}: {fact(error)}") from error
         raw = plain.view(pa.large_binary() if kinds.is_large_string(plain.type) else pa.binary())
-        return [row for row, text in enumerate(raw.to_pylist()) if text is not None and not _is_utf8(text)]
+        return [
+            row
+            for row, text in enumerate(raw.to_pylist())
+            if text is not None and not _is_utf8(text)
+        ]
     return []
 
 
@@ -210,7 +270,10 @@ def _is_utf8(text: bytes) -> bool:
 
 def _raw(batch: pa.RecordBatch, row: int) -> bytes:
     """A row as JSON: what Python cannot hold as Arrow shows it."""
-    values = {name: _readable(column[row]) for name, column in zip(batch.schema.names, batch.columns, strict=True)}
+    values = {
+        name: _readable(column[row])
+        for name, column in zip(batch.schema.names, batch.columns, strict=True)
+    }
     return json.dumps(values, default=str).encode()
 
 

@@ -1,10 +1,11 @@
-"""Types of Parquet columns as Arrow reads them, and as they are landed: what is only encoding falls away.
+"""Types of Parquet columns as Arrow reads them, and as they are landed: what is only encoding falls
+away.
 
 Owns which types are the same column, and the conversion of their values. Must not know files.
 
-Dictionaries, large, view and fixed-size variants, extension types and the units of timestamps are encodings. A timestamp without
-a zone may be taken as UTC. INT96, the timestamp of old writers, does not say which of both it is: it is UTC unless the schema
-says `timestamp_ntz`.
+Dictionaries, large, view and fixed-size variants, extension types and the units of timestamps are
+encodings. A timestamp without a zone may be taken as UTC. INT96, the timestamp of old writers, does
+not say which of both it is: it is UTC unless the schema says `timestamp_ntz`.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ def landed_type(type_: pa.DataType, zoned: bool = False) -> pa.DataType:
 
 @lru_cache(maxsize=10_000)
 def fits(got: pa.DataType, wanted: pa.DataType) -> bool:
-    """True if a column of a file can land with this type: equal but for encodings. Null, the type of no values, fits all.
+    """True if a column of a file can land with this type: equal but for encodings. Null, the type
+    of no values, fits all.
 
     Raises:
         ValueError: as `landed_type`.
@@ -59,7 +61,9 @@ def shown(type_: pa.DataType) -> str:
 
 
 def _unwrapped(type_: pa.DataType, zoned: bool) -> pa.DataType:
-    """The type without dictionaries, extensions and small decimals, which Spark's names do not know."""
+    """The type without dictionaries, extensions and small decimals, which Spark's names do not
+    know.
+    """
     if isinstance(type_, pa.BaseExtensionType):
         return _unwrapped(type_.storage_type, zoned)
     if kinds.is_dictionary(type_):
@@ -78,7 +82,13 @@ def _unwrapped(type_: pa.DataType, zoned: bool) -> pa.DataType:
 
 
 def _is_list(type_: pa.DataType) -> bool:
-    tests = (kinds.is_list, kinds.is_large_list, kinds.is_fixed_size_list, kinds.is_list_view, kinds.is_large_list_view)
+    tests = (
+        kinds.is_list,
+        kinds.is_large_list,
+        kinds.is_fixed_size_list,
+        kinds.is_list_view,
+        kinds.is_large_list_view,
+    )
     return any(test(type_) for test in tests)
 
 
@@ -98,32 +108,46 @@ def conform(values: pa.Array, type_: pa.DataType) -> pa.Array:
     if kinds.is_dictionary(values.type):
         return conform(values.dictionary_decode(), type_)
     if kinds.is_timestamp(values.type):
-        return pc.floor_temporal(values, unit="microsecond").cast(pa.timestamp("us", values.type.tz)).cast(type_)
+        return (
+            pc.floor_temporal(values, unit="microsecond")
+            .cast(pa.timestamp("us", values.type.tz))
+            .cast(type_)
+        )
     if kinds.is_nested(values.type):
         return _nested(values, type_)
     return values.cast(type_)
 
 
 def _nested(values: pa.Array, type_: pa.DataType) -> pa.Array:
-    """Rebuilds a list, map or struct around its parts. Arrow's own cast would round times towards 1970."""
+    """Rebuilds a list, map or struct around its parts. Arrow's own cast would round times towards
+    1970.
+    """
     if kinds.is_struct(type_):
         parts = [conform(values.field(place), field.type) for place, field in enumerate(type_)]
         return pa.StructArray.from_arrays(parts, fields=list(type_), mask=values.is_null())
     if not kinds.is_list(values.type) and not kinds.is_map(values.type):
         values = values.cast(pa.list_(values.type.value_type))
     if values.offset:
-        # Offsets of a slice and a mask do not go together; taking the rows makes an array of its own.
+        # Offsets of a slice and a mask do not go together; taking the rows makes an array of its
+        # own.
         values = values.take(pa.array(range(len(values)), pa.int64()))
     if kinds.is_map(type_):
         keys, items = conform(values.keys, type_.key_type), conform(values.items, type_.item_type)
         return pa.MapArray.from_arrays(values.offsets, keys, items, type_, mask=values.is_null())
-    return pa.ListArray.from_arrays(values.offsets, conform(values.values, type_.value_type), type_, mask=values.is_null())
+    return pa.ListArray.from_arrays(
+        values.offsets, conform(values.values, type_.value_type), type_, mask=values.is_null()
+    )
 
 
 def outside_years(values: pa.Array) -> pa.Array | None:
-    """A boolean mask of the times outside the years 1 to 9999, which neither Python nor Spark has; None if there is none."""
+    """A boolean mask of the times outside the years 1 to 9999, which neither Python nor Spark has;
+    None if there is none.
+    """
     if kinds.is_timestamp(values.type):
-        first, behind = _FIRST_S * _PER_SECOND[values.type.unit], _BEHIND_S * _PER_SECOND[values.type.unit]
+        first, behind = (
+            _FIRST_S * _PER_SECOND[values.type.unit],
+            _BEHIND_S * _PER_SECOND[values.type.unit],
+        )
     elif kinds.is_date32(values.type):
         first, behind = _FIRST_S // _DAY_S, _BEHIND_S // _DAY_S
     else:

@@ -1,4 +1,5 @@
-"""Columns that stand in the names of folders, as Hive and Spark write them: `year=2026/country=FR/part.parquet`.
+"""Columns that stand in the names of folders, as Hive and Spark write them:
+`year=2026/country=FR/part.parquet`.
 
 Owns how such names are read, and the types of what they hold. Must not know what is inside a file.
 """
@@ -27,7 +28,8 @@ def partition_of(name: str) -> dict[str, str | None]:
     """The columns in a file's folders, percent-decoded.
 
     Args:
-        name: `source_file`: relative to the last folder before the first wildcard, so folders above that say nothing.
+        name: `source_file`: relative to the last folder before the first wildcard, so folders above
+            that say nothing.
 
     Raises:
         InputError: a folder that names a column twice or no value.
@@ -38,19 +40,26 @@ def partition_of(name: str) -> dict[str, str | None]:
         if not equals or not column:
             continue
         if column in found:
-            raise InputError(f"{name}: its folders name the column {column!r} twice; allowed: each column once")
+            raise InputError(
+                f"{name}: its folders name the column {column!r} twice; allowed: each column once"
+            )
         if not value:
             raise InputError(
-                f"{name}: the folder {folder!r} names no value; allowed: {column}=VALUE, {column}={NULL_NAME} for null"
+                f"{name}: the folder {folder!r} names no value; allowed: {column}=VALUE, "
+                f"{column}={NULL_NAME} for null"
             )
         found[column] = None if value == NULL_NAME else value
     return found
 
 
 def infer_type(values: Iterable[str | None]) -> pa.DataType:
-    """Bigint if every value is a whole number that fits, else string, so that no value loses a character."""
+    """Bigint if every value is a whole number that fits, else string, so that no value loses a
+    character.
+    """
     texts = [value for value in values if value is not None]
-    whole = texts and all(_WHOLE.fullmatch(text) and -(2**63) <= int(text) < 2**63 for text in texts)
+    whole = texts and all(
+        _WHOLE.fullmatch(text) and -(2**63) <= int(text) < 2**63 for text in texts
+    )
     return pa.int64() if whole else pa.string()
 
 

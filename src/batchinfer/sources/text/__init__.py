@@ -1,1 +1,3 @@
-"""Text files: byte ranges, blocks of whole lines, CSV and logs, and text that becomes typed columns."""
+"""Text files: byte ranges, blocks of whole lines, CSV and logs, and text that becomes typed
+columns.
+"""

@@ -1,11 +1,13 @@
-"""Cuts files into splits that workers read on their own, each with the exact physical line that it starts at.
+"""Cuts files into splits that workers read on their own, each with the exact physical line that it
+starts at.
 
-Owns byte ranges, line counts and which files can be cut. Must not know types or rows. A split is a JSON-able dict:
-`kind`, `path`, `name`, `size`, `mtime_ns`, `start`, `end` (None: to the end of the stream), `line` (None: not counted
-yet), `compression`, `stream` (offsets count decompressed UTF-8 text), `columns` (of the file; csv), `blank_lines`.
+Owns byte ranges, line counts and which files can be cut. Must not know types or rows. A split is a
+JSON-able dict: `kind`, `path`, `name`, `size`, `mtime_ns`, `start`, `end` (None: to the end of the
+stream), `line` (None: not counted yet), `compression`, `stream` (offsets count decompressed UTF-8
+text), `columns` (of the file; csv), `blank_lines`.
 
-Three steps: `plan_text_splits` on the driver; `count_range` on executors for the splits of which `needs_count` is true (only
-those of files larger than a split); `align` on the driver.
+Three steps: `plan_text_splits` on the driver; `count_range` on executors for the splits of which
+`needs_count` is true (only those of files larger than a split); `align` on the driver.
 """
 
 from __future__ import annotations
@@ -18,15 +20,29 @@ from typing import Any
 from batchinfer.config.sources import CsvSource, JsonSource, LogSource
 from batchinfer.errors import InputError, InputMissing, listed_some
 from batchinfer.sources.listing import SourceFile
-from batchinfer.sources.text.byte_streams import compression_of, is_ascii_compatible, read_range, read_stream, to_utf8
+from batchinfer.sources.text.byte_streams import (
+    compression_of,
+    is_ascii_compatible,
+    read_range,
+    read_stream,
+    to_utf8,
+)
 from batchinfer.sources.text.csv_dialect import Dialect
-from batchinfer.sources.text.csv_header import BrokenRecord, Layout, check_header, foreign_content, headerless_columns, read_first
+from batchinfer.sources.text.csv_header import (
+    BrokenRecord,
+    Layout,
+    check_header,
+    foreign_content,
+    headerless_columns,
+    read_first,
+)
 
 Split = dict[str, Any]
 TextFiles = CsvSource | JsonSource | LogSource
 
 TARGET_BYTES = 16 * 2**20
-# What opening a file costs, as bytes that could be read meanwhile; and a task of fewer bytes costs more to start than to run.
+# What opening a file costs, as bytes that could be read meanwhile; and a task of fewer bytes costs
+# more to start than to run.
 _OPEN_BYTES = 4 * 2**10
 _SMALLEST_TASK_BYTES = 2**20
 _TASKS_PER_WORKER = 2
@@ -39,14 +55,18 @@ def plan_text_splits(
     target_bytes: int = TARGET_BYTES,
     optional: str | None = None,
 ) -> list[Split]:
-    """Splits of the files; files that are compressed, multi-line, one array or not ASCII-compatible are one stream each.
+    """Splits of the files; files that are compressed, multi-line, one array or not ASCII-compatible
+    are one stream each.
 
-    The headers of CSV files are read and checked here, so that a broken contract shows before any work is done.
+    The headers of CSV files are read and checked here, so that a broken contract shows before any
+    work is done.
 
     Args:
-        target_bytes: larger files are cut into ranges of this size, which `count_range` and `align` complete.
-        optional: a column that files may lack (the target, in data to be scored): by name where there is a header, else
-            only as the schema's last column, as each file's first record tells. It is null in such files.
+        target_bytes: larger files are cut into ranges of this size, which `count_range` and `align`
+            complete.
+        optional: a column that files may lack (the target, in data to be scored): by name where
+            there is a header, else only as the schema's last column, as each file's first record
+            tells. It is null in such files.
 
     Runs on: driver.
 
@@ -67,11 +87,18 @@ def plan_text_splits(
     return splits
 
 
-def _splits_of(file: SourceFile, source: TextFiles, target_bytes: int, optional: str | None) -> list[Split]:
+def _splits_of(
+    file: SourceFile, source: TextFiles, target_bytes: int, optional: str | None
+) -> list[Split]:
     compression = compression_of(file.name, source.options.compression)
     multi_line = isinstance(source, CsvSource) and source.options.multi_line
     array = isinstance(source, JsonSource) and source.options.array
-    stream = compression is not None or multi_line or array or not is_ascii_compatible(source.options.encoding)
+    stream = (
+        compression is not None
+        or multi_line
+        or array
+        or not is_ascii_compatible(source.options.encoding)
+    )
     if file.size == 0 and compression is None:
         return []
     foreign = None if stream else foreign_content(file.read(0, 16), source.options.encoding)
@@ -95,11 +122,16 @@ def _splits_of(file: SourceFile, source: TextFiles, target_bytes: int, optional:
     if stream or file.size - layout.start <= target_bytes:
         return [whole]
     starts = range(layout.start, file.size, target_bytes)
-    ranges = [{**whole, "start": start, "end": min(start + target_bytes, file.size), "counted": False} for start in starts]
+    ranges = [
+        {**whole, "start": start, "end": min(start + target_bytes, file.size), "counted": False}
+        for start in starts
+    ]
     return [ranges[0], *({**each, "line": None, "blank_lines": 0} for each in ranges[1:])]
 
 
-def _layout(file: SourceFile, source: TextFiles, compression: str | None, stream: bool, optional: str | None) -> Layout:
+def _layout(
+    file: SourceFile, source: TextFiles, compression: str | None, stream: bool, optional: str | None
+) -> Layout:
     if not isinstance(source, CsvSource):
         return Layout((), 0, 1, 0)
     schema, options = list(source.schema_), source.options
@@ -132,7 +164,8 @@ def needs_count(split: Split) -> bool:
 
 
 def count_range(split: Split) -> Split:
-    """The split with the line feeds in its range: `newlines`, `first_newline` (offset in the file, or None), `ends_line`.
+    """The split with the line feeds in its range: `newlines`, `first_newline` (offset in the file,
+    or None), `ends_line`.
 
     Runs on: executor.
 
@@ -146,11 +179,18 @@ def count_range(split: Split) -> Split:
         first = offset + found if found >= 0 else first
         newlines += chunk.count(b"\n")
         offset, last = offset + len(chunk), chunk[-1:]
-    return {**split, "counted": True, "newlines": newlines, "first_newline": first, "ends_line": last == b"\n"}
+    return {
+        **split,
+        "counted": True,
+        "newlines": newlines,
+        "first_newline": first,
+        "ends_line": last == b"\n",
+    }
 
 
 def align(splits: Sequence[Split]) -> list[Split]:
-    """The splits, with each counted range moved to the record starts inside it and given its first line.
+    """The splits, with each counted range moved to the record starts inside it and given its first
+    line.
 
     A record belongs to the range in which it starts. Splits that need no count pass unchanged.
 
@@ -160,7 +200,10 @@ def align(splits: Sequence[Split]) -> list[Split]:
         ValueError: a range that was not counted.
     """
     aligned = [split for split in splits if "counted" not in split]
-    ranges = sorted((split for split in splits if "counted" in split), key=lambda split: (split["name"], split["start"]))
+    ranges = sorted(
+        (split for split in splits if "counted" in split),
+        key=lambda split: (split["name"], split["start"]),
+    )
     for _, group in groupby(ranges, key=lambda split: split["name"]):
         aligned += _aligned(list(group))
     return sorted(aligned, key=lambda split: (split["name"], split["start"]))
@@ -170,13 +213,19 @@ def _aligned(ranges: list[Split]) -> list[Split]:
     line, at_start, moved = ranges[0]["line"], True, []
     for each in ranges:
         if not each["counted"]:
-            raise ValueError(f"{each['path']}: range {each['start']} to {each['end']} was not counted")
+            raise ValueError(
+                f"{each['path']}: range {each['start']} to {each['end']} was not counted"
+            )
         if at_start or each["first_newline"] is not None:
             start = each["start"] if at_start else each["first_newline"] + 1
             moved.append({**each, "start": start, "line": line if at_start else line + 1})
         line, at_start = line + each["newlines"], each["ends_line"]
     ends = [*(each["start"] for each in moved[1:]), ranges[-1]["end"]]
-    whole = [{**each, "end": end} for each, end in zip(moved, ends, strict=True) if each["start"] < end or each["blank_lines"]]
+    whole = [
+        {**each, "end": end}
+        for each, end in zip(moved, ends, strict=True)
+        if each["start"] < end or each["blank_lines"]
+    ]
     return [{name: each[name] for name in each if name not in _COUNTS} for each in whole]
 
 
@@ -184,7 +233,8 @@ _COUNTS = frozenset({"counted", "newlines", "first_newline", "ends_line"})
 
 
 def group_splits(splits: Sequence[Split], workers: int) -> list[list[Split]]:
-    """Shares splits out over tasks: neighbours together, none cut, thousands of tiny files in a few tasks.
+    """Shares splits out over tasks: neighbours together, none cut, thousands of tiny files in a few
+    tasks.
 
     Args:
         workers: tasks that run at the same time.
@@ -192,11 +242,14 @@ def group_splits(splits: Sequence[Split], workers: int) -> list[list[Split]]:
     Runs on: driver.
     """
     costs = [_cost(split) for split in splits]
-    wanted = min(TARGET_BYTES, max(_SMALLEST_TASK_BYTES, sum(costs) // (workers * _TASKS_PER_WORKER)))
+    wanted = min(
+        TARGET_BYTES, max(_SMALLEST_TASK_BYTES, sum(costs) // (workers * _TASKS_PER_WORKER))
+    )
     groups: list[list[Split]] = []
     held = 0
     for split, cost in zip(splits, costs, strict=True):
-        # A full task ends before a split that would leave it further from what is wanted than it is now.
+        # A full task ends before a split that would leave it further from what is wanted than it is
+        # now.
         if not groups or held + cost / 2 > wanted:
             groups.append([])
             held = 0
@@ -212,7 +265,9 @@ def _cost(split: Split) -> int:
 
 
 def check_unchanged(split: Split) -> None:
-    """Raises InputError if the file is not the one that was listed: another size or modification time."""
+    """Raises InputError if the file is not the one that was listed: another size or modification
+    time.
+    """
     try:
         status = os.stat(split["path"])
     except FileNotFoundError as error:
@@ -226,7 +281,8 @@ def check_unchanged(split: Split) -> None:
 
 
 def open_split(split: Split, encoding: str, piece_bytes: int) -> Iterator[bytes]:
-    """UTF-8 text of a split in pieces of at most `piece_bytes`, without a byte order mark at the file's start.
+    """UTF-8 text of a split in pieces of at most `piece_bytes`, without a byte order mark at the
+    file's start.
 
     Runs on: executor.
 
@@ -235,7 +291,9 @@ def open_split(split: Split, encoding: str, piece_bytes: int) -> Iterator[bytes]
     """
     check_unchanged(split)
     if split["stream"]:
-        chunks = _skip(to_utf8(read_stream(split["path"], split["compression"]), encoding), split["start"])
+        chunks = _skip(
+            to_utf8(read_stream(split["path"], split["compression"]), encoding), split["start"]
+        )
     else:
         chunks = to_utf8(read_range(split["path"], split["start"], split["end"]), encoding)
     yield from pieces_of(_without_bom(chunks) if split["start"] == 0 else chunks, piece_bytes)

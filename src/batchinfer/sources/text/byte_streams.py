@@ -1,6 +1,8 @@
-"""Bytes of a file: a range of it, or all of it decompressed and, where its encoding is not UTF-8, turned into UTF-8.
+"""Bytes of a file: a range of it, or all of it decompressed and, where its encoding is not UTF-8,
+turned into UTF-8.
 
-Owns compression, encodings and what a damaged file looks like. Must not know lines, records or columns.
+Owns compression, encodings and what a damaged file looks like. Must not know lines, records or
+columns.
 """
 
 from __future__ import annotations
@@ -38,11 +40,15 @@ def is_utf8(encoding: str) -> bool:
         "".encode(encoding)
         return codecs.lookup(encoding).name in ("utf-8", "utf-8-sig")
     except (LookupError, TypeError) as error:
-        raise ConfigError(f"source.options.encoding: got {encoding!r}; allowed: a text encoding that Python knows") from error
+        raise ConfigError(
+            f"source.options.encoding: got {encoding!r}; allowed: a text encoding that Python knows"
+        ) from error
 
 
 def is_ascii_compatible(encoding: str) -> bool:
-    """True if every byte below 128 stands for its ASCII character, so that a line feed can be found without decoding."""
+    """True if every byte below 128 stands for its ASCII character, so that a line feed can be found
+    without decoding.
+    """
     plain = bytes(range(128))
     try:
         return is_utf8(encoding) or plain.decode(encoding) == plain.decode("ascii")
@@ -52,7 +58,11 @@ def is_ascii_compatible(encoding: str) -> bool:
 
 def bom_length(head: bytes, encoding: str) -> int:
     """Bytes of the byte order mark at the start of a file's (UTF-8) text: 3 or 0."""
-    return len(_BOM) if head.startswith(_BOM) and (is_utf8(encoding) or not is_ascii_compatible(encoding)) else 0
+    return (
+        len(_BOM)
+        if head.startswith(_BOM) and (is_utf8(encoding) or not is_ascii_compatible(encoding))
+        else 0
+    )
 
 
 def read_range(path: str, start: int, end: int) -> Iterator[bytes]:
@@ -69,7 +79,9 @@ def read_range(path: str, start: int, end: int) -> Iterator[bytes]:
         while left > 0:
             chunk = _read(handle, min(CHUNK_BYTES, left), path)
             if not chunk:
-                raise InputError(f"{path} became shorter while it was read: {left} bytes are missing")
+                raise InputError(
+                    f"{path} became shorter while it was read: {left} bytes are missing"
+                )
             left -= len(chunk)
             yield chunk
 
@@ -91,7 +103,9 @@ def read_stream(path: str, compression: str | None) -> Iterator[bytes]:
 
 
 def to_utf8(chunks: Iterator[bytes], encoding: str) -> Iterator[bytes]:
-    """The same text as UTF-8; a byte that does not decode becomes a lone surrogate, which no valid UTF-8 holds."""
+    """The same text as UTF-8; a byte that does not decode becomes a lone surrogate, which no valid
+    UTF-8 holds.
+    """
     if is_utf8(encoding):
         yield from chunks
         return
@@ -102,7 +116,9 @@ def to_utf8(chunks: Iterator[bytes], encoding: str) -> Iterator[bytes]:
 
 
 def original(text: bytes, encoding: str) -> bytes:
-    """The bytes of the file that `to_utf8` made this text of; where its encoding cannot write them again, the text as UTF-8."""
+    """The bytes of the file that `to_utf8` made this text of; where its encoding cannot write them
+    again, the text as UTF-8.
+    """
     if is_utf8(encoding):
         return text
     try:
@@ -116,7 +132,9 @@ _MARK = "batchinfer.mark"
 
 def _mark(error: UnicodeError) -> tuple[str | bytes, int]:
     if isinstance(error, UnicodeDecodeError):
-        return "".join(chr(0xDC00 + byte) for byte in error.object[error.start : error.end]), error.end
+        return "".join(
+            chr(0xDC00 + byte) for byte in error.object[error.start : error.end]
+        ), error.end
     if isinstance(error, UnicodeEncodeError):
         return bytes(ord(each) & 0xFF for each in error.object[error.start : error.end]), error.end
     raise error
@@ -144,7 +162,9 @@ def _read(handle: BinaryIO, size: int, path: str) -> bytes:
 
 
 class _Gzip:
-    """zlib's decompressor with the interface of bz2's: output in bounded pieces, however well the data compresses."""
+    """zlib's decompressor with the interface of bz2's: output in bounded pieces, however well the
+    data compresses.
+    """
 
     def __init__(self) -> None:
         self._zlib = zlib.decompressobj(wbits=31)
@@ -179,7 +199,9 @@ def _members(path: str, compression: str) -> Iterator[bytes]:
         while True:
             data = b""
             if decoder.eof:
-                data = decoder.unused_data or _read(handle, CHUNK_BYTES, path).lstrip(b"\0" if compression == "gzip" else b"")
+                data = decoder.unused_data or _read(handle, CHUNK_BYTES, path).lstrip(
+                    b"\0" if compression == "gzip" else b""
+                )
                 if not data:
                     return
                 decoder = new()
@@ -190,7 +212,9 @@ def _members(path: str, compression: str) -> Iterator[bytes]:
             try:
                 chunk = decoder.decompress(data, CHUNK_BYTES)
             except (OSError, EOFError, ValueError, zlib.error) as error:
-                raise InputError(f"{path} is damaged: its {compression} data cannot be decompressed ({error})") from error
+                raise InputError(
+                    f"{path} is damaged: its {compression} data cannot be decompressed ({error})"
+                ) from error
             if chunk:
                 yield chunk
 
@@ -199,7 +223,8 @@ def _check_begin(path: str, begin: bytes, compression: str) -> None:
     wanted = _FIRST_BYTES[compression]
     if begin[: len(wanted)] != wanted[: len(begin)]:
         raise InputError(
-            f"{path} holds no {compression} data: it begins with {begin.hex(' ')}; allowed: {compression} data, or "
+            f"{path} holds no {compression} data: it begins with {begin.hex(' ')}; allowed: "
+            f"{compression} data, or "
             "options.compression: none where only the name says so"
         )
 
@@ -212,4 +237,6 @@ def _zstd(path: str) -> Iterator[bytes]:
             while chunk := stream.read(CHUNK_BYTES):
                 yield chunk
     except OSError as error:
-        raise InputError(f"{path} is damaged or cut short: its zstd data cannot be decompressed ({error})") from error
+        raise InputError(
+            f"{path} is damaged or cut short: its zstd data cannot be decompressed ({error})"
+        ) from error

@@ -20,7 +20,9 @@ def cast_or_null(text: pa.Array, type_: pa.DataType) -> pa.Array:
         return text.cast(type_)
     except pa.ArrowInvalid:
         refused = pa.array(_refused(pc.unique(text.drop_null()), type_), text.type)
-        return pc.if_else(pc.is_in(text, value_set=refused), pa.scalar(None, text.type), text).cast(type_)
+        return pc.if_else(pc.is_in(text, value_set=refused), pa.scalar(None, text.type), text).cast(
+            type_
+        )
 
 
 def _refused(values: pa.Array, type_: pa.DataType) -> list[str]:

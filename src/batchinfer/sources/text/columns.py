@@ -1,10 +1,11 @@
 """Turns columns of text into typed columns, and says which values do not fit their type.
 
-Owns what text each type accepts. Must not know where the text comes from. Vectorised: Arrow's own casts decide, and only
-when one refuses a column are its distinct values looked at.
+Owns what text each type accepts. Must not know where the text comes from. Vectorised: Arrow's own
+casts decide, and only when one refuses a column are its distinct values looked at.
 
-Types: whole numbers are digits with an optional sign; float and double also take exponents, `NaN` and `inf`; boolean is
-true, false, 1 or 0 in any case; a decimal must fit without rounding; dates and timestamps are of the years 1 to 9999.
+Types: whole numbers are digits with an optional sign; float and double also take exponents, `NaN`
+and `inf`; boolean is true, false, 1 or 0 in any case; a decimal must fit without rounding; dates
+and timestamps are of the years 1 to 9999.
 """
 
 from __future__ import annotations
@@ -27,17 +28,21 @@ _SHOWN = 80
 
 @dataclass(frozen=True)
 class TextRule:
-    """How text stands for values: the decimal point, and how timestamps and dates are written (None: ISO 8601)."""
+    """How text stands for values: the decimal point, and how timestamps and dates are written
+    (None: ISO 8601).
+    """
 
     decimal: str = "."
     timestamp: TimestampRule = field(default_factory=TimestampRule)
 
 
 def convert(text: pa.Array, type_: pa.DataType, rule: TextRule) -> tuple[pa.Array, pa.Array | None]:
-    """The typed column, and a boolean mask of the values that do not fit (null in the column), or None if all fit.
+    """The typed column, and a boolean mask of the values that do not fit (null in the column), or
+    None if all fit.
 
     Args:
-        text: string array, nulls already marked. Spaces around a value count for string and binary only.
+        text: string array, nulls already marked. Spaces around a value count for string and binary
+            only.
 
     Runs on: executor.
 
@@ -62,7 +67,10 @@ def convert(text: pa.Array, type_: pa.DataType, rule: TextRule) -> tuple[pa.Arra
     elif pa.types.is_boolean(type_):
         values = cast_or_null(text, type_)
     else:
-        raise ConfigError(f"source.schema: got type {type_}; allowed in text: numbers, boolean, string, binary, date, timestamp")
+        raise ConfigError(
+            f"source.schema: got type {type_}; allowed in text: numbers, boolean, string, binary, "
+            "date, timestamp"
+        )
     if values.null_count == text.null_count:
         return values, None
     return values, pc.and_(pc.is_valid(text), pc.is_null(values))
@@ -86,10 +94,18 @@ def type_name(type_: pa.DataType, rule: TextRule | None = None) -> str:
     if pa.types.is_boolean(type_):
         return "boolean (true, false, 1 or 0)"
     if pa.types.is_date(type_):
-        return "date (ISO 8601, such as 2015-05-18)" if rule.timestamp.format is None else f"date ({rule.timestamp})"
+        return (
+            "date (ISO 8601, such as 2015-05-18)"
+            if rule.timestamp.format is None
+            else f"date ({rule.timestamp})"
+        )
     if pa.types.is_timestamp(type_):
         return f"timestamp ({rule.timestamp})"
-    return f"{type_} (with {rule.decimal!r} before its decimals)" if rule.decimal != "." else str(type_)
+    return (
+        f"{type_} (with {rule.decimal!r} before its decimals)"
+        if rule.decimal != "."
+        else str(type_)
+    )
 
 
 def _holds(text: pa.Array, *characters: bytes) -> bool:
@@ -102,7 +118,9 @@ def _holds(text: pa.Array, *characters: bytes) -> bool:
 
 def _only(text: pa.Array, pattern: str) -> pa.Array:
     """The values that match; the others become text that no cast takes."""
-    return pc.if_else(pc.match_substring_regex(text, pattern), text, pa.scalar("refused", text.type))
+    return pc.if_else(
+        pc.match_substring_regex(text, pattern), text, pa.scalar("refused", text.type)
+    )
 
 
 def _whole_numbers(text: pa.Array) -> pa.Array:

@@ -1,4 +1,5 @@
-"""The first record of a CSV file: does its header fit the schema, which columns does the file have, where do the data start.
+"""The first record of a CSV file: does its header fit the schema, which columns does the file have,
+where do the data start.
 
 Owns the contract between a file's header and the schema. Must not know types.
 """
@@ -29,7 +30,8 @@ class Layout:
 
     Attributes:
         columns: names of the file's columns, in its order.
-        start: offset of the first record (in the file; in the decompressed UTF-8 text where the file is one stream).
+        start: offset of the first record (in the file; in the decompressed UTF-8 text where the
+            file is one stream).
         line: physical line there, 1-based.
         blank_lines: blank lines before a header, which no split reads.
     """
@@ -42,7 +44,9 @@ class Layout:
 
 @dataclass(frozen=True)
 class First:
-    """The first record: its fields, the offset behind it, the line behind it, the blank lines before it."""
+    """The first record: its fields, the offset behind it, the line behind it, the blank lines
+    before it.
+    """
 
     fields: tuple[str, ...]
     end: int
@@ -67,7 +71,9 @@ def read_first(chunks: Iterator[bytes], dialect: Dialect, encoding: str, path: s
         if first is not None:
             return first
         if len(head) > MAX_RECORD_BYTES:
-            raise InputError(f"{path}: the first record has no end within {MAX_RECORD_BYTES // 2**20} MiB")
+            raise InputError(
+                f"{path}: the first record has no end within {MAX_RECORD_BYTES // 2**20} MiB"
+            )
     return _first(head, dialect, encoding, path, final=True)
 
 
@@ -85,22 +91,45 @@ def _first(head: bytes, dialect: Dialect, encoding: str, path: str, final: bool)
 
 
 def _read(
-    head: bytes, position: int, line_end: int, blank_lines: int, dialect: Dialect, encoding: str, path: str, final: bool
+    head: bytes,
+    position: int,
+    line_end: int,
+    blank_lines: int,
+    dialect: Dialect,
+    encoding: str,
+    path: str,
+    final: bool,
 ) -> First | None:
     try:
         if dialect.multi_line:
             fields, end = dialect.read_record(head, position)
         else:
-            fields, end = dialect.read_record(head[position:line_end].decode(encoding, "replace").encode())[0], line_end
+            fields, end = (
+                dialect.read_record(head[position:line_end].decode(encoding, "replace").encode())[
+                    0
+                ],
+                line_end,
+            )
     except QuoteError as error:
         if error.unclosed and not final and dialect.multi_line:
             return None
-        json = "; it looks like JSON, which kind: json reads" if head[position:].startswith((b'{"', b'[{"')) else ""
-        raise BrokenRecord(f"{path}:{blank_lines + 1}: the first record cannot be read: {error}{json}") from error
+        json = (
+            "; it looks like JSON, which kind: json reads"
+            if head[position:].startswith((b'{"', b'[{"'))
+            else ""
+        )
+        raise BrokenRecord(
+            f"{path}:{blank_lines + 1}: the first record cannot be read: {error}{json}"
+        ) from error
     if end >= len(head) and not final:
         return None
     names = [_name(content, quoted, dialect) for content, quoted in fields]
-    return First(tuple(names), min(end + 1, len(head)), blank_lines + 2 + head.count(b"\n", position, end), blank_lines)
+    return First(
+        tuple(names),
+        min(end + 1, len(head)),
+        blank_lines + 2 + head.count(b"\n", position, end),
+        blank_lines,
+    )
 
 
 def _name(content: bytes, quoted: bool, dialect: Dialect) -> str:
@@ -110,7 +139,8 @@ def _name(content: bytes, quoted: bool, dialect: Dialect) -> str:
 
 
 def check_header(names: Sequence[str], schema: Sequence[str], optional: str | None) -> str | None:
-    """What is wrong with a header, or None: each column of the schema must stand in it once, in any order, and no other.
+    """What is wrong with a header, or None: each column of the schema must stand in it once, in any
+    order, and no other.
 
     Args:
         optional: a column that may be absent (the target, in data to be scored).
@@ -119,18 +149,25 @@ def check_header(names: Sequence[str], schema: Sequence[str], optional: str | No
     missing = [name for name in schema if name not in names and name != optional]
     extra = [name for name in names if name not in schema]
     words = {"twice": twice, "missing": missing, "not in the schema": extra}
-    wrong = "; ".join(f"{word}: {_some([repr(name) for name in found], ', ')}" for word, found in words.items() if found)
+    wrong = "; ".join(
+        f"{word}: {_some([repr(name) for name in found], ', ')}"
+        for word, found in words.items()
+        if found
+    )
     if not wrong:
         return None
     return (
-        f"the header does not fit the schema: {wrong}. Got: {_some(names, ',')}. Allowed, in any order: {_some(schema, ',')}"
-        + _meant(missing, extra)
+        f"the header does not fit the schema: {wrong}. Got: {_some(names, ',')}. Allowed, in any "
+        f"order: {_some(schema, ',')}" + _meant(missing, extra)
     )
 
 
 def _some(names: Sequence[str], between: str) -> str:
     """The names, or the first of very many, each cut to a length that a person reads."""
-    shown = between.join(name if len(name) <= _SHOWN_LETTERS else f"{name[:_SHOWN_LETTERS]}…" for name in names[:_SHOWN_NAMES])
+    shown = between.join(
+        name if len(name) <= _SHOWN_LETTERS else f"{name[:_SHOWN_LETTERS]}…"
+        for name in names[:_SHOWN_NAMES]
+    )
     more = len(names) - _SHOWN_NAMES
     return f"{shown} and {more:,} more" if more > 0 else shown
 
@@ -147,7 +184,11 @@ _FOREIGN = (
     (b"\x1f\x8b\x08", "gzip data", "options.compression: gzip"),
     (b"BZh91AY&SY", "bzip2 data", "options.compression: bzip2"),
     (b"\x28\xb5\x2f\xfd", "zstd data", "options.compression: zstd"),
-    (b"PK\x03\x04", "a ZIP archive, such as an .xlsx file,", "text, also compressed by gzip, bzip2 or zstd"),
+    (
+        b"PK\x03\x04",
+        "a ZIP archive, such as an .xlsx file,",
+        "text, also compressed by gzip, bzip2 or zstd",
+    ),
     (b"PAR1\x15", "a Parquet file", "kind: parquet"),
     (b"\xff\xfe", "text in UTF-16", "options.encoding: utf-16"),
     (b"\xfe\xff", "text in UTF-16", "options.encoding: utf-16"),
@@ -155,13 +196,26 @@ _FOREIGN = (
 
 
 def foreign_content(head: bytes, encoding: str) -> str | None:
-    """What a file that should be plain UTF-8 text is by its first bytes, and how it can be read; None: nothing known."""
+    """What a file that should be plain UTF-8 text is by its first bytes, and how it can be read;
+    None: nothing known.
+    """
     if not is_utf8(encoding):
         return None
-    return next((f"it holds {what}; allowed: {how}" for mark, what, how in _FOREIGN if head.startswith(mark)), None)
+    return next(
+        (
+            f"it holds {what}; allowed: {how}"
+            for mark, what, how in _FOREIGN
+            if head.startswith(mark)
+        ),
+        None,
+    )
 
 
-def headerless_columns(first: First | None, schema: Sequence[str], optional: str | None) -> tuple[str, ...]:
-    """Columns of a file without header: the schema's, less its last one if that is optional and the first record lacks it."""
+def headerless_columns(
+    first: First | None, schema: Sequence[str], optional: str | None
+) -> tuple[str, ...]:
+    """Columns of a file without header: the schema's, less its last one if that is optional and the
+    first record lacks it.
+    """
     lacks = first is not None and len(first.fields) == len(schema) - 1 and optional == schema[-1]
     return tuple(schema[:-1] if lacks else schema)

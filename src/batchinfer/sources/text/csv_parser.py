@@ -1,11 +1,13 @@
 """Reads splits of CSV files into typed rows and bad records.
 
-Owns the road of a CSV block: lines, screen, quotes, field counts, null markers, types. Must not know where rows go.
+Owns the road of a CSV block: lines, screen, quotes, field counts, null markers, types. Must not
+know where rows go.
 
-A block without the quote character takes the short road: nothing in it can be quoted. In other blocks, `quoting` marks
-what quotes protect; both are then split by pyarrow's CSV reader with quoting off, so that no quote can swallow what
-follows it. A quoted field is never trimmed and never null, with one exception: `""` in a column that is not text is null
-where the empty string is a null marker, because no other value can be meant.
+A block without the quote character takes the short road: nothing in it can be quoted. In other
+blocks, `quoting` marks what quotes protect; both are then split by pyarrow's CSV reader with
+quoting off, so that no quote can swallow what follows it. A quoted field is never trimmed and never
+null, with one exception: `""` in a column that is not text is null where the empty string is a null
+marker, because no other value can be meant.
 """
 
 from __future__ import annotations
@@ -22,12 +24,31 @@ from pyarrow import compute
 
 from batchinfer.config.sources import CsvSource
 from batchinfer.errors import InputError
-from batchinfer.sources.parsed import BLOCK_BYTES, MAX_RECORD_BYTES, Parsed, Where, conserved, with_lineage
+from batchinfer.sources.parsed import (
+    BLOCK_BYTES,
+    MAX_RECORD_BYTES,
+    Parsed,
+    Where,
+    conserved,
+    with_lineage,
+)
 from batchinfer.sources.text.byte_ranges import Split, open_split
 from batchinfer.sources.text.columns import TextRule, bad_value, convert
-from batchinfer.sources.text.csv_dialect import CR_INSIDE, DELIMITER_INSIDE, LF_INSIDE, QUOTE_INSIDE, Dialect
+from batchinfer.sources.text.csv_dialect import (
+    CR_INSIDE,
+    DELIMITER_INSIDE,
+    LF_INSIDE,
+    QUOTE_INSIDE,
+    Dialect,
+)
 from batchinfer.sources.text.csv_quoting import Buffer, cut_records, protect_lines
-from batchinfer.sources.text.line_blocks import Records, line_blocks, line_ends, screen, share_blocks
+from batchinfer.sources.text.line_blocks import (
+    Records,
+    line_blocks,
+    line_ends,
+    screen,
+    share_blocks,
+)
 from batchinfer.sources.text.timestamps import TimestampRule
 
 # Its functions are generated at import, so type checkers do not see them.
@@ -35,15 +56,20 @@ pc: Any = compute
 
 
 def read_csv_splits(
-    splits: Sequence[Split], source: CsvSource, fields: Mapping[str, pa.DataType], block_bytes: int = BLOCK_BYTES
+    splits: Sequence[Split],
+    source: CsvSource,
+    fields: Mapping[str, pa.DataType],
+    block_bytes: int = BLOCK_BYTES,
 ) -> Iterator[Parsed]:
-    """Rows and bad records of splits, a block at a time; memory stays at a few blocks, whatever the files' sizes.
+    """Rows and bad records of splits, a block at a time; memory stays at a few blocks, whatever the
+    files' sizes.
 
     Args:
         fields: the schema's columns in order.
         block_bytes: text that is parsed at once.
 
-    Reasons of bad records: `not_utf8`, `encoding`, `bare_cr`, `quote`, `field_count`, `header`, `type`.
+    Reasons of bad records: `not_utf8`, `encoding`, `bare_cr`, `quote`, `field_count`, `header`,
+    `type`.
 
     Runs on: executor.
 
@@ -52,7 +78,11 @@ def read_csv_splits(
     """
     for columns, alike in groupby(splits, key=lambda split: tuple(split["columns"])):
         reader = _Reader.of(columns, source, fields)
-        blocks = (records for split in alike for records in _blocks(reader.dialect, split, source.options.encoding, block_bytes))
+        blocks = (
+            records
+            for split in alike
+            for records in _blocks(reader.dialect, split, source.options.encoding, block_bytes)
+        )
         for records in share_blocks(blocks, block_bytes):
             yield reader.parse(records)
 
@@ -69,7 +99,12 @@ def _blocks(dialect: Dialect, split: Split, encoding: str, block_bytes: int) -> 
 
 
 def _multi_line_blocks(
-    chunks: Iterator[bytes], line: int, dialect: Dialect, where: Where, encoding: str, block_bytes: int
+    chunks: Iterator[bytes],
+    line: int,
+    dialect: Dialect,
+    where: Where,
+    encoding: str,
+    block_bytes: int,
 ) -> Iterator[Records]:
     data, wanted, final = b"", block_bytes, False
     while not final or data:
@@ -87,8 +122,11 @@ def _multi_line_blocks(
         if used:
             yield records
         elif buffer.give_up:
-            raise InputError(f"{where.path}, line {line}: a record longer than {MAX_RECORD_BYTES // 2**20} MiB")
-        # A record longer than the buffer: read twice as much, so that a long one is not scanned over and over.
+            raise InputError(
+                f"{where.path}, line {line}: a record longer than {MAX_RECORD_BYTES // 2**20} MiB"
+            )
+        # A record longer than the buffer: read twice as much, so that a long one is not scanned
+        # over and over.
         wanted = block_bytes if used else 2 * len(data)
         line += data.count(b"\n", 0, used)
         data = data[used:]
@@ -104,7 +142,9 @@ class _Reader:
     header: bool
 
     @classmethod
-    def of(cls, columns: tuple[str, ...], source: CsvSource, fields: Mapping[str, pa.DataType]) -> _Reader:
+    def of(
+        cls, columns: tuple[str, ...], source: CsvSource, fields: Mapping[str, pa.DataType]
+    ) -> _Reader:
         options = source.options
         rule = TextRule(options.decimal, TimestampRule(options.timestamp_format))
         return cls(Dialect.of(options), columns, fields, options.null_values, rule, options.header)
@@ -123,7 +163,9 @@ class _Reader:
         return conserved(records.parsed(rows), count, records.path)
 
     def _drop_wrong_counts(self, records: Records) -> None:
-        delimiters = np.flatnonzero(np.frombuffer(records.text, np.uint8) == self.dialect.delimiter[0])
+        delimiters = np.flatnonzero(
+            np.frombuffer(records.text, np.uint8) == self.dialect.delimiter[0]
+        )
         ends, inside = line_ends(records.text), len(self.columns) - 1
         if inside and len(delimiters) == inside * len(ends):
             grid = delimiters.reshape(len(ends), inside)
@@ -135,7 +177,11 @@ class _Reader:
             return
         holder = "schema" if len(self.columns) == len(self.fields) else "file's first record"
         for index in np.flatnonzero(wrong):
-            records.reject(int(index), "field_count", f"got {counts[index]} fields; the {holder} has {len(self.columns)}")
+            records.reject(
+                int(index),
+                "field_count",
+                f"got {counts[index]} fields; the {holder} has {len(self.columns)}",
+            )
         records.drop(wrong)
 
     def _typed(self, records: Records, quoted: bool) -> dict[str, pa.Array]:
@@ -150,13 +196,17 @@ class _Reader:
             columns[name], bad = convert(cells, type_, self.rule)
             if bad is not None:
                 for index in np.flatnonzero(bad.to_numpy(zero_copy_only=False)):
-                    problems.setdefault(int(index), []).append(bad_value(name, cells[index].as_py(), type_, self.rule))
+                    problems.setdefault(int(index), []).append(
+                        bad_value(name, cells[index].as_py(), type_, self.rule)
+                    )
         if not problems:
             return columns
         return self._without(records, columns, problems)
 
     def _without_headers(self, records: Records, texts: dict[str, pa.Array]) -> dict[str, pa.Array]:
-        """Takes out records that are the header once more: files that were put behind each other bring theirs along."""
+        """Takes out records that are the header once more: files that were put behind each other
+        bring theirs along.
+        """
         # One column of one name cannot be told from a value.
         names = self.columns if self.header and len(self.columns) > 1 else ()
         around = (self.dialect.spaces + self.dialect.quote).decode()
@@ -170,11 +220,17 @@ class _Reader:
             return texts
         gone = again.to_numpy(zero_copy_only=False)
         for index in np.flatnonzero(gone):
-            records.reject(int(index), "header", "the header stands here once more; allowed: once, before the first record")
+            records.reject(
+                int(index),
+                "header",
+                "the header stands here once more; allowed: once, before the first record",
+            )
         records.drop(gone)
         return {name: column.filter(pc.invert(again)) for name, column in texts.items()}
 
-    def _without(self, records: Records, columns: dict[str, pa.Array], problems: dict[int, list[str]]) -> dict[str, pa.Array]:
+    def _without(
+        self, records: Records, columns: dict[str, pa.Array], problems: dict[int, list[str]]
+    ) -> dict[str, pa.Array]:
         gone = np.zeros(len(records), bool)
         for index in sorted(problems):
             gone[index] = True
@@ -188,17 +244,29 @@ class _Reader:
             return {name: pa.array([], pa.string()) for name in self.columns}
         table = pcsv.read_csv(
             pa.BufferReader(records.text),
-            pcsv.ReadOptions(use_threads=False, column_names=list(self.columns), block_size=len(records.text) + 16),
-            pcsv.ParseOptions(
-                delimiter=self.dialect.delimiter.decode(), quote_char=False, double_quote=False, ignore_empty_lines=False
+            pcsv.ReadOptions(
+                use_threads=False,
+                column_names=list(self.columns),
+                block_size=len(records.text) + 16,
             ),
-            # The screen has judged the bytes; and in a quoted block, marks stand in them that are no UTF-8.
+            pcsv.ParseOptions(
+                delimiter=self.dialect.delimiter.decode(),
+                quote_char=False,
+                double_quote=False,
+                ignore_empty_lines=False,
+            ),
+            # The screen has judged the bytes; and in a quoted block, marks stand in them that are
+            # no UTF-8.
             pcsv.ConvertOptions(
-                check_utf8=False, column_types=dict.fromkeys(self.columns, pa.string()), strings_can_be_null=False
+                check_utf8=False,
+                column_types=dict.fromkeys(self.columns, pa.string()),
+                strings_can_be_null=False,
             ),
         )
         if table.num_rows != len(records):
-            raise RuntimeError(f"{records.path}: {len(records)} records were split into {table.num_rows} rows")
+            raise RuntimeError(
+                f"{records.path}: {len(records)} records were split into {table.num_rows} rows"
+            )
         return {name: table.column(name).combine_chunks() for name in self.columns}
 
     def _cells(self, text: pa.Array, type_: pa.DataType, quoted: bool) -> pa.Array:
@@ -226,7 +294,12 @@ class _Reader:
         """Between the quotes, with doubled quotes and protected characters as they were."""
         inner = pc.binary_slice(cells.cast(pa.binary()), 1, -1)
         quote = self.dialect.quote
-        marks = {quote * 2: quote, DELIMITER_INSIDE: self.dialect.delimiter, LF_INSIDE: b"\n", CR_INSIDE: b"\r"}
+        marks = {
+            quote * 2: quote,
+            DELIMITER_INSIDE: self.dialect.delimiter,
+            LF_INSIDE: b"\n",
+            CR_INSIDE: b"\r",
+        }
         data = _data(cells)
         for mark, character in marks.items():
             if mark in data:

@@ -1,8 +1,10 @@
-"""Quoted fields of whole blocks: marks what a quote protects, so that a block can be split at delimiters alone.
+"""Quoted fields of whole blocks: marks what a quote protects, so that a block can be split at
+delimiters alone.
 
-Owns the fast road through quotes: the parity of quotes over a block, with NumPy. A block without the quote character
-never comes here. Records whose quotes are written unusually (a quote inside an unquoted field, an escape, a missing
-closing quote) go through `Dialect.read_record`, one by one. Must not know columns or types.
+Owns the fast road through quotes: the parity of quotes over a block, with NumPy. A block without
+the quote character never comes here. Records whose quotes are written unusually (a quote inside an
+unquoted field, an escape, a missing closing quote) go through `Dialect.read_record`, one by one.
+Must not know columns or types.
 """
 
 from __future__ import annotations
@@ -12,7 +14,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from batchinfer.sources.parsed import Where
-from batchinfer.sources.text.csv_dialect import CR_INSIDE, DELIMITER_INSIDE, LF_INSIDE, Dialect, QuoteError
+from batchinfer.sources.text.csv_dialect import (
+    CR_INSIDE,
+    DELIMITER_INSIDE,
+    LF_INSIDE,
+    Dialect,
+    QuoteError,
+)
 from batchinfer.sources.text.line_blocks import LF, Records
 
 CR = 13
@@ -21,7 +29,9 @@ _MAX_SPACES = 16
 
 
 def protect_lines(records: Records, dialect: Dialect) -> None:
-    """Protects the quoted fields of records that are lines; takes out those whose quotes break the rule."""
+    """Protects the quoted fields of records that are lines; takes out those whose quotes break the
+    rule.
+    """
     text = records.text
     array = np.frombuffer(text, np.uint8)
     ends = np.flatnonzero(array == LF)
@@ -64,17 +74,20 @@ def _unusual_lines(array: np.ndarray, ends: np.ndarray, dialect: Dialect) -> np.
     return unusual
 
 
-def _misplaced(array: np.ndarray, quotes: np.ndarray, closes: np.ndarray, dialect: Dialect) -> np.ndarray:
+def _misplaced(
+    array: np.ndarray, quotes: np.ndarray, closes: np.ndarray, dialect: Dialect
+) -> np.ndarray:
     """Numbers of the quotes that stand where a regular file has none, in order.
 
-    An opening quote follows a delimiter or a line end, a closing one precedes them; either may touch its neighbour in a
-    doubled quote.
+    An opening quote follows a delimiter or a line end, a closing one precedes them; either may
+    touch its neighbour in a doubled quote.
     """
     edge = np.array([LF], np.uint8)
     padded = np.concatenate([edge, array, edge])
     ending = np.zeros(256, bool)
     ending[[dialect.delimiter[0], LF, dialect.quote[0]]] = True
-    # Nearly all quotes touch a delimiter, a line end or a quote; only the others are looked at more closely.
+    # Nearly all quotes touch a delimiter, a line end or a quote; only the others are looked at more
+    # closely.
     suspects = np.flatnonzero(~np.where(closes, ending[padded[quotes + 2]], ending[padded[quotes]]))
     ending[dialect.quote[0]] = False
     step = np.where(closes[suspects], 1, -1)
@@ -99,7 +112,9 @@ def _protected(text: bytes, dialect: Dialect) -> bytes:
 
 @dataclass
 class Cut:
-    """Records of a buffer: offsets of their starts and line feeds, their text with quoted fields protected, the bad ones."""
+    """Records of a buffer: offsets of their starts and line feeds, their text with quoted fields
+    protected, the bad ones.
+    """
 
     starts: list[int]
     ends: list[int]
@@ -114,7 +129,8 @@ class Buffer:
     Attributes:
         line: physical line at which they start.
         final: they end where the file ends, so that an open quote will never be closed.
-        give_up: they are longer than a record may be, so that the first record is taken as never closed.
+        give_up: they are longer than a record may be, so that the first record is taken as never
+            closed.
     """
 
     data: bytes
@@ -123,17 +139,25 @@ class Buffer:
     give_up: bool
 
 
-def cut_records(buffer: Buffer, dialect: Dialect, where: Where, encoding: str) -> tuple[Records, int]:
-    """The whole records at the start of a buffer, quoted line feeds included, and how many bytes they take.
+def cut_records(
+    buffer: Buffer, dialect: Dialect, where: Where, encoding: str
+) -> tuple[Records, int]:
+    """The whole records at the start of a buffer, quoted line feeds included, and how many bytes
+    they take.
 
-    A record whose quotes break the rule costs the physical line that it starts on; reading goes on behind that line.
+    A record whose quotes break the rule costs the physical line that it starts on; reading goes on
+    behind that line.
     """
     text = buffer.data if not buffer.final or buffer.data.endswith(b"\n") else buffer.data + b"\n"
     array = np.frombuffer(text, np.uint8)
     feeds = np.flatnonzero(array == LF)
     regular, regular_end = _regular_records(text, array, feeds, dialect)
     cut = _read_rest(text, regular_end, dialect, buffer)
-    starts = np.concatenate([[0], regular[:-1] + 1, cut.starts]) if len(regular) else np.array(cut.starts, np.int64)
+    starts = (
+        np.concatenate([[0], regular[:-1] + 1, cut.starts])
+        if len(regular)
+        else np.array(cut.starts, np.int64)
+    )
     ends = np.concatenate([regular, cut.ends])
     starts, ends = starts.astype(np.int64), ends.astype(np.int64)
     body = _protected(text[:regular_end], dialect) + b"".join(each + b"\n" for each in cut.texts)
@@ -149,14 +173,20 @@ def cut_records(buffer: Buffer, dialect: Dialect, where: Where, encoding: str) -
     return records, used
 
 
-def _regular_records(text: bytes, array: np.ndarray, feeds: np.ndarray, dialect: Dialect) -> tuple[np.ndarray, int]:
-    """Line feeds that end the regular records at the start of the text, and the offset behind the last of them."""
+def _regular_records(
+    text: bytes, array: np.ndarray, feeds: np.ndarray, dialect: Dialect
+) -> tuple[np.ndarray, int]:
+    """Line feeds that end the regular records at the start of the text, and the offset behind the
+    last of them.
+    """
     none = np.empty(0, np.int64)
     if dialect.escape and dialect.escape in text:
         return none, 0
     quotes = np.flatnonzero(array == dialect.quote[0]) if dialect.quote else none
     ends = feeds[np.searchsorted(quotes, feeds) % 2 == 0]
-    wrong = _misplaced(array, quotes, np.arange(len(quotes)) % 2 == 1, dialect) if len(quotes) else none
+    wrong = (
+        _misplaced(array, quotes, np.arange(len(quotes)) % 2 == 1, dialect) if len(quotes) else none
+    )
     if len(wrong):
         ends = ends[: np.searchsorted(ends, quotes[wrong[0]])]
     return ends, int(ends[-1]) + 1 if len(ends) else 0

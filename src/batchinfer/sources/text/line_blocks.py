@@ -1,7 +1,8 @@
 """Blocks of whole lines, and the screen that takes blank and undecodable lines out of them.
 
-Owns line ends, line numbers and the raw bytes of a record. Must not know fields or columns. Blocks of small files are joined:
-what costs the same for a block of any size, ten thousand tiny files then pay a few times and not ten thousand times.
+Owns line ends, line numbers and the raw bytes of a record. Must not know fields or columns. Blocks
+of small files are joined: what costs the same for a block of any size, ten thousand tiny files then
+pay a few times and not ten thousand times.
 """
 
 from __future__ import annotations
@@ -64,7 +65,9 @@ class Records:
     def path(self) -> str:
         """Where the block comes from, for messages."""
         others = len(self.files) - 1
-        return f"{self.files[0].path} and {others:,} files behind it" if others else self.files[0].path
+        return (
+            f"{self.files[0].path} and {others:,} files behind it" if others else self.files[0].path
+        )
 
     def source_files(self, numbers: np.ndarray | None = None) -> pa.Array:
         """The name of the file of each record, or of those with these numbers: string."""
@@ -86,9 +89,13 @@ class Records:
     def reject(self, index: int, reason: str, message: str) -> None:
         """Puts one record among the bad ones; `drop` then takes it out."""
         where = self.files[0 if self.owners is None else self.owners[index]]
-        self.bad.append(BadRecord(where.name, int(self.lines[index]), self.original(index), reason, message))
+        self.bad.append(
+            BadRecord(where.name, int(self.lines[index]), self.original(index), reason, message)
+        )
 
-    def parsed(self, rows: pa.RecordBatch, without_items: int = 0, numbers: np.ndarray | None = None) -> Parsed:
+    def parsed(
+        self, rows: pa.RecordBatch, without_items: int = 0, numbers: np.ndarray | None = None
+    ) -> Parsed:
         """The block as it is handed on, with the rows that its records gave.
 
         Args:
@@ -99,7 +106,9 @@ class Records:
             return self.original(row if numbers is None else int(numbers[row]))
 
         self.bad.sort(key=lambda bad: (bad.source_file or "", bad.source_line or 0))
-        return Parsed(rows, self.bad, rows.num_rows + len(self.bad), self.blank, without_items, raw_at)
+        return Parsed(
+            rows, self.bad, rows.num_rows + len(self.bad), self.blank, without_items, raw_at
+        )
 
     def drop(self, gone: np.ndarray) -> None:
         """Takes records out; `gone` is bool (records,)."""
@@ -109,12 +118,16 @@ class Records:
         # The text between two lost records is kept in one piece: mostly few are lost.
         starts = np.concatenate([[0], behind[lost]])
         ends = np.concatenate([np.where(lost > 0, behind[lost - 1], 0), [len(self.text)]])
-        self.text = b"".join(self.text[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True))
+        self.text = b"".join(
+            self.text[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)
+        )
         self.starts, self.ends, self.lines = self.starts[kept], self.ends[kept], self.lines[kept]
         self.owners = None if self.owners is None else self.owners[kept]
 
 
-def cut_lines(chunks: Iterator[bytes], where: Where, block_bytes: int = BLOCK_BYTES) -> Iterator[bytes]:
+def cut_lines(
+    chunks: Iterator[bytes], where: Where, block_bytes: int = BLOCK_BYTES
+) -> Iterator[bytes]:
     """Blocks of at least `block_bytes` that end with a line end; only the last may lack it.
 
     Raises:
@@ -130,12 +143,17 @@ def cut_lines(chunks: Iterator[bytes], where: Where, block_bytes: int = BLOCK_BY
         parts.append(chunk)
         size += len(chunk)
         if size > MAX_RECORD_BYTES + block_bytes:
-            raise InputError(f"{where.path} has a line longer than {MAX_RECORD_BYTES // 2**20} MiB: is it a text file?")
+            raise InputError(
+                f"{where.path} has a line longer than {MAX_RECORD_BYTES // 2**20} MiB: is it a "
+                "text file?"
+            )
     if size:
         yield b"".join(parts)
 
 
-def line_blocks(chunks: Iterator[bytes], line: int, where: Where, encoding: str, block_bytes: int) -> Iterator[Records]:
+def line_blocks(
+    chunks: Iterator[bytes], line: int, where: Where, encoding: str, block_bytes: int
+) -> Iterator[Records]:
     """The lines of a file's text in blocks, none of them judged yet.
 
     Args:
@@ -161,7 +179,9 @@ def split_lines(block: bytes, first_line: int, where: Where, encoding: str) -> R
 
 
 def share_blocks(blocks: Iterable[Records], block_bytes: int) -> Iterator[Records]:
-    """The same records, none screened yet: blocks smaller than `block_bytes` are joined to their neighbours of any file."""
+    """The same records, none screened yet: blocks smaller than `block_bytes` are joined to their
+    neighbours of any file.
+    """
     held: list[Records] = []
     size = 0
     for records in blocks:
@@ -185,7 +205,10 @@ def _join(blocks: Sequence[Records]) -> Records:
         places.append(len(files) - 1)
     counts = [len(records) for records in blocks]
     # A line feed ends each: two halves of a character must not become one.
-    pieces = [records.block if records.block[-1:] in (b"", b"\n") else records.block + b"\n" for records in blocks]
+    pieces = [
+        records.block if records.block[-1:] in (b"", b"\n") else records.block + b"\n"
+        for records in blocks
+    ]
     offsets = np.repeat(np.cumsum([0, *map(len, pieces[:-1])]), counts)
     return Records(
         files,
@@ -202,7 +225,9 @@ def _join(blocks: Sequence[Records]) -> Records:
 
 
 def screen(records: Records, blank: bytes = b" \t", bare_cr: bool = False) -> None:
-    """Takes out blank lines (only characters of `blank`) and undecodable ones, and with `bare_cr` those with a CR inside."""
+    """Takes out blank lines (only characters of `blank`) and undecodable ones, and with `bare_cr`
+    those with a CR inside.
+    """
     gone = np.zeros(len(records), bool)
     if not _is_valid(records.block):
         _reject_undecodable(records, gone)
@@ -233,7 +258,9 @@ def _reject_undecodable(records: Records, gone: np.ndarray) -> None:
 
 
 def _undecodable(records: Records, start: int, end: int) -> Iterator[int]:
-    """Numbers of the records in a range that do not decode, found by halving: mostly they are few."""
+    """Numbers of the records in a range that do not decode, found by halving: mostly they are
+    few.
+    """
     if start == end or _is_valid(records.block[records.starts[start] : records.ends[end - 1]]):
         return
     if end - start == 1:
@@ -246,19 +273,23 @@ def _undecodable(records: Records, start: int, end: int) -> Iterator[int]:
 
 def _reject_bare_cr(records: Records, gone: np.ndarray) -> None:
     ends = line_ends(records.text)
-    for index in np.unique(np.searchsorted(ends, [match.start() for match in _BARE_CR.finditer(records.text)])):
+    for index in np.unique(
+        np.searchsorted(ends, [match.start() for match in _BARE_CR.finditer(records.text)])
+    ):
         if not gone[index]:
             gone[index] = True
             records.reject(
                 index,
                 "bare_cr",
-                "a carriage return inside the record; allowed: as part of the line end, or in a quoted field with multi_line",
+                "a carriage return inside the record; allowed: as part of the line end, or in a "
+                "quoted field with multi_line",
             )
 
 
 def _find_blank(records: Records, gone: np.ndarray, blank: bytes) -> None:
     text = records.text
-    # Starts with the line feed before the blank line: a literal first byte is what makes the search fast.
+    # Starts with the line feed before the blank line: a literal first byte is what makes the search
+    # fast.
     pattern = re.compile(rb"\n[%s]*(?=\n)" % re.escape(blank))
     first = not text[: text.find(b"\n")].strip(blank) if text else False
     if not first and pattern.search(text) is None:

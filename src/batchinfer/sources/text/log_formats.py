@@ -1,8 +1,10 @@
 """How the lines of known log formats are written.
 
-Owns their regular expressions (RE2), what `-` means in them and how their timestamps are written. Must not know files.
+Owns their regular expressions (RE2), what `-` means in them and how their timestamps are written.
+Must not know files.
 
-Sources: Apache HTTP Server, module mod_log_config (common and combined); RFC 3164 and RFC 5424 (syslog).
+Sources: Apache HTTP Server, module mod_log_config (common and combined); RFC 3164 and RFC 5424
+(syslog).
 """
 
 from __future__ import annotations
@@ -21,17 +23,23 @@ from batchinfer.config.sources import LogOptions, LogTimestamp
 pc: Any = compute
 
 _QUOTED = r'"(?P<{}>(?:[^"\\]|\\.)*)"'
-_HEAD = r"^(?P<host>\S+) (?P<ident>\S+) (?P<user>{user}) \[(?P<ts>[^\]]*)\] " + _QUOTED.format("request")
+_HEAD = r"^(?P<host>\S+) (?P<ident>\S+) (?P<user>{user}) \[(?P<ts>[^\]]*)\] " + _QUOTED.format(
+    "request"
+)
 _COMMON = _HEAD + r" (?P<status>\S+) (?P<bytes>\S+)"
 _COMBINED = _COMMON + " " + _QUOTED.format("referer") + " " + _QUOTED.format("user_agent")
 # A user name may hold spaces; the second pattern is for such lines, because it is the slower one.
 _USERS = (r"\S+", r".+?")
-_SYSLOG_TS = r"(?P<ts>[A-Z][a-z]{2} [ 0-9][0-9] [0-9:]{8}|[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9:.]+(?:Z|[+-][0-9:]+)?)"
+_SYSLOG_TS = (
+    r"(?P<ts>[A-Z][a-z]{2} [ 0-9][0-9] [0-9:]{8}|[0-9]{4}-[0-9]{2}-[0-9]{2}[T "
+    r"][0-9:.]+(?:Z|[+-][0-9:]+)?)"
+)
 _SYSLOG = (
     # RFC 5424: version, timestamp, host, program, process, message id, structured data, message.
     r"^<[0-9]{1,3}>1 (?P<ts>\S+) (?P<host>\S+) (?P<program>\S+) (?P<pid>\S+) \S+ "
     r"(?:-|(?:\[(?:[^\]\\]|\\.)*\])+)(?: (?P<message>.*))?$",
-    rf"^(?:<[0-9]{{1,3}}>)?{_SYSLOG_TS} (?P<host>\S+) (?:(?P<program>[^\s:\[]+)(?:\[(?P<pid>[^\]]*)\])?: ?)(?P<message>.*)$",
+    rf"^(?:<[0-9]{{1,3}}>)?{_SYSLOG_TS} (?P<host>\S+) "
+    r"(?:(?P<program>[^\s:\[]+)(?:\[(?P<pid>[^\]]*)\])?: ?)(?P<message>.*)$",
     # Lines of the logger itself, such as `last message repeated 2 times`, name no program.
     rf"^(?:<[0-9]{{1,3}}>)?{_SYSLOG_TS} (?P<host>\S+) (?P<message>.*)$",
 )
@@ -85,21 +93,28 @@ _FORMATS: Mapping[str, LogFormat] = {
         ("request", "referer", "user_agent"),
         True,
     ),
-    "syslog": LogFormat("format syslog", _SYSLOG, "ts", ("%b %d %H:%M:%S", None), ("host", "program", "pid")),
+    "syslog": LogFormat(
+        "format syslog", _SYSLOG, "ts", ("%b %d %H:%M:%S", None), ("host", "program", "pid")
+    ),
 }
 
 
 def log_format(options: LogOptions) -> LogFormat:
     """The format that a pipeline file names, or the one that its pattern makes.
 
-    A pattern is searched for in the line, as it is written: `^` and `$` make it hold for the whole line.
+    A pattern is searched for in the line, as it is written: `^` and `$` make it hold for the whole
+    line.
     """
     timestamp = options.timestamp
     if options.format is None:
         column = timestamp.column if timestamp else None
-        return LogFormat("the pattern", (options.pattern or "",), column, ((timestamp or LogTimestamp()).format,))
+        return LogFormat(
+            "the pattern", (options.pattern or "",), column, ((timestamp or LogTimestamp()).format,)
+        )
     known = _FORMATS[options.format]
-    return replace(known, ts_formats=(timestamp.format,)) if timestamp and timestamp.format else known
+    return (
+        replace(known, ts_formats=(timestamp.format,)) if timestamp and timestamp.format else known
+    )
 
 
 def match_lines(lines: pa.Array, format_: LogFormat) -> tuple[dict[str, pa.Array], pa.Array]:
@@ -133,7 +148,9 @@ def _extract(lines: pa.Array, patterns: tuple[str, ...]) -> tuple[dict[str, pa.A
     missed = pc.invert(matched)
     others, also = _extract(lines.filter(missed), patterns[1:])
     for name, other in others.items():
-        columns[name] = pc.replace_with_mask(columns.get(name, pa.nulls(len(lines), pa.string())), missed, other)
+        columns[name] = pc.replace_with_mask(
+            columns.get(name, pa.nulls(len(lines), pa.string())), missed, other
+        )
     return columns, pc.replace_with_mask(matched, missed, also)
 
 
@@ -141,7 +158,8 @@ def _groups(lines: pa.Array, pattern: str) -> pa.StructArray:
     try:
         return pc.extract_regex(lines, pattern)
     except pa.ArrowInvalid:
-        # What RE2 cannot do, such as look-around, Python's engine does line by line, several times slower.
+        # What RE2 cannot do, such as look-around, Python's engine does line by line, several times
+        # slower.
         compiled = re.compile(pattern)
         found = [None if line is None else compiled.search(line) for line in lines.to_pylist()]
         groups = pa.struct([(name, pa.string()) for name in compiled.groupindex])

@@ -1,6 +1,7 @@
 """Reads splits of logs into typed rows and bad records.
 
-Owns the road of a block of log lines: lines, screen, match, types. Must not know how a format is written, nor where rows go.
+Owns the road of a block of log lines: lines, screen, match, types. Must not know how a format is
+written, nor where rows go.
 """
 
 from __future__ import annotations
@@ -30,9 +31,13 @@ pc: Any = compute
 
 
 def read_log_splits(
-    splits: Sequence[Split], source: LogSource, fields: Mapping[str, pa.DataType], block_bytes: int = BLOCK_BYTES
+    splits: Sequence[Split],
+    source: LogSource,
+    fields: Mapping[str, pa.DataType],
+    block_bytes: int = BLOCK_BYTES,
 ) -> Iterator[Parsed]:
-    """Rows and bad records of splits, a block at a time; memory stays at a few blocks, whatever the files' sizes.
+    """Rows and bad records of splits, a block at a time; memory stays at a few blocks, whatever the
+    files' sizes.
 
     Args:
         fields: columns in order; each is a group of the pattern or a column of the format.
@@ -56,20 +61,28 @@ def read_log_splits(
 
 def _blocks(split: Split, encoding: str, block_bytes: int) -> Iterator[Records]:
     chunks = open_split(split, encoding, block_bytes)
-    return line_blocks(chunks, split["line"], Where(split["path"], split["name"]), encoding, block_bytes)
+    return line_blocks(
+        chunks, split["line"], Where(split["path"], split["name"]), encoding, block_bytes
+    )
 
 
 def _ts_rules(split: Split, source: LogSource, format_: LogFormat) -> tuple[TextRule, ...]:
-    """How the lines of a file write their timestamps; files of which it is the same share blocks."""
+    """How the lines of a file write their timestamps; files of which it is the same share
+    blocks.
+    """
     timestamp = source.options.timestamp or LogTimestamp()
     year, latest = timestamp.year, None
     if year is None and any(TimestampRule(each).lacks_year for each in format_.ts_formats):
         modified = datetime.datetime.fromtimestamp(split["mtime_ns"] / 1e9, datetime.timezone.utc)
-        # A line cannot be younger than its file, but for clocks that differ: without a year, such a line is of the year before.
+        # A line cannot be younger than its file, but for clocks that differ: without a year, such a
+        # line is of the year before.
         latest = modified + datetime.timedelta(days=1)
         # Where the line was written, the new year may have begun already.
         year = latest.astimezone(ZoneInfo(timestamp.timezone)).year
-    return tuple(TextRule(timestamp=TimestampRule(each, timestamp.timezone, year, latest)) for each in format_.ts_formats)
+    return tuple(
+        TextRule(timestamp=TimestampRule(each, timestamp.timezone, year, latest))
+        for each in format_.ts_formats
+    )
 
 
 @dataclass(frozen=True)
@@ -90,17 +103,28 @@ class _Reader:
         texts, matched = match_lines(_lines(records), self.format)
         unknown = [name for name in self.fields if name not in texts]
         if unknown:
-            raise ConfigError(f"source.schema: got {', '.join(unknown)}; {self.format.name} gives {', '.join(texts)}")
-        problems = {int(i): ("no_match", f"the line does not match {self.format.name}") for i in _true(pc.invert(matched))}
+            raise ConfigError(
+                f"source.schema: got {', '.join(unknown)}; {self.format.name} gives "
+                f"{', '.join(texts)}"
+            )
+        problems = {
+            int(i): ("no_match", f"the line does not match {self.format.name}")
+            for i in _true(pc.invert(matched))
+        }
         columns: dict[str, pa.Array] = {}
         for name, type_ in self.fields.items():
             columns[name], bad = self._convert(name, texts[name], type_)
             reason = "timestamp" if name == self.format.ts_column else "type"
             for index in [] if bad is None else _true(bad):
-                problems.setdefault(int(index), (reason, bad_value(name, texts[name][index].as_py(), type_, self._rule(name))))
+                problems.setdefault(
+                    int(index),
+                    (reason, bad_value(name, texts[name][index].as_py(), type_, self._rule(name))),
+                )
         return self._without(records, columns, problems) if problems else columns
 
-    def _convert(self, name: str, text: pa.Array, type_: pa.DataType) -> tuple[pa.Array, pa.Array | None]:
+    def _convert(
+        self, name: str, text: pa.Array, type_: pa.DataType
+    ) -> tuple[pa.Array, pa.Array | None]:
         if name != self.format.ts_column:
             return convert(text, type_, self._rule(name))
         values, bad = convert(text, type_, self.ts_rules[0])
@@ -113,7 +137,11 @@ class _Reader:
 
     def _rule(self, name: str) -> TextRule:
         first = self.ts_rules[0]
-        return first if name == self.format.ts_column else TextRule(timestamp=TimestampRule(zone=first.timestamp.zone))
+        return (
+            first
+            if name == self.format.ts_column
+            else TextRule(timestamp=TimestampRule(zone=first.timestamp.zone))
+        )
 
     def _without(
         self, records: Records, columns: dict[str, pa.Array], problems: dict[int, tuple[str, str]]

@@ -1,8 +1,8 @@
 """Turns text into timestamps: ISO 8601, or a strptime format.
 
-Owns formats, zones and the missing year of old logs. Must not know columns or files. A format of the common
-directives becomes a regular expression, so that whole columns are read at once; any other goes through Python's
-strptime, once for each distinct value.
+Owns formats, zones and the missing year of old logs. Must not know columns or files. A format of
+the common directives becomes a regular expression, so that whole columns are read at once; any
+other goes through Python's strptime, once for each distinct value.
 """
 
 from __future__ import annotations
@@ -25,9 +25,11 @@ UTC_US = pa.timestamp("us", tz="UTC")
 _NAIVE = pa.timestamp("us")
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _FULL_MONTHS = (
-    "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december",
+    "january", "february", "march", "april", "may", "june", "july", "august", "september",
+    "october", "november", "december",
 )  # fmt: skip
-# Each as Python's strptime reads it; those with an upper-case key of the format keep it as the group's name.
+# Each as Python's strptime reads it; those with an upper-case key of the format keep it as the
+# group's name.
 _DIRECTIVES = {
     "Y": r"(?P<Y>[0-9]{4})",
     "m": r"(?P<m>1[0-2]|0[1-9]|[1-9])",
@@ -50,7 +52,8 @@ class TimestampRule:
     """How timestamps are written.
 
     Attributes:
-        format: strptime format; None for ISO 8601 (`2015-05-18`, `2015-05-18 07:05:03.25`, `2015-05-18T07:05:03+02:00`).
+        format: strptime format; None for ISO 8601 (`2015-05-18`, `2015-05-18 07:05:03.25`,
+            `2015-05-18T07:05:03+02:00`).
         zone: of timestamps that do not name theirs.
         year: for formats without one.
         latest: where the year is a guess, a later timestamp than this belongs to the year before.
@@ -68,12 +71,15 @@ class TimestampRule:
 
     def __str__(self) -> str:
         """What is allowed, for messages."""
-        written = "ISO 8601, such as 2015-05-18 07:05:03" if self.format is None else repr(self.format)
+        written = (
+            "ISO 8601, such as 2015-05-18 07:05:03" if self.format is None else repr(self.format)
+        )
         return written if self.zone == "UTC" else f"{written}, a time that {self.zone} has"
 
 
 def parse_timestamps(text: pa.Array, rule: TimestampRule) -> pa.Array:
-    """Timestamps (microseconds, UTC) of a string array; null where the text is null or no timestamp of the years 1 to 9999.
+    """Timestamps (microseconds, UTC) of a string array; null where the text is null or no timestamp
+    of the years 1 to 9999.
 
     A local time that a zone has twice is the earlier one; one that it skips is none.
 
@@ -109,9 +115,11 @@ def _local(values: pa.Array, zone: str) -> pa.Array:
     if zone == "UTC":
         return values.cast(UTC_US)
     before, behind = (
-        pc.assume_timezone(values, zone, ambiguous="earliest", nonexistent=side).cast(UTC_US) for side in ("earliest", "latest")
+        pc.assume_timezone(values, zone, ambiguous="earliest", nonexistent=side).cast(UTC_US)
+        for side in ("earliest", "latest")
     )
-    # Where clocks go forward the two differ. No clock of that zone shows such a time: which moment it was nobody can tell.
+    # Where clocks go forward the two differ. No clock of that zone shows such a time: which moment
+    # it was nobody can tell.
     return pc.if_else(pc.equal(before, behind), before, pa.scalar(None, UTC_US))
 
 
@@ -134,16 +142,24 @@ def _formatted(text: pa.Array, format_: str, zone: str, year: int | None = None)
     else:
         month = part("m", "01")
     fraction = pc.utf8_rpad(pc.struct_field(parts, "f"), 6, "0") if "f" in names else pa.scalar("0")
-    day = pc.binary_join_element_wise(part("Y", f"{year or 1900:04}", 4), month, part("d", "01"), "-")
+    day = pc.binary_join_element_wise(
+        part("Y", f"{year or 1900:04}", 4), month, part("d", "01"), "-"
+    )
     time = pc.binary_join_element_wise(part("H", "00"), part("M", "00"), part("S", "00"), ":")
-    stamp = pc.binary_join_element_wise(day, "T", time, ".", fraction, pc.struct_field(parts, "z") if "z" in names else "", "")
+    stamp = pc.binary_join_element_wise(
+        day, "T", time, ".", fraction, pc.struct_field(parts, "z") if "z" in names else "", ""
+    )
     stamp = pc.if_else(pc.is_valid(parts), stamp, pa.scalar(None, pa.string()))
-    return cast_or_null(stamp, UTC_US) if "z" in names else _local(cast_or_null(stamp, _NAIVE), zone)
+    return (
+        cast_or_null(stamp, UTC_US) if "z" in names else _local(cast_or_null(stamp, _NAIVE), zone)
+    )
 
 
 @lru_cache(maxsize=64)
 def format_pattern(format_: str) -> str | None:
-    """The RE2 pattern of a strptime format, or None if it holds a directive that is left to Python's strptime."""
+    """The RE2 pattern of a strptime format, or None if it holds a directive that is left to
+    Python's strptime.
+    """
     pattern, seen = "", set()
     for piece in re.findall(r"%.|\s+|[^%\s]+|%", format_):
         if not piece.startswith("%"):
@@ -158,7 +174,9 @@ def format_pattern(format_: str) -> str | None:
 
 def _by_strptime(text: pa.Array, format_: str, zone: str, year: int | None) -> pa.Array:
     distinct = pc.unique(text)
-    parsed = [None if value is None else _strptime(value, format_, year) for value in distinct.to_pylist()]
+    parsed = [
+        None if value is None else _strptime(value, format_, year) for value in distinct.to_pylist()
+    ]
     zoned = [value if value is not None and value.tzinfo else None for value in parsed]
     naive = [value if value is not None and not value.tzinfo else None for value in parsed]
     values = pc.coalesce(pa.array(zoned, UTC_US), _local(pa.array(naive, _NAIVE), zone))
@@ -175,5 +193,7 @@ def _strptime(value: str, format_: str, year: int | None) -> datetime.datetime |
 
 
 def _in_years(values: pa.Array) -> pa.Array:
-    wrong = pc.or_(pc.less(values, pa.scalar(_FIRST, UTC_US)), pc.greater(values, pa.scalar(_LAST, UTC_US)))
+    wrong = pc.or_(
+        pc.less(values, pa.scalar(_FIRST, UTC_US)), pc.greater(values, pa.scalar(_LAST, UTC_US))
+    )
     return pc.if_else(wrong, pa.scalar(None, UTC_US), values) if pc.any(wrong).as_py() else values
