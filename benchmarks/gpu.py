@@ -167,7 +167,7 @@ def engine(
     from batchinfer.inference.engine import BatchScorer
     from batchinfer.inference.splits import plan_splits, read_split
     from batchinfer.inference.workers import size_once
-    from batchinfer.spark.bundles_sent import runner_on
+    from batchinfer.pipeline.scoring.devices import runner_on
 
     size = size_once(f"{run.name}, {name}", partial(new_size, rows, None, LARGEST_ROWS_GPU))
     runner = runner_on(run.device, handler, _TIMEOUT_S) if overlap else InProcess(handler)

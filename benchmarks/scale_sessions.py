@@ -47,7 +47,7 @@ def check_rows(folder: Path, size: int) -> dict[str, Any]:
 
     from batchinfer.checks.expectations import run_suite
     from batchinfer.checks.suites import load_suite
-    from batchinfer.pipeline.slices.slice_frames import files_frame
+    from batchinfer.spark.frames import files_frame
     from benchmarks.product import SUITE
 
     (folder / "suite.yaml").write_text(SUITE)

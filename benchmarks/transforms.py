@@ -173,8 +173,8 @@ def _fit(rows: int, repeats: int) -> dict[str, Any]:
 
     from batchinfer.config.loader import load_state
     from batchinfer.lake.delta import snapshot_files
-    from batchinfer.pipeline.scoring.roads import splits_of
-    from batchinfer.pipeline.slices.landed import SliceData
+    from batchinfer.pipeline.slices.slice_data import SliceData
+    from batchinfer.pipeline.slices.slice_splits import splits_of
     from batchinfer.pipeline.training.fit_passes import fit_transforms
     from batchinfer.spark.capacity import workers
     from batchinfer.spark.session import open_session

@@ -5,7 +5,6 @@ the calls.
 from __future__ import annotations
 
 import datetime as dt
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,35 +16,12 @@ if TYPE_CHECKING:
 
     from batchinfer.pipeline.definition.context import Context
 
-_opening = threading.Lock()
 
+def session_of(context: Context) -> Callable[[], SparkSession]:
+    """A function that opens the pipeline's session when it is first needed."""
+    from batchinfer.spark.session import session_opener
 
-def session_opener(context: Context) -> Callable[[], SparkSession]:
-    """A function that opens the pipeline's session when it is first needed, once, whichever thread
-    asks.
-
-    When it is first opened, it has executors that can run the model, and they reach the places of
-    the environment.
-    """
-    reached: list[bool] = []
-
-    def open_once() -> SparkSession:
-        from batchinfer.spark.capacity import check_capacity
-        from batchinfer.spark.reach import check_reach
-        from batchinfer.spark.session import open_session
-
-        environment = context.environment
-        with _opening:
-            spark = open_session(
-                environment.spark, f"batchinfer {context.name}", packed=context.packed
-            )
-            if not reached:
-                check_capacity(spark, environment.spark.model_task)
-                check_reach(spark, {"lake": environment.lake, "staging": environment.staging})
-                reached.append(True)
-            return spark
-
-    return open_once
+    return session_opener(context.environment, context.name, context.packed)
 
 
 def _open(
@@ -67,9 +43,7 @@ def extract(
     from batchinfer.pipeline.recorded import recorded
 
     context = _open(pipeline, env, overrides, reads_source=True)
-    return recorded(
-        context, "extract", slice, lambda: extract(context, slice, session_opener(context))
-    )
+    return recorded(context, "extract", slice, lambda: extract(context, slice, session_of(context)))
 
 
 def train(
@@ -85,7 +59,7 @@ def train(
 
     context = _open(pipeline, env, overrides)
     return recorded(
-        context, "train", None, lambda: train(context, slices, session_opener(context), alias)
+        context, "train", None, lambda: train(context, slices, session_of(context), alias)
     )
 
 
@@ -128,7 +102,7 @@ def score(
         context,
         "score",
         slice,
-        lambda: score(context, slice, session_opener(context), force, evolve),
+        lambda: score(context, slice, session_of(context), force, evolve),
     )
 
 
@@ -152,7 +126,7 @@ def backfill(
     from batchinfer.pipeline.backfill import backfill
 
     context = _open(pipeline, env, overrides)
-    report = backfill(context, start, end, session_opener(context), force, parallel)
+    report = backfill(context, start, end, session_of(context), force, parallel)
     if report.exit_code:
         error = errors.BatchInferError(report.errors)
         error.exit_code = report.exit_code
@@ -170,9 +144,7 @@ def replay(
     from batchinfer.pipeline.replay import replay
 
     context = _open(pipeline, env, overrides)
-    return recorded(
-        context, "replay", slice, lambda: replay(context, slice, session_opener(context))
-    )
+    return recorded(context, "replay", slice, lambda: replay(context, slice, session_of(context)))
 
 
 def lookup(

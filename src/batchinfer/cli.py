@@ -100,7 +100,7 @@ def extract(ref: str, env: str, overrides: tuple[str, ...], slice_: str | None) 
     """Land what is new in the source; bad records go to the quarantine table."""
 
     def work() -> Any:
-        from batchinfer.api import session_opener
+        from batchinfer.api import session_of
         from batchinfer.pipeline.extract import extract
         from batchinfer.pipeline.recorded import recorded
         from batchinfer.show import show_extract
@@ -111,7 +111,7 @@ def extract(ref: str, env: str, overrides: tuple[str, ...], slice_: str | None) 
                 context,
                 "extract",
                 slice_,
-                lambda: extract(context, slice_, session_opener(context)),
+                lambda: extract(context, slice_, session_of(context)),
             )
         )
 
@@ -143,7 +143,7 @@ def train(
     """Fit the transforms, train the model, register the bundle."""
 
     def work() -> Any:
-        from batchinfer.api import session_opener
+        from batchinfer.api import session_of
         from batchinfer.pipeline.recorded import recorded
         from batchinfer.pipeline.train import slices_to_learn_from, train
         from batchinfer.show import show_train
@@ -155,7 +155,7 @@ def train(
                 context,
                 "train",
                 None,
-                lambda: train(context, chosen, session_opener(context), alias),
+                lambda: train(context, chosen, session_of(context), alias),
             )
         )
 
@@ -239,7 +239,7 @@ def score(
     """Score a slice: read, transform, infer, check, publish."""
 
     def work() -> Any:
-        from batchinfer.api import session_opener
+        from batchinfer.api import session_of
         from batchinfer.pipeline.recorded import recorded
         from batchinfer.pipeline.score import score
         from batchinfer.show import show_run
@@ -250,7 +250,7 @@ def score(
                 context,
                 "score",
                 slice_,
-                lambda: score(context, slice_, session_opener(context), force, evolve),
+                lambda: score(context, slice_, session_of(context), force, evolve),
             )
         )
 
@@ -264,7 +264,7 @@ def replay(ref: str, env: str, overrides: tuple[str, ...], slice_: str) -> None:
     """Score the quarantined rows of a published slice again; those that pass now join it."""
 
     def work() -> Any:
-        from batchinfer.api import session_opener
+        from batchinfer.api import session_of
         from batchinfer.pipeline.recorded import recorded
         from batchinfer.pipeline.replay import replay
         from batchinfer.show import show_run
@@ -272,7 +272,7 @@ def replay(ref: str, env: str, overrides: tuple[str, ...], slice_: str) -> None:
         context = _context(ref, env, overrides)
         return show_run(
             recorded(
-                context, "replay", slice_, lambda: replay(context, slice_, session_opener(context))
+                context, "replay", slice_, lambda: replay(context, slice_, session_of(context))
             )
         )
 
@@ -297,14 +297,12 @@ def backfill(
     """Score every landed slice between two that is missing, stale or failed."""
 
     def work() -> Any:
-        from batchinfer.api import session_opener
+        from batchinfer.api import session_of
         from batchinfer.pipeline.backfill import backfill
         from batchinfer.show import show_backfill
 
         context = _context(ref, env, overrides)
-        return show_backfill(
-            backfill(context, start, end, session_opener(context), force, parallel)
-        )
+        return show_backfill(backfill(context, start, end, session_of(context), force, parallel))
 
     _run(work, pipeline=ref)
 

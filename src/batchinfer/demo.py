@@ -30,9 +30,9 @@ def demo() -> dict[str, Any]:
     started = time.perf_counter()
     today = dt.datetime.now(dt.UTC).date().isoformat()
     income, bots = Context.open("income"), Context.open("bot_traffic")
-    from batchinfer.api import session_opener
+    from batchinfer.api import session_of
 
-    open_session = session_opener(income)
+    open_session = session_of(income)
     _step("start Spark (a scheduled job pays this once)", open_session)
     _income(income, today, open_session)
     _bot_traffic(bots, open_session)

@@ -62,7 +62,7 @@ def _later(wait_s: float, work: Callable[[], Any]) -> Any:
 
 
 def _steps(ref: str, day: str, env: str, overrides: Sequence[str]) -> Any:
-    from batchinfer.api import session_opener
+    from batchinfer.api import session_of
     from batchinfer.pipeline.definition.context import Context
 
     try:
@@ -73,7 +73,7 @@ def _steps(ref: str, day: str, env: str, overrides: Sequence[str]) -> Any:
     rule = context.pipeline.source.slice
     land, score = night_steps(rule if isinstance(rule, str) else rule.model_dump(), date)
     # One for both steps: executors are asked once for what they reach.
-    open_session = session_opener(context)
+    open_session = session_of(context)
     _land(land, context, open_session)
     return _score(score, context.with_new_run(), open_session)
 

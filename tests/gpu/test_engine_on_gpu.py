@@ -38,7 +38,7 @@ from batchinfer.inference.engine import BatchScorer, Scored
 from batchinfer.inference.overlap import OverlapRunner
 from batchinfer.inference.watchdog import ChildRunner
 from batchinfer.models.handler import Regressor
-from batchinfer.spark.bundles_sent import choose_device, describe_device
+from batchinfer.pipeline.scoring.devices import choose_device, describe_device
 
 PROGRAM = """
 import os, sys

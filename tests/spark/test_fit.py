@@ -17,8 +17,8 @@ from pyspark.sql import SparkSession
 from batchinfer.config.pipeline import Target
 from batchinfer.lake.delta import snapshot_files
 from batchinfer.models.targets import label_array
-from batchinfer.pipeline.scoring.roads import splits_of
-from batchinfer.pipeline.slices.landed import SliceData
+from batchinfer.pipeline.slices.slice_data import SliceData
+from batchinfer.pipeline.slices.slice_splits import splits_of
 from batchinfer.pipeline.training.fit_passes import Labels, fit_transforms, key_hashes
 from batchinfer.pipeline.training.validation import ValidationRule
 from batchinfer.transforms import ROW_HASH, TARGET, TransformPipeline, fit, parse_steps

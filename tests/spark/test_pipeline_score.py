@@ -20,8 +20,8 @@ from batchinfer.errors import (
     SliceHeld,
     TooManyQuarantined,
 )
-from batchinfer.pipeline.scoring.resolved import resolve_model
-from batchinfer.spark.bundles_sent import load_folder
+from batchinfer.pipeline.scoring.devices import load_folder
+from batchinfer.pipeline.scoring.resolved_inputs import resolve_model
 
 
 @pytest.fixture

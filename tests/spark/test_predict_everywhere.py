@@ -12,12 +12,12 @@ from pyspark.sql import SparkSession
 
 import batchinfer
 from batchinfer.pipeline.definition.context import Context
-from batchinfer.pipeline.definition.slice_names import read_slices
 from batchinfer.pipeline.extract import extract
 from batchinfer.pipeline.score import score
-from batchinfer.pipeline.slices.landed import read_data
+from batchinfer.pipeline.slices.landed import read_data, read_slices
 from batchinfer.pipeline.slices.prepared import prepared_frame, remaining
 from batchinfer.pipeline.slices.slice_frames import slice_frame
+from batchinfer.pipeline.slices.table_columns import TableColumns
 from batchinfer.pipeline.train import train
 
 ROOT = Path(__file__).parents[2]
@@ -43,7 +43,8 @@ def test_predict_equals_what_was_stored(
 
     data = read_data(context, [slice_])
     if context.pipeline.prepare:
-        rows = remaining(prepared_frame(spark, context, data, context.landed_fields))
+        columns = TableColumns(context)
+        rows = remaining(prepared_frame(spark, columns, data, columns.landed))
     else:
         rows = slice_frame(spark, data)
     key = list(context.pipeline.source.key)

@@ -17,8 +17,9 @@ from spark.projects import SmallProject
 from spark.readings import project_of
 
 from batchinfer.errors import ConfigError, InputError
-from batchinfer.pipeline.scoring.resolved import find_slice
+from batchinfer.pipeline.slices.landed import find_slice
 from batchinfer.pipeline.slices.prepared import prepared_frame
+from batchinfer.pipeline.slices.table_columns import TableColumns
 
 DAY = "2026-02-01"
 STEPS = """\
@@ -63,7 +64,8 @@ def days(tmp_path: Path, spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -
 
 def prepared(project: SmallProject, spark: SparkSession, slice_: str) -> dict[int, dict[str, Any]]:
     context = project.context()
-    frame = prepared_frame(spark, context, find_slice(context, slice_), context.landed_fields)
+    columns = TableColumns(context)
+    frame = prepared_frame(spark, columns, find_slice(context, slice_), columns.landed)
     return {row["id"]: row.asDict() for row in frame.collect()}
 
 

@@ -16,8 +16,9 @@ from spark.readings import project_of
 
 from batchinfer.errors import ConfigError, InputError, InputMissing
 from batchinfer.pipeline.plan import plan
-from batchinfer.pipeline.scoring.resolved import find_slice
+from batchinfer.pipeline.slices.landed import find_slice
 from batchinfer.pipeline.slices.prepared import prepared_frame
+from batchinfer.pipeline.slices.table_columns import TableColumns
 
 DAY = "2026-01-02"
 UTC = dt.UTC
@@ -101,7 +102,8 @@ def write_features(
 
 def prepared(project: SmallProject, spark: SparkSession, *overrides: str) -> list[dict[str, Any]]:
     context = project.context(*overrides)
-    frame = prepared_frame(spark, context, find_slice(context, DAY), context.landed_fields)
+    columns = TableColumns(context)
+    frame = prepared_frame(spark, columns, find_slice(context, DAY), columns.landed)
     return [row.asDict() for row in frame.orderBy("id").collect()]
 
 
@@ -182,11 +184,12 @@ def test_without_a_column_of_its_own_a_row_is_as_old_as_its_slice(
 def test_a_run_reads_one_version_and_says_which(rooms: SmallProject, spark: SparkSession) -> None:
     rooms.train()
     context = rooms.context()
-    before = context.preparation
+    columns = TableColumns(context)
+    before = columns.preparation
     write_features(rooms, features(9))
     place = str(rooms.root / "var/lake/features/rooms")
     assert before.used_tables() == [{"table": place, "version": 0}]
-    frame = prepared_frame(spark, context, find_slice(context, DAY), context.landed_fields)
+    frame = prepared_frame(spark, columns, find_slice(context, DAY), columns.landed)
     found = {row["id"]: row["room_heat"] for row in frame.collect()}
     expected = {
         row["id"]: newest(row, features(4), row["ts"].replace(tzinfo=UTC), None)[0]

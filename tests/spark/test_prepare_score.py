@@ -15,8 +15,9 @@ from spark.projects import SmallProject
 from spark.readings import DAYS, HEADER, READINGS, by_hand, landed_frame, project_of, write_days
 
 from batchinfer.errors import ConfigError, InputError, ModelError
-from batchinfer.pipeline.scoring.resolved import find_slice
+from batchinfer.pipeline.slices.landed import find_slice
 from batchinfer.pipeline.slices.prepared import prepared_frame
+from batchinfer.pipeline.slices.table_columns import TableColumns
 
 MADE = ["value_lag_1", "value_lag_3", "power_lag_1", "power_lag_3", "power_mean_3h", "power_sum_2"]
 MADE += [
@@ -36,9 +37,8 @@ def sensors(tmp_path: Path, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
 
 def prepared(project: SmallProject, spark: SparkSession, slice_: str) -> pd.DataFrame:
     context = project.context()
-    frame = prepared_frame(
-        spark, context, find_slice(context, slice_), context.landed_fields
-    ).toPandas()
+    columns = TableColumns(context)
+    frame = prepared_frame(spark, columns, find_slice(context, slice_), columns.landed).toPandas()
     return (
         frame.rename(columns={"__batchinfer_removed": "removed"})
         .sort_values(["id", "source_line"])

@@ -24,7 +24,7 @@ from batchinfer.contracts import RunReport
 from batchinfer.lake import quarantine
 from batchinfer.pipeline.recorded import recorded
 from batchinfer.pipeline.replay import replay
-from batchinfer.pipeline.scoring.publication import Publication
+from batchinfer.pipeline.scoring import commits
 from batchinfer.pipeline.status import status
 
 # Standardised sizes of these rows are above 1.5, and of the last two above 1.6.
@@ -171,7 +171,7 @@ def test_a_quarantine_of_another_run_than_the_predictions_is_refused(
     """
     before = rows(small)
     refuse(small, 1.6)
-    with cut_off(Publication, "_ensure_table"):
+    with cut_off(commits, "ensure_predictions"):
         small.score(force=True)
     with pytest.raises(
         errors.InputError, match=r"cut off between its commits, so its quarantine is of another run"
@@ -194,7 +194,7 @@ def test_a_run_that_is_cut_off_after_it_put_nothing_aside_is_made_up_for(
     where they are.
     """
     refuse(small, 1e9)
-    with cut_off(Publication, "_ensure_table", errors.Interrupted("SIGTERM", exit_code=143)):
+    with cut_off(commits, "ensure_predictions", errors.Interrupted("SIGTERM", exit_code=143)):
         small.score(force=True)
     assert (rows(small).num_rows, aside(small)) == (37, [])
     assert small.states() == {DAY: "stale"}
@@ -217,7 +217,7 @@ def test_a_slice_of_which_all_rows_were_refused_is_stale_when_it_was_cut_off(
     with pytest.raises(errors.InputError, match="was published without a row"):
         again(small)
     refuse(small, 1e9)
-    with cut_off(Publication, "_ensure_table", errors.Interrupted("SIGTERM", exit_code=143)):
+    with cut_off(commits, "ensure_predictions", errors.Interrupted("SIGTERM", exit_code=143)):
         small.score(force=True)
     assert small.states() == {DAY: "stale"}
     small.score()

@@ -153,3 +153,11 @@ def check_places(texts: Sequence[str]) -> None:
         raise ValueError(
             f"got URIs of a store and local paths ({local}); allowed: either, in one source"
         )
+
+
+def join(folder: str, *parts: str) -> str:
+    """A path or URI below a folder or URI; an absolute path or URI stays as it is."""
+    last = "/".join(parts)
+    if "://" in last or last.startswith("/"):
+        return last
+    return f"{folder.rstrip('/')}/{last}"

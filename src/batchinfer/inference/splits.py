@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow.fs import FileSystem
 
+from batchinfer.config.uris import join
 from batchinfer.errors import InputError, InputMissing, StorageError
 from batchinfer.stores import is_of_store, is_on_store, open_s3, words_and_hint
 
@@ -347,3 +348,19 @@ def partition_value(text: str | None, type_: pa.DataType) -> pa.Scalar:
         zone = "UTC" if text.endswith("Z") else None
         value = value.cast(pa.timestamp("us", zone))
     return value.cast(type_)
+
+
+def split_files(
+    table: str,
+    files: Sequence[Mapping[str, Any]],
+    count: int,
+    most_bytes: int = TARGET_BYTES,
+    rounds: int = 2,
+) -> list[dict[str, Any]]:
+    """Row groups of some files of a table, balanced over the workers."""
+    return plan_splits(
+        [{**file, "path": join(table, file["path"])} for file in files],
+        count,
+        most_bytes,
+        rounds=rounds,
+    )

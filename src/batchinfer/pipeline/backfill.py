@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 from batchinfer.contracts import RunReport
 from batchinfer.errors import BatchInferError, Interrupted
 from batchinfer.pipeline.definition.context import Context
-from batchinfer.pipeline.definition.slice_names import check_slice, read_slices, slices_between
+from batchinfer.pipeline.definition.slice_names import check_slice, slices_between
 from batchinfer.pipeline.recorded import recorded
 from batchinfer.pipeline.score import score
-from batchinfer.pipeline.scoring.resolved import check_columns, load_suites, resolve_model
+from batchinfer.pipeline.scoring.resolved_inputs import check_columns, load_suites, resolve_model
+from batchinfer.pipeline.slices.landed import read_slices
+from batchinfer.pipeline.slices.table_columns import TableColumns
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -90,13 +92,13 @@ def _check_once(context: Context) -> None:
     """What would fail in every slice for the same words in a file, told once and before any of
     them.
     """
-    suites = load_suites(context)
+    columns, suites = TableColumns(context), load_suites(context)
     try:
-        model = resolve_model(context)
+        model = resolve_model(columns)
     except BatchInferError:
         # Each slice reports it, as `score` would.
         return
-    check_columns(context, suites, model)
+    check_columns(columns, suites, model)
 
 
 def _score_one(

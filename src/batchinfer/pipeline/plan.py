@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from batchinfer.errors import BatchInferError, ConfigError
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.scoring import few_rows
+from batchinfer.pipeline.scoring.devices import choose_device
 from batchinfer.pipeline.scoring.earlier_runs import (
     Row,
     best_rows,
@@ -18,21 +19,24 @@ from batchinfer.pipeline.scoring.earlier_runs import (
     runs_of_bundle,
     worker_bytes,
 )
-from batchinfer.pipeline.scoring.resolved import (
-    Resolved,
-    SliceData,
+from batchinfer.pipeline.scoring.resolved_inputs import (
+    ResolvedModel,
     check_columns,
     choose_road,
     columns_to_read,
-    find_slice,
     load_suites,
+    resolve_model,
+)
+from batchinfer.pipeline.slices.landed import find_slice
+from batchinfer.pipeline.slices.slice_data import SliceData
+from batchinfer.pipeline.slices.table_columns import TableColumns
+from batchinfer.spark.capacity import (
+    is_one_process,
     local_workers,
     master_of,
-    resolve_model,
+    problems_of,
     worker_threads,
 )
-from batchinfer.spark.bundles_sent import choose_device
-from batchinfer.spark.capacity import is_one_process, problems_of
 from batchinfer.spark.shipping import is_local
 
 Found = TypeVar("Found")
@@ -69,9 +73,10 @@ def plan(context: Context, slice_: str) -> Plan:
             result.exit_code = result.exit_code or error.exit_code
             return None
 
+    columns = TableColumns(context)
     suites = attempt(lambda: load_suites(context))
     data = attempt(lambda: find_slice(context, slice_))
-    model = attempt(lambda: resolve_model(context))
+    model = attempt(lambda: resolve_model(columns))
     attempt(lambda: check_writable(context.environment.lake))
     if data:
         result |= {
@@ -81,15 +86,15 @@ def plan(context: Context, slice_: str) -> Plan:
             "bytes": data.size,
         }
         result["files"] = len(data.files)
-        if road := attempt(lambda: choose_road(context, data)):
+        if road := attempt(lambda: choose_road(columns, data)):
             few = few_rows.are_few(context, data, road)
             reason = few_rows.REASON.format(rows=data.rows) if few else road.reason
             result |= {"road": road.name, "road_reason": reason}
         if context.pipeline.prepare:
-            result |= attempt(lambda: _preparation_facts(context, data)) or {}
+            result |= attempt(lambda: _preparation_facts(columns, data)) or {}
     if model:
-        result |= _model_facts(context, model)
-        attempt(lambda: check_columns(context, suites or {}, model))
+        result |= _model_facts(columns, model)
+        attempt(lambda: check_columns(columns, suites or {}, model))
     earlier = runs_of_bundle(context, model.ref.digest) if model else []
     if data and model:
         published = read_published(context, slice_).get(slice_)
@@ -102,7 +107,7 @@ def plan(context: Context, slice_: str) -> Plan:
             else "no earlier run of this model"
         )
     batch = context.pipeline.model.batch
-    count = 1 if few else local_workers(context)
+    count = 1 if few else local_workers(context.environment.spark)
     if model:
         attempt(lambda: _check_device(context))
         attempt(lambda: _check_model_task(context))
@@ -111,7 +116,7 @@ def plan(context: Context, slice_: str) -> Plan:
         "batch_rows": _batch_rows(earlier) if batch.rows == "auto" else batch.rows,
         "batch_bytes": batch.max_bytes,
         "workers": count,
-        "threads_per_worker": worker_threads(context),
+        "threads_per_worker": worker_threads(context.environment.spark),
         "checks": sorted(suites or {}),
         "table": context.predictions,
     }
@@ -126,7 +131,7 @@ def _check_device(context: Context) -> None:
 
     Imports PyTorch, which takes seconds, only then.
     """
-    if context.pipeline.model.device == "cuda" and is_local(master_of(context)):
+    if context.pipeline.model.device == "cuda" and is_local(master_of(context.environment.spark)):
         choose_device("cuda")
 
 
@@ -136,7 +141,7 @@ def _check_model_task(context: Context) -> None:
     """
     settings = context.environment.spark
     conf = {name: str(value) for name, value in settings.conf.items()}
-    if not is_one_process(master_of(context)) and (
+    if not is_one_process(master_of(context.environment.spark)) and (
         problems := problems_of(conf, settings.model_task)
     ):
         raise ConfigError(problems)
@@ -171,31 +176,31 @@ def _memory(
     return facts
 
 
-def _preparation_facts(context: Context, data: SliceData) -> dict[str, Any]:
+def _preparation_facts(columns: TableColumns, data: SliceData) -> dict[str, Any]:
     """The table transforms, what they read besides the slice, and the columns that they make."""
     from batchinfer.config.types import spark_name
 
-    landed, after = context.landed_fields, context.prepared_fields
+    landed, after = columns.landed, columns.prepared
     return {
-        "prepare": list(context.preparation.names),
+        "prepare": list(columns.preparation.names),
         "prepare_makes": {
             name: spark_name(type_) for name, type_ in after.items() if name not in landed
         },
         "history_slices": len(data.history),
-        "feature_tables": context.preparation.used_tables(),
+        "feature_tables": columns.preparation.used_tables(),
     }
 
 
-def _model_facts(context: Context, model: Resolved) -> dict[str, Any]:
+def _model_facts(columns: TableColumns, model: ResolvedModel) -> dict[str, Any]:
     size = sum(path.stat().st_size for path in model.folder.rglob("*") if path.is_file())
     return {
         "model_name": model.ref.name,
         "model_version": model.ref.version,
         "bundle_digest": model.ref.digest,
         "bundle_bytes": size,
-        "device": context.pipeline.model.device,
-        "precision": context.pipeline.model.precision,
-        "columns_read": list(columns_to_read(context, model.inputs)),
+        "device": columns.context.pipeline.model.device,
+        "precision": columns.context.pipeline.model.precision,
+        "columns_read": list(columns_to_read(columns, model.inputs)),
         "outputs": model.outputs,
     }
 

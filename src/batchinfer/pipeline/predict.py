@@ -67,8 +67,9 @@ def predict_udf(spark: SparkSession, uri: str, env: str = "local", trust: Trust 
     from batchinfer.inference.spark import predict_udf as build
     from batchinfer.models.bundle import read_signature, verify_bundle
     from batchinfer.models.manifest import check_trust
-    from batchinfer.spark.bundles_sent import load_shipped, ship_folder, ship_package
+    from batchinfer.pipeline.scoring.devices import load_shipped
     from batchinfer.spark.capacity import task_threads
+    from batchinfer.spark.sending import ship_folder, ship_package
 
     _check_trust_word(trust)
     ref, folder = _resolve(uri, env)

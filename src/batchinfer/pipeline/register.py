@@ -15,6 +15,7 @@ from batchinfer.contracts import CHAMPION, SOURCE_FILE, SOURCE_LINE, RegisterRep
 from batchinfer.errors import BatchInferError, ConfigError, ModelError
 from batchinfer.models.parameters import check_class_path
 from batchinfer.pipeline.definition.context import Context
+from batchinfer.pipeline.slices.table_columns import TableColumns
 from batchinfer.pipeline.training.found_transforms import find_transforms
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from batchinfer.models.formats.artifact import Artifact, ForeignModule, Trust
     from batchinfer.models.probing import Probed
     from batchinfer.transforms import PostProcess, TransformPipeline
+
 
 _FETCHED = ("models", "runs", "mlflow-artifacts")
 
@@ -46,6 +48,7 @@ def register_model(context: Context, artifact: str, alias: str | None = None) ->
         StorageError: the registry does not answer.
     """
     started = time.perf_counter()
+    columns = TableColumns(context)
     name, own_alias = _asked(context)
     if alias is not None:
         check_alias(alias)
@@ -54,14 +57,14 @@ def register_model(context: Context, artifact: str, alias: str | None = None) ->
     with tempfile.TemporaryDirectory(prefix="batchinfer-") as scratch:
         folder = Path(scratch) / "bundle"
         if not scheme and not check_class_path(artifact) and not Path(artifact).exists():
-            made = _bundle_handler(context, artifact, name, folder)
+            made = _bundle_handler(columns, artifact, name, folder)
         else:
             path = (
                 context.registry.download(artifact, Path(scratch))
                 if scheme in _FETCHED
                 else _local(artifact)
             )
-            made = _bundle_artifact(context, path, name, folder)
+            made = _bundle_artifact(columns, path, name, folder)
         report = _register(context, name, folder, alias, own_alias, made)
     report.artifact = artifact
     report.seconds = round(time.perf_counter() - started, 3)
@@ -106,16 +109,16 @@ class _Made:
     warnings: list[str] = field(default_factory=list)
 
 
-def _bundle_artifact(context: Context, path: Path, name: str, folder: Path) -> _Made:
+def _bundle_artifact(columns: TableColumns, path: Path, name: str, folder: Path) -> _Made:
     """A bundle of a model in a file or a folder."""
     from batchinfer.models.formats.recognition import SAFETENSORS, read_artifact
 
-    trust = context.pipeline.model.trust
+    trust = columns.context.pipeline.model.trust
     artifact = read_artifact(path, trust)
-    transforms, origin = find_transforms(context, name)
+    transforms, origin = find_transforms(columns, name)
     try:
-        module, needed = _opened(context, artifact, path, transforms, trust)
-        probed = _probed(context, artifact, module, transforms)
+        module, needed = _opened(columns, artifact, path, transforms, trust)
+        probed = _probed(columns, artifact, module, transforms)
     except ModelError as error:
         raise ModelError(
             [f"{path}: {problem}" for problem in error.problems], error.hint
@@ -131,7 +134,7 @@ def _bundle_artifact(context: Context, path: Path, name: str, folder: Path) -> _
         {"module": probed.handler.module} if plain else {"module": None, "artifact": artifact}
     )
     signature = _write(
-        context,
+        columns,
         folder,
         probed.handler,
         probed.handler.columns,
@@ -143,7 +146,7 @@ def _bundle_artifact(context: Context, path: Path, name: str, folder: Path) -> _
     return _Made(artifact.format, needed, origin, signature, probed.warnings)
 
 
-def _bundle_handler(context: Context, class_path: str, name: str, folder: Path) -> _Made:
+def _bundle_handler(columns: TableColumns, class_path: str, name: str, folder: Path) -> _Made:
     """A bundle of a handler of the user's own, which brings its model along in its code.
 
     Without `features` it gets all columns of the source but the target.
@@ -151,27 +154,27 @@ def _bundle_handler(context: Context, class_path: str, name: str, folder: Path) 
     from batchinfer.models.handler import Handler
     from batchinfer.models.mlp import load_class
 
-    transforms, origin = find_transforms(context, name)
-    settings = context.pipeline.train
+    transforms, origin = find_transforms(columns, name)
+    settings = columns.context.pipeline.train
     if transforms is not None:
-        columns = tuple(transforms.source_columns)
+        inputs = tuple(transforms.source_columns)
     else:
         hidden = {SOURCE_FILE, SOURCE_LINE, *([settings.target.column] if settings else [])}
-        columns = tuple(column for column in context.prepared_fields if column not in hidden)
+        inputs = tuple(column for column in columns.prepared if column not in hidden)
     handler: Any = load_class(class_path, Handler)(
-        None, transforms, dict(settings.params) if settings else {}, columns
+        None, transforms, dict(settings.params) if settings else {}, inputs
     )
     signature = _write(
-        context, folder, handler, columns, transforms, {"transforms_from": origin}, module=None
+        columns, folder, handler, inputs, transforms, {"transforms_from": origin}, module=None
     )
     return _Made("handler", "none", origin, signature)
 
 
 def _write(
-    context: Context,
+    columns: TableColumns,
     folder: Path,
     handler: Any,
-    columns: Sequence[str],
+    inputs: Sequence[str],
     transforms: TransformPipeline | None,
     facts: Mapping[str, Any],
     **saved: Any,
@@ -179,21 +182,21 @@ def _write(
     """Writes the bundle, the pipeline's steps after the model included; its signature.
 
     Args:
-        columns: the model's inputs, in order.
+        inputs: the model's inputs, in order.
         saved: how the model itself is kept, as `write_bundle` takes it.
     """
     from batchinfer.models.bundle import write_bundle
     from batchinfer.models.handler import Postprocessed
 
-    postprocess = _postprocess(context, handler, transforms)
+    postprocess = _postprocess(columns.context, handler, transforms)
     outputs = dict(
         handler.output if postprocess is None else Postprocessed(handler, postprocess).output
     )
-    signature = _signature(columns, context.prepared_fields, outputs)
+    signature = _signature(inputs, columns.prepared, outputs)
     write_bundle(
         folder, handler=handler, transforms=transforms, signature=signature,
         postprocess=postprocess,
-        facts={"pipeline": context.name, **facts, **context.preparation.facts()}, **saved,
+        facts={"pipeline": columns.context.name, **facts, **columns.preparation.facts()}, **saved,
     )  # fmt: skip
     return signature
 
@@ -271,7 +274,7 @@ def _postprocess(
 
 
 def _opened(
-    context: Context,
+    columns: TableColumns,
     artifact: Artifact,
     path: Path,
     transforms: TransformPipeline | None,
@@ -282,13 +285,13 @@ def _opened(
     from batchinfer.models.formats.recognition import SAFETENSORS
 
     if artifact.format == SAFETENSORS:
-        return _weights(context, artifact, path, transforms), "none"
+        return _weights(columns, artifact, path, transforms), "none"
     module = catalogue.open_artifact(artifact.format, artifact.data, "cpu", trust)
     return module, catalogue.needed_trust(artifact.format, artifact.data)
 
 
 def _weights(
-    context: Context, artifact: Artifact, path: Path, transforms: TransformPipeline | None
+    columns: TableColumns, artifact: Artifact, path: Path, transforms: TransformPipeline | None
 ) -> ForeignModule:
     from batchinfer.models.formats.weights import class_beside, open_weights
     from batchinfer.models.parameters import class_path_of, split_params
@@ -296,7 +299,7 @@ def _weights(
     beside = class_beside(Path(artifact.origin))
     if beside is not None:
         return open_weights(artifact.data, *beside)
-    settings = context.pipeline.train
+    settings = columns.context.pipeline.train
     if settings is None:
         raise ModelError(
             "safetensors hold weights only, and nothing says of which class: "
@@ -305,19 +308,19 @@ def _weights(
             'allowed: {"class": "package.module:Class", "arguments": {…}} beside the file, or '
             "train.model and train.params",
         )
-    width = transforms.width if transforms is not None else len(_candidates(context))
+    width = transforms.width if transforms is not None else len(_candidates(columns))
     arguments = {"features": width, "outputs": 1, **split_params(settings.params)[1]}
     model: Any = settings.model
     return open_weights(artifact.data, class_path_of(model), arguments)
 
 
-def _candidates(context: Context) -> list[str]:
+def _candidates(columns: TableColumns) -> list[str]:
     from batchinfer.models.feeds import is_number
 
-    excluded = _excluded(context)
+    excluded = _excluded(columns.context)
     return [
         name
-        for name, type_ in context.prepared_fields.items()
+        for name, type_ in columns.prepared.items()
         if name not in excluded and is_number(type_)
     ]
 
@@ -335,7 +338,7 @@ def _excluded(context: Context) -> set[str]:
 
 
 def _probed(
-    context: Context,
+    columns: TableColumns,
     artifact: Artifact,
     module: ForeignModule,
     transforms: TransformPipeline | None,
@@ -343,18 +346,18 @@ def _probed(
     from batchinfer.models.feeds import feed_from_columns, feed_from_transforms
     from batchinfer.models.probing import probe
 
-    fields = context.prepared_fields
+    fields = columns.prepared
     if transforms is not None:
         feeds = feed_from_transforms(module, transforms)
     else:
-        feeds = feed_from_columns(module, artifact.columns, fields, _excluded(context))
-    settings = context.pipeline.train
+        feeds = feed_from_columns(module, artifact.columns, fields, _excluded(columns.context))
+    settings = columns.context.pipeline.train
     positive = tuple(settings.target.positive or ()) if settings else ()
     try:
         return probe(module, feeds, transforms, fields, positive)
     except ModelError as error:
         # Made-up text may be no category that a model knows; rows that have landed are.
-        rows = _landed_rows(context, feeds.columns)
+        rows = _landed_rows(columns.context, feeds.columns)
         if rows is None:
             raise
         with contextlib.suppress(ModelError):
@@ -368,9 +371,9 @@ def _probed(
 
 def _landed_rows(context: Context, columns: tuple[str, ...]) -> pa.RecordBatch | None:
     """Up to three landed rows; None where nothing has landed that can be read here."""
-    from batchinfer.pipeline.scoring.roads import splits_of
     from batchinfer.pipeline.slices.landed import read_data
     from batchinfer.pipeline.slices.reading import read_rows
+    from batchinfer.pipeline.slices.slice_splits import splits_of
 
     try:
         data = read_data(context, None)

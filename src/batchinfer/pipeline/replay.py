@@ -18,11 +18,13 @@ from batchinfer.contracts import BUNDLE_DIGEST, MODEL_VERSION, SLICE, RunReport
 from batchinfer.errors import InputError, InputMissing
 from batchinfer.inference.road_choice import Road
 from batchinfer.pipeline.definition.context import Context
-from batchinfer.pipeline.scoring.publication import Given, Publication, attempt, look_up
+from batchinfer.pipeline.scoring import commits
+from batchinfer.pipeline.scoring.publication import Publication, attempt
 from batchinfer.pipeline.scoring.published import Published, read_published
 from batchinfer.pipeline.scoring.quarantined import is_key, keys_in, repeated_keys, rows_with_keys
+from batchinfer.pipeline.scoring.resolved_inputs import ResolvedInputs, resolve_inputs
 from batchinfer.pipeline.slices.prepared import prepared_frame, remaining
-from batchinfer.pipeline.slices.slice_frames import version_frame
+from batchinfer.spark.frames import version_frame
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -62,8 +64,8 @@ def replay(context: Context, slice_: str, open_session: OpenSession) -> RunRepor
 
     started = time.perf_counter()
     context = _without_limit(context)
-    given = look_up(context, slice_)
-    report = given.report
+    inputs = resolve_inputs(context, slice_)
+    report = inputs.report
     report.status = "unchanged"
     with hold(context.environment.lake, context.name, slice_, context.run_id):
         published = read_published(context, slice_).get(slice_)
@@ -77,18 +79,18 @@ def replay(context: Context, slice_: str, open_session: OpenSession) -> RunRepor
         report.version = published.version
         rows = cache(
             lambda: remaining(
-                prepared_frame(open_session(), context, given.data, context.landed_fields)
+                prepared_frame(open_session(), inputs.columns, inputs.data, inputs.columns.landed)
             )
         )
-        waiting = _waiting(context, given, published, open_session, rows)
+        waiting = _waiting(context, inputs, published, open_session, rows)
         if waiting.num_rows:
             attempted = replace(
-                given,
-                data=replace(given.data, rows=waiting.num_rows),
-                road=_road(given.road, waiting.num_rows),
+                inputs,
+                data=replace(inputs.data, rows=waiting.num_rows),
+                road=_road(inputs.road, waiting.num_rows),
                 # The rows were judged as input when the slice was scored.
                 suites={
-                    kind: suite for kind, suite in given.suites.items() if kind == "predictions"
+                    kind: suite for kind, suite in inputs.suites.items() if kind == "predictions"
                 },
             )
             attempt(Replay(context, attempted, open_session, published, waiting, rows), started)
@@ -119,34 +121,38 @@ def _hint(context: Context, slice_: str, force: str = "") -> str:
 
 
 def _waiting(
-    context: Context, given: Given, published: Published, open_session: OpenSession, rows: Rows
+    context: Context,
+    inputs: ResolvedInputs,
+    published: Published,
+    open_session: OpenSession,
+    rows: Rows,
 ) -> pa.Table:
     """Key and reason of the rows to score, as the quarantine has them; what an interrupted replay
     published leaves it first.
     """
     from batchinfer.lake.quarantine import commit_replayed, read_scored
 
-    slice_ = given.data.slice
+    slice_ = inputs.data.slice
     records = read_scored(context.quarantine, slice_)
-    _check_complete(context, given, published, records.num_rows)
-    removed = context.preparation.reasons()
+    _check_complete(context, inputs, published, records.num_rows)
+    removed = inputs.columns.preparation.reasons()
     waiting = _those(
         records,
         [row["reason"] not in removed and is_key(row["key"]) for row in records.to_pylist()],
     )
     if not waiting.num_rows:
-        given.report.explanation = f"no row in {context.quarantine} could be scored by another try"
+        inputs.report.explanation = f"no row in {context.quarantine} could be scored by another try"
         return waiting
-    _check_same(context, given, published)
+    _check_same(context, inputs, published)
     if context.pipeline.source.unique == "assumed":
-        waiting = _of_one_row(context, given, waiting, rows())
+        waiting = _of_one_row(context, inputs, waiting, rows())
     if not published.is_unsettled:
         return waiting
-    there = _are_published(open_session(), context, slice_, waiting)
+    there = _are_published(open_session(), context, inputs, waiting)
     commit_replayed(
         context.quarantine, _those(waiting, there), [], slice=slice_, run=published.publisher.run
     )
-    given.report.warnings.append(
+    inputs.report.warnings.append(
         f"a replay was interrupted after it had published {sum(there):,} rows; they have left "
         f"{context.quarantine} now"
     )
@@ -159,14 +165,16 @@ def _those(records: pa.Table, wanted: Sequence[bool]) -> pa.Table:
     return records.filter(pa.array(wanted, pa.bool_()))
 
 
-def _check_complete(context: Context, given: Given, published: Published, aside: int) -> None:
+def _check_complete(
+    context: Context, inputs: ResolvedInputs, published: Published, aside: int
+) -> None:
     """Whether the quarantine is that of the predictions, and all rows of the slice are in one of
     the two.
 
     Raises:
         InputError: they are of two runs.
     """
-    slice_, data = given.data.slice, given.data
+    slice_, data = inputs.data.slice, inputs.data
     if published.is_cut_off:
         raise InputError(
             f"slice {slice_} of pipeline {context.name}: a run that scored it was cut off between "
@@ -177,38 +185,40 @@ def _check_complete(context: Context, given: Given, published: Published, aside:
     if published.is_unsettled or (published.lineage and published.is_of_other_data(data)):
         return
     if data.rows != published.rows + aside:
-        given.report.warnings.append(
+        inputs.report.warnings.append(
             f"slice {slice_}: {data.rows:,} rows landed, {published.rows:,} are published and "
             f"{aside:,} are in quarantine; "
             "something else has taken rows out. " + _hint(context, slice_, " --force")
         )
 
 
-def _of_one_row(context: Context, given: Given, waiting: pa.Table, rows: DataFrame) -> pa.Table:
+def _of_one_row(
+    context: Context, inputs: ResolvedInputs, waiting: pa.Table, rows: DataFrame
+) -> pa.Table:
     """Those of the records whose keys have one row: of two rows of a key, nothing tells which of
     them is in quarantine.
     """
     keys = waiting["key"].to_pylist()
-    repeated = repeated_keys(rows, keys, context.key_fields)
+    repeated = repeated_keys(rows, keys, inputs.columns.key)
     if repeated:
-        given.report.warnings.append(
-            f"slice {given.data.slice}: {len(repeated):,} keys in quarantine stand on several "
+        inputs.report.warnings.append(
+            f"slice {inputs.data.slice}: {len(repeated):,} keys in quarantine stand on several "
             f"rows, such as {min(repeated)}; "
             "these rows stay there, since nothing tells them apart (source.unique: assumed)"
         )
     return _those(waiting, [key not in repeated for key in keys])
 
 
-def _check_same(context: Context, given: Given, published: Published) -> None:
+def _check_same(context: Context, inputs: ResolvedInputs, published: Published) -> None:
     """Whether the rows in quarantine are those that a run would score now."""
-    slice_ = given.data.slice
+    slice_ = inputs.data.slice
     lineage, precision = published.lineage, context.pipeline.model.precision
     without = "it was published without a row, so nothing tells which data its quarantine is of"
     removal = "the steps of prepare that remove rows changed after it was scored"
     other_precision = f"it was scored in another model.precision than {precision}"
     reasons = {
         without: not lineage,
-        "its data changed after it was scored": lineage and published.is_of_other_data(given.data),
+        "its data changed after it was scored": lineage and published.is_of_other_data(inputs.data),
         removal: not published.same_removal,
         other_precision: not published.same_precision,
     }
@@ -222,7 +232,7 @@ def _check_same(context: Context, given: Given, published: Published) -> None:
 
 
 def _are_published(
-    spark: SparkSession, context: Context, slice_: str, waiting: pa.Table
+    spark: SparkSession, context: Context, inputs: ResolvedInputs, waiting: pa.Table
 ) -> list[bool]:
     """Which of the rows the slice has predictions of."""
     from pyspark.sql import functions as F
@@ -230,10 +240,10 @@ def _are_published(
     from batchinfer.lake.delta import table_version
 
     rows = version_frame(spark, context.predictions, table_version(context.predictions)).where(
-        F.col(SLICE) == slice_
+        F.col(SLICE) == inputs.data.slice
     )
     keys = waiting["key"].to_pylist()
-    found = set(keys_in(rows, keys, context.key_fields))
+    found = set(keys_in(rows, keys, inputs.columns.key))
     return [key in found for key in keys]
 
 
@@ -245,20 +255,20 @@ class Replay(Publication):
     def __init__(
         self,
         context: Context,
-        given: Given,
+        inputs: ResolvedInputs,
         open_session: OpenSession,
         published: Published,
         waiting: pa.Table,
         rows: Rows,
     ) -> None:
-        super().__init__(context, given, open_session)
+        super().__init__(context, inputs, open_session)
         self.published, self.waiting, self.rows = published, waiting, rows
 
     def _prepare_rows(self) -> None:
         started = time.perf_counter()
-        self.report.feature_tables = self.context.preparation.used_tables()
+        self.report.feature_tables = self.columns.preparation.used_tables()
         self.prepared = rows_with_keys(
-            self.rows(), self.waiting["key"].to_pylist(), self.context.key_fields
+            self.rows(), self.waiting["key"].to_pylist(), self.columns.key
         )
         self.report.stage_seconds["prepare"] = round(time.perf_counter() - started, 3)
 
@@ -271,7 +281,7 @@ class Replay(Publication):
             raise InputError(
                 f"slice {self.data.slice}: {wanted:,} rows are in quarantine, and {found:,} of "
                 f"{self.data.table} have their "
-                f"keys ({', '.join(self.context.key_fields)}); allowed: one row a key",
+                f"keys ({', '.join(self.columns.key)}); allowed: one row a key",
                 _hint(self.context, self.data.slice, " --force"),
             )
         super()._count(inference_s)
@@ -292,7 +302,7 @@ class Replay(Publication):
 
         slice_, run = self.data.slice, None
         if self.outcome.files:
-            self._ensure_table()
+            commits.ensure_predictions(self.columns, self.model, self.evolve)
             run = run_number(self.context.run_id)
             record = replay_transactions(
                 slice_, Publisher(run, self.published.publisher.run, self._is_mixed())
@@ -300,9 +310,12 @@ class Replay(Publication):
             self.report.version = commit(
                 self.context.predictions,
                 self.outcome.files,
-                transactions=lambda version: {**self._published_at(version), **record},
+                transactions=lambda version: {
+                    **commits.published_at(self.context, slice_, version),
+                    **record,
+                },
                 guard={slice_id(slice_): self.published.version},
-                metadata=self._metadata("replay"),
+                metadata=commits.commit_metadata("replay", self.report),
             )
             self.report.status = "published"
         commit_replayed(

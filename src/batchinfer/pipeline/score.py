@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from batchinfer.contracts import RunReport
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.scoring import few_rows
-from batchinfer.pipeline.scoring.publication import Given, Publication, attempt, look_up
+from batchinfer.pipeline.scoring.publication import Publication, attempt
+from batchinfer.pipeline.scoring.resolved_inputs import ResolvedInputs, resolve_inputs
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -37,24 +38,24 @@ def score(
     from batchinfer.lake.leases import hold
 
     started = time.perf_counter()
-    given = look_up(context, slice_)
+    inputs = resolve_inputs(context, slice_)
     with hold(context.environment.lake, context.name, slice_, context.run_id):
-        if not force and _is_up_to_date(context, given):
-            given.report.status = "unchanged"
+        if not force and _is_up_to_date(context, inputs):
+            inputs.report.status = "unchanged"
         else:
-            with few_rows.loading(context, given.data, given.model, given.road) as child:
-                attempt(Publication(context, given, open_session, evolve, child), started)
-    given.report.seconds = round(time.perf_counter() - started, 3)
-    return given.report
+            with few_rows.loading(context, inputs.data, inputs.model, inputs.road) as child:
+                attempt(Publication(context, inputs, open_session, evolve, child), started)
+    inputs.report.seconds = round(time.perf_counter() - started, 3)
+    return inputs.report
 
 
-def _is_up_to_date(context: Context, given: Given) -> bool:
+def _is_up_to_date(context: Context, inputs: ResolvedInputs) -> bool:
     """True if the slice is published from this data by this model; the report then says so."""
     from batchinfer.pipeline.scoring.published import read_published
 
-    data, report = given.data, given.report
+    data, report = inputs.data, inputs.report
     published = read_published(context, data.slice).get(data.slice)
-    if published is None or published.is_stale(data, given.model.ref.digest):
+    if published is None or published.is_stale(data, inputs.model.ref.digest):
         return False
     report.version = published.version
     report.rows_reused = published.rows

@@ -7,7 +7,8 @@ from typing import Any
 from batchinfer.errors import ModelError, StorageError
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.scoring.published import Published, read_published
-from batchinfer.pipeline.slices.landed import LandedSlice, read_landed
+from batchinfer.pipeline.slices.landed import read_landed
+from batchinfer.pipeline.slices.slice_data import LandedSlice
 
 # A run that ended so says nothing of its slice: done, a configuration error, held by another,
 # interrupted.

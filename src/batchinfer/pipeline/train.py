@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,26 +14,30 @@ from typing import TYPE_CHECKING, Any
 from batchinfer import contracts
 from batchinfer.config.fields import check_alias
 from batchinfer.config.sources import DeltaSource, ParquetSource
-from batchinfer.contracts import SOURCE_FILE, SOURCE_LINE, TrainReport
+from batchinfer.contracts import TrainReport
 from batchinfer.errors import ConfigError, InputError, InputMissing, ModelError
 from batchinfer.pipeline.definition.column_names import check_columns
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.feature_steps import pipeline_steps
-from batchinfer.pipeline.definition.slice_names import check_slice, read_slices, slices_between
-from batchinfer.pipeline.extract import land
-from batchinfer.pipeline.landing.kinds import Landing
-from batchinfer.pipeline.scoring.resolved import find_slice
-from batchinfer.pipeline.scoring.roads import splits_of
-from batchinfer.pipeline.slices.landed import SliceData, read_data
-from batchinfer.pipeline.training.fit_passes import Labels, fit_transforms, key_hashes
+from batchinfer.pipeline.definition.slice_names import check_slice, slices_between
+from batchinfer.pipeline.landing.increment import Landing
+from batchinfer.pipeline.landing.land import land
+from batchinfer.pipeline.slices.landed import find_slice, read_data, read_slices
+from batchinfer.pipeline.slices.slice_data import SliceData
+from batchinfer.pipeline.slices.slice_splits import splits_of
+from batchinfer.pipeline.slices.table_columns import TableColumns
+from batchinfer.pipeline.training.fit_passes import Labels, fit_transforms
 from batchinfer.pipeline.training.labelled import check_readable, read_labelled
-from batchinfer.pipeline.training.learned_rows import rows_to_learn_from
+from batchinfer.pipeline.training.learned_rows import (
+    examples_of,
+    fields_to_learn_from,
+    rows_to_learn_from,
+)
 from batchinfer.pipeline.training.validation import ValidationRule, choose_validation
 from batchinfer.spark.capacity import workers
 from batchinfer.spark.session import import_spark
 
 if TYPE_CHECKING:
-    import numpy as np
     import pyarrow as pa
     from pyspark.sql import SparkSession
 
@@ -44,6 +48,7 @@ if TYPE_CHECKING:
     from batchinfer.transforms import TransformPipeline
 
     OpenSession = Callable[[], SparkSession]
+
 
 # The scope under which labelled data with a source of its own is landed.
 _TRAINING_SLICE = "train"
@@ -85,10 +90,11 @@ def train(
     import_spark()
     context.registry.prepare()
     data = _training_data(context, settings, slices, open_session)
-    landed = _fields(context, data)
+    columns = TableColumns(context)
+    landed = fields_to_learn_from(columns, data)
     check_columns(context, landed, target_needed=True)
     began = time.perf_counter()
-    with rows_to_learn_from(context, data, landed, open_session) as rows:
+    with rows_to_learn_from(columns, data, landed, open_session) as rows:
         if context.pipeline.prepare:
             report.stage_seconds["prepare"] = round(time.perf_counter() - began, 3)
         if not rows.rows:
@@ -96,8 +102,8 @@ def train(
                 f"{data.table}: no rows to learn from in slices "
                 f"{', '.join(slices) or 'of the landed table'}"
             )
-        transforms, rule = _fit(context, settings, rows, open_session, report)
-        _train_and_register(context, settings, rows, transforms, rule, alias, report)
+        transforms, rule = _fit(columns, settings, rows, open_session, report)
+        _train_and_register(columns, settings, rows, transforms, rule, alias, report)
     report.source_table, report.source_version = data.table, data.version
     report.seconds = round(time.perf_counter() - started, 3)
     return report
@@ -163,19 +169,8 @@ def _training_data(
     return replace(data, files=sorted(data.files, key=lambda file: file["path"]))
 
 
-def _fields(context: Context, data: SliceData) -> dict[str, pa.DataType]:
-    """Types of the columns to learn from; a Delta table of labelled data has its own, whatever has
-    been extracted.
-    """
-    from batchinfer.config.types import parse_ddl
-
-    if data.fields is None:
-        return context.fields_of(data.table)
-    return {name: parse_ddl(type_) for name, type_ in data.fields.items()}
-
-
 def _fit(
-    context: Context,
+    columns: TableColumns,
     settings: Train,
     data: SliceData,
     open_session: OpenSession,
@@ -184,9 +179,10 @@ def _fit(
     from batchinfer.models.targets import task_of
 
     started = time.perf_counter()
+    context = columns.context
     steps = pipeline_steps(context.pipeline)
     used = {name for step in steps for name in step.columns}
-    known = _fields(context, data)
+    known = fields_to_learn_from(columns, data)
     fields = {name: type_ for name, type_ in known.items() if name in used}
     spark = open_session()
     splits = splits_of(data, workers(spark))
@@ -199,7 +195,7 @@ def _fit(
 
 
 def _train_and_register(
-    context: Context,
+    columns: TableColumns,
     settings: Train,
     data: SliceData,
     transforms: TransformPipeline,
@@ -211,10 +207,11 @@ def _train_and_register(
     from batchinfer.models.handler import Postprocessed
     from batchinfer.models.metrics import doubts
     from batchinfer.models.training import TrainSpec, train_model
-    from batchinfer.pipeline.definition.after_steps import fit_postprocess
+    from batchinfer.pipeline.training.fit_after import fit_postprocess
     from batchinfer.report.model_card import write_card
     from batchinfer.report.terminal import progress
 
+    context = columns.context
     started = time.perf_counter()
     integers = {
         name: (found.vocabulary, found.length)
@@ -226,7 +223,7 @@ def _train_and_register(
     with progress(f"training {settings.model}", spec.epochs) as advance:
         trained = train_model(
             spec,
-            lambda: _examples(context, settings, data, transforms, rule),
+            lambda: examples_of(columns, settings, data, transforms, rule),
             lambda *_: advance(1),
         )
     report.stage_seconds["train"] = round(time.perf_counter() - started, 3)
@@ -248,7 +245,7 @@ def _train_and_register(
         "training_table": data.table, "training_version": data.version, "metrics": report.metrics,
         "pipeline": context.name
     }  # fmt: skip
-    facts |= context.preparation.facts()
+    facts |= columns.preparation.facts()
     outputs = (
         dict(trained.handler.output)
         if postprocess is None
@@ -260,8 +257,8 @@ def _train_and_register(
         write_bundle(
             folder, handler=trained.handler, module=trained.module,
             transforms=transforms.released(),
-            signature=_signature(_fields(context, data), transforms, outputs), facts=facts,
-            postprocess=postprocess,
+            signature=_signature(fields_to_learn_from(columns, data), transforms, outputs),
+            facts=facts, postprocess=postprocess,
         )  # fmt: skip
         write_card(
             _card_facts(context, settings, data, transforms, rule, trained, outputs, report), card
@@ -336,48 +333,6 @@ def _signature(
         "inputs": inputs,
         "outputs": [{"name": name, "type": type_} for name, type_ in outputs.items()],
     }
-
-
-def _examples(
-    context: Context,
-    settings: Train,
-    data: SliceData,
-    transforms: TransformPipeline,
-    rule: ValidationRule,
-) -> Iterator[tuple[Mapping[str, np.ndarray], Any, np.ndarray]]:
-    """Batches of (inputs by name, target column (n,), whether the row is validated on (n,)
-    bool).
-    """
-    import numpy as np
-    import pyarrow as pa
-
-    from batchinfer.pipeline.slices.reading import read_rows
-
-    key = list(context.pipeline.source.key)
-    wanted = {*transforms.source_columns, settings.target.column, *key, *rule.columns}
-    names = [
-        name
-        for name in dict.fromkeys([*_fields(context, data), SOURCE_FILE, SOURCE_LINE])
-        if name in wanted
-    ]
-    # One file after the other, in one order: the same table version gives the same model.
-    for file in data.files:
-        for split in splits_of(replace(data, files=[file]), 1):
-            for batch in read_rows(split, names):
-                hashes = key_hashes(batch, key)
-                validated = rule.validated(batch, hashes)
-                for chosen in (~validated, validated):
-                    rows = batch.filter(pa.array(chosen))
-                    # Steps that are fitted on the target saw the labels of the rows to learn from,
-                    # and of no others.
-                    inputs = transforms.tensors(
-                        rows, None if chosen is validated else hashes[chosen]
-                    )
-                    yield (
-                        inputs,
-                        rows.column(settings.target.column),
-                        np.full(rows.num_rows, chosen is validated),
-                    )
 
 
 def slices_to_learn_from(

@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from batchinfer.config.environment import SparkSettings
 from batchinfer.errors import ConfigError, StorageError
 from batchinfer.inference.workers import threads_per_worker
 from batchinfer.machine import cores
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from batchinfer.config.environment import ModelTask
+
 
 GPU = "gpu"
 _EXECUTOR_GPUS = "spark.executor.resource.gpu.amount"
@@ -199,3 +201,23 @@ def _registered(spark: SparkSession) -> int:
     """Executors that have registered with the driver."""
     jvm: Any = spark.sparkContext._jsc
     return jvm.sc().getExecutorMemoryStatus().size() - 1
+
+
+def master_of(settings: SparkSettings) -> str:
+    """The Spark master as far as it is known here: empty where spark-submit will say it."""
+    return str(settings.conf.get("spark.master", settings.master or ""))
+
+
+def local_workers(settings: SparkSettings) -> int:
+    """Python workers of a master on this machine, `local[N]`; of another one it is not known here
+    how many there will be.
+    """
+    found = re.match(r"local\[(\d+)", master_of(settings))
+    return int(found[1]) if found else cores()
+
+
+def worker_threads(settings: SparkSettings) -> int:
+    """Threads of a forward pass in each of these workers."""
+    from batchinfer.inference.workers import threads_per_worker
+
+    return threads_per_worker(cores(), local_workers(settings))

@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchinfer.config import s3
-from batchinfer.config.environment import SparkSettings
+from batchinfer.config.environment import Environment, SparkSettings
 from batchinfer.errors import ConfigError, StorageError
 from batchinfer.spark.shipping import SENT_PYTHON, shipment
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
 
 # Where PySpark finds the JVM that spark-submit has started.
 _STARTED_BY_SPARK = "PYSPARK_GATEWAY_PORT"
@@ -263,3 +264,31 @@ def _start_apart(start: Callable[[], object]) -> None:
     thread.join()
     if failed:
         raise failed[0]
+
+
+_opening = threading.Lock()
+
+
+def session_opener(environment: Environment, name: str, packed: Path) -> Callable[[], SparkSession]:
+    """A function that opens a pipeline's session when it is first needed, once, whichever thread
+    asks.
+
+    When it is first opened, it has executors that can run the model, and they reach the places of
+    the environment.
+    """
+    reached: list[bool] = []
+
+    def open_once() -> SparkSession:
+        from batchinfer.spark.capacity import check_capacity
+        from batchinfer.spark.reach import check_reach
+        from batchinfer.spark.session import open_session
+
+        with _opening:
+            spark = open_session(environment.spark, f"batchinfer {name}", packed=packed)
+            if not reached:
+                check_capacity(spark, environment.spark.model_task)
+                check_reach(spark, {"lake": environment.lake, "staging": environment.staging})
+                reached.append(True)
+            return spark
+
+    return open_once

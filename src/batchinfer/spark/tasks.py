@@ -8,21 +8,20 @@ through here.
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from batchinfer import errors
-from batchinfer.spark.progress import Beats
+from batchinfer.spark.progress import Beats, show_progress
 
 if TYPE_CHECKING:
     from pyspark.resource import ResourceProfile
     from pyspark.sql import DataFrame, SparkSession
 
+
 Task = dict[str, Any]
 Work = Callable[[Task], Iterator[dict[str, Any]]]
 Undo = Callable[[list[dict[str, Any]]], None]
-_POLL_S = 0.2
 
 
 def run_tasks(
@@ -156,70 +155,3 @@ def in_order(
         undo([result for result in told if "error" not in result])
     raise_errors(told)
     return results
-
-
-class show_progress:  # noqa: N801 - reads as the verb it is
-    """Shows a bar of Spark tasks while a job runs; asks Spark's status tracker from a thread of its
-    own.
-    """
-
-    def __init__(
-        self, spark: SparkSession, description: str, total: int, beats: Beats | None
-    ) -> None:
-        self.context, self.description, self.total = spark.sparkContext, description, total
-        self.beats = beats if beats is not None and beats.folder else None
-        self.done = threading.Event()
-
-    def __enter__(self) -> None:
-        self.context.setJobGroup(self.description, self.description, interruptOnCancel=True)
-        self.thread = threading.Thread(target=self._watch, daemon=True)
-        self.thread.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.done.set()
-        self.thread.join(timeout=5)
-
-    def _watch(self) -> None:
-        from py4j.protocol import Py4JError
-
-        try:
-            self._show_tasks() if self.beats is None else self._show_rows(self.beats)
-        except (Py4JError, OSError):
-            # The JVM is gone. Whoever waits for the tasks learns of it, and tells it better than a
-            # progress bar.
-            return
-
-    def _show_rows(self, beats: Beats) -> None:
-        from batchinfer.report.terminal import progress
-
-        with progress(self.description, beats.total, "rows") as advance:
-            shown, ended = 0, False
-            while not ended:
-                ended = self.done.wait(_POLL_S)
-                counts = beats.count()
-                advance(
-                    counts.rows - shown, f"{counts.failed:,} quarantined" if counts.failed else ""
-                )
-                shown = counts.rows
-
-    def _show_tasks(self) -> None:
-        from batchinfer.report.terminal import progress
-
-        tracker = self.context.statusTracker()
-        before = set(tracker.getJobIdsForGroup(self.description))
-        with progress(self.description, self.total) as advance:
-            shown = 0
-            while not self.done.wait(_POLL_S):
-                completed = sum(
-                    _completed(tracker, job)
-                    for job in set(tracker.getJobIdsForGroup(self.description)) - before
-                )
-                advance(completed - shown)
-                shown = completed
-            advance(self.total - shown)
-
-
-def _completed(tracker: Any, job: int) -> int:
-    info = tracker.getJobInfo(job)
-    stages = [tracker.getStageInfo(stage) for stage in info.stageIds] if info else []
-    return sum(stage.numCompletedTasks for stage in stages if stage)

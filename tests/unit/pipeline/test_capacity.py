@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from batchinfer.config.environment import ModelTask
 from batchinfer.errors import ModelError
-from batchinfer.spark.bundles_sent import cuda_index
+from batchinfer.pipeline.scoring.devices import cuda_index
 from batchinfer.spark.capacity import is_one_process, most_executors, problems_of
 
 WITH_GPU = {"spark.executor.resource.gpu.amount": "2", "spark.executor.cores": "4"}

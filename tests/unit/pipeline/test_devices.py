@@ -10,7 +10,7 @@ from batchinfer.inference import cuda
 from batchinfer.inference.attempt import InProcess
 from batchinfer.inference.overlap import OverlapRunner
 from batchinfer.models.handler import Regressor
-from batchinfer.spark.bundles_sent import choose_device, describe_device, runner_on
+from batchinfer.pipeline.scoring.devices import choose_device, describe_device, runner_on
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import pytest
 from batchinfer.errors import ConfigError, InputMissing
 from batchinfer.pipeline.definition.column_names import check_columns
 from batchinfer.pipeline.definition.context import Context
-from batchinfer.pipeline.landing.kinds import Increment, Landing
+from batchinfer.pipeline.landing.increment import Increment, Landing
 from batchinfer.pipeline.landing.new_files import find_new_files
 
 PIPELINE = """\

@@ -21,7 +21,7 @@ from batchinfer.models.handler import BinaryClassifier
 from batchinfer.models.mlp import build_module
 from batchinfer.pipeline.models import models
 from batchinfer.pipeline.register import register_model
-from batchinfer.pipeline.scoring.resolved import resolve_model
+from batchinfer.pipeline.scoring.resolved_inputs import resolve_model
 from batchinfer.show import show_models, show_register
 
 

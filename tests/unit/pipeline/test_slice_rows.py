@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from batchinfer.config.sources import SliceColumn
-from batchinfer.pipeline.slices.reading import count_slices, put_aside, read_rows, slice_names
+from batchinfer.pipeline.landing.delta_unsliced import put_aside
+from batchinfer.pipeline.slices.reading import count_slices, read_rows, slice_names
 
 DAY = SliceColumn(column="at", unit="day")
 TIMES = [dt.datetime(2026, 11, 20, 23, 59, 59), dt.datetime(2026, 11, 21), None]

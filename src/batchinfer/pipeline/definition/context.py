@@ -20,29 +20,17 @@ from batchinfer.config.environment import Environment
 from batchinfer.config.loader import Loaded, load_pipeline
 from batchinfer.config.pipeline import Pipeline
 from batchinfer.config.rules import unset_variables
-from batchinfer.config.sources import DeltaSource
-from batchinfer.errors import InputMissing
+from batchinfer.config.uris import join
 from batchinfer.pipeline.definition.feature_steps import check_document
-from batchinfer.pipeline.slices.feature_tables import Preparation, open_preparation, prepared_fields
 from batchinfer.stores import use
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from batchinfer.models.registry import Registry
 
 
 def new_run_id() -> str:
     """A run id that sorts by time: `20261121T021500-1f2e3d4c`."""
     return f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
-
-
-def join(folder: str, *parts: str) -> str:
-    """A path or URI below a folder or URI; an absolute path or URI stays as it is."""
-    last = "/".join(parts)
-    if "://" in last or last.startswith("/"):
-        return last
-    return f"{folder.rstrip('/')}/{last}"
 
 
 def _make_importable(root: Path) -> None:
@@ -55,26 +43,6 @@ def _make_importable(root: Path) -> None:
     known = os.environ.get("PYTHONPATH", "")
     if place not in known.split(os.pathsep):
         os.environ["PYTHONPATH"] = os.pathsep.join(part for part in (known, place) if part)
-
-
-def table_fields(table: str) -> dict[str, pa.DataType]:
-    """Arrow types of the columns that a landed table has of its source: all but file, line and
-    slice.
-
-    Raises:
-        StorageError: no table, or its log cannot be read.
-    """
-    from batchinfer.config.types import parse_ddl, spark_name
-    from batchinfer.contracts import SLICE, SOURCE_FILE, SOURCE_LINE
-    from batchinfer.lake.delta import table_schema
-
-    added = (SLICE, SOURCE_FILE, SOURCE_LINE)
-    # By way of Spark's names: how the inner fields of lists are called is a matter of the writer.
-    return {
-        field.name: parse_ddl(spark_name(field.type))
-        for field in table_schema(table)
-        if field.name not in added
-    }
 
 
 @dataclass(frozen=True)
@@ -162,86 +130,6 @@ class Context:
     def packed(self) -> Path:
         """Folder for what is packed for executors."""
         return self.loaded.home / "shipped"
-
-    @cached_property
-    def source_fields(self) -> dict[str, pa.DataType]:
-        """Arrow types of the source's own columns, in schema order; without a schema, those that
-        have landed or were recorded.
-
-        Raises:
-            InputMissing: the pipeline declares no schema, and nothing has landed yet.
-        """
-        from batchinfer.lake.delta import exists
-
-        # Labelled data may have landed first: they have the columns of the source, and the target.
-        return self.fields_of(self.landed if exists(self.landed) else self.landed_for_training)
-
-    def fields_of(self, table: str) -> dict[str, pa.DataType]:
-        """The same of one of the two tables that the source may land in: labelled data may have the
-        target besides.
-        """
-        from batchinfer.config.schema import schema_fields
-        from batchinfer.lake.delta import exists
-
-        declared = schema_fields(self.pipeline.source)
-        if declared is not None:
-            return declared
-        if isinstance(self.pipeline.source, DeltaSource):
-            return self._recorded_fields()
-        if not exists(table):
-            raise InputMissing(
-                f"{self.landed}: nothing has landed, and the pipeline declares no source.schema; "
-                "allowed: extract first",
-                hint=f"batchinfer extract -p {self.name}",
-            )
-        return table_fields(table)
-
-    def _recorded_fields(self) -> dict[str, pa.DataType]:
-        from batchinfer.config.types import parse_ddl
-        from batchinfer.pipeline.slices.delta_register import read_register
-
-        register = read_register(self)
-        if register is None:
-            raise InputMissing(
-                f"{self.landed}: no version of the source has been recorded, and the pipeline "
-                "declares no source.schema; "
-                "allowed: extract first",
-                hint=f"batchinfer extract -p {self.name}",
-            )
-        return {name: parse_ddl(type_) for name, type_ in register.columns.items()}
-
-    @cached_property
-    def landed_fields(self) -> dict[str, pa.DataType]:
-        """Arrow types of the columns that are read: the source's, and of landed tables the file and
-        the line; not the slice.
-        """
-        import pyarrow as pa
-
-        from batchinfer.contracts import SOURCE_FILE, SOURCE_LINE
-
-        if isinstance(self.pipeline.source, DeltaSource):
-            return self.source_fields
-        return {**self.source_fields, SOURCE_FILE: pa.string(), SOURCE_LINE: pa.int64()}
-
-    @cached_property
-    def preparation(self) -> Preparation:
-        """The table transforms, with the feature tables at the versions that this run reads.
-
-        Raises:
-            InputError: a feature table that is missing, or that lacks what a step needs.
-        """
-        return open_preparation(self) if self.pipeline.prepare else Preparation()
-
-    @cached_property
-    def prepared_fields(self) -> dict[str, pa.DataType]:
-        """Arrow types of the columns after the table transforms: what features, signature and
-        scoring see.
-        """
-        return prepared_fields(self, self.preparation, self.landed_fields)
-
-    @cached_property
-    def key_fields(self) -> dict[str, pa.DataType]:
-        return {name: self.landed_fields[name] for name in self.pipeline.source.key}
 
     @cached_property
     def registry(self) -> Registry:

@@ -50,19 +50,6 @@ def check_slice(rule: SliceRule, text: str, option: str = "--slice") -> str:
     return text
 
 
-def read_slices(table: str) -> dict[str, int]:
-    """Every slice that a landed or predictions table has ever had, and the version that last
-    changed it; no table, no slices.
-
-    Runs on: driver, without Spark.
-    """
-    from batchinfer.lake.delta import exists
-    from batchinfer.lake.ledger import landed_slices
-
-    found = landed_slices(table) if exists(table) else {}
-    return {name: version for name, version in found.items() if name is not None}
-
-
 def slices_between(rule: SliceRule, landed: Iterable[str], start: str, end: str) -> list[str]:
     """Landed slices from start to end, both included, and every {hour, day, month} between that has
     not landed, in order.

@@ -11,8 +11,7 @@ from batchinfer.contracts import SLICE, SOURCE_FILE, SOURCE_LINE
 from batchinfer.errors import InputError, listed_some
 
 if TYPE_CHECKING:
-    from batchinfer.pipeline.landing.kinds import Landing
-    from batchinfer.pipeline.landing.new_files import Listed
+    from batchinfer.pipeline.landing.increment import Landing, Listed
     from batchinfer.sources.listing import SourceFile
 
 

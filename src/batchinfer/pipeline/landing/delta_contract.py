@@ -5,6 +5,7 @@ last.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from batchinfer.config.schema import schema_fields
 from batchinfer.config.sources import DeltaSource, SliceColumn
@@ -15,6 +16,9 @@ from batchinfer.errors import InputError
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.slices.delta_opened import Opened
 from batchinfer.pipeline.slices.delta_register import Register
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 def check_contract(
@@ -97,8 +101,6 @@ def _listed(columns: Mapping[str, str]) -> str:
 
 def _check_names(context: Context, source: DeltaSource, opened: Opened) -> Iterator[str]:
     """Columns that the pipeline names: key, slice, features."""
-    from batchinfer.pipeline.slices.slice_frames import check_slice_type
-
     columns = list(opened.fields)
     for name in source.key:
         if name not in columns:
@@ -130,3 +132,32 @@ def _check_features(context: Context, opened: Opened) -> Iterable[str]:
         f"{opened.place}: {'.'.join(map(str, problem.path))}: {problem.message}"
         for problem in problems
     ]
+
+
+def check_slice_type(place: str, rule: SliceColumn, type_: pa.DataType) -> None:
+    """Whether a column of this type can cut a table that is read in place.
+
+    Raises:
+        InputError: fractions, bytes and nested values have no agreed text, so no slice could be
+            found again by its name.
+    """
+    import pyarrow as pa
+
+    kinds = pa.types
+    time = kinds.is_date(type_) or kinds.is_timestamp(type_)
+    if rule.unit is not None and not time:
+        raise InputError(
+            f"{place}: source.slice.unit: column {rule.column} is {type_}; allowed with a unit: a "
+            "date or a timestamp"
+        )
+    plain = (
+        kinds.is_string(type_)
+        or kinds.is_integer(type_)
+        or kinds.is_boolean(type_)
+        or kinds.is_decimal(type_)
+    )
+    if not (time or plain):
+        raise InputError(
+            f"{place}: source.slice: column {rule.column} is {type_}; "
+            "allowed: text, whole numbers, decimals, boolean, date, timestamp"
+        )

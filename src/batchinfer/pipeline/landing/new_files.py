@@ -7,20 +7,21 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from batchinfer.config.sources import Files, ParquetSource
+from batchinfer.config.uris import join
 from batchinfer.errors import ConfigError, InputError, listed_some
 from batchinfer.pipeline.definition.column_names import check_columns
-from batchinfer.pipeline.definition.context import join, table_fields
 from batchinfer.pipeline.landing.appended import check_grown, check_whole_lines, last_lines
-from batchinfer.pipeline.landing.kinds import Increment, Landing
+from batchinfer.pipeline.landing.increment import Increment, Landing, Listed
 from batchinfer.pipeline.landing.landing_task import (
     LandingPlan,
     count_lines,
     land_task,
     remove_results,
 )
+from batchinfer.pipeline.slices.table_columns import table_fields
 from batchinfer.spark.capacity import workers
 from batchinfer.spark.tasks import run_tasks
 
@@ -31,23 +32,6 @@ if TYPE_CHECKING:
     from batchinfer.sources.listing import SourceFile
 
     OpenSession = Callable[[], SparkSession]
-
-
-class Listed(Protocol):
-    """A file as it was listed, wherever it is."""
-
-    @property
-    def path(self) -> str: ...
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def size(self) -> int: ...
-
-    def fingerprint(self) -> int: ...
-
-    def grew_from(self, size: int, fingerprint: int) -> bool: ...
 
 
 AnyFile = TypeVar("AnyFile", bound=Listed)

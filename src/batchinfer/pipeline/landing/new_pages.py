@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from batchinfer.config.sources import HttpSource, JsonOptions, JsonSource
 from batchinfer.errors import ConfigError, InputError
-from batchinfer.pipeline.landing.kinds import Increment, Landing
+from batchinfer.pipeline.landing.increment import Increment, Landing
 from batchinfer.pipeline.landing.landing_task import LandingPlan
 
 if TYPE_CHECKING:

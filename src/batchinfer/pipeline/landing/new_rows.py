@@ -17,7 +17,7 @@ from batchinfer.config.sources import JdbcSource
 from batchinfer.contracts import SOURCE_FILE
 from batchinfer.errors import InputError
 from batchinfer.pipeline.landing.databases import Database
-from batchinfer.pipeline.landing.kinds import Increment, Landing
+from batchinfer.pipeline.landing.increment import Increment, Landing
 from batchinfer.pipeline.landing.landing_task import LandingPlan, stage_rows
 from batchinfer.sources.databases import jdbc
 from batchinfer.sources.databases.addresses import read_address
@@ -228,7 +228,7 @@ def _slice_landed(landing: Landing) -> bool:
     anything has.
     """
     from batchinfer.lake.delta import exists
-    from batchinfer.pipeline.definition.slice_names import read_slices
+    from batchinfer.pipeline.slices.landed import read_slices
 
     if landing.ingest_slice is None:
         return exists(landing.table)

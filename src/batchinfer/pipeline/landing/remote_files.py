@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from batchinfer.config.sources import Files
 from batchinfer.config.uris import Uri
-from batchinfer.pipeline.landing.kinds import Increment, Landing
+from batchinfer.pipeline.landing.increment import Increment, Landing
 from batchinfer.pipeline.landing.landing_task import LandingPlan
 from batchinfer.pipeline.landing.new_files import file_increment, find_changes
 from batchinfer.pipeline.landing.remote_listing import check_roots, list_remote

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchinfer.pipeline.definition.context import Context
-from batchinfer.spark.bundles_sent import bundle_folder, ship_folder
+from batchinfer.spark.sending import bundle_folder, ship_folder
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

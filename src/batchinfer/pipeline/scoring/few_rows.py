@@ -18,17 +18,21 @@ from typing import TYPE_CHECKING, Any
 from batchinfer.inference.road_choice import Road
 from batchinfer.inference.watchdog import ChildRunner
 from batchinfer.pipeline.definition.context import Context
-from batchinfer.pipeline.scoring.resolved import Resolved, SliceData, master_of, worker_threads
-from batchinfer.pipeline.scoring.roads import RoadOutcome, scoring_plan, splits_of
+from batchinfer.pipeline.scoring.devices import load_folder
+from batchinfer.pipeline.scoring.resolved_inputs import ResolvedModel
+from batchinfer.pipeline.scoring.roads import RoadOutcome, scoring_plan
 from batchinfer.pipeline.scoring.scoring_task import ScoringTask
 from batchinfer.pipeline.slices.reading import read_rows
-from batchinfer.spark.bundles_sent import load_folder
-from batchinfer.spark.capacity import is_one_process
+from batchinfer.pipeline.slices.slice_data import SliceData
+from batchinfer.pipeline.slices.slice_splits import splits_of
+from batchinfer.pipeline.slices.table_columns import TableColumns
+from batchinfer.spark.capacity import is_one_process, master_of, worker_threads
 
 if TYPE_CHECKING:
     from batchinfer.contracts import Handler
     from batchinfer.models.formats.artifact import Trust
     from batchinfer.models.precision import Precision
+
 
 # Workers take seconds to start and to import PyTorch; rows of a slow model gain by more than one
 # process all the same.
@@ -47,13 +51,13 @@ def are_few(context: Context, data: SliceData, road: Road) -> bool:
     Runs on: driver.
     """
     small = 0 < data.rows <= MOST_ROWS and data.size <= MOST_BYTES
-    is_here = is_one_process(master_of(context))
+    is_here = is_one_process(master_of(context.environment.spark))
     return small and is_here and context.pipeline.model.road == "auto" and road.name == "direct"
 
 
 @contextlib.contextmanager
 def loading(
-    context: Context, data: SliceData, model: Resolved, road: Road
+    context: Context, data: SliceData, model: ResolvedModel, road: Road
 ) -> Generator[ChildRunner | None]:
     """The process that will score the rows; it has begun to load the model. None where the
     executors shall.
@@ -70,7 +74,8 @@ def loading(
     loader = partial(_load, str(context.root), str(model.folder), model.ref.digest, *how)
     # As many threads as a worker would have: a prediction does not depend on how many rows came
     # with it.
-    child = ChildRunner(loader, settings.batch.timeout_s, threads=worker_threads(context))
+    threads = worker_threads(context.environment.spark)
+    child = ChildRunner(loader, settings.batch.timeout_s, threads=threads)
     try:
         yield child
     finally:
@@ -93,7 +98,7 @@ def _load(
 
 
 def score_here(
-    context: Context, data: SliceData, model: Resolved, child: ChildRunner
+    columns: TableColumns, data: SliceData, model: ResolvedModel, child: ChildRunner
 ) -> RoadOutcome:
     """Scores the rows; the outcome is as `roads.run_road` gives it.
 
@@ -102,9 +107,8 @@ def score_here(
     Raises:
         ModelError: the model cannot be loaded, or its process crashes on many rows.
     """
-    plan = scoring_plan(
-        context, data, model, worker_threads(context), archive="", rates={}, beats=""
-    )
+    threads = worker_threads(columns.context.environment.spark)
+    plan = scoring_plan(columns, data, model, threads, archive="", rates={}, beats="")
     task = ScoringTask(plan, child)
     result = task.run(
         rows for split in splits_of(data, 1) for rows in read_rows(split, plan.columns)

@@ -31,7 +31,8 @@ from batchinfer.pipeline.scoring.earlier_runs import best_rows
 from batchinfer.pipeline.scoring.scoring_task import ScoringTask, keyless_rows, place_columns
 from batchinfer.pipeline.scoring.task_plan import ScoringPlan
 from batchinfer.pipeline.slices.reading import read_rows
-from batchinfer.spark.tasks import as_result, in_order, run_tasks, show_progress
+from batchinfer.spark.progress import show_progress
+from batchinfer.spark.tasks import as_result, in_order, run_tasks
 
 if TYPE_CHECKING:
     from pyspark.resource import ResourceProfile

@@ -34,7 +34,7 @@ def packed(frame: DataFrame, types: Mapping[str, pa.DataType]) -> DataFrame:
     """The columns as they can pass, under the names of their places, and the bits of their nulls.
     Runs on: driver.
     """
-    from batchinfer.pipeline.slices.slice_frames import quoted
+    from batchinfer.spark.frames import quoted
 
     columns = [
         _packed(quoted(name), type_).alias(place_name(place))
@@ -71,7 +71,7 @@ def _packed(name: str, type_: pa.DataType) -> Column:
 def _null_bits(names: list[str]) -> list[Column]:
     from pyspark.sql import functions as F
 
-    from batchinfer.pipeline.slices.slice_frames import quoted
+    from batchinfer.spark.frames import quoted
 
     found: list[Column] = []
     for start in range(0, len(names), _BITS):

@@ -10,7 +10,7 @@ from typing import Any
 from batchinfer import contracts
 from batchinfer.lake.ledger import Publisher
 from batchinfer.pipeline.definition.context import Context
-from batchinfer.pipeline.slices.landed import LandedSlice, SliceData
+from batchinfer.pipeline.slices.slice_data import LandedSlice, SliceData
 
 Landed = LandedSlice | SliceData
 

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from batchinfer.config.types import parse_ddl
-from batchinfer.pipeline.definition.context import Context, join
+from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.scoring.compiled_programs import ship_compiled
 from batchinfer.pipeline.scoring.earlier_runs import Row, known_rates
 from batchinfer.pipeline.scoring.once import decide, score_once
 from batchinfer.pipeline.scoring.pandas_road import packed, place_name
-from batchinfer.pipeline.scoring.resolved import Resolved, SliceData, columns_to_read
+from batchinfer.pipeline.scoring.resolved_inputs import ResolvedModel, columns_to_read
 from batchinfer.pipeline.scoring.scoring_task import ScoreArrow, ScorePandas, ScoreSplits
 from batchinfer.pipeline.scoring.task_plan import ScoringPlan, now_us
 from batchinfer.pipeline.slices.prepared import row_faults, with_raw
-from batchinfer.pipeline.slices.slice_frames import quoted, slice_frame
+from batchinfer.pipeline.slices.slice_data import SliceData
+from batchinfer.pipeline.slices.slice_frames import slice_frame
+from batchinfer.pipeline.slices.slice_splits import splits_of
+from batchinfer.pipeline.slices.table_columns import TableColumns
 from batchinfer.prepare import RAW, REMOVED
-from batchinfer.spark.bundles_sent import ship_folder, ship_modules
 from batchinfer.spark.capacity import model_workers, profile_of, task_threads
+from batchinfer.spark.frames import quoted
 from batchinfer.spark.progress import Beats
+from batchinfer.spark.sending import ship_folder, ship_modules
 from batchinfer.spark.tasks import run_batches, run_tasks
 
 if TYPE_CHECKING:
@@ -29,9 +33,7 @@ if TYPE_CHECKING:
 
     from batchinfer.inference.road_choice import Road
 
-# A task holds one row group at a time, whatever its size; each costs about a tenth of a second to
-# start.
-_SPLIT_BYTES = 256 * 2**20
+
 # A task that shares rows out sends the inputs of equal ones once: few large tasks send little.
 _SENDER_BYTES = 2**30
 # A task of fewer rows costs more to start than to run; one of more needs too much memory where rows
@@ -41,10 +43,10 @@ _TASK_ROWS = (2_000, 250_000)
 
 def run_road(
     spark: SparkSession,
-    context: Context,
+    columns: TableColumns,
     data: SliceData,
     road: Road,
-    model: Resolved,
+    model: ResolvedModel,
     earlier: Sequence[Row],
     prepared: DataFrame | None = None,
 ) -> RoadOutcome:
@@ -62,13 +64,14 @@ def run_road(
     """
     if not data.files:
         return RoadOutcome(road, [], "")
+    context = columns.context
     with Beats(spark, data.rows) as beats:
         archive = ship_folder(spark, model.folder, model.ref.digest)
         ship_modules(spark, context.root)
         rates = known_rates(earlier)
         task = context.environment.spark.model_task
         plan = scoring_plan(
-            context, data, model, task_threads(spark, task), archive, rates, beats.folder
+            columns, data, model, task_threads(spark, task), archive, rates, beats.folder
         )
         if context.pipeline.model.compile:
             plan = replace(
@@ -76,7 +79,7 @@ def run_road(
             )
         if road.name == "direct":
             return _run_direct(spark, context, data, road, plan, rates, beats)
-        return RoadOutcome(road, _run(spark, context, data, prepared, road, plan, beats), "")
+        return RoadOutcome(road, _run(spark, columns, data, prepared, road, plan, beats), "")
 
 
 @dataclass(frozen=True)
@@ -126,14 +129,15 @@ def _description(context: Context, data: SliceData) -> str:
 
 def _run(
     spark: SparkSession,
-    context: Context,
+    columns: TableColumns,
     data: SliceData,
     prepared: DataFrame | None,
     road: Road,
     plan: ScoringPlan,
     beats: Beats,
 ) -> list[dict[str, Any]]:
-    types = {name: context_type(context, name) for name in plan.columns}
+    types = {name: spark_type_of(columns, name) for name in plan.columns}
+    context = columns.context
     task = context.environment.spark.model_task
     count, profile = _tasks(data.rows, model_workers(spark, task)), profile_of(spark, task)
     description = _description(context, data)
@@ -142,7 +146,7 @@ def _run(
     else:
         # Shuffles leave few partitions, because Spark joins small ones up; a hash of the key puts
         # each row into the same one whenever a task is tried again.
-        frame = with_raw(prepared, plan.columns, list(context.prepared_fields))
+        frame = with_raw(prepared, plan.columns, list(columns.prepared))
         frame = frame.repartition(count, *[quoted(name) for name in plan.key])
         types |= {REMOVED: "string", RAW: "string"}
     with row_faults():
@@ -173,57 +177,24 @@ def _tasks(rows: int, count: int) -> int:
     return max(1, min(count, math.ceil(rows / fewest)), math.ceil(rows / most))
 
 
-def context_type(context: Context, column: str) -> str:
+def spark_type_of(columns: TableColumns, column: str) -> str:
     """Spark SQL type of a column that scoring reads."""
     from batchinfer.config.types import spark_name
 
-    return spark_name(context.prepared_fields[column])
-
-
-def splits_of(
-    data: SliceData, count: int, most_bytes: int = _SPLIT_BYTES, rounds: int = 2
-) -> list[dict[str, Any]]:
-    """Row groups of a slice's files, balanced over the workers; `most_bytes` of a task, as they are
-    in the files.
-    """
-    splits = split_files(data.table, data.files, count, most_bytes, rounds)
-    if data.fields is None:
-        return splits
-    rule = data.rule if data.rows_of_others else None
-    within = (
-        None if rule is None else {"column": rule.column, "unit": rule.unit, "slices": data.slices}
-    )
-    return [split | {"types": dict(data.fields), "within": within} for split in splits]
-
-
-def split_files(
-    table: str,
-    files: Sequence[Mapping[str, Any]],
-    count: int,
-    most_bytes: int = _SPLIT_BYTES,
-    rounds: int = 2,
-) -> list[dict[str, Any]]:
-    """Row groups of some files of a table, balanced over the workers."""
-    from batchinfer.inference.splits import plan_splits
-
-    return plan_splits(
-        [{**file, "path": join(table, file["path"])} for file in files],
-        count,
-        most_bytes,
-        rounds=rounds,
-    )
+    return spark_name(columns.prepared[column])
 
 
 def scoring_plan(
-    context: Context,
+    columns: TableColumns,
     data: SliceData,
-    model: Resolved,
+    model: ResolvedModel,
     threads: int,
     archive: str,
     rates: dict[str, dict[str, float]],
     beats: str,
 ) -> ScoringPlan:
     """What all tasks of the run share."""
+    context = columns.context
     settings = context.pipeline.model
     allowed = context.pipeline.checks.max_quarantine_rate
     return ScoringPlan(
@@ -232,8 +203,8 @@ def scoring_plan(
         run_id=context.run_id,
         predictions=context.predictions,
         quarantine=context.quarantine,
-        columns=columns_to_read(context, model.inputs),
-        key={name: context_type(context, name) for name in context.pipeline.source.key},
+        columns=columns_to_read(columns, model.inputs),
+        key={name: spark_type_of(columns, name) for name in context.pipeline.source.key},
         inputs=model.inputs,
         outputs=model.outputs,
         model_name=model.ref.name,
@@ -256,7 +227,7 @@ def scoring_plan(
         trust=settings.trust,
         precision=settings.precision,
         known_rates=rates if settings.batch.rows == "auto" else {},
-        removals=context.preparation.reasons(),
+        removals=columns.preparation.reasons(),
         deduplicate=settings.deduplicate != "never",
         beats=beats,
     )

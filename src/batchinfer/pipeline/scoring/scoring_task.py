@@ -5,35 +5,26 @@ The three roads differ only in where the batches come from; all of them end in `
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from batchinfer import contracts
 from batchinfer.contracts import BadRecord
 from batchinfer.errors import TooManyQuarantined
 from batchinfer.inference.workers import peak_bytes
+from batchinfer.pipeline.scoring.opened_model import OpenedModel
 from batchinfer.pipeline.scoring.task_plan import ScoringPlan
 from batchinfer.prepare import RAW, REMOVED
-from batchinfer.spark.bundles_sent import (
-    bundle_folder,
-    choose_device,
-    describe_device,
-    load_folder,
-    owned_gpu,
-    runner_on,
-)
 from batchinfer.spark.progress import Beat
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from batchinfer.contracts import Handler
     from batchinfer.inference.attempt import Failure
-    from batchinfer.inference.engine import BatchScorer, Scored
+    from batchinfer.inference.engine import Scored
     from batchinfer.inference.watchdog import ChildRunner
 
 
@@ -105,22 +96,10 @@ class ScoringTask:
     """
 
     def __init__(self, plan: ScoringPlan, child: ChildRunner | None = None) -> None:
-        self.plan, self.child = plan, child
+        self.plan = plan
         self.started = time.perf_counter()
-        # Imports PyTorch: a part of what loading the model takes.
-        self.gpu = owned_gpu() if child is None else None
-        self.torch_device = choose_device(plan.device, self.gpu) if child is None else ""
-        self.device = (
-            describe_device(self.torch_device, plan.threads, plan.precision, plan.compile)
-            if child is None
-            else ""
-        )
-        if child is None and plan.modules not in sys.path:
-            sys.path.append(plan.modules)
-        self.compiled: Any = None  # the handler, where its module is compiled
-        self.scorer = self._open_scorer()
-        self.compiled_before_s = self.compiled.compile_s if self.compiled else 0.0
-        self.load_s = time.perf_counter() - self.started
+        self.model = OpenedModel(plan, child)
+        self.scorer = self.model.scorer
         self.failed: list[BadRecord] = []
         self.keyless = 0
         self.removed = 0
@@ -129,76 +108,6 @@ class ScoringTask:
         self.beat = Beat(plan.beats)
         self.constants = self._constants()
         self.writer = self._open_writer()
-
-    def _open_scorer(self) -> BatchScorer:
-        """The model in this process at a task's first attempt; in a child of its own from the
-        second on.
-
-        The first attempt may have ended in a crash or a hang; in a child, either costs the child,
-        and the row is found.
-        """
-        from batchinfer.inference.batching import LARGEST_ROWS, LARGEST_ROWS_GPU, new_size
-        from batchinfer.inference.engine import BatchScorer
-        from batchinfer.inference.watchdog import ChildRunner
-        from batchinfer.inference.workers import load_once, size_once
-
-        plan = self.plan
-        options: dict[str, Any] = {
-            "max_bytes": plan.max_bytes,
-            "max_weight": plan.max_weight,
-            # A GPU computes while this core reads; whether it pays on a CPU is measured.
-            "read_ahead": self.child is None and not self.device.startswith("cpu"),
-            "columns_for_fingerprint": list(plan.inputs),
-            "key_columns": list(plan.key),
-            "max_failures": plan.max_failures,
-            # The model reads the columns of the fingerprint and no others, so equal fingerprints
-            # have equal predictions.
-            "deduplicate": plan.deduplicate,
-        }
-        if self.child is None and _is_tried_again():
-            self.child = ChildRunner(self._loader(), plan.timeout_s, threads=plan.threads)
-        if self.child is not None:
-            return BatchScorer(self.child.loaded(), batch_rows=plan.batch_rows, **options)
-        # A process that is given another GPU loads the model there, and that GPU's memory is
-        # another ceiling.
-        device = self.torch_device
-        model = f"{plan.bundle_digest}:{device}:{plan.precision}:{plan.compile}"
-        handler = load_once(
-            model,
-            self._compiling_loader() if plan.compile else self._loader(),
-            threads=plan.threads,
-        )
-        self.compiled = handler if plan.compile else None
-        known = {int(rows): rate for rows, rate in plan.known_rates.get(self.device, {}).items()}
-        largest = LARGEST_ROWS if device == "cpu" else LARGEST_ROWS_GPU
-        size = size_once(
-            f"{model}:{plan.batch_rows}:{plan.threads}",
-            lambda: new_size(plan.batch_rows, known, largest),
-        )
-        return BatchScorer(runner_on(device, handler, plan.timeout_s), batch_rows=size, **options)
-
-    def _loader(self) -> Callable[[], Handler]:
-        from functools import partial
-
-        plan = self.plan
-        return partial(
-            load_folder,
-            bundle_folder(plan.archive),
-            plan.bundle_digest,
-            self.torch_device,
-            plan.trust,
-            plan.precision,
-        )
-
-    def _compiling_loader(self) -> Callable[[], Handler]:
-        from functools import partial
-
-        from batchinfer.pipeline.scoring.compiled_programs import device_key, load_compiled
-
-        plan = self.plan
-        return partial(
-            load_compiled, self._loader(), plan.compiled, device_key(self.device), plan.precision
-        )
 
     def _open_writer(self) -> Any:
         from batchinfer.lake.staging import StagedWriter
@@ -346,10 +255,10 @@ class ScoringTask:
 
     def seconds(self) -> dict[str, float]:
         """Seconds of each stage so far."""
-        stages = {**self.scorer.timings, "load": self.load_s, "write": self.write_s}
-        if self.compiled:
+        stages = {**self.scorer.timings, "load": self.model.load_s, "write": self.write_s}
+        if self.model.compiled:
             # It happens inside of the first forward pass.
-            stages["compile"] = self.compiled.compile_s - self.compiled_before_s
+            stages["compile"] = self.model.compile_s
             stages["forward"] -= stages["compile"]
         return stages
 
@@ -381,21 +290,15 @@ class ScoringTask:
         compiled_s = self.seconds().get("compile", 0.0)
         # What this process writes in step with the device, the device waits for; beside it, `use`
         # has counted it.
-        written_s = 0.0 if self.device and not self.device.startswith("cpu") else self.write_s
+        written_s = (
+            0.0 if self.model.device and not self.model.device.startswith("cpu") else self.write_s
+        )
         return {
-            "device": self.device or "processes apart",
+            "device": self.model.device or "processes apart",
             "computing": round(use.computing - compiled_s, 4),
             "input": round(use.input, 4),
             "output": round(use.output + written_s, 4),
         }
-
-    def _told_of_compiling(self) -> dict[str, Any]:
-        if not self.compiled:
-            return {}
-        from batchinfer.pipeline.scoring.compiled_programs import device_key, newly_compiled
-
-        program = newly_compiled(self.compiled, device_key(self.device))
-        return {"warnings": self.compiled.warnings, "compiled": program}
 
     def _finish(self, stopped: Sequence[str] = ()) -> dict[str, Any]:
         from batchinfer.lake.quarantine import write_quarantine
@@ -423,21 +326,21 @@ class ScoringTask:
             ][:1],
             "seconds": self.seconds(),
             "use": self._use(),
-            "counts": {**self.scorer.counts, "children": self.child.starts if self.child else 0},
-            "rates": {self.device: self.scorer.size.curve} if self.child is None else {},
-            "gpu": self.gpu,
+            "counts": {
+                **self.scorer.counts,
+                "children": self.model.child.starts if self.model.child else 0,
+            },
+            "rates": {self.model.device: self.scorer.size.curve}
+            if self.model.child is None
+            else {},
+            "gpu": self.model.gpu,
             "stopped": list(stopped),
-            **self._told_of_compiling(),
+            **self.model.told_of_compiling(),
             "task_s": self.elapsed(),
-            "worker_bytes": peak_bytes() if self.child is None else self.child.peak_bytes,
+            "worker_bytes": peak_bytes()
+            if self.model.child is None
+            else self.model.child.peak_bytes,
         }
-
-
-def _is_tried_again() -> bool:
-    from pyspark import TaskContext
-
-    task = TaskContext.get()
-    return task is not None and task.attemptNumber() > 0
 
 
 def place_columns(batch: pa.RecordBatch) -> list[str]:

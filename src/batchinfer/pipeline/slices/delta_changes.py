@@ -269,7 +269,7 @@ def _count(
     opened: Opened, rule: SliceColumn, files: Sequence[Mapping[str, Any]], open_session: OpenSession
 ) -> Counter[str | None]:
     """Rows of each slice in some files; only the slice column is read."""
-    from batchinfer.pipeline.scoring.roads import split_files
+    from batchinfer.inference.splits import split_files
     from batchinfer.spark.capacity import workers
     from batchinfer.spark.tasks import run_tasks
 
@@ -297,7 +297,7 @@ def _types(opened: Opened, rule: SliceColumn) -> dict[str, str]:
 def _count_all(opened: Opened, rule: SliceColumn, open_session: OpenSession) -> Counter[str | None]:
     """Rows of each slice in the whole version."""
     from batchinfer.lake.snapshots import reading_facts
-    from batchinfer.pipeline.slices.slice_frames import version_frame
+    from batchinfer.spark.frames import version_frame
 
     facts = reading_facts(opened.place, opened.version)
     if facts["reachable"] and not facts["deletion_vectors"] and not facts["column_mapping"]:

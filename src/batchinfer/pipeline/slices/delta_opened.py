@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchinfer.config.sources import DeltaSource
+from batchinfer.config.uris import join
 from batchinfer.errors import ConfigError, InputError, InputMissing, StorageError
-from batchinfer.pipeline.definition.context import Context, join
+from batchinfer.pipeline.definition.context import Context
 
 if TYPE_CHECKING:
     import pyarrow as pa

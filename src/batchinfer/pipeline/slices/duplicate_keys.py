@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from batchinfer.contracts import SLICE, SOURCE_FILE
 from batchinfer.errors import InputError
-from batchinfer.pipeline.slices.slice_frames import files_frame, quoted
+from batchinfer.spark.frames import files_frame, quoted
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

@@ -74,8 +74,11 @@ class Preparation:
         ]
 
 
-def open_preparation(context: Context) -> Preparation:
+def open_preparation(context: Context, landed: Mapping[str, pa.DataType]) -> Preparation:
     """The pipeline's table transforms, with the feature tables at their latest versions.
+
+    Args:
+        landed: columns before the first step, and their types.
 
     Runs on: driver.
 
@@ -97,16 +100,16 @@ def open_preparation(context: Context) -> Preparation:
         table = open_table(place, versions.get(place))
         tables[step.position] = FeatureTable(place, versions.setdefault(place, table.version()))
         step.know(_columns(place, table))
-        problems += _faults(context, steps, step, place)
+        problems += _faults(landed, steps, step, place)
     if problems:
         raise InputError(problems)
     return Preparation(tuple(steps), tables)
 
 
 def _find(context: Context, step: Join) -> str:
+    from batchinfer.config.uris import join
     from batchinfer.lake.snapshots import exists
     from batchinfer.lake.table_places import plain_place
-    from batchinfer.pipeline.definition.context import join
 
     place = plain_place(join(context.environment.lake, step.table))
     if not exists(place):
@@ -132,8 +135,10 @@ def _columns(place: str, table: Any) -> dict[str, pa.DataType]:
         raise InputError(f"{place}: {error}") from error
 
 
-def _faults(context: Context, steps: list[TableStep], step: Join, place: str) -> list[str]:
-    fields: Fields = dict(context.landed_fields)
+def _faults(
+    landed: Mapping[str, pa.DataType], steps: list[TableStep], step: Join, place: str
+) -> list[str]:
+    fields: Fields = dict(landed)
     for earlier in steps[: steps.index(step)]:
         try:
             fields = earlier.output_fields(fields)

@@ -4,82 +4,18 @@ reads in place. No JVM.
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 from batchinfer.config.sources import DeltaSource, SliceColumn
 from batchinfer.contracts import SLICE
 from batchinfer.errors import InputError, InputMissing, StorageError
 from batchinfer.pipeline.definition.context import Context
-from batchinfer.pipeline.definition.slice_names import read_slices
+from batchinfer.pipeline.definition.slice_names import check_slice
 from batchinfer.pipeline.definition.table_steps import reads_history
 from batchinfer.pipeline.slices.delta_changes import files_of_slices
 from batchinfer.pipeline.slices.delta_opened import Opened
 from batchinfer.pipeline.slices.delta_register import Entry, Register, read_register
-
-
-@dataclass(frozen=True)
-class SliceData:
-    """One slice or several, at one version of the table that they are read from.
-
-    Attributes:
-        slices: names of the slices.
-        files: {path, size, rows, partition} of each Parquet file.
-        version: Delta version that is read.
-        changed_at: Delta version at which the slices, or those that steps look back into, last
-            changed.
-        rows: of the slices; files that hold rows of other slices too have more.
-        recorded_at: when the last change was recorded, of a table that is read in place.
-        fields: Spark SQL types of the table's columns, of a table that is read in place; None: a
-            landed table.
-        rule: how rows of a table that is read in place are told to be of a slice; None: by their
-            files alone.
-        only_files: the slice is these files, and not all of the version's.
-        history: slices before these that table transforms look back into.
-    """
-
-    table: str
-    slices: tuple[str, ...]
-    files: list[dict[str, Any]]
-    version: int
-    changed_at: int
-    rows: int
-    recorded_at: dt.datetime | None = None
-    fields: Mapping[str, str] | None = None
-    rule: SliceColumn | None = None
-    only_files: bool = False
-    history: tuple[str, ...] = ()
-
-    @property
-    def slice(self) -> str:
-        return ",".join(self.slices)
-
-    @property
-    def size(self) -> int:
-        return sum(file["size"] for file in self.files)
-
-    @property
-    def rows_of_others(self) -> bool:
-        """Whether the files hold rows that are of none of the slices."""
-        return sum(file["rows"] for file in self.files) != self.rows
-
-
-@dataclass(frozen=True)
-class LandedSlice:
-    """One slice that can be scored.
-
-    Attributes:
-        changed_at: version of the table that it is read from, at which it last changed, or a slice
-            that its rows look back into.
-        recorded_at: when that change was recorded, where the table is read in place: the versions
-            of such a table may begin anew, or go back where the pipeline asks for an earlier one.
-    """
-
-    rows: int
-    changed_at: int
-    recorded_at: dt.datetime | None = None
+from batchinfer.pipeline.slices.slice_data import LandedSlice, SliceData
 
 
 def read_landed(context: Context) -> dict[str, LandedSlice]:
@@ -274,3 +210,36 @@ def _open(
             else None,
         )
     return opened
+
+
+def read_slices(table: str) -> dict[str, int]:
+    """Every slice that a landed or predictions table has ever had, and the version that last
+    changed it; no table, no slices.
+
+    Runs on: driver, without Spark.
+    """
+    from batchinfer.lake.delta import exists
+    from batchinfer.lake.ledger import landed_slices
+
+    found = landed_slices(table) if exists(table) else {}
+    return {name: version for name, version in found.items() if name is not None}
+
+
+def find_slice(context: Context, slice_: str) -> SliceData:
+    """The landed slice as it is now.
+
+    Raises:
+        InputMissing: nothing has landed for it (exit 3); says which slices there are.
+    """
+    rule = context.pipeline.source.slice
+    check_slice(rule, slice_)
+    landed = read_slices(context.landed)
+    if slice_ not in landed:
+        some = ", ".join(sorted(landed)[-5:]) or "none"
+        raise InputMissing(
+            f"slice {slice_} of pipeline {context.name} has never landed in {context.landed}; "
+            f"landed: {some}",
+            hint=f"batchinfer extract -p {context.name}"
+            + (f" --slice {slice_}" if rule == "ingest_date" else ""),
+        )
+    return read_data(context, [slice_])

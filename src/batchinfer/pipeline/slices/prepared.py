@@ -17,14 +17,17 @@ from batchinfer.errors import ConfigError, InputError
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.table_steps import mends_keys
 from batchinfer.pipeline.slices.feature_tables import Preparation
-from batchinfer.pipeline.slices.landed import SliceData
-from batchinfer.pipeline.slices.slice_frames import slice_condition, slice_frame, version_frame
+from batchinfer.pipeline.slices.slice_data import SliceData
+from batchinfer.pipeline.slices.slice_frames import slice_condition, slice_frame
+from batchinfer.pipeline.slices.table_columns import TableColumns
 from batchinfer.prepare import HIDDEN, RAW, REMOVED, SLICE_MOMENT, SLICE_NAME, Join, Surroundings
 from batchinfer.prepare.table_step import StepProblem, kind, named
+from batchinfer.spark.frames import version_frame
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import Column, DataFrame, SparkSession
+
 
 _CONTENT = f"{HIDDEN}content"
 _FORMATS = {"hour": "yyyy-MM-dd'T'HH", "day": "yyyy-MM-dd", "month": "yyyy-MM"}
@@ -38,7 +41,7 @@ _JSON = {
 
 def prepared_frame(
     spark: SparkSession,
-    context: Context,
+    columns: TableColumns,
     data: SliceData,
     fields: Mapping[str, pa.DataType],
     checked: bool = True,
@@ -59,12 +62,12 @@ def prepared_frame(
     """
     from batchinfer.prepare.apply import apply_steps
 
-    preparation = context.preparation
+    context, preparation = columns.context, columns.preparation
     if checked:
         for step in preparation.steps:
             if isinstance(step, Join) and step.as_of is None:
                 _check_unique(spark, preparation, step)
-    rows = _rows_with_history(spark, context, data, fields)
+    rows = _rows_with_history(spark, columns, data, fields)
     rows, ties = _with_ties(rows, context, data, fields)
     tables = {
         place: version_frame(spark, table.place, table.version)
@@ -105,13 +108,14 @@ def _check_unique(spark: SparkSession, preparation: Preparation, step: Join) -> 
 
 
 def _rows_with_history(
-    spark: SparkSession, context: Context, data: SliceData, fields: Mapping[str, pa.DataType]
+    spark: SparkSession, columns: TableColumns, data: SliceData, fields: Mapping[str, pa.DataType]
 ) -> DataFrame:
     """The rows of the slices and of those before them that steps look back into, with the name of
     each row's slice.
     """
     from pyspark.sql import functions as F
 
+    context = columns.context
     rule = context.pipeline.source.slice
     names = (*data.slices, *data.history)
     if data.fields is None and data.table != context.landed_for_training:
@@ -130,7 +134,7 @@ def _rows_with_history(
             else F.lit(data.slice or "train")
         )
         rows = rows.withColumn(SLICE_NAME, own)
-    if any(isinstance(step, Join) and step.by_slice for step in context.preparation.steps):
+    if any(isinstance(step, Join) and step.by_slice for step in columns.preparation.steps):
         rows = rows.withColumn(SLICE_MOMENT, _moment_of(rule))
     hidden = [name for name in rows.columns if name.startswith(HIDDEN)]
     return rows.select(*(named(name) for name in fields), *(named(name) for name in hidden))

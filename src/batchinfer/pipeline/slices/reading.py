@@ -15,19 +15,10 @@ import pyarrow as pa
 from pyarrow import compute
 
 from batchinfer.config.sources import SliceColumn
-from batchinfer.contracts import BadRecord
 from batchinfer.pipeline.definition.slice_names import is_slice_name
 
 # pyarrow makes these functions when it is imported; type checkers cannot see them.
 pc: Any = compute
-
-NULL_SLICE = "null_slice"
-SLICE_NAME = "slice_name"
-_MESSAGES = {
-    NULL_SLICE: "the slice column is null; allowed: a value that names the row's slice",
-    SLICE_NAME: "the slice column's value cannot name a slice; allowed: text without path syntax "
-    "or control characters",
-}
 
 
 def slice_names(rows: pa.RecordBatch, rule: SliceColumn) -> pa.StringArray:
@@ -99,53 +90,3 @@ def count_batches(batches: Iterable[pa.RecordBatch], rule: SliceColumn) -> Count
 def as_pairs(counts: Mapping[str | None, int]) -> list[list[Any]]:
     """Counts as JSON: its objects have no null keys."""
     return [[name, count] for name, count in counts.items()]
-
-
-def put_aside(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Stages the rows of a split that belong to no slice, as quarantined records.
-
-    Runs on: executor.
-    """
-    rule = SliceColumn(**task["rule"])
-    # Few splits have such rows: all columns are read only of those.
-    if count_batches(read_rows(task["split"], [rule.column]), rule)[None]:
-        yield write_aside(task, read_rows(task["split"], task["columns"]))
-
-
-def write_aside(task: Mapping[str, Any], batches: Iterable[pa.RecordBatch]) -> dict[str, Any]:
-    """Stages those rows of the batches that belong to no slice; `{quarantine, reasons}`.
-
-    Runs on: executor.
-    """
-    from batchinfer.lake.quarantine import write_quarantine
-
-    reasons: Counter[str] = Counter()
-
-    def records() -> Iterator[BadRecord]:
-        for record in _unsliced(batches, SliceColumn(**task["rule"]), task["place"], task["key"]):
-            reasons[record.reason] += 1
-            yield record
-
-    staged = write_quarantine(
-        task["quarantine"], records(), pipeline=task["pipeline"], stage="extract",
-        run_id=task["run_id"], published=True, slice=None,
-    )  # fmt: skip
-    return {"quarantine": [file.to_json() for file in staged], "reasons": dict(reasons)}
-
-
-def _unsliced(
-    batches: Iterable[pa.RecordBatch], rule: SliceColumn, place: str, key: Sequence[str]
-) -> Iterator[BadRecord]:
-    from batchinfer.inference.failed_rows import row_json
-
-    for batch in batches:
-        for row in batch.filter(pc.is_null(slice_names(batch, rule))).to_pylist():
-            reason = NULL_SLICE if row[rule.column] is None else SLICE_NAME
-            yield BadRecord(
-                source_file=place,
-                source_line=None,
-                raw=row_json(row).encode(),
-                reason=reason,
-                message=f"{rule.column}: {_MESSAGES[reason]}",
-                key=row_json({name: row[name] for name in key if name in row}),
-            )

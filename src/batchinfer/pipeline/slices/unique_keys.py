@@ -21,14 +21,16 @@ from pyarrow import compute
 
 from batchinfer.contracts import SLICE, SOURCE_FILE, SOURCE_LINE
 from batchinfer.errors import InputError
-from batchinfer.pipeline.definition.context import Context
-from batchinfer.pipeline.slices.landed import SliceData
-from batchinfer.pipeline.slices.slice_frames import quoted, slice_frame
+from batchinfer.pipeline.slices.slice_data import SliceData
+from batchinfer.pipeline.slices.slice_frames import slice_frame
+from batchinfer.pipeline.slices.table_columns import TableColumns
+from batchinfer.spark.frames import quoted
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from batchinfer.inference.road_choice import Road
+
 
 # pyarrow makes these functions when it is imported; type checkers cannot see them.
 pc: Any = compute
@@ -43,7 +45,7 @@ _SPLIT_BYTES = 2 * 2**30
 
 def check_keys(
     open_session: Callable[[], SparkSession],
-    context: Context,
+    columns: TableColumns,
     data: SliceData,
     road: Road,
     prepared: DataFrame | None,
@@ -63,9 +65,10 @@ def check_keys(
     """
     from batchinfer.pipeline.definition.table_steps import mends_keys
 
-    source = context.pipeline.source
+    pipeline = columns.context.pipeline
+    source = pipeline.source
     by_place = not data.fields and set(source.key) >= {SOURCE_FILE, SOURCE_LINE}
-    if source.unique == "assumed" or by_place or mends_keys(context.pipeline):
+    if source.unique == "assumed" or by_place or mends_keys(pipeline):
         return
     if road.name == "direct" and _proved(open_session, data, list(source.key)):
         return
@@ -85,7 +88,7 @@ def check_keys(
     try:
         check(slice_frame(spark, data))
     except InputError:
-        if prepared is None or not context.preparation.reasons():
+        if prepared is None or not columns.preparation.reasons():
             raise
         with row_faults():
             check(remaining(prepared))
@@ -95,7 +98,7 @@ def _proved(open_session: Callable[[], SparkSession], data: SliceData, key: Sequ
     """True if that is certain; False where it is not, or would take the driver too much memory to
     find out.
     """
-    from batchinfer.pipeline.scoring.roads import splits_of
+    from batchinfer.pipeline.slices.slice_splits import splits_of
     from batchinfer.spark.capacity import workers
     from batchinfer.spark.tasks import run_tasks
 

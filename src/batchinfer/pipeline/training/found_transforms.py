@@ -10,12 +10,13 @@ from batchinfer.config.suggestions import listed
 from batchinfer.errors import ModelError
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.feature_steps import pipeline_steps
+from batchinfer.pipeline.slices.table_columns import TableColumns
 
 if TYPE_CHECKING:
     from batchinfer.transforms import Step, TransformPipeline
 
 
-def find_transforms(context: Context, name: str) -> tuple[TransformPipeline | None, str]:
+def find_transforms(columns: TableColumns, name: str) -> tuple[TransformPipeline | None, str]:
     """Transforms for the pipeline's `features`, and the URI of the version that they are from;
     (None, "") without features.
 
@@ -34,18 +35,19 @@ def find_transforms(context: Context, name: str) -> tuple[TransformPipeline | No
     """
     from batchinfer.transforms import TransformPipeline
 
+    context = columns.context
     steps = pipeline_steps(context.pipeline)
     if not steps:
         return None, ""
     fields = {
         column: type_
-        for column, type_ in context.prepared_fields.items()
+        for column, type_ in columns.prepared.items()
         if any(column in step.columns for step in steps)
     }
     if not any(step.fitted for step in steps):
         return TransformPipeline(steps, fields, {}), ""
     for uri in _versions(context, name):
-        found = _transforms_of(context, uri, steps)
+        found = _transforms_of(columns, uri, steps)
         if found is not None:
             return found, uri
     fitted = listed(dict.fromkeys(step.name for step in steps if step.fitted))
@@ -67,21 +69,20 @@ def _versions(context: Context, name: str) -> list[str]:
         return []
 
 
-def _transforms_of(context: Context, uri: str, steps: list[Step]) -> TransformPipeline | None:
+def _transforms_of(columns: TableColumns, uri: str, steps: list[Step]) -> TransformPipeline | None:
     """The transforms of a version if they have these steps; None for another model, a damaged one,
     or changed code.
     """
     from batchinfer.models.bundle import read_steps
     from batchinfer.transforms import dump_steps
 
+    registry = columns.context.registry
     try:
-        ref = context.registry.resolve(uri)
-        transforms, _ = read_steps(context.registry.fetch(ref, context.bundle_cache))
+        ref = registry.resolve(uri)
+        transforms, _ = read_steps(registry.fetch(ref, columns.context.bundle_cache))
     except ModelError:
         return None
     if transforms is None or dump_steps(transforms.steps) != dump_steps(steps):
         return None
-    same = all(
-        context.prepared_fields.get(name) == type_ for name, type_ in transforms.fields.items()
-    )
+    same = all(columns.prepared.get(name) == type_ for name, type_ in transforms.fields.items())
     return transforms if same else None

@@ -9,7 +9,7 @@ from batchinfer.config.sources import DeltaOptions, DeltaSource
 from batchinfer.config.suggestions import among
 from batchinfer.errors import ConfigError, InputError
 from batchinfer.pipeline.definition.context import Context
-from batchinfer.pipeline.slices.landed import SliceData
+from batchinfer.pipeline.slices.slice_data import SliceData
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -8,28 +8,40 @@ files for that long.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from batchinfer.pipeline.definition.context import Context
+from batchinfer.contracts import SOURCE_FILE, SOURCE_LINE
 from batchinfer.pipeline.landing.spool import Spool
-from batchinfer.pipeline.slices.landed import SliceData
+from batchinfer.pipeline.slices.slice_data import SliceData
+from batchinfer.pipeline.slices.slice_splits import splits_of
+from batchinfer.pipeline.slices.table_columns import TableColumns
+from batchinfer.pipeline.training.fit_passes import key_hashes
+from batchinfer.pipeline.training.validation import ValidationRule
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
     from pyspark.sql import SparkSession
 
+    from batchinfer.config.pipeline import Train
+    from batchinfer.transforms import TransformPipeline
+
     OpenSession = Callable[[], SparkSession]
+
 
 _FILE_ROWS = 500_000
 
 
 @contextmanager
 def rows_to_learn_from(
-    context: Context, data: SliceData, fields: Mapping[str, pa.DataType], open_session: OpenSession
+    columns: TableColumns,
+    data: SliceData,
+    fields: Mapping[str, pa.DataType],
+    open_session: OpenSession,
 ) -> Generator[SliceData]:
     """The data as they are, or the rows that remain after the table transforms, as files that are
     gone afterwards.
@@ -44,19 +56,19 @@ def rows_to_learn_from(
     Raises:
         ConfigError, InputError: a step that does not fit, or cannot compute a row.
     """
-    if not context.preparation.steps or not data.rows:
+    if not columns.preparation.steps or not data.rows:
         yield data
         return
-    spool = Spool.open(context)
+    spool = Spool.open(columns.context)
     try:
-        yield _write(open_session(), context, data, fields, spool.folder / "prepared")
+        yield _write(open_session(), columns, data, fields, spool.folder / "prepared")
     finally:
         spool.remove()
 
 
 def _write(
     spark: SparkSession,
-    context: Context,
+    columns: TableColumns,
     data: SliceData,
     fields: Mapping[str, pa.DataType],
     folder: Path,
@@ -66,9 +78,9 @@ def _write(
     from batchinfer.pipeline.slices.prepared import order_of, prepared_frame, remaining, row_faults
     from batchinfer.prepare.table_step import named
 
-    after = prepared_fields(context, context.preparation, fields)
-    rows = remaining(prepared_frame(spark, context, data, fields))
-    order = [named(name) for name in order_of(rows, context)]
+    after = prepared_fields(columns.context, columns.preparation, fields)
+    rows = remaining(prepared_frame(spark, columns, data, fields))
+    order = [named(name) for name in order_of(rows, columns.context)]
     # A hash and an order of what the rows hold: the files are the same, however many workers there
     # are.
     rows = rows.repartition(max(1, math.ceil(data.rows / _FILE_ROWS)), *order).sortWithinPartitions(
@@ -101,3 +113,56 @@ def _files(folder: Path) -> list[dict[str, Any]]:
         }
         for path in sorted(folder.glob("part-*.parquet"))
     ]
+
+
+def fields_to_learn_from(columns: TableColumns, data: SliceData) -> dict[str, pa.DataType]:
+    """Types of the columns to learn from; a Delta table of labelled data has its own, whatever has
+    been extracted.
+    """
+    from batchinfer.config.types import parse_ddl
+
+    if data.fields is None:
+        return columns.of_table(data.table)
+    return {name: parse_ddl(type_) for name, type_ in data.fields.items()}
+
+
+def examples_of(
+    columns: TableColumns,
+    settings: Train,
+    data: SliceData,
+    transforms: TransformPipeline,
+    rule: ValidationRule,
+) -> Iterator[tuple[Mapping[str, np.ndarray], Any, np.ndarray]]:
+    """Batches of (inputs by name, target column (n,), whether the row is validated on (n,)
+    bool).
+    """
+    import numpy as np
+    import pyarrow as pa
+
+    from batchinfer.pipeline.slices.reading import read_rows
+
+    key = list(columns.context.pipeline.source.key)
+    wanted = {*transforms.source_columns, settings.target.column, *key, *rule.columns}
+    names = [
+        name
+        for name in dict.fromkeys([*fields_to_learn_from(columns, data), SOURCE_FILE, SOURCE_LINE])
+        if name in wanted
+    ]
+    # One file after the other, in one order: the same table version gives the same model.
+    for file in data.files:
+        for split in splits_of(replace(data, files=[file]), 1):
+            for batch in read_rows(split, names):
+                hashes = key_hashes(batch, key)
+                validated = rule.validated(batch, hashes)
+                for chosen in (~validated, validated):
+                    rows = batch.filter(pa.array(chosen))
+                    # Steps that are fitted on the target saw the labels of the rows to learn from,
+                    # and of no others.
+                    inputs = transforms.tensors(
+                        rows, None if chosen is validated else hashes[chosen]
+                    )
+                    yield (
+                        inputs,
+                        rows.column(settings.target.column),
+                        np.full(rows.num_rows, chosen is validated),
+                    )

@@ -5,30 +5,33 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from batchinfer.contracts import SOURCE_FILE, SOURCE_LINE, ModelRef
-from batchinfer.errors import InputMissing, ModelError
-from batchinfer.machine import cores
+from batchinfer.contracts import SOURCE_FILE, SOURCE_LINE, ModelRef, RunReport
+from batchinfer.errors import ModelError
 from batchinfer.pipeline.definition.context import Context
-from batchinfer.pipeline.definition.slice_names import check_slice, read_slices
 from batchinfer.pipeline.definition.table_steps import differences
-from batchinfer.pipeline.slices.landed import SliceData, read_data
+from batchinfer.pipeline.slices.landed import find_slice
+from batchinfer.pipeline.slices.slice_data import SliceData
+from batchinfer.pipeline.slices.table_columns import TableColumns
 
 if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
     from batchinfer.checks.suites import Suite
     from batchinfer.config.pipeline import Pipeline
     from batchinfer.inference.road_choice import Road
     from batchinfer.transforms import PostProcess, TransformPipeline
 
+    OpenSession = Callable[[], SparkSession]
+
 
 @dataclass(frozen=True)
-class Resolved:
+class ResolvedModel:
     """A model version whose bundle is here and verified."""
 
     ref: ModelRef
@@ -45,27 +48,7 @@ class Resolved:
         return {column["name"]: column["type"] for column in self.signature["outputs"]}
 
 
-def find_slice(context: Context, slice_: str) -> SliceData:
-    """The landed slice as it is now.
-
-    Raises:
-        InputMissing: nothing has landed for it (exit 3); says which slices there are.
-    """
-    rule = context.pipeline.source.slice
-    check_slice(rule, slice_)
-    landed = read_slices(context.landed)
-    if slice_ not in landed:
-        some = ", ".join(sorted(landed)[-5:]) or "none"
-        raise InputMissing(
-            f"slice {slice_} of pipeline {context.name} has never landed in {context.landed}; "
-            f"landed: {some}",
-            hint=f"batchinfer extract -p {context.name}"
-            + (f" --slice {slice_}" if rule == "ingest_date" else ""),
-        )
-    return read_data(context, [slice_])
-
-
-def resolve_model(context: Context) -> Resolved:
+def resolve_model(columns: TableColumns) -> ResolvedModel:
     """Resolves the pipeline's model once, fetches its bundle, verifies it, and holds its signature
     against the columns.
 
@@ -77,6 +60,7 @@ def resolve_model(context: Context) -> Resolved:
     from batchinfer.models.bundle import check_signature, read_signature, read_steps, verify_bundle
     from batchinfer.models.manifest import check_compile, check_precision, check_trust
 
+    context = columns.context
     ref = context.registry.resolve(context.pipeline.model.uri)
     folder = context.registry.fetch(ref, context.bundle_cache)
     manifest = verify_bundle(folder, ref.digest)
@@ -84,11 +68,11 @@ def resolve_model(context: Context) -> Resolved:
     check_precision(manifest, context.pipeline.model.precision)
     check_compile(manifest, context.pipeline.model.compile)
     signature = read_signature(folder)
-    problems = check_signature(signature, context.prepared_fields)
+    problems = check_signature(signature, columns.prepared)
     # Equal names do not make equal columns: a window or a limit that changed since is another
     # input.
     problems = problems or differences(
-        manifest.get("facts", {}).get("prepare", []), context.preparation.steps
+        manifest.get("facts", {}).get("prepare", []), columns.preparation.steps
     )
     problems = problems or _check_steps(context.pipeline, *read_steps(folder))
     if problems:
@@ -100,7 +84,7 @@ def resolve_model(context: Context) -> Resolved:
             hint=f"batchinfer train -p {context.name} makes a version of what the pipeline file "
             "says",
         )
-    return Resolved(ref, folder, manifest, signature)
+    return ResolvedModel(ref, folder, manifest, signature)
 
 
 def _check_steps(
@@ -139,7 +123,7 @@ def _told(step: Mapping[str, Any] | None) -> str:
     return "no such step" if step is None else json.dumps(step, ensure_ascii=False)
 
 
-def choose_road(context: Context, data: SliceData) -> Road:
+def choose_road(columns: TableColumns, data: SliceData) -> Road:
     """Which way the rows take to the workers, and why."""
     from batchinfer.inference import road_choice
     from batchinfer.lake.snapshots import reading_facts
@@ -150,9 +134,9 @@ def choose_road(context: Context, data: SliceData) -> Road:
         facts["reachable"],
         facts["deletion_vectors"],
         facts["column_mapping"],
-        context.preparation.names,
+        columns.preparation.names,
     )
-    return road_choice.choose_road(context.pipeline.model.road, table)
+    return road_choice.choose_road(columns.context.pipeline.model.road, table)
 
 
 def load_suites(context: Context) -> dict[str, Suite]:
@@ -168,7 +152,7 @@ def load_suites(context: Context) -> dict[str, Suite]:
     return {kind: load_suite(context.root / path) for kind, path in named.items() if path}
 
 
-def check_columns(context: Context, suites: Mapping[str, Suite], model: Resolved) -> None:
+def check_columns(columns: TableColumns, suites: Mapping[str, Suite], model: ResolvedModel) -> None:
     """Holds the suites against the columns that the judged rows will have.
 
     Raises:
@@ -178,41 +162,60 @@ def check_columns(context: Context, suites: Mapping[str, Suite], model: Resolved
     from batchinfer.contracts import LINEAGE, SLICE
     from batchinfer.errors import ConfigError
 
-    columns = {
-        "input": [*context.landed_fields, SLICE],
-        "predictions": [*context.key_fields, SLICE, *model.outputs, *LINEAGE],
+    judged = {
+        "input": [*columns.landed, SLICE],
+        "predictions": [*columns.key, SLICE, *model.outputs, *LINEAGE],
     }
     problems = [
-        problem for kind, suite in suites.items() for problem in check_suite(suite, columns[kind])
+        problem for kind, suite in suites.items() for problem in check_suite(suite, judged[kind])
     ]
     if problems:
         raise ConfigError(problems)
 
 
-def columns_to_read(context: Context, inputs: Sequence[str]) -> tuple[str, ...]:
+def columns_to_read(columns: TableColumns, inputs: Sequence[str]) -> tuple[str, ...]:
     """Key, signature and the record's place, in the order of the table: nothing else crosses to the
     worker.
     """
-    wanted = {*context.pipeline.source.key, *inputs, SOURCE_FILE, SOURCE_LINE}
-    return tuple(name for name in context.prepared_fields if name in wanted)
+    wanted = {*columns.context.pipeline.source.key, *inputs, SOURCE_FILE, SOURCE_LINE}
+    return tuple(name for name in columns.prepared if name in wanted)
 
 
-def master_of(context: Context) -> str:
-    """The Spark master as far as it is known here: empty where spark-submit will say it."""
-    settings = context.environment.spark
-    return str(settings.conf.get("spark.master", settings.master or ""))
+@dataclass(frozen=True)
+class ResolvedInputs:
+    """What an attempt starts from, found and checked before a row is read."""
+
+    columns: TableColumns
+    data: SliceData
+    model: ResolvedModel
+    suites: dict[str, Any]
+    road: Road
+    report: RunReport
 
 
-def local_workers(context: Context) -> int:
-    """Python workers of a master on this machine, `local[N]`; of another one it is not known here
-    how many there will be.
+def resolve_inputs(context: Context, slice_: str) -> ResolvedInputs:
+    """Finds the slice, the model and the suites, and holds them against each other.
+
+    Runs on: driver.
+
+    Raises:
+        ConfigError, InputError, ModelError, StorageError: each with the exit code of the contract.
     """
-    found = re.match(r"local\[(\d+)", master_of(context))
-    return int(found[1]) if found else cores()
+    from batchinfer.lake.storage import check_writable
 
-
-def worker_threads(context: Context) -> int:
-    """Threads of a forward pass in each of these workers."""
-    from batchinfer.inference.workers import threads_per_worker
-
-    return threads_per_worker(cores(), local_workers(context))
+    report = RunReport(
+        context.run_id, context.name, "published", slice=slice_, table=context.predictions
+    )
+    columns = TableColumns(context)
+    suites = load_suites(context)
+    data = find_slice(context, slice_)
+    model = resolve_model(columns)
+    check_columns(columns, suites, model)
+    # A road that is asked for and impossible is an error on a published slice too.
+    road = choose_road(columns, data)
+    report.precision = context.pipeline.model.precision
+    report.model_name, report.model_version = model.ref.name, model.ref.version
+    report.bundle_digest = model.ref.digest
+    report.source_table, report.source_version = data.table, data.version
+    check_writable(context.environment.lake)
+    return ResolvedInputs(columns, data, model, suites, road, report)

@@ -1,0 +1,129 @@
+"""What is extracted and what is new of it: the values that every kind of source gives.
+
+A landing is a source and the table that it goes into. An increment is what of it has not landed
+yet, and how executors stage that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from batchinfer.config.sources import HttpSource, JdbcSource, Source
+from batchinfer.pipeline.definition.context import Context
+from batchinfer.pipeline.landing.landing_task import LandingPlan
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyspark.sql import SparkSession
+
+    OpenSession = Callable[[], SparkSession]
+
+
+# The scope of the file ledger where slices come from the data: a file is landed once, whatever
+# slices its rows have.
+_ALL_SLICES = "*"
+
+
+@dataclass(frozen=True)
+class Landing:
+    """What is extracted, and into which table; `train` lands labelled data with a source of its
+    own.
+    """
+
+    context: Context
+    source: Source
+    table: str
+    ingest_slice: str | None
+
+    @property
+    def scope(self) -> str:
+        """What the ledger counts by, and what one run at a time works on."""
+        return self.scope_slice or _ALL_SLICES
+
+    @property
+    def scope_slice(self) -> str | None:
+        """The slice in which former rows of the same source file are looked for; None: in all.
+
+        A position in a source counts for all slices: what it stands behind has landed, whichever
+        slice it landed in.
+        """
+        return None if has_position(self.source) else self.ingest_slice
+
+    @property
+    def quarantine_scope(self) -> str:
+        """Scope of the quarantine's own ledger, which several landed tables share."""
+        return f"{Path(self.table).name}|{self.scope}"
+
+
+def has_position(source: Source) -> bool:
+    """Whether the landed table records how far the source has been read."""
+    if isinstance(source, JdbcSource):
+        return source.options.watermark is not None
+    return isinstance(source, HttpSource) and source.options.pagination is not None
+
+
+def _nothing_to_do() -> None:
+    """Most sources leave nothing behind."""
+
+
+@dataclass(frozen=True)
+class Increment:
+    """New records of a source: what they are known by, and how they are staged.
+
+    Attributes:
+        fields: Arrow types of the source's columns.
+        fingerprints: every `source_file` that is read, with the 63 bits that the ledger records for
+            it.
+        stage: stages the records on executors, and gives the results of `landing.land_task`.
+        replaced: source files whose former rows go when the new ones come.
+        retried: source files whose former quarantined records go, because an attempt that landed
+            nothing may have left some.
+        landed_until: files that grew, and the line up to which they have been landed.
+        sizes: of source files, in bytes; recorded so that a file that grew can be told from one
+            that is another.
+        marks: positions that are recorded with the rows: name to text.
+        replaces_keys: whether rows that landed before with a key of the new ones go when these
+            come.
+        repeats_hint: what to do where keys of the new ones have landed before; None: what is said
+            of any duplicate.
+        notes: what the report is to say of how the records came.
+        settle: what the increment is once its records have been staged, given the results; None:
+            nothing of it is new.
+        refuse: is told that these records could not be landed as they are.
+        tidy: removes what was kept for a next attempt, once the commit stands.
+    """
+
+    fields: Mapping[str, pa.DataType]
+    fingerprints: Mapping[str, int]
+    stage: Callable[[LandingPlan, OpenSession], Iterable[dict[str, Any]]]
+    replaced: Sequence[str] = ()
+    retried: Sequence[str] = ()
+    landed_until: Mapping[str, int] = field(default_factory=dict)
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    marks: Mapping[str, str] = field(default_factory=dict)
+    replaces_keys: bool = False
+    repeats_hint: str | None = None
+    notes: Sequence[str] = ()
+    settle: Callable[[Sequence[Mapping[str, Any]]], Increment | None] | None = None
+    refuse: Callable[[], None] = _nothing_to_do
+    tidy: Callable[[], None] = _nothing_to_do
+
+
+class Listed(Protocol):
+    """A file as it was listed, wherever it is."""
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def size(self) -> int: ...
+
+    def fingerprint(self) -> int: ...
+
+    def grew_from(self, size: int, fingerprint: int) -> bool: ...

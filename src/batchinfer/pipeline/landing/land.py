@@ -1,0 +1,341 @@
+"""Lands what is new of one source: staged by executors, judged, committed.
+
+Order of commits: the quarantine first, the landed table last, each one atomic. Which files have
+been landed is recorded in the landed table's own commit, so a crash between two steps can neither
+land a file twice nor lose one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from batchinfer.config.sources import JsonSource
+from batchinfer.contracts import (
+    SLICE,
+    SOURCE_FILE,
+    SOURCE_LINE,
+    ExtractReport,
+    StagedFile,
+    commented,
+)
+from batchinfer.errors import InputError, TooManyQuarantined
+from batchinfer.pipeline.definition.table_steps import mends_keys
+from batchinfer.pipeline.landing.increment import Increment, Landing
+from batchinfer.pipeline.landing.kinds import find_increment
+from batchinfer.pipeline.landing.landing_task import LandingPlan, landed_stats
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pyarrow as pa
+    from pyspark.sql import SparkSession
+
+    OpenSession = Callable[[], SparkSession]
+
+
+@dataclass
+class Staged:
+    """What the tasks of one extraction staged and counted."""
+
+    files: list[StagedFile] = field(default_factory=list)
+    quarantine: list[StagedFile] = field(default_factory=list)
+    rows: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    rows_in: int = 0
+    rows_quarantined: int = 0
+    blank_lines: int = 0
+    without_items: int = 0
+    seconds: Counter[str] = field(default_factory=Counter)
+    results: list[Mapping[str, Any]] = field(default_factory=list)
+
+    @property
+    def rows_landed(self) -> int:
+        return sum(self.rows.values())
+
+    def add(self, result: Mapping[str, Any]) -> None:
+        self.results.append(result)
+        self.files += [StagedFile.from_json(value) for value in result["files"]]
+        self.quarantine += [StagedFile.from_json(value) for value in result["quarantine"]]
+        for counter in ("rows", "reasons", "seconds"):
+            getattr(self, counter).update(result[counter])
+        for number in ("rows_in", "rows_quarantined", "blank_lines", "without_items"):
+            setattr(self, number, getattr(self, number) + result[number])
+
+
+def land(landing: Landing, open_session: OpenSession) -> ExtractReport:
+    """Lands what is new in a source in a table; see `extract`."""
+    from batchinfer.lake.leases import hold
+    from batchinfer.lake.storage import check_writable
+
+    started = time.perf_counter()
+    context = landing.context
+    report = ExtractReport(
+        context.run_id, context.name, "landed", table=landing.table, quarantine=context.quarantine
+    )
+    check_writable(context.environment.lake)
+    with hold(context.environment.lake, context.name, f"extract {landing.scope}", context.run_id):
+        new = find_increment(landing, open_session)
+        if new is None:
+            _say_nothing_new(report, landing)
+        else:
+            report.warnings += new.notes
+            try:
+                _land_increment(landing, new, open_session, report)
+            except (InputError, TooManyQuarantined):
+                new.refuse()
+                raise
+    report.seconds = round(time.perf_counter() - started, 3)
+    return report
+
+
+def _say_nothing_new(report: ExtractReport, landing: Landing) -> None:
+    from batchinfer.lake.delta import table_version
+
+    report.status = "unchanged"
+    report.version = table_version(landing.table)
+    report.warnings.append(
+        "nothing new: everything in the source has been landed, and nothing of it changed since"
+    )
+
+
+def _land_increment(
+    landing: Landing, new: Increment, open_session: OpenSession, report: ExtractReport
+) -> None:
+    from batchinfer.lake.staging import remove_staged
+
+    staged = _stage(landing, new, open_session)
+    settled = _settle(landing, new, staged)
+    if settled is None:
+        _say_nothing_new(report, landing)
+        return
+    new = settled
+    report.files_read = len(new.fingerprints)
+    report.rows_in, report.rows_quarantined, report.blank_lines = (
+        staged.rows_in,
+        staged.rows_quarantined,
+        staged.blank_lines,
+    )
+    report.stage_seconds = {stage: round(seconds, 3) for stage, seconds in staged.seconds.items()}
+    try:
+        _check_counts(staged)
+        _check_rate(landing, staged, new)
+        _check_keys(landing, staged, new, open_session)
+        report.version = _commit(landing, staged, new)
+    except BaseException:
+        remove_staged(landing.table, staged.files)
+        remove_staged(landing.context.quarantine, staged.quarantine)
+        raise
+    report.rows_landed = staged.rows_landed
+    report.slices = sorted(staged.rows) or ([landing.ingest_slice] if landing.ingest_slice else [])
+    new.tidy()
+    if staged.without_items:
+        report.warnings.append(
+            f"{staged.without_items:,} records gave no row: the list that source.options.explode "
+            "names is missing or empty there"
+        )
+    elif staged.rows_in == 0:
+        report.warnings.append(
+            f"all input files are empty: {', '.join(list(new.fingerprints)[:3])}"
+        )
+
+
+def _check_counts(staged: Staged) -> None:
+    if staged.rows_in != staged.rows_landed + staged.rows_quarantined:
+        raise RuntimeError(
+            f"rows were lost: {staged.rows_in} in, {staged.rows_landed} landed, "
+            f"{staged.rows_quarantined} quarantined"
+        )
+
+
+def _settle(landing: Landing, new: Increment, staged: Staged) -> Increment | None:
+    """The increment as it is known now that its records have been read; what was staged goes where
+    nothing of it is new.
+    """
+    from batchinfer.lake.staging import remove_staged
+
+    if new.settle is None:
+        return new
+    settled = None
+    try:
+        settled = new.settle(staged.results)
+    finally:
+        if settled is None:
+            remove_staged(landing.table, staged.files)
+            remove_staged(landing.context.quarantine, staged.quarantine)
+    return settled
+
+
+def _stage(landing: Landing, new: Increment, open_session: OpenSession) -> Staged:
+    from batchinfer.config.types import spark_name
+
+    context = landing.context
+    plan = LandingPlan(
+        source=landing.source.model_dump(mode="json", by_alias=True),
+        fields={name: spark_name(type_) for name, type_ in new.fields.items()},
+        landed=landing.table,
+        quarantine=context.quarantine,
+        pipeline=context.name,
+        run_id=context.run_id,
+        ingest_slice=landing.ingest_slice,
+        landed_until=dict(new.landed_until),
+    )
+    staged = Staged()
+    for result in new.stage(plan, open_session):
+        staged.add(result)
+    return staged
+
+
+def _check_rate(landing: Landing, staged: Staged, new: Increment) -> None:
+    allowed = landing.context.pipeline.checks.max_quarantine_rate
+    if staged.rows_in == 0 or staged.rows_quarantined / staged.rows_in <= allowed:
+        return
+    _commit_quarantine(landing, staged, new, published=False)
+    reasons = ", ".join(f"{reason} {count:,}" for reason, count in staged.reasons.most_common())
+    error = TooManyQuarantined(
+        f"{staged.rows_quarantined:,} of {staged.rows_in:,} records cannot be landed ({reasons}): "
+        "a rate of "
+        f"{staged.rows_quarantined / staged.rows_in:.4f}; allowed: checks.max_quarantine_rate "
+        f"{allowed}. "
+        f"{_first_bad(landing)}Nothing was landed; the records are in {landing.context.quarantine} "
+        "with published = false",
+    )
+    raise error
+
+
+def _first_bad(landing: Landing) -> str:
+    from batchinfer.lake.quarantine import first_record
+
+    record = first_record(landing.context.quarantine, landing.context.run_id)
+    return (
+        f"First: {record['source_file']}:{record['source_line']}: {record['message']}. "
+        if record
+        else ""
+    )
+
+
+def _check_keys(
+    landing: Landing, staged: Staged, new: Increment, open_session: OpenSession
+) -> None:
+    """Duplicate keys inside a slice end the run, whether they come together or with rows that
+    landed before.
+
+    A key of file and line cannot repeat, but where several records may stand on a line. Where a
+    step of `prepare` leaves one row a key, repeated keys may land.
+    """
+    from batchinfer.lake.delta import exists, snapshot_files
+    from batchinfer.pipeline.slices.duplicate_keys import raise_duplicates
+
+    source = landing.source
+    own_lines = not (
+        isinstance(source, JsonSource) and (source.options.array or source.options.explode)
+    )
+    by_line = own_lines and set(source.key) >= {SOURCE_FILE, SOURCE_LINE}
+    if (
+        source.unique == "assumed"
+        or by_line
+        or mends_keys(landing.context.pipeline)
+        or not staged.files
+    ):
+        return
+    landed = snapshot_files(landing.table) if exists(landing.table) else []
+    before = [
+        (file["partition"][SLICE], file["path"])
+        for file in landed
+        if file["partition"][SLICE] in staged.rows
+    ]
+    if new.replaces_keys:
+        before = []  # whatever has such a key goes
+    coming = [(file.partition[SLICE], file.path) for file in staged.files]
+    raise_duplicates(
+        open_session(), landing.table, before, coming, source.key, new.replaced, new.repeats_hint
+    )
+
+
+def _commit_quarantine(landing: Landing, staged: Staged, new: Increment, published: bool) -> None:
+    from batchinfer.lake.quarantine import commit_extract_quarantine
+
+    commit_extract_quarantine(
+        landing.context.quarantine,
+        staged.quarantine,
+        scope=landing.quarantine_scope,
+        slice=landing.scope_slice,
+        published=published,
+        files=dict(new.fingerprints),
+        replaced=[*new.replaced, *new.retried],
+    )
+
+
+def _commit(landing: Landing, staged: Staged, new: Increment) -> int:
+    """The quarantine, then the landed rows together with the record of each file and each slice
+    that changed.
+    """
+    import pyarrow as pa
+
+    from batchinfer.lake.delta import commit, ensure_table
+    from batchinfer.lake.ledger import (
+        file_transactions,
+        mark_transactions,
+        size_transactions,
+        slice_id,
+    )
+
+    _commit_quarantine(landing, staged, new, published=True)
+    schema = landed_schema({**new.fields, SOURCE_FILE: pa.string(), SOURCE_LINE: pa.int64()})
+    description = f"Records of pipeline {landing.context.name} as extracted, one row a record."
+    ensure_table(
+        landing.table, schema, [SLICE], description, stats_columns=landed_stats(landing.source.key)
+    )
+    recorded = file_transactions(landing.scope, new.fingerprints) | mark_transactions(new.marks)
+    recorded |= size_transactions(landing.scope, new.sizes)
+    # A slice that landed without rows has landed all the same.
+    own = [slice_id(landing.ingest_slice)] if landing.ingest_slice else []
+    replaced = [{SOURCE_FILE: new.replaced, SLICE: landing.scope_slice}] if new.replaced else []
+    return commit(
+        landing.table,
+        staged.files,
+        replace_rows=[*replaced, *(_former_rows(landing, staged) if new.replaces_keys else [])],
+        transactions=lambda version: recorded | dict.fromkeys(own, version),
+        touch=lambda partition: slice_id(partition[SLICE]),
+        metadata={"run_id": landing.context.run_id, "command": "extract"},
+        schema=schema,
+    )
+
+
+def _former_rows(landing: Landing, staged: Staged) -> list[dict[str, Any]]:
+    """The keys of what was staged, so that the rows that have them now go; where the data decides,
+    from whatever slice.
+    """
+    from batchinfer.lake.staging import read_staged
+
+    if not staged.files:
+        return []
+    keys = read_staged(landing.table, staged.files, landing.source.key)
+    return [{**{name: keys[name] for name in landing.source.key}, SLICE: landing.ingest_slice}]
+
+
+def landed_schema(fields: Mapping[str, pa.DataType]) -> pa.Schema:
+    """Schema of a landed table: the source's columns, the place of each record, the slice."""
+    import pyarrow as pa
+
+    comments = {
+        SOURCE_FILE: "File, page or table that the record stands in; files relative to the folder "
+        "that the source names.",
+        SOURCE_LINE: "1-based physical line at which the record starts; the record's number where "
+        "there are no lines.",
+    }
+    columns = [
+        commented(name, type_, comments.get(name, "As in the source."))
+        for name, type_ in fields.items()
+    ]
+    return pa.schema(
+        [
+            *columns,
+            commented(
+                SLICE, pa.string(), "The slice that the record belongs to; partition column."
+            ),
+        ]
+    )

@@ -1,0 +1,151 @@
+"""The model of one task, opened: in this process, or in a child of its own.
+
+A task's first attempt scores in the worker, every later one in a child: what made the first one
+crash or hang then costs the child.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from batchinfer.pipeline.scoring.devices import (
+    choose_device,
+    describe_device,
+    load_folder,
+    owned_gpu,
+    runner_on,
+)
+from batchinfer.pipeline.scoring.task_plan import ScoringPlan
+from batchinfer.spark.sending import bundle_folder
+
+if TYPE_CHECKING:
+    from batchinfer.contracts import Handler
+    from batchinfer.inference.engine import BatchScorer
+    from batchinfer.inference.watchdog import ChildRunner
+
+
+class OpenedModel:
+    """What scores the batches of one task, on which device, and how long it took to load.
+
+    Attributes:
+        child: has the model; None: this process has loaded it.
+        gpu: the address that Spark gave to this task; None where it gave none.
+        device: in words, as reports and batch sizes know it; empty with a child.
+        scorer: scores batches.
+        compiled: the handler, where its module is compiled; else None.
+        load_s: seconds that opening took.
+
+    Runs on: executor, or the driver for a few rows.
+    """
+
+    def __init__(self, plan: ScoringPlan, child: ChildRunner | None = None) -> None:
+        self.plan, self.child = plan, child
+        started = time.perf_counter()
+        # Imports PyTorch: a part of what loading the model takes.
+        self.gpu = owned_gpu() if child is None else None
+        self.torch_device = choose_device(plan.device, self.gpu) if child is None else ""
+        self.device = (
+            describe_device(self.torch_device, plan.threads, plan.precision, plan.compile)
+            if child is None
+            else ""
+        )
+        if child is None and plan.modules not in sys.path:
+            sys.path.append(plan.modules)
+        self.compiled: Any = None
+        self.scorer = self._open()
+        self._compiled_before_s = self.compiled.compile_s if self.compiled else 0.0
+        self.load_s = time.perf_counter() - started
+
+    @property
+    def compile_s(self) -> float:
+        """Seconds that compiling took in this task."""
+        return self.compiled.compile_s - self._compiled_before_s if self.compiled else 0.0
+
+    def _open(self) -> BatchScorer:
+        """The model in this process at a task's first attempt; in a child of its own from the
+        second on.
+
+        The first attempt may have ended in a crash or a hang; in a child, either costs the child,
+        and the row is found.
+        """
+        from batchinfer.inference.batching import LARGEST_ROWS, LARGEST_ROWS_GPU, new_size
+        from batchinfer.inference.engine import BatchScorer
+        from batchinfer.inference.watchdog import ChildRunner
+        from batchinfer.inference.workers import load_once, size_once
+
+        plan = self.plan
+        options: dict[str, Any] = {
+            "max_bytes": plan.max_bytes,
+            "max_weight": plan.max_weight,
+            # A GPU computes while this core reads; whether it pays on a CPU is measured.
+            "read_ahead": self.child is None and not self.device.startswith("cpu"),
+            "columns_for_fingerprint": list(plan.inputs),
+            "key_columns": list(plan.key),
+            "max_failures": plan.max_failures,
+            # The model reads the columns of the fingerprint and no others, so equal fingerprints
+            # have equal predictions.
+            "deduplicate": plan.deduplicate,
+        }
+        if self.child is None and _is_tried_again():
+            self.child = ChildRunner(self._loader(), plan.timeout_s, threads=plan.threads)
+        if self.child is not None:
+            return BatchScorer(self.child.loaded(), batch_rows=plan.batch_rows, **options)
+        # A process that is given another GPU loads the model there, and that GPU's memory is
+        # another ceiling.
+        device = self.torch_device
+        model = f"{plan.bundle_digest}:{device}:{plan.precision}:{plan.compile}"
+        handler = load_once(
+            model,
+            self._compiling_loader() if plan.compile else self._loader(),
+            threads=plan.threads,
+        )
+        self.compiled = handler if plan.compile else None
+        known = {int(rows): rate for rows, rate in plan.known_rates.get(self.device, {}).items()}
+        largest = LARGEST_ROWS if device == "cpu" else LARGEST_ROWS_GPU
+        size = size_once(
+            f"{model}:{plan.batch_rows}:{plan.threads}",
+            lambda: new_size(plan.batch_rows, known, largest),
+        )
+        return BatchScorer(runner_on(device, handler, plan.timeout_s), batch_rows=size, **options)
+
+    def _loader(self) -> Callable[[], Handler]:
+        from functools import partial
+
+        plan = self.plan
+        return partial(
+            load_folder,
+            bundle_folder(plan.archive),
+            plan.bundle_digest,
+            self.torch_device,
+            plan.trust,
+            plan.precision,
+        )
+
+    def _compiling_loader(self) -> Callable[[], Handler]:
+        from functools import partial
+
+        from batchinfer.pipeline.scoring.compiled_programs import device_key, load_compiled
+
+        plan = self.plan
+        return partial(
+            load_compiled, self._loader(), plan.compiled, device_key(self.device), plan.precision
+        )
+
+    def told_of_compiling(self) -> dict[str, Any]:
+        """What was compiled in this task, and what went wrong; nothing where nothing was."""
+        if not self.compiled:
+            return {}
+        from batchinfer.pipeline.scoring.compiled_programs import device_key, newly_compiled
+
+        program = newly_compiled(self.compiled, device_key(self.device))
+        return {"warnings": self.compiled.warnings, "compiled": program}
+
+
+def _is_tried_again() -> bool:
+    from pyspark import TaskContext
+
+    task = TaskContext.get()
+    return task is not None and task.attemptNumber() > 0

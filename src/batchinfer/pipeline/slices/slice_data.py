@@ -1,0 +1,72 @@
+"""A slice as values: its files, its rows, and the version at which they are read. Reads nothing."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from batchinfer.config.sources import SliceColumn
+
+
+@dataclass(frozen=True)
+class SliceData:
+    """One slice or several, at one version of the table that they are read from.
+
+    Attributes:
+        slices: names of the slices.
+        files: {path, size, rows, partition} of each Parquet file.
+        version: Delta version that is read.
+        changed_at: Delta version at which the slices, or those that steps look back into, last
+            changed.
+        rows: of the slices; files that hold rows of other slices too have more.
+        recorded_at: when the last change was recorded, of a table that is read in place.
+        fields: Spark SQL types of the table's columns, of a table that is read in place; None: a
+            landed table.
+        rule: how rows of a table that is read in place are told to be of a slice; None: by their
+            files alone.
+        only_files: the slice is these files, and not all of the version's.
+        history: slices before these that table transforms look back into.
+    """
+
+    table: str
+    slices: tuple[str, ...]
+    files: list[dict[str, Any]]
+    version: int
+    changed_at: int
+    rows: int
+    recorded_at: dt.datetime | None = None
+    fields: Mapping[str, str] | None = None
+    rule: SliceColumn | None = None
+    only_files: bool = False
+    history: tuple[str, ...] = ()
+
+    @property
+    def slice(self) -> str:
+        return ",".join(self.slices)
+
+    @property
+    def size(self) -> int:
+        return sum(file["size"] for file in self.files)
+
+    @property
+    def rows_of_others(self) -> bool:
+        """Whether the files hold rows that are of none of the slices."""
+        return sum(file["rows"] for file in self.files) != self.rows
+
+
+@dataclass(frozen=True)
+class LandedSlice:
+    """One slice that can be scored.
+
+    Attributes:
+        changed_at: version of the table that it is read from, at which it last changed, or a slice
+            that its rows look back into.
+        recorded_at: when that change was recorded, where the table is read in place: the versions
+            of such a table may begin anew, or go back where the pipeline asks for an earlier one.
+    """
+
+    rows: int
+    changed_at: int
+    recorded_at: dt.datetime | None = None

@@ -1,0 +1,24 @@
+"""Row groups of a slice's files, balanced over the workers that read them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from batchinfer.inference.splits import TARGET_BYTES, split_files
+from batchinfer.pipeline.slices.slice_data import SliceData
+
+
+def splits_of(
+    data: SliceData, count: int, most_bytes: int = TARGET_BYTES, rounds: int = 2
+) -> list[dict[str, Any]]:
+    """Row groups of a slice's files, balanced over the workers; `most_bytes` of a task, as they are
+    in the files.
+    """
+    splits = split_files(data.table, data.files, count, most_bytes, rounds)
+    if data.fields is None:
+        return splits
+    rule = data.rule if data.rows_of_others else None
+    within = (
+        None if rule is None else {"column": rule.column, "unit": rule.unit, "slices": data.slices}
+    )
+    return [split | {"types": dict(data.fields), "within": within} for split in splits]
