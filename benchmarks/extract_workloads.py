@@ -81,10 +81,10 @@ class Project:
     def extract(self, spark: SparkSession) -> int:
         """Rows landed."""
         from batchinfer.pipeline.definition.context import Context
-        from batchinfer.pipeline.extract import extract
+        from batchinfer.pipeline.extract import extract_source
 
         context = Context.open(str(self.root / "conf/pipelines/bench.yaml"), "local", [])
-        return extract(context, "2026-01-01", lambda: spark).rows_landed
+        return extract_source(context, "2026-01-01", lambda: spark).rows_landed
 
     def clear(self) -> None:
         """Forgets what was landed."""

@@ -49,7 +49,7 @@ def make_project(
 
     import batchinfer
     from batchinfer.pipeline.definition.context import Context
-    from batchinfer.pipeline.extract import extract
+    from batchinfer.pipeline.extract import extract_source
 
     root = workload.folder / "project"
     os.environ["BATCHINFER_HOME"] = str(root / "var")
@@ -74,7 +74,7 @@ def make_project(
     }
     (root / "net.json").write_text(json.dumps(described))
     pipeline = str(root / "conf/pipelines/bench.yaml")
-    extract(Context.open(pipeline), None, lambda: spark)
+    extract_source(Context.open(pipeline), None, lambda: spark)
     batchinfer.register(pipeline, str(root / "net.safetensors"))
     return root
 
@@ -112,7 +112,7 @@ def score(
     """Seconds of one run without the start of the session, and where they went."""
     from batchinfer.pipeline.definition.context import Context
     from batchinfer.pipeline.recorded import recorded
-    from batchinfer.pipeline.score import score as score_slice
+    from batchinfer.pipeline.score import score_slice as score_slice
 
     root = make_project(workload, spark, copies, hidden)
     context = Context.open(str(root / "conf/pipelines/bench.yaml"), overrides=overrides)

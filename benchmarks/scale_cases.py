@@ -222,15 +222,15 @@ def make_result(number: int) -> dict[str, Any]:
 
 def take_results(folder: Path, size: int) -> dict[str, Any]:
     """The driver puts the results of so many tasks in order and adds them up, as `score` does."""
-    from batchinfer.pipeline.scoring.outcome import Outcome
-    from batchinfer.spark.tasks import in_order
+    from batchinfer.pipeline.scoring.outcome import RunOutcome
+    from batchinfer.spark.tasks import results_in_order
 
     found = [(number, json.dumps(make_result(number))) for number in range(size)]
     before, outcomes = peak_mib(), []
 
     def take() -> Any:
-        results = [result for of_task in in_order(found, size) for result in of_task]
-        outcome = Outcome()
+        results = [result for of_task in results_in_order(found, size) for result in of_task]
+        outcome = RunOutcome()
         for result in results:
             outcome.add(result)
         outcomes.append((results, outcome))  # kept, as `publish` does until the commit
@@ -271,7 +271,7 @@ def key_blocks(folder: Path, size: int) -> dict[str, Any]:
     work on them.
     """
     from batchinfer.pipeline.slices.unique_keys import Block, overlapping
-    from batchinfer.spark.tasks import in_order
+    from batchinfer.spark.tasks import results_in_order
 
     def block(number: int) -> dict[str, Any]:
         return {
@@ -286,7 +286,7 @@ def key_blocks(folder: Path, size: int) -> dict[str, Any]:
     before = peak_mib()
 
     def prove() -> list[Block]:
-        blocks = [Block(0, **told) for told in in_order(found, 1)[0]]
+        blocks = [Block(0, **told) for told in results_in_order(found, 1)[0]]
         assert not overlapping(blocks)
         return blocks
 
@@ -451,10 +451,10 @@ def resolve_model(folder: Path, size: int) -> dict[str, Any]:
 
 def report_tasks(folder: Path, size: int) -> dict[str, Any]:
     """The page and the JSON of a run of so many tasks."""
-    from batchinfer.pipeline.scoring.outcome import Outcome
+    from batchinfer.pipeline.scoring.outcome import RunOutcome
     from batchinfer.report.html import write_report
 
-    outcome = Outcome()
+    outcome = RunOutcome()
     for number in range(size):
         outcome.add(make_result(number))
     run = {

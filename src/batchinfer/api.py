@@ -39,11 +39,13 @@ def extract(
     overrides: Mapping[str, Any] | None = None,
 ) -> ExtractReport:
     """Lands what is new in a pipeline's source; bad records go to its quarantine table."""
-    from batchinfer.pipeline.extract import extract
+    from batchinfer.pipeline.extract import extract_source
     from batchinfer.pipeline.recorded import recorded
 
     context = _open(pipeline, env, overrides, reads_source=True)
-    return recorded(context, "extract", slice, lambda: extract(context, slice, session_of(context)))
+    return recorded(
+        context, "extract", slice, lambda: extract_source(context, slice, session_of(context))
+    )
 
 
 def train(
@@ -55,11 +57,11 @@ def train(
 ) -> TrainReport:
     """Fits the transforms, trains the model, registers the bundle, and points the alias at it."""
     from batchinfer.pipeline.recorded import recorded
-    from batchinfer.pipeline.train import train
+    from batchinfer.pipeline.train import train_pipeline
 
     context = _open(pipeline, env, overrides)
     return recorded(
-        context, "train", None, lambda: train(context, slices, session_of(context), alias)
+        context, "train", None, lambda: train_pipeline(context, slices, session_of(context), alias)
     )
 
 
@@ -95,14 +97,14 @@ def score(
 ) -> RunReport:
     """Scores one landed slice and publishes its predictions by one atomic commit."""
     from batchinfer.pipeline.recorded import recorded
-    from batchinfer.pipeline.score import score
+    from batchinfer.pipeline.score import score_slice
 
     context = _open(pipeline, env, overrides)
     return recorded(
         context,
         "score",
         slice,
-        lambda: score(context, slice, session_of(context), force, evolve),
+        lambda: score_slice(context, slice, session_of(context), force, evolve),
     )
 
 
@@ -123,10 +125,10 @@ def backfill(
             smallest exit code.
     """
     from batchinfer import errors
-    from batchinfer.pipeline.backfill import backfill
+    from batchinfer.pipeline.backfill import backfill_slices
 
     context = _open(pipeline, env, overrides)
-    report = backfill(context, start, end, session_of(context), force, parallel)
+    report = backfill_slices(context, start, end, session_of(context), force, parallel)
     if report.exit_code:
         error = errors.BatchInferError(report.errors)
         error.exit_code = report.exit_code
@@ -141,10 +143,12 @@ def replay(
     atomic commit.
     """
     from batchinfer.pipeline.recorded import recorded
-    from batchinfer.pipeline.replay import replay
+    from batchinfer.pipeline.replay import replay_slice
 
     context = _open(pipeline, env, overrides)
-    return recorded(context, "replay", slice, lambda: replay(context, slice, session_of(context)))
+    return recorded(
+        context, "replay", slice, lambda: replay_slice(context, slice, session_of(context))
+    )
 
 
 def lookup(
@@ -178,6 +182,6 @@ def status(
     pipeline: str, env: str = "local", overrides: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """State of every slice of a pipeline."""
-    from batchinfer.pipeline.status import status
+    from batchinfer.pipeline.status import pipeline_status
 
-    return status(_open(pipeline, env, overrides))
+    return pipeline_status(_open(pipeline, env, overrides))

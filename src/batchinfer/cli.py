@@ -101,7 +101,7 @@ def extract(ref: str, env: str, overrides: tuple[str, ...], slice_: str | None) 
 
     def work() -> Any:
         from batchinfer.api import session_of
-        from batchinfer.pipeline.extract import extract
+        from batchinfer.pipeline.extract import extract_source
         from batchinfer.pipeline.recorded import recorded
         from batchinfer.show import show_extract
 
@@ -111,7 +111,7 @@ def extract(ref: str, env: str, overrides: tuple[str, ...], slice_: str | None) 
                 context,
                 "extract",
                 slice_,
-                lambda: extract(context, slice_, session_of(context)),
+                lambda: extract_source(context, slice_, session_of(context)),
             )
         )
 
@@ -145,7 +145,7 @@ def train(
     def work() -> Any:
         from batchinfer.api import session_of
         from batchinfer.pipeline.recorded import recorded
-        from batchinfer.pipeline.train import slices_to_learn_from, train
+        from batchinfer.pipeline.train import slices_to_learn_from, train_pipeline
         from batchinfer.show import show_train
 
         context = _context(ref, env, overrides)
@@ -155,7 +155,7 @@ def train(
                 context,
                 "train",
                 None,
-                lambda: train(context, chosen, session_of(context), alias),
+                lambda: train_pipeline(context, chosen, session_of(context), alias),
             )
         )
 
@@ -201,10 +201,10 @@ def models(
     """Versions, metrics, aliases."""
 
     def work() -> Any:
-        from batchinfer.pipeline.models import models
+        from batchinfer.pipeline.models import model_versions
         from batchinfer.show import show_models
 
-        return show_models(models(_context(ref, env, overrides), promote, rollback))
+        return show_models(model_versions(_context(ref, env, overrides), promote, rollback))
 
     _run(work, pipeline=ref)
 
@@ -216,10 +216,10 @@ def plan(ref: str, env: str, overrides: tuple[str, ...], slice_: str) -> None:
     """What score would do with a slice, and every problem; scores nothing."""
 
     def work() -> Any:
-        from batchinfer.pipeline.plan import plan
+        from batchinfer.pipeline.plan import plan_slice
         from batchinfer.show import show_plan
 
-        return show_plan(plan(_context(ref, env, overrides), slice_))
+        return show_plan(plan_slice(_context(ref, env, overrides), slice_))
 
     _run(work, pipeline=ref, slice=slice_)
 
@@ -241,7 +241,7 @@ def score(
     def work() -> Any:
         from batchinfer.api import session_of
         from batchinfer.pipeline.recorded import recorded
-        from batchinfer.pipeline.score import score
+        from batchinfer.pipeline.score import score_slice
         from batchinfer.show import show_run
 
         context = _context(ref, env, overrides)
@@ -250,7 +250,7 @@ def score(
                 context,
                 "score",
                 slice_,
-                lambda: score(context, slice_, session_of(context), force, evolve),
+                lambda: score_slice(context, slice_, session_of(context), force, evolve),
             )
         )
 
@@ -266,13 +266,16 @@ def replay(ref: str, env: str, overrides: tuple[str, ...], slice_: str) -> None:
     def work() -> Any:
         from batchinfer.api import session_of
         from batchinfer.pipeline.recorded import recorded
-        from batchinfer.pipeline.replay import replay
+        from batchinfer.pipeline.replay import replay_slice
         from batchinfer.show import show_run
 
         context = _context(ref, env, overrides)
         return show_run(
             recorded(
-                context, "replay", slice_, lambda: replay(context, slice_, session_of(context))
+                context,
+                "replay",
+                slice_,
+                lambda: replay_slice(context, slice_, session_of(context)),
             )
         )
 
@@ -298,11 +301,13 @@ def backfill(
 
     def work() -> Any:
         from batchinfer.api import session_of
-        from batchinfer.pipeline.backfill import backfill
+        from batchinfer.pipeline.backfill import backfill_slices
         from batchinfer.show import show_backfill
 
         context = _context(ref, env, overrides)
-        return show_backfill(backfill(context, start, end, session_of(context), force, parallel))
+        return show_backfill(
+            backfill_slices(context, start, end, session_of(context), force, parallel)
+        )
 
     _run(work, pipeline=ref)
 
@@ -342,10 +347,10 @@ def status(ref: str, env: str, overrides: tuple[str, ...]) -> None:
     """Slices: published, stale, failed, missing, running. No JVM."""
 
     def work() -> Any:
-        from batchinfer.pipeline.status import status
+        from batchinfer.pipeline.status import pipeline_status
         from batchinfer.show import show_status
 
-        return show_status(status(_context(ref, env, overrides)))
+        return show_status(pipeline_status(_context(ref, env, overrides)))
 
     _run(work, pipeline=ref)
 

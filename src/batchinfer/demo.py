@@ -46,16 +46,16 @@ def demo() -> dict[str, Any]:
 
 
 def _income(context: Context, slice_: str, open_session: OpenSession) -> None:
-    from batchinfer.pipeline.extract import extract
-    from batchinfer.pipeline.score import score
-    from batchinfer.pipeline.train import train
+    from batchinfer.pipeline.extract import extract_source
+    from batchinfer.pipeline.score import score_slice
+    from batchinfer.pipeline.train import train_pipeline
 
     _run(
         f"batchinfer extract -p income --slice {slice_}",
         context,
         "extract",
         slice_,
-        lambda own: extract(own, slice_, open_session),
+        lambda own: extract_source(own, slice_, open_session),
     )
     if _has_no_model(context):
         _run(
@@ -63,21 +63,21 @@ def _income(context: Context, slice_: str, open_session: OpenSession) -> None:
             context,
             "train",
             None,
-            lambda own: train(own, [], open_session),
+            lambda own: train_pipeline(own, [], open_session),
         )
     _run(
         f"batchinfer score -p income --slice {slice_}",
         context,
         "score",
         slice_,
-        lambda own: score(own, slice_, open_session),
+        lambda own: score_slice(own, slice_, open_session),
     )
 
 
 def _bot_traffic(context: Context, open_session: OpenSession) -> None:
-    from batchinfer.pipeline.backfill import backfill
-    from batchinfer.pipeline.extract import extract
-    from batchinfer.pipeline.train import train
+    from batchinfer.pipeline.backfill import backfill_slices
+    from batchinfer.pipeline.extract import extract_source
+    from batchinfer.pipeline.train import train_pipeline
     from batchinfer.show import show_backfill
 
     _run(
@@ -85,7 +85,7 @@ def _bot_traffic(context: Context, open_session: OpenSession) -> None:
         context,
         "extract",
         None,
-        lambda own: extract(own, None, open_session),
+        lambda own: extract_source(own, None, open_session),
     )
     if _has_no_model(context):
         _run(
@@ -93,11 +93,12 @@ def _bot_traffic(context: Context, open_session: OpenSession) -> None:
             context,
             "train",
             None,
-            lambda own: train(own, [], open_session),
+            lambda own: train_pipeline(own, [], open_session),
         )
     command = f"batchinfer backfill -p bot_traffic --from {_FIRST_DAY} --to {_LAST_DAY}"
     report = _step(
-        command, lambda: backfill(context.with_new_run(), _FIRST_DAY, _LAST_DAY, open_session)
+        command,
+        lambda: backfill_slices(context.with_new_run(), _FIRST_DAY, _LAST_DAY, open_session),
     )
     show_backfill(report)
 

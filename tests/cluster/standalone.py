@@ -24,7 +24,7 @@ import psutil
 from e2e.commands import Project, Result, as_result
 
 from batchinfer.spark.session import spark_home
-from batchinfer.spark.shipping import environment_files, needed_distributions
+from batchinfer.spark.shipping import installed_files, needed_distributions
 
 _START_S = 60
 HOST = "127.0.0.1"
@@ -40,7 +40,7 @@ def bare_python() -> Path:
 
 def node_python(folder: Path) -> Path:
     """The Python of a machine on which the needed packages are installed, and batchinfer is not."""
-    for source, name in environment_files(needed_distributions().values()):
+    for source, name in installed_files(needed_distributions().values()):
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         try:

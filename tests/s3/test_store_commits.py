@@ -160,7 +160,7 @@ def test_a_run_of_another_machine_is_taken_over_when_its_beat_is_old_and_then_ca
     monkeypatch.setattr(store_leases, "RENEW_S", 3600.0)
     with hold(lake, "p", "2026-11-21", "frozen"):
         with pytest.raises(SliceHeld, match="run frozen"), hold(lake, "p", "2026-11-21", "early"):
-            pytest.fail("taken over although its beat is fresh")
+            pytest.fail("taken over although its task_progress is fresh")
         monkeypatch.setattr(store_leases, "EXPIRES_S", 2.0)
         time.sleep(4)
         with hold(lake, "p", "2026-11-21", "heir"):

@@ -12,13 +12,13 @@ from typing import Any
 import pyarrow as pa
 
 from batchinfer.contracts import ExtractReport, RunReport, TrainReport
-from batchinfer.pipeline.backfill import BackfillReport, backfill
+from batchinfer.pipeline.backfill import BackfillReport, backfill_slices
 from batchinfer.pipeline.definition.context import Context
-from batchinfer.pipeline.extract import extract
+from batchinfer.pipeline.extract import extract_source
 from batchinfer.pipeline.recorded import recorded
-from batchinfer.pipeline.score import score
-from batchinfer.pipeline.status import status
-from batchinfer.pipeline.train import train
+from batchinfer.pipeline.score import score_slice
+from batchinfer.pipeline.status import pipeline_status
+from batchinfer.pipeline.train import train_pipeline
 
 DAY = "2026-11-21"
 PIPELINE = """\
@@ -80,24 +80,26 @@ class SmallProject:
     def extract(self, slice_: str | None = DAY, *overrides: str) -> ExtractReport:
         context = self.context(*overrides)
         return recorded(
-            context, "extract", slice_, lambda: extract(context, slice_, self.open_session)
+            context, "extract", slice_, lambda: extract_source(context, slice_, self.open_session)
         )
 
     def train(self, *overrides: str) -> TrainReport:
         context = self.context(*overrides)
-        return recorded(context, "train", None, lambda: train(context, [], self.open_session))
+        return recorded(
+            context, "train", None, lambda: train_pipeline(context, [], self.open_session)
+        )
 
     def score(self, slice_: str = DAY, *overrides: str, force: bool = False) -> RunReport:
         context = self.context(*overrides)
         return recorded(
-            context, "score", slice_, lambda: score(context, slice_, self.open_session, force)
+            context, "score", slice_, lambda: score_slice(context, slice_, self.open_session, force)
         )
 
     def backfill(self, start: str, end: str, *overrides: str) -> BackfillReport:
-        return backfill(self.context(*overrides), start, end, self.open_session)
+        return backfill_slices(self.context(*overrides), start, end, self.open_session)
 
     def states(self) -> dict[str, str]:
-        return {row["slice"]: row["status"] for row in status(self.context())["slices"]}
+        return {row["slice"]: row["status"] for row in pipeline_status(self.context())["slices"]}
 
     def table(self, kind: str) -> pa.Table:
         from deltalake import DeltaTable

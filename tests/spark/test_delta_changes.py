@@ -11,7 +11,7 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 from spark.lakes import DAYS, LakeProject, as_csv, assert_same, clean_log, rows_of, score_all
 
-from batchinfer.pipeline.plan import plan
+from batchinfer.pipeline.plan import plan_slice
 
 
 @pytest.mark.parametrize("partitioned", [True, False])
@@ -52,7 +52,7 @@ def test_optimize_changes_no_slice(lake: LakeProject, partitioned: bool) -> None
     DeltaTable(lake.place).vacuum(
         retention_hours=0, enforce_retention_duration=False, dry_run=False
     )
-    assert plan(lake.context(), DAYS[0])["rows"] == 20
+    assert plan_slice(lake.context(), DAYS[0])["rows"] == 20
     assert lake.score(DAYS[0], force=True).rows_in == 20
 
 

@@ -15,7 +15,7 @@ from spark.lakes import DAYS, LakeProject, rows_of, score_all
 from spark.projects import DAY
 
 from batchinfer.errors import ConfigError, InputError, InputMissing
-from batchinfer.pipeline.plan import plan
+from batchinfer.pipeline.plan import plan_slice
 
 
 def test_an_earlier_version_is_read_where_the_pipeline_asks_for_it(lake: LakeProject) -> None:
@@ -170,7 +170,7 @@ def test_a_table_of_the_catalog_is_found_by_its_name(lake: LakeProject) -> None:
         report = lake.extract(None)
         assert (report.table, report.rows_in) == (lake.place, 10)
         # Where it lies has been recorded: no catalog is asked any more.
-        assert plan(lake.context(), DAYS[0])["rows"] == 5
+        assert plan_slice(lake.context(), DAYS[0])["rows"] == 5
         with pytest.raises(InputMissing, match=r"no table sales\.order "):
             lake.extract(None, "source.table=sales.order")
     finally:

@@ -187,11 +187,13 @@ def test_the_model_is_learned_in_place(lake: LakeProject) -> None:
 
 
 def test_slices_to_learn_from_hold_their_own_rows_only(lake: LakeProject) -> None:
-    from batchinfer.pipeline.train import train
+    from batchinfer.pipeline.train import train_pipeline
 
     write_deltalake(lake.place, rows_of(range(60)))
     lake.extract(None)
-    run = train(lake.context("model.uri=models:/other@champion"), [DAYS[1]], lake.open_session)
+    run = train_pipeline(
+        lake.context("model.uri=models:/other@champion"), [DAYS[1]], lake.open_session
+    )
     assert run.rows_train + run.rows_validation == 30
 
 

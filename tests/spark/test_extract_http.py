@@ -335,13 +335,13 @@ def test_the_token_has_to_be_there_before_anything_runs(
 def test_staging_that_is_no_folder(project: SmallProject, monkeypatch: pytest.MonkeyPatch) -> None:
     project.write("conf/environments/away.yaml", "staging: s3a://bucket/staging\n")
     from batchinfer.pipeline.definition.context import Context
-    from batchinfer.pipeline.extract import extract
+    from batchinfer.pipeline.extract import extract_source
 
     context = Context.open(str(project.root / "conf/pipelines/small.yaml"), "away")
     with pytest.raises(
         ConfigError, match=r"staging: got s3a://bucket/staging; allowed with kind: http: a folder"
     ):
-        extract(context, DAY, project.open_session)
+        extract_source(context, DAY, project.open_session)
 
 
 @pytest.fixture

@@ -12,13 +12,13 @@ from pyspark.sql import SparkSession
 
 import batchinfer
 from batchinfer.pipeline.definition.context import Context
-from batchinfer.pipeline.extract import extract
-from batchinfer.pipeline.score import score
+from batchinfer.pipeline.extract import extract_source
+from batchinfer.pipeline.score import score_slice
 from batchinfer.pipeline.slices.landed import read_data, read_slices
 from batchinfer.pipeline.slices.prepared import prepared_frame, remaining
 from batchinfer.pipeline.slices.slice_frames import slice_frame
 from batchinfer.pipeline.slices.table_columns import TableColumns
-from batchinfer.pipeline.train import train
+from batchinfer.pipeline.train import train_pipeline
 
 ROOT = Path(__file__).parents[2]
 PIPELINES = sorted(path.stem for path in (ROOT / "conf/pipelines").glob("*.yaml"))
@@ -35,10 +35,10 @@ def test_predict_equals_what_was_stored(
     monkeypatch.chdir(tmp_path)
     context = Context.open(name)
     by_day = context.pipeline.source.slice == "ingest_date"
-    extract(context, "2026-11-21" if by_day else None, lambda: spark)
-    train(context.with_new_run(), [], lambda: spark)
+    extract_source(context, "2026-11-21" if by_day else None, lambda: spark)
+    train_pipeline(context.with_new_run(), [], lambda: spark)
     slice_ = max(read_slices(context.landed))
-    report = score(context.with_new_run(), slice_, lambda: spark)
+    report = score_slice(context.with_new_run(), slice_, lambda: spark)
     assert report.rows_scored + report.rows_reused > 50
 
     data = read_data(context, [slice_])

@@ -15,7 +15,7 @@ from spark.projects import SmallProject
 from spark.readings import project_of
 
 from batchinfer.errors import ConfigError, InputError, InputMissing
-from batchinfer.pipeline.plan import plan
+from batchinfer.pipeline.plan import plan_slice
 from batchinfer.pipeline.slices.landed import find_slice
 from batchinfer.pipeline.slices.prepared import prepared_frame
 from batchinfer.pipeline.slices.table_columns import TableColumns
@@ -198,7 +198,7 @@ def test_a_run_reads_one_version_and_says_which(rooms: SmallProject, spark: Spar
     assert found == expected, "the version of the run, not the one that came later"
     report = rooms.score(DAY)
     assert report.feature_tables == [{"table": place, "version": 1}]
-    planned = plan(rooms.context(), DAY)
+    planned = plan_slice(rooms.context(), DAY)
     assert planned["feature_tables"] == report.feature_tables
     assert (planned["prepare"], planned["prepare_makes"]) == (
         ["join"],
@@ -257,7 +257,7 @@ def test_what_the_table_lacks_is_told_before_spark_reads_it(rooms: SmallProject)
         "its column at is text (string); allowed: timestamp, date" in problem
         for problem in caught.value.problems
     )
-    assert plan(rooms.context(), DAY).exit_code == 3
+    assert plan_slice(rooms.context(), DAY).exit_code == 3
 
 
 def test_features_of_a_type_that_the_steps_cannot_take_are_a_problem_of_the_file(

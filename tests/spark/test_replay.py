@@ -23,9 +23,9 @@ from batchinfer import errors
 from batchinfer.contracts import RunReport
 from batchinfer.lake import quarantine
 from batchinfer.pipeline.recorded import recorded
-from batchinfer.pipeline.replay import replay
+from batchinfer.pipeline.replay import replay_slice
 from batchinfer.pipeline.scoring import commits
-from batchinfer.pipeline.status import status
+from batchinfer.pipeline.status import pipeline_status
 
 # Standardised sizes of these rows are above 1.5, and of the last two above 1.6.
 REFUSED = (37, 38, 39)
@@ -46,7 +46,7 @@ def with_own_net(project: SmallProject, name: str = "small") -> None:
 def again(project: SmallProject, slice_: str = DAY, *overrides: str) -> RunReport:
     context = project.context(*overrides)
     return recorded(
-        context, "replay", slice_, lambda: replay(context, slice_, project.open_session)
+        context, "replay", slice_, lambda: replay_slice(context, slice_, project.open_session)
     )
 
 
@@ -151,7 +151,7 @@ def test_a_replay_that_ends_between_its_commits_is_finished_by_the_next(
         again(small)
     there = rows(small).num_rows
     assert (37 < there < 40, len(aside(small))) == (True, 3), "rows are in both"
-    [warning] = status(small.context())["warnings"]
+    [warning] = pipeline_status(small.context())["warnings"]
     assert f"batchinfer replay -p small --slice {DAY} takes them out" in warning
     refuse(small, 1e9)
     report = again(small)

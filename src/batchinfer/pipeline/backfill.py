@@ -15,8 +15,12 @@ from batchinfer.errors import BatchInferError, Interrupted
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.slice_names import check_slice, slices_between
 from batchinfer.pipeline.recorded import recorded
-from batchinfer.pipeline.score import score
-from batchinfer.pipeline.scoring.resolved_inputs import check_columns, load_suites, resolve_model
+from batchinfer.pipeline.score import score_slice
+from batchinfer.pipeline.scoring.resolved_inputs import (
+    check_suite_columns,
+    load_suites,
+    resolve_model,
+)
 from batchinfer.pipeline.slices.landed import read_slices
 from batchinfer.pipeline.slices.table_columns import TableColumns
 
@@ -50,7 +54,7 @@ class BackfillReport:
 _COUNTERS = ("rows_in", "rows_scored", "rows_reused", "rows_quarantined")
 
 
-def backfill(
+def backfill_slices(
     context: Context,
     start: str,
     end: str,
@@ -98,7 +102,7 @@ def _check_once(context: Context) -> None:
     except BatchInferError:
         # Each slice reports it, as `score` would.
         return
-    check_columns(columns, suites, model)
+    check_suite_columns(columns, suites, model)
 
 
 def _score_one(
@@ -107,7 +111,7 @@ def _score_one(
     own = context.with_new_run()
     try:
         return slice_, recorded(
-            own, "score", slice_, lambda: score(own, slice_, open_session, force)
+            own, "score", slice_, lambda: score_slice(own, slice_, open_session, force)
         )
     except Interrupted:
         raise

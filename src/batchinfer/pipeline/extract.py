@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     OpenSession = Callable[[], SparkSession]
 
 
-def extract(context: Context, slice_: str | None, open_session: OpenSession) -> ExtractReport:
+def extract_source(
+    context: Context, slice_: str | None, open_session: OpenSession
+) -> ExtractReport:
     """Lands what is new in the pipeline's source.
 
     Runs on: driver.

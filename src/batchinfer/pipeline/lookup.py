@@ -11,7 +11,7 @@ from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.slice_names import check_slice
 
 
-class Found(dict[str, Any]):
+class LookupAnswer(dict[str, Any]):
     """Result of a lookup as JSON; `exit_code` is 3 if any key is absent."""
 
     exit_code = 0
@@ -43,7 +43,7 @@ def lookup_keys(
 
 def lookup_command(
     context: Context, texts: Sequence[str], keys_file: Path | None, as_of: str | None
-) -> Found:
+) -> LookupAnswer:
     """One key gives {found, prediction}; several give {results: […]}, in the order asked."""
     from batchinfer.lookups.key_values import parse_key
 
@@ -65,7 +65,7 @@ def lookup_command(
     found = lookup_keys(context, [parse_key(line, columns) for line in lines], as_of)
     results = [{"found": row is not None, "prediction": row} for row in found]
     single = len(lines) == 1 and keys_file is None
-    body = Found(
+    body = LookupAnswer(
         results[0]
         if single
         else {

@@ -10,7 +10,9 @@ from batchinfer.errors import ConfigError
 from batchinfer.pipeline.definition.context import Context
 
 
-def models(context: Context, promote: str | None = None, rollback: bool = False) -> dict[str, Any]:
+def model_versions(
+    context: Context, promote: str | None = None, rollback: bool = False
+) -> dict[str, Any]:
     """Lists versions with metrics and aliases, after moving the alias where that is asked for;
     `history` has all its moves.
 

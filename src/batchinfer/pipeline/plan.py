@@ -21,8 +21,8 @@ from batchinfer.pipeline.scoring.earlier_runs import (
 )
 from batchinfer.pipeline.scoring.resolved_inputs import (
     ResolvedModel,
-    check_columns,
-    choose_road,
+    check_suite_columns,
+    choose_slice_road,
     columns_to_read,
     load_suites,
     resolve_model,
@@ -50,7 +50,7 @@ class Plan(dict[str, Any]):
     exit_code = 0
 
 
-def plan(context: Context, slice_: str) -> Plan:
+def plan_slice(context: Context, slice_: str) -> Plan:
     """What `score` would read, by which road, with which model; every problem found is listed, not
     only the first.
 
@@ -86,7 +86,7 @@ def plan(context: Context, slice_: str) -> Plan:
             "bytes": data.size,
         }
         result["files"] = len(data.files)
-        if road := attempt(lambda: choose_road(columns, data)):
+        if road := attempt(lambda: choose_slice_road(columns, data)):
             few = few_rows.are_few(context, data, road)
             reason = few_rows.REASON.format(rows=data.rows) if few else road.reason
             result |= {"road": road.name, "road_reason": reason}
@@ -94,7 +94,7 @@ def plan(context: Context, slice_: str) -> Plan:
             result |= attempt(lambda: _preparation_facts(columns, data)) or {}
     if model:
         result |= _model_facts(columns, model)
-        attempt(lambda: check_columns(columns, suites or {}, model))
+        attempt(lambda: check_suite_columns(columns, suites or {}, model))
     earlier = runs_of_bundle(context, model.ref.digest) if model else []
     if data and model:
         published = read_published(context, slice_).get(slice_)

@@ -41,13 +41,13 @@ _REASON = (
 )
 
 
-def replay(context: Context, slice_: str, open_session: OpenSession) -> RunReport:
+def replay_slice(context: Context, slice_: str, open_session: OpenSession) -> RunReport:
     """Scores the quarantined rows of a published slice again, with the model that the pipeline
     names now.
 
     Rows that pass join the published ones in one commit; the others stay in quarantine, with what
     is wrong with them now. `checks.max_quarantine_rate` does not count here: the slice was
-    published with these rows put aside. Rows without a key, and those that a table transform
+    published with these rows quarantined. Rows without a key, and those that a table transform
     removed, are not scored.
 
     Runs on: driver.
@@ -99,7 +99,7 @@ def replay(context: Context, slice_: str, open_session: OpenSession) -> RunRepor
 
 
 def _without_limit(context: Context) -> Context:
-    """The pipeline, allowed to put all rows aside: those of a replay are put aside already."""
+    """The pipeline, allowed to quarantine all rows: those of a replay are quarantined already."""
     pipeline = context.pipeline
     checks = pipeline.checks.model_copy(update={"max_quarantine_rate": 1.0})
     return replace(
@@ -166,7 +166,7 @@ def _those(records: pa.Table, wanted: Sequence[bool]) -> pa.Table:
 
 
 def _check_complete(
-    context: Context, inputs: ResolvedInputs, published: Published, aside: int
+    context: Context, inputs: ResolvedInputs, published: Published, quarantined: int
 ) -> None:
     """Whether the quarantine is that of the predictions, and all rows of the slice are in one of
     the two.
@@ -184,10 +184,10 @@ def _check_complete(
         )
     if published.is_unsettled or (published.lineage and published.is_of_other_data(data)):
         return
-    if data.rows != published.rows + aside:
+    if data.rows != published.rows + quarantined:
         inputs.report.warnings.append(
             f"slice {slice_}: {data.rows:,} rows landed, {published.rows:,} are published and "
-            f"{aside:,} are in quarantine; "
+            f"{quarantined:,} are in quarantine; "
             "something else has taken rows out. " + _hint(context, slice_, " --force")
         )
 

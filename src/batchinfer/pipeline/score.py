@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     OpenSession = Callable[[], SparkSession]
 
 
-def score(
+def score_slice(
     context: Context,
     slice_: str,
     open_session: OpenSession,

@@ -15,7 +15,7 @@ from batchinfer.pipeline.slices.slice_data import LandedSlice
 _NOT_THE_SLICES_FAULT = (0, 2, 6, 130, 143)
 
 
-def status(context: Context) -> dict[str, Any]:
+def pipeline_status(context: Context) -> dict[str, Any]:
     """State of every landed or published slice, with its data and model versions.
 
     A slice is stale if its data changed after it was scored, or if the pipeline's model is another

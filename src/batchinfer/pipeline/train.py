@@ -16,7 +16,7 @@ from batchinfer.config.fields import check_alias
 from batchinfer.config.sources import DeltaSource, ParquetSource
 from batchinfer.contracts import TrainReport
 from batchinfer.errors import ConfigError, InputError, InputMissing, ModelError
-from batchinfer.pipeline.definition.column_names import check_columns
+from batchinfer.pipeline.definition.column_names import check_source_columns
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.feature_steps import pipeline_steps
 from batchinfer.pipeline.definition.slice_names import check_slice, slices_between
@@ -55,7 +55,7 @@ _TRAINING_SLICE = "train"
 _FEW_ROWS = 50
 
 
-def train(
+def train_pipeline(
     context: Context,
     slices: Sequence[str],
     open_session: OpenSession,
@@ -92,7 +92,7 @@ def train(
     data = _training_data(context, settings, slices, open_session)
     columns = TableColumns(context)
     landed = fields_to_learn_from(columns, data)
-    check_columns(context, landed, target_needed=True)
+    check_source_columns(context, landed, target_needed=True)
     began = time.perf_counter()
     with rows_to_learn_from(columns, data, landed, open_session) as rows:
         if context.pipeline.prepare:

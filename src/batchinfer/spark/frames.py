@@ -41,6 +41,6 @@ def _check_reach(spark: SparkSession, place: str) -> None:
         Store(spark, uri, "lake").reach(uri.path)
 
 
-def quoted(name: str) -> str:
+def quoted_name(name: str) -> str:
     """A column's name as Spark takes it, whatever characters it has."""
     return "`" + name.replace("`", "``") + "`"

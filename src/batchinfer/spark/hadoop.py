@@ -27,7 +27,7 @@ ANSWER_WITHIN_S = 60.0
 
 
 @dataclass(frozen=True)
-class Entry:
+class StoreEntry:
     """A file or a folder on a store.
 
     Attributes:
@@ -96,7 +96,7 @@ class Store:
         self._hadoop: str = self._jvm.org.apache.hadoop.util.VersionInfo.getVersion()
         self._fs: Any = None
 
-    def reach(self, path: str) -> Entry | None:
+    def reach(self, path: str) -> StoreEntry | None:
         """Connects, and tells what is at a path; None: nothing.
 
         Raises:
@@ -105,7 +105,7 @@ class Store:
             StorageError: no answer in bounded time, or no access.
         """
 
-        def connect() -> Entry | None:
+        def connect() -> StoreEntry | None:
             with self._faults(path, "reached"):
                 self._fs = self._path(path).getFileSystem(self._conf)
             return self.status(path)
@@ -116,7 +116,7 @@ class Store:
             f"{self.uri.at(path)} cannot be reached: no answer in {ANSWER_WITHIN_S:g} seconds",
         )
 
-    def status(self, path: str) -> Entry | None:
+    def status(self, path: str) -> StoreEntry | None:
         """What is at a path; None: nothing."""
         try:
             with self._faults(path, "looked up"):
@@ -124,7 +124,7 @@ class Store:
         except NothingThere:
             return None
 
-    def entries(self, folder: str) -> list[Entry]:
+    def entries(self, folder: str) -> list[StoreEntry]:
         """What lies directly in a folder; nothing where there is none."""
         try:
             with self._faults(folder, "listed"):
@@ -132,7 +132,7 @@ class Store:
         except NothingThere:
             return []
 
-    def below(self, folder: str) -> Iterator[Entry]:
+    def below(self, folder: str) -> Iterator[StoreEntry]:
         """Every file below a folder, however deep; on object stores one listing of keys, not one a
         folder.
         """
@@ -144,7 +144,7 @@ class Store:
         except NothingThere:
             return
 
-    def copy(self, listed: Entry, target: Path, stop: Stop) -> None:
+    def copy(self, listed: StoreEntry, target: Path, stop: Stop) -> None:
         """Copies a file as it was listed to a local file that is there already and empty.
 
         Raises:
@@ -169,7 +169,7 @@ class Store:
                 hint="extract again: the file is read as it is then",
             )
 
-    def _stream(self, listed: Entry, target: Path, stop: Stop) -> None:
+    def _stream(self, listed: StoreEntry, target: Path, stop: Stop) -> None:
         with self._faults(listed.path, f"copied to {target}"):
             options = self._fs.openFile(self._path(listed.path)).opt(
                 "fs.option.openfile.read.policy", "whole-file"
@@ -188,12 +188,12 @@ class Store:
     def _path(self, path: str) -> Any:
         return self._jvm.org.apache.hadoop.fs.Path(str(self.uri.at(path)))
 
-    def _entry(self, status: Any) -> Entry:
+    def _entry(self, status: Any) -> StoreEntry:
         from py4j.java_gateway import is_instance_of
 
         path = status.getPath().toUri().getPath()
         if status.isDirectory():
-            return Entry(path, True, 0, "")
+            return StoreEntry(path, True, 0, "")
         tag = (
             status.getEtag()
             if is_instance_of(self._gateway, status, self._jvm.org.apache.hadoop.fs.EtagSource)
@@ -201,17 +201,19 @@ class Store:
         )
         # A store tells a tag with and without its quotes.
         version = f"tag {tag.strip(chr(34))}" if tag else f"ms {status.getModificationTime()}"
-        return Entry(path, False, status.getLen(), version)
+        return StoreEntry(path, False, status.getLen(), version)
 
     def _faults(self, path: str, doing: str) -> AbstractContextManager[None]:
         return store_faults(self.uri.at(path), doing, self._hadoop, self._setting)
 
 
-def _within(seconds: float, work: Callable[[], Entry | None], message: str) -> Entry | None:
+def _within(
+    seconds: float, work: Callable[[], StoreEntry | None], message: str
+) -> StoreEntry | None:
     """What the work returns or raises, if it does so in time; its thread is left to its end if
     not.
     """
-    results: list[Entry | None] = []
+    results: list[StoreEntry | None] = []
     errors: list[BaseException] = []
 
     def run() -> None:

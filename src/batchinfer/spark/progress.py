@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 _EVERY_S = 0.5
 
 
-class Counts(NamedTuple):
+class RowCounts(NamedTuple):
     """Rows of all tasks so far: all that came in, and those of them that could not be scored."""
 
     rows: int
     failed: int
 
 
-class Beats:
+class RowProgress:
     """The driver's side: a folder for the tasks' counts, while a run goes.
 
     Args:
@@ -42,34 +42,34 @@ class Beats:
         self.total = total
         # local-cluster[…] too: its executors are processes of this machine.
         self.folder = (
-            tempfile.mkdtemp(prefix="batchinfer-beats-")
+            tempfile.mkdtemp(prefix="batchinfer-progress-")
             if is_local(spark.sparkContext.master)
             else ""
         )
 
-    def __enter__(self) -> Beats:
+    def __enter__(self) -> RowProgress:
         return self
 
     def __exit__(self, *_: object) -> None:
         if self.folder:
             shutil.rmtree(self.folder, ignore_errors=True)
 
-    def count(self) -> Counts:
+    def count(self) -> RowCounts:
         """What the tasks have told; of a task that was tried again, what its last attempt has."""
-        latest: dict[str, tuple[int, Counts]] = {}
+        latest: dict[str, tuple[int, RowCounts]] = {}
         for path in Path(self.folder).glob("*-*"):
             task, _, attempt = path.name.partition("-")
             with contextlib.suppress(OSError, ValueError):
                 rows, failed = path.read_text().split()
                 if int(attempt) >= latest.get(task, (-1,))[0]:
-                    latest[task] = int(attempt), Counts(int(rows), int(failed))
-        return Counts(
+                    latest[task] = int(attempt), RowCounts(int(rows), int(failed))
+        return RowCounts(
             sum(counts.rows for _, counts in latest.values()),
             sum(counts.failed for _, counts in latest.values()),
         )
 
 
-class Beat:
+class TaskProgress:
     """A task's side: writes its counts now and then. Progress is no part of the work: a folder that
     is gone stops nothing.
 
@@ -118,10 +118,12 @@ class show_progress:  # noqa: N801 - reads as the verb it is
     """
 
     def __init__(
-        self, spark: SparkSession, description: str, total: int, beats: Beats | None
+        self, spark: SparkSession, description: str, total: int, row_progress: RowProgress | None
     ) -> None:
         self.context, self.description, self.total = spark.sparkContext, description, total
-        self.beats = beats if beats is not None and beats.folder else None
+        self.row_progress = (
+            row_progress if row_progress is not None and row_progress.folder else None
+        )
         self.done = threading.Event()
 
     def __enter__(self) -> None:
@@ -137,20 +139,20 @@ class show_progress:  # noqa: N801 - reads as the verb it is
         from py4j.protocol import Py4JError
 
         try:
-            self._show_tasks() if self.beats is None else self._show_rows(self.beats)
+            self._show_tasks() if self.row_progress is None else self._show_rows(self.row_progress)
         except (Py4JError, OSError):
             # The JVM is gone. Whoever waits for the tasks learns of it, and tells it better than a
             # progress bar.
             return
 
-    def _show_rows(self, beats: Beats) -> None:
+    def _show_rows(self, row_progress: RowProgress) -> None:
         from batchinfer.report.terminal import progress
 
-        with progress(self.description, beats.total, "rows") as advance:
+        with progress(self.description, row_progress.total, "rows") as advance:
             shown, ended = 0, False
             while not ended:
                 ended = self.done.wait(_POLL_S)
-                counts = beats.count()
+                counts = row_progress.count()
                 advance(
                     counts.rows - shown, f"{counts.failed:,} quarantined" if counts.failed else ""
                 )

@@ -223,7 +223,7 @@ def environment_archive(folder: Path) -> Path:
         return target
     # Not compressed: libraries of a few gigabytes shrink by a half, in more time than most networks
     # save. No tar: Spark unpacks it without the right to execute.
-    write_zip(target, environment_files(found.values()), [_interpreter()], zipfile.ZIP_STORED)
+    write_zip(target, installed_files(found.values()), [_interpreter()], zipfile.ZIP_STORED)
     for old in folder.glob("environment-*.zip"):
         if old != target:
             old.unlink(missing_ok=True)
@@ -273,7 +273,7 @@ def needed_distributions() -> dict[str, metadata.Distribution]:
     return found
 
 
-def environment_files(distributions: Iterable[metadata.Distribution]) -> Iterator[tuple[Path, str]]:
+def installed_files(distributions: Iterable[metadata.Distribution]) -> Iterator[tuple[Path, str]]:
     """The files of an environment that holds these distributions, but its Python: where each is
     here, and its name there.
 

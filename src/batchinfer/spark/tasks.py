@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from batchinfer import errors
-from batchinfer.spark.progress import Beats, show_progress
+from batchinfer.spark.progress import RowProgress, show_progress
 
 if TYPE_CHECKING:
     from pyspark.resource import ResourceProfile
@@ -30,7 +30,7 @@ def run_tasks(
     tasks: Sequence[Task],
     description: str,
     undo: Undo | None = None,
-    beats: Beats | None = None,
+    row_progress: RowProgress | None = None,
     profile: ResourceProfile | None = None,
 ) -> list[list[dict[str, Any]]]:
     """Runs `work(task)` for every task, each in a Spark task of its own; returns the results in the
@@ -41,7 +41,7 @@ def run_tasks(
 
     Args:
         undo: is given the results of the tasks that succeeded where others failed.
-        beats: where the tasks tell of their rows; without it the bar counts tasks.
+        row_progress: where the tasks tell of their rows; without it the bar counts tasks.
         profile: what each task takes of an executor; None: what all tasks take.
 
     Runs on: driver; `work` on executors.
@@ -55,9 +55,9 @@ def run_tasks(
     numbered = [(number, json.dumps(task)) for number, task in enumerate(tasks)]
     given = context.parallelize(numbered, len(numbered))
     lines = (given if profile is None else given.withResources(profile)).flatMap(Guarded(work))
-    with show_progress(spark, description, len(tasks), beats):
+    with show_progress(spark, description, len(tasks), row_progress):
         found = lines.collect()
-    return in_order(found, len(tasks), undo)
+    return results_in_order(found, len(tasks), undo)
 
 
 class Guarded:
@@ -94,7 +94,7 @@ def run_batches(
     work: Callable[..., Any],
     description: str,
     tasks: int,
-    beats: Beats | None = None,
+    row_progress: RowProgress | None = None,
     through: Literal["mapInArrow", "mapInPandas"] = "mapInArrow",
     profile: ResourceProfile | None = None,
 ) -> list[dict[str, Any]]:
@@ -106,7 +106,7 @@ def run_batches(
     Raises:
         BatchInferError: of the class and with the words that `work` raised it with.
     """
-    with show_progress(frame.sparkSession, description, tasks, beats):
+    with show_progress(frame.sparkSession, description, tasks, row_progress):
         rows = getattr(frame, through)(work, "result string", profile=profile).collect()
     results = [json.loads(row["result"]) for row in rows]
     raise_errors(results)
@@ -143,7 +143,7 @@ def raise_errors(results: Iterable[dict[str, Any]]) -> None:
         )
 
 
-def in_order(
+def results_in_order(
     found: Iterable[tuple[int, str]], tasks: int, undo: Undo | None = None
 ) -> list[list[dict[str, Any]]]:
     """Numbered results as JSON, put in the order of their tasks; see `run_tasks`."""

@@ -14,7 +14,7 @@ import pytest
 from registrations import Project
 from spark.projects import PIPELINE, SmallProject
 
-from batchinfer.spark.tasks import Guarded, Task, Undo, Work, in_order
+from batchinfer.spark.tasks import Guarded, Task, Undo, Work, results_in_order
 
 PLACE_KEYED = PIPELINE.replace("  key: id\n", "")
 
@@ -37,7 +37,7 @@ def run_here(
         for number, task in enumerate(tasks)
         for each in Guarded(work)((number, json.dumps(task)))
     ]
-    return in_order(found, len(tasks), undo)
+    return results_in_order(found, len(tasks), undo)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from batchinfer.errors import ConfigError, InputMissing
-from batchinfer.pipeline.definition.column_names import check_columns
+from batchinfer.pipeline.definition.column_names import check_source_columns
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.landing.increment import Increment, Landing
 from batchinfer.pipeline.landing.new_files import find_new_files
@@ -121,7 +121,7 @@ def test_what_is_scored_needs_no_target_and_what_is_learnt_from_does(
     increment = find()
     assert increment is not None and list(increment.fields) == ["id", "size"]
     with pytest.raises(ConfigError, match=r"train\.target\.column.*no such column: got 'big'"):
-        check_columns(context(), increment.fields, target_needed=True)
+        check_source_columns(context(), increment.fields, target_needed=True)
 
 
 def test_columns_that_a_schema_declares_are_held_against_the_file_when_it_is_loaded(

@@ -19,7 +19,7 @@ from batchinfer.errors import ConfigError, ModelError
 from batchinfer.models.bundle import read_bundle, write_bundle
 from batchinfer.models.handler import BinaryClassifier
 from batchinfer.models.mlp import build_module
-from batchinfer.pipeline.models import models
+from batchinfer.pipeline.models import model_versions
 from batchinfer.pipeline.register import register_model
 from batchinfer.pipeline.scoring.resolved_inputs import resolve_model
 from batchinfer.show import show_models, show_register
@@ -70,7 +70,7 @@ def test_the_pipelines_alias_is_left_alone_once_a_version_has_it(
     context = project.context("aliases")
     assert register_model(context, str(path), "challenger").alias == "challenger"
     assert register_model(context, str(path), "champion").alias == "champion"
-    shown = show_models(models(context, rollback=True))
+    shown = show_models(model_versions(context, rollback=True))
     assert [(one["version"], one["aliases"]) for one in shown["versions"]] == [
         ("1", ["champion"]), ("2", []), ("3", ["challenger"]), ("4", []),
     ]  # fmt: skip

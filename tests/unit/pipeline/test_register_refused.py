@@ -15,9 +15,9 @@ from registrations import EXAMPLE, FRAME, Project
 
 import batchinfer
 from batchinfer.errors import BatchInferError, ConfigError, ModelError, StorageError
-from batchinfer.pipeline.models import models
+from batchinfer.pipeline.models import model_versions
 from batchinfer.pipeline.register import register_model
-from batchinfer.pipeline.train import train
+from batchinfer.pipeline.train import train_pipeline
 
 
 class Static(torch.nn.Module):
@@ -61,7 +61,7 @@ def test_a_model_that_gives_no_prediction_for_each_row_is_refused(
         project.register("odd", save_script(tmp_path / "odd.pt", module))
     assert said in str(caught.value) and str(tmp_path / "odd.pt") in str(caught.value)
     with pytest.raises(ModelError, match="no model 'odd'"):
-        models(project.context("odd"))
+        model_versions(project.context("odd"))
 
 
 def test_a_static_batch_is_refused_with_what_to_do(project: Project, tmp_path: Path) -> None:
@@ -136,12 +136,12 @@ def test_words_that_can_be_no_version_or_trust_are_told_before_the_registry_is_a
     )
     for version in ("abc", "", "-1", "champion", "0"):
         with pytest.raises(ConfigError, match="--promote: got"):
-            models(context, promote=version)
+            model_versions(context, promote=version)
     with pytest.raises(ConfigError, match="trust: got 'yes'"):
         batchinfer.predict(FRAME, "models:/words@champion", trust="yes")  # type: ignore[arg-type]
     with pytest.raises(ModelError, match="got the model URI None"):
         batchinfer.predict(FRAME, None)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="neither 'latest' nor"):
-        train(
+        train_pipeline(
             context, [], lambda: pytest.fail("no session is needed to refuse an alias"), alias="v3"
         )

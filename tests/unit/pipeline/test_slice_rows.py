@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from batchinfer.config.sources import SliceColumn
-from batchinfer.pipeline.landing.delta_unsliced import put_aside
+from batchinfer.pipeline.landing.delta_unsliced import quarantine_unsliced
 from batchinfer.pipeline.slices.reading import count_slices, read_rows, slice_names
 
 DAY = SliceColumn(column="at", unit="day")
@@ -88,7 +88,7 @@ def test_rows_of_no_slice_are_written_with_their_reason(tmp_path: Path) -> None:
         "run_id": "r",
         "quarantine": str(tmp_path / "quarantine"),
     }
-    [result] = put_aside(task)
+    [result] = quarantine_unsliced(task)
     assert result["reasons"] == {"null_slice": 1}
     [file] = result["quarantine"]
     [row] = pq.read_table(tmp_path / "quarantine" / file["path"]).to_pylist()
@@ -109,4 +109,4 @@ def test_a_split_without_such_rows_writes_nothing(tmp_path: Path) -> None:
         "rule": DAY.model_dump(),
         "columns": ["id", "at"],
     }
-    assert list(put_aside(task)) == []
+    assert list(quarantine_unsliced(task)) == []

@@ -14,8 +14,8 @@ import pytest
 from batchinfer.config.uris import Uri
 from batchinfer.errors import ConfigError, InputError, StorageError
 from batchinfer.pipeline.landing.remote_listing import RemoteFile
-from batchinfer.pipeline.landing.spool import Spool
-from batchinfer.spark.hadoop import Entry, Stop
+from batchinfer.pipeline.landing.spool import FileSpool
+from batchinfer.spark.hadoop import Stop, StoreEntry
 
 
 def context(staging: Path | str, run_id: str = "run-2") -> Any:
@@ -30,7 +30,7 @@ class Drive:
 
     contents: dict[str, bytes | Exception]
 
-    def copy(self, listed: Entry, target: Path, stop: Stop) -> None:
+    def copy(self, listed: StoreEntry, target: Path, stop: Stop) -> None:
         content = self.contents[listed.path]
         if isinstance(content, Exception):
             raise content
@@ -39,7 +39,7 @@ class Drive:
 
 def listed(name: str, size: int = 3) -> RemoteFile:
     uri = Uri.parse(f"s3a://bucket/in/{name}")
-    return RemoteFile(uri, name, Entry(uri.path, False, size, "tag 1"))
+    return RemoteFile(uri, name, StoreEntry(uri.path, False, size, "tag 1"))
 
 
 def test_copies_keep_their_names_whatever_the_keys_are(tmp_path: Path) -> None:
@@ -47,7 +47,7 @@ def test_copies_keep_their_names_whatever_the_keys_are(tmp_path: Path) -> None:
     drive = Drive(
         {listed(name).entry.path: f"{number:03d}".encode() for number, name in enumerate(names)}
     )
-    spool = Spool.open(context(tmp_path))
+    spool = FileSpool.open(context(tmp_path))
     copies = spool.fetch([listed(name) for name in names], lambda _: drive)
     assert [copy.name for copy in copies] == names
     assert [Path(copy.path).read_bytes() for copy in copies] == [
@@ -74,7 +74,7 @@ def test_the_first_error_ends_all_copies(tmp_path: Path) -> None:
     drive.contents["/in/7.csv"] = InputError(
         "s3a://bucket/in/7.csv changed while it was being copied"
     )
-    spool = Spool.open(context(tmp_path))
+    spool = FileSpool.open(context(tmp_path))
     with pytest.raises(InputError, match=r"in/7.csv changed"):
         spool.fetch([listed(f"{number}.csv") for number in range(100)], lambda _: drive)
     spool.remove()
@@ -86,16 +86,16 @@ def test_a_dead_runs_copies_are_removed_and_a_living_ones_stay(tmp_path: Path) -
     (parent / "dead").mkdir(parents=True)
     (parent / "dead/000000.csv").write_bytes(b"abc")
     (parent / "dead.lock").touch()
-    living = Spool.open(context(tmp_path, "living"))
+    living = FileSpool.open(context(tmp_path, "living"))
     assert not (parent / "dead").exists() and not (parent / "dead.lock").exists()
-    other = Spool.open(context(tmp_path, "other"))
+    other = FileSpool.open(context(tmp_path, "other"))
     assert living.folder.is_dir() and other.folder.is_dir()
     living.remove()
     other.remove()
 
 
 def test_errors_name_the_uri(tmp_path: Path) -> None:
-    spool = Spool.open(context(tmp_path))
+    spool = FileSpool.open(context(tmp_path))
     [copy] = spool.fetch([listed("a.csv.gz")], lambda _: Drive({"/in/a.csv.gz": b"abc"}))
     with pytest.raises(InputError) as caught, spool.told_by_uri():
         raise InputError([f"{copy.path} is cut short", "another"], hint="a hint")
@@ -109,8 +109,8 @@ def test_staging_has_to_be_a_folder_with_room(tmp_path: Path) -> None:
     with pytest.raises(
         ConfigError, match=r"staging: got s3a://bucket/staging; allowed .* a folder"
     ):
-        Spool.open(context("s3a://bucket/staging"))
-    spool = Spool.open(context(tmp_path))
+        FileSpool.open(context("s3a://bucket/staging"))
+    spool = FileSpool.open(context(tmp_path))
     with pytest.raises(StorageError, match=r"s3a://bucket/in/big.csv, do not fit into"):
         spool.fetch([listed("big.csv", 2**60)], lambda _: Drive({}))
     spool.remove()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def check_columns(
+def check_source_columns(
     context: Context, fields: Mapping[str, pa.DataType], target_needed: bool = False
 ) -> None:
     """Whether the key, the slice, the feature steps and the target name columns that there are.

@@ -12,14 +12,14 @@ from typing import Any
 
 from batchinfer.errors import InputError
 from batchinfer.lake.changes import Commit, DataFile, read_commits
-from batchinfer.pipeline.slices.delta_opened import Opened, check_files
-from batchinfer.pipeline.slices.delta_register import Entry
+from batchinfer.pipeline.slices.delta_opened import Opened, check_data_files
+from batchinfer.pipeline.slices.delta_register import RegisteredSlice
 
 Increment = tuple[list[dict[str, Any]], int, bool]
 
 
-def find_increment(
-    opened: Opened, known: Mapping[str | None, Entry], slice_: str
+def find_arrivals(
+    opened: Opened, known: Mapping[str | None, RegisteredSlice], slice_: str
 ) -> Increment | None:
     """The files of a slice, their rows, and whether the slice is new or has other files than were
     recorded.
@@ -70,7 +70,7 @@ def _came_since(opened: Opened, since: int) -> list[dict[str, Any]]:
     came = files_that_came(opened.place, commits)
     live = {file["path"]: file for file in opened.files}
     rewritten = [file for path, file in came.items() if path not in live]
-    check_files(opened, [file.path for file in rewritten])
+    check_data_files(opened, [file.path for file in rewritten])
     return [live[path] if path in live else _as_listed(opened, file) for path, file in came.items()]
 
 

@@ -17,12 +17,17 @@ from batchinfer.config.sources import DeltaSource, SliceColumn
 from batchinfer.contracts import ExtractReport
 from batchinfer.errors import TooManyQuarantined
 from batchinfer.pipeline.definition.context import Context
-from batchinfer.pipeline.landing.delta_came_since import find_increment
+from batchinfer.pipeline.landing.delta_came_since import find_arrivals
 from batchinfer.pipeline.landing.delta_contract import check_contract
 from batchinfer.pipeline.landing.delta_unsliced import commit_unsliced, stage_unsliced
-from batchinfer.pipeline.slices.delta_changes import Counts, Found, History, find_slices
+from batchinfer.pipeline.slices.delta_changes import Counts, FoundSlices, History, find_slices
 from batchinfer.pipeline.slices.delta_opened import Opened, find_place, open_source
-from batchinfer.pipeline.slices.delta_register import Entry, Register, read_register, write_register
+from batchinfer.pipeline.slices.delta_register import (
+    Register,
+    RegisteredSlice,
+    read_register,
+    write_register,
+)
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -61,7 +66,7 @@ def extract_in_place(
 ) -> ExtractReport:
     """Records which slices of a Delta table are new or changed, at which version.
 
-    Runs on: driver; executors only where rows must be counted or put aside.
+    Runs on: driver; executors only where rows must be counted or quarantined.
 
     Raises:
         InputError: no such table or version, or columns that break the contract.
@@ -141,7 +146,7 @@ def _find_slices(
     )
 
 
-def _changed(register: Register, found: Found) -> set[str | None]:
+def _changed(register: Register, found: FoundSlices) -> set[str | None]:
     """Slices that are new, that changed, or that have no rows any more."""
     if found.changed is not None:
         return set(found.changed)
@@ -150,14 +155,14 @@ def _changed(register: Register, found: Found) -> set[str | None]:
 
 
 def _entry(
-    context: Context, opened: Opened, rows: int, former: Entry | None, changed: bool
-) -> Entry:
+    context: Context, opened: Opened, rows: int, former: RegisteredSlice | None, changed: bool
+) -> RegisteredSlice:
     """A slice as it is recorded: at the version just read, whether it changed or not, so that
     VACUUM cannot outrun it.
     """
     if former is not None and not changed:
         return replace(former, version=opened.version, rows=rows, table_id=opened.id)
-    return Entry(
+    return RegisteredSlice(
         opened.version,
         rows,
         opened.version,
@@ -184,7 +189,7 @@ def _find_day(
         if same and entry.table_id == opened.id
     }
     if source.options.changes_since is not None:
-        found = find_increment(opened, known, slice_)
+        found = find_arrivals(opened, known, slice_)
         if found is None:
             return Recording(
                 register,
@@ -228,7 +233,7 @@ def _record(
     changed = {name for name in found.changed if name is not None}
     report.slices = sorted(changed)
     if None in found.changed:
-        _put_aside(context, opened, found, open_session)
+        _quarantine_unsliced(context, opened, found, open_session)
     if known != found.register:
         write_register(context, found.register, changed)
     if not found.changed:
@@ -239,7 +244,7 @@ def _record(
     return report
 
 
-def _put_aside(
+def _quarantine_unsliced(
     context: Context, opened: Opened, found: Recording, open_session: OpenSession
 ) -> None:
     """Rows that belong to no slice, into the quarantine; too many of them end the run."""
@@ -252,7 +257,7 @@ def _put_aside(
     count, total = sum(reasons.values()), opened.rows
     if count != found.rows_unsliced:
         raise RuntimeError(
-            f"rows were lost: {found.rows_unsliced} belong to no slice, {count} put aside"
+            f"rows were lost: {found.rows_unsliced} belong to no slice, {count} quarantined"
         )
     allowed = context.pipeline.checks.max_quarantine_rate
     too_many = count / max(1, total) > allowed

@@ -56,7 +56,10 @@ def stage_unsliced(
         splits = split_files(opened.place, _candidates(opened, rule), workers(spark))
         tasks = [{**common, "split": split | {"types": types}} for split in splits]
         found = run_tasks(
-            spark, put_aside, tasks, f"putting rows without a slice aside from {opened.place}"
+            spark,
+            quarantine_unsliced,
+            tasks,
+            f"quarantining rows without a slice of {opened.place}",
         )
         results = [result for each in found for result in each]
     else:
@@ -87,14 +90,16 @@ def _through_spark(
     frame = version_frame(spark, opened.place, opened.version)
     results = [
         json.loads(row["result"])
-        for row in frame.mapInArrow(_PutAside(common), "result string").collect()
+        for row in frame.mapInArrow(_QuarantineUnsliced(common), "result string").collect()
     ]
     raise_errors(results)
     return results
 
 
-class _PutAside:
-    """The function of `mapInArrow` that puts rows without a slice aside; one row of JSON a task."""
+class _QuarantineUnsliced:
+    """The function of `mapInArrow` that quarantines rows without a slice; one row of JSON a
+    task.
+    """
 
     def __init__(self, common: dict[str, Any]) -> None:
         self.common = common
@@ -103,14 +108,14 @@ class _PutAside:
         import json
 
         yield pa.RecordBatch.from_pydict(
-            {"result": [json.dumps(write_aside(self.common, batches))]}
+            {"result": [json.dumps(write_unsliced(self.common, batches))]}
         )
 
 
 def commit_unsliced(
     context: Context, opened: Opened, staged: Sequence[StagedFile], published: bool
 ) -> None:
-    """Puts the rows in place of those that were put aside before.
+    """Puts the rows in place of those that were quarantined before.
 
     Runs on: driver.
     """
@@ -122,7 +127,7 @@ def commit_unsliced(
         scope=f"{context.name}|{opened.id}|{context.pipeline.source.slice}",
         slice=None,
         published=published,
-        # The same version put aside twice is put aside once.
+        # The same version quarantined twice is quarantined once.
         files={opened.place: opened.version},
         replaced=[opened.place],
     )
@@ -144,7 +149,7 @@ _MESSAGES = {
 }
 
 
-def put_aside(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def quarantine_unsliced(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Stages the rows of a split that belong to no slice, as quarantined records.
 
     Runs on: executor.
@@ -152,10 +157,10 @@ def put_aside(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
     rule = SliceColumn(**task["rule"])
     # Few splits have such rows: all columns are read only of those.
     if count_batches(read_rows(task["split"], [rule.column]), rule)[None]:
-        yield write_aside(task, read_rows(task["split"], task["columns"]))
+        yield write_unsliced(task, read_rows(task["split"], task["columns"]))
 
 
-def write_aside(task: Mapping[str, Any], batches: Iterable[pa.RecordBatch]) -> dict[str, Any]:
+def write_unsliced(task: Mapping[str, Any], batches: Iterable[pa.RecordBatch]) -> dict[str, Any]:
     """Stages those rows of the batches that belong to no slice; `{quarantine, reasons}`.
 
     Runs on: executor.

@@ -143,7 +143,7 @@ class _Landing:
         self.rule: SliceColumn | Literal["ingest_date"] = rule
         self.rows: Counter[str] = Counter()
         self.bad: list[BadRecord] = []
-        self.aside: list[StagedFile] = []
+        self.quarantined_files: list[StagedFile] = []
         self.reasons: Counter[str] = Counter()
         self.records_in = self.blank_lines = self.without_items = 0
         self.seconds = {"parse": 0.0, "write": 0.0}
@@ -162,7 +162,7 @@ class _Landing:
             len(self.bad) >= _HELD_RECORDS
             or sum(len(record.raw) for record in self.bad) >= _HELD_BYTES
         ):
-            self._put_aside()
+            self._write_quarantine()
         self.seconds["write"] += time.perf_counter() - started
 
     def _behind_what_landed(self, parsed: Parsed) -> tuple[_Block, list[BadRecord]]:
@@ -189,14 +189,14 @@ class _Landing:
         for key in keys[1:]:
             missing = pc.or_(missing, pc.is_null(key))
         message = f"a key column is null; allowed: a value in each of {', '.join(self.key)}"
-        return self._set_aside(block, missing, "null_key", message)
+        return self._quarantine(block, missing, "null_key", message)
 
-    def _set_aside(self, block: _Block, mask: pa.Array, reason: str, message: str) -> _Block:
+    def _quarantine(self, block: _Block, mask: pa.Array, reason: str, message: str) -> _Block:
         """Moves the masked rows to the bad ones; returns the others."""
         if block.rows.num_rows == 0 or not pc.any(mask).as_py():
             return block
-        aside = block.filter(mask)
-        for row, place in zip(aside.rows.to_pylist(), aside.places.to_pylist(), strict=True):
+        refused = block.filter(mask)
+        for row, place in zip(refused.rows.to_pylist(), refused.places.to_pylist(), strict=True):
             raw = block.raw_at(place) if block.raw_at else json.dumps(row, default=str).encode()
             key = json.dumps({name: row[name] for name in self.key}, default=str)
             self.bad.append(
@@ -215,7 +215,7 @@ class _Landing:
         values = slice_values(block.rows, self.rule, self.plan.ingest_slice)
         null = pc.is_null(values)
         message = "the slice column is null; allowed: a value that names the row's slice"
-        block = self._set_aside(block, null, "null_slice", message)
+        block = self._quarantine(block, null, "null_slice", message)
         values = values.filter(pc.invert(null))
         names = [name for name in pc.unique(values).to_pylist() if is_slice_name(name)]
         refused = pc.invert(pc.is_in(values, pa.array(names, pa.string())))
@@ -224,7 +224,7 @@ class _Landing:
             "syntax "
             "or control characters"
         )
-        rows = self._set_aside(block, refused, "slice_name", message).rows
+        rows = self._quarantine(block, refused, "slice_name", message).rows
         values = values.filter(pc.invert(refused))
         distinct = pc.unique(values).to_pylist()
         for slice_ in distinct:
@@ -243,11 +243,11 @@ class _Landing:
     def finish(self) -> dict[str, Any]:
         started = time.perf_counter()
         files = self.writer.close() if self.writer else []
-        self._put_aside()
+        self._write_quarantine()
         self.seconds["write"] += time.perf_counter() - started
         return {
             "files": [file.to_json() for file in files],
-            "quarantine": [file.to_json() for file in self.aside],
+            "quarantine": [file.to_json() for file in self.quarantined_files],
             "rows": dict(self.rows),
             "rows_in": self.records_in,
             "rows_quarantined": sum(self.reasons.values()),
@@ -257,12 +257,12 @@ class _Landing:
             "seconds": self.seconds,
         }
 
-    def _put_aside(self) -> None:
+    def _write_quarantine(self) -> None:
         """Writes the bad records held: a file of nothing else must not fill the worker's memory."""
         from batchinfer.lake.quarantine import write_quarantine
 
         plan = self.plan
-        self.aside += write_quarantine(
+        self.quarantined_files += write_quarantine(
             plan.quarantine,
             self.bad,
             pipeline=plan.pipeline,
@@ -279,7 +279,7 @@ class _Landing:
 
         if self.writer:
             self.writer.abort()
-        remove_staged(self.plan.quarantine, self.aside)
+        remove_staged(self.plan.quarantine, self.quarantined_files)
 
 
 def landed_stats(key: Sequence[str]) -> tuple[str, ...]:

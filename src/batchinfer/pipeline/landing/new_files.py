@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from batchinfer.config.sources import Files, ParquetSource
 from batchinfer.config.uris import join
 from batchinfer.errors import ConfigError, InputError, listed_some
-from batchinfer.pipeline.definition.column_names import check_columns
+from batchinfer.pipeline.definition.column_names import check_source_columns
 from batchinfer.pipeline.landing.appended import check_grown, check_whole_lines, last_lines
 from batchinfer.pipeline.landing.increment import Increment, Landing, Listed
 from batchinfer.pipeline.landing.landing_task import (
@@ -38,7 +38,7 @@ AnyFile = TypeVar("AnyFile", bound=Listed)
 
 
 @dataclass(frozen=True)
-class Changes(Generic[AnyFile]):
+class ChangedFiles(Generic[AnyFile]):
     """Files that are to be read, and what becomes of what was landed of them before; see
     `Increment`.
 
@@ -67,7 +67,7 @@ def find_new_files(landing: Landing) -> Increment | None:
     return file_increment(landing, landing.source, changes, changes.read) if changes.read else None
 
 
-def find_changes(landing: Landing, files: Sequence[AnyFile]) -> Changes[AnyFile]:
+def find_changes(landing: Landing, files: Sequence[AnyFile]) -> ChangedFiles[AnyFile]:
     """Which of the listed files are new or changed, by the ledgers of the landed table and of the
     quarantine.
 
@@ -79,7 +79,7 @@ def find_changes(landing: Landing, files: Sequence[AnyFile]) -> Changes[AnyFile]
     """
     names = [file.name for file in files]
     known = known_files(landing.table, landing.scope, names)
-    aside = known_files(landing.context.quarantine, landing.quarantine_scope, names)
+    quarantined = known_files(landing.context.quarantine, landing.quarantine_scope, names)
     found = {file.name: file.fingerprint() for file in files}
     changed = [file for file in files if known.get(file.name) not in (None, found[file.name])]
     if changed and landing.source.on_changed == "fail":
@@ -92,18 +92,18 @@ def find_changes(landing: Landing, files: Sequence[AnyFile]) -> Changes[AnyFile]
     anew = {file.name for file in changed}
     if changed and landing.source.on_changed == "append":
         check_grown(landing, changed, known)
-        # An append that ended between its two commits has put records aside behind the last line
+        # An append that ended between its two commits has quarantined records behind the last line
         # landed, and lines between them would be taken for landed: such a file lands anew.
-        anew = {name for name in anew if aside.get(name) not in (None, known[name])}
+        anew = {name for name in anew if quarantined.get(name) not in (None, known[name])}
     read = [file for file in files if known.get(file.name) != found[file.name]]
-    return Changes(
+    return ChangedFiles(
         read,
         replaced=sorted(anew),
-        # What an interrupted run put aside of a file that is another by now.
+        # What an interrupted run quarantined of a file that is another by now.
         retried=[
             file.name
             for file in read
-            if known.get(file.name) is None and aside.get(file.name) is not None
+            if known.get(file.name) is None and quarantined.get(file.name) is not None
         ],
         grown=[file.name for file in changed if file.name not in anew],
         fingerprints={file.name: found[file.name] for file in read},
@@ -111,7 +111,7 @@ def find_changes(landing: Landing, files: Sequence[AnyFile]) -> Changes[AnyFile]
 
 
 def file_increment(
-    landing: Landing, source: Files, changes: Changes[AnyFile], files: Sequence[SourceFile]
+    landing: Landing, source: Files, changes: ChangedFiles[AnyFile], files: Sequence[SourceFile]
 ) -> Increment:
     """The increment that changed files are.
 
@@ -133,7 +133,7 @@ def file_increment(
         _optional(landing),
     )
     fields = read_fields(source, files, landed, optional)
-    check_columns(landing.context, fields)
+    check_source_columns(landing.context, fields)
     quarantine, grown = landing.context.quarantine, changes.grown
     return Increment(
         fields=fields,

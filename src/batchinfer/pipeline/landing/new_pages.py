@@ -123,23 +123,24 @@ def _find_in_pages(landing: Landing, client: Client, folder: Path) -> Increment 
 def _after_interruption(
     landing: Landing, pages: Sequence[SpooledPage]
 ) -> tuple[list[SpooledPage], list[str]]:
-    """Pages of which a run put records aside that ended before the rest landed, if they are others
-    by now.
+    """Pages of which a run quarantined records that ended before the rest landed, if they are
+    others by now.
 
     Returns:
         The pages, and those whose former quarantined records have to go. A page of which a part had
         landed before lands anew,
-        because nothing tells the records put aside then from those put aside by the run that ended.
+        because nothing tells the records quarantined then from those quarantined by the run that
+        ended.
     """
     from batchinfer.pipeline.landing.new_files import known_files
 
     names = [page.name for page in pages]
     landed = known_files(landing.table, landing.scope, names)
-    aside = known_files(landing.context.quarantine, landing.quarantine_scope, names)
+    quarantined = known_files(landing.context.quarantine, landing.quarantine_scope, names)
     odd = {
         page.name
         for page in pages
-        if aside.get(page.name) not in (None, landed.get(page.name), page.fingerprint)
+        if quarantined.get(page.name) not in (None, landed.get(page.name), page.fingerprint)
     }
     anew = [
         dataclasses.replace(page, until=0, replaced=True)

@@ -267,7 +267,7 @@ def _boundary(landing: Landing, source: JdbcSource, reading: _Reading) -> Bounda
         )
         hashes.append(_hash(rows, list(reading.fields)))
     quarantine = landing.context.quarantine
-    aside: list[str] = []
+    quarantined: list[str] = []
     if exists(quarantine):
         kept = ours & (ds.field("stage") == "extract") & ds.field("published")
         raw = (
@@ -275,12 +275,12 @@ def _boundary(landing: Landing, source: JdbcSource, reading: _Reading) -> Bounda
             .to_pyarrow_dataset()
             .to_table(columns=["raw"], filter=kept)["raw"]
         )
-        aside = [plain_record(json.loads(record)) for record in raw.to_pylist()]
+        quarantined = [plain_record(json.loads(record)) for record in raw.to_pylist()]
     return Boundary(
         column,
         value,
         pa.concat_arrays(hashes) if hashes else pa.array([], pa.binary(16)),
-        frozenset(aside),
+        frozenset(quarantined),
     )
 
 

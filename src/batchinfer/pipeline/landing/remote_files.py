@@ -17,7 +17,7 @@ from batchinfer.pipeline.landing.increment import Increment, Landing
 from batchinfer.pipeline.landing.landing_task import LandingPlan
 from batchinfer.pipeline.landing.new_files import file_increment, find_changes
 from batchinfer.pipeline.landing.remote_listing import check_roots, list_remote
-from batchinfer.pipeline.landing.spool import Spool
+from batchinfer.pipeline.landing.spool import FileSpool
 from batchinfer.spark.hadoop import Store
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def find_remote_files(landing: Landing, open_session: OpenSession) -> Increment 
     changes = find_changes(landing, list_remote(source.path, store_of))
     if not changes.read:
         return None
-    spool = Spool.open(landing.context)
+    spool = FileSpool.open(landing.context)
     try:
         copies = spool.fetch(changes.read, store_of)
         with spool.told_by_uri():

@@ -16,7 +16,7 @@ from typing import Protocol
 
 from batchinfer.config.uris import Uri, is_remote
 from batchinfer.errors import ConfigError, InputError, InputMissing
-from batchinfer.spark.hadoop import Entry
+from batchinfer.spark.hadoop import StoreEntry
 
 _SHOWN = 5
 _WILDCARDS = frozenset("*?[")
@@ -25,13 +25,13 @@ _WILDCARDS = frozenset("*?[")
 class Folders(Protocol):
     """What listing needs of a store: see `hadoop.Store`."""
 
-    def reach(self, path: str) -> Entry | None: ...
+    def reach(self, path: str) -> StoreEntry | None: ...
 
-    def status(self, path: str) -> Entry | None: ...
+    def status(self, path: str) -> StoreEntry | None: ...
 
-    def entries(self, folder: str) -> list[Entry]: ...
+    def entries(self, folder: str) -> list[StoreEntry]: ...
 
-    def below(self, folder: str) -> Iterator[Entry]: ...
+    def below(self, folder: str) -> Iterator[StoreEntry]: ...
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class RemoteFile:
 
     uri: Uri
     name: str
-    entry: Entry
+    entry: StoreEntry
 
     @property
     def path(self) -> str:
@@ -155,7 +155,7 @@ def _split_glob(path: str) -> tuple[str, str]:
     return "/".join(parts[:first]) or "/", "/".join(parts[first:])
 
 
-def _expand(store: Folders, folder: str, parts: Sequence[str]) -> Iterator[Entry]:
+def _expand(store: Folders, folder: str, parts: Sequence[str]) -> Iterator[StoreEntry]:
     """Files that the parts of a pattern name below a folder; a folder that matches stands for all
     files below it.
     """
@@ -175,7 +175,7 @@ def _expand(store: Folders, folder: str, parts: Sequence[str]) -> Iterator[Entry
             yield entry
 
 
-def _children(store: Folders, folder: str, part: str) -> Iterator[Entry]:
+def _children(store: Folders, folder: str, part: str) -> Iterator[StoreEntry]:
     if not _WILDCARDS & set(part):
         entry = store.status(f"{folder.rstrip('/')}/{part}")
         yield from [entry] if entry is not None else []

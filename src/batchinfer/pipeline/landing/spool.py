@@ -38,7 +38,7 @@ _PARTIAL = ".partial"
 _SUFFIX = re.compile(r"(\.[A-Za-z0-9]{1,8}){1,2}$")
 
 
-class Spool:
+class FileSpool:
     """The copies of one run.
 
     Runs on: driver. What it copies is read on executors, so `staging` has to be a folder that all
@@ -50,7 +50,7 @@ class Spool:
         self._places: dict[str, str] = {}
 
     @classmethod
-    def open(cls, context: Context) -> Spool:
+    def open(cls, context: Context) -> FileSpool:
         """A new spool, after what killed runs of the pipeline left was removed.
 
         Raises:

@@ -108,7 +108,7 @@ def score_here(
         ModelError: the model cannot be loaded, or its process crashes on many rows.
     """
     threads = worker_threads(columns.context.environment.spark)
-    plan = scoring_plan(columns, data, model, threads, archive="", rates={}, beats="")
+    plan = scoring_plan(columns, data, model, threads, archive="", rates={}, row_progress="")
     task = ScoringTask(plan, child)
     result = task.run(
         rows for split in splits_of(data, 1) for rows in read_rows(split, plan.columns)

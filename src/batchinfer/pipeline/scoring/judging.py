@@ -10,7 +10,7 @@ from collections.abc import Container
 from typing import TYPE_CHECKING, Any
 
 from batchinfer.contracts import RunReport
-from batchinfer.pipeline.scoring.outcome import Outcome
+from batchinfer.pipeline.scoring.outcome import RunOutcome
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -54,7 +54,7 @@ class Judge:
         return verdict.failures()
 
 
-def too_many_failed(outcome: Outcome, allowed: float, declared: Container[str]) -> str | None:
+def too_many_failed(outcome: RunOutcome, allowed: float, declared: Container[str]) -> str | None:
     """What is said where more rows failed than are allowed; None where they are not too many.
 
     Rows that the pipeline file says to remove are no faults: the rate is that of the others.

@@ -32,13 +32,13 @@ from batchinfer.pipeline.scoring.scoring_task import ScoringTask, keyless_rows, 
 from batchinfer.pipeline.scoring.task_plan import ScoringPlan
 from batchinfer.pipeline.slices.reading import read_rows
 from batchinfer.spark.progress import show_progress
-from batchinfer.spark.tasks import as_result, in_order, run_tasks
+from batchinfer.spark.tasks import as_result, results_in_order, run_tasks
 
 if TYPE_CHECKING:
     from pyspark.resource import ResourceProfile
     from pyspark.sql import SparkSession
 
-    from batchinfer.spark.progress import Beats
+    from batchinfer.spark.progress import RowProgress
 
 # Seconds of one worker for each row that is shared out, and for each byte of inputs (2 cores,
 # docs/benchmarks.md).
@@ -150,7 +150,7 @@ def score_once(
     splits: list[dict[str, Any]],
     count: int,
     description: str,
-    beats: Beats,
+    row_progress: RowProgress,
     profile: ResourceProfile | None = None,
 ) -> list[dict[str, Any]]:
     """Scores the rows of all splits, equal ones once; results as those of `scoring.ScoreSplits`,
@@ -168,9 +168,9 @@ def score_once(
     lines = spark.sparkContext.parallelize([json.dumps(split) for split in splits], len(splits))
     parcels = lines.flatMap(_Send(plan, buckets)).partitionBy(buckets, int)
     parcels = parcels if profile is None else parcels.withResources(profile)
-    with show_progress(spark, description, buckets, beats):
+    with show_progress(spark, description, buckets, row_progress):
         found = parcels.mapPartitionsWithIndex(_Receive(plan)).collect()
-    return [result for results in in_order(found, buckets) for result in results]
+    return [result for results in results_in_order(found, buckets) for result in results]
 
 
 class _Send:

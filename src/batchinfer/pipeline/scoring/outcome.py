@@ -10,7 +10,7 @@ from batchinfer.contracts import StagedFile
 
 
 @dataclass
-class Outcome:
+class RunOutcome:
     """What the tasks of one run staged and counted."""
 
     files: list[StagedFile] = field(default_factory=list)

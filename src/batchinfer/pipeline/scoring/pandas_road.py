@@ -34,10 +34,10 @@ def packed(frame: DataFrame, types: Mapping[str, pa.DataType]) -> DataFrame:
     """The columns as they can pass, under the names of their places, and the bits of their nulls.
     Runs on: driver.
     """
-    from batchinfer.spark.frames import quoted
+    from batchinfer.spark.frames import quoted_name
 
     columns = [
-        _packed(quoted(name), type_).alias(place_name(place))
+        _packed(quoted_name(name), type_).alias(place_name(place))
         for place, (name, type_) in enumerate(types.items())
     ]
     return frame.select(*columns, *_null_bits(_with_bits(types)))
@@ -71,12 +71,14 @@ def _packed(name: str, type_: pa.DataType) -> Column:
 def _null_bits(names: list[str]) -> list[Column]:
     from pyspark.sql import functions as F
 
-    from batchinfer.spark.frames import quoted
+    from batchinfer.spark.frames import quoted_name
 
     found: list[Column] = []
     for start in range(0, len(names), _BITS):
         bits = [
-            F.when(F.col(quoted(name)).isNull(), F.lit(1 << bit)).otherwise(F.lit(0)).cast("bigint")
+            F.when(F.col(quoted_name(name)).isNull(), F.lit(1 << bit))
+            .otherwise(F.lit(0))
+            .cast("bigint")
             for bit, name in enumerate(names[start : start + _BITS])
         ]
         found.append(reduce(lambda one, other: one.bitwiseOR(other), bits).alias(_bits_name(start)))

@@ -19,7 +19,7 @@ from batchinfer.pipeline.scoring.compiled_programs import keep_compiled
 from batchinfer.pipeline.scoring.earlier_runs import estimated_seconds, runs_of_bundle
 from batchinfer.pipeline.scoring.histogram import score_histogram
 from batchinfer.pipeline.scoring.judging import Judge, too_many_failed
-from batchinfer.pipeline.scoring.outcome import Outcome, ordered
+from batchinfer.pipeline.scoring.outcome import RunOutcome, ordered
 from batchinfer.pipeline.scoring.resolved_inputs import ResolvedInputs
 from batchinfer.pipeline.scoring.roads import RoadOutcome, run_road
 from batchinfer.pipeline.slices.unique_keys import check_keys
@@ -81,7 +81,7 @@ class Publication:
             preload()
         if self.suites or child is None:
             _ = self.spark
-        self.outcome = Outcome()
+        self.outcome = RunOutcome()
         self.histogram: dict[str, Any] | None = None
         self.prepared: DataFrame | None = None
         self.judge = Judge(self.suites, self.report)

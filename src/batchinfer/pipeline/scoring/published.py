@@ -118,7 +118,7 @@ def read_published(context: Context, only: str | None = None) -> dict[str, Publi
         removal(context.pipeline),
         context.pipeline.model.precision,
     )
-    aside = read_transactions(context.quarantine) if exists(context.quarantine) else {}
+    quarantined = read_transactions(context.quarantine) if exists(context.quarantine) else {}
     for slice_, version in slices_of(known).items():
         if slice_ is None or only not in (None, slice_):
             continue
@@ -133,7 +133,7 @@ def read_published(context: Context, only: str | None = None) -> dict[str, Publi
             same_removal=known.get(rows_id(slice_), 0) == now,
             same_precision=precision_of(known, slice_) == precision,
             publisher=publisher_of(known, slice_),
-            quarantine_run=publisher_of(aside, slice_).run,
+            quarantine_run=publisher_of(quarantined, slice_).run,
         )
     return found
 

@@ -123,7 +123,7 @@ def _told(step: Mapping[str, Any] | None) -> str:
     return "no such step" if step is None else json.dumps(step, ensure_ascii=False)
 
 
-def choose_road(columns: TableColumns, data: SliceData) -> Road:
+def choose_slice_road(columns: TableColumns, data: SliceData) -> Road:
     """Which way the rows take to the workers, and why."""
     from batchinfer.inference import road_choice
     from batchinfer.lake.snapshots import reading_facts
@@ -152,7 +152,9 @@ def load_suites(context: Context) -> dict[str, Suite]:
     return {kind: load_suite(context.root / path) for kind, path in named.items() if path}
 
 
-def check_columns(columns: TableColumns, suites: Mapping[str, Suite], model: ResolvedModel) -> None:
+def check_suite_columns(
+    columns: TableColumns, suites: Mapping[str, Suite], model: ResolvedModel
+) -> None:
     """Holds the suites against the columns that the judged rows will have.
 
     Raises:
@@ -210,9 +212,9 @@ def resolve_inputs(context: Context, slice_: str) -> ResolvedInputs:
     suites = load_suites(context)
     data = find_slice(context, slice_)
     model = resolve_model(columns)
-    check_columns(columns, suites, model)
+    check_suite_columns(columns, suites, model)
     # A road that is asked for and impossible is an error on a published slice too.
-    road = choose_road(columns, data)
+    road = choose_slice_road(columns, data)
     report.precision = context.pipeline.model.precision
     report.model_name, report.model_version = model.ref.name, model.ref.version
     report.bundle_digest = model.ref.digest

@@ -23,8 +23,8 @@ from batchinfer.pipeline.slices.slice_splits import splits_of
 from batchinfer.pipeline.slices.table_columns import TableColumns
 from batchinfer.prepare import RAW, REMOVED
 from batchinfer.spark.capacity import model_workers, profile_of, task_threads
-from batchinfer.spark.frames import quoted
-from batchinfer.spark.progress import Beats
+from batchinfer.spark.frames import quoted_name
+from batchinfer.spark.progress import RowProgress
 from batchinfer.spark.sending import ship_folder, ship_modules
 from batchinfer.spark.tasks import run_batches, run_tasks
 
@@ -65,21 +65,21 @@ def run_road(
     if not data.files:
         return RoadOutcome(road, [], "")
     context = columns.context
-    with Beats(spark, data.rows) as beats:
+    with RowProgress(spark, data.rows) as row_progress:
         archive = ship_folder(spark, model.folder, model.ref.digest)
         ship_modules(spark, context.root)
         rates = known_rates(earlier)
         task = context.environment.spark.model_task
         plan = scoring_plan(
-            columns, data, model, task_threads(spark, task), archive, rates, beats.folder
+            columns, data, model, task_threads(spark, task), archive, rates, row_progress.folder
         )
         if context.pipeline.model.compile:
             plan = replace(
                 plan, compile=True, compiled=ship_compiled(spark, context, model.ref.digest)
             )
         if road.name == "direct":
-            return _run_direct(spark, context, data, road, plan, rates, beats)
-        return RoadOutcome(road, _run(spark, columns, data, prepared, road, plan, beats), "")
+            return _run_direct(spark, context, data, road, plan, rates, row_progress)
+        return RoadOutcome(road, _run(spark, columns, data, prepared, road, plan, row_progress), "")
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def _run_direct(
     road: Road,
     plan: ScoringPlan,
     rates: dict[str, dict[str, float]],
-    beats: Beats,
+    row_progress: RowProgress,
 ) -> RoadOutcome:
     task = context.environment.spark.model_task
     count, profile = model_workers(spark, task), profile_of(spark, task)
@@ -109,14 +109,16 @@ def _run_direct(
     decision = decide(spark, splits, plan, rates, context.pipeline.model.deduplicate, senders)
     if decision.exchange:
         large = splits_of(data, count, _SENDER_BYTES, rounds=1)
-        results = score_once(spark, plan, large, count, _description(context, data), beats, profile)
+        results = score_once(
+            spark, plan, large, count, _description(context, data), row_progress, profile
+        )
     else:
         found = run_tasks(
             spark,
             ScoreSplits(plan),
             splits,
             _description(context, data),
-            beats=beats,
+            row_progress=row_progress,
             profile=profile,
         )
         results = [result for of_task in found for result in of_task]
@@ -134,7 +136,7 @@ def _run(
     prepared: DataFrame | None,
     road: Road,
     plan: ScoringPlan,
-    beats: Beats,
+    row_progress: RowProgress,
 ) -> list[dict[str, Any]]:
     types = {name: spark_type_of(columns, name) for name in plan.columns}
     context = columns.context
@@ -142,20 +144,25 @@ def _run(
     count, profile = _tasks(data.rows, model_workers(spark, task)), profile_of(spark, task)
     description = _description(context, data)
     if prepared is None:
-        frame = slice_frame(spark, data).select(*[quoted(name) for name in plan.columns])
+        frame = slice_frame(spark, data).select(*[quoted_name(name) for name in plan.columns])
     else:
         # Shuffles leave few partitions, because Spark joins small ones up; a hash of the key puts
         # each row into the same one whenever a task is tried again.
         frame = with_raw(prepared, plan.columns, list(columns.prepared))
-        frame = frame.repartition(count, *[quoted(name) for name in plan.key])
+        frame = frame.repartition(count, *[quoted_name(name) for name in plan.key])
         types |= {REMOVED: "string", RAW: "string"}
     with row_faults():
         if road.name == "arrow":
-            frame = frame.select(*[quoted(name) for name in types]).toDF(
+            frame = frame.select(*[quoted_name(name) for name in types]).toDF(
                 *map(place_name, range(len(types)))
             )
             return run_batches(
-                frame, ScoreArrow(plan, list(types)), description, count, beats, profile=profile
+                frame,
+                ScoreArrow(plan, list(types)),
+                description,
+                count,
+                row_progress,
+                profile=profile,
             )
         frame = packed(frame, {name: parse_ddl(type_) for name, type_ in types.items()})
         return run_batches(
@@ -163,7 +170,7 @@ def _run(
             ScorePandas(plan, types),
             description,
             count,
-            beats,
+            row_progress,
             through="mapInPandas",
             profile=profile,
         )
@@ -191,7 +198,7 @@ def scoring_plan(
     threads: int,
     archive: str,
     rates: dict[str, dict[str, float]],
-    beats: str,
+    row_progress: str,
 ) -> ScoringPlan:
     """What all tasks of the run share."""
     context = columns.context
@@ -229,5 +236,5 @@ def scoring_plan(
         known_rates=rates if settings.batch.rows == "auto" else {},
         removals=columns.preparation.reasons(),
         deduplicate=settings.deduplicate != "never",
-        beats=beats,
+        row_progress=row_progress,
     )

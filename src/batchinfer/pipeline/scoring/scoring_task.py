@@ -17,7 +17,7 @@ from batchinfer.inference.workers import peak_bytes
 from batchinfer.pipeline.scoring.opened_model import OpenedModel
 from batchinfer.pipeline.scoring.task_plan import ScoringPlan
 from batchinfer.prepare import RAW, REMOVED
-from batchinfer.spark.progress import Beat
+from batchinfer.spark.progress import TaskProgress
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -105,7 +105,7 @@ class ScoringTask:
         self.removed = 0
         self.rows = 0
         self.write_s = 0.0
-        self.beat = Beat(plan.beats)
+        self.task_progress = TaskProgress(plan.row_progress)
         self.constants = self._constants()
         self.writer = self._open_writer()
 
@@ -142,13 +142,13 @@ class ScoringTask:
         return self.conclude(self.scorer.score(self._with_keys(self._remaining(batches))))
 
     def conclude(self, results: Iterable[Scored]) -> dict[str, Any]:
-        """Writes what was scored, and puts aside what was not."""
+        """Writes what was scored, and quarantines what was not."""
         try:
             for scored in results:
                 started = time.perf_counter()
                 self._take(scored)
                 self.write_s += time.perf_counter() - started
-                self.beat.tell(*self.counts())
+                self.task_progress.tell(*self.counts())
             return self._finish()
         except TooManyQuarantined as error:
             # The run ends with exit 5; the rows that failed are kept all the same.
@@ -162,7 +162,7 @@ class ScoringTask:
             self.scorer.close()
 
     def _remaining(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """The rows that no table transform removed; the others are put aside with the reason they
+        """The rows that no table transform removed; the others are quarantined with the reason they
         were marked with.
         """
         if not self.plan.removals:
@@ -174,10 +174,10 @@ class ScoringTask:
             if reasons.null_count == batch.num_rows:
                 yield rows
                 continue
-            self._put_aside(batch.filter(reasons.is_valid()))
+            self._quarantine_removed(batch.filter(reasons.is_valid()))
             yield rows.filter(reasons.is_null())
 
-    def _put_aside(self, removed: pa.RecordBatch) -> None:
+    def _quarantine_removed(self, removed: pa.RecordBatch) -> None:
         from batchinfer.inference.failed_rows import row_json
 
         key = list(self.plan.key)
@@ -197,8 +197,8 @@ class ScoringTask:
             )
 
     def _with_keys(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """The rows that have a key; the others are put aside. Tables that were landed have none of
-        these.
+        """The rows that have a key; the others are quarantined. Tables that were landed have none
+        of these.
         """
         import pyarrow as pa
 
@@ -246,7 +246,7 @@ class ScoringTask:
         )
 
     def counts(self) -> tuple[int, int]:
-        """Rows that came in so far, and how many of them were put aside."""
+        """Rows that came in so far, and how many of them were quarantined."""
         return int(self.scorer.counts["rows_in"]) + self.keyless + self.removed, len(self.failed)
 
     def reused(self) -> int:
@@ -305,16 +305,16 @@ class ScoringTask:
 
         started = time.perf_counter()
         files = self.writer.close()
-        aside = write_quarantine(
+        quarantined = write_quarantine(
             self.plan.quarantine, self.failed, pipeline=self.plan.pipeline, stage="score",
             run_id=self.plan.run_id, published=True, slice=self.plan.slice,
         )  # fmt: skip
         self.write_s += time.perf_counter() - started
         rows_in, failed = self.counts()
-        self.beat.end(rows_in, failed)
+        self.task_progress.end(rows_in, failed)
         return {
             "files": [file.to_json() for file in files],
-            "quarantine": [file.to_json() for file in aside],
+            "quarantine": [file.to_json() for file in quarantined],
             "rows_in": rows_in,
             "rows_scored": self.rows - self.reused(),
             "rows_reused": self.reused(),

@@ -30,7 +30,8 @@ class ScoringPlan:
         compile: compile the module.
         compiled: name that what earlier runs compiled travels under; empty: there is nothing.
         known_rates: rows per second by batch size, of earlier runs of the bundle, by device.
-        beats: folder that tasks tell of their rows in, where they share the driver's machine.
+        row_progress: folder that tasks tell of their rows in, where they share the driver's
+            machine.
         deduplicate: score equal rows of a batch once.
         removals: reasons that table transforms remove rows for, and what each says; the rows then
             come with a reason.
@@ -67,7 +68,7 @@ class ScoringPlan:
     known_rates: dict[str, dict[str, float]] = field(default_factory=dict)
     removals: dict[str, str] = field(default_factory=dict)
     deduplicate: bool = True
-    beats: str = ""
+    row_progress: str = ""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -34,7 +34,7 @@ _DRIVER_BYTES = 256 * 2**20
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundSlices:
     """Slices of a source at one version.
 
     Attributes:
@@ -104,7 +104,7 @@ def find_slices(
     history: History | None,
     known: Counts,
     open_session: OpenSession,
-) -> Found:
+) -> FoundSlices:
     """The slices of a source at the version opened, and which of them changed.
 
     Args:
@@ -124,21 +124,21 @@ def find_slices(
         if found is not None:
             return found
     counts = _count_all(opened, rule, open_session)
-    return Found(counts, None, len(opened.files))
+    return FoundSlices(counts, None, len(opened.files))
 
 
-def _of_partitions(opened: Opened, rule: SliceColumn, history: History | None) -> Found:
+def _of_partitions(opened: Opened, rule: SliceColumn, history: History | None) -> FoundSlices:
     names = file_slices(opened, rule, opened.files)
     counts: Counter[str | None] = Counter()
     for name, file in zip(names, opened.files, strict=True):
         counts[name] += file["rows"]
     changes = history.changes if history else None
     if changes is None or any(file.partition is None for file in changes.files):
-        return Found(counts, None, len(opened.files))
+        return FoundSlices(counts, None, len(opened.files))
     partitions = [
         {"partition": opened.logical_partition(file.partition or {})} for file in changes.files
     ]
-    return Found(counts, set(file_slices(opened, rule, partitions)), len(changes.files))
+    return FoundSlices(counts, set(file_slices(opened, rule, partitions)), len(changes.files))
 
 
 def file_slices(
@@ -164,12 +164,12 @@ def _by_changes(
     changes: Changes,
     known: Counts,
     open_session: OpenSession,
-) -> Found | None:
+) -> FoundSlices | None:
     """Slices of the rows that came and went; None: the files that went are gone, or the counts do
     not come out even.
     """
     if not changes:
-        return Found(known, set(), 0)
+        return FoundSlices(known, set(), 0)
     if history.has_feed and _are_there(opened, history.feed_files):
         came, went = _count_feed(opened, rule, history.since, open_session)
     else:
@@ -180,10 +180,10 @@ def _by_changes(
     changed = {*came, *went}
     counts = {name: known.get(name, 0) + came[name] - went[name] for name in {*known, *changed}}
     if sum(counts.values()) == opened.rows and min(counts.values(), default=0) >= 0:
-        return Found(counts, changed, len(changes.files))
+        return FoundSlices(counts, changed, len(changes.files))
     # Deletion vectors: the files that changed hold rows that are deleted. What changed is known all
     # the same.
-    return Found(_count_all(opened, rule, open_session), changed, len(opened.files))
+    return FoundSlices(_count_all(opened, rule, open_session), changed, len(opened.files))
 
 
 def _count_feed(
@@ -251,10 +251,10 @@ def _are_there(opened: Opened, paths: Sequence[str]) -> bool:
     """False where VACUUM took files that went, or those of the feed: what was in them, nobody
     knows.
     """
-    from batchinfer.pipeline.slices.delta_opened import check_files
+    from batchinfer.pipeline.slices.delta_opened import check_data_files
 
     try:
-        check_files(opened, paths)
+        check_data_files(opened, paths)
     except InputError:
         return False
     return True

@@ -234,11 +234,11 @@ def open_version(latest: Opened, version: int) -> Opened:
             f"{latest.place}: version {version} can no longer be read: its log has been cleaned "
             f"up; latest: {latest.version}"
         ) from error
-    check_files(opened, [file["path"] for file in opened.files])
+    check_data_files(opened, [file["path"] for file in opened.files])
     return opened
 
 
-def check_files(opened: Opened, paths: Sequence[str]) -> None:
+def check_data_files(opened: Opened, paths: Sequence[str]) -> None:
     """Whether files that the latest version may no longer have are still there.
 
     Raises:

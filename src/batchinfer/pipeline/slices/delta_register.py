@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Entry:
+class RegisteredSlice:
     """One slice of a Delta source; the slice None is that of the rows that belong to none.
 
     Attributes:
@@ -60,7 +60,7 @@ class Register:
     table_id: str
     rule: str
     columns: Mapping[str, str]
-    entries: Mapping[str | None, Entry] = field(default_factory=dict)
+    entries: Mapping[str | None, RegisteredSlice] = field(default_factory=dict)
 
     @property
     def version(self) -> int:
@@ -135,7 +135,7 @@ def read_register(context: Context) -> Register | None:
     if not rows:
         return None
     entries = {
-        row[SLICE]: Entry(
+        row[SLICE]: RegisteredSlice(
             row[SOURCE_VERSION],
             row["rows"],
             row["changed_at"],

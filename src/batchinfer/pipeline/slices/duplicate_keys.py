@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from batchinfer.contracts import SLICE, SOURCE_FILE
 from batchinfer.errors import InputError
-from batchinfer.spark.frames import files_frame, quoted
+from batchinfer.spark.frames import files_frame, quoted_name
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -53,7 +53,7 @@ def raise_duplicates(
     of_files = spark.createDataFrame(named, f"{_FILE} string, {SLICE} string, {_COMING} boolean")
     # One read for all files: a frame a file makes a plan that takes longer than the check.
     rows = files_frame(spark, table, [path for _, path, _ in files])
-    columns = [F.col(quoted(name)) for name in dict.fromkeys([*key, SOURCE_FILE])]
+    columns = [F.col(quoted_name(name)) for name in dict.fromkeys([*key, SOURCE_FILE])]
     rows = rows.select(*columns, F.col("_metadata.file_name").alias(_FILE)).join(
         F.broadcast(of_files), _FILE, "left"
     )
@@ -87,7 +87,7 @@ def raise_duplicate_keys(
     from batchinfer.checks.repeated_keys import find_duplicate_keys
 
     whole = reduce(
-        lambda one, other: one & other, [F.col(quoted(name)).isNotNull() for name in key]
+        lambda one, other: one & other, [F.col(quoted_name(name)).isNotNull() for name in key]
     )
     found = find_duplicate_keys(rows.where(whole), key, [SLICE])
     if found:

@@ -14,7 +14,7 @@ from batchinfer.pipeline.definition.slice_names import check_slice
 from batchinfer.pipeline.definition.table_steps import reads_history
 from batchinfer.pipeline.slices.delta_changes import files_of_slices
 from batchinfer.pipeline.slices.delta_opened import Opened
-from batchinfer.pipeline.slices.delta_register import Entry, Register, read_register
+from batchinfer.pipeline.slices.delta_register import Register, RegisteredSlice, read_register
 from batchinfer.pipeline.slices.slice_data import LandedSlice, SliceData
 
 
@@ -182,7 +182,7 @@ def _of_days(context: Context, register: Register, names: Sequence[str] | None) 
 
 
 def _open(
-    context: Context, register: Register, version: int, entries: Mapping[str, Entry]
+    context: Context, register: Register, version: int, entries: Mapping[str, RegisteredSlice]
 ) -> Opened:
     """The table at a version, if it is the one that these slices were recorded of."""
     from batchinfer.lake.snapshots import exists, open_table

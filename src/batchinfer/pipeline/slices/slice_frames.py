@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from batchinfer.config.sources import SliceColumn
 from batchinfer.contracts import SLICE
 from batchinfer.pipeline.slices.slice_data import SliceData
-from batchinfer.spark.frames import quoted, version_frame
+from batchinfer.spark.frames import quoted_name, version_frame
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -49,7 +49,7 @@ def slice_condition(rule: SliceColumn, slice_: str, type_: str) -> Column:
     """
     from pyspark.sql import functions as F
 
-    column = F.col(quoted(rule.column))
+    column = F.col(quoted_name(rule.column))
     if type_ not in ("date", "timestamp", "timestamp_ntz"):
         return column == F.lit(slice_).cast(type_)
     if type_ == "date" and rule.unit in (None, "day"):

@@ -24,7 +24,7 @@ from batchinfer.errors import InputError
 from batchinfer.pipeline.slices.slice_data import SliceData
 from batchinfer.pipeline.slices.slice_frames import slice_frame
 from batchinfer.pipeline.slices.table_columns import TableColumns
-from batchinfer.spark.frames import quoted
+from batchinfer.spark.frames import quoted_name
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -80,7 +80,7 @@ def check_keys(
     spark = open_session()
 
     def check(rows: DataFrame) -> None:
-        keys = rows.select(*[quoted(name) for name in source.key]).withColumn(
+        keys = rows.select(*[quoted_name(name) for name in source.key]).withColumn(
             SLICE, lit(data.slice)
         )
         raise_duplicate_keys(keys, data.table, source.key)

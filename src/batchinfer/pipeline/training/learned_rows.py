@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchinfer.contracts import SOURCE_FILE, SOURCE_LINE
-from batchinfer.pipeline.landing.spool import Spool
+from batchinfer.pipeline.landing.spool import FileSpool
 from batchinfer.pipeline.slices.slice_data import SliceData
 from batchinfer.pipeline.slices.slice_splits import splits_of
 from batchinfer.pipeline.slices.table_columns import TableColumns
@@ -59,7 +59,7 @@ def rows_to_learn_from(
     if not columns.preparation.steps or not data.rows:
         yield data
         return
-    spool = Spool.open(columns.context)
+    spool = FileSpool.open(columns.context)
     try:
         yield _write(open_session(), columns, data, fields, spool.folder / "prepared")
     finally:
