@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchinfer import contracts
+from batchinfer.command_reports import TrainReport
 from batchinfer.config.fields import check_alias
 from batchinfer.config.sources import DeltaSource, ParquetSource
-from batchinfer.contracts import TrainReport
 from batchinfer.errors import ConfigError, InputError, InputMissing, ModelError
 from batchinfer.pipeline.definition.column_names import check_columns
 from batchinfer.pipeline.definition.context import Context

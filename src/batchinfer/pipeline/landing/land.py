@@ -13,15 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from batchinfer.command_reports import ExtractReport
 from batchinfer.config.sources import JsonSource
-from batchinfer.contracts import (
-    SLICE,
-    SOURCE_FILE,
-    SOURCE_LINE,
-    ExtractReport,
-    StagedFile,
-    commented,
-)
+from batchinfer.contracts import SLICE, SOURCE_FILE, SOURCE_LINE, StagedFile, commented
 from batchinfer.errors import InputError, TooManyQuarantined
 from batchinfer.pipeline.definition.table_steps import mends_keys
 from batchinfer.pipeline.landing.increment import Increment, Landing
