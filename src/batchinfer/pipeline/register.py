@@ -186,7 +186,7 @@ def _write(
         inputs: the model's inputs, in order.
         saved: how the model itself is kept, as `write_bundle` takes it.
     """
-    from batchinfer.models.bundle import write_bundle
+    from batchinfer.models.bundle_writing import write_bundle
     from batchinfer.models.handler import Postprocessed
 
     postprocess = _postprocess(columns.context, handler, transforms)

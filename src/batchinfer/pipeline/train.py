@@ -203,7 +203,7 @@ def _train_and_register(
     alias: str,
     report: TrainReport,
 ) -> None:
-    from batchinfer.models.bundle import write_bundle
+    from batchinfer.models.bundle_writing import write_bundle
     from batchinfer.models.handler import Postprocessed
     from batchinfer.models.metrics import doubts
     from batchinfer.models.training import TrainSpec, train_model

@@ -99,7 +99,7 @@ def _say_nothing_new(report: ExtractReport, landing: Landing) -> None:
 def _land_increment(
     landing: Landing, new: Increment, open_session: OpenSession, report: ExtractReport
 ) -> None:
-    from batchinfer.lake.staging import remove_staged
+    from batchinfer.lake.staged_files import remove_staged
 
     staged = _stage(landing, new, open_session)
     settled = _settle(landing, new, staged)
@@ -149,7 +149,7 @@ def _settle(landing: Landing, new: Increment, staged: Staged) -> Increment | Non
     """The increment as it is known now that its records have been read; what was staged goes where
     nothing of it is new.
     """
-    from batchinfer.lake.staging import remove_staged
+    from batchinfer.lake.staged_files import remove_staged
 
     if new.settle is None:
         return new
@@ -303,7 +303,7 @@ def _former_rows(landing: Landing, staged: Staged) -> list[dict[str, Any]]:
     """The keys of what was staged, so that the rows that have them now go; where the data decides,
     from whatever slice.
     """
-    from batchinfer.lake.staging import read_staged
+    from batchinfer.lake.staged_files import read_staged
 
     if not staged.files:
         return []
