@@ -1,5 +1,5 @@
-"""The cases of `scale_constants` without a JVM: made-up logs, results and tables, and the functions
-that meet them.
+"""The cases of `scale_constants` without a JVM: the functions that meet logs, results and tables of
+many files.
 """
 
 from __future__ import annotations
@@ -7,119 +7,26 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import json
-import resource
 import sys
-import time
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pyarrow as pa
 
 from batchinfer import contracts
-from batchinfer.contracts import StagedFile
-
-Made = TypeVar("Made")
-DAY = "2026-11-21"
-# A string of the length of a real one: 62 digits of a name, below the folder of its slice.
-_NAME = "slice={slice}/part-{number:08d}-0123456789abcdef0123456789abcdef0123456789abcdef.parquet"
-_PIPELINE = """\
-name: bench
-source: {kind: csv, path: "in/*.csv", schema: {key: long, f00: float}, key: key, slice: ingest_date}
-model: {uri: "models:/bench@champion"}
-sink: {table: predictions/bench}
-"""
-
-
-def timed(work: Callable[[], Made], repeats: int = 3) -> tuple[float, Made]:
-    """The least of several repeats, each the lesser of wall and CPU time, and what the last one
-    gave.
-    """
-    best, made = float("inf"), None
-    for _ in range(repeats):
-        wall, cpu = time.perf_counter(), time.process_time()
-        made = work()
-        best = min(best, time.perf_counter() - wall, time.process_time() - cpu)
-    return round(best, 5), made  # type: ignore[return-value]
-
-
-def peak_mib() -> int:
-    """The most memory that this process ever held."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
-
-
-def staged(count: int, slice_: str = DAY, first: int = 0) -> list[StagedFile]:
-    """Entries of files as a scoring task tells them; the files are empty."""
-    return [_staged(number, slice_) for number in range(first, first + count)]
-
-
-def _staged(number: int, slice_: str) -> StagedFile:
-    low, high = number * 1_000_000, number * 1_000_000 + 999_999
-    stats = {
-        "numRecords": 1_000_000,
-        "minValues": {"key": low},
-        "maxValues": {"key": high},
-        "nullCount": {"key": 0},
-    }
-    return StagedFile(
-        _NAME.format(slice=slice_, number=number),
-        1_000_000,
-        0,
-        {contracts.SLICE: slice_},
-        json.dumps(stats),
-    )
-
-
-def make_table(folder: Path, files: int, slices: int = 1) -> str:
-    """A predictions table with so many entries of empty files, and a checkpoint, as every tenth
-    commit leaves one.
-    """
-    from deltalake import DeltaTable
-
-    from batchinfer.lake.delta import commit
-
-    table = str(folder / "predictions/bench")
-    _create(table)
-    for number in range(slices):
-        day = f"{dt.date.fromisoformat(DAY) - dt.timedelta(days=number)}"
-        commit(
-            table,
-            write_empty(table, staged(files // slices, day, number * files)),
-            transactions={f"slice:{day}": number},
-        )
-    DeltaTable(table).create_checkpoint()
-    return table
-
-
-def made_apart(work: Callable[..., Made], *given: Any) -> Made:
-    """What another process made: the memory that it took is not in this one's peak."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(work, *given).result()
-
-
-def _create(table: str) -> None:
-    from batchinfer.lake.delta import ensure_table
-
-    schema = contracts.predictions_schema({"key": pa.int64()}, {"prediction": pa.float64()})
-    ensure_table(
-        table,
-        schema,
-        [contracts.SLICE],
-        None,
-        {contracts.KEY_PROPERTY: "key"},
-        stats_columns=["key", contracts.SLICE],
-    )
-
-
-def write_empty(table: str, files: list[StagedFile]) -> list[StagedFile]:
-    """Makes the files, of no bytes, that the entries speak of."""
-    for folder in {Path(table, file.path).parent for file in files}:
-        folder.mkdir(parents=True, exist_ok=True)
-    for file in files:
-        Path(table, file.path).touch()
-    return files
+from benchmarks.scale_synthetic import (
+    DAY,
+    create_predictions,
+    made_apart,
+    make_result,
+    make_table,
+    open_pipeline,
+    peak_mib,
+    staged,
+    staged_file,
+    timed,
+    write_empty,
+)
 
 
 def commit_adds(folder: Path, size: int) -> dict[str, Any]:
@@ -127,7 +34,7 @@ def commit_adds(folder: Path, size: int) -> dict[str, Any]:
     from batchinfer.lake.delta import commit
 
     table = str(folder / "predictions/bench")
-    _create(table)
+    create_predictions(table)
     files = write_empty(table, staged(size))
     before = peak_mib()
     seconds, version = timed(
@@ -184,7 +91,7 @@ def read_transactions(folder: Path, size: int) -> dict[str, Any]:
     from batchinfer.lake.log import read_transactions as read
 
     table = str(folder / "landed/bench")
-    _create(table)
+    create_predictions(table)
     commit(
         table,
         [],
@@ -194,30 +101,6 @@ def read_transactions(folder: Path, size: int) -> dict[str, Any]:
     before = peak_mib()
     seconds, _ = timed(lambda: read(table))
     return {"seconds": seconds, "mib": peak_mib() - before}
-
-
-def make_result(number: int) -> dict[str, Any]:
-    """What a task that scored a million rows tells: one file, its stages, counts and rates."""
-    stages = ("load", "read", "fingerprint", "encode", "forward", "decode", "write")
-    counts = (
-        "rows_in",
-        "rows_duplicate",
-        "batches",
-        "attempts",
-        "largest_batch",
-        "smallest_batch",
-        "children",
-    )
-    return {
-        "files": [_staged(number, DAY).to_json()], "quarantine": [], "rows_in": 1_000_000,
-        "rows_scored": 1_000_000,
-        "rows_reused": 0, "rows_quarantined": 0, "rows_removed": 0, "reasons": {}, "examples": [],
-        "seconds": dict.fromkeys(stages, 1.2345678901234567 + number),
-        "counts": dict.fromkeys(counts, 1_000_000 + number),
-        "rates": {"cpu, 1 thread": {f"{2**power}": 123456.789 + number for power in range(8, 15)}},
-        "gpu": None, "stopped": [],
-        "task_s": 9.8765432101 + number, "worker_bytes": 1_400_000_000 + number,
-    }  # fmt: skip
 
 
 def take_results(folder: Path, size: int) -> dict[str, Any]:
@@ -252,7 +135,7 @@ def make_tasks(folder: Path, size: int) -> dict[str, Any]:
 
     def make() -> list[tuple[int, str]]:
         parts = [
-            {"path": _staged(number, DAY).path, "row_groups": [0, 1], "partition": {"day": DAY}}
+            {"path": staged_file(number, DAY).path, "row_groups": [0, 1], "partition": {"day": DAY}}
             for number in range(size)
         ]
         splits = [{"parts": [part], "rows": 1_000_000, "bytes": 2**28} | types for part in parts]
@@ -327,26 +210,14 @@ def plan_large_files(folder: Path, size: int) -> dict[str, Any]:
     return {"seconds": seconds, "tasks": len(tasks)}
 
 
-def _context(folder: Path) -> Any:
-    import os
-
-    from batchinfer.pipeline.definition.context import Context
-
-    os.environ["BATCHINFER_HOME"] = str(folder)
-    file = folder / "conf/pipelines/bench.yaml"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(_PIPELINE)
-    return Context.open(str(file))
-
-
 def status_slices(folder: Path, size: int) -> dict[str, Any]:
     """What `status` reads of so many published slices: the log, and a file of each slice."""
     from batchinfer.lake.delta import commit
     from batchinfer.lake.staging import StagedWriter
     from batchinfer.pipeline.scoring.published import read_published
 
-    context = _context(folder)
-    _create(context.predictions)
+    context = open_pipeline(folder)
+    create_predictions(context.predictions)
     schema = contracts.predictions_schema({"key": pa.int64()}, {"prediction": pa.float64()})
     constants = dict.fromkeys(contracts.LINEAGE)
     rows = pa.RecordBatch.from_pydict(
@@ -399,7 +270,7 @@ def earlier_runs(folder: Path, size: int) -> dict[str, Any]:
     from batchinfer.lake.runs import append_run
     from batchinfer.pipeline.scoring.earlier_runs import runs_of_bundle
 
-    context = _context(folder)
+    context = open_pipeline(folder)
     start = dt.datetime(2026, 1, 1, tzinfo=dt.timezone.utc)
     body = json.dumps(
         {"stage_seconds": dict.fromkeys("abcdefghij", 1.5), "batch_rates": {}, "text": "x" * 2_000}
@@ -437,7 +308,7 @@ def resolve_model(folder: Path, size: int) -> dict[str, Any]:
 
     from batchinfer.models.registry import DIGEST_TAG
 
-    context = _context(folder)
+    context = open_pipeline(folder)
     uri = context.registry.tracking_uri
     client = MlflowClient(uri, uri)
     client.create_registered_model("bench")

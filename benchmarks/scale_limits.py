@@ -11,13 +11,12 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.scale_model import (
+from benchmarks.scale_run_time import (
     ROW_BYTES,
     TARGET_BYTES,
     Rates,
@@ -348,98 +347,3 @@ def money(load: Load, get_usd: float = 4e-7, put_usd: float = 5e-6) -> dict[str,
         "usd_spot": hours * load.shape.spot,
         "requests_usd": requests,
     }
-
-
-def add_options(options: argparse.ArgumentParser) -> None:
-    """What the reader may set."""
-    options.add_argument("--rows", type=float, nargs="+", default=[1e9, 1e11, 1e13])
-    options.add_argument(
-        "--hours", type=float, default=8.0, help="in which a run is to be done (8)"
-    )
-    options.add_argument(
-        "--driver-gib",
-        type=float,
-        default=16.0,
-        help="memory that the driver's Python may take (16)",
-    )
-    options.add_argument(
-        "--task-mib",
-        type=float,
-        default=256.0,
-        help="most MiB of a task (256, inference/splits.py)",
-    )
-    options.add_argument("--constants", type=Path, default=CONSTANTS)
-    # c5.2xlarge, 8 cores: 0.34 on demand, about 0.18 spot, the example of AWS's page on weights of
-    # spot prices (not dated).
-    options.add_argument(
-        "--core-hour", type=float, default=0.0425, help="USD of a core's hour on demand"
-    )
-    options.add_argument(
-        "--core-spot", type=float, default=0.0225, help="USD of a core's hour on spot"
-    )
-    # g4dn.xlarge, us-east-1, as lists of 2025 give it; spot changes by the hour.
-    options.add_argument(
-        "--gpu-hour",
-        type=float,
-        default=0.526,
-        help="USD of an hour of a machine with a T4 on demand",
-    )
-    options.add_argument("--gpu-spot", type=float, default=0.16, help="the same on spot")
-    options.add_argument("--plot", type=Path, help="writes the picture of docs/scale.md")
-
-
-def predict(rates: Rates, options: argparse.Namespace) -> dict[str, Any]:
-    """Prints the tables of docs/scale.md to stderr; the numbers as JSON."""
-    cases = load_constants(options.constants)
-    found: list[dict[str, Any]] = []
-    reached = {
-        shape.name: breaks_at(rates, shape, cases, options) for shape in shapes(rates, options)
-    }
-    for shape in shapes(rates, options):
-        for rows in options.rows:
-            load = load_of(rates, shape, rows, options.hours, options.task_mib * MIB)
-            held = limits(load, cases, options.hours, options.driver_gib)
-            told = {
-                "shape": shape.name,
-                "rows": rows,
-                "workers": load.workers,
-                "tasks": load.tasks,
-                "files": load.files,
-            }
-            told |= {"hours": load.seconds / 3600, **money(load), "year": year(load, cases)}
-            found.append(
-                told | {"limits": {limit.name: [limit.load, limit.allowed] for limit in held}}
-            )
-            _print(load, held, told)
-    print("\nrows of a slice at which each limit is reached", file=sys.stderr)
-    for name, at in reached.items():
-        print(
-            f"{name}: " + "; ".join(f"{limit} {rows:.1e}" for limit, rows in at.items()),
-            file=sys.stderr,
-        )
-    if options.plot:
-        from benchmarks.scale_plot import draw
-
-        draw(options.plot, rates, shapes(rates, options), cases, options.hours, options.driver_gib)
-    return {"predicted": found, "breaks_at": reached}
-
-
-def _print(load: Load, held: Sequence[Limit], told: Mapping[str, Any]) -> None:
-    print(
-        f"\n{load.shape.name}, {load.rows:.0e} rows ({load.shape.source}): {load.workers:,} "
-        f"workers, {load.tasks:,} tasks, "
-        f"{told['hours']:.1f} h, {told['worker_hours']:,.0f} worker hours, "
-        f"{told['usd']:,.0f} USD ({told['usd_spot']:,.0f} spot), "
-        f"requests {told['requests_usd']:,.2f} USD; a year of it: {told['year']['files']:,.0f} "
-        "files, opened in "
-        f"{told['year']['open_s']:,.1f} s with {told['year']['open_gib']:.1f} GiB",
-        file=sys.stderr,
-    )
-    for limit in held:
-        mark = "breaks" if limit.share > 1 else ""
-        print(
-            f"  {limit.name:30} {limit.load:12,.3f} of {limit.allowed:8,.2f} {limit.unit:4} "
-            f"{limit.share:10.3f} {mark:7} "
-            f"{limit.moved_by}",
-            file=sys.stderr,
-        )

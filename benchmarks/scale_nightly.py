@@ -66,7 +66,7 @@ def night_of(
     return Night(runs, files, append_s, earlier_s, runs * append_s / 3600, store_h, resolve_s)
 
 
-def add_options(options: argparse.ArgumentParser) -> None:
+def add_night_options(options: argparse.ArgumentParser) -> None:
     """What the reader may set."""
     options.add_argument("--night-runs", type=float, nargs="+", default=[1e2, 1e3, 1e4])
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.scale_limits import Shape, limits, load_of
-from benchmarks.scale_model import Rates
+from benchmarks.scale_run_time import Rates
 
 _STEPS = [10 ** (power / 4) for power in range(32, 53)]
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from artefacts import a_frame
 
-from batchinfer.contracts import RegisterReport
+from batchinfer.command_reports import RegisterReport
 from batchinfer.pipeline.register import register_model
 
 SCHEMA = "{id: int, a: double, b: double, c: double, kind: string, y: string}"

@@ -8,7 +8,7 @@ import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from batchinfer.contracts import ExtractReport, RegisterReport, RunReport, TrainReport
+from batchinfer.command_reports import ExtractReport, RegisterReport, RunReport, TrainReport
 from batchinfer.errors import ConfigError
 
 if TYPE_CHECKING:

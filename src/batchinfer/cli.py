@@ -1,10 +1,11 @@
 """`batchinfer …`: a thin face on the pipeline package. Each command loads what it needs when it
 runs.
+
+Owns what each command takes and calls; what commands share is `cli_options`.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,33 +13,11 @@ from typing import Any
 import click
 
 from batchinfer import __version__
-
-Command = Callable[..., None]
-
-
-class _Commands(click.Group):
-    """Commands in the order in which they are used; usage errors end in the JSON line like all
-    others.
-    """
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        from difflib import get_close_matches
-
-        found = super().get_command(ctx, cmd_name)
-        if found is None:
-            near = get_close_matches(cmd_name, self.commands, 1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise click.UsageError(
-                f"no command {cmd_name!r}{hint} Allowed: {', '.join(self.commands)}"
-            )
-        return found
+from batchinfer.cli_options import CommandGroup, env_option, pipeline_options
 
 
 @click.group(
-    cls=_Commands,
+    cls=CommandGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 @click.version_option(__version__, prog_name="batchinfer")
@@ -49,34 +28,6 @@ def cli() -> None:
     done, 2 configuration, 3 input, 4 checks failed, 5 too many bad rows, 6 slice held, 7 model, 8
     storage (try again), 130/143 interrupted.
     """
-
-
-def _pipeline_options(command: Command) -> Command:
-    """-p, --env and --set, as on every command of a pipeline."""
-    for option in (
-        click.option(
-            "--set",
-            "overrides",
-            multiple=True,
-            metavar="A.B=VALUE",
-            help="Override a value of the pipeline file.",
-        ),
-        click.option(
-            "--env",
-            default=lambda: os.environ.get("BATCHINFER_ENV", "local"),
-            help="Environment (default: local).",
-        ),
-        click.option(
-            "-p",
-            "--pipeline",
-            "ref",
-            required=True,
-            metavar="NAME|FILE",
-            help="Pipeline name, or a YAML file.",
-        ),
-    ):
-        command = option(command)
-    return command
 
 
 def _run(work: Callable[[], Any], **facts: Any) -> None:
@@ -91,12 +42,12 @@ def _context(ref: str, env: str, overrides: tuple[str, ...], reads_source: bool 
     return Context.open(ref, env, overrides, reads_source)
 
 
-@cli.command()
-@_pipeline_options
+@cli.command("extract")
+@pipeline_options
 @click.option(
     "--slice", "slice_", help="Slice of all rows, where the pipeline has slice: ingest_date."
 )
-def extract(ref: str, env: str, overrides: tuple[str, ...], slice_: str | None) -> None:
+def extract_command(ref: str, env: str, overrides: tuple[str, ...], slice_: str | None) -> None:
     """Land what is new in the source; bad records go to the quarantine table."""
 
     def work() -> Any:
@@ -118,8 +69,8 @@ def extract(ref: str, env: str, overrides: tuple[str, ...], slice_: str | None) 
     _run(work, pipeline=ref, slice=slice_)
 
 
-@cli.command()
-@_pipeline_options
+@cli.command("train")
+@pipeline_options
 @click.option(
     "--slice",
     "slices",
@@ -131,7 +82,7 @@ def extract(ref: str, env: str, overrides: tuple[str, ...], slice_: str | None) 
 @click.option(
     "--alias", default="champion", show_default=True, help="Alias that points at the new version."
 )
-def train(
+def train_command(
     ref: str,
     env: str,
     overrides: tuple[str, ...],
@@ -162,8 +113,8 @@ def train(
     _run(work, pipeline=ref)
 
 
-@cli.command()
-@_pipeline_options
+@cli.command("register")
+@pipeline_options
 @click.option(
     "--artifact", required=True, metavar="PATH|URI",
     help="A .pt2, TorchScript, .onnx, .skops or .safetensors file, an MLflow model folder, "
@@ -173,7 +124,7 @@ def train(
     "--alias",
     help="Alias for the new version. Default: the pipeline's own, if no version has it yet.",
 )
-def register(
+def register_command(
     ref: str, env: str, overrides: tuple[str, ...], artifact: str, alias: str | None
 ) -> None:
     """Make a bundle of a model trained elsewhere."""
@@ -191,11 +142,11 @@ def register(
     _run(work, pipeline=ref)
 
 
-@cli.command()
-@_pipeline_options
+@cli.command("models")
+@pipeline_options
 @click.option("--promote", metavar="VERSION", help="Point the pipeline's alias at this version.")
 @click.option("--rollback", is_flag=True, help="Point the alias back at the version before.")
-def models(
+def models_command(
     ref: str, env: str, overrides: tuple[str, ...], promote: str | None, rollback: bool
 ) -> None:
     """Versions, metrics, aliases."""
@@ -209,10 +160,10 @@ def models(
     _run(work, pipeline=ref)
 
 
-@cli.command()
-@_pipeline_options
+@cli.command("plan")
+@pipeline_options
 @click.option("--slice", "slice_", required=True)
-def plan(ref: str, env: str, overrides: tuple[str, ...], slice_: str) -> None:
+def plan_command(ref: str, env: str, overrides: tuple[str, ...], slice_: str) -> None:
     """What score would do with a slice, and every problem; scores nothing."""
 
     def work() -> Any:
@@ -224,8 +175,8 @@ def plan(ref: str, env: str, overrides: tuple[str, ...], slice_: str) -> None:
     _run(work, pipeline=ref, slice=slice_)
 
 
-@cli.command()
-@_pipeline_options
+@cli.command("score")
+@pipeline_options
 @click.option("--slice", "slice_", required=True)
 @click.option(
     "--force",
@@ -233,7 +184,7 @@ def plan(ref: str, env: str, overrides: tuple[str, ...], slice_: str) -> None:
     help="Score even if the slice is published from this data by this model.",
 )
 @click.option("--evolve", is_flag=True, help="Add new prediction columns to the table.")
-def score(
+def score_command(
     ref: str, env: str, overrides: tuple[str, ...], slice_: str, force: bool, evolve: bool
 ) -> None:
     """Score a slice: read, transform, infer, check, publish."""
@@ -257,10 +208,10 @@ def score(
     _run(work, pipeline=ref, slice=slice_)
 
 
-@cli.command()
-@_pipeline_options
+@cli.command("replay")
+@pipeline_options
 @click.option("--slice", "slice_", required=True)
-def replay(ref: str, env: str, overrides: tuple[str, ...], slice_: str) -> None:
+def replay_command(ref: str, env: str, overrides: tuple[str, ...], slice_: str) -> None:
     """Score the quarantined rows of a published slice again; those that pass now join it."""
 
     def work() -> Any:
@@ -282,8 +233,8 @@ def replay(ref: str, env: str, overrides: tuple[str, ...], slice_: str) -> None:
     _run(work, pipeline=ref, slice=slice_)
 
 
-@cli.command()
-@_pipeline_options
+@cli.command("backfill")
+@pipeline_options
 @click.option("--from", "start", required=True, metavar="SLICE")
 @click.option("--to", "end", required=True, metavar="SLICE")
 @click.option("--force", is_flag=True, help="Score published slices again too.")
@@ -294,7 +245,7 @@ def replay(ref: str, env: str, overrides: tuple[str, ...], slice_: str) -> None:
     show_default=True,
     help="Slices at the same time.",
 )
-def backfill(
+def backfill_command(
     ref: str, env: str, overrides: tuple[str, ...], start: str, end: str, force: bool, parallel: int
 ) -> None:
     """Score every landed slice between two that is missing, stale or failed."""
@@ -312,8 +263,8 @@ def backfill(
     _run(work, pipeline=ref)
 
 
-@cli.command()
-@_pipeline_options
+@cli.command("nightly")
+@pipeline_options
 @click.option(
     "--slice", "slice_", metavar="DAY", help="The day of the run. Default: today, in UTC."
 )
@@ -331,7 +282,7 @@ def backfill(
     show_default=True,
     help="Seconds between two attempts.",
 )
-def nightly(
+def nightly_command(
     ref: str, env: str, overrides: tuple[str, ...], slice_: str | None, tries: int, wait_s: float
 ) -> None:
     """What schedulers call: extract, then score the day, or what the week before it lacks."""
@@ -341,9 +292,9 @@ def nightly(
     leave(run_night(ref, slice_, env, overrides, tries, wait_s))
 
 
-@cli.command()
-@_pipeline_options
-def status(ref: str, env: str, overrides: tuple[str, ...]) -> None:
+@cli.command("status")
+@pipeline_options
+def status_command(ref: str, env: str, overrides: tuple[str, ...]) -> None:
     """Slices: published, stale, failed, missing, running. No JVM."""
 
     def work() -> Any:
@@ -355,8 +306,8 @@ def status(ref: str, env: str, overrides: tuple[str, ...]) -> None:
     _run(work, pipeline=ref)
 
 
-@cli.command()
-@_pipeline_options
+@cli.command("lookup")
+@pipeline_options
 @click.option(
     "--key",
     "keys",
@@ -366,7 +317,7 @@ def status(ref: str, env: str, overrides: tuple[str, ...]) -> None:
 )
 @click.option("--keys-file", type=click.Path(path_type=Path), help="A file with one key a line.")
 @click.option("--as-of", metavar="SLICE", help="The newest prediction not after this slice.")
-def lookup(
+def lookup_command(
     ref: str,
     env: str,
     overrides: tuple[str, ...],
@@ -385,14 +336,10 @@ def lookup(
     _run(work, pipeline=ref)
 
 
-@cli.command()
+@cli.command("report")
 @click.option("--run", "run_id", required=True, metavar="RUN_ID")
-@click.option(
-    "--env",
-    default=lambda: os.environ.get("BATCHINFER_ENV", "local"),
-    help="Environment (default: local).",
-)
-def report(run_id: str, env: str) -> None:
+@env_option
+def report_command(run_id: str, env: str) -> None:
     """Where the HTML report of a run is."""
 
     def work() -> Any:
@@ -403,13 +350,9 @@ def report(run_id: str, env: str) -> None:
     _run(work, run_id=run_id)
 
 
-@cli.command()
-@click.option(
-    "--env",
-    default=lambda: os.environ.get("BATCHINFER_ENV", "local"),
-    help="Environment (default: local).",
-)
-def doctor(env: str) -> None:
+@cli.command("doctor")
+@env_option
+def doctor_command(env: str) -> None:
     """Check Java, Spark, Delta, MLflow, GPU, disk and write rights."""
 
     def work() -> Any:

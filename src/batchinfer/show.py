@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from batchinfer.contracts import ExtractReport, RegisterReport, RunReport, TrainReport
+    from batchinfer.command_reports import ExtractReport, RegisterReport, RunReport, TrainReport
     from batchinfer.pipeline.backfill import BackfillReport
 
 Body = TypeVar("Body", bound=dict[str, Any])

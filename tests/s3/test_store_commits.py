@@ -21,7 +21,8 @@ from batchinfer.lake.conditions import check_conditional_writes
 from batchinfer.lake.creation import ensure_table
 from batchinfer.lake.leases import hold, running
 from batchinfer.lake.snapshots import open_table
-from batchinfer.lake.staging import StagedWriter, remove_staged
+from batchinfer.lake.staged_files import remove_staged
+from batchinfer.lake.staging import StagedWriter
 from batchinfer.lake.storage import check_writable
 from batchinfer.lake.table_places import open_filesystem
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from batchinfer.contracts import ExtractReport, RunReport, TrainReport
+from batchinfer.command_reports import ExtractReport, RunReport, TrainReport
 from batchinfer.pipeline.backfill import BackfillReport, backfill_slices
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.extract import extract_source

@@ -20,7 +20,7 @@ from spark.readings import DAYS, project_of, write_days
 from spark.refusing import NET
 
 from batchinfer import errors
-from batchinfer.contracts import RunReport
+from batchinfer.command_reports import RunReport
 from batchinfer.lake import quarantine
 from batchinfer.pipeline.recorded import recorded
 from batchinfer.pipeline.replay import replay_slice

@@ -5,7 +5,7 @@ Owns how a place and a problem are written. Knows neither YAML nor what a docume
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -106,3 +106,20 @@ def merge(base: Any, base_spot: Spot, over: Any, over_spot: Spot) -> tuple[Any, 
             else (value, spot)
         )
     return merged, Spot(over_spot.where, over_spot.order, children=spots)
+
+
+def mapping_at(document: Any, *path: str) -> dict[Any, Any]:
+    """The mapping at a path of a document; an empty one where there is none."""
+    for key in path:
+        document = document.get(key) if isinstance(document, dict) else None
+    return document if isinstance(document, dict) else {}
+
+
+def each_name(path: Path, value: Any) -> Iterator[tuple[Path, str]]:
+    """Each name of a list of names, or of one name alone, with its place."""
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, list):
+        yield from (
+            ((*path, place), name) for place, name in enumerate(value) if isinstance(name, str)
+        )

@@ -36,7 +36,7 @@ from batchinfer.lake.snapshots import (
     table_schema,
     table_version,
 )
-from batchinfer.lake.staging import remove_staged
+from batchinfer.lake.staged_files import remove_staged
 from batchinfer.lake.table_places import (
     as_storage_error,
     local_path,

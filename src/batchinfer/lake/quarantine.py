@@ -42,7 +42,8 @@ from batchinfer.lake.ledger import (
 )
 from batchinfer.lake.log import read_transactions
 from batchinfer.lake.snapshots import exists, open_table, partition_text
-from batchinfer.lake.staging import StagedWriter, place_staged, remove_staged
+from batchinfer.lake.staged_files import place_staged, remove_staged
+from batchinfer.lake.staging import StagedWriter
 from batchinfer.lake.table_places import encode_name, open_filesystem, storage_faults
 
 # pyarrow makes these functions when it is imported; type checkers cannot see them.

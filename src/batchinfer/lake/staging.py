@@ -2,30 +2,26 @@
 commit adds them.
 
 Owns buffering, sorting, file and row-group sizes, and folder names. Must not write Delta's log.
+What becomes of the files is `staged_files`.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pyarrow import compute
 from pyarrow import types as kinds
-from pyarrow.fs import FileType, LocalFileSystem
 
 from batchinfer.contracts import StagedFile
-from batchinfer.errors import InputError, StorageError
+from batchinfer.errors import InputError
 from batchinfer.lake.file_statistics import FileStatistics
-from batchinfer.lake.parquet import ParquetFile, delete_quietly, make_folder, sync_folders
+from batchinfer.lake.parquet import ParquetFile, delete_quietly
 from batchinfer.lake.schemas import delta_schema
-from batchinfer.lake.snapshots import exists, snapshot_files
-from batchinfer.lake.table_places import open_filesystem, partition_folder, storage_faults
+from batchinfer.lake.table_places import open_filesystem, partition_folder
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -328,72 +324,6 @@ class StagedWriter:
         if held.file is not None:
             self._done.append(held.file.close(held.values))
             held.file = None
-
-
-def place_staged(table: str, staged: StagedFile, partition: Mapping[str, str | None]) -> StagedFile:
-    """Moves a staged file into the folder of a partition, and says so in its entry; no commit may
-    refer to it yet.
-
-    Runs on: driver
-
-    Raises:
-        InputError: a partition value too long for a folder's name.
-        StorageError: the file cannot be moved.
-    """
-    filesystem, root = open_filesystem(table)
-    folder, name = partition_folder(partition), staged.path.rsplit("/", 1)[-1]
-    placed = dataclasses.replace(staged, path=f"{folder}/{name}", partition=dict(partition))
-    with storage_faults(f"{root}/{staged.path}", f"move the file to {folder}"):
-        make_folder(filesystem, f"{root}/{folder}")
-        # Placed already: the commit after the move failed, and is tried again.
-        if filesystem.get_file_info(f"{root}/{placed.path}").type == FileType.NotFound:
-            filesystem.move(f"{root}/{staged.path}", f"{root}/{placed.path}")
-        if isinstance(filesystem, LocalFileSystem):
-            sync_folders(Path(root) / folder, Path(root))
-    return placed
-
-
-def read_staged(table: str, files: Sequence[StagedFile], columns: Sequence[str]) -> pa.Table:
-    """Columns of the rows of staged files.
-
-    Runs on: driver
-
-    Raises:
-        StorageError: a file cannot be read.
-    """
-    filesystem, root = open_filesystem(table)
-    with storage_faults(table, "read staged files"):
-        parts = [
-            pq.read_table(f"{root}/{staged.path}", columns=list(columns), filesystem=filesystem)
-            for staged in files
-        ]
-    return pa.concat_tables(parts)
-
-
-def remove_staged(table: str, files: Sequence[StagedFile]) -> int:
-    """Deletes staged files, such as those of a run whose checks failed; never one that the table
-    holds by now.
-
-    A run may be interrupted between its commit and its knowledge of it, so the log is asked first:
-    while it cannot be read, nothing is deleted. What is left behind is for the sweep of orphans.
-
-    Returns:
-        How many were deleted.
-
-    Runs on: driver | executor
-    """
-    if not files:
-        return 0
-    filesystem, root = open_filesystem(table)
-    try:
-        held = {file["path"] for file in snapshot_files(table)} if exists(table) else set[str]()
-    except StorageError:
-        return 0
-    return sum(
-        delete_quietly(filesystem, f"{root}/{staged.path}")
-        for staged in files
-        if staged.path not in held
-    )
 
 
 def _check_names(schema: pa.Schema, names: Sequence[str]) -> None:

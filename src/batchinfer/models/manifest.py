@@ -11,11 +11,14 @@ import json
 import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from batchinfer.errors import ModelError
 from batchinfer.models.formats.catalogue import FORMATS
 from batchinfer.models.source_code import source_digest
+
+if TYPE_CHECKING:
+    from batchinfer.transforms import PostProcess, TransformPipeline
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -166,6 +169,26 @@ def _check_files(
                 f"expected {files[name]['sha256']} ({files[name]['size']} bytes)"
             )
     return problems
+
+
+def transforms_entry(transforms: TransformPipeline) -> dict[str, Any]:
+    """What the manifest says of fitted transforms."""
+    return {
+        "digest": transforms.digest(),
+        "versions": {step.name: step.version for step in transforms.steps},
+    }
+
+
+def postprocess_entry(postprocess: PostProcess | None) -> dict[str, Any]:
+    """Nothing without steps, so that bundles made before there were any keep their digest."""
+    if postprocess is None:
+        return {}
+    return {
+        "postprocess": {
+            "digest": postprocess.digest(),
+            "versions": {step.name: step.version for step in postprocess.steps},
+        }
+    }
 
 
 def format_of(manifest: Mapping[str, Any]) -> str:

@@ -6,12 +6,14 @@ Owns every setting of MLflow. Knows nothing of bundles and aliases: see `registr
 from __future__ import annotations
 
 import contextlib
+import datetime
 import fcntl
 import logging
+import math
 import os
 import time
 import warnings
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +38,8 @@ _SETTINGS = {
     "GIT_PYTHON_REFRESH": "quiet",
 }
 _LOCK_TIMEOUT_S = 120.0
+# Longest value of a parameter, and most metrics in one request.
+_PARAM_LENGTH, _METRICS_AT_ONCE = 6000, 1000
 
 
 def open_client(uri: str) -> MlflowClient:
@@ -59,6 +63,38 @@ def open_client(uri: str) -> MlflowClient:
             "ignore", DeprecationWarning
         )  # MLflow's own use of SQLAlchemy, which nobody here can mend
         return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def log_training(
+    client: MlflowClient,
+    run_id: str,
+    metrics: Mapping[str, float],
+    params: Mapping[str, Any],
+    curve: Sequence[Mapping[str, float]],
+) -> None:
+    """Writes what training gave into a run.
+
+    Args:
+        curve: one mapping an epoch: its number under `epoch`, and losses.
+
+    Runs on: driver.
+    """
+    from mlflow.entities import Metric, Param
+
+    now = int(datetime.datetime.now(tz=datetime.timezone.utc).timestamp() * 1000)
+    points = [Metric(key, value, now, 0) for key, value in metrics.items()]
+    for epoch in curve:
+        at = int(epoch["epoch"])
+        points += [
+            Metric(key, value, now, at)
+            for key, value in epoch.items()
+            if key != "epoch" and math.isfinite(value)
+        ]
+    client.log_batch(
+        run_id, params=[Param(key, str(value)[:_PARAM_LENGTH]) for key, value in params.items()]
+    )
+    for first in range(0, len(points), _METRICS_AT_ONCE):
+        client.log_batch(run_id, metrics=points[first : first + _METRICS_AT_ONCE])
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ import getpass
 import json
 import os
 import socket
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +26,8 @@ HISTORY_TAG = "batchinfer.history."
 # The same: a JSON list of how it moved, newest last. What `rollback` goes by is the history; this
 # is for people.
 MOVES_TAG = "batchinfer.moves."
+# The longest value of a tag that MLflow takes.
+_TAG_LENGTH = 5000
 
 
 def a_move(action: str, former: str | None, version: str) -> dict[str, str]:
@@ -45,6 +48,22 @@ def a_move(action: str, former: str | None, version: str) -> dict[str, str]:
         "to": version,
         "by": f"{user}@{socket.gethostname()}",
     }
+
+
+def metrics_tag(metrics: Mapping[str, float]) -> str:
+    """Metrics as JSON; of more than a tag holds, the first ones. The run has them all."""
+    kept = dict(metrics)
+    while len(json.dumps(kept)) > _TAG_LENGTH:
+        kept.popitem()
+    return json.dumps(kept)
+
+
+def moves_tag(moves: Sequence[Mapping[str, str]]) -> str:
+    """Moves as JSON; of more than a tag holds, the last ones."""
+    kept = list(moves)
+    while len(json.dumps(kept)) > _TAG_LENGTH:
+        del kept[0]
+    return json.dumps(kept)
 
 
 @dataclass(frozen=True)

@@ -1,21 +1,17 @@
 """The registry: alias -> version -> verified bundle, over MLflow.
 
 Owns names, versions, aliases and their history. What a version is stands in its tags: the digest of
-its bundle and its metrics. Knows nothing of what is inside a bundle (see `bundle`) and nothing of
-pipelines.
+its bundle and its metrics. Knows nothing of what is inside a bundle (see `bundle`), of where it
+lies (see `bundle_store`) and of pipelines.
 """
 
 from __future__ import annotations
 
 import contextlib
-import datetime
 import json
 import math
 import re
-import tempfile
 import threading
-import urllib.parse
-import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +20,8 @@ from batchinfer.config.suggestions import did_you_mean, listed
 from batchinfer.contracts import ModelRef
 from batchinfer.errors import BatchInferError, ModelError
 from batchinfer.models.bundle import verify_bundle
-from batchinfer.models.mlflow_client import open_client, registry_lock, storage_errors
+from batchinfer.models.bundle_store import bundles_of, download_bundle, download_model, local_bundle
+from batchinfer.models.mlflow_client import log_training, open_client, registry_lock, storage_errors
 from batchinfer.models.reachable import check_reachable, sqlite_path
 from batchinfer.models.registered import (
     DIGEST_TAG,
@@ -33,6 +30,8 @@ from batchinfer.models.registered import (
     MOVES_TAG,
     RegisteredModel,
     a_move,
+    metrics_tag,
+    moves_tag,
 )
 from batchinfer.models.registry_reading import read_by_client, read_by_sqlite
 
@@ -41,11 +40,8 @@ if TYPE_CHECKING:
 
 _HISTORY_LENGTH = 50
 _BUNDLE = "bundle"
-_PARAM_LENGTH = 6000
-_TAG_LENGTH = 5000
 _TEXT_LENGTH = 5000
 _CARD = "model_card.md"
-_METRICS_AT_ONCE = 1000
 _URI = re.compile(r"models:/([^/@]+)(?:@([A-Za-z][\w.-]*)|/([0-9]+))")
 
 
@@ -111,7 +107,7 @@ class Registry:
             )
             state = "FAILED"
             try:
-                _log(client, run.info.run_id, finite, params or {}, curve)
+                log_training(client, run.info.run_id, finite, params or {}, curve)
                 client.log_artifacts(run.info.run_id, str(bundle_folder), _BUNDLE)
                 if card is not None:
                     client.log_artifacts(run.info.run_id, str(card))
@@ -119,7 +115,7 @@ class Registry:
                 version_tags = {
                     **(tags or {}),
                     DIGEST_TAG: digest,
-                    METRICS_TAG: _metrics_tag(finite),
+                    METRICS_TAG: metrics_tag(finite),
                 }
                 source = f"{run.info.artifact_uri}/{_BUNDLE}"
                 text = (
@@ -165,13 +161,14 @@ class Registry:
             StorageError: the store does not answer, or the cache cannot be written.
         """
         source = self._model(ref.name).at(ref.version).source
-        local = self._local(source)
+        local = local_bundle(source, self.artifacts)
         if local is not None:
             verify_bundle(local, ref.digest)
             return local
         folder = cache / ref.digest
         if not folder.exists():
-            self._download(source, folder, ref.digest)
+            self._open()
+            download_bundle(self.tracking_uri, source, folder, ref.digest)
         verify_bundle(folder, ref.digest)
         return folder
 
@@ -186,24 +183,7 @@ class Registry:
             StorageError: the registry or its artefact store does not answer.
         """
         self._open()
-        from mlflow.artifacts import download_artifacts
-        from mlflow.exceptions import MlflowException
-
-        with storage_errors(f"{uri} cannot be fetched"):
-            try:
-                found = download_artifacts(
-                    artifact_uri=uri,
-                    dst_path=str(folder),
-                    tracking_uri=self.tracking_uri,
-                    registry_uri=self.tracking_uri,
-                )
-            except MlflowException as error:
-                if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-                    raise
-                raise ModelError(
-                    f"{uri}: no such model in {self.tracking_uri}: {error.message}"
-                ) from error
-        return Path(found)
+        return download_model(self.tracking_uri, uri, folder)
 
     def holder(self, name: str, alias: str) -> str | None:
         """The version that has the alias; None if no version has it, or there is no such model.
@@ -331,7 +311,9 @@ class Registry:
     def _experiment(self, client: MlflowClient, name: str) -> str:
         found = client.get_experiment_by_name(name)
         if found is None:
-            return client.create_experiment(name, artifact_location=_below(self.artifacts, name))
+            return client.create_experiment(
+                name, artifact_location=bundles_of(name, self.artifacts)
+            )
         if found.lifecycle_stage == "deleted":
             client.restore_experiment(found.experiment_id)
         return found.experiment_id
@@ -363,39 +345,7 @@ class Registry:
             )
             client.set_registered_model_alias(model.name, alias, version)
             # Last: what is told of a move has happened.
-            client.set_registered_model_tag(model.name, MOVES_TAG + alias, _moves_tag(moves))
-
-    def _local(self, source: str) -> Path | None:
-        """The folder of a source on this machine; where the whole state was moved, the same place
-        below `artifacts`.
-        """
-        path = _local_path(source)
-        root = _local_path(self.artifacts) if self.artifacts else None
-        if path is None or path.exists() or root is None:
-            return path
-        # name / run / artifacts / bundle; the digest tells whether it is the right one.
-        moved = root.joinpath(*path.parts[-4:])
-        return moved if moved.exists() else path
-
-    def _download(self, source: str, folder: Path, digest: str) -> None:
-        self._open()
-        from mlflow.artifacts import download_artifacts
-
-        with storage_errors(f"the bundle {source} cannot be fetched"):
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder.parent) as staged:
-                found = Path(
-                    download_artifacts(
-                        artifact_uri=source, dst_path=staged, tracking_uri=self.tracking_uri
-                    )
-                )
-                verify_bundle(found, digest)
-                try:
-                    found.rename(folder)
-                except OSError:
-                    # Another process was first; whatever lies there is verified by the caller.
-                    if not folder.exists():
-                        raise
+            client.set_registered_model_tag(model.name, MOVES_TAG + alias, moves_tag(moves))
 
 
 def _parse(uri: str) -> tuple[str, str | None, str | None]:
@@ -405,58 +355,3 @@ def _parse(uri: str) -> tuple[str, str | None, str | None]:
             f"got the model URI {uri!r}; allowed: models:/NAME@ALIAS or models:/NAME/VERSION"
         )
     return match[1], match[2], match[3]
-
-
-def _metrics_tag(metrics: Mapping[str, float]) -> str:
-    """As JSON; of more metrics than a tag holds, the first ones. The run has them all."""
-    kept = dict(metrics)
-    while len(json.dumps(kept)) > _TAG_LENGTH:
-        kept.popitem()
-    return json.dumps(kept)
-
-
-def _moves_tag(moves: Sequence[Mapping[str, str]]) -> str:
-    """As JSON; of more moves than a tag holds, the last ones."""
-    kept = list(moves)
-    while len(json.dumps(kept)) > _TAG_LENGTH:
-        del kept[0]
-    return json.dumps(kept)
-
-
-def _log(
-    client: MlflowClient,
-    run_id: str,
-    metrics: Mapping[str, float],
-    params: Mapping[str, Any],
-    curve: Sequence[Mapping[str, float]],
-) -> None:
-    from mlflow.entities import Metric, Param
-
-    now = int(datetime.datetime.now(tz=datetime.timezone.utc).timestamp() * 1000)
-    points = [Metric(key, value, now, 0) for key, value in metrics.items()]
-    for epoch in curve:
-        at = int(epoch["epoch"])
-        points += [
-            Metric(key, value, now, at)
-            for key, value in epoch.items()
-            if key != "epoch" and math.isfinite(value)
-        ]
-    client.log_batch(
-        run_id, params=[Param(key, str(value)[:_PARAM_LENGTH]) for key, value in params.items()]
-    )
-    for first in range(0, len(points), _METRICS_AT_ONCE):
-        client.log_batch(run_id, metrics=points[first : first + _METRICS_AT_ONCE])
-
-
-def _local_path(uri: str) -> Path | None:
-    parts = urllib.parse.urlsplit(uri)
-    if parts.scheme == "file":
-        return Path(urllib.request.url2pathname(parts.path))
-    return Path(uri) if not parts.scheme else None
-
-
-def _below(root: str, name: str) -> str | None:
-    if not root:
-        return None
-    local = _local_path(root)
-    return (local.absolute() / name).as_uri() if local is not None else f"{root.rstrip('/')}/{name}"

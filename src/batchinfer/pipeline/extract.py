@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from batchinfer.command_reports import ExtractReport
 from batchinfer.config.sources import DeltaSource
-from batchinfer.contracts import ExtractReport
 from batchinfer.errors import ConfigError
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.slice_names import check_slice

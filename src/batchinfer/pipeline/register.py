@@ -10,8 +10,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from batchinfer.command_reports import RegisterReport
 from batchinfer.config.fields import check_alias
-from batchinfer.contracts import CHAMPION, SOURCE_FILE, SOURCE_LINE, RegisterReport
+from batchinfer.contracts import CHAMPION, SOURCE_FILE, SOURCE_LINE
 from batchinfer.errors import BatchInferError, ConfigError, ModelError
 from batchinfer.models.parameters import check_class_path
 from batchinfer.pipeline.definition.context import Context
@@ -185,7 +186,7 @@ def _write(
         inputs: the model's inputs, in order.
         saved: how the model itself is kept, as `write_bundle` takes it.
     """
-    from batchinfer.models.bundle import write_bundle
+    from batchinfer.models.bundle_writing import write_bundle
     from batchinfer.models.handler import Postprocessed
 
     postprocess = _postprocess(columns.context, handler, transforms)

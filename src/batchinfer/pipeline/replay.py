@@ -14,7 +14,8 @@ from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 
-from batchinfer.contracts import BUNDLE_DIGEST, MODEL_VERSION, SLICE, RunReport
+from batchinfer.command_reports import RunReport
+from batchinfer.contracts import BUNDLE_DIGEST, MODEL_VERSION, SLICE
 from batchinfer.errors import InputError, InputMissing
 from batchinfer.inference.road_choice import Road
 from batchinfer.pipeline.definition.context import Context

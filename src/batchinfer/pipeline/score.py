@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from batchinfer.contracts import RunReport
+from batchinfer.command_reports import RunReport
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.scoring import few_rows
 from batchinfer.pipeline.scoring.publication import Publication, attempt

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchinfer import contracts
+from batchinfer.command_reports import TrainReport
 from batchinfer.config.fields import check_alias
 from batchinfer.config.sources import DeltaSource, ParquetSource
-from batchinfer.contracts import TrainReport
 from batchinfer.errors import ConfigError, InputError, InputMissing, ModelError
 from batchinfer.pipeline.definition.column_names import check_source_columns
 from batchinfer.pipeline.definition.context import Context
@@ -203,7 +203,7 @@ def _train_and_register(
     alias: str,
     report: TrainReport,
 ) -> None:
-    from batchinfer.models.bundle import write_bundle
+    from batchinfer.models.bundle_writing import write_bundle
     from batchinfer.models.handler import Postprocessed
     from batchinfer.models.metrics import doubts
     from batchinfer.models.training import TrainSpec, train_model

@@ -12,7 +12,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import model_validator
 
-from batchinfer.transforms.after import OnNumbers
+from batchinfer.transforms.after_step import OnNumbers
 from batchinfer.transforms.step import Json
 
 

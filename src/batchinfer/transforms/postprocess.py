@@ -18,16 +18,8 @@ import pyarrow as pa
 from batchinfer.config.types import parse_ddl, spark_name
 from batchinfer.contracts import Problem
 from batchinfer.errors import ModelError
-from batchinfer.transforms.after import (
-    AfterStep,
-    ClipAfter,
-    Frame,
-    LabelMap,
-    Round,
-    Softmax,
-    Threshold,
-    TopK,
-)
+from batchinfer.transforms.after import ClipAfter, LabelMap, Round, Softmax, Threshold, TopK
+from batchinfer.transforms.after_step import AfterStep, Frame
 from batchinfer.transforms.calibrate import Calibrate
 from batchinfer.transforms.fitted import TransformPipeline
 from batchinfer.transforms.inverse import Inverse

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from batchinfer.inference.splits import plan_splits
-from benchmarks import scale_limits, scale_model
+from benchmarks import scale_limits, scale_model, scale_run_time
 from benchmarks.scale_limits import Load, Shape, line, load_of, shapes, workers_for
-from benchmarks.scale_model import (
+from benchmarks.scale_nightly import night_of
+from benchmarks.scale_run_time import (
     NotReproducedError,
     calibrate,
     inference_seconds,
@@ -24,14 +25,13 @@ from benchmarks.scale_model import (
     run_seconds,
     task_shares,
 )
-from benchmarks.scale_nightly import night_of
 
 RATES = calibrate(load_runs())
 
 
 def options(*given: str) -> Namespace:
     parser = ArgumentParser()
-    scale_limits.add_options(parser)
+    scale_model.add_options(parser)
     return parser.parse_args(given)
 
 
@@ -92,18 +92,18 @@ def test_more_rows_take_longer_and_more_workers_less() -> None:
 def test_checks_take_longer_above_the_measured_rows_and_share_the_cores() -> None:
     rates = replace(RATES, checks=1.2)
     assert (
-        scale_model.check_seconds(rates, 10**6, 2)
-        == scale_model.check_seconds(rates, 10**7, 2)
+        scale_run_time.check_seconds(rates, 10**6, 2)
+        == scale_run_time.check_seconds(rates, 10**7, 2)
         == 1.2
     )
-    assert scale_model.check_seconds(rates, 10**9, 2) == pytest.approx(120)
-    assert scale_model.check_seconds(rates, 10**9, 100) == pytest.approx(2.4)
+    assert scale_run_time.check_seconds(rates, 10**9, 2) == pytest.approx(120)
+    assert scale_run_time.check_seconds(rates, 10**9, 100) == pytest.approx(2.4)
 
 
 def test_many_waves_come_to_what_is_simulated(monkeypatch: pytest.MonkeyPatch) -> None:
     shares = [(1_980, 1 / 2_000), (40, 0.5 / 2_000)]
     told = inference_seconds(20_000.0, shares, 20, 0.14)
-    monkeypatch.setattr(scale_model, "_SIMULATED", 10**6)
+    monkeypatch.setattr(scale_run_time, "_SIMULATED", 10**6)
     assert told == pytest.approx(inference_seconds(20_000.0, shares, 20, 0.14), rel=0.02)
     # Tasks that take no time wait for the scheduler.
     assert inference_seconds(
@@ -112,14 +112,14 @@ def test_many_waves_come_to_what_is_simulated(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_measured_runs_are_reproduced_and_most_of_them_predicted() -> None:
-    found = scale_model.reproduce(load_runs(), RATES)
+    found = scale_run_time.reproduce(load_runs(), RATES)
     assert sum(not run.calibrates and not run.excluded for run, _, _ in found) >= 7
     assert all(run.excluded or abs(ratio - 1) <= 0.20 for run, _, ratio in found)
     assert max(abs(ratio - 1) for run, _, ratio in found if run.excluded) > 0.20
 
 
 def changed_runs(folder: Path, name: str, **changed: Any) -> Path:
-    told = json.loads(scale_model.RUNS.read_text())
+    told = json.loads(scale_run_time.RUNS.read_text())
     chosen = next(run for run in told if run["name"] == name)
     chosen.update(changed)
     path = folder / "runs.json"
@@ -134,7 +134,7 @@ def test_nothing_is_predicted_where_a_run_is_off(
     with pytest.raises(
         NotReproducedError, match=r"scale, 20 million \(1\.\d\d\); nothing is predicted"
     ):
-        scale_model.reproduce(load_runs(path), calibrate(load_runs(path)))
+        scale_run_time.reproduce(load_runs(path), calibrate(load_runs(path)))
     assert scale_model.main(["--runs", str(path)]) == 1
     told = capsys.readouterr()
     assert told.out == "" and "scale, 20 million" in told.err and "worker hours" not in told.err
@@ -289,7 +289,7 @@ def test_a_night_by_hand() -> None:
 
 
 def test_a_picture_is_drawn(tmp_path: Path) -> None:
-    scale_limits.predict(
+    scale_model.predict(
         RATES, options("--rows", "1e9", "--plot", str(tmp_path / "images/scale.png"))
     )
     assert (tmp_path / "images/scale.png").read_bytes()[:4] == b"\x89PNG"

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 
 from batchinfer.errors import ModelError, StorageError
 from batchinfer.models import manifest as manifests
-from batchinfer.models.bundle import check_signature, read_bundle, verify_bundle, write_bundle
+from batchinfer.models.bundle import check_signature, read_bundle, verify_bundle
+from batchinfer.models.bundle_writing import write_bundle
 from batchinfer.models.handler import BinaryClassifier, Handler
 from batchinfer.models.mlp import Mlp, build_module
 

@@ -15,7 +15,8 @@ import pytest
 from batchinfer.config.pipeline import Target
 from batchinfer.errors import ModelError
 from batchinfer.models import manifest as manifests
-from batchinfer.models.bundle import read_bundle, read_signature, verify_bundle, write_bundle
+from batchinfer.models.bundle import read_bundle, read_signature, verify_bundle
+from batchinfer.models.bundle_writing import write_bundle
 from batchinfer.models.handler import Handler
 from batchinfer.models.training import Trained, TrainSpec, train_model
 from batchinfer.transforms import STEPS, TransformPipeline, fit, parse_steps

@@ -14,7 +14,8 @@ import torch
 
 from batchinfer.errors import ModelError
 from batchinfer.inference.engine import BatchScorer
-from batchinfer.models.bundle import read_bundle, write_bundle
+from batchinfer.models.bundle import read_bundle
+from batchinfer.models.bundle_writing import write_bundle
 from batchinfer.models.handler import BinaryClassifier, Handler, Regressor
 from batchinfer.models.manifest import check_precision
 from batchinfer.models.mlp import build_module

@@ -14,7 +14,8 @@ import pytest
 
 from batchinfer.errors import BatchInferError, ModelError, StorageError
 from batchinfer.models import registry_reading
-from batchinfer.models.bundle import verify_bundle, write_bundle
+from batchinfer.models.bundle import verify_bundle
+from batchinfer.models.bundle_writing import write_bundle
 from batchinfer.models.handler import BinaryClassifier
 from batchinfer.models.mlflow_client import open_client
 from batchinfer.models.mlp import build_module
@@ -197,9 +198,9 @@ def test_a_state_folder_that_was_moved_still_works(
 
 
 def test_a_remote_bundle_is_downloaded_once_into_the_cache(
-    registry: Registry, tmp_path: Path
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    registry._local = lambda _: None  # type: ignore[method-assign]
+    monkeypatch.setattr("batchinfer.models.registry.local_bundle", lambda *_: None)
     ref = registry.resolve("models:/income/2")
     folder = registry.fetch(ref, tmp_path / "cache")
     assert folder == tmp_path / "cache" / ref.digest

@@ -21,7 +21,8 @@ from batchinfer.config.pipeline import Target
 from batchinfer.errors import ConfigError, InputError, StorageError
 from batchinfer.models import examples
 from batchinfer.models.adam import Adam
-from batchinfer.models.bundle import read_bundle, write_bundle
+from batchinfer.models.bundle import read_bundle
+from batchinfer.models.bundle_writing import write_bundle
 from batchinfer.models.examples import ExampleWriter, Shapes, mixed
 from batchinfer.models.mlp import build_module
 from batchinfer.models.training import Trained, TrainSpec, train_model

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from spark.projects import DAY, SmallProject
 from unit.sources.csv_reference import read_csv
 
-from batchinfer.config.sources import CsvOptions
-from batchinfer.contracts import ExtractReport
+from batchinfer.command_reports import ExtractReport
+from batchinfer.config.source_options import CsvOptions
 from batchinfer.pipeline.definition.slice_names import is_slice_name
 from batchinfer.sources import readers
 

@@ -16,7 +16,8 @@ from registrations import EXAMPLE, FRAME, Project
 
 import batchinfer
 from batchinfer.errors import ConfigError, ModelError
-from batchinfer.models.bundle import read_bundle, write_bundle
+from batchinfer.models.bundle import read_bundle
+from batchinfer.models.bundle_writing import write_bundle
 from batchinfer.models.handler import BinaryClassifier
 from batchinfer.models.mlp import build_module
 from batchinfer.pipeline.models import model_versions

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchinfer.contracts import RunReport
+from batchinfer.command_reports import RunReport
 from batchinfer.errors import StorageError
 from batchinfer.report.html import render_report, write_report
 

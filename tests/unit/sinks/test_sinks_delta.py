@@ -21,7 +21,8 @@ from batchinfer.contracts import KEY_PROPERTY, StagedFile
 from batchinfer.errors import InputError, SliceHeld, StorageError
 from batchinfer.lake import delta, snapshots
 from batchinfer.lake.locks import table_lock
-from batchinfer.lake.staging import StagedWriter, read_staged, remove_staged
+from batchinfer.lake.staged_files import read_staged, remove_staged
+from batchinfer.lake.staging import StagedWriter
 
 SCHEMA = pa.schema(
     [

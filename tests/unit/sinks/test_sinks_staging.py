@@ -23,7 +23,8 @@ from batchinfer.lake.file_statistics import (
     truncate_min,
 )
 from batchinfer.lake.schemas import delta_schema
-from batchinfer.lake.staging import StagedWriter, remove_staged
+from batchinfer.lake.staged_files import remove_staged
+from batchinfer.lake.staging import StagedWriter
 from batchinfer.lake.table_places import encode_name
 
 SCHEMA = pa.schema(

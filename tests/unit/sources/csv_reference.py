@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from batchinfer.config.sources import CsvOptions
+from batchinfer.config.source_options import CsvOptions
 
 
 @dataclass

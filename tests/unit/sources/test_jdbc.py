@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchinfer.config.sources import JdbcOptions
+from batchinfer.config.source_options import JdbcOptions
 from batchinfer.config.sql import is_table_name, query_fault
 from batchinfer.errors import ConfigError
 from batchinfer.sources.databases import jdbc

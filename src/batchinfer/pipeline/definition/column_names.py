@@ -32,7 +32,7 @@ def check_source_columns(
         ConfigError: every name that is not a column, with its place in the file, and what was
             probably meant.
     """
-    from batchinfer.config.rules import check_column_names
+    from batchinfer.config.column_rules import check_column_names
     from batchinfer.config.schema import schema_fields
     from batchinfer.config.types import SqlType, read_type, spark_name
     from batchinfer.pipeline.definition.feature_steps import check_features

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from batchinfer.command_reports import ExtractReport
 from batchinfer.config.sources import DeltaSource, SliceColumn
-from batchinfer.contracts import ExtractReport
 from batchinfer.errors import TooManyQuarantined
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.landing.delta_came_since import find_arrivals

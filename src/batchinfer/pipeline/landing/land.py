@@ -13,15 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from batchinfer.command_reports import ExtractReport
 from batchinfer.config.sources import JsonSource
-from batchinfer.contracts import (
-    SLICE,
-    SOURCE_FILE,
-    SOURCE_LINE,
-    ExtractReport,
-    StagedFile,
-    commented,
-)
+from batchinfer.contracts import SLICE, SOURCE_FILE, SOURCE_LINE, StagedFile, commented
 from batchinfer.errors import InputError, TooManyQuarantined
 from batchinfer.pipeline.definition.table_steps import mends_keys
 from batchinfer.pipeline.landing.increment import Increment, Landing
@@ -105,7 +99,7 @@ def _say_nothing_new(report: ExtractReport, landing: Landing) -> None:
 def _land_increment(
     landing: Landing, new: Increment, open_session: OpenSession, report: ExtractReport
 ) -> None:
-    from batchinfer.lake.staging import remove_staged
+    from batchinfer.lake.staged_files import remove_staged
 
     staged = _stage(landing, new, open_session)
     settled = _settle(landing, new, staged)
@@ -155,7 +149,7 @@ def _settle(landing: Landing, new: Increment, staged: Staged) -> Increment | Non
     """The increment as it is known now that its records have been read; what was staged goes where
     nothing of it is new.
     """
-    from batchinfer.lake.staging import remove_staged
+    from batchinfer.lake.staged_files import remove_staged
 
     if new.settle is None:
         return new
@@ -309,7 +303,7 @@ def _former_rows(landing: Landing, staged: Staged) -> list[dict[str, Any]]:
     """The keys of what was staged, so that the rows that have them now go; where the data decides,
     from whatever slice.
     """
-    from batchinfer.lake.staging import read_staged
+    from batchinfer.lake.staged_files import read_staged
 
     if not staged.files:
         return []

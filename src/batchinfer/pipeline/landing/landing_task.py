@@ -105,7 +105,7 @@ def remove_results(plan: LandingPlan, results: Iterable[Mapping[str, Any]]) -> N
 
     Runs on: driver.
     """
-    from batchinfer.lake.staging import remove_staged
+    from batchinfer.lake.staged_files import remove_staged
 
     for result in results:
         remove_staged(plan.landed, [StagedFile.from_json(file) for file in result["files"]])
@@ -275,7 +275,7 @@ class _Landing:
         self.bad.clear()
 
     def abort(self) -> None:
-        from batchinfer.lake.staging import remove_staged
+        from batchinfer.lake.staged_files import remove_staged
 
         if self.writer:
             self.writer.abort()

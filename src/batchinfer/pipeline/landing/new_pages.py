@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from batchinfer.config.sources import HttpSource, JsonOptions, JsonSource
+from batchinfer.config.source_options import JsonOptions
+from batchinfer.config.sources import HttpSource, JsonSource
 from batchinfer.errors import ConfigError, InputError
 from batchinfer.pipeline.landing.increment import Increment, Landing
 from batchinfer.pipeline.landing.landing_task import LandingPlan

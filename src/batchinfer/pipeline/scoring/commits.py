@@ -9,7 +9,8 @@ import json
 from collections.abc import Sequence
 
 from batchinfer import contracts
-from batchinfer.contracts import RunReport, StagedFile
+from batchinfer.command_reports import RunReport
+from batchinfer.contracts import StagedFile
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.table_steps import removal
 from batchinfer.pipeline.scoring.resolved_inputs import ResolvedModel

@@ -24,7 +24,7 @@ def score_histogram(
     """
     import numpy as np
 
-    from batchinfer.lake.staging import read_staged
+    from batchinfer.lake.staged_files import read_staged
 
     column = next((name for name, type_ in outputs.items() if type_ == "double"), None)
     if column is None or not files:

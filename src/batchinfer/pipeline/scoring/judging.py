@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Container
 from typing import TYPE_CHECKING, Any
 
-from batchinfer.contracts import RunReport
+from batchinfer.command_reports import RunReport
 from batchinfer.pipeline.scoring.outcome import RunOutcome
 
 if TYPE_CHECKING:

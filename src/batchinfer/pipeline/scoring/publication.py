@@ -95,7 +95,7 @@ class Publication:
         return opened
 
     def publish(self) -> None:
-        from batchinfer.lake.staging import remove_staged
+        from batchinfer.lake.staged_files import remove_staged
 
         self.judge.prepare()
         self._prepare_rows()

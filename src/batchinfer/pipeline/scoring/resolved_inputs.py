@@ -11,7 +11,8 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from batchinfer.contracts import SOURCE_FILE, SOURCE_LINE, ModelRef, RunReport
+from batchinfer.command_reports import RunReport
+from batchinfer.contracts import SOURCE_FILE, SOURCE_LINE, ModelRef
 from batchinfer.errors import ModelError
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.table_steps import differences

@@ -185,7 +185,8 @@ def write_register(context: Context, register: Register, changed: set[str]) -> i
 
     from batchinfer.lake.delta import commit, ensure_table, snapshot_files
     from batchinfer.lake.ledger import slice_id
-    from batchinfer.lake.staging import StagedWriter, remove_staged
+    from batchinfer.lake.staged_files import remove_staged
+    from batchinfer.lake.staging import StagedWriter
 
     schema = register_schema()
     ensure_table(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from batchinfer.config.sources import DeltaOptions, DeltaSource
+from batchinfer.config.source_options import DeltaOptions
+from batchinfer.config.sources import DeltaSource
 from batchinfer.config.suggestions import among
 from batchinfer.errors import ConfigError, InputError
 from batchinfer.pipeline.definition.context import Context

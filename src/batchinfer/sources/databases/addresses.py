@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from batchinfer.config.sources import JdbcOptions
+from batchinfer.config.source_options import JdbcOptions
 from batchinfer.errors import ConfigError, InputMissing
 
 _FORMS = (

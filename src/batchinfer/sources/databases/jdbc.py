@@ -16,7 +16,7 @@ from decimal import Decimal, InvalidOperation
 from itertools import pairwise
 from typing import Any
 
-from batchinfer.config.sources import JdbcOptions
+from batchinfer.config.source_options import JdbcOptions
 from batchinfer.config.suggestions import did_you_mean, listed
 from batchinfer.config.types import SqlType, read_type
 from batchinfer.contracts import SLICE, SOURCE_FILE, SOURCE_LINE

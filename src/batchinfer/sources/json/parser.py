@@ -20,7 +20,8 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from batchinfer.config.sources import JsonOptions, JsonSource
+from batchinfer.config.source_options import JsonOptions
+from batchinfer.config.sources import JsonSource
 from batchinfer.contracts import BadRecord
 from batchinfer.sources.json.array import Element, read_array
 from batchinfer.sources.json.fast_road import FastRoad

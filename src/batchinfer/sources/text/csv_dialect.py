@@ -16,7 +16,7 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 
-from batchinfer.config.sources import CsvOptions
+from batchinfer.config.source_options import CsvOptions
 from batchinfer.errors import ConfigError
 
 # Bytes that valid UTF-8 never holds stand for characters of quoted fields while the block is split

@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import compute
 
-from batchinfer.config.sources import LogOptions, LogTimestamp
+from batchinfer.config.source_options import LogOptions, LogTimestamp
 
 # Its functions are generated at import, so type checkers do not see them.
 pc: Any = compute

@@ -17,7 +17,8 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import compute
 
-from batchinfer.config.sources import LogSource, LogTimestamp
+from batchinfer.config.source_options import LogTimestamp
+from batchinfer.config.sources import LogSource
 from batchinfer.errors import ConfigError
 from batchinfer.sources.parsed import BLOCK_BYTES, Parsed, Where, conserved, with_lineage
 from batchinfer.sources.text.byte_ranges import Split, open_split

@@ -1,0 +1,136 @@
+"""What each command reports: the fields of its JSON line, in the order of the contract.
+
+Knows no room and no command: it imports only the standard library.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class Report:
+    """What a command did: the fields of its JSON line, in the order of the contract."""
+
+    run_id: str
+    pipeline: str
+    status: str
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+@dataclass
+class ExtractReport(Report):
+    """Report of `extract`; rows_in = rows_landed + rows_quarantined."""
+
+    rows_in: int = 0
+    rows_landed: int = 0
+    rows_quarantined: int = 0
+    blank_lines: int = 0
+    files_read: int = 0
+    slices: list[str] = field(default_factory=list)
+    table: str = ""
+    quarantine: str = ""
+    version: int | None = None
+    seconds: float = 0.0
+    warnings: list[str] = field(default_factory=list)
+    stage_seconds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class RunReport(Report):
+    """Report of `score`; rows_in = rows_scored + rows_reused + rows_quarantined.
+
+    `rows_removed` of the last are those that table transforms removed; `feature_tables` are those
+    that they read, with versions. `batch_rates` are rows per second by batch size, by device, as
+    measured while the run went; `estimated_s` what `plan` would have said before it; `worker_bytes`
+    the most memory that one worker process took; `explanation` what bounds the run, in words;
+    `equal_rows` how equal rows were looked for beyond single batches, and why; `precision` what the
+    model computed in; `device_use` the shares of the tasks' time in which each device computed,
+    waited for rows (`input`) and for predictions to be read back and written (`output`).
+    """
+
+    slice: str = ""
+    rows_in: int = 0
+    rows_scored: int = 0
+    rows_reused: int = 0
+    rows_quarantined: int = 0
+    rows_removed: int = 0
+    model_name: str = ""
+    model_version: str = ""
+    bundle_digest: str = ""
+    precision: str = "float32"
+    source_table: str = ""
+    source_version: int | None = None
+    feature_tables: list[dict[str, Any]] = field(default_factory=list)
+    table: str = ""
+    version: int | None = None
+    seconds: float = 0.0
+    estimated_s: float | None = None
+    stage_seconds: dict[str, float] = field(default_factory=dict)
+    explanation: str = ""
+    workers: int = 0
+    worker_bytes: int = 0
+    batch_rates: dict[str, dict[str, float]] = field(default_factory=dict)
+    device_use: dict[str, dict[str, float]] = field(default_factory=dict)
+    road: str = ""
+    road_reason: str = ""
+    equal_rows: str = ""
+    checks_passed: int = 0
+    checks_failed: list[dict[str, Any]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    report: str = ""
+
+    def headline(self) -> dict[str, Any]:
+        """The few facts that tables and backfills show of a run."""
+        names = (
+            "status",
+            "rows_in",
+            "rows_scored",
+            "rows_reused",
+            "rows_quarantined",
+            "model_version",
+            "version",
+            "seconds",
+        )
+        return {name: getattr(self, name) for name in names}
+
+
+@dataclass
+class TrainReport(Report):
+    """Report of `train`."""
+
+    model_name: str = ""
+    model_version: str = ""
+    bundle_digest: str = ""
+    alias: str = ""
+    rows_train: int = 0
+    rows_validation: int = 0
+    rows_without_label: int = 0
+    metrics: dict[str, float] = field(default_factory=dict)
+    source_table: str = ""
+    source_version: int | None = None
+    seconds: float = 0.0
+    warnings: list[str] = field(default_factory=list)
+    stage_seconds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class RegisterReport(Report):
+    """Report of `register`; `inputs` and `outputs` are columns with their Spark SQL types."""
+
+    model_name: str = ""
+    model_version: str = ""
+    bundle_digest: str = ""
+    alias: str = ""
+    format: str = ""
+    trust: str = "none"
+    artifact: str = ""
+    inputs: dict[str, str] = field(default_factory=dict)
+    outputs: dict[str, str] = field(default_factory=dict)
+    transforms_from: str = ""
+    seconds: float = 0.0
+    warnings: list[str] = field(default_factory=list)

@@ -1,0 +1,204 @@
+"""Rules of a pipeline file about columns: which ones its source has, as far as the file tells, and
+whether what names them names one.
+
+They look at the raw document, as all `rules` do, and keep quiet where what they need is not of its
+kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from batchinfer.config.places import Path, each_name, mapping_at
+from batchinfer.config.schema import (
+    LOG_FORMATS,
+    folder_fields,
+    format_fields,
+    pattern_fields,
+    pattern_groups,
+    text_type,
+)
+from batchinfer.config.suggestions import among, listed, shown
+from batchinfer.config.types import SqlType, read_type
+from batchinfer.contracts import LINEAGE, SLICE, SOURCE_FILE, SOURCE_LINE, Problem
+
+_ADDED = (SLICE, SOURCE_FILE, SOURCE_LINE)
+_TIMES = ("timestamp", "timestamp_ntz", "date")
+# Columns of a source; a type is None where it could not be read.
+Columns = dict[str, SqlType | None]
+
+
+def check_column_names(document: dict[Any, Any], columns: Columns) -> list[Problem]:
+    """Whether the key, the slice and the target of a document name columns of its source.
+
+    Args:
+        columns: of the source; without a schema, they are known only when the source has been
+            looked at.
+
+    Runs on: driver.
+    """
+    return [
+        *_check_key(document, columns),
+        *_check_slice(document, columns),
+        *_check_target(document, columns),
+    ]
+
+
+def source_columns(document: dict[Any, Any], problems: list[Problem]) -> Columns | None:
+    """Columns of the source as far as they can be told; None where they cannot."""
+    source, options = mapping_at(document, "source"), mapping_at(document, "source", "options")
+    kind = source.get("kind")
+    declared = _declared(
+        mapping_at(document, "source", "schema"),
+        text_type if kind in ("csv", "text_log") else read_type,
+        problems,
+    )
+    if kind in ("images", "texts"):
+        return {**folder_fields(kind)}
+    if kind != "text_log":
+        return declared or None
+    format_, pattern = options.get("format"), options.get("pattern")
+    if isinstance(format_, str) and format_ in LOG_FORMATS:
+        if declared:
+            problems.append(
+                Problem(
+                    ("source", "schema"),
+                    f"got a schema; the columns of the format {format_} are fixed; allowed: with "
+                    "pattern",
+                )
+            )
+        columns: Columns = {**format_fields(format_)}
+    elif isinstance(pattern, str):
+        read = _pattern_columns(options, pattern, declared, problems)
+        if read is None:
+            return None
+        columns = read
+    else:
+        return None
+    problems += _check_timestamp(mapping_at(options, "timestamp"), columns)
+    return columns
+
+
+def _declared(
+    schema: dict[Any, Any], read: Callable[[str], SqlType], problems: list[Problem]
+) -> Columns:
+    columns: Columns = {}
+    for name, column in schema.items():
+        # A column of JSON may be a mapping with its type and its path.
+        path, text = (("type",), column.get("type")) if isinstance(column, dict) else ((), column)
+        if not (isinstance(name, str) and isinstance(text, str)):
+            continue
+        try:
+            columns[name] = read(text)
+        except ValueError as error:
+            columns[name] = None
+            problems.append(Problem(("source", "schema", name, *path), str(error)))
+    return columns
+
+
+def _pattern_columns(
+    options: dict[Any, Any], pattern: str, declared: Columns, problems: list[Problem]
+) -> Columns | None:
+    try:
+        groups = pattern_groups(pattern)
+    except ValueError as error:
+        problems.append(Problem(("source", "options", "pattern"), str(error)))
+        return None
+    for name in declared:
+        if name not in groups:
+            problems.append(
+                Problem(
+                    ("source", "schema", name),
+                    f"no such group in the pattern: {among(name, groups)}",
+                )
+            )
+    column = (
+        mapping_at(options, "timestamp").get("column", "ts") if "timestamp" in options else None
+    )
+    known = {name: type_ for name, type_ in declared.items() if type_ is not None}
+    return {**pattern_fields(groups, column if isinstance(column, str) else None, known)}
+
+
+def _check_timestamp(timestamp: dict[Any, Any], columns: Columns) -> Iterator[Problem]:
+    column = timestamp.get("column", "ts")
+    if timestamp and isinstance(column, str) and column not in columns:
+        yield Problem(
+            ("source", "options", "timestamp", "column"),
+            f"no such column: {among(column, columns)}",
+        )
+
+
+def check_distinct_names(document: dict[Any, Any], columns: Columns) -> Iterator[Problem]:
+    """Names that are taken, or that differ in case only: Spark and Delta tell no case apart in
+    names.
+    """
+    schema = mapping_at(document, "source", "schema")
+    # A Delta table is read in place: nothing is added to its columns, and it may have landed from
+    # elsewhere itself.
+    added = () if mapping_at(document, "source").get("kind") == "delta" else _ADDED
+    taken = {name: f"a name that every landed table has (its own {name})" for name in added}
+    for name in columns:
+        path: Path = (
+            ("source", "schema", name) if name in schema else ("source", "options", "pattern")
+        )
+        if reason := taken.get(name.lower()):
+            yield Problem(path, f"got the column {shown(name)}, {reason}; allowed: other names")
+        taken[name.lower()] = f"which differs from {name} in case only"
+
+
+def _check_key(document: dict[Any, Any], columns: Columns) -> Iterator[Problem]:
+    # A Delta table is read in place; a database knows no order of its rows, and names each reading
+    # of it anew.
+    kind = mapping_at(document, "source").get("kind")
+    places = () if kind in ("delta", "jdbc") else (SOURCE_FILE, SOURCE_LINE)
+    allowed = [*columns, *places]
+    seen: set[str] = set()
+    for path, name in each_name(("source", "key"), mapping_at(document, "source").get("key")):
+        if name in (SLICE, *LINEAGE):
+            yield Problem(
+                path,
+                f"got {shown(name)}, a column that predictions tables have anyway; allowed: "
+                "columns with other names",
+            )
+        elif name not in allowed:
+            yield Problem(path, f"no such column: {among(name, allowed)}")
+        elif name in seen:
+            yield Problem(path, f"got {shown(name)} twice; allowed: each column once")
+        seen.add(name)
+
+
+def _check_slice(document: dict[Any, Any], columns: Columns) -> Iterator[Problem]:
+    rule = mapping_at(document, "source").get("slice", "ingest_date")
+    path: Path = ("source", "slice")
+    unit = None
+    if isinstance(rule, dict):
+        path, unit, rule = (*path, "column"), rule.get("unit"), rule.get("column")
+    elif rule == "ingest_date":
+        return
+    if not isinstance(rule, str):
+        return
+    if rule not in columns:
+        yield Problem(path, f"no such column: {among(rule, columns)}, or ingest_date")
+    elif unit is not None and (type_ := columns[rule]) is not None:
+        if type_.name not in _TIMES:
+            times = [
+                name
+                for name, other in columns.items()
+                if other is not None and other.name in _TIMES
+            ]
+            yield Problem(
+                path,
+                f"got {rule}, of type {type_.name}; allowed with a unit: columns of time "
+                f"({listed(times, none='there is none')})",
+            )
+        elif (type_.name, unit) == ("date", "hour"):
+            yield Problem(
+                ("source", "slice", "unit"), f"got hour, but {rule} is a date; allowed: day, month"
+            )
+
+
+def _check_target(document: dict[Any, Any], columns: Columns) -> Iterator[Problem]:
+    column = mapping_at(document, "train", "target").get("column")
+    if isinstance(column, str) and column not in columns:
+        yield Problem(("train", "target", "column"), f"no such column: {among(column, columns)}")

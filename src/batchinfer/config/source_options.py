@@ -1,0 +1,191 @@
+"""The options of each kind of source in a pipeline file, one model a kind; those of `http` are in
+`http_options`.
+
+Owns which options there are, their defaults, and which of them exclude each other. Knows neither
+files nor servers.
+"""
+
+from __future__ import annotations
+
+import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, field_validator, model_validator
+
+from batchinfer.config.fields import (
+    Encoding,
+    Flag,
+    NotAllowed,
+    OneCharacter,
+    Positive,
+    Quote,
+    Strict,
+    Texts,
+    TimeZone,
+    VariableName,
+    Whole,
+)
+from batchinfer.config.sql import is_table_name, query_fault
+
+Compression = Literal["gzip", "bzip2", "zstd", "none"]
+
+
+class CsvOptions(Strict):
+    """Options of `kind: csv`. Defaults are those of the contract."""
+
+    header: Flag = True
+    delimiter: OneCharacter = ","
+    quote: Quote = '"'
+    escape: OneCharacter | None = None
+    multi_line: Flag = False
+    null_values: Texts = ("",)
+    trim: Flag = True
+    encoding: Encoding = "utf-8"
+    decimal: OneCharacter = "."
+    timestamp_format: str | None = None
+    compression: Compression | None = None
+
+
+class JsonOptions(Strict):
+    """Options of `kind: json`: one object a line, or arrays; `explode` is a path to a list that
+    becomes a row an item.
+    """
+
+    array: Flag = False
+    explode: str | None = None
+    encoding: Encoding = "utf-8"
+    timestamp_format: str | None = None
+    compression: Compression | None = None
+
+
+class LogTimestamp(Strict):
+    """How the timestamp of a log line is read: the named group, its strptime format, its zone, its
+    missing year.
+    """
+
+    column: str = "ts"
+    format: str | None = None
+    timezone: TimeZone = "UTC"
+    year: Whole | None = None
+
+
+class LogOptions(Strict):
+    """Options of `kind: text_log`: a known format, or a pattern with named groups."""
+
+    format: Literal["combined", "common", "syslog"] | None = None
+    pattern: str | None = None
+    timestamp: LogTimestamp | None = None
+    encoding: Encoding = "utf-8"
+    compression: Compression | None = None
+
+    @model_validator(mode="after")
+    def _format_or_pattern(self) -> LogOptions:
+        if (self.format is None) == (self.pattern is None):
+            raise NotAllowed(
+                "either format (combined, common, syslog) or pattern (a regular expression with "
+                "named groups), not both"
+            )
+        return self
+
+
+class ParquetOptions(Strict):
+    """Options of `kind: parquet`: none; a Parquet file says itself how it is written."""
+
+
+class DeltaOptions(Strict):
+    """Options of `kind: delta`: which version is read, and whether a slice is the whole table or
+    what changed in it.
+
+    `changes_since: auto` says that a slice of a day holds only what was added since the slice
+    before.
+    """
+
+    version: Annotated[Whole, Field(ge=0)] | None = None
+    as_of: str | None = None
+    changes_since: Literal["auto"] | None = None
+
+    @field_validator("as_of", mode="before")
+    @classmethod
+    def _date_of_yaml(cls, value: Any) -> Any:
+        """YAML reads an unquoted date as one."""
+        return value.isoformat() if isinstance(value, datetime.date) else value
+
+    @field_validator("as_of")
+    @classmethod
+    def _a_time(cls, value: str | None) -> str | None:
+        try:
+            # A date alone is its first moment, as Spark's `TIMESTAMP AS OF` has it.
+            _ = None if value is None else datetime.datetime.fromisoformat(value)
+        except ValueError as error:
+            raise NotAllowed(
+                "a date or a time in ISO 8601, UTC unless it has a zone, such as "
+                "2026-11-20T06:00:00"
+            ) from error
+        return value
+
+    @model_validator(mode="after")
+    def _one_version(self) -> DeltaOptions:
+        if self.version is not None and self.as_of is not None:
+            raise NotAllowed("either version or as_of, not both")
+        return self
+
+
+def _table_name(value: str) -> str:
+    if not is_table_name(value):
+        raise NotAllowed(
+            'a table as SQL names it, such as orders, public.orders or "Mixed Case"; anything else '
+            "is a query"
+        )
+    return value
+
+
+def _query(value: str) -> str:
+    fault = query_fault(value)
+    if fault is not None:
+        raise NotAllowed(fault)
+    return value
+
+
+TableName = Annotated[str, AfterValidator(_table_name)]
+Query = Annotated[str, AfterValidator(_query)]
+
+
+class JdbcOptions(Strict):
+    """Options of `kind: jdbc`; addresses and credentials only by the names of environment
+    variables.
+
+    Attributes:
+        table: as SQL names it, such as `public.orders` or `"Mixed Case"`.
+        query: one statement that reads.
+        partition_column: a number, date or time whose ranges are read at the same time.
+        watermark: a column that grows: a second extraction reads only what is behind the greatest
+            one.
+        fetch_size: rows that the driver asks for at once.
+    """
+
+    url_env: VariableName
+    table: TableName | None = None
+    query: Query | None = None
+    partition_column: str | None = None
+    watermark: str | None = None
+    fetch_size: Positive = 10_000
+    user_env: VariableName | None = None
+    password_env: VariableName | None = None
+
+    @model_validator(mode="after")
+    def _table_or_query(self) -> JdbcOptions:
+        if (self.table is None) == (self.query is None):
+            raise NotAllowed("either table or query, not both")
+        return self
+
+
+class ImageOptions(Strict):
+    """Options of `kind: images`: none; pictures land as they are and are decoded where they are
+    scored.
+    """
+
+
+class TextOptions(Strict):
+    """Options of `kind: texts`."""
+
+    encoding: Encoding = "utf-8"

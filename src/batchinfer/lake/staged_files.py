@@ -1,0 +1,87 @@
+"""What becomes of staged files before a commit names them: moved into their partition, read, or
+deleted.
+
+Knows nothing of how they were written (see `staging`). Must not write Delta's log.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow.fs import FileType, LocalFileSystem
+
+from batchinfer.contracts import StagedFile
+from batchinfer.errors import StorageError
+from batchinfer.lake.parquet import delete_quietly, make_folder, sync_folders
+from batchinfer.lake.snapshots import exists, snapshot_files
+from batchinfer.lake.table_places import open_filesystem, partition_folder, storage_faults
+
+
+def place_staged(table: str, staged: StagedFile, partition: Mapping[str, str | None]) -> StagedFile:
+    """Moves a staged file into the folder of a partition, and says so in its entry; no commit may
+    refer to it yet.
+
+    Runs on: driver
+
+    Raises:
+        InputError: a partition value too long for a folder's name.
+        StorageError: the file cannot be moved.
+    """
+    filesystem, root = open_filesystem(table)
+    folder, name = partition_folder(partition), staged.path.rsplit("/", 1)[-1]
+    placed = dataclasses.replace(staged, path=f"{folder}/{name}", partition=dict(partition))
+    with storage_faults(f"{root}/{staged.path}", f"move the file to {folder}"):
+        make_folder(filesystem, f"{root}/{folder}")
+        # Placed already: the commit after the move failed, and is tried again.
+        if filesystem.get_file_info(f"{root}/{placed.path}").type == FileType.NotFound:
+            filesystem.move(f"{root}/{staged.path}", f"{root}/{placed.path}")
+        if isinstance(filesystem, LocalFileSystem):
+            sync_folders(Path(root) / folder, Path(root))
+    return placed
+
+
+def read_staged(table: str, files: Sequence[StagedFile], columns: Sequence[str]) -> pa.Table:
+    """Columns of the rows of staged files.
+
+    Runs on: driver
+
+    Raises:
+        StorageError: a file cannot be read.
+    """
+    filesystem, root = open_filesystem(table)
+    with storage_faults(table, "read staged files"):
+        parts = [
+            pq.read_table(f"{root}/{staged.path}", columns=list(columns), filesystem=filesystem)
+            for staged in files
+        ]
+    return pa.concat_tables(parts)
+
+
+def remove_staged(table: str, files: Sequence[StagedFile]) -> int:
+    """Deletes staged files, such as those of a run whose checks failed; never one that the table
+    holds by now.
+
+    A run may be interrupted between its commit and its knowledge of it, so the log is asked first:
+    while it cannot be read, nothing is deleted. What is left behind is for the sweep of orphans.
+
+    Returns:
+        How many were deleted.
+
+    Runs on: driver | executor
+    """
+    if not files:
+        return 0
+    filesystem, root = open_filesystem(table)
+    try:
+        held = {file["path"] for file in snapshot_files(table)} if exists(table) else set[str]()
+    except StorageError:
+        return 0
+    return sum(
+        delete_quietly(filesystem, f"{root}/{staged.path}")
+        for staged in files
+        if staged.path not in held
+    )
