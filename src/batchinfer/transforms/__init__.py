@@ -6,7 +6,6 @@ and the matrix that the model gets. Must know neither Spark nor a model framewor
 state is JSON, never pickle.
 """
 
-from batchinfer.transforms.calibrate import Calibrate
 from batchinfer.transforms.check import check_steps, feature_columns, source_columns
 from batchinfer.transforms.column import is_ordered
 from batchinfer.transforms.fitted import Inputs, IntegerInput, TransformPipeline
@@ -29,6 +28,7 @@ from batchinfer.transforms.postprocess import (
 )
 from batchinfer.transforms.statistics import Ranks, quantile
 from batchinfer.transforms.step import Step, StepProblem
+from batchinfer.transforms.steps.calibrate import Calibrate
 from batchinfer.transforms.supervised import ROW_HASH, TARGET
 from batchinfer.transforms.type_names import dump_fields, load_fields
 

@@ -1,23 +1,23 @@
 """The steps that a pipeline file may name.
 
-Owns the names and nothing else. A new step is one class in one of the sibling modules and one line
-here.
+Owns the names and nothing else. A new step is one class in one of the modules of `steps` and one
+line here.
 """
 
 from __future__ import annotations
 
-from batchinfer.transforms.cleanse import Cast, Lower, Map, Replace, Trim
-from batchinfer.transforms.construct import Bucketize, Cross, Polynomial, Ratio
-from batchinfer.transforms.dates import DateParts
-from batchinfer.transforms.encode import EmbeddingIndex, Frequency, Hashing, OneHot, Ordinal
-from batchinfer.transforms.image import Image
-from batchinfer.transforms.impute import Impute
-from batchinfer.transforms.power import YeoJohnson
-from batchinfer.transforms.scale import Clip, Log1p, MinMax, Robust, Standardize
-from batchinfer.transforms.select import Select
 from batchinfer.transforms.step import Step
-from batchinfer.transforms.target import TargetEncode
-from batchinfer.transforms.text import Tfidf, Tokenize
+from batchinfer.transforms.steps.cleanse import Cast, Lower, Map, Replace, Trim
+from batchinfer.transforms.steps.construct import Bucketize, Cross, Polynomial, Ratio
+from batchinfer.transforms.steps.dates import DateParts
+from batchinfer.transforms.steps.encode import EmbeddingIndex, Frequency, Hashing, OneHot, Ordinal
+from batchinfer.transforms.steps.image import Image
+from batchinfer.transforms.steps.impute import Impute
+from batchinfer.transforms.steps.power import YeoJohnson
+from batchinfer.transforms.steps.scale import Clip, Log1p, MinMax, Robust, Standardize
+from batchinfer.transforms.steps.select import Select
+from batchinfer.transforms.steps.target import TargetEncode
+from batchinfer.transforms.steps.text import Tfidf, Tokenize
 
 _ALL: tuple[type[Step], ...] = (
     Trim,

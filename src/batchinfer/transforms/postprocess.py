@@ -18,13 +18,13 @@ import pyarrow as pa
 from batchinfer.config.types import parse_ddl, spark_name
 from batchinfer.contracts import Problem
 from batchinfer.errors import ModelError
-from batchinfer.transforms.after import ClipAfter, LabelMap, Round, Softmax, Threshold, TopK
 from batchinfer.transforms.after_step import AfterStep, Frame
-from batchinfer.transforms.calibrate import Calibrate
 from batchinfer.transforms.fitted import TransformPipeline
-from batchinfer.transforms.inverse import Inverse
 from batchinfer.transforms.parse import dump_steps, parse_items
 from batchinfer.transforms.step import Fields, Json, StepProblem
+from batchinfer.transforms.steps.after import ClipAfter, LabelMap, Round, Softmax, Threshold, TopK
+from batchinfer.transforms.steps.calibrate import Calibrate
+from batchinfer.transforms.steps.inverse import Inverse
 
 FORMAT = 1
 AFTER_STEPS: dict[str, type[AfterStep]] = {

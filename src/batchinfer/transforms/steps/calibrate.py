@@ -11,10 +11,10 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import pyarrow as pa
 
-from batchinfer.transforms.after import softmax
 from batchinfer.transforms.after_step import LABEL, SCORE, SCORES, AfterStep, Frame, label_array
 from batchinfer.transforms.predictions import as_map, map_parts
 from batchinfer.transforms.step import Fields, Json, StepProblem
+from batchinfer.transforms.steps.after import softmax
 
 _TINY = 1e-12
 _STEPS = 100

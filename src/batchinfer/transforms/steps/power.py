@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from batchinfer.transforms.column import Column, numbers
-from batchinfer.transforms.scale import Numeric
 from batchinfer.transforms.statistics import Ranks, Statistic
 from batchinfer.transforms.step import Json
+from batchinfer.transforms.steps.scale import Numeric
 
 _WIDEST = 6.0
 _GOLDEN = (np.sqrt(5) - 1) / 2

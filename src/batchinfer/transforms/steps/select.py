@@ -14,8 +14,8 @@ import pyarrow as pa
 from pydantic import Field, model_validator
 
 from batchinfer.transforms.column import NUMBERS, Column, Places, is_arrow, kind, length
-from batchinfer.transforms.feature_scores import SCORES, dense, width_of
 from batchinfer.transforms.step import Json, State, Step
+from batchinfer.transforms.steps.feature_scores import SCORES, dense, width_of
 from batchinfer.transforms.supervised import ROW_HASH, TARGET
 
 Method = Literal["variance", "mutual_information", "chi2", "names"]
