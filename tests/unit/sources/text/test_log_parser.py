@@ -23,7 +23,7 @@ from batchinfer.sources.readers import read_splits
 from batchinfer.sources.text.byte_ranges import align, count_range, needs_count, plan_text_splits
 from batchinfer.sources.text.log_formats import LogFormat, match_lines
 
-SHARED = Path(__file__).parents[4] / "shared" / "data"
+SHARED = Path(__file__).parents[5] / "shared" / "data"
 UTC = datetime.timezone.utc
 
 

@@ -24,7 +24,7 @@ from batchinfer.sources.listing import list_files
 from batchinfer.sources.readers import read_splits
 from batchinfer.sources.text.byte_ranges import plan_text_splits
 
-SHARED = Path(__file__).parents[4] / "shared" / "data"
+SHARED = Path(__file__).parents[5] / "shared" / "data"
 # fmt: off
 ODD_LINES = [
     b"1,x,y", b" 2 , x ,\ty", b'3,"q,r","s""t"', b'4, "a b" ,?', b'5,"?",""', b'"6","",',

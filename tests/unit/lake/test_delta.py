@@ -411,7 +411,7 @@ def files_with_versions(uri: str) -> dict[str, int]:
 KILLED = """
     import sys, time
     sys.path.insert(0, {tests!r})
-    import test_sinks_delta as here
+    import test_delta as here
     files = here.stage({uri!r}, [2], "s")
     print("staged", flush=True)
     time.sleep(60)
@@ -437,7 +437,7 @@ def test_kill_between_staging_and_commit_leaves_the_table_as_it_was(tmp_path: Pa
 FULL = """
     import resource, sys
     sys.path.insert(0, {tests!r})
-    import test_sinks_delta as here
+    import test_delta as here
     from batchinfer.errors import StorageError
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
     try:

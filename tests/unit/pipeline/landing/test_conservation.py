@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from spark.projects import DAY, SmallProject
-from unit.sources.csv_reference import read_csv
+from unit.sources.text.csv_reference import read_csv
 
 from batchinfer.command_reports import ExtractReport
 from batchinfer.config.source_options import CsvOptions
