@@ -16,7 +16,9 @@ COMING = {"lookups/stores/", "pipeline/load.py"}
 # Names that must not be there.
 NOT_IN_THE_TREE = {"utils.py", "task.py"}
 _FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
-_PATH = re.compile(r"(?:\.{0,2}[\w*-]+/)*[\w.*-]+(?:/|\.(?:py|md|txt|ya?ml|toml|lock|sh|json))|[\w-]+/")
+_PATH = re.compile(
+    r"(?:\.{0,2}[\w*-]+/)*[\w.*-]+(?:/|\.(?:py|md|txt|ya?ml|toml|lock|sh|json))|[\w-]+/"
+)
 
 
 def named_paths(page: str) -> set[str]:
