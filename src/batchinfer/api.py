@@ -38,7 +38,19 @@ def extract(
     env: str = "local",
     overrides: Mapping[str, Any] | None = None,
 ) -> ExtractReport:
-    """Lands what is new in a pipeline's source; bad records go to its quarantine table."""
+    """Lands what is new in a pipeline's source; bad records go to its quarantine table.
+
+    Args:
+        slice: where slices are ingest dates, the one that is landed.
+
+    Example:
+        >>> import batchinfer
+        >>> report = batchinfer.extract("churn", slice="2026-11-21")
+        >>> report.status, report.rows_in, report.rows_landed, report.rows_quarantined
+        ('landed', 41, 40, 1)
+        >>> batchinfer.extract("churn", slice="2026-11-21").status
+        'unchanged'
+    """
     from batchinfer.pipeline.extract import extract_source
     from batchinfer.pipeline.recorded import recorded
 
@@ -55,7 +67,19 @@ def train(
     env: str = "local",
     overrides: Mapping[str, Any] | None = None,
 ) -> TrainReport:
-    """Fits the transforms, trains the model, registers the bundle, and points the alias at it."""
+    """Fits the transforms, trains the model, registers the bundle, and points the alias at it.
+
+    Args:
+        slices: those to learn from; none: all that have landed.
+
+    Example:
+        >>> import batchinfer
+        >>> report = batchinfer.train("churn")
+        >>> report.model_name, report.model_version, report.alias
+        ('churn', '1', 'champion')
+        >>> report.rows_train + report.rows_validation
+        40
+    """
     from batchinfer.pipeline.recorded import recorded
     from batchinfer.pipeline.train import train_pipeline
 
@@ -79,6 +103,14 @@ def register(
         artifact: a path, or the URI of an MLflow model.
         alias: to give to the version; None gives the pipeline's own alias, if no version has it
             yet.
+
+    Example:
+        >>> import batchinfer
+        >>> report = batchinfer.register("flowers", "net.pt2")
+        >>> report.format, report.model_version, report.alias
+        ('torch.export', '1', 'champion')
+        >>> report.inputs, report.outputs
+        ({'width': 'double', 'length': 'double'}, {'prediction': 'double'})
     """
     from batchinfer.pipeline.recorded import recorded
     from batchinfer.pipeline.register import register_model
@@ -95,7 +127,20 @@ def score(
     env: str = "local",
     overrides: Mapping[str, Any] | None = None,
 ) -> RunReport:
-    """Scores one landed slice and publishes its predictions by one atomic commit."""
+    """Scores one landed slice and publishes its predictions by one atomic commit.
+
+    Args:
+        force: also where the slice is published from today's data by today's model.
+        evolve: add prediction columns that the table lacks.
+
+    Example:
+        >>> import batchinfer
+        >>> report = batchinfer.score("churn", slice="2026-11-21")
+        >>> report.status, report.rows_in, report.rows_scored, report.rows_quarantined
+        ('published', 40, 40, 0)
+        >>> batchinfer.score("churn", slice="2026-11-21").status
+        'unchanged'
+    """
     from batchinfer.pipeline.recorded import recorded
     from batchinfer.pipeline.score import score_slice
 
@@ -123,6 +168,12 @@ def backfill(
     Raises:
         BatchInferError: after all slices were tried, the problems of those that failed, with the
             smallest exit code.
+
+    Example:
+        >>> import batchinfer
+        >>> runs = batchinfer.backfill("churn", start="2026-11-20", end="2026-11-22")
+        >>> [(run.slice, run.status) for run in runs]
+        [('2026-11-21', 'unchanged')]
     """
     from batchinfer import errors
     from batchinfer.pipeline.backfill import backfill_slices
@@ -141,6 +192,12 @@ def replay(
 ) -> RunReport:
     """Scores the quarantined rows of a published slice again; those that pass now join it by one
     atomic commit.
+
+    Example:
+        >>> import batchinfer
+        >>> report = batchinfer.replay("churn", slice="2026-11-21")
+        >>> report.status, report.rows_in, report.rows_scored
+        ('unchanged', 0, 0)
     """
     from batchinfer.pipeline.recorded import recorded
     from batchinfer.pipeline.replay import replay_slice
@@ -166,6 +223,14 @@ def lookup(
 
     Raises:
         InputError: no such table, or a key that is not one of its keys.
+
+    Example:
+        >>> import batchinfer
+        >>> found = batchinfer.lookup("churn", {"id": 8})
+        >>> found["label"], found["slice"], found["model_version"]
+        ('yes', '2026-11-21', '1')
+        >>> batchinfer.lookup("churn", {"id": 7000}) is None
+        True
     """
     if not isinstance(key, Mapping):
         raise ConfigError(
@@ -181,7 +246,14 @@ def lookup(
 def status(
     pipeline: str, env: str = "local", overrides: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """State of every slice of a pipeline."""
+    """State of every slice of a pipeline.
+
+    Example:
+        >>> import batchinfer
+        >>> found = batchinfer.status("churn")
+        >>> [(one["slice"], one["status"], one["rows_published"]) for one in found["slices"]]
+        [('2026-11-21', 'published', 40)]
+    """
     from batchinfer.pipeline.status import pipeline_status
 
     return pipeline_status(_open(pipeline, env, overrides))

@@ -42,6 +42,15 @@ def predict(
     Raises:
         ModelError: no such model, one that is not trusted, or columns that do not fit its
             signature.
+
+    Example:
+        >>> import batchinfer
+        >>> import pandas as pd
+        >>> rows = pd.DataFrame({"width": [0.25, 1.75], "length": [1.5, 5.5]})
+        >>> batchinfer.predict(rows, "models:/flowers@champion")
+           prediction error
+        0        1.75  None
+        1        7.25  None
     """
     from batchinfer.inference.rows import predict_frame
 
@@ -62,6 +71,16 @@ def predict_udf(spark: SparkSession, uri: str, env: str = "local", trust: Trust 
 
     Raises:
         ModelError: no such model, or one that is not trusted.
+
+    Example:
+        >>> import batchinfer
+        >>> udf = batchinfer.predict_udf(spark, "models:/churn@champion")
+        >>> rows = spark.createDataFrame(
+        ...     [("plus", 3, 12.5)], "plan string, months int, spend double"
+        ... )
+        >>> [row] = rows.select(udf("plan", "months", "spend").alias("found")).collect()
+        >>> row.found.label, row.found.error
+        ('yes', None)
     """
     from batchinfer.config.environment import ModelTask
     from batchinfer.inference.spark import predict_udf as build
