@@ -1,7 +1,7 @@
 """Looks predictions up in a Delta table by key: newest slice first, and only in row groups that may
 hold the key.
 
-Owns the search. Must not know where keys come from (see `keys`) nor how a snapshot is found (see
+Owns the search. Must not know where keys come from (see `key_values`) nor how a snapshot is found (see
 `snapshots`).
 """
 

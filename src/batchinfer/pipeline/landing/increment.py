@@ -77,7 +77,7 @@ class Increment:
         fields: Arrow types of the source's columns.
         fingerprints: every `source_file` that is read, with the 63 bits that the ledger records for
             it.
-        stage: stages the records on executors, and gives the results of `landing.land_task`.
+        stage: stages the records on executors, and gives the results of `landing_task.land_task`.
         replaced: source files whose former rows go when the new ones come.
         retried: source files whose former quarantined records go, because an attempt that landed
             nothing may have left some.

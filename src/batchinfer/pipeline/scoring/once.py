@@ -249,7 +249,7 @@ class _OnceTask(ScoringTask):
                 )
             )
             if len(parts) % JOINED_BATCHES == 0:
-                # Few large pieces: `sinks.staging` says why.
+                # Few large pieces: `lake.staging` says why.
                 parts[-JOINED_BATCHES:] = [join(parts[-JOINED_BATCHES:])]
             failures |= {
                 at: Failure(bad.reason, bad.message)

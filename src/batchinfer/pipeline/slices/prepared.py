@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _CONTENT = f"{HIDDEN}content"
 _FORMATS = {"hour": "yyyy-MM-dd'T'HH", "day": "yyyy-MM-dd", "month": "yyyy-MM"}
-# As `records.row_json` writes: null is a value, times to the microsecond and with their zone.
+# As `failed_rows.row_json` writes: null is a value, times to the microsecond and with their zone.
 _JSON = {
     "ignoreNullFields": "false",
     "timestampFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSSxxx",
@@ -161,7 +161,7 @@ def _in_place(
 
 
 def _name_of(rule: SliceColumn, fields: Mapping[str, pa.DataType]) -> Column:
-    """The name of a row's slice, as `slice_rows.slice_names` has it."""
+    """The name of a row's slice, as `reading.slice_names` has it."""
     from pyspark.sql import functions as F
 
     column = named(rule.column)

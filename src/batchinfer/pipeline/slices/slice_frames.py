@@ -41,7 +41,7 @@ def slice_frame(spark: SparkSession, data: SliceData) -> DataFrame:
 
 
 def slice_condition(rule: SliceColumn, slice_: str, type_: str) -> Column:
-    """True of the rows of a slice: what `slice_rows.slice_names` says, in a form that lets Spark
+    """True of the rows of a slice: what `reading.slice_names` says, in a form that lets Spark
     skip partitions and files.
 
     Args:

@@ -1,6 +1,6 @@
 """Which JSON values a column's type takes, and what they become.
 
-Owns these rules; both roads of `json_parser` follow them. Must not know lines, paths or files.
+Owns these rules; both roads of `parser` follow them. Must not know lines, paths or files.
 
 A whole number takes JSON integers within its limits (not `1.0`, not `"1"`); float and double any
 number that they can hold; decimals numbers and text of digits, without rounding; boolean true and

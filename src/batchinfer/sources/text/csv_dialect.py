@@ -1,6 +1,6 @@
 """How a CSV file is written, and how one record of it is read field by field.
 
-Owns the rules of quoting. The tokenizer here is the rule itself, record by record; `quoting`
+Owns the rules of quoting. The tokenizer here is the rule itself, record by record; `csv_quoting`
 applies the same rule to whole blocks at once, and calls this for the records that are written
 unusually. Must not know columns or types.
 

@@ -4,7 +4,7 @@ Owns the road of a CSV block: lines, screen, quotes, field counts, null markers,
 know where rows go.
 
 A block without the quote character takes the short road: nothing in it can be quoted. In other
-blocks, `quoting` marks what quotes protect; both are then split by pyarrow's CSV reader with
+blocks, `csv_quoting` marks what quotes protect; both are then split by pyarrow's CSV reader with
 quoting off, so that no quote can swallow what follows it. A quoted field is never trimmed and never
 null, with one exception: `""` in a column that is not text is null where the empty string is a null
 marker, because no other value can be meant.
