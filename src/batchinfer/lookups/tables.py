@@ -1,8 +1,8 @@
 """Looks predictions up in a Delta table by key: newest slice first, and only in row groups that may
 hold the key.
 
-Owns the search. Must not know where keys come from (see `key_values`) nor how a snapshot is found (see
-`snapshots`).
+Owns the search. Must not know where keys come from (see `key_values`) nor how a snapshot is found
+(see `snapshots`).
 """
 
 from __future__ import annotations

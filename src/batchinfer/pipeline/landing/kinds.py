@@ -2,8 +2,8 @@
 is found and staged.
 
 `new_files` for everything that is files, `remote_files` for those on a store, `new_pages` for HTTP
-APIs, `new_rows` for databases. A Delta table is never landed: see `delta_in_place`. A stream would be one
-more of these.
+APIs, `new_rows` for databases. A Delta table is never landed: see `delta_in_place`. A stream would
+be one more of these.
 """
 
 from __future__ import annotations

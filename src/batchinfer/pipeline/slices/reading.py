@@ -42,8 +42,8 @@ def slice_names(rows: pa.RecordBatch, rule: SliceColumn) -> pa.StringArray:
 
 
 def read_rows(split: Mapping[str, Any], columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """The rows of a split of `slice_splits.splits_of`, the named columns: of a table read in place only
-    those of its slices.
+    """The rows of a split of `slice_splits.splits_of`, the named columns: of a table read in place
+    only those of its slices.
 
     Runs on: driver | executor.
 
