@@ -18,7 +18,7 @@ from batchinfer.inference.attempt import Clock
 
 
 @dataclass(frozen=True)
-class Mark:
+class ComputeEvents:
     """Events around what one batch computes."""
 
     start: Any
@@ -81,25 +81,25 @@ class CudaLane:
         moved.record_stream(self._computes)
         return moved
 
-    def compute(self, work: Callable[[], Any]) -> tuple[Any, Mark]:
-        mark = Mark(
+    def compute(self, work: Callable[[], Any]) -> tuple[Any, ComputeEvents]:
+        events = ComputeEvents(
             self._torch.cuda.Event(enable_timing=True), self._torch.cuda.Event(enable_timing=True)
         )
         with self._torch.cuda.stream(self._computes):
-            mark.start.record()
+            events.start.record()
             output = work()
-            mark.end.record()
-        return output, mark
+            events.end.record()
+        return output, events
 
-    def wait(self, mark: Mark) -> None:
-        mark.end.synchronize()
+    def wait(self, events: ComputeEvents) -> None:
+        events.end.synchronize()
 
-    def span(self, mark: Mark) -> tuple[float, float]:
-        begun = self._zero_s + self._zero.elapsed_time(mark.start) / 1e3
-        ended = begun + mark.start.elapsed_time(mark.end) / 1e3
+    def span(self, events: ComputeEvents) -> tuple[float, float]:
+        begun = self._zero_s + self._zero.elapsed_time(events.start) / 1e3
+        ended = begun + events.start.elapsed_time(events.end) / 1e3
         # Events tell single-precision milliseconds: hours after a fixed one they would tell no more
         # than that.
-        self._zero, self._zero_s = mark.end, ended
+        self._zero, self._zero_s = events.end, ended
         return begun, ended
 
     @contextmanager

@@ -20,7 +20,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import pyarrow as pa
 
-from batchinfer.contracts import Handler
+from batchinfer.contracts import ScoringHandler
 from batchinfer.inference.attempt import (
     Clock,
     Failure,
@@ -140,7 +140,7 @@ class OverlapRunner(InProcess):
 
     def __init__(
         self,
-        handler: Handler,
+        handler: ScoringHandler,
         lane: Lane,
         clock: Clock = time.perf_counter,
         timeout_s: float | None = None,

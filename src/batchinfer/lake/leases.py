@@ -93,7 +93,7 @@ def running(lake: str, pipeline: str) -> list[dict[str, Any]]:
     if root is None:
         from batchinfer.lake import store_leases
 
-        return store_leases.running(lake, pipeline)
+        return store_leases.live_leases(lake, pipeline)
     folder = leases_folder(root, pipeline)
     with storage_faults(str(folder), "read the leases"):
         held = [path for path in sorted(folder.glob(f"*{_SUFFIX}")) if is_held(path)]

@@ -71,8 +71,8 @@ class Taken(Exception):
         self.lease = lease
 
 
-def take(lake: str, pipeline: str, slice_: str | None, lease: dict[str, Any]) -> Beat:
-    """Takes the lease on a slice; whoever gets it enters `Beat.held` next.
+def take(lake: str, pipeline: str, slice_: str | None, lease: dict[str, Any]) -> Heartbeat:
+    """Takes the lease on a slice; whoever gets it enters `Heartbeat.held` next.
 
     Args:
         lease: what others are told of the holder.
@@ -92,7 +92,7 @@ def take(lake: str, pipeline: str, slice_: str | None, lease: dict[str, Any]) ->
         _SCHEMA,
         description="Which run took a slice last; the transactions say it, and there are no rows.",
     )
-    beat = Beat(table, _app_id(slice_), lease)
+    beat = Heartbeat(table, _app_id(slice_), lease)
     beat.write()
     try:
         _take(table, beat)
@@ -107,7 +107,7 @@ def leases_table(lake: str, pipeline: str) -> str:
     return f"{lake.rstrip('/')}/_leases/{encode_name(pipeline)}"
 
 
-def running(lake: str, pipeline: str) -> list[dict[str, Any]]:
+def live_leases(lake: str, pipeline: str) -> list[dict[str, Any]]:
     """The leases of a pipeline that are held now; by this machine's clock, since nothing is
     written.
 
@@ -129,7 +129,7 @@ def _app_id(slice_: str | None) -> str:
     return "lease" if slice_ is None else f"lease:{slice_}"
 
 
-def _take(table: str, beat: Beat) -> None:
+def _take(table: str, beat: Heartbeat) -> None:
     # The token first: whoever committed one had written its beat before.
     token = log.read_transactions(table).get(beat.app_id)
     beats = _list(table)
@@ -183,7 +183,7 @@ def _read(table: str, seen: _Seen) -> dict[str, Any]:
             raise
 
 
-class Beat:
+class Heartbeat:
     """The sign of life of a run of this process.
 
     Attributes:

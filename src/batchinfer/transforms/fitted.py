@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from batchinfer.errors import InputError, ModelError
 from batchinfer.transforms.check import fed, source_columns, types_before, walk
-from batchinfer.transforms.column import Column, is_arrow, is_unencoded, kind, to_arrow, write
+from batchinfer.transforms.column import Column, arrow_column, is_arrow, is_unencoded, kind, write
 from batchinfer.transforms.known_steps import STEPS
 from batchinfer.transforms.parse import dump_steps, parse_steps
 from batchinfer.transforms.step import Fields, State, Step, StepProblem
@@ -194,7 +194,7 @@ class TransformPipeline:
         """
         frame = self._frame(batch)
         return {
-            name: to_arrow(frame[name], type_)
+            name: arrow_column(frame[name], type_)
             for name, type_ in self._types.items()
             if not is_unencoded(name)
         }
