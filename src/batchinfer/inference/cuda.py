@@ -1,7 +1,7 @@
 """A CUDA GPU as a lane: pinned memory, and streams of their own for what goes to it, what it
 computes, and what is read back.
 
-Owns the streams and the events. Imports PyTorch where it is used, and is only used where there is a
+Owns the streams and the mark. Imports PyTorch where it is used, and is only used where there is a
 GPU.
 """
 
@@ -82,24 +82,24 @@ class CudaLane:
         return moved
 
     def compute(self, work: Callable[[], Any]) -> tuple[Any, ComputeEvents]:
-        events = ComputeEvents(
+        mark = ComputeEvents(
             self._torch.cuda.Event(enable_timing=True), self._torch.cuda.Event(enable_timing=True)
         )
         with self._torch.cuda.stream(self._computes):
-            events.start.record()
+            mark.start.record()
             output = work()
-            events.end.record()
-        return output, events
+            mark.end.record()
+        return output, mark
 
-    def wait(self, events: ComputeEvents) -> None:
-        events.end.synchronize()
+    def wait(self, mark: ComputeEvents) -> None:
+        mark.end.synchronize()
 
-    def span(self, events: ComputeEvents) -> tuple[float, float]:
-        begun = self._zero_s + self._zero.elapsed_time(events.start) / 1e3
-        ended = begun + events.start.elapsed_time(events.end) / 1e3
+    def span(self, mark: ComputeEvents) -> tuple[float, float]:
+        begun = self._zero_s + self._zero.elapsed_time(mark.start) / 1e3
+        ended = begun + mark.start.elapsed_time(mark.end) / 1e3
         # Events tell single-precision milliseconds: hours after a fixed one they would tell no more
         # than that.
-        self._zero, self._zero_s = events.end, ended
+        self._zero, self._zero_s = mark.end, ended
         return begun, ended
 
     @contextmanager

@@ -25,7 +25,7 @@ from batchinfer.inference.batching import FixedSize, new_size, rebatch
 from batchinfer.inference.failed_rows import bad_records
 from batchinfer.inference.fingerprint import Fingerprinter
 from batchinfer.inference.isolation import BatchOutcome, isolate
-from batchinfer.inference.overlap import Attempt, Overlapping, OverlapRunner, Use
+from batchinfer.inference.overlap import Attempt, DeviceUse, Overlapping, OverlapRunner
 from batchinfer.inference.repeats import Distinct, Repeats, spread
 from batchinfer.inference.row_weights import (
     WINDOW_BATCHES,
@@ -159,7 +159,7 @@ class BatchScorer:
         """Arrow type of each prediction column."""
         return self._runner.declared
 
-    def device_use(self) -> Use:
+    def device_use(self) -> DeviceUse:
         """What the device of the model has done up to now; of one that computes in step with this
         process, its stages tell.
         """
@@ -168,7 +168,7 @@ class BatchScorer:
             return self._runner.use
         seconds = self.timings
         waits_s = seconds["read"] + seconds["fingerprint"] + seconds["encode"]
-        return Use(computing=seconds["forward"], input=waits_s, output=seconds["decode"])
+        return DeviceUse(computing=seconds["forward"], input=waits_s, output=seconds["decode"])
 
     @property
     def timings(self) -> dict[str, float]:

@@ -3,7 +3,7 @@
 Owns the bisection: a batch that fails is halved until the failing rows stand alone. Knows neither
 models nor streams.
 
-A batch of n rows of which k fail costs at most about 2k·log2(n) + 1 attempts. A row is put aside
+A batch of n rows of which k fail costs at most about 2k·log2(n) + 1 attempts. A row is quarantined
 only after it was in at least two failed attempts, the last of them alone: what fails once and not
 again loses nothing.
 """

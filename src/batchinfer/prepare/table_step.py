@@ -6,8 +6,8 @@ A table transform needs other rows than its own, so it is a Spark step before th
 table.
 
 Rows that a step removes are marked, not dropped: the mark is the reason, later steps pass marked
-rows by, and whoever reads the frame puts them aside. So one pass over the rows tells what became of
-each of them. Null and NaN are the same and mean "missing", as in the row transforms.
+rows by, and whoever reads the frame quarantines them. So one pass over the rows tells what became
+of each of them. Null and NaN are the same and mean "missing", as in the row transforms.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 `round`, `clip`.
 
 Owns what each does to a row's predictions. They work on Arrow arrays, on any rows alone; what is
-not a number stays so, and the engine puts such rows aside. `calibrate` and `inverse` have modules
+not a number stays so, and the engine quarantines such rows. `calibrate` and `inverse` have modules
 of their own.
 """
 

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from batchinfer.errors import InputError, ModelError
-from batchinfer.transforms.check import fed, source_columns, types_before, walk
+from batchinfer.transforms.check import fed_columns, source_columns, types_before, walk
 from batchinfer.transforms.column import Column, arrow_column, is_arrow, is_unencoded, kind, write
 from batchinfer.transforms.known_steps import STEPS
 from batchinfer.transforms.parse import dump_steps, parse_steps
@@ -122,7 +122,7 @@ class TransformPipeline:
             (step, step.prepare(before, state))
             for step, before, state in zip(self.steps, types, self.states, strict=False)
         ]
-        self._writer = {name: found.writer[name] for name in fed(found)}
+        self._writer = {name: found.writer[name] for name in fed_columns(found)}
         self._inputs = self._sorted_inputs()
         self._starts, self.width = self._layout()
 

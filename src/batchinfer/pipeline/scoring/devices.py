@@ -110,7 +110,7 @@ def runner_on(device: str, handler: ScoringHandler, timeout_s: float) -> Runner:
     from batchinfer.inference.attempt import InProcess
     from batchinfer.inference.cuda import lane_of
     from batchinfer.inference.overlap import OverlapRunner
-    from batchinfer.models.moving import takes_moved
+    from batchinfer.models.device_layout import takes_moved
 
     if device == "cpu":
         return InProcess(handler, timeout_s=timeout_s)

@@ -2,8 +2,8 @@
 
 PostgreSQL and SQLite hand over as text whatever Spark's own reader would round, shift or cut off
 (exact decimals, times, SQLite's values of any type in any column); workers turn it into the
-declared types, and put aside what does not fit. Every other database hands over what Spark makes of
-it. Must not know windows, tasks or Spark.
+declared types, and quarantine what does not fit. Every other database hands over what Spark makes
+of it. Must not know windows, tasks or Spark.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ class PageMark:
 
     Attributes:
         position: of the page that the next extract begins with.
-        seen: records of that page that have landed or been put aside.
+        seen: records of that page that have landed or been quarantined.
         digest: of these records.
         path: of the list of records.
         shape: what the position means: `paging_shape`.
@@ -261,7 +261,7 @@ class _Fetching:
             )
 
     def _seen(self, position: Position) -> int:
-        """Records of a page that former extracts landed or put aside."""
+        """Records of a page that former extracts landed or quarantined."""
         first = not self.spool.pages
         return self.mark.seen if first and self.mark and self.mark.position == position else 0
 

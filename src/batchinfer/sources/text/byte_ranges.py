@@ -146,7 +146,7 @@ def _layout(
     except BrokenRecord:
         if options.header:
             raise
-        # A record like others: it goes aside, and the file is taken to have all columns.
+        # A record like others: it is quarantined, and the file is taken to have all columns.
         first = None
     if not options.header:
         return Layout(headerless_columns(first, schema, optional), 0, 1, 0)
