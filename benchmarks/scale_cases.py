@@ -46,13 +46,13 @@ def commit_adds(folder: Path, size: int) -> dict[str, Any]:
 
 def open_log(folder: Path, size: int) -> dict[str, Any]:
     """Opening a table of so many files, and listing them as every command does."""
-    from batchinfer.lake.snapshots import list_files, open_table
+    from batchinfer.lake.snapshots import open_table, table_files
 
     table = made_apart(make_table, folder, size)
     before = peak_mib()
     # Kept, as a command keeps them.
     opening, opened = timed(lambda: open_table(table))
-    listing, listed = timed(lambda: list_files(opened))
+    listing, listed = timed(lambda: table_files(opened))
     assert len(listed) == size
     checkpoint = sum(
         file.stat().st_size for file in Path(table, "_delta_log").glob("*.checkpoint*.parquet")

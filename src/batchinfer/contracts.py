@@ -273,7 +273,7 @@ class CheckReport:
         return [str(result["message"]) for result in self.results if not result["success"]]
 
 
-class Handler(Protocol):
+class ScoringHandler(Protocol):
     """What the inference engine needs of a model: columns to tensors, tensors to output, output to
     columns.
 

@@ -83,7 +83,7 @@ def show_plan(body: Body) -> Body:
 
 
 def show_extract(report: ExtractReport) -> ExtractReport:
-    """What landed, and what was put aside and where."""
+    """What landed, and what was quarantined and where."""
     facts = (
         "status",
         "rows_in",

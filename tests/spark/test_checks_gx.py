@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from batchinfer.checks.expectations import build_suite, run_suite
-from batchinfer.checks.known_expectations import arguments_of, expectation_names
+from batchinfer.checks.known_expectations import expectation_arguments, expectation_names
 from batchinfer.checks.repeated_keys import find_duplicate_keys
 from batchinfer.checks.suites import Suite, load_suite
 from batchinfer.errors import ConfigError
@@ -138,8 +138,8 @@ def test_the_catalogue_names_what_the_library_takes() -> None:
     for name in sorted(expectation_names()):
         fields = get_expectation_impl(name).__fields__
         allowed = set(fields) - internal
-        assert arguments_of(name).allowed == allowed, name
-        assert arguments_of(name).required == {
+        assert expectation_arguments(name).allowed == allowed, name
+        assert expectation_arguments(name).required == {
             field for field in allowed if fields[field].required
         }, name
 

@@ -15,7 +15,7 @@ from spark.projects import DAY, SmallProject
 from batchinfer.errors import ConfigError, InputError, SliceHeld, StorageError, TooManyQuarantined
 from batchinfer.lake import delta
 from batchinfer.lake.leases import hold
-from batchinfer.sources.http.page_spool import Spool
+from batchinfer.sources.http.page_spool import PageSpool
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -290,15 +290,15 @@ def test_killed_between_the_commits_with_its_pages_lost(
 def test_killed_behind_the_commit_lands_nothing_twice(
     project: SmallProject, api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = Spool.drop
+    plain = PageSpool.drop
 
-    def end(spool: Spool) -> None:
+    def end(spool: PageSpool) -> None:
         if spool.pages:
             raise Killed
         plain(spool)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Spool, "drop", end)
+        patched.setattr(PageSpool, "drop", end)
         with pytest.raises(Killed):
             project.extract()
     assert (ids(project), len(spooled(project))) == (list(range(8)), 4)

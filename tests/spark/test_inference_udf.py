@@ -131,10 +131,10 @@ def test_all_ways_to_call_it_give_the_same_rows(
 ) -> None:
     from pyspark.sql import functions as F
 
-    from batchinfer.inference.spark import predict_udf
+    from batchinfer.inference.spark import scoring_udf
 
     rows = _vector_without_nulls(rows)
-    udf = predict_udf(_loader(str(tmp_path)), _signature(), "digest-a", batch_rows=8)
+    udf = scoring_udf(_loader(str(tmp_path)), _signature(), "digest-a", batch_rows=8)
     spark.udf.register("predict_echo", udf)
     rows.createOrReplaceTempView("echo_rows")
     by_place = rows.select("key", udf("x", "name", "at", "vector").alias("p"))
@@ -148,12 +148,12 @@ def test_all_ways_to_call_it_give_the_same_rows(
 def test_timestamps_in_another_zone_are_the_same_instants(
     spark: SparkSession, rows: DataFrame, tmp_path: Path
 ) -> None:
-    from batchinfer.inference.spark import predict_udf
+    from batchinfer.inference.spark import scoring_udf
 
     before = spark.conf.get("spark.sql.session.timeZone")
     spark.conf.set("spark.sql.session.timeZone", "Asia/Kolkata")
     try:
-        udf = predict_udf(_loader(str(tmp_path)), _signature(), "digest-zone")
+        udf = scoring_udf(_loader(str(tmp_path)), _signature(), "digest-zone")
         _check(
             _vector_without_nulls(rows)
             .select("key", udf("x", "name", "at", "vector").alias("p"))
@@ -165,9 +165,9 @@ def test_timestamps_in_another_zone_are_the_same_instants(
 
 
 def test_a_worker_loads_a_model_once(spark: SparkSession, rows: DataFrame, tmp_path: Path) -> None:
-    from batchinfer.inference.spark import predict_udf
+    from batchinfer.inference.spark import scoring_udf
 
-    udf = predict_udf(_loader(str(tmp_path)), _signature(), "digest-loads")
+    udf = scoring_udf(_loader(str(tmp_path)), _signature(), "digest-loads")
     frame = (
         _vector_without_nulls(rows)
         .repartition(6)
@@ -183,9 +183,9 @@ def test_a_worker_loads_a_model_once(spark: SparkSession, rows: DataFrame, tmp_p
 def test_a_filter_on_the_result_does_not_evaluate_it_twice(
     spark: SparkSession, rows: DataFrame, tmp_path: Path
 ) -> None:
-    from batchinfer.inference.spark import predict_udf
+    from batchinfer.inference.spark import scoring_udf
 
-    udf = predict_udf(_loader(str(tmp_path)), _signature(), "digest-plan")
+    udf = scoring_udf(_loader(str(tmp_path)), _signature(), "digest-plan")
     frame = (
         _vector_without_nulls(rows)
         .select("key", udf("x", "name", "at", "vector").alias("p"))
@@ -199,13 +199,13 @@ def test_a_filter_on_the_result_does_not_evaluate_it_twice(
 def test_wrong_calls_say_what_is_allowed(
     spark: SparkSession, rows: DataFrame, tmp_path: Path
 ) -> None:
-    from batchinfer.inference.spark import predict_udf
+    from batchinfer.inference.spark import scoring_udf
 
     with pytest.raises(ModelError, match="output called 'error'"):
-        predict_udf(_loader(str(tmp_path)), _signature(outputs={"error": "string"}), "digest-b")
+        scoring_udf(_loader(str(tmp_path)), _signature(outputs={"error": "string"}), "digest-b")
     with pytest.raises(ModelError, match="signature: got 'bigin'"):
-        predict_udf(_loader(str(tmp_path)), _signature(inputs={"x": "bigin"}), "digest-b")
-    udf = predict_udf(_loader(str(tmp_path)), _signature(), "digest-b")
+        scoring_udf(_loader(str(tmp_path)), _signature(inputs={"x": "bigin"}), "digest-b")
+    udf = scoring_udf(_loader(str(tmp_path)), _signature(), "digest-b")
     with pytest.raises(
         Exception, match="got 2 columns; allowed: one struct, or the 4 columns x, name, at, vector"
     ):

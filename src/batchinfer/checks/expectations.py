@@ -18,7 +18,7 @@ import time
 from collections.abc import Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from batchinfer.checks.sentences import describe, jsonable
+from batchinfer.checks.sentences import jsonable, result_sentence
 from batchinfer.checks.suites import Expectation, Suite
 from batchinfer.contracts import CheckReport
 from batchinfer.errors import ConfigError
@@ -193,7 +193,7 @@ def _result(item: Expectation, result: Any, empty: bool, columns: set[str]) -> d
         "unexpected_count": values.get("unexpected_count"),
         "unexpected_percent": jsonable(values.get("unexpected_percent")),
         "examples": [jsonable(value) for value in values.get("partial_unexpected_list") or ()],
-        "message": describe(item, values, success, raised),
+        "message": result_sentence(item, values, success, raised),
     }
 
 

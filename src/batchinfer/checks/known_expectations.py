@@ -77,7 +77,7 @@ def expectation_names() -> frozenset[str]:
 
 
 @cache
-def arguments_of(name: str) -> Arguments:
+def expectation_arguments(name: str) -> Arguments:
     """Arguments of an expectation that `expectation_names` holds.
 
     Runs on: driver.

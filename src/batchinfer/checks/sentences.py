@@ -26,7 +26,7 @@ _UNTOLD = (
 )
 
 
-def describe(
+def result_sentence(
     item: Expectation, values: Mapping[str, Any], success: bool, raised: str | None
 ) -> str:
     """One sentence on a result.
@@ -46,7 +46,7 @@ def describe(
     if unexpected is None or rows is None:
         observed = jsonable(values.get("observed_value"))
         return f"{rule}: {'holds' if success else 'does not hold'}" + (
-            f": observed {shown(observed)}" if observed is not None else ""
+            f": observed {shown_value(observed)}" if observed is not None else ""
         )
     if unexpected == 0:
         return f"{rule}: holds for {rows:,} rows"
@@ -82,7 +82,7 @@ def _percent(share: float) -> str:
 
 def _examples(values: Mapping[str, Any]) -> str:
     found = [
-        shown(jsonable(value))
+        shown_value(jsonable(value))
         for value in values.get("partial_unexpected_list") or ()
         if value is not None
     ]
@@ -94,19 +94,19 @@ def _told(item: Expectation) -> list[str]:
     told = [", ".join(item.columns())] if item.columns() else []
     arguments = dict(item.arguments)
     if "min_value" in arguments or "max_value" in arguments:
-        low, high = arguments.pop("min_value", None), arguments.pop("max_value", None)
-        told.append(f"{'' if low is None else shown(low)}..{'' if high is None else shown(high)}")
+        bounds = (arguments.pop(name, None) for name in ("min_value", "max_value"))
+        told.append("..".join("" if bound is None else shown_value(bound) for bound in bounds))
     return told + [
-        f"{word} {shown(value)}" for word, value in arguments.items() if word not in _UNTOLD
+        f"{word} {shown_value(value)}" for word, value in arguments.items() if word not in _UNTOLD
     ]
 
 
-def shown(value: Any) -> str:
+def shown_value(value: Any) -> str:
     """A value as people read it in a sentence, cut to a readable length."""
     if isinstance(value, float):
         text = f"{value:.6g}"
     elif isinstance(value, list | tuple):
-        text = "[" + ", ".join(shown(entry) for entry in value) + "]"
+        text = "[" + ", ".join(shown_value(entry) for entry in value) + "]"
     else:
         text = str(value)
     text = " ".join(text.split())

@@ -17,7 +17,7 @@ from typing import Any, TypeGuard
 
 import yaml
 
-from batchinfer.checks.known_expectations import arguments_of, expectation_names
+from batchinfer.checks.known_expectations import expectation_arguments, expectation_names
 from batchinfer.errors import ConfigError
 
 # Arguments that name columns which must be there. In `expect_table_columns_*` and
@@ -188,7 +188,7 @@ class _Reader:
         return None, None
 
     def _arguments(self, name: str, name_node: yaml.Node, node: yaml.Node | None) -> dict[str, Any]:
-        expected = arguments_of(name)
+        expected = expectation_arguments(name)
         given: dict[str, Any] = {}
         if isinstance(node, yaml.MappingNode):
             for key_node, value_node in node.value:

@@ -45,7 +45,7 @@ def check_column_names(document: dict[Any, Any], columns: Columns) -> list[Probl
     ]
 
 
-def source_columns(document: dict[Any, Any], problems: list[Problem]) -> Columns | None:
+def declared_columns(document: dict[Any, Any], problems: list[Problem]) -> Columns | None:
     """Columns of the source as far as they can be told; None where they cannot."""
     source, options = mapping_at(document, "source"), mapping_at(document, "source", "options")
     kind = source.get("kind")

@@ -19,14 +19,14 @@ from batchinfer.config.overrides import Overrides, apply_overrides
 from batchinfer.config.pipeline import Pipeline
 from batchinfer.config.places import Places, Spot, merge
 from batchinfer.config.project import (
-    environment_files,
+    environment_layers,
     find_project,
     nearest_project,
     pipeline_file,
     relative,
     state_home,
 )
-from batchinfer.config.rules import check_document
+from batchinfer.config.rules import check_rules
 from batchinfer.config.substitution import substitute
 from batchinfer.config.suggestions import did_you_mean, listed, shown
 from batchinfer.config.wording import validate
@@ -116,7 +116,7 @@ def _run_checks(
     """
     if not isinstance(document, dict):
         return [], None
-    problems, cause = check_document(document, root), None
+    problems, cause = check_rules(document, root), None
     for check in checks:
         try:
             problems += check(document)
@@ -158,7 +158,7 @@ def _read_file(file: Path, order: int) -> Document:
 
 def _read_environment(name: str, project: Path) -> tuple[Environment | None, list[str]]:
     """The environment with its places as they are written, and every problem of its files."""
-    files, names = environment_files(name, project)
+    files, names = environment_layers(name, project)
     if name not in names and (names or name != "local"):
         return None, [
             f"environment: got {shown(name)}{did_you_mean(name, names)}; allowed: "

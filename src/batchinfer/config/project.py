@@ -106,7 +106,7 @@ def _names(folder: Path) -> list[str]:
         return []
 
 
-def environment_files(name: str, project: Path) -> tuple[list[Path], list[str]]:
+def environment_layers(name: str, project: Path) -> tuple[list[Path], list[str]]:
     """(the base file and the environment's own, as far as there are any; names of all
     environments).
 

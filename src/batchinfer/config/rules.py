@@ -18,7 +18,7 @@ from batchinfer.config.column_rules import (
     Columns,
     check_column_names,
     check_distinct_names,
-    source_columns,
+    declared_columns,
 )
 from batchinfer.config.json_rules import check_json
 from batchinfer.config.places import Path, each_name, mapping_at
@@ -31,7 +31,7 @@ from batchinfer.contracts import Problem
 _VARIABLE = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 
 
-def check_document(document: dict[Any, Any], root: FilePath) -> list[Problem]:
+def check_rules(document: dict[Any, Any], root: FilePath) -> list[Problem]:
     """Every rule that the document breaks.
 
     Args:
@@ -41,7 +41,7 @@ def check_document(document: dict[Any, Any], root: FilePath) -> list[Problem]:
     Runs on: driver.
     """
     problems: list[Problem] = []
-    columns = source_columns(document, problems)
+    columns = declared_columns(document, problems)
     problems += _check_csv(mapping_at(document, "source", "options"))
     problems += check_json(mapping_at(document, "source"))
     problems += _check_changed(mapping_at(document, "source"))

@@ -2,5 +2,5 @@
 
 Owns batch sizes, fault isolation, fingerprints, and the ways by which rows reach the model. `spark`
 alone knows Spark. Knows nothing of tables, registries or transforms: a model is any object with the
-methods of `contracts.Handler`.
+methods of `contracts.ScoringHandler`.
 """

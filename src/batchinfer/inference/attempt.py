@@ -17,7 +17,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import pyarrow as pa
 
-from batchinfer.contracts import Handler
+from batchinfer.contracts import ScoringHandler
 from batchinfer.errors import Interrupted, ModelError, SetupError, StorageError
 from batchinfer.inference.outputs import output_fields, typed_predictions
 
@@ -94,7 +94,10 @@ class InProcess:
     """
 
     def __init__(
-        self, handler: Handler, clock: Clock = time.perf_counter, timeout_s: float | None = None
+        self,
+        handler: ScoringHandler,
+        clock: Clock = time.perf_counter,
+        timeout_s: float | None = None,
     ) -> None:
         self.handler = handler
         self.declared: Mapping[str, pa.DataType] = output_fields(handler)
@@ -178,15 +181,15 @@ class InProcess:
 
 def _as_failure(error: Exception, stage: str) -> Failure:
     if is_out_of_memory(error):
-        return Failure(OUT_OF_MEMORY, describe(error))
+        return Failure(OUT_OF_MEMORY, error_text(error))
     if is_too_large(error):
-        return Failure(TOO_LARGE, describe(error))
+        return Failure(TOO_LARGE, error_text(error))
     if stage == "decode" and type(error) in (ArithmeticError, FloatingPointError):
-        return Failure(NOT_FINITE, describe(error))
-    return Failure(_REASONS[stage], describe(error))
+        return Failure(NOT_FINITE, error_text(error))
+    return Failure(_REASONS[stage], error_text(error))
 
 
-def describe(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
     """Type and text of an error, cut to a length that fits a table."""
     try:
         text = str(error)

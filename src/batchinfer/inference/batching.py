@@ -101,11 +101,11 @@ def _take(pending: deque[_Part], rows: int) -> _Part:
         rows -= part.rows.num_rows
     if len(parts) == 1:
         return parts[0]
-    joined = join([part.rows for part in parts])
+    joined = join_batches([part.rows for part in parts])
     return _Part(joined, joined.nbytes)
 
 
-def join(parts: list[pa.RecordBatch]) -> pa.RecordBatch:
+def join_batches(parts: list[pa.RecordBatch]) -> pa.RecordBatch:
     """One batch of the rows of several, in order; dictionaries that differ are merged."""
     table = pa.Table.from_batches(parts).unify_dictionaries().combine_chunks()
     return table.to_batches()[0] if table.num_rows else parts[0]

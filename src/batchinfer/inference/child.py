@@ -14,28 +14,28 @@ from multiprocessing.connection import Connection
 
 import pyarrow as pa
 
-from batchinfer.contracts import Handler
+from batchinfer.contracts import ScoringHandler
 from batchinfer.errors import BatchInferError
 from batchinfer.inference.attempt import (
     CRASH,
     Failure,
     InProcess,
     Predictions,
-    describe,
+    error_text,
     is_device_lost,
 )
 from batchinfer.inference.workers import keep_freed_memory, peak_bytes
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedReply:
     """The model is there; what it declares."""
 
     declared: Mapping[str, pa.DataType]
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredReply:
     """Predictions of a batch, the seconds of each stage, and the most memory that this process has
     had in use.
     """
@@ -46,7 +46,7 @@ class Scored:
 
 
 @dataclass(frozen=True)
-class Refused:
+class RefusedReply:
     """An error that ends the run: its class and words."""
 
     class_name: str
@@ -69,7 +69,7 @@ def from_ipc(stream: bytes) -> pa.RecordBatch:
     return pa.ipc.open_stream(stream).read_next_batch()
 
 
-def main(handle: int) -> None:
+def run_child(handle: int) -> None:
     """The child's life: it is told what to load over the line, and serves.
 
     Args:
@@ -89,11 +89,11 @@ def main(handle: int) -> None:
         serve(line, loader, longest_s)
 
 
-def serve(line: Connection, loader: Callable[[], Handler], longest_s: float) -> None:
+def serve(line: Connection, loader: Callable[[], ScoringHandler], longest_s: float) -> None:
     """Answers batches until the other side closes the line.
 
     Args:
-        line: batches come in, `Loaded`, `Scored`, `Failure` and `Refused` go out.
+        line: batches come in, `LoadedReply`, `ScoredReply`, `Failure` and `RefusedReply` go out.
         loader: makes the handler.
         longest_s: a batch that takes longer ends this process.
 
@@ -106,7 +106,7 @@ def serve(line: Connection, loader: Callable[[], Handler], longest_s: float) -> 
     except Exception as error:  # noqa: BLE001 - whatever it is, the parent must hear of it
         line.send(_refused(error))
         return
-    line.send(Loaded(runner.declared))
+    line.send(LoadedReply(runner.declared))
     while True:
         try:
             batch = from_ipc(line.recv_bytes())
@@ -115,23 +115,23 @@ def serve(line: Connection, loader: Callable[[], Handler], longest_s: float) -> 
         line.send(_answer(runner, batch))
 
 
-def _answer(runner: InProcess, batch: pa.RecordBatch) -> Scored | Failure | Refused:
+def _answer(runner: InProcess, batch: pa.RecordBatch) -> ScoredReply | Failure | RefusedReply:
     before = dict(runner.timings)
     try:
         found = runner.run(batch)
     except Exception as error:  # noqa: BLE001 - whatever it is, the parent must hear of it
         # After a CUDA error this process is of no use; the next child starts with a fresh device.
-        return Failure(CRASH, describe(error)) if is_device_lost(error) else _refused(error)
+        return Failure(CRASH, error_text(error)) if is_device_lost(error) else _refused(error)
     if isinstance(found, Failure):
         return found
-    return Scored(
+    return ScoredReply(
         found,
         {stage: seconds - before[stage] for stage, seconds in runner.timings.items()},
         peak_bytes(),
     )
 
 
-def _refused(error: Exception) -> Refused:
+def _refused(error: Exception) -> RefusedReply:
     if isinstance(error, BatchInferError):
-        return Refused(type(error).__name__, error.problems, error.hint)
-    return Refused("ModelError", (f"the model cannot be loaded: {describe(error)}",), None)
+        return RefusedReply(type(error).__name__, error.problems, error.hint)
+    return RefusedReply("ModelError", (f"the model cannot be loaded: {error_text(error)}",), None)

@@ -1,7 +1,7 @@
 """A CUDA GPU as a lane: pinned memory, and streams of their own for what goes to it, what it
 computes, and what is read back.
 
-Owns the streams and the events. Imports PyTorch where it is used, and is only used where there is a
+Owns the streams and the mark. Imports PyTorch where it is used, and is only used where there is a
 GPU.
 """
 
@@ -18,7 +18,7 @@ from batchinfer.inference.attempt import Clock
 
 
 @dataclass(frozen=True)
-class Mark:
+class ComputeEvents:
     """Events around what one batch computes."""
 
     start: Any
@@ -81,8 +81,8 @@ class CudaLane:
         moved.record_stream(self._computes)
         return moved
 
-    def compute(self, work: Callable[[], Any]) -> tuple[Any, Mark]:
-        mark = Mark(
+    def compute(self, work: Callable[[], Any]) -> tuple[Any, ComputeEvents]:
+        mark = ComputeEvents(
             self._torch.cuda.Event(enable_timing=True), self._torch.cuda.Event(enable_timing=True)
         )
         with self._torch.cuda.stream(self._computes):
@@ -91,10 +91,10 @@ class CudaLane:
             mark.end.record()
         return output, mark
 
-    def wait(self, mark: Mark) -> None:
+    def wait(self, mark: ComputeEvents) -> None:
         mark.end.synchronize()
 
-    def span(self, mark: Mark) -> tuple[float, float]:
+    def span(self, mark: ComputeEvents) -> tuple[float, float]:
         begun = self._zero_s + self._zero.elapsed_time(mark.start) / 1e3
         ended = begun + mark.start.elapsed_time(mark.end) / 1e3
         # Events tell single-precision milliseconds: hours after a fixed one they would tell no more

@@ -1,7 +1,8 @@
 """The engine: a stream of batches in, a stream of scored batches out.
 
 Owns the loop around a model: re-batching, fingerprints, isolation of failing rows, batch sizes,
-times and counts. Knows neither Spark nor files, and of a model only what `contracts.Handler` says.
+times and counts. Knows neither Spark nor files, and of a model only what `contracts.ScoringHandler`
+says.
 """
 
 from __future__ import annotations
@@ -16,17 +17,23 @@ import numpy as np
 import pyarrow as pa
 from typing_extensions import Self
 
-from batchinfer.contracts import BadRecord, Handler
+from batchinfer.contracts import BadRecord, ScoringHandler
 from batchinfer.errors import TooManyQuarantined
 from batchinfer.inference.ahead import ReadAhead
 from batchinfer.inference.attempt import Clock, InProcess, Predictions, Runner
 from batchinfer.inference.batching import FixedSize, new_size, rebatch
 from batchinfer.inference.failed_rows import bad_records
 from batchinfer.inference.fingerprint import Fingerprinter
-from batchinfer.inference.isolation import Outcome, isolate
-from batchinfer.inference.overlap import Attempt, Overlapping, OverlapRunner, Use
+from batchinfer.inference.isolation import BatchOutcome, isolate
+from batchinfer.inference.overlap import Attempt, DeviceUse, Overlapping, OverlapRunner
 from batchinfer.inference.repeats import Distinct, Repeats, spread
-from batchinfer.inference.row_weights import WINDOW_BATCHES, cut, in_order, row_weights, weigh_of
+from batchinfer.inference.row_weights import (
+    WINDOW_BATCHES,
+    cut,
+    in_row_order,
+    row_weights,
+    weigh_of,
+)
 
 MAX_BYTES = 64 * 2**20
 _COUNTS = (
@@ -110,7 +117,7 @@ class BatchScorer:
 
     def __init__(
         self,
-        handler: Handler | Runner,
+        handler: ScoringHandler | Runner,
         batch_rows: int | Literal["auto"] | FixedSize = "auto",
         max_bytes: int = MAX_BYTES,
         columns_for_fingerprint: Sequence[str] | None = None,
@@ -152,7 +159,7 @@ class BatchScorer:
         """Arrow type of each prediction column."""
         return self._runner.declared
 
-    def device_use(self) -> Use:
+    def device_use(self) -> DeviceUse:
         """What the device of the model has done up to now; of one that computes in step with this
         process, its stages tell.
         """
@@ -161,7 +168,7 @@ class BatchScorer:
             return self._runner.use
         seconds = self.timings
         waits_s = seconds["read"] + seconds["fingerprint"] + seconds["encode"]
-        return Use(computing=seconds["forward"], input=waits_s, output=seconds["decode"])
+        return DeviceUse(computing=seconds["forward"], input=waits_s, output=seconds["decode"])
 
     @property
     def timings(self) -> dict[str, float]:
@@ -317,10 +324,10 @@ class BatchScorer:
         return Scored(
             rows=window.take(pa.array(np.sort(at))) if failed else window,
             predictions={
-                name: in_order([part.predictions[name] for part in scored], at)
+                name: in_row_order([part.predictions[name] for part in scored], at)
                 for name in self.declared
             },
-            fingerprints=in_order([part.fingerprints for part in scored], at),
+            fingerprints=in_row_order([part.fingerprints for part in scored], at),
             failed=[failed[row] for row in gone],
             failed_at=tuple(first_row + row for row in gone),
         )
@@ -334,7 +341,7 @@ class BatchScorer:
         finally:
             self._own_timings["fingerprint"] += self._clock() - start
 
-    def _outcome(self, begun: _Begun) -> Outcome:
+    def _outcome(self, begun: _Begun) -> BatchOutcome:
         """The outcome of a batch, of which each distinct row is scored once where these were looked
         for.
         """
@@ -367,7 +374,7 @@ class BatchScorer:
             device_s = begun.attempt.device_s if begun.attempt else 0.0
             self.size.record(begun.batch.num_rows, max(seconds, device_s))
 
-    def _learn(self, rows: int, outcome: Outcome) -> None:
+    def _learn(self, rows: int, outcome: BatchOutcome) -> None:
         if outcome.too_large is not None:
             self.size.out_of_memory(outcome.too_large)
         self._whole = outcome.too_large is None and outcome.attempts == 1

@@ -3,7 +3,7 @@
 Owns the bisection: a batch that fails is halved until the failing rows stand alone. Knows neither
 models nor streams.
 
-A batch of n rows of which k fail costs at most about 2k·log2(n) + 1 attempts. A row is put aside
+A batch of n rows of which k fail costs at most about 2k·log2(n) + 1 attempts. A row is quarantined
 only after it was in at least two failed attempts, the last of them alone: what fails once and not
 again loses nothing.
 """
@@ -31,7 +31,7 @@ _OF_SIZE = (OUT_OF_MEMORY, TOO_LARGE)
 
 
 @dataclass
-class Outcome:
+class BatchOutcome:
     """What became of the rows of a batch.
 
     Attributes:
@@ -57,7 +57,7 @@ def isolate(
     runner: Runner,
     may_fail: int | None,
     first: Callable[[], Predictions | Failure] | None = None,
-) -> Outcome:
+) -> BatchOutcome:
     """Scores all rows of a batch that can be scored, in order, and says why the others cannot.
 
     Args:
@@ -68,7 +68,7 @@ def isolate(
 
     Runs on: executor.
     """
-    outcome = Outcome({}, np.zeros(batch.num_rows, dtype=bool))
+    outcome = BatchOutcome({}, np.zeros(batch.num_rows, dtype=bool))
     parts: list[Predictions] = []
     exhausted: list[tuple[int, int]] = []
     waiting = [
@@ -105,7 +105,9 @@ def _halves(start: int, rows: int) -> Iterator[tuple[int, int, bool]]:
     yield start + half, rows - half, True
 
 
-def _keep_finite(predictions: Predictions, start: int, rows: int, outcome: Outcome) -> Predictions:
+def _keep_finite(
+    predictions: Predictions, start: int, rows: int, outcome: BatchOutcome
+) -> Predictions:
     """Marks the rows that were scored; rows with NaN or infinity fail, and are left out of what is
     returned.
     """

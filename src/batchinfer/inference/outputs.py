@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from batchinfer.contracts import Handler
+from batchinfer.contracts import ScoringHandler
 from batchinfer.errors import ModelError
 
 
-def output_fields(handler: Handler) -> dict[str, pa.DataType]:
+def output_fields(handler: ScoringHandler) -> dict[str, pa.DataType]:
     """Arrow type of each prediction column that a handler declares, in order.
 
     Raises:

@@ -20,7 +20,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import pyarrow as pa
 
-from batchinfer.contracts import Handler
+from batchinfer.contracts import ScoringHandler
 from batchinfer.inference.attempt import (
     Clock,
     Failure,
@@ -62,7 +62,7 @@ class Lane(Protocol):
 
 
 @dataclass
-class Use:
+class DeviceUse:
     """What a device did, in seconds: it computed, or waited for rows, or for this process to be
     done with what it gave.
     """
@@ -140,7 +140,7 @@ class OverlapRunner(InProcess):
 
     def __init__(
         self,
-        handler: Handler,
+        handler: ScoringHandler,
         lane: Lane,
         clock: Clock = time.perf_counter,
         timeout_s: float | None = None,
@@ -149,7 +149,7 @@ class OverlapRunner(InProcess):
     ) -> None:
         super().__init__(handler, clock, timeout_s)
         self._lane, self._moves = lane, moves
-        self.use = Use()
+        self.use = DeviceUse()
 
     def run(self, batch: pa.RecordBatch, probing: bool = False) -> Predictions | Failure:
         """As `InProcess.run`: begins a batch and waits for it."""

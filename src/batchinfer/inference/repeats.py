@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from batchinfer.inference.isolation import Outcome
+from batchinfer.inference.isolation import BatchOutcome
 
 # Scoring distinct rows only is worth the gathering and spreading if at least this share of a batch
 # repeats.
@@ -67,14 +67,14 @@ def distinct_rows(encoded: pa.DictionaryArray) -> Distinct:
     return Distinct(first, equals)
 
 
-def spread(outcome: Outcome, equals: np.ndarray) -> Outcome:
+def spread(outcome: BatchOutcome, equals: np.ndarray) -> BatchOutcome:
     """The outcome of all rows from that of the distinct ones; `equals` says which distinct row each
     row equals.
     """
     scored = outcome.scored[equals]
     place = np.cumsum(outcome.scored) - 1
     rows = pa.array(place[equals[scored]])
-    return Outcome(
+    return BatchOutcome(
         predictions={name: array.take(rows) for name, array in outcome.predictions.items()},
         scored=scored,
         failures={

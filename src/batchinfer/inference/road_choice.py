@@ -60,7 +60,7 @@ def obstacles(facts: TableFacts) -> list[str]:
     return [text.format(facts=facts, steps=steps) for stands, text in _OBSTACLES if stands(facts)]
 
 
-def choose_road(forced: str, facts: TableFacts) -> Road:
+def road_for(forced: str, facts: TableFacts) -> Road:
     """The road by which rows reach the model.
 
     `direct`: workers read the table's files with Arrow, and no row passes the JVM; the fastest.

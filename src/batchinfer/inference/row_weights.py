@@ -71,6 +71,6 @@ def cut(
         start = end
 
 
-def in_order(parts: Sequence[pa.Array], places: np.ndarray) -> pa.Array:
+def in_row_order(parts: Sequence[pa.Array], places: np.ndarray) -> pa.Array:
     """The values of some batches, in the order of the places that their rows had."""
     return pa.concat_arrays(parts).take(pa.array(np.argsort(places, kind="stable")))

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from batchinfer.config.types import parse_ddl
-from batchinfer.contracts import Handler
+from batchinfer.contracts import ScoringHandler
 from batchinfer.errors import InputError, ModelError
 from batchinfer.inference.engine import BatchScorer
 from batchinfer.inference.workers import one_thread
@@ -74,7 +74,7 @@ def input_types(signature: Mapping[str, Any]) -> dict[str, pa.DataType]:
 
 
 def predict_frame(
-    handler: Handler, frame: pd.DataFrame, signature: Mapping[str, Any]
+    handler: ScoringHandler, frame: pd.DataFrame, signature: Mapping[str, Any]
 ) -> pd.DataFrame:
     """Predictions of a few rows in this process, by the engine that batch jobs use.
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 from pyspark.sql import SparkSession
 from pyspark.sql.functions import pandas_udf
 
-from batchinfer.contracts import Handler
+from batchinfer.contracts import ScoringHandler
 from batchinfer.errors import ModelError
 from batchinfer.inference.engine import MAX_BYTES, BatchScorer
 from batchinfer.inference.pandas_columns import Columns, arrow_rows, pandas_frame
@@ -23,8 +23,8 @@ from batchinfer.inference.rows import ERROR, input_types, score_rows
 from batchinfer.inference.workers import load_once
 
 
-def predict_udf(
-    loader: Callable[[], Handler],
+def scoring_udf(
+    loader: Callable[[], ScoringHandler],
     signature: Mapping[str, Any],
     digest: str,
     *,
@@ -91,7 +91,7 @@ def _time_zone() -> str:
 class _Task:
     """What travels to the executors."""
 
-    loader: Callable[[], Handler]
+    loader: Callable[[], ScoringHandler]
     digest: str
     fields: Mapping[str, pa.DataType]
     batch_rows: int | Literal["auto"]

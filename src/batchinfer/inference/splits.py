@@ -328,7 +328,7 @@ def _column(
         column = batch.column(name)
         return column if type_ is None or column.type == type_ else column.cast(type_)
     if name in part["partition"]:
-        value = partition_value(part["partition"][name], type_ or pa.string())
+        value = partition_scalar(part["partition"][name], type_ or pa.string())
         return pa.repeat(value, batch.num_rows)
     if type_ is None:
         raise InputError(
@@ -337,7 +337,7 @@ def _column(
     return pa.nulls(batch.num_rows, type_)
 
 
-def partition_value(text: str | None, type_: pa.DataType) -> pa.Scalar:
+def partition_scalar(text: str | None, type_: pa.DataType) -> pa.Scalar:
     """A partition value of a table's log, of its column's type.
 
     Source: Delta transaction log protocol, section "Partition Value Serialization".

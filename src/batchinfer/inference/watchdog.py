@@ -22,10 +22,10 @@ import pyarrow as pa
 from typing_extensions import Self
 
 from batchinfer import errors
-from batchinfer.contracts import Handler
+from batchinfer.contracts import ScoringHandler
 from batchinfer.errors import BatchInferError, ModelError
 from batchinfer.inference.attempt import CRASH, HANG, Clock, Failure, Predictions
-from batchinfer.inference.child import Loaded, Refused, Scored, to_ipc
+from batchinfer.inference.child import LoadedReply, RefusedReply, ScoredReply, to_ipc
 
 TIMEOUT_S = 120.0
 LOAD_TIMEOUT_S = 600.0
@@ -70,7 +70,7 @@ class ChildRunner:
 
     def __init__(
         self,
-        loader: Callable[[], Handler],
+        loader: Callable[[], ScoringHandler],
         timeout_s: float = TIMEOUT_S,
         load_timeout_s: float = LOAD_TIMEOUT_S,
         clock: Clock = time.perf_counter,
@@ -106,7 +106,7 @@ class ChildRunner:
             answer = self._first_answer(self._line)
             if self.starts > 1:  # the first load is the caller's, as in its own process
                 self.timings["child"] += self._clock() - started
-            if not isinstance(answer, Loaded):
+            if not isinstance(answer, LoadedReply):
                 self.close()
                 raise _again(answer)
             self.declared = answer.declared
@@ -134,10 +134,10 @@ class ChildRunner:
             answer = line.recv()
         except (EOFError, OSError):
             return Failure(CRASH, f"the process {self._reap()} while it scored these rows")
-        if isinstance(answer, Scored):
+        if isinstance(answer, ScoredReply):
             self._learn(answer, self._clock() - start)
             return answer.predictions
-        if isinstance(answer, Refused):
+        if isinstance(answer, RefusedReply):
             raise _again(answer)
         if answer.reason == CRASH:
             self.close()
@@ -186,14 +186,14 @@ class ChildRunner:
             line.send((self._loader, 2 * self._timeout_s + _END_S))
         self.timings["child"] += self._clock() - started
 
-    def _first_answer(self, line: Any) -> Loaded | Refused:
+    def _first_answer(self, line: Any) -> LoadedReply | RefusedReply:
         try:
             if line.poll(self._load_timeout_s):
                 return line.recv()
             reason = f"took more than {self._load_timeout_s:g} s"
         except (EOFError, OSError):
             reason = self._reap()
-        return Refused(
+        return RefusedReply(
             "ModelError",
             (
                 f"the model cannot be loaded in a process of its own: the process {reason} while "
@@ -208,7 +208,7 @@ class ChildRunner:
         usual = self._timeout_s / 4 if self._slowest_s is None else _PATIENCE * self._slowest_s
         return min(self._timeout_s, max(_SHORTEST_S, usual))
 
-    def _learn(self, answer: Scored, seconds: float) -> None:
+    def _learn(self, answer: ScoredReply, seconds: float) -> None:
         self.peak_bytes = max(self.peak_bytes, answer.peak_bytes)
         self._slowest_s = max(self._slowest_s or 0.0, seconds)
         spent = sum(answer.seconds.values())
@@ -231,7 +231,7 @@ class ChildRunner:
         return f"ended with exit code {code}"
 
 
-def _again(refused: Refused) -> BatchInferError:
+def _again(refused: RefusedReply) -> BatchInferError:
     """The error that was raised in the child, of its class."""
     class_ = getattr(errors, refused.class_name, ModelError)
     return class_(list(refused.problems), refused.hint)

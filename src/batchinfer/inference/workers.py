@@ -18,7 +18,7 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TypeVar
 
-from batchinfer.contracts import Handler
+from batchinfer.contracts import ScoringHandler
 from batchinfer.inference.batching import FixedSize
 
 # A worker that serves a champion, a challenger and shadows keeps them all; an endless notebook does
@@ -27,12 +27,14 @@ MOST_HANDLERS = 4
 Kept = TypeVar("Kept")
 _STATUS = Path("/proc/self/status")
 
-_handlers: OrderedDict[str, Handler] = OrderedDict()
+_handlers: OrderedDict[str, ScoringHandler] = OrderedDict()
 _sizes: OrderedDict[str, FixedSize] = OrderedDict()
 _lock = threading.Lock()
 
 
-def load_once(digest: str, loader: Callable[[], Handler], threads: int | None = None) -> Handler:
+def load_once(
+    digest: str, loader: Callable[[], ScoringHandler], threads: int | None = None
+) -> ScoringHandler:
     """The handler of a bundle; loads it unless this process has it already.
 
     Args:

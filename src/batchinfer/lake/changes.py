@@ -26,7 +26,7 @@ class DataFile:
     """A file as a commit speaks of it.
 
     Attributes:
-        path: as `snapshots.list_files` tells it.
+        path: as `snapshots.table_files` tells it.
         vector: what tells its deletion vector from others; None: no row of it is deleted.
         partition: values as the log has them; None: the commit does not say.
         size: bytes; None: the commit does not say.
@@ -62,7 +62,7 @@ class Commit:
 
 
 @dataclass(frozen=True)
-class Changes:
+class NetChanges:
     """Files that hold all the rows that came, and files that hold all the rows that went, between
     two versions.
 
@@ -97,7 +97,7 @@ def read_commits(uri: str, before: int, last: int) -> list[Commit] | None:
     return commits
 
 
-def net_changes(commits: Iterable[Commit], backwards: bool = False) -> Changes:
+def net_changes(commits: Iterable[Commit], backwards: bool = False) -> NetChanges:
     """What the commits come to, one after the other; `backwards`: what undoing them would come
     to.
     """
@@ -112,7 +112,7 @@ def net_changes(commits: Iterable[Commit], backwards: bool = False) -> Changes:
             if removed.pop(new.id, None) is None:
                 added[new.id] = new
     came, went = list(added.values()), list(removed.values())
-    return Changes(went, came) if backwards else Changes(came, went)
+    return NetChanges(went, came) if backwards else NetChanges(came, went)
 
 
 def _parse(uri: str, version: int, text: str) -> Commit:

@@ -30,9 +30,9 @@ from batchinfer.lake.rewriting import Rewrite, remove_rows
 from batchinfer.lake.schemas import compare_schemas
 from batchinfer.lake.snapshots import (
     exists,
-    list_files,
     open_table,
     snapshot_files,
+    table_files,
     table_schema,
     table_version,
 )
@@ -208,7 +208,7 @@ def _rewrite(uri: str, table: DeltaTable, change: _Change) -> Rewrite:
                 f"partition columns {partitions}"
             )
         wanted = {name: rows[name] for name in partitions if rows.get(name) is not None}
-        files = list_files(table, wanted)
+        files = table_files(table, wanted)
         rewrite.extend(remove_rows(uri, table, files, {name: rows[name] for name in columns}))
     return rewrite
 
@@ -264,7 +264,7 @@ def _removed(
         and len(change.replace) == 1
         and set(change.replace[0]) <= set(table.metadata().partition_columns)
     )
-    current = list_files(table, change.replace[0] if one else None)
+    current = table_files(table, change.replace[0] if one else None)
     gone = named - {file["path"] for file in current}
     if gone:
         raise StorageError(

@@ -55,13 +55,13 @@ def hold(
     lease = _describe_holder(pipeline, slice_, run_id, command)
     root = local_path(lake)
     if root is None:
-        from batchinfer.lake.store_leases import Taken, take
+        from batchinfer.lake.store_leases import LeaseTaken, take
 
         try:
-            beat = take(lake, pipeline, slice_, lease)
-        except Taken as error:
+            heartbeat = take(lake, pipeline, slice_, lease)
+        except LeaseTaken as error:
             raise SliceHeld(_refusal(pipeline, slice_, error.lease)) from error
-        with beat.held():
+        with heartbeat.held():
             yield lease
         return
     path = leases_folder(root, pipeline) / f"{encode_name(slice_)}{_SUFFIX}"
@@ -93,7 +93,7 @@ def running(lake: str, pipeline: str) -> list[dict[str, Any]]:
     if root is None:
         from batchinfer.lake import store_leases
 
-        return store_leases.running(lake, pipeline)
+        return store_leases.live_leases(lake, pipeline)
     folder = leases_folder(root, pipeline)
     with storage_faults(str(folder), "read the leases"):
         held = [path for path in sorted(folder.glob(f"*{_SUFFIX}")) if is_held(path)]

@@ -5,7 +5,7 @@ Workers stage files; the driver commits them before the main table's commit, and
 their partition's folder then: only then it is known whether the run published. A staged file of
 stage `extract` holds records of one source file, and its folder says which: `extract/<encoded
 source file>/part-….parquet`. So the driver can leave out the files of a source file that an
-interrupted run has put aside already. Records of very many source files share one staged file, or
+interrupted run has quarantined already. Records of very many source files share one staged file, or
 ten thousand small ones would leave as many behind; of that, a copy is made where some are to be
 left out. Owns who replaces whose rows. Must not decide why a record is bad.
 """
@@ -73,7 +73,7 @@ def write_quarantine(
 
     Args:
         uri: of the table; it may be missing yet.
-        records: to put aside.
+        records: to quarantine.
         pipeline, stage, run_id: columns of every row.
         published: until the commit says otherwise.
         slice: of the records that do not know theirs.
@@ -112,8 +112,8 @@ def commit_quarantine(
 
     Args:
         run_id: of a run that publishes, remembered where the slice has or had records: so a run
-            that is cut off before its predictions is told from one that was not, also where it put
-            nothing aside.
+            that is cut off before its predictions is told from one that was not, also where it
+            quarantined nothing.
 
     Returns:
         The table's version; None if there is no table and nothing to put into it.
@@ -247,8 +247,8 @@ def commit_extract_quarantine(
 
 
 def first_record(uri: str, run_id: str) -> dict[str, Any] | None:
-    """The first record, by source file and line, that a run put aside: `{source_file, source_line,
-    reason, message}`.
+    """The first record, by source file and line, that a run quarantined: `{source_file,
+    source_line, reason, message}`.
 
     Runs on: driver
 

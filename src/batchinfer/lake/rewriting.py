@@ -49,7 +49,7 @@ def remove_rows(
     Args:
         uri: of the table.
         table: the snapshot that the files belong to.
-        files: as `snapshots.list_files` tells them.
+        files: as `snapshots.table_files` tells them.
         values: columns of the files, each with what it holds in the rows to remove; of several, the
             first values go together, then the second, and so on. Null is no value.
 

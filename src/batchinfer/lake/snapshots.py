@@ -82,10 +82,10 @@ def snapshot_files(
     Raises:
         StorageError: there is no table, or its log cannot be read.
     """
-    return list_files(open_table(uri), partition)
+    return table_files(open_table(uri), partition)
 
 
-def list_files(
+def table_files(
     table: DeltaTable, partition: Mapping[str, str | None] | None = None
 ) -> list[dict[str, Any]]:
     """The files of an open table, as `snapshot_files` tells them; those of one partition are soon

@@ -3,11 +3,12 @@
 Who holds what is said by a small Delta table, `<lake>/_leases/<pipeline>`: an application
 transaction names the token of the run that took a slice last. To take one is a commit, which the
 store refuses if the version is there already, so of two runs exactly one gets it. A run shows that
-it lives by an object of its own, `_beats/<token>.json`, which it writes anew every ten seconds and
-deletes at its end; a token without a beat, or with one that is a minute old, holds nothing.
+it lives by a heartbeat, an object of its own, `_beats/<token>.json`, which it writes anew every ten
+seconds and deletes at its end; a token without a heartbeat, or with one that is a minute old, holds
+nothing.
 
-Clocks: how old a beat is, is told by the store's own times of two objects, the holder's and one
-that was written just now. The clocks of machines may differ; they only have to run at about the
+Clocks: how old a heartbeat is, is told by the store's own times of two objects, the holder's and
+one that was written just now. The clocks of machines may differ; they only have to run at about the
 same speed, also while a machine sleeps.
 """
 
@@ -52,14 +53,14 @@ _SCHEMA = pa.schema([pa.field("slice", pa.string())])
 
 @dataclass(frozen=True)
 class _Seen:
-    """A beat as a listing shows it."""
+    """A heartbeat as a listing shows it."""
 
     path: str
     token: int
     at: float
 
 
-class Taken(Exception):
+class LeaseTaken(Exception):
     """Another run that lives holds the lease.
 
     Attributes:
@@ -71,8 +72,8 @@ class Taken(Exception):
         self.lease = lease
 
 
-def take(lake: str, pipeline: str, slice_: str | None, lease: dict[str, Any]) -> Beat:
-    """Takes the lease on a slice; whoever gets it enters `Beat.held` next.
+def take(lake: str, pipeline: str, slice_: str | None, lease: dict[str, Any]) -> Heartbeat:
+    """Takes the lease on a slice; whoever gets it enters `Heartbeat.held` next.
 
     Args:
         lease: what others are told of the holder.
@@ -80,7 +81,7 @@ def take(lake: str, pipeline: str, slice_: str | None, lease: dict[str, Any]) ->
     Runs on: driver
 
     Raises:
-        Taken: another run that lives holds it.
+        LeaseTaken: another run that lives holds it.
         StorageError: the lake cannot be written, or its store overwrites what it must not.
     """
     table = leases_table(lake, pipeline)
@@ -92,14 +93,14 @@ def take(lake: str, pipeline: str, slice_: str | None, lease: dict[str, Any]) ->
         _SCHEMA,
         description="Which run took a slice last; the transactions say it, and there are no rows.",
     )
-    beat = Beat(table, _app_id(slice_), lease)
-    beat.write()
+    heartbeat = Heartbeat(table, _app_id(slice_), lease)
+    heartbeat.write()
     try:
-        _take(table, beat)
+        _take(table, heartbeat)
     except BaseException:
-        beat.remove()
+        heartbeat.remove()
         raise
-    return beat
+    return heartbeat
 
 
 def leases_table(lake: str, pipeline: str) -> str:
@@ -107,7 +108,7 @@ def leases_table(lake: str, pipeline: str) -> str:
     return f"{lake.rstrip('/')}/_leases/{encode_name(pipeline)}"
 
 
-def running(lake: str, pipeline: str) -> list[dict[str, Any]]:
+def live_leases(lake: str, pipeline: str) -> list[dict[str, Any]]:
     """The leases of a pipeline that are held now; by this machine's clock, since nothing is
     written.
 
@@ -129,22 +130,29 @@ def _app_id(slice_: str | None) -> str:
     return "lease" if slice_ is None else f"lease:{slice_}"
 
 
-def _take(table: str, beat: Beat) -> None:
-    # The token first: whoever committed one had written its beat before.
-    token = log.read_transactions(table).get(beat.app_id)
-    beats = _list(table)
-    now = max((seen.at for seen in beats if seen.token == beat.token), default=time.time())
-    holder = next((seen for seen in beats if seen.token == token), None)
+def _take(table: str, heartbeat: Heartbeat) -> None:
+    # The token first: whoever committed one had written its heartbeat before.
+    token = log.read_transactions(table).get(heartbeat.app_id)
+    heartbeats = _list(table)
+    now = max(
+        (seen.at for seen in heartbeats if seen.token == heartbeat.token), default=time.time()
+    )
+    holder = next((seen for seen in heartbeats if seen.token == token), None)
     if holder is not None and now - holder.at < EXPIRES_S:
         _refuse_if_alive(table, holder)
     try:
-        commit(table, [], transactions={beat.app_id: beat.token}, guard={beat.app_id: token})
+        commit(
+            table,
+            [],
+            transactions={heartbeat.app_id: heartbeat.token},
+            guard={heartbeat.app_id: token},
+        )
     except SliceHeld as error:
-        winner = log.read_transactions(table).get(beat.app_id)
+        winner = log.read_transactions(table).get(heartbeat.app_id)
         seen = next((seen for seen in _list(table) if seen.token == winner), None)
-        raise Taken(_read(table, seen) if seen else {}) from error
+        raise LeaseTaken(_read(table, seen) if seen else {}) from error
     filesystem, _ = open_filesystem(table)
-    for seen in beats:
+    for seen in heartbeats:
         if seen is holder or now - seen.at > _SWEEP_S:
             delete_quietly(filesystem, seen.path)
 
@@ -152,7 +160,7 @@ def _take(table: str, beat: Beat) -> None:
 def _refuse_if_alive(table: str, holder: _Seen) -> None:
     lease = _read(table, holder)
     if lease and not _is_dead(lease):
-        raise Taken(lease)
+        raise LeaseTaken(lease)
 
 
 def _list(table: str) -> list[_Seen]:
@@ -171,7 +179,7 @@ def _list(table: str) -> list[_Seen]:
 
 
 def _read(table: str, seen: _Seen) -> dict[str, Any]:
-    """What a beat says; empty if it has gone."""
+    """What a heartbeat says; empty if it has gone."""
     filesystem, _ = open_filesystem(table)
     try:
         with filesystem.open_input_file(seen.path) as source:
@@ -183,7 +191,7 @@ def _read(table: str, seen: _Seen) -> dict[str, Any]:
             raise
 
 
-class Beat:
+class Heartbeat:
     """The sign of life of a run of this process.
 
     Attributes:
@@ -281,7 +289,7 @@ def _started(pid: int) -> str:
 
 
 def _is_dead(lease: dict[str, Any]) -> bool:
-    """True only of a process of this machine that has ended; of others their beats tell."""
+    """True only of a process of this machine that has ended; of others their heartbeats tell."""
     if lease.get("machine") is None or lease["machine"] != _identity()["machine"]:
         return False
     try:

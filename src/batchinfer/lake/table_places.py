@@ -159,7 +159,7 @@ def partition_folder(values: Mapping[str, str | None]) -> str:
     return "/".join(names)
 
 
-def describe(error: BaseException) -> str:
+def error_line(error: BaseException) -> str:
     """One line of an error's message, without colours and stack traces."""
     text = _BACKTRACE.sub("", _COLOUR.sub("", str(error))).strip()
     return " ".join(text.split()) or type(error).__name__
@@ -193,7 +193,7 @@ def as_storage_error(uri: str, doing: str, error: BaseException) -> StorageError
     """
     from batchinfer.stores import is_of_store, words_and_hint
 
-    words, hint = describe(error), None
+    words, hint = error_line(error), None
     if "://" in uri or is_of_store(words):
         words, hint = words_and_hint(words)
         # Inside a file system of pyarrow, a place is a bucket and a key.

@@ -39,7 +39,7 @@ def key_columns(table_uri: str) -> tuple[str, ...]:
     return open_snapshot(table_uri).key
 
 
-def lookup(
+def lookup_rows(
     table_uri: str, keys: Sequence[Mapping[str, Any]], as_of: str | None = None
 ) -> list[dict[str, Any] | None]:
     """The served row of each key in the greatest slice that has one; None where no slice has.

@@ -164,8 +164,8 @@ def _load_module(
 ) -> torch.nn.Module:
     import safetensors.torch
 
+    from batchinfer.models.device_layout import to_channels_last
     from batchinfer.models.mlp import build_module
-    from batchinfer.models.moving import to_channels_last
 
     described = json.loads(contents[manifests.MODULE])
     if described["class"] != manifest["module"]["class"]:

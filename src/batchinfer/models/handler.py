@@ -133,8 +133,8 @@ def _width(column: pa.Array, name: str) -> int:
 
 
 def _rows(output: Any, columns: int) -> torch.Tensor:
-    """(rows, columns) float64 on the CPU; not-a-number passes, because the engine puts such rows
-    aside.
+    """(rows, columns) float64 on the CPU; not-a-number passes, because the engine quarantines
+    such rows.
     """
     values = output.detach().to("cpu", torch.float64)
     values = values.reshape(len(values), -1) if len(values) else values.reshape(0, columns)

@@ -93,7 +93,7 @@ def regression_metrics(
     return metrics | ({"r2": 1 - float(np.sum(error**2)) / spread} if spread > 0 else {})
 
 
-def doubts(metrics: Mapping[str, float]) -> list[str]:
+def metric_warnings(metrics: Mapping[str, float]) -> list[str]:
     """A sentence if the metrics do not show that the model knows more than a trivial one.
 
     Accuracy is no measure of that: with one rare class, naming the other is hard to beat for a

@@ -44,7 +44,7 @@ class Objective:
     metrics: Callable[[np.ndarray, np.ndarray], dict[str, float]]
 
 
-def two_classes(positive: str, other: str) -> Objective:
+def binary(positive: str, other: str) -> Objective:
     """One logit; the target is 1 or 0.
 
     Runs on: driver.
@@ -64,7 +64,7 @@ def two_classes(positive: str, other: str) -> Objective:
     )
 
 
-def several_classes(labels: list[str], order: np.ndarray) -> Objective:
+def multiclass(labels: list[str], order: np.ndarray) -> Objective:
     """A logit for each class; `order` gives the place among the labels of each code on disk.
 
     Runs on: driver.
@@ -86,7 +86,7 @@ def several_classes(labels: list[str], order: np.ndarray) -> Objective:
     )
 
 
-def a_number(mean: float, scale: float) -> Objective:
+def regression(mean: float, scale: float) -> Objective:
     """One value, learnt in standard deviations from the mean, so that the units of the target do
     not matter.
 

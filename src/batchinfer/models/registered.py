@@ -30,7 +30,7 @@ MOVES_TAG = "batchinfer.moves."
 _TAG_LENGTH = 5000
 
 
-def a_move(action: str, former: str | None, version: str) -> dict[str, str]:
+def alias_move(action: str, former: str | None, version: str) -> dict[str, str]:
     """The record of one move of an alias: when, what, from which version to which, and the user of
     this process.
 
@@ -151,7 +151,7 @@ class RegisteredModel:
             ) from error
 
     def moves(self, alias: str) -> list[dict[str, str]]:
-        """How the alias moved, oldest first, as far as it was recorded: see `a_move`."""
+        """How the alias moved, oldest first, as far as it was recorded: see `alias_move`."""
         try:
             found = json.loads(self.tags.get(MOVES_TAG + alias, "[]"))
         except ValueError:  # somebody else's text: it decides nothing, so it stops nothing

@@ -29,7 +29,7 @@ from batchinfer.models.registered import (
     METRICS_TAG,
     MOVES_TAG,
     RegisteredModel,
-    a_move,
+    alias_move,
     metrics_tag,
     moves_tag,
 )
@@ -336,7 +336,7 @@ class Registry:
         history: list[str],
         action: str,
     ) -> None:
-        moves = [*model.moves(alias), a_move(action, model.aliases.get(alias), version)]
+        moves = [*model.moves(alias), alias_move(action, model.aliases.get(alias), version)]
         with storage_errors(
             f"the alias {alias} of model {model.name} cannot be set in {self.tracking_uri}"
         ):

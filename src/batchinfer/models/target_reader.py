@@ -15,7 +15,7 @@ import pyarrow as pa
 from batchinfer.config.pipeline import Target
 from batchinfer.errors import InputError
 from batchinfer.models.examples import FEATURES, Examples, Inputs
-from batchinfer.models.objectives import Objective, a_number, several_classes, two_classes
+from batchinfer.models.objectives import Objective, binary, multiclass, regression
 from batchinfer.models.parameters import Task
 from batchinfer.models.targets import (
     OTHER,
@@ -81,16 +81,16 @@ class TargetReader:
         if self._task == "multiclass":
             labels, order, counts = self._classes.order()
             check_classes(self._target.column, labels, counts)
-            return several_classes(labels, order)
+            return multiclass(labels, order)
         if self._task == "binary":
             labels = (OTHER, positive_label(self._target))
             ones = int(learn.target.sum()) + int(valid.target.sum())
             check_classes(
                 self._target.column, labels, np.array([len(learn) + len(valid) - ones, ones])
             )
-            return two_classes(labels[1], OTHER)
+            return binary(labels[1], OTHER)
         scale = float(learn.target.std(dtype=np.float64))
-        return a_number(float(learn.target.mean(dtype=np.float64)), scale if scale > 0 else 1.0)
+        return regression(float(learn.target.mean(dtype=np.float64)), scale if scale > 0 else 1.0)
 
 
 def _array(column: Any) -> pa.Array:

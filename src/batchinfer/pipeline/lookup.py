@@ -29,7 +29,7 @@ def lookup_keys(
         InputError: the table is not there, or a key is not one of its keys.
     """
     from batchinfer.lake.delta import exists
-    from batchinfer.lookups.tables import lookup
+    from batchinfer.lookups.tables import lookup_rows
 
     if as_of is not None:
         check_slice(context.pipeline.source.slice, as_of, "--as-of")
@@ -38,7 +38,7 @@ def lookup_keys(
             f"{context.predictions}: no predictions of pipeline {context.name} have been published",
             hint=f"batchinfer score -p {context.name} --slice …",
         )
-    return lookup(context.predictions, keys, as_of)
+    return lookup_rows(context.predictions, keys, as_of)
 
 
 def lookup_command(

@@ -83,7 +83,7 @@ def predict_udf(spark: SparkSession, uri: str, env: str = "local", trust: Trust 
         ('yes', None)
     """
     from batchinfer.config.environment import ModelTask
-    from batchinfer.inference.spark import predict_udf as build
+    from batchinfer.inference.spark import scoring_udf as build
     from batchinfer.models.bundle import read_signature, verify_bundle
     from batchinfer.models.manifest import check_trust
     from batchinfer.pipeline.scoring.devices import load_shipped

@@ -205,7 +205,7 @@ def _train_and_register(
 ) -> None:
     from batchinfer.models.bundle_writing import write_bundle
     from batchinfer.models.handler import Postprocessed
-    from batchinfer.models.metrics import doubts
+    from batchinfer.models.metrics import metric_warnings
     from batchinfer.models.training import TrainSpec, train_model
     from batchinfer.pipeline.training.fit_after import fit_postprocess
     from batchinfer.report.model_card import write_card
@@ -237,7 +237,7 @@ def _train_and_register(
         report.warnings.append(
             f"only {trained.rows_train} rows to learn from: what the metrics say is chance"
         )
-    report.warnings += doubts(trained.metrics) if trained.rows_validation else []
+    report.warnings += metric_warnings(trained.metrics) if trained.rows_validation else []
     started = time.perf_counter()
     postprocess, calibrated = fit_postprocess(context.pipeline.postprocess, trained, transforms)
     report.metrics |= calibrated

@@ -5,7 +5,7 @@ A new step is one class in one of the modules and one line in `parse`.
 """
 
 from batchinfer.prepare.join import SLICE_MOMENT, Join
-from batchinfer.prepare.parse_prepare import STEPS, Prepared, check_prepare, parse_steps
+from batchinfer.prepare.parse_prepare import STEPS, Prepared, check_prepare, parse_table_steps
 from batchinfer.prepare.removal import Deduplicate
 from batchinfer.prepare.table_step import (
     HIDDEN,
@@ -31,5 +31,5 @@ __all__ = [
     "Surroundings",
     "TableStep",
     "check_prepare",
-    "parse_steps",
+    "parse_table_steps",
 ]

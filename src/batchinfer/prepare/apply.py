@@ -14,9 +14,9 @@ from batchinfer.prepare.table_step import (
     PLACED,
     REMOVED,
     SLICE_NAME,
-    StepProblem,
     Surroundings,
     TableStep,
+    TableStepProblem,
     named,
 )
 
@@ -60,9 +60,9 @@ def apply_steps(
             rows = _without_places(rows)
         try:
             rows = step.apply(rows, surroundings)
-        except StepProblem as found:
+        except TableStepProblem as found:
             path = ("prepare", step.position, step.step)
-            raise StepProblem(
+            raise TableStepProblem(
                 [((*path, *at), message) for at, message in found.problems]
             ) from found
         made = {

@@ -23,9 +23,9 @@ from batchinfer.prepare.table_step import (
     Fields,
     Surroundings,
     TableStep,
-    kind,
     named,
     of_kind,
+    type_family,
 )
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class Join(TableStep):
         for own, other in self.on.items():
             if own not in fields or other not in theirs:
                 continue
-            got, need = kind(theirs[other]), kind(fields[own])
+            got, need = type_family(theirs[other]), type_family(fields[own])
             if got != need and need != "unknown":
                 faults.append(
                     f"on: its column {other} is {got} ({theirs[other]}), but {own} is {need} "
@@ -129,8 +129,8 @@ class Join(TableStep):
                 )
         if self.as_of is not None:
             faults += [
-                f"as_of.table_column: its column {name} is {kind(theirs[name])} ({theirs[name]}); "
-                "allowed: timestamp, date"
+                f"as_of.table_column: its column {name} is {type_family(theirs[name])} "
+                f"({theirs[name]}); allowed: timestamp, date"
                 for name in of_kind(theirs, [self.as_of.table_column], TIMES)
             ]
         return faults
@@ -141,8 +141,8 @@ class Join(TableStep):
         problems: list[tuple[tuple[str | int, ...], str]] = [
             (
                 ("on",),
-                f"column {name} is {kind(fields[name])} ({fields[name]}); allowed: numbers, text, "
-                "dates, timestamps, booleans",
+                f"column {name} is {type_family(fields[name])} ({fields[name]}); allowed: "
+                "numbers, text, dates, timestamps, booleans",
             )
             for name in of_kind(fields, self.on, PLAIN)
         ]
@@ -156,7 +156,8 @@ class Join(TableStep):
         problems += [
             (
                 ("as_of", "column"),
-                f"column {name} is {kind(fields[name])} ({fields[name]}); allowed: timestamp, date",
+                f"column {name} is {type_family(fields[name])} ({fields[name]}); allowed: "
+                "timestamp, date",
             )
             for name in of_kind(fields, [own], TIMES)
         ]
@@ -277,4 +278,4 @@ def _comparable(column: Column, type_: pa.DataType | None) -> Column:
     from pyspark.sql import functions as F
 
     # Spark orders everything but maps.
-    return F.to_json(column) if type_ is not None and kind(type_) == "nested" else column
+    return F.to_json(column) if type_ is not None and type_family(type_) == "nested" else column

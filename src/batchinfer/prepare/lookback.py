@@ -25,9 +25,9 @@ from batchinfer.prepare.table_step import (
     Fields,
     Surroundings,
     TableStep,
-    kind,
     named,
     of_kind,
+    type_family,
 )
 
 if TYPE_CHECKING:
@@ -203,8 +203,8 @@ class Rolling(_LookBack):
         problems += [
             (
                 ("columns",),
-                f"column {name} is {kind(fields[name])} ({fields[name]}); allowed: columns of "
-                "numbers",
+                f"column {name} is {type_family(fields[name])} ({fields[name]}); allowed: columns "
+                "of numbers",
             )
             for name in of_kind(fields, self.columns, NUMBERS)
         ]
@@ -217,8 +217,8 @@ class Rolling(_LookBack):
         return problems + [
             (
                 ("order",),
-                f"column {name} is {kind(fields[name])} ({fields[name]}); allowed with a window of "
-                "time: timestamp, date",
+                f"column {name} is {type_family(fields[name])} ({fields[name]}); allowed with a "
+                "window of time: timestamp, date",
             )
             for name in of_kind(fields, self.order[:1], TIMES)
         ]

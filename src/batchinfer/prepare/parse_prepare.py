@@ -17,7 +17,7 @@ from batchinfer.contracts import Problem
 from batchinfer.prepare.join import Join
 from batchinfer.prepare.lookback import ForwardFill, Lag, Rolling
 from batchinfer.prepare.removal import Deduplicate, Filter
-from batchinfer.prepare.table_step import HIDDEN, Fields, StepProblem, TableStep
+from batchinfer.prepare.table_step import HIDDEN, Fields, TableStep, TableStepProblem
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -40,7 +40,7 @@ class Prepared(NamedTuple):
     problems: list[Problem]
 
 
-def parse_steps(raw: Sequence[Any]) -> tuple[list[TableStep], list[Problem]]:
+def parse_table_steps(raw: Sequence[Any]) -> tuple[list[TableStep], list[Problem]]:
     """The steps of `prepare`, and every problem found; a step with a problem is left out of the
     list.
 
@@ -104,7 +104,7 @@ def check_prepare(
 
     Runs on: driver.
     """
-    steps, problems = parse_steps(raw)
+    steps, problems = parse_table_steps(raw)
     problems += _repeated_reasons(steps)
     now: Fields = dict(fields)
     if not fields:
@@ -123,7 +123,7 @@ def check_prepare(
         problems += [Problem((*path, *at), message) for at, message in _misuses(step, target, key)]
         try:
             now = step.output_fields(now)
-        except StepProblem as found:
+        except TableStepProblem as found:
             # An unknown column may be one that a step makes that could not be read.
             told = [each for each in found.problems if not (unread and "no such column" in each[1])]
             problems += [Problem((*path, *at), message) for at, message in told]

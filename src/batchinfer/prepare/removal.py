@@ -11,12 +11,12 @@ from batchinfer.prepare.table_step import (
     REMOVED,
     SLICE_NAME,
     Columns,
-    StepProblem,
     Surroundings,
     TableStep,
-    kind,
+    TableStepProblem,
     named,
     of_kind,
+    type_family,
 )
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class Filter(TableStep):
         try:
             found = rows.select(F.expr(self.rule)).schema[0].dataType.simpleString()
             if found not in ("boolean", "void"):
-                raise StepProblem(
+                raise TableStepProblem(
                     [(("rule",), f"got {self.rule!r}, which is of type {found}; {allowed}")]
                 )
             broken = named(REMOVED).isNull() & ~F.coalesce(F.expr(self.rule), F.lit(False))
@@ -134,7 +134,7 @@ class Filter(TableStep):
             )
         except (AnalysisException, ParseException) as error:
             fact = " ".join(str(error).split("SQLSTATE")[0].split())
-            raise StepProblem(
+            raise TableStepProblem(
                 [(("rule",), f"got {self.rule!r}, which Spark refuses: {fact}; {allowed}")]
             ) from error
 
@@ -149,8 +149,8 @@ def not_plain(
     return [
         (
             (parameter,),
-            f"column {name} is {kind(fields[name])} ({fields[name]}); allowed: numbers, text, "
-            "dates, timestamps, booleans",
+            f"column {name} is {type_family(fields[name])} ({fields[name]}); allowed: numbers, "
+            "text, dates, timestamps, booleans",
         )
         for parameter, names in used.items()
         for name in of_kind(fields, names, PLAIN)

@@ -6,8 +6,8 @@ A table transform needs other rows than its own, so it is a Spark step before th
 table.
 
 Rows that a step removes are marked, not dropped: the mark is the reason, later steps pass marked
-rows by, and whoever reads the frame puts them aside. So one pass over the rows tells what became of
-each of them. Null and NaN are the same and mean "missing", as in the row transforms.
+rows by, and whoever reads the frame quarantines them. So one pass over the rows tells what became
+of each of them. Null and NaN are the same and mean "missing", as in the row transforms.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
 Columns = Annotated[Names, AfterValidator(_distinct)]
 
 
-class StepProblem(Exception):
+class TableStepProblem(Exception):
     """A step that does not fit the columns that it gets.
 
     Attributes:
@@ -137,7 +137,7 @@ class TableStep(Strict):
             if name.lower() in taken
         ]
         if problems:
-            raise StepProblem(problems)
+            raise TableStepProblem(problems)
         return {**fields, **made}
 
     def leaks(self, target: str) -> list[tuple[tuple[str | int, ...], str]]:
@@ -174,7 +174,9 @@ def of_kind(
     of every kind.
     """
     return [
-        name for name in names if name in fields and kind(fields[name]) not in (*allowed, "unknown")
+        name
+        for name in names
+        if name in fields and type_family(fields[name]) not in (*allowed, "unknown")
     ]
 
 
@@ -183,7 +185,7 @@ TIMES = ("timestamp", "date")
 PLAIN = (*NUMBERS, *TIMES, "text", "boolean", "bytes")
 
 
-def kind(type_: pa.DataType) -> str:
+def type_family(type_: pa.DataType) -> str:
     """`integer, number, text, boolean, timestamp, date, bytes, nested`, or `unknown` where an
     earlier problem left it open.
     """

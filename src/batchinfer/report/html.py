@@ -51,7 +51,7 @@ def write_report(run: Mapping[str, Any], extra: Mapping[str, Any], folder: Path)
     Both files appear whole or not at all. The JSON file is the run with `details` = `extra`.
 
     Args:
-        run: the JSON of `score`, as `contracts.RunReport.to_json` gives it.
+        run: the JSON of `score`, as `command_reports.RunReport.to_json` gives it.
         extra: all of it optional: `reasons` {reason: rows quarantined}; `tasks` [{seconds, rows,
             batches, attempts, largest_batch, smallest_batch, stages {stage: seconds}, use {device,
             computing, input, output}}]; `histogram` {column, edges, counts}; `key` (a scored row's

@@ -57,7 +57,7 @@ def read_fields(
     return fields
 
 
-def plan_splits(
+def plan_source_splits(
     files: Sequence[SourceFile],
     source: Files,
     fields: Mapping[str, pa.DataType],

@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, Field
 
 from batchinfer.transforms.column import kind
 from batchinfer.transforms.predictions import is_lists, is_map, mapped_numbers
-from batchinfer.transforms.step import Fields, Item, Json, StepProblem, did_you_mean
+from batchinfer.transforms.step import Fields, Item, Json, StepProblem, nearest_hint
 
 LABEL, SCORE, SCORES, PREDICTION = "label", "score", "scores", "prediction"
 Frame = dict[str, pa.Array]
@@ -57,7 +57,7 @@ class AfterStep(Item):
         )
         there = ", ".join(fields)
         problems = [
-            f"{self.name}: no prediction column '{name}'{did_you_mean(name, fields)}; predictions "
+            f"{self.name}: no prediction column '{name}'{nearest_hint(name, fields)}; predictions "
             f"at this step: {there}"
             for name in named
             if name not in fields
@@ -114,7 +114,7 @@ def prediction_kind(type_: pa.DataType) -> str:
     return {"integer": "number", "float": "number", "text": "text"}.get(kind(type_), "other")
 
 
-def label_array(positive: np.ndarray, labels: tuple[str, ...]) -> pa.Array:
+def binary_labels(positive: np.ndarray, labels: tuple[str, ...]) -> pa.Array:
     """(rows,) bool -> the second label where true, else the first."""
     return pa.array(list(labels[:2]), pa.string()).take(pa.array(positive.astype(np.int8)))
 

@@ -123,10 +123,10 @@ def feature_columns(steps: Sequence[Step], fields: Mapping[str, pa.DataType]) ->
 
     Named integer inputs (`embedding_index`) are among them.
     """
-    return fed(walk(steps, fields))
+    return fed_columns(walk(steps, fields))
 
 
-def fed(found: Walk) -> list[str]:
+def fed_columns(found: Walk) -> list[str]:
     """`feature_columns` of a walk that was done already."""
     usable = (*NUMBERS, "vector")
     return [

@@ -2,8 +2,8 @@
 the matrix.
 
 Owns the four forms of a column: an Arrow array as it was read; numbers (`numpy` 1-D, NaN = missing;
-2-D for dense vectors); `Coded` categories; `Places`, a one-hot vector by the place of its one.
-Knows no step.
+2-D for dense vectors); `Coded` categories; `OneHotColumn`, one-hot vectors by the
+place of their one. Knows no step.
 
 Text is worked on once per distinct value, not once per row: a batch is dictionary-encoded at the
 first step that reads the column, and a one-hot vector is never built before it is written into its
@@ -34,7 +34,7 @@ class Coded:
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class OneHotColumn:
     """One-hot vectors.
 
     Attributes:
@@ -46,7 +46,7 @@ class Places:
     width: int
 
 
-Column = pa.Array | np.ndarray | Coded | Places
+Column = pa.Array | np.ndarray | Coded | OneHotColumn
 
 
 def is_arrow(column: Column) -> TypeGuard[Any]:
@@ -140,7 +140,7 @@ def coded(column: Column) -> Coded:
     """Text, integer or bool column as categories; NaN counts as missing."""
     if isinstance(column, Coded):
         return column
-    if isinstance(column, Places):
+    if isinstance(column, OneHotColumn):
         raise TypeError("a vector has no categories")
     array: Any = column
     if isinstance(column, np.ndarray) or kind(array.type) == "float":
@@ -169,7 +169,7 @@ def length(column: Column) -> int:
     """Number of rows."""
     if isinstance(column, Coded):
         return len(column.codes)
-    return len(column.index) if isinstance(column, Places) else len(column)
+    return len(column.index) if isinstance(column, OneHotColumn) else len(column)
 
 
 def missing(column: Column) -> np.ndarray:
@@ -185,7 +185,7 @@ def missing(column: Column) -> np.ndarray:
     return column.is_null(nan_is_null=True).to_numpy(zero_copy_only=False)
 
 
-def to_arrow(column: Column, type_: pa.DataType) -> pa.Array:
+def arrow_column(column: Column, type_: pa.DataType) -> pa.Array:
     """The column as an Arrow array of `type_`; missing numbers become null, vectors fixed-size
     lists of float32.
     """
@@ -193,7 +193,7 @@ def to_arrow(column: Column, type_: pa.DataType) -> pa.Array:
         return column if column.type == type_ else column.cast(type_)
     if isinstance(column, Coded):
         return column.values.take(pa.array(column.codes, mask=column.codes < 0)).cast(type_)
-    if isinstance(column, Places):
+    if isinstance(column, OneHotColumn):
         dense = np.zeros((len(column.index), column.width), np.float32)
         write(column, dense, 0)
         column = dense
@@ -210,7 +210,7 @@ def write(column: Column, matrix: np.ndarray, start: int, rows: slice = slice(No
     """Writes the rows of a column into `matrix[:, start:]`, C-contiguous and holding zeros; missing
     numbers stay 0.
     """
-    if isinstance(column, Places):
+    if isinstance(column, OneHotColumn):
         index = column.index[rows]
         known = index >= 0
         # One place in the flat matrix for each row: NumPy takes half the time of a pair of places.

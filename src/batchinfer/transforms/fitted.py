@@ -16,8 +16,8 @@ import numpy as np
 import pyarrow as pa
 
 from batchinfer.errors import InputError, ModelError
-from batchinfer.transforms.check import fed, source_columns, types_before, walk
-from batchinfer.transforms.column import Column, is_arrow, is_unencoded, kind, to_arrow, write
+from batchinfer.transforms.check import fed_columns, source_columns, types_before, walk
+from batchinfer.transforms.column import Column, arrow_column, is_arrow, is_unencoded, kind, write
 from batchinfer.transforms.known_steps import STEPS
 from batchinfer.transforms.parse import dump_steps, parse_steps
 from batchinfer.transforms.step import Fields, State, Step, StepProblem
@@ -122,7 +122,7 @@ class TransformPipeline:
             (step, step.prepare(before, state))
             for step, before, state in zip(self.steps, types, self.states, strict=False)
         ]
-        self._writer = {name: found.writer[name] for name in fed(found)}
+        self._writer = {name: found.writer[name] for name in fed_columns(found)}
         self._inputs = self._sorted_inputs()
         self._starts, self.width = self._layout()
 
@@ -194,7 +194,7 @@ class TransformPipeline:
         """
         frame = self._frame(batch)
         return {
-            name: to_arrow(frame[name], type_)
+            name: arrow_column(frame[name], type_)
             for name, type_ in self._types.items()
             if not is_unencoded(name)
         }

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from batchinfer.contracts import Problem
 from batchinfer.transforms.known_steps import STEPS
-from batchinfer.transforms.step import Item, Step, did_you_mean
+from batchinfer.transforms.step import Item, Step, nearest_hint
 
 S = TypeVar("S", bound=Item)
 
@@ -82,7 +82,7 @@ def _parse_item(
         return None, [
             Problem(
                 (name,),
-                f"unknown step '{name}'{did_you_mean(name, known)}; allowed: {', '.join(known)}",
+                f"unknown step '{name}'{nearest_hint(name, known)}; allowed: {', '.join(known)}",
             )
         ]
     if not isinstance(parameters, Mapping):
@@ -115,7 +115,7 @@ def _message(step: type[Item], details: Sequence[Mapping[str, Any]]) -> str:
     if first["type"] == "extra_forbidden":
         word = str(first["loc"][0])
         return (
-            f"unknown parameter '{word}'{did_you_mean(word, allowed)}; allowed: "
+            f"unknown parameter '{word}'{nearest_hint(word, allowed)}; allowed: "
             f"{', '.join(allowed)}"
         )
     if first["type"] == "missing" and len(first["loc"]) == 1:

@@ -84,7 +84,7 @@ def _check_range(mean: float, m2: float, name: str) -> None:
         )
 
 
-class Counts:
+class ValueCounts:
     """How often each value occurs: `values` (text, integer, float or bool), `counts`, and
     `missing`; unordered.
     """

@@ -28,7 +28,14 @@ from pydantic import (
 )
 
 from batchinfer.errors import ConfigError
-from batchinfer.transforms.column import UNKNOWN, Column, is_unencoded, kind, to_arrow, unencoded
+from batchinfer.transforms.column import (
+    UNKNOWN,
+    Column,
+    arrow_column,
+    is_unencoded,
+    kind,
+    unencoded,
+)
 from batchinfer.transforms.statistics import Statistic
 from batchinfer.transforms.supervised import HIDDEN, TARGET
 
@@ -41,7 +48,7 @@ class StepProblem(ConfigError):
     """A step that does not fit the columns that it gets; `problems` holds one sentence each."""
 
 
-def did_you_mean(word: str, allowed: Iterable[str]) -> str:
+def nearest_hint(word: str, allowed: Iterable[str]) -> str:
     """`; did you mean 'x'?` for the nearest allowed word, or nothing."""
     near = difflib.get_close_matches(word, list(allowed), n=1)
     return f"; did you mean '{near[0]}'?" if near else ""
@@ -163,7 +170,7 @@ class Step(Item):
                 visible = [
                     field for field in fields if not (is_unencoded(field) or field in HIDDEN)
                 ]
-                hint = did_you_mean(name, visible)
+                hint = nearest_hint(name, visible)
                 problems.append(
                     f"{self.name}: no column '{name}'{hint}; columns at this step: "
                     f"{', '.join(visible)}"
@@ -273,7 +280,7 @@ class Step(Item):
         frame: dict[str, Column] = dict(columns)
         self.transform(frame, self.prepare(fields, state))
         return {
-            name: to_arrow(frame[name], type_)
+            name: arrow_column(frame[name], type_)
             for name, type_ in after.items()
             if not is_unencoded(name)
         }

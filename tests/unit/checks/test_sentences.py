@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchinfer.checks.sentences import describe, jsonable, shown
+from batchinfer.checks.sentences import jsonable, result_sentence, shown_value
 from batchinfer.checks.suites import Expectation
 
 
@@ -31,7 +31,7 @@ def test_counts_are_of_the_rows_that_have_a_value() -> None:
         "unexpected_count": 12,
         "partial_unexpected_list": [1.7, -3, 1.7],
     }
-    assert describe(between(), values, False, None) == (
+    assert result_sentence(between(), values, False, None) == (
         "expect_column_values_to_be_between(score, 0..1): 12 of 9,999 rows (0.12%) outside; "
         "examples 1.7, -3"
     )
@@ -50,27 +50,27 @@ def test_counts_are_of_the_rows_that_have_a_value() -> None:
 def test_a_share_never_reads_as_none_or_all_when_it_is_not(
     unexpected: int, rows: int, share: str
 ) -> None:
-    assert f"({share})" in describe(
+    assert f"({share})" in result_sentence(
         between(), {"element_count": rows, "unexpected_count": unexpected}, False, None
     )
 
 
 def test_other_outcomes() -> None:
-    assert describe(between(), {"element_count": 5, "unexpected_count": 0}, True, None).endswith(
-        ": holds for 5 rows"
-    )
-    assert describe(between(), {"element_count": 0}, True, None).endswith(": holds: no rows")
-    assert describe(between(), {}, False, "no such column").endswith(
+    assert result_sentence(
+        between(), {"element_count": 5, "unexpected_count": 0}, True, None
+    ).endswith(": holds for 5 rows")
+    assert result_sentence(between(), {"element_count": 0}, True, None).endswith(": holds: no rows")
+    assert result_sentence(between(), {}, False, "no such column").endswith(
         ": could not be computed: no such column"
     )
     mean = Expectation(
         "expect_column_mean_to_be_between", {"column": "score", "min_value": 0.5}, "a.yaml:1:3"
     )
     assert (
-        describe(mean, {"observed_value": 0.25}, False, None)
+        result_sentence(mean, {"observed_value": 0.25}, False, None)
         == "expect_column_mean_to_be_between(score, 0.5..): does not hold: observed 0.25"
     )
-    assert "(0.12%, allowed 1%)" in describe(
+    assert "(0.12%, allowed 1%)" in result_sentence(
         between(mostly=0.99), {"element_count": 10_000, "unexpected_count": 12}, True, None
     )
 
@@ -81,7 +81,7 @@ def test_long_arguments_and_line_breaks_stay_one_short_sentence() -> None:
         {"column": "label", "value_set": ["x" * 500]},
         "a.yaml:1:3",
     )
-    text = describe(
+    text = result_sentence(
         item,
         {"element_count": 1, "unexpected_count": 1, "partial_unexpected_list": ["a\nb" * 100]},
         False,
@@ -106,7 +106,7 @@ VALUES = st.recursive(
 @given(VALUES)
 def test_any_value_becomes_json(value: Any) -> None:
     json.dumps(jsonable(value), allow_nan=False)
-    assert "\n" not in shown(jsonable(value))
+    assert "\n" not in shown_value(jsonable(value))
 
 
 def test_numbers_stay_numbers() -> None:

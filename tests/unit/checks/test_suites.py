@@ -12,7 +12,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchinfer.checks.known_expectations import arguments_of, expectation_names
+from batchinfer.checks.known_expectations import expectation_arguments, expectation_names
 from batchinfer.checks.suites import check_suite, load_suite
 from batchinfer.errors import ConfigError
 
@@ -221,9 +221,12 @@ def test_names_and_arguments_are_known_without_the_library() -> None:
 
 
 def test_the_catalogue_tells_what_must_be_given() -> None:
-    between = arguments_of("expect_column_values_to_be_between")
+    between = expectation_arguments("expect_column_values_to_be_between")
     assert between.required == {"column"}
     assert {"column", "min_value", "max_value", "mostly"} <= between.allowed
-    assert arguments_of("expect_column_value_lengths_to_equal").required == {"column", "value"}
+    assert expectation_arguments("expect_column_value_lengths_to_equal").required == {
+        "column",
+        "value",
+    }
     with pytest.raises(KeyError):
-        arguments_of("expect_miracles")
+        expectation_arguments("expect_miracles")

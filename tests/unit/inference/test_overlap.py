@@ -17,7 +17,7 @@ from lanes import PlayedLane
 from batchinfer.errors import ModelError, TooManyQuarantined
 from batchinfer.inference.batching import FixedSize
 from batchinfer.inference.engine import BatchScorer, Scored
-from batchinfer.inference.overlap import OverlapRunner, Use
+from batchinfer.inference.overlap import DeviceUse, OverlapRunner
 
 XS = st.lists(st.integers(0, 20), max_size=60)
 SIZES = st.lists(st.integers(0, 25), max_size=6)
@@ -195,7 +195,7 @@ def test_a_slow_device_never_waits() -> None:
 def test_what_a_device_waits_for(
     batches: list[tuple[float, float, float]], expected: tuple[float, float, float]
 ) -> None:
-    use = Use()
+    use = DeviceUse()
     for batch in batches:
         use.add(*batch)
     assert (use.computing, use.input, use.output) == expected
@@ -285,4 +285,4 @@ def test_a_device_in_step_with_this_process_is_told_by_the_stages() -> None:
     lane = PlayedLane()
     scorer = BatchScorer(Logged(lane), 1, clock=lane.clock)
     list(scorer.score(stream_of([1, 2], [])))
-    assert scorer.device_use() == Use(computing=0.0, input=2.0, output=4.0)
+    assert scorer.device_use() == DeviceUse(computing=0.0, input=2.0, output=4.0)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from batchinfer.errors import ConfigError
-from batchinfer.inference.road_choice import TableFacts, choose_road
+from batchinfer.inference.road_choice import TableFacts, road_for
 
 OBSTACLES: list[tuple[dict[str, Any], str]] = [
     ({"format": "jdbc"}, "the source is jdbc"),
@@ -21,18 +21,18 @@ OBSTACLES: list[tuple[dict[str, Any], str]] = [
 
 @pytest.mark.parametrize("format_", ["delta", "parquet"])
 def test_direct_where_nothing_is_in_the_way(format_: str) -> None:
-    assert choose_road("auto", TableFacts(format_)).name == "direct"
-    assert choose_road("direct", TableFacts(format_)).name == "direct"
+    assert road_for("auto", TableFacts(format_)).name == "direct"
+    assert road_for("direct", TableFacts(format_)).name == "direct"
 
 
 @pytest.mark.parametrize(("facts", "reason"), OBSTACLES)
 def test_each_obstacle_alone_rules_direct_out(facts: dict[str, Any], reason: str) -> None:
     table = dataclasses.replace(TableFacts("delta"), **facts)
-    road = choose_road("auto", table)
+    road = road_for("auto", table)
     assert road.name == "arrow"
     assert reason in road.reason
     with pytest.raises(ConfigError, match=reason):
-        choose_road("direct", table)
+        road_for("direct", table)
 
 
 @pytest.mark.parametrize("forced", ["arrow", "pandas"])
@@ -44,10 +44,10 @@ def test_the_roads_through_spark_are_always_open(forced: str) -> None:
         column_mapping=True,
         table_transforms=("lag",),
     )
-    assert choose_road(forced, everything).name == forced
-    assert choose_road(forced, TableFacts("delta")).name == forced
+    assert road_for(forced, everything).name == forced
+    assert road_for(forced, TableFacts("delta")).name == forced
 
 
 def test_no_such_road() -> None:
     with pytest.raises(ConfigError, match="got 'fast'; allowed: auto, direct, arrow, pandas"):
-        choose_road("fast", TableFacts("delta"))
+        road_for("fast", TableFacts("delta"))

@@ -11,7 +11,7 @@ import pytest
 from deltalake import write_deltalake
 
 from batchinfer.lake import delta
-from batchinfer.lake.snapshots import list_files, open_table, snapshot_files
+from batchinfer.lake.snapshots import open_table, snapshot_files, table_files
 
 
 def make_table(folder: Path) -> str:
@@ -42,14 +42,14 @@ def test_files_of_a_partition_are_those_that_a_whole_listing_has(
     tmp_path: Path, wanted: dict[str, str | None]
 ) -> None:
     uri = make_table(tmp_path)
-    whole = list_files(open_table(uri))
+    whole = table_files(open_table(uri))
     assert len(whole) == 5
     expected = [
         file
         for file in whole
         if all(file["partition"].get(name) == value for name, value in wanted.items())
     ]
-    assert list_files(open_table(uri), wanted) == snapshot_files(uri, wanted) == expected
+    assert table_files(open_table(uri), wanted) == snapshot_files(uri, wanted) == expected
 
 
 def test_a_commit_lists_only_the_partition_that_it_replaces(
@@ -60,19 +60,19 @@ def test_a_commit_lists_only_the_partition_that_it_replaces(
 
     def listed(table: object, partition: object = None) -> list[dict[str, object]]:
         asked.append(partition)
-        return list_files(table, partition)  # type: ignore[arg-type]
+        return table_files(table, partition)  # type: ignore[arg-type]
 
     monkeypatch.setattr(delta, "list_files", listed)
     delta.commit(uri, [], replace={"slice": "b"})
     assert asked == [{"slice": "b"}] and sorted(
-        file["partition"]["slice"] or "" for file in list_files(open_table(uri))
+        file["partition"]["slice"] or "" for file in table_files(open_table(uri))
     ) == [
         "",
         "a",
         "a",
     ]
     delta.commit(uri, [], replace=[{"slice": "a", "n": "1"}, {"slice": None}])
-    assert asked[1:] == [None] and [file["partition"] for file in list_files(open_table(uri))] == [
+    assert asked[1:] == [None] and [file["partition"] for file in table_files(open_table(uri))] == [
         {"slice": "a", "n": "2"}
     ]
     with pytest.raises(KeyError, match="day"):

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from batchinfer import contracts
 from batchinfer.errors import InputError, InputMissing, StorageError
 from batchinfer.lookups import snapshots, tables
-from batchinfer.lookups.tables import key_columns, lookup
+from batchinfer.lookups.tables import key_columns, lookup_rows
 
 KEY = ("source_file", "source_line")
 SCHEMA = contracts.predictions_schema(
@@ -98,7 +98,7 @@ def add(
 
 
 def ask(uri: Path, *keys: tuple[Any, Any], as_of: str | None = None) -> list[float | None]:
-    found = lookup(str(uri), [dict(zip(KEY, key, strict=True)) for key in keys], as_of)
+    found = lookup_rows(str(uri), [dict(zip(KEY, key, strict=True)) for key in keys], as_of)
     return [each and each["score"] for each in found]
 
 
@@ -110,7 +110,7 @@ def uri(tmp_path: Path) -> Path:
 
 def test_row_holds_all_columns_as_json(uri: Path) -> None:
     add(uri, "2026-11-20", [row("a.csv", 17)])
-    [found] = lookup(str(uri), [{"source_file": "a.csv", "source_line": "17"}])
+    [found] = lookup_rows(str(uri), [{"source_file": "a.csv", "source_line": "17"}])
     assert found is not None and list(found) == SCHEMA.names
     assert found["slice"] == "2026-11-20" and found["source_line"] == 17
     assert (
@@ -164,9 +164,9 @@ def test_file_without_bounds_is_searched(uri: Path) -> None:
 @pytest.mark.parametrize("slice_", ["a b", "50%", "x=y", "ü", None])
 def test_odd_slices(uri: Path, slice_: str | None) -> None:
     add(uri, slice_, [row("a.csv", 5)])
-    [found] = lookup(str(uri), [{"source_file": "a.csv", "source_line": 5}])
+    [found] = lookup_rows(str(uri), [{"source_file": "a.csv", "source_line": 5}])
     assert found is not None and found["slice"] == slice_
-    assert lookup(uri.as_uri(), [{"source_file": "a.csv", "source_line": 5}])[0] is not None
+    assert lookup_rows(uri.as_uri(), [{"source_file": "a.csv", "source_line": 5}])[0] is not None
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_hostile_text_is_only_a_value(uri: Path, hostile: str) -> None:
 
 def test_keys_that_do_not_fit_are_all_told(uri: Path) -> None:
     with pytest.raises(InputError) as caught:
-        lookup(
+        lookup_rows(
             str(uri),
             [
                 {"source_file": "a", "source_line": "x"},
@@ -206,7 +206,7 @@ def test_column_added_later_is_null_in_older_files(tmp_path: Path) -> None:
     uri = tmp_path / "t"
     make_table(uri, SCHEMA.append(pa.field("label", pa.string())))
     add(uri, "1", [row("a.csv", 1)])
-    [found] = lookup(str(uri), [{"source_file": "a.csv", "source_line": 1}])
+    [found] = lookup_rows(str(uri), [{"source_file": "a.csv", "source_line": 1}])
     assert found is not None and found["label"] is None and found["score"] == 0.5
 
 

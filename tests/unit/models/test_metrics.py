@@ -5,7 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from batchinfer.models.metrics import binary_metrics, doubts, multiclass_metrics, regression_metrics
+from batchinfer.models.metrics import (
+    binary_metrics,
+    metric_warnings,
+    multiclass_metrics,
+    regression_metrics,
+)
 
 RANDOM = np.random.default_rng(4)
 CLASSES = RANDOM.integers(0, 2, 400)
@@ -14,29 +19,31 @@ CLASSES = RANDOM.integers(0, 2, 400)
 @pytest.mark.parametrize(("signal", "doubtful"), [(0.0, True), (1.0, False)])
 def test_scores_that_say_nothing_are_told(signal: float, doubtful: bool) -> None:
     score = 1 / (1 + np.exp(-(signal * 3 * (CLASSES - 0.5) + RANDOM.normal(size=400))))
-    found = doubts(binary_metrics(CLASSES, score))
+    found = metric_warnings(binary_metrics(CLASSES, score))
     assert bool(found) == doubtful and all(
         "no better than chance" in text and "auc" in text for text in found
     )
     scores = np.stack([1 - score, score], axis=1)
     metrics = multiclass_metrics(CLASSES, scores)
-    assert bool(doubts(metrics)) == (metrics["auc"] <= 0.5)
+    assert bool(metric_warnings(metrics)) == (metrics["auc"] <= 0.5)
 
 
 def test_a_rare_class_that_is_ranked_well_is_no_doubt() -> None:
     target = np.zeros(400, int)
     target[:8] = 1
     metrics = binary_metrics(target, np.where(target == 1, 0.3, 0.1))
-    assert metrics["accuracy"] == metrics["baseline"] and doubts(metrics) == []
+    assert metrics["accuracy"] == metrics["baseline"] and metric_warnings(metrics) == []
 
 
 @pytest.mark.parametrize(
     ("prediction", "doubtful"), [(np.full(400, 0.5), True), (CLASSES * 0.9, False)]
 )
 def test_a_regression_is_held_against_the_mean(prediction: np.ndarray, doubtful: bool) -> None:
-    found = doubts(regression_metrics(CLASSES.astype(float), prediction, float(CLASSES.mean())))
+    found = metric_warnings(
+        regression_metrics(CLASSES.astype(float), prediction, float(CLASSES.mean()))
+    )
     assert bool(found) == doubtful and all("rmse" in text for text in found)
 
 
 def test_without_rows_of_both_classes_nothing_is_said() -> None:
-    assert doubts(binary_metrics(np.ones(5), np.full(5, 0.9))) == []
+    assert metric_warnings(binary_metrics(np.ones(5), np.full(5, 0.9))) == []

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from batchinfer.models.compiled import Compiled
+from batchinfer.models.device_layout import takes_moved, to_channels_last
 from batchinfer.models.handler import Handler, Regressor
-from batchinfer.models.moving import takes_moved, to_channels_last
 from batchinfer.models.precision import Lowered
 
 

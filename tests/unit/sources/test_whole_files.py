@@ -22,7 +22,7 @@ from batchinfer.errors import InputError, InputMissing
 from batchinfer.sources import whole_files
 from batchinfer.sources.listing import list_files
 from batchinfer.sources.parsed import BLOCK_BYTES, Parsed
-from batchinfer.sources.readers import plan_splits, read_fields, read_splits
+from batchinfer.sources.readers import plan_source_splits, read_fields, read_splits
 from batchinfer.sources.text.byte_ranges import group_splits
 
 
@@ -34,7 +34,7 @@ def blocks_of(
     )
     files = list_files(["."], folder)
     fields = read_fields(source, files)
-    splits = plan_splits(files, source, fields)
+    splits = plan_source_splits(files, source, fields)
     assert json.loads(json.dumps(splits)) == splits
     blocks = list(read_splits(splits, source, fields, block_bytes))
     assert sum(block.records_in for block in blocks) == len(files)
@@ -196,7 +196,7 @@ def test_thousands_of_small_files_are_few_tasks(tmp_path: Path) -> None:
         (tmp_path / str(number)).write_bytes(b"x")
     source: Any = TypeAdapter(Source).validate_python({"kind": "texts", "path": ["."]})
     files = list_files(["."], tmp_path)
-    splits = plan_splits(files, source, {})
+    splits = plan_source_splits(files, source, {})
     assert len(splits) == 6 and sum(len(split["files"]) for split in splits) == 3000
     assert 1 < len(group_splits(splits, 2)) <= 6
 
@@ -208,7 +208,7 @@ def test_a_file_that_is_gone_or_changed_since_it_was_listed(tmp_path: Path, chan
     source: Any = TypeAdapter(Source).validate_python({"kind": "texts", "path": ["."]})
     files = list_files(["."], tmp_path)
     fields = read_fields(source, files)
-    [split] = plan_splits(files, source, fields)
+    [split] = plan_source_splits(files, source, fields)
     if change == "gone":
         path.unlink()
     elif change == "longer":

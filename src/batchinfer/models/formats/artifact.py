@@ -135,7 +135,7 @@ def only_tensor(output: Any) -> torch.Tensor:
     )
 
 
-def need(package: str, extra: str) -> SetupError:
+def missing_package(package: str, extra: str) -> SetupError:
     """The error for a package that is not installed."""
     return SetupError(
         f"the package {package} is not installed, and this format needs it; allowed: batchinfer "

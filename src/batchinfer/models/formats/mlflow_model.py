@@ -59,7 +59,7 @@ def read_folder(folder: Path) -> dict[str, bytes]:
     return files
 
 
-def describe(files: Mapping[str, bytes]) -> dict[str, Any]:
+def read_mlmodel(files: Mapping[str, bytes]) -> dict[str, Any]:
     """The folder's MLmodel.
 
     Raises:
@@ -115,7 +115,7 @@ def check_pyfunc(data: bytes, trust: Trust) -> dict[str, bytes]:
         ModelError: it is not trusted, or damaged.
     """
     files = archives.read_members(data)
-    described = describe(files)
+    described = read_mlmodel(files)
     if trust != "pickle":
         function = described["flavors"]["python_function"]
         code = " and code of its own" if function.get("code") else ""
@@ -136,7 +136,7 @@ def open_pyfunc(data: bytes, device: str, trust: Trust = "none") -> ForeignModul
         ModelError: it is not trusted, or MLflow cannot load it.
     """
     files = check_pyfunc(data, trust)
-    names = input_names(describe(files))
+    names = input_names(read_mlmodel(files))
     # MLflow loads from folders only, and models may read their files later; the folder lives as
     # long as the process.
     folder = Path(tempfile.mkdtemp(prefix="batchinfer-mlflow-"))

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from batchinfer.errors import ModelError
-from batchinfer.models.formats.artifact import ForeignModule, ModelInput, Trust, need
+from batchinfer.models.formats.artifact import ForeignModule, ModelInput, Trust, missing_package
 
 # The standard's own, and what onnxruntime has built in.
 _DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")
@@ -77,7 +77,7 @@ def _parsed(data: bytes) -> Any:
     try:
         import onnx
     except ImportError as error:
-        raise need("onnx", "onnx") from error
+        raise missing_package("onnx", "onnx") from error
     try:
         model = onnx.load_model_from_string(data)
     except Exception as error:  # protobuf's own error, of whichever of its back ends
@@ -131,7 +131,7 @@ def open_onnx(data: bytes, device: str, trust: Trust = "none") -> ForeignModule:
     try:
         import onnxruntime
     except ImportError as error:
-        raise need("onnxruntime", "onnx") from error
+        raise missing_package("onnxruntime", "onnx") from error
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors only: standard error is for people
     # As many threads as PyTorch's, which the worker limits to its share of the cores.

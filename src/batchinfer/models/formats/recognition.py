@@ -180,7 +180,7 @@ def _from_folder(folder: Path, trust: Trust) -> Artifact:
             f"allowed: {_ALLOWED}"
         )
     files = mlflow_model.read_folder(folder)
-    described = mlflow_model.describe(files)
+    described = mlflow_model.read_mlmodel(files)
     columns = mlflow_model.input_names(described)
     plain = mlflow_model.plain_file(files, described)
     if plain is not None:

@@ -12,7 +12,7 @@ from typing import Any
 from batchinfer.config.suggestions import listed
 from batchinfer.errors import ModelError
 from batchinfer.models.formats import archives, pickles
-from batchinfer.models.formats.artifact import TRUST_HINT, ForeignModule, Trust, need
+from batchinfer.models.formats.artifact import TRUST_HINT, ForeignModule, Trust, missing_package
 
 SCHEMA = "schema.json"
 
@@ -37,7 +37,7 @@ def check_skops(data: bytes, trust: Trust = "none") -> list[str]:
     try:
         from skops.io import get_untrusted_types
     except ImportError as error:
-        raise need("skops", "sklearn") from error
+        raise missing_package("skops", "sklearn") from error
     try:
         found = get_untrusted_types(data=archives.write_archive(members))
     except Exception as error:  # skops meets a hostile or damaged file with errors of any kind

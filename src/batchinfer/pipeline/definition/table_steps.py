@@ -15,7 +15,7 @@ from batchinfer.config.pipeline import Pipeline
 from batchinfer.config.sources import DeltaSource
 from batchinfer.contracts import SOURCE_FILE, SOURCE_LINE, Problem
 from batchinfer.lake.ledger import fingerprint63
-from batchinfer.prepare import Deduplicate, Join, TableStep, check_prepare, parse_steps
+from batchinfer.prepare import Deduplicate, Join, TableStep, check_prepare, parse_table_steps
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -143,19 +143,19 @@ def _of_time(rule: Any, fields: Mapping[str, pa.DataType]) -> bool:
     """Whether slices that a column names are moments; true where the column's type is not known
     yet.
     """
-    from batchinfer.prepare.table_step import kind
+    from batchinfer.prepare.table_step import type_family
 
     column: Any = rule.get("column") if isinstance(rule, Mapping) else rule
     if isinstance(rule, Mapping) and rule.get("unit"):
         return True
-    return column not in fields or kind(fields[column]) in (*_TIMES, "unknown")
+    return column not in fields or type_family(fields[column]) in (*_TIMES, "unknown")
 
 
 def _listed_times(fields: Mapping[str, pa.DataType]) -> str:
-    from batchinfer.prepare.table_step import kind
+    from batchinfer.prepare.table_step import type_family
 
     return (
-        ", ".join(name for name, type_ in fields.items() if kind(type_) in _TIMES)
+        ", ".join(name for name, type_ in fields.items() if type_family(type_) in _TIMES)
         or "there is none"
     )
 
@@ -169,7 +169,7 @@ def document_of(pipeline: Pipeline) -> dict[str, Any]:
 
 def table_steps(pipeline: Pipeline) -> list[TableStep]:
     """The steps of a pipeline that has been loaded, and therefore checked."""
-    steps, problems = parse_steps(list(pipeline.prepare))
+    steps, problems = parse_table_steps(list(pipeline.prepare))
     if problems:
         raise ValueError("\n".join(problem.message for problem in problems))
     return steps

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from batchinfer.config.suggestions import did_you_mean
 from batchinfer.errors import BatchInferError, ConfigError, InputError, StorageError
 from batchinfer.sources.databases.addresses import Address
-from batchinfer.sources.databases.sql_dialects import DatabaseColumn, Dialect, dialect_of
+from batchinfer.sources.databases.sql_dialects import DatabaseColumn, SqlDialect, dialect_of
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -41,7 +41,7 @@ class Database:
     fetch_size: int
 
     @property
-    def dialect(self) -> Dialect:
+    def dialect(self) -> SqlDialect:
         return dialect_of(self.address.product)
 
     def columns(self, relation: str) -> list[DatabaseColumn]:

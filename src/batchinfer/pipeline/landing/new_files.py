@@ -208,10 +208,10 @@ def stage_files(
         InputError: a file that is damaged, changed while it was read, or breaks the contract of its
             columns.
     """
-    from batchinfer.sources.readers import plan_splits
+    from batchinfer.sources.readers import plan_source_splits
     from batchinfer.sources.text.byte_ranges import align, group_splits, needs_count
 
-    splits = plan_splits(files, source, fields, optional=optional)
+    splits = plan_source_splits(files, source, fields, optional=optional)
     if not splits:
         return
     spark = open_session()

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from batchinfer.sources.http.client import Client
-    from batchinfer.sources.http.fetch import Mark
-    from batchinfer.sources.http.page_spool import Spool, SpooledPage
+    from batchinfer.sources.http.fetch import PageMark
+    from batchinfer.sources.http.page_spool import PageSpool, SpooledPage
 
     OpenSession = Callable[[], SparkSession]
 
@@ -96,12 +96,12 @@ def _spool_folder(landing: Landing) -> Path:
 def _find_in_pages(landing: Landing, client: Client, folder: Path) -> Increment | None:
     from batchinfer.lake.delta import exists
     from batchinfer.lake.ledger import read_mark
-    from batchinfer.sources.http.fetch import Mark, check_shape, end_mark, paging_shape
+    from batchinfer.sources.http.fetch import PageMark, check_shape, end_mark, paging_shape
 
     source = _http(landing)
     name = f"http:{source.options.url}"
     known = read_mark(landing.table, name) if exists(landing.table) else None
-    mark = Mark.from_text(known) if known is not None else None
+    mark = PageMark.from_text(known) if known is not None else None
     if mark is not None:
         check_shape(source, mark)
     # Once these pages have landed, the mark is another, and what a crash left of them is of no use.
@@ -152,8 +152,8 @@ def _after_interruption(
     return anew, [page.name for page in pages if not page.until and page.name in odd]
 
 
-def _open_spool(landing: Landing, folder: Path, facts: Mapping[str, Any]) -> Spool:
-    from batchinfer.sources.http.page_spool import Spool
+def _open_spool(landing: Landing, folder: Path, facts: Mapping[str, Any]) -> PageSpool:
+    from batchinfer.sources.http.page_spool import PageSpool
 
     source = _http(landing)
     judges = (
@@ -161,10 +161,12 @@ def _open_spool(landing: Landing, folder: Path, facts: Mapping[str, Any]) -> Spo
         f"{landing.context.pipeline.checks.max_quarantine_rate}"
     )
     header = {"url": source.options.url, "on_changed": source.on_changed, **facts}
-    return Spool(folder, header, judged_by=hashlib.sha256(judges.encode()).hexdigest())
+    return PageSpool(folder, header, judged_by=hashlib.sha256(judges.encode()).hexdigest())
 
 
-def _fetch(source: HttpSource, client: Client, spool: Spool, mark: Mark | None) -> list[str]:
+def _fetch(
+    source: HttpSource, client: Client, spool: PageSpool, mark: PageMark | None
+) -> list[str]:
     """Fetches what the spool lacks; what is to be told of it."""
     from batchinfer.report.terminal import progress
     from batchinfer.sources.http.client import Refused
@@ -207,9 +209,9 @@ class _Answer:
 
     def fingerprint(self) -> int:
         from batchinfer.sources.http.answers import digest_records
-        from batchinfer.sources.http.page_spool import fingerprint
+        from batchinfer.sources.http.page_spool import ledger_fingerprint
 
-        return fingerprint(digest_records(self.records))
+        return ledger_fingerprint(digest_records(self.records))
 
     def grew_from(self, size: int, fingerprint: int) -> bool:
         """Whether these are the records that landed, and more behind them.
@@ -256,15 +258,15 @@ def _find_in_answer(landing: Landing, client: Client, folder: Path) -> Increment
     return dataclasses.replace(increment, retried=changes.retried, sizes={url: len(records)})
 
 
-def _increment(landing: Landing, spool: Spool, pages: Sequence[SpooledPage]) -> Increment:
+def _increment(landing: Landing, spool: PageSpool, pages: Sequence[SpooledPage]) -> Increment:
     from batchinfer.config.schema import schema_fields
     from batchinfer.sources.http.answers import digest_records
-    from batchinfer.sources.http.page_spool import fingerprint
+    from batchinfer.sources.http.page_spool import ledger_fingerprint
 
     source = _http(landing)
     fields = schema_fields(source)
     assert fields is not None
-    nothing = {source.options.url: fingerprint(digest_records(()))}
+    nothing = {source.options.url: ledger_fingerprint(digest_records(()))}
     return Increment(
         fields=fields,
         fingerprints={page.name: page.fingerprint for page in pages} or nothing,

@@ -82,7 +82,7 @@ class _Reading:
     conditions: list[str]
     transfers: list[jdbc.Transfer]
     name: str
-    mark: jdbc.Mark | None
+    mark: jdbc.Watermark | None
     upper: Position | None
 
     @property
@@ -105,7 +105,7 @@ def _plan_reading(landing: Landing, source: JdbcSource, database: Database) -> _
     options, dialect = source.options, database.dialect
     columns = database.columns(jdbc.relation(options))
     wanted = sql_fields(source)
-    jdbc.check_columns(options, columns, wanted, dialect)
+    jdbc.check_database_columns(options, columns, wanted, dialect)
     by_name = {column.name: column for column in columns}
     types = source.schema_ or {column.name: dialect.type_of(column) for column in columns}
     _check_key(source, types)
@@ -114,7 +114,7 @@ def _plan_reading(landing: Landing, source: JdbcSource, database: Database) -> _
         if options.watermark and exists(landing.table)
         else None
     )
-    mark = jdbc.Mark.from_text(text) if text else None
+    mark = jdbc.Watermark.from_text(text) if text else None
     upper = (
         _ask_watermark(database, source, by_name[options.watermark]) if options.watermark else None
     )

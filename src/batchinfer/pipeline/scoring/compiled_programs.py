@@ -20,7 +20,7 @@ from batchinfer.spark.sending import bundle_folder, ship_folder
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from batchinfer.contracts import Handler
+    from batchinfer.contracts import ScoringHandler
     from batchinfer.models.precision import Precision
 
 # Programs of ordinary networks take less than a megabyte, those of large ones some. A result
@@ -65,8 +65,8 @@ def keep_compiled(context: Context, digest: str, results: Iterable[dict[str, Any
 
 
 def load_compiled(
-    load: Callable[[], Handler], archive: str, device: str, precision: Precision
-) -> Handler:
+    load: Callable[[], ScoringHandler], archive: str, device: str, precision: Precision
+) -> ScoringHandler:
     """A handler whose module is compiled on its first rows, with what an earlier run compiled on
     such a device.
 

@@ -10,13 +10,13 @@ from batchinfer.spark.capacity import GPU
 from batchinfer.spark.sending import bundle_folder
 
 if TYPE_CHECKING:
-    from batchinfer.contracts import Handler
+    from batchinfer.contracts import ScoringHandler
     from batchinfer.inference.attempt import Runner
     from batchinfer.models.formats.artifact import Trust
     from batchinfer.models.precision import Precision
 
 
-def load_shipped(archive: str, digest: str, device: str, trust: Trust = "none") -> Handler:
+def load_shipped(archive: str, digest: str, device: str, trust: Trust = "none") -> ScoringHandler:
     """Verifies and loads the bundle that travelled with the job.
 
     Runs on: executor.
@@ -26,7 +26,7 @@ def load_shipped(archive: str, digest: str, device: str, trust: Trust = "none") 
 
 def load_folder(
     folder: str, digest: str, device: str, trust: Trust = "none", precision: Precision = "float32"
-) -> Handler:
+) -> ScoringHandler:
     """Verifies and loads a bundle from a folder; needs no Spark, so that a spawned child can call
     it too.
 
@@ -101,7 +101,7 @@ def _turn_to(device: str) -> None:
         torch.cuda.set_device(device)
 
 
-def runner_on(device: str, handler: Handler, timeout_s: float) -> Runner:
+def runner_on(device: str, handler: ScoringHandler, timeout_s: float) -> Runner:
     """The way to run a handler on a device, as `choose_device` names it: a GPU computes while this
     process does the rest.
 
@@ -110,7 +110,7 @@ def runner_on(device: str, handler: Handler, timeout_s: float) -> Runner:
     from batchinfer.inference.attempt import InProcess
     from batchinfer.inference.cuda import lane_of
     from batchinfer.inference.overlap import OverlapRunner
-    from batchinfer.models.moving import takes_moved
+    from batchinfer.models.device_layout import takes_moved
 
     if device == "cpu":
         return InProcess(handler, timeout_s=timeout_s)

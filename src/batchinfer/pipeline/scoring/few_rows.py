@@ -29,7 +29,7 @@ from batchinfer.pipeline.slices.table_columns import TableColumns
 from batchinfer.spark.capacity import is_one_process, master_of, worker_threads
 
 if TYPE_CHECKING:
-    from batchinfer.contracts import Handler
+    from batchinfer.contracts import ScoringHandler
     from batchinfer.models.formats.artifact import Trust
     from batchinfer.models.precision import Precision
 
@@ -89,7 +89,7 @@ def _session_runs() -> bool:
 
 def _load(
     modules: str, folder: str, digest: str, device: str, trust: Trust, precision: Precision
-) -> Handler:
+) -> ScoringHandler:
     """Loads a bundle, in the child; a module of the user's own is looked for in the project too, as
     executors do.
     """

@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from batchinfer import errors
 from batchinfer.inference.attempt import Failure
-from batchinfer.inference.batching import join
+from batchinfer.inference.batching import join_batches
 from batchinfer.inference.engine import Scored
 from batchinfer.inference.exchange import Bucket, Sender, estimated_distinct
 from batchinfer.inference.failed_rows import bad_records
@@ -250,7 +250,7 @@ class _OnceTask(ScoringTask):
             )
             if len(parts) % JOINED_BATCHES == 0:
                 # Few large pieces: `lake.staging` says why.
-                parts[-JOINED_BATCHES:] = [join(parts[-JOINED_BATCHES:])]
+                parts[-JOINED_BATCHES:] = [join_batches(parts[-JOINED_BATCHES:])]
             failures |= {
                 at: Failure(bad.reason, bad.message)
                 for at, bad in zip(scored.failed_at, scored.failed, strict=True)

@@ -22,7 +22,7 @@ from batchinfer.pipeline.scoring.task_plan import ScoringPlan
 from batchinfer.spark.sending import bundle_folder
 
 if TYPE_CHECKING:
-    from batchinfer.contracts import Handler
+    from batchinfer.contracts import ScoringHandler
     from batchinfer.inference.engine import BatchScorer
     from batchinfer.inference.watchdog import ChildRunner
 
@@ -111,7 +111,7 @@ class OpenedModel:
         )
         return BatchScorer(runner_on(device, handler, plan.timeout_s), batch_rows=size, **options)
 
-    def _loader(self) -> Callable[[], Handler]:
+    def _loader(self) -> Callable[[], ScoringHandler]:
         from functools import partial
 
         plan = self.plan
@@ -124,7 +124,7 @@ class OpenedModel:
             plan.precision,
         )
 
-    def _compiling_loader(self) -> Callable[[], Handler]:
+    def _compiling_loader(self) -> Callable[[], ScoringHandler]:
         from functools import partial
 
         from batchinfer.pipeline.scoring.compiled_programs import device_key, load_compiled

@@ -137,7 +137,7 @@ def choose_slice_road(columns: TableColumns, data: SliceData) -> Road:
         facts["column_mapping"],
         columns.preparation.names,
     )
-    return road_choice.choose_road(columns.context.pipeline.model.road, table)
+    return road_choice.road_for(columns.context.pipeline.model.road, table)
 
 
 def load_suites(context: Context) -> dict[str, Suite]:

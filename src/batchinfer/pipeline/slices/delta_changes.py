@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from batchinfer.config.sources import SliceColumn
 from batchinfer.errors import InputError
-from batchinfer.lake.changes import Changes, Commit, DataFile, net_changes, read_commits
+from batchinfer.lake.changes import Commit, DataFile, NetChanges, net_changes, read_commits
 from batchinfer.pipeline.slices.delta_opened import Opened
 from batchinfer.pipeline.slices.reading import as_pairs, count_batches, count_slices, slice_names
 
@@ -66,7 +66,7 @@ class History:
         return self.opened.version < self.since
 
     @cached_property
-    def changes(self) -> Changes | None:
+    def changes(self) -> NetChanges | None:
         return None if self.commits is None else net_changes(self.commits, self.backwards)
 
     @property
@@ -147,12 +147,12 @@ def file_slices(
     """The slice that all rows of each file belong to, where the slice column is a partition
     column.
     """
-    from batchinfer.inference.splits import partition_value
+    from batchinfer.inference.splits import partition_scalar
 
     if not files:
         return []
     type_ = opened.fields[rule.column]
-    values = [partition_value(file["partition"][rule.column], type_) for file in files]
+    values = [partition_scalar(file["partition"][rule.column], type_) for file in files]
     column = pa.array([value.as_py() for value in values], type_)
     return slice_names(pa.RecordBatch.from_arrays([column], names=[rule.column]), rule).to_pylist()
 
@@ -161,7 +161,7 @@ def _by_changes(
     opened: Opened,
     rule: SliceColumn,
     history: History,
-    changes: Changes,
+    changes: NetChanges,
     known: Counts,
     open_session: OpenSession,
 ) -> FoundSlices | None:
@@ -232,7 +232,7 @@ def mapped(opened: Opened) -> bool:
 
 
 def _count_files(
-    opened: Opened, rule: SliceColumn, changes: Changes, open_session: OpenSession
+    opened: Opened, rule: SliceColumn, changes: NetChanges, open_session: OpenSession
 ) -> tuple[Counter[str | None], Counter[str | None]] | None:
     """Rows of each slice in the files that came, and in those that went; None: some cannot be read
     any more.

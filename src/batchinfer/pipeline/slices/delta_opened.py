@@ -76,10 +76,10 @@ class Opened:
         Raises:
             InputError: a file that the log does not tell the rows of, and that cannot be read.
         """
-        from batchinfer.lake.snapshots import kept_rows, list_files
+        from batchinfer.lake.snapshots import kept_rows, table_files
 
         kept = kept_rows(self.table)
-        files = list_files(self.table)
+        files = table_files(self.table)
         for file in files:
             file["rows"] = kept.get(file["path"].rpartition("/")[2], file["rows"])
             if file["rows"] is None:

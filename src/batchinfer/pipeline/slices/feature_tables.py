@@ -12,7 +12,7 @@ from batchinfer.contracts import Problem
 from batchinfer.errors import ConfigError, InputError, InputMissing
 from batchinfer.pipeline.definition.table_steps import dumped, table_steps
 from batchinfer.prepare import Fields, Join, TableStep
-from batchinfer.prepare.table_step import StepProblem
+from batchinfer.prepare.table_step import TableStepProblem
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -142,7 +142,7 @@ def _faults(
     for earlier in steps[: steps.index(step)]:
         try:
             fields = earlier.output_fields(fields)
-        except StepProblem:
+        except TableStepProblem:
             # Told with its place by whoever walks through all the steps.
             break
     return [f"{_where(step)}: {place}: {fault}" for fault in step.table_faults(fields)]
@@ -161,7 +161,7 @@ def prepared_fields(
     for step in preparation.steps:
         try:
             now = step.output_fields(now)
-        except StepProblem as found:
+        except TableStepProblem as found:
             path = ("prepare", step.position, step.step)
             problems += [Problem((*path, *at), message) for at, message in found.problems]
     if problems:

@@ -21,7 +21,7 @@ from batchinfer.pipeline.slices.slice_data import SliceData
 from batchinfer.pipeline.slices.slice_frames import slice_condition, slice_frame
 from batchinfer.pipeline.slices.table_columns import TableColumns
 from batchinfer.prepare import HIDDEN, RAW, REMOVED, SLICE_MOMENT, SLICE_NAME, Join, Surroundings
-from batchinfer.prepare.table_step import StepProblem, kind, named
+from batchinfer.prepare.table_step import TableStepProblem, named, type_family
 from batchinfer.spark.frames import version_frame
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def prepared_frame(
     }
     try:
         rows = apply_steps(rows, preparation.steps, fields, Surroundings(ties, tables))
-    except StepProblem as found:
+    except TableStepProblem as found:
         from batchinfer.contracts import Problem
 
         raise ConfigError(
@@ -167,7 +167,7 @@ def _name_of(rule: SliceColumn, fields: Mapping[str, pa.DataType]) -> Column:
     column = named(rule.column)
     if rule.unit is not None:
         return F.date_format(column, _FORMATS[rule.unit])
-    if kind(fields[rule.column]) == "timestamp":
+    if type_family(fields[rule.column]) == "timestamp":
         return F.date_format(column, "yyyy-MM-dd'T'HH:mm:ss")
     return column.cast("string")
 

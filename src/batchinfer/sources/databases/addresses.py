@@ -79,7 +79,7 @@ def variables_of(options: JdbcOptions) -> dict[str, str]:
     return {name: variable for name, variable in named.items() if variable is not None}
 
 
-def unset_variables(options: JdbcOptions, environ: Mapping[str, str]) -> dict[str, str]:
+def unset_options(options: JdbcOptions, environ: Mapping[str, str]) -> dict[str, str]:
     """The options whose variable is not set, or empty, each with its problem."""
     return {
         option: f"variable {name} is not set; allowed: set it in the environment of the command"
@@ -97,7 +97,7 @@ def read_address(options: JdbcOptions, environ: Mapping[str, str]) -> Address:
         ConfigError: every variable that is not set, or an address of no known form; what it holds
             is not shown.
     """
-    unset = unset_variables(options, environ)
+    unset = unset_options(options, environ)
     if unset:
         raise ConfigError([f"source.{option}: {problem}" for option, problem in unset.items()])
     given = environ[options.url_env].strip()

@@ -1,4 +1,4 @@
-"""Turns what a database handed over into typed rows, and sets aside what does not fit its type.
+"""Turns what a database handed over into typed rows, and quarantines what does not fit its type.
 
 Owns types and windows on the worker's side. Must not know Spark, SQL or connections.
 """
@@ -34,13 +34,13 @@ class Boundary:
         column: of the watermark.
         value: the position, in the column's type.
         landed: hashes (16 bytes) of the rows with this watermark that have landed.
-        aside: those in quarantine, each as `plain_record` tells it.
+        quarantined: those in quarantine, each as `plain_record` tells it.
     """
 
     column: str
     value: pa.Scalar
     landed: pa.Array
-    aside: Collection[str] = field(default_factory=frozenset)
+    quarantined: Collection[str] = field(default_factory=frozenset)
 
 
 @dataclass(frozen=True)
@@ -119,14 +119,14 @@ class RowReader:
         at_start = pc.fill_null(pc.equal(rows.column(boundary.column), boundary.value), False)
         if pc.any(at_start).as_py():
             seen = pc.is_in(self.hash(rows), value_set=boundary.landed)
-            if boundary.aside:
-                records = [plain_record(row) in boundary.aside for row in rows.to_pylist()]
+            if boundary.quarantined:
+                records = [plain_record(row) in boundary.quarantined for row in rows.to_pylist()]
                 seen = pc.or_(seen, pa.array(records, pa.bool_()))
             rows = rows.filter(pc.invert(pc.and_(at_start, seen)))
         bad = [
             record
             for record in parsed.bad
-            if plain_record(json.loads(record.raw)) not in boundary.aside
+            if plain_record(json.loads(record.raw)) not in boundary.quarantined
         ]
         return Parsed(rows, bad, rows.num_rows + len(bad), 0)
 

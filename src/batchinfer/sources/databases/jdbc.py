@@ -21,7 +21,7 @@ from batchinfer.config.suggestions import did_you_mean, listed
 from batchinfer.config.types import SqlType, read_type
 from batchinfer.contracts import SLICE, SOURCE_FILE, SOURCE_LINE
 from batchinfer.errors import InputError
-from batchinfer.sources.databases.sql_dialects import DatabaseColumn, Dialect, Position
+from batchinfer.sources.databases.sql_dialects import DatabaseColumn, Position, SqlDialect
 
 _TAKEN = (SLICE, SOURCE_FILE, SOURCE_LINE)
 # Delta refuses these in names of columns.
@@ -29,7 +29,7 @@ _NOT_IN_NAMES = re.compile(r"[ ,;{}()\n\t=]")
 
 
 @dataclass(frozen=True)
-class Mark:
+class Watermark:
     """How far a source has been read: the greatest watermark, and which reads have rows with just
     that.
 
@@ -46,7 +46,7 @@ class Mark:
         return json.dumps(asdict(self))
 
     @classmethod
-    def from_text(cls, text: str) -> Mark:
+    def from_text(cls, text: str) -> Watermark:
         value = json.loads(text)
         return cls(Position(**value["position"]), value["since"], value["again"])
 
@@ -76,7 +76,7 @@ def mark_name(options: JdbcOptions) -> str:
     return f"jdbc:{what}:{options.watermark}"
 
 
-def read_name(options: JdbcOptions, mark: Mark | None) -> str:
+def read_name(options: JdbcOptions, mark: Watermark | None) -> str:
     """`source_file` of the rows that are read next: source and window; the same again if an attempt
     came to nothing.
     """
@@ -87,22 +87,22 @@ def read_name(options: JdbcOptions, mark: Mark | None) -> str:
     return f"{name}[{options.watermark} > {mark.position.text}{again}]"
 
 
-def names_at(options: JdbcOptions, mark: Mark) -> list[str]:
+def names_at(options: JdbcOptions, mark: Watermark) -> list[str]:
     """`source_file` of every read that has rows with just the position's watermark."""
     return [
         mark.since,
         *(
-            read_name(options, Mark(mark.position, mark.since, number))
+            read_name(options, Watermark(mark.position, mark.since, number))
             for number in range(mark.again)
         ),
     ]
 
 
-def next_mark(options: JdbcOptions, mark: Mark | None, upper: Position) -> Mark:
+def next_mark(options: JdbcOptions, mark: Watermark | None, upper: Position) -> Watermark:
     """The mark after a read up to `upper`."""
     if mark is not None and mark.position == upper:
-        return Mark(upper, mark.since, mark.again + 1)
-    return Mark(upper, read_name(options, mark), 0)
+        return Watermark(upper, mark.since, mark.again + 1)
+    return Watermark(upper, read_name(options, mark), 0)
 
 
 def relation(options: JdbcOptions) -> str:
@@ -113,16 +113,16 @@ def relation(options: JdbcOptions) -> str:
     return f"({(options.query or '').rstrip().removesuffix(';')}\n) q"
 
 
-def place(dialect: Dialect, name: str) -> str:
+def place(dialect: SqlDialect, name: str) -> str:
     """A column of the relation, as SQL names it."""
     return f"q.{dialect.quote(name)}"
 
 
-def check_columns(
+def check_database_columns(
     options: JdbcOptions,
     columns: Sequence[DatabaseColumn],
     wanted: Mapping[str, SqlType] | None,
-    dialect: Dialect,
+    dialect: SqlDialect,
 ) -> None:
     """Holds the columns of a database against the contract.
 
@@ -154,7 +154,7 @@ def check_columns(
 
 
 def _differences(
-    known: Mapping[str, DatabaseColumn], wanted: Mapping[str, SqlType], dialect: Dialect
+    known: Mapping[str, DatabaseColumn], wanted: Mapping[str, SqlType], dialect: SqlDialect
 ) -> list[str]:
     """What the columns of a database and those of the schema have not in common."""
     missing = [
@@ -178,7 +178,7 @@ def _differences(
 
 
 def transfers(
-    columns: Sequence[DatabaseColumn], types: Mapping[str, str], dialect: Dialect
+    columns: Sequence[DatabaseColumn], types: Mapping[str, str], dialect: SqlDialect
 ) -> list[Transfer]:
     """How each column crosses, in the order of `types`: the Spark SQL types that they are to
     have.
@@ -191,7 +191,7 @@ def transfers(
 
 
 def rows_query(
-    options: JdbcOptions, dialect: Dialect, columns: Sequence[Transfer], window: Sequence[str]
+    options: JdbcOptions, dialect: SqlDialect, columns: Sequence[Transfer], window: Sequence[str]
 ) -> str:
     """The relation that Spark reads: columns `c0` … and, where there is one, the partition column
     as `p`.
@@ -205,7 +205,7 @@ def rows_query(
     return _subquery(f"select {', '.join(expressions)} from {relation(options)}", window)
 
 
-def watermark_query(options: JdbcOptions, dialect: Dialect, column: DatabaseColumn) -> str:
+def watermark_query(options: JdbcOptions, dialect: SqlDialect, column: DatabaseColumn) -> str:
     """The relation that tells the greatest watermark (`kind`, `upper`), and how many rows have none
     (`missing`).
     """
@@ -221,7 +221,7 @@ def watermark_query(options: JdbcOptions, dialect: Dialect, column: DatabaseColu
 
 
 def bounds_query(
-    options: JdbcOptions, dialect: Dialect, column: DatabaseColumn, window: Sequence[str]
+    options: JdbcOptions, dialect: SqlDialect, column: DatabaseColumn, window: Sequence[str]
 ) -> str:
     """The relation that tells the least and the greatest partition value inside a window."""
     own = place(dialect, column.name)
@@ -233,7 +233,7 @@ def bounds_query(
 
 
 def window(
-    options: JdbcOptions, dialect: Dialect, mark: Mark | None, upper: Position | None
+    options: JdbcOptions, dialect: SqlDialect, mark: Watermark | None, upper: Position | None
 ) -> list[str]:
     """Conditions of the rows that are read: from the last position on, itself included, up to
     `upper`.
@@ -245,7 +245,7 @@ def window(
     return [*lower, f"{own} <= {dialect.literal(upper)}"]
 
 
-def partitions(dialect: Dialect, low: Position, high: Position, count: int) -> list[str]:
+def partitions(dialect: SqlDialect, low: Position, high: Position, count: int) -> list[str]:
     """Conditions on `p` that share all rows out, each to one task, whatever the bounds: rows
     without a value go to the first.
 

@@ -2,8 +2,8 @@
 
 PostgreSQL and SQLite hand over as text whatever Spark's own reader would round, shift or cut off
 (exact decimals, times, SQLite's values of any type in any column); workers turn it into the
-declared types, and put aside what does not fit. Every other database hands over what Spark makes of
-it. Must not know windows, tasks or Spark.
+declared types, and quarantine what does not fit. Every other database hands over what Spark makes
+of it. Must not know windows, tasks or Spark.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Position:
     text: str
 
 
-class Dialect:
+class SqlDialect:
     """Any database: what Spark makes of its types, and the literals of JDBC itself."""
 
     # Settings of a connection; the names are the driver's own.
@@ -107,10 +107,14 @@ class Dialect:
         if position.kind == "number":
             return position.text
         escape = {"date": "d", "timestamp": "ts"}.get(position.kind)
-        return quoted(position.text) if escape is None else f"{{{escape} {quoted(position.text)}}}"
+        return (
+            text_literal(position.text)
+            if escape is None
+            else f"{{{escape} {text_literal(position.text)}}}"
+        )
 
 
-class PostgreSQL(Dialect):
+class PostgreSQL(SqlDialect):
     """PostgreSQL: text casts are exact, and its literals take the type of what they are compared
     with.
     """
@@ -179,10 +183,12 @@ class PostgreSQL(Dialect):
         return f"'{kind}'", f"{value}::text"
 
     def literal(self, position: Position) -> str:
-        return quoted(f"{position.text}+00" if position.kind == "timestamptz" else position.text)
+        return text_literal(
+            f"{position.text}+00" if position.kind == "timestamptz" else position.text
+        )
 
 
-class SQLite(Dialect):
+class SQLite(SqlDialect):
     """SQLite: a column's type is advice, any value may stand in it; so everything crosses as bytes
     and is read by the schema.
     """
@@ -237,18 +243,18 @@ class SQLite(Dialect):
         return kind, f"cast({value} as text)"
 
     def literal(self, position: Position) -> str:
-        return position.text if position.kind == "number" else quoted(position.text)
+        return position.text if position.kind == "number" else text_literal(position.text)
 
 
-_DIALECTS: Mapping[str, Dialect] = {"postgresql": PostgreSQL(), "sqlite": SQLite()}
+_DIALECTS: Mapping[str, SqlDialect] = {"postgresql": PostgreSQL(), "sqlite": SQLite()}
 
 
-def dialect_of(product: str) -> Dialect:
+def dialect_of(product: str) -> SqlDialect:
     """The dialect of a kind of database, as its JDBC URL names it."""
-    return _DIALECTS.get(product, Dialect())
+    return _DIALECTS.get(product, SqlDialect())
 
 
-def quoted(text: str) -> str:
+def text_literal(text: str) -> str:
     """A text literal of standard SQL."""
     return "'" + text.replace("'", "''") + "'"
 

@@ -17,7 +17,7 @@ from batchinfer.config.sources import HttpSource
 from batchinfer.errors import InputError, StorageError
 from batchinfer.sources.http.answers import Body, digest_records, read_body
 from batchinfer.sources.http.client import Answer, Client, Refused
-from batchinfer.sources.http.page_spool import Spool, SpooledPage
+from batchinfer.sources.http.page_spool import PageSpool, SpooledPage
 from batchinfer.sources.http.pages import (
     Page,
     Position,
@@ -32,12 +32,12 @@ _EMPTY_PAGES = 100
 
 
 @dataclass(frozen=True)
-class Mark:
+class PageMark:
     """Where an extract ended, as the landed table records it.
 
     Attributes:
         position: of the page that the next extract begins with.
-        seen: records of that page that have landed or been put aside.
+        seen: records of that page that have landed or been quarantined.
         digest: of these records.
         path: of the list of records.
         shape: what the position means: `paging_shape`.
@@ -53,7 +53,7 @@ class Mark:
         return json.dumps(dataclasses.asdict(self))
 
     @classmethod
-    def from_text(cls, text: str) -> Mark:
+    def from_text(cls, text: str) -> PageMark:
         return cls(**json.loads(text))
 
 
@@ -68,7 +68,7 @@ def paging_shape(source: HttpSource) -> list[Any]:
     ]
 
 
-def check_shape(source: HttpSource, mark: Mark) -> None:
+def check_shape(source: HttpSource, mark: PageMark) -> None:
     """Whether paging is still the one that a mark was made by.
 
     Raises:
@@ -92,8 +92,8 @@ def check_shape(source: HttpSource, mark: Mark) -> None:
 def fetch_pages(
     source: HttpSource,
     client: Client,
-    spool: Spool,
-    mark: Mark | None,
+    spool: PageSpool,
+    mark: PageMark | None,
     advance: Callable[[int], None],
 ) -> None:
     """Fetches all pages that are not in the spool yet, and puts them there.
@@ -118,18 +118,18 @@ def fetch_pages(
         advance(1)
 
 
-def end_mark(source: HttpSource, spool: Spool, mark: Mark | None) -> Mark:
+def end_mark(source: HttpSource, spool: PageSpool, mark: PageMark | None) -> PageMark:
     """Where paging ended."""
     shape = paging_shape(source)
     if not spool.pages:
-        return mark or Mark(first_position(_paging(source)), 0, digest_records(()), None, shape)
+        return mark or PageMark(first_position(_paging(source)), 0, digest_records(()), None, shape)
     last = spool.pages[-1]
     if last.rest != last.position:
-        return Mark(last.rest, 0, digest_records(()), last.path, shape)
-    return Mark(last.position, last.records, last.digest, last.path, shape)
+        return PageMark(last.rest, 0, digest_records(()), last.path, shape)
+    return PageMark(last.position, last.records, last.digest, last.path, shape)
 
 
-def _kept(spool: Spool) -> str | None:
+def _kept(spool: PageSpool) -> str | None:
     if not spool.pages:
         return None
     return (
@@ -146,7 +146,9 @@ def _paging(source: HttpSource) -> Pagination:
 class _Fetching:
     """One extract's way through the pages."""
 
-    def __init__(self, source: HttpSource, client: Client, spool: Spool, mark: Mark | None) -> None:
+    def __init__(
+        self, source: HttpSource, client: Client, spool: PageSpool, mark: PageMark | None
+    ) -> None:
         self.source, self.client, self.spool, self.mark = source, client, spool, mark
         self.paging = _paging(source)
         self.path = source.options.records_path
@@ -259,7 +261,7 @@ class _Fetching:
             )
 
     def _seen(self, position: Position) -> int:
-        """Records of a page that former extracts landed or put aside."""
+        """Records of a page that former extracts landed or quarantined."""
         first = not self.spool.pages
         return self.mark.seen if first and self.mark and self.mark.position == position else 0
 

@@ -57,15 +57,15 @@ class SpooledPage:
 
     @property
     def fingerprint(self) -> int:
-        return fingerprint(self.digest)
+        return ledger_fingerprint(self.digest)
 
 
-def fingerprint(digest: str) -> int:
+def ledger_fingerprint(digest: str) -> int:
     """The first 63 bits of a digest, as the ledger of landed files can hold them."""
     return int(digest[:16], 16) >> 1
 
 
-class Spool:
+class PageSpool:
     """The pages of one extract.
 
     Args:

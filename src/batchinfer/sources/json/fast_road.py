@@ -20,7 +20,7 @@ from pyarrow import compute
 
 from batchinfer.config.json_paths import JsonPath
 from batchinfer.sources.json.shape import Column, Shape
-from batchinfer.sources.json.values import read_type, retype
+from batchinfer.sources.json.values import reading_type, retype
 
 # Its functions are generated at import, so type checkers do not see them.
 pc: Any = compute
@@ -145,7 +145,7 @@ class FastRoad:
         """None where Arrow's reader cannot read the shape: maps; one value as two types."""
         root = _Node()
         for column in shape.columns:
-            readable = _readable(read_type(column.type))
+            readable = _readable(reading_type(column.type))
             if readable is None:
                 return None
             start = (
@@ -219,7 +219,7 @@ class FastRoad:
         for column in self.shape.columns:
             values = _values(column, record, items, rows)
             columns[column.name], refused = retype(
-                values.cast(read_type(column.type)), column.type, self.shape.rule
+                values.cast(reading_type(column.type)), column.type, self.shape.rule
             )
             bad.append(rows[refused])
         return FastRows(

@@ -22,7 +22,7 @@ from batchinfer.sources.json.values import (
     Unfit,
     first_unfit,
     json_text,
-    read_type,
+    reading_type,
     retype,
 )
 
@@ -86,7 +86,7 @@ _LONG_DECODER = json.JSONDecoder(
 )
 
 
-def read_document(text: str) -> Any:
+def decode_document(text: str) -> Any:
     """The value of a JSON text; fractions as `Fraction`.
 
     Raises:
@@ -111,7 +111,7 @@ def read_record(text: bytes) -> dict[str, Any] | Refusal:
         RecursionError: it is nested deeper than Python follows.
     """
     try:
-        record = read_document(text.decode())
+        record = decode_document(text.decode())
     except ValueError as error:
         return Refusal("json", f"no JSON: {error}; allowed: one object")
     if isinstance(record, dict):
@@ -165,7 +165,7 @@ class RowBuilder:
         for column in self._shape.columns:
             values = self._values[column.name]
             columns[column.name], bad = retype(
-                pa.array(values, read_type(column.type)), column.type, self._shape.rule
+                pa.array(values, reading_type(column.type)), column.type, self._shape.rule
             )
             for row in bad.tolist():
                 unfit = first_unfit(values[row], column.type, self._shape.rule)

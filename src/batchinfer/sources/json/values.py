@@ -228,16 +228,16 @@ def _fit_text(type_: pa.DataType) -> Fit:
     return fit_text
 
 
-def read_type(type_: pa.DataType) -> pa.DataType:
+def reading_type(type_: pa.DataType) -> pa.DataType:
     """The type in which values are read before `retype`: text where text is converted, and the
     widest of its kind elsewhere.
     """
     if pa.types.is_list(type_):
-        return pa.list_(read_type(type_.value_type))
+        return pa.list_(reading_type(type_.value_type))
     if pa.types.is_struct(type_):
-        return pa.struct([pa.field(field.name, read_type(field.type)) for field in type_])
+        return pa.struct([pa.field(field.name, reading_type(field.type)) for field in type_])
     if pa.types.is_map(type_):
-        return pa.map_(pa.string(), read_type(type_.item_type))
+        return pa.map_(pa.string(), reading_type(type_.item_type))
     if pa.types.is_floating(type_):
         return pa.float64()
     return pa.string() if _is_text(type_) else type_
@@ -286,7 +286,7 @@ def _retype_lists(
     values: pa.Array, type_: pa.DataType, rule: TextRule
 ) -> tuple[pa.Array, np.ndarray]:
     inner = type_.item_type if pa.types.is_map(type_) else type_.value_type
-    if read_type(inner).equals(inner):
+    if reading_type(inner).equals(inner):
         return values, _rows(None)
     offsets = values.offsets.to_numpy(zero_copy_only=False).astype(np.int64)
     first, last = int(offsets[0]), int(offsets[-1])
@@ -303,7 +303,7 @@ def _retype_lists(
 def _retype_struct(
     values: pa.Array, type_: pa.DataType, rule: TextRule
 ) -> tuple[pa.Array, np.ndarray]:
-    if read_type(type_).equals(type_):
+    if reading_type(type_).equals(type_):
         return values, _rows(None)
     done = [
         retype(child, field.type, rule)

@@ -20,7 +20,7 @@ from batchinfer.contracts import SLICE, SOURCE_FILE, SOURCE_LINE
 from batchinfer.errors import InputError
 from batchinfer.sources.listing import SourceFile
 from batchinfer.sources.tables.parquet_footers import Footer, read_footers
-from batchinfer.sources.tables.parquet_types import fits, landed_type, shown
+from batchinfer.sources.tables.parquet_types import fits, landed_type, spelled_type
 from batchinfer.sources.tables.partitions import infer_type, partition_of, partition_value
 
 _SHOWN_COLUMNS = 20
@@ -108,7 +108,7 @@ def _stored(
             fields[name] = landed_type(found, unsure)
         except ValueError:
             problems.append(
-                f"{first.path}: column {name!r} is {shown(found)}, {_cannot_land(found)}"
+                f"{first.path}: column {name!r} is {spelled_type(found)}, {_cannot_land(found)}"
             )
     return fields
 
@@ -148,7 +148,7 @@ def _name_problems(file: SourceFile, names: Sequence[str]) -> Iterator[str]:
         seen[name.lower()] = f"which differs from {name!r} in case only"
 
 
-def check_files(
+def check_file_columns(
     files: Sequence[SourceFile],
     footers: Mapping[str, Footer],
     source: ParquetSource,
@@ -195,13 +195,13 @@ def _differences(
         name for name, count in Counter(name for name, _ in footer.columns).items() if count > 1
     ]
     yield from _listed("twice", [repr(name) for name in twice])
-    yield from _listed("missing", [f"{name!r} ({shown(fields[name])})" for name in missing])
-    told = {name: shown(stored[name]) if name in stored else "a folder" for name in extra}
+    yield from _listed("missing", [f"{name!r} ({spelled_type(fields[name])})" for name in missing])
+    told = {name: spelled_type(stored[name]) if name in stored else "a folder" for name in extra}
     not_expected = [f"{name!r} ({is_})" + did_you_mean(name, missing) for name, is_ in told.items()]
     yield from _listed("not expected", not_expected)
     for name in fields:
         if name in stored and not _fits(stored[name], fields[name]):
-            yield f"{name!r} is {shown(stored[name])}; allowed: {shown(fields[name])}"
+            yield f"{name!r} is {spelled_type(stored[name])}; allowed: {spelled_type(fields[name])}"
         if name in inside:
             try:
                 partition_value(inside[name], fields[name])

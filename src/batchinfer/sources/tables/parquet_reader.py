@@ -23,7 +23,7 @@ from batchinfer.contracts import BadRecord
 from batchinfer.errors import InputError, StorageError
 from batchinfer.sources.listing import SourceFile
 from batchinfer.sources.parsed import BLOCK_BYTES, Parsed, Where, conserved, with_lineage
-from batchinfer.sources.tables.parquet_contract import check_files
+from batchinfer.sources.tables.parquet_contract import check_file_columns
 from batchinfer.sources.tables.parquet_footers import fact, open_parquet, read_footers
 from batchinfer.sources.tables.parquet_types import conform, outside_years
 from batchinfer.sources.tables.partitions import partition_of, partition_value
@@ -55,7 +55,7 @@ def plan_parquet_splits(
         InputError: every file that is no Parquet file, else every file whose columns differ.
     """
     footers = read_footers(files)
-    check_files(files, footers, source, fields, optional)
+    check_file_columns(files, footers, source, fields, optional)
     return [
         {
             "kind": source.kind,

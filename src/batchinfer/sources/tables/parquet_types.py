@@ -52,7 +52,7 @@ def fits(got: pa.DataType, wanted: pa.DataType) -> bool:
     return kinds.is_null(got) or wanted in (landed_type(got), landed_type(got, zoned=True))
 
 
-def shown(type_: pa.DataType) -> str:
+def spelled_type(type_: pa.DataType) -> str:
     """The type as a user writes it in `schema:`, or Arrow's name where there is none."""
     try:
         return spark_name(_unwrapped(type_, False))

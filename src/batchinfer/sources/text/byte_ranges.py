@@ -27,7 +27,7 @@ from batchinfer.sources.text.byte_streams import (
     read_stream,
     to_utf8,
 )
-from batchinfer.sources.text.csv_dialect import Dialect
+from batchinfer.sources.text.csv_dialect import CsvDialect
 from batchinfer.sources.text.csv_header import (
     BrokenRecord,
     Layout,
@@ -135,7 +135,7 @@ def _layout(
     if not isinstance(source, CsvSource):
         return Layout((), 0, 1, 0)
     schema, options = list(source.schema_), source.options
-    dialect = Dialect.of(options)
+    dialect = CsvDialect.of(options)
     if not options.header and optional != schema[-1]:
         return Layout(tuple(schema), 0, 1, 0)
     chunks = read_stream(file.path, compression) if stream else read_range(file.path, 0, file.size)
@@ -146,7 +146,7 @@ def _layout(
     except BrokenRecord:
         if options.header:
             raise
-        # A record like others: it goes aside, and the file is taken to have all columns.
+        # A record like others: it is quarantined, and the file is taken to have all columns.
         first = None
     if not options.header:
         return Layout(headerless_columns(first, schema, optional), 0, 1, 0)

@@ -33,7 +33,7 @@ class QuoteError(ValueError):
 
 
 @dataclass(frozen=True)
-class Dialect:
+class CsvDialect:
     """Delimiter, quote and escape as single bytes (empty: none), and what counts as space around a
     field.
     """
@@ -45,7 +45,7 @@ class Dialect:
     multi_line: bool
 
     @classmethod
-    def of(cls, options: CsvOptions) -> Dialect:
+    def of(cls, options: CsvOptions) -> CsvDialect:
         """The dialect of a pipeline file's options.
 
         Raises:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from batchinfer.errors import InputError
 from batchinfer.sources.parsed import MAX_RECORD_BYTES
 from batchinfer.sources.text.byte_streams import bom_length, is_utf8
-from batchinfer.sources.text.csv_dialect import Dialect, QuoteError
+from batchinfer.sources.text.csv_dialect import CsvDialect, QuoteError
 
 _SHOWN_NAMES = 20
 _SHOWN_LETTERS = 60
@@ -54,7 +54,9 @@ class First:
     blank_lines: int
 
 
-def read_first(chunks: Iterator[bytes], dialect: Dialect, encoding: str, path: str) -> First | None:
+def read_first(
+    chunks: Iterator[bytes], dialect: CsvDialect, encoding: str, path: str
+) -> First | None:
     """The first record that is not blank; None if there is none.
 
     Args:
@@ -77,7 +79,7 @@ def read_first(chunks: Iterator[bytes], dialect: Dialect, encoding: str, path: s
     return _first(head, dialect, encoding, path, final=True)
 
 
-def _first(head: bytes, dialect: Dialect, encoding: str, path: str, final: bool) -> First | None:
+def _first(head: bytes, dialect: CsvDialect, encoding: str, path: str, final: bool) -> First | None:
     position, blank_lines = bom_length(head, encoding), 0
     while position < len(head):
         feed = head.find(b"\n", position)
@@ -95,7 +97,7 @@ def _read(
     position: int,
     line_end: int,
     blank_lines: int,
-    dialect: Dialect,
+    dialect: CsvDialect,
     encoding: str,
     path: str,
     final: bool,
@@ -132,7 +134,7 @@ def _read(
     )
 
 
-def _name(content: bytes, quoted: bool, dialect: Dialect) -> str:
+def _name(content: bytes, quoted: bool, dialect: CsvDialect) -> str:
     text = content.decode("utf-8", "replace")
     text = text if quoted else text.removesuffix("\r")
     return text if quoted or not dialect.trim else text.strip(" \t")

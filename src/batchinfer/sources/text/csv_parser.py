@@ -39,7 +39,7 @@ from batchinfer.sources.text.csv_dialect import (
     DELIMITER_INSIDE,
     LF_INSIDE,
     QUOTE_INSIDE,
-    Dialect,
+    CsvDialect,
 )
 from batchinfer.sources.text.csv_quoting import Buffer, cut_records, protect_lines
 from batchinfer.sources.text.line_blocks import (
@@ -87,7 +87,9 @@ def read_csv_splits(
             yield reader.parse(records)
 
 
-def _blocks(dialect: Dialect, split: Split, encoding: str, block_bytes: int) -> Iterator[Records]:
+def _blocks(
+    dialect: CsvDialect, split: Split, encoding: str, block_bytes: int
+) -> Iterator[Records]:
     where = Where(split["path"], split["name"])
     chunks = open_split(split, encoding, block_bytes)
     if split["blank_lines"]:
@@ -101,7 +103,7 @@ def _blocks(dialect: Dialect, split: Split, encoding: str, block_bytes: int) -> 
 def _multi_line_blocks(
     chunks: Iterator[bytes],
     line: int,
-    dialect: Dialect,
+    dialect: CsvDialect,
     where: Where,
     encoding: str,
     block_bytes: int,
@@ -134,7 +136,7 @@ def _multi_line_blocks(
 
 @dataclass(frozen=True)
 class _Reader:
-    dialect: Dialect
+    dialect: CsvDialect
     columns: tuple[str, ...]
     fields: Mapping[str, pa.DataType]
     null_values: tuple[str, ...]
@@ -147,7 +149,9 @@ class _Reader:
     ) -> _Reader:
         options = source.options
         rule = TextRule(options.decimal, TimestampRule(options.timestamp_format))
-        return cls(Dialect.of(options), columns, fields, options.null_values, rule, options.header)
+        return cls(
+            CsvDialect.of(options), columns, fields, options.null_values, rule, options.header
+        )
 
     def parse(self, records: Records) -> Parsed:
         """Types the records of one block."""

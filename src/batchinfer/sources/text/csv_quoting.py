@@ -3,7 +3,7 @@ delimiters alone.
 
 Owns the fast road through quotes: the parity of quotes over a block, with NumPy. A block without
 the quote character never comes here. Records whose quotes are written unusually (a quote inside an
-unquoted field, an escape, a missing closing quote) go through `Dialect.read_record`, one by one.
+unquoted field, an escape, a missing closing quote) go through `CsvDialect.read_record`, one by one.
 Must not know columns or types.
 """
 
@@ -18,7 +18,7 @@ from batchinfer.sources.text.csv_dialect import (
     CR_INSIDE,
     DELIMITER_INSIDE,
     LF_INSIDE,
-    Dialect,
+    CsvDialect,
     QuoteError,
 )
 from batchinfer.sources.text.line_blocks import LF, Records
@@ -28,7 +28,7 @@ CR = 13
 _MAX_SPACES = 16
 
 
-def protect_lines(records: Records, dialect: Dialect) -> None:
+def protect_lines(records: Records, dialect: CsvDialect) -> None:
     """Protects the quoted fields of records that are lines; takes out those whose quotes break the
     rule.
     """
@@ -61,7 +61,7 @@ def _counts(positions: np.ndarray, ends: np.ndarray) -> np.ndarray:
     return np.diff(np.searchsorted(positions, ends), prepend=0)
 
 
-def _unusual_lines(array: np.ndarray, ends: np.ndarray, dialect: Dialect) -> np.ndarray:
+def _unusual_lines(array: np.ndarray, ends: np.ndarray, dialect: CsvDialect) -> np.ndarray:
     quotes = np.flatnonzero(array == dialect.quote[0])
     counts = _counts(quotes, ends)
     unusual = counts % 2 == 1
@@ -75,7 +75,7 @@ def _unusual_lines(array: np.ndarray, ends: np.ndarray, dialect: Dialect) -> np.
 
 
 def _misplaced(
-    array: np.ndarray, quotes: np.ndarray, closes: np.ndarray, dialect: Dialect
+    array: np.ndarray, quotes: np.ndarray, closes: np.ndarray, dialect: CsvDialect
 ) -> np.ndarray:
     """Numbers of the quotes that stand where a regular file has none, in order.
 
@@ -102,7 +102,7 @@ def _misplaced(
     return suspects[~(ending[padded[place]] | (closes[suspects] & line_end))]
 
 
-def _protected(text: bytes, dialect: Dialect) -> bytes:
+def _protected(text: bytes, dialect: CsvDialect) -> bytes:
     array = np.frombuffer(text, np.uint8).copy()
     inside = np.bitwise_xor.accumulate((array == dialect.quote[0]).view(np.uint8)).view(bool)
     for byte, mark in ((dialect.delimiter[0], DELIMITER_INSIDE), (LF, LF_INSIDE), (CR, CR_INSIDE)):
@@ -140,7 +140,7 @@ class Buffer:
 
 
 def cut_records(
-    buffer: Buffer, dialect: Dialect, where: Where, encoding: str
+    buffer: Buffer, dialect: CsvDialect, where: Where, encoding: str
 ) -> tuple[Records, int]:
     """The whole records at the start of a buffer, quoted line feeds included, and how many bytes
     they take.
@@ -174,7 +174,7 @@ def cut_records(
 
 
 def _regular_records(
-    text: bytes, array: np.ndarray, feeds: np.ndarray, dialect: Dialect
+    text: bytes, array: np.ndarray, feeds: np.ndarray, dialect: CsvDialect
 ) -> tuple[np.ndarray, int]:
     """Line feeds that end the regular records at the start of the text, and the offset behind the
     last of them.
@@ -192,7 +192,7 @@ def _regular_records(
     return ends, int(ends[-1]) + 1 if len(ends) else 0
 
 
-def _read_rest(text: bytes, position: int, dialect: Dialect, buffer: Buffer) -> Cut:
+def _read_rest(text: bytes, position: int, dialect: CsvDialect, buffer: Buffer) -> Cut:
     cut = Cut([], [], [], [])
     while position < len(text):
         try:

@@ -2,7 +2,7 @@
 `round`, `clip`.
 
 Owns what each does to a row's predictions. They work on Arrow arrays, on any rows alone; what is
-not a number stays so, and the engine puts such rows aside. `calibrate` and `inverse` have modules
+not a number stays so, and the engine quarantines such rows. `calibrate` and `inverse` have modules
 of their own.
 """
 
@@ -26,7 +26,7 @@ from batchinfer.transforms.after_step import (
     Frame,
     Labels,
     OnNumbers,
-    label_array,
+    binary_labels,
 )
 from batchinfer.transforms.predictions import (
     ITEMS,
@@ -68,7 +68,7 @@ class Threshold(AfterStep):
         (name,) = self.chosen({name: array.type for name, array in frame.items()})
         values = frame[name].cast(pa.float64()).to_numpy(zero_copy_only=False)
         with np.errstate(invalid="ignore"):
-            frame[LABEL] = label_array(values >= self.value, self.labels or labels)
+            frame[LABEL] = binary_labels(values >= self.value, self.labels or labels)
 
 
 class LabelMap(AfterStep):

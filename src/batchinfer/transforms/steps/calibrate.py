@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import pyarrow as pa
 
-from batchinfer.transforms.after_step import LABEL, SCORE, SCORES, AfterStep, Frame, label_array
+from batchinfer.transforms.after_step import LABEL, SCORE, SCORES, AfterStep, Frame, binary_labels
 from batchinfer.transforms.predictions import as_map, map_parts
 from batchinfer.transforms.step import Fields, Json, StepProblem
 from batchinfer.transforms.steps.after import softmax
@@ -89,7 +89,7 @@ class Calibrate(AfterStep):
         frame[SCORE] = pa.array(score)
         if LABEL in frame:
             with np.errstate(invalid="ignore"):
-                frame[LABEL] = label_array(score >= 0.5, labels)
+                frame[LABEL] = binary_labels(score >= 0.5, labels)
 
 
 def _shares(shares: pa.Array, classes: int) -> np.ndarray:

@@ -21,12 +21,12 @@ from batchinfer.transforms.column import (
     TEXT,
     Coded,
     Column,
+    arrow_column,
     coded,
     is_arrow,
     kind,
     numbers,
     recoded,
-    to_arrow,
 )
 from batchinfer.transforms.step import Fields, Json, State, Step, StepProblem
 
@@ -221,7 +221,7 @@ class Cast(Step):
             column = frame[name]
             if isinstance(column, Coded) or (is_arrow(column) and kind(column.type) == "text"):
                 categories = coded(column)
-                column = to_arrow(
+                column = arrow_column(
                     recoded(categories, _read(categories.values, self.type)), _CAST[self.type]
                 )
             else:
@@ -250,7 +250,7 @@ def _read(values: pa.Array, to: str) -> pa.Array:
 
 def _converted(column: Column, type_: pa.DataType) -> pa.Array:
     """Numbers or bools as `type_`, null where they have no value of it."""
-    array = column if is_arrow(column) else to_arrow(column, pa.float64())
+    array = column if is_arrow(column) else arrow_column(column, pa.float64())
     if type_ == pa.float64() or type_ == pa.float32():
         return pa.array(numbers(array), mask=np.isnan(numbers(array))).cast(type_)
     if kind(array.type) == "float":

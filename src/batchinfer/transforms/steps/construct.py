@@ -21,7 +21,7 @@ from batchinfer.transforms.column import (
     NUMBERS,
     Coded,
     Column,
-    Places,
+    OneHotColumn,
     coded,
     numbers,
     unencoded,
@@ -59,7 +59,7 @@ class Cross(Step):
         for other in others:
             table, codes = _paired(table, codes, other)
         bucket = (table % np.uint64(self.buckets)).astype(np.int64)
-        frame["_x_".join(self.columns)] = Places(bucket[codes], self.buckets)
+        frame["_x_".join(self.columns)] = OneHotColumn(bucket[codes], self.buckets)
 
 
 def _paired(table: np.ndarray, codes: np.ndarray, other: Coded) -> tuple[np.ndarray, np.ndarray]:

@@ -16,8 +16,8 @@ import pyarrow as pa
 from pydantic import Field
 
 from batchinfer.transforms.category_places import Lookup, hashes
-from batchinfer.transforms.column import CATEGORIES, Column, Places, coded, unencoded
-from batchinfer.transforms.statistics import Counts, Statistic, by_frequency, by_value
+from batchinfer.transforms.column import CATEGORIES, Column, OneHotColumn, coded, unencoded
+from batchinfer.transforms.statistics import Statistic, ValueCounts, by_frequency, by_value
 from batchinfer.transforms.step import Json, State, Step
 
 
@@ -28,7 +28,7 @@ class _Encoder(Step):
 
 class _Counted(_Encoder):
     def statistic(self) -> type[Statistic]:
-        return Counts
+        return ValueCounts
 
     def conclude(self, partial: Json) -> Json:
         return {"categories": [value for value, _ in by_value(partial)]}
@@ -79,7 +79,7 @@ class OneHot(_Counted):
             column = coded(frame[name])
             frame[unencoded(name)] = column
             place = len(table) if missing else -1
-            frame[name] = Places(lookup.take(column, table, -1, place), len(table) + missing)
+            frame[name] = OneHotColumn(lookup.take(column, table, -1, place), len(table) + missing)
 
     def vector_names(self, column: str, state: State, width: int, before: list[str]) -> list[str]:
         found = (state or {})[column]
@@ -181,4 +181,4 @@ class Hashing(_Encoder):
             column = coded(frame[name])
             frame[unencoded(name)] = column
             bucket = (hashes(column.values) % np.uint64(self.buckets)).astype(np.int64)
-            frame[name] = Places(bucket[column.codes], self.buckets)
+            frame[name] = OneHotColumn(bucket[column.codes], self.buckets)

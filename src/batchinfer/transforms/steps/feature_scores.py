@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from batchinfer.errors import InputError
-from batchinfer.transforms.column import Column, Places, is_arrow, kind, numbers, write
+from batchinfer.transforms.column import Column, OneHotColumn, is_arrow, kind, numbers, write
 from batchinfer.transforms.statistics import pack, unpack
 from batchinfer.transforms.step import Json
 from batchinfer.transforms.supervised import (
@@ -31,7 +31,7 @@ _MAX_CELLS = 4_000_000
 
 def width_of(column: Column) -> int:
     """How many features a column holds."""
-    if isinstance(column, Places):
+    if isinstance(column, OneHotColumn):
         return column.width
     if isinstance(column, np.ndarray) and column.ndim == 2:
         return column.shape[1]
@@ -46,10 +46,10 @@ def width_of(column: Column) -> int:
 
 def dense(column: Column, rows: np.ndarray | None = None) -> np.ndarray:
     """(rows, width) float64; NaN where a number is missing."""
-    if isinstance(column, Places):
+    if isinstance(column, OneHotColumn):
         index = column.index if rows is None else column.index[rows]
         matrix = np.zeros((len(index), column.width), np.float32)
-        write(Places(index, column.width), matrix, 0)
+        write(OneHotColumn(index, column.width), matrix, 0)
         return matrix.astype(np.float64)
     if is_arrow(column) and kind(column.type) == "vector":
         flat = column.flatten().to_numpy(zero_copy_only=False).astype(np.float64)
@@ -75,7 +75,7 @@ def _spreads(found: Mapping[str, Column], frame: Mapping[str, Column], rows: int
 
 
 def _spread(column: Column) -> tuple[np.ndarray, ...]:
-    if isinstance(column, Places):
+    if isinstance(column, OneHotColumn):
         ones = np.bincount(column.index[column.index >= 0], minlength=column.width).astype(
             np.float64
         )
@@ -138,7 +138,7 @@ def _class_sums(
     name: str, column: Column, labelled: np.ndarray, codes: np.ndarray, count: int
 ) -> np.ndarray:
     """(classes, width) float64."""
-    if isinstance(column, Places):
+    if isinstance(column, OneHotColumn):
         index = column.index[labelled]
         cells = (codes.astype(np.int64) * column.width + index)[index >= 0]
         return (
@@ -213,7 +213,7 @@ def _sample_rows(width: int) -> int:
 
 
 def _is_discrete(column: Column) -> bool:
-    return isinstance(column, Places) or (
+    return isinstance(column, OneHotColumn) or (
         is_arrow(column) and kind(column.type) in ("integer", "bool")
     )
 

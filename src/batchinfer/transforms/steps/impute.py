@@ -24,10 +24,10 @@ from batchinfer.transforms.column import (
     numbers,
 )
 from batchinfer.transforms.statistics import (
-    Counts,
     Moments,
     Ranks,
     Statistic,
+    ValueCounts,
     by_frequency,
     quantile,
 )
@@ -36,7 +36,7 @@ from batchinfer.transforms.step import Fields, Json, State, Step, StepProblem
 _STATISTICS: dict[str, type[Statistic]] = {
     "mean": Moments,
     "median": Ranks,
-    "most_frequent": Counts,
+    "most_frequent": ValueCounts,
 }
 _NEUTRAL: dict[str, Any] = {"text": "missing", "bool": False, "integer": 0, "float": 0.0}
 

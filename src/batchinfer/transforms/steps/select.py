@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field, model_validator
 
-from batchinfer.transforms.column import NUMBERS, Column, Places, is_arrow, kind, length
+from batchinfer.transforms.column import NUMBERS, Column, OneHotColumn, is_arrow, kind, length
 from batchinfer.transforms.step import Json, State, Step
 from batchinfer.transforms.steps.feature_scores import SCORES, dense, width_of
 from batchinfer.transforms.supervised import ROW_HASH, TARGET
@@ -126,10 +126,10 @@ class Select(Step):
     def transform(self, frame: dict[str, Column], prepared: Any) -> None:
         for name, (width, kept) in prepared.items():
             column = frame[name]
-            if isinstance(column, Places):
+            if isinstance(column, OneHotColumn):
                 place = np.full(width + 1, -1, np.int64)
                 place[kept] = np.arange(len(kept))
-                frame[name] = Places(place[column.index], len(kept))
+                frame[name] = OneHotColumn(place[column.index], len(kept))
             elif isinstance(column, np.ndarray) and column.ndim == 2:
                 frame[name] = column[:, kept]
             elif is_arrow(column) and kind(column.type) == "vector":

@@ -19,7 +19,7 @@ from pydantic import Field, field_validator
 
 from batchinfer.transforms.category_places import Lookup
 from batchinfer.transforms.column import TEXT, Coded, Column, coded
-from batchinfer.transforms.statistics import Counts, by_frequency
+from batchinfer.transforms.statistics import ValueCounts, by_frequency
 from batchinfer.transforms.step import Json, State, Step
 
 _SEPARATORS = r"[^\p{L}\p{N}_]+"
@@ -104,14 +104,14 @@ class _Vocabulary(Step):
         # Merging with nothing checks the limit on distinct values.
         return {
             "rows": len(column.codes),
-            **Counts.merge(tally, {"values": [], "counts": [], "missing": 0}, name),
+            **ValueCounts.merge(tally, {"values": [], "counts": [], "missing": 0}, name),
         }
 
     def merge(self, left: Json, right: Json) -> Json:
         return {
             name: {
                 "rows": left[name]["rows"] + right[name]["rows"],
-                **Counts.merge(left[name], right[name], name),
+                **ValueCounts.merge(left[name], right[name], name),
             }
             for name in self.columns
         }

@@ -142,7 +142,7 @@ def test_names_of_reads_and_marks() -> None:
     assert jdbc.names_at(OPTIONS, again) == ["public.orders", "public.orders[at > 7]"]
     further = jdbc.next_mark(OPTIONS, again, Position("number", "8"))
     assert jdbc.names_at(OPTIONS, further) == ["public.orders[at > 7, read 2]"]
-    assert jdbc.Mark.from_text(further.to_text()) == further
+    assert jdbc.Watermark.from_text(further.to_text()) == further
 
 
 def test_a_query_is_known_by_its_words() -> None:

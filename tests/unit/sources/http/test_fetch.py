@@ -15,8 +15,8 @@ from http_api import Api, Record, Reply, as_json, orders, serving
 from batchinfer.config.sources import HttpSource
 from batchinfer.errors import InputError, StorageError
 from batchinfer.sources.http.client import Client, Refused
-from batchinfer.sources.http.fetch import Mark, check_shape, end_mark, fetch_pages
-from batchinfer.sources.http.page_spool import Spool
+from batchinfer.sources.http.fetch import PageMark, check_shape, end_mark, fetch_pages
+from batchinfer.sources.http.page_spool import PageSpool
 
 KINDS: dict[str, dict[str, Any]] = {
     "page": {"pagination": {"kind": "page"}},
@@ -35,7 +35,7 @@ class Extracts:
     def __init__(self, api: Api, folder: Path, kind: str = "page", **options: Any) -> None:
         self.api, self.folder = api, folder / "spool"
         self.options = {**KINDS[kind], **options}
-        self.mark: Mark | None = None
+        self.mark: PageMark | None = None
         api.answer = {
             "page": api.by_page,
             "offset": api.by_offset,
@@ -48,11 +48,11 @@ class Extracts:
         plain = {"kind": "http", "url": self.api.url, "schema": {"id": "int"}, "retries": 0}
         return HttpSource.model_validate({**plain, **self.options})
 
-    def fetch(self, mark: Mark | None = None, token: str | None = None) -> Spool:
+    def fetch(self, mark: PageMark | None = None, token: str | None = None) -> PageSpool:
         known = self.mark if mark is None else mark
         if known is not None:
             check_shape(self.source, known)
-        spool = Spool(self.folder, {"mark": known.to_text() if known else None}, "j")
+        spool = PageSpool(self.folder, {"mark": known.to_text() if known else None}, "j")
         client = Client(self.source.options, token, sleep=lambda _: None)
         fetch_pages(self.source, client, spool, known, lambda _: None)
         return spool
@@ -66,7 +66,7 @@ class Extracts:
                 lines = (spool.folder / page.file).read_text().splitlines()
                 assert len(lines) == page.records
                 landed += [json.loads(line) for line in lines[page.until :]]
-        self.mark = Mark.from_text(end_mark(self.source, spool, self.mark).to_text())
+        self.mark = PageMark.from_text(end_mark(self.source, spool, self.mark).to_text())
         spool.drop()
         return landed
 

@@ -10,7 +10,7 @@ import pytest
 
 from batchinfer.errors import StorageError
 from batchinfer.sources.http.answers import digest_records
-from batchinfer.sources.http.page_spool import Spool, SpooledPage
+from batchinfer.sources.http.page_spool import PageSpool, SpooledPage
 
 RECORDS = [b'{"a": 1}', b'{"a": 2}']
 
@@ -30,8 +30,8 @@ def page(number: int = 1, **more: object) -> SpooledPage:
     return dataclasses.replace(plain, **more)  # type: ignore[arg-type]
 
 
-def spool(folder: Path, header: object = None, judged_by: str = "j") -> Spool:
-    return Spool(folder / "spool", {"mark": header}, judged_by)
+def spool(folder: Path, header: object = None, judged_by: str = "j") -> PageSpool:
+    return PageSpool(folder / "spool", {"mark": header}, judged_by)
 
 
 def test_pages_are_found_again(tmp_path: Path) -> None:
