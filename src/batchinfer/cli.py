@@ -328,10 +328,10 @@ def lookup_command(
     """Look predictions up by key. Exit 3 if any is absent."""
 
     def work() -> Any:
-        from batchinfer.pipeline.lookup import lookup_command
+        from batchinfer.pipeline.lookup import answer_lookup
         from batchinfer.show import show_lookup
 
-        return show_lookup(lookup_command(_context(ref, env, overrides), keys, keys_file, as_of))
+        return show_lookup(answer_lookup(_context(ref, env, overrides), keys, keys_file, as_of))
 
     _run(work, pipeline=ref)
 

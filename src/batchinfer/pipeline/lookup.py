@@ -41,7 +41,7 @@ def lookup_keys(
     return lookup_rows(context.predictions, keys, as_of)
 
 
-def lookup_command(
+def answer_lookup(
     context: Context, texts: Sequence[str], keys_file: Path | None, as_of: str | None
 ) -> LookupAnswer:
     """One key gives {found, prediction}; several give {results: […]}, in the order asked."""

@@ -21,7 +21,7 @@ from batchinfer.config.loader import Loaded, load_pipeline
 from batchinfer.config.pipeline import Pipeline
 from batchinfer.config.rules import unset_variables
 from batchinfer.config.uris import join
-from batchinfer.pipeline.definition.feature_steps import check_steps
+from batchinfer.pipeline.definition.feature_steps import check_document_steps
 from batchinfer.stores import use
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Context:
         Raises:
             ConfigError: all that is wrong, each with file, place, what was got and what is allowed.
         """
-        checks = [check_steps, unset_variables] if reads_source else [check_steps]
+        checks = [check_document_steps, unset_variables] if reads_source else [check_document_steps]
         loaded = load_pipeline(ref, overrides, env, document_checks=checks)
         _make_importable(loaded.root)
         context = cls(loaded)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from batchinfer.transforms import Step
 
 
-def check_steps(document: dict[str, Any]) -> list[Problem]:
+def check_document_steps(document: dict[str, Any]) -> list[Problem]:
     """Every problem of the `features` and of the training parameters of a pipeline document.
 
     Columns and types are checked only where the source itself is right: its own problems are

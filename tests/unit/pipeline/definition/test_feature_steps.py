@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from batchinfer.pipeline.definition.feature_steps import check_steps
+from batchinfer.pipeline.definition.feature_steps import check_document_steps
 
 SOURCE = {
     "kind": "csv",
@@ -26,7 +26,7 @@ def document(**more: Any) -> dict[str, Any]:
 
 def told(**more: Any) -> str:
     return "\n".join(
-        f"{problem.path}: {problem.message}" for problem in check_steps(document(**more))
+        f"{problem.path}: {problem.message}" for problem in check_document_steps(document(**more))
     )
 
 
@@ -97,7 +97,7 @@ def test_a_step_that_is_misspelt_is_told_once() -> None:
         {"date_partz": {"columns": "size"}},
         {"standardize": {"columns": ["size_hour", "size"]}},
     ]
-    assert len(check_steps(document(features=steps))) == 1
+    assert len(check_document_steps(document(features=steps))) == 1
 
 
 def test_a_class_of_ones_own_is_not_judged_by_the_rules_of_the_built_in_ones() -> None:
