@@ -10,12 +10,12 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from batchinfer.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from batchinfer.api import backfill, extract, lookup, register, replay, score, status, train
     from batchinfer.models.handler import Handler
     from batchinfer.pipeline.predict import predict, predict_udf
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "Handler": "batchinfer.models.handler",

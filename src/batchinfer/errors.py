@@ -107,6 +107,10 @@ class StorageError(BatchInferError, OSError):
     exit_code = 8
 
 
+class TableTooNew(StorageError):
+    """A table of ours whose format a newer build has made: only an upgrade reads it."""
+
+
 class Interrupted(BatchInferError, KeyboardInterrupt):
     """The run was told to stop. `exit_code` is 130 for SIGINT and 143 for SIGTERM."""
 

@@ -18,6 +18,7 @@ from batchinfer.lake.locks import table_lock
 from batchinfer.lake.schemas import compare_schemas, delta_schema, skipping_columns
 from batchinfer.lake.snapshots import arrow_schema, exists, open_table
 from batchinfer.lake.table_places import local_path, storage_faults, table_options, table_uri
+from batchinfer.table_format import FORMAT_PROPERTY, TABLE_FORMAT
 
 # Each commit between checkpoints is one more file for every reader to open.
 _DEFAULTS = {"delta.checkpointInterval": "10"}
@@ -59,11 +60,13 @@ def ensure_table(
 
     Raises:
         InputError: the table differs from the contract; every difference in one error.
+        TableTooNew: a newer build has made it.
         StorageError: the place cannot be written, or the log cannot be read.
     """
     stored = delta_schema(schema)
     wanted = {
         **_DEFAULTS,
+        FORMAT_PROPERTY: str(TABLE_FORMAT),
         **_skipping(stored, stats_columns, partition_by),
         **(configuration or {}),
     }

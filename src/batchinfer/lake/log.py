@@ -1,5 +1,5 @@
 """Reads the application transactions of a Delta table from its log: deltalake tells one id at a
-time, and lists none.
+time, and lists none. The table's properties are passed on the way, so its format is checked too.
 
 Owns the names of files in `_delta_log`. Reads classic, multi-part and v2 checkpoints (in a v2
 checkpoint the transactions stand in its top-level file, never in a sidecar). Must not write.
@@ -12,20 +12,24 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import pyarrow.parquet as pq
 from pyarrow.fs import FileSelector, FileSystem
 
 from batchinfer.errors import StorageError
 from batchinfer.lake.table_places import open_filesystem, storage_faults
+from batchinfer.table_format import check_format
 
 _COMMIT = re.compile(r"^(\d{20})\.json$")
 _CLASSIC = re.compile(r"^(\d{20})\.checkpoint\.parquet$")
 _PARTS = re.compile(r"^(\d{20})\.checkpoint\.(\d{10})\.(\d{10})\.parquet$")
 _V2 = re.compile(r"^(\d{20})\.checkpoint\.[0-9a-fA-F-]{36}\.(json|parquet)$")
 _READ_TRIES = 3
+# Of a checkpoint, the columns that are read.
+_COLUMNS = ("txn.appId", "txn.version", "metaData.configuration")
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,14 @@ class _Segment:
     version: int
     checkpoint: tuple[str, ...]
     commits: tuple[str, ...]
+
+
+@dataclass
+class _Told:
+    """What the log says, the newest last: of each transaction its version, and the properties."""
+
+    versions: dict[str, int] = field(default_factory=dict)
+    properties: Mapping[str, str | None] = field(default_factory=dict)
 
 
 def read_transactions(uri: str, version: int | None = None) -> dict[str, int]:
@@ -47,6 +59,7 @@ def read_transactions(uri: str, version: int | None = None) -> dict[str, int]:
     Runs on: driver
 
     Raises:
+        TableTooNew: a newer build has made the table.
         StorageError: no log, a gap in it, or a file that cannot be read.
     """
     filesystem, root = open_filesystem(uri)
@@ -55,10 +68,13 @@ def read_transactions(uri: str, version: int | None = None) -> dict[str, int]:
     for _ in range(_READ_TRIES):
         segment = _find_segment(uri, _list_names(filesystem, folder), version)
         try:
-            return _read_segment(filesystem, folder, segment)
+            told = _read_segment(filesystem, folder, segment)
         except FileNotFoundError as error:
             # Log clean-up may delete files between the listing and the reading.
             gone = error
+            continue
+        check_format(uri, told.properties)
+        return told.versions
     raise StorageError(f"{folder}: files of the log vanish while it is read: {gone}") from gone
 
 
@@ -145,45 +161,53 @@ def _find_checkpoints(names: list[str]) -> dict[int, tuple[str, ...]]:
     return found
 
 
-def _read_segment(filesystem: FileSystem, folder: str, segment: _Segment) -> dict[str, int]:
-    versions: dict[str, int] = {}
+def _read_segment(filesystem: FileSystem, folder: str, segment: _Segment) -> _Told:
+    told = _Told()
     for name in segment.checkpoint:
-        versions.update(_read_checkpoint(filesystem, f"{folder}/{name}"))
+        _read_checkpoint(filesystem, f"{folder}/{name}", told)
     for name in segment.commits:
-        versions.update(_read_lines(filesystem, f"{folder}/{name}"))
-    return versions
+        _read_lines(filesystem, f"{folder}/{name}", told)
+    return told
 
 
-def _read_checkpoint(filesystem: FileSystem, path: str) -> Iterator[tuple[str, int]]:
+def _read_checkpoint(filesystem: FileSystem, path: str, told: _Told) -> None:
     if path.endswith(".json"):
-        yield from _read_lines(filesystem, path)
+        _read_lines(filesystem, path, told)
         return
     try:
         with filesystem.open_input_file(path) as source:
             file = pq.ParquetFile(source)
-            if "txn" not in file.schema_arrow.names:
-                return
-            column = file.read(columns=["txn.appId", "txn.version"])["txn"]
+            there = {name for name in ("txn", "metaData") if name in file.schema_arrow.names}
+            rows = file.read(columns=[name for name in _COLUMNS if name.split(".")[0] in there])
     except FileNotFoundError:
         raise
     except (OSError, ValueError) as error:
         raise StorageError(f"{path}: the checkpoint cannot be read: {error}") from error
-    for entry in column.drop_null().to_pylist():
+    for entry in rows["txn"].drop_null().to_pylist() if "txn" in there else ():
         if entry["appId"] is not None:
-            yield entry["appId"], entry["version"]
+            told.versions[entry["appId"]] = entry["version"]
+    for entry in rows["metaData"].drop_null().to_pylist() if "metaData" in there else ():
+        if entry["configuration"] is not None:
+            told.properties = dict(entry["configuration"])
 
 
-def _read_lines(filesystem: FileSystem, path: str) -> Iterator[tuple[str, int]]:
+def _read_lines(filesystem: FileSystem, path: str, told: _Told) -> None:
     for line in _read_text(filesystem, path).split("\n"):
         # One action a line; parsing only these makes a long log quick to read.
-        if '"txn"' not in line:
+        if '"txn"' not in line and '"metaData"' not in line:
             continue
         try:
-            action = json.loads(line).get("txn")
-            if action is not None:
-                yield action["appId"], int(action["version"])
+            _note(json.loads(line), told)
         except (ValueError, KeyError, AttributeError, TypeError) as error:
             raise StorageError(f"{path}: not a Delta commit: {error}") from error
+
+
+def _note(action: Mapping[str, Any], told: _Told) -> None:
+    transaction, metadata = action.get("txn"), action.get("metaData")
+    if transaction is not None:
+        told.versions[transaction["appId"]] = int(transaction["version"])
+    if metadata is not None:
+        told.properties = metadata.get("configuration") or {}
 
 
 def _read_text(filesystem: FileSystem, path: str) -> str:

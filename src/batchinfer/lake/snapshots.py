@@ -14,21 +14,28 @@ import pyarrow as pa
 from deltalake import DeltaTable
 
 from batchinfer.lake.table_places import is_reachable, storage_faults, table_options, table_uri
+from batchinfer.table_format import check_format
 
 
 def open_table(uri: str, version: int | None = None) -> DeltaTable:
     """The table at its latest version, or at the one asked for.
 
+    Somebody else's table has no format of ours; one that has it is held to it wherever it lies: the
+    predictions of another lake mean no less than our own.
+
     Runs on: driver
 
     Raises:
+        TableTooNew: a newer build has made the table.
         StorageError: there is no table or no such version, or its log cannot be read.
     """
     with storage_faults(
         uri,
         "open the Delta table" if version is None else f"open version {version} of the Delta table",
     ):
-        return DeltaTable(table_uri(uri), version=version, storage_options=table_options(uri))
+        table = DeltaTable(table_uri(uri), version=version, storage_options=table_options(uri))
+    check_format(uri, table.metadata().configuration)
+    return table
 
 
 def exists(uri: str) -> bool:

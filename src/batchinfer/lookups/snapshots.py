@@ -21,8 +21,9 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from pyarrow.fs import FileSelector, FileSystem, LocalFileSystem
 
 from batchinfer.contracts import KEY_PROPERTY, SLICE
-from batchinfer.errors import InputError, InputMissing, StorageError
+from batchinfer.errors import BatchInferError, InputError, InputMissing, StorageError
 from batchinfer.stores import delta_options, delta_uri, is_on_store, open_s3, words_and_hint
+from batchinfer.table_format import check_format
 
 _CACHED_TABLES = 16
 
@@ -91,6 +92,7 @@ def open_snapshot(uri: str) -> Snapshot:
     Raises:
         InputMissing: there is no table.
         InputError: a table that is not read by key, or with deletion vectors or column mapping.
+        TableTooNew: a newer build has made it.
         StorageError: its log cannot be read.
     """
     try:
@@ -105,7 +107,7 @@ def open_snapshot(uri: str) -> Snapshot:
     except (FileNotFoundError, TableNotFoundError) as error:
         raise InputMissing(f"{uri}: there is no Delta table") from error
     except (OSError, DeltaError, pa.ArrowException) as error:
-        if isinstance(error, InputError):
+        if isinstance(error, BatchInferError):
             raise
         words, hint = (
             words_and_hint(" ".join(str(error).split()))
@@ -151,6 +153,7 @@ def _read(uri: str, filesystem: FileSystem, root: str) -> Snapshot:
         else DeltaTable(root)
     )
     configuration = table.metadata().configuration
+    check_format(uri, configuration)
     if configuration.get("delta.columnMapping.mode", "none") != "none":
         raise InputError(
             f"{uri}: the table maps column names; a lookup reads tables without column mapping"

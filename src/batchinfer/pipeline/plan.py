@@ -95,7 +95,9 @@ def plan_slice(context: Context, slice_: str) -> Plan:
     if model:
         result |= _model_facts(columns, model)
         attempt(lambda: check_suite_columns(columns, suites or {}, model))
-    earlier = runs_of_bundle(context, model.ref.digest) if model else []
+    earlier: list[Row] = []
+    if model:
+        earlier = attempt(lambda: runs_of_bundle(context, model.ref.digest)) or []
     if data and model:
         published = read_published(context, slice_).get(slice_)
         fresh = published is not None and not published.is_stale(data, model.ref.digest)

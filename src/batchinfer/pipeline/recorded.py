@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from batchinfer.contracts import BUNDLE_DIGEST, MODEL_VERSION, SOURCE_VERSION
 from batchinfer.credentials import without_credentials
-from batchinfer.errors import BatchInferError, SliceHeld, StorageError
+from batchinfer.errors import BatchInferError, SliceHeld, StorageError, TableTooNew
 from batchinfer.pipeline.definition.context import Context
 
 Result = TypeVar("Result")
@@ -25,6 +25,9 @@ def recorded(
     hide the former one.
 
     Runs on: driver.
+
+    Raises:
+        TableTooNew: the runs table is of a newer build; then nothing was done.
     """
     started, began = time.perf_counter(), dt.datetime.now(dt.UTC)
     base = {
@@ -38,6 +41,7 @@ def recorded(
         {"slice": slice_} if slice_ else {}
     )
     try:
+        _check_format(context)
         result = work()
     except Exception as error:
         known = isinstance(error, BatchInferError)
@@ -77,6 +81,19 @@ def recorded(
             body,
         )
     return result
+
+
+def _check_format(context: Context) -> None:
+    """Refuses a runs table of a newer build; what else may be wrong with it, `_append` says."""
+    from batchinfer.lake.snapshots import exists, open_table
+
+    try:
+        if exists(context.runs):
+            open_table(context.runs)
+    except TableTooNew:
+        raise
+    except StorageError:
+        return
 
 
 def _append(context: Context, row: dict[str, Any], body: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
-from batchinfer.errors import StorageError
+from batchinfer.errors import StorageError, TableTooNew
 from batchinfer.pipeline.definition.context import Context
 
 Row = Mapping[str, Any]
@@ -28,11 +28,16 @@ def runs_of_bundle(context: Context, digest: str) -> list[Row]:
 
     A table that cannot be read is said, and never keeps a run from its work. Runs on: driver,
     without Spark.
+
+    Raises:
+        TableTooNew: a newer build has made the table, so that this run could not be recorded.
     """
     from batchinfer.lake.runs import latest_runs
 
     try:
         runs = latest_runs(context.runs, context.name, "score", digest, newest=_NEWEST).values()
+    except TableTooNew:
+        raise
     except StorageError as error:
         print(f"batchinfer: earlier runs cannot be read: {error}", file=sys.stderr)
         return []

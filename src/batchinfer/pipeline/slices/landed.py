@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from batchinfer.config.sources import DeltaSource, SliceColumn
 from batchinfer.contracts import SLICE
-from batchinfer.errors import InputError, InputMissing, StorageError
+from batchinfer.errors import InputError, InputMissing, StorageError, TableTooNew
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.slice_names import check_slice
 from batchinfer.pipeline.definition.table_steps import reads_history
@@ -194,6 +194,8 @@ def _open(
         )
     try:
         opened = Opened(register.place, open_table(register.place, version))
+    except TableTooNew:
+        raise
     except StorageError as error:
         raise InputError(
             f"{register.place}: version {version}, which was recorded, can no longer be read: "
