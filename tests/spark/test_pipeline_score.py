@@ -10,18 +10,12 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 from readers import read_four_ways
-from spark.projects import DAY, SmallProject, csv_of, rows_of
+from spark.projects import DAY, SmallProject, csv_of
 
-from batchinfer.errors import (
-    ChecksFailed,
-    ConfigError,
-    InputError,
-    ModelError,
-    SliceHeld,
-    TooManyQuarantined,
-)
+from batchinfer.errors import ChecksFailed, ConfigError, ModelError, SliceHeld, TooManyQuarantined
 from batchinfer.pipeline.scoring.devices import load_folder
 from batchinfer.pipeline.scoring.resolved_inputs import resolve_model
+from batchinfer.pipeline.slices.table_columns import TableColumns
 
 
 @pytest.fixture
@@ -84,7 +78,7 @@ def test_the_three_roads_and_a_plain_loop_give_the_same_rows(
 
 def _plain_loop(project: SmallProject, day: str) -> dict[int, float]:
     """Scores by key, one row after the other."""
-    model = resolve_model(project.context())
+    model = resolve_model(TableColumns(project.context()))
     handler = load_folder(model.folder, model.ref.digest, "cpu")
     landed = project.table("landed").filter(pc.field("slice") == day).sort_by("id")
     scores = {}
@@ -229,59 +223,6 @@ def test_a_crash_between_the_two_commits_is_healed_by_the_next_run(
     assert len(trained.predictions()) == 60
 
 
-def test_duplicate_keys_are_refused_with_examples(small: SmallProject) -> None:
-    small.write("in/b.csv", csv_of(range(3)))
-    with pytest.raises(InputError, match="repeat") as caught:
-        small.extract()
-    assert '"id": 0' in str(caught.value)
-    assert not (small.root / "var/lake/landed/small/_delta_log").exists()
-    assert small.extract(DAY, "source.unique=assumed").rows_landed == 43
-    small.train()
-    with pytest.raises(InputError, match="repeat"):
-        small.score()
-
-
-def test_null_keys_go_to_quarantine(small: SmallProject) -> None:
-    small.write("in/a.csv", csv_of(range(5)) + ",red,1.0,no\n")
-    report = small.extract()
-    assert (report.rows_in, report.rows_landed, report.rows_quarantined) == (6, 5, 1)
-    [row] = small.table("quarantine").to_pylist()
-    assert (row["reason"], row["source_line"]) == ("null_key", 7)
-
-
-def test_a_changed_file_fails_or_is_replaced_or_appended(small: SmallProject) -> None:
-    small.extract()
-    small.write("in/a.csv", csv_of(range(10)))
-    with pytest.raises(InputError, match=r"a\.csv: it changed after it was landed"):
-        small.extract()
-    replaced = small.extract(DAY, "source.on_changed=replace")
-    assert replaced.rows_landed == 10
-    assert sorted(small.table("landed").column("id").to_pylist()) == list(range(10))
-    small.write("in/a.csv", csv_of(range(10)) + "not a row\n" + rows_of(range(10, 15)))
-    grown = small.extract(DAY, "source.on_changed=append")
-    assert (grown.rows_in, grown.rows_landed, grown.rows_quarantined) == (6, 5, 1)
-    assert sorted(small.table("landed").column("id").to_pylist()) == list(range(15))
-    again = small.extract(DAY, "source.on_changed=append")
-    assert again.status == "unchanged"
-
-
-def test_a_key_that_landed_before_is_a_duplicate_too(small: SmallProject) -> None:
-    small.extract()
-    small.write("in/b.csv", csv_of(range(39, 45)))
-    with pytest.raises(InputError, match=r'slice 2026-11-21: \{"id": 39\} 2 times'):
-        small.extract()
-    assert small.table("landed").num_rows == 40
-
-
-def test_slices_of_a_column_that_cannot_be_named_are_quarantined(small: SmallProject) -> None:
-    small.edit("slice: ingest_date", "slice: color")
-    small.write("in/a.csv", csv_of(range(9)) + "100,../etc,1.0,no\n101,a b,1.0,no\n")
-    report = small.extract(None)
-    assert report.slices == ["a b", "blue", "green", "red"]
-    [row] = small.table("quarantine").to_pylist()
-    assert (row["reason"], row["key"]) == ("slice_name", '{"id": 100}')
-
-
 def test_one_slice_has_one_run(trained: SmallProject) -> None:
     from batchinfer.lake.leases import hold
 
@@ -297,51 +238,6 @@ def test_a_signature_that_does_not_fit_is_found_before_data_is_read(trained: Sma
     trained.edit("  - standardize: {columns: size}\n", "")
     with pytest.raises(ModelError, match="size"):
         trained.score()
-
-
-def test_large_files_are_cut_into_ranges_with_exact_lines(
-    small: SmallProject, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from batchinfer.sources import readers
-
-    text = "id,color,size,big\n" + "".join(
-        rows_of(range(n, n + 1)) if n % 500 else "bad line\n" for n in range(1, 20_000)
-    )
-    small.write("in/a.csv", text)
-    plan = readers.plan_text_splits
-    monkeypatch.setattr(
-        readers,
-        "plan_text_splits",
-        lambda *args, **kwargs: plan(*args, **(kwargs | {"target_bytes": 50_000})),
-    )
-    report = small.extract()
-    assert (report.rows_in, report.rows_quarantined) == (19_999, 39)
-    lines = text.splitlines()
-    for row in small.table("landed").to_pylist()[::997]:
-        assert lines[row["source_line"] - 1].startswith(f"{row['id']},")
-    assert {row["source_line"] for row in small.table("quarantine").to_pylist()} == {
-        n + 1 for n in range(500, 20_000, 500)
-    }
-
-
-def test_equal_inputs_are_scored_once_and_counted_as_reused(small: SmallProject) -> None:
-    small.write(
-        "in/a.csv",
-        "id,color,size,big\n"
-        + "".join(f"{n},red,{n % 4}.5,{('no', 'yes')[n % 4 > 1]}\n" for n in range(40)),
-    )
-    small.extract()
-    small.train()
-    report = small.score(DAY, "model.batch.rows=40")
-    assert (report.rows_in, report.rows_scored, report.rows_reused, report.rows_quarantined) == (
-        40,
-        4,
-        36,
-        0,
-    )
-    found = small.predictions()
-    assert len(found) == 40
-    assert all(found[key] == found[key % 4] for key in found)
 
 
 def test_the_model_as_a_function_in_sql_gives_the_stored_predictions(
@@ -398,14 +294,6 @@ def test_a_failed_attempt_does_not_hide_a_published_slice(trained: SmallProject)
     assert trained.states() == {DAY: "published"}
 
 
-def test_a_file_that_was_only_touched_is_the_same_file(small: SmallProject) -> None:
-    import os
-
-    small.extract()
-    os.utime(small.root / "in/a.csv", (1, 1))
-    assert small.extract().status == "unchanged"
-
-
 def test_a_module_beside_conf_is_a_model_of_ones_own(small: SmallProject) -> None:
     small.write(
         "own_net.py",
@@ -422,71 +310,3 @@ def test_a_module_beside_conf_is_a_model_of_ones_own(small: SmallProject) -> Non
     assert (report.rows_in, report.rows_quarantined) == (40, 0)
     with pytest.raises(ConfigError, match="no_such_module"):
         small.train("train.model={python: 'no_such_module:Net'}")
-
-
-def test_equal_rows_of_the_whole_run_are_scored_once_with_the_same_result(
-    trained: SmallProject,
-) -> None:
-    """Rows with a key of their own and equal inputs, in two files; some of them cannot be
-    scored.
-    """
-    lines = csv_of(range(40, 400)).splitlines()
-    copies = [
-        f"{number},{line.split(',', 1)[1]}" for number, line in enumerate(lines[1:] * 5, 1000)
-    ]
-    trained.write("in/b.csv", "\n".join([*lines, *copies]) + "\n")
-    trained.extract()
-    plain = trained.score(DAY, "model.deduplicate=never", "checks.max_quarantine_rate=0.9")
-    assert (plain.rows_reused, plain.equal_rows) == (
-        0,
-        "the pipeline file says model.deduplicate: never",
-    )
-    expected = trained.table("predictions").sort_by("id")
-    once = trained.score(
-        DAY, "model.deduplicate=always", "checks.max_quarantine_rate=0.9", force=True
-    )
-    found = trained.table("predictions").sort_by("id")
-    assert (once.rows_in, once.rows_quarantined) == (plain.rows_in, plain.rows_quarantined)
-    assert once.rows_scored + once.rows_reused == plain.rows_scored
-    inputs = expected.column("input_fingerprint").to_pylist()
-    assert once.rows_scored == len(set(inputs)) < len(inputs) / 5
-    assert found.column("id") == expected.column("id")
-    assert found.column("input_fingerprint").to_pylist() == inputs
-    assert found.column("label") == expected.column("label")
-    for one, other in zip(
-        found.column("score").to_pylist(), expected.column("score").to_pylist(), strict=True
-    ):
-        assert one == pytest.approx(other, rel=1e-5, abs=1e-6)
-    assert {"exchange", "forward", "write"} <= {
-        stage for stage, seconds in once.stage_seconds.items() if seconds
-    }
-
-
-def test_copies_of_a_row_that_fails_are_all_put_aside(small: SmallProject) -> None:
-    small.edit("train:\n", "train:\n  model: {python: 'spark.poison:RaisesOnLargeSizes'}\n")
-    small.edit("hidden: [4], ", "")
-    small.extract()
-    small.train()
-    lines = csv_of(range(40)).splitlines()
-    small.write(
-        "in/b.csv",
-        "\n".join(
-            [
-                lines[0],
-                *(f"{n},{line.split(',', 1)[1]}" for n, line in enumerate(lines[1:] * 3, 100)),
-            ]
-        ),
-    )
-    small.extract()
-    aside = {}
-    for way in ("never", "always"):
-        report = small.score(DAY, f"model.deduplicate={way}", force=True)
-        assert (
-            report.rows_in
-            == 160
-            == report.rows_scored + report.rows_reused + report.rows_quarantined
-        )
-        rows = [row for row in small.table("quarantine").to_pylist() if row["stage"] == "score"]
-        facts = ("key", "raw", "reason", "message", "source_file", "source_line", "slice")
-        aside[way] = sorted(tuple(row[name] for name in facts) for row in rows)
-    assert aside["always"] == aside["never"] and len(aside["always"]) >= 4

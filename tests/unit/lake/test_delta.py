@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import multiprocessing
 import os
-import signal
-import subprocess
-import sys
-import textwrap
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -17,56 +10,12 @@ import pyarrow as pa
 import pytest
 from deltalake import CommitProperties, DeltaTable, Transaction
 
-from batchinfer.contracts import KEY_PROPERTY, StagedFile
+from batchinfer.contracts import KEY_PROPERTY
 from batchinfer.errors import InputError, SliceHeld, StorageError
 from batchinfer.lake import delta, snapshots
-from batchinfer.lake.locks import table_lock
-from batchinfer.lake.staged_files import read_staged, remove_staged
-from batchinfer.lake.staging import StagedWriter
+from batchinfer.lake.staged_files import remove_staged
 
-SCHEMA = pa.schema(
-    [
-        pa.field("k", pa.int64(), metadata={"comment": "The key."}),
-        pa.field("slice", pa.string(), metadata={"comment": "The slice."}),
-        pa.field("name", pa.string()),
-        pa.field("at", pa.timestamp("us", tz="UTC")),
-    ]
-)
-ODD_SLICES = ["2015-05-18", "a b", "a/b", "50%", "ü", "..", "x=y:z", "a%20b", "é" * 40, None]
-
-
-def make_table(folder: Path, **options: Any) -> str:
-    uri = str(folder / "table")
-    delta.ensure_table(
-        uri,
-        SCHEMA,
-        ["slice"],
-        "About.",
-        {KEY_PROPERTY: "k"},
-        stats_columns=["k", "slice"],
-        **options,
-    )
-    return uri
-
-
-def stage(
-    uri: str, keys: list[int], slice_: str | None, names: list[str] | None = None
-) -> list[StagedFile]:
-    with StagedWriter(uri, SCHEMA, ["slice"], ["k"]) as writer:
-        rows = {"k": keys, "name": names or ["n"] * len(keys), "at": [0] * len(keys)}
-        schema = pa.schema([field for field in SCHEMA if field.name != "slice"])
-        writer.write(
-            pa.RecordBatch.from_pydict(
-                {name: pa.array(rows[name], schema.field(name).type) for name in schema.names}
-            ),
-            {"slice": slice_},
-        )
-        return writer.close()
-
-
-def read(uri: str) -> list[tuple[int, str | None]]:
-    rows = DeltaTable(uri).to_pyarrow_table().to_pylist()
-    return sorted(((row["k"], row["slice"]) for row in rows), key=str)
+from .delta_tables import SCHEMA, make_table, read, stage
 
 
 def test_table_has_comments_key_and_no_features(tmp_path: Path) -> None:
@@ -81,47 +30,6 @@ def test_table_has_comments_key_and_no_features(tmp_path: Path) -> None:
         delta.exists(uri)
         and delta.table_version(uri) == 0
         and not delta.exists(str(tmp_path / "other"))
-    )
-
-
-def test_odd_slices_are_read_by_every_reader(tmp_path: Path) -> None:
-    import duckdb
-    import duckdb_extension_delta
-    import polars
-
-    uri = make_table(tmp_path)
-    for number, slice_ in enumerate(ODD_SLICES):
-        delta.commit(uri, stage(uri, [number], slice_), replace={"slice": slice_}, schema=SCHEMA)
-    expected = sorted(((number, slice_) for number, slice_ in enumerate(ODD_SLICES)), key=str)
-    assert read(uri) == expected
-    assert sorted(DeltaTable(uri).to_pandas()["k"]) == list(range(len(ODD_SLICES)))
-    assert sorted(polars.read_delta(uri).select("k", "slice").rows(), key=str) == expected
-    [folder] = duckdb_extension_delta.__path__
-    [extension] = Path(folder).glob("extensions/*/delta.duckdb_extension")
-    with duckdb.connect() as connection:
-        connection.load_extension(str(extension))
-        assert (
-            sorted(
-                connection.execute(f"SELECT k, slice FROM delta_scan('{uri}')").fetchall(), key=str
-            )
-            == expected
-        )
-
-
-def test_replacing_odd_slices_touches_only_their_own_files(tmp_path: Path) -> None:
-    uri = make_table(tmp_path)
-    for number, slice_ in enumerate(ODD_SLICES):
-        delta.commit(uri, stage(uri, [number], slice_))
-    for number, slice_ in enumerate(ODD_SLICES):
-        [before] = delta.snapshot_files(uri, {"slice": slice_})
-        assert (
-            (Path(uri) / before["path"]).is_file()
-            and before["rows"] == 1
-            and before["partition"] == {"slice": slice_}
-        )
-        delta.commit(uri, stage(uri, [100 + number], slice_), replace={"slice": slice_})
-    assert read(uri) == sorted(
-        ((100 + number, slice_) for number, slice_ in enumerate(ODD_SLICES)), key=str
     )
 
 
@@ -150,49 +58,6 @@ def test_nothing_to_do_makes_no_commit(tmp_path: Path) -> None:
     assert delta.commit(uri, []) == 0
     assert delta.commit(uri, [], replace={"slice": "none"}) == 0
     assert delta.table_version(uri) == 0
-
-
-def test_rows_of_a_value_are_replaced_and_other_rows_of_their_files_stay(tmp_path: Path) -> None:
-    uri = make_table(tmp_path)
-    delta.commit(
-        uri,
-        stage(uri, [1, 2, 3], "s", ["a", "b", "a"])
-        + stage(uri, [4], "t", ["a"])
-        + stage(uri, [5], "t", ["b"]),
-    )
-    kept = [file["path"] for file in delta.snapshot_files(uri, {"slice": "t"}) if file["rows"] == 1]
-    version = delta.commit(
-        uri,
-        stage(uri, [6], "u"),
-        replace_rows={"name": ["a"], "slice": None},
-        touch=lambda partition: f"slice:{partition['slice']}",
-    )
-    assert read(uri) == [(2, "s"), (5, "t"), (6, "u")]
-    assert delta.transaction_versions(uri, ["slice:s", "slice:t", "slice:u", "slice:v"]) == {
-        f"slice:{s}": version for s in "stu"
-    }
-    assert (
-        len([file for file in delta.snapshot_files(uri, {"slice": "t"}) if file["path"] in kept])
-        == 1
-    )
-    delta.commit(uri, [], replace_rows={"name": ["b"], "slice": "t"})
-    assert read(uri) == [(2, "s"), (6, "u")]
-
-
-def test_rows_of_a_key_of_several_columns_are_replaced(tmp_path: Path) -> None:
-    uri = make_table(tmp_path)
-    delta.commit(
-        uri, stage(uri, [1, 2, 3], "s", ["a", "b", "a"]) + stage(uri, [1, 2], "t", ["a", "a"])
-    )
-    coming = stage(uri, [1, 3], "u", ["a", "b"])
-    keys = read_staged(uri, coming, ["k", "name"])
-    delta.commit(uri, coming, replace_rows={"k": keys["k"], "name": keys["name"], "slice": None})
-    assert read(uri) == [(1, "u"), (2, "s"), (2, "t"), (3, "s"), (3, "u")]
-    # Alone a number is a key too, whatever width the one who asks has for it.
-    delta.commit(
-        uri, [], replace_rows={"k": pa.chunked_array([pa.array([2], pa.int16())]), "slice": "t"}
-    )
-    assert read(uri) == [(1, "u"), (2, "s"), (3, "s"), (3, "u")]
 
 
 def test_transactions_know_the_version_of_their_commit(tmp_path: Path) -> None:
@@ -337,18 +202,6 @@ def test_place_that_cannot_be_written_is_a_storage_error(tmp_path: Path) -> None
         make_table(tmp_path)
 
 
-def test_commit_waits_for_the_lock_of_the_table(tmp_path: Path) -> None:
-    uri = make_table(tmp_path)
-    staged = stage(uri, [1], "s")
-    thread = threading.Thread(target=delta.commit, args=(uri, staged))
-    with table_lock(uri):
-        thread.start()
-        thread.join(0.3)
-        assert thread.is_alive() and delta.table_version(uri) == 0
-    thread.join()
-    assert delta.table_version(uri) == 1
-
-
 def test_staged_files_are_removed_unless_the_table_holds_them(tmp_path: Path) -> None:
     uri = make_table(tmp_path)
     committed, orphan = stage(uri, [1], "a/b"), stage(uri, [2], "s")
@@ -363,98 +216,6 @@ def test_staged_files_are_removed_unless_the_table_holds_them(tmp_path: Path) ->
 def test_facts_of_a_table_that_plain_readers_can_read(tmp_path: Path) -> None:
     facts = snapshots.reading_facts(make_table(tmp_path))
     assert facts == {"reachable": True, "deletion_vectors": False, "column_mapping": False}
-
-
-def commit_many(uri: str, worker: int, count: int) -> None:
-    for turn in range(count):
-        slice_ = f"{worker}-{turn % 3}"
-        delta.commit(
-            uri,
-            stage(uri, [worker * 1000 + turn], slice_),
-            replace={"slice": slice_},
-            transactions=lambda version, slice_=slice_: {f"slice:{slice_}": version},
-        )
-
-
-def test_three_processes_lose_nothing(tmp_path: Path) -> None:
-    uri = str(tmp_path / "table")
-    context = multiprocessing.get_context("spawn")
-    make_table(tmp_path)
-    workers = [context.Process(target=commit_many, args=(uri, worker, 12)) for worker in range(3)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-        assert worker.exitcode == 0
-    assert delta.table_version(uri) == 36
-    last = [
-        (worker * 1000 + turn, f"{worker}-{turn % 3}")
-        for worker in range(3)
-        for turn in (9, 10, 11)
-    ]
-    assert read(uri) == sorted(last, key=str)
-    recorded = delta.transaction_versions(uri, [f"slice:{slice_}" for _, slice_ in last])
-    for path, version in files_with_versions(uri).items():
-        assert recorded[f"slice:{path}"] == version
-
-
-def files_with_versions(uri: str) -> dict[str, int]:
-    """The commit that added the current file of each slice."""
-    found = {}
-    for log in sorted((Path(uri) / "_delta_log").glob("*.json")):
-        for line in log.read_text().splitlines():
-            if added := json.loads(line).get("add"):
-                found[added["partitionValues"]["slice"]] = int(log.stem)
-    return found
-
-
-KILLED = """
-    import sys, time
-    sys.path.insert(0, {tests!r})
-    import test_delta as here
-    files = here.stage({uri!r}, [2], "s")
-    print("staged", flush=True)
-    time.sleep(60)
-    here.delta.commit({uri!r}, files, replace={{"slice": "s"}})
-"""
-
-
-def test_kill_between_staging_and_commit_leaves_the_table_as_it_was(tmp_path: Path) -> None:
-    uri = make_table(tmp_path)
-    delta.commit(uri, stage(uri, [1], "s"), transactions={"slice:s": 1})
-    code = textwrap.dedent(KILLED).format(tests=str(Path(__file__).parent), uri=uri)
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
-    assert process.stdout is not None and process.stdout.readline() == b"staged\n"
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    process.stdout.close()
-    assert len(list(Path(uri).rglob("*.parquet"))) == 2
-    assert read(uri) == [(1, "s")] and delta.table_version(uri) == 1
-    delta.commit(uri, stage(uri, [3], "s"), replace={"slice": "s"})
-    assert read(uri) == [(3, "s")]
-
-
-FULL = """
-    import resource, sys
-    sys.path.insert(0, {tests!r})
-    import test_delta as here
-    from batchinfer.errors import StorageError
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
-    try:
-        here.stage({uri!r}, list(range(200_000)), "s")
-    except StorageError as error:
-        print(error.exit_code, error)
-"""
-
-
-def test_full_disk_is_a_storage_error_and_leaves_no_file(tmp_path: Path) -> None:
-    uri = make_table(tmp_path)
-    code = textwrap.dedent(FULL).format(tests=str(Path(__file__).parent), uri=uri)
-    said = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    ).stdout
-    assert said.startswith("8 ") and uri in said and "too large" in said
-    assert not list(Path(uri).rglob("*.parquet"))
 
 
 def test_ids_written_by_others_are_read(tmp_path: Path) -> None:

@@ -1,72 +1,22 @@
-"""Training: it learns, the seed decides, the split is stable, and what cannot be learnt is refused
-in words.
-"""
+"""Training: it learns, the seed decides, and the split is stable."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from batchinfer.config.pipeline import Target
-from batchinfer.errors import ConfigError, InputError, StorageError
-from batchinfer.models import examples
-from batchinfer.models.adam import Adam
+from batchinfer.errors import ConfigError
 from batchinfer.models.bundle import read_bundle
 from batchinfer.models.bundle_writing import write_bundle
-from batchinfer.models.examples import ExampleWriter, Shapes, mixed
-from batchinfer.models.mlp import build_module
-from batchinfer.models.training import Trained, TrainSpec, train_model
+from batchinfer.models.training import TrainSpec, train_model
 
-ROWS, WIDTH = 3000, 4
-TWO = Target(column="y", positive=("yes",))
-NUMBER = Target(column="y")
-
-
-def features(rows: int = ROWS, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).normal(size=(rows, WIDTH)).astype(np.float32)
-
-
-def in_parts(
-    x: np.ndarray, y: Any, split: np.ndarray | None = None, part: int = 700
-) -> Iterator[tuple[Any, ...]]:
-    for first in range(0, len(x), part):
-        rows = slice(first, first + part)
-        yield (x[rows], y[rows]) if split is None else (x[rows], y[rows], split[rows])
-
-
-def yes_or_no(x: np.ndarray) -> pa.Array:
-    return pa.array(np.where(x[:, 0] + x[:, 1] > 0.3, "yes", "no"))
-
-
-def run(
-    y: Any,
-    target: Target,
-    model: Any = "mlp_classifier",
-    x: np.ndarray | None = None,
-    **params: Any,
-) -> Trained:
-    x = features() if x is None else x
-    spec = TrainSpec(
-        model,
-        {"hidden": [16], "learning_rate": 0.01, "dropout": 0.0, "seed": 7, **params},
-        target,
-        WIDTH,
-    )
-    return train_model(spec, lambda: in_parts(x, y))
-
-
-def weights(trained: Trained) -> list[torch.Tensor]:
-    return list(trained.module.state_dict().values())
+from .training_runs import NUMBER, ROWS, TWO, WIDTH, features, in_parts, run, weights, yes_or_no
 
 
 def test_two_separable_classes_are_learnt() -> None:
@@ -231,85 +181,6 @@ def test_progress_is_told_epoch_by_epoch() -> None:
     assert TrainSpec("mlp_classifier", {}, TWO, WIDTH).epochs == 5
 
 
-@pytest.mark.parametrize(
-    ("y", "target", "model", "error", "says"),
-    [
-        (["no"] * 100, TWO, "mlp_classifier", InputError, r"one class only: other \(100 rows\)"),
-        (["no"] * 100, NUMBER, "mlp_classifier", InputError, r"one class only: no \(100 rows\)"),
-        ([None] * 100, TWO, "mlp_classifier", InputError, "no row to learn from"),
-        (
-            ["no"] * 100,
-            NUMBER,
-            "mlp_regressor",
-            ConfigError,
-            "asks for multiclass; allowed: mlp_classifier",
-        ),
-        (
-            [0.5] * 100,
-            NUMBER,
-            "mlp_classifier",
-            ConfigError,
-            "asks for regression; allowed: mlp_regressor",
-        ),
-        ([float("inf")] * 100, NUMBER, "mlp_regressor", InputError, "infinite target"),
-    ],
-)
-def test_a_target_that_cannot_be_learnt_is_refused(
-    y: list[Any], target: Target, model: str, error: type, says: str
-) -> None:
-    with pytest.raises(error, match=says):
-        run(
-            pa.array(y, pa.string() if y[0] is None else None),
-            target,
-            model,
-            features(100),
-            dropout=0.0,
-        )
-
-
-def test_parameters_and_features_that_cannot_be_are_refused() -> None:
-    x = features(100)
-    with pytest.raises(ConfigError, match=r"epochs \(did you mean|did you mean epochs"):
-        run(yes_or_no(x), TWO, x=x, epoch=3)
-    with pytest.raises(ConfigError, match="loss is"):
-        run(pa.array(x[:, 0] * 1e30), NUMBER, "mlp_regressor", x * 1e30, learning_rate=9.0)
-    x[3, 2] = np.nan
-    with pytest.raises(InputError, match=r"features \[2\] of 1 rows"):
-        run(yes_or_no(x), TWO, x=x)
-    with pytest.raises(InputError, match="shape"):
-        run(yes_or_no(x), TWO, x=x[:, :2])
-
-
-def test_an_error_of_the_data_is_not_called_a_full_disk() -> None:
-    def broken() -> Iterator[tuple[Any, ...]]:
-        yield features(10), pa.array(["yes"] * 10)
-        raise OSError("the file is cut")
-
-    with pytest.raises(OSError, match="the file is cut") as caught:
-        train_model(TrainSpec("mlp_classifier", {}, TWO, WIDTH), broken)
-    assert not isinstance(caught.value, StorageError)
-
-
-def test_the_optimizer_is_torchs() -> None:
-    torch.manual_seed(0)
-    start = torch.randn(5, 3)
-    ours, theirs = torch.nn.Parameter(start.clone()), torch.nn.Parameter(start.clone())
-    idle, frozen = (
-        torch.nn.Parameter(torch.ones(1)),
-        torch.nn.Parameter(torch.ones(1), requires_grad=False),
-    )
-    adam, reference = Adam([ours, idle, frozen], 0.03), torch.optim.Adam([theirs], lr=0.03)
-    for _ in range(200):
-        gradient = torch.randn(5, 3) * 10.0 ** torch.randint(-4, 4, (5, 3))
-        for parameter, optimizer in ((ours, adam), (theirs, reference)):
-            parameter.grad = gradient.clone()
-            optimizer.step()
-    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
-    assert not torch.allclose(ours, start, atol=0.1) and idle.item() == frozen.item() == 1
-    adam.clear()
-    assert ours.grad is None
-
-
 def test_training_does_not_load_torchs_compiler() -> None:
     code = (
         "import sys, numpy as np; from batchinfer.config.pipeline import Target;"
@@ -369,60 +240,3 @@ def test_a_class_of_the_users_own_is_trained_and_bundled(
     spec = TrainSpec({"python": "own_net:Net"}, {"widht": 8}, TWO, WIDTH)
     with pytest.raises(ConfigError, match=r"widht.*width"):
         train_model(spec, lambda: in_parts(x, yes_or_no(x)))
-
-
-@settings(max_examples=40, deadline=None)
-@given(
-    rows=st.integers(1, 60),
-    batch_rows=st.integers(1, 20),
-    block=st.integers(1, 16),
-    held=st.integers(1, 4),
-    seed=st.integers(0, 9),
-)
-def test_an_epoch_gives_every_row_once_however_little_fits_the_memory(
-    tmp_path_factory: pytest.TempPathFactory,
-    rows: int,
-    batch_rows: int,
-    block: int,
-    held: int,
-    seed: int,
-) -> None:
-    shapes = Shapes(1, {"word": (100, None), "words": (100, 2)})
-    writer = ExampleWriter(tmp_path_factory.mktemp("rows"), shapes, 0.1)
-    numbers = np.arange(rows)
-    inputs = {
-        "features": numbers.astype(np.float32)[:, None],
-        "word": numbers,
-        "words": np.stack([numbers, numbers], axis=1),
-    }
-    learn, _ = writer.write([(inputs, np.arange(rows, dtype=np.float64), np.zeros(rows, bool))])
-    assert all(isinstance(learn.inputs[name], np.memmap) for name in shapes.names)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(examples, "BLOCK_ROWS", block)
-        patch.setattr(examples, "BUFFER_BYTES", held * block * shapes.row_bytes)
-        orders = []
-        for _ in range(2):
-            batches = list(learn.shuffled(batch_rows, torch.Generator().manual_seed(seed)))
-            for x, y in batches:
-                assert torch.equal(x["features"][:, 0].double(), y) and torch.equal(
-                    x["word"], y.long()
-                )
-                assert torch.equal(x["words"], torch.stack([y.long(), y.long()], dim=1))
-            orders.append(torch.cat([y for _, y in batches]).tolist())
-    assert orders[0] == orders[1] and sorted(orders[0]) == list(range(rows))
-
-
-def test_the_hash_of_positions_is_spread_evenly_and_never_changes() -> None:
-    hashes = mixed(np.arange(100_000, dtype=np.uint64))
-    assert hashes[:3].tolist() == [16294208416658607535, 10451216379200822465, 10905525725756348110]
-    assert abs(np.mean(hashes < np.uint64(2**64 // 10)) - 0.1) < 0.005
-
-
-def test_layers_that_memory_does_not_hold_are_told() -> None:
-    with pytest.raises(
-        ConfigError, match=r"hidden \[10000000, 10000000\].* needs more memory than there is"
-    ):
-        build_module(
-            "batchinfer.models.mlp:Mlp",
-            {"features": 2, "outputs": 1, "hidden": [10_000_000, 10_000_000]},
-        )

@@ -5,10 +5,7 @@ its reason, or a blank line.
 from __future__ import annotations
 
 import bz2
-import datetime
-import decimal
 import gzip
-import math
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +22,8 @@ from batchinfer.sources.readers import read_splits
 from batchinfer.sources.text.byte_ranges import plan_text_splits
 
 SHARED = Path(__file__).parents[5] / "shared" / "data"
+
+
 # fmt: off
 ODD_LINES = [
     b"1,x,y", b" 2 , x ,\ty", b'3,"q,r","s""t"', b'4, "a b" ,?', b'5,"?",""', b'"6","",',
@@ -35,6 +34,8 @@ ODD_LINES = [
     b'14,"x" "y",z',
     b'15,""",""",x', b"\xef\xbb\xbf",
 ]
+
+
 # fmt: on
 PIECES = [b"1", b"a", b",", b'"', b" ", b"\\", b"?", b"\r", b"\xc3\xa9", b"\xfe", b""]
 LINES = st.one_of(
@@ -138,132 +139,6 @@ def test_every_way_to_write_a_file_gives_the_same_rows(tmp_path: Path) -> None:
     assert rows_of(read_file(tmp_path / "quoted.csv", multi, block_bytes=333)) == want
 
 
-@pytest.mark.parametrize(
-    "encoding", ["latin-1", "cp1252", "utf-16", "utf-16-le", "utf-32-be", "gbk", "utf-8-sig"]
-)
-def test_encodings(tmp_path: Path, encoding: str) -> None:
-    word = "é" if encoding != "gbk" else "中文"
-    blocks = read_text(tmp_path, f"1,{word},x\n2,y,{word}\n".encode(encoding), encoding=encoding)
-    assert rows_of(blocks) == [(1, word, "x", 1), (2, "y", word, 2)]
-
-
-def test_bytes_of_another_encoding_go_aside_as_they_were(tmp_path: Path) -> None:
-    blocks = read_text(tmp_path, b"1,a,b\n2,\x81,\xe9\n3,\xe9,c\n", encoding="cp1252")
-    assert rows_of(blocks) == [(1, "a", "b", 1), (3, "é", "c", 3)]
-    assert bad_of(blocks) == [(2, b"2,\x81,\xe9", "encoding")]
-
-
-def test_messages_name_counts_column_value_and_type(tmp_path: Path) -> None:
-    blocks = read_text(tmp_path, b"1,x,y,z\nabc,x,y\n3000000000,x,y\n1,x,y\n")
-    assert [bad.message for block in blocks for bad in block.bad] == [
-        "got 4 fields; the schema has 3",
-        "column a: got 'abc'; allowed: int (a whole number from -2147483648 to 2147483647)",
-        "column a: got '3000000000'; allowed: int (a whole number from -2147483648 to 2147483647)",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("type_", "good", "bad"),
-    [
-        (
-            "double",
-            {"1.5": 1.5, "-1e3": -1000.0, "+.5": 0.5, "inf": math.inf, " 2 ": 2.0},
-            ["1,5", "0x1p3", "1d", "one"],
-        ),
-        (
-            "bigint",
-            {"9223372036854775807": 2**63 - 1, "007": 7},
-            ["9223372036854775808", "1.0", "1e3", "٣"],
-        ),
-        ("boolean", {"true": True, "FALSE": False, "1": True}, ["yes", "2"]),
-        (
-            "decimal(10,2)",
-            {"1.5": decimal.Decimal("1.50"), "-99999999.99": decimal.Decimal("-99999999.99")},
-            ["1.239", "123456789"],
-        ),
-        (
-            "date",
-            {"2020-02-29": datetime.date(2020, 2, 29)},
-            ["2021-02-29", "2020-2-3", "0000-01-01", "29/02/2020"],
-        ),
-        (
-            "timestamp",
-            {
-                "2020-02-03": datetime.datetime(2020, 2, 3, tzinfo=datetime.timezone.utc),
-                "2020-02-03 04:05": datetime.datetime(
-                    2020, 2, 3, 4, 5, tzinfo=datetime.timezone.utc
-                ),
-                "2020-02-03T04:05:06.123456789Z": datetime.datetime(
-                    2020, 2, 3, 4, 5, 6, 123456, tzinfo=datetime.timezone.utc
-                ),
-                "2020-02-03T04:05:06+02:00": datetime.datetime(
-                    2020, 2, 3, 2, 5, 6, tzinfo=datetime.timezone.utc
-                ),
-            },
-            [
-                "2020-02-30 00:00:00",
-                "yesterday",
-                "2020-02-03 25:00",
-                "9999-12-31 23:59:59-02:00",
-                "10000-01-01 00:00:00",
-                "294277-01-01 00:00:00",
-                "0000-12-31 00:00:00",
-                "1e300",
-            ],
-        ),
-    ],
-)
-def test_types(tmp_path: Path, type_: str, good: dict[str, Any], bad: list[str]) -> None:
-    lines = [f"{value}|x" for value in [*good, *bad]]
-    blocks = read_text(
-        tmp_path, "\n".join(lines).encode(), {"v": type_, "w": "string"}, delimiter="|"
-    )
-    assert rows_of(blocks, "v") == [(value,) for value in good.values()]
-    assert [(raw.decode(), reason) for _, raw, reason in bad_of(blocks)] == [
-        (f"{value}|x", "type") for value in bad
-    ]
-
-
-def test_not_a_number_is_a_double(tmp_path: Path) -> None:
-    assert math.isnan(
-        rows_of(read_text(tmp_path, b"NaN|x", {"v": "double", "w": "string"}, delimiter="|"), "v")[
-            0
-        ][0]
-    )
-
-
-def test_decimal_comma(tmp_path: Path) -> None:
-    blocks = read_text(
-        tmp_path,
-        b"1,5;x\n1.5;x\n1.000,5;x\n2;x\n",
-        {"v": "double", "w": "string"},
-        delimiter=";",
-        decimal=",",
-    )
-    assert rows_of(blocks, "v", "source_line") == [(1.5, 1), (2.0, 4)]
-    assert [line for line, _, reason in bad_of(blocks) if reason == "type"] == [2, 3]
-
-
-def test_timestamp_format_holds_for_dates_and_timestamps(tmp_path: Path) -> None:
-    text = (
-        b"17/05/2015 10:05,18/05/2015 00:00\n31/02/2015 10:05,18/05/2015 "
-        b"00:00\n2015-05-17,18/05/2015 00:00\n"
-    )
-    blocks = read_text(
-        tmp_path, text, {"t": "timestamp", "d": "date"}, timestamp_format="%d/%m/%Y %H:%M"
-    )
-    when = datetime.datetime(2015, 5, 17, 10, 5, tzinfo=datetime.timezone.utc)
-    assert rows_of(blocks) == [(when, datetime.date(2015, 5, 18), 1)]
-    assert [(line, reason) for line, _, reason in bad_of(blocks)] == [(2, "type"), (3, "type")]
-
-
-def test_quoted_markers_and_spaces_are_values(tmp_path: Path) -> None:
-    text = b'?,?, x \n"?",y,z\n1,"?"," x "\n"","",\n'
-    blocks = read_text(tmp_path, text, null_values=["", "?"])
-    assert rows_of(blocks) == [(None, None, "x", 1), (1, "?", " x ", 3), (None, "", None, 4)]
-    assert bad_of(blocks) == [(2, b'"?",y,z', "type")]
-
-
 def test_a_large_cell_is_fine(tmp_path: Path) -> None:
     cell = b"x" * 3_000_000
     blocks = read_text(tmp_path, b"1,a,b\n2," + cell + b',"' + cell + b'"\n3,c,d\n')
@@ -303,71 +178,6 @@ def test_tabs_delimit_and_do_not_make_blank_lines(tmp_path: Path) -> None:
     blocks = read_text(tmp_path, b"1\tx \ty\n\t\t\n  \n", delimiter="\t")
     assert rows_of(blocks) == [(1, "x", "y", 1), (None, None, None, 2)]
     assert blank_of(blocks) == 1
-
-
-def test_only_the_optional_last_column_may_be_absent(tmp_path: Path) -> None:
-    path = tmp_path / "x.csv"
-    path.write_bytes(b"\n1,x\n2,y\n3,z,extra\n")
-    assert rows_of(read_file(path, csv_source(path), optional="c")) == [
-        (1, "x", None, 2),
-        (2, "y", None, 3),
-    ]
-    assert [
-        bad.message
-        for block in read_file(path, csv_source(path), optional="c")
-        for bad in block.bad
-    ] == ["got 3 fields; the file's first record has 2"]
-    assert rows_of(read_file(path, csv_source(path), optional="b")) == [(3, "z", "extra", 4)]
-    assert rows_of(read_file(path, csv_source(path))) == [(3, "z", "extra", 4)]
-
-
-def test_headers_in_any_order_and_physical_lines(tmp_path: Path) -> None:
-    path = tmp_path / "x.csv"
-    path.write_bytes(b'\xef\xbb\xbf\n"c", a,b\nz,1,x\n\nw,2,y\n')
-    for target in (2**20, 5):
-        blocks = read_file(path, csv_source(path, header=True), target_bytes=target)
-        assert rows_of(blocks) == [(1, "x", "z", 3), (2, "y", "w", 5)]
-        assert blank_of(blocks) == 2
-    path.write_bytes(b"b,a\nx,1\n")
-    assert rows_of(read_file(path, csv_source(path, header=True), optional="c")) == [
-        (1, "x", None, 2)
-    ]
-
-
-def test_header_over_two_lines_in_a_stream(tmp_path: Path) -> None:
-    path = tmp_path / "x.csv.gz"
-    schema = {"a": "int", "b\nb": "string"}
-    path.write_bytes(gzip.compress(b'a,"b\nb"\n1,"x\ny"\n2,z\n'))
-    blocks = read_file(path, csv_source(path, schema, header=True, multi_line=True))
-    assert rows_of(blocks) == [(1, "x\ny", 3), (2, "z", 5)]
-
-
-@pytest.mark.parametrize(
-    ("header", "words"),
-    [
-        ("a,b", "missing: 'c'"),
-        ("a,b,d", "missing: 'c'; not in the schema: 'd'"),
-        ("a,b,c,d", "not in the schema: 'd'"),
-        ("a,b,b,c", "twice: 'b'"),
-        ("1,x,y", "missing: 'a', 'b', 'c'"),
-    ],
-)
-def test_headers_that_break_the_contract(tmp_path: Path, header: str, words: str) -> None:
-    path = tmp_path / "x.csv"
-    path.write_text(f"{header}\n1,x,y\n")
-    with pytest.raises(InputError, match=words) as caught:
-        read_file(path, csv_source(path, header=True))
-    assert caught.value.exit_code == 3
-    assert "a,b,c" in str(caught.value)
-
-
-def test_files_without_records(tmp_path: Path) -> None:
-    for header in (True, False):
-        assert rows_of(read_text(tmp_path, b"", header=header)) == []
-        blocks = read_text(tmp_path, b"\n \n", header=header)
-        assert (rows_of(blocks), blank_of(blocks)) == ([], 2)
-    blocks = read_text(tmp_path, b"\na,b,c\n", header=True)
-    assert (rows_of(blocks), blank_of(blocks)) == ([], 1)
 
 
 @pytest.mark.parametrize(
