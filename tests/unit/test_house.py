@@ -39,6 +39,11 @@ def test_no_folder_is_too_full_to_be_looked_through(
     assert full == {}
 
 
+def test_a_public_name_stands_for_one_thing(source: dict[str, str]) -> None:
+    # What can be run as a module has a `main`.
+    assert names_twice(source).keys() <= {"main"}
+
+
 def test_a_file_name_stands_once(source: dict[str, str]) -> None:
     assert files_twice(source) == {}
 

@@ -2,8 +2,8 @@
 a whole.
 
 Owns the file's shape and every message about it. Imports neither Great Expectations nor Spark: a
-wrong file is told before anything is started (see `catalogue` for how the names and arguments are
-known).
+wrong file is told before anything is started (see `known_expectations` for how the
+names and arguments are known).
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ def typed_keys(texts: Sequence[str], types: Mapping[str, pa.DataType]) -> pa.Tab
     """Keys as columns of these types, by their places in the key, and their texts.
 
     Args:
-        texts: as `inference.records` writes them.
+        texts: as `inference.failed_rows` writes them.
         types: Arrow type of each key column.
 
     Runs on: driver.
