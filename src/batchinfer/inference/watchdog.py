@@ -43,8 +43,8 @@ _END_S = 5.0
 _PROGRAM = """
 import json, sys
 sys.path[:] = json.loads(sys.argv[2])
-from batchinfer.inference.child import main
-main(int(sys.argv[1]))
+from batchinfer.inference.child import run_child
+run_child(int(sys.argv[1]))
 """
 _STDERR = 2
 

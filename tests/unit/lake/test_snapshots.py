@@ -62,7 +62,7 @@ def test_a_commit_lists_only_the_partition_that_it_replaces(
         asked.append(partition)
         return table_files(table, partition)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(delta, "list_files", listed)
+    monkeypatch.setattr(delta, "table_files", listed)
     delta.commit(uri, [], replace={"slice": "b"})
     assert asked == [{"slice": "b"}] and sorted(
         file["partition"]["slice"] or "" for file in table_files(open_table(uri))
