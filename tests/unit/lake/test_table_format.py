@@ -15,8 +15,7 @@ from batchinfer import __version__, table_format
 from batchinfer.contracts import KEY_PROPERTY, SLICE
 from batchinfer.errors import StorageError, TableTooNew
 from batchinfer.lake import creation, delta, ledger, log, quarantine, runs, snapshots
-from batchinfer.lookups import snapshots as lookup_snapshots
-from batchinfer.lookups.tables import lookup
+from batchinfer.lookups.tables import lookup_rows
 from batchinfer.table_format import FORMAT_PROPERTY, TABLE_FORMAT
 
 SCHEMA = pa.schema([("k", pa.int64()), (SLICE, pa.string())])
@@ -66,7 +65,7 @@ WAYS: dict[str, Callable[[str], Any]] = {
     ),
     "runs": lambda uri: runs.latest_runs(uri, "p"),
     "record of a run": a_run,
-    "lookup": lambda uri: lookup(uri, [{"k": 1}]),
+    "lookup": lambda uri: lookup_rows(uri, [{"k": 1}]),
 }
 
 
@@ -168,20 +167,20 @@ def test_a_lookup_pays_nothing_for_it(tmp_path: Path, monkeypatch: pytest.Monkey
     calls = {"log": 0, "format": 0}
 
     def counted(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*args: Any) -> Any:
+        def call(*args: Any, **named: Any) -> Any:
             calls[name] += 1
-            return function(*args)
+            return function(*args, **named)
 
         return call
 
-    checked = counted("format", lookup_snapshots.check_format)
-    monkeypatch.setattr(lookup_snapshots, "DeltaTable", counted("log", DeltaTable))
-    monkeypatch.setattr(lookup_snapshots, "check_format", checked)
+    checked = counted("format", snapshots.check_format)
+    monkeypatch.setattr(snapshots, "DeltaTable", counted("log", DeltaTable))
+    monkeypatch.setattr(snapshots, "check_format", checked)
     for _ in range(50):
-        assert lookup(uri, [{"k": 1}]) == [None]
+        assert lookup_rows(uri, [{"k": 1}]) == [None]
     assert calls == {"log": 1, "format": 1}
     # Another state of the table is another snapshot: a table that was upgraded is not served on.
     set_format(uri, "2")
     with pytest.raises(TableTooNew):
-        lookup(uri, [{"k": 1}])
+        lookup_rows(uri, [{"k": 1}])
     assert calls == {"log": 2, "format": 2}
