@@ -245,7 +245,7 @@ def lookup_files(folder: Path, size: int) -> dict[str, Any]:
     """The first lookup in a table of so many files opens its log; the next ones find it in
     memory.
     """
-    from batchinfer.lookups.snapshots import open_snapshot
+    from batchinfer.lookups.keyed_snapshots import open_snapshot
 
     table = made_apart(make_table, folder, size)
     before = peak_mib()

@@ -2,8 +2,8 @@
 not know it.
 
 Owns the property and the sentence. A table without the property is of format 1: it was made before
-there was one. Knows no room: `lake` and `lookups` ask it wherever they open a table, with the
-properties that they have read anyway.
+there was one. Knows no room: `lake` asks it wherever it opens a table, with the properties that it
+has read anyway.
 """
 
 from __future__ import annotations

@@ -175,6 +175,11 @@ def kept_rows(table: DeltaTable) -> dict[str, int]:
     }
 
 
+def maps_columns(table: DeltaTable) -> bool:
+    """Whether the table's files may name its columns otherwise than the table does."""
+    return table.metadata().configuration.get("delta.columnMapping.mode", "none") != "none"
+
+
 def reading_facts(uri: str, version: int | None = None) -> dict[str, bool]:
     """What readers of the table's files must know: `{reachable, deletion_vectors, column_mapping}`.
 
@@ -187,9 +192,8 @@ def reading_facts(uri: str, version: int | None = None) -> dict[str, bool]:
         StorageError: there is no table or no such version, or its log cannot be read.
     """
     table = open_table(uri, version)
-    configuration = table.metadata().configuration
     return {
         "reachable": is_reachable(uri),
         "deletion_vectors": bool(kept_rows(table)),
-        "column_mapping": configuration.get("delta.columnMapping.mode", "none") != "none",
+        "column_mapping": maps_columns(table),
     }

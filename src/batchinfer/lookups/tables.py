@@ -2,7 +2,7 @@
 hold the key.
 
 Owns the search. Must not know where keys come from (see `key_values`) nor how a snapshot is found
-(see `snapshots`).
+(see `keyed_snapshots`).
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ import pyarrow.dataset as ds
 
 from batchinfer.contracts import SERVED, SLICE
 from batchinfer.errors import InputError, StorageError
+from batchinfer.lake.table_places import as_storage_error
 from batchinfer.lookups.key_values import convert_key
-from batchinfer.lookups.snapshots import Snapshot, TableFile, open_snapshot
-from batchinfer.stores import is_on_store, words_and_hint
+from batchinfer.lookups.keyed_snapshots import Snapshot, TableFile, open_snapshot
 
 Key = tuple[Any, ...]
 # Up to here every key is its own condition, which prunes row groups best; above, sets of values do.
@@ -122,10 +122,7 @@ def _read(
     except FileNotFoundError:
         raise
     except (OSError, pa.ArrowException) as error:
-        words, hint = (
-            words_and_hint(str(error)) if is_on_store(snapshot.uri) else (str(error), None)
-        )
-        raise StorageError(f"{file.path}: cannot be read: {words}", hint) from error
+        raise as_storage_error(file.path, "read the file", error) from error
     asked = set(keys)
     columns = [rows[name].to_pylist() for name in snapshot.key]
     places = {key: place for place, key in enumerate(zip(*columns, strict=True)) if key in asked}

@@ -15,7 +15,6 @@ from batchinfer import __version__, table_format
 from batchinfer.contracts import KEY_PROPERTY, SLICE
 from batchinfer.errors import StorageError, TableTooNew
 from batchinfer.lake import creation, delta, ledger, log, quarantine, runs, snapshots
-from batchinfer.lookups import snapshots as lookup_snapshots
 from batchinfer.lookups.tables import lookup_rows
 from batchinfer.table_format import FORMAT_PROPERTY, TABLE_FORMAT
 
@@ -168,15 +167,15 @@ def test_a_lookup_pays_nothing_for_it(tmp_path: Path, monkeypatch: pytest.Monkey
     calls = {"log": 0, "format": 0}
 
     def counted(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*args: Any) -> Any:
+        def call(*args: Any, **named: Any) -> Any:
             calls[name] += 1
-            return function(*args)
+            return function(*args, **named)
 
         return call
 
-    checked = counted("format", lookup_snapshots.check_format)
-    monkeypatch.setattr(lookup_snapshots, "DeltaTable", counted("log", DeltaTable))
-    monkeypatch.setattr(lookup_snapshots, "check_format", checked)
+    checked = counted("format", snapshots.check_format)
+    monkeypatch.setattr(snapshots, "DeltaTable", counted("log", DeltaTable))
+    monkeypatch.setattr(snapshots, "check_format", checked)
     for _ in range(50):
         assert lookup_rows(uri, [{"k": 1}]) == [None]
     assert calls == {"log": 1, "format": 1}

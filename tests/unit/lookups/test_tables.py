@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from batchinfer import contracts
 from batchinfer.errors import InputError, InputMissing, StorageError
-from batchinfer.lookups import snapshots, tables
+from batchinfer.lookups import keyed_snapshots, tables
 from batchinfer.lookups.tables import key_columns, lookup_rows
 
 KEY = ("source_file", "source_line")
@@ -233,6 +233,14 @@ def test_file_that_is_gone_is_a_storage_error(uri: Path) -> None:
         ask(uri, ("a.csv", 1))
 
 
+def test_damaged_file_is_a_storage_error_that_names_it(uri: Path) -> None:
+    add(uri, "1", [row("a.csv", 1)])
+    [path] = uri.glob("slice=*/*.parquet")
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(StorageError, match=r"part-a-0\.parquet: cannot read the file: "):
+        ask(uri, ("a.csv", 1))
+
+
 def test_file_that_goes_during_the_search_is_looked_for_in_the_new_snapshot(
     uri: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -257,7 +265,7 @@ def test_unchanged_table_is_not_read_again(uri: Path, monkeypatch: pytest.Monkey
     def refuse(*_: Any) -> None:
         raise AssertionError("the log was read again")
 
-    monkeypatch.setattr(snapshots, "_read", refuse)
+    monkeypatch.setattr(keyed_snapshots, "_read", refuse)
     assert ask(uri, ("a.csv", 1)) == [0.5]
 
 

@@ -2,7 +2,7 @@
 keys.
 
 Owns a small cache: a served table is asked again and again, and its snapshot changes only when its
-log does. Must not read rows.
+log does. Tables are opened as `lake.snapshots` opens them. Must not read rows.
 """
 
 from __future__ import annotations
@@ -12,18 +12,17 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.dataset as ds
 from deltalake import DeltaTable
-from deltalake.exceptions import DeltaError, TableNotFoundError
-from pyarrow.fs import FileSelector, FileSystem, LocalFileSystem
+from pyarrow.fs import FileSelector, FileSystem
 
 from batchinfer.contracts import KEY_PROPERTY, SLICE
-from batchinfer.errors import BatchInferError, InputError, InputMissing, StorageError
-from batchinfer.stores import delta_options, delta_uri, is_on_store, open_s3, words_and_hint
-from batchinfer.table_format import check_format
+from batchinfer.errors import InputError, InputMissing
+from batchinfer.lake.snapshots import arrow_schema, kept_rows, maps_columns, open_table
+from batchinfer.lake.table_places import open_filesystem, storage_faults
 
 _CACHED_TABLES = 16
 
@@ -95,92 +94,60 @@ def open_snapshot(uri: str) -> Snapshot:
         TableTooNew: a newer build has made it.
         StorageError: its log cannot be read.
     """
-    try:
-        filesystem, root = _open_filesystem(uri)
-        mark = _newest_log_entry(filesystem, root)
-        with _cache_lock:
-            known = _cache.get(root)
-            if known is not None and known[0] == mark:
-                _cache.move_to_end(root)
-                return known[1]
-        snapshot = _read(uri, filesystem, root)
-    except (FileNotFoundError, TableNotFoundError) as error:
-        raise InputMissing(f"{uri}: there is no Delta table") from error
-    except (OSError, DeltaError, pa.ArrowException) as error:
-        if isinstance(error, BatchInferError):
-            raise
-        words, hint = (
-            words_and_hint(" ".join(str(error).split()))
-            if is_on_store(uri)
-            else (" ".join(str(error).split())[:300], None)
-        )
-        raise StorageError(f"{uri}: cannot read the table's log: {words}", hint) from error
+    filesystem, root = open_filesystem(uri)
+    newest = _newest_commit(uri, filesystem, root)
     with _cache_lock:
-        _cache[root] = (mark, snapshot)
+        known = _cache.get(root)
+        if known is not None and known[0] == newest:
+            _cache.move_to_end(root)
+            return known[1]
+    snapshot = _read(uri, filesystem, root)
+    with _cache_lock:
+        _cache[root] = (newest, snapshot)
         while len(_cache) > _CACHED_TABLES:
             _cache.popitem(last=False)
     return snapshot
 
 
-def _open_filesystem(uri: str) -> tuple[FileSystem, str]:
-    if uri.startswith("file:"):
-        return LocalFileSystem(), unquote(urlsplit(uri).path).rstrip("/")
-    if is_on_store(uri):
-        return open_s3(uri)
-    return LocalFileSystem(), uri.rstrip("/")
-
-
-def _newest_log_entry(filesystem: FileSystem, root: str) -> tuple[str, int | None]:
+def _newest_commit(uri: str, filesystem: FileSystem, root: str) -> tuple[str, int | None]:
     """Name and time of the newest commit: another commit, or another table in its place, changes
     them.
     """
-    entries = filesystem.get_file_info(FileSelector(f"{root}/_delta_log"))
+    with storage_faults(uri, "read the table's log"):
+        entries = filesystem.get_file_info(FileSelector(f"{root}/_delta_log", allow_not_found=True))
     commits = [
         entry
         for entry in entries
         if entry.base_name.endswith(".json") and entry.base_name[:20].isdigit()
     ]
     if not commits:
-        raise FileNotFoundError(f"{root}/_delta_log holds no commit")
+        raise InputMissing(f"{uri}: there is no Delta table")
     newest = max(commits, key=lambda entry: entry.base_name)
     return newest.base_name, newest.mtime_ns
 
 
 def _read(uri: str, filesystem: FileSystem, root: str) -> Snapshot:
-    table = (
-        DeltaTable(delta_uri(uri), storage_options=delta_options(uri))
-        if is_on_store(uri)
-        else DeltaTable(root)
-    )
-    configuration = table.metadata().configuration
-    check_format(uri, configuration)
-    if configuration.get("delta.columnMapping.mode", "none") != "none":
+    table = open_table(uri)
+    if maps_columns(table):
         raise InputError(
             f"{uri}: the table maps column names; a lookup reads tables without column mapping"
         )
-    if (
-        "deletionVectors" in (table.protocol().reader_features or ())
-        and pa.table(table.deletion_vectors().read_all()).num_rows
-    ):
+    if kept_rows(table):
         raise InputError(
             f"{uri}: rows of the table were deleted by deletion vectors; a lookup reads tables "
             "without them"
         )
-    schema = pa.schema(table.schema().to_arrow())
-    key = tuple(name for name in configuration.get(KEY_PROPERTY, "").split(",") if name)
-    if (
-        not key
-        or not set(key) <= set(schema.names)
-        or SLICE not in table.metadata().partition_columns
-    ):
+    metadata, schema = table.metadata(), arrow_schema(table)
+    named = metadata.configuration.get(KEY_PROPERTY)
+    key = tuple(name for name in (named or "").split(",") if name)
+    if not key or not set(key) <= set(schema.names) or SLICE not in metadata.partition_columns:
         raise InputError(
-            f"{uri}: not a table that is read by key: property {KEY_PROPERTY} is "
-            f"{configuration.get(KEY_PROPERTY)!r}; "
+            f"{uri}: not a table that is read by key: property {KEY_PROPERTY} is {named!r}; "
             f"needed: the key columns, among {', '.join(schema.names)}, and partitions by {SLICE}"
         )
-    return Snapshot(
-        uri, table.version(), schema, key, _files_by_slice(table, root, key), filesystem
-    )
+    with storage_faults(uri, "list the table's files"):
+        slices = _files_by_slice(table, root, key)
+    return Snapshot(uri, table.version(), schema, key, slices, filesystem)
 
 
 def _files_by_slice(table: DeltaTable, root: str, key: Sequence[str]) -> dict[str, list[TableFile]]:
