@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from batchinfer.command import run_command
 from batchinfer.errors import ConfigError
-from batchinfer.schedule import WORTH_A_RETRY, NightStep, night_steps
+from batchinfer.schedule import WORTH_A_RETRY, Step, night_steps
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -78,7 +78,7 @@ def _steps(ref: str, day: str, env: str, overrides: Sequence[str]) -> Any:
     return _score(score, context.with_new_run(), open_session)
 
 
-def _land(step: NightStep, context: Context, open_session: OpenSession) -> None:
+def _land(step: Step, context: Context, open_session: OpenSession) -> None:
     from batchinfer.pipeline.extract import extract_source
     from batchinfer.pipeline.recorded import recorded
     from batchinfer.show import show_extract
@@ -89,7 +89,7 @@ def _land(step: NightStep, context: Context, open_session: OpenSession) -> None:
     )
 
 
-def _score(step: NightStep, context: Context, open_session: OpenSession) -> Any:
+def _score(step: Step, context: Context, open_session: OpenSession) -> Any:
     from batchinfer.pipeline.backfill import backfill_slices
     from batchinfer.pipeline.recorded import recorded
     from batchinfer.pipeline.score import score_slice

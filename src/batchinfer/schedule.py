@@ -158,7 +158,7 @@ def read_schedule(text: object) -> Schedule:
 
 
 @dataclass(frozen=True)
-class NightStep:
+class Step:
     """One command of a night: its name and its options, without `--pipeline` and `--env`."""
 
     command: str
@@ -173,7 +173,7 @@ class NightStep:
         ]
 
 
-def night_steps(slice_rule: Any, day: dt.date) -> tuple[NightStep, NightStep]:
+def night_steps(slice_rule: Any, day: dt.date) -> tuple[Step, Step]:
     """What a night does: land, then score.
 
     Where slices are ingest dates, the slice is the day of the run. Where they come from the data,
@@ -188,7 +188,7 @@ def night_steps(slice_rule: Any, day: dt.date) -> tuple[NightStep, NightStep]:
         ConfigError: slices that are values of a column, which no calendar knows.
     """
     if slice_rule in (None, "ingest_date"):
-        return NightStep("extract", {"slice": day.isoformat()}), NightStep(
+        return Step("extract", {"slice": day.isoformat()}), Step(
             "score", {"slice": day.isoformat()}
         )
     unit = slice_rule.get("unit") if isinstance(slice_rule, Mapping) else None
@@ -201,6 +201,6 @@ def night_steps(slice_rule: Any, day: dt.date) -> tuple[NightStep, NightStep]:
     # Whole days, up to the last second before the day of the run.
     midnight = dt.datetime.combine(day, dt.time())
     first, last = midnight - dt.timedelta(days=_LATE_DAYS), midnight - dt.timedelta(seconds=1)
-    return NightStep("extract", {}), NightStep(
+    return Step("extract", {}), Step(
         "backfill", {"from": first.strftime(_FORMATS[unit]), "to": last.strftime(_FORMATS[unit])}
     )

@@ -27,7 +27,7 @@ from batchinfer.transforms.postprocess import (
     parse_after,
 )
 from batchinfer.transforms.statistics import Ranks, quantile
-from batchinfer.transforms.step import Step, StepProblem
+from batchinfer.transforms.step import RowStep, StepProblem
 from batchinfer.transforms.steps.calibrate import Calibrate
 from batchinfer.transforms.supervised import ROW_HASH, TARGET
 from batchinfer.transforms.type_names import dump_fields, load_fields
@@ -42,7 +42,7 @@ __all__ = [
     "IntegerInput",
     "PostProcess",
     "Ranks",
-    "Step",
+    "RowStep",
     "StepProblem",
     "TransformPipeline",
     "accumulate_pass",

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from batchinfer.contracts import Problem
 from batchinfer.transforms.column import NUMBERS, UNKNOWN, kind, plain_type
-from batchinfer.transforms.step import Fields, State, Step, StepProblem
+from batchinfer.transforms.step import Fields, RowStep, State, StepProblem
 
 UNTOLD = "untold"
 _ABSENT = re.compile(r"no column '(.*?)'[;:]")
@@ -40,7 +40,7 @@ class Walk(NamedTuple):
 
 
 def walk(
-    steps: Sequence[Step],
+    steps: Sequence[RowStep],
     fields: Mapping[str, pa.DataType],
     states: Mapping[str, State] | None = None,
 ) -> Walk:
@@ -73,7 +73,7 @@ def walk(
 
 
 def check_steps(
-    steps: Sequence[Step],
+    steps: Sequence[RowStep],
     fields: Mapping[str, pa.DataType],
     excluded: Collection[str] = (),
     target: str | None = UNTOLD,
@@ -117,7 +117,7 @@ def check_steps(
     )
 
 
-def feature_columns(steps: Sequence[Step], fields: Mapping[str, pa.DataType]) -> list[str]:
+def feature_columns(steps: Sequence[RowStep], fields: Mapping[str, pa.DataType]) -> list[str]:
     """The columns that the model gets: numbers and vectors that a step changed or made, in order of
     first mention.
 
@@ -137,7 +137,7 @@ def fed_columns(found: Walk) -> list[str]:
 
 
 def types_before(
-    steps: Sequence[Step], fields: Mapping[str, pa.DataType], states: Mapping[str, State]
+    steps: Sequence[RowStep], fields: Mapping[str, pa.DataType], states: Mapping[str, State]
 ) -> list[Fields]:
     """The columns and types that each step gets, and at the end those after the last step.
 
@@ -150,7 +150,7 @@ def types_before(
     return result
 
 
-def source_columns(steps: Sequence[Step], fields: Mapping[str, pa.DataType]) -> list[str]:
+def source_columns(steps: Sequence[RowStep], fields: Mapping[str, pa.DataType]) -> list[str]:
     """The source columns that the steps read, in the order of `fields`."""
     made: set[str] = set()
     read: set[str] = set()
@@ -160,7 +160,7 @@ def source_columns(steps: Sequence[Step], fields: Mapping[str, pa.DataType]) -> 
     return [name for name in fields if name in read]
 
 
-def _later(problem: Problem, steps: Sequence[Step]) -> Problem:
+def _later(problem: Problem, steps: Sequence[RowStep]) -> Problem:
     """The problem of a column that is not there, with the reason where a later step makes it.
 
     No columns can be made of each other in a ring: the name of a made column holds the names of
@@ -182,5 +182,5 @@ def _later(problem: Problem, steps: Sequence[Step]) -> Problem:
     return Problem(problem.path, f"{steps[place].name}: no column '{found[1]}' yet: {why}")
 
 
-def _path(step: Step, place: int) -> tuple[str | int, ...]:
+def _path(step: RowStep, place: int) -> tuple[str | int, ...]:
     return ("features", place if step._position is None else step._position, step.name, "columns")

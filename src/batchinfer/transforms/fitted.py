@@ -20,7 +20,7 @@ from batchinfer.transforms.check import fed_columns, source_columns, types_befor
 from batchinfer.transforms.column import Column, arrow_column, is_arrow, is_unencoded, kind, write
 from batchinfer.transforms.known_steps import STEPS
 from batchinfer.transforms.parse import dump_steps, parse_steps
-from batchinfer.transforms.step import Fields, State, Step, StepProblem
+from batchinfer.transforms.step import Fields, RowStep, State, StepProblem
 from batchinfer.transforms.supervised import ROW_HASH
 from batchinfer.transforms.type_names import dump_fields, load_fields
 
@@ -95,7 +95,10 @@ class TransformPipeline:
     """
 
     def __init__(
-        self, steps: Sequence[Step], fields: Mapping[str, pa.DataType], states: Mapping[str, State]
+        self,
+        steps: Sequence[RowStep],
+        fields: Mapping[str, pa.DataType],
+        states: Mapping[str, State],
     ) -> None:
         self.steps = list(steps)
         self.states: list[State] = [states.get(str(place)) for place in range(len(self.steps))]

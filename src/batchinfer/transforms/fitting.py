@@ -16,11 +16,11 @@ from batchinfer.transforms.check import source_columns, types_before
 from batchinfer.transforms.column import unencoded
 from batchinfer.transforms.fitted import TransformPipeline, frame_of
 from batchinfer.transforms.parse import dump_steps, parse_steps
-from batchinfer.transforms.step import Fields, Json, State, Step, StepProblem
+from batchinfer.transforms.step import Fields, Json, RowStep, State, StepProblem
 from batchinfer.transforms.supervised import HIDDEN, ROW_HASH
 
 
-def fit_passes(steps: Sequence[Step]) -> list[list[int]]:
+def fit_passes(steps: Sequence[RowStep]) -> list[list[int]]:
     """Places of the steps to fit in each pass over the data.
 
     A step waits for a later pass only if it fits on a column that an earlier fitted step changed or
@@ -43,7 +43,7 @@ def fit_passes(steps: Sequence[Step]) -> list[list[int]]:
 
 
 def accumulate_pass(
-    steps: Sequence[Step],
+    steps: Sequence[RowStep],
     states: Mapping[str, State],
     pass_steps: Sequence[int],
     batches: Iterable[pa.RecordBatch],
@@ -97,7 +97,7 @@ def merge_pass(partials: Sequence[Json]) -> Json:
 
 
 def finish_pass(
-    steps: Sequence[Step],
+    steps: Sequence[RowStep],
     pass_steps: Sequence[int],
     partial: Json,
     fields: Fields,
@@ -120,7 +120,9 @@ def finish_pass(
 
 
 def fit(
-    steps: Sequence[Step], fields: Fields, batches_factory: Callable[[], Iterable[pa.RecordBatch]]
+    steps: Sequence[RowStep],
+    fields: Fields,
+    batches_factory: Callable[[], Iterable[pa.RecordBatch]],
 ) -> TransformPipeline:
     """Fits the steps in this process; the factory is called once for each pass over the data.
 
@@ -135,12 +137,12 @@ def fit(
     return TransformPipeline(steps, fields, states)
 
 
-def hidden_columns(steps: Sequence[Step]) -> set[str]:
+def hidden_columns(steps: Sequence[RowStep]) -> set[str]:
     """The hidden columns of `supervised` that a fit of the steps reads."""
     return {name for step in steps for name in step.learns_from()}
 
 
-def _wanted(steps: Sequence[Step], pass_steps: Sequence[int]) -> list[int]:
+def _wanted(steps: Sequence[RowStep], pass_steps: Sequence[int]) -> list[int]:
     """The steps of the pass, and those before them that their columns go through."""
     needed: set[str] = set()
     wanted = []
@@ -158,7 +160,7 @@ def _wanted(steps: Sequence[Step], pass_steps: Sequence[int]) -> list[int]:
 
 
 def _hidden(
-    steps: Sequence[Step], pass_steps: Sequence[int], wanted: Sequence[int], fields: Fields
+    steps: Sequence[RowStep], pass_steps: Sequence[int], wanted: Sequence[int], fields: Fields
 ) -> Fields:
     """The hidden columns that the pass reads: those its steps learn from, and the hash that steps
     fitted before look at.
@@ -179,7 +181,7 @@ def _hidden(
 
 
 def _partial(
-    steps: Sequence[Step],
+    steps: Sequence[RowStep],
     pass_steps: Sequence[int],
     wanted: Sequence[int],
     prepared: dict[int, Any],

@@ -6,7 +6,7 @@ line here.
 
 from __future__ import annotations
 
-from batchinfer.transforms.step import Step
+from batchinfer.transforms.step import RowStep
 from batchinfer.transforms.steps.cleanse import Cast, Lower, Map, Replace, Trim
 from batchinfer.transforms.steps.construct import Bucketize, Cross, Polynomial, Ratio
 from batchinfer.transforms.steps.dates import DateParts
@@ -19,7 +19,7 @@ from batchinfer.transforms.steps.select import Select
 from batchinfer.transforms.steps.target import TargetEncode
 from batchinfer.transforms.steps.text import Tfidf, Tokenize
 
-_ALL: tuple[type[Step], ...] = (
+_ALL: tuple[type[RowStep], ...] = (
     Trim,
     Lower,
     Replace,
@@ -49,4 +49,4 @@ _ALL: tuple[type[Step], ...] = (
     Select,
 )
 
-STEPS: dict[str, type[Step]] = {step.name: step for step in _ALL}
+STEPS: dict[str, type[RowStep]] = {step.name: step for step in _ALL}

@@ -13,12 +13,12 @@ from pydantic import ValidationError
 
 from batchinfer.contracts import Problem
 from batchinfer.transforms.known_steps import STEPS
-from batchinfer.transforms.step import Item, Step, nearest_hint
+from batchinfer.transforms.step import Item, RowStep, nearest_hint
 
 S = TypeVar("S", bound=Item)
 
 
-def parse_steps(raw: Sequence[Mapping[str, Any]]) -> tuple[list[Step], list[Problem]]:
+def parse_steps(raw: Sequence[Mapping[str, Any]]) -> tuple[list[RowStep], list[Problem]]:
     """The steps of `features`, and every problem found; a step with a problem is left out of the
     list.
 

@@ -1,7 +1,7 @@
 """What every transform has in common: its contract, its problems, and how it is checked against the
 columns.
 
-Owns `Step` and `StepProblem`. Knows no concrete step, no pipeline file and no Spark.
+Owns `RowStep` and `StepProblem`. Knows no concrete step, no pipeline file and no Spark.
 
 One rule for missing values holds for all steps: null and NaN are the same and mean "missing"; a
 step passes missing on as missing unless its docstring says otherwise; where a feature is still
@@ -89,7 +89,7 @@ class Item(BaseModel):
         return value
 
 
-class Step(Item):
+class RowStep(Item):
     """One transform of named columns: parameters from the pipeline file, state from `fit`, `apply`
     on any rows alone.
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from batchinfer import errors, night
-from batchinfer.schedule import NightStep
+from batchinfer.schedule import Step
 
 Calls = list[tuple[str, dict[str, str]]]
 
@@ -30,7 +30,7 @@ def steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Call
     def install(*ends: Exception | None) -> Calls:
         calls, left = list[tuple[str, dict[str, str]]](), list(ends)
 
-        def score(step: NightStep, *_: Any) -> dict[str, Any]:
+        def score(step: Step, *_: Any) -> dict[str, Any]:
             calls.append((step.command, dict(step.options)))
             end = left.pop(0)
             if end is not None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from batchinfer.contracts import Problem
-from batchinfer.transforms import ROW_HASH, TARGET, Step, TransformPipeline, fit, parse_steps
+from batchinfer.transforms import ROW_HASH, TARGET, RowStep, TransformPipeline, fit, parse_steps
 
 FIELDS: dict[str, pa.DataType] = {
     "number": pa.float64(),
@@ -191,7 +191,7 @@ def column_batch(name: str, values: list[Any]) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([pa.array(values, FIELDS[name])], [name])
 
 
-def steps_of(*raw: dict[str, Any]) -> list[Step]:
+def steps_of(*raw: dict[str, Any]) -> list[RowStep]:
     steps, problems = parse_steps(raw)
     assert problems == []
     return steps

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from batchinfer.models.parameters import Task
-    from batchinfer.transforms import Step
+    from batchinfer.transforms import RowStep
 
 
 def check_document_steps(document: dict[str, Any]) -> list[Problem]:
@@ -98,7 +98,7 @@ def _fields(source: Any) -> dict[str, pa.DataType]:
 
 
 def _made_unknown(
-    raw: Sequence[Any], steps: Sequence[Step], fields: Mapping[str, pa.DataType]
+    raw: Sequence[Any], steps: Sequence[RowStep], fields: Mapping[str, pa.DataType]
 ) -> dict[str, pa.DataType]:
     """Columns that a step with a problem would have changed or made, as of unknown type: one
     mistake is told once.
@@ -205,7 +205,7 @@ def check_validation(
     return []
 
 
-def pipeline_steps(pipeline: Pipeline) -> list[Step]:
+def pipeline_steps(pipeline: Pipeline) -> list[RowStep]:
     """The steps of a pipeline that has been loaded, and therefore checked."""
     from batchinfer.transforms import parse_steps
 

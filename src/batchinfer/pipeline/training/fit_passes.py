@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from batchinfer.config.pipeline import Target
     from batchinfer.models.parameters import Task
-    from batchinfer.transforms import Step, TransformPipeline
+    from batchinfer.transforms import RowStep, TransformPipeline
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def key_hashes(batch: pa.RecordBatch, key: Sequence[str]) -> np.ndarray:
 def fit_transforms(
     spark: SparkSession,
     raw_steps: Sequence[Mapping[str, Any]],
-    steps: Sequence[Step],
+    steps: Sequence[RowStep],
     fields: Mapping[str, pa.DataType],
     splits: Sequence[dict[str, Any]],
     labels: Labels | None = None,

@@ -13,7 +13,7 @@ from batchinfer.pipeline.definition.feature_steps import pipeline_steps
 from batchinfer.pipeline.slices.table_columns import TableColumns
 
 if TYPE_CHECKING:
-    from batchinfer.transforms import Step, TransformPipeline
+    from batchinfer.transforms import RowStep, TransformPipeline
 
 
 def find_transforms(columns: TableColumns, name: str) -> tuple[TransformPipeline | None, str]:
@@ -69,7 +69,9 @@ def _versions(context: Context, name: str) -> list[str]:
         return []
 
 
-def _transforms_of(columns: TableColumns, uri: str, steps: list[Step]) -> TransformPipeline | None:
+def _transforms_of(
+    columns: TableColumns, uri: str, steps: list[RowStep]
+) -> TransformPipeline | None:
     """The transforms of a version if they have these steps; None for another model, a damaged one,
     or changed code.
     """

@@ -28,10 +28,10 @@ from batchinfer.transforms.column import (
     numbers,
     recoded,
 )
-from batchinfer.transforms.step import Fields, Json, State, Step, StepProblem
+from batchinfer.transforms.step import Fields, Json, RowStep, State, StepProblem
 
 
-class _Text(Step):
+class _Text(RowStep):
     """A step that changes the distinct values of text columns."""
 
     accepts: ClassVar[tuple[str, ...]] = TEXT
@@ -97,7 +97,7 @@ class Replace(_Text):
 Scalar = bool | int | float | str
 
 
-class Map(Step):
+class Map(RowStep):
     """Other values for given ones. A value that is not listed becomes `default`, or without one
     stays (text) or is missing.
 
@@ -195,7 +195,7 @@ _WHOLE = r"^[+-]?[0-9]{1,18}$"
 _DECIMAL = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?$"
 
 
-class Cast(Step):
+class Cast(RowStep):
     """Another type: string, int, bigint, float, double or boolean. What cannot be read as that type
     becomes missing.
 

@@ -27,10 +27,10 @@ from batchinfer.transforms.column import (
     unencoded,
 )
 from batchinfer.transforms.statistics import Ranks, Statistic, quantile
-from batchinfer.transforms.step import Fields, Json, State, Step
+from batchinfer.transforms.step import Fields, Json, RowStep, State
 
 
-class Cross(Step):
+class Cross(RowStep):
     """`a_x_b`: a vector of `buckets` with a one in the bucket of the hash of the row's categories
     together.
 
@@ -71,7 +71,7 @@ def _paired(table: np.ndarray, codes: np.ndarray, other: Coded) -> tuple[np.ndar
     return combined(table[codes], right[other.codes]), np.arange(len(codes))
 
 
-class Polynomial(Step):
+class Polynomial(RowStep):
     """Products of the columns from degree 2 up to `degree`, as double: `a^2`, `a*b`, `a^2*b` … in
     the order of degree.
     """
@@ -112,7 +112,7 @@ class Polynomial(Step):
                 frame[self._product_name(power)] = product
 
 
-class Ratio(Step):
+class Ratio(RowStep):
     """`a_per_b`: the first column divided by the second, as double; missing where the second is
     0.
     """
@@ -134,7 +134,7 @@ class Ratio(Step):
             )
 
 
-class Bucketize(Step):
+class Bucketize(RowStep):
     """The number of edges that are not above the value, as bigint: 0 below the first edge; missing
     stays missing.
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 from pydantic import Field, field_validator
 
 from batchinfer.transforms.column import TIMES, Column, is_arrow
-from batchinfer.transforms.step import Fields, Step
+from batchinfer.transforms.step import Fields, RowStep
 
 Part = Literal[
     "year", "quarter", "month", "day", "day_of_year", "weekday", "hour", "minute", "second"
@@ -32,7 +32,7 @@ _CYCLES: dict[str, tuple[int, int]] = {
 """First value and length of each part that comes round again."""
 
 
-class DateParts(Step):
+class DateParts(RowStep):
     """`<column>_<part>` as double for each part; weekday 0 is Monday; seconds are whole; missing
     stays missing.
 

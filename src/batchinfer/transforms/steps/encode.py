@@ -18,10 +18,10 @@ from pydantic import Field
 from batchinfer.transforms.category_places import Lookup, hashes
 from batchinfer.transforms.column import CATEGORIES, Column, OneHotColumn, coded, unencoded
 from batchinfer.transforms.statistics import Statistic, ValueCounts, by_frequency, by_value
-from batchinfer.transforms.step import Json, State, Step
+from batchinfer.transforms.step import Json, RowStep, State
 
 
-class _Encoder(Step):
+class _Encoder(RowStep):
     accepts: ClassVar[tuple[str, ...]] = CATEGORIES
     encodes: ClassVar[bool] = True
 

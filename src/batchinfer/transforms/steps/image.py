@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, Field, field_validator
 
 from batchinfer.errors import InputError
 from batchinfer.transforms.column import Column
-from batchinfer.transforms.step import Json, State, Step
+from batchinfer.transforms.step import Json, RowStep, State
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -41,7 +41,7 @@ Side = Annotated[int, Field(ge=1, le=4096)]
 Channels = Annotated[tuple[float, float, float], BeforeValidator(_three)]
 
 
-class Image(Step):
+class Image(RowStep):
     """Pictures in a column of bytes (JPEG, PNG, WebP, GIF, BMP, TIFF …) as vectors of 3 * height *
     width numbers.
 

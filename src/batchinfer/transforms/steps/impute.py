@@ -31,7 +31,7 @@ from batchinfer.transforms.statistics import (
     by_frequency,
     quantile,
 )
-from batchinfer.transforms.step import Fields, Json, State, Step, StepProblem
+from batchinfer.transforms.step import Fields, Json, RowStep, State, StepProblem
 
 _STATISTICS: dict[str, type[Statistic]] = {
     "mean": Moments,
@@ -41,7 +41,7 @@ _STATISTICS: dict[str, type[Statistic]] = {
 _NEUTRAL: dict[str, Any] = {"text": "missing", "bool": False, "integer": 0, "float": 0.0}
 
 
-class Impute(Step):
+class Impute(RowStep):
     """Replaces missing values, in place.
 
     `mean` and `median` take numbers and give double; `most_frequent` (of equally frequent values

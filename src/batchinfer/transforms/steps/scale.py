@@ -15,10 +15,10 @@ from pydantic import Field, model_validator
 
 from batchinfer.transforms.column import NUMBERS, Column, numbers
 from batchinfer.transforms.statistics import Moments, Ranks, Statistic, quantile
-from batchinfer.transforms.step import Json, State, Step
+from batchinfer.transforms.step import Json, RowStep, State
 
 
-class Numeric(Step):
+class Numeric(RowStep):
     """A step that changes numbers into double, in place."""
 
     accepts: ClassVar[tuple[str, ...]] = NUMBERS

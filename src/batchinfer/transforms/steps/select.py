@@ -14,14 +14,14 @@ import pyarrow as pa
 from pydantic import Field, model_validator
 
 from batchinfer.transforms.column import NUMBERS, Column, OneHotColumn, is_arrow, kind, length
-from batchinfer.transforms.step import Json, State, Step
+from batchinfer.transforms.step import Json, RowStep, State
 from batchinfer.transforms.steps.feature_scores import SCORES, dense, width_of
 from batchinfer.transforms.supervised import ROW_HASH, TARGET
 
 Method = Literal["variance", "mutual_information", "chi2", "names"]
 
 
-class Select(Step):
+class Select(RowStep):
     """Keeps some of the features that its columns hold; the model does not get the others.
 
     - `variance`: the `k` that vary most; without `k` all that vary at all. Missing values are left

@@ -17,7 +17,7 @@ from batchinfer.errors import InputError
 from batchinfer.transforms.category_places import Lookup
 from batchinfer.transforms.column import CATEGORIES, UNKNOWN, Coded, Column, coded, unencoded
 from batchinfer.transforms.statistics import MAX_CATEGORIES, pack, unpack
-from batchinfer.transforms.step import Fields, Json, State, Step
+from batchinfer.transforms.step import Fields, Json, RowStep, State
 from batchinfer.transforms.supervised import (
     ROW_HASH,
     TARGET,
@@ -31,7 +31,7 @@ from batchinfer.transforms.supervised import (
 Smoothing = float | Literal["auto"]
 
 
-class TargetEncode(Step):
+class TargetEncode(RowStep):
     """The mean of the target over the rows of the category, drawn toward the mean over all rows, as
     double.
 

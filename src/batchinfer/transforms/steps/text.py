@@ -20,7 +20,7 @@ from pydantic import Field, field_validator
 from batchinfer.transforms.category_places import Lookup
 from batchinfer.transforms.column import TEXT, Coded, Column, coded
 from batchinfer.transforms.statistics import ValueCounts, by_frequency
-from batchinfer.transforms.step import Json, State, Step
+from batchinfer.transforms.step import Json, RowStep, State
 
 _SEPARATORS = r"[^\p{L}\p{N}_]+"
 
@@ -67,7 +67,7 @@ def _kept(words: Words, keep: np.ndarray) -> Words:
     return Words(words.words.filter(pa.array(keep)), upto[words.starts])
 
 
-class _Vocabulary(Step):
+class _Vocabulary(RowStep):
     """A step with a vocabulary, chosen by how many rows a word occurs in (equally frequent ones by
     value).
     """
