@@ -4,6 +4,7 @@ Tasks run one after another in this process. The work is pickled as Spark would,
 travel fails here too; rows, frames and SQL there are none.
 """
 
+# ruff: noqa: N802, N815 - the names are those of Spark
 from __future__ import annotations
 
 import zipfile

@@ -190,6 +190,6 @@ def test_a_model_of_other_steps_is_refused_before_a_session_is_opened(
         raise AssertionError("a session was opened")
 
     ready.open_session = no_session
-    with pytest.raises(ModelError, match="features, step 1: got .*min_max") as caught:
+    with pytest.raises(ModelError, match=r"features, step 1: got .*min_max") as caught:
         ready.score()
     assert caught.value.exit_code == 7

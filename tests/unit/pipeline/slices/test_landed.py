@@ -50,7 +50,7 @@ def test_nothing_has_landed(local: SmallProject) -> None:
     with pytest.raises(InputMissing, match="nothing has landed; allowed: extract first") as caught:
         read_data(context, None)
     assert caught.value.hint == "batchinfer extract -p small"
-    with pytest.raises(InputMissing, match="has never landed .*; landed: none"):
+    with pytest.raises(InputMissing, match=r"has never landed .*; landed: none"):
         find_slice(context, DAY)
 
 
