@@ -6,8 +6,6 @@ import pytest
 from pydantic import ValidationError
 
 from batchinfer.config.environment import ModelTask
-from batchinfer.errors import ModelError
-from batchinfer.pipeline.scoring.devices import cuda_index
 from batchinfer.spark.capacity import is_one_process, most_executors, problems_of
 
 WITH_GPU = {"spark.executor.resource.gpu.amount": "2", "spark.executor.cores": "4"}
@@ -43,23 +41,6 @@ def test_what_no_executor_could_ever_run_is_told(
 def test_a_share_that_spark_would_refuse_is_refused_in_the_file(gpus: float) -> None:
     with pytest.raises(ValidationError, match="gpus"):
         ModelTask(gpus=gpus)
-
-
-@pytest.mark.parametrize(
-    ("address", "visible", "index"),
-    [("1", None, 1), ("1", "", 1), ("3", "2,3", 1), ("GPU-8f", "GPU-1a, GPU-8f", 1)],
-)
-def test_pytorch_counts_the_gpus_that_a_process_may_use(
-    address: str, visible: str | None, index: int
-) -> None:
-    assert cuda_index(address, visible, 2) == index
-
-
-def test_a_gpu_that_the_process_may_not_use_is_an_error_that_names_both() -> None:
-    with pytest.raises(ModelError, match="Spark gave this task the GPU 0; PyTorch sees here: 2, 3"):
-        cuda_index("0", "2,3", 2)
-    with pytest.raises(ModelError, match="GPU 5; PyTorch sees here: 0, 1"):
-        cuda_index("5", None, 2)
 
 
 def test_which_masters_have_one_process() -> None:

@@ -10,7 +10,12 @@ from batchinfer.inference import cuda
 from batchinfer.inference.attempt import InProcess
 from batchinfer.inference.overlap import OverlapRunner
 from batchinfer.models.handler import Regressor
-from batchinfer.pipeline.scoring.devices import choose_device, describe_device, runner_on
+from batchinfer.pipeline.scoring.devices import (
+    choose_device,
+    cuda_index,
+    describe_device,
+    runner_on,
+)
 
 
 @pytest.fixture
@@ -53,3 +58,20 @@ def test_a_gpu_that_is_not_there_is_a_model_error(monkeypatch: pytest.MonkeyPatc
     for asked in ("cuda", "cuda:1"):
         with pytest.raises(ModelError, match="this executor has no usable GPU"):
             choose_device(asked)
+
+
+@pytest.mark.parametrize(
+    ("address", "visible", "index"),
+    [("1", None, 1), ("1", "", 1), ("3", "2,3", 1), ("GPU-8f", "GPU-1a, GPU-8f", 1)],
+)
+def test_pytorch_counts_the_gpus_that_a_process_may_use(
+    address: str, visible: str | None, index: int
+) -> None:
+    assert cuda_index(address, visible, 2) == index
+
+
+def test_a_gpu_that_the_process_may_not_use_is_an_error_that_names_both() -> None:
+    with pytest.raises(ModelError, match="Spark gave this task the GPU 0; PyTorch sees here: 2, 3"):
+        cuda_index("0", "2,3", 2)
+    with pytest.raises(ModelError, match="GPU 5; PyTorch sees here: 0, 1"):
+        cuda_index("5", None, 2)

@@ -1,0 +1,91 @@
+"""`status`: each slice as the tables say, whatever attempts left behind."""
+
+from __future__ import annotations
+
+import pytest
+from spark.projects import DAY, SmallProject, csv_of
+
+from batchinfer.errors import TooManyQuarantined
+from batchinfer.lake import delta
+from batchinfer.lake.leases import hold
+from batchinfer.lake.ledger import Publisher, publisher_of, replay_transactions, run_transactions
+from batchinfer.lake.log import read_transactions
+from batchinfer.pipeline.status import pipeline_status
+
+from .conftest import HUGE
+
+FAILING = f"id,color,size,big\n90,red,{HUGE},no\n91,red,{HUGE},no\n"
+
+
+def test_a_slice_is_missing_then_published_then_stale_then_published(ready: SmallProject) -> None:
+    [before] = pipeline_status(ready.context())["slices"]
+    assert (before["status"], before["rows_landed"], before["rows_published"]) == ("missing", 40, 0)
+    assert before["version"] is None and before["model_version"] is None
+    report = ready.score()
+    [after] = pipeline_status(ready.context())["slices"]
+    assert (after["status"], after["rows_published"]) == ("published", 40)
+    assert (after["version"], after["model_version"], after["run_id"]) == (
+        report.version,
+        "1",
+        report.run_id,
+    )
+    ready.write("in/b.csv", csv_of(range(40, 43)))
+    ready.extract()
+    assert ready.states() == {DAY: "stale"}
+    ready.score()
+    assert ready.states() == {DAY: "published"}
+
+
+def test_a_failed_attempt_counts_only_where_the_slice_is_not_up_to_date(
+    ready: SmallProject,
+) -> None:
+    ready.score()
+    none = "checks.max_quarantine_rate=0"
+    ready.write("in/b.csv", FAILING)
+    ready.extract()
+    with pytest.raises(TooManyQuarantined):
+        ready.score(DAY, none)
+    assert ready.states() == {DAY: "failed"}
+    ready.score()
+    assert ready.states() == {DAY: "published"}
+    with pytest.raises(TooManyQuarantined):
+        ready.score(DAY, none, force=True)
+    assert ready.states() == {DAY: "published"}, "what is published is of this data and model"
+
+
+def test_a_slice_that_is_held_is_running(ready: SmallProject) -> None:
+    with hold(ready.context().environment.lake, "small", DAY, "another"):
+        assert ready.states() == {DAY: "running"}
+    assert ready.states() == {DAY: "missing"}
+
+
+def test_without_the_model_only_changed_data_count_as_stale(ready: SmallProject) -> None:
+    ready.score()
+    lost = ready.context("model.uri=models:/nowhere@champion")
+    status = pipeline_status(lost)
+    assert [one["status"] for one in status["slices"]] == ["published"]
+    [warning] = status["warnings"]
+    assert warning.startswith("the model could not be resolved") and "nowhere" in warning
+
+
+def test_another_precision_is_another_model(ready: SmallProject) -> None:
+    ready.score()
+    ready.overrides = (*ready.overrides, "model.precision=bf16")
+    assert ready.states() == {DAY: "stale"}
+
+
+def test_a_replay_that_was_cut_off_is_said(ready: SmallProject) -> None:
+    ready.write("in/b.csv", FAILING)
+    ready.extract()
+    report = ready.score()
+    assert "warnings" not in pipeline_status(ready.context())
+    run = publisher_of(read_transactions(report.table), DAY).run
+    replay = Publisher(run + 1, before=run)
+    delta.commit(
+        report.table,
+        [],
+        transactions=run_transactions(DAY, replay.run) | replay_transactions(DAY, replay),
+    )
+    [warning] = pipeline_status(ready.context())["warnings"]
+    assert warning.startswith(f"slice {DAY}: a replay was cut off")
+    assert f"batchinfer replay -p small --slice {DAY}" in warning
