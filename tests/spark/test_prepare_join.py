@@ -209,7 +209,7 @@ def test_a_run_reads_one_version_and_says_which(rooms: SmallProject, spark: Spar
 
 
 def test_without_as_of_a_key_has_one_row(rooms: SmallProject, spark: SparkSession) -> None:
-    rooms.edit(", as_of: {column: ts, table_column: at}", "")
+    rooms.edit(",\n          as_of: {column: ts, table_column: at}", "")
     with pytest.raises(
         InputError,
         match=r'keys \(name\) that repeat in .*rooms, version 0: \{"name": "[xy]"\} \d+ times',
