@@ -35,6 +35,7 @@ def main() -> int:
     options.add_argument("--before", type=Path, required=True, help="a checkout with its own .venv")
     options.add_argument("--after", type=Path, default=_CHECKOUT, help="this checkout")
     options.add_argument("--runs", type=int, default=7)
+    options.add_argument("--warm-ups", type=int, default=1, help="runs that are not counted, first")
     options.add_argument("program", nargs="+", help="a benchmark and its arguments, behind --")
     arguments = options.parse_args()
     # Processes that outlive their parents become ours, so their time is counted when they end.
@@ -42,12 +43,12 @@ def main() -> int:
         raise OSError(ctypes.get_errno(), "prctl: orphans cannot be adopted here")
     places = {"before": arguments.before.resolve(), "after": arguments.after.resolve()}
     seconds: dict[str, list[float]] = {name: [] for name in places}
-    for number in range(arguments.runs + 1):
+    for number in range(1 - arguments.warm_ups, arguments.runs + 1):
         for name, place in places.items():
             taken = _cpu_seconds(place, arguments.program)
-            label = f"run {number}" if number else "warm-up"
+            label = f"run {number}" if number > 0 else "warm-up"
             print(f"{label:8} {name:7} {taken:8.1f} CPU s", file=sys.stderr, flush=True)
-            if number:
+            if number > 0:
                 seconds[name].append(taken)
     medians = {name: statistics.median(taken) for name, taken in seconds.items()}
     ratio = medians["after"] / medians["before"]
