@@ -111,7 +111,7 @@ def score(
 ) -> tuple[float, dict[str, Any]]:
     """Seconds of one run without the start of the session, and where they went."""
     from batchinfer.pipeline.definition.context import Context
-    from batchinfer.pipeline.recorded import recorded
+    from batchinfer.pipeline.run_record import recorded
     from batchinfer.pipeline.score import score_slice as score_slice
 
     root = make_project(workload, spark, copies, hidden)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from batchinfer import contracts
+from batchinfer import contracts, predictions_table
 from benchmarks.scale_synthetic import (
     DAY,
     create_predictions,
@@ -218,8 +218,8 @@ def status_slices(folder: Path, size: int) -> dict[str, Any]:
 
     context = open_pipeline(folder)
     create_predictions(context.predictions)
-    schema = contracts.predictions_schema({"key": pa.int64()}, {"prediction": pa.float64()})
-    constants = dict.fromkeys(contracts.LINEAGE)
+    schema = predictions_table.predictions_schema({"key": pa.int64()}, {"prediction": pa.float64()})
+    constants = dict.fromkeys(predictions_table.LINEAGE)
     rows = pa.RecordBatch.from_pydict(
         {"key": pa.array(range(1000)), "prediction": pa.array([0.5] * 1000)}
     )

@@ -35,7 +35,7 @@ DRIVER_KEY_ROWS = 16_000_000
 # proportion, at most: from 1 to 32 million rows they took 2.8 times as long (scale_constants.json).
 CHECKED_ROWS, CHECKED_WORKERS = 10_000_000, 2
 # The engine alone writes key and prediction, 16 bytes; the product a fingerprint of 16 more
-# (contracts.predictions_schema).
+# (predictions_table.predictions_schema).
 ENGINE_WRITES = 0.5
 # inference/splits.py: bytes of a task, of the least task, and from where on the last tasks are
 # halved.

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from batchinfer import contracts
+from batchinfer import contracts, predictions_table
 from batchinfer.contracts import StagedFile
 
 Made = TypeVar("Made")
@@ -114,7 +114,7 @@ def create_predictions(table: str) -> None:
     """An empty predictions table."""
     from batchinfer.lake.delta import ensure_table
 
-    schema = contracts.predictions_schema({"key": pa.int64()}, {"prediction": pa.float64()})
+    schema = predictions_table.predictions_schema({"key": pa.int64()}, {"prediction": pa.float64()})
     ensure_table(
         table,
         schema,

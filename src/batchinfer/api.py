@@ -52,7 +52,7 @@ def extract(
         'unchanged'
     """
     from batchinfer.pipeline.extract import extract_source
-    from batchinfer.pipeline.recorded import recorded
+    from batchinfer.pipeline.run_record import recorded
 
     context = _open(pipeline, env, overrides, reads_source=True)
     return recorded(
@@ -80,7 +80,7 @@ def train(
         >>> report.rows_train + report.rows_validation
         40
     """
-    from batchinfer.pipeline.recorded import recorded
+    from batchinfer.pipeline.run_record import recorded
     from batchinfer.pipeline.train import train_pipeline
 
     context = _open(pipeline, env, overrides)
@@ -112,8 +112,8 @@ def register(
         >>> report.inputs, report.outputs
         ({'width': 'double', 'length': 'double'}, {'prediction': 'double'})
     """
-    from batchinfer.pipeline.recorded import recorded
     from batchinfer.pipeline.register import register_model
+    from batchinfer.pipeline.run_record import recorded
 
     context = _open(pipeline, env, overrides)
     return recorded(context, "register", None, lambda: register_model(context, artifact, alias))
@@ -141,7 +141,7 @@ def score(
         >>> batchinfer.score("churn", slice="2026-11-21").status
         'unchanged'
     """
-    from batchinfer.pipeline.recorded import recorded
+    from batchinfer.pipeline.run_record import recorded
     from batchinfer.pipeline.score import score_slice
 
     context = _open(pipeline, env, overrides)
@@ -199,8 +199,8 @@ def replay(
         >>> report.status, report.rows_in, report.rows_scored
         ('unchanged', 0, 0)
     """
-    from batchinfer.pipeline.recorded import recorded
     from batchinfer.pipeline.replay import replay_slice
+    from batchinfer.pipeline.run_record import recorded
 
     context = _open(pipeline, env, overrides)
     return recorded(

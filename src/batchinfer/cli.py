@@ -53,7 +53,7 @@ def extract_command(ref: str, env: str, overrides: tuple[str, ...], slice_: str 
     def work() -> Any:
         from batchinfer.api import session_of
         from batchinfer.pipeline.extract import extract_source
-        from batchinfer.pipeline.recorded import recorded
+        from batchinfer.pipeline.run_record import recorded
         from batchinfer.show import show_extract
 
         context = _context(ref, env, overrides, reads_source=True)
@@ -95,7 +95,7 @@ def train_command(
 
     def work() -> Any:
         from batchinfer.api import session_of
-        from batchinfer.pipeline.recorded import recorded
+        from batchinfer.pipeline.run_record import recorded
         from batchinfer.pipeline.train import slices_to_learn_from, train_pipeline
         from batchinfer.show import show_train
 
@@ -130,8 +130,8 @@ def register_command(
     """Make a bundle of a model trained elsewhere."""
 
     def work() -> Any:
-        from batchinfer.pipeline.recorded import recorded
         from batchinfer.pipeline.register import register_model
+        from batchinfer.pipeline.run_record import recorded
         from batchinfer.show import show_register
 
         context = _context(ref, env, overrides)
@@ -191,7 +191,7 @@ def score_command(
 
     def work() -> Any:
         from batchinfer.api import session_of
-        from batchinfer.pipeline.recorded import recorded
+        from batchinfer.pipeline.run_record import recorded
         from batchinfer.pipeline.score import score_slice
         from batchinfer.show import show_run
 
@@ -216,8 +216,8 @@ def replay_command(ref: str, env: str, overrides: tuple[str, ...], slice_: str) 
 
     def work() -> Any:
         from batchinfer.api import session_of
-        from batchinfer.pipeline.recorded import recorded
         from batchinfer.pipeline.replay import replay_slice
+        from batchinfer.pipeline.run_record import recorded
         from batchinfer.show import show_run
 
         context = _context(ref, env, overrides)
@@ -287,7 +287,7 @@ def nightly_command(
 ) -> None:
     """What schedulers call: extract, then score the day, or what the week before it lacks."""
     from batchinfer.command import leave
-    from batchinfer.night import run_night
+    from batchinfer.nightly import run_night
 
     leave(run_night(ref, slice_, env, overrides, tries, wait_s))
 

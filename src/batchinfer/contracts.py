@@ -32,32 +32,6 @@ INPUT_FINGERPRINT = "input_fingerprint"
 RUN_ID = "run_id"
 SCORED_AT = "scored_at"
 
-LINEAGE: Mapping[str, tuple[str, str]] = {
-    VARIANT: (
-        "string",
-        "Which of the pipeline's models made this row: champion, challenger, shadow. Unique with "
-        "key and slice.",
-    ),
-    SERVED: (
-        "bool",
-        "True on exactly one row of each key and slice: the one that lookups, the latest view and "
-        "load read.",
-    ),
-    MODEL_NAME: ("string", "Name of the registered model."),
-    MODEL_VERSION: ("string", "Version of the registered model."),
-    BUNDLE_DIGEST: (
-        "string",
-        "SHA-256 of the bundle's manifest: weights, transforms, handler and signature.",
-    ),
-    SOURCE_TABLE: ("string", "Table that the inputs were read from."),
-    SOURCE_VERSION: ("int64", "Delta version of that table."),
-    INPUT_FINGERPRINT: (
-        "binary16",
-        "128-bit hash of the source columns that the model's signature names.",
-    ),
-    RUN_ID: ("string", "The run that wrote this row."),
-    SCORED_AT: ("timestamp", "When the run scored this row, UTC."),
-}
 
 CHAMPION = "champion"
 
@@ -87,28 +61,6 @@ def commented(name: str, type_: pa.DataType, comment: str, nullable: bool = True
     import pyarrow as pa
 
     return pa.field(name, type_, nullable=nullable, metadata={"comment": comment})
-
-
-def predictions_schema(
-    key: Mapping[str, pa.DataType], outputs: Mapping[str, pa.DataType]
-) -> pa.Schema:
-    """Schema of a predictions table, in the order of the contract: key, slice, predictions,
-    lineage.
-    """
-    import pyarrow as pa
-
-    return pa.schema(
-        [
-            commented(name, type_, "Key of the scored record, as in the source.")
-            for name, type_ in key.items()
-        ]
-        + [commented(SLICE, pa.string(), "The slice that this row belongs to; partition column.")]
-        + [commented(name, type_, "Prediction of the model.") for name, type_ in outputs.items()]
-        + [
-            commented(name, arrow_type(short), comment)
-            for name, (short, comment) in LINEAGE.items()
-        ]
-    )
 
 
 QUARANTINE_PARTITIONS = (SLICE, "stage", "published")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from batchinfer.command import leave, run_command
 from batchinfer.errors import ModelError
 from batchinfer.pipeline.definition.context import Context
-from batchinfer.pipeline.recorded import recorded
+from batchinfer.pipeline.run_record import recorded
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

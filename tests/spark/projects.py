@@ -15,7 +15,7 @@ from batchinfer.command_reports import ExtractReport, RunReport, TrainReport
 from batchinfer.pipeline.backfill import BackfillReport, backfill_slices
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.extract import extract_source
-from batchinfer.pipeline.recorded import recorded
+from batchinfer.pipeline.run_record import recorded
 from batchinfer.pipeline.score import score_slice
 from batchinfer.pipeline.status import pipeline_status
 from batchinfer.pipeline.train import train_pipeline

@@ -17,8 +17,8 @@ import batchinfer
 from batchinfer.command_reports import RunReport
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.models import model_versions
-from batchinfer.pipeline.recorded import recorded
 from batchinfer.pipeline.replay import replay_slice
+from batchinfer.pipeline.run_record import recorded
 
 FIRST, UNSCORED, NEXT = rows.LATE[0], rows.UNSCORED, rows.NEXT
 # How many of the day's rows are landed, of those that land a day later.

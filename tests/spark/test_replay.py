@@ -22,8 +22,8 @@ from spark.refusing import NET
 from batchinfer import errors
 from batchinfer.command_reports import RunReport
 from batchinfer.lake import quarantine
-from batchinfer.pipeline.recorded import recorded
 from batchinfer.pipeline.replay import replay_slice
+from batchinfer.pipeline.run_record import recorded
 from batchinfer.pipeline.scoring import commits
 from batchinfer.pipeline.status import pipeline_status
 

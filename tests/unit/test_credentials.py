@@ -95,7 +95,7 @@ def test_what_nobody_foresaw_and_what_was_typed_are_shown_without(
 
 
 def test_the_record_of_a_run_holds_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    from batchinfer.pipeline.recorded import recorded
+    from batchinfer.pipeline.run_record import recorded
 
     rows: list[dict[str, Any]] = []
     monkeypatch.setattr("batchinfer.lake.runs.append_run", lambda _, row: rows.append(row))

@@ -21,7 +21,8 @@ from batchinfer.config.schema import (
 )
 from batchinfer.config.suggestions import among, listed, shown
 from batchinfer.config.types import SqlType, read_type
-from batchinfer.contracts import LINEAGE, SLICE, SOURCE_FILE, SOURCE_LINE, Problem
+from batchinfer.contracts import SLICE, SOURCE_FILE, SOURCE_LINE, Problem
+from batchinfer.predictions_table import LINEAGE
 
 _ADDED = (SLICE, SOURCE_FILE, SOURCE_LINE)
 _TIMES = ("timestamp", "timestamp_ntz", "date")

@@ -19,7 +19,7 @@ from pyarrow.fs import FileSystem
 
 from batchinfer.config.uris import join
 from batchinfer.errors import InputError, InputMissing, StorageError
-from batchinfer.stores import is_of_store, is_on_store, open_s3, words_and_hint
+from batchinfer.object_stores import is_of_store, is_on_store, open_s3, words_and_hint
 
 TARGET_BYTES = 256 * 2**20
 # A task of less costs more to start than to run.

@@ -14,8 +14,8 @@ from deltalake.exceptions import DeltaError
 
 from batchinfer.contracts import KEY_PROPERTY
 from batchinfer.errors import InputError
+from batchinfer.lake.delta_types import compare_schemas, delta_schema, skipping_columns
 from batchinfer.lake.locks import table_lock
-from batchinfer.lake.schemas import compare_schemas, delta_schema, skipping_columns
 from batchinfer.lake.snapshots import arrow_schema, exists, open_table
 from batchinfer.lake.table_places import local_path, storage_faults, table_options, table_uri
 from batchinfer.table_format import FORMAT_PROPERTY, TABLE_FORMAT

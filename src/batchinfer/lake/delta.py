@@ -24,10 +24,10 @@ from batchinfer.contracts import StagedFile
 from batchinfer.errors import BatchInferError, InputError, SliceHeld, StorageError
 from batchinfer.lake import log
 from batchinfer.lake.creation import ensure_table
+from batchinfer.lake.delta_types import compare_schemas
 from batchinfer.lake.fences import check_fences
 from batchinfer.lake.locks import table_lock
 from batchinfer.lake.rewriting import Rewrite, remove_rows
-from batchinfer.lake.schemas import compare_schemas
 from batchinfer.lake.snapshots import (
     exists,
     open_table,

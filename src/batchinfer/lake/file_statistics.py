@@ -19,7 +19,7 @@ import pyarrow as pa
 from pyarrow import compute
 from pyarrow import types as kinds
 
-from batchinfer.lake.schemas import has_statistics
+from batchinfer.lake.delta_types import has_statistics
 
 # pyarrow makes these functions when it is imported; type checkers cannot see them.
 pc: Any = compute

@@ -18,9 +18,9 @@ from pyarrow import types as kinds
 
 from batchinfer.contracts import StagedFile
 from batchinfer.errors import InputError
+from batchinfer.lake.delta_types import delta_schema
 from batchinfer.lake.file_statistics import FileStatistics
 from batchinfer.lake.parquet import ParquetFile, delete_quietly
-from batchinfer.lake.schemas import delta_schema
 from batchinfer.lake.table_places import open_filesystem, partition_folder
 
 if TYPE_CHECKING:

@@ -60,7 +60,7 @@ def table_uri(uri: str) -> str:
     path = local_path(uri)
     if path is not None:
         return str(path)
-    from batchinfer.stores import delta_uri
+    from batchinfer.object_stores import delta_uri
 
     return delta_uri(uri)
 
@@ -72,7 +72,7 @@ def table_options(uri: str) -> dict[str, str] | None:
     """
     if local_path(uri) is not None:
         return None
-    from batchinfer.stores import delta_options
+    from batchinfer.object_stores import delta_options
 
     return delta_options(uri)
 
@@ -87,7 +87,7 @@ def open_filesystem(uri: str) -> tuple[FileSystem, str]:
     """
     path = local_path(uri)
     if path is None:
-        from batchinfer.stores import is_on_store, open_s3
+        from batchinfer.object_stores import is_on_store, open_s3
 
         if not is_on_store(uri):
             raise StorageError(
@@ -104,7 +104,7 @@ def is_reachable(uri: str) -> bool:
 
     Runs on: driver | executor
     """
-    from batchinfer.stores import is_on_store
+    from batchinfer.object_stores import is_on_store
 
     return local_path(uri) is not None or is_on_store(uri)
 
@@ -191,7 +191,7 @@ def as_storage_error(uri: str, doing: str, error: BaseException) -> StorageError
 
     Runs on: driver | executor
     """
-    from batchinfer.stores import is_of_store, words_and_hint
+    from batchinfer.object_stores import is_of_store, words_and_hint
 
     words, hint = error_line(error), None
     if "://" in uri or is_of_store(words):

@@ -14,7 +14,7 @@ from batchinfer.command_reports import RunReport
 from batchinfer.errors import BatchInferError, Interrupted
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.slice_names import check_slice, slices_between
-from batchinfer.pipeline.recorded import recorded
+from batchinfer.pipeline.run_record import recorded
 from batchinfer.pipeline.score import score_slice
 from batchinfer.pipeline.scoring.resolved_inputs import (
     check_suite_columns,

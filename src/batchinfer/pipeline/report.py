@@ -20,7 +20,7 @@ def find_report(run_id: str, env: str) -> dict[str, Any]:
 
     from batchinfer.config.loader import load_state
     from batchinfer.lake.table_places import open_filesystem, storage_faults
-    from batchinfer.stores import use
+    from batchinfer.object_stores import use
 
     if not re.fullmatch(r"[A-Za-z0-9-]+", run_id):
         raise ConfigError(

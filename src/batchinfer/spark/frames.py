@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from batchinfer.config.uris import Uri
+from batchinfer.object_stores import is_on_store
 from batchinfer.spark.hadoop import Store
-from batchinfer.stores import is_on_store
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

@@ -9,7 +9,7 @@ import os
 
 import pytest
 
-from batchinfer import stores
+from batchinfer import object_stores
 from batchinfer.config.environment import Environment
 from batchinfer.config.s3 import (
     VARIABLE,
@@ -103,22 +103,22 @@ def test_what_travels_holds_no_credentials(monkeypatch: pytest.MonkeyPatch) -> N
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
         monkeypatch.setenv(name, "canary-value")
     conf = {f"{HADOOP}endpoint": "http://minio:9000", f"{HADOOP}secret.key": "canary-value"}
-    stores.use(conf, ["/local/lake"])
+    object_stores.use(conf, ["/local/lake"])
     assert os.environ[VARIABLE] == ""
     with pytest.raises(ConfigError):
-        stores.use(conf, [LAKE])
+        object_stores.use(conf, [LAKE])
     del conf[f"{HADOOP}secret.key"]
-    stores.use(conf, [LAKE])
+    object_stores.use(conf, [LAKE])
     text = os.environ[VARIABLE]
     assert json.loads(text)[""]["endpoint"] == "http://minio:9000"
-    assert "canary" not in text + str(stores.delta_options(LAKE))
+    assert "canary" not in text + str(object_stores.delta_options(LAKE))
 
 
 def test_deltalake_is_told_what_hadoop_is(monkeypatch: pytest.MonkeyPatch) -> None:
     conf = {f"{HADOOP}endpoint": "http://minio:9000", f"{HADOOP}path.style.access": True}
     monkeypatch.setenv(VARIABLE, to_text(settings_by_bucket(conf, {})))
-    options = stores.delta_options(LAKE) or {}
-    assert stores.delta_uri(f"{LAKE}/") == "s3://lake.of.ours/tables"
+    options = object_stores.delta_options(LAKE) or {}
+    assert object_stores.delta_uri(f"{LAKE}/") == "s3://lake.of.ours/tables"
     assert options["aws_conditional_put"] == "etag"
     assert (options["aws_endpoint_url"], options["aws_allow_http"]) == ("http://minio:9000", "true")
     assert options["aws_virtual_hosted_style_request"] == "false"
@@ -126,12 +126,12 @@ def test_deltalake_is_told_what_hadoop_is(monkeypatch: pytest.MonkeyPatch) -> No
         VARIABLE,
         to_text(settings_by_bucket({f"{HADOOP}endpoint": "https://store.example.org"}, {})),
     )
-    options = stores.delta_options("s3a://lake/tables") or {}
+    options = object_stores.delta_options("s3a://lake/tables") or {}
     assert (options["aws_endpoint_url"], options["aws_virtual_hosted_style_request"]) == (
         "https://lake.store.example.org",
         "true",
     )
-    assert stores.delta_options("/local/lake") is None
+    assert object_stores.delta_options("/local/lake") is None
 
 
 @pytest.mark.parametrize(
@@ -182,6 +182,6 @@ def test_tables_lie_on_disks_or_on_s3(name: str, place: str) -> None:
 def test_what_a_store_says_is_told_without_keys_and_with_what_helps(
     text: str, words: str, hint: str
 ) -> None:
-    told, help_ = stores.words_and_hint(text)
+    told, help_ = object_stores.words_and_hint(text)
     assert told == words
     assert help_ is not None and hint in help_

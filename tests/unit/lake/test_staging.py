@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 
 from batchinfer.errors import InputError, StorageError
 from batchinfer.lake import staging
+from batchinfer.lake.delta_types import delta_schema
 from batchinfer.lake.file_statistics import (
     FileStatistics,
     format_timestamp,
     truncate_max,
     truncate_min,
 )
-from batchinfer.lake.schemas import delta_schema
 from batchinfer.lake.staged_files import remove_staged
 from batchinfer.lake.staging import StagedWriter
 from batchinfer.lake.table_places import encode_name

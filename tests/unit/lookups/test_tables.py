@@ -17,13 +17,13 @@ from deltalake.transaction import AddAction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchinfer import contracts
+from batchinfer import contracts, predictions_table
 from batchinfer.errors import InputError, InputMissing, StorageError
 from batchinfer.lookups import keyed_snapshots, tables
 from batchinfer.lookups.tables import key_columns, lookup_rows
 
 KEY = ("source_file", "source_line")
-SCHEMA = contracts.predictions_schema(
+SCHEMA = predictions_table.predictions_schema(
     {"source_file": pa.string(), "source_line": pa.int64()},
     {
         "score": pa.float64(),

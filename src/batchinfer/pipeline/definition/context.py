@@ -21,8 +21,8 @@ from batchinfer.config.loader import Loaded, load_pipeline
 from batchinfer.config.pipeline import Pipeline
 from batchinfer.config.rules import unset_variables
 from batchinfer.config.uris import join
+from batchinfer.object_stores import use
 from batchinfer.pipeline.definition.feature_steps import check_document_steps
-from batchinfer.stores import use
 
 if TYPE_CHECKING:
     from batchinfer.models.registry import Registry

@@ -11,11 +11,12 @@ from batchinfer.config.schema import schema_fields
 from batchinfer.config.sources import DeltaSource, SliceColumn
 from batchinfer.config.suggestions import among, did_you_mean
 from batchinfer.config.types import spark_name
-from batchinfer.contracts import LINEAGE, SLICE
+from batchinfer.contracts import SLICE
 from batchinfer.errors import InputError
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.slices.delta_opened import Opened
 from batchinfer.pipeline.slices.delta_register import Register
+from batchinfer.predictions_table import LINEAGE
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from batchinfer import contracts
+from batchinfer import contracts, predictions_table
 from batchinfer.command_reports import RunReport
 from batchinfer.contracts import StagedFile
 from batchinfer.pipeline.definition.context import Context
@@ -75,7 +75,7 @@ def ensure_predictions(columns: TableColumns, model: ResolvedModel, evolve: bool
     key = list(columns.key)
     ensure_table(
         context.predictions,
-        contracts.predictions_schema(columns.key, outputs),
+        predictions_table.predictions_schema(columns.key, outputs),
         [contracts.SLICE],
         context.pipeline.description or f"Predictions of pipeline {context.name}.",
         {contracts.KEY_PROPERTY: ",".join(key)},

@@ -162,8 +162,9 @@ def check_suite_columns(
         ConfigError: expectations on columns that are not there.
     """
     from batchinfer.checks.suites import check_suite
-    from batchinfer.contracts import LINEAGE, SLICE
+    from batchinfer.contracts import SLICE
     from batchinfer.errors import ConfigError
+    from batchinfer.predictions_table import LINEAGE
 
     judged = {
         "input": [*columns.landed, SLICE],

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from batchinfer import contracts
+from batchinfer import contracts, predictions_table
 from batchinfer.contracts import BadRecord
 from batchinfer.errors import TooManyQuarantined
 from batchinfer.inference.workers import peak_bytes
@@ -364,7 +364,7 @@ def file_schema(key: Mapping[str, str], outputs: Mapping[str, str]) -> pa.Schema
     """Schema of one Parquet file of predictions: the table's without the partition column."""
     from batchinfer.config.types import parse_ddl
 
-    schema = contracts.predictions_schema(
+    schema = predictions_table.predictions_schema(
         {name: parse_ddl(type_) for name, type_ in key.items()},
         {name: parse_ddl(type_) for name, type_ in outputs.items()},
     )

@@ -9,7 +9,7 @@ import pytest
 from deltalake import DeltaTable
 from spark.projects import DAY, SmallProject
 
-from batchinfer import contracts
+from batchinfer import contracts, predictions_table
 from batchinfer.contracts import BadRecord, StagedFile
 from batchinfer.errors import InputError
 from batchinfer.lake import delta
@@ -90,7 +90,7 @@ def test_the_table_of_predictions_says_its_key_and_what_its_columns_are(
     assert made.metadata().configuration[contracts.KEY_PROPERTY] == "source_file,source_line"
     schema = delta.table_schema(table)
     assert schema.field("score").type == pa.float64()
-    assert all(schema.field(name).metadata for name in contracts.LINEAGE)
+    assert all(schema.field(name).metadata for name in predictions_table.LINEAGE)
     version = delta.table_version(table)
     ensure_predictions(columns, model, evolve=False)
     assert delta.table_version(table) == version

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 from spark.projects import DAY, SmallProject, csv_of
 
-from batchinfer import contracts
+from batchinfer import contracts, predictions_table
 from batchinfer.errors import InputError, ModelError, SliceHeld, TooManyQuarantined
 from batchinfer.lake import delta
 from batchinfer.lake.leases import hold
@@ -152,7 +152,7 @@ def test_a_table_that_lacks_a_column_gets_it_where_that_is_asked_for(ready: Smal
     key = {"source_file": pa.string(), "source_line": pa.int64()}
     delta.ensure_table(
         context.predictions,
-        contracts.predictions_schema(key, {"label": pa.string()}),
+        predictions_table.predictions_schema(key, {"label": pa.string()}),
         [contracts.SLICE],
         configuration={contracts.KEY_PROPERTY: "source_file,source_line"},
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from batchinfer import errors, night
+from batchinfer import errors, nightly
 from batchinfer.schedule import Step
 
 Calls = list[tuple[str, dict[str, str]]]
@@ -38,9 +38,9 @@ def steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Call
             return {"status": "published"}
 
         monkeypatch.setattr(
-            night, "_land", lambda step, *_: calls.append((step.command, dict(step.options)))
+            nightly, "_land", lambda step, *_: calls.append((step.command, dict(step.options)))
         )
-        monkeypatch.setattr(night, "_score", score)
+        monkeypatch.setattr(nightly, "_score", score)
         return calls
 
     return install
@@ -50,7 +50,7 @@ def test_lands_then_scores_the_day(
     steps: Callable[..., Calls], capsys: pytest.CaptureFixture[str]
 ) -> None:
     calls = steps(None)
-    assert night.run_night("p.yaml", "2026-11-21") == 0
+    assert nightly.run_night("p.yaml", "2026-11-21") == 0
     assert calls == [("extract", {"slice": "2026-11-21"}), ("score", {"slice": "2026-11-21"})]
     assert json.loads(capsys.readouterr().out)["status"] == "published"
 
@@ -60,14 +60,14 @@ def test_what_may_pass_is_tried_again(
     steps: Callable[..., Calls], passing: errors.BatchInferError, capsys: pytest.CaptureFixture[str]
 ) -> None:
     calls = steps(passing, passing, None)
-    assert night.run_night("p.yaml", "2026-11-21", tries=3, wait_s=0) == 0
+    assert nightly.run_night("p.yaml", "2026-11-21", tries=3, wait_s=0) == 0
     assert len(calls) == 6
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["errors"] == []
 
 
 def test_tries_end(steps: Callable[..., Calls], capsys: pytest.CaptureFixture[str]) -> None:
     steps(errors.SliceHeld("a"), errors.SliceHeld("b"))
-    assert night.run_night("p.yaml", "2026-11-21", tries=2, wait_s=0) == 6
+    assert nightly.run_night("p.yaml", "2026-11-21", tries=2, wait_s=0) == 6
     assert "attempt 2 of 2" in capsys.readouterr().err
 
 
@@ -77,7 +77,7 @@ def test_tries_end(steps: Callable[..., Calls], capsys: pytest.CaptureFixture[st
 )
 def test_what_stays_is_not_tried_again(steps: Callable[..., Calls], staying: Exception) -> None:
     calls = steps(staying)
-    assert night.run_night("p.yaml", "2026-11-21", tries=3, wait_s=0) == getattr(
+    assert nightly.run_night("p.yaml", "2026-11-21", tries=3, wait_s=0) == getattr(
         staying, "exit_code", 1
     )
     assert len(calls) == 2
@@ -87,5 +87,5 @@ def test_a_day_that_is_none(
     steps: Callable[..., Calls], capsys: pytest.CaptureFixture[str]
 ) -> None:
     steps()
-    assert night.run_night("p.yaml", "21.11.2026") == 2
+    assert nightly.run_night("p.yaml", "21.11.2026") == 2
     assert "allowed: a day such as 2026-11-21" in capsys.readouterr().out

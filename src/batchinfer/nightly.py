@@ -80,7 +80,7 @@ def _steps(ref: str, day: str, env: str, overrides: Sequence[str]) -> Any:
 
 def _land(step: Step, context: Context, open_session: OpenSession) -> None:
     from batchinfer.pipeline.extract import extract_source
-    from batchinfer.pipeline.recorded import recorded
+    from batchinfer.pipeline.run_record import recorded
     from batchinfer.show import show_extract
 
     slice_ = step.options.get("slice")
@@ -91,7 +91,7 @@ def _land(step: Step, context: Context, open_session: OpenSession) -> None:
 
 def _score(step: Step, context: Context, open_session: OpenSession) -> Any:
     from batchinfer.pipeline.backfill import backfill_slices
-    from batchinfer.pipeline.recorded import recorded
+    from batchinfer.pipeline.run_record import recorded
     from batchinfer.pipeline.score import score_slice
     from batchinfer.show import show_backfill, show_run
 
