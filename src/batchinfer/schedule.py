@@ -151,8 +151,8 @@ def read_schedule(text: object) -> Schedule:
     ):
         raise ConfigError(
             f"got day of month {day!r} and day of week {weekday!r}, which cron and the Spark "
-            "operator read differently; "
-            "allowed: a step from * in one of them and * in the other, or lists"
+            "operator read differently; allowed: a step from * in one of them and * in the other, "
+            "or lists"
         )
     return Schedule(" ".join(parts), values, day != "*" and weekday != "*")
 

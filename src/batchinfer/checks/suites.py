@@ -86,8 +86,7 @@ def check_suite(suite: Suite, columns: Collection[str]) -> list[str]:
     """
     return [
         f"{item.place}: {item.name} names column {name!r}, which is not "
-        f"there{_did_you_mean(name, columns)}; "
-        f"allowed: {', '.join(columns)}"
+        f"there{_did_you_mean(name, columns)}; allowed: {', '.join(columns)}"
         for item in suite.expectations
         for name in item.columns()
         if name not in columns and name.partition(".")[0] not in columns

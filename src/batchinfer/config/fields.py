@@ -105,8 +105,7 @@ def check_alias(alias: str) -> None:
     if re.fullmatch(_ALIAS, alias, re.ASCII) is None:
         raise ConfigError(
             f"--alias: got {alias!r}; allowed: a letter, then letters, digits, '_' and '-', up to "
-            "255 in all; "
-            "neither 'latest' nor 'v' and a number"
+            "255 in all; neither 'latest' nor 'v' and a number"
         )
 
 

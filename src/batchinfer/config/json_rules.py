@@ -99,8 +99,8 @@ def _check_rows(source: dict[Any, Any]) -> Iterator[Problem]:
         yield Problem(
             where,
             f"got explode: {explode} with the key source_file, source_line, which all rows of one "
-            "record share; "
-            "allowed: a source.key with a column that tells the items of a record apart",
+            "record share; allowed: a source.key with a column that tells the items of a record "
+            "apart",
         )
     if _option(source, "array")[1] is True and source.get("on_changed") == "append":
         message = (

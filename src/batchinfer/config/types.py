@@ -35,8 +35,7 @@ _SIZED = ("varchar", "char")
 _NESTED = ("array", "map", "struct")
 _ALLOWED = (
     "tinyint, smallint, int, bigint, float, double, decimal(p,s), string, varchar(n), char(n), "
-    "boolean, binary, date, "
-    "timestamp, timestamp_ntz, array<…>, map<…,…>, struct<name: …, …>"
+    "boolean, binary, date, timestamp, timestamp_ntz, array<…>, map<…,…>, struct<name: …, …>"
 )
 _TOKEN = re.compile(
     r"\s*(?:(?P<word>[A-Za-z_]\w*)|(?P<number>\d+)|`(?P<quoted>(?:[^`]|``)+)`|(?P<sign>[<>(),:]))",

@@ -76,8 +76,8 @@ def _is_refused(table: str) -> bool:
     if results == [None, None]:
         raise StorageError(
             f"{table}: the store overwrote an object that a conditional write (If-None-Match: *) "
-            "must leave as it is, so "
-            "that two commits at once would lose one; allowed: a store with conditional writes"
+            "must leave as it is, so that two commits at once would lose one; allowed: a store "
+            "with conditional writes"
         )
     for error in results:
         if isinstance(error, OSError):

@@ -269,8 +269,7 @@ def _removed(
     if gone:
         raise StorageError(
             f"{uri}: {len(gone)} files to remove are not in version {table.version()}, such as "
-            f"{min(gone)}; "
-            "another writer has rewritten them",
+            f"{min(gone)}; another writer has rewritten them",
             hint="Run the command again.",
         )
     # The same files committed twice replace themselves.

@@ -68,8 +68,7 @@ def _nested_type(type_: pa.DataType) -> pa.DataType:
         return pa.map_(delta_type(type_.key_type), delta_type(type_.item_type))
     raise InputError(
         f"a column of type {type_} cannot be stored in Delta; allowed: bool, int8 to int64, float, "
-        "double, decimal, string, "
-        "binary, date, timestamp, and lists, structs and maps of these"
+        "double, decimal, string, binary, date, timestamp, and lists, structs and maps of these"
     )
 
 

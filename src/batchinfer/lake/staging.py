@@ -214,8 +214,8 @@ class StagedWriter:
         if given != set(self._schema.names):
             raise InputError(
                 f"{self._root}: columns to write: missing "
-                f"{sorted(set(self._schema.names) - given)}, "
-                f"unknown {sorted(given - set(self._schema.names))}; the file's columns are "
+                f"{sorted(set(self._schema.names) - given)}, unknown "
+                f"{sorted(given - set(self._schema.names))}; the file's columns are "
                 f"{self._schema.names}"
             )
         columns = {

@@ -171,9 +171,8 @@ def _memory(
     if needed > there:
         facts["warnings"].append(
             f"{workers} workers need about {needed / 2**30:.1f} GiB; this machine has "
-            f"{there / 2**30:.1f} GiB: "
-            "set model.batch.rows or model.batch.max_bytes lower, or take fewer workers "
-            "(spark.master: local[N,4])"
+            f"{there / 2**30:.1f} GiB: set model.batch.rows or model.batch.max_bytes lower, or "
+            "take fewer workers (spark.master: local[N,4])"
         )
     return facts
 

@@ -156,8 +156,7 @@ def _repeated_reasons(steps: Sequence[TableStep]) -> list[Problem]:
             if reason in seen:
                 message = (
                     f"got {shown(reason.removeprefix('rule:'))}, the name of an earlier "
-                    "rule "
-                    "too; allowed: names that differ"
+                    "rule too; allowed: names that differ"
                 )
                 problems.append(Problem(("prepare", step.position, step.step, "name"), message))
             seen.add(reason)

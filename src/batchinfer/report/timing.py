@@ -193,14 +193,12 @@ def _of_workers(seconds: float, share: float, workers: Mapping[str, float]) -> s
     if share < _MOST:
         return (
             f"Inference is the longest part of this run, {_part(seconds, share)}; inside it "
-            "the "
-            f"longest stage, {name}, {took}."
+            f"the longest stage, {name}, {took}."
         )
     if part < _BOUND:
         return (
             f"Inference took {_part(seconds, share)}; inside it no single stage stands out: "
-            "the "
-            f"longest, {name}, {took}."
+            f"the longest, {name}, {took}."
         )
     return (
         f"This run is bound by {_MEANING.get(name, name)}: inference took "

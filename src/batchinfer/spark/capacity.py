@@ -46,8 +46,8 @@ def problems_of(conf: Mapping[str, str], task: ModelTask) -> list[str]:
     if task.gpus and not gpus:
         found.append(
             f"spark.model_task.gpus: got {task.gpus:g}, and executors have no GPU: "
-            f"{_EXECUTOR_GPUS} is not set; "
-            "allowed: 0, or executors with GPUs (conf/environments/gpu.yaml)"
+            f"{_EXECUTOR_GPUS} is not set; allowed: 0, or executors with GPUs "
+            "(conf/environments/gpu.yaml)"
         )
     elif task.gpus > gpus:
         found.append(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 
 _EVERY_S = 0.5
+_POLL_S = 0.2
 
 
 class RowCounts(NamedTuple):
@@ -107,9 +108,6 @@ def _name() -> str:
 
     task = TaskContext.get()
     return f"{task.partitionId()}-{task.attemptNumber()}" if task is not None else "0-0"
-
-
-_POLL_S = 0.2
 
 
 class show_progress:  # noqa: N801 - reads as the verb it is

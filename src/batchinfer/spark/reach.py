@@ -86,8 +86,7 @@ def ask_executors(spark: SparkSession, places: Mapping[str, str]) -> None:
 def _raise(faults: Sequence[Mapping[str, Any]], places: Mapping[str, str]) -> None:
     folders = {
         f"{each['name']}: got {places[each['name']]}; an executor on {each['host']} "
-        f"{each['fault']}; "
-        "allowed: a place that all machines reach"
+        f"{each['fault']}; allowed: a place that all machines reach"
         for each in faults
         if local_path(places[each["name"]]) is not None
     }

@@ -37,6 +37,8 @@ _MASTERS = "local[N], spark://host:port, yarn, k8s://https://host:port"
 # Java's own messages about a class-data archive that no longer fits would go to standard output,
 # which is ours.
 _QUIET_JVM = ("-Xlog:disable", "-Xlog:all=error:stderr")
+# One thread opens the session, whichever ask for it at once.
+_opening = threading.Lock()
 
 
 def class_archive() -> Path:
@@ -266,9 +268,6 @@ def _start_apart(start: Callable[[], object]) -> None:
         raise failed[0]
 
 
-_opening = threading.Lock()
-
-
 def session_opener(environment: Environment, name: str, packed: Path) -> Callable[[], SparkSession]:
     """A function that opens a pipeline's session when it is first needed, once, whichever thread
     asks.
@@ -281,7 +280,6 @@ def session_opener(environment: Environment, name: str, packed: Path) -> Callabl
     def open_once() -> SparkSession:
         from batchinfer.spark.capacity import check_capacity
         from batchinfer.spark.reach import check_reach
-        from batchinfer.spark.session import open_session
 
         with _opening:
             spark = open_session(environment.spark, f"batchinfer {name}", packed=packed)

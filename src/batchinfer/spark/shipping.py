@@ -212,8 +212,7 @@ def environment_archive(folder: Path) -> Path:
     if sys.prefix == sys.base_prefix:
         raise SetupError(
             "spark.ship: environment: this Python is in no virtual environment, so there is none "
-            "to send; "
-            "allowed: nothing, package, or run it from a virtual environment"
+            "to send; allowed: nothing, package, or run it from a virtual environment"
         )
     found = needed_distributions()
     versions = sorted(f"{name}=={one.version}" for name, one in found.items())

@@ -109,8 +109,8 @@ def _slice_problems(
         if step.looks_back and source.get("kind") == "delta" and days and changes:
             message = (
                 f"got {step.step}, which looks at the slices before, but with changes_since a "
-                "slice is what came that day, "
-                "of whatever time; allowed: source.slice as a column, or no changes_since"
+                "slice is what came that day, of whatever time; allowed: source.slice as a column, "
+                "or no changes_since"
             )
             problems.append(Problem(path, message))
         if not (isinstance(step, Join) and step.by_slice):
@@ -119,15 +119,13 @@ def _slice_problems(
         if days and _part(document, "train").get("source") is not None:
             message = (
                 "column is missing: labelled data with a source of its own has no slice of "
-                "a "
-                "day; allowed: a column of time"
+                "a day; allowed: a column of time"
             )
             problems.append(Problem(as_of, message))
         elif days and source.get("kind") == "delta" and changes:
             message = (
                 "column is missing: with changes_since rows of several days are learned "
-                "from "
-                "at once; allowed: a column"
+                "from at once; allowed: a column"
             )
             problems.append(Problem(as_of, message))
         elif not (days or _of_time(source.get("slice"), fields)):

@@ -70,8 +70,7 @@ def _raise(problems: list[str]) -> None:
         raise InputError(
             listed_some(problems),
             hint="source.on_changed: append takes files that only grow by whole lines; replace "
-            "lands a file anew "
-            "(--set source.on_changed=replace)",
+            "lands a file anew (--set source.on_changed=replace)",
         )
 
 

@@ -40,8 +40,8 @@ def find_arrivals(
         if former is None:
             raise InputError(
                 f"slice {slice_} would hold what came before slice "
-                f"{min(name for name in others if name > slice_)}, which has "
-                f"been recorded; allowed with changes_since: slices in their order"
+                f"{min(name for name in others if name > slice_)}, which has been recorded; "
+                "allowed with changes_since: slices in their order"
             )
         return None
     since = max((entry.version for entry in others.values()), default=None)
@@ -56,16 +56,14 @@ def _came_since(opened: Opened, since: int) -> list[dict[str, Any]]:
     if since > opened.version:
         raise InputError(
             f"{opened.place}: the slice before was recorded at version {since}, and version "
-            f"{opened.version} is read now; "
-            "allowed with changes_since: versions that go up"
+            f"{opened.version} is read now; allowed with changes_since: versions that go up"
         )
     commits = read_commits(opened.place, since, opened.version)
     if commits is None:
         raise InputError(
             f"{opened.place}: its log no longer tells what came between versions {since} and "
-            f"{opened.version}; "
-            "allowed: extract more often than the log is cleaned up (delta.logRetentionDuration), "
-            "or no changes_since"
+            f"{opened.version}; allowed: extract more often than the log is cleaned up "
+            "(delta.logRetentionDuration), or no changes_since"
         )
     came = files_that_came(opened.place, commits)
     live = {file["path"]: file for file in opened.files}
@@ -91,9 +89,8 @@ def files_that_came(place: str, commits: Iterable[Commit]) -> dict[str, DataFile
             if merged.get(path, set()) & came.keys():
                 raise InputError(
                     f"{place}: version {commit.version} changed rows that OPTIMIZE had put "
-                    "together with new ones; "
-                    "allowed with changes_since: extract between OPTIMIZE and such a change, or no "
-                    "changes_since"
+                    "together with new ones; allowed with changes_since: extract between OPTIMIZE "
+                    "and such a change, or no changes_since"
                 )
         # A path that goes and comes in one commit has other rows deleted, and none that are new.
         came |= {path: file for path, file in new.items() if path not in gone or path in came}
@@ -110,8 +107,7 @@ def _as_listed(opened: Opened, file: DataFile) -> dict[str, Any]:
     if file.vector is not None:
         raise InputError(
             f"{opened.place}: {file.path}, which came since the slice before, has deleted rows and "
-            "was rewritten by OPTIMIZE; "
-            "allowed with changes_since: extract before OPTIMIZE"
+            "was rewritten by OPTIMIZE; allowed with changes_since: extract before OPTIMIZE"
         )
     partition = opened.logical_partition(file.partition or {})
     return {

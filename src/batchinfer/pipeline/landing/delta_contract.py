@@ -159,6 +159,6 @@ def check_slice_type(place: str, rule: SliceColumn, type_: pa.DataType) -> None:
     )
     if not (time or plain):
         raise InputError(
-            f"{place}: source.slice: column {rule.column} is {type_}; "
-            "allowed: text, whole numbers, decimals, boolean, date, timestamp"
+            f"{place}: source.slice: column {rule.column} is {type_}; allowed: text, whole "
+            "numbers, decimals, boolean, date, timestamp"
         )

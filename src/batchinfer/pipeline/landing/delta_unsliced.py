@@ -26,6 +26,17 @@ if TYPE_CHECKING:
 
     OpenSession = Callable[[], SparkSession]
 
+# pyarrow makes these functions when it is imported; type checkers cannot see them.
+pc: Any = compute
+
+NULL_SLICE = "null_slice"
+SLICE_NAME = "slice_name"
+_MESSAGES = {
+    NULL_SLICE: "the slice column is null; allowed: a value that names the row's slice",
+    SLICE_NAME: "the slice column's value cannot name a slice; allowed: text without path syntax "
+    "or control characters",
+}
+
 
 def stage_unsliced(
     context: Context, opened: Opened, rule: SliceColumn, open_session: OpenSession
@@ -131,22 +142,6 @@ def commit_unsliced(
         files={opened.place: opened.version},
         replaced=[opened.place],
     )
-
-
-# pyarrow makes these functions when it is imported; type checkers cannot see them.
-pc: Any = compute
-
-NULL_SLICE = "null_slice"
-
-
-SLICE_NAME = "slice_name"
-
-
-_MESSAGES = {
-    NULL_SLICE: "the slice column is null; allowed: a value that names the row's slice",
-    SLICE_NAME: "the slice column's value cannot name a slice; allowed: text without path syntax "
-    "or control characters",
-}
 
 
 def quarantine_unsliced(task: dict[str, Any]) -> Iterator[dict[str, Any]]:

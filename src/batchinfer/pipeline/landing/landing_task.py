@@ -221,8 +221,7 @@ class _Landing:
         refused = pc.invert(pc.is_in(values, pa.array(names, pa.string())))
         message = (
             "the slice column's value cannot name a slice; allowed: text without path "
-            "syntax "
-            "or control characters"
+            "syntax or control characters"
         )
         rows = self._quarantine(block, refused, "slice_name", message).rows
         values = values.filter(pc.invert(refused))

@@ -86,8 +86,8 @@ def find_changes(landing: Landing, files: Sequence[AnyFile]) -> ChangedFiles[Any
         raise InputError(
             listed_some([f"{file.path}: it changed after it was landed" for file in changed]),
             hint="allowed with source.on_changed: replace (the file's rows give way to its new "
-            "content) or append (a file that "
-            "only grew: its new lines land), such as --set source.on_changed=replace",
+            "content) or append (a file that only grew: its new lines land), such as --set "
+            "source.on_changed=replace",
         )
     anew = {file.name for file in changed}
     if changed and landing.source.on_changed == "append":

@@ -226,8 +226,7 @@ class _Answer:
             return True
         raise InputError(
             f"{self.path}: the first {size:,} records of the answer (of {self.size:,}) are not "
-            "those that landed; allowed with "
-            "source.on_changed: append: more records behind them",
+            "those that landed; allowed with source.on_changed: append: more records behind them",
             hint="replace lands the answer anew (--set source.on_changed=replace)",
         )
 

@@ -37,8 +37,7 @@ if TYPE_CHECKING:
 _TASKS_PER_WORKER = 2
 _CHANGED_HINT = (
     "rows that changed in the database come again with their key: set source.on_changed: replace "
-    "to land them in place of the "
-    "former ones (--set source.on_changed=replace)"
+    "to land them in place of the former ones (--set source.on_changed=replace)"
 )
 
 
@@ -155,8 +154,7 @@ def _ask_watermark(
     if found["missing"]:
         raise InputError(
             f"{name}: {found['missing']:,} rows have no {column.name}; allowed: a watermark in "
-            "every row, or they would never be "
-            "known as new",
+            "every row, or they would never be known as new",
             hint=f"read them in a pipeline of their own: a query where {column.name} is null, "
             "without watermark",
         )
@@ -166,8 +164,7 @@ def _ask_watermark(
     if upper.kind in ("real", "blob") or "infinity" in upper.text.lower():
         raise InputError(
             f"{name}: the greatest {column.name} is {upper.text!r} ({upper.kind}), which no later "
-            "row can pass; allowed: whole "
-            "numbers, decimals, text, dates and times"
+            "row can pass; allowed: whole numbers, decimals, text, dates and times"
         )
     return upper
 
@@ -317,8 +314,8 @@ def _snapshot(landing: Landing, reading: _Reading) -> Increment:
                 f"{name}: its rows changed after they were landed; allowed with source.on_changed: "
                 "replace",
                 hint="set source.on_changed: replace to land them in place of the old (--set "
-                "source.on_changed=replace), or name "
-                "a source.watermark column to read only what is new",
+                "source.on_changed=replace), or name a source.watermark column to read only what "
+                "is new",
             )
         return replace(unread, fingerprints={name: fingerprint})
 

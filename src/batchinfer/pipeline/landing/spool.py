@@ -61,8 +61,8 @@ class FileSpool:
         if staging is None:
             raise ConfigError(
                 f"staging: got {context.environment.staging}; allowed where the files of a source "
-                "are on a store: a folder that "
-                "the driver and all workers see, because the files are copied there to be read"
+                "are on a store: a folder that the driver and all workers see, because the files "
+                "are copied there to be read"
             )
         parent = staging / "spool" / encode_name(context.name)
         # The lock is there before the folder, so that no other run takes it for a dead one's.

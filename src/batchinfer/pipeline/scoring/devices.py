@@ -139,8 +139,8 @@ def cuda_index(address: str, visible: str | None, count: int) -> int:
     if address not in names:
         raise ModelError(
             f"Spark gave this task the GPU {address}; PyTorch sees here: "
-            f"{', '.join(names) or 'none'}. "
-            "Does the discovery script name GPUs that these processes may not use?"
+            f"{', '.join(names) or 'none'}. Does the discovery script name GPUs that these "
+            "processes may not use?"
         )
     return names.index(address)
 

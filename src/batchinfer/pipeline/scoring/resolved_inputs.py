@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -21,14 +21,10 @@ from batchinfer.pipeline.slices.slice_data import SliceData
 from batchinfer.pipeline.slices.table_columns import TableColumns
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
-
     from batchinfer.checks.suites import Suite
     from batchinfer.config.pipeline import Pipeline
     from batchinfer.inference.road_choice import Road
     from batchinfer.transforms import PostProcess, TransformPipeline
-
-    OpenSession = Callable[[], SparkSession]
 
 
 @dataclass(frozen=True)

@@ -178,8 +178,8 @@ def _of_catalog(name: str, open_session: OpenSession) -> str:
         fact = str(error).split("\n")[0]
         raise InputMissing(
             f"source.table: Spark's catalog has no table {name} ({fact}); allowed: "
-            "catalog.schema.table or schema.table, "
-            "a name with a slash below the lake, or source.path"
+            "catalog.schema.table or schema.table, a name with a slash below the lake, or "
+            "source.path"
         ) from error
     if detail["format"] != "delta" or not detail["location"]:
         raise InputError(
@@ -253,8 +253,7 @@ def check_data_files(opened: Opened, paths: Sequence[str]) -> None:
     if gone:
         raise InputError(
             f"{opened.place}: version {opened.version} can no longer be read: {len(gone)} of the "
-            f"{len(paths)} files are gone "
-            f"(VACUUM removes those of old versions), such as {gone[0]}"
+            f"{len(paths)} files are gone (VACUUM removes those of old versions), such as {gone[0]}"
         )
 
 
@@ -278,8 +277,7 @@ def _version_as_of(latest: Opened, as_of: str) -> int:
         )
         raise InputMissing(
             f"{latest.place}: as_of {as_of} is before the first version that the log still has "
-            f"({first}, of {at}); "
-            "allowed: a later time"
+            f"({first}, of {at}); allowed: a later time"
         )
     return max(until)
 

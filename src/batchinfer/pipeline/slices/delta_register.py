@@ -166,8 +166,7 @@ def _check_kind(context: Context) -> None:
     if not {"changed_at", "table_id"} <= set(names):
         raise InputError(
             f"{context.landed} holds records that this pipeline landed from another kind of "
-            "source; allowed with kind delta: "
-            "a pipeline name that has not landed anything",
+            "source; allowed with kind delta: a pipeline name that has not landed anything",
             hint="give the pipeline another name",
         )
 

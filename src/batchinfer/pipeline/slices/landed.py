@@ -205,8 +205,7 @@ def _open(
     if gone := [name for name, entry in entries.items() if entry.table_id != opened.id]:
         raise InputError(
             f"{register.place}: another table lies there now; of the one before it were recorded: "
-            f"{', '.join(gone)}; allowed: "
-            "slices of the table that is there",
+            f"{', '.join(gone)}; allowed: slices of the table that is there",
             hint=f"batchinfer extract -p {context.name}"
             if isinstance(context.pipeline.source.slice, SliceColumn)
             else None,

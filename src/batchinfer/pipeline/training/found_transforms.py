@@ -53,8 +53,7 @@ def find_transforms(columns: TableColumns, name: str) -> tuple[TransformPipeline
     fitted = listed(dict.fromkeys(step.name for step in steps if step.fitted))
     raise ModelError(
         f"the pipeline's features ({fitted}) have to be fitted, and no version of the model "
-        f"{name!r} has them fitted "
-        "as they stand in the pipeline file",
+        f"{name!r} has them fitted as they stand in the pipeline file",
         f"batchinfer train -p {context.name} fits them; a pipeline without features feeds the "
         "landed columns as they are",
     )

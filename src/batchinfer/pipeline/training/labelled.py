@@ -75,8 +75,7 @@ def check_readable(data: SliceData, target: str, by_spark: bool = False) -> None
     if against:
         raise InputError(
             f"{data.table}, version {data.version}: train reads the files of a table itself, but "
-            f"{'; '.join(against)}; "
-            "allowed: a table without deletion vectors and column mapping, on a disk that the "
-            "workers share",
+            f"{'; '.join(against)}; allowed: a table without deletion vectors and column mapping, "
+            "on a disk that the workers share",
             hint="REORG TABLE … APPLY (PURGE) rewrites files that have deletion vectors",
         )

@@ -275,6 +275,5 @@ def _fits(own: SqlType, wanted: SqlType) -> bool:
 def _no_position(column: DatabaseColumn) -> str:
     return (
         f"column {column.name} is {column.called}; allowed: whole numbers, decimals, text, dates "
-        "and times "
-        "(of another database than PostgreSQL and SQLite: times without a zone)"
+        "and times (of another database than PostgreSQL and SQLite: times without a zone)"
     )

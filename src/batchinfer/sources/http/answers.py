@@ -64,8 +64,8 @@ def read_body(body: bytes, url: str, path: str | None) -> Body:
         there = _paths(document)
         raise InputError(
             f"{url}: no list of records at {found or 'the top'} (got {_kind(value)}); allowed: "
-            "source.records_path with the "
-            f"path of one; lists in this page: {', '.join(there) or 'none'}"
+            "source.records_path with the path of one; lists in this page: "
+            f"{', '.join(there) or 'none'}"
         )
     spans = cut_elements(body, found or None) if value else []
     return Body(document, tuple(_one_line(body[start:end]) for start, end in spans), found)
@@ -129,8 +129,7 @@ def _find_list(document: Any, url: str) -> str | None:
     )
     raise InputError(
         f"{url}: where are the records? Got {what}{keys}; allowed: a list, an object with one list "
-        "of objects, "
-        "or source.records_path with the path of the list"
+        "of objects, or source.records_path with the path of the list"
     )
 
 

@@ -83,8 +83,7 @@ def check_shape(source: HttpSource, mark: PageMark) -> None:
         ]
         raise InputError(
             f"{source.options.url}: paging changed since the last extract ({'; '.join(differ)}), "
-            "so it cannot be told what has "
-            f"landed; allowed: paging as it was",
+            f"so it cannot be told what has landed; allowed: paging as it was",
             hint="to land everything from the start, give the pipeline another name",
         )
 
@@ -198,8 +197,8 @@ class _Fetching:
         if self.paging.kind == "offset":
             raise InputError(
                 f"{url}: the same {len(body.records)} records as at offset {before.position}; "
-                "allowed: an API that knows the "
-                f"parameter {self.paging.sent[0]} (source.pagination.param)"
+                f"allowed: an API that knows the parameter {self.paging.sent[0]} "
+                "(source.pagination.param)"
             )
         return True
 
@@ -217,9 +216,8 @@ class _Fetching:
             if self.client.holds_token(text):
                 raise InputError(
                     f"{self.source.options.url}: the API puts the token into the address of its "
-                    "next page, which would stand in "
-                    "tables and logs; allowed: an API that takes it in the header Authorization "
-                    "alone"
+                    "next page, which would stand in tables and logs; allowed: an API that takes "
+                    "it in the header Authorization alone"
                 )
         until, replaced = self._landed_of(page, body)
         name = page_url(self.source.options.url, self._naming(), position)
@@ -244,8 +242,7 @@ class _Fetching:
         if follows == page.position or any(each.position == follows for each in self.spool.pages):
             raise InputError(
                 f"{page.url}: the next page is {str(follows)[:200]!r}, which was fetched already; "
-                "allowed: each page "
-                "once, and none behind the last"
+                "allowed: each page once, and none behind the last"
             )
         recent = self.spool.pages[-_EMPTY_PAGES:]
         if (
@@ -255,9 +252,8 @@ class _Fetching:
         ):
             raise InputError(
                 f"{page.url}: {_EMPTY_PAGES} pages in a row without a record, each with a next "
-                "one; allowed: a last page "
-                "without a next one, or source.pagination.more_path with the path of what says "
-                "that there is none"
+                "one; allowed: a last page without a next one, or source.pagination.more_path with "
+                "the path of what says that there is none"
             )
 
     def _seen(self, position: Position) -> int:
@@ -278,8 +274,7 @@ class _Fetching:
         if self.source.on_changed == "fail":
             raise InputError(
                 f"{page.url}: the page changed after it was landed (its first {seen} records are "
-                "not those of the last extract); "
-                "allowed with source.on_changed: replace or append",
+                "not those of the last extract); allowed with source.on_changed: replace or append",
                 hint="records must keep their places: let the API list the oldest first, or page "
                 "by cursor",
             )

@@ -118,9 +118,8 @@ def _cannot_land(type_: pa.DataType) -> str:
         return "without a value in any file; allowed: its type in source.schema"
     return (
         "which Delta cannot hold; allowed: tinyint, smallint, int, bigint, float, double, "
-        "decimal(p,s), string, boolean, binary, "
-        "date, timestamp, timestamp_ntz, and arrays, maps and structs of these: cast it where the "
-        "file is written"
+        "decimal(p,s), string, boolean, binary, date, timestamp, timestamp_ntz, and arrays, maps "
+        "and structs of these: cast it where the file is written"
     )
 
 

@@ -224,8 +224,7 @@ def _check_begin(path: str, begin: bytes, compression: str) -> None:
     if begin[: len(wanted)] != wanted[: len(begin)]:
         raise InputError(
             f"{path} holds no {compression} data: it begins with {begin.hex(' ')}; allowed: "
-            f"{compression} data, or "
-            "options.compression: none where only the name says so"
+            f"{compression} data, or options.compression: none where only the name says so"
         )
 
 

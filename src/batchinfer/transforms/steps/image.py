@@ -138,8 +138,7 @@ class Image(RowStep):
             start = bytes(data[:8]).hex(" ")
             raise InputError(
                 f"image: column '{name}': got {data.size} bytes ({start} …) that are no readable "
-                f"picture: {error}; "
-                "allowed: JPEG, PNG, WebP, GIF, BMP, TIFF"
+                f"picture: {error}; allowed: JPEG, PNG, WebP, GIF, BMP, TIFF"
             ) from error
 
     def vector_names(self, column: str, state: State, width: int, before: list[str]) -> list[str]:
