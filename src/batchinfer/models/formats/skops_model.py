@@ -1,5 +1,5 @@
 """scikit-learn estimators saved by skops: JSON and arrays, and only types that are known to be
-harmless.
+harmless: those that skops trusts by itself, and those of `skops_types`.
 
 Owns the refusal of other types. Runs nothing of the model in `check`.
 """
@@ -11,14 +11,13 @@ from typing import Any
 
 from batchinfer.config.suggestions import listed
 from batchinfer.errors import ModelError
-from batchinfer.models.formats import archives, pickles
+from batchinfer.models.formats import archives, pickles, skops_checks
 from batchinfer.models.formats.artifact import TRUST_HINT, ForeignModule, Trust, missing_package
-
-SCHEMA = "schema.json"
+from batchinfer.models.formats.skops_schema import SCHEMA, check_members, not_vouched
 
 
 def check_skops(data: bytes, trust: Trust = "none") -> list[str]:
-    """Types that the file needs and skops does not vouch for: none, unless they are trusted.
+    """Types that the file needs and nobody vouches for: none, unless they are trusted.
 
     Runs on: driver and executor.
 
@@ -26,6 +25,59 @@ def check_skops(data: bytes, trust: Trust = "none") -> list[str]:
         ModelError: the archive is damaged, or needs types that are not trusted.
         SetupError: the package skops is not installed.
     """
+    members = _members(data)
+    found = not_vouched(members[SCHEMA], _untrusted(members))
+    if found and trust != "pickle":
+        raise ModelError(
+            f"the skops file needs types that nobody vouches for: {listed(found)}; allowed: types "
+            "that skops trusts by itself, and those of scikit-learn that are known to run no code",
+            f"Save the model as ONNX (skl2onnx) instead. {TRUST_HINT}",
+        )
+    return found
+
+
+def needs_trust(data: bytes) -> bool:
+    """True if the file needs types that nobody vouches for; see `check_skops`."""
+    return bool(check_skops(data, "pickle"))
+
+
+def open_skops(data: bytes, device: str, trust: Trust = "none") -> ForeignModule:
+    """The estimator as a module, after `check_skops`; on the CPU. Runs on: driver and executor.
+
+    Raises:
+        ModelError: as `load_skops`; or what it holds is no fitted estimator.
+    """
+    from batchinfer.models.formats.estimators import EstimatorModule
+
+    return EstimatorModule(load_skops(data, trust))
+
+
+def load_skops(data: bytes, trust: Trust = "none") -> Any:
+    """What the file holds, after `check_skops`. Runs on: driver and executor.
+
+    Where nothing is trusted, it is looked through before and after it is loaded; see
+    `skops_schema` and `skops_checks`.
+
+    Raises:
+        ModelError: as `check_skops`; or what it holds does not hold together.
+    """
+    check_skops(data, trust)
+    from skops.io import loads
+
+    members = _members(data)
+    needed = _untrusted(members)
+    if trust == "none":
+        members = check_members(members)
+    try:
+        estimator: Any = loads(archives.write_archive(members), trusted=needed)
+    except (zipfile.BadZipFile, Exception) as error:
+        raise ModelError(f"skops cannot load this file: {type(error).__name__}: {error}") from error
+    if trust == "none":
+        skops_checks.check_estimator(estimator)
+    return estimator
+
+
+def _members(data: bytes) -> dict[str, bytes]:
     members = archives.read_members(data)
     if SCHEMA not in members:
         raise ModelError(f"the skops archive has no {SCHEMA}")
@@ -34,41 +86,16 @@ def check_skops(data: bytes, trust: Trust = "none") -> list[str]:
             raise ModelError(
                 f"the skops archive's {name} is a pickle: {pickles.described(content)}", TRUST_HINT
             )
+    return members
+
+
+def _untrusted(members: dict[str, bytes]) -> list[str]:
+    """Types that the file needs and skops does not trust by itself; nothing is loaded."""
     try:
         from skops.io import get_untrusted_types
     except ImportError as error:
         raise missing_package("skops", "sklearn") from error
     try:
-        found = get_untrusted_types(data=archives.write_archive(members))
+        return list(get_untrusted_types(data=archives.write_archive(members)))
     except Exception as error:  # skops meets a hostile or damaged file with errors of any kind
         raise ModelError(f"the skops file is damaged: {type(error).__name__}: {error}") from error
-    if found and trust != "pickle":
-        raise ModelError(
-            f"the skops file needs types that nobody vouches for: {listed(found)}; allowed: types "
-            "that skops trusts by itself",
-            f"Save the model as ONNX (skl2onnx) instead. {TRUST_HINT}",
-        )
-    return list(found)
-
-
-def needs_trust(data: bytes) -> bool:
-    """True if the file needs types that skops does not vouch for; see `check_skops`."""
-    return bool(check_skops(data, "pickle"))
-
-
-def open_skops(data: bytes, device: str, trust: Trust = "none") -> ForeignModule:
-    """The estimator as a module, after `check_skops`; on the CPU. Runs on: driver and executor.
-
-    Raises:
-        ModelError: as `check_skops`; or what it holds is no fitted estimator.
-    """
-    found = check_skops(data, trust)
-    from skops.io import loads
-
-    from batchinfer.models.formats.estimators import EstimatorModule
-
-    try:
-        estimator: Any = loads(archives.write_archive(archives.read_members(data)), trusted=found)
-    except (zipfile.BadZipFile, Exception) as error:
-        raise ModelError(f"skops cannot load this file: {type(error).__name__}: {error}") from error
-    return EstimatorModule(estimator)
