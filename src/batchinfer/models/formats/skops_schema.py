@@ -15,7 +15,7 @@ import numpy as np
 
 from batchinfer.errors import ModelError
 from batchinfer.models.formats import archives, pickles, tree_checks
-from batchinfer.models.formats.skops_types import VOUCHED
+from batchinfer.models.formats.skops_types import CHECK_ARRAY, PARTIAL, VOUCHED
 
 SCHEMA = "schema.json"
 # Protocols 0 and 1 name functions in other places than the nodes that this module looks at.
@@ -45,6 +45,7 @@ def not_vouched(schema: bytes, found: Sequence[str]) -> list[str]:
         if vouched is not None and (
             loader not in vouched.loaders
             or (vouched.places and places.get(id(node)) not in vouched.places)
+            or (name == PARTIAL and _type_name(dict(_held(node))["func"]) != CHECK_ARRAY)
         ):
             strange.add(name)
         places |= {id(held): f"{node['__class__']}.{key}" for key, held in _held(node)}
