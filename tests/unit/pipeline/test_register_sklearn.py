@@ -61,6 +61,23 @@ def test_several_classes_and_a_classifier_without_probabilities(
     )
 
 
+def test_an_imputer_and_boosted_trees_by_skops_need_no_trust(
+    project: Project, tmp_path: Path
+) -> None:
+    import skops.io
+    from sklearn.ensemble import GradientBoostingClassifier
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import make_pipeline
+
+    gaps = FRAME[["a", "b"]].mask(FRAME[["a", "b"]] > FRAME["b"].median())
+    model = make_pipeline(SimpleImputer(), GradientBoostingClassifier(n_estimators=3))
+    model.fit(gaps, ["yes" if one > 0 else "no" for one in FRAME["a"]])
+    skops.io.dump(model, tmp_path / "model.skops")
+    assert project.register("imputed", tmp_path / "model.skops").trust == "none"
+    found = batchinfer.predict(FRAME.assign(a=gaps["a"], b=gaps["b"]), "models:/imputed@champion")
+    np.testing.assert_allclose(found["score"], model.predict_proba(gaps)[:, 1], rtol=1e-12)
+
+
 def test_a_converted_pipeline_takes_text_and_null_text_is_one_bad_row(
     project: Project, tmp_path: Path
 ) -> None:

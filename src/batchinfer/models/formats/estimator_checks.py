@@ -17,6 +17,8 @@ from batchinfer.models.formats import tree_checks
 TREE_OWNERS = (
     "DecisionTreeClassifier", "DecisionTreeRegressor", "ExtraTreeClassifier", "ExtraTreeRegressor",
 )  # fmt: skip
+# As many as the machine had that fitted it; OpenMP ends the process where it cannot have them.
+_MOST_THREADS = 4096
 # The words of its state that a Mersenne twister has.
 _TWISTER_WORDS = 624
 
@@ -111,6 +113,7 @@ def _check_support_vectors(owner: Any) -> None:
             fits &= not total or (support.min() in places and support.max() in places)
         else:
             fits &= vectors.shape == (total, owner.n_features_in_)
+    fits &= "_sparse_kernels" not in vars(owner)  # C gets a kernel's place in that list
     fits &= support.shape == (total,) and len(owner._intercept_) >= pairs > 0
     if classifies:
         fits &= len(owner.classes_) == len(counts) and counts.min() >= 0 and counts.sum() == total
@@ -121,7 +124,9 @@ def _check_support_vectors(owner: Any) -> None:
 
 
 def _check_centres(owner: Any) -> None:
-    centres = owner.cluster_centers_
+    centres, threads = owner.cluster_centers_, owner._n_threads
+    if type(threads) is not int or not 1 <= threads <= _MOST_THREADS:
+        raise _damaged(owner, f"it wants {threads!r} threads; allowed: 1 to {_MOST_THREADS}")
     if centres.ndim != 2 or not len(centres) or centres.shape[1] != owner.n_features_in_:
         raise _damaged(owner, f"its centres are {centres.shape}, of {owner.n_features_in_} columns")
 
@@ -144,6 +149,19 @@ def _check_neighbours(owner: Any) -> None:
         raise _damaged(owner, f"{labels.shape[0]} labels for {rows} rows")
     if labels.ndim == 1 and labels.max() >= len(owner.classes_):
         raise _damaged(owner, f"label {labels.max()} of {len(owner.classes_)} classes")
+
+
+def _check_metric(owner: Any) -> None:
+    width, metric = owner._fit_X.shape[1], owner.effective_metric_
+    shapes = {"V": (width,), "w": (width,), "VI": (width, width)}
+    if metric == "mahalanobis":
+        shapes["V"] = (width, width)
+    given = owner.effective_metric_params_ or {}
+    if (metric == "haversine" and width != 2) or any(
+        given.get(name) is not None and np.shape(given[name]) != shape
+        for name, shape in shapes.items()
+    ):
+        raise _damaged(owner, f"its metric {metric} does not fit its {width} columns")
 
 
 def _check_spline(spline: Any) -> None:
@@ -205,3 +223,5 @@ def check_fitted(estimator: Any) -> None:
     attribute, check = CHECKS.get(type(estimator).__name__, ("", None))
     if check is not None and (not attribute or attribute in vars(estimator)):
         check(estimator)
+    if "effective_metric_" in getattr(estimator, "__dict__", {}):
+        _check_metric(estimator)

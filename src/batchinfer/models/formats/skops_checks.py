@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import partial
+from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
 import numpy as np
@@ -75,8 +76,13 @@ def _parts(part: Any) -> Iterator[tuple[str, Any]]:
         yield from getattr(part, "__dict__", {}).items()
 
 
+# What can be called and holds nothing. A kernel or a spline can be called too; it is looked into,
+# whatever it says its name is.
+_FUNCTIONS = (FunctionType, BuiltinFunctionType, np.ufunc, type(np.mean))
+
+
 def _is_function(part: Any) -> bool:
-    return callable(part) and hasattr(part, "__name__") and not isinstance(part, type)
+    return isinstance(part, _FUNCTIONS)
 
 
 def _name(part: Any) -> str:
@@ -109,6 +115,8 @@ def _check_place(owner: Any, attribute: str, part: Any) -> None:
 
 
 def _check_part(part: Any) -> None:
+    from scipy.sparse import issparse
+
     if isinstance(part, type | np.ndarray) or _is_function(part):
         return
     kind = type(part)
@@ -121,7 +129,7 @@ def _check_part(part: Any) -> None:
             )
     if _name(part) == PREDICTOR:
         tree_checks.check_predictor(part)
-    elif hasattr(part, "check_format") or kind.__module__.startswith("scipy.sparse"):
+    elif issparse(part):
         _check_sparse(part)
     else:
         estimator_checks.check_fitted(part)

@@ -25,15 +25,7 @@ def check_skops(data: bytes, trust: Trust = "none") -> list[str]:
         ModelError: the archive is damaged, or needs types that are not trusted.
         SetupError: the package skops is not installed.
     """
-    members = _members(data)
-    found = not_vouched(members[SCHEMA], _untrusted(members))
-    if found and trust != "pickle":
-        raise ModelError(
-            f"the skops file needs types that nobody vouches for: {listed(found)}; allowed: types "
-            "that skops trusts by itself, and those of scikit-learn that are known to run no code",
-            f"Save the model as ONNX (skl2onnx) instead. {TRUST_HINT}",
-        )
-    return found
+    return _checked(data, trust)[2]
 
 
 def needs_trust(data: bytes) -> bool:
@@ -61,20 +53,33 @@ def load_skops(data: bytes, trust: Trust = "none") -> Any:
     Raises:
         ModelError: as `check_skops`; or what it holds does not hold together.
     """
-    check_skops(data, trust)
+    members, needed, _ = _checked(data, trust)
     from skops.io import loads
 
-    members = _members(data)
-    needed = _untrusted(members)
-    if trust == "none":
-        members = check_members(members)
     try:
+        if trust == "none":
+            members = check_members(members)
         estimator: Any = loads(archives.write_archive(members), trusted=needed)
+    except ModelError:
+        raise
     except (zipfile.BadZipFile, Exception) as error:
         raise ModelError(f"skops cannot load this file: {type(error).__name__}: {error}") from error
     if trust == "none":
         skops_checks.check_estimator(estimator)
     return estimator
+
+
+def _checked(data: bytes, trust: Trust) -> tuple[dict[str, bytes], list[str], list[str]]:
+    """Members; types that skops does not trust by itself; those that nobody vouches for."""
+    members = _members(data)
+    needed, found = _untrusted(members)
+    if found and trust != "pickle":
+        raise ModelError(
+            f"the skops file needs types that nobody vouches for: {listed(found)}; allowed: types "
+            "that skops trusts by itself, and those of scikit-learn that are known to run no code",
+            f"Save the model as ONNX (skl2onnx) instead. {TRUST_HINT}",
+        )
+    return members, needed, found
 
 
 def _members(data: bytes) -> dict[str, bytes]:
@@ -89,13 +94,16 @@ def _members(data: bytes) -> dict[str, bytes]:
     return members
 
 
-def _untrusted(members: dict[str, bytes]) -> list[str]:
-    """Types that the file needs and skops does not trust by itself; nothing is loaded."""
+def _untrusted(members: dict[str, bytes]) -> tuple[list[str], list[str]]:
+    """Types that the file needs and skops does not trust by itself, and those of them that nobody
+    vouches for; nothing is loaded.
+    """
     try:
         from skops.io import get_untrusted_types
     except ImportError as error:
         raise missing_package("skops", "sklearn") from error
     try:
-        return list(get_untrusted_types(data=archives.write_archive(members)))
-    except Exception as error:  # skops meets a hostile or damaged file with errors of any kind
+        needed = list(get_untrusted_types(data=archives.write_archive(members)))
+        return needed, not_vouched(members[SCHEMA], needed)
+    except Exception as error:  # a hostile or damaged file is met with errors of any kind
         raise ModelError(f"the skops file is damaged: {type(error).__name__}: {error}") from error

@@ -21,6 +21,12 @@ SCHEMA = "schema.json"
 # Protocols 0 and 1 name functions in other places than the nodes that this module looks at.
 _OLDEST_PROTOCOL = 2
 _LOADER, _ID = "__loader__", "__id__"
+_WATCHED = {
+    "TreeNode": "a decision tree",
+    "RandomGeneratorNode": "a random generator",
+    "SparseMatrixNode": "a sparse array",
+}
+_LARGEST_POOL = 64
 _TREE_KEYS = {"max_depth", "node_count", "nodes", "values"}
 
 
@@ -45,10 +51,10 @@ def not_vouched(schema: bytes, found: Sequence[str]) -> list[str]:
         if vouched is not None and (
             loader not in vouched.loaders
             or (vouched.places and places.get(id(node)) not in vouched.places)
-            or (name == PARTIAL and _type_name(dict(_held(node))["func"]) != CHECK_ARRAY)
+            or (name == PARTIAL and _type_name(dict(_held(node)).get("func", {})) != CHECK_ARRAY)
         ):
             strange.add(name)
-        places |= {id(held): f"{node['__class__']}.{key}" for key, held in _held(node)}
+        places |= {id(held): f"{node.get('__class__')}.{key}" for key, held in _held(node)}
     return [name for name in found if name not in VOUCHED or name in strange]
 
 
@@ -76,15 +82,18 @@ def check_members(members: Mapping[str, bytes]) -> dict[str, bytes]:
     """
     schema = json.loads(members[SCHEMA])
     for node in list(_nodes(schema)):
-        if node[_LOADER] == "TreeNode":
-            try:
+        what = _WATCHED.get(node[_LOADER])
+        try:
+            if node[_LOADER] == "TreeNode":
                 _check_tree(node, members)
-            except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-                raise ModelError(
-                    f"a decision tree in the skops file is damaged: {type(error).__name__}: {error}"
-                ) from error
-        elif node[_LOADER] == "SparseMatrixNode":
-            _check_sparse(node, members)
+            elif node[_LOADER] == "RandomGeneratorNode":
+                _check_generator(node)
+            elif node[_LOADER] == "SparseMatrixNode":
+                _check_sparse(node, members)
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise ModelError(
+                f"{what} in the skops file is damaged: {type(error).__name__}: {error}"
+            ) from error
     return {**members, SCHEMA: json.dumps(schema).encode()}
 
 
@@ -107,18 +116,11 @@ def _type_name(node: Mapping[str, Any]) -> str:
 
 
 def _check_tree(node: dict[str, Any], members: Mapping[str, bytes]) -> None:
-    arguments, state = node["__reduce__"]["args"], node["content"]
-    for part in (arguments, state):
-        for inner in _nodes(part):
-            inner.pop(_ID, None)
+    arguments = _sealed(node["__reduce__"]["args"])
     _expect(arguments, "TupleNode", "builtins.tuple")
     features, classes, outputs = arguments["content"]
-    _expect(state, "DictNode", "builtins.dict")
-    _expect(state["key_types"], "ListNode", "builtins.list")
-    for key_type in state["key_types"]["content"]:
-        _expect(key_type, "TypeNode", "builtins.str")
-    fields = state["content"]
-    if set(fields) != _TREE_KEYS or len(state["key_types"]["content"]) != len(_TREE_KEYS):
+    fields = _fields(node["content"])
+    if set(fields) != _TREE_KEYS:
         raise ValueError(f"got {sorted(fields)}; allowed: {sorted(_TREE_KEYS)}")
     tree_checks.check_tree_state(
         tree_checks.TreeState(
@@ -131,6 +133,30 @@ def _check_tree(node: dict[str, Any], members: Mapping[str, bytes]) -> None:
             values=_array(fields["values"], members),
         )
     )
+
+
+def _check_generator(node: dict[str, Any]) -> None:
+    # NumPy fills a pool of any size that it is told, in the square of that time.
+    fields = _fields(node["content"]["seed_seq"])
+    if "pool_size" in fields and not 0 <= _number(fields["pool_size"]) <= _LARGEST_POOL:
+        raise ValueError(f"a pool of {_number(fields['pool_size'])}; allowed: {_LARGEST_POOL}")
+
+
+def _sealed(node: Any) -> Any:
+    for inner in _nodes(node):
+        inner.pop(_ID, None)
+    return node
+
+
+def _fields(node: dict[str, Any]) -> dict[str, Any]:
+    """The values of a dict whose keys are text, where nothing may stand for them."""
+    _expect(_sealed(node), "DictNode", "builtins.dict")
+    _expect(node["key_types"], "ListNode", "builtins.list")
+    for key_type in node["key_types"]["content"]:
+        _expect(key_type, "TypeNode", "builtins.str")
+    if len(node["key_types"]["content"]) != len(node["content"]):
+        raise ValueError("a dict has other keys than types of keys")
+    return node["content"]
 
 
 def _expect(node: Mapping[str, Any], loader: str, name: str) -> None:
