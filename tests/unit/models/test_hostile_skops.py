@@ -35,7 +35,7 @@ from sklearn.tree import DecisionTreeClassifier
 from batchinfer.errors import ModelError
 from batchinfer.models.formats import archives
 from batchinfer.models.formats.catalogue import needed_trust
-from batchinfer.models.formats.skops_model import load_skops
+from batchinfer.models.formats.skops_model import read_estimator
 
 from .skops_files import nodes, packed, saved, unpacked
 
@@ -82,7 +82,7 @@ def one_node(field: str, place: int, value: int) -> bytes:
 )
 def test_a_tree_that_leads_out_of_its_arrays_is_refused(data: bytes, match: str) -> None:
     with pytest.raises(ModelError, match=match):
-        load_skops(data)
+        read_estimator(data)
 
 
 @pytest.mark.parametrize(("place", "said"), [(0, FAR), (2, FAR), (2, 0), (0, -1), (0, True)])
@@ -91,7 +91,7 @@ def test_a_tree_that_says_other_sizes_than_it_has_is_refused(place: int, said: A
     (tree,) = nodes(schema, "TreeNode")
     tree["__reduce__"]["args"]["content"][place]["content"] = json.dumps(said)
     with pytest.raises(ModelError, match="tree"):
-        load_skops(packed(members, schema))
+        read_estimator(packed(members, schema))
 
 
 @pytest.mark.parametrize(("field", "said"), [("node_count", FAR), ("max_depth", 0)])
@@ -99,7 +99,7 @@ def test_a_tree_that_says_another_depth_or_count_is_refused(field: str, said: in
     members, schema = unpacked(skops.io.dumps(DecisionTreeClassifier().fit(X, TARGET)))
     nodes(schema, "TreeNode")[0]["content"]["content"][field]["content"] = str(said)
     with pytest.raises(ModelError, match=f"a (decision )?tree says .*{said}"):
-        load_skops(packed(members, schema))
+        read_estimator(packed(members, schema))
 
 
 def test_what_was_checked_is_what_is_loaded() -> None:
@@ -111,7 +111,7 @@ def test_what_was_checked_is_what_is_loaded() -> None:
     for field in ("nodes", "values", "node_count", "max_depth"):
         fields = second["content"]["content"]
         fields[field]["__id__"] = first["content"]["content"][field]["__id__"]
-    said = load_skops(packed(members, schema)).predict_proba(X)
+    said = read_estimator(packed(members, schema)).predict_proba(X)
     np.testing.assert_array_equal(said, forest.predict_proba(X))
 
 
@@ -279,7 +279,7 @@ def test_numbers_that_would_lead_out_of_bounds_are_refused(case: str) -> None:
     data = skops.io.dumps(make())
     assert needed_trust("skops", data) == "none", "the numbers are refused, not the type"
     with pytest.raises(ModelError, match=match):
-        load_skops(data)
+        read_estimator(data)
 
 
 def test_a_random_generator_that_would_never_be_made_is_refused() -> None:
@@ -288,11 +288,11 @@ def test_a_random_generator_that_would_never_be_made_is_refused() -> None:
     (generator,) = nodes(schema, "RandomGeneratorNode")
     generator["content"]["seed_seq"]["content"]["pool_size"]["content"] = str(FAR)
     with pytest.raises(ModelError, match=r"a random generator .* a pool of 1000000"):
-        load_skops(packed(members, schema))
+        read_estimator(packed(members, schema))
 
 
 def test_a_boosted_tree_asks_how_many_columns_there_are() -> None:
-    model = load_skops(skops.io.dumps(predictor("feature_idx")))
+    model = read_estimator(skops.io.dumps(predictor("feature_idx")))
     with pytest.raises(ModelError, match="reads 1000001 columns and gets 4"):
         model.predict(np.column_stack([TARGET, X]))
 
@@ -301,7 +301,7 @@ def test_boosting_asks_how_many_classes_it_starts_from() -> None:
     model = GradientBoostingClassifier(n_estimators=2).fit(X, TARGET)
     model.init_ = DummyClassifier().fit(X, TARGET > 0)
     with pytest.raises(ModelError, match=r"starts from \(2,\) columns for \(3,\)"):
-        load_skops(skops.io.dumps(model)).predict(X)
+        read_estimator(skops.io.dumps(model)).predict(X)
 
 
 def test_a_pickle_inside_of_a_sparse_array_is_refused(tmp_path: Any) -> None:
@@ -309,5 +309,5 @@ def test_a_pickle_inside_of_a_sparse_array_is_refused(tmp_path: Any) -> None:
     (name,) = [name for name in members if name.endswith(".npz")]
     inner = {"data.npy": hostile_pickle(tmp_path / "marker")}
     with pytest.raises(ModelError, match=r"holds data\.npy, which is no array"):
-        load_skops(packed({**members, name: archives.write_archive(inner)}, schema))
+        read_estimator(packed({**members, name: archives.write_archive(inner)}, schema))
     assert not (tmp_path / "marker").exists()

@@ -45,7 +45,7 @@ from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils import all_estimators, get_tags
 
 from batchinfer.models.formats.catalogue import needed_trust, open_artifact
-from batchinfer.models.formats.skops_model import load_skops
+from batchinfer.models.formats.skops_model import read_estimator
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -210,7 +210,7 @@ def assert_it_travels(estimator: Any, x: Any, opened: bool = True) -> None:
     data = skops.io.dumps(estimator)
     assert needed_trust("skops", data) == "none"
     expected = said_by(estimator, x)
-    assert_the_same(said_by(load_skops(data), x), expected)
+    assert_the_same(said_by(read_estimator(data), x), expected)
     if opened:
         module = open_artifact("skops", data, "cpu", "none")
         if module.frame is not None:

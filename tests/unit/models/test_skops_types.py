@@ -16,7 +16,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from batchinfer.errors import ModelError
 from batchinfer.models.formats.catalogue import needed_trust
-from batchinfer.models.formats.skops_model import load_skops
+from batchinfer.models.formats.skops_model import read_estimator
 from batchinfer.models.formats.skops_types import VOUCHED
 
 from .skops_files import packed, unpacked
@@ -47,7 +47,7 @@ def test_a_type_that_comes_in_another_way_is_not_vouched_for(node: dict[str, Any
     members, schema = unpacked(skops.io.dumps(StandardScaler().fit(X)))
     schema["content"]["content"]["copy"] = node
     with pytest.raises(ModelError, match="nobody vouches for") as caught:
-        load_skops(packed(members, schema))
+        read_estimator(packed(members, schema))
     assert f"{node['__module__']}.{node['__class__']}" in str(caught.value)
     assert needed_trust("skops", packed(members, schema)) == "pickle"
 
@@ -63,7 +63,7 @@ def test_methods_and_older_protocols_are_not_vouched_for() -> None:
     }  # fmt: skip
     for data in (older, packed(members, schema)):
         with pytest.raises(ModelError, match=r"nobody vouches for.*sklearn\.tree\._tree\.Tree"):
-            load_skops(data)
+            read_estimator(data)
 
 
 @pytest.mark.parametrize(
@@ -72,8 +72,8 @@ def test_methods_and_older_protocols_are_not_vouched_for() -> None:
 def test_functions_are_vouched_for_where_scikit_learn_puts_them(function: Any, named: str) -> None:
     data = skops.io.dumps(FunctionTransformer(function).fit(X))
     with pytest.raises(ModelError, match=f"nobody vouches for.*{named}"):
-        load_skops(data)
-    np.testing.assert_array_equal(load_skops(data, "pickle").transform(X), function(X))
+        read_estimator(data)
+    np.testing.assert_array_equal(read_estimator(data, "pickle").transform(X), function(X))
 
 
 @pytest.mark.parametrize("name", VOUCHED)

@@ -37,14 +37,14 @@ def open_skops(data: bytes, device: str, trust: Trust = "none") -> ForeignModule
     """The estimator as a module, after `check_skops`; on the CPU. Runs on: driver and executor.
 
     Raises:
-        ModelError: as `load_skops`; or what it holds is no fitted estimator.
+        ModelError: as `read_estimator`; or what it holds is no fitted estimator.
     """
     from batchinfer.models.formats.estimators import EstimatorModule
 
-    return EstimatorModule(load_skops(data, trust))
+    return EstimatorModule(read_estimator(data, trust))
 
 
-def load_skops(data: bytes, trust: Trust = "none") -> Any:
+def read_estimator(data: bytes, trust: Trust = "none") -> Any:
     """What the file holds, after `check_skops`. Runs on: driver and executor.
 
     Where nothing is trusted, it is looked through before and after it is loaded; see
