@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +21,8 @@ from batchinfer.pipeline.training.found_transforms import find_transforms
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from batchinfer.models.elsewhere.probing import Probed
     from batchinfer.models.formats.artifact import Artifact, ForeignModule, Trust
-    from batchinfer.models.probing import Probed
     from batchinfer.transforms import PostProcess, TransformPipeline
 
 
@@ -316,7 +315,7 @@ def _weights(
 
 
 def _candidates(columns: TableColumns) -> list[str]:
-    from batchinfer.models.feeds import is_number
+    from batchinfer.models.elsewhere.feeds import is_number
 
     excluded = _excluded(columns.context)
     return [
@@ -344,30 +343,27 @@ def _probed(
     module: ForeignModule,
     transforms: TransformPipeline | None,
 ) -> Probed:
-    from batchinfer.models.feeds import feed_from_columns, feed_from_transforms
-    from batchinfer.models.probing import probe
+    from batchinfer.models.elsewhere.feeds import feed_from_columns, feed_from_transforms
+    from batchinfer.models.elsewhere.probing import probe
 
     fields = columns.prepared
     if transforms is not None:
         feeds = feed_from_transforms(module, transforms)
     else:
         feeds = feed_from_columns(module, artifact.columns, fields, _excluded(columns.context))
-    settings = columns.context.pipeline.train
+    rows = _landed_rows(columns.context, feeds.columns)
+    return probe(module, feeds, transforms, fields, _positive(columns.context), rows)
+
+
+def _positive(context: Context) -> Callable[[Sequence[str]], int]:
+    """The place of the positive one of two classes, as the pipeline's target names it."""
+    settings = context.pipeline.train
     positive = tuple(settings.target.positive or ()) if settings else ()
-    try:
-        return probe(module, feeds, transforms, fields, positive)
-    except ModelError as error:
-        # Made-up text may be no category that a model knows; rows that have landed are.
-        rows = _landed_rows(columns.context, feeds.columns)
-        if rows is None:
-            raise
-        with contextlib.suppress(ModelError):
-            probed = probe(module, feeds, transforms, fields, positive, rows)
-            return replace(
-                probed,
-                warnings=[*probed.warnings, "tried on landed rows: made-up ones it does not take"],
-            )
-        raise error
+
+    def place(labels: Sequence[str]) -> int:
+        return next((labels.index(name) for name in positive if name in labels), 1)
+
+    return place
 
 
 def _landed_rows(context: Context, columns: tuple[str, ...]) -> pa.RecordBatch | None:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 PICKLE = "pickle"
 MLFLOW = "mlflow"
+# How an artefact is asked. 1: labels are the likeliest class, a missing value in a frame is NaN;
+# 2: the model's own words. A bundle's manifest says which it was registered with.
+READING = 2
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,8 @@ class Format:
         suffixes: of files that are so named.
         opener: `module:function` of (bytes, device, trust).
         packages: distributions that open it, whose versions stand in the manifest.
+        first_opener: the same for bundles of reading 1, which score as they did when they were
+            registered; empty: nothing has changed since.
     """
 
     title: str
@@ -38,6 +43,7 @@ class Format:
     suffixes: tuple[str, ...]
     opener: str
     packages: tuple[str, ...]
+    first_opener: str = ""
 
 
 _HERE = "batchinfer.models.formats."
@@ -49,21 +55,26 @@ FORMATS: Mapping[str, Format] = {
         f"{_HERE}torchscript:open_torchscript", ("torch",)
     ),
     "onnx": Format("an ONNX model", "model.onnx", (".onnx",), f"{_HERE}onnx_model:open_onnx",
-    ("onnx", "onnxruntime")),
+    ("onnx", "onnxruntime"), f"{_HERE}onnx_model:open_first_onnx"),
     "skops": Format("a skops file", "model.skops", (".skops",), f"{_HERE}skops_model:open_skops",
-    ("skops", "scikit-learn")),
+    ("skops", "scikit-learn"), f"{_HERE}skops_model:open_first_skops"),
     PICKLE: Format(
         "a pickle", "model.pickle", (".pkl", ".pickle", ".joblib", ".pt", ".pth"),
         f"{_HERE}pickled:open_pickle",
-        ("torch", "scikit-learn"),
+        ("torch", "scikit-learn"), f"{_HERE}pickled:open_first_pickle",
     ),
     MLFLOW: Format("an MLflow model", "mlflow.zip", (), f"{_HERE}mlflow_model:open_pyfunc",
-    ("mlflow",)),
+    ("mlflow",), f"{_HERE}mlflow_model:open_first_pyfunc"),
 }  # fmt: skip
 
 
-def open_artifact(format: str, data: bytes, device: str, trust: Trust) -> ForeignModule:
+def open_artifact(
+    format: str, data: bytes, device: str, trust: Trust, reading: int = READING
+) -> ForeignModule:
     """Checks an artefact, and loads the very bytes that were checked.
+
+    Args:
+        reading: how it is asked, as the bundle's manifest says.
 
     Runs on: driver and executor.
 
@@ -73,7 +84,9 @@ def open_artifact(format: str, data: bytes, device: str, trust: Trust) -> Foreig
     """
     if format not in FORMATS:
         raise ModelError(f"format: {among(format, FORMATS)}")
-    module, _, name = FORMATS[format].opener.partition(":")
+    found = FORMATS[format]
+    place = found.first_opener if reading < READING and found.first_opener else found.opener
+    module, _, name = place.partition(":")
     opener: Callable[[bytes, str, Any], ForeignModule] = getattr(import_module(module), name)
     return opener(data, device, trust)
 

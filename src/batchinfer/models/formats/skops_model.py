@@ -62,13 +62,28 @@ def open_skops(data: bytes, device: str, trust: Trust = "none") -> ForeignModule
     Raises:
         ModelError: as `check_skops`; or what it holds is no fitted estimator.
     """
+    from batchinfer.models.formats.estimator_predictor import EstimatorPredictor
+
+    return EstimatorPredictor(read_estimator(data, trust))
+
+
+def open_first_skops(data: bytes, device: str, trust: Trust = "none") -> ForeignModule:
+    """As `open_skops`, asked as bundles of reading 1 ask."""
+    from batchinfer.models.formats.estimators import EstimatorModule
+
+    return EstimatorModule(read_estimator(data, trust))
+
+
+def read_estimator(data: bytes, trust: Trust = "none") -> Any:
+    """What the file holds, after `check_skops`. Runs on: driver and executor.
+
+    Raises:
+        ModelError: as `check_skops`; or skops cannot load it.
+    """
     found = check_skops(data, trust)
     from skops.io import loads
 
-    from batchinfer.models.formats.estimators import EstimatorModule
-
     try:
-        estimator: Any = loads(archives.write_archive(archives.read_members(data)), trusted=found)
+        return loads(archives.write_archive(archives.read_members(data)), trusted=found)
     except (zipfile.BadZipFile, Exception) as error:
         raise ModelError(f"skops cannot load this file: {type(error).__name__}: {error}") from error
-    return EstimatorModule(estimator)

@@ -6,7 +6,7 @@ Owns the example rows and the choice of the handler. Knows neither files nor the
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +14,15 @@ import numpy as np
 import pyarrow as pa
 
 from batchinfer.errors import BatchInferError, ModelError
-from batchinfer.models import foreign
-from batchinfer.models.feeds import Feeds
+from batchinfer.models.elsewhere.as_fitted import (
+    AsFitted,
+    AsFittedClasses,
+    AsFittedColumns,
+    AsFittedValues,
+)
+from batchinfer.models.elsewhere.example_rows import example_rows
+from batchinfer.models.elsewhere.feeds import Feeds
+from batchinfer.models.formats.artifact import Classified
 
 if TYPE_CHECKING:
     import torch
@@ -39,7 +46,7 @@ class Probed:
         warnings: sentences for whoever registers it.
     """
 
-    handler: foreign.ForeignHandler
+    handler: AsFitted
     warnings: list[str] = field(default_factory=list)
 
 
@@ -48,16 +55,15 @@ def probe(
     feeds: Feeds,
     transforms: TransformPipeline | None,
     fields: Mapping[str, pa.DataType],
-    positive: tuple[str, ...] = (),
+    positive: Callable[[Sequence[str]], int] = lambda labels: 1,
     real_rows: pa.RecordBatch | None = None,
 ) -> Probed:
     """The handler that fits what the model gives for batches of 2, 3 and 1 rows.
 
     Args:
         fields: Arrow types of the landed columns.
-        positive: the positive class, by any of its names; of two classes, the second one is it
-            where none of these is one.
-        real_rows: landed rows to try the model on, instead of made-up ones.
+        positive: the place of the positive one of two classes.
+        real_rows: landed rows to try the model on; None: made-up ones.
 
     Runs on: driver.
 
@@ -71,10 +77,10 @@ def probe(
             f"the model takes batches of {fixed[0].fixed_rows} rows only; allowed: of any size",
             _DYNAMIC,
         )
-    handler = foreign.ForeignHandler(module, transforms, {"feeds": feeds.feeds}, feeds.columns)
+    handler = AsFitted(module, transforms, {"feeds": feeds.feeds}, feeds.columns)
     outputs = {}
     for rows in _ROWS:
-        batch = _example(feeds.columns, _lengths(module, feeds, fields), rows, real_rows)
+        batch = example_rows(module, feeds, fields, rows, real_rows)
         outputs[rows] = _run(handler, batch, rows, outputs)
     chosen = _handler(module, feeds, transforms, outputs[2], positive)
     warnings = (
@@ -85,9 +91,7 @@ def probe(
     return Probed(chosen, warnings)
 
 
-def _run(
-    handler: foreign.ForeignHandler, batch: pa.RecordBatch, rows: int, before: Mapping[int, Any]
-) -> Any:
+def _run(handler: AsFitted, batch: pa.RecordBatch, rows: int, before: Mapping[int, Any]) -> Any:
     try:
         output = handler.forward(handler.encode(batch))
     except BatchInferError:
@@ -128,25 +132,33 @@ def _handler(
     feeds: Feeds,
     transforms: TransformPipeline | None,
     output: Any,
-    positive: tuple[str, ...],
-) -> foreign.ForeignHandler:
+    positive: Callable[[Sequence[str]], int],
+) -> AsFitted:
     params: dict[str, Any] = {"feeds": feeds.feeds}
-    class_: type[foreign.ForeignHandler] = foreign.ForeignOutput
+    class_: type[AsFitted] = AsFittedValues
     if module.gives == "text":
-        class_ = foreign.ForeignLabels
+        class_, params["labels"] = AsFittedClasses, []
+        params["width"] = 0
     elif module.gives == "columns":
-        class_, params["columns"] = foreign.ForeignColumns, _columns(output)
-    elif (
-        module.gives == "probabilities"
-        and len(module.labels) == output.shape[-1] > 1
-        and output.ndim == 2
-    ):
-        labels = list(module.labels)
-        place = next((labels.index(name) for name in positive if name in labels), 1)
-        class_, params = foreign.ForeignClassifier, params | {"labels": labels, "positive": place}
+        class_, params["columns"] = AsFittedColumns, _columns(output)
+    elif isinstance(output, Classified):
+        class_, params = AsFittedClasses, params | _classes(module, output, positive)
     else:
         params["width"] = _width(output)
     return class_(module, transforms, params, feeds.columns)
+
+
+def _classes(
+    module: ForeignModule, output: Classified, positive: Callable[[Sequence[str]], int]
+) -> dict[str, Any]:
+    """Names of the classes, where there is a probability for each of several; else how many numbers
+    there are.
+    """
+    width = 0 if output.scores is None else output.scores.shape[1]
+    labels = list(module.labels)
+    if width < 2 or len(labels) != width:
+        return {"labels": [], "width": width}
+    return {"labels": labels} | ({"positive": positive(labels)} if width == 2 else {})
 
 
 def _width(output: torch.Tensor) -> int:
@@ -194,51 +206,8 @@ def _columns(output: Any) -> dict[str, str]:
 
 
 def _finite(output: Any) -> bool:
+    if isinstance(output, Classified):
+        return output.scores is None or bool(np.isfinite(output.scores).all())
     if hasattr(output, "isfinite"):
         return bool(output.isfinite().all())
     return True
-
-
-def _example(
-    names: tuple[str, ...],
-    fields: Mapping[str, pa.DataType],
-    rows: int,
-    real_rows: pa.RecordBatch | None,
-) -> pa.RecordBatch:
-    if real_rows is not None and real_rows.num_rows:
-        return real_rows.select(list(names)).take(pa.array(np.arange(rows) % real_rows.num_rows))
-    return pa.record_batch({name: _values(fields[name], rows) for name in names})
-
-
-def _lengths(
-    module: ForeignModule, feeds: Feeds, fields: Mapping[str, pa.DataType]
-) -> dict[str, pa.DataType]:
-    """The fields, with a length for a list column where the model's width leaves it one; a list has
-    none of its own.
-    """
-    types = {name: fields[name] for name in feeds.columns}
-    for feed in feeds.feeds:
-        lists = [name for name in feed.get("columns", ()) if pa.types.is_list(types[name])]
-        width = next((one.width for one in module.inputs if one.name == feed["input"]), None)
-        if len(lists) == 1 and width is not None and width >= len(feed["columns"]):
-            types[lists[0]] = pa.list_(types[lists[0]].value_type, width - len(feed["columns"]) + 1)
-    return types
-
-
-def _values(type_: pa.DataType, rows: int) -> pa.Array:
-    """Small numbers, short texts, the first of January 1970: made up, and the same every time."""
-    if pa.types.is_fixed_size_list(type_):
-        return pa.FixedSizeListArray.from_arrays(
-            _values(type_.value_type, rows * type_.list_size), type_.list_size
-        )
-    if pa.types.is_boolean(type_):
-        return pa.array([row % 2 == 0 for row in range(rows)])
-    if pa.types.is_string(type_) or pa.types.is_binary(type_):
-        return pa.array(["a"] * rows).cast(type_)
-    if pa.types.is_integer(type_) or pa.types.is_floating(type_) or pa.types.is_decimal(type_):
-        return pa.array([row % 3 for row in range(rows)], pa.int32()).cast(type_)
-    if pa.types.is_date(type_) or pa.types.is_timestamp(type_):
-        return pa.array([0] * rows, pa.int32() if pa.types.is_date32(type_) else pa.int64()).cast(
-            type_
-        )
-    return pa.nulls(rows, type_)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from batchinfer.config.suggestions import did_you_mean, listed
+from batchinfer.config.types import parse_ddl
 from batchinfer.errors import ModelError
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def feed_from_columns(
             or tuple(name for name in fields if name not in excluded)
         )
         _check_names("the model's signature", names, fields)
-        return Feeds([{"input": "frame", "type": "frame", "columns": list(names)}], names)
+        return Feeds([_frame_feed(model, names, fields)], names)
     if all(one.name in fields for one in model.inputs):
         feeds = [_column_feed(one, fields) for one in model.inputs]
         return Feeds(feeds, tuple(one.name for one in model.inputs))
@@ -121,6 +122,7 @@ def feed_from_columns(
             "give the model's inputs the columns' names, or export it with one matrix as its input",
         )
     (one,) = model.inputs
+    told = tuple(getattr(model, "names", ())) or tuple(told)
     if told:
         _check_names("the model's signature", told, fields)
     kind = _is_text if one.type == "string" else _is_number_or_vector
@@ -157,6 +159,40 @@ def feed_from_columns(
         ],
         names,
     )
+
+
+def _frame_feed(
+    model: ForeignModule, names: Sequence[str], fields: Mapping[str, pa.DataType]
+) -> dict[str, Any]:
+    """A frame of the landed types; of the types that the model asks for where it asks.
+
+    Raises:
+        ModelError: a column of a kind that cannot become what the model asks for.
+    """
+    casts = {name: type_ for name, type_ in getattr(model, "casts", {}).items() if name in names}
+    problems = [
+        f"the model's signature takes {type_} in {name!r}; the landed column of that name is "
+        f"{fields[name]}"
+        for name, type_ in casts.items()
+        if not _can_become(fields[name], parse_ddl(type_))
+    ]
+    if problems:
+        raise ModelError(problems, "change the column's type in the pipeline file's schema")
+    feed: dict[str, Any] = {"input": "frame", "type": "frame", "columns": list(names)}
+    casts = {name: type_ for name, type_ in casts.items() if fields[name] != parse_ddl(type_)}
+    words = {name: word.to_json() for name, word in getattr(model, "words", {}).items()}
+    return feed | ({"casts": casts} if casts else {}) | ({"words": words} if words else {})
+
+
+def _can_become(landed: pa.DataType, asked: pa.DataType) -> bool:
+    """True where values may go over without another meaning: numbers to numbers, the rest to
+    itself.
+    """
+    if is_number(asked) and not pa.types.is_boolean(asked):
+        return is_number(landed)
+    if pa.types.is_boolean(asked):
+        return pa.types.is_boolean(landed)
+    return _is_text(landed) if _is_text(asked) else True
 
 
 def _column_feed(one: ModelInput, fields: Mapping[str, pa.DataType]) -> dict[str, Any]:
