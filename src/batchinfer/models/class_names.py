@@ -58,16 +58,6 @@ def same_class(a: str, b: str) -> bool:
     return truth is not None and truth is truth_of(b)
 
 
-def canonical_name(value: bool | float) -> str:
-    """A finite number or truth value as the name of a class: `1` for 1 and 1.0, `true`."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    # Up to 2**53 every whole number is a float of its own, so its digits mean nothing else.
-    if isinstance(value, float) and not (value.is_integer() and abs(value) <= 2**53):
-        return repr(value)
-    return str(int(value))
-
-
 def positive_places(
     labels: Sequence[str], positive: Sequence[str], pattern: str | None
 ) -> tuple[int, ...]:
@@ -83,7 +73,7 @@ def positive_places(
         found.update(
             exact or [place for place, label in enumerate(labels) if same_class(name, label)]
         )
-    if pattern is not None:
+    if pattern:
         found.update(place for place, label in enumerate(labels) if re.search(pattern, label))
     return tuple(sorted(found))
 
@@ -102,7 +92,7 @@ def positive_place(labels: Sequence[str], target: Target) -> int | None:
     place, *others = _named_places(labels, target)
     if others:
         raise ModelError(
-            f"{_setting(target)}; it names both of the model's classes, "
+            f"{positive_setting(target)}; it names both of the model's classes, "
             f"{_listed(labels)}; allowed: one of them",
         )
     return place
@@ -121,14 +111,27 @@ def unused_positive(labels: Sequence[str], target: Target) -> str | None:
         return None
     _named_places(labels, target)
     return (
-        f"{_setting(target)}, which is not used: the model has {len(labels)} classes "
+        f"{positive_setting(target)}, which is not used: the model has {len(labels)} classes "
         f"({_listed(labels)}), and score is that of the label"
     )
 
 
 def says_positive(target: Target) -> bool:
     """Whether the target says which class is the positive one."""
-    return bool(target.positive) or target.positive_pattern is not None
+    return bool(target.positive or target.positive_pattern)
+
+
+def positive_setting(target: Target) -> str:
+    """What the target says of the positive class, as a sentence begins: `train.target.positive: got
+    ["yes"]`.
+    """
+    parts = []
+    if target.positive:
+        names = json.dumps(target.positive[:_SHOWN], ensure_ascii=False)
+        parts.append(f"train.target.positive: got {names}")
+    if target.positive_pattern:
+        parts.append(f"train.target.positive_pattern: got {target.positive_pattern!r}")
+    return ", ".join(parts)
 
 
 def _named_places(labels: Sequence[str], target: Target) -> tuple[int, ...]:
@@ -138,21 +141,10 @@ def _named_places(labels: Sequence[str], target: Target) -> tuple[int, ...]:
         return places
     near = next((hint for name in positive if (hint := did_you_mean(name, labels))), "")
     raise ModelError(
-        f"{_setting(target)}{near}; the model's classes are {_listed(labels)}",
+        f"{positive_setting(target)}{near}; the model's classes are {_listed(labels)}",
         "name the positive class as one of these; without train.target.positive and "
         "positive_pattern it is the second of two classes",
     )
-
-
-def _setting(target: Target) -> str:
-    """`train.target.positive: got ["yes"]`, the beginning of a sentence."""
-    parts = []
-    if target.positive:
-        names = json.dumps(target.positive[:_SHOWN], ensure_ascii=False)
-        parts.append(f"train.target.positive: got {names}")
-    if target.positive_pattern is not None:
-        parts.append(f"train.target.positive_pattern: got {target.positive_pattern!r}")
-    return ", ".join(parts)
 
 
 def _listed(labels: Sequence[str]) -> str:

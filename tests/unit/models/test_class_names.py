@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchinfer.config.fields import canonical_name
 from batchinfer.config.pipeline import Target
 from batchinfer.errors import ModelError
 from batchinfer.models.class_names import (
-    canonical_name,
     positive_place,
     positive_places,
     same_class,
