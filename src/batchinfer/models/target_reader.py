@@ -6,7 +6,7 @@ Owns the step from target columns to an objective. Knows no network.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from batchinfer.models.objectives import Objective, binary, multiclass, regressi
 from batchinfer.models.parameters import Task
 from batchinfer.models.targets import (
     OTHER,
+    REST,
     Classes,
     DistinctValues,
     check_classes,
@@ -35,10 +36,15 @@ Batch = tuple[Any, Any] | tuple[Any, Any, np.ndarray]
 
 
 class TargetReader:
-    """Reads the target of each batch as numbers, and knows at the end what is learnt."""
+    """Reads the target of each batch as numbers, and knows at the end what is learnt.
 
-    def __init__(self, target: Target, model: Any) -> None:
+    Args:
+        mapped: labels that the steps after the model give another name.
+    """
+
+    def __init__(self, target: Target, model: Any, mapped: Collection[str] = ()) -> None:
         self._target = target
+        self._mapped = mapped
         self._model = model
         self._task: Task | None = None
         self._classes = Classes(target.column)
@@ -90,13 +96,21 @@ class TargetReader:
             check_classes(self._target.column, labels, counts)
             return multiclass(labels, order)
         if self._task == "binary":
-            labels = (OTHER, positive_label(self._target))
+            labels = (self._other_label(), positive_label(self._target))
             ones = int(learn.target.sum()) + int(valid.target.sum())
             counts = np.array([len(learn) + len(valid) - ones, ones])
             check_classes(self._target.column, labels, counts, self._reason())
-            return binary(labels[1], OTHER)
+            return binary(labels[1], labels[0])
         scale = float(learn.target.std(dtype=np.float64))
         return regression(float(learn.target.mean(dtype=np.float64)), scale if scale > 0 else 1.0)
+
+    def _other_label(self) -> str:
+        """Label of the class that is not positive: its own name where it is one value."""
+        name, positive = self._seen[0].only(), positive_label(self._target)
+        # Steps that rename `other` were written for a model that says so.
+        if name is None or name == positive or (OTHER in self._mapped and name not in self._mapped):
+            name = OTHER
+        return name if name != positive else REST
 
     def _reason(self) -> str:
         """What `positive` says, and the values that there are."""

@@ -26,7 +26,10 @@ from batchinfer.models.parameters import MODELS, Task
 pc: Any = pyarrow.compute
 
 POSITIVE = "positive"
+# The class that is not positive, where it is more than one value; and where `other` is the positive
+# one.
 OTHER = "other"
+REST = "rest"
 MAX_CLASSES = 10_000
 # Values that a sentence tells.
 MOST_NAMES = 10

@@ -207,7 +207,7 @@ def _train_and_register(
     from batchinfer.models.handler import Postprocessed
     from batchinfer.models.metrics import metric_warnings
     from batchinfer.models.training import TrainSpec, train_model
-    from batchinfer.pipeline.training.fit_after import fit_postprocess
+    from batchinfer.pipeline.training.fit_after import fit_postprocess, mapped_labels
     from batchinfer.report.model_card import write_card
     from batchinfer.report.terminal import progress
 
@@ -218,7 +218,12 @@ def _train_and_register(
         for name, found in transforms.inputs().integers.items()
     }
     spec = TrainSpec(
-        settings.model, dict(settings.params), settings.target, transforms.width, integers
+        settings.model,
+        dict(settings.params),
+        settings.target,
+        transforms.width,
+        integers,
+        mapped=mapped_labels(context.pipeline.postprocess),
     )
     with progress(f"training {settings.model}", spec.epochs) as advance:
         trained = train_model(
