@@ -28,6 +28,7 @@ from batchinfer.transforms.postprocess import (
 )
 from batchinfer.transforms.statistics import Ranks, quantile
 from batchinfer.transforms.step import RowStep, StepProblem
+from batchinfer.transforms.steps.after import LabelMap
 from batchinfer.transforms.steps.calibrate import Calibrate
 from batchinfer.transforms.steps.keep import kept_columns, only_kept
 from batchinfer.transforms.supervised import ROW_HASH, TARGET
@@ -41,6 +42,7 @@ __all__ = [
     "Calibrate",
     "Inputs",
     "IntegerInput",
+    "LabelMap",
     "PostProcess",
     "Ranks",
     "RowStep",
