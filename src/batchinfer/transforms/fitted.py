@@ -227,7 +227,10 @@ class TransformPipeline:
         return self._filled(self._frame(batch), batch.num_rows)
 
     def tensors(
-        self, batch: pa.RecordBatch, hashes: np.ndarray | None = None
+        self,
+        batch: pa.RecordBatch,
+        hashes: np.ndarray | None = None,
+        missing_as: float | None = None,
     ) -> dict[str, np.ndarray]:
         """All inputs of the model by name: `features` as `matrix` (left out if there are only
         integer inputs), and each named integer input as (rows,) or (rows, length) int64. Runs on:
@@ -236,13 +239,14 @@ class TransformPipeline:
         Args:
             hashes: (rows,) uint64 of the rows' keys, as at fit, for rows that the steps were fitted
                 on: an encoding of the target then leaves each row's own fold out.
+            missing_as: what a missing number is in the matrix; None: 0, and NaN where it is kept.
 
         Raises:
             InputError: a column is absent or of another type.
         """
         frame = self._frame(batch, hashes)
         result = (
-            {FEATURES: self._filled(frame, batch.num_rows)}
+            {FEATURES: self._filled(frame, batch.num_rows, missing_as)}
             if self.width or not self._inputs.integers
             else {}
         )
@@ -251,7 +255,9 @@ class TransformPipeline:
             result[name] = column.to_numpy() if is_arrow(column) else np.asarray(column)
         return result
 
-    def _filled(self, frame: Mapping[str, Column], rows: int) -> np.ndarray:
+    def _filled(
+        self, frame: Mapping[str, Column], rows: int, missing_as: float | None = None
+    ) -> np.ndarray:
         if self._no_matrix:
             raise InputError(self._no_matrix)
         matrix = np.zeros((rows, self.width), np.float32)
@@ -259,7 +265,8 @@ class TransformPipeline:
             for first in range(0, rows, _BLOCK_ROWS):
                 block = slice(first, first + _BLOCK_ROWS)
                 for name, start in self._starts.items():
-                    write(frame[name], matrix[block], start, block, self._missing_as[name])
+                    missing = self._missing_as[name] if missing_as is None else missing_as
+                    write(frame[name], matrix[block], start, block, missing)
         return matrix
 
     def undo(self, column: str) -> list[Any]:
