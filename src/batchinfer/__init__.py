@@ -14,11 +14,13 @@ from batchinfer.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from batchinfer.api import backfill, extract, lookup, register, replay, score, status, train
+    from batchinfer.errors import UnfitRows
     from batchinfer.models.handler import Handler
     from batchinfer.pipeline.predict import predict, predict_udf
 
 _HOMES = {
     "Handler": "batchinfer.models.handler",
+    "UnfitRows": "batchinfer.errors",
     "predict": "batchinfer.pipeline.predict",
     "predict_udf": "batchinfer.pipeline.predict",
     **dict.fromkeys(
@@ -29,6 +31,7 @@ _HOMES = {
 
 __all__ = [
     "Handler",
+    "UnfitRows",
     "backfill",
     "extract",
     "lookup",

@@ -9,7 +9,7 @@ Every class survives pickling, because errors cross from executors to the driver
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from batchinfer.credentials import without_credentials
@@ -69,6 +69,23 @@ class InputError(BatchInferError, ValueError):
 
 class InputMissing(InputError, FileNotFoundError):
     """A file, a folder or a slice that is not there."""
+
+
+class UnfitRows(InputError):
+    """Rows that a model cannot be asked about, told before it is asked: by a handler's `encode`.
+
+    The other rows of the batch are scored without a search for the culprits.
+
+    Attributes:
+        rows: why, by position in the batch.
+    """
+
+    def __init__(self, rows: Mapping[int, str]) -> None:
+        self.rows = {int(row): str(why) for row, why in rows.items()}
+        super().__init__(list(dict.fromkeys(self.rows.values())) or ["no row"])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.rows,)
 
 
 class ChecksFailed(BatchInferError, ValueError):

@@ -12,13 +12,13 @@ import faulthandler
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 import pyarrow as pa
 
 from batchinfer.contracts import ScoringHandler
-from batchinfer.errors import Interrupted, ModelError, SetupError, StorageError
+from batchinfer.errors import Interrupted, ModelError, SetupError, StorageError, UnfitRows
 from batchinfer.inference.outputs import output_fields, typed_predictions
 
 Clock = Callable[[], float]
@@ -58,10 +58,13 @@ class Failure:
         reason: encode_error, model_error, decode_error, not_finite, out_of_memory, too_large, hang,
             crash.
         message: type and text of the error.
+        rows: rows of the attempt that were told apart before the model was asked, and why, by
+            position; the others may well be scored. Empty: not known which rows are to blame.
     """
 
     reason: str
     message: str
+    rows: Mapping[int, str] = field(default_factory=dict)
 
 
 @runtime_checkable
@@ -184,6 +187,8 @@ def _as_failure(error: Exception, stage: str) -> Failure:
         return Failure(OUT_OF_MEMORY, error_text(error))
     if is_too_large(error):
         return Failure(TOO_LARGE, error_text(error))
+    if isinstance(error, UnfitRows):
+        return Failure(_REASONS[stage], error_text(error), error.rows)
     if stage == "decode" and type(error) in (ArithmeticError, FloatingPointError):
         return Failure(NOT_FINITE, error_text(error))
     return Failure(_REASONS[stage], error_text(error))

@@ -5,13 +5,14 @@ models nor streams.
 
 A batch of n rows of which k fail costs at most about 2k·log2(n) + 1 attempts. A row is quarantined
 only after it was in at least two failed attempts, the last of them alone: what fails once and not
-again loses nothing.
+again loses nothing. Where a handler names the rows itself before it asks the model
+(`errors.UnfitRows`), these are taken out at once, and the others are one batch again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
@@ -68,6 +69,41 @@ def isolate(
 
     Runs on: executor.
     """
+    result = first() if first is not None else runner.run(batch)
+    if isinstance(result, Failure) and (told := _told(result, batch.num_rows)):
+        return _without(batch, told, runner, may_fail)
+    return _searched(batch, runner, may_fail, result)
+
+
+def _told(failure: Failure, rows: int) -> dict[int, Failure]:
+    """The rows that a handler named by itself; none where it named rows that there are not."""
+    if not all(0 <= row < rows for row in failure.rows):
+        return {}
+    return {row: Failure(failure.reason, why) for row, why in sorted(failure.rows.items())}
+
+
+def _without(
+    batch: pa.RecordBatch, told: dict[int, Failure], runner: Runner, may_fail: int | None
+) -> BatchOutcome:
+    """The outcome of a batch of which some rows were named: the others are one batch of their own,
+    among which culprits are searched for.
+    """
+    scored = np.zeros(batch.num_rows, dtype=bool)
+    kept = np.delete(np.arange(batch.num_rows), list(told))
+    stopped = may_fail is not None and len(told) > may_fail
+    if stopped or not len(kept):
+        return BatchOutcome(_concatenate([], runner.declared), scored, told, stopped=stopped)
+    rest = batch.take(pa.array(kept))
+    left = None if may_fail is None else may_fail - len(told)
+    outcome = _searched(rest, runner, left, runner.run(rest))
+    scored[kept] = outcome.scored
+    failures = told | {int(kept[row]): failure for row, failure in outcome.failures.items()}
+    return replace(outcome, scored=scored, failures=failures)
+
+
+def _searched(
+    batch: pa.RecordBatch, runner: Runner, may_fail: int | None, first: Predictions | Failure
+) -> BatchOutcome:
     outcome = BatchOutcome({}, np.zeros(batch.num_rows, dtype=bool))
     parts: list[Predictions] = []
     exhausted: list[tuple[int, int]] = []
@@ -76,12 +112,7 @@ def isolate(
     ]  # start, rows, whether these rows have been in a failed attempt
     while waiting and (may_fail is None or len(outcome.failures) <= may_fail):
         start, rows, suspected = waiting.pop()
-        if first is not None:
-            result, first = first(), None
-        else:
-            result = runner.run(
-                batch.slice(start, rows) if suspected else batch, probing=suspected and rows > 1
-            )
+        result = runner.run(batch.slice(start, rows), probing=rows > 1) if suspected else first
         outcome.attempts += 1
         if not isinstance(result, Failure):
             parts.append(_keep_finite(result, start, rows, outcome))

@@ -155,6 +155,7 @@ def _open_module(
             contents[FORMATS[artifact["format"]].file],
             device,
             artifact["trust"],
+            artifact.get("reading", 1),
         )
     return _load_module(manifest, contents, device) if manifest["module"] else None
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from batchinfer.errors import ModelError, StorageError
 from batchinfer.models import manifest as manifests
 from batchinfer.models.bundle import read_bundle, verify_bundle
-from batchinfer.models.formats.catalogue import FORMATS
+from batchinfer.models.formats.catalogue import FORMATS, READING
 from batchinfer.models.source_code import class_path, code_digests
 
 if TYPE_CHECKING:
@@ -168,6 +168,7 @@ def _artifact_entry(artifact: Artifact | None, trust: Trust) -> dict[str, Any]:
             "file": format.file,
             "trust": trust,
             "packages": packages,
+            "reading": READING,
         }
     }
 

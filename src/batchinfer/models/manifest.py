@@ -27,8 +27,9 @@ MODULE = "module.json"
 TRANSFORMS = "transforms.json"
 SIGNATURE = "signature.json"
 POSTPROCESS = "postprocess.json"
-# A model of another format, and its file: `{format, file, trust, packages}`; absent from bundles of
-# weights and a class.
+# A model of another format, and its file: `{format, file, trust, packages, reading}`; absent from
+# bundles of weights and a class. `reading` (absent: 1) is how it is asked, see
+# `catalogue.READING`.
 ARTIFACT = "artifact"
 _KNOWN = (WEIGHTS, MODULE, TRANSFORMS, SIGNATURE, POSTPROCESS)
 

@@ -22,6 +22,15 @@ from batchinfer.models.source_code import code_digests, source_digest
 
 # A class of a project's own may extend any of these, and then its bundles hold their digests.
 BY_MODULE = {
+    "formats.estimator_predictor": {
+        "EstimatorPredictor": "3b4f28d2542e7f09c7264df8cbc0584d7e96dcaa82aa77ed37cb05da1d4da6c4",
+    },
+    "elsewhere.as_fitted": {
+        "AsFittedValues": "cf91aebbbe629d76dcb3f9182b67bc5cb9e6ca23742e51f86ef75af4660e56f1",
+        "AsFittedColumns": "95feb221353278fe4aa5e6b533a6e76d512a3b1708a15bb4e05806e1a2d006b5",
+        "AsFittedClasses": "d360759f1fac4efda40b624078978a45c8285298518db70ede962a2c30f36562",
+        "AsFitted": "11e8e20c4ccc1f089a8a448ec6f403f5d73a5420d6ad458738931d2606b7baa2",
+    },
     "foreign": {
         "ForeignClassifier": "70c0f90c43ef6d0aa2ba6eb677546bf283668dc0026bf0cdc59a61be31637798",
         "ForeignColumns": "e0dce5b862bc7d162f1738f001dd2562cbb3eb563ee31afa052bb2018e247d48",
@@ -30,6 +39,7 @@ BY_MODULE = {
         "ForeignOutput": "f1756dbcc94d2e7886b9f1ee3d30fd4d06a2c2184bb268c66de4bd90b29918e2",
     },
     "formats.artifact": {
+        "Predictor": "e3216b69c1a49f8e61075b2586d323d12fd3481575b522eb648fdfa797cb7fef",
         "ForeignModule": "b0c30201a19eb7bd86bc2f0e364ba842fdab9dfcbfbd45aaae3c4d0db420c40e",
         "TensorProgram": "4361c43f1553c46cc986fc02907c3fcb17cf23815a71c1b87008000de9db5e95",
     },
@@ -37,9 +47,11 @@ BY_MODULE = {
         "EstimatorModule": "1a64cbfe35da3421ae1170774573238d2f06728e238a23cc97aa064044eccb0f",
     },
     "formats.mlflow_model": {
+        "PyfuncPredictor": "3e0650a110e4b28d29470dc7d46032cf3fce130e44d8853d9fef2b24b42fe8ec",
         "PyfuncModule": "22425b706f6023e4d409f45e792b05ec743718840ce2df89480f50e735a6a570",
     },
     "formats.onnx_model": {
+        "OnnxPredictor": "5e75f7f0d71bb94d32360d2befdf9053bf4626aaae7786e11dfc9d9498a84791",
         "OnnxProgram": "c9a25b3f41c4fbd1a5f235c119d3a7f7c7b028dfe7e5736163a23282da4b3651",
     },
     "formats.weights": {

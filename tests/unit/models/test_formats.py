@@ -195,10 +195,17 @@ def test_a_classifier_as_onnx_gives_its_probabilities_and_labels(
     converted = to_onnx(model, x[:1], options={"zipmap": zipmap}, target_opset=18)
     (tmp_path / "model.onnx").write_bytes(converted.SerializeToString())
     module = opened(tmp_path / "model.onnx")
-    assert module.gives == "probabilities"
-    scores = module(**{module.inputs[0].name: torch.from_numpy(x)})
+    assert module.gives == "classes"
+    said = module(**{module.inputs[0].name: torch.from_numpy(x)})
     assert module.labels == tuple(str(one) for one in classes)
-    np.testing.assert_allclose(scores.numpy(), model.predict_proba(x), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(said.scores, model.predict_proba(x), rtol=1e-4, atol=1e-5)
+    assert said.labels.tolist() == [str(one) for one in model.predict(x)]
+    first = open_artifact("onnx", converted.SerializeToString(), "cpu", "none", reading=1)
+    torch.testing.assert_close(
+        first(**{first.inputs[0].name: torch.from_numpy(x)}),
+        torch.from_numpy(said.scores),
+        check_dtype=False,
+    )
 
 
 def test_estimators_saved_by_skops_give_what_they_gave(tmp_path: Path) -> None:
@@ -217,7 +224,9 @@ def test_estimators_saved_by_skops_give_what_they_gave(tmp_path: Path) -> None:
     skops.io.dump(model, tmp_path / "model.skops")
     module = opened(tmp_path / "model.skops")
     assert (module.frame, module.labels) == ((*COLUMNS, "kind"), ("no", "yes"))
-    np.testing.assert_array_equal(module(frame=frame).numpy(), model.predict_proba(frame))
+    said = module(frame=frame)
+    np.testing.assert_array_equal(said.scores, model.predict_proba(frame))
+    np.testing.assert_array_equal(said.labels, model.predict(frame))
     plain = LinearRegression().fit(frame[["a", "b"]].to_numpy(), frame["c"])
     skops.io.dump(plain, tmp_path / "plain.skops")
     matrix = torch.from_numpy(frame[["a", "b"]].to_numpy())

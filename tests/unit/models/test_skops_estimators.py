@@ -44,6 +44,7 @@ from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils import all_estimators, get_tags
 
+from batchinfer.models.formats.artifact import Classified
 from batchinfer.models.formats.catalogue import needed_trust, open_artifact
 from batchinfer.models.formats.skops_model import read_estimator
 
@@ -213,10 +214,15 @@ def assert_it_travels(estimator: Any, x: Any, opened: bool = True) -> None:
     assert_the_same(said_by(read_estimator(data), x), expected)
     if opened:
         module = open_artifact("skops", data, "cpu", "none")
-        if module.frame is not None:
-            said = module(frame=x)
-        else:
-            said = module(**{module.inputs[0].name: torch.from_numpy(np.asarray(x, float))})
+        name = "frame" if module.frame is not None else module.inputs[0].name
+        if isinstance(x, np.ndarray):
+            x = torch.from_numpy(np.asarray(x, float))
+        said = module(**{name: x})
+        if isinstance(said, Classified):
+            assert_the_same(said.labels, np.asarray(estimator.predict(x), str).astype(object))
+            if said.scores is None:
+                return
+            said = said.scores
         assert_the_same(said, expected.reshape(len(expected), *np.shape(said)[1:]))
 
 
@@ -382,4 +388,4 @@ TEXT_MODELS: dict[str, Any] = {
 @pytest.mark.parametrize("name", TEXT_MODELS)
 def test_models_of_texts(name: str) -> None:
     target = ["good" if "good" in text else "other" for text in texts()]
-    assert_it_travels(fitted(TEXT_MODELS[name], texts(), target), texts(), opened=False)
+    assert_it_travels(fitted(TEXT_MODELS[name], texts(), target), texts())

@@ -154,7 +154,7 @@ def test_a_bundle_says_what_it_holds_and_is_refused_when_a_byte_differs(
     resolved = resolve_model(TableColumns(context))
     assert resolved.manifest["artifact"] == {
         "format": "onnx", "file": "model.onnx", "trust": "none",
-        "packages": resolved.manifest["artifact"]["packages"],
+        "packages": resolved.manifest["artifact"]["packages"], "reading": 2,
     }  # fmt: skip
     assert set(resolved.manifest["artifact"]["packages"]) == {"onnx", "onnxruntime"}
     assert resolved.ref.digest == report.bundle_digest

@@ -128,9 +128,9 @@ class Embedded(torch.nn.Module):
 def test_integer_inputs_are_fed_by_their_names() -> None:
     import pyarrow as pa
 
-    from batchinfer.models.feeds import feed_from_transforms
+    from batchinfer.models.elsewhere.feeds import feed_from_transforms
+    from batchinfer.models.elsewhere.probing import probe
     from batchinfer.models.formats.artifact import ModelInput, TensorProgram
-    from batchinfer.models.probing import probe
     from batchinfer.transforms import fit, parse_steps
 
     steps, _ = parse_steps(

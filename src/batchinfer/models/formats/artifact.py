@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 import torch
 
 from batchinfer.errors import ModelError, SetupError
@@ -110,6 +111,68 @@ class TensorProgram(ForeignModule):
         """(rows, …) tensors by the names of `inputs` -> one tensor. Runs on: driver and executor."""
         placed = [tensors[one.name] for one in self.inputs if one.name not in self._named]
         return only_tensor(self.program(*placed, **{name: tensors[name] for name in self._named}))
+# fmt: on
+
+
+@dataclass(frozen=True)
+class Classified:
+    """What a classifier says of each row, in its own words.
+
+    Attributes:
+        labels: (rows,) objects, the text of the label that the model itself gives.
+        scores: (rows, classes) float64 probabilities; None: it gives none.
+    """
+
+    labels: np.ndarray
+    scores: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def label_texts(labels: Any) -> np.ndarray:
+    """(rows,) objects: a model's own labels as text; 1.0 stays `1.0`, True `True`.
+
+    Raises:
+        ModelError: several labels a row.
+    """
+    array = np.asarray(labels)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim != 1:
+        raise ModelError(f"the model gives labels of shape {array.shape}; allowed: one label a row")
+    known, places = (
+        np.unique(array, return_inverse=True) if array.dtype != object else (array, None)
+    )
+    texts = np.array([str(label) for label in known.tolist()], object)
+    return texts if places is None else texts[places]
+
+
+# fmt: off
+class Predictor(ForeignModule):
+    """A model that says itself what it predicts: nothing that it gives is derived again.
+
+    Attributes:
+        gives: besides what other modules give, `classes`: `forward` gives `Classified`.
+        names: of the columns of its one matrix, in its order, where the model knows them; else none.
+        words: of a frame's columns what stands for a missing value, as far as the model tells.
+        casts: of a frame's columns the Arrow type (as Spark SQL) that the model asks for, as far as it tells.
+    """
+
+    def __init__(
+        self,
+        inputs: Sequence[ModelInput] = (),
+        frame: Sequence[str] | None = None,
+        labels: Sequence[str] = (),
+        gives: Any = "values",
+        names: Sequence[str] = (),
+        words: Mapping[str, Any] | None = None,
+        casts: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(inputs, frame, labels, gives)
+        self.names = tuple(names)
+        self.words = dict(words or {})
+        self.casts = dict(casts or {})
 # fmt: on
 
 

@@ -16,9 +16,13 @@ from batchinfer.errors import ModelError
 
 if TYPE_CHECKING:
     from batchinfer.models.formats.artifact import ForeignModule, Trust
+    from batchinfer.models.formats.home import Home
 
 PICKLE = "pickle"
 MLFLOW = "mlflow"
+# How an artefact is asked. 1: labels are the likeliest class, a missing value in a frame is NaN;
+# 2: the model's own words. A bundle's manifest says which it was registered with.
+READING = 2
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,9 @@ class Format:
         suffixes: of files that are so named.
         opener: `module:function` of (bytes, device, trust).
         packages: distributions that open it, whose versions stand in the manifest.
+        first_opener: the same for bundles of reading 1, which score as they did when they were
+            registered; empty: nothing has changed since.
+        home: `module:function` of (bytes, trust) -> `home.Home`, the model in its own library.
     """
 
     title: str
@@ -38,32 +45,41 @@ class Format:
     suffixes: tuple[str, ...]
     opener: str
     packages: tuple[str, ...]
+    first_opener: str = ""
+    home: str = ""
 
 
 _HERE = "batchinfer.models.formats."
 FORMATS: Mapping[str, Format] = {
     "torch.export": Format("a torch.export program", "program.pt2", (".pt2",),
-    f"{_HERE}torch_export:open_program", ("torch",)),
+    f"{_HERE}torch_export:open_program", ("torch",), "", f"{_HERE}home:export_at_home"),
     "torchscript": Format(
         "TorchScript", "scripted.pt", (".pt", ".ts", ".pth"),
-        f"{_HERE}torchscript:open_torchscript", ("torch",)
+        f"{_HERE}torchscript:open_torchscript", ("torch",), "", f"{_HERE}home:script_at_home"
     ),
     "onnx": Format("an ONNX model", "model.onnx", (".onnx",), f"{_HERE}onnx_model:open_onnx",
-    ("onnx", "onnxruntime")),
+    ("onnx", "onnxruntime"), f"{_HERE}onnx_model:open_first_onnx", f"{_HERE}home:onnx_at_home"),
     "skops": Format("a skops file", "model.skops", (".skops",), f"{_HERE}skops_model:open_skops",
-    ("skops", "scikit-learn")),
+    ("skops", "scikit-learn"), f"{_HERE}skops_model:open_first_skops",
+    f"{_HERE}home:skops_at_home"),
     PICKLE: Format(
         "a pickle", "model.pickle", (".pkl", ".pickle", ".joblib", ".pt", ".pth"),
         f"{_HERE}pickled:open_pickle",
-        ("torch", "scikit-learn"),
+        ("torch", "scikit-learn"), f"{_HERE}pickled:open_first_pickle",
+        f"{_HERE}home:pickle_at_home",
     ),
     MLFLOW: Format("an MLflow model", "mlflow.zip", (), f"{_HERE}mlflow_model:open_pyfunc",
-    ("mlflow",)),
+    ("mlflow",), f"{_HERE}mlflow_model:open_first_pyfunc", f"{_HERE}home:pyfunc_at_home"),
 }  # fmt: skip
 
 
-def open_artifact(format: str, data: bytes, device: str, trust: Trust) -> ForeignModule:
+def open_artifact(
+    format: str, data: bytes, device: str, trust: Trust, reading: int = READING
+) -> ForeignModule:
     """Checks an artefact, and loads the very bytes that were checked.
+
+    Args:
+        reading: how it is asked, as the bundle's manifest says.
 
     Runs on: driver and executor.
 
@@ -73,9 +89,23 @@ def open_artifact(format: str, data: bytes, device: str, trust: Trust) -> Foreig
     """
     if format not in FORMATS:
         raise ModelError(f"format: {among(format, FORMATS)}")
-    module, _, name = FORMATS[format].opener.partition(":")
+    found = FORMATS[format]
+    place = found.first_opener if reading < READING and found.first_opener else found.opener
+    module, _, name = place.partition(":")
     opener: Callable[[bytes, str, Any], ForeignModule] = getattr(import_module(module), name)
     return opener(data, device, trust)
+
+
+def open_at_home(format: str, data: bytes, trust: Trust) -> Home:
+    """The model in its own library, after the same checks.
+
+    Runs on: driver.
+
+    Raises:
+        ModelError, SetupError: as `open_artifact`.
+    """
+    module, _, name = FORMATS[format].home.partition(":")
+    return getattr(import_module(module), name)(data, trust)
 
 
 def needed_trust(format: str, data: bytes) -> Trust:

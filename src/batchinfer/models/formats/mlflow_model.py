@@ -23,7 +23,7 @@ import yaml
 
 from batchinfer.errors import ModelError
 from batchinfer.models.formats import archives
-from batchinfer.models.formats.artifact import TRUST_HINT, ForeignModule, Trust
+from batchinfer.models.formats.artifact import TRUST_HINT, ForeignModule, Predictor, Trust
 
 MLMODEL = "MLmodel"
 _MOST_BYTES = 16 * 2**30
@@ -106,6 +106,30 @@ def input_names(described: Mapping[str, Any]) -> tuple[str, ...]:
     return names
 
 
+# Spark SQL's names of the types of MLflow's signatures; others are left to MLflow.
+_SIGNATURE_TYPES = {
+    "boolean": "boolean",
+    "integer": "int",
+    "long": "bigint",
+    "float": "float",
+    "double": "double",
+    "string": "string",
+}
+
+
+def signature_types(described: Mapping[str, Any]) -> dict[str, str]:
+    """Spark SQL types of the columns of MLflow's signature, of those that are plain values."""
+    try:
+        columns = json.loads(described["signature"]["inputs"])
+        return {
+            str(column["name"]): _SIGNATURE_TYPES[column["type"]]
+            for column in columns
+            if column.get("type") in _SIGNATURE_TYPES
+        }
+    except (KeyError, TypeError, ValueError):
+        return {}
+
+
 def check_pyfunc(data: bytes, trust: Trust) -> dict[str, bytes]:
     """The files of a packed model folder, if it is trusted.
 
@@ -133,10 +157,27 @@ def open_pyfunc(data: bytes, device: str, trust: Trust = "none") -> ForeignModul
     """The model as a module, loaded by MLflow, if it is trusted. Runs on: driver and executor.
 
     Raises:
+        ModelError: as `read_pyfunc`.
+    """
+    model, described = read_pyfunc(data, trust)
+    return PyfuncPredictor(model, input_names(described), signature_types(described))
+
+
+def open_first_pyfunc(data: bytes, device: str, trust: Trust = "none") -> ForeignModule:
+    """As `open_pyfunc`, asked as bundles of reading 1 ask."""
+    model, described = read_pyfunc(data, trust)
+    return PyfuncModule(model, input_names(described))
+
+
+def read_pyfunc(data: bytes, trust: Trust) -> tuple[Any, dict[str, Any]]:
+    """The model as MLflow loads it, if it is trusted, and its MLmodel.
+
+    Runs on: driver and executor.
+
+    Raises:
         ModelError: it is not trusted, or MLflow cannot load it.
     """
     files = check_pyfunc(data, trust)
-    names = input_names(read_mlmodel(files))
     # MLflow loads from folders only, and models may read their files later; the folder lives as
     # long as the process.
     folder = Path(tempfile.mkdtemp(prefix="batchinfer-mlflow-"))
@@ -154,7 +195,7 @@ def open_pyfunc(data: bytes, device: str, trust: Trust = "none") -> ForeignModul
         raise ModelError(
             f"MLflow cannot load this model: {type(error).__name__}: {error}"
         ) from error
-    return PyfuncModule(model, names)
+    return model, read_mlmodel(files)
 
 
 # fmt: off
@@ -179,4 +220,64 @@ class PyfuncModule(ForeignModule):
         values = output.detach().cpu().numpy() if isinstance(output, torch.Tensor) else np.asarray(output)
         flat = values.reshape(len(values)) if values.ndim and values.size == len(values) else list(values.reshape(len(frame), -1))
         return pd.DataFrame({"prediction": flat})
+
+
+class PyfuncPredictor(Predictor):
+    """A pyfunc model: a frame of the columns of its signature in, whatever `predict` gives for each row out, as a frame."""
+
+    def __init__(self, model: Any, names: tuple[str, ...], types: Mapping[str, str]) -> None:
+        super().__init__((), names, (), "columns", casts=types)
+        self._model = model
+
+    def forward(self, **inputs: Any) -> Any:
+        """`frame`, a pandas frame -> a pandas frame, numbers alone under `prediction`. Runs on: driver and executor.
+
+        Raises:
+            ModelError: rows under another index than those that went in.
+        """
+        return predicted_frame(self._model.predict(inputs["frame"]), len(inputs["frame"]))
 # fmt: on
+
+
+def predicted_frame(output: Any, rows: int) -> Any:
+    """What a pyfunc gave as a pandas frame, a row for each row that went in, in their order.
+
+    A frame or series whose index is a permutation of the rows' numbers is put back into their
+    order. Runs on: driver and executor.
+
+    Raises:
+        ModelError: another index, or another number of rows: nobody could say which row is which.
+    """
+    import numpy as np
+    import pandas as pd
+
+    if isinstance(output, pd.Series):
+        output = output.to_frame("prediction")
+    if isinstance(output, pd.DataFrame):
+        if len(output) != rows:
+            raise ModelError(
+                f"the model gave {len(output)} rows for {rows}; allowed: one for each row"
+            )
+        index = output.index
+        if index.equals(pd.RangeIndex(rows)):
+            return output
+        if not (index.is_unique and index.isin(range(rows)).all()):
+            shown = ", ".join(map(repr, index[:3].tolist()))
+            raise ModelError(
+                f"the model gave rows under an index of its own ({shown}, …): which row is which "
+                f"cannot be told; allowed: the index of the frame that it is given (0 to "
+                f"{rows - 1}), in any order",
+            )
+        return output.reindex(range(rows))
+    if isinstance(output, dict) and all(np.ndim(one) for one in output.values()):
+        return pd.DataFrame({name: list(one) for name, one in output.items()})
+    values = (
+        output.detach().cpu().numpy() if isinstance(output, torch.Tensor) else np.asarray(output)
+    )
+    if not values.ndim or len(values) != rows:
+        raise ModelError(
+            f"the model gave an output of shape {values.shape} for {rows} rows; allowed: one "
+            "prediction for each row"
+        )
+    flat = values.reshape(rows) if values.size == rows else list(values.reshape(rows, -1))
+    return pd.DataFrame({"prediction": flat})

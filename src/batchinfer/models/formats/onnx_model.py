@@ -7,14 +7,22 @@ files, because onnxruntime would open whatever path the model names.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 
 from batchinfer.errors import ModelError
-from batchinfer.models.formats.artifact import ForeignModule, ModelInput, Trust, missing_package
+from batchinfer.models.formats.artifact import (
+    Classified,
+    ForeignModule,
+    ModelInput,
+    Predictor,
+    Trust,
+    label_texts,
+    missing_package,
+)
 
 # The standard's own, and what onnxruntime has built in.
 _DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")
@@ -123,6 +131,22 @@ def open_onnx(data: bytes, device: str, trust: Trust = "none") -> ForeignModule:
     Runs on: driver and executor.
 
     Raises:
+        ModelError: as `onnx_session`.
+    """
+    return OnnxPredictor(*onnx_session(data, device))
+
+
+def open_first_onnx(data: bytes, device: str, trust: Trust = "none") -> ForeignModule:
+    """As `open_onnx`, asked as bundles of reading 1 ask."""
+    return OnnxProgram(*onnx_session(data, device))
+
+
+def onnx_session(data: bytes, device: str) -> tuple[Any, tuple[str, ...]]:
+    """A session of onnxruntime, and the names of the model's classes; after `check_onnx`.
+
+    Runs on: driver and executor.
+
+    Raises:
         ModelError: as `check_onnx`; or onnxruntime cannot run it, or it takes something else than
             tensors.
         SetupError: the package onnxruntime is not installed.
@@ -154,7 +178,7 @@ def open_onnx(data: bytes, device: str, trust: Trust = "none") -> ForeignModule:
         raise ModelError(
             f"onnxruntime {onnxruntime.__version__} cannot run this model: {_first_line(error)}"
         ) from error
-    return OnnxProgram(session, class_labels(model))
+    return session, class_labels(model)
 
 
 def _first_line(error: Exception) -> str:
@@ -229,7 +253,62 @@ class OnnxProgram(ForeignModule):
             # The mappings' own order is that of the classes.
             output = np.array([list(row.values()) for row in output], np.float64).reshape(len(output), -1)
         return torch.from_numpy(np.ascontiguousarray(output))
+
+
+class OnnxPredictor(Predictor):
+    """A session of onnxruntime that is asked for all that it gives: a label of its own where it has one, and scores."""
+
+    def __init__(self, session: Any, labels: tuple[str, ...]) -> None:
+        self_inputs = [_input(one) for one in session.get_inputs()]
+        label, scores = label_and_scores({one.name: one.type for one in session.get_outputs()})
+        gives = "classes" if label and scores else "text" if label else "values"
+        super().__init__(self_inputs, None, labels, gives)
+        self._session, self._names = session, [name for name in (label, scores) if name]
+
+    def forward(self, **inputs: Any) -> Any:
+        """(rows, …) tensors or arrays by the names of `inputs`. Runs on: driver and executor."""
+        arrays = {name: one.detach().cpu().numpy() if isinstance(one, torch.Tensor) else one for name, one in inputs.items()}
+        outputs = self._session.run(self._names, arrays)
+        if self.gives == "values":
+            return torch.from_numpy(np.ascontiguousarray(outputs[0]))
+        labels = label_texts(outputs[0])
+        if self.gives == "text":
+            return labels
+        scores = outputs[1]
+        if isinstance(scores, list):
+            self.labels = self.labels or tuple(str(label) for label in (scores[0] if scores else ()))
+            # The mappings' own order is that of the classes.
+            scores = np.array([list(row.values()) for row in scores], np.float64).reshape(len(scores), -1)
+        return Classified(labels, np.asarray(scores, np.float64).reshape(len(labels), -1))
 # fmt: on
+
+
+def label_and_scores(outputs: Mapping[str, str]) -> tuple[str, str]:
+    """Names of the outputs that hold a label and that hold numbers; empty for one that there is
+    not.
+
+    Args:
+        outputs: onnxruntime's types by name.
+
+    Raises:
+        ModelError: outputs of other kinds, or more of them.
+    """
+    numbers = [
+        name
+        for name, type_ in outputs.items()
+        if type_.startswith("seq(map(") or (type_ in _TYPES and type_ != "tensor(string)")
+    ]
+    labels = [name for name, type_ in outputs.items() if type_ == "tensor(string)"]
+    if not labels and len(outputs) == 2:
+        whole = [name for name in numbers if outputs[name] in ("tensor(int64)", "tensor(int32)")]
+        labels = whole if len(whole) == 1 else []
+        numbers = [name for name in numbers if name not in labels]
+    if len(labels) > 1 or len(numbers) > 1 or len(labels) + len(numbers) != len(outputs):
+        raise ModelError(
+            f"the model gives {', '.join(f'{name} {type_}' for name, type_ in outputs.items())}; "
+            "allowed: one output, or a label and its probabilities"
+        )
+    return next(iter(labels), ""), next(iter(numbers), "")
 
 
 def _input(one: Any) -> ModelInput:

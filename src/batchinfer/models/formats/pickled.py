@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import pickle
+from collections.abc import Callable
 from typing import Any
 
 from batchinfer.errors import ModelError
@@ -48,8 +49,22 @@ def open_pickle(data: bytes, device: str, trust: Trust = "none") -> ForeignModul
     Raises:
         ModelError: it is not trusted, cannot be unpickled here, or is neither of the two.
     """
-    check_pickle(data, trust)
-    model = _unpickled(data, device)
+    from batchinfer.models.formats.estimator_predictor import EstimatorPredictor
+
+    return _opened(data, device, trust, EstimatorPredictor)
+
+
+def open_first_pickle(data: bytes, device: str, trust: Trust = "none") -> ForeignModule:
+    """As `open_pickle`, asked as bundles of reading 1 ask."""
+    from batchinfer.models.formats.estimators import EstimatorModule
+
+    return _opened(data, device, trust, EstimatorModule)
+
+
+def _opened(
+    data: bytes, device: str, trust: Trust, of_estimator: Callable[[Any], ForeignModule]
+) -> ForeignModule:
+    model = read_pickle(data, device, trust)
     import torch
 
     if isinstance(model, torch.nn.Module):
@@ -61,13 +76,23 @@ def open_pickle(data: bytes, device: str, trust: Trust = "none") -> ForeignModul
             "class: see docs/models.md",
         )
     if hasattr(model, "predict") or hasattr(model, "transform"):
-        from batchinfer.models.formats.estimators import EstimatorModule
-
-        return EstimatorModule(model)
+        return of_estimator(model)
     raise ModelError(
         f"the file holds a {type(model).__name__}; allowed: a PyTorch module or a scikit-learn "
         "estimator"
     )
+
+
+def read_pickle(data: bytes, device: str, trust: Trust) -> Any:
+    """What was pickled, if it is trusted.
+
+    Runs on: driver and executor.
+
+    Raises:
+        ModelError: it is not trusted, or cannot be unpickled here.
+    """
+    check_pickle(data, trust)
+    return _unpickled(data, device)
 
 
 def _unpickled(data: bytes, device: str) -> Any:

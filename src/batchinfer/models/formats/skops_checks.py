@@ -22,7 +22,7 @@ from batchinfer.models.formats.skops_types import CHECK_ARRAY, PARTIAL, PREDICTO
 _METRICS = "sklearn.metrics._dist_metrics."
 
 
-def check_estimator(estimator: Any) -> None:
+def check_loaded(estimator: Any) -> None:
     """Refuses an estimator whose parts do not fit each other. Runs on: driver and executor.
 
     Raises:

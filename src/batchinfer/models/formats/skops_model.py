@@ -39,6 +39,13 @@ def open_skops(data: bytes, device: str, trust: Trust = "none") -> ForeignModule
     Raises:
         ModelError: as `read_estimator`; or what it holds is no fitted estimator.
     """
+    from batchinfer.models.formats.estimator_predictor import EstimatorPredictor
+
+    return EstimatorPredictor(read_estimator(data, trust))
+
+
+def open_first_skops(data: bytes, device: str, trust: Trust = "none") -> ForeignModule:
+    """As `open_skops`, asked as bundles of reading 1 ask."""
     from batchinfer.models.formats.estimators import EstimatorModule
 
     return EstimatorModule(read_estimator(data, trust))
@@ -65,7 +72,7 @@ def read_estimator(data: bytes, trust: Trust = "none") -> Any:
     except (zipfile.BadZipFile, Exception) as error:
         raise ModelError(f"skops cannot load this file: {type(error).__name__}: {error}") from error
     if trust == "none":
-        skops_checks.check_estimator(estimator)
+        skops_checks.check_loaded(estimator)
     return estimator
 
 

@@ -6,16 +6,23 @@ Owns the example rows and the choice of the handler. Knows neither files nor the
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
-from batchinfer.errors import BatchInferError, ModelError
-from batchinfer.models import foreign
-from batchinfer.models.feeds import Feeds
+from batchinfer.errors import BatchInferError, InputError, ModelError
+from batchinfer.models.elsewhere.as_fitted import (
+    AsFitted,
+    AsFittedClasses,
+    AsFittedColumns,
+    AsFittedValues,
+)
+from batchinfer.models.elsewhere.example_rows import example_rows
+from batchinfer.models.elsewhere.feeds import Feeds
+from batchinfer.models.formats.artifact import Classified
 
 if TYPE_CHECKING:
     import torch
@@ -24,6 +31,7 @@ if TYPE_CHECKING:
     from batchinfer.transforms import TransformPipeline
 
 _ROWS = (2, 3, 1)
+_MOST_CHARACTERS = 4000
 _DYNAMIC = (
     "export it with a dynamic first dimension, such as "
     "torch.export.export(…, dynamic_shapes={'x': {0: torch.export.Dim('rows')}}) with an example "
@@ -39,7 +47,7 @@ class Probed:
         warnings: sentences for whoever registers it.
     """
 
-    handler: foreign.ForeignHandler
+    handler: AsFitted
     warnings: list[str] = field(default_factory=list)
 
 
@@ -48,16 +56,15 @@ def probe(
     feeds: Feeds,
     transforms: TransformPipeline | None,
     fields: Mapping[str, pa.DataType],
-    positive: tuple[str, ...] = (),
+    positive: Callable[[Sequence[str]], int] = lambda labels: 1,
     real_rows: pa.RecordBatch | None = None,
 ) -> Probed:
     """The handler that fits what the model gives for batches of 2, 3 and 1 rows.
 
     Args:
         fields: Arrow types of the landed columns.
-        positive: the positive class, by any of its names; of two classes, the second one is it
-            where none of these is one.
-        real_rows: landed rows to try the model on, instead of made-up ones.
+        positive: the place of the positive one of two classes.
+        real_rows: landed rows to try the model on; None: made-up ones.
 
     Runs on: driver.
 
@@ -71,11 +78,7 @@ def probe(
             f"the model takes batches of {fixed[0].fixed_rows} rows only; allowed: of any size",
             _DYNAMIC,
         )
-    handler = foreign.ForeignHandler(module, transforms, {"feeds": feeds.feeds}, feeds.columns)
-    outputs = {}
-    for rows in _ROWS:
-        batch = _example(feeds.columns, _lengths(module, feeds, fields), rows, real_rows)
-        outputs[rows] = _run(handler, batch, rows, outputs)
+    feeds, outputs = _tried(module, feeds, transforms, fields, real_rows)
     chosen = _handler(module, feeds, transforms, outputs[2], positive)
     warnings = (
         []
@@ -85,26 +88,79 @@ def probe(
     return Probed(chosen, warnings)
 
 
-def _run(
-    handler: foreign.ForeignHandler, batch: pa.RecordBatch, rows: int, before: Mapping[int, Any]
-) -> Any:
+def _tried(
+    module: ForeignModule,
+    feeds: Feeds,
+    transforms: TransformPipeline | None,
+    fields: Mapping[str, pa.DataType],
+    real_rows: pa.RecordBatch | None,
+) -> tuple[Feeds, dict[int, Any]]:
+    """The feeds that the model took, and what it gave for so many rows.
+
+    Whole landed rows go before made-up ones, which may be no text or category that a model knows.
+    Where nothing tells the type of a module's inputs, whole numbers are tried as whole numbers too:
+    places of an embedding are.
+    """
+    whole = None if real_rows is None else real_rows.select(list(feeds.columns)).drop_null()
+    kinds_of_rows = [whole, None] if whole is not None and whole.num_rows else [None]
+    failed: ModelError | None = None
+    for tried in (feeds, *_as_whole_numbers(module, feeds, fields)):
+        handler = AsFitted(module, transforms, {"feeds": tried.feeds}, tried.columns)
+        for rows_to_try in kinds_of_rows:
+            outputs: dict[int, Any] = {}
+            try:
+                for rows in _ROWS:
+                    batch = example_rows(module, tried, fields, rows, rows_to_try)
+                    outputs[rows] = _run(handler, batch, rows, outputs)
+            except ModelError as error:
+                failed = failed or error
+            else:
+                return tried, outputs
+    assert failed is not None
+    raise failed
+
+
+def _as_whole_numbers(
+    module: ForeignModule, feeds: Feeds, fields: Mapping[str, pa.DataType]
+) -> list[Feeds]:
+    """The feeds with whole numbers for the inputs whose type nothing tells, where all of their
+    columns hold such; none where that changes nothing.
+    """
+    untold = {one.name for one in module.inputs if not one.ranked and one.type == "float32"}
+    changed = [
+        {**feed, "type": "int64"}
+        if feed["input"] in untold
+        and "columns" in feed
+        and all(_is_whole(fields[name]) for name in feed["columns"])
+        else feed
+        for feed in feeds.feeds
+    ]
+    return [replace(feeds, feeds=changed)] if changed != feeds.feeds else []
+
+
+def _is_whole(type_: pa.DataType) -> bool:
+    if pa.types.is_list(type_) or pa.types.is_fixed_size_list(type_):
+        type_ = type_.value_type
+    return pa.types.is_integer(type_)
+
+
+def _run(handler: AsFitted, batch: pa.RecordBatch, rows: int, before: Mapping[int, Any]) -> Any:
+    named = getattr(handler.module, "frame", None) is not None
     try:
         output = handler.forward(handler.encode(batch))
+    except InputError as error:
+        raise ModelError(list(error.problems), error.hint) from error
     except BatchInferError:
         raise
     except Exception as error:  # the model's own, of any kind
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        # TorchScript tells the cause last, below a trace of its own.
-        text = next(
-            (line for line in reversed(lines) if line.startswith("RuntimeError: ")),
-            next(iter(lines), ""),
-        )
+        # Its cause stands first in some libraries' errors and last in others': all of it is told.
+        text = " ".join(str(error).split())[:_MOST_CHARACTERS]
         failed = f"the model failed on an example of {rows} rows: {type(error).__name__}: {text}"
         if before:
             raise ModelError(
                 f"{failed}; it took {', '.join(map(str, before))} rows; allowed: batches of any "
                 "size",
-                _DYNAMIC,
+                None if named else _DYNAMIC,
             ) from error
         raise ModelError(
             failed, "its inputs are: " + ", ".join(_fed(feed) for feed in handler.params["feeds"])
@@ -114,7 +170,7 @@ def _run(
         raise ModelError(
             f"the model gave an output of shape {shape} for {rows} rows; allowed: one prediction "
             "for each row",
-            _DYNAMIC,
+            None if named else _DYNAMIC,
         )
     return output
 
@@ -128,25 +184,33 @@ def _handler(
     feeds: Feeds,
     transforms: TransformPipeline | None,
     output: Any,
-    positive: tuple[str, ...],
-) -> foreign.ForeignHandler:
+    positive: Callable[[Sequence[str]], int],
+) -> AsFitted:
     params: dict[str, Any] = {"feeds": feeds.feeds}
-    class_: type[foreign.ForeignHandler] = foreign.ForeignOutput
+    class_: type[AsFitted] = AsFittedValues
     if module.gives == "text":
-        class_ = foreign.ForeignLabels
+        class_, params["labels"] = AsFittedClasses, []
+        params["width"] = 0
     elif module.gives == "columns":
-        class_, params["columns"] = foreign.ForeignColumns, _columns(output)
-    elif (
-        module.gives == "probabilities"
-        and len(module.labels) == output.shape[-1] > 1
-        and output.ndim == 2
-    ):
-        labels = list(module.labels)
-        place = next((labels.index(name) for name in positive if name in labels), 1)
-        class_, params = foreign.ForeignClassifier, params | {"labels": labels, "positive": place}
+        class_, params["columns"] = AsFittedColumns, _columns(output)
+    elif isinstance(output, Classified):
+        class_, params = AsFittedClasses, params | _classes(module, output, positive)
     else:
         params["width"] = _width(output)
     return class_(module, transforms, params, feeds.columns)
+
+
+def _classes(
+    module: ForeignModule, output: Classified, positive: Callable[[Sequence[str]], int]
+) -> dict[str, Any]:
+    """Names of the classes, where there is a probability for each of several; else how many numbers
+    there are.
+    """
+    width = 0 if output.scores is None else output.scores.shape[1]
+    labels = list(module.labels)
+    if width < 2 or len(labels) != width:
+        return {"labels": [], "width": width}
+    return {"labels": labels} | ({"positive": positive(labels)} if width == 2 else {})
 
 
 def _width(output: torch.Tensor) -> int:
@@ -194,51 +258,8 @@ def _columns(output: Any) -> dict[str, str]:
 
 
 def _finite(output: Any) -> bool:
+    if isinstance(output, Classified):
+        return output.scores is None or bool(np.isfinite(output.scores).all())
     if hasattr(output, "isfinite"):
         return bool(output.isfinite().all())
     return True
-
-
-def _example(
-    names: tuple[str, ...],
-    fields: Mapping[str, pa.DataType],
-    rows: int,
-    real_rows: pa.RecordBatch | None,
-) -> pa.RecordBatch:
-    if real_rows is not None and real_rows.num_rows:
-        return real_rows.select(list(names)).take(pa.array(np.arange(rows) % real_rows.num_rows))
-    return pa.record_batch({name: _values(fields[name], rows) for name in names})
-
-
-def _lengths(
-    module: ForeignModule, feeds: Feeds, fields: Mapping[str, pa.DataType]
-) -> dict[str, pa.DataType]:
-    """The fields, with a length for a list column where the model's width leaves it one; a list has
-    none of its own.
-    """
-    types = {name: fields[name] for name in feeds.columns}
-    for feed in feeds.feeds:
-        lists = [name for name in feed.get("columns", ()) if pa.types.is_list(types[name])]
-        width = next((one.width for one in module.inputs if one.name == feed["input"]), None)
-        if len(lists) == 1 and width is not None and width >= len(feed["columns"]):
-            types[lists[0]] = pa.list_(types[lists[0]].value_type, width - len(feed["columns"]) + 1)
-    return types
-
-
-def _values(type_: pa.DataType, rows: int) -> pa.Array:
-    """Small numbers, short texts, the first of January 1970: made up, and the same every time."""
-    if pa.types.is_fixed_size_list(type_):
-        return pa.FixedSizeListArray.from_arrays(
-            _values(type_.value_type, rows * type_.list_size), type_.list_size
-        )
-    if pa.types.is_boolean(type_):
-        return pa.array([row % 2 == 0 for row in range(rows)])
-    if pa.types.is_string(type_) or pa.types.is_binary(type_):
-        return pa.array(["a"] * rows).cast(type_)
-    if pa.types.is_integer(type_) or pa.types.is_floating(type_) or pa.types.is_decimal(type_):
-        return pa.array([row % 3 for row in range(rows)], pa.int32()).cast(type_)
-    if pa.types.is_date(type_) or pa.types.is_timestamp(type_):
-        return pa.array([0] * rows, pa.int32() if pa.types.is_date32(type_) else pa.int64()).cast(
-            type_
-        )
-    return pa.nulls(rows, type_)

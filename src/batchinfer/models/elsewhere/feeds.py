@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from batchinfer.config.suggestions import did_you_mean, listed
+from batchinfer.config.types import parse_ddl
 from batchinfer.errors import ModelError
 
 if TYPE_CHECKING:
@@ -35,9 +36,15 @@ class Feeds:
     columns: tuple[str, ...]
 
 
-def feed_from_transforms(model: ForeignModule, transforms: TransformPipeline) -> Feeds:
+def feed_from_transforms(
+    model: ForeignModule, transforms: TransformPipeline, missing_is_nan: bool = False
+) -> Feeds:
     """Feeds of a model that takes what fitted transforms make: the matrix `features`, and integer
     inputs by name.
+
+    Args:
+        missing_is_nan: a number that is missing after the steps is NaN in the matrix, as a model
+            knows it that was not trained on their output; else 0.
 
     Runs on: driver.
 
@@ -51,8 +58,8 @@ def feed_from_transforms(model: ForeignModule, transforms: TransformPipeline) ->
         raise ModelError(
             f"the model takes the columns {listed(model.frame)} by name, but the pipeline's "
             "features make one matrix of "
-            f"{transforms.width} numbers; allowed: a pipeline without features, or a model that "
-            "takes such a matrix"
+            f"{transforms.width} numbers; allowed: a pipeline without features, one whose only "
+            "step is keep, or a model that takes such a matrix"
         )
     if len(model.inputs) == 1 and len(there) == 1:
         pairs = [(model.inputs[0], there[0])]
@@ -75,8 +82,14 @@ def feed_from_transforms(model: ForeignModule, transforms: TransformPipeline) ->
             raise ModelError(
                 f"the model takes text in {one.name!r}; the pipeline's features make numbers"
             )
+    missing = {"missing": "nan"} if missing_is_nan else {}
     return Feeds(
-        [{"input": one.name, "type": one.type, "tensor": tensor} for one, tensor in pairs], columns
+        [
+            {"input": one.name, "type": one.type, "tensor": tensor}
+            | (missing if tensor == FEATURES else {})
+            for one, tensor in pairs
+        ],
+        columns,
     )
 
 
@@ -108,7 +121,7 @@ def feed_from_columns(
             or tuple(name for name in fields if name not in excluded)
         )
         _check_names("the model's signature", names, fields)
-        return Feeds([{"input": "frame", "type": "frame", "columns": list(names)}], names)
+        return Feeds([_frame_feed(model, names, fields)], names)
     if all(one.name in fields for one in model.inputs):
         feeds = [_column_feed(one, fields) for one in model.inputs]
         return Feeds(feeds, tuple(one.name for one in model.inputs))
@@ -121,6 +134,7 @@ def feed_from_columns(
             "give the model's inputs the columns' names, or export it with one matrix as its input",
         )
     (one,) = model.inputs
+    told = tuple(getattr(model, "names", ())) or tuple(told)
     if told:
         _check_names("the model's signature", told, fields)
     kind = _is_text if one.type == "string" else _is_number_or_vector
@@ -143,7 +157,8 @@ def feed_from_columns(
         raise ModelError(
             f"the model takes {wanted} values a row in {one.name!r}; "
             f"the columns that it could be fed ({listed(names, none='none')}) give {total}",
-            "name the features in the pipeline file, or export the model with inputs that have the "
+            "name the columns, in the model's order, in the pipeline file: "
+            "features: [{keep: {columns: […]}}]; or export the model with inputs that have the "
             "columns' names",
         )
     return Feeds(
@@ -157,6 +172,40 @@ def feed_from_columns(
         ],
         names,
     )
+
+
+def _frame_feed(
+    model: ForeignModule, names: Sequence[str], fields: Mapping[str, pa.DataType]
+) -> dict[str, Any]:
+    """A frame of the landed types; of the types that the model asks for where it asks.
+
+    Raises:
+        ModelError: a column of a kind that cannot become what the model asks for.
+    """
+    casts = {name: type_ for name, type_ in getattr(model, "casts", {}).items() if name in names}
+    problems = [
+        f"the model's signature takes {type_} in {name!r}; the landed column of that name is "
+        f"{fields[name]}"
+        for name, type_ in casts.items()
+        if not _can_become(fields[name], parse_ddl(type_))
+    ]
+    if problems:
+        raise ModelError(problems, "change the column's type in the pipeline file's schema")
+    feed: dict[str, Any] = {"input": "frame", "type": "frame", "columns": list(names)}
+    casts = {name: type_ for name, type_ in casts.items() if fields[name] != parse_ddl(type_)}
+    words = {name: word.to_json() for name, word in getattr(model, "words", {}).items()}
+    return feed | ({"casts": casts} if casts else {}) | ({"words": words} if words else {})
+
+
+def _can_become(landed: pa.DataType, asked: pa.DataType) -> bool:
+    """True where values may go over without another meaning: numbers to numbers, the rest to
+    itself.
+    """
+    if is_number(asked) and not pa.types.is_boolean(asked):
+        return is_number(landed)
+    if pa.types.is_boolean(asked):
+        return pa.types.is_boolean(landed)
+    return _is_text(landed) if _is_text(asked) else True
 
 
 def _column_feed(one: ModelInput, fields: Mapping[str, pa.DataType]) -> dict[str, Any]:
