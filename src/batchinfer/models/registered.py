@@ -114,7 +114,8 @@ class RegisteredModel:
         raise ModelError(
             f"model {self.name!r} has no version {number}; versions: "
             f"{listed(version.version for version in self.versions)}",
-            "batchinfer train -p PIPELINE makes the next one",
+            "batchinfer train -p PIPELINE makes the next one, and batchinfer register takes one "
+            "from elsewhere",
         )
 
     def holder(self, alias: str) -> str:
@@ -131,7 +132,8 @@ class RegisteredModel:
         raise ModelError(
             f"model {self.name!r} has no alias {alias!r}{did_you_mean(alias, self.aliases)}; "
             f"aliases: {known}",
-            f"batchinfer train -p PIPELINE --alias {alias} makes a version with it; "
+            f"batchinfer train -p PIPELINE --alias {alias} makes a version with it (of a model "
+            f"trained elsewhere: register -p PIPELINE --artifact PATH --alias {alias}); "
             "batchinfer models -p PIPELINE --promote V gives it to a version there is",
         )
 

@@ -15,7 +15,7 @@ from batchinfer.config.fields import check_alias
 from batchinfer.contracts import CHAMPION, SOURCE_FILE, SOURCE_LINE
 from batchinfer.errors import BatchInferError, ConfigError, ModelError
 from batchinfer.models.parameters import check_class_path
-from batchinfer.pipeline.definition.alias_moves import warn_of_words
+from batchinfer.pipeline.definition.alias_moves import not_in_use, warn_of_words
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.slices.table_columns import TableColumns
 from batchinfer.pipeline.training.found_transforms import find_transforms
@@ -216,6 +216,8 @@ def _register(
     }
     former = context.registry.holder(name, alias) if alias else None
     ref = context.registry.register(name, folder, alias or None, tags=tags)
+    unused = not_in_use(context, ref)
+    told = [*warn_of_words(context, alias, former, ref), *([unused] if unused else [])]
     inputs, outputs = (
         {one["name"]: one["type"] for one in made.signature[side]} for side in ("inputs", "outputs")
     )
@@ -223,8 +225,7 @@ def _register(
         context.run_id, context.name, "registered", model_name=ref.name, model_version=ref.version,
         bundle_digest=ref.digest,
         alias=alias, format=made.format, trust=made.trust, inputs=inputs, outputs=outputs,
-        transforms_from=made.transforms_from,
-        warnings=[*made.warnings, *warn_of_words(context, alias, former, ref)],
+        transforms_from=made.transforms_from, in_use=not unused, warnings=[*made.warnings, *told],
     )  # fmt: skip
 
 
