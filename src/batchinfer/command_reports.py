@@ -120,12 +120,15 @@ class TrainReport(Report):
 
 @dataclass
 class RegisterReport(Report):
-    """Report of `register`; `inputs` and `outputs` are columns with their Spark SQL types."""
+    """Report of `register`; `inputs` and `outputs` are columns with their Spark SQL types; `in_use`
+    is whether the pipeline scores with this version now.
+    """
 
     model_name: str = ""
     model_version: str = ""
     bundle_digest: str = ""
     alias: str = ""
+    in_use: bool = False
     format: str = ""
     trust: str = "none"
     artifact: str = ""

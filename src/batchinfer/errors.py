@@ -78,14 +78,21 @@ class UnfitRows(InputError):
 
     Attributes:
         rows: why, by position in the batch.
+
+    Example:
+        >>> import batchinfer
+        >>> raise batchinfer.UnfitRows({0: "text: got null", 7: "text: longer than 512 tokens"})
+        Traceback (most recent call last):
+        batchinfer.errors.UnfitRows: text: got null
+        text: longer than 512 tokens
     """
 
-    def __init__(self, rows: Mapping[int, str]) -> None:
+    def __init__(self, rows: Mapping[int, str], hint: str | None = None) -> None:
         self.rows = {int(row): str(why) for row, why in rows.items()}
-        super().__init__(list(dict.fromkeys(self.rows.values())) or ["no row"])
+        super().__init__(list(dict.fromkeys(self.rows.values())), hint)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.rows,)
+        return type(self), (self.rows, self.hint)
 
 
 class ChecksFailed(BatchInferError, ValueError):

@@ -135,6 +135,7 @@ def show_register(report: RegisterReport) -> RegisterReport:
         "model_name",
         "model_version",
         "alias",
+        "in_use",
         "format",
         "trust",
         "artifact",
@@ -143,6 +144,7 @@ def show_register(report: RegisterReport) -> RegisterReport:
         "transforms_from",
     )
     rows = [[fact, getattr(report, fact) or None] for fact in facts]
+    rows[facts.index("in_use")][1] = "yes" if report.in_use else "no"
     _table(
         f"{report.pipeline}: register",
         ["what", "value"],

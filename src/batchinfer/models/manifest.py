@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from batchinfer.contracts import CHAMPION
 from batchinfer.errors import ModelError
 from batchinfer.models.formats.catalogue import FORMATS
 from batchinfer.models.source_code import source_digest
@@ -85,14 +87,47 @@ def read_verified(
         )
     problems = _check_files(manifest["files"], contents) or check_code(manifest)
     if problems:
-        raise ModelError([f"bundle {folder}: {problem}" for problem in problems], _HINT)
+        raise ModelError([f"bundle {folder}: {problem}" for problem in problems], _hint(manifest))
     return manifest, contents
 
 
-_HINT = (
-    "Register the model again (batchinfer train -p NAME), or go back to a version that is "
-    "whole (batchinfer models -p NAME)."
-)
+def remake_command(
+    manifest: Mapping[str, Any], pipeline: str = "", alias: str = CHAMPION
+) -> str | None:
+    """The command that makes the next version of a bundle's model in the way that this one was
+    made; None where the bundle does not say which.
+
+    Args:
+        pipeline: its name; empty: that of the pipeline that the bundle was made for.
+        alias: to give to that version.
+    """
+    facts = manifest.get("facts") or {}
+    name = pipeline or facts.get("pipeline") or "NAME"
+    if "training_table" in facts:
+        return f"batchinfer train -p {name}" + (f" --alias {alias}" if alias != CHAMPION else "")
+    artifact = (facts.get("artifact") or {}).get("name")
+    handler = (manifest.get("handler") or {}).get("class", "")
+    if artifact is None and handler and not handler.startswith("batchinfer."):
+        artifact = handler
+    if artifact is None:
+        return None
+    return f"batchinfer register -p {name} --artifact {shlex.quote(artifact)} --alias {alias}"
+
+
+def _hint(manifest: Mapping[str, Any] | None = None) -> str:
+    made = remake_command(manifest) if manifest else None
+    name = ((manifest or {}).get("facts") or {}).get("pipeline") or "NAME"
+    again = made or (
+        "batchinfer train -p NAME, or batchinfer register -p NAME --artifact PATH for a model "
+        "trained elsewhere"
+    )
+    return (
+        f"Make the version again ({again}), or go back to a version that is whole (batchinfer "
+        f"models -p {name})."
+    )
+
+
+_HINT = _hint()
 
 
 def _read_files(folder: Path) -> dict[str, bytes]:

@@ -20,6 +20,8 @@ from batchinfer.errors import ModelError
 
 DIGEST_TAG = "batchinfer.digest"
 METRICS_TAG = "batchinfer.metrics"
+# How the artefact of a version is asked, see `formats.catalogue.READING`; absent: 1.
+READING_TAG = "batchinfer.reading"
 # On the registered model, one an alias: a JSON list of the versions that held it before, newest
 # last.
 HISTORY_TAG = "batchinfer.history."
@@ -114,7 +116,8 @@ class RegisteredModel:
         raise ModelError(
             f"model {self.name!r} has no version {number}; versions: "
             f"{listed(version.version for version in self.versions)}",
-            "batchinfer train -p PIPELINE makes the next one",
+            "batchinfer train -p PIPELINE makes the next one, and batchinfer register takes one "
+            "from elsewhere",
         )
 
     def holder(self, alias: str) -> str:
@@ -131,7 +134,8 @@ class RegisteredModel:
         raise ModelError(
             f"model {self.name!r} has no alias {alias!r}{did_you_mean(alias, self.aliases)}; "
             f"aliases: {known}",
-            f"batchinfer train -p PIPELINE --alias {alias} makes a version with it; "
+            f"batchinfer train -p PIPELINE --alias {alias} makes a version with it (of a model "
+            f"trained elsewhere: register -p PIPELINE --artifact PATH --alias {alias}); "
             "batchinfer models -p PIPELINE --promote V gives it to a version there is",
         )
 

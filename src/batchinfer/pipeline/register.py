@@ -13,8 +13,10 @@ from batchinfer.command_reports import RegisterReport
 from batchinfer.config.fields import check_alias
 from batchinfer.contracts import CHAMPION, SOURCE_FILE, SOURCE_LINE
 from batchinfer.errors import ConfigError, ModelError
+from batchinfer.models.formats.catalogue import READING
 from batchinfer.models.parameters import check_class_path
-from batchinfer.pipeline.definition.alias_moves import warn_of_words
+from batchinfer.models.registered import READING_TAG
+from batchinfer.pipeline.definition.alias_moves import not_in_use, warn_of_words
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.slices.table_columns import TableColumns
 from batchinfer.pipeline.training.adopted_model import RegisterOptions, adopt_model
@@ -214,9 +216,12 @@ def _register(
         "run_id": context.run_id,
         "format": made.format,
         "trust": made.trust,
+        READING_TAG: str(READING),
     }
     former = context.registry.holder(name, alias) if alias else None
     ref = context.registry.register(name, folder, alias or None, tags=tags)
+    unused = not_in_use(context, ref)
+    told = [*warn_of_words(context, alias, former, ref), *([unused] if unused else [])]
     inputs, outputs = (
         {one["name"]: one["type"] for one in made.signature[side]} for side in ("inputs", "outputs")
     )
@@ -224,9 +229,8 @@ def _register(
         context.run_id, context.name, "registered", model_name=ref.name, model_version=ref.version,
         bundle_digest=ref.digest,
         alias=alias, format=made.format, trust=made.trust, inputs=inputs, outputs=outputs,
-        transforms_from=made.transforms_from,
-        held_against=[dict(one) for one in made.comparisons],
-        warnings=[*made.warnings, *warn_of_words(context, alias, former, ref)],
+        transforms_from=made.transforms_from, in_use=not unused,
+        held_against=[dict(one) for one in made.comparisons], warnings=[*made.warnings, *told],
     )  # fmt: skip
 
 

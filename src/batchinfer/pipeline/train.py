@@ -77,7 +77,9 @@ def train_pipeline(
     settings = context.pipeline.train
     if settings is None:
         raise ConfigError(
-            f"{context.loaded.file}: no train section; allowed: train with a target and a model"
+            f"{context.loaded.file}: no train section; allowed: train with a target and a model",
+            "a model trained elsewhere, or a handler, is no business of train: batchinfer register "
+            f"-p {context.name} --artifact PATH",
         )
     if not context.pipeline.features:
         raise ConfigError(

@@ -10,11 +10,12 @@ import pytest
 from registrations import FRAME, Project
 
 import batchinfer
+from batchinfer.errors import ModelError
 
 from .registered import a_classifier
 
 
-@pytest.mark.parametrize("classes", [("no", "yes"), ("yes", "zzz"), (0, 1), ("u", "v")])
+@pytest.mark.parametrize("classes", [("no", "yes"), ("yes", "zzz"), (0, 1), (1.0, 2.0)])
 def test_a_classifier_of_scikit_learn_has_its_own_classes(
     project: Project, tmp_path: Path, classes: tuple[Any, Any]
 ) -> None:
@@ -22,7 +23,7 @@ def test_a_classifier_of_scikit_learn_has_its_own_classes(
 
     model = a_classifier([classes[one > 0] for one in FRAME["a"]], handle_unknown="ignore")
     skops.io.dump(model, tmp_path / "model.skops")
-    name = f"classes{classes[0]}{classes[1]}"
+    name = f"classes{classes[0]}{classes[1]}".replace(".", "")
     report = project.register(name, tmp_path / "model.skops")
     assert report.outputs == {"score": "double", "label": "string"} and list(report.inputs) == [
         "a",
@@ -31,9 +32,20 @@ def test_a_classifier_of_scikit_learn_has_its_own_classes(
         "kind",
     ]
     found = batchinfer.predict(FRAME, f"models:/{name}@champion")
-    positive = classes.index("yes") if "yes" in classes else 1
+    positive = classes.index("yes") if "yes" in classes else classes.index(1)
     np.testing.assert_allclose(found["score"], model.predict_proba(FRAME)[:, positive], rtol=1e-12)
     assert list(found["label"]) == [str(one) for one in model.predict(FRAME)]
+
+
+def test_a_positive_class_that_the_model_does_not_have_is_refused(
+    project: Project, tmp_path: Path
+) -> None:
+    import skops.io
+
+    model = a_classifier(["Yes" if one > 0 else "u" for one in FRAME["a"]], handle_unknown="ignore")
+    skops.io.dump(model, tmp_path / "model.skops")
+    with pytest.raises(ModelError, match=r"got .*yes.*classes are .*Yes"):
+        project.register("noclass", tmp_path / "model.skops")
 
 
 def test_several_classes_and_a_classifier_without_probabilities(

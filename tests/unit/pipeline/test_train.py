@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from spark.projects import DAY, SmallProject, csv_of
 
-from batchinfer.errors import BatchInferError, ConfigError, InputError, InputMissing
+from batchinfer.errors import BatchInferError, ConfigError, InputError, InputMissing, ModelError
 from batchinfer.pipeline.scoring.resolved_inputs import resolve_model
 from batchinfer.pipeline.slices.table_columns import TableColumns
 from batchinfer.pipeline.train import slices_to_learn_from, train_pipeline
@@ -109,6 +109,23 @@ def test_no_train_section_and_an_alias_that_cannot_be_are_told(local: SmallProje
         local.train()
     with pytest.raises(ConfigError, match="v2"):
         train_pipeline(local.context(), [], local.open_session, "v2")
+
+
+def test_a_trained_model_whose_pipeline_lost_its_train_section_is_told_both_ways(
+    ready: SmallProject,
+) -> None:
+    ready.edit("one_hot: {columns: color}", "one_hot: {columns: color, max_categories: 2}")
+    with pytest.raises(ModelError, match="features, step 2") as caught:
+        resolve_model(TableColumns(ready.context()))
+    assert caught.value.hint == (
+        "batchinfer train -p small makes a version of what the pipeline file says"
+    )
+    text = (ready.root / "conf/pipelines/small.yaml").read_text()
+    cut = text[: text.index("train:\n")] + text[text.index("model: {uri") :]
+    ready.write("conf/pipelines/small.yaml", cut)
+    with pytest.raises(ModelError, match="features, step 2") as caught:
+        resolve_model(TableColumns(ready.context()))
+    assert "no train section now: put it back, or register" in str(caught.value.hint)
 
 
 def test_a_version_says_what_it_learned_from_and_scores(ready: SmallProject) -> None:

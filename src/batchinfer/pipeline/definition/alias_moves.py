@@ -1,4 +1,5 @@
-"""What follows from an alias that moves to another version: other words in the column `label`.
+"""What follows from a new version, and from an alias that moves: which version is in use, and other
+words in the column `label`.
 
 Owns how two versions of the registry are held against each other. Moves nothing.
 """
@@ -25,7 +26,8 @@ def warn_of_words(context: Context, alias: str, former: str | None, now: ModelRe
     if former is None or former == now.version:
         return []
     words = []
-    for version in (former, now.version):
+    # The new one first: where it has no words, the former need not be read.
+    for version in (now.version, former):
         try:
             ref = context.registry.resolve(f"models:/{now.name}/{version}")
             words.append(read_label_words(context.registry.fetch(ref, context.bundle_cache)))
@@ -34,5 +36,35 @@ def warn_of_words(context: Context, alias: str, former: str | None, now: ModelRe
                 f"version {version} cannot be read, so whether label says other words than before "
                 f"is not known: {next(iter(str(error).splitlines()), '')}"
             ]
-    sentence = changed_words(alias, former, *words)
+        if words[0] is None:
+            return []
+    sentence = changed_words(alias, former, words[1], words[0])
     return [] if sentence is None else [sentence]
+
+
+def not_in_use(context: Context, made: ModelRef) -> str | None:
+    """The sentence about a new version that the pipeline does not score with, and how it would;
+    None where it does.
+
+    Runs on: driver.
+
+    Raises:
+        StorageError: the registry does not answer.
+    """
+    uri = context.pipeline.model.uri
+    alias = uri.partition("@")[2]
+    if not alias:
+        if uri == f"models:/{made.name}/{made.version}":
+            return None
+        return (
+            f"version {made.version} is registered, and the pipeline stays with model.uri {uri}: "
+            f"put models:/{made.name}/{made.version} there"
+        )
+    holder = context.registry.holder(made.name, alias)
+    if holder == made.version:
+        return None
+    stays = f"{alias} stays with version {holder}" if holder else f"no version has {alias}"
+    return (
+        f"version {made.version} is registered, and {stays}: batchinfer models -p {context.name} "
+        f"--promote {made.version}"
+    )

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchinfer.command_reports import RunReport
-from batchinfer.contracts import SOURCE_FILE, SOURCE_LINE, ModelRef
+from batchinfer.contracts import CHAMPION, SOURCE_FILE, SOURCE_LINE, ModelRef
 from batchinfer.errors import ModelError
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.table_steps import differences
@@ -78,10 +78,27 @@ def resolve_model(columns: TableColumns) -> ResolvedModel:
                 f"{ref.uri} (version {ref.version}) does not fit pipeline {context.name}: {problem}"
                 for problem in problems
             ],
-            hint=f"batchinfer train -p {context.name} makes a version of what the pipeline file "
-            "says",
+            hint=_remake_hint(context, manifest),
         )
     return ResolvedModel(ref, folder, manifest, signature)
+
+
+def _remake_hint(context: Context, manifest: Mapping[str, Any]) -> str:
+    """How a version comes to be that fits the pipeline file: as the one that does not fit did."""
+    from batchinfer.models.manifest import remake_command
+
+    alias = context.pipeline.model.uri.partition("@")[2] or CHAMPION
+    register = f"batchinfer register -p {context.name} --artifact PATH --alias {alias}"
+    made = remake_command(manifest, context.name, alias)
+    trains = context.pipeline.train is not None
+    if made is None:
+        made = f"batchinfer train -p {context.name}" if trains else register
+    elif not trains and made.startswith("batchinfer train"):
+        return (
+            "the model was made by train, and the pipeline file has no train section now: put it "
+            f"back, or register a model trained elsewhere: {register}"
+        )
+    return f"{made} makes a version of what the pipeline file says"
 
 
 def _check_steps(

@@ -16,6 +16,7 @@ from batchinfer.contracts import SOURCE_FILE, SOURCE_LINE
 from batchinfer.errors import ConfigError, ModelError
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.slices.table_columns import TableColumns
+from batchinfer.pipeline.training.at_home import hold_against_home
 from batchinfer.pipeline.training.trial_rows import read_trial_rows
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from batchinfer.models.elsewhere.feeds import Feeds
     from batchinfer.models.elsewhere.missing_word import MissingWord
     from batchinfer.models.formats.artifact import Artifact, ForeignModule, Trust
+    from batchinfer.models.formats.home import Home
     from batchinfer.transforms import TransformPipeline
 
 
@@ -96,10 +98,14 @@ def adopt_model(
     handler = _with_found_words(probed.handler, feeds, rows, columns.prepared)
     warnings += [*probed.warnings, *_rounded(feeds, columns.prepared)]
     warnings += _zeros_for_missing(module, transforms, fitted)
-    adopted = AdoptedModel(handler, module, trust, (), warnings)
-    from batchinfer.pipeline.training.at_home import hold_against_home
-
-    return hold_against_home(adopted, artifact, rows, options, context.pipeline.model.trust)
+    own, asked = context.pipeline.model.trust, options.reference
+    compared, told = hold_against_home(
+        handler,
+        lambda: [_home(artifact, module, own), *([_reference(asked, own)] if asked else [])],
+        rows,
+        allow_difference=options.allow_difference,
+    )
+    return AdoptedModel(handler, module, trust, compared, [*warnings, *told])
 
 
 def _opened(
@@ -298,3 +304,26 @@ def _zeros_for_missing(
         "it: right only if the model was trained on the output of these features; impute it, or "
         "keep the column (features: [{keep: {columns: […]}}]) where the model knows missing values"
     ]
+
+
+def _home(artifact: Artifact, module: ForeignModule, trust: Trust) -> Home:
+    from batchinfer.models.formats.catalogue import open_at_home
+    from batchinfer.models.formats.home import module_at_home
+    from batchinfer.models.formats.recognition import SAFETENSORS
+
+    if artifact.format == SAFETENSORS:
+        return module_at_home(module)
+    return open_at_home(artifact.format, artifact.data, trust)
+
+
+def _reference(path: str, trust: Trust) -> Home:
+    from batchinfer.models.formats.catalogue import open_at_home
+    from batchinfer.models.formats.recognition import SAFETENSORS, read_artifact
+
+    artifact = read_artifact(Path(path).expanduser(), trust)
+    if artifact.format == SAFETENSORS:
+        raise ModelError(
+            f"--reference {path}: safetensors hold weights only; allowed: the model in its own "
+            "library's format"
+        )
+    return open_at_home(artifact.format, artifact.data, trust)

@@ -5,9 +5,8 @@ Owns which rows are asked about twice, and what a difference means. Knows no for
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,21 +18,23 @@ if TYPE_CHECKING:
 
     from batchinfer.models.elsewhere.as_fitted import AsFitted
     from batchinfer.models.elsewhere.comparison import Answers, Comparison
-    from batchinfer.models.formats.artifact import Artifact, ForeignModule, Trust
     from batchinfer.models.formats.home import Home
-    from batchinfer.pipeline.training.adopted_model import AdoptedModel, RegisterOptions
 
 _FEW_ROWS, _SLOW_S = 64, 10.0
 
 
 def hold_against_home(
-    adopted: AdoptedModel,
-    artifact: Artifact,
+    handler: AsFitted,
+    homes: Callable[[], Sequence[Home]],
     rows: pa.RecordBatch | None,
-    options: RegisterOptions,
-    trust: Trust,
-) -> AdoptedModel:
-    """The model with the comparisons that were made, and sentences about those that were not.
+    *,
+    allow_difference: bool,
+) -> tuple[list[Comparison], list[str]]:
+    """The comparisons with each home, and sentences about what differs or was not compared.
+
+    Args:
+        homes: opens the model's own library, and that of the model that it was converted from.
+        rows: landed ones; None: there are none.
 
     Runs on: driver, without Spark.
 
@@ -46,22 +47,18 @@ def hold_against_home(
             "nothing has landed yet, so the model was tried on made-up rows only: what it says "
             "here was not held against its own library"
         )
-        return replace(adopted, warnings=[*adopted.warnings, said])
-    asked = _ask_here(adopted.handler, _affordable(adopted.handler, rows))
-    comparisons = [_reordered(adopted.handler, asked)]
-    home = _home(artifact, adopted.module, trust)
-    comparisons.append(_held(adopted.handler, asked, home))
-    if options.reference is not None:
-        comparisons.append(_held(adopted.handler, asked, _reference(options.reference, trust)))
+        return [], [said]
+    asked = _ask_here(handler, _affordable(handler, rows))
+    comparisons = [_reordered(handler, asked)]
+    comparisons += [_held(handler, asked, home) for home in homes()]
     differ = [one for one in comparisons if not one.equal]
-    if differ and not options.allow_difference:
+    if differ and not allow_difference:
         raise ModelError(
             [sentence for one in differ for sentence in (one.told(), *one.examples)],
             "a model that says here something else than at home is not registered; "
             "--allow-difference registers it all the same, and its card says so",
         )
-    said = [one.told() for one in differ]
-    return replace(adopted, comparisons=comparisons[1:], warnings=[*adopted.warnings, *said])
+    return comparisons[1:], [one.told() for one in differ]
 
 
 def _affordable(handler: AsFitted, rows: pa.RecordBatch) -> pa.RecordBatch:
@@ -191,26 +188,3 @@ def _shown(rows: pa.RecordBatch, handler: AsFitted) -> list[str]:
 
     names = list(handler.columns)[:6]
     return [row_json(row) for row in rows.select(names).to_pylist()]
-
-
-def _home(artifact: Artifact, module: ForeignModule, trust: Trust) -> Home:
-    from batchinfer.models.formats.catalogue import open_at_home
-    from batchinfer.models.formats.home import module_at_home
-    from batchinfer.models.formats.recognition import SAFETENSORS
-
-    if artifact.format == SAFETENSORS:
-        return module_at_home(module)
-    return open_at_home(artifact.format, artifact.data, trust)
-
-
-def _reference(path: str, trust: Trust) -> Home:
-    from batchinfer.models.formats.catalogue import open_at_home
-    from batchinfer.models.formats.recognition import SAFETENSORS, read_artifact
-
-    artifact = read_artifact(Path(path).expanduser(), trust)
-    if artifact.format == SAFETENSORS:
-        raise ModelError(
-            f"--reference {path}: safetensors hold weights only; allowed: the model in its own "
-            "library's format"
-        )
-    return open_at_home(artifact.format, artifact.data, trust)
