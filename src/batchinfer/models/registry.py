@@ -7,6 +7,7 @@ lies (see `bundle_store`) and of pipelines.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import math
@@ -43,6 +44,7 @@ _BUNDLE = "bundle"
 _TEXT_LENGTH = 5000
 _CARD = "model_card.md"
 _URI = re.compile(r"models:/([^/@]+)(?:@([A-Za-z][\w.-]*)|/([0-9]+))")
+_LONGEST_MIGRATION_S = 60.0
 
 
 class Registry:
@@ -70,6 +72,15 @@ class Registry:
                 target=self._open_quietly, name="registry", daemon=True
             )
             self._preparing.start()
+            # A database that is left half migrated is of no more use to anybody.
+            atexit.register(self._preparing.join, _LONGEST_MIGRATION_S)
+
+    def settle(self) -> None:
+        """Waits for what `prepare` began: libraries that look for each other in `sys.modules` meet
+        half of a module while another thread imports it. Runs on: driver.
+        """
+        if self._preparing is not None:
+            self._preparing.join()
 
     def register(
         self,

@@ -62,6 +62,9 @@ def register_model(
         check_alias(alias)
     scheme = _scheme(artifact)
     context.registry.prepare()
+    import torch  # noqa: F401 - takes seconds, which pass while MLflow is loaded
+
+    context.registry.settle()
     with tempfile.TemporaryDirectory(prefix="batchinfer-") as scratch:
         folder = Path(scratch) / "bundle"
         if not scheme and not check_class_path(artifact) and not Path(artifact).exists():

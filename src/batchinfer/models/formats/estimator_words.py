@@ -138,9 +138,14 @@ def takes_texts(estimator: Any) -> bool:
     """True for an estimator whose first step takes raw texts: a vectorizer of scikit-learn."""
     for _ in range(_MOST_DEPTH):
         steps = getattr(estimator, "steps", None) or getattr(estimator, "transformer_list", None)
-        if not isinstance(steps, list) or not steps:
+        if isinstance(steps, list) and steps:
+            estimator = next(
+                (step for _, step in steps if step is not None and step != "passthrough"), None
+            )
+            continue
+        # A search, a calibration or a threshold hands its rows to the estimator inside.
+        inner = getattr(estimator, "best_estimator_", getattr(estimator, "estimator", None))
+        if inner is None:
             break
-        estimator = next(
-            (step for _, step in steps if step is not None and step != "passthrough"), None
-        )
+        estimator = inner
     return hasattr(estimator, "build_analyzer") and hasattr(estimator, "decode_error")
