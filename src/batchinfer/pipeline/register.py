@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,8 +63,7 @@ def register_model(
         check_alias(alias)
     scheme = _scheme(artifact)
     context.registry.prepare()
-    import torch  # noqa: F401 - takes seconds, which pass while MLflow is loaded
-
+    import_module("torch")  # takes seconds, which pass while MLflow is loaded
     context.registry.settle()
     with tempfile.TemporaryDirectory(prefix="batchinfer-") as scratch:
         folder = Path(scratch) / "bundle"

@@ -192,7 +192,12 @@ def _frame_feed(
     if problems:
         raise ModelError(problems, "change the column's type in the pipeline file's schema")
     feed: dict[str, Any] = {"input": "frame", "type": "frame", "columns": list(names)}
-    casts = {name: type_ for name, type_ in casts.items() if fields[name] != parse_ddl(type_)}
+    # Whole numbers are held against their type even where it is the column's own: it has no null.
+    casts = {
+        name: type_
+        for name, type_ in casts.items()
+        if fields[name] != parse_ddl(type_) or pa.types.is_integer(fields[name])
+    }
     words = {name: word.to_json() for name, word in getattr(model, "words", {}).items()}
     return feed | ({"casts": casts} if casts else {}) | ({"words": words} if words else {})
 

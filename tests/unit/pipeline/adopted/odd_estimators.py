@@ -21,3 +21,16 @@ class NoneCounter(RegressorMixin, BaseEstimator):
         return np.array(
             [1.0 if one is None else 2.0 if one != one else 3.0 * (one == "?") for one in values]
         )
+
+
+class FirstRowGap(RegressorMixin, BaseEstimator):
+    """How far a row is from the first one of its batch."""
+
+    def fit(self, frame: Any, target: Any) -> FirstRowGap:
+        self.feature_names_in_ = np.array(frame.columns, object)
+        self.n_features_in_ = len(frame.columns)
+        return self
+
+    def predict(self, frame: Any) -> np.ndarray:
+        values = frame.iloc[:, 0].to_numpy()
+        return values - values[0]
