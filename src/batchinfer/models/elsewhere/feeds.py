@@ -168,6 +168,7 @@ def feed_from_columns(
                 "type": one.type,
                 "columns": list(names),
                 "flat": one.ranked and not one.shape,
+                **_lengths(one, names, fields),
             }
         ],
         names,
@@ -230,7 +231,19 @@ def _column_feed(one: ModelInput, fields: Mapping[str, pa.DataType]) -> dict[str
         "type": one.type,
         "columns": [one.name],
         "flat": one.ranked and not one.shape,
+        **_lengths(one, [one.name], fields),
     }
+
+
+def _lengths(
+    one: ModelInput, names: Sequence[str], fields: Mapping[str, pa.DataType]
+) -> dict[str, Any]:
+    """How long the vectors of the one column of lists have to be, where the model's width tells."""
+    lists = [name for name in names if pa.types.is_list(fields[name])]
+    if one.width is None or len(lists) != 1:
+        return {}
+    rest = sum(_width(fields[name]) or 0 for name in names if name not in lists)
+    return {"lengths": {lists[0]: one.width - rest}}
 
 
 def _check_names(whose: str, names: Sequence[str], fields: Mapping[str, pa.DataType]) -> None:
