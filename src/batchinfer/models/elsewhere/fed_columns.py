@@ -60,7 +60,7 @@ def matrix_of_feed(batch: pa.RecordBatch, feed: Mapping[str, Any]) -> torch.Tens
 
     batch = _with_words(batch, feed)
     type_ = np.dtype(feed["type"])
-    unfit: dict[int, str] = {}
+    unfit = _lacking(batch, feed)
     for name in feed["columns"]:
         unfit |= _unfit_numbers(batch.column(name), name, type_, feed.get("lengths", {}).get(name))
     if unfit:
@@ -90,6 +90,15 @@ def _unfit_numbers(
         holds = [value is not None and None in value for value in column.to_pylist()]
         message = f"column {name}: got null in a vector; the model takes whole numbers"
         unfit |= _at(pa.array(holds), message)
+    return unfit
+
+
+def _lacking(batch: pa.RecordBatch, feed: Mapping[str, Any]) -> dict[int, str]:
+    """Rows without a value that the model fails without."""
+    unfit: dict[int, str] = {}
+    for name in feed.get("required", ()):
+        lost = batch.column(name).is_null(nan_is_null=True)
+        unfit |= _at(lost, f"column {name}: got null; the model takes no missing value there")
     return unfit
 
 
@@ -140,7 +149,7 @@ def frame_of_feed(batch: pa.RecordBatch, feed: Mapping[str, Any]) -> pd.DataFram
         UnfitRows: values that the types of the feed's `casts` cannot hold.
     """
     casts = {name: parse_ddl(type_) for name, type_ in feed.get("casts", {}).items()}
-    unfit: dict[int, str] = {}
+    unfit = _lacking(batch, feed)
     columns: dict[str, pa.Array] = {}
     for name in feed["columns"]:
         column = batch.column(name)

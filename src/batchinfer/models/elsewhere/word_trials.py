@@ -7,17 +7,23 @@ the registry nor the landed table.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute
 
 from batchinfer.errors import ModelError
 from batchinfer.models.elsewhere.as_fitted import AsFitted
 from batchinfer.models.elsewhere.missing_word import MissingWord
 from batchinfer.models.formats.artifact import Classified
 
+# Its functions are made when it is imported, so type checkers do not see them.
+pc: Any = pyarrow.compute
+
+# Of a model that takes no row of nulls so many columns are tried one by one.
+_MOST_COLUMNS = 300
 _NAN, _NONE = MissingWord("nan"), MissingWord("none")
 
 
@@ -45,9 +51,7 @@ def find_words(handler: AsFitted, rows: pa.RecordBatch) -> dict[str, MissingWord
         type_ = rows.schema.field(name).type
         if name in feed.get("words", {}) or not _has_two_words(type_):
             continue
-        gone = rows.set_column(
-            rows.schema.get_field_index(name), name, pa.nulls(rows.num_rows, type_)
-        )
+        gone = _gaps(rows, [name])
         answers = {word: _answer(handler, feed, name, word, gone) for word in (_NAN, _NONE)}
         known = [word for word, answer in answers.items() if answer is not None]
         if len(known) == 2 and not _same(answers[_NAN], answers[_NONE]):
@@ -66,6 +70,53 @@ def find_words(handler: AsFitted, rows: pa.RecordBatch) -> dict[str, MissingWord
             "word)",
         )
     return found
+
+
+def find_required(handler: AsFitted, rows: pa.RecordBatch) -> list[str]:
+    """The columns in which the model takes no missing value: it fails on the rows without theirs.
+
+    Rows that lack one can then be named before the model is asked.
+
+    Args:
+        rows: a few rows that the model takes, without nulls.
+
+    Runs on: driver.
+    """
+    fed = [name for feed in handler.params["feeds"] for name in feed.get("columns", ())]
+    taken = [
+        name
+        for name in dict.fromkeys(fed)
+        if not pa.types.is_list(rows.schema.field(name).type)
+        and not pa.types.is_fixed_size_list(rows.schema.field(name).type)
+    ]
+    if not rows.num_rows or not taken or _takes_gaps(handler, rows, taken):
+        return []
+    return [name for name in taken[:_MOST_COLUMNS] if not _takes_gaps(handler, rows, [name])]
+
+
+def _takes_gaps(handler: AsFitted, rows: pa.RecordBatch, names: Sequence[str]) -> bool:
+    """True where the model takes rows that lack these values beside whole ones, or one alone."""
+    gaps = _gaps(rows, names)
+    return _takes(handler, gaps) or _takes(handler, gaps.slice(0, 1))
+
+
+def _gaps(rows: pa.RecordBatch, names: Sequence[str]) -> pa.RecordBatch:
+    """The rows, of which every other one, from the first on, has nothing in these columns."""
+    lost = pa.array(np.arange(rows.num_rows) % 2 == 0)
+    for name in names:
+        place, field = rows.schema.get_field_index(name), rows.schema.field(name)
+        nothing = pa.nulls(rows.num_rows, field.type)
+        kept = pc.if_else(lost, nothing, rows.column(place))
+        rows = rows.set_column(place, field.with_nullable(True), kept)
+    return rows
+
+
+def _takes(handler: AsFitted, rows: pa.RecordBatch) -> bool:
+    try:
+        handler.forward(handler.encode(rows))
+    except Exception:  # noqa: BLE001 - a model that does not take nulls says so in its own way
+        return False
+    return True
 
 
 def _has_two_words(type_: pa.DataType) -> bool:

@@ -97,7 +97,7 @@ def adopt_model(
     probed = probe(module, feeds, transforms, columns.prepared, positive, rows)
     handler = _with_found_words(probed.handler, feeds, rows, columns.prepared)
     warnings += [*probed.warnings, *_rounded(feeds, columns.prepared)]
-    warnings += _zeros_for_missing(module, transforms, fitted)
+    warnings += [*_zeros_for_missing(transforms, fitted), *_no_classes(context, handler)]
     own, asked = context.pipeline.model.trust, options.reference
     compared, told = hold_against_home(
         handler,
@@ -253,20 +253,49 @@ def _with_found_words(
 ) -> AsFitted:
     """The handler with words for missing values wherever a column of its frame has two."""
     from batchinfer.models.elsewhere.example_rows import example_rows
-    from batchinfer.models.elsewhere.word_trials import find_words
+    from batchinfer.models.elsewhere.word_trials import find_required, find_words
 
     module: Any = handler.module
-    tried = rows.slice(0, 50) if rows is not None else example_rows(module, feeds, fields, 3, None)
-    found = find_words(handler, tried)
-    if not found:
-        return handler
-    told = {name: word.to_json() for name, word in found.items()}
-    changed = [
-        {**feed, "words": {**told, **feed.get("words", {})}} if feed["type"] == "frame" else feed
-        for feed in handler.params["feeds"]
-    ]
-    params = handler.params | {"feeds": changed}
+    tried = example_rows(module, feeds, fields, 3, None) if rows is None else rows
+    # Gaps in other columns would hide what the model makes of those that are tried.
+    whole = tried.drop_null().slice(0, 50)
+    tried = whole if whole.num_rows else tried.slice(0, 50)
+    told = {name: word.to_json() for name, word in find_words(handler, tried).items()}
+    handler = _with_feeds(handler, "frame", "words", told)
+    required = find_required(handler, tried)
+    for feed in handler.params["feeds"]:
+        own = [name for name in required if name in feed.get("columns", ())]
+        if own:
+            handler = _changed(handler, feed, {"required": own})
+    return handler
+
+
+def _with_feeds(handler: AsFitted, type_: str, name: str, found: Mapping[str, Any]) -> AsFitted:
+    """The handler with what was found put behind what its feeds of that type say already."""
+    for feed in handler.params["feeds"] if found else ():
+        if feed["type"] == type_:
+            handler = _changed(handler, feed, {name: {**found, **feed.get(name, {})}})
+    return handler
+
+
+def _changed(handler: AsFitted, feed: Mapping[str, Any], more: Mapping[str, Any]) -> AsFitted:
+    feeds = [{**one, **more} if one == feed else one for one in handler.params["feeds"]]
+    params = handler.params | {"feeds": feeds}
     return type(handler)(handler.module, handler.transforms, params, handler.columns)
+
+
+def _no_classes(context: Context, handler: AsFitted) -> list[str]:
+    """What to say where the pipeline names a positive class, and the model names no classes."""
+    from batchinfer.models.class_names import positive_setting, says_positive
+
+    settings = context.pipeline.train
+    if settings is None or not says_positive(settings.target) or handler.params.get("labels"):
+        return []
+    columns = ", ".join(handler.output)
+    return [
+        f"{positive_setting(settings.target)}, which is not used: the model names no classes, and "
+        f"gives {columns} as it is"
+    ]
 
 
 def _rounded(feeds: Feeds, fields: Mapping[str, pa.DataType]) -> list[str]:
@@ -284,9 +313,7 @@ def _rounded(feeds: Feeds, fields: Mapping[str, pa.DataType]) -> list[str]:
     ]
 
 
-def _zeros_for_missing(
-    module: ForeignModule, transforms: TransformPipeline | None, fitted: bool
-) -> list[str]:
+def _zeros_for_missing(transforms: TransformPipeline | None, fitted: bool) -> list[str]:
     """What to say where a number that is missing after the features reaches the model as 0."""
     if transforms is None or not fitted:
         return []

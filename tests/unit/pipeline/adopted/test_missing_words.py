@@ -143,3 +143,25 @@ def test_a_word_for_a_column_that_cannot_have_it_is_refused(
     skops.io.dump(model, tmp_path / "m.skops")
     with pytest.raises(ConfigError, match=rf"--missing.*{says}"):
         project.register(tmp_path / "m.skops", missing=missing)
+
+
+@pytest.mark.parametrize("matrix", [False, True])
+def test_rows_that_lack_what_the_model_fails_without_cost_no_search(
+    landed: Land, tmp_path: Path, matrix: bool
+) -> None:
+    import skops.io
+    from deltalake import DeltaTable
+    from sklearn.linear_model import LinearRegression
+
+    project = landed(plans(), "features: [{keep: {columns: [x, n]}}]\n" if matrix else "")
+    frame = project.frame()[["x", "n"]].fillna(0)
+    model = LinearRegression().fit(frame.to_numpy() if matrix else frame, np.arange(ROWS))
+    skops.io.dump(model, tmp_path / "m.skops")
+    project.register(tmp_path / "m.skops")
+    gaps = project.frame()[["x", "n"]].isna().any(axis=1)
+    found = project.scored()
+    assert len(found) == ROWS - gaps.sum() and gaps.sum() > 20
+    bad = DeltaTable(project.context().quarantine).to_pandas()
+    assert set(bad["message"]) == {
+        f"column {name}: got null; the model takes no missing value there" for name in "xn"
+    }
