@@ -64,6 +64,11 @@ def show_models(body: Body) -> Body:
         columns = ["at", "action", "from", "to", "by"]
         moves = [[move.get(name) or None for name in columns] for move in body["history"]]
         _table(f"alias {body['alias']}", columns, moves)
+    outdated = [
+        [row["version"], text] for row in body["versions"] for text in row.get("outdated", ())
+    ]
+    if outdated:
+        _table("outdated versions", ["version", "what can be wrong"], outdated)
     if body["warnings"]:
         _table("warnings", ["warning"], [[text] for text in body["warnings"]])
     return body
@@ -159,7 +164,7 @@ def show_run(report: RunReport) -> RunReport:
     _table(
         f"{report.pipeline}, slice {report.slice}",
         ["what", "value"],
-        [list(fact) for fact in facts.items()],
+        [*([*fact] for fact in facts.items()), *(["warning", text] for text in report.warnings)],
     )
     return report
 
@@ -179,6 +184,8 @@ def show_backfill(report: BackfillReport) -> BackfillReport:
     rows = [[row.get(name) for name in columns] for row in report.slices]
     rows += [[name, "no_data", *[None] * (len(columns) - 2)] for name in report.no_data]
     _table(f"backfill of {report.pipeline}", columns, sorted(rows, key=lambda row: row[0]))
+    if report.warnings:
+        _table("warnings", ["warning"], [[text] for text in report.warnings])
     return report
 
 

@@ -11,6 +11,7 @@ from pyspark.sql import SparkSession
 from spark.projects import SmallProject
 from yesterday import answers, rows
 from yesterday.archive import unpack
+from yesterday.elsewhere import OUTDATED
 from yesterday.make import PIPELINES
 
 import batchinfer
@@ -93,6 +94,9 @@ def test_a_slice_that_had_landed_is_scored_as_it_was(lake: Lake, name: str) -> N
     assert (report.status, report.rows_in, report.rows_quarantined) == (
         "published", len(expected) + report.rows_removed, report.rows_removed,
     )  # fmt: skip
+    # It says what it said, and that this can be wrong.
+    warned = [OUTDATED[name]] if name in OUTDATED else []
+    assert [one for one in report.warnings if "registers it anew" in one] == warned
     found = old.published(UNSCORED)
     assert len(found) == len(expected)
     for row, former in zip(found, expected, strict=True):
@@ -101,6 +105,7 @@ def test_a_slice_that_had_landed_is_scored_as_it_was(lake: Lake, name: str) -> N
     assert old.published(FIRST) == before
     again = old.score(FIRST)
     assert (again.status, old.published(FIRST)) == ("unchanged", before)
+    assert again.warnings == warned, "at every run"
     assert states(old)[UNSCORED] == "published"
     file = answers.pipeline_file(lake.root, name)
     for key, row in lake.said["lookups"][name].items():
@@ -139,6 +144,13 @@ def test_rows_in_quarantine_join_their_slice(lake: Lake) -> None:
     )
     assert old.replay(FIRST).status == "unchanged"
     assert states(old) == {FIRST: "published", UNSCORED: "published"}
+
+
+def test_a_backfill_and_a_replay_warn_too(lake: Lake) -> None:
+    old = lake.pipeline("flowers_skops")
+    done = old.backfill(rows.DAYS[0], UNSCORED)
+    assert (done.exit_code, done.to_json()["warnings"]) == (0, [OUTDATED["flowers_skops"]])
+    assert old.replay(FIRST).warnings == [OUTDATED["flowers_skops"]]
 
 
 def test_removed_rows_stay_in_quarantine(lake: Lake) -> None:

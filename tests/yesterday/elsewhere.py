@@ -149,3 +149,12 @@ FLOWERS: Mapping[str, Callable[[Path], Path]] = {
     "flowers_pickle": _save_pickle,
 }
 TRUSTED = ("flowers_pyfunc", "flowers_pickle")
+# Pipeline -> what its model's version is marked with today, each with the command that follows.
+_LABEL = "label is the likeliest class, which need not be what the model's own predict says"
+_ORDER = "rows that the model returns under another index are taken in the order in which they come"
+_REGISTER = "batchinfer register -p {0} --artifact {1} --alias champion registers it anew"
+OUTDATED: Mapping[str, str] = {
+    "flowers_skops": f"{_LABEL}; {_REGISTER.format('flowers_skops', 'model.skops')}",
+    "flowers_mlflow": f"{_LABEL}; {_REGISTER.format('flowers_mlflow', 'flavour')}",
+    "flowers_pyfunc": f"{_ORDER}; {_REGISTER.format('flowers_pyfunc', 'pyfunc')}",
+}

@@ -99,19 +99,22 @@ def remake_command(
 
     Args:
         pipeline: its name; empty: that of the pipeline that the bundle was made for.
-        alias: to give to that version.
+        alias: to give to that version; empty: none.
     """
     facts = manifest.get("facts") or {}
     name = pipeline or facts.get("pipeline") or "NAME"
     if "training_table" in facts:
-        return f"batchinfer train -p {name}" + (f" --alias {alias}" if alias != CHAMPION else "")
+        return f"batchinfer train -p {name}" + (
+            f" --alias {alias}" if alias not in ("", CHAMPION) else ""
+        )
     artifact = (facts.get("artifact") or {}).get("name")
     handler = (manifest.get("handler") or {}).get("class", "")
     if artifact is None and handler and not handler.startswith("batchinfer."):
         artifact = handler
     if artifact is None:
         return None
-    return f"batchinfer register -p {name} --artifact {shlex.quote(artifact)} --alias {alias}"
+    given = f" --alias {alias}" if alias else ""
+    return f"batchinfer register -p {name} --artifact {shlex.quote(artifact)}{given}"
 
 
 def _hint(manifest: Mapping[str, Any] | None = None) -> str:

@@ -32,7 +32,10 @@ if TYPE_CHECKING:
 
 @dataclass
 class BackfillReport:
-    """What a backfill did, slice by slice; `exit_code` is the smallest that is not zero, else 0."""
+    """What a backfill did, slice by slice; `exit_code` is the smallest that is not zero, else 0.
+
+    `warnings` are those of the model, which hold for every slice; others are in the slices' runs.
+    """
 
     run_id: str
     pipeline: str
@@ -42,6 +45,7 @@ class BackfillReport:
     seconds: float = 0.0
     exit_code: int = 0
     errors: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     runs: list[RunReport] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
@@ -77,9 +81,12 @@ def backfill_slices(
         check_slice(rule, bound, option)
     landed = read_slices(context.landed)
     wanted = slices_between(rule, landed, start, end)
-    _check_once(context)
+    warnings = _check_once(context)
     report = BackfillReport(
-        context.run_id, context.name, no_data=[name for name in wanted if name not in landed]
+        context.run_id,
+        context.name,
+        no_data=[name for name in wanted if name not in landed],
+        warnings=warnings,
     )
     present = [name for name in wanted if name in landed]
     with ThreadPoolExecutor(max_workers=max(1, parallel)) as pool:
@@ -92,17 +99,18 @@ def backfill_slices(
     return report
 
 
-def _check_once(context: Context) -> None:
+def _check_once(context: Context) -> list[str]:
     """What would fail in every slice for the same words in a file, told once and before any of
-    them.
+    them; the warnings that hold for all of them.
     """
     columns, suites = TableColumns(context), load_suites(context)
     try:
         model = resolve_model(columns)
     except BatchInferError:
         # Each slice reports it, as `score` would.
-        return
+        return []
     check_suite_columns(columns, suites, model)
+    return list(model.outdated)
 
 
 def _score_one(

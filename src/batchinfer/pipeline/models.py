@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from batchinfer import contracts
-from batchinfer.errors import ConfigError
+from batchinfer.errors import BatchInferError, ConfigError
+from batchinfer.models.registered import READING_TAG
 from batchinfer.pipeline.definition.alias_moves import warn_of_words
 from batchinfer.pipeline.definition.context import Context
 
@@ -15,7 +17,8 @@ def model_versions(
     context: Context, promote: str | None = None, rollback: bool = False
 ) -> dict[str, Any]:
     """Lists versions with metrics and aliases, after moving the alias where that is asked for;
-    `history` has all its moves, `warnings` what a move means for those who read the predictions.
+    `history` has all its moves, `warnings` what a move means for those who read the predictions,
+    `outdated` of a version what can be wrong in what it says, as a bundle of an earlier build.
 
     Runs on: driver, without Spark.
 
@@ -46,7 +49,31 @@ def model_versions(
         }
         warnings = warn_of_words(context, alias, former, ref)
     return body | {
-        "versions": context.registry.versions(name),
+        "versions": [
+            {**version, "outdated": _outdated(context, name, version)}
+            for version in context.registry.versions(name)
+        ],
         "history": context.registry.moves(name, alias),
         "warnings": warnings,
     }
+
+
+def _outdated(context: Context, name: str, version: Mapping[str, Any]) -> list[str]:
+    """What `score` would warn of with this version; its bundle is only fetched where the tags leave
+    that open.
+    """
+    from batchinfer.models.bundle import verify_bundle
+    from batchinfer.models.outdated import OUTDATED_FORMATS, read_outdated
+
+    tags = version["tags"]
+    if READING_TAG in tags or tags.get("format") not in OUTDATED_FORMATS:
+        return []
+    alias = next(iter(version["aliases"]), "")
+    try:
+        ref = context.registry.resolve(f"models:/{name}/{version['version']}")
+        folder = context.registry.fetch(ref, context.bundle_cache)
+        return read_outdated(folder, verify_bundle(folder, ref.digest), context.name, alias)
+    except (BatchInferError, OSError):
+        # The list is also for whoever looks for a version that is whole; what is wrong with this
+        # one is told by the command that needs it.
+        return []

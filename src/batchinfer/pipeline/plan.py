@@ -114,6 +114,7 @@ def plan_slice(context: Context, slice_: str) -> Plan:
         attempt(lambda: _check_device(context))
         attempt(lambda: _check_model_task(context))
         result |= _memory(earlier, result["bundle_bytes"], batch.max_bytes, count)
+        result["warnings"] += model.outdated
     result |= {
         "batch_rows": _batch_rows(earlier) if batch.rows == "auto" else batch.rows,
         "batch_bytes": batch.max_bytes,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import threading
 import time
+import warnings
+from collections.abc import Mapping
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,7 +94,9 @@ def predict_udf(spark: SparkSession, uri: str, env: str = "local", trust: Trust 
 
     _check_trust_word(trust)
     ref, folder = _resolve(uri, env)
-    check_trust(verify_bundle(folder, ref.digest), trust)
+    manifest = verify_bundle(folder, ref.digest)
+    check_trust(manifest, trust)
+    _warn_of_outdated(folder, manifest, stacklevel=3)
     ship_package(spark, folder.parent / "shipped")
     archive = ship_folder(spark, folder, ref.digest)
     threads = task_threads(spark, ModelTask())
@@ -135,7 +139,21 @@ def _resolved(
 
 @lru_cache(maxsize=8)
 def _loaded(folder: Path, digest: str, trust: Trust) -> LoadedBundle:
-    """An alias that still means the same version costs no second loading."""
+    """An alias that still means the same version costs no second loading, and no second warning."""
     from batchinfer.models.bundle import read_bundle
 
-    return read_bundle(folder, expected_digest=digest, trust=trust)
+    bundle = read_bundle(folder, expected_digest=digest, trust=trust)
+    _warn_of_outdated(folder, bundle.manifest, stacklevel=5)
+    return bundle
+
+
+def _warn_of_outdated(folder: Path, manifest: Mapping[str, Any], stacklevel: int) -> None:
+    """Warns the caller of a bundle of an earlier build of what can be wrong in what it says.
+
+    Args:
+        stacklevel: of `warnings.warn`, so that it names the caller's line.
+    """
+    from batchinfer.models.outdated import read_outdated
+
+    for sentence in read_outdated(folder, manifest, alias=""):
+        warnings.warn(sentence, UserWarning, stacklevel)

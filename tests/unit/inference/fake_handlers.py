@@ -130,6 +130,23 @@ class Refusing(Doubling):
         return tensors["x"]
 
 
+class Naming(Doubling):
+    """Names the rows of some values before the model is asked, `off` places from where they are;
+    raises in forward on batches that hold a poison value.
+    """
+
+    def __init__(self, named: Sequence[int], poison: Sequence[int] = (), off: int = 0) -> None:
+        super().__init__(poison)
+        self.named, self.off = set(named), off
+
+    def encode(self, batch: pa.RecordBatch) -> dict[str, Any]:
+        x = batch.column("x").to_pylist()
+        unfit = {at: f"x: got {one}" for at, one in enumerate(x) if one in self.named}
+        if unfit:
+            raise errors.UnfitRows({at + self.off: why for at, why in unfit.items()})
+        return super().encode(batch)
+
+
 def load_doubling() -> Doubling:
     return Doubling(poison=[3])
 

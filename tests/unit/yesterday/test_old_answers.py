@@ -11,14 +11,17 @@ import pytest
 from deltalake import DeltaTable
 from yesterday import answers, rows
 from yesterday.archive import unpack
-from yesterday.elsewhere import TRUSTED
+from yesterday.elsewhere import OUTDATED, TRUSTED
 from yesterday.make import PIPELINES
 
 import batchinfer
 from batchinfer.models.bundle import verify_bundle
 from batchinfer.models.manifest import format_of
+from batchinfer.pipeline import predict as predict_module
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.models import model_versions
+from batchinfer.pipeline.plan import plan_slice
+from batchinfer.show import show_models
 
 # `readings` predicts from columns that other rows make, which needs Spark.
 ALONE = [name for name in PIPELINES if name != "readings"]
@@ -85,9 +88,49 @@ def test_the_commands_say_so_too(old: OldLake) -> None:
 @pytest.mark.parametrize("pipeline", PIPELINES)
 def test_the_registry_has_its_versions_and_their_history(old: OldLake, pipeline: str) -> None:
     said, found = old.said["models"][pipeline], model_versions(old.context(pipeline))
+    outdated = [OUTDATED[pipeline]] if pipeline in OUTDATED else []
+    marks = [one.pop("outdated") for one in found["versions"]]
+    assert marks == [outdated, *[[] for _ in marks[1:]]]
     assert {name: found[name] for name in ("versions", "history", "alias")} == {
         name: said[name] for name in ("versions", "history", "alias")
     }
+
+
+@pytest.mark.parametrize("pipeline", ["flowers_skops", "flowers_onnx", "orders"])
+def test_a_plan_warns_of_what_can_be_wrong(
+    old: OldLake, pipeline: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = plan_slice(old.context(pipeline), rows.UNSCORED)
+    assert plan["status"] == "ready"
+    assert plan["warnings"] == ([OUTDATED[pipeline]] if pipeline in OUTDATED else [])
+    show_models(model_versions(old.context(pipeline)))
+    shown = " ".join(capsys.readouterr().err.split())
+    assert ("outdated versions" in shown) is (pipeline in OUTDATED)
+
+
+def test_a_version_that_cannot_be_read_is_listed_and_not_marked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("BATCHINFER_HOME", raising=False)
+    old = OldLake(tmp_path)
+    context = old.context("flowers_skops")
+    ref = context.registry.resolve("models:/flowers_skops/1")
+    folder = Path(context.registry.fetch(ref, context.bundle_cache))
+    (folder / "model.skops").write_bytes(b"")
+    (version,) = model_versions(old.context("flowers_skops"))["versions"]
+    assert (version["version"], version["outdated"]) == ("1", [])
+
+
+@pytest.mark.filterwarnings("ignore:.*:sklearn.exceptions.InconsistentVersionWarning")
+def test_predicting_warns_the_caller_once(old: OldLake) -> None:
+    predict_module._loaded.cache_clear()
+    frame = landed_frame(old.root, "flowers_skops")
+    again = OUTDATED["flowers_skops"].replace(" --alias champion", "")
+    with pytest.warns(UserWarning, match="likeliest class") as caught:
+        batchinfer.predict(frame, "models:/flowers_skops@champion")
+        batchinfer.predict(frame, "models:/flowers_skops@champion")
+    (told,) = [one for one in caught if "likeliest class" in str(one.message)]
+    assert (str(told.message), told.filename) == (again, __file__)
 
 
 def test_each_bundle_is_whole_and_there_is_one_of_every_format(old: OldLake) -> None:

@@ -175,6 +175,18 @@ def feed_from_columns(
     )
 
 
+def unfilled_columns(transforms: TransformPipeline) -> list[str]:
+    """The columns of the matrix in which a number can still be missing after the steps.
+
+    Runs on: driver.
+    """
+    nothing = pa.record_batch(
+        {name: pa.nulls(1, type_) for name, type_ in transforms.fields.items()}
+    )
+    after = transforms.apply(nothing)
+    return [name for name in transforms.fed_columns() if after[name].null_count]
+
+
 def _frame_feed(
     model: ForeignModule, names: Sequence[str], fields: Mapping[str, pa.DataType]
 ) -> dict[str, Any]:

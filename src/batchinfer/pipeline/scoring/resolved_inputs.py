@@ -29,12 +29,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ResolvedModel:
-    """A model version whose bundle is here and verified."""
+    """A model version whose bundle is here and verified.
+
+    Attributes:
+        outdated: what can be wrong in what it says, as a bundle of an earlier build; no error.
+    """
 
     ref: ModelRef
     folder: Path
     manifest: dict[str, Any]
     signature: dict[str, Any]
+    outdated: tuple[str, ...] = ()
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -56,6 +61,7 @@ def resolve_model(columns: TableColumns) -> ResolvedModel:
     """
     from batchinfer.models.bundle import check_signature, read_signature, read_steps, verify_bundle
     from batchinfer.models.manifest import check_compile, check_precision, check_trust
+    from batchinfer.models.outdated import read_outdated
 
     context = columns.context
     ref = context.registry.resolve(context.pipeline.model.uri)
@@ -80,14 +86,19 @@ def resolve_model(columns: TableColumns) -> ResolvedModel:
             ],
             hint=_remake_hint(context, manifest),
         )
-    return ResolvedModel(ref, folder, manifest, signature)
+    outdated = read_outdated(folder, manifest, context.name, _own_alias(context))
+    return ResolvedModel(ref, folder, manifest, signature, tuple(outdated))
+
+
+def _own_alias(context: Context) -> str:
+    return context.pipeline.model.uri.partition("@")[2] or CHAMPION
 
 
 def _remake_hint(context: Context, manifest: Mapping[str, Any]) -> str:
     """How a version comes to be that fits the pipeline file: as the one that does not fit did."""
     from batchinfer.models.manifest import remake_command
 
-    alias = context.pipeline.model.uri.partition("@")[2] or CHAMPION
+    alias = _own_alias(context)
     register = f"batchinfer register -p {context.name} --artifact PATH --alias {alias}"
     made = remake_command(manifest, context.name, alias)
     trains = context.pipeline.train is not None
@@ -233,6 +244,7 @@ def resolve_inputs(context: Context, slice_: str) -> ResolvedInputs:
     report.precision = context.pipeline.model.precision
     report.model_name, report.model_version = model.ref.name, model.ref.version
     report.bundle_digest = model.ref.digest
+    report.warnings += model.outdated
     report.source_table, report.source_version = data.table, data.version
     check_writable(context.environment.lake)
     return ResolvedInputs(columns, data, model, suites, road, report)

@@ -317,13 +317,9 @@ def _zeros_for_missing(transforms: TransformPipeline | None, fitted: bool) -> li
     """What to say where a number that is missing after the features reaches the model as 0."""
     if transforms is None or not fitted:
         return []
-    import pyarrow as pa
+    from batchinfer.models.elsewhere.feeds import unfilled_columns
 
-    nothing = pa.record_batch(
-        {name: pa.nulls(1, type_) for name, type_ in transforms.fields.items()}
-    )
-    after = transforms.apply(nothing)
-    zeros = [name for name in transforms.fed_columns() if after[name].null_count]
+    zeros = unfilled_columns(transforms)
     if not zeros:
         return []
     return [
