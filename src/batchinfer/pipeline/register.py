@@ -343,8 +343,13 @@ def _probed(
     module: ForeignModule,
     transforms: TransformPipeline | None,
 ) -> Probed:
-    from batchinfer.models.elsewhere.feeds import feed_from_columns, feed_from_transforms
+    from batchinfer.models.elsewhere.feeds import (
+        feed_from_columns,
+        feed_from_transforms,
+        takes_of_trees,
+    )
     from batchinfer.models.elsewhere.probing import probe
+    from batchinfer.models.elsewhere.tree_feeds import with_unseen
 
     fields = columns.prepared
     if transforms is not None:
@@ -352,7 +357,12 @@ def _probed(
     else:
         feeds = feed_from_columns(module, artifact.columns, fields, _excluded(columns.context))
     rows = _landed_rows(columns.context, feeds.columns)
-    return probe(module, feeds, transforms, fields, _positive(columns.context), rows)
+    unseen = columns.context.pipeline.model.unseen
+    held = with_unseen(feeds.feeds, takes_of_trees(module), unseen)
+    probed = probe(module, feeds, transforms, fields, _positive(columns.context), rows)
+    # Example rows may hold categories that no model has seen.
+    probed.handler.params["feeds"] = held
+    return probed
 
 
 def _positive(context: Context) -> Callable[[Sequence[str]], int]:

@@ -88,7 +88,7 @@ def probe(
         if _finite(outputs[2])
         else ["the model gave not-a-number or infinity on example rows: such rows are quarantined"]
     )
-    return Probed(chosen, warnings)
+    return Probed(chosen, [*warnings, *getattr(module, "told", ())])
 
 
 def _run(handler: AsFitted, batch: pa.RecordBatch, rows: int, before: Mapping[int, Any]) -> Any:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 PICKLE = "pickle"
 MLFLOW = "mlflow"
+XGBOOST, LIGHTGBM, CATBOOST = "xgboost", "lightgbm", "catboost"
 # How an artefact is asked. 1: labels are the likeliest class, a missing value in a frame is NaN;
 # 2: the model's own words. A bundle's manifest says which it was registered with.
 READING = 2
@@ -47,6 +48,7 @@ class Format:
 
 
 _HERE = "batchinfer.models.formats."
+_TREES = f"{_HERE}boosting."
 FORMATS: Mapping[str, Format] = {
     "torch.export": Format("a torch.export program", "program.pt2", (".pt2",),
     f"{_HERE}torch_export:open_program", ("torch",)),
@@ -65,6 +67,10 @@ FORMATS: Mapping[str, Format] = {
     ),
     MLFLOW: Format("an MLflow model", "mlflow.zip", (), f"{_HERE}mlflow_model:open_pyfunc",
     ("mlflow",), f"{_HERE}mlflow_model:open_first_pyfunc"),
+    XGBOOST: Format("an XGBoost model", "model.xgboost", (".json", ".ubj"),
+    f"{_TREES}xgboost_model:open_xgboost", ("xgboost",)),
+    LIGHTGBM: Format("a LightGBM model", "model.lightgbm", (".txt",),
+    f"{_TREES}lightgbm_model:open_lightgbm", ("lightgbm",)),
 }  # fmt: skip
 
 

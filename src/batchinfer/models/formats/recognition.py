@@ -14,7 +14,15 @@ from batchinfer.config.suggestions import listed
 from batchinfer.errors import ModelError
 from batchinfer.models.formats import archives, mlflow_model, pickles
 from batchinfer.models.formats.artifact import TRUST_HINT, Artifact, Trust
-from batchinfer.models.formats.catalogue import FORMATS, MLFLOW, PICKLE
+from batchinfer.models.formats.boosting.lightgbm_file import is_lightgbm
+from batchinfer.models.formats.boosting.xgboost_file import is_xgboost
+from batchinfer.models.formats.catalogue import (
+    FORMATS,
+    LIGHTGBM,
+    MLFLOW,
+    PICKLE,
+    XGBOOST,
+)
 from batchinfer.models.formats.skops_model import SCHEMA
 
 SAFETENSORS = "safetensors"
@@ -91,6 +99,8 @@ def _misnamed(path: Path, data: bytes, found: str, named: list[str]) -> ModelErr
 def _by_content(data: bytes) -> str | None:
     if data.startswith(archives.MAGIC):
         return _by_members(archives.member_names(data))
+    if (trees := _by_library(data)) is not None:
+        return trees
     if pickles.is_pickle(data):
         return PICKLE
     if _is_safetensors(data):
@@ -101,6 +111,13 @@ def _by_content(data: bytes) -> str | None:
         return "onnx"
     # joblib may compress what it pickles.
     return PICKLE if data[:2] in (b"\x78\x01", b"\x78\x9c", b"\x78\xda", b"\x78\x5e") else None
+
+
+def _by_library(data: bytes) -> str | None:
+    """The library of boosted trees whose file it is."""
+    if is_lightgbm(data):
+        return LIGHTGBM
+    return XGBOOST if is_xgboost(data) else None
 
 
 def _by_members(names: list[str]) -> str:
