@@ -95,6 +95,9 @@ def register(
     alias: str | None = None,
     env: str = "local",
     overrides: Mapping[str, Any] | None = None,
+    missing: Mapping[str, str] | None = None,
+    allow_difference: bool = False,
+    reference: str | None = None,
 ) -> RegisterReport:
     """Makes a bundle of a model trained elsewhere, and registers it as the next version of the
     pipeline's model.
@@ -103,6 +106,10 @@ def register(
         artifact: a path, or the URI of an MLflow model.
         alias: to give to the version; None gives the pipeline's own alias, if no version has it
             yet.
+        missing: of columns what stood for a missing value in the rows that the model was fitted on,
+            where the model does not tell: `none`, `nan`, or the word itself.
+        allow_difference: registers a model that says here something else than at home.
+        reference: path of the model that this one was converted from, to be held against it.
 
     Example:
         >>> import batchinfer
@@ -112,11 +119,14 @@ def register(
         >>> report.inputs, report.outputs
         ({'width': 'double', 'length': 'double'}, {'prediction': 'double'})
     """
-    from batchinfer.pipeline.register import register_model
+    from batchinfer.pipeline.register import RegisterOptions, register_model
     from batchinfer.pipeline.run_record import recorded
 
     context = _open(pipeline, env, overrides)
-    return recorded(context, "register", None, lambda: register_model(context, artifact, alias))
+    options = RegisterOptions(missing or {}, allow_difference, reference)
+    return recorded(
+        context, "register", None, lambda: register_model(context, artifact, alias, options)
+    )
 
 
 def score(

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from batchinfer import __version__
-from batchinfer.cli_options import CommandGroup, env_option, pipeline_options
+from batchinfer.cli_options import CommandGroup, env_option, pipeline_options, register_options
 
 
 @click.group(
@@ -115,29 +115,24 @@ def train_command(
 
 @cli.command("register")
 @pipeline_options
-@click.option(
-    "--artifact", required=True, metavar="PATH|URI",
-    help="A .pt2, TorchScript, .onnx, .skops or .safetensors file, an MLflow model folder, "
-         "models:/NAME/V or runs:/ID/PATH.",
-)  # fmt: skip
-@click.option(
-    "--alias",
-    help="Alias for the new version. Default: the pipeline's own, if no version has it yet.",
-)
+@register_options
 def register_command(
-    ref: str, env: str, overrides: tuple[str, ...], artifact: str, alias: str | None
-) -> None:
+    ref: str, env: str, overrides: tuple[str, ...], artifact: str, alias: str | None,
+    missing: dict[str, str], allow_difference: bool, reference: str | None,
+) -> None:  # fmt: skip
     """Make a bundle of a model trained elsewhere."""
 
     def work() -> Any:
-        from batchinfer.pipeline.register import register_model
+        from batchinfer.pipeline.register import RegisterOptions, register_model
         from batchinfer.pipeline.run_record import recorded
         from batchinfer.show import show_register
 
         context = _context(ref, env, overrides)
-        return show_register(
-            recorded(context, "register", None, lambda: register_model(context, artifact, alias))
+        options = RegisterOptions(missing, allow_difference, reference)
+        made = recorded(
+            context, "register", None, lambda: register_model(context, artifact, alias, options)
         )
+        return show_register(made)
 
     _run(work, pipeline=ref)
 

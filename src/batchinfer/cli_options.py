@@ -63,3 +63,58 @@ def pipeline_options(command: Command) -> Command:
     ):
         command = option(command)
     return command
+
+
+def _words(
+    context: click.Context, option: click.Parameter, given: tuple[str, ...]
+) -> dict[str, str]:
+    """`COLUMN=WORD` of each; an equals sign may stand in the word."""
+    pairs = [one.partition("=") for one in given]
+    wrong = [name for name, sign, _ in pairs if not (name and sign)]
+    if wrong:
+        raise click.BadParameter(
+            f"got {wrong[0]!r}; allowed: COLUMN=none, COLUMN=nan, or COLUMN and the word that "
+            "stood for a missing value",
+            context,
+            option,
+        )
+    return {name: word for name, _, word in pairs}
+
+
+def register_options(command: Command) -> Command:
+    """The options of `register` besides those of every command of a pipeline."""
+    for option in (
+        click.option(
+            "--reference",
+            metavar="PATH",
+            help="The model that this one was converted from: both must say the same of landed "
+            "rows.",
+        ),
+        click.option(
+            "--allow-difference",
+            is_flag=True,
+            help="Register a model that says here something else than at home.",
+        ),
+        click.option(
+            "--missing",
+            multiple=True,
+            callback=_words,
+            metavar="COLUMN=WORD",
+            help="What stood for a missing value in the rows that the model was fitted on: none, "
+            "nan, or the word itself.",
+        ),
+        click.option(
+            "--alias",
+            help="Alias for the new version. Default: the pipeline's own, if no version has it "
+            "yet.",
+        ),
+        click.option(
+            "--artifact",
+            required=True,
+            metavar="PATH|URI",
+            help="A .pt2, TorchScript, .onnx, .skops or .safetensors file, an MLflow model folder, "
+            "models:/NAME/V or runs:/ID/PATH.",
+        ),
+    ):
+        command = option(command)
+    return command

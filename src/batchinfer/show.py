@@ -64,6 +64,8 @@ def show_models(body: Body) -> Body:
         columns = ["at", "action", "from", "to", "by"]
         moves = [[move.get(name) or None for name in columns] for move in body["history"]]
         _table(f"alias {body['alias']}", columns, moves)
+    if body["warnings"]:
+        _table("warnings", ["warning"], [[text] for text in body["warnings"]])
     return body
 
 

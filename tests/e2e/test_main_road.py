@@ -46,7 +46,7 @@ def test_lookup_one_key_several_keys_and_an_absent_one(scored: Project, tmp_path
     assert one.json["found"] is True
     prediction = one.json["prediction"]
     assert 0 <= prediction["score"] <= 1
-    assert prediction["label"] == (">50K" if prediction["score"] >= 0.5 else "other")
+    assert prediction["label"] == (">50K" if prediction["score"] >= 0.5 else "<=50K")
     keys = tmp_path / "keys.txt"
     keys.write_text(
         "source_file=adult_test.csv,source_line=1\nsource_file=adult_test.csv,source_line=999999\n"

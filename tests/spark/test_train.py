@@ -103,6 +103,7 @@ def test_all_kinds_of_input_are_learned_and_scored_and_one_row_equals_its_predic
         assert found["error"].isna().all()
         assert found["score"].iloc[0] == pytest.approx(stored.loc[place, "score"], rel=1e-5)
         assert found["label"].iloc[0] == stored.loc[place, "label"]
+    assert set(stored["label"]) == {"yes", "no"}, "the class that is not positive has its own name"
     whole = batchinfer.predict(asked, URI)
     np.testing.assert_allclose(whole["score"], stored.loc[asked["id"], "score"], rtol=1e-5)
 

@@ -8,6 +8,7 @@ variable can hold only text.
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
@@ -73,6 +74,43 @@ def _one_or_many(value: Any) -> Any:
 
 Texts = Annotated[tuple[str, ...], BeforeValidator(_one_or_many)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_one_or_many), Field(min_length=1)]
+
+
+def canonical_name(value: bool | float) -> str:
+    """A finite number or truth value as the name of a class: `1` for 1 and 1.0, `true`."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    # Up to 2**53 every whole number is a float of its own, so its digits mean nothing else.
+    if isinstance(value, float) and not (value.is_integer() and abs(value) <= 2**53):
+        return repr(value)
+    return str(int(value))
+
+
+def _class_name(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, (int, float)) and (isinstance(value, int) or math.isfinite(value)):
+        try:
+            return canonical_name(value)
+        except ValueError as error:  # Python writes out no more than 4300 digits
+            raise NotAllowed("a number of up to 4300 digits") from error
+    raise NotAllowed("text, a finite number, true or false")
+
+
+def _class_names(value: Any) -> list[Any] | tuple[Any, ...]:
+    if isinstance(value, (str, int, float)):
+        return [_class_name(value)]
+    if not isinstance(value, (list, tuple)):
+        raise NotAllowed("text, a finite number, true or false, or a list of them")
+    return value
+
+
+# Names of classes, kept as text: how a number is spelled there does not matter.
+ClassNames = Annotated[
+    tuple[Annotated[str, BeforeValidator(_class_name)], ...],
+    BeforeValidator(_class_names),
+    Field(min_length=1),
+]
 
 
 def _one_character(value: str) -> str:

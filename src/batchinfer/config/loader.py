@@ -29,7 +29,7 @@ from batchinfer.config.project import (
 from batchinfer.config.rules import check_rules
 from batchinfer.config.substitution import substitute
 from batchinfer.config.suggestions import did_you_mean, listed, shown
-from batchinfer.config.wording import validate
+from batchinfer.config.wording import check_class_words, validate
 from batchinfer.contracts import Problem
 from batchinfer.errors import ConfigError
 
@@ -100,6 +100,7 @@ def load_pipeline(
         filled, unset = substitute(read.value, os.environ)
         known = read.lost | {problem.path for problem in unset}
         pipeline, wrong = validate(Pipeline, filled, places, known)
+        wrong += check_class_words(filled, places)
         more, cause = _run_checks(filled, root, document_checks)
         problems += [*unset, *wrong, *(problem for problem in more if problem.path not in known)]
     sentences = [*places.sentences(problems), *sentences]

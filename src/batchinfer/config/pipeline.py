@@ -13,6 +13,7 @@ from pydantic import Field
 
 from batchinfer.config.fields import (
     MODEL_URI,
+    ClassNames,
     Flag,
     Identifier,
     ModelChoice,
@@ -41,10 +42,12 @@ class TrainSource(Strict):
 class Target(Strict):
     """The column to learn. Neither `positive` nor `positive_pattern` means regression, unless the
     column is a string.
+
+    Values of `positive` are matched by value: 1, 1.0 and "1" are one.
     """
 
     column: str
-    positive: Names | None = None
+    positive: ClassNames | None = None
     positive_pattern: str | None = None
 
 

@@ -7,6 +7,7 @@ annotations.
 from __future__ import annotations
 
 import datetime
+import math
 import re
 import types
 from collections.abc import Collection, Iterator
@@ -15,7 +16,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 from pydantic import BaseModel, Tag, ValidationError
 
 from batchinfer.config.fields import NotAllowed
-from batchinfer.config.places import Path, Places, Spot, dotted
+from batchinfer.config.places import Path, Places, Spot, dotted, mapping_at
 from batchinfer.config.suggestions import among, did_you_mean, listed, shown
 from batchinfer.contracts import Problem
 
@@ -23,6 +24,8 @@ Model = TypeVar("Model", bound=BaseModel)
 
 _PRIVATE = re.compile(r"secret|password|passwd|token|credential|access.?key|_env\b", re.IGNORECASE)
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+# A number that means what it shows: no octal digits, sexagesimal ones or underscores.
+_PLAIN = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 _KINDS = {
     "string_type": "text",
     "int_type": "a whole number",
@@ -117,6 +120,32 @@ def _problem(item: Any, model: type[BaseModel], document: Any, places: Places) -
         return Problem(path, f"{got}; allowed: {_BOUNDS[kind].format(**context)}")
     allowed = _KINDS.get(kind, "another value, as the documentation of this field says")
     return Problem(path, f"{got}; allowed: {allowed}{_quotes(value, allowed, places.spot(path))}")
+
+
+def check_class_words(document: Any, places: Places) -> Iterator[Problem]:
+    """Words of `train.target.positive` that YAML reads as another one than is written: `yes` as
+    true, `010` as 8.
+
+    Taken as they are read, they would name a class that nobody wrote.
+    """
+    path: Path = ("train", "target", "positive")
+    named = mapping_at(document, *path[:-1]).get(path[-1])
+    several = isinstance(named, (list, tuple))
+    for place, value in enumerate(named) if several else [(None, named)]:
+        at = path if place is None else (*path, place)
+        written = places.spot(at).written if places.has(at) else None
+        if written is None or not isinstance(value, (bool, int, float)):
+            continue
+        plain = (
+            written.lower() == shown(value)
+            if isinstance(value, bool)
+            else _PLAIN.fullmatch(written) or not math.isfinite(value)
+        )
+        if not plain:
+            got, allowed = _got(value, at, places.spot(at)), "text, a number, true or false"
+            yield Problem(
+                at, f"{got}; allowed: {allowed}{_quotes(value, allowed, places.spot(at))}"
+            )
 
 
 def is_private(path: str) -> bool:

@@ -65,6 +65,7 @@ class TrainSpec:
             (None: one).
         scratch: folder for the rows on disk; None: the system's own for temporary files.
         device: where the network is trained.
+        mapped: labels that the steps after the model give another name.
     """
 
     model: Any
@@ -74,6 +75,7 @@ class TrainSpec:
     integers: Mapping[str, tuple[int, int | None]] = field(default_factory=dict)
     scratch: Path | None = None
     device: str = "cpu"
+    mapped: frozenset[str] = frozenset()
 
     @property
     def epochs(self) -> int:
@@ -138,7 +140,7 @@ def train_model(
     if problems := check_params(spec.model, spec.params):
         raise ConfigError([f"train.{'.'.join(place)}: {message}" for place, message in problems])
     with tempfile.TemporaryDirectory(prefix="batchinfer-train-", dir=spec.scratch) as scratch:
-        reader = TargetReader(spec.target, spec.model)
+        reader = TargetReader(spec.target, spec.model, spec.mapped)
         shapes = Shapes(spec.width, spec.integers)
         writer = ExampleWriter(Path(scratch), shapes, spec.setting("validation_share"))
         learn, valid = writer.write(reader.read(data()))

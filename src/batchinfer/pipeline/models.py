@@ -7,6 +7,7 @@ from typing import Any
 
 from batchinfer import contracts
 from batchinfer.errors import ConfigError
+from batchinfer.pipeline.definition.alias_moves import warn_of_words
 from batchinfer.pipeline.definition.context import Context
 
 
@@ -14,7 +15,7 @@ def model_versions(
     context: Context, promote: str | None = None, rollback: bool = False
 ) -> dict[str, Any]:
     """Lists versions with metrics and aliases, after moving the alias where that is asked for;
-    `history` has all its moves.
+    `history` has all its moves, `warnings` what a move means for those who read the predictions.
 
     Runs on: driver, without Spark.
 
@@ -31,14 +32,21 @@ def model_versions(
     name, _, alias = asked.partition("@")
     name, alias = name.partition("/")[0], alias or contracts.CHAMPION
     body: dict[str, Any] = {"pipeline": context.name, "status": "ok", "model": name, "alias": alias}
-    if promote is not None:
+    warnings: list[str] = []
+    if promote is not None or rollback:
+        former = context.registry.holder(name, alias)
+        ref = (
+            context.registry.rollback(name, alias)
+            if promote is None
+            else context.registry.promote(name, promote, alias)
+        )
         body |= {
-            "status": "promoted",
-            "version": context.registry.promote(name, promote, alias).version,
+            "status": "rolled back" if promote is None else "promoted",
+            "version": ref.version,
         }
-    elif rollback:
-        body |= {"status": "rolled back", "version": context.registry.rollback(name, alias).version}
+        warnings = warn_of_words(context, alias, former, ref)
     return body | {
         "versions": context.registry.versions(name),
         "history": context.registry.moves(name, alias),
+        "warnings": warnings,
     }

@@ -4,32 +4,37 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchinfer.command_reports import RegisterReport
 from batchinfer.config.fields import check_alias
 from batchinfer.contracts import CHAMPION, SOURCE_FILE, SOURCE_LINE
-from batchinfer.errors import BatchInferError, ConfigError, ModelError
+from batchinfer.errors import ConfigError, ModelError
 from batchinfer.models.parameters import check_class_path
+from batchinfer.pipeline.definition.alias_moves import warn_of_words
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.slices.table_columns import TableColumns
+from batchinfer.pipeline.training.adopted_model import RegisterOptions, adopt_model
 from batchinfer.pipeline.training.found_transforms import find_transforms
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from batchinfer.models.elsewhere.probing import Probed
-    from batchinfer.models.formats.artifact import Artifact, ForeignModule, Trust
     from batchinfer.transforms import PostProcess, TransformPipeline
 
 
 _FETCHED = ("models", "runs", "mlflow-artifacts")
 
 
-def register_model(context: Context, artifact: str, alias: str | None = None) -> RegisterReport:
+def register_model(
+    context: Context,
+    artifact: str,
+    alias: str | None = None,
+    options: RegisterOptions = RegisterOptions(),  # noqa: B008 - a frozen value
+) -> RegisterReport:
     """Makes a bundle of a model trained elsewhere, and registers it as the next version of the
     pipeline's model.
 
@@ -38,6 +43,7 @@ def register_model(context: Context, artifact: str, alias: str | None = None) ->
             (`package.module:Class`).
         alias: to give to the version; None gives the pipeline's own alias, if no version has it
             yet.
+        options: what is said about the model.
 
     Runs on: driver, without Spark.
 
@@ -64,7 +70,7 @@ def register_model(context: Context, artifact: str, alias: str | None = None) ->
                 if scheme in _FETCHED
                 else _local(artifact)
             )
-            made = _bundle_artifact(columns, path, name, folder)
+            made = _bundle_artifact(columns, path, name, folder, options)
         report = _register(context, name, folder, alias, own_alias, made)
     report.artifact = artifact
     report.seconds = round(time.perf_counter() - started, 3)
@@ -106,10 +112,13 @@ class _Made:
     trust: str
     transforms_from: str
     signature: Mapping[str, Any]
-    warnings: list[str] = field(default_factory=list)
+    warnings: Sequence[str] = ()
+    comparisons: Sequence[Mapping[str, Any]] = ()
 
 
-def _bundle_artifact(columns: TableColumns, path: Path, name: str, folder: Path) -> _Made:
+def _bundle_artifact(
+    columns: TableColumns, path: Path, name: str, folder: Path, options: RegisterOptions
+) -> _Made:
     """A bundle of a model in a file or a folder."""
     from batchinfer.models.formats.recognition import SAFETENSORS, read_artifact
 
@@ -117,33 +126,27 @@ def _bundle_artifact(columns: TableColumns, path: Path, name: str, folder: Path)
     artifact = read_artifact(path, trust)
     transforms, origin = find_transforms(columns, name)
     try:
-        module, needed = _opened(columns, artifact, path, transforms, trust)
-        probed = _probed(columns, artifact, module, transforms)
+        adopted = adopt_model(columns, artifact, transforms, fitted=bool(origin), options=options)
     except ModelError as error:
         raise ModelError(
             [f"{path}: {problem}" for problem in error.problems], error.hint
         ) from error
-    plain = artifact.format == SAFETENSORS
+    handler, plain = adopted.handler, artifact.format == SAFETENSORS
     if plain:
-        probed.handler.module = getattr(module, "module")  # noqa: B009 - a submodule, which type checkers take for a tensor
+        handler.module = getattr(adopted.module, "module")  # noqa: B009 - a submodule, which type checkers take for a tensor
+    comparisons = [one.to_json() for one in adopted.comparisons]
     facts = {
         "transforms_from": origin,
         "artifact": {"name": path.name, "sha256": _sha256(artifact.data)},
+        "held_against": comparisons,
     }
     saved: dict[str, Any] = (
-        {"module": probed.handler.module} if plain else {"module": None, "artifact": artifact}
+        {"module": handler.module} if plain else {"module": None, "artifact": artifact}
     )
     signature = _write(
-        columns,
-        folder,
-        probed.handler,
-        probed.handler.columns,
-        transforms,
-        facts,
-        trust=needed,
-        **saved,
+        columns, folder, handler, handler.columns, transforms, facts, trust=adopted.trust, **saved
     )
-    return _Made(artifact.format, needed, origin, signature, probed.warnings)
+    return _Made(artifact.format, adopted.trust, origin, signature, adopted.warnings, comparisons)
 
 
 def _bundle_handler(columns: TableColumns, class_path: str, name: str, folder: Path) -> _Made:
@@ -212,6 +215,7 @@ def _register(
         "format": made.format,
         "trust": made.trust,
     }
+    former = context.registry.holder(name, alias) if alias else None
     ref = context.registry.register(name, folder, alias or None, tags=tags)
     inputs, outputs = (
         {one["name"]: one["type"] for one in made.signature[side]} for side in ("inputs", "outputs")
@@ -220,7 +224,9 @@ def _register(
         context.run_id, context.name, "registered", model_name=ref.name, model_version=ref.version,
         bundle_digest=ref.digest,
         alias=alias, format=made.format, trust=made.trust, inputs=inputs, outputs=outputs,
-        transforms_from=made.transforms_from, warnings=made.warnings,
+        transforms_from=made.transforms_from,
+        held_against=[dict(one) for one in made.comparisons],
+        warnings=[*made.warnings, *warn_of_words(context, alias, former, ref)],
     )  # fmt: skip
 
 
@@ -271,123 +277,3 @@ def _postprocess(
         raise ConfigError(
             [f"{context.loaded.file}: postprocess: {text}" for text in problem.problems]
         ) from problem
-
-
-def _opened(
-    columns: TableColumns,
-    artifact: Artifact,
-    path: Path,
-    transforms: TransformPipeline | None,
-    trust: Trust,
-) -> tuple[ForeignModule, Trust]:
-    """The model as a module on the CPU, and what a run that loads it has to trust."""
-    from batchinfer.models.formats import catalogue
-    from batchinfer.models.formats.recognition import SAFETENSORS
-
-    if artifact.format == SAFETENSORS:
-        return _weights(columns, artifact, path, transforms), "none"
-    module = catalogue.open_artifact(artifact.format, artifact.data, "cpu", trust)
-    return module, catalogue.needed_trust(artifact.format, artifact.data)
-
-
-def _weights(
-    columns: TableColumns, artifact: Artifact, path: Path, transforms: TransformPipeline | None
-) -> ForeignModule:
-    from batchinfer.models.formats.weights import class_beside, open_weights
-    from batchinfer.models.parameters import class_path_of, split_params
-
-    beside = class_beside(Path(artifact.origin))
-    if beside is not None:
-        return open_weights(artifact.data, *beside)
-    settings = columns.context.pipeline.train
-    if settings is None:
-        raise ModelError(
-            "safetensors hold weights only, and nothing says of which class: "
-            f"no {Path(artifact.origin).with_suffix('.json').name} beside the file, and no "
-            "train.model in the pipeline file",
-            'allowed: {"class": "package.module:Class", "arguments": {…}} beside the file, or '
-            "train.model and train.params",
-        )
-    width = transforms.width if transforms is not None else len(_candidates(columns))
-    arguments = {"features": width, "outputs": 1, **split_params(settings.params)[1]}
-    model: Any = settings.model
-    return open_weights(artifact.data, class_path_of(model), arguments)
-
-
-def _candidates(columns: TableColumns) -> list[str]:
-    from batchinfer.models.elsewhere.feeds import is_number
-
-    excluded = _excluded(columns.context)
-    return [
-        name
-        for name, type_ in columns.prepared.items()
-        if name not in excluded and is_number(type_)
-    ]
-
-
-def _excluded(context: Context) -> set[str]:
-    """Columns that no model is fed unless it asks for them by name."""
-    rule = context.pipeline.source.slice
-    excluded = {
-        *context.pipeline.source.key,
-        SOURCE_FILE,
-        SOURCE_LINE,
-        rule if isinstance(rule, str) else rule.column,
-    }
-    return excluded | ({context.pipeline.train.target.column} if context.pipeline.train else set())
-
-
-def _probed(
-    columns: TableColumns,
-    artifact: Artifact,
-    module: ForeignModule,
-    transforms: TransformPipeline | None,
-) -> Probed:
-    from batchinfer.models.elsewhere.feeds import (
-        feed_from_columns,
-        feed_from_transforms,
-        takes_of_trees,
-    )
-    from batchinfer.models.elsewhere.probing import probe
-    from batchinfer.models.elsewhere.tree_feeds import with_unseen
-
-    fields = columns.prepared
-    if transforms is not None:
-        feeds = feed_from_transforms(module, transforms)
-    else:
-        feeds = feed_from_columns(module, artifact.columns, fields, _excluded(columns.context))
-    rows = _landed_rows(columns.context, feeds.columns)
-    unseen = columns.context.pipeline.model.unseen
-    held = with_unseen(feeds.feeds, takes_of_trees(module), unseen)
-    probed = probe(module, feeds, transforms, fields, _positive(columns.context), rows)
-    # Example rows may hold categories that no model has seen.
-    probed.handler.params["feeds"] = held
-    return probed
-
-
-def _positive(context: Context) -> Callable[[Sequence[str]], int]:
-    """The place of the positive one of two classes, as the pipeline's target names it."""
-    settings = context.pipeline.train
-    positive = tuple(settings.target.positive or ()) if settings else ()
-
-    def place(labels: Sequence[str]) -> int:
-        return next((labels.index(name) for name in positive if name in labels), 1)
-
-    return place
-
-
-def _landed_rows(context: Context, columns: tuple[str, ...]) -> pa.RecordBatch | None:
-    """Up to three landed rows; None where nothing has landed that can be read here."""
-    from batchinfer.pipeline.slices.landed import read_data
-    from batchinfer.pipeline.slices.reading import read_rows
-    from batchinfer.pipeline.slices.slice_splits import splits_of
-
-    try:
-        data = read_data(context, None)
-        for split in splits_of(data, 1):
-            for batch in read_rows(split, list(columns)):
-                if batch.num_rows:
-                    return batch.slice(0, 3)
-    except (BatchInferError, OSError):
-        return None
-    return None

@@ -16,6 +16,7 @@ from batchinfer.command_reports import TrainReport
 from batchinfer.config.fields import check_alias
 from batchinfer.config.sources import DeltaSource, ParquetSource
 from batchinfer.errors import ConfigError, InputError, InputMissing, ModelError
+from batchinfer.pipeline.definition.alias_moves import warn_of_words
 from batchinfer.pipeline.definition.column_names import check_source_columns
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.feature_steps import pipeline_steps
@@ -207,7 +208,7 @@ def _train_and_register(
     from batchinfer.models.handler import Postprocessed
     from batchinfer.models.metrics import metric_warnings
     from batchinfer.models.training import TrainSpec, train_model
-    from batchinfer.pipeline.training.fit_after import fit_postprocess
+    from batchinfer.pipeline.training.fit_after import fit_postprocess, mapped_labels
     from batchinfer.report.model_card import write_card
     from batchinfer.report.terminal import progress
 
@@ -218,7 +219,12 @@ def _train_and_register(
         for name, found in transforms.inputs().integers.items()
     }
     spec = TrainSpec(
-        settings.model, dict(settings.params), settings.target, transforms.width, integers
+        settings.model,
+        dict(settings.params),
+        settings.target,
+        transforms.width,
+        integers,
+        mapped=mapped_labels(context.pipeline.postprocess),
     )
     with progress(f"training {settings.model}", spec.epochs) as advance:
         trained = train_model(
@@ -263,13 +269,16 @@ def _train_and_register(
         write_card(
             _card_facts(context, settings, data, transforms, rule, trained, outputs, report), card
         )
+        name = _registered_name(context)
+        former = context.registry.holder(name, alias)
         ref = context.registry.register(
-            _registered_name(context), folder, alias, metrics=report.metrics,
+            name, folder, alias, metrics=report.metrics,
             params=dict(settings.params),
             tags={"pipeline": context.name, "run_id": context.run_id,
             "training_version": str(data.version)},
             curve=trained.curve, card=card,
         )  # fmt: skip
+    report.warnings += warn_of_words(context, alias, former, ref)
     report.stage_seconds["register"] = round(time.perf_counter() - started, 3)
     report.model_name, report.model_version, report.bundle_digest = (
         ref.name,

@@ -28,7 +28,9 @@ from batchinfer.transforms.postprocess import (
 )
 from batchinfer.transforms.statistics import Ranks, quantile
 from batchinfer.transforms.step import RowStep, StepProblem
+from batchinfer.transforms.steps.after import LabelMap
 from batchinfer.transforms.steps.calibrate import Calibrate
+from batchinfer.transforms.steps.keep import kept_columns, only_kept
 from batchinfer.transforms.supervised import ROW_HASH, TARGET
 from batchinfer.transforms.type_names import dump_fields, load_fields
 
@@ -40,6 +42,7 @@ __all__ = [
     "Calibrate",
     "Inputs",
     "IntegerInput",
+    "LabelMap",
     "PostProcess",
     "Ranks",
     "RowStep",
@@ -57,8 +60,10 @@ __all__ = [
     "fit_passes",
     "hidden_columns",
     "is_ordered",
+    "kept_columns",
     "load_fields",
     "merge_pass",
+    "only_kept",
     "parse_after",
     "parse_steps",
     "quantile",

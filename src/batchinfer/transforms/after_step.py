@@ -87,6 +87,13 @@ class AfterStep(Item):
         self.chosen(fields)
         return dict(fields)
 
+    def words(self, words: frozenset[str] | None, labels: tuple[str, ...]) -> frozenset[str] | None:
+        """What `label` can say after the step, of what it can say before; None: not known.
+
+        Runs on: driver.
+        """
+        return words
+
     def transform(self, frame: Frame, state: Json, labels: tuple[str, ...]) -> None:
         """Changes the prediction columns of one batch; rows stay as many and in order. Runs on:
         executor.

@@ -10,10 +10,12 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import pyarrow as pa
+import pyarrow.types as pt
 
 from batchinfer.contracts import Problem
 from batchinfer.transforms.column import NUMBERS, UNKNOWN, kind, plain_type
 from batchinfer.transforms.step import Fields, RowStep, State, StepProblem
+from batchinfer.transforms.steps.keep import only_kept
 
 UNTOLD = "untold"
 _ABSENT = re.compile(r"no column '(.*?)'[;:]")
@@ -100,21 +102,49 @@ def check_steps(
                         f"'{name}' is the target: a feature made of it would leak the answer",
                     )
                 )
-    for name, place in found.writer.items():
-        of = kind(found.fields.get(name, UNKNOWN))
-        if (
-            of not in (*NUMBERS, "vector", "unknown")
-            and name not in found.read
-            and name not in excluded
-        ):
-            message = (
-                f"column '{name}' is still {found.fields[name]} after its steps: no step "
-                f"makes a number of it; add {_ENCODERS}"
-            )
-            problems.append(Problem(_path(steps[place], place), message))
+    # Columns as they are feed a model that takes them so: `train` asks for a matrix by itself.
+    if not only_kept(steps):
+        problems += _not_for_a_matrix(steps, fields, found, excluded)
     return sorted(
         problems, key=lambda problem: [part for part in problem.path if isinstance(part, int)]
     )
+
+
+def matrix_problems(
+    steps: Sequence[RowStep], fields: Mapping[str, pa.DataType], found: Walk
+) -> list[str]:
+    """Kept columns that no matrix of numbers can be made of; what they are kept for is a model that
+    takes columns.
+    """
+    kept = {name for name, place in found.writer.items() if steps[place].keeps_missing}
+    problems = _not_for_a_matrix(steps, fields, found, set(found.writer) - kept)
+    return [problem.message for problem in problems]
+
+
+def _not_for_a_matrix(
+    steps: Sequence[RowStep],
+    fields: Mapping[str, pa.DataType],
+    found: Walk,
+    excluded: Collection[str],
+) -> list[Problem]:
+    problems = []
+    for name, place in found.writer.items():
+        type_ = found.fields.get(name, UNKNOWN)
+        if name in found.read or name in excluded:
+            continue
+        if kind(type_) not in (*NUMBERS, "vector", "unknown"):
+            message = (
+                f"column '{name}' is still {type_} after its steps: no step "
+                f"makes a number of it; add {_ENCODERS}"
+            )
+            problems.append(Problem(_path(steps[place], place), message))
+        elif steps[place].keeps_missing and pt.is_list(fields.get(name, UNKNOWN)):
+            message = (
+                f"column '{name}' is a list without a length of its own, of which no matrix can "
+                "be made; allowed: numbers, and vectors of a fixed length"
+            )
+            problems.append(Problem(_path(steps[place], place), message))
+    return problems
 
 
 def feature_columns(steps: Sequence[RowStep], fields: Mapping[str, pa.DataType]) -> list[str]:

@@ -87,6 +87,13 @@ def kind(type_: pa.DataType) -> str:
     return next((name for name, holds in _KINDS if holds(type_)), "other")
 
 
+def places_of(type_: pa.DataType) -> int:
+    """How many columns of the matrix a number or a vector takes; 0 for a list without a length of
+    its own.
+    """
+    return getattr(type_, "list_size", 0) if kind(type_) == "vector" else 1
+
+
 def is_ordered(type_: pa.DataType) -> bool:
     """True for times and numbers (and where the type is not known yet): values that one can say are
     earlier or later.
@@ -206,9 +213,15 @@ def arrow_column(column: Column, type_: pa.DataType) -> pa.Array:
     return array if array.type == type_ else array.cast(type_, safe=False)
 
 
-def write(column: Column, matrix: np.ndarray, start: int, rows: slice = slice(None)) -> None:
+def write(
+    column: Column,
+    matrix: np.ndarray,
+    start: int,
+    rows: slice = slice(None),
+    missing_as: float = 0.0,
+) -> None:
     """Writes the rows of a column into `matrix[:, start:]`, C-contiguous and holding zeros; missing
-    numbers stay 0.
+    numbers become `missing_as`.
     """
     if isinstance(column, OneHotColumn):
         index = column.index[rows]
@@ -224,4 +237,4 @@ def write(column: Column, matrix: np.ndarray, start: int, rows: slice = slice(No
         matrix[:, start : start + column.shape[1]] = column[rows]
     else:
         values = numbers(column)[rows]
-        matrix[:, start] = np.where(np.isnan(values), 0.0, values)
+        matrix[:, start] = np.where(np.isnan(values), missing_as, values)

@@ -16,8 +16,22 @@ import numpy as np
 import pyarrow as pa
 
 from batchinfer.errors import InputError, ModelError
-from batchinfer.transforms.check import fed_columns, source_columns, types_before, walk
-from batchinfer.transforms.column import Column, arrow_column, is_arrow, is_unencoded, kind, write
+from batchinfer.transforms.check import (
+    fed_columns,
+    matrix_problems,
+    source_columns,
+    types_before,
+    walk,
+)
+from batchinfer.transforms.column import (
+    Column,
+    arrow_column,
+    is_arrow,
+    is_unencoded,
+    kind,
+    places_of,
+    write,
+)
 from batchinfer.transforms.known_steps import STEPS
 from batchinfer.transforms.parse import dump_steps, parse_steps
 from batchinfer.transforms.step import Fields, RowStep, State, StepProblem
@@ -128,6 +142,11 @@ class TransformPipeline:
         self._writer = {name: found.writer[name] for name in fed_columns(found)}
         self._inputs = self._sorted_inputs()
         self._starts, self.width = self._layout()
+        self._no_matrix = matrix_problems(self.steps, fields, found)
+        self._missing_as = {
+            name: np.nan if self.steps[place].keeps_missing else 0.0
+            for name, place in self._writer.items()
+        }
 
     def _sorted_inputs(self) -> Inputs:
         features, integers = [], {}
@@ -146,7 +165,7 @@ class TransformPipeline:
         for name in self._inputs.features:
             starts[name] = start
             type_ = self._types[name]
-            start += type_.list_size if kind(type_) == "vector" else 1
+            start += places_of(type_)
         return starts, start
 
     def inputs(self) -> Inputs:
@@ -157,11 +176,7 @@ class TransformPipeline:
 
     def fed_columns(self) -> list[str]:
         """The columns that make up the matrix, without those that `select` left nothing of."""
-        return [
-            name
-            for name in self._inputs.features
-            if kind(self._types[name]) != "vector" or self._types[name].list_size
-        ]
+        return [name for name in self._inputs.features if places_of(self._types[name])]
 
     def feature_names(self) -> list[str]:
         """One name for each column of the matrix, such as `age` or `sex=Male`."""
@@ -171,7 +186,7 @@ class TransformPipeline:
                 type_ = after[name]
                 before = named.get(name, [name])
                 named[name] = (
-                    step.vector_names(name, state, type_.list_size, before)
+                    step.vector_names(name, state, places_of(type_), before)
                     if kind(type_) == "vector"
                     else [name]
                 )
@@ -203,8 +218,8 @@ class TransformPipeline:
         }
 
     def matrix(self, batch: pa.RecordBatch) -> np.ndarray:
-        """The model's input: (rows, width) float32, C-contiguous; 0 where a number is missing. Runs
-        on: driver | executor
+        """The model's input: (rows, width) float32, C-contiguous; 0 where a number is missing, NaN
+        where `keep` named it last. Runs on: driver | executor
 
         Raises:
             InputError: a column is absent or of another type.
@@ -212,7 +227,10 @@ class TransformPipeline:
         return self._filled(self._frame(batch), batch.num_rows)
 
     def tensors(
-        self, batch: pa.RecordBatch, hashes: np.ndarray | None = None
+        self,
+        batch: pa.RecordBatch,
+        hashes: np.ndarray | None = None,
+        missing_as: float | None = None,
     ) -> dict[str, np.ndarray]:
         """All inputs of the model by name: `features` as `matrix` (left out if there are only
         integer inputs), and each named integer input as (rows,) or (rows, length) int64. Runs on:
@@ -221,13 +239,14 @@ class TransformPipeline:
         Args:
             hashes: (rows,) uint64 of the rows' keys, as at fit, for rows that the steps were fitted
                 on: an encoding of the target then leaves each row's own fold out.
+            missing_as: what a missing number is in the matrix; None: 0, and NaN where it is kept.
 
         Raises:
             InputError: a column is absent or of another type.
         """
         frame = self._frame(batch, hashes)
         result = (
-            {FEATURES: self._filled(frame, batch.num_rows)}
+            {FEATURES: self._filled(frame, batch.num_rows, missing_as)}
             if self.width or not self._inputs.integers
             else {}
         )
@@ -236,13 +255,18 @@ class TransformPipeline:
             result[name] = column.to_numpy() if is_arrow(column) else np.asarray(column)
         return result
 
-    def _filled(self, frame: Mapping[str, Column], rows: int) -> np.ndarray:
+    def _filled(
+        self, frame: Mapping[str, Column], rows: int, missing_as: float | None = None
+    ) -> np.ndarray:
+        if self._no_matrix:
+            raise InputError(self._no_matrix)
         matrix = np.zeros((rows, self.width), np.float32)
         with np.errstate(over="ignore"):
             for first in range(0, rows, _BLOCK_ROWS):
                 block = slice(first, first + _BLOCK_ROWS)
                 for name, start in self._starts.items():
-                    write(frame[name], matrix[block], start, block)
+                    missing = self._missing_as[name] if missing_as is None else missing_as
+                    write(frame[name], matrix[block], start, block, missing)
         return matrix
 
     def undo(self, column: str) -> list[Any]:

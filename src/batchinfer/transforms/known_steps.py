@@ -13,6 +13,7 @@ from batchinfer.transforms.steps.dates import DateParts
 from batchinfer.transforms.steps.encode import EmbeddingIndex, Frequency, Hashing, OneHot, Ordinal
 from batchinfer.transforms.steps.image import Image
 from batchinfer.transforms.steps.impute import Impute
+from batchinfer.transforms.steps.keep import Keep
 from batchinfer.transforms.steps.power import YeoJohnson
 from batchinfer.transforms.steps.scale import Clip, Log1p, MinMax, Robust, Standardize
 from batchinfer.transforms.steps.select import Select
@@ -47,6 +48,7 @@ _ALL: tuple[type[RowStep], ...] = (
     Tfidf,
     Image,
     Select,
+    Keep,
 )
 
 STEPS: dict[str, type[RowStep]] = {step.name: step for step in _ALL}

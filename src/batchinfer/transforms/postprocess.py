@@ -167,6 +167,15 @@ class PostProcess:
             now = step.output_fields(now, self.labels)
         self.fields: Fields = now
 
+    def words(self, words: frozenset[str] | None) -> frozenset[str] | None:
+        """What `label` can say after the steps, of what the model's own can say; None: not known.
+
+        Runs on: driver.
+        """
+        for step in self.steps:
+            words = step.words(words, self.labels)
+        return words
+
     def apply(self, predictions: Mapping[str, pa.Array]) -> dict[str, pa.Array]:
         """The prediction columns after the steps, in the order of `fields`; rows as many and in
         order. Runs on: executor.

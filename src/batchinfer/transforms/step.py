@@ -5,7 +5,8 @@ Owns `RowStep` and `StepProblem`. Knows no concrete step, no pipeline file and n
 
 One rule for missing values holds for all steps: null and NaN are the same and mean "missing"; a
 step passes missing on as missing unless its docstring says otherwise; where a feature is still
-missing at the end, the matrix holds 0 (after `standardize` that is the mean). Statistics leave out
+missing at the end, the matrix holds 0 (after `standardize` that is the mean), unless `keep` named
+it last. Statistics leave out
 missing and infinite values. An infinite value passes through as infinite: `clip` it where the data
 has them. A result that is not a number, such as 0/0, is missing.
 """
@@ -101,12 +102,14 @@ class RowStep(Item):
         columns are changed under their own names, False if the step only makes new ones. encodes:
         True if categories become numbers; the categories stay readable for `cross`. integers: True
         if the columns become named integer inputs of the model instead of columns of the matrix.
+        keeps_missing: True if a number that is missing stays so in the matrix (NaN), instead of 0.
     """
 
     accepts: ClassVar[tuple[str, ...]]
     in_place: ClassVar[bool] = True
     encodes: ClassVar[bool] = False
     integers: ClassVar[bool] = False
+    keeps_missing: ClassVar[bool] = False
 
     columns: Names
 

@@ -29,7 +29,7 @@ BY_MODULE = {
         "AsFittedValues": "cf91aebbbe629d76dcb3f9182b67bc5cb9e6ca23742e51f86ef75af4660e56f1",
         "AsFittedColumns": "95feb221353278fe4aa5e6b533a6e76d512a3b1708a15bb4e05806e1a2d006b5",
         "AsFittedClasses": "d360759f1fac4efda40b624078978a45c8285298518db70ede962a2c30f36562",
-        "AsFitted": "b27d79fdc61fa772eeefd2b06a46da9455dce9ac5b41a7df1916725c3a203c5e",
+        "AsFitted": "11e8e20c4ccc1f089a8a448ec6f403f5d73a5420d6ad458738931d2606b7baa2",
     },
     "foreign": {
         "ForeignClassifier": "70c0f90c43ef6d0aa2ba6eb677546bf283668dc0026bf0cdc59a61be31637798",

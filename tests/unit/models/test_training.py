@@ -31,14 +31,14 @@ def test_two_separable_classes_are_learnt() -> None:
     )
     assert [point["epoch"] for point in trained.curve] == [1, 2, 3, 4, 5]
     assert trained.curve[-1]["train_loss"] < trained.curve[0]["train_loss"]
-    assert trained.labels == ("other", "yes") and not trained.module.training
+    assert trained.labels == ("no", "yes") and not trained.module.training
     x = features(50, seed=1)
     decoded = trained.handler.decode(trained.handler.forward({"features": torch.from_numpy(x)}))
     right = sum(
         (a == "yes") == b
         for a, b in zip(decoded["label"].to_pylist(), (x[:, 0] + x[:, 1] > 0.3), strict=True)
     )
-    assert right >= 46 and set(decoded["label"].to_pylist()) == {"yes", "other"}
+    assert right >= 46 and set(decoded["label"].to_pylist()) == {"yes", "no"}
 
 
 def test_the_seed_decides_the_weights_and_the_process_keeps_its_own_random_numbers() -> None:

@@ -20,7 +20,7 @@ from .training_runs import NUMBER, TWO, WIDTH, features, run, yes_or_no
 @pytest.mark.parametrize(
     ("y", "target", "model", "error", "says"),
     [
-        (["no"] * 100, TWO, "mlp_classifier", InputError, r"one class only: other \(100 rows\)"),
+        (["no"] * 100, TWO, "mlp_classifier", InputError, r"one class only: no \(100 rows\)"),
         (["no"] * 100, NUMBER, "mlp_classifier", InputError, r"one class only: no \(100 rows\)"),
         ([None] * 100, TWO, "mlp_classifier", InputError, "no row to learn from"),
         (

@@ -122,6 +122,11 @@ CASES: list[list[dict[str, Any]]] = [
     ],
     [{"select": {"columns": ["number", "whole", "flag"], "method": "variance"}}],
     [
+        {"standardize": {"columns": ["number", "other"]}},
+        {"one_hot": {"columns": "text"}},
+        {"keep": {"columns": ["whole", "number", "flag", "text"]}},
+    ],
+    [
         {"hashing": {"columns": "text", "buckets": 5}},
         {"impute": {"columns": "flag", "strategy": "most_frequent"}},
         {"select": {"columns": ["text", "flag"], "method": "chi2", "k": 2}},

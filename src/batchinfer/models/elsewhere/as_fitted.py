@@ -18,9 +18,14 @@ import torch
 
 from batchinfer.config.types import parse_ddl
 from batchinfer.errors import ModelError
-from batchinfer.models.elsewhere.fed_columns import frame_of_feed, matrix_of_feed, texts_of_feed
+from batchinfer.models.elsewhere.fed_columns import (
+    frame_of_feed,
+    matrix_of_feed,
+    tensors_of_feeds,
+    texts_of_feed,
+)
 from batchinfer.models.foreign import ForeignHandler
-from batchinfer.models.handler import Handler, RawOutput
+from batchinfer.models.handler import RawOutput
 
 # Its functions are made when it is imported, so type checkers do not see them.
 pc: Any = pyarrow.compute
@@ -31,7 +36,7 @@ class AsFitted(ForeignHandler):
     """Base of the handlers that feed a model what it was fitted with.
 
     Params: `feeds`, one for each input of the model: `{input, type, tensor}` takes a tensor that the transforms made;
-    `{input, type, columns, flat}` takes columns, as (rows, width), or (rows,) if flat; the input `frame` takes them as a
+    with `missing` `nan`, what is missing is NaN in it; `{input, type, columns, flat}` takes columns, as (rows, width), or (rows,) if flat; the input `frame` takes them as a
     pandas frame: `words` say what stands for a missing value in a column, `casts` the type that the model asks for.
     """
 
@@ -42,7 +47,7 @@ class AsFitted(ForeignHandler):
             UnfitRows: rows that the model cannot be asked about.
         """
         feeds = self.params["feeds"]
-        made = Handler.encode(self, batch) if any("tensor" in feed for feed in feeds) else {}
+        made = tensors_of_feeds(batch, feeds, self.transforms) if any("tensor" in feed for feed in feeds) else {}
         return {feed["input"]: self._fed(batch, feed, made) for feed in feeds}
 
     def _fed(self, batch: pa.RecordBatch, feed: Mapping[str, Any], made: Mapping[str, torch.Tensor]) -> Any:

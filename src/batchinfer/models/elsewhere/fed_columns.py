@@ -6,7 +6,7 @@ be asked about: these are named before the model is called (`errors.UnfitRows`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,8 +23,29 @@ if TYPE_CHECKING:
     import pandas as pd
     import torch
 
+    from batchinfer.transforms import TransformPipeline
+
 # Its functions are made when it is imported, so type checkers do not see them.
 pc: Any = pyarrow.compute
+
+
+def tensors_of_feeds(
+    batch: pa.RecordBatch, feeds: Sequence[Mapping[str, Any]], transforms: TransformPipeline
+) -> dict[str, torch.Tensor]:
+    """What fitted transforms make of the rows, by name; a missing number is NaN where a feed says
+    so, else what the steps make of it.
+
+    Runs on: executor, CPU.
+    """
+    import torch
+
+    missing = next((np.nan for feed in feeds if feed.get("missing") == "nan"), None)
+    made = transforms.tensors(batch, missing_as=missing)
+    # Arrow's own memory cannot be written to, which PyTorch does not know of.
+    return {
+        name: torch.from_numpy(one if one.flags.writeable else one.copy())
+        for name, one in made.items()
+    }
 
 
 def matrix_of_feed(batch: pa.RecordBatch, feed: Mapping[str, Any]) -> torch.Tensor:
@@ -38,6 +59,7 @@ def matrix_of_feed(batch: pa.RecordBatch, feed: Mapping[str, Any]) -> torch.Tens
     """
     import torch
 
+    batch = _with_words(batch, feed)
     type_ = np.dtype(feed["type"])
     unfit: dict[int, str] = {}
     for name in feed["columns"]:
@@ -78,6 +100,17 @@ def _unfit_numbers(
     return unfit
 
 
+def _with_words(batch: pa.RecordBatch, feed: Mapping[str, Any]) -> pa.RecordBatch:
+    """The batch with a word of the model's own in place of each null, in columns that have one."""
+    for name, stored in feed.get("words", {}).items():
+        word, place = MissingWord.from_json(stored), batch.schema.get_field_index(name)
+        column = batch.column(name)
+        if word.kind == "value" and column.null_count:
+            filled = column.fill_null(pa.scalar(word.value).cast(column.type))
+            batch = batch.set_column(place, name, filled)
+    return batch
+
+
 def _at(mask: pa.Array, message: str) -> dict[int, str]:
     rows = np.flatnonzero(mask.to_numpy(zero_copy_only=False)).tolist()
     return dict.fromkeys(rows, message)
@@ -91,6 +124,7 @@ def texts_of_feed(batch: pa.RecordBatch, feed: Mapping[str, Any]) -> np.ndarray:
     Raises:
         UnfitRows: a null where the model takes text.
     """
+    batch = _with_words(batch, feed)
     unfit: dict[int, str] = {}
     parts = []
     for name in feed["columns"]:

@@ -38,9 +38,15 @@ class Feeds:
     columns: tuple[str, ...]
 
 
-def feed_from_transforms(model: ForeignModule, transforms: TransformPipeline) -> Feeds:
+def feed_from_transforms(
+    model: ForeignModule, transforms: TransformPipeline, missing_is_nan: bool = False
+) -> Feeds:
     """Feeds of a model that takes what fitted transforms make: the matrix `features`, and integer
     inputs by name.
+
+    Args:
+        missing_is_nan: a number that is missing after the steps is NaN in the matrix, as a model
+            knows it that was not trained on their output; else 0.
 
     Runs on: driver.
 
@@ -54,8 +60,8 @@ def feed_from_transforms(model: ForeignModule, transforms: TransformPipeline) ->
         raise ModelError(
             f"the model takes the columns {listed(model.frame)} by name, but the pipeline's "
             "features make one matrix of "
-            f"{transforms.width} numbers; allowed: a pipeline without features, or a model that "
-            "takes such a matrix"
+            f"{transforms.width} numbers; allowed: a pipeline without features, one whose only "
+            "step is keep, or a model that takes such a matrix"
         )
     if len(model.inputs) == 1 and len(there) == 1:
         pairs = [(model.inputs[0], there[0])]
@@ -80,8 +86,14 @@ def feed_from_transforms(model: ForeignModule, transforms: TransformPipeline) ->
             raise ModelError(
                 f"the model takes text in {one.name!r}; the pipeline's features make numbers"
             )
+    missing = {"missing": "nan"} if missing_is_nan else {}
     return Feeds(
-        [{"input": one.name, "type": one.type, "tensor": tensor} for one, tensor in pairs], columns
+        [
+            {"input": one.name, "type": one.type, "tensor": tensor}
+            | (missing if tensor == FEATURES else {})
+            for one, tensor in pairs
+        ],
+        columns,
     )
 
 
@@ -151,7 +163,8 @@ def feed_from_columns(
         raise ModelError(
             f"the model takes {wanted} values a row in {one.name!r}; "
             f"the columns that it could be fed ({listed(names, none='none')}) give {total}",
-            "name the features in the pipeline file, or export the model with inputs that have the "
+            "name the columns, in the model's order, in the pipeline file: "
+            "features: [{keep: {columns: […]}}]; or export the model with inputs that have the "
             "columns' names",
         )
     feed = {

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
-from batchinfer.errors import BatchInferError, ModelError
+from batchinfer.errors import BatchInferError, InputError, ModelError
 from batchinfer.models.elsewhere.as_fitted import (
     AsFitted,
     AsFittedClasses,
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from batchinfer.transforms import TransformPipeline
 
 _ROWS = (2, 3, 1)
+_MOST_CHARACTERS = 4000
 _DYNAMIC = (
     "export it with a dynamic first dimension, such as "
     "torch.export.export(…, dynamic_shapes={'x': {0: torch.export.Dim('rows')}}) with an example "
@@ -77,11 +78,7 @@ def probe(
             f"the model takes batches of {fixed[0].fixed_rows} rows only; allowed: of any size",
             _DYNAMIC,
         )
-    handler = AsFitted(module, transforms, {"feeds": feeds.feeds}, feeds.columns)
-    outputs = {}
-    for rows in _ROWS:
-        batch = example_rows(module, feeds, fields, rows, real_rows)
-        outputs[rows] = _run(handler, batch, rows, outputs)
+    feeds, outputs = _tried(module, feeds, transforms, fields, real_rows)
     chosen = _handler(module, feeds, transforms, outputs[2], positive)
     warnings = (
         []
@@ -91,24 +88,79 @@ def probe(
     return Probed(chosen, [*warnings, *getattr(module, "told", ())])
 
 
+def _tried(
+    module: ForeignModule,
+    feeds: Feeds,
+    transforms: TransformPipeline | None,
+    fields: Mapping[str, pa.DataType],
+    real_rows: pa.RecordBatch | None,
+) -> tuple[Feeds, dict[int, Any]]:
+    """The feeds that the model took, and what it gave for so many rows.
+
+    Whole landed rows go before made-up ones, which may be no text or category that a model knows.
+    Where nothing tells the type of a module's inputs, whole numbers are tried as whole numbers too:
+    places of an embedding are.
+    """
+    whole = None if real_rows is None else real_rows.select(list(feeds.columns)).drop_null()
+    kinds_of_rows = [whole, None] if whole is not None and whole.num_rows else [None]
+    failed: ModelError | None = None
+    for tried in (feeds, *_as_whole_numbers(module, feeds, fields)):
+        handler = AsFitted(module, transforms, {"feeds": tried.feeds}, tried.columns)
+        for rows_to_try in kinds_of_rows:
+            outputs: dict[int, Any] = {}
+            try:
+                for rows in _ROWS:
+                    batch = example_rows(module, tried, fields, rows, rows_to_try)
+                    outputs[rows] = _run(handler, batch, rows, outputs)
+            except ModelError as error:
+                failed = failed or error
+            else:
+                return tried, outputs
+    assert failed is not None
+    raise failed
+
+
+def _as_whole_numbers(
+    module: ForeignModule, feeds: Feeds, fields: Mapping[str, pa.DataType]
+) -> list[Feeds]:
+    """The feeds with whole numbers for the inputs whose type nothing tells, where all of their
+    columns hold such; none where that changes nothing.
+    """
+    untold = {one.name for one in module.inputs if not one.ranked and one.type == "float32"}
+    changed = [
+        {**feed, "type": "int64"}
+        if feed["input"] in untold
+        and "columns" in feed
+        and all(_is_whole(fields[name]) for name in feed["columns"])
+        else feed
+        for feed in feeds.feeds
+    ]
+    return [replace(feeds, feeds=changed)] if changed != feeds.feeds else []
+
+
+def _is_whole(type_: pa.DataType) -> bool:
+    if pa.types.is_list(type_) or pa.types.is_fixed_size_list(type_):
+        type_ = type_.value_type
+    return pa.types.is_integer(type_)
+
+
 def _run(handler: AsFitted, batch: pa.RecordBatch, rows: int, before: Mapping[int, Any]) -> Any:
+    named = getattr(handler.module, "frame", None) is not None
     try:
         output = handler.forward(handler.encode(batch))
+    except InputError as error:
+        raise ModelError(list(error.problems), error.hint) from error
     except BatchInferError:
         raise
     except Exception as error:  # the model's own, of any kind
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        # TorchScript tells the cause last, below a trace of its own.
-        text = next(
-            (line for line in reversed(lines) if line.startswith("RuntimeError: ")),
-            next(iter(lines), ""),
-        )
+        # Its cause stands first in some libraries' errors and last in others': all of it is told.
+        text = " ".join(str(error).split())[:_MOST_CHARACTERS]
         failed = f"the model failed on an example of {rows} rows: {type(error).__name__}: {text}"
         if before:
             raise ModelError(
                 f"{failed}; it took {', '.join(map(str, before))} rows; allowed: batches of any "
                 "size",
-                _DYNAMIC,
+                None if named else _DYNAMIC,
             ) from error
         raise ModelError(
             failed, "its inputs are: " + ", ".join(_fed(feed) for feed in handler.params["feeds"])
@@ -118,7 +170,7 @@ def _run(handler: AsFitted, batch: pa.RecordBatch, rows: int, before: Mapping[in
         raise ModelError(
             f"the model gave an output of shape {shape} for {rows} rows; allowed: one prediction "
             "for each row",
-            _DYNAMIC,
+            None if named else _DYNAMIC,
         )
     return output
 

@@ -16,6 +16,7 @@ from batchinfer.errors import ModelError
 
 if TYPE_CHECKING:
     from batchinfer.models.formats.artifact import ForeignModule, Trust
+    from batchinfer.models.formats.home import Home
 
 PICKLE = "pickle"
 MLFLOW = "mlflow"
@@ -37,6 +38,7 @@ class Format:
         packages: distributions that open it, whose versions stand in the manifest.
         first_opener: the same for bundles of reading 1, which score as they did when they were
             registered; empty: nothing has changed since.
+        home: `module:function` of (bytes, trust) -> `home.Home`, the model in its own library.
     """
 
     title: str
@@ -45,32 +47,37 @@ class Format:
     opener: str
     packages: tuple[str, ...]
     first_opener: str = ""
+    home: str = ""
 
 
 _HERE = "batchinfer.models.formats."
 _TREES = f"{_HERE}boosting."
 FORMATS: Mapping[str, Format] = {
     "torch.export": Format("a torch.export program", "program.pt2", (".pt2",),
-    f"{_HERE}torch_export:open_program", ("torch",)),
+    f"{_HERE}torch_export:open_program", ("torch",), "", f"{_HERE}home:export_at_home"),
     "torchscript": Format(
         "TorchScript", "scripted.pt", (".pt", ".ts", ".pth"),
-        f"{_HERE}torchscript:open_torchscript", ("torch",)
+        f"{_HERE}torchscript:open_torchscript", ("torch",), "", f"{_HERE}home:script_at_home"
     ),
     "onnx": Format("an ONNX model", "model.onnx", (".onnx",), f"{_HERE}onnx_model:open_onnx",
-    ("onnx", "onnxruntime"), f"{_HERE}onnx_model:open_first_onnx"),
+    ("onnx", "onnxruntime"), f"{_HERE}onnx_model:open_first_onnx", f"{_HERE}home:onnx_at_home"),
     "skops": Format("a skops file", "model.skops", (".skops",), f"{_HERE}skops_model:open_skops",
-    ("skops", "scikit-learn"), f"{_HERE}skops_model:open_first_skops"),
+    ("skops", "scikit-learn"), f"{_HERE}skops_model:open_first_skops",
+    f"{_HERE}home:skops_at_home"),
     PICKLE: Format(
         "a pickle", "model.pickle", (".pkl", ".pickle", ".joblib", ".pt", ".pth"),
         f"{_HERE}pickled:open_pickle",
         ("torch", "scikit-learn"), f"{_HERE}pickled:open_first_pickle",
+        f"{_HERE}home:pickle_at_home",
     ),
     MLFLOW: Format("an MLflow model", "mlflow.zip", (), f"{_HERE}mlflow_model:open_pyfunc",
-    ("mlflow",), f"{_HERE}mlflow_model:open_first_pyfunc"),
+    ("mlflow",), f"{_HERE}mlflow_model:open_first_pyfunc", f"{_HERE}home:pyfunc_at_home"),
     XGBOOST: Format("an XGBoost model", "model.xgboost", (".json", ".ubj"),
-    f"{_TREES}xgboost_model:open_xgboost", ("xgboost",)),
+    f"{_TREES}xgboost_model:open_xgboost", ("xgboost",), "",
+    f"{_TREES}trees_at_home:xgboost_at_home"),
     LIGHTGBM: Format("a LightGBM model", "model.lightgbm", (".txt",),
-    f"{_TREES}lightgbm_model:open_lightgbm", ("lightgbm",)),
+    f"{_TREES}lightgbm_model:open_lightgbm", ("lightgbm",), "",
+    f"{_TREES}trees_at_home:lightgbm_at_home"),
 }  # fmt: skip
 
 
@@ -95,6 +102,18 @@ def open_artifact(
     module, _, name = place.partition(":")
     opener: Callable[[bytes, str, Any], ForeignModule] = getattr(import_module(module), name)
     return opener(data, device, trust)
+
+
+def open_at_home(format: str, data: bytes, trust: Trust) -> Home:
+    """The model in its own library, after the same checks.
+
+    Runs on: driver.
+
+    Raises:
+        ModelError, SetupError: as `open_artifact`.
+    """
+    module, _, name = FORMATS[format].home.partition(":")
+    return getattr(import_module(module), name)(data, trust)
 
 
 def needed_trust(format: str, data: bytes) -> Trust:

@@ -117,7 +117,7 @@ _SIGNATURE_TYPES = {
 }
 
 
-def input_types(described: Mapping[str, Any]) -> dict[str, str]:
+def signature_types(described: Mapping[str, Any]) -> dict[str, str]:
     """Spark SQL types of the columns of MLflow's signature, of those that are plain values."""
     try:
         columns = json.loads(described["signature"]["inputs"])
@@ -160,7 +160,7 @@ def open_pyfunc(data: bytes, device: str, trust: Trust = "none") -> ForeignModul
         ModelError: as `read_pyfunc`.
     """
     model, described = read_pyfunc(data, trust)
-    return PyfuncPredictor(model, input_names(described), input_types(described))
+    return PyfuncPredictor(model, input_names(described), signature_types(described))
 
 
 def open_first_pyfunc(data: bytes, device: str, trust: Trust = "none") -> ForeignModule:

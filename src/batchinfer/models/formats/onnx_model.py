@@ -131,17 +131,17 @@ def open_onnx(data: bytes, device: str, trust: Trust = "none") -> ForeignModule:
     Runs on: driver and executor.
 
     Raises:
-        ModelError: as `open_session`.
+        ModelError: as `onnx_session`.
     """
-    return OnnxPredictor(*open_session(data, device))
+    return OnnxPredictor(*onnx_session(data, device))
 
 
 def open_first_onnx(data: bytes, device: str, trust: Trust = "none") -> ForeignModule:
     """As `open_onnx`, asked as bundles of reading 1 ask."""
-    return OnnxProgram(*open_session(data, device))
+    return OnnxProgram(*onnx_session(data, device))
 
 
-def open_session(data: bytes, device: str) -> tuple[Any, tuple[str, ...]]:
+def onnx_session(data: bytes, device: str) -> tuple[Any, tuple[str, ...]]:
     """A session of onnxruntime, and the names of the model's classes; after `check_onnx`.
 
     Runs on: driver and executor.

@@ -66,11 +66,9 @@ def _target_kind(document: Mapping[str, Any], fields: Mapping[str, pa.DataType])
     type_ = fields.get(target["column"], pa.null())
     number = pa.types.is_floating(type_) or pa.types.is_decimal(type_)
     regressor = _part(document, "train").get("model") == "mlp_regressor"
-    return (
-        "number"
-        if (number or regressor) and not (target.get("positive") or target.get("positive_pattern"))
-        else "classes"
-    )
+    # 0 and false name a class.
+    two = target.get("positive") is not None or target.get("positive_pattern")
+    return "number" if (number or regressor) and not two else "classes"
 
 
 def _fields(source: Any) -> dict[str, pa.DataType]:

@@ -38,3 +38,15 @@ def fit_postprocess(
     return fitted, {
         "log_loss_calibrated": calibrated_log_loss(first, predictions, target, trained.labels)
     }
+
+
+def mapped_labels(raw: Sequence[Mapping[str, Any]]) -> frozenset[str]:
+    """Labels that the steps of `postprocess` give another name.
+
+    Runs on: driver.
+    """
+    from batchinfer.transforms import LabelMap, parse_after
+
+    return frozenset(
+        label for step in parse_after(raw)[0] if isinstance(step, LabelMap) for label in step.values
+    )

@@ -64,6 +64,9 @@ class Threshold(AfterStep):
             )
         return {**fields, LABEL: pa.string()}
 
+    def words(self, words: frozenset[str] | None, labels: tuple[str, ...]) -> frozenset[str] | None:
+        return frozenset(self.labels or labels)
+
     def transform(self, frame: Frame, state: Json, labels: tuple[str, ...]) -> None:
         (name,) = self.chosen({name: array.type for name, array in frame.items()})
         values = frame[name].cast(pa.float64()).to_numpy(zero_copy_only=False)
@@ -88,6 +91,16 @@ class LabelMap(AfterStep):
     values: dict[str, str] = Field(min_length=1)
     default: str | None = None
 
+    def words(self, words: frozenset[str] | None, labels: tuple[str, ...]) -> frozenset[str] | None:
+        if self.columns is not None and LABEL not in self.columns:
+            return words
+        if words is None:
+            # Any word may come in.
+            return (
+                None if self.default is None else frozenset({*self.values.values(), self.default})
+            )
+        return frozenset(self._new_name(word) for word in words)
+
     def transform(self, frame: Frame, state: Json, labels: tuple[str, ...]) -> None:
         chosen = self.chosen({name: array.type for name, array in frame.items()})
         before = frame.get(SCORES)
@@ -109,11 +122,11 @@ class LabelMap(AfterStep):
 
     def _renamed(self, texts: pa.Array) -> pa.Array:
         encoded = texts.dictionary_encode()
-        new = [
-            self.values.get(text, text if self.default is None else self.default)
-            for text in encoded.dictionary.to_pylist()
-        ]
+        new = [self._new_name(text) for text in encoded.dictionary.to_pylist()]
         return pa.array(new, pa.string()).take(encoded.indices)
+
+    def _new_name(self, label: str) -> str:
+        return self.values.get(label, label if self.default is None else self.default)
 
     def _renamed_shares(self, shares: pa.Array) -> pa.Array:
         lengths, names, values = map_parts(shares)
@@ -162,6 +175,9 @@ class Softmax(AfterStep):
             SCORE: pa.float64(),
             SCORES: pa.map_(pa.string(), pa.float64()),
         }
+
+    def words(self, words: frozenset[str] | None, labels: tuple[str, ...]) -> frozenset[str] | None:
+        return words if self.labels is None else frozenset(self.labels)
 
     def transform(self, frame: Frame, state: Json, labels: tuple[str, ...]) -> None:
         for name in self.chosen({name: array.type for name, array in frame.items()}):

@@ -57,6 +57,10 @@ class Calibrate(AfterStep):
             )
         return dict(fields)
 
+    def words(self, words: frozenset[str] | None, labels: tuple[str, ...]) -> frozenset[str] | None:
+        # Of two classes `label` is made anew; several keep theirs.
+        return frozenset(labels) if len(labels) == 2 else words
+
     def fit(self, frame: Frame, target: np.ndarray, labels: tuple[str, ...]) -> Json:
         """The state, from predictions of rows and the (rows,) places of their classes among the
         labels. Runs on: driver.

@@ -36,6 +36,16 @@ def test_a_document_that_is_right() -> None:
 
 
 @pytest.mark.parametrize(
+    ("positive", "classes"), [(0, True), (False, True), ([1], True), (None, False)]
+)
+def test_zero_and_false_are_positive_classes_too(positive: object, classes: bool) -> None:
+    target = {"column": "size", "positive": positive}
+    steps = [{"select": {"columns": "id", "method": "chi2", "k": 1}}]
+    found = told(features=steps, train={"target": target, "model": {"python": "my:Net"}})
+    assert (found == "") == classes, found
+
+
+@pytest.mark.parametrize(
     ("more", "expected"),
     [
         (

@@ -1,0 +1,306 @@
+"""A model trained elsewhere -> the handler that asks it here as its user asks it at home.
+
+Owns the order: opened, fed, its words for missing values found, tried, and held against its own
+library on landed rows. Knows no registry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from batchinfer.config.suggestions import among
+from batchinfer.contracts import SOURCE_FILE, SOURCE_LINE
+from batchinfer.errors import ConfigError, ModelError
+from batchinfer.pipeline.definition.context import Context
+from batchinfer.pipeline.slices.table_columns import TableColumns
+from batchinfer.pipeline.training.trial_rows import read_trial_rows
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from batchinfer.models.elsewhere.as_fitted import AsFitted
+    from batchinfer.models.elsewhere.comparison import Comparison
+    from batchinfer.models.elsewhere.feeds import Feeds
+    from batchinfer.models.elsewhere.missing_word import MissingWord
+    from batchinfer.models.formats.artifact import Artifact, ForeignModule, Trust
+    from batchinfer.transforms import TransformPipeline
+
+
+@dataclass(frozen=True)
+class RegisterOptions:
+    """What whoever registers a model says about it.
+
+    Attributes:
+        missing: of columns what stood for a missing value in the rows that the model was fitted on:
+            `none`, `nan`, or any other text, which is that word.
+        allow_difference: registers a model that says here something else than at home.
+        reference: path of the model that this one was converted from; None: there is none.
+    """
+
+    missing: Mapping[str, str] = field(default_factory=dict)
+    allow_difference: bool = False
+    reference: str | None = None
+
+
+@dataclass(frozen=True)
+class AdoptedModel:
+    """A model that was tried.
+
+    Attributes:
+        module: the opened artefact.
+        trust: what a run that loads it has to trust.
+        comparisons: with its own library, and with the model that it was converted from.
+        warnings: sentences for whoever registers it.
+    """
+
+    handler: AsFitted
+    module: ForeignModule
+    trust: Trust
+    comparisons: Sequence[Comparison] = ()
+    warnings: Sequence[str] = ()
+
+
+def adopt_model(
+    columns: TableColumns,
+    artifact: Artifact,
+    transforms: TransformPipeline | None,
+    *,
+    fitted: bool,
+    options: RegisterOptions,
+) -> AdoptedModel:
+    """Opens an artefact, and finds out how it is fed and what it gives.
+
+    Args:
+        transforms: of the pipeline's features; None: it has none.
+        fitted: whether these have state that a model may have been trained on the output of.
+
+    Runs on: driver, without Spark.
+
+    Raises:
+        ConfigError: a setting about a column that the model is not fed.
+        ModelError: damaged, not trusted, does not fit the columns, fails on rows, or says here
+            something else than at home.
+    """
+    from batchinfer.models.elsewhere.feeds import takes_of_trees
+    from batchinfer.models.elsewhere.probing import probe
+    from batchinfer.models.elsewhere.tree_feeds import with_unseen
+
+    context = columns.context
+    module, trust = _opened(columns, artifact, transforms)
+    feeds = _feeds(columns, artifact, module, transforms, fitted)
+    feeds = _with_told_words(feeds, options.missing, columns.prepared)
+    rows = read_trial_rows(context, feeds.columns)
+    positive, warnings = _positive(context)
+    probed = probe(module, feeds, transforms, columns.prepared, positive, rows)
+    takes = takes_of_trees(module)
+    # Not before it is tried: rows may hold categories that the model has not seen.
+    held = with_unseen(feeds.feeds, takes, context.pipeline.model.unseen)
+    probed.handler.params["feeds"] = held
+    handler = _with_found_words(probed.handler, feeds, rows, columns.prepared)
+    warnings += [*probed.warnings, *_rounded(feeds, columns.prepared)]
+    warnings += _zeros_for_missing(module, transforms, fitted)
+    adopted = AdoptedModel(handler, module, trust, (), warnings)
+    from batchinfer.pipeline.training.at_home import hold_against_home
+
+    return hold_against_home(adopted, artifact, rows, options, context.pipeline.model.trust)
+
+
+def _opened(
+    columns: TableColumns, artifact: Artifact, transforms: TransformPipeline | None
+) -> tuple[ForeignModule, Trust]:
+    """The model as a module on the CPU, and what a run that loads it has to trust."""
+    from batchinfer.models.formats import catalogue
+    from batchinfer.models.formats.recognition import SAFETENSORS
+
+    trust = columns.context.pipeline.model.trust
+    if artifact.format == SAFETENSORS:
+        return _weights(columns, artifact, transforms), "none"
+    module = catalogue.open_artifact(artifact.format, artifact.data, "cpu", trust)
+    return module, catalogue.needed_trust(artifact.format, artifact.data)
+
+
+def _weights(
+    columns: TableColumns, artifact: Artifact, transforms: TransformPipeline | None
+) -> ForeignModule:
+    from batchinfer.models.formats.weights import class_beside, open_weights
+    from batchinfer.models.parameters import class_path_of, split_params
+
+    beside = class_beside(Path(artifact.origin))
+    if beside is not None:
+        return open_weights(artifact.data, *beside)
+    settings = columns.context.pipeline.train
+    if settings is None:
+        raise ModelError(
+            "safetensors hold weights only, and nothing says of which class: "
+            f"no {Path(artifact.origin).with_suffix('.json').name} beside the file, and no "
+            "train.model in the pipeline file",
+            'allowed: {"class": "package.module:Class", "arguments": {…}} beside the file, or '
+            "train.model and train.params",
+        )
+    width = transforms.width if transforms is not None else len(_candidates(columns))
+    arguments = {"features": width, "outputs": 1, **split_params(settings.params)[1]}
+    model: Any = settings.model
+    return open_weights(artifact.data, class_path_of(model), arguments)
+
+
+def _candidates(columns: TableColumns) -> list[str]:
+    from batchinfer.models.elsewhere.feeds import is_number
+
+    excluded = _excluded(columns.context)
+    return [
+        name
+        for name, type_ in columns.prepared.items()
+        if name not in excluded and is_number(type_)
+    ]
+
+
+def _excluded(context: Context) -> set[str]:
+    """Columns that no model is fed unless it asks for them by name."""
+    rule = context.pipeline.source.slice
+    excluded = {
+        *context.pipeline.source.key,
+        SOURCE_FILE,
+        SOURCE_LINE,
+        rule if isinstance(rule, str) else rule.column,
+    }
+    return excluded | ({context.pipeline.train.target.column} if context.pipeline.train else set())
+
+
+def _feeds(
+    columns: TableColumns,
+    artifact: Artifact,
+    module: ForeignModule,
+    transforms: TransformPipeline | None,
+    fitted: bool,
+) -> Feeds:
+    from batchinfer.models.elsewhere.feeds import feed_from_columns, feed_from_transforms
+    from batchinfer.transforms import kept_columns, only_kept
+
+    fields = columns.prepared
+    if transforms is None:
+        return feed_from_columns(module, artifact.columns, fields, _excluded(columns.context))
+    if only_kept(transforms.steps):
+        kept = {name: fields[name] for name in kept_columns(transforms.steps)}
+        return feed_from_columns(module, artifact.columns, kept, ())
+    return feed_from_transforms(module, transforms, missing_is_nan=not fitted)
+
+
+def _positive(context: Context) -> tuple[Callable[[Sequence[str]], int], list[str]]:
+    """The place of the positive one of two classes, and where sentences about it are put."""
+    from batchinfer.models.class_names import positive_place, unused_positive
+
+    settings, warnings = context.pipeline.train, list[str]()
+
+    def place(labels: Sequence[str]) -> int:
+        if settings is None:
+            return 1
+        if len(labels) != 2:
+            sentence = unused_positive(labels, settings.target)
+            warnings.extend([sentence] if sentence else [])
+            return 1
+        found = positive_place(labels, settings.target)
+        return 1 if found is None else found
+
+    return place, warnings
+
+
+def _with_told_words(
+    feeds: Feeds, missing: Mapping[str, str], fields: Mapping[str, pa.DataType]
+) -> Feeds:
+    """The feeds with the words for missing values that were said; these go before found ones."""
+    if not missing:
+        return feeds
+    fed = [name for feed in feeds.feeds for name in feed.get("columns", ())]
+    unknown = [f"--missing: {among(name, fed)}" for name in missing if name not in fed]
+    if unknown:
+        raise ConfigError(unknown)
+    words = {name: _word(name, said, fields[name]).to_json() for name, said in missing.items()}
+    changed: list[dict[str, Any]] = []
+    for feed in feeds.feeds:
+        own = {name: word for name, word in words.items() if name in feed.get("columns", ())}
+        changed.append({**feed, "words": {**feed.get("words", {}), **own}} if own else feed)
+    return replace(feeds, feeds=changed)
+
+
+def _word(name: str, said: str, type_: pa.DataType) -> MissingWord:
+    import pyarrow as pa
+
+    from batchinfer.models.elsewhere.feeds import is_number
+    from batchinfer.models.elsewhere.missing_word import MissingWord
+
+    if said in ("none", "nan"):
+        return MissingWord("none" if said == "none" else "nan")
+    if not is_number(type_) or pa.types.is_boolean(type_):
+        return MissingWord("value", said)
+    try:
+        number = float(said)
+    except ValueError as error:
+        raise ConfigError(
+            f"--missing {name}: got {said!r} for a column of {type_}; allowed: none, nan, or a "
+            "number"
+        ) from error
+    return MissingWord("value", int(number) if number.is_integer() else number)
+
+
+def _with_found_words(
+    handler: AsFitted,
+    feeds: Feeds,
+    rows: pa.RecordBatch | None,
+    fields: Mapping[str, pa.DataType],
+) -> AsFitted:
+    """The handler with words for missing values wherever a column of its frame has two."""
+    from batchinfer.models.elsewhere.example_rows import example_rows
+    from batchinfer.models.elsewhere.word_trials import find_words
+
+    module: Any = handler.module
+    tried = rows.slice(0, 50) if rows is not None else example_rows(module, feeds, fields, 3, None)
+    found = find_words(handler, tried)
+    if not found:
+        return handler
+    told = {name: word.to_json() for name, word in found.items()}
+    changed = [
+        {**feed, "words": {**told, **feed.get("words", {})}} if feed["type"] == "frame" else feed
+        for feed in handler.params["feeds"]
+    ]
+    params = handler.params | {"feeds": changed}
+    return type(handler)(handler.module, handler.transforms, params, handler.columns)
+
+
+def _rounded(feeds: Feeds, fields: Mapping[str, pa.DataType]) -> list[str]:
+    """What to say where the model's signature asks for less than the columns have."""
+    narrowed = [
+        name
+        for feed in feeds.feeds
+        for name, type_ in feed.get("casts", {}).items()
+        if type_ == "float" and str(fields[name]) in ("double", "int64", "int32")
+    ]
+    if not narrowed:
+        return []
+    return [
+        f"the model's signature takes float in {', '.join(narrowed)}: values are rounded to 32 bits"
+    ]
+
+
+def _zeros_for_missing(
+    module: ForeignModule, transforms: TransformPipeline | None, fitted: bool
+) -> list[str]:
+    """What to say where a number that is missing after the features reaches the model as 0."""
+    if transforms is None or not fitted:
+        return []
+    import pyarrow as pa
+
+    nothing = pa.record_batch(
+        {name: pa.nulls(1, type_) for name, type_ in transforms.fields.items()}
+    )
+    after = transforms.apply(nothing)
+    zeros = [name for name in transforms.fed_columns() if after[name].null_count]
+    if not zeros:
+        return []
+    return [
+        f"a missing number in {', '.join(zeros[:5])} reaches the model as 0, as the features make "
+        "it: right only if the model was trained on the output of these features; impute it, or "
+        "keep the column (features: [{keep: {columns: […]}}]) where the model knows missing values"
+    ]

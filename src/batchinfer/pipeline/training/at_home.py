@@ -1,0 +1,216 @@
+"""Holds a model's answers here against its own library's, on landed rows, before it is registered.
+
+Owns which rows are asked about twice, and what a difference means. Knows no format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from batchinfer.errors import BatchInferError, ModelError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from batchinfer.models.elsewhere.as_fitted import AsFitted
+    from batchinfer.models.elsewhere.comparison import Answers, Comparison
+    from batchinfer.models.formats.artifact import Artifact, ForeignModule, Trust
+    from batchinfer.models.formats.home import Home
+    from batchinfer.pipeline.training.adopted_model import AdoptedModel, RegisterOptions
+
+_FEW_ROWS, _SLOW_S = 64, 10.0
+
+
+def hold_against_home(
+    adopted: AdoptedModel,
+    artifact: Artifact,
+    rows: pa.RecordBatch | None,
+    options: RegisterOptions,
+    trust: Trust,
+) -> AdoptedModel:
+    """The model with the comparisons that were made, and sentences about those that were not.
+
+    Runs on: driver, without Spark.
+
+    Raises:
+        ModelError: it says here something else than at home, or of a row something else where the
+            rows stand in another order; and neither was allowed.
+    """
+    if rows is None:
+        said = (
+            "nothing has landed yet, so the model was tried on made-up rows only: what it says "
+            "here was not held against its own library"
+        )
+        return replace(adopted, warnings=[*adopted.warnings, said])
+    asked = _ask_here(adopted.handler, _affordable(adopted.handler, rows))
+    comparisons = [_reordered(adopted.handler, asked)]
+    home = _home(artifact, adopted.module, trust)
+    comparisons.append(_held(adopted.handler, asked, home))
+    if options.reference is not None:
+        comparisons.append(_held(adopted.handler, asked, _reference(options.reference, trust)))
+    differ = [one for one in comparisons if not one.equal]
+    if differ and not options.allow_difference:
+        raise ModelError(
+            [sentence for one in differ for sentence in (one.told(), *one.examples)],
+            "a model that says here something else than at home is not registered; "
+            "--allow-difference registers it all the same, and its card says so",
+        )
+    said = [one.told() for one in differ]
+    return replace(adopted, comparisons=comparisons[1:], warnings=[*adopted.warnings, *said])
+
+
+def _affordable(handler: AsFitted, rows: pa.RecordBatch) -> pa.RecordBatch:
+    """As many of the rows as can be asked about several times in some seconds."""
+    import time
+
+    started = time.perf_counter()
+    few = rows.slice(0, _FEW_ROWS)
+    _ask_here(handler, few)
+    seconds = time.perf_counter() - started
+    most = max(_FEW_ROWS, int(few.num_rows * _SLOW_S / max(seconds, 1e-6)))
+    return rows if rows.num_rows <= most else rows.slice(0, most)
+
+
+class _Asked:
+    """Rows that were asked about here: those that were scored, and what was said of them."""
+
+    def __init__(self, rows: pa.RecordBatch, scored: np.ndarray, answers: Answers) -> None:
+        self.rows, self.scored, self.answers = rows, scored, answers
+
+    @property
+    def answered(self) -> pa.RecordBatch:
+        import pyarrow as pa
+
+        return self.rows.take(pa.array(self.scored))
+
+
+def _ask_here(handler: AsFitted, rows: pa.RecordBatch) -> _Asked:
+    from batchinfer.inference.engine import BatchScorer
+
+    scored: list[Any] = list(BatchScorer(handler, batch_rows=1024).score([rows]))
+    failed = [at for part in scored for at in part.failed_at]
+    names = list(handler.output)
+    columns = {
+        name: _joined([part.predictions[name] for part in scored], handler, name) for name in names
+    }
+    return _Asked(rows, np.delete(np.arange(rows.num_rows), failed), _answers_of(handler, columns))
+
+
+def _joined(parts: Sequence[pa.Array], handler: AsFitted, name: str) -> pa.Array:
+    import pyarrow as pa
+
+    from batchinfer.config.types import parse_ddl
+
+    return pa.concat_arrays(parts) if parts else pa.nulls(0, parse_ddl(handler.output[name]))
+
+
+def _answers_of(handler: AsFitted, columns: Mapping[str, pa.Array]) -> Answers:
+    """Prediction columns as labels and numbers, in the order that the model has them."""
+    import pyarrow as pa
+
+    from batchinfer.models.elsewhere.as_fitted import AsFittedColumns
+    from batchinfer.models.elsewhere.comparison import Answers
+    from batchinfer.models.formats.home import frame_answers
+
+    if isinstance(handler, AsFittedColumns):
+        return frame_answers(pa.table(dict(columns)).to_pandas())
+    labels = columns["label"].to_numpy(zero_copy_only=False) if "label" in columns else None
+    if "scores" in columns:
+        values = columns["scores"].items.to_numpy(zero_copy_only=False)
+        return Answers(labels, values.reshape(len(columns["scores"]), -1))
+    column = columns.get("score", columns.get("prediction"))
+    return Answers(labels, None if column is None else _matrix(column))
+
+
+def _matrix(column: pa.Array) -> np.ndarray:
+    import pyarrow as pa
+
+    flat = column.flatten() if pa.types.is_list(column.type) else column
+    values = flat.to_numpy(zero_copy_only=False).astype(np.float64)
+    return values.reshape(len(column), -1)
+
+
+def _reordered(handler: AsFitted, asked: _Asked) -> Comparison:
+    """The same rows in another order: what is said of a row may not hang on the rows beside it."""
+    import pyarrow as pa
+
+    from batchinfer.models.elsewhere.comparison import compare
+
+    order = np.random.default_rng(0).permutation(len(asked.scored))
+    again = _ask_here(handler, asked.answered.take(pa.array(order)))
+    if len(again.scored) != len(order):
+        raise ModelError(
+            f"of {len(order):,} rows that the model took, it refused "
+            f"{len(order) - len(again.scored):,} when they stood in another order; allowed: a "
+            "model that says the same of a row whatever rows stand beside it"
+        )
+    back = np.argsort(order)
+    return compare(
+        asked.answers,
+        again.answers.taken(back),
+        "itself with the rows in another order",
+        1e-5,
+        _shown(asked.answered, handler),
+    )
+
+
+def _held(handler: AsFitted, asked: _Asked, home: Home) -> Comparison:
+    from batchinfer.models.elsewhere.comparison import compare
+    from batchinfer.models.elsewhere.home_inputs import home_inputs
+
+    rows = asked.answered
+    inputs = home_inputs(rows, handler, home.names)
+    try:
+        said = home.ask(inputs)
+    except BatchInferError:
+        raise
+    except Exception as error:  # whatever the library raises
+        raise ModelError(
+            f"{home.against} fails on {rows.num_rows:,} landed rows of which the bundle takes "
+            f"each: {type(error).__name__}: {' '.join(str(error).split())[:500]}"
+        ) from error
+    shown = _shown(rows, handler)
+    ours = asked.answers
+    if ours.numbers is not None and said.numbers is not None and _of_positive(handler):
+        said = replace(said, numbers=said.numbers[:, [handler.params["positive"]]])
+    return compare(ours, said, home.against, home.tolerance, shown)
+
+
+def _of_positive(handler: AsFitted) -> bool:
+    """True where `score` is the probability of one of two classes."""
+    return len(handler.params.get("labels", ())) == 2
+
+
+def _shown(rows: pa.RecordBatch, handler: AsFitted) -> list[str]:
+    from batchinfer.inference.failed_rows import row_json
+
+    names = list(handler.columns)[:6]
+    return [row_json(row) for row in rows.select(names).to_pylist()]
+
+
+def _home(artifact: Artifact, module: ForeignModule, trust: Trust) -> Home:
+    from batchinfer.models.formats.catalogue import open_at_home
+    from batchinfer.models.formats.home import module_at_home
+    from batchinfer.models.formats.recognition import SAFETENSORS
+
+    if artifact.format == SAFETENSORS:
+        return module_at_home(module)
+    return open_at_home(artifact.format, artifact.data, trust)
+
+
+def _reference(path: str, trust: Trust) -> Home:
+    from batchinfer.models.formats.catalogue import open_at_home
+    from batchinfer.models.formats.recognition import SAFETENSORS, read_artifact
+
+    artifact = read_artifact(Path(path).expanduser(), trust)
+    if artifact.format == SAFETENSORS:
+        raise ModelError(
+            f"--reference {path}: safetensors hold weights only; allowed: the model in its own "
+            "library's format"
+        )
+    return open_at_home(artifact.format, artifact.data, trust)
