@@ -38,6 +38,9 @@ BY_MODULE = {
         "ForeignLabels": "398cdcf649f13ebce674459215a35c63f8f0ccfa1d57045bfec436e6607bf9ae",
         "ForeignOutput": "f1756dbcc94d2e7886b9f1ee3d30fd4d06a2c2184bb268c66de4bd90b29918e2",
     },
+    "elsewhere.named_classes": {
+        "NamedClasses": "0c6fd662bc6a17584cf4c19da9b2a7dd069166eaeb32756ae25603d783a76d78",
+    },
     "formats.boosting.boosted": {
         "BoostedTrees": "f3def1458c2988e7962e34aa1236463d59cf96d3619ec1ecd5eebaba42c7c7e0",
     },
