@@ -119,6 +119,41 @@ shrinkage=1
 
 """
 
+_CATBOOST: dict[str, Any] = {
+    "features_info": {
+        "float_features": [
+            {"borders": [0.5, 1.5], "feature_index": 0, "flat_feature_index": 0},
+            {"borders": [2.0], "feature_index": 1, "flat_feature_index": 1},
+        ]
+    },
+    "model_info": {"params": {}},
+    "oblivious_trees": [
+        {
+            "leaf_values": [0.1, 0.2, 0.3, 0.4],
+            "splits": [
+                {
+                    "border": 0.5,
+                    "float_feature_index": 0,
+                    "split_index": 0,
+                    "split_type": "FloatFeature",
+                },
+                {
+                    "border": 2.0,
+                    "float_feature_index": 1,
+                    "split_index": 2,
+                    "split_type": "FloatFeature",
+                },
+            ],
+        }
+    ],
+    "scale_and_bias": [1, [0.0]],
+}
+
+
+def a_catboost() -> dict[str, Any]:
+    """A model of two numbers, one tree."""
+    return copy.deepcopy(_CATBOOST)
+
 
 def an_xgboost() -> dict[str, Any]:
     """A model of two features, a number and a category of x, y and é."""

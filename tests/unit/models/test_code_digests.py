@@ -47,6 +47,9 @@ BY_MODULE = {
     "formats.boosting.xgboost_model": {
         "XgboostTrees": "de9bf4be985ea39dc09a75e5b87860a051b8c25f681669353d88da35a8b173fd",
     },
+    "formats.boosting.catboost_model": {
+        "CatboostTrees": "d6ad6ccb710257cd08d2ecd34ed3c03fcff22fc79d34e1cc794b343b555a1ac1",
+    },
     "formats.boosting.lightgbm_model": {
         "LightgbmTrees": "a2d281b43570415c755b5259acf7e5bfd9e6e3f5f432b9b697e84ba56377e22f",
     },

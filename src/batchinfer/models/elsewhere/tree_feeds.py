@@ -47,26 +47,32 @@ def tree_feed(
     told: dict[str, Any] = {"finite": takes.finite}
     if feed["type"] != "frame":
         return {**feed, **told}
-    categories = {**takes.categories, **dict.fromkeys(takes.texts, ("text",))}
     problems = [
-        f"the feature {name} is {_expected(categories.get(name))} to the model; the landed column "
+        f"the feature {name} is {_expected(name, takes)} to the model; the landed column "
         f"of that name is {fields[name]}"
         for name in feed["columns"]
-        if not _fits(fields[name], categories.get(name))
+        if not _fits(fields[name], name, takes)
     ]
     if problems:
         raise ModelError(problems, "change the column's type in the pipeline file's schema")
-    return {**feed, **told, "numbers": takes.type, "categories": list(categories)}
+    return {**feed, **told, "numbers": takes.type, "categories": list(takes.categories)} | (
+        {"texts": list(takes.texts)} if takes.texts else {}
+    )
 
 
-def _expected(known: Sequence[Any] | None) -> str:
+def _expected(name: str, takes: TreeInputs) -> str:
+    if name in takes.texts:
+        return "a category (text or whole numbers)"
+    known = takes.categories.get(name)
     if known is None:
         return "a number"
     return f"a category ({listed(map(str, known[:_SHOWN]))}{', …' if len(known) > _SHOWN else ''})"
 
 
-def _fits(landed: pa.DataType, known: Sequence[Any] | None) -> bool:
-    is_ = pa.types
+def _fits(landed: pa.DataType, name: str, takes: TreeInputs) -> bool:
+    is_, known = pa.types, takes.categories.get(name)
+    if name in takes.texts:
+        return is_.is_string(landed) or is_.is_large_string(landed) or is_.is_integer(landed)
     is_number = is_.is_integer(landed) or is_.is_floating(landed) or is_.is_decimal(landed)
     if known is None:
         return is_number or is_.is_boolean(landed)
@@ -131,7 +137,9 @@ def fitting_columns(
     unfit: dict[int, str] = {}
     known = feed.get("known", {})
     for name, column in columns.items():
-        if name not in feed["categories"]:
+        if name in feed.get("texts", ()):
+            made[name] = _texts(column, feed.get("words", {}).get(name))
+        elif name not in feed["categories"]:
             values = as_numbers(column, np.dtype(feed["numbers"]))
             if feed["finite"]:
                 unfit |= infinite_rows(values[:, None], [name])
@@ -142,6 +150,15 @@ def fitting_columns(
         else:
             made[name] = column
     return made, unfit
+
+
+def _texts(column: pa.Array, word: Mapping[str, Any] | None) -> pa.Array:
+    """A category as text; a missing one is the word for it, as Python writes None and NaN."""
+    texts = column.cast(pa.string())
+    if word is None:
+        return texts
+    text = {"nan": "nan", "none": "None"}.get(word["kind"], str(word.get("value")))
+    return texts.fill_null(text)
 
 
 def as_numbers(column: pa.Array, type_: np.dtype[Any]) -> np.ndarray:

@@ -43,7 +43,8 @@ def find_words(handler: AsFitted, rows: pa.RecordBatch) -> dict[str, MissingWord
     asked: list[str] = []
     for name in feed["columns"]:
         type_ = rows.schema.field(name).type
-        if name in feed.get("words", {}) or not _has_two_words(type_):
+        told = name in feed.get("words", {}) or name in feed.get("texts", ())
+        if told or not _has_two_words(type_):
             continue
         gone = rows.set_column(
             rows.schema.get_field_index(name), name, pa.nulls(rows.num_rows, type_)

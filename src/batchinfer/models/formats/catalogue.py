@@ -78,6 +78,9 @@ FORMATS: Mapping[str, Format] = {
     LIGHTGBM: Format("a LightGBM model", "model.lightgbm", (".txt",),
     f"{_TREES}lightgbm_model:open_lightgbm", ("lightgbm",), "",
     f"{_TREES}trees_at_home:lightgbm_at_home"),
+    CATBOOST: Format("a CatBoost model", "model.catboost", (".cbm", ".json"),
+    f"{_TREES}catboost_model:open_catboost", ("catboost",), "",
+    f"{_TREES}trees_at_home:catboost_at_home"),
 }  # fmt: skip
 
 

@@ -14,9 +14,11 @@ from batchinfer.config.suggestions import listed
 from batchinfer.errors import ModelError
 from batchinfer.models.formats import archives, mlflow_model, pickles
 from batchinfer.models.formats.artifact import TRUST_HINT, Artifact, Trust
+from batchinfer.models.formats.boosting.catboost_file import is_catboost
 from batchinfer.models.formats.boosting.lightgbm_file import is_lightgbm
 from batchinfer.models.formats.boosting.xgboost_file import is_xgboost
 from batchinfer.models.formats.catalogue import (
+    CATBOOST,
     FORMATS,
     LIGHTGBM,
     MLFLOW,
@@ -29,7 +31,8 @@ SAFETENSORS = "safetensors"
 _SAFETENSORS_SUFFIX = ".safetensors"
 _MOST_HEADER_BYTES = 100 * 2**20
 _ALLOWED = (
-    ".pt2, TorchScript, .onnx, .skops, .safetensors with the class that it is for, an MLflow model"
+    ".pt2, TorchScript, .onnx, .skops, .safetensors with the class that it is for, the files of "
+    "XGBoost (.json, .ubj), LightGBM (.txt) and CatBoost (.cbm, .json), an MLflow model"
 )
 
 
@@ -117,7 +120,9 @@ def _by_library(data: bytes) -> str | None:
     """The library of boosted trees whose file it is."""
     if is_lightgbm(data):
         return LIGHTGBM
-    return XGBOOST if is_xgboost(data) else None
+    if is_xgboost(data):
+        return XGBOOST
+    return CATBOOST if is_catboost(data) else None
 
 
 def _by_members(names: list[str]) -> str:

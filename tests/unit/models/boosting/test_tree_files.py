@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tree_files import LIGHTGBM_TREE, a_lightgbm, an_xgboost, as_ubjson
+from tree_files import LIGHTGBM_TREE, a_catboost, a_lightgbm, an_xgboost, as_ubjson
 
 from batchinfer.errors import ModelError
+from batchinfer.models.formats.boosting.catboost_file import check_catboost
 from batchinfer.models.formats.boosting.lightgbm_file import read_lightgbm
 from batchinfer.models.formats.boosting.ubjson import read_ubjson
 from batchinfer.models.formats.boosting.xgboost_file import read_xgboost
@@ -184,8 +185,9 @@ def test_a_lightgbm_header_that_leads_astray_is_refused(old: bytes, new: bytes, 
         (read_xgboost, as_ubjson(an_xgboost())),
         (read_xgboost, json.dumps(an_xgboost()).encode()),
         (read_lightgbm, a_lightgbm()),
+        (check_catboost, json.dumps(a_catboost()).encode()),
     ],
-    ids=["ubjson", "json", "lightgbm"],
+    ids=["ubjson", "json", "lightgbm", "catboost"],
 )
 @settings(max_examples=300, deadline=None)
 @given(chance=st.data())
@@ -218,3 +220,61 @@ def test_lengths_of_ubjson_are_held_against_the_bytes() -> None:
     ):
         with pytest.raises(ModelError, match="damaged or cut off"):
             read_ubjson(data)
+
+
+def _split(model: Model) -> Model:
+    return model["oblivious_trees"][0]["splits"][0]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (_put(_split, "split_index", 3), "split_index: got 3"),
+        (_put(_split, "split_index", None), "whole numbers"),
+        (_put(_split, "float_feature_index", -1), "float_feature_index: got -1"),
+        (_put(lambda m: m["oblivious_trees"][0], "leaf_values", [1.0]), "expected 4"),
+        (_put(lambda m: m["oblivious_trees"][0], "splits", [7]), "a split is none"),
+        (_put(lambda m: m["oblivious_trees"][0], "splits", [{}] * 17), "17 splits"),
+        (_put(lambda m: m, "oblivious_trees", []), "no trees"),
+        (_put(lambda m: m, "scale_and_bias", [1, [0, 0]]), "expected 8"),
+        (_put(lambda m: m, "features_info", {}), "two features stand in one place, or"),
+        (
+            _put(lambda m: m["features_info"]["float_features"][0], "flat_feature_index", 1),
+            "two features stand in one place",
+        ),
+    ],
+)
+def test_a_catboost_file_that_leads_astray_is_refused(
+    spoil: Callable[[Model], None], says: str
+) -> None:
+    model = a_catboost()
+    check_catboost(json.dumps(model).encode())
+    spoil(model)
+    with pytest.raises(ModelError, match=says):
+        check_catboost(json.dumps(model).encode())
+
+
+def test_trees_that_are_not_symmetric_are_walked(tmp_path: Path) -> None:
+    model = a_catboost()
+    split = model.pop("oblivious_trees")[0]["splits"][0]
+    leaf = {"value": 0.5, "weight": 1}
+    model["trees"] = [{"split": split, "left": leaf, "right": {**leaf, "value": [0.5]}}]
+    check_catboost(json.dumps(model).encode())
+    model["trees"][0]["left"] = {"split": {**split, "split_index": 9}}
+    with pytest.raises(ModelError, match="split_index: got 9"):
+        check_catboost(json.dumps(model).encode())
+    deep: Model = leaf
+    for _ in range(70):
+        deep = {"split": split, "left": deep, "right": leaf}
+    model["trees"] = [deep]
+    with pytest.raises(ModelError, match="nested deeper"):
+        check_catboost(json.dumps(model).encode())
+    (tmp_path / "model.json").write_text(json.dumps(a_catboost()))
+    assert read_artifact(tmp_path / "model.json", "none").format == "catboost"
+
+
+@pytest.mark.parametrize("data", [b"CBM1", b"CBM1\x09\0\0\0abc", b"CBM1\0\0\0\0", b"{}", b"x"])
+def test_a_catboost_file_that_was_cut_off_is_refused(data: bytes) -> None:
+    with pytest.raises(ModelError, match="damaged"):
+        check_catboost(data)
+    check_catboost(b"CBM1\x03\0\0\0abc")

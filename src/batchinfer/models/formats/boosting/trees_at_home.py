@@ -14,6 +14,7 @@ import numpy as np
 from batchinfer.models.elsewhere.comparison import Answers
 from batchinfer.models.formats.artifact import Trust
 from batchinfer.models.formats.boosting.boosted import library
+from batchinfer.models.formats.boosting.catboost_model import read_catboost
 from batchinfer.models.formats.boosting.lightgbm_file import read_lightgbm
 from batchinfer.models.formats.boosting.lightgbm_model import labels_of_lightgbm
 from batchinfer.models.formats.boosting.xgboost_file import read_xgboost
@@ -78,6 +79,33 @@ def lightgbm_at_home(data: bytes, trust: Trust) -> Home:
 
     names = described.names if described.named else ()
     return Home(f"LightGBM {lightgbm.__version__}", _ROUNDING_64, ask, names)
+
+
+def catboost_at_home(data: bytes, trust: Trust) -> Home:
+    """A CatBoost model: `predict` and `predict_proba` of its classifier, or `predict` of its
+    regressor. Runs on: driver.
+    """
+    model = read_catboost(data)
+    texts = [model.feature_names_[place] for place in model.get_cat_feature_indices()]
+
+    def ask(inputs: Mapping[str, Any]) -> Answers:
+        rows = next(iter(inputs.values()))
+        if not isinstance(rows, np.ndarray):
+            rows = rows.assign(**{name: [_text(one) for one in rows[name]] for name in texts})
+        said = np.asarray(model.predict(rows))
+        if not len(model.classes_):
+            return Answers(numbers=_wide(said))
+        labels = np.array([str(one) for one in said.reshape(-1).tolist()], object)
+        return Answers(labels, _wide(model.predict_proba(rows)))
+
+    version = library("catboost").__version__
+    return Home(f"CatBoost {version}", _ROUNDING_32, ask, tuple(model.feature_names_))
+
+
+def _text(value: Any) -> str:
+    """A category as CatBoost takes it; whole numbers with gaps are fractions to pandas."""
+    whole = isinstance(value, float) and value.is_integer()
+    return str(int(value) if whole else value)
 
 
 def as_categories(frame: Any, categories: Mapping[str, Sequence[Any]]) -> Any:
