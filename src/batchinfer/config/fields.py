@@ -257,6 +257,12 @@ def _setting(value: Any) -> str | int | float | bool:
     raise NotAllowed("text, a number, true or false")
 
 
+def _null_as_word(value: Any) -> Any:
+    """YAML reads the bare word `null` as nothing, which is what the word says here too."""
+    return "null" if value is None else value
+
+
+Unseen = Annotated[Literal["own", "null", "fail"], BeforeValidator(_null_as_word)]
 RowCount = Annotated[int | Literal["auto"], PlainValidator(_rows)]
 ModelChoice = Annotated[str | dict[str, str], PlainValidator(_model_choice)]
 Setting = Annotated[str | int | float | bool, PlainValidator(_setting)]

@@ -25,6 +25,7 @@ from batchinfer.config.fields import (
     Size,
     Strict,
     TablePlace,
+    Unseen,
     VariableName,
 )
 from batchinfer.config.sources import Source
@@ -92,6 +93,9 @@ class Model(Strict):
     # Equal rows of a whole run scored once: where that pays, always, or only those of one batch.
     deduplicate: Literal["auto", "always", "never"] = "auto"
     trust: Literal["none", "pickle"] = "none"
+    # Categories that were not there in training, of models that list theirs: the library's own way,
+    # a missing value, or a row for quarantine. It is asked when a model is registered.
+    unseen: Unseen = "own"
     # What the model computes in; its inputs and predictions are as ever.
     precision: Literal["float32", "bf16", "fp16"] = "float32"
     compile: Flag = False

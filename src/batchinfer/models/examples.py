@@ -124,12 +124,18 @@ class ExampleWriter:
     """Appends batches to two sets of files below a folder: rows to learn from and rows to validate
     on.
 
+    Args:
+        missing: a feature may be not-a-number, which is a missing one.
+
     Attributes:
         dropped: rows left out because they have no target.
     """
 
-    def __init__(self, folder: Path, shapes: Shapes, validation_share: float) -> None:
+    def __init__(
+        self, folder: Path, shapes: Shapes, validation_share: float, *, missing: bool = False
+    ) -> None:
         self.shapes = shapes
+        self._missing = missing
         self.dropped = 0
         self._folder = folder
         self._threshold = np.uint64(int(validation_share * 2.0**64))
@@ -205,11 +211,14 @@ class ExampleWriter:
             if inputs[name].shape != expected:
                 raise InputError(f"got {name} of shape {inputs[name].shape}; expected {expected}")
         features = inputs.get(FEATURES)
-        if features is not None and not np.isfinite(features).all():
-            bad = ~np.isfinite(features)
+        bad = np.zeros(0, bool)
+        if features is not None:
+            bad = np.isinf(features) if self._missing else ~np.isfinite(features)
+        if bad.any():
             places = np.flatnonzero(bad.any(axis=0)).tolist()
+            what = "infinity" if self._missing else "not-a-number or infinity"
             raise InputError(
-                f"got not-a-number or infinity in features {places} of "
+                f"got {what} in features {places} of "
                 f"{int(bad.any(axis=1).sum())} rows; allowed: finite numbers"
             )
         if np.isinf(target).any():

@@ -113,6 +113,8 @@ def _numbers(column: pa.Array, name: str, type_: np.dtype[Any]) -> np.ndarray:
     # Through the number's own type: a whole number past 2**53 stays what it is where the model
     # takes whole numbers.
     numbers = values.cast(pa.float64()) if pa.types.is_decimal(values.type) else values
+    # A missing truth value is a missing number too; NumPy has no truth value that is missing.
+    numbers = numbers.cast(pa.uint8()) if pa.types.is_boolean(numbers.type) else numbers
     return numbers.to_numpy(zero_copy_only=False).reshape(len(column), width)
 
 

@@ -11,25 +11,61 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from batchinfer.config.suggestions import among, shown
+from batchinfer.errors import ConfigError
 
 Task = Literal["binary", "multiclass", "regression"]
 
 ModelName = str | Mapping[Literal["python"], str]
 
+LEARNING_PARAMS = (
+    "epochs",
+    "seed",
+    "batch_size",
+    "learning_rate",
+    "patience",
+    "validation_share",
+    "validation_by",
+)
+
 
 @dataclass(frozen=True)
 class ModelKind:
-    """A built-in model: the class that is built, what it can learn, and its own parameters."""
+    """A built-in model: the class that is built, what it can learn, and its own parameters.
+
+    Attributes:
+        class_path: empty where another library builds it.
+        learning: parameters of the learning itself.
+        library: that builds and trains it; empty for PyTorch, which does so here.
+    """
 
     class_path: str
     tasks: tuple[Task, ...]
     params: tuple[str, ...]
+    learning: tuple[str, ...] = LEARNING_PARAMS
+    library: str = ""
 
 
 _MLP = "batchinfer.models.mlp:Mlp"
+_TREES = (
+    "rounds",
+    "depth",
+    "learning_rate",
+    "seed",
+    "early_stopping_rounds",
+    "subsample",
+    "colsample",
+    "l2",
+    "validation_share",
+    "validation_by",
+)
+_LEAVES = ("leaves", "least_rows")
 MODELS: Mapping[str, ModelKind] = {
     "mlp_classifier": ModelKind(_MLP, ("binary", "multiclass"), ("hidden", "dropout")),
     "mlp_regressor": ModelKind(_MLP, ("regression",), ("hidden", "dropout")),
+    "xgboost_classifier": ModelKind("", ("binary", "multiclass"), (), _TREES, "xgboost"),
+    "xgboost_regressor": ModelKind("", ("regression",), (), _TREES, "xgboost"),
+    "lightgbm_classifier": ModelKind("", ("binary", "multiclass"), _LEAVES, _TREES, "lightgbm"),
+    "lightgbm_regressor": ModelKind("", ("regression",), _LEAVES, _TREES, "lightgbm"),
 }
 
 
@@ -47,6 +83,14 @@ def _between(value: Any, low: float, high: float, low_counts: bool) -> bool:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return (low <= value if low_counts else low < value) and value < high
+
+
+def _within(value: Any, least: int, most: int) -> bool:
+    return _whole(value, least) and value <= most
+
+
+def _share(value: Any) -> bool:
+    return value == 1 or _between(value, 0, 1, low_counts=False)
 
 
 def _is_name(value: Any) -> bool:
@@ -80,19 +124,29 @@ _RULES: Mapping[str, _Rule] = {
     "dropout": _Rule(
         "a number from 0 to below 1", lambda value: _between(value, 0, 1, low_counts=True)
     ),
+    "rounds": _Rule("a whole number from 1 to 100,000", lambda value: _within(value, 1, 100_000)),
+    "depth": _Rule("a whole number from 1 to 30", lambda value: _within(value, 1, 30)),
+    "early_stopping_rounds": _Rule("a whole number from 1 up", lambda value: _whole(value, 1)),
+    "subsample": _Rule("a number above 0, at most 1", _share),
+    "colsample": _Rule("a number above 0, at most 1", _share),
+    "l2": _Rule(
+        "a number from 0 to 10^9", lambda value: _between(value, 0, 1e9 + 1, low_counts=True)
+    ),
+    "leaves": _Rule("a whole number from 2 to 131,072", lambda value: _within(value, 2, 131_072)),
+    "least_rows": _Rule(
+        "a whole number from 0 to 2**31 - 1", lambda value: _within(value, 0, 2**31 - 1)
+    ),
     "hidden": _Rule("a list of whole numbers from 1 up, such as [128, 64]", _layer_sizes),
 }
 
+# What the libraries of boosted trees take is less than PyTorch takes.
+_TREE_RULES: Mapping[str, _Rule] = {
+    **_RULES,
+    "seed": _Rule("a whole number from 0 to 2**31 - 1", lambda value: _within(value, 0, 2**31 - 1)),
+    "learning_rate": _Rule("a number above 0, at most 1", _share),
+}
+
 VALIDATION_BY_KEY = "key"
-LEARNING_PARAMS = (
-    "epochs",
-    "seed",
-    "batch_size",
-    "learning_rate",
-    "patience",
-    "validation_share",
-    "validation_by",
-)
 
 
 def check_class_path(path: object) -> list[str]:
@@ -118,21 +172,22 @@ def check_params(model: object, params: Mapping[str, Any]) -> list[tuple[tuple[s
             return []  # the shape of the file is the loader's business
         if problems := check_class_path(model["python"]):
             return [(("model", "python"), problem) for problem in problems]
-        own: tuple[str, ...] = ()
+        own, rules = LEARNING_PARAMS, _RULES
     elif isinstance(model, str) and model in MODELS:
-        own = MODELS[model].params
+        own = (*MODELS[model].learning, *MODELS[model].params)
+        rules = _TREE_RULES if MODELS[model].library else _RULES
     else:
         return [(("model",), f"{among(model, MODELS)}, or python: package.module:Class")]
     found = []
     for name, value in params.items():
-        if name in (*LEARNING_PARAMS, *own):
-            if not _RULES[name].holds(value):
-                found.append((("params", name), f"got {value!r}; allowed: {_RULES[name].allowed}"))
+        if name in own:
+            if not rules[name].holds(value):
+                found.append((("params", name), f"got {value!r}; allowed: {rules[name].allowed}"))
         elif isinstance(model, str):
             found.append(
                 (
                     ("params", str(name)),
-                    f"unknown parameter of {model}: {among(name, (*LEARNING_PARAMS, *own))}",
+                    f"unknown parameter of {model}: {among(name, own)}",
                 )
             )
     return found
@@ -151,5 +206,20 @@ def class_path_of(model: ModelName) -> str:
     """Import path of the class that `train.model` names; the name was checked before.
 
     Runs on: driver.
+
+    Raises:
+        ConfigError: a model that is built by another library.
     """
-    return MODELS[model].class_path if isinstance(model, str) else model["python"]
+    path = MODELS[model].class_path if isinstance(model, str) else model["python"]
+    if not path:
+        raise ConfigError(f"train.model: got {model}; allowed here: a class of PyTorch")
+    return path
+
+
+def library_of(model: object) -> str:
+    """The library that trains a model; empty: PyTorch, here.
+
+    Runs on: driver.
+    """
+    known = MODELS.get(model) if isinstance(model, str) else None
+    return known.library if known is not None else ""

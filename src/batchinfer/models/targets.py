@@ -70,7 +70,7 @@ def task_of(target: Target, type_: pa.DataType, model: Any) -> Task:
             f"got {model}, but target {target.column} ({type_}) asks for {task}; "
             f"allowed: {fitting}",
             "train.target.positive or positive_pattern makes two classes; train.model "
-            "mlp_regressor learns a number",
+            "mlp_regressor or another regressor learns a number",
         )
     return task
 

@@ -23,6 +23,7 @@ from batchinfer.config.pipeline import Target
 from batchinfer.errors import ConfigError, ModelError
 from batchinfer.models.adam import Adam
 from batchinfer.models.examples import Examples, ExampleWriter, Shapes, Tensors
+from batchinfer.models.formats.artifact import Artifact
 from batchinfer.models.handler import HANDLERS, Handler
 from batchinfer.models.mlp import build_module, takes
 from batchinfer.models.objectives import Objective
@@ -99,11 +100,12 @@ class Trained:
         curve: {epoch, train_loss, valid_loss} of each epoch, the first being 1.
         labels: of the classes in the order of their codes; for a regression none.
         rows_train, rows_validation, rows_dropped: dropped rows have no target.
-        outputs: of the module for the validation rows, (rows, outputs) float64; the handler decodes
-            it.
+        outputs: of the module for the validation rows, as the handler decodes it: (rows, outputs)
+            float64, or `Classified`.
         places: (rows,) place of each of these rows' class among the labels; for a regression the
             target.
         warnings: sentences for whoever reads the report.
+        artifact: the model in the format of another library, which is then what a bundle keeps.
     """
 
     module: torch.nn.Module
@@ -115,9 +117,10 @@ class Trained:
     rows_train: int
     rows_validation: int
     rows_dropped: int
-    outputs: torch.Tensor
+    outputs: Any
     places: np.ndarray
     warnings: list[str] = field(default_factory=list)
+    artifact: Artifact | None = None
 
 
 def train_model(
@@ -145,15 +148,7 @@ def train_model(
         writer = ExampleWriter(Path(scratch), shapes, spec.setting("validation_share"))
         learn, valid = writer.write(reader.read(data()))
         objective = reader.objective(learn, valid)
-        warnings = []
-        if not len(valid):
-            valid = learn
-            share, by = spec.setting("validation_share"), spec.setting("validation_by")
-            warnings.append(
-                f"none of {len(learn)} rows fell to validation (validation_share {share}, "
-                f"validation_by {by}): "
-                "the metrics are of the rows that were learnt from"
-            )
+        valid, warnings = validation_rows(spec, learn, valid)
         with _steady(spec.setting("seed")):
             module, curve = _learn(spec, objective, learn, valid, on_epoch)
             outputs = _outputs(module, valid)
@@ -176,6 +171,22 @@ def train_model(
         places,
         warnings,
     )
+
+
+def validation_rows(
+    spec: TrainSpec, learn: Examples, valid: Examples
+) -> tuple[Examples, list[str]]:
+    """The rows to validate on: those to learn from where there are no others, and a sentence that
+    says so.
+    """
+    if len(valid):
+        return valid, []
+    share, by = spec.setting("validation_share"), spec.setting("validation_by")
+    return learn, [
+        f"none of {len(learn)} rows fell to validation (validation_share {share}, "
+        f"validation_by {by}): "
+        "the metrics are of the rows that were learnt from"
+    ]
 
 
 @contextlib.contextmanager

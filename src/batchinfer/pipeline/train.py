@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from batchinfer.command_reports import TrainReport
 from batchinfer.config.fields import check_alias
 from batchinfer.config.sources import DeltaSource, ParquetSource
 from batchinfer.errors import ConfigError, InputError, InputMissing, ModelError
+from batchinfer.models.parameters import library_of
 from batchinfer.pipeline.definition.alias_moves import warn_of_words
 from batchinfer.pipeline.definition.column_names import check_source_columns
 from batchinfer.pipeline.definition.context import Context
@@ -44,7 +45,8 @@ if TYPE_CHECKING:
 
     from batchinfer.config.fields import ModelChoice
     from batchinfer.config.pipeline import Train
-    from batchinfer.models.training import Trained
+    from batchinfer.models.target_reader import Batch
+    from batchinfer.models.training import Trained, TrainSpec
     from batchinfer.report.model_card import ModelFacts
     from batchinfer.transforms import TransformPipeline
 
@@ -113,12 +115,18 @@ def train_pipeline(
 
 
 def check_model_class(model: ModelChoice) -> None:
-    """Finds out before Spark starts whether a class of the user's own can be imported.
+    """Finds out before Spark starts whether the library of a model, or a class of the user's own,
+    can be imported.
 
     Raises:
         ConfigError: no such module or class, or not a torch module.
+        SetupError: the library is not installed.
     """
     if isinstance(model, str):
+        if needed := library_of(model):
+            from batchinfer.models.formats.boosting.boosted import library
+
+            library(needed)
         return
     import torch
 
@@ -209,10 +217,9 @@ def _train_and_register(
     from batchinfer.models.bundle_writing import write_bundle
     from batchinfer.models.handler import Postprocessed
     from batchinfer.models.metrics import metric_warnings
-    from batchinfer.models.training import TrainSpec, train_model
+    from batchinfer.models.training import TrainSpec
     from batchinfer.pipeline.training.fit_after import fit_postprocess, mapped_labels
     from batchinfer.report.model_card import write_card
-    from batchinfer.report.terminal import progress
 
     context = columns.context
     started = time.perf_counter()
@@ -228,12 +235,9 @@ def _train_and_register(
         integers,
         mapped=mapped_labels(context.pipeline.postprocess),
     )
-    with progress(f"training {settings.model}", spec.epochs) as advance:
-        trained = train_model(
-            spec,
-            lambda: examples_of(columns, settings, data, transforms, rule),
-            lambda *_: advance(1),
-        )
+    trained = _trained(
+        spec, transforms, lambda: examples_of(columns, settings, data, transforms, rule)
+    )
     report.stage_seconds["train"] = round(time.perf_counter() - started, 3)
     report.metrics, report.rows_train = dict(trained.metrics), trained.rows_train
     report.rows_validation, report.rows_without_label = (
@@ -263,7 +267,9 @@ def _train_and_register(
         folder, card = Path(scratch) / "bundle", Path(scratch) / "card"
         card.mkdir()
         write_bundle(
-            folder, handler=trained.handler, module=trained.module,
+            folder, handler=trained.handler,
+            module=None if trained.artifact is not None else trained.module,
+            artifact=trained.artifact,
             transforms=transforms.released(),
             signature=_signature(fields_to_learn_from(columns, data), transforms, outputs),
             facts=facts, postprocess=postprocess,
@@ -287,6 +293,22 @@ def _train_and_register(
         ref.version,
         ref.digest,
     )
+
+
+def _trained(
+    spec: TrainSpec, transforms: TransformPipeline, examples: Callable[[], Iterable[Batch]]
+) -> Trained:
+    from batchinfer.models.training import train_model
+    from batchinfer.report.terminal import progress
+
+    if not library_of(spec.model):
+        with progress(f"training {spec.model}", spec.epochs) as advance:
+            return train_model(spec, examples, lambda *_: advance(1))
+    from batchinfer.models.tree_training import train_trees, tree_setting
+
+    rounds = tree_setting(spec.params, "rounds")
+    with progress(f"training {spec.model}", rounds) as advance:
+        return train_trees(spec, transforms.feature_names(), examples, lambda *_: advance(1))
 
 
 def _card_facts(

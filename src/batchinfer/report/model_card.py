@@ -98,7 +98,7 @@ def card_text(facts: ModelFacts) -> str:
             }
         ),
         "## How well it does",
-        "The network itself, before the steps that come after it.",
+        "The model itself, before the steps that come after it.",
         _metrics(facts.metrics),
         *([f"![loss by epoch]({CURVE})"] if facts.curve else []),
         *(

@@ -38,6 +38,21 @@ BY_MODULE = {
         "ForeignLabels": "398cdcf649f13ebce674459215a35c63f8f0ccfa1d57045bfec436e6607bf9ae",
         "ForeignOutput": "f1756dbcc94d2e7886b9f1ee3d30fd4d06a2c2184bb268c66de4bd90b29918e2",
     },
+    "elsewhere.named_classes": {
+        "NamedClasses": "0c6fd662bc6a17584cf4c19da9b2a7dd069166eaeb32756ae25603d783a76d78",
+    },
+    "formats.boosting.boosted": {
+        "BoostedTrees": "f3def1458c2988e7962e34aa1236463d59cf96d3619ec1ecd5eebaba42c7c7e0",
+    },
+    "formats.boosting.xgboost_model": {
+        "XgboostTrees": "de9bf4be985ea39dc09a75e5b87860a051b8c25f681669353d88da35a8b173fd",
+    },
+    "formats.boosting.catboost_model": {
+        "CatboostTrees": "d6ad6ccb710257cd08d2ecd34ed3c03fcff22fc79d34e1cc794b343b555a1ac1",
+    },
+    "formats.boosting.lightgbm_model": {
+        "LightgbmTrees": "a2d281b43570415c755b5259acf7e5bfd9e6e3f5f432b9b697e84ba56377e22f",
+    },
     "formats.artifact": {
         "Predictor": "e3216b69c1a49f8e61075b2586d323d12fd3481575b522eb648fdfa797cb7fef",
         "ForeignModule": "b0c30201a19eb7bd86bc2f0e364ba842fdab9dfcbfbd45aaae3c4d0db420c40e",

@@ -16,6 +16,7 @@ import pyarrow.compute
 from batchinfer.config.types import parse_ddl
 from batchinfer.errors import UnfitRows
 from batchinfer.models.elsewhere.missing_word import MissingWord
+from batchinfer.models.elsewhere.tree_feeds import fitting_columns, infinite_rows
 from batchinfer.models.handler import matrix
 
 if TYPE_CHECKING:
@@ -65,7 +66,13 @@ def matrix_of_feed(batch: pa.RecordBatch, feed: Mapping[str, Any]) -> torch.Tens
         unfit |= _unfit_numbers(batch.column(name), name, type_, feed.get("lengths", {}).get(name))
     if unfit:
         raise UnfitRows(unfit)
-    features = matrix(batch, feed["columns"], type_)
+    if feed.get("finite"):
+        with np.errstate(over="ignore"):  # what becomes infinite is told by its row
+            features = matrix(batch, feed["columns"], type_)
+        if unfit := infinite_rows(features, feed["columns"]):
+            raise UnfitRows(unfit)
+    else:
+        features = matrix(batch, feed["columns"], type_)
     return torch.from_numpy(features.reshape(-1) if feed["flat"] else features)
 
 
@@ -157,6 +164,9 @@ def frame_of_feed(batch: pa.RecordBatch, feed: Mapping[str, Any]) -> pd.DataFram
             column, told = _cast(column, casts[name], name)
             unfit |= told
         columns[name] = column
+    if "categories" in feed:
+        columns, told = fitting_columns(columns, feed)
+        unfit |= told
     if unfit:
         raise UnfitRows(unfit)
     frame = pa.table(columns).to_pandas()

@@ -15,9 +15,11 @@ import pyarrow as pa
 from batchinfer.config.suggestions import did_you_mean, listed
 from batchinfer.config.types import parse_ddl
 from batchinfer.errors import ModelError
+from batchinfer.models.elsewhere.tree_feeds import check_feature_names, spare_names, tree_feed
 
 if TYPE_CHECKING:
     from batchinfer.models.formats.artifact import ForeignModule, ModelInput
+    from batchinfer.models.formats.boosting.boosted import TreeInputs
     from batchinfer.transforms import TransformPipeline
 
 FEATURES = "features"
@@ -71,6 +73,8 @@ def feed_from_transforms(
                 "allowed: the same names"
             )
         pairs = [(one, one.name) for one in model.inputs]
+    if len(pairs) == 1 and pairs[0][1] == FEATURES and (own := getattr(model, "names", ())):
+        check_feature_names(own, transforms.feature_names())
     for one, tensor in pairs:
         if tensor == FEATURES and one.width not in (None, transforms.width):
             raise ModelError(
@@ -121,7 +125,7 @@ def feed_from_columns(
             or tuple(name for name in fields if name not in excluded)
         )
         _check_names("the model's signature", names, fields)
-        return Feeds([_frame_feed(model, names, fields)], names)
+        return Feeds([_of_trees(model, _frame_feed(model, names, fields), fields)], names)
     if all(one.name in fields for one in model.inputs):
         feeds = [_column_feed(one, fields) for one in model.inputs]
         return Feeds(feeds, tuple(one.name for one in model.inputs))
@@ -134,7 +138,9 @@ def feed_from_columns(
             "give the model's inputs the columns' names, or export it with one matrix as its input",
         )
     (one,) = model.inputs
+    takes = takes_of_trees(model)
     told = tuple(getattr(model, "names", ())) or tuple(told)
+    told = told or (() if takes is None else spare_names(takes, fields))
     if told:
         _check_names("the model's signature", told, fields)
     kind = _is_text if one.type == "string" else _is_number_or_vector
@@ -161,18 +167,26 @@ def feed_from_columns(
             "features: [{keep: {columns: […]}}]; or export the model with inputs that have the "
             "columns' names",
         )
-    return Feeds(
-        [
-            {
-                "input": one.name,
-                "type": one.type,
-                "columns": list(names),
-                "flat": one.ranked and not one.shape,
-                **_lengths(one, names, fields),
-            }
-        ],
-        names,
-    )
+    feed = {
+        "input": one.name,
+        "type": one.type,
+        "columns": list(names),
+        "flat": one.ranked and not one.shape,
+        **_lengths(one, names, fields),
+    }
+    return Feeds([_of_trees(model, feed, fields)], names)
+
+
+def takes_of_trees(model: ForeignModule) -> TreeInputs | None:
+    """What a model of trees takes; None of any other."""
+    return getattr(model, "takes", None)
+
+
+def _of_trees(
+    model: ForeignModule, feed: dict[str, Any], fields: Mapping[str, pa.DataType]
+) -> dict[str, Any]:
+    takes = takes_of_trees(model)
+    return feed if takes is None else tree_feed(feed, takes, fields)
 
 
 def unfilled_columns(transforms: TransformPipeline) -> list[str]:

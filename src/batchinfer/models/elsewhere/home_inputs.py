@@ -54,6 +54,9 @@ def _frame(frame: Any, feed: Mapping[str, Any]) -> Any:
     for name, type_ in feed.get("casts", {}).items():
         if type_ in _PANDAS_TYPES:
             frame[name] = frame[name].astype(_PANDAS_TYPES[type_])
+    if feed.get("unseen") == "null":
+        for name, known in feed["known"].items():
+            frame[name] = frame[name].where(frame[name].isin(known), None)
     for name, stored in feed.get("words", {}).items():
         _put_word(frame, name, stored)
     return frame

@@ -85,7 +85,7 @@ def probe(
         if _finite(outputs[2])
         else ["the model gave not-a-number or infinity on example rows: such rows are quarantined"]
     )
-    return Probed(chosen, warnings)
+    return Probed(chosen, [*warnings, *getattr(module, "told", ())])
 
 
 def _tried(

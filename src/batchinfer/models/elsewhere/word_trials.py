@@ -49,7 +49,8 @@ def find_words(handler: AsFitted, rows: pa.RecordBatch) -> dict[str, MissingWord
     asked: list[str] = []
     for name in feed["columns"]:
         type_ = rows.schema.field(name).type
-        if name in feed.get("words", {}) or not _has_two_words(type_):
+        told = name in feed.get("words", {}) or name in feed.get("texts", ())
+        if told or not _has_two_words(type_):
             continue
         gone = _gaps(rows, [name])
         answers = {word: _answer(handler, feed, name, word, gone) for word in (_NAN, _NONE)}

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 PICKLE = "pickle"
 MLFLOW = "mlflow"
+XGBOOST, LIGHTGBM, CATBOOST = "xgboost", "lightgbm", "catboost"
 # How an artefact is asked. 1: labels are the likeliest class, a missing value in a frame is NaN;
 # 2: the model's own words. A bundle's manifest says which it was registered with.
 READING = 2
@@ -50,6 +51,7 @@ class Format:
 
 
 _HERE = "batchinfer.models.formats."
+_TREES = f"{_HERE}boosting."
 FORMATS: Mapping[str, Format] = {
     "torch.export": Format("a torch.export program", "program.pt2", (".pt2",),
     f"{_HERE}torch_export:open_program", ("torch",), "", f"{_HERE}home:export_at_home"),
@@ -70,6 +72,15 @@ FORMATS: Mapping[str, Format] = {
     ),
     MLFLOW: Format("an MLflow model", "mlflow.zip", (), f"{_HERE}mlflow_model:open_pyfunc",
     ("mlflow",), f"{_HERE}mlflow_model:open_first_pyfunc", f"{_HERE}home:pyfunc_at_home"),
+    XGBOOST: Format("an XGBoost model", "model.xgboost", (".json", ".ubj"),
+    f"{_TREES}xgboost_model:open_xgboost", ("xgboost",), "",
+    f"{_TREES}trees_at_home:xgboost_at_home"),
+    LIGHTGBM: Format("a LightGBM model", "model.lightgbm", (".txt",),
+    f"{_TREES}lightgbm_model:open_lightgbm", ("lightgbm",), "",
+    f"{_TREES}trees_at_home:lightgbm_at_home"),
+    CATBOOST: Format("a CatBoost model", "model.catboost", (".cbm", ".json"),
+    f"{_TREES}catboost_model:open_catboost", ("catboost",), "",
+    f"{_TREES}trees_at_home:catboost_at_home"),
 }  # fmt: skip
 
 

@@ -32,7 +32,12 @@ _PLAIN = {
     "mlflow.onnx": ("onnx", "data"),
     "mlflow.pytorch": ("pytorch", "model_data"),
     "mlflow.sklearn": ("sklearn", "pickled_model"),
+    "mlflow.xgboost": ("xgboost", "data"),
+    "mlflow.lightgbm": ("lightgbm", "data"),
+    "mlflow.catboost": ("catboost", "data"),
 }
+# Of LightGBM, anything but a booster is a pickle or a skops file.
+_LIGHTGBM_BOOSTER = "lightgbm.basic.Booster"
 
 
 def read_folder(folder: Path) -> dict[str, bytes]:
@@ -91,6 +96,8 @@ def plain_file(files: Mapping[str, bytes], described: Mapping[str, Any]) -> byte
     name = own.get(key)
     if flavor == "pytorch":
         name = f"{name}/model.pt2"
+    if flavor == "lightgbm" and own.get("model_class", _LIGHTGBM_BOOSTER) != _LIGHTGBM_BOOSTER:
+        return None
     if flavor == "sklearn" and own.get("serialization_format") != "skops":
         return None
     return files.get(name) if isinstance(name, str) else None
@@ -146,8 +153,8 @@ def check_pyfunc(data: bytes, trust: Trust) -> dict[str, bytes]:
         raise ModelError(
             f"the MLflow model is loaded by {function['loader_module']}, through pickles or "
             f"classes that its folder names{code}, "
-            "which is not trusted; allowed: the flavours onnx, pytorch (as pt2) and sklearn (as "
-            "skops), without code_paths",
+            "which is not trusted; allowed: the flavours onnx, pytorch (as pt2), sklearn (as "
+            "skops), xgboost, lightgbm (a Booster) and catboost, without code_paths",
             TRUST_HINT,
         )
     return files

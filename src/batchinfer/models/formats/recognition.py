@@ -14,14 +14,25 @@ from batchinfer.config.suggestions import listed
 from batchinfer.errors import ModelError
 from batchinfer.models.formats import archives, mlflow_model, pickles
 from batchinfer.models.formats.artifact import TRUST_HINT, Artifact, Trust
-from batchinfer.models.formats.catalogue import FORMATS, MLFLOW, PICKLE
+from batchinfer.models.formats.boosting.catboost_file import is_catboost
+from batchinfer.models.formats.boosting.lightgbm_file import is_lightgbm
+from batchinfer.models.formats.boosting.xgboost_file import is_xgboost
+from batchinfer.models.formats.catalogue import (
+    CATBOOST,
+    FORMATS,
+    LIGHTGBM,
+    MLFLOW,
+    PICKLE,
+    XGBOOST,
+)
 from batchinfer.models.formats.skops_model import SCHEMA
 
 SAFETENSORS = "safetensors"
 _SAFETENSORS_SUFFIX = ".safetensors"
 _MOST_HEADER_BYTES = 100 * 2**20
 _ALLOWED = (
-    ".pt2, TorchScript, .onnx, .skops, .safetensors with the class that it is for, an MLflow model"
+    ".pt2, TorchScript, .onnx, .skops, .safetensors with the class that it is for, the files of "
+    "XGBoost (.json, .ubj), LightGBM (.txt) and CatBoost (.cbm, .json), an MLflow model"
 )
 
 
@@ -91,6 +102,8 @@ def _misnamed(path: Path, data: bytes, found: str, named: list[str]) -> ModelErr
 def _by_content(data: bytes) -> str | None:
     if data.startswith(archives.MAGIC):
         return _by_members(archives.member_names(data))
+    if (trees := _by_library(data)) is not None:
+        return trees
     if pickles.is_pickle(data):
         return PICKLE
     if _is_safetensors(data):
@@ -101,6 +114,15 @@ def _by_content(data: bytes) -> str | None:
         return "onnx"
     # joblib may compress what it pickles.
     return PICKLE if data[:2] in (b"\x78\x01", b"\x78\x9c", b"\x78\xda", b"\x78\x5e") else None
+
+
+def _by_library(data: bytes) -> str | None:
+    """The library of boosted trees whose file it is."""
+    if is_lightgbm(data):
+        return LIGHTGBM
+    if is_xgboost(data):
+        return XGBOOST
+    return CATBOOST if is_catboost(data) else None
 
 
 def _by_members(names: list[str]) -> str:

@@ -65,7 +65,7 @@ def _target_kind(document: Mapping[str, Any], fields: Mapping[str, pa.DataType])
         return None
     type_ = fields.get(target["column"], pa.null())
     number = pa.types.is_floating(type_) or pa.types.is_decimal(type_)
-    regressor = _part(document, "train").get("model") == "mlp_regressor"
+    regressor = str(_part(document, "train").get("model")).endswith("_regressor")
     # 0 and false name a class.
     two = target.get("positive") is not None or target.get("positive_pattern")
     return "number" if (number or regressor) and not two else "classes"

@@ -86,7 +86,9 @@ def adopt_model(
         ModelError: damaged, not trusted, does not fit the columns, fails on rows, or says here
             something else than at home.
     """
+    from batchinfer.models.elsewhere.feeds import takes_of_trees
     from batchinfer.models.elsewhere.probing import probe
+    from batchinfer.models.elsewhere.tree_feeds import with_unseen
 
     context = columns.context
     module, trust = _opened(columns, artifact, transforms)
@@ -95,6 +97,10 @@ def adopt_model(
     rows = read_trial_rows(context, feeds.columns)
     positive, warnings = _positive(context)
     probed = probe(module, feeds, transforms, columns.prepared, positive, rows)
+    takes = takes_of_trees(module)
+    # Not before it is tried: rows may hold categories that the model has not seen.
+    held = with_unseen(feeds.feeds, takes, context.pipeline.model.unseen)
+    probed.handler.params["feeds"] = held
     handler = _with_found_words(probed.handler, feeds, rows, columns.prepared)
     warnings += [*probed.warnings, *_rounded(feeds, columns.prepared)]
     warnings += [*_zeros_for_missing(transforms, fitted), *_no_classes(context, handler)]
