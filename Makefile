@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint typecheck unit spark cluster faults e2e s3 deploy models gpu bench bench-setup bench-gpu bench-scale bench-scale-model bench-duplicates bench-extract bench-transforms clean
+.PHONY: help setup demo test lint typecheck unit spark cluster faults e2e s3 deploy models gpu bench bench-setup bench-trees bench-gpu bench-scale bench-scale-model bench-duplicates bench-extract bench-transforms clean
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -60,11 +60,10 @@ bench: .venv/.ready  ## this engine against a bare PyTorch loop, Spark's own way
 
 bench-setup: .venv/.ready .venv/share/batchinfer/peers/.ready  ## Ray Data and Daft for bench, in an environment of their own
 
-bench-models: .venv/.ready .venv/share/batchinfer/boosting/.ready  ## XGBoost, LightGBM, CatBoost against our reading of their files; then the table of docs/models.md (five minutes)
-	@.venv/share/batchinfer/boosting/bin/python -m pytest tests/boosting
-	@.venv/share/batchinfer/boosting/bin/python -m benchmarks.models
+bench-trees: .venv/.ready .venv/share/batchinfer/boosting/.ready  ## 500 trees of XGBoost: this engine against the library alone and mlflow's spark_udf (ten minutes)
+	@.venv/share/batchinfer/boosting/bin/python -m benchmarks.engine trees --repeats 1
 
-gpu: .venv/.ready  ## the engine, without Spark, against a bare loop on a CUDA GPU (four minutes)
+bench-gpu: .venv/.ready  ## the engine, without Spark, against a bare loop on a CUDA GPU (four minutes)
 	@$(BIN)/python -m benchmarks.gpu
 
 bench-scale: .venv/.ready  ## `score` at 1, 5 and 20 million rows, and on one row
@@ -120,5 +119,5 @@ clean:  ## removes the environment and all local state
 .venv/share/batchinfer/boosting/.ready: tests/boosting/requirements.lock | .venv/.ready
 	@test -x $(@D)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(@D)
 	@$(BIN)/uv pip install --quiet --compile-bytecode --no-deps --require-hashes --python $(@D)/bin/python --requirement $<
-	@$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" > $$($(@D)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/zz_ours.pth
+	@$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'), '$(CURDIR)/src', sep='\n')" > $$($(@D)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/zz_ours.pth
 	@touch $@

@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks.trees import library_alone, save_for_mlflow
 from benchmarks.workloads import KINDS, Workload
 
 if TYPE_CHECKING:
@@ -196,7 +197,9 @@ def mlflow_spark_udf(workload: Workload, spark: SparkSession) -> None:
     from pyspark.sql import functions as F
 
     folder = workload.folder / "mlflow"
-    if not folder.exists():
+    if not folder.exists() and workload.kind == "trees":
+        save_for_mlflow(folder)
+    elif not folder.exists():
         from benchmarks.mlflow_model import Predict
 
         mlflow.pyfunc.save_model(folder, python_model=Predict(workload.kind))
@@ -273,9 +276,11 @@ def _write(workload: Workload, frame: Any) -> None:
 
 
 CEILING = "forward pass alone"
+LIBRARY = "XGBoost, its own threads"
 CONTENDERS: dict[str, Callable[[Workload, Any], float | None]] = {
     CEILING: forward_alone,
     "bare loop": bare_loop,
+    LIBRARY: library_alone,
     "bare loop, encoding ahead": partial(bare_loop, ahead=True),
     "engine, direct road": engine_direct,
     "mapInPandas": map_in_pandas,

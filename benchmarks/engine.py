@@ -1,6 +1,7 @@
 """Scoring: this engine against a bare two-process PyTorch loop, Spark's own ways and other systems.
 
     make bench-setup bench
+    make bench-trees
     python -m benchmarks.engine text --rows 200000 --repeats 3 [--only "Daft"]
 
 All contenders but the product line read Parquet and write key and prediction to Parquet. The
@@ -28,6 +29,7 @@ from benchmarks import product
 from benchmarks.contenders import (
     CEILING,
     CONTENDERS,
+    LIBRARY,
     PEERS_PYTHON,
     check_output,
     clear,
@@ -38,6 +40,8 @@ from benchmarks.workloads import KINDS, Workload, make_workload
 
 PRODUCT = "product: batchinfer score"
 _PEERS = ("Daft", "Ray Data")
+# What the figure of `trees` is made of; the others by --only.
+_OF_TREES = ("bare loop", LIBRARY, "engine, direct road", "mlflow spark_udf", PRODUCT)
 
 
 def main() -> int:
@@ -57,8 +61,12 @@ def main() -> int:
     arguments = options.parse_args()
     rows = arguments.rows or KINDS[arguments.workload].rows
     chosen = [name for name in names if name in ("bare loop", *(arguments.only or names))]
-    if arguments.workload != "tabular":
+    if arguments.workload not in ("tabular", "trees"):
         chosen = [name for name in chosen if name != PRODUCT]
+    if arguments.workload != "trees":
+        chosen = [name for name in chosen if name != LIBRARY]
+    elif not arguments.only:
+        chosen = [name for name in chosen if name in _OF_TREES]
     if not PEERS_PYTHON.exists() and set(chosen) & set(_PEERS):
         print(f"without {', '.join(_PEERS)}: `make bench-setup` installs them", file=sys.stderr)
         chosen = [name for name in chosen if name not in _PEERS]

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from benchmarks.trees import model_file
 from benchmarks.workloads import NAMES, WIDTH, Net, Workload
 
 if TYPE_CHECKING:
@@ -66,6 +67,11 @@ def make_project(
         str(root / "in/table"),
         pa.RecordBatchReader.from_batches(schema, _rows(workload, schema, copies)),
     )
+    pipeline = str(root / "conf/pipelines/bench.yaml")
+    extract_source(Context.open(pipeline), None, lambda: spark)
+    if workload.kind == "trees":
+        batchinfer.register(pipeline, str(model_file()))
+        return root
     torch.manual_seed(0)
     safetensors.torch.save_file(Net(hidden=hidden).state_dict(), str(root / "net.safetensors"))
     described = {
@@ -73,8 +79,6 @@ def make_project(
         "arguments": {"features": WIDTH, "outputs": 1, "hidden": hidden},
     }
     (root / "net.json").write_text(json.dumps(described))
-    pipeline = str(root / "conf/pipelines/bench.yaml")
-    extract_source(Context.open(pipeline), None, lambda: spark)
     batchinfer.register(pipeline, str(root / "net.safetensors"))
     return root
 

@@ -19,6 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from benchmarks.trees import Trees
+
 ROOT = Path(__file__).parents[1]
 WIDTH = 64
 NAMES = [f"f{place:02d}" for place in range(WIDTH)]
@@ -291,4 +293,5 @@ KINDS: dict[str, Kind] = {
     "tabular": Kind(Tabular, 2048, 10_000_000, "rows x 64 float32, MLP 64-256-256-1", _tabular),
     "text": Kind(Text, 512, 200_000, "review sentences, words to ids, text CNN", _text, 25_000),
     "image": Kind(Image, 64, 20_000, "JPEG 224 x 224, decoded, small CNN", _images, 500),
+    "trees": Kind(Trees, 8192, 5_000_000, "rows x 64 float32, 500 trees of depth 6", _tabular),
 }

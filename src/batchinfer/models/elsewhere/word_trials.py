@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 
-from batchinfer.errors import ModelError
+from batchinfer.errors import ModelError, UnfitRows
 from batchinfer.models.elsewhere.as_fitted import AsFitted
 from batchinfer.models.elsewhere.missing_word import MissingWord
 from batchinfer.models.formats.artifact import Classified
@@ -115,6 +115,8 @@ def _gaps(rows: pa.RecordBatch, names: Sequence[str]) -> pa.RecordBatch:
 def _takes(handler: AsFitted, rows: pa.RecordBatch) -> bool:
     try:
         handler.forward(handler.encode(rows))
+    except UnfitRows:  # named by themselves already
+        return True
     except Exception:  # noqa: BLE001 - a model that does not take nulls says so in its own way
         return False
     return True

@@ -99,7 +99,7 @@ def adopt_model(
     probed = probe(module, feeds, transforms, columns.prepared, positive, rows)
     takes = takes_of_trees(module)
     # Not before it is tried: rows may hold categories that the model has not seen.
-    held = with_unseen(feeds.feeds, takes, context.pipeline.model.unseen)
+    held = with_unseen(probed.handler.params["feeds"], takes, context.pipeline.model.unseen)
     probed.handler.params["feeds"] = held
     handler = _with_found_words(probed.handler, feeds, rows, columns.prepared)
     warnings += [*probed.warnings, *_rounded(feeds, columns.prepared)]

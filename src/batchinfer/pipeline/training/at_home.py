@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from batchinfer.models.elsewhere.comparison import Answers, Comparison
     from batchinfer.models.formats.home import Home
 
-_FEW_ROWS, _SLOW_S = 64, 10.0
+_FEW_ROWS, _SLOW_S, _SHOWN = 64, 10.0, 3
 
 
 def hold_against_home(
@@ -91,6 +91,14 @@ def _ask_here(handler: AsFitted, rows: pa.RecordBatch) -> _Asked:
 
     scored: list[Any] = list(BatchScorer(handler, batch_rows=1024).score([rows]))
     failed = [at for part in scored for at in part.failed_at]
+    if len(failed) == rows.num_rows:
+        why = dict.fromkeys(record.message for part in scored for record in part.failed)
+        raise ModelError(
+            [
+                f"of {rows.num_rows:,} landed rows the model takes none",
+                *list(why)[:_SHOWN],
+            ]
+        )
     names = list(handler.output)
     columns = {
         name: _joined([part.predictions[name] for part in scored], handler, name) for name in names
