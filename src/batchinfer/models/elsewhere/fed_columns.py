@@ -62,8 +62,12 @@ def matrix_of_feed(batch: pa.RecordBatch, feed: Mapping[str, Any]) -> torch.Tens
     batch = _with_words(batch, feed)
     type_ = np.dtype(feed["type"])
     unfit = _lacking(batch, feed)
+    whole, lengths = type_.kind != "f", feed.get("lengths", {})
     for name in feed["columns"]:
-        unfit |= _unfit_numbers(batch.column(name), name, type_, feed.get("lengths", {}).get(name))
+        column = batch.column(name)
+        # One number a row, where NaN stands for a null: nothing to look at.
+        if whole or column.type.num_fields:
+            unfit |= _unfit_numbers(column, name, type_, lengths.get(name))
     if unfit:
         raise UnfitRows(unfit)
     if feed.get("finite"):
