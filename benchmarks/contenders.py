@@ -280,7 +280,7 @@ LIBRARY = "XGBoost, its own threads"
 CONTENDERS: dict[str, Callable[[Workload, Any], float | None]] = {
     CEILING: forward_alone,
     "bare loop": bare_loop,
-    LIBRARY: library_alone,
+    LIBRARY: lambda workload, _: library_alone(workload.files, workload.output, SCHEMA),
     "bare loop, encoding ahead": partial(bare_loop, ahead=True),
     "engine, direct road": engine_direct,
     "mapInPandas": map_in_pandas,

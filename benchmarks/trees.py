@@ -11,15 +11,12 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-
-if TYPE_CHECKING:
-    from benchmarks.workloads import Workload
 
 WIDTH, TREES, DEPTH, LEARNED_ROWS = 64, 500, 6, 50_000
 NAMES = [f"f{place:02d}" for place in range(WIDTH)]
@@ -85,22 +82,22 @@ class Trees:
         return {"prediction": pa.array(output)}
 
 
-def library_alone(workload: Workload, _: Any) -> float:
-    """XGBoost in one process, its own threads on all cores; PyArrow reads, in large batches."""
-    from benchmarks.contenders import SCHEMA
-
+def library_alone(files: Sequence[Path], output: Path, schema: pa.Schema) -> float:
+    """Seconds of XGBoost in one process, its own threads on all cores; PyArrow reads, in large
+    batches.
+    """
     loaded = booster(len(os.sched_getaffinity(0)))
     model = Trees.__new__(Trees)
     model.module = loaded
-    workload.output.mkdir()
+    output.mkdir()
     started = time.perf_counter()
-    for place, file in enumerate(workload.files):
-        target = workload.output / f"{place}.parquet"
-        with pq.ParquetWriter(target, SCHEMA, compression="zstd") as writer:
+    for place, file in enumerate(files):
+        target = output / f"{place}.parquet"
+        with pq.ParquetWriter(target, schema, compression="zstd") as writer:
             for batch in pq.ParquetFile(file).iter_batches(batch_size=_LARGE_BATCH):
                 prediction = model.decode(model.forward(model.encode(batch)))["prediction"]
                 arrays = [batch.column("key"), prediction]
-                writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=SCHEMA))
+                writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema))
     return time.perf_counter() - started
 
 

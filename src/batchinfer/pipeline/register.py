@@ -117,8 +117,14 @@ class _Made:
     trust: str
     transforms_from: str
     signature: Mapping[str, Any]
+    source: str
     warnings: Sequence[str] = ()
     comparisons: Sequence[Mapping[str, Any]] = ()
+    feeds: Sequence[Mapping[str, Any]] = ()
+
+    def columns(self, side: str) -> dict[str, str]:
+        """`inputs` or `outputs` of the signature with their Spark SQL types."""
+        return {one["name"]: one["type"] for one in self.signature[side]}
 
 
 def _bundle_artifact(
@@ -140,9 +146,10 @@ def _bundle_artifact(
     if plain:
         handler.module = getattr(adopted.module, "module")  # noqa: B009 - a submodule, which type checkers take for a tensor
     comparisons = [one.to_json() for one in adopted.comparisons]
+    digest = _sha256(artifact.data)
     facts = {
         "transforms_from": origin,
-        "artifact": {"name": path.name, "sha256": _sha256(artifact.data)},
+        "artifact": {"name": path.name, "sha256": digest},
         "held_against": comparisons,
     }
     saved: dict[str, Any] = (
@@ -151,7 +158,12 @@ def _bundle_artifact(
     signature = _write(
         columns, folder, handler, handler.columns, transforms, facts, trust=adopted.trust, **saved
     )
-    return _Made(artifact.format, adopted.trust, origin, signature, adopted.warnings, comparisons)
+    source = f"{path.name}, SHA-256 {digest}"
+    feeds = handler.params["feeds"]
+    return _Made(
+        artifact.format, adopted.trust, origin, signature, source, adopted.warnings, comparisons,
+        feeds,
+    )  # fmt: skip
 
 
 def _bundle_handler(columns: TableColumns, class_path: str, name: str, folder: Path) -> _Made:
@@ -175,7 +187,7 @@ def _bundle_handler(columns: TableColumns, class_path: str, name: str, folder: P
     signature = _write(
         columns, folder, handler, inputs, transforms, {"transforms_from": origin}, module=None
     )
-    return _Made("handler", "none", origin, signature)
+    return _Made("handler", "none", origin, signature, class_path)
 
 
 def _write(
@@ -222,19 +234,40 @@ def _register(
         READING_TAG: str(READING),
     }
     former = context.registry.holder(name, alias) if alias else None
-    ref = context.registry.register(name, folder, alias or None, tags=tags)
+    card = folder.with_name("card")
+    _write_card(context, name, made, card)
+    ref = context.registry.register(name, folder, alias or None, tags=tags, card=card)
     unused = not_in_use(context, ref)
     told = [*warn_of_words(context, alias, former, ref), *([unused] if unused else [])]
-    inputs, outputs = (
-        {one["name"]: one["type"] for one in made.signature[side]} for side in ("inputs", "outputs")
-    )
     return RegisterReport(
         context.run_id, context.name, "registered", model_name=ref.name, model_version=ref.version,
         bundle_digest=ref.digest,
-        alias=alias, format=made.format, trust=made.trust, inputs=inputs, outputs=outputs,
+        alias=alias, format=made.format, trust=made.trust,
+        inputs=made.columns("inputs"), outputs=made.columns("outputs"),
         transforms_from=made.transforms_from, in_use=not unused,
         held_against=[dict(one) for one in made.comparisons], warnings=[*made.warnings, *told],
     )  # fmt: skip
+
+
+def _write_card(context: Context, name: str, made: _Made, folder: Path) -> None:
+    from batchinfer.report.registered_card import RegisteredFacts, write_registered_card
+
+    folder.mkdir()
+    facts = RegisteredFacts(
+        name=name,
+        pipeline=context.name,
+        description=context.pipeline.description,
+        format=made.format,
+        artifact=made.source,
+        trust=made.trust,
+        inputs=made.columns("inputs"),
+        outputs=made.columns("outputs"),
+        feeds=made.feeds,
+        comparisons=made.comparisons,
+        transforms_from=made.transforms_from,
+        warnings=made.warnings,
+    )
+    write_registered_card(facts, folder)
 
 
 def _sha256(data: bytes) -> str:

@@ -12,7 +12,13 @@ import pytest
 
 from batchinfer.models.bundle_writing import write_bundle
 from batchinfer.models.handler import BinaryClassifier, Handler, MultiClassifier, Regressor
-from batchinfer.models.label_words import changed_words, label_words, read_label_words
+from batchinfer.models.label_words import (
+    LabelWords,
+    changed_words,
+    label_words,
+    positive_word,
+    read_label_words,
+)
 from batchinfer.models.mlp import build_module
 from batchinfer.transforms import PostProcess, fit_after, parse_after
 
@@ -142,17 +148,40 @@ def test_the_words_are_read_from_a_bundle(
         facts={},
         postprocess=after(raw, ["no", "yes"]) if raw else None,
     )
-    assert read_label_words(tmp_path / "bundle") == words
+    assert read_label_words(tmp_path / "bundle").words == words
 
 
 def test_other_words_are_told_and_the_same_or_unknown_ones_are_not() -> None:
-    a, b = frozenset({"yes", "other"}), frozenset({"yes", "no"})
-    assert changed_words("champion", "3", a, b) == (
+    a, b = LabelWords(frozenset({"yes", "other"})), LabelWords(frozenset({"yes", "no"}))
+    assert changed_words("champion", "3", a, b) == [
         'label says "no", "yes" now; version 3, which held champion until now, said "other", '
         '"yes": whoever filters on the words must follow'
-    )
-    assert changed_words("champion", "3", a, frozenset(a)) is None
-    assert changed_words("champion", "3", None, b) is None
-    assert changed_words("champion", "3", a, None) is None
-    many = frozenset(json.dumps(number) for number in range(12))
-    assert " and 2 more now; version 3" in str(changed_words("champion", "3", a, many))
+    ]
+    assert changed_words("champion", "3", a, a) == []
+    assert changed_words("champion", "3", LabelWords(None), b) == []
+    assert changed_words("champion", "3", a, LabelWords(None)) == []
+    many = LabelWords(frozenset(json.dumps(number) for number in range(12)))
+    assert " and 2 more now; version 3" in changed_words("champion", "3", a, many)[0]
+
+
+def test_a_score_of_the_other_class_is_told_though_the_words_are_the_same() -> None:
+    words = frozenset({"yes", "no"})
+    [told] = changed_words("champion", "3", LabelWords(words, "yes"), LabelWords(words, "no"))
+    assert told.startswith('score is the probability of "no" now; version 3')
+    assert told.endswith('gave that of "yes": whoever reads score must follow')
+    assert changed_words("champion", "3", LabelWords(words, "yes"), LabelWords(words)) == []
+
+
+@pytest.mark.parametrize(
+    ("class_", "params", "word"),
+    [
+        (BINARY, {"positive": "yes", "other": "no"}, "yes"),
+        ("m:AsFittedClasses", {"labels": ["a", "b"], "positive": 0}, "a"),
+        ("m:AsFittedClasses", {"labels": ["a", "b", "c"]}, None),
+        ("m:Own", {}, None),
+    ],
+)
+def test_the_word_of_score_is_the_positive_one_of_two(
+    class_: str, params: dict[str, Any], word: str | None
+) -> None:
+    assert positive_word(manifest(class_, params, TEXT), None) == word

@@ -36,10 +36,9 @@ def warn_of_words(context: Context, alias: str, former: str | None, now: ModelRe
                 f"version {version} cannot be read, so whether label says other words than before "
                 f"is not known: {next(iter(str(error).splitlines()), '')}"
             ]
-        if words[0] is None:
+        if words[0].words is None:
             return []
-    sentence = changed_words(alias, former, words[1], words[0])
-    return [] if sentence is None else [sentence]
+    return changed_words(alias, former, words[1], words[0])
 
 
 def not_in_use(context: Context, made: ModelRef) -> str | None:

@@ -205,3 +205,20 @@ def test_columns_of_lists_are_tried_on_landed_rows(landed: Land, tmp_path: Path)
         ids, mask = (torch.from_numpy(np.stack(frame[name]).astype("int64")) for name in columns)
         expected = net(ids, mask)
     np.testing.assert_allclose(project.scored()["prediction"], expected[:, 0], rtol=1e-6)
+
+
+def test_the_card_says_what_the_model_is_fed_and_what_it_was_held_against(
+    landed: Land, tmp_path: Path
+) -> None:
+    import skops.io
+
+    project = landed(gaps(), KEEP)
+    skops.io.dump(tree(project), tmp_path / "m.skops")
+    report = project.register(tmp_path / "m.skops")
+    from mlflow.tracking.client import MlflowClient
+
+    client = MlflowClient(project.context().environment.registry)
+    card = client.get_model_version("adopted", report.model_version).description
+    assert "- features (float64): x, y" in card and "artefact: m.skops, SHA-256 " in card
+    [held] = report.held_against
+    assert f"| {held['against']} | 300 | 0 | 0 | 0 | 1e-09 |" in card
