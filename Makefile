@@ -48,7 +48,7 @@ deploy: .venv/.ready .venv/share/batchinfer/airflow/.ready  ## the image's steps
 
 models: .venv/.ready .venv/share/batchinfer/boosting/.ready  ## XGBoost, LightGBM, CatBoost against our reading of their files; then the table of docs/models.md (five minutes)
 	@.venv/share/batchinfer/boosting/bin/python -m pytest tests/boosting
-	@.venv/share/batchinfer/boosting/bin/python -m benchmarks.models
+	@PYTHONPATH=$(CURDIR)/tests .venv/share/batchinfer/boosting/bin/python -m boosting.table
 
 gpu: .venv/.ready  ## the engine on a CUDA GPU, memory and context lost; without a GPU all of it skips, so no part of test
 	@$(BIN)/pytest tests/gpu -rs
