@@ -278,3 +278,10 @@ def test_a_catboost_file_that_was_cut_off_is_refused(data: bytes) -> None:
     with pytest.raises(ModelError, match="damaged"):
         check_catboost(data)
     check_catboost(b"CBM1\x03\0\0\0abc")
+
+
+def test_a_place_of_categories_past_every_whole_number_is_refused() -> None:
+    data = a_lightgbm().replace(b"threshold=0 0.5", b"threshold=9e30 0.5")
+    assert data != a_lightgbm()
+    with pytest.raises(ModelError, match="categories"):
+        read_lightgbm(data)

@@ -188,7 +188,8 @@ def _check_categories(tree: Mapping[str, str], places: np.ndarray, cats: int, wh
         return
     if (places != np.trunc(places)).any():
         raise ModelError(f"damaged: {what}: a place of categories that is no whole number")
-    check_range(places.astype(np.int64), cats, f"{what}: categories")
+    # As they are: a number past 64 bits would become another one.
+    check_range(places, cats, f"{what}: categories")
     bits = _integers(tree, "cat_threshold", None, what)
     check_range(bits, 2**32, f"{what}: cat_threshold")
     check_rising(
@@ -214,7 +215,7 @@ def _categories(
     """
     chosen = re.search(r"^\[categorical_feature: ([\d,]*)\]$", tail, re.MULTILINE)
     places = [int(one) for one in chosen.group(1).split(",") if one] if chosen else []
-    check_range(np.array(places, np.int64), len(names), "categorical_feature")
+    check_range(np.array(places, object), len(names), "categorical_feature")
     features = tuple(names[place] for place in sorted(places))
     last = tail.rstrip().rpartition("\n")[2]
     if not last.startswith(_PANDAS):
