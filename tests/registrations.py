@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from artefacts import a_frame
 
@@ -48,3 +51,12 @@ class Project:
         self, name: str, artifact: Path | str, *overrides: str, **how: str
     ) -> RegisterReport:
         return register_model(self.context(name, *overrides, **how), str(artifact))
+
+
+@contextmanager
+def state_below(root: Path) -> Iterator[None]:
+    """All state below a folder, which is the current one meanwhile."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BATCHINFER_HOME", str(root / "var"))
+        patch.chdir(root)
+        yield

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from registrations import Project
+from registrations import Project, state_below
 
 LIBRARIES = ("xgboost", "lightgbm", "catboost")
 HERE = Path(__file__).parent
@@ -27,7 +27,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """One registry for a whole module; every test has a model of its own in it."""
     root = tmp_path_factory.mktemp("project")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BATCHINFER_HOME", str(root / "var"))
-        patch.chdir(root)
+    with state_below(root):
         yield Project(root)

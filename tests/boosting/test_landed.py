@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from registrations import state_below
 
 import batchinfer
 
@@ -64,9 +65,7 @@ class Landed:
 @pytest.fixture(scope="module")
 def landed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Landed]:
     root = tmp_path_factory.mktemp("landed")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BATCHINFER_HOME", str(root / "var"))
-        patch.chdir(root)
+    with state_below(root):
         yield Landed(root)
 
 

@@ -27,7 +27,7 @@ BY_MODULE = {
     },
     "elsewhere.as_fitted": {
         "AsFittedValues": "cf91aebbbe629d76dcb3f9182b67bc5cb9e6ca23742e51f86ef75af4660e56f1",
-        "AsFittedColumns": "95feb221353278fe4aa5e6b533a6e76d512a3b1708a15bb4e05806e1a2d006b5",
+        "AsFittedColumns": "227833a5e1f3e5b0ebe9d0ff066d28034d65b0dfde20bcdb2722ebdb5ff07852",
         "AsFittedClasses": "d360759f1fac4efda40b624078978a45c8285298518db70ede962a2c30f36562",
         "AsFitted": "11e8e20c4ccc1f089a8a448ec6f403f5d73a5420d6ad458738931d2606b7baa2",
     },

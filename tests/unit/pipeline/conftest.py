@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from registrations import Project
+from registrations import Project, state_below
 from spark.projects import PIPELINE, SmallProject, csv_of
 
 from .one_process import OneProcess
@@ -67,7 +67,5 @@ def ready(local: SmallProject, learned: Path) -> SmallProject:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """One registry for a whole module; every test has a model of its own in it."""
     root = tmp_path_factory.mktemp("project")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BATCHINFER_HOME", str(root / "var"))
-        patch.chdir(root)
+    with state_below(root):
         yield Project(root)

@@ -16,7 +16,6 @@ import pyarrow as pa
 import pyarrow.compute
 import torch
 
-from batchinfer.config.types import parse_ddl
 from batchinfer.errors import ModelError
 from batchinfer.models.elsewhere.fed_columns import (
     frame_of_feed,
@@ -24,7 +23,7 @@ from batchinfer.models.elsewhere.fed_columns import (
     tensors_of_feeds,
     texts_of_feed,
 )
-from batchinfer.models.foreign import ForeignHandler
+from batchinfer.models.foreign import ForeignColumns, ForeignHandler
 from batchinfer.models.handler import RawOutput
 
 # Its functions are made when it is imported, so type checkers do not see them.
@@ -102,19 +101,8 @@ class AsFittedClasses(AsFitted):
         }
 
 
-class AsFittedColumns(AsFitted):
+class AsFittedColumns(AsFitted, ForeignColumns):
     """The columns of the frame that the model gives. Params: `columns`, their Spark SQL types by name."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.output = dict(self.params["columns"])
-
-    def decode(self, output: Any) -> dict[str, pa.Array]:
-        """One column for each of `columns`. Runs on: executor, CPU."""
-        absent = [name for name in self.output if name not in output.columns]
-        if absent:
-            raise ModelError(f"the model gave no column {', '.join(absent)}; it gave {', '.join(map(str, output.columns))}")
-        return {name: pa.Array.from_pandas(output[name], type=parse_ddl(type_)) for name, type_ in self.output.items()}
 # fmt: on
 
 

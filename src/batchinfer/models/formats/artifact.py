@@ -198,6 +198,13 @@ def only_tensor(output: Any) -> torch.Tensor:
     )
 
 
+def first_line(error: Exception) -> str:
+    """The first line of a library's error that says something, else the error's class."""
+    return next(
+        (line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__
+    )
+
+
 def missing_package(package: str, extra: str) -> SetupError:
     """The error for a package that is not installed."""
     return SetupError(

@@ -54,10 +54,10 @@ _HERE = "batchinfer.models.formats."
 _TREES = f"{_HERE}boosting."
 FORMATS: Mapping[str, Format] = {
     "torch.export": Format("a torch.export program", "program.pt2", (".pt2",),
-    f"{_HERE}torch_export:open_program", ("torch",), "", f"{_HERE}home:export_at_home"),
+    f"{_HERE}torch_export:open_program", ("torch",), home=f"{_HERE}home:export_at_home"),
     "torchscript": Format(
         "TorchScript", "scripted.pt", (".pt", ".ts", ".pth"),
-        f"{_HERE}torchscript:open_torchscript", ("torch",), "", f"{_HERE}home:script_at_home"
+        f"{_HERE}torchscript:open_torchscript", ("torch",), home=f"{_HERE}home:script_at_home"
     ),
     "onnx": Format("an ONNX model", "model.onnx", (".onnx",), f"{_HERE}onnx_model:open_onnx",
     ("onnx", "onnxruntime"), f"{_HERE}onnx_model:open_first_onnx", f"{_HERE}home:onnx_at_home"),
@@ -73,14 +73,14 @@ FORMATS: Mapping[str, Format] = {
     MLFLOW: Format("an MLflow model", "mlflow.zip", (), f"{_HERE}mlflow_model:open_pyfunc",
     ("mlflow",), f"{_HERE}mlflow_model:open_first_pyfunc", f"{_HERE}home:pyfunc_at_home"),
     XGBOOST: Format("an XGBoost model", "model.xgboost", (".json", ".ubj"),
-    f"{_TREES}xgboost_model:open_xgboost", ("xgboost",), "",
-    f"{_TREES}trees_at_home:xgboost_at_home"),
+    f"{_TREES}xgboost_model:open_xgboost", ("xgboost",),
+    home=f"{_TREES}trees_at_home:xgboost_at_home"),
     LIGHTGBM: Format("a LightGBM model", "model.lightgbm", (".txt",),
-    f"{_TREES}lightgbm_model:open_lightgbm", ("lightgbm",), "",
-    f"{_TREES}trees_at_home:lightgbm_at_home"),
+    f"{_TREES}lightgbm_model:open_lightgbm", ("lightgbm",),
+    home=f"{_TREES}trees_at_home:lightgbm_at_home"),
     CATBOOST: Format("a CatBoost model", "model.catboost", (".cbm", ".json"),
-    f"{_TREES}catboost_model:open_catboost", ("catboost",), "",
-    f"{_TREES}trees_at_home:catboost_at_home"),
+    f"{_TREES}catboost_model:open_catboost", ("catboost",),
+    home=f"{_TREES}trees_at_home:catboost_at_home"),
 }  # fmt: skip
 
 

@@ -148,14 +148,12 @@ def pyfunc_at_home(data: bytes, trust: Trust) -> Home:
         output: Any = model.predict(rows)
         if isinstance(output, pd.Series):
             output = output.to_frame("prediction")
-        if not isinstance(output, pd.DataFrame):
-            output = pd.DataFrame(
-                output
-                if isinstance(output, dict)
-                else {"prediction": list(np.asarray(output).reshape(len(rows), -1).squeeze(1))}
-                if np.asarray(output).size == len(rows)
-                else {"prediction": list(np.asarray(output))}
-            )
+        elif isinstance(output, dict):
+            output = pd.DataFrame(output)
+        elif not isinstance(output, pd.DataFrame):
+            values = np.asarray(output)
+            flat = values.reshape(len(rows)) if values.size == len(rows) else values
+            output = pd.DataFrame({"prediction": list(flat)})
         # By the rows' own index: that is how its user knows them apart.
         return frame_answers(output.loc[rows.index])
 

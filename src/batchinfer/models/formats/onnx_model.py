@@ -20,6 +20,7 @@ from batchinfer.models.formats.artifact import (
     ModelInput,
     Predictor,
     Trust,
+    first_line,
     label_texts,
     missing_package,
 )
@@ -176,15 +177,9 @@ def onnx_session(data: bytes, device: str) -> tuple[Any, tuple[str, ...]]:
         )
     except Exception as error:  # onnxruntime's errors have no common class
         raise ModelError(
-            f"onnxruntime {onnxruntime.__version__} cannot run this model: {_first_line(error)}"
+            f"onnxruntime {onnxruntime.__version__} cannot run this model: {first_line(error)}"
         ) from error
     return session, class_labels(model)
-
-
-def _first_line(error: Exception) -> str:
-    return next(
-        (line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__
-    )
 
 
 def class_labels(model: Any) -> tuple[str, ...]:

@@ -15,7 +15,13 @@ from typing import Any
 
 from batchinfer.errors import ModelError
 from batchinfer.models.formats import archives, pickles
-from batchinfer.models.formats.artifact import ForeignModule, ModelInput, TensorProgram, Trust
+from batchinfer.models.formats.artifact import (
+    ForeignModule,
+    ModelInput,
+    TensorProgram,
+    Trust,
+    first_line,
+)
 
 # `aten::save` writes a file, `aten::from_file` maps one; classes in C++ are whatever the
 # environment has registered.
@@ -79,7 +85,7 @@ def open_torchscript(data: bytes, device: str, trust: Trust = "none") -> Foreign
         schema = script.forward.schema
     except Exception as error:  # the reader is C++, and its errors are of any kind
         raise ModelError(
-            f"PyTorch {torch.__version__} cannot load this TorchScript: {_first_line(error)}"
+            f"PyTorch {torch.__version__} cannot load this TorchScript: {first_line(error)}"
         ) from error
     return TensorProgram(script, _inputs(schema, _dtype(script)))
 
@@ -108,9 +114,3 @@ def _inputs(schema: Any, dtype: str) -> list[ModelInput]:
     if not inputs:
         raise ModelError("the script's forward takes no tensor; allowed: at least one")
     return inputs
-
-
-def _first_line(error: Exception) -> str:
-    return next(
-        (line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__
-    )

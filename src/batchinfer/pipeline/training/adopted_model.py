@@ -100,8 +100,7 @@ def adopt_model(
     takes = takes_of_trees(module)
     # Not before it is tried: rows may hold categories that the model has not seen.
     held = with_unseen(probed.handler.params["feeds"], takes, context.pipeline.model.unseen)
-    probed.handler.params["feeds"] = held
-    handler = _with_found_words(probed.handler, feeds, rows, columns.prepared)
+    handler = _with_found_words(_fed(probed.handler, held), feeds, rows, columns.prepared)
     warnings += [*probed.warnings, *_rounded(feeds, columns.prepared)]
     warnings += [*_zeros_for_missing(transforms, fitted), *_no_classes(context, handler)]
     own, asked = context.pipeline.model.trust, options.reference
@@ -267,25 +266,24 @@ def _with_found_words(
     whole = tried.drop_null().slice(0, 50)
     tried = whole if whole.num_rows else tried.slice(0, 50)
     told = {name: word.to_json() for name, word in find_words(handler, tried).items()}
-    handler = _with_feeds(handler, "frame", "words", told)
+    if told:
+        handler = _fed(handler, [_with_words(feed, told) for feed in handler.params["feeds"]])
     required = find_required(handler, tried)
-    for feed in handler.params["feeds"]:
-        own = [name for name in required if name in feed.get("columns", ())]
-        if own:
-            handler = _changed(handler, feed, {"required": own})
-    return handler
+    return _fed(handler, [_with_required(feed, required) for feed in handler.params["feeds"]])
 
 
-def _with_feeds(handler: AsFitted, type_: str, name: str, found: Mapping[str, Any]) -> AsFitted:
-    """The handler with what was found put behind what its feeds of that type say already."""
-    for feed in handler.params["feeds"] if found else ():
-        if feed["type"] == type_:
-            handler = _changed(handler, feed, {name: {**found, **feed.get(name, {})}})
-    return handler
+def _with_words(feed: dict[str, Any], told: Mapping[str, Any]) -> dict[str, Any]:
+    """The feed of a frame with the words that were found; those that it has already stay."""
+    return {**feed, "words": {**told, **feed.get("words", {})}} if feed["type"] == "frame" else feed
 
 
-def _changed(handler: AsFitted, feed: Mapping[str, Any], more: Mapping[str, Any]) -> AsFitted:
-    feeds = [{**one, **more} if one == feed else one for one in handler.params["feeds"]]
+def _with_required(feed: dict[str, Any], required: Sequence[str]) -> dict[str, Any]:
+    own = [name for name in required if name in feed.get("columns", ())]
+    return {**feed, "required": own} if own else feed
+
+
+def _fed(handler: AsFitted, feeds: list[dict[str, Any]]) -> AsFitted:
+    """The same handler with other feeds."""
     params = handler.params | {"feeds": feeds}
     return type(handler)(handler.module, handler.transforms, params, handler.columns)
 

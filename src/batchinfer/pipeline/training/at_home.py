@@ -6,7 +6,7 @@ Owns which rows are asked about twice, and what a difference means. Knows no for
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -73,20 +73,17 @@ def _affordable(handler: AsFitted, rows: pa.RecordBatch) -> pa.RecordBatch:
     return rows if rows.num_rows <= most else rows.slice(0, most)
 
 
+@dataclass(frozen=True)
 class _Asked:
-    """Rows that were asked about here: those that were scored, and what was said of them."""
+    """Rows that were asked about here and scored, and what was said of them."""
 
-    def __init__(self, rows: pa.RecordBatch, scored: np.ndarray, answers: Answers) -> None:
-        self.rows, self.scored, self.answers = rows, scored, answers
-
-    @property
-    def answered(self) -> pa.RecordBatch:
-        import pyarrow as pa
-
-        return self.rows.take(pa.array(self.scored))
+    rows: pa.RecordBatch
+    answers: Answers
 
 
 def _ask_here(handler: AsFitted, rows: pa.RecordBatch) -> _Asked:
+    import pyarrow as pa
+
     from batchinfer.inference.engine import BatchScorer
 
     scored: list[Any] = list(BatchScorer(handler, batch_rows=1024).score([rows]))
@@ -99,19 +96,12 @@ def _ask_here(handler: AsFitted, rows: pa.RecordBatch) -> _Asked:
                 *list(why)[:_SHOWN],
             ]
         )
-    names = list(handler.output)
     columns = {
-        name: _joined([part.predictions[name] for part in scored], handler, name) for name in names
+        name: pa.concat_arrays([part.predictions[name] for part in scored])
+        for name in handler.output
     }
-    return _Asked(rows, np.delete(np.arange(rows.num_rows), failed), _answers_of(handler, columns))
-
-
-def _joined(parts: Sequence[pa.Array], handler: AsFitted, name: str) -> pa.Array:
-    import pyarrow as pa
-
-    from batchinfer.config.types import parse_ddl
-
-    return pa.concat_arrays(parts) if parts else pa.nulls(0, parse_ddl(handler.output[name]))
+    kept = np.delete(np.arange(rows.num_rows), failed)
+    return _Asked(rows.take(pa.array(kept)), _answers_of(handler, columns))
 
 
 def _answers_of(handler: AsFitted, columns: Mapping[str, pa.Array]) -> Answers:
@@ -146,12 +136,12 @@ def _reordered(handler: AsFitted, asked: _Asked) -> Comparison:
 
     from batchinfer.models.elsewhere.comparison import compare
 
-    order = np.random.default_rng(0).permutation(len(asked.scored))
-    again = _ask_here(handler, asked.answered.take(pa.array(order)))
-    if len(again.scored) != len(order):
+    order = np.random.default_rng(0).permutation(asked.rows.num_rows)
+    again = _ask_here(handler, asked.rows.take(pa.array(order)))
+    if again.rows.num_rows != len(order):
         raise ModelError(
             f"of {len(order):,} rows that the model took, it refused "
-            f"{len(order) - len(again.scored):,} when they stood in another order; allowed: a "
+            f"{len(order) - again.rows.num_rows:,} when they stood in another order; allowed: a "
             "model that says the same of a row whatever rows stand beside it"
         )
     back = np.argsort(order)
@@ -160,7 +150,7 @@ def _reordered(handler: AsFitted, asked: _Asked) -> Comparison:
         again.answers.taken(back),
         "itself with the rows in another order",
         1e-5,
-        _shown(asked.answered, handler),
+        _shown(asked.rows, handler),
     )
 
 
@@ -168,7 +158,7 @@ def _held(handler: AsFitted, asked: _Asked, home: Home) -> Comparison:
     from batchinfer.models.elsewhere.comparison import compare
     from batchinfer.models.elsewhere.home_inputs import home_inputs
 
-    rows = asked.answered
+    rows = asked.rows
     inputs = home_inputs(rows, handler, home.names)
     try:
         said = home.ask(inputs)

@@ -64,7 +64,7 @@ def chosen_rows(table: pa.Table, most: int) -> np.ndarray:
     """Places of up to `most` rows, in order: half of them at most for nulls and rare categories."""
     special: dict[int, None] = {}
     for name in table.column_names:
-        special.update(dict.fromkeys(_rare(table.column(name).combine_chunks())))
+        special.update(dict.fromkeys(_rare(table.column(name))))
     found = np.array(list(special), np.int64)
     if len(found) > most // 2:
         found = found[np.linspace(0, len(found) - 1, most // 2).astype(np.int64)]
@@ -75,10 +75,9 @@ def chosen_rows(table: pa.Table, most: int) -> np.ndarray:
     return np.sort(np.concatenate([found, rest]))
 
 
-def _rare(column: pa.Array) -> list[int]:
+def _rare(chunked: pa.ChunkedArray) -> list[int]:
     """Rows with a null, and the first few of each value of a column of few values."""
-    if isinstance(column, pa.ChunkedArray):
-        column = column.combine_chunks()
+    column = chunked.combine_chunks()
     places = np.flatnonzero(column.is_null(nan_is_null=True).to_numpy(zero_copy_only=False))
     found = places[:_NULLS].tolist()
     if not (pa.types.is_string(column.type) or pa.types.is_integer(column.type)):

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from batchinfer.errors import ModelError, UnfitRows
-from batchinfer.models.formats.artifact import ForeignModule, Trust
+from batchinfer.models.formats.artifact import ForeignModule, Trust, first_line
 from batchinfer.models.formats.boosting.boosted import (
     BoostedTrees,
     TreeInputs,
@@ -47,11 +47,6 @@ def open_xgboost(data: bytes, device: str, trust: Trust = "none") -> ForeignModu
     # As many threads as PyTorch's, which the worker limits to its share of the cores.
     booster.set_param({"nthread": torch.get_num_threads(), "device": "cpu"})
     return XgboostTrees(booster, described)
-
-
-def first_line(error: Exception) -> str:
-    """The first line of a library's error; what follows are its own addresses."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), repr(error))
 
 
 def takes_of(described: XgboostFile) -> TreeInputs:
