@@ -94,7 +94,7 @@ def adopt_model(
     module, trust = _opened(columns, artifact, transforms)
     feeds = _feeds(columns, artifact, module, transforms, fitted)
     feeds = _with_told_words(feeds, options.missing, columns.prepared)
-    rows = read_trial_rows(context, feeds.columns)
+    rows, why_none = read_trial_rows(context, feeds.columns)
     positive, warnings = _positive(context)
     probed = probe(module, feeds, transforms, columns.prepared, positive, rows)
     takes = takes_of_trees(module)
@@ -108,6 +108,7 @@ def adopt_model(
         handler,
         lambda: [_home(artifact, module, own), *([_reference(asked, own)] if asked else [])],
         rows,
+        why_none,
         allow_difference=options.allow_difference,
     )
     return AdoptedModel(handler, module, trust, compared, [*warnings, *told])

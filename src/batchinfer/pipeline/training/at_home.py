@@ -27,6 +27,7 @@ def hold_against_home(
     handler: AsFitted,
     homes: Callable[[], Sequence[Home]],
     rows: pa.RecordBatch | None,
+    why_none: str,
     *,
     allow_difference: bool,
 ) -> tuple[list[Comparison], list[str]]:
@@ -34,7 +35,7 @@ def hold_against_home(
 
     Args:
         homes: opens the model's own library, and that of the model that it was converted from.
-        rows: landed ones; None: there are none.
+        rows: landed ones; None: there are none, and `why_none` says why.
 
     Runs on: driver, without Spark.
 
@@ -44,8 +45,8 @@ def hold_against_home(
     """
     if rows is None:
         said = (
-            "nothing has landed yet, so the model was tried on made-up rows only: what it says "
-            "here was not held against its own library"
+            f"{why_none}, so the model was tried on made-up rows only: what it says here was not "
+            "held against its own library"
         )
         return [], [said]
     asked = _ask_here(handler, _affordable(handler, rows))

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 
-from batchinfer.errors import BatchInferError
+from batchinfer.errors import BatchInferError, InputMissing
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.slices.landed import read_data
 from batchinfer.pipeline.slices.reading import read_rows
@@ -31,9 +31,9 @@ _NULLS, _OF_A_CATEGORY, _CATEGORIES = 100, 3, 100
 
 def read_trial_rows(
     context: Context, columns: Sequence[str], most: int = TRIAL_ROWS
-) -> pa.RecordBatch | None:
-    """Up to `most` landed rows of these columns; None where nothing has landed that can be read
-    here.
+) -> tuple[pa.RecordBatch | None, str]:
+    """Up to `most` landed rows of these columns; or None, and why there are none, as a sentence
+    begins.
 
     Of large tables the first rows of up to sixteen parts are looked at, 100,000 in all.
     Runs on: driver, without Spark.
@@ -51,13 +51,15 @@ def read_trial_rows(
                     break
             if sum(one.num_rows for one in batches) >= _SCANNED_ROWS:
                 break
-    except (BatchInferError, OSError):  # not landed yet, or in place where this machine cannot read
-        return None
+    except InputMissing:
+        return None, "nothing has landed yet"
+    except (BatchInferError, OSError) as error:  # such as in place, where this machine cannot read
+        return None, f"the landed rows cannot be read here ({error})"
     table = pa.Table.from_batches(batches) if batches else None
     if table is None or not table.num_rows:
-        return None
+        return None, "no rows have landed"
     [rows] = table.take(pa.array(chosen_rows(table, most))).combine_chunks().to_batches()
-    return rows
+    return rows, ""
 
 
 def chosen_rows(table: pa.Table, most: int) -> np.ndarray:

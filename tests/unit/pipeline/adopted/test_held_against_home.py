@@ -222,3 +222,11 @@ def test_the_card_says_what_the_model_is_fed_and_what_it_was_held_against(
     assert "- features (float64): x, y" in card and "artefact: m.skops, SHA-256 " in card
     [held] = report.held_against
     assert f"| {held['against']} | 300 | 0 | 0 | 0 | 1e-09 |" in card
+
+
+def test_landed_rows_that_cannot_be_read_are_not_told_as_none(landed: Land, tmp_path: Path) -> None:
+    project = landed(gaps(), KEEP)
+    for file in (tmp_path / "var/lake/landed/adopted").rglob("*.parquet"):
+        file.write_bytes(b"PAR1 damaged")
+    [said] = project.register(save_linear_onnx(tmp_path / "sum.onnx", {"m": 2})).warnings
+    assert said.startswith("the landed rows cannot be read here (") and "nothing" not in said
