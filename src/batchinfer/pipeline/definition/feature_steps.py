@@ -60,12 +60,15 @@ def _target_kind(document: Mapping[str, Any], fields: Mapping[str, pa.DataType])
     """What steps that are fitted on the target get; `classes` where it cannot be told yet."""
     import pyarrow as pa
 
+    from batchinfer.models.parameters import MODELS
+
     target = _part(document.get("train"), "target")
     if not isinstance(target.get("column"), str):
         return None
     type_ = fields.get(target["column"], pa.null())
     number = pa.types.is_floating(type_) or pa.types.is_decimal(type_)
-    regressor = str(_part(document, "train").get("model")).endswith("_regressor")
+    known = MODELS.get(str(_part(document, "train").get("model")))
+    regressor = known is not None and known.tasks == ("regression",)
     # 0 and false name a class.
     two = target.get("positive") is not None or target.get("positive_pattern")
     return "number" if (number or regressor) and not two else "classes"
