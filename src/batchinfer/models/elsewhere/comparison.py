@@ -31,6 +31,19 @@ class Answers:
     numbers: np.ndarray | None = None
     texts: Mapping[str, np.ndarray] = field(default_factory=dict)
 
+    def margins(self) -> np.ndarray | None:
+        """(rows,) how far the two likeliest classes are apart; None where there are not both labels
+        and numbers.
+
+        One number a row is the probability of one of two classes.
+        """
+        if self.labels is None or self.numbers is None:
+            return None
+        if self.numbers.shape[1] == 1:
+            return np.abs(2 * self.numbers[:, 0] - 1)
+        two = np.partition(self.numbers, -2, axis=1)[:, -2:]
+        return two[:, 1] - two[:, 0]
+
     def taken(self, places: np.ndarray) -> Answers:
         """The answers of some of the rows."""
         return Answers(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from batchinfer.errors import BatchInferError, ModelError
+from batchinfer.pipeline.training.trial_rows import chosen_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from batchinfer.models.formats.home import Home
 
 _FEW_ROWS, _SLOW_S, _SHOWN = 64, 10.0, 3
+_TRIAL_ROWS, _TIES = 2_000, 300
 
 
 def hold_against_home(
@@ -49,7 +51,7 @@ def hold_against_home(
             "held against its own library"
         )
         return [], [said]
-    asked = _ask_here(handler, _affordable(handler, rows))
+    asked = _narrowed(_ask_here(handler, _affordable(handler, rows)))
     comparisons = [_reordered(handler, asked)]
     comparisons += [_held(handler, asked, home) for home in homes()]
     differ = [one for one in comparisons if not one.equal]
@@ -71,7 +73,7 @@ def _affordable(handler: AsFitted, rows: pa.RecordBatch) -> pa.RecordBatch:
     _ask_here(handler, few)
     seconds = time.perf_counter() - started
     most = max(_FEW_ROWS, int(few.num_rows * _SLOW_S / max(seconds, 1e-6)))
-    return rows if rows.num_rows <= most else rows.slice(0, most)
+    return rows if rows.num_rows <= most else _taken(rows, chosen_rows(rows, most))
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,25 @@ class _Asked:
 
     rows: pa.RecordBatch
     answers: Answers
+
+
+def _narrowed(asked: _Asked) -> _Asked:
+    """The rows that are asked about again: those nearest to a tie of two classes, and of the others
+    as many as belong to them.
+    """
+    if asked.rows.num_rows <= _TRIAL_ROWS:
+        return asked
+    margins = asked.answers.margins()
+    ties = np.zeros(0, np.int64) if margins is None else np.argsort(margins, kind="stable")[:_TIES]
+    rest = chosen_rows(asked.rows, _TRIAL_ROWS - len(ties))
+    places = np.union1d(ties, rest)
+    return _Asked(_taken(asked.rows, places), asked.answers.taken(places))
+
+
+def _taken(rows: pa.RecordBatch, places: np.ndarray) -> pa.RecordBatch:
+    import pyarrow as pa
+
+    return rows.take(pa.array(places))
 
 
 def _ask_here(handler: AsFitted, rows: pa.RecordBatch) -> _Asked:
@@ -102,7 +123,7 @@ def _ask_here(handler: AsFitted, rows: pa.RecordBatch) -> _Asked:
         for name in handler.output
     }
     kept = np.delete(np.arange(rows.num_rows), failed)
-    return _Asked(rows.take(pa.array(kept)), _answers_of(handler, columns))
+    return _Asked(_taken(rows, kept), _answers_of(handler, columns))
 
 
 def _answers_of(handler: AsFitted, columns: Mapping[str, pa.Array]) -> Answers:
@@ -133,12 +154,10 @@ def _matrix(column: pa.Array) -> np.ndarray:
 
 def _reordered(handler: AsFitted, asked: _Asked) -> Comparison:
     """The same rows in another order: what is said of a row may not hang on the rows beside it."""
-    import pyarrow as pa
-
     from batchinfer.models.elsewhere.comparison import compare
 
     order = np.random.default_rng(0).permutation(asked.rows.num_rows)
-    again = _ask_here(handler, asked.rows.take(pa.array(order)))
+    again = _ask_here(handler, _taken(asked.rows, order))
     if again.rows.num_rows != len(order):
         raise ModelError(
             f"of {len(order):,} rows that the model took, it refused "

@@ -22,7 +22,8 @@ from batchinfer.pipeline.slices.slice_splits import splits_of
 # Its functions are made when it is imported, so type checkers do not see them.
 pc: Any = pyarrow.compute
 
-TRIAL_ROWS = 2_000
+# Read, so that those near a tie can be found among them.
+_POOL_ROWS = 20_000
 _SCANNED_ROWS = 100_000
 _SPLITS = 16
 # Of each column so many rows with a null, and so many of each category.
@@ -30,7 +31,7 @@ _NULLS, _OF_A_CATEGORY, _CATEGORIES = 100, 3, 100
 
 
 def read_trial_rows(
-    context: Context, columns: Sequence[str], most: int = TRIAL_ROWS
+    context: Context, columns: Sequence[str], most: int = _POOL_ROWS
 ) -> tuple[pa.RecordBatch | None, str]:
     """Up to `most` landed rows of these columns; or None, and why there are none, as a sentence
     begins.
@@ -62,10 +63,10 @@ def read_trial_rows(
     return rows, ""
 
 
-def chosen_rows(table: pa.Table, most: int) -> np.ndarray:
+def chosen_rows(table: pa.Table | pa.RecordBatch, most: int) -> np.ndarray:
     """Places of up to `most` rows, in order: half of them at most for nulls and rare categories."""
     special: dict[int, None] = {}
-    for name in table.column_names:
+    for name in table.schema.names:
         special.update(dict.fromkeys(_rare(table.column(name))))
     found = np.array(list(special), np.int64)
     if len(found) > most // 2:
@@ -77,9 +78,9 @@ def chosen_rows(table: pa.Table, most: int) -> np.ndarray:
     return np.sort(np.concatenate([found, rest]))
 
 
-def _rare(chunked: pa.ChunkedArray) -> list[int]:
+def _rare(column: pa.Array | pa.ChunkedArray) -> list[int]:
     """Rows with a null, and the first few of each value of a column of few values."""
-    column = chunked.combine_chunks()
+    column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     places = np.flatnonzero(column.is_null(nan_is_null=True).to_numpy(zero_copy_only=False))
     found = places[:_NULLS].tolist()
     if not (pa.types.is_string(column.type) or pa.types.is_integer(column.type)):

@@ -230,3 +230,22 @@ def test_landed_rows_that_cannot_be_read_are_not_told_as_none(landed: Land, tmp_
         file.write_bytes(b"PAR1 damaged")
     [said] = project.register(save_linear_onnx(tmp_path / "sum.onnx", {"m": 2})).warnings
     assert said.startswith("the landed rows cannot be read here (") and "nothing" not in said
+
+
+def test_of_many_rows_those_near_a_tie_are_asked_about(landed: Land, tmp_path: Path) -> None:
+    """A row at one half exactly stands among fifteen thousand, and two models part only there."""
+    from .odd_estimators import Half
+
+    many = 15_000
+    x = np.random.default_rng(9).uniform(0.5, 3, many) * np.where(np.arange(many) % 2, 1, -1)
+    x[[7_001, 12_345]] = 0.0
+    project = landed(pa.table({"id": np.arange(many), "x": x}))
+    frame = project.frame()[["x"]]
+    for name, up in (("up", True), ("above", False)):
+        model = Half(up).fit(frame, None)
+        (tmp_path / f"{name}.pkl").write_bytes(pickle.dumps(model))
+    reference = str(tmp_path / "above.pkl")
+    with pytest.raises(ModelError, match=r"2 of [12],\d{3} rows have another label"):
+        project.register(tmp_path / "up.pkl", "model.trust=pickle", reference=reference)
+    report = project.register(tmp_path / "up.pkl", "model.trust=pickle")
+    assert report.warnings == [] and 1_700 <= report.held_against[0]["rows"] <= 2_000
