@@ -364,23 +364,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Console script, and the body of every job. A usage error ends like every other: exit 2 and
     the JSON line.
     """
+    from batchinfer.command import print_line, report_failure, stdout_for_the_line
     from batchinfer.errors import ConfigError, Interrupted
 
-    try:
-        return cli.main(argv, prog_name="batchinfer", standalone_mode=False) or 0
-    except click.ClickException as error:
-        from batchinfer.command import report_failure
-
-        hint = (
-            f"{error.ctx.command_path} --help"
-            if isinstance(error, click.UsageError) and error.ctx
-            else None
-        )
-        return report_failure(ConfigError(error.format_message(), hint))
-    except (click.Abort, KeyboardInterrupt):
-        from batchinfer.command import report_failure
-
-        return report_failure(Interrupted("interrupted by Ctrl-C"))
+    with stdout_for_the_line():
+        try:
+            cli.main(argv, prog_name="batchinfer", standalone_mode=False)
+        except click.ClickException as error:
+            hint = (
+                f"{error.ctx.command_path} --help"
+                if isinstance(error, click.UsageError) and error.ctx
+                else None
+            )
+            return report_failure(ConfigError(error.format_message(), hint))
+        except (click.Abort, KeyboardInterrupt):
+            return report_failure(Interrupted("interrupted by Ctrl-C"))
+        # Commands leave by themselves: what comes here has shown help, or the version.
+        print_line({"version": __version__, "status": "ok", "errors": []})
+        return 0
 
 
 if __name__ == "__main__":

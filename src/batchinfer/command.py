@@ -1,29 +1,95 @@
 """What every command does around its work: signals, errors, the exit code, and the one JSON line at
 the end.
 
-Owns standard output: nothing else may write to it. Shared by the command line and the jobs.
+Owns standard output: nothing else can write to it. Shared by the command line and the jobs.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 from batchinfer.credentials import without_credentials
 from batchinfer.errors import BatchInferError, Interrupted
 
-# Set for jobs that spark-submit runs.
+# Set for jobs that spark-submit runs: the file that their JSON line goes into.
 SUBMITTED = "BATCHINFER_SUBMITTED"
+
+# Where the JSON line goes while standard output is kept for it; None: to standard output.
+_line_out: int | None = None
 
 # The signals that have arrived, as errors; looked at where an error of another kind comes up.
 _stopped: list[Interrupted] = []
+
+
+@contextlib.contextmanager
+def stdout_for_the_line() -> Generator[None]:
+    """Keeps standard output for the JSON line alone: what a model, its libraries in C, the JVM and
+    every other child process write to it reaches standard error.
+
+    In a job that spark-submit runs, the line goes into a file that `submit` prints. There standard
+    output and standard error are one, and what the JVM has not passed on when it ends is lost.
+    """
+    global _line_out
+    place = os.environ.pop(SUBMITTED, None)
+    if place is not None:
+        _speak_on_stderr()
+    _flush(sys.stdout)
+    before = _copy_of(1)
+    kept = before if place is None else os.open(place, os.O_WRONLY | os.O_APPEND)
+    os.dup2(2, 1)
+    _line_out = kept
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _flush(sys.__stdout__)
+        _line_out = None
+        os.dup2(before, 1)
+        for number in {before, kept}:
+            os.close(number)
+
+
+def _copy_of(number: int) -> int:
+    """A copy of a file descriptor, which child processes do not get; where nobody listens, one that
+    swallows all. `number` and standard error are open afterwards.
+    """
+    for each in (number, 2):
+        try:
+            os.fstat(each)
+        except OSError:
+            # Closed by the caller (`>&-`). A table's file must not be opened under this number.
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            if nowhere != each:
+                os.dup2(nowhere, each)
+                os.close(nowhere)
+    return os.dup(number)
+
+
+def _speak_on_stderr() -> None:
+    """Gives a job the standard error of spark-submit: Spark merges that of its Python into standard
+    output, and copies it in a thread that it does not wait for.
+    """
+    try:
+        real = os.open(f"/proc/{os.getppid()}/fd/2", os.O_WRONLY | os.O_APPEND)
+    except OSError:
+        # Not Linux, or a socket: Spark's copy ends in the same place.
+        return
+    os.dup2(real, 2)
+    os.close(real)
+
+
+def _flush(stream: TextIO | None) -> None:
+    if stream is not None:
+        stream.flush()
 
 
 def run_command(work: Callable[[], Any], context: dict[str, Any] | None = None) -> int:
@@ -39,8 +105,6 @@ def run_command(work: Callable[[], Any], context: dict[str, Any] | None = None) 
     """
     listen_for_signals()
     _stopped.clear()
-    if SUBMITTED in os.environ:
-        _speak_on_stderr()
     try:
         result = work()
     except KeyboardInterrupt as error:
@@ -62,23 +126,6 @@ def run_command(work: Callable[[], Any], context: dict[str, Any] | None = None) 
     body = result.to_json() if hasattr(result, "to_json") else dict(result)
     print_line({**body, "status": body.get("status", "ok"), "errors": body.get("errors", [])})
     return exit_code
-
-
-def _speak_on_stderr() -> None:
-    """Gives a job the standard error of spark-submit: Spark merges that of its Python into standard
-    output.
-    """
-    try:
-        real = os.open(f"/proc/{os.getppid()}/fd/2", os.O_WRONLY | os.O_APPEND)
-    except OSError as error:
-        # Not Linux, or a socket: tables and errors then stand before the JSON line.
-        print(
-            f"batchinfer: standard error stays merged into standard output ({error})",
-            file=sys.stderr,
-        )
-        return
-    os.dup2(real, sys.stderr.fileno())
-    os.close(real)
 
 
 def _end_interrupted(stopped: Interrupted, context: dict[str, Any] | None) -> int:
@@ -107,8 +154,21 @@ def report_failure(error: BatchInferError, context: dict[str, Any] | None = None
 
 def print_line(body: dict[str, Any]) -> None:
     """Writes the last line of stdout."""
-    sys.stdout.write(json.dumps(body, default=str) + "\n")
-    sys.stdout.flush()
+    tell(json.dumps(body, default=str) + "\n")
+
+
+def tell(line: str) -> None:
+    """Writes a JSON line to standard output as it is."""
+    if _line_out is None:
+        sys.stdout.write(line)
+        sys.stdout.flush()
+        return
+    try:
+        with os.fdopen(_line_out, "w", encoding="utf-8", closefd=False) as out:
+            out.write(line)
+    except OSError as error:
+        # Nobody reads it any more, or its disk is full: what was done stands all the same.
+        print(f"batchinfer: the JSON line is lost ({error}): {line}", file=sys.stderr, end="")
 
 
 def listen_for_signals() -> None:
@@ -155,6 +215,6 @@ def leave(exit_code: int) -> NoReturn:
     """Ends the process at once: what matters is committed, and stopping the JVM politely costs a
     second.
     """
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.__stdout__, sys.stdout, sys.stderr):
+        _flush(stream)
     os._exit(exit_code)

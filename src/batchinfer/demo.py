@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from batchinfer.command import leave, run_command
+from batchinfer.command import leave, run_command, stdout_for_the_line
 from batchinfer.errors import ModelError
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.run_record import recorded
@@ -214,4 +214,5 @@ Try next (.venv/bin is where batchinfer is):
 
 
 if __name__ == "__main__":
-    leave(run_command(demo))
+    with stdout_for_the_line():
+        leave(run_command(demo))

@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING
 from batchinfer.command import SUBMITTED
 from batchinfer.config.project import CHECKOUT, checkout, find_project
 from batchinfer.credentials import holds_user
-from batchinfer.errors import BatchInferError, ConfigError
+from batchinfer.errors import BatchInferError, ConfigError, Interrupted
 from batchinfer.spark.session import check_master, session_conf, spark_home
 from batchinfer.spark.shipping import Shipment, appended, conf_zip, shipment
 
@@ -65,6 +66,7 @@ class Submission:
 
     command: list[str]
     variables: dict[str, str]
+    away: bool
 
 
 def submission(arguments: Sequence[str]) -> Submission:
@@ -115,7 +117,7 @@ def submission(arguments: Sequence[str]) -> Submission:
     python = {"PYSPARK_PYTHON": sent.python or here, "PYSPARK_DRIVER_PYTHON": sys.executable}
     if away:
         python["PYSPARK_DRIVER_PYTHON"] = python["PYSPARK_PYTHON"]
-    return Submission([*command, *spark_arguments, job, *job_arguments], python)
+    return Submission([*command, *spark_arguments, job, *job_arguments], python, away)
 
 
 def merged(
@@ -189,18 +191,32 @@ def for_driver_away(conf: Mapping[str, str], sent: Shipment, folder: Path) -> di
 
 def main() -> int:
     """Runs spark-submit and waits for it; signals go to the job, whose JSON line and exit code are
-    the answer.
+    the answer. All else that Spark and the job print goes to standard error.
     """
-    from batchinfer.command import report_failure
+    from batchinfer.command import report_failure, stdout_for_the_line, tell
 
-    try:
-        submitted = submission(sys.argv[1:])
-    except BatchInferError as error:
-        return report_failure(error)
+    with stdout_for_the_line(), tempfile.TemporaryDirectory(prefix="batchinfer-") as folder:
+        try:
+            submitted = submission(sys.argv[1:])
+        except BatchInferError as error:
+            return report_failure(error)
+        line = Path(folder) / "line"
+        line.touch()
+        code, stopped = _run(submitted, line)
+        told = line.read_text()
+        if told:
+            tell(told)
+        elif code != 0 and not submitted.away:
+            report_failure(_untold(code, stopped))
+        return code
+
+
+def _run(submitted: Submission, line: Path) -> tuple[int, int | None]:
+    """(exit code, the signal that came meanwhile)."""
     own = {
         "SPARK_HOME": str(spark_home()),
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        SUBMITTED: "1",
+        SUBMITTED: str(line),
     }
     if (beside := checkout()) is not None:
         own[CHECKOUT] = str(beside)
@@ -208,14 +224,30 @@ def main() -> int:
     # released what it holds.
     command, variables = submitted.command, {**os.environ, **submitted.variables, **own}
     running = subprocess.Popen(command, env=variables, start_new_session=True)
+    stopped: list[int] = []
 
     def forward(number: int, _frame: FrameType | None) -> None:
+        stopped.append(number)
         for process in _job_processes(running.pid, command):
             process.send_signal(number)
 
     signal.signal(signal.SIGINT, forward)
     signal.signal(signal.SIGTERM, forward)
-    return running.wait()
+    code = running.wait()
+    return (128 - code if code < 0 else code), (stopped[-1] if stopped else None)
+
+
+def _untold(code: int, stopped: int | None) -> BatchInferError:
+    """What is known where the job wrote no JSON line: it did not begin, or was killed."""
+    if stopped is not None:
+        name = "Ctrl-C" if stopped == signal.SIGINT else "SIGTERM"
+        return Interrupted(f"interrupted by {name}; the job told nothing", exit_code=code)
+    error = BatchInferError(
+        f"spark-submit ended with exit {code}; the job told nothing",
+        hint="what Spark said stands on standard error",
+    )
+    error.exit_code = code
+    return error
 
 
 def _job_processes(pid: int, command: Sequence[str]) -> list[psutil.Process]:

@@ -71,9 +71,11 @@ class Project:
 
 
 def as_result(code: int, stdout: str, stderr: str) -> Result:
-    lines = stdout.strip().splitlines()
+    lines = stdout.splitlines()
     assert lines, f"no line on stdout, exit {code}:\n{stderr}"
-    return Result(code, json.loads(lines[-1]), stdout, stderr)
+    # Nothing but JSON lines: one of each attempt.
+    *_, last = [json.loads(line) for line in lines]
+    return Result(code, last, stdout, stderr)
 
 
 def new_project(folder: Path) -> Project:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -116,3 +119,38 @@ def test_a_driver_on_another_machine_gets_the_configuration_and_the_places(
     assert "canary" not in str(told.value)
     here = submission(["jobs/score.py", "-p", "p"])
     assert "classes.jsa" in " ".join(here.command) and "appMasterEnv" not in " ".join(here.command)
+
+
+@pytest.mark.parametrize(
+    ("job", "code", "line"),
+    [
+        # What Spark does with the Python of a job: one pipe for both of its outputs.
+        ("print_line({'rows': 3})", 0, {"rows": 3}),
+        ("raise SystemExit(7)", 7, {"status": "failed", "exit_code": 7}),
+        ("os.kill(os.getpid(), 9)", 137, {"status": "failed", "exit_code": 137}),
+    ],
+)
+def test_the_line_of_a_job_is_all_that_reaches_standard_output(
+    job: str, code: int, line: dict[str, object]
+) -> None:
+    body = f"""
+import os
+from batchinfer.command import print_line, stdout_for_the_line
+print("said by the JVM", flush=True)
+with stdout_for_the_line():
+    print("said by a model", flush=True)
+    {job}
+"""
+    program = f"""
+import sys
+from batchinfer import submit
+submit.submission = lambda _: submit.Submission([sys.executable, "-c", {body!r}], {{}}, False)
+sys.exit(submit.main())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    [told] = [json.loads(one) for one in done.stdout.splitlines()]
+    assert done.returncode == code, done.stderr
+    assert line.items() <= told.items()
+    assert "said by the JVM" in done.stderr and "said by a model" in done.stderr
