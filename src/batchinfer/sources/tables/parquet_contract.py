@@ -21,7 +21,12 @@ from batchinfer.errors import InputError
 from batchinfer.sources.listing import SourceFile
 from batchinfer.sources.tables.parquet_footers import Footer, read_footers
 from batchinfer.sources.tables.parquet_types import fits, landed_type, spelled_type
-from batchinfer.sources.tables.partitions import infer_type, partition_of, partition_value
+from batchinfer.sources.tables.partitions import (
+    infer_type,
+    keeps_text,
+    partition_of,
+    partition_value,
+)
 
 _SHOWN_COLUMNS = 20
 _SHOWN_FILES = 20
@@ -176,6 +181,8 @@ def check_file_columns(
         )
         if differences:
             problems.append(f"{file.path}: its columns do not fit {allowed}: {differences}")
+        if footer is not None and source.schema_ is None:
+            problems += _changed_texts(file, footer, fields)
     if len(problems) > _SHOWN_FILES:
         rest = len(problems) - _SHOWN_FILES
         problems = [*problems[:_SHOWN_FILES], f"{rest:,} more files do not fit either"]
@@ -206,6 +213,20 @@ def _differences(
                 partition_value(inside[name], fields[name])
             except ValueError as error:
                 yield f"{name!r}: {error}"
+
+
+def _changed_texts(
+    file: SourceFile, footer: Footer, fields: Mapping[str, pa.DataType]
+) -> Iterator[str]:
+    """Folders whose text would land as another one, because the column has landed as a number."""
+    stored = dict(footer.columns)
+    for name, text in partition_of(file.name).items():
+        if name in fields and name not in stored and not keeps_text(text, fields[name]):
+            yield (
+                f"{file.path}: the folder says {name}={text}, and {name!r} has landed as "
+                f"{spelled_type(fields[name])}, which does not keep that text; allowed: whole "
+                "numbers written without leading zeros and +, or the column's type in source.schema"
+            )
 
 
 def _fits(got: pa.DataType, wanted: pa.DataType) -> bool:

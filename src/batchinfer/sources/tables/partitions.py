@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from urllib.parse import unquote
+from urllib.parse import unquote_to_bytes
 
 import pyarrow as pa
 
@@ -18,7 +18,8 @@ from batchinfer.sources.text.columns import TextRule, convert, type_name
 
 # What Hive and Spark write for null.
 NULL_NAME = "__HIVE_DEFAULT_PARTITION__"
-_WHOLE = re.compile(r"[+-]?[0-9]{1,19}", re.ASCII)
+# Whole numbers as they are written back: 00501, +5 and -0 are other texts than 501, 5 and 0.
+_WHOLE = re.compile(r"0|-?[1-9][0-9]{0,18}", re.ASCII)
 
 # Text of each partition column of one file, in the order of its folders; None: null.
 Partition = Mapping[str, str | None]
@@ -32,11 +33,11 @@ def partition_of(name: str) -> dict[str, str | None]:
             that say nothing.
 
     Raises:
-        InputError: a folder that names a column twice or no value.
+        InputError: a folder that names a column twice, no value, or bytes that are no text.
     """
     found: dict[str, str | None] = {}
     for folder in name.split("/")[:-1]:
-        column, equals, value = (unquote(part) for part in folder.partition("="))
+        column, equals, value = (_decoded(name, part) for part in folder.partition("="))
         if not equals or not column:
             continue
         if column in found:
@@ -52,15 +53,35 @@ def partition_of(name: str) -> dict[str, str | None]:
     return found
 
 
+def _decoded(name: str, part: str) -> str:
+    try:
+        return unquote_to_bytes(part).decode()
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{name}: the folder's {part!r} stands for bytes that are not UTF-8; allowed: text, "
+            "percent-encoded as UTF-8"
+        ) from error
+
+
 def infer_type(values: Iterable[str | None]) -> pa.DataType:
-    """Bigint if every value is a whole number that fits, else string, so that no value loses a
-    character.
+    """Bigint if every value is a whole number that is written back as it stands, else string, so
+    that no value loses a character.
     """
     texts = [value for value in values if value is not None]
-    whole = texts and all(
-        _WHOLE.fullmatch(text) and -(2**63) <= int(text) < 2**63 for text in texts
-    )
-    return pa.int64() if whole else pa.string()
+    return pa.int64() if texts and all(map(_is_number, texts)) else pa.string()
+
+
+def _is_number(text: str) -> bool:
+    return _WHOLE.fullmatch(text) is not None and -(2**63) <= int(text) < 2**63
+
+
+def keeps_text(text: str | None, type_: pa.DataType) -> bool:
+    """Whether a folder's text comes back from a column of this type: 00501 does not from a number.
+
+    Args:
+        type_: one that `infer_type` gives, perhaps for other folders.
+    """
+    return text is None or not pa.types.is_integer(type_) or _is_number(text)
 
 
 @lru_cache(maxsize=10_000)

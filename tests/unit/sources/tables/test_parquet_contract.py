@@ -239,19 +239,35 @@ def test_a_name_that_stands_twice_in_a_file(tmp_path: Path) -> None:
 
 def test_names_of_folders_are_columns_typed_by_the_schema_or_by_all_values(tmp_path: Path) -> None:
     write(tmp_path / "day=1/code=7/a.parquet", {"id": [1]})
-    write(tmp_path / "day=02/code=x/a.parquet", {"id": [2]})
+    write(tmp_path / "day=2/code=x/a.parquet", {"id": [2]})
     write(tmp_path / "day=__HIVE_DEFAULT_PARTITION__/code=8/a.parquet", {"id": [3]})
     rows, _ = read(tmp_path)
     by_id = {row["id"]: (row["day"], row["code"]) for row in rows.to_pylist()}
     assert by_id == {1: (1, "7"), 2: (2, "x"), 3: (None, "8")}
     rows, _ = read(tmp_path, schema={"day": "string", "id": "bigint", "code": "string"})
-    assert {row["id"]: row["day"] for row in rows.to_pylist()} == {1: "1", 2: "02", 3: None}
+    assert {row["id"]: row["day"] for row in rows.to_pylist()} == {1: "1", 2: "2", 3: None}
     assert "'code': got 'x' in the name of a folder; allowed: int" in refused(
         tmp_path, schema={"day": "int", "id": "bigint", "code": "int"}
     )
     assert "not expected: 'code' (a folder)" in refused(
         tmp_path, schema={"day": "int", "id": "bigint"}
     )
+
+
+def test_a_folder_whose_text_a_number_would_change_is_text_or_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "zip=02139/a.parquet", {"id": [1]})
+    write(tmp_path / "zip=10001/a.parquet", {"id": [2]})
+    assert sorted(column(read(tmp_path)[0], "zip")) == ["02139", "10001"]
+    # What has landed as a number before stays one: another text is refused, never changed.
+    landed = {"id": pa.int64(), "zip": pa.int64()}
+    said = refused(tmp_path, landed=landed)
+    assert "zip=02139/a.parquet: the folder says zip=02139, and 'zip' has landed as bigint" in said
+    assert "10001" not in said
+    # Where the file itself holds the column, that is the value; and a declared number is one.
+    write(tmp_path / "zip=02139/a.parquet", {"id": [1], "zip": [2139]})
+    assert sorted(column(read(tmp_path, landed=landed)[0], "zip")) == [2139, 10001]
+    declared = read(tmp_path, schema={"id": "bigint", "zip": "bigint"})[0]
+    assert sorted(column(declared, "zip")) == [2139, 10001]
 
 
 def test_a_column_that_stands_in_the_file_too_must_agree_with_its_folder(tmp_path: Path) -> None:

@@ -43,7 +43,14 @@ def test_any_names_and_values_that_are_percent_encoded_come_back(
     assert partition_of("/".join([*folders, "x.parquet"])) == columns
 
 
-@pytest.mark.parametrize(("name", "fact"), [("a=1/a=2/x", "twice"), ("a=/x", "names no value")])
+@pytest.mark.parametrize(
+    ("name", "fact"),
+    [
+        ("a=1/a=2/x", "twice"),
+        ("a=/x", "names no value"),
+        ("a=%FF/x", "'%FF' stands for bytes that are not UTF-8"),
+    ],
+)
 def test_folders_that_cannot_be_read(name: str, fact: str) -> None:
     with pytest.raises(InputError, match=fact):
         partition_of(name)
@@ -52,9 +59,16 @@ def test_folders_that_cannot_be_read(name: str, fact: str) -> None:
 @pytest.mark.parametrize(
     ("values", "type_"),
     [
-        (["1", "02", "-3", None], pa.int64()),
-        ([str(2**63 - 1)], pa.int64()),
+        (["1", "0", "-3", None], pa.int64()),
+        (["1", "02"], pa.string()),
+        (["00501", "02139"], pa.string()),
+        *[
+            ([text], pa.string())
+            for text in ("+5", "-0", "00", " 5", "5 ", "1_000", "1e3", "NaN", "true", "2026-1-5")
+        ],
+        ([str(2**63 - 1), str(-(2**63))], pa.int64()),
         ([str(2**63)], pa.string()),
+        ([str(-(2**63) - 1)], pa.string()),
         (["1", "x"], pa.string()),
         (["1.5"], pa.string()),
         (["٣"], pa.string()),
