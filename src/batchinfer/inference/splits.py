@@ -19,6 +19,7 @@ from pyarrow.fs import FileSystem
 
 from batchinfer.config.uris import join
 from batchinfer.errors import InputError, InputMissing, StorageError
+from batchinfer.legacy_calendar import calendar_of
 from batchinfer.object_stores import is_of_store, is_on_store, open_s3, words_and_hint
 
 TARGET_BYTES = 256 * 2**20
@@ -234,6 +235,7 @@ def read_split(
     for part in task["parts"]:
         with _open(part["path"]) as parquet:
             names = set(parquet.schema_arrow.names)
+            calendar = calendar_of(parquet)
             stored = [name for name in columns if name in names]
             groups = (
                 range(parquet.metadata.num_row_groups)
@@ -247,7 +249,8 @@ def read_split(
                         batches, *_share(parquet.metadata.row_group(group).num_rows, part["share"])
                     )
                 for batch in batches:
-                    yield _complete(batch, columns, part, schema)
+                    rows = batch if calendar is None else calendar.rebased(batch, part["path"])
+                    yield _complete(rows, columns, part, schema)
 
 
 def _between(batches: Iterable[pa.RecordBatch], start: int, end: int) -> Iterator[pa.RecordBatch]:

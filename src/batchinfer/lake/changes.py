@@ -12,10 +12,10 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import unquote
 
 from batchinfer.errors import StorageError
 from batchinfer.lake.log import read_commit
+from batchinfer.lake.table_places import logged_path
 
 # Path and deletion vector: a file with other rows deleted is another file.
 FileId = tuple[str, str | None]
@@ -128,7 +128,7 @@ def _parse(uri: str, version: int, text: str) -> Commit:
                 _file(body)
             )
         elif body := action.get("cdc"):
-            commit.feed.append(unquote(body["path"]))
+            commit.feed.append(logged_path(body["path"]))
         elif body := action.get("metaData"):
             commit.properties.append(body.get("configuration") or {})
     return commit
@@ -158,4 +158,4 @@ def _file(body: Mapping[str, Any]) -> DataFile:
         if vector is None
         else f"{vector.get('storageType')}{vector.get('pathOrInlineDv')}@{vector.get('offset')}"
     )
-    return DataFile(unquote(body["path"]), mark, body.get("partitionValues"), body.get("size"))
+    return DataFile(logged_path(body["path"]), mark, body.get("partitionValues"), body.get("size"))

@@ -6,14 +6,19 @@ Owns opening a table and reading its files' entries. Must not write.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import unquote
 
 import pyarrow as pa
 from deltalake import DeltaTable
 
-from batchinfer.lake.table_places import is_reachable, storage_faults, table_options, table_uri
+from batchinfer.lake.table_places import (
+    is_reachable,
+    logged_path,
+    storage_faults,
+    table_options,
+    table_uri,
+)
 from batchinfer.table_format import check_format
 
 
@@ -81,7 +86,7 @@ def snapshot_files(
     """The files of the latest snapshot: `{path, size, rows, partition}`, of all partitions or of
     those given.
 
-    Paths are relative to the table's root and not URL-encoded; `rows` is None where the log does
+    Paths are as `table_places.logged_path` tells them; `rows` is None where the log does
     not tell; partition values are as Delta writes them.
 
     Runs on: driver
@@ -117,8 +122,7 @@ def table_files(
     )
     return [
         {
-            # The log holds URL-encoded paths; everything else here speaks of names on disk.
-            "path": unquote(path),
+            "path": logged_path(path),
             "size": size,
             "rows": count,
             "partition": dict(zip(names, values, strict=True)),
@@ -167,7 +171,7 @@ def kept_rows(table: DeltaTable) -> dict[str, int]:
         return {}
     with storage_faults(table.table_uri, "read the deletion vectors"):
         vectors = pa.table(table.deletion_vectors())
-    paths = [unquote(path).rpartition("/")[2] for path in vectors["filepath"].to_pylist()]
+    paths = [logged_path(path).rpartition("/")[2] for path in vectors["filepath"].to_pylist()]
     # A vector says True of the rows that are left.
     return {
         path: int(vector.values.true_count)
@@ -180,11 +184,16 @@ def maps_columns(table: DeltaTable) -> bool:
     return table.metadata().configuration.get("delta.columnMapping.mode", "none") != "none"
 
 
-def reading_facts(uri: str, version: int | None = None) -> dict[str, bool]:
+def reading_facts(
+    uri: str, version: int | None = None, files: Iterable[Mapping[str, Any]] = ()
+) -> dict[str, bool]:
     """What readers of the table's files must know: `{reachable, deletion_vectors, column_mapping}`.
 
     `deletion_vectors` is about the files of the version (None: the latest), not about what the
     table's protocol allows.
+
+    Args:
+        files: that are to be read; those of a shallow clone may lie elsewhere than the table.
 
     Runs on: driver
 
@@ -193,7 +202,8 @@ def reading_facts(uri: str, version: int | None = None) -> dict[str, bool]:
     """
     table = open_table(uri, version)
     return {
-        "reachable": is_reachable(uri),
+        "reachable": is_reachable(uri)
+        and all(is_reachable(file["path"]) for file in files if "://" in file["path"]),
         "deletion_vectors": bool(kept_rows(table)),
         "column_mapping": maps_columns(table),
     }

@@ -99,6 +99,20 @@ def open_filesystem(uri: str) -> tuple[FileSystem, str]:
     return LocalFileSystem(), str(path)
 
 
+def logged_path(text: str) -> str:
+    """A file as everything but the log speaks of it: its name on disk, relative to the table.
+
+    The files of a shallow clone are another table's: the log has their URIs, of which local ones
+    become absolute paths, and others stay URIs, without percent-encoding.
+
+    Runs on: driver
+
+    Source: Delta transaction log protocol, section "Add File and Remove File".
+    """
+    path = unquote(text)
+    return "/" + path[len("file:") :].lstrip("/") if path.startswith("file:/") else path
+
+
 def is_reachable(uri: str) -> bool:
     """True of places that workers open themselves, without Spark.
 

@@ -37,6 +37,9 @@ _MASTERS = "local[N], spark://host:port, yarn, k8s://https://host:port"
 # Java's own messages about a class-data archive that no longer fits would go to standard output,
 # which is ours.
 _QUIET_JVM = ("-Xlog:disable", "-Xlog:all=error:stderr")
+# Files of Spark 2 do not say in which zone they count times before 1900, and Spark takes that of
+# the JVM: every machine is to read the same.
+_ZONE = "-Duser.timezone=UTC"
 # One thread opens the session, whichever ask for it at once.
 _opening = threading.Lock()
 
@@ -64,7 +67,7 @@ def java_options(settings: SparkSettings, is_here: bool = True) -> str:
     """Flags of the driver's JVM: the environment's; where it runs here, also the log's settings and
     the class-data archive.
     """
-    options = [*_QUIET_JVM, *settings.java_options]
+    options = [*_QUIET_JVM, _ZONE, *settings.java_options]
     if is_here:
         options.append(
             f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties')}"
@@ -103,6 +106,8 @@ def session_conf(settings: SparkSettings, driver_is_here: bool = True) -> dict[s
         )
         if option
     )
+    executors = conf.get("spark.executor.extraJavaOptions", "")
+    conf["spark.executor.extraJavaOptions"] = f"{_ZONE} {executors}".strip()
     return conf
 
 

@@ -60,7 +60,7 @@ def stage_unsliced(
         "run_id": context.run_id,
         "quarantine": context.quarantine,
     }
-    facts = reading_facts(opened.place, opened.version)
+    facts = reading_facts(opened.place, opened.version, opened.files)
     spark = open_session()
     if facts["reachable"] and not facts["deletion_vectors"] and not facts["column_mapping"]:
         types = {name: spark_name(type_) for name, type_ in opened.fields.items()}

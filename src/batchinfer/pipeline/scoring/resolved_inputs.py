@@ -153,7 +153,7 @@ def choose_slice_road(columns: TableColumns, data: SliceData) -> Road:
     from batchinfer.inference import road_choice
     from batchinfer.lake.snapshots import reading_facts
 
-    facts = reading_facts(data.table, data.version)
+    facts = reading_facts(data.table, data.version, data.files)
     table = road_choice.TableFacts(
         "delta",
         facts["reachable"],

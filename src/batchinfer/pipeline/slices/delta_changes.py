@@ -171,7 +171,7 @@ def _by_changes(
     if not changes:
         return FoundSlices(known, set(), 0)
     if history.has_feed and _are_there(opened, history.feed_files):
-        came, went = _count_feed(opened, rule, history.since, open_session)
+        came, went = _count_feed(opened, rule, history, open_session)
     else:
         counted = _count_files(opened, rule, changes, open_session)
         if counted is None:
@@ -187,12 +187,12 @@ def _by_changes(
 
 
 def _count_feed(
-    opened: Opened, rule: SliceColumn, since: int, open_session: OpenSession
+    opened: Opened, rule: SliceColumn, history: History, open_session: OpenSession
 ) -> tuple[Counter[str | None], Counter[str | None]]:
     """Rows of each slice that came and that went, as the change data feed tells."""
     came: Counter[str | None] = Counter()
     went: Counter[str | None] = Counter()
-    for batch in _feed(opened, rule, since, open_session):
+    for batch in _feed(opened, rule, history, open_session):
         kinds = batch.column("_change_type").to_pylist()
         for kind in set(kinds):
             counts = count_batches([batch.filter(pa.array([each == kind for each in kinds]))], rule)
@@ -201,11 +201,12 @@ def _count_feed(
 
 
 def _feed(
-    opened: Opened, rule: SliceColumn, since: int, open_session: OpenSession
+    opened: Opened, rule: SliceColumn, history: History, open_session: OpenSession
 ) -> Iterator[pa.RecordBatch]:
+    since = history.since
     columns = [rule.column, "_change_type"]
     type_ = opened.fields[rule.column]
-    if mapped(opened):
+    if mapped(opened) or _counts_old_days(opened, rule, history):
         reader = open_session().read.format("delta").option("readChangeFeed", "true")
         frame = (
             reader.option("startingVersion", since + 1)
@@ -224,6 +225,14 @@ def _feed(
             batch.column("_change_type").cast(pa.string()),
         ]
         yield pa.RecordBatch.from_arrays(arrays, names=columns)
+
+
+def _counts_old_days(opened: Opened, rule: SliceColumn, history: History) -> bool:
+    """Whether files of the feed count in the legacy calendar, which deltalake does not know."""
+    type_ = opened.fields[rule.column]
+    if not (pa.types.is_date(type_) or pa.types.is_timestamp(type_)):
+        return False
+    return any(map(opened.has_legacy_calendar, history.feed_files))
 
 
 def mapped(opened: Opened) -> bool:
@@ -299,7 +308,7 @@ def _count_all(opened: Opened, rule: SliceColumn, open_session: OpenSession) -> 
     from batchinfer.lake.snapshots import reading_facts
     from batchinfer.spark.frames import version_frame
 
-    facts = reading_facts(opened.place, opened.version)
+    facts = reading_facts(opened.place, opened.version, opened.files)
     if facts["reachable"] and not facts["deletion_vectors"] and not facts["column_mapping"]:
         return _count(opened, rule, opened.files, open_session)
     frame = version_frame(open_session(), opened.place, opened.version).select(rule.column)
@@ -354,7 +363,7 @@ def _bounds(opened: Opened, rule: SliceColumn) -> dict[str, tuple[str, str]]:
     """Smallest and greatest slice of each file, of columns whose values and slices have one order:
     text and times.
     """
-    from urllib.parse import unquote
+    from batchinfer.lake.table_places import logged_path
 
     type_ = opened.fields[rule.column]
     if not (pa.types.is_string(type_) or pa.types.is_date(type_) or pa.types.is_timestamp(type_)):
@@ -366,7 +375,7 @@ def _bounds(opened: Opened, rule: SliceColumn) -> dict[str, tuple[str, str]]:
     ends = [_as_slices(actions[f"{end}.{column}"], type_, rule) for end in ("min", "max")]
     found = zip(actions["path"].to_pylist(), *ends, strict=True)
     return {
-        unquote(path): (low, high)
+        logged_path(path): (low, high)
         for path, low, high in found
         if low is not None and high is not None
     }

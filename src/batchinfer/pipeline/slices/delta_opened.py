@@ -22,6 +22,7 @@ from batchinfer.pipeline.definition.context import Context
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
     from deltalake import DeltaTable
     from pyspark.sql import SparkSession
 
@@ -108,14 +109,29 @@ class Opened:
         Raises:
             InputError: it is gone, or damaged.
         """
+        with self._footer(path) as parquet:
+            return parquet.metadata.num_rows
+
+    def has_legacy_calendar(self, path: str) -> bool:
+        """Whether a file's footer says that its writer counted days in the legacy calendar.
+
+        Raises:
+            InputError: it is gone, or damaged.
+        """
+        from batchinfer.legacy_calendar import calendar_of
+
+        with self._footer(path) as parquet:
+            return calendar_of(parquet) is not None
+
+    def _footer(self, path: str) -> pq.ParquetFile:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         from batchinfer.lake.table_places import open_filesystem
 
-        filesystem, root = open_filesystem(self.place)
+        filesystem, inner = open_filesystem(join(self.place, path))
         try:
-            return pq.read_metadata(f"{root}/{path}", filesystem=filesystem).num_rows
+            return pq.ParquetFile(inner, filesystem=filesystem)
         except (OSError, pa.ArrowException) as error:
             raise InputError(
                 f"{self.place}: {path} of version {self.version} cannot be read: {error}"
@@ -247,9 +263,14 @@ def check_data_files(opened: Opened, paths: Sequence[str]) -> None:
     from batchinfer.lake.table_places import open_filesystem, storage_faults
 
     filesystem, root = open_filesystem(opened.place)
+    elsewhere = [path for path in paths if join(root, path) == path]
+    here = [path for path in paths if join(root, path) != path]
     with storage_faults(opened.place, "look at the table's files"):
-        found = filesystem.get_file_info([f"{root}/{path}" for path in paths]) if paths else []
-    gone = [path for path, info in zip(paths, found, strict=True) if not info.is_file]
+        found = filesystem.get_file_info([f"{root}/{path}" for path in here]) if here else []
+        for path in elsewhere:
+            other, inner = open_filesystem(path)
+            found.append(other.get_file_info(inner))
+    gone = [path for path, info in zip([*here, *elsewhere], found, strict=True) if not info.is_file]
     if gone:
         raise InputError(
             f"{opened.place}: version {opened.version} can no longer be read: {len(gone)} of the "

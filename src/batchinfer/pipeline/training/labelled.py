@@ -66,7 +66,7 @@ def check_readable(data: SliceData, target: str, by_spark: bool = False) -> None
         )
     if by_spark:
         return
-    facts = reading_facts(data.table, data.version)
+    facts = reading_facts(data.table, data.version, data.files)
     against = road_choice.obstacles(
         road_choice.TableFacts(
             "delta", facts["reachable"], facts["deletion_vectors"], facts["column_mapping"]

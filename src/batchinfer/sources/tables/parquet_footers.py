@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from batchinfer.errors import InputError, InputMissing, StorageError
+from batchinfer.legacy_calendar import int96_columns
 from batchinfer.sources.listing import SourceFile
 
 # Opening a file is mostly waiting for it, on network storage more than here.
@@ -81,26 +82,14 @@ def _footer(path: str, size: int, mtime_ns: int) -> Footer:
     taken for it.
     """
     with open_parquet(path) as parquet:
-        leaves = [parquet.schema.column(place) for place in range(len(parquet.schema))]
         groups = [
             parquet.metadata.row_group(place) for place in range(parquet.metadata.num_row_groups)
         ]
         return Footer(
             tuple((field.name, field.type) for field in parquet.schema_arrow),
-            frozenset(
-                _column_of(leaf.path, parquet.schema_arrow.names)
-                for leaf in leaves
-                if leaf.physical_type == "INT96"
-            ),
+            int96_columns(parquet),
             tuple((group.num_rows, group.total_byte_size) for group in groups),
         )
-
-
-def _column_of(leaf: str, names: Iterable[str]) -> str:
-    """The column that a leaf such as `a.list.element` belongs to; names may hold dots
-    themselves.
-    """
-    return next(name for name in names if leaf == name or leaf.startswith(f"{name}."))
 
 
 def open_parquet(path: str) -> pq.ParquetFile:

@@ -21,6 +21,7 @@ from pyarrow import types as kinds
 from batchinfer.config.sources import ParquetSource
 from batchinfer.contracts import BadRecord
 from batchinfer.errors import InputError, StorageError
+from batchinfer.legacy_calendar import calendar_of
 from batchinfer.sources.listing import SourceFile
 from batchinfer.sources.parsed import BLOCK_BYTES, Parsed, Where, conserved, with_lineage
 from batchinfer.sources.tables.parquet_contract import check_file_columns
@@ -111,8 +112,10 @@ def _read_split(
     with open_parquet(split["path"]) as parquet:
         # The file that is open now is the one that was listed, and at the end it still is.
         check_unchanged(split)
+        calendar = calendar_of(parquet)
         for group in range(*split["groups"]):
-            for batch in _read_group(parquet, group, split, block_bytes):
+            for read in _read_group(parquet, group, split, block_bytes):
+                batch = read if calendar is None else calendar.rebased(read, split["path"])
                 yield _parsed(batch, np.arange(line, line + batch.num_rows), split, fields)
                 line += batch.num_rows
     check_unchanged(split)
