@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from batchinfer.config.log_columns import LOG_FORMATS, format_columns
 from batchinfer.config.places import Path, each_name, mapping_at
 from batchinfer.config.schema import (
-    LOG_FORMATS,
     folder_fields,
-    format_fields,
     pattern_fields,
     pattern_groups,
     text_type,
@@ -59,17 +58,11 @@ def declared_columns(document: dict[Any, Any], problems: list[Problem]) -> Colum
         return {**folder_fields(kind)}
     if kind != "text_log":
         return declared or None
+    # They may stand beside `kind`, too.
+    options = {**source, **options}
     format_, pattern = options.get("format"), options.get("pattern")
     if isinstance(format_, str) and format_ in LOG_FORMATS:
-        if declared:
-            problems.append(
-                Problem(
-                    ("source", "schema"),
-                    f"got a schema; the columns of the format {format_} are fixed; allowed: with "
-                    "pattern",
-                )
-            )
-        columns: Columns = {**format_fields(format_)}
+        columns: Columns = _format_columns(format_, options, declared, problems)
     elif isinstance(pattern, str):
         read = _pattern_columns(options, pattern, declared, problems)
         if read is None:
@@ -82,7 +75,10 @@ def declared_columns(document: dict[Any, Any], problems: list[Problem]) -> Colum
 
 
 def _declared(
-    schema: dict[Any, Any], read: Callable[[str], SqlType], problems: list[Problem]
+    schema: dict[Any, Any],
+    read: Callable[[str], SqlType],
+    problems: list[Problem],
+    place: Path = ("schema",),
 ) -> Columns:
     columns: Columns = {}
     for name, column in schema.items():
@@ -94,8 +90,26 @@ def _declared(
             columns[name] = read(text)
         except ValueError as error:
             columns[name] = None
-            problems.append(Problem(("source", "schema", name, *path), str(error)))
+            problems.append(Problem(("source", *place, name, *path), str(error)))
     return columns
+
+
+def _format_columns(
+    format_: str, options: dict[Any, Any], declared: Columns, problems: list[Problem]
+) -> Columns:
+    extra = _declared(mapping_at(options, "extra"), text_type, problems, ("options", "extra"))
+    names = format_columns(format_, options.get("forwarded") is True, dict.fromkeys(extra, ""))
+    for name in declared:
+        if name not in names:
+            problems.append(
+                Problem(
+                    ("source", "schema", name),
+                    f"no such column of the format {format_}: {among(name, names)}; what stands "
+                    "behind them is named in options.extra",
+                )
+            )
+    known = {name: read_type(text) for name, text in names.items() if name not in extra}
+    return {name: declared.get(name, extra.get(name, known.get(name))) for name in names}
 
 
 def _pattern_columns(

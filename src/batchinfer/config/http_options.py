@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from batchinfer.config.fields import NotAllowed, Number, Positive, Strict, VariableName, Whole
 from batchinfer.config.json_paths import read_json_path
+from batchinfer.config.time_formats import TimeFormat
 from batchinfer.credentials import is_secret
 
 
@@ -110,7 +111,7 @@ class HttpOptions(Strict):
     auth_env: VariableName | None = None
     timeout_s: Annotated[Number, Field(gt=0)] = 30.0
     retries: Annotated[Whole, Field(ge=0)] = 5
-    timestamp_format: str | None = None
+    timestamp_format: TimeFormat | None = None
 
     @model_validator(mode="after")
     def _each_parameter_once(self) -> HttpOptions:

@@ -48,7 +48,6 @@ def check_rules(document: dict[Any, Any], root: FilePath) -> list[Problem]:
     problems += _check_places(document)
     problems += _check_not_built(document)
     problems += _check_precision(mapping_at(document, "model"))
-    problems += _check_time_formats(document)
     problems += _check_target_pattern(mapping_at(document, "train", "target"))
     problems += _check_train_source(document)
     problems += _check_database(document, columns)
@@ -150,21 +149,6 @@ def unset_variables(document: dict[Any, Any]) -> list[Problem]:
                     Problem((*path, name), f"variable {variable} is not set; allowed: set it")
                 )
     return found
-
-
-def _check_time_formats(document: dict[Any, Any]) -> Iterator[Problem]:
-    """A format without a directive of strptime matches no time: it is most likely Java's."""
-    options = mapping_at(document, "source", "options")
-    given = {
-        ("timestamp_format",): options.get("timestamp_format"),
-        ("timestamp", "format"): mapping_at(options, "timestamp").get("format"),
-    }
-    for path, text in given.items():
-        if isinstance(text, str) and "%" not in text:
-            message = (
-                f"got {shown(text)}; allowed: a format of strptime, such as '%Y-%m-%d %H:%M:%S'"
-            )
-            yield Problem(("source", "options", *path), message)
 
 
 def _check_not_built(document: dict[Any, Any]) -> Iterator[Problem]:

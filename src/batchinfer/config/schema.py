@@ -1,8 +1,8 @@
 """Columns that a source gives, and their types.
 
-Owns the columns of the known log formats, and how a pattern's groups become columns. Reads no data.
-Nothing here needs pyarrow but what returns Arrow types, and patterns, which Arrow's RE2 has to
-read.
+Owns how the columns of a log format, a pattern's groups and what a schema declares become columns.
+Reads no data. Nothing here needs pyarrow but what returns Arrow types, and patterns, which Arrow's
+RE2 has to read.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from batchinfer.config.log_columns import format_columns
 from batchinfer.config.sources import (
     CsvSource,
     HttpSource,
@@ -26,29 +27,6 @@ from batchinfer.errors import ConfigError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_COMMON = {
-    "host": "string",
-    "ident": "string",
-    "user": "string",
-    "ts": "timestamp",
-    "request": "string",
-    "method": "string",
-    "path": "string",
-    "protocol": "string",
-    "status": "int",
-    "bytes": "bigint",
-}
-LOG_FORMATS: Mapping[str, Mapping[str, str]] = {
-    "combined": {**_COMMON, "referer": "string", "user_agent": "string"},
-    "common": _COMMON,
-    "syslog": {
-        "ts": "timestamp",
-        "host": "string",
-        "program": "string",
-        "pid": "int",
-        "message": "string",
-    },
-}
 _FILE_COLUMNS = (("path", "string"), ("bytes", "bigint"), ("digest", "string"))
 # One cell of text holds one value; lists, maps and structs have no agreed spelling in it.
 _IN_TEXT = (
@@ -146,9 +124,20 @@ def pattern_fields(
     return fields
 
 
-def format_fields(format_: str) -> dict[str, SqlType]:
-    """Columns of a known log format."""
-    return {name: read_type(text) for name, text in LOG_FORMATS[format_].items()}
+def format_fields(
+    format_: str, forwarded: bool, extra: Mapping[str, str], declared: Mapping[str, SqlType]
+) -> dict[str, SqlType]:
+    """Columns of a known log format, of the types that the schema declares or else of their own.
+
+    Raises:
+        ValueError: a type in `extra` that cannot be read.
+    """
+    columns = format_columns(format_, forwarded, extra)
+    own = {
+        name: text_type(text) if name in extra else read_type(text)
+        for name, text in columns.items()
+    }
+    return {name: declared.get(name, type_) for name, type_ in own.items()}
 
 
 def folder_fields(kind: str) -> dict[str, SqlType]:
@@ -177,11 +166,12 @@ def sql_fields(source: Source) -> dict[str, SqlType] | None:
             else {name: read_type(text) for name, text in source.schema_.items()}
         )
     declared = {name: text_type(text) for name, text in (source.schema_ or {}).items()}
-    if source.options.format is not None:
-        return format_fields(source.options.format)
-    timestamp = source.options.timestamp
+    options = source.options
+    if options.format is not None:
+        return format_fields(options.format, options.forwarded, options.extra or {}, declared)
+    timestamp = options.timestamp
     return pattern_fields(
-        pattern_groups(source.options.pattern or ""),
+        pattern_groups(options.pattern or ""),
         timestamp.column if timestamp else None,
         declared,
     )
@@ -192,7 +182,7 @@ def schema_fields(source: Source) -> dict[str, pa.DataType] | None:
     source_line.
 
     csv, json, http: as declared. text_log: those of the format; of a pattern the named groups, as
-    strings, but for `timestamp.column` and what `schema` types. images, texts: always the same.
+    strings, but for `timestamp.column`; `schema` types both. images, texts: always the same.
     None: parquet, delta or jdbc without a schema, whose columns only the source itself can tell.
 
     Runs on: driver | executor.

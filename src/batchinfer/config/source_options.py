@@ -25,7 +25,9 @@ from batchinfer.config.fields import (
     VariableName,
     Whole,
 )
+from batchinfer.config.log_columns import ACCESS_FORMATS, LOG_FORMATS, format_columns
 from batchinfer.config.sql import is_table_name, query_fault
+from batchinfer.config.time_formats import TimeFormat
 
 Compression = Literal["gzip", "bzip2", "zstd", "none"]
 
@@ -42,7 +44,7 @@ class CsvOptions(Strict):
     trim: Flag = True
     encoding: Encoding = "utf-8"
     decimal: OneCharacter = "."
-    timestamp_format: str | None = None
+    timestamp_format: TimeFormat | None = None
     compression: Compression | None = None
 
 
@@ -54,26 +56,50 @@ class JsonOptions(Strict):
     array: Flag = False
     explode: str | None = None
     encoding: Encoding = "utf-8"
-    timestamp_format: str | None = None
+    timestamp_format: TimeFormat | None = None
     compression: Compression | None = None
 
 
 class LogTimestamp(Strict):
-    """How the timestamp of a log line is read: the named group, its strptime format, its zone, its
-    missing year.
+    """How the timestamp of a log line is read: the named group, its format, its zone, its missing
+    year.
     """
 
     column: str = "ts"
-    format: str | None = None
+    format: TimeFormat | None = None
     timezone: TimeZone = "UTC"
     year: Whole | None = None
 
 
-class LogOptions(Strict):
-    """Options of `kind: text_log`: a known format, or a pattern with named groups."""
+ColumnName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
-    format: Literal["combined", "common", "syslog"] | None = None
+
+class LogOptions(Strict):
+    """Options of `kind: text_log`: a known format, or a pattern with named groups.
+
+    Attributes:
+        forwarded: a list of addresses (`X-Forwarded-For`) stands where the client's address does.
+        extra: columns behind the format's own, in their order, and their types.
+        unescape: undo what the server escapes; False: values land as they are written.
+    """
+
+    format: (
+        Literal[
+            "combined",
+            "common",
+            "syslog",
+            "apache",
+            "apache_vhost",
+            "nginx",
+            "lighttpd",
+            "varnish",
+        ]
+        | None
+    ) = None
     pattern: str | None = None
+    forwarded: Flag = False
+    extra: Annotated[dict[ColumnName, str], Field(min_length=1)] | None = None
+    unescape: Flag = True
     timestamp: LogTimestamp | None = None
     encoding: Encoding = "utf-8"
     compression: Compression | None = None
@@ -82,9 +108,22 @@ class LogOptions(Strict):
     def _format_or_pattern(self) -> LogOptions:
         if (self.format is None) == (self.pattern is None):
             raise NotAllowed(
-                "either format (combined, common, syslog) or pattern (a regular expression with "
+                f"either format ({', '.join(LOG_FORMATS)}) or pattern (a regular expression with "
                 "named groups), not both"
             )
+        if self.pattern is not None and not self.unescape:
+            raise NotAllowed("unescape: false with a format; what a pattern finds lands as written")
+        if (self.forwarded or self.extra) and self.format not in ACCESS_FORMATS:
+            name = "forwarded" if self.forwarded else "extra"
+            raise NotAllowed(f"{name} with a format of {', '.join(ACCESS_FORMATS)}")
+        if self.format is not None and self.extra:
+            known = format_columns(self.format, self.forwarded, {})
+            known = known if self.format != "nginx" else known.keys() - {"x_forwarded_for"}
+            twice = sorted({name.lower() for name in self.extra} & set(known))
+            if twice:
+                raise NotAllowed(
+                    f"names in extra that are no column of {self.format}, such as {twice[0]}"
+                )
         return self
 
 

@@ -34,6 +34,7 @@ class Parsed:
         without_items: records that have nothing to give, because the list whose items are the rows
             is missing or empty (json with `explode`); neither in nor out, like blank lines, but
             told by themselves.
+        replaced: values whose bytes are no text of UTF-8, and that have U+FFFD in their place.
         raw_at: the bytes that a row was made of, by its place in `rows`, for rows that are refused
             later; None: there are none.
     """
@@ -44,6 +45,7 @@ class Parsed:
     blank_lines: int
     without_items: int = 0
     raw_at: Callable[[int], bytes] | None = None
+    replaced: int = 0
 
 
 @dataclass(frozen=True)

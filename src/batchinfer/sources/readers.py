@@ -13,12 +13,12 @@ from batchinfer.config.schema import schema_fields
 from batchinfer.config.sources import Files, ImageSource, ParquetSource, TextSource
 from batchinfer.sources.json.parser import read_json_splits
 from batchinfer.sources.listing import SourceFile
+from batchinfer.sources.logs.log_parser import read_log_splits
 from batchinfer.sources.parsed import BLOCK_BYTES, Parsed
 from batchinfer.sources.tables.parquet_contract import parquet_fields
 from batchinfer.sources.tables.parquet_reader import plan_parquet_splits, read_parquet_splits
 from batchinfer.sources.text.byte_ranges import Split, plan_text_splits
 from batchinfer.sources.text.csv_parser import read_csv_splits
-from batchinfer.sources.text.log_parser import read_log_splits
 from batchinfer.sources.whole_files import plan_whole_files, read_whole_files
 
 _READERS: Mapping[str, Callable[..., Iterator[Parsed]]] = {

@@ -175,7 +175,7 @@ def test_what_the_rules_allow(problems: Problems, change: tuple[str, str]) -> No
         ),
         (
             LOG.replace("{format: combined}", "{}"),
-            "allowed: either format (combined, common, syslog) or pattern",
+            "allowed: either format (combined, common, syslog, apache, ",
         ),
         (
             LOG.replace("combined", "combind"),
@@ -187,8 +187,34 @@ def test_what_the_rules_allow(problems: Problems, change: tuple[str, str]) -> No
             "(source.slice.column): no such column: got 'time'",
         ),
         (
-            LOG.replace("  path:", "  schema: {host: string}\n  path:"),
-            "(source.schema): got a schema; the columns of the format combined are fixed",
+            LOG.replace("  path:", "  schema: {hots: string}\n  path:"),
+            "(source.schema.hots): no such column of the format combined: got 'hots' (did you mean "
+            "host?)",
+        ),
+        (
+            LOG.replace("  path:", "  schema: {host: array<string>}\n  path:"),
+            "(source.schema.host): got 'array<string>', which no cell of a text file can hold",
+        ),
+        (
+            LOG.replace("combined}", "syslog, extra: {a: int}}"),
+            "(source.options): got a mapping ('format', 'extra'); allowed: extra with a format of "
+            "combined, common, apache",
+        ),
+        (
+            LOG.replace("combined}", "syslog, forwarded: true}"),
+            "allowed: forwarded with a format of combined, common, apache",
+        ),
+        (
+            LOG.replace("combined}", "combined, extra: {Host: int}}"),
+            "allowed: names in extra that are no column of combined, such as host",
+        ),
+        (
+            LOG.replace("combined}", "combined, extra: {a: inr}}"),
+            "(source.options.extra.a): got 'inr'",
+        ),
+        (
+            PATTERN.replace("options: {", "options: {unescape: false, "),
+            "allowed: unescape: false with a format; what a pattern finds lands as written",
         ),
         (PATTERN.replace("(?P<n>", "(?P<n"), "(source.options.pattern): got "),
         (PATTERN.replace("(?P<n>", "("), "Regular expression contains unnamed groups"),

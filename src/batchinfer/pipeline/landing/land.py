@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     OpenSession = Callable[[], SparkSession]
 
 
+_COUNTS = ("rows_in", "rows_quarantined", "blank_lines", "without_items", "replaced")
+
+
 @dataclass
 class Staged:
     """What the tasks of one extraction staged and counted."""
@@ -43,6 +46,7 @@ class Staged:
     rows_quarantined: int = 0
     blank_lines: int = 0
     without_items: int = 0
+    replaced: int = 0
     seconds: Counter[str] = field(default_factory=Counter)
     results: list[Mapping[str, Any]] = field(default_factory=list)
 
@@ -56,7 +60,7 @@ class Staged:
         self.quarantine += [StagedFile.from_json(value) for value in result["quarantine"]]
         for counter in ("rows", "reasons", "seconds"):
             getattr(self, counter).update(result[counter])
-        for number in ("rows_in", "rows_quarantined", "blank_lines", "without_items"):
+        for number in _COUNTS:
             setattr(self, number, getattr(self, number) + result[number])
 
 
@@ -126,6 +130,11 @@ def _land_increment(
     report.rows_landed = staged.rows_landed
     report.slices = sorted(staged.rows) or ([landing.ingest_slice] if landing.ingest_slice else [])
     new.tidy()
+    if staged.replaced:
+        report.warnings.append(
+            f"{staged.replaced:,} values of the log hold bytes that are not UTF-8; U+FFFD stands "
+            "for these, and unescape: false lands values as the server wrote them"
+        )
     if staged.without_items:
         report.warnings.append(
             f"{staged.without_items:,} records gave no row: the list that source.options.explode "

@@ -145,7 +145,7 @@ class _Landing:
         self.bad: list[BadRecord] = []
         self.quarantined_files: list[StagedFile] = []
         self.reasons: Counter[str] = Counter()
-        self.records_in = self.blank_lines = self.without_items = 0
+        self.records_in = self.blank_lines = self.without_items = self.replaced = 0
         self.seconds = {"parse": 0.0, "write": 0.0}
         self.writer: Any = None
 
@@ -155,6 +155,7 @@ class _Landing:
         self.records_in += block.rows.num_rows + len(bad)
         self.blank_lines += parsed.blank_lines
         self.without_items += parsed.without_items
+        self.replaced += parsed.replaced
         self.bad += bad
         for slice_, part in self._by_slice(self._without_null_keys(block)):
             self._write(part, slice_)
@@ -252,6 +253,7 @@ class _Landing:
             "rows_quarantined": sum(self.reasons.values()),
             "blank_lines": self.blank_lines,
             "without_items": self.without_items,
+            "replaced": self.replaced,
             "reasons": dict(self.reasons),
             "seconds": self.seconds,
         }

@@ -20,7 +20,7 @@ from pyarrow import compute
 
 from batchinfer.config.json_paths import JsonPath
 from batchinfer.sources.json.shape import Column, Shape
-from batchinfer.sources.json.values import reading_type, retype
+from batchinfer.sources.json.values import is_time, reading_type, retype
 
 # Its functions are generated at import, so type checkers do not see them.
 pc: Any = compute
@@ -111,19 +111,25 @@ class _Node:
         return None if None in inside.values() else pa.struct(list(inside.items()))
 
 
-def _readable(type_: pa.DataType) -> pa.DataType | None:
-    """The type that Arrow's reader is asked for; None: it cannot read such values."""
+def _readable(type_: pa.DataType, epoch: bool) -> pa.DataType | None:
+    """The type that Arrow's reader is asked for; None: it cannot read such values.
+
+    Args:
+        epoch: whether dates and timestamps are numbers.
+    """
     if pa.types.is_list(type_):
-        inner = _readable(type_.value_type)
+        inner = _readable(type_.value_type, epoch)
         return None if inner is None else pa.list_(inner)
     if pa.types.is_struct(type_):
-        inside = [(each.name, _readable(each.type)) for each in type_]
+        inside = [(each.name, _readable(each.type, epoch)) for each in type_]
         return (
             None if not inside or any(inner is None for _, inner in inside) else pa.struct(inside)
         )
     if pa.types.is_map(type_):
         return None
-    return _WIDE if pa.types.is_decimal(type_) else type_
+    if pa.types.is_decimal(type_) or (epoch and is_time(type_)):
+        return _WIDE
+    return reading_type(type_)
 
 
 def _has_decimal(type_: pa.DataType) -> bool:
@@ -143,11 +149,12 @@ class FastRoad:
     @classmethod
     def of(cls, shape: Shape) -> FastRoad | None:
         """None where Arrow's reader cannot read the shape: maps; one value as two types."""
-        root = _Node()
+        root, decimals = _Node(), False
         for column in shape.columns:
-            readable = _readable(reading_type(column.type))
+            readable = _readable(column.type, shape.rule.timestamp.is_epoch)
             if readable is None:
                 return None
+            decimals = decimals or _has_decimal(readable)
             start = (
                 root.below((*shape.explode, 0))
                 if shape.explode is not None and column.inside
@@ -159,11 +166,7 @@ class FastRoad:
         type_ = root.type()
         if type_ is None or not pa.types.is_struct(type_):
             return None
-        return cls(
-            shape,
-            pa.schema(list(type_)),
-            any(_has_decimal(column.type) for column in shape.columns),
-        )
+        return cls(shape, pa.schema(list(type_)), decimals)
 
     def doubtful(self, text: bytes, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
         """Lines that Arrow's reader must not see: bool (lines,)."""

@@ -64,6 +64,7 @@ class Shape:
         Raises:
             ValueError: a path that cannot be read.
         """
+        rule = TextRule(timestamp=TimestampRule(timestamp_format))
         exploded = read_json_path(explode) if explode else None
         columns = []
         for name, type_ in fields.items():
@@ -75,10 +76,10 @@ class Shape:
                     type_,
                     steps[len(exploded or ()) :] if inside else steps,
                     inside,
-                    fit_function(type_),
+                    fit_function(type_, rule.timestamp.is_epoch),
                 )
             )
-        return cls(tuple(columns), exploded, TextRule(timestamp=TimestampRule(timestamp_format)))
+        return cls(tuple(columns), exploded, rule)
 
     def items(self, record: Mapping[str, Any]) -> Sequence[Any]:
         """The items that become rows: without `explode` one, which has no parts.

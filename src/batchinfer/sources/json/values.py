@@ -5,8 +5,9 @@ Owns these rules; both roads of `parser` follow them. Must not know lines, paths
 A whole number takes JSON integers within its limits (not `1.0`, not `"1"`); float and double any
 number that they can hold; decimals numbers and text of digits, without rounding; boolean true and
 false; string text, and of any other value its JSON; binary Base64; date and timestamps text, by the
-same rules as in CSV; arrays lists, structs and maps objects (a field that is missing is null, a
-field that the struct does not have is left out). null is null everywhere.
+same rules as in CSV, or numbers where the format says so; arrays lists, structs and maps objects (a
+field that is missing is null, a field that the struct does not have is left out). null is null
+everywhere.
 """
 
 from __future__ import annotations
@@ -72,19 +73,22 @@ def json_text(value: Any) -> str:
 Fit = Callable[[Any], Any]
 
 
-def fit_function(type_: pa.DataType) -> Fit:
+def fit_function(type_: pa.DataType, epoch: bool = False) -> Fit:
     """Function from a value of `json.loads` (fractions as `Fraction`) to one that Arrow takes for
     `read_type(type_)`.
 
     It raises Unfit where the type does not take the value. Dates and timestamps stay text, and are
     judged by `retype`.
+
+    Args:
+        epoch: whether dates and timestamps are numbers, which may stand in text.
     """
     if pa.types.is_list(type_):
-        return _fit_list(fit_function(type_.value_type))
+        return _fit_list(fit_function(type_.value_type, epoch))
     if pa.types.is_struct(type_):
-        return _fit_struct({field.name: fit_function(field.type) for field in type_})
+        return _fit_struct({field.name: fit_function(field.type, epoch) for field in type_})
     if pa.types.is_map(type_):
-        return _fit_map(fit_function(type_.item_type))
+        return _fit_map(fit_function(type_.item_type, epoch))
     if pa.types.is_integer(type_):
         return _fit_integer(type_)
     if pa.types.is_floating(type_):
@@ -95,6 +99,8 @@ def fit_function(type_: pa.DataType) -> Fit:
         return lambda value: (
             value if value is None or isinstance(value, bool) else _refuse(value, "true or false")
         )
+    if epoch and is_time(type_):
+        return _fit_number_or_text
     return _fit_string if pa.types.is_string(type_) else _fit_text(type_)
 
 
@@ -228,6 +234,12 @@ def _fit_text(type_: pa.DataType) -> Fit:
     return fit_text
 
 
+def _fit_number_or_text(value: Any) -> Any:
+    if isinstance(value, bool | dict | list):
+        raise Unfit(value, "a number, or text of one")
+    return _fit_string(value)
+
+
 def reading_type(type_: pa.DataType) -> pa.DataType:
     """The type in which values are read before `retype`: text where text is converted, and the
     widest of its kind elsewhere.
@@ -243,10 +255,13 @@ def reading_type(type_: pa.DataType) -> pa.DataType:
     return pa.string() if _is_text(type_) else type_
 
 
+def is_time(type_: pa.DataType) -> bool:
+    """Whether the format of timestamps says how values of a type are written."""
+    return pa.types.is_date(type_) or pa.types.is_timestamp(type_)
+
+
 def _is_text(type_: pa.DataType) -> bool:
-    return any(
-        test(type_) for test in (pa.types.is_date, pa.types.is_timestamp, pa.types.is_binary)
-    )
+    return is_time(type_) or pa.types.is_binary(type_)
 
 
 def retype(values: pa.Array, type_: pa.DataType, rule: TextRule) -> tuple[pa.Array, np.ndarray]:

@@ -22,6 +22,8 @@ from batchinfer.sources.text.byte_streams import is_utf8, original
 LF = 10
 # Blocks that are joined at most: what is held for each also costs memory.
 _JOINED_BLOCKS = 4096
+# Whether a byte is a control character.
+_CONTROLS = np.array([byte < 32 or byte == 127 for byte in range(256)])
 _BARE_CR = re.compile(rb"\r(?!\n)")
 
 
@@ -238,6 +240,47 @@ def screen(records: Records, blank: bytes = b" \t", bare_cr: bool = False) -> No
     _find_blank(records, gone, blank)
     if gone.any():
         records.drop(gone)
+
+
+def reject_controls(records: Records, allowed: bytes | None) -> None:
+    """Takes out the lines that hold a NUL or another control character: what was cut off, or is no
+    text.
+
+    Args:
+        allowed: characters that are none of them; None: all but NUL.
+    """
+    text = np.frombuffer(records.text, np.uint8)
+    if allowed is None:
+        if b"\0" not in records.text:
+            return
+        wrong = text == 0
+    else:
+        harmless = sum(records.text.count(character) for character in (b"\n", *_low(allowed)))
+        if np.count_nonzero(text < 32) == harmless and b"\x7f" not in records.text:
+            return
+        wrong = _CONTROLS[text]
+        for character in b"\n" + allowed:
+            wrong &= text != character
+    places = np.flatnonzero(wrong)
+    if not len(places):
+        return
+    ends = line_ends(records.text)
+    lines, first = np.unique(np.searchsorted(ends, places), return_index=True)
+    gone = np.zeros(len(records), bool)
+    gone[lines] = True
+    for line, place in zip(lines.tolist(), places[first].tolist(), strict=True):
+        start = int(ends[line - 1]) + 1 if line else 0
+        records.reject(
+            line,
+            "control",
+            f"the line holds the control character U+{text[place]:04X}, at its byte "
+            f"{place - start + 1}; allowed: text",
+        )
+    records.drop(gone)
+
+
+def _low(characters: bytes) -> list[bytes]:
+    return [bytes([character]) for character in characters if character < 32]
 
 
 def _is_valid(text: bytes) -> bool:

@@ -1,4 +1,4 @@
-"""Turns text into timestamps: ISO 8601, or a strptime format.
+"""Turns text into timestamps: ISO 8601, a strptime format, or a number since 1970.
 
 Owns formats, zones and the missing year of old logs. Must not know columns or files. A format of
 the common directives becomes a regular expression, so that whole columns are read at once; any
@@ -10,12 +10,14 @@ from __future__ import annotations
 import datetime
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
 from pyarrow import compute
 
+from batchinfer.config.time_formats import EPOCH_DIGITS
 from batchinfer.sources.text.casts import cast_or_null
 
 # Its functions are generated at import, so type checkers do not see them.
@@ -43,6 +45,11 @@ _DIRECTIVES = {
     "B": r"(?P<B>" + "|".join(sorted(_FULL_MONTHS, key=len, reverse=True)) + ")",
     "%": "%",
 }
+_EPOCH_UNITS = {"epoch_s": "seconds", "epoch_ms": "milliseconds", "epoch_us": "microseconds"}
+# A fraction needs a digit in front of it once it is written out; an exponent of two digits reaches
+# any year.
+_EXPONENT = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,2})?")
+_NAMES_YEAR = re.compile(r"%[YyGcx]").search
 _FIRST = datetime.datetime(1, 1, 1, tzinfo=datetime.timezone.utc)
 _LAST = datetime.datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=datetime.timezone.utc)
 
@@ -52,8 +59,9 @@ class TimestampRule:
     """How timestamps are written.
 
     Attributes:
-        format: strptime format; None for ISO 8601 (`2015-05-18`, `2015-05-18 07:05:03.25`,
-            `2015-05-18T07:05:03+02:00`).
+        format: strptime format; `epoch_s`, `epoch_ms` or `epoch_us`: seconds, milliseconds or
+            microseconds since 1970 in UTC, with or without a fraction; None for ISO 8601
+            (`2015-05-18`, `2015-05-18 07:05:03.25`, `2015-05-18T07:05:03+02:00`).
         zone: of timestamps that do not name theirs.
         year: for formats without one.
         latest: where the year is a guess, a later timestamp than this belongs to the year before.
@@ -67,10 +75,17 @@ class TimestampRule:
     @property
     def lacks_year(self) -> bool:
         """True if its timestamps do not name their year."""
-        return self.format is not None and "%Y" not in self.format and "%y" not in self.format
+        return self.format is not None and not self.is_epoch and not _NAMES_YEAR(self.format)
+
+    @property
+    def is_epoch(self) -> bool:
+        """True if its timestamps are numbers."""
+        return self.format in EPOCH_DIGITS
 
     def __str__(self) -> str:
         """What is allowed, for messages."""
+        if self.format is not None and self.is_epoch:
+            return f"{_EPOCH_UNITS[self.format]} since 1970, as a number of the years 1 to 9999"
         written = (
             "ISO 8601, such as 2015-05-18 07:05:03" if self.format is None else repr(self.format)
         )
@@ -87,6 +102,8 @@ def parse_timestamps(text: pa.Array, rule: TimestampRule) -> pa.Array:
     """
     if rule.format is None:
         return _in_years(_iso(text, rule.zone))
+    if rule.format in EPOCH_DIGITS:
+        return _in_years(_since_1970(text, EPOCH_DIGITS[rule.format]))
     if not rule.lacks_year or rule.year is None:
         return _in_years(_formatted(text, rule.format, rule.zone))
     this = _in_years(_formatted(text, rule.format, rule.zone, rule.year))
@@ -109,6 +126,33 @@ def _iso(text: pa.Array, zone: str) -> pa.Array:
         cast_or_null(pc.if_else(zoned, text, nothing), UTC_US),
         _local(cast_or_null(pc.if_else(zoned, nothing, text), _NAIVE), zone),
     )
+
+
+def _since_1970(text: pa.Array, digits: int) -> pa.Array:
+    """Numbers as timestamps, without a step through floating point; what is behind a microsecond is
+    dropped, as in ISO 8601.
+
+    Args:
+        digits: that a microsecond is behind the unit.
+    """
+    parts = pc.extract_regex(text, r"^(?P<sign>[+-]?)(?P<whole>[0-9]+)(?:\.(?P<fraction>[0-9]*))?$")
+    odd = pc.and_(pc.is_valid(text), pc.is_null(parts))
+    if pc.any(odd).as_py():
+        plain = [_without_exponent(value) for value in text.filter(odd).to_pylist()]
+        return _since_1970(pc.replace_with_mask(text, odd, pa.array(plain, pa.string())), digits)
+    whole, fraction = (pc.struct_field(parts, name) for name in ("whole", "fraction"))
+    near = pc.utf8_slice_codeunits(pc.utf8_rpad(fraction, digits, "0"), 0, digits) if digits else ""
+    micros = cast_or_null(pc.binary_join_element_wise(whole, near, ""), pa.int64())
+    below = pc.match_substring_regex(pc.utf8_slice_codeunits(fraction, digits), "[1-9]")
+    # Before 1970 dropping digits means a later time, unless one microsecond goes with them.
+    negative = pc.subtract(pc.negate(micros), pc.cast(below, pa.int64()))
+    return pc.if_else(pc.equal(pc.struct_field(parts, "sign"), "-"), negative, micros).cast(UTC_US)
+
+
+def _without_exponent(value: str) -> str | None:
+    """A number such as `1.7e9` written out, or None if it is none, or of no year there is."""
+    match = _EXPONENT.fullmatch(value)
+    return None if match is None else f"{Decimal(value):f}"
 
 
 def _local(values: pa.Array, zone: str) -> pa.Array:

@@ -339,3 +339,45 @@ def test_an_array_file_without_text_or_elements_has_no_records(tmp_path: Path) -
             sum(block.records_in for block in read_text(tmp_path, text, {"a": "int"}, array=True))
             == 0
         )
+
+
+SINCE_1970 = {
+    "ts": "timestamp",
+    "day": "date",
+    "all": "array<timestamp>",
+    "in": "struct<at: timestamp>",
+}
+
+
+@pytest.mark.parametrize("road", ["fast", "plain"])
+def test_times_that_are_numbers(tmp_path: Path, road: str) -> None:
+    # Arrow's reader knows no NaN that is told apart, so a line with one takes the plain road.
+    lines = [
+        '{"ts": 1795934425.0363867, "day": -1, "all": [0, "1.5", null], "in": {"at": 7}}',
+        '{"ts": "1795934425.0363867", "day": "86400"}',
+        '{"ts": 1.795934425e9}',
+        '{"ts": null}',
+    ]
+    if road == "plain":
+        lines = [line[:-1] + ', "n": {"x": -Infinity}}' for line in lines]
+        lines = [line.replace("-Infinity", '"%s"' % (":NaN" * 9)) for line in lines]
+    blocks = read_text(tmp_path, "\n".join(lines).encode(), SINCE_1970, timestamp_format="epoch_s")
+    when = datetime.datetime(2026, 11, 29, 6, 40, 25, 36386, tzinfo=UTC)
+    start = datetime.datetime(1970, 1, 1, tzinfo=UTC)
+    found = rows_of(blocks, "source_line")
+    assert [row["ts"] for row in found] == [when, when, when.replace(microsecond=0), None]
+    assert found[0]["day"] == datetime.date(1969, 12, 31)
+    assert found[1]["day"] == datetime.date(1970, 1, 2)
+    assert found[0]["all"] == [start, start + datetime.timedelta(seconds=1.5), None]
+    assert found[0]["in"] == {"at": start + datetime.timedelta(seconds=7)}
+
+
+def test_what_is_no_number_since_1970_goes_aside(tmp_path: Path) -> None:
+    values = ["true", "[1]", "{}", '"2026-11-29"', "1e400", "9" * 40, "253402300800", '""']
+    lines = [f'{{"ts": {value}}}' for value in values]
+    blocks = read_text(
+        tmp_path, "\n".join(lines).encode(), {"ts": "timestamp"}, timestamp_format="epoch_s"
+    )
+    assert rows_of(blocks) == []
+    assert [reason for *_, reason in bad_of(blocks)] == ["type"] * len(values)
+    assert "seconds since 1970, as a number of the years 1 to 9999" in messages(blocks)[3]

@@ -131,6 +131,17 @@ def test_timestamp_format_holds_for_dates_and_timestamps(tmp_path: Path) -> None
     assert [(line, reason) for line, _, reason in bad_of(blocks)] == [(2, "type"), (3, "type")]
 
 
+def test_numbers_since_1970_are_dates_and_timestamps(tmp_path: Path) -> None:
+    text = b"1795934425.0363867,-0.5\n1e99,0\n 1795934425 ,\nx,0\n"
+    blocks = read_text(tmp_path, text, {"t": "timestamp", "d": "date"}, timestamp_format="epoch_s")
+    when = datetime.datetime(2026, 11, 29, 6, 40, 25, tzinfo=datetime.timezone.utc)
+    assert rows_of(blocks) == [
+        (when.replace(microsecond=36386), datetime.date(1969, 12, 31), 1),
+        (when, None, 3),
+    ]
+    assert [(line, reason) for line, _, reason in bad_of(blocks)] == [(2, "type"), (4, "type")]
+
+
 def test_quoted_markers_and_spaces_are_values(tmp_path: Path) -> None:
     text = b'?,?, x \n"?",y,z\n1,"?"," x "\n"","",\n'
     blocks = read_text(tmp_path, text, null_values=["", "?"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
+from decimal import Decimal
 
 import pyarrow as pa
 import pytest
@@ -122,3 +123,48 @@ def test_zoned_and_local_values_in_one_column() -> None:
         None,
         day.replace(hour=2, minute=35, second=6, microsecond=500000),
     ]
+
+
+@pytest.mark.parametrize(
+    ("format_", "text", "expected"),
+    [
+        ("epoch_s", "1795934425.0363867", "2026-11-29T06:40:25.036386+00:00"),
+        ("epoch_s", "1795934425", "2026-11-29T06:40:25+00:00"),
+        ("epoch_s", "1.795934425e9", "2026-11-29T06:40:25+00:00"),
+        ("epoch_s", ".5", "1970-01-01T00:00:00.500000+00:00"),
+        # The digits that are dropped make a time earlier, before 1970 too.
+        ("epoch_s", "-1.0000005", "1969-12-31T23:59:58.999999+00:00"),
+        ("epoch_s", "-1.0000000", "1969-12-31T23:59:59+00:00"),
+        # One more than a double holds.
+        ("epoch_us", "9007199254740993", "2255-06-05T23:47:34.740993+00:00"),
+        ("epoch_ms", "1795934425073", "2026-11-29T06:40:25.073000+00:00"),
+        ("epoch_ms", "1795934425073.25", "2026-11-29T06:40:25.073250+00:00"),
+        ("epoch_us", "1795934425036386.9", "2026-11-29T06:40:25.036386+00:00"),
+        ("epoch_s", "253402300799.999999", "9999-12-31T23:59:59.999999+00:00"),
+        ("epoch_s", "253402300800", None),
+        ("epoch_s", "-62135596800.1", None),
+        ("epoch_s", "9" * 40, None),
+        ("epoch_s", "1e300", None),
+        ("epoch_s", "1795934425073", None),
+        ("epoch_s", "NaN", None),
+        ("epoch_s", "2026-11-29", None),
+        ("epoch_s", "", None),
+        ("epoch_s", None, None),
+    ],
+)
+def test_numbers_since_1970(format_: str, text: str | None, expected: str | None) -> None:
+    # A zone is of times that do not name theirs; a number needs none.
+    rule = TimestampRule(format_, "Europe/Paris")
+    others = ["0", text, "17"]
+    found = parse_timestamps(pa.array(others, pa.string()), rule).to_pylist()
+    assert found[1] == (expected and datetime.datetime.fromisoformat(expected))
+    assert found[0] == datetime.datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@given(micros=st.integers(-62135596800 * 10**6, 253402300799 * 10**6))
+def test_every_microsecond_is_exact(micros: int) -> None:
+    moment = datetime.datetime(1970, 1, 1, tzinfo=UTC) + datetime.timedelta(microseconds=micros)
+    seconds = Decimal(micros).scaleb(-6)
+    for format_, shift in (("epoch_s", 6), ("epoch_ms", 3), ("epoch_us", 0)):
+        text = f"{seconds.scaleb(6 - shift):f}"
+        assert parse_timestamps(pa.array([text]), TimestampRule(format_)).to_pylist() == [moment]

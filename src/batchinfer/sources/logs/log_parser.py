@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -20,11 +20,18 @@ from pyarrow import compute
 from batchinfer.config.source_options import LogTimestamp
 from batchinfer.config.sources import LogSource
 from batchinfer.errors import ConfigError
+from batchinfer.sources.logs.known_formats import log_format
+from batchinfer.sources.logs.log_format import LogFormat, match_lines
 from batchinfer.sources.parsed import BLOCK_BYTES, Parsed, Where, conserved, with_lineage
 from batchinfer.sources.text.byte_ranges import Split, open_split
 from batchinfer.sources.text.columns import TextRule, bad_value, convert
-from batchinfer.sources.text.line_blocks import Records, line_blocks, screen, share_blocks
-from batchinfer.sources.text.log_formats import LogFormat, log_format, match_lines
+from batchinfer.sources.text.line_blocks import (
+    Records,
+    line_blocks,
+    reject_controls,
+    screen,
+    share_blocks,
+)
 from batchinfer.sources.text.timestamps import TimestampRule
 
 # Its functions are generated at import, so type checkers do not see them.
@@ -44,7 +51,8 @@ def read_log_splits(
         fields: columns in order; each is a group of the pattern or a column of the format.
         block_bytes: text that is parsed at once.
 
-    Reasons of bad records: `not_utf8`, `encoding`, `no_match`, `timestamp`, `type`.
+    Reasons of bad records: `not_utf8`, `encoding`, `control`, `no_match`, `escape`, `timestamp`,
+    `type`.
 
     Runs on: executor.
 
@@ -96,32 +104,35 @@ class _Reader:
         """Matches and types the lines of one block."""
         count = len(records)
         screen(records)
-        columns = self._typed(records)
+        reject_controls(records, self.format.controls)
+        columns, replaced = self._typed(records)
         rows = with_lineage(columns, records.source_files(), records.lines)
-        return conserved(records.parsed(rows), count, records.path)
+        parsed = replace(records.parsed(rows), replaced=replaced)
+        return conserved(parsed, count, records.path)
 
-    def _typed(self, records: Records) -> dict[str, pa.Array]:
-        texts, matched = match_lines(_lines(records), self.format)
+    def _typed(self, records: Records) -> tuple[dict[str, pa.Array], int]:
+        matched = match_lines(_lines(records), self.format)
+        texts, problems = matched.columns, matched.problems
         unknown = [name for name in self.fields if name not in texts]
         if unknown:
             raise ConfigError(
                 f"source.schema: got {', '.join(unknown)}; {self.format.name} gives "
                 f"{', '.join(texts)}"
             )
-        problems = {
-            int(i): ("no_match", f"the line does not match {self.format.name}")
-            for i in _true(pc.invert(matched))
-        }
         columns: dict[str, pa.Array] = {}
         for name, type_ in self.fields.items():
             columns[name], bad = self._convert(name, texts[name], type_)
+            if name in self.format.numbers_only:
+                continue
             reason = "timestamp" if name == self.format.ts_column else "type"
             for index in [] if bad is None else _true(bad):
                 problems.setdefault(
                     int(index),
                     (reason, bad_value(name, texts[name][index].as_py(), type_, self._rule(name))),
                 )
-        return self._without(records, columns, problems) if problems else columns
+        if problems:
+            columns = self._without(records, columns, problems)
+        return columns, matched.replaced
 
     def _convert(
         self, name: str, text: pa.Array, type_: pa.DataType

@@ -7,53 +7,22 @@ import gzip
 import os
 import re
 from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from log_files import bad, log_source, read_log, read_text, rows
 
-from batchinfer.config.schema import LOG_FORMATS, schema_fields
-from batchinfer.config.sources import LogSource
+from batchinfer.config.log_columns import LOG_FORMATS
 from batchinfer.errors import ConfigError, InputError
 from batchinfer.sources.listing import list_files
-from batchinfer.sources.parsed import Parsed
+from batchinfer.sources.logs.log_format import LogFormat, match_lines
 from batchinfer.sources.readers import read_splits
-from batchinfer.sources.text.byte_ranges import align, count_range, needs_count, plan_text_splits
-from batchinfer.sources.text.log_formats import LogFormat, match_lines
+from batchinfer.sources.text.byte_ranges import plan_text_splits
 
 SHARED = Path(__file__).parents[5] / "shared" / "data"
 UTC = datetime.timezone.utc
-
-
-def log_source(path: Path, schema: dict[str, str] | None = None, **options: Any) -> LogSource:
-    return LogSource.model_validate(
-        {"kind": "text_log", "path": [str(path)], "schema": schema, "options": options}
-    )
-
-
-def read_log(
-    path: Path, source: LogSource, block_bytes: int = 2**21, target_bytes: int = 2**24
-) -> list[Parsed]:
-    splits = plan_text_splits(list_files([str(path)], path.parent), source, target_bytes)
-    splits = align([count_range(split) if needs_count(split) else split for split in splits])
-    return list(read_splits(splits, source, schema_fields(source), block_bytes))
-
-
-def rows(blocks: list[Parsed]) -> list[dict[str, Any]]:
-    return [row for block in blocks for row in block.rows.to_pylist()]
-
-
-def bad(blocks: list[Parsed]) -> list[tuple[int | None, bytes, str]]:
-    return [(each.source_line, each.raw, each.reason) for block in blocks for each in block.bad]
-
-
-def read_text(folder: Path, text: bytes, **options: Any) -> list[Parsed]:
-    path = folder / "x.log"
-    path.write_bytes(text)
-    schema = options.pop("schema", None)
-    return read_log(path, log_source(path, schema, **options))
 
 
 GOOD = (
@@ -91,7 +60,7 @@ def test_combined(tmp_path: Path) -> None:
     [
         (b"-", (None, None, None)),
         (b"", (None, None, None)),
-        (rb"\x16\x03\x01", (None, None, None)),
+        (rb"garbage", (None, None, None)),
         (b"GET /old", ("GET", "/old", None)),
         (b"CONNECT a.b:443 HTTP/1.0", ("CONNECT", "a.b:443", "HTTP/1.0")),
     ],
@@ -279,9 +248,9 @@ def test_a_pattern_that_re2_refuses_is_read_by_python() -> None:
     import pyarrow as pa
 
     lookahead = LogFormat("the pattern", (r"^(?P<a>\w+)(?=;);(?P<b>x)?",), None, (None,))
-    columns, matched = match_lines(pa.array(["one;x", "two", "three;"]), lookahead)
-    assert matched.to_pylist() == [True, False, True]
-    assert {name: column.to_pylist() for name, column in columns.items()} == {
+    found = match_lines(pa.array(["one;x", "two", "three;"]), lookahead)
+    assert found.problems == {1: ("no_match", "the line does not match the pattern")}
+    assert {name: column.to_pylist() for name, column in found.columns.items()} == {
         "a": ["one", None, "three"],
         "b": ["x", None, None],
     }

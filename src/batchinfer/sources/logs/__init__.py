@@ -1,0 +1,1 @@
+"""Logs: how each server writes its lines, and what they become."""
