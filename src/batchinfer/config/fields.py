@@ -263,6 +263,7 @@ def _null_as_word(value: Any) -> Any:
 
 
 Unseen = Annotated[Literal["own", "null", "fail"], BeforeValidator(_null_as_word)]
+Missing = Annotated[Literal["auto", "fail", "warn", "null"], BeforeValidator(_null_as_word)]
 RowCount = Annotated[int | Literal["auto"], PlainValidator(_rows)]
 ModelChoice = Annotated[str | dict[str, str], PlainValidator(_model_choice)]
 Setting = Annotated[str | int | float | bool, PlainValidator(_setting)]

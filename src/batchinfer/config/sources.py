@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from batchinfer.config.fields import Names, NotAllowed, Place, Strict, Texts
+from batchinfer.config.fields import Missing, Names, NotAllowed, Place, Strict, Texts
 from batchinfer.config.http_options import HttpOptions
 from batchinfer.config.source_options import (
     CsvOptions,
@@ -73,6 +73,18 @@ JsonSchema = Annotated[
 Schema = Annotated[dict[str, str], Field(min_length=1)]
 
 
+class ColumnRules(Strict):
+    """What becomes of columns that a source lacks.
+
+    Attributes:
+        missing: a column that is missing ends the run (`fail`), is null with a warning (`warn`) or
+            without one (`null`). `auto`: it ends the run where something that looks like it stands
+            in its place, and is null with a warning elsewhere.
+    """
+
+    missing: Missing = "auto"
+
+
 class _Source(Strict):
     key: Names
     slice: SliceRule = "ingest_date"
@@ -128,6 +140,7 @@ class JsonSource(FileSource):
 
     kind: Literal["json"]
     options: JsonOptions = JsonOptions()
+    columns: ColumnRules = ColumnRules()
     schema_: JsonSchema = Field(alias="schema")
 
 
@@ -234,6 +247,7 @@ class HttpSource(_Source):
 
     kind: Literal["http"]
     options: HttpOptions
+    columns: ColumnRules = ColumnRules()
     key: Names = PLACE_KEY
     schema_: JsonSchema = Field(alias="schema")
 

@@ -7,7 +7,8 @@ Owns the value types that all kinds of source share. Must not know any kind.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +20,38 @@ from batchinfer.contracts import SOURCE_FILE, SOURCE_LINE, BadRecord
 BLOCK_BYTES = 2 * 2**20
 # A longer record means a file of another kind, or a quote that is never closed.
 MAX_RECORD_BYTES = 64 * 2**20
+
+
+@dataclass
+class FileKeys:
+    """Which keys of a JSON schema a file has, as far as a part of it tells.
+
+    Attributes:
+        absent: keys that never appear, by their paths: the columns that need each, and the paths of
+            keys that look like it.
+        seen: paths of keys that appear; they need not all be here.
+    """
+
+    absent: dict[str, tuple[list[str], list[str]]] = field(default_factory=dict)
+    seen: set[str] = field(default_factory=set)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"absent": self.absent, "seen": sorted(self.seen)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> FileKeys:
+        absent = {path: (told[0], told[1]) for path, told in value["absent"].items()}
+        return cls(absent, set(value["seen"]))
+
+    def add(self, other: FileKeys) -> None:
+        """Adds what another part of the file tells: a key that appears there is not absent."""
+        for path, (columns, alike) in other.absent.items():
+            known = self.absent.get(path, ([], []))[1]
+            self.absent[path] = (columns, sorted({*known, *alike}))
+        self.seen |= other.seen
+        self.absent = {
+            path: told for path, told in self.absent.items() if path not in self.seen
+        }
 
 
 @dataclass(frozen=True)
@@ -37,6 +70,8 @@ class Parsed:
         replaced: values whose bytes are no text of UTF-8, and that have U+FFFD in their place.
         raw_at: the bytes that a row was made of, by its place in `rows`, for rows that are refused
             later; None: there are none.
+        keys: what the block tells of the keys of its files, by `source_file`; json only.
+        fine_files: the other files of the block, which have all keys.
     """
 
     rows: pa.RecordBatch
@@ -46,6 +81,8 @@ class Parsed:
     without_items: int = 0
     raw_at: Callable[[int], bytes] | None = None
     replaced: int = 0
+    keys: Mapping[str, FileKeys] = field(default_factory=dict)
+    fine_files: int = 0
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,12 @@ class Landing:
         return None if has_position(self.source) else self.ingest_slice
 
     @property
+    def optional(self) -> str | None:
+        """The target may be absent from what is scored."""
+        train = self.context.pipeline.train
+        return train.target.column if train else None
+
+    @property
     def quarantine_scope(self) -> str:
         """Scope of the quarantine's own ledger, which several landed tables share."""
         return f"{Path(self.table).name}|{self.scope}"

@@ -21,6 +21,7 @@ from batchinfer.pipeline.definition.table_steps import mends_keys
 from batchinfer.pipeline.landing.increment import Increment, Landing
 from batchinfer.pipeline.landing.kinds import find_increment
 from batchinfer.pipeline.landing.landing_task import LandingPlan, landed_stats
+from batchinfer.pipeline.landing.missing_columns import check_json_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -120,6 +121,7 @@ def _land_increment(
     report.stage_seconds = {stage: round(seconds, 3) for stage, seconds in staged.seconds.items()}
     try:
         _check_counts(staged)
+        report.warnings += check_json_keys(landing, staged.results)
         _check_rate(landing, staged, new)
         _check_keys(landing, staged, new, open_session)
         report.version = _commit(landing, staged, new)

@@ -21,7 +21,7 @@ from pydantic import TypeAdapter
 from batchinfer.config.sources import SliceColumn, SliceRule, Source
 from batchinfer.contracts import SLICE, SOURCE_FILE, SOURCE_LINE, BadRecord, StagedFile
 from batchinfer.pipeline.definition.slice_names import is_slice_name
-from batchinfer.sources.parsed import Parsed
+from batchinfer.sources.parsed import FileKeys, Parsed
 
 # pyarrow makes these functions when it is imported; type checkers cannot see them.
 pc: Any = compute
@@ -146,6 +146,8 @@ class _Landing:
         self.quarantined_files: list[StagedFile] = []
         self.reasons: Counter[str] = Counter()
         self.records_in = self.blank_lines = self.without_items = self.replaced = 0
+        self.keys: dict[str, FileKeys] = {}
+        self.fine_files = 0
         self.seconds = {"parse": 0.0, "write": 0.0}
         self.writer: Any = None
 
@@ -156,6 +158,9 @@ class _Landing:
         self.blank_lines += parsed.blank_lines
         self.without_items += parsed.without_items
         self.replaced += parsed.replaced
+        self.fine_files += parsed.fine_files
+        for file, told in parsed.keys.items():
+            self.keys.setdefault(file, FileKeys()).add(told)
         self.bad += bad
         for slice_, part in self._by_slice(self._without_null_keys(block)):
             self._write(part, slice_)
@@ -255,6 +260,8 @@ class _Landing:
             "without_items": self.without_items,
             "replaced": self.replaced,
             "reasons": dict(self.reasons),
+            "fine_files": self.fine_files,
+            "keys": {file: told.to_json() for file, told in self.keys.items()},
             "seconds": self.seconds,
         }
 

@@ -130,7 +130,7 @@ def file_increment(
     check_whole_lines(landing, [file for file in files if file.name in changes.grown])
     landed, optional = (
         table_fields(landing.table) if exists(landing.table) else None,
-        _optional(landing),
+        landing.optional,
     )
     fields = read_fields(source, files, landed, optional)
     check_source_columns(landing.context, fields)
@@ -183,12 +183,6 @@ def known_files(uri: str, scope: str, names: Sequence[str]) -> Mapping[str, int 
     from batchinfer.lake.ledger import landed_files
 
     return landed_files(uri, scope, names) if exists(uri) else {}
-
-
-def _optional(landing: Landing) -> str | None:
-    """The target may be absent from what is scored."""
-    train = landing.context.pipeline.train
-    return train.target.column if train else None
 
 
 def stage_files(

@@ -307,6 +307,7 @@ def _as_files(source: HttpSource, folder: Path) -> JsonSource:
         kind="json",
         path=(str(folder),),
         options=JsonOptions(timestamp_format=source.options.timestamp_format),
+        columns=source.columns,
         schema=source.schema_,
         key=source.key,
         slice=source.slice,

@@ -15,7 +15,7 @@ a whole, so that its raw text stands in the quarantine once.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -23,12 +23,20 @@ import pyarrow as pa
 from batchinfer.config.source_options import JsonOptions
 from batchinfer.config.sources import JsonSource
 from batchinfer.contracts import BadRecord
+from batchinfer.sources.json.absent_keys import KeyWatch
 from batchinfer.sources.json.array import Element, read_array
 from batchinfer.sources.json.fast_road import FastRoad
 from batchinfer.sources.json.plain_road import Refusal, RowBuilder, Rows, joined, read_record
 from batchinfer.sources.json.shape import Shape
 from batchinfer.sources.json.sieve import Lines, read_fast
-from batchinfer.sources.parsed import BLOCK_BYTES, Parsed, Where, conserved, with_lineage
+from batchinfer.sources.parsed import (
+    BLOCK_BYTES,
+    FileKeys,
+    Parsed,
+    Where,
+    conserved,
+    with_lineage,
+)
 from batchinfer.sources.text.byte_ranges import Split, open_split
 from batchinfer.sources.text.line_blocks import Records, line_blocks, screen, share_blocks
 
@@ -55,9 +63,9 @@ def read_json_splits(
             a file that is no array.
     """
     options = source.options
-    reader = JsonReader.of(
-        Shape.of(source.schema_, fields, options.explode, options.timestamp_format)
-    )
+    shape = Shape.of(source.schema_, fields, options.explode, options.timestamp_format)
+    watch = KeyWatch.of(shape) if source.columns.missing != "null" else None
+    reader = replace(JsonReader.of(shape), watch=watch)
     blocks = (records for split in splits for records in _blocks(split, options, block_bytes))
     for records in share_blocks(blocks, block_bytes):
         yield reader.parse(records)
@@ -112,10 +120,11 @@ def _records(elements: list[Element], where: Where, encoding: str) -> Records:
 
 @dataclass(frozen=True)
 class JsonReader:
-    """Types records."""
+    """Types records; with a `watch`, tells which keys of the schema the files lack."""
 
     shape: Shape
     fast: FastRoad | None
+    watch: KeyWatch | None = None
 
     @classmethod
     def of(cls, shape: Shape) -> JsonReader:
@@ -135,9 +144,20 @@ class JsonReader:
         if self.shape.explode is None and given != rows.num_rows:
             raise RuntimeError(f"{records.path}: {given} records gave {rows.num_rows} rows")
         count += rows.num_rows - given - found.without_items
-        return conserved(
-            records.parsed(rows, found.without_items, found.records), count, records.path
-        )
+        parsed = records.parsed(rows, found.without_items, found.records)
+        if self.watch is not None and len(records):
+            keys, fine = self._look(self.watch, records, found)
+            parsed = replace(parsed, keys=keys, fine_files=fine)
+        return conserved(parsed, count, records.path)
+
+    def _look(
+        self, watch: KeyWatch, records: Records, found: Rows
+    ) -> tuple[dict[str, FileKeys], int]:
+        owners = records.owners
+        owners = np.zeros(len(records), np.int32) if owners is None else owners
+        names = [file.name for file in records.files]
+        of_rows = owners[found.records]
+        return watch.look(names, owners, of_rows, found.columns, lambda: Lines.of(records.text))
 
     def read(self, text: bytes) -> Rows:
         """Rows of records that are a line each, known by their numbers from 0."""
