@@ -49,9 +49,7 @@ class FileKeys:
             known = self.absent.get(path, ([], []))[1]
             self.absent[path] = (columns, sorted({*known, *alike}))
         self.seen |= other.seen
-        self.absent = {
-            path: told for path, told in self.absent.items() if path not in self.seen
-        }
+        self.absent = {path: told for path, told in self.absent.items() if path not in self.seen}
 
 
 @dataclass(frozen=True)

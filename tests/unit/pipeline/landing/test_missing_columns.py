@@ -88,5 +88,5 @@ def test_fail_warn_and_null(project: SmallProject) -> None:
     # `null` in YAML is the word, too.
     assert project.extract("2026-01-02", "source.columns.missing=null").warnings == []
     assert project.extract("2026-01-03", 'source.columns.missing="null"').warnings == []
-    with pytest.raises(ConfigError, match='columns.missing.: got .never.; allowed: auto, fail, warn, null'):
+    with pytest.raises(ConfigError, match="allowed: auto, fail, warn, null"):
         project.extract("2026-01-04", "source.columns.missing=never")
