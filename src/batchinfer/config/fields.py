@@ -25,6 +25,8 @@ from batchinfer.errors import ConfigError
 # MLflow keeps `latest` and `v1`, `v2` … for itself.
 _ALIAS = r"(?!(?i:latest|v[0-9]+)(?![\w-]))[A-Za-z][\w-]{0,254}"
 MODEL_URI = rf"models:/[^/@]+(@{_ALIAS}|/[0-9]+)"
+# Of a file or folder, on every common file system.
+_NAME_BYTES = 255
 _PYTHON_CLASS = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
 
 
@@ -153,8 +155,12 @@ ModelUri = Annotated[
         MODEL_URI, "models:/NAME@ALIAS or models:/NAME/VERSION, such as models:/income@champion"
     ),
 ]
+# Folders, tables and leases are named after it, with a few characters more.
 Identifier = Annotated[
-    str, _matching(r"[A-Za-z][A-Za-z0-9_-]*", "a letter, then letters, digits, _ and -")
+    str,
+    _matching(
+        r"[A-Za-z][A-Za-z0-9_-]{0,199}", "a letter, then letters, digits, _ and -, up to 200 in all"
+    ),
 ]
 # Whoever writes the secret itself here by mistake must not find it in a log.
 VariableName = Annotated[
@@ -175,6 +181,10 @@ def _place(value: str) -> str:
             "docs/object-stores.md",
             secret=True,
         )
+    if any(ord(character) < 32 or ord(character) == 127 for character in value):
+        raise NotAllowed("a place without control characters")
+    if any(len(part.encode()) > _NAME_BYTES for part in value.split("/")):
+        raise NotAllowed(f"folders whose names have up to {_NAME_BYTES} bytes")
     return value
 
 

@@ -27,6 +27,7 @@ from batchinfer.config.project import (
     state_home,
 )
 from batchinfer.config.rules import check_rules
+from batchinfer.config.sink_places import StatePlaces, check_own_places
 from batchinfer.config.substitution import substitute
 from batchinfer.config.suggestions import did_you_mean, listed, shown
 from batchinfer.config.wording import check_class_words, validate
@@ -102,6 +103,9 @@ def load_pipeline(
         pipeline, wrong = validate(Pipeline, filled, places, known)
         wrong += check_class_words(filled, places)
         more, cause = _run_checks(filled, root, document_checks)
+        if environment is not None and isinstance(filled, dict):
+            absolute = resolve_places(environment, home)
+            more += check_own_places(filled, StatePlaces(absolute, root, home, project, file))
         problems += [*unset, *wrong, *(problem for problem in more if problem.path not in known)]
     sentences = [*places.sentences(problems), *sentences]
     if sentences or pipeline is None or environment is None:

@@ -113,9 +113,15 @@ class Checks(Strict):
 
 
 class Sink(Strict):
-    """Where the predictions go: a table under the lake, or a full URI."""
+    """Where the predictions go.
 
-    table: TablePlace
+    Attributes:
+        table: under the lake, or a full URI; None: `predictions/<name>`.
+        shared: other pipelines, which say so too, publish slices of their own there.
+    """
+
+    table: TablePlace | None = None
+    shared: Flag = False
 
 
 class RedisTarget(Strict):
@@ -136,7 +142,7 @@ class Pipeline(Strict):
     train: Train | None = None
     model: Model
     checks: Checks = Checks()
-    sink: Sink
+    sink: Sink = Sink()
     prepare: tuple[dict[str, Any], ...] = ()
     postprocess: tuple[dict[str, Any], ...] = ()
     load: tuple[RedisTarget, ...] = ()

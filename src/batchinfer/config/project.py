@@ -99,6 +99,15 @@ def _file_at(text: str) -> Path:
     return file
 
 
+def pipeline_files(project: Path) -> list[Path]:
+    """The files of a project's pipelines."""
+    folder = project / "conf" / "pipelines"
+    try:
+        return sorted(entry for entry in folder.iterdir() if entry.suffix in _SUFFIXES)
+    except OSError:  # there is no such folder
+        return []
+
+
 def _names(folder: Path) -> list[str]:
     try:
         return sorted(entry.stem for entry in folder.iterdir() if entry.suffix in _SUFFIXES)

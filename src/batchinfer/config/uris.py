@@ -6,9 +6,12 @@ Owns which schemes there are and what each needs. Opens nothing.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from batchinfer.config.suggestions import did_you_mean, listed, shown
 from batchinfer.credentials import holds_user
@@ -41,6 +44,7 @@ _OTHERS = {
 }
 
 _URI = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+):(?P<slashes>//)?(?P<rest>.*)", re.DOTALL)
+_SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
 _WINDOWS = re.compile(r"[A-Za-z]:[\\/]|\\\\")
 
 
@@ -80,6 +84,16 @@ class Uri:
 
     def __str__(self) -> str:
         return f"{self.store}{self.path}"
+
+
+def local_path(uri: str) -> Path | None:
+    """The local folder that a path or `file://` URI names, absolute; None for any other scheme.
+
+    Runs on: driver | executor
+    """
+    if uri.startswith("file:"):
+        return Path(unquote(urlsplit(uri).path))
+    return None if _SCHEME.match(uri) else Path(os.path.abspath(uri))
 
 
 def is_remote(place: str) -> bool:

@@ -8,7 +8,8 @@ here, never compared by order. Must not know how files are read.
 App ids: `file:<scope>:<name>` with the file's fingerprint, `size:<scope>:<name>` with its bytes,
 `slice:<slice>` with the Delta version of the commit that last changed the slice,
 `mark:<name>:<number>` with a piece of a text: how far a database or an API has been read. In a
-predictions table also `rows:<slice>` with what its pipeline removed rows by, `precision:<slice>`
+predictions table also `publish:<pipeline>:<slice>` with the version of the commit by which a
+pipeline published it, `rows:<slice>` with what its pipeline removed rows by, `precision:<slice>`
 with what its model computed in, `run:<slice>` with the run that published it last, `before:<slice>`
 with the run whose quarantined rows a replay scored, and `mixed:<slice>` with a replay that left
 rows of several models. In a quarantine table `run:<slice>` is the run whose publication the records
@@ -33,6 +34,7 @@ _PRECISION = "precision:"
 _PRECISIONS = ("float32", "bf16", "fp16")
 _RUN = "run:"
 _BEFORE = "before:"
+_PUBLISH = "publish:"
 _MIXED = "mixed:"
 _MARK = "mark:"
 # Bytes of text that fit into a version of 63 bits.
@@ -118,6 +120,28 @@ def replay_transactions(slice_: str, publisher: Publisher) -> dict[str, int]:
     """
     before = {_BEFORE + slice_: publisher.before or 0}
     return before | ({_MIXED + slice_: publisher.run} if publisher.mixed else {})
+
+
+def publish_transactions(pipeline: str, slice_: str, version: int) -> dict[str, int]:
+    """The transactions that record that a pipeline published a slice by the commit of this
+    version.
+    """
+    return {slice_id(slice_): version, f"{_PUBLISH}{pipeline}:{slice_}": version}
+
+
+def owners_of(known: Mapping[str, int]) -> dict[str, str]:
+    """The pipeline that published each slice last, by a table's transactions; slices of which it
+    was not recorded are left out.
+    """
+    owners: dict[str, str] = {}
+    for app_id, version in known.items():
+        if not app_id.startswith(_PUBLISH):
+            continue
+        # A pipeline's name has no colon; a slice may.
+        pipeline, _, slice_ = app_id[len(_PUBLISH) :].partition(":")
+        if known.get(slice_id(slice_)) == version:
+            owners[slice_] = pipeline
+    return owners
 
 
 def publisher_of(known: Mapping[str, int], slice_: str) -> Publisher:

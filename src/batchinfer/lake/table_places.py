@@ -7,14 +7,13 @@ Knows nothing of Delta's log, of leases or of schemas.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote
 
+from batchinfer.config.uris import local_path
 from batchinfer.errors import BatchInferError, InputError, StorageError
 
 if TYPE_CHECKING:
@@ -25,20 +24,9 @@ NULL_NAME = "__HIVE_DEFAULT_PARTITION__"
 # A file name holds 255 bytes on every common file system.
 _NAME_BYTES = 255
 _CUT_BYTES = 160
-_SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
 # deltalake appends a stack trace to the message of some errors.
 _BACKTRACE = re.compile(r"\n\s+0: .*", re.DOTALL)
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-
-
-def local_path(uri: str) -> Path | None:
-    """The local folder that a path or `file://` URI names, absolute; None for any other scheme.
-
-    Runs on: driver | executor
-    """
-    if uri.startswith("file:"):
-        return Path(unquote(urlsplit(uri).path))
-    return None if _SCHEME.match(uri) else Path(os.path.abspath(uri))
 
 
 def plain_place(uri: str) -> str:

@@ -57,7 +57,7 @@ def plan_slice(context: Context, slice_: str) -> Plan:
     Runs on: driver, without Spark.
     """
     from batchinfer.lake.storage import check_writable
-    from batchinfer.pipeline.scoring.published import read_published
+    from batchinfer.pipeline.scoring.published import check_owner, read_published
 
     result = Plan(pipeline=context.name, slice=slice_, status="ready", problems=[])
     few = False
@@ -100,6 +100,8 @@ def plan_slice(context: Context, slice_: str) -> Plan:
         earlier = attempt(lambda: runs_of_bundle(context, model.ref.digest)) or []
     if data and model:
         published = read_published(context, slice_).get(slice_)
+        if note := attempt(lambda: check_owner(context, slice_, published)):
+            result["warnings"].append(note)
         fresh = published is not None and not published.is_stale(data, model.ref.digest)
         result["action"] = "nothing: published from this data by this model" if fresh else "score"
         result["estimated_s"] = estimated_seconds(earlier, data.rows)

@@ -3,13 +3,13 @@ pass now join the slice.
 
 Order: the predictions first, the quarantine second. So a row that passes is never in neither of
 them; a replay that is killed between the two leaves rows in both, and the next one takes them out
-of the quarantine without scoring them again.
+of the quarantine without scoring them again, as a score does (`scoring.settling`).
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
@@ -19,13 +19,11 @@ from batchinfer.contracts import BUNDLE_DIGEST, MODEL_VERSION, SLICE
 from batchinfer.errors import InputError, InputMissing
 from batchinfer.inference.road_choice import Road
 from batchinfer.pipeline.definition.context import Context
-from batchinfer.pipeline.scoring import commits
+from batchinfer.pipeline.scoring import commits, settling
 from batchinfer.pipeline.scoring.publication import Publication, attempt
-from batchinfer.pipeline.scoring.published import Published, read_published
-from batchinfer.pipeline.scoring.quarantined import is_key, keys_in, repeated_keys, rows_with_keys
+from batchinfer.pipeline.scoring.published import Published, check_owner, read_published
+from batchinfer.pipeline.scoring.quarantined import rows_with_keys
 from batchinfer.pipeline.scoring.resolved_inputs import ResolvedInputs, resolve_inputs
-from batchinfer.pipeline.slices.prepared import prepared_frame, remaining
-from batchinfer.spark.frames import version_frame
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -78,12 +76,9 @@ def replay_slice(context: Context, slice_: str, open_session: OpenSession) -> Ru
                 _hint(context, slice_),
             )
         report.version = published.version
-        rows = cache(
-            lambda: remaining(
-                prepared_frame(open_session(), inputs.columns, inputs.data, inputs.columns.landed)
-            )
-        )
-        waiting = _waiting(context, inputs, published, open_session, rows)
+        check_owner(context, slice_, published)
+        rows = cache(lambda: settling.remaining_rows(inputs, open_session))
+        waiting = _waiting(inputs, published, open_session, rows)
         if waiting.num_rows:
             attempted = replace(
                 inputs,
@@ -122,48 +117,25 @@ def _hint(context: Context, slice_: str, force: str = "") -> str:
 
 
 def _waiting(
-    context: Context,
-    inputs: ResolvedInputs,
-    published: Published,
-    open_session: OpenSession,
-    rows: Rows,
+    inputs: ResolvedInputs, published: Published, open_session: OpenSession, rows: Rows
 ) -> pa.Table:
     """Key and reason of the rows to score, as the quarantine has them; what an interrupted replay
     published leaves it first.
     """
-    from batchinfer.lake.quarantine import commit_replayed, read_scored
+    from batchinfer.lake.quarantine import read_scored
 
-    slice_ = inputs.data.slice
-    records = read_scored(context.quarantine, slice_)
+    context = inputs.columns.context
+    records = read_scored(context.quarantine, inputs.data.slice)
     _check_complete(context, inputs, published, records.num_rows)
-    removed = inputs.columns.preparation.reasons()
-    waiting = _those(
-        records,
-        [row["reason"] not in removed and is_key(row["key"]) for row in records.to_pylist()],
-    )
+    waiting = settling.scorable(inputs, records)
     if not waiting.num_rows:
         inputs.report.explanation = f"no row in {context.quarantine} could be scored by another try"
-        return waiting
-    _check_same(context, inputs, published)
-    if context.pipeline.source.unique == "assumed":
-        waiting = _of_one_row(context, inputs, waiting, rows())
-    if not published.is_unsettled:
-        return waiting
-    there = _are_published(open_session(), context, inputs, waiting)
-    commit_replayed(
-        context.quarantine, _those(waiting, there), [], slice=slice_, run=published.publisher.run
-    )
-    inputs.report.warnings.append(
-        f"a replay was interrupted after it had published {sum(there):,} rows; they have left "
-        f"{context.quarantine} now"
-    )
-    return _those(waiting, [not one for one in there])
-
-
-def _those(records: pa.Table, wanted: Sequence[bool]) -> pa.Table:
-    import pyarrow as pa
-
-    return records.filter(pa.array(wanted, pa.bool_()))
+    else:
+        _check_same(context, inputs, published)
+        waiting = settling.of_one_row(inputs, waiting, rows)
+    if published.is_unsettled:
+        waiting = settling.take_out_published(inputs, published, waiting, open_session)
+    return waiting
 
 
 def _check_complete(
@@ -193,23 +165,6 @@ def _check_complete(
         )
 
 
-def _of_one_row(
-    context: Context, inputs: ResolvedInputs, waiting: pa.Table, rows: DataFrame
-) -> pa.Table:
-    """Those of the records whose keys have one row: of two rows of a key, nothing tells which of
-    them is in quarantine.
-    """
-    keys = waiting["key"].to_pylist()
-    repeated = repeated_keys(rows, keys, inputs.columns.key)
-    if repeated:
-        inputs.report.warnings.append(
-            f"slice {inputs.data.slice}: {len(repeated):,} keys in quarantine stand on several "
-            f"rows, such as {min(repeated)}; "
-            "these rows stay there, since nothing tells them apart (source.unique: assumed)"
-        )
-    return _those(waiting, [key not in repeated for key in keys])
-
-
 def _check_same(context: Context, inputs: ResolvedInputs, published: Published) -> None:
     """Whether the rows in quarantine are those that a run would score now."""
     slice_ = inputs.data.slice
@@ -230,22 +185,6 @@ def _check_same(context: Context, inputs: ResolvedInputs, published: Published) 
     ]
     if problems:
         raise InputError(problems, _hint(context, slice_))
-
-
-def _are_published(
-    spark: SparkSession, context: Context, inputs: ResolvedInputs, waiting: pa.Table
-) -> list[bool]:
-    """Which of the rows the slice has predictions of."""
-    from pyspark.sql import functions as F
-
-    from batchinfer.lake.delta import table_version
-
-    rows = version_frame(spark, context.predictions, table_version(context.predictions)).where(
-        F.col(SLICE) == inputs.data.slice
-    )
-    keys = waiting["key"].to_pylist()
-    found = set(keys_in(rows, keys, inputs.columns.key))
-    return [key in found for key in keys]
 
 
 class Replay(Publication):

@@ -10,7 +10,9 @@ from batchinfer.command_reports import RunReport
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.scoring import few_rows
 from batchinfer.pipeline.scoring.publication import Publication, attempt
+from batchinfer.pipeline.scoring.published import Published, check_owner, read_published
 from batchinfer.pipeline.scoring.resolved_inputs import ResolvedInputs, resolve_inputs
+from batchinfer.pipeline.scoring.settling import settle
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -26,7 +28,7 @@ def score_slice(
     evolve: bool = False,
 ) -> RunReport:
     """Scores one landed slice and publishes its predictions, or does nothing where they are up to
-    date.
+    date, but for what a replay that was cut off has left.
 
     Runs on: driver.
 
@@ -40,22 +42,25 @@ def score_slice(
     started = time.perf_counter()
     inputs = resolve_inputs(context, slice_)
     with hold(context.environment.lake, context.name, slice_, context.run_id):
-        if not force and _is_up_to_date(context, inputs):
+        published = read_published(context, slice_).get(slice_)
+        note = check_owner(context, slice_, published)
+        if published is not None and not force and _is_up_to_date(inputs, published):
             inputs.report.status = "unchanged"
+            if published.is_unsettled:
+                settle(inputs, published, open_session)
         else:
+            inputs.report.warnings += [note] if note else []
             with few_rows.loading(context, inputs.data, inputs.model, inputs.road) as child:
-                attempt(Publication(context, inputs, open_session, evolve, child), started)
+                seen = published.version if published else None
+                attempt(Publication(context, inputs, open_session, evolve, child, seen), started)
     inputs.report.seconds = round(time.perf_counter() - started, 3)
     return inputs.report
 
 
-def _is_up_to_date(context: Context, inputs: ResolvedInputs) -> bool:
+def _is_up_to_date(inputs: ResolvedInputs, published: Published) -> bool:
     """True if the slice is published from this data by this model; the report then says so."""
-    from batchinfer.pipeline.scoring.published import read_published
-
     data, report = inputs.data, inputs.report
-    published = read_published(context, data.slice).get(data.slice)
-    if published is None or published.is_stale(data, inputs.model.ref.digest):
+    if published.is_stale(data, inputs.model.ref.digest):
         return False
     report.version = published.version
     report.rows_reused = published.rows

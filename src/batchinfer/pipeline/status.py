@@ -28,7 +28,11 @@ def pipeline_status(context: Context) -> dict[str, Any]:
     from batchinfer.lake.runs import latest_runs
 
     landed = read_landed(context)
-    published = read_published(context)
+    published = {
+        name: one
+        for name, one in read_published(context).items()
+        if one.other is None or not context.pipeline.sink.shared
+    }
     held = {lease["slice"]: lease for lease in running(context.environment.lake, context.name)}
     last = latest_runs(context.runs, context.name, "score")
     digest, warning = _current_digest(context)
@@ -51,7 +55,7 @@ def pipeline_status(context: Context) -> dict[str, Any]:
     warnings = [warning] if warning else []
     warnings += [
         f"slice {name}: a replay was cut off, and rows that it published are in quarantine still; "
-        f"batchinfer replay -p {context.name} --slice {name} takes them out"
+        f"batchinfer replay -p {context.name} --slice {name} takes them out, and so does score"
         for name, one in published.items()
         if one.is_unsettled
     ]

@@ -48,7 +48,10 @@ def problems(project: Path) -> Callable[..., list[str]]:
     """Sentences that loading a YAML text as a pipeline gives; none where it loads."""
 
     def load(text: str, *arguments: object, **keywords: object) -> list[str]:
-        (project / "conf" / "pipelines" / "tried.yaml").write_text(text)
+        folder = project / "conf" / "pipelines"
+        (folder / "tried.yaml").write_text(text)
+        # It may have the name and the sink of the good one.
+        (folder / "good.yaml").write_text("name: untouched\n")
         try:
             load_pipeline("tried", *arguments, **keywords)  # type: ignore[arg-type]
         except ConfigError as error:

@@ -184,11 +184,10 @@ def test_near_misses_get_a_suggestion_and_all_that_is_allowed(problems: Problems
             "positive_pattern: '(?=x)'",
             "allowed: a regular expression of RE2 (no look-around, no back-references)",
         ),
-        ("sink: {table: predictions/good}", "", "1:1 (sink): missing; this field is required"),
         (
             "sink: {table: predictions/good}",
             "sink:",
-            "(sink): got nothing (null); allowed: a mapping with the fields table",
+            "(sink): got nothing (null); allowed: a mapping with the fields table, shared",
         ),
         (
             "name: good",

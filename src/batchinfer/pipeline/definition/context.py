@@ -20,6 +20,7 @@ from batchinfer.config.environment import Environment
 from batchinfer.config.loader import Loaded, load_pipeline
 from batchinfer.config.pipeline import Pipeline
 from batchinfer.config.rules import unset_variables
+from batchinfer.config.sink_places import LANDED, QUARANTINE, RUNS, default_sink
 from batchinfer.config.uris import join
 from batchinfer.object_stores import use
 from batchinfer.pipeline.definition.feature_steps import check_document_steps
@@ -101,26 +102,27 @@ class Context:
 
     @property
     def landed(self) -> str:
-        return join(self.environment.lake, "landed", self.name)
+        return join(self.environment.lake, LANDED, self.name)
 
     @property
     def landed_for_training(self) -> str:
         """Table of labelled data that has a source of its own. A pipeline's name cannot hold a dot,
         so no other has it.
         """
-        return join(self.environment.lake, "landed", f"{self.name}.train")
+        return join(self.environment.lake, LANDED, f"{self.name}.train")
 
     @property
     def quarantine(self) -> str:
-        return join(self.environment.lake, "quarantine", self.name)
+        return join(self.environment.lake, QUARANTINE, self.name)
 
     @property
     def predictions(self) -> str:
-        return join(self.environment.lake, self.pipeline.sink.table)
+        table = self.pipeline.sink.table or default_sink(self.name)
+        return join(self.environment.lake, table)
 
     @property
     def runs(self) -> str:
-        return join(self.environment.lake, "runs")
+        return join(self.environment.lake, RUNS)
 
     @property
     def bundle_cache(self) -> Path:

@@ -34,13 +34,19 @@ def commit_failed_rows(
     )
 
 
-def commit_slice(context: Context, staged: Sequence[StagedFile], report: RunReport) -> int:
+def commit_slice(
+    context: Context, staged: Sequence[StagedFile], report: RunReport, seen: int | None
+) -> int:
     """Replaces the slice of the report with the staged predictions; the table's new version.
+
+    Args:
+        seen: version by which the slice was published before; None: it was not. The lease is the
+            pipeline's own, so where a sink is shared, another one may have published since.
 
     Runs on: driver.
     """
     from batchinfer.lake.delta import commit
-    from batchinfer.lake.ledger import precision_transactions, rows_id
+    from batchinfer.lake.ledger import precision_transactions, rows_id, slice_id
 
     slice_ = report.slice
     return commit(
@@ -52,6 +58,7 @@ def commit_slice(context: Context, staged: Sequence[StagedFile], report: RunRepo
             rows_id(slice_): removal(context.pipeline),
             **precision_transactions(slice_, report.precision),
         },
+        guard={slice_id(slice_): seen} if context.pipeline.sink.shared else None,
         metadata=commit_metadata("score", report),
     )
 
@@ -86,12 +93,10 @@ def ensure_predictions(columns: TableColumns, model: ResolvedModel, evolve: bool
 
 def published_at(context: Context, slice_: str, version: int) -> dict[str, int]:
     """The transactions that say that this run published the slice by the commit of this version."""
-    from batchinfer.lake.ledger import run_number, run_transactions, slice_id
+    from batchinfer.lake.ledger import publish_transactions, run_number, run_transactions
 
-    published = f"publish:{context.name}:{slice_}"
     return {
-        slice_id(slice_): version,
-        published: version,
+        **publish_transactions(context.name, slice_, version),
         **run_transactions(slice_, run_number(context.run_id)),
     }
 

@@ -50,7 +50,11 @@ def attempt(run: Publication, started: float) -> None:
 
 
 class Publication:
-    """One attempt at one slice, from the first row to the commit."""
+    """One attempt at one slice, from the first row to the commit.
+
+    Attributes:
+        seen: version by which the slice was published when the attempt began; None: it was not.
+    """
 
     def __init__(
         self,
@@ -59,7 +63,9 @@ class Publication:
         open_session: OpenSession,
         evolve: bool = False,
         child: ChildRunner | None = None,
+        seen: int | None = None,
     ) -> None:
+        self.seen = seen
         self.context, self.evolve, self.child = context, evolve, child
         self.columns = inputs.columns
         self.data, self.model, self.suites, self.road = (
@@ -243,7 +249,9 @@ class Publication:
         slice_ = self.data.slice
         commits.commit_failed_rows(self.context, self.outcome.quarantine, slice_, published=True)
         commits.ensure_predictions(self.columns, self.model, self.evolve)
-        self.report.version = commits.commit_slice(self.context, self.outcome.files, self.report)
+        self.report.version = commits.commit_slice(
+            self.context, self.outcome.files, self.report, self.seen
+        )
 
     def write_report(self, errors: tuple[str, ...]) -> None:
         """Writes the run's page, and its JSON beside it."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from batchinfer import contracts
+from batchinfer.errors import InputError
 from batchinfer.lake.ledger import Publisher
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.slices.slice_data import LandedSlice, SliceData
@@ -29,6 +30,7 @@ class Published:
         publisher: the run that published it last, by its number.
         quarantine_run: the run that its quarantine is of; 0: none is recorded, it never had
             records.
+        other: the pipeline that published it last, if it was another than the one asked for.
     """
 
     version: int
@@ -38,6 +40,7 @@ class Published:
     same_precision: bool = True
     publisher: Publisher = field(default_factory=Publisher)
     quarantine_run: int = 0
+    other: str | None = None
 
     @property
     def is_unsettled(self) -> bool:
@@ -102,7 +105,7 @@ def read_published(context: Context, only: str | None = None) -> dict[str, Publi
     Runs on: driver.
     """
     from batchinfer.lake.delta import exists, snapshot_files
-    from batchinfer.lake.ledger import precision_of, publisher_of, rows_id, slices_of
+    from batchinfer.lake.ledger import owners_of, precision_of, publisher_of, rows_id, slices_of
     from batchinfer.lake.log import read_transactions
     from batchinfer.pipeline.definition.table_steps import removal
 
@@ -119,9 +122,11 @@ def read_published(context: Context, only: str | None = None) -> dict[str, Publi
         context.pipeline.model.precision,
     )
     quarantined = read_transactions(context.quarantine) if exists(context.quarantine) else {}
+    owners = owners_of(known)
     for slice_, version in slices_of(known).items():
         if slice_ is None or only not in (None, slice_):
             continue
+        other = owners.get(slice_, context.name)
         files = by_slice.get(slice_, [])
         lineage: dict[str, Any] = {}
         if files:
@@ -134,8 +139,25 @@ def read_published(context: Context, only: str | None = None) -> dict[str, Publi
             same_precision=precision_of(known, slice_) == precision,
             publisher=publisher_of(known, slice_),
             quarantine_run=publisher_of(quarantined, slice_).run,
+            other=None if other == context.name else other,
         )
     return found
+
+
+def check_owner(context: Context, slice_: str, published: Published | None) -> str | None:
+    """What is to be said of a slice that another pipeline published; None where none did.
+
+    Raises:
+        InputError: that pipeline shares the sink, so the slice is its own.
+    """
+    if published is None or published.other is None:
+        return None
+    fact = f"slice {slice_} of {context.predictions} was published by pipeline {published.other}"
+    if context.pipeline.sink.shared:
+        raise InputError(
+            f"{fact}; allowed where a sink is shared: slices that no other pipeline publishes"
+        )
+    return f"{fact} before, and its predictions give way to those of {context.name}"
 
 
 def _read_lineage(table: str, path: str) -> dict[str, Any]:
