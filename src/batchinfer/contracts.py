@@ -20,6 +20,10 @@ SOURCE_FILE = "source_file"
 SOURCE_LINE = "source_line"
 SLICE = "slice"
 
+# What Delta refuses in the name of a column: a match of this.
+NOT_IN_NAMES = r"[ ,;{}()\n\t=]|^$"
+NAMES_ALLOWED = "names without space , ; { } ( ) tab newline ="
+
 # Columns of the predictions table besides the key, the slice and what the handler declares.
 VARIANT = "variant"
 SERVED = "served"

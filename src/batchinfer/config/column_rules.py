@@ -7,6 +7,7 @@ kind.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -20,11 +21,27 @@ from batchinfer.config.schema import (
 )
 from batchinfer.config.suggestions import among, listed, shown
 from batchinfer.config.types import SqlType, read_type
-from batchinfer.contracts import SLICE, SOURCE_FILE, SOURCE_LINE, Problem
+from batchinfer.contracts import (
+    NAMES_ALLOWED,
+    NOT_IN_NAMES,
+    SLICE,
+    SOURCE_FILE,
+    SOURCE_LINE,
+    Problem,
+)
 from batchinfer.predictions_table import LINEAGE
 
 _ADDED = (SLICE, SOURCE_FILE, SOURCE_LINE)
 _TIMES = ("timestamp", "timestamp_ntz", "date")
+# How a column gets a name that can be stored, by kind of source.
+_RENAMED = {
+    "csv": "order_id: {type: long, column: 'Order ID'} gives the file's column another name",
+    "parquet": "order_id: {type: long, column: 'Order ID'} gives the file's column another name",
+    "json": "order_id: {type: long, path: …} gives the field another name",
+    "http": "order_id: {type: long, path: …} gives the field another name",
+    "jdbc": 'source.options.query with "Order ID" as order_id gives the column another name',
+    "text_log": "(?P<order_id>…) gives the group its name",
+}
 # Columns of a source; a type is None where it could not be read.
 Columns = dict[str, SqlType | None]
 
@@ -142,6 +159,38 @@ def _check_timestamp(timestamp: dict[Any, Any], columns: Columns) -> Iterator[Pr
             ("source", "options", "timestamp", "column"),
             f"no such column: {among(column, columns)}",
         )
+
+
+def check_storable_names(document: dict[Any, Any], columns: Columns | None) -> Iterator[Problem]:
+    """Names that Delta cannot store: of landed columns, of fields inside of them, and of a key,
+    which every predictions table has.
+    """
+    kind = mapping_at(document, "source").get("kind")
+    if kind == "delta":
+        # Read in place, whatever its names are.
+        key = each_name(("source", "key"), mapping_at(document, "source").get("key"))
+        places: list[tuple[Path, str]] = list(key)
+    else:
+        schema = mapping_at(document, "source", "schema")
+        places = [
+            (("source", "schema", column) if column in schema else ("source", "options"), name)
+            for column, type_ in (columns or {}).items()
+            for name in (column, *(_field_names(type_) if type_ else ()))
+        ]
+    for path, name in places:
+        if re.search(NOT_IN_NAMES, name):
+            how = f" ({_RENAMED[kind]})" if kind in _RENAMED else ""
+            yield Problem(
+                path,
+                f"got the name {shown(name)}, which Delta cannot store; allowed: "
+                f"{NAMES_ALLOWED}{how}",
+            )
+
+
+def _field_names(type_: SqlType) -> Iterator[str]:
+    for name, part in type_.parts:
+        yield name
+        yield from _field_names(part)
 
 
 def check_distinct_names(document: dict[Any, Any], columns: Columns) -> Iterator[Problem]:

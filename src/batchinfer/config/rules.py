@@ -18,6 +18,7 @@ from batchinfer.config.column_rules import (
     Columns,
     check_column_names,
     check_distinct_names,
+    check_storable_names,
     declared_columns,
 )
 from batchinfer.config.json_rules import check_json
@@ -52,6 +53,7 @@ def check_rules(document: dict[Any, Any], root: FilePath) -> list[Problem]:
     problems += _check_train_source(document)
     problems += _check_database(document, columns)
     problems += _check_files(mapping_at(document, "checks"), root)
+    problems += check_storable_names(document, columns)
     if columns is not None:
         problems += check_distinct_names(document, columns)
         problems += check_column_names(document, columns)

@@ -6,11 +6,13 @@ files nor commits.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import pyarrow as pa
 from pyarrow import types as kinds
 
+from batchinfer.contracts import NAMES_ALLOWED, NOT_IN_NAMES
 from batchinfer.errors import InputError
 
 _WIDER = {
@@ -23,8 +25,6 @@ _KEPT = (
     *(kinds.is_boolean, kinds.is_signed_integer, kinds.is_float32, kinds.is_float64),
     *(kinds.is_string, kinds.is_binary, kinds.is_date32),
 )
-# Characters that Delta refuses in the name of a column without column mapping.
-_BAD_NAME = frozenset(" ,;{}()\n\t=")
 
 
 def delta_type(type_: pa.DataType) -> pa.DataType:
@@ -89,10 +89,9 @@ def delta_schema(schema: pa.Schema) -> pa.Schema:
     """
     fields, problems = [], []
     for field in schema:
-        if not field.name or _BAD_NAME & set(field.name):
+        if re.search(NOT_IN_NAMES, field.name):
             problems.append(
-                f"column name {field.name!r} cannot be stored in Delta; not allowed: space , ; {{ "
-                f"}} ( ) tab newline ="
+                f"column name {field.name!r} cannot be stored in Delta; allowed: {NAMES_ALLOWED}"
             )
         try:
             fields.append(delta_field(field))

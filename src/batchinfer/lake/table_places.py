@@ -11,7 +11,7 @@ import re
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from batchinfer.config.uris import local_path
 from batchinfer.errors import BatchInferError, InputError, StorageError

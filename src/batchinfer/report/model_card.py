@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from batchinfer.report.safe_text import markdown
+
 CARD = "model_card.md"
 CURVE = "learning_curve.png"
 _INTERVALS = ("_low", "_high")
@@ -73,8 +75,8 @@ def write_card(facts: ModelFacts, folder: Path) -> str:
 def card_text(facts: ModelFacts) -> str:
     """The card as Markdown."""
     parts = [
-        f"# {facts.name}",
-        facts.description or f"Model of pipeline {facts.pipeline}.",
+        f"# {markdown(facts.name)}",
+        markdown(facts.description) or f"Model of pipeline {facts.pipeline}.",
         "## What it is",
         _list(
             {
@@ -102,7 +104,7 @@ def card_text(facts: ModelFacts) -> str:
         _metrics(facts.metrics),
         *([f"![loss by epoch]({CURVE})"] if facts.curve else []),
         *(
-            ["## Take care", "\n".join(f"- {warning}" for warning in facts.warnings)]
+            ["## Take care", "\n".join(f"- {markdown(warning)}" for warning in facts.warnings)]
             if facts.warnings
             else []
         ),
@@ -119,7 +121,7 @@ def _inputs(facts: ModelFacts) -> str:
 
 
 def _list(entries: Mapping[str, str]) -> str:
-    return "\n".join(f"- {name}: {value}" for name, value in entries.items())
+    return "\n".join(f"- {name}: {markdown(value)}" for name, value in entries.items())
 
 
 def _metrics(metrics: Mapping[str, float]) -> str:
@@ -138,7 +140,7 @@ def _metrics(metrics: Mapping[str, float]) -> str:
             if name in _BASELINES and "baseline" in metrics
             else ""
         )
-        lines.append(f"| {name} | {value:.4g} | {interval} | {baseline} |")
+        lines.append(f"| {markdown(name)} | {value:.4g} | {interval} | {baseline} |")
     return "\n".join(lines)
 
 
@@ -153,7 +155,8 @@ def _draw_curve(facts: ModelFacts, path: Path) -> None:
         axes.plot(
             epochs, [point[name] for point in facts.curve], marker="o", markersize=3, label=label
         )
-    axes.set(xlabel="epoch", ylabel="loss", title=facts.name)
+    axes.set(xlabel="epoch", ylabel="loss")
+    axes.set_title(facts.name, parse_math=False)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     # Losses fall, so this corner is free; looking for the best one can take matplotlib a second.
     axes.legend(loc="upper right")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from batchinfer.report.model_card import CARD
+from batchinfer.report.safe_text import markdown
 
 
 @dataclass(frozen=True)
@@ -52,26 +53,27 @@ def registered_card_text(facts: RegisteredFacts) -> str:
     """The card as Markdown."""
     trained = "Trained elsewhere, and registered."
     parts = [
-        f"# {facts.name}",
-        facts.description or f"Model of pipeline {facts.pipeline}.",
+        f"# {markdown(facts.name)}",
+        markdown(facts.description) or f"Model of pipeline {facts.pipeline}.",
         "## What it is",
         "\n".join(
             [
                 f"- {trained}",
-                f"- format: {facts.format}",
-                f"- artefact: {facts.artifact}",
+                f"- format: {markdown(facts.format)}",
+                f"- artefact: {markdown(facts.artifact)}",
                 f"- trust that loading it needs: {facts.trust}",
-                f"- input: {_typed(facts.inputs)}",
-                f"- output: {_typed(facts.outputs)}",
+                f"- input: {markdown(_typed(facts.inputs))}",
+                f"- output: {markdown(_typed(facts.outputs))}",
             ]
         ),
         "## What it is fed",
-        "\n".join(_fed(facts)) or "What its own code makes of the input.",
+        "\n".join(f"- {markdown(line)}" for line in _fed(facts))
+        or "What its own code makes of the input.",
         "## What it says at home",
         _comparisons(facts.comparisons),
     ]
     if facts.warnings:
-        parts += ["## Take care", "\n".join(f"- {warning}" for warning in facts.warnings)]
+        parts += ["## Take care", "\n".join(f"- {markdown(warning)}" for warning in facts.warnings)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -83,14 +85,14 @@ def _fed(facts: RegisteredFacts) -> list[str]:
     lines: list[str] = []
     for feed in facts.feeds:
         what = "what the features make" if "tensor" in feed else ", ".join(feed["columns"])
-        lines.append(f"- {feed['input']} ({feed['type']}): {what}")
+        lines.append(f"{feed['input']} ({feed['type']}): {what}")
         lines += [
-            f"- a missing {name} is {_word(word)}" for name, word in feed.get("words", {}).items()
+            f"a missing {name} is {_word(word)}" for name, word in feed.get("words", {}).items()
         ]
-        lines += [f"- {name} goes over as {type_}" for name, type_ in feed.get("casts", {}).items()]
-        lines += [f"- a row without {name} goes to quarantine" for name in feed.get("required", ())]
+        lines += [f"{name} goes over as {type_}" for name, type_ in feed.get("casts", {}).items()]
+        lines += [f"a row without {name} goes to quarantine" for name in feed.get("required", ())]
     if facts.transforms_from:
-        lines.append(f"- the features were fitted for {facts.transforms_from}")
+        lines.append(f"the features were fitted for {facts.transforms_from}")
     return lines
 
 
@@ -106,7 +108,7 @@ def _comparisons(found: Sequence[Mapping[str, Any]]) -> str:
         "|---|---|---|---|---|---|",
     ]
     lines += [
-        f"| {one['against']} | {one['rows']:,} | {one['labels_differ']:,} | "
+        f"| {markdown(one['against'])} | {one['rows']:,} | {one['labels_differ']:,} | "
         f"{one['numbers_differ']:,} | {one['largest_difference']:.3g} | {one['tolerance']:.0e} |"
         for one in found
     ]

@@ -11,11 +11,27 @@ import re
 _UNSHOWABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
+# What begins markup wherever it stands; an underscore inside of a word does not.
+_MARKUP = re.compile(r"[\\`*\[\]|~#$!]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
+# Where GitHub's Markdown makes a link of plain text.
+_AUTOLINK = re.compile(r"(?i)\b(https?|ftp|mailto)(?=:)|\bwww(?=\.)")
+
+
 def showable(text: str) -> str:
     """The text with every character that could act instead of being read replaced by
     `\N{REPLACEMENT CHARACTER}`.
     """
     return _UNSHOWABLE.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r\n", "\n"))
+
+
+def markdown(text: object) -> str:
+    """The text as Markdown that shows just it, on one line: no markup, no HTML, no table cell, no
+    link of its own.
+    """
+    plain = " ".join(showable(str(text)).split())
+    for mark, meant in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
+        plain = plain.replace(mark, meant)
+    return _AUTOLINK.sub(r"\g<0>\\", _MARKUP.sub(r"\\\g<0>", plain))
 
 
 def counted(count: int, singular: str) -> str:

@@ -278,6 +278,33 @@ def test_columns_of_a_pattern(project: Path) -> None:
     assert columns(project, untimed)["ts"] == pa.string()
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "place"),
+    [
+        ("age: int", "'Order ID': int", "source.schema.Order ID"),
+        ("age: int", "'a=b': int", "source.schema.a=b"),
+        ("age: int", "'': int", "source.schema."),
+        ("age: int", '"tab\\tbed": int', "source.schema.tab"),
+    ],
+)
+def test_names_that_no_table_can_hold(problems: Problems, old: str, new: str, place: str) -> None:
+    [sentence] = problems(GOOD.replace(old, new))
+    assert (
+        place in sentence and "which Delta cannot store; allowed: names without space" in sentence
+    )
+    assert "{type: long, column: 'Order ID'}" in sentence
+
+
+def test_names_inside_of_a_column_and_of_a_key(problems: Problems) -> None:
+    text = GOOD.replace("kind: csv", "kind: json").replace("  options: {header: true}\n", "")
+    [sentence] = problems(text.replace("age: int", "age: 'struct<`a b`: int>'"))
+    assert "(source.schema.age): got the name 'a b'" in sentence and "path: …" in sentence
+    text = text.replace("kind: json", "kind: delta").replace("data/*.csv", "data/orders")
+    text = text.replace("id: bigint", "'order id': bigint").replace("key: id", "key: order id")
+    [sentence] = problems(text)
+    assert "(source.key): got the name 'order id'" in sentence
+
+
 def test_columns_of_csv(project: Path) -> None:
     assert list(columns(project, GOOD)) == ["id", "age", "job", "day", "at", "income"]
 

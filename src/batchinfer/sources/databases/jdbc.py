@@ -19,13 +19,11 @@ from typing import Any
 from batchinfer.config.source_options import JdbcOptions
 from batchinfer.config.suggestions import did_you_mean, listed
 from batchinfer.config.types import SqlType, read_type
-from batchinfer.contracts import SLICE, SOURCE_FILE, SOURCE_LINE
+from batchinfer.contracts import NOT_IN_NAMES, SLICE, SOURCE_FILE, SOURCE_LINE
 from batchinfer.errors import InputError
 from batchinfer.sources.databases.sql_dialects import DatabaseColumn, Position, SqlDialect
 
 _TAKEN = (SLICE, SOURCE_FILE, SOURCE_LINE)
-# Delta refuses these in names of columns.
-_NOT_IN_NAMES = re.compile(r"[ ,;{}()\n\t=]")
 
 
 @dataclass(frozen=True)
@@ -140,7 +138,7 @@ def check_database_columns(
         "(a landed table has its own "
         f"{listed(_TAKEN)}, and takes no spaces, commas, semicolons, brackets or = in names)"
         for name in known
-        if name.lower() in _TAKEN or _NOT_IN_NAMES.search(name)
+        if name.lower() in _TAKEN or re.search(NOT_IN_NAMES, name)
     ]
     for option in ("watermark", "partition_column"):
         name = getattr(options, option)
