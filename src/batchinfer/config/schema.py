@@ -137,6 +137,9 @@ def format_fields(
         name: text_type(text) if name in extra else read_type(text)
         for name, text in columns.items()
     }
+    for name in declared:
+        if own[name].name == "array":
+            raise ValueError(f"schema: column {name} of the format {format_} is always a list")
     return {name: declared.get(name, type_) for name, type_ in own.items()}
 
 

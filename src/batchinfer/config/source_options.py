@@ -25,7 +25,13 @@ from batchinfer.config.fields import (
     VariableName,
     Whole,
 )
-from batchinfer.config.log_columns import ACCESS_FORMATS, LOG_FORMATS, format_columns
+from batchinfer.config.log_columns import (
+    ACCESS_FORMATS,
+    EXTRA_FORMATS,
+    LOG_FORMATS,
+    PLAIN_FORMATS,
+    format_columns,
+)
 from batchinfer.config.sql import is_table_name, query_fault
 from batchinfer.config.time_formats import TimeFormat
 
@@ -93,6 +99,10 @@ class LogOptions(Strict):
             "nginx",
             "lighttpd",
             "varnish",
+            "haproxy",
+            "squid",
+            "caddy",
+            "journald",
         ]
         | None
     ) = None
@@ -113,9 +123,12 @@ class LogOptions(Strict):
             )
         if self.pattern is not None and not self.unescape:
             raise NotAllowed("unescape: false with a format; what a pattern finds lands as written")
-        if (self.forwarded or self.extra) and self.format not in ACCESS_FORMATS:
-            name = "forwarded" if self.forwarded else "extra"
-            raise NotAllowed(f"{name} with a format of {', '.join(ACCESS_FORMATS)}")
+        if self.forwarded and self.format not in ACCESS_FORMATS:
+            raise NotAllowed(f"forwarded with a format of {', '.join(ACCESS_FORMATS)}")
+        if self.extra and self.format not in EXTRA_FORMATS:
+            raise NotAllowed(f"extra with a format of {', '.join(EXTRA_FORMATS)}")
+        if not self.unescape and self.format in PLAIN_FORMATS:
+            raise NotAllowed(f"unescape: false with another format than {', '.join(PLAIN_FORMATS)}")
         if self.format is not None and self.extra:
             known = format_columns(self.format, self.forwarded, {})
             known = known if self.format != "nginx" else known.keys() - {"x_forwarded_for"}

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from batchinfer.sources.logs.escapes import BACKSLASH
-from batchinfer.sources.logs.log_format import LogFormat
+from batchinfer.sources.logs.log_format import EXTRA, LogFormat
 
 _TS = ("%d/%b/%Y:%H:%M:%S %z",)
 _IN_QUOTES = r'(?:[^"\\]|\\.)*'
@@ -29,7 +29,6 @@ _USER_BEHIND_A_WORD = r"(?P<user>(?:-[^ \"\\]|\\.|[^-\"\\])(?:[^\"\\]|\\.)*?)"
 _ADDRESS = r"(?P<host>[0-9A-Fa-f.:]+(?:%[\w.-]+)?|unix:[^\s,]*|-)"
 _NAME_OR_ADDRESS = r"(?P<host>[0-9A-Fa-f.:]+(?:%[\w.-]+)?|[^\s,:\"]{})"
 _LIST = r"(?P<forwarded>(?:[^\s,]*, ?)*[^\s,]*)"
-_EXTRA = r' (?P<{}>"(?:[^"\\]|\\.)*"|\[[^\]"]*\]|[^\s"\[]\S*)'
 _NGINX_MAIN = rf"(?: {_QUOTED.format('x_forwarded_for')})?"
 _BEHIND = "more columns stand behind the known ones: `extra` names them"
 _HINTS = (
@@ -97,7 +96,7 @@ def access_format(name: str, forwarded: bool, extra: Sequence[str]) -> LogFormat
     """
     server = _SERVERS[name]
     front = tuple(_forwarded(each) if forwarded else each for each in server.front)
-    behind = "".join(_EXTRA.format(each) for each in extra)
+    behind = "".join(EXTRA.format(each) for each in extra)
     if name == "nginx" and not extra:
         behind = _NGINX_MAIN
     tails = (_NUMBERS + behind,) if name == "common" else (_NUMBERS + _AGENT + behind,)

@@ -7,20 +7,24 @@ server's format.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from pyarrow import compute
 
-from batchinfer.sources.logs.escapes import Escapes, marked, undo
+from batchinfer.sources.logs.escapes import Escapes, Undone, marked, undo
 
 # Its functions are generated at import, so type checkers do not see them.
 pc: Any = compute
 
 _SHOWN = 80
 _EMPTY = ("",)
+_NAMES = re.compile(r"\(\?P<(\w+)>")
+# A column behind the known ones: in quotes, in brackets, or without spaces.
+EXTRA = r' (?P<{}>"(?:[^"\\]|\\.)*"|\[[^\]"]*\]|[^\s"\[]\S*)'
 _FIRST = r"(?s)^\s*([^,]*?)\s*(?:,.*)?$"
 _METHOD = r"(?P<method>[!#$%&'*+.^_`|~0-9A-Za-z-]+)"
 _PROTOCOL = r"(?P<protocol>HTTP/[0-9.]+)"
@@ -53,6 +57,8 @@ class LogFormat:
         first_of: columns that are the first item of the list in another.
         numbers_only: columns of numbers in which other text is no fault, but no value.
         controls: control characters that a line may hold, as bytes; None: all but NUL.
+        lists: columns that hold a list, and what separates its items.
+        read: reads lines that no pattern can; None: the patterns do.
         hints: what a line that does not match may be (a pattern), and what to do about it.
     """
 
@@ -68,6 +74,8 @@ class LogFormat:
     first_of: Mapping[str, str] = field(default_factory=dict)
     numbers_only: tuple[str, ...] = ()
     controls: bytes | None = b""
+    lists: Mapping[str, str] = field(default_factory=dict)
+    read: Callable[[pa.Array], Matched] | None = None
     hints: tuple[tuple[str, str], ...] = ()
 
     def unmatched(self, line: str) -> str:
@@ -97,7 +105,11 @@ def match_lines(lines: pa.Array, format_: LogFormat) -> Matched:
 
     Runs on: executor.
     """
+    if format_.read is not None:
+        return format_.read(lines)
     columns, matched = _extract(lines, format_.patterns)
+    for name in _NAMES.findall("".join(format_.patterns)):
+        columns.setdefault(name, pa.nulls(len(lines), pa.string()))
     missed = pc.indices_nonzero(pc.invert(matched)).to_pylist()
     problems = {place: ("no_match", format_.unmatched(lines[place].as_py())) for place in missed}
     for name in format_.quoted:
@@ -114,6 +126,15 @@ def match_lines(lines: pa.Array, format_: LogFormat) -> Matched:
             for place in undone.unknown:
                 message = _unknown_escape(name, undone.text[place].as_py(), format_)
                 problems.setdefault(place, ("escape", message))
+    for name, separator in format_.lists.items():
+        lists = pc.split_pattern(columns[name], separator)
+        undone = _items(lists, format_.escapes)
+        columns[name] = _list_of(lists, undone.text)
+        replaced += undone.replaced
+        owners = pc.list_parent_indices(lists)
+        for item in undone.unknown:
+            message = _unknown_escape(name, undone.text[item].as_py(), format_)
+            problems.setdefault(owners[item].as_py(), ("escape", message))
     for name, other in format_.first_of.items():
         first = pc.replace_substring_regex(columns[other], _FIRST, r"\1")
         columns[name] = without(first, _EMPTY)
@@ -121,6 +142,19 @@ def match_lines(lines: pa.Array, format_: LogFormat) -> Matched:
         parts = _extract(columns["request"], _REQUEST)[0]
         columns |= {name: without(part, ("", "-")) for name, part in parts.items()}
     return Matched(columns, problems, replaced)
+
+
+def _items(lists: pa.Array, escapes: Escapes | None) -> Undone:
+    """The items of all lists, null where they are empty."""
+    items = without(lists.flatten(), _EMPTY)
+    return undo(items, escapes) if escapes else Undone(items)
+
+
+def _list_of(lists: pa.Array, items: pa.Array) -> pa.Array:
+    """The same lists with other items."""
+    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
+    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
+    return pa.ListArray.from_arrays(offsets, items, mask=pc.is_null(lists))
 
 
 def _unknown_escape(name: str, value: str, format_: LogFormat) -> str:

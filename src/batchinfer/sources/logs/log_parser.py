@@ -137,6 +137,8 @@ class _Reader:
     def _convert(
         self, name: str, text: pa.Array, type_: pa.DataType
     ) -> tuple[pa.Array, pa.Array | None]:
+        if name in self.format.lists:
+            return text, None
         if name != self.format.ts_column:
             return convert(text, type_, self._rule(name))
         values, bad = convert(text, type_, self.ts_rules[0])
