@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from batchinfer.cli import main as batchinfer
+from batchinfer.__main__ import main as batchinfer
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from batchinfer import __version__
+from batchinfer import __version__, stopping
 from batchinfer.cli_options import CommandGroup, env_option, pipeline_options, register_options
 
 
@@ -367,6 +367,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from batchinfer.command import print_line, report_failure, stdout_for_the_line
     from batchinfer.errors import ConfigError, Interrupted
 
+    stopping.listen()
     with stdout_for_the_line():
         try:
             cli.main(argv, prog_name="batchinfer", standalone_mode=False)
@@ -378,7 +379,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
             return report_failure(ConfigError(error.format_message(), hint))
         except (click.Abort, KeyboardInterrupt):
-            return report_failure(Interrupted("interrupted by Ctrl-C"))
+            stopping.stop_listening()
+            return report_failure(stopping.asked() or Interrupted("interrupted by Ctrl-C"))
         # Commands leave by themselves: what comes here has shown help, or the version.
         print_line({"version": __version__, "status": "ok", "errors": []})
         return 0

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Callable, Generator
-from types import FrameType
 from typing import Any, NoReturn, TextIO
 
+from batchinfer import stopping
 from batchinfer.credentials import without_credentials
 from batchinfer.errors import BatchInferError, Interrupted
+from batchinfer.scratch import remove_folders
 
 # Set for jobs that spark-submit runs: the file that their JSON line goes into.
 SUBMITTED = "BATCHINFER_SUBMITTED"
@@ -26,8 +25,7 @@ SUBMITTED = "BATCHINFER_SUBMITTED"
 # Where the JSON line goes while standard output is kept for it; None: to standard output.
 _line_out: int | None = None
 
-# The signals that have arrived, as errors; looked at where an error of another kind comes up.
-_stopped: list[Interrupted] = []
+_CHILDREN_END_S = 2.0
 
 
 @contextlib.contextmanager
@@ -103,38 +101,55 @@ def run_command(work: Callable[[], Any], context: dict[str, Any] | None = None) 
 
     Runs on: driver.
     """
-    listen_for_signals()
-    _stopped.clear()
+    stopping.listen()
     try:
-        result = work()
-    except KeyboardInterrupt as error:
-        return _end_interrupted(
-            error if isinstance(error, Interrupted) else Interrupted("interrupted by Ctrl-C"),
-            context,
-        )
-    except BatchInferError as error:
-        return report_failure(error, context)
+        try:
+            result = work()
+        finally:
+            # A signal that comes from here on would end in a second line.
+            stopping.stop_listening()
+    except Interrupted as error:
+        return _end_interrupted(error, context)
+    except KeyboardInterrupt:
+        return _end_interrupted(Interrupted("interrupted by Ctrl-C"), context)
     except Exception as error:
-        if _stopped:
+        if stopped := stopping.asked():
             # Code in C that was interrupted (an import, a callback of the JVM) may end in an error
             # of its own.
-            _stopped[-1].facts |= getattr(error, "facts", {})
-            return _end_interrupted(_stopped[-1], context)
+            stopped.facts |= getattr(error, "facts", {})
+            return _end_interrupted(stopped, context)
+        if isinstance(error, BatchInferError):
+            return report_failure(error, context)
         print(without_credentials(traceback.format_exc()), file=sys.stderr, end="")
         return report_failure(BatchInferError(f"{type(error).__name__}: {error}"), context)
+    if stopped := stopping.asked():
+        # Code of others swallowed it, and the work went on to its end.
+        stopped.facts |= _run_of(result)
+        return _end_interrupted(stopped, context)
     exit_code = getattr(result, "exit_code", 0)
     body = result.to_json() if hasattr(result, "to_json") else dict(result)
     print_line({**body, "status": body.get("status", "ok"), "errors": body.get("errors", [])})
     return exit_code
 
 
+def _run_of(result: Any) -> dict[str, Any]:
+    body = result.to_json() if hasattr(result, "to_json") else dict(result)
+    return {name: body[name] for name in ("run_id", "pipeline", "slice") if body.get(name)}
+
+
 def _end_interrupted(stopped: Interrupted, context: dict[str, Any] | None) -> int:
-    _ignore_signals()
-    _stop_spark()
+    """Says so once nothing that this process has started goes on."""
+    if "pyspark" in sys.modules:
+        from batchinfer.spark.jvm import cancel_jobs, end_children
+
+        cancel_jobs()
+        end_children(_CHILDREN_END_S)
     return report_failure(stopped, context)
 
 
-def report_failure(error: BatchInferError, context: dict[str, Any] | None = None) -> int:
+def report_failure(
+    error: BatchInferError | Interrupted, context: dict[str, Any] | None = None
+) -> int:
     """Shows an error to people on stderr and to machines as the JSON line; returns its exit
     code.
     """
@@ -171,50 +186,11 @@ def tell(line: str) -> None:
         print(f"batchinfer: the JSON line is lost ({error}): {line}", file=sys.stderr, end="")
 
 
-def listen_for_signals() -> None:
-    """SIGINT and SIGTERM end the work through `Interrupted`, so that leases are released and staged
-    files removed.
-    """
-
-    def stop(number: int, _frame: FrameType | None) -> NoReturn:
-        name, code = ("Ctrl-C", 130) if number == signal.SIGINT else ("SIGTERM", 143)
-        # What py4j and Spark say of the calls that now break off is no news.
-        logging.disable(logging.CRITICAL)
-        _stopped.append(
-            Interrupted(
-                f"interrupted by {name}: what was committed stands, and nothing else",
-                exit_code=code,
-            )
-        )
-        raise _stopped[-1]
-
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGTERM, stop)
-
-
-def _ignore_signals() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-
-
-def _stop_spark() -> None:
-    """Ends what runs in Spark; the JVM goes with this process."""
-    pyspark = sys.modules.get("pyspark")
-    context = getattr(getattr(pyspark, "SparkContext", None), "_active_spark_context", None)
-    if context is None:
-        return
-    try:
-        context.setLogLevel("OFF")
-        context.cancelAllJobs()
-    except Exception as error:
-        # The JVM got the same Ctrl-C and may be gone already: then there is nothing left to cancel.
-        print(f"batchinfer: Spark had stopped already ({type(error).__name__})", file=sys.stderr)
-
-
 def leave(exit_code: int) -> NoReturn:
     """Ends the process at once: what matters is committed, and stopping the JVM politely costs a
     second.
     """
+    remove_folders()
     for stream in (sys.__stdout__, sys.stdout, sys.stderr):
         _flush(stream)
     os._exit(exit_code)

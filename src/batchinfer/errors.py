@@ -135,14 +135,21 @@ class TableTooNew(StorageError):
     """A table of ours whose format a newer build has made: only an upgrade reads it."""
 
 
-class Interrupted(BatchInferError, KeyboardInterrupt):
-    """The run was told to stop. `exit_code` is 130 for SIGINT and 143 for SIGTERM."""
+class Interrupted(KeyboardInterrupt):
+    """The run was told to stop. No `Exception`, so that nothing which goes on after an error goes
+    on after this.
 
-    def __init__(
-        self, problems: str | Sequence[str], hint: str | None = None, exit_code: int = 130
-    ) -> None:
-        super().__init__(problems, hint)
+    Attributes:
+        problems, hint, facts: as those of `BatchInferError`.
+        exit_code: 130 for SIGINT and 143 for SIGTERM.
+    """
+
+    def __init__(self, problem: str, exit_code: int = 130) -> None:
+        self.problems: tuple[str, ...] = (problem,)
+        self.hint: str | None = None
         self.exit_code = exit_code
+        self.facts: dict[str, Any] = {}
+        super().__init__(problem)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.problems, self.hint, self.exit_code)
+        return type(self), (self.problems[0], self.exit_code)

@@ -237,7 +237,7 @@ def _run(submitted: Submission, line: Path) -> tuple[int, int | None]:
     return (128 - code if code < 0 else code), (stopped[-1] if stopped else None)
 
 
-def _untold(code: int, stopped: int | None) -> BatchInferError:
+def _untold(code: int, stopped: int | None) -> BatchInferError | Interrupted:
     """What is known where the job wrote no JSON line: it did not begin, or was killed."""
     if stopped is not None:
         name = "Ctrl-C" if stopped == signal.SIGINT else "SIGTERM"

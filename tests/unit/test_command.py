@@ -5,9 +5,7 @@ else.
 from __future__ import annotations
 
 import json
-import os
 import pickle
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -41,7 +39,7 @@ def test_every_error_ends_with_its_code_and_its_problems(
     def fail() -> NoReturn:
         raise made(class_)
 
-    assert run_command(fail, {"pipeline": "p"}) == class_.exit_code or class_ is errors.Interrupted
+    assert run_command(fail, {"pipeline": "p"}) == class_.exit_code
     body = last_line(capsys)
     assert (body["errors"], body["hint"], body["pipeline"]) == (["one", "two"], "try this", "p")
 
@@ -69,39 +67,6 @@ def test_what_nobody_foresaw_ends_with_1_and_a_traceback(
     assert json.loads(captured.out)["errors"] == [
         "ZeroDivisionError: integer division or modulo by zero"
     ]
-
-
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_signals_have_their_codes(
-    number: int, code: int, capsys: pytest.CaptureFixture[str]
-) -> None:
-    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    try:
-        assert run_command(lambda: os.kill(os.getpid(), number)) == code
-    finally:
-        signal.signal(signal.SIGINT, before[0])
-        signal.signal(signal.SIGTERM, before[1])
-    assert last_line(capsys)["status"] == "interrupted"
-
-
-def test_an_error_in_the_wake_of_a_signal_is_an_interruption(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-
-    def masked() -> NoReturn:
-        try:
-            os.kill(os.getpid(), signal.SIGINT)
-        except KeyboardInterrupt:
-            raise AttributeError("half a module") from None
-        raise AssertionError("the signal did not arrive")
-
-    try:
-        assert run_command(masked) == 130
-    finally:
-        signal.signal(signal.SIGINT, before[0])
-        signal.signal(signal.SIGTERM, before[1])
-    assert last_line(capsys)["status"] == "interrupted"
 
 
 def test_a_result_may_carry_an_exit_code(capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,7 +18,7 @@ from typing import Any, Protocol, runtime_checkable
 import pyarrow as pa
 
 from batchinfer.contracts import ScoringHandler
-from batchinfer.errors import Interrupted, ModelError, SetupError, StorageError, UnfitRows
+from batchinfer.errors import ModelError, SetupError, StorageError, UnfitRows
 from batchinfer.inference.outputs import output_fields, typed_predictions
 
 Clock = Callable[[], float]
@@ -35,7 +35,7 @@ NOT_FINITE, OUT_OF_MEMORY, TOO_LARGE, HANG, CRASH = (
 _REASONS = {"encode": ENCODE_ERROR, "forward": MODEL_ERROR, "decode": DECODE_ERROR}
 
 # No row is to blame for these; they end the run, each with its own exit code.
-_NOT_OF_A_ROW = (ModelError, StorageError, SetupError, Interrupted)
+_NOT_OF_A_ROW = (ModelError, StorageError, SetupError)
 _MESSAGE_CHARACTERS = 1000
 _OUT_OF_MEMORY_WORDS = (
     "can't allocate memory",

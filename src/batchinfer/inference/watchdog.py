@@ -21,7 +21,7 @@ from typing import Any
 import pyarrow as pa
 from typing_extensions import Self
 
-from batchinfer import errors
+from batchinfer import errors, stopping
 from batchinfer.contracts import ScoringHandler
 from batchinfer.errors import BatchInferError, ModelError
 from batchinfer.inference.attempt import CRASH, HANG, Clock, Failure, Predictions
@@ -133,6 +133,7 @@ class ChildRunner:
                 return Failure(HANG, f"no answer within {patience_s:g} s; the process was ended")
             answer = line.recv()
         except (EOFError, OSError):
+            stopping.check()
             return Failure(CRASH, f"the process {self._reap()} while it scored these rows")
         if isinstance(answer, ScoredReply):
             self._learn(answer, self._clock() - start)
@@ -157,6 +158,7 @@ class ChildRunner:
 
     def _start(self) -> None:
         """Starts a child and tells it what to load; does not wait for it."""
+        stopping.check()
         if self.starts > self._max_losses:
             raise ModelError(
                 f"{self.starts} processes of this model crashed or hung in one task; allowed: "

@@ -20,6 +20,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, RemoveAction
 from pyarrow.fs import FileInfo, FileSystem, LocalFileSystem
 
+from batchinfer import stopping
 from batchinfer.contracts import StagedFile
 from batchinfer.errors import BatchInferError, InputError, SliceHeld, StorageError
 from batchinfer.lake import log
@@ -80,6 +81,7 @@ class _Change:
     touch: Callable[[Partition], str] | None
     guard: Mapping[str, int | None]
     metadata: Mapping[str, Any]
+    even_if_stopped: bool
     mark: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def is_empty(self) -> bool:
@@ -100,6 +102,7 @@ def commit(
     guard: Mapping[str, int | None] | None = None,
     metadata: Mapping[str, Any] | None = None,
     schema: pa.Schema | None = None,
+    even_if_stopped: bool = False,
 ) -> int:
     """Makes one commit that adds staged files, removes files and records application transactions;
     all or nothing.
@@ -125,6 +128,7 @@ def commit(
             would lose rows: so a difference is an error.
         metadata: put beside the commit info; a comment only, log clean-up drops it.
         schema: of the rows in `adds`, partition columns included; checked against the table.
+        even_if_stopped: also where this process was told to stop, as the record of that run is.
 
     Returns:
         The version of this commit, or the current version if there was nothing to do.
@@ -137,6 +141,7 @@ def commit(
         InputError: `schema` does not fit the table.
         StorageError: storage fails, a staged file is missing or cut short, or a file to remove is
             no longer in the table.
+        Interrupted: this process was told to stop before the commit was written.
     """
     change = _Change(
         adds,
@@ -147,6 +152,7 @@ def commit(
         touch,
         guard or {},
         dict(metadata or {}),
+        even_if_stopped,
     )
     _check_staged(uri, adds)
     if change.is_empty():
@@ -225,6 +231,8 @@ def _write(uri: str, table: DeltaTable, change: _Change, rewrite: Rewrite) -> in
         transactions |= {change.touch(partition): version for partition in touched}
     if not (added or removed or transactions):
         return table.version()
+    if not change.even_if_stopped:
+        stopping.check()
     now_ms = int(time.time() * 1000)
     actions: list[AddAction | RemoveAction] = [
         AddAction(staged.path, staged.size, staged.partition, now_ms, True, staged.stats)

@@ -58,7 +58,7 @@ def append_run(uri: str, row: Mapping[str, Any]) -> int:
     )
     with StagedWriter(uri, schema, (), _SKIP_BY) as writer:
         writer.write(batch, {})
-        return commit(uri, writer.close())
+        return commit(uri, writer.close(), even_if_stopped=True)
 
 
 def latest_runs(

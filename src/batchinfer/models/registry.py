@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from batchinfer import stopping
 from batchinfer.config.suggestions import did_you_mean, listed
 from batchinfer.contracts import ModelRef
 from batchinfer.errors import BatchInferError, ModelError
@@ -134,6 +135,7 @@ class Registry:
                     if card is not None
                     else None
                 )
+                stopping.check()
                 made = client.create_model_version(
                     name, source, run.info.run_id, tags=version_tags, description=text
                 )
@@ -347,6 +349,7 @@ class Registry:
         history: list[str],
         action: str,
     ) -> None:
+        stopping.check()
         moves = [*model.moves(alias), alias_move(action, model.aliases.get(alias), version)]
         with storage_errors(
             f"the alias {alias} of model {model.name} cannot be set in {self.tracking_uri}"

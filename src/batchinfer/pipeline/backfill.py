@@ -4,12 +4,15 @@ other.
 
 from __future__ import annotations
 
+import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from batchinfer import stopping
 from batchinfer.command_reports import RunReport
 from batchinfer.errors import BatchInferError, Interrupted
 from batchinfer.pipeline.definition.context import Context
@@ -23,11 +26,17 @@ from batchinfer.pipeline.scoring.resolved_inputs import (
 )
 from batchinfer.pipeline.slices.landed import read_slices
 from batchinfer.pipeline.slices.table_columns import TableColumns
+from batchinfer.spark.jvm import cancel_jobs, end_children
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     OpenSession = Callable[[], SparkSession]
+
+_Outcome = RunReport | BatchInferError
+# A slice that is broken off has so long to remove what it had staged, twice.
+_TIDIES_S = 0.8
+_LOOKS_S = 0.5
 
 
 @dataclass
@@ -72,9 +81,8 @@ def backfill_slices(
 
     Raises:
         ConfigError: bounds that are no slices of the pipeline, or in the wrong order.
+        Interrupted: a signal came; the slices that were at work are left as they were.
     """
-    from concurrent.futures import ThreadPoolExecutor
-
     started = time.perf_counter()
     rule = context.pipeline.source.slice
     for option, bound in (("--from", start), ("--to", end)):
@@ -89,11 +97,9 @@ def backfill_slices(
         warnings=warnings,
     )
     present = [name for name in wanted if name in landed]
-    with ThreadPoolExecutor(max_workers=max(1, parallel)) as pool:
-        for outcome in pool.map(
-            lambda name: _score_one(context, name, open_session, force), present
-        ):
-            _take(report, *outcome)
+    _score_all(
+        report, present, parallel, lambda name: _score_one(context, name, open_session, force)
+    )
     report.status = "failed" if report.exit_code else ("done" if present else "no_data")
     report.seconds = round(time.perf_counter() - started, 3)
     return report
@@ -113,21 +119,59 @@ def _check_once(context: Context) -> list[str]:
     return list(model.outdated)
 
 
-def _score_one(
-    context: Context, slice_: str, open_session: OpenSession, force: bool
-) -> tuple[str, RunReport | BatchInferError]:
+def _score_all(
+    report: BackfillReport, names: Sequence[str], parallel: int, score: Callable[[str], _Outcome]
+) -> None:
+    """Scores the slices in threads, so many at a time; their outcomes, in order, go into the
+    report.
+    """
+    from concurrent.futures import ThreadPoolExecutor, wait
+
+    stop = threading.Event()
+
+    def score_next(name: str) -> _Outcome | None:
+        return None if stop.is_set() else score(name)
+
+    pool = ThreadPoolExecutor(max_workers=max(1, parallel))
+    futures = [pool.submit(score_next, name) for name in names]
+    try:
+        for name, future in zip(names, futures, strict=True):
+            while not wait([future], _LOOKS_S).done:
+                stopping.check()
+            if outcome := future.result():
+                _take(report, name, outcome)
+            stopping.check()
+    except BaseException as error:
+        stop.set()
+        pool.shutdown(wait=False, cancel_futures=True)
+        _break_off(futures)
+        if isinstance(error, Interrupted):
+            error.facts |= {"run_id": report.run_id, "slices": report.slices}
+        raise
+    pool.shutdown()
+
+
+def _break_off(futures: Sequence[Future[Any]]) -> None:
+    """Ends the slices that are at work: their threads wait for Spark or for a child, and tidy up
+    when these are gone.
+    """
+    from concurrent.futures import wait
+
+    cancel_jobs()
+    if wait(futures, _TIDIES_S).not_done:
+        end_children()
+        wait(futures, _TIDIES_S)
+
+
+def _score_one(context: Context, slice_: str, open_session: OpenSession, force: bool) -> _Outcome:
     own = context.with_new_run()
     try:
-        return slice_, recorded(
-            own, "score", slice_, lambda: score_slice(own, slice_, open_session, force)
-        )
-    except Interrupted:
-        raise
+        return recorded(own, "score", slice_, lambda: score_slice(own, slice_, open_session, force))
     except BatchInferError as error:
-        return slice_, error
+        return error
     except Exception as error:
         traceback.print_exc()
-        return slice_, BatchInferError(f"{type(error).__name__}: {error}")
+        return BatchInferError(f"{type(error).__name__}: {error}")
 
 
 def _take(report: BackfillReport, slice_: str, outcome: RunReport | BatchInferError) -> None:

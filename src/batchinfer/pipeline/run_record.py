@@ -8,10 +8,11 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from batchinfer import stopping
 from batchinfer.contracts import BUNDLE_DIGEST, MODEL_VERSION, SOURCE_VERSION
-from batchinfer.credentials import without_credentials
-from batchinfer.errors import BatchInferError, SliceHeld, StorageError, TableTooNew
+from batchinfer.errors import BatchInferError, Interrupted, SliceHeld, StorageError, TableTooNew
 from batchinfer.pipeline.definition.context import Context
+from batchinfer.spark.jvm import as_ended
 
 Result = TypeVar("Result")
 
@@ -43,24 +44,23 @@ def recorded(
     try:
         _check_format(context)
         result = work()
-    except Exception as error:
-        known = isinstance(error, BatchInferError)
-        error.__dict__["facts"] = (error.facts if known else {}) | facts
-        if not isinstance(error, SliceHeld):
+    except (Exception, Interrupted) as error:
+        told = _told(error)
+        told.facts |= facts
+        if not isinstance(told, SliceHeld):
             ended = {
-                "status": "failed",
-                "exit_code": error.exit_code if known else BatchInferError.exit_code,
+                "status": "interrupted" if isinstance(told, Interrupted) else "failed",
+                "exit_code": told.exit_code,
                 "seconds": time.perf_counter() - started,
             }
-            problems = (
-                list(error.problems)
-                if known
-                else [without_credentials(f"{type(error).__name__}: {error}")]
-            )
-            _append(
-                context, {**base, **ended}, error.__dict__["facts"] | ended | {"errors": problems}
-            )
-        raise
+            body = told.facts | ended | {"errors": list(told.problems)}
+            _append(context, {**base, **ended}, body)
+        if isinstance(told, _Unforeseen):
+            error.__dict__["facts"] = told.facts
+            raise
+        if told is error:
+            raise
+        raise told from error
     report: Any = result
     if report.status != "unchanged":
         body = report.to_json()
@@ -81,6 +81,24 @@ def recorded(
             body,
         )
     return result
+
+
+class _Unforeseen(BatchInferError):
+    """What is recorded of an error that nobody foresaw; it is raised as it came."""
+
+
+def _told(error: Exception | Interrupted) -> BatchInferError | Interrupted:
+    """The error as it is told: after a signal, and where Spark's JVM has gone, many others follow
+    from that.
+    """
+    if isinstance(error, Interrupted):
+        return error
+    if cause := stopping.asked() or as_ended(error):
+        cause.facts |= getattr(error, "facts", {})
+        return cause
+    if isinstance(error, BatchInferError):
+        return error
+    return _Unforeseen(f"{type(error).__name__}: {error}")
 
 
 def _check_format(context: Context) -> None:

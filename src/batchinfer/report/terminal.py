@@ -15,7 +15,7 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from batchinfer.errors import BatchInferError
+from batchinfer.errors import BatchInferError, Interrupted
 from batchinfer.report.safe_text import duration, showable
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def _cell(value: Any) -> str:
     return showable(str(value))
 
 
-def show_error(error: BatchInferError) -> None:
+def show_error(error: BatchInferError | Interrupted) -> None:
     """Prints every problem of an error, and its hint where it has one.
 
     Runs on: driver. Writes to: stderr.

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import tempfile
 import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from batchinfer.scratch import process_folder
 from batchinfer.spark.shipping import is_local
 
 if TYPE_CHECKING:
@@ -42,11 +42,7 @@ class RowProgress:
     def __init__(self, spark: SparkSession, total: int) -> None:
         self.total = total
         # local-cluster[…] too: its executors are processes of this machine.
-        self.folder = (
-            tempfile.mkdtemp(prefix="batchinfer-progress-")
-            if is_local(spark.sparkContext.master)
-            else ""
-        )
+        self.folder = str(process_folder("progress")) if is_local(spark.sparkContext.master) else ""
 
     def __enter__(self) -> RowProgress:
         return self

@@ -4,12 +4,10 @@ package.
 
 from __future__ import annotations
 
-import atexit
-import shutil
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from batchinfer.scratch import process_folder
 from batchinfer.spark.shipping import (
     MODULES,
     PACKAGE,
@@ -32,7 +30,7 @@ def ship_folder(spark: SparkSession, folder: Path, digest: str) -> str:
         return name
     # Packed anew from the bundle that was just verified: an old archive could be damaged, and
     # nobody would look at it.
-    packed = folder_zip(folder, _scratch() / f"{name}.zip")
+    packed = folder_zip(folder, process_folder() / f"{name}.zip")
     # Spark unpacks an archive once in each executor, under the name after the hash.
     spark.sparkContext.addArchive(f"{packed}#{name}")
     return name
@@ -45,7 +43,7 @@ def ship_modules(spark: SparkSession, root: Path) -> None:
     context = spark.sparkContext
     if is_local(context.master) or any(file.endswith(f"/{MODULES}") for file in context.listFiles):
         return
-    if packed := modules_zip(root, _scratch()):
+    if packed := modules_zip(root, process_folder()):
         context.addPyFile(str(packed))
 
 
@@ -61,13 +59,6 @@ def ship_package(spark: SparkSession, folder: Path) -> None:
         file.endswith(f"/{PACKAGE}") for file in context.listFiles
     ):
         context.addPyFile(str(package_zip(folder)))
-
-
-def _scratch() -> Path:
-    """A folder for what Spark serves to executors, until this process ends."""
-    folder = Path(tempfile.mkdtemp(prefix="batchinfer-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
 
 
 def _shipped(spark: SparkSession) -> set[str]:

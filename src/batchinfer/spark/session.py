@@ -15,12 +15,13 @@ import threading
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from batchinfer.config import s3
 from batchinfer.config.environment import Environment, SparkSettings
 from batchinfer.errors import ConfigError, StorageError
-from batchinfer.spark.shipping import SENT_PYTHON, shipment
+from batchinfer.spark.jvm import forget_ended, is_running
+from batchinfer.spark.shipping import shipment
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 
 # Where PySpark finds the JVM that spark-submit has started.
 _STARTED_BY_SPARK = "PYSPARK_GATEWAY_PORT"
-_JVM_ENDS_S = 60.0
 _MASTER_ANSWERS_S = 10.0
+_LOOKS_S = 0.2
 _MASTER = re.compile(
     r"local(\[[^\]]+\])?|local-cluster\[[^\]]+\]|spark://[^,/]+:[0-9]+(,[^,/]+:[0-9]+)*|yarn|k8s://\S+"
 )
@@ -151,9 +152,9 @@ def open_session(
         # What was given to spark-submit itself wins over the environment's file.
         submitted = _submitted()
         conf = {name: value for name, value in conf.items() if name not in submitted}
-    elif not _is_running():
+    elif not is_running():
         _check_master(conf)
-        _forget_stopped()
+        forget_ended()
         if packed is not None:
             sent = shipment(settings, packed)
             conf |= sent.conf
@@ -176,32 +177,6 @@ def open_session(
         # before.
         spark.sparkContext.environment[s3.VARIABLE] = stores
     return spark
-
-
-def _is_running() -> bool:
-    """Whether this process has a session already, ours or a user's own."""
-    pyspark: Any = sys.modules.get("pyspark")
-    return pyspark is not None and pyspark.SparkContext._active_spark_context is not None
-
-
-def _forget_stopped() -> None:
-    """Ends the JVM of a session that was stopped, as in a notebook that goes on in another
-    environment.
-
-    It was started with that session's settings, and Spark would take them for those of the next one
-    too.
-    """
-    pyspark: Any = sys.modules.get("pyspark")
-    if pyspark is None or pyspark.SparkContext._gateway is None:
-        return
-    gateway = pyspark.SparkContext._gateway
-    pyspark.SparkContext._gateway = pyspark.SparkContext._jvm = None
-    gateway.shutdown()
-    # It ends when nobody can write to it any more.
-    gateway.proc.stdin.close()
-    gateway.proc.wait(_JVM_ENDS_S)
-    if os.environ.get("PYSPARK_PYTHON") == SENT_PYTHON:
-        del os.environ["PYSPARK_PYTHON"]
 
 
 def _submitted() -> set[str]:
@@ -268,7 +243,9 @@ def _start_apart(start: Callable[[], object]) -> None:
 
     thread = threading.Thread(target=run, name="session start", daemon=True)
     thread.start()
-    thread.join()
+    while thread.is_alive():
+        # A signal that the system gives to another thread does not end a wait without an end.
+        thread.join(_LOOKS_S)
     if failed:
         raise failed[0]
 

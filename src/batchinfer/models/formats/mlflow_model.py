@@ -9,11 +9,8 @@ names, and needs `trust: pickle`. Runs nothing of the model in `check`.
 
 from __future__ import annotations
 
-import atexit
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +21,7 @@ import yaml
 from batchinfer.errors import ModelError
 from batchinfer.models.formats import archives
 from batchinfer.models.formats.artifact import TRUST_HINT, ForeignModule, Predictor, Trust
+from batchinfer.scratch import process_folder
 
 MLMODEL = "MLmodel"
 _MOST_BYTES = 16 * 2**30
@@ -187,8 +185,7 @@ def read_pyfunc(data: bytes, trust: Trust) -> tuple[Any, dict[str, Any]]:
     files = check_pyfunc(data, trust)
     # MLflow loads from folders only, and models may read their files later; the folder lives as
     # long as the process.
-    folder = Path(tempfile.mkdtemp(prefix="batchinfer-mlflow-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    folder = process_folder("mlflow")
     for name, content in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

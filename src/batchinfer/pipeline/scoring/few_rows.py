@@ -13,7 +13,7 @@ import contextlib
 import sys
 from collections.abc import Generator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from batchinfer.inference.road_choice import Road
 from batchinfer.inference.watchdog import ChildRunner
@@ -27,6 +27,7 @@ from batchinfer.pipeline.slices.slice_data import SliceData
 from batchinfer.pipeline.slices.slice_splits import splits_of
 from batchinfer.pipeline.slices.table_columns import TableColumns
 from batchinfer.spark.capacity import is_one_process, master_of, worker_threads
+from batchinfer.spark.jvm import is_running
 
 if TYPE_CHECKING:
     from batchinfer.contracts import ScoringHandler
@@ -66,7 +67,7 @@ def loading(
 
     Runs on: driver.
     """
-    if _session_runs() or not are_few(context, data, road):
+    if is_running() or not are_few(context, data, road):
         yield None
         return
     settings = context.pipeline.model
@@ -80,11 +81,6 @@ def loading(
         yield child
     finally:
         child.close()
-
-
-def _session_runs() -> bool:
-    spark: Any = sys.modules.get("pyspark")
-    return spark is not None and spark.SparkContext._active_spark_context is not None
 
 
 def _load(
