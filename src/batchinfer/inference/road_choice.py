@@ -5,11 +5,14 @@ Owns the choice between the roads and its reasons. Knows tables only by the fact
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from batchinfer.errors import ConfigError
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 RoadName = Literal["direct", "arrow", "pandas"]
 ROADS: tuple[RoadName, ...] = ("direct", "arrow", "pandas")
@@ -24,6 +27,7 @@ class TableFacts:
         reachable: workers can open the table's files by the same path as Spark does.
         deletion_vectors: some rows in the files are deleted; only Delta readers know which.
         column_mapping: the files' column names are not the table's.
+        char_inside: structs, arrays or maps hold CHAR(n), which Spark pads on reading.
         table_transforms: names of steps that need other rows (`prepare:`), and therefore Spark.
     """
 
@@ -31,7 +35,20 @@ class TableFacts:
     reachable: bool = True
     deletion_vectors: bool = False
     column_mapping: bool = False
+    char_inside: bool = False
     table_transforms: tuple[str, ...] = ()
+
+    @classmethod
+    def of_delta(cls, facts: Mapping[str, bool], table_transforms: tuple[str, ...] = ()) -> Self:
+        """The facts of a Delta table as `lake.snapshots.reading_facts` tells them."""
+        return cls(
+            "delta",
+            facts["reachable"],
+            facts["deletion_vectors"],
+            facts["column_mapping"],
+            facts["char_inside"],
+            table_transforms,
+        )
 
 
 @dataclass(frozen=True)
@@ -50,6 +67,7 @@ _OBSTACLES: tuple[tuple[Callable[[TableFacts], bool], str], ...] = (
     (lambda facts: not facts.reachable, "the workers cannot open the table's files themselves"),
     (lambda facts: facts.deletion_vectors, "the table has deletion vectors"),
     (lambda facts: facts.column_mapping, "the table maps column names"),
+    (lambda facts: facts.char_inside, "the table has CHAR columns inside of others"),
     (lambda facts: bool(facts.table_transforms), "table transforms run in Spark first: {steps}"),
 )
 

@@ -15,12 +15,16 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow import compute
 from pyarrow.fs import FileSystem
 
 from batchinfer.config.uris import join
 from batchinfer.errors import InputError, InputMissing, StorageError
 from batchinfer.legacy_calendar import calendar_of
 from batchinfer.object_stores import is_of_store, is_on_store, open_s3, words_and_hint
+
+# pyarrow makes these functions when it is imported; type checkers cannot see them.
+pc: Any = compute
 
 TARGET_BYTES = 256 * 2**20
 # A task of less costs more to start than to run.
@@ -219,7 +223,8 @@ def read_split(
     value on every row, or, where `schema` names it (a column that the table got later), null.
 
     Args:
-        task: of `plan_splits`.
+        task: of `plan_splits`; `char` may name columns of text, and to how many characters they are
+            filled up with spaces.
         columns: of the table, partition columns included.
         schema: the table's types, which the columns get; None: those of the file, and text for
             partition columns.
@@ -250,7 +255,7 @@ def read_split(
                     )
                 for batch in batches:
                     rows = batch if calendar is None else calendar.rebased(batch, part["path"])
-                    yield _complete(rows, columns, part, schema)
+                    yield _padded(_complete(rows, columns, part, schema), task.get("char") or {})
 
 
 def _between(batches: Iterable[pa.RecordBatch], start: int, end: int) -> Iterator[pa.RecordBatch]:
@@ -323,13 +328,22 @@ def _complete(
     return pa.RecordBatch.from_arrays(arrays, names=list(columns))
 
 
+def _padded(rows: pa.RecordBatch, lengths: Mapping[str, int]) -> pa.RecordBatch:
+    for name, length in lengths.items():
+        if name in rows.schema.names:
+            place = rows.schema.get_field_index(name)
+            text = pc.utf8_rpad(rows.column(name), width=length, padding=" ")
+            rows = rows.set_column(place, name, text)
+    return rows
+
+
 def _column(
     batch: pa.RecordBatch, name: str, part: Mapping[str, Any], schema: pa.Schema | None
 ) -> pa.Array:
     type_ = schema.field(name).type if schema is not None and name in schema.names else None
     if name in batch.schema.names:
         column = batch.column(name)
-        return column if type_ is None or column.type == type_ else column.cast(type_)
+        return column if type_ is None or column.type == type_ else _cast(column, name, type_, part)
     if name in part["partition"]:
         value = partition_scalar(part["partition"][name], type_ or pa.string())
         return pa.repeat(value, batch.num_rows)
@@ -338,6 +352,16 @@ def _column(
             f"{part['path']} has no column {name!r}; it has {', '.join(batch.schema.names)}"
         )
     return pa.nulls(batch.num_rows, type_)
+
+
+def _cast(column: pa.Array, name: str, type_: pa.DataType, part: Mapping[str, Any]) -> pa.Array:
+    try:
+        return column.cast(type_)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise InputError(
+            f"{part['path']}: column {name!r} is {column.type} in the file and {type_} in the "
+            f"table, which does not hold all its values: {error}"
+        ) from error
 
 
 def partition_scalar(text: str | None, type_: pa.DataType) -> pa.Scalar:

@@ -6,6 +6,7 @@ Owns opening a table and reading its files' entries. Must not write.
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -20,6 +21,10 @@ from batchinfer.lake.table_places import (
     table_uri,
 )
 from batchinfer.table_format import check_format
+
+# Where Spark keeps the type of a column that Delta knows as text.
+_CHAR = b"__CHAR_VARCHAR_TYPE_STRING"
+_HAS_CHAR, _ONLY_CHAR = re.compile(r"\bchar\("), re.compile(r"char\((\d+)\)")
 
 
 def open_table(uri: str, version: int | None = None) -> DeltaTable:
@@ -179,6 +184,23 @@ def kept_rows(table: DeltaTable) -> dict[str, int]:
     }
 
 
+def char_types(table: DeltaTable) -> dict[str, str]:
+    """The columns that Spark pads as CHAR(n), or that hold such text, and how Spark declares them.
+
+    Source: Apache Spark, `CharVarcharUtils`.
+    """
+    declared = {
+        field.name: (field.metadata or {}).get(_CHAR, b"").decode() for field in arrow_schema(table)
+    }
+    return {name: type_ for name, type_ in declared.items() if _HAS_CHAR.search(type_)}
+
+
+def char_lengths(table: DeltaTable) -> dict[str, int]:
+    """The columns of text that Spark pads with spaces on reading, and to how many characters."""
+    found = {name: _ONLY_CHAR.fullmatch(type_) for name, type_ in char_types(table).items()}
+    return {name: int(match[1]) for name, match in found.items() if match is not None}
+
+
 def maps_columns(table: DeltaTable) -> bool:
     """Whether the table's files may name its columns otherwise than the table does."""
     return table.metadata().configuration.get("delta.columnMapping.mode", "none") != "none"
@@ -187,7 +209,8 @@ def maps_columns(table: DeltaTable) -> bool:
 def reading_facts(
     uri: str, version: int | None = None, files: Iterable[Mapping[str, Any]] = ()
 ) -> dict[str, bool]:
-    """What readers of the table's files must know: `{reachable, deletion_vectors, column_mapping}`.
+    """What readers of the table's files must know: `{reachable, deletion_vectors, column_mapping,
+    char_inside}`.
 
     `deletion_vectors` is about the files of the version (None: the latest), not about what the
     table's protocol allows.
@@ -206,4 +229,5 @@ def reading_facts(
         and all(is_reachable(file["path"]) for file in files if "://" in file["path"]),
         "deletion_vectors": bool(kept_rows(table)),
         "column_mapping": maps_columns(table),
+        "char_inside": len(char_types(table)) > len(char_lengths(table)),
     }

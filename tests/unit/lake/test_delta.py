@@ -215,7 +215,12 @@ def test_staged_files_are_removed_unless_the_table_holds_them(tmp_path: Path) ->
 
 def test_facts_of_a_table_that_plain_readers_can_read(tmp_path: Path) -> None:
     facts = snapshots.reading_facts(make_table(tmp_path))
-    assert facts == {"reachable": True, "deletion_vectors": False, "column_mapping": False}
+    assert facts == {
+        "reachable": True,
+        "deletion_vectors": False,
+        "column_mapping": False,
+        "char_inside": False,
+    }
 
 
 def test_ids_written_by_others_are_read(tmp_path: Path) -> None:

@@ -73,6 +73,11 @@ def check_contract(
 
 def _types(opened: Opened, problems: list[str]) -> dict[str, str]:
     found: dict[str, str] = {}
+    problems += [
+        f"{opened.place}: column {name} is variant, which cannot be read as values; allowed: its "
+        "JSON as text (to_json), or columns of plain types, in a table of their own"
+        for name in opened.variants
+    ]
     for name, type_ in opened.fields.items():
         try:
             found[name] = spark_name(type_)

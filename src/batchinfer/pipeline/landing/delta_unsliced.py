@@ -46,6 +46,7 @@ def stage_unsliced(
     Runs on: driver; reading and writing on executors.
     """
     from batchinfer.config.types import spark_name
+    from batchinfer.inference.road_choice import TableFacts, obstacles
     from batchinfer.inference.splits import split_files
     from batchinfer.lake.snapshots import reading_facts
     from batchinfer.spark.capacity import workers
@@ -62,10 +63,11 @@ def stage_unsliced(
     }
     facts = reading_facts(opened.place, opened.version, opened.files)
     spark = open_session()
-    if facts["reachable"] and not facts["deletion_vectors"] and not facts["column_mapping"]:
+    if not obstacles(TableFacts.of_delta(facts)):
         types = {name: spark_name(type_) for name, type_ in opened.fields.items()}
         splits = split_files(opened.place, _candidates(opened, rule), workers(spark))
-        tasks = [{**common, "split": split | {"types": types}} for split in splits]
+        told = {"types": types, "char": dict(opened.rules.char)}
+        tasks = [{**common, "split": split | told} for split in splits]
         found = run_tasks(
             spark,
             quarantine_unsliced,
@@ -95,10 +97,10 @@ def _through_spark(
 ) -> list[dict[str, Any]]:
     import json
 
-    from batchinfer.spark.frames import version_frame
+    from batchinfer.pipeline.slices.slice_frames import table_frame
     from batchinfer.spark.tasks import raise_errors
 
-    frame = version_frame(spark, opened.place, opened.version)
+    frame = table_frame(spark, opened.place, opened.version, opened.rules)
     results = [
         json.loads(row["result"])
         for row in frame.mapInArrow(_QuarantineUnsliced(common), "result string").collect()

@@ -154,13 +154,7 @@ def choose_slice_road(columns: TableColumns, data: SliceData) -> Road:
     from batchinfer.lake.snapshots import reading_facts
 
     facts = reading_facts(data.table, data.version, data.files)
-    table = road_choice.TableFacts(
-        "delta",
-        facts["reachable"],
-        facts["deletion_vectors"],
-        facts["column_mapping"],
-        columns.preparation.names,
-    )
+    table = road_choice.TableFacts.of_delta(facts, columns.preparation.names)
     return road_choice.road_for(columns.context.pipeline.model.road, table)
 
 

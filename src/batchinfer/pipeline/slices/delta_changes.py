@@ -206,7 +206,11 @@ def _feed(
     since = history.since
     columns = [rule.column, "_change_type"]
     type_ = opened.fields[rule.column]
-    if mapped(opened) or _counts_old_days(opened, rule, history):
+    if (
+        mapped(opened)
+        or rule.column in opened.rules.char
+        or _counts_old_days(opened, rule, history)
+    ):
         reader = open_session().read.format("delta").option("readChangeFeed", "true")
         frame = (
             reader.option("startingVersion", since + 1)
@@ -282,7 +286,7 @@ def _count(
     from batchinfer.spark.capacity import workers
     from batchinfer.spark.tasks import run_tasks
 
-    common = {"types": _types(opened, rule)}
+    common = {"types": _types(opened, rule), "char": dict(opened.rules.char)}
     if sum(file["size"] for file in files) <= _DRIVER_BYTES:
         tasks = [
             {"split": split | common, "rule": rule.model_dump()}
@@ -305,13 +309,15 @@ def _types(opened: Opened, rule: SliceColumn) -> dict[str, str]:
 
 def _count_all(opened: Opened, rule: SliceColumn, open_session: OpenSession) -> Counter[str | None]:
     """Rows of each slice in the whole version."""
+    from batchinfer.inference.road_choice import TableFacts, obstacles
     from batchinfer.lake.snapshots import reading_facts
-    from batchinfer.spark.frames import version_frame
+    from batchinfer.pipeline.slices.slice_frames import table_frame
 
     facts = reading_facts(opened.place, opened.version, opened.files)
-    if facts["reachable"] and not facts["deletion_vectors"] and not facts["column_mapping"]:
+    if not obstacles(TableFacts.of_delta(facts)):
         return _count(opened, rule, opened.files, open_session)
-    frame = version_frame(open_session(), opened.place, opened.version).select(rule.column)
+    frame = table_frame(open_session(), opened.place, opened.version, opened.rules)
+    frame = frame.select(rule.column)
     rows = frame.mapInArrow(_CountSlices(rule), "slice string, rows bigint").collect()
     return _merge([row["slice"], row["rows"]] for row in rows)
 
@@ -366,7 +372,9 @@ def _bounds(opened: Opened, rule: SliceColumn) -> dict[str, tuple[str, str]]:
     from batchinfer.lake.table_places import logged_path
 
     type_ = opened.fields[rule.column]
-    if not (pa.types.is_string(type_) or pa.types.is_date(type_) or pa.types.is_timestamp(type_)):
+    # The log knows CHAR(n) without its spaces.
+    is_text = pa.types.is_string(type_) and rule.column not in opened.rules.char
+    if not (is_text or pa.types.is_date(type_) or pa.types.is_timestamp(type_)):
         return {}
     actions = pa.table(opened.table.get_add_actions(flatten=True))
     column = opened.physical_name(rule.column)

@@ -8,6 +8,7 @@ and no rows.
 from __future__ import annotations
 
 import datetime as dt
+import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from batchinfer.config.sources import DeltaSource
 from batchinfer.config.uris import join
 from batchinfer.errors import ConfigError, InputError, InputMissing, StorageError
 from batchinfer.pipeline.definition.context import Context
+from batchinfer.pipeline.slices.slice_data import ColumnRules
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -68,6 +70,22 @@ class Opened:
         from batchinfer.lake.snapshots import arrow_schema
 
         return {field.name: field.type for field in arrow_schema(self.table)}
+
+    @cached_property
+    def variants(self) -> list[str]:
+        """The columns that are, or hold, values of any type."""
+        columns = json.loads(self.table.schema().to_json())["fields"]
+        return [each["name"] for each in columns if _names_type(each["type"], "variant")]
+
+    @cached_property
+    def rules(self) -> ColumnRules:
+        """What is to be done to columns as they are read."""
+        import pyarrow as pa
+
+        from batchinfer.lake.snapshots import char_lengths
+
+        text = [name for name in self.partition_columns if pa.types.is_string(self.fields[name])]
+        return ColumnRules(char_lengths(self.table), tuple(text))
 
     @cached_property
     def files(self) -> list[dict[str, Any]]:
@@ -140,6 +158,17 @@ class Opened:
     @property
     def rows(self) -> int:
         return sum(file["rows"] for file in self.files)
+
+
+def _names_type(declared: Any, wanted: str) -> bool:
+    """Whether a type of the log is this one, or holds it."""
+    if not isinstance(declared, dict):
+        return declared == wanted
+    inside = [
+        declared[part] for part in ("elementType", "keyType", "valueType") if part in declared
+    ]
+    inside += [each["type"] for each in declared.get("fields", ())]
+    return any(_names_type(each, wanted) for each in inside)
 
 
 def find_place(context: Context, source: DeltaSource, open_session: OpenSession) -> str:
@@ -285,9 +314,12 @@ def _version_as_of(latest: Opened, as_of: str) -> int:
     moment = moment if moment.tzinfo else moment.replace(tzinfo=dt.timezone.utc)
     with storage_faults(latest.place, "read the table's history"):
         history = latest.table.history()
-    known = {
-        int(entry["version"]): int(entry["timestamp"]) for entry in history if "timestamp" in entry
+    # Where the log has times of its own, they count: those of files change with a copy.
+    times = {
+        int(entry["version"]): entry.get("inCommitTimestamp", entry.get("timestamp"))
+        for entry in history
     }
+    known = {version: int(at_ms) for version, at_ms in times.items() if at_ms is not None}
     until = [version for version, at_ms in known.items() if at_ms <= moment.timestamp() * 1000]
     if not until:
         first = min(known, default=latest.version)

@@ -143,6 +143,7 @@ def _of_column(
         sum(entry.rows for entry in entries.values()),
         max((entry.recorded_at for entry in seen), default=None),
         register.columns,
+        opened.rules,
         rule,
         history=history,
     )
@@ -177,6 +178,7 @@ def _of_days(context: Context, register: Register, names: Sequence[str] | None) 
         sum(entry.rows for entry in entries.values()),
         newest.recorded_at,
         register.columns,
+        opened.rules,
         only_files=newest.files is not None,
     )
 

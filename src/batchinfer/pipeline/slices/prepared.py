@@ -18,7 +18,7 @@ from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.table_steps import mends_keys
 from batchinfer.pipeline.slices.feature_tables import Preparation
 from batchinfer.pipeline.slices.slice_data import SliceData
-from batchinfer.pipeline.slices.slice_frames import slice_condition, slice_frame
+from batchinfer.pipeline.slices.slice_frames import slice_condition, slice_frame, table_frame
 from batchinfer.pipeline.slices.table_columns import TableColumns
 from batchinfer.prepare import HIDDEN, RAW, REMOVED, SLICE_MOMENT, SLICE_NAME, Join, Surroundings
 from batchinfer.prepare.table_step import TableStepProblem, named, type_family
@@ -127,7 +127,11 @@ def _rows_with_history(
         rows = rows.withColumn(SLICE_NAME, _name_of(data.rule, fields))
     else:
         whole = data.fields is None or not data.slices
-        rows = version_frame(spark, data.table, data.version) if whole else slice_frame(spark, data)
+        rows = (
+            table_frame(spark, data.table, data.version, data.rules)
+            if whole
+            else slice_frame(spark, data)
+        )
         own = (
             _name_of(rule, fields)
             if isinstance(rule, SliceColumn)
@@ -151,7 +155,7 @@ def _in_place(
 
     assert data.fields is not None
     type_ = data.fields[rule.column]
-    rows = version_frame(spark, data.table, data.version)
+    rows = table_frame(spark, data.table, data.version, data.rules)
     if len(names) == 1:
         return rows.where(slice_condition(rule, names[0], type_))
     if rule.unit is None and type_ not in ("date", "timestamp", "timestamp_ntz"):

@@ -4,10 +4,23 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from batchinfer.config.sources import SliceColumn
+
+
+@dataclass(frozen=True)
+class ColumnRules:
+    """What readers of a table that is read in place have to do to what they read.
+
+    Attributes:
+        char: columns that are padded with spaces, and to how many characters: Spark's CHAR(n).
+        text_partitions: partition columns of text; an empty one means null.
+    """
+
+    char: Mapping[str, int] = field(default_factory=dict)
+    text_partitions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -24,6 +37,7 @@ class SliceData:
         recorded_at: when the last change was recorded, of a table that is read in place.
         fields: Spark SQL types of the table's columns, of a table that is read in place; None: a
             landed table.
+        rules: what is to be done to the columns of such a table.
         rule: how rows of a table that is read in place are told to be of a slice; None: by their
             files alone.
         only_files: the slice is these files, and not all of the version's.
@@ -38,6 +52,7 @@ class SliceData:
     rows: int
     recorded_at: dt.datetime | None = None
     fields: Mapping[str, str] | None = None
+    rules: ColumnRules = ColumnRules()
     rule: SliceColumn | None = None
     only_files: bool = False
     history: tuple[str, ...] = ()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from batchinfer.config.sources import SliceColumn
 from batchinfer.contracts import SLICE
-from batchinfer.pipeline.slices.slice_data import SliceData
+from batchinfer.pipeline.slices.slice_data import ColumnRules, SliceData
 from batchinfer.spark.frames import quoted_name, version_frame
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def slice_frame(spark: SparkSession, data: SliceData) -> DataFrame:
     """
     from pyspark.sql import functions as F
 
-    rows = version_frame(spark, data.table, data.version)
+    rows = table_frame(spark, data.table, data.version, data.rules)
     if data.fields is None:
         return rows.where(F.col(SLICE) == data.slice)
     if data.rule is not None:
@@ -38,6 +38,21 @@ def slice_frame(spark: SparkSession, data: SliceData) -> DataFrame:
             )
         )
     return rows
+
+
+def table_frame(spark: SparkSession, place: str, version: int, rules: ColumnRules) -> DataFrame:
+    """A table at one version, with all its columns as workers read them that do without Spark.
+
+    Runs on: driver.
+
+    Source: Delta transaction log protocol, section "Partition Value Serialization": an empty text
+    is null.
+    """
+    from pyspark.sql import functions as F
+
+    rows = version_frame(spark, place, version)
+    text = {name: F.col(quoted_name(name)) for name in rules.text_partitions}
+    return rows.withColumns({name: F.when(column != "", column) for name, column in text.items()})
 
 
 def slice_condition(rule: SliceColumn, slice_: str, type_: str) -> Column:

@@ -21,4 +21,5 @@ def splits_of(
     within = (
         None if rule is None else {"column": rule.column, "unit": rule.unit, "slices": data.slices}
     )
-    return [split | {"types": dict(data.fields), "within": within} for split in splits]
+    told = {"types": dict(data.fields), "within": within, "char": dict(data.rules.char)}
+    return [split | told for split in splits]

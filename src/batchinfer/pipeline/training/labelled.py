@@ -43,7 +43,14 @@ def read_labelled(
     check_contract(context, labelled, opened, None)
     fields = {name: spark_name(type_) for name, type_ in opened.fields.items()}
     return SliceData(
-        opened.place, (), opened.files, opened.version, opened.version, opened.rows, fields=fields
+        opened.place,
+        (),
+        opened.files,
+        opened.version,
+        opened.version,
+        opened.rows,
+        fields=fields,
+        rules=opened.rules,
     )
 
 
@@ -67,11 +74,7 @@ def check_readable(data: SliceData, target: str, by_spark: bool = False) -> None
     if by_spark:
         return
     facts = reading_facts(data.table, data.version, data.files)
-    against = road_choice.obstacles(
-        road_choice.TableFacts(
-            "delta", facts["reachable"], facts["deletion_vectors"], facts["column_mapping"]
-        )
-    )
+    against = road_choice.obstacles(road_choice.TableFacts.of_delta(facts))
     if against:
         raise InputError(
             f"{data.table}, version {data.version}: train reads the files of a table itself, but "
