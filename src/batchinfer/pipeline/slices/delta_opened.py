@@ -20,7 +20,7 @@ from batchinfer.config.sources import DeltaSource
 from batchinfer.config.uris import join
 from batchinfer.errors import ConfigError, InputError, InputMissing, StorageError
 from batchinfer.pipeline.definition.context import Context
-from batchinfer.pipeline.slices.slice_data import ColumnRules
+from batchinfer.pipeline.slices.slice_data import ReadingRules
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -78,14 +78,14 @@ class Opened:
         return [each["name"] for each in columns if _names_type(each["type"], "variant")]
 
     @cached_property
-    def rules(self) -> ColumnRules:
+    def rules(self) -> ReadingRules:
         """What is to be done to columns as they are read."""
         import pyarrow as pa
 
         from batchinfer.lake.snapshots import char_lengths
 
         text = [name for name in self.partition_columns if pa.types.is_string(self.fields[name])]
-        return ColumnRules(char_lengths(self.table), tuple(text))
+        return ReadingRules(char_lengths(self.table), tuple(text))
 
     @cached_property
     def files(self) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from batchinfer.config.sources import SliceColumn
 
 
 @dataclass(frozen=True)
-class ColumnRules:
+class ReadingRules:
     """What readers of a table that is read in place have to do to what they read.
 
     Attributes:
@@ -52,7 +52,7 @@ class SliceData:
     rows: int
     recorded_at: dt.datetime | None = None
     fields: Mapping[str, str] | None = None
-    rules: ColumnRules = ColumnRules()
+    rules: ReadingRules = ReadingRules()
     rule: SliceColumn | None = None
     only_files: bool = False
     history: tuple[str, ...] = ()

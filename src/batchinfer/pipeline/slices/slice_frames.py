@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from batchinfer.config.sources import SliceColumn
 from batchinfer.contracts import SLICE
-from batchinfer.pipeline.slices.slice_data import ColumnRules, SliceData
+from batchinfer.pipeline.slices.slice_data import ReadingRules, SliceData
 from batchinfer.spark.frames import quoted_name, version_frame
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def slice_frame(spark: SparkSession, data: SliceData) -> DataFrame:
     return rows
 
 
-def table_frame(spark: SparkSession, place: str, version: int, rules: ColumnRules) -> DataFrame:
+def table_frame(spark: SparkSession, place: str, version: int, rules: ReadingRules) -> DataFrame:
     """A table at one version, with all its columns as workers read them that do without Spark.
 
     Runs on: driver.
