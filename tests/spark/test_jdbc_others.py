@@ -138,6 +138,46 @@ def test_sqlite_is_read_by_watermark_and_in_partitions(
     ]
 
 
+SINCE_1970 = (
+    "  options: {timestamp_format: epoch_s, watermark: i}\n"
+    "  schema: {id: bigint, i: timestamp, r: timestamp, t: timestamp, day: date, at: timestamp}\n"
+)
+
+
+def test_times_that_are_numbers_land_exactly(store: SmallProject) -> None:
+    store.edit("  key: id\n", "  key: id\n" + SINCE_1970)
+    run(
+        store,
+        "create table items (id INTEGER PRIMARY KEY, i INT, r REAL, t TEXT, day INT, at TIMESTAMP)",
+        "insert into items values (1, 1709370000, 1709370000.0363867, '1709370000.125', 86400, "
+        "'2026-11-20 19:05:01.25'), (2, 1709370000, 1e99, null, null, null), "
+        "(3, 17, null, '2024-03-02', null, null)",
+    )
+    report = store.extract()
+    assert (report.rows_in, report.rows_landed, report.rows_quarantined) == (3, 1, 2)
+    (row,) = rows(store)
+    whole = dt.datetime(2024, 3, 2, 9, tzinfo=dt.timezone.utc)
+    assert row["i"] == whole
+    assert row["r"] == whole.replace(microsecond=36386)
+    assert row["t"] == whole.replace(microsecond=125000)
+    assert row["day"] == dt.date(1970, 1, 2)
+    assert row["at"] == EVENING.replace(tzinfo=dt.timezone.utc)
+    told = [record["message"] for record in rows(store, "quarantine")]
+    assert all("seconds since 1970, as a number of the years 1 to 9999" in each for each in told)
+    # A second read knows the rows at the watermark again, and takes what is behind it.
+    run(store, "insert into items values (4, 1709370000, 5, null, null, null)",
+        "insert into items values (5, 1709370001, 5, null, null, null)")  # fmt: skip
+    report = store.extract("2026-11-22")
+    assert (report.rows_landed, report.rows_quarantined) == (2, 0)
+
+
+def test_a_format_that_no_column_has_is_refused(store: SmallProject) -> None:
+    store.edit("  key: id\n", "  key: id\n  options: {timestamp_format: epoch_s}\n")
+    run(store, "create table items (id INTEGER PRIMARY KEY, i INT)")
+    with pytest.raises(InputError, match=r"source\.timestamp_format: got epoch_s, but no column"):
+        store.extract()
+
+
 def test_sqlite_has_no_rational_watermark(store: SmallProject) -> None:
     store.edit("  key: id", "  watermark: w\n  key: id")
     run(store, "create table items (id INTEGER, w NUMERIC)", "insert into items values (1, 2.5)")

@@ -33,7 +33,7 @@ from batchinfer.config.log_columns import (
     format_columns,
 )
 from batchinfer.config.sql import is_table_name, query_fault
-from batchinfer.config.time_formats import TimeFormat
+from batchinfer.config.time_formats import EpochFormat, TimeFormat
 
 Compression = Literal["gzip", "bzip2", "zstd", "none"]
 
@@ -213,6 +213,7 @@ class JdbcOptions(Strict):
         watermark: a column that grows: a second extraction reads only what is behind the greatest
             one.
         fetch_size: rows that the driver asks for at once.
+        timestamp_format: of columns of numbers or text that the schema declares as times.
     """
 
     url_env: VariableName
@@ -221,6 +222,7 @@ class JdbcOptions(Strict):
     partition_column: str | None = None
     watermark: str | None = None
     fetch_size: Positive = 10_000
+    timestamp_format: EpochFormat | None = None
     user_env: VariableName | None = None
     password_env: VariableName | None = None
 

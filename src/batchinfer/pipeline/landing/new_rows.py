@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from batchinfer.sources.databases.database_rows import Boundary
+    from batchinfer.sources.text.columns import TextRule
 
     OpenSession = Callable[[], SparkSession]
 
@@ -94,6 +95,11 @@ class _Reading:
 
         return {name: parse_ddl(type_) for name, type_ in self.types.items()}
 
+    @property
+    def since_1970(self) -> frozenset[str]:
+        """Columns of times that are numbers."""
+        return frozenset(column.name for column in self.transfers if column.since_1970)
+
 
 def _plan_reading(landing: Landing, source: JdbcSource, database: Database) -> _Reading:
     """Asks the database for its columns, its greatest watermark and its bounds."""
@@ -118,7 +124,13 @@ def _plan_reading(landing: Landing, source: JdbcSource, database: Database) -> _
         _ask_watermark(database, source, by_name[options.watermark]) if options.watermark else None
     )
     window = jdbc.window(options, dialect, mark, upper)
-    transfers = jdbc.transfers(columns, types, dialect)
+    transfers = jdbc.transfers(columns, types, dialect, options.timestamp_format is not None)
+    if options.timestamp_format and not any(column.since_1970 for column in transfers):
+        raise InputError(
+            f"{jdbc.source_name(options)}: source.timestamp_format: got "
+            f"{options.timestamp_format}, but no column is a number or text that source.schema "
+            "declares as timestamp or date"
+        )
     conditions: list[str] = []
     if options.partition_column:
         conditions = _ask_partitions(database, source, by_name[options.partition_column], window)
@@ -245,7 +257,8 @@ def _boundary(landing: Landing, source: JdbcSource, reading: _Reading) -> Bounda
     assert reading.mark is not None
     column, names = str(source.options.watermark), jdbc.names_at(source.options, reading.mark)
     type_ = reading.fields[column]
-    value = convert(pa.array([reading.mark.position.text], pa.string()), type_, TextRule())[0][0]
+    rule = _number_rules(source, reading.since_1970).get(column, TextRule())
+    value = convert(pa.array([reading.mark.position.text], pa.string()), type_, rule)[0][0]
     if not value.is_valid:
         raise InputError(
             f"{jdbc.source_name(source.options)}: it has been read up to {column} "
@@ -279,6 +292,15 @@ def _boundary(landing: Landing, source: JdbcSource, reading: _Reading) -> Bounda
         pa.concat_arrays(hashes) if hashes else pa.array([], pa.binary(16)),
         frozenset(quarantined),
     )
+
+
+def _number_rules(source: JdbcSource, since_1970: Iterable[str]) -> dict[str, TextRule]:
+    """How the times that are numbers are written."""
+    from batchinfer.sources.text.columns import TextRule
+    from batchinfer.sources.text.timestamps import TimestampRule
+
+    rule = TextRule(timestamp=TimestampRule(source.options.timestamp_format))
+    return dict.fromkeys(since_1970, rule)
 
 
 def _hash(rows: pa.RecordBatch, columns: Sequence[str]) -> pa.Array:
@@ -332,15 +354,16 @@ def _stage(
     with reading.database.rows(reading.relation, reading.conditions, carried) as frame:
         tasks = max(1, len(reading.conditions))
         return run_batches(
-            frame, LandRows(plan, reading.name, boundary), f"extracting {reading.name}", tasks
+            frame, LandRows(plan, reading, boundary), f"extracting {reading.name}", tasks
         )
 
 
 class LandRows:
     """The function of `mapInArrow`: rows of a database are staged; one row of JSON a task."""
 
-    def __init__(self, plan: LandingPlan, name: str, boundary: Boundary | None) -> None:
-        self.plan, self.name, self.boundary = asdict(plan), name, boundary
+    def __init__(self, plan: LandingPlan, reading: _Reading, boundary: Boundary | None) -> None:
+        self.plan, self.name, self.boundary = asdict(plan), reading.name, boundary
+        self.since_1970 = reading.since_1970
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         import pyarrow as pa
@@ -359,7 +382,12 @@ class LandRows:
         fields = {name: parse_ddl(type_) for name, type_ in plan.fields.items()}
         names, digest = list(fields), ContentDigest()
         reader = RowReader(
-            fields, self.name, source.key, lambda rows: _hash(rows, names), self.boundary
+            fields,
+            self.name,
+            source.key,
+            lambda rows: _hash(rows, names),
+            self.boundary,
+            _number_rules(source, self.since_1970),
         )
         return {
             **stage_rows(plan, source, reader.read(batches, digest)),

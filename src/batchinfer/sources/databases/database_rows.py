@@ -53,6 +53,7 @@ class RowReader:
         key: columns that a bad record is known by.
         hash: 16 bytes a row.
         boundary: None where the window has no lower end.
+        rules: how text stands for the values of a column, where that is not as everywhere.
     """
 
     fields: Mapping[str, pa.DataType]
@@ -60,6 +61,7 @@ class RowReader:
     key: Sequence[str]
     hash: Hash
     boundary: Boundary | None = None
+    rules: Mapping[str, TextRule] = field(default_factory=dict)
 
     def read(self, batches: Iterable[pa.RecordBatch], digest: ContentDigest) -> Iterator[Parsed]:
         """Typed rows and bad records, a batch at a time; `digest` takes in all of them.
@@ -75,7 +77,7 @@ class RowReader:
         columns: dict[str, pa.Array] = {}
         wrong: dict[str, pa.Array] = {}
         for name, carried in zip(self.fields, batch.columns, strict=True):
-            columns[name], mask = _typed(carried, self.fields[name])
+            columns[name], mask = _typed(carried, self.fields[name], self._rule(name))
             if mask is not None and pc.any(mask).as_py():
                 wrong[name] = mask
         lineage = {
@@ -91,6 +93,9 @@ class RowReader:
         bad = [self._bad(batch, rows, wrong, int(place)) for place in np.flatnonzero(any_wrong)]
         return Parsed(rows.filter(pa.array(~any_wrong)), bad, batch.num_rows, 0)
 
+    def _rule(self, name: str) -> TextRule:
+        return self.rules.get(name, TextRule())
+
     def _bad(
         self, batch: pa.RecordBatch, rows: pa.RecordBatch, wrong: Mapping[str, pa.Array], place: int
     ) -> BadRecord:
@@ -100,7 +105,7 @@ class RowReader:
         }
         misfits = [name for name, mask in wrong.items() if mask[place].as_py()]
         first = misfits[0]
-        message = bad_value(first, str(row[first]), self.fields[first])
+        message = bad_value(first, str(row[first]), self.fields[first], self._rule(first))
         key = json.dumps(
             {
                 name: row[name] if name in misfits else rows.column(name)[place].as_py()
@@ -183,7 +188,9 @@ def _shown(value: Any) -> Any:
         return {"base64": base64.b64encode(value).decode()}
 
 
-def _typed(carried: pa.Array, type_: pa.DataType) -> tuple[pa.Array, pa.Array | None]:
+def _typed(
+    carried: pa.Array, type_: pa.DataType, rule: TextRule
+) -> tuple[pa.Array, pa.Array | None]:
     """The column in its type, null where a value does not fit, and a mask of those (None: all
     fit).
     """
@@ -193,15 +200,17 @@ def _typed(carried: pa.Array, type_: pa.DataType) -> tuple[pa.Array, pa.Array | 
         return _lists(carried, type_)
     if pa.types.is_binary(carried.type) and not pa.types.is_binary(type_):
         text, not_text = _as_text(carried)
-        values, mask = convert(text, type_, TextRule())
+        values, mask = convert(text, type_, rule)
         return values, not_text if mask is None else pc.or_(mask, not_text)
     if pa.types.is_string(carried.type):
-        return convert(carried, type_, TextRule())
+        return convert(carried, type_, rule)
+    if rule.timestamp.is_epoch:
+        return convert(carried.cast(pa.string()), type_, rule)
     try:
         return carried.cast(type_), None
     except pa.ArrowInvalid:
         # Another database's number that the schema's type cannot hold: text tells which.
-        return convert(carried.cast(pa.string()), type_, TextRule())
+        return convert(carried.cast(pa.string()), type_, rule)
 
 
 def _as_text(data: pa.Array) -> tuple[pa.Array, pa.Array]:

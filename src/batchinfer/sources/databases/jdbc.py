@@ -52,13 +52,14 @@ class Watermark:
 @dataclass(frozen=True)
 class Transfer:
     """How one column crosses: the SQL expression, the Spark SQL type it crosses as, and the one
-    that it is to have.
+    that it is to have; whether it is a time written as a number.
     """
 
     name: str
     expression: str
     carried: str
     type: str
+    since_1970: bool = False
 
 
 def source_name(options: JdbcOptions) -> str:
@@ -132,7 +133,8 @@ def check_database_columns(
             table cannot have; a watermark or partition column that is not there.
     """
     known = {column.name: column for column in columns}
-    problems = [] if wanted is None else _differences(known, wanted, dialect)
+    numbers = options.timestamp_format is not None
+    problems = [] if wanted is None else _differences(known, wanted, dialect, numbers)
     problems += [
         f"column {name!r} cannot be landed under this name; allowed: another, by a query with `as` "
         "(a landed table has its own "
@@ -152,9 +154,16 @@ def check_database_columns(
 
 
 def _differences(
-    known: Mapping[str, DatabaseColumn], wanted: Mapping[str, SqlType], dialect: SqlDialect
+    known: Mapping[str, DatabaseColumn],
+    wanted: Mapping[str, SqlType],
+    dialect: SqlDialect,
+    numbers: bool,
 ) -> list[str]:
-    """What the columns of a database and those of the schema have not in common."""
+    """What the columns of a database and those of the schema have not in common.
+
+    Args:
+        numbers: whether times may be numbers.
+    """
     missing = [
         f"it has no column {name}{did_you_mean(name, known)}, which source.schema declares; there "
         f"are {listed(known)}"
@@ -170,22 +179,36 @@ def _differences(
         f"column {name} is {known[name].called}, and source.schema declares {type_.name}; allowed: "
         f"{dialect.type_of(known[name])}"
         for name, type_ in wanted.items()
-        if name in known and not dialect.takes(known[name], type_)
+        if name in known
+        and not dialect.takes(known[name], type_)
+        and not (numbers and dialect.counts(known[name], type_))
     ]
     return [*missing, *added, *other]
 
 
 def transfers(
-    columns: Sequence[DatabaseColumn], types: Mapping[str, str], dialect: SqlDialect
+    columns: Sequence[DatabaseColumn],
+    types: Mapping[str, str],
+    dialect: SqlDialect,
+    numbers: bool = False,
 ) -> list[Transfer]:
-    """How each column crosses, in the order of `types`: the Spark SQL types that they are to
-    have.
+    """How each column crosses, in the order of `types`: the Spark SQL types that they are to have.
+
+    Args:
+        numbers: whether times may be numbers.
     """
     known = {column.name: column for column in columns}
-    return [
-        Transfer(name, *dialect.carry(place(dialect, name), known[name], read_type(type_)), type_)
-        for name, type_ in types.items()
-    ]
+    found: list[Transfer] = []
+    for name, type_ in types.items():
+        column, wanted = known[name], read_type(type_)
+        if numbers and dialect.counts(column, wanted):
+            crossing = dialect.carry_number(place(dialect, name), column)
+            found.append(Transfer(name, *crossing, type_, since_1970=True))
+        else:
+            found.append(
+                Transfer(name, *dialect.carry(place(dialect, name), column, wanted), type_)
+            )
+    return found
 
 
 def rows_query(

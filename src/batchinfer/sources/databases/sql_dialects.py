@@ -88,6 +88,15 @@ class SqlDialect:
         """
         return place, column.spark
 
+    def counts(self, column: DatabaseColumn, wanted: SqlType) -> bool:
+        """Whether a time that is wanted is a number, or text of one, in the database."""
+        own = read_type(self.type_of(column)).name
+        return wanted.name in ("date", *_TIMES) and own in (*_WHOLE, *_FLOATS, "decimal", "string")
+
+    def carry_number(self, place: str, column: DatabaseColumn) -> tuple[str, str]:
+        """`carry`, of a number that loses none of its digits."""
+        return self.carry(place, column, read_type("string"))
+
     def position(self, value: str, column: DatabaseColumn) -> tuple[str, str]:
         """(SQL of the kind, SQL of the text) of a value that can be a watermark or a bound.
 
@@ -237,6 +246,9 @@ class SQLite(SqlDialect):
         if wanted.name == "decimal" or wanted.name in _WHOLE:
             return f"cast(cast({place} as text) as blob)", "binary"
         return f"cast({place} as blob)", "binary"
+
+    def carry_number(self, place: str, column: DatabaseColumn) -> tuple[str, str]:
+        return self.carry(place, column, read_type("double"))
 
     def position(self, value: str, column: DatabaseColumn) -> tuple[str, str]:
         kind = f"case typeof({value}) when 'integer' then 'number' else typeof({value}) end"
