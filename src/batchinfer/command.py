@@ -15,7 +15,7 @@ from collections.abc import Callable, Generator
 from typing import Any, NoReturn, TextIO
 
 from batchinfer import stopping
-from batchinfer.credentials import without_credentials
+from batchinfer.credentials import IDENTIFIERS, told_without_secrets, without_credentials
 from batchinfer.errors import BatchInferError, Interrupted
 from batchinfer.scratch import remove_folders
 
@@ -169,7 +169,7 @@ def report_failure(
 
 def print_line(body: dict[str, Any]) -> None:
     """Writes the last line of stdout."""
-    tell(json.dumps(body, default=str) + "\n")
+    tell(json.dumps(told_without_secrets(body, IDENTIFIERS), default=str) + "\n")
 
 
 def tell(line: str) -> None:

@@ -1,4 +1,5 @@
-"""Credentials that stand in addresses: which parts of an address they are, and texts without them.
+"""Credentials: those that stand in addresses, those that this process was given in variables, and
+texts without them.
 
 Owns their forms. Every error is built with `without_credentials`, so that none shows one, whatever
 text it repeats; data are never changed by it. Imports nothing of the package.
@@ -6,7 +7,11 @@ text it repeats; data are never changed by it. Imports nothing of the package.
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Collection, Iterable
+from typing import Any
+from urllib.parse import quote
 
 HIDDEN = "***"
 # Names of parameters, in lower case and with their letters only.
@@ -25,17 +30,93 @@ _USER = re.compile(
 )
 # A user alone is a token there; elsewhere it is a container (abfss), or who asks.
 _WEB_USER = re.compile(r"(?P<scheme>\bhttps?://?)[^\s/@?#]+@", re.IGNORECASE)
+# Of a secret: shorter ones would hide ordinary words, and parts of longer ones tell it.
+_SHORTEST, _LONG, _PIECE = 3, 16, 12
+# What reports are found by, and what is data.
+IDENTIFIERS = frozenset(
+    {"run_id", "pipeline", "slice", "slices", "status", "command", "version", "prediction"}
+    | {"results", "table", "source_table", "quarantine", "model_name", "model_version", "report"}
+)
+_secrets: set[str] = set()
+_pieces: set[str] = set()
 _ORACLE = re.compile(r"(?P<scheme>\bjdbc:oracle:\w+:)[^\s/@]+/\S+@", re.IGNORECASE)
 
 
 def without_credentials(text: str) -> str:
     """The text with `***` for each user with a password, and each value of a secret parameter, of
-    the addresses in it.
+    the addresses in it, and for each secret of `keep_secrets`.
     """
+    text = hide_secrets(text)
     if "@" in text:
         for form in (_USER, _WEB_USER, _ORACLE):
             text = form.sub(rf"\g<scheme>{HIDDEN}@", text)
     return _PARAMETER.sub(_without_value, text) if "=" in text else text
+
+
+def keep_secrets(values: Iterable[str]) -> None:
+    """From now on no text of this process shows one of these, though a server may send it back
+    inside of a record.
+    """
+    for value in values:
+        secret = value.strip()
+        if len(secret) < _SHORTEST:
+            continue
+        # As it stands in a text, in JSON, in an address.
+        _secrets.update((secret, json.dumps(secret)[1:-1], quote(secret, safe="")))
+        if len(secret) >= _LONG and "://" not in secret and not secret.startswith("jdbc:"):
+            _pieces.update(secret[at : at + _PIECE] for at in range(len(secret) - _PIECE + 1))
+
+
+def has_secrets() -> bool:
+    """Whether `keep_secrets` was given any."""
+    return bool(_secrets)
+
+
+def hide_secrets(text: str) -> str:
+    """The text with `***` for each secret, and for each longer part of one: texts are cut."""
+    for secret in sorted(_secrets, key=len, reverse=True):
+        if secret not in text:
+            continue
+        if len(secret) >= _LONG:
+            text = text.replace(secret, HIDDEN)
+        else:
+            # A short one may stand inside of an ordinary word.
+            text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", HIDDEN, text)
+    return _without_pieces(text) if _pieces else text
+
+
+def _without_pieces(text: str) -> str:
+    found, at = list[str](), 0
+    while at < len(text):
+        if text[at : at + _PIECE] not in _pieces:
+            found.append(text[at])
+            at += 1
+            continue
+        at += _PIECE
+        while text[at - _PIECE + 1 : at + 1] in _pieces:
+            at += 1
+        found.append(HIDDEN)
+    return "".join(found)
+
+
+def told_without_secrets(value: Any, kept: Collection[str] = ()) -> Any:
+    """A report, which is JSON, without secrets in its texts.
+
+    Args:
+        kept: keys whose values are data, or go by what they are.
+    """
+    if not _secrets:
+        return value
+    if isinstance(value, str):
+        return hide_secrets(value)
+    if isinstance(value, dict):
+        return {
+            key: one if key in kept else told_without_secrets(one, kept)
+            for key, one in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [told_without_secrets(one, kept) for one in value]
+    return value
 
 
 def _without_value(match: re.Match[str]) -> str:

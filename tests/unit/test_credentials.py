@@ -11,7 +11,13 @@ import pytest
 
 from batchinfer.command import report_failure, run_command
 from batchinfer.config.suggestions import shown
-from batchinfer.credentials import holds_user, without_credentials
+from batchinfer.credentials import (
+    hide_secrets,
+    holds_user,
+    keep_secrets,
+    told_without_secrets,
+    without_credentials,
+)
 from batchinfer.errors import ConfigError, StorageError
 
 S3_KEY = "AKIA7Q2W:canary/with/slashes+and=signs"
@@ -105,3 +111,81 @@ def test_the_record_of_a_run_holds_none(monkeypatch: pytest.MonkeyPatch) -> None
             recorded(context, "extract", None, lambda error=error: (_ for _ in ()).throw(error))
     assert len(rows) == 2
     assert "canary" not in json.dumps(rows, default=str)
+
+
+TOKEN = 'eyJhbGciOi"canary"JIUzI1NiIs/In+R5cCI6IkpXVCJ9'
+
+
+@pytest.mark.parametrize(
+    ("text", "shown_text"),
+    [
+        (f"got {TOKEN}; allowed: int", "got ***; allowed: int"),
+        (f"got {TOKEN!r}", "got '***'"),
+        (json.dumps({"x": TOKEN}), '{"x": "***"}'),
+        (f"got '{TOKEN[:30]} …", "got '*** …"),
+        (f"… {TOKEN[-20:]}'", "… ***'"),
+        (f"{TOKEN}{TOKEN}", "******"),
+        ("http://h/?x=eyJhbGciOi%22canary%22JIUzI1NiIs%2FIn%2BR5cCI6IkpXVCJ9", "http://h/?x=***"),
+        (f"got {TOKEN[:11]}", f"got {TOKEN[:11]}"),
+        ("nothing of it", "nothing of it"),
+    ],
+)
+def test_a_secret_of_a_variable_is_hidden_whole_or_cut(text: str, shown_text: str) -> None:
+    keep_secrets([f" {TOKEN}\n"])
+    assert hide_secrets(text) == without_credentials(text) == shown_text
+
+
+def test_a_short_secret_is_no_part_of_a_word() -> None:
+    keep_secrets(["sale", "", "ab"])
+    assert hide_secrets("got 'sale' of a salesman, ab") == "got '***' of a salesman, ab"
+
+
+def test_an_address_hides_no_other_place() -> None:
+    keep_secrets(["jdbc:sqlite:/data/project/orders.db"])
+    assert hide_secrets("/data/project/lake: no") == "/data/project/lake: no"
+    assert hide_secrets("of jdbc:sqlite:/data/project/orders.db") == "of ***"
+
+
+def test_no_line_of_a_command_and_no_record_of_a_run_holds_a_secret(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from batchinfer.pipeline.run_record import recorded
+    from batchinfer.report.terminal import show_table
+
+    keep_secrets([TOKEN])
+    body = {"warnings": [f"got {TOKEN}"], "checks_failed": [{"observed": TOKEN}], "slice": "d"}
+    assert run_command(lambda: body) == 0
+    show_table("rows", ["a"], [[TOKEN]])
+    captured = capsys.readouterr()
+    assert "canary" not in captured.out + captured.err
+    assert json.loads(captured.out)["slice"] == "d"
+    rows: list[dict[str, Any]] = []
+    monkeypatch.setattr("batchinfer.lake.runs.append_run", lambda _, row: rows.append(row))
+    context: Any = type("Context", (), {"run_id": "r", "name": "p", "runs": "runs"})
+    report: Any = type(
+        "Report", (), {"status": "landed", "seconds": 1.0, "to_json": lambda _: body}
+    )
+    recorded(context, "extract", None, lambda: report())
+    assert len(rows) == 1 and "canary" not in json.dumps(rows, default=str)
+
+
+def test_data_of_a_report_stays_as_it_is() -> None:
+    keep_secrets([TOKEN])
+    body = {"found": True, "prediction": {"label": TOKEN}, "errors": [TOKEN]}
+    assert told_without_secrets(body, {"prediction"}) == body | {"errors": ["***"]}
+
+
+def test_what_a_pipeline_file_names_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    from batchinfer.config.rules import keep_own_secrets
+
+    monkeypatch.setenv("OF_SOURCE", "canary-of-the-source")
+    monkeypatch.setenv("OF_OPTION", "canary-of-an-option")
+    monkeypatch.setenv("OF_STORE", "canary-of-a-store")
+    document = {
+        "source": {"password_env": "OF_SOURCE", "options": {"auth_env": "OF_OPTION"}},
+        "load": [{"url_env": "OF_STORE"}, None, {"url_env": 3}],
+    }
+    assert keep_own_secrets(document) == []
+    told = hide_secrets("canary-of-the-source canary-of-an-option canary-of-a-store")
+    assert told == "*** *** ***"
+    assert keep_own_secrets({"load": 3, "source": []}) == []

@@ -27,6 +27,7 @@ from batchinfer.config.schema import check_pattern
 from batchinfer.config.suggestions import among, did_you_mean, shown
 from batchinfer.config.uris import check_place, check_places
 from batchinfer.contracts import Problem
+from batchinfer.credentials import keep_secrets
 
 # What else stands in such a field may be the secret itself, and is not shown.
 _VARIABLE = re.compile(r"[A-Za-z_]\w*", re.ASCII)
@@ -142,15 +143,37 @@ def unset_variables(document: dict[Any, Any]) -> list[Problem]:
     Only for commands that read the source: scores need no password of the database that the rows
     once came from.
     """
-    found: list[Problem] = []
-    for path in (("source",), ("source", "options")):
-        for name, variable in mapping_at(document, *path).items():
-            named = isinstance(name, str) and name.endswith("_env") and isinstance(variable, str)
-            if named and _VARIABLE.fullmatch(variable) and not os.environ.get(variable):
-                found.append(
-                    Problem((*path, name), f"variable {variable} is not set; allowed: set it")
-                )
-    return found
+    return [
+        Problem((*path, name), f"variable {variable} is not set; allowed: set it")
+        for path, mapping in _of_source(document)
+        for name, variable in _variables(mapping)
+        if not os.environ.get(variable)
+    ]
+
+
+def keep_own_secrets(document: dict[Any, Any]) -> list[Problem]:
+    """Keeps what the variables hold that the file names for addresses and secrets, so that no text
+    shows it, whoever sends it back. Finds nothing wrong.
+    """
+    stores = document.get("load")
+    mappings = [mapping for _, mapping in _of_source(document)]
+    mappings += [one for one in stores if isinstance(one, dict)] if isinstance(stores, list) else []
+    keep_secrets(
+        os.environ.get(variable, "") for one in mappings for _, variable in _variables(one)
+    )
+    return []
+
+
+def _of_source(document: dict[Any, Any]) -> list[tuple[Path, dict[Any, Any]]]:
+    return [(path, mapping_at(document, *path)) for path in (("source",), ("source", "options"))]
+
+
+def _variables(mapping: dict[Any, Any]) -> Iterator[tuple[str, str]]:
+    """The fields that name a variable, each with the variable."""
+    for name, variable in mapping.items():
+        named = isinstance(name, str) and name.endswith("_env") and isinstance(variable, str)
+        if named and _VARIABLE.fullmatch(variable):
+            yield name, variable
 
 
 def _check_not_built(document: dict[Any, Any]) -> Iterator[Problem]:

@@ -41,6 +41,11 @@ from batchinfer.lake.ledger import (
     run_transactions,
 )
 from batchinfer.lake.log import read_transactions
+from batchinfer.lake.quarantine_messages import (
+    STATS_COLUMNS,
+    messages_without_secrets,
+    records_schema,
+)
 from batchinfer.lake.snapshots import exists, open_table, partition_text
 from batchinfer.lake.staged_files import place_staged, remove_staged
 from batchinfer.lake.staging import StagedWriter
@@ -50,7 +55,6 @@ from batchinfer.lake.table_places import encode_name, open_filesystem, storage_f
 pc: Any = compute
 
 EXTRACT, SCORE = "extract", "score"
-_STATS_COLUMNS = (SOURCE_FILE, SOURCE_LINE)
 # Records held at once by a worker.
 _CHUNK_RECORDS = 20_000
 # More source files than this in a chunk of records share one staged file, in a folder that no
@@ -128,7 +132,7 @@ def commit_quarantine(
     owned = [published, False] if published else [False]
     gone = [_scored(slice, flag) for flag in owned]
     partition = _scored(slice, published)
-    placed = [place_staged(uri, file, partition) for file in files]
+    placed = [place_staged(uri, file, partition) for file in messages_without_secrets(uri, files)]
     is_told = published and (files or publisher_of(read_transactions(uri), slice).run)
     return commit(
         uri,
@@ -176,7 +180,7 @@ def commit_replayed(
     partition = _scored(slice, True)
     return commit(
         uri,
-        [place_staged(uri, file, partition) for file in files],
+        [place_staged(uri, file, partition) for file in messages_without_secrets(uri, files)],
         # A row of the same key may have been removed: its reason is another.
         replace_rows={"key": records["key"], "reason": records["reason"], **partition},
         transactions=None if run is None else run_transactions(slice, run),
@@ -239,7 +243,7 @@ def commit_extract_quarantine(
         uri,
         [
             place_staged(uri, file, {**file.partition, "published": partition_text(published)})
-            for file in needed
+            for file in messages_without_secrets(uri, needed)
         ],
         replace_rows=gone,
         transactions=file_transactions(scope, new) if published else None,
@@ -304,11 +308,9 @@ def _needed(
     )
     if rest.num_rows == rows.num_rows:
         return [file]
-    schema = pa.schema(
-        [field for field in quarantine_schema() if field.name not in QUARANTINE_PARTITIONS]
-    )
+    schema = records_schema()
     with StagedWriter(
-        uri, schema, QUARANTINE_PARTITIONS, _STATS_COLUMNS, folder=f"{EXTRACT}/{_SHARED}"
+        uri, schema, QUARANTINE_PARTITIONS, STATS_COLUMNS, folder=f"{EXTRACT}/{_SHARED}"
     ) as writer:
         for batch in rest.to_batches():
             writer.write(batch, file.partition)
@@ -323,16 +325,14 @@ def _write_group(
     partition: Mapping[str, str | None],
     common: Mapping[str, Any],
 ) -> list[StagedFile]:
-    schema = pa.schema(
-        [field for field in quarantine_schema() if field.name not in QUARANTINE_PARTITIONS]
-    )
+    schema = records_schema()
     by_slice: dict[str | None, list[dict[str, Any]]] = {}
     for record in records:
         row = {
             name: common[name] if name in common else getattr(record, name) for name in schema.names
         }
         by_slice.setdefault(record.slice if record.slice is not None else slice_, []).append(row)
-    with StagedWriter(uri, schema, QUARANTINE_PARTITIONS, _STATS_COLUMNS, folder=folder) as writer:
+    with StagedWriter(uri, schema, QUARANTINE_PARTITIONS, STATS_COLUMNS, folder=folder) as writer:
         for value, rows in by_slice.items():
             # An empty slice would be read back as null; null it is.
             writer.write(
@@ -350,7 +350,7 @@ def _ensure(uri: str, files: Sequence[StagedFile]) -> bool:
         quarantine_schema(),
         QUARANTINE_PARTITIONS,
         "Records that could not be parsed, validated or scored.",
-        stats_columns=_STATS_COLUMNS,
+        stats_columns=STATS_COLUMNS,
     )
     return True
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from batchinfer import stopping
 from batchinfer.contracts import BUNDLE_DIGEST, MODEL_VERSION, SOURCE_VERSION
+from batchinfer.credentials import IDENTIFIERS, told_without_secrets
 from batchinfer.errors import BatchInferError, Interrupted, SliceHeld, StorageError, TableTooNew
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.spark.jvm import as_ended
@@ -122,8 +123,9 @@ def _append(context: Context, row: dict[str, Any], body: dict[str, Any]) -> None
 
     from batchinfer.lake.runs import append_run
 
+    told = json.dumps(told_without_secrets(body, IDENTIFIERS), default=str)
     try:
-        append_run(context.runs, {**row, "report": json.dumps(body, default=str)})
+        append_run(context.runs, {**row, "report": told})
     except StorageError as error:
         print(
             f"batchinfer: the run could not be recorded in {context.runs}: {error}", file=sys.stderr

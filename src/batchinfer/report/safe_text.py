@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import re
 
+from batchinfer.credentials import hide_secrets
+
 # Control characters drive a terminal; marks of writing direction make text read other than it is;
 # lone surrogates cannot be encoded at all.
 _UNSHOWABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -19,8 +21,9 @@ _AUTOLINK = re.compile(r"(?i)\b(https?|ftp|mailto)(?=:)|\bwww(?=\.)")
 
 def showable(text: str) -> str:
     """The text with every character that could act instead of being read replaced by
-    `\N{REPLACEMENT CHARACTER}`.
+    `\N{REPLACEMENT CHARACTER}`, and without secrets.
     """
+    text = hide_secrets(text)
     return _UNSHOWABLE.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r\n", "\n"))
 
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from batchinfer.credentials import IDENTIFIERS, told_without_secrets
+
 
 def save_report(run: Mapping[str, Any], extra: Mapping[str, Any], folder: str) -> str:
     """Writes a run's page, and its JSON beside it; returns the place of the page.
@@ -30,7 +32,8 @@ def save_report(run: Mapping[str, Any], extra: Mapping[str, Any], folder: str) -
 
     local = local_path(folder)
     place = f"{plain_place(folder)}/{run['run_id']}.html"
-    body = {**run, "report": place}
+    body = told_without_secrets({**run, "report": place}, IDENTIFIERS)
+    extra = told_without_secrets(dict(extra), IDENTIFIERS)
     if local is not None:
         write_report(body, extra, local)
         return place

@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from batchinfer.config.source_options import JdbcOptions
+from batchinfer.credentials import keep_secrets
 from batchinfer.errors import ConfigError, InputMissing
 
 _FORMS = (
@@ -124,6 +125,7 @@ def read_address(options: JdbcOptions, environ: Mapping[str, str]) -> Address:
     ]
     # The longest first, so that none is hidden only in part.
     secrets = sorted({text for text in found if text}, key=len, reverse=True)
+    keep_secrets(secrets)
     return Address(url, user or own_user, password or own_password, tuple(secrets))
 
 
