@@ -15,6 +15,7 @@ from urllib.parse import quote, unquote
 
 from batchinfer.config.uris import local_path
 from batchinfer.errors import BatchInferError, InputError, StorageError
+from batchinfer.lake.delta_words import delta_words
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
@@ -193,6 +194,8 @@ def as_storage_error(uri: str, doing: str, error: BaseException) -> StorageError
 
     Runs on: driver | executor
     """
+    from deltalake.exceptions import DeltaError
+
     from batchinfer.object_stores import is_of_store, words_and_hint
 
     words, hint = error_line(error), None
@@ -200,4 +203,6 @@ def as_storage_error(uri: str, doing: str, error: BaseException) -> StorageError
         words, hint = words_and_hint(words)
         # Inside a file system of pyarrow, a place is a bucket and a key.
         uri = uri if "://" in uri or uri.startswith("/") else f"s3a://{uri}"
+    elif isinstance(error, DeltaError):
+        words, hint = delta_words(words)
     return StorageError(f"{uri}: cannot {doing}: {words}", hint)
