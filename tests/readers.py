@@ -24,14 +24,14 @@ def read_four_ways(table: str, key: Sequence[str], column: str) -> dict[str, lis
         "polars": pl.read_delta(table).sort(*key)[column].to_list(),
         "duckdb": [
             row[0]
-            for row in _duckdb()
+            for row in duckdb_with_delta()
             .sql(f"select {column} from delta_scan('{table}') order by {', '.join(key)}")
             .fetchall()
         ],
     }
 
 
-def _duckdb() -> duckdb.DuckDBPyConnection:
+def duckdb_with_delta() -> duckdb.DuckDBPyConnection:
     """A connection with the Delta extension of the package beside it; `INSTALL delta` would need
     the internet.
     """

@@ -99,6 +99,9 @@ class ColumnStatistics:
         if self.low is None:
             return None, None
         low, high = self._json(self.low, False), self._json(self.high, True)
+        if kinds.is_floating(self.type):
+            # Either zero may stand for both.
+            low, high = -0.0 if low == 0 else low, 0.0 if high == 0 else high
         return (None, None) if low is None or high is None else (low, high)
 
     def _json(self, value: Any, up: bool) -> Any:

@@ -34,6 +34,8 @@ class ParquetFile:
         statistics: empty statistics of the columns that readers skip by.
         distinct: columns in which hardly a value stands twice: a dictionary of them would cost time
             and space.
+        unordered: paths of columns with NaN or -0.0, as `unordered_values` finds them. They have
+            neither dictionary nor statistics: each reader would skip other rows by them.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class ParquetFile:
         statistics: FileStatistics,
         compression: str,
         distinct: Collection[str] = (),
+        unordered: Collection[str] = (),
     ) -> None:
         name = f"part-{uuid.uuid4()}{_CODEC_SUFFIX[compression]}.parquet"
         self.path = f"{folder}/{name}" if folder else name
@@ -56,8 +59,15 @@ class ParquetFile:
             statistics,
         )
         # PyArrow takes names of columns here; its type stubs know only True and False.
+        ordered: Any = [
+            path for field in schema for path in _leaves(field) if path not in unordered
+        ]
         encoded: Any = [
-            path for field in schema if field.name not in distinct for path in _leaves(field)
+            path
+            for field in schema
+            if field.name not in distinct
+            for path in _leaves(field)
+            if path not in unordered
         ]
         with storage_faults(self.full_path, "create the file"):
             make_folder(filesystem, self.full_path.rsplit("/", 1)[0])
@@ -67,6 +77,7 @@ class ParquetFile:
                 schema,
                 compression=compression,
                 use_dictionary=encoded,
+                write_statistics=ordered if unordered else True,
                 version="2.6",
                 # Readers must see plain columns: the embedded Arrow schema would bring dictionary
                 # types back.

@@ -22,6 +22,7 @@ from batchinfer.lake.delta_types import delta_schema
 from batchinfer.lake.file_statistics import FileStatistics
 from batchinfer.lake.parquet import ParquetFile, delete_quietly
 from batchinfer.lake.table_places import open_filesystem, partition_folder
+from batchinfer.lake.unordered_values import unordered_columns
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -148,6 +149,8 @@ class StagedWriter:
         self._filesystem, self._root = open_filesystem(table)
         self._partitions: dict[tuple[str | None, ...], _Partition] = {}
         self._done: list[StagedFile] = []
+        # Of all files that begin from now on: what a file begins with holds to its end.
+        self._unordered: frozenset[str] = frozenset()
 
     def write(
         self,
@@ -298,6 +301,9 @@ class StagedWriter:
 
     def _write(self, held: _Partition, rows: pa.Table) -> None:
         rows = rows.unify_dictionaries()
+        if found := unordered_columns(rows, self._unordered):
+            self._unordered |= found
+            self._end_file(held)
         if held.file is None:
             held.file = self._open(held.values, rows.schema)
         elif held.file.schema != rows.schema:
@@ -318,6 +324,7 @@ class StagedWriter:
             statistics,
             self._compression,
             self._distinct,
+            self._unordered,
         )
 
     def _end_file(self, held: _Partition) -> None:
