@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint typecheck unit spark cluster faults e2e s3 deploy models gpu bench bench-setup bench-trees bench-gpu bench-scale bench-scale-model bench-duplicates bench-extract bench-transforms clean
+.PHONY: help setup demo test lint typecheck unit spark cluster faults e2e s3 deploy models expectations gpu bench bench-setup bench-trees bench-gpu bench-scale bench-scale-model bench-duplicates bench-extract bench-transforms clean
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -49,6 +49,9 @@ deploy: .venv/.ready .venv/share/batchinfer/airflow/.ready  ## the image's steps
 models: .venv/.ready .venv/share/batchinfer/boosting/.ready  ## XGBoost, LightGBM, CatBoost against our reading of their files; then the table of docs/models.md (five minutes)
 	@.venv/share/batchinfer/boosting/bin/python -m pytest tests/boosting
 	@PYTHONPATH=$(CURDIR)/tests .venv/share/batchinfer/boosting/bin/python -m boosting.table
+
+expectations: .venv/.ready  ## writes docs/expectations.md: what every expectation says of rows that fit, that do not, nulls and NaN (two minutes)
+	@PYTHONPATH=$(CURDIR)/tests $(BIN)/python -m spark.expectation_table
 
 gpu: .venv/.ready  ## the engine on a CUDA GPU, memory and context lost; without a GPU all of it skips, so no part of test
 	@$(BIN)/pytest tests/gpu -rs

@@ -9,7 +9,11 @@ from typing import Any
 import pytest
 
 from batchinfer.checks.expectations import build_suite, run_suite
-from batchinfer.checks.known_expectations import expectation_arguments, expectation_names
+from batchinfer.checks.known_expectations import (
+    expectation_arguments,
+    expectation_names,
+    refused_because,
+)
 from batchinfer.checks.repeated_keys import find_duplicate_keys
 from batchinfer.checks.suites import Suite, load_suite
 from batchinfer.errors import ConfigError
@@ -112,13 +116,13 @@ def test_a_suite_of_none_holds(scored, suite_of) -> None:
 def test_values_that_the_library_refuses_are_told_with_their_place(suite_of) -> None:
     suite = suite_of(
         "- expect_column_values_to_be_in_set: {column: label, value_set: [a]}",
-        "- expect_column_value_lengths_to_equal: {column: label, value: long}",
-        "- expect_column_values_to_match_regex: {column: label, regex: [a]}",
+        "- expect_column_values_to_match_strftime_format: {column: label, strftime_format: '%Q'}",
+        "- expect_column_values_to_not_be_outliers: {column: score, method: mad}",
     )
     with pytest.raises(ConfigError) as caught:
         build_suite(suite, "refused")
     assert [
-        ":2:3: expect_column_value_lengths_to_equal" in caught.value.problems[0],
+        ":2:3: expect_column_values_to_match_strftime_format" in caught.value.problems[0],
         len(caught.value.problems),
     ] == [True, 2]
 
@@ -135,7 +139,7 @@ def test_the_catalogue_names_what_the_library_takes() -> None:
         "result_format",
         "windows",
     }
-    for name in sorted(expectation_names()):
+    for name in sorted(name for name in expectation_names() if refused_because(name) is None):
         fields = get_expectation_impl(name).__fields__
         allowed = set(fields) - internal
         assert expectation_arguments(name).allowed == allowed, name

@@ -10,7 +10,7 @@ or frames.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -32,9 +32,39 @@ _RESERVED = frozenset(
     }
 )
 
-# Exported, but without a metric: the library itself names
-# `expect_select_column_values_to_be_unique_within_record` instead.
-_DEAD = frozenset({"expect_multicolumn_values_to_be_unique"})
+_NO_METRIC = "Great Expectations cannot compute it on Spark"
+_ONE_FRAME = "a suite judges one frame and knows no other table"
+_NO_ORDER = "the rows of a slice have no order on Spark"
+
+# Expectations of the library that a suite cannot use, each with the reason and what to use.
+_REFUSED: Mapping[str, str] = {
+    "expect_column_values_to_be_dateutil_parseable": (
+        f"{_NO_METRIC}; allowed: expect_column_values_to_match_strftime_format"
+    ),
+    "expect_column_values_to_match_like_pattern": (
+        f"{_NO_METRIC}; allowed: expect_column_values_to_match_regex"
+    ),
+    "expect_column_values_to_match_like_pattern_list": (
+        f"{_NO_METRIC}; allowed: expect_column_values_to_match_regex_list"
+    ),
+    "expect_column_values_to_not_match_like_pattern": (
+        f"{_NO_METRIC}; allowed: expect_column_values_to_not_match_regex"
+    ),
+    "expect_column_values_to_not_match_like_pattern_list": (
+        f"{_NO_METRIC}; allowed: expect_column_values_to_not_match_regex_list"
+    ),
+    "expect_column_values_to_be_increasing": f"{_NO_ORDER}, so there is no value before another",
+    "expect_column_values_to_be_decreasing": f"{_NO_ORDER}, so there is no value before another",
+    "expect_multicolumn_values_to_be_unique": (
+        f"{_NO_METRIC}; allowed: expect_compound_columns_to_be_unique, "
+        "expect_select_column_values_to_be_unique_within_record"
+    ),
+    "expect_query_results_to_match_comparison": _ONE_FRAME,
+    "expect_table_row_count_to_equal_other_table": (
+        f"{_ONE_FRAME}; allowed: expect_table_row_count_to_equal"
+    ),
+    "unexpected_rows_expectation": "no SQL is run on a slice; allowed: the other expectations",
+}
 
 
 @dataclass(frozen=True)
@@ -73,7 +103,12 @@ def expectation_names() -> frozenset[str]:
         if isinstance(node, ast.ImportFrom) and node.level == 1
     }
     # A file that is not exported is unfinished work of the library.
-    return frozenset(path.stem for path in core.glob("expect_*.py") if path.stem in modules) - _DEAD
+    return frozenset(path.stem for path in core.glob("*.py") if path.stem in modules)
+
+
+def refused_because(name: str) -> str | None:
+    """Why a suite cannot use an expectation of the library; None where it can."""
+    return _REFUSED.get(name)
 
 
 @cache

@@ -27,7 +27,11 @@ _UNTOLD = (
 
 
 def result_sentence(
-    item: Expectation, values: Mapping[str, Any], success: bool, raised: str | None
+    item: Expectation,
+    values: Mapping[str, Any],
+    success: bool,
+    raised: str | None,
+    unfit: tuple[int, str] = (0, ""),
 ) -> str:
     """One sentence on a result.
 
@@ -36,6 +40,7 @@ def result_sentence(
         values: Great Expectations' `result` of it: counts, or an observed value.
         success: whether it held.
         raised: why it could not be computed, or None.
+        unfit: how many rows it could not hold for, and what these are, such as NaN.
     """
     rule = f"{item.name}({', '.join(_told(item))})"
     if raised is not None:
@@ -44,22 +49,38 @@ def result_sentence(
     if rows == 0:
         return f"{rule}: holds: no rows"
     if unexpected is None or rows is None:
-        observed = jsonable(values.get("observed_value"))
-        return f"{rule}: {'holds' if success else 'does not hold'}" + (
-            f": observed {shown_value(observed)}" if observed is not None else ""
-        )
+        return f"{rule}: {'holds' if success else 'does not hold'}{_observed(values, unfit)}"
     if unexpected == 0:
         return f"{rule}: holds for {rows:,} rows"
-    return f"{rule}: {_counts(item, values)}{_examples(values)}"
+    return f"{rule}: {_counts(item, values, unfit)}{_examples(values)}"
 
 
-def _counts(item: Expectation, values: Mapping[str, Any]) -> str:
+def _observed(values: Mapping[str, Any], unfit: tuple[int, str]) -> str:
+    count, word = unfit
+    if count:
+        return f": {count:,} row{'s' if count > 1 else ''} {word}"
+    observed = jsonable(values.get("observed_value"))
+    if observed is not None:
+        return f": observed {shown_value(observed)}"
+    found = [
+        f"{word} {shown_value(jsonable(values[key]))}"
+        for word, key in (
+            ("unexpected", "partial_unexpected_list"),
+            ("missing", "partial_missing_list"),
+        )
+        if values.get(key)
+    ]
+    return f": {', '.join(found)}" if found else ""
+
+
+def _counts(item: Expectation, values: Mapping[str, Any], unfit: tuple[int, str]) -> str:
     rows = values["element_count"] - (values.get("missing_count") or 0)
     unexpected = values["unexpected_count"]
     share = unexpected / rows if rows else 0.0
     mostly = item.arguments.get("mostly", 1)
     allowed = f", allowed {_percent(1 - mostly)}" if mostly < 1 else ""
-    return f"{unexpected:,} of {rows:,} rows ({_percent(share)}{allowed}) {_word(item.name)}"
+    of_rows = f"{unexpected:,} of {rows:,} rows ({_percent(share)}{allowed})"
+    return f"{of_rows} {_word(item.name)}{_of_these(unexpected, unfit)}"
 
 
 def _word(name: str) -> str:
@@ -68,6 +89,13 @@ def _word(name: str) -> str:
     if name.endswith("not_be_null"):
         return "null"
     return "not as expected"
+
+
+def _of_these(unexpected: int, unfit: tuple[int, str]) -> str:
+    count, word = unfit
+    if not count:
+        return ""
+    return f", {'all' if count == unexpected else f'{count:,}'} of them {word}"
 
 
 def _percent(share: float) -> str:
@@ -125,6 +153,8 @@ def jsonable(value: Any) -> Any:
         return {str(word): jsonable(entry) for word, entry in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [jsonable(entry) for entry in value]
-    item = getattr(value, "item", None)
-    # NumPy's scalars turn into Python's own; everything else (dates, decimals) into text.
-    return jsonable(item()) if callable(item) and getattr(value, "ndim", None) == 0 else str(value)
+    numbers = getattr(value, "tolist", None)
+    kind = getattr(getattr(value, "dtype", None), "kind", "")
+    # NumPy's scalars and arrays turn into Python's own, except for its times, which would become
+    # numbers; everything else (dates, decimals) turns into text.
+    return jsonable(numbers()) if callable(numbers) and kind in "biufUSO" else str(value)

@@ -9,21 +9,29 @@ names and arguments are known).
 from __future__ import annotations
 
 import difflib
-import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 import yaml
 
-from batchinfer.checks.known_expectations import expectation_arguments, expectation_names
+from batchinfer.checks.argument_rules import (
+    MANY_COLUMNS,
+    ONE_COLUMN,
+    needed_arguments,
+    offered_arguments,
+    wrong_together,
+    wrong_value,
+)
+from batchinfer.checks.known_expectations import (
+    expectation_arguments,
+    expectation_names,
+    refused_because,
+)
 from batchinfer.errors import ConfigError
 
-# Arguments that name columns which must be there. In `expect_table_columns_*` and
-# `expect_column_to_exist` the names are the claim itself, so those are left to the check.
-_ONE_COLUMN = ("column", "column_A", "column_B")
-_MANY_COLUMNS = ("column_list",)
+# Here the names of columns are the claim itself, so those are left to the check.
 _CLAIMS = ("expect_table_", "expect_column_to_exist")
 
 _BROKEN = object()
@@ -48,8 +56,8 @@ class Expectation:
         """Columns that the expectation reads and that must therefore exist."""
         if self.name.startswith(_CLAIMS):
             return []
-        single = [self.arguments[word] for word in _ONE_COLUMN if word in self.arguments]
-        several = [name for word in _MANY_COLUMNS for name in self.arguments.get(word, ())]
+        single = [self.arguments[word] for word in ONE_COLUMN if word in self.arguments]
+        several = [name for word in MANY_COLUMNS for name in self.arguments.get(word, ())]
         return [*single, *several]
 
 
@@ -157,6 +165,9 @@ class _Reader:
             )
             self._add(name_node, f"unknown expectation {name!r}{close}{allowed}")
             return None
+        if (reason := refused_because(name)) is not None:
+            self._add(name_node, f"{name} cannot be used: {reason}")
+            return None
         arguments = self._arguments(name, name_node, arguments_node)
         return (
             Expectation(name, arguments, self._place(node))
@@ -188,10 +199,11 @@ class _Reader:
 
     def _arguments(self, name: str, name_node: yaml.Node, node: yaml.Node | None) -> dict[str, Any]:
         expected = expectation_arguments(name)
+        offered = offered_arguments(name, expected.allowed)
         given: dict[str, Any] = {}
         if isinstance(node, yaml.MappingNode):
             for key_node, value_node in node.value:
-                self._take(given, name, key_node, value_node, expected.allowed)
+                self._take(given, name, key_node, value_node, offered)
         elif node is not None and self._value(node) is not None:
             self._add(
                 node,
@@ -199,15 +211,11 @@ class _Reader:
                 f"score}}",
             )
             return given
-        if missing := sorted(expected.required - given.keys()):
+        there = {word for word, value in given.items() if value is not None}
+        if missing := sorted(needed_arguments(name, expected.required) - there):
             self._add(name_node, f"{name}: {', '.join(missing)} must be given")
-        low, high = given.get("min_value"), given.get("max_value")
-        if _is_number(low) and _is_number(high) and low > high:
-            self._add(
-                name_node, f"{name}: min_value {low} is above max_value {high}; no value could hold"
-            )
-        elif {"min_value", "max_value"} <= expected.allowed and low is None and high is None:
-            self._add(name_node, f"{name}: min_value or max_value, or both, must be given")
+        for problem in wrong_together(name, given, offered):
+            self._add(name_node, f"{name}: {problem}")
         return given
 
     def _take(
@@ -227,7 +235,7 @@ class _Reader:
             )
         elif word in given:
             self._add(key_node, f"{name}: argument {word!r} stands twice; allowed: once")
-        elif value is not _BROKEN and (wanted := _wrong_value(word, value)):
+        elif value is not _BROKEN and (wanted := wrong_value(name, word, value)):
             self._add(value_node, f"{name}: {word}: got {value!r}; allowed: {wanted}")
         given[word] = value
 
@@ -246,26 +254,3 @@ def _kind(node: yaml.Node) -> str:
     if isinstance(node, yaml.SequenceNode):
         return "a list"
     return repr(node.value) if node.value else "nothing"
-
-
-def _is_number(value: Any) -> TypeGuard[int | float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _wrong_value(word: str, value: Any) -> str | None:
-    """What is allowed for an argument, if the value is not; the library judges the others when it
-    builds the suite.
-    """
-    if word in _ONE_COLUMN and not (isinstance(value, str) and value):
-        return "the name of a column"
-    if word in _MANY_COLUMNS and not (
-        isinstance(value, list) and value and all(isinstance(name, str) for name in value)
-    ):
-        return "a list of column names"
-    if word == "mostly" and not (_is_number(value) and 0 <= value <= 1):
-        return "a share from 0 to 1"
-    if word == "value_set" and not isinstance(value, list):
-        return "a list of values"
-    if word in ("min_value", "max_value") and isinstance(value, float) and not math.isfinite(value):
-        return "a finite value; leave the argument out where there is no limit"
-    return None

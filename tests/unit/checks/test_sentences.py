@@ -118,3 +118,30 @@ def test_numbers_stay_numbers() -> None:
         "1.5",
         "2026-11-21",
     ]
+
+
+def test_numpy_times_do_not_become_numbers_and_arrays_become_lists() -> None:
+    import numpy as np
+
+    assert jsonable(np.True_) is True
+    assert jsonable([np.bool_(False)]) == [False]
+    assert jsonable(np.array([1.5, math.nan])) == [1.5, "nan"]
+    assert jsonable(np.datetime64("2026-11-21", "ns")).startswith("2026-11-21")
+
+
+def test_rows_with_nan_are_told_apart() -> None:
+    values = {"element_count": 10, "unexpected_count": 3, "partial_unexpected_list": [7]}
+    assert result_sentence(between(), values, False, None, (1, "NaN")).endswith(
+        "3 of 10 rows (30%) outside, 1 of them NaN; examples 7"
+    )
+    assert result_sentence(between(), values, False, None, (3, "NaN")).endswith(
+        "outside, all of them NaN; examples 7"
+    )
+    mean = Expectation("expect_column_mean_to_be_between", {"column": "a"}, "a.yaml:1:3")
+    assert result_sentence(mean, {}, False, None, (2, "NaN")).endswith("does not hold: 2 rows NaN")
+
+
+def test_what_a_set_lacks_is_told() -> None:
+    item = Expectation("expect_column_distinct_values_to_equal_set", {"column": "a"}, "a.yaml:1:3")
+    values = {"observed_value": None, "partial_missing_list": ["q"]}
+    assert result_sentence(item, values, False, None).endswith("does not hold: missing [q]")
