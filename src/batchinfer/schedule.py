@@ -28,7 +28,8 @@ POINTLESS = (2, 3, 4, 5, 7)
 _LATE_DAYS = 7
 """How far back a night looks for slices that got late records."""
 
-_FORMATS = {"hour": "%Y-%m-%dT%H", "day": "%Y-%m-%d", "month": "%Y-%m"}
+# Characters of `isoformat` that a slice of a unit has.
+_LENGTHS = {"hour": 13, "day": 10, "month": 7}
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
@@ -192,7 +193,7 @@ def night_steps(slice_rule: Any, day: dt.date) -> tuple[Step, Step]:
             "score", {"slice": day.isoformat()}
         )
     unit = slice_rule.get("unit") if isinstance(slice_rule, Mapping) else None
-    if unit not in _FORMATS:
+    if unit not in _LENGTHS:
         raise ConfigError(
             f"source.slice: got {slice_rule!r}; allowed with a schedule: ingest_date, or a column "
             "with unit: hour, day or month",
@@ -200,7 +201,11 @@ def night_steps(slice_rule: Any, day: dt.date) -> tuple[Step, Step]:
         )
     # Whole days, up to the last second before the day of the run.
     midnight = dt.datetime.combine(day, dt.time())
-    first, last = midnight - dt.timedelta(days=_LATE_DAYS), midnight - dt.timedelta(seconds=1)
+    if midnight == dt.datetime.min:
+        raise ConfigError(f"got the day {day}; allowed: a day that has one before it")
+    first = midnight - min(dt.timedelta(days=_LATE_DAYS), midnight - dt.datetime.min)
+    last = midnight - dt.timedelta(seconds=1)
+    length = _LENGTHS[unit]
     return Step("extract", {}), Step(
-        "backfill", {"from": first.strftime(_FORMATS[unit]), "to": last.strftime(_FORMATS[unit])}
+        "backfill", {"from": first.isoformat()[:length], "to": last.isoformat()[:length]}
     )

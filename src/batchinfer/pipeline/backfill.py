@@ -16,7 +16,7 @@ from batchinfer import stopping
 from batchinfer.command_reports import RunReport
 from batchinfer.errors import BatchInferError, Interrupted
 from batchinfer.pipeline.definition.context import Context
-from batchinfer.pipeline.definition.slice_names import check_slice, slices_between
+from batchinfer.pipeline.definition.slice_names import check_slice, slices_between, span_note
 from batchinfer.pipeline.run_record import recorded
 from batchinfer.pipeline.score import score_slice
 from batchinfer.pipeline.scoring.resolved_inputs import (
@@ -89,7 +89,8 @@ def backfill_slices(
         check_slice(rule, bound, option)
     landed = read_slices(context.landed)
     wanted = slices_between(rule, landed, start, end)
-    warnings = _check_once(context)
+    note = span_note(rule, start, end)
+    warnings = [*_check_once(context), *([note] if note else [])]
     report = BackfillReport(
         context.run_id,
         context.name,

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from batchinfer.config.sources import SliceColumn, SliceRule
 from batchinfer.errors import ConfigError
 
 _FORMATS = {"hour": "%Y-%m-%dT%H", "day": "%Y-%m-%d", "month": "%Y-%m"}
+# Of `isoformat`: strftime writes the year 1 as it likes.
+_LENGTHS = {"hour": 13, "day": 10, "month": 7}
+# Of units between two slices, so many are told to have no data: 110 years of days.
+MOST_LISTED = 40_000
 _EXAMPLES = {"hour": "2026-11-21T07", "day": "2026-11-21", "month": "2026-11"}
 
 
@@ -28,6 +33,25 @@ def is_slice_name(text: str) -> bool:
     )
 
 
+def names_slice(rule: SliceRule, text: str) -> bool:
+    """Whether a pipeline can have a slice of this name: what lands and what commands take is
+    one. Years are 0001 to 9999.
+    """
+    unit = unit_of(rule)
+    return is_slice_name(text) if unit is None else _is_of_unit(unit, text)
+
+
+def _is_of_unit(unit: str, text: str) -> bool:
+    try:
+        return _named(dt.datetime.strptime(text, _FORMATS[unit]), unit) == text
+    except ValueError:
+        return False
+
+
+def _named(moment: dt.datetime, unit: str) -> str:
+    return moment.isoformat()[: _LENGTHS[unit]]
+
+
 def check_slice(rule: SliceRule, text: str, option: str = "--slice") -> str:
     """The slice as given, if the pipeline can have such a slice.
 
@@ -41,18 +65,14 @@ def check_slice(rule: SliceRule, text: str, option: str = "--slice") -> str:
                 f"{option}: got {text!r}; allowed: a value of the slice column, without path syntax"
             )
         return text
-    try:
-        parsed = dt.datetime.strptime(text, _FORMATS[unit])
-    except ValueError:
-        parsed = None
-    if parsed is None or parsed.strftime(_FORMATS[unit]) != text:
+    if not _is_of_unit(unit, text):
         raise ConfigError(f"{option}: got {text!r}; allowed: a {unit} such as {_EXAMPLES[unit]}")
     return text
 
 
 def slices_between(rule: SliceRule, landed: Iterable[str], start: str, end: str) -> list[str]:
     """Landed slices from start to end, both included, and every {hour, day, month} between that has
-    not landed, in order.
+    not landed, in order; of a span of more than `MOST_LISTED`, the first of those.
 
     Raises:
         ConfigError: start after end.
@@ -62,17 +82,38 @@ def slices_between(rule: SliceRule, landed: Iterable[str], start: str, end: str)
             f"--from, --to: got {start} and {end}; allowed: --from no later than --to"
         )
     inside = {name for name in landed if start <= name <= end}
-    return sorted(inside | set(_calendar(unit_of(rule), start, end)))
+    return sorted(inside | set(islice(_calendar(unit_of(rule), start, end), MOST_LISTED)))
 
 
-def _calendar(unit: str | None, start: str, end: str) -> Iterable[str]:
+def span_note(rule: SliceRule, start: str, end: str) -> str | None:
+    """What is to be said of a span of which not every unit is listed."""
+    unit = unit_of(rule)
+    if unit is None or next(islice(_calendar(unit, start, end), MOST_LISTED, None), None) is None:
+        return None
+    return (
+        f"between {start} and {end} lie more than {MOST_LISTED:,} {unit}s: of those without data "
+        "only such among the first are listed; every slice that landed is scored"
+    )
+
+
+def _calendar(unit: str | None, start: str, end: str) -> Iterator[str]:
     if unit is None:
         return
     form = _FORMATS[unit]
     moment, last = dt.datetime.strptime(start, form), dt.datetime.strptime(end, form)
     while moment <= last:
-        yield moment.strftime(form)
+        yield _named(moment, unit)
+        following = next_moment(moment, unit)
+        if following is None:
+            return
+        moment = following
+
+
+def next_moment(moment: dt.datetime, unit: str) -> dt.datetime | None:
+    """When the unit after this one begins; None after the last of the year 9999."""
+    try:
         if unit == "month":
-            moment = (moment + dt.timedelta(days=32)).replace(day=1)
-        else:
-            moment += dt.timedelta(hours=1) if unit == "hour" else dt.timedelta(days=1)
+            return (moment + dt.timedelta(days=32)).replace(day=1)
+        return moment + (dt.timedelta(hours=1) if unit == "hour" else dt.timedelta(days=1))
+    except OverflowError:
+        return None

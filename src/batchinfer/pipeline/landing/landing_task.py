@@ -20,7 +20,7 @@ from pydantic import TypeAdapter
 
 from batchinfer.config.sources import SliceColumn, SliceRule, Source
 from batchinfer.contracts import SLICE, SOURCE_FILE, SOURCE_LINE, BadRecord, StagedFile
-from batchinfer.pipeline.definition.slice_names import is_slice_name
+from batchinfer.pipeline.definition.slice_names import names_slice
 from batchinfer.sources.parsed import FileKeys, Parsed
 
 # pyarrow makes these functions when it is imported; type checkers cannot see them.
@@ -223,11 +223,11 @@ class _Landing:
         message = "the slice column is null; allowed: a value that names the row's slice"
         block = self._quarantine(block, null, "null_slice", message)
         values = values.filter(pc.invert(null))
-        names = [name for name in pc.unique(values).to_pylist() if is_slice_name(name)]
+        names = [name for name in pc.unique(values).to_pylist() if names_slice(self.rule, name)]
         refused = pc.invert(pc.is_in(values, pa.array(names, pa.string())))
         message = (
             "the slice column's value cannot name a slice; allowed: text without path "
-            "syntax or control characters"
+            "syntax or control characters, times of the years 0001 to 9999"
         )
         rows = self._quarantine(block, refused, "slice_name", message).rows
         values = values.filter(pc.invert(refused))

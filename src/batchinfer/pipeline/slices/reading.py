@@ -15,7 +15,7 @@ import pyarrow as pa
 from pyarrow import compute
 
 from batchinfer.config.sources import SliceColumn
-from batchinfer.pipeline.definition.slice_names import is_slice_name
+from batchinfer.pipeline.definition.slice_names import names_slice
 
 # pyarrow makes these functions when it is imported; type checkers cannot see them.
 pc: Any = compute
@@ -32,7 +32,7 @@ def slice_names(rows: pa.RecordBatch, rule: SliceColumn) -> pa.StringArray:
     refused = [
         value
         for value in pc.unique(values).to_pylist()
-        if value is not None and not is_slice_name(value)
+        if value is not None and not names_slice(rule, value)
     ]
     if not refused:
         return values

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from batchinfer.config.sources import SliceColumn
 from batchinfer.contracts import SLICE
+from batchinfer.pipeline.definition.slice_names import next_moment
 from batchinfer.pipeline.slices.slice_data import ReadingRules, SliceData
 from batchinfer.spark.frames import quoted_name, version_frame
 
@@ -73,14 +74,17 @@ def slice_condition(rule: SliceColumn, slice_: str, type_: str) -> Column:
     return (column >= F.lit(start).cast(type_)) & (column < F.lit(end).cast(type_))
 
 
+# As Spark reads the moment after the year 9999, which Python does not know.
+_AFTER_ALL = "+10000-01-01T00:00:00"
+
+
 def _bounds(unit: str | None, slice_: str) -> tuple[str, str]:
     """First moment of a slice, and of the one after it; without a unit a slice is a second."""
     if unit is None:
         start = dt.datetime.fromisoformat(slice_)
-        return start.isoformat(), (start + dt.timedelta(seconds=1)).isoformat()
-    start = dt.datetime.strptime(slice_, _UNITS[unit])
-    if unit == "month":
-        return start.isoformat(), (start + dt.timedelta(days=32)).replace(day=1).isoformat()
-    return start.isoformat(), (
-        start + (dt.timedelta(hours=1) if unit == "hour" else dt.timedelta(days=1))
-    ).isoformat()
+        is_last = start == dt.datetime.max.replace(microsecond=0)
+        end = None if is_last else start + dt.timedelta(seconds=1)
+    else:
+        start = dt.datetime.strptime(slice_, _UNITS[unit])
+        end = next_moment(start, unit)
+    return start.isoformat(), _AFTER_ALL if end is None else end.isoformat()
