@@ -32,6 +32,11 @@ from batchinfer.contracts import (
 from batchinfer.predictions_table import LINEAGE
 
 _ADDED = (SLICE, SOURCE_FILE, SOURCE_LINE)
+_ELSEWHERE = {
+    "jdbc": "a type; a query names columns anew: select … as …",
+    "delta": "a type; a table that is read in place keeps its names",
+    "text_log": "a type; the names are those of the format, or of the pattern's groups",
+}
 _TIMES = ("timestamp", "timestamp_ntz", "date")
 # How a column gets a name that can be stored, by kind of source.
 _RENAMED = {
@@ -193,14 +198,43 @@ def _field_names(type_: SqlType) -> Iterator[str]:
         yield from _field_names(part)
 
 
+def check_file_names(source: dict[Any, Any]) -> Iterator[Problem]:
+    """Names that columns have in files: each one is there once, and files have names at all."""
+    kind, schema = source.get("kind"), mapping_at(source, "schema")
+    header = {**source, **mapping_at(source, "options")}.get("header", True)
+    seen: dict[str, str] = {}
+    for name, column in schema.items():
+        path: Path = ("source", "schema", name)
+        if not isinstance(name, str):
+            continue
+        if isinstance(column, dict) and kind in _ELSEWHERE:
+            yield Problem(path, f"got {shown(column)}; allowed: {_ELSEWHERE[str(kind)]}")
+        if kind in ("csv", "parquet"):
+            given = column.get("column") if isinstance(column, dict) else None
+            if given is not None and kind == "csv" and header is False:
+                message = (
+                    "got a name, but files with header: false have none; allowed: header: true"
+                )
+                yield Problem((*path, "column"), message)
+            found = given if isinstance(given, str) else name
+            if found in seen:
+                yield Problem(
+                    path,
+                    f"got the column {shown(found)} of the file, which {seen[found]} is already; "
+                    "allowed: each column once",
+                )
+            seen[found] = name
+
+
 def check_distinct_names(document: dict[Any, Any], columns: Columns) -> Iterator[Problem]:
     """Names that are taken, or that differ in case only: Spark and Delta tell no case apart in
     names.
     """
     schema = mapping_at(document, "source", "schema")
+    kind = mapping_at(document, "source").get("kind")
     # A Delta table is read in place: nothing is added to its columns, and it may have landed from
     # elsewhere itself.
-    added = () if mapping_at(document, "source").get("kind") == "delta" else _ADDED
+    added = () if kind == "delta" else _ADDED
     taken = {name: f"a name that every landed table has (its own {name})" for name in added}
     for name in columns:
         path: Path = (

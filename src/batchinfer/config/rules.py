@@ -18,6 +18,7 @@ from batchinfer.config.column_rules import (
     Columns,
     check_column_names,
     check_distinct_names,
+    check_file_names,
     check_storable_names,
     declared_columns,
 )
@@ -45,6 +46,7 @@ def check_rules(document: dict[Any, Any], root: FilePath) -> list[Problem]:
     problems: list[Problem] = []
     columns = declared_columns(document, problems)
     problems += _check_csv(mapping_at(document, "source", "options"))
+    problems += check_file_names(mapping_at(document, "source"))
     problems += check_json(mapping_at(document, "source"))
     problems += _check_changed(mapping_at(document, "source"))
     problems += _check_places(document)

@@ -18,6 +18,7 @@ from batchinfer.config.sources import (
     ImageSource,
     JsonSource,
     LogSource,
+    ParquetSource,
     Source,
     TextSource,
 )
@@ -161,7 +162,11 @@ def sql_fields(source: Source) -> dict[str, SqlType] | None:
     if isinstance(source, JsonSource | HttpSource):
         return {name: read_type(column.type) for name, column in source.schema_.items()}
     if isinstance(source, CsvSource):
-        return {name: text_type(text) for name, text in source.schema_.items()}
+        return {name: text_type(column.type) for name, column in source.schema_.items()}
+    if isinstance(source, ParquetSource):
+        if source.schema_ is None:
+            return None
+        return {name: read_type(column.type) for name, column in source.schema_.items()}
     if not isinstance(source, LogSource):
         return (
             None
@@ -178,6 +183,11 @@ def sql_fields(source: Source) -> dict[str, SqlType] | None:
         timestamp.column if timestamp else None,
         declared,
     )
+
+
+def names_in_files(source: CsvSource | ParquetSource) -> dict[str, str]:
+    """The name that each declared column has in the files; empty without a schema."""
+    return {name: column.column or name for name, column in (source.schema_ or {}).items()}
 
 
 def schema_fields(source: Source) -> dict[str, pa.DataType] | None:

@@ -74,15 +74,46 @@ Schema = Annotated[dict[str, str], Field(min_length=1)]
 
 
 class ColumnRules(Strict):
-    """What becomes of columns that a source lacks.
+    """What becomes of columns that a source lacks, and of those that nobody asked for.
 
     Attributes:
         missing: a column that is missing ends the run (`fail`), is null with a warning (`warn`) or
             without one (`null`). `auto`: it ends the run where something that looks like it stands
             in its place, and is null with a warning elsewhere.
+        new: a column that is not in the schema ends the run (`fail`), is left out (`ignore`) or
+            lands, too (`add`). `auto`: `fail`.
     """
 
     missing: Missing = "auto"
+    new: Literal["auto", "fail", "ignore", "add"] = "auto"
+
+
+class KeyRules(Strict):
+    """The same of keys of JSON records; those that nobody asked for are left out.
+
+    Attributes:
+        missing: see `ColumnRules`.
+    """
+
+    missing: Missing = "auto"
+
+
+class FileColumn(Strict):
+    """A column of a file: its type, and its name in the file where that is another one."""
+
+    type: str
+    column: str | None = None
+
+
+def _file_column(value: Any) -> Any:
+    if not isinstance(value, (str, dict, FileColumn)):
+        raise NotAllowed("a type such as int, or {type: a type, column: a name in the file}")
+    return {"type": value} if isinstance(value, str) else value
+
+
+FileSchema = Annotated[
+    dict[str, Annotated[FileColumn, BeforeValidator(_file_column)]], Field(min_length=1)
+]
 
 
 class _Source(Strict):
@@ -132,7 +163,8 @@ class CsvSource(FileSource):
 
     kind: Literal["csv"]
     options: CsvOptions = CsvOptions()
-    schema_: Schema = Field(alias="schema")
+    columns: ColumnRules = ColumnRules()
+    schema_: FileSchema = Field(alias="schema")
 
 
 class JsonSource(FileSource):
@@ -140,7 +172,7 @@ class JsonSource(FileSource):
 
     kind: Literal["json"]
     options: JsonOptions = JsonOptions()
-    columns: ColumnRules = ColumnRules()
+    columns: KeyRules = KeyRules()
     schema_: JsonSchema = Field(alias="schema")
 
 
@@ -180,7 +212,8 @@ class ParquetSource(FileSource):
     path: Texts = ()
     table: Place | None = None
     options: ParquetOptions = ParquetOptions()
-    schema_: Schema | None = Field(None, alias="schema")
+    columns: ColumnRules = ColumnRules()
+    schema_: FileSchema | None = Field(None, alias="schema")
 
     @model_validator(mode="before")
     @classmethod
@@ -247,7 +280,7 @@ class HttpSource(_Source):
 
     kind: Literal["http"]
     options: HttpOptions
-    columns: ColumnRules = ColumnRules()
+    columns: KeyRules = KeyRules()
     key: Names = PLACE_KEY
     schema_: JsonSchema = Field(alias="schema")
 

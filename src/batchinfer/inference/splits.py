@@ -216,11 +216,13 @@ def read_split(
     columns: Sequence[str],
     schema: pa.Schema | None = None,
     batch_rows: int = READ_ROWS,
+    later: pa.Schema | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """Reads the rows of a task, the named columns in the order asked for.
 
     One row group at a time is in memory. A column that is not in a file is the part's partition
-    value on every row, or, where `schema` names it (a column that the table got later), null.
+    value on every row, or, where `schema` or `later` names it (a column that the table got later),
+    null.
 
     Args:
         task: of `plan_splits`; `char` may name columns of text, and to how many characters they are
@@ -229,13 +231,14 @@ def read_split(
         schema: the table's types, which the columns get; None: those of the file, and text for
             partition columns.
         batch_rows: most rows of a batch.
+        later: types of columns that files may lack.
 
     Runs on: executor.
 
     Raises:
         InputMissing: a file is not there.
-        InputError: a file is not Parquet or is damaged, or lacks a column that `schema` does not
-            name.
+        InputError: a file is not Parquet or is damaged, or lacks a column that neither `schema` nor
+            `later` names.
     """
     for part in task["parts"]:
         with _open(part["path"]) as parquet:
@@ -255,7 +258,8 @@ def read_split(
                     )
                 for batch in batches:
                     rows = batch if calendar is None else calendar.rebased(batch, part["path"])
-                    yield _padded(_complete(rows, columns, part, schema), task.get("char") or {})
+                    whole = _complete(rows, columns, part, schema, later)
+                    yield _padded(whole, task.get("char") or {})
 
 
 def _between(batches: Iterable[pa.RecordBatch], start: int, end: int) -> Iterator[pa.RecordBatch]:
@@ -321,10 +325,14 @@ def _read_group(
 
 
 def _complete(
-    batch: pa.RecordBatch, columns: Sequence[str], part: Mapping[str, Any], schema: pa.Schema | None
+    batch: pa.RecordBatch,
+    columns: Sequence[str],
+    part: Mapping[str, Any],
+    schema: pa.Schema | None,
+    later: pa.Schema | None,
 ) -> pa.RecordBatch:
     """The columns in the order and of the types asked for, with those that are not in the file."""
-    arrays = [_column(batch, name, part, schema) for name in columns]
+    arrays = [_column(batch, name, part, schema, later) for name in columns]
     return pa.RecordBatch.from_arrays(arrays, names=list(columns))
 
 
@@ -338,7 +346,11 @@ def _padded(rows: pa.RecordBatch, lengths: Mapping[str, int]) -> pa.RecordBatch:
 
 
 def _column(
-    batch: pa.RecordBatch, name: str, part: Mapping[str, Any], schema: pa.Schema | None
+    batch: pa.RecordBatch,
+    name: str,
+    part: Mapping[str, Any],
+    schema: pa.Schema | None,
+    later: pa.Schema | None,
 ) -> pa.Array:
     type_ = schema.field(name).type if schema is not None and name in schema.names else None
     if name in batch.schema.names:
@@ -347,6 +359,8 @@ def _column(
     if name in part["partition"]:
         value = partition_scalar(part["partition"][name], type_ or pa.string())
         return pa.repeat(value, batch.num_rows)
+    if type_ is None and later is not None and name in later.names:
+        type_ = later.field(name).type
     if type_ is None:
         raise InputError(
             f"{part['path']} has no column {name!r}; it has {', '.join(batch.schema.names)}"

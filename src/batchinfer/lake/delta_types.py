@@ -141,9 +141,15 @@ def compare_schemas(
     """
     problems: list[str] = []
     new: list[pa.Field] = []
+    cases = {name.lower(): name for name in table.names}
     for field in wanted:
         if field.name not in table.names:
-            if evolve:
+            if evolve and (other := cases.get(field.name.lower())):
+                problems.append(
+                    f"{uri}: column {field.name} differs from the table's {other} in case only; "
+                    "allowed: another name, for Delta tells no case apart"
+                )
+            elif evolve:
                 new.append(field.with_nullable(True))
             else:
                 problems.append(

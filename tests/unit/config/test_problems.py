@@ -125,7 +125,7 @@ def test_near_misses_get_a_suggestion_and_all_that_is_allowed(problems: Problems
         (
             "id: bigint",
             "id: 012",
-            "(source.schema.id): got 012, which YAML reads as the number 10; allowed: text",
+            "(source.schema.id): got 012, which YAML reads as the number 10; allowed: a type",
         ),
         (
             "uri: models:/good@champion",

@@ -124,6 +124,7 @@ def _land_increment(
         report.warnings += check_json_keys(landing, staged.results)
         _check_rate(landing, staged, new)
         _check_keys(landing, staged, new, open_session)
+        report.warnings += _changed_columns(landing, new)
         report.version = _commit(landing, staged, new)
     except BaseException:
         remove_staged(landing.table, staged.files)
@@ -146,6 +147,29 @@ def _land_increment(
         report.warnings.append(
             f"all input files are empty: {', '.join(list(new.fingerprints)[:3])}"
         )
+
+
+def _changed_columns(landing: Landing, new: Increment) -> list[str]:
+    """What is to be told of columns that only the landed table has, or only what lands now."""
+    from batchinfer.config.types import spark_name
+    from batchinfer.lake.delta import exists
+    from batchinfer.pipeline.slices.table_columns import table_fields
+
+    if not exists(landing.table):
+        return []
+    landed = table_fields(landing.table)
+    added = [
+        f"{name} {spark_name(type_)}" for name, type_ in new.fields.items() if name not in landed
+    ]
+    gone = [name for name in landed if name not in new.fields]
+    return [
+        *(
+            [f"new in the landed table, and null in what landed before: {', '.join(added)}"]
+            if added
+            else []
+        ),
+        *([f"landed before, and null in what lands now: {', '.join(gone)}"] if gone else []),
+    ]
 
 
 def _check_counts(staged: Staged) -> None:
@@ -292,7 +316,12 @@ def _commit(landing: Landing, staged: Staged, new: Increment) -> int:
     schema = landed_schema({**new.fields, SOURCE_FILE: pa.string(), SOURCE_LINE: pa.int64()})
     description = f"Records of pipeline {landing.context.name} as extracted, one row a record."
     ensure_table(
-        landing.table, schema, [SLICE], description, stats_columns=landed_stats(landing.source.key)
+        landing.table,
+        schema,
+        [SLICE],
+        description,
+        stats_columns=landed_stats(landing.source.key),
+        evolve=True,
     )
     recorded = file_transactions(landing.scope, new.fingerprints) | mark_transactions(new.marks)
     recorded |= size_transactions(landing.scope, new.sizes)

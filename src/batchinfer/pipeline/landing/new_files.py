@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from batchinfer.config.sources import Files, ParquetSource
+from batchinfer.config.sources import CsvSource, Files, ParquetSource
 from batchinfer.config.uris import join
 from batchinfer.errors import ConfigError, InputError, listed_some
 from batchinfer.pipeline.definition.column_names import check_source_columns
@@ -26,10 +26,10 @@ from batchinfer.spark.capacity import workers
 from batchinfer.spark.tasks import run_tasks
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from pyspark.sql import SparkSession
 
     from batchinfer.sources.listing import SourceFile
+    from batchinfer.sources.text.byte_ranges import Split
 
     OpenSession = Callable[[], SparkSession]
 
@@ -125,7 +125,8 @@ def file_increment(
             before it was whole.
     """
     from batchinfer.lake.delta import exists
-    from batchinfer.sources.readers import read_fields
+    from batchinfer.sources.file_columns import added_columns, missing_notes
+    from batchinfer.sources.readers import plan_source_splits, read_fields
 
     check_whole_lines(landing, [file for file in files if file.name in changes.grown])
     landed, optional = (
@@ -134,13 +135,18 @@ def file_increment(
     )
     fields = read_fields(source, files, landed, optional)
     check_source_columns(landing.context, fields)
+    splits = plan_source_splits(files, source, fields, optional)
+    notes: list[str] = []
+    if isinstance(source, CsvSource | ParquetSource):
+        added = added_columns(source, splits, fields, landed)
+        fields = {**fields, **added}
+        notes = missing_notes(source, splits)
     quarantine, grown = landing.context.quarantine, changes.grown
     return Increment(
         fields=fields,
         fingerprints=changes.fingerprints,
-        stage=lambda plan, open_session: stage_files(
-            plan, source, files, fields, optional, open_session
-        ),
+        stage=lambda plan, open_session: stage_splits(plan, splits, open_session),
+        notes=notes,
         replaced=changes.replaced,
         retried=changes.retried,
         landed_until=last_lines(landing.table, quarantine, grown, landing.ingest_slice)
@@ -185,27 +191,18 @@ def known_files(uri: str, scope: str, names: Sequence[str]) -> Mapping[str, int 
     return landed_files(uri, scope, names) if exists(uri) else {}
 
 
-def stage_files(
-    plan: LandingPlan,
-    source: Files,
-    files: Sequence[SourceFile],
-    fields: Mapping[str, pa.DataType],
-    optional: str | None,
-    open_session: OpenSession,
+def stage_splits(
+    plan: LandingPlan, splits: Sequence[Split], open_session: OpenSession
 ) -> Iterable[dict[str, Any]]:
-    """Cuts files into splits, shares these out over tasks, and stages their records; results of
-    `land_task`.
+    """Shares splits of files out over tasks, and stages their records; results of `land_task`.
 
     Runs on: driver; parsing and writing on executors.
 
     Raises:
-        InputError: a file that is damaged, changed while it was read, or breaks the contract of its
-            columns.
+        InputError: a file that is damaged, or changed while it was read.
     """
-    from batchinfer.sources.readers import plan_source_splits
     from batchinfer.sources.text.byte_ranges import align, group_splits, needs_count
 
-    splits = plan_source_splits(files, source, fields, optional=optional)
     if not splits:
         return
     spark = open_session()
@@ -217,5 +214,6 @@ def stage_files(
         {"plan": asdict(plan), "splits": group} for group in group_splits(splits, workers(spark))
     ]
     undo = partial(remove_results, plan)
-    for results in run_tasks(spark, land_task, tasks, f"extracting {len(files)} files", undo):
+    files = len({split["name"] for split in splits})
+    for results in run_tasks(spark, land_task, tasks, f"extracting {files} files", undo):
         yield from results

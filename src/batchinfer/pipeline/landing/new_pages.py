@@ -286,8 +286,9 @@ def _stage(
 ) -> Iterable[dict[str, Any]]:
     """Stages the spooled pages by the road of JSON files; results of `land_task`."""
     from batchinfer.config.schema import schema_fields
-    from batchinfer.pipeline.landing.new_files import stage_files
+    from batchinfer.pipeline.landing.new_files import stage_splits
     from batchinfer.sources.listing import SourceFile
+    from batchinfer.sources.readers import plan_source_splits
 
     source = _as_files(_http(landing), folder)
     fields = schema_fields(source)
@@ -298,7 +299,7 @@ def _stage(
             path = folder / page.file
             files.append(SourceFile(str(path), page.name, page.size, path.stat().st_mtime_ns))
     plan = dataclasses.replace(plan, source=source.model_dump(mode="json", by_alias=True))
-    return stage_files(plan, source, files, fields, None, open_session) if files else []
+    return stage_splits(plan, plan_source_splits(files, source, fields), open_session)
 
 
 def _as_files(source: HttpSource, folder: Path) -> JsonSource:

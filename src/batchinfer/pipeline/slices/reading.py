@@ -53,14 +53,13 @@ def read_rows(split: Mapping[str, Any], columns: Sequence[str]) -> Iterator[pa.R
     from batchinfer.config.types import parse_ddl
     from batchinfer.inference.splits import read_split
 
-    types, within = split.get("types"), split.get("within")
-    schema = (
-        None
-        if types is None
-        else pa.schema([(name, parse_ddl(type_)) for name, type_ in types.items()])
+    within = split.get("within")
+    schema, later = (
+        None if types is None else pa.schema([(name, parse_ddl(t)) for name, t in types.items()])
+        for types in (split.get("types"), split.get("later"))
     )
     if within is None:
-        yield from read_split(split, list(columns), schema)
+        yield from read_split(split, list(columns), schema, later=later)
         return
     rule = SliceColumn(column=within["column"], unit=within["unit"])
     wanted = pa.array(within["slices"], pa.string())

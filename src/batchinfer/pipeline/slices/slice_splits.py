@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from batchinfer.config.types import spark_name
 from batchinfer.inference.splits import TARGET_BYTES, split_files
 from batchinfer.pipeline.slices.slice_data import SliceData
+from batchinfer.pipeline.slices.table_columns import table_fields
 
 
 def splits_of(
@@ -16,7 +18,8 @@ def splits_of(
     """
     splits = split_files(data.table, data.files, count, most_bytes, rounds)
     if data.fields is None:
-        return splits
+        later = {name: spark_name(type_) for name, type_ in table_fields(data.table).items()}
+        return [split | {"later": later} for split in splits]
     rule = data.rule if data.rows_of_others else None
     within = (
         None if rule is None else {"column": rule.column, "unit": rule.unit, "slices": data.slices}

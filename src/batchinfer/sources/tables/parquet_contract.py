@@ -6,8 +6,6 @@ Owns which columns a set of files has, and what does not fit. Must not know how 
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 import pyarrow as pa
@@ -16,8 +14,10 @@ from pyarrow import types as kinds
 from batchinfer.config.schema import schema_fields
 from batchinfer.config.sources import ParquetSource
 from batchinfer.config.suggestions import did_you_mean
+from batchinfer.config.types import spark_name
 from batchinfer.contracts import SLICE, SOURCE_FILE, SOURCE_LINE
 from batchinfer.errors import InputError
+from batchinfer.sources.file_columns import BAD_NAME, Held, WantedColumns, plain_name
 from batchinfer.sources.listing import SourceFile
 from batchinfer.sources.tables.parquet_footers import Footer, read_footers
 from batchinfer.sources.tables.parquet_types import fits, landed_type, spelled_type
@@ -30,8 +30,6 @@ from batchinfer.sources.tables.partitions import (
 
 _SHOWN_COLUMNS = 20
 _SHOWN_FILES = 20
-# Characters that Delta refuses in names.
-_BAD_NAME = re.compile(r"[ ,;{}()\n\t=]|^$")
 _BAD_NAME_ALLOWED = "allowed: names without space , ; { } ( ) tab newline ="
 _TAKEN = (SLICE, SOURCE_FILE, SOURCE_LINE)
 
@@ -82,10 +80,17 @@ def parquet_fields(
     problems += [
         f"{first.path}: got the name {name!r}; {_BAD_NAME_ALLOWED}"
         for name in _names(fields)
-        if _BAD_NAME.search(name)
+        if BAD_NAME.search(name)
     ]
     if problems or not fields:
-        raise InputError(problems or [f"{first.path}: it has no columns"])
+        bad = next((name for name in fields if BAD_NAME.search(name)), None)
+        raise InputError(
+            problems or [f"{first.path}: it has no columns"],
+            bad
+            and f"give it another name: {plain_name(bad)}: {{type: "
+            f"{spelled_type(fields[bad])}, column: {bad!r}}} in source.schema, beside the other "
+            "columns",
+        )
     return fields
 
 
@@ -158,9 +163,9 @@ def check_file_columns(
     source: ParquetSource,
     fields: Mapping[str, pa.DataType],
     optional: str | None,
-) -> None:
+) -> dict[str, Held]:
     """Holds every file against the columns: by name, in any order, of the same types but for
-    encodings.
+    encodings; how each file differs where it may.
 
     Runs on: driver.
 
@@ -173,44 +178,89 @@ def check_file_columns(
         if source.schema_ is not None
         else "what has landed, or stands in the first file"
     )
+    wanted = WantedColumns.of(source, fields, optional)
+    found: dict[str, Held] = {}
     problems: list[str] = []
+    hint: str | None = None
     for file in files:
         footer = footers.get(file.name)
-        differences = (
-            "; ".join(_differences(file, footer, fields, optional)) if footer is not None else ""
-        )
+        if footer is None:
+            continue
+        held = wanted.hold(_names_of(file, footer))
+        found[file.name] = held
+        differences = "; ".join(_differences(file, footer, fields, wanted, held))
         if differences:
             problems.append(f"{file.path}: its columns do not fit {allowed}: {differences}")
-        if footer is not None and source.schema_ is None:
+            hint = hint or (held.hint if held.ends else None)
+        if source.schema_ is None:
             problems += _changed_texts(file, footer, fields)
     if len(problems) > _SHOWN_FILES:
         rest = len(problems) - _SHOWN_FILES
         problems = [*problems[:_SHOWN_FILES], f"{rest:,} more files do not fit either"]
     if problems:
-        raise InputError(problems)
+        raise InputError(problems, hint)
+    return found
+
+
+def new_types(file: SourceFile, footer: Footer, held: Held, files: Sequence[str]) -> dict[str, str]:
+    """Spark SQL types of a file's columns that nobody declared.
+
+    Args:
+        files: names of all files: the type of a column in the names of folders is that of all.
+
+    Raises:
+        InputError: types that no table can hold.
+    """
+    stored, types = dict(footer.columns), dict[str, str]()
+    for name in held.new:
+        if name not in stored:
+            types[name] = spark_name(infer_type(partition_of(each).get(name) for each in files))
+            continue
+        try:
+            types[name] = spark_name(landed_type(stored[name], name in footer.unsure))
+        except ValueError as error:
+            raise InputError(
+                f"{file.path}: column {name!r} is {spelled_type(stored[name])}, "
+                f"{_cannot_land(stored[name])}"
+            ) from error
+    return types
+
+
+def _names_of(file: SourceFile, footer: Footer) -> list[str]:
+    """Names of the columns in a file and in its folders; one that is in both is there once."""
+    stored = [name for name, _ in footer.columns]
+    return [*stored, *(name for name in partition_of(file.name) if name not in stored)]
 
 
 def _differences(
-    file: SourceFile, footer: Footer, fields: Mapping[str, pa.DataType], optional: str | None
+    file: SourceFile,
+    footer: Footer,
+    fields: Mapping[str, pa.DataType],
+    wanted: WantedColumns,
+    held: Held,
 ) -> Iterator[str]:
     stored, inside = dict(footer.columns), partition_of(file.name)
-    got = stored.keys() | inside.keys()
-    missing = [name for name in fields if name not in got and name != optional]
-    extra = [name for name in [*stored, *inside] if name not in fields]
-    twice = [
-        name for name, count in Counter(name for name, _ in footer.columns).items() if count > 1
-    ]
-    yield from _listed("twice", [repr(name) for name in twice])
-    yield from _listed("missing", [f"{name!r} ({spelled_type(fields[name])})" for name in missing])
-    told = {name: spelled_type(stored[name]) if name in stored else "a folder" for name in extra}
-    not_expected = [f"{name!r} ({is_})" + did_you_mean(name, missing) for name, is_ in told.items()]
-    yield from _listed("not expected", not_expected)
-    for name in fields:
-        if name in stored and not _fits(stored[name], fields[name]):
-            yield f"{name!r} is {spelled_type(stored[name])}; allowed: {spelled_type(fields[name])}"
+    if held.ends:
+        missing = [wanted.names[column] for column in held.missing]
+        lost = [
+            f"{wanted.names[column]!r} ({spelled_type(fields[column])})" for column in held.missing
+        ]
+        yield from _listed("twice", [repr(name) for name in held.twice])
+        yield from _listed("missing", lost)
+        told = {
+            name: spelled_type(stored[name]) if name in stored else "a folder" for name in held.new
+        }
+        not_expected = [
+            f"{name!r} ({is_})" + did_you_mean(name, missing) for name, is_ in told.items()
+        ]
+        yield from _listed("not expected", not_expected)
+    for column, type_ in fields.items():
+        name = wanted.names[column]
+        if name in stored and not _fits(stored[name], type_):
+            yield f"{name!r} is {spelled_type(stored[name])}; allowed: {spelled_type(type_)}"
         if name in inside:
             try:
-                partition_value(inside[name], fields[name])
+                partition_value(inside[name], type_)
             except ValueError as error:
                 yield f"{name!r}: {error}"
 

@@ -8,7 +8,7 @@ the contract of the columns beyond their types, nor slices.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -18,13 +18,14 @@ import pyarrow.parquet as pq
 from pyarrow import compute
 from pyarrow import types as kinds
 
+from batchinfer.config.schema import names_in_files
 from batchinfer.config.sources import ParquetSource
 from batchinfer.contracts import BadRecord
 from batchinfer.errors import InputError, StorageError
 from batchinfer.legacy_calendar import calendar_of
 from batchinfer.sources.listing import SourceFile
 from batchinfer.sources.parsed import BLOCK_BYTES, Parsed, Where, conserved, with_lineage
-from batchinfer.sources.tables.parquet_contract import check_file_columns
+from batchinfer.sources.tables.parquet_contract import check_file_columns, new_types
 from batchinfer.sources.tables.parquet_footers import fact, open_parquet, read_footers
 from batchinfer.sources.tables.parquet_types import conform, outside_years
 from batchinfer.sources.tables.partitions import partition_of, partition_value
@@ -47,8 +48,8 @@ def plan_parquet_splits(
     checked here.
 
     A split has, besides what all splits have, `groups` (first row group, and the one behind the
-    last), `line` (number of its first row in the file) and `partition` (columns in the names of
-    folders). `start` and `end` count uncompressed bytes.
+    last), `line` (number of its first row in the file), `partition` (columns in the names of
+    folders), `missing` and `new` (see `file_columns`). `start` and `end` count uncompressed bytes.
 
     Runs on: driver.
 
@@ -56,7 +57,15 @@ def plan_parquet_splits(
         InputError: every file that is no Parquet file, else every file whose columns differ.
     """
     footers = read_footers(files)
-    check_file_columns(files, footers, source, fields, optional)
+    held = check_file_columns(files, footers, source, fields, optional)
+    names = [file.name for file in files]
+    new = {
+        file.name: new_types(file, footers[file.name], held[file.name], names)
+        if source.columns.new == "add"
+        else dict.fromkeys(held[file.name].new, "")
+        for file in files
+        if file.name in footers
+    }
     return [
         {
             "kind": source.kind,
@@ -65,6 +74,8 @@ def plan_parquet_splits(
             "size": file.size,
             "mtime_ns": file.mtime_ns,
             "partition": partition_of(file.name),
+            "missing": list(held[file.name].missing),
+            "new": new[file.name],
             **run,
         }
         for file in files
@@ -101,37 +112,55 @@ def read_parquet_splits(
         InputMissing, InputError: a file that is gone, changed or damaged, or that contradicts the
             names of its folders.
     """
+    given = names_in_files(source)
+    names = {name: given.get(name, name) for name in fields}
     for split in splits:
-        yield from _read_split(split, fields, block_bytes)
+        yield from _read_split(split, fields, names, block_bytes)
 
 
 def _read_split(
-    split: Split, fields: Mapping[str, pa.DataType], block_bytes: int
+    split: Split, fields: Mapping[str, pa.DataType], names: Mapping[str, str], block_bytes: int
 ) -> Iterator[Parsed]:
     line = split["line"]
+    left_out = set(split["new"]) - set(names.values())
     with open_parquet(split["path"]) as parquet:
         # The file that is open now is the one that was listed, and at the end it still is.
         check_unchanged(split)
         calendar = calendar_of(parquet)
         for group in range(*split["groups"]):
-            for read in _read_group(parquet, group, split, block_bytes):
+            for read in _read_group(parquet, group, split, block_bytes, left_out):
                 batch = read if calendar is None else calendar.rebased(read, split["path"])
-                yield _parsed(batch, np.arange(line, line + batch.num_rows), split, fields)
+                numbers = np.arange(line, line + batch.num_rows)
+                yield _parsed(_renamed(batch, names), numbers, split, fields, names)
                 line += batch.num_rows
     check_unchanged(split)
 
 
+def _renamed(batch: pa.RecordBatch, names: Mapping[str, str]) -> pa.RecordBatch:
+    """The batch with the names that its columns land under."""
+    columns = {name: column for column, name in names.items() if column != name}
+    if not columns:
+        return batch
+    return batch.rename_columns([columns.get(name, name) for name in batch.schema.names])
+
+
 def _read_group(
-    parquet: pq.ParquetFile, group: int, split: Split, block_bytes: int
+    parquet: pq.ParquetFile, group: int, split: Split, block_bytes: int, left_out: Collection[str]
 ) -> Iterator[pa.RecordBatch]:
-    """Batches of one row group. One group a call, and no threads: that keeps the memory flat."""
+    """Batches of one row group, without the columns that are left out. One group a call, and no
+    threads: that keeps the memory flat.
+    """
+    kept = [name for name in parquet.schema_arrow.names if name not in left_out]
+    columns = kept if left_out else None
     facts = parquet.metadata.row_group(group)
     rows = max(1, min(_BLOCK_ROWS, block_bytes * facts.num_rows // max(1, facts.total_byte_size)))
     read = 0
     try:
-        for batch in parquet.iter_batches(batch_size=rows, row_groups=[group], use_threads=False):
+        for batch in parquet.iter_batches(
+            batch_size=rows, row_groups=[group], columns=columns, use_threads=False
+        ):
             read += batch.num_rows
-            yield batch
+            yield batch if columns is None else batch.select(columns)
     except pa.ArrowMemoryError:
         raise
     except (pa.ArrowException, OSError) as error:
@@ -149,11 +178,20 @@ def _read_group(
 
 
 def _parsed(
-    batch: pa.RecordBatch, lines: np.ndarray, split: Split, fields: Mapping[str, pa.DataType]
+    batch: pa.RecordBatch,
+    lines: np.ndarray,
+    split: Split,
+    fields: Mapping[str, pa.DataType],
+    names: Mapping[str, str],
 ) -> Parsed:
     where = Where(split["path"], split["name"])
+    inside = {
+        column: split["partition"][name]
+        for column, name in names.items()
+        if name in split["partition"]
+    }
     try:
-        return _checked(batch, lines, split, fields, where)
+        return _checked(batch, lines, {**split, "partition": inside}, fields, where)
     except ValueError as error:
         if isinstance(error, InputError):
             raise

@@ -4,7 +4,7 @@ starts at.
 Owns byte ranges, line counts and which files can be cut. Must not know types or rows. A split is a
 JSON-able dict: `kind`, `path`, `name`, `size`, `mtime_ns`, `start`, `end` (None: to the end of the
 stream), `line` (None: not counted yet), `compression`, `stream` (offsets count decompressed UTF-8
-text), `columns` (of the file; csv), `blank_lines`.
+text), `columns` (of the file; csv), `blank_lines`, `missing` and `new` (see `file_columns`).
 
 Three steps: `plan_text_splits` on the driver; `count_range` on executors for the splits of which
 `needs_count` is true (only those of files larger than a split); `align` on the driver.
@@ -17,8 +17,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
+from batchinfer.config.schema import names_in_files
 from batchinfer.config.sources import CsvSource, JsonSource, LogSource
 from batchinfer.errors import InputError, InputMissing, listed_some
+from batchinfer.sources.file_columns import WantedColumns
 from batchinfer.sources.listing import SourceFile
 from batchinfer.sources.text.byte_streams import (
     compression_of,
@@ -31,8 +33,8 @@ from batchinfer.sources.text.csv_dialect import CsvDialect
 from batchinfer.sources.text.csv_header import (
     BrokenRecord,
     Layout,
-    check_header,
     foreign_content,
+    header_problem,
     headerless_columns,
     read_first,
 )
@@ -75,6 +77,7 @@ def plan_text_splits(
     """
     splits: list[Split] = []
     problems: list[str] = []
+    hint: str | None = None
     for file in files:
         try:
             splits += _splits_of(file, source, target_bytes, optional)
@@ -82,8 +85,9 @@ def plan_text_splits(
             raise
         except InputError as error:
             problems += error.problems
+            hint = hint or error.hint
     if problems:
-        raise InputError(listed_some(problems))
+        raise InputError(listed_some(problems), hint)
     return splits
 
 
@@ -118,6 +122,8 @@ def _splits_of(
         "stream": stream,
         "columns": list(layout.columns),
         "blank_lines": layout.blank_lines,
+        "missing": list(layout.missing),
+        "new": dict.fromkeys(layout.new, "string"),
     }
     if stream or file.size - layout.start <= target_bytes:
         return [whole]
@@ -151,11 +157,14 @@ def _layout(
     if not options.header:
         return Layout(headerless_columns(first, schema, optional), 0, 1, 0)
     if first is None:
-        return Layout(tuple(schema), 0, 1, 0)
-    problem = check_header(first.fields, schema, optional)
+        return Layout(tuple(names_in_files(source).values()), 0, 1, 0)
+    wanted = WantedColumns.of(source, schema, optional)
+    held = wanted.hold(first.fields)
+    problem = header_problem(first.fields, wanted, held)
     if problem is not None:
-        raise InputError(f"{file.path}:{first.blank_lines + 1}: {problem}")
-    return Layout(first.fields, first.end, first.line, first.blank_lines)
+        raise InputError(f"{file.path}:{first.blank_lines + 1}: {problem}", held.hint)
+    missing, new = tuple(held.missing), tuple(held.new)
+    return Layout(first.fields, first.end, first.line, first.blank_lines, missing, new)
 
 
 def needs_count(split: Split) -> bool:

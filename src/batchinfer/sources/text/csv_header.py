@@ -6,12 +6,11 @@ Owns the contract between a file's header and the schema. Must not know types.
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from batchinfer.errors import InputError
+from batchinfer.sources.file_columns import Held, WantedColumns
 from batchinfer.sources.parsed import MAX_RECORD_BYTES
 from batchinfer.sources.text.byte_streams import bom_length, is_utf8
 from batchinfer.sources.text.csv_dialect import CsvDialect, QuoteError
@@ -34,12 +33,16 @@ class Layout:
             file is one stream).
         line: physical line there, 1-based.
         blank_lines: blank lines before a header, which no split reads.
+        missing: columns of the schema that the file lacks.
+        new: names of the file's columns that the schema does not have.
     """
 
     columns: tuple[str, ...]
     start: int
     line: int
     blank_lines: int
+    missing: tuple[str, ...] = ()
+    new: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -140,27 +143,22 @@ def _name(content: bytes, quoted: bool, dialect: CsvDialect) -> str:
     return text if quoted or not dialect.trim else text.strip(" \t")
 
 
-def check_header(names: Sequence[str], schema: Sequence[str], optional: str | None) -> str | None:
+def header_problem(names: Sequence[str], wanted: WantedColumns, held: Held) -> str | None:
     """What is wrong with a header, or None: each column of the schema must stand in it once, in any
-    order, and no other.
-
-    Args:
-        optional: a column that may be absent (the target, in data to be scored).
+    order, and no other, but for what `source.columns` allows.
     """
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    missing = [name for name in schema if name not in names and name != optional]
-    extra = [name for name in names if name not in schema]
-    words = {"twice": twice, "missing": missing, "not in the schema": extra}
+    if not held.ends:
+        return None
+    missing = [wanted.names[column] for column in held.missing]
+    words = {"twice": held.twice, "missing": missing, "not in the schema": held.new}
     wrong = "; ".join(
         f"{word}: {_some([repr(name) for name in found], ', ')}"
         for word, found in words.items()
         if found
     )
-    if not wrong:
-        return None
     return (
         f"the header does not fit the schema: {wrong}. Got: {_some(names, ',')}. Allowed, in any "
-        f"order: {_some(schema, ',')}" + _meant(missing, extra)
+        f"order: {_some(list(wanted.names.values()), ',')}" + _meant(wanted, held)
     )
 
 
@@ -174,11 +172,9 @@ def _some(names: Sequence[str], between: str) -> str:
     return f"{shown} and {more:,} more" if more > 0 else shown
 
 
-def _meant(missing: Sequence[str], extra: Sequence[str]) -> str:
-    """Names that nearly are the missing ones: of another case, with spaces or dashes in them."""
-    plain = {re.sub(r"[\W_]+", "", name).lower(): name for name in extra}
-    near = [(plain.get(re.sub(r"[\W_]+", "", name).lower()), name) for name in missing]
-    said = [f"{found!r} stands for {name!r}" for found, name in near if found is not None]
+def _meant(wanted: WantedColumns, held: Held) -> str:
+    """Names that nearly are the missing ones."""
+    said = [f"{found[0]!r} stands for {wanted.names[name]!r}" for name, found in held.alike.items()]
     return f". Perhaps {_some(said, ', ')}" if said else ""
 
 

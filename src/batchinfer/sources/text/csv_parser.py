@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.csv as pcsv
 from pyarrow import compute
 
+from batchinfer.config.schema import names_in_files
 from batchinfer.config.sources import CsvSource
 from batchinfer.errors import InputError
 from batchinfer.sources.parsed import (
@@ -142,6 +143,7 @@ class _Reader:
     null_values: tuple[str, ...]
     rule: TextRule
     header: bool
+    names: Mapping[str, str]
 
     @classmethod
     def of(
@@ -149,8 +151,15 @@ class _Reader:
     ) -> _Reader:
         options = source.options
         rule = TextRule(options.decimal, TimestampRule(options.timestamp_format))
+        given = names_in_files(source)
         return cls(
-            CsvDialect.of(options), columns, fields, options.null_values, rule, options.header
+            CsvDialect.of(options),
+            columns,
+            fields,
+            options.null_values,
+            rule,
+            options.header,
+            {name: given.get(name, name) for name in fields},
         )
 
     def parse(self, records: Records) -> Parsed:
@@ -193,10 +202,11 @@ class _Reader:
         columns: dict[str, pa.Array] = {}
         problems: dict[int, list[str]] = {}
         for name, type_ in self.fields.items():
-            if name not in texts:
+            text = texts.get(self.names[name])
+            if text is None:
                 columns[name] = pa.nulls(len(records), type_)
                 continue
-            cells = self._cells(texts[name], type_, quoted)
+            cells = self._cells(text, type_, quoted)
             columns[name], bad = convert(cells, type_, self.rule)
             if bad is not None:
                 for index in np.flatnonzero(bad.to_numpy(zero_copy_only=False)):
@@ -250,7 +260,8 @@ class _Reader:
             pa.BufferReader(records.text),
             pcsv.ReadOptions(
                 use_threads=False,
-                column_names=list(self.columns),
+                # By number: columns that are left out may have one name.
+                column_names=[str(number) for number in range(len(self.columns))],
                 block_size=len(records.text) + 16,
             ),
             pcsv.ParseOptions(
@@ -263,7 +274,7 @@ class _Reader:
             # no UTF-8.
             pcsv.ConvertOptions(
                 check_utf8=False,
-                column_types=dict.fromkeys(self.columns, pa.string()),
+                column_types={str(n): pa.string() for n in range(len(self.columns))},
                 strings_can_be_null=False,
             ),
         )
@@ -271,7 +282,9 @@ class _Reader:
             raise RuntimeError(
                 f"{records.path}: {len(records)} records were split into {table.num_rows} rows"
             )
-        return {name: table.column(name).combine_chunks() for name in self.columns}
+        return {
+            name: table.column(number).combine_chunks() for number, name in enumerate(self.columns)
+        }
 
     def _cells(self, text: pa.Array, type_: pa.DataType, quoted: bool) -> pa.Array:
         cells = pc.ascii_trim(text, self.dialect.spaces.decode()) if self.dialect.trim else text

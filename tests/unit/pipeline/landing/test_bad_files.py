@@ -97,13 +97,13 @@ def test_a_file_of_which_every_record_is_accounted_for(
         (b"id,color,color,big\n", "twice: 'color'; missing: 'size'"),
         (b"id,colour,size,big\n", "missing: 'color'; not in the schema: 'colour'"),
         (b"id,color,size,big,more\n", "not in the schema: 'more'"),
-        (b"id,color,big\n", "missing: 'size'"),
+        (b"id,color,Size,big\n", "Perhaps 'Size' stands for 'size'"),
         (
             b"id," + b",".join(b"c%d" % number for number in range(20_000)) + b"\n",
             "missing: 'color', 'size'; not in the schema",
         ),
     ],
-    ids=["twice", "renamed", "added", "removed", "20,000 columns"],
+    ids=["twice", "renamed", "added", "another case", "20,000 columns"],
 )
 def test_a_header_that_breaks_the_contract_shows_the_difference(
     local: SmallProject, write: Callable[..., Path], header: bytes, words: str

@@ -17,9 +17,12 @@ from batchinfer.sources.readers import read_fields, read_splits
 from batchinfer.sources.tables.parquet_reader import plan_parquet_splits
 
 
-def parquet_source(schema: Mapping[str, str] | None = None) -> ParquetSource:
+def parquet_source(
+    schema: Mapping[str, Any] | None = None, columns: Mapping[str, str] | None = None
+) -> ParquetSource:
+    given = {"schema": schema, "columns": columns}
     return ParquetSource.model_validate(
-        {"kind": "parquet", "path": ["."], **({"schema": schema} if schema else {})}
+        {"kind": "parquet", "path": ["."], **{name: each for name, each in given.items() if each}}
     )
 
 
@@ -37,14 +40,15 @@ def files_in(folder: Path) -> list[SourceFile]:
 
 def read(
     folder: Path,
-    schema: Mapping[str, str] | None = None,
+    schema: Mapping[str, Any] | None = None,
     landed: Mapping[str, pa.DataType] | None = None,
     optional: str | None = None,
     target_bytes: int = 16 * 2**20,
     block_bytes: int = BLOCK_BYTES,
+    columns: Mapping[str, str] | None = None,
 ) -> tuple[pa.Table, list[BadRecord]]:
     """All rows below a folder, and the bad records, by the whole road of the sources room."""
-    source, files = parquet_source(schema), files_in(folder)
+    source, files = parquet_source(schema, columns), files_in(folder)
     fields = read_fields(source, files, landed, optional)
     splits = plan_parquet_splits(files, source, fields, optional, target_bytes)
     blocks = list(read_splits(splits, source, fields, block_bytes))

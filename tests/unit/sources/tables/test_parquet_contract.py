@@ -58,7 +58,8 @@ def test_without_a_schema_the_columns_are_those_of_the_first_file_and_later_thos
         "b.parquet: its columns do not fit what has landed, or stands in the first file: not "
         "expected: 'more'" in refused(tmp_path)
     )
-    found = refused(tmp_path, landed={"id": pa.int64(), "more": pa.int64()})
+    landed = {"id": pa.int64(), "more": pa.int64()}
+    found = refused(tmp_path, landed=landed, columns={"missing": "fail"})
     assert (
         "a.parquet: " in found and "missing: 'more' (bigint)" in found and "b.parquet" not in found
     )
@@ -199,7 +200,9 @@ def test_the_target_may_be_absent_in_some_files_whichever_comes_first(tmp_path: 
     assert column(
         read(tmp_path, schema={"id": "bigint", "target": "string"}, optional="target")[0], "target"
     ) == [None, "yes"]
-    assert "missing: 'target'" in refused(tmp_path, schema={"id": "bigint", "target": "string"})
+    strict = {"schema": {"id": "bigint", "target": "string"}, "columns": {"missing": "fail"}}
+    assert "missing: 'target'" in refused(tmp_path, **strict)
+    assert column(read(tmp_path, **strict, optional="target")[0], "target") == [None, "yes"]
 
 
 @pytest.mark.parametrize(
@@ -310,3 +313,40 @@ def test_hundreds_of_files_that_differ_are_counted_not_listed(tmp_path: Path) ->
 def test_declared_columns_need_no_file(tmp_path: Path) -> None:
     (tmp_path / "a.parquet").write_bytes(b"damaged")
     assert read_fields(parquet_source({"id": "int"}), files_in(tmp_path)) == {"id": pa.int32()}
+
+
+def test_columns_that_have_another_name_in_the_file(tmp_path: Path) -> None:
+    write(tmp_path / "Zip Code=00501/a.parquet", {"Order ID": [1, 2], "a.b": ["x", "y"]})
+    schema: Any = {
+        "id": {"type": "bigint", "column": "Order ID"},
+        "ab": {"type": "string", "column": "a.b"},
+        "zip": {"type": "string", "column": "Zip Code"},
+    }
+    rows, _ = read(tmp_path, schema=schema)
+    assert [(row["id"], row["ab"], row["zip"]) for row in rows.to_pylist()] == [
+        (1, "x", "00501"),
+        (2, "y", "00501"),
+    ]
+    with pytest.raises(InputError) as caught:
+        read(tmp_path)
+    assert "order_id: {type: bigint, column: 'Order ID'}" in str(caught.value.hint)
+
+
+def test_missing_and_new_columns(tmp_path: Path) -> None:
+    write(tmp_path / "a.parquet", {"id": [1], "size": [0.5]})
+    write(tmp_path / "b.parquet", {"id": [2], "color": ["red"], "bad": ["x"]})
+    assert "not expected: 'color' (string), 'bad' (string)" in refused(tmp_path)
+    schema = {"id": "bigint", "size": "double"}
+    rows, _ = read(tmp_path, schema=schema, columns={"new": "ignore"})
+    assert rows.select(["id", "size"]).to_pylist() == [
+        {"id": 1, "size": 0.5},
+        {"id": 2, "size": None},
+    ]
+    said = refused(tmp_path, schema=schema, columns={"new": "ignore", "missing": "fail"})
+    assert "b.parquet" in said and "missing: 'size' (double)" in said
+    write(tmp_path / "b.parquet", {"id": [2], "Size": [0.5]})
+    assert "missing: 'size' (double); not expected: 'Size'" in refused(
+        tmp_path, schema=schema, columns={"new": "ignore"}
+    )
+    rows, _ = read(tmp_path, schema=schema, columns={"new": "ignore", "missing": "warn"})
+    assert column(rows, "size") == [0.5, None]

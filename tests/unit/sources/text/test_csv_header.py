@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from csv_files import blank_of, csv_source, read_file, read_text, rows_of
 
+from batchinfer.config.sources import ColumnRules, CsvSource
 from batchinfer.errors import InputError
 
 
@@ -51,7 +52,7 @@ def test_header_over_two_lines_in_a_stream(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("header", "words"),
     [
-        ("a,b", "missing: 'c'"),
+        ("a,b,C", r"missing: 'c'; not in the schema: 'C'.*Perhaps 'C' stands for 'c'"),
         ("a,b,d", "missing: 'c'; not in the schema: 'd'"),
         ("a,b,c,d", "not in the schema: 'd'"),
         ("a,b,b,c", "twice: 'b'"),
@@ -65,6 +66,59 @@ def test_headers_that_break_the_contract(tmp_path: Path, header: str, words: str
         read_file(path, csv_source(path, header=True))
     assert caught.value.exit_code == 3
     assert "a,b,c" in str(caught.value)
+
+
+def test_a_column_that_nothing_looks_like_is_null(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("b,a\nx,1\n")
+    source = csv_source(path, header=True)
+    assert rows_of(read_file(path, source)) == [(1, "x", None, 2)]
+    strict = source.model_copy(update={"columns": ColumnRules(missing="fail")})
+    with pytest.raises(InputError, match="missing: 'c'"):
+        read_file(path, strict)
+    # No row could land without its key; and a file with none of the columns is another file.
+    with pytest.raises(InputError, match="missing: 'c'"):
+        read_file(path, source.model_copy(update={"key": ("c",)}))
+    path.write_text("\n")
+    path.write_text("x,y\n1,2\n")
+    other = source.model_copy(update={"columns": ColumnRules(missing="null", new="ignore")})
+    with pytest.raises(InputError, match="missing: 'a', 'b', 'c'"):
+        read_file(path, other)
+
+
+def test_columns_of_the_file_that_are_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text('c,n,a,,b,\nz,9,1,,"x, y",\nc,n,a,,b,\n')
+    source = csv_source(path, header=True)
+    source = source.model_copy(update={"columns": ColumnRules(new="ignore")})
+    blocks = read_file(path, source)
+    assert rows_of(blocks) == [(1, "x, y", "z", 2)]
+    assert [bad.reason for block in blocks for bad in block.bad] == ["header"]
+    path.write_text("a,b,a,c\n1,x,2,z\n")
+    with pytest.raises(InputError, match="twice: 'a'"):
+        read_file(path, source)
+
+
+def test_columns_that_have_another_name_in_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text(
+        'Date,"Amount (EUR)",order.id\n2024-01-02,"2.5",7\nx,1,8\nDate,Amount (EUR),order.id\n'
+    )
+    schema = {
+        "id": {"type": "int", "column": "order.id"},
+        "amount": {"type": "double", "column": "Amount (EUR)"},
+        "Date": "date",
+    }
+    source = CsvSource.model_validate({"kind": "csv", "path": str(path), "schema": schema})
+    blocks = read_file(path, source)
+    [row] = [row for block in blocks for row in block.rows.to_pylist()]
+    assert (row["id"], row["amount"], str(row["Date"])) == (7, 2.5, "2024-01-02")
+    assert [bad.reason for block in blocks for bad in block.bad] == ["type", "header"]
+    path.write_text("Date,Amount(EUR),order.id\n")
+    with pytest.raises(InputError) as caught:
+        read_file(path, source)
+    assert "Perhaps 'Amount(EUR)' stands for 'Amount (EUR)'" in str(caught.value)
+    assert "amount: {type: …, column: 'Amount(EUR)'}" in str(caught.value.hint)
 
 
 def test_files_without_records(tmp_path: Path) -> None:

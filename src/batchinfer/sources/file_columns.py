@@ -1,0 +1,209 @@
+"""Columns that files have, held against those that are wanted: one rule for CSV and Parquet.
+
+Owns which differences end a run, and what a split says of the others: `missing` (columns that are
+null in its rows) and `new` (columns of the file that nobody declared, with their types). Must not
+know how a file tells its columns.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from batchinfer.config.look_alikes import look_alikes
+from batchinfer.config.schema import names_in_files
+from batchinfer.config.sources import ColumnRules, CsvSource, ParquetSource, SliceColumn
+from batchinfer.config.types import parse_ddl
+from batchinfer.contracts import SLICE, SOURCE_FILE, SOURCE_LINE
+from batchinfer.errors import InputError, listed_some
+
+_TAKEN = (SLICE, SOURCE_FILE, SOURCE_LINE)
+# Characters that Delta refuses in names.
+BAD_NAME = re.compile(r"[ ,;{}()\n\t=]|^$")
+_SHOWN_FILES = 3
+
+
+@dataclass(frozen=True)
+class Held:
+    """How the columns of one file differ from those that are wanted.
+
+    Attributes:
+        twice: names that stand there more than once.
+        missing: columns that the file lacks, but for the one that it may lack.
+        new: names that nobody declared.
+        alike: of columns that are missing, the new names that look like theirs.
+        ends: whether these differences end the run.
+        hint: what to do then.
+    """
+
+    twice: Sequence[str] = ()
+    missing: Sequence[str] = ()
+    new: Sequence[str] = ()
+    alike: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    ends: bool = False
+    hint: str | None = None
+
+
+@dataclass(frozen=True)
+class WantedColumns:
+    """The columns that every file should have.
+
+    Attributes:
+        names: the name of each column in the files.
+        rules: what is allowed to differ.
+        optional: a column that files may lack (the target, in data to be scored).
+        needed: columns without which no row could land: those of the key and of the slice.
+    """
+
+    names: Mapping[str, str]
+    rules: ColumnRules
+    optional: str | None = None
+    needed: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(
+        cls, source: CsvSource | ParquetSource, columns: Iterable[str], optional: str | None
+    ) -> WantedColumns:
+        """The columns of a source, under the names that they have in its files."""
+        names = names_in_files(source)
+        rule = [source.slice.column] if isinstance(source.slice, SliceColumn) else []
+        return cls(
+            {name: names.get(name, name) for name in columns},
+            source.columns,
+            optional,
+            frozenset([*source.key, *rule]),
+        )
+
+    def hold(self, got: Sequence[str]) -> Held:
+        """How the columns of a file differ."""
+        wanted, rules = set(self.names.values()), self.rules
+        new = list(dict.fromkeys(name for name in got if name not in wanted))
+        twice = [
+            name
+            for name, count in Counter(got).items()
+            if count > 1 and (name in wanted or rules.new != "ignore")
+        ]
+        gone = {
+            column: name
+            for column, name in self.names.items()
+            if name not in got and column != self.optional
+        }
+        alike = {
+            column: found for column, name in gone.items() if (found := look_alikes(name, new))
+        }
+        lost = [column for column in gone if self._is_lost(column, alike)]
+        nothing = bool(gone) and len(gone) == len(self.names.keys() - {self.optional})
+        unwanted = new if rules.new in ("auto", "fail") else []
+        return Held(
+            twice,
+            list(gone),
+            new,
+            alike,
+            bool(twice or lost or nothing or unwanted),
+            self._hint(gone, lost, new, unwanted),
+        )
+
+    def _is_lost(self, column: str, alike: Mapping[str, Sequence[str]]) -> bool:
+        if column in self.needed or self.rules.missing == "fail":
+            return True
+        return self.rules.missing == "auto" and column in alike
+
+    def _hint(
+        self,
+        gone: Mapping[str, str],
+        lost: Sequence[str],
+        new: Sequence[str],
+        unwanted: Sequence[str],
+    ) -> str | None:
+        said: list[str] = []
+        renamed = next((name for name in new if gone or BAD_NAME.search(name)), None)
+        if renamed is not None:
+            column = next(iter([*lost, *gone]), None) or plain_name(renamed)
+            said.append(
+                f"name the column as it stands in the file: {column}: {{type: …, column: "
+                f"{renamed!r}}} in source.schema"
+            )
+        if unwanted:
+            said.append(
+                "leave new columns out with source.columns: {new: ignore}, or let them land with "
+                "{new: add} (--set source.columns.new=ignore)"
+            )
+        if lost:
+            said.append("let missing ones be null with source.columns: {missing: warn}")
+        return "; or ".join(said) or None
+
+
+def plain_name(name: str) -> str:
+    """A name that Delta can store, made of one that it may not."""
+    return re.sub(r"\W+", "_", name).strip("_").lower() or "a_name"
+
+
+def added_columns(
+    source: CsvSource | ParquetSource,
+    splits: Sequence[Mapping[str, object]],
+    fields: Mapping[str, pa.DataType],
+    landed: Mapping[str, pa.DataType] | None,
+) -> dict[str, pa.DataType]:
+    """Types of the columns that land besides those that are wanted (`source.columns.new: add`).
+
+    Runs on: driver.
+
+    Raises:
+        InputError: names that Delta cannot store, or that differ from another one in case only;
+            columns that have two types.
+    """
+    if source.columns.new != "add":
+        return {}
+    found: dict[str, pa.DataType] = {}
+    problems: list[str] = []
+    taken = {name.lower(): name for name in (*_TAKEN, *fields, *(landed or ()))}
+    for split in splits:
+        new = split.get("new")
+        for name, text in new.items() if isinstance(new, dict) else ():
+            type_ = (landed or {}).get(name) or parse_ddl(text)
+            other = taken.setdefault(name.lower(), name)
+            if BAD_NAME.search(name):
+                problems.append(
+                    f"{split['path']}: the new column {name!r} cannot be added: Delta cannot store "
+                    f"the name; allowed: {plain_name(name)}: {{type: …, column: {name!r}}} in "
+                    "source.schema"
+                )
+            elif other != name:
+                problems.append(
+                    f"{split['path']}: the new column {name!r} cannot be added: there is a column "
+                    f"{other!r}, and Delta tells no case apart; allowed: another name by "
+                    "source.schema"
+                )
+            elif parse_ddl(text) != found.setdefault(name, type_):
+                problems.append(
+                    f"{split['path']}: the new column {name!r} is {text}, and {found[name]} "
+                    "elsewhere; allowed: one type in all files and in what has landed"
+                )
+    if problems:
+        raise InputError(listed_some(list(dict.fromkeys(problems))))
+    return found
+
+
+def missing_notes(
+    source: CsvSource | ParquetSource, splits: Sequence[Mapping[str, object]]
+) -> list[str]:
+    """What is to be told of columns that are null because files lack them."""
+    if source.columns.missing == "null":
+        return []
+    files = {str(split["name"]) for split in splits}
+    lacking: dict[str, list[str]] = {}
+    for split in splits:
+        missing = split.get("missing")
+        for column in missing if isinstance(missing, list) else ():
+            names = lacking.setdefault(column, [])
+            if split["name"] not in names[-1:]:
+                names.append(str(split["name"]))
+    return [
+        f"column {column} is missing in {len(names):,} of {len(files):,} files, such as "
+        f"{', '.join(names[:_SHOWN_FILES])}: null in their rows"
+        for column, names in lacking.items()
+    ]
