@@ -211,6 +211,9 @@ def _task(pieces: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+_Types = tuple[pa.Schema | None, pa.Schema | None]  # `schema` and `later` of `read_split`
+
+
 def read_split(
     task: Mapping[str, Any],
     columns: Sequence[str],
@@ -221,8 +224,7 @@ def read_split(
     """Reads the rows of a task, the named columns in the order asked for.
 
     One row group at a time is in memory. A column that is not in a file is the part's partition
-    value on every row, or, where `schema` or `later` names it (a column that the table got later),
-    null.
+    value on every row, or null where `schema` or `later` names it.
 
     Args:
         task: of `plan_splits`; `char` may name columns of text, and to how many characters they are
@@ -231,7 +233,7 @@ def read_split(
         schema: the table's types, which the columns get; None: those of the file, and text for
             partition columns.
         batch_rows: most rows of a batch.
-        later: types of columns that files may lack.
+        later: types of columns that the table got later, and that files may lack.
 
     Runs on: executor.
 
@@ -258,7 +260,7 @@ def read_split(
                     )
                 for batch in batches:
                     rows = batch if calendar is None else calendar.rebased(batch, part["path"])
-                    whole = _complete(rows, columns, part, schema, later)
+                    whole = _complete(rows, columns, part, (schema, later))
                     yield _padded(whole, task.get("char") or {})
 
 
@@ -325,14 +327,10 @@ def _read_group(
 
 
 def _complete(
-    batch: pa.RecordBatch,
-    columns: Sequence[str],
-    part: Mapping[str, Any],
-    schema: pa.Schema | None,
-    later: pa.Schema | None,
+    batch: pa.RecordBatch, columns: Sequence[str], part: Mapping[str, Any], types: _Types
 ) -> pa.RecordBatch:
     """The columns in the order and of the types asked for, with those that are not in the file."""
-    arrays = [_column(batch, name, part, schema, later) for name in columns]
+    arrays = [_column(batch, name, part, types) for name in columns]
     return pa.RecordBatch.from_arrays(arrays, names=list(columns))
 
 
@@ -345,13 +343,8 @@ def _padded(rows: pa.RecordBatch, lengths: Mapping[str, int]) -> pa.RecordBatch:
     return rows
 
 
-def _column(
-    batch: pa.RecordBatch,
-    name: str,
-    part: Mapping[str, Any],
-    schema: pa.Schema | None,
-    later: pa.Schema | None,
-) -> pa.Array:
+def _column(batch: pa.RecordBatch, name: str, part: Mapping[str, Any], types: _Types) -> pa.Array:
+    schema, later = types
     type_ = schema.field(name).type if schema is not None and name in schema.names else None
     if name in batch.schema.names:
         column = batch.column(name)
