@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from batchinfer.errors import InputError, InputMissing, StorageError
 from batchinfer.legacy_calendar import int96_columns
 from batchinfer.sources.listing import SourceFile
+from batchinfer.sources.tables.parquet_schema import variants, wide_integers
 
 # Opening a file is mostly waiting for it, on network storage more than here.
 _THREADS = 8
@@ -82,6 +83,11 @@ def _footer(path: str, size: int, mtime_ns: int) -> Footer:
     taken for it.
     """
     with open_parquet(path) as parquet:
+        if found := variants(str(parquet.schema)):
+            raise InputError(
+                f"{path}: columns of type variant ({', '.join(map(repr, found))}), which cannot be "
+                "read as values; allowed: their JSON as text, or columns of plain types"
+            )
         groups = [
             parquet.metadata.row_group(place) for place in range(parquet.metadata.num_row_groups)
         ]
@@ -114,6 +120,14 @@ def open_parquet(path: str) -> pq.ParquetFile:
         raise InputMissing(f"{path} is gone since it was listed") from error
     except PermissionError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    except pa.ArrowNotImplementedError as error:
+        if wide := wide_integers(path):
+            raise InputError(
+                f"{path}: whole numbers of 128 bits ({', '.join(map(repr, wide))}), which neither "
+                "Arrow nor Spark reads; allowed: decimal(38,0), bigint or string: cast them where "
+                "the file is written"
+            ) from error
+        raise InputError(f"{path} cannot be read: {fact(error)}") from error
     except pa.ArrowException as error:
         raise InputError(f"{path} is no Parquet file, or is cut short: {fact(error)}") from error
     except OSError as error:
