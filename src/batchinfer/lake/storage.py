@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import uuid
+from pathlib import Path
 
+from batchinfer.errors import ConfigError, StorageError
 from batchinfer.lake.table_places import local_path, open_filesystem, storage_faults
+
+# No folder can be made there, whoever asks and however often: a file stands there or above it, a
+# name is too long, links go in a circle, a file system of the kernel's own.
+_NEVER = (
+    *(errno.ENOTDIR, errno.EEXIST, errno.EISDIR),
+    *(errno.ENAMETOOLONG, errno.ELOOP, errno.ENOENT),
+)
 
 
 def check_writable(lake: str) -> None:
@@ -17,23 +27,48 @@ def check_writable(lake: str) -> None:
     Runs on: driver
 
     Raises:
-        StorageError: a file stands where the folder should be, no permission, a full or read-only
-            disk; a store that does not answer, has no such bucket, or refuses access.
+        ConfigError: a place where no folder can ever be: below a file, in a name too long, in a
+            file system of the kernel's own.
+        StorageError: no permission, a full or read-only disk; a store that does not answer, has no
+            such bucket, or refuses access.
     """
     root = local_path(lake)
     if root is None:
         _check_store(lake)
         return
+    try:
+        _probe(root)
+    except OSError as error:
+        raise _told(root, error) from error
+
+
+def _probe(root: Path) -> None:
+    root.mkdir(parents=True, exist_ok=True)
     probe = root / f".probe-{uuid.uuid4().hex}"
-    with storage_faults(str(root), "write to the folder"):
-        root.mkdir(parents=True, exist_ok=True)
-        try:
-            with probe.open("wb") as file:
-                file.write(b"\0" * 4096)
-                file.flush()
-                os.fsync(file.fileno())
-        finally:
-            probe.unlink(missing_ok=True)
+    try:
+        with probe.open("wb") as file:
+            file.write(b"\0" * 4096)
+            file.flush()
+            os.fsync(file.fileno())
+    finally:
+        # It was not made where the folder is none.
+        if os.path.lexists(probe):
+            probe.unlink()
+
+
+def _told(root: Path, error: OSError) -> ConfigError | StorageError:
+    """Whether waiting may help, and what does otherwise."""
+    fact = f"{root}: cannot write to the folder: {error.strerror or error}"
+    if error.errno in _NEVER:
+        return ConfigError(
+            f"{fact}; allowed: a place where a folder can be made",
+            hint="another place: BATCHINFER_HOME, or lake in conf/environments",
+        )
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StorageError(fact, hint=f"free some space, then run it again: df -h {root}")
+    return StorageError(
+        fact, hint=f"ls -ld {root}; another place: BATCHINFER_HOME, or lake in conf/environments"
+    )
 
 
 def _check_store(lake: str) -> None:
