@@ -123,7 +123,7 @@ def access_format(name: str, forwarded: bool, extra: Sequence[str]) -> LogFormat
         escaped=undone,
         split_request=True,
         first_of={"host": "forwarded"} if forwarded else {},
-        hints=_HINTS,
+        hints=_HINTS[1:] if name == "apache_vhost" else _HINTS,
     )
 
 

@@ -85,6 +85,12 @@ def _caddy(record: _Record) -> dict[str, str | None]:
     request = record.value.get("request")
     if not isinstance(request, dict):
         raise _NoRow("no_match", "the line does not match format caddy: it has no request")
+    logger = record.text("logger")
+    if logger is not None and not logger.startswith("http.log.access"):
+        # The same file may hold what went wrong with a request, which has its own line, too.
+        raise _NoRow(
+            "no_match", f"the line does not match format caddy: it is of the logger {logger}"
+        )
     address = record.text("remote_addr", request) or ""
     ip, _, port = address.rpartition(":")
     headers = request.get("headers")
@@ -93,7 +99,7 @@ def _caddy(record: _Record) -> dict[str, str | None]:
     return {
         "ts": record.text("ts"),
         "level": record.text("level"),
-        "logger": record.text("logger"),
+        "logger": logger,
         "host": record.text("remote_ip", request) or ip.strip("[]") or None,
         "port": record.text("remote_port", request) or port or None,
         "client_ip": record.text("client_ip", request),

@@ -18,7 +18,7 @@ from batchinfer.sources.logs.log_format import EXTRA, LogFormat
 _SYSLOG_TS = r"(?:[A-Z][a-z]{2} [ 0-9][0-9] [0-9:.]+|[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9:.]+\S*)"
 # What stands in front depends on who writes the file: a syslog daemon, or HAProxy itself.
 _HEADS = (
-    rf"^(?:<[0-9]{{1,3}}>)?{_SYSLOG_TS} (?P<log_host>\S+) "
+    rf"^(?:<[0-9]{{1,3}}>)?{_SYSLOG_TS} (?:(?P<log_host>\S+) )?"
     r"(?P<program>[^\s:\[]+)(?:\[(?P<pid>[^\]\s]*)\])?: ",
     r"^<[0-9]{1,3}>1 \S+ (?P<log_host>\S+) (?P<program>\S+) (?P<pid>\S*) \S+ -  ?",
     r"^(?:<[0-9]{1,3}>)?",

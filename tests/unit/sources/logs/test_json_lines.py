@@ -104,6 +104,7 @@ def test_caddy_of_other_versions_and_settings(tmp_path: Path) -> None:
     ("format_", "line", "told"),
     [
         ("caddy", '{"level":"info","ts":1.5,"msg":"serving"}', "no_match: the line does not match"),
+        ("caddy", '{"logger": "http.log.error", "request": {}}', "no_match: "),
         ("caddy", '{"request": {}, "ts": 1e300}', "timestamp: column ts: got '1e300'"),
         ("caddy", '{"request": {"uri": ["a"]}}', 'type: uri: got ["a"]; allowed: text or a number'),
         ("caddy", '{"request": {"headers": {"Referer": [1]}}}', "type: Referer: got [1]"),

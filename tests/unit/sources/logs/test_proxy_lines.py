@@ -28,6 +28,8 @@ def row(folder: Path, line: str, **options: Any) -> dict[str, Any]:
         ("2024-03-02T10:00:00.125+01:00 box haproxy[77]: ", "box", "haproxy", 77),
         ("<134>1 2024-03-02T10:00:00+01:00 box haproxy 77 - - ", "box", "haproxy", 77),
         ("<134>1 2024-03-02T10:00:00+01:00 box haproxy - - -  ", "box", "haproxy", None),
+        # What HAProxy itself sends has no host.
+        ("<134>Mar  2 10:00:00 haproxy[77]: ", None, "haproxy", 77),
         ("<134>", None, None, None),
         ("", None, None, None),
     ],
