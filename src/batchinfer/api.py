@@ -107,7 +107,8 @@ def register(
         alias: to give to the version; None gives the pipeline's own alias, if no version has it
             yet.
         missing: of columns what stood for a missing value in the rows that the model was fitted on,
-            where the model does not tell: `none`, `nan`, or the word itself.
+            where the model does not tell: `none`, `nan`, or the word itself; quotes make a text of
+            these two.
         allow_difference: registers a model that says here something else than at home.
         reference: path of the model that this one was converted from, to be held against it.
 

@@ -101,7 +101,7 @@ def register_options(command: Command) -> Command:
             callback=_words,
             metavar="COLUMN=WORD",
             help="What stood for a missing value in the rows that the model was fitted on: none, "
-            "nan, or the word itself.",
+            "nan, or the word itself (in quotes, where that is the text none or nan).",
         ),
         click.option(
             "--alias",

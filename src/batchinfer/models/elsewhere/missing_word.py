@@ -16,11 +16,11 @@ class MissingWord:
 
     Attributes:
         kind: `none` Python's None, `nan` not-a-number, `value` a word of the model's own.
-        value: that word, a text or a number; only of `value`.
+        value: that word, a text, a number or a truth value; only of `value`.
     """
 
     kind: Literal["none", "nan", "value"]
-    value: str | float | int | None = None
+    value: str | float | int | bool | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in a feed's `words`."""

@@ -7,7 +7,7 @@ the registry nor the landed table.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,9 @@ _MOST_COLUMNS = 300
 _NAN, _NONE = MissingWord("nan"), MissingWord("none")
 
 
-def find_words(handler: AsFitted, rows: pa.RecordBatch) -> dict[str, MissingWord]:
+def find_words(
+    handler: AsFitted, rows: pa.RecordBatch, met_nan: Collection[str] = ()
+) -> dict[str, MissingWord]:
     """The word of each column of the model's frame in which pandas knows two, and of which the feed
     says nothing yet.
 
@@ -36,6 +38,7 @@ def find_words(handler: AsFitted, rows: pa.RecordBatch) -> dict[str, MissingWord
 
     Args:
         rows: a few rows that the model takes.
+        met_nan: columns of which other evidence says that NaN came at fitting, and None did not.
 
     Runs on: driver.
 
@@ -51,6 +54,9 @@ def find_words(handler: AsFitted, rows: pa.RecordBatch) -> dict[str, MissingWord
         type_ = rows.schema.field(name).type
         told = name in feed.get("words", {}) or name in feed.get("texts", ())
         if told or not _has_two_words(type_):
+            continue
+        if name in met_nan:
+            found[name] = _NAN
             continue
         gone = _gaps(rows, [name])
         answers = {word: _answer(handler, feed, name, word, gone) for word in (_NAN, _NONE)}

@@ -13,7 +13,12 @@ import torch
 
 from batchinfer.errors import ModelError
 from batchinfer.models.formats.artifact import Classified, ModelInput, Predictor, label_texts
-from batchinfer.models.formats.estimator_words import missing_words, takes_texts
+from batchinfer.models.formats.estimator_words import (
+    category_texts,
+    missing_words,
+    nan_fills,
+    takes_texts,
+)
 
 _MATRIX, _TEXT = "features", "text"
 
@@ -47,6 +52,22 @@ class EstimatorPredictor(Predictor):
         output = output.toarray() if hasattr(output, "toarray") else output
         return torch.from_numpy(np.ascontiguousarray(np.asarray(output), np.float64))
 # fmt: on
+
+
+def known_texts(module: Any) -> dict[str, set[str]]:
+    """The texts that a model's encoders know of each column; empty where it is no estimator, or was
+    fitted without names.
+    """
+    if not isinstance(module, EstimatorPredictor) or not module.frame:
+        return {}
+    return category_texts(module._estimator, module.frame)
+
+
+def fills_for_nan(module: Any) -> dict[str, str]:
+    """Of a column the text that stands behind an imputer for NaN, as `nan_fills` finds it."""
+    if not isinstance(module, EstimatorPredictor) or not module.frame:
+        return {}
+    return nan_fills(module._estimator, module.frame)
 
 
 def class_names(classes: Any) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,24 @@ from batchinfer.models.elsewhere.missing_word import MissingWord
 _MOST_DEPTH = 20
 
 
+@dataclass(frozen=True)
+class _Met:
+    """A step, and what it meets.
+
+    Attributes:
+        columns: the landed columns that it is handed, in its own order.
+        filled: of those in which an imputer before it has put something in place of NaN, what;
+            `_GUESSED` where it took it from the rows. None is no NaN to an imputer: it passes.
+    """
+
+    step: Any
+    columns: Sequence[str]
+    filled: Mapping[str, Any]
+
+
+_GUESSED = object()
+
+
 def missing_words(estimator: Any, columns: Sequence[str]) -> dict[str, MissingWord]:
     """Of each column that the estimator was fitted on what stood for a missing value, where its
     fitted state tells: the categories of an encoder, the `missing_values` of an imputer.
@@ -24,15 +43,38 @@ def missing_words(estimator: Any, columns: Sequence[str]) -> dict[str, MissingWo
     A column that two steps tell different words of is left out.
     """
     found: dict[str, MissingWord | None] = {}
-    for column, word in _walk(estimator, {name: name for name in columns}, 0):
-        found[column] = word if found.get(column, word) == word else None
+    for met in _walk(estimator, {name: name for name in columns}, {}, 0):
+        for column, word in _told(met):
+            found[column] = word if found.get(column, word) == word else None
     return {column: word for column, word in found.items() if word is not None}
 
 
+def category_texts(estimator: Any, columns: Sequence[str]) -> dict[str, set[str]]:
+    """The texts among the categories that encoders know of each column."""
+    found: dict[str, set[str]] = {}
+    for met in _walk(estimator, {name: name for name in columns}, {}, 0):
+        for column, values in _categories(met):
+            found.setdefault(column, set()).update(one for one in values if isinstance(one, str))
+    return found
+
+
+def nan_fills(estimator: Any, columns: Sequence[str]) -> dict[str, str]:
+    """Of a column the text that an imputer puts in place of NaN, where an encoder behind it knows
+    that text, and no None: NaN came, or the rows had that text of their own.
+    """
+    found: dict[str, str] = {}
+    for met in _walk(estimator, {name: name for name in columns}, {}, 0):
+        for column, values in _categories(met):
+            fill = met.filled.get(column)
+            if isinstance(fill, str) and fill in values and None not in values:
+                found[column] = fill
+    return found
+
+
 def _walk(
-    estimator: Any, columns: Mapping[Any, str], depth: int
-) -> Iterator[tuple[str, MissingWord]]:
-    """Words by column.
+    estimator: Any, columns: Mapping[Any, str], filled: Mapping[str, Any], depth: int
+) -> Iterator[_Met]:
+    """The steps that meet landed columns, as far as these can be followed.
 
     Args:
         columns: of the columns that the estimator is handed, by its own name or place for each, the
@@ -43,21 +85,22 @@ def _walk(
     steps = getattr(estimator, "steps", None)
     if isinstance(steps, list):
         for _, step in steps:
-            yield from _walk(step, columns, depth + 1)
-            if not _keeps_columns(step):
+            yield from _walk(step, columns, filled, depth + 1)
+            if not _keeps_columns(step, len(columns)):
                 return
+            filled = {**filled, **_fills(step, list(columns.values()))}
         return
     transformers = getattr(estimator, "transformers_", None)
     if isinstance(transformers, list):
         for _, part, chosen in transformers:
-            yield from _walk(part, _chosen(columns, chosen), depth + 1)
+            yield from _walk(part, _chosen(columns, chosen), filled, depth + 1)
         return
     union = getattr(estimator, "transformer_list", None)
     if isinstance(union, list):
         for _, part in union:
-            yield from _walk(part, columns, depth + 1)
+            yield from _walk(part, columns, filled, depth + 1)
         return
-    yield from _told(estimator, list(columns.values()))
+    yield _Met(estimator, list(columns.values()), filled)
 
 
 def _chosen(columns: Mapping[Any, str], chosen: Any) -> dict[Any, str]:
@@ -90,32 +133,57 @@ def _sliced(names: Sequence[str], chosen: slice) -> Sequence[str]:
     return names[names.index(first) if first else 0 : names.index(last) + 1 if last else None]
 
 
-def _keeps_columns(step: Any) -> bool:
-    """True for steps that leave missing values and the order of columns as they are: what comes
+def _keeps_columns(step: Any, width: int) -> bool:
+    """True for steps that leave the order of columns as it is, and None where it stands: what comes
     after them still meets the landed words.
     """
     if step is None or step == "passthrough":
         return True
+    if _is_imputer(step):
+        lost = [one for one in step.statistics_ if isinstance(one, float) and math.isnan(one)]
+        return (
+            not getattr(step, "add_indicator", False)
+            and len(step.statistics_) == width
+            and not lost
+        )
     return type(step).__name__ in ("StandardScaler", "MinMaxScaler", "RobustScaler", "MaxAbsScaler")
 
 
-def _told(step: Any, columns: Sequence[str]) -> Iterator[tuple[str, MissingWord]]:
-    if hasattr(step, "statistics_") and hasattr(step, "missing_values"):
-        word = _word(step.missing_values)
-        if word is not None:
-            for column in columns:
+def _is_imputer(step: Any) -> bool:
+    return hasattr(step, "statistics_") and hasattr(step, "missing_values")
+
+
+def _fills(step: Any, columns: Sequence[str]) -> dict[str, Any]:
+    """What stands behind an imputer of NaN in its place, by column."""
+    if not _is_imputer(step) or _word(step.missing_values) != MissingWord("nan"):
+        return {}
+    is_known = getattr(step, "strategy", None) == "constant"
+    values = step.statistics_ if is_known else [_GUESSED] * len(columns)
+    return dict(zip(columns, values, strict=False))
+
+
+def _told(met: _Met) -> Iterator[tuple[str, MissingWord]]:
+    if _is_imputer(met.step):
+        word = _word(met.step.missing_values)
+        # NaN is what an imputer looks for where nobody said anything: it proves nothing of texts.
+        if word is not None and word.kind != "nan":
+            for column in met.columns:
                 yield column, word
         return
-    categories = getattr(step, "categories_", None)
-    if not isinstance(categories, list) or len(categories) != len(columns):
-        return
-    for column, values in zip(columns, categories, strict=True):
+    for column, values in _categories(met):
         words = [word for value in values if (word := _word(value, only_missing=True)) is not None]
         # With both in it, either was a word for missing: nothing tells which one a null is.
         if len(words) == 1:
             yield column, words[0]
-        elif not words and any(isinstance(value, str) and value == "" for value in values):
+        elif not words and column not in met.filled and "" in values:
             yield column, MissingWord("value", "")
+
+
+def _categories(met: _Met) -> Iterator[tuple[str, list[Any]]]:
+    categories = getattr(met.step, "categories_", None)
+    if isinstance(categories, list) and len(categories) == len(met.columns):
+        for column, values in zip(met.columns, categories, strict=True):
+            yield column, list(values)
 
 
 def _word(value: Any, only_missing: bool = False) -> MissingWord | None:

@@ -7,16 +7,16 @@ library on landed rows. Knows no registry.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from batchinfer.config.suggestions import among
 from batchinfer.contracts import SOURCE_FILE, SOURCE_LINE
-from batchinfer.errors import ConfigError, ModelError
+from batchinfer.errors import ModelError
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.slices.table_columns import TableColumns
 from batchinfer.pipeline.training.at_home import hold_against_home
+from batchinfer.pipeline.training.told_words import with_told_words
 from batchinfer.pipeline.training.trial_rows import read_trial_rows
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from batchinfer.models.elsewhere.as_fitted import AsFitted
     from batchinfer.models.elsewhere.comparison import Comparison
     from batchinfer.models.elsewhere.feeds import Feeds
-    from batchinfer.models.elsewhere.missing_word import MissingWord
     from batchinfer.models.formats.artifact import Artifact, ForeignModule, Trust
     from batchinfer.models.formats.home import Home
     from batchinfer.transforms import TransformPipeline
@@ -37,7 +36,7 @@ class RegisterOptions:
 
     Attributes:
         missing: of columns what stood for a missing value in the rows that the model was fitted on:
-            `none`, `nan`, or any other text, which is that word.
+            `none`, `nan`, or any other text, which is that word; in quotes these two are texts too.
         allow_difference: registers a model that says here something else than at home.
         reference: path of the model that this one was converted from; None: there is none.
     """
@@ -89,11 +88,12 @@ def adopt_model(
     from batchinfer.models.elsewhere.feeds import takes_of_trees
     from batchinfer.models.elsewhere.probing import probe
     from batchinfer.models.elsewhere.tree_feeds import with_unseen
+    from batchinfer.models.formats.estimator_predictor import known_texts
 
     context = columns.context
     module, trust = _opened(columns, artifact, transforms)
     feeds = _feeds(columns, artifact, module, transforms, fitted)
-    feeds = _with_told_words(feeds, options.missing, columns.prepared)
+    feeds = with_told_words(feeds, options.missing, columns.prepared, known_texts(module))
     rows, why_none = read_trial_rows(context, feeds.columns)
     positive, warnings = _positive(context)
     probed = probe(module, feeds, transforms, columns.prepared, positive, rows)
@@ -213,44 +213,6 @@ def _positive(context: Context) -> tuple[Callable[[Sequence[str]], int], list[st
     return place, warnings
 
 
-def _with_told_words(
-    feeds: Feeds, missing: Mapping[str, str], fields: Mapping[str, pa.DataType]
-) -> Feeds:
-    """The feeds with the words for missing values that were said; these go before found ones."""
-    if not missing:
-        return feeds
-    fed = [name for feed in feeds.feeds for name in feed.get("columns", ())]
-    unknown = [f"--missing: {among(name, fed)}" for name in missing if name not in fed]
-    if unknown:
-        raise ConfigError(unknown)
-    words = {name: _word(name, said, fields[name]).to_json() for name, said in missing.items()}
-    changed: list[dict[str, Any]] = []
-    for feed in feeds.feeds:
-        own = {name: word for name, word in words.items() if name in feed.get("columns", ())}
-        changed.append({**feed, "words": {**feed.get("words", {}), **own}} if own else feed)
-    return replace(feeds, feeds=changed)
-
-
-def _word(name: str, said: str, type_: pa.DataType) -> MissingWord:
-    import pyarrow as pa
-
-    from batchinfer.models.elsewhere.feeds import is_number
-    from batchinfer.models.elsewhere.missing_word import MissingWord
-
-    if said in ("none", "nan"):
-        return MissingWord("none" if said == "none" else "nan")
-    if not is_number(type_) or pa.types.is_boolean(type_):
-        return MissingWord("value", said)
-    try:
-        number = float(said)
-    except ValueError as error:
-        raise ConfigError(
-            f"--missing {name}: got {said!r} for a column of {type_}; allowed: none, nan, or a "
-            "number"
-        ) from error
-    return MissingWord("value", int(number) if number.is_integer() else number)
-
-
 def _with_found_words(
     handler: AsFitted,
     feeds: Feeds,
@@ -260,13 +222,20 @@ def _with_found_words(
     """The handler with words for missing values wherever a column of its frame has two."""
     from batchinfer.models.elsewhere.example_rows import example_rows
     from batchinfer.models.elsewhere.word_trials import find_required, find_words
+    from batchinfer.models.formats.estimator_predictor import fills_for_nan
 
     module: Any = handler.module
     tried = example_rows(module, feeds, fields, 3, None) if rows is None else rows
     # Gaps in other columns would hide what the model makes of those that are tried.
     whole = tried.drop_null().slice(0, 50)
     tried = whole if whole.num_rows else tried.slice(0, 50)
-    told = {name: word.to_json() for name, word in find_words(handler, tried).items()}
+    # A fill that the rows hold as a text of their own proves nothing.
+    met_nan = [
+        name
+        for name, fill in fills_for_nan(module).items()
+        if rows is None or fill not in rows.column(name).to_pylist()
+    ]
+    told = {name: word.to_json() for name, word in find_words(handler, tried, met_nan).items()}
     if told:
         handler = _fed(handler, [_with_words(feed, told) for feed in handler.params["feeds"]])
     required = find_required(handler, tried)

@@ -165,3 +165,133 @@ def test_rows_that_lack_what_the_model_fails_without_cost_no_search(
     assert set(bad["message"]) == {
         f"column {name}: got null; the model takes no missing value there" for name in "xn"
     }
+
+
+def imputed(
+    frame: pd.DataFrame, strategy: str, encoder: str = "OneHotEncoder", fill: str = "gone"
+) -> Any:
+    """The imputer as its users write it: it looks for NaN, and lets None pass."""
+    from sklearn import preprocessing
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import make_pipeline
+
+    how: dict[str, Any] = (
+        {"handle_unknown": "ignore"}
+        if encoder == "OneHotEncoder"
+        else {"handle_unknown": "use_encoded_value", "unknown_value": 9, "encoded_missing_value": 5}
+    )
+    constant = {"fill_value": fill} if strategy == "constant" else {}
+    both = make_pipeline(
+        SimpleImputer(strategy=strategy, **constant), getattr(preprocessing, encoder)(**how)
+    )
+    return fitted(frame, ["plan", "x", "n"], both)
+
+
+@pytest.mark.parametrize("encoder", ["OneHotEncoder", "OrdinalEncoder"])
+@pytest.mark.parametrize("strategy", ["constant", "most_frequent"])
+def test_none_passes_an_imputer_of_nan_and_is_seen_in_the_encoder_behind(
+    landed: Land, tmp_path: Path, strategy: str, encoder: str
+) -> None:
+    import skops.io
+
+    project = landed(plans())
+    frame = project.frame()[["plan", "x", "n"]]
+    model = imputed(frame, strategy, encoder)
+    skops.io.dump(model, tmp_path / "m.skops")
+    assert project.register(tmp_path / "m.skops").warnings == []
+    found = project.scored()
+    np.testing.assert_array_equal(found["score"], model.predict_proba(frame)[:, 1])
+    if strategy == "constant":
+        gone = frame.assign(plan=frame["plan"].fillna("gone"))
+        assert np.abs(model.predict_proba(gone)[:, 1] - found["score"]).max() > 1e-3
+
+
+def test_a_constant_in_the_encoder_says_that_nan_came(landed: Land, tmp_path: Path) -> None:
+    import skops.io
+
+    project = landed(plans())
+    frame = project.frame()[["plan", "x", "n"]]
+    as_nan = frame.assign(
+        plan=pd.Series([np.nan if one is None else one for one in frame["plan"]], dtype=object)
+    )
+    model = imputed(as_nan, "constant")
+    skops.io.dump(model, tmp_path / "m.skops")
+    assert project.register(tmp_path / "m.skops").warnings == []
+    np.testing.assert_array_equal(project.scored()["score"], model.predict_proba(as_nan)[:, 1])
+
+
+@pytest.mark.parametrize("strategy", ["constant", "most_frequent"])
+def test_an_imputer_that_met_nothing_missing_tells_nothing(
+    landed: Land, tmp_path: Path, strategy: str
+) -> None:
+    """Of None it says one thing, of NaN another, and was fitted with neither."""
+    import skops.io
+
+    project = landed(plans())
+    frame = project.frame()[["plan", "x", "n"]]
+    # The constant is a text of the rows' own.
+    model = imputed(frame[frame["plan"].notna()], strategy, fill="pro")
+    skops.io.dump(model, tmp_path / "m.skops")
+    with pytest.raises(ModelError, match=r"column plan: .* None and another where it is NaN"):
+        project.register(tmp_path / "m.skops")
+    assert project.register(tmp_path / "m.skops", missing={"plan": "none"}).warnings == []
+    np.testing.assert_array_equal(project.scored()["score"], model.predict_proba(frame)[:, 1])
+
+
+@pytest.mark.parametrize("word", ["none", "nan"])
+def test_a_text_that_looks_like_a_word_is_said_in_quotes(
+    landed: Land, tmp_path: Path, word: str
+) -> None:
+    import skops.io
+    from sklearn.preprocessing import OneHotEncoder
+
+    project = landed(plans())
+    frame = project.frame()[["plan", "x", "n"]]
+    filled = frame.assign(plan=frame["plan"].fillna(word))
+    model = fitted(filled, ["plan", "x", "n"], OneHotEncoder(handle_unknown="ignore"))
+    skops.io.dump(model, tmp_path / "m.skops")
+    with pytest.raises(ConfigError, match=f"got {word}, .* the model knows the text") as told:
+        project.register(tmp_path / "m.skops", missing={"plan": word})
+    assert told.value.hint is not None and f"plan='{word}'" in told.value.hint
+    project.register(tmp_path / "m.skops", missing={"plan": f"'{word}'"})
+    np.testing.assert_array_equal(project.scored()["score"], model.predict_proba(filled)[:, 1])
+
+
+@pytest.mark.parametrize("said", ["False", "false"])
+def test_a_truth_value_is_the_word_of_a_boolean_column(
+    landed: Land, tmp_path: Path, said: str
+) -> None:
+    import skops.io
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder
+
+    flags = [None if row % 3 == 0 else row % 2 == 0 for row in range(ROWS)]
+    project = landed(pa.table({"id": np.arange(ROWS), "flag": pa.array(flags, pa.bool_())}))
+    filled = pd.DataFrame({"flag": pd.Series([bool(one) for one in flags], dtype=object)})
+    model = make_pipeline(OneHotEncoder(handle_unknown="ignore"), LogisticRegression())
+    model.fit(filled, [row % 5 == 0 for row in range(ROWS)])
+    skops.io.dump(model, tmp_path / "m.skops")
+    assert project.register(tmp_path / "m.skops", missing={"flag": said}).warnings == []
+    np.testing.assert_array_equal(project.scored()["score"], model.predict_proba(filled)[:, 1])
+
+
+def test_an_input_of_text_takes_no_none(landed: Land, tmp_path: Path) -> None:
+    from skl2onnx import to_onnx
+    from skl2onnx.common.data_types import StringTensorType
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder
+
+    project = landed(plans())
+    filled = project.frame()[["plan"]].fillna("gone")
+    model = make_pipeline(OneHotEncoder(handle_unknown="ignore"), LogisticRegression())
+    model.fit(filled, [row % 5 in (2, 3) for row in range(ROWS)])
+    converted = to_onnx(model, initial_types=[("plan", StringTensorType([None, 1]))])
+    (tmp_path / "m.onnx").write_bytes(converted.SerializeToString())
+    with pytest.raises(ConfigError, match=r"--missing plan: got none, .* allowed: a text"):
+        project.register(tmp_path / "m.onnx", missing={"plan": "none"})
+    project.register(tmp_path / "m.onnx", missing={"plan": "gone"})
+    np.testing.assert_allclose(
+        project.scored()["score"], model.predict_proba(filled)[:, 1], atol=1e-6
+    )
