@@ -4,6 +4,7 @@ scored by Spark.
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from registrations import state_below
 
 import batchinfer
+from batchinfer.errors import ConfigError, ModelError
 
 from .fitted import a_table, saved_lightgbm, saved_xgboost, x_of, y_of
 
@@ -121,3 +123,71 @@ def test_trained_trees_are_scored_as_their_file_says(landed: Landed, model: str)
     other = batchinfer.predict(zeros, uri)["score"]
     gaps = few[["a", "b"]].isna().any(axis=1)
     assert (said != other)[gaps].mean() > 0.5 and not (said != other)[~gaps].any()
+
+
+def zeros(landed: Landed, path: Path) -> tuple[Any, pd.DataFrame]:
+    """A saved wrapper that took 0 for a missing number, and the rows as its user has them."""
+    import xgboost
+
+    frame = x_of(landed.table, categories=False)
+    model = xgboost.XGBClassifier(n_estimators=20, max_depth=3, missing=0, n_jobs=1)
+    model.fit(frame, landed.table["y"].astype(int)).save_model(path)
+    return model, frame
+
+
+def test_a_number_that_was_missing_to_a_wrapper_of_xgboost(landed: Landed, tmp_path: Path) -> None:
+    landed.write()
+    model, frame = zeros(landed, tmp_path / "m.json")
+    how = {"overrides": {"model.missing": 0}}
+    report = batchinfer.register(
+        str(landed.file), str(tmp_path / "m.json"), alias="champion", **how
+    )
+    assert report.held_against[0]["largest_difference"] == 0.0
+    expected = model.predict_proba(frame)[:, 1].tolist()
+    assert landed.scored()["score"].tolist() == expected
+    assert model.set_params(missing=np.nan).predict_proba(frame)[:, 1].tolist() != expected
+
+
+def test_the_pickled_wrapper_tells_that_the_file_lost_its_missing(
+    landed: Landed, tmp_path: Path
+) -> None:
+    landed.write()
+    model, _ = zeros(landed, tmp_path / "m.json")
+    (tmp_path / "m.pkl").write_bytes(pickle.dumps(model))
+    how = {"model.trust": "pickle"}
+    arguments = (str(landed.file), str(tmp_path / "m.json"))
+    reference = str(tmp_path / "m.pkl")
+    with pytest.raises(ModelError, match="held against"):
+        batchinfer.register(*arguments, reference=reference, overrides=how)
+    how |= {"model.missing": 0}
+    report = batchinfer.register(*arguments, reference=reference, overrides=how)
+    assert len(report.held_against) == 2
+
+
+def test_a_missing_number_is_refused_where_there_are_categories(
+    landed: Landed, tmp_path: Path
+) -> None:
+    import xgboost
+
+    landed.write()
+    file = tmp_path / "m.json"
+    saved_xgboost(file, xgboost.XGBClassifier)
+    with pytest.raises(ConfigError, match=r"model\.missing: got 0, which is for boosted trees"):
+        batchinfer.register(str(landed.file), str(file), overrides={"model.missing": 0})
+
+
+def test_several_targets_have_a_probability_each(landed: Landed, tmp_path: Path) -> None:
+    import xgboost
+
+    landed.write()
+    frame = x_of(landed.table, categories=False)
+    targets = np.stack([landed.table["y"].astype(int), frame["a"] > 0], axis=1)
+    model = xgboost.XGBClassifier(n_estimators=9, max_depth=3, n_jobs=1).fit(frame, targets)
+    model.save_model(tmp_path / "m.json")
+    report = batchinfer.register(str(landed.file), str(tmp_path / "m.json"), alias="champion")
+    assert report.outputs == {"prediction": "array<double>"}
+    assert any("has 2 targets" in warning for warning in report.warnings)
+    said = batchinfer.predict(
+        landed.table.drop(columns="y"), f"models:/trees/{report.model_version}"
+    )
+    np.testing.assert_array_equal(np.stack(said["prediction"]), model.predict_proba(frame))

@@ -96,6 +96,9 @@ class Model(Strict):
     # Categories that were not there in training, of models that list theirs: the library's own way,
     # a missing value, or a row for quarantine. It is asked when a model is registered.
     unseen: Unseen = "own"
+    # A number that stands for a missing one in the rows, as `missing` of XGBoost's wrappers says,
+    # which their files do not keep. It is asked when a model is registered.
+    missing: Number | None = None
     # What the model computes in; its inputs and predictions are as ever.
     precision: Literal["float32", "bf16", "fp16"] = "float32"
     compile: Flag = False

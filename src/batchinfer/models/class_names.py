@@ -81,7 +81,8 @@ def positive_places(
 def positive_place(labels: Sequence[str], target: Target) -> int | None:
     """Place of the positive one of two classes; None where the target says nothing of it.
 
-    Several names in `positive` are spellings: it is enough that one is a class.
+    Several names in `positive` are spellings: it is enough that one is a class. `idle_positive`
+    tells the others.
     Runs on: driver.
 
     Raises:
@@ -114,6 +115,26 @@ def unused_positive(labels: Sequence[str], target: Target) -> str | None:
         f"{positive_setting(target)}, which is not used: the model has {len(labels)} classes "
         f"({_listed(labels)}), and score is that of the label"
     )
+
+
+def idle_positive(labels: Sequence[str], target: Target) -> str | None:
+    """What to warn of where some of what the target says names no class of a model; None where all
+    of it does.
+
+    Runs on: driver.
+    """
+    idle = [
+        json.dumps(name, ensure_ascii=False)
+        for name in target.positive or ()
+        if not positive_places(labels, (name,), None)
+    ]
+    parts = [f"train.target.positive: {listed(idle[:_SHOWN])}"] if idle else []
+    pattern = target.positive_pattern
+    if pattern and not positive_places(labels, (), pattern):
+        parts.append(f"train.target.positive_pattern: {pattern!r}")
+    if not parts:
+        return None
+    return f"{', '.join(parts)} names no class of the model; its classes are {_listed(labels)}"
 
 
 def says_positive(target: Target) -> bool:

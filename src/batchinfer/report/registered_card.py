@@ -90,6 +90,14 @@ def _fed(facts: RegisteredFacts) -> list[str]:
             f"a missing {name} is {_word(word)}" for name, word in feed.get("words", {}).items()
         ]
         lines += [f"{name} goes over as {type_}" for name, type_ in feed.get("casts", {}).items()]
+        if "missing_number" in feed:
+            lines.append(
+                f"{feed['missing_number']:g} counts as a missing number, as null and NaN do"
+            )
+        elif facts.format == "xgboost":
+            lines.append(
+                "null and NaN count as missing numbers: the file keeps no `missing` of a wrapper"
+            )
         lines += [f"a row without {name} goes to quarantine" for name in feed.get("required", ())]
     if facts.transforms_from:
         lines.append(f"the features were fitted for {facts.transforms_from}")

@@ -77,6 +77,8 @@ def matrix_of_feed(batch: pa.RecordBatch, feed: Mapping[str, Any]) -> torch.Tens
             raise UnfitRows(unfit)
     else:
         features = matrix(batch, feed["columns"], type_)
+    if (number := feed.get("missing_number")) is not None:
+        features = np.where(features == type_.type(number), type_.type(np.nan), features)
     return torch.from_numpy(features.reshape(-1) if feed["flat"] else features)
 
 

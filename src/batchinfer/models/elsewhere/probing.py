@@ -63,7 +63,8 @@ def probe(
 
     Args:
         fields: Arrow types of the landed columns.
-        positive: the place of the positive one of two classes.
+        positive: the place of the positive one of two classes; of more it is asked too, for what
+            it refuses or warns of.
         real_rows: landed rows to try the model on; None: made-up ones.
 
     Runs on: driver.
@@ -210,7 +211,8 @@ def _classes(
     labels = list(module.labels)
     if width < 2 or len(labels) != width:
         return {"labels": [], "width": width}
-    return {"labels": labels} | ({"positive": positive(labels)} if width == 2 else {})
+    place = positive(labels)
+    return {"labels": labels} | ({"positive": place} if width == 2 else {})
 
 
 def _width(output: torch.Tensor) -> int:

@@ -105,6 +105,26 @@ def with_unseen(
     return [{**feed, "known": stored, "unseen": unseen} for feed in feeds]
 
 
+def with_missing_number(
+    feeds: list[dict[str, Any]], takes: TreeInputs | None, number: float | None
+) -> list[dict[str, Any]]:
+    """Feeds in which a number stands for a missing one, as the pipeline file says.
+
+    Runs on: driver.
+
+    Raises:
+        ConfigError: the model is none of trees that take nothing but numbers of landed columns.
+    """
+    if number is None:
+        return feeds
+    if takes is None or takes.categories or takes.texts or any("tensor" in feed for feed in feeds):
+        raise ConfigError(
+            f"model.missing: got {number:g}, which is for boosted trees that are fed landed "
+            "columns of numbers alone; allowed: leave it out"
+        )
+    return [{**feed, "missing_number": number} for feed in feeds]
+
+
 def check_feature_names(names: Sequence[str], made: Sequence[str]) -> None:
     """Refuses a matrix of the pipeline's features whose names are not the model's, in its order: it
     would be read by position.

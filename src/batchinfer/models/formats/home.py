@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -73,6 +73,25 @@ def estimator_at_home(estimator: Any) -> Home:
     names: Any = getattr(estimator, "feature_names_in_", ())
     version = importlib.metadata.version("scikit-learn")
     return Home(f"scikit-learn {version}", _ROUNDING_64, ask, tuple(str(name) for name in names))
+
+
+def with_gaps(home: Home, number: float, type_: str) -> Home:
+    """The same model, asked by a user who puts NaN where this number stands.
+
+    Args:
+        type_: in which the model compares numbers.
+    """
+
+    def gaps(rows: Any) -> Any:
+        there = rows.astype(type_) == np.dtype(type_).type(number)
+        if isinstance(rows, np.ndarray):
+            return np.where(there, np.nan, rows)
+        return rows.mask(there)
+
+    def ask(inputs: Mapping[str, Any]) -> Answers:
+        return home.ask({name: gaps(rows) for name, rows in inputs.items()})
+
+    return replace(home, ask=ask)
 
 
 def onnx_at_home(data: bytes, trust: Trust) -> Home:

@@ -22,6 +22,7 @@ from batchinfer.pipeline.training.trial_rows import read_trial_rows
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from batchinfer.config.pipeline import Model
     from batchinfer.models.elsewhere.as_fitted import AsFitted
     from batchinfer.models.elsewhere.comparison import Comparison
     from batchinfer.models.elsewhere.feeds import Feeds
@@ -87,7 +88,7 @@ def adopt_model(
     """
     from batchinfer.models.elsewhere.feeds import takes_of_trees
     from batchinfer.models.elsewhere.probing import probe
-    from batchinfer.models.elsewhere.tree_feeds import with_unseen
+    from batchinfer.models.elsewhere.tree_feeds import with_missing_number, with_unseen
     from batchinfer.models.formats.estimator_predictor import known_texts
 
     context = columns.context
@@ -99,14 +100,18 @@ def adopt_model(
     probed = probe(module, feeds, transforms, columns.prepared, positive, rows)
     takes = takes_of_trees(module)
     # Not before it is tried: rows may hold categories that the model has not seen.
-    held = with_unseen(probed.handler.params["feeds"], takes, context.pipeline.model.unseen)
+    asked = context.pipeline.model
+    held = with_unseen(probed.handler.params["feeds"], takes, asked.unseen)
+    held = with_missing_number(held, takes, asked.missing)
     handler = _with_found_words(_fed(probed.handler, held), feeds, rows, columns.prepared)
     warnings += [*probed.warnings, *_rounded(feeds, columns.prepared)]
     warnings += [*_zeros_for_missing(transforms, fitted), *_no_classes(context, handler)]
-    own, asked = context.pipeline.model.trust, options.reference
     compared, told = hold_against_home(
         handler,
-        lambda: [_home(artifact, module, own), *([_reference(asked, own)] if asked else [])],
+        lambda: [
+            _own_home(artifact, module, asked),
+            *([_reference(options.reference, asked.trust)] if options.reference else []),
+        ],
         rows,
         why_none,
         allow_difference=options.allow_difference,
@@ -196,18 +201,18 @@ def _feeds(
 
 def _positive(context: Context) -> tuple[Callable[[Sequence[str]], int], list[str]]:
     """The place of the positive one of two classes, and where sentences about it are put."""
-    from batchinfer.models.class_names import positive_place, unused_positive
+    from batchinfer.models.class_names import idle_positive, positive_place, unused_positive
 
     settings, warnings = context.pipeline.train, list[str]()
 
     def place(labels: Sequence[str]) -> int:
         if settings is None:
             return 1
-        if len(labels) != 2:
-            sentence = unused_positive(labels, settings.target)
-            warnings.extend([sentence] if sentence else [])
-            return 1
-        found = positive_place(labels, settings.target)
+        several = len(labels) != 2
+        unused = unused_positive(labels, settings.target) if several else None
+        found = None if several else positive_place(labels, settings.target)
+        told = (unused, idle_positive(labels, settings.target))
+        warnings.extend(sentence for sentence in told if sentence)
         return 1 if found is None else found
 
     return place, warnings
@@ -311,6 +316,17 @@ def _home(artifact: Artifact, module: ForeignModule, trust: Trust) -> Home:
     if artifact.format == SAFETENSORS:
         return module_at_home(module)
     return open_at_home(artifact.format, artifact.data, trust)
+
+
+def _own_home(artifact: Artifact, module: ForeignModule, asked: Model) -> Home:
+    """The model in its own library, as its user asks it where a number stands for a missing one."""
+    from batchinfer.models.elsewhere.feeds import takes_of_trees
+    from batchinfer.models.formats.home import with_gaps
+
+    home, takes = _home(artifact, module, asked.trust), takes_of_trees(module)
+    if takes is None or asked.missing is None:
+        return home
+    return with_gaps(home, asked.missing, takes.type)
 
 
 def _reference(path: str, trust: Trust) -> Home:

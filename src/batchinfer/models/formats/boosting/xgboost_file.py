@@ -7,6 +7,7 @@ Owns the reading of the file in Python. Needs no XGBoost. Source: the schema of 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -52,6 +53,8 @@ class XgboostFile:
         targets: of which each is one of these.
         estimator: `classifier`, `regressor`, … where a wrapper for scikit-learn saved it.
         best_iteration: where early stopping found one.
+        missing: the number that a wrapper took for a missing one, where its file tells: those of
+            XGBoost 1 do.
         rounds: of boosting.
     """
 
@@ -67,6 +70,7 @@ class XgboostFile:
     category_types: Mapping[str, str | None] = field(default_factory=dict)
     estimator: str = ""
     best_iteration: int | None = None
+    missing: float | None = None
 
 
 def is_xgboost(data: bytes) -> bool:
@@ -170,7 +174,7 @@ def _described(learner: Mapping[str, Any]) -> XgboostFile:
         width, names, types, kind, objective, outputs, targets, rounds,
         {name: values for name, (values, _) in categories.items()},
         {name: type_ for name, (_, type_) in categories.items()},
-        _estimator(attributes), _best(attributes, rounds),
+        _estimator(attributes), _best(attributes, rounds), _missing(attributes),
     )  # fmt: skip
 
 
@@ -196,6 +200,15 @@ def _estimator(attributes: Mapping[str, Any]) -> str:
         raise ModelError(
             "damaged: the attribute scikit_learn names no kind of estimator"
         ) from error
+
+
+def _missing(attributes: Mapping[str, Any]) -> float | None:
+    """`missing` of the wrapper; None where it is NaN, or nothing tells it."""
+    told = json.loads(attributes["scikit_learn"]) if "scikit_learn" in attributes else {}
+    number = told.get("missing")
+    if not isinstance(number, (int, float)) or isinstance(number, bool) or math.isnan(number):
+        return None
+    return float(number)
 
 
 def _best(attributes: Mapping[str, Any], rounds: int) -> int | None:

@@ -85,6 +85,16 @@ def _told(described: XgboostFile) -> Iterator[str]:
             f"an XGBoost file knows no names of classes: label is 0 to {len(labels_of(described)) - 1}, "
             "as it was trained"
         )
+    if described.targets > 1 and described.objective == "binary:logistic":
+        yield (
+            f"the model has {described.targets} targets: prediction holds the probability of each, "
+            "and there is no label"
+        )
+    if described.missing is not None:
+        yield (
+            f"the wrapper that saved this file took {described.missing:g} for a missing number; it "
+            f"counts as one here where the pipeline says model: {{missing: {described.missing:g}}}"
+        )
     best = described.best_iteration
     if best is not None and not described.estimator and best + 1 < described.rounds:
         yield (
