@@ -47,8 +47,8 @@ def test_list_items_columns_with_dots_and_repeated_paths(project: Path) -> None:
     ).pipeline
     assert pipeline.features == ({"standardize": {"columns": ["age", "id"]}},)
     assert pipeline.source.schema_ is not None
-    assert pipeline.source.schema_["pm2.5"] == "double"
-    assert pipeline.source.schema_["pm1.0"] == "float"
+    assert pipeline.source.schema_["pm2.5"].type == "double"
+    assert pipeline.source.schema_["pm1.0"].type == "float"
 
 
 def test_values_from_python_are_taken_as_they_are(project: Path) -> None:

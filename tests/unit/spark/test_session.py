@@ -73,7 +73,7 @@ def test_spark_submit_is_not_started_for_it(
     code: int,
     how: str,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     master = wrong.format(port=free_port())
     more = {
@@ -94,7 +94,7 @@ def test_spark_submit_is_not_started_for_it(
         "subprocess.Popen", lambda *_, **__: pytest.fail("spark-submit was started")
     )
     assert submit.main() == code
-    said = json.loads(capsys.readouterr().out.splitlines()[-1])
+    said = json.loads(capfd.readouterr().out.splitlines()[-1])
     assert (said["status"], said["exit_code"], master in said["errors"][0]) == (
         "failed",
         code,

@@ -219,7 +219,7 @@ def read_line(raw: bytes) -> tuple[Any, ...] | None:
         )
     except ValueError:
         return None
-    if match is None or when is None:
+    if match is None or when is None or b"\x00" in raw:
         return None
     return match[1], when, match[5].replace('\\"', '"'), int(match[6]), f"{when:%Y-%m-%d}"
 
