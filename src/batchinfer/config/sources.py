@@ -89,13 +89,15 @@ class ColumnRules(Strict):
 
 
 class KeyRules(Strict):
-    """The same of keys of JSON records; those that nobody asked for are left out.
+    """The same of keys of JSON records.
 
     Attributes:
         missing: see `ColumnRules`.
+        new: keys that nobody asked for are left out.
     """
 
     missing: Missing = "auto"
+    new: Literal["auto", "ignore"] = "auto"
 
 
 class FileColumn(Strict):

@@ -90,3 +90,12 @@ def test_fail_warn_and_null(project: SmallProject) -> None:
     assert project.extract("2026-01-03", 'source.columns.missing="null"').warnings == []
     with pytest.raises(ConfigError, match="allowed: auto, fail, warn, null"):
         project.extract("2026-01-04", "source.columns.missing=never")
+
+
+def test_keys_that_nobody_asked_for_are_left_out_and_cannot_end_the_run(
+    project: SmallProject,
+) -> None:
+    write(project, "a.json", {"id": 1, "amount": 1.5, "note": "x", "more": 1})
+    assert project.extract(DAY, "source.columns.new=ignore").warnings == []
+    with pytest.raises(ConfigError, match="allowed: auto, ignore"):
+        project.extract("2026-01-01", "source.columns.new=fail")
