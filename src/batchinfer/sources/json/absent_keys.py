@@ -129,12 +129,12 @@ class KeyWatch:
         texts: Lines | None = None
         for place in np.flatnonzero(looked_at).tolist():
             file = int(files[place])
-            missing = {steps for steps, masked in void.items() if masked[place]}
+            missing = [steps for steps, masked in void.items() if masked[place]]
             before = self.last[1] if names[file] == self.last[0] else frozenset[Steps]()
             has_rows = edges[place + 1] > edges[place]
             seen = self._seen(missing) | before if has_rows else before
             # One that is null, but whose keys are known to stand in the file, needs no look.
-            missing = {steps for steps in missing if not seen.issuperset(_keys_of(steps))}
+            missing = [steps for steps in missing if not seen.issuperset(_keys_of(steps))]
             absent: dict[Steps, list[str]] = {}
             if missing:
                 low, high = np.searchsorted(owners, [file, file + 1])
