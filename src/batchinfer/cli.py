@@ -347,10 +347,19 @@ def report_command(run_id: str, env: str) -> None:
 
 @cli.command("doctor")
 @env_option
-def doctor_command(env: str) -> None:
-    """Check Java, Spark, Delta, MLflow, GPU, disk and write rights."""
+@click.option("-p", "--pipeline", "ref", metavar="NAME|FILE", help="With --deep: whose tables.")
+@click.option("--deep", is_flag=True, help="Read and check all files of a pipeline's tables.")
+def doctor_command(env: str, ref: str | None, deep: bool) -> None:
+    """Check Java, Spark, Delta, MLflow, GPU, disk and write rights; with --deep, files."""
+    if deep != (ref is not None):
+        raise click.UsageError("-p PIPELINE and --deep go together")
 
     def work() -> Any:
+        if ref is not None:
+            from batchinfer.pipeline.damaged_files import look_deep
+            from batchinfer.show import show_deep
+
+            return show_deep(look_deep(_context(ref, env, ())))
         from batchinfer.config.loader import load_state
         from batchinfer.pipeline.doctor import run_doctor
         from batchinfer.show import show_doctor

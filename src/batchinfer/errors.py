@@ -71,6 +71,12 @@ class InputMissing(InputError, FileNotFoundError):
     """A file, a folder or a slice that is not there."""
 
 
+class DamagedFile(InputError):
+    """A file whose bytes are not those that were written: a page or a footer does not match its
+    checksum, or cannot be decoded.
+    """
+
+
 class UnfitRows(InputError):
     """Rows that a model cannot be asked about, told before it is asked: by a handler's `encode`.
 

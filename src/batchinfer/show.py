@@ -204,6 +204,18 @@ def show_lookup(body: Body) -> Body:
     return body
 
 
+def show_deep(report: Any) -> Any:
+    """Damaged files of a pipeline's tables, each with what is wrong and what to do."""
+    rows = [[each.file, each.problem, each.hint] for each in report.damaged]
+    _table(
+        f"{report.files:,} files, {report.bytes:,} bytes, {report.without_checksums:,} without "
+        f"checksums, {len(report.damaged):,} damaged",
+        ["file", "what is wrong", "hint"],
+        rows,
+    )
+    return report
+
+
 def show_doctor(report: Any) -> Any:
     """Checks of the machine, each with a hint where it failed."""
     body = report.to_json()

@@ -14,10 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pyarrow import compute
-from pyarrow.fs import FileSystem
+from pyarrow.fs import FileSystem, LocalFileSystem
 
+from batchinfer.checked_parquet import CheckedParquetFile, damage
 from batchinfer.config.uris import join
 from batchinfer.errors import InputError, InputMissing, StorageError
 from batchinfer.legacy_calendar import calendar_of
@@ -239,8 +239,9 @@ def read_split(
 
     Raises:
         InputMissing: a file is not there.
-        InputError: a file is not Parquet or is damaged, or lacks a column that neither `schema` nor
-            `later` names.
+        DamagedFile: bytes of a file are not those that were written.
+        InputError: a file is not Parquet, or lacks a column that neither `schema` nor `later`
+            names.
     """
     for part in task["parts"]:
         with _open(part["path"]) as parquet:
@@ -276,18 +277,13 @@ def _between(batches: Iterable[pa.RecordBatch], start: int, end: int) -> Iterato
             return
 
 
-def _open(path: str) -> pq.ParquetFile:
+def _open(path: str) -> CheckedParquetFile:
     try:
+        filesystem, inner = LocalFileSystem(), path
         if "://" in path:
             filesystem, inner = open_s3(path) if is_on_store(path) else FileSystem.from_uri(path)
-            return pq.ParquetFile(
-                inner,
-                pre_buffer=True,
-                filesystem=filesystem,
-                coerce_int96_timestamp_unit=_INT96_UNIT,
-            )
-        return pq.ParquetFile(
-            path, memory_map=False, pre_buffer=True, coerce_int96_timestamp_unit=_INT96_UNIT
+        return CheckedParquetFile(
+            filesystem, inner, pre_buffer=True, coerce_int96_timestamp_unit=_INT96_UNIT
         )
     except FileNotFoundError as error:
         raise InputMissing(f"no such file: {path}") from error
@@ -306,7 +302,7 @@ def _fault(path: str, fact: str, error: Exception) -> InputError | StorageError:
 
 
 def _read_group(
-    parquet: pq.ParquetFile, group: int, names: list[str], path: str, batch_rows: int
+    parquet: CheckedParquetFile, group: int, names: list[str], path: str, batch_rows: int
 ) -> Iterator[pa.RecordBatch]:
     """The batches of one row group. One group a call: pre-buffering several would hold them all in
     memory at once.
@@ -323,7 +319,9 @@ def _read_group(
             batch_size=batch_rows, row_groups=[group], columns=names, use_threads=False
         )
     except (pa.ArrowInvalid, OSError) as error:
-        raise _fault(path, f"{path}, row group {group}, cannot be read", error) from error
+        fault = damage(f"{path}, row group {group},", error)
+        fact = f"{path}, row group {group}, cannot be read"
+        raise fault or _fault(path, fact, error) from error
 
 
 def _complete(

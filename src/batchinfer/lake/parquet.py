@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from pyarrow import types as kinds
 from pyarrow.fs import FileSystem, LocalFileSystem
 
+from batchinfer.checked_parquet import SealedOutput
 from batchinfer.contracts import StagedFile
 from batchinfer.lake.file_statistics import FileStatistics
 from batchinfer.lake.table_places import storage_faults
@@ -71,9 +72,9 @@ class ParquetFile:
         ]
         with storage_faults(self.full_path, "create the file"):
             make_folder(filesystem, self.full_path.rsplit("/", 1)[0])
-            self._sink = filesystem.open_output_stream(self.full_path)
+            self._sink = SealedOutput(filesystem.open_output_stream(self.full_path))
             self._writer = pq.ParquetWriter(
-                self._sink,
+                pa.PythonFile(self._sink, "w"),
                 schema,
                 compression=compression,
                 use_dictionary=encoded,
@@ -85,6 +86,7 @@ class ParquetFile:
                 # Spark's own INT96 has no file statistics; these have.
                 use_deprecated_int96_timestamps=False,
                 coerce_timestamps="us",
+                write_page_checksum=True,
             )
 
     @property
@@ -108,6 +110,7 @@ class ParquetFile:
             StorageError: storage is full or failed.
         """
         with storage_faults(self.full_path, "finish the file"):
+            self._sink.hold_footer()
             self._writer.close()
             self._sink.close()
             if isinstance(self._filesystem, LocalFileSystem):

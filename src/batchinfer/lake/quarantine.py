@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 from pyarrow import compute
 
+from batchinfer.checked_parquet import CheckedParquetFile
 from batchinfer.contracts import (
     QUARANTINE_PARTITIONS,
     RUN_ID,
@@ -49,7 +50,8 @@ from batchinfer.lake.quarantine_messages import (
 from batchinfer.lake.snapshots import exists, open_table, partition_text
 from batchinfer.lake.staged_files import place_staged, remove_staged
 from batchinfer.lake.staging import StagedWriter
-from batchinfer.lake.table_places import encode_name, open_filesystem, storage_faults
+from batchinfer.lake.table_places import encode_name, open_filesystem, reading_faults
+from batchinfer.lake.table_rows import read_table_batches, read_table_rows
 
 # pyarrow makes these functions when it is imported; type checkers cannot see them.
 pc: Any = compute
@@ -154,8 +156,7 @@ def read_scored(uri: str, slice: str) -> pa.Table:
     if not exists(uri):
         return quarantine_schema().empty_table().select(columns)
     wanted = (ds.field(SLICE) == slice) & (ds.field("stage") == SCORE) & ds.field("published")
-    with storage_faults(uri, "read the quarantine table"):
-        return open_table(uri).to_pyarrow_dataset().to_table(columns=columns, filter=wanted)
+    return read_table_rows(open_table(uri), columns, wanted)
 
 
 def commit_replayed(
@@ -263,17 +264,15 @@ def first_record(uri: str, run_id: str) -> dict[str, Any] | None:
         return None
     order = [(SOURCE_FILE, "ascending"), (SOURCE_LINE, "ascending")]
     first = None
-    with storage_faults(uri, "read the quarantine table"):
-        rows = open_table(uri).to_pyarrow_dataset()
-        columns = [SOURCE_FILE, SOURCE_LINE, "reason", "message"]
-        for batch in rows.to_batches(columns=columns, filter=ds.field(RUN_ID) == run_id):
-            found = pa.Table.from_batches([batch] if first is None else [first, batch])
-            if found.num_rows:
-                first = (
-                    found.take(pc.sort_indices(found, sort_keys=order)[:1])
-                    .combine_chunks()
-                    .to_batches()[0]
-                )
+    columns = [SOURCE_FILE, SOURCE_LINE, "reason", "message"]
+    for batch in read_table_batches(open_table(uri), columns, ds.field(RUN_ID) == run_id):
+        found = pa.Table.from_batches([batch] if first is None else [first, batch])
+        if found.num_rows:
+            first = (
+                found.take(pc.sort_indices(found, sort_keys=order)[:1])
+                .combine_chunks()
+                .to_batches()[0]
+            )
     return first.to_pylist()[0] if first is not None else None
 
 
@@ -294,15 +293,13 @@ def _needed(
     """The staged file, nothing if its records are in the table already, or a copy of it without
     those that are.
     """
-    import pyarrow.parquet as pq
-
     folder = file.path.split("/")[1]
     if folder != _SHARED or not there:
         return [] if folder in done else [file]
     filesystem, root = open_filesystem(uri)
     path = f"{root}/{file.path}"
-    with storage_faults(path, "read the staged file"), filesystem.open_input_file(path) as source:
-        rows = pq.read_table(source)
+    with reading_faults(path), CheckedParquetFile(filesystem, path) as parquet:
+        rows = parquet.read()
     rest = rows.filter(
         pc.invert(pc.is_in(rows[SOURCE_FILE], value_set=pa.array(there, pa.string())))
     )

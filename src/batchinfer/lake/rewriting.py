@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from pyarrow import compute
 
+from batchinfer.checked_parquet import CheckedParquetFile
 from batchinfer.contracts import StagedFile
 from batchinfer.lake.snapshots import arrow_schema, skipping_names
 from batchinfer.lake.staging import StagedWriter
-from batchinfer.lake.table_places import open_filesystem, storage_faults
+from batchinfer.lake.table_places import open_filesystem, reading_faults
 
 # pyarrow makes these functions when it is imported; type checkers cannot see them.
 pc: Any = compute
@@ -56,6 +56,7 @@ def remove_rows(
     Runs on: driver
 
     Raises:
+        DamagedFile: bytes of a file are not those that were written.
         StorageError: a file cannot be read, or the copy cannot be written.
     """
     filesystem, root = open_filesystem(uri)
@@ -65,8 +66,7 @@ def remove_rows(
     rewrite = Rewrite()
     for file in files:
         path = f"{root}/{file['path']}"
-        with storage_faults(path, "read the file"), filesystem.open_input_file(path) as source:
-            parquet = pq.ParquetFile(source)
+        with reading_faults(path), CheckedParquetFile(filesystem, path) as parquet:
             if not set(values) <= set(parquet.schema_arrow.names):
                 continue
             count = pc.sum(doomed.mask(parquet.read(columns=list(values)))).as_py() or 0

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 from deltalake import DeltaTable
 
+from batchinfer.checked_parquet import check_file, damage_among, page_checks
 from batchinfer.contracts import BUNDLE_DIGEST, SLICE, runs_schema
 from batchinfer.errors import InputError
 from batchinfer.lake.creation import ensure_table
@@ -22,6 +23,7 @@ from batchinfer.lake.delta import commit
 from batchinfer.lake.snapshots import exists, open_table
 from batchinfer.lake.staging import StagedWriter
 from batchinfer.lake.table_places import open_filesystem, storage_faults
+from batchinfer.lake.table_rows import read_table_rows
 
 _SKIP_BY = ("pipeline", "started_at")
 
@@ -91,11 +93,11 @@ def latest_runs(
         wanted &= ds.field("command") == command
     if bundle_digest is not None:
         wanted &= ds.field(BUNDLE_DIGEST) == bundle_digest
-    with storage_faults(uri, "read the runs table"):
-        table = open_table(uri)
-        if newest is None:
-            rows = table.to_pyarrow_dataset().to_table(filter=wanted)
-        else:
+    table = open_table(uri)
+    if newest is None:
+        rows = read_table_rows(table, wanted=wanted)
+    else:
+        with storage_faults(uri, "read the runs table"):
             rows = _newest(uri, _starts(table, pipeline), wanted, newest)
     return {row[SLICE]: row for row in rows.sort_by("started_at").to_pylist()}
 
@@ -112,9 +114,13 @@ def _newest(
         if rows.num_rows == count and rows["started_at"][-1].as_py() >= files[opened][0]:
             break
         paths = [f"{root}/{unquote(path)}" for _, path in files[opened : opened + count]]
-        more = ds.dataset(
-            paths, schema=runs_schema(), filesystem=filesystem, format="parquet"
-        ).to_table(filter=wanted)
+        for path in paths:
+            check_file(filesystem, path)
+        dataset = ds.dataset(paths, schema=runs_schema(), filesystem=filesystem, format="parquet")
+        try:
+            more = dataset.to_table(filter=wanted, fragment_scan_options=page_checks())
+        except (OSError, pa.ArrowException) as error:
+            raise damage_among(filesystem, paths, error) or error from error
         rows = (
             pa.concat_tables([rows, more]).sort_by([("started_at", "descending")]).slice(0, count)
         )

@@ -11,14 +11,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pyarrow.fs import FileType, LocalFileSystem
 
+from batchinfer.checked_parquet import CheckedParquetFile
 from batchinfer.contracts import StagedFile
 from batchinfer.errors import StorageError
 from batchinfer.lake.parquet import delete_quietly, make_folder, sync_folders
 from batchinfer.lake.snapshots import exists, snapshot_files
-from batchinfer.lake.table_places import open_filesystem, partition_folder, storage_faults
+from batchinfer.lake.table_places import (
+    open_filesystem,
+    partition_folder,
+    reading_faults,
+    storage_faults,
+)
 
 
 def place_staged(table: str, staged: StagedFile, partition: Mapping[str, str | None]) -> StagedFile:
@@ -50,14 +55,15 @@ def read_staged(table: str, files: Sequence[StagedFile], columns: Sequence[str])
     Runs on: driver
 
     Raises:
+        DamagedFile: bytes of a file are not those that were written.
         StorageError: a file cannot be read.
     """
     filesystem, root = open_filesystem(table)
-    with storage_faults(table, "read staged files"):
-        parts = [
-            pq.read_table(f"{root}/{staged.path}", columns=list(columns), filesystem=filesystem)
-            for staged in files
-        ]
+    parts: list[pa.Table] = []
+    for staged in files:
+        path = f"{root}/{staged.path}"
+        with reading_faults(path), CheckedParquetFile(filesystem, path) as parquet:
+            parts.append(parquet.read(columns=list(columns)))
     return pa.concat_tables(parts)
 
 

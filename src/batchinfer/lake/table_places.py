@@ -188,6 +188,29 @@ def storage_faults(uri: str, doing: str) -> Generator[None]:
         raise as_storage_error(uri, doing, error) from error
 
 
+@contextmanager
+def reading_faults(path: str) -> Generator[None]:
+    """Turns faults of reading one Parquet file into errors that name it.
+
+    Runs on: driver | executor
+
+    Raises:
+        DamagedFile: its bytes are not those that were written.
+        StorageError: storage fails, or the file is gone.
+    """
+    import pyarrow as pa
+
+    from batchinfer.checked_parquet import damage
+
+    try:
+        yield
+    except BatchInferError:
+        raise
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+        fault = damage(path, error) or as_storage_error(path, "read the file", error)
+        raise fault from error
+
+
 def as_storage_error(uri: str, doing: str, error: BaseException) -> StorageError:
     """A fault of storage in this project's words; of an object store with what helps, and without
     what the store repeats.

@@ -19,6 +19,7 @@ import pyarrow.dataset as ds
 from deltalake import DeltaTable
 from pyarrow.fs import FileSelector, FileSystem
 
+from batchinfer.checked_parquet import check_file
 from batchinfer.contracts import KEY_PROPERTY, SLICE
 from batchinfer.errors import InputError, InputMissing
 from batchinfer.lake.snapshots import arrow_schema, kept_rows, maps_columns, open_table
@@ -73,6 +74,7 @@ class Snapshot:
     def fragment(self, file: TableFile) -> ds.ParquetFileFragment:
         """The opened file."""
         if file.path not in self.fragments:
+            check_file(self.filesystem, file.path)
             fragment = ds.ParquetFileFormat().make_fragment(file.path, self.filesystem)
             fragment.ensure_complete_metadata()
             self.fragments[file.path] = fragment

@@ -16,9 +16,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.dataset as ds
 
+from batchinfer.checked_parquet import page_checks
 from batchinfer.contracts import SERVED, SLICE
 from batchinfer.errors import InputError, StorageError
-from batchinfer.lake.table_places import as_storage_error
+from batchinfer.lake.table_places import reading_faults
 from batchinfer.lookups.key_values import convert_key
 from batchinfer.lookups.keyed_snapshots import Snapshot, TableFile, open_snapshot
 
@@ -118,11 +119,14 @@ def _read(
     if SERVED in schema.names:
         condition &= ds.field(SERVED) == pa.scalar(True)
     try:
-        rows = snapshot.fragment(file).to_table(schema=schema, filter=condition)
-    except FileNotFoundError:
+        with reading_faults(file.path):
+            rows = snapshot.fragment(file).to_table(
+                schema=schema, filter=condition, fragment_scan_options=page_checks()
+            )
+    except StorageError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            raise error.__cause__ from None
         raise
-    except (OSError, pa.ArrowException) as error:
-        raise as_storage_error(file.path, "read the file", error) from error
     asked = set(keys)
     columns = [rows[name].to_pylist() for name in snapshot.key]
     places = {key: place for place, key in enumerate(zip(*columns, strict=True)) if key in asked}

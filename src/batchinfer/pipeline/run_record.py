@@ -12,6 +12,7 @@ from batchinfer import stopping
 from batchinfer.contracts import BUNDLE_DIGEST, MODEL_VERSION, SOURCE_VERSION
 from batchinfer.credentials import IDENTIFIERS, told_without_secrets
 from batchinfer.errors import BatchInferError, Interrupted, SliceHeld, StorageError, TableTooNew
+from batchinfer.pipeline.damaged_files import damage_behind
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.spark.jvm import as_ended
 
@@ -47,6 +48,8 @@ def recorded(
         result = work()
     except (Exception, Interrupted) as error:
         told = _told(error)
+        if isinstance(told, _Unforeseen):
+            told = damage_behind(context, slice_, error) or told
         told.facts |= facts
         if not isinstance(told, SliceHeld):
             ended = {

@@ -42,7 +42,7 @@ def score_slice(
     started = time.perf_counter()
     inputs = resolve_inputs(context, slice_)
     with hold(context.environment.lake, context.name, slice_, context.run_id):
-        published = read_published(context, slice_).get(slice_)
+        published = read_published(context, slice_, replaced=force).get(slice_)
         note = check_owner(context, slice_, published)
         if published is not None and not force and _is_up_to_date(inputs, published):
             inputs.report.status = "unchanged"

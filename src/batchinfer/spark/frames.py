@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from batchinfer.config.uris import Uri
+from batchinfer.contracts import SLICE
+from batchinfer.lake.snapshots import open_table, table_files
+from batchinfer.lake.table_places import is_reachable
+from batchinfer.lake.table_rows import check_table_footers
 from batchinfer.object_stores import is_on_store
 from batchinfer.spark.hadoop import Store
+from batchinfer.table_format import FORMAT_PROPERTY
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -18,9 +23,19 @@ if TYPE_CHECKING:
 _GLOB_SIGNS = re.compile(r"([\\*?\[\]{}])")
 
 
-def version_frame(spark: SparkSession, place: str, version: int) -> DataFrame:
-    """A Delta table at one version."""
+def version_frame(
+    spark: SparkSession, place: str, version: int, slices: Collection[str] | None = None
+) -> DataFrame:
+    """A Delta table at one version.
+
+    Args:
+        slices: of a table that is partitioned by them, those whose rows are read; None: all.
+
+    Raises:
+        DamagedFile: footers of its files are not what was written; Spark checks those of pages.
+    """
     _check_reach(spark, place)
+    _check_footers(place, version, slices)
     return spark.read.format("delta").option("versionAsOf", version).load(place)
 
 
@@ -29,6 +44,7 @@ def files_frame(spark: SparkSession, table: str, paths: Sequence[str]) -> DataFr
     not.
     """
     _check_reach(spark, table)
+    check_table_footers(table, paths)
     return spark.read.parquet(*(_GLOB_SIGNS.sub(r"\\\1", f"{table}/{path}") for path in paths))
 
 
@@ -39,6 +55,19 @@ def _check_reach(spark: SparkSession, place: str) -> None:
     if is_on_store(place):
         uri = Uri.parse(place)
         Store(spark, uri, "lake").reach(uri.path)
+
+
+def _check_footers(place: str, version: int, slices: Collection[str] | None) -> None:
+    if not is_reachable(place):
+        return
+    table = open_table(place, version)
+    if is_on_store(place) and FORMAT_PROPERTY not in table.metadata().configuration:
+        # Somebody else's files have no checksum there, and each costs a request.
+        return
+    files = table_files(table)
+    if slices is not None and SLICE in table.metadata().partition_columns:
+        files = [file for file in files if file["partition"][SLICE] in slices]
+    check_table_footers(place, [file["path"] for file in files])
 
 
 def quoted_name(name: str) -> str:

@@ -172,6 +172,9 @@ def open_session(
         builder = builder.config(name, value)
     _start_apart(builder.getOrCreate)
     spark = builder.getOrCreate()
+    # Set in the session, which passes it to Hadoop's settings: in one that was there before, a
+    # setting spark.hadoop.* would come too late.
+    spark.conf.set("parquet.page.verify-checksum.enabled", "true")
     if (stores := os.environ.get(s3.VARIABLE)) is not None:
         # Of every Python worker that is started from now on, also in a session that was there
         # before.

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchinfer import contracts, predictions_table
-from batchinfer.errors import InputError, InputMissing, StorageError
+from batchinfer.errors import DamagedFile, InputError, InputMissing, StorageError
 from batchinfer.lookups import keyed_snapshots, tables
 from batchinfer.lookups.tables import key_columns, lookup_rows
 
@@ -233,11 +233,11 @@ def test_file_that_is_gone_is_a_storage_error(uri: Path) -> None:
         ask(uri, ("a.csv", 1))
 
 
-def test_damaged_file_is_a_storage_error_that_names_it(uri: Path) -> None:
+def test_damaged_file_is_told_by_its_name(uri: Path) -> None:
     add(uri, "1", [row("a.csv", 1)])
     [path] = uri.glob("slice=*/*.parquet")
     path.write_bytes(path.read_bytes()[:-9])
-    with pytest.raises(StorageError, match=r"part-a-0\.parquet: cannot read the file: "):
+    with pytest.raises(DamagedFile, match=r"part-a-0\.parquet is damaged: it cannot be decoded"):
         ask(uri, ("a.csv", 1))
 
 

@@ -117,11 +117,11 @@ def last_lines(
 def _lines(
     uri: str, names: Sequence[str], slice_: str | None, published: bool = False
 ) -> list[tuple[str, int]]:
-    import pyarrow as pa
     import pyarrow.dataset as ds
 
     from batchinfer.lake.delta import exists
     from batchinfer.lake.snapshots import open_table
+    from batchinfer.lake.table_rows import read_table_rows
 
     if not exists(uri):
         return []
@@ -130,11 +130,7 @@ def _lines(
         wanted &= ds.field(SLICE) == slice_
     if published:
         wanted &= (ds.field("stage") == "extract") & ds.field("published")
-    rows: pa.Table = (
-        open_table(uri)
-        .to_pyarrow_dataset()
-        .to_table(columns=[SOURCE_FILE, SOURCE_LINE], filter=wanted)
-    )
+    rows = read_table_rows(open_table(uri), [SOURCE_FILE, SOURCE_LINE], wanted)
     grouped = rows.group_by(SOURCE_FILE).aggregate([(SOURCE_LINE, "max")])
     return list(
         zip(

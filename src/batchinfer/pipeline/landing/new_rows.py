@@ -251,6 +251,7 @@ def _boundary(landing: Landing, source: JdbcSource, reading: _Reading) -> Bounda
 
     from batchinfer.lake.delta import exists
     from batchinfer.lake.snapshots import open_table
+    from batchinfer.lake.table_rows import read_table_batches, read_table_rows
     from batchinfer.sources.databases.database_rows import Boundary, plain_record
     from batchinfer.sources.text.columns import TextRule, convert
 
@@ -266,10 +267,9 @@ def _boundary(landing: Landing, source: JdbcSource, reading: _Reading) -> Bounda
             f"{reading.types[column]}; allowed: the type that the column had then"
         )
     ours = ds.field(SOURCE_FILE).isin(names)
-    landed = open_table(landing.table).to_pyarrow_dataset()
     hashes: list[pa.Array] = []
-    for batch in landed.to_batches(
-        columns=list(reading.fields), filter=ours & (ds.field(column) == value)
+    for batch in read_table_batches(
+        open_table(landing.table), list(reading.fields), ours & (ds.field(column) == value)
     ):
         rows = pa.RecordBatch.from_arrays(
             [batch.column(name).cast(type_) for name, type_ in reading.fields.items()],
@@ -280,11 +280,7 @@ def _boundary(landing: Landing, source: JdbcSource, reading: _Reading) -> Bounda
     quarantined: list[str] = []
     if exists(quarantine):
         kept = ours & (ds.field("stage") == "extract") & ds.field("published")
-        raw = (
-            open_table(quarantine)
-            .to_pyarrow_dataset()
-            .to_table(columns=["raw"], filter=kept)["raw"]
-        )
+        raw = read_table_rows(open_table(quarantine), ["raw"], kept)["raw"]
         quarantined = [plain_record(json.loads(record)) for record in raw.to_pylist()]
     return Boundary(
         column,

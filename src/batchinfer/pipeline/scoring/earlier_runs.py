@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
-from batchinfer.errors import StorageError, TableTooNew
+from batchinfer.errors import DamagedFile, StorageError, TableTooNew
 from batchinfer.pipeline.definition.context import Context
 
 Row = Mapping[str, Any]
@@ -38,7 +38,7 @@ def runs_of_bundle(context: Context, digest: str) -> list[Row]:
         runs = latest_runs(context.runs, context.name, "score", digest, newest=_NEWEST).values()
     except TableTooNew:
         raise
-    except StorageError as error:
+    except (StorageError, DamagedFile) as error:
         print(f"batchinfer: earlier runs cannot be read: {error}", file=sys.stderr)
         return []
     return sorted(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from batchinfer import contracts
-from batchinfer.errors import InputError
+from batchinfer.errors import DamagedFile, InputError
 from batchinfer.lake.ledger import Publisher
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.slices.slice_data import LandedSlice, SliceData
@@ -98,9 +98,14 @@ _LINEAGE = (
 )
 
 
-def read_published(context: Context, only: str | None = None) -> dict[str, Published]:
+def read_published(
+    context: Context, only: str | None = None, replaced: bool = False
+) -> dict[str, Published]:
     """Every published slice of a pipeline by name, or the one asked for; a file is opened for each
     of them.
+
+    Args:
+        replaced: its rows are about to be written anew, so a damaged file is as one without rows.
 
     Runs on: driver.
     """
@@ -130,7 +135,11 @@ def read_published(context: Context, only: str | None = None) -> dict[str, Publi
         files = by_slice.get(slice_, [])
         lineage: dict[str, Any] = {}
         if files:
-            lineage = _read_lineage(table, files[0]["path"])
+            try:
+                lineage = _read_lineage(table, files[0]["path"])
+            except DamagedFile:
+                if not replaced:
+                    raise
         found[slice_] = Published(
             version,
             sum(file["rows"] for file in files),
@@ -161,13 +170,14 @@ def check_owner(context: Context, slice_: str, published: Published | None) -> s
 
 
 def _read_lineage(table: str, path: str) -> dict[str, Any]:
-    import pyarrow.parquet as pq
-
-    from batchinfer.lake.table_places import open_filesystem, storage_faults
+    from batchinfer.checked_parquet import CheckedParquetFile
+    from batchinfer.lake.table_places import open_filesystem, reading_faults
 
     filesystem, root = open_filesystem(table)
     with (
-        storage_faults(f"{table}/{path}", "read the file"),
-        pq.ParquetFile(f"{root}/{path}", filesystem=filesystem) as reader,
+        reading_faults(f"{table}/{path}"),
+        CheckedParquetFile(filesystem, f"{root}/{path}") as reader,
     ):
-        return next(reader.iter_batches(batch_size=1, columns=list(_LINEAGE))).to_pylist()[0]
+        for batch in reader.iter_batches(batch_size=1, row_groups=[0], columns=list(_LINEAGE)):
+            return batch.to_pylist()[0]
+    raise InputError(f"{table}/{path} has no rows; allowed: the rows that the table's log tells of")

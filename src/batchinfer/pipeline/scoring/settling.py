@@ -117,10 +117,9 @@ def _are_published(
 
     from batchinfer.lake.delta import table_version
 
-    table = inputs.columns.context.predictions
-    rows = version_frame(open_session(), table, table_version(table)).where(
-        F.col(SLICE) == inputs.data.slice
-    )
+    table, slice_ = inputs.columns.context.predictions, inputs.data.slice
+    rows = version_frame(open_session(), table, table_version(table), [slice_])
+    rows = rows.where(F.col(SLICE) == slice_)
     keys = waiting["key"].to_pylist()
     found = set(keys_in(rows, keys, inputs.columns.key))
     return [key in found for key in keys]

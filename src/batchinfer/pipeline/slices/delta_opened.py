@@ -24,9 +24,10 @@ from batchinfer.pipeline.slices.slice_data import ReadingRules
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    import pyarrow.parquet as pq
     from deltalake import DeltaTable
     from pyspark.sql import SparkSession
+
+    from batchinfer.checked_parquet import CheckedParquetFile
 
     OpenSession = Callable[[], SparkSession]
 
@@ -141,15 +142,15 @@ class Opened:
         with self._footer(path) as parquet:
             return calendar_of(parquet) is not None
 
-    def _footer(self, path: str) -> pq.ParquetFile:
+    def _footer(self, path: str) -> CheckedParquetFile:
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
+        from batchinfer.checked_parquet import CheckedParquetFile
         from batchinfer.lake.table_places import open_filesystem
 
         filesystem, inner = open_filesystem(join(self.place, path))
         try:
-            return pq.ParquetFile(inner, filesystem=filesystem)
+            return CheckedParquetFile(filesystem, inner)
         except (OSError, pa.ArrowException) as error:
             raise InputError(
                 f"{self.place}: {path} of version {self.version} cannot be read: {error}"

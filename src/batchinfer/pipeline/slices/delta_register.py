@@ -127,11 +127,12 @@ def read_register(context: Context) -> Register | None:
     """
     from batchinfer.lake.delta import exists
     from batchinfer.lake.snapshots import open_table
+    from batchinfer.lake.table_rows import read_table_rows
 
     if not exists(context.landed):
         return None
     _check_kind(context)
-    rows = open_table(context.landed).to_pyarrow_table().to_pylist()
+    rows = read_table_rows(open_table(context.landed)).to_pylist()
     if not rows:
         return None
     entries = {

@@ -119,7 +119,7 @@ def _rows_with_history(
     rule = context.pipeline.source.slice
     names = (*data.slices, *data.history)
     if data.fields is None and data.table != context.landed_for_training:
-        rows = version_frame(spark, data.table, data.version)
+        rows = version_frame(spark, data.table, data.version, names or None)
         rows = rows.where(F.col(SLICE).isin(*names)) if names else rows
         rows = rows.withColumn(SLICE_NAME, F.col(SLICE))
     elif data.fields is not None and data.rule is not None:

@@ -27,9 +27,10 @@ def slice_frame(spark: SparkSession, data: SliceData) -> DataFrame:
     """
     from pyspark.sql import functions as F
 
-    rows = table_frame(spark, data.table, data.version, data.rules)
     if data.fields is None:
+        rows = version_frame(spark, data.table, data.version, [data.slice])
         return rows.where(F.col(SLICE) == data.slice)
+    rows = table_frame(spark, data.table, data.version, data.rules)
     if data.rule is not None:
         return rows.where(slice_condition(data.rule, data.slice, data.fields[data.rule.column]))
     if data.only_files:

@@ -1,0 +1,201 @@
+"""Which files of a pipeline's tables are damaged, and what makes each anew.
+
+Owns the reading of whole tables for that. Changes nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from batchinfer.contracts import SLICE
+from batchinfer.errors import DamagedFile, StorageError
+from batchinfer.pipeline.definition.context import Context
+
+# Files that are read at once; Arrow reads without Python's lock.
+_AT_ONCE = 4
+# What Spark says of a file that it could not read; of some damage it does not say which file.
+_OF_READING = re.compile(r"FAILED_READ_FILE|org\.apache\.parquet|datasources\.parquet|v2\.parquet")
+_NAMED = re.compile(r"file:/+[^\s\"']+?\.parquet")
+
+
+@dataclass(frozen=True)
+class LoggedFile:
+    """A file of one of the pipeline's tables, as the table's log tells of it.
+
+    Attributes:
+        path: in the file system.
+        rows: None where the log does not tell.
+    """
+
+    table: str
+    path: str
+    size: int
+    rows: int | None
+    slice: str | None
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A damaged file, what is wrong with it, and what to do."""
+
+    table: str
+    file: str
+    problem: str
+    hint: str
+
+
+@dataclass(frozen=True)
+class DeepReport:
+    """What was found by reading all files of a pipeline's tables.
+
+    Attributes:
+        without_checksums: files of earlier builds and of other writers: what they hold can be read,
+            and nothing tells whether it is what was written.
+    """
+
+    pipeline: str
+    files: int = 0
+    bytes: int = 0
+    without_checksums: int = 0
+    damaged: list[Damage] = field(default_factory=list)
+
+    @property
+    def exit_code(self) -> int:
+        return DamagedFile.exit_code if self.damaged else 0
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON line: `status` ok or damaged, and one sentence in `errors` for each damaged
+        file.
+        """
+        return {
+            **asdict(self),
+            "status": "damaged" if self.damaged else "ok",
+            "errors": [f"{each.file}: {each.problem}" for each in self.damaged],
+        }
+
+
+def look_deep(context: Context) -> DeepReport:
+    """Reads every file of the pipeline's landed, predictions, quarantine and runs tables.
+
+    Runs on: driver, without Spark.
+
+    Raises:
+        StorageError: a table's log cannot be read, or storage fails.
+    """
+    files = [file for table in _tables(context) for file in _files(table)]
+    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="deep") as pool:
+        found = list(pool.map(_look, files))
+    damaged = [
+        Damage(file.table, file.path, problem, _hint(context, file))
+        for file, (_, problem) in zip(files, found, strict=True)
+        if problem is not None
+    ]
+    return DeepReport(
+        context.name,
+        len(files),
+        sum(file.size for file in files),
+        sum(not is_sealed and problem is None for is_sealed, problem in found),
+        damaged,
+    )
+
+
+def damage_behind(context: Context, slice_: str | None, error: BaseException) -> DamagedFile | None:
+    """What an error of Spark comes from, if that is a damaged file; None: it is something else.
+
+    Runs on: driver.
+    """
+    text = str(error)
+    if not _OF_READING.search(text):
+        return None
+    try:
+        for file in _suspects(context, slice_, text):
+            _, problem = _look(file)
+            if problem is not None:
+                return DamagedFile(f"{file.path} is damaged: {problem}", _hint(context, file))
+    except StorageError:
+        # Then Spark's own error says more.
+        return None
+    return None
+
+
+def _suspects(context: Context, slice_: str | None, text: str) -> Iterator[LoggedFile]:
+    files = [file for table in _tables(context) for file in _files(table)]
+    named = {unquote(urlsplit(uri).path) for uri in _NAMED.findall(text)}
+    yield from (file for file in files if file.path in named)
+    yield from (file for file in files if slice_ is None or file.slice in (slice_, None))
+
+
+def _tables(context: Context) -> list[str]:
+    from batchinfer.lake.delta import exists
+
+    named = (
+        context.landed,
+        context.landed_for_training,
+        context.predictions,
+        context.quarantine,
+        context.runs,
+    )
+    return [table for table in dict.fromkeys(named) if exists(table)]
+
+
+def _files(table: str) -> list[LoggedFile]:
+    from batchinfer.lake.snapshots import snapshot_files
+    from batchinfer.lake.table_places import open_filesystem
+
+    _, root = open_filesystem(table)
+    return [
+        LoggedFile(
+            table,
+            f"{root}/{file['path']}",
+            file["size"],
+            file["rows"],
+            file["partition"].get(SLICE),
+        )
+        for file in snapshot_files(table)
+    ]
+
+
+def _look(file: LoggedFile) -> tuple[bool, str | None]:
+    """Whether a file has checksums, and what is wrong with it."""
+    from batchinfer.checked_parquet import look_at
+    from batchinfer.lake.table_places import open_filesystem, storage_faults
+
+    filesystem, _ = open_filesystem(file.table)
+    try:
+        with storage_faults(file.path, "read the file"):
+            try:
+                found = look_at(filesystem, file.path)
+            except FileNotFoundError:
+                return False, "the table's log tells of it, and it is not there"
+            size = filesystem.get_file_info(file.path).size
+    except DamagedFile as error:
+        return True, error.problems[0]
+    if found.damage is not None:
+        return found.is_sealed, found.damage
+    if size != file.size:
+        return found.is_sealed, f"it has {size:,} bytes, and {file.size:,} were written"
+    if file.rows is not None and found.rows != file.rows:
+        return found.is_sealed, f"it has {found.rows:,} rows, and {file.rows:,} were written"
+    return found.is_sealed, None
+
+
+def _hint(context: Context, file: LoggedFile) -> str:
+    copy = "put the file back from a copy, if there is one"
+    if file.table == context.predictions:
+        return f"batchinfer score -p {context.name} --slice {file.slice} --force writes it anew"
+    if file.table == context.quarantine:
+        return (
+            f"{copy}; records of rows that could not be scored, batchinfer score -p {context.name} "
+            f"--slice {file.slice} --force writes anew"
+        )
+    if file.table == context.runs:
+        return f"{copy}; else move the folder {file.table} aside: it is the history of runs only"
+    return (
+        f"{copy}; else move the folder {file.table} aside, extract its slices again, and score "
+        "them with --force"
+    )
