@@ -42,7 +42,7 @@ def test_a_flipped_bit_of_landed_rows_publishes_nothing(ready: SmallProject) -> 
     [problem] = caught.value.problems
     assert str(path) in problem and "the checksum of a page does not match its bytes" in problem
     assert caught.value.exit_code == 3 and "doctor" in str(caught.value.hint)
-    assert ready.states() == {DAY: "missing"}, "nothing was published"
+    assert ready.states() == {DAY: "failed"}, "nothing was published"
 
 
 def test_a_damaged_file_of_predictions_is_told_and_written_anew(ready: SmallProject) -> None:
