@@ -280,7 +280,13 @@ def _check_names(whose: str, names: Sequence[str], fields: Mapping[str, pa.DataT
         if name not in fields
     ]
     if problems or not names:
-        raise ModelError(problems or f"{whose} names no columns")
+        raise ModelError(
+            problems or f"{whose} names no columns",
+            "a column that the model was fitted with and does not use has to be there all the "
+            "same: land it (null will do where the model takes nulls), or fit the model without it"
+            if problems
+            else None,
+        )
 
 
 def _is_text(type_: pa.DataType) -> bool:

@@ -63,7 +63,9 @@ def not_in_use(context: Context, made: ModelRef) -> str | None:
     if holder == made.version:
         return None
     stays = f"{alias} stays with version {holder}" if holder else f"no version has {alias}"
+    # The command line may have named another model than the file does.
+    other = "" if made.name == context.name else f" --set model.uri={uri}"
     return (
-        f"version {made.version} is registered, and {stays}: batchinfer models -p {context.name} "
-        f"--promote {made.version}"
+        f"version {made.version} is registered, and {stays}: batchinfer models -p {context.name}"
+        f"{other} --promote {made.version}"
     )

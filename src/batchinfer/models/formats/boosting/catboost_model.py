@@ -99,8 +99,8 @@ def _told(categories: tuple[str, ...]) -> Iterator[str]:
     if categories:
         yield (
             f"CatBoost takes text for {', '.join(categories)}, and its file does not tell which "
-            "text stood for a missing one: a row with null there goes to quarantine, unless "
-            "--missing COLUMN=TEXT tells it; a category that was not there in training has the "
+            "text stood for a missing one: a row with null there goes to quarantine where "
+            "no --missing COLUMN=TEXT tells it; a category that was not there in training has the "
             "statistics of one that was never seen, which is CatBoost's own way"
         )
 
