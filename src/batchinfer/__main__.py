@@ -17,11 +17,9 @@ def main(argv: list[str] | None = None) -> int:
 
         return run(argv)
     except KeyboardInterrupt:
-        from batchinfer.command import report_failure
-        from batchinfer.errors import Interrupted
+        from batchinfer.command import report_interrupted
 
-        stopping.stop_listening()
-        return report_failure(stopping.asked() or Interrupted("interrupted by Ctrl-C"))
+        return report_interrupted()
 
 
 def script() -> None:

@@ -373,11 +373,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Console script, and the body of every job. A usage error ends like every other: exit 2 and
     the JSON line.
     """
-    from batchinfer.command import print_line, report_failure, stdout_for_the_line
-    from batchinfer.errors import ConfigError, Interrupted
+    from batchinfer import command
+    from batchinfer.errors import ConfigError
 
     stopping.listen()
-    with stdout_for_the_line():
+    with command.stdout_for_the_line():
         try:
             cli.main(argv, prog_name="batchinfer", standalone_mode=False)
         except click.ClickException as error:
@@ -386,12 +386,11 @@ def main(argv: Sequence[str] | None = None) -> int:
                 if isinstance(error, click.UsageError) and error.ctx
                 else None
             )
-            return report_failure(ConfigError(error.format_message(), hint))
+            return command.report_failure(ConfigError(error.format_message(), hint))
         except (click.Abort, KeyboardInterrupt):
-            stopping.stop_listening()
-            return report_failure(stopping.asked() or Interrupted("interrupted by Ctrl-C"))
+            return command.report_interrupted()
         # Commands leave by themselves: what comes here has shown help, or the version.
-        print_line({"version": __version__, "status": "ok", "errors": []})
+        command.print_line({"version": __version__, "status": "ok", "errors": []})
         return 0
 
 

@@ -26,6 +26,8 @@ SUBMITTED = "BATCHINFER_SUBMITTED"
 _line_out: int | None = None
 
 _CHILDREN_END_S = 2.0
+# What is told of a run that came to its end although it was to stop.
+_RUN = ("run_id", "pipeline", "slice")
 
 
 @contextlib.contextmanager
@@ -122,19 +124,20 @@ def run_command(work: Callable[[], Any], context: dict[str, Any] | None = None) 
             return report_failure(error, context)
         print(without_credentials(traceback.format_exc()), file=sys.stderr, end="")
         return report_failure(BatchInferError(f"{type(error).__name__}: {error}"), context)
+    body = result.to_json() if hasattr(result, "to_json") else dict(result)
     if stopped := stopping.asked():
         # Code of others swallowed it, and the work went on to its end.
-        stopped.facts |= _run_of(result)
+        stopped.facts |= {name: body[name] for name in _RUN if body.get(name)}
         return _end_interrupted(stopped, context)
     exit_code = getattr(result, "exit_code", 0)
-    body = result.to_json() if hasattr(result, "to_json") else dict(result)
     print_line({**body, "status": body.get("status", "ok"), "errors": body.get("errors", [])})
     return exit_code
 
 
-def _run_of(result: Any) -> dict[str, Any]:
-    body = result.to_json() if hasattr(result, "to_json") else dict(result)
-    return {name: body[name] for name in ("run_id", "pipeline", "slice") if body.get(name)}
+def report_interrupted() -> int:
+    """How a command ends that a signal met before its work began."""
+    stopping.stop_listening()
+    return report_failure(stopping.asked() or Interrupted("interrupted by Ctrl-C"))
 
 
 def _end_interrupted(stopped: Interrupted, context: dict[str, Any] | None) -> int:

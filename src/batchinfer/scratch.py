@@ -7,8 +7,6 @@ Owns their end. A command ends without Python's own clean-up (see `command.leave
 from __future__ import annotations
 
 import atexit
-import shutil
-import tempfile
 from pathlib import Path
 
 _folders: list[Path] = []
@@ -20,6 +18,8 @@ def process_folder(purpose: str = "") -> Path:
     Args:
         purpose: a word in its name, for whoever finds one after a crash.
     """
+    import tempfile
+
     if not _folders:
         atexit.register(remove_folders)
     folder = Path(tempfile.mkdtemp(prefix=f"batchinfer-{purpose}-" if purpose else "batchinfer-"))
@@ -29,5 +29,10 @@ def process_folder(purpose: str = "") -> Path:
 
 def remove_folders() -> None:
     """Removes what `process_folder` has made in this process."""
+    if not _folders:
+        return
+    # Every command asks, and most have made none.
+    import shutil
+
     while _folders:
         shutil.rmtree(_folders.pop(), ignore_errors=True)

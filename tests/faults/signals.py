@@ -33,6 +33,15 @@ class Aftermath:
     faults: list[str] = field(default_factory=list)
 
 
+def started(project: Project, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+    """A command at work, the leader of a session of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "batchinfer", *arguments], cwd=project.root,
+        env=project.environment(**variables), start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
 def signalled(
     project: Project, number: signal.Signals, after_s: float, *arguments: str
 ) -> Aftermath:
@@ -40,11 +49,7 @@ def signalled(
     scratch = project.root / "tmp"
     scratch.mkdir(exist_ok=True)
     before = strays(project)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "batchinfer", *arguments],
-        cwd=project.root, env=project.environment(TMPDIR=str(scratch)), start_new_session=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    process = started(project, *arguments, TMPDIR=str(scratch))
     time.sleep(after_s)
     ended = process.poll() is not None
     process.send_signal(number)

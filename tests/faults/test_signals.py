@@ -17,7 +17,7 @@ import pytest
 from e2e.commands import Project, Result, as_result, new_project
 from spark.projects import DAY, PIPELINE
 
-from .signals import signalled
+from .signals import signalled, started
 from .test_kills import trained
 
 STEP_S = float(os.environ.get("STEP_S", "0.05"))
@@ -114,11 +114,7 @@ def slow(tmp_path_factory: pytest.TempPathFactory) -> Project:
 def begun(project: Project, *arguments: str) -> subprocess.Popen[str]:
     """A command whose model is at work."""
     (project.root / "at_work").unlink(missing_ok=True)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "batchinfer", *arguments], cwd=project.root,
-        env=project.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        start_new_session=True,
-    )  # fmt: skip
+    process = started(project, *arguments)
     until = time.monotonic() + 120
     while not (project.root / "at_work").exists() and time.monotonic() < until:
         assert process.poll() is None, process.communicate()

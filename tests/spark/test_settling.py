@@ -5,6 +5,7 @@ one table.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from spark.projects import DAY, SmallProject
@@ -95,8 +96,7 @@ def test_two_pipelines_that_share_a_sink_publish_slices_of_their_own(
     small.train()
     small.score()
     own = rows(small)
-    other = SmallProject(small.root, small.open_session)
-    other.context = lambda *overrides: small.context("name=other", *overrides)  # type: ignore[method-assign]
+    other = replace(small, overrides=("name=other",))
     other.extract()
     assert other.states() == {DAY: "missing"}
     with pytest.raises(errors.InputError, match=f"slice {DAY} of .* published by pipeline small"):
@@ -113,8 +113,7 @@ def test_a_slice_that_another_name_published_is_said(small: SmallProject) -> Non
     small.train()
     small.score()
     # The pipeline gets another name, and keeps its sink and its model.
-    renamed = SmallProject(small.root, small.open_session)
-    renamed.context = lambda *overrides: small.context("name=renamed", *overrides)  # type: ignore[method-assign]
+    renamed = replace(small, overrides=("name=renamed",))
     renamed.extract()
     assert renamed.score(force=True).warnings == [
         f"slice {DAY} of {small.root}/var/lake/predictions/small was published by pipeline small "

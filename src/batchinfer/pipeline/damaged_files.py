@@ -127,7 +127,8 @@ def _suspects(context: Context, slice_: str | None, text: str) -> Iterator[Logge
     files = [file for table in _tables(context) for file in _files(table)]
     named = {unquote(urlsplit(uri).path) for uri in _NAMED.findall(text)}
     yield from (file for file in files if file.path in named)
-    yield from (file for file in files if slice_ is None or file.slice in (slice_, None))
+    rest = (file for file in files if file.path not in named)
+    yield from (file for file in rest if slice_ is None or file.slice in (slice_, None))
 
 
 def _tables(context: Context) -> list[str]:

@@ -6,19 +6,17 @@ Owns how an estimator is asked, and that it is asked no more than needed. Knows 
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
 from batchinfer.errors import ModelError
 from batchinfer.models.formats.artifact import Classified, ModelInput, Predictor, label_texts
-from batchinfer.models.formats.estimator_words import (
-    category_texts,
-    missing_words,
-    nan_fills,
-    takes_texts,
-)
+from batchinfer.models.formats.estimator_words import missing_words, takes_texts
+
+Told = TypeVar("Told")
 
 _MATRIX, _TEXT = "features", "text"
 
@@ -54,20 +52,15 @@ class EstimatorPredictor(Predictor):
 # fmt: on
 
 
-def known_texts(module: Any) -> dict[str, set[str]]:
-    """The texts that a model's encoders know of each column; empty where it is no estimator, or was
-    fitted without names.
+def told_by_steps(
+    module: Any, find: Callable[[Any, Sequence[str]], dict[str, Told]]
+) -> dict[str, Told]:
+    """What `category_texts` or `nan_fills` finds in a model's steps, by column; empty where it is
+    no estimator, or was fitted without names.
     """
     if not isinstance(module, EstimatorPredictor) or not module.frame:
         return {}
-    return category_texts(module._estimator, module.frame)
-
-
-def fills_for_nan(module: Any) -> dict[str, str]:
-    """Of a column the text that stands behind an imputer for NaN, as `nan_fills` finds it."""
-    if not isinstance(module, EstimatorPredictor) or not module.frame:
-        return {}
-    return nan_fills(module._estimator, module.frame)
+    return find(module._estimator, module.frame)
 
 
 def class_names(classes: Any) -> tuple[str, ...]:

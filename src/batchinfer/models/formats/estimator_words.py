@@ -43,7 +43,7 @@ def missing_words(estimator: Any, columns: Sequence[str]) -> dict[str, MissingWo
     A column that two steps tell different words of is left out.
     """
     found: dict[str, MissingWord | None] = {}
-    for met in _walk(estimator, {name: name for name in columns}, {}, 0):
+    for met in _steps(estimator, columns):
         for column, word in _told(met):
             found[column] = word if found.get(column, word) == word else None
     return {column: word for column, word in found.items() if word is not None}
@@ -52,7 +52,7 @@ def missing_words(estimator: Any, columns: Sequence[str]) -> dict[str, MissingWo
 def category_texts(estimator: Any, columns: Sequence[str]) -> dict[str, set[str]]:
     """The texts among the categories that encoders know of each column."""
     found: dict[str, set[str]] = {}
-    for met in _walk(estimator, {name: name for name in columns}, {}, 0):
+    for met in _steps(estimator, columns):
         for column, values in _categories(met):
             found.setdefault(column, set()).update(one for one in values if isinstance(one, str))
     return found
@@ -63,12 +63,17 @@ def nan_fills(estimator: Any, columns: Sequence[str]) -> dict[str, str]:
     that text, and no None: NaN came, or the rows had that text of their own.
     """
     found: dict[str, str] = {}
-    for met in _walk(estimator, {name: name for name in columns}, {}, 0):
+    for met in _steps(estimator, columns):
         for column, values in _categories(met):
             fill = met.filled.get(column)
             if isinstance(fill, str) and fill in values and None not in values:
                 found[column] = fill
     return found
+
+
+def _steps(estimator: Any, columns: Sequence[str]) -> Iterator[_Met]:
+    """The steps that meet the columns that the estimator was fitted on."""
+    return _walk(estimator, {name: name for name in columns}, {}, 0)
 
 
 def _walk(

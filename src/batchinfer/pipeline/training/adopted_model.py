@@ -89,12 +89,15 @@ def adopt_model(
     from batchinfer.models.elsewhere.feeds import takes_of_trees
     from batchinfer.models.elsewhere.probing import probe
     from batchinfer.models.elsewhere.tree_feeds import with_missing_number, with_unseen
-    from batchinfer.models.formats.estimator_predictor import known_texts
+    from batchinfer.models.formats.estimator_predictor import told_by_steps
+    from batchinfer.models.formats.estimator_words import category_texts
 
     context = columns.context
     module, trust = _opened(columns, artifact, transforms)
     feeds = _feeds(columns, artifact, module, transforms, fitted)
-    feeds = with_told_words(feeds, options.missing, columns.prepared, known_texts(module))
+    feeds = with_told_words(
+        feeds, options.missing, columns.prepared, told_by_steps(module, category_texts)
+    )
     rows, why_none = read_trial_rows(context, feeds.columns)
     positive, warnings = _positive(context)
     probed = probe(module, feeds, transforms, columns.prepared, positive, rows)
@@ -227,7 +230,8 @@ def _with_found_words(
     """The handler with words for missing values wherever a column of its frame has two."""
     from batchinfer.models.elsewhere.example_rows import example_rows
     from batchinfer.models.elsewhere.word_trials import find_required, find_words
-    from batchinfer.models.formats.estimator_predictor import fills_for_nan
+    from batchinfer.models.formats.estimator_predictor import told_by_steps
+    from batchinfer.models.formats.estimator_words import nan_fills
 
     module: Any = handler.module
     tried = example_rows(module, feeds, fields, 3, None) if rows is None else rows
@@ -237,7 +241,7 @@ def _with_found_words(
     # A fill that the rows hold as a text of their own proves nothing.
     met_nan = [
         name
-        for name, fill in fills_for_nan(module).items()
+        for name, fill in told_by_steps(module, nan_fills).items()
         if rows is None or fill not in rows.column(name).to_pylist()
     ]
     told = {name: word.to_json() for name, word in find_words(handler, tried, met_nan).items()}
