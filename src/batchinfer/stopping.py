@@ -16,10 +16,12 @@ from typing import Any, Final
 from batchinfer.errors import Interrupted
 
 _NAMES: Final = {signal.SIGINT: ("Ctrl-C", 130), signal.SIGTERM: ("SIGTERM", 143)}
-# An import that is broken off leaves half a module, and code in C may crash: it is waited for, in
-# steps, so long at most.
+# An import that is broken off leaves half a module, and code in C may crash: what must come to its
+# end is waited for, in steps, so long at most.
 _STEP_S, _STEPS = 0.02, 500
 _IMPORT = "<frozen importlib"
+# It tries a folder with a file of its own, which would stay.
+_TRIES_FOLDER = "_get_default_tempdir"
 
 _asked: list[int] = []
 _waited: list[float] = []
@@ -80,16 +82,17 @@ def _hear_again(_number: int, frame: FrameType | None) -> None:
 
 
 def _raise_when_safe(frame: FrameType | None) -> None:
-    if len(_waited) < _STEPS and _is_importing(frame):
+    if len(_waited) < _STEPS and _must_end(frame):
         _waited.append(_STEP_S)
         _try_again()
         return
     check()
 
 
-def _is_importing(frame: FrameType | None) -> bool:
+def _must_end(frame: FrameType | None) -> bool:
     while frame is not None:
-        if frame.f_code.co_filename.startswith(_IMPORT):
+        code = frame.f_code
+        if code.co_filename.startswith(_IMPORT) or code.co_name == _TRIES_FOLDER:
             return True
         frame = frame.f_back
     return False

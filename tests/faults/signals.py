@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -24,7 +25,7 @@ class Aftermath:
     """What is wrong after a signal; nothing is where the list is empty.
 
     Attributes:
-        ended: the command had come to its own end before.
+        ended: the command had told its own end before.
         seconds: from the signal to the end of the process.
     """
 
@@ -51,7 +52,8 @@ def signalled(
     before = strays(project)
     process = started(project, *arguments, TMPDIR=str(scratch))
     time.sleep(after_s)
-    ended = process.poll() is not None
+    # Its line is the last thing that it does: what comes behind it finds a process that goes.
+    ended = bool(select.select([process.stdout], [], [], 0)[0])
     process.send_signal(number)
     sent = time.perf_counter()
     try:

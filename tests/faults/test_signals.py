@@ -65,8 +65,10 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Project:
     make = (
         "import torch\n"
         "class Net(torch.nn.Module):\n"
-        "    def forward(self, size): return size * 2\n"
-        "torch.export.save(torch.export.export(Net(), (torch.ones(3, 1),)), 'net.pt2')\n"
+        "    def forward(self, features): return features.sum(dim=1)\n"
+        "batch = torch.export.Dim('batch')\n"
+        "net = torch.export.export(Net(), (torch.ones(4, 3),), dynamic_shapes=({0: batch},))\n"
+        "torch.export.save(net, 'net.pt2')\n"
     )
     subprocess.run([sys.executable, "-c", make], cwd=project.root, check=True)
     return project

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,7 @@ from batchinfer import errors, stopping
 from batchinfer.command import run_command
 from batchinfer.lake.delta import commit, ensure_table, snapshot_files
 from batchinfer.lake.runs import append_run
+from batchinfer.lake.staged_files import remove_interrupted, staging
 from batchinfer.lake.staging import StagedWriter
 
 SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
@@ -106,12 +108,12 @@ def test_a_signal_behind_the_line_changes_nothing(capsys: pytest.CaptureFixture[
     assert stopping.asked() is None
 
 
-def table_of(folder: Path) -> tuple[str, list[Any]]:
+def table_of(folder: Path, run_id: str = "") -> tuple[str, list[Any]]:
     """An empty table, and a staged file for it."""
     schema = pa.schema([("id", pa.int64())])
     uri = str(folder / "table")
     ensure_table(uri, schema)
-    with StagedWriter(uri, schema, (), ()) as writer:
+    with StagedWriter(uri, schema, (), (), run_id=run_id) as writer:
         writer.write(pa.record_batch({"id": [1, 2]}), {})
         return uri, writer.close()
 
@@ -127,6 +129,31 @@ def test_nothing_is_committed_after_a_signal(tmp_path: Path) -> None:
     with ThreadPoolExecutor(1) as pool, pytest.raises(errors.Interrupted):
         pool.submit(commit, uri, staged).result()
     assert snapshot_files(uri) == []
+
+
+def test_what_a_worker_staged_goes_and_what_stands_stays(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The worker was ended before it could say what it had written."""
+    uri, committed = table_of(tmp_path, "mine")
+    commit(uri, committed)
+    of_another = table_of(tmp_path, "another")[1]
+
+    def work() -> None:
+        with staging("mine", uri, str(tmp_path / "never made")):
+            table_of(tmp_path, "mine")
+            told_to_stop()
+
+    assert ended(work, capsys)[0] == 143
+    left = {file.name for file in (tmp_path / "table").glob("*.parquet")}
+    assert left == {committed[0].path, of_another[0].path}
+
+
+def test_what_stays_staged_without_a_signal_is_nobodys_to_remove(tmp_path: Path) -> None:
+    with staging("mine", str(tmp_path / "table")):
+        staged = table_of(tmp_path, "mine")[1]
+    remove_interrupted()
+    assert (tmp_path / "table" / staged[0].path).exists()
 
 
 def test_the_record_of_the_run_is_written_all_the_same(tmp_path: Path) -> None:
@@ -152,6 +179,27 @@ def test_an_import_comes_to_its_end_first(tmp_path: Path, monkeypatch: pytest.Mo
         import_module("slow_module")
         time.sleep(5)
     assert sys.modules.pop("slow_module").whole
+
+
+def test_the_try_of_the_temporary_folder_leaves_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python finds the folder by writing a file into it."""
+    opened = os.open
+
+    def interrupted(*arguments: Any) -> int:
+        number = opened(*arguments)
+        told_to_stop()
+        return number
+
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(os, "open", interrupted)
+    stopping.listen()
+    with pytest.raises(errors.Interrupted):
+        tempfile.gettempdir()
+        time.sleep(5)
+    assert not list(tmp_path.iterdir())
 
 
 def test_where_nothing_can_be_raised_it_comes_again() -> None:

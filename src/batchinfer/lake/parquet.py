@@ -24,6 +24,11 @@ from batchinfer.lake.table_places import storage_faults
 _CODEC_SUFFIX = {"zstd": ".zstd", "snappy": ".snappy", "gzip": ".gz", "none": ""}
 
 
+def prefix_of(run_id: str) -> str:
+    """How the names of the files begin that a run stages."""
+    return f"part-{run_id}-" if run_id else "part-"
+
+
 class ParquetFile:
     """A new file below a table's root; nothing refers to it until a commit does.
 
@@ -49,8 +54,10 @@ class ParquetFile:
         compression: str,
         distinct: Collection[str] = (),
         unordered: Collection[str] = (),
+        run_id: str = "",
     ) -> None:
-        name = f"part-{uuid.uuid4()}{_CODEC_SUFFIX[compression]}.parquet"
+        unique = uuid.uuid4().hex
+        name = f"{prefix_of(run_id)}{unique}{_CODEC_SUFFIX[compression]}.parquet"
         self.path = f"{folder}/{name}" if folder else name
         self.full_path = f"{root.rstrip('/')}/{self.path}"
         self._filesystem, self._root, self._schema, self._statistics = (

@@ -329,7 +329,14 @@ def _write_group(
             name: common[name] if name in common else getattr(record, name) for name in schema.names
         }
         by_slice.setdefault(record.slice if record.slice is not None else slice_, []).append(row)
-    with StagedWriter(uri, schema, QUARANTINE_PARTITIONS, STATS_COLUMNS, folder=folder) as writer:
+    with StagedWriter(
+        uri,
+        schema,
+        QUARANTINE_PARTITIONS,
+        STATS_COLUMNS,
+        folder=folder,
+        run_id=common["run_id"],
+    ) as writer:
         for value, rows in by_slice.items():
             # An empty slice would be read back as null; null it is.
             writer.write(

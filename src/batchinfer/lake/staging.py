@@ -118,7 +118,7 @@ class StagedWriter:
         folder: relative to the table, in place of folders named after the partition values: for
             files that `place_staged` moves later, because their partition is not known yet.
         row_group_rows: None: 131,072, or 16,384 in sorted files.
-        distinct: columns in which hardly a value stands twice; see `parquet.ParquetFile`.
+        distinct, run_id: see `parquet.ParquetFile`.
 
     Runs on: executor
     """
@@ -135,6 +135,7 @@ class StagedWriter:
         folder: str | None = None,
         row_group_rows: int | None = None,
         distinct: Collection[str] = (),
+        run_id: str = "",
     ) -> None:
         fields = [field for field in schema if field.name not in partition_columns]
         self._schema = delta_schema(pa.schema(fields))
@@ -142,7 +143,7 @@ class StagedWriter:
         self._partition_columns, self._sort_by = tuple(partition_columns), tuple(sort_by)
         self._stats_columns = tuple(name for name in stats_columns if name not in partition_columns)
         self._rows_per_file, self._compression, self._folder = rows_per_file, compression, folder
-        self._distinct = frozenset(distinct)
+        self._distinct, self._run_id = frozenset(distinct), run_id
         self._row_group_rows = row_group_rows or (
             SORTED_ROW_GROUP_ROWS if sort_by else ROW_GROUP_ROWS
         )
@@ -317,15 +318,9 @@ class StagedWriter:
         )
         statistics = FileStatistics.of(self._schema, self._stats_columns)
         return ParquetFile(
-            self._filesystem,
-            self._root,
-            folder,
-            nullable,
-            statistics,
-            self._compression,
-            self._distinct,
-            self._unordered,
-        )
+            self._filesystem, self._root, folder, nullable, statistics, self._compression,
+            self._distinct, self._unordered, self._run_id,
+        )  # fmt: skip
 
     def _end_file(self, held: _Partition) -> None:
         if held.file is not None:

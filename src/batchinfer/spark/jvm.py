@@ -79,6 +79,8 @@ def cancel_jobs() -> None:
     if context is None or has_ended():
         return
     try:
+        # It would print a traceback when the JVM goes.
+        context._accumulatorServer.handle_error = lambda *_: None
         context.setLogLevel("OFF")
         context.cancelAllJobs()
     except Exception as error:  # noqa: BLE001 - it may end at this moment, in as many ways as there are calls

@@ -74,12 +74,16 @@ def extract_in_place(
         SliceHeld: another extract of this pipeline is running.
     """
     from batchinfer.lake.leases import hold
+    from batchinfer.lake.staged_files import staging
     from batchinfer.lake.storage import check_writable
 
     started = time.perf_counter()
     check_writable(context.environment.lake)
     # All slices are rows of one register: one extract at a time.
-    with hold(context.environment.lake, context.name, "extract *", context.run_id):
+    with (
+        hold(context.environment.lake, context.name, "extract *", context.run_id),
+        staging(context.run_id, context.landed, context.quarantine),
+    ):
         opened = open_source(find_place(context, source, open_session), source)
         known = read_register(context)
         warnings = check_contract(context, source, opened, known)

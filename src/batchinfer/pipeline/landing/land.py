@@ -68,6 +68,7 @@ class Staged:
 def land(landing: Landing, open_session: OpenSession) -> ExtractReport:
     """Lands what is new in a source in a table; see `extract`."""
     from batchinfer.lake.leases import hold
+    from batchinfer.lake.staged_files import staging
     from batchinfer.lake.storage import check_writable
 
     started = time.perf_counter()
@@ -76,7 +77,10 @@ def land(landing: Landing, open_session: OpenSession) -> ExtractReport:
         context.run_id, context.name, "landed", table=landing.table, quarantine=context.quarantine
     )
     check_writable(context.environment.lake)
-    with hold(context.environment.lake, context.name, f"extract {landing.scope}", context.run_id):
+    with (
+        hold(context.environment.lake, context.name, f"extract {landing.scope}", context.run_id),
+        staging(context.run_id, landing.table, context.quarantine),
+    ):
         new = find_increment(landing, open_session)
         if new is None:
             _say_nothing_new(report, landing)

@@ -240,7 +240,11 @@ class _Landing:
 
         if self.writer is None:
             self.writer = StagedWriter(
-                self.plan.landed, rows.schema, (SLICE,), stats_columns=landed_stats(self.key)
+                self.plan.landed,
+                rows.schema,
+                (SLICE,),
+                stats_columns=landed_stats(self.key),
+                run_id=self.plan.run_id,
             )
         self.rows[slice_] += rows.num_rows
         self.writer.write(rows, {SLICE: slice_})

@@ -36,9 +36,12 @@ if TYPE_CHECKING:
 
 def attempt(run: Publication, started: float) -> None:
     """Publishes the run; its page is written whether it was published or its rows were refused."""
-    report, errors = run.report, ()
+    from batchinfer.lake.staged_files import staging
+
+    report, errors, context = run.report, (), run.context
     try:
-        run.publish()
+        with staging(context.run_id, context.predictions, context.quarantine):
+            run.publish()
     except (ChecksFailed, TooManyQuarantined) as error:
         report.status, errors = "failed", error.problems
         report.seconds = round(time.perf_counter() - started, 3)

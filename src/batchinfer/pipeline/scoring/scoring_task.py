@@ -127,6 +127,7 @@ class ScoringTask:
             stats_columns=key,
             sort_by=key,
             distinct=distinct,
+            run_id=self.plan.run_id,
         )
 
     def _real_numbers(self) -> list[str]:

@@ -197,7 +197,9 @@ def write_register(context: Context, register: Register, changed: set[str]) -> i
         stats_columns=[SLICE],
     )
     former = [file["path"] for file in snapshot_files(context.landed)]
-    with StagedWriter(context.landed, schema, (), stats_columns=[SLICE]) as writer:
+    with StagedWriter(
+        context.landed, schema, (), stats_columns=[SLICE], run_id=context.run_id
+    ) as writer:
         writer.write(pa.RecordBatch.from_pylist(_rows(register), schema), {})
         staged = writer.close()
     try:
