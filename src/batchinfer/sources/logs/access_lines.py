@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from batchinfer.sources.logs.escapes import BACKSLASH
-from batchinfer.sources.logs.log_format import EXTRA, LogFormat
+from batchinfer.sources.logs.log_format import EXTRA, NO_EXTRA, LogFormat
 
 _TS = ("%d/%b/%Y:%H:%M:%S %z",)
 _IN_QUOTES = r'(?:[^"\\]|\\.)*'
@@ -26,19 +26,21 @@ _AGENT = f" {_QUOTED.format('referer')} {_QUOTED.format('user_agent')}"
 _ANY_USER = r"(?P<user>(?:[^\"\\]|\\.)*?|[^\[\]]*)"
 # Where any word may stand in front of it, a name does not begin with a dash of its own.
 _USER_BEHIND_A_WORD = r"(?P<user>(?:-[^ \"\\]|\\.|[^-\"\\])(?:[^\"\\]|\\.)*?)"
+# A list of addresses is what a client sent: ` - ` in it begins a name of its own, and leaves the
+# server's dash in that name.
+_WORD = r"(?:(?:[^- \"\\]|\\.)(?:[^ \"\\]|\\.)*|-(?:[^ \"\\]|\\.)+)?"
+_USER_BEHIND_A_LIST = rf"(?P<user>{_WORD}(?: {_WORD})*)"
 _ADDRESS = r"(?P<host>[0-9A-Fa-f.:]+(?:%[\w.-]+)?|unix:[^\s,]*|-)"
 _NAME_OR_ADDRESS = r"(?P<host>[0-9A-Fa-f.:]+(?:%[\w.-]+)?|[^\s,:\"]{})"
 _LIST = r"(?P<forwarded>(?:[^\s,]*, ?)*[^\s,]*)"
 _NGINX_MAIN = rf"(?: {_QUOTED.format('x_forwarded_for')})?"
 _BEHIND = "more columns stand behind the known ones: `extra` names them"
-_HINTS = (
-    (
-        r"^\S*:[0-9]+ \S+ \S+ \S.* \[",
-        "a virtual host stands in front: format apache_vhost reads it",
-    ),
-    (r"^[^\[\"]*,", "a list of addresses stands in front: `forwarded: true` reads it"),
-    (r'" \S+ \S+ "' + _IN_QUOTES + '" "' + _IN_QUOTES + '" .', _BEHIND),
+_VHOST_HINT = (
+    r"^\S*:[0-9]+ \S+ \S+ \S.* \[",
+    "a virtual host stands in front: format apache_vhost reads it",
 )
+_LIST_HINT = (r"^[^\[\"]*,", "a list of addresses stands in front: `forwarded: true` reads it")
+_HINTS = ((r'" \S+ \S+ "' + _IN_QUOTES + '" "' + _IN_QUOTES + '" .', _BEHIND),)
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,10 @@ def access_format(name: str, forwarded: bool, extra: Sequence[str]) -> LogFormat
         extra: columns behind the known ones.
     """
     server = _SERVERS[name]
-    front = tuple(_forwarded(each) if forwarded else each for each in server.front)
+    front, users = server.front, server.users
+    if forwarded:
+        front = (_forwarded(front[0]), _forwarded(front[1]))
+        users = (users[0], _USER_BEHIND_A_LIST)
     behind = "".join(EXTRA.format(each) for each in extra)
     if name == "nginx" and not extra:
         behind = _NGINX_MAIN
@@ -104,8 +109,7 @@ def access_format(name: str, forwarded: bool, extra: Sequence[str]) -> LogFormat
         # `common` is what Apache itself writes, `combined` what most systems make of it.
         tails = (*tails, _NUMBERS)
     heads = [
-        f"^{before} {user}{_TIME_AND_REQUEST}"
-        for before, user in zip(front, server.users, strict=True)
+        f"^{before} {user}{_TIME_AND_REQUEST}" for before, user in zip(front, users, strict=True)
     ]
     last = () if name == "common" else ("referer", "user_agent")
     main = ("x_forwarded_for",) if behind == _NGINX_MAIN else ()
@@ -117,13 +121,18 @@ def access_format(name: str, forwarded: bool, extra: Sequence[str]) -> LogFormat
         tuple(f"{head}{tail}$" for tail in tails for head in heads),
         "ts",
         _TS,
-        _absent(server, ("host", "ident", "bytes", "status", *first, *undone)),
+        _absent(server, ("host", "ident", "bytes", "status", *first, *undone))
+        | dict.fromkeys(extra, NO_EXTRA),
         quoted=tuple(extra),
         escapes=BACKSLASH,
         escaped=undone,
         split_request=True,
         first_of={"host": "forwarded"} if forwarded else {},
-        hints=_HINTS[1:] if name == "apache_vhost" else _HINTS,
+        hints=(
+            *(() if name == "apache_vhost" else (_VHOST_HINT,)),
+            *(() if forwarded else (_LIST_HINT,)),
+            *_HINTS,
+        ),
     )
 
 

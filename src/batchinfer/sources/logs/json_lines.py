@@ -9,18 +9,31 @@ systemd.journal-fields(7) and "Journal JSON Format".
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
 
 from batchinfer.config.log_columns import LOG_FORMATS
 from batchinfer.sources.json.plain_road import decode_document
-from batchinfer.sources.json.values import json_text
+from batchinfer.sources.json.values import Fraction, json_text
 from batchinfer.sources.logs.log_format import LogFormat, Matched
 
 _SHOWN = 80
+_UNITS = {
+    "h": Decimal(3600),
+    "m": Decimal(60),
+    "s": Decimal(1),
+    "ms": Decimal("1e-3"),
+    "µs": Decimal("1e-6"),
+    "us": Decimal("1e-6"),
+    "ns": Decimal("1e-9"),
+}
+_DURATION_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(h|ms|m|µs|us|ns|s)")
+_DURATION = re.compile(rf"(?:{_DURATION_PART.pattern})+")
 
 
 class _NoRow(ValueError):
@@ -96,7 +109,7 @@ def _caddy(record: _Record) -> dict[str, str | None]:
     headers = request.get("headers")
     headers = headers if isinstance(headers, dict) else {}
     status = record.text("status")
-    return {
+    found = {
         "ts": record.text("ts"),
         "level": record.text("level"),
         "logger": logger,
@@ -110,10 +123,31 @@ def _caddy(record: _Record) -> dict[str, str | None]:
         "protocol": record.text("proto", request),
         "status": None if status == "0" else status,
         "bytes": record.text("size"),
-        "duration_s": record.text("duration"),
+        "duration_s": _seconds(record.value.get("duration")),
         "referer": _header(headers, "Referer"),
         "user_agent": _header(headers, "User-Agent"),
     }
+    if found["ts"] is None:
+        raise _NoRow("no_match", "the line does not match format caddy: it has no ts")
+    return found
+
+
+def _seconds(value: Any) -> str | None:
+    """A duration in seconds. Caddy writes seconds with a fraction, or text such as `1m2.5s`; whole
+    numbers are nanoseconds or milliseconds, and do not say which.
+    """
+    if value is None or isinstance(value, Fraction):
+        return value
+    if type(value) is int and value == 0:
+        return "0"
+    if isinstance(value, str) and _DURATION.fullmatch(value):
+        parts = _DURATION_PART.findall(value)
+        return f"{sum(Decimal(number) * _UNITS[unit] for number, unit in parts):f}"
+    raise _NoRow(
+        "type",
+        f"duration: got {_shown(value)}; allowed: seconds with a fraction, or text such as 1m2.5s; "
+        "a whole number does not say its unit",
+    )
 
 
 def _header(headers: Mapping[str, Any], name: str) -> str | None:

@@ -23,17 +23,21 @@ pc: Any = compute
 _SHOWN = 80
 _EMPTY = ("",)
 _NAMES = re.compile(r"\(\?P<(\w+)>")
-# A column behind the known ones: in quotes, in brackets, or without spaces.
-EXTRA = r' (?P<{}>"(?:[^"\\]|\\.)*"|\[[^\]"]*\]|[^\s"\[]\S*)'
+# A column behind the known ones: in quotes, in brackets, or without spaces. An address of IPv6
+# stands in brackets, too, with a port behind.
+EXTRA = r' (?P<{}>"(?:[^"\\]|\\.)*"|\[[^\]"]*\]|[^\s"\[]\S*|\[[^\]\s"]*\]\S+)'
+NO_EXTRA = ("", "-", "[-]")
 _FIRST = r"(?s)^\s*([^,]*?)\s*(?:,.*)?$"
 _METHOD = r"(?P<method>[!#$%&'*+.^_`|~0-9A-Za-z-]+)"
 _PROTOCOL = r"(?P<protocol>HTTP/[0-9.]+)"
+# Scanners ask web servers in the words of other protocols, or in small letters.
+_ANY_PROTOCOL = r"(?P<protocol>(?i:HTTPS?|RTSP|SIP|ICAP|IPP)/[0-9.]+)"
 # With a protocol anything may stand between. Without one (HTTP/0.9, and where the server drops it)
 # only a path or a URL. lighttpd drops the path of a request that it refuses.
 _REQUEST = (
     # The usual one, which RE2 reads in one go.
     rf"^{_METHOD} (?P<path>[^ ]+) {_PROTOCOL}$",
-    rf"(?s)^{_METHOD} +(?P<path>\S(?:.*\S)?) +{_PROTOCOL}\s*$",
+    rf"(?s)^{_METHOD} +(?P<path>\S(?:.*\S)?) +{_ANY_PROTOCOL}\s*$",
     rf"(?s)^{_METHOD} +(?P<path>(?:[/*]|[A-Za-z][A-Za-z0-9+.-]*://)(?:.*\S)?)\s*$",
     rf"(?s)^{_METHOD}?  {_PROTOCOL}$",
 )
@@ -137,7 +141,7 @@ def match_lines(lines: pa.Array, format_: LogFormat) -> Matched:
             problems.setdefault(owners[item].as_py(), ("escape", message))
     for name, other in format_.first_of.items():
         first = pc.replace_substring_regex(columns[other], _FIRST, r"\1")
-        columns[name] = without(first, _EMPTY)
+        columns[name] = without(first, ("", "-"))
     if format_.split_request:
         parts = _extract(columns["request"], _REQUEST)[0]
         columns |= {name: without(part, ("", "-")) for name, part in parts.items()}

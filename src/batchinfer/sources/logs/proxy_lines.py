@@ -13,15 +13,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from batchinfer.sources.logs.escapes import HAPROXY, SQUID
-from batchinfer.sources.logs.log_format import EXTRA, LogFormat
+from batchinfer.sources.logs.log_format import EXTRA, NO_EXTRA, LogFormat
+from batchinfer.sources.logs.syslog_lines import DATA
 
 _SYSLOG_TS = r"(?:[A-Z][a-z]{2} [ 0-9][0-9] [0-9:.]+|[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9:.]+\S*)"
 # What stands in front depends on who writes the file: a syslog daemon, or HAProxy itself.
 _HEADS = (
     rf"^(?:<[0-9]{{1,3}}>)?{_SYSLOG_TS} (?:(?P<log_host>\S+) )?"
     r"(?P<program>[^\s:\[]+)(?:\[(?P<pid>[^\]\s]*)\])?: ",
-    r"^<[0-9]{1,3}>1 \S+ (?P<log_host>\S+) (?P<program>\S+) (?P<pid>\S*) \S+ -  ?",
-    r"^(?:<[0-9]{1,3}>)?",
+    rf"^<[0-9]{{1,3}}>1 \S+ (?P<log_host>\S+) (?P<program>\S+) (?P<pid>\S*) \S+ {DATA}  ?"
+    r"(?:\x{FEFF})?",
+    # Its own formats `raw`, `short`, `timed` and `iso`.
+    rf"^(?:<[0-9]{{1,3}}>)?(?:{_SYSLOG_TS} )?",
 )
 _TIMERS = "/".join(
     rf"\+?(?P<{name}>-?[0-9]+)"
@@ -38,7 +41,8 @@ _CONNECTIONS = "/".join(
     )
 )
 _HAPROXY = (
-    r"(?P<host>\S+):(?P<port>[0-9]+) \[(?P<ts>[^\]\s]+)\] (?P<frontend>\S+) "
+    r"(?P<host>[0-9A-Fa-f.:]+(?:%[\w.-]+)?|unix):(?P<port>[0-9]+) \[(?P<ts>[^\]\s]+)\] "
+    r"(?P<frontend>\S+) "
     rf"(?P<backend>[^\s/]+)/(?P<server>\S+) {_TIMERS} (?P<status>-?[0-9]+) \+?(?P<bytes>[0-9]+) "
     rf"(?P<request_cookie>\S+) (?P<response_cookie>\S+) (?P<state>\S{{4}}) {_CONNECTIONS} "
     r"(?P<server_queue>[0-9]+)/(?P<backend_queue>[0-9]+)"
@@ -67,7 +71,8 @@ _HAPROXY_FORMAT = LogFormat(
         "total_ms": _MINUS_ONE,
     },
     escapes=HAPROXY,
-    escaped=("request_cookie", "response_cookie", "request"),
+    # Cookies are not: they stand there as they came.
+    escaped=("request",),
     lists=dict.fromkeys(_CAPTURES, "|"),
     split_request=True,
     numbers_only=("pid",),
@@ -77,7 +82,19 @@ _HAPROXY_FORMAT = LogFormat(
             "it is cut off before its last quote: HAProxy cuts lines at 1024 bytes, unless `log` "
             "has a greater `len`",
         ),
-        (r": (?:Proxy|Server|backend|Connect from) ", "it tells no request"),
+        (r"(?:^|[ >])(?:Proxy|Server|backend|Connect from) ", "it tells no request"),
+        (
+            r" -?[0-9]+/-?[0-9]+/\+?[0-9]+ \+?[0-9]+ \S\S [0-9/+]+ [0-9]+/[0-9]+$",
+            "it is of `option tcplog`, which tells a connection and no request",
+        ),
+        (
+            r'\] "[^"]*" -?[0-9]+ [0-9]+ "" ""',
+            "it is of `option httplog clf`: a `pattern` reads it",
+        ),
+        (
+            r'/[0-9]+ (?:\{[^{}]*\} ){0,2}"[^"]*" \S',
+            "more columns stand behind the known ones: `extra` names them",
+        ),
     ),
 )
 _UNESCAPED = r'(?:[^"]|"(?:[^" ]| [^"]))*'
@@ -90,8 +107,10 @@ SQUID_FORMAT = LogFormat(
     (
         r"^ *(?P<ts>[0-9]+\.[0-9]+) +(?P<duration_ms>-?[0-9]+) (?P<host>\S+) "
         r"(?P<result>[^\s/]+)/(?P<status>[0-9]+|-) (?P<bytes>-?[0-9]+) (?P<method>\S+) "
-        r"(?P<url>\S+) (?P<user>.+) (?P<hierarchy>[A-Z_]+)/(?P<server>\S+) "
-        r"(?P<content_type>\S+)$",
+        # A dash behind a name is the name that was not given: the URL holds a space. Headers behind
+        # the known columns (`log_mime_hdrs`) stand in brackets.
+        r"(?P<url>\S+) (?P<user>\S+|.*[^-]|.*[^ ]-) (?P<hierarchy>[A-Z_]+)/(?P<server>\S+) "
+        r"(?P<content_type>[^\s\]]+)$",
         # The quotes of a client are not escaped: where they may be the server's, nothing matches.
         r"^(?P<host>\S+) (?P<ident>\S+) (?P<user>[^\[\]]*) \[(?P<ts>[^\[\]\"]*)\] "
         r'"(?P<method>\S+) (?P<url>\S+) (?P<protocol>[A-Z]+/[0-9.]+)" (?P<status>[0-9]+|-) '
@@ -118,7 +137,7 @@ def haproxy_format(extra: Sequence[str]) -> LogFormat:
     return replace(
         _HAPROXY_FORMAT,
         patterns=tuple(pattern + behind for pattern in _HAPROXY_FORMAT.patterns),
-        absent={**_HAPROXY_FORMAT.absent, **dict.fromkeys(extra, ("", "-"))},
+        absent={**_HAPROXY_FORMAT.absent, **dict.fromkeys(extra, NO_EXTRA)},
         quoted=tuple(extra),
         escaped=(*_HAPROXY_FORMAT.escaped, *extra),
     )

@@ -14,14 +14,16 @@ _TS = (
     r"(?P<ts>[A-Z][a-z]{2} [ 0-9][0-9] (?:[0-9]{4} )?[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?|"
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9:.]+(?:Z|[+-][0-9:]+)?)"
 )
-_HEAD = rf"^(?:<[0-9]{{1,3}}>)?{_TS} (?P<host>\S+) "
+# A number is no host: what stands there is a year behind the time, or a broken header.
+_HOST = r"(?P<host>[0-9]*[^\s0-9]\S*)"
+_HEAD = rf"^(?:<[0-9]{{1,3}}>)?{_TS} {_HOST} "
 # The mark of UTF-8 is none of the message's characters.
 _MESSAGE = r"(?:\x{FEFF})?(?P<message>.*)$"
-_DATA = r'(?:-|(?:\[(?:[^"\]]|"(?:[^"\\]|\\.)*")*\])+)'
+DATA = r'(?:-|(?:\[(?:[^"\]]|"(?:[^"\\]|\\.)*")*\])+)'
 _PATTERNS = (
     # Version, timestamp, host, program, process, message id, structured data, message. A message
     # that came by RFC 3164 keeps the space in front of it; a process without id leaves nothing.
-    rf"^<[0-9]{{1,3}}>1 (?P<ts>\S+) (?P<host>\S+) (?P<program>\S+) (?P<pid>\S*) \S+ {_DATA}"
+    rf"^<[0-9]{{1,3}}>1 (?P<ts>\S+) (?P<host>\S+) (?P<program>\S+) (?P<pid>\S*) \S+ {DATA}"
     rf"(?:  ?{_MESSAGE}|$)",
     rf"{_HEAD}(?P<program>[^\s:\[]+)(?:\[(?P<pid>[^\]]*)\])?: ?{_MESSAGE}",
     # What came by RFC 5424 has no colon. Without the id of a process, nothing tells its program

@@ -175,6 +175,11 @@ def test_an_escape_that_is_none_goes_aside(tmp_path: Path) -> None:
         (b"two words", (None, None, None)),
         (b"\\x16\\x03\\x01", (None, None, None)),
         (b"-", (None, None, None)),
+        # What scanners ask of any port.
+        (b"OPTIONS / RTSP/1.0", ("OPTIONS", "/", "RTSP/1.0")),
+        (b"OPTIONS sip:nm SIP/2.0", ("OPTIONS", "sip:nm", "SIP/2.0")),
+        (b"GET / http/1.1", ("GET", "/", "http/1.1")),
+        (b"GET /a RFC/1.0", ("GET", "/a RFC/1.0", None)),
     ],
 )
 def test_requests_that_servers_take_or_refuse(
@@ -214,6 +219,27 @@ def test_columns_in_front_and_behind(tmp_path: Path) -> None:
     assert row(tmp_path, line(), format="nginx")["x_forwarded_for"] is None
 
 
+@pytest.mark.parametrize("format_", ["nginx", "apache"])
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        (b"[::1]:8080", "[::1]:8080"),
+        (b"[::1]", "[::1]"),
+        (b"[www.example]", "[www.example]"),
+        (b"[-]", None),
+        (b'"[-]"', None),
+        (b'""', None),
+        (b"ab#23", "ab#23"),
+    ],
+)
+def test_one_extra_column(tmp_path: Path, format_: str, written: bytes, value: str | None) -> None:
+    extra = {"x": "string", "y": "int"}
+    assert row(tmp_path, line() + b" " + written + b" 1", format=format_, extra=extra)["x"] == value
+    # What stands in brackets is one column, and no two.
+    found = read_line(tmp_path, line() + b" [a " + written + b"]", format=format_, extra=extra)
+    assert str(found).startswith("no_match")
+
+
 def test_extra_columns(tmp_path: Path) -> None:
     extra = {"via": "string", "seconds": "double", "up": "double", "at": "string"}
     text = line() + b' "\\x22a" 0.25 - [x y]'
@@ -236,6 +262,9 @@ def test_extra_columns(tmp_path: Path) -> None:
         (b"- - -", None, None, None),
         (b" - -", None, None, None),
         (b", 192.0.2.8 - -", ", 192.0.2.8", None, None),
+        (b"-, 192.0.2.8 - -", "-, 192.0.2.8", None, None),
+        (b"192.0.2.7 - -eve", "192.0.2.7", "192.0.2.7", "-eve"),
+        (b"192.0.2.7 - eve-  w", "192.0.2.7", "192.0.2.7", "eve-  w"),
     ],
 )
 def test_a_list_of_addresses_in_front(
@@ -249,11 +278,25 @@ def test_a_list_of_addresses_in_front(
     assert (found["vhost"], found["host"]) == ("www", host)
 
 
-@pytest.mark.parametrize("front", [b"192.0.2.7, 192.0.2.8 192.0.2.1 - -", b"www:80 192.0.2.1 - -"])
+@pytest.mark.parametrize(
+    "front",
+    [
+        b"192.0.2.7, 192.0.2.8 192.0.2.1 - -",
+        b"www:80 192.0.2.1 - -",
+        # A client sent a list with ` - ` in it, to be taken for another.
+        b"192.0.2.7 - eve - -",
+        b"192.0.2.7 - eve - mallory",
+        b"192.0.2.7 - eve, 192.0.2.1 - -",
+        b"192.0.2.7 - - -",
+        b'192.0.2.7 - eve [x] \\"y\\" - -',
+    ],
+)
 def test_a_list_in_front_of_another_column_matches_nothing(tmp_path: Path, front: bytes) -> None:
     text = front + b" " + TIME + b' "GET /a HTTP/1.1" 200 5 "-" "agent/1"'
     for format_ in SERVERS:
-        assert "no_match" in str(read_line(tmp_path, text, format=format_, forwarded=True))
+        found = str(read_line(tmp_path, text, format=format_, forwarded=True))
+        assert "no_match" in found
+        assert "forwarded: true" not in found
 
 
 @pytest.mark.parametrize("format_", [*SERVERS, "syslog"])

@@ -84,6 +84,30 @@ def test_headers_of_caddy(tmp_path: Path, headers: object, agent: str | None) ->
     assert row(tmp_path, record, "caddy")["user_agent"] == agent
 
 
+@pytest.mark.parametrize(
+    ("duration", "seconds"),
+    [
+        ("0.000052643", 0.000052643),
+        ("5e-05", 5e-05),
+        ("2.5", 2.5),
+        ("0", 0.0),
+        ("null", None),
+        ('"2.298µs"', 2.298e-06),
+        ('"125ns"', 1.25e-07),
+        ('"1.5ms"', 0.0015),
+        ('"1m2.5s"', 62.5),
+        ('"1h0m0s"', 3600.0),
+        ('"0s"', 0.0),
+    ],
+)
+def test_durations_of_caddy(tmp_path: Path, duration: str, seconds: float | None) -> None:
+    found = read_line(
+        tmp_path, f'{{"ts":1.5,"request":{{}},"duration":{duration}}}'.encode(), format="caddy"
+    )
+    assert isinstance(found, dict)
+    assert found["duration_s"] == seconds
+
+
 def test_caddy_of_other_versions_and_settings(tmp_path: Path) -> None:
     old = {"remote_addr": "[::1]:50000", "method": "GET", "uri": "/a"}
     found = row(tmp_path, {**CADDY, "request": old, "user_id": "", "status": 0}, "caddy")
@@ -109,7 +133,12 @@ def test_caddy_of_other_versions_and_settings(tmp_path: Path) -> None:
         ("caddy", '{"request": {"uri": ["a"]}}', 'type: uri: got ["a"]; allowed: text or a number'),
         ("caddy", '{"request": {"headers": {"Referer": [1]}}}', "type: Referer: got [1]"),
         ("caddy", '{"request": {"uri": "\\ud800"}}', "type: uri: got half of a surrogate pair"),
-        ("caddy", '{"request": {}, "status": "ok"}', "type: column status: got 'ok'"),
+        ("caddy", '{"request": {}, "ts": 1.5, "status": "ok"}', "type: column status: got 'ok'"),
+        ("caddy", '{"request": {}, "when": 1.5}', "no_match: the line does not match format caddy"),
+        # Nanoseconds of one version are milliseconds of another.
+        ("caddy", '{"request": {}, "ts": 1.5, "duration": 7925}', "type: duration: got 7925; "),
+        ("caddy", '{"request": {}, "ts": 1.5, "duration": "1.5 ms"}', 'type: duration: got "1.5'),
+        ("caddy", '{"request": {}, "ts": 1.5, "duration": true}', "type: duration: got true"),
         ("caddy", "{", "json: no JSON: "),
         ("caddy", "[]", "not_object: got []"),
         ("journald", "{}", "no_match: "),

@@ -31,6 +31,11 @@ def row(folder: Path, line: str, **options: Any) -> dict[str, Any]:
         # What HAProxy itself sends has no host.
         ("<134>Mar  2 10:00:00 haproxy[77]: ", None, "haproxy", 77),
         ("<134>", None, None, None),
+        # HAProxy's `timed` and `iso`.
+        ("<134>2024-03-02T10:00:00.125000+01:00 ", None, None, None),
+        ("2024-03-02T10:00:00+01:00 ", None, None, None),
+        ('<134>1 2024-03-02T10:00:00Z box haproxy 77 - [a@1 b="]"] ', "box", "haproxy", 77),
+        ("<134>1 2024-03-02T10:00:00Z box haproxy 77 - - \ufeff", "box", "haproxy", 77),
         ("", None, None, None),
     ],
 )
@@ -75,6 +80,13 @@ def test_haproxy(
     }
 
 
+def test_cookies_of_haproxy_are_not_escaped(tmp_path: Path) -> None:
+    """It writes them as they came, unlike requests and captures."""
+    line = HAPROXY.replace(" - - ", ' SID=a#23b#1 SID="é" ')
+    found = row(tmp_path, line, format="haproxy")
+    assert (found["request_cookie"], found["response_cookie"]) == ("SID=a#23b#1", 'SID="é"')
+
+
 def test_haproxy_without_a_request(tmp_path: Path) -> None:
     line = (
         "::1:50000 [02/Mar/2024:10:00:00.125] web~ web/<NOSRV> -1/-1/-1/-1/+5 -1 +0 - - CR-- "
@@ -102,7 +114,18 @@ def test_haproxy_without_a_request(tmp_path: Path) -> None:
         ("Mar  2 10:00:00 box haproxy[7]: Proxy web started.", "no_match: "),
         (HAPROXY.replace("/a", "/#zz"), "escape: column request: got 'GET /#zz HTTP/1.1'"),
         (HAPROXY.replace("{}", "{a|#}"), "escape: column request_captures: got '#'"),
-        (HAPROXY + " x", "no_match: "),
+        (HAPROXY + " x", "no_match: the line does not match format haproxy: more columns stand"),
+        (HAPROXY.replace("192.0.2.1", "x192.0.2.1"), "no_match: "),
+        (HAPROXY.replace("192.0.2.1", "-"), "no_match: "),
+        (
+            "192.0.2.1:50000 [02/Mar/2024:10:00:00.125] db pool/one 1/0/+5 +145 -- 1/1/0/0/+0 0/0",
+            "no_match: the line does not match format haproxy: it is of `option tcplog`",
+        ),
+        (
+            '192.0.2.1 - - [02/Mar/2024:10:00:00 +0000] "GET / HTTP/1.1" 200 5 "" "" 50000 125',
+            "no_match: the line does not match format haproxy: it is of `option httplog clf`",
+        ),
+        ("Connect from 192.0.2.1:1 to 192.0.2.2:2 (web/HTTP)", "no_match: the line does not match"),
     ],
 )
 def test_haproxy_that_goes_aside(tmp_path: Path, line: str, told: str) -> None:
@@ -160,6 +183,18 @@ def test_users_of_squid(tmp_path: Path, written: str, user: str) -> None:
     line = SQUID % (9, 407, "GET", written, "192.0.2.9", "text/html")
     found = row(tmp_path, line, format="squid")
     assert (found["user"], found["server"]) == (user, "192.0.2.9")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        # `uri_whitespace allow` leaves the spaces of a URL; nobody can tell it from a name.
+        SQUID % (9, 200, "GET", "b c -", "192.0.2.9", "text/html"),
+        SQUID % (9, 200, "GET", "eve", "192.0.2.9", "text/html") + " [Host: h] [Via: IIS/7 x]",
+    ],
+)
+def test_squid_that_goes_aside(tmp_path: Path, line: str) -> None:
+    assert "no_match" in str(read_line(tmp_path, line.encode(), format="squid"))
 
 
 COMBINED = (

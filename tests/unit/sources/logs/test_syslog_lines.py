@@ -34,6 +34,8 @@ def parts(folder: Path, line: str, **options: Any) -> tuple[Any, ...] | str:
         (f"{STAMP} h a[12] ", ("h", "a", 12, None)),
         (f"{STAMP} h a[12] \ufeffm é", ("h", "a", 12, "m é")),
         (f"{STAMP} h a m", ("h", None, None, "a m")),
+        (f"{STAMP} 192.0.2.1 a: m", ("192.0.2.1", "a", None, "m")),
+        (f"{STAMP} 2nd a: m", ("2nd", "a", None, "m")),
         ("Mar  2 09:00:00 fe80::1 a[12]: m", ("fe80::1", "a", 12, "m")),
         # An id of a process is any text; the column holds numbers.
         ("Mar  2 09:00:00 h a[worker-3]: m", ("h", "a", None, "m")),
@@ -65,6 +67,9 @@ def test_lines(tmp_path: Path, line: str, expected: tuple[Any, ...]) -> None:
         ("Feb 30 09:00:00 h a: m", "timestamp"),
         ("<nonsense>1 2024-03-02T09:00:00Z h a 1 - - m", "no_match"),
         ("     a line that goes on", "no_match"),
+        # A year is no host.
+        ("Mar  2 09:00:00 2024 h a[12]: m", "no_match"),
+        (f"{STAMP} 2 2024-03-02T09: m", "no_match"),
         ("Mar  2 09:00:00 h a: m\x1b[31m", "control"),
     ],
 )
