@@ -1,13 +1,14 @@
 """Which files of a pipeline's tables are damaged, and what makes each anew.
 
-Owns the reading of whole tables for that. Changes nothing.
+Owns the reading of whole tables for that, and the words of what to do. Changes nothing.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -28,15 +29,16 @@ class LoggedFile:
     """A file of one of the pipeline's tables, as the table's log tells of it.
 
     Attributes:
+        table: its place; of a file that no log of ours tells of, the file's folder.
         path: in the file system.
-        rows: None where the log does not tell.
+        size, rows: None where the log does not tell.
     """
 
     table: str
     path: str
-    size: int
-    rows: int | None
-    slice: str | None
+    size: int | None = None
+    rows: int | None = None
+    slice: str | None = None
 
 
 @dataclass(frozen=True)
@@ -98,14 +100,50 @@ def look_deep(context: Context) -> DeepReport:
     return DeepReport(
         context.name,
         len(files),
-        sum(file.size for file in files),
+        sum(file.size or 0 for file in files),
         sum(not is_sealed and problem is None for is_sealed, problem in found),
         damaged,
     )
 
 
+@contextmanager
+def remedies(context: Context) -> Generator[None]:
+    """Adds to the error of a damaged file what makes that file anew, where it is of a table that
+    the pipeline reads or writes.
+
+    Raises:
+        DamagedFile: as it came, with another hint.
+    """
+    try:
+        yield
+    except DamagedFile as error:
+        error.hint = remedy(context, error) or error.hint
+        raise
+
+
+def remedy(context: Context, error: DamagedFile) -> str | None:
+    """What makes the files anew that an error names; None where they are of no table that the
+    pipeline reads or writes.
+
+    Runs on: driver, without Spark.
+    """
+    try:
+        files = [file for table in (*_tables(context), *_joined(context)) for file in _files(table)]
+    except StorageError:
+        # The damage is the news, and its own hint stands.
+        return None
+    named = [file for file in files if any(file.path in each for each in error.problems)]
+    if not named:
+        return None
+    more = f"batchinfer doctor -p {context.name} --deep names any others"
+    return "; ".join([*dict.fromkeys(_hint(context, file) for file in named), more])
+
+
 def damage_behind(context: Context, slice_: str | None, error: BaseException) -> DamagedFile | None:
     """What an error of Spark comes from, if that is a damaged file; None: it is something else.
+
+    Looks at the file that Spark names, whosever table it is of; of some damage Spark names none, so
+    next at the tables that the run has read: the pipeline's own, and those that it joins.
 
     Runs on: driver.
     """
@@ -124,11 +162,14 @@ def damage_behind(context: Context, slice_: str | None, error: BaseException) ->
 
 
 def _suspects(context: Context, slice_: str | None, text: str) -> Iterator[LoggedFile]:
-    files = [file for table in _tables(context) for file in _files(table)]
-    named = {unquote(urlsplit(uri).path) for uri in _NAMED.findall(text)}
-    yield from (file for file in files if file.path in named)
-    rest = (file for file in files if file.path not in named)
-    yield from (file for file in rest if slice_ is None or file.slice in (slice_, None))
+    own = {file.path: file for table in _tables(context) for file in _files(table)}
+    joined = {file.path: file for table in _joined(context) for file in _files(table)}
+    named = dict.fromkeys(unquote(urlsplit(uri).path) for uri in _NAMED.findall(text))
+    for path in named:
+        folder = path.rpartition("/")[0]
+        yield own.get(path) or joined.get(path) or LoggedFile(folder, path)
+    of_slice = [file for file in own.values() if slice_ is None or file.slice in (slice_, None)]
+    yield from (file for file in (*of_slice, *joined.values()) if file.path not in named)
 
 
 def _tables(context: Context) -> list[str]:
@@ -142,6 +183,23 @@ def _tables(context: Context) -> list[str]:
         context.runs,
     )
     return [table for table in dict.fromkeys(named) if exists(table)]
+
+
+def _joined(context: Context) -> list[str]:
+    """The tables that steps of `prepare` join."""
+    from batchinfer.config.uris import join
+    from batchinfer.lake.delta import exists
+    from batchinfer.lake.table_places import plain_place
+    from batchinfer.pipeline.definition.table_steps import table_steps
+    from batchinfer.prepare import Join
+
+    lake = context.environment.lake
+    places = [
+        plain_place(join(lake, step.table))
+        for step in table_steps(context.pipeline)
+        if isinstance(step, Join)
+    ]
+    return [place for place in dict.fromkeys(places) if exists(place)]
 
 
 def _files(table: str) -> list[LoggedFile]:
@@ -178,7 +236,7 @@ def _look(file: LoggedFile) -> tuple[bool, str | None]:
         return True, error.problems[0]
     if found.damage is not None:
         return found.is_sealed, found.damage
-    if size != file.size:
+    if file.size is not None and size != file.size:
         return found.is_sealed, f"it has {size:,} bytes, and {file.size:,} were written"
     if file.rows is not None and found.rows != file.rows:
         return found.is_sealed, f"it has {found.rows:,} rows, and {file.rows:,} were written"
@@ -196,7 +254,9 @@ def _hint(context: Context, file: LoggedFile) -> str:
         )
     if file.table == context.runs:
         return f"{copy}; else move the folder {file.table} aside: it is the history of runs only"
-    return (
-        f"{copy}; else move the folder {file.table} aside, extract its slices again, and score "
-        "them with --force"
-    )
+    if file.table in (context.landed, context.landed_for_training):
+        return (
+            f"{copy}; else move the folder {file.table} aside, extract its slices again, and score "
+            "them with --force"
+        )
+    return f"{copy}; else whoever writes the table {file.table} has to write it anew"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from batchinfer.errors import ConfigError, InputMissing
+from batchinfer.pipeline.damaged_files import remedies
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.slice_names import check_slice
 
@@ -38,7 +39,8 @@ def lookup_keys(
             f"{context.predictions}: no predictions of pipeline {context.name} have been published",
             hint=f"batchinfer score -p {context.name} --slice …",
         )
-    return lookup_rows(context.predictions, keys, as_of)
+    with remedies(context):
+        return lookup_rows(context.predictions, keys, as_of)
 
 
 def answer_lookup(

@@ -12,7 +12,7 @@ from batchinfer import stopping
 from batchinfer.contracts import BUNDLE_DIGEST, MODEL_VERSION, SOURCE_VERSION
 from batchinfer.credentials import IDENTIFIERS, told_without_secrets
 from batchinfer.errors import BatchInferError, Interrupted, SliceHeld, StorageError, TableTooNew
-from batchinfer.pipeline.damaged_files import damage_behind
+from batchinfer.pipeline.damaged_files import damage_behind, remedies
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.spark.jvm import as_ended
 
@@ -45,7 +45,8 @@ def recorded(
     )
     try:
         _check_format(context)
-        result = work()
+        with remedies(context):
+            result = work()
     except (Exception, Interrupted) as error:
         told = _told(error)
         if isinstance(told, _Unforeseen):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from batchinfer.errors import ModelError, StorageError
+from batchinfer.pipeline.damaged_files import remedies
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.scoring.published import Published, read_published
 from batchinfer.pipeline.slices.landed import read_landed
@@ -28,9 +29,11 @@ def pipeline_status(context: Context) -> dict[str, Any]:
     from batchinfer.lake.runs import latest_runs
 
     landed = read_landed(context)
+    with remedies(context):
+        found = read_published(context)
     published = {
         name: one
-        for name, one in read_published(context).items()
+        for name, one in found.items()
         if one.other is None or not context.pipeline.sink.shared
     }
     held = {lease["slice"]: lease for lease in running(context.environment.lake, context.name)}
