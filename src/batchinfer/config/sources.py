@@ -81,23 +81,11 @@ class ColumnRules(Strict):
             without one (`null`). `auto`: it ends the run where something that looks like it stands
             in its place, and is null with a warning elsewhere.
         new: a column that is not in the schema ends the run (`fail`), is left out (`ignore`) or
-            lands, too (`add`). `auto`: `fail`.
+            lands, too (`add`). `auto`: `fail`; but keys of JSON are left out, with a warning.
     """
 
     missing: Missing = "auto"
     new: Literal["auto", "fail", "ignore", "add"] = "auto"
-
-
-class KeyRules(Strict):
-    """The same of keys of JSON records.
-
-    Attributes:
-        missing: see `ColumnRules`.
-        new: keys that nobody asked for are left out.
-    """
-
-    missing: Missing = "auto"
-    new: Literal["auto", "ignore"] = "auto"
 
 
 class FileColumn(Strict):
@@ -174,7 +162,7 @@ class JsonSource(FileSource):
 
     kind: Literal["json"]
     options: JsonOptions = JsonOptions()
-    columns: KeyRules = KeyRules()
+    columns: ColumnRules = ColumnRules()
     schema_: JsonSchema = Field(alias="schema")
 
 
@@ -282,7 +270,7 @@ class HttpSource(_Source):
 
     kind: Literal["http"]
     options: HttpOptions
-    columns: KeyRules = KeyRules()
+    columns: ColumnRules = ColumnRules()
     key: Names = PLACE_KEY
     schema_: JsonSchema = Field(alias="schema")
 

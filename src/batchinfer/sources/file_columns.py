@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pyarrow as pa
 
+from batchinfer.config.json_paths import written_path
 from batchinfer.config.look_alikes import look_alikes
 from batchinfer.config.schema import names_in_files
 from batchinfer.config.sources import ColumnRules, CsvSource, ParquetSource, SliceColumn
@@ -46,6 +48,15 @@ class Held:
     alike: Mapping[str, Sequence[str]] = field(default_factory=dict)
     ends: bool = False
     hint: str | None = None
+
+
+@dataclass(frozen=True)
+class NewColumn:
+    """A column that nobody declared: a file that has it, its name, and its Spark SQL type."""
+
+    path: str
+    name: str
+    type: str
 
 
 @dataclass(frozen=True)
@@ -142,13 +153,23 @@ def plain_name(name: str) -> str:
     return re.sub(r"\W+", "_", name).strip("_").lower() or "a_name"
 
 
+def new_columns(splits: Sequence[Mapping[str, Any]]) -> Iterator[NewColumn]:
+    """The columns of files that nobody declared, as their splits tell."""
+    for split in splits:
+        for name, type_ in split["new"].items():
+            yield NewColumn(split["path"], name, type_)
+
+
 def added_columns(
-    source: CsvSource | ParquetSource,
-    splits: Sequence[Mapping[str, object]],
+    new: Iterable[NewColumn],
     fields: Mapping[str, pa.DataType],
     landed: Mapping[str, pa.DataType] | None,
+    path: bool = False,
 ) -> dict[str, pa.DataType]:
     """Types of the columns that land besides those that are wanted (`source.columns.new: add`).
+
+    Args:
+        path: whether a schema gives a column's place as a path, as for JSON.
 
     Runs on: driver.
 
@@ -156,33 +177,28 @@ def added_columns(
         InputError: names that Delta cannot store, or that differ from another one in case only;
             columns that have two types.
     """
-    if source.columns.new != "add":
-        return {}
     found: dict[str, pa.DataType] = {}
     problems: list[str] = []
     taken = {name.lower(): name for name in (*_TAKEN, *fields, *(landed or ()))}
-    for split in splits:
-        new = split.get("new")
-        for name, text in new.items() if isinstance(new, dict) else ():
-            type_ = (landed or {}).get(name) or parse_ddl(text)
-            other = taken.setdefault(name.lower(), name)
-            if BAD_NAME.search(name):
-                problems.append(
-                    f"{split['path']}: the new column {name!r} cannot be added: Delta cannot store "
-                    f"the name; allowed: {plain_name(name)}: {{type: …, column: {name!r}}} in "
-                    "source.schema"
-                )
-            elif other != name:
-                problems.append(
-                    f"{split['path']}: the new column {name!r} cannot be added: there is a column "
-                    f"{other!r}, and Delta tells no case apart; allowed: another name by "
-                    "source.schema"
-                )
-            elif parse_ddl(text) != found.setdefault(name, type_):
-                problems.append(
-                    f"{split['path']}: the new column {name!r} is {text}, and {found[name]} "
-                    "elsewhere; allowed: one type in all files and in what has landed"
-                )
+    for column in new:
+        name, type_ = column.name, (landed or {}).get(column.name) or parse_ddl(column.type)
+        other = taken.setdefault(name.lower(), name)
+        if BAD_NAME.search(name):
+            place = f"path: {written_path((name,))!r}" if path else f"column: {name!r}"
+            problems.append(
+                f"{column.path}: the new column {name!r} cannot be added: Delta cannot store the "
+                f"name; allowed: {plain_name(name)}: {{type: …, {place}}} in source.schema"
+            )
+        elif other != name or name in _TAKEN:
+            problems.append(
+                f"{column.path}: the new column {name!r} cannot be added: there is a column "
+                f"{other!r}, and Delta tells no case apart; allowed: another name by source.schema"
+            )
+        elif parse_ddl(column.type) != found.setdefault(name, type_):
+            problems.append(
+                f"{column.path}: the new column {name!r} is {column.type}, and {found[name]} "
+                "elsewhere; allowed: one type in all files and in what has landed"
+            )
     if problems:
         raise InputError(listed_some(list(dict.fromkeys(problems))))
     return found

@@ -6,7 +6,7 @@ Owns the value types that all kinds of source share. Must not know any kind.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,6 +70,8 @@ class Parsed:
             later; None: there are none.
         keys: what the block tells of the keys of its files, by `source_file`; json only.
         fine_files: the other files of the block, which have all keys.
+        new_keys: paths of keys that no column reads, by `source_file`; json only, as far as
+            `source.columns.new` asks for them.
     """
 
     rows: pa.RecordBatch
@@ -81,6 +83,7 @@ class Parsed:
     replaced: int = 0
     keys: Mapping[str, FileKeys] = field(default_factory=dict)
     fine_files: int = 0
+    new_keys: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ def find_increment(landing: Landing, open_session: OpenSession) -> Increment | N
     if isinstance(landing.source, HttpSource):
         from batchinfer.pipeline.landing.new_pages import find_new_pages
 
-        return find_new_pages(landing)
+        return find_new_pages(landing, open_session)
     if isinstance(landing.source, JdbcSource):
         from batchinfer.pipeline.landing.new_rows import find_new_rows
 
@@ -46,4 +46,4 @@ def find_increment(landing: Landing, open_session: OpenSession) -> Increment | N
         return find_remote_files(landing, open_session)
     from batchinfer.pipeline.landing.new_files import find_new_files
 
-    return find_new_files(landing)
+    return find_new_files(landing, open_session)

@@ -22,6 +22,7 @@ from batchinfer.pipeline.landing.increment import Increment, Landing
 from batchinfer.pipeline.landing.kinds import find_increment
 from batchinfer.pipeline.landing.landing_task import LandingPlan, landed_stats
 from batchinfer.pipeline.landing.missing_columns import check_json_keys
+from batchinfer.pipeline.landing.new_keys import check_new_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -126,6 +127,7 @@ def _land_increment(
     try:
         _check_counts(staged)
         report.warnings += check_json_keys(landing, staged.results)
+        report.warnings += check_new_keys(landing, staged.results)
         _check_rate(landing, staged, new)
         _check_keys(landing, staged, new, open_session)
         report.warnings += _changed_columns(landing, new)

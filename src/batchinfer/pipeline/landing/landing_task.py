@@ -81,6 +81,22 @@ def land_task(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield stage_rows(plan, source, read_splits(task["splits"], source, fields))
 
 
+def look_for_keys(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Which keys no column reads stand in the JSON splits of one task; yields their `KeyKinds`.
+
+    Runs on: executor.
+
+    Raises:
+        InputError: a file that is truncated or corrupt.
+    """
+    from batchinfer.config.types import parse_ddl
+    from batchinfer.sources.json.parser import find_new_keys
+
+    source: Any = TypeAdapter(Source).validate_python(task["source"])
+    fields = {name: parse_ddl(type_) for name, type_ in task["fields"].items()}
+    yield find_new_keys(task["splits"], source, fields).to_json()
+
+
 def stage_rows(plan: LandingPlan, source: Source, blocks: Iterable[Parsed]) -> dict[str, Any]:
     """Stages the rows and the bad records of parsed blocks; the files and counts.
 
@@ -148,6 +164,7 @@ class _Landing:
         self.records_in = self.blank_lines = self.without_items = self.replaced = 0
         self.keys: dict[str, FileKeys] = {}
         self.fine_files = 0
+        self.new_keys: dict[str, set[str]] = {}
         self.seconds = {"parse": 0.0, "write": 0.0}
         self.writer: Any = None
 
@@ -161,6 +178,8 @@ class _Landing:
         self.fine_files += parsed.fine_files
         for file, told in parsed.keys.items():
             self.keys.setdefault(file, FileKeys()).add(told)
+        for file, paths in parsed.new_keys.items():
+            self.new_keys.setdefault(file, set()).update(paths)
         self.bad += bad
         for slice_, part in self._by_slice(self._without_null_keys(block)):
             self._write(part, slice_)
@@ -266,6 +285,7 @@ class _Landing:
             "reasons": dict(self.reasons),
             "fine_files": self.fine_files,
             "keys": {file: told.to_json() for file, told in self.keys.items()},
+            "new_keys": {file: sorted(paths) for file, paths in self.new_keys.items()},
             "seconds": self.seconds,
         }
 

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from batchinfer.config.sources import CsvSource, Files, ParquetSource
+from batchinfer.config.sources import CsvSource, Files, JsonSource, ParquetSource
 from batchinfer.config.uris import join
 from batchinfer.errors import ConfigError, InputError, listed_some
 from batchinfer.pipeline.definition.column_names import check_source_columns
@@ -21,6 +21,7 @@ from batchinfer.pipeline.landing.landing_task import (
     land_task,
     remove_results,
 )
+from batchinfer.pipeline.landing.new_keys import find_json_columns
 from batchinfer.pipeline.slices.table_columns import table_fields
 from batchinfer.spark.capacity import workers
 from batchinfer.spark.tasks import run_tasks
@@ -54,7 +55,7 @@ class ChangedFiles(Generic[AnyFile]):
     fingerprints: Mapping[str, int]
 
 
-def find_new_files(landing: Landing) -> Increment | None:
+def find_new_files(landing: Landing, open_session: OpenSession) -> Increment | None:
     """The files of a source that were never landed, or that changed since; None: there are none.
 
     Runs on: driver.
@@ -64,7 +65,9 @@ def find_new_files(landing: Landing) -> Increment | None:
     """
     assert isinstance(landing.source, Files)
     changes = find_changes(landing, _list(landing, landing.source))
-    return file_increment(landing, landing.source, changes, changes.read) if changes.read else None
+    if not changes.read:
+        return None
+    return file_increment(landing, landing.source, changes, changes.read, open_session)
 
 
 def find_changes(landing: Landing, files: Sequence[AnyFile]) -> ChangedFiles[AnyFile]:
@@ -111,21 +114,25 @@ def find_changes(landing: Landing, files: Sequence[AnyFile]) -> ChangedFiles[Any
 
 
 def file_increment(
-    landing: Landing, source: Files, changes: ChangedFiles[AnyFile], files: Sequence[SourceFile]
+    landing: Landing,
+    source: Files,
+    changes: ChangedFiles[AnyFile],
+    files: Sequence[SourceFile],
+    open_session: OpenSession,
 ) -> Increment:
     """The increment that changed files are.
 
     Args:
         files: those of `changes`, as they are on this machine.
 
-    Runs on: driver.
+    Runs on: driver; executors only where keys of JSON are to be added.
 
     Raises:
         InputError: files that break the contract of their columns, or whose last line was landed
             before it was whole.
     """
     from batchinfer.lake.delta import exists
-    from batchinfer.sources.file_columns import added_columns, missing_notes
+    from batchinfer.sources.file_columns import added_columns, missing_notes, new_columns
     from batchinfer.sources.readers import plan_source_splits, read_fields
 
     check_whole_lines(landing, [file for file in files if file.name in changes.grown])
@@ -138,9 +145,13 @@ def file_increment(
     splits = plan_source_splits(files, source, fields, optional)
     notes: list[str] = []
     if isinstance(source, CsvSource | ParquetSource):
-        added = added_columns(source, splits, fields, landed)
-        fields = {**fields, **added}
         notes = missing_notes(source, splits)
+        if source.columns.new == "add":
+            fields = {**fields, **added_columns(new_columns(splits), fields, landed)}
+    elif isinstance(source, JsonSource) and source.columns.new == "add":
+        splits = aligned_splits(splits, open_session)
+        found = find_json_columns(source, splits, fields, landed or {}, open_session)
+        fields, notes = found.fields, [*found.notes]
     quarantine, grown = landing.context.quarantine, changes.grown
     return Increment(
         fields=fields,
@@ -201,15 +212,12 @@ def stage_splits(
     Raises:
         InputError: a file that is damaged, or changed while it was read.
     """
-    from batchinfer.sources.text.byte_ranges import align, group_splits, needs_count
+    from batchinfer.sources.text.byte_ranges import group_splits
 
     if not splits:
         return
     spark = open_session()
-    to_count = [split for split in splits if needs_count(split)]
-    if to_count:
-        counted = [result for [result] in run_tasks(spark, count_lines, to_count, "counting lines")]
-        splits = align([*(split for split in splits if not needs_count(split)), *counted])
+    splits = aligned_splits(splits, open_session)
     tasks = [
         {"plan": asdict(plan), "splits": group} for group in group_splits(splits, workers(spark))
     ]
@@ -217,3 +225,18 @@ def stage_splits(
     files = len({split["name"] for split in splits})
     for results in run_tasks(spark, land_task, tasks, f"extracting {files} files", undo):
         yield from results
+
+
+def aligned_splits(splits: Sequence[Split], open_session: OpenSession) -> Sequence[Split]:
+    """Splits of which each starts with a record whose line is known.
+
+    Runs on: driver; lines are counted on executors.
+    """
+    from batchinfer.sources.text.byte_ranges import align, needs_count
+
+    to_count = [split for split in splits if needs_count(split)]
+    if not to_count:
+        return splits
+    counting = run_tasks(open_session(), count_lines, to_count, "counting lines")
+    counted = [result for [result] in counting]
+    return align([*(split for split in splits if not needs_count(split)), *counted])

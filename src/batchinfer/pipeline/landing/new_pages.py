@@ -29,14 +29,16 @@ if TYPE_CHECKING:
     from batchinfer.sources.http.client import Client
     from batchinfer.sources.http.fetch import PageMark
     from batchinfer.sources.http.page_spool import PageSpool, SpooledPage
+    from batchinfer.sources.listing import SourceFile
+    from batchinfer.sources.text.byte_ranges import Split
 
     OpenSession = Callable[[], SparkSession]
 
 
-def find_new_pages(landing: Landing) -> Increment | None:
+def find_new_pages(landing: Landing, open_session: OpenSession) -> Increment | None:
     """The records that an API has behind those that have landed; None: there are none.
 
-    Runs on: driver.
+    Runs on: driver; executors only where keys are to be added.
 
     Raises:
         ConfigError: the token's variable is not set; a staging place that is no folder.
@@ -52,7 +54,7 @@ def find_new_pages(landing: Landing) -> Increment | None:
     find = _find_in_pages if source.options.pagination else _find_in_answer
     try:
         with client.keep_secret():
-            return find(landing, client, folder)
+            return find(landing, client, folder, open_session)
     finally:
         client.close()
 
@@ -93,7 +95,9 @@ def _spool_folder(landing: Landing) -> Path:
     return place / "http" / Path(landing.table).name / encode_name(landing.scope)
 
 
-def _find_in_pages(landing: Landing, client: Client, folder: Path) -> Increment | None:
+def _find_in_pages(
+    landing: Landing, client: Client, folder: Path, open_session: OpenSession
+) -> Increment | None:
     from batchinfer.lake.delta import exists
     from batchinfer.lake.ledger import read_mark
     from batchinfer.sources.http.fetch import PageMark, check_shape, end_mark, paging_shape
@@ -112,12 +116,12 @@ def _find_in_pages(landing: Landing, client: Client, folder: Path) -> Increment 
         spool.drop()
         return None
     pages, retried = _after_interruption(landing, pages)
-    increment = _increment(landing, spool, pages)
+    increment = _increment(landing, spool, pages, open_session)
     return dataclasses.replace(
         increment,
         retried=retried,
         marks={name: end_mark(source, spool, mark).to_text()},
-        notes=notes,
+        notes=[*notes, *increment.notes],
     )
 
 
@@ -231,7 +235,9 @@ class _Answer:
         )
 
 
-def _find_in_answer(landing: Landing, client: Client, folder: Path) -> Increment | None:
+def _find_in_answer(
+    landing: Landing, client: Client, folder: Path, open_session: OpenSession
+) -> Increment | None:
     """The one answer of an API without pages: new, unchanged, or changed as a file changes."""
     from batchinfer.lake.ledger import landed_sizes
     from batchinfer.pipeline.landing.new_files import find_changes
@@ -253,23 +259,42 @@ def _find_in_answer(landing: Landing, client: Client, folder: Path) -> Increment
         ),
         records,
     )
-    increment = _increment(landing, spool, spool.pages)
+    increment = _increment(landing, spool, spool.pages, open_session)
     return dataclasses.replace(increment, retried=changes.retried, sizes={url: len(records)})
 
 
-def _increment(landing: Landing, spool: PageSpool, pages: Sequence[SpooledPage]) -> Increment:
+def _increment(
+    landing: Landing, spool: PageSpool, pages: Sequence[SpooledPage], open_session: OpenSession
+) -> Increment:
+    """The spooled pages, which take the road of JSON files."""
     from batchinfer.config.schema import schema_fields
+    from batchinfer.lake.delta import exists
+    from batchinfer.pipeline.landing.new_files import aligned_splits, stage_splits
+    from batchinfer.pipeline.landing.new_keys import find_json_columns
+    from batchinfer.pipeline.slices.table_columns import table_fields
     from batchinfer.sources.http.answers import digest_records
     from batchinfer.sources.http.page_spool import ledger_fingerprint
+    from batchinfer.sources.readers import plan_source_splits
 
-    source = _http(landing)
-    fields = schema_fields(source)
-    assert fields is not None
-    nothing = {source.options.url: ledger_fingerprint(digest_records(()))}
+    url, source = _http(landing).options.url, _as_files(_http(landing), spool.folder)
+    declared = schema_fields(source)
+    assert declared is not None
+    splits: Sequence[Split] = plan_source_splits(_files_of(spool, pages), source, declared)
+    landed = table_fields(landing.table) if exists(landing.table) else {}
+    if source.columns.new == "add":
+        splits = aligned_splits(splits, open_session)
+    columns = find_json_columns(source, splits, declared, landed, open_session)
+
+    def stage(plan: LandingPlan, open_session: OpenSession) -> Iterable[dict[str, Any]]:
+        as_files = source.model_dump(mode="json", by_alias=True)
+        return stage_splits(dataclasses.replace(plan, source=as_files), splits, open_session)
+
+    nothing = {url: ledger_fingerprint(digest_records(()))}
     return Increment(
-        fields=fields,
+        fields=columns.fields,
         fingerprints={page.name: page.fingerprint for page in pages} or nothing,
-        stage=lambda plan, open_session: _stage(plan, landing, spool.folder, pages, open_session),
+        stage=stage,
+        notes=columns.notes,
         replaced=[page.name for page in pages if page.replaced],
         landed_until={page.name: page.until for page in pages if page.until},
         refuse=spool.refuse,
@@ -277,29 +302,15 @@ def _increment(landing: Landing, spool: PageSpool, pages: Sequence[SpooledPage])
     )
 
 
-def _stage(
-    plan: LandingPlan,
-    landing: Landing,
-    folder: Path,
-    pages: Sequence[SpooledPage],
-    open_session: OpenSession,
-) -> Iterable[dict[str, Any]]:
-    """Stages the spooled pages by the road of JSON files; results of `land_task`."""
-    from batchinfer.config.schema import schema_fields
-    from batchinfer.pipeline.landing.new_files import stage_splits
+def _files_of(spool: PageSpool, pages: Sequence[SpooledPage]) -> list[SourceFile]:
     from batchinfer.sources.listing import SourceFile
-    from batchinfer.sources.readers import plan_source_splits
 
-    source = _as_files(_http(landing), folder)
-    fields = schema_fields(source)
-    assert fields is not None
-    files = []
+    files: list[SourceFile] = []
     for page in pages:
         if page.file and page.size:
-            path = folder / page.file
+            path = spool.folder / page.file
             files.append(SourceFile(str(path), page.name, page.size, path.stat().st_mtime_ns))
-    plan = dataclasses.replace(plan, source=source.model_dump(mode="json", by_alias=True))
-    return stage_splits(plan, plan_source_splits(files, source, fields), open_session)
+    return files
 
 
 def _as_files(source: HttpSource, folder: Path) -> JsonSource:

@@ -56,7 +56,7 @@ def find_remote_files(landing: Landing, open_session: OpenSession) -> Increment 
     try:
         copies = spool.fetch(changes.read, store_of)
         with spool.told_by_uri():
-            increment = file_increment(landing, source, changes, copies)
+            increment = file_increment(landing, source, changes, copies, open_session)
     except BaseException:
         spool.remove()
         raise

@@ -18,8 +18,15 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import compute
 
-from batchinfer.config.json_paths import written_path
 from batchinfer.config.look_alikes import look_alikes
+from batchinfer.sources.json.key_places import (
+    EVERY,
+    Steps,
+    has_struct,
+    keys_of,
+    read_places,
+    written_place,
+)
 from batchinfer.sources.json.shape import Shape
 from batchinfer.sources.json.sieve import Lines
 from batchinfer.sources.parsed import FileKeys
@@ -27,9 +34,6 @@ from batchinfer.sources.parsed import FileKeys
 # Its functions are generated at import, so type checkers do not see them.
 pc: Any = compute
 
-# Every item of a list, every value of a map.
-_EVERY = -1
-Steps = tuple[str | int, ...]
 # Names that are held of the objects at one place; more are keys that are data.
 _HELD_NAMES = 10_000
 # Numbers stay text: none is too long, and none is of interest.
@@ -49,7 +53,7 @@ class _Place:
     def follow(self, value: Any) -> None:
         """Notes which keys below this place a value has."""
         for step, place in self.below.items():
-            if step == _EVERY:
+            if step == EVERY:
                 items = value.values() if isinstance(value, dict) else value
                 for item in items if isinstance(value, dict | list) else ():
                     place.follow(item)
@@ -91,12 +95,12 @@ class KeyWatch:
     @classmethod
     def of(cls, shape: Shape) -> KeyWatch:
         columns: dict[Steps, list[str]] = {}
-        leaves = list(_leaves(shape))
+        leaves = list(read_places(shape))
         for steps, name in leaves:
-            for key in _keys_of(steps):
+            for key in keys_of(steps):
                 if name not in columns.setdefault(key, []):
                     columns[key].append(name)
-        return cls(shape, columns, [(steps, _keys_of(steps)) for steps, _ in leaves])
+        return cls(shape, columns, [(steps, keys_of(steps)) for steps, _ in leaves])
 
     def look(
         self,
@@ -134,7 +138,7 @@ class KeyWatch:
             has_rows = edges[place + 1] > edges[place]
             seen = self._seen(missing) | before if has_rows else before
             # One that is null, but whose keys are known to stand in the file, needs no look.
-            missing = [steps for steps in missing if not seen.issuperset(_keys_of(steps))]
+            missing = [steps for steps in missing if not seen.issuperset(keys_of(steps))]
             absent: dict[Steps, list[str]] = {}
             if missing:
                 low, high = np.searchsorted(owners, [file, file + 1])
@@ -152,7 +156,7 @@ class KeyWatch:
         """Places in a record at which no row of a file has a value: bool (files,) each."""
         found: dict[Steps, np.ndarray] = {}
         for column in self.shape.columns:
-            start = (*(self.shape.explode or ()), _EVERY) if column.inside else ()
+            start = (*(self.shape.explode or ()), EVERY) if column.inside else ()
             found |= _void(columns[column.name], edges, (*start, *column.steps))
         if self.shape.explode is not None:
             found[self.shape.explode] = np.diff(edges) == 0
@@ -200,13 +204,13 @@ class KeyWatch:
     def _told(self, absent: Mapping[Steps, list[str]], seen: Collection[Steps]) -> FileKeys:
         return FileKeys(
             {
-                _written(steps): (
+                written_place(steps): (
                     list(self.columns.get(steps, ())),
-                    [_written((*steps[:-1], name)) for name in alike],
+                    [written_place((*steps[:-1], name)) for name in alike],
                 )
                 for steps, alike in absent.items()
             },
-            {_written(steps) for steps in seen},
+            {written_place(steps) for steps in seen},
         )
 
 
@@ -228,51 +232,8 @@ def _void(values: pa.Array, edges: np.ndarray, steps: Steps) -> dict[Steps, np.n
         for part, inner in zip(type_, values.flatten(), strict=True):
             inside = _void(inner, edges, (*steps, part.name))
             found |= {place: mask & ~void for place, mask in inside.items()}
-    elif _has_struct(type_):
+    elif has_struct(type_):
         child = values.items if pa.types.is_map(type_) else values.values
         offsets = values.offsets.to_numpy(zero_copy_only=False).astype(np.int64)
-        found |= _void(child, offsets[edges], (*steps, _EVERY))
+        found |= _void(child, offsets[edges], (*steps, EVERY))
     return found
-
-
-def _has_struct(type_: pa.DataType) -> bool:
-    """Whether a list or a map holds objects with keys of their own."""
-    if not (pa.types.is_list(type_) or pa.types.is_map(type_)):
-        return False
-    inner = type_.item_type if pa.types.is_map(type_) else type_.value_type
-    return pa.types.is_struct(inner) or _has_struct(inner)
-
-
-def _leaves(shape: Shape) -> Iterator[tuple[Steps, str]]:
-    """Every place that is read, with its column: that of the column, and of the fields inside."""
-    for column in shape.columns:
-        start = (*(shape.explode or ()), _EVERY) if column.inside else ()
-        for steps in _places((*start, *column.steps), column.type):
-            yield steps, column.name
-
-
-def _places(steps: Steps, type_: pa.DataType) -> Iterator[Steps]:
-    yield steps
-    if pa.types.is_struct(type_):
-        for part in type_:
-            yield from _places((*steps, part.name), part.type)
-    elif _has_struct(type_):
-        inner = type_.item_type if pa.types.is_map(type_) else type_.value_type
-        yield from _places((*steps, _EVERY), inner)
-
-
-def _keys_of(steps: Steps) -> list[Steps]:
-    """The places on a path that are keys."""
-    return [steps[:end] for end, step in enumerate(steps, 1) if isinstance(step, str)]
-
-
-def _written(steps: Steps) -> str:
-    """As `written_path`, with `[]` for every item."""
-    text = ""
-    for step in steps:
-        if step == _EVERY:
-            text += "[]"
-        else:
-            written = written_path((step,))
-            text += f".{written}" if text and not written.startswith("[") else written
-    return text

@@ -29,6 +29,7 @@ from batchinfer.sources.json.fast_road import FastRoad
 from batchinfer.sources.json.plain_road import Refusal, RowBuilder, Rows, joined, read_record
 from batchinfer.sources.json.shape import Shape
 from batchinfer.sources.json.sieve import Lines, read_fast
+from batchinfer.sources.json.unknown_keys import KeyKinds, NewKeyWatch, UnknownKeys, decoded
 from batchinfer.sources.parsed import (
     BLOCK_BYTES,
     FileKeys,
@@ -62,13 +63,53 @@ def read_json_splits(
         InputError: a damaged or changed file, a record longer than MAX_RECORD_BYTES; with `array`,
             a file that is no array.
     """
-    options = source.options
-    shape = Shape.of(source.schema_, fields, options.explode, options.timestamp_format)
-    watch = KeyWatch.of(shape) if source.columns.missing != "null" else None
-    reader = replace(JsonReader.of(shape), watch=watch)
-    blocks = (records for split in splits for records in _blocks(split, options, block_bytes))
+    reader = JsonReader.of(_shape_of(source, fields))
+    rules = source.columns
+    if rules.missing != "null":
+        # Of columns that nobody declared, none can be missing.
+        declared = {name: type_ for name, type_ in fields.items() if name in source.schema_}
+        reader = replace(reader, watch=KeyWatch.of(_shape_of(source, declared)))
+    if rules.new in ("auto", "fail"):
+        unknown = UnknownKeys.of(reader.shape, reader.fast)
+        reader = replace(reader, new=NewKeyWatch(unknown, every=rules.new == "fail"))
+    blocks = (
+        records for split in splits for records in _blocks(split, source.options, block_bytes)
+    )
     for records in share_blocks(blocks, block_bytes):
         yield reader.parse(records)
+
+
+def find_new_keys(
+    splits: Sequence[Split],
+    source: JsonSource,
+    fields: Mapping[str, pa.DataType],
+    block_bytes: int = BLOCK_BYTES,
+) -> KeyKinds:
+    """The keys in splits that no column reads, with the kinds of their values.
+
+    Runs on: executor.
+
+    Raises:
+        InputError: as `read_json_splits`.
+    """
+    shape, found = _shape_of(source, fields), KeyKinds()
+    unknown = UnknownKeys.of(shape, FastRoad.of(shape))
+    for split in splits:
+        for records in _blocks(split, source.options, block_bytes):
+            screen(records)
+            if not len(records) or not unknown.may_hold(records.text):
+                continue
+            lines = Lines.of(records.text)
+            for number in range(len(lines)):
+                record = decoded(lines[number], found.inside)
+                if record is not None:
+                    found.look(record, unknown.known, split["name"])
+    return found
+
+
+def _shape_of(source: JsonSource, fields: Mapping[str, pa.DataType]) -> Shape:
+    options = source.options
+    return Shape.of(source.schema_, fields, options.explode, options.timestamp_format)
 
 
 def _blocks(split: Split, options: JsonOptions, block_bytes: int) -> Iterator[Records]:
@@ -120,11 +161,14 @@ def _records(elements: list[Element], where: Where, encoding: str) -> Records:
 
 @dataclass(frozen=True)
 class JsonReader:
-    """Types records; with a `watch`, tells which keys of the schema the files lack."""
+    """Types records; with a `watch`, tells which keys of the schema the files lack, and with `new`
+    which keys they have that no column reads.
+    """
 
     shape: Shape
     fast: FastRoad | None
     watch: KeyWatch | None = None
+    new: NewKeyWatch | None = None
 
     @classmethod
     def of(cls, shape: Shape) -> JsonReader:
@@ -148,13 +192,16 @@ class JsonReader:
         if self.watch is not None and len(records):
             keys, fine = self._look(self.watch, records, found)
             parsed = replace(parsed, keys=keys, fine_files=fine)
+        if self.new is not None and len(records):
+            names = [file.name for file in records.files]
+            new_keys = self.new.look(names, records.file_places(), records.text)
+            parsed = replace(parsed, new_keys=new_keys)
         return conserved(parsed, count, records.path)
 
     def _look(
         self, watch: KeyWatch, records: Records, found: Rows
     ) -> tuple[dict[str, FileKeys], int]:
-        owners = records.owners
-        owners = np.zeros(len(records), np.int32) if owners is None else owners
+        owners = records.file_places()
         names = [file.name for file in records.files]
         of_rows = owners[found.records]
         return watch.look(names, owners, of_rows, found.columns, lambda: Lines.of(records.text))

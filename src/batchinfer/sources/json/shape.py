@@ -59,7 +59,8 @@ class Shape:
 
         Args:
             schema: columns and their paths, as configured.
-            fields: columns and their types.
+            fields: columns and their types; one that the schema does not have is the key of its
+                name.
 
         Raises:
             ValueError: a path that cannot be read.
@@ -68,7 +69,7 @@ class Shape:
         exploded = read_json_path(explode) if explode else None
         columns = []
         for name, type_ in fields.items():
-            steps = column_path(name, schema[name].path)
+            steps = column_path(name, schema[name].path if name in schema else None)
             inside = exploded is not None and steps[: len(exploded)] == exploded
             columns.append(
                 Column(

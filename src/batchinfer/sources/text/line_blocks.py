@@ -71,6 +71,10 @@ class Records:
             f"{self.files[0].path} and {others:,} files behind it" if others else self.files[0].path
         )
 
+    def file_places(self) -> np.ndarray:
+        """The place in `files` of each record's file: int32."""
+        return np.zeros(len(self), np.int32) if self.owners is None else self.owners
+
     def source_files(self, numbers: np.ndarray | None = None) -> pa.Array:
         """The name of the file of each record, or of those with these numbers: string."""
         count = len(self) if numbers is None else len(numbers)

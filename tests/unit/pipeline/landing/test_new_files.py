@@ -18,6 +18,8 @@ from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.landing.increment import Increment, Landing
 from batchinfer.pipeline.landing.new_files import find_new_files
 
+from ..one_process import OneProcess
+
 PIPELINE = """\
 name: small
 source:
@@ -54,7 +56,8 @@ def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Co
 def find(context: Callable[..., Context]) -> Find:
     def found(**more: Any) -> Increment | None:
         opened = context(**more)
-        return find_new_files(Landing(opened, opened.pipeline.source, opened.landed, "2026-11-21"))
+        landing = Landing(opened, opened.pipeline.source, opened.landed, "2026-11-21")
+        return find_new_files(landing, OneProcess)
 
     return found
 
