@@ -31,6 +31,8 @@ _USER_BEHIND_A_WORD = r"(?P<user>(?:-[^ \"\\]|\\.|[^-\"\\])(?:[^\"\\]|\\.)*?)"
 _WORD = r"(?:(?:[^- \"\\]|\\.)(?:[^ \"\\]|\\.)*|-(?:[^ \"\\]|\\.)+)?"
 _USER_BEHIND_A_LIST = rf"(?P<user>{_WORD}(?: {_WORD})*)"
 _ADDRESS = r"(?P<host>[0-9A-Fa-f.:]+(?:%[\w.-]+)?|unix:[^\s,]*|-)"
+# An address is the client's: a virtual host stands in front of it.
+_IDENT = r"(?P<ident>[^\s.:]+|\S*[^\s0-9A-Fa-f.:]\S*)"
 _NAME_OR_ADDRESS = r"(?P<host>[0-9A-Fa-f.:]+(?:%[\w.-]+)?|[^\s,:\"]{})"
 _LIST = r"(?P<forwarded>(?:[^\s,]*, ?)*[^\s,]*)"
 _NGINX_MAIN = rf"(?: {_QUOTED.format('x_forwarded_for')})?"
@@ -63,13 +65,13 @@ class _Server:
 
 
 _GENERIC = _Server(
-    (r"(?P<host>[^\s,]+) (?P<ident>\S+)", r"(?P<host>[^\s,]*) (?P<ident>-)"),
+    (rf"(?P<host>[^\s,]+) {_IDENT}", r"(?P<host>[^\s,]*) (?P<ident>-)"),
     empty=(),
     dash=("request",),
 )
 _APACHE = _Server(
     (
-        _NAME_OR_ADDRESS.format("+") + r" (?P<ident>\S+)",
+        f"{_NAME_OR_ADDRESS.format('+')} {_IDENT}",
         _NAME_OR_ADDRESS.format("*") + " (?P<ident>-)",
     )
 )
@@ -140,7 +142,7 @@ def _forwarded(front: str) -> str:
     """The front with a list of addresses for the host; nobody is asked for an ident any more."""
     start = front.index("(?P<host>")
     behind = front.index(" ", start)
-    return f"{front[:start]}{_LIST}{front[behind:]}".replace(r"(?P<ident>\S+)", "(?P<ident>-)")
+    return f"{front[:start]}{_LIST}{front[behind:]}".replace(_IDENT, "(?P<ident>-)")
 
 
 def _absent(server: _Server, columns: Sequence[str]) -> dict[str, tuple[str, ...]]:

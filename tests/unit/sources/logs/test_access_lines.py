@@ -58,6 +58,8 @@ def test_no_name_hides_a_request(tmp_path: Path, format_: str, written: bytes, u
         b"www.example:80 192.0.2.1 - -",
         b"www.example:80 192.0.2.1 - eve de wit",
         b"www.example 192.0.2.1 - -",
+        b"www.example 192.0.2.1 -",
+        b"www.example 2001:db8::1 eve",
         b"192.0.2.7, 192.0.2.1 - -",
         b"192.0.2.7, 192.0.2.8, 192.0.2.1 - -",
         b"192.0.2.7, - - -",
