@@ -187,7 +187,10 @@ def sql_fields(source: Source) -> dict[str, SqlType] | None:
 
 def names_in_files(source: CsvSource | ParquetSource) -> dict[str, str]:
     """The name that each declared column has in the files; empty without a schema."""
-    return {name: column.column or name for name, column in (source.schema_ or {}).items()}
+    return {
+        name: name if column.column is None else column.column
+        for name, column in (source.schema_ or {}).items()
+    }
 
 
 def schema_fields(source: Source) -> dict[str, pa.DataType] | None:

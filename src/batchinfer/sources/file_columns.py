@@ -189,7 +189,12 @@ def added_columns(
                 f"{column.path}: the new column {name!r} cannot be added: Delta cannot store the "
                 f"name; allowed: {plain_name(name)}: {{type: …, {place}}} in source.schema"
             )
-        elif other != name or name in _TAKEN:
+        elif name in fields or name in _TAKEN:
+            problems.append(
+                f"{column.path}: the new column {name!r} cannot be added: there is a column "
+                f"{name!r}, which is another; allowed: another name by source.schema"
+            )
+        elif other != name:
             problems.append(
                 f"{column.path}: the new column {name!r} cannot be added: there is a column "
                 f"{other!r}, and Delta tells no case apart; allowed: another name by source.schema"

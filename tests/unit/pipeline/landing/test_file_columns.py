@@ -125,6 +125,34 @@ def test_new_columns_are_added_to_the_landed_table(project: SmallProject) -> Non
         project.extract(DAY, "source.columns.new=add")
 
 
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+@pytest.mark.parametrize("name", ["id", "source_file"])
+def test_a_new_column_takes_no_other_one_s_place(
+    project: SmallProject, kind: str, name: str
+) -> None:
+    text = CSV.replace("csv", kind).replace("id: int", 'id: {type: int, column: "Order ID"}')
+    project.write("conf/pipelines/small.yaml", text)
+    project.write("in/a.csv", f"Order ID,size,color,{name}\n1,2.5,red,x\n")
+    table = {"Order ID": pa.array([1], pa.int32()), "size": [2.5], "color": ["red"], name: ["x"]}
+    pq.write_table(pa.table(table), project.root / "in/a.parquet")
+    with pytest.raises(InputError, match=f"the new column '{name}' cannot be added: there is"):
+        project.extract(DAY, "source.columns.new=add")
+    project.edit("color: string", f"color: string, other: {{type: string, column: {name}}}")
+    project.extract(DAY, "source.columns.new=add")
+    assert [row["other"] for row in rows(project)] == ["x"]
+
+
+def test_a_header_without_a_name_lands_under_one(project: SmallProject) -> None:
+    """As pandas writes the numbers of rows."""
+    project.write("in/a.csv", ",size,color\n7,2.5,red\n")
+    with pytest.raises(InputError) as caught:
+        project.extract()
+    assert "column: ''}" in str(caught.value.hint)
+    project.edit("id: int", "id: {type: int, column: ''}")
+    project.extract()
+    assert [row["id"] for row in rows(project)] == [7]
+
+
 def test_a_field_that_is_added_to_the_schema_is_null_in_earlier_slices(
     project: SmallProject,
 ) -> None:
