@@ -137,6 +137,12 @@ class StorageError(BatchInferError, OSError):
     exit_code = 8
 
 
+class DamagedLog(StorageError):
+    """A Delta table whose log is damaged or has gaps: no retry reads it."""
+
+    exit_code = 3
+
+
 class TableTooNew(StorageError):
     """A table of ours whose format a newer build has made: only an upgrade reads it."""
 

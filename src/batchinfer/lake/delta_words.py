@@ -8,31 +8,32 @@ from __future__ import annotations
 
 import re
 
-_RESTORE = "put the files of its _delta_log back from a copy of the table"
+# What helps, where the log is damaged.
+RESTORE_LOG = "put the files of its _delta_log back from a copy of the table"
 _READABLE = "read it with the engine that wrote it, or write it without that feature"
 _KNOWN: tuple[tuple[str, str, str | None], ...] = (
     (
         r"found gap: .*?version: (?P<before>\d+).*?-> .*?version: (?P<after>\d+)",
         "its log has a gap: commits between {before} and {after} are missing",
-        _RESTORE,
+        RESTORE_LOG,
     ),
-    (r"found gap", "its log has a gap: commits are missing", _RESTORE),
-    (r"Json error", "a commit file of its log is damaged: it is no JSON", _RESTORE),
+    (r"found gap", "its log has a gap: commits are missing", RESTORE_LOG),
+    (r"Json error", "a commit file of its log is damaged: it is no JSON", RESTORE_LOG),
     (
         r"No table metadata or protocol found|No metadata|No protocol",
         "its log does not say what the table is: its first commits are missing",
-        _RESTORE,
+        RESTORE_LOG,
     ),
-    (r"No files in log segment", "its log holds no commit", _RESTORE),
+    (r"No files in log segment", "its log holds no commit", RESTORE_LOG),
     (
         r"Invalid Checkpoint|find any checkpoints",
         "the checkpoint that its log names is missing",
-        _RESTORE,
+        RESTORE_LOG,
     ),
     (
         r"Invalid Parquet file|Corrupt footer|Parquet error",
         "a checkpoint of its log, or a file that it reads, is damaged: it is no whole Parquet file",
-        _RESTORE,
+        RESTORE_LOG,
     ),
     (
         r"Feature '?(?P<feature>[\w.-]+)'? is not supported",
@@ -48,6 +49,12 @@ _KNOWN: tuple[tuple[str, str, str | None], ...] = (
         r"Unsupported Delta table type: '(?P<type>[^']+)'",
         "it has a column of the type {type}, which is not known here",
         _READABLE,
+    ),
+    (
+        r"Kernel error: (?:Arrow error|Schema error|Invalid argument error|missing field|unknown "
+        r"variant)",
+        "a file of its log is damaged: what it holds is no action of Delta",
+        RESTORE_LOG,
     ),
     (
         r"end version (?P<newest>\d+) not the same as the specified end version",

@@ -23,7 +23,7 @@ from batchinfer.errors import StorageError
 from batchinfer.lake.table_places import open_filesystem, storage_faults
 from batchinfer.table_format import check_format
 
-_COMMIT = re.compile(r"^(\d{20})\.json$")
+COMMIT = re.compile(r"^(\d{20})\.json$")
 _CLASSIC = re.compile(r"^(\d{20})\.checkpoint\.parquet$")
 _PARTS = re.compile(r"^(\d{20})\.checkpoint\.(\d{10})\.(\d{10})\.parquet$")
 _V2 = re.compile(r"^(\d{20})\.checkpoint\.[0-9a-fA-F-]{36}\.(json|parquet)$")
@@ -66,7 +66,7 @@ def read_transactions(uri: str, version: int | None = None) -> dict[str, int]:
     folder = f"{root}/_delta_log"
     gone: FileNotFoundError | None = None
     for _ in range(_READ_TRIES):
-        segment = _find_segment(uri, _list_names(filesystem, folder), version)
+        segment = _find_segment(uri, list_names(filesystem, folder), version)
         try:
             told = _read_segment(filesystem, folder, segment)
         except FileNotFoundError as error:
@@ -87,8 +87,8 @@ def newest_version(uri: str) -> int:
         StorageError: no log.
     """
     filesystem, root = open_filesystem(uri)
-    names = _list_names(filesystem, f"{root}/_delta_log")
-    versions = [int(match[1]) for match in map(_COMMIT.match, names) if match]
+    names = list_names(filesystem, f"{root}/_delta_log")
+    versions = [int(match[1]) for match in map(COMMIT.match, names) if match]
     if not versions:
         raise StorageError(f"{uri}: no commit in _delta_log")
     return max(versions)
@@ -101,9 +101,9 @@ def find_commit(uri: str, mark: str, first: int) -> int | None:
     """
     filesystem, root = open_filesystem(uri)
     folder = f"{root}/_delta_log"
-    for name in sorted(_list_names(filesystem, folder)):
-        match = _COMMIT.match(name)
-        if match and int(match[1]) >= first and mark in _read_text(filesystem, f"{folder}/{name}"):
+    for name in sorted(list_names(filesystem, folder)):
+        match = COMMIT.match(name)
+        if match and int(match[1]) >= first and mark in read_text(filesystem, f"{folder}/{name}"):
             return int(match[1])
     return None
 
@@ -119,22 +119,27 @@ def read_commit(uri: str, version: int) -> str | None:
     """
     filesystem, root = open_filesystem(uri)
     try:
-        return _read_text(filesystem, f"{root}/_delta_log/{version:020d}.json")
+        return read_text(filesystem, f"{root}/_delta_log/{version:020d}.json")
     except FileNotFoundError:
         return None
 
 
-def _list_names(filesystem: FileSystem, folder: str) -> list[str]:
+def list_names(filesystem: FileSystem, folder: str) -> list[str]:
+    """The names in a table's log.
+
+    Raises:
+        StorageError: no log, or it cannot be listed.
+    """
     with storage_faults(folder, "list the log"):
         return [info.base_name for info in filesystem.get_file_info(FileSelector(folder))]
 
 
 def _find_segment(uri: str, names: list[str], version: int | None) -> _Segment:
-    commits = {int(match[1]): name for name in names if (match := _COMMIT.match(name))}
+    commits = {int(match[1]): name for name in names if (match := COMMIT.match(name))}
     if not commits:
         raise StorageError(f"{uri}: no commit in _delta_log")
     last = max(commits) if version is None else version
-    checkpoints = {at: files for at, files in _find_checkpoints(names).items() if at <= last}
+    checkpoints = {at: files for at, files in find_checkpoints(names).items() if at <= last}
     start = max(checkpoints, default=-1)
     missing = [at for at in range(start + 1, last + 1) if at not in commits]
     if missing:
@@ -146,7 +151,7 @@ def _find_segment(uri: str, names: list[str], version: int | None) -> _Segment:
     )
 
 
-def _find_checkpoints(names: list[str]) -> dict[int, tuple[str, ...]]:
+def find_checkpoints(names: list[str]) -> dict[int, tuple[str, ...]]:
     """Every complete checkpoint: its version and its files."""
     found: dict[int, tuple[str, ...]] = {}
     parts: dict[tuple[int, int], list[str]] = {}
@@ -192,7 +197,7 @@ def _read_checkpoint(filesystem: FileSystem, path: str, told: _Told) -> None:
 
 
 def _read_lines(filesystem: FileSystem, path: str, told: _Told) -> None:
-    for line in _read_text(filesystem, path).split("\n"):
+    for line in read_text(filesystem, path).split("\n"):
         # One action a line; parsing only these makes a long log quick to read.
         if '"txn"' not in line and '"metaData"' not in line:
             continue
@@ -210,7 +215,13 @@ def _note(action: Mapping[str, Any], told: _Told) -> None:
         told.properties = metadata.get("configuration") or {}
 
 
-def _read_text(filesystem: FileSystem, path: str) -> str:
+def read_text(filesystem: FileSystem, path: str) -> str:
+    """The text of a commit.
+
+    Raises:
+        FileNotFoundError: there is none.
+        StorageError: it cannot be read, or is no text.
+    """
     try:
         with filesystem.open_input_file(path) as source:
             return source.read().decode()

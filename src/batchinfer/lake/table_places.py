@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
 from batchinfer.config.uris import local_path
-from batchinfer.errors import BatchInferError, InputError, StorageError
-from batchinfer.lake.delta_words import delta_words
+from batchinfer.errors import BatchInferError, DamagedLog, InputError, StorageError
+from batchinfer.lake.delta_words import RESTORE_LOG, delta_words
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
@@ -213,7 +213,7 @@ def reading_faults(path: str) -> Generator[None]:
 
 def as_storage_error(uri: str, doing: str, error: BaseException) -> StorageError:
     """A fault of storage in this project's words; of an object store with what helps, and without
-    what the store repeats.
+    what the store repeats. A log that is damaged is told apart: no retry reads it.
 
     Runs on: driver | executor
     """
@@ -228,4 +228,5 @@ def as_storage_error(uri: str, doing: str, error: BaseException) -> StorageError
         uri = uri if "://" in uri or uri.startswith("/") else f"s3a://{uri}"
     elif isinstance(error, DeltaError):
         words, hint = delta_words(words)
-    return StorageError(f"{uri}: cannot {doing}: {words}", hint)
+    kind = DamagedLog if hint == RESTORE_LOG else StorageError
+    return kind(f"{uri}: cannot {doing}: {words}", hint)

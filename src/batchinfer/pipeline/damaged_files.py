@@ -1,4 +1,5 @@
-"""Which files of a pipeline's tables are damaged, and what makes each anew.
+"""Which files of a pipeline's tables are damaged, and what makes each anew; of a table that is
+read in place, which are gone.
 
 Owns the reading of whole tables for that, and the words of what to do. Changes nothing.
 """
@@ -6,22 +7,31 @@ Owns the reading of whole tables for that, and the words of what to do. Changes 
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from batchinfer.config.sources import DeltaSource
+from batchinfer.config.uris import join
 from batchinfer.contracts import SLICE
-from batchinfer.errors import DamagedFile, StorageError
+from batchinfer.errors import DamagedFile, InputError, InputMissing, StorageError
 from batchinfer.pipeline.definition.context import Context
+
+if TYPE_CHECKING:
+    from batchinfer.pipeline.slices.delta_register import Register
 
 # Files that are read at once; Arrow reads without Python's lock.
 _AT_ONCE = 4
 # What Spark says of a file that it could not read; of some damage it does not say which file.
 _OF_READING = re.compile(r"FAILED_READ_FILE|org\.apache\.parquet|datasources\.parquet|v2\.parquet")
+_OF_DELTA = re.compile(r"org\.apache\.spark\.sql\.delta|_delta_log")
 _NAMED = re.compile(r"file:/+[^\s\"']+?\.parquet")
+# A condition of Spark, without the words that go before it and the trace behind it.
+_CONDITION = re.compile(r"\[(FAILED_READ_FILE\.[A-Z_]+)\] (.*?)(?: SQLSTATE|\n|$)")
+_GONE = "the table's log tells of it, and it is not there"
 
 
 @dataclass(frozen=True)
@@ -32,6 +42,7 @@ class LoggedFile:
         table: its place; of a file that no log of ours tells of, the file's folder.
         path: in the file system.
         size, rows: None where the log does not tell.
+        is_source: the table is another's, and is read in place.
     """
 
     table: str
@@ -39,6 +50,7 @@ class LoggedFile:
     size: int | None = None
     rows: int | None = None
     slice: str | None = None
+    is_source: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,7 +94,8 @@ class DeepReport:
 
 
 def look_deep(context: Context) -> DeepReport:
-    """Reads every file of the pipeline's landed, predictions, quarantine and runs tables.
+    """Reads every file of the pipeline's landed, predictions, quarantine and runs tables, and of a
+    table that it reads in place.
 
     Runs on: driver, without Spark.
 
@@ -90,9 +103,11 @@ def look_deep(context: Context) -> DeepReport:
         StorageError: a table's log cannot be read, or storage fails.
     """
     files = [file for table in _tables(context) for file in _files(table)]
+    files += _source_files(context)
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="deep") as pool:
         found = list(pool.map(_look, files))
-    damaged = [
+    damaged = _damage_of_log(context)
+    damaged += [
         Damage(file.table, file.path, problem, _hint(context, file))
         for file, (_, problem) in zip(files, found, strict=True)
         if problem is not None
@@ -139,37 +154,103 @@ def remedy(context: Context, error: DamagedFile) -> str | None:
     return "; ".join([*dict.fromkeys(_hint(context, file) for file in named), more])
 
 
-def damage_behind(context: Context, slice_: str | None, error: BaseException) -> DamagedFile | None:
-    """What an error of Spark comes from, if that is a damaged file; None: it is something else.
+def damage_behind(context: Context, slice_: str | None, error: BaseException) -> InputError | None:
+    """What an error of Spark comes from, if that is a file of a table, or a table's log; None: it
+    is something else.
 
     Looks at the file that Spark names, whosever table it is of; of some damage Spark names none, so
-    next at the tables that the run has read: the pipeline's own, and those that it joins.
+    next at the tables that the run has read: the pipeline's own, the one that it reads in place,
+    and those that it joins.
 
     Runs on: driver.
     """
     text = str(error)
-    if not _OF_READING.search(text):
+    if not _OF_READING.search(text) and not _OF_DELTA.search(text):
         return None
     try:
-        for file in _suspects(context, slice_, text):
-            _, problem = _look(file)
-            if problem is not None:
-                return DamagedFile(f"{file.path} is damaged: {problem}", _hint(context, file))
+        return _of_source_log(context) or _of_files(context, slice_, text)
     except StorageError:
         # Then Spark's own error says more.
         return None
+
+
+def _of_files(context: Context, slice_: str | None, text: str) -> InputError | None:
+    named, rest = _suspects(context, slice_, text)
+    for file in (*named, *rest):
+        _, problem = _look(file)
+        if problem == _GONE and file.is_source:
+            return InputMissing(f"no such file: {file.path}")
+        if problem is not None:
+            return DamagedFile(f"{file.path} is damaged: {problem}", _hint(context, file))
+    condition = _CONDITION.search(text)
+    if condition is None or not any(file.is_source for file in named):
+        return None
+    return InputError(f"Spark cannot read a file of the source: [{condition[1]}] {condition[2]}")
+
+
+def _suspects(
+    context: Context, slice_: str | None, text: str
+) -> tuple[list[LoggedFile], list[LoggedFile]]:
+    """The files that Spark names, and others that it may mean."""
+    own = {file.path: file for table in _tables(context) for file in _files(table)}
+    read = {file.path: file for table in _joined(context) for file in _files(table)}
+    read |= {file.path: file for file in _source_files(context, slice_)}
+    named = dict.fromkeys(unquote(urlsplit(uri).path) for uri in _NAMED.findall(text))
+    first = [
+        own.get(path) or read.get(path) or LoggedFile(path.rpartition("/")[0], path)
+        for path in named
+    ]
+    of_slice = [file for file in own.values() if slice_ is None or file.slice in (slice_, None)]
+    return first, [file for file in (*of_slice, *read.values()) if file.path not in named]
+
+
+def _of_source_log(context: Context) -> DamagedFile | None:
+    from batchinfer.lake.log_damage import check_log
+
+    register = _register(context)
+    if register is None:
+        return None
+    try:
+        check_log(register.place)
+    except DamagedFile as error:
+        return error
     return None
 
 
-def _suspects(context: Context, slice_: str | None, text: str) -> Iterator[LoggedFile]:
-    own = {file.path: file for table in _tables(context) for file in _files(table)}
-    joined = {file.path: file for table in _joined(context) for file in _files(table)}
-    named = dict.fromkeys(unquote(urlsplit(uri).path) for uri in _NAMED.findall(text))
-    for path in named:
-        folder = path.rpartition("/")[0]
-        yield own.get(path) or joined.get(path) or LoggedFile(folder, path)
-    of_slice = [file for file in own.values() if slice_ is None or file.slice in (slice_, None)]
-    yield from (file for file in (*of_slice, *joined.values()) if file.path not in named)
+def _damage_of_log(context: Context) -> list[Damage]:
+    register, found = _register(context), _of_source_log(context)
+    if register is None or found is None:
+        return []
+    log = f"{register.place}/_delta_log"
+    return [Damage(register.place, log, problem, str(found.hint)) for problem in found.problems]
+
+
+def _register(context: Context) -> Register | None:
+    """What is recorded of a table that is read in place."""
+    from batchinfer.pipeline.slices.delta_register import read_register
+
+    return read_register(context) if isinstance(context.pipeline.source, DeltaSource) else None
+
+
+def _source_files(context: Context, slice_: str | None = None) -> list[LoggedFile]:
+    """The files of a table that is read in place, of a slice or of all, at the versions that are
+    recorded; none, where there is no such table, or it cannot be opened.
+    """
+    from batchinfer.lake.table_places import open_filesystem
+    from batchinfer.pipeline.slices.landed import read_data
+
+    register = _register(context)
+    if register is None:
+        return []
+    try:
+        data = read_data(context, [slice_] if slice_ and slice_ in register.entries else None)
+    except InputError:
+        return []
+    places = [join(data.table, file["path"]) for file in data.files]
+    return [
+        LoggedFile(data.table, open_filesystem(place)[1], file["size"], is_source=True)
+        for place, file in zip(places, data.files, strict=True)
+    ]
 
 
 def _tables(context: Context) -> list[str]:
@@ -187,7 +268,6 @@ def _tables(context: Context) -> list[str]:
 
 def _joined(context: Context) -> list[str]:
     """The tables that steps of `prepare` join."""
-    from batchinfer.config.uris import join
     from batchinfer.lake.delta import exists
     from batchinfer.lake.table_places import plain_place
     from batchinfer.pipeline.definition.table_steps import table_steps
@@ -230,7 +310,7 @@ def _look(file: LoggedFile) -> tuple[bool, str | None]:
             try:
                 found = look_at(filesystem, file.path)
             except FileNotFoundError:
-                return False, "the table's log tells of it, and it is not there"
+                return False, _GONE
             size = filesystem.get_file_info(file.path).size
     except DamagedFile as error:
         return True, error.problems[0]
@@ -245,6 +325,8 @@ def _look(file: LoggedFile) -> tuple[bool, str | None]:
 
 def _hint(context: Context, file: LoggedFile) -> str:
     copy = "put the file back from a copy, if there is one"
+    if file.is_source:
+        return f"{copy}; else have the table's owner take its rows out of the table"
     if file.table == context.predictions:
         return f"batchinfer score -p {context.name} --slice {file.slice} --force writes it anew"
     if file.table == context.quarantine:

@@ -87,11 +87,28 @@ def extract_in_place(
         opened = open_source(find_place(context, source, open_session), source)
         known = read_register(context)
         warnings = check_contract(context, source, opened, known)
+        warnings += _went_back(source, opened, known)
         found = _find(context, source, opened, known, slice_, open_session)
         report = _record(context, opened, known, found, open_session)
     report.warnings = [*warnings, *found.warnings, *report.warnings]
     report.seconds = round(time.perf_counter() - started, 3)
     return report
+
+
+def _went_back(source: DeltaSource, opened: Opened, known: Register | None) -> list[str]:
+    """A table whose latest version is older than the one that was read last: RESTORE makes new
+    versions, so it is another copy, or its log has lost commits.
+    """
+    options = source.options
+    if known is None or options.version is not None or options.as_of is not None:
+        return []
+    if known.table_id != opened.id or opened.version >= known.version:
+        return []
+    return [
+        f"{opened.place}: its latest version is {opened.version}, and the last extract read "
+        f"version {known.version}: an older copy of the table was put there, or commits of its log "
+        "are missing"
+    ]
 
 
 def _find(

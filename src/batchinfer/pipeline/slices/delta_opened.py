@@ -244,13 +244,17 @@ def open_source(place: str, source: DeltaSource) -> Opened:
     Raises:
         InputMissing: nothing there, or no such version.
         InputError: something else is there, or the version can no longer be read.
+        DamagedFile: files of its log are missing or damaged.
         StorageError: the place cannot be reached.
     """
+    from batchinfer.lake.log_damage import check_counts, check_log
     from batchinfer.lake.snapshots import exists, open_table
 
     if os.path.isfile(place) or not exists(place):
         raise _no_table(place)
+    check_log(place)
     latest = Opened(place, open_table(place))
+    check_counts(latest.table)
     wanted = source.options.version
     if source.options.as_of is not None:
         wanted = _version_as_of(latest, source.options.as_of)

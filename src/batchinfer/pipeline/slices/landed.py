@@ -186,7 +186,8 @@ def _of_days(context: Context, register: Register, names: Sequence[str] | None) 
 def _open(
     context: Context, register: Register, version: int, entries: Mapping[str, RegisteredSlice]
 ) -> Opened:
-    """The table at a version, if it is the one that these slices were recorded of."""
+    """The table at a version, if it is the one that these slices were recorded of, and whole."""
+    from batchinfer.lake.log_damage import check_counts, check_log
     from batchinfer.lake.snapshots import exists, open_table
 
     if not exists(register.place):
@@ -196,9 +197,12 @@ def _open(
         )
     try:
         opened = Opened(register.place, open_table(register.place, version))
+        check_log(register.place, version)
+        check_counts(opened.table)
     except TableTooNew:
         raise
     except StorageError as error:
+        check_log(register.place)
         raise InputError(
             f"{register.place}: version {version}, which was recorded, can no longer be read: "
             f"{'; '.join(error.problems)}",
