@@ -10,7 +10,7 @@ every key in question has been met.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -108,7 +108,7 @@ class KeyWatch:
         owners: np.ndarray,
         of_rows: np.ndarray,
         columns: Mapping[str, pa.Array],
-        lines: Callable[[], Lines],
+        lines: Lines,
     ) -> tuple[dict[str, FileKeys], int]:
         """What a block tells of its files: keys that never appear in them, and, of the first and
         the last file, with which other blocks may go on, those that do; and how many files are not
@@ -118,7 +118,7 @@ class KeyWatch:
             names: of the block's files.
             owners, of_rows: the place in `names` of each record, and of each row; rising.
             columns: of the rows.
-            lines: gives the text of the records; it costs something to ask.
+            lines: the text of the records.
 
         Runs on: executor.
         """
@@ -130,7 +130,6 @@ class KeyWatch:
         for masked in void.values():
             looked_at |= masked
         told: dict[str, FileKeys] = {}
-        texts: Lines | None = None
         for place in np.flatnonzero(looked_at).tolist():
             file = int(files[place])
             missing = [steps for steps, masked in void.items() if masked[place]]
@@ -142,9 +141,8 @@ class KeyWatch:
             absent: dict[Steps, list[str]] = {}
             if missing:
                 low, high = np.searchsorted(owners, [file, file + 1])
-                texts = texts or lines()
                 found, absent = self._search(
-                    missing, (texts[number] for number in range(low, high))
+                    missing, (lines[number] for number in range(low, high))
                 )
                 seen |= found
             if absent or place in (0, len(files) - 1):

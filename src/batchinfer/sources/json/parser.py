@@ -178,7 +178,8 @@ class JsonReader:
         """Rows and bad records of one block."""
         count = len(records) + len(records.bad)
         screen(records)
-        found = self.read(records.text)
+        lines = Lines.of(records.text)
+        found = self._read(lines)
         for number, refusal in sorted(found.refused.items()):
             records.reject(number, refusal.reason, refusal.message)
         rows = with_lineage(
@@ -190,25 +191,24 @@ class JsonReader:
         count += rows.num_rows - given - found.without_items
         parsed = records.parsed(rows, found.without_items, found.records)
         if self.watch is not None and len(records):
-            keys, fine = self._look(self.watch, records, found)
+            keys, fine = self._look(self.watch, records, lines, found)
             parsed = replace(parsed, keys=keys, fine_files=fine)
         if self.new is not None and len(records):
             names = [file.name for file in records.files]
-            new_keys = self.new.look(names, records.file_places(), records.text)
+            new_keys = self.new.look(names, records.file_places(), lines)
             parsed = replace(parsed, new_keys=new_keys)
         return conserved(parsed, count, records.path)
 
     def _look(
-        self, watch: KeyWatch, records: Records, found: Rows
+        self, watch: KeyWatch, records: Records, lines: Lines, found: Rows
     ) -> tuple[dict[str, FileKeys], int]:
         owners = records.file_places()
         names = [file.name for file in records.files]
         of_rows = owners[found.records]
-        return watch.look(names, owners, of_rows, found.columns, lambda: Lines.of(records.text))
+        return watch.look(names, owners, of_rows, found.columns, lines)
 
-    def read(self, text: bytes) -> Rows:
+    def _read(self, lines: Lines) -> Rows:
         """Rows of records that are a line each, known by their numbers from 0."""
-        lines = Lines.of(text)
         pieces, left = read_fast(self.fast, lines) if self.fast else ([], np.arange(len(lines)))
         pieces.append(self._read_plain(lines, left))
         return joined(pieces)

@@ -23,6 +23,8 @@ from batchinfer.sources.json.values import Fraction
 
 # Keys that are told of one file; more are data.
 _TOLD_KEYS = 1_000
+# Records of a block that are looked at where nothing depends on it.
+_LOOKED_AT = 5
 _TOO_DEEP = "what is nested too deeply to be read"
 # Up to here each whole number is a double, too.
 _EXACT = 2**53
@@ -135,7 +137,7 @@ class NewKeyWatch:
 
     Attributes:
         every: look at all records, until a block has unknown keys, for they end the run. Else only
-            the first record of each block is looked at, which costs nothing.
+            at a few of each block, which costs nothing.
         ended: whether a block had some.
     """
 
@@ -143,28 +145,28 @@ class NewKeyWatch:
     every: bool
     ended: bool = False
 
-    def look(self, names: Sequence[str], owners: np.ndarray, text: bytes) -> dict[str, list[str]]:
+    def look(self, names: Sequence[str], owners: np.ndarray, lines: Lines) -> dict[str, list[str]]:
         """Paths of the unknown keys of each file of a block that has some.
 
         Args:
             names: of the files.
             owners: the place in `names` of each line; rising.
-            text: the block's lines, at least one.
+            lines: of the block, at least one.
 
         Runs on: executor.
         """
         if not self.every:
-            keys = self.unknown.told([text[: text.find(b"\n")]])
-            return {names[int(owners[0])]: keys} if keys else {}
-        if self.ended or not self.unknown.may_hold(text):
+            looked_at = np.unique(np.linspace(0, len(lines) - 1, _LOOKED_AT).astype(np.int64))
+        elif self.ended or not self.unknown.may_hold(lines.text):
             return {}
-        lines = Lines.of(text)
+        else:
+            looked_at = np.arange(len(lines))
         found: dict[str, list[str]] = {}
-        for file in map(int, np.unique(owners)):
-            low, high = np.searchsorted(owners, [file, file + 1])
-            if keys := self.unknown.told(lines[number] for number in range(low, high)):
+        for file in map(int, np.unique(owners[looked_at])):
+            numbers = looked_at[owners[looked_at] == file].tolist()
+            if keys := self.unknown.told(lines[number] for number in numbers):
                 found[names[file]] = keys
-        self.ended = bool(found)
+        self.ended = self.every and bool(found)
         return found
 
 

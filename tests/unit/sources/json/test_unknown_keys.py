@@ -78,13 +78,14 @@ def test_items_of_an_exploded_list(tmp_path: Path) -> None:
     assert told(tmp_path, records, schema, explode="items") == ["items[].color", "note"]
 
 
-def test_only_the_first_record_of_a_block_is_looked_at_where_nothing_depends_on_it(
+def test_only_a_few_records_of_a_block_are_looked_at_where_nothing_depends_on_it(
     tmp_path: Path,
 ) -> None:
-    records = [{"id": 1, "x": 1}, {"id": 2, "y": 1}]
-    assert told(tmp_path, records, {"id": "long"}, "auto") == ["x"]
+    records: list[dict[str, int]] = [{"id": n} for n in range(101)]
+    records[0]["x"] = records[2]["y"] = records[50]["z"] = records[100]["last"] = 1
+    assert told(tmp_path, records, {"id": "long"}, "auto") == ["last", "x", "z"]
     assert told(tmp_path, records, {"id": "long"}, "ignore") == []
-    assert told(tmp_path, records, {"id": "long"}, "fail") == ["x", "y"]
+    assert told(tmp_path, records, {"id": "long"}, "fail") == ["last", "x", "y", "z"]
 
 
 def test_a_key_of_the_last_record_is_found_however_the_file_is_cut(tmp_path: Path) -> None:
