@@ -9,6 +9,7 @@ Every class survives pickling, because errors cross from executors to the driver
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -145,6 +146,29 @@ class DamagedLog(StorageError):
 
 class TableTooNew(StorageError):
     """A table of ours whose format a newer build has made: only an upgrade reads it."""
+
+
+# Of a folder that nobody can make, however often it is tried: a file stands there or above it, a
+# name is too long, links go in a circle, a file system of the kernel's own.
+_NEVER = (
+    *(errno.ENOTDIR, errno.EEXIST, errno.EISDIR),
+    *(errno.ENAMETOOLONG, errno.ELOOP, errno.ENOENT),
+)
+
+
+def never_a_folder(fact: str, error: OSError, setting: str) -> ConfigError | None:
+    """The error of a place where no folder can ever be made; None where waiting may help.
+
+    Args:
+        fact: what was tried, and what the system said.
+        setting: that names another place, besides BATCHINFER_HOME.
+    """
+    if error.errno not in _NEVER:
+        return None
+    return ConfigError(
+        f"{fact}; allowed: a place where a folder can be made",
+        hint=f"another place: BATCHINFER_HOME, or {setting} in conf/environments",
+    )
 
 
 class Interrupted(KeyboardInterrupt):

@@ -19,14 +19,13 @@ from batchinfer.config.document import read_document
 from batchinfer.config.s3 import check_table_place
 from batchinfer.config.substitution import FromVariable
 from batchinfer.config.units import parse_bytes
+from batchinfer.config.uris import NAME_BYTES
 from batchinfer.credentials import holds_user
 from batchinfer.errors import ConfigError
 
 # MLflow keeps `latest` and `v1`, `v2` … for itself.
 _ALIAS = r"(?!(?i:latest|v[0-9]+)(?![\w-]))[A-Za-z][\w-]{0,254}"
 MODEL_URI = rf"models:/[^/@]+(@{_ALIAS}|/[0-9]+)"
-# Of a file or folder, on every common file system.
-_NAME_BYTES = 255
 _PYTHON_CLASS = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
 
 
@@ -183,8 +182,8 @@ def _place(value: str) -> str:
         )
     if any(ord(character) < 32 or ord(character) == 127 for character in value):
         raise NotAllowed("a place without control characters")
-    if any(len(part.encode()) > _NAME_BYTES for part in value.split("/")):
-        raise NotAllowed(f"folders whose names have up to {_NAME_BYTES} bytes")
+    if any(len(part.encode()) > NAME_BYTES for part in value.split("/")):
+        raise NotAllowed(f"folders whose names have up to {NAME_BYTES} bytes")
     return value
 
 

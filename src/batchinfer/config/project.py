@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 
 from batchinfer.config.suggestions import did_you_mean, listed, shown
+from batchinfer.config.uris import NAME_BYTES
 from batchinfer.errors import ConfigError
 
 # Set for jobs that spark-submit runs on the machine that submits them.
@@ -47,8 +48,17 @@ def find_project(start: Path) -> Path:
 
 
 def state_home(project: Path) -> Path:
-    """The state folder: `BATCHINFER_HOME` where it is set, else `var` in the project."""
+    """The state folder: `BATCHINFER_HOME` where it is set, else `var` in the project.
+
+    Raises:
+        ConfigError: a name that no folder can have.
+    """
     if home := os.environ.get("BATCHINFER_HOME"):
+        if any(len(os.fsencode(part)) > NAME_BYTES for part in home.split("/")):
+            raise ConfigError(
+                f"BATCHINFER_HOME: got {shown(home)}; allowed: folders whose names have up to "
+                f"{NAME_BYTES} bytes"
+            )
         return Path(os.path.abspath(os.path.expanduser(home)))
     return project / "var"
 

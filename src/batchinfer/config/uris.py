@@ -16,6 +16,8 @@ from urllib.parse import unquote, urlsplit
 from batchinfer.config.suggestions import did_you_mean, listed, shown
 from batchinfer.credentials import holds_user
 
+# Of a file or folder, on every common file system.
+NAME_BYTES = 255
 # Schemes that Hadoop's file systems read, with the package that Spark does not bring itself.
 # `{hadoop}` is the version of Spark's own Hadoop, which a package of Hadoop has to share.
 STORES: Mapping[str, str | None] = {

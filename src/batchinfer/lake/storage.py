@@ -7,15 +7,8 @@ import os
 import uuid
 from pathlib import Path
 
-from batchinfer.errors import ConfigError, StorageError
+from batchinfer.errors import ConfigError, StorageError, never_a_folder
 from batchinfer.lake.table_places import local_path, open_filesystem, storage_faults
-
-# No folder can be made there, whoever asks and however often: a file stands there or above it, a
-# name is too long, links go in a circle, a file system of the kernel's own.
-_NEVER = (
-    *(errno.ENOTDIR, errno.EEXIST, errno.EISDIR),
-    *(errno.ENAMETOOLONG, errno.ELOOP, errno.ENOENT),
-)
 
 
 def check_writable(lake: str) -> None:
@@ -59,11 +52,8 @@ def _probe(root: Path) -> None:
 def _told(root: Path, error: OSError) -> ConfigError | StorageError:
     """Whether waiting may help, and what does otherwise."""
     fact = f"{root}: cannot write to the folder: {error.strerror or error}"
-    if error.errno in _NEVER:
-        return ConfigError(
-            f"{fact}; allowed: a place where a folder can be made",
-            hint="another place: BATCHINFER_HOME, or lake in conf/environments",
-        )
+    if never := never_a_folder(fact, error, "lake"):
+        return never
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StorageError(fact, hint=f"free some space, then run it again: df -h {root}")
     return StorageError(

@@ -17,7 +17,7 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
-from batchinfer.errors import StorageError
+from batchinfer.errors import StorageError, never_a_folder
 
 TIMEOUT_S = 5.0
 _PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
@@ -41,6 +41,7 @@ def check_reachable(uri: str, timeout_s: float = TIMEOUT_S) -> None:
     Runs on: driver.
 
     Raises:
+        ConfigError: a place where no database file can ever be made.
         StorageError: nobody answers, or the database file cannot be made or opened.
     """
     path = sqlite_path(uri)
@@ -57,9 +58,8 @@ def _check_sqlite(path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StorageError(
-            f"the registry {path} cannot be made: the folder {path.parent}: {error.strerror}"
-        ) from error
+        fact = f"the registry {path} cannot be made: the folder {path.parent}: {error.strerror}"
+        raise never_a_folder(fact, error, "registry") or StorageError(fact) from error
     if not os.access(path if path.exists() else path.parent, os.W_OK):
         raise StorageError(f"the registry {path} is not writable")
     if not path.exists():

@@ -246,10 +246,10 @@ def _registry(uri: str) -> Check:
     )
     try:
         return _ask_registry(uri, path)
-    except (OSError, StorageError) as error:
-        detail = (
-            str(error) if isinstance(error, StorageError) else f"{path}: {error.strerror or error}"
-        )
+    except (OSError, BatchInferError) as error:
+        # A StorageError is an OSError, and says its own words.
+        own = isinstance(error, BatchInferError)
+        detail = str(error) if own else f"{path}: {error.strerror or error}"
         return Check(
             "registry", False, detail, f"{where}; another place: registry in conf/environments"
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from batchinfer.errors import ModelError, StorageError
+from batchinfer.errors import ConfigError, ModelError, StorageError
 from batchinfer.pipeline.damaged_files import remedies
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.scoring.published import Published, read_published
@@ -71,7 +71,7 @@ def _current_digest(context: Context) -> tuple[str | None, str | None]:
     """
     try:
         return context.registry.resolve(context.pipeline.model.uri).digest, None
-    except (ModelError, StorageError) as error:
+    except (ConfigError, ModelError, StorageError) as error:
         return (
             None,
             f"the model could not be resolved, so only changed data counts as stale: {error}",

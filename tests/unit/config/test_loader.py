@@ -162,6 +162,9 @@ def test_the_state_folder_can_be_moved(project: Path, monkeypatch: pytest.Monkey
         str(project / "elsewhere" / "reports"),
         project / "elsewhere",
     )
+    monkeypatch.setenv("BATCHINFER_HOME", f"a/{'ü' * 128}/b")
+    with pytest.raises(ConfigError, match=r"BATCHINFER_HOME: got 'a/ü.*; allowed: folders whose"):
+        load_state()
     monkeypatch.setenv("BATCHINFER_HOME", "")
     assert load_pipeline("good").home == project / "var"
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from batchinfer.errors import BatchInferError, ModelError, StorageError
+from batchinfer.errors import BatchInferError, ConfigError, ModelError, StorageError
 from batchinfer.models import registry_reading
 from batchinfer.models.bundle import verify_bundle
 from batchinfer.models.bundle_writing import write_bundle
@@ -220,8 +220,11 @@ def test_a_registry_prepared_in_the_background_is_ready_or_says_why_not(
     (tmp_path / "file").write_text("")
     broken = Registry(f"sqlite:///{tmp_path}/file/mlflow.db", "")
     broken.prepare()
-    with pytest.raises(StorageError, match="cannot be made"):
+    with pytest.raises(ConfigError, match=r"cannot be made: the folder .*: File exists") as caught:
         broken.promote("income", "1", "champion")
+    # No wait makes a folder of a file.
+    assert caught.value.exit_code == 2
+    assert caught.value.hint == "another place: BATCHINFER_HOME, or registry in conf/environments"
 
 
 def test_an_artefact_folder_that_cannot_be_written_is_a_storage_error(
@@ -284,9 +287,9 @@ def test_a_password_in_the_uri_is_not_shown() -> None:
     assert "secret" not in str(caught.value) and "127.0.0.1" in str(caught.value)
 
 
-def test_a_database_that_cannot_be_made_or_read_is_a_storage_error(tmp_path: Path) -> None:
+def test_a_database_that_cannot_be_made_or_read(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    assert _seconds_until(StorageError, Registry(f"sqlite:///{tmp_path}/file/mlflow.db", "")) < 60
+    assert _seconds_until(ConfigError, Registry(f"sqlite:///{tmp_path}/file/mlflow.db", "")) < 60
     (tmp_path / "mlflow.db").write_bytes(b"no database" * 1000)
     assert _seconds_until(StorageError, Registry(f"sqlite:///{tmp_path}/mlflow.db", "")) < 60
 
