@@ -215,13 +215,25 @@ def _record(line: str) -> _Record:
     return _Record(value)
 
 
-def _json_format(name: str, take: Take, ts_formats: tuple[str | None, ...]) -> LogFormat:
+def _json_format(
+    name: str,
+    take: Take,
+    ts_formats: tuple[str | None, ...],
+    numbers_only: tuple[str, ...] = (),
+) -> LogFormat:
     columns = tuple(LOG_FORMATS[name])
     # JSON has escapes of its own, so nothing of what servers send stands raw in it; DEL may.
     return LogFormat(
-        f"format {name}", (), "ts", ts_formats, read=_reader(take, columns), controls=b"\t\r\x7f"
+        f"format {name}",
+        (),
+        "ts",
+        ts_formats,
+        numbers_only=numbers_only,
+        read=_reader(take, columns),
+        controls=b"\t\r\x7f",
     )
 
 
 CADDY = _json_format("caddy", _caddy, ("epoch_s", None))
-JOURNALD = _json_format("journald", _journald, ("epoch_us",))
+# Senders write these two as they like.
+JOURNALD = _json_format("journald", _journald, ("epoch_us",), ("pid", "priority"))

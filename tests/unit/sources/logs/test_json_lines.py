@@ -145,7 +145,7 @@ def test_caddy_of_other_versions_and_settings(tmp_path: Path) -> None:
         ("journald", '{"__REALTIME_TIMESTAMP": "x"}', "timestamp: "),
         ("journald", json.dumps({**ENTRY, "MESSAGE": ["a", "b"]}), 'type: MESSAGE: got ["a","b"]'),
         ("journald", json.dumps({**ENTRY, "MESSAGE": [97, 256]}), "type: MESSAGE: got [97,256]"),
-        ("journald", json.dumps({**ENTRY, "_PID": "9" * 30}), "type: column pid"),
+        ("journald", json.dumps({**ENTRY, "_UID": "9" * 30}), "type: column uid"),
     ],
 )
 def test_what_goes_aside(tmp_path: Path, format_: str, line: str, told: str) -> None:
@@ -178,6 +178,14 @@ def test_who_wrote_to_the_journal(tmp_path: Path) -> None:
     del entry["_PID"]
     found = row(tmp_path, {**entry, "SYSLOG_PID": "77"}, "journald")
     assert (found["program"], found["pid"], found["uid"], found["unit"]) == ("sh", 77, 0, None)
+    # What a sender says of itself costs no line.
+    found = row(tmp_path, {**entry, "SYSLOG_PID": "worker-3", "PRIORITY": "high"}, "journald")
+    assert (found["pid"], found["priority"], found["message"]) == (None, None, "hello")
+    types = {"pid": "string", "priority": "string"}
+    found = row(
+        tmp_path, {**entry, "SYSLOG_PID": "worker-3", "PRIORITY": "high"}, "journald", schema=types
+    )
+    assert (found["pid"], found["priority"]) == ("worker-3", "high")
 
 
 def test_bytes_that_are_no_text_are_counted(tmp_path: Path) -> None:

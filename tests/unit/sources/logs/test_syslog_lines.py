@@ -28,6 +28,13 @@ def parts(folder: Path, line: str, **options: Any) -> tuple[Any, ...] | str:
         ("<13>Mar  2 09:00:00 h a/b/c[12]: m: n", ("h", "a/b/c", 12, "m: n")),
         (f"{STAMP} h a[12]: m", ("h", "a", 12, "m")),
         ("2024-03-02T10:00:00+0100 h a[12]: m", ("h", "a", 12, "m")),
+        # What programs send to their own machine, and journalctl --no-hostname.
+        ("<13>Mar  2 09:00:00 a[12]: m", (None, "a", 12, "m")),
+        ("Mar  2 09:00:00 a: b: c[3]: m", (None, "a", None, "b: c[3]: m")),
+        ("Mar  2 09:00:00 a[b c]: m", (None, "a", None, "m")),
+        (f"{STAMP} a[12]:", (None, "a", 12, None)),
+        ("Mar  2 09:00:00 2nd: m", (None, "2nd", None, "m")),
+        ("Mar  2 09:00:00 h -- MARK --", ("h", None, None, "-- MARK --")),
         # What came by RFC 5424 has no colon in a file of lines.
         ("Mar  2 09:00:00 h a[12] m n", ("h", "a", 12, "m n")),
         (f"{STAMP} h a[worker-3] m", ("h", "a", None, "m")),
@@ -67,7 +74,9 @@ def test_lines(tmp_path: Path, line: str, expected: tuple[Any, ...]) -> None:
         ("Feb 30 09:00:00 h a: m", "timestamp"),
         ("<nonsense>1 2024-03-02T09:00:00Z h a 1 - - m", "no_match"),
         ("     a line that goes on", "no_match"),
-        # A year is no host.
+        # An address is no program, a year no host.
+        ("Mar  2 09:00:00 192.0.2.1: m", "no_match"),
+        ("Mar  2 09:00:00 a[12]b: m", "no_match"),
         ("Mar  2 09:00:00 2024 h a[12]: m", "no_match"),
         (f"{STAMP} 2 2024-03-02T09: m", "no_match"),
         ("Mar  2 09:00:00 h a: m\x1b[31m", "control"),
