@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 SOURCE_FILE = "source_file"
 SOURCE_LINE = "source_line"
 SLICE = "slice"
+# And where `source.columns.rescue` asks for it.
+RESCUED = "_rescued_data"
 
 # What Delta refuses in the name of a column: a match of this.
 NOT_IN_NAMES = r"[ ,;{}()\n\t=]|^$"

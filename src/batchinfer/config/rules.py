@@ -22,6 +22,7 @@ from batchinfer.config.column_rules import (
     check_storable_names,
     declared_columns,
 )
+from batchinfer.config.difference_rules import check_differences
 from batchinfer.config.json_rules import check_json
 from batchinfer.config.places import Path, each_name, mapping_at
 from batchinfer.config.schema import check_pattern
@@ -48,6 +49,7 @@ def check_rules(document: dict[Any, Any], root: FilePath) -> list[Problem]:
     problems += _check_csv(mapping_at(document, "source", "options"))
     problems += check_file_names(mapping_at(document, "source"))
     problems += check_json(mapping_at(document, "source"))
+    problems += check_differences(mapping_at(document, "source"))
     problems += _check_changed(mapping_at(document, "source"))
     problems += _check_places(document)
     problems += _check_not_built(document)

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from batchinfer.config.fields import Missing, Names, NotAllowed, Place, Strict, Texts
+from batchinfer.config.fields import Flag, Missing, Names, NotAllowed, Place, Strict, Texts
 from batchinfer.config.http_options import HttpOptions
 from batchinfer.config.source_options import (
     CsvOptions,
@@ -82,10 +82,12 @@ class ColumnRules(Strict):
             in its place, and is null with a warning elsewhere.
         new: a column that is not in the schema ends the run (`fail`), is left out (`ignore`) or
             lands, too (`add`). `auto`: `fail`; but keys of JSON are left out, with a warning.
+        rescue: what is not in the schema is kept, as one JSON text a row, in a column of its own.
     """
 
     missing: Missing = "auto"
     new: Literal["auto", "fail", "ignore", "add"] = "auto"
+    rescue: Flag = False
 
 
 class FileColumn(Strict):
@@ -109,6 +111,7 @@ FileSchema = Annotated[
 class _Source(Strict):
     key: Names
     slice: SliceRule = "ingest_date"
+    columns: ColumnRules = ColumnRules()
     unique: Literal["checked", "assumed"] = "checked"
     on_changed: Literal["fail", "replace", "append"] = "fail"
 
@@ -153,7 +156,6 @@ class CsvSource(FileSource):
 
     kind: Literal["csv"]
     options: CsvOptions = CsvOptions()
-    columns: ColumnRules = ColumnRules()
     schema_: FileSchema = Field(alias="schema")
 
 
@@ -162,7 +164,6 @@ class JsonSource(FileSource):
 
     kind: Literal["json"]
     options: JsonOptions = JsonOptions()
-    columns: ColumnRules = ColumnRules()
     schema_: JsonSchema = Field(alias="schema")
 
 
@@ -202,7 +203,6 @@ class ParquetSource(FileSource):
     path: Texts = ()
     table: Place | None = None
     options: ParquetOptions = ParquetOptions()
-    columns: ColumnRules = ColumnRules()
     schema_: FileSchema | None = Field(None, alias="schema")
 
     @model_validator(mode="before")
@@ -270,7 +270,6 @@ class HttpSource(_Source):
 
     kind: Literal["http"]
     options: HttpOptions
-    columns: ColumnRules = ColumnRules()
     key: Names = PLACE_KEY
     schema_: JsonSchema = Field(alias="schema")
 

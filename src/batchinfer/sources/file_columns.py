@@ -96,7 +96,7 @@ class WantedColumns:
         twice = [
             name
             for name, count in Counter(got).items()
-            if count > 1 and (name in wanted or rules.new != "ignore")
+            if count > 1 and (name in wanted or rules.rescue or rules.new != "ignore")
         ]
         gone = {
             column: name
@@ -108,7 +108,7 @@ class WantedColumns:
         }
         lost = [column for column in gone if self._is_lost(column, alike)]
         nothing = bool(gone) and len(gone) == len(self.names.keys() - {self.optional})
-        unwanted = new if rules.new in ("auto", "fail") else []
+        unwanted = new if rules.new in ("auto", "fail") and not rules.rescue else []
         return Held(
             twice,
             list(gone),
@@ -140,8 +140,9 @@ class WantedColumns:
             )
         if unwanted:
             said.append(
-                "leave new columns out with source.columns: {new: ignore}, or let them land with "
-                "{new: add} (--set source.columns.new=ignore)"
+                "leave new columns out with source.columns: {new: ignore}, keep them in one column "
+                "with {rescue: true}, or let them land with {new: add} (--set "
+                "source.columns.new=ignore)"
             )
         if lost:
             said.append("let missing ones be null with source.columns: {missing: warn}")

@@ -15,6 +15,7 @@ from batchinfer.sources.json.parser import read_json_splits
 from batchinfer.sources.listing import SourceFile
 from batchinfer.sources.logs.log_parser import read_log_splits
 from batchinfer.sources.parsed import BLOCK_BYTES, Parsed
+from batchinfer.sources.rescued import is_rescued
 from batchinfer.sources.tables.parquet_contract import parquet_fields
 from batchinfer.sources.tables.parquet_reader import plan_parquet_splits, read_parquet_splits
 from batchinfer.sources.text.byte_ranges import Split, plan_text_splits
@@ -93,4 +94,6 @@ def read_splits(
     Raises:
         InputError: a damaged or changed file.
     """
-    return _READERS[source.kind](splits, source, fields, block_bytes)
+    # What is rescued is a column that no file has.
+    own = {name: type_ for name, type_ in fields.items() if not is_rescued(source, name)}
+    return _READERS[source.kind](splits, source, own, block_bytes)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from batchinfer.command_reports import ExtractReport
 from batchinfer.config.sources import JsonSource
-from batchinfer.contracts import SLICE, SOURCE_FILE, SOURCE_LINE, StagedFile, commented
+from batchinfer.contracts import RESCUED, SLICE, SOURCE_FILE, SOURCE_LINE, StagedFile, commented
 from batchinfer.errors import InputError, TooManyQuarantined
 from batchinfer.pipeline.definition.table_steps import mends_keys
 from batchinfer.pipeline.landing.increment import Increment, Landing
@@ -366,6 +366,7 @@ def landed_schema(fields: Mapping[str, pa.DataType]) -> pa.Schema:
         "that the source names.",
         SOURCE_LINE: "1-based physical line at which the record starts; the record's number where "
         "there are no lines.",
+        RESCUED: "What the record has that no column takes, as a JSON object.",
     }
     columns = [
         commented(name, type_, comments.get(name, "As in the source."))

@@ -134,6 +134,7 @@ def file_increment(
     from batchinfer.lake.delta import exists
     from batchinfer.sources.file_columns import added_columns, missing_notes, new_columns
     from batchinfer.sources.readers import plan_source_splits, read_fields
+    from batchinfer.sources.rescued import with_rescued
 
     check_whole_lines(landing, [file for file in files if file.name in changes.grown])
     landed, optional = (
@@ -154,7 +155,7 @@ def file_increment(
         fields, notes = found.fields, [*found.notes]
     quarantine, grown = landing.context.quarantine, changes.grown
     return Increment(
-        fields=fields,
+        fields=with_rescued(source, fields),
         fingerprints=changes.fingerprints,
         stage=lambda plan, open_session: stage_splits(plan, splits, open_session),
         notes=notes,

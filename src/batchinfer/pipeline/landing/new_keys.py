@@ -29,8 +29,9 @@ _SHOWN_KEYS = 10
 # More keys than a table should get in one go: they are data.
 _MOST_ADDED = 1_000
 _HINT = (
-    "name the key in source.schema; or leave such keys out with source.columns: {new: ignore}, or "
-    "let them land with {new: add} (--set source.columns.new=ignore)"
+    "name the key in source.schema; or leave such keys out with source.columns: {new: ignore}, "
+    "keep them in one column with {rescue: true}, or let them land with {new: add} (--set "
+    "source.columns.new=ignore)"
 )
 
 
@@ -136,7 +137,8 @@ def _inside_notes(paths: Iterable[str]) -> list[str]:
         return []
     return [
         f"keys inside of others are left out, such as {_some(found)}; source.columns: {{new: add}} "
-        "adds those of the record itself; name the others in source.schema"
+        "adds those of the record itself; name the others in source.schema, or keep all that no "
+        "column reads with {rescue: true} in place of it"
     ]
 
 

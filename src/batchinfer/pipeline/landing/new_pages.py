@@ -275,6 +275,7 @@ def _increment(
     from batchinfer.sources.http.answers import digest_records
     from batchinfer.sources.http.page_spool import ledger_fingerprint
     from batchinfer.sources.readers import plan_source_splits
+    from batchinfer.sources.rescued import with_rescued
 
     url, source = _http(landing).options.url, _as_files(_http(landing), spool.folder)
     declared = schema_fields(source)
@@ -291,7 +292,7 @@ def _increment(
 
     nothing = {url: ledger_fingerprint(digest_records(()))}
     return Increment(
-        fields=columns.fields,
+        fields=with_rescued(source, columns.fields),
         fingerprints={page.name: page.fingerprint for page in pages} or nothing,
         stage=stage,
         notes=columns.notes,

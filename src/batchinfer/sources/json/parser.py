@@ -27,6 +27,7 @@ from batchinfer.sources.json.absent_keys import KeyWatch
 from batchinfer.sources.json.array import Element, read_array
 from batchinfer.sources.json.fast_road import FastRoad
 from batchinfer.sources.json.plain_road import Refusal, RowBuilder, Rows, joined, read_record
+from batchinfer.sources.json.rescued_keys import KeyRescue
 from batchinfer.sources.json.shape import Shape
 from batchinfer.sources.json.sieve import Lines, read_fast
 from batchinfer.sources.json.unknown_keys import KeyKinds, NewKeyWatch, UnknownKeys, decoded
@@ -69,7 +70,10 @@ def read_json_splits(
         # Of columns that nobody declared, none can be missing.
         declared = {name: type_ for name, type_ in fields.items() if name in source.schema_}
         reader = replace(reader, watch=KeyWatch.of(_shape_of(source, declared)))
-    if rules.new in ("auto", "fail"):
+    if rules.rescue:
+        unknown = UnknownKeys.of(reader.shape, reader.fast)
+        reader = replace(reader, rescue=KeyRescue(reader.shape, unknown))
+    elif rules.new in ("auto", "fail"):
         unknown = UnknownKeys.of(reader.shape, reader.fast)
         reader = replace(reader, new=NewKeyWatch(unknown, every=rules.new == "fail"))
     blocks = (
@@ -162,13 +166,14 @@ def _records(elements: list[Element], where: Where, encoding: str) -> Records:
 @dataclass(frozen=True)
 class JsonReader:
     """Types records; with a `watch`, tells which keys of the schema the files lack, and with `new`
-    which keys they have that no column reads.
+    which keys they have that no column reads; `rescue` keeps these.
     """
 
     shape: Shape
     fast: FastRoad | None
     watch: KeyWatch | None = None
     new: NewKeyWatch | None = None
+    rescue: KeyRescue | None = None
 
     @classmethod
     def of(cls, shape: Shape) -> JsonReader:
@@ -180,6 +185,8 @@ class JsonReader:
         screen(records)
         lines = Lines.of(records.text)
         found = self._read(lines)
+        if self.rescue is not None:
+            found = self.rescue.add(found, lines)
         for number, refusal in sorted(found.refused.items()):
             records.reject(number, refusal.reason, refusal.message)
         rows = with_lineage(

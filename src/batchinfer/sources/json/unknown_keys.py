@@ -32,6 +32,7 @@ _LONG = 2**63
 # Digits that every double keeps.
 _DOUBLE_DIGITS = 15
 _ITEM = "[]"
+NOTHING: Any = object()
 
 
 @dataclass
@@ -55,6 +56,28 @@ class KnownPlace:
                 place = place._below(step)
             place._take(column.type)
         return root
+
+    def rest(self, value: Any) -> Any:
+        """The part of a value that no column reads, in the shape that it has there (null in the
+        place of items of which nothing is left); `NOTHING`: there is none.
+        """
+        if self.whole:
+            return NOTHING
+        every = self.items.get(EVERY)
+        if isinstance(value, dict):
+            found = {
+                key: item if (inside := self.keys.get(key, every)) is None else inside.rest(item)
+                for key, item in value.items()
+            }
+            return {key: item for key, item in found.items() if item is not NOTHING} or NOTHING
+        if isinstance(value, list):
+            items = [
+                item if (inside := self.items.get(number, every)) is None else inside.rest(item)
+                for number, item in enumerate(value)
+            ]
+            left = any(item is not NOTHING for item in items)
+            return [None if item is NOTHING else item for item in items] if left else NOTHING
+        return NOTHING
 
     def _below(self, step: str | int) -> KnownPlace:
         if isinstance(step, str):

@@ -19,6 +19,7 @@ from batchinfer.contracts import SLICE, SOURCE_FILE, SOURCE_LINE
 from batchinfer.errors import InputError
 from batchinfer.sources.file_columns import BAD_NAME, Held, WantedColumns, plain_name
 from batchinfer.sources.listing import SourceFile
+from batchinfer.sources.rescued import is_rescued
 from batchinfer.sources.tables.parquet_footers import Footer, read_footers
 from batchinfer.sources.tables.parquet_types import fits, landed_type, spelled_type
 from batchinfer.sources.tables.partitions import (
@@ -56,7 +57,7 @@ def parquet_fields(
     if declared is not None:
         return declared
     if landed is not None:
-        return dict(landed)
+        return {name: type_ for name, type_ in landed.items() if not is_rescued(source, name)}
     footers = read_footers(files)
     read = [file for file in files if file.name in footers]
     if not read:
@@ -202,17 +203,22 @@ def check_file_columns(
     return found
 
 
-def new_types(file: SourceFile, footer: Footer, held: Held, files: Sequence[str]) -> dict[str, str]:
+def new_types(
+    file: SourceFile, footer: Footer, held: Held, files: Sequence[str], rescue: bool
+) -> dict[str, str]:
     """Spark SQL types of a file's columns that nobody declared.
 
     Args:
         files: names of all files: the type of a column in the names of folders is that of all.
+        rescue: whether a column of nulls may be there, for it has nothing to keep.
 
     Raises:
         InputError: types that no table can hold.
     """
     stored, types = dict(footer.columns), dict[str, str]()
     for name in held.new:
+        if rescue and name in stored and kinds.is_null(stored[name]):
+            continue
         if name not in stored:
             types[name] = spark_name(infer_type(partition_of(each).get(name) for each in files))
             continue

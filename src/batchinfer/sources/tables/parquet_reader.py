@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
@@ -20,11 +21,13 @@ from pyarrow import types as kinds
 
 from batchinfer.config.schema import names_in_files
 from batchinfer.config.sources import ParquetSource
-from batchinfer.contracts import BadRecord
+from batchinfer.config.types import parse_ddl
+from batchinfer.contracts import RESCUED, BadRecord
 from batchinfer.errors import InputError, StorageError
 from batchinfer.legacy_calendar import calendar_of
 from batchinfer.sources.listing import SourceFile
 from batchinfer.sources.parsed import BLOCK_BYTES, Parsed, Where, conserved, with_lineage
+from batchinfer.sources.rescued import rescued_columns
 from batchinfer.sources.tables.parquet_contract import check_file_columns, new_types
 from batchinfer.sources.tables.parquet_footers import fact, open_parquet, read_footers
 from batchinfer.sources.tables.parquet_types import conform, outside_years
@@ -58,10 +61,10 @@ def plan_parquet_splits(
     """
     footers = read_footers(files)
     held = check_file_columns(files, footers, source, fields, optional)
-    names = [file.name for file in files]
+    names, rules = [file.name for file in files], source.columns
     new = {
-        file.name: new_types(file, footers[file.name], held[file.name], names)
-        if source.columns.new == "add"
+        file.name: new_types(file, footers[file.name], held[file.name], names, rules.rescue)
+        if rules.new == "add" or rules.rescue
         else dict.fromkeys(held[file.name].new, "")
         for file in files
         if file.name in footers
@@ -115,14 +118,19 @@ def read_parquet_splits(
     given = names_in_files(source)
     names = {name: given.get(name, name) for name in fields}
     for split in splits:
-        yield from _read_split(split, fields, names, block_bytes)
+        yield from _read_split(split, fields, names, block_bytes, source.columns.rescue)
 
 
 def _read_split(
-    split: Split, fields: Mapping[str, pa.DataType], names: Mapping[str, str], block_bytes: int
+    split: Split,
+    fields: Mapping[str, pa.DataType],
+    names: Mapping[str, str],
+    block_bytes: int,
+    rescue: bool,
 ) -> Iterator[Parsed]:
     line = split["line"]
-    left_out = set(split["new"]) - set(names.values())
+    new = [name for name in split["new"] if name not in names.values()]
+    left_out = [] if rescue else new
     with open_parquet(split["path"]) as parquet:
         # The file that is open now is the one that was listed, and at the end it still is.
         check_unchanged(split)
@@ -131,9 +139,45 @@ def _read_split(
             for read in _read_group(parquet, group, split, block_bytes, left_out):
                 batch = read if calendar is None else calendar.rebased(read, split["path"])
                 numbers = np.arange(line, line + batch.num_rows)
-                yield _parsed(_renamed(batch, names), numbers, split, fields, names)
+                others = None
+                if rescue:
+                    others = _Others.of(batch, split, new)
+                    batch = batch.drop_columns(others.batch.schema.names)
+                yield _parsed(_renamed(batch, names), numbers, split, fields, names, others)
                 line += batch.num_rows
     check_unchanged(split)
+
+
+@dataclass(frozen=True)
+class _Others:
+    """What the rows of a batch have in columns that nobody declared.
+
+    Attributes:
+        types: Spark SQL type of each such column.
+        folders: the text of those that stand in the names of folders.
+    """
+
+    batch: pa.RecordBatch
+    types: Mapping[str, str]
+    folders: Mapping[str, str]
+
+    @classmethod
+    def of(cls, batch: pa.RecordBatch, split: Split, new: Sequence[str]) -> _Others:
+        stored = [name for name in batch.schema.names if name in new]
+        folders = {name: split["partition"][name] for name in new if name not in stored}
+        types = {name: split["new"][name] for name in new}
+        return cls(batch.select(stored), types, folders)
+
+    def rescued(self, kept: pa.BooleanArray) -> pa.Array:
+        """The column for them, of the rows that are kept."""
+        rows, columns = kept.true_count, dict[str, pa.Array]()
+        for name, text in self.types.items():
+            type_ = parse_ddl(text)
+            if name in self.folders:
+                columns[name] = pa.repeat(partition_value(self.folders[name], type_), rows)
+            else:
+                columns[name] = conform(self.batch.column(name).filter(kept), type_)
+        return rescued_columns(columns, rows)
 
 
 def _renamed(batch: pa.RecordBatch, names: Mapping[str, str]) -> pa.RecordBatch:
@@ -183,6 +227,7 @@ def _parsed(
     split: Split,
     fields: Mapping[str, pa.DataType],
     names: Mapping[str, str],
+    others: _Others | None,
 ) -> Parsed:
     where = Where(split["path"], split["name"])
     inside = {
@@ -191,7 +236,7 @@ def _parsed(
         if name in split["partition"]
     }
     try:
-        return _checked(batch, lines, {**split, "partition": inside}, fields, where)
+        return _checked(batch, lines, {**split, "partition": inside}, fields, where, others)
     except ValueError as error:
         if isinstance(error, InputError):
             raise
@@ -207,8 +252,9 @@ def _checked(
     split: Split,
     fields: Mapping[str, pa.DataType],
     where: Where,
+    others: _Others | None,
 ) -> Parsed:
-    wrong = _bad_rows(batch)
+    wrong = _bad_rows(batch) | (_bad_rows(others.batch) if others else {})
     bad = [
         BadRecord(where.name, int(lines[row]), _raw(batch, row), *wrong[row])
         for row in sorted(wrong)
@@ -219,6 +265,8 @@ def _checked(
     columns = {
         name: _column(rows, name, type_, split, lines[kept]) for name, type_ in fields.items()
     }
+    if others is not None:
+        columns[RESCUED] = others.rescued(pa.array(kept))
     parsed = Parsed(
         with_lineage(columns, pa.repeat(where.name, rows.num_rows), lines[kept]),
         bad,

@@ -24,6 +24,7 @@ from pyarrow import compute
 
 from batchinfer.config.schema import names_in_files
 from batchinfer.config.sources import CsvSource
+from batchinfer.contracts import RESCUED
 from batchinfer.errors import InputError
 from batchinfer.sources.parsed import (
     BLOCK_BYTES,
@@ -33,6 +34,7 @@ from batchinfer.sources.parsed import (
     conserved,
     with_lineage,
 )
+from batchinfer.sources.rescued import rescued_columns
 from batchinfer.sources.text.byte_ranges import Split, open_split
 from batchinfer.sources.text.columns import TextRule, bad_value, convert
 from batchinfer.sources.text.csv_dialect import (
@@ -144,6 +146,7 @@ class _Reader:
     rule: TextRule
     header: bool
     names: Mapping[str, str]
+    rescued: tuple[str, ...] | None
 
     @classmethod
     def of(
@@ -152,6 +155,8 @@ class _Reader:
         options = source.options
         rule = TextRule(options.decimal, TimestampRule(options.timestamp_format))
         given = names_in_files(source)
+        names = {name: given.get(name, name) for name in fields}
+        known = {*names.values()}
         return cls(
             CsvDialect.of(options),
             columns,
@@ -159,7 +164,8 @@ class _Reader:
             options.null_values,
             rule,
             options.header,
-            {name: given.get(name, name) for name in fields},
+            names,
+            tuple(name for name in columns if name not in known) if source.columns.rescue else None,
         )
 
     def parse(self, records: Records) -> Parsed:
@@ -213,6 +219,9 @@ class _Reader:
                     problems.setdefault(int(index), []).append(
                         bad_value(name, cells[index].as_py(), type_, self.rule)
                     )
+        if self.rescued is not None:
+            cells = {name: self._cells(texts[name], pa.string(), quoted) for name in self.rescued}
+            columns[RESCUED] = rescued_columns(cells, len(records))
         if not problems:
             return columns
         return self._without(records, columns, problems)
