@@ -37,11 +37,13 @@ def extract(
     slice: str | None = None,
     env: str = "local",
     overrides: Mapping[str, Any] | None = None,
+    force: bool = False,
 ) -> ExtractReport:
     """Lands what is new in a pipeline's source; bad records go to its quarantine table.
 
     Args:
         slice: where slices are ingest dates, the one that is landed.
+        force: lands `slice` anew in place of what it holds; also where the data decides on slices.
 
     Example:
         >>> import batchinfer
@@ -56,7 +58,10 @@ def extract(
 
     context = _open(pipeline, env, overrides, reads_source=True)
     return recorded(
-        context, "extract", slice, lambda: extract_source(context, slice, session_of(context))
+        context,
+        "extract",
+        slice,
+        lambda: extract_source(context, slice, session_of(context), force),
     )
 
 

@@ -44,10 +44,11 @@ def _context(ref: str, env: str, overrides: tuple[str, ...], reads_source: bool 
 
 @cli.command("extract")
 @pipeline_options
-@click.option(
-    "--slice", "slice_", help="Slice of all rows, where the pipeline has slice: ingest_date."
-)
-def extract_command(ref: str, env: str, overrides: tuple[str, ...], slice_: str | None) -> None:
+@click.option("--slice", "slice_", help="Slice of all rows, where slices are ingest dates.")
+@click.option("--force", is_flag=True, help="Land the slice anew in place of what it holds.")
+def extract_command(
+    ref: str, env: str, overrides: tuple[str, ...], slice_: str | None, force: bool
+) -> None:
     """Land what is new in the source; bad records go to the quarantine table."""
 
     def work() -> Any:
@@ -62,7 +63,7 @@ def extract_command(ref: str, env: str, overrides: tuple[str, ...], slice_: str 
                 context,
                 "extract",
                 slice_,
-                lambda: extract_source(context, slice_, session_of(context)),
+                lambda: extract_source(context, slice_, session_of(context), force),
             )
         )
 

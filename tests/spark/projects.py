@@ -77,10 +77,15 @@ class SmallProject:
         assert old in text
         path.write_text(text.replace(old, new))
 
-    def extract(self, slice_: str | None = DAY, *overrides: str) -> ExtractReport:
+    def extract(
+        self, slice_: str | None = DAY, *overrides: str, force: bool = False
+    ) -> ExtractReport:
         context = self.context(*overrides)
         return recorded(
-            context, "extract", slice_, lambda: extract_source(context, slice_, self.open_session)
+            context,
+            "extract",
+            slice_,
+            lambda: extract_source(context, slice_, self.open_session, force),
         )
 
     def train(self, *overrides: str) -> TrainReport:
@@ -95,8 +100,10 @@ class SmallProject:
             context, "score", slice_, lambda: score_slice(context, slice_, self.open_session, force)
         )
 
-    def backfill(self, start: str, end: str, *overrides: str) -> BackfillReport:
-        return backfill_slices(self.context(*overrides), start, end, self.open_session)
+    def backfill(
+        self, start: str, end: str, *overrides: str, force: bool = False
+    ) -> BackfillReport:
+        return backfill_slices(self.context(*overrides), start, end, self.open_session, force)
 
     def states(self) -> dict[str, str]:
         return {row["slice"]: row["status"] for row in pipeline_status(self.context())["slices"]}

@@ -9,9 +9,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from spark.projects import DAY, SmallProject, rows_of
+from spark.projects import DAY, SmallProject, csv_of, rows_of
 
-from batchinfer.errors import DamagedFile
+from batchinfer.errors import DamagedFile, InputError
 from batchinfer.lake.creation import ensure_table
 from batchinfer.lake.delta import commit
 from batchinfer.lake.snapshots import snapshot_files
@@ -71,6 +71,18 @@ def test_a_flipped_key_that_landed_before_is_no_duplicate_of_what_lands(
     with pytest.raises(DamagedFile, match=f"{path.name} is damaged: the checksum of a page"):
         landed.extract()
     assert only_file(landed.context().landed) == path, "nothing has landed"
+
+
+def test_a_slice_of_a_damaged_file_is_landed_anew(landed: SmallProject) -> None:
+    before = landed.table("landed").sort_by("id").to_pylist()
+    path = only_file(landed.context().landed)
+    path.write_bytes(b"PAR1 is all that is left PAR1")
+    assert landed.extract(force=True).rows_landed == 40
+    assert landed.table("landed").sort_by("id").to_pylist() == before
+    landed.write("in/a.csv", csv_of(range(40)) + rows_of(range(5)))
+    with pytest.raises(InputError, match=r'keys \(id\) that repeat .* \{"id": 0\} 2 times'):
+        landed.extract(DAY, "source.on_changed=replace", force=True)
+    assert landed.table("landed").sort_by("id").to_pylist() == before
 
 
 def test_a_damaged_file_of_a_table_that_is_joined_is_named(small: SmallProject) -> None:

@@ -357,6 +357,7 @@ def test_one_answer_is_landed_like_a_file(unpaged: SmallProject, api: Api) -> No
     assert places(unpaged, api) == [("", n) for n in range(1, 9)]
     # A slice is the answer as it was that day.
     assert unpaged.extract(NEXT_DAY).rows_landed == 8
+    assert (unpaged.extract(DAY, force=True).rows_landed, len(ids(unpaged))) == (8, 16)
     assert spooled(unpaged) == []
 
 

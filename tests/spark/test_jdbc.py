@@ -167,6 +167,24 @@ def test_a_snapshot_is_landed_again_only_if_its_content_changed(
     assert len(landed(shop)) == 4
 
 
+def test_a_snapshot_is_landed_anew(shop: SmallProject, postgres: Postgres) -> None:
+    orders(postgres, "(1, '2026-11-20', 1), (null, null, 2), (3, null, 3)")
+    shop.extract()
+    [path] = (shop.root / "var/lake/landed/small").rglob("slice=*/*.parquet")
+    path.unlink()
+    again = shop.extract(DAY, force=True)
+    assert (again.rows_landed, again.rows_quarantined, again.warnings) == (2, 1, [])
+    assert landed(shop, "id", "amount") == [(1, Decimal(1)), (3, Decimal(3))]
+    assert len(shop.table("quarantine")) == 1
+    assert shop.extract().status == "unchanged"
+    postgres.sql("update orders set amount = 3 where id = 1")
+    with pytest.raises(InputError, match="orders: its rows changed after they were landed"):
+        shop.extract(DAY, force=True)
+    postgres.sql("delete from orders where id = 1")
+    replaced = shop.extract(DAY, "source.on_changed=replace", force=True)
+    assert replaced.warnings[0].endswith("had 2 rows before it was landed anew, and has 1 now")
+
+
 def test_each_days_snapshot_keeps_its_own_quarantine(
     shop: SmallProject, postgres: Postgres
 ) -> None:

@@ -288,7 +288,7 @@ def _open(path: str) -> CheckedParquetFile:
     except FileNotFoundError as error:
         raise InputMissing(f"no such file: {path}") from error
     except (pa.ArrowInvalid, OSError) as error:
-        raise _fault(path, f"{path} cannot be read", error) from error
+        raise damage(path, error) or _fault(path, f"{path} cannot be read", error) from error
 
 
 def _fault(path: str, fact: str, error: Exception) -> InputError | StorageError:

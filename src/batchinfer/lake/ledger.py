@@ -190,6 +190,20 @@ def landed_files(uri: str, scope: str, files: Iterable[str]) -> dict[str, int | 
     return {name: known.get(file_id(scope, name)) for name in files}
 
 
+def files_of_scope(uri: str, scope: str) -> set[str]:
+    """The source files that were ever landed in a scope.
+
+    Runs on: driver
+
+    Raises:
+        StorageError: no table, or its log cannot be read.
+    """
+    start = file_id(scope, "")
+    return {
+        app_id[len(start) :] for app_id in log.read_transactions(uri) if app_id.startswith(start)
+    }
+
+
 def size_transactions(scope: str, sizes: Mapping[str, int]) -> dict[str, int]:
     """The transactions that record how many bytes these source files had when they were landed."""
     return {size_id(scope, name): size for name, size in sizes.items()}

@@ -197,6 +197,7 @@ def commit_extract_quarantine(
     published: bool,
     files: Mapping[str, int],
     replaced: Collection[str] = (),
+    anew: bool = False,
 ) -> int | None:
     """Adds the bad records of source files that are about to be landed, once per content of a file.
 
@@ -214,6 +215,7 @@ def commit_extract_quarantine(
         published: True if the rows of these source files are landed next.
         files: every source file of the run and its fingerprint, those without bad records too.
         replaced: source files that changed, and whose former bad records go.
+        anew: those of all these files go, and all that are staged come.
 
     Returns:
         The table's version; None if there is no table and nothing to put into it.
@@ -225,12 +227,14 @@ def commit_extract_quarantine(
     """
     if not _ensure(uri, staged):
         return None
-    known = landed_files(uri, scope, files) if published else {}
+    known = landed_files(uri, scope, files) if published and not anew else {}
     there = [name for name, fingerprint in files.items() if known.get(name) == fingerprint]
     done = {encode_name(name) for name in there}
     needed = [each for file in staged for each in _needed(uri, file, there, done)]
     remove_staged(uri, [file for file in staged if file not in needed])
     gone = [_rows_of(list(files), slice, published=False)]
+    if anew:
+        replaced = list(files)
     if published and replaced:
         gone.append(
             _rows_of(

@@ -19,6 +19,7 @@ from batchinfer.config.uris import join
 from batchinfer.contracts import SLICE
 from batchinfer.errors import DamagedFile, InputError, InputMissing, StorageError
 from batchinfer.pipeline.definition.context import Context
+from batchinfer.pipeline.landing.increment import never_anew
 
 if TYPE_CHECKING:
     from batchinfer.pipeline.slices.delta_register import Register
@@ -336,7 +337,17 @@ def _hint(context: Context, file: LoggedFile) -> str:
         )
     if file.table == context.runs:
         return f"{copy}; else move the folder {file.table} aside: it is the history of runs only"
-    if file.table in (context.landed, context.landed_for_training):
+    if file.table == context.landed and never_anew(context.pipeline.source) is None:
+        return (
+            f"batchinfer extract -p {context.name} --slice {file.slice} --force lands it anew from "
+            "its source"
+        )
+    if file.table == context.landed_for_training:
+        return (
+            f"move the folder {file.table} aside, and batchinfer train -p {context.name} lands it "
+            "anew"
+        )
+    if file.table == context.landed:
         return (
             f"{copy}; else move the folder {file.table} aside, extract its slices again, and score "
             "them with --force"

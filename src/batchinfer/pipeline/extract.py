@@ -15,8 +15,9 @@ from batchinfer.errors import ConfigError
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.slice_names import check_slice
 from batchinfer.pipeline.landing.delta_in_place import extract_in_place
-from batchinfer.pipeline.landing.increment import Landing
+from batchinfer.pipeline.landing.increment import Landing, never_anew
 from batchinfer.pipeline.landing.land import land
+from batchinfer.pipeline.slices.landed import find_slice
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,20 +28,25 @@ if TYPE_CHECKING:
 
 
 def extract_source(
-    context: Context, slice_: str | None, open_session: OpenSession
+    context: Context, slice_: str | None, open_session: OpenSession, force: bool = False
 ) -> ExtractReport:
     """Lands what is new in the pipeline's source.
+
+    Args:
+        force: lands the slice anew in place of what it holds, which is not read.
 
     Runs on: driver.
 
     Raises:
         ConfigError: `ingest_date` slices without a slice, or a slice with one given that the data
-            decides.
+            decides; a source of which no slice can be landed anew.
         InputError: files that are missing, changed since they landed, or break the contract of
             their columns; duplicate keys.
         TooManyQuarantined: nothing was landed; the quarantine is written with published=false.
     """
     rule = context.pipeline.source.slice
+    if force:
+        return _land_anew(context, slice_, open_session)
     if rule == "ingest_date" and slice_ is None:
         raise ConfigError(
             f"pipeline {context.name} has slice: ingest_date: got no --slice; allowed: --slice "
@@ -49,10 +55,24 @@ def extract_source(
     if rule != "ingest_date" and slice_ is not None:
         raise ConfigError(
             f"--slice {slice_}: pipeline {context.name} cuts slices from column {rule.column}; "
-            "allowed: extract without --slice"
+            "allowed: extract without --slice, or with --force as well"
         )
     if slice_ is not None:
         check_slice(rule, slice_)
     if isinstance(context.pipeline.source, DeltaSource):
         return extract_in_place(context, context.pipeline.source, slice_, open_session)
     return land(Landing(context, context.pipeline.source, context.landed, slice_), open_session)
+
+
+def _land_anew(context: Context, slice_: str | None, open_session: OpenSession) -> ExtractReport:
+    source = context.pipeline.source
+    if slice_ is None:
+        raise ConfigError("--force: got no --slice; allowed: --slice with the one to land anew")
+    check_slice(source.slice, slice_)
+    if why := never_anew(source):
+        raise ConfigError(f"--force: no slice of pipeline {context.name} can be landed anew: {why}")
+    is_day = source.slice == "ingest_date"
+    if not is_day:
+        find_slice(context, slice_)
+    landing = Landing(context, source, context.landed, slice_ if is_day else None, slice_)
+    return land(landing, open_session)

@@ -41,7 +41,11 @@ def test_a_flipped_bit_of_landed_rows_publishes_nothing(ready: SmallProject) -> 
         ready.score()
     [problem] = caught.value.problems
     assert str(path) in problem and "the checksum of a page does not match its bytes" in problem
-    assert caught.value.exit_code == 3 and "doctor" in str(caught.value.hint)
+    assert caught.value.exit_code == 3
+    assert caught.value.hint == (
+        f"batchinfer extract -p small --slice {DAY} --force lands it anew from its source; "
+        "batchinfer doctor -p small --deep names any others"
+    )
     assert ready.states() == {DAY: "failed"}, "nothing was published"
 
 
@@ -59,6 +63,19 @@ def test_a_damaged_file_of_predictions_is_told_and_written_anew(ready: SmallProj
     ready.score(DAY, force=True)
     assert ready.states() == {DAY: "published"}
     assert look_deep(ready.context()).damaged == []
+
+
+def test_a_backfill_tells_a_damaged_slice_and_with_force_writes_it_anew(
+    ready: SmallProject,
+) -> None:
+    ready.score()
+    path = only_file(ready.context().predictions)
+    path.write_bytes(b"PAR1 is all that is left PAR1")
+    told = ready.backfill(DAY, DAY)
+    assert (told.exit_code, len(told.errors)) == (3, 1) and str(path) in told.errors[0]
+    assert ready.backfill(DAY, DAY, force=True).exit_code == 0
+    assert look_deep(ready.context()).damaged == []
+    assert ready.states() == {DAY: "published"}
 
 
 def test_all_tables_are_read_and_each_damaged_file_named(ready: SmallProject) -> None:

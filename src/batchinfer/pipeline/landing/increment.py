@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from batchinfer.config.sources import HttpSource, JdbcSource, Source
+from batchinfer.config.sources import DeltaSource, HttpSource, JdbcSource, Source
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.landing.landing_task import LandingPlan
 
@@ -31,12 +31,23 @@ _ALL_SLICES = "*"
 class Landing:
     """What is extracted, and into which table; `train` lands labelled data with a source of its
     own.
+
+    Attributes:
+        anew: the slice that is landed in place of what it holds; None: what is new is landed.
     """
 
     context: Context
     source: Source
     table: str
     ingest_slice: str | None
+    anew: str | None = None
+
+    @property
+    def is_part(self) -> bool:
+        """True where a slice is landed anew of what stands in other slices too: what the ledger has
+        of the source stays.
+        """
+        return self.anew is not None and self.ingest_slice is None
 
     @property
     def scope(self) -> str:
@@ -69,6 +80,18 @@ def has_position(source: Source) -> bool:
     if isinstance(source, JdbcSource):
         return source.options.watermark is not None
     return isinstance(source, HttpSource) and source.options.pagination is not None
+
+
+def never_anew(source: Source) -> str | None:
+    """Why no slice of a source can be landed anew; None where one can."""
+    if isinstance(source, DeltaSource):
+        return "its Delta table is read in place, so none has landed"
+    if has_position(source):
+        return (
+            "the source is read on from a position (a watermark, or pages), and nothing tells what "
+            "of it was in a slice"
+        )
+    return None
 
 
 def _nothing_to_do() -> None:
@@ -133,3 +156,27 @@ class Listed(Protocol):
     def fingerprint(self) -> int: ...
 
     def grew_from(self, size: int, fingerprint: int) -> bool: ...
+
+
+AnyFile = TypeVar("AnyFile", bound=Listed)
+
+
+@dataclass(frozen=True)
+class ChangedFiles(Generic[AnyFile]):
+    """Files that are to be read, and what becomes of what was landed of them before; see
+    `Increment`.
+
+    Attributes:
+        grown: files of which only what is behind the last line landed is new.
+        fingerprints: of the files to read.
+        cut: of files that are read only as far as they had landed, how many bytes that is.
+        notes: what the report is to say of them.
+    """
+
+    read: Sequence[AnyFile]
+    replaced: Sequence[str]
+    retried: Sequence[str]
+    grown: Sequence[str]
+    fingerprints: Mapping[str, int]
+    cut: Mapping[str, int] = field(default_factory=dict)
+    notes: Sequence[str] = ()

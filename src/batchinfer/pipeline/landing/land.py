@@ -23,6 +23,7 @@ from batchinfer.pipeline.landing.kinds import find_increment
 from batchinfer.pipeline.landing.landing_task import LandingPlan, landed_stats
 from batchinfer.pipeline.landing.missing_columns import check_json_keys
 from batchinfer.pipeline.landing.new_keys import check_new_keys
+from batchinfer.pipeline.landing.slice_anew import check_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,12 +34,16 @@ if TYPE_CHECKING:
     OpenSession = Callable[[], SparkSession]
 
 
-_COUNTS = ("rows_in", "rows_quarantined", "blank_lines", "without_items", "replaced")
+_COUNTS = ("rows_in", "rows_quarantined", "blank_lines", "without_items", "replaced", "elsewhere")
 
 
 @dataclass
 class Staged:
-    """What the tasks of one extraction staged and counted."""
+    """What the tasks of one extraction staged and counted.
+
+    Attributes:
+        elsewhere: rows of other slices than the one that is landed anew.
+    """
 
     files: list[StagedFile] = field(default_factory=list)
     quarantine: list[StagedFile] = field(default_factory=list)
@@ -49,6 +54,7 @@ class Staged:
     blank_lines: int = 0
     without_items: int = 0
     replaced: int = 0
+    elsewhere: int = 0
     seconds: Counter[str] = field(default_factory=Counter)
     results: list[Mapping[str, Any]] = field(default_factory=list)
 
@@ -119,13 +125,15 @@ def _land_increment(
     new = settled
     report.files_read = len(new.fingerprints)
     report.rows_in, report.rows_quarantined, report.blank_lines = (
-        staged.rows_in,
+        staged.rows_in - staged.elsewhere,
         staged.rows_quarantined,
         staged.blank_lines,
     )
     report.stage_seconds = {stage: round(seconds, 3) for stage, seconds in staged.seconds.items()}
     try:
         _check_counts(staged)
+        if landing.anew is not None:
+            report.warnings += check_rows(landing, staged.rows_landed)
         report.warnings += check_json_keys(landing, staged.results)
         report.warnings += check_new_keys(landing, staged.results)
         _check_rate(landing, staged, new)
@@ -137,7 +145,8 @@ def _land_increment(
         remove_staged(landing.context.quarantine, staged.quarantine)
         raise
     report.rows_landed = staged.rows_landed
-    report.slices = sorted(staged.rows) or ([landing.ingest_slice] if landing.ingest_slice else [])
+    own = landing.anew or landing.ingest_slice
+    report.slices = sorted(staged.rows) or ([own] if own else [])
     new.tidy()
     if staged.replaced:
         report.warnings.append(
@@ -179,10 +188,10 @@ def _changed_columns(landing: Landing, new: Increment) -> list[str]:
 
 
 def _check_counts(staged: Staged) -> None:
-    if staged.rows_in != staged.rows_landed + staged.rows_quarantined:
+    if staged.rows_in != staged.rows_landed + staged.rows_quarantined + staged.elsewhere:
         raise RuntimeError(
             f"rows were lost: {staged.rows_in} in, {staged.rows_landed} landed, "
-            f"{staged.rows_quarantined} quarantined"
+            f"{staged.rows_quarantined} quarantined, {staged.elsewhere} of other slices"
         )
 
 
@@ -217,6 +226,7 @@ def _stage(landing: Landing, new: Increment, open_session: OpenSession) -> Stage
         run_id=context.run_id,
         ingest_slice=landing.ingest_slice,
         landed_until=dict(new.landed_until),
+        only=landing.anew,
     )
     staged = Staged()
     for result in new.stage(plan, open_session):
@@ -282,7 +292,7 @@ def _check_keys(
         for file in landed
         if file["partition"][SLICE] in staged.rows
     ]
-    if new.replaces_keys:
+    if new.replaces_keys or landing.anew is not None:
         before = []  # whatever has such a key goes
     coming = [(file.partition[SLICE], file.path) for file in staged.files]
     raise_duplicates(
@@ -301,6 +311,7 @@ def _commit_quarantine(landing: Landing, staged: Staged, new: Increment, publish
         published=published,
         files=dict(new.fingerprints),
         replaced=[*new.replaced, *new.retried],
+        anew=landing.anew is not None,
     )
 
 
@@ -332,11 +343,13 @@ def _commit(landing: Landing, staged: Staged, new: Increment) -> int:
     recorded = file_transactions(landing.scope, new.fingerprints) | mark_transactions(new.marks)
     recorded |= size_transactions(landing.scope, new.sizes)
     # A slice that landed without rows has landed all the same.
-    own = [slice_id(landing.ingest_slice)] if landing.ingest_slice else []
+    slice_ = landing.anew or landing.ingest_slice
+    own = [slice_id(slice_)] if slice_ else []
     replaced = [{SOURCE_FILE: new.replaced, SLICE: landing.scope_slice}] if new.replaced else []
     return commit(
         landing.table,
         staged.files,
+        replace=None if landing.anew is None else {SLICE: landing.anew},
         replace_rows=[*replaced, *(_former_rows(landing, staged) if new.replaces_keys else [])],
         transactions=lambda version: recorded | dict.fromkeys(own, version),
         touch=lambda partition: slice_id(partition[SLICE]),

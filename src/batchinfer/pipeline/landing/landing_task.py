@@ -41,6 +41,7 @@ class LandingPlan:
         landed, quarantine: URIs of the tables.
         ingest_slice: the slice of all rows, where the pipeline takes it from `--slice`.
         landed_until: files that grew, and the line up to which they have been landed.
+        only: the one slice whose rows are wanted; None: those of all slices.
     """
 
     source: dict[str, Any]
@@ -51,6 +52,7 @@ class LandingPlan:
     run_id: str
     ingest_slice: str | None
     landed_until: dict[str, int]
+    only: str | None = None
 
 
 def count_lines(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -162,6 +164,7 @@ class _Landing:
         self.quarantined_files: list[StagedFile] = []
         self.reasons: Counter[str] = Counter()
         self.records_in = self.blank_lines = self.without_items = self.replaced = 0
+        self.elsewhere = 0
         self.keys: dict[str, FileKeys] = {}
         self.fine_files = 0
         self.new_keys: dict[str, set[str]] = {}
@@ -182,7 +185,10 @@ class _Landing:
             self.new_keys.setdefault(file, set()).update(paths)
         self.bad += bad
         for slice_, part in self._by_slice(self._without_null_keys(block)):
-            self._write(part, slice_)
+            if self.plan.only in (None, slice_):
+                self._write(part, slice_)
+            else:
+                self.elsewhere += part.num_rows
         if (
             len(self.bad) >= _HELD_RECORDS
             or sum(len(record.raw) for record in self.bad) >= _HELD_BYTES
@@ -278,6 +284,7 @@ class _Landing:
             "quarantine": [file.to_json() for file in self.quarantined_files],
             "rows": dict(self.rows),
             "rows_in": self.records_in,
+            "elsewhere": self.elsewhere,
             "rows_quarantined": sum(self.reasons.values()),
             "blank_lines": self.blank_lines,
             "without_items": self.without_items,

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from batchinfer.config.sources import CsvSource, Files, JsonSource, ParquetSource
 from batchinfer.config.uris import join
 from batchinfer.errors import ConfigError, InputError, listed_some
 from batchinfer.pipeline.definition.column_names import check_source_columns
 from batchinfer.pipeline.landing.appended import check_grown, check_whole_lines, last_lines
-from batchinfer.pipeline.landing.increment import Increment, Landing, Listed
+from batchinfer.pipeline.landing.increment import (
+    AnyFile,
+    ChangedFiles,
+    Increment,
+    Landing,
+)
 from batchinfer.pipeline.landing.landing_task import (
     LandingPlan,
     count_lines,
@@ -22,6 +27,7 @@ from batchinfer.pipeline.landing.landing_task import (
     remove_results,
 )
 from batchinfer.pipeline.landing.new_keys import find_json_columns
+from batchinfer.pipeline.landing.slice_anew import cut_splits, files_of_slice
 from batchinfer.pipeline.slices.table_columns import table_fields
 from batchinfer.spark.capacity import workers
 from batchinfer.spark.tasks import run_tasks
@@ -33,26 +39,6 @@ if TYPE_CHECKING:
     from batchinfer.sources.text.byte_ranges import Split
 
     OpenSession = Callable[[], SparkSession]
-
-
-AnyFile = TypeVar("AnyFile", bound=Listed)
-
-
-@dataclass(frozen=True)
-class ChangedFiles(Generic[AnyFile]):
-    """Files that are to be read, and what becomes of what was landed of them before; see
-    `Increment`.
-
-    Attributes:
-        grown: files of which only what is behind the last line landed is new.
-        fingerprints: of the files to read.
-    """
-
-    read: Sequence[AnyFile]
-    replaced: Sequence[str]
-    retried: Sequence[str]
-    grown: Sequence[str]
-    fingerprints: Mapping[str, int]
 
 
 def find_new_files(landing: Landing, open_session: OpenSession) -> Increment | None:
@@ -92,9 +78,12 @@ def find_changes(landing: Landing, files: Sequence[AnyFile]) -> ChangedFiles[Any
             "content) or append (a file that only grew: its new lines land), such as --set "
             "source.on_changed=replace",
         )
-    anew = {file.name for file in changed}
     if changed and landing.source.on_changed == "append":
         check_grown(landing, changed, known)
+    if landing.anew is not None:
+        return files_of_slice(landing, files, found, known)
+    anew = {file.name for file in changed}
+    if landing.source.on_changed == "append":
         # An append that ended between its two commits has quarantined records behind the last line
         # landed, and lines between them would be taken for landed: such a file lands anew.
         anew = {name for name in anew if quarantined.get(name) not in (None, known[name])}
@@ -136,23 +125,25 @@ def file_increment(
     from batchinfer.sources.readers import plan_source_splits, read_fields
     from batchinfer.sources.rescued import with_rescued
 
-    check_whole_lines(landing, [file for file in files if file.name in changes.grown])
+    partly = {*changes.grown, *changes.cut}
+    check_whole_lines(landing, [file for file in files if file.name in partly])
     landed, optional = (
         table_fields(landing.table) if exists(landing.table) else None,
         landing.optional,
     )
     fields = read_fields(source, files, landed, optional)
     check_source_columns(landing.context, fields)
-    splits = plan_source_splits(files, source, fields, optional)
-    notes: list[str] = []
+    splits = cut_splits(plan_source_splits(files, source, fields, optional), changes.cut)
+    notes = [*changes.notes]
     if isinstance(source, CsvSource | ParquetSource):
-        notes = missing_notes(source, splits)
+        notes += missing_notes(source, splits)
         if source.columns.new == "add":
             fields = {**fields, **added_columns(new_columns(splits), fields, landed)}
     elif isinstance(source, JsonSource) and source.columns.new == "add":
         splits = aligned_splits(splits, open_session)
         found = find_json_columns(source, splits, fields, landed or {}, open_session)
-        fields, notes = found.fields, [*found.notes]
+        fields = found.fields
+        notes += found.notes
     quarantine, grown = landing.context.quarantine, changes.grown
     return Increment(
         fields=with_rescued(source, fields),
@@ -164,7 +155,7 @@ def file_increment(
         landed_until=last_lines(landing.table, quarantine, grown, landing.ingest_slice)
         if grown
         else {},
-        sizes={file.name: file.size for file in changes.read},
+        sizes={} if landing.is_part else {file.name: file.size for file in changes.read},
     )
 
 

@@ -249,6 +249,12 @@ def _find_in_answer(
     changes = find_changes(landing, [_Answer(url, records)])
     if not changes.read:
         return None
+    if landing.is_part and changes.read[0].fingerprint() != changes.fingerprints[url]:
+        raise InputError(
+            f"{url}: the answer changed after it was landed, and other slices have rows of it; "
+            "allowed with --force: the answer that landed",
+            hint="--set source.on_changed=replace without --slice and --force lands it anew",
+        )
     until = (landed_sizes(landing.table, landing.scope, [url])[url] or 0) if changes.grown else 0
     # One request is soon made again: what another run left is never used.
     spool = _open_spool(landing, folder, {"run": landing.context.run_id})

@@ -319,15 +319,15 @@ def _snapshot(landing: Landing, reading: _Reading) -> Increment:
         fields=reading.fields,
         fingerprints={name: 0},
         stage=lambda plan, _: _stage(plan, reading, None),
-        replaced=[name] if known is not None else [],
+        replaced=[name] if known is not None and landing.anew is None else [],
         retried=[name],
     )
 
     def settle(results: Sequence[Mapping[str, Any]]) -> Increment | None:
         fingerprint = fingerprint63(fingerprint_of(result["digest"] for result in results))
-        if fingerprint == known:
+        if fingerprint == known and landing.anew is None:
             return None
-        if known is not None and landing.source.on_changed == "fail":
+        if known not in (None, fingerprint) and landing.source.on_changed == "fail":
             raise InputError(
                 f"{name}: its rows changed after they were landed; allowed with source.on_changed: "
                 "replace",
@@ -335,7 +335,8 @@ def _snapshot(landing: Landing, reading: _Reading) -> Increment:
                 "source.on_changed=replace), or name a source.watermark column to read only what "
                 "is new",
             )
-        return replace(unread, fingerprints={name: fingerprint})
+        kept = fingerprint if known is None or not landing.is_part else known
+        return replace(unread, fingerprints={name: kept})
 
     return replace(unread, settle=settle)
 
