@@ -128,10 +128,11 @@ def pattern_fields(
 def format_fields(
     format_: str, forwarded: bool, extra: Mapping[str, str], declared: Mapping[str, SqlType]
 ) -> dict[str, SqlType]:
-    """Columns of a known log format, of the types that the schema declares or else of their own.
+    """Columns of a known log format, of the types that the schema declares or else of their own. A
+    declared one that the format does not have is told elsewhere.
 
     Raises:
-        ValueError: a type in `extra` that cannot be read.
+        ValueError: a type in `extra` that cannot be read, or one declared for a list.
     """
     columns = format_columns(format_, forwarded, extra)
     own = {
@@ -139,7 +140,7 @@ def format_fields(
         for name, text in columns.items()
     }
     for name in declared:
-        if own[name].name == "array":
+        if name in own and own[name].name == "array":
             raise ValueError(f"schema: column {name} of the format {format_} is always a list")
     return {name: declared.get(name, type_) for name, type_ in own.items()}
 

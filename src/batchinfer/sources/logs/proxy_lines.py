@@ -55,7 +55,8 @@ _HAPROXY_FORMAT = LogFormat(
     "format haproxy",
     tuple(head + _HAPROXY for head in _HEADS),
     "ts",
-    ("%d/%b/%Y:%H:%M:%S.%f",),
+    # Old ones count no milliseconds.
+    ("%d/%b/%Y:%H:%M:%S.%f", "%d/%b/%Y:%H:%M:%S"),
     {
         "log_host": ("", "-"),
         "program": ("", "-"),

@@ -102,6 +102,16 @@ def test_problems_are_told_together_even_where_the_source_is_wrong_too() -> None
     assert "no column 'colour'" in found
 
 
+def test_a_column_that_a_log_does_not_have_is_told_elsewhere() -> None:
+    log = {"kind": "text_log", "path": "x", "options": {"format": "nginx"}}
+    of_the_log = {
+        "features": [{"standardize": {"columns": "bytes"}}],
+        "train": {"target": {"column": "host"}},
+    }
+    assert told(source=log, **of_the_log) == ""
+    assert told(source={**log, "schema": {"hots": "string"}}, **of_the_log) == ""
+
+
 def test_a_step_that_is_misspelt_is_told_once() -> None:
     steps = [
         {"date_partz": {"columns": "size"}},

@@ -80,6 +80,11 @@ def test_haproxy(
     }
 
 
+def test_haproxy_of_old(tmp_path: Path) -> None:
+    found = row(tmp_path, HAPROXY.replace(".125]", "]"), format="haproxy")
+    assert found["ts"].isoformat() == "2024-03-02T10:00:00+00:00"
+
+
 def test_cookies_of_haproxy_are_not_escaped(tmp_path: Path) -> None:
     """It writes them as they came, unlike requests and captures."""
     line = HAPROXY.replace(" - - ", ' SID=a#23b#1 SID="é" ')
