@@ -34,7 +34,8 @@ _ADDRESS = r"(?P<host>[0-9A-Fa-f.:]+(?:%[\w.-]+)?|unix:[^\s,]*|-)"
 # An address is the client's: a virtual host stands in front of it.
 _IDENT = r"(?P<ident>[^\s.:]+|\S*[^\s0-9A-Fa-f.:]\S*)"
 _NAME_OR_ADDRESS = r"(?P<host>[0-9A-Fa-f.:]+(?:%[\w.-]+)?|[^\s,:\"]{})"
-_LIST = r"(?P<forwarded>(?:[^\s,]*, ?)*[^\s,]*)"
+# The last item is no dash, which would be the server's behind a list that ends with a comma.
+_LIST = r"(?P<forwarded>-|(?:[^\s,]*, ?)*(?:[^\s,-][^\s,]*|-[^\s,]+)?)"
 _NGINX_MAIN = rf"(?: {_QUOTED.format('x_forwarded_for')})?"
 _BEHIND = "more columns stand behind the known ones: `extra` names them"
 _VHOST_HINT = (
