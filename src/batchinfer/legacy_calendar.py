@@ -11,6 +11,7 @@ Source: Apache Spark, `RebaseDateTime` and `DataSourceUtils.datetimeRebaseSpec`.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -31,7 +32,7 @@ pc: Any = compute
 
 _VERSION, _ZONE = b"org.apache.spark.version", b"org.apache.spark.timeZone"
 _LEGACY, _LEGACY_INT96 = b"org.apache.spark.legacyDateTime", b"org.apache.spark.legacyINT96"
-_HIVE = b"writer.date.proleptic"
+_HIVE, _HIVE_ZONE = b"writer.date.proleptic", b"writer.time.zone"
 # 1582-10-15, the first Gregorian day, in days since 1970.
 _FIRST_GREGORIAN = -141_427
 # Number of 1970-01-01 among the days that Julian years are told from.
@@ -52,6 +53,7 @@ class LegacyCalendar:
         dates, times: whether dates, and whether times are.
         int96: columns of the old timestamp; whether they are legacy is said apart from the others.
         old_int96: whether they are.
+        unsaid: nobody says whether they are: days before 1582-10-15 in them are refused.
     """
 
     zone: str
@@ -59,6 +61,7 @@ class LegacyCalendar:
     times: bool
     int96: frozenset[str]
     old_int96: bool
+    unsaid: bool = False
 
     def rebased(self, rows: pa.RecordBatch, path: str) -> pa.RecordBatch:
         """The rows with the days and times that the writer meant.
@@ -70,7 +73,8 @@ class LegacyCalendar:
         Runs on: driver | executor.
 
         Raises:
-            InputError: times of a zone whose old clocks are not known.
+            InputError: times of a zone whose old clocks are not known, or in a calendar that the
+                file does not tell.
         """
         columns = [
             self._column(values, name, path)
@@ -83,6 +87,12 @@ class LegacyCalendar:
         counts = _Counts(
             self.dates, self.old_int96 if is_int96 else self.times, is_int96, self.zone
         )
+        if is_int96 and self.unsaid and _holds_old_days(values):
+            raise InputError(
+                f"{path}: column {name!r} has times before 1582-10-15 in INT96, of a file of Hive, "
+                "which does not say in which calendar they are counted; allowed: dates, or later "
+                "times"
+            )
         try:
             return _rebased(values, counts)
         except ValueError as error:
@@ -110,7 +120,7 @@ def calendar_of(parquet: pq.ParquetFile) -> LegacyCalendar | None:
     told: dict[bytes, bytes] = parquet.metadata.metadata or {}
     version = told.get(_VERSION)
     if version is None:
-        return _of_hive(told)
+        return _of_hive(parquet, told)
     dates = _is_before(version, (3, 0)) or _LEGACY in told
     old_int96 = _is_before(version, (3, 1)) or _LEGACY_INT96 in told
     if not dates and not old_int96:
@@ -119,11 +129,21 @@ def calendar_of(parquet: pq.ParquetFile) -> LegacyCalendar | None:
     return LegacyCalendar(zone, dates, dates, int96_columns(parquet), old_int96)
 
 
-def _of_hive(told: dict[bytes, bytes]) -> LegacyCalendar | None:
-    """Hive says it of dates alone."""
-    if told.get(_HIVE) != b"false":
+def is_of_hive(told: Mapping[bytes, bytes]) -> bool:
+    """Whether a footer's keys are those of Hive.
+
+    Source: Apache Hive, `DataWritableWriteSupport`.
+    """
+    return _HIVE in told or _HIVE_ZONE in told
+
+
+def _of_hive(parquet: pq.ParquetFile, told: dict[bytes, bytes]) -> LegacyCalendar | None:
+    """Hive says it of dates alone; how it counts old days in INT96, nobody says."""
+    int96 = int96_columns(parquet) if is_of_hive(told) else frozenset[str]()
+    dates = told.get(_HIVE) == b"false"
+    if not dates and not int96:
         return None
-    return LegacyCalendar("UTC", True, False, frozenset(), False)
+    return LegacyCalendar("UTC", dates, False, int96, False, unsaid=True)
 
 
 def _is_before(version: bytes, first: tuple[int, int]) -> bool:
@@ -141,6 +161,19 @@ def int96_columns(parquet: pq.ParquetFile) -> frozenset[str]:
         for leaf in leaves
         if leaf.physical_type == "INT96"
     )
+
+
+def _holds_old_days(values: pa.Array) -> bool:
+    """Whether any time, at any depth, is before the first Gregorian day."""
+    type_ = values.type
+    if kinds.is_timestamp(type_):
+        first = pc.min(values.cast(pa.int64())).as_py()
+        return first is not None and first < _FIRST_GREGORIAN * _DAY_S * _SECOND[type_.unit]
+    if kinds.is_struct(type_):
+        return any(map(_holds_old_days, values.flatten()))
+    if kinds.is_map(type_):
+        return _holds_old_days(values.keys) or _holds_old_days(values.items)
+    return kinds.is_nested(type_) and _holds_old_days(values.flatten())
 
 
 def _rebased(values: pa.Array, counts: _Counts) -> pa.Array:

@@ -19,6 +19,7 @@ from batchinfer.pipeline.extract import extract_source
 from batchinfer.pipeline.scoring.pandas_road import packed, unpacked
 from batchinfer.pipeline.slices.landed import read_data
 from batchinfer.pipeline.slices.reading import read_rows
+from batchinfer.pipeline.slices.slice_data import SliceData
 from batchinfer.pipeline.slices.slice_frames import slice_frame
 from batchinfer.pipeline.slices.slice_splits import splits_of
 
@@ -69,13 +70,18 @@ class SharedTable:
         facts = reading_facts(data.table, data.version, data.files)
         if obstacles(TableFacts.of_delta(facts)):
             return found
-        direct = [
-            row
-            for split in splits_of(data, 1)
-            for batch in read_rows(split, list(types))
-            for row in batch.to_pylist()
-        ]
-        return found | {"direct": ordered(direct)}
+        return found | {"direct": self.by_direct_road(data)}
+
+    def by_direct_road(self, data: SliceData) -> Rows:
+        assert data.fields is not None
+        return ordered(
+            [
+                row
+                for split in splits_of(data, 1)
+                for batch in read_rows(split, list(data.fields))
+                for row in batch.to_pylist()
+            ]
+        )
 
     def _through_pandas(self, frame: Any, types: dict[str, pa.DataType]) -> Rows:
         """Columns that hold others are left out: pandas may change what is in them, and the road

@@ -16,11 +16,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from deltalake import convert_to_deltalake, write_deltalake
+from spark.projects import DAY
 from spark.roads import SharedTable, same_rows
 
 from batchinfer.config.sources import DeltaSource
 from batchinfer.errors import InputError
 from batchinfer.pipeline.slices.delta_opened import open_source
+from batchinfer.pipeline.slices.landed import read_data
 
 # Of each feature the columns of a table, what stands behind USING delta, and statements.
 NULLS = ", NULL"
@@ -250,8 +252,12 @@ def test_whole_numbers_that_the_table_cannot_hold_are_told(shared: SharedTable) 
         pa.table({"id": [1], "small": pa.array([255], pa.uint8())}), f"{shared.place}/a.parquet"
     )
     convert_to_deltalake(shared.place)
-    with pytest.raises(InputError, match=r"column 'small' is uint8 in the file and int8 in the"):
+    with pytest.raises(
+        InputError, match=r"column 'small' is uint8, of which Spark reads 255 as -1"
+    ):
         shared.by_roads()
+    with pytest.raises(InputError, match=r"column 'small' is uint8 in the file and int8 in the"):
+        shared.by_direct_road(read_data(shared.landed(), [DAY]))
 
 
 @pytest.mark.parametrize("writer", ["spark", "delta-rs"])

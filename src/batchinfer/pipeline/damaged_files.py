@@ -20,6 +20,7 @@ from batchinfer.contracts import SLICE
 from batchinfer.errors import DamagedFile, InputError, InputMissing, StorageError
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.landing.increment import never_anew
+from batchinfer.spark.foreign_files import HINT, MARK
 
 if TYPE_CHECKING:
     from batchinfer.pipeline.slices.delta_register import Register
@@ -32,6 +33,7 @@ _OF_DELTA = re.compile(r"org\.apache\.spark\.sql\.delta|_delta_log")
 _NAMED = re.compile(r"file:/+[^\s\"']+?\.parquet")
 # A condition of Spark, without the words that go before it and the trace behind it.
 _CONDITION = re.compile(r"\[(FAILED_READ_FILE\.[A-Z_]+)\] (.*?)(?: SQLSTATE|\n|$)")
+_REFUSED = re.compile(rf"{MARK}(.*?)(?: SQLSTATE|\n|$)")
 _GONE = "the table's log tells of it, and it is not there"
 
 
@@ -166,6 +168,8 @@ def damage_behind(context: Context, slice_: str | None, error: BaseException) ->
     Runs on: driver.
     """
     text = str(error)
+    if refused := _REFUSED.search(text):
+        return InputError(refused[1], HINT)
     if not _OF_READING.search(text) and not _OF_DELTA.search(text):
         return None
     try:

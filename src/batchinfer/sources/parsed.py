@@ -66,6 +66,7 @@ class Parsed:
             is missing or empty (json with `explode`); neither in nor out, like blank lines, but
             told by themselves.
         replaced: values whose bytes are no text of UTF-8, and that have U+FFFD in their place.
+        cut: times that land without their nanoseconds; parquet only.
         raw_at: the bytes that a row was made of, by its place in `rows`, for rows that are refused
             later; None: there are none.
         keys: what the block tells of the keys of its files, by `source_file`; json only.
@@ -84,6 +85,7 @@ class Parsed:
     keys: Mapping[str, FileKeys] = field(default_factory=dict)
     fine_files: int = 0
     new_keys: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    cut: int = 0
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from batchinfer.config.uris import Uri
 from batchinfer.contracts import SLICE
@@ -12,10 +12,12 @@ from batchinfer.lake.snapshots import open_table, table_files
 from batchinfer.lake.table_places import is_reachable
 from batchinfer.lake.table_rows import check_table_footers
 from batchinfer.object_stores import is_on_store
+from batchinfer.spark.foreign_files import check_foreign
 from batchinfer.spark.hadoop import Store
 from batchinfer.table_format import FORMAT_PROPERTY
 
 if TYPE_CHECKING:
+    from deltalake import DeltaTable
     from pyspark.sql import DataFrame, SparkSession
 
 
@@ -24,18 +26,35 @@ _GLOB_SIGNS = re.compile(r"([\\*?\[\]{}])")
 
 
 def version_frame(
-    spark: SparkSession, place: str, version: int, slices: Collection[str] | None = None
+    spark: SparkSession,
+    place: str,
+    version: int,
+    slices: Collection[str] | None = None,
+    files: Sequence[Mapping[str, Any]] | None = None,
 ) -> DataFrame:
     """A Delta table at one version.
 
     Args:
         slices: of a table that is partitioned by them, those whose rows are read; None: all.
+        files: of somebody else's table, those that are read; None: all.
 
     Raises:
         DamagedFile: footers of its files are not what was written; Spark checks those of pages.
+        InputError: files of other writers that Spark reads otherwise than they were written.
     """
     _check_reach(spark, place)
-    _check_footers(place, version, slices)
+    if not is_reachable(place):
+        return _load(spark, place, version)
+    table = open_table(place, version)
+    is_ours = FORMAT_PROPERTY in table.metadata().configuration
+    if is_ours or not is_on_store(place):
+        # Somebody else's files have no checksum there, and each costs a request.
+        _check_footers(place, table, slices)
+    frame = _load(spark, place, version)
+    return frame if is_ours else check_foreign(frame, place, files or table_files(table))
+
+
+def _load(spark: SparkSession, place: str, version: int) -> DataFrame:
     return spark.read.format("delta").option("versionAsOf", version).load(place)
 
 
@@ -57,13 +76,7 @@ def _check_reach(spark: SparkSession, place: str) -> None:
         Store(spark, uri, "lake").reach(uri.path)
 
 
-def _check_footers(place: str, version: int, slices: Collection[str] | None) -> None:
-    if not is_reachable(place):
-        return
-    table = open_table(place, version)
-    if is_on_store(place) and FORMAT_PROPERTY not in table.metadata().configuration:
-        # Somebody else's files have no checksum there, and each costs a request.
-        return
+def _check_footers(place: str, table: DeltaTable, slices: Collection[str] | None) -> None:
     files = table_files(table)
     if slices is not None and SLICE in table.metadata().partition_columns:
         files = [file for file in files if file["partition"][SLICE] in slices]

@@ -8,16 +8,15 @@ land a file twice nor lose one.
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from batchinfer.command_reports import ExtractReport
 from batchinfer.config.sources import JsonSource
-from batchinfer.contracts import RESCUED, SLICE, SOURCE_FILE, SOURCE_LINE, StagedFile, commented
+from batchinfer.contracts import RESCUED, SLICE, SOURCE_FILE, SOURCE_LINE, commented
 from batchinfer.errors import InputError, TooManyQuarantined
 from batchinfer.pipeline.definition.table_steps import mends_keys
+from batchinfer.pipeline.landing.counted import Staged
 from batchinfer.pipeline.landing.increment import Increment, Landing
 from batchinfer.pipeline.landing.kinds import find_increment
 from batchinfer.pipeline.landing.landing_task import LandingPlan, landed_stats
@@ -32,44 +31,6 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     OpenSession = Callable[[], SparkSession]
-
-
-_COUNTS = ("rows_in", "rows_quarantined", "blank_lines", "without_items", "replaced", "elsewhere")
-
-
-@dataclass
-class Staged:
-    """What the tasks of one extraction staged and counted.
-
-    Attributes:
-        elsewhere: rows of other slices than the one that is landed anew.
-    """
-
-    files: list[StagedFile] = field(default_factory=list)
-    quarantine: list[StagedFile] = field(default_factory=list)
-    rows: Counter[str] = field(default_factory=Counter)
-    reasons: Counter[str] = field(default_factory=Counter)
-    rows_in: int = 0
-    rows_quarantined: int = 0
-    blank_lines: int = 0
-    without_items: int = 0
-    replaced: int = 0
-    elsewhere: int = 0
-    seconds: Counter[str] = field(default_factory=Counter)
-    results: list[Mapping[str, Any]] = field(default_factory=list)
-
-    @property
-    def rows_landed(self) -> int:
-        return sum(self.rows.values())
-
-    def add(self, result: Mapping[str, Any]) -> None:
-        self.results.append(result)
-        self.files += [StagedFile.from_json(value) for value in result["files"]]
-        self.quarantine += [StagedFile.from_json(value) for value in result["quarantine"]]
-        for counter in ("rows", "reasons", "seconds"):
-            getattr(self, counter).update(result[counter])
-        for number in _COUNTS:
-            setattr(self, number, getattr(self, number) + result[number])
 
 
 def land(landing: Landing, open_session: OpenSession) -> ExtractReport:
@@ -148,20 +109,7 @@ def _land_increment(
     own = landing.anew or landing.ingest_slice
     report.slices = sorted(staged.rows) or ([own] if own else [])
     new.tidy()
-    if staged.replaced:
-        report.warnings.append(
-            f"{staged.replaced:,} values of the log hold bytes that are not UTF-8; U+FFFD stands "
-            "for these, and unescape: false lands values as the server wrote them"
-        )
-    if staged.without_items:
-        report.warnings.append(
-            f"{staged.without_items:,} records gave no row: the list that source.options.explode "
-            "names is missing or empty there"
-        )
-    elif staged.rows_in == 0:
-        report.warnings.append(
-            f"all input files are empty: {', '.join(list(new.fingerprints)[:3])}"
-        )
+    report.warnings += staged.warnings(list(new.fingerprints))
 
 
 def _changed_columns(landing: Landing, new: Increment) -> list[str]:

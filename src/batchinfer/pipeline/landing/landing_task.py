@@ -164,7 +164,7 @@ class _Landing:
         self.quarantined_files: list[StagedFile] = []
         self.reasons: Counter[str] = Counter()
         self.records_in = self.blank_lines = self.without_items = self.replaced = 0
-        self.elsewhere = 0
+        self.elsewhere = self.cut = 0
         self.keys: dict[str, FileKeys] = {}
         self.fine_files = 0
         self.new_keys: dict[str, set[str]] = {}
@@ -178,6 +178,7 @@ class _Landing:
         self.blank_lines += parsed.blank_lines
         self.without_items += parsed.without_items
         self.replaced += parsed.replaced
+        self.cut += parsed.cut
         self.fine_files += parsed.fine_files
         for file, told in parsed.keys.items():
             self.keys.setdefault(file, FileKeys()).add(told)
@@ -289,6 +290,7 @@ class _Landing:
             "blank_lines": self.blank_lines,
             "without_items": self.without_items,
             "replaced": self.replaced,
+            "cut": self.cut,
             "reasons": dict(self.reasons),
             "fine_files": self.fine_files,
             "keys": {file: told.to_json() for file, told in self.keys.items()},

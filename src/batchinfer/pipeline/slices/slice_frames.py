@@ -5,7 +5,8 @@ workers cannot read themselves.
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from batchinfer.config.sources import SliceColumn
 from batchinfer.contracts import SLICE
@@ -30,7 +31,7 @@ def slice_frame(spark: SparkSession, data: SliceData) -> DataFrame:
     if data.fields is None:
         rows = version_frame(spark, data.table, data.version, [data.slice])
         return rows.where(F.col(SLICE) == data.slice)
-    rows = table_frame(spark, data.table, data.version, data.rules)
+    rows = table_frame(spark, data.table, data.version, data.rules, data.files)
     if data.rule is not None:
         return rows.where(slice_condition(data.rule, data.slice, data.fields[data.rule.column]))
     if data.only_files:
@@ -42,8 +43,17 @@ def slice_frame(spark: SparkSession, data: SliceData) -> DataFrame:
     return rows
 
 
-def table_frame(spark: SparkSession, place: str, version: int, rules: ReadingRules) -> DataFrame:
+def table_frame(
+    spark: SparkSession,
+    place: str,
+    version: int,
+    rules: ReadingRules,
+    files: Sequence[Mapping[str, Any]] | None = None,
+) -> DataFrame:
     """A table at one version, with all its columns as workers read them that do without Spark.
+
+    Args:
+        files: that the rows wanted are in; None: all.
 
     Runs on: driver.
 
@@ -52,7 +62,7 @@ def table_frame(spark: SparkSession, place: str, version: int, rules: ReadingRul
     """
     from pyspark.sql import functions as F
 
-    rows = version_frame(spark, place, version)
+    rows = version_frame(spark, place, version, files=files)
     text = {name: F.col(quoted_name(name)) for name in rules.text_partitions}
     return rows.withColumns({name: F.when(column != "", column) for name, column in text.items()})
 

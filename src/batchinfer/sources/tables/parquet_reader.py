@@ -30,7 +30,7 @@ from batchinfer.sources.parsed import BLOCK_BYTES, Parsed, Where, conserved, wit
 from batchinfer.sources.rescued import rescued_columns
 from batchinfer.sources.tables.parquet_contract import check_file_columns, new_types
 from batchinfer.sources.tables.parquet_footers import fact, open_parquet, read_footers
-from batchinfer.sources.tables.parquet_types import conform, outside_years
+from batchinfer.sources.tables.parquet_types import conform, nanoseconds_of, outside_years
 from batchinfer.sources.tables.partitions import partition_of, partition_value
 from batchinfer.sources.text.byte_ranges import TARGET_BYTES, Split, check_unchanged
 
@@ -272,6 +272,7 @@ def _checked(
         bad,
         batch.num_rows,
         0,
+        cut=sum(nanoseconds_of(rows.column(name)) for name in fields if name in rows.schema.names),
     )
     return conserved(parsed, batch.num_rows, where.path)
 

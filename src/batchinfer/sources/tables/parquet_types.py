@@ -4,8 +4,9 @@ away.
 Owns which types are the same column, and the conversion of their values. Must not know files.
 
 Dictionaries, large, view and fixed-size variants, extension types and the units of timestamps are
-encodings. A timestamp without a zone may be taken as UTC. INT96, the timestamp of old writers, does
-not say which of both it is: it is UTC unless the schema says `timestamp_ntz`.
+encodings. Unsigned numbers land as the wider signed ones. A timestamp without a zone may be taken
+as UTC. INT96, the timestamp of old writers, does not say which of both it is: it is UTC unless the
+schema says `timestamp_ntz`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from batchinfer.config.types import parse_ddl, spark_name
 pc: Any = compute
 
 UTC_US = pa.timestamp("us", tz="UTC")
+# As Spark reads them; uint64 has no wider whole number.
+_WIDER = {pa.uint8(): pa.int16(), pa.uint16(): pa.int32(), pa.uint32(): pa.int64()}
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _DAY_S = 86_400
 # Of the years 1 to 9999, seconds since 1970: the first one, and the first one behind them.
@@ -61,13 +64,15 @@ def spelled_type(type_: pa.DataType) -> str:
 
 
 def _unwrapped(type_: pa.DataType, zoned: bool) -> pa.DataType:
-    """The type without dictionaries, extensions and small decimals, which Spark's names do not
-    know.
+    """The type without dictionaries, extensions, unsigned numbers and small decimals, which Spark's
+    names do not know.
     """
     if isinstance(type_, pa.BaseExtensionType):
         return _unwrapped(type_.storage_type, zoned)
     if kinds.is_dictionary(type_):
         return _unwrapped(type_.value_type, zoned)
+    if type_ in _WIDER:
+        return _WIDER[type_]
     if kinds.is_timestamp(type_) and zoned:
         return UTC_US
     if kinds.is_date64(type_):
@@ -137,6 +142,33 @@ def _nested(values: pa.Array, type_: pa.DataType) -> pa.Array:
     return pa.ListArray.from_arrays(
         values.offsets, conform(values.values, type_.value_type), type_, mask=values.is_null()
     )
+
+
+def nanoseconds_of(values: pa.Array) -> int:
+    """How many times, at any depth, have parts of a microsecond, which `conform` leaves out."""
+    if isinstance(values, pa.ExtensionArray):
+        return nanoseconds_of(values.storage)
+    if not _holds_nanoseconds(values.type):
+        return 0
+    if kinds.is_dictionary(values.type):
+        return nanoseconds_of(values.dictionary_decode())
+    if kinds.is_timestamp(values.type):
+        counts = pc.drop_null(values).cast(pa.int64()).to_numpy(zero_copy_only=False)
+        return int((counts % 1000 != 0).sum())
+    if kinds.is_map(values.type):
+        return nanoseconds_of(values.keys) + nanoseconds_of(values.items)
+    parts = values.flatten()
+    return sum(map(nanoseconds_of, parts)) if isinstance(parts, list) else nanoseconds_of(parts)
+
+
+def _holds_nanoseconds(type_: pa.DataType) -> bool:
+    if isinstance(type_, pa.BaseExtensionType):
+        return _holds_nanoseconds(type_.storage_type)
+    if kinds.is_dictionary(type_):
+        return _holds_nanoseconds(type_.value_type)
+    if kinds.is_timestamp(type_):
+        return type_.unit == "ns"
+    return any(_holds_nanoseconds(type_.field(place).type) for place in range(type_.num_fields))
 
 
 def outside_years(values: pa.Array) -> pa.Array | None:

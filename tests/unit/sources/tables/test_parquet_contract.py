@@ -162,12 +162,11 @@ def test_int96_is_utc_unless_the_schema_says_otherwise_and_holds_all_years(tmp_p
 @pytest.mark.parametrize(
     "type_",
     [
-        pa.uint8(),
         pa.uint64(),
         pa.float16(),
         pa.time64("us"),
         pa.duration("s"),
-        pa.list_(pa.uint16()),
+        pa.list_(pa.uint64()),
         pa.decimal256(50, 2),
     ],
 )
@@ -181,6 +180,35 @@ def test_types_that_no_table_can_hold_are_told_with_what_is_allowed(
         and "which Delta cannot hold; allowed: tinyint, smallint" in found
     )
     assert "'v' is " in refused(tmp_path, schema={"id": "bigint", "v": "bigint"})
+
+
+@pytest.mark.parametrize(
+    ("type_", "wider", "greatest"),
+    [
+        (pa.uint8(), "smallint", 255),
+        (pa.uint16(), "int", 65_535),
+        (pa.uint32(), "bigint", 2**32 - 1),
+    ],
+)
+def test_unsigned_numbers_land_as_the_wider_signed_ones(
+    tmp_path: Path, type_: pa.DataType, wider: str, greatest: int
+) -> None:
+    values = pa.array([greatest, 0, None], type_)
+    columns = {
+        "v": values,
+        "d": values.dictionary_encode(),
+        "l": pa.array([[greatest], None, []], pa.list_(type_)),
+        "s": pa.array([{"x": greatest}, None, {"x": 0}], pa.struct([("x", type_)])),
+    }
+    write(tmp_path / "a.parquet", columns)
+    declared = {"v": wider, "d": wider, "l": f"array<{wider}>", "s": f"struct<x: {wider}>"}
+    for schema in (None, declared):
+        rows = read(tmp_path, **({"schema": schema} if schema else {}))[0]
+        assert {name: column(rows, name) for name in columns} == {
+            name: values.to_pylist() for name, values in columns.items()
+        }
+    narrow = refused(tmp_path, schema=declared | {"v": "tinyint"})
+    assert f"'v' is {wider}; allowed: tinyint" in narrow
 
 
 def test_a_column_of_nulls_has_the_type_that_it_has_elsewhere(tmp_path: Path) -> None:
