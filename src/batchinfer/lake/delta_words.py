@@ -69,6 +69,8 @@ _KNOWN: tuple[tuple[str, str, str | None], ...] = (
     ),
 )
 _SYSTEM = re.compile(r'Os \{ code: \d+, kind: \w+, message: "(?P<message>[^"]+)" \}')
+# What its file systems say: each layer, and at last the system.
+_CHAIN = re.compile(r".* ↳ (?P<message>.+?)(?: \(os error \d+\))?", re.DOTALL)
 _LAYERS = re.compile(
     r"^(?:(?:Kernel error|Generic delta kernel error|Generic DeltaTable error|Generic error|"
     r"Generic \w+ error|Arrow error|Schema error|Unsupported|External error|Object store error|"
@@ -83,10 +85,12 @@ def delta_words(text: str) -> tuple[str, str | None]:
     """What is wrong, and what helps; None where nothing is known to.
 
     Args:
-        text: of an error of deltalake, on one line.
+        text: of an error of deltalake or of its file systems, on one line.
     """
     if system := _SYSTEM.search(text):
         return system["message"], None
+    if chain := _CHAIN.fullmatch(text):
+        return chain["message"], None
     for pattern, words, hint in _KNOWN:
         if found := re.search(pattern, text):
             return words.format(**found.groupdict()), hint

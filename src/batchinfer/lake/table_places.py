@@ -226,7 +226,7 @@ def as_storage_error(uri: str, doing: str, error: BaseException) -> StorageError
         words, hint = words_and_hint(words)
         # Inside a file system of pyarrow, a place is a bucket and a key.
         uri = uri if "://" in uri or uri.startswith("/") else f"s3a://{uri}"
-    elif isinstance(error, DeltaError):
+    elif isinstance(error, DeltaError) or " ↳ " in words:
         words, hint = delta_words(words)
     kind = DamagedLog if hint == RESTORE_LOG else StorageError
     return kind(f"{uri}: cannot {doing}: {words}", hint)

@@ -12,7 +12,7 @@ from deltalake import DeltaTable, write_deltalake
 
 from batchinfer.errors import StorageError
 from batchinfer.lake.delta_words import delta_words
-from batchinfer.lake.snapshots import open_table, snapshot_files
+from batchinfer.lake.snapshots import exists, open_table, snapshot_files
 
 COMMIT = "{:020d}.json"
 OF_RUST = ("Kernel error", "Generic", "Url {", "Os {", "ParsedLogPath", "Error:")
@@ -68,6 +68,15 @@ def test_a_table_that_cannot_be_read(
 def test_a_version_that_is_not_there(log: Path) -> None:
     with pytest.raises(StorageError, match="cannot open version 99 of the Delta table: its newest"):
         open_table(str(log.parent), 99)
+
+
+def test_a_file_where_a_table_should_be(tmp_path: Path) -> None:
+    """Here it is deltalake's file system that speaks, and no DeltaError."""
+    (tmp_path / "table").write_text("")
+    with pytest.raises(StorageError) as caught:
+        exists(str(tmp_path / "table"))
+    place = tmp_path / "table"
+    assert str(caught.value) == f"{place}: cannot look for a Delta table: Not a directory"
 
 
 @pytest.mark.parametrize(
