@@ -63,7 +63,8 @@ class LogFormat:
         controls: control characters that a line may hold, as bytes; None: all but NUL.
         lists: columns that hold a list, and what separates its items.
         read: reads lines that no pattern can; None: the patterns do.
-        hints: what a line that does not match may be (a pattern), and what to do about it.
+        hints: what a line that does not match may be (a pattern of Python's, whose time must grow
+            with the line and no faster: lines are a client's), and what to do about it.
     """
 
     name: str

@@ -79,7 +79,7 @@ _HAPROXY_FORMAT = LogFormat(
     numbers_only=("pid",),
     hints=(
         (
-            r'] .* "[^"]*$',
+            r'^[^"]*"[^"]*$',
             "it is cut off before its last quote: HAProxy cuts lines at 1024 bytes, unless `log` "
             "has a greater `len`",
         ),

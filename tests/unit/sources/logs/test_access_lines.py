@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from log_files import bad, read_line, read_text, rows
 
+from batchinfer.config.log_columns import LOG_FORMATS
+
 TIME = b"[02/Mar/2024:10:00:00 +0100]"
 SERVERS = ["combined", "apache", "nginx", "varnish"]
 
@@ -88,6 +90,16 @@ def test_no_column_swallows_another(tmp_path: Path, format_: str, front: bytes) 
 )
 def test_a_line_of_a_near_format_is_told_so(tmp_path: Path, text: bytes, hint: str) -> None:
     assert hint in str(read_line(tmp_path, text, format="combined"))
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("format_", sorted(LOG_FORMATS))
+@pytest.mark.parametrize(
+    "piece", ["] ", ' "', ":1 ", "a,", "\\", "/1 {", '/1 "', '" 1 1 "', "1/1/1 ", '] "', "[", '"" ']
+)
+def test_no_line_takes_longer_than_its_length(tmp_path: Path, format_: str, piece: str) -> None:
+    found = read_line(tmp_path, piece.encode() * 200_000, format=format_)
+    assert isinstance(found, str)
 
 
 BACKSLASH = [
