@@ -30,7 +30,7 @@ _USER = re.compile(
 )
 # A user alone is a token there; elsewhere it is a container (abfss), or who asks.
 _WEB_USER = re.compile(r"(?P<scheme>\bhttps?://?)[^\s/@?#]+@", re.IGNORECASE)
-# Of a secret: shorter ones would hide ordinary words, and parts of longer ones tell it.
+# Characters of a secret: shorter ones would hide ordinary words, and parts of longer ones tell it.
 _SHORTEST, _LONG, _PIECE = 3, 16, 12
 # What reports are found by, and what is data.
 IDENTIFIERS = frozenset(
@@ -65,6 +65,17 @@ def keep_secrets(values: Iterable[str]) -> None:
         _secrets.update((secret, json.dumps(secret)[1:-1], quote(secret, safe="")))
         if len(secret) >= _LONG and "://" not in secret and not secret.startswith("jdbc:"):
             _pieces.update(secret[at : at + _PIECE] for at in range(len(secret) - _PIECE + 1))
+
+
+def too_short(secret: str) -> str | None:
+    """Why a secret cannot be hidden in texts; None where it can."""
+    length = len(secret.strip())
+    if length >= _SHORTEST:
+        return None
+    return (
+        f"a secret of {length} characters, which no text can hide without hiding ordinary words; "
+        f"allowed: at least {_SHORTEST} characters"
+    )
 
 
 def has_secrets() -> bool:

@@ -7,9 +7,10 @@ which names there are.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from batchinfer.config.fields import (
     MODEL_URI,
@@ -29,6 +30,7 @@ from batchinfer.config.fields import (
     VariableName,
 )
 from batchinfer.config.sources import Source
+from batchinfer.contracts import CHAMPION
 
 __all__ = ["MODEL_URI", "Pipeline", "Strict"]
 
@@ -84,9 +86,13 @@ class Variant(Strict):
 
 
 class Model(Strict):
-    """Which model scores, and how."""
+    """Which model scores, and how.
 
-    uri: ModelUri
+    Attributes:
+        uri: of the registry; where the file says none, `models:/<name>@champion`.
+    """
+
+    uri: ModelUri = ""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     road: Literal["auto", "direct", "arrow", "pandas"] = "auto"
     batch: Batch = Batch()
@@ -143,10 +149,22 @@ class Pipeline(Strict):
     source: Source
     features: tuple[dict[str, Any], ...] = ()
     train: Train | None = None
-    model: Model
+    model: Model = Model()
     checks: Checks = Checks()
     sink: Sink = Sink()
     prepare: tuple[dict[str, Any], ...] = ()
     postprocess: tuple[dict[str, Any], ...] = ()
     load: tuple[RedisTarget, ...] = ()
     schedule: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_own_model(cls, document: Any) -> Any:
+        """The document with the URI of the pipeline's own model, where it names none."""
+        if not isinstance(document, dict):
+            return document
+        name, model = document.get("name"), document.get("model", {})
+        own = f"models:/{name}@{CHAMPION}"
+        if isinstance(model, dict) and "uri" not in model and re.fullmatch(MODEL_URI, own):
+            return {**document, "model": {**model, "uri": own}}
+        return document

@@ -29,9 +29,11 @@ from batchinfer.config.schema import check_pattern
 from batchinfer.config.suggestions import among, did_you_mean, shown
 from batchinfer.config.uris import check_place, check_places
 from batchinfer.contracts import Problem
-from batchinfer.credentials import keep_secrets
+from batchinfer.credentials import keep_secrets, too_short
 
 # What else stands in such a field may be the secret itself, and is not shown.
+# Fields that name the variable of a secret; those of users and addresses may hold short ones.
+_SECRETS = ("password_env", "auth_env")
 _VARIABLE = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 
 
@@ -140,19 +142,26 @@ def _check_database(document: dict[Any, Any], columns: Columns | None) -> Iterat
         yield Problem(("source", "on_changed"), message)
 
 
-def unset_variables(document: dict[Any, Any]) -> list[Problem]:
-    """The variables that a source names for addresses and secrets, and that are not set; what they
-    hold is not looked at.
+def wrong_variables(document: dict[Any, Any]) -> list[Problem]:
+    """The variables that a source names for addresses and secrets, and that are not set, or hold a
+    secret that could not be hidden; what else they hold is not looked at.
 
     Only for commands that read the source: scores need no password of the database that the rows
     once came from.
     """
     return [
-        Problem((*path, name), f"variable {variable} is not set; allowed: set it")
+        Problem((*path, name), f"variable {variable} {problem}")
         for path, mapping in _of_source(document)
         for name, variable in _variables(mapping)
-        if not os.environ.get(variable)
+        if (problem := _wrong_value(name, os.environ.get(variable))) is not None
     ]
+
+
+def _wrong_value(name: str, value: str | None) -> str | None:
+    if not value:
+        return "is not set; allowed: set it"
+    reason = too_short(value) if name in _SECRETS else None
+    return None if reason is None else f"holds {reason}"
 
 
 def keep_own_secrets(document: dict[Any, Any]) -> list[Problem]:

@@ -9,7 +9,9 @@ import pyarrow as pa
 import pytest
 
 from batchinfer.config.loader import load_pipeline
+from batchinfer.config.rules import wrong_variables
 from batchinfer.config.schema import schema_fields
+from batchinfer.errors import ConfigError
 
 from .conftest import GOOD
 
@@ -318,3 +320,46 @@ def test_labelled_data_of_its_own_has_a_path(problems: Problems, kind: str) -> N
         f"(train.source): got a path beside a source of kind {kind}" in sentence
         for sentence in problems(text)
     )
+
+
+@pytest.mark.parametrize(
+    ("secret", "said"),
+    [
+        ("", "is not set"),
+        ("ab", "holds a secret of 2 characters"),
+        (" a ", "of 1 char"),
+        ("abc", ""),
+    ],
+)
+def test_a_secret_that_no_text_could_hide(
+    monkeypatch: pytest.MonkeyPatch, secret: str, said: str
+) -> None:
+    monkeypatch.setenv("URL_OF_SHOP", "jdbc:sqlite:shop.db")
+    monkeypatch.setenv("USER_OF_SHOP", "sa")
+    monkeypatch.setenv("WORD_OF_SHOP", secret)
+    source = {"kind": "jdbc", "url_env": "URL_OF_SHOP", "user_env": "USER_OF_SHOP"}
+    found = wrong_variables({"source": source | {"password_env": "WORD_OF_SHOP"}})
+    assert [problem.path for problem in found] == ([("source", "password_env")] if said else [])
+    assert all(said in problem.message and "WORD_OF_SHOP" in problem.message for problem in found)
+
+
+@pytest.mark.parametrize(
+    ("model", "uri"),
+    [
+        ("", "models:/tried@champion"),
+        ("model: {}", "models:/tried@champion"),
+        ("model: {device: cpu}", "models:/tried@champion"),
+        ("model: {uri: models:/other/3}", "models:/other/3"),
+    ],
+)
+def test_the_model_is_the_pipelines_own_where_the_file_names_none(
+    tmp_path: Path, model: str, uri: str
+) -> None:
+    file = tmp_path / "tried.yaml"
+    source = "source: {kind: csv, path: in.csv, schema: {id: int}, key: id, slice: ingest_date}"
+    file.write_text(f"name: tried\n{source}\n{model}\n")
+    assert load_pipeline(file).pipeline.model.uri == uri
+    file.write_text(f"name: 1 tried\n{source}\n{model}\n")
+    with pytest.raises(ConfigError) as caught:
+        load_pipeline(file)
+    assert [problem for problem in caught.value.problems if "(name)" not in problem] == []

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from batchinfer.config.environment import Environment
 from batchinfer.config.loader import Loaded, load_pipeline
 from batchinfer.config.pipeline import Pipeline
-from batchinfer.config.rules import keep_own_secrets, unset_variables
+from batchinfer.config.rules import keep_own_secrets, wrong_variables
 from batchinfer.config.sink_places import LANDED, QUARANTINE, RUNS, default_sink
 from batchinfer.config.uris import join
 from batchinfer.object_stores import use
@@ -71,7 +71,7 @@ class Context:
             ConfigError: all that is wrong, each with file, place, what was got and what is allowed.
         """
         checks = [keep_own_secrets, check_document_steps]
-        checks += [unset_variables] if reads_source else []
+        checks += [wrong_variables] if reads_source else []
         loaded = load_pipeline(ref, overrides, env, document_checks=checks)
         _make_importable(loaded.root)
         context = cls(loaded)

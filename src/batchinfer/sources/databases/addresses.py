@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from batchinfer.config.source_options import JdbcOptions
-from batchinfer.credentials import keep_secrets
+from batchinfer.credentials import keep_secrets, too_short
 from batchinfer.errors import ConfigError, InputMissing
 
 _FORMS = (
@@ -111,6 +111,8 @@ def read_address(options: JdbcOptions, environ: Mapping[str, str]) -> Address:
         raise ConfigError(
             f"source.url_env: variable {options.url_env} holds no address; allowed: {_FORMS}"
         ) from None
+    if own_password and (reason := too_short(own_password)):
+        raise ConfigError(f"source.url_env: variable {options.url_env} holds {reason}")
     inside = [match for part in (_SECRET_PART, _USER_INFO) for match in part.findall(given)]
     inside += [piece for match in _USER_INFO.findall(given) for piece in match.split(":")]
     found = [

@@ -77,6 +77,13 @@ def test_secrets_are_hidden_wherever_they_stand() -> None:
     assert "s3cret" not in repr(address)
 
 
+def test_a_password_that_no_text_could_hide_is_refused() -> None:
+    with pytest.raises(ConfigError, match="variable URL holds a secret of 2 characters") as caught:
+        read_address(OPTIONS, {"URL": "postgresql://ann:x%40@host/shop"})
+    assert "x@" not in str(caught.value) and caught.value.exit_code == 2
+    assert read_address(OPTIONS, {"URL": "postgresql://ann:abc@host/shop"}).password == "abc"
+
+
 @pytest.mark.parametrize(
     "name",
     [
