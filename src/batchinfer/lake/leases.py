@@ -12,7 +12,7 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,12 @@ def leases_folder(lake: Path, pipeline: str) -> Path:
 
 @contextmanager
 def hold(
-    lake: str, pipeline: str, slice_: str | None, run_id: str, command: str | None = None
+    lake: str,
+    pipeline: str,
+    slice_: str | None,
+    run_id: str,
+    command: str | None = None,
+    heir_of: Collection[str] = (),
 ) -> Generator[dict[str, Any]]:
     """Holds the lease on a slice while the block runs.
 
@@ -42,9 +47,11 @@ def hold(
         slice_: the slice; None stands for work on the pipeline that belongs to no one slice.
         run_id: of the run that works on it.
         command: shown to whoever is refused; by default the program and its first argument.
+        heir_of: runs that died, and whose files this one removes; who comes after it knows of them
+            too, should it die.
 
     Yields:
-        What the lease says: `{run_id, pid, host, since, command, pipeline, slice}`.
+        What the lease says: `{run_id, pid, host, since, command, pipeline, slice, heir_of}`.
 
     Runs on: driver
 
@@ -52,7 +59,7 @@ def hold(
         SliceHeld: another process, or another block of this one, holds it; says who and since when.
         StorageError: the lake cannot be written.
     """
-    lease = _describe_holder(pipeline, slice_, run_id, command)
+    lease = _describe_holder(pipeline, slice_, run_id, command) | {"heir_of": sorted(heir_of)}
     root = local_path(lake)
     if root is None:
         from batchinfer.lake.store_leases import LeaseTaken, take
@@ -98,6 +105,48 @@ def running(lake: str, pipeline: str) -> list[dict[str, Any]]:
     with storage_faults(str(folder), "read the leases"):
         held = [path for path in sorted(folder.glob(f"*{_SUFFIX}")) if is_held(path)]
         return [lease for lease in map(_read, held) if lease]
+
+
+def left_behind(lake: str, pipeline: str) -> list[dict[str, Any]]:
+    """The leases whose holders were killed: they stand there, and nobody holds them.
+
+    Runs on: driver
+
+    Raises:
+        StorageError: the folder cannot be read.
+    """
+    root = local_path(lake)
+    if root is None:
+        from batchinfer.lake import store_leases
+
+        return store_leases.dead_leases(lake, pipeline)
+    folder = leases_folder(root, pipeline)
+    with storage_faults(str(folder), "read the leases"):
+        # Read before it is looked whether somebody holds it: whoever takes it now writes another.
+        told = [(path, _read(path)) for path in sorted(folder.glob(f"*{_SUFFIX}"))]
+        return [lease for path, lease in told if lease and not is_held(path)]
+
+
+def forget_leases(lake: str, pipeline: str, leases: Collection[dict[str, Any]]) -> None:
+    """Removes leases that `left_behind` has told; not where somebody holds them by now.
+
+    Runs on: driver
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    root = local_path(lake)
+    if root is None:
+        from batchinfer.lake import store_leases
+
+        store_leases.drop_leases(lake, pipeline, leases)
+        return
+    folder = leases_folder(root, pipeline)
+    with storage_faults(str(folder), "remove leases of runs that were killed"):
+        for path in sorted(folder.glob(f"*{_SUFFIX}")):
+            lock = FileLock(path)
+            if _read(path) in leases and lock.acquire(0):
+                lock.release(remove=_read(path) in leases)
 
 
 def _describe_holder(

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -122,6 +122,26 @@ def read_commit(uri: str, version: int) -> str | None:
         return read_text(filesystem, f"{root}/_delta_log/{version:020d}.json")
     except FileNotFoundError:
         return None
+
+
+def names_in_commits(uri: str, names: Sequence[str]) -> set[str]:
+    """Those of the file names that a commit of the table speaks of, be it to add or to remove.
+
+    Runs on: driver
+
+    Raises:
+        StorageError: the log cannot be read.
+    """
+    if not names:
+        return set()
+    filesystem, root = open_filesystem(uri)
+    versions = [
+        int(match[1])
+        for match in map(COMMIT.match, list_names(filesystem, f"{root}/_delta_log"))
+        if match
+    ]
+    texts = [read_commit(uri, version) or "" for version in versions]
+    return {name for name in names if any(name in text for text in texts)}
 
 
 def list_names(filesystem: FileSystem, folder: str) -> list[str]:

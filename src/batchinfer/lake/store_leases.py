@@ -20,7 +20,7 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,6 +124,32 @@ def live_leases(lake: str, pipeline: str) -> list[dict[str, Any]]:
     current = set(log.read_transactions(table).values())
     leases = [_read(table, seen) for seen in found if seen.token in current]
     return [lease for lease in leases if lease and not _is_dead(lease)]
+
+
+def dead_leases(lake: str, pipeline: str) -> list[dict[str, Any]]:
+    """The leases of processes of this machine that have ended without giving them back; of other
+    machines nothing tells for certain.
+
+    Runs on: driver
+
+    Raises:
+        StorageError: the lake cannot be read.
+    """
+    table = leases_table(lake, pipeline)
+    leases = [_read(table, seen) for seen in _list(table)]
+    return [lease for lease in leases if lease and _is_dead(lease)]
+
+
+def drop_leases(lake: str, pipeline: str, leases: Collection[dict[str, Any]]) -> None:
+    """Removes leases that `dead_leases` has told.
+
+    Runs on: driver
+    """
+    table = leases_table(lake, pipeline)
+    filesystem, _ = open_filesystem(table)
+    for seen in _list(table):
+        if _read(table, seen) in leases:
+            delete_quietly(filesystem, seen.path)
 
 
 def _app_id(slice_: str | None) -> str:

@@ -43,7 +43,8 @@ _LOOKS_S = 0.5
 class BackfillReport:
     """What a backfill did, slice by slice; `exit_code` is the smallest that is not zero, else 0.
 
-    `warnings` are those of the model, which hold for every slice; others are in the slices' runs.
+    `warnings` are those of the model, which hold for every slice, and those of slices that were up
+    to date; others are in the slices' runs.
     """
 
     run_id: str
@@ -192,4 +193,10 @@ def _take(report: BackfillReport, slice_: str, outcome: RunReport | BatchInferEr
         report.exit_code = min(report.exit_code or outcome.exit_code, outcome.exit_code)
         return
     report.runs.append(outcome)
+    if outcome.status == "unchanged":
+        # It has no run of its own that would tell.
+        known = set(report.warnings)
+        report.warnings += [
+            f"slice {slice_}: {each}" for each in outcome.warnings if each not in known
+        ]
     report.slices.append({"slice": slice_, "run_id": outcome.run_id, **outcome.headline()})

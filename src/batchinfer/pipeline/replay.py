@@ -59,14 +59,16 @@ def replay_slice(context: Context, slice_: str, open_session: OpenSession) -> Ru
             predictions are then as they were; if only the quarantine could not be written, they
             have the rows that passed, and the next replay does the rest.
     """
-    from batchinfer.lake.leases import hold
+    from batchinfer.lake.orphans import hold_and_sweep
 
     started = time.perf_counter()
     context = _without_limit(context)
     inputs = resolve_inputs(context, slice_)
     report = inputs.report
     report.status = "unchanged"
-    with hold(context.environment.lake, context.name, slice_, context.run_id):
+    lake, tables = context.environment.lake, context.staged_tables
+    with hold_and_sweep(lake, context.name, slice_, context.run_id, tables) as swept:
+        report.warnings += swept
         published = read_published(context, slice_).get(slice_)
         if published is None:
             raise InputMissing(

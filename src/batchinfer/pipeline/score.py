@@ -37,11 +37,13 @@ def score_slice(
             StorageError: each with the exit code of the contract; in every case the predictions
             table is as it was.
     """
-    from batchinfer.lake.leases import hold
+    from batchinfer.lake.orphans import hold_and_sweep
 
     started = time.perf_counter()
     inputs = resolve_inputs(context, slice_)
-    with hold(context.environment.lake, context.name, slice_, context.run_id):
+    lake, tables = context.environment.lake, context.staged_tables
+    with hold_and_sweep(lake, context.name, slice_, context.run_id, tables) as swept:
+        inputs.report.warnings += swept
         published = read_published(context, slice_, replaced=force).get(slice_)
         note = check_owner(context, slice_, published)
         if published is not None and not force and _is_up_to_date(inputs, published):

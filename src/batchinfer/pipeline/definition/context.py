@@ -122,6 +122,11 @@ class Context:
         return join(self.environment.lake, table)
 
     @property
+    def staged_tables(self) -> tuple[str, ...]:
+        """The tables that runs of the pipeline stage files in."""
+        return (self.landed, self.landed_for_training, self.predictions, self.quarantine)
+
+    @property
     def runs(self) -> str:
         return join(self.environment.lake, RUNS)
 

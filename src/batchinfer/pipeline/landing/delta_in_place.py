@@ -73,15 +73,16 @@ def extract_in_place(
         TooManyQuarantined: more rows than allowed belong to no slice; nothing was recorded.
         SliceHeld: another extract of this pipeline is running.
     """
-    from batchinfer.lake.leases import hold
+    from batchinfer.lake.orphans import hold_and_sweep
     from batchinfer.lake.staged_files import staging
     from batchinfer.lake.storage import check_writable
 
     started = time.perf_counter()
-    check_writable(context.environment.lake)
+    lake, tables = context.environment.lake, context.staged_tables
+    check_writable(lake)
     # All slices are rows of one register: one extract at a time.
     with (
-        hold(context.environment.lake, context.name, "extract *", context.run_id),
+        hold_and_sweep(lake, context.name, "extract *", context.run_id, tables) as swept,
         staging(context.run_id, context.landed, context.quarantine),
     ):
         opened = open_source(find_place(context, source, open_session), source)
@@ -90,7 +91,7 @@ def extract_in_place(
         warnings += _went_back(source, opened, known)
         found = _find(context, source, opened, known, slice_, open_session)
         report = _record(context, opened, known, found, open_session)
-    report.warnings = [*warnings, *found.warnings, *report.warnings]
+    report.warnings = [*swept, *warnings, *found.warnings, *report.warnings]
     report.seconds = round(time.perf_counter() - started, 3)
     return report
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 def land(landing: Landing, open_session: OpenSession) -> ExtractReport:
     """Lands what is new in a source in a table; see `extract`."""
-    from batchinfer.lake.leases import hold
+    from batchinfer.lake.orphans import hold_and_sweep
     from batchinfer.lake.staged_files import staging
     from batchinfer.lake.storage import check_writable
 
@@ -44,11 +44,14 @@ def land(landing: Landing, open_session: OpenSession) -> ExtractReport:
     report = ExtractReport(
         context.run_id, context.name, "landed", table=landing.table, quarantine=context.quarantine
     )
-    check_writable(context.environment.lake)
+    lake, tables = context.environment.lake, context.staged_tables
+    check_writable(lake)
+    scope = f"extract {landing.scope}"
     with (
-        hold(context.environment.lake, context.name, f"extract {landing.scope}", context.run_id),
+        hold_and_sweep(lake, context.name, scope, context.run_id, tables) as swept,
         staging(context.run_id, landing.table, context.quarantine),
     ):
+        report.warnings += swept
         new = find_increment(landing, open_session)
         if new is None:
             _say_nothing_new(report, landing)

@@ -1,0 +1,77 @@
+"""Files that runs which were killed have staged, and that no commit names: the next run of the same
+pipeline removes them.
+
+A run that is killed leaves its lease, and the names of what it staged begin with its id. So nothing
+of a run that lives is looked at. Must not know what the files hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from pyarrow.fs import FileInfo, FileSelector
+
+from batchinfer.lake.leases import forget_leases, hold, left_behind
+from batchinfer.lake.log import names_in_commits
+from batchinfer.lake.parquet import delete_quietly, prefix_of
+from batchinfer.lake.snapshots import exists, snapshot_files
+from batchinfer.lake.table_places import open_filesystem, storage_faults
+
+
+@contextmanager
+def hold_and_sweep(
+    lake: str, pipeline: str, slice_: str | None, run_id: str, tables: Sequence[str]
+) -> Generator[list[str]]:
+    """Holds the lease on a slice while the block runs; first removes what killed runs of the
+    pipeline have left in its tables.
+
+    Yields:
+        What the report is to say of it.
+
+    Runs on: driver
+
+    Raises:
+        SliceHeld, StorageError: as `leases.hold`; a table's log or folder cannot be read.
+    """
+    dead = left_behind(lake, pipeline)
+    runs = sorted({run for lease in dead for run in _runs_of(lease)} - {run_id})
+    with hold(lake, pipeline, slice_, run_id, heir_of=runs):
+        notes = [note for run in runs if (note := _remove(run, tables))]
+        forget_leases(lake, pipeline, dead)
+        yield notes
+
+
+def _runs_of(lease: Mapping[str, Any]) -> list[str]:
+    return [lease["run_id"], *lease.get("heir_of", [])]
+
+
+def _remove(run_id: str, tables: Sequence[str]) -> str | None:
+    """Deletes what a run has staged in tables and no commit names; what is to be said of it."""
+    files = size = 0
+    for table in dict.fromkeys(tables):
+        filesystem, _ = open_filesystem(table)
+        for info in _orphans(table, prefix_of(run_id)):
+            if delete_quietly(filesystem, info.path):
+                files, size = files + 1, size + info.size
+    if not files:
+        return None
+    return (
+        f"run {run_id} was killed; the {files:,} files ({size:,} bytes) that it had staged, and "
+        "that no commit names, are removed"
+    )
+
+
+def _orphans(table: str, prefix: str) -> list[FileInfo]:
+    filesystem, root = open_filesystem(table)
+    with storage_faults(table, "list the files of the table"):
+        found = filesystem.get_file_info(FileSelector(root, allow_not_found=True, recursive=True))
+    staged = [info for info in found if info.is_file and info.base_name.startswith(prefix)]
+    if not staged or not exists(table):
+        return staged
+    held = {file["path"].rsplit("/", 1)[-1] for file in snapshot_files(table)}
+    staged = [info for info in staged if info.base_name not in held]
+    # What a later commit removed, readers of older versions may still read.
+    named = names_in_commits(table, [info.base_name for info in staged])
+    return [info for info in staged if info.base_name not in named]
