@@ -226,6 +226,27 @@ def check_file_names(source: dict[Any, Any]) -> Iterator[Problem]:
             seen[found] = name
 
 
+def check_times(document: dict[Any, Any], columns: Columns) -> Iterator[Problem]:
+    """A way to write times is of columns that are times; one of no column would change nothing."""
+    source = mapping_at(document, "source")
+    inside = mapping_at(source, "options")
+    written = {**source, **inside}.get("timestamp_format")
+    if written is None or source.get("kind") not in ("csv", "json", "http"):
+        return
+    if not any(type_ is None or _has_time(type_) for type_ in columns.values()):
+        place = ("options",) if "timestamp_format" in inside else ()
+        yield Problem(
+            ("source", *place, "timestamp_format"),
+            f"got {shown(written)}, but no column of source.schema is a timestamp or a date; "
+            "allowed: one at least, or no timestamp_format",
+        )
+
+
+def _has_time(type_: SqlType) -> bool:
+    inside = any(_has_time(part) for _, part in type_.parts)
+    return inside or type_.name in ("timestamp", "timestamp_ntz", "date")
+
+
 def check_distinct_names(document: dict[Any, Any], columns: Columns) -> Iterator[Problem]:
     """Names that are taken, or that differ in case only: Spark and Delta tell no case apart in
     names.

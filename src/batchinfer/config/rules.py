@@ -20,6 +20,7 @@ from batchinfer.config.column_rules import (
     check_distinct_names,
     check_file_names,
     check_storable_names,
+    check_times,
     declared_columns,
 )
 from batchinfer.config.difference_rules import check_differences
@@ -63,6 +64,7 @@ def check_rules(document: dict[Any, Any], root: FilePath) -> list[Problem]:
     problems += check_storable_names(document, columns)
     if columns is not None:
         problems += check_distinct_names(document, columns)
+        problems += check_times(document, columns)
         problems += check_column_names(document, columns)
     return problems
 

@@ -307,6 +307,22 @@ def test_names_inside_of_a_column_and_of_a_key(problems: Problems) -> None:
     assert "(source.key): got the name 'order id'" in sentence
 
 
+@pytest.mark.parametrize("kind", ["csv", "json"])
+@pytest.mark.parametrize(
+    "place", ["options: {timestamp_format: epoch_s}", "timestamp_format: '%Y'"]
+)
+def test_a_way_to_write_times_that_no_column_has(problems: Problems, kind: str, place: str) -> None:
+    text = GOOD.replace("options: {header: true}", place).replace("kind: csv", f"kind: {kind}")
+    assert problems(text) == []
+    text = text.replace("day: date, at: timestamp", "day: string, at: long")
+    [told] = problems(text)
+    assert "timestamp_format): got " in told
+    assert "but no column of source.schema is a timestamp or a date; allowed: one" in told
+    if kind == "json":
+        inside = text.replace("at: long", "at: 'array<struct<t: timestamp>>'")
+        assert problems(inside) == []
+
+
 def test_columns_of_csv(project: Path) -> None:
     assert list(columns(project, GOOD)) == ["id", "age", "job", "day", "at", "income"]
 
