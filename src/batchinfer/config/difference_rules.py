@@ -24,7 +24,6 @@ _NONE = {
     "texts": _FILES.format("texts"),
     "text_log": "the columns of a log are those of its format or pattern: none can be missing, and "
     "none can come; allowed: no columns here",
-    "jdbc": "the columns of a database have to be those of source.schema; allowed: no columns here",
     "delta": "the columns of a Delta table have to be those of source.schema; allowed: no columns "
     "here",
 }

@@ -18,7 +18,13 @@ import pyarrow as pa
 from batchinfer.config.json_paths import written_path
 from batchinfer.config.look_alikes import look_alikes
 from batchinfer.config.schema import names_in_files
-from batchinfer.config.sources import ColumnRules, CsvSource, ParquetSource, SliceColumn
+from batchinfer.config.sources import (
+    ColumnRules,
+    CsvSource,
+    JdbcSource,
+    ParquetSource,
+    SliceColumn,
+)
 from batchinfer.config.types import parse_ddl
 from batchinfer.contracts import SLICE, SOURCE_FILE, SOURCE_LINE
 from batchinfer.errors import InputError, listed_some
@@ -68,12 +74,15 @@ class WantedColumns:
         rules: what is allowed to differ.
         optional: a column that files may lack (the target, in data to be scored).
         needed: columns without which no row could land: those of the key and of the slice.
+        of_files: whether a schema may give columns other names than they have in the source; for a
+            database, a query does.
     """
 
     names: Mapping[str, str]
     rules: ColumnRules
     optional: str | None = None
     needed: frozenset[str] = frozenset()
+    of_files: bool = True
 
     @classmethod
     def of(
@@ -137,6 +146,8 @@ class WantedColumns:
             said.append(
                 f"name the column as it stands in the file: {column}: {{type: …, column: "
                 f"{renamed!r}}} in source.schema"
+                if self.of_files
+                else f'name the column by a query: select "{renamed}" as {column}'
             )
         if unwanted:
             said.append(
@@ -211,7 +222,7 @@ def added_columns(
 
 
 def missing_notes(
-    source: CsvSource | ParquetSource, splits: Sequence[Mapping[str, object]]
+    source: CsvSource | ParquetSource | JdbcSource, splits: Sequence[Mapping[str, object]]
 ) -> list[str]:
     """What is to be told of columns that are null because files lack them."""
     if source.columns.missing == "null":
@@ -227,5 +238,7 @@ def missing_notes(
     return [
         f"column {column} is missing in {len(names):,} of {len(files):,} files, such as "
         f"{', '.join(names[:_SHOWN_FILES])}: null in their rows"
+        if not isinstance(source, JdbcSource)
+        else f"column {column} is missing in {names[0]}: null in its rows"
         for column, names in lacking.items()
     ]

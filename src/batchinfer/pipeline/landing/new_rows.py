@@ -16,12 +16,15 @@ from typing import TYPE_CHECKING, Any
 from batchinfer.config.sources import JdbcSource
 from batchinfer.contracts import SOURCE_FILE
 from batchinfer.errors import InputError
+from batchinfer.pipeline.landing.database_columns import ReadColumns, choose_columns
 from batchinfer.pipeline.landing.databases import Database
 from batchinfer.pipeline.landing.increment import Increment, Landing
 from batchinfer.pipeline.landing.landing_task import LandingPlan, stage_rows
+from batchinfer.pipeline.slices.table_columns import table_fields
 from batchinfer.sources.databases import jdbc
 from batchinfer.sources.databases.addresses import read_address
 from batchinfer.sources.databases.sql_dialects import DatabaseColumn, Position
+from batchinfer.sources.rescued import is_rescued, with_rescued
 from batchinfer.spark.capacity import workers
 from batchinfer.spark.tasks import guarded, run_batches
 
@@ -72,12 +75,13 @@ class _Reading:
     """What one extraction reads of a database, and how.
 
     Attributes:
-        types: Spark SQL types of the source's columns.
+        columns: that are read, and that land.
         name: `source_file` of the rows.
         upper: the greatest watermark that is read.
     """
 
     database: Database
+    columns: ReadColumns
     relation: str
     conditions: list[str]
     transfers: list[jdbc.Transfer]
@@ -86,14 +90,9 @@ class _Reading:
     upper: Position | None
 
     @property
-    def types(self) -> dict[str, str]:
-        return {column.name: column.type for column in self.transfers}
-
-    @property
     def fields(self) -> dict[str, pa.DataType]:
-        from batchinfer.config.types import parse_ddl
-
-        return {name: parse_ddl(type_) for name, type_ in self.types.items()}
+        """Arrow types of the columns that land, but for the one of what is rescued."""
+        return _arrow_types(self.columns.fields)
 
     @property
     def since_1970(self) -> frozenset[str]:
@@ -101,19 +100,21 @@ class _Reading:
         return frozenset(column.name for column in self.transfers if column.since_1970)
 
 
+def _arrow_types(types: Mapping[str, str]) -> dict[str, pa.DataType]:
+    from batchinfer.config.types import parse_ddl
+
+    return {name: parse_ddl(type_) for name, type_ in types.items()}
+
+
 def _plan_reading(landing: Landing, source: JdbcSource, database: Database) -> _Reading:
     """Asks the database for its columns, its greatest watermark and its bounds."""
-    from batchinfer.config.schema import sql_fields
     from batchinfer.lake.delta import exists
     from batchinfer.lake.ledger import read_mark
 
     options, dialect = source.options, database.dialect
     columns = database.columns(jdbc.relation(options))
-    wanted = sql_fields(source)
-    jdbc.check_database_columns(options, columns, wanted, dialect)
+    chosen = choose_columns(landing, columns, dialect)
     by_name = {column.name: column for column in columns}
-    types = source.schema_ or {column.name: dialect.type_of(column) for column in columns}
-    _check_key(source, types)
     text = (
         read_mark(landing.table, jdbc.mark_name(options))
         if options.watermark and exists(landing.table)
@@ -124,7 +125,7 @@ def _plan_reading(landing: Landing, source: JdbcSource, database: Database) -> _
         _ask_watermark(database, source, by_name[options.watermark]) if options.watermark else None
     )
     window = jdbc.window(options, dialect, mark, upper)
-    transfers = jdbc.transfers(columns, types, dialect, options.timestamp_format is not None)
+    transfers = jdbc.transfers(columns, chosen.read, dialect, options.timestamp_format is not None)
     if options.timestamp_format and not any(column.since_1970 for column in transfers):
         raise InputError(
             f"{jdbc.source_name(options)}: source.timestamp_format: got "
@@ -136,21 +137,15 @@ def _plan_reading(landing: Landing, source: JdbcSource, database: Database) -> _
         conditions = _ask_partitions(database, source, by_name[options.partition_column], window)
     relation = jdbc.rows_query(options, dialect, transfers, window)
     return _Reading(
-        database, relation, conditions, transfers, jdbc.read_name(options, mark), mark, upper
+        database,
+        chosen,
+        relation,
+        conditions,
+        transfers,
+        jdbc.read_name(options, mark),
+        mark,
+        upper,
     )
-
-
-def _check_key(source: JdbcSource, types: Mapping[str, str]) -> None:
-    from batchinfer.config.suggestions import among
-
-    names = [*source.key, *([] if isinstance(source.slice, str) else [source.slice.column])]
-    problems = [
-        f"{jdbc.source_name(source.options)}: no such column: {among(name, types)}"
-        for name in names
-        if name not in types
-    ]
-    if problems:
-        raise InputError(problems)
 
 
 def _ask_watermark(
@@ -206,7 +201,11 @@ def _increment(landing: Landing, source: JdbcSource, reading: _Reading) -> Incre
     # has read before.
     fingerprint = fingerprint63(hashlib.sha256(landing.context.run_id.encode()).digest())
     empty = Increment(
-        reading.fields, {reading.name: fingerprint}, lambda plan, _: [], retried=[reading.name]
+        with_rescued(source, reading.fields),
+        {reading.name: fingerprint},
+        lambda plan, _: [],
+        retried=[reading.name],
+        notes=reading.columns.notes,
     )
     nothing = None if _slice_landed(landing) else empty
     options, mark, upper = source.options, reading.mark, reading.upper
@@ -264,18 +263,25 @@ def _boundary(landing: Landing, source: JdbcSource, reading: _Reading) -> Bounda
         raise InputError(
             f"{jdbc.source_name(source.options)}: it has been read up to {column} "
             f"{reading.mark.position.text!r}, which is no "
-            f"{reading.types[column]}; allowed: the type that the column had then"
+            f"{reading.columns.fields[column]}; allowed: the type that the column had then"
         )
     ours = ds.field(SOURCE_FILE).isin(names)
+    then, at_start = table_fields(landing.table), ours & (ds.field(column) == value)
+    fields = {name: type_ for name, type_ in reading.fields.items() if name in then}
+    # Rows that landed before a column came have null there: they are known by the others.
+    valued = {
+        name
+        for batch in read_table_batches(open_table(landing.table), list(fields), at_start)
+        for name in fields
+        if batch.column(name).null_count < batch.num_rows
+    }
+    fields = {name: type_ for name, type_ in fields.items() if name in valued or not valued}
     hashes: list[pa.Array] = []
-    for batch in read_table_batches(
-        open_table(landing.table), list(reading.fields), ours & (ds.field(column) == value)
-    ):
+    for batch in read_table_batches(open_table(landing.table), list(fields), at_start):
         rows = pa.RecordBatch.from_arrays(
-            [batch.column(name).cast(type_) for name, type_ in reading.fields.items()],
-            list(reading.fields),
+            [batch.column(name).cast(type_) for name, type_ in fields.items()], list(fields)
         )
-        hashes.append(_hash(rows, list(reading.fields)))
+        hashes.append(_hash(rows, list(fields)))
     quarantine = landing.context.quarantine
     quarantined: list[str] = []
     if exists(quarantine):
@@ -286,6 +292,7 @@ def _boundary(landing: Landing, source: JdbcSource, reading: _Reading) -> Bounda
         column,
         value,
         pa.concat_arrays(hashes) if hashes else pa.array([], pa.binary(16)),
+        list(fields),
         frozenset(quarantined),
     )
 
@@ -316,8 +323,9 @@ def _snapshot(landing: Landing, reading: _Reading) -> Increment:
         landed_files(landing.table, landing.scope, [name])[name] if exists(landing.table) else None
     )
     unread = Increment(
-        fields=reading.fields,
+        fields=with_rescued(landing.source, reading.fields),
         fingerprints={name: 0},
+        notes=reading.columns.notes,
         stage=lambda plan, _: _stage(plan, reading, None),
         replaced=[name] if known is not None and landing.anew is None else [],
         retried=[name],
@@ -360,7 +368,7 @@ class LandRows:
 
     def __init__(self, plan: LandingPlan, reading: _Reading, boundary: Boundary | None) -> None:
         self.plan, self.name, self.boundary = asdict(plan), reading.name, boundary
-        self.since_1970 = reading.since_1970
+        self.read, self.since_1970 = dict(reading.columns.read), reading.since_1970
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         import pyarrow as pa
@@ -371,22 +379,22 @@ class LandRows:
         from pydantic import TypeAdapter
 
         from batchinfer.config.sources import Source
-        from batchinfer.config.types import parse_ddl
         from batchinfer.sources.databases.database_rows import ContentDigest, RowReader
 
         plan = LandingPlan(**self.plan)
         source: Any = TypeAdapter(Source).validate_python(plan.source)
-        fields = {name: parse_ddl(type_) for name, type_ in plan.fields.items()}
-        names, digest = list(fields), ContentDigest()
+        lands, digest = plan.fields, ContentDigest()
         reader = RowReader(
-            fields,
+            _arrow_types({name: lands[name] for name in lands if not is_rescued(source, name)}),
+            _arrow_types(self.read),
             self.name,
             source.key,
-            lambda rows: _hash(rows, names),
+            _hash,
             self.boundary,
             _number_rules(source, self.since_1970),
+            source.columns.rescue,
         )
         return {
-            **stage_rows(plan, source, reader.read(batches, digest)),
+            **stage_rows(plan, source, reader.rows(batches, digest)),
             "digest": digest.to_json(),
         }

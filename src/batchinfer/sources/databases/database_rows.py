@@ -16,14 +16,15 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import compute
 
-from batchinfer.contracts import SOURCE_FILE, SOURCE_LINE, BadRecord
+from batchinfer.contracts import RESCUED, SOURCE_FILE, SOURCE_LINE, BadRecord
 from batchinfer.sources.parsed import Parsed
+from batchinfer.sources.rescued import rescued_columns
 from batchinfer.sources.text.columns import TextRule, bad_value, convert
 
 # Its functions are generated at import, so type checkers do not see them.
 pc: Any = compute
 
-Hash = Callable[[pa.RecordBatch], pa.Array]
+Hash = Callable[[pa.RecordBatch, Sequence[str]], pa.Array]
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,14 @@ class Boundary:
         column: of the watermark.
         value: the position, in the column's type.
         landed: hashes (16 bytes) of the rows with this watermark that have landed.
+        columns: that these are made of: those that had landed then.
         quarantined: those in quarantine, each as `plain_record` tells it.
     """
 
     column: str
     value: pa.Scalar
     landed: pa.Array
+    columns: Sequence[str]
     quarantined: Collection[str] = field(default_factory=frozenset)
 
 
@@ -48,38 +51,50 @@ class RowReader:
     """Reads batches of one source.
 
     Attributes:
-        fields: Arrow types of the source's columns.
+        fields: Arrow types of the columns that land; one that is not read is null.
+        read: Arrow types of the columns that are read, in the order in which they come.
         name: `source_file` of the rows.
         key: columns that a bad record is known by.
-        hash: 16 bytes a row.
+        hash: 16 bytes a row, of some columns.
+        rescue: whether columns that are read and do not land are kept in one.
         boundary: None where the window has no lower end.
         rules: how text stands for the values of a column, where that is not as everywhere.
     """
 
     fields: Mapping[str, pa.DataType]
+    read: Mapping[str, pa.DataType]
     name: str
     key: Sequence[str]
     hash: Hash
     boundary: Boundary | None = None
     rules: Mapping[str, TextRule] = field(default_factory=dict)
+    rescue: bool = False
 
-    def read(self, batches: Iterable[pa.RecordBatch], digest: ContentDigest) -> Iterator[Parsed]:
+    def rows(self, batches: Iterable[pa.RecordBatch], digest: ContentDigest) -> Iterator[Parsed]:
         """Typed rows and bad records, a batch at a time; `digest` takes in all of them.
 
         Runs on: executor.
         """
         for batch in batches:
             parsed = self._parse(batch)
-            digest.add(self.hash(parsed.rows), parsed.bad)
+            landing = [*self.fields, *([RESCUED] if self.rescue else [])]
+            digest.add(self.hash(parsed.rows, landing), parsed.bad)
             yield self._behind_the_boundary(parsed) if self.boundary else parsed
 
     def _parse(self, batch: pa.RecordBatch) -> Parsed:
-        columns: dict[str, pa.Array] = {}
+        typed: dict[str, pa.Array] = {}
         wrong: dict[str, pa.Array] = {}
-        for name, carried in zip(self.fields, batch.columns, strict=True):
-            columns[name], mask = _typed(carried, self.fields[name], self._rule(name))
+        for name, carried in zip(self.read, batch.columns, strict=True):
+            typed[name], mask = _typed(carried, self.read[name], self._rule(name))
             if mask is not None and pc.any(mask).as_py():
                 wrong[name] = mask
+        columns = {
+            name: typed[name] if name in typed else pa.nulls(batch.num_rows, type_)
+            for name, type_ in self.fields.items()
+        }
+        if self.rescue:
+            others = {name: values for name, values in typed.items() if name not in self.fields}
+            columns[RESCUED] = rescued_columns(others, batch.num_rows)
         lineage = {
             SOURCE_FILE: pa.repeat(pa.scalar(self.name), batch.num_rows),
             SOURCE_LINE: pa.nulls(batch.num_rows, pa.int64()),
@@ -101,11 +116,11 @@ class RowReader:
     ) -> BadRecord:
         row = {
             name: _shown(column[place].as_py())
-            for name, column in zip(self.fields, batch.columns, strict=True)
+            for name, column in zip(self.read, batch.columns, strict=True)
         }
         misfits = [name for name, mask in wrong.items() if mask[place].as_py()]
         first = misfits[0]
-        message = bad_value(first, str(row[first]), self.fields[first], self._rule(first))
+        message = bad_value(first, str(row[first]), self.read[first], self._rule(first))
         key = json.dumps(
             {
                 name: row[name] if name in misfits else rows.column(name)[place].as_py()
@@ -123,7 +138,7 @@ class RowReader:
         rows = parsed.rows
         at_start = pc.fill_null(pc.equal(rows.column(boundary.column), boundary.value), False)
         if pc.any(at_start).as_py():
-            seen = pc.is_in(self.hash(rows), value_set=boundary.landed)
+            seen = pc.is_in(self.hash(rows, boundary.columns), value_set=boundary.landed)
             if boundary.quarantined:
                 records = [plain_record(row) in boundary.quarantined for row in rows.to_pylist()]
                 seen = pc.or_(seen, pa.array(records, pa.bool_()))

@@ -10,7 +10,7 @@ import datetime as dt
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from decimal import Decimal, InvalidOperation
 from itertools import pairwise
@@ -22,6 +22,7 @@ from batchinfer.config.types import SqlType, read_type
 from batchinfer.contracts import NOT_IN_NAMES, SLICE, SOURCE_FILE, SOURCE_LINE
 from batchinfer.errors import InputError
 from batchinfer.sources.databases.sql_dialects import DatabaseColumn, Position, SqlDialect
+from batchinfer.sources.file_columns import Held
 
 _TAKEN = (SLICE, SOURCE_FILE, SOURCE_LINE)
 
@@ -120,13 +121,17 @@ def place(dialect: SqlDialect, name: str) -> str:
 def check_database_columns(
     options: JdbcOptions,
     columns: Sequence[DatabaseColumn],
-    wanted: Mapping[str, SqlType] | None,
+    declared: Mapping[str, SqlType] | None,
     dialect: SqlDialect,
+    held: Held,
+    lands: Collection[str],
 ) -> None:
     """Holds the columns of a database against the contract.
 
     Args:
-        wanted: what `source.schema` declares; None: nothing.
+        declared: what `source.schema` declares; None: nothing.
+        held: how the columns differ from those that are wanted.
+        lands: names of those that land.
 
     Raises:
         InputError: every column that is missing, added or of another type; names that a landed
@@ -134,13 +139,14 @@ def check_database_columns(
     """
     known = {column.name: column for column in columns}
     numbers = options.timestamp_format is not None
-    problems = [] if wanted is None else _differences(known, wanted, dialect, numbers)
+    problems = _differences(known, held, declared, lands) if held.ends else []
+    problems += _other_types(known, declared or {}, dialect, numbers)
     problems += [
         f"column {name!r} cannot be landed under this name; allowed: another, by a query with `as` "
         "(a landed table has its own "
         f"{listed(_TAKEN)}, and takes no spaces, commas, semicolons, brackets or = in names)"
         for name in known
-        if name.lower() in _TAKEN or re.search(NOT_IN_NAMES, name)
+        if name in lands and (name.lower() in _TAKEN or re.search(NOT_IN_NAMES, name))
     ]
     for option in ("watermark", "partition_column"):
         name = getattr(options, option)
@@ -150,40 +156,49 @@ def check_database_columns(
                 f"are {listed(known)}"
             )
     if problems:
-        raise InputError([f"{source_name(options)}: {problem}" for problem in problems])
+        told = [f"{source_name(options)}: {problem}" for problem in problems]
+        raise InputError(told, held.hint if held.ends else None)
 
 
 def _differences(
     known: Mapping[str, DatabaseColumn],
-    wanted: Mapping[str, SqlType],
+    held: Held,
+    declared: Mapping[str, SqlType] | None,
+    lands: Collection[str],
+) -> list[str]:
+    """What the columns of a database and those that are wanted have not in common."""
+    said_by = "which source.schema declares" if declared is not None else "which has landed"
+    missing = [
+        f"it has no column {name}{did_you_mean(name, known)}, {said_by}; there are {listed(known)}"
+        for name in held.missing
+    ]
+    where = "in source.schema" if declared is not None else "among those that have landed"
+    added = [
+        f"column {name} ({known[name].called}) is not {where}; allowed: {listed(lands)}"
+        for name in held.new
+    ]
+    return [*missing, *added]
+
+
+def _other_types(
+    known: Mapping[str, DatabaseColumn],
+    declared: Mapping[str, SqlType],
     dialect: SqlDialect,
     numbers: bool,
 ) -> list[str]:
-    """What the columns of a database and those of the schema have not in common.
+    """Columns that have another type than the schema declares.
 
     Args:
         numbers: whether times may be numbers.
     """
-    missing = [
-        f"it has no column {name}{did_you_mean(name, known)}, which source.schema declares; there "
-        f"are {listed(known)}"
-        for name in wanted
-        if name not in known
-    ]
-    added = [
-        f"column {name} ({column.called}) is not in source.schema; allowed: {listed(wanted)}"
-        for name, column in known.items()
-        if name not in wanted
-    ]
-    other = [
+    return [
         f"column {name} is {known[name].called}, and source.schema declares {type_.name}; allowed: "
         f"{dialect.type_of(known[name])}"
-        for name, type_ in wanted.items()
+        for name, type_ in declared.items()
         if name in known
         and not dialect.takes(known[name], type_)
         and not (numbers and dialect.counts(known[name], type_))
     ]
-    return [*missing, *added, *other]
 
 
 def transfers(
