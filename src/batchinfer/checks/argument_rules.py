@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 import re
+import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, cast
 
@@ -149,7 +150,41 @@ def _regex(value: Any) -> str | None:
         return None
     if not isinstance(value, str):
         return "a regular expression as text"
+    if (wrong := _no_java(value)) is not None:
+        return wrong
     return "an expression that some text does not match" if _matches_all(value) else None
+
+
+# What Python says of an expression that Java does not take either.
+_WRONG_EVERYWHERE = (
+    "unterminated character set",
+    "missing ), unterminated subpattern",
+    "unbalanced parenthesis",
+    "bad escape (end of pattern)",
+)
+
+
+def _no_java(regex: str) -> str | None:
+    """Why Spark will not take an expression, as far as that is sure without a JVM; the rest Spark
+    says itself, and the check has failed then.
+    """
+    if re.search(r"(?<!\\)(?:\\\\)*\(\?P[<=>]", regex):
+        return "the syntax of Java, in which a group's name is written (?<name>…), and \\k<name>"
+    if re.search(r"(?<!\\)(?:\\\\)*\(\?\(", regex):
+        return "the syntax of Java, which has no (?(1)…|…)"
+    if "\\Q" in regex:
+        return None
+    # What is Java's alone stands for something that Python knows.
+    plain = re.sub(r"\\[pP]\{\w+\}|\\x\{[0-9A-Fa-f]+\}|\\[hHRXGzkK]", r"\\w", regex)
+    plain = re.sub(r"\(\?<(?=[A-Za-z])\w+>", "(?:", plain)
+    try:
+        with warnings.catch_warnings(action="ignore", category=FutureWarning):
+            # Classes inside of classes are Java's; Python tells that it may have them one day.
+            re.compile(plain)
+    except re.error as error:
+        if error.msg in _WRONG_EVERYWHERE or regex.startswith(("*", "+", "?")):
+            return f"a regular expression ({error.msg} at position {error.pos})"
+    return None
 
 
 def _regexes(value: Any) -> str | None:

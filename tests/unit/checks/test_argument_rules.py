@@ -38,6 +38,19 @@ NEVER_FAIL = [
         "some text does not match",
     ),
     ("column_values_to_match_regex", {}, "regex must be given"),
+    *(
+        ("column_values_to_match_regex", {"regex": regex}, words)
+        for regex, words in {
+            r"^(?P<a>x)": "the syntax of Java, in which a group's name is written (?<name>",
+            r"^(a)?(?(1)b|c)": "the syntax of Java, which has no (?(1)",
+            "[": "a regular expression (unterminated character set at position 0)",
+            "(a": "missing ), unterminated subpattern",
+            "a)": "unbalanced parenthesis",
+            "*a": "nothing to repeat",
+            "a\\": "bad escape (end of pattern)",
+        }.items()
+    ),
+    ("column_values_to_match_regex_list", {"regex_list": ["^a", "["]}, "unterminated"),
     ("column_values_to_match_regex", {"regex": "a*"}, "some text does not match"),
     ("column_values_to_match_regex", {"regex": "^"}, "some text does not match"),
     ("column_values_to_match_regex", {"regex": "(?s)^.*$"}, "some text does not match"),
@@ -159,6 +172,13 @@ def test_the_same_of_several_columns_and_of_tables(
         ("column_values_to_match_regex", {"regex": "^.*$"}),
         ("column_values_to_match_regex", {"regex": "(?!a)b?"}),
         ("column_values_to_match_regex", {"regex": "a++"}),
+        *(
+            ("column_values_to_match_regex", {"regex": regex})
+            for regex in (
+                *(r"^(?<a>x)\k<a>", r"^\(?P<", r"\p{Lu}", r"\x{1F600}", r"\Q([\E", "[a-z&&[^b]]"),
+                *("(?>ab)", "(?<!a)b", r"^x\\$", r"\h+x\R", "(?U)a", "[]a]", "^*a"),
+            )
+        ),
         ("column_values_to_be_between", {"min_value": "2026-11-21"}),
         ("column_values_to_be_between", {"min_value": 2**60}),
         (
