@@ -87,6 +87,8 @@ class LogOptions(Strict):
         forwarded: a list of addresses (`X-Forwarded-For`) stands where the client's address does.
         extra: columns behind the format's own, in their order, and their types.
         unescape: undo what the server escapes; False: values land as they are written.
+        captures: whose headers HAProxy captures, where it is those of one side: `response` where
+            they are not the request's.
     """
 
     format: (
@@ -110,6 +112,7 @@ class LogOptions(Strict):
     forwarded: Flag = False
     extra: Annotated[dict[ColumnName, str], Field(min_length=1)] | None = None
     unescape: Flag = True
+    captures: Literal["request", "response"] = "request"
     timestamp: LogTimestamp | None = None
     encoding: Encoding = "utf-8"
     compression: Compression | None = None
@@ -125,6 +128,8 @@ class LogOptions(Strict):
             raise NotAllowed("unescape: false with a format; what a pattern finds lands as written")
         if self.forwarded and self.format not in ACCESS_FORMATS:
             raise NotAllowed(f"forwarded with a format of {', '.join(ACCESS_FORMATS)}")
+        if self.captures == "response" and self.format != "haproxy":
+            raise NotAllowed("captures: response with format: haproxy")
         if self.extra and self.format not in EXTRA_FORMATS:
             raise NotAllowed(f"extra with a format of {', '.join(EXTRA_FORMATS)}")
         if not self.unescape and self.format in PLAIN_FORMATS:

@@ -207,6 +207,10 @@ def test_what_the_rules_allow(problems: Problems, change: tuple[str, str]) -> No
             "allowed: forwarded with a format of combined, common, apache",
         ),
         (
+            LOG.replace("combined}", "combined, captures: response}"),
+            "allowed: captures: response with format: haproxy",
+        ),
+        (
             LOG.replace("combined}", "combined, extra: {Host: int}}"),
             "allowed: names in extra that are no column of combined, such as host",
         ),

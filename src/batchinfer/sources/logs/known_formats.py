@@ -37,7 +37,7 @@ def log_format(options: LogOptions) -> LogFormat:
         return LogFormat("the pattern", (pattern,), column, (ts_format,), controls=None)
     extra = tuple(options.extra or ())
     if options.format == "haproxy":
-        known = haproxy_format(extra)
+        known = haproxy_format(extra, options.captures == "response")
     elif options.format in _FIXED:
         known = _FIXED[options.format]
     else:

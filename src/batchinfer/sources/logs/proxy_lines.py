@@ -46,9 +46,11 @@ _HAPROXY = (
     rf"(?P<backend>[^\s/]+)/(?P<server>\S+) {_TIMERS} (?P<status>-?[0-9]+) \+?(?P<bytes>[0-9]+) "
     rf"(?P<request_cookie>\S+) (?P<response_cookie>\S+) (?P<state>\S{{4}}) {_CONNECTIONS} "
     r"(?P<server_queue>[0-9]+)/(?P<backend_queue>[0-9]+)"
-    r"(?: \{(?P<request_captures>[^{}]*)\})?(?: \{(?P<response_captures>[^{}]*)\})? "
-    '"(?P<request>[^"]*)"'
+    r'{captures} "(?P<request>[^"]*)"'
 )
+# Of requests first; where there is one list, nothing says whose it is.
+_BOTH = r"(?: \{(?P<request_captures>[^{}]*)\})?(?: \{(?P<response_captures>[^{}]*)\})?"
+_OF_RESPONSES = r"(?P<request_captures>)(?: \{(?P<response_captures>[^{}]*)\})?"
 _MINUS_ONE = ("", "-1")
 _CAPTURES = ("request_captures", "response_captures")
 _HAPROXY_FORMAT = LogFormat(
@@ -132,13 +134,20 @@ SQUID_FORMAT = LogFormat(
 )
 
 
-def haproxy_format(extra: Sequence[str]) -> LogFormat:
-    """HAProxy's, with the columns that stand behind the known ones."""
+def haproxy_format(extra: Sequence[str], of_responses: bool = False) -> LogFormat:
+    """HAProxy's, with the columns that stand behind the known ones.
+
+    Args:
+        extra: they land as they are written: what a sample expression gives is not escaped.
+        of_responses: whether headers of responses alone are captured.
+    """
+    captures = _OF_RESPONSES if of_responses else _BOTH
     behind = "".join(EXTRA.format(name) for name in extra) + " ?$"
     return replace(
         _HAPROXY_FORMAT,
-        patterns=tuple(pattern + behind for pattern in _HAPROXY_FORMAT.patterns),
+        patterns=tuple(
+            pattern.replace("{captures}", captures) + behind for pattern in _HAPROXY_FORMAT.patterns
+        ),
         absent={**_HAPROXY_FORMAT.absent, **dict.fromkeys(extra, NO_EXTRA)},
         quoted=tuple(extra),
-        escaped=(*_HAPROXY_FORMAT.escaped, *extra),
     )

@@ -80,6 +80,18 @@ def test_haproxy(
     }
 
 
+def test_haproxy_with_captures_of_responses_alone(tmp_path: Path) -> None:
+    line = HAPROXY.replace("{}", "{a#7Cb|}")
+    found = row(tmp_path, line, format="haproxy")
+    assert (found["request_captures"], found["response_captures"]) == (["a|b", None], None)
+    found = row(tmp_path, line, format="haproxy", captures="response")
+    assert (found["request_captures"], found["response_captures"]) == (None, ["a|b", None])
+    none = row(tmp_path, HAPROXY.replace(" {}", ""), format="haproxy", captures="response")
+    assert (none["request_captures"], none["response_captures"]) == (None, None)
+    both = HAPROXY.replace("{}", "{a} {b}").encode()
+    assert "no_match" in str(read_line(tmp_path, both, format="haproxy", captures="response"))
+
+
 def test_haproxy_of_old(tmp_path: Path) -> None:
     found = row(tmp_path, HAPROXY.replace(".125]", "]"), format="haproxy")
     assert found["ts"].isoformat() == "2024-03-02T10:00:00+00:00"
@@ -147,6 +159,9 @@ def test_haproxy_with_more_columns(tmp_path: Path) -> None:
     extra = {"errors": "string", "tls": "string"}
     found = row(tmp_path, HAPROXY + " 0/0/0 -/TLSv1.3/X", format="haproxy", extra=extra)
     assert (found["errors"], found["tls"]) == ("0/0/0", "-/TLSv1.3/X")
+    # What a sample expression gives is not escaped.
+    found = row(tmp_path, HAPROXY + ' a#23b#1 "c #22d"', format="haproxy", extra=extra)
+    assert (found["errors"], found["tls"]) == ("a#23b#1", "c #22d")
 
 
 SQUID = "1709370000.125     %s 192.0.2.1 TCP_MISS/%s 500 %s http://h/a %s HIER_DIRECT/%s %s"
