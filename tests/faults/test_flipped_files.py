@@ -213,5 +213,5 @@ def test_each_flip_is_told_or_the_values_are_what_was_written(
                 faults.append(f"byte {place} of {len(written)}, bit {bit}: exit {code}, {said}")
     finally:
         file.write_bytes(written)
-    print(f"{road}: {FLIPS // share} flips: {dict(counts)}", file=sys.__stderr__)
+    print(f"\n{road}: {FLIPS // share} flips: {dict(counts)}", file=sys.__stderr__)
     assert not faults, "\n".join(faults[:5])

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from batchinfer.errors import BatchInferError, ConfigError
+from batchinfer.pipeline.damaged_files import remedies
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.scoring import few_rows
 from batchinfer.pipeline.scoring.devices import choose_device
@@ -99,7 +100,8 @@ def plan_slice(context: Context, slice_: str) -> Plan:
     if model:
         earlier = attempt(lambda: runs_of_bundle(context, model.ref.digest)) or []
     if data and model:
-        published = read_published(context, slice_).get(slice_)
+        with remedies(context):
+            published = read_published(context, slice_).get(slice_)
         if note := attempt(lambda: check_owner(context, slice_, published)):
             result["warnings"].append(note)
         fresh = published is not None and not published.is_stale(data, model.ref.digest)

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 
 from batchinfer.contracts import StagedFile
+from batchinfer.lake import store_leases
 from batchinfer.lake.creation import ensure_table
 from batchinfer.lake.delta import commit
 from batchinfer.lake.leases import hold, left_behind, running
@@ -21,6 +22,16 @@ from batchinfer.lake.orphans import hold_and_sweep
 from batchinfer.lake.staging import StagedWriter
 
 SCHEMA = pa.schema([("id", pa.int64()), ("slice", pa.string())])
+ON_A_STORE = """
+import os, sys, time
+from batchinfer.lake import store_leases
+lake, run = sys.argv[1:]
+lease = {"run_id": run, "pid": os.getpid(), "heir_of": []}
+os.makedirs(f"{lake}/_leases/orders/_beats")  # stores have no folders
+with store_leases.take(lake, "orders", "a", lease).held():
+    print("held", flush=True)
+    time.sleep(60)
+"""
 HOLDS = """
 import sys, time
 from batchinfer.lake.leases import hold
@@ -47,9 +58,13 @@ def stage(lake: str, run_id: str) -> list[StagedFile]:
 @contextmanager
 def at_work(lake: str, slice_: str, run_id: str, *heir_of: str) -> Generator[None]:
     """A process that holds a lease, and is killed at the end of the block."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLDS, lake, slice_, run_id, *heir_of], stdout=subprocess.PIPE
-    )
+    with working(HOLDS, lake, slice_, run_id, *heir_of):
+        yield
+
+
+@contextmanager
+def working(program: str, *arguments: str) -> Generator[None]:
+    process = subprocess.Popen([sys.executable, "-c", program, *arguments], stdout=subprocess.PIPE)
     try:
         assert process.stdout is not None and process.stdout.readline() == b"held\n"
         yield
@@ -125,3 +140,12 @@ def test_a_pipeline_of_another_name_is_none_of_ours(lake: str) -> None:
     with hold_and_sweep(lake, "others", "a", "run-now", [f"{lake}/landed"]) as notes:
         assert notes == []
     assert there(lake, files)
+
+
+def test_a_lease_of_a_store_tells_of_a_process_of_this_machine_that_died(lake: str) -> None:
+    with working(ON_A_STORE, lake, "run-1"):
+        assert store_leases.dead_leases(lake, "orders") == []
+    dead = store_leases.dead_leases(lake, "orders")
+    assert [lease["run_id"] for lease in dead] == ["run-1"]
+    store_leases.drop_leases(lake, "orders", dead)
+    assert store_leases.dead_leases(lake, "orders") == []

@@ -11,6 +11,7 @@ from spark.projects import DAY, SmallProject
 from batchinfer.checked_parquet import _MARK
 from batchinfer.errors import DamagedFile
 from batchinfer.pipeline.damaged_files import damage_behind, look_deep
+from batchinfer.pipeline.plan import plan_slice
 from batchinfer.pipeline.status import pipeline_status
 
 
@@ -57,6 +58,9 @@ def test_a_damaged_file_of_predictions_is_told_and_written_anew(ready: SmallProj
         pipeline_status(ready.context())
     with pytest.raises(DamagedFile):
         ready.score()
+    with pytest.raises(DamagedFile) as planned:
+        plan_slice(ready.context(), DAY)
+    assert f"score -p small --slice {DAY} --force writes it anew" in str(planned.value.hint)
     [damage] = look_deep(ready.context()).damaged
     assert damage.file == str(path)
     assert damage.hint == f"batchinfer score -p small --slice {DAY} --force writes it anew"
