@@ -31,6 +31,19 @@ GOOD = (
 )
 
 
+def test_the_page_names_the_columns() -> None:
+    page = (Path(__file__).parents[4] / "docs" / "logs.md").read_text()
+    told = dict(re.findall(r"(?m)^\| `(\w+)` \|.*\| `(\w+(?:,| \w+,)[^`]+)`[^|]*\|$", page))
+    assert {"combined", "haproxy", "squid", "caddy", "journald", "syslog"} <= told.keys()
+    for name in told.keys() & LOG_FORMATS.keys() - {"apache_vhost"}:
+        # A timestamp is named without its type, as the page says.
+        columns = [
+            column if type_ in ("string", "timestamp") else f"{column} {type_}"
+            for column, type_ in LOG_FORMATS[name].items()
+        ]
+        assert told[name].split(", ") == columns, name
+
+
 def test_combined(tmp_path: Path) -> None:
     spaced = GOOD.replace(b"frank", b"Frank de Vries").replace(b" 12 ", b" - ")
     blocks = read_text(tmp_path, GOOD + b"\r\n\n" + spaced, format="combined")
