@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from batchinfer.sources.logs.escapes import BACKSLASH
-from batchinfer.sources.logs.log_format import EXTRA, NO_EXTRA, LogFormat
+from batchinfer.sources.logs.log_format import EXTRA, LogFormat
 
 _TS = ("%d/%b/%Y:%H:%M:%S %z",)
 _IN_QUOTES = r'(?:[^"\\]|\\.)*'
@@ -124,8 +124,7 @@ def access_format(name: str, forwarded: bool, extra: Sequence[str]) -> LogFormat
         tuple(f"{head}{tail}$" for tail in tails for head in heads),
         "ts",
         _TS,
-        _absent(server, ("host", "ident", "bytes", "status", *first, *undone))
-        | dict.fromkeys(extra, NO_EXTRA),
+        _absent(server, ("host", "ident", "bytes", "status", *first, *undone)),
         quoted=tuple(extra),
         escapes=BACKSLASH,
         escaped=undone,

@@ -26,7 +26,7 @@ _NAMES = re.compile(r"\(\?P<(\w+)>")
 # A column behind the known ones: in quotes, in brackets, or without spaces. An address of IPv6
 # stands in brackets, too, with a port behind.
 EXTRA = r' (?P<{}>"(?:[^"\\]|\\.)*"|\[[^\]"]*\]|[^\s"\[]\S*|\[[^\]\s"]*\]\S+)'
-NO_EXTRA = ("", "-", "[-]")
+_NO_EXTRA = ("[-]",)
 _FIRST = r"(?s)^\s*([^,]*?)\s*(?:,.*)?$"
 _METHOD = r"(?P<method>[!#$%&'*+.^_`|~0-9A-Za-z-]+)"
 _PROTOCOL = r"(?P<protocol>HTTP/[0-9.]+)"
@@ -54,7 +54,7 @@ class LogFormat:
         ts_formats: tried in order; None stands for ISO 8601.
         absent: texts, as they are written, that say that a column has no value; of a column that is
             not here, only the empty one.
-        quoted: columns that stand in quotes, or not.
+        quoted: columns that stand in quotes, or not; `[-]` without them is no value, either.
         escapes: what is undone, or None.
         escaped: columns in which it is.
         split_request: whether method, path and protocol are taken from `request`.
@@ -118,7 +118,7 @@ def match_lines(lines: pa.Array, format_: LogFormat) -> Matched:
     missed = pc.indices_nonzero(pc.invert(matched)).to_pylist()
     problems = {place: ("no_match", format_.unmatched(lines[place].as_py())) for place in missed}
     for name in format_.quoted:
-        columns[name] = _unquoted(columns[name])
+        columns[name] = _unquoted(without(columns[name], _NO_EXTRA))
     columns = {
         name: without(column, format_.absent.get(name, _EMPTY)) for name, column in columns.items()
     }

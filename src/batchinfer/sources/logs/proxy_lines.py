@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from batchinfer.sources.logs.escapes import HAPROXY, SQUID
-from batchinfer.sources.logs.log_format import EXTRA, NO_EXTRA, LogFormat
+from batchinfer.sources.logs.log_format import EXTRA, LogFormat
 from batchinfer.sources.logs.syslog_lines import DATA
 
 _SYSLOG_TS = r"(?:[A-Z][a-z]{2} [ 0-9][0-9] [0-9:.]+|[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9:.]+\S*)"
@@ -148,6 +148,6 @@ def haproxy_format(extra: Sequence[str], of_responses: bool = False) -> LogForma
         patterns=tuple(
             pattern.replace("{captures}", captures) + behind for pattern in _HAPROXY_FORMAT.patterns
         ),
-        absent={**_HAPROXY_FORMAT.absent, **dict.fromkeys(extra, NO_EXTRA)},
+        absent={**_HAPROXY_FORMAT.absent, **dict.fromkeys(extra, ("", "-"))},
         quoted=tuple(extra),
     )
