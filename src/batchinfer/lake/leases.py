@@ -146,7 +146,9 @@ def forget_leases(lake: str, pipeline: str, leases: Collection[dict[str, Any]]) 
         for path in sorted(folder.glob(f"*{_SUFFIX}")):
             lock = FileLock(path)
             if _read(path) in leases and lock.acquire(0):
-                lock.release(remove=_read(path) in leases)
+                # Empty: it had gone, and was made anew by taking the lock.
+                told = _read(path)
+                lock.release(remove=not told or told in leases)
 
 
 def _describe_holder(
