@@ -28,7 +28,8 @@ def check_contract(
     """Whether the table has the columns that the pipeline expects; what people should know of
     others.
 
-    With a declared schema, the table has exactly its columns, in any order. Without one, it still
+    With a declared schema, the table has exactly its columns, in any order; more with `new:
+    ignore`. Without one, it still
     has those that were recorded last, with their types; new ones are told, and recorded.
 
     Runs on: driver.
@@ -45,13 +46,18 @@ def check_contract(
     if declared is not None:
         wanted = {name: spark_name(type_) for name, type_ in declared.items()}
         problems += _differences(opened.place, have, wanted, "source.schema")
-        problems += [
-            f"{opened.place} has a column {name} ({have[name]}) that source.schema does not"
-            f"{did_you_mean(name, [each for each in wanted if each not in have])}; allowed: the "
-            "columns of the schema"
-            for name in have
-            if name not in wanted
-        ]
+        new = [name for name in have if name not in wanted]
+        if new and source.columns.new != "ignore":
+            hint = (
+                "name them in source.schema, or leave them out with source.columns: {new: ignore} "
+                "(--set source.columns.new=ignore)"
+            )
+            problems += [
+                f"{opened.place} has a column {name} ({have[name]}) that source.schema does not"
+                f"{did_you_mean(name, [each for each in wanted if each not in have])}; allowed: "
+                "the columns of the schema"
+                for name in new
+            ]
     elif known is not None and known.place == opened.place:
         changed = list(_differences(opened.place, have, known.columns, "the last extract"))
         hint = (

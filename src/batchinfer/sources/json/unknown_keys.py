@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.json as pj
 
+from batchinfer.config.json_paths import read_json_path
 from batchinfer.sources.json.fast_road import FastRoad
 from batchinfer.sources.json.key_places import EVERY, Steps, has_struct, written_place
 from batchinfer.sources.json.plain_road import decode_document
@@ -93,6 +94,17 @@ class KnownPlace:
             self._below(EVERY)._take(inner)
         else:
             self.whole = True
+
+    @classmethod
+    def of_paths(cls, paths: Iterable[str]) -> KnownPlace:
+        """What is read whole at some paths."""
+        root = cls()
+        for path in paths:
+            place = root
+            for step in read_json_path(path):
+                place = place._below(step)
+            place.whole = True
+        return root
 
     def unknown(self, value: Any, steps: Steps = ()) -> Iterator[Steps]:
         """Places of the keys of a value that no column reads."""

@@ -19,8 +19,10 @@ import pyarrow as pa
 
 from batchinfer.config.log_columns import LOG_FORMATS
 from batchinfer.sources.json.plain_road import decode_document
+from batchinfer.sources.json.unknown_keys import NOTHING, KnownPlace
 from batchinfer.sources.json.values import Fraction, json_text
 from batchinfer.sources.logs.log_format import LogFormat, Matched
+from batchinfer.sources.rescued import rescued_text
 
 _SHOWN = 80
 _UNITS = {
@@ -181,23 +183,31 @@ def _journald(record: _Record) -> dict[str, str | None]:
     }
 
 
-def _reader(take: Take, columns: tuple[str, ...]) -> Callable[[pa.Array], Matched]:
-    def read(lines: pa.Array) -> Matched:
+def _reader(
+    take: Take, columns: tuple[str, ...], known: KnownPlace
+) -> Callable[[pa.Array, bool], Matched]:
+    def read(lines: pa.Array, rescue: bool) -> Matched:
         values: dict[str, list[str | None]] = {name: [] for name in columns}
         problems: dict[int, tuple[str, str]] = {}
+        rescued: list[str | None] = []
         replaced = 0
         for place, line in enumerate(lines.to_pylist()):
             try:
                 record = _record(line)
                 found = take(record)
                 replaced += record.replaced
+                rest = known.rest(record.value) if rescue else NOTHING
             except _NoRow as error:
                 problems[place] = (error.reason, str(error))
-                found = {}
+                found, rest = {}, NOTHING
+            rescued.append(None if rest is NOTHING else rescued_text(rest))
             for name in columns:
                 values[name].append(found.get(name))
         return Matched(
-            {name: pa.array(each, pa.string()) for name, each in values.items()}, problems, replaced
+            {name: pa.array(each, pa.string()) for name, each in values.items()},
+            problems,
+            replaced,
+            pa.array(rescued, pa.string()) if rescue else None,
         )
 
     return read
@@ -219,6 +229,7 @@ def _json_format(
     name: str,
     take: Take,
     ts_formats: tuple[str | None, ...],
+    known: tuple[str, ...],
     numbers_only: tuple[str, ...] = (),
 ) -> LogFormat:
     columns = tuple(LOG_FORMATS[name])
@@ -229,11 +240,23 @@ def _json_format(
         "ts",
         ts_formats,
         numbers_only=numbers_only,
-        read=_reader(take, columns),
+        read=_reader(take, columns, KnownPlace.of_paths(known)),
         controls=b"\t\r\x7f",
     )
 
 
-CADDY = _json_format("caddy", _caddy, ("epoch_s", None))
+# Keys whose values stand in columns whenever they are there: what may stand in for another is not
+# here, for it would be lost beside that one.
+_CADDY_KEYS = (
+    *("ts", "level", "logger", "user_id", "status", "size", "duration"),
+    *(f"request.{key}" for key in ("remote_ip", "remote_port", "client_ip")),
+    *(f"request.{key}" for key in ("host", "method", "uri", "proto")),
+    *("request.headers.Referer", "request.headers.User-Agent"),
+)
+_JOURNALD_KEYS = (
+    *("__REALTIME_TIMESTAMP", "_HOSTNAME", "SYSLOG_IDENTIFIER", "_PID", "MESSAGE", "PRIORITY"),
+    *("_SYSTEMD_UNIT", "_UID", "_BOOT_ID", "__CURSOR"),
+)
+CADDY = _json_format("caddy", _caddy, ("epoch_s", None), _CADDY_KEYS)
 # Senders write these two as they like.
-JOURNALD = _json_format("journald", _journald, ("epoch_us",), ("pid", "priority"))
+JOURNALD = _json_format("journald", _journald, ("epoch_us",), _JOURNALD_KEYS, ("pid", "priority"))

@@ -80,7 +80,7 @@ class LogFormat:
     numbers_only: tuple[str, ...] = ()
     controls: bytes | None = b""
     lists: Mapping[str, str] = field(default_factory=dict)
-    read: Callable[[pa.Array], Matched] | None = None
+    read: Callable[[pa.Array, bool], Matched] | None = None
     hints: tuple[tuple[str, str], ...] = ()
 
     def unmatched(self, line: str) -> str:
@@ -98,20 +98,25 @@ class Matched:
         columns: of text; null where there is no value.
         problems: reason and message of the lines that give no row, by their places.
         replaced: number of values with bytes that are not UTF-8.
+        rescued: what else stands in each line, as JSON; None: nobody asked for it.
     """
 
     columns: dict[str, pa.Array]
     problems: dict[int, tuple[str, str]]
     replaced: int = 0
+    rescued: pa.Array | None = None
 
 
-def match_lines(lines: pa.Array, format_: LogFormat) -> Matched:
+def match_lines(lines: pa.Array, format_: LogFormat, rescue: bool = False) -> Matched:
     """What stands in each line.
+
+    Args:
+        rescue: also what no column takes, where lines are JSON.
 
     Runs on: executor.
     """
     if format_.read is not None:
-        return format_.read(lines)
+        return format_.read(lines, rescue)
     columns, matched = _extract(lines, format_.patterns)
     for name in _NAMES.findall("".join(format_.patterns)):
         columns.setdefault(name, pa.nulls(len(lines), pa.string()))

@@ -19,6 +19,7 @@ from pyarrow import compute
 
 from batchinfer.config.source_options import LogTimestamp
 from batchinfer.config.sources import LogSource
+from batchinfer.contracts import RESCUED
 from batchinfer.errors import ConfigError
 from batchinfer.sources.logs.known_formats import log_format
 from batchinfer.sources.logs.log_format import LogFormat, match_lines
@@ -62,7 +63,7 @@ def read_log_splits(
     """
     format_, encoding = log_format(source.options), source.options.encoding
     for rules, alike in groupby(splits, key=lambda split: _ts_rules(split, source, format_)):
-        reader = _Reader(format_, fields, rules)
+        reader = _Reader(format_, fields, rules, source.columns.rescue)
         blocks = (records for split in alike for records in _blocks(split, encoding, block_bytes))
         for records in share_blocks(blocks, block_bytes):
             yield reader.parse(records)
@@ -99,6 +100,7 @@ class _Reader:
     format: LogFormat
     fields: Mapping[str, pa.DataType]
     ts_rules: tuple[TextRule, ...]
+    rescue: bool
 
     def parse(self, records: Records) -> Parsed:
         """Matches and types the lines of one block."""
@@ -111,7 +113,7 @@ class _Reader:
         return conserved(parsed, count, records.path)
 
     def _typed(self, records: Records) -> tuple[dict[str, pa.Array], int]:
-        matched = match_lines(_lines(records), self.format)
+        matched = match_lines(_lines(records), self.format, self.rescue)
         texts, problems = matched.columns, matched.problems
         unknown = [name for name in self.fields if name not in texts]
         if unknown:
@@ -130,6 +132,8 @@ class _Reader:
                     int(index),
                     (reason, bad_value(name, texts[name][index].as_py(), type_, self._rule(name))),
                 )
+        if matched.rescued is not None:
+            columns[RESCUED] = matched.rescued
         if problems:
             columns = self._without(records, columns, problems)
         return columns, matched.replaced

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from log_files import read_line, read_text
+from log_files import log_source, read_line, read_log, read_text, rows
+
+from batchinfer.config.sources import ColumnRules
 
 REQUEST = {
     "remote_ip": "192.0.2.1",
@@ -192,3 +194,23 @@ def test_bytes_that_are_no_text_are_counted(tmp_path: Path) -> None:
     lines = [json.dumps({**ENTRY, "MESSAGE": message}) for message in ([233], [195, 169], "\ufffd")]
     blocks = read_text(tmp_path, "\n".join(lines).encode(), format="journald")
     assert sum(block.replaced for block in blocks) == 1
+
+
+def test_what_no_column_takes_is_rescued(tmp_path: Path) -> None:
+    source = log_source(tmp_path / "x.log", format="caddy")
+    source = source.model_copy(update={"columns": ColumnRules(rescue=True)})
+    more = CADDY | {"resp_headers": {"Server": ["Caddy"]}, "bytes_read": 1.50}
+    lines = [more, {"no": "request"}, {**CADDY, "msg": None}]
+    (tmp_path / "x.log").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = rows(read_log(tmp_path / "x.log", source))
+    assert [row["_rescued_data"] for row in found] == [
+        '{"msg":"handled request","request":{"headers":{"Authorization":[]}},'
+        '"resp_headers":{"Server":["Caddy"]},"bytes_read":1.5}',
+        '{"msg":null,"request":{"headers":{"Authorization":[]}}}',
+    ]
+    source = log_source(tmp_path / "x.log", format="journald")
+    source = source.model_copy(update={"columns": ColumnRules(rescue=True)})
+    # What could stand in for another key is kept beside it.
+    (tmp_path / "x.log").write_text(json.dumps(ENTRY | {"_COMM": "c"}) + "\n" + json.dumps(ENTRY))
+    found = rows(read_log(tmp_path / "x.log", source))
+    assert [row["_rescued_data"] for row in found] == ['{"_COMM":"c"}', None]
