@@ -175,3 +175,24 @@ def test_a_table_of_the_catalog_is_found_by_its_name(lake: LakeProject) -> None:
             lake.extract(None, "source.table=sales.order")
     finally:
         lake.spark.sql("DROP SCHEMA sales CASCADE")
+
+
+def test_columns_that_nobody_declared_are_left_out_along_every_road(lake: LakeProject) -> None:
+    lake.create()
+    lake.insert(range(20))
+    declared = "{id: int, color: string, size: double, big: string, day: date}"
+    lake.edit_lake("key: id", f"key: id\n  schema: {declared}")
+    lake.extract(None)
+    score_all(lake)
+    expected = lake.published()
+    lake.sql("ALTER TABLE {here} ADD COLUMN later array<int>")
+    lake.sql("UPDATE {here} SET later = array(id)")
+    with pytest.raises(InputError, match="has a column later") as caught:
+        lake.extract(None)
+    assert "source.columns: {new: ignore}" in str(caught.value.hint)
+    lake.edit_lake("key: id", "key: id\n  columns: {new: ignore}")
+    assert lake.extract(None).warnings == []
+    for road in ("direct", "arrow", "pandas"):
+        for day in DAYS:
+            lake.score(day, f"model.road={road}", force=True)
+        assert lake.published() == expected
