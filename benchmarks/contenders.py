@@ -12,6 +12,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from batchinfer.contracts import DataFile
+from batchinfer.inference.split_reading import Split
 from benchmarks.trees import library_alone, save_for_mlflow
 from benchmarks.workloads import KINDS, Workload
 
@@ -110,18 +113,27 @@ def warm_workers(spark: SparkSession) -> None:
     spark.sparkContext.parallelize(range(2), 2).mapPartitions(_import_torch).count()
 
 
-def _engine_split(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
+@dataclass(frozen=True)
+class EngineTask:
+    """A split that the engine scores, of which kind, and where its rows go."""
+
+    split: Split
+    kind: str
+    output: str
+
+
+def _engine_split(task: EngineTask) -> Iterator[dict[str, Any]]:
     from batchinfer.inference.batching import new_size
     from batchinfer.inference.engine import BatchScorer
-    from batchinfer.inference.splits import read_split
+    from batchinfer.inference.split_reading import read_split
     from batchinfer.inference.workers import load_once, size_once
     from batchinfer.lake.staging import StagedWriter
 
-    kind = task["kind"]
+    kind = task.kind
     handler = load_once(f"benchmark {kind}", KINDS[kind].model, threads=1)
     scorer = BatchScorer(handler, size_once(f"benchmark {kind}", partial(new_size, "auto")))
-    with StagedWriter(task["output"], SCHEMA, (), (), distinct=SCHEMA.names) as writer:
-        for scored in scorer.score(read_split(task["split"], ["key", *handler.names])):
+    with StagedWriter(task.output, SCHEMA, (), (), distinct=SCHEMA.names) as writer:
+        for scored in scorer.score(read_split(task.split, ["key", *handler.names])):
             arrays = [scored.rows.column("key"), scored.predictions["prediction"]]
             writer.write(pa.RecordBatch.from_arrays(arrays, schema=SCHEMA), {})
         yield {"files": len(writer.close()), **scorer.counts}
@@ -130,16 +142,17 @@ def _engine_split(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def engine_direct(workload: Workload, spark: SparkSession) -> None:
     """The engine's direct road: workers read their own row groups inside a Spark job."""
     from batchinfer.inference.splits import plan_splits
-    from batchinfer.spark.tasks import run_tasks
+    from batchinfer.spark.tasks import Work, run_tasks
 
     workload.output.mkdir()
     files = [
-        {"path": str(file), "size": file.stat().st_size, "rows": pq.read_metadata(file).num_rows}
+        DataFile(str(file), file.stat().st_size, pq.read_metadata(file).num_rows)
         for file in workload.files
     ]
-    common = {"kind": workload.kind, "output": str(workload.output)}
-    tasks = [{"split": split, **common} for split in plan_splits(files, 2)]
-    run_tasks(spark, _engine_split, tasks, f"engine, {workload.kind}")
+    output = str(workload.output)
+    tasks = [EngineTask(split, workload.kind, output) for split in plan_splits(files, 2)]
+    work = Work(_engine_split, EngineTask, dict[str, int])
+    run_tasks(spark, work, tasks, f"engine, {workload.kind}")
 
 
 def _forward_only(kind: str, file: str) -> None:

@@ -141,10 +141,12 @@ def engine(
     run: Run, name: str, handler: Any, rows: int | Literal["auto"], overlap: bool = True
 ) -> None:
     """The engine's part of a task: read row groups, score, write."""
+    from batchinfer.contracts import DataFile
     from batchinfer.inference.attempt import InProcess
     from batchinfer.inference.batching import LARGEST_ROWS_GPU, new_size
     from batchinfer.inference.engine import BatchScorer
-    from batchinfer.inference.splits import plan_splits, read_split
+    from batchinfer.inference.split_reading import read_split
+    from batchinfer.inference.splits import plan_splits
     from batchinfer.inference.workers import size_once
     from batchinfer.pipeline.scoring.devices import runner_on
 
@@ -152,9 +154,7 @@ def engine(
     runner = runner_on(run.device, handler, _TIMEOUT_S) if overlap else InProcess(handler)
     scorer = BatchScorer(runner, size, read_ahead=run.device == "cuda")
     started = time.perf_counter()
-    tasks = plan_splits(
-        [{"path": str(run.source), "size": run.source.stat().st_size, "rows": run.rows}], 1
-    )
+    tasks = plan_splits([DataFile(str(run.source), run.source.stat().st_size, run.rows)], 1)
     batches: Iterator[pa.RecordBatch] = chain.from_iterable(
         read_split(task, ["key", *run.model.names]) for task in tasks
     )

@@ -14,6 +14,10 @@ from typing import Any
 import pyarrow as pa
 
 from batchinfer import contracts, predictions_table
+from batchinfer.contracts import DataFile
+from batchinfer.inference.split_reading import Part, Split
+from batchinfer.json_values import to_json
+from batchinfer.pipeline.slices.reading import SliceSplit
 from benchmarks.scale_synthetic import (
     DAY,
     create_predictions,
@@ -106,13 +110,16 @@ def read_transactions(folder: Path, size: int) -> dict[str, Any]:
 def take_results(folder: Path, size: int) -> dict[str, Any]:
     """The driver puts the results of so many tasks in order and adds them up, as `score` does."""
     from batchinfer.pipeline.scoring.outcome import RunOutcome
+    from batchinfer.pipeline.scoring.task_result import TaskResult
     from batchinfer.spark.tasks import results_in_order
 
-    found = [(number, json.dumps(make_result(number))) for number in range(size)]
+    found = [(number, to_json(make_result(number))) for number in range(size)]
     before, outcomes = peak_mib(), []
 
     def take() -> Any:
-        results = [result for of_task in results_in_order(found, size) for result in of_task]
+        results = [
+            result for of_task in results_in_order(found, TaskResult, size) for result in of_task
+        ]
         outcome = RunOutcome()
         for result in results:
             outcome.add(result)
@@ -130,16 +137,15 @@ def take_results(folder: Path, size: int) -> dict[str, Any]:
 def make_tasks(folder: Path, size: int) -> dict[str, Any]:
     """The tasks of a run on 64 columns of a table that is read in place as JSON, one file each."""
     names = [f"f{place:02d}" for place in range(64)]
-    types = {"types": dict.fromkeys(names, "float"), "within": None}
+    types = dict.fromkeys(names, "float")
     before = peak_mib()
 
     def make() -> list[tuple[int, str]]:
         parts = [
-            {"path": staged_file(number, DAY).path, "row_groups": [0, 1], "partition": {"day": DAY}}
-            for number in range(size)
+            Part(staged_file(number, DAY).path, (0, 1), {"day": DAY}) for number in range(size)
         ]
-        splits = [{"parts": [part], "rows": 1_000_000, "bytes": 2**28} | types for part in parts]
-        return [(number, json.dumps(split)) for number, split in enumerate(splits)]
+        splits = [SliceSplit(Split((part,), 1_000_000, 2**28), types) for part in parts]
+        return [(number, to_json(split)) for number, split in enumerate(splits)]
 
     seconds, made = timed(make, 1)
     return {
@@ -156,20 +162,14 @@ def key_blocks(folder: Path, size: int) -> dict[str, Any]:
     from batchinfer.pipeline.slices.unique_keys import Block, overlapping
     from batchinfer.spark.tasks import results_in_order
 
-    def block(number: int) -> dict[str, Any]:
-        return {
-            "number": number,
-            "rows": 65_536,
-            "repeats": False,
-            "low": [number * 65_536],
-            "high": [number * 65_536 + 65_535],
-        }
+    def block(number: int) -> Block:
+        return Block(number, 65_536, False, [number * 65_536], [number * 65_536 + 65_535])
 
-    found = [(0, json.dumps(block(number))) for number in range(size)]
+    found = [(0, to_json(block(number))) for number in range(size)]
     before = peak_mib()
 
     def prove() -> list[Block]:
-        blocks = [Block(0, **told) for told in results_in_order(found, 1)[0]]
+        blocks = results_in_order(found, Block, 1)[0]
         assert not overlapping(blocks)
         return blocks
 
@@ -185,10 +185,7 @@ def plan_small_files(folder: Path, size: int) -> dict[str, Any]:
     """Sharing out files that are smaller than a task: none is opened."""
     from batchinfer.inference.splits import plan_splits
 
-    files = [
-        {"path": f"/data/{number}.parquet", "size": 100 * 2**20, "rows": 400_000}
-        for number in range(size)
-    ]
+    files = [DataFile(f"/data/{number}.parquet", 100 * 2**20, 400_000) for number in range(size)]
     before = peak_mib()
     seconds, tasks = timed(lambda: plan_splits(files, 100), 1)
     return {"seconds": seconds, "tasks": len(tasks), "mib": peak_mib() - before}
@@ -205,7 +202,7 @@ def plan_large_files(folder: Path, size: int) -> dict[str, Any]:
     with pq.ParquetWriter(path, rows.schema) as writer:
         for _ in range(8):
             writer.write_table(rows)
-    files = [{"path": path, "size": 2**30, "rows": 4_000_000} for _ in range(size)]
+    files = [DataFile(path, 2**30, 4_000_000) for _ in range(size)]
     seconds, tasks = timed(lambda: plan_splits(files, 100), 1)
     return {"seconds": seconds, "tasks": len(tasks)}
 

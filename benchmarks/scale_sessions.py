@@ -12,14 +12,13 @@ from typing import Any
 
 def tiny_tasks(folder: Path, size: int) -> dict[str, Any]:
     """So many of our tasks that do nothing, on two workers, after some that start these."""
-    from batchinfer.spark.tasks import run_tasks
+    from batchinfer.spark.tasks import Work, run_tasks
 
     spark = _session()
-    run_tasks(spark, nothing, [{}] * 20, "starting workers")
+    work = Work(nothing, dict[str, int], dict[str, int])
+    run_tasks(spark, work, [{}] * 20, "starting workers")
     started = time.perf_counter()
-    run_tasks(
-        spark, nothing, [{"number": number} for number in range(size)], "tasks that do nothing"
-    )
+    run_tasks(spark, work, [{"number": number} for number in range(size)], "tasks that do nothing")
     seconds = time.perf_counter() - started
     spark.stop()
     return {"seconds": round(seconds, 3), "per_second": round(size / seconds, 1)}

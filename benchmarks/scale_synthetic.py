@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from batchinfer import contracts, predictions_table
 from batchinfer.contracts import StagedFile
+from batchinfer.pipeline.scoring.task_result import DeviceSeconds, Rates, TaskResult
 
 Made = TypeVar("Made")
 DAY = "2026-11-21"
@@ -125,7 +126,7 @@ def create_predictions(table: str) -> None:
     )
 
 
-def make_result(number: int) -> dict[str, Any]:
+def make_result(number: int) -> TaskResult:
     """What a task that scored a million rows tells: one file, its stages, counts and rates."""
     stages = ("load", "read", "fingerprint", "encode", "forward", "decode", "write")
     counts = (
@@ -137,17 +138,15 @@ def make_result(number: int) -> dict[str, Any]:
         "smallest_batch",
         "children",
     )
-    return {
-        "files": [staged_file(number, DAY).to_json()], "quarantine": [], "rows_in": 1_000_000,
-        "rows_scored": 1_000_000,
-        "rows_reused": 0, "rows_quarantined": 0, "rows_removed": 0, "reasons": {}, "examples": [],
-        "seconds": dict.fromkeys(stages, 1.2345678901234567 + number),
-        "counts": dict.fromkeys(counts, 1_000_000 + number),
-        "rates": {"cpu, 1 thread": {f"{2**power}": 123456.789 + number for power in range(8, 15)}},
-        "use": {"device": "cpu", "computing": 8.7654321, "input": 0.5, "output": 0.25},
-        "gpu": None, "stopped": [],
-        "task_s": 9.8765432101 + number, "worker_bytes": 1_400_000_000 + number,
-    }  # fmt: skip
+    return TaskResult(
+        files=(staged_file(number, DAY),), quarantine=(), rows_in=1_000_000, rows_scored=1_000_000,
+        rows_reused=0, rows_quarantined=0, rows_removed=0, reasons={}, examples=(),
+        seconds=dict.fromkeys(stages, 1.2345678901234567 + number),
+        counts=dict.fromkeys(counts, 1_000_000 + number),
+        rates=Rates({"cpu, 1 thread": {2**power: 123456.789 + number for power in range(8, 15)}}),
+        use=DeviceSeconds("cpu", computing=8.7654321, input=0.5, output=0.25),
+        gpu=None, task_s=9.8765432101 + number, worker_bytes=1_400_000_000 + number,
+    )  # fmt: skip
 
 
 def open_pipeline(folder: Path) -> Any:

@@ -147,8 +147,8 @@ def _end_interrupted(stopped: Interrupted, context: dict[str, Any] | None) -> in
 
         cancel_jobs()
         end_children(_CHILDREN_END_S)
-    if "batchinfer.lake.staged_files" in sys.modules:
-        from batchinfer.lake.staged_files import remove_interrupted
+    if "batchinfer.lake.orphans" in sys.modules:
+        from batchinfer.lake.orphans import remove_interrupted
 
         remove_interrupted()
     return report_failure(stopped, context)

@@ -74,7 +74,7 @@ class RunReport(Report):
     explanation: str = ""
     workers: int = 0
     worker_bytes: int = 0
-    batch_rates: dict[str, dict[str, float]] = field(default_factory=dict)
+    batch_rates: dict[str, dict[int, float]] = field(default_factory=dict)
     device_use: dict[str, dict[str, float]] = field(default_factory=dict)
     road: str = ""
     road_reason: str = ""

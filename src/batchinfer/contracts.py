@@ -173,6 +173,31 @@ class StagedFile:
 
 
 @dataclass(frozen=True)
+class DataFile:
+    """A Parquet file of a table's version.
+
+    Attributes:
+        path: of the table's log, or whole.
+        size: bytes.
+        rows: number of rows, less those that a deletion vector takes away; None: the log does not
+            tell, which ours do.
+        partition: value of each partition column as Delta writes it (null as None).
+    """
+
+    path: str
+    size: int
+    rows: int | None
+    partition: Mapping[str, str | None] = field(default_factory=dict)
+
+    @property
+    def known_rows(self) -> int:
+        """Its rows, of a file that has been counted."""
+        if self.rows is None:
+            raise ValueError(f"{self.path}: the log does not tell how many rows it has")
+        return self.rows
+
+
+@dataclass(frozen=True)
 class BadRecord:
     """A record that could not be parsed, validated or scored.
 

@@ -17,7 +17,7 @@ from batchinfer.config.environment import ModelTask, SparkSettings
 from batchinfer.errors import ConfigError
 from batchinfer.spark.capacity import check_capacity, model_workers, profile_of, workers
 from batchinfer.spark.session import open_session
-from batchinfer.spark.tasks import run_batches, run_tasks
+from batchinfer.spark.tasks import Work, run_batches, run_tasks
 
 DAY = "2026-11-21"
 HALF = ModelTask(gpus=0.5)
@@ -83,13 +83,19 @@ def owning() -> Any:
     return owned
 
 
+def work(do: Any) -> Work[Any, Any]:
+    return Work(do, dict[str, Any], dict[str, Any])
+
+
 def test_tasks_of_the_model_own_a_share_of_a_gpu_and_no_gpu_has_more_owners_than_shares(
     spark: Any,
 ) -> None:
     tasks = [{"seconds": 0.7} for _ in range(10)]
     found = [
         one
-        for of_task in run_tasks(spark, owning(), tasks, "model", profile=profile_of(spark, HALF))
+        for of_task in run_tasks(
+            spark, work(owning()), tasks, "model", profile=profile_of(spark, HALF)
+        )
         for one in of_task
     ]
     by_gpu = defaultdict(list)
@@ -109,7 +115,7 @@ def test_tasks_of_the_model_own_a_share_of_a_gpu_and_no_gpu_has_more_owners_than
 def test_other_stages_run_on_cores_and_own_no_gpu(spark: Any) -> None:
     found = [
         one
-        for of_task in run_tasks(spark, owning(), [{"seconds": 0.1}] * 4, "files")
+        for of_task in run_tasks(spark, work(owning()), [{"seconds": 0.1}] * 4, "files")
         for one in of_task
     ]
     assert [one["gpus"] for one in found] == [[]] * 4
@@ -123,7 +129,7 @@ def test_other_stages_run_on_cores_and_own_no_gpu(spark: Any) -> None:
 
 @pytest.mark.parametrize("through", ["mapInArrow", "mapInPandas"])
 def test_frames_take_the_same_profile(spark: Any, through: Any) -> None:
-    def work(batches: Any) -> Iterator[Any]:
+    def told(batches: Any) -> Iterator[Any]:
         import json
 
         import pandas as pd
@@ -134,13 +140,15 @@ def test_frames_take_the_same_profile(spark: Any, through: Any) -> None:
             pass
         context = TaskContext.get()
         assert context is not None
-        told = pd.DataFrame(
+        rows = pd.DataFrame(
             {"result": [json.dumps({"gpus": context.resources()["gpu"].addresses})]}
         )
-        yield told if through == "mapInPandas" else pa.RecordBatch.from_pandas(told)
+        yield rows if through == "mapInPandas" else pa.RecordBatch.from_pandas(rows)
 
     frame = spark.range(8).repartition(4)
-    found = run_batches(frame, work, "model", 4, through=through, profile=profile_of(spark, HALF))
+    found = run_batches(
+        frame, told, dict[str, Any], "model", 4, through=through, profile=profile_of(spark, HALF)
+    )
     assert sorted(one["gpus"][0] for one in found) == ["0", "0", "1", "1"]
 
 
@@ -161,7 +169,7 @@ def test_a_daemon_forks_workers_that_have_not_touched_cuda(spark: Any) -> None:
             "libraries": "libcuda.so" in Path(f"/proc/{os.getppid()}/maps").read_text(),
         }
 
-    [[found]] = run_tasks(spark, look, [{}], "look")
+    [[found]] = run_tasks(spark, work(look), [{}], "look")
     assert found == {
         "torch": False,
         "parent": ["-m", "batchinfer.worker_daemon"],

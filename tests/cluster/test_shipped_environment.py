@@ -15,7 +15,7 @@ from cluster.standalone import Cluster
 from batchinfer.config.environment import SparkSettings
 from batchinfer.spark import shipping
 from batchinfer.spark.session import open_session
-from batchinfer.spark.tasks import run_tasks
+from batchinfer.spark.tasks import Work, run_tasks
 
 pytestmark = pytest.mark.timeout(900)
 # Five of the six gigabytes; tasks that land rows need none of them.
@@ -62,7 +62,8 @@ def test_tasks_run_from_what_was_sent(
     settings = SparkSettings(master=cluster.master, ship="environment", conf=conf)
     session = open_session(settings, "shipped", packed=tmp_path)
     try:
-        found = [one for of_task in run_tasks(session, look, [{}, {}], "look") for one in of_task]
+        work = Work(look, dict[str, Any], dict[str, Any])
+        found = [one for of_task in run_tasks(session, work, [{}, {}], "look") for one in of_task]
     finally:
         session.stop()
     for one in found:

@@ -113,7 +113,7 @@ def file_of(project: SmallProject, table: str) -> Path:
     """The one file of the slice, as the table's log has it now."""
     place = Path(project.context().environment.lake) / table / "small"
     [file] = snapshot_files(str(place))
-    return place / file["path"]
+    return place / file.path
 
 
 def told(work: Callable[[], Any]) -> tuple[int, dict[str, Any]]:

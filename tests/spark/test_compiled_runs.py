@@ -15,6 +15,7 @@ from batchinfer.pipeline.scoring.compiled_programs import (
     load_compiled,
     ship_compiled,
 )
+from batchinfer.pipeline.scoring.task_result import CompiledPrograms
 
 
 @pytest.fixture
@@ -48,17 +49,20 @@ def test_what_was_kept_reaches_executors_of_such_a_device(trained: SmallProject)
     context, digest = trained.context(), "ab" * 32
     spark = trained.open_session()
     assert ship_compiled(spark, context, digest) == ""
-    results = [{}, {"compiled": {"gpu A": base64.b64encode(b"one").decode()}}, {"compiled": {}}]
-    keep_compiled(context, digest, results)
+    keep_compiled(context, digest, [CompiledPrograms(), _compiled(b"one")])
     first = ship_compiled(spark, context, digest)
     assert first == ship_compiled(spark, context, digest)
     assert _given(first, "gpu A") == b"one"
     assert _given(first, "gpu B") is None
-    keep_compiled(context, digest, [{"compiled": {"gpu A": base64.b64encode(b"two").decode()}}])
+    keep_compiled(context, digest, [_compiled(b"two")])
     second = ship_compiled(spark, context, digest)
     assert _given(second, "gpu A") == b"two", (
         "an archive is shipped once a session: another program needs another name"
     )
+
+
+def _compiled(program: bytes) -> CompiledPrograms:
+    return CompiledPrograms({"gpu A": base64.b64encode(program).decode()})
 
 
 def _given(archive: str, device: str) -> bytes | None:

@@ -23,7 +23,7 @@ SIZES = pa.schema([("id", pa.int32()), ("wide", pa.float64())])
 
 def only_file(table: str) -> Path:
     [file] = snapshot_files(table)
-    return Path(table) / file["path"]
+    return Path(table) / file.path
 
 
 def repeat_a_key(path: Path) -> None:

@@ -76,7 +76,7 @@ def found(
     write_deltalake(place, rows.slice(50_000), mode="append")
     steps, fields = _steps_and_fields(rows)
     data = SliceData(
-        place, (), sorted(snapshot_files(place, None), key=lambda file: file["path"]), 1, 1, ROWS
+        place, (), sorted(snapshot_files(place, None), key=lambda file: file.path), 1, 1, ROWS
     )
     return {
         count: fit_transforms(spark, STEPS, steps, fields, splits_of(data, count), labels())

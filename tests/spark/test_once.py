@@ -13,8 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from batchinfer.contracts import DataFile
 from batchinfer.inference.splits import plan_splits
 from batchinfer.pipeline.scoring import once
+from batchinfer.pipeline.scoring.task_result import Rates
+from batchinfer.pipeline.slices.reading import SliceSplit
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -54,10 +57,9 @@ def test_a_sample_says_whether_it_pays(
     for number in range(4):
         path = tmp_path / f"{number}.parquet"
         pq.write_table(pa.table([column[number::4] for column in columns], names), path)
-        files.append({"path": str(path), "size": path.stat().st_size, "rows": ROWS // 4})
+        files.append(DataFile(str(path), path.stat().st_size, ROWS // 4))
     plan: Any = SimpleNamespace(inputs=tuple(names))
     # A model that takes a second a row: whatever there is to save is worth it.
-    decision = once.decide(
-        spark, plan_splits(files, 4, smallest_bytes=1), plan, {"cpu": {"256": 1.0}}, "auto", 4
-    )
+    splits = [SliceSplit(split) for split in plan_splits(files, 4, smallest_bytes=1)]
+    decision = once.decide(spark, splits, plan, Rates({"cpu": {256: 1.0}}), "auto", 4)
     assert (decision.exchange, reason in decision.reason) == (exchange, True), decision.reason

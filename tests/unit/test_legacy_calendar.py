@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchinfer.errors import InputError
-from batchinfer.inference.splits import read_split
+from batchinfer.inference.split_reading import read_split, whole_file
 from batchinfer.legacy_calendar import calendar_of, gregorian_days, gregorian_times
 
 EPOCH = dt.date(1970, 1, 1)
@@ -73,10 +73,8 @@ def write(path: Path, columns: dict[str, pa.Array], told: dict[str, str], **how:
 
 
 def read(path: str, *columns: str) -> list[dict[str, Any]]:
-    part = {"path": path, "row_groups": None, "partition": {}}
-    return [
-        row for batch in read_split({"parts": [part]}, list(columns)) for row in batch.to_pylist()
-    ]
+    split = whole_file(path)
+    return [row for batch in read_split(split, list(columns)) for row in batch.to_pylist()]
 
 
 OLD = pa.array([days(1000, 1, 6) + 5, None, 0], pa.int32()).cast(pa.date32())

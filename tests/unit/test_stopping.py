@@ -21,8 +21,8 @@ import pytest
 from batchinfer import errors, stopping
 from batchinfer.command import run_command
 from batchinfer.lake.delta import commit, ensure_table, snapshot_files
+from batchinfer.lake.orphans import hold_and_sweep, remove_interrupted
 from batchinfer.lake.runs import append_run
-from batchinfer.lake.staged_files import remove_interrupted, staging
 from batchinfer.lake.staging import StagedWriter
 
 SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
@@ -140,7 +140,8 @@ def test_what_a_worker_staged_goes_and_what_stands_stays(
     of_another = table_of(tmp_path, "another")[1]
 
     def work() -> None:
-        with staging("mine", uri, str(tmp_path / "never made")):
+        tables = (uri, str(tmp_path / "never made"))
+        with hold_and_sweep(str(tmp_path / "lake"), "p", "s", "mine", tables):
             table_of(tmp_path, "mine")
             told_to_stop()
 
@@ -150,7 +151,7 @@ def test_what_a_worker_staged_goes_and_what_stands_stays(
 
 
 def test_what_stays_staged_without_a_signal_is_nobodys_to_remove(tmp_path: Path) -> None:
-    with staging("mine", str(tmp_path / "table")):
+    with hold_and_sweep(str(tmp_path / "lake"), "p", "s", "mine", (str(tmp_path / "table"),)):
         staged = table_of(tmp_path, "mine")[1]
     remove_interrupted()
     assert (tmp_path / "table" / staged[0].path).exists()

@@ -22,7 +22,7 @@ FileId = tuple[str, str | None]
 
 
 @dataclass(frozen=True)
-class DataFile:
+class CommitFile:
     """A file as a commit speaks of it.
 
     Attributes:
@@ -53,10 +53,10 @@ class Commit:
     """
 
     version: int
-    added: list[DataFile] = field(default_factory=list)
-    removed: list[DataFile] = field(default_factory=list)
-    rewritten_from: list[DataFile] = field(default_factory=list)
-    rewritten_to: list[DataFile] = field(default_factory=list)
+    added: list[CommitFile] = field(default_factory=list)
+    removed: list[CommitFile] = field(default_factory=list)
+    rewritten_from: list[CommitFile] = field(default_factory=list)
+    rewritten_to: list[CommitFile] = field(default_factory=list)
     properties: list[Mapping[str, str]] = field(default_factory=list)
     feed: list[str] = field(default_factory=list)
 
@@ -69,14 +69,14 @@ class NetChanges:
     A file in between that came and went is in neither; nor is what OPTIMIZE made of others.
     """
 
-    added: list[DataFile]
-    removed: list[DataFile]
+    added: list[CommitFile]
+    removed: list[CommitFile]
 
     def __bool__(self) -> bool:
         return bool(self.added or self.removed)
 
     @property
-    def files(self) -> list[DataFile]:
+    def files(self) -> list[CommitFile]:
         return [*self.added, *self.removed]
 
 
@@ -101,8 +101,8 @@ def net_changes(commits: Iterable[Commit], backwards: bool = False) -> NetChange
     """What the commits come to, one after the other; `backwards`: what undoing them would come
     to.
     """
-    added: dict[FileId, DataFile] = {}
-    removed: dict[FileId, DataFile] = {}
+    added: dict[FileId, CommitFile] = {}
+    removed: dict[FileId, CommitFile] = {}
     for commit in commits:
         for gone in commit.removed:
             if added.pop(gone.id, None) is None:
@@ -151,11 +151,13 @@ def _actions(uri: str, version: int, text: str) -> Iterator[dict[str, Any]]:
         yield action
 
 
-def _file(body: Mapping[str, Any]) -> DataFile:
+def _file(body: Mapping[str, Any]) -> CommitFile:
     vector = body.get("deletionVector")
     mark = (
         None
         if vector is None
         else f"{vector.get('storageType')}{vector.get('pathOrInlineDv')}@{vector.get('offset')}"
     )
-    return DataFile(logged_path(body["path"]), mark, body.get("partitionValues"), body.get("size"))
+    return CommitFile(
+        logged_path(body["path"]), mark, body.get("partitionValues"), body.get("size")
+    )

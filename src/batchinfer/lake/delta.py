@@ -21,7 +21,7 @@ from deltalake.transaction import AddAction, RemoveAction
 from pyarrow.fs import FileInfo, FileSystem, LocalFileSystem
 
 from batchinfer import stopping
-from batchinfer.contracts import StagedFile
+from batchinfer.contracts import DataFile, StagedFile
 from batchinfer.errors import BatchInferError, InputError, SliceHeld, StorageError
 from batchinfer.lake import log
 from batchinfer.lake.creation import ensure_table
@@ -227,7 +227,7 @@ def _write(uri: str, table: DeltaTable, change: _Change, rewrite: Rewrite) -> in
         change.transactions(version) if callable(change.transactions) else change.transactions
     )
     if change.touch is not None:
-        touched = [staged.partition for staged in added] + [file["partition"] for file in removed]
+        touched = [staged.partition for staged in added] + [file.partition for file in removed]
         transactions |= {change.touch(partition): version for partition in touched}
     if not (added or removed or transactions):
         return table.version()
@@ -239,8 +239,7 @@ def _write(uri: str, table: DeltaTable, change: _Change, rewrite: Rewrite) -> in
         for staged in added
     ]
     actions += [
-        RemoveAction(file["path"], True, now_ms, file["size"], file["partition"])
-        for file in removed
+        RemoveAction(file.path, True, now_ms, file.size, dict(file.partition)) for file in removed
     ]
     table.create_write_transaction(
         actions,
@@ -258,9 +257,7 @@ def _write(uri: str, table: DeltaTable, change: _Change, rewrite: Rewrite) -> in
     return version
 
 
-def _removed(
-    uri: str, table: DeltaTable, change: _Change, rewrite: Rewrite
-) -> list[dict[str, Any]]:
+def _removed(uri: str, table: DeltaTable, change: _Change, rewrite: Rewrite) -> list[DataFile]:
     """The current files that this commit removes."""
     named = change.remove | set(rewrite.removed)
     if not (named or change.replace):
@@ -273,7 +270,7 @@ def _removed(
         and set(change.replace[0]) <= set(table.metadata().partition_columns)
     )
     current = table_files(table, change.replace[0] if one else None)
-    gone = named - {file["path"] for file in current}
+    gone = named - {file.path for file in current}
     if gone:
         raise StorageError(
             f"{uri}: {len(gone)} files to remove are not in version {table.version()}, such as "
@@ -285,10 +282,10 @@ def _removed(
     return [
         file
         for file in current
-        if file["path"] in named
+        if file.path in named
         or (
-            file["path"] not in added
-            and any(_matches(file["partition"], each) for each in change.replace)
+            file.path not in added
+            and any(_matches(file.partition, each) for each in change.replace)
         )
     ]
 

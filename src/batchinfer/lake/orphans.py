@@ -1,8 +1,9 @@
-"""Files that runs which were killed have staged, and that no commit names: the next run of the same
-pipeline removes them.
+"""Files that runs which were killed or interrupted have staged, and that no commit names.
 
-A run that is killed leaves its lease, and the names of what it staged begin with its id. So nothing
-of a run that lives is looked at. Must not know what the files hold.
+A run that is killed leaves its lease, and the names of what it staged begin with its id: the next
+run of the same pipeline removes its files. Of an interrupted run the process itself removes them,
+when none of its workers is left. So nothing of a run that lives is looked at. Must not know what
+the files hold.
 """
 
 from __future__ import annotations
@@ -13,11 +14,16 @@ from typing import Any
 
 from pyarrow.fs import FileInfo, FileSelector
 
+from batchinfer import stopping
+from batchinfer.errors import StorageError
 from batchinfer.lake.leases import forget_leases, hold, left_behind
 from batchinfer.lake.log import names_in_commits
 from batchinfer.lake.parquet import delete_quietly, prefix_of
 from batchinfer.lake.snapshots import exists, snapshot_files
 from batchinfer.lake.table_places import open_filesystem, storage_faults
+
+# Tables that runs of this process stage files in; the entries of interrupted runs stay.
+_staging: list[tuple[str, str]] = []
 
 
 @contextmanager
@@ -37,10 +43,36 @@ def hold_and_sweep(
     """
     dead = left_behind(lake, pipeline)
     runs = sorted({run for lease in dead for run in _runs_of(lease)} - {run_id})
+    staging = [(table, run_id) for table in dict.fromkeys(tables)]
     with hold(lake, pipeline, slice_, run_id, heir_of=runs):
         notes = [note for run in runs if (note := _remove(run, tables))]
         forget_leases(lake, pipeline, dead)
-        yield notes
+        _staging.extend(staging)
+        try:
+            yield notes
+        finally:
+            if stopping.asked() is None:
+                for entry in staging:
+                    _staging.remove(entry)
+
+
+def remove_interrupted() -> None:
+    """Deletes what interrupted runs of this process have staged, and no commit names; asked when
+    none of their workers is left, which may have been ended in the midst of a file.
+
+    A table whose log cannot be read keeps its files: the next run of the pipeline removes them.
+
+    Runs on: driver
+    """
+    while _staging:
+        table, run_id = _staging.pop()
+        try:
+            orphans = _orphans(table, prefix_of(run_id))
+        except StorageError:
+            continue
+        filesystem, _ = open_filesystem(table)
+        for info in orphans:
+            delete_quietly(filesystem, info.path)
 
 
 def _runs_of(lease: Mapping[str, Any]) -> list[str]:
@@ -70,7 +102,7 @@ def _orphans(table: str, prefix: str) -> list[FileInfo]:
     staged = [info for info in found if info.is_file and info.base_name.startswith(prefix)]
     if not staged or not exists(table):
         return staged
-    held = {file["path"].rsplit("/", 1)[-1] for file in snapshot_files(table)}
+    held = {file.path.rsplit("/", 1)[-1] for file in snapshot_files(table)}
     staged = [info for info in staged if info.base_name not in held]
     # What a later commit removed, readers of older versions may still read.
     named = names_in_commits(table, [info.base_name for info in staged])

@@ -15,7 +15,7 @@ from deltalake import DeltaTable
 from pyarrow import compute
 
 from batchinfer.checked_parquet import CheckedParquetFile
-from batchinfer.contracts import StagedFile
+from batchinfer.contracts import DataFile, StagedFile
 from batchinfer.lake.snapshots import arrow_schema, skipping_names
 from batchinfer.lake.staging import StagedWriter
 from batchinfer.lake.table_places import open_filesystem, reading_faults
@@ -41,7 +41,7 @@ class Rewrite:
 def remove_rows(
     uri: str,
     table: DeltaTable,
-    files: Iterable[dict[str, Any]],
+    files: Iterable[DataFile],
     values: Mapping[str, Any],
 ) -> Rewrite:
     """Works out how to take the rows that have these values out of these files.
@@ -65,14 +65,14 @@ def remove_rows(
     stats_columns = skipping_names(table)
     rewrite = Rewrite()
     for file in files:
-        path = f"{root}/{file['path']}"
+        path = f"{root}/{file.path}"
         with reading_faults(path), CheckedParquetFile(filesystem, path) as parquet:
             if not set(values) <= set(parquet.schema_arrow.names):
                 continue
             count = pc.sum(doomed.mask(parquet.read(columns=list(values)))).as_py() or 0
             if not count:
                 continue
-            rewrite.removed.append(file["path"])
+            rewrite.removed.append(file.path)
             if count == parquet.metadata.num_rows:
                 continue
             names = [
@@ -84,7 +84,7 @@ def remove_rows(
             ) as writer:
                 for batch in parquet.iter_batches(batch_size=_BATCH_ROWS, columns=names):
                     keep = pc.invert(doomed.mask(batch))
-                    writer.write(batch.filter(keep), file["partition"])
+                    writer.write(batch.filter(keep), file.partition)
                 rewrite.adds += writer.close()
     return rewrite
 

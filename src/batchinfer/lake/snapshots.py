@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 from deltalake import DeltaTable
 
+from batchinfer.contracts import DataFile
 from batchinfer.lake.table_places import (
     is_reachable,
     logged_path,
@@ -85,14 +86,9 @@ def table_schema(uri: str) -> pa.Schema:
     return arrow_schema(open_table(uri))
 
 
-def snapshot_files(
-    uri: str, partition: Mapping[str, str | None] | None = None
-) -> list[dict[str, Any]]:
-    """The files of the latest snapshot: `{path, size, rows, partition}`, of all partitions or of
-    those given.
-
-    Paths are as `table_places.logged_path` tells them; `rows` is None where the log does
-    not tell; partition values are as Delta writes them.
+def snapshot_files(uri: str, partition: Mapping[str, str | None] | None = None) -> list[DataFile]:
+    """The files of the latest snapshot, of all partitions or of those given; paths are as
+    `table_places.logged_path` tells them.
 
     Runs on: driver
 
@@ -104,7 +100,7 @@ def snapshot_files(
 
 def table_files(
     table: DeltaTable, partition: Mapping[str, str | None] | None = None
-) -> list[dict[str, Any]]:
+) -> list[DataFile]:
     """The files of an open table, as `snapshot_files` tells them; those of one partition are soon
     told, in a large table too.
     """
@@ -126,12 +122,7 @@ def table_files(
         else [None] * actions.num_rows
     )
     return [
-        {
-            "path": logged_path(path),
-            "size": size,
-            "rows": count,
-            "partition": dict(zip(names, values, strict=True)),
-        }
+        DataFile(logged_path(path), size, count, dict(zip(names, values, strict=True)))
         for is_held, path, size, count, *values in zip(
             held,
             actions["path"].to_pylist(),
@@ -207,7 +198,7 @@ def maps_columns(table: DeltaTable) -> bool:
 
 
 def reading_facts(
-    uri: str, version: int | None = None, files: Iterable[Mapping[str, Any]] = ()
+    uri: str, version: int | None = None, files: Iterable[DataFile] = ()
 ) -> dict[str, bool]:
     """What readers of the table's files must know: `{reachable, deletion_vectors, column_mapping,
     char_inside}`.
@@ -226,7 +217,7 @@ def reading_facts(
     table = open_table(uri, version)
     return {
         "reachable": is_reachable(uri)
-        and all(is_reachable(file["path"]) for file in files if "://" in file["path"]),
+        and all(is_reachable(file.path) for file in files if "://" in file.path),
         "deletion_vectors": bool(kept_rows(table)),
         "column_mapping": maps_columns(table),
         "char_inside": len(char_types(table)) > len(char_lengths(table)),

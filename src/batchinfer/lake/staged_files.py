@@ -1,24 +1,22 @@
 """What becomes of staged files before a commit names them: moved into their partition, read, or
-deleted, also where their run was interrupted.
+deleted.
 
 Knows nothing of how they were written (see `staging`). Must not write Delta's log.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
-from pyarrow.fs import FileSelector, FileType, LocalFileSystem
+from pyarrow.fs import FileType, LocalFileSystem
 
-from batchinfer import stopping
 from batchinfer.checked_parquet import CheckedParquetFile
 from batchinfer.contracts import StagedFile
 from batchinfer.errors import StorageError
-from batchinfer.lake.parquet import delete_quietly, make_folder, prefix_of, sync_folders
+from batchinfer.lake.parquet import delete_quietly, make_folder, sync_folders
 from batchinfer.lake.snapshots import exists, snapshot_files
 from batchinfer.lake.table_places import (
     open_filesystem,
@@ -26,9 +24,6 @@ from batchinfer.lake.table_places import (
     reading_faults,
     storage_faults,
 )
-
-# Tables that runs of this process stage files in; the entries of interrupted runs stay.
-_staging: list[tuple[str, str]] = []
 
 
 def place_staged(table: str, staged: StagedFile, partition: Mapping[str, str | None]) -> StagedFile:
@@ -88,7 +83,7 @@ def remove_staged(table: str, files: Sequence[StagedFile]) -> int:
         return 0
     filesystem, root = open_filesystem(table)
     try:
-        held = {file["path"] for file in snapshot_files(table)} if exists(table) else set[str]()
+        held = {file.path for file in snapshot_files(table)} if exists(table) else set[str]()
     except StorageError:
         return 0
     return sum(
@@ -96,44 +91,3 @@ def remove_staged(table: str, files: Sequence[StagedFile]) -> int:
         for staged in files
         if staged.path not in held
     )
-
-
-@contextlib.contextmanager
-def staging(run_id: str, *tables: str) -> Generator[None]:
-    """Around all that a run stages and commits. Workers that are ended by a signal leave files that
-    no result names: `remove_interrupted` deletes them.
-
-    Runs on: driver
-    """
-    entries = [(table, run_id) for table in tables]
-    _staging.extend(entries)
-    try:
-        yield
-    finally:
-        if stopping.asked() is None:
-            for entry in entries:
-                _staging.remove(entry)
-
-
-def remove_interrupted() -> None:
-    """Deletes what interrupted runs of this process have staged and not committed; asked when none
-    of their workers is left.
-
-    A table whose log cannot be read keeps its files.
-
-    Runs on: driver
-    """
-    while _staging:
-        table, run_id = _staging.pop()
-        filesystem, root = open_filesystem(table)
-        try:
-            committed = {file["path"] for file in snapshot_files(table)} if exists(table) else set()
-            found = filesystem.get_file_info(
-                FileSelector(root, allow_not_found=True, recursive=True)
-            )
-        except (StorageError, OSError):
-            continue
-        names = {path.rsplit("/", 1)[-1] for path in committed}
-        for info in found:
-            if info.base_name.startswith(prefix_of(run_id)) and info.base_name not in names:
-                delete_quietly(filesystem, info.path)

@@ -251,9 +251,9 @@ def _source_files(context: Context, slice_: str | None = None) -> list[LoggedFil
         data = read_data(context, [slice_] if slice_ and slice_ in register.entries else None)
     except InputError:
         return []
-    places = [join(data.table, file["path"]) for file in data.files]
+    places = [join(data.table, file.path) for file in data.files]
     return [
-        LoggedFile(data.table, open_filesystem(place)[1], file["size"], is_source=True)
+        LoggedFile(data.table, open_filesystem(place)[1], file.size, is_source=True)
         for place, file in zip(places, data.files, strict=True)
     ]
 
@@ -295,10 +295,10 @@ def _files(table: str) -> list[LoggedFile]:
     return [
         LoggedFile(
             table,
-            f"{root}/{file['path']}",
-            file["size"],
-            file["rows"],
-            file["partition"].get(SLICE),
+            f"{root}/{file.path}",
+            file.size,
+            file.known_rows,
+            file.partition.get(SLICE),
         )
         for file in snapshot_files(table)
     ]

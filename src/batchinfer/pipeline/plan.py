@@ -14,7 +14,6 @@ from batchinfer.pipeline.scoring import few_rows
 from batchinfer.pipeline.scoring.devices import choose_device
 from batchinfer.pipeline.scoring.earlier_runs import (
     Row,
-    best_rows,
     estimated_seconds,
     known_rates,
     runs_of_bundle,
@@ -214,7 +213,7 @@ def _model_facts(columns: TableColumns, model: ResolvedModel) -> dict[str, Any]:
 def _batch_rows(earlier: Sequence[Row]) -> str:
     """How the size of a batch is come by, in words."""
     remembered = ", ".join(
-        f"{best_rows(rates):,} on {device}" for device, rates in known_rates(earlier).items()
+        f"{rows:,} on {device}" for device, rows in known_rates(earlier).best_rows().items()
     )
     return (
         f"as in earlier runs: {remembered}"

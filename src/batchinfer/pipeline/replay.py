@@ -232,7 +232,7 @@ class Replay(Publication):
         from batchinfer.lake.delta import snapshot_files
 
         there = snapshot_files(self.context.predictions, {SLICE: self.data.slice})
-        return [file["path"] for file in there] + super()._files_to_judge()
+        return [file.path for file in there] + super()._files_to_judge()
 
     def _refuse(self) -> None:
         """The rows are in quarantine already, and stay there as they are."""

@@ -172,12 +172,12 @@ def _training_data(
         source = context.pipeline.source.model_copy(update=own)
         land(Landing(context.with_new_run(), source, table, _TRAINING_SLICE), open_session)
         files, version = snapshot_files(table, None), table_version(table)
-        data = SliceData(table, (), files, version, version, sum(file["rows"] for file in files))
+        data = SliceData(table, (), files, version, version, sum(file.known_rows for file in files))
     if data.fields is not None:
         check_readable(data, settings.target.column, by_spark=bool(context.pipeline.prepare))
     # One order, whatever order the log lists the files in: the same table version gives the same
     # model.
-    return replace(data, files=sorted(data.files, key=lambda file: file["path"]))
+    return replace(data, files=sorted(data.files, key=lambda file: file.path))
 
 
 def _fit(

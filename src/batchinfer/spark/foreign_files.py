@@ -15,12 +15,13 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from batchinfer.config.uris import join
+from batchinfer.contracts import DataFile
 from batchinfer.errors import InputError, listed_some
 from batchinfer.lake.table_places import open_filesystem
 from batchinfer.legacy_calendar import is_of_hive
@@ -52,21 +53,21 @@ class _Differences:
     old_days: tuple[str, ...] = ()
 
 
-def check_foreign(frame: DataFrame, place: str, files: Sequence[Mapping[str, Any]]) -> DataFrame:
+def check_foreign(frame: DataFrame, place: str, files: Sequence[DataFile]) -> DataFrame:
     """The rows of somebody else's table, if Spark reads them as they were written.
 
     Days before 1582-10-15 in files of Hive are told row by row: the frame ends at the first.
 
     Args:
-        files: `{path, size}` of those that are read.
+        files: those that are read.
 
     Runs on: driver.
 
     Raises:
         InputError: files with columns that Spark reads otherwise, or not at all.
     """
-    uris = [join(place, file["path"]) for file in files]
-    sizes = [int(file["size"]) for file in files]
+    uris = [join(place, file.path) for file in files]
+    sizes = [file.size for file in files]
     if is_on_store(place) and len(uris) > 1:
         with ThreadPoolExecutor(min(_OPENED, len(uris)), thread_name_prefix="foreign") as pool:
             found = list(pool.map(_differences, uris, sizes))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
 
 from batchinfer.config.uris import Uri
-from batchinfer.contracts import SLICE
+from batchinfer.contracts import SLICE, DataFile
 from batchinfer.lake.snapshots import open_table, table_files
 from batchinfer.lake.table_places import is_reachable
 from batchinfer.lake.table_rows import check_table_footers
@@ -30,7 +30,7 @@ def version_frame(
     place: str,
     version: int,
     slices: Collection[str] | None = None,
-    files: Sequence[Mapping[str, Any]] | None = None,
+    files: Sequence[DataFile] | None = None,
 ) -> DataFrame:
     """A Delta table at one version.
 
@@ -79,8 +79,8 @@ def _check_reach(spark: SparkSession, place: str) -> None:
 def _check_footers(place: str, table: DeltaTable, slices: Collection[str] | None) -> None:
     files = table_files(table)
     if slices is not None and SLICE in table.metadata().partition_columns:
-        files = [file for file in files if file["partition"][SLICE] in slices]
-    check_table_footers(place, [file["path"] for file in files])
+        files = [file for file in files if file.partition[SLICE] in slices]
+    check_table_footers(place, [file.path for file in files])
 
 
 def quoted_name(name: str) -> str:

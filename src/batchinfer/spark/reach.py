@@ -11,15 +11,16 @@ from __future__ import annotations
 import socket
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from batchinfer.errors import ConfigError, StorageError, listed_some
 from batchinfer.lake.parquet import delete_quietly, make_folder
 from batchinfer.lake.table_places import is_reachable, local_path, open_filesystem, storage_faults
 from batchinfer.spark.capacity import executors
 from batchinfer.spark.shipping import is_local
-from batchinfer.spark.tasks import run_tasks
+from batchinfer.spark.tasks import Work, run_tasks
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -52,43 +53,66 @@ def ask_executors(spark: SparkSession, places: Mapping[str, str]) -> None:
     """
     probe = f".probe-{uuid.uuid4().hex}"
     tasks = [
-        {"places": dict(places), "probe": probe, "own": f"{probe}-{number}"}
+        ReachQuestion(dict(places), probe, f"{probe}-{number}")
         for number in range(min(_MOST_ASKED, executors(spark)))
     ]
     try:
         for name, place in places.items():
             with storage_faults(place, f"write to {name}"):
                 _put(place, probe)
+        work = Work(look, ReachQuestion, ReachAnswer)
         answers = [
             answer
-            for of_task in run_tasks(spark, look, tasks, "asking executors for the lake")
+            for of_task in run_tasks(spark, work, tasks, "asking executors for the lake")
             for answer in of_task
         ]
         # A store is one and the same for all; a folder that an executor wrote to may be another one
         # of that name.
-        for answer in answers:
-            folder = local_path(places[answer["name"]])
-            if (
-                folder is not None
-                and answer["fault"] is None
-                and not (folder / answer["own"]).exists()
-            ):
-                answer["fault"] = "wrote a file there that the driver does not see"
+        answers = [_seen(answer, places) for answer in answers]
     finally:
         for place in places.values():
             filesystem, root = open_filesystem(place)
-            for file in (probe, *(task["own"] for task in tasks)):
+            for file in (probe, *(task.own for task in tasks)):
                 # One of an executor's user that may not be removed says nothing about the places.
                 delete_quietly(filesystem, f"{root}/{file}")
-    _raise([answer for answer in answers if answer["fault"]], places)
+    _raise([answer for answer in answers if answer.fault], places)
 
 
-def _raise(faults: Sequence[Mapping[str, Any]], places: Mapping[str, str]) -> None:
+@dataclass(frozen=True)
+class ReachQuestion:
+    """What an executor is asked: the places by their names, the name of the driver's file in each,
+    and of the one that it shall write.
+    """
+
+    places: Mapping[str, str]
+    probe: str
+    own: str
+
+
+@dataclass(frozen=True)
+class ReachAnswer:
+    """What an executor found in one place; `fault` is None where all was well."""
+
+    name: str
+    own: str
+    host: str
+    fault: str | None
+    hint: str | None
+
+
+def _seen(answer: ReachAnswer, places: Mapping[str, str]) -> ReachAnswer:
+    folder = local_path(places[answer.name])
+    if folder is None or answer.fault is not None or (folder / answer.own).exists():
+        return answer
+    return replace(answer, fault="wrote a file there that the driver does not see")
+
+
+def _raise(faults: Sequence[ReachAnswer], places: Mapping[str, str]) -> None:
     folders = {
-        f"{each['name']}: got {places[each['name']]}; an executor on {each['host']} "
-        f"{each['fault']}; allowed: a place that all machines reach"
+        f"{each.name}: got {places[each.name]}; an executor on {each.host} "
+        f"{each.fault}; allowed: a place that all machines reach"
         for each in faults
-        if local_path(places[each["name"]]) is not None
+        if local_path(places[each.name]) is not None
     }
     if folders:
         hint = (
@@ -97,11 +121,9 @@ def _raise(faults: Sequence[Mapping[str, Any]], places: Mapping[str, str]) -> No
         )
         raise ConfigError(sorted(folders), hint)
     if faults:
-        told = {
-            f"{each['name']}: an executor on {each['host']}: {each['fault']}" for each in faults
-        }
+        told = {f"{each.name}: an executor on {each.host}: {each.fault}" for each in faults}
         raise StorageError(
-            listed_some(sorted(told)), next((each["hint"] for each in faults if each["hint"]), None)
+            listed_some(sorted(told)), next((each.hint for each in faults if each.hint), None)
         )
 
 
@@ -112,42 +134,36 @@ def _put(place: str, name: str) -> None:
         sink.write(b"\0")
 
 
-def look(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def look(task: ReachQuestion) -> Iterator[ReachAnswer]:
     """What an executor sees of the driver's files; writes one of its own beside each.
 
     Runs on: executor.
     """
-    for name, place in task["places"].items():
+    for name, place in task.places.items():
         folder = local_path(place)
         fault, hint = _in_store(place, task) if folder is None else (_in_folder(folder, task), None)
-        yield {
-            "name": name,
-            "own": task["own"],
-            "host": socket.gethostname(),
-            "fault": fault,
-            "hint": hint,
-        }
+        yield ReachAnswer(name, task.own, socket.gethostname(), fault, hint)
 
 
-def _in_folder(folder: Path, task: Mapping[str, Any]) -> str | None:
-    if not (folder / task["probe"]).exists():
+def _in_folder(folder: Path, task: ReachQuestion) -> str | None:
+    if not (folder / task.probe).exists():
         return "sees a folder of its own there" if folder.is_dir() else "has no such folder"
     try:
-        (folder / task["own"]).touch()
+        (folder / task.own).touch()
     except OSError as error:
         return f"cannot write there ({error.strerror})"
     return None
 
 
-def _in_store(place: str, task: Mapping[str, Any]) -> tuple[str | None, str | None]:
+def _in_store(place: str, task: ReachQuestion) -> tuple[str | None, str | None]:
     """(what the store answered, what helps); None where all went well."""
     try:
         with storage_faults(place, "read what the driver wrote"):
             filesystem, root = open_filesystem(place)
-            with filesystem.open_input_file(f"{root}/{task['probe']}") as source:
+            with filesystem.open_input_file(f"{root}/{task.probe}") as source:
                 source.read()
         with storage_faults(place, "write"):
-            _put(place, task["own"])
+            _put(place, task.own)
     except StorageError as error:
         return "; ".join(error.problems), error.hint
     return None, None

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from batchinfer.contracts import DataFile
 from batchinfer.inference.splits import plan_splits
 from benchmarks import scale_limits, scale_model, scale_run_time
 from benchmarks.scale_limits import Load, Shape, line, load_of, shapes, workers_for
@@ -63,12 +64,12 @@ def test_waves_by_hand(
 @pytest.mark.parametrize("workers", [1, 2, 7])
 @pytest.mark.parametrize("mib", [1, 300, 2_620, 5_000])
 def test_tasks_are_those_that_the_engine_makes(workers: int, mib: int) -> None:
-    files = [{"path": f"{number}", "size": 2**18, "rows": 1000} for number in range(4 * mib)]
+    files = [DataFile(f"{number}", 2**18, 1000) for number in range(4 * mib)]
     made = plan_splits(files, workers)
     told = task_shares(mib * 2**20, workers)
     assert len(made) == sum(count for count, _ in told)
     assert sum(count * share for count, share in told) == pytest.approx(1)
-    sizes = sorted((task["bytes"] for task in made), reverse=True)
+    sizes = sorted((task.bytes for task in made), reverse=True)
     expected = [share * mib * 2**20 for count, share in told for _ in range(count)]
     assert all(
         abs(size - wanted) <= 2 * 2**18 for size, wanted in zip(sizes, expected, strict=True)

@@ -15,14 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchinfer.errors import StorageError
-from batchinfer.lake.changes import Commit, DataFile, net_changes, read_commits
+from batchinfer.lake.changes import Commit, CommitFile, net_changes, read_commits
 
 
 def rows(*numbers: int) -> pa.Table:
     return pa.table({"id": list(numbers), "day": [f"d{n % 2}" for n in numbers]})
 
 
-def names(files: list[DataFile]) -> set[str]:
+def names(files: list[CommitFile]) -> set[str]:
     return {file.path for file in files}
 
 
@@ -115,8 +115,8 @@ def test_actions_as_other_writers_leave_them(tmp_path: Path) -> None:
     [commit] = read_commits(str(tmp_path / "t"), 0, 1) or []
     assert commit.properties == [{"delta.enableChangeDataFeed": "true"}]
     changes = net_changes([commit])
-    assert changes.removed == [DataFile("day=a b/x.parquet", None, None, None)]
-    assert changes.added == [DataFile("day=a b/x.parquet", "uab@1", {"day": "a b"}, 7)]
+    assert changes.removed == [CommitFile("day=a b/x.parquet", None, None, None)]
+    assert changes.added == [CommitFile("day=a b/x.parquet", "uab@1", {"day": "a b"}, 7)]
 
 
 @given(st.lists(st.sets(st.integers(0, 6)), max_size=8))
@@ -124,7 +124,7 @@ def test_the_net_change_is_the_difference_of_the_states(states: list[set[int]]) 
     """Whatever happens in between, what came and went is what the last state has more and less than
     the first.
     """
-    files = {number: DataFile(str(number), None, {}, 1) for number in range(7)}
+    files = {number: CommitFile(str(number), None, {}, 1) for number in range(7)}
     commits, before = [], set[int]()
     for version, after in enumerate(states):
         commits.append(

@@ -45,7 +45,7 @@ def test_commit_removes_files_by_path_and_refuses_unknown_ones(tmp_path: Path) -
     uri = make_table(tmp_path)
     delta.commit(uri, stage(uri, [1], "s"))
     delta.commit(uri, stage(uri, [2], "s"))
-    first = [file["path"] for file in delta.snapshot_files(uri)]
+    first = [file.path for file in delta.snapshot_files(uri)]
     delta.commit(uri, stage(uri, [3], "s"), remove=first)
     assert read(uri) == [(3, "s")]
     with pytest.raises(StorageError, match="not in version 3"):

@@ -46,9 +46,9 @@ def test_replacing_odd_slices_touches_only_their_own_files(tmp_path: Path) -> No
     for number, slice_ in enumerate(ODD_SLICES):
         [before] = delta.snapshot_files(uri, {"slice": slice_})
         assert (
-            (Path(uri) / before["path"]).is_file()
-            and before["rows"] == 1
-            and before["partition"] == {"slice": slice_}
+            (Path(uri) / before.path).is_file()
+            and before.rows == 1
+            and before.partition == {"slice": slice_}
         )
         delta.commit(uri, stage(uri, [100 + number], slice_), replace={"slice": slice_})
     assert read(uri) == sorted(
@@ -64,7 +64,7 @@ def test_rows_of_a_value_are_replaced_and_other_rows_of_their_files_stay(tmp_pat
         + stage(uri, [4], "t", ["a"])
         + stage(uri, [5], "t", ["b"]),
     )
-    kept = [file["path"] for file in delta.snapshot_files(uri, {"slice": "t"}) if file["rows"] == 1]
+    kept = [file.path for file in delta.snapshot_files(uri, {"slice": "t"}) if file.rows == 1]
     version = delta.commit(
         uri,
         stage(uri, [6], "u"),
@@ -76,8 +76,7 @@ def test_rows_of_a_value_are_replaced_and_other_rows_of_their_files_stay(tmp_pat
         f"slice:{s}": version for s in "stu"
     }
     assert (
-        len([file for file in delta.snapshot_files(uri, {"slice": "t"}) if file["path"] in kept])
-        == 1
+        len([file for file in delta.snapshot_files(uri, {"slice": "t"}) if file.path in kept]) == 1
     )
     delta.commit(uri, [], replace_rows={"name": ["b"], "slice": "t"})
     assert read(uri) == [(2, "s"), (6, "u")]

@@ -18,7 +18,7 @@ from pyarrow.fs import LocalFileSystem
 from batchinfer.checked_parquet import CheckedParquetFile, check_footers, damage, look_at
 from batchinfer.contracts import KEY_PROPERTY
 from batchinfer.errors import DamagedFile, StorageError
-from batchinfer.inference.splits import read_split
+from batchinfer.inference.split_reading import read_split, whole_file
 from batchinfer.lake.creation import ensure_table
 from batchinfer.lake.delta import commit
 from batchinfer.lake.snapshots import open_table
@@ -73,9 +73,9 @@ def file(tmp_path: Path) -> Path:
 
 
 def on_the_direct_road(path: Path) -> Any:
-    task = {"parts": [{"path": str(path), "row_groups": None, "partition": {}}]}
+    split = whole_file(str(path))
     names = [name for name in SCHEMA.names if name != "slice"]
-    return pa.Table.from_batches(read_split(task, names))
+    return pa.Table.from_batches(read_split(split, names))
 
 
 def through_the_table(path: Path) -> Any:
@@ -150,8 +150,8 @@ def test_files_of_other_writers_read_as_before(tmp_path: Path, checksums: bool) 
 
 
 def on_the_direct(path: Path) -> pa.Table:
-    task = {"parts": [{"path": str(path), "row_groups": None, "partition": {}}]}
-    return pa.Table.from_batches(read_split(task, ["order"]))
+    split = whole_file(str(path))
+    return pa.Table.from_batches(read_split(split, ["order"]))
 
 
 def test_sealed_file_is_plain_parquet(file: Path) -> None:

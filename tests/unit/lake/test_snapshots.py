@@ -47,7 +47,7 @@ def test_files_of_a_partition_are_those_that_a_whole_listing_has(
     expected = [
         file
         for file in whole
-        if all(file["partition"].get(name) == value for name, value in wanted.items())
+        if all(file.partition.get(name) == value for name, value in wanted.items())
     ]
     assert table_files(open_table(uri), wanted) == snapshot_files(uri, wanted) == expected
 
@@ -65,14 +65,14 @@ def test_a_commit_lists_only_the_partition_that_it_replaces(
     monkeypatch.setattr(delta, "table_files", listed)
     delta.commit(uri, [], replace={"slice": "b"})
     assert asked == [{"slice": "b"}] and sorted(
-        file["partition"]["slice"] or "" for file in table_files(open_table(uri))
+        file.partition["slice"] or "" for file in table_files(open_table(uri))
     ) == [
         "",
         "a",
         "a",
     ]
     delta.commit(uri, [], replace=[{"slice": "a", "n": "1"}, {"slice": None}])
-    assert asked[1:] == [None] and [file["partition"] for file in table_files(open_table(uri))] == [
+    assert asked[1:] == [None] and [file.partition for file in table_files(open_table(uri))] == [
         {"slice": "a", "n": "2"}
     ]
     with pytest.raises(KeyError, match="day"):

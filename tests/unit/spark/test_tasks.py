@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from batchinfer.errors import ConfigError, InputError
-from batchinfer.spark.tasks import as_result, raise_errors
+from batchinfer.spark.tasks import error_json, results_in_order
 from batchinfer.transforms import StepProblem
 
 
@@ -17,6 +17,6 @@ def test_an_error_arrives_as_the_class_that_has_its_exit_code(
     error: InputError | ConfigError, class_: type[Exception]
 ) -> None:
     with pytest.raises(class_) as caught:
-        raise_errors([{}, as_result(error)])
+        results_in_order([(0, "{}"), (1, error_json(error))], dict[str, int], 2)
     assert type(caught.value) is class_
     assert (caught.value.problems, caught.value.hint) == (error.problems, error.hint)  # type: ignore[attr-defined]

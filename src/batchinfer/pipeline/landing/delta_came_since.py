@@ -8,14 +8,14 @@ rewrote is read from the files as they came, as long as VACUUM leaves them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
+from batchinfer.contracts import DataFile
 from batchinfer.errors import InputError
-from batchinfer.lake.changes import Commit, DataFile, read_commits
+from batchinfer.lake.changes import Commit, CommitFile, read_commits
 from batchinfer.pipeline.slices.delta_opened import Opened, check_data_files
 from batchinfer.pipeline.slices.delta_register import RegisteredSlice
 
-Increment = tuple[list[dict[str, Any]], int, bool]
+Increment = tuple[list[DataFile], int, bool]
 
 
 def find_arrivals(
@@ -46,13 +46,13 @@ def find_arrivals(
         return None
     since = max((entry.version for entry in others.values()), default=None)
     files = opened.files if since is None else _came_since(opened, since)
-    fresh = former is None or {file["path"] for file in former.files or ()} != {
-        file["path"] for file in files
+    fresh = former is None or {file.path for file in former.files or ()} != {
+        file.path for file in files
     }
-    return sorted(files, key=lambda file: file["path"]), sum(file["rows"] for file in files), fresh
+    return sorted(files, key=lambda file: file.path), sum(file.known_rows for file in files), fresh
 
 
-def _came_since(opened: Opened, since: int) -> list[dict[str, Any]]:
+def _came_since(opened: Opened, since: int) -> list[DataFile]:
     if since > opened.version:
         raise InputError(
             f"{opened.place}: the slice before was recorded at version {since}, and version "
@@ -66,20 +66,20 @@ def _came_since(opened: Opened, since: int) -> list[dict[str, Any]]:
             "(delta.logRetentionDuration), or no changes_since"
         )
     came = files_that_came(opened.place, commits)
-    live = {file["path"]: file for file in opened.files}
+    live = {file.path: file for file in opened.files}
     rewritten = [file for path, file in came.items() if path not in live]
     check_data_files(opened, [file.path for file in rewritten])
     return [live[path] if path in live else _as_listed(opened, file) for path, file in came.items()]
 
 
-def files_that_came(place: str, commits: Iterable[Commit]) -> dict[str, DataFile]:
+def files_that_came(place: str, commits: Iterable[Commit]) -> dict[str, CommitFile]:
     """Files added since, and not removed again, by path; OPTIMIZE removes none.
 
     Raises:
         InputError: OPTIMIZE put old and new rows together, and an update rewrote them: which came,
             no file tells any more.
     """
-    came: dict[str, DataFile] = {}
+    came: dict[str, CommitFile] = {}
     merged: dict[str, set[str]] = {}
     for commit in commits:
         gone = {file.path for file in commit.removed}
@@ -103,16 +103,11 @@ def files_that_came(place: str, commits: Iterable[Commit]) -> dict[str, DataFile
     return came
 
 
-def _as_listed(opened: Opened, file: DataFile) -> dict[str, Any]:
+def _as_listed(opened: Opened, file: CommitFile) -> DataFile:
     if file.vector is not None:
         raise InputError(
             f"{opened.place}: {file.path}, which came since the slice before, has deleted rows and "
             "was rewritten by OPTIMIZE; allowed with changes_since: extract before OPTIMIZE"
         )
     partition = opened.logical_partition(file.partition or {})
-    return {
-        "path": file.path,
-        "size": file.size or 0,
-        "rows": opened.count_rows(file.path),
-        "partition": partition,
-    }
+    return DataFile(file.path, file.size or 0, opened.count_rows(file.path), partition)

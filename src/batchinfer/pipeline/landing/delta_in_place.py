@@ -74,17 +74,13 @@ def extract_in_place(
         SliceHeld: another extract of this pipeline is running.
     """
     from batchinfer.lake.orphans import hold_and_sweep
-    from batchinfer.lake.staged_files import staging
     from batchinfer.lake.storage import check_writable
 
     started = time.perf_counter()
     lake, tables = context.environment.lake, context.staged_tables
     check_writable(lake)
     # All slices are rows of one register: one extract at a time.
-    with (
-        hold_and_sweep(lake, context.name, "extract *", context.run_id, tables) as swept,
-        staging(context.run_id, context.landed, context.quarantine),
-    ):
+    with hold_and_sweep(lake, context.name, "extract *", context.run_id, tables) as swept:
         opened = open_source(find_place(context, source, open_session), source)
         known = read_register(context)
         warnings = check_contract(context, source, opened, known)

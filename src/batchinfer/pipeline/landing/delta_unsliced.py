@@ -9,17 +9,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from pyarrow import compute
 
 from batchinfer.config.sources import SliceColumn
-from batchinfer.contracts import BadRecord, StagedFile
+from batchinfer.contracts import BadRecord, DataFile, StagedFile
+from batchinfer.json_values import from_json, to_json
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.slices.delta_changes import file_slices
 from batchinfer.pipeline.slices.delta_opened import Opened
-from batchinfer.pipeline.slices.reading import count_batches, read_rows, slice_names
+from batchinfer.pipeline.slices.reading import SliceSplit, count_batches, read_rows, slice_names
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -50,63 +52,91 @@ def stage_unsliced(
     from batchinfer.inference.splits import split_files
     from batchinfer.lake.snapshots import reading_facts
     from batchinfer.spark.capacity import workers
-    from batchinfer.spark.tasks import run_tasks
+    from batchinfer.spark.tasks import Work, run_tasks
 
-    common = {
-        "rule": rule.model_dump(),
-        "columns": list(opened.fields),
-        "key": list(context.pipeline.source.key),
-        "place": opened.place,
-        "pipeline": context.name,
-        "run_id": context.run_id,
-        "quarantine": context.quarantine,
-    }
+    told = Unsliced(
+        rule,
+        tuple(opened.fields),
+        tuple(context.pipeline.source.key),
+        opened.place,
+        context.name,
+        context.run_id,
+        context.quarantine,
+    )
     facts = reading_facts(opened.place, opened.version, opened.files)
     spark = open_session()
     if not obstacles(TableFacts.of_delta(facts)):
         types = {name: spark_name(type_) for name, type_ in opened.fields.items()}
         splits = split_files(opened.place, _candidates(opened, rule), workers(spark))
-        told = {"types": types, "char": dict(opened.rules.char)}
-        tasks = [{**common, "split": split | told} for split in splits]
+        tasks = [
+            UnslicedOf(SliceSplit(split, types=types, char=opened.rules.char), told)
+            for split in splits
+        ]
         found = run_tasks(
             spark,
-            quarantine_unsliced,
+            Work(quarantine_unsliced, UnslicedOf, UnslicedRows),
             tasks,
             f"quarantining rows without a slice of {opened.place}",
         )
         results = [result for each in found for result in each]
     else:
-        results = _through_spark(spark, opened, common)
+        results = _through_spark(spark, opened, told)
     reasons: Counter[str] = Counter()
     for result in results:
-        reasons.update(result["reasons"])
-    return [
-        StagedFile.from_json(file) for result in results for file in result["quarantine"]
-    ], reasons
+        reasons.update(result.reasons)
+    return [file for result in results for file in result.quarantine], reasons
 
 
-def _candidates(opened: Opened, rule: SliceColumn) -> Sequence[dict[str, Any]]:
+@dataclass(frozen=True)
+class Unsliced:
+    """What all tasks that look for rows without a slice share; travels as JSON.
+
+    Attributes:
+        columns: of the table, which the records show.
+        place: of the table.
+        quarantine: URI of the quarantine table.
+    """
+
+    rule: SliceColumn
+    columns: tuple[str, ...]
+    key: tuple[str, ...]
+    place: str
+    pipeline: str
+    run_id: str
+    quarantine: str
+
+
+@dataclass(frozen=True)
+class UnslicedOf:
+    """A split whose rows without a slice are quarantined."""
+
+    split: SliceSplit
+    told: Unsliced
+
+
+@dataclass(frozen=True)
+class UnslicedRows:
+    """Files of records that one task staged, and how many rows for each reason."""
+
+    quarantine: tuple[StagedFile, ...]
+    reasons: Mapping[str, int]
+
+
+def _candidates(opened: Opened, rule: SliceColumn) -> Sequence[DataFile]:
     if rule.column not in opened.partition_columns:
         return opened.files
     names = file_slices(opened, rule, opened.files)
     return [file for file, name in zip(opened.files, names, strict=True) if name is None]
 
 
-def _through_spark(
-    spark: SparkSession, opened: Opened, common: dict[str, Any]
-) -> list[dict[str, Any]]:
-    import json
-
+def _through_spark(spark: SparkSession, opened: Opened, told: Unsliced) -> list[UnslicedRows]:
     from batchinfer.pipeline.slices.slice_frames import table_frame
-    from batchinfer.spark.tasks import raise_errors
+    from batchinfer.spark.tasks import run_batches
 
     frame = table_frame(spark, opened.place, opened.version, opened.rules)
-    results = [
-        json.loads(row["result"])
-        for row in frame.mapInArrow(_QuarantineUnsliced(common), "result string").collect()
-    ]
-    raise_errors(results)
-    return results
+    description = f"quarantining rows without a slice of {opened.place}"
+    tasks = frame.rdd.getNumPartitions()
+    return run_batches(frame, _QuarantineUnsliced(told), UnslicedRows, description, tasks)
 
 
 class _QuarantineUnsliced:
@@ -114,14 +144,15 @@ class _QuarantineUnsliced:
     task.
     """
 
-    def __init__(self, common: dict[str, Any]) -> None:
-        self.common = common
+    def __init__(self, told: Unsliced) -> None:
+        self.told = to_json(told)
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        import json
+        from batchinfer.spark.tasks import guarded
 
+        told = from_json(Unsliced, self.told)
         yield pa.RecordBatch.from_pydict(
-            {"result": [json.dumps(write_unsliced(self.common, batches))]}
+            {"result": [guarded(lambda: write_unsliced(told, batches))]}
         )
 
 
@@ -146,19 +177,19 @@ def commit_unsliced(
     )
 
 
-def quarantine_unsliced(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def quarantine_unsliced(task: UnslicedOf) -> Iterator[UnslicedRows]:
     """Stages the rows of a split that belong to no slice, as quarantined records.
 
     Runs on: executor.
     """
-    rule = SliceColumn(**task["rule"])
+    rule = task.told.rule
     # Few splits have such rows: all columns are read only of those.
-    if count_batches(read_rows(task["split"], [rule.column]), rule)[None]:
-        yield write_unsliced(task, read_rows(task["split"], task["columns"]))
+    if count_batches(read_rows(task.split, [rule.column]), rule)[None]:
+        yield write_unsliced(task.told, read_rows(task.split, task.told.columns))
 
 
-def write_unsliced(task: Mapping[str, Any], batches: Iterable[pa.RecordBatch]) -> dict[str, Any]:
-    """Stages those rows of the batches that belong to no slice; `{quarantine, reasons}`.
+def write_unsliced(told: Unsliced, batches: Iterable[pa.RecordBatch]) -> UnslicedRows:
+    """Stages those rows of the batches that belong to no slice.
 
     Runs on: executor.
     """
@@ -167,15 +198,15 @@ def write_unsliced(task: Mapping[str, Any], batches: Iterable[pa.RecordBatch]) -
     reasons: Counter[str] = Counter()
 
     def records() -> Iterator[BadRecord]:
-        for record in _unsliced(batches, SliceColumn(**task["rule"]), task["place"], task["key"]):
+        for record in _unsliced(batches, told.rule, told.place, told.key):
             reasons[record.reason] += 1
             yield record
 
     staged = write_quarantine(
-        task["quarantine"], records(), pipeline=task["pipeline"], stage="extract",
-        run_id=task["run_id"], published=True, slice=None,
+        told.quarantine, records(), pipeline=told.pipeline, stage="extract",
+        run_id=told.run_id, published=True, slice=None,
     )  # fmt: skip
-    return {"quarantine": [file.to_json() for file in staged], "reasons": dict(reasons)}
+    return UnslicedRows(tuple(staged), reasons)
 
 
 def _unsliced(

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 def land(landing: Landing, open_session: OpenSession) -> ExtractReport:
     """Lands what is new in a source in a table; see `extract`."""
     from batchinfer.lake.orphans import hold_and_sweep
-    from batchinfer.lake.staged_files import staging
     from batchinfer.lake.storage import check_writable
 
     started = time.perf_counter()
@@ -47,10 +46,7 @@ def land(landing: Landing, open_session: OpenSession) -> ExtractReport:
     lake, tables = context.environment.lake, context.staged_tables
     check_writable(lake)
     scope = f"extract {landing.scope}"
-    with (
-        hold_and_sweep(lake, context.name, scope, context.run_id, tables) as swept,
-        staging(context.run_id, landing.table, context.quarantine),
-    ):
+    with hold_and_sweep(lake, context.name, scope, context.run_id, tables) as swept:
         report.warnings += swept
         new = find_increment(landing, open_session)
         if new is None:
@@ -239,9 +235,9 @@ def _check_keys(
         return
     landed = snapshot_files(landing.table) if exists(landing.table) else []
     before = [
-        (file["partition"][SLICE], file["path"])
+        (file.partition[SLICE], file.path)
         for file in landed
-        if file["partition"][SLICE] in staged.rows
+        if file.partition[SLICE] in staged.rows
     ]
     if new.replaces_keys or landing.anew is not None:
         before = []  # whatever has such a key goes

@@ -30,7 +30,7 @@ from batchinfer.pipeline.landing.new_keys import find_json_columns
 from batchinfer.pipeline.landing.slice_anew import cut_splits, files_of_slice
 from batchinfer.pipeline.slices.table_columns import table_fields
 from batchinfer.spark.capacity import workers
-from batchinfer.spark.tasks import run_tasks
+from batchinfer.spark.tasks import Work, run_tasks
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -215,7 +215,13 @@ def stage_splits(
     ]
     undo = partial(remove_results, plan)
     files = len({split["name"] for split in splits})
-    for results in run_tasks(spark, land_task, tasks, f"extracting {files} files", undo):
+    for results in run_tasks(
+        spark,
+        Work(land_task, dict[str, Any], dict[str, Any]),
+        tasks,
+        f"extracting {files} files",
+        undo,
+    ):
         yield from results
 
 
@@ -224,11 +230,13 @@ def aligned_splits(splits: Sequence[Split], open_session: OpenSession) -> Sequen
 
     Runs on: driver; lines are counted on executors.
     """
-    from batchinfer.sources.text.byte_ranges import align, needs_count
+    from batchinfer.sources.text.byte_ranges import Split, align, needs_count
 
     to_count = [split for split in splits if needs_count(split)]
     if not to_count:
         return splits
-    counting = run_tasks(open_session(), count_lines, to_count, "counting lines")
+    counting = run_tasks(
+        open_session(), Work(count_lines, Split, Split), to_count, "counting lines"
+    )
     counted = [result for [result] in counting]
     return align([*(split for split in splits if not needs_count(split)), *counted])

@@ -15,7 +15,7 @@ from batchinfer.errors import InputError, listed_some
 from batchinfer.pipeline.landing.increment import Landing
 from batchinfer.pipeline.landing.landing_task import look_for_keys
 from batchinfer.spark.capacity import workers
-from batchinfer.spark.tasks import run_tasks
+from batchinfer.spark.tasks import Work, run_tasks
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -117,7 +117,9 @@ def find_json_columns(
     }
     tasks = [{**shared, "splits": group} for group in group_splits(splits, workers(spark))]
     found = KeyKinds()
-    for [result] in run_tasks(spark, look_for_keys, tasks, "looking for new keys"):
+    for [result] in run_tasks(
+        spark, Work(look_for_keys, dict[str, Any], dict[str, Any]), tasks, "looking for new keys"
+    ):
         found.add(KeyKinds.from_json(result))
     types = found.types()
     if len(types) > _MOST_ADDED:

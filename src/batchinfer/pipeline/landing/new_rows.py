@@ -358,9 +358,8 @@ def _stage(
     carried = {f"c{number}": column.carried for number, column in enumerate(reading.transfers)}
     with reading.database.rows(reading.relation, reading.conditions, carried) as frame:
         tasks = max(1, len(reading.conditions))
-        return run_batches(
-            frame, LandRows(plan, reading, boundary), f"extracting {reading.name}", tasks
-        )
+        work, description = LandRows(plan, reading, boundary), f"extracting {reading.name}"
+        return run_batches(frame, work, dict[str, Any], description, tasks)
 
 
 class LandRows:

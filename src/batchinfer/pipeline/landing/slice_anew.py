@@ -150,7 +150,7 @@ def check_rows(landing: Landing, rows: int) -> list[str]:
 
     table, slice_ = landing.table, landing.anew
     files = snapshot_files(table, {SLICE: slice_}) if exists(table) else []
-    before = sum(file["rows"] or 0 for file in files)
+    before = sum(file.rows or 0 for file in files)
     if rows < before and landing.source.on_changed != "replace":
         raise InputError(
             f"slice {slice_} has {before:,} rows in {table}, and the source gives {rows:,} of them "

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchinfer.pipeline.definition.context import Context
+from batchinfer.pipeline.scoring.task_result import CompiledPrograms
 from batchinfer.spark.sending import bundle_folder, ship_folder
 
 if TYPE_CHECKING:
@@ -48,14 +49,14 @@ def ship_compiled(spark: SparkSession, context: Context, digest: str) -> str:
     return ship_folder(spark, folder, content.hexdigest())
 
 
-def keep_compiled(context: Context, digest: str, results: Iterable[dict[str, Any]]) -> None:
+def keep_compiled(context: Context, digest: str, compiled: Iterable[CompiledPrograms]) -> None:
     """Keeps what the tasks of a run compiled, one program for each device.
 
     Runs on: driver.
     """
     folder = _folder(context, digest)
     for device, program in {
-        key: data for result in results for key, data in result.get("compiled", {}).items()
+        key: data for each in compiled for key, data in each.programs.items()
     }.items():
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / _file(device)

@@ -13,7 +13,9 @@ from statistics import median
 from typing import Any
 
 from batchinfer.errors import DamagedFile, StorageError, TableTooNew
+from batchinfer.json_values import as_value
 from batchinfer.pipeline.definition.context import Context
+from batchinfer.pipeline.scoring.task_result import Rates
 
 Row = Mapping[str, Any]
 # Runs that are looked at: more say nothing new, and each is a file.
@@ -47,21 +49,17 @@ def runs_of_bundle(context: Context, digest: str) -> list[Row]:
     )
 
 
-def known_rates(runs: Sequence[Row]) -> dict[str, dict[str, float]]:
-    """Rows per second by batch size, by device, as the latest of the runs on that device left them.
+def known_rates(runs: Sequence[Row]) -> Rates:
+    """What the latest of the runs on each device measured.
 
     A run hands on what it was told, so the latest knows what those before knew and what no longer
     holds.
     """
-    found: dict[str, dict[str, float]] = {}
+    found: dict[str, Mapping[int, float]] = {}
     for run in runs:
-        found |= json.loads(run["report"] or "{}").get("batch_rates", {})
-    return found
-
-
-def best_rows(rates: Mapping[str, float]) -> int:
-    """The batch size of the greatest rate; of rates there is at least one."""
-    return int(max(rates, key=lambda rows: rates[rows]))
+        told = json.loads(run["report"] or "{}").get("batch_rates", {})
+        found |= as_value(dict[str, Mapping[int, float]], told)
+    return Rates(found)
 
 
 def estimated_seconds(runs: Sequence[Row], rows: int) -> float | None:

@@ -22,6 +22,7 @@ from batchinfer.pipeline.scoring.devices import load_folder
 from batchinfer.pipeline.scoring.resolved_inputs import ResolvedModel
 from batchinfer.pipeline.scoring.roads import RoadOutcome, scoring_plan
 from batchinfer.pipeline.scoring.scoring_task import ScoringTask
+from batchinfer.pipeline.scoring.task_result import Rates
 from batchinfer.pipeline.slices.reading import read_rows
 from batchinfer.pipeline.slices.slice_data import SliceData
 from batchinfer.pipeline.slices.slice_splits import splits_of
@@ -104,7 +105,7 @@ def score_here(
         ModelError: the model cannot be loaded, or its process crashes on many rows.
     """
     threads = worker_threads(columns.context.environment.spark)
-    plan = scoring_plan(columns, data, model, threads, archive="", rates={}, row_progress="")
+    plan = scoring_plan(columns, data, model, threads, archive="", rates=Rates(), row_progress="")
     task = ScoringTask(plan, child)
     result = task.run(
         rows for split in splits_of(data, 1) for rows in read_rows(split, plan.columns)

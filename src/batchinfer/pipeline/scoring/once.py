@@ -9,16 +9,16 @@ in one batch are scored once in any case.
 
 from __future__ import annotations
 
-import base64
 import json
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+from pydantic import Base64Bytes
 
 from batchinfer import errors
 from batchinfer.inference.attempt import Failure
@@ -26,13 +26,21 @@ from batchinfer.inference.batching import join_batches
 from batchinfer.inference.engine import Scored
 from batchinfer.inference.exchange import Bucket, Sender, estimated_distinct
 from batchinfer.inference.failed_rows import bad_records
+from batchinfer.json_values import from_json, to_json
 from batchinfer.lake.staging import JOINED_BATCHES
-from batchinfer.pipeline.scoring.earlier_runs import best_rows
 from batchinfer.pipeline.scoring.scoring_task import ScoringTask, keyless_rows, place_columns
 from batchinfer.pipeline.scoring.task_plan import ScoringPlan
-from batchinfer.pipeline.slices.reading import read_rows
+from batchinfer.pipeline.scoring.task_result import Rates, TaskResult
+from batchinfer.pipeline.slices.reading import SliceSplit, read_rows
 from batchinfer.spark.progress import show_progress
-from batchinfer.spark.tasks import as_result, results_in_order, run_tasks
+from batchinfer.spark.tasks import (
+    TaskError,
+    Work,
+    error_json,
+    raise_errors,
+    results_in_order,
+    run_tasks,
+)
 
 if TYPE_CHECKING:
     from pyspark.resource import ResourceProfile
@@ -65,16 +73,16 @@ class Decision:
 
 def decide(
     spark: SparkSession,
-    splits: list[dict[str, Any]],
+    splits: list[SliceSplit],
     plan: ScoringPlan,
-    rates: Mapping[str, Mapping[str, float]],
+    rates: Rates,
     asked: str,
     senders: int,
 ) -> Decision:
     """Judges from a sample, unless the pipeline file says it.
 
     Args:
-        rates: rows per second by batch size, by device, of earlier runs of the bundle.
+        rates: of earlier runs of the bundle.
         asked: `model.deduplicate`: auto, always, never.
         senders: tasks that would share the rows out; each sends the inputs of its distinct rows.
 
@@ -82,11 +90,11 @@ def decide(
     """
     if asked != "auto":
         return Decision(asked == "always", f"the pipeline file says model.deduplicate: {asked}")
-    rows = sum(split["rows"] for split in splits)
-    known = [of_device[str(best_rows(of_device))] for of_device in rates.values() if of_device]
-    if not known:
+    rows = sum(each.split.rows for each in splits)
+    fastest = rates.greatest_rate()
+    if fastest is None:
         return Decision(False, "only inside batches: no earlier run tells how long the model takes")
-    model_s = rows / max(known)
+    model_s = rows / fastest
     if model_s < _LEAST_S:
         return Decision(
             False,
@@ -112,49 +120,69 @@ def decide(
 
 
 def _sample(
-    spark: SparkSession, splits: list[dict[str, Any]], inputs: Sequence[str]
+    spark: SparkSession, splits: list[SliceSplit], inputs: Sequence[str]
 ) -> tuple[np.ndarray, float]:
     """Hashes of rows from several places of the table by these inputs, and the bytes that they take
     of a row.
     """
     # One file of a split, from splits that lie far apart.
     chosen = splits[:: max(1, len(splits) // _SAMPLES)][:_SAMPLES]
-    parts = [split | {"parts": split["parts"][:1]} for split in chosen]
-    tasks = [{"split": part, "inputs": list(inputs), "rows": _SAMPLE_ROWS} for part in parts]
-    found = [
-        result
-        for results in run_tasks(spark, take_sample, tasks, "looking for equal rows")
-        for result in results
+    tasks = [
+        SampleOf(
+            replace(each, split=replace(each.split, parts=each.split.parts[:1])), tuple(inputs)
+        )
+        for each in chosen
     ]
-    hashes = [np.frombuffer(base64.b64decode(result["hashes"]), "<u8") for result in found]
+    work = Work(take_sample, SampleOf, Sample)
+    found = [
+        sample
+        for samples in run_tasks(spark, work, tasks, "looking for equal rows")
+        for sample in samples
+    ]
+    hashes = [np.frombuffer(sample.hashes, "<u8") for sample in found]
     rows = max(1, sum(map(len, hashes)))
     return np.concatenate([*hashes, np.empty(0, "<u8")]), sum(
-        result["bytes"] for result in found
+        sample.bytes for sample in found
     ) / rows
 
 
-def take_sample(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
+@dataclass(frozen=True)
+class SampleOf:
+    """A split of which the first rows are looked at, and the columns that make rows equal."""
+
+    split: SliceSplit
+    inputs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Hashes of rows, `<u8` each, and the bytes that the rows take in memory."""
+
+    hashes: Base64Bytes
+    bytes: int
+
+
+def take_sample(task: SampleOf) -> Iterator[Sample]:
     """Hashes of the first rows of a split. Runs on: executor."""
     from batchinfer.inference.fingerprint import fingerprint, first_words
 
-    rows = next(iter(read_rows(task["split"], task["inputs"])), None)
+    rows = next(iter(read_rows(task.split, task.inputs)), None)
     if rows is not None:
-        rows = rows.slice(0, task["rows"])
-        hashes = first_words(fingerprint(rows, task["inputs"]))
-        yield {"hashes": base64.b64encode(hashes.tobytes()).decode(), "bytes": rows.nbytes}
+        rows = rows.slice(0, _SAMPLE_ROWS)
+        hashes = first_words(fingerprint(rows, task.inputs))
+        yield Sample(hashes.tobytes(), rows.nbytes)
 
 
 def score_once(
     spark: SparkSession,
     plan: ScoringPlan,
-    splits: list[dict[str, Any]],
+    splits: list[SliceSplit],
     count: int,
     description: str,
     row_progress: RowProgress,
     profile: ResourceProfile | None = None,
-) -> list[dict[str, Any]]:
-    """Scores the rows of all splits, equal ones once; results as those of `scoring.ScoreSplits`,
-    one a bucket.
+) -> list[TaskResult]:
+    """Scores the rows of all splits, equal ones once; one result a bucket.
 
     Args:
         count: tasks of the model that run at the same time.
@@ -163,30 +191,32 @@ def score_once(
 
     Runs on: driver.
     """
-    rows = sum(split["rows"] for split in splits)
+    rows = sum(each.split.rows for each in splits)
     buckets = math.ceil(max(count, rows / _BUCKET_ROWS) / count) * count
-    lines = spark.sparkContext.parallelize([json.dumps(split) for split in splits], len(splits))
+    lines = spark.sparkContext.parallelize([to_json(split) for split in splits], len(splits))
     parcels = lines.flatMap(_Send(plan, buckets)).partitionBy(buckets, int)
     parcels = parcels if profile is None else parcels.withResources(profile)
     with show_progress(spark, description, buckets, row_progress):
         found = parcels.mapPartitionsWithIndex(_Receive(plan)).collect()
-    return [result for results in results_in_order(found, buckets) for result in results]
+    return [
+        result for results in results_in_order(found, TaskResult, buckets) for result in results
+    ]
 
 
 class _Send:
     """Reads a split and shares its rows out; errors and times travel as parcels too."""
 
     def __init__(self, plan: ScoringPlan, buckets: int) -> None:
-        self.plan, self.buckets = plan.to_json(), buckets
+        self.plan, self.buckets = to_json(plan), buckets
 
     def __call__(self, text: str) -> Iterator[tuple[int, bytes]]:
         try:
-            yield from self._send(json.loads(text))
+            yield from self._send(from_json(SliceSplit, text))
         except errors.BatchInferError as error:
-            yield 0, b"E" + json.dumps(as_result(error)).encode()
+            yield 0, b"E" + to_json(TaskError.of(error)).encode()
 
-    def _send(self, split: dict[str, Any]) -> Iterator[tuple[int, bytes]]:
-        plan = ScoringPlan.from_json(self.plan)
+    def _send(self, split: SliceSplit) -> Iterator[tuple[int, bytes]]:
+        plan = from_json(ScoringPlan, self.plan)
         started, read_s = time.perf_counter(), 0.0
         batches = iter(read_rows(split, plan.columns))
         sender: Sender | None = None
@@ -211,23 +241,23 @@ class _Receive:
     """Scores a bucket; numbered JSON, as `tasks.in_order` takes it."""
 
     def __init__(self, plan: ScoringPlan) -> None:
-        self.plan = plan.to_json()
+        self.plan = to_json(plan)
 
     def __call__(
         self, number: int, parcels: Iterable[tuple[int, bytes]]
     ) -> Iterator[tuple[int, str]]:
         try:
-            task = _OnceTask(ScoringPlan.from_json(self.plan))
-            result = task.run_bucket(parcel for _, parcel in parcels)
+            task = _OnceTask(from_json(ScoringPlan, self.plan))
+            line = to_json(task.run_bucket(parcel for _, parcel in parcels))
         except errors.BatchInferError as error:
-            result = as_result(error)
-        yield number, json.dumps(result)
+            line = error_json(error)
+        yield number, line
 
 
 class _OnceTask(ScoringTask):
     """One bucket: its distinct rows are scored, and what became of them is that of all."""
 
-    def run_bucket(self, parcels: Iterable[bytes]) -> dict[str, Any]:
+    def run_bucket(self, parcels: Iterable[bytes]) -> TaskResult:
         self.rows_in, self.distinct_scored, self.exchange_s, self.sent = (
             0,
             0,
@@ -304,8 +334,7 @@ class _OnceTask(ScoringTask):
                     for stage, seconds in json.loads(body).items()
                 }
             else:
-                told = json.loads(body)["error"]
-                raise getattr(errors, told["class"])(told["problems"], told["hint"])
+                raise_errors([from_json(TaskError, body.decode())])
 
     def counts(self) -> tuple[int, int]:
         return self.rows_in, len(self.failed)

@@ -19,6 +19,7 @@ from batchinfer.pipeline.scoring.devices import (
     runner_on,
 )
 from batchinfer.pipeline.scoring.task_plan import ScoringPlan
+from batchinfer.pipeline.scoring.task_result import CompiledPrograms
 from batchinfer.spark.sending import bundle_folder
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class OpenedModel:
             threads=plan.threads,
         )
         self.compiled = handler if plan.compile else None
-        known = {int(rows): rate for rows, rate in plan.known_rates.get(self.device, {}).items()}
+        known = dict(plan.known_rates.of(self.device))
         largest = LARGEST_ROWS if device == "cpu" else LARGEST_ROWS_GPU
         size = size_once(
             f"{model}:{plan.batch_rows}:{plan.threads}",
@@ -134,14 +135,14 @@ class OpenedModel:
             load_compiled, self._loader(), plan.compiled, device_key(self.device), plan.precision
         )
 
-    def told_of_compiling(self) -> dict[str, Any]:
-        """What was compiled in this task, and what went wrong; nothing where nothing was."""
+    def told_of_compiling(self) -> CompiledPrograms:
+        """What was compiled in this task, and what went wrong."""
         if not self.compiled:
-            return {}
+            return CompiledPrograms()
         from batchinfer.pipeline.scoring.compiled_programs import device_key, newly_compiled
 
         program = newly_compiled(self.compiled, device_key(self.device))
-        return {"warnings": self.compiled.warnings, "compiled": program}
+        return CompiledPrograms(program, tuple(self.compiled.warnings))
 
 
 def _is_tried_again() -> bool:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from batchinfer.contracts import StagedFile
+from batchinfer.pipeline.scoring.task_result import Rates, TaskResult
 
 
 @dataclass
@@ -24,41 +25,38 @@ class RunOutcome:
     rows_quarantined: int = 0
     rows_removed: int = 0
     worker_bytes: int = 0
-    rates: dict[str, dict[str, float]] = field(default_factory=dict)
+    rates: list[Rates] = field(default_factory=list)
     tasks: list[dict[str, Any]] = field(default_factory=list)
     stopped: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
-    def add(self, result: dict[str, Any]) -> None:
-        self.files += [StagedFile.from_json(value) for value in result["files"]]
-        self.quarantine += [StagedFile.from_json(value) for value in result["quarantine"]]
-        self.reasons.update(result["reasons"])
-        self.examples += result["examples"]
-        self.seconds.update(result["seconds"])
-        self.rows_in += result["rows_in"]
-        self.rows_scored += result["rows_scored"]
-        self.rows_reused += result["rows_reused"]
-        self.rows_quarantined += result["rows_quarantined"]
-        self.rows_removed += result["rows_removed"]
-        self.stopped += result["stopped"]
+    def add(self, result: TaskResult) -> None:
+        self.files += result.files
+        self.quarantine += result.quarantine
+        self.reasons.update(result.reasons)
+        self.examples += result.examples
+        self.seconds.update(result.seconds)
+        self.rows_in += result.rows_in
+        self.rows_scored += result.rows_scored
+        self.rows_reused += result.rows_reused
+        self.rows_quarantined += result.rows_quarantined
+        self.rows_removed += result.rows_removed
+        self.stopped += result.stopped
         # Every worker that met it says it.
         self.warnings += [
-            warning for warning in result.get("warnings", ()) if warning not in self.warnings
+            warning for warning in result.compiled.warnings if warning not in self.warnings
         ]
-        for device, rates in result["rates"].items():
-            known = self.rates.setdefault(device, {})
-            known |= {rows: max(rate, known.get(rows, 0.0)) for rows, rate in rates.items()}
-        self.worker_bytes = max(self.worker_bytes, result["worker_bytes"])
-        stages = {stage: round(seconds, 4) for stage, seconds in result["seconds"].items()}
+        self.rates.append(result.rates)
+        self.worker_bytes = max(self.worker_bytes, result.worker_bytes)
         told = {
-            "seconds": result["task_s"],
-            "rows": result["rows_in"],
-            "stages": stages,
-            "use": result["use"],
+            "seconds": result.task_s,
+            "rows": result.rows_in,
+            "stages": {stage: round(seconds, 4) for stage, seconds in result.seconds.items()},
+            "use": asdict(result.use),
         }
         # The GPU that Spark gave to the task, where it gave one.
-        gpu = {} if result["gpu"] is None else {"gpu": result["gpu"]}
-        self.tasks.append(told | result["counts"] | gpu)
+        gpu = {} if result.gpu is None else {"gpu": result.gpu}
+        self.tasks.append(told | dict(result.counts) | gpu)
 
     def stages(self, inference_s: float, workers: int) -> dict[str, float]:
         """Seconds of the workers by stage, added up; with what the engine itself took, and what
@@ -75,8 +73,3 @@ class RunOutcome:
             "idle": max(0.0, workers * inference_s - busy),
         }
         return {stage: round(seconds, 3) for stage, seconds in known.items()}
-
-
-def ordered(rates: dict[str, float]) -> dict[str, float]:
-    """Rates by batch size, the smallest size first."""
-    return {rows: round(rates[rows], 1) for rows in sorted(rates, key=int)}

@@ -19,9 +19,10 @@ from batchinfer.pipeline.scoring.compiled_programs import keep_compiled
 from batchinfer.pipeline.scoring.earlier_runs import estimated_seconds, runs_of_bundle
 from batchinfer.pipeline.scoring.histogram import score_histogram
 from batchinfer.pipeline.scoring.judging import Judge, too_many_failed
-from batchinfer.pipeline.scoring.outcome import RunOutcome, ordered
+from batchinfer.pipeline.scoring.outcome import RunOutcome
 from batchinfer.pipeline.scoring.resolved_inputs import ResolvedInputs
 from batchinfer.pipeline.scoring.roads import RoadOutcome, run_road
+from batchinfer.pipeline.scoring.task_result import Rates
 from batchinfer.pipeline.slices.unique_keys import check_keys
 from batchinfer.spark.capacity import model_workers
 from batchinfer.spark.session import import_spark
@@ -36,12 +37,9 @@ if TYPE_CHECKING:
 
 def attempt(run: Publication, started: float) -> None:
     """Publishes the run; its page is written whether it was published or its rows were refused."""
-    from batchinfer.lake.staged_files import staging
-
-    report, errors, context = run.report, (), run.context
+    report, errors = run.report, ()
     try:
-        with staging(context.run_id, context.predictions, context.quarantine):
-            run.publish()
+        run.publish()
     except (ChecksFailed, TooManyQuarantined) as error:
         report.status, errors = "failed", error.problems
         report.seconds = round(time.perf_counter() - started, 3)
@@ -116,7 +114,8 @@ class Publication:
         self.report.road, self.report.road_reason = done.road.name, done.road.reason
         self.report.equal_rows = done.equal_rows
         self.report.warnings += self.outcome.warnings
-        keep_compiled(self.context, self.model.ref.digest, done.results)
+        compiled = (result.compiled for result in done.results)
+        keep_compiled(self.context, self.model.ref.digest, compiled)
         try:
             self._count(time.perf_counter() - started)
             self.histogram = score_histogram(
@@ -155,9 +154,7 @@ class Publication:
             "inference": round(inference_s, 3)
         }
         report.worker_bytes = outcome.worker_bytes
-        report.batch_rates = {
-            device: ordered(rates) for device, rates in outcome.rates.items() if rates
-        }
+        report.batch_rates = Rates.greatest(outcome.rates).rounded()
         if outcome.stopped:
             return
         out = outcome.rows_scored + outcome.rows_reused + outcome.rows_quarantined

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from batchinfer import contracts
+from batchinfer.contracts import DataFile
 from batchinfer.errors import DamagedFile, InputError
 from batchinfer.lake.ledger import Publisher
 from batchinfer.pipeline.definition.context import Context
@@ -117,9 +118,9 @@ def read_published(
     table = context.predictions
     if not exists(table):
         return {}
-    by_slice: dict[str, list[dict[str, Any]]] = {}
+    by_slice: dict[str | None, list[DataFile]] = {}
     for file in snapshot_files(table, None if only is None else {contracts.SLICE: only}):
-        by_slice.setdefault(file["partition"][contracts.SLICE], []).append(file)
+        by_slice.setdefault(file.partition[contracts.SLICE], []).append(file)
     found: dict[str, Published] = {}
     known, now, precision = (
         read_transactions(table),
@@ -136,13 +137,13 @@ def read_published(
         lineage: dict[str, Any] = {}
         if files:
             try:
-                lineage = _read_lineage(table, files[0]["path"])
+                lineage = _read_lineage(table, files[0].path)
             except DamagedFile:
                 if not replaced:
                     raise
         found[slice_] = Published(
             version,
-            sum(file["rows"] for file in files),
+            sum(file.known_rows for file in files),
             lineage,
             same_removal=known.get(rows_id(slice_), 0) == now,
             same_precision=precision_of(known, slice_) == precision,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from batchinfer.config.types import parse_ddl
 from batchinfer.pipeline.definition.context import Context
@@ -16,7 +16,9 @@ from batchinfer.pipeline.scoring.pandas_road import packed, place_name
 from batchinfer.pipeline.scoring.resolved_inputs import ResolvedModel, columns_to_read
 from batchinfer.pipeline.scoring.scoring_task import ScoreArrow, ScorePandas, ScoreSplits
 from batchinfer.pipeline.scoring.task_plan import ScoringPlan, now_us
+from batchinfer.pipeline.scoring.task_result import Rates, TaskResult
 from batchinfer.pipeline.slices.prepared import row_faults, with_raw
+from batchinfer.pipeline.slices.reading import SliceSplit
 from batchinfer.pipeline.slices.slice_data import SliceData
 from batchinfer.pipeline.slices.slice_frames import slice_frame
 from batchinfer.pipeline.slices.slice_splits import splits_of
@@ -26,7 +28,7 @@ from batchinfer.spark.capacity import model_workers, profile_of, task_threads
 from batchinfer.spark.frames import quoted_name
 from batchinfer.spark.progress import RowProgress
 from batchinfer.spark.sending import ship_folder, ship_modules
-from batchinfer.spark.tasks import run_batches, run_tasks
+from batchinfer.spark.tasks import Work, run_batches, run_tasks
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -89,7 +91,7 @@ class RoadOutcome:
     """
 
     road: Road
-    results: list[dict[str, Any]]
+    results: list[TaskResult]
     equal_rows: str
 
 
@@ -99,13 +101,13 @@ def _run_direct(
     data: SliceData,
     road: Road,
     plan: ScoringPlan,
-    rates: dict[str, dict[str, float]],
+    rates: Rates,
     row_progress: RowProgress,
 ) -> RoadOutcome:
     task = context.environment.spark.model_task
     count, profile = model_workers(spark, task), profile_of(spark, task)
     splits = splits_of(data, count)
-    senders = max(count, math.ceil(sum(split["bytes"] for split in splits) / _SENDER_BYTES))
+    senders = max(count, math.ceil(sum(each.split.bytes for each in splits) / _SENDER_BYTES))
     decision = decide(spark, splits, plan, rates, context.pipeline.model.deduplicate, senders)
     if decision.exchange:
         large = splits_of(data, count, _SENDER_BYTES, rounds=1)
@@ -115,7 +117,7 @@ def _run_direct(
     else:
         found = run_tasks(
             spark,
-            ScoreSplits(plan),
+            Work(ScoreSplits(plan), SliceSplit, TaskResult),
             splits,
             _description(context, data),
             row_progress=row_progress,
@@ -137,7 +139,7 @@ def _run(
     road: Road,
     plan: ScoringPlan,
     row_progress: RowProgress,
-) -> list[dict[str, Any]]:
+) -> list[TaskResult]:
     types = {name: spark_type_of(columns, name) for name in plan.columns}
     context = columns.context
     task = context.environment.spark.model_task
@@ -159,6 +161,7 @@ def _run(
             return run_batches(
                 frame,
                 ScoreArrow(plan, list(types)),
+                TaskResult,
                 description,
                 count,
                 row_progress,
@@ -168,6 +171,7 @@ def _run(
         return run_batches(
             frame,
             ScorePandas(plan, types),
+            TaskResult,
             description,
             count,
             row_progress,
@@ -197,7 +201,7 @@ def scoring_plan(
     model: ResolvedModel,
     threads: int,
     archive: str,
-    rates: dict[str, dict[str, float]],
+    rates: Rates,
     row_progress: str,
 ) -> ScoringPlan:
     """What all tasks of the run share."""
@@ -233,7 +237,7 @@ def scoring_plan(
         modules=str(context.root),
         trust=settings.trust,
         precision=settings.precision,
-        known_rates=rates if settings.batch.rows == "auto" else {},
+        known_rates=rates if settings.batch.rows == "auto" else Rates(),
         removals=columns.preparation.reasons(),
         deduplicate=settings.deduplicate != "never",
         row_progress=row_progress,

@@ -14,8 +14,11 @@ from batchinfer import contracts, predictions_table
 from batchinfer.contracts import BadRecord
 from batchinfer.errors import TooManyQuarantined
 from batchinfer.inference.workers import peak_bytes
+from batchinfer.json_values import from_json, to_json
 from batchinfer.pipeline.scoring.opened_model import OpenedModel
 from batchinfer.pipeline.scoring.task_plan import ScoringPlan
+from batchinfer.pipeline.scoring.task_result import DeviceSeconds, Rates, TaskResult
+from batchinfer.pipeline.slices.reading import SliceSplit, read_rows
 from batchinfer.prepare import RAW, REMOVED
 from batchinfer.spark.progress import TaskProgress
 
@@ -37,12 +40,10 @@ class ScoreSplits:
     """
 
     def __init__(self, plan: ScoringPlan) -> None:
-        self.plan = plan.to_json()
+        self.plan = to_json(plan)
 
-    def __call__(self, split: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        from batchinfer.pipeline.slices.reading import read_rows
-
-        plan = ScoringPlan.from_json(self.plan)
+    def __call__(self, split: SliceSplit) -> Iterator[TaskResult]:
+        plan = from_json(ScoringPlan, self.plan)
         yield ScoringTask(plan).run(read_rows(split, plan.columns))
 
 
@@ -52,14 +53,14 @@ class ScoreArrow:
     """
 
     def __init__(self, plan: ScoringPlan, names: Sequence[str]) -> None:
-        self.plan, self.names = plan.to_json(), list(names)
+        self.plan, self.names = to_json(plan), list(names)
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         import pyarrow as pa
 
         named = (batch.rename_columns(self.names) for batch in batches)
         yield pa.RecordBatch.from_pydict(
-            {"result": [_guarded(ScoringPlan.from_json(self.plan), named)]}
+            {"result": [_guarded(from_json(ScoringPlan, self.plan), named)]}
         )
 
 
@@ -69,7 +70,7 @@ class ScorePandas:
     """
 
     def __init__(self, plan: ScoringPlan, types: Mapping[str, str]) -> None:
-        self.plan, self.types = plan.to_json(), dict(types)
+        self.plan, self.types = to_json(plan), dict(types)
 
     def __call__(self, frames: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         import pandas as pd
@@ -79,7 +80,7 @@ class ScorePandas:
 
         types = {name: parse_ddl(type_) for name, type_ in self.types.items()}
         batches = (unpacked(frame, types) for frame in frames)
-        yield pd.DataFrame({"result": [_guarded(ScoringPlan.from_json(self.plan), batches)]})
+        yield pd.DataFrame({"result": [_guarded(from_json(ScoringPlan, self.plan), batches)]})
 
 
 def _guarded(plan: ScoringPlan, batches: Iterable[pa.RecordBatch]) -> str:
@@ -138,11 +139,11 @@ class ScoringTask:
             if type_ in ("float", "double", "array<float>", "array<double>")
         ]
 
-    def run(self, batches: Iterable[pa.RecordBatch]) -> dict[str, Any]:
-        """Scores and writes the rows; what was staged, counted and timed, as JSON."""
+    def run(self, batches: Iterable[pa.RecordBatch]) -> TaskResult:
+        """Scores and writes the rows; what was staged, counted and timed."""
         return self.conclude(self.scorer.score(self._with_keys(self._remaining(batches))))
 
-    def conclude(self, results: Iterable[Scored]) -> dict[str, Any]:
+    def conclude(self, results: Iterable[Scored]) -> TaskResult:
         """Writes what was scored, and quarantines what was not."""
         try:
             for scored in results:
@@ -283,10 +284,7 @@ class ScoringTask:
             contracts.SCORED_AT: pa.scalar(plan.scored_at_us, pa.timestamp("us", tz="UTC")),
         }
 
-    def _use(self) -> dict[str, Any]:
-        """What the device did in this task, in seconds; the rest of the task it waited for the
-        model, or for the task to end.
-        """
+    def _use(self) -> DeviceSeconds:
         use = self.scorer.device_use()
         compiled_s = self.seconds().get("compile", 0.0)
         # What this process writes in step with the device, the device waits for; beside it, `use`
@@ -294,14 +292,14 @@ class ScoringTask:
         written_s = (
             0.0 if self.model.device and not self.model.device.startswith("cpu") else self.write_s
         )
-        return {
-            "device": self.model.device or "processes apart",
-            "computing": round(use.computing - compiled_s, 4),
-            "input": round(use.input, 4),
-            "output": round(use.output + written_s, 4),
-        }
+        return DeviceSeconds(
+            self.model.device or "processes apart",
+            computing=round(use.computing - compiled_s, 4),
+            input=round(use.input, 4),
+            output=round(use.output + written_s, 4),
+        )
 
-    def _finish(self, stopped: Sequence[str] = ()) -> dict[str, Any]:
+    def _finish(self, stopped: Sequence[str] = ()) -> TaskResult:
         from batchinfer.lake.quarantine import write_quarantine
 
         started = time.perf_counter()
@@ -313,35 +311,30 @@ class ScoringTask:
         self.write_s += time.perf_counter() - started
         rows_in, failed = self.counts()
         self.task_progress.end(rows_in, failed)
-        return {
-            "files": [file.to_json() for file in files],
-            "quarantine": [file.to_json() for file in quarantined],
-            "rows_in": rows_in,
-            "rows_scored": self.rows - self.reused(),
-            "rows_reused": self.reused(),
-            "rows_quarantined": failed,
-            "rows_removed": self.removed,
-            "reasons": dict(Counter(record.reason for record in self.failed)),
-            "examples": [
-                record.message for record in self.failed if record.reason not in self.plan.removals
-            ][:1],
-            "seconds": self.seconds(),
-            "use": self._use(),
-            "counts": {
-                **self.scorer.counts,
-                "children": self.model.child.starts if self.model.child else 0,
-            },
-            "rates": {self.model.device: self.scorer.size.curve}
-            if self.model.child is None
-            else {},
-            "gpu": self.model.gpu,
-            "stopped": list(stopped),
-            **self.model.told_of_compiling(),
-            "task_s": self.elapsed(),
-            "worker_bytes": peak_bytes()
-            if self.model.child is None
-            else self.model.child.peak_bytes,
-        }
+        child = self.model.child
+        examples = [
+            record.message for record in self.failed if record.reason not in self.plan.removals
+        ]
+        return TaskResult(
+            files=tuple(files),
+            quarantine=tuple(quarantined),
+            rows_in=rows_in,
+            rows_scored=self.rows - self.reused(),
+            rows_reused=self.reused(),
+            rows_quarantined=failed,
+            rows_removed=self.removed,
+            reasons=Counter(record.reason for record in self.failed),
+            examples=tuple(examples[:1]),
+            seconds=self.seconds(),
+            task_s=self.elapsed(),
+            use=self._use(),
+            counts={**self.scorer.counts, "children": child.starts if child else 0},
+            rates=Rates({} if child else {self.model.device: self.scorer.size.curve}),
+            gpu=self.model.gpu,
+            worker_bytes=child.peak_bytes if child else peak_bytes(),
+            stopped=tuple(stopped),
+            compiled=self.model.told_of_compiling(),
+        )
 
 
 def place_columns(batch: pa.RecordBatch) -> list[str]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Literal
+
+from batchinfer.pipeline.scoring.task_result import Rates
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class ScoringPlan:
         precision: what the model computes in.
         compile: compile the module.
         compiled: name that what earlier runs compiled travels under; empty: there is nothing.
-        known_rates: rows per second by batch size, of earlier runs of the bundle, by device.
+        known_rates: of earlier runs of the bundle.
         row_progress: folder that tasks tell of their rows in, where they share the driver's
             machine.
         deduplicate: score equal rows of a batch once.
@@ -43,9 +45,9 @@ class ScoringPlan:
     predictions: str
     quarantine: str
     columns: tuple[str, ...]
-    key: dict[str, str]
+    key: Mapping[str, str]
     inputs: tuple[str, ...]
-    outputs: dict[str, str]
+    outputs: Mapping[str, str]
     model_name: str
     model_version: str
     bundle_digest: str
@@ -65,19 +67,10 @@ class ScoringPlan:
     precision: Literal["float32", "bf16", "fp16"] = "float32"
     compile: bool = False
     compiled: str = ""
-    known_rates: dict[str, dict[str, float]] = field(default_factory=dict)
-    removals: dict[str, str] = field(default_factory=dict)
+    known_rates: Rates = field(default_factory=Rates)
+    removals: Mapping[str, str] = field(default_factory=dict)
     deduplicate: bool = True
     row_progress: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> ScoringPlan:
-        fields: dict[str, Any] = dict(value)
-        fields |= {name: tuple(fields[name]) for name in ("columns", "inputs")}
-        return cls(**fields)
 
 
 def now_us() -> int:

@@ -17,10 +17,18 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from batchinfer.config.sources import SliceColumn
+from batchinfer.contracts import DataFile
 from batchinfer.errors import InputError
-from batchinfer.lake.changes import Commit, DataFile, NetChanges, net_changes, read_commits
+from batchinfer.lake.changes import Commit, NetChanges, net_changes, read_commits
 from batchinfer.pipeline.slices.delta_opened import Opened
-from batchinfer.pipeline.slices.reading import as_pairs, count_batches, count_slices, slice_names
+from batchinfer.pipeline.slices.reading import (
+    SliceCounts,
+    SlicesOf,
+    SliceSplit,
+    count_batches,
+    count_slices,
+    slice_names,
+)
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -131,28 +139,31 @@ def _of_partitions(opened: Opened, rule: SliceColumn, history: History | None) -
     names = file_slices(opened, rule, opened.files)
     counts: Counter[str | None] = Counter()
     for name, file in zip(names, opened.files, strict=True):
-        counts[name] += file["rows"]
+        counts[name] += file.known_rows
     changes = history.changes if history else None
     if changes is None or any(file.partition is None for file in changes.files):
         return FoundSlices(counts, None, len(opened.files))
-    partitions = [
-        {"partition": opened.logical_partition(file.partition or {})} for file in changes.files
-    ]
-    return FoundSlices(counts, set(file_slices(opened, rule, partitions)), len(changes.files))
+    partitions = [opened.logical_partition(file.partition or {}) for file in changes.files]
+    return FoundSlices(counts, set(partition_slices(opened, rule, partitions)), len(changes.files))
 
 
-def file_slices(
-    opened: Opened, rule: SliceColumn, files: Sequence[Mapping[str, Any]]
-) -> list[str | None]:
+def file_slices(opened: Opened, rule: SliceColumn, files: Sequence[DataFile]) -> list[str | None]:
     """The slice that all rows of each file belong to, where the slice column is a partition
     column.
     """
-    from batchinfer.inference.splits import partition_scalar
+    return partition_slices(opened, rule, [file.partition for file in files])
 
-    if not files:
+
+def partition_slices(
+    opened: Opened, rule: SliceColumn, partitions: Sequence[Mapping[str, str | None]]
+) -> list[str | None]:
+    """The slice that partition values stand for, where the slice column is a partition column."""
+    from batchinfer.inference.split_reading import partition_scalar
+
+    if not partitions:
         return []
     type_ = opened.fields[rule.column]
-    values = [partition_scalar(file["partition"][rule.column], type_) for file in files]
+    values = [partition_scalar(partition[rule.column], type_) for partition in partitions]
     column = pa.array([value.as_py() for value in values], type_)
     return slice_names(pa.RecordBatch.from_arrays([column], names=[rule.column]), rule).to_pylist()
 
@@ -254,8 +265,10 @@ def _count_files(
         return None
     if not _are_there(opened, [file.path for file in changes.files]):
         return None
+    # How many rows each has is what is to be found out; to share files out, their bytes suffice.
     came, went = (
-        [_as_listed(file) for file in files] for files in (changes.added, changes.removed)
+        [DataFile(file.path, file.size or 0, 1) for file in files]
+        for files in (changes.added, changes.removed)
     )
     return _count(opened, rule, came, open_session), _count(opened, rule, went, open_session)
 
@@ -273,38 +286,29 @@ def _are_there(opened: Opened, paths: Sequence[str]) -> bool:
     return True
 
 
-def _as_listed(file: DataFile) -> dict[str, Any]:
-    # How many rows it has is what is to be found out; to share files out, their bytes suffice.
-    return {"path": file.path, "size": file.size, "rows": 1, "partition": {}}
-
-
 def _count(
-    opened: Opened, rule: SliceColumn, files: Sequence[Mapping[str, Any]], open_session: OpenSession
+    opened: Opened, rule: SliceColumn, files: Sequence[DataFile], open_session: OpenSession
 ) -> Counter[str | None]:
     """Rows of each slice in some files; only the slice column is read."""
+    from batchinfer.config.types import spark_name
     from batchinfer.inference.splits import split_files
     from batchinfer.spark.capacity import workers
-    from batchinfer.spark.tasks import run_tasks
+    from batchinfer.spark.tasks import Work, run_tasks
 
-    common = {"types": _types(opened, rule), "char": dict(opened.rules.char)}
-    if sum(file["size"] for file in files) <= _DRIVER_BYTES:
-        tasks = [
-            {"split": split | common, "rule": rule.model_dump()}
-            for split in split_files(opened.place, files, 1)
-        ]
-        results = [list(count_slices(task)) for task in tasks]
+    types = {rule.column: spark_name(opened.fields[rule.column])}
+
+    def tasks(count: int) -> list[SlicesOf]:
+        splits = split_files(opened.place, files, count)
+        read = [SliceSplit(split, types=types, char=opened.rules.char) for split in splits]
+        return [SlicesOf(each, rule) for each in read]
+
+    if sum(file.size for file in files) <= _DRIVER_BYTES:
+        results = [list(count_slices(task)) for task in tasks(1)]
     else:
-        spark = open_session()
-        splits = split_files(opened.place, files, workers(spark))
-        tasks = [{"split": split | common, "rule": rule.model_dump()} for split in splits]
-        results = run_tasks(spark, count_slices, tasks, f"counting the slices of {opened.place}")
-    return _merge(pair for [result] in results for pair in result["counts"])
-
-
-def _types(opened: Opened, rule: SliceColumn) -> dict[str, str]:
-    from batchinfer.config.types import spark_name
-
-    return {rule.column: spark_name(opened.fields[rule.column])}
+        spark, work = open_session(), Work(count_slices, SlicesOf, SliceCounts)
+        description = f"counting the slices of {opened.place}"
+        results = run_tasks(spark, work, tasks(workers(spark)), description)
+    return _merge(pair for [result] in results for pair in result)
 
 
 def _count_all(opened: Opened, rule: SliceColumn, open_session: OpenSession) -> Counter[str | None]:
@@ -333,20 +337,15 @@ class _CountSlices:
     """The function of `mapInArrow` that counts the rows of each slice."""
 
     def __init__(self, rule: SliceColumn) -> None:
-        self.rule = rule.model_dump()
+        self.rule = rule
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        pairs = as_pairs(count_batches(batches, SliceColumn(**self.rule)))
-        columns = [
-            pa.array([pair[0] for pair in pairs], pa.string()),
-            pa.array([pair[1] for pair in pairs], pa.int64()),
-        ]
+        counts = count_batches(batches, self.rule)
+        columns = [pa.array(counts.keys(), pa.string()), pa.array(counts.values(), pa.int64())]
         yield pa.RecordBatch.from_arrays(columns, names=["slice", "rows"])
 
 
-def files_of_slices(
-    opened: Opened, rule: SliceColumn, slices: Sequence[str]
-) -> list[dict[str, Any]]:
+def files_of_slices(opened: Opened, rule: SliceColumn, slices: Sequence[str]) -> list[DataFile]:
     """The files that hold rows of these slices; of columns that are no partitions, those whose
     statistics do not rule it out.
 
@@ -358,7 +357,7 @@ def files_of_slices(
         return [file for file, name in zip(opened.files, names, strict=True) if name in wanted]
     bounds = _bounds(opened, rule)
     low, high = min(wanted, default=""), max(wanted, default="")
-    return [file for file in opened.files if _may_hold(bounds.get(file["path"]), low, high)]
+    return [file for file in opened.files if _may_hold(bounds.get(file.path), low, high)]
 
 
 def _may_hold(bounds: tuple[str, str] | None, low: str, high: str) -> bool:

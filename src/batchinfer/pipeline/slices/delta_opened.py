@@ -11,13 +11,14 @@ import datetime as dt
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchinfer.config.sources import DeltaSource
 from batchinfer.config.uris import join
+from batchinfer.contracts import DataFile
 from batchinfer.errors import ConfigError, InputError, InputMissing, StorageError
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.slices.slice_data import ReadingRules
@@ -89,9 +90,8 @@ class Opened:
         return ReadingRules(char_lengths(self.table), tuple(text))
 
     @cached_property
-    def files(self) -> list[dict[str, Any]]:
-        """`{path, size, rows, partition}` of each file; `rows` are those that no deletion vector
-        takes away.
+    def files(self) -> list[DataFile]:
+        """The files of the version, counted.
 
         Raises:
             InputError: a file that the log does not tell the rows of, and that cannot be read.
@@ -99,12 +99,11 @@ class Opened:
         from batchinfer.lake.snapshots import kept_rows, table_files
 
         kept = kept_rows(self.table)
-        files = table_files(self.table)
-        for file in files:
-            file["rows"] = kept.get(file["path"].rpartition("/")[2], file["rows"])
-            if file["rows"] is None:
-                file["rows"] = self.count_rows(file["path"])
-        return files
+        return [self._counted(file, kept) for file in table_files(self.table)]
+
+    def _counted(self, file: DataFile, kept: Mapping[str, int]) -> DataFile:
+        rows = kept.get(file.path.rpartition("/")[2], file.rows)
+        return replace(file, rows=self.count_rows(file.path) if rows is None else rows)
 
     def physical_name(self, column: str) -> str:
         """The name that a column has in the files and in the log: another one with column
@@ -158,7 +157,7 @@ class Opened:
 
     @property
     def rows(self) -> int:
-        return sum(file["rows"] for file in self.files)
+        return sum(file.known_rows for file in self.files)
 
 
 def _names_type(declared: Any, wanted: str) -> bool:
@@ -284,7 +283,7 @@ def open_version(latest: Opened, version: int) -> Opened:
             f"{latest.place}: version {version} can no longer be read: its log has been cleaned "
             f"up; latest: {latest.version}"
         ) from error
-    check_data_files(opened, [file["path"] for file in opened.files])
+    check_data_files(opened, [file.path for file in opened.files])
     return opened
 
 

@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from batchinfer.contracts import RUN_ID, SLICE, SOURCE_TABLE, SOURCE_VERSION, commented
+from batchinfer.contracts import RUN_ID, SLICE, SOURCE_TABLE, SOURCE_VERSION, DataFile, commented
+from batchinfer.json_values import from_json, to_json
 from batchinfer.pipeline.definition.context import Context
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class RegisteredSlice:
     recorded_at: dt.datetime
     run_id: str
     table_id: str
-    files: list[dict[str, Any]] | None = None
+    files: list[DataFile] | None = None
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ def read_register(context: Context) -> Register | None:
             row["recorded_at"],
             row[RUN_ID],
             row["table_id"],
-            None if row["files"] is None else json.loads(row["files"]),
+            None if row["files"] is None else from_json(list[DataFile], row["files"]),
         )
         for row in rows
     }
@@ -196,7 +197,7 @@ def write_register(context: Context, register: Register, changed: set[str]) -> i
         f"Slices of the Delta table that pipeline {context.name} reads in place.",
         stats_columns=[SLICE],
     )
-    former = [file["path"] for file in snapshot_files(context.landed)]
+    former = [file.path for file in snapshot_files(context.landed)]
     with StagedWriter(
         context.landed, schema, (), stats_columns=[SLICE], run_id=context.run_id
     ) as writer:
@@ -231,7 +232,7 @@ def _rows(register: Register) -> list[dict[str, Any]]:
             "recorded_at": entry.recorded_at,
             RUN_ID: entry.run_id,
             "table_id": entry.table_id,
-            "files": None if entry.files is None else json.dumps(entry.files),
+            "files": None if entry.files is None else to_json(entry.files),
             **common,
         }
         for name, entry in sorted(

@@ -67,9 +67,9 @@ def _read_each(context: Context) -> dict[str, LandedSlice]:
             name: LandedSlice(entry.rows, entry.changed_at, entry.recorded_at)
             for name, entry in entries.items()
         }
-    rows: dict[str, int] = {}
+    rows: dict[str | None, int] = {}
     for file in snapshot_files(context.landed) if landed else []:
-        rows[file["partition"][SLICE]] = rows.get(file["partition"][SLICE], 0) + file["rows"]
+        rows[file.partition[SLICE]] = rows.get(file.partition[SLICE], 0) + file.known_rows
     return {name: LandedSlice(rows.get(name, 0), version) for name, version in landed.items()}
 
 
@@ -93,13 +93,13 @@ def read_data(context: Context, names: Sequence[str] | None) -> SliceData:
     files = [
         file
         for file in snapshot_files(context.landed)
-        if names is None or file["partition"][SLICE] in names
+        if names is None or file.partition[SLICE] in names
     ]
     history = _before(context, landed, names)
     changed_at = max(
         (landed[name] for name in (*names, *history)) if names else landed.values(), default=version
     )
-    rows = sum(file["rows"] for file in files)
+    rows = sum(file.known_rows for file in files)
     return SliceData(
         context.landed, tuple(names or ()), files, version, changed_at, rows, history=history
     )

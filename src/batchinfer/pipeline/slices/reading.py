@@ -1,20 +1,22 @@
 """The executor's side of tables that are read in place: which slice each row belongs to, and rows
 that belong to none.
 
-Rows are read as `inference.splits` reads them; where files hold rows of several slices, those of
-others are dropped here.
+Rows are read as `inference.split_reading` reads them; where files hold rows of several slices,
+those of others are dropped here.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 from pyarrow import compute
 
 from batchinfer.config.sources import SliceColumn
+from batchinfer.inference.split_reading import Split, read_split
 from batchinfer.pipeline.definition.slice_names import names_slice
 
 # pyarrow makes these functions when it is imported; type checkers cannot see them.
@@ -41,9 +43,28 @@ def slice_names(rows: pa.RecordBatch, rule: SliceColumn) -> pa.StringArray:
     )
 
 
-def read_rows(split: Mapping[str, Any], columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """The rows of a split of `slice_splits.splits_of`, the named columns: of a table read in place
-    only those of its slices.
+@dataclass(frozen=True)
+class SliceSplit:
+    """What one task reads of a table, and how; travels as JSON.
+
+    Attributes:
+        types: Spark SQL types that the columns get; None: those of the files.
+        later: types of columns that files may lack.
+        within: how rows are told to be of `slices`, where the files hold others too; None: all
+            rows are.
+        char: columns of text that are filled up with spaces, and to how many characters.
+    """
+
+    split: Split
+    types: Mapping[str, str] | None = None
+    later: Mapping[str, str] | None = None
+    within: SliceColumn | None = None
+    slices: tuple[str, ...] = ()
+    char: Mapping[str, int] = field(default_factory=dict)
+
+
+def read_rows(of: SliceSplit, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """The rows of a split, the named columns: of a table read in place only those of its slices.
 
     Runs on: driver | executor.
 
@@ -51,30 +72,41 @@ def read_rows(split: Mapping[str, Any], columns: Sequence[str]) -> Iterator[pa.R
         InputError: a file that is missing, damaged, or lacks a column.
     """
     from batchinfer.config.types import parse_ddl
-    from batchinfer.inference.splits import read_split
 
-    within = split.get("within")
     schema, later = (
         None if types is None else pa.schema([(name, parse_ddl(t)) for name, t in types.items()])
-        for types in (split.get("types"), split.get("later"))
+        for types in (of.types, of.later)
     )
-    if within is None:
-        yield from read_split(split, list(columns), schema, later=later)
+    if of.within is None:
+        yield from read_split(of.split, list(columns), schema, later=later, char=of.char)
         return
-    rule = SliceColumn(column=within["column"], unit=within["unit"])
-    wanted = pa.array(within["slices"], pa.string())
-    for batch in read_split(split, list(dict.fromkeys([*columns, rule.column])), schema):
-        rows = batch.filter(pc.is_in(slice_names(batch, rule), wanted))
+    wanted = pa.array(of.slices, pa.string())
+    names = list(dict.fromkeys([*columns, of.within.column]))
+    for batch in read_split(of.split, names, schema, char=of.char):
+        rows = batch.filter(pc.is_in(slice_names(batch, of.within), wanted))
         yield rows.select(list(columns))
 
 
-def count_slices(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
+@dataclass(frozen=True)
+class SlicesOf:
+    """A split whose rows are to be counted by their slice."""
+
+    split: SliceSplit
+    rule: SliceColumn
+
+
+# A slice, or None for rows that are of none, and how many rows it has. JSON's objects have no null
+# keys.
+SliceCounts = list[tuple[str | None, int]]
+
+
+def count_slices(task: SlicesOf) -> Iterator[SliceCounts]:
     """How many rows of each slice a split has; reads the slice column alone.
 
     Runs on: driver | executor.
     """
-    rule = SliceColumn(**task["rule"])
-    yield {"counts": as_pairs(count_batches(read_rows(task["split"], [rule.column]), rule))}
+    rows = read_rows(task.split, [task.rule.column])
+    yield list(count_batches(rows, task.rule).items())
 
 
 def count_batches(batches: Iterable[pa.RecordBatch], rule: SliceColumn) -> Counter[str | None]:
@@ -84,8 +116,3 @@ def count_batches(batches: Iterable[pa.RecordBatch], rule: SliceColumn) -> Count
         for found in pc.value_counts(slice_names(batch, rule)).to_pylist():
             counts[found["values"]] += found["counts"]
     return counts
-
-
-def as_pairs(counts: Mapping[str | None, int]) -> list[list[Any]]:
-    """Counts as JSON: its objects have no null keys."""
-    return [[name, count] for name, count in counts.items()]

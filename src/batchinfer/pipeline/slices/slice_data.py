@@ -5,9 +5,9 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from batchinfer.config.sources import SliceColumn
+from batchinfer.contracts import DataFile
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class SliceData:
 
     Attributes:
         slices: names of the slices.
-        files: {path, size, rows, partition} of each Parquet file.
+        files: their Parquet files, counted.
         version: Delta version that is read.
         changed_at: Delta version at which the slices, or those that steps look back into, last
             changed.
@@ -46,7 +46,7 @@ class SliceData:
 
     table: str
     slices: tuple[str, ...]
-    files: list[dict[str, Any]]
+    files: list[DataFile]
     version: int
     changed_at: int
     rows: int
@@ -63,12 +63,12 @@ class SliceData:
 
     @property
     def size(self) -> int:
-        return sum(file["size"] for file in self.files)
+        return sum(file.size for file in self.files)
 
     @property
     def rows_of_others(self) -> bool:
         """Whether the files hold rows that are of none of the slices."""
-        return sum(file["rows"] for file in self.files) != self.rows
+        return sum(file.known_rows for file in self.files) != self.rows
 
 
 @dataclass(frozen=True)

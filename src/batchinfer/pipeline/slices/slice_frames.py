@@ -5,11 +5,11 @@ workers cannot read themselves.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from batchinfer.config.sources import SliceColumn
-from batchinfer.contracts import SLICE
+from batchinfer.contracts import SLICE, DataFile
 from batchinfer.pipeline.definition.slice_names import next_moment
 from batchinfer.pipeline.slices.slice_data import ReadingRules, SliceData
 from batchinfer.spark.frames import quoted_name, version_frame
@@ -36,9 +36,7 @@ def slice_frame(spark: SparkSession, data: SliceData) -> DataFrame:
         return rows.where(slice_condition(data.rule, data.slice, data.fields[data.rule.column]))
     if data.only_files:
         return rows.where(
-            F.col("_metadata.file_name").isin(
-                [file["path"].rpartition("/")[2] for file in data.files]
-            )
+            F.col("_metadata.file_name").isin([file.path.rpartition("/")[2] for file in data.files])
         )
     return rows
 
@@ -48,7 +46,7 @@ def table_frame(
     place: str,
     version: int,
     rules: ReadingRules,
-    files: Sequence[Mapping[str, Any]] | None = None,
+    files: Sequence[DataFile] | None = None,
 ) -> DataFrame:
     """A table at one version, with all its columns as workers read them that do without Spark.
 

@@ -10,17 +10,18 @@ groups all keys, which takes ten times as long, and finds the examples.
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 from pyarrow import compute
+from pydantic import Base64Bytes
 
 from batchinfer.contracts import SLICE, SOURCE_FILE, SOURCE_LINE
 from batchinfer.errors import InputError
+from batchinfer.pipeline.slices.reading import SliceSplit, read_rows
 from batchinfer.pipeline.slices.slice_data import SliceData
 from batchinfer.pipeline.slices.slice_frames import slice_frame
 from batchinfer.pipeline.slices.table_columns import TableColumns
@@ -100,16 +101,17 @@ def _proved(open_session: Callable[[], SparkSession], data: SliceData, key: Sequ
     """
     from batchinfer.pipeline.slices.slice_splits import splits_of
     from batchinfer.spark.capacity import workers
-    from batchinfer.spark.tasks import run_tasks
+    from batchinfer.spark.tasks import Work, run_tasks
 
     if data.rows <= _MOST_ROWS:
         return none_repeats(splits_of(data, 1, _SPLIT_BYTES), key)
     spark = open_session()
     # Keys are a small part of the files: a task reads more of them than one that scores.
     splits = splits_of(data, workers(spark), _SPLIT_BYTES)
-    tasks = [{"split": split, "key": list(key)} for split in splits]
-    found = run_tasks(spark, look_at_keys, tasks, f"keys of {data.rows:,} rows")
-    blocks = [Block(task, **block) for task, blocks in enumerate(found) for block in blocks]
+    tasks = [KeysOf(split, tuple(key)) for split in splits]
+    work = Work(look_at_keys, KeysOf, Block)
+    found = run_tasks(spark, work, tasks, f"keys of {data.rows:,} rows")
+    blocks = [replace(block, task=task) for task, blocks in enumerate(found) for block in blocks]
     if any(block.repeats for block in blocks):
         return False
     together = overlapping(blocks)
@@ -117,27 +119,41 @@ def _proved(open_session: Callable[[], SparkSession], data: SliceData, key: Sequ
         return True
     if sum(block.rows for block in together) > _MOST_HASHES:
         return False
-    wanted = {
-        task: [block.number for block in together if block.task == task]
-        for task in range(len(tasks))
-    }
-    tasks = [
-        task | {"blocks": wanted[number]} for number, task in enumerate(tasks) if wanted[number]
-    ]
-    found = run_tasks(spark, hash_keys, tasks, "keys of blocks that overlap")
+    wanted: dict[int, list[int]] = {}
+    for block in together:
+        wanted.setdefault(block.task, []).append(block.number)
+    again = [replace(tasks[task], blocks=tuple(numbers)) for task, numbers in wanted.items()]
+    work = Work(hash_keys, KeysOf, Hashes)
+    hashes = run_tasks(spark, work, again, "keys of blocks that overlap")
     return not _repeat(
-        np.concatenate([_from_text(block["hashes"]) for blocks in found for block in blocks])
+        np.concatenate([np.frombuffer(block.hashes, "<u8") for each in hashes for block in each])
     )
 
 
-def none_repeats(splits: Sequence[Mapping[str, Any]], key: Sequence[str]) -> bool:
+@dataclass(frozen=True)
+class KeysOf:
+    """A split, its key columns, and the numbers of the blocks of rows that are wanted of it."""
+
+    split: SliceSplit
+    key: tuple[str, ...]
+    blocks: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Hashes:
+    """Of the keys of a block, `<u8` each."""
+
+    hashes: Base64Bytes
+
+
+def none_repeats(splits: Sequence[SliceSplit], key: Sequence[str]) -> bool:
     """True if it is certain that no key stands twice in the splits; null keys do not count.
 
     Runs on: driver.
     """
     hashes = [np.empty(0, "<u8")]
     for split in splits:
-        for _, keys in _blocks({"split": split, "key": list(key)}):
+        for _, keys in _blocks(KeysOf(split, tuple(key))):
             if not all(map(_has_order, keys.schema.types)):
                 return False
             hashes.append(_hashes(keys))
@@ -146,16 +162,16 @@ def none_repeats(splits: Sequence[Mapping[str, Any]], key: Sequence[str]) -> boo
 
 @dataclass(frozen=True)
 class Block:
-    """Rows that were read together: task and number in it, whether their keys may repeat, the least
-    and the greatest.
+    """Rows that were read together: their number in the task, whether their keys may repeat, the
+    least and the greatest; and the task, which the driver knows.
     """
 
-    task: int
     number: int
     rows: int
     repeats: bool
     low: list[int | str]
     high: list[int | str]
+    task: int = 0
 
 
 def overlapping(blocks: Sequence[Block]) -> list[Block]:
@@ -170,7 +186,7 @@ def overlapping(blocks: Sequence[Block]) -> list[Block]:
     return list(found.values())
 
 
-def look_at_keys(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def look_at_keys(task: KeysOf) -> Iterator[Block]:
     """For each block of rows of a split: whether its keys may repeat, and the least and greatest;
     null keys do not count.
 
@@ -183,27 +199,19 @@ def look_at_keys(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
         if not keys.num_rows:
             continue
         repeats = not all(map(_has_order, keys.schema.types)) or _repeat(_hashes(keys))
-        bounds: dict[str, Any] = {"low": [], "high": []}
-        if not repeats:
-            bounds = {"low": _extreme(keys, pc.min), "high": _extreme(keys, pc.max)}
-        yield {"number": number, "rows": keys.num_rows, "repeats": repeats} | bounds
+        low, high = ([], []) if repeats else (_extreme(keys, pc.min), _extreme(keys, pc.max))
+        yield Block(number, keys.num_rows, repeats, low, high)
 
 
-def hash_keys(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def hash_keys(task: KeysOf) -> Iterator[Hashes]:
     """The hashes of the keys of some blocks of a split. Runs on: executor."""
     for number, keys in _blocks(task):
-        if number in task["blocks"]:
-            yield {"hashes": base64.b64encode(_hashes(keys).tobytes()).decode()}
+        if number in task.blocks:
+            yield Hashes(_hashes(keys).tobytes())
 
 
-def _from_text(hashes: str) -> np.ndarray:
-    return np.frombuffer(base64.b64decode(hashes), "<u8")
-
-
-def _blocks(task: dict[str, Any]) -> Iterator[tuple[int, pa.RecordBatch]]:
-    from batchinfer.pipeline.slices.reading import read_rows
-
-    return enumerate(_comparable(batch) for batch in read_rows(task["split"], task["key"]))
+def _blocks(task: KeysOf) -> Iterator[tuple[int, pa.RecordBatch]]:
+    return enumerate(_comparable(batch) for batch in read_rows(task.split, task.key))
 
 
 def _hashes(keys: pa.RecordBatch) -> np.ndarray:

@@ -8,19 +8,21 @@ state.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from batchinfer.pipeline.training.validation import ValidationRule
-from batchinfer.spark.tasks import run_tasks
+from batchinfer.config.pipeline import Target
+from batchinfer.models.parameters import Task
+from batchinfer.pipeline.slices.reading import SliceSplit, read_rows
+from batchinfer.pipeline.training.validation import Partial, ValidationRule
+from batchinfer.spark.tasks import Work, run_tasks
+from batchinfer.transforms.step import State
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
     from pyspark.sql import SparkSession
 
-    from batchinfer.config.pipeline import Target
-    from batchinfer.models.parameters import Task
     from batchinfer.transforms import RowStep, TransformPipeline
 
 
@@ -36,41 +38,48 @@ class Labels:
     key: tuple[str, ...]
     validation: ValidationRule
 
-    def to_json(self) -> dict[str, Any]:
-        rule = asdict(self.validation)
-        return {
-            "target": self.target.model_dump(),
-            "task": self.task,
-            "key": self.key,
-            "validation": rule,
-        }
+
+@dataclass(frozen=True)
+class PassOf:
+    """One pass over one split.
+
+    Attributes:
+        fields: Spark SQL types of the columns that the steps read.
+        steps: all of them, as the pipeline file has them.
+        states: of the steps that have been fitted, by place.
+        fits: places of the steps that this pass fits.
+        labels: where a step is fitted on the target.
+    """
+
+    split: SliceSplit
+    fields: Mapping[str, str]
+    steps: Sequence[Mapping[str, Any]]
+    states: Mapping[str, State]
+    fits: Sequence[int]
+    labels: Labels | None
 
 
-def accumulate_split(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def accumulate_split(task: PassOf) -> Iterator[Partial]:
     """Partial statistics of one split for the steps of one pass.
 
     Runs on: executor.
     """
     from batchinfer.config.types import parse_ddl
-    from batchinfer.pipeline.slices.reading import read_rows
     from batchinfer.transforms import accumulate_pass, parse_steps
 
-    fields = {name: parse_ddl(type_) for name, type_ in task["fields"].items()}
-    steps, _ = parse_steps(task["steps"])
+    fields = {name: parse_ddl(type_) for name, type_ in task.fields.items()}
+    steps, _ = parse_steps(task.steps)
     batches: Iterable[pa.RecordBatch]
-    if task["labels"] is None:
-        batches = read_rows(task["split"], list(fields))
+    labels = task.labels
+    if labels is None:
+        batches = read_rows(task.split, list(fields))
     else:
-        labels = task["labels"]
-        rule = ValidationRule(**labels["validation"])
         columns = dict.fromkeys(
-            [*fields, labels["target"]["column"], *labels["key"], *rule.columns]
+            [*fields, labels.target.column, *labels.key, *labels.validation.columns]
         )
-        batches = (
-            _with_labels(batch, labels, rule) for batch in read_rows(task["split"], list(columns))
-        )
-        fields |= _hidden_types(labels["task"])
-    yield {"partial": accumulate_pass(steps, task["states"], task["pass"], batches, fields)}
+        batches = (_with_labels(batch, labels) for batch in read_rows(task.split, list(columns)))
+        fields |= _hidden_types(labels.task)
+    yield accumulate_pass(steps, task.states, task.fits, batches, fields)
 
 
 def _hidden_types(task: Task) -> dict[str, pa.DataType]:
@@ -81,19 +90,16 @@ def _hidden_types(task: Task) -> dict[str, pa.DataType]:
     return {TARGET: pa.string() if task == "multiclass" else pa.float64(), ROW_HASH: pa.uint64()}
 
 
-def _with_labels(
-    batch: pa.RecordBatch, labels: Mapping[str, Any], rule: ValidationRule
-) -> pa.RecordBatch:
+def _with_labels(batch: pa.RecordBatch, labels: Labels) -> pa.RecordBatch:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from batchinfer.config.pipeline import Target
     from batchinfer.models.targets import label_array
     from batchinfer.transforms import ROW_HASH, TARGET
 
-    target = Target(**labels["target"])
-    array = label_array(batch.column(target.column), target, labels["task"])
-    hashes = key_hashes(batch, labels["key"])
+    target, rule = labels.target, labels.validation
+    array = label_array(batch.column(target.column), target, labels.task)
+    hashes = key_hashes(batch, labels.key)
     array = pc.call_function(
         "if_else", [pa.array(rule.validated(batch, hashes)), pa.scalar(None, array.type), array]
     )
@@ -117,7 +123,7 @@ def fit_transforms(
     raw_steps: Sequence[Mapping[str, Any]],
     steps: Sequence[RowStep],
     fields: Mapping[str, pa.DataType],
-    splits: Sequence[dict[str, Any]],
+    splits: Sequence[SliceSplit],
     labels: Labels | None = None,
 ) -> TransformPipeline:
     """The fitted transforms of a pipeline.
@@ -140,25 +146,21 @@ def fit_transforms(
         merge_pass,
     )
 
-    states: dict[str, Any] = {}
+    states: dict[str, State] = {}
     named = {name: spark_name(type_) for name, type_ in fields.items()}
     known = dict(fields)
-    labelled = None
-    if labels is not None and hidden_columns(steps):
-        labelled, known = labels.to_json(), known | _hidden_types(labels.task)
+    labelled = labels if labels is not None and hidden_columns(steps) else None
+    if labelled is not None:
+        known |= _hidden_types(labelled.task)
     passes = fit_passes(steps)
-    for number, of_pass in enumerate(passes, 1):
-        shared = {
-            "steps": list(raw_steps),
-            "fields": named,
-            "states": states,
-            "pass": of_pass,
-            "labels": labelled,
-        }
-        tasks = [{**shared, "split": split} for split in splits]
+    for number, fits in enumerate(passes, 1):
+        tasks = [PassOf(split, named, raw_steps, states, fits, labelled) for split in splits]
         results = run_tasks(
-            spark, accumulate_split, tasks, f"fitting transforms, pass {number} of {len(passes)}"
+            spark,
+            Work(accumulate_split, PassOf, Partial),
+            tasks,
+            f"fitting transforms, pass {number} of {len(passes)}",
         )
-        merged = merge_pass([result["partial"] for [result] in results])
-        states = finish_pass(steps, of_pass, merged, known, states)
+        merged = merge_pass([partial for [partial] in results])
+        states = finish_pass(steps, fits, merged, known, states)
     return TransformPipeline(list(steps), known, states)

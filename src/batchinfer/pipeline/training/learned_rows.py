@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from batchinfer.contracts import SOURCE_FILE, SOURCE_LINE
+from batchinfer.contracts import SOURCE_FILE, SOURCE_LINE, DataFile
 from batchinfer.pipeline.landing.spool import FileSpool
 from batchinfer.pipeline.slices.slice_data import SliceData
 from batchinfer.pipeline.slices.slice_splits import splits_of
@@ -93,7 +93,7 @@ def _write(
     return replace(
         data,
         files=files,
-        rows=sum(file["rows"] for file in files),
+        rows=sum(file.known_rows for file in files),
         fields=types,
         rule=None,
         only_files=False,
@@ -101,16 +101,11 @@ def _write(
     )
 
 
-def _files(folder: Path) -> list[dict[str, Any]]:
+def _files(folder: Path) -> list[DataFile]:
     import pyarrow.parquet as pq
 
     return [
-        {
-            "path": str(path),
-            "size": path.stat().st_size,
-            "rows": pq.read_metadata(path).num_rows,
-            "partition": {},
-        }
+        DataFile(str(path), path.stat().st_size, pq.read_metadata(path).num_rows)
         for path in sorted(folder.glob("part-*.parquet"))
     ]
 

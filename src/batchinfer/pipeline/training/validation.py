@@ -11,12 +11,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from batchinfer.errors import InputError
-from batchinfer.spark.tasks import run_tasks
+from batchinfer.pipeline.slices.reading import SliceSplit, read_rows
+from batchinfer.spark.tasks import Work, run_tasks
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
     from pyspark.sql import SparkSession
+
+# Statistics of a part of the rows, as the transforms make and merge them.
+Partial = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ class ValidationRule:
 
 
 def choose_validation(
-    params: Mapping[str, Any], spark: SparkSession, splits: Sequence[Mapping[str, Any]], target: str
+    params: Mapping[str, Any], spark: SparkSession, splits: Sequence[SliceSplit], target: str
 ) -> ValidationRule:
     """The rule that `train.params` asks for.
 
@@ -80,27 +84,35 @@ def order_numbers(column: pa.Array) -> np.ndarray:
     return column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
 
 
-def rank_split(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
+@dataclass(frozen=True)
+class RanksOf:
+    """A split, the column that its rows are ordered by, and the target."""
+
+    split: SliceSplit
+    by: str
+    target: str
+
+
+def rank_split(task: RanksOf) -> Iterator[Partial]:
     """Ranks of the column in one split, of the rows that have a target.
 
     Runs on: executor.
     """
     import numpy as np
 
-    from batchinfer.pipeline.slices.reading import read_rows
     from batchinfer.transforms import Ranks
 
-    partial = Ranks.of(np.zeros(0), task["by"])
-    for batch in read_rows(task["split"], list(dict.fromkeys([task["by"], task["target"]]))):
-        labelled = batch.column(task["target"]).is_valid()
+    partial = Ranks.of(np.zeros(0), task.by)
+    for batch in read_rows(task.split, list(dict.fromkeys([task.by, task.target]))):
+        labelled = batch.column(task.target).is_valid()
         partial = Ranks.merge(
-            partial, Ranks.of(order_numbers(batch.column(task["by"]).filter(labelled)), ""), ""
+            partial, Ranks.of(order_numbers(batch.column(task.by).filter(labelled)), ""), ""
         )
-    yield {"partial": partial}
+    yield partial
 
 
 def _find_last_learned(
-    spark: SparkSession, splits: Sequence[Mapping[str, Any]], by: str, target: str, share: float
+    spark: SparkSession, splits: Sequence[SliceSplit], by: str, target: str, share: float
 ) -> float:
     """The value of the column that no more than `share` of the labelled rows lie above: these are
     validated on.
@@ -109,9 +121,11 @@ def _find_last_learned(
     """
     from batchinfer.transforms import Ranks, quantile
 
-    tasks = [{"split": split, "by": by, "target": target} for split in splits]
-    results = run_tasks(spark, rank_split, tasks, f"finding the latest rows by {by}")
-    first, *others = [result["partial"] for [result] in results]
+    tasks = [RanksOf(split, by, target) for split in splits]
+    results = run_tasks(
+        spark, Work(rank_split, RanksOf, Partial), tasks, f"finding the latest rows by {by}"
+    )
+    first, *others = [partial for [partial] in results]
     for partial in others:
         first = Ranks.merge(first, partial, "")
     found = quantile(first, 1 - share)

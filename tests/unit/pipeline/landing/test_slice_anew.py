@@ -24,7 +24,7 @@ def destroy(project: SmallProject, slice_: str) -> None:
     """Makes the files of a landed slice unreadable."""
     table = project.context().landed
     for file in snapshot_files(table, {"slice": slice_}):
-        Path(table, file["path"]).write_bytes(b"PAR1 is all that is left PAR1")
+        Path(table, file.path).write_bytes(b"PAR1 is all that is left PAR1")
 
 
 def ids(project: SmallProject, slice_: str = DAY) -> list[int]:

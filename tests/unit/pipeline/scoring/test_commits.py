@@ -47,7 +47,7 @@ def test_a_slice_is_replaced_and_no_other(ready: SmallProject) -> None:
     kept = delta.snapshot_files(table, {"slice": NEXT})
     ready.score(force=True)
     assert delta.snapshot_files(table, {"slice": NEXT}) == kept
-    assert sum(file["rows"] for file in delta.snapshot_files(table, {"slice": DAY})) == 40
+    assert sum(file.known_rows for file in delta.snapshot_files(table, {"slice": DAY})) == 40
 
 
 def failed(project: SmallProject, line: int, run_id: str) -> list[StagedFile]:

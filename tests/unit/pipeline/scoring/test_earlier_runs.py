@@ -12,12 +12,12 @@ from registrations import Project
 
 from batchinfer.lake.runs import append_run
 from batchinfer.pipeline.scoring.earlier_runs import (
-    best_rows,
     estimated_seconds,
     known_rates,
     runs_of_bundle,
     worker_bytes,
 )
+from batchinfer.pipeline.scoring.task_result import Rates
 
 START = dt.datetime(2026, 11, 21, tzinfo=dt.timezone.utc)
 
@@ -44,7 +44,7 @@ def test_rates_are_those_of_the_bundle_by_device_the_latest_first(project: Proje
     context = project.context("earlier")
     assert (
         runs_of_bundle(context, "a") == []
-        and known_rates([]) == {}
+        and known_rates([]) == Rates()
         and estimated_seconds([], 5) is None
     )
     add_run(context, 1, "a", {"cpu, 1 thread": {"256": 10.0, "512": 30.0}})
@@ -55,11 +55,10 @@ def test_rates_are_those_of_the_bundle_by_device_the_latest_first(project: Proje
     add_run(context, 4, "a", {"cpu, 1 thread": {"2048": 99.0}}, exit_code=5)
     add_run(context, 5, "a", {})  # too few rows to measure anything
     runs = runs_of_bundle(context, "a")
-    assert known_rates(runs) == {
-        "cpu, 1 thread": {"512": 20.0, "1024": 15.0},
-        "H100": {"4096": 900.0},
-    }
-    assert best_rows(known_rates(runs)["cpu, 1 thread"]) == 512
+    rates = known_rates(runs)
+    assert rates == Rates({"cpu, 1 thread": {512: 20.0, 1024: 15.0}, "H100": {4096: 900.0}})
+    assert rates.best_rows() == {"cpu, 1 thread": 512, "H100": 4096}
+    assert rates.greatest_rate() == 900.0
     assert estimated_seconds(runs, 10_000) == 100.0, (
         "all of it grows with the rows where no stage was timed"
     )

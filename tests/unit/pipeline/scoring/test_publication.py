@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -17,6 +18,7 @@ from batchinfer.errors import InputError, ModelError, SliceHeld, TooManyQuaranti
 from batchinfer.lake import delta
 from batchinfer.lake.leases import hold
 from batchinfer.pipeline.scoring import publication
+from batchinfer.pipeline.scoring.task_result import TaskResult
 
 from ..conftest import HUGE
 
@@ -120,16 +122,16 @@ def test_a_run_cut_off_before_its_last_commit_is_made_up_for(
 @pytest.mark.parametrize(
     "wrong",
     [
-        lambda result: {**result, "rows_scored": result["rows_scored"] - 1},
-        lambda result: {**result, "rows_in": result["rows_in"] + 1},
-        lambda result: {**result, "files": []},
+        lambda result: replace(result, rows_scored=result.rows_scored - 1),
+        lambda result: replace(result, rows_in=result.rows_in + 1),
+        lambda result: replace(result, files=()),
     ],
     ids=["scored", "in", "written"],
 )
 def test_a_row_that_is_not_accounted_for_ends_the_run(
     ready: SmallProject,
     monkeypatch: pytest.MonkeyPatch,
-    wrong: Callable[[dict[str, Any]], dict[str, Any]],
+    wrong: Callable[[TaskResult], TaskResult],
 ) -> None:
     real = publication.run_road
 

@@ -11,13 +11,15 @@ import pytest
 from spark.projects import DAY, SmallProject, csv_of
 
 from batchinfer.inference.road_choice import Road
+from batchinfer.json_values import from_json, to_json
 from batchinfer.pipeline.scoring.resolved_inputs import ResolvedInputs, resolve_inputs
 from batchinfer.pipeline.scoring.roads import _tasks, run_road, scoring_plan
 from batchinfer.pipeline.scoring.task_plan import ScoringPlan
+from batchinfer.pipeline.scoring.task_result import Rates
 
 from ..one_process import OneProcess
 
-RATES = {"cpu, 1 thread": {"256": 10.0}}
+RATES = Rates({"cpu, 1 thread": {256: 10.0}})
 
 
 def inputs_of(project: SmallProject, *overrides: str) -> ResolvedInputs:
@@ -56,7 +58,7 @@ def test_a_plan_reads_the_key_and_what_the_model_needs_and_nothing_else(
         inputs.data.version,
         DAY,
     )
-    assert ScoringPlan.from_json(plan.to_json()) == plan
+    assert from_json(ScoringPlan, to_json(plan)) == plan
 
 
 def test_a_task_looks_for_rows_that_fail_as_far_as_the_run_could_pass(
@@ -70,7 +72,7 @@ def test_a_task_looks_for_rows_that_fail_as_far_as_the_run_could_pass(
 def test_earlier_rates_count_only_where_the_size_is_to_be_found(ready: SmallProject) -> None:
     assert plan_of(inputs_of(ready)).known_rates == RATES
     fixed = plan_of(inputs_of(ready, "model.batch.rows=64", "model.deduplicate=never"))
-    assert (fixed.batch_rows, fixed.known_rates, fixed.deduplicate) == (64, {}, False)
+    assert (fixed.batch_rows, fixed.known_rates, fixed.deduplicate) == (64, Rates(), False)
 
 
 def test_a_slice_of_no_files_is_sent_nowhere(ready: SmallProject) -> None:
@@ -87,7 +89,7 @@ def test_a_bundle_is_sent_once_a_session(ready: SmallProject) -> None:
     spark, inputs = OneProcess(), inputs_of(ready)
     for _ in range(2):
         done = run_road(spark, inputs.columns, inputs.data, inputs.road, inputs.model, [])  # type: ignore[arg-type]
-        assert sum(result["rows_in"] for result in done.results) == 40
+        assert sum(result.rows_in for result in done.results) == 40
     assert len(spark.sparkContext.listArchives) == 1
     assert done.equal_rows.startswith("only inside batches: no earlier run tells")
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from batchinfer.inference.split_reading import Part, Split
 from batchinfer.pipeline.scoring import scoring_task
 from batchinfer.pipeline.scoring.scoring_task import ScoreSplits
 from batchinfer.pipeline.scoring.task_plan import ScoringPlan
-from batchinfer.pipeline.slices import reading
+from batchinfer.pipeline.slices.reading import SliceSplit
 
 TEXT = (
     "pipeline",
@@ -43,11 +43,11 @@ class FakeTask:
 
 
 def test_a_task_is_the_split_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    def read(split: dict[str, Any], columns: Any) -> Iterator[Any]:
+    def read(split: SliceSplit, columns: Any) -> Iterator[Any]:
         yield split, columns
 
     monkeypatch.setattr(scoring_task, "ScoringTask", FakeTask)
-    monkeypatch.setattr(reading, "read_rows", read)
+    monkeypatch.setattr(scoring_task, "read_rows", read)
     work = pickle.loads(pickle.dumps(ScoreSplits(PLAN)))
-    split = json.loads(json.dumps({"parts": [{"path": "a"}], "rows": 1, "bytes": 1}))
+    split = SliceSplit(Split((Part("a"),), 1, 1))
     assert list(work(split)) == [{"plan": PLAN, "rows": [(split, ("key", "f0"))]}]

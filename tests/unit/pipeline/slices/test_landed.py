@@ -68,13 +68,13 @@ def test_the_files_of_a_slice_are_read_and_no_others(days: SmallProject) -> None
     context = days.context()
     data = read_data(context, [NEXT])
     assert (data.slice, data.rows, data.version) == (NEXT, 5, 2)
-    assert {file["partition"]["slice"] for file in data.files} == {NEXT}
-    assert not data.rows_of_others and data.size == sum(file["size"] for file in data.files)
+    assert {file.partition["slice"] for file in data.files} == {NEXT}
+    assert not data.rows_of_others and data.size == sum(file.size for file in data.files)
     every = read_data(context, None)
     assert (every.rows, every.slices) == (8, ())
     splits = splits_of(every, 2)
-    assert sum(split["rows"] for split in splits) == 8
-    assert all("within" not in split for split in splits), "its files are the slice's alone"
+    assert sum(each.split.rows for each in splits) == 8
+    assert all(split.within is None for split in splits), "its files are the slice's alone"
 
 
 def test_a_slice_that_never_landed_is_told_with_those_that_did(days: SmallProject) -> None:
@@ -125,7 +125,7 @@ def test_a_table_that_is_read_in_place_is_read_as_it_was_recorded(
     data = read_data(context, [DAY])
     assert (data.table, data.rows) == (str(local.root / "in/table"), 3)
     assert data.rows_of_others, "the file holds both days"
-    assert [split["within"]["slices"] for split in splits_of(data, 1)] == [(DAY,)]
+    assert [split.slices for split in splits_of(data, 1) if split.within] == [(DAY,)]
     write_deltalake(data.table, pa.table({"id": pa.array([8], pa.int32()), "day": [
         dt.date.fromisoformat(DAY)]}), mode="append")  # fmt: skip
     assert read_data(context, [DAY]).rows == 3, "what came since has not been recorded"

@@ -12,20 +12,28 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from batchinfer.config.sources import SliceColumn
-from batchinfer.pipeline.landing.delta_unsliced import quarantine_unsliced
-from batchinfer.pipeline.slices.reading import count_slices, read_rows, slice_names
+from batchinfer.inference.split_reading import Part, Split
+from batchinfer.json_values import from_json, to_json
+from batchinfer.pipeline.landing.delta_unsliced import Unsliced, UnslicedOf, quarantine_unsliced
+from batchinfer.pipeline.slices.reading import (
+    SliceCounts,
+    SlicesOf,
+    SliceSplit,
+    count_slices,
+    read_rows,
+    slice_names,
+)
 
 DAY = SliceColumn(column="at", unit="day")
 TIMES = [dt.datetime(2026, 11, 20, 23, 59, 59), dt.datetime(2026, 11, 21), None]
 
 
-def split_of(path: Path, **more: Any) -> dict[str, Any]:
-    parts = [{"path": str(path), "row_groups": None, "partition": {"country": "no"}}]
-    return {
-        "parts": parts,
-        "types": {"id": "int", "at": "timestamp", "country": "string", "later": "double"},
-        **more,
-    }
+TYPES = {"id": "int", "at": "timestamp", "country": "string", "later": "double"}
+
+
+def split_of(path: Path, **more: Any) -> SliceSplit:
+    split = Split((Part(str(path), partition={"country": "no"}),), 3, 1)
+    return SliceSplit(split, **{"types": TYPES, **more})
 
 
 def written(folder: Path) -> Path:
@@ -52,46 +60,42 @@ def test_names_that_paths_cannot_hold_name_no_slice() -> None:
 
 
 def test_a_worker_keeps_the_rows_of_its_slices_and_completes_their_columns(tmp_path: Path) -> None:
-    within = {"column": "at", "unit": "day", "slices": ["2026-11-21"]}
-    [batch] = read_rows(split_of(written(tmp_path), within=within), ["country", "later", "id"])
+    split = split_of(written(tmp_path), within=DAY, slices=("2026-11-21",))
+    [batch] = read_rows(split, ["country", "later", "id"])
     assert batch.schema.names == ["country", "later", "id"]
     assert batch.to_pylist() == [{"country": "no", "later": None, "id": 2}]
 
 
 def test_without_slices_all_rows_are_kept(tmp_path: Path) -> None:
-    [batch] = read_rows(split_of(written(tmp_path), within=None), ["id", "at"])
+    [batch] = read_rows(split_of(written(tmp_path)), ["id", "at"])
     assert batch.column("id").to_pylist() == [1, 2, 3]
     assert batch.schema.field("at").type == pa.timestamp("us", tz="UTC")
 
 
 def test_rows_are_counted_by_slice(tmp_path: Path) -> None:
-    [result] = count_slices({"split": split_of(written(tmp_path)), "rule": DAY.model_dump()})
-    assert sorted(result["counts"], key=str) == [["2026-11-20", 1], ["2026-11-21", 1], [None, 1]]
+    [counts] = count_slices(SlicesOf(split_of(written(tmp_path)), DAY))
+    assert dict(counts) == {"2026-11-20": 1, "2026-11-21": 1, None: 1}
+    assert sorted(from_json(SliceCounts, to_json(counts)), key=str) == sorted(counts, key=str)
 
 
 def test_times_after_the_year_2262_keep_their_day(tmp_path: Path) -> None:
     """INT96 holds more than nanoseconds of 64 bits do."""
     rows = pa.table({"at": pa.array([dt.datetime(2262, 4, 11)], pa.timestamp("ns"))})
     pq.write_table(rows, tmp_path / "b.parquet", use_deprecated_int96_timestamps=True)
-    [batch] = read_rows({**split_of(tmp_path / "b.parquet"), "types": {"at": "timestamp"}}, ["at"])
+    [batch] = read_rows(split_of(tmp_path / "b.parquet", types={"at": "timestamp"}), ["at"])
     assert batch.column("at").to_pylist()[0].year == 2262
 
 
+def unsliced(folder: Path, *columns: str) -> Unsliced:
+    return Unsliced(DAY, columns, ("id",), "/lake/t", "p", "r", str(folder / "quarantine"))
+
+
 def test_rows_of_no_slice_are_written_with_their_reason(tmp_path: Path) -> None:
-    task = {
-        "split": split_of(written(tmp_path)),
-        "rule": DAY.model_dump(),
-        "columns": ["id", "at", "country"],
-        "key": ["id"],
-        "place": "/lake/t",
-        "pipeline": "p",
-        "run_id": "r",
-        "quarantine": str(tmp_path / "quarantine"),
-    }
-    [result] = quarantine_unsliced(task)
-    assert result["reasons"] == {"null_slice": 1}
-    [file] = result["quarantine"]
-    [row] = pq.read_table(tmp_path / "quarantine" / file["path"]).to_pylist()
+    told = unsliced(tmp_path, "id", "at", "country")
+    [result] = quarantine_unsliced(UnslicedOf(split_of(written(tmp_path)), told))
+    assert result.reasons == {"null_slice": 1}
+    [file] = result.quarantine
+    [row] = pq.read_table(tmp_path / "quarantine" / file.path).to_pylist()
     assert (row["source_file"], row["key"], row["raw"]) == (
         "/lake/t",
         '{"id":3}',
@@ -104,9 +108,5 @@ def test_a_split_without_such_rows_writes_nothing(tmp_path: Path) -> None:
         pa.table({"id": [1], "at": pa.array(TIMES[:1], pa.timestamp("us", "UTC"))}),
         tmp_path / "c.parquet",
     )
-    task = {
-        "split": split_of(tmp_path / "c.parquet"),
-        "rule": DAY.model_dump(),
-        "columns": ["id", "at"],
-    }
+    task = UnslicedOf(split_of(tmp_path / "c.parquet"), unsliced(tmp_path, "id", "at"))
     assert list(quarantine_unsliced(task)) == []

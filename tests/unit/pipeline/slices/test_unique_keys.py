@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import datetime as dt
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchinfer.inference.split_reading import whole_file
+from batchinfer.json_values import from_json, to_json
+from batchinfer.pipeline.slices.reading import SliceSplit
 from batchinfer.pipeline.slices.unique_keys import (
     Block,
+    Hashes,
+    KeysOf,
     hash_keys,
     look_at_keys,
     none_repeats,
@@ -25,7 +32,7 @@ from batchinfer.pipeline.slices.unique_keys import (
 @given(st.lists(st.lists(st.integers(0, 30), min_size=1, max_size=4), max_size=8))
 def test_blocks_that_share_a_key_always_overlap(keys: list[list[int]]) -> None:
     blocks = [
-        Block(number, 0, len(each), False, [min(each)], [max(each)])
+        Block(0, len(each), False, [min(each)], [max(each)], task=number)
         for number, each in enumerate(keys)
     ]
     found = {block.task for block in overlapping(blocks)}
@@ -43,20 +50,10 @@ def test_blocks_that_share_a_key_always_overlap(keys: list[list[int]]) -> None:
     assert not found & set(apart), "blocks that lie apart from all others need no second look"
 
 
-def _task(
-    folder: Path, columns: dict[str, Any], key: list[str], row_group_size: int = 3
-) -> dict[str, Any]:
+def _task(folder: Path, columns: dict[str, Any], key: list[str], row_group_size: int = 3) -> KeysOf:
     path = str(folder / "rows.parquet")
     pq.write_table(pa.table(columns), path, row_group_size=row_group_size)
-    rows = len(next(iter(columns.values())))
-    return {
-        "split": {
-            "parts": [{"path": path, "row_groups": None, "partition": {}}],
-            "rows": rows,
-            "bytes": 1,
-        },
-        "key": key,
-    }
+    return KeysOf(SliceSplit(whole_file(path)), tuple(key))
 
 
 def test_a_worker_says_of_each_block_where_its_keys_lie(tmp_path: Path) -> None:
@@ -64,28 +61,22 @@ def test_a_worker_says_of_each_block_where_its_keys_lie(tmp_path: Path) -> None:
     task = _task(tmp_path, {"day": days, "name": ["b", "a", "c", "x", "y", "z"]}, ["day", "name"])
     first = dt.date(1970, 1, 1)
     assert list(look_at_keys(task)) == [
-        {
-            "number": 0,
-            "rows": 3,
-            "repeats": False,
-            "low": [(days[1] - first).days, "a"],
-            "high": [(days[0] - first).days, "b"],
-        },
-        {
-            "number": 1,
-            "rows": 3,
-            "repeats": False,
-            "low": [(days[4] - first).days, "y"],
-            "high": [(days[3] - first).days, "z"],
-        },
+        Block(0, 3, False, [(days[1] - first).days, "a"], [(days[0] - first).days, "b"]),
+        Block(1, 3, False, [(days[4] - first).days, "y"], [(days[3] - first).days, "z"]),
     ]
+
+
+def test_blocks_and_hashes_travel_as_they_are() -> None:
+    """A text that looks like a number stays one."""
+    block = Block(0, 3, False, ["1", 2], ["10", 3])
+    assert from_json(Block, to_json(block)) == block
+    hashes = Hashes(bytes(range(16)))
+    assert from_json(Hashes, to_json(hashes)) == hashes
 
 
 def test_rows_without_a_whole_key_do_not_count(tmp_path: Path) -> None:
     task = _task(tmp_path, {"a": [1, 1, None], "b": ["x", None, "x"]}, ["a", "b"])
-    assert list(look_at_keys(task)) == [
-        {"number": 0, "rows": 1, "repeats": False, "low": [1, "x"], "high": [1, "x"]}
-    ]
+    assert list(look_at_keys(task)) == [Block(0, 1, False, [1, "x"], [1, "x"])]
     nothing = _task(tmp_path, {"a": pa.array([None, None], pa.int64())}, ["a"])
     assert list(look_at_keys(nothing)) == []
 
@@ -99,18 +90,15 @@ def test_what_repeats_or_has_no_order_in_json_is_left_to_spark(
     tmp_path: Path, values: list[Any]
 ) -> None:
     (found,) = look_at_keys(_task(tmp_path, {"k": values}, ["k"]))
-    assert found["repeats"]
+    assert found.repeats
 
 
 def test_equal_keys_have_equal_hashes_in_any_block(tmp_path: Path) -> None:
-    from batchinfer.pipeline.slices.unique_keys import _from_text
-
     task = _task(tmp_path, {"k": ["a", "b", "c", "d", "b", "e"]}, ["k"])
-    one, two = (
-        _from_text(block["hashes"]).tolist() for block in hash_keys(task | {"blocks": [0, 1]})
-    )
+    both = hash_keys(replace(task, blocks=(0, 1)))
+    one, two = (np.frombuffer(block.hashes, "<u8").tolist() for block in both)
     assert one[1] == two[1] and len({*one, *two}) == 5
-    assert len(list(hash_keys(task | {"blocks": [1]}))) == 1
+    assert len(list(hash_keys(replace(task, blocks=(1,))))) == 1
 
 
 @given(
@@ -125,9 +113,9 @@ def test_the_driver_is_certain_just_where_no_key_stands_twice(
             place = Path(folder) / str(number)
             place.mkdir()
             splits.append(
-                _task(place, {"k": pa.array(keys, pa.int64()), "other": [0] * len(keys)}, ["k"], 2)[
-                    "split"
-                ]
+                _task(
+                    place, {"k": pa.array(keys, pa.int64()), "other": [0] * len(keys)}, ["k"], 2
+                ).split
             )
         keys = [key for keys in files for key in keys if key is not None]
         assert none_repeats(splits, ["k"]) == (len(set(keys)) == len(keys))
@@ -139,4 +127,4 @@ def test_the_driver_is_certain_just_where_no_key_stands_twice(
 def test_the_driver_leaves_to_spark_what_it_may_compare_in_another_way(
     tmp_path: Path, values: list[Any]
 ) -> None:
-    assert not none_repeats([_task(tmp_path, {"k": values}, ["k"])["split"]], ["k"])
+    assert not none_repeats([_task(tmp_path, {"k": values}, ["k"]).split], ["k"])

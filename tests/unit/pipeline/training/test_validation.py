@@ -11,8 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from batchinfer.contracts import DataFile
 from batchinfer.errors import InputError
 from batchinfer.inference.splits import split_files
+from batchinfer.pipeline.slices.reading import SliceSplit
 from batchinfer.pipeline.training.validation import (
     ValidationRule,
     choose_validation,
@@ -31,9 +33,9 @@ def chosen(folder: Path, times: list[Any], labels: list[str | None], share: floa
     for start in range(0, len(table), 10):
         path = folder / f"{start}.parquet"
         pq.write_table(table.slice(start, 10), path)
-        files.append({"path": path.name, "size": path.stat().st_size, "rows": 10, "partition": {}})
+        files.append(DataFile(path.name, path.stat().st_size, 10))
     params = {"validation_by": "at", "validation_share": share}
-    splits = split_files(str(folder), files, 2)
+    splits = [SliceSplit(split) for split in split_files(str(folder), files, 2)]
     spark: Any = OneProcess()
     return choose_validation(params, spark, splits, "y"), table.combine_chunks().to_batches()[0]
 
