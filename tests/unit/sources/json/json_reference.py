@@ -84,12 +84,12 @@ def boolean(value: Any) -> bool:
 
 
 def moment(value: Any) -> datetime.datetime:
-    need(
-        isinstance(value, str)
-        and re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", value, re.ASCII) is not None
-    )
+    """Spaces around it are no part of it, as in text."""
+    need(isinstance(value, str))
+    bare = value.strip(" \t")
+    need(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", bare, re.ASCII) is not None)
     try:
-        return datetime.datetime.fromisoformat(value).replace(tzinfo=datetime.timezone.utc)
+        return datetime.datetime.fromisoformat(bare).replace(tzinfo=datetime.timezone.utc)
     except ValueError as error:
         raise Bad("type") from error
 

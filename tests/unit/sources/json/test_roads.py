@@ -8,7 +8,7 @@ from typing import Any
 
 import json_reference
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from json_files import bad_of, blank_of, json_source, read_file, rows_of
 
@@ -152,6 +152,7 @@ def test_any_lines_are_read_as_plain_python_reads_them(
 
 
 @given(st.lists(LINE, min_size=1, max_size=12))
+@example([b'{"tags": [], "id": -100, "at": " 2020-01-02T03:04:05", "price": -0.5, "ok": true}'])
 @settings(max_examples=150)
 def test_what_the_fast_road_reads_is_what_plain_python_reads(lines: list[bytes]) -> None:
     """Straight, without the screen: the fast road gives the reference's row for a line, or leaves
