@@ -141,10 +141,8 @@ def test_too_many_bad_records_land_nothing(statuses: SmallProject) -> None:
 
 
 def test_an_exploded_list(statuses: SmallProject) -> None:
-    statuses.edit(
-        "  options: {timestamp_format",
-        "  key: [id, name]\n  options: {explode: tags, timestamp_format",
-    )
+    format_ = next(line for line in PIPELINE.splitlines() if "timestamp_format" in line)
+    statuses.edit(format_, "  key: [id, name]\n  options: {explode: tags}")
     start, end = PIPELINE.index("    created_at"), PIPELINE.index("  options")
     statuses.edit(
         PIPELINE[start:end],
