@@ -2,47 +2,23 @@
 
 from __future__ import annotations
 
-import sqlite3
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
+from spark.items import PIPELINE, items_project, run
 from spark.projects import DAY, SmallProject
 
 from batchinfer.errors import InputError
 
 NEXT_DAY, THIRD_DAY = "2026-11-22", "2026-11-23"
-PIPELINE = """\
-name: small
-source:
-  kind: jdbc
-  url_env: ITEMS_URL
-  table: items
-  schema: {id: bigint, size: double}
-  key: id
-  slice: ingest_date
-model: {uri: "models:/small@champion"}
-checks: {max_quarantine_rate: 1}
-sink: {table: predictions/small}
-"""
+DECLARED = PIPELINE.replace("  key:", "  schema: {id: bigint, size: double}\n  key:")
 
 
 @pytest.fixture
 def store(tmp_path: Path, spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> SmallProject:
-    """A project whose source is the table `items` of a SQLite file."""
-    monkeypatch.delenv("BATCHINFER_HOME", raising=False)
-    monkeypatch.setenv("ITEMS_URL", f"sqlite:///{tmp_path}/items.db")
-    project = SmallProject(tmp_path, lambda: spark)
-    project.write("conf/pipelines/small.yaml", PIPELINE)
-    return project
-
-
-def run(project: SmallProject, *statements: str) -> None:
-    with sqlite3.connect(project.root / "items.db") as connection:
-        for statement in statements:
-            connection.execute(statement)
-    connection.close()
+    return items_project(tmp_path, spark, monkeypatch, DECLARED)
 
 
 def rows(project: SmallProject, *columns: str) -> list[tuple[Any, ...]]:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-import sqlite3
 import uuid
 from decimal import Decimal
 from pathlib import Path
@@ -14,40 +13,17 @@ from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
+from spark.items import items_project, run
 from spark.projects import DAY, SmallProject
 
 from batchinfer.errors import InputError, InputMissing
 
-PIPELINE = """\
-name: small
-source:
-  kind: jdbc
-  url_env: ITEMS_URL
-  table: items
-  key: id
-  slice: ingest_date
-model: {uri: "models:/small@champion"}
-checks: {max_quarantine_rate: 1}
-sink: {table: predictions/small}
-"""
 EVENING = dt.datetime(2026, 11, 20, 19, 5, 1, 250000)
 
 
 @pytest.fixture
 def store(tmp_path: Path, spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> SmallProject:
-    """A project whose source is the table `items` of a SQLite file."""
-    monkeypatch.delenv("BATCHINFER_HOME", raising=False)
-    monkeypatch.setenv("ITEMS_URL", f"sqlite:///{tmp_path}/items.db")
-    project = SmallProject(tmp_path, lambda: spark)
-    project.write("conf/pipelines/small.yaml", PIPELINE)
-    return project
-
-
-def run(project: SmallProject, *statements: str) -> None:
-    with sqlite3.connect(project.root / "items.db") as connection:
-        for statement in statements:
-            connection.execute(statement)
-    connection.close()
+    return items_project(tmp_path, spark, monkeypatch)
 
 
 def rows(project: SmallProject, kind: str = "landed") -> list[dict[str, Any]]:

@@ -8,8 +8,8 @@ the files hold.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 from pyarrow.fs import FileInfo, FileSelector
@@ -26,7 +26,7 @@ from batchinfer.lake.table_places import open_filesystem, storage_faults
 _staging: list[tuple[str, str]] = []
 
 
-@contextmanager
+@contextlib.contextmanager
 def hold_and_sweep(
     lake: str, pipeline: str, slice_: str | None, run_id: str, tables: Sequence[str]
 ) -> Generator[list[str]]:
@@ -66,13 +66,8 @@ def remove_interrupted() -> None:
     """
     while _staging:
         table, run_id = _staging.pop()
-        try:
-            orphans = _orphans(table, prefix_of(run_id))
-        except StorageError:
-            continue
-        filesystem, _ = open_filesystem(table)
-        for info in orphans:
-            delete_quietly(filesystem, info.path)
+        with contextlib.suppress(StorageError):
+            _delete(table, run_id)
 
 
 def _runs_of(lease: Mapping[str, Any]) -> list[str]:
@@ -81,18 +76,20 @@ def _runs_of(lease: Mapping[str, Any]) -> list[str]:
 
 def _remove(run_id: str, tables: Sequence[str]) -> str | None:
     """Deletes what a run has staged in tables and no commit names; what is to be said of it."""
-    files = size = 0
-    for table in dict.fromkeys(tables):
-        filesystem, _ = open_filesystem(table)
-        for info in _orphans(table, prefix_of(run_id)):
-            if delete_quietly(filesystem, info.path):
-                files, size = files + 1, size + info.size
-    if not files:
+    gone = [info for table in dict.fromkeys(tables) for info in _delete(table, run_id)]
+    if not gone:
         return None
     return (
-        f"run {run_id} was killed; the {files:,} files ({size:,} bytes) that it had staged, and "
-        "that no commit names, are removed"
+        f"run {run_id} was killed; the {len(gone):,} files ({sum(info.size for info in gone):,} "
+        "bytes) that it had staged, and that no commit names, are removed"
     )
+
+
+def _delete(table: str, run_id: str) -> list[FileInfo]:
+    """Deletes what a run has staged in a table and no commit names; the files that are gone."""
+    filesystem, _ = open_filesystem(table)
+    orphans = _orphans(table, prefix_of(run_id))
+    return [info for info in orphans if delete_quietly(filesystem, info.path)]
 
 
 def _orphans(table: str, prefix: str) -> list[FileInfo]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import gzip
 from collections import Counter
+from operator import itemgetter
 from pathlib import Path
 
 import pytest
@@ -68,8 +69,8 @@ def test_a_destroyed_slice_is_landed_anew_by_one_commit(landed: SmallProject) ->
     )  # fmt: skip
     assert (report.slices, report.warnings, report.version) == ([DAY], [], version + 1)
     rows = landed.table("landed").to_pylist()
-    order = lambda row: (row["slice"], row["id"])  # noqa: E731
-    assert sorted(rows, key=order) == sorted(before, key=order)
+    by_slice = itemgetter("slice", "id")
+    assert sorted(rows, key=by_slice) == sorted(before, key=by_slice)
     assert bad_lines(landed) == {"bad line": 2}, "one a slice, as before"
     assert look_deep(landed.context()).damaged == []
     assert landed.extract(DAY).status == "unchanged"
