@@ -11,6 +11,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import unquote
 
 import psutil
 from deltalake import DeltaTable
@@ -107,12 +108,20 @@ def _session_of(pid: int) -> int | None:
 
 
 def strays(project: Project) -> set[str]:
-    """Files of tables that no log names, leases, and whatever stands in the temporary folder."""
+    """Files of tables that no log has ever named, leases, and whatever stands in the temporary
+    folder.
+
+    A run that has committed before the signal came has replaced files, which readers of older
+    versions still read.
+    """
     lake = project.lake
     held: set[Path] = set()
     for log in lake.glob("**/_delta_log"):
         table = DeltaTable(str(log.parent))
         held |= {log.parent / path for path in table.get_add_actions()["path"].to_pylist()}
+        lines = (line for each in log.glob("*.json") for line in each.read_text().splitlines())
+        added = (json.loads(line).get("add") for line in lines)
+        held |= {log.parent / unquote(add["path"]) for add in added if add}
     files = {path for path in lake.glob("**/*.parquet") if "_delta_log" not in path.parts}
     files |= set(lake.glob("_leases/**/*.lease"))
     files |= {path for path in (project.root / "tmp").glob("**/*") if path.is_file()}
