@@ -16,9 +16,7 @@ from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.run_record import recorded
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
-
-    OpenSession = Callable[[], SparkSession]
+    from batchinfer.spark.session import OpenSession
 
 _FIRST_DAY, _LAST_DAY = "2015-05-17", "2015-05-20"
 

@@ -18,11 +18,8 @@ from batchinfer.errors import ConfigError
 from batchinfer.schedule import WORTH_A_RETRY, Step, night_steps
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
-
     from batchinfer.pipeline.definition.context import Context
-
-    OpenSession = Callable[[], SparkSession]
+    from batchinfer.spark.session import OpenSession
 
 
 def run_night(

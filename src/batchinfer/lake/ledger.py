@@ -12,12 +12,14 @@ predictions table also `publish:<pipeline>:<slice>` with the version of the comm
 pipeline published it, `rows:<slice>` with what its pipeline removed rows by, `precision:<slice>`
 with what its model computed in, `run:<slice>` with the run that published it last, `before:<slice>`
 with the run whose quarantined rows a replay scored, and `mixed:<slice>` with a replay that left
-rows of several models. In a quarantine table `run:<slice>` is the run whose publication the records
-belong to.
+rows of several models; what the rows were made of stands under `data:<slice>`, `model:<slice>`,
+`scored:<slice>` and two texts (`MadeOf`). In a quarantine table `run:<slice>` is the run whose
+publication the records belong to.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -36,6 +38,13 @@ _RUN = "run:"
 _BEFORE = "before:"
 _PUBLISH = "publish:"
 _MIXED = "mixed:"
+_DATA = "data:"
+_MODEL = "model:"
+_SCORED = "scored:"
+# Names of texts, each before a slice.
+_RUN_ID = "run_id:"
+_MODEL_VERSION = "model_version:"
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MARK = "mark:"
 # Bytes of text that fit into a version of 63 bits.
 _PIECE_BYTES = 7
@@ -150,6 +159,57 @@ def publisher_of(known: Mapping[str, int], slice_: str) -> Publisher:
     return Publisher(
         run, known.get(_BEFORE + slice_), run != 0 and known.get(_MIXED + slice_) == run
     )
+
+
+@dataclass(frozen=True)
+class MadeOf:
+    """What the rows of a published slice were made of.
+
+    Attributes:
+        data_version: Delta version of the table that the rows were read from.
+        model: the bundle, as `model_number` tells it.
+        model_version: in the registry.
+        run_id: of the run that published the slice.
+        scored_at: when that run began to score; UTC, microseconds.
+    """
+
+    data_version: int
+    model: int
+    model_version: str
+    run_id: str
+    scored_at: dt.datetime
+
+    def transactions(self, slice_: str) -> dict[str, int]:
+        """The transactions that record it, beside `run_transactions` of the same run."""
+        return {
+            _DATA + slice_: self.data_version,
+            _MODEL + slice_: self.model,
+            _SCORED + slice_: (self.scored_at - _EPOCH) // dt.timedelta(microseconds=1),
+            **mark_transactions(
+                {_RUN_ID + slice_: self.run_id, _MODEL_VERSION + slice_: self.model_version}
+            ),
+        }
+
+
+def made_of(known: Mapping[str, int], slice_: str) -> MadeOf | None:
+    """What a published slice was made of, by a table's transactions; None where the run that
+    published it last, of an earlier build, has not recorded it.
+    """
+    run_id = mark_of(known, _RUN_ID + slice_)
+    if run_id is None or run_number(run_id) != publisher_of(known, slice_).run:
+        return None
+    return MadeOf(
+        known[_DATA + slice_],
+        known[_MODEL + slice_],
+        mark_of(known, _MODEL_VERSION + slice_) or "",
+        run_id,
+        _EPOCH + dt.timedelta(microseconds=known[_SCORED + slice_]),
+    )
+
+
+def model_number(digest: str) -> int:
+    """A bundle, by the digest of its manifest, as a transaction version can hold it."""
+    return fingerprint63(hashlib.sha256(digest.encode()).digest())
 
 
 def fingerprint63(digest: bytes) -> int:
@@ -272,7 +332,11 @@ def read_mark(uri: str, name: str) -> str | None:
     Raises:
         StorageError: no table, or its log cannot be read.
     """
-    known = log.read_transactions(uri)
+    return mark_of(log.read_transactions(uri), name)
+
+
+def mark_of(known: Mapping[str, int], name: str) -> str | None:
+    """The text recorded last under a name, by a table's transactions; None: never."""
     left = known.get(f"{_MARK}{name}:length")
     if left is None:
         return None

@@ -29,9 +29,7 @@ from batchinfer.pipeline.slices.table_columns import TableColumns
 from batchinfer.spark.jvm import cancel_jobs, end_children
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
-
-    OpenSession = Callable[[], SparkSession]
+    from batchinfer.spark.session import OpenSession
 
 _Outcome = RunReport | BatchInferError
 # A slice that is broken off has so long to remove what it had staged, twice.

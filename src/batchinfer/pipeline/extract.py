@@ -20,11 +20,7 @@ from batchinfer.pipeline.landing.land import land
 from batchinfer.pipeline.slices.landed import find_slice
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from pyspark.sql import SparkSession
-
-    OpenSession = Callable[[], SparkSession]
+    from batchinfer.spark.session import OpenSession
 
 
 def extract_source(

@@ -9,27 +9,29 @@ of the quarantine without scoring them again, as a score does (`scoring.settling
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING
 
 from batchinfer.command_reports import RunReport
-from batchinfer.contracts import BUNDLE_DIGEST, MODEL_VERSION, SLICE
+from batchinfer.contracts import SLICE
 from batchinfer.errors import InputError, InputMissing
 from batchinfer.inference.road_choice import Road
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.scoring import commits, settling
-from batchinfer.pipeline.scoring.publication import Publication, attempt
+from batchinfer.pipeline.scoring.outcome import RunOutcome
+from batchinfer.pipeline.scoring.publication import Attempt
 from batchinfer.pipeline.scoring.published import Published, check_owner, read_published
 from batchinfer.pipeline.scoring.quarantined import rows_with_keys
 from batchinfer.pipeline.scoring.resolved_inputs import ResolvedInputs, resolve_inputs
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import DataFrame
 
-    OpenSession = Callable[[], SparkSession]
+    from batchinfer.spark.session import OpenSession
+
     # The slice's rows that no step removed, made when they are first asked for.
     Rows = Callable[[], DataFrame]
 
@@ -91,7 +93,8 @@ def replay_slice(context: Context, slice_: str, open_session: OpenSession) -> Ru
                     kind: suite for kind, suite in inputs.suites.items() if kind == "predictions"
                 },
             )
-            attempt(Replay(context, attempted, open_session, published, waiting, rows), started)
+            quarantined = QuarantinedRows(attempted, published, waiting, rows)
+            Attempt(attempted, quarantined, open_session).run(started)
     report.seconds = round(time.perf_counter() - started, 3)
     return report
 
@@ -157,7 +160,7 @@ def _check_complete(
             "allowed: predictions and quarantine of one run",
             _hint(context, slice_),
         )
-    if published.is_unsettled or (published.lineage and published.is_of_other_data(data)):
+    if published.is_unsettled or published.is_of_other_data(data):
         return
     if data.rows != published.rows + quarantined:
         inputs.report.warnings.append(
@@ -170,13 +173,16 @@ def _check_complete(
 def _check_same(context: Context, inputs: ResolvedInputs, published: Published) -> None:
     """Whether the rows in quarantine are those that a run would score now."""
     slice_ = inputs.data.slice
-    lineage, precision = published.lineage, context.pipeline.model.precision
-    without = "it was published without a row, so nothing tells which data its quarantine is of"
+    precision = context.pipeline.model.precision
+    without = (
+        "an earlier build published it without a row, so nothing tells which data its "
+        "quarantine is of"
+    )
     removal = "the steps of prepare that remove rows changed after it was scored"
     other_precision = f"it was scored in another model.precision than {precision}"
     reasons = {
-        without: not lineage,
-        "its data changed after it was scored": lineage and published.is_of_other_data(inputs.data),
+        without: published.made_of is None,
+        "its data changed after it was scored": published.is_of_other_data(inputs.data),
         removal: not published.same_removal,
         other_precision: not published.same_precision,
     }
@@ -189,89 +195,79 @@ def _check_same(context: Context, inputs: ResolvedInputs, published: Published) 
         raise InputError(problems, _hint(context, slice_))
 
 
-class Replay(Publication):
-    """One attempt at the rows in quarantine of a slice; `data.rows` counts them, all else of `data`
-    is the slice's.
+@dataclass(frozen=True)
+class QuarantinedRows:
+    """The rows in quarantine of a published slice, which join it once they pass. The predictions
+    are committed first, so that a row is never in neither of the two tables.
+
+    Attributes:
+        inputs: of the slice; `data.rows` counts these rows alone.
+        waiting: key and reason of each, as the quarantine has them.
+        rows: those of the slice that no step removed.
     """
 
-    def __init__(
-        self,
-        context: Context,
-        inputs: ResolvedInputs,
-        open_session: OpenSession,
-        published: Published,
-        waiting: pa.Table,
-        rows: Rows,
-    ) -> None:
-        super().__init__(context, inputs, open_session)
-        self.published, self.waiting, self.rows = published, waiting, rows
+    inputs: ResolvedInputs
+    published: Published
+    waiting: pa.Table
+    rows: Rows
 
-    def _prepare_rows(self) -> None:
+    def prepare(self, attempt: Attempt) -> DataFrame | None:
         started = time.perf_counter()
-        self.report.feature_tables = self.columns.preparation.used_tables()
-        self.prepared = rows_with_keys(
-            self.rows(), self.waiting["key"].to_pylist(), self.columns.key
-        )
-        self.report.stage_seconds["prepare"] = round(time.perf_counter() - started, 3)
+        columns, report = self.inputs.columns, self.inputs.report
+        report.feature_tables = columns.preparation.used_tables()
+        found = rows_with_keys(self.rows(), self.waiting["key"].to_pylist(), columns.key)
+        report.stage_seconds["prepare"] = round(time.perf_counter() - started, 3)
+        return found
 
-    def _check_input(self) -> None:
-        """Keys and input were judged when the slice was scored."""
+    def check_rows(self, attempt: Attempt) -> None:
+        """Nothing: keys and input were judged when the slice was scored."""
 
-    def _count(self, inference_s: float) -> None:
-        found, wanted = self.outcome.rows_in, self.data.rows
-        if found != wanted:
+    def check_found(self, found: int) -> None:
+        data, columns = self.inputs.data, self.inputs.columns
+        if found != data.rows:
             raise InputError(
-                f"slice {self.data.slice}: {wanted:,} rows are in quarantine, and {found:,} of "
-                f"{self.data.table} have their "
-                f"keys ({', '.join(self.columns.key)}); allowed: one row a key",
-                _hint(self.context, self.data.slice, " --force"),
+                f"slice {data.slice}: {data.rows:,} rows are in quarantine, and {found:,} of "
+                f"{data.table} have their keys ({', '.join(columns.key)}); allowed: one row a key",
+                _hint(columns.context, data.slice, " --force"),
             )
-        super()._count(inference_s)
 
-    def _files_to_judge(self) -> list[str]:
+    def published_beside(self) -> Sequence[str]:
         from batchinfer.lake.delta import snapshot_files
 
-        there = snapshot_files(self.context.predictions, {SLICE: self.data.slice})
-        return [file.path for file in there] + super()._files_to_judge()
+        table = self.inputs.columns.context.predictions
+        return [file.path for file in snapshot_files(table, {SLICE: self.inputs.data.slice})]
 
-    def _refuse(self) -> None:
-        """The rows are in quarantine already, and stay there as they are."""
+    def refuse(self, outcome: RunOutcome) -> None:
+        """Nothing: the rows are in quarantine already, and stay there as they are."""
 
-    def _commit(self) -> None:
-        from batchinfer.lake.delta import commit
-        from batchinfer.lake.ledger import Publisher, replay_transactions, run_number, slice_id
+    def commit(self, outcome: RunOutcome) -> None:
+        from batchinfer.lake.ledger import run_number
         from batchinfer.lake.quarantine import commit_replayed
 
-        slice_, run = self.data.slice, None
-        if self.outcome.files:
-            commits.ensure_predictions(self.columns, self.model, self.evolve)
-            run = run_number(self.context.run_id)
-            record = replay_transactions(
-                slice_, Publisher(run, self.published.publisher.run, self._is_mixed())
+        context, run = self.inputs.columns.context, None
+        if outcome.files:
+            commits.ensure_predictions(self.inputs.columns, self.inputs.model, evolve=False)
+            run = run_number(context.run_id)
+            self.inputs.report.version = commits.commit_joining(
+                self.inputs, outcome.files, self.published, self._is_mixed()
             )
-            self.report.version = commit(
-                self.context.predictions,
-                self.outcome.files,
-                transactions=lambda version: {
-                    **commits.published_at(self.context, slice_, version),
-                    **record,
-                },
-                guard={slice_id(slice_): self.published.version},
-                metadata=commits.commit_metadata("replay", self.report),
-            )
-            self.report.status = "published"
+            self.inputs.report.status = "published"
         commit_replayed(
-            self.context.quarantine, self.waiting, self.outcome.quarantine, slice=slice_, run=run
+            context.quarantine,
+            self.waiting,
+            outcome.quarantine,
+            slice=self.inputs.data.slice,
+            run=run,
         )
 
     def _is_mixed(self) -> bool:
         """Whether the slice's rows are of several models from now on."""
-        other = self.published.lineage[BUNDLE_DIGEST] != self.model.ref.digest
-        if other:
-            self.report.warnings.append(
-                f"rows of slice {self.data.slice} are of version "
-                f"{self.published.lineage[MODEL_VERSION]} of the model, those "
-                f"scored now of version {self.model.ref.version}: the slice counts as stale until "
-                "it is scored by one of them"
+        made_of, ref = self.published.made_of, self.inputs.model.ref
+        other = not self.published.is_by(ref.digest)
+        if other and made_of is not None:
+            self.inputs.report.warnings.append(
+                f"rows of slice {self.inputs.data.slice} are of version {made_of.model_version} of "
+                f"the model, those scored now of version {ref.version}: the slice counts as stale "
+                "until it is scored by one of them"
             )
         return other or self.published.publisher.mixed

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from batchinfer.command_reports import RunReport
+from batchinfer.contracts import SLICE
+from batchinfer.errors import InputError
 from batchinfer.pipeline.definition.context import Context
-from batchinfer.pipeline.scoring import few_rows
-from batchinfer.pipeline.scoring.publication import Publication, attempt
+from batchinfer.pipeline.scoring import commits, few_rows
+from batchinfer.pipeline.scoring.outcome import RunOutcome
+from batchinfer.pipeline.scoring.publication import Attempt
 from batchinfer.pipeline.scoring.published import Published, check_owner, read_published
 from batchinfer.pipeline.scoring.resolved_inputs import ResolvedInputs, resolve_inputs
 from batchinfer.pipeline.scoring.settling import settle
+from batchinfer.pipeline.slices.prepared import prepared_frame
+from batchinfer.pipeline.slices.unique_keys import check_keys
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame
 
-    OpenSession = Callable[[], SparkSession]
+    from batchinfer.spark.session import OpenSession
 
 
 def score_slice(
@@ -52,9 +58,9 @@ def score_slice(
                 settle(inputs, published, open_session)
         else:
             inputs.report.warnings += [note] if note else []
-            with few_rows.loading(context, inputs.data, inputs.model, inputs.road) as child:
-                seen = published.version if published else None
-                attempt(Publication(context, inputs, open_session, evolve, child, seen), started)
+            rows = WholeSlice(inputs, evolve, published.version if published else None)
+            with few_rows.loading(inputs) as child:
+                Attempt(inputs, rows, open_session, child).run(started)
     inputs.report.seconds = round(time.perf_counter() - started, 3)
     return inputs.report
 
@@ -69,3 +75,67 @@ def _is_up_to_date(inputs: ResolvedInputs, published: Published) -> bool:
     report.rows_quarantined = data.rows - published.rows
     report.rows_in = data.rows
     return True
+
+
+@dataclass(frozen=True)
+class WholeSlice:
+    """All rows of a slice, which replace what was published of it. The quarantine is committed
+    first, so that only the last commit makes the run count.
+
+    Attributes:
+        evolve: add columns that the predictions table lacks.
+        seen: version by which the slice was published when the attempt began; None: it was not.
+    """
+
+    inputs: ResolvedInputs
+    evolve: bool
+    seen: int | None
+
+    def prepare(self, attempt: Attempt) -> DataFrame | None:
+        started = time.perf_counter()
+        columns, data, report = self.inputs.columns, self.inputs.data, self.inputs.report
+        report.feature_tables = columns.preparation.used_tables()
+        if not columns.preparation.steps or not data.files:
+            return None
+        prepared = prepared_frame(attempt.spark, columns, data, columns.landed)
+        report.stage_seconds["prepare"] = round(time.perf_counter() - started, 3)
+        return prepared
+
+    def check_rows(self, attempt: Attempt) -> None:
+        """Duplicate keys and the input suite (exit 3); the suite judges the rows as they landed."""
+        inputs, data = self.inputs, self.inputs.data
+        started = time.perf_counter()
+        check_keys(lambda: attempt.spark, inputs.columns, data, inputs.road, attempt.prepared)
+        inputs.report.stage_seconds["keys"] = round(time.perf_counter() - started, 3)
+        if "input" not in inputs.suites:
+            return
+        from pyspark.sql.functions import lit
+
+        from batchinfer.pipeline.slices.slice_frames import slice_frame
+
+        frame = slice_frame(attempt.spark, data)
+        frame = frame if SLICE in frame.columns else frame.withColumn(SLICE, lit(data.slice))
+        if failures := attempt.judge.failures(frame, "input"):
+            raise InputError(
+                [f"input check of slice {data.slice}: {failure}" for failure in failures]
+            )
+
+    def check_found(self, found: int) -> None:
+        """Nothing: what is read is held against what landed."""
+
+    def published_beside(self) -> Sequence[str]:
+        return ()
+
+    def refuse(self, outcome: RunOutcome) -> None:
+        self._commit_failed(outcome, published=False)
+
+    def commit(self, outcome: RunOutcome) -> None:
+        inputs = self.inputs
+        self._commit_failed(outcome, published=True)
+        commits.ensure_predictions(inputs.columns, inputs.model, self.evolve)
+        inputs.report.version = commits.commit_slice(inputs, outcome.files, self.seen)
+
+    def _commit_failed(self, outcome: RunOutcome, published: bool) -> None:
+        commits.commit_failed_rows(
+            self.inputs.columns.context, outcome.quarantine, self.inputs.data.slice, published
+        )

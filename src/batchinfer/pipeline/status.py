@@ -89,11 +89,12 @@ def _state(
     if name in held:
         return "running"
     data = landed.get(name)
-    # A slice without rows is scored again each time, and is no staler for that.
+    # Where an earlier build published a slice without rows, nothing says what it was made of: it is
+    # scored again each time, and is no staler for that.
     if (
         published is not None
         and not published.is_cut_off
-        and not (published.lineage and published.is_stale(data, digest))
+        and not (published.made_of and published.is_stale(data, digest))
     ):
         return "published"
     if last is not None and last["exit_code"] not in _NOT_THE_SLICES_FAULT:
@@ -102,12 +103,12 @@ def _state(
 
 
 def _facts(published: Published | None, last: dict[str, Any] | None) -> dict[str, Any]:
-    lineage = published.lineage if published else {}
+    made_of = published.made_of if published else None
     return {
         "rows_published": published.rows if published else 0,
-        "model_version": lineage.get("model_version"),
-        "source_version": lineage.get("source_version"),
+        "model_version": made_of.model_version if made_of else None,
+        "source_version": made_of.data_version if made_of else None,
         "version": published.version if published else None,
-        "run_id": lineage.get("run_id") or (last or {}).get("run_id"),
-        "scored_at": lineage.get("scored_at"),
+        "run_id": made_of.run_id if made_of else (last or {}).get("run_id"),
+        "scored_at": made_of.scored_at if made_of else None,
     }

@@ -41,16 +41,14 @@ from batchinfer.spark.session import import_spark
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from pyspark.sql import SparkSession
 
     from batchinfer.config.fields import ModelChoice
     from batchinfer.config.pipeline import Train
     from batchinfer.models.target_reader import Batch
     from batchinfer.models.training import Trained, TrainSpec
     from batchinfer.report.model_card import ModelFacts
+    from batchinfer.spark.session import OpenSession
     from batchinfer.transforms import TransformPipeline
-
-    OpenSession = Callable[[], SparkSession]
 
 
 # The scope under which labelled data with a source of its own is landed.

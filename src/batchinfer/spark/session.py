@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
+# Commands hand this on to whatever may need a session: most of them never open one.
+OpenSession = Callable[[], "SparkSession"]
 # Where PySpark finds the JVM that spark-submit has started.
 _STARTED_BY_SPARK = "PYSPARK_GATEWAY_PORT"
 _MASTER_ANSWERS_S = 10.0

@@ -8,7 +8,7 @@ corrected leaves it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,7 @@ from batchinfer.pipeline.slices.reading import SliceSplit, count_batches, read_r
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    OpenSession = Callable[[], SparkSession]
+    from batchinfer.spark.session import OpenSession
 
 # pyarrow makes these functions when it is imported; type checkers cannot see them.
 pc: Any = compute

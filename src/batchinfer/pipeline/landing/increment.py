@@ -17,9 +17,8 @@ from batchinfer.pipeline.landing.landing_task import LandingPlan
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from pyspark.sql import SparkSession
 
-    OpenSession = Callable[[], SparkSession]
+    from batchinfer.spark.session import OpenSession
 
 
 # The scope of the file ledger where slices come from the data: a file is landed once, whatever

@@ -8,7 +8,6 @@ be one more of these.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from batchinfer.config.sources import FileSource, HttpSource, JdbcSource
@@ -16,9 +15,7 @@ from batchinfer.config.uris import are_remote
 from batchinfer.pipeline.landing.increment import Increment, Landing
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
-
-    OpenSession = Callable[[], SparkSession]
+    from batchinfer.spark.session import OpenSession
 
 
 def find_increment(landing: Landing, open_session: OpenSession) -> Increment | None:

@@ -25,12 +25,9 @@ from batchinfer.pipeline.landing.new_keys import check_new_keys
 from batchinfer.pipeline.landing.slice_anew import check_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import pyarrow as pa
-    from pyspark.sql import SparkSession
 
-    OpenSession = Callable[[], SparkSession]
+    from batchinfer.spark.session import OpenSession
 
 
 def land(landing: Landing, open_session: OpenSession) -> ExtractReport:

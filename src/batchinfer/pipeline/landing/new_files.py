@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -33,12 +33,9 @@ from batchinfer.spark.capacity import workers
 from batchinfer.spark.tasks import Work, run_tasks
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
-
     from batchinfer.sources.listing import SourceFile
     from batchinfer.sources.text.byte_ranges import Split
-
-    OpenSession = Callable[[], SparkSession]
+    from batchinfer.spark.session import OpenSession
 
 
 def find_new_files(landing: Landing, open_session: OpenSession) -> Increment | None:

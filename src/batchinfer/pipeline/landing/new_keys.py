@@ -5,7 +5,7 @@ Owns `source.columns.new` of JSON. Which keys a task found is told by `sources.j
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +19,9 @@ from batchinfer.spark.tasks import Work, run_tasks
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from pyspark.sql import SparkSession
 
     from batchinfer.sources.text.byte_ranges import Split
-
-    OpenSession = Callable[[], SparkSession]
+    from batchinfer.spark.session import OpenSession
 
 _SHOWN_KEYS = 10
 # More keys than a table should get in one go: they are data.

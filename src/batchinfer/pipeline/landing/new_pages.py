@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,15 +24,12 @@ from batchinfer.pipeline.landing.increment import Increment, Landing
 from batchinfer.pipeline.landing.landing_task import LandingPlan
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
-
     from batchinfer.sources.http.client import Client
     from batchinfer.sources.http.fetch import PageMark
     from batchinfer.sources.http.page_spool import PageSpool, SpooledPage
     from batchinfer.sources.listing import SourceFile
     from batchinfer.sources.text.byte_ranges import Split
-
-    OpenSession = Callable[[], SparkSession]
+    from batchinfer.spark.session import OpenSession
 
 
 def find_new_pages(landing: Landing, open_session: OpenSession) -> Increment | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -30,12 +30,10 @@ from batchinfer.spark.tasks import guarded, run_batches
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from pyspark.sql import SparkSession
 
     from batchinfer.sources.databases.database_rows import Boundary
     from batchinfer.sources.text.columns import TextRule
-
-    OpenSession = Callable[[], SparkSession]
+    from batchinfer.spark.session import OpenSession
 
 # Tasks a worker: one that is slow does not hold up the others.
 _TASKS_PER_WORKER = 2

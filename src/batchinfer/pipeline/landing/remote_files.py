@@ -7,7 +7,6 @@ kind of file.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +20,7 @@ from batchinfer.pipeline.landing.spool import FileSpool
 from batchinfer.spark.hadoop import Store
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
-
-    OpenSession = Callable[[], SparkSession]
+    from batchinfer.spark.session import OpenSession
 
 
 def find_remote_files(landing: Landing, open_session: OpenSession) -> Increment | None:

@@ -13,7 +13,8 @@ from batchinfer.command_reports import RunReport
 from batchinfer.contracts import StagedFile
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.table_steps import removal
-from batchinfer.pipeline.scoring.resolved_inputs import ResolvedModel
+from batchinfer.pipeline.scoring.published import Published
+from batchinfer.pipeline.scoring.resolved_inputs import ResolvedInputs, ResolvedModel
 from batchinfer.pipeline.slices.table_columns import TableColumns
 
 
@@ -34,10 +35,8 @@ def commit_failed_rows(
     )
 
 
-def commit_slice(
-    context: Context, staged: Sequence[StagedFile], report: RunReport, seen: int | None
-) -> int:
-    """Replaces the slice of the report with the staged predictions; the table's new version.
+def commit_slice(inputs: ResolvedInputs, staged: Sequence[StagedFile], seen: int | None) -> int:
+    """Replaces the slice with the staged predictions; the table's new version.
 
     Args:
         seen: version by which the slice was published before; None: it was not. The lease is the
@@ -48,18 +47,46 @@ def commit_slice(
     from batchinfer.lake.delta import commit
     from batchinfer.lake.ledger import precision_transactions, rows_id, slice_id
 
-    slice_ = report.slice
+    context, slice_ = inputs.columns.context, inputs.data.slice
     return commit(
         context.predictions,
         staged,
         replace={contracts.SLICE: slice_},
         transactions=lambda version: {
-            **published_at(context, slice_, version),
+            **published_at(inputs, version),
             rows_id(slice_): removal(context.pipeline),
-            **precision_transactions(slice_, report.precision),
+            **precision_transactions(slice_, inputs.report.precision),
         },
         guard={slice_id(slice_): seen} if context.pipeline.sink.shared else None,
-        metadata=commit_metadata("score", report),
+        metadata=commit_metadata("score", inputs.report),
+    )
+
+
+def commit_joining(
+    inputs: ResolvedInputs, staged: Sequence[StagedFile], published: Published, mixed: bool
+) -> int:
+    """Adds staged predictions to those of the slice; the table's new version.
+
+    Args:
+        published: the slice as it is; nobody may have published it since.
+        mixed: the slice's rows are of several models then.
+
+    Runs on: driver.
+    """
+    from batchinfer.lake.delta import commit
+    from batchinfer.lake.ledger import Publisher, replay_transactions, run_number, slice_id
+
+    context, slice_ = inputs.columns.context, inputs.data.slice
+    publisher = Publisher(run_number(context.run_id), published.publisher.run, mixed)
+    return commit(
+        context.predictions,
+        staged,
+        transactions=lambda version: {
+            **published_at(inputs, version),
+            **replay_transactions(slice_, publisher),
+        },
+        guard={slice_id(slice_): published.version},
+        metadata=commit_metadata("replay", inputs.report),
     )
 
 
@@ -91,13 +118,26 @@ def ensure_predictions(columns: TableColumns, model: ResolvedModel, evolve: bool
     )
 
 
-def published_at(context: Context, slice_: str, version: int) -> dict[str, int]:
-    """The transactions that say that this run published the slice by the commit of this version."""
-    from batchinfer.lake.ledger import publish_transactions, run_number, run_transactions
+def published_at(inputs: ResolvedInputs, version: int) -> dict[str, int]:
+    """The transactions that say that this run published the slice by the commit of this version,
+    and of what.
+    """
+    from batchinfer.lake.ledger import (
+        MadeOf,
+        model_number,
+        publish_transactions,
+        run_number,
+        run_transactions,
+    )
 
+    context, slice_, ref = inputs.columns.context, inputs.data.slice, inputs.model.ref
+    made_of = MadeOf(
+        inputs.data.version, model_number(ref.digest), ref.version, context.run_id, inputs.scored_at
+    )
     return {
         **publish_transactions(context.name, slice_, version),
         **run_transactions(slice_, run_number(context.run_id)),
+        **made_of.transactions(slice_),
     }
 
 

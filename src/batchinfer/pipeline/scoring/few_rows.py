@@ -19,14 +19,13 @@ from batchinfer.inference.road_choice import Road
 from batchinfer.inference.watchdog import ChildRunner
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.scoring.devices import load_folder
-from batchinfer.pipeline.scoring.resolved_inputs import ResolvedModel
+from batchinfer.pipeline.scoring.resolved_inputs import ResolvedInputs
 from batchinfer.pipeline.scoring.roads import RoadOutcome, scoring_plan
 from batchinfer.pipeline.scoring.scoring_task import ScoringTask
 from batchinfer.pipeline.scoring.task_result import Rates
 from batchinfer.pipeline.slices.reading import read_rows
 from batchinfer.pipeline.slices.slice_data import SliceData
 from batchinfer.pipeline.slices.slice_splits import splits_of
-from batchinfer.pipeline.slices.table_columns import TableColumns
 from batchinfer.spark.capacity import is_one_process, master_of, worker_threads
 from batchinfer.spark.jvm import is_running
 
@@ -58,9 +57,7 @@ def are_few(context: Context, data: SliceData, road: Road) -> bool:
 
 
 @contextlib.contextmanager
-def loading(
-    context: Context, data: SliceData, model: ResolvedModel, road: Road
-) -> Generator[ChildRunner | None]:
+def loading(inputs: ResolvedInputs) -> Generator[ChildRunner | None]:
     """The process that will score the rows; it has begun to load the model. None where the
     executors shall.
 
@@ -68,7 +65,8 @@ def loading(
 
     Runs on: driver.
     """
-    if is_running() or not are_few(context, data, road):
+    context, model = inputs.columns.context, inputs.model
+    if is_running() or not are_few(context, inputs.data, inputs.road):
         yield None
         return
     settings = context.pipeline.model
@@ -94,9 +92,7 @@ def _load(
     return load_folder(folder, digest, device, trust, precision)
 
 
-def score_here(
-    columns: TableColumns, data: SliceData, model: ResolvedModel, child: ChildRunner
-) -> RoadOutcome:
+def score_here(inputs: ResolvedInputs, child: ChildRunner) -> RoadOutcome:
     """Scores the rows; the outcome is as `roads.run_road` gives it.
 
     Runs on: driver.
@@ -104,8 +100,8 @@ def score_here(
     Raises:
         ModelError: the model cannot be loaded, or its process crashes on many rows.
     """
-    threads = worker_threads(columns.context.environment.spark)
-    plan = scoring_plan(columns, data, model, threads, archive="", rates=Rates(), row_progress="")
+    data, threads = inputs.data, worker_threads(inputs.columns.context.environment.spark)
+    plan = scoring_plan(inputs, threads, archive="", rates=Rates(), row_progress="")
     task = ScoringTask(plan, child)
     result = task.run(
         rows for split in splits_of(data, 1) for rows in read_rows(split, plan.columns)

@@ -28,7 +28,12 @@ from batchinfer.inference.exchange import Bucket, Sender, estimated_distinct
 from batchinfer.inference.failed_rows import bad_records
 from batchinfer.json_values import from_json, to_json
 from batchinfer.lake.staging import JOINED_BATCHES
-from batchinfer.pipeline.scoring.scoring_task import ScoringTask, keyless_rows, place_columns
+from batchinfer.pipeline.scoring.scoring_task import (
+    Account,
+    ScoringTask,
+    keyless_rows,
+    place_columns,
+)
 from batchinfer.pipeline.scoring.task_plan import ScoringPlan
 from batchinfer.pipeline.scoring.task_result import Rates, TaskResult
 from batchinfer.pipeline.slices.reading import SliceSplit, read_rows
@@ -101,13 +106,13 @@ def decide(
             f"only inside batches: the model takes about {model_s:.0f} s of the workers for all "
             "rows",
         )
-    if len(plan.inputs) > 2 * _FIRST_INPUTS:
-        few, _ = _sample(spark, splits, plan.inputs[:_FIRST_INPUTS])
+    if len(plan.model.inputs) > 2 * _FIRST_INPUTS:
+        few, _ = _sample(spark, splits, plan.model.inputs[:_FIRST_INPUTS])
         if len(np.unique(few)) == len(few):
             return Decision(
                 False, f"only inside batches: no two of a sample of {len(few):,} rows are equal"
             )
-    sample, row_bytes = _sample(spark, splits, plan.inputs)
+    sample, row_bytes = _sample(spark, splits, plan.model.inputs)
     distinct = estimated_distinct(sample, rows)
     saved_s = model_s * (1 - distinct / rows)
     cost_s = rows * _ROW_S + min(rows, distinct * senders) * row_bytes * _BYTE_S
@@ -228,7 +233,7 @@ class _Send:
                 break
             if sender is None:
                 names = list(dict.fromkeys([*plan.key, *place_columns(batch)]))
-                sender = Sender(names, plan.inputs, self.buckets)
+                sender = Sender(names, plan.model.inputs, self.buckets)
             for bucket, parcel in sender.add(batch):
                 yield bucket, b"P" + parcel
         for bucket, parcel in sender.end() if sender is not None else ():
@@ -247,32 +252,33 @@ class _Receive:
         self, number: int, parcels: Iterable[tuple[int, bytes]]
     ) -> Iterator[tuple[int, str]]:
         try:
-            task = _OnceTask(from_json(ScoringPlan, self.plan))
-            line = to_json(task.run_bucket(parcel for _, parcel in parcels))
+            plan = from_json(ScoringPlan, self.plan)
+            line = to_json(_score_bucket(plan, (parcel for _, parcel in parcels)))
         except errors.BatchInferError as error:
             line = error_json(error)
         yield number, line
 
 
-class _OnceTask(ScoringTask):
+def _score_bucket(plan: ScoringPlan, parcels: Iterable[bytes]) -> TaskResult:
     """One bucket: its distinct rows are scored, and what became of them is that of all."""
+    account = Account(seconds={"exchange": 0.0})
+    task = ScoringTask(plan, account=account)
+    return task.conclude(_Bucketed(task, account).scored(parcels))
 
-    def run_bucket(self, parcels: Iterable[bytes]) -> TaskResult:
-        self.rows_in, self.distinct_scored, self.exchange_s, self.sent = (
-            0,
-            0,
-            0.0,
-            dict[str, float](),
-        )
-        return self.conclude(self._scored(parcels))
 
-    def _scored(self, parcels: Iterable[bytes]) -> Iterator[Scored]:
+class _Bucketed:
+    """The rows of a bucket, with what became of the distinct ones."""
+
+    def __init__(self, task: ScoringTask, account: Account) -> None:
+        self.task, self.account = task, account
+
+    def scored(self, parcels: Iterable[bytes]) -> Iterator[Scored]:
         started = time.perf_counter()
         bucket = Bucket(self._rows_of(parcels))
-        self.exchange_s += time.perf_counter() - started
+        self.account.seconds["exchange"] += time.perf_counter() - started
         parts: list[pa.RecordBatch] = []
         failures: dict[int, Failure] = {}
-        for scored in self.scorer.score(iter(bucket.distinct)):
+        for scored in self.task.scorer.score(iter(bucket.distinct)):
             parts.append(
                 pa.RecordBatch.from_arrays(
                     list(scored.predictions.values()), names=list(scored.predictions)
@@ -288,33 +294,36 @@ class _OnceTask(ScoringTask):
         started = time.perf_counter()
         fine = np.ones(len(bucket.fingerprints), dtype=bool)
         fine[list(failures)] = False
-        self.distinct_scored = int(fine.sum())
+        self.account.distinct = int(fine.sum())
         place = np.where(fine, np.cumsum(fine) - 1, -1)
         predictions = {
             name: pa.concat_arrays([part.column(name) for part in parts] or [pa.nulls(0, type_)])
-            for name, type_ in self.scorer.declared.items()
+            for name, type_ in self.task.scorer.declared.items()
         }
         inputs = pa.Table.from_batches(bucket.distinct) if bucket.distinct else None
         for lines in bucket.lines:
             rows, fingerprints, which = bucket.places(lines)
-            keyless = keyless_rows(rows, list(self.plan.key))
+            keyless = keyless_rows(rows, list(self.task.plan.key))
             good = place[which] >= 0
             good[list(keyless)] = False
             bad = np.flatnonzero(~good)
             failed = []
             if len(bad) and inputs is not None:
                 why = [
-                    self.missing_key if row in keyless else failures[int(which[row])]
+                    self.task.missing_key if row in keyless else failures[int(which[row])]
                     for row in bad.tolist()
                 ]
                 whole = _whole(rows, inputs, bad, which[bad])
                 failed = bad_records(
-                    whole, dict(enumerate(why)), list(self.plan.key), self.plan.inputs
+                    whole,
+                    dict(enumerate(why)),
+                    list(self.task.plan.key),
+                    self.task.plan.model.inputs,
                 )
             index = pa.array(place[which[good]])
-            self.rows_in += rows.num_rows
+            self.account.rows_in += rows.num_rows
             mask = pa.array(good)
-            self.exchange_s += time.perf_counter() - started
+            self.account.seconds["exchange"] += time.perf_counter() - started
             yield Scored(
                 rows.filter(mask),
                 {name: column.take(index) for name, column in predictions.items()},
@@ -329,28 +338,11 @@ class _OnceTask(ScoringTask):
             if kind == b"P":
                 yield body
             elif kind == b"T":
-                self.sent = {
-                    stage: self.sent.get(stage, 0.0) + seconds
-                    for stage, seconds in json.loads(body).items()
-                }
+                sent = self.account.seconds_of_senders
+                for stage, seconds in json.loads(body).items():
+                    sent[stage] = sent.get(stage, 0.0) + seconds
             else:
                 raise_errors([from_json(TaskError, body.decode())])
-
-    def counts(self) -> tuple[int, int]:
-        return self.rows_in, len(self.failed)
-
-    def reused(self) -> int:
-        return self.rows - self.distinct_scored
-
-    def seconds(self) -> dict[str, float]:
-        mine = super().seconds()
-        mine["exchange"] = self.exchange_s
-        return {
-            stage: mine.get(stage, 0.0) + self.sent.get(stage, 0.0) for stage in mine | self.sent
-        }
-
-    def elapsed(self) -> float:
-        return super().elapsed() + sum(self.sent.values())
 
 
 def _whole(

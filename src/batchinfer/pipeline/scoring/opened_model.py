@@ -43,13 +43,14 @@ class OpenedModel:
     """
 
     def __init__(self, plan: ScoringPlan, child: ChildRunner | None = None) -> None:
-        self.plan, self.child = plan, child
+        self.plan, self.threads, self.child = plan.model, plan.threads, child
+        self.key = tuple(plan.key)
         started = time.perf_counter()
         # Imports PyTorch: a part of what loading the model takes.
         self.gpu = owned_gpu() if child is None else None
-        self.torch_device = choose_device(plan.device, self.gpu) if child is None else ""
+        self.torch_device = choose_device(self.plan.device, self.gpu) if child is None else ""
         self.device = (
-            describe_device(self.torch_device, plan.threads, plan.precision, plan.compile)
+            describe_device(self.torch_device, self.threads, self.plan.precision, self.is_compiled)
             if child is None
             else ""
         )
@@ -59,6 +60,10 @@ class OpenedModel:
         self.scorer = self._open()
         self._compiled_before_s = self.compiled.compile_s if self.compiled else 0.0
         self.load_s = time.perf_counter() - started
+
+    @property
+    def is_compiled(self) -> bool:
+        return self.plan.compiled is not None
 
     @property
     def compile_s(self) -> float:
@@ -84,30 +89,30 @@ class OpenedModel:
             # A GPU computes while this core reads; whether it pays on a CPU is measured.
             "read_ahead": self.child is None and not self.device.startswith("cpu"),
             "columns_for_fingerprint": list(plan.inputs),
-            "key_columns": list(plan.key),
+            "key_columns": list(self.key),
             "max_failures": plan.max_failures,
             # The model reads the columns of the fingerprint and no others, so equal fingerprints
             # have equal predictions.
             "deduplicate": plan.deduplicate,
         }
         if self.child is None and _is_tried_again():
-            self.child = ChildRunner(self._loader(), plan.timeout_s, threads=plan.threads)
+            self.child = ChildRunner(self._loader(), plan.timeout_s, threads=self.threads)
         if self.child is not None:
             return BatchScorer(self.child.loaded(), batch_rows=plan.batch_rows, **options)
         # A process that is given another GPU loads the model there, and that GPU's memory is
         # another ceiling.
         device = self.torch_device
-        model = f"{plan.bundle_digest}:{device}:{plan.precision}:{plan.compile}"
+        model = f"{plan.digest}:{device}:{plan.precision}:{self.is_compiled}"
         handler = load_once(
             model,
-            self._compiling_loader() if plan.compile else self._loader(),
-            threads=plan.threads,
+            self._compiling_loader() if self.is_compiled else self._loader(),
+            threads=self.threads,
         )
-        self.compiled = handler if plan.compile else None
+        self.compiled = handler if self.is_compiled else None
         known = dict(plan.known_rates.of(self.device))
         largest = LARGEST_ROWS if device == "cpu" else LARGEST_ROWS_GPU
         size = size_once(
-            f"{model}:{plan.batch_rows}:{plan.threads}",
+            f"{model}:{plan.batch_rows}:{self.threads}",
             lambda: new_size(plan.batch_rows, known, largest),
         )
         return BatchScorer(runner_on(device, handler, plan.timeout_s), batch_rows=size, **options)
@@ -119,7 +124,7 @@ class OpenedModel:
         return partial(
             load_folder,
             bundle_folder(plan.archive),
-            plan.bundle_digest,
+            plan.digest,
             self.torch_device,
             plan.trust,
             plan.precision,
@@ -132,7 +137,11 @@ class OpenedModel:
 
         plan = self.plan
         return partial(
-            load_compiled, self._loader(), plan.compiled, device_key(self.device), plan.precision
+            load_compiled,
+            self._loader(),
+            plan.compiled or "",
+            device_key(self.device),
+            plan.precision,
         )
 
     def told_of_compiling(self) -> CompiledPrograms:

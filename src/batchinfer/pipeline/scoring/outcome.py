@@ -58,6 +58,22 @@ class RunOutcome:
         gpu = {} if result.gpu is None else {"gpu": result.gpu}
         self.tasks.append(told | dict(result.counts) | gpu)
 
+    def check_complete(self, rows: int) -> None:
+        """Whether all rows of the data were read, and each of them has a prediction that was
+        written or is in quarantine.
+
+        Raises:
+            RuntimeError: rows were lost, or are there twice.
+        """
+        passed = self.rows_scored + self.rows_reused
+        written = sum(file.rows for file in self.files)
+        if rows == self.rows_in == passed + self.rows_quarantined and written == passed:
+            return
+        raise RuntimeError(
+            f"rows were lost: {rows} landed, {self.rows_in} read, {self.rows_scored} scored, "
+            f"{self.rows_reused} reused, {self.rows_quarantined} quarantined, {written} written"
+        )
+
     def stages(self, inference_s: float, workers: int) -> dict[str, float]:
         """Seconds of the workers by stage, added up; with what the engine itself took, and what
         they waited for work.

@@ -1,29 +1,28 @@
-"""One attempt at one slice, from the first row to the commit that publishes its predictions.
+"""One attempt at rows of one slice, from the first row to the commit that publishes them.
 
-Order: read and score on executors (files staged, no commit refers to them), judge, commit the
-quarantine, commit the predictions. Only the last step makes the run count.
+Order: read and score on executors (files staged, no commit refers to them), judge, commit. Which
+rows these are, and which commits they get, is told by the one who attempts it: `score` has the
+whole slice, `replay` what of it is in quarantine.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from batchinfer import contracts
-from batchinfer.errors import ChecksFailed, InputError, TooManyQuarantined
-from batchinfer.pipeline.definition.context import Context
-from batchinfer.pipeline.scoring import commits, few_rows
+from batchinfer.errors import ChecksFailed, TooManyQuarantined
+from batchinfer.pipeline.scoring import few_rows
 from batchinfer.pipeline.scoring.compiled_programs import keep_compiled
-from batchinfer.pipeline.scoring.earlier_runs import estimated_seconds, runs_of_bundle
+from batchinfer.pipeline.scoring.earlier_runs import Row, estimated_seconds, runs_of_bundle
 from batchinfer.pipeline.scoring.histogram import score_histogram
 from batchinfer.pipeline.scoring.judging import Judge, too_many_failed
 from batchinfer.pipeline.scoring.outcome import RunOutcome
 from batchinfer.pipeline.scoring.resolved_inputs import ResolvedInputs
 from batchinfer.pipeline.scoring.roads import RoadOutcome, run_road
 from batchinfer.pipeline.scoring.task_result import Rates
-from batchinfer.pipeline.slices.unique_keys import check_keys
 from batchinfer.spark.capacity import model_workers
 from batchinfer.spark.session import import_spark
 
@@ -31,67 +30,60 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from batchinfer.inference.watchdog import ChildRunner
-
-    OpenSession = Callable[[], SparkSession]
-
-
-def attempt(run: Publication, started: float) -> None:
-    """Publishes the run; its page is written whether it was published or its rows were refused."""
-    report, errors = run.report, ()
-    try:
-        run.publish()
-    except (ChecksFailed, TooManyQuarantined) as error:
-        report.status, errors = "failed", error.problems
-        report.seconds = round(time.perf_counter() - started, 3)
-        run.write_report(errors)
-        error.facts = report.to_json()
-        raise
-    report.seconds = round(time.perf_counter() - started, 3)
-    run.write_report(errors)
+    from batchinfer.spark.session import OpenSession
 
 
-class Publication:
-    """One attempt at one slice, from the first row to the commit.
+class RowsOfSlice(Protocol):
+    """The rows that are attempted, and what becomes of them. Each of these runs on the driver."""
 
-    Attributes:
-        seen: version by which the slice was published when the attempt began; None: it was not.
+    def prepare(self, attempt: Attempt) -> DataFrame | None:
+        """The rows after table transforms, as far as Spark can judge those before a row is read;
+        None: the rows as they landed.
+        """
+        ...
+
+    def check_rows(self, attempt: Attempt) -> None:
+        """Judges the rows before one of them is scored."""
+        ...
+
+    def check_found(self, found: int) -> None:
+        """Judges how many rows the tasks have read."""
+        ...
+
+    def published_beside(self) -> Sequence[str]:
+        """Files of predictions, relative to the table, that stay where these rows are published."""
+        ...
+
+    def refuse(self, outcome: RunOutcome) -> None:
+        """What is kept where nothing is published."""
+        ...
+
+    def commit(self, outcome: RunOutcome) -> None:
+        """Publishes what was scored; the report then has the table's version."""
+        ...
+
+
+class Attempt:
+    """One attempt: its inputs, its rows, and what became of them so far.
+
+    Args:
+        child: has the model, and scores the rows beside the driver; None: executors score them.
     """
 
     def __init__(
         self,
-        context: Context,
         inputs: ResolvedInputs,
+        rows: RowsOfSlice,
         open_session: OpenSession,
-        evolve: bool = False,
         child: ChildRunner | None = None,
-        seen: int | None = None,
     ) -> None:
-        self.seen = seen
-        self.context, self.evolve, self.child = context, evolve, child
-        self.columns = inputs.columns
-        self.data, self.model, self.suites, self.road = (
-            inputs.data,
-            inputs.model,
-            inputs.suites,
-            inputs.road,
-        )
-        self.report = inputs.report
-        self.earlier = runs_of_bundle(context, self.model.ref.digest)
-        self.report.estimated_s = estimated_seconds(self.earlier, self.data.rows)
-        self.report.stage_seconds["session"] = 0.0
+        self.inputs, self.rows, self.child = inputs, rows, child
+        self.context, self.report = inputs.columns.context, inputs.report
         self._open_session = open_session
-        if self.suites:
-            from batchinfer.checks.expectations import preload
-
-            # Importing it takes seconds: they pass while the JVM starts.
-            import_spark()
-            preload()
-        if self.suites or child is None:
-            _ = self.spark
         self.outcome = RunOutcome()
-        self.histogram: dict[str, Any] | None = None
+        self.judge = Judge(inputs.suites, inputs.report)
         self.prepared: DataFrame | None = None
-        self.judge = Judge(self.suites, self.report)
+        self.histogram: dict[str, Any] | None = None
 
     @cached_property
     def spark(self) -> SparkSession:
@@ -101,46 +93,84 @@ class Publication:
         self.report.stage_seconds["session"] = round(time.perf_counter() - started, 3)
         return opened
 
-    def publish(self) -> None:
+    def run(self, started: float) -> None:
+        """Publishes the rows; the page is written whether they were published or refused.
+
+        Args:
+            started: `perf_counter` when the command began.
+
+        Raises:
+            ChecksFailed, TooManyQuarantined: with the facts of the report.
+            InputError, ModelError, StorageError: as `score` tells them.
+        """
+        report = self.report
+        try:
+            self._publish()
+        except (ChecksFailed, TooManyQuarantined) as error:
+            report.status = "failed"
+            report.seconds = round(time.perf_counter() - started, 3)
+            self._write_report(error.problems)
+            error.facts = report.to_json()
+            raise
+        report.seconds = round(time.perf_counter() - started, 3)
+        self._write_report(())
+
+    def _publish(self) -> None:
         from batchinfer.lake.staged_files import remove_staged
 
+        inputs, report = self.inputs, self.report
+        earlier = runs_of_bundle(self.context, inputs.model.ref.digest)
+        report.estimated_s = estimated_seconds(earlier, inputs.data.rows)
+        self._warm_up()
         self.judge.prepare()
-        self._prepare_rows()
-        self._check_input()
+        self.prepared = self.rows.prepare(self)
+        if inputs.data.files:
+            self.rows.check_rows(self)
         started = time.perf_counter()
-        done = self._score_rows()
+        done = self._score_rows(earlier)
         for result in done.results:
             self.outcome.add(result)
-        self.report.road, self.report.road_reason = done.road.name, done.road.reason
-        self.report.equal_rows = done.equal_rows
-        self.report.warnings += self.outcome.warnings
+        report.road, report.road_reason = done.road.name, done.road.reason
+        report.equal_rows = done.equal_rows
+        report.warnings += self.outcome.warnings
         compiled = (result.compiled for result in done.results)
-        keep_compiled(self.context, self.model.ref.digest, compiled)
+        keep_compiled(self.context, inputs.model.ref.digest, compiled)
         try:
             self._count(time.perf_counter() - started)
             self.histogram = score_histogram(
-                self.context.predictions, self.outcome.files, self.model.outputs
+                self.context.predictions, self.outcome.files, inputs.model.outputs
             )
             self._check_rate()
             self._check_predictions()
             started = time.perf_counter()
-            self._commit()
-            self.report.stage_seconds["commit"] = round(time.perf_counter() - started, 3)
+            self.rows.commit(self.outcome)
+            report.stage_seconds["commit"] = round(time.perf_counter() - started, 3)
         except BaseException:
             remove_staged(self.context.predictions, self.outcome.files)
             raise
 
-    def _score_rows(self) -> RoadOutcome:
+    def _warm_up(self) -> None:
+        """Starts what takes seconds, where it will be needed, as much of it as can at once."""
+        self.report.stage_seconds["session"] = 0.0
+        if self.inputs.suites:
+            from batchinfer.checks.expectations import preload
+
+            # Importing Great Expectations takes seconds: they pass while the JVM starts.
+            import_spark()
+            preload()
+        if self.inputs.suites or self.child is None:
+            _ = self.spark
+
+    def _score_rows(self, earlier: Sequence[Row]) -> RoadOutcome:
         if self.child is not None:
             self.report.workers = 1
-            return few_rows.score_here(self.columns, self.data, self.model, self.child)
+            return few_rows.score_here(self.inputs, self.child)
         self.report.workers = model_workers(self.spark, self.context.environment.spark.model_task)
-        return run_road(
-            self.spark, self.columns, self.data, self.road, self.model, self.earlier, self.prepared
-        )
+        return run_road(self.spark, self.inputs, earlier, self.prepared)
 
     def _count(self, inference_s: float) -> None:
         outcome, report = self.outcome, self.report
+        self.rows.check_found(outcome.rows_in)
         report.rows_in, report.rows_scored, report.rows_reused = (
             outcome.rows_in,
             outcome.rows_scored,
@@ -155,66 +185,19 @@ class Publication:
         }
         report.worker_bytes = outcome.worker_bytes
         report.batch_rates = Rates.greatest(outcome.rates).rounded()
-        if outcome.stopped:
-            return
-        out = outcome.rows_scored + outcome.rows_reused + outcome.rows_quarantined
-        written = sum(file.rows for file in outcome.files)
-        if (
-            not self.data.rows == outcome.rows_in == out
-            or written != outcome.rows_scored + outcome.rows_reused
-        ):
-            raise RuntimeError(
-                f"rows were lost: {self.data.rows} landed, {outcome.rows_in} read, "
-                f"{outcome.rows_scored} scored, "
-                f"{outcome.rows_reused} reused, {outcome.rows_quarantined} quarantined, {written} "
-                "written"
-            )
-
-    def _prepare_rows(self) -> None:
-        """The table transforms, as far as Spark can judge them before a row of the slice is read
-        (exits 2 and 3).
-        """
-        from batchinfer.pipeline.slices.prepared import prepared_frame
-
-        started = time.perf_counter()
-        preparation = self.columns.preparation
-        self.report.feature_tables = preparation.used_tables()
-        if preparation.steps and self.data.files:
-            self.prepared = prepared_frame(self.spark, self.columns, self.data, self.columns.landed)
-            self.report.stage_seconds["prepare"] = round(time.perf_counter() - started, 3)
-
-    def _check_input(self) -> None:
-        """Duplicate keys and the input suite, before any row is scored (exit 3). The suite judges
-        the rows as they landed.
-        """
-        from pyspark.sql.functions import lit
-
-        from batchinfer.contracts import SLICE
-        from batchinfer.pipeline.slices.slice_frames import slice_frame
-
-        if not self.data.files:
-            return
-        started = time.perf_counter()
-        check_keys(lambda: self.spark, self.columns, self.data, self.road, self.prepared)
-        self.report.stage_seconds["keys"] = round(time.perf_counter() - started, 3)
-        if "input" not in self.suites:
-            return
-        frame = slice_frame(self.spark, self.data)
-        frame = frame if SLICE in frame.columns else frame.withColumn(SLICE, lit(self.data.slice))
-        if failures := self.judge.failures(frame, "input"):
-            raise InputError(
-                [f"input check of slice {self.data.slice}: {failure}" for failure in failures]
-            )
+        if not outcome.stopped:
+            outcome.check_complete(self.inputs.data.rows)
 
     def _check_rate(self) -> None:
         """Too many rows that failed publish nothing (exit 5)."""
         allowed = self.context.pipeline.checks.max_quarantine_rate
-        problem = too_many_failed(self.outcome, allowed, self.columns.preparation.reasons())
+        reasons = self.inputs.columns.preparation.reasons()
+        problem = too_many_failed(self.outcome, allowed, reasons)
         if problem is None:
             return
-        self._refuse()
+        self.rows.refuse(self.outcome)
         raise TooManyQuarantined(
-            f"slice {self.data.slice}: {problem} Nothing was published; the rows are in "
+            f"slice {self.report.slice}: {problem} Nothing was published; the rows are in "
             f"{self.context.quarantine} with published = false"
         )
 
@@ -226,34 +209,19 @@ class Publication:
 
         from batchinfer.spark.frames import files_frame
 
-        if "predictions" not in self.suites or not self.outcome.files:
+        if "predictions" not in self.inputs.suites or not self.outcome.files:
             return
-        frame = files_frame(self.spark, self.context.predictions, self._files_to_judge())
-        frame = frame.withColumn(contracts.SLICE, lit(self.data.slice))
+        staged = [file.path for file in self.outcome.files]
+        files = [*self.rows.published_beside(), *staged]
+        frame = files_frame(self.spark, self.context.predictions, files)
+        frame = frame.withColumn(contracts.SLICE, lit(self.report.slice))
         if failures := self.judge.failures(frame, "predictions"):
-            self._refuse()
+            self.rows.refuse(self.outcome)
             raise ChecksFailed(
-                [f"predictions check of slice {self.data.slice}: {failure}" for failure in failures]
+                [f"predictions check of slice {self.report.slice}: {each}" for each in failures]
             )
 
-    def _files_to_judge(self) -> list[str]:
-        return [file.path for file in self.outcome.files]
-
-    def _refuse(self) -> None:
-        """Nothing is published; the rows that failed are kept."""
-        commits.commit_failed_rows(
-            self.context, self.outcome.quarantine, self.data.slice, published=False
-        )
-
-    def _commit(self) -> None:
-        slice_ = self.data.slice
-        commits.commit_failed_rows(self.context, self.outcome.quarantine, slice_, published=True)
-        commits.ensure_predictions(self.columns, self.model, self.evolve)
-        self.report.version = commits.commit_slice(
-            self.context, self.outcome.files, self.report, self.seen
-        )
-
-    def write_report(self, errors: tuple[str, ...]) -> None:
+    def _write_report(self, errors: Sequence[str]) -> None:
         """Writes the run's page, and its JSON beside it."""
         from batchinfer.pipeline.scoring.report_page import save_report
         from batchinfer.report.timing import device_use, explain_time
@@ -266,5 +234,5 @@ class Publication:
             "tasks": tasks,
             "histogram": self.histogram,
         }
-        body = self.report.to_json() | {"checks": self.judge.results, "errors": list(errors)}
-        self.report.report = save_report(body, extra, self.context.environment.reports)
+        body = report.to_json() | {"checks": self.judge.results, "errors": list(errors)}
+        report.report = save_report(body, extra, self.context.environment.reports)

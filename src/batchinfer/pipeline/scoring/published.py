@@ -5,12 +5,11 @@ JVM.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from batchinfer import contracts
 from batchinfer.contracts import DataFile
 from batchinfer.errors import DamagedFile, InputError
-from batchinfer.lake.ledger import Publisher
+from batchinfer.lake.ledger import MadeOf, Publisher, made_of, model_number
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.slices.slice_data import LandedSlice, SliceData
 
@@ -24,8 +23,8 @@ class Published:
     Attributes:
         version: Delta version of the commit that published it.
         rows: rows there are.
-        lineage: model_name, model_version, bundle_digest, source_version, run_id, scored_at; empty
-            for a slice of no rows.
+        made_of: the data, the model and the run that its rows are of; None where an earlier build
+            has published it without a row.
         same_removal: the pipeline removes rows by the same steps as it did then.
         same_precision: its model computes in what it did then.
         publisher: the run that published it last, by its number.
@@ -36,7 +35,7 @@ class Published:
 
     version: int
     rows: int
-    lineage: dict[str, Any]
+    made_of: MadeOf | None
     same_removal: bool = True
     same_precision: bool = True
     publisher: Publisher = field(default_factory=Publisher)
@@ -74,26 +73,28 @@ class Published:
             or self.is_cut_off
         ):
             return True
-        # A slice without rows says nothing of its inputs; scoring it again costs nothing.
-        if not self.lineage or (landed is not None and self.is_of_other_data(landed)):
+        # Nothing says what it was made of, and it has no row: scoring it again costs nothing.
+        if self.made_of is None or (landed is not None and self.is_of_other_data(landed)):
             return True
-        return digest not in (None, self.lineage[contracts.BUNDLE_DIGEST])
+        return digest is not None and not self.is_by(digest)
 
     def is_of_other_data(self, landed: Landed) -> bool:
-        """True if the slice's data changed since; of a slice that has rows."""
-        if self.lineage[contracts.SOURCE_VERSION] < landed.changed_at:
+        """True if the slice's data changed since; False where nothing says which data it is of."""
+        if self.made_of is None:
+            return False
+        if self.made_of.data_version < landed.changed_at:
             return True
-        return (
-            landed.recorded_at is not None
-            and self.lineage[contracts.SCORED_AT] < landed.recorded_at
-        )
+        return landed.recorded_at is not None and self.made_of.scored_at < landed.recorded_at
+
+    def is_by(self, digest: str) -> bool:
+        """True if the slice is of the model with this bundle."""
+        return self.made_of is not None and self.made_of.model == model_number(digest)
 
 
 _LINEAGE = (
-    contracts.MODEL_NAME,
-    contracts.MODEL_VERSION,
-    contracts.BUNDLE_DIGEST,
     contracts.SOURCE_VERSION,
+    contracts.BUNDLE_DIGEST,
+    contracts.MODEL_VERSION,
     contracts.RUN_ID,
     contracts.SCORED_AT,
 )
@@ -102,8 +103,10 @@ _LINEAGE = (
 def read_published(
     context: Context, only: str | None = None, replaced: bool = False
 ) -> dict[str, Published]:
-    """Every published slice of a pipeline by name, or the one asked for; a file is opened for each
-    of them.
+    """Every published slice of a pipeline by name, or the one asked for.
+
+    All of it stands in the logs of the tables; of a slice that an earlier build has published, the
+    first row says what it was made of.
 
     Args:
         replaced: its rows are about to be written anew, so a damaged file is as one without rows.
@@ -134,17 +137,17 @@ def read_published(
             continue
         other = owners.get(slice_, context.name)
         files = by_slice.get(slice_, [])
-        lineage: dict[str, Any] = {}
-        if files:
+        origin = made_of(known, slice_)
+        if origin is None and files:
             try:
-                lineage = _read_lineage(table, files[0].path)
+                origin = _of_first_row(table, files[0].path)
             except DamagedFile:
                 if not replaced:
                     raise
         found[slice_] = Published(
             version,
             sum(file.known_rows for file in files),
-            lineage,
+            origin,
             same_removal=known.get(rows_id(slice_), 0) == now,
             same_precision=precision_of(known, slice_) == precision,
             publisher=publisher_of(known, slice_),
@@ -170,7 +173,8 @@ def check_owner(context: Context, slice_: str, published: Published | None) -> s
     return f"{fact} before, and its predictions give way to those of {context.name}"
 
 
-def _read_lineage(table: str, path: str) -> dict[str, Any]:
+def _of_first_row(table: str, path: str) -> MadeOf:
+    """What builds that recorded nothing in the commit have left to say it."""
     from batchinfer.checked_parquet import CheckedParquetFile
     from batchinfer.lake.table_places import open_filesystem, reading_faults
 
@@ -180,5 +184,12 @@ def _read_lineage(table: str, path: str) -> dict[str, Any]:
         CheckedParquetFile(filesystem, f"{root}/{path}") as reader,
     ):
         for batch in reader.iter_batches(batch_size=1, row_groups=[0], columns=list(_LINEAGE)):
-            return batch.to_pylist()[0]
+            row = batch.to_pylist()[0]
+            return MadeOf(
+                row[contracts.SOURCE_VERSION],
+                model_number(row[contracts.BUNDLE_DIGEST]),
+                row[contracts.MODEL_VERSION],
+                row[contracts.RUN_ID],
+                row[contracts.SCORED_AT],
+            )
     raise InputError(f"{table}/{path} has no rows; allowed: the rows that the table's log tells of")

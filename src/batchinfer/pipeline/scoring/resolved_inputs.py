@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -205,14 +206,21 @@ def columns_to_read(columns: TableColumns, inputs: Sequence[str]) -> tuple[str, 
 
 @dataclass(frozen=True)
 class ResolvedInputs:
-    """What an attempt starts from, found and checked before a row is read."""
+    """What an attempt starts from, found and checked before a row is read.
+
+    Attributes:
+        suites: of expectations, by what they judge.
+        scored_at: what the predictions say of when they were made: the inputs were found before.
+            UTC.
+    """
 
     columns: TableColumns
     data: SliceData
     model: ResolvedModel
-    suites: dict[str, Any]
+    suites: dict[str, Suite]
     road: Road
     report: RunReport
+    scored_at: dt.datetime
 
 
 def resolve_inputs(context: Context, slice_: str) -> ResolvedInputs:
@@ -241,4 +249,4 @@ def resolve_inputs(context: Context, slice_: str) -> ResolvedInputs:
     report.warnings += model.outdated
     report.source_table, report.source_version = data.table, data.version
     check_writable(context.environment.lake)
-    return ResolvedInputs(columns, data, model, suites, road, report)
+    return ResolvedInputs(columns, data, model, suites, road, report, dt.datetime.now(dt.UTC))

@@ -13,9 +13,9 @@ from batchinfer.pipeline.scoring.compiled_programs import ship_compiled
 from batchinfer.pipeline.scoring.earlier_runs import Row, known_rates
 from batchinfer.pipeline.scoring.once import decide, score_once
 from batchinfer.pipeline.scoring.pandas_road import packed, place_name
-from batchinfer.pipeline.scoring.resolved_inputs import ResolvedModel, columns_to_read
+from batchinfer.pipeline.scoring.resolved_inputs import ResolvedInputs, columns_to_read
 from batchinfer.pipeline.scoring.scoring_task import ScoreArrow, ScorePandas, ScoreSplits
-from batchinfer.pipeline.scoring.task_plan import ScoringPlan, now_us
+from batchinfer.pipeline.scoring.task_plan import ModelPlan, ScoringPlan
 from batchinfer.pipeline.scoring.task_result import Rates, TaskResult
 from batchinfer.pipeline.slices.prepared import row_faults, with_raw
 from batchinfer.pipeline.slices.reading import SliceSplit
@@ -45,10 +45,7 @@ _TASK_ROWS = (2_000, 250_000)
 
 def run_road(
     spark: SparkSession,
-    columns: TableColumns,
-    data: SliceData,
-    road: Road,
-    model: ResolvedModel,
+    inputs: ResolvedInputs,
     earlier: Sequence[Row],
     prepared: DataFrame | None = None,
 ) -> RoadOutcome:
@@ -64,24 +61,22 @@ def run_road(
         InputError: a row that a table transform cannot compute.
         ModelError: a handler that breaks its own declaration.
     """
+    data, road, model = inputs.data, inputs.road, inputs.model
     if not data.files:
         return RoadOutcome(road, [], "")
-    context = columns.context
+    context = inputs.columns.context
     with RowProgress(spark, data.rows) as row_progress:
         archive = ship_folder(spark, model.folder, model.ref.digest)
         ship_modules(spark, context.root)
         rates = known_rates(earlier)
-        task = context.environment.spark.model_task
-        plan = scoring_plan(
-            columns, data, model, task_threads(spark, task), archive, rates, row_progress.folder
-        )
+        threads = task_threads(spark, context.environment.spark.model_task)
+        plan = scoring_plan(inputs, threads, archive, rates, row_progress.folder)
         if context.pipeline.model.compile:
-            plan = replace(
-                plan, compile=True, compiled=ship_compiled(spark, context, model.ref.digest)
-            )
+            compiled = ship_compiled(spark, context, model.ref.digest)
+            plan = replace(plan, model=replace(plan.model, compiled=compiled))
         if road.name == "direct":
-            return _run_direct(spark, context, data, road, plan, rates, row_progress)
-        return RoadOutcome(road, _run(spark, columns, data, prepared, road, plan, row_progress), "")
+            return _run_direct(spark, inputs, plan, rates, row_progress)
+        return RoadOutcome(road, _run(spark, inputs, prepared, plan, row_progress), "")
 
 
 @dataclass(frozen=True)
@@ -97,13 +92,12 @@ class RoadOutcome:
 
 def _run_direct(
     spark: SparkSession,
-    context: Context,
-    data: SliceData,
-    road: Road,
+    inputs: ResolvedInputs,
     plan: ScoringPlan,
     rates: Rates,
     row_progress: RowProgress,
 ) -> RoadOutcome:
+    context, data = inputs.columns.context, inputs.data
     task = context.environment.spark.model_task
     count, profile = model_workers(spark, task), profile_of(spark, task)
     splits = splits_of(data, count)
@@ -124,7 +118,7 @@ def _run_direct(
             profile=profile,
         )
         results = [result for of_task in found for result in of_task]
-    return RoadOutcome(road, results, decision.reason)
+    return RoadOutcome(inputs.road, results, decision.reason)
 
 
 def _description(context: Context, data: SliceData) -> str:
@@ -133,13 +127,12 @@ def _description(context: Context, data: SliceData) -> str:
 
 def _run(
     spark: SparkSession,
-    columns: TableColumns,
-    data: SliceData,
+    inputs: ResolvedInputs,
     prepared: DataFrame | None,
-    road: Road,
     plan: ScoringPlan,
     row_progress: RowProgress,
 ) -> list[TaskResult]:
+    columns, data = inputs.columns, inputs.data
     types = {name: spark_type_of(columns, name) for name in plan.columns}
     context = columns.context
     task = context.environment.spark.model_task
@@ -154,7 +147,7 @@ def _run(
         frame = frame.repartition(count, *[quoted_name(name) for name in plan.key])
         types |= {REMOVED: "string", RAW: "string"}
     with row_faults():
-        if road.name == "arrow":
+        if inputs.road.name == "arrow":
             frame = frame.select(*[quoted_name(name) for name in types]).toDF(
                 *map(place_name, range(len(types)))
             )
@@ -196,49 +189,50 @@ def spark_type_of(columns: TableColumns, column: str) -> str:
 
 
 def scoring_plan(
-    columns: TableColumns,
-    data: SliceData,
-    model: ResolvedModel,
-    threads: int,
-    archive: str,
-    rates: Rates,
-    row_progress: str,
+    inputs: ResolvedInputs, threads: int, archive: str, rates: Rates, row_progress: str
 ) -> ScoringPlan:
-    """What all tasks of the run share."""
+    """What all tasks of the run share; the module is not compiled."""
+    columns, data = inputs.columns, inputs.data
     context = columns.context
-    settings = context.pipeline.model
-    allowed = context.pipeline.checks.max_quarantine_rate
     return ScoringPlan(
         pipeline=context.name,
         slice=data.slice,
         run_id=context.run_id,
         predictions=context.predictions,
         quarantine=context.quarantine,
-        columns=columns_to_read(columns, model.inputs),
+        columns=columns_to_read(columns, inputs.model.inputs),
         key={name: spark_type_of(columns, name) for name in context.pipeline.source.key},
-        inputs=model.inputs,
-        outputs=model.outputs,
-        model_name=model.ref.name,
-        model_version=model.ref.version,
-        bundle_digest=model.ref.digest,
-        archive=archive,
         source_table=data.table,
         source_version=data.version,
-        scored_at_us=now_us(),
+        scored_at=inputs.scored_at,
+        model=_model_plan(inputs, archive, rates),
+        threads=threads,
+        modules=str(context.root),
+        removals=columns.preparation.reasons(),
+        row_progress=row_progress,
+    )
+
+
+def _model_plan(inputs: ResolvedInputs, archive: str, rates: Rates) -> ModelPlan:
+    model, pipeline = inputs.model, inputs.columns.context.pipeline
+    settings, allowed = pipeline.model, pipeline.checks.max_quarantine_rate
+    return ModelPlan(
+        name=model.ref.name,
+        version=model.ref.version,
+        digest=model.ref.digest,
+        archive=archive,
+        inputs=model.inputs,
+        outputs=model.outputs,
         device=settings.device,
         batch_rows=settings.batch.rows,
         max_bytes=settings.batch.max_bytes,
         max_weight=settings.batch.max_weight,
         timeout_s=settings.batch.timeout_s,
-        threads=threads,
         # Past this the run ends with exit 5 anyway; looking for single rows further on would cost
         # time for nothing.
-        max_failures=max(1000, int(allowed * data.rows) + 1),
-        modules=str(context.root),
+        max_failures=max(1000, int(allowed * inputs.data.rows) + 1),
         trust=settings.trust,
         precision=settings.precision,
         known_rates=rates if settings.batch.rows == "auto" else Rates(),
-        removals=columns.preparation.reasons(),
         deduplicate=settings.deduplicate != "never",
-        row_progress=row_progress,
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from batchinfer import contracts, predictions_table
@@ -89,15 +90,37 @@ def _guarded(plan: ScoringPlan, batches: Iterable[pa.RecordBatch]) -> str:
     return guarded(lambda: ScoringTask(plan).run(batches))
 
 
+@dataclass
+class Account:
+    """What became of a task's rows so far, where the batches of its model are not all of them.
+
+    Attributes:
+        distinct: rows that went through the model.
+        seconds: inside this task, beside the model's.
+        seconds_of_senders: in the tasks that sent it its rows.
+    """
+
+    rows_in: int = 0
+    distinct: int = 0
+    seconds: dict[str, float] = field(default_factory=dict[str, float])
+    seconds_of_senders: dict[str, float] = field(default_factory=dict[str, float])
+
+
 class ScoringTask:
     """One task: batches in, staged files and counts out.
 
     Args:
         child: has the model; None: this process loads it, or starts a child.
+        account: None: all rows come in batches of the model.
     """
 
-    def __init__(self, plan: ScoringPlan, child: ChildRunner | None = None) -> None:
-        self.plan = plan
+    def __init__(
+        self,
+        plan: ScoringPlan,
+        child: ChildRunner | None = None,
+        account: Account | None = None,
+    ) -> None:
+        self.plan, self.account = plan, account
         self.started = time.perf_counter()
         self.model = OpenedModel(plan, child)
         self.scorer = self.model.scorer
@@ -114,7 +137,7 @@ class ScoringTask:
         from batchinfer.lake.staging import StagedWriter
 
         key = list(self.plan.key)
-        schema = file_schema(self.plan.key, self.plan.outputs)
+        schema = file_schema(self.plan.key, self.plan.model.outputs)
         # One column of several that make a key may repeat on many rows.
         distinct = [
             *(key if len(key) == 1 else ()),
@@ -135,7 +158,7 @@ class ScoringTask:
         """The outputs that are real numbers, or lists of them."""
         return [
             name
-            for name, type_ in self.plan.outputs.items()
+            for name, type_ in self.plan.model.outputs.items()
             if type_ in ("float", "double", "array<float>", "array<double>")
         ]
 
@@ -215,7 +238,7 @@ class ScoringTask:
                 batch,
                 dict.fromkeys(keyless, self.missing_key),
                 list(self.plan.key),
-                self.plan.inputs,
+                self.plan.model.inputs,
             )
             self.keyless += len(keyless)
             yield batch.filter(
@@ -249,24 +272,34 @@ class ScoringTask:
 
     def counts(self) -> tuple[int, int]:
         """Rows that came in so far, and how many of them were quarantined."""
-        return int(self.scorer.counts["rows_in"]) + self.keyless + self.removed, len(self.failed)
+        through_model = int(self.scorer.counts["rows_in"])
+        rows_in = self.account.rows_in if self.account else through_model
+        return rows_in + self.keyless + self.removed, len(self.failed)
 
-    def reused(self) -> int:
+    def _reused(self) -> int:
         """Rows that have the prediction of an equal row."""
+        if self.account:
+            return self.rows - self.account.distinct
         return int(self.scorer.counts["rows_duplicate"])
 
-    def seconds(self) -> dict[str, float]:
+    def _seconds(self) -> dict[str, float]:
         """Seconds of each stage so far."""
         stages = {**self.scorer.timings, "load": self.model.load_s, "write": self.write_s}
         if self.model.compiled:
             # It happens inside of the first forward pass.
             stages["compile"] = self.model.compile_s
             stages["forward"] -= stages["compile"]
+        if self.account:
+            for told in (self.account.seconds, self.account.seconds_of_senders):
+                stages |= {
+                    stage: stages.get(stage, 0.0) + seconds for stage, seconds in told.items()
+                }
         return stages
 
-    def elapsed(self) -> float:
-        """Seconds since the task began."""
-        return time.perf_counter() - self.started
+    def _elapsed(self) -> float:
+        """Seconds since the task began, and those of the tasks that sent it its rows."""
+        sent = sum(self.account.seconds_of_senders.values()) if self.account else 0.0
+        return time.perf_counter() - self.started + sent
 
     def _constants(self) -> dict[str, pa.Scalar]:
         import pyarrow as pa
@@ -275,18 +308,18 @@ class ScoringTask:
         return {
             contracts.VARIANT: pa.scalar(contracts.CHAMPION),
             contracts.SERVED: pa.scalar(True),
-            contracts.MODEL_NAME: pa.scalar(plan.model_name),
-            contracts.MODEL_VERSION: pa.scalar(plan.model_version),
-            contracts.BUNDLE_DIGEST: pa.scalar(plan.bundle_digest),
+            contracts.MODEL_NAME: pa.scalar(plan.model.name),
+            contracts.MODEL_VERSION: pa.scalar(plan.model.version),
+            contracts.BUNDLE_DIGEST: pa.scalar(plan.model.digest),
             contracts.SOURCE_TABLE: pa.scalar(plan.source_table),
             contracts.SOURCE_VERSION: pa.scalar(plan.source_version, pa.int64()),
             contracts.RUN_ID: pa.scalar(plan.run_id),
-            contracts.SCORED_AT: pa.scalar(plan.scored_at_us, pa.timestamp("us", tz="UTC")),
+            contracts.SCORED_AT: pa.scalar(plan.scored_at, pa.timestamp("us", tz="UTC")),
         }
 
     def _use(self) -> DeviceSeconds:
         use = self.scorer.device_use()
-        compiled_s = self.seconds().get("compile", 0.0)
+        compiled_s = self._seconds().get("compile", 0.0)
         # What this process writes in step with the device, the device waits for; beside it, `use`
         # has counted it.
         written_s = (
@@ -319,14 +352,14 @@ class ScoringTask:
             files=tuple(files),
             quarantine=tuple(quarantined),
             rows_in=rows_in,
-            rows_scored=self.rows - self.reused(),
-            rows_reused=self.reused(),
+            rows_scored=self.rows - self._reused(),
+            rows_reused=self._reused(),
             rows_quarantined=failed,
             rows_removed=self.removed,
             reasons=Counter(record.reason for record in self.failed),
             examples=tuple(examples[:1]),
-            seconds=self.seconds(),
-            task_s=self.elapsed(),
+            seconds=self._seconds(),
+            task_s=self._elapsed(),
             use=self._use(),
             counts={**self.scorer.counts, "children": child.starts if child else 0},
             rates=Rates({} if child else {self.model.device: self.scorer.size.curve}),

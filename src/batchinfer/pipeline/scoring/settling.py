@@ -19,9 +19,9 @@ from batchinfer.spark.frames import version_frame
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import DataFrame
 
-    OpenSession = Callable[[], SparkSession]
+    from batchinfer.spark.session import OpenSession
 
 
 def remaining_rows(inputs: ResolvedInputs, open_session: OpenSession) -> DataFrame:

@@ -9,7 +9,7 @@ were added and removed; OPTIMIZE changes nothing.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -31,9 +31,7 @@ from batchinfer.pipeline.slices.reading import (
 )
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
-
-    OpenSession = Callable[[], SparkSession]
+    from batchinfer.spark.session import OpenSession
 
 Counts = Mapping[str | None, int]
 _FEED = "delta.enableChangeDataFeed"

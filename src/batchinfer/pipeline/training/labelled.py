@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from batchinfer.config.source_options import DeltaOptions
@@ -13,9 +13,7 @@ from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.slices.slice_data import SliceData
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
-
-    OpenSession = Callable[[], SparkSession]
+    from batchinfer.spark.session import OpenSession
 
 
 def read_labelled(

@@ -8,7 +8,7 @@ files for that long.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -28,9 +28,8 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from batchinfer.config.pipeline import Train
+    from batchinfer.spark.session import OpenSession
     from batchinfer.transforms import TransformPipeline
-
-    OpenSession = Callable[[], SparkSession]
 
 
 _FILE_ROWS = 500_000

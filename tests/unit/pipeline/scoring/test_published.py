@@ -5,14 +5,24 @@ others now.
 from __future__ import annotations
 
 import datetime as dt
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from spark.projects import DAY, SmallProject, csv_of
 
-from batchinfer import contracts
 from batchinfer.lake import delta
-from batchinfer.lake.ledger import Publisher, replay_transactions, run_number, run_transactions
+from batchinfer.lake.ledger import (
+    MadeOf,
+    Publisher,
+    made_of,
+    model_number,
+    replay_transactions,
+    run_number,
+    run_transactions,
+)
+from batchinfer.lake.log import read_transactions
 from batchinfer.lake.quarantine import commit_quarantine
 from batchinfer.pipeline.scoring.published import Published, read_published
 from batchinfer.pipeline.slices.landed import read_landed
@@ -38,14 +48,12 @@ def test_a_slice_says_of_which_data_and_model_it_is(ready: SmallProject) -> None
     report = ready.score()
     found = one_of(ready)
     assert (found.version, found.rows) == (report.version, 40)
-    assert {name: found.lineage[name] for name in (
-        contracts.MODEL_VERSION, contracts.BUNDLE_DIGEST, contracts.SOURCE_VERSION, contracts.RUN_ID
-    )} == {
-        contracts.MODEL_VERSION: "1",
-        contracts.BUNDLE_DIGEST: report.bundle_digest,
-        contracts.SOURCE_VERSION: report.source_version,
-        contracts.RUN_ID: report.run_id,
-    }  # fmt: skip
+    made_of = found.made_of
+    assert made_of is not None and found.is_by(report.bundle_digest)
+    assert (made_of.model_version, made_of.data_version) == ("1", report.source_version)
+    assert made_of.run_id == report.run_id
+    rows = ready.table("predictions")
+    assert rows.column("scored_at").unique().to_pylist() == [made_of.scored_at]
     assert found.publisher == Publisher(run_number(report.run_id))
     assert read_published(ready.context(), "2026-11-22") == {}
 
@@ -56,7 +64,9 @@ def test_a_slice_is_stale_once_anything_that_made_it_is_another(ready: SmallProj
     found, landed = one_of(ready), read_landed(ready.context())[DAY]
     assert found.is_stale(landed, "another digest")
     assert not found.is_stale(landed, None), "a model that is not known says nothing"
-    assert not found.is_stale(None, found.lineage[contracts.BUNDLE_DIGEST]), "nor unknown data"
+    context = ready.context()
+    digest = context.registry.resolve(context.pipeline.model.uri).digest
+    assert not found.is_stale(None, digest), "nor unknown data"
     assert is_stale(ready, "model.precision=bf16")
     assert is_stale(ready, "prepare=[{filter: {rule: 'size > 1', name: large}}]")
     ready.write("in/b.csv", csv_of(range(40, 42)))
@@ -66,13 +76,68 @@ def test_a_slice_is_stale_once_anything_that_made_it_is_another(ready: SmallProj
     assert not is_stale(ready)
 
 
-def test_a_slice_of_no_rows_says_nothing_of_its_inputs(ready: SmallProject) -> None:
+EMPTY = "2026-11-22"
+
+
+@pytest.fixture
+def empty(ready: SmallProject) -> SmallProject:
+    """A slice that was published without a row."""
     ready.write("in/a.csv", csv_of(range(0)))
-    ready.extract("2026-11-22")
-    ready.score("2026-11-22")
-    found = read_published(ready.context())["2026-11-22"]
-    assert (found.rows, found.lineage) == (0, {})
-    assert found.is_stale(None, None)
+    ready.extract(EMPTY)
+    ready.score(EMPTY)
+    return ready
+
+
+def test_a_slice_of_no_rows_says_what_it_was_made_of_too(empty: SmallProject) -> None:
+    found = read_published(empty.context())[EMPTY]
+    assert found.rows == 0 and found.made_of is not None
+    assert found.is_stale(None, "another digest") and not found.is_stale(None, None)
+    assert empty.score(EMPTY).status == "unchanged"
+
+
+def test_a_slice_of_an_earlier_build_is_read_by_its_first_row(ready: SmallProject) -> None:
+    report = ready.score()
+    now = one_of(ready)
+    forget_what_it_was_made_of(report.table)
+    assert made_of(read_transactions(report.table), DAY) is None
+    assert one_of(ready) == now and not is_stale(ready)
+    assert ready.score().status == "unchanged"
+
+
+def test_an_earlier_build_that_scores_again_is_believed(ready: SmallProject) -> None:
+    """It leaves what a newer build has recorded of another run."""
+    first = ready.score()
+    assert ready.score(force=True).version is not None
+    by_newer = read_transactions(first.table)
+    forget_what_it_was_made_of(first.table)
+    again = ready.score(force=True)
+    forget_what_it_was_made_of(first.table)
+    left = {id_: at for id_, at in by_newer.items() if id_.startswith(MADE_OF)}
+    delta.commit(first.table, [], transactions=left)
+    found = one_of(ready).made_of
+    assert found is not None and found.run_id == again.run_id
+
+
+def test_a_slice_without_rows_of_an_earlier_build_says_nothing(empty: SmallProject) -> None:
+    forget_what_it_was_made_of(empty.context().predictions)
+    found = read_published(empty.context())[EMPTY]
+    assert (found.rows, found.made_of) == (0, None) and found.is_stale(None, None)
+    assert empty.states()[EMPTY] == "published"
+
+
+MADE_OF = ("data:", "model:", "scored:", "mark:run_id:", "mark:model_version:")
+
+
+def forget_what_it_was_made_of(table: str) -> None:
+    """Leaves in a table's log what builds wrote that recorded less of a slice."""
+    for path in sorted(Path(table, "_delta_log").glob("*.json")):
+        actions = [json.loads(line) for line in path.read_text().splitlines()]
+        kept = [
+            action
+            for action in actions
+            if not action.get("txn", {}).get("appId", "").startswith(MADE_OF)
+        ]
+        path.write_text("".join(json.dumps(action) + "\n" for action in kept))
 
 
 @pytest.mark.parametrize(
@@ -82,12 +147,7 @@ def test_a_slice_of_no_rows_says_nothing_of_its_inputs(ready: SmallProject) -> N
 def test_versions_that_begin_anew_are_told_by_the_time_of_the_record(
     recorded: dt.datetime, stale: bool
 ) -> None:
-    lineage = {
-        contracts.BUNDLE_DIGEST: "a",
-        contracts.SOURCE_VERSION: 7,
-        contracts.SCORED_AT: NOON,
-    }
-    found = Published(1, 5, lineage)
+    found = Published(1, 5, MadeOf(7, model_number("a"), "1", "run", NOON))
     assert found.is_stale(LandedSlice(5, 2, recorded), "a") == stale
 
 

@@ -28,7 +28,7 @@ def inputs_of(project: SmallProject, *overrides: str) -> ResolvedInputs:
 
 def plan_of(inputs: ResolvedInputs, **changed: Any) -> ScoringPlan:
     data = dataclasses.replace(inputs.data, **changed)
-    return scoring_plan(inputs.columns, data, inputs.model, 1, "archive", RATES, "")
+    return scoring_plan(dataclasses.replace(inputs, data=data), 1, "archive", RATES, "")
 
 
 @pytest.mark.parametrize(
@@ -51,9 +51,9 @@ def test_a_plan_reads_the_key_and_what_the_model_needs_and_nothing_else(
     plan = plan_of(inputs)
     assert plan.columns == ("color", "size", "source_file", "source_line")
     assert plan.key == {"source_file": "string", "source_line": "bigint"}
-    assert set(plan.inputs) == {"color", "size"}
-    assert plan.outputs == {"score": "double", "label": "string"}
-    assert (plan.bundle_digest, plan.source_version, plan.slice) == (
+    assert set(plan.model.inputs) == {"color", "size"}
+    assert plan.model.outputs == {"score": "double", "label": "string"}
+    assert (plan.model.digest, plan.source_version, plan.slice) == (
         inputs.model.ref.digest,
         inputs.data.version,
         DAY,
@@ -65,13 +65,13 @@ def test_a_task_looks_for_rows_that_fail_as_far_as_the_run_could_pass(
     ready: SmallProject,
 ) -> None:
     inputs = inputs_of(ready, "checks.max_quarantine_rate=0.01")
-    assert plan_of(inputs).max_failures == 1000, "of few rows all are looked for"
-    assert plan_of(inputs, rows=10_000_000).max_failures == 100_001
+    assert plan_of(inputs).model.max_failures == 1000, "of few rows all are looked for"
+    assert plan_of(inputs, rows=10_000_000).model.max_failures == 100_001
 
 
 def test_earlier_rates_count_only_where_the_size_is_to_be_found(ready: SmallProject) -> None:
-    assert plan_of(inputs_of(ready)).known_rates == RATES
-    fixed = plan_of(inputs_of(ready, "model.batch.rows=64", "model.deduplicate=never"))
+    assert plan_of(inputs_of(ready)).model.known_rates == RATES
+    fixed = plan_of(inputs_of(ready, "model.batch.rows=64", "model.deduplicate=never")).model
     assert (fixed.batch_rows, fixed.known_rates, fixed.deduplicate) == (64, Rates(), False)
 
 
@@ -80,15 +80,14 @@ def test_a_slice_of_no_files_is_sent_nowhere(ready: SmallProject) -> None:
     ready.extract("2026-11-22")
     inputs = resolve_inputs(ready.context(), "2026-11-22")
     spark: Any = None  # whatever is asked of it fails
-    road = Road("direct", "")
-    done = run_road(spark, inputs.columns, inputs.data, road, inputs.model, [])
+    done = run_road(spark, dataclasses.replace(inputs, road=Road("direct", "")), [])
     assert done.results == []
 
 
 def test_a_bundle_is_sent_once_a_session(ready: SmallProject) -> None:
     spark, inputs = OneProcess(), inputs_of(ready)
     for _ in range(2):
-        done = run_road(spark, inputs.columns, inputs.data, inputs.road, inputs.model, [])  # type: ignore[arg-type]
+        done = run_road(spark, inputs, [])  # type: ignore[arg-type]
         assert sum(result.rows_in for result in done.results) == 40
     assert len(spark.sparkContext.listArchives) == 1
     assert done.equal_rows.startswith("only inside batches: no earlier run tells")

@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import pickle
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from spark.projects import DAY
 
 from batchinfer.inference.split_reading import Part, Split
 from batchinfer.pipeline.scoring import scoring_task
 from batchinfer.pipeline.scoring.scoring_task import ScoreSplits
-from batchinfer.pipeline.scoring.task_plan import ScoringPlan
+from batchinfer.pipeline.scoring.task_plan import ModelPlan, ScoringPlan
 from batchinfer.pipeline.slices.reading import SliceSplit
 
-TEXT = (
-    "pipeline",
-    "slice",
-    "run_id",
-    "predictions",
-    "quarantine",
-    "model_name",
-    "model_version",
-    "bundle_digest",
-    "archive",
-)
+MODEL = ModelPlan(
+    "m", "1", "digest", "archive", inputs=("f0",), outputs={"score": "double"}, device="cpu",
+    batch_rows=8, max_bytes=9, max_weight=9, timeout_s=1.0, max_failures=1,
+)  # fmt: skip
 PLAN = ScoringPlan(
-    **dict.fromkeys(TEXT, "x"), columns=("key", "f0"), key={"key": "bigint"}, inputs=("f0",),
-    outputs={"score": "double"},
-    source_table="t", source_version=3, scored_at_us=1, device="cpu", batch_rows=8, max_bytes=9,
-    max_weight=9, timeout_s=1.0,
-    threads=1, max_failures=1, modules="",
+    "pipeline", DAY, "run", "predictions", "quarantine", columns=("key", "f0"),
+    key={"key": "bigint"}, source_table="t", source_version=3,
+    scored_at=dt.datetime(2026, 11, 21, tzinfo=dt.timezone.utc), model=MODEL, threads=1, modules="",
 )  # fmt: skip
 
 
