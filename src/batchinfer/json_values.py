@@ -53,6 +53,8 @@ def _parts(value: object) -> Any:
         return value.model_dump(mode="json", by_alias=True)
     if isinstance(value, dt.datetime):
         return value.isoformat()
+    if isinstance(value, set | frozenset):
+        return sorted(value)
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
     raise TypeError(f"{type(value).__name__} does not travel as JSON")

@@ -11,7 +11,6 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import pyarrow as pa
 
@@ -21,13 +20,13 @@ from batchinfer.config.schema import names_in_files
 from batchinfer.config.sources import (
     ColumnRules,
     CsvSource,
-    JdbcSource,
     ParquetSource,
     SliceColumn,
 )
 from batchinfer.config.types import parse_ddl
 from batchinfer.contracts import SLICE, SOURCE_FILE, SOURCE_LINE
 from batchinfer.errors import InputError, listed_some
+from batchinfer.sources.splits import ParquetSplit, TextSplit
 
 _TAKEN = (SLICE, SOURCE_FILE, SOURCE_LINE)
 # Characters that Delta refuses in names.
@@ -165,11 +164,11 @@ def plain_name(name: str) -> str:
     return re.sub(r"\W+", "_", name).strip("_").lower() or "a_name"
 
 
-def new_columns(splits: Sequence[Mapping[str, Any]]) -> Iterator[NewColumn]:
+def new_columns(splits: Iterable[TextSplit | ParquetSplit]) -> Iterator[NewColumn]:
     """The columns of files that nobody declared, as their splits tell."""
     for split in splits:
-        for name, type_ in split["new"].items():
-            yield NewColumn(split["path"], name, type_)
+        for name, type_ in split.new.items():
+            yield NewColumn(split.file.path, name, type_)
 
 
 def added_columns(
@@ -221,24 +220,15 @@ def added_columns(
     return found
 
 
-def missing_notes(
-    source: CsvSource | ParquetSource | JdbcSource, splits: Sequence[Mapping[str, object]]
-) -> list[str]:
+def missing_notes(splits: Iterable[TextSplit | ParquetSplit]) -> list[str]:
     """What is to be told of columns that are null because files lack them."""
-    if source.columns.missing == "null":
-        return []
-    files = {str(split["name"]) for split in splits}
+    lacking_of = {split.file.name: split.missing for split in splits}
     lacking: dict[str, list[str]] = {}
-    for split in splits:
-        missing = split.get("missing")
-        for column in missing if isinstance(missing, list) else ():
-            names = lacking.setdefault(column, [])
-            if split["name"] not in names[-1:]:
-                names.append(str(split["name"]))
+    for file, missing in lacking_of.items():
+        for column in missing:
+            lacking.setdefault(column, []).append(file)
     return [
-        f"column {column} is missing in {len(names):,} of {len(files):,} files, such as "
+        f"column {column} is missing in {len(names):,} of {len(lacking_of):,} files, such as "
         f"{', '.join(names[:_SHOWN_FILES])}: null in their rows"
-        if not isinstance(source, JdbcSource)
-        else f"column {column} is missing in {names[0]}: null in its rows"
         for column, names in lacking.items()
     ]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -34,14 +33,6 @@ class FileKeys:
 
     absent: dict[str, tuple[list[str], list[str]]] = field(default_factory=dict)
     seen: set[str] = field(default_factory=set)
-
-    def to_json(self) -> dict[str, Any]:
-        return {"absent": self.absent, "seen": sorted(self.seen)}
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> FileKeys:
-        absent = {path: (told[0], told[1]) for path, told in value["absent"].items()}
-        return cls(absent, set(value["seen"]))
 
     def add(self, other: FileKeys) -> None:
         """Adds what another part of the file tells: a key that appears there is not absent."""

@@ -16,9 +16,10 @@ from batchinfer.sources.listing import SourceFile
 from batchinfer.sources.logs.log_parser import read_log_splits
 from batchinfer.sources.parsed import BLOCK_BYTES, Parsed
 from batchinfer.sources.rescued import is_rescued
+from batchinfer.sources.splits import ParquetSplit, SourceSplit, TextSplit, WholeFiles
 from batchinfer.sources.tables.parquet_contract import parquet_fields
 from batchinfer.sources.tables.parquet_reader import plan_parquet_splits, read_parquet_splits
-from batchinfer.sources.text.byte_ranges import Split, plan_text_splits
+from batchinfer.sources.text.byte_ranges import plan_text_splits
 from batchinfer.sources.text.csv_parser import read_csv_splits
 from batchinfer.sources.whole_files import plan_whole_files, read_whole_files
 
@@ -63,7 +64,7 @@ def plan_source_splits(
     source: Files,
     fields: Mapping[str, pa.DataType],
     optional: str | None = None,
-) -> list[Split]:
+) -> list[TextSplit] | list[ParquetSplit] | list[WholeFiles]:
     """Splits of files of any kind.
 
     Args:
@@ -77,12 +78,12 @@ def plan_source_splits(
     if isinstance(source, ParquetSource):
         return plan_parquet_splits(files, source, fields, optional)
     if isinstance(source, ImageSource | TextSource):
-        return plan_whole_files(files, source.kind)
+        return plan_whole_files(files)
     return plan_text_splits(files, source, optional=optional)
 
 
 def read_splits(
-    splits: Sequence[Split],
+    splits: Sequence[SourceSplit],
     source: Files,
     fields: Mapping[str, pa.DataType],
     block_bytes: int = BLOCK_BYTES,

@@ -20,7 +20,8 @@ from batchinfer.contracts import SOURCE_FILE, SOURCE_LINE, BadRecord
 from batchinfer.errors import InputError, InputMissing, StorageError
 from batchinfer.sources.listing import SourceFile
 from batchinfer.sources.parsed import BLOCK_BYTES, MAX_RECORD_BYTES, Parsed
-from batchinfer.sources.text.byte_ranges import Split, check_unchanged
+from batchinfer.sources.splits import WholeFiles
+from batchinfer.sources.text.byte_ranges import check_unchanged
 from batchinfer.sources.text.byte_streams import is_utf8
 
 # Files of one split: enough that thousands of small ones are few blocks.
@@ -42,10 +43,9 @@ _PICTURES = "PNG, JPEG, GIF, WebP, BMP, TIFF"
 
 
 def plan_whole_files(
-    files: Sequence[SourceFile], kind: str, target_bytes: int = BLOCK_BYTES
-) -> list[Split]:
-    """Splits of whole files, neighbours together up to about `target_bytes`: `files` holds a {path,
-    name, size, mtime_ns} each.
+    files: Sequence[SourceFile], target_bytes: int = BLOCK_BYTES
+) -> list[WholeFiles]:
+    """Splits of whole files, neighbours together up to about `target_bytes`.
 
     Runs on: driver.
     """
@@ -57,21 +57,7 @@ def plan_whole_files(
             held = 0
         groups[-1].append(file)
         held += file.size
-    return [_split_of(group, kind) for group in groups]
-
-
-def _split_of(files: Sequence[SourceFile], kind: str) -> Split:
-    held = [
-        {"path": file.path, "name": file.name, "size": file.size, "mtime_ns": file.mtime_ns}
-        for file in files
-    ]
-    return {
-        "kind": kind,
-        "name": files[0].name,
-        "files": held,
-        "start": 0,
-        "end": sum(file.size for file in files),
-    }
+    return [WholeFiles(tuple(group)) for group in groups]
 
 
 @dataclass
@@ -84,15 +70,15 @@ class _Block:
     bad: list[BadRecord] = field(default_factory=list)
     bytes: int = 0
 
-    def add(self, file: Split, data: bytes, content: bytes) -> None:
-        values = (file["name"], file["size"], hashlib.sha256(data).hexdigest(), content)
+    def add(self, file: SourceFile, data: bytes, content: bytes) -> None:
+        values = (file.name, file.size, hashlib.sha256(data).hexdigest(), content)
         for column, value in zip(self.rows.values(), values, strict=True):
             column.append(value)
         self.bytes += len(content)
 
-    def reject(self, file: Split, raw: bytes, reason: str, message: str) -> None:
-        cut = f"; the first {len(raw):,} bytes are kept" if len(raw) < file["size"] else ""
-        self.bad.append(BadRecord(file["name"], 1, raw, reason, f"{message}{cut}"))
+    def reject(self, file: SourceFile, raw: bytes, reason: str, message: str) -> None:
+        cut = f"; the first {len(raw):,} bytes are kept" if len(raw) < file.size else ""
+        self.bad.append(BadRecord(file.name, 1, raw, reason, f"{message}{cut}"))
         self.bytes += len(raw)
 
     def parsed(self, fields: Mapping[str, pa.DataType]) -> Parsed:
@@ -113,7 +99,7 @@ class _Block:
 
 
 def read_whole_files(
-    splits: Sequence[Split],
+    splits: Sequence[WholeFiles],
     source: ImageSource | TextSource,
     fields: Mapping[str, pa.DataType],
     block_bytes: int = BLOCK_BYTES,
@@ -129,7 +115,7 @@ def read_whole_files(
         InputMissing, InputError: a file that is gone, or changed since it was listed.
     """
     block = _Block()
-    for file in (file for split in splits for file in split["files"]):
+    for file in (file for split in splits for file in split.files):
         _read_file(file, source, block)
         if block.bytes >= block_bytes:
             yield block.parsed(fields)
@@ -137,16 +123,16 @@ def read_whole_files(
     yield block.parsed(fields)
 
 
-def _read_file(file: Split, source: ImageSource | TextSource, block: _Block) -> None:
+def _read_file(file: SourceFile, source: ImageSource | TextSource, block: _Block) -> None:
     check_unchanged(file)
-    if file["size"] > MAX_RECORD_BYTES:
-        message = f"the file has {file['size']:,} bytes; allowed: {MAX_RECORD_BYTES:,}"
+    if file.size > MAX_RECORD_BYTES:
+        message = f"the file has {file.size:,} bytes; allowed: {MAX_RECORD_BYTES:,}"
         block.reject(file, _read(file, HEAD_BYTES), "too_large", message)
         return
-    data = _read(file, file["size"] + 1)
-    if len(data) != file["size"]:
+    data = _read(file, file.size + 1)
+    if len(data) != file.size:
         raise InputError(
-            f"{file['path']} changed while it was being read: it had {file['size']} bytes, now "
+            f"{file.path} changed while it was being read: it had {file.size} bytes, now "
             f"{len(data)} or more"
         )
     if isinstance(source, ImageSource):
@@ -155,19 +141,19 @@ def _read_file(file: Split, source: ImageSource | TextSource, block: _Block) -> 
         _add_text(file, data, source.options.encoding, block)
 
 
-def _read(file: Split, size: int) -> bytes:
+def _read(file: SourceFile, size: int) -> bytes:
     try:
-        with open(file["path"], "rb") as handle:
+        with open(file.path, "rb") as handle:
             return handle.read(size)
     except FileNotFoundError as error:
-        raise InputMissing(f"{file['path']} is gone since it was listed") from error
+        raise InputMissing(f"{file.path} is gone since it was listed") from error
     except PermissionError as error:
-        raise InputError(f"{file['path']} cannot be read: {error.strerror}") from error
+        raise InputError(f"{file.path} cannot be read: {error.strerror}") from error
     except OSError as error:
-        raise StorageError(f"{file['path']} cannot be read: {error.strerror}") from error
+        raise StorageError(f"{file.path} cannot be read: {error.strerror}") from error
 
 
-def _add_picture(file: Split, data: bytes, block: _Block) -> None:
+def _add_picture(file: SourceFile, data: bytes, block: _Block) -> None:
     if _PICTURE.match(data):
         block.add(file, data, data)
         return
@@ -177,7 +163,7 @@ def _add_picture(file: Split, data: bytes, block: _Block) -> None:
     )
 
 
-def _add_text(file: Split, data: bytes, encoding: str, block: _Block) -> None:
+def _add_text(file: SourceFile, data: bytes, encoding: str, block: _Block) -> None:
     try:
         # Encoded again at once: some encodings decode to characters that UTF-8 does not have.
         text = data if is_utf8(encoding) else data.decode(encoding).encode()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -19,10 +18,12 @@ from pydantic import TypeAdapter
 from batchinfer.config.sources import Source
 from batchinfer.contracts import BadRecord
 from batchinfer.errors import InputError, InputMissing
+from batchinfer.json_values import from_json, to_json
 from batchinfer.sources import whole_files
 from batchinfer.sources.listing import list_files
 from batchinfer.sources.parsed import BLOCK_BYTES, Parsed
 from batchinfer.sources.readers import plan_source_splits, read_fields, read_splits
+from batchinfer.sources.splits import WholeFiles
 from batchinfer.sources.text.byte_ranges import group_splits
 
 
@@ -35,7 +36,7 @@ def blocks_of(
     files = list_files(["."], folder)
     fields = read_fields(source, files)
     splits = plan_source_splits(files, source, fields)
-    assert json.loads(json.dumps(splits)) == splits
+    assert [from_json(WholeFiles, to_json(split)) for split in splits] == splits
     blocks = list(read_splits(splits, source, fields, block_bytes))
     assert sum(block.records_in for block in blocks) == len(files)
     assert all(block.records_in == block.rows.num_rows + len(block.bad) for block in blocks)
@@ -197,7 +198,7 @@ def test_thousands_of_small_files_are_few_tasks(tmp_path: Path) -> None:
     source: Any = TypeAdapter(Source).validate_python({"kind": "texts", "path": ["."]})
     files = list_files(["."], tmp_path)
     splits = plan_source_splits(files, source, {})
-    assert len(splits) == 6 and sum(len(split["files"]) for split in splits) == 3000
+    assert len(splits) == 6 and sum(len(split.files) for split in splits) == 3000
     assert 1 < len(group_splits(splits, 2)) <= 6
 
 

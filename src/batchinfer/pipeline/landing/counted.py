@@ -6,16 +6,11 @@ Owns the sums, and what people should know of them.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from batchinfer.contracts import StagedFile
-
-_COUNTS = (
-    *("rows_in", "rows_quarantined", "blank_lines", "without_items", "replaced", "elsewhere"),
-    "cut",
-)
+from batchinfer.pipeline.landing.landing_task import LandingResult
 
 
 @dataclass
@@ -38,20 +33,33 @@ class Staged:
     elsewhere: int = 0
     cut: int = 0
     seconds: Counter[str] = field(default_factory=Counter)
-    results: list[Mapping[str, Any]] = field(default_factory=list)
+    results: list[LandingResult] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, results: Sequence[LandingResult]) -> Staged:
+        staged = cls()
+        for result in results:
+            staged._add(result)
+        return staged
 
     @property
     def rows_landed(self) -> int:
         return sum(self.rows.values())
 
-    def add(self, result: Mapping[str, Any]) -> None:
+    def _add(self, result: LandingResult) -> None:
         self.results.append(result)
-        self.files += [StagedFile.from_json(value) for value in result["files"]]
-        self.quarantine += [StagedFile.from_json(value) for value in result["quarantine"]]
-        for counter in ("rows", "reasons", "seconds"):
-            getattr(self, counter).update(result[counter])
-        for number in _COUNTS:
-            setattr(self, number, getattr(self, number) + result[number])
+        self.files += result.files
+        self.quarantine += result.quarantine
+        self.rows.update(result.rows)
+        self.reasons.update(result.reasons)
+        self.seconds.update(result.seconds)
+        self.rows_in += result.rows_in
+        self.rows_quarantined += result.rows_quarantined
+        self.blank_lines += result.blank_lines
+        self.without_items += result.without_items
+        self.replaced += result.replaced
+        self.elsewhere += result.elsewhere
+        self.cut += result.cut
 
     def warnings(self, files: Sequence[str]) -> list[str]:
         """What people should know of the rows.

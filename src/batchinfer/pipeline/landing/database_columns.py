@@ -22,7 +22,6 @@ from batchinfer.sources.file_columns import (
     NewColumn,
     WantedColumns,
     added_columns,
-    missing_notes,
 )
 from batchinfer.sources.rescued import is_rescued
 
@@ -87,7 +86,10 @@ def choose_columns(
     read = {each: type_ for each, type_ in fields.items() if each in own}
     if rules.rescue:
         read |= {each: own[each] for each in held.new}
-    notes = missing_notes(source, [{"name": name, "missing": held.missing}])
+    notes = [
+        f"column {column} is missing in {name}: null in its rows"
+        for column in (held.missing if rules.missing != "null" else ())
+    ]
     return ReadColumns(fields, read, notes)
 
 

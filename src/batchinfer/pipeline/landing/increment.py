@@ -6,14 +6,15 @@ yet, and how executors stage that.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from batchinfer.config.sources import DeltaSource, HttpSource, JdbcSource, Source
 from batchinfer.pipeline.definition.context import Context
-from batchinfer.pipeline.landing.landing_task import LandingPlan
+from batchinfer.pipeline.landing.landing_task import LandingPlan, LandingResult, remove_results
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -93,19 +94,14 @@ def never_anew(source: Source) -> str | None:
     return None
 
 
-def _nothing_to_do() -> None:
-    """Most sources leave nothing behind."""
-
-
 @dataclass(frozen=True)
-class Increment:
-    """New records of a source: what they are known by, and how they are staged.
+class NewRecords:
+    """New records of a source, and what they are known by.
 
     Attributes:
         fields: Arrow types of the source's columns.
         fingerprints: every `source_file` that is read, with the 63 bits that the ledger records for
             it.
-        stage: stages the records on executors, and gives the results of `landing_task.land_task`.
         replaced: source files whose former rows go when the new ones come.
         retried: source files whose former quarantined records go, because an attempt that landed
             nothing may have left some.
@@ -118,15 +114,10 @@ class Increment:
         repeats_hint: what to do where keys of the new ones have landed before; None: what is said
             of any duplicate.
         notes: what the report is to say of how the records came.
-        settle: what the increment is once its records have been staged, given the results; None:
-            nothing of it is new.
-        refuse: is told that these records could not be landed as they are.
-        tidy: removes what was kept for a next attempt, once the commit stands.
     """
 
     fields: Mapping[str, pa.DataType]
     fingerprints: Mapping[str, int]
-    stage: Callable[[LandingPlan, OpenSession], Iterable[dict[str, Any]]]
     replaced: Sequence[str] = ()
     retried: Sequence[str] = ()
     landed_until: Mapping[str, int] = field(default_factory=dict)
@@ -135,9 +126,74 @@ class Increment:
     replaces_keys: bool = False
     repeats_hint: str | None = None
     notes: Sequence[str] = ()
-    settle: Callable[[Sequence[Mapping[str, Any]]], Increment | None] | None = None
-    refuse: Callable[[], None] = _nothing_to_do
-    tidy: Callable[[], None] = _nothing_to_do
+
+
+@dataclass(frozen=True)
+class StagedRecords:
+    """Records that executors have staged.
+
+    Attributes:
+        records: what they are known by, now that they have been read.
+    """
+
+    records: NewRecords
+    results: Sequence[LandingResult]
+
+
+@dataclass(frozen=True)
+class Increment:
+    """New records of a source, and how they are staged.
+
+    Attributes:
+        records: as far as is known before they are read.
+        staging: stages the records on executors, and gives them; None: nothing of them is new, and
+            nothing is staged. They are committed inside of its block: what was kept for a next
+            attempt goes once the block has ended well, and where it ends with InputError or
+            TooManyQuarantined, these records could not be landed as they are.
+    """
+
+    records: NewRecords
+    staging: Callable[[LandingPlan, OpenSession], AbstractContextManager[StagedRecords | None]]
+
+    @classmethod
+    def of(
+        cls,
+        records: NewRecords,
+        stage: Callable[[LandingPlan, OpenSession], Iterable[LandingResult]],
+    ) -> Increment:
+        """An increment that reading makes no other, of a source that keeps nothing."""
+
+        @contextmanager
+        def staging(plan: LandingPlan, open_session: OpenSession) -> Generator[StagedRecords]:
+            yield StagedRecords(records, list(stage(plan, open_session)))
+
+        return cls(records, staging)
+
+    @classmethod
+    def once_read(
+        cls,
+        records: NewRecords,
+        stage: Callable[[LandingPlan], Sequence[LandingResult]],
+        settled: Callable[[Sequence[LandingResult]], NewRecords | None],
+    ) -> Increment:
+        """An increment of which only its rows tell what of it is new.
+
+        Args:
+            settled: what the records are, given the results of the tasks; None: nothing of them is
+                new.
+        """
+
+        @contextmanager
+        def staging(plan: LandingPlan, _: OpenSession) -> Generator[StagedRecords | None]:
+            results, known = stage(plan), None
+            try:
+                known = settled(results)
+            finally:
+                if known is None:
+                    remove_results(plan, results)
+            yield None if known is None else StagedRecords(known, results)
+
+        return cls(records, staging)
 
 
 class Listed(Protocol):
@@ -163,7 +219,7 @@ AnyFile = TypeVar("AnyFile", bound=Listed)
 @dataclass(frozen=True)
 class ChangedFiles(Generic[AnyFile]):
     """Files that are to be read, and what becomes of what was landed of them before; see
-    `Increment`.
+    `NewRecords`.
 
     Attributes:
         grown: files of which only what is behind the last line landed is new.

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from batchinfer.command_reports import ExtractReport
 from batchinfer.config.sources import JsonSource
 from batchinfer.contracts import RESCUED, SLICE, SOURCE_FILE, SOURCE_LINE, commented
-from batchinfer.errors import InputError, TooManyQuarantined
+from batchinfer.errors import TooManyQuarantined
 from batchinfer.pipeline.definition.table_steps import mends_keys
 from batchinfer.pipeline.landing.counted import Staged
-from batchinfer.pipeline.landing.increment import Increment, Landing
+from batchinfer.pipeline.landing.increment import Landing, NewRecords, StagedRecords
 from batchinfer.pipeline.landing.kinds import find_increment
 from batchinfer.pipeline.landing.landing_task import LandingPlan, landed_stats
 from batchinfer.pipeline.landing.missing_columns import check_json_keys
@@ -49,12 +49,12 @@ def land(landing: Landing, open_session: OpenSession) -> ExtractReport:
         if new is None:
             _say_nothing_new(report, landing)
         else:
-            report.warnings += new.notes
-            try:
-                _land_increment(landing, new, open_session, report)
-            except (InputError, TooManyQuarantined):
-                new.refuse()
-                raise
+            report.warnings += new.records.notes
+            with new.staging(_plan(landing, new.records), open_session) as staged:
+                if staged is None:
+                    _say_nothing_new(report, landing)
+                else:
+                    _land_staged(landing, staged, open_session, report)
     report.seconds = round(time.perf_counter() - started, 3)
     return report
 
@@ -69,17 +69,12 @@ def _say_nothing_new(report: ExtractReport, landing: Landing) -> None:
     )
 
 
-def _land_increment(
-    landing: Landing, new: Increment, open_session: OpenSession, report: ExtractReport
+def _land_staged(
+    landing: Landing, read: StagedRecords, open_session: OpenSession, report: ExtractReport
 ) -> None:
     from batchinfer.lake.staged_files import remove_staged
 
-    staged = _stage(landing, new, open_session)
-    settled = _settle(landing, new, staged)
-    if settled is None:
-        _say_nothing_new(report, landing)
-        return
-    new = settled
+    new, staged = read.records, Staged.of(read.results)
     report.files_read = len(new.fingerprints)
     report.rows_in, report.rows_quarantined, report.blank_lines = (
         staged.rows_in - staged.elsewhere,
@@ -104,11 +99,10 @@ def _land_increment(
     report.rows_landed = staged.rows_landed
     own = landing.anew or landing.ingest_slice
     report.slices = sorted(staged.rows) or ([own] if own else [])
-    new.tidy()
     report.warnings += staged.warnings(list(new.fingerprints))
 
 
-def _changed_columns(landing: Landing, new: Increment) -> list[str]:
+def _changed_columns(landing: Landing, new: NewRecords) -> list[str]:
     """What is to be told of columns that only the landed table has, or only what lands now."""
     from batchinfer.config.types import spark_name
     from batchinfer.lake.delta import exists
@@ -139,46 +133,24 @@ def _check_counts(staged: Staged) -> None:
         )
 
 
-def _settle(landing: Landing, new: Increment, staged: Staged) -> Increment | None:
-    """The increment as it is known now that its records have been read; what was staged goes where
-    nothing of it is new.
-    """
-    from batchinfer.lake.staged_files import remove_staged
-
-    if new.settle is None:
-        return new
-    settled = None
-    try:
-        settled = new.settle(staged.results)
-    finally:
-        if settled is None:
-            remove_staged(landing.table, staged.files)
-            remove_staged(landing.context.quarantine, staged.quarantine)
-    return settled
-
-
-def _stage(landing: Landing, new: Increment, open_session: OpenSession) -> Staged:
+def _plan(landing: Landing, new: NewRecords) -> LandingPlan:
     from batchinfer.config.types import spark_name
 
     context = landing.context
-    plan = LandingPlan(
-        source=landing.source.model_dump(mode="json", by_alias=True),
+    return LandingPlan(
+        source=landing.source,
         fields={name: spark_name(type_) for name, type_ in new.fields.items()},
         landed=landing.table,
         quarantine=context.quarantine,
         pipeline=context.name,
         run_id=context.run_id,
         ingest_slice=landing.ingest_slice,
-        landed_until=dict(new.landed_until),
+        landed_until=new.landed_until,
         only=landing.anew,
     )
-    staged = Staged()
-    for result in new.stage(plan, open_session):
-        staged.add(result)
-    return staged
 
 
-def _check_rate(landing: Landing, staged: Staged, new: Increment) -> None:
+def _check_rate(landing: Landing, staged: Staged, new: NewRecords) -> None:
     allowed = landing.context.pipeline.checks.max_quarantine_rate
     if staged.rows_in == 0 or staged.rows_quarantined / staged.rows_in <= allowed:
         return
@@ -207,7 +179,7 @@ def _first_bad(landing: Landing) -> str:
 
 
 def _check_keys(
-    landing: Landing, staged: Staged, new: Increment, open_session: OpenSession
+    landing: Landing, staged: Staged, new: NewRecords, open_session: OpenSession
 ) -> None:
     """Duplicate keys inside a slice end the run, whether they come together or with rows that
     landed before.
@@ -244,7 +216,7 @@ def _check_keys(
     )
 
 
-def _commit_quarantine(landing: Landing, staged: Staged, new: Increment, published: bool) -> None:
+def _commit_quarantine(landing: Landing, staged: Staged, new: NewRecords, published: bool) -> None:
     from batchinfer.lake.quarantine import commit_extract_quarantine
 
     commit_extract_quarantine(
@@ -259,7 +231,7 @@ def _commit_quarantine(landing: Landing, staged: Staged, new: Increment, publish
     )
 
 
-def _commit(landing: Landing, staged: Staged, new: Increment) -> int:
+def _commit(landing: Landing, staged: Staged, new: NewRecords) -> int:
     """The quarantine, then the landed rows together with the record of each file and each slice
     that changed.
     """

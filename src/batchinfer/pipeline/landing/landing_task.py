@@ -16,12 +16,13 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 from pyarrow import compute
-from pydantic import TypeAdapter
 
-from batchinfer.config.sources import SliceColumn, SliceRule, Source
+from batchinfer.config.sources import Files, JsonSource, SliceColumn, SliceRule, Source
 from batchinfer.contracts import SLICE, SOURCE_FILE, SOURCE_LINE, BadRecord, StagedFile
 from batchinfer.pipeline.definition.slice_names import names_slice
+from batchinfer.sources.json.unknown_keys import KeyKinds
 from batchinfer.sources.parsed import FileKeys, Parsed
+from batchinfer.sources.splits import SourceSplit, TextSplit
 
 # pyarrow makes these functions when it is imported; type checkers cannot see them.
 pc: Any = compute
@@ -36,7 +37,6 @@ class LandingPlan:
     """What every task of one extraction shares; travels as JSON.
 
     Attributes:
-        source: the source's configuration.
         fields: Spark SQL types of the source's columns.
         landed, quarantine: URIs of the tables.
         ingest_slice: the slice of all rows, where the pipeline takes it from `--slice`.
@@ -44,18 +44,76 @@ class LandingPlan:
         only: the one slice whose rows are wanted; None: those of all slices.
     """
 
-    source: dict[str, Any]
-    fields: dict[str, str]
+    source: Source
+    fields: Mapping[str, str]
     landed: str
     quarantine: str
     pipeline: str
     run_id: str
     ingest_slice: str | None
-    landed_until: dict[str, int]
+    landed_until: Mapping[str, int]
     only: str | None = None
 
 
-def count_lines(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
+@dataclass(frozen=True)
+class LandingTask:
+    """What one task lands."""
+
+    plan: LandingPlan
+    splits: tuple[SourceSplit, ...]
+
+
+@dataclass(frozen=True)
+class LandingResult:
+    """What one task staged and counted.
+
+    Attributes:
+        files: rows that were staged.
+        quarantine: files of the records that cannot be landed.
+        rows: of each slice that was staged.
+        elsewhere: rows of other slices than the one that is landed anew.
+        without_items, replaced, cut, fine_files: see `Parsed`.
+        reasons: of the records that are quarantined, and how many of each.
+        keys, new_keys: see `Parsed`; of the whole task.
+        seconds: of parsing and of writing.
+        digest: of the rows' content, as `ContentDigest` tells it; of databases only.
+    """
+
+    files: tuple[StagedFile, ...]
+    quarantine: tuple[StagedFile, ...]
+    rows: Mapping[str, int]
+    rows_in: int
+    elsewhere: int
+    blank_lines: int
+    without_items: int
+    replaced: int
+    cut: int
+    reasons: Mapping[str, int]
+    fine_files: int
+    keys: Mapping[str, FileKeys]
+    new_keys: Mapping[str, tuple[str, ...]]
+    seconds: Mapping[str, float]
+    digest: tuple[int, ...] = ()
+
+    @property
+    def rows_quarantined(self) -> int:
+        return sum(self.reasons.values())
+
+
+@dataclass(frozen=True)
+class KeySearch:
+    """Splits of JSON that are searched for keys which no column reads.
+
+    Attributes:
+        fields: Spark SQL types of the columns.
+    """
+
+    source: JsonSource
+    fields: Mapping[str, str]
+    splits: tuple[TextSplit, ...]
+
+
+def count_lines(task: TextSplit) -> Iterator[TextSplit]:
     """Counts the lines of one byte range, so that the driver can tell every range its first line
     number.
 
@@ -66,8 +124,8 @@ def count_lines(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield count_range(task)
 
 
-def land_task(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Parses the splits of one task and stages their rows; yields one result with files and counts.
+def land_task(task: LandingTask) -> Iterator[LandingResult]:
+    """Parses the splits of one task and stages their rows.
 
     Runs on: executor.
 
@@ -77,14 +135,14 @@ def land_task(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
     from batchinfer.config.types import parse_ddl
     from batchinfer.sources.readers import read_splits
 
-    plan = LandingPlan(**task["plan"])
-    source: Any = TypeAdapter(Source).validate_python(plan.source)
+    plan = task.plan
+    assert isinstance(plan.source, Files)
     fields = {name: parse_ddl(type_) for name, type_ in plan.fields.items()}
-    yield stage_rows(plan, source, read_splits(task["splits"], source, fields))
+    yield stage_rows(plan, read_splits(task.splits, plan.source, fields))
 
 
-def look_for_keys(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Which keys no column reads stand in the JSON splits of one task; yields their `KeyKinds`.
+def look_for_keys(task: KeySearch) -> Iterator[KeyKinds]:
+    """Which keys no column reads stand in the JSON splits of one task.
 
     Runs on: executor.
 
@@ -94,17 +152,16 @@ def look_for_keys(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
     from batchinfer.config.types import parse_ddl
     from batchinfer.sources.json.parser import find_new_keys
 
-    source: Any = TypeAdapter(Source).validate_python(task["source"])
-    fields = {name: parse_ddl(type_) for name, type_ in task["fields"].items()}
-    yield find_new_keys(task["splits"], source, fields).to_json()
+    fields = {name: parse_ddl(type_) for name, type_ in task.fields.items()}
+    yield find_new_keys(task.splits, task.source, fields)
 
 
-def stage_rows(plan: LandingPlan, source: Source, blocks: Iterable[Parsed]) -> dict[str, Any]:
-    """Stages the rows and the bad records of parsed blocks; the files and counts.
+def stage_rows(plan: LandingPlan, blocks: Iterable[Parsed]) -> LandingResult:
+    """Stages the rows and the bad records of parsed blocks.
 
     Runs on: executor.
     """
-    landing = _Landing(plan, source.key, source.slice)
+    landing = _Landing(plan, plan.source.key, plan.source.slice)
     try:
         started = time.perf_counter()
         for parsed in blocks:
@@ -117,7 +174,7 @@ def stage_rows(plan: LandingPlan, source: Source, blocks: Iterable[Parsed]) -> d
         raise
 
 
-def remove_results(plan: LandingPlan, results: Iterable[Mapping[str, Any]]) -> None:
+def remove_results(plan: LandingPlan, results: Iterable[LandingResult]) -> None:
     """Deletes what tasks staged for a run that cannot go on: on a full disk, it would be in the way
     of the next one.
 
@@ -126,10 +183,8 @@ def remove_results(plan: LandingPlan, results: Iterable[Mapping[str, Any]]) -> N
     from batchinfer.lake.staged_files import remove_staged
 
     for result in results:
-        remove_staged(plan.landed, [StagedFile.from_json(file) for file in result["files"]])
-        remove_staged(
-            plan.quarantine, [StagedFile.from_json(file) for file in result["quarantine"]]
-        )
+        remove_staged(plan.landed, result.files)
+        remove_staged(plan.quarantine, result.quarantine)
 
 
 @dataclass(frozen=True)
@@ -275,28 +330,27 @@ class _Landing:
         self.rows[slice_] += rows.num_rows
         self.writer.write(rows, {SLICE: slice_})
 
-    def finish(self) -> dict[str, Any]:
+    def finish(self) -> LandingResult:
         started = time.perf_counter()
         files = self.writer.close() if self.writer else []
         self._write_quarantine()
         self.seconds["write"] += time.perf_counter() - started
-        return {
-            "files": [file.to_json() for file in files],
-            "quarantine": [file.to_json() for file in self.quarantined_files],
-            "rows": dict(self.rows),
-            "rows_in": self.records_in,
-            "elsewhere": self.elsewhere,
-            "rows_quarantined": sum(self.reasons.values()),
-            "blank_lines": self.blank_lines,
-            "without_items": self.without_items,
-            "replaced": self.replaced,
-            "cut": self.cut,
-            "reasons": dict(self.reasons),
-            "fine_files": self.fine_files,
-            "keys": {file: told.to_json() for file, told in self.keys.items()},
-            "new_keys": {file: sorted(paths) for file, paths in self.new_keys.items()},
-            "seconds": self.seconds,
-        }
+        return LandingResult(
+            files=tuple(files),
+            quarantine=tuple(self.quarantined_files),
+            rows=self.rows,
+            rows_in=self.records_in,
+            elsewhere=self.elsewhere,
+            blank_lines=self.blank_lines,
+            without_items=self.without_items,
+            replaced=self.replaced,
+            cut=self.cut,
+            reasons=self.reasons,
+            fine_files=self.fine_files,
+            keys=self.keys,
+            new_keys={file: tuple(sorted(paths)) for file, paths in self.new_keys.items()},
+            seconds=self.seconds,
+        )
 
     def _write_quarantine(self) -> None:
         """Writes the bad records held: a file of nothing else must not fill the worker's memory."""

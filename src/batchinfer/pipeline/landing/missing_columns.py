@@ -6,12 +6,12 @@ its source would be null for good, and nobody would know.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from batchinfer.config.sources import HttpSource, JsonSource
 from batchinfer.errors import InputError, listed_some
 from batchinfer.pipeline.landing.increment import Landing
+from batchinfer.pipeline.landing.landing_task import LandingResult
 from batchinfer.sources.parsed import FileKeys
 
 _HINT = (
@@ -20,7 +20,7 @@ _HINT = (
 )
 
 
-def check_json_keys(landing: Landing, results: Iterable[Mapping[str, Any]]) -> list[str]:
+def check_json_keys(landing: Landing, results: Iterable[LandingResult]) -> list[str]:
     """What is to be told of keys of the schema that no record of a file has.
 
     Args:
@@ -63,16 +63,16 @@ def check_json_keys(landing: Landing, results: Iterable[Mapping[str, Any]]) -> l
     return listed_some(warnings)
 
 
-def _files(results: Iterable[Mapping[str, Any]]) -> tuple[dict[str, FileKeys], int]:
+def _files(results: Iterable[LandingResult]) -> tuple[dict[str, FileKeys], int]:
     """What all parts of each file tell, and the number of files of which there is nothing to
     tell.
     """
     files: dict[str, FileKeys] = {}
     fine = 0
     for result in results:
-        fine += result.get("fine_files", 0)
-        for file, told in result.get("keys", {}).items():
-            files.setdefault(file, FileKeys()).add(FileKeys.from_json(told))
+        fine += result.fine_files
+        for file, told in result.keys.items():
+            files.setdefault(file, FileKeys()).add(told)
     return files, fine
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from batchinfer.config.sources import CsvSource, Files, JsonSource, ParquetSource
 from batchinfer.config.uris import join
@@ -19,9 +18,12 @@ from batchinfer.pipeline.landing.increment import (
     ChangedFiles,
     Increment,
     Landing,
+    NewRecords,
 )
 from batchinfer.pipeline.landing.landing_task import (
     LandingPlan,
+    LandingResult,
+    LandingTask,
     count_lines,
     land_task,
     remove_results,
@@ -29,12 +31,12 @@ from batchinfer.pipeline.landing.landing_task import (
 from batchinfer.pipeline.landing.new_keys import find_json_columns
 from batchinfer.pipeline.landing.slice_anew import cut_splits, files_of_slice
 from batchinfer.pipeline.slices.table_columns import table_fields
+from batchinfer.sources.splits import SourceSplit, TextSplit, WholeFiles
 from batchinfer.spark.capacity import workers
 from batchinfer.spark.tasks import Work, run_tasks
 
 if TYPE_CHECKING:
     from batchinfer.sources.listing import SourceFile
-    from batchinfer.sources.text.byte_ranges import Split
     from batchinfer.spark.session import OpenSession
 
 
@@ -133,19 +135,20 @@ def file_increment(
     splits = cut_splits(plan_source_splits(files, source, fields, optional), changes.cut)
     notes = [*changes.notes]
     if isinstance(source, CsvSource | ParquetSource):
-        notes += missing_notes(source, splits)
+        of_columns = [split for split in splits if not isinstance(split, WholeFiles)]
+        if source.columns.missing != "null":
+            notes += missing_notes(of_columns)
         if source.columns.new == "add":
-            fields = {**fields, **added_columns(new_columns(splits), fields, landed)}
+            fields = {**fields, **added_columns(new_columns(of_columns), fields, landed)}
     elif isinstance(source, JsonSource) and source.columns.new == "add":
         splits = aligned_splits(splits, open_session)
         found = find_json_columns(source, splits, fields, landed or {}, open_session)
         fields = found.fields
         notes += found.notes
     quarantine, grown = landing.context.quarantine, changes.grown
-    return Increment(
+    records = NewRecords(
         fields=with_rescued(source, fields),
         fingerprints=changes.fingerprints,
-        stage=lambda plan, open_session: stage_splits(plan, splits, open_session),
         notes=notes,
         replaced=changes.replaced,
         retried=changes.retried,
@@ -154,6 +157,7 @@ def file_increment(
         else {},
         sizes={} if landing.is_part else {file.name: file.size for file in changes.read},
     )
+    return Increment.of(records, partial(stage_splits, splits=splits))
 
 
 def _list(landing: Landing, source: Files) -> list[SourceFile]:
@@ -192,8 +196,8 @@ def known_files(uri: str, scope: str, names: Sequence[str]) -> Mapping[str, int 
 
 
 def stage_splits(
-    plan: LandingPlan, splits: Sequence[Split], open_session: OpenSession
-) -> Iterable[dict[str, Any]]:
+    plan: LandingPlan, open_session: OpenSession, splits: Sequence[SourceSplit]
+) -> Iterable[LandingResult]:
     """Shares splits of files out over tasks, and stages their records; results of `land_task`.
 
     Runs on: driver; parsing and writing on executors.
@@ -207,33 +211,29 @@ def stage_splits(
         return
     spark = open_session()
     splits = aligned_splits(splits, open_session)
-    tasks = [
-        {"plan": asdict(plan), "splits": group} for group in group_splits(splits, workers(spark))
-    ]
+    tasks = [LandingTask(plan, tuple(group)) for group in group_splits(splits, workers(spark))]
     undo = partial(remove_results, plan)
-    files = len({split["name"] for split in splits})
-    for results in run_tasks(
-        spark,
-        Work(land_task, dict[str, Any], dict[str, Any]),
-        tasks,
-        f"extracting {files} files",
-        undo,
-    ):
+    files = len({file.name for split in splits for file in split.files})
+    work = Work(land_task, LandingTask, LandingResult)
+    for results in run_tasks(spark, work, tasks, f"extracting {files} files", undo):
         yield from results
 
 
-def aligned_splits(splits: Sequence[Split], open_session: OpenSession) -> Sequence[Split]:
+def aligned_splits(
+    splits: Sequence[SourceSplit], open_session: OpenSession
+) -> Sequence[SourceSplit]:
     """Splits of which each starts with a record whose line is known.
 
     Runs on: driver; lines are counted on executors.
     """
-    from batchinfer.sources.text.byte_ranges import Split, align, needs_count
+    from batchinfer.sources.text.byte_ranges import align, needs_count
 
-    to_count = [split for split in splits if needs_count(split)]
+    text = [split for split in splits if isinstance(split, TextSplit)]
+    to_count = [split for split in text if needs_count(split)]
     if not to_count:
         return splits
     counting = run_tasks(
-        open_session(), Work(count_lines, Split, Split), to_count, "counting lines"
+        open_session(), Work(count_lines, TextSplit, TextSplit), to_count, "counting lines"
     )
     counted = [result for [result] in counting]
-    return align([*(split for split in splits if not needs_count(split)), *counted])
+    return align([*(split for split in text if not needs_count(split)), *counted])

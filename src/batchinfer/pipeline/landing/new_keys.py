@@ -7,20 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from batchinfer.config.sources import HttpSource, JsonSource
 from batchinfer.config.types import spark_name
 from batchinfer.errors import InputError, listed_some
 from batchinfer.pipeline.landing.increment import Landing
-from batchinfer.pipeline.landing.landing_task import look_for_keys
+from batchinfer.pipeline.landing.landing_task import KeySearch, LandingResult, look_for_keys
+from batchinfer.sources.splits import TextSplit
 from batchinfer.spark.capacity import workers
 from batchinfer.spark.tasks import Work, run_tasks
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from batchinfer.sources.text.byte_ranges import Split
+    from batchinfer.sources.splits import SourceSplit
     from batchinfer.spark.session import OpenSession
 
 _SHOWN_KEYS = 10
@@ -41,7 +42,7 @@ class JsonColumns:
     notes: Sequence[str]
 
 
-def check_new_keys(landing: Landing, results: Iterable[Mapping[str, Any]]) -> list[str]:
+def check_new_keys(landing: Landing, results: Iterable[LandingResult]) -> list[str]:
     """What is to be told of keys that no column reads.
 
     Args:
@@ -57,7 +58,7 @@ def check_new_keys(landing: Landing, results: Iterable[Mapping[str, Any]]) -> li
         return []
     files: dict[str, set[str]] = {}
     for result in results:
-        for file, paths in result.get("new_keys", {}).items():
+        for file, paths in result.new_keys.items():
             files.setdefault(file, set()).update(paths)
     if source.columns.new == "fail" and files:
         raise InputError(
@@ -80,7 +81,7 @@ def check_new_keys(landing: Landing, results: Iterable[Mapping[str, Any]]) -> li
 
 def find_json_columns(
     source: JsonSource,
-    splits: Sequence[Split],
+    splits: Sequence[SourceSplit],
     fields: Mapping[str, pa.DataType],
     landed: Mapping[str, pa.DataType],
     open_session: OpenSession,
@@ -109,16 +110,16 @@ def find_json_columns(
     if not splits:
         return JsonColumns(known, ())
     spark = open_session()
-    shared = {
-        "source": source.model_dump(mode="json", by_alias=True),
-        "fields": {name: spark_name(type_) for name, type_ in known.items()},
-    }
-    tasks = [{**shared, "splits": group} for group in group_splits(splits, workers(spark))]
-    found = KeyKinds()
-    for [result] in run_tasks(
-        spark, Work(look_for_keys, dict[str, Any], dict[str, Any]), tasks, "looking for new keys"
-    ):
-        found.add(KeyKinds.from_json(result))
+    types_known = {name: spark_name(type_) for name, type_ in known.items()}
+    tasks = [
+        KeySearch(source, types_known, tuple(group))
+        for group in group_splits(
+            [split for split in splits if isinstance(split, TextSplit)], workers(spark)
+        )
+    ]
+    found, work = KeyKinds(), Work(look_for_keys, KeySearch, KeyKinds)
+    for [result] in run_tasks(spark, work, tasks, "looking for new keys"):
+        found.add(result)
     types = found.types()
     if len(types) > _MOST_ADDED:
         raise InputError(

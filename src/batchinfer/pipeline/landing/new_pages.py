@@ -11,7 +11,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,16 +20,16 @@ from urllib.parse import urlsplit
 
 from batchinfer.config.source_options import JsonOptions
 from batchinfer.config.sources import HttpSource, JsonSource
-from batchinfer.errors import ConfigError, InputError
-from batchinfer.pipeline.landing.increment import Increment, Landing
-from batchinfer.pipeline.landing.landing_task import LandingPlan
+from batchinfer.errors import ConfigError, InputError, TooManyQuarantined
+from batchinfer.pipeline.landing.increment import Increment, Landing, NewRecords, StagedRecords
+from batchinfer.pipeline.landing.landing_task import LandingPlan, LandingResult
 
 if TYPE_CHECKING:
     from batchinfer.sources.http.client import Client
     from batchinfer.sources.http.fetch import PageMark
     from batchinfer.sources.http.page_spool import PageSpool, SpooledPage
     from batchinfer.sources.listing import SourceFile
-    from batchinfer.sources.text.byte_ranges import Split
+    from batchinfer.sources.splits import SourceSplit
     from batchinfer.spark.session import OpenSession
 
 
@@ -113,13 +114,14 @@ def _find_in_pages(
         spool.drop()
         return None
     pages, retried = _after_interruption(landing, pages)
-    increment = _increment(landing, spool, pages, open_session)
-    return dataclasses.replace(
-        increment,
+    json = _as_json(landing, spool, pages, open_session)
+    records = dataclasses.replace(
+        json.records,
         retried=retried,
         marks={name: end_mark(source, spool, mark).to_text()},
-        notes=[*notes, *increment.notes],
+        notes=[*notes, *json.records.notes],
     )
+    return _increment(spool, dataclasses.replace(json, records=records))
 
 
 def _after_interruption(
@@ -262,11 +264,29 @@ def _find_in_answer(
         ),
         records,
     )
-    increment = _increment(landing, spool, spool.pages, open_session)
-    return dataclasses.replace(increment, retried=changes.retried, sizes={url: len(records)})
+    json = _as_json(landing, spool, spool.pages, open_session)
+    sizes = {url: len(records)}
+    new = dataclasses.replace(json.records, retried=changes.retried, sizes=sizes)
+    return _increment(spool, dataclasses.replace(json, records=new))
 
 
-def _increment(
+def _increment(spool: PageSpool, pages: Increment) -> Increment:
+    """The pages, which are kept for a next attempt unless they land."""
+
+    @contextmanager
+    def staging(plan: LandingPlan, open_session: OpenSession) -> Generator[StagedRecords | None]:
+        try:
+            with pages.staging(plan, open_session) as staged:
+                yield staged and dataclasses.replace(staged, records=pages.records)
+        except (InputError, TooManyQuarantined):
+            spool.refuse()
+            raise
+        spool.drop()
+
+    return dataclasses.replace(pages, staging=staging)
+
+
+def _as_json(
     landing: Landing, spool: PageSpool, pages: Sequence[SpooledPage], open_session: OpenSession
 ) -> Increment:
     """The spooled pages, which take the road of JSON files."""
@@ -283,27 +303,24 @@ def _increment(
     url, source = _http(landing).options.url, _as_files(_http(landing), spool.folder)
     declared = schema_fields(source)
     assert declared is not None
-    splits: Sequence[Split] = plan_source_splits(_files_of(spool, pages), source, declared)
+    splits: Sequence[SourceSplit] = plan_source_splits(_files_of(spool, pages), source, declared)
     landed = table_fields(landing.table) if exists(landing.table) else {}
     if source.columns.new == "add":
         splits = aligned_splits(splits, open_session)
     columns = find_json_columns(source, splits, declared, landed, open_session)
 
-    def stage(plan: LandingPlan, open_session: OpenSession) -> Iterable[dict[str, Any]]:
-        as_files = source.model_dump(mode="json", by_alias=True)
-        return stage_splits(dataclasses.replace(plan, source=as_files), splits, open_session)
+    def stage(plan: LandingPlan, open_session: OpenSession) -> Iterable[LandingResult]:
+        return stage_splits(dataclasses.replace(plan, source=source), open_session, splits)
 
     nothing = {url: ledger_fingerprint(digest_records(()))}
-    return Increment(
+    records = NewRecords(
         fields=with_rescued(source, columns.fields),
         fingerprints={page.name: page.fingerprint for page in pages} or nothing,
-        stage=stage,
         notes=columns.notes,
         replaced=[page.name for page in pages if page.replaced],
         landed_until={page.name: page.until for page in pages if page.until},
-        refuse=spool.refuse,
-        tidy=spool.drop,
     )
+    return Increment.of(records, stage)
 
 
 def _files_of(spool: PageSpool, pages: Sequence[SpooledPage]) -> list[SourceFile]:

@@ -10,16 +10,22 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
 
 from batchinfer.config.sources import JdbcSource
 from batchinfer.contracts import SOURCE_FILE
 from batchinfer.errors import InputError
+from batchinfer.json_values import from_json, to_json
 from batchinfer.pipeline.landing.database_columns import ReadColumns, choose_columns
 from batchinfer.pipeline.landing.databases import Database
-from batchinfer.pipeline.landing.increment import Increment, Landing
-from batchinfer.pipeline.landing.landing_task import LandingPlan, stage_rows
+from batchinfer.pipeline.landing.increment import Increment, Landing, NewRecords
+from batchinfer.pipeline.landing.landing_task import (
+    LandingPlan,
+    LandingResult,
+    stage_rows,
+)
 from batchinfer.pipeline.slices.table_columns import table_fields
 from batchinfer.sources.databases import jdbc
 from batchinfer.sources.databases.addresses import read_address
@@ -198,34 +204,33 @@ def _increment(landing: Landing, source: JdbcSource, reading: _Reading) -> Incre
     # A fingerprint of this run alone: rows may have come late into a window that an interrupted run
     # has read before.
     fingerprint = fingerprint63(hashlib.sha256(landing.context.run_id.encode()).digest())
-    empty = Increment(
+    empty = NewRecords(
         with_rescued(source, reading.fields),
         {reading.name: fingerprint},
-        lambda plan, _: [],
         retried=[reading.name],
         notes=reading.columns.notes,
     )
+    # A slice that landed without rows has landed all the same.
     nothing = None if _slice_landed(landing) else empty
     options, mark, upper = source.options, reading.mark, reading.upper
     if upper is None:
-        return nothing
+        return None if nothing is None else Increment.of(nothing, lambda plan, _: [])
     boundary = _boundary(landing, source, reading) if mark else None
-    increment = replace(
+    records = replace(
         empty,
-        stage=lambda plan, _: _stage(plan, reading, boundary),
         marks={jdbc.mark_name(options): jdbc.next_mark(options, mark, upper).to_text()},
         replaces_keys=source.on_changed == "replace",
         repeats_hint=_CHANGED_HINT if mark and source.on_changed == "fail" else None,
     )
-    if mark is None:
-        return increment
-    # Without a greater watermark only rows that came late to the last one are new; and a position
-    # never goes back.
-    return replace(
-        increment,
-        settle=lambda results: (
-            increment if any(result["rows_in"] for result in results) else nothing
-        ),
+
+    def settled(results: Sequence[LandingResult]) -> NewRecords | None:
+        # Without a greater watermark only rows that came late to the last one are new; and a
+        # position never goes back.
+        some = mark is None or any(result.rows_in for result in results)
+        return records if some else nothing
+
+    return Increment.once_read(
+        records, partial(_stage, reading=reading, boundary=boundary), settled
     )
 
 
@@ -320,17 +325,16 @@ def _snapshot(landing: Landing, reading: _Reading) -> Increment:
     known = (
         landed_files(landing.table, landing.scope, [name])[name] if exists(landing.table) else None
     )
-    unread = Increment(
+    unread = NewRecords(
         fields=with_rescued(landing.source, reading.fields),
         fingerprints={name: 0},
         notes=reading.columns.notes,
-        stage=lambda plan, _: _stage(plan, reading, None),
         replaced=[name] if known is not None and landing.anew is None else [],
         retried=[name],
     )
 
-    def settle(results: Sequence[Mapping[str, Any]]) -> Increment | None:
-        fingerprint = fingerprint63(fingerprint_of(result["digest"] for result in results))
+    def settled(results: Sequence[LandingResult]) -> NewRecords | None:
+        fingerprint = fingerprint63(fingerprint_of(result.digest for result in results))
         if fingerprint == known and landing.anew is None:
             return None
         if known not in (None, fingerprint) and landing.source.on_changed == "fail":
@@ -344,27 +348,25 @@ def _snapshot(landing: Landing, reading: _Reading) -> Increment:
         kept = fingerprint if known is None or not landing.is_part else known
         return replace(unread, fingerprints={name: kept})
 
-    return replace(unread, settle=settle)
+    return Increment.once_read(unread, partial(_stage, reading=reading, boundary=None), settled)
 
 
-def _stage(
-    plan: LandingPlan, reading: _Reading, boundary: Boundary | None
-) -> Iterable[dict[str, Any]]:
-    """Reads the rows through Spark, and stages them in its workers; results of `stage_rows`, with a
-    digest of the content.
+def _stage(plan: LandingPlan, reading: _Reading, boundary: Boundary | None) -> list[LandingResult]:
+    """Reads the rows through Spark, and stages them in its workers; the results have a digest of
+    the content.
     """
     carried = {f"c{number}": column.carried for number, column in enumerate(reading.transfers)}
     with reading.database.rows(reading.relation, reading.conditions, carried) as frame:
         tasks = max(1, len(reading.conditions))
         work, description = LandRows(plan, reading, boundary), f"extracting {reading.name}"
-        return run_batches(frame, work, dict[str, Any], description, tasks)
+        return run_batches(frame, work, LandingResult, description, tasks)
 
 
 class LandRows:
     """The function of `mapInArrow`: rows of a database are staged; one row of JSON a task."""
 
     def __init__(self, plan: LandingPlan, reading: _Reading, boundary: Boundary | None) -> None:
-        self.plan, self.name, self.boundary = asdict(plan), reading.name, boundary
+        self.plan, self.name, self.boundary = to_json(plan), reading.name, boundary
         self.read, self.since_1970 = dict(reading.columns.read), reading.since_1970
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -372,14 +374,12 @@ class LandRows:
 
         yield pa.RecordBatch.from_pydict({"result": [guarded(lambda: self._land(batches))]})
 
-    def _land(self, batches: Iterable[pa.RecordBatch]) -> dict[str, Any]:
-        from pydantic import TypeAdapter
-
-        from batchinfer.config.sources import Source
+    def _land(self, batches: Iterable[pa.RecordBatch]) -> LandingResult:
         from batchinfer.sources.databases.database_rows import ContentDigest, RowReader
 
-        plan = LandingPlan(**self.plan)
-        source: Any = TypeAdapter(Source).validate_python(plan.source)
+        plan = from_json(LandingPlan, self.plan)
+        source = plan.source
+        assert isinstance(source, JdbcSource)
         lands, digest = plan.fields, ContentDigest()
         reader = RowReader(
             _arrow_types({name: lands[name] for name in lands if not is_rescued(source, name)}),
@@ -391,7 +391,5 @@ class LandRows:
             _number_rules(source, self.since_1970),
             source.columns.rescue,
         )
-        return {
-            **stage_rows(plan, source, reader.rows(batches, digest)),
-            "digest": digest.to_json(),
-        }
+        staged = stage_rows(plan, reader.rows(batches, digest))
+        return replace(staged, digest=digest.numbers())

@@ -7,12 +7,14 @@ kind of file.
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from batchinfer.config.sources import Files
 from batchinfer.config.uris import Uri
-from batchinfer.pipeline.landing.increment import Increment, Landing
+from batchinfer.pipeline.landing.increment import Increment, Landing, StagedRecords
 from batchinfer.pipeline.landing.landing_task import LandingPlan
 from batchinfer.pipeline.landing.new_files import file_increment, find_changes
 from batchinfer.pipeline.landing.remote_listing import check_roots, list_remote
@@ -58,11 +60,13 @@ def find_remote_files(landing: Landing, open_session: OpenSession) -> Increment 
         spool.remove()
         raise
 
-    def stage(plan: LandingPlan, open_session: OpenSession) -> list[dict[str, Any]]:
+    @contextmanager
+    def staging(plan: LandingPlan, open_session: OpenSession) -> Generator[StagedRecords | None]:
         try:
-            with spool.told_by_uri():
-                return list(increment.stage(plan, open_session))
+            with spool.told_by_uri(), increment.staging(plan, open_session) as staged:
+                pass
         finally:
             spool.remove()
+        yield staged
 
-    return replace(increment, stage=stage)
+    return replace(increment, staging=staging)

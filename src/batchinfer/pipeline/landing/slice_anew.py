@@ -8,14 +8,12 @@ damaged.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
 from batchinfer.contracts import SLICE
 from batchinfer.errors import InputError, listed_some
 from batchinfer.pipeline.landing.increment import AnyFile, ChangedFiles, Landing, Listed
-
-if TYPE_CHECKING:
-    from batchinfer.sources.text.byte_ranges import Split
+from batchinfer.sources.splits import SourceSplit, TextSplit
 
 _BACK_HINT = "put the files back where the source names them"
 _GONE_HINT = (
@@ -112,26 +110,27 @@ def _cut(
     }
 
 
-def cut_splits(splits: Sequence[Split], cut: Mapping[str, int]) -> list[Split]:
+def cut_splits(splits: Sequence[SourceSplit], cut: Mapping[str, int]) -> list[SourceSplit]:
     """The splits, of files that grew only up to what has landed of them.
 
     Raises:
         InputError: a file that cannot be read up to there: it is compressed, or no plain lines.
     """
-    kept: list[Split] = []
+    kept: list[SourceSplit] = []
     for split in splits:
-        size = cut.get(split["name"])
+        file = split.files[0]
+        size = cut.get(file.name)
         if size is None:
             kept.append(split)
             continue
-        if split.get("end") is None:
+        if not isinstance(split, TextSplit) or split.end is None:
             raise InputError(
-                f"{split['path']}: it grew after it was landed, and only lines of plain text "
+                f"{file.path}: it grew after it was landed, and only lines of plain text "
                 "can be read as far as they had landed",
                 "batchinfer extract without --slice and --force lands what is new in it",
             )
-        if split["start"] < size:
-            kept.append({**split, "end": min(split["end"], size)})
+        if split.start < size:
+            kept.append(replace(split, end=min(split.end, size)))
     return kept
 
 

@@ -169,8 +169,8 @@ class ContentDigest:
             self.first += int.from_bytes(_digest(record.raw)[:8], "little")
             self.second += int.from_bytes(_digest(record.raw)[8:], "little")
 
-    def to_json(self) -> list[int]:
-        return [self.rows, self.first % 2**64, self.second % 2**64]
+    def numbers(self) -> tuple[int, int, int]:
+        return self.rows, self.first % 2**64, self.second % 2**64
 
 
 def fingerprint_of(digests: Iterable[Sequence[int]]) -> bytes:

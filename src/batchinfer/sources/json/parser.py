@@ -39,12 +39,13 @@ from batchinfer.sources.parsed import (
     conserved,
     with_lineage,
 )
-from batchinfer.sources.text.byte_ranges import Split, open_split
+from batchinfer.sources.splits import TextSplit
+from batchinfer.sources.text.byte_ranges import open_split
 from batchinfer.sources.text.line_blocks import Records, line_blocks, screen, share_blocks
 
 
 def read_json_splits(
-    splits: Sequence[Split],
+    splits: Sequence[TextSplit],
     source: JsonSource,
     fields: Mapping[str, pa.DataType],
     block_bytes: int = BLOCK_BYTES,
@@ -84,7 +85,7 @@ def read_json_splits(
 
 
 def find_new_keys(
-    splits: Sequence[Split],
+    splits: Sequence[TextSplit],
     source: JsonSource,
     fields: Mapping[str, pa.DataType],
     block_bytes: int = BLOCK_BYTES,
@@ -107,7 +108,7 @@ def find_new_keys(
             for number in range(len(lines)):
                 record = decoded(lines[number], found.inside)
                 if record is not None:
-                    found.look(record, unknown.known, split["name"])
+                    found.look(record, unknown.known, split.file.name)
     return found
 
 
@@ -116,16 +117,16 @@ def _shape_of(source: JsonSource, fields: Mapping[str, pa.DataType]) -> Shape:
     return Shape.of(source.schema_, fields, options.explode, options.timestamp_format)
 
 
-def _blocks(split: Split, options: JsonOptions, block_bytes: int) -> Iterator[Records]:
+def _blocks(split: TextSplit, options: JsonOptions, block_bytes: int) -> Iterator[Records]:
     where, chunks = (
-        Where(split["path"], split["name"]),
+        Where(split.file.path, split.file.name),
         open_split(split, options.encoding, block_bytes),
     )
     if options.array:
         for elements in _held(read_array(chunks, where.path), block_bytes):
             yield _records(elements, where, options.encoding)
         return
-    yield from line_blocks(chunks, split["line"], where, options.encoding, block_bytes)
+    yield from line_blocks(chunks, split.first_line, where, options.encoding, block_bytes)
 
 
 def _held(elements: Iterator[Element], block_bytes: int) -> Iterator[list[Element]]:

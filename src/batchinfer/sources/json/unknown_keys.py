@@ -257,15 +257,6 @@ class KeyKinds:
         found = {key: _type_of(kinds) for key, kinds in self.kinds.items()}
         return {key: type_ for key, type_ in found.items() if type_ is not None}
 
-    def to_json(self) -> dict[str, Any]:
-        kinds = {key: sorted(kinds) for key, kinds in self.kinds.items()}
-        return {"kinds": kinds, "files": self.files, "inside": sorted(self.inside)}
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> KeyKinds:
-        kinds = {key: set(kinds) for key, kinds in value["kinds"].items()}
-        return cls(kinds, value["files"], set(value["inside"]))
-
 
 def _kinds(value: Any) -> set[str]:
     if value is None:

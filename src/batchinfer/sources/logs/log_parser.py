@@ -24,7 +24,8 @@ from batchinfer.errors import ConfigError
 from batchinfer.sources.logs.known_formats import log_format
 from batchinfer.sources.logs.log_format import LogFormat, match_lines
 from batchinfer.sources.parsed import BLOCK_BYTES, Parsed, Where, conserved, with_lineage
-from batchinfer.sources.text.byte_ranges import Split, open_split
+from batchinfer.sources.splits import TextSplit
+from batchinfer.sources.text.byte_ranges import open_split
 from batchinfer.sources.text.columns import TextRule, bad_value, convert
 from batchinfer.sources.text.line_blocks import (
     Records,
@@ -40,7 +41,7 @@ pc: Any = compute
 
 
 def read_log_splits(
-    splits: Sequence[Split],
+    splits: Sequence[TextSplit],
     source: LogSource,
     fields: Mapping[str, pa.DataType],
     block_bytes: int = BLOCK_BYTES,
@@ -69,21 +70,21 @@ def read_log_splits(
             yield reader.parse(records)
 
 
-def _blocks(split: Split, encoding: str, block_bytes: int) -> Iterator[Records]:
+def _blocks(split: TextSplit, encoding: str, block_bytes: int) -> Iterator[Records]:
     chunks = open_split(split, encoding, block_bytes)
     return line_blocks(
-        chunks, split["line"], Where(split["path"], split["name"]), encoding, block_bytes
+        chunks, split.first_line, Where(split.file.path, split.file.name), encoding, block_bytes
     )
 
 
-def _ts_rules(split: Split, source: LogSource, format_: LogFormat) -> tuple[TextRule, ...]:
+def _ts_rules(split: TextSplit, source: LogSource, format_: LogFormat) -> tuple[TextRule, ...]:
     """How the lines of a file write their timestamps; files of which it is the same share
     blocks.
     """
     timestamp = source.options.timestamp or LogTimestamp()
     year, latest = timestamp.year, None
     if year is None and any(TimestampRule(each).lacks_year for each in format_.ts_formats):
-        modified = datetime.datetime.fromtimestamp(split["mtime_ns"] / 1e9, datetime.timezone.utc)
+        modified = datetime.datetime.fromtimestamp(split.file.mtime_ns / 1e9, datetime.timezone.utc)
         # A line cannot be younger than its file, but for clocks that differ: without a year, such a
         # line is of the year before.
         latest = modified + datetime.timedelta(days=1)

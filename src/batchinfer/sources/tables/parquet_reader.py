@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
@@ -28,11 +28,12 @@ from batchinfer.legacy_calendar import calendar_of
 from batchinfer.sources.listing import SourceFile
 from batchinfer.sources.parsed import BLOCK_BYTES, Parsed, Where, conserved, with_lineage
 from batchinfer.sources.rescued import rescued_columns
+from batchinfer.sources.splits import ParquetSplit
 from batchinfer.sources.tables.parquet_contract import check_file_columns, new_types
 from batchinfer.sources.tables.parquet_footers import fact, open_parquet, read_footers
 from batchinfer.sources.tables.parquet_types import conform, nanoseconds_of, outside_years
 from batchinfer.sources.tables.partitions import partition_of, partition_value
-from batchinfer.sources.text.byte_ranges import TARGET_BYTES, Split, check_unchanged
+from batchinfer.sources.text.byte_ranges import TARGET_BYTES, check_unchanged
 
 # Its functions are generated at import, so type checkers do not see them.
 pc: Any = compute
@@ -46,13 +47,9 @@ def plan_parquet_splits(
     fields: Mapping[str, pa.DataType],
     optional: str | None = None,
     target_bytes: int = TARGET_BYTES,
-) -> list[Split]:
+) -> list[ParquetSplit]:
     """Splits of row groups, none cut, of about `target_bytes` each; the contract of all files is
     checked here.
-
-    A split has, besides what all splits have, `groups` (first row group, and the one behind the
-    last), `line` (number of its first row in the file), `partition` (columns in the names of
-    folders), `missing` and `new` (see `file_columns`). `start` and `end` count uncompressed bytes.
 
     Runs on: driver.
 
@@ -70,37 +67,38 @@ def plan_parquet_splits(
         if file.name in footers
     }
     return [
-        {
-            "kind": source.kind,
-            "path": file.path,
-            "name": file.name,
-            "size": file.size,
-            "mtime_ns": file.mtime_ns,
-            "partition": partition_of(file.name),
-            "missing": list(held[file.name].missing),
-            "new": new[file.name],
-            **run,
-        }
+        ParquetSplit(
+            file,
+            groups,
+            line,
+            size,
+            partition_of(file.name),
+            tuple(held[file.name].missing),
+            new[file.name],
+        )
         for file in files
         if file.name in footers
-        for run in _runs(footers[file.name].groups, target_bytes)
+        for groups, line, size in _runs(footers[file.name].groups, target_bytes)
     ]
 
 
-def _runs(groups: Sequence[tuple[int, int]], target_bytes: int) -> Iterator[dict[str, Any]]:
-    """Neighbouring row groups that start within the same `target_bytes` of the file's data."""
+def _runs(
+    groups: Sequence[tuple[int, int]], target_bytes: int
+) -> Iterator[tuple[tuple[int, int], int, int]]:
+    """Neighbouring row groups that start within the same `target_bytes` of the file's data: the
+    first one and the one behind the last, the first one's line, and their bytes.
+    """
     sizes = np.cumsum([0, *(size for _, size in groups)])
     lines = np.cumsum([1, *(rows for rows, _ in groups)])
     for _, members in groupby(range(len(groups)), lambda group: sizes[group] // target_bytes):
         run = list(members)
         first, behind = run[0], run[-1] + 1
         if lines[behind] > lines[first]:
-            span = {"start": int(sizes[first]), "end": int(sizes[behind])}
-            yield {"groups": [first, behind], "line": int(lines[first]), **span}
+            yield (first, behind), int(lines[first]), int(sizes[behind] - sizes[first])
 
 
 def read_parquet_splits(
-    splits: Sequence[Split],
+    splits: Sequence[ParquetSplit],
     source: ParquetSource,
     fields: Mapping[str, pa.DataType],
     block_bytes: int = BLOCK_BYTES,
@@ -122,22 +120,22 @@ def read_parquet_splits(
 
 
 def _read_split(
-    split: Split,
+    split: ParquetSplit,
     fields: Mapping[str, pa.DataType],
     names: Mapping[str, str],
     block_bytes: int,
     rescue: bool,
 ) -> Iterator[Parsed]:
-    line = split["line"]
-    new = [name for name in split["new"] if name not in names.values()]
+    line = split.line
+    new = [name for name in split.new if name not in names.values()]
     left_out = [] if rescue else new
-    with open_parquet(split["path"]) as parquet:
+    with open_parquet(split.file.path) as parquet:
         # The file that is open now is the one that was listed, and at the end it still is.
-        check_unchanged(split)
+        check_unchanged(split.file)
         calendar = calendar_of(parquet)
-        for group in range(*split["groups"]):
+        for group in range(*split.groups):
             for read in _read_group(parquet, group, split, block_bytes, left_out):
-                batch = read if calendar is None else calendar.rebased(read, split["path"])
+                batch = read if calendar is None else calendar.rebased(read, split.file.path)
                 numbers = np.arange(line, line + batch.num_rows)
                 others = None
                 if rescue:
@@ -145,7 +143,7 @@ def _read_split(
                     batch = batch.drop_columns(others.batch.schema.names)
                 yield _parsed(_renamed(batch, names), numbers, split, fields, names, others)
                 line += batch.num_rows
-    check_unchanged(split)
+    check_unchanged(split.file)
 
 
 @dataclass(frozen=True)
@@ -159,13 +157,13 @@ class _Others:
 
     batch: pa.RecordBatch
     types: Mapping[str, str]
-    folders: Mapping[str, str]
+    folders: Mapping[str, str | None]
 
     @classmethod
-    def of(cls, batch: pa.RecordBatch, split: Split, new: Sequence[str]) -> _Others:
+    def of(cls, batch: pa.RecordBatch, split: ParquetSplit, new: Sequence[str]) -> _Others:
         stored = [name for name in batch.schema.names if name in new]
-        folders = {name: split["partition"][name] for name in new if name not in stored}
-        types = {name: split["new"][name] for name in new}
+        folders = {name: split.partition[name] for name in new if name not in stored}
+        types = {name: split.new[name] for name in new}
         return cls(batch.select(stored), types, folders)
 
     def rescued(self, kept: pa.BooleanArray) -> pa.Array:
@@ -189,7 +187,11 @@ def _renamed(batch: pa.RecordBatch, names: Mapping[str, str]) -> pa.RecordBatch:
 
 
 def _read_group(
-    parquet: pq.ParquetFile, group: int, split: Split, block_bytes: int, left_out: Collection[str]
+    parquet: pq.ParquetFile,
+    group: int,
+    split: ParquetSplit,
+    block_bytes: int,
+    left_out: Collection[str],
 ) -> Iterator[pa.RecordBatch]:
     """Batches of one row group, without the columns that are left out. One group a call, and no
     threads: that keeps the memory flat.
@@ -209,14 +211,14 @@ def _read_group(
         raise
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
-            raise StorageError(f"{split['path']} cannot be read: {error.strerror}") from error
-        check_unchanged(split)
+            raise StorageError(f"{split.file.path} cannot be read: {error.strerror}") from error
+        check_unchanged(split.file)
         raise InputError(
-            f"{split['path']}, row group {group}, is damaged: {fact(error)}"
+            f"{split.file.path}, row group {group}, is damaged: {fact(error)}"
         ) from error
     if read != facts.num_rows:
         raise InputError(
-            f"{split['path']}, row group {group}, is damaged: got {read} rows; its footer says "
+            f"{split.file.path}, row group {group}, is damaged: got {read} rows; its footer says "
             f"{facts.num_rows}"
         )
 
@@ -224,19 +226,17 @@ def _read_group(
 def _parsed(
     batch: pa.RecordBatch,
     lines: np.ndarray,
-    split: Split,
+    split: ParquetSplit,
     fields: Mapping[str, pa.DataType],
     names: Mapping[str, str],
     others: _Others | None,
 ) -> Parsed:
-    where = Where(split["path"], split["name"])
+    where = Where(split.file.path, split.file.name)
     inside = {
-        column: split["partition"][name]
-        for column, name in names.items()
-        if name in split["partition"]
+        column: split.partition[name] for column, name in names.items() if name in split.partition
     }
     try:
-        return _checked(batch, lines, {**split, "partition": inside}, fields, where, others)
+        return _checked(batch, lines, replace(split, partition=inside), fields, where, others)
     except ValueError as error:
         if isinstance(error, InputError):
             raise
@@ -249,7 +249,7 @@ def _parsed(
 def _checked(
     batch: pa.RecordBatch,
     lines: np.ndarray,
-    split: Split,
+    split: ParquetSplit,
     fields: Mapping[str, pa.DataType],
     where: Where,
     others: _Others | None,
@@ -278,16 +278,14 @@ def _checked(
 
 
 def _column(
-    rows: pa.RecordBatch, name: str, type_: pa.DataType, split: Split, lines: np.ndarray
+    rows: pa.RecordBatch, name: str, type_: pa.DataType, split: ParquetSplit, lines: np.ndarray
 ) -> pa.Array:
     """A column as it lands: of the file, of the folder's name, or null where the file may lack
     it.
     """
-    inside = name in split["partition"]
+    inside = name in split.partition
     if name not in rows.schema.names:
-        value = (
-            partition_value(split["partition"][name], type_) if inside else pa.scalar(None, type_)
-        )
+        value = partition_value(split.partition[name], type_) if inside else pa.scalar(None, type_)
         return pa.repeat(value, rows.num_rows)
     values = conform(rows.column(name), type_)
     if inside:
@@ -295,15 +293,14 @@ def _column(
     return values
 
 
-def _check_folder(values: pa.Array, name: str, split: Split, lines: np.ndarray) -> None:
-    said = partition_value(split["partition"][name], values.type)
+def _check_folder(values: pa.Array, name: str, split: ParquetSplit, lines: np.ndarray) -> None:
+    said = partition_value(split.partition[name], values.type)
     same = pc.is_null(values) if not said.is_valid else pc.fill_null(pc.equal(values, said), False)
     if pc.all(same).as_py() is False:
         row = pc.index(same, False).as_py()
         raise InputError(
-            f"{split['path']}, row {lines[row]}: column {name!r} is {values[row]}, but the folder "
-            f"says {said}; "
-            "allowed: the same in both, or the column in one of them only"
+            f"{split.file.path}, row {lines[row]}: column {name!r} is {values[row]}, but the "
+            f"folder says {said}; allowed: the same in both, or the column in one of them only"
         )
 
 

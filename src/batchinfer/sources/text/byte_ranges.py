@@ -1,10 +1,7 @@
 """Cuts files into splits that workers read on their own, each with the exact physical line that it
 starts at.
 
-Owns byte ranges, line counts and which files can be cut. Must not know types or rows. A split is a
-JSON-able dict: `kind`, `path`, `name`, `size`, `mtime_ns`, `start`, `end` (None: to the end of the
-stream), `line` (None: not counted yet), `compression`, `stream` (offsets count decompressed UTF-8
-text), `columns` (of the file; csv), `blank_lines`, `missing` and `new` (see `file_columns`).
+Owns byte ranges, line counts and which files can be cut. Must not know types or rows.
 
 Three steps: `plan_text_splits` on the driver; `count_range` on executors for the splits of which
 `needs_count` is true (only those of files larger than a split); `align` on the driver.
@@ -14,14 +11,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby
-from typing import Any
+from typing import TypeVar
 
 from batchinfer.config.schema import names_in_files
 from batchinfer.config.sources import CsvSource, JsonSource, LogSource
 from batchinfer.errors import InputError, InputMissing, listed_some
 from batchinfer.sources.file_columns import WantedColumns
 from batchinfer.sources.listing import SourceFile
+from batchinfer.sources.splits import LineFeeds, ParquetSplit, TextSplit, WholeFiles
 from batchinfer.sources.text.byte_streams import (
     compression_of,
     is_ascii_compatible,
@@ -39,7 +38,7 @@ from batchinfer.sources.text.csv_header import (
     read_first,
 )
 
-Split = dict[str, Any]
+AnySplit = TypeVar("AnySplit", bound=TextSplit | ParquetSplit | WholeFiles)
 TextFiles = CsvSource | JsonSource | LogSource
 
 TARGET_BYTES = 16 * 2**20
@@ -56,7 +55,7 @@ def plan_text_splits(
     source: TextFiles,
     target_bytes: int = TARGET_BYTES,
     optional: str | None = None,
-) -> list[Split]:
+) -> list[TextSplit]:
     """Splits of the files; files that are compressed, multi-line, one array or not ASCII-compatible
     are one stream each.
 
@@ -75,7 +74,7 @@ def plan_text_splits(
     Raises:
         InputError: every header that does not fit the schema; a damaged file.
     """
-    splits: list[Split] = []
+    splits: list[TextSplit] = []
     problems: list[str] = []
     hint: str | None = None
     for file in files:
@@ -93,7 +92,7 @@ def plan_text_splits(
 
 def _splits_of(
     file: SourceFile, source: TextFiles, target_bytes: int, optional: str | None
-) -> list[Split]:
+) -> list[TextSplit]:
     compression = compression_of(file.name, source.options.compression)
     multi_line = isinstance(source, CsvSource) and source.options.multi_line
     array = isinstance(source, JsonSource) and source.options.array
@@ -109,30 +108,26 @@ def _splits_of(
     if foreign:
         raise InputError(f"{file.path}: {foreign}")
     layout = _layout(file, source, compression, stream, optional)
-    whole: Split = {
-        "kind": source.kind,
-        "path": file.path,
-        "name": file.name,
-        "size": file.size,
-        "mtime_ns": file.mtime_ns,
-        "start": layout.start,
-        "end": None if stream else file.size,
-        "line": layout.line,
-        "compression": compression,
-        "stream": stream,
-        "columns": list(layout.columns),
-        "blank_lines": layout.blank_lines,
-        "missing": list(layout.missing),
-        "new": dict.fromkeys(layout.new, "string"),
-    }
+    whole = TextSplit(
+        file,
+        layout.start,
+        None if stream else file.size,
+        layout.line,
+        compression,
+        stream,
+        tuple(layout.columns),
+        layout.blank_lines,
+        layout.missing,
+        dict.fromkeys(layout.new, "string"),
+    )
     if stream or file.size - layout.start <= target_bytes:
         return [whole]
     starts = range(layout.start, file.size, target_bytes)
     ranges = [
-        {**whole, "start": start, "end": min(start + target_bytes, file.size), "counted": False}
+        replace(whole, start=start, end=min(start + target_bytes, file.size), is_range=True)
         for start in starts
     ]
-    return [ranges[0], *({**each, "line": None, "blank_lines": 0} for each in ranges[1:])]
+    return [ranges[0], *(replace(each, line=None, blank_lines=0) for each in ranges[1:])]
 
 
 def _layout(
@@ -167,37 +162,34 @@ def _layout(
     return Layout(first.fields, first.end, first.line, first.blank_lines, missing, new)
 
 
-def needs_count(split: Split) -> bool:
+def needs_count(split: TextSplit) -> bool:
     """True for a range of a larger file, which `count_range` must see before `align`."""
-    return split.get("counted") is False
+    return split.is_range and split.feeds is None
 
 
-def count_range(split: Split) -> Split:
-    """The split with the line feeds in its range: `newlines`, `first_newline` (offset in the file,
-    or None), `ends_line`.
+def count_range(split: TextSplit) -> TextSplit:
+    """The split with the line feeds in its range.
 
     Runs on: executor.
 
     Raises:
         InputError: the file changed since it was listed.
     """
-    check_unchanged(split)
-    newlines, first, last, offset = 0, None, b"", split["start"]
-    for chunk in read_range(split["path"], split["start"], split["end"]):
+    check_unchanged(split.file)
+    count, first, last, offset = 0, None, b"", split.start
+    for chunk in read_range(split.file.path, split.start, _end(split)):
         found = chunk.find(b"\n") if first is None else -1
         first = offset + found if found >= 0 else first
-        newlines += chunk.count(b"\n")
+        count += chunk.count(b"\n")
         offset, last = offset + len(chunk), chunk[-1:]
-    return {
-        **split,
-        "counted": True,
-        "newlines": newlines,
-        "first_newline": first,
-        "ends_line": last == b"\n",
-    }
+    return replace(split, feeds=LineFeeds(count, first, last == b"\n"))
 
 
-def align(splits: Sequence[Split]) -> list[Split]:
+def _end(split: TextSplit) -> int:
+    return split.file.size if split.end is None else split.end
+
+
+def align(splits: Sequence[TextSplit]) -> list[TextSplit]:
     """The splits, with each counted range moved to the record starts inside it and given its first
     line.
 
@@ -208,40 +200,38 @@ def align(splits: Sequence[Split]) -> list[Split]:
     Raises:
         ValueError: a range that was not counted.
     """
-    aligned = [split for split in splits if "counted" not in split]
-    ranges = sorted(
-        (split for split in splits if "counted" in split),
-        key=lambda split: (split["name"], split["start"]),
-    )
-    for _, group in groupby(ranges, key=lambda split: split["name"]):
+    aligned = [split for split in splits if not split.is_range]
+    ranges = sorted((split for split in splits if split.is_range), key=_place)
+    for _, group in groupby(ranges, key=lambda split: split.file.name):
         aligned += _aligned(list(group))
-    return sorted(aligned, key=lambda split: (split["name"], split["start"]))
+    return sorted(aligned, key=_place)
 
 
-def _aligned(ranges: list[Split]) -> list[Split]:
-    line, at_start, moved = ranges[0]["line"], True, []
+def _place(split: TextSplit) -> tuple[str, int]:
+    return split.file.name, split.start
+
+
+def _aligned(ranges: list[TextSplit]) -> list[TextSplit]:
+    line, at_start = ranges[0].first_line, True
+    moved: list[TextSplit] = []
     for each in ranges:
-        if not each["counted"]:
-            raise ValueError(
-                f"{each['path']}: range {each['start']} to {each['end']} was not counted"
-            )
-        if at_start or each["first_newline"] is not None:
-            start = each["start"] if at_start else each["first_newline"] + 1
-            moved.append({**each, "start": start, "line": line if at_start else line + 1})
-        line, at_start = line + each["newlines"], each["ends_line"]
-    ends = [*(each["start"] for each in moved[1:]), ranges[-1]["end"]]
-    whole = [
-        {**each, "end": end}
+        feeds = each.feeds
+        if feeds is None:
+            raise ValueError(f"{each.file.path}: range {each.start} to {each.end} was not counted")
+        if at_start:
+            moved.append(replace(each, line=line))
+        elif feeds.first is not None:
+            moved.append(replace(each, start=feeds.first + 1, line=line + 1))
+        line, at_start = line + feeds.count, feeds.is_last
+    ends = [*(each.start for each in moved[1:]), _end(ranges[-1])]
+    return [
+        replace(each, end=end, is_range=False, feeds=None)
         for each, end in zip(moved, ends, strict=True)
-        if each["start"] < end or each["blank_lines"]
+        if each.start < end or each.blank_lines
     ]
-    return [{name: each[name] for name in each if name not in _COUNTS} for each in whole]
 
 
-_COUNTS = frozenset({"counted", "newlines", "first_newline", "ends_line"})
-
-
-def group_splits(splits: Sequence[Split], workers: int) -> list[list[Split]]:
+def group_splits(splits: Sequence[AnySplit], workers: int) -> list[list[AnySplit]]:
     """Shares splits out over tasks: neighbours together, none cut, thousands of tiny files in a few
     tasks.
 
@@ -254,7 +244,7 @@ def group_splits(splits: Sequence[Split], workers: int) -> list[list[Split]]:
     wanted = min(
         TARGET_BYTES, max(_SMALLEST_TASK_BYTES, sum(costs) // (workers * _TASKS_PER_WORKER))
     )
-    groups: list[list[Split]] = []
+    groups: list[list[AnySplit]] = []
     held = 0
     for split, cost in zip(splits, costs, strict=True):
         # A full task ends before a split that would leave it further from what is wanted than it is
@@ -267,29 +257,28 @@ def group_splits(splits: Sequence[Split], workers: int) -> list[list[Split]]:
     return groups
 
 
-def _cost(split: Split) -> int:
-    """Bytes to read, and what opening costs; a split may hold several whole `files`."""
-    held = split["size"] if split["end"] is None else split["end"] - split["start"]
-    return held + _OPEN_BYTES * len(split.get("files", [split]))
+def _cost(split: TextSplit | ParquetSplit | WholeFiles) -> int:
+    """Bytes to read, and what opening costs."""
+    return split.bytes + _OPEN_BYTES * len(split.files)
 
 
-def check_unchanged(split: Split) -> None:
+def check_unchanged(file: SourceFile) -> None:
     """Raises InputError if the file is not the one that was listed: another size or modification
     time.
     """
     try:
-        status = os.stat(split["path"])
+        status = os.stat(file.path)
     except FileNotFoundError as error:
-        raise InputMissing(f"{split['path']} is gone since it was listed") from error
+        raise InputMissing(f"{file.path} is gone since it was listed") from error
     except OSError as error:
-        raise InputError(f"{split['path']} cannot be read: {error.strerror}") from error
-    if (status.st_size, status.st_mtime_ns) != (split["size"], split["mtime_ns"]):
-        same = ", written later" if status.st_size == split["size"] else ""
-        sizes = f"it had {split['size']:,} bytes when it was listed, now {status.st_size:,}{same}"
-        raise InputError(f"{split['path']} changed while it was being read: {sizes}")
+        raise InputError(f"{file.path} cannot be read: {error.strerror}") from error
+    if (status.st_size, status.st_mtime_ns) != (file.size, file.mtime_ns):
+        same = ", written later" if status.st_size == file.size else ""
+        sizes = f"it had {file.size:,} bytes when it was listed, now {status.st_size:,}{same}"
+        raise InputError(f"{file.path} changed while it was being read: {sizes}")
 
 
-def open_split(split: Split, encoding: str, piece_bytes: int) -> Iterator[bytes]:
+def open_split(split: TextSplit, encoding: str, piece_bytes: int) -> Iterator[bytes]:
     """UTF-8 text of a split in pieces of at most `piece_bytes`, without a byte order mark at the
     file's start.
 
@@ -298,16 +287,15 @@ def open_split(split: Split, encoding: str, piece_bytes: int) -> Iterator[bytes]
     Raises:
         InputError: the file changed since it was listed, or is damaged.
     """
-    check_unchanged(split)
-    if split["stream"]:
-        chunks = _skip(
-            to_utf8(read_stream(split["path"], split["compression"]), encoding), split["start"]
-        )
+    path = split.file.path
+    check_unchanged(split.file)
+    if split.is_stream:
+        chunks = _skip(to_utf8(read_stream(path, split.compression), encoding), split.start)
     else:
-        chunks = to_utf8(read_range(split["path"], split["start"], split["end"]), encoding)
-    yield from pieces_of(_without_bom(chunks) if split["start"] == 0 else chunks, piece_bytes)
+        chunks = to_utf8(read_range(path, split.start, _end(split)), encoding)
+    yield from pieces_of(_without_bom(chunks) if split.start == 0 else chunks, piece_bytes)
     # Once more: what was written over it meanwhile may stand between the pieces.
-    check_unchanged(split)
+    check_unchanged(split.file)
 
 
 def _skip(chunks: Iterator[bytes], count: int) -> Iterator[bytes]:

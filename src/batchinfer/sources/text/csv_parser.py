@@ -35,7 +35,8 @@ from batchinfer.sources.parsed import (
     with_lineage,
 )
 from batchinfer.sources.rescued import rescued_columns
-from batchinfer.sources.text.byte_ranges import Split, open_split
+from batchinfer.sources.splits import TextSplit
+from batchinfer.sources.text.byte_ranges import open_split
 from batchinfer.sources.text.columns import TextRule, bad_value, convert
 from batchinfer.sources.text.csv_dialect import (
     CR_INSIDE,
@@ -59,7 +60,7 @@ pc: Any = compute
 
 
 def read_csv_splits(
-    splits: Sequence[Split],
+    splits: Sequence[TextSplit],
     source: CsvSource,
     fields: Mapping[str, pa.DataType],
     block_bytes: int = BLOCK_BYTES,
@@ -79,7 +80,7 @@ def read_csv_splits(
     Raises:
         InputError: a damaged or changed file, a record longer than MAX_RECORD_BYTES.
     """
-    for columns, alike in groupby(splits, key=lambda split: tuple(split["columns"])):
+    for columns, alike in groupby(splits, key=lambda split: split.columns):
         reader = _Reader.of(columns, source, fields)
         blocks = (
             records
@@ -91,16 +92,18 @@ def read_csv_splits(
 
 
 def _blocks(
-    dialect: CsvDialect, split: Split, encoding: str, block_bytes: int
+    dialect: CsvDialect, split: TextSplit, encoding: str, block_bytes: int
 ) -> Iterator[Records]:
-    where = Where(split["path"], split["name"])
+    where = Where(split.file.path, split.file.name)
     chunks = open_split(split, encoding, block_bytes)
-    if split["blank_lines"]:
-        yield Records.none_of(where, split["blank_lines"], encoding)
+    if split.blank_lines:
+        yield Records.none_of(where, split.blank_lines, encoding)
     if dialect.multi_line:
-        yield from _multi_line_blocks(chunks, split["line"], dialect, where, encoding, block_bytes)
+        yield from _multi_line_blocks(
+            chunks, split.first_line, dialect, where, encoding, block_bytes
+        )
         return
-    yield from line_blocks(chunks, split["line"], where, encoding, block_bytes)
+    yield from line_blocks(chunks, split.first_line, where, encoding, block_bytes)
 
 
 def _multi_line_blocks(

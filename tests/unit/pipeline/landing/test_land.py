@@ -4,7 +4,8 @@ records.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,25 +19,35 @@ from batchinfer.contracts import SLICE
 from batchinfer.errors import InputError, TooManyQuarantined
 from batchinfer.lake.ledger import landed_files, landed_sizes, landed_slices
 from batchinfer.pipeline.landing import land as landing
-from batchinfer.pipeline.landing.increment import Increment
+from batchinfer.pipeline.landing.increment import Increment, StagedRecords
+from batchinfer.pipeline.landing.landing_task import LandingResult
 
 BAD = "no row\n"
-Change = Callable[[dict[str, Any]], dict[str, Any]]
+Change = Callable[[LandingResult], LandingResult]
 
 
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What the increment of the next extraction is told at its end."""
+    """How the block ends in which the increments of extractions are committed."""
     found: list[str] = []
     real = landing.find_increment
 
     def watched(*arguments: Any) -> Increment | None:
         increment = real(*arguments)
-        return increment and replace(
-            increment,
-            refuse=lambda: found.append("refused"),
-            tidy=lambda: found.append("tidied"),
-        )
+        if increment is None:
+            return None
+
+        @contextmanager
+        def staging(*how: Any) -> Generator[StagedRecords | None]:
+            try:
+                with increment.staging(*how) as staged:
+                    yield staged
+            except (InputError, TooManyQuarantined):
+                found.append("refused")
+                raise
+            found.append("landed")
+
+        return replace(increment, staging=staging)
 
     monkeypatch.setattr(landing, "find_increment", watched)
     return found
@@ -50,10 +61,14 @@ def changing(monkeypatch: pytest.MonkeyPatch, change: Change) -> None:
         increment = real(*arguments)
         assert increment is not None
 
-        def stage(*how: Any) -> Iterable[dict[str, Any]]:
-            return [change(result) for result in increment.stage(*how)]
+        @contextmanager
+        def staging(*how: Any) -> Generator[StagedRecords | None]:
+            with increment.staging(*how) as staged:
+                yield staged and replace(
+                    staged, results=[change(result) for result in staged.results]
+                )
 
-        return replace(increment, stage=stage)
+        return replace(increment, staging=staging)
 
     monkeypatch.setattr(landing, "find_increment", found)
 
@@ -66,13 +81,20 @@ def parquet_files(project: SmallProject) -> list[Path]:
     return list((project.root / "var/lake").rglob("*.parquet"))
 
 
-@pytest.mark.parametrize("counter", ["rows_in", "rows_quarantined"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda result: replace(result, rows_in=result.rows_in + 1),
+        lambda result: replace(result, reasons={**result.reasons, "another": 1}),
+    ],
+    ids=["in", "quarantined"],
+)
 def test_a_record_that_is_not_accounted_for_ends_the_run_and_leaves_no_file(
-    local: SmallProject, monkeypatch: pytest.MonkeyPatch, counter: str
+    local: SmallProject, monkeypatch: pytest.MonkeyPatch, change: Change
 ) -> None:
     local.write("in/a.csv", csv_of(range(5)) + BAD)
     with monkeypatch.context() as patch:
-        changing(patch, lambda result: {**result, counter: result[counter] + 1})
+        changing(patch, change)
         with pytest.raises(RuntimeError, match="rows were lost"):
             local.extract()
     assert [path for path in parquet_files(local) if "runs" not in path.parts] == []
@@ -94,7 +116,7 @@ def test_as_many_bad_records_as_are_allowed_land_and_one_more_does_not(
     assert [row["published"] for row in local.table("quarantine").to_pylist()] == [False]
     report = local.extract(DAY, "checks.max_quarantine_rate=0.2")
     assert (report.rows_in, report.rows_landed, report.rows_quarantined) == (5, 4, 1)
-    assert told == ["refused", "tidied"]
+    assert told == ["refused", "landed"]
     assert [row["published"] for row in local.table("quarantine").to_pylist()] == [True]
 
 

@@ -77,7 +77,7 @@ def test_a_table_is_a_folder_below_the_lake_or_an_absolute_one(find: Find, tmp_p
         f"table: file://{tmp_path}/var/lake/exports/x",
     ):
         increment = find(place=place)
-        assert increment is not None and list(increment.fingerprints) == ["a.parquet"]
+        assert increment is not None and list(increment.records.fingerprints) == ["a.parquet"]
     assert find(place="options: {table: exports/x}") is not None
     with pytest.raises(InputMissing, match="exports/y"):
         find(place="table: exports/y")
@@ -122,9 +122,9 @@ def test_what_is_scored_needs_no_target_and_what_is_learnt_from_does(
     (tmp_path / "in").mkdir()
     pq.write_table(pa.table({"id": [1], "size": [0.5]}), tmp_path / "in/a.parquet")
     increment = find()
-    assert increment is not None and list(increment.fields) == ["id", "size"]
+    assert increment is not None and list(increment.records.fields) == ["id", "size"]
     with pytest.raises(ConfigError, match=r"train\.target\.column.*no such column: got 'big'"):
-        check_source_columns(context(), increment.fields, target_needed=True)
+        check_source_columns(context(), increment.records.fields, target_needed=True)
 
 
 def test_columns_that_a_schema_declares_are_held_against_the_file_when_it_is_loaded(

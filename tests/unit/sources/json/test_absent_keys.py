@@ -12,6 +12,7 @@ import pytest
 from json_files import json_source, read_file, read_text
 
 from batchinfer.config.types import parse_ddl
+from batchinfer.json_values import from_json, to_json
 from batchinfer.sources.listing import list_files
 from batchinfer.sources.parsed import FileKeys, Parsed
 from batchinfer.sources.readers import read_splits
@@ -25,7 +26,7 @@ def told(blocks: list[Parsed]) -> dict[str, FileKeys]:
     found: dict[str, FileKeys] = {}
     for block in blocks:
         for file, keys in block.keys.items():
-            found.setdefault(file, FileKeys()).add(FileKeys.from_json(keys.to_json()))
+            found.setdefault(file, FileKeys()).add(from_json(FileKeys, to_json(keys)))
     return found
 
 

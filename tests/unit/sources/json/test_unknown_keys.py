@@ -13,6 +13,7 @@ from json_files import json_source, read_file
 
 from batchinfer.config.schema import schema_fields
 from batchinfer.config.sources import ColumnRules
+from batchinfer.json_values import from_json, to_json
 from batchinfer.sources.json.parser import find_new_keys
 from batchinfer.sources.json.unknown_keys import KeyKinds
 from batchinfer.sources.listing import list_files
@@ -146,6 +147,6 @@ def test_the_type_of_a_new_key_keeps_all_its_values(
     found = KeyKinds()
     # As two tasks tell it.
     for _ in range(2):
-        found.add(KeyKinds.from_json(find_new_keys(splits, source, fields).to_json()))
+        found.add(from_json(KeyKinds, to_json(find_new_keys(splits, source, fields))))
     assert found.types() == ({} if expected is None else {"x": expected})
     assert found.files == {"x": "x.jsonl"}

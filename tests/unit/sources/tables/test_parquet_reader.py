@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import itertools
 import json
 import os
 from pathlib import Path
@@ -17,7 +16,9 @@ from hypothesis import strategies as st
 from parquet_files import column, files_in, parquet_source, read, write
 
 from batchinfer.errors import InputError, InputMissing
+from batchinfer.json_values import from_json, to_json
 from batchinfer.sources.readers import read_splits
+from batchinfer.sources.splits import ParquetSplit
 from batchinfer.sources.tables.parquet_reader import plan_parquet_splits
 from batchinfer.sources.tables.parquet_types import conform
 from batchinfer.sources.text.byte_ranges import group_splits
@@ -112,11 +113,15 @@ def test_a_large_file_is_cut_at_row_groups_and_small_ones_share_a_task(tmp_path:
     )
     source = parquet_source({"id": "bigint"})
     splits = plan_parquet_splits(files_in(tmp_path), source, {"id": pa.int64()}, target_bytes=2000)
-    assert [(split["groups"], split["line"]) for split in splits] == [
-        ([0, 3], 1), ([3, 5], 301), ([5, 7], 501), ([7, 10], 701),
+    assert [(split.groups, split.line) for split in splits] == [
+        ((0, 3), 1), ((3, 5), 301), ((5, 7), 501), ((7, 10), 701),
     ]  # fmt: skip
-    assert splits == json.loads(json.dumps(splits))
-    assert all(one["end"] == two["start"] for one, two in itertools.pairwise(splits))
+    assert splits == [from_json(ParquetSplit, to_json(split)) for split in splits]
+    data = pq.read_metadata(tmp_path / "a.parquet")
+    groups = [data.row_group(number).total_byte_size for number in range(10)]
+    assert [split.bytes for split in splits] == [
+        sum(groups[slice(*split.groups)]) for split in splits
+    ]
     for number in range(500):
         write(tmp_path / f"small-{number}.parquet", {"id": [number]})
     many = plan_parquet_splits(files_in(tmp_path), source, {"id": pa.int64()})
@@ -183,7 +188,7 @@ def test_a_file_that_is_gone_or_changed_since_it_was_listed(
     elif change == "longer":
         write(path, {"id": list(range(10_000))})
     else:
-        os.utime(path, ns=(0, split["mtime_ns"] + 1))
+        os.utime(path, ns=(0, split.file.mtime_ns + 1))
     with pytest.raises(
         error, match=r"a\.parquet (is gone since it was listed|changed while it was being read)"
     ):

@@ -4,7 +4,6 @@ number.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -13,9 +12,10 @@ from hypothesis import strategies as st
 
 from batchinfer.config.sources import CsvSource
 from batchinfer.errors import InputError
+from batchinfer.json_values import from_json, to_json
 from batchinfer.sources.listing import list_files
+from batchinfer.sources.splits import TextSplit
 from batchinfer.sources.text.byte_ranges import (
-    Split,
     align,
     count_range,
     needs_count,
@@ -34,7 +34,7 @@ def source(path: Path, **options: object) -> CsvSource:
     )
 
 
-def aligned(path: Path, target_bytes: int, **options: object) -> list[Split]:
+def aligned(path: Path, target_bytes: int, **options: object) -> list[TextSplit]:
     splits = plan_text_splits(
         list_files([str(path)], path.parent), source(path, **options), target_bytes
     )
@@ -54,24 +54,24 @@ def test_splits_hold_every_line_once(
     data = b"\n".join(lines) + (b"\n" if final else b"")
     path.write_bytes(data)
     splits = aligned(path, target)
-    assert json.loads(json.dumps(splits)) == splits
-    assert b"".join(data[split["start"] : split["end"]] for split in splits) == data
+    assert [from_json(TextSplit, to_json(split)) for split in splits] == splits
+    assert b"".join(data[split.start : split.end] for split in splits) == data
     for split in splits:
-        assert split["start"] == 0 or data[split["start"] - 1 : split["start"]] == b"\n"
-        assert split["line"] == 1 + data.count(b"\n", 0, split["start"])
-        assert split["end"] > split["start"]
+        assert split.start == 0 or data[split.start - 1 : split.start] == b"\n"
+        assert split.line == 1 + data.count(b"\n", 0, split.start)
+        assert split.end > split.start
 
 
 def test_small_files_need_no_count_and_large_ones_are_cut(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_bytes(b"1234\n" * 100)
     (small,) = plan_text_splits(list_files([str(path)], tmp_path), source(path), 500)
-    assert (needs_count(small), small["line"], small["start"], small["end"]) == (False, 1, 0, 500)
+    assert (needs_count(small), small.line, small.start, small.end) == (False, 1, 0, 500)
     ranges = plan_text_splits(list_files([str(path)], tmp_path), source(path), 200)
     assert [needs_count(each) for each in ranges] == [True, True, True]
     with pytest.raises(ValueError, match="was not counted"):
         align(ranges)
-    assert [split["line"] for split in aligned(path, 200)] == [1, 41, 81]
+    assert [split.line for split in aligned(path, 200)] == [1, 41, 81]
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_what_cannot_be_cut_is_one_stream(
     path = tmp_path / name
     path.write_bytes(b"1234\n" * 100)
     (split,) = plan_text_splits(list_files([str(path)], tmp_path), source(path, **options), 20)
-    assert (split["stream"], split["end"], needs_count(split)) == (True, None, False)
+    assert (split.is_stream, split.end, needs_count(split)) == (True, None, False)
 
 
 def test_all_broken_headers_are_told_at_once(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from batchinfer.config.sources import CsvSource, JsonSource, LogSource, Source
 from batchinfer.sources.listing import list_files
 from batchinfer.sources.parsed import Parsed
 from batchinfer.sources.readers import read_splits
+from batchinfer.sources.splits import TextSplit
 from batchinfer.sources.text.byte_ranges import align, count_range, needs_count, plan_text_splits
 
 Texts = CsvSource | JsonSource | LogSource
@@ -42,7 +43,7 @@ def source_of(folder: Path, kind: str, options: dict[str, Any]) -> Any:
     return TypeAdapter(Source).validate_python(value)
 
 
-def splits_of(source: Texts, folder: Path, target_bytes: int = 2**24) -> list[dict[str, Any]]:
+def splits_of(source: Texts, folder: Path, target_bytes: int = 2**24) -> list[TextSplit]:
     splits = plan_text_splits(list_files(source.path, folder), source, target_bytes)
     return align([count_range(split) if needs_count(split) else split for split in splits])
 
