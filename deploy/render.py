@@ -23,8 +23,12 @@ import yaml
 CHECKOUT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(CHECKOUT / "src"))
 
-from batchinfer.errors import BatchInferError, ConfigError  # noqa: E402
-from batchinfer.schedule import POINTLESS, Schedule, night_steps, read_schedule  # noqa: E402
+from batchinfer.errors import (  # noqa: E402
+    POINTLESS,
+    BatchInferError,
+    ConfigError,
+)
+from batchinfer.schedule import Schedule, night_steps, read_schedule  # noqa: E402
 
 TEMPLATES = Path(__file__).with_name("templates")
 # What each scheduler is given, by the name of the file.

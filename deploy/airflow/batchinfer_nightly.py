@@ -27,7 +27,8 @@ from airflow.sdk import DAG, task
 CHECKOUT = Path(os.environ.get("BATCHINFER_CHECKOUT") or Path(__file__).resolve().parents[2])
 sys.path.append(str(CHECKOUT / "src"))
 
-from batchinfer.schedule import POINTLESS, Step, night_steps, read_schedule  # noqa: E402
+from batchinfer.errors import POINTLESS  # noqa: E402
+from batchinfer.schedule import Step, night_steps, read_schedule  # noqa: E402
 
 # What a run of an exit code that may pass is worth: an hour of waiting, in four attempts.
 RETRIES = {"retries": 3, "retry_delay": dt.timedelta(minutes=10), "retry_exponential_backoff": True}

@@ -24,10 +24,16 @@ class BatchInferError(Exception):
             into `errors`.
         hint: what to do next, or None.
         exit_code: of the command that ends with this error.
+        worth_a_retry: it may pass by waiting: another run holds the slice, storage or the registry
+            does not answer. All others stay as they are until someone has changed something.
+        says_of_slice: whether it tells that something is wrong with the slice it was raised for, or
+            with its model.
         facts: what is known of the run that ended (run_id, pipeline, slice), for the JSON line.
     """
 
     exit_code = 1
+    worth_a_retry = False
+    says_of_slice = True
 
     def __init__(self, problems: str | Sequence[str], hint: str | None = None) -> None:
         told = (problems,) if isinstance(problems, str) else problems
@@ -52,12 +58,14 @@ class ConfigError(BatchInferError, ValueError):
     """
 
     exit_code = 2
+    says_of_slice = False
 
 
 class SetupError(BatchInferError, RuntimeError):
     """The machine lacks what the command needs: Java, a package, a jar."""
 
     exit_code = 2
+    says_of_slice = False
 
 
 class InputError(BatchInferError, ValueError):
@@ -120,6 +128,8 @@ class SliceHeld(BatchInferError, RuntimeError):
     """Another run holds the lease on this slice."""
 
     exit_code = 6
+    worth_a_retry = True
+    says_of_slice = False
 
 
 class ModelError(BatchInferError, RuntimeError):
@@ -131,17 +141,17 @@ class ModelError(BatchInferError, RuntimeError):
 
 
 class StorageError(BatchInferError, OSError):
-    """Storage that is full or cannot be written, a registry or store that cannot be reached: worth
-    a retry.
-    """
+    """Storage that is full or cannot be written, a registry or store that cannot be reached."""
 
     exit_code = 8
+    worth_a_retry = True
 
 
 class DamagedLog(StorageError):
     """A Delta table whose log is damaged or has gaps: no retry reads it."""
 
     exit_code = 3
+    worth_a_retry = False
 
 
 class TableTooNew(StorageError):
@@ -189,3 +199,22 @@ class Interrupted(KeyboardInterrupt):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.problems[0], self.exit_code)
+
+
+# By signal: SIGINT and SIGTERM.
+_INTERRUPTED = (130, 143)
+# Each gives a code its meaning; errors that refine one of them have its code.
+_KINDS = BatchInferError.__subclasses__()
+
+WORTH_A_RETRY = tuple(sorted({kind.exit_code for kind in _KINDS if kind.worth_a_retry}))
+"""Exit codes that may pass by waiting."""
+
+POINTLESS = tuple(sorted({kind.exit_code for kind in _KINDS if not kind.worth_a_retry}))
+"""Exit codes that stay as they are until someone has changed something."""
+
+NO_FAULT_OF_SLICE = (
+    0,
+    *sorted({kind.exit_code for kind in _KINDS if not kind.says_of_slice}),
+    *_INTERRUPTED,
+)
+"""Exit codes of runs that say nothing of the slice they were for."""

@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from batchinfer.command import run_command
-from batchinfer.errors import ConfigError
-from batchinfer.schedule import WORTH_A_RETRY, Step, night_steps
+from batchinfer.errors import WORTH_A_RETRY, ConfigError
+from batchinfer.schedule import Step, night_steps
 
 if TYPE_CHECKING:
     from batchinfer.pipeline.definition.context import Context

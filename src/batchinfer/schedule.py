@@ -17,14 +17,6 @@ from typing import Any
 
 from batchinfer.errors import ConfigError
 
-WORTH_A_RETRY = (6, 8)
-"""Exit codes that may pass by waiting: another run holds the slice; storage or registry does not
-answer.
-"""
-
-POINTLESS = (2, 3, 4, 5, 7)
-"""Exit codes that stay as they are until someone has changed something."""
-
 _LATE_DAYS = 7
 """How far back a night looks for slices that got late records."""
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from batchinfer.schedule import POINTLESS, WORTH_A_RETRY
+from batchinfer.errors import POINTLESS, WORTH_A_RETRY
 
 CHECKOUT = Path(__file__).parents[2]
 PYTHON = Path(

@@ -7,7 +7,9 @@ read from the tables themselves.
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
@@ -26,6 +28,23 @@ from batchinfer.lake.table_places import open_filesystem, storage_faults
 from batchinfer.lake.table_rows import read_table_rows
 
 _SKIP_BY = ("pipeline", "started_at")
+
+
+@dataclass(frozen=True)
+class LatestRun:
+    """The attempt at a slice that started last.
+
+    Attributes:
+        exit_code, seconds, rows_in: None where it was not recorded.
+        report: the fields of its JSON line; empty where there were none.
+    """
+
+    run_id: str
+    started_at: dt.datetime
+    exit_code: int | None
+    seconds: float | None
+    rows_in: int | None
+    report: Mapping[str, Any]
 
 
 def append_run(uri: str, row: Mapping[str, Any]) -> int:
@@ -69,9 +88,8 @@ def latest_runs(
     command: str | None = None,
     bundle_digest: str | None = None,
     newest: int | None = None,
-) -> dict[str, dict[str, Any]]:
-    """The run of each slice that started last, as a mapping of slice to row; runs on no one slice
-    are left out.
+) -> dict[str, LatestRun]:
+    """The run of each slice that started last, by its name; runs on no one slice are left out.
 
     Args:
         uri: of the runs table; no table means no runs.
@@ -99,7 +117,17 @@ def latest_runs(
     else:
         with storage_faults(uri, "read the runs table"):
             rows = _newest(uri, _starts(table, pipeline), wanted, newest)
-    return {row[SLICE]: row for row in rows.sort_by("started_at").to_pylist()}
+    return {
+        row[SLICE]: LatestRun(
+            row["run_id"],
+            row["started_at"],
+            row["exit_code"],
+            row["seconds"],
+            row["rows_in"],
+            json.loads(row["report"] or "{}"),
+        )
+        for row in rows.sort_by("started_at").to_pylist()
+    }
 
 
 def _newest(

@@ -5,7 +5,7 @@ starts no JVM.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from batchinfer.errors import BatchInferError, ConfigError
 from batchinfer.pipeline.damaged_files import remedies
@@ -13,7 +13,6 @@ from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.scoring import few_rows
 from batchinfer.pipeline.scoring.devices import choose_device
 from batchinfer.pipeline.scoring.earlier_runs import (
-    Row,
     estimated_seconds,
     known_rates,
     runs_of_bundle,
@@ -38,6 +37,9 @@ from batchinfer.spark.capacity import (
     worker_threads,
 )
 from batchinfer.spark.shipping import is_local
+
+if TYPE_CHECKING:
+    from batchinfer.lake.runs import LatestRun
 
 Found = TypeVar("Found")
 # A Python worker with Arrow and PyTorch, without a model.
@@ -95,7 +97,7 @@ def plan_slice(context: Context, slice_: str) -> Plan:
     if model:
         result |= _model_facts(columns, model)
         attempt(lambda: check_suite_columns(columns, suites or {}, model))
-    earlier: list[Row] = []
+    earlier: list[LatestRun] = []
     if model:
         earlier = attempt(lambda: runs_of_bundle(context, model.ref.digest)) or []
     if data and model:
@@ -154,7 +156,7 @@ def _check_model_task(context: Context) -> None:
 
 
 def _memory(
-    earlier: Sequence[Row], bundle_bytes: int, batch_bytes: int, workers: int
+    earlier: Sequence[LatestRun], bundle_bytes: int, batch_bytes: int, workers: int
 ) -> dict[str, Any]:
     """What all workers of this machine need together, and what is there; a warning where that is
     not enough.
@@ -210,7 +212,7 @@ def _model_facts(columns: TableColumns, model: ResolvedModel) -> dict[str, Any]:
     }
 
 
-def _batch_rows(earlier: Sequence[Row]) -> str:
+def _batch_rows(earlier: Sequence[LatestRun]) -> str:
     """How the size of a batch is come by, in words."""
     remembered = ", ".join(
         f"{rows:,} on {device}" for device, rows in known_rates(earlier).best_rows().items()

@@ -21,7 +21,7 @@ from batchinfer.inference.road_choice import Road
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.scoring import commits, settling
 from batchinfer.pipeline.scoring.outcome import RunOutcome
-from batchinfer.pipeline.scoring.publication import Attempt
+from batchinfer.pipeline.scoring.publication import Publication
 from batchinfer.pipeline.scoring.published import Published, check_owner, read_published
 from batchinfer.pipeline.scoring.quarantined import rows_with_keys
 from batchinfer.pipeline.scoring.resolved_inputs import ResolvedInputs, resolve_inputs
@@ -94,7 +94,7 @@ def replay_slice(context: Context, slice_: str, open_session: OpenSession) -> Ru
                 },
             )
             quarantined = QuarantinedRows(attempted, published, waiting, rows)
-            Attempt(attempted, quarantined, open_session).run(started)
+            Publication(attempted, quarantined, open_session).run(started)
     report.seconds = round(time.perf_counter() - started, 3)
     return report
 
@@ -211,7 +211,7 @@ class QuarantinedRows:
     waiting: pa.Table
     rows: Rows
 
-    def prepare(self, attempt: Attempt) -> DataFrame | None:
+    def prepare(self, attempt: Publication) -> DataFrame | None:
         started = time.perf_counter()
         columns, report = self.inputs.columns, self.inputs.report
         report.feature_tables = columns.preparation.used_tables()
@@ -219,7 +219,7 @@ class QuarantinedRows:
         report.stage_seconds["prepare"] = round(time.perf_counter() - started, 3)
         return found
 
-    def check_rows(self, attempt: Attempt) -> None:
+    def check_rows(self, attempt: Publication) -> None:
         """Nothing: keys and input were judged when the slice was scored."""
 
     def check_found(self, found: int) -> None:

@@ -13,7 +13,7 @@ from batchinfer.errors import InputError
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.scoring import commits, few_rows
 from batchinfer.pipeline.scoring.outcome import RunOutcome
-from batchinfer.pipeline.scoring.publication import Attempt
+from batchinfer.pipeline.scoring.publication import Publication
 from batchinfer.pipeline.scoring.published import Published, check_owner, read_published
 from batchinfer.pipeline.scoring.resolved_inputs import ResolvedInputs, resolve_inputs
 from batchinfer.pipeline.scoring.settling import settle
@@ -60,7 +60,7 @@ def score_slice(
             inputs.report.warnings += [note] if note else []
             rows = WholeSlice(inputs, evolve, published.version if published else None)
             with few_rows.loading(inputs) as child:
-                Attempt(inputs, rows, open_session, child).run(started)
+                Publication(inputs, rows, open_session, child).run(started)
     inputs.report.seconds = round(time.perf_counter() - started, 3)
     return inputs.report
 
@@ -91,7 +91,7 @@ class WholeSlice:
     evolve: bool
     seen: int | None
 
-    def prepare(self, attempt: Attempt) -> DataFrame | None:
+    def prepare(self, attempt: Publication) -> DataFrame | None:
         started = time.perf_counter()
         columns, data, report = self.inputs.columns, self.inputs.data, self.inputs.report
         report.feature_tables = columns.preparation.used_tables()
@@ -101,7 +101,7 @@ class WholeSlice:
         report.stage_seconds["prepare"] = round(time.perf_counter() - started, 3)
         return prepared
 
-    def check_rows(self, attempt: Attempt) -> None:
+    def check_rows(self, attempt: Publication) -> None:
         """Duplicate keys and the input suite (exit 3); the suite judges the rows as they landed."""
         inputs, data = self.inputs, self.inputs.data
         started = time.perf_counter()

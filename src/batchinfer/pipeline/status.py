@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Container
+from typing import TYPE_CHECKING, Any
 
-from batchinfer.errors import ConfigError, ModelError, StorageError
+from batchinfer.errors import NO_FAULT_OF_SLICE, ConfigError, ModelError, StorageError
 from batchinfer.pipeline.damaged_files import remedies
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.scoring.published import Published, read_published
 from batchinfer.pipeline.slices.landed import read_landed
 from batchinfer.pipeline.slices.slice_data import LandedSlice
 
-# A run that ended so says nothing of its slice: done, a configuration error, held by another,
-# interrupted.
-_NOT_THE_SLICES_FAULT = (0, 2, 6, 130, 143)
+if TYPE_CHECKING:
+    from batchinfer.lake.runs import LatestRun
 
 
 def pipeline_status(context: Context) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def pipeline_status(context: Context) -> dict[str, Any]:
         for name, one in found.items()
         if one.other is None or not context.pipeline.sink.shared
     }
-    held = {lease["slice"]: lease for lease in running(context.environment.lake, context.name)}
+    held = {lease["slice"] for lease in running(context.environment.lake, context.name)}
     last = latest_runs(context.runs, context.name, "score")
     digest, warning = _current_digest(context)
     slices = [
@@ -82,8 +82,8 @@ def _state(
     name: str,
     landed: dict[str, LandedSlice],
     published: Published | None,
-    held: dict[str, Any],
-    last: dict[str, Any] | None,
+    held: Container[str],
+    last: LatestRun | None,
     digest: str | None,
 ) -> str:
     if name in held:
@@ -97,18 +97,18 @@ def _state(
         and not (published.made_of and published.is_stale(data, digest))
     ):
         return "published"
-    if last is not None and last["exit_code"] not in _NOT_THE_SLICES_FAULT:
+    if last is not None and last.exit_code not in NO_FAULT_OF_SLICE:
         return "failed"
     return "missing" if published is None else "stale"
 
 
-def _facts(published: Published | None, last: dict[str, Any] | None) -> dict[str, Any]:
+def _facts(published: Published | None, last: LatestRun | None) -> dict[str, Any]:
     made_of = published.made_of if published else None
     return {
         "rows_published": published.rows if published else 0,
         "model_version": made_of.model_version if made_of else None,
         "source_version": made_of.data_version if made_of else None,
         "version": published.version if published else None,
-        "run_id": made_of.run_id if made_of else (last or {}).get("run_id"),
+        "run_id": made_of.run_id if made_of else (last.run_id if last else None),
         "scored_at": made_of.scored_at if made_of else None,
     }

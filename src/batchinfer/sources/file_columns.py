@@ -26,7 +26,7 @@ from batchinfer.config.sources import (
 from batchinfer.config.types import parse_ddl
 from batchinfer.contracts import SLICE, SOURCE_FILE, SOURCE_LINE
 from batchinfer.errors import InputError, listed_some
-from batchinfer.sources.splits import ParquetSplit, TextSplit
+from batchinfer.sources.source_splits import ParquetSplit, TextSplit
 
 _TAKEN = (SLICE, SOURCE_FILE, SOURCE_LINE)
 # Characters that Delta refuses in names.

@@ -16,7 +16,7 @@ from batchinfer.sources.listing import SourceFile
 from batchinfer.sources.logs.log_parser import read_log_splits
 from batchinfer.sources.parsed import BLOCK_BYTES, Parsed
 from batchinfer.sources.rescued import is_rescued
-from batchinfer.sources.splits import ParquetSplit, SourceSplit, TextSplit, WholeFiles
+from batchinfer.sources.source_splits import ParquetSplit, SourceSplit, TextSplit, WholeFiles
 from batchinfer.sources.tables.parquet_contract import parquet_fields
 from batchinfer.sources.tables.parquet_reader import plan_parquet_splits, read_parquet_splits
 from batchinfer.sources.text.byte_ranges import plan_text_splits

@@ -20,7 +20,7 @@ from batchinfer.contracts import SOURCE_FILE, SOURCE_LINE, BadRecord
 from batchinfer.errors import InputError, InputMissing, StorageError
 from batchinfer.sources.listing import SourceFile
 from batchinfer.sources.parsed import BLOCK_BYTES, MAX_RECORD_BYTES, Parsed
-from batchinfer.sources.splits import WholeFiles
+from batchinfer.sources.source_splits import WholeFiles
 from batchinfer.sources.text.byte_ranges import check_unchanged
 from batchinfer.sources.text.byte_streams import is_utf8
 

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from batchinfer.cli import cli
-from batchinfer.schedule import POINTLESS, WORTH_A_RETRY
+from batchinfer.errors import POINTLESS, WORTH_A_RETRY
 from deploy import crd
 
 CHECKOUT = Path(__file__).parents[3]

@@ -10,7 +10,7 @@ import pytest
 
 from batchinfer.errors import ConfigError
 from batchinfer.pipeline.definition.slice_names import check_slice
-from batchinfer.schedule import POINTLESS, WORTH_A_RETRY, night_steps, read_schedule
+from batchinfer.schedule import night_steps, read_schedule
 
 
 @pytest.mark.parametrize(
@@ -101,16 +101,3 @@ def test_slices_that_no_calendar_knows(rule: object) -> None:
         ConfigError, match="allowed with a schedule: ingest_date, or a column with unit"
     ):
         night_steps(rule, dt.date(2026, 11, 21))
-
-
-def test_every_exit_code_of_the_contract_is_either_worth_a_retry_or_pointless() -> None:
-    from batchinfer import errors
-
-    codes = {
-        class_.exit_code
-        for class_ in vars(errors).values()
-        if isinstance(class_, type)
-        and issubclass(class_, errors.BatchInferError)
-        and class_ is not errors.Interrupted
-    }
-    assert codes - {1} == {*WORTH_A_RETRY, *POINTLESS}

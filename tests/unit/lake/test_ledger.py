@@ -204,21 +204,20 @@ def test_runs_are_appended_and_the_latest_of_each_slice_is_found(tmp_path: Path)
             },
         )
     latest = runs.latest_runs(uri, "p", command="score")
-    assert {slice_: row["run_id"] for slice_, row in latest.items()} == {"a": "r2", "b": "r3"}
+    assert {slice_: row.run_id for slice_, row in latest.items()} == {"a": "r2", "b": "r3"}
     assert (
-        latest["a"]["started_at"] == start + datetime.timedelta(minutes=2)
-        and latest["a"]["seconds"] is None
+        latest["a"].started_at == start + datetime.timedelta(minutes=2)
+        and latest["a"].seconds is None
     )
-    assert {slice_: row["run_id"] for slice_, row in runs.latest_runs(uri, "p").items()} == {
+    assert {slice_: row.run_id for slice_, row in runs.latest_runs(uri, "p").items()} == {
         "a": "r6",
         "b": "r3",
     }
+    assert {slice_: row.run_id for slice_, row in runs.latest_runs(uri, "p", newest=1).items()} == {
+        "a": "r6"
+    }
     assert {
-        slice_: row["run_id"] for slice_, row in runs.latest_runs(uri, "p", newest=1).items()
-    } == {"a": "r6"}
-    assert {
-        slice_: row["run_id"]
-        for slice_, row in runs.latest_runs(uri, "p", "score", newest=2).items()
+        slice_: row.run_id for slice_, row in runs.latest_runs(uri, "p", "score", newest=2).items()
     } == {
         "a": "r2",
         "b": "r3",
@@ -249,7 +248,7 @@ def test_of_many_runs_only_the_newest_files_are_opened(tmp_path: Path) -> None:
     for action in pa.table(DeltaTable(uri).get_add_actions(flatten=True)).to_pylist():
         if action["max.started_at"] < start + datetime.timedelta(minutes=3):
             Path(uri, action["path"]).unlink()
-    assert [row["run_id"] for row in runs.latest_runs(uri, "p", newest=2).values()] == by_start[
+    assert [row.run_id for row in runs.latest_runs(uri, "p", newest=2).values()] == by_start[
         "run_id"
     ].to_pylist()[-2:]
     with pytest.raises(StorageError):

@@ -23,7 +23,7 @@ from batchinfer.sources import whole_files
 from batchinfer.sources.listing import list_files
 from batchinfer.sources.parsed import BLOCK_BYTES, Parsed
 from batchinfer.sources.readers import plan_source_splits, read_fields, read_splits
-from batchinfer.sources.splits import WholeFiles
+from batchinfer.sources.source_splits import WholeFiles
 from batchinfer.sources.text.byte_ranges import group_splits
 
 

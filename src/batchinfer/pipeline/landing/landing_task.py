@@ -22,7 +22,7 @@ from batchinfer.contracts import SLICE, SOURCE_FILE, SOURCE_LINE, BadRecord, Sta
 from batchinfer.pipeline.definition.slice_names import names_slice
 from batchinfer.sources.json.unknown_keys import KeyKinds
 from batchinfer.sources.parsed import FileKeys, Parsed
-from batchinfer.sources.splits import SourceSplit, TextSplit
+from batchinfer.sources.source_splits import SourceSplit, TextSplit
 
 # pyarrow makes these functions when it is imported; type checkers cannot see them.
 pc: Any = compute

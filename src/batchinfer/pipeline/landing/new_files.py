@@ -31,7 +31,7 @@ from batchinfer.pipeline.landing.landing_task import (
 from batchinfer.pipeline.landing.new_keys import find_json_columns
 from batchinfer.pipeline.landing.slice_anew import cut_splits, files_of_slice
 from batchinfer.pipeline.slices.table_columns import table_fields
-from batchinfer.sources.splits import SourceSplit, TextSplit, WholeFiles
+from batchinfer.sources.source_splits import SourceSplit, TextSplit, WholeFiles
 from batchinfer.spark.capacity import workers
 from batchinfer.spark.tasks import Work, run_tasks
 

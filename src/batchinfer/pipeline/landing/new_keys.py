@@ -14,14 +14,14 @@ from batchinfer.config.types import spark_name
 from batchinfer.errors import InputError, listed_some
 from batchinfer.pipeline.landing.increment import Landing
 from batchinfer.pipeline.landing.landing_task import KeySearch, LandingResult, look_for_keys
-from batchinfer.sources.splits import TextSplit
+from batchinfer.sources.source_splits import TextSplit
 from batchinfer.spark.capacity import workers
 from batchinfer.spark.tasks import Work, run_tasks
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from batchinfer.sources.splits import SourceSplit
+    from batchinfer.sources.source_splits import SourceSplit
     from batchinfer.spark.session import OpenSession
 
 _SHOWN_KEYS = 10

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from batchinfer.sources.http.fetch import PageMark
     from batchinfer.sources.http.page_spool import PageSpool, SpooledPage
     from batchinfer.sources.listing import SourceFile
-    from batchinfer.sources.splits import SourceSplit
+    from batchinfer.sources.source_splits import SourceSplit
     from batchinfer.spark.session import OpenSession
 
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from batchinfer.contracts import SLICE
 from batchinfer.errors import InputError, listed_some
 from batchinfer.pipeline.landing.increment import AnyFile, ChangedFiles, Landing, Listed
-from batchinfer.sources.splits import SourceSplit, TextSplit
+from batchinfer.sources.source_splits import SourceSplit, TextSplit
 
 _BACK_HINT = "put the files back where the source names them"
 _GONE_HINT = (

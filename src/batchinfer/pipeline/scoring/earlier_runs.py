@@ -6,27 +6,27 @@ without it a run does the same work, and finds its batch size by itself.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING
 
 from batchinfer.errors import DamagedFile, StorageError, TableTooNew
 from batchinfer.json_values import as_value
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.scoring.task_result import Rates
 
-Row = Mapping[str, Any]
+if TYPE_CHECKING:
+    from batchinfer.lake.runs import LatestRun
+
 # Runs that are looked at: more say nothing new, and each is a file.
 _NEWEST = 64
 # Runs that an estimate is made from: machines and data change.
 _LATEST = 5
 
 
-def runs_of_bundle(context: Context, digest: str) -> list[Row]:
-    """The latest runs with this bundle, one a slice, that were published, as rows of the runs
-    table, oldest first.
+def runs_of_bundle(context: Context, digest: str) -> list[LatestRun]:
+    """The latest runs with this bundle, one a slice, that were published, oldest first.
 
     A table that cannot be read is said, and never keeps a run from its work. Runs on: driver,
     without Spark.
@@ -44,12 +44,12 @@ def runs_of_bundle(context: Context, digest: str) -> list[Row]:
         print(f"batchinfer: earlier runs cannot be read: {error}", file=sys.stderr)
         return []
     return sorted(
-        (run for run in runs if run["exit_code"] == 0 and run["rows_in"]),
-        key=lambda run: run["started_at"],
+        (run for run in runs if run.exit_code == 0 and run.rows_in),
+        key=lambda run: run.started_at,
     )
 
 
-def known_rates(runs: Sequence[Row]) -> Rates:
+def known_rates(runs: Sequence[LatestRun]) -> Rates:
     """What the latest of the runs on each device measured.
 
     A run hands on what it was told, so the latest knows what those before knew and what no longer
@@ -57,31 +57,32 @@ def known_rates(runs: Sequence[Row]) -> Rates:
     """
     found: dict[str, Mapping[int, float]] = {}
     for run in runs:
-        told = json.loads(run["report"] or "{}").get("batch_rates", {})
+        told = run.report.get("batch_rates", {})
         found |= as_value(dict[str, Mapping[int, float]], told)
     return Rates(found)
 
 
-def estimated_seconds(runs: Sequence[Row], rows: int) -> float | None:
+def estimated_seconds(runs: Sequence[LatestRun], rows: int) -> float | None:
     """Seconds that a run of so many rows will take, from what the latest runs took; None without
     any.
 
     A run has a part that grows with its rows, the inference, and one that hardly does: session,
     checks, commit.
     """
-    latest = [
-        (run, json.loads(run["report"] or "{}").get("stage_seconds", {})) for run in runs[-_LATEST:]
-    ]
+    latest = runs[-_LATEST:]
     if not latest:
         return None
-    inference = sum(stages.get("inference", run["seconds"]) for run, stages in latest)
-    fixed = median(
-        run["seconds"] - stages.get("inference", run["seconds"]) for run, stages in latest
-    )
-    return round(fixed + inference * rows / sum(run["rows_in"] for run, _ in latest), 1)
+    seconds = [(run.seconds or 0.0, _inference_seconds(run)) for run in latest]
+    fixed = median(whole - inference for whole, inference in seconds)
+    a_row = sum(inference for _, inference in seconds) / sum(run.rows_in or 0 for run in latest)
+    return round(fixed + a_row * rows, 1)
 
 
-def worker_bytes(runs: Sequence[Row]) -> int | None:
+def _inference_seconds(run: LatestRun) -> float:
+    return run.report.get("stage_seconds", {}).get("inference", run.seconds or 0.0)
+
+
+def worker_bytes(runs: Sequence[LatestRun]) -> int | None:
     """The most memory that one worker took in the latest runs; None if none of them says."""
-    told = [json.loads(run["report"] or "{}").get("worker_bytes", 0) for run in runs[-_LATEST:]]
+    told = [run.report.get("worker_bytes", 0) for run in runs[-_LATEST:]]
     return max(told, default=0) or None

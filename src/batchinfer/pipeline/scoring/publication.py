@@ -16,7 +16,7 @@ from batchinfer import contracts
 from batchinfer.errors import ChecksFailed, TooManyQuarantined
 from batchinfer.pipeline.scoring import few_rows
 from batchinfer.pipeline.scoring.compiled_programs import keep_compiled
-from batchinfer.pipeline.scoring.earlier_runs import Row, estimated_seconds, runs_of_bundle
+from batchinfer.pipeline.scoring.earlier_runs import estimated_seconds, runs_of_bundle
 from batchinfer.pipeline.scoring.histogram import score_histogram
 from batchinfer.pipeline.scoring.judging import Judge, too_many_failed
 from batchinfer.pipeline.scoring.outcome import RunOutcome
@@ -30,19 +30,20 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from batchinfer.inference.watchdog import ChildRunner
+    from batchinfer.lake.runs import LatestRun
     from batchinfer.spark.session import OpenSession
 
 
 class RowsOfSlice(Protocol):
     """The rows that are attempted, and what becomes of them. Each of these runs on the driver."""
 
-    def prepare(self, attempt: Attempt) -> DataFrame | None:
+    def prepare(self, attempt: Publication) -> DataFrame | None:
         """The rows after table transforms, as far as Spark can judge those before a row is read;
         None: the rows as they landed.
         """
         ...
 
-    def check_rows(self, attempt: Attempt) -> None:
+    def check_rows(self, attempt: Publication) -> None:
         """Judges the rows before one of them is scored."""
         ...
 
@@ -63,7 +64,7 @@ class RowsOfSlice(Protocol):
         ...
 
 
-class Attempt:
+class Publication:
     """One attempt: its inputs, its rows, and what became of them so far.
 
     Args:
@@ -161,7 +162,7 @@ class Attempt:
         if self.inputs.suites or self.child is None:
             _ = self.spark
 
-    def _score_rows(self, earlier: Sequence[Row]) -> RoadOutcome:
+    def _score_rows(self, earlier: Sequence[LatestRun]) -> RoadOutcome:
         if self.child is not None:
             self.report.workers = 1
             return few_rows.score_here(self.inputs, self.child)

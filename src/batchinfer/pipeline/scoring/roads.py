@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from batchinfer.config.types import parse_ddl
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.scoring.compiled_programs import ship_compiled
-from batchinfer.pipeline.scoring.earlier_runs import Row, known_rates
+from batchinfer.pipeline.scoring.earlier_runs import known_rates
 from batchinfer.pipeline.scoring.once import decide, score_once
 from batchinfer.pipeline.scoring.pandas_road import packed, place_name
 from batchinfer.pipeline.scoring.resolved_inputs import ResolvedInputs, columns_to_read
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from batchinfer.inference.road_choice import Road
+    from batchinfer.lake.runs import LatestRun
 
 
 # A task that shares rows out sends the inputs of equal ones once: few large tasks send little.
@@ -46,7 +47,7 @@ _TASK_ROWS = (2_000, 250_000)
 def run_road(
     spark: SparkSession,
     inputs: ResolvedInputs,
-    earlier: Sequence[Row],
+    earlier: Sequence[LatestRun],
     prepared: DataFrame | None = None,
 ) -> RoadOutcome:
     """Scores a slice on the executors.

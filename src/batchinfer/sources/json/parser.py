@@ -39,7 +39,7 @@ from batchinfer.sources.parsed import (
     conserved,
     with_lineage,
 )
-from batchinfer.sources.splits import TextSplit
+from batchinfer.sources.source_splits import TextSplit
 from batchinfer.sources.text.byte_ranges import open_split
 from batchinfer.sources.text.line_blocks import Records, line_blocks, screen, share_blocks
 

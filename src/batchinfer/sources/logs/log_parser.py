@@ -24,7 +24,7 @@ from batchinfer.errors import ConfigError
 from batchinfer.sources.logs.known_formats import log_format
 from batchinfer.sources.logs.log_format import LogFormat, match_lines
 from batchinfer.sources.parsed import BLOCK_BYTES, Parsed, Where, conserved, with_lineage
-from batchinfer.sources.splits import TextSplit
+from batchinfer.sources.source_splits import TextSplit
 from batchinfer.sources.text.byte_ranges import open_split
 from batchinfer.sources.text.columns import TextRule, bad_value, convert
 from batchinfer.sources.text.line_blocks import (

@@ -28,7 +28,7 @@ from batchinfer.legacy_calendar import calendar_of
 from batchinfer.sources.listing import SourceFile
 from batchinfer.sources.parsed import BLOCK_BYTES, Parsed, Where, conserved, with_lineage
 from batchinfer.sources.rescued import rescued_columns
-from batchinfer.sources.splits import ParquetSplit
+from batchinfer.sources.source_splits import ParquetSplit
 from batchinfer.sources.tables.parquet_contract import check_file_columns, new_types
 from batchinfer.sources.tables.parquet_footers import fact, open_parquet, read_footers
 from batchinfer.sources.tables.parquet_types import conform, nanoseconds_of, outside_years

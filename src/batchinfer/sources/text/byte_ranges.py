@@ -20,7 +20,7 @@ from batchinfer.config.sources import CsvSource, JsonSource, LogSource
 from batchinfer.errors import InputError, InputMissing, listed_some
 from batchinfer.sources.file_columns import WantedColumns
 from batchinfer.sources.listing import SourceFile
-from batchinfer.sources.splits import LineFeeds, ParquetSplit, TextSplit, WholeFiles
+from batchinfer.sources.source_splits import LineFeeds, ParquetSplit, TextSplit, WholeFiles
 from batchinfer.sources.text.byte_streams import (
     compression_of,
     is_ascii_compatible,

@@ -35,7 +35,7 @@ from batchinfer.sources.parsed import (
     with_lineage,
 )
 from batchinfer.sources.rescued import rescued_columns
-from batchinfer.sources.splits import TextSplit
+from batchinfer.sources.source_splits import TextSplit
 from batchinfer.sources.text.byte_ranges import open_split
 from batchinfer.sources.text.columns import TextRule, bad_value, convert
 from batchinfer.sources.text.csv_dialect import (

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from registrations import Project
 
-from batchinfer.lake.runs import append_run
+from batchinfer.lake.runs import LatestRun, append_run
 from batchinfer.pipeline.scoring.earlier_runs import (
     estimated_seconds,
     known_rates,
@@ -65,9 +65,9 @@ def test_rates_are_those_of_the_bundle_by_device_the_latest_first(project: Proje
 
 
 def test_the_estimate_has_a_part_that_does_not_grow_with_the_rows() -> None:
-    def run(seconds: float, inference: float, rows: int) -> dict[str, Any]:
+    def run(seconds: float, inference: float, rows: int) -> LatestRun:
         report = {"stage_seconds": {"inference": inference}, "worker_bytes": int(seconds)}
-        return {"seconds": seconds, "rows_in": rows, "report": json.dumps(report)}
+        return LatestRun("a", START, 0, seconds, rows, report)
 
     long_ago = [run(1000.0, 10.0, 10)] * 3
     lately = [
@@ -78,7 +78,10 @@ def test_the_estimate_has_a_part_that_does_not_grow_with_the_rows() -> None:
         run(15.0, 4.0, 2000),
     ]
     assert estimated_seconds([*long_ago, *lately], 100_000) == 11.0 + 200.0
-    assert worker_bytes([*long_ago, *lately]) == 15 and worker_bytes([{"report": None}]) is None
+    assert (
+        worker_bytes([*long_ago, *lately]) == 15
+        and worker_bytes([LatestRun("a", START, 0, 1.0, 1, {})]) is None
+    )
 
 
 def test_a_runs_table_that_cannot_be_read_is_said_and_stops_nothing(

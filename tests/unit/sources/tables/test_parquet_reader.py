@@ -18,7 +18,7 @@ from parquet_files import column, files_in, parquet_source, read, write
 from batchinfer.errors import InputError, InputMissing
 from batchinfer.json_values import from_json, to_json
 from batchinfer.sources.readers import read_splits
-from batchinfer.sources.splits import ParquetSplit
+from batchinfer.sources.source_splits import ParquetSplit
 from batchinfer.sources.tables.parquet_reader import plan_parquet_splits
 from batchinfer.sources.tables.parquet_types import conform
 from batchinfer.sources.text.byte_ranges import group_splits

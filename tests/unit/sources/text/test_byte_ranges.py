@@ -14,7 +14,7 @@ from batchinfer.config.sources import CsvSource
 from batchinfer.errors import InputError
 from batchinfer.json_values import from_json, to_json
 from batchinfer.sources.listing import list_files
-from batchinfer.sources.splits import TextSplit
+from batchinfer.sources.source_splits import TextSplit
 from batchinfer.sources.text.byte_ranges import (
     align,
     count_range,

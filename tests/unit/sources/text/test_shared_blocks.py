@@ -18,7 +18,7 @@ from batchinfer.config.sources import CsvSource, JsonSource, LogSource, Source
 from batchinfer.sources.listing import list_files
 from batchinfer.sources.parsed import Parsed
 from batchinfer.sources.readers import read_splits
-from batchinfer.sources.splits import TextSplit
+from batchinfer.sources.source_splits import TextSplit
 from batchinfer.sources.text.byte_ranges import align, count_range, needs_count, plan_text_splits
 
 Texts = CsvSource | JsonSource | LogSource
