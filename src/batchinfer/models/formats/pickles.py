@@ -6,7 +6,6 @@ Owns the scan and the words for what it finds. Knows no format.
 from __future__ import annotations
 
 import pickletools
-from typing import Any
 
 _SCANNED_BYTES = 64 * 2**20
 _STRINGS = {
@@ -19,6 +18,7 @@ _STRINGS = {
     "SHORT_BINSTRING",
 }
 _PUTS, _GETS = {"PUT", "BINPUT", "LONG_BINPUT"}, {"GET", "BINGET", "LONG_BINGET"}
+_MARK = pickletools.markobject
 UNKNOWN = "something that its opcodes hide"
 
 
@@ -44,51 +44,65 @@ def imported(data: bytes) -> set[str]:
     Runs on: driver and executor.
     """
     found: set[str] = set()
-    strings: list[str | None] = []
-    memo: dict[int, str | None] = {}
-    last: str | None = None
+    stack = _Stack()
     try:
         for opcode, argument, _ in pickletools.genops(data):
-            name = opcode.name
-            if name in ("GLOBAL", "INST"):
+            if opcode.name in ("GLOBAL", "INST"):
                 found.add(str(argument).replace(" ", "."))
-            elif name == "STACK_GLOBAL":
-                pair = strings[-2:]
-                found.add(
-                    ".".join(str(part) for part in pair)
-                    if len(pair) == 2 and None not in pair
-                    else UNKNOWN
-                )
-            elif name.startswith("EXT"):
+            elif opcode.name == "STACK_GLOBAL":
+                module, name = stack.values[-2:]
+                both = isinstance(module, str) and isinstance(name, str)
+                found.add(f"{module}.{name}" if both else UNKNOWN)
+            elif opcode.name.startswith("EXT"):
                 found.add(UNKNOWN)
-            last = _note(name, argument, strings, memo, last)
+            stack.follow(opcode, argument)
     # cut off or no pickle at all: what was found up to there counts, and that the rest is hidden
     except Exception:
         found.add(UNKNOWN)
     return found
 
 
-def _note(
-    name: str,
-    argument: Any,
-    strings: list[str | None],
-    memo: dict[int, str | None],
-    last: str | None,
-) -> str | None:
-    """Follows the strings on the stack, as far as a module and a name are concerned."""
-    if name in _STRINGS:
-        strings.append(str(argument))
-        return str(argument)
-    if name == "MEMOIZE":
-        memo[len(memo)] = last
-        return last
-    if name in _PUTS:
-        memo[int(argument)] = last
-        return last
-    if name in _GETS:
-        strings.append(memo.get(int(argument)))
-        return strings[-1]
-    return None
+class _Stack:
+    """The stack of the machine that a pickle is a program of, as far as strings are concerned.
+
+    Each opcode says what it takes and what it leaves. Source: `pickletools.opcodes`.
+
+    Attributes:
+        values: strings, marks, and None for all else.
+    """
+
+    def __init__(self) -> None:
+        self.values: list[object] = []
+        self._memo: dict[int, object] = {}
+
+    def follow(self, opcode: pickletools.OpcodeInfo, argument: object) -> None:
+        """What an opcode makes of the stack.
+
+        Raises:
+            LookupError: it takes more than there is.
+        """
+        name, values = opcode.name, self.values
+        if name in _PUTS or name == "MEMOIZE":
+            place = int(str(argument)) if name in _PUTS else len(self._memo)
+            self._memo[place] = values[-1]
+        elif name in _STRINGS:
+            values.append(str(argument))
+        elif name in _GETS:
+            values.append(self._memo[int(str(argument))])
+        elif name == "DUP":
+            values.append(values[-1])
+        else:
+            self._pop(opcode)
+            values += [_MARK if left is _MARK else None for left in opcode.stack_after]
+
+    def _pop(self, opcode: pickletools.OpcodeInfo) -> None:
+        taken = opcode.stack_before
+        if _MARK in taken:
+            while self.values.pop() is not _MARK:
+                pass
+            taken = taken[: taken.index(_MARK)]
+        for _ in taken:
+            self.values.pop()
 
 
 def described(data: bytes) -> str:
