@@ -1,15 +1,15 @@
-"""Adam, without what torch's own optimizer brings along.
+"""Adam by PyTorch's own function, without what the optimizer around it brings along.
 
-Owns the update rule. `torch.optim` loads torch's compiler the first time one is made, which takes
-longer than training a small network does; a test holds this one to torch's.
+Owns the moments of each parameter. `torch.optim.Adam` loads torch's compiler the first time one is
+made, which takes longer than training a small network does; a test holds that nothing here does.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 
 import torch
+from torch.optim.adam import adam
 
 _BETA_1 = 0.9
 _BETA_2 = 0.999
@@ -28,7 +28,7 @@ class Adam:
         self._parameters = [parameter for parameter in parameters if parameter.requires_grad]
         self._means = [torch.zeros_like(parameter) for parameter in self._parameters]
         self._squares = [torch.zeros_like(parameter) for parameter in self._parameters]
-        self._steps = [0] * len(self._parameters)
+        self._steps = [torch.zeros((), device=each.device) for each in self._parameters]
 
     def clear(self) -> None:
         """Forgets the gradients, before the next batch."""
@@ -38,12 +38,21 @@ class Adam:
     @torch.no_grad()
     def step(self) -> None:
         """One update; a parameter without a gradient stays as it is."""
-        for place, parameter in enumerate(self._parameters):
-            if parameter.grad is None:
-                continue
-            self._steps[place] += 1
-            step, mean, square = self._steps[place], self._means[place], self._squares[place]
-            mean.lerp_(parameter.grad, 1 - _BETA_1)
-            square.mul_(_BETA_2).addcmul_(parameter.grad, parameter.grad, value=1 - _BETA_2)
-            scale = square.sqrt().div_(math.sqrt(1 - _BETA_2**step)).add_(_EPSILON)
-            parameter.addcdiv_(mean, scale, value=-self.learning_rate / (1 - _BETA_1**step))
+        moved = [place for place, each in enumerate(self._parameters) if each.grad is not None]
+        adam(
+            [self._parameters[place] for place in moved],
+            [grad for each in self._parameters if (grad := each.grad) is not None],
+            [self._means[place] for place in moved],
+            [self._squares[place] for place in moved],
+            [],
+            [self._steps[place] for place in moved],
+            # One kernel for all parameters, on CPUs too: a third of the time of an operation each.
+            fused=True,
+            amsgrad=False,
+            beta1=_BETA_1,
+            beta2=_BETA_2,
+            lr=self.learning_rate,
+            weight_decay=0.0,
+            eps=_EPSILON,
+            maximize=False,
+        )

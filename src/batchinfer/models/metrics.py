@@ -1,6 +1,7 @@
 """How good a model is on rows that it did not learn from.
 
-Owns the formulas. Arrays in, floats out; knows nothing of networks.
+Owns which figures are told, and how sure they are; what scikit-learn and SciPy know is theirs.
+Arrays in, floats out; knows nothing of networks.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def binary_metrics(target: np.ndarray, score: np.ndarray) -> dict[str, float]:
     positive = target > 0.5
     kept = np.clip(score, _TINY, 1 - _TINY)
     losses = -np.where(positive, np.log(kept), np.log1p(-kept))
-    right = float(np.mean((score >= 0.5) == positive))
+    right = int(np.sum((score >= 0.5) == positive))
     share = float(np.mean(positive))
     metrics = {
         **_mean("log_loss", losses),
@@ -56,13 +57,15 @@ def multiclass_metrics(target: np.ndarray, scores: np.ndarray) -> dict[str, floa
 
     Runs on: driver.
     """
+    from sklearn.metrics import roc_auc_score
+
     rows = np.arange(len(target))
     target = target.astype(np.int64)
     losses = -np.log(np.clip(scores[rows, target], _TINY, 1))
-    right = float(np.mean(scores.argmax(axis=1) == target))
+    right = int(np.sum(scores.argmax(axis=1) == target))
     counts = np.bincount(target, minlength=scores.shape[1])
     areas = [
-        auc(target == place, scores[:, place])
+        roc_auc_score(target == place, scores[:, place])
         for place in np.flatnonzero((counts > 0) & (counts < len(target)))
     ]
     metrics = {
@@ -82,15 +85,16 @@ def regression_metrics(
     Runs on: driver.
     Source: the central limit theorem for the mean of the squared and of the absolute errors.
     """
+    from sklearn.metrics import r2_score
+
     error = prediction.astype(np.float64) - target
-    spread = float(np.sum((target - target.mean(dtype=np.float64)) ** 2))
     squares = _mean("rmse", error**2)
     metrics = {
         **{name: math.sqrt(value) for name, value in squares.items()},
         **_mean("mae", np.abs(error)),
         "baseline": math.sqrt(float(np.mean((target - learnt_mean) ** 2))),
     }
-    return metrics | ({"r2": 1 - float(np.sum(error**2)) / spread} if spread > 0 else {})
+    return metrics | ({"r2": float(r2_score(target, prediction))} if np.ptp(target) > 0 else {})
 
 
 def metric_warnings(metrics: Mapping[str, float]) -> list[str]:
@@ -158,23 +162,10 @@ def _share_of_truth(
     return np.where(target == 1, score, 1 - score)
 
 
-def auc(positive: np.ndarray, score: np.ndarray) -> float:
-    """Area under the ROC curve: the chance that a positive row scores above a negative one, ties
-    counting half.
-
-    Runs on: driver.
-    Source: Mann and Whitney (1947), by ranks.
-    """
-    _, places, counts = np.unique(score, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    ranks = (last - (counts - 1) / 2)[places]
-    ones = int(positive.sum())
-    zeros = len(positive) - ones
-    return float((ranks[positive].sum() - ones * (ones + 1) / 2) / (ones * zeros))
-
-
 def _auc(positive: np.ndarray, score: np.ndarray) -> dict[str, float]:
-    area = auc(positive, score)
+    from sklearn.metrics import roc_auc_score
+
+    area = float(roc_auc_score(positive, score))
     ones = int(positive.sum())
     zeros = len(positive) - ones
     both_above = area / (2 - area) - area**2
@@ -193,12 +184,8 @@ def _mean(name: str, values: np.ndarray) -> dict[str, float]:
     return {name: mean, f"{name}_low": max(0.0, mean - half), f"{name}_high": mean + half}
 
 
-def _share(name: str, share: float, rows: int) -> dict[str, float]:
-    square = _Z**2 / rows
-    centre = (share + square / 2) / (1 + square)
-    half = _Z * math.sqrt(share * (1 - share) / rows + square / rows / 4) / (1 + square)
-    return {
-        name: share,
-        f"{name}_low": max(0.0, centre - half),
-        f"{name}_high": min(1.0, centre + half),
-    }
+def _share(name: str, right: int, rows: int) -> dict[str, float]:
+    from scipy.stats import binomtest
+
+    sure = binomtest(right, rows).proportion_ci(0.95, "wilson")
+    return {name: right / rows, f"{name}_low": float(sure.low), f"{name}_high": float(sure.high)}

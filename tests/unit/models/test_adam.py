@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import torch
 
 from batchinfer.models.adam import Adam
@@ -25,3 +28,19 @@ def test_the_optimizer_is_torchs() -> None:
     assert not torch.allclose(ours, start, atol=0.1) and idle.item() == frozen.item() == 1
     adam.clear()
     assert ours.grad is None
+
+
+def test_a_step_loads_no_compiler() -> None:
+    script = (
+        "import sys, torch\n"
+        "from batchinfer.models.adam import Adam\n"
+        "weights = torch.nn.Parameter(torch.ones(2))\n"
+        "optimizer = Adam([weights], 0.1)\n"
+        "weights.sum().backward()\n"
+        "optimizer.step()\n"
+        "print(weights[0].item() < 1, 'torch._dynamo' in sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["True", "False"]
