@@ -6,7 +6,6 @@ they go.
 
 from __future__ import annotations
 
-import email.utils
 import random
 import re
 import time
@@ -27,8 +26,8 @@ from batchinfer.sources.http.pages import origin
 MAX_BODY_BYTES = 256 * 2**20
 _CHUNK_BYTES = 2**16
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 0.5, 30.0
-# Of what `Retry-After` asks for: a server that is wrong about it must not hold a run for a day.
-_LONGEST_WAIT_S = 120.0
+# A server that is wrong about it must not hold a run for a day.
+_RETRY_AFTER = urllib3.Retry(retry_after_max=120)
 # The timeout is for each piece of an answer; all of it may take so many times as long.
 _PATIENCE = 20
 _REDIRECTS = 5
@@ -149,7 +148,7 @@ class Client:
         backoff = min(_FIRST_DELAY_S * 2 ** min(attempt - 1, 16), _LONGEST_DELAY_S) * (
             0.5 + self._chance() / 2
         )
-        return backoff if asked_s is None else max(backoff, min(asked_s, _LONGEST_WAIT_S))
+        return backoff if asked_s is None else max(backoff, asked_s)
 
     def _follow(self, url: str) -> Answer:
         """The answer after redirects. The token goes only where the source's own URL leads."""
@@ -279,15 +278,10 @@ def _may_see_token(target: str, url: str) -> bool:
 
 def _wait_s(header: str | None) -> float | None:
     """Seconds that `Retry-After` asks for: a number, or a date."""
-    if header is None:
-        return None
-    if re.fullmatch(r"\s*[0-9]{1,9}(\.[0-9]+)?\s*", header):
-        return float(header)
     try:
-        at = email.utils.parsedate_to_datetime(header)
-    except (ValueError, TypeError):
+        return None if header is None else _RETRY_AFTER.parse_retry_after(header)
+    except urllib3.exceptions.InvalidHeader:
         return None
-    return max(0.0, at.timestamp() - time.time())
 
 
 def _phrase(response: requests.Response) -> str:
