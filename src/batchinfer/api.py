@@ -8,6 +8,7 @@ import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from batchinfer import errors
 from batchinfer.command_reports import ExtractReport, RegisterReport, RunReport, TrainReport
 from batchinfer.errors import ConfigError
 
@@ -191,7 +192,6 @@ def backfill(
         >>> [(run.slice, run.status) for run in runs]
         [('2026-11-21', 'unchanged')]
     """
-    from batchinfer import errors
     from batchinfer.pipeline.backfill import backfill_slices
 
     context = _open(pipeline, env, overrides)

@@ -12,8 +12,9 @@ from typing import Any
 
 import click
 
-from batchinfer import __version__, stopping
+from batchinfer import __version__, command, stopping
 from batchinfer.cli_options import CommandGroup, env_option, pipeline_options, register_options
+from batchinfer.errors import ConfigError
 
 
 @click.group(
@@ -374,9 +375,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Console script, and the body of every job. A usage error ends like every other: exit 2 and
     the JSON line.
     """
-    from batchinfer import command
-    from batchinfer.errors import ConfigError
-
     stopping.listen()
     with command.stdout_for_the_line():
         try:

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from batchinfer.command import SUBMITTED
+from batchinfer.command import SUBMITTED, report_failure, stdout_for_the_line, tell
 from batchinfer.config.project import CHECKOUT, checkout, find_project
 from batchinfer.credentials import holds_user
 from batchinfer.errors import BatchInferError, ConfigError, Interrupted
@@ -193,8 +193,6 @@ def main() -> int:
     """Runs spark-submit and waits for it; signals go to the job, whose JSON line and exit code are
     the answer. All else that Spark and the job print goes to standard error.
     """
-    from batchinfer.command import report_failure, stdout_for_the_line, tell
-
     with stdout_for_the_line(), tempfile.TemporaryDirectory(prefix="batchinfer-") as folder:
         try:
             submitted = submission(sys.argv[1:])

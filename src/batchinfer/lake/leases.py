@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from batchinfer.errors import SliceHeld
+from batchinfer.lake import store_leases
 from batchinfer.lake.locks import FileLock, is_held
 from batchinfer.lake.table_places import encode_name, local_path, storage_faults
 
@@ -98,8 +99,6 @@ def running(lake: str, pipeline: str) -> list[dict[str, Any]]:
     """
     root = local_path(lake)
     if root is None:
-        from batchinfer.lake import store_leases
-
         return store_leases.live_leases(lake, pipeline)
     folder = leases_folder(root, pipeline)
     with storage_faults(str(folder), "read the leases"):
@@ -117,8 +116,6 @@ def left_behind(lake: str, pipeline: str) -> list[dict[str, Any]]:
     """
     root = local_path(lake)
     if root is None:
-        from batchinfer.lake import store_leases
-
         return store_leases.dead_leases(lake, pipeline)
     folder = leases_folder(root, pipeline)
     with storage_faults(str(folder), "read the leases"):
@@ -137,8 +134,6 @@ def forget_leases(lake: str, pipeline: str, leases: Collection[dict[str, Any]]) 
     """
     root = local_path(lake)
     if root is None:
-        from batchinfer.lake import store_leases
-
         store_leases.drop_leases(lake, pipeline, leases)
         return
     folder = leases_folder(root, pipeline)

@@ -23,7 +23,7 @@ from batchinfer.errors import ConfigError
 from batchinfer.models.elsewhere.as_fitted import AsFitted, AsFittedValues
 from batchinfer.models.elsewhere.named_classes import NamedClasses
 from batchinfer.models.examples import FEATURES, Examples, ExampleWriter, Shapes
-from batchinfer.models.formats.artifact import Artifact
+from batchinfer.models.formats.artifact import Artifact, Classified
 from batchinfer.models.formats.boosting.boosted import library
 from batchinfer.models.formats.catalogue import XGBOOST, open_artifact
 from batchinfer.models.metrics import binary_metrics, multiclass_metrics, regression_metrics
@@ -297,8 +297,6 @@ def _handler(artifact: Artifact, objective: Objective) -> AsFitted:
 
 def _outputs(handler: AsFitted, features: np.ndarray) -> Any:
     """What the module gives for (rows, width), as `decode` takes it."""
-    from batchinfer.models.formats.artifact import Classified
-
     (feed,) = handler.params["feeds"]
     parts: list[Any] = [
         handler.forward(

@@ -26,6 +26,7 @@ from batchinfer.pipeline.scoring.resolved_inputs import (
 )
 from batchinfer.pipeline.slices.landed import read_slices
 from batchinfer.pipeline.slices.table_columns import TableColumns
+from batchinfer.report.terminal import show_error
 from batchinfer.spark.jvm import cancel_jobs, end_children
 
 if TYPE_CHECKING:
@@ -175,7 +176,6 @@ def _score_one(context: Context, slice_: str, open_session: OpenSession, force: 
 
 
 def _take(report: BackfillReport, slice_: str, outcome: RunReport | BatchInferError) -> None:
-    from batchinfer.report.terminal import show_error
 
     if isinstance(outcome, BatchInferError):
         show_error(outcome)

@@ -18,8 +18,11 @@ from batchinfer.config.sources import DeltaSource
 from batchinfer.config.uris import join
 from batchinfer.contracts import SLICE
 from batchinfer.errors import DamagedFile, InputError, InputMissing, StorageError
+from batchinfer.lake.table_places import open_filesystem, plain_place, storage_faults
 from batchinfer.pipeline.definition.context import Context
+from batchinfer.pipeline.definition.table_steps import table_steps
 from batchinfer.pipeline.landing.increment import never_anew
+from batchinfer.prepare import Join
 from batchinfer.spark.foreign_files import HINT, MARK
 
 if TYPE_CHECKING:
@@ -241,7 +244,6 @@ def _source_files(context: Context, slice_: str | None = None) -> list[LoggedFil
     """The files of a table that is read in place, of a slice or of all, at the versions that are
     recorded; none, where there is no such table, or it cannot be opened.
     """
-    from batchinfer.lake.table_places import open_filesystem
     from batchinfer.pipeline.slices.landed import read_data
 
     register = _register(context)
@@ -274,9 +276,6 @@ def _tables(context: Context) -> list[str]:
 def _joined(context: Context) -> list[str]:
     """The tables that steps of `prepare` join."""
     from batchinfer.lake.delta import exists
-    from batchinfer.lake.table_places import plain_place
-    from batchinfer.pipeline.definition.table_steps import table_steps
-    from batchinfer.prepare import Join
 
     lake = context.environment.lake
     places = [
@@ -289,7 +288,6 @@ def _joined(context: Context) -> list[str]:
 
 def _files(table: str) -> list[LoggedFile]:
     from batchinfer.lake.snapshots import snapshot_files
-    from batchinfer.lake.table_places import open_filesystem
 
     _, root = open_filesystem(table)
     return [
@@ -307,7 +305,6 @@ def _files(table: str) -> list[LoggedFile]:
 def _look(file: LoggedFile) -> tuple[bool, str | None]:
     """Whether a file has checksums, and what is wrong with it."""
     from batchinfer.checked_parquet import look_at
-    from batchinfer.lake.table_places import open_filesystem, storage_faults
 
     filesystem, _ = open_filesystem(file.table)
     try:

@@ -7,7 +7,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from batchinfer.config.types import spark_name
 from batchinfer.errors import BatchInferError, ConfigError
+from batchinfer.machine import usable_memory
 from batchinfer.pipeline.damaged_files import remedies
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.scoring import few_rows
@@ -161,8 +163,6 @@ def _memory(
     """What all workers of this machine need together, and what is there; a warning where that is
     not enough.
     """
-    from batchinfer.machine import usable_memory
-
     measured = worker_bytes(earlier)
     each = measured or _WORKER_BYTES + 2 * bundle_bytes + 3 * batch_bytes
     needed, there = workers * each, usable_memory()
@@ -185,8 +185,6 @@ def _memory(
 
 def _preparation_facts(columns: TableColumns, data: SliceData) -> dict[str, Any]:
     """The table transforms, what they read besides the slice, and the columns that they make."""
-    from batchinfer.config.types import spark_name
-
     landed, after = columns.landed, columns.prepared
     return {
         "prepare": list(columns.preparation.names),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from batchinfer.command_reports import RegisterReport
 from batchinfer.config.fields import check_alias
+from batchinfer.config.types import parse_ddl, spark_name
 from batchinfer.contracts import CHAMPION, SOURCE_FILE, SOURCE_LINE
 from batchinfer.errors import ConfigError, ModelError
 from batchinfer.models.formats.catalogue import READING
@@ -279,7 +280,6 @@ def _sha256(data: bytes) -> str:
 def _signature(
     columns: Sequence[str], fields: Mapping[str, pa.DataType], outputs: Mapping[str, str]
 ) -> dict[str, Any]:
-    from batchinfer.config.types import spark_name
 
     inputs = [{"name": name, "type": spark_name(fields[name])} for name in columns]
     return {
@@ -297,7 +297,6 @@ def _postprocess(
     Raises:
         ConfigError: a step that does not fit what the model gives.
     """
-    from batchinfer.config.types import parse_ddl
     from batchinfer.transforms import StepProblem, fit_after, parse_after
 
     steps, _ = parse_after(context.pipeline.postprocess)

@@ -18,6 +18,7 @@ from batchinfer.command_reports import RunReport
 from batchinfer.contracts import SLICE
 from batchinfer.errors import InputError, InputMissing
 from batchinfer.inference.road_choice import Road
+from batchinfer.lake.ledger import run_number
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.scoring import commits, settling
 from batchinfer.pipeline.scoring.outcome import RunOutcome
@@ -241,7 +242,6 @@ class QuarantinedRows:
         """Nothing: the rows are in quarantine already, and stay there as they are."""
 
     def commit(self, outcome: RunOutcome) -> None:
-        from batchinfer.lake.ledger import run_number
         from batchinfer.lake.quarantine import commit_replayed
 
         context, run = self.inputs.columns.context, None

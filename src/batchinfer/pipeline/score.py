@@ -18,6 +18,7 @@ from batchinfer.pipeline.scoring.published import Published, check_owner, read_p
 from batchinfer.pipeline.scoring.resolved_inputs import ResolvedInputs, resolve_inputs
 from batchinfer.pipeline.scoring.settling import settle
 from batchinfer.pipeline.slices.prepared import prepared_frame
+from batchinfer.pipeline.slices.slice_frames import slice_frame
 from batchinfer.pipeline.slices.unique_keys import check_keys
 
 if TYPE_CHECKING:
@@ -110,8 +111,6 @@ class WholeSlice:
         if "input" not in inputs.suites:
             return
         from pyspark.sql.functions import lit
-
-        from batchinfer.pipeline.slices.slice_frames import slice_frame
 
         frame = slice_frame(attempt.spark, data)
         frame = frame if SLICE in frame.columns else frame.withColumn(SLICE, lit(data.slice))

@@ -15,6 +15,7 @@ from batchinfer import contracts
 from batchinfer.command_reports import TrainReport
 from batchinfer.config.fields import check_alias
 from batchinfer.config.sources import DeltaSource, ParquetSource
+from batchinfer.config.types import spark_name
 from batchinfer.errors import ConfigError, InputError, InputMissing, ModelError
 from batchinfer.models.parameters import library_of
 from batchinfer.pipeline.definition.alias_moves import warn_of_words
@@ -36,6 +37,7 @@ from batchinfer.pipeline.training.learned_rows import (
     rows_to_learn_from,
 )
 from batchinfer.pipeline.training.validation import ValidationRule, choose_validation
+from batchinfer.report.terminal import progress
 from batchinfer.spark.capacity import workers
 from batchinfer.spark.session import import_spark
 
@@ -297,7 +299,6 @@ def _trained(
     spec: TrainSpec, transforms: TransformPipeline, examples: Callable[[], Iterable[Batch]]
 ) -> Trained:
     from batchinfer.models.training import train_model
-    from batchinfer.report.terminal import progress
 
     if not library_of(spec.model):
         with progress(f"training {spec.model}", spec.epochs) as advance:
@@ -355,7 +356,6 @@ def _registered_name(context: Context) -> str:
 def _signature(
     fields: Mapping[str, pa.DataType], transforms: TransformPipeline, outputs: Mapping[str, str]
 ) -> dict[str, Any]:
-    from batchinfer.config.types import spark_name
 
     inputs = [
         {"name": name, "type": spark_name(fields[name])} for name in transforms.source_columns

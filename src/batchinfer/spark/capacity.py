@@ -218,6 +218,4 @@ def local_workers(settings: SparkSettings) -> int:
 
 def worker_threads(settings: SparkSettings) -> int:
     """Threads of a forward pass in each of these workers."""
-    from batchinfer.inference.workers import threads_per_worker
-
     return threads_per_worker(cores(), local_workers(settings))

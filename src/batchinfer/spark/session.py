@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from batchinfer.config import s3
 from batchinfer.config.environment import Environment, SparkSettings
-from batchinfer.errors import ConfigError, StorageError
+from batchinfer.errors import ConfigError, SetupError, StorageError
 from batchinfer.spark.jvm import forget_ended, is_running
 from batchinfer.spark.shipping import shipment
 
@@ -60,8 +60,6 @@ def spark_home() -> Path:
 
     spec = find_spec("pyspark")
     if spec is None or spec.origin is None:
-        from batchinfer.errors import SetupError
-
         raise SetupError("pyspark is not installed in this environment", hint="make setup")
     return Path(spec.origin).parent
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from batchinfer.config.types import spark_name
 from batchinfer.errors import BatchInferError, InputError, ModelError
 from batchinfer.models.elsewhere.as_fitted import (
     AsFitted,
@@ -227,7 +228,6 @@ def _width(output: torch.Tensor) -> int:
 
 
 def _columns(output: Any) -> dict[str, str]:
-    from batchinfer.config.types import spark_name
 
     types = {}
     for name in output.columns:

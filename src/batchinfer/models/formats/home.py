@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from batchinfer.models.elsewhere.comparison import Answers
-from batchinfer.models.formats.artifact import Trust
+from batchinfer.models.formats.artifact import Trust, only_tensor
 
 _ROUNDING_32, _ROUNDING_64 = 1e-5, 1e-9
 
@@ -141,8 +141,6 @@ def script_at_home(data: bytes, trust: Trust) -> Home:
 def module_at_home(module: Any) -> Home:
     """A PyTorch module in eval mode, called with its inputs by name."""
     import torch
-
-    from batchinfer.models.formats.artifact import only_tensor
 
     def ask(inputs: Mapping[str, Any]) -> Answers:
         with torch.no_grad():

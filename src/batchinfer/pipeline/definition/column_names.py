@@ -10,8 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from batchinfer.config.column_rules import check_column_names
+from batchinfer.config.schema import schema_fields
+from batchinfer.config.types import SqlType, read_type, spark_name
 from batchinfer.errors import ConfigError
 from batchinfer.pipeline.definition.context import Context
+from batchinfer.pipeline.definition.feature_steps import check_features
+from batchinfer.pipeline.definition.table_steps import check_table_steps, document_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,12 +37,6 @@ def check_source_columns(
         ConfigError: every name that is not a column, with its place in the file, and what was
             probably meant.
     """
-    from batchinfer.config.column_rules import check_column_names
-    from batchinfer.config.schema import schema_fields
-    from batchinfer.config.types import SqlType, read_type, spark_name
-    from batchinfer.pipeline.definition.feature_steps import check_features
-    from batchinfer.pipeline.definition.table_steps import check_table_steps, document_of
-
     if schema_fields(context.pipeline.source) is not None:
         return
     document = document_of(context.pipeline)

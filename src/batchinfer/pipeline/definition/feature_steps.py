@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from batchinfer.config.pipeline import Pipeline
+from batchinfer.config.pipeline import Pipeline, Target
 from batchinfer.config.sources import Source
 from batchinfer.config.suggestions import among
 from batchinfer.contracts import Problem
@@ -151,7 +151,6 @@ def _task(document: Mapping[str, Any], fields: Mapping[str, pa.DataType]) -> Tas
     """
     import pyarrow as pa
 
-    from batchinfer.config.pipeline import Target
     from batchinfer.models.parameters import MODELS
     from batchinfer.models.targets import task_of
 

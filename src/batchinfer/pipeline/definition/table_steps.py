@@ -16,6 +16,7 @@ from batchinfer.config.sources import DeltaSource
 from batchinfer.contracts import SOURCE_FILE, SOURCE_LINE, Problem
 from batchinfer.lake.ledger import fingerprint63
 from batchinfer.prepare import Deduplicate, Join, TableStep, check_prepare, parse_table_steps
+from batchinfer.prepare.table_step import type_family
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -141,8 +142,6 @@ def _of_time(rule: Any, fields: Mapping[str, pa.DataType]) -> bool:
     """Whether slices that a column names are moments; true where the column's type is not known
     yet.
     """
-    from batchinfer.prepare.table_step import type_family
-
     column: Any = rule.get("column") if isinstance(rule, Mapping) else rule
     if isinstance(rule, Mapping) and rule.get("unit"):
         return True
@@ -150,7 +149,6 @@ def _of_time(rule: Any, fields: Mapping[str, pa.DataType]) -> bool:
 
 
 def _listed_times(fields: Mapping[str, pa.DataType]) -> str:
-    from batchinfer.prepare.table_step import type_family
 
     return (
         ", ".join(name for name, type_ in fields.items() if type_family(type_) in _TIMES)

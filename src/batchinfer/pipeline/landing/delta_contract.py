@@ -14,6 +14,8 @@ from batchinfer.config.types import spark_name
 from batchinfer.contracts import SLICE
 from batchinfer.errors import InputError
 from batchinfer.pipeline.definition.context import Context
+from batchinfer.pipeline.definition.feature_steps import check_features
+from batchinfer.pipeline.definition.table_steps import check_table_steps, document_of
 from batchinfer.pipeline.slices.delta_opened import Opened
 from batchinfer.pipeline.slices.delta_register import Register
 from batchinfer.predictions_table import LINEAGE
@@ -134,8 +136,6 @@ def _check_names(context: Context, source: DeltaSource, opened: Opened) -> Itera
 
 
 def _check_features(context: Context, opened: Opened) -> Iterable[str]:
-    from batchinfer.pipeline.definition.feature_steps import check_features
-    from batchinfer.pipeline.definition.table_steps import check_table_steps, document_of
 
     document = document_of(context.pipeline)
     problems, prepared = check_table_steps(document, opened.fields)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from batchinfer.command_reports import ExtractReport
 from batchinfer.config.sources import DeltaSource, SliceColumn
+from batchinfer.config.types import spark_name
 from batchinfer.errors import TooManyQuarantined
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.landing.delta_came_since import find_arrivals
@@ -113,7 +114,6 @@ def _find(
     slice_: str | None,
     open_session: OpenSession,
 ) -> Recording:
-    from batchinfer.config.types import spark_name
 
     rule = rule_text(source)
     columns = {name: spark_name(type_) for name, type_ in opened.fields.items()}

@@ -16,6 +16,7 @@ import pyarrow as pa
 from pyarrow import compute
 
 from batchinfer.config.sources import SliceColumn
+from batchinfer.config.types import spark_name
 from batchinfer.contracts import BadRecord, DataFile, StagedFile
 from batchinfer.json_values import from_json, to_json
 from batchinfer.pipeline.definition.context import Context
@@ -47,7 +48,6 @@ def stage_unsliced(
 
     Runs on: driver; reading and writing on executors.
     """
-    from batchinfer.config.types import spark_name
     from batchinfer.inference.road_choice import TableFacts, obstacles
     from batchinfer.inference.splits import split_files
     from batchinfer.lake.snapshots import reading_facts

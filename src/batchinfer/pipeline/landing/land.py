@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from batchinfer.command_reports import ExtractReport
 from batchinfer.config.sources import JsonSource
+from batchinfer.config.types import spark_name
 from batchinfer.contracts import RESCUED, SLICE, SOURCE_FILE, SOURCE_LINE, commented
 from batchinfer.errors import TooManyQuarantined
+from batchinfer.lake.ledger import file_transactions, mark_transactions, size_transactions, slice_id
 from batchinfer.pipeline.definition.table_steps import mends_keys
 from batchinfer.pipeline.landing.counted import Staged
 from batchinfer.pipeline.landing.increment import Landing, NewRecords, StagedRecords
@@ -104,7 +106,6 @@ def _land_staged(
 
 def _changed_columns(landing: Landing, new: NewRecords) -> list[str]:
     """What is to be told of columns that only the landed table has, or only what lands now."""
-    from batchinfer.config.types import spark_name
     from batchinfer.lake.delta import exists
     from batchinfer.pipeline.slices.table_columns import table_fields
 
@@ -134,7 +135,6 @@ def _check_counts(staged: Staged) -> None:
 
 
 def _plan(landing: Landing, new: NewRecords) -> LandingPlan:
-    from batchinfer.config.types import spark_name
 
     context = landing.context
     return LandingPlan(
@@ -238,12 +238,6 @@ def _commit(landing: Landing, staged: Staged, new: NewRecords) -> int:
     import pyarrow as pa
 
     from batchinfer.lake.delta import commit, ensure_table
-    from batchinfer.lake.ledger import (
-        file_transactions,
-        mark_transactions,
-        size_transactions,
-        slice_id,
-    )
 
     _commit_quarantine(landing, staged, new, published=True)
     schema = landed_schema({**new.fields, SOURCE_FILE: pa.string(), SOURCE_LINE: pa.int64()})

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from batchinfer.config.sources import CsvSource, Files, JsonSource, ParquetSource
 from batchinfer.config.uris import join
 from batchinfer.errors import ConfigError, InputError, listed_some
+from batchinfer.lake.ledger import landed_files
 from batchinfer.pipeline.definition.column_names import check_source_columns
 from batchinfer.pipeline.landing.appended import check_grown, check_whole_lines, last_lines
 from batchinfer.pipeline.landing.increment import (
@@ -31,6 +32,7 @@ from batchinfer.pipeline.landing.landing_task import (
 from batchinfer.pipeline.landing.new_keys import find_json_columns
 from batchinfer.pipeline.landing.slice_anew import cut_splits, files_of_slice
 from batchinfer.pipeline.slices.table_columns import table_fields
+from batchinfer.sources.listing import list_files
 from batchinfer.sources.source_splits import SourceSplit, TextSplit, WholeFiles
 from batchinfer.spark.capacity import workers
 from batchinfer.spark.tasks import Work, run_tasks
@@ -167,8 +169,6 @@ def _list(landing: Landing, source: Files) -> list[SourceFile]:
         ConfigError: a Delta table read as plain Parquet files: its folder also holds files that are
             no longer in the table.
     """
-    from batchinfer.sources.listing import list_files
-
     context = landing.context
     if not isinstance(source, ParquetSource):
         return list_files(source.path, context.root, source.roots)
@@ -190,7 +190,6 @@ def known_files(uri: str, scope: str, names: Sequence[str]) -> Mapping[str, int 
     yet.
     """
     from batchinfer.lake.delta import exists
-    from batchinfer.lake.ledger import landed_files
 
     return landed_files(uri, scope, names) if exists(uri) else {}
 

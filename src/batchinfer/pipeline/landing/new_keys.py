@@ -14,6 +14,7 @@ from batchinfer.config.types import spark_name
 from batchinfer.errors import InputError, listed_some
 from batchinfer.pipeline.landing.increment import Landing
 from batchinfer.pipeline.landing.landing_task import KeySearch, LandingResult, look_for_keys
+from batchinfer.sources.json.unknown_keys import KeyKinds
 from batchinfer.sources.source_splits import TextSplit
 from batchinfer.spark.capacity import workers
 from batchinfer.spark.tasks import Work, run_tasks
@@ -101,7 +102,6 @@ def find_json_columns(
             more keys than a table should have.
     """
     from batchinfer.sources.file_columns import NewColumn, added_columns
-    from batchinfer.sources.json.unknown_keys import KeyKinds
     from batchinfer.sources.text.byte_ranges import group_splits
 
     if source.columns.new != "add":

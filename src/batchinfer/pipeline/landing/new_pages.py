@@ -18,11 +18,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from batchinfer.config.schema import schema_fields
 from batchinfer.config.source_options import JsonOptions
 from batchinfer.config.sources import HttpSource, JsonSource
 from batchinfer.errors import ConfigError, InputError, TooManyQuarantined
+from batchinfer.lake.ledger import landed_sizes, read_mark
+from batchinfer.lake.table_places import encode_name, local_path
 from batchinfer.pipeline.landing.increment import Increment, Landing, NewRecords, StagedRecords
 from batchinfer.pipeline.landing.landing_task import LandingPlan, LandingResult
+from batchinfer.sources.listing import SourceFile
 
 if TYPE_CHECKING:
     from batchinfer.sources.http.client import Client
@@ -81,7 +85,6 @@ def _token(variable: str | None) -> str | None:
 
 
 def _spool_folder(landing: Landing) -> Path:
-    from batchinfer.lake.table_places import encode_name, local_path
 
     staging = landing.context.environment.staging
     place = local_path(staging)
@@ -97,7 +100,6 @@ def _find_in_pages(
     landing: Landing, client: Client, folder: Path, open_session: OpenSession
 ) -> Increment | None:
     from batchinfer.lake.delta import exists
-    from batchinfer.lake.ledger import read_mark
     from batchinfer.sources.http.fetch import PageMark, check_shape, end_mark, paging_shape
 
     source = _http(landing)
@@ -238,7 +240,6 @@ def _find_in_answer(
     landing: Landing, client: Client, folder: Path, open_session: OpenSession
 ) -> Increment | None:
     """The one answer of an API without pages: new, unchanged, or changed as a file changes."""
-    from batchinfer.lake.ledger import landed_sizes
     from batchinfer.pipeline.landing.new_files import find_changes
     from batchinfer.sources.http.answers import digest_records, read_body
     from batchinfer.sources.http.page_spool import SpooledPage
@@ -290,7 +291,6 @@ def _as_json(
     landing: Landing, spool: PageSpool, pages: Sequence[SpooledPage], open_session: OpenSession
 ) -> Increment:
     """The spooled pages, which take the road of JSON files."""
-    from batchinfer.config.schema import schema_fields
     from batchinfer.lake.delta import exists
     from batchinfer.pipeline.landing.new_files import aligned_splits, stage_splits
     from batchinfer.pipeline.landing.new_keys import find_json_columns
@@ -324,7 +324,6 @@ def _as_json(
 
 
 def _files_of(spool: PageSpool, pages: Sequence[SpooledPage]) -> list[SourceFile]:
-    from batchinfer.sources.listing import SourceFile
 
     files: list[SourceFile] = []
     for page in pages:

@@ -15,9 +15,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from batchinfer.config.sources import JdbcSource
+from batchinfer.config.types import parse_ddl
 from batchinfer.contracts import SOURCE_FILE
 from batchinfer.errors import InputError
 from batchinfer.json_values import from_json, to_json
+from batchinfer.lake.ledger import fingerprint63, landed_files, read_mark
 from batchinfer.pipeline.landing.database_columns import ReadColumns, choose_columns
 from batchinfer.pipeline.landing.databases import Database
 from batchinfer.pipeline.landing.increment import Increment, Landing, NewRecords
@@ -31,6 +33,8 @@ from batchinfer.sources.databases import jdbc
 from batchinfer.sources.databases.addresses import read_address
 from batchinfer.sources.databases.sql_dialects import DatabaseColumn, Position
 from batchinfer.sources.rescued import is_rescued, with_rescued
+from batchinfer.sources.text.columns import TextRule, convert
+from batchinfer.sources.text.timestamps import TimestampRule
 from batchinfer.spark.capacity import workers
 from batchinfer.spark.tasks import guarded, run_batches
 
@@ -105,7 +109,6 @@ class _Reading:
 
 
 def _arrow_types(types: Mapping[str, str]) -> dict[str, pa.DataType]:
-    from batchinfer.config.types import parse_ddl
 
     return {name: parse_ddl(type_) for name, type_ in types.items()}
 
@@ -113,7 +116,6 @@ def _arrow_types(types: Mapping[str, str]) -> dict[str, pa.DataType]:
 def _plan_reading(landing: Landing, source: JdbcSource, database: Database) -> _Reading:
     """Asks the database for its columns, its greatest watermark and its bounds."""
     from batchinfer.lake.delta import exists
-    from batchinfer.lake.ledger import read_mark
 
     options, dialect = source.options, database.dialect
     columns = database.columns(jdbc.relation(options))
@@ -199,8 +201,6 @@ def _ask_partitions(
 
 def _increment(landing: Landing, source: JdbcSource, reading: _Reading) -> Increment | None:
     """Rows behind the last watermark, and those at it that have not landed."""
-    from batchinfer.lake.ledger import fingerprint63
-
     # A fingerprint of this run alone: rows may have come late into a window that an interrupted run
     # has read before.
     fingerprint = fingerprint63(hashlib.sha256(landing.context.run_id.encode()).digest())
@@ -255,7 +255,6 @@ def _boundary(landing: Landing, source: JdbcSource, reading: _Reading) -> Bounda
     from batchinfer.lake.snapshots import open_table
     from batchinfer.lake.table_rows import read_table_batches, read_table_rows
     from batchinfer.sources.databases.database_rows import Boundary, plain_record
-    from batchinfer.sources.text.columns import TextRule, convert
 
     assert reading.mark is not None
     column, names = str(source.options.watermark), jdbc.names_at(source.options, reading.mark)
@@ -302,9 +301,6 @@ def _boundary(landing: Landing, source: JdbcSource, reading: _Reading) -> Bounda
 
 def _number_rules(source: JdbcSource, since_1970: Iterable[str]) -> dict[str, TextRule]:
     """How the times that are numbers are written."""
-    from batchinfer.sources.text.columns import TextRule
-    from batchinfer.sources.text.timestamps import TimestampRule
-
     rule = TextRule(timestamp=TimestampRule(source.options.timestamp_format))
     return dict.fromkeys(since_1970, rule)
 
@@ -318,7 +314,6 @@ def _hash(rows: pa.RecordBatch, columns: Sequence[str]) -> pa.Array:
 def _snapshot(landing: Landing, reading: _Reading) -> Increment:
     """The whole table; whether it is new is known once its rows have been read."""
     from batchinfer.lake.delta import exists
-    from batchinfer.lake.ledger import fingerprint63, landed_files
     from batchinfer.sources.databases.database_rows import fingerprint_of
 
     name = reading.name

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from batchinfer.contracts import SLICE
 from batchinfer.errors import InputError, listed_some
+from batchinfer.lake.ledger import files_of_scope, landed_sizes
 from batchinfer.pipeline.landing.increment import AnyFile, ChangedFiles, Landing, Listed
 from batchinfer.sources.source_splits import SourceSplit, TextSplit
 
@@ -74,7 +75,6 @@ def _others(
 
 def _check_none_gone(landing: Landing, found: Mapping[str, int]) -> None:
     from batchinfer.lake.delta import exists
-    from batchinfer.lake.ledger import files_of_scope
 
     if landing.source.on_changed == "replace" or not exists(landing.table):
         return
@@ -99,8 +99,6 @@ def _cut(
     landed: Mapping[str, int],
 ) -> dict[str, int]:
     """How many bytes of the files that grew since have landed."""
-    from batchinfer.lake.ledger import landed_sizes
-
     changed = [file for file in files if found[file.name] != landed[file.name]]
     sizes = landed_sizes(landing.table, landing.scope, [file.name for file in changed])
     return {

@@ -10,7 +10,20 @@ from collections.abc import Sequence
 
 from batchinfer import contracts, predictions_table
 from batchinfer.command_reports import RunReport
+from batchinfer.config.types import parse_ddl
 from batchinfer.contracts import StagedFile
+from batchinfer.lake.ledger import (
+    MadeOf,
+    Publisher,
+    model_number,
+    precision_transactions,
+    publish_transactions,
+    replay_transactions,
+    rows_id,
+    run_number,
+    run_transactions,
+    slice_id,
+)
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.table_steps import removal
 from batchinfer.pipeline.scoring.published import Published
@@ -45,7 +58,6 @@ def commit_slice(inputs: ResolvedInputs, staged: Sequence[StagedFile], seen: int
     Runs on: driver.
     """
     from batchinfer.lake.delta import commit
-    from batchinfer.lake.ledger import precision_transactions, rows_id, slice_id
 
     context, slice_ = inputs.columns.context, inputs.data.slice
     return commit(
@@ -74,7 +86,6 @@ def commit_joining(
     Runs on: driver.
     """
     from batchinfer.lake.delta import commit
-    from batchinfer.lake.ledger import Publisher, replay_transactions, run_number, slice_id
 
     context, slice_ = inputs.columns.context, inputs.data.slice
     publisher = Publisher(run_number(context.run_id), published.publisher.run, mixed)
@@ -101,7 +112,6 @@ def ensure_predictions(columns: TableColumns, model: ResolvedModel, evolve: bool
     Raises:
         InputError: the table has other columns.
     """
-    from batchinfer.config.types import parse_ddl
     from batchinfer.lake.delta import ensure_table
 
     context = columns.context
@@ -122,14 +132,6 @@ def published_at(inputs: ResolvedInputs, version: int) -> dict[str, int]:
     """The transactions that say that this run published the slice by the commit of this version,
     and of what.
     """
-    from batchinfer.lake.ledger import (
-        MadeOf,
-        model_number,
-        publish_transactions,
-        run_number,
-        run_transactions,
-    )
-
     context, slice_, ref = inputs.columns.context, inputs.data.slice, inputs.model.ref
     made_of = MadeOf(
         inputs.data.version, model_number(ref.digest), ref.version, context.run_id, inputs.scored_at

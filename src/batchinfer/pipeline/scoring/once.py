@@ -26,6 +26,7 @@ from batchinfer.inference.batching import join_batches
 from batchinfer.inference.engine import Scored
 from batchinfer.inference.exchange import Bucket, Sender, estimated_distinct
 from batchinfer.inference.failed_rows import bad_records
+from batchinfer.inference.fingerprint import fingerprint, first_words
 from batchinfer.json_values import from_json, to_json
 from batchinfer.lake.staging import JOINED_BATCHES
 from batchinfer.pipeline.scoring.scoring_task import (
@@ -169,8 +170,6 @@ class Sample:
 
 def take_sample(task: SampleOf) -> Iterator[Sample]:
     """Hashes of the first rows of a split. Runs on: executor."""
-    from batchinfer.inference.fingerprint import fingerprint, first_words
-
     rows = next(iter(read_rows(task.split, task.inputs)), None)
     if rows is not None:
         rows = rows.slice(0, _SAMPLE_ROWS)

@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from batchinfer.inference.batching import LARGEST_ROWS, LARGEST_ROWS_GPU, new_size
+from batchinfer.inference.workers import load_once, size_once
 from batchinfer.pipeline.scoring.devices import (
     choose_device,
     describe_device,
@@ -77,10 +79,8 @@ class OpenedModel:
         The first attempt may have ended in a crash or a hang; in a child, either costs the child,
         and the row is found.
         """
-        from batchinfer.inference.batching import LARGEST_ROWS, LARGEST_ROWS_GPU, new_size
         from batchinfer.inference.engine import BatchScorer
         from batchinfer.inference.watchdog import ChildRunner
-        from batchinfer.inference.workers import load_once, size_once
 
         plan = self.plan
         options: dict[str, Any] = {

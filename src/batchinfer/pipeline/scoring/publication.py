@@ -24,6 +24,7 @@ from batchinfer.pipeline.scoring.resolved_inputs import ResolvedInputs
 from batchinfer.pipeline.scoring.roads import RoadOutcome, run_road
 from batchinfer.pipeline.scoring.task_result import Rates
 from batchinfer.spark.capacity import model_workers
+from batchinfer.spark.frames import files_frame
 from batchinfer.spark.session import import_spark
 
 if TYPE_CHECKING:
@@ -207,8 +208,6 @@ class Publication:
         (exit 4).
         """
         from pyspark.sql.functions import lit
-
-        from batchinfer.spark.frames import files_frame
 
         if "predictions" not in self.inputs.suites or not self.outcome.files:
             return

@@ -9,8 +9,21 @@ from dataclasses import dataclass, field
 from batchinfer import contracts
 from batchinfer.contracts import DataFile
 from batchinfer.errors import DamagedFile, InputError
-from batchinfer.lake.ledger import MadeOf, Publisher, made_of, model_number
+from batchinfer.lake.ledger import (
+    MadeOf,
+    Publisher,
+    made_of,
+    model_number,
+    owners_of,
+    precision_of,
+    publisher_of,
+    rows_id,
+    slices_of,
+)
+from batchinfer.lake.log import read_transactions
+from batchinfer.lake.table_places import open_filesystem, reading_faults
 from batchinfer.pipeline.definition.context import Context
+from batchinfer.pipeline.definition.table_steps import removal
 from batchinfer.pipeline.slices.slice_data import LandedSlice, SliceData
 
 Landed = LandedSlice | SliceData
@@ -114,9 +127,6 @@ def read_published(
     Runs on: driver.
     """
     from batchinfer.lake.delta import exists, snapshot_files
-    from batchinfer.lake.ledger import owners_of, precision_of, publisher_of, rows_id, slices_of
-    from batchinfer.lake.log import read_transactions
-    from batchinfer.pipeline.definition.table_steps import removal
 
     table = context.predictions
     if not exists(table):
@@ -176,7 +186,6 @@ def check_owner(context: Context, slice_: str, published: Published | None) -> s
 def _of_first_row(table: str, path: str) -> MadeOf:
     """What builds that recorded nothing in the commit have left to say it."""
     from batchinfer.checked_parquet import CheckedParquetFile
-    from batchinfer.lake.table_places import open_filesystem, reading_faults
 
     filesystem, root = open_filesystem(table)
     with (

@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchinfer.command_reports import RunReport
-from batchinfer.contracts import CHAMPION, SOURCE_FILE, SOURCE_LINE, ModelRef
-from batchinfer.errors import ModelError
+from batchinfer.contracts import CHAMPION, SLICE, SOURCE_FILE, SOURCE_LINE, ModelRef
+from batchinfer.errors import ConfigError, ModelError
+from batchinfer.inference import road_choice
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.table_steps import differences
 from batchinfer.pipeline.slices.landed import find_slice
 from batchinfer.pipeline.slices.slice_data import SliceData
 from batchinfer.pipeline.slices.table_columns import TableColumns
+from batchinfer.predictions_table import LINEAGE
 
 if TYPE_CHECKING:
     from batchinfer.checks.suites import Suite
@@ -151,7 +153,6 @@ def _told(step: Mapping[str, Any] | None) -> str:
 
 def choose_slice_road(columns: TableColumns, data: SliceData) -> Road:
     """Which way the rows take to the workers, and why."""
-    from batchinfer.inference import road_choice
     from batchinfer.lake.snapshots import reading_facts
 
     facts = reading_facts(data.table, data.version, data.files)
@@ -181,9 +182,6 @@ def check_suite_columns(
         ConfigError: expectations on columns that are not there.
     """
     from batchinfer.checks.suites import check_suite
-    from batchinfer.contracts import SLICE
-    from batchinfer.errors import ConfigError
-    from batchinfer.predictions_table import LINEAGE
 
     judged = {
         "input": [*columns.landed, SLICE],

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from batchinfer.config.types import parse_ddl
+from batchinfer.config.types import parse_ddl, spark_name
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.scoring.compiled_programs import ship_compiled
 from batchinfer.pipeline.scoring.earlier_runs import known_rates
@@ -184,8 +184,6 @@ def _tasks(rows: int, count: int) -> int:
 
 def spark_type_of(columns: TableColumns, column: str) -> str:
     """Spark SQL type of a column that scoring reads."""
-    from batchinfer.config.types import spark_name
-
     return spark_name(columns.prepared[column])
 
 

@@ -17,10 +17,13 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from batchinfer.config.sources import SliceColumn
+from batchinfer.config.types import spark_name
 from batchinfer.contracts import DataFile
 from batchinfer.errors import InputError
+from batchinfer.inference.split_reading import partition_scalar
 from batchinfer.lake.changes import Commit, NetChanges, net_changes, read_commits
-from batchinfer.pipeline.slices.delta_opened import Opened
+from batchinfer.lake.table_places import logged_path
+from batchinfer.pipeline.slices.delta_opened import Opened, check_data_files
 from batchinfer.pipeline.slices.reading import (
     SliceCounts,
     SlicesOf,
@@ -156,8 +159,6 @@ def partition_slices(
     opened: Opened, rule: SliceColumn, partitions: Sequence[Mapping[str, str | None]]
 ) -> list[str | None]:
     """The slice that partition values stand for, where the slice column is a partition column."""
-    from batchinfer.inference.split_reading import partition_scalar
-
     if not partitions:
         return []
     type_ = opened.fields[rule.column]
@@ -275,8 +276,6 @@ def _are_there(opened: Opened, paths: Sequence[str]) -> bool:
     """False where VACUUM took files that went, or those of the feed: what was in them, nobody
     knows.
     """
-    from batchinfer.pipeline.slices.delta_opened import check_data_files
-
     try:
         check_data_files(opened, paths)
     except InputError:
@@ -288,7 +287,6 @@ def _count(
     opened: Opened, rule: SliceColumn, files: Sequence[DataFile], open_session: OpenSession
 ) -> Counter[str | None]:
     """Rows of each slice in some files; only the slice column is read."""
-    from batchinfer.config.types import spark_name
     from batchinfer.inference.splits import split_files
     from batchinfer.spark.capacity import workers
     from batchinfer.spark.tasks import Work, run_tasks
@@ -366,8 +364,6 @@ def _bounds(opened: Opened, rule: SliceColumn) -> dict[str, tuple[str, str]]:
     """Smallest and greatest slice of each file, of columns whose values and slices have one order:
     text and times.
     """
-    from batchinfer.lake.table_places import logged_path
-
     type_ = opened.fields[rule.column]
     # The log knows CHAR(n) without its spaces.
     is_text = pa.types.is_string(type_) and rule.column not in opened.rules.char

@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchinfer.config.sources import DeltaSource
+from batchinfer.config.suggestions import did_you_mean
 from batchinfer.config.uris import join
 from batchinfer.contracts import DataFile
 from batchinfer.errors import ConfigError, InputError, InputMissing, StorageError
+from batchinfer.lake.table_places import local_path, open_filesystem, plain_place, storage_faults
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.slices.slice_data import ReadingRules
 
@@ -143,7 +145,6 @@ class Opened:
         import pyarrow as pa
 
         from batchinfer.checked_parquet import CheckedParquetFile
-        from batchinfer.lake.table_places import open_filesystem
 
         filesystem, inner = open_filesystem(join(self.place, path))
         try:
@@ -190,7 +191,6 @@ def find_place(context: Context, source: DeltaSource, open_session: OpenSession)
 
 
 def _absolute(root: Path, place: str) -> str:
-    from batchinfer.lake.table_places import local_path
 
     if "://" in place and local_path(place) is None:
         return place.rstrip("/")
@@ -211,8 +211,6 @@ def _hold_to_roots(place: str, root: Path, roots: Sequence[str] | None) -> None:
 
 def _of_catalog(name: str, open_session: OpenSession) -> str:
     from pyspark.errors import AnalysisException, ParseException
-
-    from batchinfer.lake.table_places import plain_place
 
     quoted = ".".join("`" + part.replace("`", "``") + "`" for part in name.split("."))
     try:
@@ -291,8 +289,6 @@ def check_data_files(opened: Opened, paths: Sequence[str]) -> None:
     Raises:
         InputError: VACUUM has taken some of them.
     """
-    from batchinfer.lake.table_places import open_filesystem, storage_faults
-
     filesystem, root = open_filesystem(opened.place)
     elsewhere = [path for path in paths if join(root, path) == path]
     here = [path for path in paths if join(root, path) != path]
@@ -310,7 +306,6 @@ def check_data_files(opened: Opened, paths: Sequence[str]) -> None:
 
 
 def _version_as_of(latest: Opened, as_of: str) -> int:
-    from batchinfer.lake.table_places import storage_faults
 
     moment = dt.datetime.fromisoformat(as_of)
     moment = moment if moment.tzinfo else moment.replace(tzinfo=dt.timezone.utc)
@@ -338,7 +333,6 @@ def _version_as_of(latest: Opened, as_of: str) -> int:
 
 
 def _no_table(place: str) -> InputError:
-    from batchinfer.lake.table_places import local_path
 
     folder = local_path(place)
     try:
@@ -380,7 +374,6 @@ def _found_instead(place: str, folder: Path) -> InputError:
 
 
 def _near(folder: Path) -> str | None:
-    from batchinfer.config.suggestions import did_you_mean
 
     if not folder.parent.is_dir():
         return None

@@ -15,7 +15,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from batchinfer.contracts import RUN_ID, SLICE, SOURCE_TABLE, SOURCE_VERSION, DataFile, commented
+from batchinfer.errors import InputError
 from batchinfer.json_values import from_json, to_json
+from batchinfer.lake.ledger import slice_id
 from batchinfer.pipeline.definition.context import Context
 
 if TYPE_CHECKING:
@@ -161,7 +163,6 @@ def read_register(context: Context) -> Register | None:
 
 
 def _check_kind(context: Context) -> None:
-    from batchinfer.errors import InputError
     from batchinfer.lake.delta import table_schema
 
     names = table_schema(context.landed).names
@@ -185,7 +186,6 @@ def write_register(context: Context, register: Register, changed: set[str]) -> i
     import pyarrow as pa
 
     from batchinfer.lake.delta import commit, ensure_table, snapshot_files
-    from batchinfer.lake.ledger import slice_id
     from batchinfer.lake.staged_files import remove_staged
     from batchinfer.lake.staging import StagedWriter
 

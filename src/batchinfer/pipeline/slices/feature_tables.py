@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from batchinfer.config.uris import join
 from batchinfer.contracts import Problem
 from batchinfer.errors import ConfigError, InputError, InputMissing
+from batchinfer.lake.table_places import plain_place
 from batchinfer.pipeline.definition.table_steps import dumped, table_steps
 from batchinfer.prepare import Fields, Join, TableStep
 from batchinfer.prepare.table_step import TableStepProblem
@@ -107,9 +109,7 @@ def open_preparation(context: Context, landed: Mapping[str, pa.DataType]) -> Pre
 
 
 def _find(context: Context, step: Join) -> str:
-    from batchinfer.config.uris import join
     from batchinfer.lake.snapshots import exists
-    from batchinfer.lake.table_places import plain_place
 
     place = plain_place(join(context.environment.lake, step.table))
     if not exists(place):

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from batchinfer.config.sources import DeltaSource, SliceColumn
 from batchinfer.contracts import SLICE
 from batchinfer.errors import InputError, InputMissing, StorageError, TableTooNew
+from batchinfer.lake.ledger import landed_slices
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.slice_names import check_slice
 from batchinfer.pipeline.definition.table_steps import reads_history
@@ -226,7 +227,6 @@ def read_slices(table: str) -> dict[str, int]:
     Runs on: driver, without Spark.
     """
     from batchinfer.lake.delta import exists
-    from batchinfer.lake.ledger import landed_slices
 
     found = landed_slices(table) if exists(table) else {}
     return {name: version for name, version in found.items() if name is not None}

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from batchinfer.config.sources import SliceColumn
-from batchinfer.contracts import SLICE, SOURCE_FILE, SOURCE_LINE
+from batchinfer.contracts import SLICE, SOURCE_FILE, SOURCE_LINE, Problem
 from batchinfer.errors import ConfigError, InputError
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.table_steps import mends_keys
@@ -76,8 +76,6 @@ def prepared_frame(
     try:
         rows = apply_steps(rows, preparation.steps, fields, Surroundings(ties, tables))
     except TableStepProblem as found:
-        from batchinfer.contracts import Problem
-
         raise ConfigError(
             context.loaded.places.sentences(
                 Problem(path, message) for path, message in found.problems

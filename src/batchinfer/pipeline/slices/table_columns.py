@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from batchinfer.config.schema import schema_fields
 from batchinfer.config.sources import DeltaSource
+from batchinfer.config.types import parse_ddl, spark_name
+from batchinfer.contracts import SLICE, SOURCE_FILE, SOURCE_LINE
 from batchinfer.errors import InputMissing
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.slices.delta_register import read_register
@@ -47,7 +50,6 @@ class TableColumns:
         """The same of one of the two tables that the source may land in: labelled data may have the
         target besides.
         """
-        from batchinfer.config.schema import schema_fields
         from batchinfer.lake.delta import exists
 
         context = self.context
@@ -65,7 +67,6 @@ class TableColumns:
         return table_fields(table)
 
     def _recorded(self) -> dict[str, pa.DataType]:
-        from batchinfer.config.types import parse_ddl
 
         register = read_register(self.context)
         if register is None:
@@ -82,8 +83,6 @@ class TableColumns:
         the line; not the slice.
         """
         import pyarrow as pa
-
-        from batchinfer.contracts import SOURCE_FILE, SOURCE_LINE
 
         if isinstance(self.context.pipeline.source, DeltaSource):
             return self.source
@@ -120,8 +119,6 @@ def table_fields(table: str) -> dict[str, pa.DataType]:
     Raises:
         StorageError: no table, or its log cannot be read.
     """
-    from batchinfer.config.types import parse_ddl, spark_name
-    from batchinfer.contracts import SLICE, SOURCE_FILE, SOURCE_LINE
     from batchinfer.lake.delta import table_schema
 
     added = (SLICE, SOURCE_FILE, SOURCE_LINE)

@@ -21,6 +21,7 @@ from pydantic import Base64Bytes
 
 from batchinfer.contracts import SLICE, SOURCE_FILE, SOURCE_LINE
 from batchinfer.errors import InputError
+from batchinfer.pipeline.definition.table_steps import mends_keys
 from batchinfer.pipeline.slices.reading import SliceSplit, read_rows
 from batchinfer.pipeline.slices.slice_data import SliceData
 from batchinfer.pipeline.slices.slice_frames import slice_frame
@@ -64,8 +65,6 @@ def check_keys(
     Raises:
         InputError: with three examples.
     """
-    from batchinfer.pipeline.definition.table_steps import mends_keys
-
     pipeline = columns.context.pipeline
     source = pipeline.source
     by_place = not data.fields and set(source.key) >= {SOURCE_FILE, SOURCE_LINE}

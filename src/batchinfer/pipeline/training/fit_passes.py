@@ -12,10 +12,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from batchinfer.config.pipeline import Target
+from batchinfer.config.types import parse_ddl, spark_name
 from batchinfer.models.parameters import Task
 from batchinfer.pipeline.slices.reading import SliceSplit, read_rows
 from batchinfer.pipeline.training.validation import Partial, ValidationRule
 from batchinfer.spark.tasks import Work, run_tasks
+from batchinfer.transforms import (
+    ROW_HASH,
+    TARGET,
+    TransformPipeline,
+    accumulate_pass,
+    finish_pass,
+    fit_passes,
+    hidden_columns,
+    merge_pass,
+    parse_steps,
+)
 from batchinfer.transforms.step import State
 
 if TYPE_CHECKING:
@@ -64,9 +76,6 @@ def accumulate_split(task: PassOf) -> Iterator[Partial]:
 
     Runs on: executor.
     """
-    from batchinfer.config.types import parse_ddl
-    from batchinfer.transforms import accumulate_pass, parse_steps
-
     fields = {name: parse_ddl(type_) for name, type_ in task.fields.items()}
     steps, _ = parse_steps(task.steps)
     batches: Iterable[pa.RecordBatch]
@@ -85,8 +94,6 @@ def accumulate_split(task: PassOf) -> Iterator[Partial]:
 def _hidden_types(task: Task) -> dict[str, pa.DataType]:
     import pyarrow as pa
 
-    from batchinfer.transforms import ROW_HASH, TARGET
-
     return {TARGET: pa.string() if task == "multiclass" else pa.float64(), ROW_HASH: pa.uint64()}
 
 
@@ -95,7 +102,6 @@ def _with_labels(batch: pa.RecordBatch, labels: Labels) -> pa.RecordBatch:
     import pyarrow.compute as pc
 
     from batchinfer.models.targets import label_array
-    from batchinfer.transforms import ROW_HASH, TARGET
 
     target, rule = labels.target, labels.validation
     array = label_array(batch.column(target.column), target, labels.task)
@@ -137,15 +143,6 @@ def fit_transforms(
 
     Runs on: driver.
     """
-    from batchinfer.config.types import spark_name
-    from batchinfer.transforms import (
-        TransformPipeline,
-        finish_pass,
-        fit_passes,
-        hidden_columns,
-        merge_pass,
-    )
-
     states: dict[str, State] = {}
     named = {name: spark_name(type_) for name, type_ in fields.items()}
     known = dict(fields)

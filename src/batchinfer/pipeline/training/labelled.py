@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from batchinfer.config.source_options import DeltaOptions
 from batchinfer.config.sources import DeltaSource
 from batchinfer.config.suggestions import among
+from batchinfer.config.types import spark_name
 from batchinfer.errors import ConfigError, InputError
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.slices.slice_data import SliceData
@@ -25,7 +26,6 @@ def read_labelled(
         ConfigError: several paths, where one table is allowed.
         InputError: no such table, or columns that break the contract.
     """
-    from batchinfer.config.types import spark_name
     from batchinfer.pipeline.landing.delta_contract import check_contract
     from batchinfer.pipeline.slices.delta_opened import find_place, open_source
 

@@ -14,13 +14,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from batchinfer.config.types import parse_ddl, spark_name
 from batchinfer.contracts import SOURCE_FILE, SOURCE_LINE, DataFile
 from batchinfer.pipeline.landing.spool import FileSpool
+from batchinfer.pipeline.slices.feature_tables import prepared_fields
+from batchinfer.pipeline.slices.reading import read_rows
 from batchinfer.pipeline.slices.slice_data import SliceData
 from batchinfer.pipeline.slices.slice_splits import splits_of
 from batchinfer.pipeline.slices.table_columns import TableColumns
 from batchinfer.pipeline.training.fit_passes import key_hashes
 from batchinfer.pipeline.training.validation import ValidationRule
+from batchinfer.prepare.table_step import named
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,10 +76,7 @@ def _write(
     fields: Mapping[str, pa.DataType],
     folder: Path,
 ) -> SliceData:
-    from batchinfer.config.types import spark_name
-    from batchinfer.pipeline.slices.feature_tables import prepared_fields
     from batchinfer.pipeline.slices.prepared import order_of, prepared_frame, remaining, row_faults
-    from batchinfer.prepare.table_step import named
 
     after = prepared_fields(columns.context, columns.preparation, fields)
     rows = remaining(prepared_frame(spark, columns, data, fields))
@@ -113,8 +114,6 @@ def fields_to_learn_from(columns: TableColumns, data: SliceData) -> dict[str, pa
     """Types of the columns to learn from; a Delta table of labelled data has its own, whatever has
     been extracted.
     """
-    from batchinfer.config.types import parse_ddl
-
     if data.fields is None:
         return columns.of_table(data.table)
     return {name: parse_ddl(type_) for name, type_ in data.fields.items()}
@@ -132,8 +131,6 @@ def examples_of(
     """
     import numpy as np
     import pyarrow as pa
-
-    from batchinfer.pipeline.slices.reading import read_rows
 
     key = list(columns.context.pipeline.source.key)
     wanted = {*transforms.source_columns, settings.target.column, *key, *rule.columns}
