@@ -59,7 +59,7 @@ def recorded(
                 "seconds": time.perf_counter() - started,
             }
             body = told.facts | ended | {"errors": list(told.problems)}
-            _append(context, {**base, **ended}, body)
+            _append(context.runs, {**base, **ended}, body)
         if isinstance(told, _Unforeseen):
             error.__dict__["facts"] = told.facts
             raise
@@ -81,7 +81,7 @@ def recorded(
             )
         }
         _append(
-            context,
+            context.runs,
             {**base, **columns, "status": report.status, "exit_code": 0, "seconds": report.seconds},
             body,
         )
@@ -119,7 +119,7 @@ def _check_format(context: Context) -> None:
         return
 
 
-def _append(context: Context, row: dict[str, Any], body: dict[str, Any]) -> None:
+def _append(table: str, row: dict[str, Any], body: dict[str, Any]) -> None:
     """A record that cannot be written is said, and never turns a published run into a failed
     one.
     """
@@ -129,8 +129,6 @@ def _append(context: Context, row: dict[str, Any], body: dict[str, Any]) -> None
 
     told = json.dumps(told_without_secrets(body, IDENTIFIERS), default=str)
     try:
-        append_run(context.runs, {**row, "report": told})
+        append_run(table, {**row, "report": told})
     except StorageError as error:
-        print(
-            f"batchinfer: the run could not be recorded in {context.runs}: {error}", file=sys.stderr
-        )
+        print(f"batchinfer: the run could not be recorded in {table}: {error}", file=sys.stderr)

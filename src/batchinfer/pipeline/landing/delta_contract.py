@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from batchinfer.config.pipeline import Pipeline
 from batchinfer.config.schema import schema_fields
 from batchinfer.config.sources import DeltaSource, SliceColumn
 from batchinfer.config.suggestions import among, did_you_mean
@@ -132,12 +133,12 @@ def _check_names(context: Context, source: DeltaSource, opened: Opened) -> Itera
             check_slice_type(opened.place, rule, opened.fields[rule.column])
         except InputError as error:
             yield from error.problems
-    yield from _check_features(context, opened)
+    yield from _check_features(context.pipeline, opened)
 
 
-def _check_features(context: Context, opened: Opened) -> Iterable[str]:
+def _check_features(pipeline: Pipeline, opened: Opened) -> Iterable[str]:
 
-    document = document_of(context.pipeline)
+    document = document_of(pipeline)
     problems, prepared = check_table_steps(document, opened.fields)
     problems += check_features(document, prepared)
     return [

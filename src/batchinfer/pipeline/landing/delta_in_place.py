@@ -151,7 +151,11 @@ def _find_slices(
     changed = _changed(register, found)
     entries = {
         name: _entry(
-            context, opened, found.counts.get(name, 0), register.entries.get(name), name in changed
+            context.run_id,
+            opened,
+            found.counts.get(name, 0),
+            register.entries.get(name),
+            name in changed,
         )
         for name in {*found.counts, *register.entries, None}
     }
@@ -170,7 +174,7 @@ def _changed(register: Register, found: FoundSlices) -> set[str | None]:
 
 
 def _entry(
-    context: Context, opened: Opened, rows: int, former: RegisteredSlice | None, changed: bool
+    run_id: str, opened: Opened, rows: int, former: RegisteredSlice | None, changed: bool
 ) -> RegisteredSlice:
     """A slice as it is recorded: at the version just read, whether it changed or not, so that
     VACUUM cannot outrun it.
@@ -182,7 +186,7 @@ def _entry(
         rows,
         opened.version,
         dt.datetime.now(dt.timezone.utc),
-        context.run_id,
+        run_id,
         opened.id,
     )
 
@@ -213,13 +217,13 @@ def _find_day(
                 (f"slice {slice_} is followed by later slices: it stays as it is",),
             )
         files, count, fresh = found
-        entry = replace(_entry(context, opened, count, None, True), files=files)
+        entry = replace(_entry(context.run_id, opened, count, None, True), files=files)
     else:
         former = known.get(slice_)
         changes = None if former is None else History(opened, former.version).changes
         fresh = former is None or changes is None or bool(changes)
         files = opened.files
-        entry = _entry(context, opened, opened.rows, former, fresh)
+        entry = _entry(context.run_id, opened, opened.rows, former, fresh)
     entries = {**register.entries, slice_: entry}
     return Recording(replace(register, entries=entries), {slice_} if fresh else set(), len(files))
 

@@ -35,7 +35,7 @@ def ship_compiled(spark: SparkSession, context: Context, digest: str) -> str:
 
     Runs on: driver.
     """
-    folder = _folder(context, digest)
+    folder = _folder(context.bundle_cache, digest)
     found = (
         {path.name: path.read_bytes() for path in sorted(folder.glob("*.bin"))}
         if folder.is_dir()
@@ -54,7 +54,7 @@ def keep_compiled(context: Context, digest: str, compiled: Iterable[CompiledProg
 
     Runs on: driver.
     """
-    folder = _folder(context, digest)
+    folder = _folder(context.bundle_cache, digest)
     for device, program in {
         key: data for each in compiled for key, data in each.programs.items()
     }.items():
@@ -110,8 +110,8 @@ def newly_compiled(handler: Any, device: str) -> dict[str, str]:
     return {device: base64.b64encode(program).decode()}
 
 
-def _folder(context: Context, digest: str) -> Path:
-    return context.bundle_cache.parent / "compiled" / digest[:16]
+def _folder(bundle_cache: Path, digest: str) -> Path:
+    return bundle_cache.parent / "compiled" / digest[:16]
 
 
 def _file(device: str) -> str:

@@ -89,19 +89,19 @@ def resolve_model(columns: TableColumns) -> ResolvedModel:
             ],
             hint=_remake_hint(context, manifest),
         )
-    outdated = read_outdated(folder, manifest, context.name, _own_alias(context))
+    outdated = read_outdated(folder, manifest, context.name, _own_alias(context.pipeline))
     return ResolvedModel(ref, folder, manifest, signature, tuple(outdated))
 
 
-def _own_alias(context: Context) -> str:
-    return context.pipeline.model.uri.partition("@")[2] or CHAMPION
+def _own_alias(pipeline: Pipeline) -> str:
+    return pipeline.model.uri.partition("@")[2] or CHAMPION
 
 
 def _remake_hint(context: Context, manifest: Mapping[str, Any]) -> str:
     """How a version comes to be that fits the pipeline file: as the one that does not fit did."""
     from batchinfer.models.manifest import remake_command
 
-    alias = _own_alias(context)
+    alias = _own_alias(context.pipeline)
     register = f"batchinfer register -p {context.name} --artifact PATH --alias {alias}"
     made = remake_command(manifest, context.name, alias)
     trains = context.pipeline.train is not None

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from batchinfer.config.types import parse_ddl, spark_name
-from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.scoring.compiled_programs import ship_compiled
 from batchinfer.pipeline.scoring.earlier_runs import known_rates
 from batchinfer.pipeline.scoring.once import decide, score_once
@@ -107,14 +106,14 @@ def _run_direct(
     if decision.exchange:
         large = splits_of(data, count, _SENDER_BYTES, rounds=1)
         results = score_once(
-            spark, plan, large, count, _description(context, data), row_progress, profile
+            spark, plan, large, count, _description(context.name, data), row_progress, profile
         )
     else:
         found = run_tasks(
             spark,
             Work(ScoreSplits(plan), SliceSplit, TaskResult),
             splits,
-            _description(context, data),
+            _description(context.name, data),
             row_progress=row_progress,
             profile=profile,
         )
@@ -122,8 +121,8 @@ def _run_direct(
     return RoadOutcome(inputs.road, results, decision.reason)
 
 
-def _description(context: Context, data: SliceData) -> str:
-    return f"scoring {context.name}, slice {data.slice}"
+def _description(name: str, data: SliceData) -> str:
+    return f"scoring {name}, slice {data.slice}"
 
 
 def _run(
@@ -138,7 +137,7 @@ def _run(
     context = columns.context
     task = context.environment.spark.model_task
     count, profile = _tasks(data.rows, model_workers(spark, task)), profile_of(spark, task)
-    description = _description(context, data)
+    description = _description(context.name, data)
     if prepared is None:
         frame = slice_frame(spark, data).select(*[quoted_name(name) for name in plan.columns])
     else:

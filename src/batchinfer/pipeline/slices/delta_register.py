@@ -134,7 +134,7 @@ def read_register(context: Context) -> Register | None:
 
     if not exists(context.landed):
         return None
-    _check_kind(context)
+    _check_kind(context.landed)
     rows = read_table_rows(open_table(context.landed)).to_pylist()
     if not rows:
         return None
@@ -162,13 +162,13 @@ def read_register(context: Context) -> Register | None:
     )
 
 
-def _check_kind(context: Context) -> None:
+def _check_kind(table: str) -> None:
     from batchinfer.lake.delta import table_schema
 
-    names = table_schema(context.landed).names
+    names = table_schema(table).names
     if not {"changed_at", "table_id"} <= set(names):
         raise InputError(
-            f"{context.landed} holds records that this pipeline landed from another kind of "
+            f"{table} holds records that this pipeline landed from another kind of "
             "source; allowed with kind delta: a pipeline name that has not landed anything",
             hint="give the pipeline another name",
         )

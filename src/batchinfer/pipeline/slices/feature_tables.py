@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from batchinfer.config.environment import Environment
+from batchinfer.config.loader import Loaded
 from batchinfer.config.uris import join
 from batchinfer.contracts import Problem
 from batchinfer.errors import ConfigError, InputError, InputMissing
@@ -97,7 +99,7 @@ def open_preparation(context: Context, landed: Mapping[str, pa.DataType]) -> Pre
     for step in steps:
         if not isinstance(step, Join):
             continue
-        place = _find(context, step)
+        place = _find(context.environment, step)
         # Two joins with one table read one version of it.
         table = open_table(place, versions.get(place))
         tables[step.position] = FeatureTable(place, versions.setdefault(place, table.version()))
@@ -108,10 +110,10 @@ def open_preparation(context: Context, landed: Mapping[str, pa.DataType]) -> Pre
     return Preparation(tuple(steps), tables)
 
 
-def _find(context: Context, step: Join) -> str:
+def _find(environment: Environment, step: Join) -> str:
     from batchinfer.lake.snapshots import exists
 
-    place = plain_place(join(context.environment.lake, step.table))
+    place = plain_place(join(environment.lake, step.table))
     if not exists(place):
         raise InputMissing(
             f"{_where(step)}.table: no Delta table at {place}; allowed: a path below the lake, or "
@@ -149,7 +151,7 @@ def _faults(
 
 
 def prepared_fields(
-    context: Context, preparation: Preparation, fields: Mapping[str, pa.DataType]
+    loaded: Loaded, preparation: Preparation, fields: Mapping[str, pa.DataType]
 ) -> Fields:
     """Types of the columns after the steps.
 
@@ -165,5 +167,5 @@ def prepared_fields(
             path = ("prepare", step.position, step.step)
             problems += [Problem((*path, *at), message) for at, message in found.problems]
     if problems:
-        raise ConfigError(context.loaded.places.sentences(problems))
+        raise ConfigError(loaded.places.sentences(problems))
     return now

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from batchinfer.config.pipeline import Pipeline
 from batchinfer.config.sources import DeltaSource, SliceColumn
 from batchinfer.contracts import SLICE
 from batchinfer.errors import InputError, InputMissing, StorageError, TableTooNew
@@ -45,10 +46,10 @@ def _with_history(landed: Mapping[str, LandedSlice]) -> dict[str, LandedSlice]:
 
 
 def _before(
-    context: Context, landed: Iterable[str], names: Sequence[str] | None
+    pipeline: Pipeline, landed: Iterable[str], names: Sequence[str] | None
 ) -> tuple[str, ...]:
     """The landed slices that sort before the last of those named, and that steps look back into."""
-    if not names or not reads_history(context.pipeline):
+    if not names or not reads_history(pipeline):
         return ()
     return tuple(sorted(name for name in landed if name < max(names) and name not in names))
 
@@ -96,7 +97,7 @@ def read_data(context: Context, names: Sequence[str] | None) -> SliceData:
         for file in snapshot_files(context.landed)
         if names is None or file.partition[SLICE] in names
     ]
-    history = _before(context, landed, names)
+    history = _before(context.pipeline, landed, names)
     changed_at = max(
         (landed[name] for name in (*names, *history)) if names else landed.values(), default=version
     )
@@ -133,7 +134,9 @@ def _of_column(
 ) -> SliceData:
     entries = {name: register.entries[name] for name in names}
     opened = _open(context, register, register.version, entries)
-    history = _before(context, (name for name in register.entries if name is not None), names)
+    history = _before(
+        context.pipeline, (name for name in register.entries if name is not None), names
+    )
     seen = [*entries.values(), *(register.entries[name] for name in history)]
     return SliceData(
         register.place,

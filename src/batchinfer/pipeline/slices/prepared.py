@@ -11,10 +11,10 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from batchinfer.config.pipeline import Pipeline
 from batchinfer.config.sources import SliceColumn
 from batchinfer.contracts import SLICE, SOURCE_FILE, SOURCE_LINE, Problem
 from batchinfer.errors import ConfigError, InputError
-from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.table_steps import mends_keys
 from batchinfer.pipeline.slices.feature_tables import Preparation
 from batchinfer.pipeline.slices.slice_data import SliceData
@@ -68,7 +68,7 @@ def prepared_frame(
             if isinstance(step, Join) and step.as_of is None:
                 _check_unique(spark, preparation, step)
     rows = _rows_with_history(spark, columns, data, fields)
-    rows, ties = _with_ties(rows, context, data, fields)
+    rows, ties = _with_ties(rows, context.pipeline, data, fields)
     tables = {
         place: version_frame(spark, table.place, table.version)
         for place, table in preparation.tables.items()
@@ -184,7 +184,7 @@ def _moment_of(rule: SliceColumn | str) -> Column:
 
 
 def _with_ties(
-    rows: DataFrame, context: Context, data: SliceData, fields: Mapping[str, pa.DataType]
+    rows: DataFrame, pipeline: Pipeline, data: SliceData, fields: Mapping[str, pa.DataType]
 ) -> tuple[DataFrame, tuple[str, ...]]:
     """The columns that put any two rows into one order, whatever order they are read in: slice,
     place, key.
@@ -194,12 +194,12 @@ def _with_ties(
     """
     from pyspark.sql import functions as F
 
-    source = context.pipeline.source
+    source = pipeline.source
     ties = [SLICE_NAME, *(name for name in (SOURCE_FILE, SOURCE_LINE) if name in fields)]
     ties += [name for name in source.key if name not in ties]
     by_line = source.kind in ("csv", "text_log")
     if data.fields is not None or not (
-        by_line or (source.unique == "checked" and not mends_keys(context.pipeline))
+        by_line or (source.unique == "checked" and not mends_keys(pipeline))
     ):
         import pyarrow.types as is_
 
@@ -210,9 +210,9 @@ def _with_ties(
     return rows, tuple(ties)
 
 
-def order_of(rows: DataFrame, context: Context) -> list[str]:
+def order_of(rows: DataFrame, pipeline: Pipeline) -> list[str]:
     """The columns of a prepared frame that put its rows into one order."""
-    wanted = (SLICE_NAME, SOURCE_FILE, SOURCE_LINE, *context.pipeline.source.key, _CONTENT)
+    wanted = (SLICE_NAME, SOURCE_FILE, SOURCE_LINE, *pipeline.source.key, _CONTENT)
     return [name for name in dict.fromkeys(wanted) if name in rows.columns]
 
 

@@ -104,7 +104,7 @@ class TableColumns:
         """Arrow types of the columns after the table transforms: what features, signature and
         scoring see.
         """
-        return dict(prepared_fields(self.context, self.preparation, self.landed))
+        return dict(prepared_fields(self.context.loaded, self.preparation, self.landed))
 
     @cached_property
     def key(self) -> dict[str, pa.DataType]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from batchinfer.config.pipeline import Pipeline
 from batchinfer.contracts import SOURCE_FILE, SOURCE_LINE
 from batchinfer.errors import ModelError
 from batchinfer.pipeline.definition.context import Context
@@ -99,7 +100,7 @@ def adopt_model(
         feeds, options.missing, columns.prepared, told_by_steps(module, category_texts)
     )
     rows, why_none = read_trial_rows(context, feeds.columns)
-    positive, warnings = _positive(context)
+    positive, warnings = _positive(context.pipeline)
     probed = probe(module, feeds, transforms, columns.prepared, positive, rows)
     takes = takes_of_trees(module)
     # Not before it is tried: rows may hold categories that the model has not seen.
@@ -163,7 +164,7 @@ def _weights(
 def _candidates(columns: TableColumns) -> list[str]:
     from batchinfer.models.elsewhere.feeds import is_number
 
-    excluded = _excluded(columns.context)
+    excluded = _excluded(columns.context.pipeline)
     return [
         name
         for name, type_ in columns.prepared.items()
@@ -171,16 +172,16 @@ def _candidates(columns: TableColumns) -> list[str]:
     ]
 
 
-def _excluded(context: Context) -> set[str]:
+def _excluded(pipeline: Pipeline) -> set[str]:
     """Columns that no model is fed unless it asks for them by name."""
-    rule = context.pipeline.source.slice
+    rule = pipeline.source.slice
     excluded = {
-        *context.pipeline.source.key,
+        *pipeline.source.key,
         SOURCE_FILE,
         SOURCE_LINE,
         rule if isinstance(rule, str) else rule.column,
     }
-    return excluded | ({context.pipeline.train.target.column} if context.pipeline.train else set())
+    return excluded | ({pipeline.train.target.column} if pipeline.train else set())
 
 
 def _feeds(
@@ -195,18 +196,20 @@ def _feeds(
 
     fields = columns.prepared
     if transforms is None:
-        return feed_from_columns(module, artifact.columns, fields, _excluded(columns.context))
+        return feed_from_columns(
+            module, artifact.columns, fields, _excluded(columns.context.pipeline)
+        )
     if only_kept(transforms.steps):
         kept = {name: fields[name] for name in kept_columns(transforms.steps)}
         return feed_from_columns(module, artifact.columns, kept, ())
     return feed_from_transforms(module, transforms, missing_is_nan=not fitted)
 
 
-def _positive(context: Context) -> tuple[Callable[[Sequence[str]], int], list[str]]:
+def _positive(pipeline: Pipeline) -> tuple[Callable[[Sequence[str]], int], list[str]]:
     """The place of the positive one of two classes, and where sentences about it are put."""
     from batchinfer.models.class_names import idle_positive, positive_place, unused_positive
 
-    settings, warnings = context.pipeline.train, list[str]()
+    settings, warnings = pipeline.train, list[str]()
 
     def place(labels: Sequence[str]) -> int:
         if settings is None:

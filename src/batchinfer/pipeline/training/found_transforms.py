@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from batchinfer.config.suggestions import listed
 from batchinfer.errors import ModelError
-from batchinfer.pipeline.definition.context import Context
+from batchinfer.models.registry import Registry
 from batchinfer.pipeline.definition.feature_steps import pipeline_steps
 from batchinfer.pipeline.slices.table_columns import TableColumns
 
@@ -46,7 +46,7 @@ def find_transforms(columns: TableColumns, name: str) -> tuple[TransformPipeline
     }
     if not any(step.fitted for step in steps):
         return TransformPipeline(steps, fields, {}), ""
-    for uri in _versions(context, name):
+    for uri in _versions(context.registry, name):
         found = _transforms_of(columns, uri, steps)
         if found is not None:
             return found, uri
@@ -60,11 +60,9 @@ def find_transforms(columns: TableColumns, name: str) -> tuple[TransformPipeline
     )
 
 
-def _versions(context: Context, name: str) -> list[str]:
+def _versions(registry: Registry, name: str) -> list[str]:
     try:
-        return [
-            f"models:/{name}/{one['version']}" for one in reversed(context.registry.versions(name))
-        ]
+        return [f"models:/{name}/{one['version']}" for one in reversed(registry.versions(name))]
     except ModelError:  # no such model yet
         return []
 

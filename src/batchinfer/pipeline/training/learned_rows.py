@@ -78,9 +78,9 @@ def _write(
 ) -> SliceData:
     from batchinfer.pipeline.slices.prepared import order_of, prepared_frame, remaining, row_faults
 
-    after = prepared_fields(columns.context, columns.preparation, fields)
+    after = prepared_fields(columns.context.loaded, columns.preparation, fields)
     rows = remaining(prepared_frame(spark, columns, data, fields))
-    order = [named(name) for name in order_of(rows, columns.context)]
+    order = [named(name) for name in order_of(rows, columns.context.pipeline)]
     # A hash and an order of what the rows hold: the files are the same, however many workers there
     # are.
     rows = rows.repartition(max(1, math.ceil(data.rows / _FILE_ROWS)), *order).sortWithinPartitions(
