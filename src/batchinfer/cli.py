@@ -53,20 +53,10 @@ def extract_command(
     """Land what is new in the source; bad records go to the quarantine table."""
 
     def work() -> Any:
-        from batchinfer.api import session_of
-        from batchinfer.pipeline.extract import extract_source
-        from batchinfer.pipeline.run_record import recorded
+        from batchinfer.api import extract
         from batchinfer.show import show_extract
 
-        context = _context(ref, env, overrides, reads_source=True)
-        return show_extract(
-            recorded(
-                context,
-                "extract",
-                slice_,
-                lambda: extract_source(context, slice_, session_of(context), force),
-            )
-        )
+        return show_extract(extract(ref, slice_, env, overrides, force))
 
     _run(work, pipeline=ref, slice=slice_)
 
@@ -96,21 +86,10 @@ def train_command(
     """Fit the transforms, train the model, register the bundle."""
 
     def work() -> Any:
-        from batchinfer.api import session_of
-        from batchinfer.pipeline.run_record import recorded
-        from batchinfer.pipeline.train import slices_to_learn_from, train_pipeline
+        from batchinfer.api import train
         from batchinfer.show import show_train
 
-        context = _context(ref, env, overrides)
-        chosen = slices_to_learn_from(context, slices, start, end)
-        return show_train(
-            recorded(
-                context,
-                "train",
-                None,
-                lambda: train_pipeline(context, chosen, session_of(context), alias),
-            )
-        )
+        return show_train(train(ref, slices, alias, env, overrides, start, end))
 
     _run(work, pipeline=ref)
 
@@ -125,16 +104,12 @@ def register_command(
     """Make a bundle of a model trained elsewhere."""
 
     def work() -> Any:
-        from batchinfer.pipeline.register import RegisterOptions, register_model
-        from batchinfer.pipeline.run_record import recorded
+        from batchinfer.api import register
         from batchinfer.show import show_register
 
-        context = _context(ref, env, overrides)
-        options = RegisterOptions(missing, allow_difference, reference)
-        made = recorded(
-            context, "register", None, lambda: register_model(context, artifact, alias, options)
+        return show_register(
+            register(ref, artifact, alias, env, overrides, missing, allow_difference, reference)
         )
-        return show_register(made)
 
     _run(work, pipeline=ref)
 
@@ -187,20 +162,10 @@ def score_command(
     """Score a slice: read, transform, infer, check, publish."""
 
     def work() -> Any:
-        from batchinfer.api import session_of
-        from batchinfer.pipeline.run_record import recorded
-        from batchinfer.pipeline.score import score_slice
+        from batchinfer.api import score
         from batchinfer.show import show_run
 
-        context = _context(ref, env, overrides)
-        return show_run(
-            recorded(
-                context,
-                "score",
-                slice_,
-                lambda: score_slice(context, slice_, session_of(context), force, evolve),
-            )
-        )
+        return show_run(score(ref, slice_, force, evolve, env, overrides))
 
     _run(work, pipeline=ref, slice=slice_)
 
@@ -212,20 +177,10 @@ def replay_command(ref: str, env: str, overrides: tuple[str, ...], slice_: str) 
     """Score the quarantined rows of a published slice again; those that pass now join it."""
 
     def work() -> Any:
-        from batchinfer.api import session_of
-        from batchinfer.pipeline.replay import replay_slice
-        from batchinfer.pipeline.run_record import recorded
+        from batchinfer.api import replay
         from batchinfer.show import show_run
 
-        context = _context(ref, env, overrides)
-        return show_run(
-            recorded(
-                context,
-                "replay",
-                slice_,
-                lambda: replay_slice(context, slice_, session_of(context)),
-            )
-        )
+        return show_run(replay(ref, slice_, env, overrides))
 
     _run(work, pipeline=ref, slice=slice_)
 
@@ -295,10 +250,10 @@ def status_command(ref: str, env: str, overrides: tuple[str, ...]) -> None:
     """Slices: published, stale, failed, missing, running. No JVM."""
 
     def work() -> Any:
-        from batchinfer.pipeline.status import pipeline_status
+        from batchinfer.api import status
         from batchinfer.show import show_status
 
-        return show_status(pipeline_status(_context(ref, env, overrides)))
+        return show_status(status(ref, env, overrides))
 
     _run(work, pipeline=ref)
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from batchinfer.command import leave, run_command, stdout_for_the_line
 from batchinfer.errors import ModelError
 from batchinfer.pipeline.definition.context import Context
-from batchinfer.pipeline.run_record import recorded
 
 if TYPE_CHECKING:
     from batchinfer.spark.session import OpenSession
@@ -51,23 +50,17 @@ def _income(context: Context, slice_: str, open_session: OpenSession) -> None:
     _run(
         f"batchinfer extract -p income --slice {slice_}",
         context,
-        "extract",
-        slice_,
         lambda own: extract_source(own, slice_, open_session),
     )
     if _has_no_model(context):
         _run(
             "batchinfer train -p income",
             context,
-            "train",
-            None,
             lambda own: train_pipeline(own, [], open_session),
         )
     _run(
         f"batchinfer score -p income --slice {slice_}",
         context,
-        "score",
-        slice_,
         lambda own: score_slice(own, slice_, open_session),
     )
 
@@ -81,16 +74,12 @@ def _bot_traffic(context: Context, open_session: OpenSession) -> None:
     _run(
         "batchinfer extract -p bot_traffic",
         context,
-        "extract",
-        None,
         lambda own: extract_source(own, None, open_session),
     )
     if _has_no_model(context):
         _run(
             "batchinfer train -p bot_traffic",
             context,
-            "train",
-            None,
             lambda own: train_pipeline(own, [], open_session),
         )
     command = f"batchinfer backfill -p bot_traffic --from {_FIRST_DAY} --to {_LAST_DAY}"
@@ -111,11 +100,9 @@ def _has_no_model(context: Context) -> bool:
     return False
 
 
-def _run(
-    command: str, context: Context, name: str, slice_: str | None, work: Callable[[Context], Any]
-) -> None:
+def _run(command: str, context: Context, work: Callable[[Context], Any]) -> None:
     own = context.with_new_run()
-    report = _step(command, lambda: recorded(own, name, slice_, lambda: work(own)))
+    report = _step(command, lambda: work(own))
     facts = (
         "status",
         "rows_in",

@@ -77,18 +77,14 @@ def _steps(ref: str, day: str, env: str, overrides: Sequence[str]) -> Any:
 
 def _land(step: Step, context: Context, open_session: OpenSession) -> None:
     from batchinfer.pipeline.extract import extract_source
-    from batchinfer.pipeline.run_record import recorded
     from batchinfer.show import show_extract
 
     slice_ = step.options.get("slice")
-    show_extract(
-        recorded(context, "extract", slice_, lambda: extract_source(context, slice_, open_session))
-    )
+    show_extract(extract_source(context, slice_, open_session))
 
 
 def _score(step: Step, context: Context, open_session: OpenSession) -> Any:
     from batchinfer.pipeline.backfill import backfill_slices
-    from batchinfer.pipeline.run_record import recorded
     from batchinfer.pipeline.score import score_slice
     from batchinfer.show import show_backfill, show_run
 
@@ -96,6 +92,4 @@ def _score(step: Step, context: Context, open_session: OpenSession) -> Any:
     if step.command == "backfill":
         return show_backfill(backfill_slices(context, options["from"], options["to"], open_session))
     day = options["slice"]
-    return show_run(
-        recorded(context, "score", day, lambda: score_slice(context, day, open_session))
-    )
+    return show_run(score_slice(context, day, open_session))

@@ -15,7 +15,6 @@ from batchinfer.command_reports import ExtractReport, RunReport, TrainReport
 from batchinfer.pipeline.backfill import BackfillReport, backfill_slices
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.extract import extract_source
-from batchinfer.pipeline.run_record import recorded
 from batchinfer.pipeline.score import score_slice
 from batchinfer.pipeline.status import pipeline_status
 from batchinfer.pipeline.train import train_pipeline
@@ -80,25 +79,13 @@ class SmallProject:
     def extract(
         self, slice_: str | None = DAY, *overrides: str, force: bool = False
     ) -> ExtractReport:
-        context = self.context(*overrides)
-        return recorded(
-            context,
-            "extract",
-            slice_,
-            lambda: extract_source(context, slice_, self.open_session, force),
-        )
+        return extract_source(self.context(*overrides), slice_, self.open_session, force)
 
     def train(self, *overrides: str) -> TrainReport:
-        context = self.context(*overrides)
-        return recorded(
-            context, "train", None, lambda: train_pipeline(context, [], self.open_session)
-        )
+        return train_pipeline(self.context(*overrides), [], self.open_session)
 
     def score(self, slice_: str = DAY, *overrides: str, force: bool = False) -> RunReport:
-        context = self.context(*overrides)
-        return recorded(
-            context, "score", slice_, lambda: score_slice(context, slice_, self.open_session, force)
-        )
+        return score_slice(self.context(*overrides), slice_, self.open_session, force)
 
     def backfill(
         self, start: str, end: str, *overrides: str, force: bool = False

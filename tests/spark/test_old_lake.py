@@ -19,7 +19,6 @@ from batchinfer.command_reports import RunReport
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.models import model_versions
 from batchinfer.pipeline.replay import replay_slice
-from batchinfer.pipeline.run_record import recorded
 
 FIRST, UNSCORED, NEXT = rows.LATE[0], rows.UNSCORED, rows.NEXT
 # How many of the day's rows are landed, of those that land a day later.
@@ -46,10 +45,7 @@ class Old(SmallProject):
         )
 
     def replay(self, slice_: str) -> RunReport:
-        context = self.context()
-        return recorded(
-            context, "replay", slice_, lambda: replay_slice(context, slice_, self.open_session)
-        )
+        return replay_slice(self.context(), slice_, self.open_session)
 
     def published(self, *slices: str) -> list[dict[str, Any]]:
         return answers.predictions(self.root, self.name, slices)

@@ -23,7 +23,6 @@ from batchinfer import errors
 from batchinfer.command_reports import RunReport
 from batchinfer.lake import quarantine
 from batchinfer.pipeline.replay import replay_slice
-from batchinfer.pipeline.run_record import recorded
 from batchinfer.pipeline.scoring import commits
 from batchinfer.pipeline.status import pipeline_status
 
@@ -44,10 +43,7 @@ def with_own_net(project: SmallProject, name: str = "small") -> None:
 
 
 def again(project: SmallProject, slice_: str = DAY, *overrides: str) -> RunReport:
-    context = project.context(*overrides)
-    return recorded(
-        context, "replay", slice_, lambda: replay_slice(context, slice_, project.open_session)
-    )
+    return replay_slice(project.context(*overrides), slice_, project.open_session)
 
 
 def rows(project: SmallProject) -> pa.Table:

@@ -101,14 +101,14 @@ def test_what_nobody_foresaw_and_what_was_typed_are_shown_without(
 
 
 def test_the_record_of_a_run_holds_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    from batchinfer.pipeline.run_record import recorded
+    from batchinfer.pipeline.run_record import record_run
 
     rows: list[dict[str, Any]] = []
     monkeypatch.setattr("batchinfer.lake.runs.append_run", lambda _, row: rows.append(row))
     context: Any = type("Context", (), {"run_id": "r", "name": "p", "runs": "runs"})
     for error in (ValueError("http://u:canary@h"), StorageError("http://u:canary@h")):
         with pytest.raises(type(error)):
-            recorded(context, "extract", None, lambda error=error: (_ for _ in ()).throw(error))
+            record_run(context, "extract", None, lambda error=error: (_ for _ in ()).throw(error))
     assert len(rows) == 2
     assert "canary" not in json.dumps(rows, default=str)
 
@@ -149,7 +149,7 @@ def test_an_address_hides_no_other_place() -> None:
 def test_no_line_of_a_command_and_no_record_of_a_run_holds_a_secret(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from batchinfer.pipeline.run_record import recorded
+    from batchinfer.pipeline.run_record import record_run
     from batchinfer.report.terminal import show_table
 
     keep_secrets([TOKEN])
@@ -165,7 +165,7 @@ def test_no_line_of_a_command_and_no_record_of_a_run_holds_a_secret(
     report: Any = type(
         "Report", (), {"status": "landed", "seconds": 1.0, "to_json": lambda _: body}
     )
-    recorded(context, "extract", None, lambda: report())
+    record_run(context, "extract", None, lambda: report())
     assert len(rows) == 1 and "canary" not in json.dumps(rows, default=str)
 
 

@@ -17,7 +17,6 @@ from batchinfer.command_reports import RunReport
 from batchinfer.errors import BatchInferError, Interrupted
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.slice_names import check_slice, slices_between, span_note
-from batchinfer.pipeline.run_record import recorded
 from batchinfer.pipeline.score import score_slice
 from batchinfer.pipeline.scoring.resolved_inputs import (
     check_suite_columns,
@@ -167,7 +166,7 @@ def _break_off(futures: Sequence[Future[Any]]) -> None:
 def _score_one(context: Context, slice_: str, open_session: OpenSession, force: bool) -> _Outcome:
     own = context.with_new_run()
     try:
-        return recorded(own, "score", slice_, lambda: score_slice(own, slice_, open_session, force))
+        return score_slice(own, slice_, open_session, force)
     except BatchInferError as error:
         return error
     except Exception as error:
@@ -176,7 +175,6 @@ def _score_one(context: Context, slice_: str, open_session: OpenSession, force: 
 
 
 def _take(report: BackfillReport, slice_: str, outcome: RunReport | BatchInferError) -> None:
-
     if isinstance(outcome, BatchInferError):
         show_error(outcome)
         report.slices.append(

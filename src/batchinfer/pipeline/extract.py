@@ -17,12 +17,14 @@ from batchinfer.pipeline.definition.slice_names import check_slice
 from batchinfer.pipeline.landing.delta_in_place import extract_in_place
 from batchinfer.pipeline.landing.increment import Landing, never_anew
 from batchinfer.pipeline.landing.land import land
+from batchinfer.pipeline.run_record import recorded
 from batchinfer.pipeline.slices.landed import find_slice
 
 if TYPE_CHECKING:
     from batchinfer.spark.session import OpenSession
 
 
+@recorded("extract")
 def extract_source(
     context: Context, slice_: str | None, open_session: OpenSession, force: bool = False
 ) -> ExtractReport:

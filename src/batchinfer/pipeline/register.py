@@ -20,6 +20,7 @@ from batchinfer.models.parameters import check_class_path
 from batchinfer.models.registered import READING_TAG
 from batchinfer.pipeline.definition.alias_moves import not_in_use, warn_of_words
 from batchinfer.pipeline.definition.context import Context
+from batchinfer.pipeline.run_record import recorded
 from batchinfer.pipeline.slices.table_columns import TableColumns
 from batchinfer.pipeline.training.adopted_model import RegisterOptions, adopt_model
 from batchinfer.pipeline.training.found_transforms import find_transforms
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 _FETCHED = ("models", "runs", "mlflow-artifacts")
 
 
+@recorded("register")
 def register_model(
     context: Context,
     artifact: str,
@@ -280,7 +282,6 @@ def _sha256(data: bytes) -> str:
 def _signature(
     columns: Sequence[str], fields: Mapping[str, pa.DataType], outputs: Mapping[str, str]
 ) -> dict[str, Any]:
-
     inputs = [{"name": name, "type": spark_name(fields[name])} for name in columns]
     return {
         "inputs": inputs,

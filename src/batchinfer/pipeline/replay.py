@@ -20,6 +20,7 @@ from batchinfer.errors import InputError, InputMissing
 from batchinfer.inference.road_choice import Road
 from batchinfer.lake.ledger import run_number
 from batchinfer.pipeline.definition.context import Context
+from batchinfer.pipeline.run_record import recorded
 from batchinfer.pipeline.scoring import commits, settling
 from batchinfer.pipeline.scoring.outcome import RunOutcome
 from batchinfer.pipeline.scoring.publication import Publication
@@ -43,6 +44,7 @@ _REASON = (
 )
 
 
+@recorded("replay")
 def replay_slice(context: Context, slice_: str, open_session: OpenSession) -> RunReport:
     """Scores the quarantined rows of a published slice again, with the model that the pipeline
     names now.

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
+import inspect
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from batchinfer import stopping
 from batchinfer.contracts import BUNDLE_DIGEST, MODEL_VERSION, SOURCE_VERSION
@@ -16,10 +18,35 @@ from batchinfer.pipeline.damaged_files import damage_behind, remedies
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.spark.jvm import as_ended
 
+Given = ParamSpec("Given")
 Result = TypeVar("Result")
 
 
 def recorded(
+    command: str,
+) -> Callable[
+    [Callable[Concatenate[Context, Given], Result]], Callable[Concatenate[Context, Given], Result]
+]:
+    """Decorates the function of a command, so that each call of it is recorded; see `record_run`.
+    An argument `slice_` names the slice that the run is of.
+    """
+
+    def decorate(
+        work: Callable[Concatenate[Context, Given], Result],
+    ) -> Callable[Concatenate[Context, Given], Result]:
+        signature = inspect.signature(work)
+
+        @functools.wraps(work)
+        def run(context: Context, *args: Given.args, **kwargs: Given.kwargs) -> Result:
+            slice_ = signature.bind(context, *args, **kwargs).arguments.get("slice_")
+            return record_run(context, command, slice_, lambda: work(context, *args, **kwargs))
+
+        return run
+
+    return decorate
+
+
+def record_run(
     context: Context, command: str, slice_: str | None, work: Callable[[], Result]
 ) -> Result:
     """Runs `work` and appends its row to the runs table; an error is recorded and raised again.

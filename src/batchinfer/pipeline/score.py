@@ -11,6 +11,7 @@ from batchinfer.command_reports import RunReport
 from batchinfer.contracts import SLICE
 from batchinfer.errors import InputError
 from batchinfer.pipeline.definition.context import Context
+from batchinfer.pipeline.run_record import recorded
 from batchinfer.pipeline.scoring import commits, few_rows
 from batchinfer.pipeline.scoring.outcome import RunOutcome
 from batchinfer.pipeline.scoring.publication import Publication
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from batchinfer.spark.session import OpenSession
 
 
+@recorded("score")
 def score_slice(
     context: Context,
     slice_: str,

@@ -25,6 +25,7 @@ from batchinfer.pipeline.definition.feature_steps import pipeline_steps
 from batchinfer.pipeline.definition.slice_names import check_slice, slices_between
 from batchinfer.pipeline.landing.increment import Landing
 from batchinfer.pipeline.landing.land import land
+from batchinfer.pipeline.run_record import recorded
 from batchinfer.pipeline.slices.landed import find_slice, read_data, read_slices
 from batchinfer.pipeline.slices.slice_data import SliceData
 from batchinfer.pipeline.slices.slice_splits import splits_of
@@ -58,6 +59,7 @@ _TRAINING_SLICE = "train"
 _FEW_ROWS = 50
 
 
+@recorded("train")
 def train_pipeline(
     context: Context,
     slices: Sequence[str],
@@ -356,7 +358,6 @@ def _registered_name(context: Context) -> str:
 def _signature(
     fields: Mapping[str, pa.DataType], transforms: TransformPipeline, outputs: Mapping[str, str]
 ) -> dict[str, Any]:
-
     inputs = [
         {"name": name, "type": spark_name(fields[name])} for name in transforms.source_columns
     ]

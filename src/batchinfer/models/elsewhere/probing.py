@@ -228,7 +228,6 @@ def _width(output: torch.Tensor) -> int:
 
 
 def _columns(output: Any) -> dict[str, str]:
-
     types = {}
     for name in output.columns:
         found = pa.Array.from_pandas(output[name]).type

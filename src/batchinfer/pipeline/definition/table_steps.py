@@ -149,7 +149,6 @@ def _of_time(rule: Any, fields: Mapping[str, pa.DataType]) -> bool:
 
 
 def _listed_times(fields: Mapping[str, pa.DataType]) -> str:
-
     return (
         ", ".join(name for name, type_ in fields.items() if type_family(type_) in _TIMES)
         or "there is none"

@@ -137,7 +137,6 @@ def _check_names(context: Context, source: DeltaSource, opened: Opened) -> Itera
 
 
 def _check_features(pipeline: Pipeline, opened: Opened) -> Iterable[str]:
-
     document = document_of(pipeline)
     problems, prepared = check_table_steps(document, opened.fields)
     problems += check_features(document, prepared)

@@ -114,7 +114,6 @@ def _find(
     slice_: str | None,
     open_session: OpenSession,
 ) -> Recording:
-
     rule = rule_text(source)
     columns = {name: spark_name(type_) for name, type_ in opened.fields.items()}
     register = Register(opened.place, opened.id, rule, columns, known.entries if known else {})

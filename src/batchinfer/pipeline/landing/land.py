@@ -135,7 +135,6 @@ def _check_counts(staged: Staged) -> None:
 
 
 def _plan(landing: Landing, new: NewRecords) -> LandingPlan:
-
     context = landing.context
     return LandingPlan(
         source=landing.source,

@@ -85,7 +85,6 @@ def _token(variable: str | None) -> str | None:
 
 
 def _spool_folder(landing: Landing) -> Path:
-
     staging = landing.context.environment.staging
     place = local_path(staging)
     if place is None:
@@ -324,7 +323,6 @@ def _as_json(
 
 
 def _files_of(spool: PageSpool, pages: Sequence[SpooledPage]) -> list[SourceFile]:
-
     files: list[SourceFile] = []
     for page in pages:
         if page.file and page.size:

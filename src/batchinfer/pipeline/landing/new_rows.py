@@ -109,7 +109,6 @@ class _Reading:
 
 
 def _arrow_types(types: Mapping[str, str]) -> dict[str, pa.DataType]:
-
     return {name: parse_ddl(type_) for name, type_ in types.items()}
 
 

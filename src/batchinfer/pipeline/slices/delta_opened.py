@@ -191,7 +191,6 @@ def find_place(context: Context, source: DeltaSource, open_session: OpenSession)
 
 
 def _absolute(root: Path, place: str) -> str:
-
     if "://" in place and local_path(place) is None:
         return place.rstrip("/")
     local = local_path(place) if place.startswith("file:") else Path(place)
@@ -306,7 +305,6 @@ def check_data_files(opened: Opened, paths: Sequence[str]) -> None:
 
 
 def _version_as_of(latest: Opened, as_of: str) -> int:
-
     moment = dt.datetime.fromisoformat(as_of)
     moment = moment if moment.tzinfo else moment.replace(tzinfo=dt.timezone.utc)
     with storage_faults(latest.place, "read the table's history"):
@@ -333,7 +331,6 @@ def _version_as_of(latest: Opened, as_of: str) -> int:
 
 
 def _no_table(place: str) -> InputError:
-
     folder = local_path(place)
     try:
         return (
@@ -374,7 +371,6 @@ def _found_instead(place: str, folder: Path) -> InputError:
 
 
 def _near(folder: Path) -> str | None:
-
     if not folder.parent.is_dir():
         return None
     return (

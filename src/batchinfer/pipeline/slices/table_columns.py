@@ -67,7 +67,6 @@ class TableColumns:
         return table_fields(table)
 
     def _recorded(self) -> dict[str, pa.DataType]:
-
         register = read_register(self.context)
         if register is None:
             raise InputMissing(
