@@ -115,6 +115,33 @@ class _Source(Strict):
     unique: Literal["checked", "assumed"] = "checked"
     on_changed: Literal["fail", "replace", "append"] = "fail"
 
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the rows are read where they are: nothing is landed."""
+        return False
+
+    @property
+    def has_position(self) -> bool:
+        """Whether the landed table records how far the source has been read."""
+        return False
+
+    @property
+    def numbers_records(self) -> bool:
+        """Whether no two rows have the same `source_file` and `source_line`."""
+        return True
+
+    @property
+    def never_anew(self) -> str | None:
+        """Why no slice of it can be landed anew; None where one can."""
+        if self.is_in_place:
+            return "its Delta table is read in place, so none has landed"
+        if self.has_position:
+            return (
+                "the source is read on from a position (a watermark, or pages), and nothing tells "
+                "what of it was in a slice"
+            )
+        return None
+
     @model_validator(mode="before")
     @classmethod
     def _gather_options(cls, value: Any) -> Any:
@@ -165,6 +192,10 @@ class JsonSource(FileSource):
     kind: Literal["json"]
     options: JsonOptions = JsonOptions()
     schema_: JsonSchema = Field(alias="schema")
+
+    @property
+    def numbers_records(self) -> bool:
+        return not (self.options.array or self.options.explode)
 
 
 class LogSource(FileSource):
@@ -256,6 +287,14 @@ class DeltaSource(_Source):
             raise NotAllowed("either path or table, not both")
         return self
 
+    @property
+    def is_in_place(self) -> bool:
+        return True
+
+    @property
+    def numbers_records(self) -> bool:
+        return False
+
 
 class JdbcSource(_Source):
     """A table or a query of a database."""
@@ -263,6 +302,14 @@ class JdbcSource(_Source):
     kind: Literal["jdbc"]
     options: JdbcOptions
     schema_: Schema | None = Field(None, alias="schema")
+
+    @property
+    def has_position(self) -> bool:
+        return self.options.watermark is not None
+
+    @property
+    def numbers_records(self) -> bool:
+        return False
 
 
 class HttpSource(_Source):
@@ -272,6 +319,10 @@ class HttpSource(_Source):
     options: HttpOptions
     key: Names = PLACE_KEY
     schema_: JsonSchema = Field(alias="schema")
+
+    @property
+    def has_position(self) -> bool:
+        return self.options.pagination is not None
 
 
 # Sources that are files: listed, split and read by workers.

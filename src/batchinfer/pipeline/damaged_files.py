@@ -14,14 +14,12 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from batchinfer.config.sources import DeltaSource
 from batchinfer.config.uris import join
 from batchinfer.contracts import SLICE
 from batchinfer.errors import DamagedFile, InputError, InputMissing, StorageError
 from batchinfer.lake.table_places import open_filesystem, plain_place, storage_faults
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.table_steps import table_steps
-from batchinfer.pipeline.landing.increment import never_anew
 from batchinfer.prepare import Join
 from batchinfer.spark.foreign_files import HINT, MARK
 
@@ -237,7 +235,7 @@ def _register(context: Context) -> Register | None:
     """What is recorded of a table that is read in place."""
     from batchinfer.pipeline.slices.delta_register import read_register
 
-    return read_register(context) if isinstance(context.pipeline.source, DeltaSource) else None
+    return read_register(context) if context.pipeline.source.is_in_place else None
 
 
 def _source_files(context: Context, slice_: str | None = None) -> list[LoggedFile]:
@@ -338,7 +336,7 @@ def _hint(context: Context, file: LoggedFile) -> str:
         )
     if file.table == context.runs:
         return f"{copy}; else move the folder {file.table} aside: it is the history of runs only"
-    if file.table == context.landed and never_anew(context.pipeline.source) is None:
+    if file.table == context.landed and context.pipeline.source.never_anew is None:
         return (
             f"batchinfer extract -p {context.name} --slice {file.slice} --force lands it anew from "
             "its source"

@@ -15,7 +15,7 @@ from batchinfer.errors import ConfigError
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.slice_names import check_slice
 from batchinfer.pipeline.landing.delta_in_place import extract_in_place
-from batchinfer.pipeline.landing.increment import Landing, never_anew
+from batchinfer.pipeline.landing.increment import Landing
 from batchinfer.pipeline.landing.land import land
 from batchinfer.pipeline.run_record import recorded
 from batchinfer.pipeline.slices.landed import find_slice
@@ -67,7 +67,7 @@ def _land_anew(context: Context, slice_: str | None, open_session: OpenSession) 
     if slice_ is None:
         raise ConfigError("--force: got no --slice; allowed: --slice with the one to land anew")
     check_slice(source.slice, slice_)
-    if why := never_anew(source):
+    if why := source.never_anew:
         raise ConfigError(f"--force: no slice of pipeline {context.name} can be landed anew: {why}")
     is_day = source.slice == "ingest_date"
     if not is_day:

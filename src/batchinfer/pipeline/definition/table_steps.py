@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from batchinfer.config.pipeline import Pipeline
-from batchinfer.config.sources import DeltaSource
 from batchinfer.contracts import SOURCE_FILE, SOURCE_LINE, Problem
 from batchinfer.lake.ledger import fingerprint63
 from batchinfer.prepare import Deduplicate, Join, TableStep, check_prepare, parse_table_steps
@@ -225,7 +224,7 @@ def reads_history(pipeline: Pipeline) -> bool:
     """Whether a slice's rows depend on the slices before it. A slice that is a whole table holds
     its own history.
     """
-    whole = isinstance(pipeline.source, DeltaSource) and pipeline.source.slice == "ingest_date"
+    whole = pipeline.source.is_in_place and pipeline.source.slice == "ingest_date"
     return not whole and any(step.looks_back for step in table_steps(pipeline))
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
-from batchinfer.config.sources import DeltaSource, HttpSource, JdbcSource, Source
+from batchinfer.config.sources import Source
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.landing.landing_task import LandingPlan, LandingResult, remove_results
 
@@ -61,7 +61,7 @@ class Landing:
         A position in a source counts for all slices: what it stands behind has landed, whichever
         slice it landed in.
         """
-        return None if has_position(self.source) else self.ingest_slice
+        return None if self.source.has_position else self.ingest_slice
 
     @property
     def optional(self) -> str | None:
@@ -73,25 +73,6 @@ class Landing:
     def quarantine_scope(self) -> str:
         """Scope of the quarantine's own ledger, which several landed tables share."""
         return f"{Path(self.table).name}|{self.scope}"
-
-
-def has_position(source: Source) -> bool:
-    """Whether the landed table records how far the source has been read."""
-    if isinstance(source, JdbcSource):
-        return source.options.watermark is not None
-    return isinstance(source, HttpSource) and source.options.pagination is not None
-
-
-def never_anew(source: Source) -> str | None:
-    """Why no slice of a source can be landed anew; None where one can."""
-    if isinstance(source, DeltaSource):
-        return "its Delta table is read in place, so none has landed"
-    if has_position(source):
-        return (
-            "the source is read on from a position (a watermark, or pages), and nothing tells what "
-            "of it was in a slice"
-        )
-    return None
 
 
 @dataclass(frozen=True)

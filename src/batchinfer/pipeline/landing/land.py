@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from batchinfer.command_reports import ExtractReport
-from batchinfer.config.sources import JsonSource
 from batchinfer.config.types import spark_name
 from batchinfer.contracts import RESCUED, SLICE, SOURCE_FILE, SOURCE_LINE, commented
 from batchinfer.errors import TooManyQuarantined
@@ -183,17 +182,14 @@ def _check_keys(
     """Duplicate keys inside a slice end the run, whether they come together or with rows that
     landed before.
 
-    A key of file and line cannot repeat, but where several records may stand on a line. Where a
+    A key of file and line cannot repeat where these number the records. Where a
     step of `prepare` leaves one row a key, repeated keys may land.
     """
     from batchinfer.lake.delta import exists, snapshot_files
     from batchinfer.pipeline.slices.duplicate_keys import raise_duplicates
 
     source = landing.source
-    own_lines = not (
-        isinstance(source, JsonSource) and (source.options.array or source.options.explode)
-    )
-    by_line = own_lines and set(source.key) >= {SOURCE_FILE, SOURCE_LINE}
+    by_line = source.numbers_records and set(source.key) >= {SOURCE_FILE, SOURCE_LINE}
     if (
         source.unique == "assumed"
         or by_line

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from batchinfer.config.pipeline import Pipeline
-from batchinfer.config.sources import DeltaSource, SliceColumn
+from batchinfer.config.sources import SliceColumn
 from batchinfer.contracts import SLICE
 from batchinfer.errors import InputError, InputMissing, StorageError, TableTooNew
 from batchinfer.lake.ledger import landed_slices
@@ -58,7 +58,7 @@ def _read_each(context: Context) -> dict[str, LandedSlice]:
     from batchinfer.lake.delta import snapshot_files
 
     landed = read_slices(context.landed)
-    if isinstance(context.pipeline.source, DeltaSource):
+    if context.pipeline.source.is_in_place:
         register = read_register(context)
         entries = {
             name: entry
@@ -84,7 +84,7 @@ def read_data(context: Context, names: Sequence[str] | None) -> SliceData:
         InputMissing: nothing has landed.
         InputError: the version of a table that is read in place is gone.
     """
-    if isinstance(context.pipeline.source, DeltaSource):
+    if context.pipeline.source.is_in_place:
         return _read_in_place(context, names)
     from batchinfer.lake.delta import exists, snapshot_files, table_version
 

@@ -197,9 +197,8 @@ def _with_ties(
     source = pipeline.source
     ties = [SLICE_NAME, *(name for name in (SOURCE_FILE, SOURCE_LINE) if name in fields)]
     ties += [name for name in source.key if name not in ties]
-    by_line = source.kind in ("csv", "text_log")
     if data.fields is not None or not (
-        by_line or (source.unique == "checked" and not mends_keys(pipeline))
+        source.numbers_records or (source.unique == "checked" and not mends_keys(pipeline))
     ):
         import pyarrow.types as is_
 

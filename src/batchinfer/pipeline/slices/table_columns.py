@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from batchinfer.config.schema import schema_fields
-from batchinfer.config.sources import DeltaSource
 from batchinfer.config.types import parse_ddl, spark_name
 from batchinfer.contracts import SLICE, SOURCE_FILE, SOURCE_LINE
 from batchinfer.errors import InputMissing
@@ -56,7 +55,7 @@ class TableColumns:
         declared = schema_fields(context.pipeline.source)
         if declared is not None:
             return declared
-        if isinstance(context.pipeline.source, DeltaSource):
+        if context.pipeline.source.is_in_place:
             return self._recorded()
         if not exists(table):
             raise InputMissing(
@@ -83,7 +82,7 @@ class TableColumns:
         """
         import pyarrow as pa
 
-        if isinstance(self.context.pipeline.source, DeltaSource):
+        if self.context.pipeline.source.is_in_place:
             return self.source
         return {**self.source, SOURCE_FILE: pa.string(), SOURCE_LINE: pa.int64()}
 
