@@ -8,6 +8,7 @@ only the standard library at module level, and pyarrow inside the functions that
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -234,6 +235,25 @@ class ModelRef:
     version: str
     digest: str
     uri: str
+
+
+@dataclass(frozen=True)
+class NamedModel:
+    """The model that a URI names: a version, or that which has an alias.
+
+    Attributes:
+        alias, version: one of them is None.
+    """
+
+    name: str
+    alias: str | None = None
+    version: str | None = None
+
+    @classmethod
+    def of(cls, uri: str) -> NamedModel | None:
+        """The parts of `models:/NAME@ALIAS` or `models:/NAME/VERSION`; None of any other text."""
+        match = re.fullmatch(r"models:/([^/@]+)(?:@([A-Za-z][\w.-]*)|/([0-9]+))", uri)
+        return None if match is None else cls(match[1], match[2], match[3])
 
 
 @dataclass(frozen=True)

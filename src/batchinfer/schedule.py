@@ -20,12 +20,19 @@ from batchinfer.errors import ConfigError
 _LATE_DAYS = 7
 """How far back a night looks for slices that got late records."""
 
-# Characters of `isoformat` that a slice of a unit has.
+# How a time names the slice that its hour, day or month is, as `strptime` reads it.
+UNIT_FORMATS = {"hour": "%Y-%m-%dT%H", "day": "%Y-%m-%d", "month": "%Y-%m"}
+# Of `isoformat`: strftime writes the year 1 as it likes.
 _LENGTHS = {"hour": 13, "day": 10, "month": 7}
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 _PART = re.compile(r"(?:(?P<all>\*)|(?P<low>\w+)(?:-(?P<high>\w+))?)(?:/(?P<step>\d+))?", re.ASCII)
+
+
+def unit_name(moment: dt.datetime, unit: str) -> str:
+    """The slice that has a moment, by its hour, day or month."""
+    return moment.isoformat()[: _LENGTHS[unit]]
 
 
 @dataclass(frozen=True)
@@ -197,7 +204,6 @@ def night_steps(slice_rule: Any, day: dt.date) -> tuple[Step, Step]:
         raise ConfigError(f"got the day {day}; allowed: a day that has one before it")
     first = midnight - min(dt.timedelta(days=_LATE_DAYS), midnight - dt.datetime.min)
     last = midnight - dt.timedelta(seconds=1)
-    length = _LENGTHS[unit]
     return Step("extract", {}), Step(
-        "backfill", {"from": first.isoformat()[:length], "to": last.isoformat()[:length]}
+        "backfill", {"from": unit_name(first, unit), "to": unit_name(last, unit)}
     )

@@ -30,7 +30,7 @@ from batchinfer.config.fields import (
     VariableName,
 )
 from batchinfer.config.sources import Source
-from batchinfer.contracts import CHAMPION
+from batchinfer.contracts import CHAMPION, NamedModel
 
 __all__ = ["MODEL_URI", "Pipeline", "Strict"]
 
@@ -109,6 +109,13 @@ class Model(Strict):
     precision: Literal["float32", "bf16", "fp16"] = "float32"
     compile: Flag = False
     variants: tuple[Variant, ...] = ()
+
+    @property
+    def named(self) -> NamedModel:
+        """The parts of its URI."""
+        named = NamedModel.of(self.uri)
+        assert named is not None, "the field takes no other text"
+        return named
 
 
 class Checks(Strict):

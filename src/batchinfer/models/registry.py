@@ -11,7 +11,6 @@ import atexit
 import contextlib
 import json
 import math
-import re
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from batchinfer import stopping
 from batchinfer.config.suggestions import did_you_mean, listed
-from batchinfer.contracts import ModelRef
+from batchinfer.contracts import ModelRef, NamedModel
 from batchinfer.errors import BatchInferError, ModelError
 from batchinfer.models.bundle import verify_bundle
 from batchinfer.models.bundle_store import bundles_of, download_bundle, download_model, local_bundle
@@ -44,7 +43,6 @@ _HISTORY_LENGTH = 50
 _BUNDLE = "bundle"
 _TEXT_LENGTH = 5000
 _CARD = "model_card.md"
-_URI = re.compile(r"models:/([^/@]+)(?:@([A-Za-z][\w.-]*)|/([0-9]+))")
 _LONGEST_MIGRATION_S = 60.0
 
 
@@ -157,10 +155,10 @@ class Registry:
             ModelError: no such model, alias or version; what there is, is listed.
             StorageError: the registry does not answer.
         """
-        name, alias, number = _parse(uri)
-        model = self._model(name)
-        version = model.at(model.holder(alias) if alias else str(number))
-        return ModelRef(name, version.version, version.digest, uri)
+        named = _parse(uri)
+        model = self._model(named.name)
+        version = model.at(model.holder(named.alias) if named.alias else str(named.version))
+        return ModelRef(named.name, version.version, version.digest, uri)
 
     def fetch(self, ref: ModelRef, cache: Path) -> Path:
         """A local folder with the bundle of a resolved model, verified on every call.
@@ -362,10 +360,10 @@ class Registry:
             client.set_registered_model_tag(model.name, MOVES_TAG + alias, moves_tag(moves))
 
 
-def _parse(uri: str) -> tuple[str, str | None, str | None]:
-    match = _URI.fullmatch(uri) if isinstance(uri, str) else None
-    if match is None:
+def _parse(uri: str) -> NamedModel:
+    named = NamedModel.of(uri) if isinstance(uri, str) else None
+    if named is None:
         raise ModelError(
             f"got the model URI {uri!r}; allowed: models:/NAME@ALIAS or models:/NAME/VERSION"
         )
-    return match[1], match[2], match[3]
+    return named

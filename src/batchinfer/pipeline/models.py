@@ -31,9 +31,8 @@ def model_versions(
         raise ConfigError(
             f"--promote: got {promote!r}; allowed: the number of a version, such as 3"
         )
-    asked = context.pipeline.model.uri.removeprefix("models:/")
-    name, _, alias = asked.partition("@")
-    name, alias = name.partition("/")[0], alias or contracts.CHAMPION
+    named = context.pipeline.model.named
+    name, alias = named.name, named.alias or contracts.CHAMPION
     body: dict[str, Any] = {"pipeline": context.name, "status": "ok", "model": name, "alias": alias}
     warnings: list[str] = []
     if promote is not None or rollback:

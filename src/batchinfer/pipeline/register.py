@@ -87,8 +87,8 @@ def register_model(
 
 def _asked(context: Context) -> tuple[str, str]:
     """Name in the registry and alias of the pipeline's model URI."""
-    name, _, alias = context.pipeline.model.uri.removeprefix("models:/").partition("@")
-    return name.partition("/")[0], alias or CHAMPION
+    named = context.pipeline.model.named
+    return named.name, named.alias or CHAMPION
 
 
 def _scheme(artifact: str) -> str:

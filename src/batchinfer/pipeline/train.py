@@ -279,7 +279,7 @@ def _train_and_register(
         write_card(
             _card_facts(context, settings, data, transforms, rule, trained, outputs, report), card
         )
-        name = _registered_name(context)
+        name = context.pipeline.model.named.name
         former = context.registry.holder(name, alias)
         ref = context.registry.register(
             name, folder, alias, metrics=report.metrics,
@@ -326,7 +326,7 @@ def _card_facts(
 
     inputs = transforms.inputs()
     return ModelFacts(
-        name=_registered_name(context),
+        name=context.pipeline.model.named.name,
         pipeline=context.name,
         description=context.pipeline.description,
         task=trained.task + (f" ({', '.join(trained.labels[:20])})" if trained.labels else ""),
@@ -348,11 +348,6 @@ def _card_facts(
         curve=trained.curve,
         warnings=report.warnings,
     )
-
-
-def _registered_name(context: Context) -> str:
-    """The model's name in the registry: that of the pipeline's model URI."""
-    return context.pipeline.model.uri.removeprefix("models:/").partition("@")[0].partition("/")[0]
 
 
 def _signature(

@@ -12,11 +12,11 @@ from pyarrow import compute
 
 from batchinfer.config.sources import SliceColumn
 from batchinfer.errors import ConfigError
+from batchinfer.schedule import UNIT_FORMATS
 
 # Its functions are generated at import, so type checkers do not see them.
 pc: Any = compute
 
-_UNIT_FORMATS = {"hour": "%Y-%m-%dT%H", "day": "%Y-%m-%d", "month": "%Y-%m"}
 _WHOLE_SECONDS = "%Y-%m-%dT%H:%M:%S"
 
 
@@ -60,7 +60,7 @@ def slice_values(
             f"source.slice.unit: column {rule.column!r} is {values.type}; allowed: a date or a "
             "timestamp"
         )
-    return _formatted(pc.floor_temporal(values, unit=rule.unit), _UNIT_FORMATS[rule.unit])
+    return _formatted(pc.floor_temporal(values, unit=rule.unit), UNIT_FORMATS[rule.unit])
 
 
 def _formatted(values: pa.Array, format_: str) -> pa.StringArray:

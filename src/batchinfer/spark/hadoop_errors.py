@@ -9,11 +9,11 @@ import os
 import re
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
 from batchinfer.config.uris import STORES, Uri
 from batchinfer.credentials import without_credentials
 from batchinfer.errors import BatchInferError, ConfigError, InputError, InputMissing, StorageError
+from batchinfer.spark.jvm import java_causes
 
 _MESSAGE_CHARACTERS = 300
 _SECRET_NAME = re.compile(
@@ -91,27 +91,20 @@ def store_faults(
     except BatchInferError:
         raise
     except Exception as error:
-        # PySpark's own classes hold the throwable too, and are no Py4JError.
-        thrown = getattr(error, "java_exception", None) or getattr(error, "_origin", None)
-        if thrown is None:
+        thrown = java_causes(error)
+        if not thrown:
             if isinstance(error, Py4JError | OSError):
                 raise StorageError(
                     f"{uri} cannot be {doing}: the JVM is gone ({type(error).__name__})"
                 ) from error
             raise
         # Not chained: the JVM's own words may hold what ours leave out.
-        raise _translated(uri, doing, hadoop, _causes(thrown), setting) from None
-
-
-def _causes(thrown: Any) -> list[tuple[str, str]]:
-    """(class without package, message) of a throwable and of what it was caused by."""
-    found: list[tuple[str, str]] = []
-    while thrown is not None and len(found) < 20:
-        found.append(
-            (str(thrown.getClass().getName()).rpartition(".")[2], str(thrown.getMessage() or ""))
-        )
-        thrown = thrown.getCause()
-    return found
+        # The class without its package.
+        causes = [
+            (str(each.getClass().getName()).rpartition(".")[2], str(each.getMessage() or ""))
+            for each in thrown
+        ]
+        raise _translated(uri, doing, hadoop, causes, setting) from None
 
 
 def _translated(

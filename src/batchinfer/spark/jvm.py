@@ -19,6 +19,7 @@ from batchinfer.spark.shipping import SENT_PYTHON
 _ENDS_S = 60.0
 # Between the answer that breaks off and the end of the process.
 _DIES_S = 2.0
+_MOST_CAUSES = 20
 _HINT = (
     "run the command again: what was committed stands; where memory ran out (the kernel's log "
     "tells), set a smaller spark.driver.memory or fewer cores in "
@@ -68,6 +69,19 @@ def _broke_off(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
+
+
+def java_causes(error: BaseException) -> list[Any]:
+    """The chain of Java's throwables behind an error of Spark's or py4j's, outermost first; none
+    where there is no Java in it.
+    """
+    # PySpark's own classes hold the throwable too, and are no Py4JError.
+    java: Any = getattr(error, "java_exception", None) or getattr(error, "_origin", None)
+    found: list[Any] = []
+    while java is not None and len(found) < _MOST_CAUSES:
+        found.append(java)
+        java = java.getCause()
+    return found
 
 
 def cancel_jobs() -> None:

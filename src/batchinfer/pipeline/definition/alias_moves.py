@@ -51,8 +51,8 @@ def not_in_use(context: Context, made: ModelRef) -> str | None:
         StorageError: the registry does not answer.
     """
     uri = context.pipeline.model.uri
-    alias = uri.partition("@")[2]
-    if not alias:
+    alias = context.pipeline.model.named.alias
+    if alias is None:
         if uri == f"models:/{made.name}/{made.version}":
             return None
         return (

@@ -8,10 +8,8 @@ from itertools import islice
 
 from batchinfer.config.sources import SliceColumn, SliceRule
 from batchinfer.errors import ConfigError
+from batchinfer.schedule import UNIT_FORMATS, unit_name
 
-_FORMATS = {"hour": "%Y-%m-%dT%H", "day": "%Y-%m-%d", "month": "%Y-%m"}
-# Of `isoformat`: strftime writes the year 1 as it likes.
-_LENGTHS = {"hour": 13, "day": 10, "month": 7}
 # Of units between two slices, so many are told to have no data: 110 years of days.
 MOST_LISTED = 40_000
 _EXAMPLES = {"hour": "2026-11-21T07", "day": "2026-11-21", "month": "2026-11"}
@@ -43,13 +41,9 @@ def names_slice(rule: SliceRule, text: str) -> bool:
 
 def _is_of_unit(unit: str, text: str) -> bool:
     try:
-        return _named(dt.datetime.strptime(text, _FORMATS[unit]), unit) == text
+        return unit_name(dt.datetime.strptime(text, UNIT_FORMATS[unit]), unit) == text
     except ValueError:
         return False
-
-
-def _named(moment: dt.datetime, unit: str) -> str:
-    return moment.isoformat()[: _LENGTHS[unit]]
 
 
 def check_slice(rule: SliceRule, text: str, option: str = "--slice") -> str:
@@ -99,10 +93,10 @@ def span_note(rule: SliceRule, start: str, end: str) -> str | None:
 def _calendar(unit: str | None, start: str, end: str) -> Iterator[str]:
     if unit is None:
         return
-    form = _FORMATS[unit]
+    form = UNIT_FORMATS[unit]
     moment, last = dt.datetime.strptime(start, form), dt.datetime.strptime(end, form)
     while moment <= last:
-        yield _named(moment, unit)
+        yield unit_name(moment, unit)
         following = next_moment(moment, unit)
         if following is None:
             return

@@ -16,6 +16,7 @@ from batchinfer.config.suggestions import did_you_mean
 from batchinfer.errors import BatchInferError, ConfigError, InputError, StorageError
 from batchinfer.sources.databases.addresses import Address
 from batchinfer.sources.databases.sql_dialects import DatabaseColumn, SqlDialect, dialect_of
+from batchinfer.spark.jvm import java_causes
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -209,13 +210,10 @@ class _Cause:
 
 def _causes(error: Exception) -> list[_Cause]:
     """The chain of Java's errors behind one of Spark's, outermost first."""
-    java: Any = getattr(error, "java_exception", None) or getattr(error, "_origin", None)
-    found: list[_Cause] = []
-    while java is not None and len(found) < 20:
-        state = _sql_state(java)
-        found.append(_Cause(java.getClass().getName(), str(java.getMessage() or ""), state))
-        java = java.getCause()
-    return found
+    return [
+        _Cause(java.getClass().getName(), str(java.getMessage() or ""), _sql_state(java))
+        for java in java_causes(error)
+    ]
 
 
 def _sql_state(java: Any) -> str:

@@ -94,7 +94,7 @@ def resolve_model(columns: TableColumns) -> ResolvedModel:
 
 
 def _own_alias(pipeline: Pipeline) -> str:
-    return pipeline.model.uri.partition("@")[2] or CHAMPION
+    return pipeline.model.named.alias or CHAMPION
 
 
 def _remake_hint(context: Context, manifest: Mapping[str, Any]) -> str:

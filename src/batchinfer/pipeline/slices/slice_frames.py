@@ -12,13 +12,11 @@ from batchinfer.config.sources import SliceColumn
 from batchinfer.contracts import SLICE, DataFile
 from batchinfer.pipeline.definition.slice_names import next_moment
 from batchinfer.pipeline.slices.slice_data import ReadingRules, SliceData
+from batchinfer.schedule import UNIT_FORMATS
 from batchinfer.spark.frames import quoted_name, version_frame
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
-
-
-_UNITS = {"hour": "%Y-%m-%dT%H", "day": "%Y-%m-%d", "month": "%Y-%m"}
 
 
 def slice_frame(spark: SparkSession, data: SliceData) -> DataFrame:
@@ -94,6 +92,6 @@ def _bounds(unit: str | None, slice_: str) -> tuple[str, str]:
         is_last = start == dt.datetime.max.replace(microsecond=0)
         end = None if is_last else start + dt.timedelta(seconds=1)
     else:
-        start = dt.datetime.strptime(slice_, _UNITS[unit])
+        start = dt.datetime.strptime(slice_, UNIT_FORMATS[unit])
         end = next_moment(start, unit)
     return start.isoformat(), _AFTER_ALL if end is None else end.isoformat()
