@@ -11,8 +11,11 @@ from spark.projects import DAY, SmallProject
 from batchinfer.checked_parquet import _MARK
 from batchinfer.errors import DamagedFile
 from batchinfer.pipeline.damaged_files import damage_behind, look_deep
+from batchinfer.pipeline.lookup import lookup_keys
 from batchinfer.pipeline.plan import plan_slice
 from batchinfer.pipeline.status import pipeline_status
+
+from .earlier_build import forget_what_it_was_made_of
 
 
 def only_file(table: str) -> Path:
@@ -54,7 +57,14 @@ def test_a_damaged_file_of_predictions_is_told_and_written_anew(ready: SmallProj
     ready.score()
     path = only_file(ready.context().predictions)
     flip(path, -100)
+    key = {"source_file": "a.csv", "source_line": 2}
     with pytest.raises(DamagedFile, match=f"{path.name} is damaged: the checksum of its footer"):
+        lookup_keys(ready.context(), [key])
+    assert ready.states() == {DAY: "published"} and ready.score().status == "unchanged", (
+        "what needs no row reads none"
+    )
+    forget_what_it_was_made_of(ready.context().predictions)
+    with pytest.raises(DamagedFile):
         pipeline_status(ready.context())
     with pytest.raises(DamagedFile):
         ready.score()
@@ -75,6 +85,7 @@ def test_a_backfill_tells_a_damaged_slice_and_with_force_writes_it_anew(
     ready.score()
     path = only_file(ready.context().predictions)
     path.write_bytes(b"PAR1 is all that is left PAR1")
+    forget_what_it_was_made_of(ready.context().predictions)
     told = ready.backfill(DAY, DAY)
     assert (told.exit_code, len(told.errors)) == (3, 1) and str(path) in told.errors[0]
     assert ready.backfill(DAY, DAY, force=True).exit_code == 0

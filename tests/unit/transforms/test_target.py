@@ -312,6 +312,16 @@ def test_select_keeps_names_of_places_and_drops_whole_columns() -> None:
     assert varying.feature_names() == ["text=a", "text=b", "text=c"]
 
 
+def test_select_takes_the_first_of_columns_whose_scores_differ_in_the_last_digits() -> None:
+    from batchinfer.transforms.steps.select import _first_digits
+
+    scores = np.array([0.3, 0.1 + 0.2, 0.3 * (1 + 1e-8), 0.0, -1.0, 3e-300, np.inf])
+    assert scores[0] != scores[1]
+    kept = _first_digits(scores)
+    assert kept[0] == kept[1] < kept[2] and kept[3:5].tolist() == [0.0, -1.0]
+    np.testing.assert_allclose(kept, scores, rtol=1e-9)
+
+
 def test_select_by_names_feeds_these_and_no_others() -> None:
     steps = steps_of(
         {"ratio": {"columns": ["number", "other"]}},

@@ -18,6 +18,9 @@ from batchinfer.transforms.step import Json, RowStep, State
 from batchinfer.transforms.steps.feature_scores import SCORES, dense, width_of
 from batchinfer.transforms.supervised import ROW_HASH, TARGET
 
+# About ten decimal digits.
+_DIGIT_BITS = 34
+
 Method = Literal["variance", "mutual_information", "chi2", "names"]
 
 
@@ -103,7 +106,8 @@ class Select(RowStep):
 
     def finish(self, partial: Json) -> State:
         scores = np.nan_to_num(SCORES[self.method].judge(partial), nan=-1.0)
-        order = np.argsort(-scores, kind="stable")
+        # Partial sums come in any order: what differs in the last digits is a tie.
+        order = np.argsort(-_first_digits(scores), kind="stable")
         chosen = order[: self.k] if self.k is not None else order[scores[order] > 0]
         state, start = {}, 0
         for name in self.columns:
@@ -139,6 +143,12 @@ class Select(RowStep):
 
     def vector_names(self, column: str, state: State, width: int, before: list[str]) -> list[str]:
         return before if state is None else [before[place] for place in state[column]["kept"]]
+
+
+def _first_digits(scores: np.ndarray) -> np.ndarray:
+    """The scores, to about ten digits."""
+    mantissa, exponent = np.frexp(scores)
+    return np.ldexp(np.round(np.ldexp(mantissa, _DIGIT_BITS)), exponent - _DIGIT_BITS)
 
 
 def _item(type_: pa.DataType) -> pa.DataType:

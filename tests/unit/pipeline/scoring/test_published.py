@@ -5,8 +5,6 @@ others now.
 from __future__ import annotations
 
 import datetime as dt
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,6 +27,7 @@ from batchinfer.pipeline.slices.landed import read_landed
 from batchinfer.pipeline.slices.slice_data import LandedSlice
 
 from ..conftest import HUGE
+from ..earlier_build import MADE_OF, forget_what_it_was_made_of
 
 NOON = dt.datetime(2026, 11, 21, 12, tzinfo=dt.timezone.utc)
 
@@ -123,21 +122,6 @@ def test_a_slice_without_rows_of_an_earlier_build_says_nothing(empty: SmallProje
     found = read_published(empty.context())[EMPTY]
     assert (found.rows, found.made_of) == (0, None) and found.is_stale(None, None)
     assert empty.states()[EMPTY] == "published"
-
-
-MADE_OF = ("data:", "model:", "scored:", "mark:run_id:", "mark:model_version:")
-
-
-def forget_what_it_was_made_of(table: str) -> None:
-    """Leaves in a table's log what builds wrote that recorded less of a slice."""
-    for path in sorted(Path(table, "_delta_log").glob("*.json")):
-        actions = [json.loads(line) for line in path.read_text().splitlines()]
-        kept = [
-            action
-            for action in actions
-            if not action.get("txn", {}).get("appId", "").startswith(MADE_OF)
-        ]
-        path.write_text("".join(json.dumps(action) + "\n" for action in kept))
 
 
 @pytest.mark.parametrize(
