@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint typecheck unit spark cluster faults e2e s3 deploy models expectations gpu bench bench-setup bench-trees bench-gpu bench-scale bench-scale-model bench-duplicates bench-extract bench-transforms clean
+.PHONY: help setup demo test lint typecheck unit spark cluster coverage faults e2e s3 deploy models expectations gpu bench bench-setup bench-trees bench-gpu bench-scale bench-scale-model bench-duplicates bench-extract bench-transforms clean
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -33,6 +33,13 @@ spark: .venv/.ready  ## tests on local sessions, one for each of two processes
 
 cluster: .venv/.ready  ## a standalone cluster, YARN, GPUs as resources: executors without the checkout (15 minutes, 40 MB of jars)
 	@$(BIN)/pytest tests/cluster
+
+coverage: .venv/.ready  ## branches of src/ that the tests without a JVM take, file by file (15 minutes)
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest tests/unit -n 2
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage json --quiet -o .coverage.json
+	@$(BIN)/python tests/coverage_of_files.py .coverage.json
 
 faults: .venv/.ready  ## kills at named points and at random times (long)
 	@$(BIN)/pytest tests/faults

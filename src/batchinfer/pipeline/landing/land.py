@@ -16,6 +16,7 @@ from batchinfer.config.types import spark_name
 from batchinfer.contracts import RESCUED, SLICE, SOURCE_FILE, SOURCE_LINE, commented
 from batchinfer.errors import TooManyQuarantined
 from batchinfer.lake.ledger import file_transactions, mark_transactions, size_transactions, slice_id
+from batchinfer.pipeline.definition.quarantine_rate import is_too_many, told_rate
 from batchinfer.pipeline.definition.table_steps import mends_keys
 from batchinfer.pipeline.landing.counted import Staged
 from batchinfer.pipeline.landing.increment import Landing, NewRecords, StagedRecords
@@ -150,19 +151,16 @@ def _plan(landing: Landing, new: NewRecords) -> LandingPlan:
 
 def _check_rate(landing: Landing, staged: Staged, new: NewRecords) -> None:
     allowed = landing.context.pipeline.checks.max_quarantine_rate
-    if staged.rows_in == 0 or staged.rows_quarantined / staged.rows_in <= allowed:
+    failed, of = staged.rows_quarantined, staged.rows_in
+    if not is_too_many(failed, of, allowed):
         return
     _commit_quarantine(landing, staged, new, published=False)
-    reasons = ", ".join(f"{reason} {count:,}" for reason, count in staged.reasons.most_common())
-    error = TooManyQuarantined(
-        f"{staged.rows_quarantined:,} of {staged.rows_in:,} records cannot be landed ({reasons}): "
-        "a rate of "
-        f"{staged.rows_quarantined / staged.rows_in:.4f}; allowed: checks.max_quarantine_rate "
-        f"{allowed}. "
+    reasons = dict(staged.reasons.most_common())
+    raise TooManyQuarantined(
+        f"{told_rate(failed, of, allowed, reasons, 'records cannot be landed')} "
         f"{_first_bad(landing)}Nothing was landed; the records are in {landing.context.quarantine} "
         "with published = false",
     )
-    raise error
 
 
 def _first_bad(landing: Landing) -> str:

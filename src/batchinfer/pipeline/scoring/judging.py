@@ -10,6 +10,7 @@ from collections.abc import Container
 from typing import TYPE_CHECKING, Any
 
 from batchinfer.command_reports import RunReport
+from batchinfer.pipeline.definition.quarantine_rate import is_too_many, told_rate
 from batchinfer.pipeline.scoring.outcome import RunOutcome
 
 if TYPE_CHECKING:
@@ -65,14 +66,10 @@ def too_many_failed(outcome: RunOutcome, allowed: float, declared: Container[str
     """
     failed = outcome.rows_quarantined - outcome.rows_removed
     of = outcome.rows_in - outcome.rows_removed
-    if failed / max(1, of) <= allowed and not outcome.stopped:
+    if not is_too_many(failed, of, allowed) and not outcome.stopped:
         return None
-    reasons = ", ".join(
-        f"{reason} {count:,}"
-        for reason, count in outcome.reasons.most_common()
-        if reason not in declared
-    )
-    return (
-        f"{failed:,} of {of:,} rows could not be scored ({reasons}); allowed: "
-        f"checks.max_quarantine_rate {allowed}. First: {next(iter(outcome.examples), 'none')}."
-    )
+    reasons = {
+        reason: count for reason, count in outcome.reasons.most_common() if reason not in declared
+    }
+    told = told_rate(failed, of, allowed, reasons, "rows could not be scored")
+    return f"{told} First: {next(iter(outcome.examples), 'none')}."

@@ -45,7 +45,7 @@ def test_the_rate_is_that_of_the_rows_that_were_to_be_scored(
 def test_what_is_said_counts_faults_alone_and_shows_the_first() -> None:
     said = too_many_failed(outcome(1_000, 20, removed=500), 0.01, {"implausible"})
     assert said == (
-        "20 of 500 rows could not be scored (model_error 20); allowed: "
+        "20 of 500 rows could not be scored (model_error 20): a rate of 0.0400; allowed: "
         "checks.max_quarantine_rate 0.01. First: ValueError: no."
     )
 
