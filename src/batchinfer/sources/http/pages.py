@@ -14,6 +14,8 @@ from urllib.parse import urlencode, urljoin, urlsplit
 from batchinfer.config.http_options import Pagination
 from batchinfer.config.json_paths import read_json_path
 from batchinfer.errors import InputError
+from batchinfer.sources.json.shape import follow
+from batchinfer.sources.json.values import Unfit
 
 # A page number, an offset, a cursor, or a URL; None: the first page where the API names it by
 # nothing.
@@ -190,11 +192,7 @@ def origin(url: str) -> tuple[str, str, int | None]:
 
 def value_at(document: Any, path: str) -> Any:
     """The value at a path of a document; None where the path ends before it."""
-    for step in read_json_path(path):
-        if isinstance(step, str) and isinstance(document, dict):
-            document = document.get(step)
-        elif isinstance(step, int) and isinstance(document, list) and step < len(document):
-            document = document[step]
-        else:
-            return None
-    return document
+    try:
+        return follow(document, read_json_path(path))
+    except Unfit:
+        return None
