@@ -10,7 +10,8 @@ import batchinfer
 
 # Their examples want a session; those of the others run without a JVM.
 ON_SPARK = (
-    "extract", "train", "score", "status", "lookup", "backfill", "replay", "predict_udf",
+    "extract", "train", "score", "status", "quarantine", "lookup", "backfill", "replay",
+    "predict_udf",
 )  # fmt: skip
 WITHOUT_SPARK = ("register", "predict")
 

@@ -13,7 +13,17 @@ from typing import TYPE_CHECKING, Any
 from batchinfer.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from batchinfer.api import backfill, extract, lookup, register, replay, score, status, train
+    from batchinfer.api import (
+        backfill,
+        extract,
+        lookup,
+        quarantine,
+        register,
+        replay,
+        score,
+        status,
+        train,
+    )
     from batchinfer.errors import UnfitRows
     from batchinfer.models.handler import Handler
     from batchinfer.pipeline.predict import predict, predict_udf
@@ -24,7 +34,10 @@ _HOMES = {
     "predict": "batchinfer.pipeline.predict",
     "predict_udf": "batchinfer.pipeline.predict",
     **dict.fromkeys(
-        ("backfill", "extract", "lookup", "register", "replay", "score", "status", "train"),
+        (
+            *("backfill", "extract", "lookup", "quarantine", "register", "replay", "score"),
+            *("status", "train"),
+        ),
         "batchinfer.api",
     ),
 }
@@ -37,6 +50,7 @@ __all__ = [
     "lookup",
     "predict",
     "predict_udf",
+    "quarantine",
     "register",
     "replay",
     "score",

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from batchinfer.pipeline.definition.context import Context
+    from batchinfer.pipeline.quarantined_records import QuarantineReport
 
 # Settings by their path, such as {"model.road": "arrow"} or ["model.road=arrow"].
 Overrides = Mapping[str, Any] | Sequence[str] | None
@@ -239,6 +240,25 @@ def lookup(
     return lookup_keys(
         _open(pipeline, env, overrides), [key], None if as_of is None else str(as_of)
     )[0]
+
+
+def quarantine(
+    pipeline: str, slice: str | None = None, env: str = "local", overrides: Overrides = None
+) -> QuarantineReport:
+    """What stands in a pipeline's quarantine, by reason, with the first records of each.
+
+    Args:
+        slice: None: all slices.
+
+    Example:
+        >>> import batchinfer
+        >>> found = batchinfer.quarantine("churn")
+        >>> [(one.slice, one.reason, one.records) for one in found.reasons]
+        [('2026-11-21', 'field_count', 1)]
+    """
+    from batchinfer.pipeline.quarantined_records import show_quarantined
+
+    return show_quarantined(_open(pipeline, env, overrides), slice)
 
 
 def status(pipeline: str, env: str = "local", overrides: Overrides = None) -> dict[str, Any]:

@@ -258,6 +258,21 @@ def status_command(ref: str, env: str, overrides: tuple[str, ...]) -> None:
     _run(work, pipeline=ref)
 
 
+@cli.command("quarantine")
+@pipeline_options
+@click.option("--slice", "slice_", help="One slice alone. Default: all that have records there.")
+def quarantine_command(ref: str, env: str, overrides: tuple[str, ...], slice_: str | None) -> None:
+    """Quarantined records: how many for each reason, and the first of them. No JVM."""
+
+    def work() -> Any:
+        from batchinfer.api import quarantine
+        from batchinfer.show import show_quarantine
+
+        return show_quarantine(quarantine(ref, slice_, env, overrides))
+
+    _run(work, pipeline=ref, slice=slice_)
+
+
 @cli.command("lookup")
 @pipeline_options
 @click.option(

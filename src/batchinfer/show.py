@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     from batchinfer.command_reports import ExtractReport, RegisterReport, RunReport, TrainReport
     from batchinfer.pipeline.backfill import BackfillReport
+    from batchinfer.pipeline.quarantined_records import Example, QuarantineReport
 
 Body = TypeVar("Body", bound=dict[str, Any])
 
@@ -51,6 +52,31 @@ def show_status(body: Body) -> Body:
         [[row[name] for name in columns] for row in body["slices"]],
     )
     return body
+
+
+def show_quarantine(report: QuarantineReport) -> QuarantineReport:
+    """Reasons, and the first records of each."""
+    kinds = [
+        [one.slice, one.stage, one.reason, one.records, "yes" if one.published else "no"]
+        for one in report.reasons
+    ]
+    columns = ["slice", "stage", "reason", "records", "others published"]
+    _table(f"{report.pipeline}: {report.records:,} records in quarantine", columns, kinds)
+    examples = [
+        [one.reason, _where(record), record.message, record.raw]
+        for one in report.reasons
+        for record in one.examples
+    ]
+    if examples:
+        _table("the first of each", ["reason", "record", "message", "as it was read"], examples)
+    return report
+
+
+def _where(record: Example) -> str:
+    """The place of a record; the key of one that has none."""
+    if record.source_file is None:
+        return record.key or "-"
+    return f"{record.source_file}:{record.source_line}"
 
 
 def show_models(body: Body) -> Body:

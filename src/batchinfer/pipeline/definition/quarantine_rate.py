@@ -22,3 +22,9 @@ def told_rate(failed: int, of: int, allowed: float, reasons: Mapping[str, int], 
         f"{failed:,} of {of:,} {what} ({counted}): a rate of {failed / max(1, of):.4f}; allowed: "
         f"checks.max_quarantine_rate {allowed}."
     )
+
+
+def shows_quarantine(pipeline: str, slice_: str | None) -> str:
+    """The hint that shows them."""
+    of = "" if slice_ is None else f" --slice {slice_}"
+    return f"batchinfer quarantine -p {pipeline}{of} shows why, and the first of them"

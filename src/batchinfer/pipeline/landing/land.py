@@ -16,7 +16,7 @@ from batchinfer.config.types import spark_name
 from batchinfer.contracts import RESCUED, SLICE, SOURCE_FILE, SOURCE_LINE, commented
 from batchinfer.errors import TooManyQuarantined
 from batchinfer.lake.ledger import file_transactions, mark_transactions, size_transactions, slice_id
-from batchinfer.pipeline.definition.quarantine_rate import is_too_many, told_rate
+from batchinfer.pipeline.definition.quarantine_rate import is_too_many, shows_quarantine, told_rate
 from batchinfer.pipeline.definition.table_steps import mends_keys
 from batchinfer.pipeline.landing.counted import Staged
 from batchinfer.pipeline.landing.increment import Landing, NewRecords, StagedRecords
@@ -160,6 +160,7 @@ def _check_rate(landing: Landing, staged: Staged, new: NewRecords) -> None:
         f"{told_rate(failed, of, allowed, reasons, 'records cannot be landed')} "
         f"{_first_bad(landing)}Nothing was landed; the records are in {landing.context.quarantine} "
         "with published = false",
+        shows_quarantine(landing.context.name, landing.anew or landing.ingest_slice),
     )
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from batchinfer import contracts
 from batchinfer.errors import ChecksFailed, TooManyQuarantined
+from batchinfer.pipeline.definition.quarantine_rate import shows_quarantine
 from batchinfer.pipeline.scoring import few_rows
 from batchinfer.pipeline.scoring.compiled_programs import keep_compiled
 from batchinfer.pipeline.scoring.earlier_runs import estimated_seconds, runs_of_bundle
@@ -200,7 +201,8 @@ class Publication:
         self.rows.refuse(self.outcome)
         raise TooManyQuarantined(
             f"slice {self.report.slice}: {problem} Nothing was published; the rows are in "
-            f"{self.context.quarantine} with published = false"
+            f"{self.context.quarantine} with published = false",
+            shows_quarantine(self.context.name, self.report.slice),
         )
 
     def _check_predictions(self) -> None:
