@@ -261,8 +261,17 @@ def quarantine(
     return show_quarantined(_open(pipeline, env, overrides), slice)
 
 
-def status(pipeline: str, env: str = "local", overrides: Overrides = None) -> dict[str, Any]:
+def status(
+    pipeline: str,
+    env: str = "local",
+    overrides: Overrides = None,
+    start: str | None = None,
+    end: str | None = None,
+) -> dict[str, Any]:
     """State of every slice of a pipeline.
+
+    Args:
+        start, end: the first and the last slice that are told.
 
     Example:
         >>> import batchinfer
@@ -272,4 +281,4 @@ def status(pipeline: str, env: str = "local", overrides: Overrides = None) -> di
     """
     from batchinfer.pipeline.status import pipeline_status
 
-    return pipeline_status(_open(pipeline, env, overrides))
+    return pipeline_status(_open(pipeline, env, overrides), start, end)

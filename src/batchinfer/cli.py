@@ -246,14 +246,18 @@ def nightly_command(
 
 @cli.command("status")
 @pipeline_options
-def status_command(ref: str, env: str, overrides: tuple[str, ...]) -> None:
-    """Slices: published, stale, failed, missing, running. No JVM."""
+@click.option("--from", "start", metavar="SLICE", help="The first slice that is told.")
+@click.option("--to", "end", metavar="SLICE", help="The last slice that is told.")
+def status_command(
+    ref: str, env: str, overrides: tuple[str, ...], start: str | None, end: str | None
+) -> None:
+    """Slices: published, stale, failed, missing, running; the newest first. No JVM."""
 
     def work() -> Any:
         from batchinfer.api import status
         from batchinfer.show import show_status
 
-        return show_status(status(ref, env, overrides))
+        return show_status(status(ref, env, overrides, start, end))
 
     _run(work, pipeline=ref)
 

@@ -35,7 +35,7 @@ def _cell(value: Any) -> str:
 
 
 def show_status(body: Body) -> Body:
-    """Slices of a pipeline with their state."""
+    """Slices of a pipeline with their state, the newest first."""
     columns = [
         "slice",
         "status",
@@ -49,8 +49,16 @@ def show_status(body: Body) -> Body:
     _table(
         f"{body['pipeline']}: slices",
         columns,
-        [[row[name] for name in columns] for row in body["slices"]],
+        [[row[name] for name in columns] for row in reversed(body["slices"])],
     )
+    attempts = [
+        [row["slice"], last["status"], last["exit_code"], last["at"], last["run_id"]]
+        for row in reversed(body["slices"])
+        if (last := row["last_attempt"])
+    ]
+    if attempts:
+        columns = ["slice", "status", "exit code", "at", "run"]
+        _table("last attempts that published nothing", columns, attempts)
     return body
 
 

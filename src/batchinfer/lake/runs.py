@@ -35,12 +35,13 @@ class LatestRun:
     """The attempt at a slice that started last.
 
     Attributes:
-        exit_code, seconds, rows_in: None where it was not recorded.
+        status, exit_code, seconds, rows_in: None where it was not recorded.
         report: the fields of its JSON line; empty where there were none.
     """
 
     run_id: str
     started_at: dt.datetime
+    status: str | None
     exit_code: int | None
     seconds: float | None
     rows_in: int | None
@@ -121,6 +122,7 @@ def latest_runs(
         row[SLICE]: LatestRun(
             row["run_id"],
             row["started_at"],
+            row["status"],
             row["exit_code"],
             row["seconds"],
             row["rows_in"],

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from batchinfer.errors import NO_FAULT_OF_SLICE, ConfigError, ModelError, StorageError
 from batchinfer.pipeline.damaged_files import remedies
 from batchinfer.pipeline.definition.context import Context
+from batchinfer.pipeline.definition.slice_names import check_slice
 from batchinfer.pipeline.scoring.published import Published, read_published
 from batchinfer.pipeline.slices.landed import read_landed
 from batchinfer.pipeline.slices.slice_data import LandedSlice
@@ -16,18 +17,29 @@ if TYPE_CHECKING:
     from batchinfer.lake.runs import LatestRun
 
 
-def pipeline_status(context: Context) -> dict[str, Any]:
+def pipeline_status(
+    context: Context, start: str | None = None, end: str | None = None
+) -> dict[str, Any]:
     """State of every landed or published slice, with its data and model versions.
+
+    Args:
+        start, end: the first and the last slice that are told; None: there is no such bound.
 
     A slice is stale if its data changed after it was scored, or if the pipeline's model is another
     one now; it is failed if it is not up to date and its last attempt failed. What the tables say
     wins over what attempts left behind.
 
     Runs on: driver, without Spark.
+
+    Raises:
+        ConfigError: a bound that no slice can have.
     """
     from batchinfer.lake.leases import running
     from batchinfer.lake.runs import latest_runs
 
+    rule = context.pipeline.source.slice
+    first = None if start is None else check_slice(rule, start, "--from")
+    behind = None if end is None else check_slice(rule, end, "--to")
     landed = read_landed(context)
     with remedies(context):
         found = read_published(context)
@@ -48,6 +60,7 @@ def pipeline_status(context: Context) -> dict[str, Any]:
             **_facts(published.get(name), last.get(name)),
         }
         for name in sorted({*landed, *published})
+        if (first is None or name >= first) and (behind is None or name <= behind)
     ]
     body = {
         "pipeline": context.name,
@@ -111,4 +124,17 @@ def _facts(published: Published | None, last: LatestRun | None) -> dict[str, Any
         "version": published.version if published else None,
         "run_id": made_of.run_id if made_of else (last.run_id if last else None),
         "scored_at": made_of.scored_at if made_of else None,
+        "last_attempt": _failed_attempt(last),
+    }
+
+
+def _failed_attempt(last: LatestRun | None) -> dict[str, Any] | None:
+    """What the last attempt was, where it was none that published or found nothing to do."""
+    if last is None or last.exit_code == 0:
+        return None
+    return {
+        "run_id": last.run_id,
+        "status": last.status,
+        "exit_code": last.exit_code,
+        "at": last.started_at,
     }

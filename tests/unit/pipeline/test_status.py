@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 from spark.projects import DAY, SmallProject, csv_of
 
-from batchinfer.errors import TooManyQuarantined
+from batchinfer.errors import ConfigError, TooManyQuarantined
 from batchinfer.lake import delta
 from batchinfer.lake.leases import hold
 from batchinfer.lake.ledger import Publisher, publisher_of, replay_transactions, run_transactions
 from batchinfer.lake.log import read_transactions
 from batchinfer.pipeline.status import pipeline_status
+from batchinfer.show import show_status
 
 from .conftest import HUGE
 
@@ -51,6 +52,29 @@ def test_a_failed_attempt_counts_only_where_the_slice_is_not_up_to_date(
     with pytest.raises(TooManyQuarantined):
         ready.score(DAY, none, force=True)
     assert ready.states() == {DAY: "published"}, "what is published is of this data and model"
+    [one] = pipeline_status(ready.context())["slices"]
+    assert (one["last_attempt"]["status"], one["last_attempt"]["exit_code"]) == ("failed", 5)
+    assert one["last_attempt"]["run_id"] != one["run_id"], "and what came of the last try is told"
+    ready.score(force=True)
+    [one] = pipeline_status(ready.context())["slices"]
+    assert one["last_attempt"] is None
+
+
+def test_slices_between_two_bounds(ready: SmallProject, capsys: pytest.CaptureFixture[str]) -> None:
+    for day in ("2026-11-20", "2026-11-22"):
+        ready.extract(day)
+
+    def told(start: str | None, end: str | None) -> list[str]:
+        return [one["slice"] for one in pipeline_status(ready.context(), start, end)["slices"]]
+
+    assert told(None, None) == ["2026-11-20", DAY, "2026-11-22"]
+    assert told(DAY, None) == [DAY, "2026-11-22"] and told(None, DAY) == ["2026-11-20", DAY]
+    assert told(DAY, DAY) == [DAY] and told("2026-11-23", None) == []
+    with pytest.raises(ConfigError, match="--to: got 'today'"):
+        told(None, "today")
+    show_status(pipeline_status(ready.context()))
+    shown = capsys.readouterr().err
+    assert shown.index("2026-11-22") < shown.index("2026-11-20"), "people see the newest first"
 
 
 def test_a_slice_that_is_held_is_running(ready: SmallProject) -> None:

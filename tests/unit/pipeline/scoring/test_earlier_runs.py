@@ -67,7 +67,7 @@ def test_rates_are_those_of_the_bundle_by_device_the_latest_first(project: Proje
 def test_the_estimate_has_a_part_that_does_not_grow_with_the_rows() -> None:
     def run(seconds: float, inference: float, rows: int) -> LatestRun:
         report = {"stage_seconds": {"inference": inference}, "worker_bytes": int(seconds)}
-        return LatestRun("a", START, 0, seconds, rows, report)
+        return LatestRun("a", START, "published", 0, seconds, rows, report)
 
     long_ago = [run(1000.0, 10.0, 10)] * 3
     lately = [
@@ -80,7 +80,7 @@ def test_the_estimate_has_a_part_that_does_not_grow_with_the_rows() -> None:
     assert estimated_seconds([*long_ago, *lately], 100_000) == 11.0 + 200.0
     assert (
         worker_bytes([*long_ago, *lately]) == 15
-        and worker_bytes([LatestRun("a", START, 0, 1.0, 1, {})]) is None
+        and worker_bytes([LatestRun("a", START, "published", 0, 1.0, 1, {})]) is None
     )
 
 
