@@ -5,8 +5,7 @@ take.
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -58,8 +57,7 @@ def test_a_sample_says_whether_it_pays(
         path = tmp_path / f"{number}.parquet"
         pq.write_table(pa.table([column[number::4] for column in columns], names), path)
         files.append(DataFile(str(path), path.stat().st_size, ROWS // 4))
-    plan: Any = SimpleNamespace(inputs=tuple(names))
     # A model that takes a second a row: whatever there is to save is worth it.
     splits = [SliceSplit(split) for split in plan_splits(files, 4, smallest_bytes=1)]
-    decision = once.decide(spark, splits, plan, Rates({"cpu": {256: 1.0}}), "auto", 4)
+    decision = once.decide(spark, splits, names, Rates({"cpu": {256: 1.0}}), "auto", 4)
     assert (decision.exchange, reason in decision.reason) == (exchange, True), decision.reason

@@ -14,6 +14,7 @@ from typing import NoReturn
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
+from spark.earlier_build import forget_what_it_was_made_of
 from spark.lakes import LakeProject
 from spark.projects import DAY, SmallProject, csv_of
 from spark.readings import DAYS, project_of, write_days
@@ -210,14 +211,37 @@ def test_a_slice_of_which_all_rows_were_refused_is_stale_when_it_was_cut_off(
     refuse(small, -9)
     assert small.score(DAY, "checks.max_quarantine_rate=1.0", force=True).rows_quarantined == 40
     assert small.states() == {DAY: "published"}
-    with pytest.raises(errors.InputError, match="was published without a row"):
-        again(small)
+    assert again(small).rows_quarantined == 40 and rows(small).num_rows == 0
     refuse(small, 1e9)
     with cut_off(commits, "ensure_predictions", errors.Interrupted("SIGTERM", exit_code=143)):
         small.score(force=True)
     assert small.states() == {DAY: "stale"}
     small.score()
     assert_close(rows(small), whole)
+
+
+def test_a_slice_of_which_all_rows_were_refused_gets_them_by_a_replay(
+    small: SmallProject, whole: pa.Table
+) -> None:
+    refuse(small, -9)
+    small.score(DAY, "checks.max_quarantine_rate=1.0", force=True)
+    assert small.table("predictions").num_rows == 0 and small.table("quarantine").num_rows == 40
+    refuse(small, 1e9)
+    report = again(small)
+    assert (report.status, report.rows_scored, report.rows_quarantined) == ("published", 40, 0)
+    assert_close(rows(small), whole)
+    assert small.states() == {DAY: "published"} and small.table("quarantine").num_rows == 0
+
+
+@pytest.mark.usefixtures("whole")
+def test_a_slice_without_rows_of_an_earlier_build_is_no_case_for_a_replay(
+    small: SmallProject,
+) -> None:
+    refuse(small, -9)
+    small.score(DAY, "checks.max_quarantine_rate=1.0", force=True)
+    forget_what_it_was_made_of(small.context().predictions)
+    with pytest.raises(errors.InputError, match="earlier build published it without a row"):
+        again(small)
 
 
 def test_a_key_of_several_rows_is_left_and_the_others_are_scored(small: SmallProject) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from spark.earlier_build import forget_what_it_was_made_of
 from spark.projects import DAY, SmallProject
 
 from batchinfer.checked_parquet import _MARK
@@ -14,8 +15,6 @@ from batchinfer.pipeline.damaged_files import damage_behind, look_deep
 from batchinfer.pipeline.lookup import lookup_keys
 from batchinfer.pipeline.plan import plan_slice
 from batchinfer.pipeline.status import pipeline_status
-
-from .earlier_build import forget_what_it_was_made_of
 
 
 def only_file(table: str) -> Path:

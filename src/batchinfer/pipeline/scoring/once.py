@@ -80,7 +80,7 @@ class Decision:
 def decide(
     spark: SparkSession,
     splits: list[SliceSplit],
-    plan: ScoringPlan,
+    inputs: Sequence[str],
     rates: Rates,
     asked: str,
     senders: int,
@@ -88,6 +88,7 @@ def decide(
     """Judges from a sample, unless the pipeline file says it.
 
     Args:
+        inputs: columns that make rows equal.
         rates: of earlier runs of the bundle.
         asked: `model.deduplicate`: auto, always, never.
         senders: tasks that would share the rows out; each sends the inputs of its distinct rows.
@@ -107,13 +108,13 @@ def decide(
             f"only inside batches: the model takes about {model_s:.0f} s of the workers for all "
             "rows",
         )
-    if len(plan.model.inputs) > 2 * _FIRST_INPUTS:
-        few, _ = _sample(spark, splits, plan.model.inputs[:_FIRST_INPUTS])
+    if len(inputs) > 2 * _FIRST_INPUTS:
+        few, _ = _sample(spark, splits, inputs[:_FIRST_INPUTS])
         if len(np.unique(few)) == len(few):
             return Decision(
                 False, f"only inside batches: no two of a sample of {len(few):,} rows are equal"
             )
-    sample, row_bytes = _sample(spark, splits, plan.model.inputs)
+    sample, row_bytes = _sample(spark, splits, inputs)
     distinct = estimated_distinct(sample, rows)
     saved_s = model_s * (1 - distinct / rows)
     cost_s = rows * _ROW_S + min(rows, distinct * senders) * row_bytes * _BYTE_S

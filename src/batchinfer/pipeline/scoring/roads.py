@@ -102,7 +102,8 @@ def _run_direct(
     count, profile = model_workers(spark, task), profile_of(spark, task)
     splits = splits_of(data, count)
     senders = max(count, math.ceil(sum(each.split.bytes for each in splits) / _SENDER_BYTES))
-    decision = decide(spark, splits, plan, rates, context.pipeline.model.deduplicate, senders)
+    asked = context.pipeline.model.deduplicate
+    decision = decide(spark, splits, plan.model.inputs, rates, asked, senders)
     if decision.exchange:
         large = splits_of(data, count, _SENDER_BYTES, rounds=1)
         results = score_once(

@@ -126,8 +126,9 @@ def test_a_run_cut_off_before_its_last_commit_is_made_up_for(
         lambda result: replace(result, rows_scored=result.rows_scored - 1),
         lambda result: replace(result, rows_in=result.rows_in + 1),
         lambda result: replace(result, files=()),
+        lambda result: replace(result, rows_quarantined=result.rows_quarantined + 1),
     ],
-    ids=["scored", "in", "written"],
+    ids=["scored", "in", "written", "quarantined"],
 )
 def test_a_row_that_is_not_accounted_for_ends_the_run(
     ready: SmallProject,

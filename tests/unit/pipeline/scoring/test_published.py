@@ -8,6 +8,7 @@ import datetime as dt
 from typing import Any
 
 import pytest
+from spark.earlier_build import MADE_OF, forget_what_it_was_made_of
 from spark.projects import DAY, SmallProject, csv_of
 
 from batchinfer.lake import delta
@@ -27,7 +28,6 @@ from batchinfer.pipeline.slices.landed import read_landed
 from batchinfer.pipeline.slices.slice_data import LandedSlice
 
 from ..conftest import HUGE
-from ..earlier_build import MADE_OF, forget_what_it_was_made_of
 
 NOON = dt.datetime(2026, 11, 21, 12, tzinfo=dt.timezone.utc)
 
