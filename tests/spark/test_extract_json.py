@@ -160,7 +160,7 @@ def test_an_exploded_list(statuses: SmallProject) -> None:
         0,
     )
     assert (
-        "1 records gave no row: the list that source.options.explode names is missing or empty "
+        "1 record gave no row: the list that source.options.explode names is missing or empty "
         "there" in report.warnings
     )
     rows = sorted(

@@ -55,6 +55,6 @@ def test_lists_land_and_bytes_that_are_no_text_are_said(logs: SmallProject) -> N
     (first, _) = logs.table("landed").to_pylist()
     assert first["request_captures"] == ['q"', "\ufffd", None]
     assert report.warnings == [
-        "2 values of the log hold bytes that are not UTF-8; U+FFFD stands for these, and "
-        "unescape: false lands values as the server wrote them"
+        "2 values of the log with bytes that are not UTF-8: U+FFFD stands for these; unescape: "
+        "false lands values as the server wrote them"
     ]

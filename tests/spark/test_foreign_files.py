@@ -130,7 +130,7 @@ def test_parts_of_a_microsecond_are_refused_or_told(shared: SharedTable) -> None
     assert "column 'at' is timestamp[ns, tz=UTC] in the file" in refused(shared, "direct")
     report = extract_source(as_files(shared), DAY, lambda: shared.spark)
     [warning] = report.warnings
-    assert warning.startswith("2 times have parts of a microsecond")
+    assert warning.startswith("2 times with parts of a microsecond")
 
 
 def as_files(shared: SharedTable) -> Context:

@@ -28,6 +28,31 @@ def test_scores_that_say_nothing_are_told(signal: float, doubtful: bool) -> None
     assert bool(metric_warnings(metrics)) == (metrics["auc"] <= 0.5)
 
 
+def test_half_is_a_yes_and_accuracy_is_as_sure_as_its_rows_allow() -> None:
+    """Source of the interval: Wilson (1927), at 1.96 standard deviations."""
+    target, score = np.array([1] * 8 + [0] * 2), np.full(10, 0.5)
+    metrics = binary_metrics(target, score)
+    z, rows, share = 1.959963984540054, 10, 0.8
+    centre = (share + z**2 / (2 * rows)) / (1 + z**2 / rows)
+    half = z * np.sqrt(share * (1 - share) / rows + z**2 / (4 * rows**2)) / (1 + z**2 / rows)
+    assert metrics["accuracy"] == 0.8
+    assert (metrics["accuracy_low"], metrics["accuracy_high"]) == pytest.approx(
+        (centre - half, centre + half)
+    )
+
+
+def test_the_area_is_as_sure_as_hanley_and_mcneil_say() -> None:
+    """Source: Hanley and McNeil, Radiology 143 (1982), for an exponential distribution."""
+    target = np.array([1] * 20 + [0] * 30)
+    score = np.concatenate([np.linspace(0.3, 0.9, 20), np.linspace(0.1, 0.7, 30)])
+    metrics = binary_metrics(target, score)
+    area = metrics["auc"]
+    q1, q2 = area / (2 - area), 2 * area**2 / (1 + area)
+    spread = area * (1 - area) + 19 * (q1 - area**2) + 29 * (q2 - area**2)
+    half = 1.959963984540054 * np.sqrt(spread / (20 * 30))
+    assert (metrics["auc_low"], metrics["auc_high"]) == pytest.approx((area - half, area + half))
+
+
 def test_a_rare_class_that_is_ranked_well_is_no_doubt() -> None:
     target = np.zeros(400, int)
     target[:8] = 1

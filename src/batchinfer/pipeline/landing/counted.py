@@ -70,19 +70,23 @@ class Staged:
         told: list[str] = []
         if self.replaced:
             told.append(
-                f"{self.replaced:,} values of the log hold bytes that are not UTF-8; U+FFFD stands "
-                "for these, and unescape: false lands values as the server wrote them"
+                f"{_counted(self.replaced, 'value')} of the log with bytes that are not UTF-8: "
+                "U+FFFD stands for these; unescape: false lands values as the server wrote them"
             )
         if self.cut:
             told.append(
-                f"{self.cut:,} times have parts of a microsecond, which Delta does not hold: they "
-                "land without these"
+                f"{_counted(self.cut, 'time')} with parts of a microsecond, which Delta does not "
+                "hold: these are cut off"
             )
         if self.without_items:
             told.append(
-                f"{self.without_items:,} records gave no row: the list that source.options.explode "
-                "names is missing or empty there"
+                f"{_counted(self.without_items, 'record')} gave no row: the list that "
+                "source.options.explode names is missing or empty there"
             )
         elif self.rows_in == 0:
             told.append(f"all input files are empty: {', '.join(files[:3])}")
         return told
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"

@@ -16,8 +16,13 @@ from batchinfer.lake import delta
 from batchinfer.lake.ledger import precision_of, publisher_of, run_number
 from batchinfer.lake.log import read_transactions
 from batchinfer.lake.quarantine import write_quarantine
-from batchinfer.pipeline.scoring.commits import commit_failed_rows, ensure_predictions
-from batchinfer.pipeline.scoring.resolved_inputs import resolve_model
+from batchinfer.pipeline.scoring.commits import (
+    commit_failed_rows,
+    commit_slice,
+    ensure_predictions,
+)
+from batchinfer.pipeline.scoring.published import read_published
+from batchinfer.pipeline.scoring.resolved_inputs import resolve_inputs, resolve_model
 from batchinfer.pipeline.slices.table_columns import TableColumns
 
 NEXT = "2026-11-22"
@@ -38,6 +43,16 @@ def test_a_published_slice_is_recorded_with_its_rows(ready: SmallProject) -> Non
     assert {name: entry[name] for name in ("run_id", "command", "slice", "model_version")} == {
         "run_id": second.run_id, "command": "score", "slice": NEXT, "model_version": "1",
     }  # fmt: skip
+
+
+def test_the_steps_that_removed_rows_are_recorded_with_what_is_left(ready: SmallProject) -> None:
+    ready.overrides = ()
+    filtered = "prepare=[{filter: {rule: 'size > 1', name: large}}]"
+    inputs = resolve_inputs(ready.context(filtered), DAY)
+    ensure_predictions(inputs.columns, inputs.model, evolve=False)
+    commit_slice(inputs, [], None)
+    assert read_published(ready.context(filtered), DAY)[DAY].same_removal
+    assert not read_published(ready.context(), DAY)[DAY].same_removal
 
 
 def test_a_slice_is_replaced_and_no_other(ready: SmallProject) -> None:

@@ -64,6 +64,14 @@ def test_every_row_is_a_prediction_or_a_record_of_the_quarantine(mixed: SmallPro
     assert json.loads(first["raw"])["size"] == float(HUGE)
 
 
+def test_equal_rows_are_scored_once_and_counted(ready: SmallProject) -> None:
+    ready.write("in/b.csv", csv_of(range(15)))
+    ready.extract()
+    report = ready.score()
+    assert (report.rows_in, report.rows_scored, report.rows_reused) == (55, 40, 15)
+    assert ready.table("predictions").num_rows == 55
+
+
 def test_a_second_run_does_nothing_and_a_forced_one_replaces_the_slice(
     mixed: SmallProject,
 ) -> None:
