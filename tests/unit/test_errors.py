@@ -27,6 +27,13 @@ def test_of_what_is_wrong_elsewhere_no_slice_is_blamed() -> None:
     assert signals <= {*NO_FAULT_OF_SLICE}
 
 
+def test_kinds_that_share_a_code_mean_the_same_by_it() -> None:
+    meant: dict[int, set[tuple[bool, bool]]] = {}
+    for kind in errors.BatchInferError.__subclasses__():
+        meant.setdefault(kind.exit_code, set()).add((kind.worth_a_retry, kind.says_of_slice))
+    assert all(len(each) == 1 for each in meant.values()), meant
+
+
 def test_a_damaged_log_is_no_storage_that_comes_back() -> None:
     assert errors.StorageError.worth_a_retry and not errors.DamagedLog.worth_a_retry
     assert errors.DamagedLog.exit_code in POINTLESS

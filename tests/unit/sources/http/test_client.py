@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from http_api import Api, Reply, as_json, orders, serving
 
 from batchinfer.config.http_options import HttpOptions
@@ -301,3 +302,24 @@ def test_errors_without_the_token_stay_as_they_are(api: Api, patience: Patience)
     with pytest.raises(Refused) as refused, asking.keep_secret():
         asking.get(api.url)
     assert refused.value.status == 404
+
+
+@pytest.mark.parametrize(
+    ("target", "location", "refused"),
+    [
+        ("https://api.example.org/a", "http://api.example.org/b", True),
+        ("https://api.example.org/a", "//other.example.org/b", False),
+        ("http://api.example.org/a", "https://api.example.org/b", False),
+    ],
+)
+def test_no_redirect_leads_out_of_encryption(
+    api: Api, patience: Patience, target: str, location: str, refused: bool
+) -> None:
+    response = requests.Response()
+    response.status_code, response.headers["Location"] = 302, location
+    asked = client(api, patience)
+    if not refused:
+        assert asked._redirected(response, target).startswith("https://")
+        return
+    with pytest.raises(Refused, match="without encryption; allowed: https"):
+        asked._redirected(response, target)
