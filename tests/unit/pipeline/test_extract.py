@@ -31,7 +31,9 @@ def test_a_slice_that_cannot_be_is_refused_and_nothing_is_made(
     with pytest.raises(ConfigError, match=said) as caught:
         extract_source(local.context(), slice_, no_session)  # type: ignore[arg-type]
     assert caught.value.exit_code == 2
-    assert not (local.root / "var" / "lake").exists()
+    assert [path.name for path in (local.root / "var/lake").iterdir()] == ["runs"], (
+        "but for the record of the run"
+    )
 
 
 def test_no_file_is_an_error_and_no_empty_slice(local: SmallProject) -> None:

@@ -201,7 +201,9 @@ def test_what_cannot_be_landed_anew_is_told_from_the_file(
         local.edit("kind: csv\n  path: in/*.csv", f"kind: jdbc\n  options: {options}\n  key: id")
     with pytest.raises(ConfigError, match=said):
         extract_source(local.context(), slice_, lambda: None, force=True)  # type: ignore[arg-type,return-value]
-    assert not (local.root / "var/lake").exists()
+    assert [path.name for path in (local.root / "var/lake").iterdir()] == ["runs"], (
+        "but for the record of the run"
+    )
 
 
 def test_a_slice_of_a_column_must_have_landed(cut: SmallProject) -> None:
