@@ -93,10 +93,13 @@ def quarantined(root: Path, pipeline: str) -> list[dict[str, Any]]:
 
 
 def status(root: Path, pipeline: str) -> list[dict[str, Any]]:
-    """What `batchinfer.status` says of each slice."""
+    """What `batchinfer.status` says of each slice, by the fields that builds have told since the
+    first of these lakes.
+    """
     import batchinfer
 
-    return plain(batchinfer.status(pipeline_file(root, pipeline))["slices"])
+    told = plain(batchinfer.status(pipeline_file(root, pipeline))["slices"])
+    return [{name: fact for name, fact in each.items() if name != "last_attempt"} for each in told]
 
 
 def landed(root: Path, pipeline: str) -> list[dict[str, Any]]:
