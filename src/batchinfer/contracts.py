@@ -7,7 +7,6 @@ only the standard library at module level, and pyarrow inside the functions that
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -164,13 +163,6 @@ class StagedFile:
     size: int
     partition: dict[str, str | None]
     stats: str
-
-    def to_json(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> StagedFile:
-        return cls(**value)
 
 
 @dataclass(frozen=True)

@@ -129,16 +129,16 @@ def _read(table: str, slice_: str | None) -> tuple[Counter[_Kind], dict[_Kind, l
             places.setdefault(kind, []).append(row)
         for kind, rows in places.items():
             by_place = batch.select([SOURCE_FILE, SOURCE_LINE]).take(rows).to_pylist()
-            order = sorted(range(len(rows)), key=lambda at: _place(by_place[at]))[:_EXAMPLES]
+            order = sorted(range(len(rows)), key=lambda at: _place(**by_place[at]))[:_EXAMPLES]
             some = batch.select(told).take([rows[at] for at in order]).to_pylist()
             known = [*first.get(kind, ()), *map(_example, some)]
-            known.sort(key=lambda one: (one.source_file or "", one.source_line or 0))
+            known.sort(key=lambda one: _place(one.source_file, one.source_line))
             first[kind] = known[:_EXAMPLES]
     return counts, first
 
 
-def _place(row: dict[str, Any]) -> tuple[str, int]:
-    return row[SOURCE_FILE] or "", row[SOURCE_LINE] or 0
+def _place(source_file: str | None, source_line: int | None) -> tuple[str, int]:
+    return source_file or "", source_line or 0
 
 
 def _example(row: dict[str, Any]) -> Example:

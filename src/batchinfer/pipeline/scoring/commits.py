@@ -65,12 +65,12 @@ def commit_slice(inputs: ResolvedInputs, staged: Sequence[StagedFile], seen: int
         staged,
         replace={contracts.SLICE: slice_},
         transactions=lambda version: {
-            **published_at(inputs, version),
+            **_published_at(inputs, version),
             rows_id(slice_): removal(context.pipeline),
             **precision_transactions(slice_, inputs.report.precision),
         },
         guard={slice_id(slice_): seen} if context.pipeline.sink.shared else None,
-        metadata=commit_metadata("score", inputs.report),
+        metadata=_commit_metadata("score", inputs.report),
     )
 
 
@@ -93,11 +93,11 @@ def commit_joining(
         context.predictions,
         staged,
         transactions=lambda version: {
-            **published_at(inputs, version),
+            **_published_at(inputs, version),
             **replay_transactions(slice_, publisher),
         },
         guard={slice_id(slice_): published.version},
-        metadata=commit_metadata("replay", inputs.report),
+        metadata=_commit_metadata("replay", inputs.report),
     )
 
 
@@ -128,7 +128,7 @@ def ensure_predictions(columns: TableColumns, model: ResolvedModel, evolve: bool
     )
 
 
-def published_at(inputs: ResolvedInputs, version: int) -> dict[str, int]:
+def _published_at(inputs: ResolvedInputs, version: int) -> dict[str, int]:
     """The transactions that say that this run published the slice by the commit of this version,
     and of what.
     """
@@ -143,7 +143,7 @@ def published_at(inputs: ResolvedInputs, version: int) -> dict[str, int]:
     }
 
 
-def commit_metadata(command: str, report: RunReport) -> dict[str, str]:
+def _commit_metadata(command: str, report: RunReport) -> dict[str, str]:
     """What stands beside the commit for people; nothing reads it."""
     tables = {"feature_tables": json.dumps(report.feature_tables)} if report.feature_tables else {}
     return {
