@@ -78,22 +78,6 @@ def read_transactions(uri: str, version: int | None = None) -> dict[str, int]:
     raise StorageError(f"{folder}: files of the log vanish while it is read: {gone}") from gone
 
 
-def newest_version(uri: str) -> int:
-    """The latest version of the table, from the names in its log alone.
-
-    Runs on: driver
-
-    Raises:
-        StorageError: no log.
-    """
-    filesystem, root = open_filesystem(uri)
-    names = list_names(filesystem, f"{root}/_delta_log")
-    versions = [int(match[1]) for match in map(COMMIT.match, names) if match]
-    if not versions:
-        raise StorageError(f"{uri}: no commit in _delta_log")
-    return max(versions)
-
-
 def find_commit(uri: str, mark: str, first: int) -> int | None:
     """The version, from `first` on, whose commit info holds `mark`; None if there is none.
 

@@ -7,7 +7,6 @@ systems.
 
 from __future__ import annotations
 
-import difflib
 import glob
 import hashlib
 import os
@@ -17,10 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batchinfer.errors import BatchInferError, ConfigError, InputError, InputMissing
+from batchinfer.sources.patterns import has_wildcard, named_once, nothing_matches, split_glob
 
-_SHOWN = 5
 _DIGESTED_BYTES = 16 * 2**20
-_WILDCARDS = frozenset("*?[")
 
 
 @dataclass(frozen=True)
@@ -110,23 +108,7 @@ def list_files(
         ConfigError: a path outside `roots`, or with a scheme that has no file system here.
     """
     allowed = None if roots is None else [os.path.realpath(root / each) for each in roots]
-    found: dict[str, SourceFile] = {}
-    names: dict[str, str] = {}
-    for pattern in paths:
-        for file in _listed(pattern, root, allowed):
-            other = found.get(file.name)
-            if other is not None and other.path != file.path:
-                raise InputError(
-                    f"two files would both be source_file {file.name!r}: {other.path} and "
-                    f"{file.path}"
-                )
-            if names.setdefault(file.path, file.name) != file.name:
-                raise InputError(
-                    f"{file.path} is matched by two patterns, as {names[file.path]!r} and as "
-                    f"{file.name!r}"
-                )
-            found[file.name] = file
-    return [found[name] for name in sorted(found)]
+    return named_once(file for pattern in paths for file in _listed(pattern, root, allowed))
 
 
 def _listed(pattern: str, root: Path, allowed: list[str] | None) -> list[SourceFile]:
@@ -145,8 +127,10 @@ def _listed(pattern: str, root: Path, allowed: list[str] | None) -> list[SourceF
 def _matches(pattern: str, root: Path, allowed: list[str] | None) -> list[SourceFile]:
     asked = os.path.normpath(_without_scheme(pattern))
     place = os.path.normpath(os.path.join(root, asked))
-    literal = not (_WILDCARDS & set(asked)) or os.path.lexists(place)
-    base, rest = (place, "") if literal else _split_glob(asked, root)
+    literal = not has_wildcard(asked) or os.path.lexists(place)
+    before, rest = (place, "") if literal else split_glob(asked)
+    # A root's own name is never a pattern.
+    base = os.path.normpath(os.path.join(root, before))
     _hold_to_roots(base, allowed)
     if literal and not os.path.isdir(place):
         if not os.path.lexists(place):
@@ -170,16 +154,6 @@ def _without_scheme(pattern: str) -> str:
     if scheme != "file":
         raise ConfigError(f"source.path: got {pattern!r}; allowed: a local path, or file:///…")
     return rest
-
-
-def _split_glob(asked: str, root: Path) -> tuple[str, str]:
-    """The last folder before the first wildcard, and what is to be matched below it; a root's own
-    name is never a pattern.
-    """
-    parts = asked.split(os.sep)
-    first = next(i for i, part in enumerate(parts) if _WILDCARDS & set(part))
-    before = os.sep.join(parts[:first]) or (os.sep if asked.startswith(os.sep) else "")
-    return os.path.normpath(os.path.join(root, before)), os.sep.join(parts[first:])
 
 
 def _expand(base: str, rest: str) -> Iterator[str]:
@@ -269,13 +243,4 @@ def _missing(pattern: str, place: str) -> BatchInferError:
     while not os.path.isdir(folder):
         folder, last = os.path.split(folder)
         wanted = os.path.join(last, wanted)
-    there = sorted(entry for entry in os.listdir(folder) if not entry.startswith("."))
-    shown = ", ".join(there[:_SHOWN]) + (
-        f" and {len(there) - _SHOWN} more" if len(there) > _SHOWN else ""
-    )
-    close = difflib.get_close_matches(wanted.split(os.sep)[0], there, n=1)
-    return InputMissing(
-        f"no file matches {pattern!r}: looked for {wanted!r} in {folder}, which holds "
-        f"{shown or 'nothing'}",
-        hint=f"did you mean {close[0]!r}?" if close else None,
-    )
+    return nothing_matches(pattern, wanted, folder, os.listdir(folder))

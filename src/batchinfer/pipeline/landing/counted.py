@@ -9,30 +9,24 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from batchinfer.contracts import StagedFile
 from batchinfer.pipeline.landing.landing_task import LandingResult
+from batchinfer.pipeline.slices.staged_rows import StagedRows
 
 
 @dataclass
-class Staged:
+class Staged(StagedRows):
     """What the tasks of one extraction staged and counted.
 
     Attributes:
         elsewhere: rows of other slices than the one that is landed anew.
     """
 
-    files: list[StagedFile] = field(default_factory=list)
-    quarantine: list[StagedFile] = field(default_factory=list)
     rows: Counter[str] = field(default_factory=Counter)
-    reasons: Counter[str] = field(default_factory=Counter)
-    rows_in: int = 0
-    rows_quarantined: int = 0
     blank_lines: int = 0
     without_items: int = 0
     replaced: int = 0
     elsewhere: int = 0
     cut: int = 0
-    seconds: Counter[str] = field(default_factory=Counter)
     results: list[LandingResult] = field(default_factory=list)
 
     @classmethod
@@ -47,14 +41,9 @@ class Staged:
         return sum(self.rows.values())
 
     def _add(self, result: LandingResult) -> None:
+        self.add_counts(result)
         self.results.append(result)
-        self.files += result.files
-        self.quarantine += result.quarantine
         self.rows.update(result.rows)
-        self.reasons.update(result.reasons)
-        self.seconds.update(result.seconds)
-        self.rows_in += result.rows_in
-        self.rows_quarantined += result.rows_quarantined
         self.blank_lines += result.blank_lines
         self.without_items += result.without_items
         self.replaced += result.replaced

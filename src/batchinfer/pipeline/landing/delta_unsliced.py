@@ -23,6 +23,7 @@ from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.slices.delta_changes import file_slices
 from batchinfer.pipeline.slices.delta_opened import Opened
 from batchinfer.pipeline.slices.reading import SliceSplit, count_batches, read_rows, slice_names
+from batchinfer.pipeline.slices.table_facts import table_facts
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -48,9 +49,8 @@ def stage_unsliced(
 
     Runs on: driver; reading and writing on executors.
     """
-    from batchinfer.inference.road_choice import TableFacts, obstacles
+    from batchinfer.inference.road_choice import obstacles
     from batchinfer.inference.splits import split_files
-    from batchinfer.lake.snapshots import reading_facts
     from batchinfer.spark.capacity import workers
     from batchinfer.spark.tasks import Work, run_tasks
 
@@ -63,9 +63,9 @@ def stage_unsliced(
         context.run_id,
         context.quarantine,
     )
-    facts = reading_facts(opened.place, opened.version, opened.files)
+    facts = table_facts(opened.place, opened.version, opened.files)
     spark = open_session()
-    if not obstacles(TableFacts.of_delta(facts)):
+    if not obstacles(facts):
         types = {name: spark_name(type_) for name, type_ in opened.fields.items()}
         splits = split_files(opened.place, _candidates(opened, rule), workers(spark))
         tasks = [

@@ -7,7 +7,6 @@ is inside a file.
 
 from __future__ import annotations
 
-import difflib
 import fnmatch
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
@@ -15,11 +14,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from batchinfer.config.uris import Uri, is_remote
-from batchinfer.errors import ConfigError, InputError, InputMissing
+from batchinfer.errors import ConfigError, InputMissing
+from batchinfer.sources.patterns import has_wildcard, named_once, nothing_matches, split_glob
 from batchinfer.spark.hadoop import StoreEntry
-
-_SHOWN = 5
-_WILDCARDS = frozenset("*?[")
 
 
 class Folders(Protocol):
@@ -81,7 +78,7 @@ def check_roots(paths: Sequence[str], roots: Sequence[str] | None) -> None:
         return
     allowed = [Uri.parse(root) for root in roots if is_remote(root)]
     for text in paths:
-        base, _ = _split_glob(Uri.parse(text).path)
+        base, _ = split_glob(Uri.parse(text).path)
         if not any(Uri.parse(text).at(base).is_below(root) for root in allowed):
             raise ConfigError(
                 f"source.path: {text} is outside source.roots; allowed: below "
@@ -102,23 +99,7 @@ def list_remote(paths: Sequence[str], store_of: Callable[[Uri], Folders]) -> lis
         InputError: a name or a file met twice.
         StorageError: a store that does not answer.
     """
-    found: dict[str, RemoteFile] = {}
-    names: dict[str, str] = {}
-    for text in paths:
-        for file in _matches(Uri.parse(text), store_of):
-            other = found.get(file.name)
-            if other is not None and other.path != file.path:
-                raise InputError(
-                    f"two files would both be source_file {file.name!r}: {other.path} and "
-                    f"{file.path}"
-                )
-            if names.setdefault(file.path, file.name) != file.name:
-                raise InputError(
-                    f"{file.path} is matched by two patterns, as {names[file.path]!r} and as "
-                    f"{file.name!r}"
-                )
-            found[file.name] = file
-    return [found[name] for name in sorted(found)]
+    return named_once(file for text in paths for file in _matches(Uri.parse(text), store_of))
 
 
 def _matches(uri: Uri, store_of: Callable[[Uri], Folders]) -> list[RemoteFile]:
@@ -129,7 +110,7 @@ def _matches(uri: Uri, store_of: Callable[[Uri], Folders]) -> list[RemoteFile]:
     if there is not None:
         base, asked, entries = uri.path, frozenset[str](), store.below(uri.path)
     else:
-        base, rest = _split_glob(uri.path)
+        base, rest = split_glob(uri.path)
         if not rest:
             raise _missing(uri, store)
         asked, entries = (
@@ -144,15 +125,6 @@ def _matches(uri: Uri, store_of: Callable[[Uri], Folders]) -> list[RemoteFile]:
     if not files:
         raise _missing(uri, store)
     return files
-
-
-def _split_glob(path: str) -> tuple[str, str]:
-    """(the folder before the first part with a wildcard, the rest); the path and nothing where
-    there is none.
-    """
-    parts = path.split("/")
-    first = next((i for i, part in enumerate(parts) if _WILDCARDS & set(part)), len(parts))
-    return "/".join(parts[:first]) or "/", "/".join(parts[first:])
 
 
 def _expand(store: Folders, folder: str, parts: Sequence[str]) -> Iterator[StoreEntry]:
@@ -176,7 +148,7 @@ def _expand(store: Folders, folder: str, parts: Sequence[str]) -> Iterator[Store
 
 
 def _children(store: Folders, folder: str, part: str) -> Iterator[StoreEntry]:
-    if not _WILDCARDS & set(part):
+    if not has_wildcard(part):
         entry = store.status(f"{folder.rstrip('/')}/{part}")
         yield from [entry] if entry is not None else []
         return
@@ -202,21 +174,9 @@ def _fits(names: Sequence[str], parts: Sequence[str]) -> bool:
 
 def _missing(uri: Uri, store: Folders) -> InputMissing:
     """Says where was looked, and what is near."""
-    folder, _ = _split_glob(uri.path)
+    folder, _ = split_glob(uri.path)
     while folder != "/" and ((entry := store.status(folder)) is None or not entry.is_folder):
         folder = folder.rpartition("/")[0] or "/"
     wanted = uri.path[len(folder.rstrip("/")) + 1 :]
-    there = sorted(
-        name
-        for entry in store.entries(folder)
-        if not (name := entry.path.rpartition("/")[2]).startswith(".")
-    )
-    shown = ", ".join(there[:_SHOWN]) + (
-        f" and {len(there) - _SHOWN} more" if len(there) > _SHOWN else ""
-    )
-    close = difflib.get_close_matches(wanted.split("/")[0], there, n=1)
-    return InputMissing(
-        f"no file matches '{uri}': looked for {wanted!r} in {uri.at(folder)}, which holds "
-        f"{shown or 'nothing'}",
-        hint=f"did you mean {close[0]!r}?" if close else None,
-    )
+    names = (entry.path.rpartition("/")[2] for entry in store.entries(folder))
+    return nothing_matches(str(uri), wanted, str(uri.at(folder)), names)

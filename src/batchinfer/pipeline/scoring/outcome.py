@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from batchinfer.contracts import StagedFile
 from batchinfer.pipeline.scoring.task_result import Rates, TaskResult
+from batchinfer.pipeline.slices.staged_rows import StagedRows
 
 
 @dataclass
-class RunOutcome:
+class RunOutcome(StagedRows):
     """What the tasks of one run staged and counted."""
 
-    files: list[StagedFile] = field(default_factory=list)
-    quarantine: list[StagedFile] = field(default_factory=list)
-    reasons: Counter[str] = field(default_factory=Counter)
     examples: list[str] = field(default_factory=list)
-    seconds: Counter[str] = field(default_factory=Counter)
-    rows_in: int = 0
     rows_scored: int = 0
     rows_reused: int = 0
-    rows_quarantined: int = 0
     rows_removed: int = 0
     worker_bytes: int = 0
     rates: list[Rates] = field(default_factory=list)
@@ -31,15 +24,10 @@ class RunOutcome:
     warnings: list[str] = field(default_factory=list)
 
     def add(self, result: TaskResult) -> None:
-        self.files += result.files
-        self.quarantine += result.quarantine
-        self.reasons.update(result.reasons)
+        self.add_counts(result)
         self.examples += result.examples
-        self.seconds.update(result.seconds)
-        self.rows_in += result.rows_in
         self.rows_scored += result.rows_scored
         self.rows_reused += result.rows_reused
-        self.rows_quarantined += result.rows_quarantined
         self.rows_removed += result.rows_removed
         self.stopped += result.stopped
         # Every worker that met it says it.

@@ -21,6 +21,7 @@ from batchinfer.pipeline.definition.table_steps import differences
 from batchinfer.pipeline.slices.landed import find_slice
 from batchinfer.pipeline.slices.slice_data import SliceData
 from batchinfer.pipeline.slices.table_columns import TableColumns
+from batchinfer.pipeline.slices.table_facts import table_facts
 from batchinfer.predictions_table import LINEAGE
 
 if TYPE_CHECKING:
@@ -153,11 +154,8 @@ def _told(step: Mapping[str, Any] | None) -> str:
 
 def choose_slice_road(columns: TableColumns, data: SliceData) -> Road:
     """Which way the rows take to the workers, and why."""
-    from batchinfer.lake.snapshots import reading_facts
-
-    facts = reading_facts(data.table, data.version, data.files)
-    table = road_choice.TableFacts.of_delta(facts, columns.preparation.names)
-    return road_choice.road_for(columns.context.pipeline.model.road, table)
+    facts = table_facts(data.table, data.version, data.files, columns.preparation.names)
+    return road_choice.road_for(columns.context.pipeline.model.road, facts)
 
 
 def load_suites(context: Context) -> dict[str, Suite]:

@@ -32,6 +32,7 @@ from batchinfer.pipeline.slices.reading import (
     count_slices,
     slice_names,
 )
+from batchinfer.pipeline.slices.table_facts import table_facts
 
 if TYPE_CHECKING:
     from batchinfer.spark.session import OpenSession
@@ -309,12 +310,10 @@ def _count(
 
 def _count_all(opened: Opened, rule: SliceColumn, open_session: OpenSession) -> Counter[str | None]:
     """Rows of each slice in the whole version."""
-    from batchinfer.inference.road_choice import TableFacts, obstacles
-    from batchinfer.lake.snapshots import reading_facts
+    from batchinfer.inference.road_choice import obstacles
     from batchinfer.pipeline.slices.slice_frames import table_frame
 
-    facts = reading_facts(opened.place, opened.version, opened.files)
-    if not obstacles(TableFacts.of_delta(facts)):
+    if not obstacles(table_facts(opened.place, opened.version, opened.files)):
         return _count(opened, rule, opened.files, open_session)
     frame = table_frame(open_session(), opened.place, opened.version, opened.rules)
     frame = frame.select(rule.column)

@@ -12,6 +12,7 @@ from batchinfer.config.types import spark_name
 from batchinfer.errors import ConfigError, InputError
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.slices.slice_data import SliceData
+from batchinfer.pipeline.slices.table_facts import table_facts
 
 if TYPE_CHECKING:
     from batchinfer.spark.session import OpenSession
@@ -62,7 +63,6 @@ def check_readable(data: SliceData, target: str, by_spark: bool = False) -> None
         InputError: no such target column, or files that only Spark can read.
     """
     from batchinfer.inference import road_choice
-    from batchinfer.lake.snapshots import reading_facts
 
     columns = data.fields or {}
     if target not in columns:
@@ -71,8 +71,7 @@ def check_readable(data: SliceData, target: str, by_spark: bool = False) -> None
         )
     if by_spark:
         return
-    facts = reading_facts(data.table, data.version, data.files)
-    against = road_choice.obstacles(road_choice.TableFacts.of_delta(facts))
+    against = road_choice.obstacles(table_facts(data.table, data.version, data.files))
     if against:
         raise InputError(
             f"{data.table}, version {data.version}: train reads the files of a table itself, but "
