@@ -295,7 +295,7 @@ def earlier_runs(folder: Path, size: int) -> dict[str, Any]:
     for number in range(size):
         add(number)
     appending, _ = timed(lambda: add(size))
-    seconds, runs = timed(lambda: runs_of_bundle(context, "d"))
+    seconds, runs = timed(lambda: runs_of_bundle(context.runs, context.name, "d"))
     return {"seconds": seconds, "append_s": appending, "runs": len(runs)}
 
 

@@ -11,10 +11,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from batchinfer.command import leave, run_command, stdout_for_the_line
+from batchinfer.config.pipeline import Pipeline
 from batchinfer.errors import ModelError
 from batchinfer.pipeline.definition.context import Context
 
 if TYPE_CHECKING:
+    from batchinfer.models.registry import Registry
     from batchinfer.spark.session import OpenSession
 
 _FIRST_DAY, _LAST_DAY = "2015-05-17", "2015-05-20"
@@ -52,7 +54,7 @@ def _income(context: Context, slice_: str, open_session: OpenSession) -> None:
         context,
         lambda own: extract_source(own, slice_, open_session),
     )
-    if _has_no_model(context):
+    if _has_no_model(context.pipeline, context.registry):
         _run(
             "batchinfer train -p income",
             context,
@@ -76,7 +78,7 @@ def _bot_traffic(context: Context, open_session: OpenSession) -> None:
         context,
         lambda own: extract_source(own, None, open_session),
     )
-    if _has_no_model(context):
+    if _has_no_model(context.pipeline, context.registry):
         _run(
             "batchinfer train -p bot_traffic",
             context,
@@ -90,10 +92,10 @@ def _bot_traffic(context: Context, open_session: OpenSession) -> None:
     show_backfill(report)
 
 
-def _has_no_model(context: Context) -> bool:
+def _has_no_model(pipeline: Pipeline, registry: Registry) -> bool:
     """True before the first demo; later ones use the model that is there."""
     try:
-        ref = context.registry.resolve(context.pipeline.model.uri)
+        ref = registry.resolve(pipeline.model.uri)
     except ModelError:
         return True
     _say(f"\n{ref.uri} is version {ref.version}: nothing to train")

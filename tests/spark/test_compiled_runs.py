@@ -48,14 +48,16 @@ def test_a_run_compiles_and_keeps_what_it_compiled(trained: SmallProject) -> Non
 def test_what_was_kept_reaches_executors_of_such_a_device(trained: SmallProject) -> None:
     context, digest = trained.context(), "ab" * 32
     spark = trained.open_session()
-    assert ship_compiled(spark, context, digest) == ""
-    keep_compiled(context, digest, [CompiledPrograms(), _compiled(b"one")])
-    first = ship_compiled(spark, context, digest)
-    assert first == ship_compiled(spark, context, digest)
+    assert ship_compiled(spark, context.bundle_cache, digest) == ""
+    keep_compiled(
+        context.bundle_cache, context.run_id, digest, [CompiledPrograms(), _compiled(b"one")]
+    )
+    first = ship_compiled(spark, context.bundle_cache, digest)
+    assert first == ship_compiled(spark, context.bundle_cache, digest)
     assert _given(first, "gpu A") == b"one"
     assert _given(first, "gpu B") is None
-    keep_compiled(context, digest, [_compiled(b"two")])
-    second = ship_compiled(spark, context, digest)
+    keep_compiled(context.bundle_cache, context.run_id, digest, [_compiled(b"two")])
+    second = ship_compiled(spark, context.bundle_cache, digest)
     assert _given(second, "gpu A") == b"two", (
         "an archive is shipped once a session: another program needs another name"
     )

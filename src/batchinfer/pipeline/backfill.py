@@ -109,7 +109,7 @@ def _check_once(context: Context) -> list[str]:
     """What would fail in every slice for the same words in a file, told once and before any of
     them; the warnings that hold for all of them.
     """
-    columns, suites = TableColumns(context), load_suites(context)
+    columns, suites = TableColumns(context), load_suites(context.pipeline, context.root)
     try:
         model = resolve_model(columns)
     except BatchInferError:

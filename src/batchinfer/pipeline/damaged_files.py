@@ -14,6 +14,8 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from batchinfer.config.environment import Environment
+from batchinfer.config.pipeline import Pipeline
 from batchinfer.config.uris import join
 from batchinfer.contracts import SLICE
 from batchinfer.errors import DamagedFile, InputError, InputMissing, StorageError
@@ -147,7 +149,11 @@ def remedy(context: Context, error: DamagedFile) -> str | None:
     Runs on: driver, without Spark.
     """
     try:
-        files = [file for table in (*_tables(context), *_joined(context)) for file in _files(table)]
+        files = [
+            file
+            for table in (*_tables(context), *_joined(context.environment, context.pipeline))
+            for file in _files(table)
+        ]
     except StorageError:
         # The damage is the news, and its own hint stands.
         return None
@@ -199,7 +205,11 @@ def _suspects(
 ) -> tuple[list[LoggedFile], list[LoggedFile]]:
     """The files that Spark names, and others that it may mean."""
     own = {file.path: file for table in _tables(context) for file in _files(table)}
-    read = {file.path: file for table in _joined(context) for file in _files(table)}
+    read = {
+        file.path: file
+        for table in _joined(context.environment, context.pipeline)
+        for file in _files(table)
+    }
     read |= {file.path: file for file in _source_files(context, slice_)}
     named = dict.fromkeys(unquote(urlsplit(uri).path) for uri in _NAMED.findall(text))
     first = [
@@ -235,7 +245,7 @@ def _register(context: Context) -> Register | None:
     """What is recorded of a table that is read in place."""
     from batchinfer.pipeline.slices.delta_register import read_register
 
-    return read_register(context) if context.pipeline.source.is_in_place else None
+    return read_register(context.landed) if context.pipeline.source.is_in_place else None
 
 
 def _source_files(context: Context, slice_: str | None = None) -> list[LoggedFile]:
@@ -271,14 +281,14 @@ def _tables(context: Context) -> list[str]:
     return [table for table in dict.fromkeys(named) if exists(table)]
 
 
-def _joined(context: Context) -> list[str]:
+def _joined(environment: Environment, pipeline: Pipeline) -> list[str]:
     """The tables that steps of `prepare` join."""
     from batchinfer.lake.delta import exists
 
-    lake = context.environment.lake
+    lake = environment.lake
     places = [
         plain_place(join(lake, step.table))
-        for step in table_steps(context.pipeline)
+        for step in table_steps(pipeline)
         if isinstance(step, Join)
     ]
     return [place for place in dict.fromkeys(places) if exists(place)]

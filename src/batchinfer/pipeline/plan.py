@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from batchinfer.config.environment import Environment
+from batchinfer.config.pipeline import Pipeline
 from batchinfer.config.types import spark_name
 from batchinfer.errors import BatchInferError, ConfigError
 from batchinfer.machine import usable_memory
@@ -78,7 +80,7 @@ def plan_slice(context: Context, slice_: str) -> Plan:
             return None
 
     columns = TableColumns(context)
-    suites = attempt(lambda: load_suites(context))
+    suites = attempt(lambda: load_suites(context.pipeline, context.root))
     data = attempt(lambda: find_slice(context, slice_))
     model = attempt(lambda: resolve_model(columns))
     attempt(lambda: check_writable(context.environment.lake))
@@ -91,7 +93,7 @@ def plan_slice(context: Context, slice_: str) -> Plan:
         }
         result["files"] = len(data.files)
         if road := attempt(lambda: choose_slice_road(columns, data)):
-            few = few_rows.are_few(context, data, road)
+            few = few_rows.are_few(context.environment, context.pipeline, data, road)
             reason = few_rows.REASON.format(rows=data.rows) if few else road.reason
             result |= {"road": road.name, "road_reason": reason}
         if context.pipeline.prepare:
@@ -101,7 +103,9 @@ def plan_slice(context: Context, slice_: str) -> Plan:
         attempt(lambda: check_suite_columns(columns, suites or {}, model))
     earlier: list[LatestRun] = []
     if model:
-        earlier = attempt(lambda: runs_of_bundle(context, model.ref.digest)) or []
+        earlier = (
+            attempt(lambda: runs_of_bundle(context.runs, context.name, model.ref.digest)) or []
+        )
     if data and model:
         with remedies(context):
             published = read_published(context, slice_).get(slice_)
@@ -118,8 +122,8 @@ def plan_slice(context: Context, slice_: str) -> Plan:
     batch = context.pipeline.model.batch
     count = 1 if few else local_workers(context.environment.spark)
     if model:
-        attempt(lambda: _check_device(context))
-        attempt(lambda: _check_model_task(context))
+        attempt(lambda: _check_device(context.environment, context.pipeline))
+        attempt(lambda: _check_model_task(context.environment))
         result |= _memory(earlier, result["bundle_bytes"], batch.max_bytes, count)
         result["warnings"] += model.outdated
     result |= {
@@ -136,22 +140,22 @@ def plan_slice(context: Context, slice_: str) -> Plan:
     return result
 
 
-def _check_device(context: Context) -> None:
+def _check_device(environment: Environment, pipeline: Pipeline) -> None:
     """A GPU that is asked for must be there, where executors run on this machine.
 
     Imports PyTorch, which takes seconds, only then.
     """
-    if context.pipeline.model.device == "cuda" and is_local(master_of(context.environment.spark)):
+    if pipeline.model.device == "cuda" and is_local(master_of(environment.spark)):
         choose_device("cuda")
 
 
-def _check_model_task(context: Context) -> None:
+def _check_model_task(environment: Environment) -> None:
     """What a task of the model takes must fit into an executor, as far as the environment's file
     says what that has.
     """
-    settings = context.environment.spark
+    settings = environment.spark
     conf = {name: str(value) for name, value in settings.conf.items()}
-    if not is_one_process(master_of(context.environment.spark)) and (
+    if not is_one_process(master_of(environment.spark)) and (
         problems := problems_of(conf, settings.model_task)
     ):
         raise ConfigError(problems)

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from batchinfer.command_reports import RegisterReport
 from batchinfer.config.fields import check_alias
+from batchinfer.config.loader import Loaded
+from batchinfer.config.pipeline import Pipeline
 from batchinfer.config.types import parse_ddl, spark_name
 from batchinfer.contracts import CHAMPION, SOURCE_FILE, SOURCE_LINE
 from batchinfer.errors import ConfigError, ModelError
@@ -61,7 +63,7 @@ def register_model(
     """
     started = time.perf_counter()
     columns = TableColumns(context)
-    name, own_alias = _asked(context)
+    name, own_alias = _asked(context.pipeline)
     if alias is not None:
         check_alias(alias)
     scheme = _scheme(artifact)
@@ -85,9 +87,9 @@ def register_model(
     return report
 
 
-def _asked(context: Context) -> tuple[str, str]:
+def _asked(pipeline: Pipeline) -> tuple[str, str]:
     """Name in the registry and alias of the pipeline's model URI."""
-    named = context.pipeline.model.named
+    named = pipeline.model.named
     return named.name, named.alias or CHAMPION
 
 
@@ -211,7 +213,7 @@ def _write(
     from batchinfer.models.bundle_writing import write_bundle
     from batchinfer.models.handler import Postprocessed
 
-    postprocess = _postprocess(columns.context, handler, transforms)
+    postprocess = _postprocess(columns.context.loaded, handler, transforms)
     outputs = dict(
         handler.output if postprocess is None else Postprocessed(handler, postprocess).output
     )
@@ -238,7 +240,7 @@ def _register(
     }
     former = context.registry.holder(name, alias) if alias else None
     card = folder.with_name("card")
-    _write_card(context, name, made, card)
+    _write_card(context.pipeline, name, made, card)
     ref = context.registry.register(name, folder, alias or None, tags=tags, card=card)
     unused = not_in_use(context, ref)
     told = [*warn_of_words(context, alias, former, ref), *([unused] if unused else [])]
@@ -252,14 +254,14 @@ def _register(
     )  # fmt: skip
 
 
-def _write_card(context: Context, name: str, made: _Made, folder: Path) -> None:
+def _write_card(pipeline: Pipeline, name: str, made: _Made, folder: Path) -> None:
     from batchinfer.report.registered_card import RegisteredFacts, write_registered_card
 
     folder.mkdir()
     facts = RegisteredFacts(
         name=name,
-        pipeline=context.name,
-        description=context.pipeline.description,
+        pipeline=pipeline.name,
+        description=pipeline.description,
         format=made.format,
         artifact=made.source,
         trust=made.trust,
@@ -290,7 +292,7 @@ def _signature(
 
 
 def _postprocess(
-    context: Context, handler: Any, transforms: TransformPipeline | None
+    loaded: Loaded, handler: Any, transforms: TransformPipeline | None
 ) -> PostProcess | None:
     """The pipeline's steps after the model; those that are fitted on labelled rows are not for a
     model trained elsewhere.
@@ -300,7 +302,7 @@ def _postprocess(
     """
     from batchinfer.transforms import StepProblem, fit_after, parse_after
 
-    steps, _ = parse_after(context.pipeline.postprocess)
+    steps, _ = parse_after(loaded.pipeline.postprocess)
     if not steps:
         return None
     labels: list[str] = list(handler.params.get("labels", ()))
@@ -315,5 +317,5 @@ def _postprocess(
         )
     except StepProblem as problem:
         raise ConfigError(
-            [f"{context.loaded.file}: postprocess: {text}" for text in problem.problems]
+            [f"{loaded.file}: postprocess: {text}" for text in problem.problems]
         ) from problem

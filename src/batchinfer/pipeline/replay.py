@@ -15,6 +15,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from batchinfer.command_reports import RunReport
+from batchinfer.config.pipeline import Pipeline
 from batchinfer.contracts import SLICE
 from batchinfer.errors import InputError, InputMissing
 from batchinfer.inference.road_choice import Road
@@ -80,7 +81,7 @@ def replay_slice(context: Context, slice_: str, open_session: OpenSession) -> Ru
                 f"slice {slice_} of pipeline {context.name} was never published in "
                 f"{context.predictions}; "
                 "allowed: a slice that has been scored",
-                _hint(context, slice_),
+                _hint(context.name, slice_),
             )
         report.version = published.version
         check_owner(context, slice_, published)
@@ -117,9 +118,9 @@ def _road(chosen: Road, rows: int) -> Road:
     return Road("pandas" if chosen.name == "pandas" else "arrow", _REASON.format(rows=rows))
 
 
-def _hint(context: Context, slice_: str, force: str = "") -> str:
+def _hint(name: str, slice_: str, force: str = "") -> str:
     return (
-        f"batchinfer score -p {context.name} --slice {slice_}{force} scores all rows of the "
+        f"batchinfer score -p {name} --slice {slice_}{force} scores all rows of the "
         "slice, those in quarantine too"
     )
 
@@ -134,12 +135,12 @@ def _waiting(
 
     context = inputs.columns.context
     records = read_scored(context.quarantine, inputs.data.slice)
-    _check_complete(context, inputs, published, records.num_rows)
+    _check_complete(context.name, inputs, published, records.num_rows)
     waiting = settling.scorable(inputs, records)
     if not waiting.num_rows:
         inputs.report.explanation = f"no row in {context.quarantine} could be scored by another try"
     else:
-        _check_same(context, inputs, published)
+        _check_same(context.pipeline, inputs, published)
         waiting = settling.of_one_row(inputs, waiting, rows)
     if published.is_unsettled:
         waiting = settling.take_out_published(inputs, published, waiting, open_session)
@@ -147,7 +148,7 @@ def _waiting(
 
 
 def _check_complete(
-    context: Context, inputs: ResolvedInputs, published: Published, quarantined: int
+    name: str, inputs: ResolvedInputs, published: Published, quarantined: int
 ) -> None:
     """Whether the quarantine is that of the predictions, and all rows of the slice are in one of
     the two.
@@ -158,10 +159,10 @@ def _check_complete(
     slice_, data = inputs.data.slice, inputs.data
     if published.is_cut_off:
         raise InputError(
-            f"slice {slice_} of pipeline {context.name}: a run that scored it was cut off between "
+            f"slice {slice_} of pipeline {name}: a run that scored it was cut off between "
             "its commits, so its quarantine is of another run than its predictions; "
             "allowed: predictions and quarantine of one run",
-            _hint(context, slice_),
+            _hint(name, slice_),
         )
     if published.is_unsettled or published.is_of_other_data(data):
         return
@@ -169,14 +170,14 @@ def _check_complete(
         inputs.report.warnings.append(
             f"slice {slice_}: {data.rows:,} rows landed, {published.rows:,} are published and "
             f"{quarantined:,} are in quarantine; "
-            "something else has taken rows out. " + _hint(context, slice_, " --force")
+            "something else has taken rows out. " + _hint(name, slice_, " --force")
         )
 
 
-def _check_same(context: Context, inputs: ResolvedInputs, published: Published) -> None:
+def _check_same(pipeline: Pipeline, inputs: ResolvedInputs, published: Published) -> None:
     """Whether the rows in quarantine are those that a run would score now."""
     slice_ = inputs.data.slice
-    precision = context.pipeline.model.precision
+    precision = pipeline.model.precision
     without = (
         "an earlier build published it without a row, so nothing tells which data its "
         "quarantine is of"
@@ -190,12 +191,12 @@ def _check_same(context: Context, inputs: ResolvedInputs, published: Published) 
         other_precision: not published.same_precision,
     }
     problems = [
-        f"slice {slice_} of pipeline {context.name}: {reason}"
+        f"slice {slice_} of pipeline {pipeline.name}: {reason}"
         for reason, holds in reasons.items()
         if holds
     ]
     if problems:
-        raise InputError(problems, _hint(context, slice_))
+        raise InputError(problems, _hint(pipeline.name, slice_))
 
 
 @dataclass(frozen=True)
@@ -231,7 +232,7 @@ class QuarantinedRows:
             raise InputError(
                 f"slice {data.slice}: {data.rows:,} rows are in quarantine, and {found:,} of "
                 f"{data.table} have their keys ({', '.join(columns.key)}); allowed: one row a key",
-                _hint(columns.context, data.slice, " --force"),
+                _hint(columns.context.name, data.slice, " --force"),
             )
 
     def published_beside(self) -> Sequence[str]:

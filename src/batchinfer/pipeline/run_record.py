@@ -71,7 +71,7 @@ def record_run(
         {"slice": slice_} if slice_ else {}
     )
     try:
-        _check_format(context)
+        _check_format(context.runs)
         with remedies(context):
             result = work()
     except (Exception, Interrupted) as error:
@@ -133,13 +133,13 @@ def _told(error: Exception | Interrupted) -> BatchInferError | Interrupted:
     return _Unforeseen(f"{type(error).__name__}: {error}")
 
 
-def _check_format(context: Context) -> None:
+def _check_format(runs: str) -> None:
     """Refuses a runs table of a newer build; what else may be wrong with it, `_append` says."""
     from batchinfer.lake.snapshots import exists, open_table
 
     try:
-        if exists(context.runs):
-            open_table(context.runs)
+        if exists(runs):
+            open_table(runs)
     except TableTooNew:
         raise
     except StorageError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Container
 from typing import TYPE_CHECKING, Any
 
+from batchinfer.config.pipeline import Pipeline
 from batchinfer.errors import NO_FAULT_OF_SLICE, ConfigError, ModelError, StorageError
 from batchinfer.pipeline.damaged_files import remedies
 from batchinfer.pipeline.definition.context import Context
@@ -15,6 +16,7 @@ from batchinfer.pipeline.slices.slice_data import LandedSlice
 
 if TYPE_CHECKING:
     from batchinfer.lake.runs import LatestRun
+    from batchinfer.models.registry import Registry
 
 
 def pipeline_status(
@@ -50,7 +52,7 @@ def pipeline_status(
     }
     held = {lease["slice"] for lease in running(context.environment.lake, context.name)}
     last = latest_runs(context.runs, context.name, "score")
-    digest, warning = _current_digest(context)
+    digest, warning = _current_digest(context.pipeline, context.registry)
     slices = [
         {
             "slice": name,
@@ -78,12 +80,12 @@ def pipeline_status(
     return body | ({"warnings": warnings} if warnings else {})
 
 
-def _current_digest(context: Context) -> tuple[str | None, str | None]:
+def _current_digest(pipeline: Pipeline, registry: Registry) -> tuple[str | None, str | None]:
     """Digest of the model that would score now; a registry out of reach is a warning, because the
     slices are known without it.
     """
     try:
-        return context.registry.resolve(context.pipeline.model.uri).digest, None
+        return registry.resolve(pipeline.model.uri).digest, None
     except (ConfigError, ModelError, StorageError) as error:
         return (
             None,

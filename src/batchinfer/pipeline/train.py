@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from batchinfer.config.fields import ModelChoice
-    from batchinfer.config.pipeline import Train
+    from batchinfer.config.pipeline import Pipeline, Train
     from batchinfer.models.target_reader import Batch
     from batchinfer.models.training import Trained, TrainSpec
     from batchinfer.report.model_card import ModelFacts
@@ -99,7 +99,7 @@ def train_pipeline(
     data = _training_data(context, settings, slices, open_session)
     columns = TableColumns(context)
     landed = fields_to_learn_from(columns, data)
-    check_source_columns(context, landed, target_needed=True)
+    check_source_columns(context.loaded, landed, target_needed=True)
     began = time.perf_counter()
     with rows_to_learn_from(columns, data, landed, open_session) as rows:
         if context.pipeline.prepare:
@@ -277,7 +277,10 @@ def _train_and_register(
             facts=facts, postprocess=postprocess,
         )  # fmt: skip
         write_card(
-            _card_facts(context, settings, data, transforms, rule, trained, outputs, report), card
+            _card_facts(
+                context.pipeline, settings, data, transforms, rule, trained, outputs, report
+            ),
+            card,
         )
         name = context.pipeline.model.named.name
         former = context.registry.holder(name, alias)
@@ -313,7 +316,7 @@ def _trained(
 
 
 def _card_facts(
-    context: Context,
+    pipeline: Pipeline,
     settings: Train,
     data: SliceData,
     transforms: TransformPipeline,
@@ -326,9 +329,9 @@ def _card_facts(
 
     inputs = transforms.inputs()
     return ModelFacts(
-        name=context.pipeline.model.named.name,
-        pipeline=context.name,
-        description=context.pipeline.description,
+        name=pipeline.model.named.name,
+        pipeline=pipeline.name,
+        description=pipeline.description,
         task=trained.task + (f" ({', '.join(trained.labels[:20])})" if trained.labels else ""),
         model=settings.model if isinstance(settings.model, str) else settings.model["python"],
         params=settings.params,

@@ -14,7 +14,6 @@ from batchinfer.config.suggestions import among, did_you_mean
 from batchinfer.config.types import spark_name
 from batchinfer.contracts import SLICE
 from batchinfer.errors import InputError
-from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.feature_steps import check_features
 from batchinfer.pipeline.definition.table_steps import check_table_steps, document_of
 from batchinfer.pipeline.slices.delta_opened import Opened
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def check_contract(
-    context: Context, source: DeltaSource, opened: Opened, known: Register | None
+    pipeline: Pipeline, source: DeltaSource, opened: Opened, known: Register | None
 ) -> list[str]:
     """Whether the table has the columns that the pipeline expects; what people should know of
     others.
@@ -74,7 +73,7 @@ def check_contract(
             for name in have
             if name not in known.columns
         ]
-    problems += _check_names(context, source, opened)
+    problems += _check_names(pipeline, source, opened)
     if problems:
         raise InputError(list(dict.fromkeys(problems)), hint)
     return said
@@ -114,7 +113,7 @@ def _listed(columns: Mapping[str, str]) -> str:
     return ", ".join(f"{name} {type_}" for name, type_ in columns.items())
 
 
-def _check_names(context: Context, source: DeltaSource, opened: Opened) -> Iterator[str]:
+def _check_names(pipeline: Pipeline, source: DeltaSource, opened: Opened) -> Iterator[str]:
     """Columns that the pipeline names: key, slice, features."""
     columns = list(opened.fields)
     for name in source.key:
@@ -133,7 +132,7 @@ def _check_names(context: Context, source: DeltaSource, opened: Opened) -> Itera
             check_slice_type(opened.place, rule, opened.fields[rule.column])
         except InputError as error:
             yield from error.problems
-    yield from _check_features(context.pipeline, opened)
+    yield from _check_features(pipeline, opened)
 
 
 def _check_features(pipeline: Pipeline, opened: Opened) -> Iterable[str]:

@@ -79,11 +79,13 @@ def extract_in_place(
     check_writable(lake)
     # All slices are rows of one register: one extract at a time.
     with hold_and_sweep(lake, context.name, "extract *", context.run_id, tables) as swept:
-        opened = open_source(find_place(context, source, open_session), source)
-        known = read_register(context)
-        warnings = check_contract(context, source, opened, known)
+        opened = open_source(
+            find_place(context.environment, context.root, source, open_session), source
+        )
+        known = read_register(context.landed)
+        warnings = check_contract(context.pipeline, source, opened, known)
         warnings += _went_back(source, opened, known)
-        found = _find(context, source, opened, known, slice_, open_session)
+        found = _find(context.run_id, source, opened, known, slice_, open_session)
         report = _record(context, opened, known, found, open_session)
     report.warnings = [*swept, *warnings, *found.warnings, *report.warnings]
     report.seconds = round(time.perf_counter() - started, 3)
@@ -107,7 +109,7 @@ def _went_back(source: DeltaSource, opened: Opened, known: Register | None) -> l
 
 
 def _find(
-    context: Context,
+    run_id: str,
     source: DeltaSource,
     opened: Opened,
     known: Register | None,
@@ -124,13 +126,13 @@ def _find(
     )
     since = known.version if known is not None and same else None
     if slice_ is not None:
-        return _find_day(context, source, opened, register, slice_, same)
+        return _find_day(run_id, source, opened, register, slice_, same)
     assert isinstance(source.slice, SliceColumn)
-    return _find_slices(context, source.slice, opened, register, since, open_session)
+    return _find_slices(run_id, source.slice, opened, register, since, open_session)
 
 
 def _find_slices(
-    context: Context,
+    run_id: str,
     rule: SliceColumn,
     opened: Opened,
     register: Register,
@@ -150,7 +152,7 @@ def _find_slices(
     changed = _changed(register, found)
     entries = {
         name: _entry(
-            context.run_id,
+            run_id,
             opened,
             found.counts.get(name, 0),
             register.entries.get(name),
@@ -191,7 +193,7 @@ def _entry(
 
 
 def _find_day(
-    context: Context,
+    run_id: str,
     source: DeltaSource,
     opened: Opened,
     register: Register,
@@ -216,13 +218,13 @@ def _find_day(
                 (f"slice {slice_} is followed by later slices: it stays as it is",),
             )
         files, count, fresh = found
-        entry = replace(_entry(context.run_id, opened, count, None, True), files=files)
+        entry = replace(_entry(run_id, opened, count, None, True), files=files)
     else:
         former = known.get(slice_)
         changes = None if former is None else History(opened, former.version).changes
         fresh = former is None or changes is None or bool(changes)
         files = opened.files
-        entry = _entry(context.run_id, opened, opened.rows, former, fresh)
+        entry = _entry(run_id, opened, opened.rows, former, fresh)
     entries = {**register.entries, slice_: entry}
     return Recording(replace(register, entries=entries), {slice_} if fresh else set(), len(files))
 

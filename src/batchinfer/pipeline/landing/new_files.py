@@ -133,7 +133,7 @@ def file_increment(
         landing.optional,
     )
     fields = read_fields(source, files, landed, optional)
-    check_source_columns(landing.context, fields)
+    check_source_columns(landing.context.loaded, fields)
     splits = cut_splits(plan_source_splits(files, source, fields, optional), changes.cut)
     notes = [*changes.notes]
     if isinstance(source, CsvSource | ParquetSource):

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.scoring.task_result import CompiledPrograms
 from batchinfer.spark.sending import bundle_folder, ship_folder
 
@@ -29,13 +28,13 @@ if TYPE_CHECKING:
 MOST_BYTES = 64 * 2**20
 
 
-def ship_compiled(spark: SparkSession, context: Context, digest: str) -> str:
+def ship_compiled(spark: SparkSession, bundle_cache: Path, digest: str) -> str:
     """Sends what earlier runs compiled for a bundle to every executor; the name it travels under,
     empty without any.
 
     Runs on: driver.
     """
-    folder = _folder(context.bundle_cache, digest)
+    folder = _folder(bundle_cache, digest)
     found = (
         {path.name: path.read_bytes() for path in sorted(folder.glob("*.bin"))}
         if folder.is_dir()
@@ -49,18 +48,20 @@ def ship_compiled(spark: SparkSession, context: Context, digest: str) -> str:
     return ship_folder(spark, folder, content.hexdigest())
 
 
-def keep_compiled(context: Context, digest: str, compiled: Iterable[CompiledPrograms]) -> None:
+def keep_compiled(
+    bundle_cache: Path, run_id: str, digest: str, compiled: Iterable[CompiledPrograms]
+) -> None:
     """Keeps what the tasks of a run compiled, one program for each device.
 
     Runs on: driver.
     """
-    folder = _folder(context.bundle_cache, digest)
+    folder = _folder(bundle_cache, digest)
     for device, program in {
         key: data for each in compiled for key, data in each.programs.items()
     }.items():
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / _file(device)
-        partial = path.with_suffix(f".{context.run_id}")
+        partial = path.with_suffix(f".{run_id}")
         partial.write_bytes(base64.b64decode(program))
         partial.replace(path)
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from batchinfer.errors import DamagedFile, StorageError, TableTooNew
 from batchinfer.json_values import as_value
-from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.scoring.task_result import Rates
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ _NEWEST = 64
 _LATEST = 5
 
 
-def runs_of_bundle(context: Context, digest: str) -> list[LatestRun]:
+def runs_of_bundle(runs: str, name: str, digest: str) -> list[LatestRun]:
     """The latest runs with this bundle, one a slice, that were published, oldest first.
 
     A table that cannot be read is said, and never keeps a run from its work. Runs on: driver,
@@ -37,14 +36,14 @@ def runs_of_bundle(context: Context, digest: str) -> list[LatestRun]:
     from batchinfer.lake.runs import latest_runs
 
     try:
-        runs = latest_runs(context.runs, context.name, "score", digest, newest=_NEWEST).values()
+        latest = latest_runs(runs, name, "score", digest, newest=_NEWEST).values()
     except TableTooNew:
         raise
     except (StorageError, DamagedFile) as error:
         print(f"batchinfer: earlier runs cannot be read: {error}", file=sys.stderr)
         return []
     return sorted(
-        (run for run in runs if run.exit_code == 0 and run.rows_in),
+        (run for run in latest if run.exit_code == 0 and run.rows_in),
         key=lambda run: run.started_at,
     )
 

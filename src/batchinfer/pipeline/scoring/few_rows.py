@@ -15,9 +15,10 @@ from collections.abc import Generator
 from functools import partial
 from typing import TYPE_CHECKING
 
+from batchinfer.config.environment import Environment
+from batchinfer.config.pipeline import Pipeline
 from batchinfer.inference.road_choice import Road
 from batchinfer.inference.watchdog import ChildRunner
-from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.scoring.devices import load_folder
 from batchinfer.pipeline.scoring.resolved_inputs import ResolvedInputs
 from batchinfer.pipeline.scoring.roads import RoadOutcome, scoring_plan
@@ -45,15 +46,15 @@ REASON = (
 )
 
 
-def are_few(context: Context, data: SliceData, road: Road) -> bool:
+def are_few(environment: Environment, pipeline: Pipeline, data: SliceData, road: Road) -> bool:
     """Whether these rows are scored beside the driver: on one machine, by the road that needs no
     Spark, if none is asked for.
 
     Runs on: driver.
     """
     small = 0 < data.rows <= MOST_ROWS and data.size <= MOST_BYTES
-    is_here = is_one_process(master_of(context.environment.spark))
-    return small and is_here and context.pipeline.model.road == "auto" and road.name == "direct"
+    is_here = is_one_process(master_of(environment.spark))
+    return small and is_here and pipeline.model.road == "auto" and road.name == "direct"
 
 
 @contextlib.contextmanager
@@ -66,7 +67,7 @@ def loading(inputs: ResolvedInputs) -> Generator[ChildRunner | None]:
     Runs on: driver.
     """
     context, model = inputs.columns.context, inputs.model
-    if is_running() or not are_few(context, inputs.data, inputs.road):
+    if is_running() or not are_few(context.environment, context.pipeline, inputs.data, inputs.road):
         yield None
         return
     settings = context.pipeline.model

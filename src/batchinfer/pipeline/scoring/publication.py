@@ -122,7 +122,7 @@ class Publication:
         from batchinfer.lake.staged_files import remove_staged
 
         inputs, report = self.inputs, self.report
-        earlier = runs_of_bundle(self.context, inputs.model.ref.digest)
+        earlier = runs_of_bundle(self.context.runs, self.context.name, inputs.model.ref.digest)
         report.estimated_s = estimated_seconds(earlier, inputs.data.rows)
         self._warm_up()
         self.judge.prepare()
@@ -137,7 +137,9 @@ class Publication:
         report.equal_rows = done.equal_rows
         report.warnings += self.outcome.warnings
         compiled = (result.compiled for result in done.results)
-        keep_compiled(self.context, inputs.model.ref.digest, compiled)
+        keep_compiled(
+            self.context.bundle_cache, self.context.run_id, inputs.model.ref.digest, compiled
+        )
         try:
             self._count(time.perf_counter() - started)
             self.histogram = score_histogram(

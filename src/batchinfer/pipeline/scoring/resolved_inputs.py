@@ -88,7 +88,7 @@ def resolve_model(columns: TableColumns) -> ResolvedModel:
                 f"{ref.uri} (version {ref.version}) does not fit pipeline {context.name}: {problem}"
                 for problem in problems
             ],
-            hint=_remake_hint(context, manifest),
+            hint=_remake_hint(context.pipeline, manifest),
         )
     outdated = read_outdated(folder, manifest, context.name, _own_alias(context.pipeline))
     return ResolvedModel(ref, folder, manifest, signature, tuple(outdated))
@@ -98,16 +98,16 @@ def _own_alias(pipeline: Pipeline) -> str:
     return pipeline.model.named.alias or CHAMPION
 
 
-def _remake_hint(context: Context, manifest: Mapping[str, Any]) -> str:
+def _remake_hint(pipeline: Pipeline, manifest: Mapping[str, Any]) -> str:
     """How a version comes to be that fits the pipeline file: as the one that does not fit did."""
     from batchinfer.models.manifest import remake_command
 
-    alias = _own_alias(context.pipeline)
-    register = f"batchinfer register -p {context.name} --artifact PATH --alias {alias}"
-    made = remake_command(manifest, context.name, alias)
-    trains = context.pipeline.train is not None
+    alias = _own_alias(pipeline)
+    register = f"batchinfer register -p {pipeline.name} --artifact PATH --alias {alias}"
+    made = remake_command(manifest, pipeline.name, alias)
+    trains = pipeline.train is not None
     if made is None:
-        made = f"batchinfer train -p {context.name}" if trains else register
+        made = f"batchinfer train -p {pipeline.name}" if trains else register
     elif not trains and made.startswith("batchinfer train"):
         return (
             "the model was made by train, and the pipeline file has no train section now: put it "
@@ -158,7 +158,7 @@ def choose_slice_road(columns: TableColumns, data: SliceData) -> Road:
     return road_choice.road_for(columns.context.pipeline.model.road, facts)
 
 
-def load_suites(context: Context) -> dict[str, Suite]:
+def load_suites(pipeline: Pipeline, root: Path) -> dict[str, Suite]:
     """The pipeline's expectation suites, by what they judge (`input`, `predictions`).
 
     Raises:
@@ -166,9 +166,9 @@ def load_suites(context: Context) -> dict[str, Suite]:
     """
     from batchinfer.checks.suites import load_suite
 
-    checks = context.pipeline.checks
+    checks = pipeline.checks
     named = {"input": checks.input, "predictions": checks.predictions}
-    return {kind: load_suite(context.root / path) for kind, path in named.items() if path}
+    return {kind: load_suite(root / path) for kind, path in named.items() if path}
 
 
 def check_suite_columns(
@@ -233,7 +233,7 @@ def resolve_inputs(context: Context, slice_: str) -> ResolvedInputs:
         context.run_id, context.name, "published", slice=slice_, table=context.predictions
     )
     columns = TableColumns(context)
-    suites = load_suites(context)
+    suites = load_suites(context.pipeline, context.root)
     data = find_slice(context, slice_)
     model = resolve_model(columns)
     check_suite_columns(columns, suites, model)

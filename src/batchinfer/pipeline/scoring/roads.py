@@ -72,7 +72,7 @@ def run_road(
         threads = task_threads(spark, context.environment.spark.model_task)
         plan = scoring_plan(inputs, threads, archive, rates, row_progress.folder)
         if context.pipeline.model.compile:
-            compiled = ship_compiled(spark, context, model.ref.digest)
+            compiled = ship_compiled(spark, context.bundle_cache, model.ref.digest)
             plan = replace(plan, model=replace(plan.model, compiled=compiled))
         if road.name == "direct":
             return _run_direct(spark, inputs, plan, rates, row_progress)

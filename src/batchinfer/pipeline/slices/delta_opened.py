@@ -16,13 +16,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from batchinfer.config.environment import Environment
 from batchinfer.config.sources import DeltaSource
 from batchinfer.config.suggestions import did_you_mean
 from batchinfer.config.uris import join
 from batchinfer.contracts import DataFile
 from batchinfer.errors import ConfigError, InputError, InputMissing, StorageError
 from batchinfer.lake.table_places import local_path, open_filesystem, plain_place, storage_faults
-from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.slices.slice_data import ReadingRules
 
 if TYPE_CHECKING:
@@ -170,7 +170,9 @@ def _names_type(declared: Any, wanted: str) -> bool:
     return any(_names_type(each, wanted) for each in inside)
 
 
-def find_place(context: Context, source: DeltaSource, open_session: OpenSession) -> str:
+def find_place(
+    environment: Environment, root: Path, source: DeltaSource, open_session: OpenSession
+) -> str:
     """The folder of the table: of a path, of a name below the lake, or of a name that Spark's
     catalog knows.
 
@@ -181,12 +183,12 @@ def find_place(context: Context, source: DeltaSource, open_session: OpenSession)
         InputMissing, InputError: the catalog does not know the name, or knows it as no Delta table.
     """
     if source.path is not None:
-        place = _absolute(context.root, source.path)
-        _hold_to_roots(place, context.root, source.roots)
+        place = _absolute(root, source.path)
+        _hold_to_roots(place, root, source.roots)
         return place
     name = source.table or ""
     if "/" in name or "." not in name:
-        return _absolute(context.root, join(context.environment.lake, name))
+        return _absolute(root, join(environment.lake, name))
     return _of_catalog(name, open_session)
 
 

@@ -120,7 +120,7 @@ def register_schema() -> pa.Schema:
     )
 
 
-def read_register(context: Context) -> Register | None:
+def read_register(landed: str) -> Register | None:
     """What the last extract recorded; None: nothing yet.
 
     Runs on: driver, without Spark.
@@ -132,10 +132,10 @@ def read_register(context: Context) -> Register | None:
     from batchinfer.lake.snapshots import open_table
     from batchinfer.lake.table_rows import read_table_rows
 
-    if not exists(context.landed):
+    if not exists(landed):
         return None
-    _check_kind(context.landed)
-    rows = read_table_rows(open_table(context.landed)).to_pylist()
+    _check_kind(landed)
+    rows = read_table_rows(open_table(landed)).to_pylist()
     if not rows:
         return None
     entries = {

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from batchinfer.config.environment import Environment
 from batchinfer.config.loader import Loaded
+from batchinfer.config.pipeline import Pipeline
 from batchinfer.config.uris import join
 from batchinfer.contracts import Problem
 from batchinfer.errors import ConfigError, InputError, InputMissing
@@ -20,8 +21,6 @@ from batchinfer.prepare.table_step import TableStepProblem
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-    from batchinfer.pipeline.definition.context import Context
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,9 @@ class Preparation:
         ]
 
 
-def open_preparation(context: Context, landed: Mapping[str, pa.DataType]) -> Preparation:
+def open_preparation(
+    environment: Environment, pipeline: Pipeline, landed: Mapping[str, pa.DataType]
+) -> Preparation:
     """The pipeline's table transforms, with the feature tables at their latest versions.
 
     Args:
@@ -92,14 +93,14 @@ def open_preparation(context: Context, landed: Mapping[str, pa.DataType]) -> Pre
     """
     from batchinfer.lake.snapshots import open_table
 
-    steps = table_steps(context.pipeline)
+    steps = table_steps(pipeline)
     tables: dict[int, FeatureTable] = {}
     versions: dict[str, int] = {}
     problems: list[str] = []
     for step in steps:
         if not isinstance(step, Join):
             continue
-        place = _find(context.environment, step)
+        place = _find(environment, step)
         # Two joins with one table read one version of it.
         table = open_table(place, versions.get(place))
         tables[step.position] = FeatureTable(place, versions.setdefault(place, table.version()))

@@ -66,7 +66,7 @@ class TableColumns:
         return table_fields(table)
 
     def _recorded(self) -> dict[str, pa.DataType]:
-        register = read_register(self.context)
+        register = read_register(self.context.landed)
         if register is None:
             raise InputMissing(
                 f"{self.context.landed}: no version of the source has been recorded, and the "
@@ -95,7 +95,7 @@ class TableColumns:
         """
         if not self.context.pipeline.prepare:
             return Preparation()
-        return open_preparation(self.context, self.landed)
+        return open_preparation(self.context.environment, self.context.pipeline, self.landed)
 
     @cached_property
     def prepared(self) -> dict[str, pa.DataType]:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from batchinfer.config.pipeline import Pipeline
 from batchinfer.contracts import SOURCE_FILE, SOURCE_LINE
 from batchinfer.errors import ModelError
-from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.slices.table_columns import TableColumns
 from batchinfer.pipeline.training.at_home import hold_against_home
 from batchinfer.pipeline.training.told_words import with_told_words
@@ -109,7 +108,7 @@ def adopt_model(
     held = with_missing_number(held, takes, asked.missing)
     handler = _with_found_words(_fed(probed.handler, held), feeds, rows, columns.prepared)
     warnings += [*probed.warnings, *_rounded(feeds, columns.prepared)]
-    warnings += [*_zeros_for_missing(transforms, fitted), *_no_classes(context, handler)]
+    warnings += [*_zeros_for_missing(transforms, fitted), *_no_classes(context.pipeline, handler)]
     compared, told = hold_against_home(
         handler,
         lambda: [
@@ -270,11 +269,11 @@ def _fed(handler: AsFitted, feeds: list[dict[str, Any]]) -> AsFitted:
     return type(handler)(handler.module, handler.transforms, params, handler.columns)
 
 
-def _no_classes(context: Context, handler: AsFitted) -> list[str]:
+def _no_classes(pipeline: Pipeline, handler: AsFitted) -> list[str]:
     """What to say where the pipeline names a positive class, and the model names no classes."""
     from batchinfer.models.class_names import positive_setting, says_positive
 
-    settings = context.pipeline.train
+    settings = pipeline.train
     if settings is None or not says_positive(settings.target) or handler.params.get("labels"):
         return []
     columns = ", ".join(handler.output)

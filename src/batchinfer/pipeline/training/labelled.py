@@ -38,8 +38,10 @@ def read_labelled(
     labelled = source.model_copy(
         update={"path": paths[0], "table": None, "options": DeltaOptions()}
     )
-    opened = open_source(find_place(context, labelled, open_session), labelled)
-    check_contract(context, labelled, opened, None)
+    opened = open_source(
+        find_place(context.environment, context.root, labelled, open_session), labelled
+    )
+    check_contract(context.pipeline, labelled, opened, None)
     fields = {name: spark_name(type_) for name, type_ in opened.fields.items()}
     return SliceData(
         opened.place,

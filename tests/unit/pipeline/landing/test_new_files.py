@@ -124,7 +124,7 @@ def test_what_is_scored_needs_no_target_and_what_is_learnt_from_does(
     increment = find()
     assert increment is not None and list(increment.records.fields) == ["id", "size"]
     with pytest.raises(ConfigError, match=r"train\.target\.column.*no such column: got 'big'"):
-        check_source_columns(context(), increment.records.fields, target_needed=True)
+        check_source_columns(context().loaded, increment.records.fields, target_needed=True)
 
 
 def test_columns_that_a_schema_declares_are_held_against_the_file_when_it_is_loaded(

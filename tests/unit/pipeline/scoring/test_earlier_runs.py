@@ -43,7 +43,7 @@ def add_run(
 def test_rates_are_those_of_the_bundle_by_device_the_latest_first(project: Project) -> None:
     context = project.context("earlier")
     assert (
-        runs_of_bundle(context, "a") == []
+        runs_of_bundle(context.runs, context.name, "a") == []
         and known_rates([]) == Rates()
         and estimated_seconds([], 5) is None
     )
@@ -54,7 +54,7 @@ def test_rates_are_those_of_the_bundle_by_device_the_latest_first(project: Proje
     add_run(context, 3, "b", {"cpu, 1 thread": {"16384": 99.0}})
     add_run(context, 4, "a", {"cpu, 1 thread": {"2048": 99.0}}, exit_code=5)
     add_run(context, 5, "a", {})  # too few rows to measure anything
-    runs = runs_of_bundle(context, "a")
+    runs = runs_of_bundle(context.runs, context.name, "a")
     rates = known_rates(runs)
     assert rates == Rates({"cpu, 1 thread": {512: 20.0, 1024: 15.0}, "H100": {4096: 900.0}})
     assert rates.best_rows() == {"cpu, 1 thread": 512, "H100": 4096}
@@ -91,5 +91,5 @@ def test_a_runs_table_that_cannot_be_read_is_said_and_stops_nothing(
     add_run(context, 1, "a", {})
     for log in (Path(context.runs) / "_delta_log").glob("*.json"):
         log.write_text("no log")
-    assert runs_of_bundle(context, "a") == []
+    assert runs_of_bundle(context.runs, context.name, "a") == []
     assert "earlier runs cannot be read" in capsys.readouterr().err
