@@ -189,6 +189,7 @@ def test_fewer_rows_than_stood_there_land_nothing(cut: SmallProject) -> None:
         ("", "yesterday", "yesterday"),
         ("kind: delta", DAY, "can be landed anew: its Delta table is read in place"),
         ("kind: jdbc", DAY, "can be landed anew: the source is read on from a position"),
+        ("kind: http", DAY, "can be landed anew: the source is read on from a position"),
     ],
 )
 def test_what_cannot_be_landed_anew_is_told_from_the_file(
@@ -199,6 +200,9 @@ def test_what_cannot_be_landed_anew_is_told_from_the_file(
     if edited == "kind: jdbc":
         options = "{url_env: SHOP, table: orders, watermark: id}"
         local.edit("kind: csv\n  path: in/*.csv", f"kind: jdbc\n  options: {options}\n  key: id")
+    if edited == "kind: http":
+        options = "{url: 'http://127.0.0.1:1/', pagination: {kind: page, size: 10}}"
+        local.edit("kind: csv\n  path: in/*.csv", f"kind: http\n  options: {options}\n  key: id")
     with pytest.raises(ConfigError, match=said):
         extract_source(local.context(), slice_, lambda: None, force=True)  # type: ignore[arg-type,return-value]
     assert [path.name for path in (local.root / "var/lake").iterdir()] == ["runs"], (
