@@ -13,7 +13,7 @@ from typing import NoReturn
 
 import pyarrow as pa
 import pytest
-from deltalake import DeltaTable
+from deltalake import DeltaTable, write_deltalake
 from spark.earlier_build import forget_what_it_was_made_of
 from spark.lakes import LakeProject
 from spark.projects import DAY, SmallProject, csv_of
@@ -279,6 +279,22 @@ def test_rows_that_something_else_took_out_are_said(small: SmallProject, whole: 
     report = again(small)
     assert (report.status, report.rows_in) == ("unchanged", 0)
     assert "40 rows landed, 37 are published and 0 are in quarantine" in report.warnings[0]
+
+
+def test_a_record_whose_key_no_row_has_ends_the_replay_before_anything_joins(
+    small: SmallProject, whole: pa.Table
+) -> None:
+    place = str(small.root / "var/lake/quarantine/small")
+    [record] = [row for row in aside(small) if row["key"] == f'{{"id":{min(REFUSED)}}}']
+    schema = small.table("quarantine").schema
+    stranger = pa.Table.from_pylist([{**record, "key": '{"id":7000}'}], schema)
+    write_deltalake(place, stranger, mode="append")
+    refuse(small, 1e9)
+    before = rows(small)
+    with pytest.raises(errors.InputError, match="4 rows are in quarantine, and 3 of") as told:
+        again(small)
+    assert "--force scores all rows of the slice" in str(told.value.hint)
+    assert rows(small) == before and len(aside(small)) == 4
 
 
 def test_rows_of_another_model_are_said_and_the_slice_is_stale(
