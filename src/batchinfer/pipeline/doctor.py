@@ -28,7 +28,7 @@ from batchinfer.java import TRIED, find_java
 from batchinfer.spark.session import class_archive, spark_home
 
 _GIB = 2**30
-_SETUP = "make setup"
+_SETUP, _JARS = "make setup, or docs/install.md where there is no checkout", "batchinfer setup"
 _PACKAGES = (
     "pyspark",
     "delta-spark",
@@ -185,7 +185,7 @@ def _delta_jars() -> Check:
     folder = _spark_in_use() / "jars"
     missing = missing_jars(folder)
     if missing:
-        return Check("delta jars", False, f"{', '.join(missing)} missing in {folder}", _SETUP)
+        return Check("delta jars", False, f"{', '.join(missing)} missing in {folder}", _JARS)
     return Check("delta jars", True, f"{len(locked_jars())} beside Spark's own")
 
 
@@ -228,7 +228,7 @@ def _archive() -> Check:
             "class-data archive", True, f"{class_archive().stat().st_size / 2**20:.0f} MiB"
         )
     return Check(
-        "class-data archive", True, "missing: a session takes about twice as long to start", _SETUP
+        "class-data archive", True, "missing: a session takes about twice as long to start", _JARS
     )
 
 
