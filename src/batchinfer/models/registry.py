@@ -315,9 +315,11 @@ class Registry:
         known = [model.name for model in self._read().values() if model.versions]
         raise ModelError(
             f"no model {name!r} in the registry {without_credentials(self.tracking_uri)}"
-            f"{did_you_mean(name, known)}; registered: {listed(known, none='none')}",
+            f"{did_you_mean(name, known)}; registered: {listed(known, none='none')}; "
+            "another project's registry is asked by project=FOLDER in Python, or by "
+            "BATCHINFER_HOME=FOLDER",
             "batchinfer train -p PIPELINE makes one, and batchinfer register takes one from "
-            "elsewhere; another project's registry: project=FOLDER in Python, or BATCHINFER_HOME",
+            "elsewhere",
         )
 
     def _experiment(self, client: MlflowClient, name: str) -> str:
