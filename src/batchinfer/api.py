@@ -1,18 +1,23 @@
 """The public functions: one call each, with a pipeline's name or path. Heavy imports happen inside
 the calls.
+
+Each takes `project`, a folder in place of the working folder: names are then those of its
+`conf/pipelines`, paths start there, and state is its own.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from batchinfer import errors
 from batchinfer.command_reports import ExtractReport, RegisterReport, RunReport, TrainReport
 from batchinfer.errors import ConfigError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pyspark.sql import SparkSession
 
     from batchinfer.pipeline.definition.context import Context
@@ -20,6 +25,7 @@ if TYPE_CHECKING:
 
 # Settings by their path, such as {"model.road": "arrow"} or ["model.road=arrow"].
 Overrides = Mapping[str, Any] | Sequence[str] | None
+Folder: TypeAlias = "str | Path | None"
 
 
 def session_of(context: Context) -> Callable[[], SparkSession]:
@@ -29,10 +35,12 @@ def session_of(context: Context) -> Callable[[], SparkSession]:
     return session_opener(context.environment, context.name, context.packed)
 
 
-def _open(pipeline: str, env: str, overrides: Overrides, reads_source: bool = False) -> Context:
+def _open(
+    pipeline: str, env: str, overrides: Overrides, project: Folder, reads_source: bool = False
+) -> Context:
     from batchinfer.pipeline.definition.context import Context
 
-    return Context.open(pipeline, env, overrides or {}, reads_source)
+    return Context.open(pipeline, env, overrides or {}, reads_source, project)
 
 
 def extract(
@@ -41,12 +49,14 @@ def extract(
     env: str = "local",
     overrides: Overrides = None,
     force: bool = False,
+    project: Folder = None,
 ) -> ExtractReport:
     """Lands what is new in a pipeline's source; bad records go to its quarantine table.
 
     Args:
         slice: where slices are ingest dates, the one that is landed.
         force: lands `slice` anew in place of what it holds; also where the data decides on slices.
+        project: a folder in place of the working folder.
 
     Example:
         >>> import batchinfer
@@ -58,7 +68,7 @@ def extract(
     """
     from batchinfer.pipeline.extract import extract_source
 
-    context = _open(pipeline, env, overrides, reads_source=True)
+    context = _open(pipeline, env, overrides, project, reads_source=True)
     return extract_source(context, slice, session_of(context), force)
 
 
@@ -70,12 +80,14 @@ def train(
     overrides: Overrides = None,
     start: str | None = None,
     end: str | None = None,
+    project: Folder = None,
 ) -> TrainReport:
     """Fits the transforms, trains the model, registers the bundle, and points the alias at it.
 
     Args:
         slices: those to learn from; none: all that have landed.
         start, end: in place of `slices`: the first and the last one to learn from.
+        project: a folder in place of the working folder.
 
     Example:
         >>> import batchinfer
@@ -87,7 +99,7 @@ def train(
     """
     from batchinfer.pipeline.train import slices_to_learn_from, train_pipeline
 
-    context = _open(pipeline, env, overrides)
+    context = _open(pipeline, env, overrides, project)
     chosen = slices_to_learn_from(context, slices, start, end)
     return train_pipeline(context, chosen, session_of(context), alias)
 
@@ -101,6 +113,7 @@ def register(
     missing: Mapping[str, str] | None = None,
     allow_difference: bool = False,
     reference: str | None = None,
+    project: Folder = None,
 ) -> RegisterReport:
     """Makes a bundle of a model trained elsewhere, and registers it as the next version of the
     pipeline's model.
@@ -114,6 +127,7 @@ def register(
             these two.
         allow_difference: registers a model that says here something else than at home.
         reference: path of the model that this one was converted from, to be held against it.
+        project: a folder in place of the working folder.
 
     Example:
         >>> import batchinfer
@@ -125,7 +139,7 @@ def register(
     """
     from batchinfer.pipeline.register import RegisterOptions, register_model
 
-    context = _open(pipeline, env, overrides)
+    context = _open(pipeline, env, overrides, project)
     options = RegisterOptions(missing or {}, allow_difference, reference)
     return register_model(context, artifact, alias, options)
 
@@ -137,12 +151,14 @@ def score(
     evolve: bool = False,
     env: str = "local",
     overrides: Overrides = None,
+    project: Folder = None,
 ) -> RunReport:
     """Scores one landed slice and publishes its predictions by one atomic commit.
 
     Args:
         force: also where the slice is published from today's data by today's model.
         evolve: add prediction columns that the table lacks.
+        project: a folder in place of the working folder.
 
     Example:
         >>> import batchinfer
@@ -154,7 +170,7 @@ def score(
     """
     from batchinfer.pipeline.score import score_slice
 
-    context = _open(pipeline, env, overrides)
+    context = _open(pipeline, env, overrides, project)
     return score_slice(context, slice, session_of(context), force, evolve)
 
 
@@ -166,6 +182,7 @@ def backfill(
     parallel: int = 1,
     env: str = "local",
     overrides: Overrides = None,
+    project: Folder = None,
 ) -> list[RunReport]:
     """Scores every landed slice from start to end that is missing, stale or failed; one report a
     slice.
@@ -173,6 +190,9 @@ def backfill(
     Raises:
         BatchInferError: after all slices were tried, the problems of those that failed, with the
             smallest exit code.
+
+    Args:
+        project: a folder in place of the working folder.
 
     Example:
         >>> import batchinfer
@@ -182,7 +202,7 @@ def backfill(
     """
     from batchinfer.pipeline.backfill import backfill_slices
 
-    context = _open(pipeline, env, overrides)
+    context = _open(pipeline, env, overrides, project)
     report = backfill_slices(context, start, end, session_of(context), force, parallel)
     if report.exit_code:
         error = errors.BatchInferError(report.errors)
@@ -191,9 +211,18 @@ def backfill(
     return report.runs
 
 
-def replay(pipeline: str, slice: str, env: str = "local", overrides: Overrides = None) -> RunReport:
+def replay(
+    pipeline: str,
+    slice: str,
+    env: str = "local",
+    overrides: Overrides = None,
+    project: Folder = None,
+) -> RunReport:
     """Scores the quarantined rows of a published slice again; those that pass now join it by one
     atomic commit.
+
+    Args:
+        project: a folder in place of the working folder.
 
     Example:
         >>> import batchinfer
@@ -203,7 +232,7 @@ def replay(pipeline: str, slice: str, env: str = "local", overrides: Overrides =
     """
     from batchinfer.pipeline.replay import replay_slice
 
-    context = _open(pipeline, env, overrides)
+    context = _open(pipeline, env, overrides, project)
     return replay_slice(context, slice, session_of(context))
 
 
@@ -213,12 +242,14 @@ def lookup(
     as_of: str | dt.date | None = None,
     env: str = "local",
     overrides: Overrides = None,
+    project: Folder = None,
 ) -> dict[str, Any] | None:
     """The served prediction of one key, or None.
 
     Args:
         key: every key column and its value.
         as_of: only slices up to and including this one.
+        project: a folder in place of the working folder.
 
     Raises:
         InputError: no such table, or a key that is not one of its keys.
@@ -238,17 +269,22 @@ def lookup(
     from batchinfer.pipeline.lookup import lookup_keys
 
     return lookup_keys(
-        _open(pipeline, env, overrides), [key], None if as_of is None else str(as_of)
+        _open(pipeline, env, overrides, project), [key], None if as_of is None else str(as_of)
     )[0]
 
 
 def quarantine(
-    pipeline: str, slice: str | None = None, env: str = "local", overrides: Overrides = None
+    pipeline: str,
+    slice: str | None = None,
+    env: str = "local",
+    overrides: Overrides = None,
+    project: Folder = None,
 ) -> QuarantineReport:
     """What stands in a pipeline's quarantine, by reason, with the first records of each.
 
     Args:
         slice: None: all slices.
+        project: a folder in place of the working folder.
 
     Example:
         >>> import batchinfer
@@ -258,7 +294,7 @@ def quarantine(
     """
     from batchinfer.pipeline.quarantined_records import show_quarantined
 
-    return show_quarantined(_open(pipeline, env, overrides), slice)
+    return show_quarantined(_open(pipeline, env, overrides, project), slice)
 
 
 def status(
@@ -267,11 +303,13 @@ def status(
     overrides: Overrides = None,
     start: str | None = None,
     end: str | None = None,
+    project: Folder = None,
 ) -> dict[str, Any]:
     """State of every slice of a pipeline.
 
     Args:
         start, end: the first and the last slice that are told.
+        project: a folder in place of the working folder.
 
     Example:
         >>> import batchinfer
@@ -281,4 +319,4 @@ def status(
     """
     from batchinfer.pipeline.status import pipeline_status
 
-    return pipeline_status(_open(pipeline, env, overrides), start, end)
+    return pipeline_status(_open(pipeline, env, overrides, project), start, end)

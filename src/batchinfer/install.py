@@ -1,7 +1,7 @@
 """The part of set-up that pip cannot do: jars (Delta, drivers of databases), the JVM's class-data
 archive, byte code.
 
-    python -m batchinfer.install
+    batchinfer setup                # or, as make calls it: python -m batchinfer.install
 
 Owns what a fresh virtual environment lacks to start a session quickly and without resolving
 anything. Jars and archive go into the environment itself, so that every Spark started from it has
@@ -18,9 +18,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from batchinfer.errors import SetupError
+from batchinfer.java import check_java
 from batchinfer.spark.session import class_archive, spark_home
 
 PACKAGES = (
@@ -49,6 +52,29 @@ written.groupBy("slice").count().where("count > 1").collect()
 written.selectExpr("min(id)", "max(half)", "approx_count_distinct(slice)").collect()
 spark.stop()
 """
+
+
+@dataclass(frozen=True)
+class Installed:
+    """What set-up has done.
+
+    Attributes:
+        jars_added: jars that Spark lacked.
+        archive_made: the class-data archive was missing.
+        jars: the folder of Spark's jars.
+        archive: the class-data archive.
+    """
+
+    jars_added: int
+    archive_made: bool
+    jars: Path
+    archive: Path
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON line of `setup`."""
+        done = "ready" if self.jars_added or self.archive_made else "unchanged"
+        places = {"jars": str(self.jars), "archive": str(self.archive)}
+        return {"status": done, **asdict(self), **places}
 
 
 def locked_jars() -> dict[str, str]:
@@ -110,7 +136,7 @@ def _resolve(scratch: Path) -> dict[str, Path]:
         raise SetupError(
             f"the jars ({', '.join(PACKAGES)}) could not be resolved: "
             f"{done.stderr.strip().splitlines()[-1:] or 'no message'}",
-            hint="check the network, then: make setup",
+            hint="check the network, then: batchinfer setup",
         )
     jars = Path(places[1].strip()).glob("*.jar")
     # Ivy calls them organisation_artifact-version.jar.
@@ -148,25 +174,34 @@ def _environment() -> dict[str, str]:
     return {**os.environ, **own, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
 
-def main() -> int:
-    """Runs all steps, each only where its result is missing."""
+def set_up() -> Installed:
+    """Runs all steps, each only where its result is missing, and says on stderr what each has done.
+
+    Runs on: the machine that will be the driver.
+
+    Raises:
+        SetupError: no usable Java, no network, a jar that is not the locked one, or Spark does not
+            start.
+    """
+    check_java()
     # An editable installation is compiled by nobody else where PYTHONDONTWRITEBYTECODE is set, as
     # containers often do.
     compileall.compile_dir(Path(__file__).parent, quiet=2)
+    added = install_jars()
+    if added:
+        print(f"Delta and drivers of databases: {added} jars added to Spark's own", file=sys.stderr)
+        class_archive().unlink(missing_ok=True)
+    made = install_archive()
+    if made:
+        size = class_archive().stat().st_size / 2**20
+        print(f"class-data archive: {size:.0f} MiB, halves the start of the JVM", file=sys.stderr)
+    return Installed(added, made, spark_home() / "jars", class_archive())
+
+
+def main() -> int:
+    """Sets up, as make does it; the exit code."""
     try:
-        added = install_jars()
-        if added:
-            print(
-                f"Delta and drivers of databases: {added} jars added to Spark's own",
-                file=sys.stderr,
-            )
-        if added:
-            class_archive().unlink(missing_ok=True)
-        if install_archive():
-            size = class_archive().stat().st_size / 2**20
-            print(
-                f"class-data archive: {size:.0f} MiB, halves the start of the JVM", file=sys.stderr
-            )
+        set_up()
     except SetupError as error:
         print(
             f"batchinfer: {error}" + (f"\nHint: {error.hint}" if error.hint else ""),

@@ -59,7 +59,13 @@ def show_status(body: Body) -> Body:
     if attempts:
         columns = ["slice", "status", "exit code", "at", "run"]
         _table("last attempts that published nothing", columns, attempts)
+    _show_state(body["state"])
     return body
+
+
+def _show_state(state: dict[str, str]) -> None:
+    """Where the state is."""
+    _table("state", ["what", "where"], [[name, place] for name, place in state.items()])
 
 
 def show_quarantine(report: QuarantineReport) -> QuarantineReport:
@@ -258,4 +264,5 @@ def show_doctor(report: Any) -> Any:
         for check in body["checks"]
     ]
     _table("doctor", ["", "check", "found", "hint"], rows)
+    _show_state(body["state"])
     return report

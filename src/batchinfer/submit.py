@@ -18,9 +18,19 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from batchinfer.command import SUBMITTED, report_failure, stdout_for_the_line, tell
-from batchinfer.config.project import CHECKOUT, checkout, find_project
+from batchinfer.config.project import (
+    CHECKOUT,
+    SETTINGS,
+    State,
+    checkout,
+    find_project,
+    pipeline_file,
+    project_of,
+    settings_folder,
+)
 from batchinfer.credentials import holds_user
 from batchinfer.errors import BatchInferError, ConfigError, Interrupted
+from batchinfer.report.terminal import show_line
 from batchinfer.spark.session import check_master, session_conf, spark_home
 from batchinfer.spark.shipping import Shipment, appended, conf_zip, shipment
 
@@ -60,6 +70,22 @@ def environment_of(arguments: Sequence[str]) -> str:
     return os.environ.get("BATCHINFER_ENV", "local")
 
 
+def project_asked(arguments: Sequence[str]) -> Path:
+    """The project of the pipeline that a job's arguments name. Where they name none that can be
+    found, the job says so: then that of the working folder, or the checkout.
+    """
+    ref = None
+    for place, argument in enumerate(arguments):
+        if argument in ("-p", "--pipeline") and place + 1 < len(arguments):
+            ref = arguments[place + 1]
+        elif argument.startswith("--pipeline="):
+            ref = argument.removeprefix("--pipeline=")
+    try:
+        return find_project(Path.cwd()) if ref is None else project_of(pipeline_file(ref).parent)
+    except ConfigError:
+        return find_project(Path.cwd())
+
+
 @dataclass(frozen=True)
 class Submission:
     """A spark-submit command, and the variables that it needs besides those of this process."""
@@ -83,7 +109,8 @@ def submission(arguments: Sequence[str]) -> Submission:
     from batchinfer.java import check_java
 
     job, job_arguments, spark_arguments = split_arguments(arguments)
-    environment, home = load_state(environment_of(job_arguments))
+    project = project_asked(job_arguments)
+    environment, home = load_state(environment_of(job_arguments), project)
     check_java()
     settings = environment.spark
     if master := os.environ.get("SPARK_MASTER"):
@@ -95,11 +122,13 @@ def submission(arguments: Sequence[str]) -> Submission:
     ):
         # Before anything is packed, which may take minutes.
         check_master(str(master))
+    if told := State(home, environment.lake, environment.registry).told_once():
+        show_line(told)
     sent = shipment(settings, home / "shipped")
     away = is_away(settings.conf, spark_arguments)
     conf = session_conf(settings, driver_is_here=not away) | dict(sent.conf)
     if away:
-        conf |= for_driver_away(conf, sent, home / "shipped")
+        conf |= for_driver_away(conf, sent, project, home / "shipped")
     command = [str(spark_home() / "bin" / "spark-submit"), "--name", f"batchinfer {Path(job).stem}"]
     if properties := os.environ.get("SPARK_CONF_FILE"):
         if not Path(properties).is_file():
@@ -157,8 +186,10 @@ def option_of(spark_arguments: Sequence[str], option: str, setting: str) -> str 
     return found
 
 
-def for_driver_away(conf: Mapping[str, str], sent: Shipment, folder: Path) -> dict[str, str]:
-    """What a driver on another machine needs besides: this project's `conf/`, and the variables
+def for_driver_away(
+    conf: Mapping[str, str], sent: Shipment, project: Path, folder: Path
+) -> dict[str, str]:
+    """What a driver on another machine needs besides: the project's `conf/`, and the variables
     that name the places.
 
     Where nothing is sent, its image has the files. Variables travel as settings of Spark, which are
@@ -170,7 +201,7 @@ def for_driver_away(conf: Mapping[str, str], sent: Shipment, folder: Path) -> di
     own = {
         name: value
         for name, value in os.environ.items()
-        if name.startswith("BATCHINFER_") and name not in (HOME, SUBMITTED, CHECKOUT)
+        if name.startswith("BATCHINFER_") and name not in (HOME, SUBMITTED, CHECKOUT, SETTINGS)
     }
     if secret := [name for name, value in own.items() if holds_user(value)]:
         raise ConfigError(
@@ -184,7 +215,7 @@ def for_driver_away(conf: Mapping[str, str], sent: Shipment, folder: Path) -> di
     prefixes = ("spark.yarn.appMasterEnv.", "spark.kubernetes.driverEnv.")
     more = {f"{prefix}{name}": value for prefix in prefixes for name, value in own.items()}
     if sent.conf:
-        packed = conf_zip(find_project(Path.cwd()), folder)
+        packed = conf_zip(project, folder)
         more["spark.archives"] = appended(conf.get("spark.archives"), f"{packed}#conf")
     return more
 
@@ -218,6 +249,8 @@ def _run(submitted: Submission, line: Path) -> tuple[int, int | None]:
     }
     if (beside := checkout()) is not None:
         own[CHECKOUT] = str(beside)
+    if (shipped := settings_folder()) is not None:
+        own[SETTINGS] = str(shipped)
     # In a session of its own: a Ctrl-C at the terminal would end the JVM before the job has
     # released what it holds.
     command, variables = submitted.command, {**os.environ, **submitted.variables, **own}

@@ -11,7 +11,14 @@ from pathlib import Path
 import pytest
 
 from batchinfer.errors import ConfigError
-from batchinfer.submit import environment_of, is_away, merged, split_arguments, submission
+from batchinfer.submit import (
+    environment_of,
+    is_away,
+    merged,
+    project_asked,
+    split_arguments,
+    submission,
+)
 
 
 def test_arguments_of_the_job_and_of_spark_are_told_apart(
@@ -58,6 +65,25 @@ def test_master_and_properties_come_from_the_environment(
     monkeypatch.setenv("SPARK_CONF_FILE", str(tmp_path / "none.conf"))
     with pytest.raises(ConfigError, match="SPARK_CONF_FILE"):
         submission(["jobs/score.py"])
+
+
+def test_what_is_sent_is_of_the_project_of_the_pipeline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = tmp_path / "mine"
+    (mine / "conf" / "environments").mkdir(parents=True)
+    (mine / "conf" / "environments" / "far.yaml").write_text("spark: {master: 'local[1]'}\n")
+    (mine / "x.yaml").write_text("name: x\n")
+    monkeypatch.chdir(tmp_path)
+    assert project_asked(["-p", "mine/x.yaml"]) == project_asked(["--pipeline=mine/x.yaml"]) == mine
+    checkout = Path(__file__).parents[2]
+    assert project_asked(["--pipeline", "nowhere"]) == project_asked([]) == checkout
+    monkeypatch.delenv("BATCHINFER_HOME", raising=False)
+    command = submission(
+        ["jobs/score.py", "-p", "mine/x.yaml", "--env", "far", "--spark", "--verbose"]
+    ).command
+    assert "spark.master=local[1]" in command
+    assert not (tmp_path / "var").exists()
 
 
 def test_files_that_the_caller_names_are_sent_beside_ours() -> None:

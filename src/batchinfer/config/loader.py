@@ -19,15 +19,17 @@ from batchinfer.config.overrides import Overrides, apply_overrides
 from batchinfer.config.pipeline import Pipeline
 from batchinfer.config.places import Places, Spot, merge
 from batchinfer.config.project import (
+    State,
     environment_layers,
     find_project,
-    nearest_project,
+    former_homes,
     pipeline_file,
+    project_of,
     relative,
     state_home,
 )
 from batchinfer.config.rules import check_rules
-from batchinfer.config.sink_places import StatePlaces, check_own_places
+from batchinfer.config.sink_places import StatePlaces, check_own_places, has_landed
 from batchinfer.config.substitution import substitute
 from batchinfer.config.suggestions import did_you_mean, listed, shown
 from batchinfer.config.wording import check_class_words, validate
@@ -56,6 +58,7 @@ class Loaded:
         home: state folder.
         file: the pipeline file.
         places: where each part of the file stands.
+        warnings: sentences about state of the pipeline that lies elsewhere.
     """
 
     pipeline: Pipeline
@@ -64,6 +67,12 @@ class Loaded:
     home: Path
     file: Path
     places: Places
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def state(self) -> State:
+        """Where the pipeline's state is."""
+        return State(self.home, self.environment.lake, self.environment.registry)
 
 
 def load_pipeline(
@@ -71,8 +80,10 @@ def load_pipeline(
     overrides: Overrides = (),
     environment_name: str = "local",
     document_checks: Sequence[DocumentCheck] = (),
+    start: Path | None = None,
 ) -> Loaded:
-    """Loads a pipeline by its name or the path of its file.
+    """Loads a pipeline by its name or the path of its file. Its state lies beside the file's
+    project.
 
     Args:
         ref: a name of `conf/pipelines`, or the path of a file (it ends in .yaml or .yml, or holds a
@@ -81,17 +92,17 @@ def load_pipeline(
         environment_name: a file of `conf/environments`.
         document_checks: further checks; each gets the document, variables filled in, whatever else
             is wrong with it.
+        start: a folder in place of the working folder, to find the pipeline from.
 
     Runs on: driver.
 
     Raises:
         ConfigError: every problem of the pipeline file, the overrides and the environment files.
     """
-    file = pipeline_file(ref)
-    own_project = nearest_project(file.parent)
-    project = own_project or find_project(Path.cwd())
-    root, home = own_project or file.parent, state_home(project)
-    environment, sentences, cause = *_read_environment(environment_name, project), None
+    file = pipeline_file(ref, start)
+    root = project_of(file.parent)
+    home = state_home(root)
+    environment, sentences, cause = *_read_environment(environment_name, root), None
     read = _read_file(file, 0)
     places, problems = read.places, list(read.problems)
     pipeline = None
@@ -105,12 +116,30 @@ def load_pipeline(
         more, cause = _run_checks(filled, root, document_checks)
         if environment is not None and isinstance(filled, dict):
             absolute = resolve_places(environment, home)
-            more += check_own_places(filled, StatePlaces(absolute, root, home, project, file))
+            more += check_own_places(filled, StatePlaces(absolute, root, home, file))
         problems += [*unset, *wrong, *(problem for problem in more if problem.path not in known)]
     sentences = [*places.sentences(problems), *sentences]
     if sentences or pipeline is None or environment is None:
         raise ConfigError(list(dict.fromkeys(sentences))) from cause
-    return Loaded(pipeline, resolve_places(environment, home), root, home, file, places)
+    warnings = _elsewhere(pipeline.name, environment, file, home)
+    absolute = resolve_places(environment, home)
+    return Loaded(pipeline, absolute, root, home, file, places, warnings)
+
+
+def _elsewhere(name: str, environment: Environment, file: Path, home: Path) -> tuple[str, ...]:
+    """Warnings where nothing of the pipeline has landed here, but has where earlier builds would
+    have looked.
+    """
+    lakes = {each: _resolve(environment.lake, each) for each in former_homes(file, name, home)}
+    if not lakes or has_landed(_resolve(environment.lake, home), name):
+        return ()
+    return tuple(
+        f"state of a pipeline {name} lies in {former}, where earlier builds kept it, and {home}, "
+        f"where this one looks, has none: to go on with it, export BATCHINFER_HOME={former}; to "
+        "begin anew, extract and train"
+        for former, lake in lakes.items()
+        if has_landed(lake, name)
+    )
 
 
 def _run_checks(
@@ -194,7 +223,7 @@ def load_environment(name: str, project: Path) -> Environment:
     """`conf/base/environment.yaml` with `conf/environments/<name>.yaml` laid over it, places as
     they are written.
 
-    The files are the project's where it has them, else those of the package's checkout.
+    The files are the project's where it has them, else those that come with the package.
 
     Runs on: driver.
 
@@ -207,15 +236,21 @@ def load_environment(name: str, project: Path) -> Environment:
     return environment
 
 
-def load_state(environment_name: str = "local") -> tuple[Environment, Path]:
-    """(environment with its places made absolute, state folder) for commands that have no pipeline.
+def load_state(
+    environment_name: str = "local", start: Path | None = None
+) -> tuple[Environment, Path]:
+    """(environment with its places made absolute, state folder) for commands that have no pipeline:
+    those of the project of a folder.
+
+    Args:
+        start: that folder; None: the working folder.
 
     Runs on: driver.
 
     Raises:
         ConfigError: as `load_environment`.
     """
-    project = find_project(Path.cwd())
+    project = project_of(start or Path.cwd())
     home = state_home(project)
     return resolve_places(load_environment(environment_name, project), home), home
 

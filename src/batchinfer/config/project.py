@@ -1,4 +1,4 @@
-"""Where a project, its pipeline files and its state folder are.
+"""Where a project, its pipeline files, its environments and its state folder are.
 
 Owns the search for `conf/`. Reads no file.
 """
@@ -6,14 +6,16 @@ Owns the search for `conf/`. Reads no file.
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 from batchinfer.config.suggestions import did_you_mean, listed, shown
 from batchinfer.config.uris import NAME_BYTES
+from batchinfer.credentials import without_credentials
 from batchinfer.errors import ConfigError
 
-# Set for jobs that spark-submit runs on the machine that submits them.
-CHECKOUT = "BATCHINFER_CHECKOUT"
+# Set for jobs that spark-submit runs on the machine that submits them, whose package is a zip.
+CHECKOUT, SETTINGS = "BATCHINFER_CHECKOUT", "BATCHINFER_SETTINGS"
 _SUFFIXES = (".yaml", ".yml")
 
 
@@ -38,13 +40,70 @@ def checkout() -> Path | None:
     return next((place for place in places if os.path.isdir(place / "conf")), None)
 
 
+def project_of(folder: Path) -> Path:
+    """The project that a folder belongs to: the nearest folder at or above it that holds a `conf/`,
+    else the folder itself. State lies beside it.
+
+    Runs on: driver.
+    """
+    return nearest_project(folder) or Path(os.path.abspath(folder))
+
+
+def given_project(project: str | Path | None) -> Path | None:
+    """The folder that a caller names in place of the working folder, whole; None where none is
+    named.
+
+    Raises:
+        ConfigError: there is no such folder.
+    """
+    if project is None:
+        return None
+    folder = Path(os.path.abspath(os.path.expanduser(project)))
+    if not os.path.isdir(folder):
+        raise ConfigError(
+            f"project: got {shown(str(project))}, which is no folder; allowed: a folder, such as "
+            "one that holds conf/, or a pipeline file"
+        )
+    return folder
+
+
 def find_project(start: Path) -> Path:
-    """The nearest folder at or above `start` that holds a `conf/`, else the package's checkout,
-    else `start`.
+    """Where pipelines are looked for by their names: the nearest folder at or above `start` that
+    holds a `conf/`, else the package's checkout, else `start`.
 
     Runs on: driver.
     """
     return nearest_project(start) or checkout() or Path(os.path.abspath(start))
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a project's state is.
+
+    Attributes:
+        home: the state folder.
+        lake: folder or URI of the tables.
+        registry: MLflow's URI of the models.
+    """
+
+    home: Path
+    lake: str
+    registry: str
+
+    def to_json(self) -> dict[str, str]:
+        """home, lake and registry, without users and passwords."""
+        places = {"home": str(self.home), "lake": self.lake, "registry": self.registry}
+        return {name: without_credentials(place) for name, place in places.items()}
+
+    def told_once(self) -> str | None:
+        """What is said before the state folder is made; None where it is there."""
+        if self.home.exists():
+            return None
+        places = self.to_json()
+        return (
+            f"batchinfer: this run makes the state folder {places['home']} (tables: "
+            f"{places['lake']}; models: {places['registry']}); BATCHINFER_HOME names another"
+        )
 
 
 def state_home(project: Path) -> Path:
@@ -71,16 +130,21 @@ def relative(path: Path) -> str:
         return str(path)
 
 
-def pipeline_file(ref: str | Path) -> Path:
+def pipeline_file(ref: str | Path, start: Path | None = None) -> Path:
     """The file of a pipeline, by its path or by its name.
 
+    Args:
+        start: a folder in place of the working folder; names are then those of its project alone,
+            and a file has to be of that project.
+
     Raises:
-        ConfigError: there is no such file, or no pipeline of that name.
+        ConfigError: there is no such file, or no pipeline of that name, or it is of another
+            project.
     """
     text = str(ref)
     if text.endswith(_SUFFIXES) or "/" in text:
-        return _file_at(text)
-    project = find_project(Path.cwd())
+        return _file_at(text, start)
+    project = find_project(Path.cwd()) if start is None else project_of(start)
     folder = project / "conf" / "pipelines"
     file = next(
         (
@@ -100,12 +164,17 @@ def pipeline_file(ref: str | Path) -> Path:
     )
 
 
-def _file_at(text: str) -> Path:
-    file = Path(os.path.abspath(os.path.expanduser(text)))
+def _file_at(text: str, start: Path | None) -> Path:
+    file = Path(os.path.abspath((start or Path()) / os.path.expanduser(text)))
     if not os.path.isfile(file):
         near = did_you_mean(file.name, [f"{name}.yaml" for name in _names(file.parent)])
         fact = f"no such file: got {shown(text)}{near}, looked for at {file}"
         raise ConfigError(f"pipeline: {fact}; allowed: a pipeline's name, or the path of its file")
+    if start is not None and (own := project_of(file.parent)) != project_of(start):
+        raise ConfigError(
+            f"project: got {start}, but {file} is of the project {own}, where its state is; "
+            "allowed: that folder, or none"
+        )
     return file
 
 
@@ -125,16 +194,49 @@ def _names(folder: Path) -> list[str]:
         return []
 
 
+def settings_folder() -> Path | None:
+    """The folder of the environments that come with the package, with `base/` and `environments/`:
+    the `conf/` of its checkout, else one inside of the package; of a job, that of spark-submit.
+    """
+    import batchinfer
+
+    beside, told = checkout(), os.environ.get(SETTINGS)
+    places = [beside / "conf"] if beside is not None else []
+    places += [Path(batchinfer.__file__).parent / "settings", *([Path(told)] if told else [])]
+    return next((place for place in places if os.path.isdir(place / "environments")), None)
+
+
 def environment_layers(name: str, project: Path) -> tuple[list[Path], list[str]]:
     """(the base file and the environment's own, as far as there are any; names of all
     environments).
 
-    The project's own files win over those of the package's checkout.
+    The project's own files win over those that come with the package.
     """
-    roots = [root / "conf" for root in (project, checkout()) if root is not None]
+    roots = [root for root in (project / "conf", settings_folder()) if root is not None]
     names = sorted({name for root in roots for name in _names(root / "environments")})
     files: list[Path] = []
     for part in (Path("base") / "environment.yaml", Path("environments") / f"{name}.yaml"):
         found = next((root / part for root in roots if os.path.isfile(root / part)), None)
         files += [found] if found is not None else []
     return files, names
+
+
+def former_homes(file: Path, name: str, home: Path) -> list[Path]:
+    """State folders that earlier builds, or the same file before its project got a `conf/`, may
+    have used.
+
+    Earlier builds put the state of a file without a `conf/` above it into the project of the
+    working folder, or into the package's checkout. A project that has a pipeline of that name
+    itself keeps that one's state, and is none of them. None where `BATCHINFER_HOME` says where the
+    state is.
+    """
+    if os.environ.get("BATCHINFER_HOME"):
+        return []
+    projects = [nearest_project(Path.cwd()), checkout()]
+    others = [
+        project
+        for project in projects
+        if project is not None and name not in {other.stem for other in pipeline_files(project)}
+    ]
+    homes = [project / "var" for project in (file.parent, *others)]
+    return [each for each in dict.fromkeys(homes) if each != home]

@@ -44,16 +44,15 @@ class StatePlaces:
 
     Attributes:
         environment: its places absolute.
-        root: folder that relative paths of the file start at.
+        root: the project: relative paths of the file start there, and its `conf/pipelines` has the
+            other pipelines.
         home: state folder.
-        project: folder whose `conf/pipelines` has the other pipelines.
         file: the pipeline file itself.
     """
 
     environment: Environment
     root: Path
     home: Path
-    project: Path
     file: Path
 
 
@@ -162,6 +161,12 @@ def _of_the_engine(own: _Declared, places: StatePlaces) -> Iterator[Problem]:
         yield _taken(own, f"inside of the Delta table {table}")
 
 
+def has_landed(lake: str, name: str) -> bool:
+    """Whether a lake on this machine has a landed table of that name."""
+    table = local_path(join(lake, LANDED, name))
+    return table is not None and os.path.isdir(table / "_delta_log")
+
+
 def _taken(own: _Declared, what: str) -> Problem:
     return Problem(
         _SINK,
@@ -191,7 +196,7 @@ def _of_the_source(
 
 
 def _of_others(own: _Declared, places: StatePlaces) -> Iterator[Problem]:
-    files = pipeline_files(places.project)
+    files = pipeline_files(places.root)
     is_one_of_them = any(_is_same(file, places.file) for file in files)
     for file in files:
         if _is_same(file, places.file):

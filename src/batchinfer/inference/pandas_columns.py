@@ -6,7 +6,7 @@ as objects. Knows nothing of models.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -52,6 +52,29 @@ def arrow_rows(
         for row, got in wrong.items():
             misfits.setdefault(row, f"encode_error: column {name}: got {got}; allowed: {type_}")
     return pa.RecordBatch.from_arrays(arrays, names=list(fields)), misfits
+
+
+def frame_of_mappings(rows: Sequence[Any], names: Sequence[str]) -> pd.DataFrame:
+    """Rows as mappings of column to value, as a frame of Python's own values, which pandas does not
+    turn into others where one is missing.
+
+    Args:
+        names: the columns that are wanted; others are left out. One that no row has is left out
+            too, as a frame lacks it; without rows, all are there.
+
+    Runs on: the caller's process.
+
+    Raises:
+        InputError: a row is no mapping.
+    """
+    for place, row in enumerate(rows):
+        if not isinstance(row, Mapping):
+            raise InputError(
+                f"row {place}: got {type(row).__name__}; allowed: a mapping of column to value"
+            )
+    there = [name for name in names if not rows or any(name in row for row in rows)]
+    columns = {name: pd.Series([row.get(name) for row in rows], dtype=object) for name in there}
+    return pd.DataFrame(columns, index=range(len(rows)))
 
 
 def pandas_frame(columns: Mapping[str, pa.Array], index: pd.Index | None = None) -> pd.DataFrame:

@@ -6,7 +6,7 @@ Spark nor bundles.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -74,14 +74,16 @@ def input_types(signature: Mapping[str, Any]) -> dict[str, pa.DataType]:
 
 
 def predict_frame(
-    handler: ScoringHandler, frame: pd.DataFrame, signature: Mapping[str, Any]
+    handler: ScoringHandler,
+    frame: pd.DataFrame | Sequence[Mapping[str, Any]],
+    signature: Mapping[str, Any],
 ) -> pd.DataFrame:
     """Predictions of a few rows in this process, by the engine that batch jobs use.
 
     Args:
         handler: the model.
-        frame: has the columns of the signature, in any order; others are ignored. Timestamps
-            without a zone are UTC.
+        frame: has the columns of the signature, in any order; others are ignored. Or rows as
+            mappings (see `frame_of_mappings`). Timestamps without a zone are UTC.
         signature: of the bundle.
 
     Returns:
@@ -90,20 +92,23 @@ def predict_frame(
     Runs on: the caller's process.
 
     Raises:
-        InputError: `frame` is no DataFrame.
+        InputError: `frame` is neither a DataFrame nor rows as mappings.
         ModelError: columns of the signature are missing, or the handler breaks its own declaration.
     """
     import pandas as pd
 
-    from batchinfer.inference.pandas_columns import arrow_rows, pandas_frame
+    from batchinfer.inference.pandas_columns import arrow_rows, frame_of_mappings, pandas_frame
 
+    types = input_types(signature)
+    if isinstance(frame, list | tuple):
+        frame = frame_of_mappings(frame, list(types))
     if not isinstance(frame, pd.DataFrame):
         raise InputError(
             f"got {type(frame).__name__}; allowed: a pandas DataFrame, such as "
-            "pandas.DataFrame(rows)"
+            "pandas.DataFrame(rows), or a list of mappings of column to value"
         )
     try:
-        rows, misfits = arrow_rows((frame,), input_types(signature), "UTC")
+        rows, misfits = arrow_rows((frame,), types, "UTC")
     except InputError as error:
         raise ModelError(
             str(error).replace("the struct has no field", "the frame has no column"), error.hint

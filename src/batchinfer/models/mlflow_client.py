@@ -50,7 +50,7 @@ def open_client(uri: str) -> MlflowClient:
     Raises:
         StorageError: the registry does not answer, or its database cannot be made.
     """
-    check_reachable(uri)
+    check_reachable(uri, makes=True)
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
     from mlflow.tracking.client import MlflowClient

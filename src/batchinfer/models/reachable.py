@@ -35,8 +35,12 @@ def sqlite_path(uri: str) -> Path | None:
     )
 
 
-def check_reachable(uri: str, timeout_s: float = TIMEOUT_S) -> None:
+def check_reachable(uri: str, timeout_s: float = TIMEOUT_S, makes: bool = False) -> None:
     """Returns when the registry answers, within about twice `timeout_s` (an address, then a reply).
+
+    Args:
+        makes: makes the folder of a database file; without it, nothing is written where the folder
+            can be made.
 
     Runs on: driver.
 
@@ -47,14 +51,16 @@ def check_reachable(uri: str, timeout_s: float = TIMEOUT_S) -> None:
     path = sqlite_path(uri)
     scheme = urllib.parse.urlsplit(uri).scheme
     if path is not None:
-        _check_sqlite(path)
+        _check_sqlite(path, makes)
     elif scheme in ("http", "https"):
         _check_http(uri, timeout_s)
     elif scheme.partition("+")[0] in _PORTS:
         _check_port(uri, timeout_s)
 
 
-def _check_sqlite(path: Path) -> None:
+def _check_sqlite(path: Path, makes: bool) -> None:
+    if not makes and _can_be_made(path.parent):
+        return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -73,6 +79,11 @@ def _check_sqlite(path: Path) -> None:
         raise StorageError(
             f"the registry {path} cannot be opened as an SQLite database: {error}"
         ) from error
+
+
+def _can_be_made(folder: Path) -> bool:
+    above = next(one for one in (folder, *folder.parents) if os.path.lexists(one))
+    return above != folder and os.path.isdir(above) and os.access(above, os.W_OK)
 
 
 def _check_http(uri: str, timeout_s: float) -> None:

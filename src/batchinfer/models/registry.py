@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from batchinfer import stopping
 from batchinfer.config.suggestions import did_you_mean, listed
 from batchinfer.contracts import ModelRef, NamedModel
+from batchinfer.credentials import without_credentials
 from batchinfer.errors import BatchInferError, ModelError
 from batchinfer.models.bundle import verify_bundle
 from batchinfer.models.bundle_store import bundles_of, download_bundle, download_model, local_bundle
@@ -313,8 +314,10 @@ class Registry:
             return model
         known = [model.name for model in self._read().values() if model.versions]
         raise ModelError(
-            f"no model {name!r} in the registry{did_you_mean(name, known)}; registered: "
-            f"{listed(known, none='none')}",
+            f"no model {name!r} in the registry {without_credentials(self.tracking_uri)}"
+            f"{did_you_mean(name, known)}; registered: {listed(known, none='none')}; "
+            "another project's registry is asked by project=FOLDER in Python, or by "
+            "BATCHINFER_HOME=FOLDER",
             "batchinfer train -p PIPELINE makes one, and batchinfer register takes one from "
             "elsewhere",
         )

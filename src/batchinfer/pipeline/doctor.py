@@ -22,12 +22,13 @@ from urllib.parse import quote
 
 from batchinfer import machine
 from batchinfer.config.environment import Environment
+from batchinfer.config.project import State
 from batchinfer.errors import BatchInferError, StorageError
 from batchinfer.java import TRIED, find_java
 from batchinfer.spark.session import class_archive, spark_home
 
 _GIB = 2**30
-_SETUP = "make setup"
+_SETUP, _JARS = "make setup, or docs/install.md where there is no checkout", "batchinfer setup"
 _PACKAGES = (
     "pyspark",
     "delta-spark",
@@ -61,8 +62,13 @@ class Check:
 
 @dataclass(frozen=True)
 class DoctorReport:
-    """All checks, in the order in which their faults matter."""
+    """All checks, in the order in which their faults matter.
 
+    Attributes:
+        state: where the state of the working folder's project is.
+    """
+
+    state: State
     checks: list[Check] = field(default_factory=list)
 
     @property
@@ -70,12 +76,13 @@ class DoctorReport:
         return 0 if all(check.ok for check in self.checks) else 2
 
     def to_json(self) -> dict[str, Any]:
-        """The JSON line: `status` ok or faulty, `checks`, and one sentence in `errors` for each
-        fault.
+        """The JSON line: `status` ok or faulty, `state`, `checks`, and one sentence in `errors` for
+        each fault.
         """
         faults = [f"{check.name}: {check.detail}" for check in self.checks if not check.ok]
         return {
             "status": "faulty" if faults else "ok",
+            "state": self.state.to_json(),
             "checks": [asdict(check) for check in self.checks],
             "errors": faults,
         }
@@ -109,7 +116,7 @@ def run_doctor(environment: Environment, home: Path) -> DoctorReport:
         ("cores and memory", _cores_and_memory),
         ("gpu", _gpu),
     ]
-    return DoctorReport(list(_ask(asked)))
+    return DoctorReport(State(home, environment.lake, environment.registry), list(_ask(asked)))
 
 
 def _ask(asked: list[tuple[str, Callable[[], Check]]]) -> Iterator[Check]:
@@ -178,7 +185,7 @@ def _delta_jars() -> Check:
     folder = _spark_in_use() / "jars"
     missing = missing_jars(folder)
     if missing:
-        return Check("delta jars", False, f"{', '.join(missing)} missing in {folder}", _SETUP)
+        return Check("delta jars", False, f"{', '.join(missing)} missing in {folder}", _JARS)
     return Check("delta jars", True, f"{len(locked_jars())} beside Spark's own")
 
 
@@ -221,7 +228,7 @@ def _archive() -> Check:
             "class-data archive", True, f"{class_archive().stat().st_size / 2**20:.0f} MiB"
         )
     return Check(
-        "class-data archive", True, "missing: a session takes about twice as long to start", _SETUP
+        "class-data archive", True, "missing: a session takes about twice as long to start", _JARS
     )
 
 

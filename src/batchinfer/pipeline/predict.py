@@ -6,11 +6,12 @@ import os
 import threading
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from batchinfer.config.project import given_project
 from batchinfer.contracts import ModelRef
 from batchinfer.errors import ConfigError
 
@@ -26,14 +27,22 @@ _RESOLVED_FOR_S = 60
 
 
 def predict(
-    frame: pd.DataFrame, uri: str, env: str = "local", trust: Trust = "none"
+    frame: pd.DataFrame | Sequence[Mapping[str, Any]],
+    uri: str,
+    env: str = "local",
+    trust: Trust = "none",
+    project: str | Path | None = None,
 ) -> pd.DataFrame:
     """Predictions for a few rows in this process: the code and the state that the batch job uses.
 
     Args:
-        frame: the columns of the model's signature, in any order; others are ignored.
+        frame: the columns of the model's signature, in any order; others are ignored. Or rows as a
+            list of mappings: a key that a row lacks is a missing value there, and one that no row
+            has is a column that is missing.
         uri: such as `models:/income@champion`.
         trust: `pickle` allows a model that may run code of its own when it is loaded.
+        project: the folder whose registry is asked, unless BATCHINFER_HOME names one; None: the
+            working folder.
 
     Returns:
         The prediction columns and `error string` (null where a row went well), with the index of
@@ -53,21 +62,33 @@ def predict(
            prediction error
         0        1.75  None
         1        7.25  None
+        >>> batchinfer.predict([{"width": 0.25, "length": 1.5}], "models:/flowers@champion")
+           prediction error
+        0        1.75  None
     """
     from batchinfer.inference.rows import predict_frame
 
     _check_trust_word(trust)
-    bundle = _bundle(uri, env, trust)
+    bundle = _bundle(uri, env, trust, given_project(project))
     return predict_frame(bundle.handler, frame, bundle.signature)
 
 
-def predict_udf(spark: SparkSession, uri: str, env: str = "local", trust: Trust = "none") -> Any:
+def predict_udf(
+    spark: SparkSession,
+    uri: str,
+    env: str = "local",
+    trust: Trust = "none",
+    project: str | Path | None = None,
+) -> Any:
     """An iterator pandas UDF that scores with a registered model; `spark.udf.register` makes it
     usable from SQL.
 
     Called with one struct, or with the columns of the signature in their order. Returns a struct of
     the prediction columns and `error string` (null where a row went well); one bad row never fails
     the query.
+
+    Args:
+        uri, trust, project: as `predict` has them.
 
     Runs on: executor, when Spark evaluates it.
 
@@ -93,7 +114,7 @@ def predict_udf(spark: SparkSession, uri: str, env: str = "local", trust: Trust 
     from batchinfer.spark.sending import ship_folder, ship_package
 
     _check_trust_word(trust)
-    ref, folder = _resolve(uri, env)
+    ref, folder = _resolve(uri, env, given_project(project))
     manifest = verify_bundle(folder, ref.digest)
     check_trust(manifest, trust)
     _warn_of_outdated(folder, manifest, stacklevel=3)
@@ -109,32 +130,33 @@ def _check_trust_word(trust: str) -> None:
         raise ConfigError(f"trust: got {trust!r}; allowed: none, pickle")
 
 
-def _resolve(uri: str, env: str) -> tuple[ModelRef, Path]:
+def _resolve(uri: str, env: str, project: Path | None) -> tuple[ModelRef, Path]:
     from batchinfer.config.loader import load_state
     from batchinfer.models.registry import Registry
 
-    environment, home = load_state(env)
+    environment, home = load_state(env, project)
     registry = Registry(environment.registry, environment.artifacts)
     ref = registry.resolve(uri)
     return ref, registry.fetch(ref, home / "bundles")
 
 
-def _bundle(uri: str, env: str, trust: Trust) -> LoadedBundle:
+def _bundle(uri: str, env: str, trust: Trust, project: Path | None) -> LoadedBundle:
     """The bundle behind a URI; an alias is resolved again every minute, so that a promotion reaches
     an open notebook.
     """
     with _loading:
         # The project and its state folder follow the working folder and the variable.
         place = os.getcwd(), os.environ.get("BATCHINFER_HOME")
-        ref, folder = _resolved(uri, env, place, int(time.monotonic() // _RESOLVED_FOR_S))
+        period = int(time.monotonic() // _RESOLVED_FOR_S)
+        ref, folder = _resolved(uri, env, project, place, period)
         return _loaded(folder, ref.digest, trust)
 
 
 @lru_cache(maxsize=8)
 def _resolved(
-    uri: str, env: str, _place: tuple[str, str | None], _period: int
+    uri: str, env: str, project: Path | None, _place: tuple[str, str | None], _period: int
 ) -> tuple[ModelRef, Path]:
-    return _resolve(uri, env)
+    return _resolve(uri, env, project)
 
 
 @lru_cache(maxsize=8)

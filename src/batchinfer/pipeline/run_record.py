@@ -16,6 +16,7 @@ from batchinfer.credentials import IDENTIFIERS, told_without_secrets
 from batchinfer.errors import BatchInferError, Interrupted, SliceHeld, StorageError, TableTooNew
 from batchinfer.pipeline.damaged_files import damage_behind, remedies
 from batchinfer.pipeline.definition.context import Context
+from batchinfer.report.terminal import show_line
 from batchinfer.spark.jvm import as_ended
 
 Given = ParamSpec("Given")
@@ -54,7 +55,7 @@ def record_run(
     A run that did nothing (unchanged, or a slice that another run holds) leaves no row: it would
     hide the former one.
 
-    Runs on: driver.
+    Runs on: driver. Writes to: stderr, where it makes the state folder.
 
     Raises:
         TableTooNew: the runs table is of a newer build; then nothing was done.
@@ -70,6 +71,8 @@ def record_run(
     facts = {"run_id": context.run_id, "pipeline": context.name} | (
         {"slice": slice_} if slice_ else {}
     )
+    if told := context.loaded.state.told_once():
+        show_line(told)
     try:
         _check_format(context.runs)
         with remedies(context):

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 def pipeline_status(
     context: Context, start: str | None = None, end: str | None = None
 ) -> dict[str, Any]:
-    """State of every landed or published slice, with its data and model versions.
+    """State of every landed or published slice, with its data and model versions, and where that
+    is kept.
 
     Args:
         start, end: the first and the last slice that are told; None: there is no such bound.
@@ -69,8 +70,9 @@ def pipeline_status(
         "status": "ok",
         "slices": slices,
         "table": context.predictions,
+        "state": context.loaded.state.to_json(),
     }
-    warnings = [warning] if warning else []
+    warnings = [*context.loaded.warnings, *([warning] if warning else [])]
     warnings += [
         f"slice {name}: a replay was cut off, and rows that it published are in quarantine still; "
         f"batchinfer replay -p {context.name} --slice {name} takes them out, and so does score"

@@ -19,7 +19,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from batchinfer.config.project import checkout
+from batchinfer.config.project import settings_folder
 from batchinfer.errors import SetupError
 
 if TYPE_CHECKING:
@@ -132,8 +132,8 @@ def modules_zip(root: Path, folder: Path) -> Path | None:
 
 
 def conf_zip(project: Path, folder: Path) -> Path:
-    """A project's configuration as a zip that is unpacked into a folder `conf`, with the checkout's
-    environments behind its own.
+    """A project's configuration as a zip that is unpacked into a folder `conf`, with the
+    environments that come with the package behind its own.
 
     Raises:
         SetupError: the project has none, or it cannot be written.
@@ -143,10 +143,10 @@ def conf_zip(project: Path, folder: Path) -> Path:
         raise SetupError(
             f"{conf}: no such folder; a driver on another machine needs the project's configuration"
         )
-    beside = checkout()
+    shipped = settings_folder()
     files: dict[Path, Path] = {}
     for root in (
-        [beside / "conf" / part for part in ("base", "environments")] if beside is not None else []
+        [shipped / part for part in ("base", "environments")] if shipped is not None else []
     ):
         files |= {path.relative_to(root.parent): path for path in _sources(root)}
     files |= {path.relative_to(conf): path for path in _sources(conf)}

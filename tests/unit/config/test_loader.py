@@ -138,7 +138,9 @@ def test_without_a_project_names_are_those_of_the_checkout(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     loaded = load_pipeline("income")
-    assert loaded.file == Path(__file__).parents[3] / "conf" / "pipelines" / "income.yaml"
+    checkout = Path(__file__).parents[3]
+    assert loaded.file == checkout / "conf" / "pipelines" / "income.yaml"
+    assert loaded.home == checkout / "var", "beside its file"
 
 
 def test_a_file_that_stands_alone(
@@ -148,10 +150,9 @@ def test_a_file_that_stands_alone(
     alone.mkdir()
     (alone / "x.yaml").write_text(GOOD)
     loaded = load_pipeline("../alone/x.yaml")
-    assert (loaded.root, loaded.home) == (alone, project / "var")
+    assert (loaded.root, loaded.home) == (alone, alone / "var"), "not that of the working folder"
     monkeypatch.chdir(alone)
-    checkout = Path(__file__).parents[3]
-    assert (load_pipeline("x.yaml").root, load_pipeline("x.yaml").home) == (alone, checkout / "var")
+    assert (load_pipeline("x.yaml").root, load_pipeline("x.yaml").home) == (alone, alone / "var")
 
 
 def test_the_state_folder_can_be_moved(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchinfer.errors import InputError, ModelError
+from batchinfer.inference.pandas_columns import frame_of_mappings
 from batchinfer.inference.rows import predict_frame
 
 SIGNATURE = {"inputs": [{"name": "x", "type": "bigint"}]}
@@ -63,7 +64,30 @@ def test_missing_columns_are_the_signature_s_matter() -> None:
         predict_frame(Doubling(), pd.DataFrame({"y": [1]}), SIGNATURE)
 
 
-@pytest.mark.parametrize("rows", [[{"x": 1}], {"x": 1}, None, "x"])
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.sampled_from([{"x": 1}, {"x": 2.0}, {"y": 3}, {"x": None, "y": 4}, {"x": "?"}])))
+def test_rows_as_mappings_have_the_answers_of_a_frame(rows: list[dict[str, Any]]) -> None:
+    values = pd.Series([row.get("x") for row in rows], dtype=object)
+    by_frame = predict_frame(Doubling(), pd.DataFrame({"x": values}), SIGNATURE)
+    if rows and not any("x" in row for row in rows):
+        with pytest.raises(ModelError, match="the frame has no column x"):
+            predict_frame(Doubling(), rows, SIGNATURE)
+        return
+    pd.testing.assert_frame_equal(predict_frame(Doubling(), rows, SIGNATURE), by_frame)
+
+
+def test_whole_numbers_beside_a_missing_one_keep_their_digits() -> None:
+    large = 2**60 + 1
+    frame = frame_of_mappings([{"x": large}, {}, {"x": large, "y": 0}], ["x"])
+    assert frame["x"].tolist() == [large, None, large] and list(frame.columns) == ["x"]
+
+
+def test_a_row_that_is_no_mapping_is_told_with_its_place() -> None:
+    with pytest.raises(InputError, match="row 1: got tuple; allowed: a mapping of column to value"):
+        predict_frame(Doubling(), [{"x": 1}, ("x", 1)], SIGNATURE)
+
+
+@pytest.mark.parametrize("rows", [{"x": 1}, None, "x"])
 def test_what_is_no_frame_is_told(rows: Any) -> None:
     with pytest.raises(InputError, match=f"got {type(rows).__name__}; allowed: a pandas DataFrame"):
         predict_frame(Doubling(), rows, SIGNATURE)

@@ -146,7 +146,7 @@ def test_an_empty_registry_names_the_command_that_fills_it(tmp_path: Path) -> No
         caught.value.hint is not None
         and "batchinfer train -p PIPELINE makes one" in caught.value.hint
     )
-    assert not (tmp_path / "none" / "mlflow.db").exists()
+    assert not (tmp_path / "none").exists()
 
 
 def test_both_ways_to_read_a_registry_give_the_same(registry: Registry) -> None:

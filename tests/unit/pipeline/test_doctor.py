@@ -19,6 +19,7 @@ from batchinfer import machine
 from batchinfer.config.environment import Environment
 from batchinfer.config.loader import resolve_places
 from batchinfer.pipeline.doctor import Check, run_doctor
+from batchinfer.show import show_doctor
 
 
 @pytest.fixture
@@ -211,6 +212,15 @@ def test_a_gpu_is_told_by_the_drivers_tool(
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tool.parent}:/usr/bin:/bin")
     assert "2 x NVIDIA H100" in diagnose(home)["gpu"].detail
+
+
+def test_the_doctor_says_where_the_state_is(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    state = {"home": str(home), "lake": "/a/lake", "registry": "sqlite:////a/m.db"}
+    environment = Environment(lake=state["lake"], registry=state["registry"])
+    report = show_doctor(run_doctor(environment, home))
+    assert report.to_json()["state"] == state
+    shown = capsys.readouterr().err.replace("\n", "")
+    assert str(home) in shown and "/a/lake" in shown
 
 
 def test_the_doctor_is_light() -> None:

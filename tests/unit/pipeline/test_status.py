@@ -37,6 +37,43 @@ def test_a_slice_is_missing_then_published_then_stale_then_published(ready: Smal
     assert ready.states() == {DAY: "published"}
 
 
+def test_status_says_where_the_state_is(
+    local: SmallProject, capsys: pytest.CaptureFixture[str]
+) -> None:
+    body = show_status(pipeline_status(local.context()))
+    home = local.root / "var"
+    assert body["state"] == {
+        "home": str(home),
+        "lake": f"{home}/lake",
+        "registry": f"sqlite:///{home}/mlflow.db",
+    }
+    assert str(home) in capsys.readouterr().err.replace("\n", "")
+    assert not home.exists(), "nothing is written by asking"
+
+
+def test_the_run_that_makes_the_state_folder_says_where(
+    local: SmallProject, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = f"this run makes the state folder {local.root}/var"
+    local.write("in/a.csv", csv_of(range(3)))
+    local.extract()
+    assert said in capsys.readouterr().err and (local.root / "var").is_dir()
+    local.write("in/b.csv", csv_of(range(3, 5)))
+    local.extract()
+    assert said not in capsys.readouterr().err
+
+
+def test_state_of_an_earlier_place_is_told(
+    local: SmallProject, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(local.root)
+    former = local.root / "conf/pipelines/var"
+    (former / "lake/landed/small/_delta_log").mkdir(parents=True)
+    [said] = pipeline_status(local.context())["warnings"][:1]
+    assert f"lies in {former}" in said
+    assert f"batchinfer: {said}" in capsys.readouterr().err
+
+
 def test_a_failed_attempt_counts_only_where_the_slice_is_not_up_to_date(
     ready: SmallProject,
 ) -> None:

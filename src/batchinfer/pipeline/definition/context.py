@@ -19,11 +19,13 @@ from typing import TYPE_CHECKING, Any
 from batchinfer.config.environment import Environment
 from batchinfer.config.loader import Loaded, load_pipeline
 from batchinfer.config.pipeline import Pipeline
+from batchinfer.config.project import given_project
 from batchinfer.config.rules import keep_own_secrets, wrong_variables
 from batchinfer.config.sink_places import LANDED, QUARANTINE, RUNS, default_sink
 from batchinfer.config.uris import join
 from batchinfer.object_stores import use
 from batchinfer.pipeline.definition.feature_steps import check_document_steps
+from batchinfer.report.terminal import show_line
 
 if TYPE_CHECKING:
     from batchinfer.models.registry import Registry
@@ -60,19 +62,25 @@ class Context:
         env: str = "local",
         overrides: Mapping[str, Any] | Sequence[str] = (),
         reads_source: bool = False,
+        project: str | Path | None = None,
     ) -> Context:
-        """Loads a pipeline by name or file, with every problem of it reported at once.
+        """Loads a pipeline by name or file, with every problem of it reported at once. State that
+        lies where earlier builds kept it is warned of on stderr.
 
         Args:
             reads_source: the command needs the variables that the source names for addresses and
                 secrets.
+            project: a folder in place of the working folder, to find the pipeline from.
 
         Raises:
             ConfigError: all that is wrong, each with file, place, what was got and what is allowed.
         """
         checks = [keep_own_secrets, check_document_steps]
         checks += [wrong_variables] if reads_source else []
-        loaded = load_pipeline(ref, overrides, env, document_checks=checks)
+        start = given_project(project)
+        loaded = load_pipeline(ref, overrides, env, document_checks=checks, start=start)
+        for warning in loaded.warnings:
+            show_line(f"batchinfer: {warning}")
         _make_importable(loaded.root)
         context = cls(loaded)
         use(
