@@ -6,6 +6,7 @@ Owns what each command takes and calls; what commands share is `cli_options`.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,13 @@ from typing import Any
 import click
 
 from batchinfer import __version__, command, stopping
-from batchinfer.cli_options import CommandGroup, env_option, pipeline_options, register_options
+from batchinfer.cli_options import (
+    CommandGroup,
+    asks_for_json,
+    env_option,
+    pipeline_options,
+    register_options,
+)
 from batchinfer.errors import ConfigError
 
 
@@ -25,9 +32,9 @@ from batchinfer.errors import ConfigError
 def cli() -> None:
     """Batch inference on Apache Spark: extract, train, score, look up.
 
-    Tables, bars and logs go to stderr; the last line of stdout is one JSON object. Exit codes: 0
-    done, 2 configuration, 3 input, 4 checks failed, 5 too many bad rows, 6 slice held, 7 model, 8
-    storage (try again), 130/143 interrupted.
+    Tables, bars and logs go to stderr; the last line of stdout is one JSON object, on a terminal
+    only with --json. Exit codes: 0 done, 2 configuration, 3 input, 4 checks failed, 5 too many bad
+    rows, 6 slice held, 7 model, 8 storage (try again), 130/143 interrupted.
     """
 
 
@@ -315,8 +322,9 @@ def report_command(run_id: str, env: str) -> None:
 
     def work() -> Any:
         from batchinfer.pipeline.report import find_report
+        from batchinfer.show import show_report
 
-        return find_report(run_id, env)
+        return show_report(find_report(run_id, env))
 
     _run(work, run_id=run_id)
 
@@ -350,7 +358,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     the JSON line.
     """
     stopping.listen()
-    with command.stdout_for_the_line():
+    arguments = sys.argv[1:] if argv is None else argv
+    with command.stdout_for_the_line(asks_for_json(arguments)):
         try:
             cli.main(argv, prog_name="batchinfer", standalone_mode=False)
         except click.ClickException as error:

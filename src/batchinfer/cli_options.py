@@ -7,7 +7,8 @@ heavy, as every start pays for it.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import click
 
@@ -20,10 +21,37 @@ env_option: Callable[[Command], Command] = click.option(
 )
 
 
-class CommandGroup(click.Group):
-    """Commands in the order in which they are used; usage errors end in the JSON line like all
-    others.
+JSON = "--json"
+
+
+def asks_for_json(arguments: Sequence[str]) -> bool:
+    """Whether an interactive terminal is to get the JSON line; known before the rest is parsed, so
+    that it holds for usage errors too.
     """
+    return JSON in arguments
+
+
+def _json_option() -> click.Option:
+    return click.Option(
+        [JSON],
+        is_flag=True,
+        expose_value=False,
+        help="Print the JSON line on a terminal too; elsewhere it is always the last line.",
+    )
+
+
+class CommandGroup(click.Group):
+    """Commands in the order in which they are used, each with `--json`; usage errors end in the
+    JSON line like all others.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params.append(_json_option())
+
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        cmd.params.append(_json_option())
+        super().add_command(cmd, name)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)

@@ -224,8 +224,10 @@ def show_backfill(report: BackfillReport) -> BackfillReport:
 
 
 def show_lookup(body: Body) -> Body:
-    """Predictions that were found, a row each."""
+    """Predictions that were found, a row each, and the keys that have none."""
     results = body.get("results", [body])
+    if absent := body.get("errors"):
+        _table("absent", ["what"], [[text] for text in absent])
     found = [result["prediction"] for result in results if result["found"]]
     if len(found) == 1:
         _table(
@@ -235,6 +237,13 @@ def show_lookup(body: Body) -> Body:
         hidden = {"bundle_digest", "input_fingerprint", "source_table"}
         columns = [name for name in found[0] if name not in hidden]
         _table("predictions", columns, [[row[name] for name in columns] for row in found])
+    return body
+
+
+def show_report(body: Body) -> Body:
+    """A recorded run, a fact a line; what is a list or a mapping stands in the page."""
+    facts = [[name, value] for name, value in body.items() if not isinstance(value, dict | list)]
+    _table(f"run {body.get('run_id', '')}", ["what", "value"], facts)
     return body
 
 
