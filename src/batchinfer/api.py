@@ -267,11 +267,14 @@ def status(
     overrides: Overrides = None,
     start: str | None = None,
     end: str | None = None,
+    check: bool = False,
 ) -> dict[str, Any]:
     """State of every slice of a pipeline.
 
     Args:
         start, end: the first and the last slice that are told.
+        check: judge too whether the predictions are as fresh as they should be (`check`, and what
+            is late in `errors`).
 
     Example:
         >>> import batchinfer
@@ -281,4 +284,4 @@ def status(
     """
     from batchinfer.pipeline.status import pipeline_status
 
-    return pipeline_status(_open(pipeline, env, overrides), start, end)
+    return pipeline_status(_open(pipeline, env, overrides), start, end, check)

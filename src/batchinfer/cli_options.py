@@ -69,28 +69,40 @@ class CommandGroup(click.Group):
         return found
 
 
+_set_option: Callable[[Command], Command] = click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="A.B=VALUE",
+    help="Override a value of the pipeline file.",
+)
+
+
 def pipeline_options(command: Command) -> Command:
     """-p, --env and --set, as on every command of a pipeline."""
-    for option in (
-        click.option(
-            "--set",
-            "overrides",
-            multiple=True,
-            metavar="A.B=VALUE",
-            help="Override a value of the pipeline file.",
-        ),
-        env_option,
-        click.option(
-            "-p",
-            "--pipeline",
-            "ref",
-            required=True,
-            metavar="NAME|FILE",
-            help="Pipeline name, or a YAML file.",
-        ),
-    ):
-        command = option(command)
-    return command
+    pipeline = click.option(
+        "-p",
+        "--pipeline",
+        "ref",
+        required=True,
+        metavar="NAME|FILE",
+        help="Pipeline name, or a YAML file.",
+    )
+    return pipeline(env_option(_set_option(command)))
+
+
+def pipelines_options(command: Command) -> Command:
+    """The same of a command that takes several pipelines."""
+    pipelines = click.option(
+        "-p",
+        "--pipeline",
+        "refs",
+        required=True,
+        multiple=True,
+        metavar="NAME|FILE",
+        help="Pipeline name, or a YAML file; repeat for several.",
+    )
+    return pipelines(env_option(_set_option(command)))
 
 
 def _words(

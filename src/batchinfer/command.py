@@ -205,6 +205,15 @@ def tell(line: str) -> None:
         print(f"batchinfer: the JSON line is lost ({error}): {line}", file=sys.stderr, end="")
 
 
+def end_command(work: Callable[[], Any], **facts: Any) -> NoReturn:
+    """Runs a command's work as `run_command` does, and ends the process with its exit code.
+
+    Args:
+        facts: fields that the JSON of a failure should hold as well; None: it has no such field.
+    """
+    leave(run_command(work, {name: value for name, value in facts.items() if value is not None}))
+
+
 def leave(exit_code: int) -> NoReturn:
     """Ends the process at once: what matters is committed, and stopping the JVM politely costs a
     second.
