@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from batchinfer import __version__, command, stopping
+from batchinfer.cli_completion import PROGRAM, VARIABLE, completion_command, is_asked
 from batchinfer.cli_options import (
     CommandGroup,
     asks_for_json,
@@ -21,6 +22,7 @@ from batchinfer.cli_options import (
     pipeline_options,
     pipelines_options,
     register_options,
+    slice_option,
 )
 from batchinfer.cli_status import ls_command, status_command
 from batchinfer.command import end_command
@@ -49,7 +51,7 @@ def _context(ref: str, env: str, overrides: tuple[str, ...], reads_source: bool 
 
 @cli.command("extract")
 @pipeline_options
-@click.option("--slice", "slice_", help="Slice of all rows, where slices are ingest dates.")
+@slice_option("slice_", help="Slice of all rows, where slices are ingest dates.")
 @click.option("--force", is_flag=True, help="Land the slice anew in place of what it holds.")
 def extract_command(
     ref: str, env: str, overrides: tuple[str, ...], slice_: str | None, force: bool
@@ -67,8 +69,7 @@ def extract_command(
 
 @cli.command("train")
 @pipeline_options
-@click.option(
-    "--slice",
+@slice_option(
     "slices",
     multiple=True,
     help="A slice to learn from; repeat for several. Default: all that landed.",
@@ -138,7 +139,7 @@ def models_command(
 
 @cli.command("plan")
 @pipeline_options
-@click.option("--slice", "slice_", required=True)
+@slice_option("slice_", required=True)
 def plan_command(ref: str, env: str, overrides: tuple[str, ...], slice_: str) -> None:
     """What score would do with a slice, and every problem; scores nothing."""
 
@@ -153,7 +154,7 @@ def plan_command(ref: str, env: str, overrides: tuple[str, ...], slice_: str) ->
 
 @cli.command("score")
 @pipeline_options
-@click.option("--slice", "slice_", required=True)
+@slice_option("slice_", required=True)
 @click.option(
     "--force",
     is_flag=True,
@@ -176,7 +177,7 @@ def score_command(
 
 @cli.command("replay")
 @pipeline_options
-@click.option("--slice", "slice_", required=True)
+@slice_option("slice_", required=True)
 def replay_command(ref: str, env: str, overrides: tuple[str, ...], slice_: str) -> None:
     """Score the quarantined rows of a published slice again; those that pass now join it."""
 
@@ -264,7 +265,7 @@ cli.add_command(ls_command)
 
 @cli.command("quarantine")
 @pipeline_options
-@click.option("--slice", "slice_", help="One slice alone. Default: all that have records there.")
+@slice_option("slice_", help="One slice alone. Default: all that have records there.")
 def quarantine_command(ref: str, env: str, overrides: tuple[str, ...], slice_: str | None) -> None:
     """Quarantined records: how many for each reason, and the first of them. No JVM."""
 
@@ -347,15 +348,21 @@ def doctor_command(env: str, ref: str | None, deep: bool) -> None:
     end_command(work)
 
 
+cli.add_command(completion_command)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Console script, and the body of every job. A usage error ends like every other: exit 2 and
     the JSON line.
     """
     stopping.listen()
+    if is_asked():
+        # What stands on standard output is read by the shell.
+        cli.main([], prog_name=PROGRAM, complete_var=VARIABLE)
     arguments = sys.argv[1:] if argv is None else argv
     with command.stdout_for_the_line(asks_for_json(arguments)):
         try:
-            cli.main(argv, prog_name="batchinfer", standalone_mode=False)
+            cli.main(argv, prog_name=PROGRAM, standalone_mode=False)
         except click.ClickException as error:
             hint = (
                 f"{error.ctx.command_path} --help"

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import click
+
+from batchinfer.cli_completion import complete_pipeline, complete_slice
 
 Command = Callable[..., None]
 
@@ -69,6 +72,9 @@ class CommandGroup(click.Group):
         return found
 
 
+# With the name of the argument, and what else `click.option` takes.
+slice_option = partial(click.option, "--slice", shell_complete=complete_slice)
+
 _set_option: Callable[[Command], Command] = click.option(
     "--set",
     "overrides",
@@ -86,6 +92,7 @@ def pipeline_options(command: Command) -> Command:
         "ref",
         required=True,
         metavar="NAME|FILE",
+        shell_complete=complete_pipeline,
         help="Pipeline name, or a YAML file.",
     )
     return pipeline(env_option(_set_option(command)))
@@ -100,6 +107,7 @@ def pipelines_options(command: Command) -> Command:
         required=True,
         multiple=True,
         metavar="NAME|FILE",
+        shell_complete=complete_pipeline,
         help="Pipeline name, or a YAML file; repeat for several.",
     )
     return pipelines(env_option(_set_option(command)))

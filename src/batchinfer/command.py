@@ -186,6 +186,11 @@ def print_line(body: dict[str, Any]) -> None:
     tell(json.dumps(told_without_secrets(body, IDENTIFIERS), default=str) + "\n")
 
 
+def print_script(text: str) -> None:
+    """Writes text for a shell to standard output, which then has no JSON line."""
+    _write(text + "\n")
+
+
 def tell(line: str) -> None:
     """Writes a JSON line to standard output as it is; not to an interactive terminal that did not
     ask for it.
@@ -193,16 +198,20 @@ def tell(line: str) -> None:
     terminal = sys.stdout.isatty() if _line_out is None else os.isatty(_line_out)
     if terminal and not _line_asked:
         return
-    if _line_out is None:
-        sys.stdout.write(line)
-        sys.stdout.flush()
-        return
     try:
-        with os.fdopen(_line_out, "w", encoding="utf-8", closefd=False) as out:
-            out.write(line)
+        _write(line)
     except OSError as error:
         # Nobody reads it any more, or its disk is full: what was done stands all the same.
         print(f"batchinfer: the JSON line is lost ({error}): {line}", file=sys.stderr, end="")
+
+
+def _write(text: str) -> None:
+    if _line_out is None:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+        return
+    with os.fdopen(_line_out, "w", encoding="utf-8", closefd=False) as out:
+        out.write(text)
 
 
 def end_command(work: Callable[[], Any], **facts: Any) -> NoReturn:

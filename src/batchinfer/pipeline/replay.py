@@ -246,7 +246,9 @@ class QuarantinedRows:
 
         context, run = self.inputs.columns.context, None
         if outcome.files:
-            commits.ensure_predictions(self.inputs.columns, self.inputs.model, evolve=False)
+            inputs = self.inputs
+            slice_ = inputs.data.slice
+            commits.ensure_predictions(inputs.columns, inputs.model, slice_, evolve=False)
             run = run_number(context.run_id)
             self.inputs.report.version = commits.commit_joining(
                 self.inputs, outcome.files, self.published, self._is_mixed()
