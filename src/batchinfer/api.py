@@ -304,12 +304,15 @@ def status(
     start: str | None = None,
     end: str | None = None,
     project: Folder = None,
+    check: bool = False,
 ) -> dict[str, Any]:
     """State of every slice of a pipeline.
 
     Args:
         start, end: the first and the last slice that are told.
         project: a folder in place of the working folder.
+        check: judge too whether the predictions are as fresh as they should be (`check`, and what
+            is late in `errors`).
 
     Example:
         >>> import batchinfer
@@ -319,4 +322,4 @@ def status(
     """
     from batchinfer.pipeline.status import pipeline_status
 
-    return pipeline_status(_open(pipeline, env, overrides, project), start, end)
+    return pipeline_status(_open(pipeline, env, overrides, project), start, end, check)

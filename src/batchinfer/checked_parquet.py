@@ -33,7 +33,7 @@ _TAIL_BYTES = 64 * 2**10
 # Footers that a store is asked for at once.
 _OPENED = 32
 _HINT = (
-    "batchinfer doctor -p PIPELINE --deep names every damaged file of a pipeline's tables, and "
+    "doctor --deep, with the pipeline whose tables it should read, names every damaged file and "
     "what makes each anew"
 )
 

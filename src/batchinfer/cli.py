@@ -6,15 +6,27 @@ Owns what each command takes and calls; what commands share is `cli_options`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from batchinfer import __version__, command, stopping
-from batchinfer.cli_options import CommandGroup, env_option, pipeline_options, register_options
+from batchinfer.cli_completion import PROGRAM, VARIABLE, completion_command, is_asked
+from batchinfer.cli_options import (
+    CommandGroup,
+    asks_for_json,
+    env_option,
+    pipeline_options,
+    pipelines_options,
+    register_options,
+    slice_option,
+)
 from batchinfer.cli_setup import setup_command
+from batchinfer.cli_status import ls_command, status_command
+from batchinfer.command import end_command
 from batchinfer.errors import ConfigError
 
 
@@ -26,16 +38,10 @@ from batchinfer.errors import ConfigError
 def cli() -> None:
     """Batch inference on Apache Spark: extract, train, score, look up.
 
-    Tables, bars and logs go to stderr; the last line of stdout is one JSON object. Exit codes: 0
-    done, 2 configuration, 3 input, 4 checks failed, 5 too many bad rows, 6 slice held, 7 model, 8
-    storage (try again), 130/143 interrupted.
+    Tables, bars and logs go to stderr; the last line of stdout is one JSON object, on a terminal
+    only with --json. Exit codes: 0 done, 2 configuration, 3 input, 4 checks failed, 5 too many bad
+    rows, 6 slice held, 7 model, 8 storage (try again), 130/143 interrupted.
     """
-
-
-def _run(work: Callable[[], Any], **facts: Any) -> None:
-    from batchinfer.command import leave, run_command
-
-    leave(run_command(work, {name: value for name, value in facts.items() if value is not None}))
 
 
 def _context(ref: str, env: str, overrides: tuple[str, ...], reads_source: bool = False) -> Any:
@@ -46,7 +52,7 @@ def _context(ref: str, env: str, overrides: tuple[str, ...], reads_source: bool 
 
 @cli.command("extract")
 @pipeline_options
-@click.option("--slice", "slice_", help="Slice of all rows, where slices are ingest dates.")
+@slice_option("slice_", help="Slice of all rows, where slices are ingest dates.")
 @click.option("--force", is_flag=True, help="Land the slice anew in place of what it holds.")
 def extract_command(
     ref: str, env: str, overrides: tuple[str, ...], slice_: str | None, force: bool
@@ -59,13 +65,12 @@ def extract_command(
 
         return show_extract(extract(ref, slice_, env, overrides, force))
 
-    _run(work, pipeline=ref, slice=slice_)
+    end_command(work, pipeline=ref, slice=slice_)
 
 
 @cli.command("train")
 @pipeline_options
-@click.option(
-    "--slice",
+@slice_option(
     "slices",
     multiple=True,
     help="A slice to learn from; repeat for several. Default: all that landed.",
@@ -92,7 +97,7 @@ def train_command(
 
         return show_train(train(ref, slices, alias, env, overrides, start, end))
 
-    _run(work, pipeline=ref)
+    end_command(work, pipeline=ref)
 
 
 @cli.command("register")
@@ -112,7 +117,7 @@ def register_command(
             register(ref, artifact, alias, env, overrides, missing, allow_difference, reference)
         )
 
-    _run(work, pipeline=ref)
+    end_command(work, pipeline=ref)
 
 
 @cli.command("models")
@@ -130,12 +135,12 @@ def models_command(
 
         return show_models(model_versions(_context(ref, env, overrides), promote, rollback))
 
-    _run(work, pipeline=ref)
+    end_command(work, pipeline=ref)
 
 
 @cli.command("plan")
 @pipeline_options
-@click.option("--slice", "slice_", required=True)
+@slice_option("slice_", required=True)
 def plan_command(ref: str, env: str, overrides: tuple[str, ...], slice_: str) -> None:
     """What score would do with a slice, and every problem; scores nothing."""
 
@@ -145,12 +150,12 @@ def plan_command(ref: str, env: str, overrides: tuple[str, ...], slice_: str) ->
 
         return show_plan(plan_slice(_context(ref, env, overrides), slice_))
 
-    _run(work, pipeline=ref, slice=slice_)
+    end_command(work, pipeline=ref, slice=slice_)
 
 
 @cli.command("score")
 @pipeline_options
-@click.option("--slice", "slice_", required=True)
+@slice_option("slice_", required=True)
 @click.option(
     "--force",
     is_flag=True,
@@ -168,12 +173,12 @@ def score_command(
 
         return show_run(score(ref, slice_, force, evolve, env, overrides))
 
-    _run(work, pipeline=ref, slice=slice_)
+    end_command(work, pipeline=ref, slice=slice_)
 
 
 @cli.command("replay")
 @pipeline_options
-@click.option("--slice", "slice_", required=True)
+@slice_option("slice_", required=True)
 def replay_command(ref: str, env: str, overrides: tuple[str, ...], slice_: str) -> None:
     """Score the quarantined rows of a published slice again; those that pass now join it."""
 
@@ -183,11 +188,11 @@ def replay_command(ref: str, env: str, overrides: tuple[str, ...], slice_: str) 
 
         return show_run(replay(ref, slice_, env, overrides))
 
-    _run(work, pipeline=ref, slice=slice_)
+    end_command(work, pipeline=ref, slice=slice_)
 
 
 @cli.command("backfill")
-@pipeline_options
+@pipelines_options
 @click.option("--from", "start", required=True, metavar="SLICE")
 @click.option("--to", "end", required=True, metavar="SLICE")
 @click.option("--force", is_flag=True, help="Score published slices again too.")
@@ -199,21 +204,31 @@ def replay_command(ref: str, env: str, overrides: tuple[str, ...], slice_: str) 
     help="Slices at the same time.",
 )
 def backfill_command(
-    ref: str, env: str, overrides: tuple[str, ...], start: str, end: str, force: bool, parallel: int
+    refs: tuple[str, ...],
+    env: str,
+    overrides: tuple[str, ...],
+    start: str,
+    end: str,
+    force: bool,
+    parallel: int,
 ) -> None:
     """Score every landed slice between two that is missing, stale or failed."""
 
     def work() -> Any:
         from batchinfer.api import session_of
         from batchinfer.pipeline.backfill import backfill_slices
+        from batchinfer.several_pipelines import run_each
         from batchinfer.show import show_backfill
 
-        context = _context(ref, env, overrides)
-        return show_backfill(
-            backfill_slices(context, start, end, session_of(context), force, parallel)
-        )
+        def backfill(ref: str) -> Any:
+            context = _context(ref, env, overrides)
+            return show_backfill(
+                backfill_slices(context, start, end, session_of(context), force, parallel)
+            )
 
-    _run(work, pipeline=ref)
+        return run_each(refs, backfill)
+
+    end_command(work, pipeline=refs[0] if len(refs) == 1 else None)
 
 
 @cli.command("nightly")
@@ -245,27 +260,13 @@ def nightly_command(
     leave(run_night(ref, slice_, env, overrides, tries, wait_s))
 
 
-@cli.command("status")
-@pipeline_options
-@click.option("--from", "start", metavar="SLICE", help="The first slice that is told.")
-@click.option("--to", "end", metavar="SLICE", help="The last slice that is told.")
-def status_command(
-    ref: str, env: str, overrides: tuple[str, ...], start: str | None, end: str | None
-) -> None:
-    """Slices: published, stale, failed, missing, running; the newest first. No JVM."""
-
-    def work() -> Any:
-        from batchinfer.api import status
-        from batchinfer.show import show_status
-
-        return show_status(status(ref, env, overrides, start, end))
-
-    _run(work, pipeline=ref)
+cli.add_command(status_command)
+cli.add_command(ls_command)
 
 
 @cli.command("quarantine")
 @pipeline_options
-@click.option("--slice", "slice_", help="One slice alone. Default: all that have records there.")
+@slice_option("slice_", help="One slice alone. Default: all that have records there.")
 def quarantine_command(ref: str, env: str, overrides: tuple[str, ...], slice_: str | None) -> None:
     """Quarantined records: how many for each reason, and the first of them. No JVM."""
 
@@ -275,7 +276,7 @@ def quarantine_command(ref: str, env: str, overrides: tuple[str, ...], slice_: s
 
         return show_quarantine(quarantine(ref, slice_, env, overrides))
 
-    _run(work, pipeline=ref, slice=slice_)
+    end_command(work, pipeline=ref, slice=slice_)
 
 
 @cli.command("lookup")
@@ -305,21 +306,23 @@ def lookup_command(
 
         return show_lookup(answer_lookup(_context(ref, env, overrides), keys, keys_file, as_of))
 
-    _run(work, pipeline=ref)
+    end_command(work, pipeline=ref)
 
 
 @cli.command("report")
 @click.option("--run", "run_id", required=True, metavar="RUN_ID")
+@click.option("-p", "--pipeline", "ref", metavar="NAME|FILE", help="Of this pipeline's project.")
 @env_option
-def report_command(run_id: str, env: str) -> None:
+def report_command(run_id: str, ref: str | None, env: str) -> None:
     """Where the HTML report of a run is."""
 
     def work() -> Any:
         from batchinfer.pipeline.report import find_report
+        from batchinfer.show import show_report
 
-        return find_report(run_id, env)
+        return show_report(find_report(run_id, env, ref))
 
-    _run(work, run_id=run_id)
+    end_command(work, run_id=run_id)
 
 
 @cli.command("doctor")
@@ -329,7 +332,7 @@ def report_command(run_id: str, env: str) -> None:
 def doctor_command(env: str, ref: str | None, deep: bool) -> None:
     """Check Java, Spark, Delta, MLflow, GPU, disk and write rights; with --deep, files."""
     if deep != (ref is not None):
-        raise click.UsageError("-p PIPELINE and --deep go together")
+        raise click.UsageError("-p and --deep go together")
 
     def work() -> Any:
         if ref is not None:
@@ -343,7 +346,10 @@ def doctor_command(env: str, ref: str | None, deep: bool) -> None:
 
         return show_doctor(run_doctor(*load_state(env)))
 
-    _run(work)
+    end_command(work)
+
+
+cli.add_command(completion_command)
 
 
 cli.add_command(setup_command)
@@ -354,9 +360,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     the JSON line.
     """
     stopping.listen()
-    with command.stdout_for_the_line():
+    if is_asked():
+        # What stands on standard output is read by the shell.
+        cli.main([], prog_name=PROGRAM, complete_var=VARIABLE)
+    arguments = sys.argv[1:] if argv is None else argv
+    with command.stdout_for_the_line(asks_for_json(arguments)):
         try:
-            cli.main(argv, prog_name="batchinfer", standalone_mode=False)
+            cli.main(argv, prog_name=PROGRAM, standalone_mode=False)
         except click.ClickException as error:
             hint = (
                 f"{error.ctx.command_path} --help"

@@ -7,9 +7,13 @@ heavy, as every start pays for it.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 import click
+
+from batchinfer.cli_completion import complete_pipeline, complete_slice
 
 Command = Callable[..., None]
 
@@ -20,10 +24,37 @@ env_option: Callable[[Command], Command] = click.option(
 )
 
 
-class CommandGroup(click.Group):
-    """Commands in the order in which they are used; usage errors end in the JSON line like all
-    others.
+JSON = "--json"
+
+
+def asks_for_json(arguments: Sequence[str]) -> bool:
+    """Whether an interactive terminal is to get the JSON line; known before the rest is parsed, so
+    that it holds for usage errors too.
     """
+    return JSON in arguments
+
+
+def _json_option() -> click.Option:
+    return click.Option(
+        [JSON],
+        is_flag=True,
+        expose_value=False,
+        help="Print the JSON line on a terminal too; elsewhere it is always the last line.",
+    )
+
+
+class CommandGroup(click.Group):
+    """Commands in the order in which they are used, each with `--json`; usage errors end in the
+    JSON line like all others.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params.append(_json_option())
+
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        cmd.params.append(_json_option())
+        super().add_command(cmd, name)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
@@ -41,28 +72,45 @@ class CommandGroup(click.Group):
         return found
 
 
+# With the name of the argument, and what else `click.option` takes.
+slice_option = partial(click.option, "--slice", shell_complete=complete_slice)
+
+_set_option: Callable[[Command], Command] = click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="A.B=VALUE",
+    help="Override a value of the pipeline file.",
+)
+
+
 def pipeline_options(command: Command) -> Command:
     """-p, --env and --set, as on every command of a pipeline."""
-    for option in (
-        click.option(
-            "--set",
-            "overrides",
-            multiple=True,
-            metavar="A.B=VALUE",
-            help="Override a value of the pipeline file.",
-        ),
-        env_option,
-        click.option(
-            "-p",
-            "--pipeline",
-            "ref",
-            required=True,
-            metavar="NAME|FILE",
-            help="Pipeline name, or a YAML file.",
-        ),
-    ):
-        command = option(command)
-    return command
+    pipeline = click.option(
+        "-p",
+        "--pipeline",
+        "ref",
+        required=True,
+        metavar="NAME|FILE",
+        shell_complete=complete_pipeline,
+        help="Pipeline name, or a YAML file.",
+    )
+    return pipeline(env_option(_set_option(command)))
+
+
+def pipelines_options(command: Command) -> Command:
+    """The same of a command that takes several pipelines."""
+    pipelines = click.option(
+        "-p",
+        "--pipeline",
+        "refs",
+        required=True,
+        multiple=True,
+        metavar="NAME|FILE",
+        shell_complete=complete_pipeline,
+        help="Pipeline name, or a YAML file; repeat for several.",
+    )
+    return pipelines(env_option(_set_option(command)))
 
 
 def _words(

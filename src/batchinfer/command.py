@@ -1,7 +1,9 @@
 """What every command does around its work: signals, errors, the exit code, and the one JSON line at
 the end.
 
-Owns standard output: nothing else can write to it. Shared by the command line and the jobs.
+Owns standard output: nothing else can write to it. On an interactive terminal the line is written
+only where it is asked for: people read what stands on standard error. Shared by the command line
+and the jobs.
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ SUBMITTED = "BATCHINFER_SUBMITTED"
 
 # Where the JSON line goes while standard output is kept for it; None: to standard output.
 _line_out: int | None = None
+# Whether an interactive terminal gets the line too (`--json`).
+_line_asked = False
 
 _CHILDREN_END_S = 2.0
 # What is told of a run that came to its end although it was to stop.
@@ -31,14 +35,17 @@ _RUN = ("run_id", "pipeline", "slice")
 
 
 @contextlib.contextmanager
-def stdout_for_the_line() -> Generator[None]:
+def stdout_for_the_line(asked: bool = False) -> Generator[None]:
     """Keeps standard output for the JSON line alone: what a model, its libraries in C, the JVM and
     every other child process write to it reaches standard error.
+
+    Args:
+        asked: the line is written on an interactive terminal too.
 
     In a job that spark-submit runs, the line goes into a file that `submit` prints. There standard
     output and standard error are one, and what the JVM has not passed on when it ends is lost.
     """
-    global _line_out
+    global _line_out, _line_asked
     place = os.environ.pop(SUBMITTED, None)
     if place is not None:
         _speak_on_stderr()
@@ -46,13 +53,13 @@ def stdout_for_the_line() -> Generator[None]:
     before = _copy_of(1)
     kept = before if place is None else os.open(place, os.O_WRONLY | os.O_APPEND)
     os.dup2(2, 1)
-    _line_out = kept
+    _line_out, _line_asked = kept, asked
     try:
         with contextlib.redirect_stdout(sys.stderr):
             yield
     finally:
         _flush(sys.__stdout__)
-        _line_out = None
+        _line_out, _line_asked = None, False
         os.dup2(before, 1)
         for number in {before, kept}:
             os.close(number)
@@ -175,22 +182,45 @@ def report_failure(
 
 
 def print_line(body: dict[str, Any]) -> None:
-    """Writes the last line of stdout."""
+    """Writes the last line of stdout, where `tell` does."""
     tell(json.dumps(told_without_secrets(body, IDENTIFIERS), default=str) + "\n")
 
 
+def print_script(text: str) -> None:
+    """Writes text for a shell to standard output, which then has no JSON line."""
+    _write(text + "\n")
+
+
 def tell(line: str) -> None:
-    """Writes a JSON line to standard output as it is."""
-    if _line_out is None:
-        sys.stdout.write(line)
-        sys.stdout.flush()
+    """Writes a JSON line to standard output as it is; not to an interactive terminal that did not
+    ask for it.
+    """
+    terminal = sys.stdout.isatty() if _line_out is None else os.isatty(_line_out)
+    if terminal and not _line_asked:
         return
     try:
-        with os.fdopen(_line_out, "w", encoding="utf-8", closefd=False) as out:
-            out.write(line)
+        _write(line)
     except OSError as error:
         # Nobody reads it any more, or its disk is full: what was done stands all the same.
         print(f"batchinfer: the JSON line is lost ({error}): {line}", file=sys.stderr, end="")
+
+
+def _write(text: str) -> None:
+    if _line_out is None:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+        return
+    with os.fdopen(_line_out, "w", encoding="utf-8", closefd=False) as out:
+        out.write(text)
+
+
+def end_command(work: Callable[[], Any], **facts: Any) -> NoReturn:
+    """Runs a command's work as `run_command` does, and ends the process with its exit code.
+
+    Args:
+        facts: fields that the JSON of a failure should hold as well; None: it has no such field.
+    """
+    leave(run_command(work, {name: value for name, value in facts.items() if value is not None}))
 
 
 def leave(exit_code: int) -> NoReturn:

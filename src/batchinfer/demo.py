@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from batchinfer.cli_options import asks_for_json
 from batchinfer.command import leave, run_command, stdout_for_the_line
 from batchinfer.config.pipeline import Pipeline
 from batchinfer.errors import ModelError
@@ -201,5 +202,5 @@ Try next (.venv/bin is where batchinfer is):
 
 
 if __name__ == "__main__":
-    with stdout_for_the_line():
+    with stdout_for_the_line(asks_for_json(sys.argv)):
         leave(run_command(demo))

@@ -17,7 +17,7 @@ from typing import Any
 
 from batchinfer.errors import ConfigError
 
-_LATE_DAYS = 7
+LATE_DAYS = 7
 """How far back a night looks for slices that got late records."""
 
 # How a time names the slice that its hour, day or month is, as `strptime` reads it.
@@ -202,7 +202,7 @@ def night_steps(slice_rule: Any, day: dt.date) -> tuple[Step, Step]:
     midnight = dt.datetime.combine(day, dt.time())
     if midnight == dt.datetime.min:
         raise ConfigError(f"got the day {day}; allowed: a day that has one before it")
-    first = midnight - min(dt.timedelta(days=_LATE_DAYS), midnight - dt.datetime.min)
+    first = midnight - min(dt.timedelta(days=LATE_DAYS), midnight - dt.datetime.min)
     last = midnight - dt.timedelta(seconds=1)
     return Step("extract", {}), Step(
         "backfill", {"from": unit_name(first, unit), "to": unit_name(last, unit)}

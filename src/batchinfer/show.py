@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     from batchinfer.command_reports import ExtractReport, RegisterReport, RunReport, TrainReport
     from batchinfer.pipeline.backfill import BackfillReport
+    from batchinfer.pipeline.ls import PipelineList
     from batchinfer.pipeline.quarantined_records import Example, QuarantineReport
+
+# Of a plan, in bytes.
+_BYTES = ("memory_needed", "memory_there")
 
 Body = TypeVar("Body", bound=dict[str, Any])
 
@@ -19,18 +23,39 @@ Body = TypeVar("Body", bound=dict[str, Any])
 def _table(title: str, columns: list[str], rows: list[list[Any]]) -> None:
     from batchinfer.report.terminal import show_table
 
-    show_table(title, columns, [[_cell(value) for value in row] for row in rows])
+    shown = [[_cell(value, name) for value, name in zip(row, columns, strict=True)] for row in rows]
+    show_table(title, columns, shown)
 
 
-def _cell(value: Any) -> str:
+def _facts(title: str, facts: list[list[Any]]) -> None:
+    """A table of names and values, each value as its name tells."""
+    from batchinfer.report.terminal import show_table
+
+    rows = [[name, _cell(value, name)] for name, value in facts]
+    show_table(title, ["what", "value"], rows)
+
+
+def _cell(value: Any, name: str = "") -> str:
+    """A value as people read it; its name tells seconds and bytes."""
+    from batchinfer.report.safe_text import bytes_told, duration
+    from batchinfer.report.terminal import rounded
+
     if value is None:
         return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float) and (name == "seconds" or name.endswith("_s")):
+        return duration(value)
+    if isinstance(value, int) and (name in _BYTES or name.endswith("bytes")):
+        return bytes_told(value)
     if isinstance(value, float):
-        return f"{value:,.4g}"
-    if isinstance(value, int) and not isinstance(value, bool):
+        return rounded(value)
+    if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, datetime):
         return value.isoformat(sep=" ", timespec="seconds")
+    if isinstance(value, dict) and all(isinstance(one, int | float) for one in value.values()):
+        return ", ".join(f"{key} {_cell(one)}" for key, one in value.items()) or "-"
     return json.dumps(value, default=str) if isinstance(value, dict | list) else str(value)
 
 
@@ -60,12 +85,32 @@ def show_status(body: Body) -> Body:
         columns = ["slice", "status", "exit code", "at", "run"]
         _table("last attempts that published nothing", columns, attempts)
     _show_state(body["state"])
+    if "check" in body:
+        _show_check(body)
     return body
 
 
 def _show_state(state: dict[str, str]) -> None:
     """Where the state is."""
     _table("state", ["what", "where"], [[name, place] for name, place in state.items()])
+
+
+def _show_check(body: dict[str, Any]) -> None:
+    from batchinfer.errors import BatchInferError
+    from batchinfer.report.terminal import show_error, show_line
+
+    if body["check"]["ok"]:
+        show_line(f"{body['pipeline']}: the predictions are as fresh as they should be")
+    else:
+        show_error(BatchInferError(body["check"]["problems"], body["hint"]))
+
+
+def show_pipelines(found: PipelineList) -> PipelineList:
+    """A project's pipelines, a row each."""
+    columns = ["name", "newest_slice", "status", "schedule", "problem", "file"]
+    rows = [[getattr(row, name) for name in columns] for row in found.pipelines]
+    _table("pipelines", columns, rows)
+    return found
 
 
 def show_quarantine(report: QuarantineReport) -> QuarantineReport:
@@ -117,9 +162,8 @@ def show_models(body: Body) -> Body:
 def show_plan(body: Body) -> Body:
     """The plan, a line each."""
     hidden = ("problems", "errors", "warnings")
-    _table(
+    _facts(
         f"plan for {body['pipeline']}, slice {body['slice']}",
-        ["what", "how"],
         [[k, v] for k, v in body.items() if k not in hidden],
     )
     if body.get("warnings"):
@@ -145,9 +189,8 @@ def show_extract(report: ExtractReport) -> ExtractReport:
     rows = [[fact, getattr(report, fact)] for fact in facts]
     if report.rows_quarantined:
         rows.append(["quarantine", report.quarantine])
-    _table(
+    _facts(
         f"{report.pipeline}: extract",
-        ["what", "value"],
         [*rows, *(["warning", text] for text in report.warnings)],
     )
     return report
@@ -166,9 +209,8 @@ def show_train(report: TrainReport) -> TrainReport:
         "seconds",
     )
     rows = [[fact, getattr(report, fact)] for fact in facts]
-    _table(
+    _facts(
         f"{report.pipeline}: train",
-        ["what", "value"],
         [*rows, *(["warning", text] for text in report.warnings)],
     )
     return report
@@ -190,9 +232,8 @@ def show_register(report: RegisterReport) -> RegisterReport:
     )
     rows = [[fact, getattr(report, fact) or None] for fact in facts]
     rows[facts.index("in_use")][1] = "yes" if report.in_use else "no"
-    _table(
+    _facts(
         f"{report.pipeline}: register",
-        ["what", "value"],
         [*rows, *(["warning", text] for text in report.warnings)],
     )
     return report
@@ -201,9 +242,8 @@ def show_register(report: RegisterReport) -> RegisterReport:
 def show_run(report: RunReport) -> RunReport:
     """One scored slice: rows, model, time."""
     facts = {**report.headline(), "explanation": report.explanation, "report": report.report}
-    _table(
+    _facts(
         f"{report.pipeline}, slice {report.slice}",
-        ["what", "value"],
         [*([*fact] for fact in facts.items()), *(["warning", text] for text in report.warnings)],
     )
     return report
@@ -230,8 +270,10 @@ def show_backfill(report: BackfillReport) -> BackfillReport:
 
 
 def show_lookup(body: Body) -> Body:
-    """Predictions that were found, a row each."""
+    """Predictions that were found, a row each, and the keys that have none."""
     results = body.get("results", [body])
+    if absent := body.get("errors"):
+        _table("absent", ["what"], [[text] for text in absent])
     found = [result["prediction"] for result in results if result["found"]]
     if len(found) == 1:
         _table(
@@ -244,11 +286,19 @@ def show_lookup(body: Body) -> Body:
     return body
 
 
+def show_report(body: Body) -> Body:
+    """A recorded run, a fact a line; what is a list or a mapping stands in the page."""
+    facts = [[name, value] for name, value in body.items() if not isinstance(value, dict | list)]
+    _facts(f"run {body.get('run_id', '')}", facts)
+    return body
+
+
 def show_deep(report: Any) -> Any:
     """Damaged files of a pipeline's tables, each with what is wrong and what to do."""
     rows = [[each.file, each.problem, each.hint] for each in report.damaged]
+    size = _cell(report.bytes, "bytes")
     _table(
-        f"{report.files:,} files, {report.bytes:,} bytes, {report.without_checksums:,} without "
+        f"{report.files:,} files, {size}, {report.without_checksums:,} without "
         f"checksums, {len(report.damaged):,} damaged",
         ["file", "what is wrong", "hint"],
         rows,

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from batchinfer.cli_options import asks_for_json
 from batchinfer.command import SUBMITTED, report_failure, stdout_for_the_line, tell
 from batchinfer.config.project import (
     CHECKOUT,
@@ -224,7 +225,8 @@ def main() -> int:
     """Runs spark-submit and waits for it; signals go to the job, whose JSON line and exit code are
     the answer. All else that Spark and the job print goes to standard error.
     """
-    with stdout_for_the_line(), tempfile.TemporaryDirectory(prefix="batchinfer-") as folder:
+    asked = asks_for_json(sys.argv[1:])
+    with stdout_for_the_line(asked), tempfile.TemporaryDirectory(prefix="batchinfer-") as folder:
         try:
             submitted = submission(sys.argv[1:])
         except BatchInferError as error:

@@ -59,6 +59,11 @@ class SmallProject:
     open_session: Callable[[], Any]
     overrides: tuple[str, ...] = ()
 
+    @property
+    def named(self) -> str:
+        """The words of a hint that name the pipeline as this project asks for it."""
+        return self.context().asked.command("status").removeprefix("batchinfer status ")
+
     def context(self, *overrides: str) -> Context:
         return Context.open(
             str(self.root / "conf/pipelines/small.yaml"), "local", [*self.overrides, *overrides]

@@ -155,7 +155,7 @@ def test_a_version_whose_log_is_gone_is_refused(lake: LakeProject, writer: str) 
         InputError, match=f"version {first}, which was recorded, can no longer be read"
     ) as caught:
         lake.score(DAYS[0])
-    assert (caught.value.exit_code, caught.value.hint) == (3, "batchinfer extract -p lake")
+    assert (caught.value.exit_code, caught.value.hint) == (3, lake.context().extract_command())
 
 
 @both_ways
@@ -170,7 +170,7 @@ def test_a_table_made_anew_is_read_from_its_beginning(
     lake.append(writer, range(30, 40))
     with pytest.raises(InputError, match="another table lies there now") as caught:
         lake.score(DAYS[0], force=True)
-    assert caught.value.hint == "batchinfer extract -p lake"
+    assert caught.value.hint == lake.context().extract_command()
     report = lake.extract(None)
     assert (report.slices, report.rows_in) == (list(DAYS), 20)
     assert lake.states() == {DAYS[0]: "failed", DAYS[1]: "stale"}

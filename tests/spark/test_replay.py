@@ -149,7 +149,7 @@ def test_a_replay_that_ends_between_its_commits_is_finished_by_the_next(
     there = rows(small).num_rows
     assert (37 < there < 40, len(aside(small))) == (True, 3), "rows are in both"
     [warning] = pipeline_status(small.context())["warnings"]
-    assert f"batchinfer replay -p small --slice {DAY} takes them out" in warning
+    assert f"batchinfer replay {small.named} --slice {DAY} takes them out" in warning
     refuse(small, 1e9)
     report = again(small)
     assert report.rows_in == 40 - there, "what was published is not scored again"
@@ -174,7 +174,7 @@ def test_a_quarantine_of_another_run_than_the_predictions_is_refused(
         errors.InputError, match=r"cut off between its commits, so its quarantine is of another run"
     ) as raised:
         again(small)
-    assert "batchinfer score -p small" in str(raised.value.hint)
+    assert f"batchinfer score {small.named}" in str(raised.value.hint)
     assert rows(small) == before
     assert small.states() == {DAY: "failed"}
     report = small.score()
@@ -344,7 +344,7 @@ def test_what_cannot_be_replayed_says_why(small: SmallProject, whole: pa.Table) 
         errors.InputError, match=r"scored in another model\.precision than bf16"
     ) as raised:
         again(small, DAY, "model.precision=bf16")
-    assert "batchinfer score -p small" in str(raised.value.hint)
+    assert f"batchinfer score {small.named}" in str(raised.value.hint)
     small.write("in/b.csv", csv_of(range(40, 42)))
     small.extract()
     with pytest.raises(

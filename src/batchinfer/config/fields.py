@@ -18,7 +18,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from batchinfer.config.document import read_document
 from batchinfer.config.s3 import check_table_place
 from batchinfer.config.substitution import FromVariable
-from batchinfer.config.units import parse_bytes
+from batchinfer.config.units import parse_bytes, parse_duration
 from batchinfer.config.uris import NAME_BYTES
 from batchinfer.credentials import holds_user
 from batchinfer.errors import ConfigError
@@ -237,6 +237,17 @@ def _size(value: Any) -> int:
 
 
 Size = Annotated[int, PlainValidator(_size)]
+
+
+def _seconds(value: Any) -> int:
+    try:
+        return parse_duration(unquoted(value))
+    except ValueError as error:
+        raise NotAllowed("a time with its unit, such as 90s, 30m, 26h or 7d") from error
+
+
+# In seconds.
+Duration = Annotated[int, PlainValidator(_seconds)]
 
 
 def _rows(value: Any) -> int | Literal["auto"]:

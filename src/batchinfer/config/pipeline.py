@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 from batchinfer.config.fields import (
     MODEL_URI,
     ClassNames,
+    Duration,
     Flag,
     Identifier,
     ModelChoice,
@@ -163,6 +164,8 @@ class Pipeline(Strict):
     postprocess: tuple[dict[str, Any], ...] = ()
     load: tuple[RedisTarget, ...] = ()
     schedule: str | None = None
+    # How old the newest published slice may be, in seconds: for `status --check`.
+    fresh_within: Duration | None = None
 
     @model_validator(mode="before")
     @classmethod

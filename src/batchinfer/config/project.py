@@ -6,6 +6,7 @@ Owns the search for `conf/`. Reads no file.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -164,11 +165,26 @@ def pipeline_file(ref: str | Path, start: Path | None = None) -> Path:
     )
 
 
+def no_such_file(text: str, file: Path, suffixes: Sequence[str] = ()) -> str:
+    """What is said of a file that is not there: what was got, a file beside it that was probably
+    meant, and where it was looked for.
+
+    Args:
+        suffixes: of the files that may have been meant; none: all.
+    """
+    try:
+        beside = [entry.name for entry in file.parent.iterdir()]
+    except (OSError, ValueError):  # ValueError: a name that no file can have
+        beside = []
+    names = [name for name in sorted(beside) if not suffixes or name.endswith(tuple(suffixes))]
+    near = did_you_mean(file.name, names)
+    return f"no such file: got {shown(text)}{near}, looked for at {file}"
+
+
 def _file_at(text: str, start: Path | None) -> Path:
     file = Path(os.path.abspath((start or Path()) / os.path.expanduser(text)))
     if not os.path.isfile(file):
-        near = did_you_mean(file.name, [f"{name}.yaml" for name in _names(file.parent)])
-        fact = f"no such file: got {shown(text)}{near}, looked for at {file}"
+        fact = no_such_file(text, file, _SUFFIXES)
         raise ConfigError(f"pipeline: {fact}; allowed: a pipeline's name, or the path of its file")
     if start is not None and (own := project_of(file.parent)) != project_of(start):
         raise ConfigError(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 from pyarrow.fs import FileType, LocalFileSystem
@@ -65,6 +66,21 @@ def read_staged(table: str, files: Sequence[StagedFile], columns: Sequence[str])
         with reading_faults(path), CheckedParquetFile(filesystem, path) as parquet:
             parts.append(parquet.read(columns=list(columns)))
     return pa.concat_tables(parts)
+
+
+def first_staged(table: str, staged: StagedFile, columns: Sequence[str]) -> dict[str, Any]:
+    """Columns of the first row of a staged file that has rows.
+
+    Runs on: driver
+
+    Raises:
+        DamagedFile, StorageError: as `read_staged`.
+    """
+    filesystem, root = open_filesystem(table)
+    path = f"{root}/{staged.path}"
+    with reading_faults(path), CheckedParquetFile(filesystem, path) as parquet:
+        batch = next(iter(parquet.iter_batches(batch_size=1, columns=list(columns))))
+    return batch.to_pylist()[0]
 
 
 def remove_staged(table: str, files: Sequence[StagedFile]) -> int:

@@ -24,6 +24,7 @@ from batchinfer.models.formats.catalogue import FORMATS, open_artifact
 if TYPE_CHECKING:
     import torch
 
+    from batchinfer.hinted_commands import Asked
     from batchinfer.models.formats.artifact import Trust
     from batchinfer.models.handler import Handler
     from batchinfer.models.precision import Precision
@@ -47,16 +48,21 @@ class LoadedBundle:
     digest: str
 
 
-def verify_bundle(folder: Path | str, expected_digest: str | None = None) -> dict[str, Any]:
+def verify_bundle(
+    folder: Path | str, expected_digest: str | None = None, asked: Asked | None = None
+) -> dict[str, Any]:
     """The manifest of a bundle whose every file, and all the code it relies on, is what the
     manifest says.
 
     Loads no torch and runs no code of the model. Runs on: driver and executor.
 
+    Args:
+        asked: how its pipeline was asked for, for hints; None: by nobody.
+
     Raises:
         ModelError: anything differs; names the bundle, the file, and the digests got and expected.
     """
-    manifest, contents = manifests.read_verified(Path(folder), expected_digest)
+    manifest, contents = manifests.read_verified(Path(folder), expected_digest, asked)
     try:
         _load_transforms(manifest, contents)
         _load_postprocess(manifest, contents)

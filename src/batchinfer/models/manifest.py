@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shlex
 import stat
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchinfer.contracts import CHAMPION
 from batchinfer.errors import ModelError
+from batchinfer.hinted_commands import Asked
 from batchinfer.models.formats.catalogue import FORMATS
 from batchinfer.models.source_code import source_digest
 
@@ -66,10 +67,13 @@ def sha256(data: bytes) -> str:
 
 
 def read_verified(
-    folder: Path, expected_digest: str | None = None
+    folder: Path, expected_digest: str | None = None, asked: Asked | None = None
 ) -> tuple[dict[str, Any], dict[str, bytes]]:
     """The manifest and the bytes of every file of a bundle, verified: what is returned is what was
     hashed.
+
+    Args:
+        asked: how its pipeline was asked for; None: by nobody.
 
     Runs on: driver and executor.
 
@@ -78,8 +82,12 @@ def read_verified(
             expected one; the code of the handler, the module or a transform changed. Every problem
             is named.
     """
-    contents = _read_files(folder)
-    manifest = _parse_manifest(folder, contents.pop(MANIFEST))
+    try:
+        contents = _read_files(folder)
+        manifest = _parse_manifest(folder, contents.pop(MANIFEST))
+    except ModelError as error:
+        error.hint = _hint({}, asked)
+        raise
     if expected_digest is not None and manifest["digest"] != expected_digest:
         raise ModelError(
             f"bundle {folder}: {MANIFEST}: got digest {manifest['digest']}; expected "
@@ -87,64 +95,66 @@ def read_verified(
         )
     problems = _check_files(manifest["files"], contents) or check_code(manifest)
     if problems:
-        raise ModelError([f"bundle {folder}: {problem}" for problem in problems], _hint(manifest))
+        raise ModelError(
+            [f"bundle {folder}: {problem}" for problem in problems], _hint(manifest, asked)
+        )
     return manifest, contents
 
 
 def remake_command(
-    manifest: Mapping[str, Any], pipeline: str = "", alias: str = CHAMPION
+    manifest: Mapping[str, Any], asked: Asked | None = None, alias: str = CHAMPION
 ) -> str | None:
     """The command that makes the next version of a bundle's model in the way that this one was
     made; None where the bundle does not say which.
 
     Args:
-        pipeline: its name; empty: that of the pipeline that the bundle was made for.
+        asked: how the pipeline was asked for; None: the one that the bundle was made for, by name.
         alias: to give to that version; empty: none.
     """
     facts = manifest.get("facts") or {}
-    name = pipeline or facts.get("pipeline") or "NAME"
+    asked = asked or _maker(manifest)
+    if asked is None:
+        return None
     if "training_table" in facts:
-        return f"batchinfer train -p {name}" + (
-            f" --alias {alias}" if alias not in ("", CHAMPION) else ""
-        )
+        return replace(asked, trains=True).version_command(alias)
     artifact = (facts.get("artifact") or {}).get("name")
     handler = (manifest.get("handler") or {}).get("class", "")
     if artifact is None and handler and not handler.startswith("batchinfer."):
         artifact = handler
     if artifact is None:
         return None
-    given = f" --alias {alias}" if alias else ""
-    return f"batchinfer register -p {name} --artifact {shlex.quote(artifact)}{given}"
+    return asked.command("register", "--artifact", artifact, *(["--alias", alias] if alias else []))
 
 
-def _hint(manifest: Mapping[str, Any] | None = None) -> str:
-    made = remake_command(manifest) if manifest else None
-    name = ((manifest or {}).get("facts") or {}).get("pipeline") or "NAME"
-    again = made or (
-        "batchinfer train -p NAME, or batchinfer register -p NAME --artifact PATH for a model "
-        "trained elsewhere"
-    )
+def _maker(manifest: Mapping[str, Any]) -> Asked | None:
+    """The pipeline that a bundle was made for, by its name; None where the bundle does not say."""
+    name = (manifest.get("facts") or {}).get("pipeline")
+    return Asked(name) if name else None
+
+
+def _hint(manifest: Mapping[str, Any], asked: Asked | None) -> str:
+    asked = asked or _maker(manifest)
+    if asked is None:
+        return (
+            "Make the version again with train, or with register if it was trained elsewhere; or "
+            "go back to a version that is whole with models."
+        )
+    again = remake_command(manifest, asked) or asked.version_command()
     return (
-        f"Make the version again ({again}), or go back to a version that is whole (batchinfer "
-        f"models -p {name})."
+        f"Make the version again ({again}), or go back to a version that is whole "
+        f"({asked.command('models')})."
     )
-
-
-_HINT = _hint()
 
 
 def _read_files(folder: Path) -> dict[str, bytes]:
     try:
         names = sorted(path.name for path in folder.iterdir())
     except OSError as error:
-        raise ModelError(
-            f"bundle {folder}: the folder cannot be read: {error.strerror}", _HINT
-        ) from error
+        raise ModelError(f"bundle {folder}: the folder cannot be read: {error.strerror}") from error
     if MANIFEST not in names:
         raise ModelError(
             f"bundle {folder}: {MANIFEST}: missing; the folder holds "
             f"{', '.join(names) or 'nothing'}",
-            _HINT,
         )
     allowed = (MANIFEST, *_KNOWN, *(format.file for format in FORMATS.values()))
     extra = [name for name in names if name not in allowed]
@@ -163,17 +173,15 @@ def _read_file(folder: Path, name: str) -> bytes:
     try:
         # A link or a pipe in place of a file could change between two readings, or never end.
         if not stat.S_ISREG(path.lstat().st_mode):
-            raise ModelError(f"bundle {folder}: {name}: not a plain file", _HINT)
+            raise ModelError(f"bundle {folder}: {name}: not a plain file")
         return path.read_bytes()
     except OSError as error:
-        raise ModelError(
-            f"bundle {folder}: {name}: cannot be read: {error.strerror}", _HINT
-        ) from error
+        raise ModelError(f"bundle {folder}: {name}: cannot be read: {error.strerror}") from error
 
 
 def _parse_manifest(folder: Path, data: bytes) -> dict[str, Any]:
     def damaged(what: str) -> ModelError:
-        return ModelError(f"bundle {folder}: {MANIFEST}: {what}", _HINT)
+        return ModelError(f"bundle {folder}: {MANIFEST}: {what}")
 
     try:
         manifest = json.loads(data)
@@ -290,10 +298,7 @@ def check_compile(manifest: Mapping[str, Any], compile_: bool) -> None:
         )
 
 
-_OF_WEIGHTS = (
-    "weights and their class are such a module: batchinfer register -p NAME --artifact "
-    "weights.safetensors"
-)
+_OF_WEIGHTS = "weights and their class are such a module: register a .safetensors file"
 
 
 def _other_than_a_module(manifest: Mapping[str, Any]) -> str:

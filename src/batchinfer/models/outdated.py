@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from batchinfer.config.suggestions import listed
 from batchinfer.contracts import CHAMPION
 from batchinfer.errors import ModelError
+from batchinfer.hinted_commands import Asked
 from batchinfer.models.bundle import read_steps
 from batchinfer.models.elsewhere.feeds import FEATURES, unfilled_columns
 from batchinfer.models.formats import archives
@@ -43,14 +45,14 @@ def is_outdated(manifest: Mapping[str, Any]) -> bool:
 
 
 def read_outdated(
-    folder: Path, manifest: Mapping[str, Any], pipeline: str = "", alias: str = CHAMPION
+    folder: Path, manifest: Mapping[str, Any], asked: Asked | None = None, alias: str = CHAMPION
 ) -> list[str]:
     """What can be wrong in what a bundle says, a sentence each, with the command that registers its
     model anew; none for a bundle of this build.
 
     Args:
         folder: of the bundle, which has been verified.
-        pipeline: its name; empty: that of the pipeline that the bundle was made for.
+        asked: how the pipeline was asked for; None: the one that the bundle was made for, by name.
         alias: to give to the new version; empty: none.
 
     Runs on: driver.
@@ -67,10 +69,10 @@ def read_outdated(
         transforms, _ = read_steps(folder)
         unfilled = unfilled_columns(transforms) if transforms else []
     ways = outdated_ways(manifest, signature, artefact, unfilled)
-    command = remake_command(manifest, pipeline, alias) or (
-        f"batchinfer register -p {pipeline or 'NAME'} --artifact PATH"
-        + (f" --alias {alias}" if alias else "")
-    )
+    command = remake_command(manifest, asked, alias)
+    if command is None and asked is not None:
+        command = replace(asked, trains=False).version_command(alias)
+    command = command or "register"
     return [f"{way}; {command} registers it anew" for way in ways]
 
 

@@ -16,7 +16,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from batchinfer.config.suggestions import did_you_mean, listed
+from batchinfer.contracts import CHAMPION
 from batchinfer.errors import ModelError
+from batchinfer.hinted_commands import Asked
 
 DIGEST_TAG = "batchinfer.digest"
 METRICS_TAG = "batchinfer.metrics"
@@ -78,31 +80,48 @@ class Version:
     created: int
     tags: dict[str, str] = field(default_factory=dict)
 
-    @property
-    def digest(self) -> str:
-        """SHA-256 (hex) of the bundle's manifest.
 
-        Raises:
-            ModelError: somebody else registered this version; it is no bundle.
-        """
-        if DIGEST_TAG in self.tags:
-            return self.tags[DIGEST_TAG]
-        raise ModelError(
-            f"models:/{self.name}/{self.version} is not a batchinfer bundle: it has no tag "
-            f"{DIGEST_TAG}",
-            "batchinfer register -p NAME --artifact PATH makes a bundle of a model trained "
-            "elsewhere",
-        )
+def version_words(asked: Asked | None, alias: str = CHAMPION) -> str:
+    """What makes a version of a model, as a hint says it.
+
+    Args:
+        asked: how its pipeline was asked for; None: by nobody.
+        alias: to give to that version.
+    """
+    if asked is None:
+        return "train makes a version, and register takes one from elsewhere"
+    elsewhere = "" if asked.trains else " of a model trained elsewhere"
+    return f"{asked.version_command(alias)} makes a version{elsewhere}"
 
 
 @dataclass(frozen=True)
 class RegisteredModel:
-    """A registered model: its versions in order, and the version of each alias."""
+    """A registered model: its versions in order, and the version of each alias.
+
+    Attributes:
+        asked: how the pipeline was asked for that wants it; None: by nobody.
+    """
 
     name: str
     versions: tuple[Version, ...]
     aliases: dict[str, str]
     tags: dict[str, str] = field(default_factory=dict)
+    asked: Asked | None = None
+
+    def digest_of(self, version: Version) -> str:
+        """SHA-256 (hex) of the manifest of a version's bundle.
+
+        Raises:
+            ModelError: somebody else registered this version; it is no bundle.
+        """
+        if DIGEST_TAG in version.tags:
+            return version.tags[DIGEST_TAG]
+        uri = f"models:/{self.name}/{version.version}"
+        register = self.asked.command("register", "--artifact", uri) if self.asked else "register"
+        raise ModelError(
+            f"{uri} is not a batchinfer bundle: it has no tag {DIGEST_TAG}",
+            f"{register} makes a bundle of a model trained elsewhere",
+        )
 
     def at(self, number: str) -> Version:
         """The version of that number.
@@ -116,8 +135,7 @@ class RegisteredModel:
         raise ModelError(
             f"model {self.name!r} has no version {number}; versions: "
             f"{listed(version.version for version in self.versions)}",
-            "batchinfer train -p PIPELINE makes the next one, and batchinfer register takes one "
-            "from elsewhere",
+            f"{version_words(self.asked)}; {self._listing()}",
         )
 
     def holder(self, alias: str) -> str:
@@ -134,10 +152,21 @@ class RegisteredModel:
         raise ModelError(
             f"model {self.name!r} has no alias {alias!r}{did_you_mean(alias, self.aliases)}; "
             f"aliases: {known}",
-            f"batchinfer train -p PIPELINE --alias {alias} makes a version with it (of a model "
-            f"trained elsewhere: register -p PIPELINE --artifact PATH --alias {alias}); "
-            "batchinfer models -p PIPELINE --promote V gives it to a version there is",
+            f"{version_words(self.asked, alias)}; {self._promoting()}",
         )
+
+    def _listing(self) -> str:
+        listing = self.asked.command("models") if self.asked else "models"
+        return f"{listing} lists the versions there are"
+
+    def _promoting(self) -> str:
+        newest = self.versions[-1].version
+        promoting = (
+            self.asked.command("models", "--promote", newest)
+            if self.asked
+            else (f"models --promote {newest}")
+        )
+        return f"{promoting} gives it to the newest version there is"
 
     def history(self, alias: str) -> list[str]:
         """Numbers of the versions that held the alias before, newest last.

@@ -13,6 +13,7 @@ import json
 import math
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from batchinfer.config.suggestions import did_you_mean, listed
 from batchinfer.contracts import ModelRef, NamedModel
 from batchinfer.credentials import without_credentials
 from batchinfer.errors import BatchInferError, ModelError
+from batchinfer.hinted_commands import Asked
 from batchinfer.models.bundle import verify_bundle
 from batchinfer.models.bundle_store import bundles_of, download_bundle, download_model, local_bundle
 from batchinfer.models.mlflow_client import log_training, open_client, registry_lock, storage_errors
@@ -34,6 +36,7 @@ from batchinfer.models.registered import (
     alias_move,
     metrics_tag,
     moves_tag,
+    version_words,
 )
 from batchinfer.models.registry_reading import read_by_client, read_by_sqlite
 
@@ -53,11 +56,13 @@ class Registry:
     Attributes:
         tracking_uri: MLflow's URI, such as `sqlite:////var/lib/mlflow.db` or `http://host:5000`.
         artifacts: folder or URI below which bundles are kept; empty: where the server puts them.
+        asked: how the pipeline was asked for that wants its models, for hints; None: by nobody.
     """
 
-    def __init__(self, tracking_uri: str, artifacts: str) -> None:
+    def __init__(self, tracking_uri: str, artifacts: str, asked: Asked | None = None) -> None:
         self.tracking_uri = tracking_uri
         self.artifacts = artifacts
+        self.asked = asked
         self._client: MlflowClient | None = None
         self._preparing: threading.Thread | None = None
 
@@ -159,7 +164,7 @@ class Registry:
         named = _parse(uri)
         model = self._model(named.name)
         version = model.at(model.holder(named.alias) if named.alias else str(named.version))
-        return ModelRef(named.name, version.version, version.digest, uri)
+        return ModelRef(named.name, version.version, model.digest_of(version), uri)
 
     def fetch(self, ref: ModelRef, cache: Path) -> Path:
         """A local folder with the bundle of a resolved model, verified on every call.
@@ -175,13 +180,13 @@ class Registry:
         source = self._model(ref.name).at(ref.version).source
         local = local_bundle(source, self.artifacts)
         if local is not None:
-            verify_bundle(local, ref.digest)
+            verify_bundle(local, ref.digest, self.asked)
             return local
         folder = cache / ref.digest
         if not folder.exists():
             self._open()
             download_bundle(self.tracking_uri, source, folder, ref.digest)
-        verify_bundle(folder, ref.digest)
+        verify_bundle(folder, ref.digest, self.asked)
         return folder
 
     def download(self, uri: str, folder: Path) -> Path:
@@ -246,7 +251,7 @@ class Registry:
         with registry_lock(self.tracking_uri):
             model = self._model(name)
             wanted = model.at(version)
-            digest = wanted.digest
+            digest = model.digest_of(wanted)
             holder = model.aliases.get(alias)
             if holder != wanted.version:
                 # The history first: a crash between the two leaves an entry that equals the holder,
@@ -276,11 +281,12 @@ class Registry:
                 raise ModelError(
                     f"models:/{name}@{alias} has no former version to go back to: version {holder} "
                     "is its first",
-                    "batchinfer models -p NAME lists the versions; --promote V gives the alias to "
-                    f"one of: {', '.join(known)}",
+                    f"{self.asked.command('models') if self.asked else 'models'} lists the "
+                    "versions; with --promote and the number of one it gives the alias to that: "
+                    f"{', '.join(known)}",
                 )
             former = known[history.pop()]
-            digest = former.digest
+            digest = model.digest_of(former)
             self._move(client, model, alias, former.version, history, "rollback")
         return ModelRef(name, former.version, digest, f"models:/{name}@{alias}")
 
@@ -311,15 +317,14 @@ class Registry:
     def _model(self, name: str) -> RegisteredModel:
         model = self._read(name).get(name)
         if model is not None and model.versions:
-            return model
+            return replace(model, asked=self.asked)
         known = [model.name for model in self._read().values() if model.versions]
         raise ModelError(
             f"no model {name!r} in the registry {without_credentials(self.tracking_uri)}"
             f"{did_you_mean(name, known)}; registered: {listed(known, none='none')}; "
             "another project's registry is asked by project=FOLDER in Python, or by "
             "BATCHINFER_HOME=FOLDER",
-            "batchinfer train -p PIPELINE makes one, and batchinfer register takes one from "
-            "elsewhere",
+            version_words(self.asked),
         )
 
     def _experiment(self, client: MlflowClient, name: str) -> str:

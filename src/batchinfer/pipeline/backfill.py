@@ -183,6 +183,7 @@ def _take(report: BackfillReport, slice_: str, outcome: RunReport | BatchInferEr
                 "status": "failed",
                 "exit_code": outcome.exit_code,
                 "errors": list(outcome.problems),
+                "hint": outcome.hint,
             }
         )
         report.errors += [f"slice {slice_}: {problem}" for problem in outcome.problems]

@@ -160,7 +160,7 @@ def remedy(context: Context, error: DamagedFile) -> str | None:
     named = [file for file in files if any(file.path in each for each in error.problems)]
     if not named:
         return None
-    more = f"batchinfer doctor -p {context.name} --deep names any others"
+    more = f"{context.asked.command('doctor', '--deep')} names any others"
     return "; ".join([*dict.fromkeys(_hint(context, file) for file in named), more])
 
 
@@ -334,26 +334,22 @@ def _look(file: LoggedFile) -> tuple[bool, str | None]:
 
 
 def _hint(context: Context, file: LoggedFile) -> str:
+    anew = ("--slice", file.slice, "--force")
+    score, extract = (context.asked.command(name, *anew) for name in ("score", "extract"))
     copy = "put the file back from a copy, if there is one"
     if file.is_source:
         return f"{copy}; else have the table's owner take its rows out of the table"
     if file.table == context.predictions:
-        return f"batchinfer score -p {context.name} --slice {file.slice} --force writes it anew"
+        return f"{score} writes it anew"
     if file.table == context.quarantine:
-        return (
-            f"{copy}; records of rows that could not be scored, batchinfer score -p {context.name} "
-            f"--slice {file.slice} --force writes anew"
-        )
+        return f"{copy}; records of rows that could not be scored, {score} writes anew"
     if file.table == context.runs:
         return f"{copy}; else move the folder {file.table} aside: it is the history of runs only"
     if file.table == context.landed and context.pipeline.source.never_anew is None:
-        return (
-            f"batchinfer extract -p {context.name} --slice {file.slice} --force lands it anew from "
-            "its source"
-        )
+        return f"{extract} lands it anew from its source"
     if file.table == context.landed_for_training:
         return (
-            f"move the folder {file.table} aside, and batchinfer train -p {context.name} lands it "
+            f"move the folder {file.table} aside, and {context.asked.command('train')} lands it "
             "anew"
         )
     if file.table == context.landed:

@@ -10,6 +10,7 @@ from batchinfer.errors import ConfigError, InputMissing
 from batchinfer.pipeline.damaged_files import remedies
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.slice_names import check_slice
+from batchinfer.pipeline.slices.landed import read_slices
 
 
 class LookupAnswer(dict[str, Any]):
@@ -37,10 +38,18 @@ def lookup_keys(
     if not exists(context.predictions):
         raise InputMissing(
             f"{context.predictions}: no predictions of pipeline {context.name} have been published",
-            hint=f"batchinfer score -p {context.name} --slice …",
+            hint=_publishing(context),
         )
     with remedies(context):
         return lookup_rows(context.predictions, keys, as_of)
+
+
+def _publishing(context: Context) -> str:
+    """The command that publishes the newest slice; where none has landed, the one that lands."""
+    newest = max(read_slices(context.landed), default=None)
+    if newest is None:
+        return context.extract_command()
+    return context.asked.command("score", "--slice", newest)
 
 
 def answer_lookup(

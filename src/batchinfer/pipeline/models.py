@@ -71,7 +71,7 @@ def _outdated(context: Context, name: str, version: Mapping[str, Any]) -> list[s
     try:
         ref = context.registry.resolve(f"models:/{name}/{version['version']}")
         folder = context.registry.fetch(ref, context.bundle_cache)
-        return read_outdated(folder, verify_bundle(folder, ref.digest), context.name, alias)
+        return read_outdated(folder, verify_bundle(folder, ref.digest), context.asked, alias)
     except (BatchInferError, OSError):
         # The list is also for whoever looks for a version that is whole; what is wrong with this
         # one is told by the command that needs it.

@@ -14,7 +14,9 @@ from batchinfer.errors import BatchInferError, ConfigError
 from batchinfer.machine import usable_memory
 from batchinfer.pipeline.damaged_files import remedies
 from batchinfer.pipeline.definition.context import Context
+from batchinfer.pipeline.definition.next_steps import next_step
 from batchinfer.pipeline.scoring import few_rows
+from batchinfer.pipeline.scoring.commits import check_predictions
 from batchinfer.pipeline.scoring.devices import choose_device
 from batchinfer.pipeline.scoring.earlier_runs import (
     estimated_seconds,
@@ -65,7 +67,7 @@ def plan_slice(context: Context, slice_: str) -> Plan:
     from batchinfer.lake.storage import check_writable
     from batchinfer.pipeline.scoring.published import check_owner, read_published
 
-    result = Plan(pipeline=context.name, slice=slice_, status="ready", problems=[])
+    result = Plan(pipeline=context.name, slice=slice_, status="ready", problems=[], hints=[])
     few = False
 
     def attempt(work: Callable[[], Found]) -> Found | None:
@@ -77,6 +79,9 @@ def plan_slice(context: Context, slice_: str) -> Plan:
                 problem for problem in error.problems if problem not in result["problems"]
             ]
             result.exit_code = result.exit_code or error.exit_code
+            hint = error.hint or next_step(context.asked, "score", slice_, error)
+            if hint and hint not in result["hints"]:
+                result["hints"].append(hint)
             return None
 
     columns = TableColumns(context)
@@ -101,6 +106,7 @@ def plan_slice(context: Context, slice_: str) -> Plan:
     if model:
         result |= _model_facts(columns, model)
         attempt(lambda: check_suite_columns(columns, suites or {}, model))
+        attempt(lambda: check_predictions(columns, model, slice_))
     earlier: list[LatestRun] = []
     if model:
         earlier = (
@@ -113,7 +119,7 @@ def plan_slice(context: Context, slice_: str) -> Plan:
             result["warnings"].append(note)
         fresh = published is not None and not published.is_stale(data, model.ref.digest)
         result["action"] = "nothing: published from this data by this model" if fresh else "score"
-        result["estimated_s"] = estimated_seconds(earlier, data.rows)
+        result["estimated_s"] = estimated_seconds(earlier, data.rows, starts_spark=not few)
         result["estimated_how"] = (
             f"{len(earlier)} earlier runs of this model"
             if earlier

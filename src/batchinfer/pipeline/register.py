@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from batchinfer.command_reports import RegisterReport
 from batchinfer.config.fields import check_alias
 from batchinfer.config.loader import Loaded
 from batchinfer.config.pipeline import Pipeline
+from batchinfer.config.project import no_such_file
 from batchinfer.config.types import parse_ddl, spark_name
 from batchinfer.contracts import CHAMPION, SOURCE_FILE, SOURCE_LINE
 from batchinfer.errors import ConfigError, ModelError
@@ -56,7 +58,8 @@ def register_model(
     Runs on: driver, without Spark.
 
     Raises:
-        ConfigError: an alias or a URI that cannot be.
+        ConfigError: an alias or a URI that cannot be, or a file that is not there; told before
+            anything that takes seconds is loaded.
         ModelError: the artefact is missing, damaged, not trusted, or does not fit the pipeline's
             columns.
         StorageError: the registry does not answer.
@@ -67,12 +70,17 @@ def register_model(
     if alias is not None:
         check_alias(alias)
     scheme = _scheme(artifact)
+    is_class = not scheme and not check_class_path(artifact) and not Path(artifact).exists()
+    if not is_class and scheme not in _FETCHED:
+        _check_there("--artifact", artifact, "a file or a folder of a model")
+    if options.reference is not None:
+        _check_there("--reference", options.reference, "the file of a model")
     context.registry.prepare()
     import_module("torch")  # takes seconds, which pass while MLflow is loaded
     context.registry.settle()
     with tempfile.TemporaryDirectory(prefix="batchinfer-") as scratch:
         folder = Path(scratch) / "bundle"
-        if not scheme and not check_class_path(artifact) and not Path(artifact).exists():
+        if is_class:
             made = _bundle_handler(columns, artifact, name, folder)
         else:
             path = (
@@ -112,6 +120,12 @@ def _local(artifact: str) -> Path:
 
         artifact = urllib.request.url2pathname(urllib.parse.urlsplit(artifact).path)
     return Path(artifact).expanduser()
+
+
+def _check_there(option: str, given: str, allowed: str) -> None:
+    place = Path(os.path.abspath(_local(given)))
+    if not os.path.exists(place):
+        raise ConfigError(f"{option}: {no_such_file(given, place)}; allowed: {allowed}")
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from batchinfer.command_reports import RunReport
-from batchinfer.config.pipeline import Pipeline
 from batchinfer.contracts import SLICE
 from batchinfer.errors import InputError, InputMissing
+from batchinfer.hinted_commands import Asked
 from batchinfer.inference.road_choice import Road
 from batchinfer.lake.ledger import run_number
 from batchinfer.pipeline.definition.context import Context
@@ -81,7 +81,7 @@ def replay_slice(context: Context, slice_: str, open_session: OpenSession) -> Ru
                 f"slice {slice_} of pipeline {context.name} was never published in "
                 f"{context.predictions}; "
                 "allowed: a slice that has been scored",
-                _hint(context.name, slice_),
+                _hint(context.asked, slice_),
             )
         report.version = published.version
         check_owner(context, slice_, published)
@@ -118,11 +118,9 @@ def _road(chosen: Road, rows: int) -> Road:
     return Road("pandas" if chosen.name == "pandas" else "arrow", _REASON.format(rows=rows))
 
 
-def _hint(name: str, slice_: str, force: str = "") -> str:
-    return (
-        f"batchinfer score -p {name} --slice {slice_}{force} scores all rows of the "
-        "slice, those in quarantine too"
-    )
+def _hint(asked: Asked, slice_: str, *force: str) -> str:
+    command = asked.command("score", "--slice", slice_, *force)
+    return f"{command} scores all rows of the slice, those in quarantine too"
 
 
 def _waiting(
@@ -135,21 +133,19 @@ def _waiting(
 
     context = inputs.columns.context
     records = read_scored(context.quarantine, inputs.data.slice)
-    _check_complete(context.name, inputs, published, records.num_rows)
+    _check_complete(inputs, published, records.num_rows)
     waiting = settling.scorable(inputs, records)
     if not waiting.num_rows:
         inputs.report.explanation = f"no row in {context.quarantine} could be scored by another try"
     else:
-        _check_same(context.pipeline, inputs, published)
+        _check_same(context, inputs, published)
         waiting = settling.of_one_row(inputs, waiting, rows)
     if published.is_unsettled:
         waiting = settling.take_out_published(inputs, published, waiting, open_session)
     return waiting
 
 
-def _check_complete(
-    name: str, inputs: ResolvedInputs, published: Published, quarantined: int
-) -> None:
+def _check_complete(inputs: ResolvedInputs, published: Published, quarantined: int) -> None:
     """Whether the quarantine is that of the predictions, and all rows of the slice are in one of
     the two.
 
@@ -157,12 +153,13 @@ def _check_complete(
         InputError: they are of two runs.
     """
     slice_, data = inputs.data.slice, inputs.data
+    context = inputs.columns.context
     if published.is_cut_off:
         raise InputError(
-            f"slice {slice_} of pipeline {name}: a run that scored it was cut off between "
+            f"slice {slice_} of pipeline {context.name}: a run that scored it was cut off between "
             "its commits, so its quarantine is of another run than its predictions; "
             "allowed: predictions and quarantine of one run",
-            _hint(name, slice_),
+            _hint(context.asked, slice_),
         )
     if published.is_unsettled or published.is_of_other_data(data):
         return
@@ -170,14 +167,14 @@ def _check_complete(
         inputs.report.warnings.append(
             f"slice {slice_}: {data.rows:,} rows landed, {published.rows:,} are published and "
             f"{quarantined:,} are in quarantine; "
-            "something else has taken rows out. " + _hint(name, slice_, " --force")
+            "something else has taken rows out. " + _hint(context.asked, slice_, "--force")
         )
 
 
-def _check_same(pipeline: Pipeline, inputs: ResolvedInputs, published: Published) -> None:
+def _check_same(context: Context, inputs: ResolvedInputs, published: Published) -> None:
     """Whether the rows in quarantine are those that a run would score now."""
     slice_ = inputs.data.slice
-    precision = pipeline.model.precision
+    precision = context.pipeline.model.precision
     without = (
         "an earlier build published it without a row, so nothing tells which data its "
         "quarantine is of"
@@ -191,12 +188,12 @@ def _check_same(pipeline: Pipeline, inputs: ResolvedInputs, published: Published
         other_precision: not published.same_precision,
     }
     problems = [
-        f"slice {slice_} of pipeline {pipeline.name}: {reason}"
+        f"slice {slice_} of pipeline {context.name}: {reason}"
         for reason, holds in reasons.items()
         if holds
     ]
     if problems:
-        raise InputError(problems, _hint(pipeline.name, slice_))
+        raise InputError(problems, _hint(context.asked, slice_))
 
 
 @dataclass(frozen=True)
@@ -232,7 +229,7 @@ class QuarantinedRows:
             raise InputError(
                 f"slice {data.slice}: {data.rows:,} rows are in quarantine, and {found:,} of "
                 f"{data.table} have their keys ({', '.join(columns.key)}); allowed: one row a key",
-                _hint(columns.context.name, data.slice, " --force"),
+                _hint(columns.context.asked, data.slice, "--force"),
             )
 
     def published_beside(self) -> Sequence[str]:
@@ -249,7 +246,9 @@ class QuarantinedRows:
 
         context, run = self.inputs.columns.context, None
         if outcome.files:
-            commits.ensure_predictions(self.inputs.columns, self.inputs.model, evolve=False)
+            inputs = self.inputs
+            slice_ = inputs.data.slice
+            commits.ensure_predictions(inputs.columns, inputs.model, slice_, evolve=False)
             run = run_number(context.run_id)
             self.inputs.report.version = commits.commit_joining(
                 self.inputs, outcome.files, self.published, self._is_mixed()

@@ -9,8 +9,11 @@ from typing import Any
 from batchinfer.errors import ConfigError, InputMissing
 
 
-def find_report(run_id: str, env: str) -> dict[str, Any]:
+def find_report(run_id: str, env: str, ref: str | None = None) -> dict[str, Any]:
     """The JSON of a run and the path of its HTML page.
+
+    Args:
+        ref: a pipeline of the project that the run was of; None: the project of this folder.
 
     Raises:
         ConfigError: text that is no run id.
@@ -18,7 +21,7 @@ def find_report(run_id: str, env: str) -> dict[str, Any]:
     """
     from pyarrow.fs import FileSelector
 
-    from batchinfer.config.loader import load_state
+    from batchinfer.config.loader import load_pipeline, load_state
     from batchinfer.lake.table_places import open_filesystem, storage_faults
     from batchinfer.object_stores import use
 
@@ -26,7 +29,7 @@ def find_report(run_id: str, env: str) -> dict[str, Any]:
         raise ConfigError(
             f"--run: got {run_id!r}; allowed: a run_id such as 20261121T021500-1f2e3d4c"
         )
-    environment, _ = load_state(env)
+    environment = load_state(env)[0] if ref is None else load_pipeline(ref, (), env).environment
     use(environment.spark.conf, [environment.reports])
     filesystem, root = open_filesystem(environment.reports)
     page = f"{environment.reports.rstrip('/')}/{run_id}.html"

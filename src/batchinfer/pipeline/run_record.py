@@ -16,6 +16,7 @@ from batchinfer.credentials import IDENTIFIERS, told_without_secrets
 from batchinfer.errors import BatchInferError, Interrupted, SliceHeld, StorageError, TableTooNew
 from batchinfer.pipeline.damaged_files import damage_behind, remedies
 from batchinfer.pipeline.definition.context import Context
+from batchinfer.pipeline.definition.next_steps import next_step
 from batchinfer.report.terminal import show_line
 from batchinfer.spark.jvm import as_ended
 
@@ -82,6 +83,8 @@ def record_run(
         if isinstance(told, _Unforeseen):
             told = damage_behind(context, slice_, error) or told
         told.facts |= facts
+        if isinstance(told, BatchInferError) and told.hint is None:
+            told.hint = next_step(context.asked, command, slice_, told)
         if not isinstance(told, SliceHeld):
             ended = {
                 "status": "interrupted" if isinstance(told, Interrupted) else "failed",

@@ -61,6 +61,7 @@ def score_slice(
                 settle(inputs, published, open_session)
         else:
             inputs.report.warnings += [note] if note else []
+            commits.check_predictions(inputs.columns, inputs.model, slice_, evolve)
             rows = WholeSlice(inputs, evolve, published.version if published else None)
             with few_rows.loading(inputs) as child:
                 Publication(inputs, rows, open_session, child).run(started)
@@ -133,7 +134,7 @@ class WholeSlice:
     def commit(self, outcome: RunOutcome) -> None:
         inputs = self.inputs
         self._commit_failed(outcome, published=True)
-        commits.ensure_predictions(inputs.columns, inputs.model, self.evolve)
+        commits.ensure_predictions(inputs.columns, inputs.model, inputs.data.slice, self.evolve)
         inputs.report.version = commits.commit_slice(inputs, outcome.files, self.seen)
 
     def _commit_failed(self, outcome: RunOutcome, published: bool) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+import datetime as dt
+from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING, Any
 
 from batchinfer.config.pipeline import Pipeline
@@ -10,6 +11,7 @@ from batchinfer.errors import NO_FAULT_OF_SLICE, ConfigError, ModelError, Storag
 from batchinfer.pipeline.damaged_files import remedies
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.slice_names import check_slice
+from batchinfer.pipeline.freshness import Lateness, find_lateness
 from batchinfer.pipeline.scoring.published import Published, read_published
 from batchinfer.pipeline.slices.landed import read_landed
 from batchinfer.pipeline.slices.slice_data import LandedSlice
@@ -19,14 +21,21 @@ if TYPE_CHECKING:
     from batchinfer.models.registry import Registry
 
 
+class Status(dict[str, Any]):
+    """The state as JSON; `exit_code` is that of what `check` found, the smallest there is."""
+
+    exit_code = 0
+
+
 def pipeline_status(
-    context: Context, start: str | None = None, end: str | None = None
-) -> dict[str, Any]:
+    context: Context, start: str | None = None, end: str | None = None, check: bool = False
+) -> Status:
     """State of every landed or published slice, with its data and model versions, and where that
     is kept.
 
     Args:
         start, end: the first and the last slice that are told; None: there is no such bound.
+        check: judge too whether the predictions are as fresh as they should be.
 
     A slice is stale if its data changed after it was scored, or if the pipeline's model is another
     one now; it is failed if it is not up to date and its last attempt failed. What the tables say
@@ -65,21 +74,36 @@ def pipeline_status(
         for name in sorted({*landed, *published})
         if (first is None or name >= first) and (behind is None or name <= behind)
     ]
-    body = {
-        "pipeline": context.name,
-        "status": "ok",
-        "slices": slices,
-        "table": context.predictions,
-        "state": context.loaded.state.to_json(),
-    }
+    body = Status(
+        pipeline=context.name,
+        status="ok",
+        slices=slices,
+        table=context.predictions,
+        state=context.loaded.state.to_json(),
+    )
     warnings = [*context.loaded.warnings, *([warning] if warning else [])]
     warnings += [
         f"slice {name}: a replay was cut off, and rows that it published are in quarantine still; "
-        f"batchinfer replay -p {context.name} --slice {name} takes them out, and so does score"
+        f"{context.asked.command('replay', '--slice', name)} takes them out, and so does score"
         for name, one in published.items()
         if one.is_unsettled
     ]
-    return body | ({"warnings": warnings} if warnings else {})
+    if warnings:
+        body["warnings"] = warnings
+    if check:
+        _add_check(
+            body, find_lateness(context, slices, dt.datetime.now(dt.UTC), bool(start or end))
+        )
+    return body
+
+
+def _add_check(body: Status, late: Sequence[Lateness]) -> None:
+    problems = [one.problem for one in late]
+    body["check"] = {"ok": not late, "problems": problems}
+    if late:
+        body.exit_code = min(one.exit_code for one in late)
+        commands = "; ".join(dict.fromkeys(one.command for one in late))
+        body.update(status="failed", exit_code=body.exit_code, errors=problems, hint=commands)
 
 
 def _current_digest(pipeline: Pipeline, registry: Registry) -> tuple[str | None, str | None]:

@@ -82,8 +82,8 @@ def train_pipeline(
     if settings is None:
         raise ConfigError(
             f"{context.loaded.file}: no train section; allowed: train with a target and a model",
-            "a model trained elsewhere, or a handler, is no business of train: batchinfer register "
-            f"-p {context.name} --artifact PATH",
+            "a model trained elsewhere, or a handler, is no business of train: "
+            f"{context.asked.version_command()}, where PATH is its file",
         )
     if not context.pipeline.features:
         raise ConfigError(

@@ -11,7 +11,6 @@ import json
 import math
 import os
 import re
-import shlex
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -54,8 +53,8 @@ def write_report(run: Mapping[str, Any], extra: Mapping[str, Any], folder: Path)
         run: the JSON of `score`, as `command_reports.RunReport.to_json` gives it.
         extra: all of it optional: `reasons` {reason: rows quarantined}; `tasks` [{seconds, rows,
             batches, attempts, largest_batch, smallest_batch, stages {stage: seconds}, use {device,
-            computing, input, output}}]; `histogram` {column, edges, counts}; `key` (a scored row's
-            key, by column).
+            computing, input, output}}]; `histogram` {column, edges, counts}; `lookup` (the command
+            that looks up one of the rows).
         folder: where the reports are.
 
     Runs on: driver.
@@ -100,7 +99,7 @@ def render_report(run: Mapping[str, Any], extra: Mapping[str, Any]) -> str:
         errors=[str(error) for error in run.get("errors") or ()],
         facts=[(name, value) for name,
         value in run.items() if name not in _NOT_FACTS and value not in (None, "", [], {})],
-        lookup=_lookup_command(str(run.get("pipeline", "")), extra.get("key")),
+        lookup=extra.get("lookup"),
     )  # fmt: skip
 
 
@@ -168,11 +167,6 @@ def _warnings(warnings: Sequence[Any]) -> list[str]:
     shown = [str(warning) for warning in warnings[:_MOST_WARNINGS]]
     left = len(warnings) - len(shown)
     return [*shown, f"… and {left:,} more, in the JSON beside this page"] if left else shown
-
-
-def _lookup_command(pipeline: str, key: Mapping[str, Any] | None) -> str:
-    given = ",".join(f"{name}={value}" for name, value in key.items()) if key else "COLUMN=VALUE,…"
-    return f"batchinfer lookup -p {shlex.quote(pipeline)} --key {shlex.quote(given)}"
 
 
 def _environment() -> Environment:

@@ -53,3 +53,12 @@ def duration(seconds: float) -> str:
         return f"{whole // 60} min {whole % 60} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def bytes_told(count: float) -> str:
+    """A size for people: `812 B`, `64.0 KiB`, `1.5 MiB`, `2.2 GiB`."""
+    for unit in ("B", "KiB", "MiB"):
+        if abs(count) < 1023.95:
+            return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:,.1f} GiB"

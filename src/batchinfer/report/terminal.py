@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _PLAIN_WIDTH = 160
 _EVERY_S = 10.0
+_MOMENT_S = 1.0
 
 
 class Advance(Protocol):
@@ -93,8 +94,13 @@ def _cell(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, float):
-        return f"{value:,.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
+        return rounded(value)
     return showable(str(value))
+
+
+def rounded(value: float) -> str:
+    """A number with four digits that tell something; a large one whole, with its thousands."""
+    return f"{value:,.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
 
 
 def show_error(error: BatchInferError | Interrupted) -> None:
@@ -115,6 +121,31 @@ def show_error(error: BatchInferError | Interrupted) -> None:
         console.print(Text.assemble((mark, "bold red"), problem), soft_wrap=True)
     if error.hint:
         console.print(Text.assemble(("Hint: ", "bold cyan"), showable(error.hint)), soft_wrap=True)
+
+
+@contextlib.contextmanager
+def step(what: str) -> Generator[None]:
+    """Says on a terminal what is going on, if the block takes longer than a moment; a log has the
+    lines of `progress`, and no use for this one.
+
+    Args:
+        what: such as `starting Spark`.
+
+    Runs on: driver. Writes to: stderr.
+    """
+    if not _is_terminal():
+        yield
+        return
+    console = os.dup(2)
+    line = threading.Timer(_MOMENT_S, lambda: os.write(console, f"{what}…\n".encode()))
+    line.daemon = True
+    line.start()
+    try:
+        yield
+    finally:
+        line.cancel()
+        line.join()
+        os.close(console)
 
 
 @contextlib.contextmanager

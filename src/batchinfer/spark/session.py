@@ -20,7 +20,9 @@ from typing import TYPE_CHECKING
 from batchinfer.config import s3
 from batchinfer.config.environment import Environment, SparkSettings
 from batchinfer.errors import ConfigError, SetupError, StorageError
+from batchinfer.report.terminal import step
 from batchinfer.spark.jvm import forget_ended, is_running
+from batchinfer.spark.jvm_output import without_start_lines
 from batchinfer.spark.shipping import shipment
 
 if TYPE_CHECKING:
@@ -170,7 +172,11 @@ def open_session(
     builder = SparkSession.builder.appName(app_name)
     for name, value in conf.items():
         builder = builder.config(name, value)
-    _start_apart(builder.getOrCreate)
+    if is_running():
+        _start_apart(builder.getOrCreate)
+    else:
+        with step("starting Spark"), without_start_lines():
+            _start_apart(builder.getOrCreate)
     spark = builder.getOrCreate()
     # Set in the session, which passes it to Hadoop's settings: in one that was there before, a
     # setting spark.hadoop.* would come too late.

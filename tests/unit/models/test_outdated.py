@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from batchinfer.hinted_commands import Asked
 from batchinfer.models.elsewhere.feeds import unfilled_columns
 from batchinfer.models.formats.catalogue import FORMATS
 from batchinfer.models.manifest import SIGNATURE, TRANSFORMS, digest_of, sha256, to_bytes
@@ -194,7 +195,7 @@ HERE = "batchinfer register -p "
         ("", "champion", NAMED, "first --artifact 'my trees.onnx' --alias champion"),
         ("other", "trial", NAMED, "other --artifact 'my trees.onnx' --alias trial"),
         ("other", "", NAMED, "other --artifact 'my trees.onnx'"),
-        ("", "trial", {}, "NAME --artifact PATH --alias trial"),
+        ("other", "trial", {}, "other --artifact PATH --alias trial"),
         ("other", "", {}, "other --artifact PATH"),
     ],
 )
@@ -202,7 +203,9 @@ def test_the_sentence_has_the_command(
     tmp_path: Path, pipeline: str, alias: str, facts: dict[str, Any], command: str
 ) -> None:
     made = old_bundle(tmp_path / "old", "onnx", TREES, fitted(HALF), facts)
-    (sentence,) = read_outdated(tmp_path / "old", made, pipeline, alias)
+    (sentence,) = read_outdated(
+        tmp_path / "old", made, Asked(pipeline) if pipeline else None, alias
+    )
     assert sentence == (
         "a missing number in b reaches the trees as 0, which is right only if they were grown on "
         f"the output of these features; {HERE}{command} registers it anew"

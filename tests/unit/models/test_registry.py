@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from batchinfer.errors import BatchInferError, ConfigError, ModelError, StorageError
+from batchinfer.hinted_commands import Asked
 from batchinfer.models import registry_reading
 from batchinfer.models.bundle import verify_bundle
 from batchinfer.models.bundle_writing import write_bundle
@@ -135,17 +136,18 @@ def test_what_is_not_there_is_told_with_what_is(
         registry.resolve(uri)
     assert all(part in str(caught.value) for part in says)
     if "incom" in uri and "/NAME" not in str(caught.value):
-        assert "batchinfer train -p PIPELINE" in str(caught.value.hint)
+        assert "train makes a version, and register takes one" in str(caught.value.hint)
 
 
 def test_an_empty_registry_names_the_command_that_fills_it(tmp_path: Path) -> None:
     registry = Registry(f"sqlite:///{tmp_path}/none/mlflow.db", str(tmp_path))
     with pytest.raises(ModelError, match="registered: none") as caught:
         registry.resolve("models:/income@champion")
-    assert (
-        caught.value.hint is not None
-        and "batchinfer train -p PIPELINE makes one" in caught.value.hint
-    )
+    assert caught.value.hint == "train makes a version, and register takes one from elsewhere"
+    registry.asked = Asked("my income.yaml")
+    with pytest.raises(ModelError) as caught:
+        registry.resolve("models:/income@champion")
+    assert caught.value.hint == "batchinfer train -p 'my income.yaml' makes a version"
     assert not (tmp_path / "none").exists()
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from batchinfer.errors import ModelError
+from batchinfer.hinted_commands import Asked
 from batchinfer.models.bundle import verify_bundle
 from batchinfer.models.bundle_writing import write_bundle
 from batchinfer.models.handler import BinaryClassifier
@@ -28,7 +29,7 @@ OURS, THEIRS = "batchinfer.models.handler:BinaryClassifier", "my_models:Petals"
         (
             {"artifact": {"name": "my net.pt2"}},
             OURS,
-            "batchinfer register -p NAME --artifact 'my net.pt2' --alias champion",
+            None,
         ),
         (
             {"pipeline": "p"},
@@ -47,11 +48,11 @@ def test_a_bundle_says_how_it_came_to_be(
 
 def test_the_pipeline_and_the_alias_at_hand_are_taken() -> None:
     made = {"facts": {"pipeline": "p"}, "handler": {"class": THEIRS}}
-    assert remake_command(made, "q", "best") == (
+    assert remake_command(made, Asked("q"), "best") == (
         "batchinfer register -p q --artifact my_models:Petals --alias best"
     )
     trained = {"facts": {"pipeline": "p", "training_table": "t"}, "handler": {"class": OURS}}
-    assert remake_command(trained, "q", "best") == "batchinfer train -p q --alias best"
+    assert remake_command(trained, Asked("q"), "best") == "batchinfer train -p q --alias best"
     assert remake_command({"handler": {"class": OURS}}) is None
 
 
@@ -64,7 +65,10 @@ def test_the_pipeline_and_the_alias_at_hand_are_taken() -> None:
             "(batchinfer register -p p --artifact w.safetensors --alias champion), or go back to a "
             "version that is whole (batchinfer models -p p).",
         ),
-        ({}, "(batchinfer train -p NAME, or batchinfer register -p NAME --artifact PATH for a"),
+        (
+            {},
+            "Make the version again with train, or with register if it was trained elsewhere",
+        ),
     ],
 )
 def test_a_damaged_bundle_is_made_again_as_it_was_made(

@@ -46,8 +46,8 @@ def test_a_flipped_bit_of_landed_rows_publishes_nothing(ready: SmallProject) -> 
     assert str(path) in problem and "the checksum of a page does not match its bytes" in problem
     assert caught.value.exit_code == 3
     assert caught.value.hint == (
-        f"batchinfer extract -p small --slice {DAY} --force lands it anew from its source; "
-        "batchinfer doctor -p small --deep names any others"
+        f"batchinfer extract {ready.named} --slice {DAY} --force lands it anew from its source; "
+        f"batchinfer doctor -p {ready.root}/conf/pipelines/small.yaml --deep names any others"
     )
     assert ready.states() == {DAY: "failed"}, "nothing was published"
 
@@ -69,10 +69,10 @@ def test_a_damaged_file_of_predictions_is_told_and_written_anew(ready: SmallProj
         ready.score()
     with pytest.raises(DamagedFile) as planned:
         plan_slice(ready.context(), DAY)
-    assert f"score -p small --slice {DAY} --force writes it anew" in str(planned.value.hint)
+    assert f"score {ready.named} --slice {DAY} --force writes it anew" in str(planned.value.hint)
     [damage] = look_deep(ready.context()).damaged
     assert damage.file == str(path)
-    assert damage.hint == f"batchinfer score -p small --slice {DAY} --force writes it anew"
+    assert damage.hint == f"batchinfer score {ready.named} --slice {DAY} --force writes it anew"
     ready.score(DAY, force=True)
     assert ready.states() == {DAY: "published"}
     assert look_deep(ready.context()).damaged == []

@@ -101,7 +101,7 @@ def test_every_step_after_an_edit_names_the_next_one(project: Path) -> None:
     assert (beside.model_version, beside.alias, beside.in_use) == ("2", "", False)
     assert beside.warnings == [
         "version 2 is registered, and champion stays with version 1: batchinfer models -p own "
-        "--promote 2"
+        "--promote 2 gives it to this one"
     ]
     # No column `label`: that the former version's code is gone is of no interest here.
     assert model_versions(context, promote="2")["warnings"] == []

@@ -5,6 +5,8 @@ behind.
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -118,13 +120,39 @@ def test_a_dead_registry_is_told_within_seconds_and_leaves_nothing(
     ("sum.onnx", "9 lives", ConfigError),
      ("sum.onnx", "latest", ConfigError), ("sum.onnx", "V2", ConfigError),
      ("sum.onnx", "a" * 256, ConfigError),
-     ("none.onnx", None, ModelError), ("models:/none", None, BatchInferError)],
+     ("none.onnx", None, ConfigError), ("file:/no/such.onnx", None, ConfigError),
+     ("models:/none", None, BatchInferError)],
 )  # fmt: skip
 def test_wrong_options(
     project: Project, artifact: str, alias: str | None, error: type[BatchInferError]
 ) -> None:
     with pytest.raises(error):
         register_model(project.context("wrong"), artifact, alias)
+
+
+@pytest.mark.parametrize("option", ["--artifact", "--reference"])
+def test_a_file_that_is_not_there_is_told_with_a_near_name_before_anything_heavy_is_loaded(
+    project: Project, option: str
+) -> None:
+    Path("model.onnx").write_bytes(b"whatever")
+    file = project.pipeline("near")
+    options = {"--artifact": "model.onnx", "--reference": "model.onnx"} | {option: "modle.onnx"}
+    script = (
+        "import sys\n"
+        "from batchinfer.errors import ConfigError\n"
+        "import batchinfer\n"
+        "try:\n"
+        f"    batchinfer.register({file!r}, {options['--artifact']!r},"
+        f" reference={options['--reference']!r})\n"
+        "except ConfigError as error:\n"
+        "    print(error, file=sys.stderr)\n"
+        "    print(*[name for name in ('torch', 'mlflow', 'onnx') if name in sys.modules])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )  # fmt: skip
+    assert f"{option}: no such file: got 'modle.onnx' (did you mean model.onnx?)" in done.stderr
+    assert done.stdout == "\n"
 
 
 def test_words_that_can_be_no_version_or_trust_are_told_before_the_registry_is_asked(

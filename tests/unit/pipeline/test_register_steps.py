@@ -78,7 +78,10 @@ def test_fitted_steps_are_those_of_the_newest_version_that_has_them(
         ModelError, match=r"\(standardize\) have to be fitted, and no version of the model 'fitted'"
     ) as caught:
         project.register("fitted", path, features=features)
-    assert caught.value.hint is not None and "batchinfer train -p fitted" in caught.value.hint
+    assert (
+        caught.value.hint is not None
+        and f"batchinfer train -p {project.root}/conf/pipelines/fitted.yaml" in caught.value.hint
+    )
     context = project.context("fitted", features=features)
     steps, _ = parse_steps(list(context.pipeline.features))
     batch = pa.RecordBatch.from_pandas(FRAME[list(COLUMNS)], preserve_index=False)

@@ -149,4 +149,4 @@ def test_a_replay_that_was_cut_off_is_said(ready: SmallProject) -> None:
     )
     [warning] = pipeline_status(ready.context())["warnings"]
     assert warning.startswith(f"slice {DAY}: a replay was cut off")
-    assert f"batchinfer replay -p small --slice {DAY}" in warning
+    assert f"batchinfer replay {ready.named} --slice {DAY}" in warning

@@ -118,7 +118,7 @@ def test_a_trained_model_whose_pipeline_lost_its_train_section_is_told_both_ways
     with pytest.raises(ModelError, match="features, step 2") as caught:
         resolve_model(TableColumns(ready.context()))
     assert caught.value.hint == (
-        "batchinfer train -p small makes a version of what the pipeline file says"
+        f"batchinfer train {ready.named} makes a version of what the pipeline file says"
     )
     text = (ready.root / "conf/pipelines/small.yaml").read_text()
     cut = text[: text.index("train:\n")] + text[text.index("model: {uri") :]

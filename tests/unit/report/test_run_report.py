@@ -72,7 +72,7 @@ EXTRA: dict[str, Any] = {
         },
     ],
     "histogram": {"column": "score", "edges": [0.0, 0.5, 1.0], "counts": [60, 30]},
-    "key": {"source_file": "a b.csv", "source_line": 17},
+    "lookup": "batchinfer lookup -p income --key 'source_file=a b.csv,source_line=17'",
 }
 
 
@@ -206,7 +206,7 @@ def hostile_everywhere(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
     return run, {
         "reasons": {text: 1},
         "histogram": histogram,
-        "key": {text: text},
+        "lookup": text,
         "tasks": EXTRA["tasks"],
     }
 

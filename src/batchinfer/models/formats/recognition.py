@@ -192,7 +192,7 @@ def _from_folder(folder: Path, trust: Trust) -> Artifact:
     if (folder / "manifest.json").is_file():
         raise ModelError(
             f"{folder}: is a bundle already; allowed: a model trained elsewhere",
-            "batchinfer models -p NAME --promote V gives the alias to a version that is registered",
+            "models --promote gives the alias to a version that is registered",
         )
     if not (folder / mlflow_model.MLMODEL).is_file():
         names = sorted(entry.name for entry in folder.iterdir())

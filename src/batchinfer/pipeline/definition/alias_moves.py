@@ -63,9 +63,5 @@ def not_in_use(context: Context, made: ModelRef) -> str | None:
     if holder == made.version:
         return None
     stays = f"{alias} stays with version {holder}" if holder else f"no version has {alias}"
-    # The command line may have named another model than the file does.
-    other = "" if made.name == context.name else f" --set model.uri={uri}"
-    return (
-        f"version {made.version} is registered, and {stays}: batchinfer models -p {context.name}"
-        f"{other} --promote {made.version}"
-    )
+    promote = context.asked.command("models", "--promote", made.version)
+    return f"version {made.version} is registered, and {stays}: {promote} gives it to this one"

@@ -11,7 +11,7 @@ import os
 import sys
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ from batchinfer.config.project import given_project
 from batchinfer.config.rules import keep_own_secrets, wrong_variables
 from batchinfer.config.sink_places import LANDED, QUARANTINE, RUNS, default_sink
 from batchinfer.config.uris import join
+from batchinfer.hinted_commands import Asked
 from batchinfer.object_stores import use
 from batchinfer.pipeline.definition.feature_steps import check_document_steps
 from batchinfer.report.terminal import show_line
@@ -50,9 +51,14 @@ def _make_importable(root: Path) -> None:
 
 @dataclass(frozen=True)
 class Context:
-    """A pipeline, ready to run in one environment."""
+    """A pipeline, ready to run in one environment.
+
+    Attributes:
+        asked: how whoever runs it named it, for the commands of hints.
+    """
 
     loaded: Loaded
+    asked: Asked
     run_id: str = field(default_factory=new_run_id)
 
     @classmethod
@@ -82,7 +88,8 @@ class Context:
         for warning in loaded.warnings:
             show_line(f"batchinfer: {warning}")
         _make_importable(loaded.root)
-        context = cls(loaded)
+        trains = loaded.pipeline.train is not None
+        context = cls(loaded, Asked.of(ref, env, overrides, trains))
         use(
             context.environment.spark.conf,
             (context.environment.lake, context.environment.reports, context.predictions),
@@ -91,7 +98,18 @@ class Context:
 
     def with_new_run(self) -> Context:
         """The same pipeline with a run id of its own."""
-        return Context(self.loaded)
+        return replace(self, run_id=new_run_id())
+
+    def extract_command(self, slice_: str | None = None) -> str:
+        """The command that lands what is new; where slices are days of ingest, as a day.
+
+        Args:
+            slice_: that day; None: today.
+        """
+        if self.pipeline.source.slice != "ingest_date":
+            return self.asked.command("extract")
+        day = slice_ or dt.datetime.now(dt.UTC).date().isoformat()
+        return self.asked.command("extract", "--slice", day)
 
     @property
     def pipeline(self) -> Pipeline:
@@ -151,4 +169,4 @@ class Context:
     def registry(self) -> Registry:
         from batchinfer.models.registry import Registry
 
-        return Registry(self.environment.registry, self.environment.artifacts)
+        return Registry(self.environment.registry, self.environment.artifacts, self.asked)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from batchinfer.hinted_commands import Asked
+
 
 def is_too_many(failed: int, of: int, allowed: float) -> bool:
     """Whether more records failed than the share that is allowed."""
@@ -24,7 +26,7 @@ def told_rate(failed: int, of: int, allowed: float, reasons: Mapping[str, int], 
     )
 
 
-def shows_quarantine(pipeline: str, slice_: str | None) -> str:
+def shows_quarantine(asked: Asked, slice_: str | None) -> str:
     """The hint that shows them."""
-    of = "" if slice_ is None else f" --slice {slice_}"
-    return f"batchinfer quarantine -p {pipeline}{of} shows why, and the first of them"
+    command = asked.command("quarantine", *([] if slice_ is None else ["--slice", slice_]))
+    return f"{command} shows why, and the first of them"

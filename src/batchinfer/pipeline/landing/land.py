@@ -160,7 +160,7 @@ def _check_rate(landing: Landing, staged: Staged, new: NewRecords) -> None:
         f"{told_rate(failed, of, allowed, reasons, 'records cannot be landed')} "
         f"{_first_bad(landing)}Nothing was landed; the records are in {landing.context.quarantine} "
         "with published = false",
-        shows_quarantine(landing.context.name, landing.anew or landing.ingest_slice),
+        shows_quarantine(landing.context.asked, landing.anew or landing.ingest_slice),
     )
 
 

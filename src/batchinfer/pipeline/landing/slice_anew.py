@@ -125,7 +125,7 @@ def cut_splits(splits: Sequence[SourceSplit], cut: Mapping[str, int]) -> list[So
             raise InputError(
                 f"{file.path}: it grew after it was landed, and only lines of plain text "
                 "can be read as far as they had landed",
-                "batchinfer extract without --slice and --force lands what is new in it",
+                "extract without --slice and --force lands what is new in it",
             )
         if split.start < size:
             kept.append(replace(split, end=min(split.end, size)))

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from batchinfer import contracts, predictions_table
 from batchinfer.command_reports import RunReport
 from batchinfer.config.types import parse_ddl
 from batchinfer.contracts import StagedFile
+from batchinfer.errors import InputError
 from batchinfer.lake.ledger import (
     MadeOf,
     Publisher,
@@ -29,6 +31,9 @@ from batchinfer.pipeline.definition.table_steps import removal
 from batchinfer.pipeline.scoring.published import Published
 from batchinfer.pipeline.scoring.resolved_inputs import ResolvedInputs, ResolvedModel
 from batchinfer.pipeline.slices.table_columns import TableColumns
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 def commit_failed_rows(
@@ -101,10 +106,13 @@ def commit_joining(
     )
 
 
-def ensure_predictions(columns: TableColumns, model: ResolvedModel, evolve: bool) -> None:
+def ensure_predictions(
+    columns: TableColumns, model: ResolvedModel, slice_: str, evolve: bool
+) -> None:
     """Makes the predictions table where there is none; holds one that is there to its columns.
 
     Args:
+        slice_: that is to be published.
         evolve: add columns that the table lacks.
 
     Runs on: driver.
@@ -114,18 +122,71 @@ def ensure_predictions(columns: TableColumns, model: ResolvedModel, evolve: bool
     """
     from batchinfer.lake.delta import ensure_table
 
+    check_predictions(columns, model, slice_, evolve)
     context = columns.context
-    outputs = {name: parse_ddl(type_) for name, type_ in model.outputs.items()}
     key = list(columns.key)
     ensure_table(
         context.predictions,
-        predictions_table.predictions_schema(columns.key, outputs),
+        _schema(columns, model),
         [contracts.SLICE],
         context.pipeline.description or f"Predictions of pipeline {context.name}.",
         {contracts.KEY_PROPERTY: ",".join(key)},
         stats_columns=[*key, contracts.SLICE],
-        evolve=evolve,
+        # What may not be was refused above.
+        evolve=True,
     )
+
+
+def check_predictions(
+    columns: TableColumns, model: ResolvedModel, slice_: str, evolve: bool = False
+) -> None:
+    """Whether the predictions table, where there is one, takes the columns of the model.
+
+    In a table that has got columns of another model by `--evolve`, each model leaves the columns of
+    the others null.
+
+    Runs on: driver, without Spark.
+
+    Raises:
+        InputError: the table has other columns, or the same with other types.
+    """
+    import pyarrow as pa
+
+    from batchinfer.lake.delta import exists, table_schema
+    from batchinfer.lake.delta_types import compare_schemas, delta_schema
+
+    place = columns.context.predictions
+    if not exists(place):
+        return
+    have, wanted = table_schema(place), delta_schema(_schema(columns, model))
+    lasting, _ = compare_schemas(place, have, wanted, evolve=True)
+    if evolve:
+        problems = lasting
+    elif _is_evolved(have):
+        fields = [field for field in have if field.name in wanted.names or not field.nullable]
+        problems, _ = compare_schemas(place, pa.schema(fields), wanted)
+    else:
+        problems, _ = compare_schemas(place, have, wanted)
+    if not problems:
+        return
+    if lasting:
+        raise InputError(problems)
+    command = columns.context.asked.command("score", "--slice", slice_, "--evolve")
+    raise InputError(
+        problems,
+        f"{command} adds the new columns to the table and leaves those of other models null; "
+        "earlier models can score as before",
+    )
+
+
+def _is_evolved(table: pa.Schema) -> bool:
+    """Whether a predictions table has got columns later: they stand behind those of its lineage."""
+    return table.names[-1] not in predictions_table.LINEAGE
+
+
+def _schema(columns: TableColumns, model: ResolvedModel) -> pa.Schema:
+    outputs = {name: parse_ddl(type_) for name, type_ in model.outputs.items()}
+    return predictions_table.predictions_schema(columns.key, outputs)
 
 
 def _published_at(inputs: ResolvedInputs, version: int) -> dict[str, int]:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _NEWEST = 64
 # Runs that an estimate is made from: machines and data change.
 _LATEST = 5
+# What takes less than this was no start of Spark, but a session that was open.
+_STARTED_S = 0.5
 
 
 def runs_of_bundle(runs: str, name: str, digest: str) -> list[LatestRun]:
@@ -61,20 +63,32 @@ def known_rates(runs: Sequence[LatestRun]) -> Rates:
     return Rates(found)
 
 
-def estimated_seconds(runs: Sequence[LatestRun], rows: int) -> float | None:
+def estimated_seconds(
+    runs: Sequence[LatestRun], rows: int, starts_spark: bool = True
+) -> float | None:
     """Seconds that a run of so many rows will take, from what the latest runs took; None without
     any.
 
-    A run has a part that grows with its rows, the inference, and one that hardly does: session,
-    checks, commit.
+    A run has a part that grows with its rows, the inference, and one that hardly does: checks,
+    commit, and the start of Spark. Some of the latest runs may have found a session open, as in a
+    night or a backfill: the start is what the others took for it.
+
+    Args:
+        starts_spark: whether the run needs a session, and has to open it.
     """
     latest = runs[-_LATEST:]
     if not latest:
         return None
-    seconds = [(run.seconds or 0.0, _inference_seconds(run)) for run in latest]
-    fixed = median(whole - inference for whole, inference in seconds)
-    a_row = sum(inference for _, inference in seconds) / sum(run.rows_in or 0 for run in latest)
-    return round(fixed + a_row * rows, 1)
+    seconds = [(run.seconds or 0.0, _inference_seconds(run), _start_seconds(run)) for run in latest]
+    fixed = median(whole - inference - start for whole, inference, start in seconds)
+    a_row = sum(inference for _, inference, _ in seconds) / sum(run.rows_in or 0 for run in latest)
+    starts = [start for run in runs if (start := _start_seconds(run)) >= _STARTED_S]
+    start = median(starts[-_LATEST:]) if starts_spark and starts else 0.0
+    return round(fixed + start + a_row * rows, 1)
+
+
+def _start_seconds(run: LatestRun) -> float:
+    return run.report.get("stage_seconds", {}).get("session", 0.0)
 
 
 def _inference_seconds(run: LatestRun) -> float:

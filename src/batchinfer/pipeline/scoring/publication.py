@@ -204,7 +204,7 @@ class Publication:
         raise TooManyQuarantined(
             f"slice {self.report.slice}: {problem} Nothing was published; the rows are in "
             f"{self.context.quarantine} with published = false",
-            shows_quarantine(self.context.name, self.report.slice),
+            shows_quarantine(self.context.asked, self.report.slice),
         )
 
     def _check_predictions(self) -> None:
@@ -225,6 +225,20 @@ class Publication:
                 [f"predictions check of slice {self.report.slice}: {each}" for each in failures]
             )
 
+    def _lookup_command(self) -> str | None:
+        """The command that looks up one of the rows that were published; None where there is
+        none.
+        """
+        from batchinfer.lake.staged_files import first_staged
+        from batchinfer.lookups.key_values import format_key
+
+        if not self.outcome.files:
+            return None
+        columns = self.inputs.columns.key
+        row = first_staged(self.context.predictions, self.outcome.files[0], list(columns))
+        key = format_key({name: str(value) for name, value in row.items()})
+        return self.context.asked.command("lookup", "--key", key)
+
     def _write_report(self, errors: Sequence[str]) -> None:
         """Writes the run's page, and its JSON beside it."""
         from batchinfer.pipeline.scoring.report_page import save_report
@@ -237,6 +251,7 @@ class Publication:
             "reasons": dict(self.outcome.reasons),
             "tasks": tasks,
             "histogram": self.histogram,
+            "lookup": None if errors else self._lookup_command(),
         }
         body = report.to_json() | {"checks": self.judge.results, "errors": list(errors)}
         report.report = save_report(body, extra, self.context.environment.reports)

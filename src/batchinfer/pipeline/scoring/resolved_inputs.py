@@ -7,7 +7,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,7 +70,7 @@ def resolve_model(columns: TableColumns) -> ResolvedModel:
     context = columns.context
     ref = context.registry.resolve(context.pipeline.model.uri)
     folder = context.registry.fetch(ref, context.bundle_cache)
-    manifest = verify_bundle(folder, ref.digest)
+    manifest = verify_bundle(folder, ref.digest, context.asked)
     check_trust(manifest, context.pipeline.model.trust)
     check_precision(manifest, context.pipeline.model.precision)
     check_compile(manifest, context.pipeline.model.compile)
@@ -88,9 +88,9 @@ def resolve_model(columns: TableColumns) -> ResolvedModel:
                 f"{ref.uri} (version {ref.version}) does not fit pipeline {context.name}: {problem}"
                 for problem in problems
             ],
-            hint=_remake_hint(context.pipeline, manifest),
+            hint=_remake_hint(context, manifest),
         )
-    outdated = read_outdated(folder, manifest, context.name, _own_alias(context.pipeline))
+    outdated = read_outdated(folder, manifest, context.asked, _own_alias(context.pipeline))
     return ResolvedModel(ref, folder, manifest, signature, tuple(outdated))
 
 
@@ -98,17 +98,16 @@ def _own_alias(pipeline: Pipeline) -> str:
     return pipeline.model.named.alias or CHAMPION
 
 
-def _remake_hint(pipeline: Pipeline, manifest: Mapping[str, Any]) -> str:
+def _remake_hint(context: Context, manifest: Mapping[str, Any]) -> str:
     """How a version comes to be that fits the pipeline file: as the one that does not fit did."""
     from batchinfer.models.manifest import remake_command
 
-    alias = _own_alias(pipeline)
-    register = f"batchinfer register -p {pipeline.name} --artifact PATH --alias {alias}"
-    made = remake_command(manifest, pipeline.name, alias)
-    trains = pipeline.train is not None
+    alias, asked = _own_alias(context.pipeline), context.asked
+    register = replace(asked, trains=False).version_command(alias)
+    made = remake_command(manifest, asked, alias)
     if made is None:
-        made = f"batchinfer train -p {pipeline.name}" if trains else register
-    elif not trains and made.startswith("batchinfer train"):
+        made = asked.version_command(alias)
+    elif not asked.trains and made == replace(asked, trains=True).version_command(alias):
         return (
             "the model was made by train, and the pipeline file has no train section now: put it "
             f"back, or register a model trained elsewhere: {register}"

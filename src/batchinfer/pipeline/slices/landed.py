@@ -89,7 +89,7 @@ def read_data(context: Context, names: Sequence[str] | None) -> SliceData:
     from batchinfer.lake.delta import exists, snapshot_files, table_version
 
     if not exists(context.landed):
-        raise _nothing(context.name, context.landed)
+        raise _nothing(context)
     landed = read_slices(context.landed)
     version = table_version(context.landed)
     files = [
@@ -107,17 +107,17 @@ def read_data(context: Context, names: Sequence[str] | None) -> SliceData:
     )
 
 
-def _nothing(name: str, landed: str) -> InputMissing:
+def _nothing(context: Context) -> InputMissing:
     return InputMissing(
-        f"{landed}: nothing has landed; allowed: extract first",
-        hint=f"batchinfer extract -p {name}",
+        f"{context.landed}: nothing has landed; allowed: extract first",
+        hint=context.extract_command(),
     )
 
 
 def _read_in_place(context: Context, names: Sequence[str] | None) -> SliceData:
     register = read_register(context.landed)
     if register is None:
-        raise _nothing(context.name, context.landed)
+        raise _nothing(context)
     rule = context.pipeline.source.slice
     if isinstance(rule, SliceColumn):
         wanted = (
@@ -125,16 +125,18 @@ def _read_in_place(context: Context, names: Sequence[str] | None) -> SliceData:
             if names is None
             else tuple(names)
         )
-        return _of_column(context.pipeline, register, rule, wanted)
-    return _of_days(context.pipeline, register, names)
+        return _of_column(context, register, rule, wanted)
+    return _of_days(context, register, names)
 
 
 def _of_column(
-    pipeline: Pipeline, register: Register, rule: SliceColumn, names: tuple[str, ...]
+    context: Context, register: Register, rule: SliceColumn, names: tuple[str, ...]
 ) -> SliceData:
     entries = {name: register.entries[name] for name in names}
-    opened = _open(pipeline, register, register.version, entries)
-    history = _before(pipeline, (name for name in register.entries if name is not None), names)
+    opened = _open(context, register, register.version, entries)
+    history = _before(
+        context.pipeline, (name for name in register.entries if name is not None), names
+    )
     seen = [*entries.values(), *(register.entries[name] for name in history)]
     return SliceData(
         register.place,
@@ -151,7 +153,7 @@ def _of_column(
     )
 
 
-def _of_days(pipeline: Pipeline, register: Register, names: Sequence[str] | None) -> SliceData:
+def _of_days(context: Context, register: Register, names: Sequence[str] | None) -> SliceData:
     """Each slice is the whole table as it was that day, or the files that came since the day
     before.
     """
@@ -161,11 +163,11 @@ def _of_days(pipeline: Pipeline, register: Register, names: Sequence[str] | None
         entries = {known[-1]: register.entries[known[-1]]}
     if len(entries) > 1 and any(entry.files is None for entry in entries.values()):
         raise InputError(
-            f"slices {', '.join(entries)} of pipeline {pipeline.name} are each the whole of "
+            f"slices {', '.join(entries)} of pipeline {context.name} are each the whole of "
             f"{register.place}; allowed: one of them"
         )
     newest = max(entries.values(), key=lambda entry: entry.version)
-    opened = _open(pipeline, register, newest.version, entries)
+    opened = _open(context, register, newest.version, entries)
     files = (
         opened.files
         if newest.files is None
@@ -186,7 +188,7 @@ def _of_days(pipeline: Pipeline, register: Register, names: Sequence[str] | None
 
 
 def _open(
-    pipeline: Pipeline, register: Register, version: int, entries: Mapping[str, RegisteredSlice]
+    context: Context, register: Register, version: int, entries: Mapping[str, RegisteredSlice]
 ) -> Opened:
     """The table at a version, if it is the one that these slices were recorded of, and whole."""
     from batchinfer.lake.log_damage import check_counts, check_log
@@ -194,7 +196,7 @@ def _open(
 
     if not exists(register.place):
         raise InputMissing(
-            f"{register.place}: the Delta table that pipeline {pipeline.name} reads is no longer "
+            f"{register.place}: the Delta table that pipeline {context.name} reads is no longer "
             "there"
         )
     try:
@@ -208,14 +210,14 @@ def _open(
         raise InputError(
             f"{register.place}: version {version}, which was recorded, can no longer be read: "
             f"{'; '.join(error.problems)}",
-            hint=f"batchinfer extract -p {pipeline.name}",
+            hint=context.extract_command(),
         ) from error
     if gone := [name for name, entry in entries.items() if entry.table_id != opened.id]:
         raise InputError(
             f"{register.place}: another table lies there now; of the one before it were recorded: "
             f"{', '.join(gone)}; allowed: slices of the table that is there",
-            hint=f"batchinfer extract -p {pipeline.name}"
-            if isinstance(pipeline.source.slice, SliceColumn)
+            hint=context.extract_command()
+            if isinstance(context.pipeline.source.slice, SliceColumn)
             else None,
         )
     return opened
@@ -247,7 +249,6 @@ def find_slice(context: Context, slice_: str) -> SliceData:
         raise InputMissing(
             f"slice {slice_} of pipeline {context.name} has never landed in {context.landed}; "
             f"landed: {some}",
-            hint=f"batchinfer extract -p {context.name}"
-            + (f" --slice {slice_}" if rule == "ingest_date" else ""),
+            hint=context.extract_command(slice_),
         )
     return read_data(context, [slice_])

@@ -61,7 +61,7 @@ class TableColumns:
             raise InputMissing(
                 f"{context.landed}: nothing has landed, and the pipeline declares no "
                 "source.schema; allowed: extract first",
-                hint=f"batchinfer extract -p {context.name}",
+                hint=context.extract_command(),
             )
         return table_fields(table)
 
@@ -71,7 +71,7 @@ class TableColumns:
             raise InputMissing(
                 f"{self.context.landed}: no version of the source has been recorded, and the "
                 "pipeline declares no source.schema; allowed: extract first",
-                hint=f"batchinfer extract -p {self.context.name}",
+                hint=self.context.extract_command(),
             )
         return {name: parse_ddl(type_) for name, type_ in register.columns.items()}
 

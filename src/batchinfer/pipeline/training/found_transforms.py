@@ -54,7 +54,7 @@ def find_transforms(columns: TableColumns, name: str) -> tuple[TransformPipeline
     raise ModelError(
         f"the pipeline's features ({fitted}) have to be fitted, and no version of the model "
         f"{name!r} has them fitted as they stand in the pipeline file",
-        f"batchinfer train -p {context.name} fits them"
+        f"{context.asked.command('train')} fits them"
         + ("" if context.pipeline.train else ", once the pipeline file has a train section")
         + "; a pipeline without features feeds the landed columns as they are",
     )

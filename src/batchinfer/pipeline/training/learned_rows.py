@@ -62,6 +62,11 @@ def rows_to_learn_from(
     if not columns.preparation.steps or not data.rows:
         yield data
         return
+    if data.fields is None:
+        import pyarrow as pa
+
+        # Steps see the file and the line of a landed row here, as they do where it is scored.
+        fields = {**fields, SOURCE_FILE: pa.string(), SOURCE_LINE: pa.int64()}
     spool = FileSpool.open(columns.context)
     try:
         yield _write(open_session(), columns, data, fields, spool.folder / "prepared")

@@ -61,7 +61,7 @@ def test_a_destroyed_slice_is_landed_anew_by_one_commit(landed: SmallProject) ->
     version = table_version(landed.context().landed)
     destroy(landed, DAY)
     [damage] = look_deep(landed.context()).damaged
-    command = f"batchinfer extract -p small --slice {DAY} --force"
+    command = f"batchinfer extract {landed.named} --slice {DAY} --force"
     assert damage.hint == f"{command} lands it anew from its source"
     report = landed.extract(DAY, force=True)
     assert (report.status, report.rows_in, report.rows_landed, report.rows_quarantined) == (
@@ -81,7 +81,7 @@ def test_a_published_slice_is_scored_again_once_it_was_landed_anew(ready: SmallP
     destroy(ready, DAY)
     with pytest.raises(DamagedFile, match=r"\.parquet") as caught:
         ready.score(force=True)
-    assert f"batchinfer extract -p small --slice {DAY} --force" in str(caught.value.hint)
+    assert f"batchinfer extract {ready.named} --slice {DAY} --force" in str(caught.value.hint)
     ready.extract(force=True)
     assert ready.score().rows_scored == 40
     assert ready.states() == {DAY: "published"}

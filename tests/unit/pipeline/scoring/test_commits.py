@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -16,13 +17,14 @@ from batchinfer.lake import delta
 from batchinfer.lake.ledger import precision_of, publisher_of, run_number
 from batchinfer.lake.log import read_transactions
 from batchinfer.lake.quarantine import write_quarantine
+from batchinfer.pipeline.plan import Plan, plan_slice
 from batchinfer.pipeline.scoring.commits import (
     commit_failed_rows,
     commit_slice,
     ensure_predictions,
 )
 from batchinfer.pipeline.scoring.published import read_published
-from batchinfer.pipeline.scoring.resolved_inputs import resolve_inputs, resolve_model
+from batchinfer.pipeline.scoring.resolved_inputs import ResolvedModel, resolve_inputs, resolve_model
 from batchinfer.pipeline.slices.table_columns import TableColumns
 
 NEXT = "2026-11-22"
@@ -49,7 +51,7 @@ def test_the_steps_that_removed_rows_are_recorded_with_what_is_left(ready: Small
     ready.overrides = ()
     filtered = "prepare=[{filter: {rule: 'size > 1', name: large}}]"
     inputs = resolve_inputs(ready.context(filtered), DAY)
-    ensure_predictions(inputs.columns, inputs.model, evolve=False)
+    ensure_predictions(inputs.columns, inputs.model, DAY, evolve=False)
     commit_slice(inputs, [], None)
     assert read_published(ready.context(filtered), DAY)[DAY].same_removal
     assert not read_published(ready.context(), DAY)[DAY].same_removal
@@ -99,7 +101,7 @@ def test_the_table_of_predictions_says_its_key_and_what_its_columns_are(
     columns = TableColumns(ready.context())
     model: Any = resolve_model(columns)
     table = ready.context().predictions
-    ensure_predictions(columns, model, evolve=False)
+    ensure_predictions(columns, model, DAY, evolve=False)
     made = DeltaTable(table)
     assert made.metadata().partition_columns == [contracts.SLICE]
     assert made.metadata().configuration[contracts.KEY_PROPERTY] == "source_file,source_line"
@@ -107,8 +109,55 @@ def test_the_table_of_predictions_says_its_key_and_what_its_columns_are(
     assert schema.field("score").type == pa.float64()
     assert all(schema.field(name).metadata for name in predictions_table.LINEAGE)
     version = delta.table_version(table)
-    ensure_predictions(columns, model, evolve=False)
+    ensure_predictions(columns, model, DAY, evolve=False)
     assert delta.table_version(table) == version
     ready.edit("source:\n", "source:\n  key: id\n")
     with pytest.raises(InputError, match="key is source_file,source_line"):
-        ensure_predictions(TableColumns(ready.context()), model, evolve=True)
+        ensure_predictions(TableColumns(ready.context()), model, DAY, evolve=True)
+
+
+def test_an_earlier_model_scores_into_a_table_that_got_columns_of_a_later_one(
+    ready: SmallProject,
+) -> None:
+    columns = TableColumns(ready.context())
+    model = resolve_model(columns)
+    later = with_outputs(model, {**model.outputs, "reason": "string"})
+    ensure_predictions(columns, model, DAY, evolve=False)
+    with pytest.raises(InputError, match="has no column reason") as caught:
+        ensure_predictions(columns, later, DAY, evolve=False)
+    command = f"batchinfer score {ready.named} --slice {DAY} --evolve"
+    assert str(caught.value.hint).startswith(f"{command} adds")
+    plan = plan_with(ready, later)
+    assert plan["problems"] == list(caught.value.problems) and plan["hints"] == [caught.value.hint]
+    assert plan.exit_code == 3
+    ensure_predictions(columns, later, DAY, evolve=True)
+    ensure_predictions(columns, later, DAY, evolve=False)
+    ensure_predictions(columns, model, DAY, evolve=False)
+    assert plan_with(ready, model)["hints"] == []
+
+
+def test_a_model_that_lost_a_column_is_refused_and_told_how_it_could_publish(
+    ready: SmallProject,
+) -> None:
+    columns = TableColumns(ready.context())
+    model = resolve_model(columns)
+    ensure_predictions(columns, model, DAY, evolve=False)
+    fewer = with_outputs(model, {"score": "double"})
+    with pytest.raises(InputError, match=r"label .* is missing from what is to be") as caught:
+        ensure_predictions(columns, fewer, DAY, evolve=False)
+    assert "--evolve" in str(caught.value.hint)
+    other = with_outputs(model, {**model.outputs, "score": "string"})
+    with pytest.raises(InputError, match="column score is double") as caught:
+        ensure_predictions(columns, other, DAY, evolve=True)
+    assert caught.value.hint is None, "nothing makes one type of another"
+
+
+def with_outputs(model: ResolvedModel, outputs: dict[str, str]) -> ResolvedModel:
+    told = [{"name": name, "type": type_} for name, type_ in outputs.items()]
+    return replace(model, signature={**model.signature, "outputs": told})
+
+
+def plan_with(project: SmallProject, model: ResolvedModel) -> Plan:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("batchinfer.pipeline.plan.resolve_model", lambda _: model)
+        return plan_slice(project.context(), DAY)

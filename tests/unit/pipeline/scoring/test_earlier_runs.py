@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,10 @@ def test_the_estimate_has_a_part_that_does_not_grow_with_the_rows() -> None:
         run(15.0, 4.0, 2000),
     ]
     assert estimated_seconds([*long_ago, *lately], 100_000) == 11.0 + 200.0
+    assert estimated_seconds([with_start(one, 20.0) for one in lately], 100_000) == 231.0
+    opened = [lately[0], with_start(lately[1], 4.0), *lately[2:]]
+    assert estimated_seconds(opened, 100_000) == 11.0 + 4.0 + 200.0, "others found it open"
+    assert estimated_seconds(opened, 100_000, starts_spark=False) == 211.0
     assert (
         worker_bytes([*long_ago, *lately]) == 15
         and worker_bytes([LatestRun("a", START, "published", 0, 1.0, 1, {})]) is None
@@ -93,3 +98,9 @@ def test_a_runs_table_that_cannot_be_read_is_said_and_stops_nothing(
         log.write_text("no log")
     assert runs_of_bundle(context.runs, context.name, "a") == []
     assert "earlier runs cannot be read" in capsys.readouterr().err
+
+
+def with_start(run: LatestRun, seconds: float) -> LatestRun:
+    """The run, had it started Spark, which took so long."""
+    report = {"stage_seconds": {**run.report["stage_seconds"], "session": seconds}}
+    return replace(run, seconds=run.seconds + seconds, report=report)

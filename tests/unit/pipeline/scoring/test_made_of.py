@@ -97,7 +97,7 @@ class Lake:
         inputs = self.inputs()
         if self.published() is None:
             model = replace(inputs.model, signature={"inputs": [], "outputs": OUTPUTS})
-            commits.ensure_predictions(inputs.columns, model, evolve=False)
+            commits.ensure_predictions(inputs.columns, model, DAY, evolve=False)
         commits.commit_slice(inputs, self.staged(rows), None)
         self.of_data, self.of_model, self.mixed = self.data, self.model, False
         self.rows = len(rows)

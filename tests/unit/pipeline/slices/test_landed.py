@@ -49,7 +49,7 @@ def test_nothing_has_landed(local: SmallProject) -> None:
     assert read_landed(context) == {}
     with pytest.raises(InputMissing, match="nothing has landed; allowed: extract first") as caught:
         read_data(context, None)
-    assert caught.value.hint == "batchinfer extract -p small"
+    assert str(caught.value.hint).startswith(f"batchinfer extract {local.named} --slice 20")
     with pytest.raises(InputMissing, match=r"has never landed .*; landed: none"):
         find_slice(context, DAY)
 
@@ -81,7 +81,7 @@ def test_a_slice_that_never_landed_is_told_with_those_that_did(days: SmallProjec
     with pytest.raises(InputMissing, match=f"landed: {DAY}, {NEXT}") as caught:
         find_slice(days.context(), "2026-11-23")
     assert caught.value.exit_code == 3
-    assert caught.value.hint == "batchinfer extract -p small --slice 2026-11-23"
+    assert caught.value.hint == f"batchinfer extract {days.named} --slice 2026-11-23"
     with pytest.raises(ConfigError, match="yesterday"):
         find_slice(days.context(), "yesterday")
     assert find_slice(days.context(), DAY).rows == 3
