@@ -41,8 +41,10 @@ class CommandGroup(click.Group):
         return found
 
 
-def pipeline_options(command: Command) -> Command:
-    """-p, --env and --set, as on every command of a pipeline."""
+def pipeline_options(command: Command, several: bool = False) -> Command:
+    """-p, --env and --set, as on every command of a pipeline; with `several`, -p may be
+    repeated.
+    """
     for option in (
         click.option(
             "--set",
@@ -55,10 +57,11 @@ def pipeline_options(command: Command) -> Command:
         click.option(
             "-p",
             "--pipeline",
-            "ref",
+            "refs" if several else "ref",
             required=True,
+            multiple=several,
             metavar="NAME|FILE",
-            help="Pipeline name, or a YAML file.",
+            help="Pipeline name, or a YAML file." + (" Repeat for several." if several else ""),
         ),
     ):
         command = option(command)
