@@ -56,6 +56,7 @@ class Loaded:
         home: state folder.
         file: the pipeline file.
         places: where each part of the file stands.
+        environment_name: the file of `conf/environments`.
     """
 
     pipeline: Pipeline
@@ -64,6 +65,7 @@ class Loaded:
     home: Path
     file: Path
     places: Places
+    environment_name: str = "local"
 
 
 def load_pipeline(
@@ -110,7 +112,8 @@ def load_pipeline(
     sentences = [*places.sentences(problems), *sentences]
     if sentences or pipeline is None or environment is None:
         raise ConfigError(list(dict.fromkeys(sentences))) from cause
-    return Loaded(pipeline, resolve_places(environment, home), root, home, file, places)
+    absolute = resolve_places(environment, home)
+    return Loaded(pipeline, absolute, root, home, file, places, environment_name)
 
 
 def _run_checks(

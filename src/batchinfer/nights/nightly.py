@@ -15,7 +15,9 @@ from typing import Any
 
 from batchinfer.command import print_line, run_work
 from batchinfer.errors import WORTH_A_RETRY
+from batchinfer.nights.notices import send_notices
 from batchinfer.nights.one_night import Night, NightReport
+from batchinfer.pipeline.definition.upstream_names import in_order
 from batchinfer.schedule import MOST_OUTSIDE
 
 # How each pipeline's latest attempt ended: exit code and JSON line, by the name the user gave.
@@ -32,7 +34,8 @@ def run_nights(
     wait_s: float = 600,
     most: int = MOST_OUTSIDE,
 ) -> int:
-    """Runs the nights of a day; each attempt ends in its JSON line. Returns the exit code.
+    """Runs the nights of a day, each behind those that its `after` names; each attempt ends in its
+    JSON line. Returns the exit code.
 
     The line of one pipeline is that of its last step. The line of several has them in a list; the
     exit code is the smallest that is not 0. A signal ends all of them.
@@ -40,7 +43,7 @@ def run_nights(
     Runs on: driver.
     """
     chosen = day or dt.datetime.now(dt.timezone.utc).date().isoformat()
-    nights = [Night(ref, chosen, env, overrides, most) for ref in dict.fromkeys(refs)]
+    nights = [Night(ref, chosen, env, overrides, most) for ref in in_order(refs)]
     ends: Ends = {}
     code = 0
     for attempt in range(1, tries + 1):
@@ -60,6 +63,9 @@ def run_nights(
         code = _tell(ends, len(nights) > 1)
         if _stopped(ends) or not any(each in WORTH_A_RETRY for each, _ in ends.values()):
             break
+    for night in nights:
+        if night.ref in ends:
+            send_notices(night, *ends[night.ref])
     return code
 
 

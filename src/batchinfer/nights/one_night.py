@@ -86,6 +86,7 @@ class Night:
             BatchInferError: of the first step that failed.
         """
         from batchinfer.api import session_of
+        from batchinfer.pipeline.awaited import check_upstream
 
         try:
             date = dt.date.fromisoformat(self.day)
@@ -93,10 +94,13 @@ class Night:
             raise ConfigError(
                 f"--slice: got {self.day!r}; allowed: a day such as 2026-11-21"
             ) from error
-        context = self.context = Context.open(self.ref, self.env, self.overrides, reads_source=True)
+        context = self.context = Context.open(
+            self.ref, self.env, self.overrides, reads_source=True, sends_notices=True
+        )
         rule = context.pipeline.source.slice
         land, score = night_steps(rule if isinstance(rule, str) else rule.model_dump(), date)
         with _Record(context, self.day, is_last) as record:
+            check_upstream(context, date)
             # One for both steps: executors are asked once for what they reach.
             open_session = session_of(context)
             self._land(land, open_session)
@@ -192,7 +196,7 @@ class _Record:
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         from batchinfer.errors import WORTH_A_RETRY
-        from batchinfer.pipeline.owed_slices import NIGHTLY
+        from batchinfer.pipeline.night_rows import NIGHTLY
 
         code = self.exit_code if error is None else getattr(error, "exit_code", 1)
         ended = "interrupted" if isinstance(error, Interrupted) else "failed" if code else "done"

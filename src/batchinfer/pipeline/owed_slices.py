@@ -14,15 +14,13 @@ from typing import TYPE_CHECKING
 
 from batchinfer.pipeline.damaged_files import remedies
 from batchinfer.pipeline.definition.context import Context
+from batchinfer.pipeline.night_rows import newest_nights
 from batchinfer.pipeline.scoring.published import Published, read_published
 from batchinfer.pipeline.slices.landed import read_landed
 from batchinfer.pipeline.slices.slice_data import LandedSlice
 
 if TYPE_CHECKING:
     from batchinfer.lake.runs import LatestRun
-
-NIGHTLY = "nightly"
-"""The command of the rows that nights leave in the runs table."""
 
 # So many rows of nights are read at first; more where none of them says how far a night has come.
 _LOOKS_BACK = (20, 400, 8_000)
@@ -79,13 +77,11 @@ def find_owed(context: Context, first: str, last: str) -> Owed:
 
     Runs on: driver, without Spark.
     """
-    from batchinfer.lake.runs import newest_attempts
-
     landed = read_landed(context)
-    newest = max((_moment(slice_) for slice_ in landed.values()), default=-1)
+    newest = max((moment_of(slice_) for slice_ in landed.values()), default=-1)
     told = None
     for count in _LOOKS_BACK:
-        nights = newest_attempts(context.runs, context.name, NIGHTLY, count)
+        nights = newest_nights(context, count)
         told = next((night for night in nights if _SEEN_TO in night.report), None)
         if told is not None or len(nights) < count:
             break
@@ -96,7 +92,7 @@ def find_owed(context: Context, first: str, last: str) -> Owed:
         name
         for name, slice_ in unscored_slices(context, landed).items()
         if not first <= name <= last
-        and (_moment(slice_) > seen_to or name in failed or name in left)
+        and (moment_of(slice_) > seen_to or name in failed or name in left)
     ]
     order = sorted(sorted(outside, reverse=True), key=lambda name: name in failed)
     return Owed(tuple(order), newest, not known)
@@ -107,7 +103,7 @@ def _told(night: LatestRun) -> tuple[set[str], set[str], int]:
     return set(report[_FAILED]), set(report[_LEFT]), int(report[_SEEN_TO])
 
 
-def _moment(slice_: LandedSlice) -> int:
+def moment_of(slice_: LandedSlice) -> int:
     """When a slice changed, as a number that only grows: the landed table's version, or the
     microsecond at which a change of a table that is read in place was recorded.
     """

@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING, Any
 from batchinfer.config.environment import Environment
 from batchinfer.config.loader import Loaded, load_pipeline
 from batchinfer.config.pipeline import Pipeline
-from batchinfer.config.rules import keep_own_secrets, wrong_variables
+from batchinfer.config.rules import keep_own_secrets, wrong_notice_variables, wrong_variables
 from batchinfer.config.sink_places import LANDED, QUARANTINE, RUNS, default_sink
 from batchinfer.config.uris import join
 from batchinfer.object_stores import use
 from batchinfer.pipeline.definition.feature_steps import check_document_steps
+from batchinfer.pipeline.definition.upstream_names import after_check
 
 if TYPE_CHECKING:
     from batchinfer.models.registry import Registry
@@ -60,18 +61,21 @@ class Context:
         env: str = "local",
         overrides: Mapping[str, Any] | Sequence[str] = (),
         reads_source: bool = False,
+        sends_notices: bool = False,
     ) -> Context:
         """Loads a pipeline by name or file, with every problem of it reported at once.
 
         Args:
             reads_source: the command needs the variables that the source names for addresses and
                 secrets.
+            sends_notices: the command needs the variables that `notify` names.
 
         Raises:
             ConfigError: all that is wrong, each with file, place, what was got and what is allowed.
         """
-        checks = [keep_own_secrets, check_document_steps]
+        checks = [keep_own_secrets, check_document_steps, after_check(ref)]
         checks += [wrong_variables] if reads_source else []
+        checks += [wrong_notice_variables] if sends_notices else []
         loaded = load_pipeline(ref, overrides, env, document_checks=checks)
         _make_importable(loaded.root)
         context = cls(loaded)
