@@ -1,4 +1,4 @@
-"""What schedulers call: lands what is new, then scores the day, or what the week before it lacks.
+"""What schedulers call: lands what is new, then scores what landed and what the week before lacks.
 
     ./spark-submit.sh jobs/nightly.py --pipeline income --tries 3
 

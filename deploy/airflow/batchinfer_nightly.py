@@ -1,5 +1,4 @@
-"""Airflow: one DAG for each pipeline that has a `schedule:`, with a task for each step of its
-night.
+"""Airflow: one DAG for each pipeline that has a `schedule:`, with one task, its night.
 
 Put it (or a link to it) into the DAGs folder. It reads `conf/pipelines/*.yaml` of the checkout that
 it stands in, or of BATCHINFER_CHECKOUT; imports neither Spark nor anything else of the package that
@@ -28,7 +27,7 @@ CHECKOUT = Path(os.environ.get("BATCHINFER_CHECKOUT") or Path(__file__).resolve(
 sys.path.append(str(CHECKOUT / "src"))
 
 from batchinfer.errors import POINTLESS  # noqa: E402
-from batchinfer.schedule import Step, night_steps, read_schedule  # noqa: E402
+from batchinfer.schedule import Step, night_command, night_steps, read_schedule  # noqa: E402
 
 # What a run of an exit code that may pass is worth: an hour of waiting, in four attempts.
 RETRIES = {"retries": 3, "retry_delay": dt.timedelta(minutes=10), "retry_exponential_backoff": True}
@@ -102,15 +101,14 @@ def make_dag(document: dict[str, Any]) -> DAG:
         default_args=RETRIES,
         tags=["batchinfer"],
     ) as dag:
-        tasks = []
-        for place, step in enumerate(night_steps(rule, dt.date.today())):
+        # Slices that no night can score are told when the file is read.
+        night_steps(rule, dt.date.today())
 
-            @task(task_id=step.command)
-            def run(place: int = place, **context: Any) -> None:
-                run_step(pipeline, night_steps(rule, day_of_run(context))[place])
+        @task(task_id="nightly")
+        def run(**context: Any) -> None:
+            run_step(pipeline, night_command(day_of_run(context)))
 
-            tasks.append(run())
-        tasks[0] >> tasks[1]
+        run()
     return dag
 
 

@@ -15,6 +15,7 @@ import click
 
 from batchinfer import __version__, command, stopping
 from batchinfer.cli_completion import PROGRAM, VARIABLE, completion_command, is_asked
+from batchinfer.cli_nightly import nightly_command
 from batchinfer.cli_options import (
     CommandGroup,
     asks_for_json,
@@ -231,33 +232,7 @@ def backfill_command(
     end_command(work, pipeline=refs[0] if len(refs) == 1 else None)
 
 
-@cli.command("nightly")
-@pipeline_options
-@click.option(
-    "--slice", "slice_", metavar="DAY", help="The day of the run. Default: today, in UTC."
-)
-@click.option(
-    "--tries",
-    type=click.IntRange(1, 20),
-    default=1,
-    show_default=True,
-    help="Attempts, if it ends in exit 6 or 8.",
-)
-@click.option(
-    "--wait-s",
-    type=click.FloatRange(0),
-    default=600,
-    show_default=True,
-    help="Seconds between two attempts.",
-)
-def nightly_command(
-    ref: str, env: str, overrides: tuple[str, ...], slice_: str | None, tries: int, wait_s: float
-) -> None:
-    """What schedulers call: extract, then score the day, or what the week before it lacks."""
-    from batchinfer.command import leave
-    from batchinfer.nightly import run_night
-
-    leave(run_night(ref, slice_, env, overrides, tries, wait_s))
+cli.add_command(nightly_command)
 
 
 cli.add_command(status_command)

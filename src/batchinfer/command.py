@@ -104,9 +104,25 @@ def run_command(work: Callable[[], Any], context: dict[str, Any] | None = None) 
     code.
 
     Args:
+        work, context: as those of `run_work`.
+
+    Runs on: driver.
+    """
+    exit_code, body = run_work(work, context)
+    print_line(body)
+    return exit_code
+
+
+def run_work(
+    work: Callable[[], Any], context: dict[str, Any] | None = None
+) -> tuple[int, dict[str, Any]]:
+    """Runs a command's work; returns the exit code and the fields of its JSON line.
+
+    Args:
         work: returns a report (anything with `to_json`), or a mapping; an `exit_code` attribute or
             key is obeyed.
-        context: fields that the JSON of a failure should hold as well, such as pipeline and slice.
+        context: fields that the JSON of a failure should hold as well, such as pipeline and slice;
+            the work may add to them.
 
     Runs on: driver.
     """
@@ -128,17 +144,20 @@ def run_command(work: Callable[[], Any], context: dict[str, Any] | None = None) 
             stopped.facts |= getattr(error, "facts", {})
             return _end_interrupted(stopped, context)
         if isinstance(error, BatchInferError):
-            return report_failure(error, context)
+            return _failure(error, context)
         print(without_credentials(traceback.format_exc()), file=sys.stderr, end="")
-        return report_failure(BatchInferError(f"{type(error).__name__}: {error}"), context)
+        return _failure(BatchInferError(f"{type(error).__name__}: {error}"), context)
     body = result.to_json() if hasattr(result, "to_json") else dict(result)
     if stopped := stopping.asked():
         # Code of others swallowed it, and the work went on to its end.
         stopped.facts |= {name: body[name] for name in _RUN if body.get(name)}
         return _end_interrupted(stopped, context)
     exit_code = getattr(result, "exit_code", 0)
-    print_line({**body, "status": body.get("status", "ok"), "errors": body.get("errors", [])})
-    return exit_code
+    return exit_code, {
+        **body,
+        "status": body.get("status", "ok"),
+        "errors": body.get("errors", []),
+    }
 
 
 def report_interrupted() -> int:
@@ -147,7 +166,9 @@ def report_interrupted() -> int:
     return report_failure(stopping.asked() or Interrupted("interrupted by Ctrl-C"))
 
 
-def _end_interrupted(stopped: Interrupted, context: dict[str, Any] | None) -> int:
+def _end_interrupted(
+    stopped: Interrupted, context: dict[str, Any] | None
+) -> tuple[int, dict[str, Any]]:
     """Says so once nothing that this process has started goes on."""
     if "pyspark" in sys.modules:
         from batchinfer.spark.jvm import cancel_jobs, end_children
@@ -158,7 +179,7 @@ def _end_interrupted(stopped: Interrupted, context: dict[str, Any] | None) -> in
         from batchinfer.lake.orphans import remove_interrupted
 
         remove_interrupted()
-    return report_failure(stopped, context)
+    return _failure(stopped, context)
 
 
 def report_failure(
@@ -167,6 +188,14 @@ def report_failure(
     """Shows an error to people on stderr and to machines as the JSON line; returns its exit
     code.
     """
+    exit_code, body = _failure(error, context)
+    print_line(body)
+    return exit_code
+
+
+def _failure(
+    error: BatchInferError | Interrupted, context: dict[str, Any] | None
+) -> tuple[int, dict[str, Any]]:
     from batchinfer.report.terminal import show_error
 
     show_error(error)
@@ -177,8 +206,7 @@ def report_failure(
         for name, fact in facts.items()
     }
     body = {**told, "status": status, "exit_code": error.exit_code, "errors": list(error.problems)}
-    print_line(body | ({"hint": error.hint} if error.hint else {}))
-    return error.exit_code
+    return error.exit_code, body | ({"hint": error.hint} if error.hint else {})
 
 
 def print_line(body: dict[str, Any]) -> None:

@@ -132,6 +132,10 @@ class SliceHeld(BatchInferError, RuntimeError):
     says_of_slice = False
 
 
+class UpstreamAwaited(SliceHeld):
+    """A pipeline that this one comes after has not published yet what its night waits for."""
+
+
 class ModelError(BatchInferError, RuntimeError):
     """A model that is missing, corrupt, untrusted, whose code changed, or whose signature does not
     fit.

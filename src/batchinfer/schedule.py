@@ -20,6 +20,9 @@ from batchinfer.errors import ConfigError
 LATE_DAYS = 7
 """How far back a night looks for slices that got late records."""
 
+MOST_OUTSIDE = 31
+"""Slices that a night scores outside of its window, unless it is told another number."""
+
 # How a time names the slice that its hour, day or month is, as `strptime` reads it.
 UNIT_FORMATS = {"hour": "%Y-%m-%dT%H", "day": "%Y-%m-%d", "month": "%Y-%m"}
 # Of `isoformat`: strftime writes the year 1 as it likes.
@@ -173,12 +176,18 @@ class Step:
         ]
 
 
+def night_command(day: dt.date) -> Step:
+    """The whole night of a day as one command, for schedulers that make a step a task."""
+    return Step("nightly", {"slice": day.isoformat()})
+
+
 def night_steps(slice_rule: Any, day: dt.date) -> tuple[Step, Step]:
     """What a night does: land, then score.
 
     Where slices are ingest dates, the slice is the day of the run. Where they come from the data,
-    that day is not over yet: those of the week before it are scored, as far as they are missing,
-    stale or failed.
+    that day is not over yet: those of the week before it are the night's window, and are scored as
+    far as they are missing, stale or failed. What landed outside of the window is known only once
+    it has landed: `pipeline.owed_slices` finds it.
 
     Args:
         slice_rule: `source.slice` of the pipeline file.

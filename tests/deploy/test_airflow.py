@@ -22,8 +22,7 @@ PYTHON = Path(
     or Path(sys.prefix) / "share" / "batchinfer" / "airflow" / "bin" / "python"
 )
 PROBE = Path(__file__).with_name("airflow_probe.py")
-LAND = "extract --pipeline income --env cluster --slice 2026-11-21"
-SCORE = "score --pipeline income --env cluster --slice 2026-11-21"
+NIGHT = "nightly --pipeline income --env cluster --slice 2026-11-21"
 
 pytestmark = [
     pytest.mark.skipif(
@@ -102,35 +101,28 @@ def test_each_scheduled_pipeline_is_a_dag_that_imports_without_spark(airflow: Ai
     }
     for dag in said["dags"].values():
         assert (dag["timezone"], dag["catchup"], dag["max_active_runs"]) == ("UTC", False, 1)
-        assert (dag["retries"], dag["retry_delay_s"]) == ([3, 3], [600, 600])
-    assert said["dags"]["batchinfer_income"]["tasks"] == {"extract": [], "score": ["extract"]}
-    assert said["dags"]["batchinfer_bot_traffic"]["tasks"] == {
-        "extract": [],
-        "backfill": ["extract"],
-    }
+        assert (dag["retries"], dag["retry_delay_s"]) == ([3], [600])
+        assert dag["tasks"] == {"nightly": []}
 
 
 def test_a_run_lands_and_scores_its_logical_day(airflow: Airflow) -> None:
     said = airflow.probe("batchinfer_income")
     assert (said["state"], set(said["tasks"].values())) == ("success", {"success"})
-    assert airflow.called() == [LAND, SCORE]
+    assert airflow.called() == [NIGHT]
 
 
 @pytest.mark.parametrize("code", [WORTH_A_RETRY[-1], 1])
 def test_what_may_pass_is_tried_again(airflow: Airflow, code: int) -> None:
     said = airflow.probe("batchinfer_income", code=code)
-    assert (said["state"], said["tasks"]) == (
-        "failed",
-        {"extract": "failed", "score": "upstream_failed"},
-    )
-    assert airflow.called() == [LAND, LAND]
+    assert (said["state"], said["tasks"]) == ("failed", {"nightly": "failed"})
+    assert airflow.called() == [NIGHT, NIGHT]
 
 
 @pytest.mark.parametrize("code", [POINTLESS[0], POINTLESS[-1]])
 def test_what_stays_fails_at_once(airflow: Airflow, code: int) -> None:
     said = airflow.probe("batchinfer_income", code=code)
-    assert (said["state"], said["tasks"]["extract"]) == ("failed", "failed")
-    assert airflow.called() == [LAND], "no second attempt, whatever the retries"
+    assert (said["state"], said["tasks"]["nightly"]) == ("failed", "failed")
+    assert airflow.called() == [NIGHT], "no second attempt, whatever the retries"
 
 
 def test_a_wrong_schedule_is_an_import_error_that_says_why(

@@ -67,14 +67,15 @@ Number = Annotated[float, BeforeValidator(unquoted), Field(strict=True, allow_in
 Flag = Annotated[bool, BeforeValidator(unquoted), Field(strict=True)]
 
 
-def _one_or_many(value: Any) -> Any:
+def one_or_many(value: Any) -> Any:
+    """Text as a list of one; a list as it is."""
     if not isinstance(value, (str, list, tuple)):
         raise NotAllowed("text, or a list of texts")
     return [value] if isinstance(value, str) else value
 
 
-Texts = Annotated[tuple[str, ...], BeforeValidator(_one_or_many)]
-Names = Annotated[tuple[str, ...], BeforeValidator(_one_or_many), Field(min_length=1)]
+Texts = Annotated[tuple[str, ...], BeforeValidator(one_or_many)]
+Names = Annotated[tuple[str, ...], BeforeValidator(one_or_many), Field(min_length=1)]
 
 
 def canonical_name(value: bool | float) -> str:
@@ -171,6 +172,9 @@ VariableName = Annotated[
         secret=True,
     ),
 ]
+
+
+MailAddress = Annotated[str, _matching(r"[^@\s<>,]+@[^@\s<>,]+", "addresses such as a@example.org")]
 
 
 def _place(value: str) -> str:

@@ -59,6 +59,7 @@ class Loaded:
         file: the pipeline file.
         places: where each part of the file stands.
         warnings: sentences about state of the pipeline that lies elsewhere.
+        environment_name: the file of `conf/environments`.
     """
 
     pipeline: Pipeline
@@ -68,11 +69,14 @@ class Loaded:
     file: Path
     places: Places
     warnings: tuple[str, ...] = ()
+    environment_name: str = "local"
 
     @property
     def state(self) -> State:
         """Where the pipeline's state is."""
         return State(self.home, self.environment.lake, self.environment.registry)
+
+    environment_name: str = "local"
 
 
 def load_pipeline(
@@ -123,7 +127,7 @@ def load_pipeline(
         raise ConfigError(list(dict.fromkeys(sentences))) from cause
     warnings = _elsewhere(pipeline.name, environment, file, home)
     absolute = resolve_places(environment, home)
-    return Loaded(pipeline, absolute, root, home, file, places, warnings)
+    return Loaded(pipeline, absolute, root, home, file, places, warnings, environment_name)
 
 
 def _elsewhere(name: str, environment: Environment, file: Path, home: Path) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from batchinfer.config.fields import (
     MODEL_URI,
@@ -18,6 +18,7 @@ from batchinfer.config.fields import (
     Duration,
     Flag,
     Identifier,
+    MailAddress,
     ModelChoice,
     ModelUri,
     Names,
@@ -27,8 +28,10 @@ from batchinfer.config.fields import (
     Size,
     Strict,
     TablePlace,
+    Texts,
     Unseen,
     VariableName,
+    one_or_many,
 )
 from batchinfer.config.sources import Source
 from batchinfer.contracts import CHAMPION, NamedModel
@@ -129,6 +132,20 @@ class Checks(Strict):
     max_quarantine_rate: Annotated[Number, Field(ge=0, le=1)] = 0.01
 
 
+def _with_words(document: dict[Any, Any]) -> dict[Any, Any]:
+    """The document with the key `on` in `notify`, which YAML reads as true."""
+    notices = document.get("notify")
+    if not isinstance(notices, list):
+        return document
+    named = [
+        {("on" if key is True else key): value for key, value in one.items()}
+        if isinstance(one, dict) and "on" not in one
+        else one
+        for one in notices
+    ]
+    return {**document, "notify": named}
+
+
 class Sink(Strict):
     """Where the predictions go.
 
@@ -149,6 +166,52 @@ class RedisTarget(Strict):
     ttl_s: Positive | None = None
 
 
+def _events(value: Any) -> Any:
+    words = [value] if isinstance(value, str) else value
+    if isinstance(words, (list, tuple)) and "drift" in words:
+        raise ValueError(
+            "got drift, but nothing detects it: checks.drift is not built yet; allowed: failed, "
+            "quarantine, late"
+        )
+    return words
+
+
+Events = Annotated[
+    tuple[Literal["failed", "quarantine", "late"], ...],
+    BeforeValidator(_events),
+    Field(min_length=1),
+]
+
+
+class Notice(Strict):
+    """Whom a night tells what has happened: a webhook, or people by mail.
+
+    Attributes:
+        webhook_env, smtp_env: the variable with the address; one of the two.
+        to: addresses of the mail.
+        on: failed: it ended with another code than 0; quarantine: more rows there than allowed, or
+            than `rate`; late: slices from before its window landed, or it left some.
+    """
+
+    webhook_env: VariableName | None = None
+    smtp_env: VariableName | None = None
+    to: Annotated[tuple[MailAddress, ...], BeforeValidator(one_or_many)] = ()
+    on: Events
+    rate: Annotated[Number, Field(ge=0, le=1)] | None = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> Notice:
+        if (self.webhook_env is None) == (self.smtp_env is None):
+            raise ValueError(
+                "got both or neither of webhook_env and smtp_env; allowed: one of the two"
+            )
+        if (self.smtp_env is None) != (not self.to):
+            raise ValueError("got one of smtp_env and to; allowed: both, or neither of the two")
+        if self.rate is not None and "quarantine" not in self.on:
+            raise ValueError("got a rate without quarantine in on; allowed: both, or no rate")
+        return self
+
+
 class Pipeline(Strict):
     """One pipeline file, whole."""
 
@@ -166,6 +229,9 @@ class Pipeline(Strict):
     schedule: str | None = None
     # How old the newest published slice may be, in seconds: for `status --check`.
     fresh_within: Duration | None = None
+    # Names of pipelines of the project: a night begins once they have published theirs.
+    after: Texts = ()
+    notify: tuple[Notice, ...] = ()
 
     @model_validator(mode="before")
     @classmethod
@@ -173,6 +239,7 @@ class Pipeline(Strict):
         """The document with the URI of the pipeline's own model, where it names none."""
         if not isinstance(document, dict):
             return document
+        document = _with_words(document)
         name, model = document.get("name"), document.get("model", {})
         own = f"models:/{name}@{CHAMPION}"
         if isinstance(model, dict) and "uri" not in model and re.fullmatch(MODEL_URI, own):

@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path as FilePath
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from batchinfer.config.column_rules import (
     Columns,
@@ -173,10 +174,56 @@ def keep_own_secrets(document: dict[Any, Any]) -> list[Problem]:
     stores = document.get("load")
     mappings = [mapping for _, mapping in _of_source(document)]
     mappings += [one for one in stores if isinstance(one, dict)] if isinstance(stores, list) else []
+    mappings += [mapping for _, mapping in _of_notices(document)]
     keep_secrets(
-        os.environ.get(variable, "") for one in mappings for _, variable in _variables(one)
+        secret
+        for one in mappings
+        for _, variable in _variables(one)
+        for secret in _with_password(os.environ.get(variable, ""))
     )
     return []
+
+
+def wrong_notice_variables(document: dict[Any, Any]) -> list[Problem]:
+    """The variables that `notify` names, and that are not set or hold no address of their kind;
+    only for the command that sends messages.
+    """
+    return [
+        Problem((*path, name), f"variable {variable} {problem}")
+        for path, mapping in _of_notices(document)
+        for name, variable in _variables(mapping)
+        if (problem := _wrong_address(name, os.environ.get(variable))) is not None
+    ]
+
+
+def _wrong_address(name: str, value: str | None) -> str | None:
+    schemes = ("smtp", "smtps") if name == "smtp_env" else ("http", "https")
+    try:
+        place = urlsplit((value or "").strip())
+        if place.scheme in schemes and place.hostname and (place.port or 1) > 0:
+            return None
+    except ValueError:  # brackets, or a port that is none
+        pass
+    allowed = " or ".join(f"{scheme}://HOST" for scheme in schemes)
+    return f"{'holds no such address' if value else 'is not set'}; allowed: {allowed}"
+
+
+def _with_password(value: str) -> tuple[str, ...]:
+    """The value, and the password in it where it is an address with one."""
+    try:
+        password = urlsplit(value).password
+    except ValueError:
+        password = None
+    return (value,) if not password else (value, unquote(password))
+
+
+def _of_notices(document: dict[Any, Any]) -> list[tuple[Path, dict[Any, Any]]]:
+    notices = document.get("notify")
+    return [
+        (("notify", place), one)
+        for place, one in enumerate(notices if isinstance(notices, list) else [])
+        if isinstance(one, dict)
+    ]
 
 
 def _of_source(document: dict[Any, Any]) -> list[tuple[Path, dict[Any, Any]]]:

@@ -118,18 +118,36 @@ def latest_runs(
     else:
         with storage_faults(uri, "read the runs table"):
             rows = _newest(uri, _starts(table, pipeline), wanted, newest)
-    return {
-        row[SLICE]: LatestRun(
-            row["run_id"],
-            row["started_at"],
-            row["status"],
-            row["exit_code"],
-            row["seconds"],
-            row["rows_in"],
-            json.loads(row["report"] or "{}"),
-        )
-        for row in rows.sort_by("started_at").to_pylist()
-    }
+    return {row[SLICE]: _as_run(row) for row in rows.sort_by("started_at").to_pylist()}
+
+
+def newest_attempts(uri: str, pipeline: str, command: str, count: int) -> list[LatestRun]:
+    """The attempts at a command of a pipeline that started last, the newest first, on one slice or
+    none; no table means no attempts.
+
+    Runs on: driver
+
+    Raises:
+        StorageError: the table cannot be read.
+    """
+    if not exists(uri):
+        return []
+    wanted = (ds.field("pipeline") == pipeline) & (ds.field("command") == command)
+    with storage_faults(uri, "read the runs table"):
+        rows = _newest(uri, _starts(open_table(uri), pipeline), wanted, count)
+    return [_as_run(row) for row in rows.sort_by([("started_at", "descending")]).to_pylist()]
+
+
+def _as_run(row: Mapping[str, Any]) -> LatestRun:
+    return LatestRun(
+        row["run_id"],
+        row["started_at"],
+        row["status"],
+        row["exit_code"],
+        row["seconds"],
+        row["rows_in"],
+        json.loads(row["report"] or "{}"),
+    )
 
 
 def _newest(

@@ -73,8 +73,12 @@ def backfill_slices(
     open_session: OpenSession,
     force: bool = False,
     parallel: int = 1,
+    before: Sequence[str] = (),
 ) -> BackfillReport:
     """Scores the slices from start to end, both included; goes on after a slice that fails.
+
+    Args:
+        before: landed slices outside of the span that are scored before those in it, in this order.
 
     Runs on: driver.
 
@@ -96,7 +100,7 @@ def backfill_slices(
         no_data=[name for name in wanted if name not in landed],
         warnings=warnings,
     )
-    present = [name for name in wanted if name in landed]
+    present = [*before, *(name for name in wanted if name in landed)]
     _score_all(
         report, present, parallel, lambda name: _score_one(context, name, open_session, force)
     )

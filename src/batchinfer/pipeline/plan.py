@@ -4,6 +4,7 @@ starts no JVM.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,9 +13,11 @@ from batchinfer.config.pipeline import Pipeline
 from batchinfer.config.types import spark_name
 from batchinfer.errors import BatchInferError, ConfigError
 from batchinfer.machine import usable_memory
+from batchinfer.pipeline.awaited import look_upstream
 from batchinfer.pipeline.damaged_files import remedies
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.next_steps import next_step
+from batchinfer.pipeline.definition.slice_names import names_slice
 from batchinfer.pipeline.scoring import few_rows
 from batchinfer.pipeline.scoring.commits import check_predictions
 from batchinfer.pipeline.scoring.devices import choose_device
@@ -140,10 +143,27 @@ def plan_slice(context: Context, slice_: str) -> Plan:
         "checks": sorted(suites or {}),
         "table": context.predictions,
     }
+    attempt(lambda: _tell_upstream(context, slice_, result))
     if result["problems"]:
         result["status"] = "problems"
         result["errors"] = result["problems"]
     return result
+
+
+def _tell_upstream(context: Context, slice_: str, result: Plan) -> None:
+    """What a night waits for before it begins: that of the slice's day, else that of today."""
+    rule = context.pipeline.source.slice
+    is_day = rule == "ingest_date" and names_slice(rule, slice_)
+    day = dt.date.fromisoformat(slice_) if is_day else dt.datetime.now(dt.timezone.utc).date()
+    found = look_upstream(context, day)
+    if not found:
+        return
+    result["after"] = [
+        {"pipeline": one.pipeline, "slice": one.slice, "published": one.published} for one in found
+    ]
+    result.setdefault("warnings", []).extend(
+        f"{one.told()}: nightly would wait for it (exit 6)" for one in found if not one.published
+    )
 
 
 def _check_device(environment: Environment, pipeline: Pipeline) -> None:

@@ -92,7 +92,7 @@ def record_run(
                 "seconds": time.perf_counter() - started,
             }
             body = told.facts | ended | {"errors": list(told.problems)}
-            _append(context.runs, {**base, **ended}, body)
+            append_attempt(context.runs, {**base, **ended}, body)
         if isinstance(told, _Unforeseen):
             error.__dict__["facts"] = told.facts
             raise
@@ -113,7 +113,7 @@ def record_run(
                 "rows_quarantined",
             )
         }
-        _append(
+        append_attempt(
             context.runs,
             {**base, **columns, "status": report.status, "exit_code": 0, "seconds": report.seconds},
             body,
@@ -140,7 +140,7 @@ def _told(error: Exception | Interrupted) -> BatchInferError | Interrupted:
 
 
 def _check_format(runs: str) -> None:
-    """Refuses a runs table of a newer build; what else may be wrong with it, `_append` says."""
+    """Refuses a runs table of a newer build; what else is wrong with it, `append_attempt` says."""
     from batchinfer.lake.snapshots import exists, open_table
 
     try:
@@ -152,9 +152,11 @@ def _check_format(runs: str) -> None:
         return
 
 
-def _append(table: str, row: dict[str, Any], body: dict[str, Any]) -> None:
-    """A record that cannot be written is said, and never turns a published run into a failed
-    one.
+def append_attempt(table: str, row: dict[str, Any], body: dict[str, Any]) -> None:
+    """Appends an attempt's row with the fields of its JSON line. A record that cannot be written is
+    said, and never turns a published run into a failed one.
+
+    Runs on: driver.
     """
     import json
 

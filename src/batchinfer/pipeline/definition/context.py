@@ -20,12 +20,13 @@ from batchinfer.config.environment import Environment
 from batchinfer.config.loader import Loaded, load_pipeline
 from batchinfer.config.pipeline import Pipeline
 from batchinfer.config.project import given_project
-from batchinfer.config.rules import keep_own_secrets, wrong_variables
+from batchinfer.config.rules import keep_own_secrets, wrong_notice_variables, wrong_variables
 from batchinfer.config.sink_places import LANDED, QUARANTINE, RUNS, default_sink
 from batchinfer.config.uris import join
 from batchinfer.hinted_commands import Asked
 from batchinfer.object_stores import use
 from batchinfer.pipeline.definition.feature_steps import check_document_steps
+from batchinfer.pipeline.definition.upstream_names import after_check
 from batchinfer.report.terminal import show_line
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ class Context:
         overrides: Mapping[str, Any] | Sequence[str] = (),
         reads_source: bool = False,
         project: str | Path | None = None,
+        sends_notices: bool = False,
     ) -> Context:
         """Loads a pipeline by name or file, with every problem of it reported at once. State that
         lies where earlier builds kept it is warned of on stderr.
@@ -77,12 +79,14 @@ class Context:
             reads_source: the command needs the variables that the source names for addresses and
                 secrets.
             project: a folder in place of the working folder, to find the pipeline from.
+            sends_notices: the command needs the variables that `notify` names.
 
         Raises:
             ConfigError: all that is wrong, each with file, place, what was got and what is allowed.
         """
-        checks = [keep_own_secrets, check_document_steps]
+        checks = [keep_own_secrets, check_document_steps, after_check(ref)]
         checks += [wrong_variables] if reads_source else []
+        checks += [wrong_notice_variables] if sends_notices else []
         start = given_project(project)
         loaded = load_pipeline(ref, overrides, env, document_checks=checks, start=start)
         for warning in loaded.warnings:

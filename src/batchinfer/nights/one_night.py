@@ -1,0 +1,226 @@
+"""The night of one pipeline: land what is new, score what landed, and what its window lacks.
+
+Owns the order of its steps and what its JSON line says. What slices it owes stands in
+`pipeline.owed_slices`; the window in `schedule`.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from batchinfer.command_reports import ExtractReport, RunReport
+from batchinfer.errors import BatchInferError, ConfigError, Interrupted
+from batchinfer.pipeline.definition.context import Context, new_run_id
+from batchinfer.pipeline.run_record import append_attempt
+from batchinfer.schedule import MOST_OUTSIDE, Step, night_steps
+
+if TYPE_CHECKING:
+    from batchinfer.pipeline.backfill import BackfillReport
+    from batchinfer.spark.session import OpenSession
+
+
+@dataclass(frozen=True)
+class NightReport:
+    """What a night did: the report of its last step, and which slices it landed, scored, left.
+
+    Attributes:
+        last: of `score` where slices are ingest dates, else of `backfill`.
+    """
+
+    last: RunReport | BackfillReport
+    slices: dict[str, list[str]]
+
+    @property
+    def exit_code(self) -> int:
+        return getattr(self.last, "exit_code", 0)
+
+    def to_json(self) -> dict[str, Any]:
+        return {**self.last.to_json(), **self.slices}
+
+
+@dataclass
+class Night:
+    """One night of one pipeline, however often it is tried.
+
+    Attributes:
+        ref: the pipeline as the user named it.
+        day: the day of the run, such as 2026-11-21.
+        most: so many slices outside of the window are scored, over all attempts.
+        slices: names of those that the attempts landed and scored, and that the last one left.
+        late: of the slices that landed, those from before the window.
+        context: of the latest attempt; None where the pipeline file could not be loaded.
+        extracted: the report of the latest extract.
+    """
+
+    ref: str
+    day: str
+    env: str = "local"
+    overrides: Sequence[str] = ()
+    most: int = MOST_OUTSIDE
+    slices: dict[str, list[str]] = field(
+        default_factory=lambda: {"landed": [], "scored": [], "left": []}
+    )
+    late: list[str] = field(default_factory=list)
+    context: Context | None = None
+    extracted: ExtractReport | None = None
+    _outside: set[str] = field(default_factory=set)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the JSON of a failure says as well; its lists grow while the night goes on."""
+        return {"pipeline": self.ref, "slice": self.day, **self.slices}
+
+    def attempt(self, is_last: bool = True) -> NightReport:
+        """Lands and scores once.
+
+        Args:
+            is_last: whether no further attempt follows on an exit code that is worth one.
+
+        Runs on: driver.
+
+        Raises:
+            BatchInferError: of the first step that failed.
+        """
+        from batchinfer.api import session_of
+        from batchinfer.pipeline.awaited import check_upstream
+
+        try:
+            date = dt.date.fromisoformat(self.day)
+        except ValueError as error:
+            raise ConfigError(
+                f"--slice: got {self.day!r}; allowed: a day such as 2026-11-21"
+            ) from error
+        context = self.context = Context.open(
+            self.ref, self.env, self.overrides, reads_source=True, sends_notices=True
+        )
+        rule = context.pipeline.source.slice
+        land, score = night_steps(rule if isinstance(rule, str) else rule.model_dump(), date)
+        with _Record(context, self.day, is_last) as record:
+            check_upstream(context, date)
+            # One for both steps: executors are asked once for what they reach.
+            open_session = session_of(context)
+            self._land(land, open_session)
+            if score.command == "score":
+                last = self._score_day(score, open_session)
+            else:
+                last = self._score_owed(score, open_session, record)
+            record.exit_code = getattr(last, "exit_code", 0)
+        return NightReport(last, self.slices)
+
+    def _land(self, step: Step, open_session: OpenSession) -> None:
+        from batchinfer.pipeline.extract import extract_source
+        from batchinfer.show import show_extract
+
+        report = extract_source(_of(self.context), step.options.get("slice"), open_session)
+        self.extracted = show_extract(report)
+        _add(self.slices["landed"], report.slices if report.status != "unchanged" else ())
+
+    def _score_day(self, step: Step, open_session: OpenSession) -> RunReport:
+        from batchinfer.pipeline.score import score_slice
+        from batchinfer.show import show_run
+
+        day = step.options["slice"]
+        report = show_run(score_slice(_of(self.context).with_new_run(), day, open_session))
+        _add(self.slices["scored"], [day] if report.status != "unchanged" else ())
+        return report
+
+    def _score_owed(self, step: Step, open_session: OpenSession, record: _Record) -> BackfillReport:
+        """Scores what is owed outside of the window, the newest first, then the window."""
+        from batchinfer.pipeline.backfill import backfill_slices
+        from batchinfer.pipeline.owed_slices import find_owed
+        from batchinfer.show import show_backfill
+
+        context = _of(self.context).with_new_run()
+        first, last = step.options["from"], step.options["to"]
+        self.late = [name for name in self.slices["landed"] if name < first]
+        owed = find_owed(context, first, last)
+        rest = max(0, self.most - len(self._outside))
+        chosen, left = owed.slices[:rest], owed.slices[rest:]
+        self.slices["left"][:] = sorted(left)
+        try:
+            report = backfill_slices(context, first, last, open_session, before=chosen)
+        except Interrupted as stopped:
+            self._take_scored(stopped.facts.get("slices", ()), chosen)
+            raise
+        self._take_scored(report.slices, chosen)
+        if left:
+            report.warnings.append(self._told_left())
+        failed = [one["slice"] for one in report.slices if one["status"] == "failed"]
+        record.owed = owed.settled(failed, left)
+        return show_backfill(report)
+
+    def _take_scored(self, outcomes: Iterable[dict[str, Any]], outside: Sequence[str]) -> None:
+        scored = [one["slice"] for one in outcomes if one["status"] not in ("failed", "unchanged")]
+        _add(self.slices["scored"], scored)
+        self._outside |= set(scored) & set(outside)
+
+    def _told_left(self) -> str:
+        left = self.slices["left"]
+        count = (
+            "1 slice that landed is" if len(left) == 1 else f"{len(left):,} slices that landed are"
+        )
+        return (
+            f"{count} not scored, more than --most {self.most} outside of the window: "
+            f"{self.command('backfill')} --from {left[0]} --to {left[-1]} scores what is missing "
+            "or stale there"
+        )
+
+    def command(self, name: str) -> str:
+        """A command of this pipeline, as the user would type it."""
+        import shlex
+
+        env = [] if self.env == "local" else ["--env", self.env]
+        return shlex.join(["batchinfer", name, "-p", self.ref, *env])
+
+
+class _Record:
+    """The night's row in the runs table, whatever becomes of the night.
+
+    Attributes:
+        owed: what the next night is told; None: that this one has not come so far.
+        exit_code: of a night that ended without an error.
+    """
+
+    def __init__(self, context: Context, day: str, is_last: bool) -> None:
+        self.owed: dict[str, object] | None = None
+        self.exit_code = 0
+        self._context, self._day, self._is_last = context, day, is_last
+
+    def __enter__(self) -> _Record:
+        self._started, self._began = time.perf_counter(), dt.datetime.now(dt.timezone.utc)
+        return self
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        from batchinfer.errors import WORTH_A_RETRY
+        from batchinfer.pipeline.night_rows import NIGHTLY
+
+        code = self.exit_code if error is None else getattr(error, "exit_code", 1)
+        ended = "interrupted" if isinstance(error, Interrupted) else "failed" if code else "done"
+        row = {
+            "run_id": new_run_id(),
+            "pipeline": self._context.name,
+            "command": NIGHTLY,
+            "slice": None,
+            "started_at": self._began,
+            "status": ended,
+            "exit_code": code,
+            "seconds": time.perf_counter() - self._started,
+        }
+        problems = list(error.problems) if isinstance(error, BatchInferError | Interrupted) else []
+        body = {"day": self._day, "status": ended, "exit_code": code, "errors": problems}
+        # What another attempt of this night will look for again is owed by this night still.
+        settles = self._is_last or code not in WORTH_A_RETRY
+        append_attempt(self._context.runs, row, body | ((self.owed if settles else None) or {}))
+
+
+def _of(context: Context | None) -> Context:
+    assert context is not None, "an attempt opens it first"
+    return context
+
+
+def _add(names: list[str], more: Iterable[str]) -> None:
+    names[:] = sorted({*names, *more})

@@ -1,0 +1,60 @@
+"""A webhook of the tests' own: a real HTTP server that keeps what is posted, and fails when told
+to.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+@dataclass
+class Hook:
+    """What came in.
+
+    Attributes:
+        url: where the server is; its path is a secret.
+        bodies: of each POST.
+        answers: statuses of the next answers; 204 where there are none. 0: it never answers.
+    """
+
+    url: str = ""
+    bodies: list[dict[str, Any]] = field(default_factory=list)
+    answers: list[int] = field(default_factory=list)
+
+
+@contextmanager
+def hooked(hook: Hook) -> Iterator[Hook]:
+    """Serves a hook on a free port of 127.0.0.1 while the block runs."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            hook.bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            status = hook.answers.pop(0) if hook.answers else 204
+            while not status:
+                time.sleep(0.05)
+                self.wfile.write(b"H")
+            self.send_response(status)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            """The test says what matters."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    server.handle_error = lambda *_: None  # type: ignore[method-assign,assignment]
+    hook.url = f"http://127.0.0.1:{server.server_port}/services/T0CANARY/xyzzyplugh"
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    try:
+        yield hook
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(timeout=5)
