@@ -48,6 +48,14 @@ def extract(
         slice: where slices are ingest dates, the one that is landed.
         force: lands `slice` anew in place of what it holds; also where the data decides on slices.
 
+    Raises:
+        ConfigError: the pipeline file, its environment, or variables that the source names.
+        InputError: the source is missing, or breaks its contract.
+        TooManyQuarantined: more bad records than `checks.max_quarantine_rate` allows; nothing
+            lands.
+        SliceHeld: another run lands this slice.
+        StorageError: the lake cannot be written, or the source does not answer.
+
     Example:
         >>> import batchinfer
         >>> report = batchinfer.extract("churn", slice="2026-11-21")
@@ -76,6 +84,12 @@ def train(
     Args:
         slices: those to learn from; none: all that have landed.
         start, end: in place of `slices`: the first and the last one to learn from.
+
+    Raises:
+        ConfigError: the pipeline file has no `train`, or is wrong.
+        InputError: no slice has landed, or its rows do not fit what is to be learned.
+        ModelError: a model class that cannot be built, or that gives what cannot be used.
+        StorageError: the lake or the registry does not answer.
 
     Example:
         >>> import batchinfer
@@ -115,6 +129,13 @@ def register(
         allow_difference: registers a model that says here something else than at home.
         reference: path of the model that this one was converted from, to be held against it.
 
+    Raises:
+        ConfigError: the pipeline file, or the alias, is wrong.
+        InputError: no such artifact.
+        ModelError: a format that is not known or not trusted, a signature that does not fit, or a
+            model that says here something else than at home.
+        StorageError: the registry does not answer.
+
     Example:
         >>> import batchinfer
         >>> report = batchinfer.register("flowers", "net.pt2")
@@ -144,6 +165,16 @@ def score(
         force: also where the slice is published from today's data by today's model.
         evolve: add prediction columns that the table lacks.
 
+    Raises:
+        ConfigError: the pipeline file or its environment is wrong.
+        InputError: the slice has not landed, is damaged, or breaks its contract.
+        ChecksFailed: the predictions broke their expectations; nothing is published.
+        TooManyQuarantined: more bad rows than `checks.max_quarantine_rate` allows; nothing is
+            published.
+        SliceHeld: another run scores this slice.
+        ModelError: the model is missing or does not fit.
+        StorageError: the lake or the registry does not answer.
+
     Example:
         >>> import batchinfer
         >>> report = batchinfer.score("churn", slice="2026-11-21")
@@ -171,6 +202,7 @@ def backfill(
     slice.
 
     Raises:
+        ConfigError: the pipeline file, its environment, or the bounds are wrong.
         BatchInferError: after all slices were tried, the problems of those that failed, with the
             smallest exit code.
 
@@ -194,6 +226,14 @@ def backfill(
 def replay(pipeline: str, slice: str, env: str = "local", overrides: Overrides = None) -> RunReport:
     """Scores the quarantined rows of a published slice again; those that pass now join it by one
     atomic commit.
+
+    Raises:
+        ConfigError: the pipeline file or its environment is wrong.
+        InputError: the slice is not published, or was made of other data.
+        ChecksFailed: the slice as it would be broke its expectations.
+        SliceHeld: another run works on this slice.
+        ModelError: the model is missing or does not fit.
+        StorageError: the lake or the registry does not answer.
 
     Example:
         >>> import batchinfer
@@ -221,6 +261,7 @@ def lookup(
         as_of: only slices up to and including this one.
 
     Raises:
+        ConfigError: the pipeline file is wrong, or the key is no mapping.
         InputError: no such table, or a key that is not one of its keys.
 
     Example:
@@ -250,6 +291,10 @@ def quarantine(
     Args:
         slice: None: all slices.
 
+    Raises:
+        ConfigError: the pipeline file or its environment is wrong.
+        StorageError: the lake does not answer.
+
     Example:
         >>> import batchinfer
         >>> found = batchinfer.quarantine("churn")
@@ -272,6 +317,10 @@ def status(
 
     Args:
         start, end: the first and the last slice that are told.
+
+    Raises:
+        ConfigError: the pipeline file or its environment is wrong.
+        StorageError: the lake or the registry does not answer.
 
     Example:
         >>> import batchinfer

@@ -14,6 +14,7 @@ import click
 
 from batchinfer import __version__, command, stopping
 from batchinfer.cli_options import CommandGroup, env_option, pipeline_options, register_options
+from batchinfer.cli_schema import schema_command
 from batchinfer.errors import ConfigError
 
 
@@ -343,6 +344,9 @@ def doctor_command(env: str, ref: str | None, deep: bool) -> None:
         return show_doctor(run_doctor(*load_state(env)))
 
     _run(work)
+
+
+cli.add_command(schema_command)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
