@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint typecheck unit spark cluster coverage faults e2e s3 deploy models expectations gpu bench bench-setup bench-trees bench-gpu bench-scale bench-scale-model bench-duplicates bench-extract bench-transforms clean
+.PHONY: docs help setup demo test lint typecheck unit spark cluster coverage faults e2e s3 deploy models expectations gpu bench bench-setup bench-trees bench-gpu bench-scale bench-scale-model bench-duplicates bench-extract bench-transforms clean
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -56,6 +56,9 @@ deploy: .venv/.ready .venv/share/batchinfer/airflow/.ready  ## the image's steps
 models: .venv/.ready .venv/share/batchinfer/boosting/.ready  ## XGBoost, LightGBM, CatBoost against our reading of their files; then the table of docs/models.md (five minutes)
 	@.venv/share/batchinfer/boosting/bin/python -m pytest tests/boosting
 	@PYTHONPATH=$(CURDIR)/tests .venv/share/batchinfer/boosting/bin/python -m boosting.table
+
+docs: .venv/.ready  ## writes the pages of docs/ that say what the code says, and the JSON Schema of a pipeline file (seconds)
+	@PYTHONPATH=$(CURDIR)/tests $(BIN)/python -m reference_pages
 
 expectations: .venv/.ready  ## writes docs/expectations.md: what every expectation says of rows that fit, that do not, nulls and NaN (two minutes)
 	@PYTHONPATH=$(CURDIR)/tests $(BIN)/python -m spark.expectation_table

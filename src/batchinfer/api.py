@@ -58,6 +58,14 @@ def extract(
         force: lands `slice` anew in place of what it holds; also where the data decides on slices.
         project: a folder in place of the working folder.
 
+    Raises:
+        ConfigError: the pipeline file, its environment, or variables that the source names.
+        InputError: the source is missing, or breaks its contract.
+        TooManyQuarantined: more bad records than `checks.max_quarantine_rate` allows; nothing
+            lands.
+        SliceHeld: another run lands this slice.
+        StorageError: the lake cannot be written, or the source does not answer.
+
     Example:
         >>> import batchinfer
         >>> report = batchinfer.extract("churn", slice="2026-11-21")
@@ -88,6 +96,12 @@ def train(
         slices: those to learn from; none: all that have landed.
         start, end: in place of `slices`: the first and the last one to learn from.
         project: a folder in place of the working folder.
+
+    Raises:
+        ConfigError: the pipeline file has no `train`, or is wrong.
+        InputError: no slice has landed, or its rows do not fit what is to be learned.
+        ModelError: a model class that cannot be built, or that gives what cannot be used.
+        StorageError: the lake or the registry does not answer.
 
     Example:
         >>> import batchinfer
@@ -129,6 +143,13 @@ def register(
         reference: path of the model that this one was converted from, to be held against it.
         project: a folder in place of the working folder.
 
+    Raises:
+        ConfigError: the pipeline file, or the alias, is wrong.
+        InputError: no such artifact.
+        ModelError: a format that is not known or not trusted, a signature that does not fit, or a
+            model that says here something else than at home.
+        StorageError: the registry does not answer.
+
     Example:
         >>> import batchinfer
         >>> report = batchinfer.register("flowers", "net.pt2")
@@ -160,6 +181,16 @@ def score(
         evolve: add prediction columns that the table lacks.
         project: a folder in place of the working folder.
 
+    Raises:
+        ConfigError: the pipeline file or its environment is wrong.
+        InputError: the slice has not landed, is damaged, or breaks its contract.
+        ChecksFailed: the predictions broke their expectations; nothing is published.
+        TooManyQuarantined: more bad rows than `checks.max_quarantine_rate` allows; nothing is
+            published.
+        SliceHeld: another run scores this slice.
+        ModelError: the model is missing or does not fit.
+        StorageError: the lake or the registry does not answer.
+
     Example:
         >>> import batchinfer
         >>> report = batchinfer.score("churn", slice="2026-11-21")
@@ -188,6 +219,7 @@ def backfill(
     slice.
 
     Raises:
+        ConfigError: the pipeline file, its environment, or the bounds are wrong.
         BatchInferError: after all slices were tried, the problems of those that failed, with the
             smallest exit code.
 
@@ -224,6 +256,14 @@ def replay(
     Args:
         project: a folder in place of the working folder.
 
+    Raises:
+        ConfigError: the pipeline file or its environment is wrong.
+        InputError: the slice is not published, or was made of other data.
+        ChecksFailed: the slice as it would be broke its expectations.
+        SliceHeld: another run works on this slice.
+        ModelError: the model is missing or does not fit.
+        StorageError: the lake or the registry does not answer.
+
     Example:
         >>> import batchinfer
         >>> report = batchinfer.replay("churn", slice="2026-11-21")
@@ -252,6 +292,7 @@ def lookup(
         project: a folder in place of the working folder.
 
     Raises:
+        ConfigError: the pipeline file is wrong, or the key is no mapping.
         InputError: no such table, or a key that is not one of its keys.
 
     Example:
@@ -286,6 +327,10 @@ def quarantine(
         slice: None: all slices.
         project: a folder in place of the working folder.
 
+    Raises:
+        ConfigError: the pipeline file or its environment is wrong.
+        StorageError: the lake does not answer.
+
     Example:
         >>> import batchinfer
         >>> found = batchinfer.quarantine("churn")
@@ -313,6 +358,10 @@ def status(
         project: a folder in place of the working folder.
         check: judge too whether the predictions are as fresh as they should be (`check`, and what
             is late in `errors`).
+
+    Raises:
+        ConfigError: the pipeline file or its environment is wrong.
+        StorageError: the lake or the registry does not answer.
 
     Example:
         >>> import batchinfer

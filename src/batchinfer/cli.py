@@ -25,6 +25,7 @@ from batchinfer.cli_options import (
     register_options,
     slice_option,
 )
+from batchinfer.cli_schema import schema_command
 from batchinfer.cli_setup import setup_command
 from batchinfer.cli_status import ls_command, status_command
 from batchinfer.command import end_command
@@ -328,6 +329,9 @@ cli.add_command(completion_command)
 
 
 cli.add_command(setup_command)
+
+
+cli.add_command(schema_command)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import pytest
 from pydantic import Base64Bytes, ValidationError
 
-from batchinfer.config.sources import SliceColumn
+from batchinfer.config.shapes.source_columns import SliceColumn
 from batchinfer.json_values import from_json, to_json
 
 

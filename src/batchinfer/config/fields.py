@@ -13,10 +13,24 @@ import re
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    WithJsonSchema,
+)
 
 from batchinfer.config.document import read_document
 from batchinfer.config.s3 import check_table_place
+from batchinfer.config.shapes.described import (
+    TEXT,
+    WHOLE_FROM_1,
+    Described,
+    json_schema,
+    one_or_more,
+)
 from batchinfer.config.substitution import FromVariable
 from batchinfer.config.units import parse_bytes, parse_duration
 from batchinfer.config.uris import NAME_BYTES
@@ -43,7 +57,7 @@ class NotAllowed(ValueError):
         self.secret = secret
 
 
-class Strict(BaseModel):
+class Strict(Described):
     """Base of all configuration models: unknown fields are errors, values do not change after
     loading.
     """
@@ -74,8 +88,17 @@ def one_or_many(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-Texts = Annotated[tuple[str, ...], BeforeValidator(one_or_many)]
-Names = Annotated[tuple[str, ...], BeforeValidator(one_or_many), Field(min_length=1)]
+Texts = Annotated[
+    tuple[str, ...],
+    BeforeValidator(one_or_many),
+    one_or_more("a text, or a list of texts", TEXT, 0),
+]
+Names = Annotated[
+    tuple[str, ...],
+    BeforeValidator(one_or_many),
+    Field(min_length=1),
+    one_or_more("a text, or a list of texts", TEXT),
+]
 
 
 def canonical_name(value: bool | float) -> str:
@@ -107,11 +130,13 @@ def _class_names(value: Any) -> list[Any] | tuple[Any, ...]:
     return value
 
 
+_SCALARS = ["string", "number", "boolean"]
 # Names of classes, kept as text: how a number is spelled there does not matter.
 ClassNames = Annotated[
     tuple[Annotated[str, BeforeValidator(_class_name)], ...],
     BeforeValidator(_class_names),
     Field(min_length=1),
+    one_or_more("a text, a number, true or false, or a list of them", {"type": _SCALARS}),
 ]
 
 
@@ -125,8 +150,15 @@ def _one_character_or_none(value: str) -> str:
     return value if value == "" else _one_character(value)
 
 
-OneCharacter = Annotated[str, AfterValidator(_one_character)]
-Quote = Annotated[str, AfterValidator(_one_character_or_none)]
+_CHARACTER: dict[str, Any] = {"type": "string", "pattern": r"^[\x00-\x09\x0b\x0c\x0e-\x7f]$"}
+OneCharacter = Annotated[
+    str, AfterValidator(_one_character), json_schema("one ASCII character", _CHARACTER)
+]
+Quote = Annotated[
+    str,
+    AfterValidator(_one_character_or_none),
+    json_schema('one ASCII character, or "" for none', _CHARACTER, {"const": ""}),
+]
 
 
 def _matching(pattern: str, allowed: str, secret: bool = False) -> AfterValidator:
@@ -149,17 +181,24 @@ def check_alias(alias: str) -> None:
         )
 
 
+# What editors check of it: not all of them can read the pattern of an alias.
+_URI_SHAPE = r"^models:/[^/@]+(@[A-Za-z][A-Za-z0-9_-]*|/[0-9]+)$"
 ModelUri = Annotated[
     str,
     _matching(
         MODEL_URI, "models:/NAME@ALIAS or models:/NAME/VERSION, such as models:/income@champion"
     ),
+    json_schema("models:/NAME@ALIAS or models:/NAME/VERSION", {**TEXT, "pattern": _URI_SHAPE}),
 ]
 # Folders, tables and leases are named after it, with a few characters more.
 Identifier = Annotated[
     str,
     _matching(
         r"[A-Za-z][A-Za-z0-9_-]{0,199}", "a letter, then letters, digits, _ and -, up to 200 in all"
+    ),
+    json_schema(
+        "a letter, then letters, digits, _ and -, up to 200 in all",
+        {**TEXT, "pattern": "^[A-Za-z][A-Za-z0-9_-]{0,199}$"},
     ),
 ]
 # Whoever writes the secret itself here by mistake must not find it in a log.
@@ -171,10 +210,18 @@ VariableName = Annotated[
         "here",
         secret=True,
     ),
+    json_schema(
+        "the name of an environment variable", {**TEXT, "pattern": "^[A-Za-z_][A-Za-z0-9_]*$"}
+    ),
 ]
 
 
-MailAddress = Annotated[str, _matching(r"[^@\s<>,]+@[^@\s<>,]+", "addresses such as a@example.org")]
+_MAIL = r"[^@\s<>,]+@[^@\s<>,]+"
+MailAddresses = Annotated[
+    tuple[Annotated[str, _matching(_MAIL, "addresses such as a@example.org")], ...],
+    BeforeValidator(one_or_many),
+    one_or_more("an address such as a@example.org, or a list", {**TEXT, "pattern": f"^{_MAIL}$"}),
+]
 
 
 def _place(value: str) -> str:
@@ -192,7 +239,7 @@ def _place(value: str) -> str:
 
 
 # A path or a URI; it stands in tables, reports and logs.
-Place = Annotated[str, AfterValidator(_place)]
+Place = Annotated[str, AfterValidator(_place), json_schema("a path or a URI", TEXT)]
 
 
 def _table_place(value: str) -> str:
@@ -201,7 +248,12 @@ def _table_place(value: str) -> str:
 
 
 # Where tables and reports can be written.
-TablePlace = Annotated[str, AfterValidator(_place), AfterValidator(_table_place)]
+TablePlace = Annotated[
+    str,
+    AfterValidator(_place),
+    AfterValidator(_table_place),
+    json_schema("a path below the lake, or a URI", TEXT),
+]
 
 
 def _encoding(value: str) -> str:
@@ -215,7 +267,9 @@ def _encoding(value: str) -> str:
     return value
 
 
-Encoding = Annotated[str, AfterValidator(_encoding)]
+Encoding = Annotated[
+    str, AfterValidator(_encoding), json_schema("a text encoding that Python knows", TEXT)
+]
 
 
 def _time_zone(value: str) -> str:
@@ -230,7 +284,9 @@ def _time_zone(value: str) -> str:
     return value
 
 
-TimeZone = Annotated[str, AfterValidator(_time_zone)]
+TimeZone = Annotated[
+    str, AfterValidator(_time_zone), json_schema("a time zone by its IANA name", TEXT)
+]
 
 
 def _size(value: Any) -> int:
@@ -240,18 +296,25 @@ def _size(value: Any) -> int:
     return size
 
 
-Size = Annotated[int, PlainValidator(_size)]
+SIZE_WORDS = "a number of bytes, or a size such as 512KiB, 64MiB, 1GiB"
+_SIZE: dict[str, Any] = {
+    **TEXT,
+    "pattern": r"^\s*[0-9]{1,15}(\.[0-9]{1,6})?\s*(([KkMmGg][Ii]?)?[Bb])?\s*$",
+}
+Size = Annotated[int, PlainValidator(_size), json_schema(SIZE_WORDS, WHOLE_FROM_1, _SIZE)]
 
 
 def _seconds(value: Any) -> int:
     try:
         return parse_duration(unquoted(value))
     except ValueError as error:
-        raise NotAllowed("a time with its unit, such as 90s, 30m, 26h or 7d") from error
+        raise NotAllowed(DURATION_WORDS) from error
 
 
+DURATION_WORDS = "a time with its unit, such as 90s, 30m, 26h or 7d"
+_DURATION: dict[str, Any] = {**TEXT, "pattern": r"^\s*[0-9]{1,6}[smhd]\s*$"}
 # In seconds.
-Duration = Annotated[int, PlainValidator(_seconds)]
+Duration = Annotated[int, PlainValidator(_seconds), json_schema(DURATION_WORDS, _DURATION)]
 
 
 def _rows(value: Any) -> int | Literal["auto"]:
@@ -286,8 +349,33 @@ def _null_as_word(value: Any) -> Any:
     return "null" if value is None else value
 
 
-Unseen = Annotated[Literal["own", "null", "fail"], BeforeValidator(_null_as_word)]
-Missing = Annotated[Literal["auto", "fail", "warn", "null"], BeforeValidator(_null_as_word)]
-RowCount = Annotated[int | Literal["auto"], PlainValidator(_rows)]
-ModelChoice = Annotated[str | dict[str, str], PlainValidator(_model_choice)]
+Unseen = Annotated[
+    Literal["own", "null", "fail"],
+    BeforeValidator(_null_as_word),
+    WithJsonSchema({"enum": ["own", "null", "fail", None]}),
+]
+Missing = Annotated[
+    Literal["auto", "fail", "warn", "null"],
+    BeforeValidator(_null_as_word),
+    WithJsonSchema({"enum": ["auto", "fail", "warn", "null", None]}),
+]
+RowCount = Annotated[
+    int | Literal["auto"],
+    PlainValidator(_rows),
+    json_schema("`auto`, or a whole number from 1 up", {"const": "auto"}, WHOLE_FROM_1),
+]
+ModelChoice = Annotated[
+    str | dict[str, str],
+    PlainValidator(_model_choice),
+    json_schema(
+        "the name of a model, or {python: package.module:Class}",
+        TEXT,
+        {
+            "type": "object",
+            "properties": {"python": {**TEXT, "pattern": f"^{_PYTHON_CLASS}$"}},
+            "required": ["python"],
+            "additionalProperties": False,
+        },
+    ),
+]
 Setting = Annotated[str | int | float | bool, PlainValidator(_setting)]

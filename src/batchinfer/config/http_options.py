@@ -11,8 +11,16 @@ from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
-from batchinfer.config.fields import NotAllowed, Number, Positive, Strict, VariableName, Whole
+from batchinfer.config.fields import (
+    NotAllowed,
+    Number,
+    Positive,
+    Strict,
+    VariableName,
+    Whole,
+)
 from batchinfer.config.json_paths import read_json_path
+from batchinfer.config.shapes.described import TEXT, json_schema
 from batchinfer.config.time_formats import TimeFormat
 from batchinfer.credentials import is_secret
 
@@ -51,13 +59,16 @@ def _path(value: str) -> str:
     return value
 
 
-PathText = Annotated[str, AfterValidator(_path)]
+_ADDRESS = {**TEXT, "pattern": "^[Hh][Tt][Tt][Pp][Ss]?://"}
+PathText = Annotated[str, AfterValidator(_path), json_schema("a path such as a.b[0].c", TEXT)]
 
 
 class Pagination(Strict):
     """How an HTTP API is asked for its next page, and how it says that there is none.
 
     Attributes:
+        kind: how the next page is asked for.
+        size_param: query parameter that carries `size`.
         param: query parameter of the page number, the offset or the cursor (page, offset, cursor).
         start: first page number (1) or offset (0).
         size: records a page that are asked for, in `size_param` (page, link: per_page; offset,
@@ -102,9 +113,22 @@ class Pagination(Strict):
 
 
 class HttpOptions(Strict):
-    """Options of `kind: http`. `auth_env` names the variable of a bearer token."""
+    """Options of `kind: http`. `auth_env` names the variable of a bearer token.
 
-    url: Annotated[str, AfterValidator(_http_url)]
+    Attributes:
+        url: of the first page, without user, password or token.
+        pagination: how further pages are asked for; without it there is one page.
+        records_path: where a page holds its list of records; without it, the page is the list.
+        rate_per_s: most requests a second.
+        auth_env: the variable that holds a bearer token.
+        timeout_s: seconds until a request counts as failed.
+        retries: times that a failed request is made again.
+        timestamp_format: of times and dates; without it ISO 8601.
+    """
+
+    url: Annotated[
+        str, AfterValidator(_http_url), json_schema("an address of http or https", _ADDRESS)
+    ]
     pagination: Pagination | None = None
     records_path: str | None = None
     rate_per_s: Annotated[Number, Field(gt=0)] | None = None

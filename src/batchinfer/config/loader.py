@@ -76,8 +76,6 @@ class Loaded:
         """Where the pipeline's state is."""
         return State(self.home, self.environment.lake, self.environment.registry)
 
-    environment_name: str = "local"
-
 
 def load_pipeline(
     ref: str | Path,

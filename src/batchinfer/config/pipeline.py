@@ -18,7 +18,7 @@ from batchinfer.config.fields import (
     Duration,
     Flag,
     Identifier,
-    MailAddress,
+    MailAddresses,
     ModelChoice,
     ModelUri,
     Names,
@@ -31,8 +31,8 @@ from batchinfer.config.fields import (
     Texts,
     Unseen,
     VariableName,
-    one_or_many,
 )
+from batchinfer.config.shapes.described import one_or_more
 from batchinfer.config.sources import Source
 from batchinfer.contracts import CHAMPION, NamedModel
 
@@ -40,7 +40,11 @@ __all__ = ["MODEL_URI", "Pipeline", "Strict"]
 
 
 class TrainSource(Strict):
-    """What labelled data has of its own; the rest is as in `source`."""
+    """What labelled data has of its own; the rest is as in `source`.
+
+    Attributes:
+        path: where the labelled rows are; as `path` of the source.
+    """
 
     path: Names
 
@@ -50,6 +54,11 @@ class Target(Strict):
     column is a string.
 
     Values of `positive` are matched by value: 1, 1.0 and "1" are one.
+
+    Attributes:
+        column: the column to learn.
+        positive: values that are the positive class; all others are the other one.
+        positive_pattern: a regular expression; rows whose value it finds are positive.
     """
 
     column: str
@@ -58,7 +67,14 @@ class Target(Strict):
 
 
 class Train(Strict):
-    """How `train` makes the model."""
+    """How `train` makes the model.
+
+    Attributes:
+        source: labelled rows that stand elsewhere; without it, those of `source`.
+        target: what the model learns.
+        model: a built-in model by its name (see docs/training.md), or a class of your own.
+        params: parameters of the model and of its training; docs/training.md lists them.
+    """
 
     source: TrainSource | None = None
     target: Target
@@ -69,7 +85,13 @@ class Train(Strict):
 class Batch(Strict):
     """Limits of one batch: rows, bytes of its columns, weight, seconds until it counts as hanging.
 
-    `max_weight` is in the unit of the handler's `weight`, such as tokens; padding counts.
+    Attributes:
+        rows: rows of a batch; `auto` finds the fastest size while the run goes.
+        max_bytes: most bytes of a batch's columns.
+        max_weight: most that a batch weighs, in the unit of the handler's `weight`, such as tokens;
+            padding counts.
+        timeout_s: seconds until a batch counts as hanging; its rows are then searched for the one
+            to blame.
     """
 
     rows: RowCount = "auto"
@@ -81,6 +103,12 @@ class Batch(Strict):
 class Variant(Strict):
     """One more model beside the champion: served to a share of the keys, or a shadow that is never
     served.
+
+    Attributes:
+        name: of the variant.
+        uri: of its model.
+        share: of the keys that it scores.
+        shadow: it scores beside the champion, and is never served.
     """
 
     name: str
@@ -94,22 +122,31 @@ class Model(Strict):
 
     Attributes:
         uri: of the registry; where the file says none, `models:/<name>@champion`.
+        device: what scores: `auto` takes a GPU where an executor has one; `cuda` makes a missing
+            GPU an error.
+        road: how rows reach the model; `auto` takes the fastest that the data allow.
+        batch: limits of one batch.
+        deduplicate: equal rows of a whole run scored once: where that pays (`auto`), always, or
+            `never`, not even those of one batch.
+        trust: `pickle` allows models that are pickles, which can run any code.
+        unseen: categories that were not there in training, of models that list theirs: the
+            library's own way, a missing value (`null`), or a row for quarantine (`fail`). It is
+            asked when a model is registered.
+        missing: a number that stands for a missing one in the rows, as `missing` of XGBoost's
+            wrappers says, which their files do not keep. It is asked when a model is registered.
+        precision: what the model computes in; its inputs and predictions are as ever.
+        compile: the module goes through `torch.compile`.
+        variants: more models beside the champion; not built yet, and refused.
     """
 
     uri: ModelUri = ""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     road: Literal["auto", "direct", "arrow", "pandas"] = "auto"
     batch: Batch = Batch()
-    # Equal rows of a whole run scored once: where that pays, always, or only those of one batch.
     deduplicate: Literal["auto", "always", "never"] = "auto"
     trust: Literal["none", "pickle"] = "none"
-    # Categories that were not there in training, of models that list theirs: the library's own way,
-    # a missing value, or a row for quarantine. It is asked when a model is registered.
     unseen: Unseen = "own"
-    # A number that stands for a missing one in the rows, as `missing` of XGBoost's wrappers says,
-    # which their files do not keep. It is asked when a model is registered.
     missing: Number | None = None
-    # What the model computes in; its inputs and predictions are as ever.
     precision: Literal["float32", "bf16", "fp16"] = "float32"
     compile: Flag = False
     variants: tuple[Variant, ...] = ()
@@ -125,6 +162,12 @@ class Model(Strict):
 class Checks(Strict):
     """Expectation files for the inputs and the predictions, and how many rows may go to
     quarantine.
+
+    Attributes:
+        input: an expectation file that judges the rows as they landed.
+        predictions: an expectation file that judges the predictions before they are published.
+        max_quarantine_rate: share of the rows that may go to quarantine; above it nothing lands or
+            is published (exit 5).
     """
 
     input: str | None = None
@@ -150,7 +193,7 @@ class Sink(Strict):
     """Where the predictions go.
 
     Attributes:
-        table: under the lake, or a full URI; None: `predictions/<name>`.
+        table: under the lake, or a full URI; without it `predictions/<name>`.
         shared: other pipelines, which say so too, publish slices of their own there.
     """
 
@@ -159,7 +202,13 @@ class Sink(Strict):
 
 
 class RedisTarget(Strict):
-    """An online store that `load` copies a published slice into."""
+    """An online store that `load` copies a published slice into.
+
+    Attributes:
+        kind: of the store.
+        url_env: the variable that holds the store's address.
+        ttl_s: seconds that a row stays; without it, for ever.
+    """
 
     kind: Literal["redis"]
     url_env: VariableName
@@ -180,6 +229,9 @@ Events = Annotated[
     tuple[Literal["failed", "quarantine", "late"], ...],
     BeforeValidator(_events),
     Field(min_length=1),
+    one_or_more(
+        "failed, quarantine, late; one or a list", {"enum": ["failed", "quarantine", "late"]}
+    ),
 ]
 
 
@@ -187,15 +239,17 @@ class Notice(Strict):
     """Whom a night tells what has happened: a webhook, or people by mail.
 
     Attributes:
-        webhook_env, smtp_env: the variable with the address; one of the two.
+        webhook_env: the variable with the webhook's address; this or `smtp_env`.
+        smtp_env: the variable with the mail server's address, such as smtps://user:secret@host.
         to: addresses of the mail.
         on: failed: it ended with another code than 0; quarantine: more rows there than allowed, or
             than `rate`; late: slices from before its window landed, or it left some.
+        rate: the share of rows in quarantine that is told; without it, what the checks allow.
     """
 
     webhook_env: VariableName | None = None
     smtp_env: VariableName | None = None
-    to: Annotated[tuple[MailAddress, ...], BeforeValidator(one_or_many)] = ()
+    to: MailAddresses = ()
     on: Events
     rate: Annotated[Number, Field(ge=0, le=1)] | None = None
 
@@ -213,7 +267,26 @@ class Notice(Strict):
 
 
 class Pipeline(Strict):
-    """One pipeline file, whole."""
+    """One pipeline file, whole.
+
+    Attributes:
+        name: of the pipeline; its tables, its model and its leases are named after it.
+        description: what it predicts, for people.
+        source: where the records come from.
+        features: steps on one row alone, fitted when the model is trained.
+        train: how a model is trained; without it, one that was registered is used.
+        model: which model scores, and how.
+        checks: what the rows and the predictions have to hold to.
+        sink: where the predictions go.
+        prepare: steps that need other rows, before the features.
+        postprocess: steps on the predictions of one row.
+        load: online stores that published slices are copied into; not built yet: no command reads
+            it.
+        schedule: when schedulers run it: cron's five fields, in UTC.
+        fresh_within: how old the newest published slice may be, for `status --check`.
+        after: pipelines of the same project; a night begins once they have published theirs.
+        notify: whom a night tells what has happened.
+    """
 
     name: Identifier
     description: str = ""
@@ -227,9 +300,7 @@ class Pipeline(Strict):
     postprocess: tuple[dict[str, Any], ...] = ()
     load: tuple[RedisTarget, ...] = ()
     schedule: str | None = None
-    # How old the newest published slice may be, in seconds: for `status --check`.
     fresh_within: Duration | None = None
-    # Names of pipelines of the project: a night begins once they have published theirs.
     after: Texts = ()
     notify: tuple[Notice, ...] = ()
 

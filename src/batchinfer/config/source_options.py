@@ -39,7 +39,21 @@ Compression = Literal["gzip", "bzip2", "zstd", "none"]
 
 
 class CsvOptions(Strict):
-    """Options of `kind: csv`. Defaults are those of the contract."""
+    """Options of `kind: csv`. Defaults are those of the contract.
+
+    Attributes:
+        header: the first line names the columns.
+        delimiter: between the fields of a line.
+        quote: around fields that hold a delimiter; empty: there are no quotes.
+        escape: before a quote inside of a quoted field; without it the quote is doubled.
+        multi_line: quoted fields may hold line ends.
+        null_values: texts that mean null; they replace the default.
+        trim: white space around fields is left out.
+        encoding: of the files.
+        decimal: sign before the decimals of numbers.
+        timestamp_format: of times and dates; without it ISO 8601.
+        compression: of the files; without it, as their names say.
+    """
 
     header: Flag = True
     delimiter: OneCharacter = ","
@@ -57,6 +71,13 @@ class CsvOptions(Strict):
 class JsonOptions(Strict):
     """Options of `kind: json`: one object a line, or arrays; `explode` is a path to a list that
     becomes a row an item.
+
+    Attributes:
+        array: each file is one array of objects.
+        explode: path to a list; each of its items becomes a row.
+        encoding: of the files.
+        timestamp_format: of times and dates; without it ISO 8601.
+        compression: of the files; without it, as their names say.
     """
 
     array: Flag = False
@@ -69,6 +90,12 @@ class JsonOptions(Strict):
 class LogTimestamp(Strict):
     """How the timestamp of a log line is read: the named group, its format, its zone, its missing
     year.
+
+    Attributes:
+        column: the named group that holds the time.
+        format: of the time; without it ISO 8601.
+        timezone: of times that name none.
+        year: of times without a year; without it, that of the file's last change.
     """
 
     column: str = "ts"
@@ -84,6 +111,11 @@ class LogOptions(Strict):
     """Options of `kind: text_log`: a known format, or a pattern with named groups.
 
     Attributes:
+        format: a known format, by the name of its server; either this or `pattern`.
+        pattern: a regular expression with named groups; either this or `format`.
+        timestamp: which group of a pattern is the time, and how it is written.
+        encoding: of the files.
+        compression: of the files; without it, as their names say.
         forwarded: a list of addresses (`X-Forwarded-For`) stands where the client's address does.
         extra: columns behind the format's own, in their order, and their types.
         unescape: undo what the server escapes; False: values land as they are written.
@@ -155,6 +187,11 @@ class DeltaOptions(Strict):
 
     `changes_since: auto` says that a slice of a day holds only what was added since the slice
     before.
+
+    Attributes:
+        version: number of the version that is read; without it, the latest.
+        as_of: a date or a time; the version of then is read.
+        changes_since: `auto`: a slice of a day holds what was added since the slice before.
     """
 
     version: Annotated[Whole, Field(ge=0)] | None = None
@@ -212,6 +249,9 @@ class JdbcOptions(Strict):
     variables.
 
     Attributes:
+        url_env: the variable that holds the database's address.
+        user_env: the variable that holds the user.
+        password_env: the variable that holds the password.
         table: as SQL names it, such as `public.orders` or `"Mixed Case"`.
         query: one statement that reads.
         partition_column: a number, date or time whose ranges are read at the same time.
@@ -245,6 +285,10 @@ class ImageOptions(Strict):
 
 
 class TextOptions(Strict):
-    """Options of `kind: texts`."""
+    """Options of `kind: texts`.
+
+    Attributes:
+        encoding: of the files.
+    """
 
     encoding: Encoding = "utf-8"

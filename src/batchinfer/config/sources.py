@@ -10,10 +10,19 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, GetJsonSchemaHandler, Tag, model_validator
+from pydantic_core.core_schema import CoreSchema
 
-from batchinfer.config.fields import Flag, Missing, Names, NotAllowed, Place, Strict, Texts
+from batchinfer.config.fields import Names, NotAllowed, Place, Strict, Texts
 from batchinfer.config.http_options import HttpOptions
+from batchinfer.config.shapes.described import options_beside
+from batchinfer.config.shapes.source_columns import (
+    ColumnRules,
+    FileSchema,
+    JsonSchema,
+    Schema,
+    SliceRule,
+)
 from batchinfer.config.source_options import (
     CsvOptions,
     DeltaOptions,
@@ -28,92 +37,37 @@ from batchinfer.config.source_options import (
 PLACE_KEY = ("source_file", "source_line")
 
 
-class SliceColumn(Strict):
-    """A slice made of a column, cut to a unit of time (UTC) where one is given."""
-
-    column: str
-    unit: Literal["hour", "day", "month"] | None = None
-
-
-def _slice_rule(value: Any) -> Any:
-    if not isinstance(value, (str, dict, SliceColumn)):
-        raise NotAllowed("ingest_date, a column, or {column: a column, unit: hour, day or month}")
-    return {"column": value} if isinstance(value, str) and value != "ingest_date" else value
-
-
-def _slice_tag(value: Any) -> str:
-    return "<ingest_date>" if isinstance(value, str) else "<column>"
-
-
-# Tags in angle brackets: in the place of an error they cannot be taken for a key of the file.
-SliceRule = Annotated[
-    Annotated[SliceColumn, Tag("<column>")]
-    | Annotated[Literal["ingest_date"], Tag("<ingest_date>")],
-    Discriminator(_slice_tag),
-    BeforeValidator(_slice_rule),
-]
-
-
-class JsonColumn(Strict):
-    """A column of JSON records: its type, and its path where that is not the column's name."""
-
-    type: str
-    path: str | None = None
-
-
-def _json_column(value: Any) -> Any:
-    if not isinstance(value, (str, dict, JsonColumn)):
-        raise NotAllowed("a type such as int, or {type: a type, path: a path such as a.b[0].c}")
-    return {"type": value} if isinstance(value, str) else value
-
-
-JsonSchema = Annotated[
-    dict[str, Annotated[JsonColumn, BeforeValidator(_json_column)]], Field(min_length=1)
-]
-Schema = Annotated[dict[str, str], Field(min_length=1)]
-
-
-class ColumnRules(Strict):
-    """What becomes of columns that a source lacks, and of those that nobody asked for.
+class _Source(Strict):
+    """What all of them have.
 
     Attributes:
-        missing: a column that is missing ends the run (`fail`), is null with a warning (`warn`) or
-            without one (`null`). `auto`: it ends the run where something that looks like it stands
-            in its place, and is null with a warning elsewhere.
-        new: a column that is not in the schema ends the run (`fail`), is left out (`ignore`) or
-            lands, too (`add`). `auto`: `fail`; but keys of JSON are left out, with a warning.
-        rescue: what is not in the schema is kept, as one JSON text a row, in a column of its own.
+        key: columns that tell one row from every other.
+        slice: what a row belongs to, usually a day: `ingest_date` (the value of `--slice`), a
+            column, or a column and a unit of time.
+        columns: what becomes of columns that are missing or new.
+        unique: whether keys that repeat are looked for; `assumed`: they are not.
+        on_changed: what becomes of records that have landed and that the source changed: the run
+            ends, they are landed anew, or what was appended lands.
     """
 
-    missing: Missing = "auto"
-    new: Literal["auto", "fail", "ignore", "add"] = "auto"
-    rescue: Flag = False
-
-
-class FileColumn(Strict):
-    """A column of a file: its type, and its name in the file where that is another one."""
-
-    type: str
-    column: str | None = None
-
-
-def _file_column(value: Any) -> Any:
-    if not isinstance(value, (str, dict, FileColumn)):
-        raise NotAllowed("a type such as int, or {type: a type, column: a name in the file}")
-    return {"type": value} if isinstance(value, str) else value
-
-
-FileSchema = Annotated[
-    dict[str, Annotated[FileColumn, BeforeValidator(_file_column)]], Field(min_length=1)
-]
-
-
-class _Source(Strict):
     key: Names
     slice: SliceRule = "ingest_date"
     columns: ColumnRules = ColumnRules()
     unique: Literal["checked", "assumed"] = "checked"
     on_changed: Literal["fail", "replace", "append"] = "fail"
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler, /
+    ) -> dict[str, Any]:
+        reference = super().__get_pydantic_json_schema__(core_schema, handler)
+        schema = handler.resolve_ref_schema(reference)
+        options = handler.resolve_ref_schema(schema["properties"]["options"])
+        options_beside(schema, options)
+        if "table" in cls.model_fields:
+            places = {name: schema["properties"][name] for name in ("path", "table")}
+            options["properties"] = {**options.get("properties", {}), **places}
+        return reference
 
     @property
     def is_in_place(self) -> bool:
@@ -171,7 +125,14 @@ class _Source(Strict):
 
 
 class FileSource(_Source):
-    """What all sources have that are files: where they are, and folders that they may not leave."""
+    """What all sources have that are files: where they are, and folders that they may not leave.
+
+    Attributes:
+        path: files, folders or globs; local, or on s3a://, gs://, abfss:// or hdfs://.
+        roots: folders that the files may not lie outside of, links followed.
+        key: columns that tell one row from every other; by default the file and the line, of
+            pictures and texts the path.
+    """
 
     path: Names
     roots: Names | None = None
@@ -179,7 +140,13 @@ class FileSource(_Source):
 
 
 class CsvSource(FileSource):
-    """Delimited text."""
+    """Delimited text.
+
+    Attributes:
+        kind: delimited text.
+        options: how the text is written.
+        schema: the columns and their types.
+    """
 
     kind: Literal["csv"]
     options: CsvOptions = CsvOptions()
@@ -187,7 +154,13 @@ class CsvSource(FileSource):
 
 
 class JsonSource(FileSource):
-    """JSON: one object a line, or arrays of objects."""
+    """JSON: one object a line, or arrays of objects.
+
+    Attributes:
+        kind: JSON, one object a line or arrays.
+        options: how the text is written.
+        schema: the columns, their types and their paths.
+    """
 
     kind: Literal["json"]
     options: JsonOptions = JsonOptions()
@@ -201,6 +174,11 @@ class JsonSource(FileSource):
 class LogSource(FileSource):
     """Lines of a log; the schema is that of the format, or the pattern's groups (as strings, unless
     `schema` types them).
+
+    Attributes:
+        kind: lines of a log.
+        options: the format of the lines.
+        schema: other types for columns of the format or groups of the pattern.
     """
 
     kind: Literal["text_log"]
@@ -228,6 +206,13 @@ class ParquetSource(FileSource):
     absolute folder.
 
     Without a schema the columns are those that have landed, at first those of the first file.
+
+    Attributes:
+        kind: Parquet files.
+        path: files, folders or globs; either this or `table`.
+        table: a folder below the lake, or an absolute one; either this or `path`.
+        options: none.
+        schema: the columns and their types; without it, those of the first file.
     """
 
     kind: Literal["parquet"]
@@ -249,7 +234,12 @@ class ParquetSource(FileSource):
 
 
 class ImageSource(FileSource):
-    """Pictures: a row a file."""
+    """Pictures: a row a file.
+
+    Attributes:
+        kind: pictures, a row a file.
+        options: none.
+    """
 
     kind: Literal["images"]
     options: ImageOptions = ImageOptions()
@@ -257,7 +247,12 @@ class ImageSource(FileSource):
 
 
 class TextSource(FileSource):
-    """Texts: a row a file."""
+    """Texts: a row a file.
+
+    Attributes:
+        kind: texts, a row a file.
+        options: how the texts are written.
+    """
 
     kind: Literal["texts"]
     options: TextOptions = TextOptions()
@@ -267,6 +262,14 @@ class TextSource(FileSource):
 class DeltaSource(_Source):
     """A Delta table, by its folder or by its name; it is read in place. Without a schema, the
     table's own.
+
+    Attributes:
+        kind: a Delta table, read in place.
+        path: the folder of the table; either this or `table`.
+        table: the name of a table, or a folder below the lake; either this or `path`.
+        roots: folders that the table may not lie outside of, links followed.
+        options: which version is read.
+        schema: the columns and their types; without it, the table's own.
     """
 
     kind: Literal["delta"]
@@ -297,7 +300,13 @@ class DeltaSource(_Source):
 
 
 class JdbcSource(_Source):
-    """A table or a query of a database."""
+    """A table or a query of a database.
+
+    Attributes:
+        kind: a table or a query of a database.
+        options: the database, and what of it is read.
+        schema: the columns and their types; without it, the database's.
+    """
 
     kind: Literal["jdbc"]
     options: JdbcOptions
@@ -313,7 +322,15 @@ class JdbcSource(_Source):
 
 
 class HttpSource(_Source):
-    """An HTTP API that answers with JSON."""
+    """An HTTP API that answers with JSON.
+
+    Attributes:
+        kind: an API that answers with JSON.
+        options: the address, pages and patience.
+        key: columns that tell one row from every other; by default the URL and the number of the
+            record.
+        schema: the columns, their types and their paths.
+    """
 
     kind: Literal["http"]
     options: HttpOptions

@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator
 
 from batchinfer.config.fields import NotAllowed
+from batchinfer.config.shapes.described import TEXT, json_schema
 
 EpochFormat = Literal["epoch_s", "epoch_ms", "epoch_us"]
 # Digits that a microsecond is behind the unit.
@@ -46,4 +47,8 @@ def check_time_format(value: str) -> str:
     return value
 
 
-TimeFormat = Annotated[str, AfterValidator(check_time_format)]
+TimeFormat = Annotated[
+    str,
+    AfterValidator(check_time_format),
+    json_schema("a format of strptime, or epoch_s, epoch_ms, epoch_us", TEXT),
+]

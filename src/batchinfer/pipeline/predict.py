@@ -51,8 +51,10 @@ def predict(
     Runs on: driver, without Spark.
 
     Raises:
+        ConfigError: a word for `trust` that there is not.
         ModelError: no such model, one that is not trusted, or columns that do not fit its
             signature.
+        StorageError: the registry does not answer.
 
     Example:
         >>> import batchinfer
@@ -93,7 +95,9 @@ def predict_udf(
     Runs on: executor, when Spark evaluates it.
 
     Raises:
+        ConfigError: a word for `trust` that there is not.
         ModelError: no such model, or one that is not trusted.
+        StorageError: the registry does not answer.
 
     Example:
         >>> import batchinfer

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import BeforeValidator, Field, PrivateAttr
 
 from batchinfer.config.fields import NotAllowed, Place, Strict
+from batchinfer.config.shapes.described import TEXT, TEXTS, json_schema
 from batchinfer.config.suggestions import among
 from batchinfer.prepare.spans import Span, span_us
 from batchinfer.prepare.table_step import (
@@ -64,6 +65,11 @@ class AsOf(Strict):
 
     Without `column` it is the first moment of the row's slice. `tolerance`: how much older they may
     be.
+
+    Attributes:
+        table_column: the time of a row of the feature table.
+        column: the time of our row; without it, the first moment of its slice.
+        tolerance: how much older the table's row may be.
     """
 
     table_column: str
@@ -78,12 +84,29 @@ class Join(TableStep):
     With `as_of` it is the newest row of the table that is not later than the row's time; of several
     of one moment, the one that is greatest by the columns fetched, in their order. Without, the
     table may have one row a key only.
+
+    Attributes:
+        table: a Delta table: a path below the lake, or a path or URI.
+        on: columns that are equal in both.
+        columns: of the feature table that are fetched.
+        as_of: the newest row that was known at the time of our row.
+        prefix: before the names of the columns fetched.
     """
 
     step: ClassVar[str] = "join"
 
     table: Place
-    on: Annotated[dict[str, str], BeforeValidator(_pairs), Field(min_length=1)]
+    on: Annotated[
+        dict[str, str],
+        BeforeValidator(_pairs),
+        Field(min_length=1),
+        json_schema(
+            "a column, a list of columns, or a mapping of own columns to those of the table",
+            TEXT,
+            TEXTS,
+            {"type": "object", "additionalProperties": TEXT, "minProperties": 1},
+        ),
+    ]
     columns: Columns
     as_of: AsOf | None = None
     prefix: str = ""

@@ -8,11 +8,12 @@ gets no value, and no other row sees it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import BeforeValidator, Field
 
 from batchinfer.config.fields import Flag, Positive
+from batchinfer.config.shapes.described import WHOLE_FROM_1, one_or_more
 from batchinfer.prepare.removal import not_plain
 from batchinfer.prepare.spans import Window, span_us
 from batchinfer.prepare.table_step import (
@@ -43,7 +44,13 @@ def _listed(value: Any) -> Any:
 
 
 class _LookBack(TableStep):
-    """What the three share."""
+    """What the three share.
+
+    Attributes:
+        columns: whose earlier values are looked at.
+        order: columns that tell which rows are earlier.
+        by: rows with the same values here belong together; without it, all do.
+    """
 
     looks_back: ClassVar[bool] = True
 
@@ -102,6 +109,9 @@ class _LookBack(TableStep):
 class ForwardFill(_LookBack):
     """Fills what is missing in `columns` with the last value before it; `limit` is how many rows
     back that may be.
+
+    Attributes:
+        limit: rows back that a value may be from; without it, any number.
     """
 
     step: ClassVar[str] = "forward_fill"
@@ -134,11 +144,19 @@ class ForwardFill(_LookBack):
 class Lag(_LookBack):
     """The value of `columns` so many rows before, as `<column>_lag_<n>`: rows, not hours, so gaps
     in time are not seen.
+
+    Attributes:
+        periods: how many rows back; each makes a column.
     """
 
     step: ClassVar[str] = "lag"
 
-    periods: Annotated[tuple[Positive, ...], BeforeValidator(_listed), Field(min_length=1)] = (1,)
+    periods: Annotated[
+        tuple[Positive, ...],
+        BeforeValidator(_listed),
+        Field(min_length=1),
+        one_or_more("a whole number from 1 up, or a list of them", WHOLE_FROM_1),
+    ] = (1,)
 
     @property
     def strictly_earlier(self) -> bool:
@@ -176,14 +194,25 @@ class Rolling(_LookBack):
     to, and without, its own. Fewer rows than that are no error: at the beginning there are fewer.
     `std` is of a sample (n - 1), and missing for one value; of no values `count` is 0 and all else
     is missing.
+
+    Attributes:
+        window: a number of rows, or a span of time that ends with the row.
+        statistic: what is computed of the window; each makes a column.
+        include_current: the row itself is part of the window.
     """
 
     step: ClassVar[str] = "rolling"
 
     window: Window
-    statistic: Annotated[tuple[Statistic, ...], BeforeValidator(_listed), Field(min_length=1)] = (
-        "mean",
-    )
+    statistic: Annotated[
+        tuple[Statistic, ...],
+        BeforeValidator(_listed),
+        Field(min_length=1),
+        one_or_more(
+            f"{', '.join(get_args(Statistic))}, or a list of them",
+            {"enum": list(get_args(Statistic))},
+        ),
+    ] = ("mean",)
     include_current: Flag = True
 
     @property

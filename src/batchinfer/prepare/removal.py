@@ -33,6 +33,11 @@ class Deduplicate(TableStep):
 
     Which one is kept: the first by `order`, or the last; rows that have no `order` stand behind
     those that have one. Without `order` it is the row's place: file, line, key.
+
+    Attributes:
+        by: columns of which each combination is kept once in a slice.
+        order: columns that tell which row is first; without it file, line and key.
+        keep: which row is kept.
     """
 
     step: ClassVar[str] = "deduplicate"
@@ -81,7 +86,12 @@ class Deduplicate(TableStep):
 
 
 class Filter(TableStep):
-    """Keeps the rows of which `rule`, a boolean SQL expression, is true; null is not true."""
+    """Keeps the rows of which `rule`, a boolean SQL expression, is true; null is not true.
+
+    Attributes:
+        rule: a boolean SQL expression over the columns of the row.
+        name: of the rule, in the reason of quarantined rows; without it, the rule's own text.
+    """
 
     step: ClassVar[str] = "filter"
     removes: ClassVar[bool] = True

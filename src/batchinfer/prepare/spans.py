@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import PlainValidator
 
 from batchinfer.config.fields import NotAllowed, unquoted
+from batchinfer.config.shapes.described import json_schema
 
 _SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _SPAN = re.compile(r"([1-9]\d{0,5})(s|min|h|d|w)", re.ASCII)
@@ -37,5 +38,14 @@ def _window(value: Any) -> int | str:
     raise NotAllowed(f"a number of rows from 1 up, or {_SPANS}")
 
 
-Span = Annotated[str, PlainValidator(_span)]
-Window = Annotated[int | str, PlainValidator(_window)]
+_TEXT: dict[str, Any] = {"type": "string", "pattern": f"^{_SPAN.pattern}$"}
+Span = Annotated[str, PlainValidator(_span), json_schema(_SPANS, _TEXT)]
+Window = Annotated[
+    int | str,
+    PlainValidator(_window),
+    json_schema(
+        f"a number of rows, or {_SPANS}",
+        {"type": "integer", "minimum": 1, "maximum": 1_000_000},
+        _TEXT,
+    ),
+]

@@ -17,12 +17,8 @@ import pyarrow as pa
 from batchinfer.config.json_paths import written_path
 from batchinfer.config.look_alikes import look_alikes
 from batchinfer.config.schema import names_in_files
-from batchinfer.config.sources import (
-    ColumnRules,
-    CsvSource,
-    ParquetSource,
-    SliceColumn,
-)
+from batchinfer.config.shapes.source_columns import ColumnRules, SliceColumn
+from batchinfer.config.sources import CsvSource, ParquetSource
 from batchinfer.config.types import parse_ddl
 from batchinfer.contracts import SLICE, SOURCE_FILE, SOURCE_LINE
 from batchinfer.errors import InputError, listed_some

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pyarrow as pa
 from pyarrow import compute
 
-from batchinfer.config.sources import SliceColumn
+from batchinfer.config.shapes.source_columns import SliceColumn
 from batchinfer.errors import ConfigError
 from batchinfer.schedule import UNIT_FORMATS
 

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import BeforeValidator, Field
 
+from batchinfer.config.shapes.described import TEXT, one_or_more
 from batchinfer.transforms.column import kind
 from batchinfer.transforms.predictions import is_lists, is_map, mapped_numbers
 from batchinfer.transforms.step import Fields, Item, Json, StepProblem, nearest_hint
@@ -24,12 +25,21 @@ def _one_or_many(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-Columns = Annotated[tuple[str, ...], BeforeValidator(_one_or_many), Field(min_length=1)]
+Columns = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_one_or_many),
+    Field(min_length=1),
+    one_or_more("a prediction column, or a list of them", TEXT),
+]
 Labels = Annotated[tuple[str, ...], Field(min_length=2)]
 
 
 class AfterStep(Item):
     """One step on prediction columns.
+
+    Attributes:
+        columns: the prediction columns that the step works on; without it, those of its usual ones
+            that are there.
 
     Class attributes:
         usual: the prediction columns that the step takes where the pipeline file names none; those

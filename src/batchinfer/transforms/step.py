@@ -19,7 +19,6 @@ from typing import Annotated, Any, ClassVar, get_args
 
 import pyarrow as pa
 from pydantic import (
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
@@ -28,6 +27,7 @@ from pydantic import (
     field_validator,
 )
 
+from batchinfer.config.shapes.described import TEXT, Described, one_or_more
 from batchinfer.errors import ConfigError
 from batchinfer.transforms.column import (
     UNKNOWN,
@@ -59,10 +59,15 @@ def _one_or_many(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-Names = Annotated[tuple[str, ...], BeforeValidator(_one_or_many), Field(min_length=1)]
+Names = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_one_or_many),
+    Field(min_length=1),
+    one_or_more("a column, or a list of columns", TEXT),
+]
 
 
-class Item(BaseModel):
+class Item(Described):
     """What every step of a pipeline file has: a name, a version, and parameters that are checked
     when the file is read.
 
@@ -96,6 +101,9 @@ class RowStep(Item):
 
     Subclasses say what they accept and make, and how rows are changed; they hold no state
     themselves.
+
+    Attributes:
+        columns: the columns that the step works on.
 
     Class attributes:
         accepts: kinds of column (see `column.kind`) that the step reads. in_place: True if the

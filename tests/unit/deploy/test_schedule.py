@@ -83,7 +83,7 @@ def test_a_night_of_ingest_dates_scores_its_own_day() -> None:
 def test_a_night_of_slices_from_the_data_scores_what_is_over(
     unit: str, first: str, last: str
 ) -> None:
-    from batchinfer.config.sources import SliceColumn
+    from batchinfer.config.shapes.source_columns import SliceColumn
 
     rule = {"column": "at", "unit": unit}
     land, score = night_steps(rule, dt.date(2026, 12, 1))

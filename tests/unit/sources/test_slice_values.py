@@ -7,7 +7,7 @@ import datetime
 import pyarrow as pa
 import pytest
 
-from batchinfer.config.sources import SliceColumn
+from batchinfer.config.shapes.source_columns import SliceColumn
 from batchinfer.errors import ConfigError
 from batchinfer.sources.slice_values import slice_values
 

@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
-from batchinfer.config.sources import SliceColumn, SliceRule
+from batchinfer.config.shapes.source_columns import SliceColumn, SliceRule
 from batchinfer.errors import ConfigError
 from batchinfer.schedule import UNIT_FORMATS, unit_name
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from batchinfer.config.schema import sql_fields
-from batchinfer.config.sources import ColumnRules, JdbcSource
+from batchinfer.config.shapes.source_columns import ColumnRules
+from batchinfer.config.sources import JdbcSource
 from batchinfer.config.suggestions import among
 from batchinfer.config.types import parse_ddl, spark_name
 from batchinfer.errors import InputError

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from batchinfer.config.pipeline import Pipeline
 from batchinfer.config.schema import schema_fields
-from batchinfer.config.sources import DeltaSource, SliceColumn
+from batchinfer.config.shapes.source_columns import SliceColumn
+from batchinfer.config.sources import DeltaSource
 from batchinfer.config.suggestions import among, did_you_mean
 from batchinfer.config.types import spark_name
 from batchinfer.contracts import SLICE

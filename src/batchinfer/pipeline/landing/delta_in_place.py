@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from batchinfer.command_reports import ExtractReport
-from batchinfer.config.sources import DeltaSource, SliceColumn
+from batchinfer.config.shapes.source_columns import SliceColumn
+from batchinfer.config.sources import DeltaSource
 from batchinfer.config.types import spark_name
 from batchinfer.errors import TooManyQuarantined
 from batchinfer.pipeline.definition.context import Context

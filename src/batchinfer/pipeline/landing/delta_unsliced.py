@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from pyarrow import compute
 
-from batchinfer.config.sources import SliceColumn
+from batchinfer.config.shapes.source_columns import SliceColumn
 from batchinfer.config.types import spark_name
 from batchinfer.contracts import BadRecord, DataFile, StagedFile
 from batchinfer.json_values import from_json, to_json

@@ -17,7 +17,8 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import compute
 
-from batchinfer.config.sources import Files, JsonSource, SliceColumn, SliceRule, Source
+from batchinfer.config.shapes.source_columns import SliceColumn, SliceRule
+from batchinfer.config.sources import Files, JsonSource, Source
 from batchinfer.contracts import SLICE, SOURCE_FILE, SOURCE_LINE, BadRecord, StagedFile
 from batchinfer.pipeline.definition.slice_names import names_slice
 from batchinfer.sources.json.unknown_keys import KeyKinds

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from batchinfer.config.sources import SliceColumn
+from batchinfer.config.shapes.source_columns import SliceColumn
 from batchinfer.config.types import spark_name
 from batchinfer.contracts import DataFile
 from batchinfer.errors import InputError

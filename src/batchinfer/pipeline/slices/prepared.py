@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from batchinfer.config.pipeline import Pipeline
-from batchinfer.config.sources import SliceColumn
+from batchinfer.config.shapes.source_columns import SliceColumn
 from batchinfer.contracts import SLICE, SOURCE_FILE, SOURCE_LINE, Problem
 from batchinfer.errors import ConfigError, InputError
 from batchinfer.pipeline.definition.table_steps import mends_keys

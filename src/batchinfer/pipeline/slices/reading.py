@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import compute
 
-from batchinfer.config.sources import SliceColumn
+from batchinfer.config.shapes.source_columns import SliceColumn
 from batchinfer.inference.split_reading import Split, read_split
 from batchinfer.pipeline.definition.slice_names import names_slice
 

@@ -8,7 +8,7 @@ import datetime as dt
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from batchinfer.config.sources import SliceColumn
+from batchinfer.config.shapes.source_columns import SliceColumn
 from batchinfer.contracts import SLICE, DataFile
 from batchinfer.pipeline.definition.slice_names import next_moment
 from batchinfer.pipeline.slices.slice_data import ReadingRules, SliceData

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from batchinfer.config.json_paths import JsonPath, column_path, read_json_path, written_path
-from batchinfer.config.sources import JsonColumn
+from batchinfer.config.shapes.source_columns import JsonColumn
 from batchinfer.sources.json.values import Fit, Unfit, fit_function
 from batchinfer.sources.text.columns import TextRule
 from batchinfer.sources.text.timestamps import TimestampRule

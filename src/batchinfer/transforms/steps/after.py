@@ -44,6 +44,10 @@ class Threshold(AfterStep):
     first below.
 
     Without `labels`, those of a model of two classes: its positive label from `value` up.
+
+    Attributes:
+        value: from which up the label is the second.
+        labels: below and above; without it, those of a model of two classes.
     """
 
     name: ClassVar[str] = "threshold"
@@ -81,6 +85,10 @@ class LabelMap(AfterStep):
     Shares whose names become one are added up. In a row where that happened, `label` is the
     greatest share's and `score` that share, if the step changes both `label` and `scores`; in other
     rows `score` stays.
+
+    Attributes:
+        values: a new name for each of these labels.
+        default: the name of all others; without it, they stay.
     """
 
     name: ClassVar[str] = "label_map"
@@ -148,6 +156,9 @@ class Softmax(AfterStep):
 
     With `labels`, one for each number, the column gives way to `label`, `score` (of the label) and
     `scores`, as a classifier of this project has them.
+
+    Attributes:
+        labels: one for each number; with it, the column gives way to `label`, `score` and `scores`.
     """
 
     name: ClassVar[str] = "softmax"
@@ -227,6 +238,10 @@ class TopK(AfterStep):
     The column they come from is left out. Items are the names of the shares; of numbers, `labels`,
     else their places from 0 as text. Of equal ones the earlier goes first; a row of fewer has fewer
     items.
+
+    Attributes:
+        k: how many are kept.
+        labels: names of the numbers; without it, their places.
     """
 
     name: ClassVar[str] = "top_k"
@@ -294,6 +309,9 @@ def _null_offsets(array: pa.Array) -> np.ndarray:
 class Round(OnNumbers):
     """To `digits` decimal places, halves to the even neighbour; `digits` below 0 round to tens,
     hundreds …
+
+    Attributes:
+        digits: decimal places; below 0, tens, hundreds …
     """
 
     name: ClassVar[str] = "round"
@@ -306,7 +324,12 @@ class Round(OnNumbers):
 
 
 class ClipAfter(OnNumbers):
-    """Bounds on numbers: below `lower` becomes `lower`, above `upper` becomes `upper`."""
+    """Bounds on numbers: below `lower` becomes `lower`, above `upper` becomes `upper`.
+
+    Attributes:
+        lower: least value.
+        upper: greatest value.
+    """
 
     name: ClassVar[str] = "clip"
 

@@ -31,6 +31,9 @@ class Calibrate(AfterStep):
 
     With no rows of both classes to fit on, nothing changes.
 
+    Attributes:
+        method: how scores are turned into shares.
+
     Source: Platt, "Probabilistic outputs for support vector machines" (1999), with his targets;
     Zadrozny and Elkan (2002); Guo et al., "On calibration of modern neural networks" (2017).
     """

@@ -69,6 +69,10 @@ class Replace(_Text):
     first group.
 
     `$0` is the whole match, `\$` a dollar sign before a digit.
+
+    Attributes:
+        pattern: a regular expression in RE2 syntax.
+        with: what stands in place of each match; `$1` is the first group.
     """
 
     name: ClassVar[str] = "replace"
@@ -104,6 +108,10 @@ class Map(RowStep):
     If all new values are text the column becomes text, otherwise double (a bool counts as 1 or 0).
     Missing stays missing. For integers and bools the listed values may also be written as text
     ("1", "true"), since JSON has no other keys.
+
+    Attributes:
+        values: a new value for each of these.
+        default: the new value of all others; without it text stays, and anything else is missing.
     """
 
     name: ClassVar[str] = "map"
@@ -203,6 +211,9 @@ class Cast(RowStep):
     false, 1, 0 in any case. Fractions are cut off toward zero by int and bigint, and what lies
     outside their range is missing; boolean is "not 0". Numbers that are infinite or missing have no
     text, no whole number and no boolean.
+
+    Attributes:
+        type: the new type.
     """
 
     name: ClassVar[str] = "cast"

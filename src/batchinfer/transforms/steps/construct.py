@@ -36,6 +36,10 @@ class Cross(RowStep):
 
     Reads the categories also of columns that an earlier step has encoded. Missing is a category of
     its own.
+
+    Attributes:
+        columns: whose categories are taken together.
+        buckets: length of the vector.
     """
 
     name: ClassVar[str] = "cross"
@@ -74,6 +78,9 @@ def _paired(table: np.ndarray, codes: np.ndarray, other: Coded) -> tuple[np.ndar
 class Polynomial(RowStep):
     """Products of the columns from degree 2 up to `degree`, as double: `a^2`, `a*b`, `a^2*b` … in
     the order of degree.
+
+    Attributes:
+        degree: of the greatest products.
     """
 
     name: ClassVar[str] = "polynomial"
@@ -115,6 +122,9 @@ class Polynomial(RowStep):
 class Ratio(RowStep):
     """`a_per_b`: the first column divided by the second, as double; missing where the second is
     0.
+
+    Attributes:
+        columns: the one that is divided, and the one that it is divided by.
     """
 
     name: ClassVar[str] = "ratio"
@@ -141,6 +151,11 @@ class Bucketize(RowStep):
     `edges` are numbers in ascending order. `quantiles` is a number of equally filled buckets, or a
     list of fractions between 0 and 1; edges that fall together are one, and a column without values
     has none.
+
+    Attributes:
+        edges: numbers in ascending order; either this or `quantiles`.
+        quantiles: a number of buckets that hold equally many rows, or a list of fractions; either
+            this or `edges`.
     """
 
     name: ClassVar[str] = "bucketize"

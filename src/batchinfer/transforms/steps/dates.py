@@ -39,6 +39,10 @@ class DateParts(RowStep):
     With `cyclic`, each part that comes round again becomes `<column>_<part>_sin` and `_cos` of its
     angle instead, so that 23 h lies beside 0 h; `year` stays a number. The column itself stays as
     it is.
+
+    Attributes:
+        parts: that become columns, in UTC.
+        cyclic: each part but the year becomes its sine and cosine.
     """
 
     name: ClassVar[str] = "date_parts"

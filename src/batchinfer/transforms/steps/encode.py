@@ -52,6 +52,10 @@ class OneHot(_Counted):
     them (equally frequent ones by value). Missing has a place of its own, the last, if it was seen
     at fit (`min_count` times), over and above `max_categories`. All zeros: unseen, not kept, or
     missing without a place. Fitted on zero rows: no places.
+
+    Attributes:
+        max_categories: most places; the most frequent categories have them. Without it, all.
+        min_count: rows that a category needs for a place.
     """
 
     name: ClassVar[str] = "one_hot"
@@ -167,6 +171,9 @@ class Hashing(_Encoder):
 
     Missing is hashed as a value of its own, unlike the empty string. See `lookup.hashes` for the
     hash.
+
+    Attributes:
+        buckets: length of the vector.
     """
 
     name: ClassVar[str] = "hashing"

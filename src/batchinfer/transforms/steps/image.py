@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import BeforeValidator, Field, field_validator
 
+from batchinfer.config.shapes.described import json_schema
 from batchinfer.errors import InputError
 from batchinfer.transforms.column import Column
 from batchinfer.transforms.step import Json, RowStep, State
@@ -37,8 +38,22 @@ def _three(value: Any) -> Any:
     )
 
 
+_SIDE: dict[str, Any] = {"type": "integer", "minimum": 1, "maximum": 4096}
+_SIZES = json_schema(
+    "pixels from 1 to 4096: one number, or [height, width]",
+    _SIDE,
+    {"type": "array", "items": _SIDE, "minItems": 2, "maxItems": 2},
+)
 Side = Annotated[int, Field(ge=1, le=4096)]
-Channels = Annotated[tuple[float, float, float], BeforeValidator(_three)]
+Channels = Annotated[
+    tuple[float, float, float],
+    BeforeValidator(_three),
+    json_schema(
+        "a number, or a list of three: red, green, blue",
+        {"type": "number"},
+        {"type": "array", "items": {"type": "number"}, "minItems": 3, "maxItems": 3},
+    ),
+]
 
 
 class Image(RowStep):
@@ -55,12 +70,17 @@ class Image(RowStep):
     Missing is all zeros. Bytes that are no picture, that end early, or that unfold to more than
     100,000,000 pixels raise an error, which costs the row that has them: in scoring it goes to
     quarantine.
+
+    Attributes:
+        size: of the picture that the model gets.
+        mean: subtracted from the values of each channel.
+        std: that the values of each channel are divided by.
     """
 
     name: ClassVar[str] = "image"
     accepts: ClassVar[tuple[str, ...]] = ("bytes",)
 
-    size: Annotated[tuple[Side, Side], BeforeValidator(_two)]
+    size: Annotated[tuple[Side, Side], BeforeValidator(_two), _SIZES]
     mean: Channels = (0.0, 0.0, 0.0)
     std: Channels = (1.0, 1.0, 1.0)
 

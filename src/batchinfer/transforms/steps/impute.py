@@ -48,6 +48,11 @@ class Impute(RowStep):
     the smallest) and `constant` keep the type. A column with no value at all, or fitted on zero
     rows, gets 0, False or the text "missing". With `indicator`, `<column>_missing` is 1.0 where a
     value was missing, else 0.0.
+
+    Attributes:
+        strategy: which value takes the place of a missing one.
+        value: with `strategy: constant`, that value.
+        indicator: makes `<column>_missing`, 1 where a value was missing.
     """
 
     name: ClassVar[str] = "impute"

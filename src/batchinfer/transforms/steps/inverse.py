@@ -23,6 +23,10 @@ class Inverse(OnNumbers):
     `impute`, `clip` and `cast` have nothing to undo; `standardize`, `min_max`, `robust`, `log1p`
     and `yeo_johnson` are undone. With `step: log1p` in place of `of`, that step alone is undone,
     for a target that was logarithms already.
+
+    Attributes:
+        of: the source column whose steps are undone; either this or `step`.
+        step: the one step that is undone; either this or `of`.
     """
 
     name: ClassVar[str] = "inverse"

@@ -102,6 +102,12 @@ class Clip(Numeric):
 
     Bounds are numbers, or quantiles of the data; a quantile of a column without values is no bound,
     and one that lies beyond the other bound counts as that bound.
+
+    Attributes:
+        lower: least value.
+        upper: greatest value.
+        lower_quantile: quantile of the data that is the least value.
+        upper_quantile: quantile of the data that is the greatest value.
     """
 
     name: ClassVar[str] = "clip"

@@ -40,6 +40,10 @@ class Select(RowStep):
     Of equal scores the earlier column goes first. A number that is not chosen becomes a vector of
     length 0. Fitted on zero rows, the first `k` are kept.
 
+    Attributes:
+        method: how the features are chosen.
+        k: how many are kept; with `variance` it may be left out.
+
     Source: chi2 and mutual information as in scikit-learn's feature_selection; the latter is
     Kraskov, Stoegbauer and Grassberger (2004) and Ross (2014).
     """

@@ -44,6 +44,11 @@ class TargetEncode(RowStep):
     The rows that the model learns from are encoded by the other `folds` - 1 folds, so that a rare
     category does not tell a row its own label; a row's fold is decided by the hash of its key.
 
+    Attributes:
+        smoothing: rows that the mean of all counts for; `auto` takes it from how much the target
+            varies.
+        folds: parts of the rows, each encoded by the others.
+
     Source: Micci-Barreca, "A preprocessing scheme for high-cardinality categorical attributes",
     SIGKDD Explorations 3 (2001); `auto` and the folds as in scikit-learn's TargetEncoder, whose
     folds are random instead.

@@ -122,6 +122,10 @@ class Tokenize(_Vocabulary):
 
     0 fills up short texts; 1 is a word outside the vocabulary; the vocabulary's words follow from
     2, the most frequent first, `vocabulary_size` numbers in all. Missing and empty text are all 0.
+
+    Attributes:
+        vocabulary_size: different numbers, 0 and 1 among them.
+        max_tokens: words of a text that count.
     """
 
     name: ClassVar[str] = "tokenize"
@@ -164,6 +168,10 @@ class Tfidf(_Vocabulary):
     The weight of a term is ln((1 + rows) / (1 + rows with it)) + 1, where rows with missing text
     are not counted. The terms of the vocabulary are those in most rows, ordered by value. Missing
     text, and text without known terms, is all zeros.
+
+    Attributes:
+        ngrams: most words of a term.
+        max_features: terms of the vocabulary.
 
     Source: scikit-learn's TfidfVectorizer with its defaults, which chooses its vocabulary by total
     counts instead.

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from batchinfer.config.sources import SliceColumn
+from batchinfer.config.shapes.source_columns import SliceColumn
 from batchinfer.inference.split_reading import Part, Split
 from batchinfer.json_values import from_json, to_json
 from batchinfer.pipeline.landing.delta_unsliced import Unsliced, UnslicedOf, quarantine_unsliced

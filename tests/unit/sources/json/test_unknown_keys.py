@@ -12,7 +12,7 @@ import pytest
 from json_files import json_source, read_file
 
 from batchinfer.config.schema import schema_fields
-from batchinfer.config.sources import ColumnRules
+from batchinfer.config.shapes.source_columns import ColumnRules
 from batchinfer.json_values import from_json, to_json
 from batchinfer.sources.json.parser import find_new_keys
 from batchinfer.sources.json.unknown_keys import KeyKinds

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from log_files import log_source, read_line, read_log, read_text, rows
 
-from batchinfer.config.sources import ColumnRules
+from batchinfer.config.shapes.source_columns import ColumnRules
 
 REQUEST = {
     "remote_ip": "192.0.2.1",

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from csv_files import blank_of, csv_source, read_file, read_text, rows_of
 
-from batchinfer.config.sources import ColumnRules, CsvSource
+from batchinfer.config.shapes.source_columns import ColumnRules
+from batchinfer.config.sources import CsvSource
 from batchinfer.errors import InputError
 
 
