@@ -14,9 +14,10 @@ from typing import Any
 import click
 
 from batchinfer import __version__, command, stopping
-from batchinfer.cli_completion import PROGRAM, VARIABLE, completion_command, is_asked
-from batchinfer.cli_nightly import nightly_command
-from batchinfer.cli_options import (
+from batchinfer.command import end_command
+from batchinfer.command_line.cli_completion import PROGRAM, VARIABLE, completion_command, is_asked
+from batchinfer.command_line.cli_nightly import nightly_command
+from batchinfer.command_line.cli_options import (
     CommandGroup,
     asks_for_json,
     env_option,
@@ -25,10 +26,9 @@ from batchinfer.cli_options import (
     register_options,
     slice_option,
 )
-from batchinfer.cli_schema import schema_command
-from batchinfer.cli_setup import setup_command
-from batchinfer.cli_status import ls_command, status_command
-from batchinfer.command import end_command
+from batchinfer.command_line.cli_schema import schema_command
+from batchinfer.command_line.cli_setup import setup_command
+from batchinfer.command_line.cli_status import ls_command, status_command
 from batchinfer.errors import ConfigError
 
 
@@ -218,8 +218,8 @@ def backfill_command(
 
     def work() -> Any:
         from batchinfer.api import session_of
+        from batchinfer.command_line.several_pipelines import run_each
         from batchinfer.pipeline.backfill import backfill_slices
-        from batchinfer.several_pipelines import run_each
         from batchinfer.show import show_backfill
 
         def backfill(ref: str) -> Any:

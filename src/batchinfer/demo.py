@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from batchinfer.cli_options import asks_for_json
 from batchinfer.command import leave, run_command, stdout_for_the_line
+from batchinfer.command_line.cli_options import asks_for_json
 from batchinfer.config.pipeline import Pipeline
 from batchinfer.errors import ModelError
 from batchinfer.pipeline.definition.context import Context

@@ -17,8 +17,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from batchinfer.cli_options import asks_for_json
 from batchinfer.command import SUBMITTED, report_failure, stdout_for_the_line, tell
+from batchinfer.command_line.cli_options import asks_for_json
 from batchinfer.config.project import (
     CHECKOUT,
     SETTINGS,

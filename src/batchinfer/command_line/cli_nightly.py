@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import click
 
-from batchinfer.cli_options import pipelines_options
+from batchinfer.command_line.cli_options import pipelines_options
 from batchinfer.schedule import MOST_OUTSIDE
 
 

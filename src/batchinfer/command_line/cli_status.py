@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from batchinfer.cli_options import env_option, pipelines_options
 from batchinfer.command import end_command
+from batchinfer.command_line.cli_options import env_option, pipelines_options
 
 
 @click.command("status")
@@ -34,7 +34,7 @@ def status_command(
 
     def work() -> Any:
         from batchinfer.api import status
-        from batchinfer.several_pipelines import run_each
+        from batchinfer.command_line.several_pipelines import run_each
         from batchinfer.show import show_status
 
         return run_each(
