@@ -4,7 +4,6 @@ accounted for.
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,17 +12,13 @@ from typing import NoReturn
 
 import pyarrow as pa
 import pytest
-from deltalake import DeltaTable, write_deltalake
+from deltalake import write_deltalake
 from spark.earlier_build import forget_what_it_was_made_of
-from spark.lakes import LakeProject
 from spark.projects import DAY, SmallProject, csv_of
-from spark.readings import DAYS, project_of, write_days
-from spark.refusing import NET
+from spark.refusing import again, aside, refuse, with_own_net
 
 from batchinfer import errors
-from batchinfer.command_reports import RunReport
 from batchinfer.lake import quarantine
-from batchinfer.pipeline.replay import replay_slice
 from batchinfer.pipeline.scoring import commits
 from batchinfer.pipeline.status import pipeline_status
 
@@ -31,29 +26,9 @@ from batchinfer.pipeline.status import pipeline_status
 REFUSED = (37, 38, 39)
 
 
-def refuse(project: SmallProject, above: float) -> None:
-    (project.root / "refused").write_text(str(above))
-
-
-def with_own_net(project: SmallProject, name: str = "small") -> None:
-    module = f"replayed_{project.root.name}"
-    project.write(f"{module}.py", NET)
-    path = project.root / f"conf/pipelines/{name}.yaml"
-    text = re.sub(r"hidden: \[.*?\],? ?|  model: mlp_\w+\n", "", path.read_text())
-    path.write_text(text.replace("train:\n", f"train:\n  model: {{python: '{module}:Net'}}\n"))
-
-
-def again(project: SmallProject, slice_: str = DAY, *overrides: str) -> RunReport:
-    return replay_slice(project.context(*overrides), slice_, project.open_session)
-
-
 def rows(project: SmallProject) -> pa.Table:
     """The predictions, without what differs from run to run."""
     return project.table("predictions").drop_columns(["run_id", "scored_at"]).sort_by("id")
-
-
-def aside(project: SmallProject) -> list[dict[str, object]]:
-    return [row for row in project.table("quarantine").to_pylist() if row["stage"] == "score"]
 
 
 @contextmanager
@@ -363,54 +338,3 @@ def test_a_slice_without_quarantine_is_left_as_it_is(small: SmallProject) -> Non
     scored = small.score()
     report = again(small)
     assert (report.status, report.rows_in, report.version) == ("unchanged", 0, scored.version)
-
-
-def test_rows_of_a_table_that_is_read_in_place(lake: LakeProject) -> None:
-    with_own_net(lake, "lake")
-    lake.make("spark", range(40), partitioned=False)
-    lake.extract(None)
-    lake.train()
-    lake.score(DAY)
-    expected = {key: score for key, (score, _) in lake.published().items()}
-    refuse(lake, 1.2)
-    report = lake.score(DAY, force=True)
-    assert report.rows_quarantined > 0
-    refuse(lake, 1e9)
-    assert again(lake).rows_scored == report.rows_quarantined
-    assert {key: score for key, (score, _) in lake.published().items()} == pytest.approx(
-        expected, rel=1e-5
-    )
-    assert lake.quarantined() == []
-
-
-def test_removed_rows_are_not_scored(
-    tmp_path: Path, spark: object, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What a table transform removes stays in quarantine; rows that look back see the rows before
-    them as in the whole slice.
-    """
-    monkeypatch.delenv("BATCHINFER_HOME", raising=False)
-    project = project_of(tmp_path, spark)
-    with_own_net(project)
-    write_days(project)
-    project.extract(None)
-    project.train()
-    day = DAYS[1]
-    project.score(day)
-    table = str(project.root / "var/lake/predictions/small")
-
-    def found() -> dict[int, float]:
-        return {
-            row["id"]: row["prediction"] for row in DeltaTable(table).to_pyarrow_table().to_pylist()
-        }
-
-    expected = found()
-    refuse(project, 0.5)
-    report = project.score(day, "checks.max_quarantine_rate=0.9", force=True)
-    failed = report.rows_quarantined - report.rows_removed
-    assert failed > 0 < report.rows_removed
-    refuse(project, 1e9)
-    done = again(project, day)
-    assert (done.rows_in, done.rows_scored, done.rows_quarantined) == (failed, failed, 0)
-    assert found() == pytest.approx(expected, rel=1e-5)
-    assert len([row for row in aside(project) if row["slice"] == day]) == report.rows_removed

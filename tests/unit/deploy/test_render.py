@@ -84,8 +84,8 @@ def test_the_run_on_kubernetes_is_a_job_of_ours_with_options_that_it_has() -> No
     job = template["mainApplicationFile"].removeprefix("local:///opt/batchinfer/")
     assert (CHECKOUT / job).is_file()
     context = cli.commands[Path(job).stem].make_context("x", list(template["arguments"]))
-    assert (context.params["ref"], context.params["env"], context.params["tries"]) == (
-        "income",
+    assert (context.params["refs"], context.params["env"], context.params["tries"]) == (
+        ("income",),
         "kubernetes",
         4,
     )
@@ -165,7 +165,7 @@ def test_systemd_tries_again_what_may_pass(tmp_path: Path) -> None:
     )
     script, job, *arguments = lines["ExecStart"].split()
     assert Path(script).is_file() and (CHECKOUT / job).is_file()
-    assert cli.commands[Path(job).stem].make_context("x", arguments).params["ref"] == "income"
+    assert cli.commands[Path(job).stem].make_context("x", arguments).params["refs"] == ("income",)
 
 
 def test_cron_runs_the_job_and_ends_with_its_exit_code(tmp_path: Path) -> None:
