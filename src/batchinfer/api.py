@@ -74,7 +74,8 @@ def train(
     """Fits the transforms, trains the model, registers the bundle, and points the alias at it.
 
     Args:
-        slices: those to learn from; none: all that have landed.
+        slices: those to learn from; none: all that have landed, of `ingest_date` slices one row a
+            key, the newest.
         start, end: in place of `slices`: the first and the last one to learn from.
 
     Example:
@@ -85,7 +86,8 @@ def train(
         >>> report.rows_train + report.rows_validation
         40
     """
-    from batchinfer.pipeline.train import slices_to_learn_from, train_pipeline
+    from batchinfer.pipeline.train import train_pipeline
+    from batchinfer.pipeline.training.training_data import slices_to_learn_from
 
     context = _open(pipeline, env, overrides)
     chosen = slices_to_learn_from(context, slices, start, end)

@@ -67,7 +67,8 @@ def extract_command(
     "--slice",
     "slices",
     multiple=True,
-    help="A slice to learn from; repeat for several. Default: all that landed.",
+    help="A slice to learn from; repeat for several. Default: all that landed, of days of landing "
+    "one row a key, the newest.",
 )
 @click.option("--from", "start", help="First slice to learn from.")
 @click.option("--to", "end", help="Last slice to learn from.")
