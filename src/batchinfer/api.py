@@ -144,7 +144,7 @@ def score(
 
     Args:
         force: also where the slice is published from today's data by today's model.
-        evolve: add prediction columns that the table lacks.
+        evolve: add prediction columns, and columns of `sink.carry`, that the table lacks.
 
     Example:
         >>> import batchinfer

@@ -156,7 +156,7 @@ def plan_command(ref: str, env: str, overrides: tuple[str, ...], slice_: str) ->
     is_flag=True,
     help="Score even if the slice is published from this data by this model.",
 )
-@click.option("--evolve", is_flag=True, help="Add new prediction columns to the table.")
+@click.option("--evolve", is_flag=True, help="Add new prediction and carried columns to the table.")
 def score_command(
     ref: str, env: str, overrides: tuple[str, ...], slice_: str, force: bool, evolve: bool
 ) -> None:

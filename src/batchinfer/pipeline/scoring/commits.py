@@ -25,7 +25,7 @@ from batchinfer.lake.ledger import (
     slice_id,
 )
 from batchinfer.pipeline.definition.context import Context
-from batchinfer.pipeline.definition.table_steps import removal
+from batchinfer.pipeline.definition.table_steps import rows_number
 from batchinfer.pipeline.scoring.published import Published
 from batchinfer.pipeline.scoring.resolved_inputs import ResolvedInputs, ResolvedModel
 from batchinfer.pipeline.slices.table_columns import TableColumns
@@ -66,7 +66,7 @@ def commit_slice(inputs: ResolvedInputs, staged: Sequence[StagedFile], seen: int
         replace={contracts.SLICE: slice_},
         transactions=lambda version: {
             **_published_at(inputs, version),
-            rows_id(slice_): removal(context.pipeline),
+            rows_id(slice_): rows_number(context.pipeline),
             **precision_transactions(slice_, inputs.report.precision),
         },
         guard={slice_id(slice_): seen} if context.pipeline.sink.shared else None,
@@ -119,7 +119,7 @@ def ensure_predictions(columns: TableColumns, model: ResolvedModel, evolve: bool
     key = list(columns.key)
     ensure_table(
         context.predictions,
-        predictions_table.predictions_schema(columns.key, outputs),
+        predictions_table.predictions_schema(columns.key, outputs, columns.carried),
         [contracts.SLICE],
         context.pipeline.description or f"Predictions of pipeline {context.name}.",
         {contracts.KEY_PROPERTY: ",".join(key)},
