@@ -93,7 +93,8 @@ def train(
     """Fits the transforms, trains the model, registers the bundle, and points the alias at it.
 
     Args:
-        slices: those to learn from; none: all that have landed.
+        slices: those to learn from; none: all that have landed, of `ingest_date` slices one row a
+            key, the newest.
         start, end: in place of `slices`: the first and the last one to learn from.
         project: a folder in place of the working folder.
 
@@ -111,7 +112,8 @@ def train(
         >>> report.rows_train + report.rows_validation
         40
     """
-    from batchinfer.pipeline.train import slices_to_learn_from, train_pipeline
+    from batchinfer.pipeline.train import train_pipeline
+    from batchinfer.pipeline.training.training_data import slices_to_learn_from
 
     context = _open(pipeline, env, overrides, project)
     chosen = slices_to_learn_from(context, slices, start, end)
@@ -178,7 +180,7 @@ def score(
 
     Args:
         force: also where the slice is published from today's data by today's model.
-        evolve: add prediction columns that the table lacks.
+        evolve: add prediction columns, and columns of `sink.carry`, that the table lacks.
         project: a folder in place of the working folder.
 
     Raises:

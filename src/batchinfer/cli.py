@@ -75,7 +75,8 @@ def extract_command(
 @slice_option(
     "slices",
     multiple=True,
-    help="A slice to learn from; repeat for several. Default: all that landed.",
+    help="A slice to learn from; repeat for several. Default: all that landed, of days of landing "
+    "one row a key, the newest.",
 )
 @click.option("--from", "start", help="First slice to learn from.")
 @click.option("--to", "end", help="Last slice to learn from.")
@@ -163,7 +164,7 @@ def plan_command(ref: str, env: str, overrides: tuple[str, ...], slice_: str) ->
     is_flag=True,
     help="Score even if the slice is published from this data by this model.",
 )
-@click.option("--evolve", is_flag=True, help="Add new prediction columns to the table.")
+@click.option("--evolve", is_flag=True, help="Add new prediction and carried columns to the table.")
 def score_command(
     ref: str, env: str, overrides: tuple[str, ...], slice_: str, force: bool, evolve: bool
 ) -> None:

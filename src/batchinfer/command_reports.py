@@ -101,7 +101,10 @@ class RunReport(Report):
 
 @dataclass
 class TrainReport(Report):
-    """Report of `train`."""
+    """Report of `train`; `rows_superseded` are older copies of rows that were left out: a newer
+    slice has their key. `measured_against` says of metrics which trivial model they are held
+    against; `baseline` is that model's value.
+    """
 
     model_name: str = ""
     model_version: str = ""
@@ -110,7 +113,9 @@ class TrainReport(Report):
     rows_train: int = 0
     rows_validation: int = 0
     rows_without_label: int = 0
+    rows_superseded: int = 0
     metrics: dict[str, float] = field(default_factory=dict)
+    measured_against: dict[str, str] = field(default_factory=dict)
     source_table: str = ""
     source_version: int | None = None
     seconds: float = 0.0

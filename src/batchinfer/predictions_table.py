@@ -58,10 +58,12 @@ LINEAGE: Mapping[str, tuple[str, str]] = {
 
 
 def predictions_schema(
-    key: Mapping[str, pa.DataType], outputs: Mapping[str, pa.DataType]
+    key: Mapping[str, pa.DataType],
+    outputs: Mapping[str, pa.DataType],
+    carried: Mapping[str, pa.DataType] | None = None,
 ) -> pa.Schema:
-    """Schema of a predictions table, in the order of the contract: key, slice, predictions,
-    lineage.
+    """Schema of a predictions table, in the order of the contract: key, slice, predictions, columns
+    of the scored rows that are carried along, lineage.
     """
     import pyarrow as pa
 
@@ -72,6 +74,10 @@ def predictions_schema(
         ]
         + [commented(SLICE, pa.string(), "The slice that this row belongs to; partition column.")]
         + [commented(name, type_, "Prediction of the model.") for name, type_ in outputs.items()]
+        + [
+            commented(name, type_, "Column of the scored record, as it was when it was scored.")
+            for name, type_ in (carried or {}).items()
+        ]
         + [
             commented(name, arrow_type(short), comment)
             for name, (short, comment) in LINEAGE.items()

@@ -206,9 +206,13 @@ def show_train(report: TrainReport) -> TrainReport:
         "rows_validation",
         "rows_without_label",
         "metrics",
+        "measured_against",
         "seconds",
     )
     rows = [[fact, getattr(report, fact)] for fact in facts]
+    if report.rows_superseded:
+        told = f"{report.rows_superseded:,} older copies of rows: a newer slice has their keys"
+        rows.append(["left out", told])
     _facts(
         f"{report.pipeline}: train",
         [*rows, *(["warning", text] for text in report.warnings)],

@@ -64,6 +64,7 @@ def check_column_names(document: dict[Any, Any], columns: Columns) -> list[Probl
         *_check_key(document, columns),
         *_check_slice(document, columns),
         *_check_target(document, columns),
+        *_check_carry(document, columns),
     ]
 
 
@@ -321,3 +322,31 @@ def _check_target(document: dict[Any, Any], columns: Columns) -> Iterator[Proble
     column = mapping_at(document, "train", "target").get("column")
     if isinstance(column, str) and column not in columns:
         yield Problem(("train", "target", "column"), f"no such column: {among(column, columns)}")
+
+
+def _check_carry(document: dict[Any, Any], columns: Columns) -> Iterator[Problem]:
+    kind = mapping_at(document, "source").get("kind")
+    places = () if kind == "delta" else (SOURCE_FILE, SOURCE_LINE)
+    keys = mapping_at(document, "source").get("key", places)
+    keys = [keys] if isinstance(keys, str) else keys
+    allowed = [
+        name for name in (*columns, *places) if name not in keys and not _is_of_predictions(name)
+    ]
+    seen: set[str] = set()
+    for path, name in each_name(("sink", "carry"), mapping_at(document, "sink").get("carry")):
+        if _is_of_predictions(name) or name in keys:
+            yield Problem(
+                path,
+                f"got {shown(name)}, a column that predictions tables have anyway; allowed: "
+                f"{listed(allowed, none='there is no other column')}",
+            )
+        elif name not in allowed:
+            yield Problem(path, f"no such column: {among(name, allowed)}")
+        elif name in seen:
+            yield Problem(path, f"got {shown(name)} twice; allowed: each column once")
+        seen.add(name)
+
+
+def _is_of_predictions(name: str) -> bool:
+    """Whether it is the slice or says where a prediction came from: Delta tells no case apart."""
+    return name.lower() in (SLICE, *LINEAGE)

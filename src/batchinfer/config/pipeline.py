@@ -195,10 +195,12 @@ class Sink(Strict):
     Attributes:
         table: under the lake, or a full URI; without it `predictions/<name>`.
         shared: other pipelines, which say so too, publish slices of their own there.
+        carry: columns of the scored rows that stand beside the predictions.
     """
 
     table: TablePlace | None = None
     shared: Flag = False
+    carry: Texts = ()
 
 
 class RedisTarget(Strict):

@@ -81,7 +81,7 @@ class Sender:
     """One task's side: takes batches, gives parcels.
 
     Args:
-        lines: columns of a row's narrow line: its key and place.
+        lines: columns of a row's narrow line: its key, its place, and what is carried along.
         inputs: the model's columns, in the order of the signature.
         buckets: among how many buckets rows are shared out.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -29,8 +29,9 @@ def binary_metrics(target: np.ndarray, score: np.ndarray) -> dict[str, float]:
         target: (rows,) 0 or 1.
         score: (rows,) float64, P(1).
 
-    Runs on: driver. Source: Wilson (1927) for the accuracy; Hanley and McNeil, Radiology 143 (1982)
-    for the area under the ROC curve.
+    Runs on: driver. Source: Wilson (1927) for the accuracy; for the area under the ROC curve
+    Newcombe, "Confidence intervals for an effect size measure based on the Mann-Whitney statistic,
+    part 2", Statistics in Medicine 25 (2006), method 5.
     """
     positive = target > 0.5
     kept = np.clip(score, _TINY, 1 - _TINY)
@@ -79,22 +80,39 @@ def multiclass_metrics(target: np.ndarray, scores: np.ndarray) -> dict[str, floa
 def regression_metrics(
     target: np.ndarray, prediction: np.ndarray, learnt_mean: float
 ) -> dict[str, float]:
-    """`rmse` and `mae` with 95% intervals, `r2`, and `baseline`: the rmse of always naming the mean
-    of the rows learnt from.
+    """`rmse` and `mae` with 95% intervals, `baseline`: the rmse of always naming the mean of the
+    rows learnt from, and `r2`: how much of the baseline's squared error the model saves.
+
+    Both are measured against one trivial model, which is known before the validation rows are
+    seen: `r2` is above 0 exactly where `rmse` is below the baseline. The mean of the validation
+    rows themselves is no model, because nobody knows it before.
 
     Runs on: driver.
-    Source: the central limit theorem for the mean of the squared and of the absolute errors.
+    Source: the central limit theorem for the mean of the squared and of the absolute errors;
+    Campbell and Thompson, Review of Financial Studies 21 (2008), for R2 out of sample.
     """
-    from sklearn.metrics import r2_score
-
     error = prediction.astype(np.float64) - target
     squares = _mean("rmse", error**2)
+    trivial = float(np.mean((target - learnt_mean) ** 2))
     metrics = {
         **{name: math.sqrt(value) for name, value in squares.items()},
         **_mean("mae", np.abs(error)),
-        "baseline": math.sqrt(float(np.mean((target - learnt_mean) ** 2))),
+        "baseline": math.sqrt(trivial),
     }
-    return metrics | ({"r2": float(r2_score(target, prediction))} if np.ptp(target) > 0 else {})
+    return metrics | ({"r2": 1 - squares["rmse"] / trivial} if trivial > 0 else {})
+
+
+_MEASURED_AGAINST = {
+    "accuracy": "always naming the class that most validation rows have",
+    "auc": "0.5, which is chance",
+    "rmse": "always naming the mean of the rows that were learned from",
+    "r2": "always naming the mean of the rows that were learned from",
+}
+
+
+def measured_against(metrics: Mapping[str, float]) -> dict[str, str]:
+    """Of each metric that is measured against a trivial model: which one."""
+    return {name: told for name, told in _MEASURED_AGAINST.items() if name in metrics}
 
 
 def metric_warnings(metrics: Mapping[str, float]) -> list[str]:
@@ -166,15 +184,35 @@ def _auc(positive: np.ndarray, score: np.ndarray) -> dict[str, float]:
     from sklearn.metrics import roc_auc_score
 
     area = float(roc_auc_score(positive, score))
-    ones = int(positive.sum())
-    zeros = len(positive) - ones
-    both_above = area / (2 - area) - area**2
-    both_below = 2 * area**2 / (1 + area) - area**2
-    variance = (area * (1 - area) + (ones - 1) * both_above + (zeros - 1) * both_below) / (
-        ones * zeros
-    )
-    half = _Z * math.sqrt(max(variance, 0.0))
-    return {"auc": area, "auc_low": max(0.0, area - half), "auc_high": min(1.0, area + half)}
+    low, high = _area_interval(area, int(positive.sum()), int((~positive).sum()))
+    return {"auc": area, "auc_low": low, "auc_high": high}
+
+
+def _area_interval(area: float, ones: int, zeros: int) -> tuple[float, float]:
+    """The areas that lie no more than 1.96 of their own standard deviations from the one found.
+
+    The deviation is that of Hanley and McNeil (1982), both groups taken to be of the mean size; as
+    in Wilson's interval it is taken at the bound, not at the area found, where it is 0 for an area
+    of 0 or 1.
+    """
+    from scipy.optimize import brentq
+
+    mean_others = (ones + zeros) / 2 - 1
+
+    def bound(found: float) -> float:
+        """The lower one of an area above 0."""
+
+        def beyond(value: float) -> float:
+            spread = 1 + mean_others * ((1 - value) / (2 - value) + value / (1 + value))
+            if found == 1:  # less the root at 1, which is no bound
+                return (1 - value) - _Z**2 * value * spread / (ones * zeros)
+            return (found - value) ** 2 - _Z**2 * value * (1 - value) * spread / (ones * zeros)
+
+        root: Any = brentq(beyond, 0.0, found)
+        return float(root)
+
+    # The deviation is the same at an area and at what it lacks of 1.
+    return (bound(area) if area > 0 else 0.0), (1 - bound(1 - area) if area < 1 else 1.0)
 
 
 def _mean(name: str, values: np.ndarray) -> dict[str, float]:

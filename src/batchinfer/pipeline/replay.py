@@ -179,12 +179,12 @@ def _check_same(context: Context, inputs: ResolvedInputs, published: Published) 
         "an earlier build published it without a row, so nothing tells which data its "
         "quarantine is of"
     )
-    removal = "the steps of prepare that remove rows changed after it was scored"
+    other_rows = "the steps of prepare that remove rows, or sink.carry, changed after it was scored"
     other_precision = f"it was scored in another model.precision than {precision}"
     reasons = {
         without: published.made_of is None,
         "its data changed after it was scored": published.is_of_other_data(inputs.data),
-        removal: not published.same_removal,
+        other_rows: not published.same_rows,
         other_precision: not published.same_precision,
     }
     problems = [

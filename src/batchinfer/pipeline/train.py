@@ -7,36 +7,31 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchinfer import contracts
 from batchinfer.command_reports import TrainReport
 from batchinfer.config.fields import check_alias
-from batchinfer.config.sources import DeltaSource, ParquetSource
 from batchinfer.config.types import spark_name
-from batchinfer.errors import ConfigError, InputError, InputMissing, ModelError
+from batchinfer.errors import ConfigError, InputError, ModelError
 from batchinfer.models.parameters import library_of
 from batchinfer.pipeline.definition.alias_moves import warn_of_words
 from batchinfer.pipeline.definition.column_names import check_source_columns
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.feature_steps import pipeline_steps
-from batchinfer.pipeline.definition.slice_names import check_slice, slices_between
-from batchinfer.pipeline.landing.increment import Landing
-from batchinfer.pipeline.landing.land import land
 from batchinfer.pipeline.run_record import recorded
-from batchinfer.pipeline.slices.landed import find_slice, read_data, read_slices
 from batchinfer.pipeline.slices.slice_data import SliceData
 from batchinfer.pipeline.slices.slice_splits import splits_of
 from batchinfer.pipeline.slices.table_columns import TableColumns
 from batchinfer.pipeline.training.fit_passes import Labels, fit_transforms
-from batchinfer.pipeline.training.labelled import check_readable, read_labelled
 from batchinfer.pipeline.training.learned_rows import (
     examples_of,
     fields_to_learn_from,
     rows_to_learn_from,
 )
+from batchinfer.pipeline.training.newest_rows import find_superseded, superseded_warning
+from batchinfer.pipeline.training.training_data import training_data
 from batchinfer.pipeline.training.validation import ValidationRule, choose_validation
 from batchinfer.report.terminal import progress
 from batchinfer.spark.capacity import workers
@@ -54,8 +49,6 @@ if TYPE_CHECKING:
     from batchinfer.transforms import TransformPipeline
 
 
-# The scope under which labelled data with a source of its own is landed.
-_TRAINING_SLICE = "train"
 _FEW_ROWS = 50
 
 
@@ -69,7 +62,8 @@ def train_pipeline(
     """Fits, trains and registers one model version, and points the alias at it.
 
     Args:
-        slices: slices of the landed table to learn from; none means all of them.
+        slices: slices of the landed table to learn from; none means all of them, where slices are
+            days of landing one row a key, that of the newest.
 
     Runs on: driver; fitting on executors.
 
@@ -96,12 +90,17 @@ def train_pipeline(
     # MLflow takes seconds to import: they pass while Spark starts and the transforms are fitted.
     import_spark()
     context.registry.prepare()
-    data = _training_data(context, settings, slices, open_session)
+    data = training_data(context, settings, slices, open_session)
     columns = TableColumns(context)
     landed = fields_to_learn_from(columns, data)
     check_source_columns(context.loaded, landed, target_needed=True)
+    superseded = find_superseded(columns, data, landed, open_session)
+    if slices:
+        report.warnings += superseded_warning(superseded)
+        superseded = None
+    report.rows_superseded = superseded.rows if superseded else 0
     began = time.perf_counter()
-    with rows_to_learn_from(columns, data, landed, open_session) as rows:
+    with rows_to_learn_from(columns, data, landed, open_session, superseded) as rows:
         if context.pipeline.prepare:
             report.stage_seconds["prepare"] = round(time.perf_counter() - began, 3)
         if not rows.rows:
@@ -142,46 +141,6 @@ def check_model_class(model: ModelChoice) -> None:
         ) from error
 
 
-def _training_data(
-    context: Context, settings: Train, slices: Sequence[str], open_session: OpenSession
-) -> SliceData:
-    """The landed table to learn from; labelled data with a source of its own is landed first,
-    unless it is read in place.
-    """
-    from batchinfer.lake.delta import snapshot_files, table_version
-
-    if settings.source is None:
-        for name in slices:
-            find_slice(context, name)
-        data = read_data(context, slices or None)
-    elif slices:
-        raise ConfigError(
-            "train.source names labelled data of its own: got --slice as well; allowed: train "
-            "without slices"
-        )
-    elif isinstance(context.pipeline.source, DeltaSource):
-        data = read_labelled(context, context.pipeline.source, settings.source.path, open_session)
-    else:
-        table = context.landed_for_training
-        own: dict[str, Any] = {
-            "path": settings.source.path,
-            "slice": "ingest_date",
-            "on_changed": "replace",
-        }
-        # Labelled data are named by their path, also where the data to be scored are named by a
-        # table.
-        own |= {"table": None} if isinstance(context.pipeline.source, ParquetSource) else {}
-        source = context.pipeline.source.model_copy(update=own)
-        land(Landing(context.with_new_run(), source, table, _TRAINING_SLICE), open_session)
-        files, version = snapshot_files(table, None), table_version(table)
-        data = SliceData(table, (), files, version, version, sum(file.known_rows for file in files))
-    if data.fields is not None:
-        check_readable(data, settings.target.column, by_spark=bool(context.pipeline.prepare))
-    # One order, whatever order the log lists the files in: the same table version gives the same
-    # model.
-    return replace(data, files=sorted(data.files, key=lambda file: file.path))
-
-
 def _fit(
     columns: TableColumns,
     settings: Train,
@@ -218,7 +177,7 @@ def _train_and_register(
 ) -> None:
     from batchinfer.models.bundle_writing import write_bundle
     from batchinfer.models.handler import Postprocessed
-    from batchinfer.models.metrics import metric_warnings
+    from batchinfer.models.metrics import measured_against, metric_warnings
     from batchinfer.models.training import TrainSpec
     from batchinfer.pipeline.training.fit_after import fit_postprocess, mapped_labels
     from batchinfer.report.model_card import write_card
@@ -242,6 +201,7 @@ def _train_and_register(
     )
     report.stage_seconds["train"] = round(time.perf_counter() - started, 3)
     report.metrics, report.rows_train = dict(trained.metrics), trained.rows_train
+    report.measured_against = measured_against(trained.metrics)
     report.rows_validation, report.rows_without_label = (
         trained.rows_validation,
         trained.rows_dropped,
@@ -341,6 +301,8 @@ def _card_facts(
         rows_train=report.rows_train,
         rows_validation=report.rows_validation,
         rows_without_label=report.rows_without_label,
+        rows_superseded=report.rows_superseded,
+        measured_against=report.measured_against,
         validation=f"{rule.share:.0%}, "
         + ("by a hash of the key" if rule.by is None else f"the latest by {rule.by}"),
         features=transforms.fed_columns(),
@@ -363,31 +325,3 @@ def _signature(
         "inputs": inputs,
         "outputs": [{"name": name, "type": type_} for name, type_ in outputs.items()],
     }
-
-
-def slices_to_learn_from(
-    context: Context, slices: Sequence[str], start: str | None, end: str | None
-) -> list[str]:
-    """The slices that `--slice …` or `--from`/`--to` name; none means all.
-
-    Raises:
-        ConfigError: both ways at once, half a range, or a name that the pipeline cannot have.
-        InputMissing: a range in which nothing has landed.
-    """
-    rule = context.pipeline.source.slice
-    if start is None and end is None:
-        return [check_slice(rule, name) for name in slices]
-    if slices or start is None or end is None:
-        raise ConfigError(
-            "train: got a mix of --slice, --from and --to; allowed: --slice … or both --from and "
-            "--to"
-        )
-    bounds = check_slice(rule, start, "--from"), check_slice(rule, end, "--to")
-    landed = read_slices(context.landed)
-    found = [name for name in slices_between(rule, landed, *bounds) if name in landed]
-    if not found:
-        raise InputMissing(
-            f"no slice between {start} and {end} has landed in {context.landed}; landed: "
-            f"{', '.join(sorted(landed)) or 'none'}"
-        )
-    return found

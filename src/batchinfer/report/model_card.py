@@ -18,10 +18,6 @@ from batchinfer.report.safe_text import markdown
 CARD = "model_card.md"
 CURVE = "learning_curve.png"
 _INTERVALS = ("_low", "_high")
-_BASELINES = {
-    "accuracy": "always naming the commoner class",
-    "rmse": "always naming the mean of the rows that were learned from",
-}
 
 
 @dataclass(frozen=True)
@@ -31,10 +27,12 @@ class ModelFacts:
     Attributes:
         metrics: on the validation rows; `x_low` and `x_high` are the 95% interval of `x`,
             `baseline` the trivial model's.
+        measured_against: of metrics, the trivial model that they are held against, in words.
         curve: {epoch, train_loss, valid_loss} of each epoch.
         features: columns that the matrix is made of; `width` is how many numbers a row of it has.
         integers: how many integers a row has of each integer input.
         outputs: name and Spark SQL type of each prediction column.
+        rows_superseded: older copies of rows that were left out.
         validation: how the validation rows were chosen, as the end of a sentence.
     """
 
@@ -57,6 +55,8 @@ class ModelFacts:
     outputs: Mapping[str, str]
     metrics: Mapping[str, float]
     curve: Sequence[Mapping[str, float]] = ()
+    rows_superseded: int = 0
+    measured_against: Mapping[str, str] = field(default_factory=dict)
     warnings: Sequence[str] = field(default_factory=list)
 
 
@@ -95,13 +95,19 @@ def card_text(facts: ModelFacts) -> str:
                 "table": f"{facts.table}, version {facts.version}",
                 "rows": f"{facts.rows_train:,} to learn from, {facts.rows_validation:,} to "
                 "validate on, "
-                f"{facts.rows_without_label:,} without a label left out",
+                f"{facts.rows_without_label:,} without a label left out"
+                + (
+                    f", {facts.rows_superseded:,} older copies left out: a newer slice has their "
+                    "keys"
+                    if facts.rows_superseded
+                    else ""
+                ),
                 "validation rows": facts.validation,
             }
         ),
         "## How well it does",
         "The model itself, before the steps that come after it.",
-        _metrics(facts.metrics),
+        _metrics(facts.metrics, facts.measured_against),
         *([f"![loss by epoch]({CURVE})"] if facts.curve else []),
         *(
             ["## Take care", "\n".join(f"- {markdown(warning)}" for warning in facts.warnings)]
@@ -124,8 +130,12 @@ def _list(entries: Mapping[str, str]) -> str:
     return "\n".join(f"- {name}: {markdown(value)}" for name, value in entries.items())
 
 
-def _metrics(metrics: Mapping[str, float]) -> str:
-    lines = ["| metric | value | 95% interval | baseline |", "|---|---|---|---|"]
+# Those whose value for the trivial model is `baseline`; of others the words say it.
+_HAVE_BASELINE = ("accuracy", "rmse")
+
+
+def _metrics(metrics: Mapping[str, float], against: Mapping[str, str]) -> str:
+    lines = ["| metric | value | 95% interval | measured against |", "|---|---|---|---|"]
     for name, value in metrics.items():
         if name == "baseline" or name.endswith(_INTERVALS):
             continue
@@ -135,12 +145,10 @@ def _metrics(metrics: Mapping[str, float]) -> str:
             if None in bounds
             else " to ".join(f"{bound:.4g}" for bound in bounds if bound is not None)
         )
-        baseline = (
-            f"{metrics['baseline']:.4g} ({_BASELINES[name]})"
-            if name in _BASELINES and "baseline" in metrics
-            else ""
-        )
-        lines.append(f"| {markdown(name)} | {value:.4g} | {interval} | {baseline} |")
+        trivial = against.get(name, "")
+        if name in _HAVE_BASELINE and "baseline" in metrics:
+            trivial = f"{metrics['baseline']:.4g}" + (f" ({trivial})" if trivial else "")
+        lines.append(f"| {markdown(name)} | {value:.4g} | {interval} | {markdown(trivial)} |")
     return "\n".join(lines)
 
 

@@ -13,7 +13,8 @@ from spark.projects import DAY, SmallProject, csv_of
 from batchinfer.errors import BatchInferError, ConfigError, InputError, InputMissing, ModelError
 from batchinfer.pipeline.scoring.resolved_inputs import resolve_model
 from batchinfer.pipeline.slices.table_columns import TableColumns
-from batchinfer.pipeline.train import slices_to_learn_from, train_pipeline
+from batchinfer.pipeline.train import train_pipeline
+from batchinfer.pipeline.training.training_data import slices_to_learn_from
 
 NEXT, LATER = "2026-11-22", "2026-11-25"
 NO_LABELS = "id,color,size,big\n" + "".join(f"{n},red,{n}.5,\n" for n in range(5))
@@ -160,8 +161,11 @@ def test_only_the_slices_that_are_named_are_learned_from(ready: SmallProject) ->
     ready.extract(NEXT)
     report = train_pipeline(ready.context(), [DAY], ready.open_session)
     assert report.rows_train + report.rows_validation == 40
-    both = train_pipeline(ready.context(), [], ready.open_session, "challenger")
+    assert report.rows_superseded == 0 and not any("newer one" in text for text in report.warnings)
+    both = train_pipeline(ready.context(), [DAY, NEXT], ready.open_session, "challenger")
     assert both.rows_train + both.rows_validation == 100, "the next day has both files"
+    assert both.rows_superseded == 0
+    assert any("40 rows have a key that a newer one" in text for text in both.warnings)
     with pytest.raises(InputMissing, match="2026-11-23"):
         train_pipeline(ready.context(), ["2026-11-23"], ready.open_session)
 

@@ -95,3 +95,11 @@ def test_a_name_is_no_formula_in_the_picture(tmp_path: Path) -> None:
     curve = [{"epoch": 1, "train_loss": 0.5, "valid_loss": 0.6}]
     write_card(dataclasses.replace(FACTS, name="a$\\frac$b", curve=curve), tmp_path)
     assert (tmp_path / "learning_curve.png").stat().st_size > 1000
+
+
+def test_the_card_says_what_each_metric_is_measured_against() -> None:
+    metrics = {"rmse": 2.0, "rmse_low": 1.5, "rmse_high": 2.4, "baseline": 4.0, "r2": 0.75}
+    against = {"rmse": "the mean learned", "r2": "the mean learned"}
+    text = card_text(dataclasses.replace(FACTS, metrics=metrics, measured_against=against))
+    assert "| rmse | 2 | 1.5 to 2.4 | 4 (the mean learned) |" in text
+    assert "| r2 | 0.75 |  | the mean learned |" in text

@@ -183,14 +183,18 @@ def _said(steps: Sequence[TableStep]) -> list[dict[str, Any]]:
     ]
 
 
-def removal(pipeline: Pipeline) -> int:
-    """63 bits of the steps that decide which rows are scored: all of them where one removes rows,
-    and 0 where none does.
+def rows_number(pipeline: Pipeline) -> int:
+    """63 bits of what decides, besides data and model, how a published slice looks: the steps that
+    say which rows are scored (all of them where one removes rows), and the columns that are carried
+    along; 0 where no step removes rows and none is carried.
     """
     steps = table_steps(pipeline)
-    if not any(step.removes for step in steps):
+    removal = _said(steps) if any(step.removes for step in steps) else []
+    carried = sorted(pipeline.sink.carry)
+    if not removal and not carried:
         return 0
-    return fingerprint63(hashlib.sha256(json.dumps(_said(steps), sort_keys=True).encode()).digest())
+    said = {"removal": removal, "carry": carried} if carried else removal
+    return fingerprint63(hashlib.sha256(json.dumps(said, sort_keys=True).encode()).digest())
 
 
 def differences(learned: Sequence[Mapping[str, Any]], steps: Sequence[TableStep]) -> list[str]:

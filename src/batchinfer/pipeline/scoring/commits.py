@@ -27,7 +27,7 @@ from batchinfer.lake.ledger import (
     slice_id,
 )
 from batchinfer.pipeline.definition.context import Context
-from batchinfer.pipeline.definition.table_steps import removal
+from batchinfer.pipeline.definition.table_steps import rows_number
 from batchinfer.pipeline.scoring.published import Published
 from batchinfer.pipeline.scoring.resolved_inputs import ResolvedInputs, ResolvedModel
 from batchinfer.pipeline.slices.table_columns import TableColumns
@@ -71,7 +71,7 @@ def commit_slice(inputs: ResolvedInputs, staged: Sequence[StagedFile], seen: int
         replace={contracts.SLICE: slice_},
         transactions=lambda version: {
             **_published_at(inputs, version),
-            rows_id(slice_): removal(context.pipeline),
+            rows_id(slice_): rows_number(context.pipeline),
             **precision_transactions(slice_, inputs.report.precision),
         },
         guard={slice_id(slice_): seen} if context.pipeline.sink.shared else None,
@@ -186,7 +186,7 @@ def _is_evolved(table: pa.Schema) -> bool:
 
 def _schema(columns: TableColumns, model: ResolvedModel) -> pa.Schema:
     outputs = {name: parse_ddl(type_) for name, type_ in model.outputs.items()}
-    return predictions_table.predictions_schema(columns.key, outputs)
+    return predictions_table.predictions_schema(columns.key, outputs, columns.carried)
 
 
 def _published_at(inputs: ResolvedInputs, version: int) -> dict[str, int]:

@@ -232,7 +232,8 @@ class _Send:
             if batch is None:
                 break
             if sender is None:
-                names = list(dict.fromkeys([*plan.key, *place_columns(batch)]))
+                own = [*plan.key, *place_columns(batch), *plan.carried]
+                names = list(dict.fromkeys(own))
                 sender = Sender(names, plan.model.inputs, self.buckets)
             for bucket, parcel in sender.add(batch):
                 yield bucket, b"P" + parcel

@@ -23,7 +23,7 @@ from batchinfer.lake.ledger import (
 from batchinfer.lake.log import read_transactions
 from batchinfer.lake.table_places import open_filesystem, reading_faults
 from batchinfer.pipeline.definition.context import Context
-from batchinfer.pipeline.definition.table_steps import removal
+from batchinfer.pipeline.definition.table_steps import rows_number
 from batchinfer.pipeline.slices.slice_data import LandedSlice, SliceData
 
 Landed = LandedSlice | SliceData
@@ -38,7 +38,8 @@ class Published:
         rows: rows there are.
         made_of: the data, the model and the run that its rows are of; None where an earlier build
             has published it without a row.
-        same_removal: the pipeline removes rows by the same steps as it did then.
+        same_rows: the pipeline removes rows by the same steps as it did then, and carries the same
+            columns of them along.
         same_precision: its model computes in what it did then.
         publisher: the run that published it last, by its number.
         quarantine_run: the run that its quarantine is of; 0: none is recorded, it never had
@@ -49,7 +50,7 @@ class Published:
     version: int
     rows: int
     made_of: MadeOf | None
-    same_removal: bool = True
+    same_rows: bool = True
     same_precision: bool = True
     publisher: Publisher = field(default_factory=Publisher)
     quarantine_run: int = 0
@@ -80,11 +81,7 @@ class Published:
             landed: None: nothing of it has landed here.
             digest: of the bundle that would score; None: not known.
         """
-        if (
-            not (self.same_removal and self.same_precision)
-            or self.publisher.mixed
-            or self.is_cut_off
-        ):
+        if not (self.same_rows and self.same_precision) or self.publisher.mixed or self.is_cut_off:
             return True
         # Nothing says what it was made of, and it has no row: scoring it again costs nothing.
         if self.made_of is None or (landed is not None and self.is_of_other_data(landed)):
@@ -137,7 +134,7 @@ def read_published(
     found: dict[str, Published] = {}
     known, now, precision = (
         read_transactions(table),
-        removal(context.pipeline),
+        rows_number(context.pipeline),
         context.pipeline.model.precision,
     )
     quarantined = read_transactions(context.quarantine) if exists(context.quarantine) else {}
@@ -158,7 +155,7 @@ def read_published(
             version,
             sum(file.known_rows for file in files),
             origin,
-            same_removal=known.get(rows_id(slice_), 0) == now,
+            same_rows=known.get(rows_id(slice_), 0) == now,
             same_precision=precision_of(known, slice_) == precision,
             publisher=publisher_of(known, slice_),
             quarantine_run=publisher_of(quarantined, slice_).run,

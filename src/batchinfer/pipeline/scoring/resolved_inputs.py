@@ -59,6 +59,7 @@ def resolve_model(columns: TableColumns) -> ResolvedModel:
     against the columns.
 
     Raises:
+        ConfigError: a column of `sink.carry` is none, or has the name of a prediction.
         ModelError: missing, corrupt, untrusted, code changed, or a signature that does not fit
             (exit 7).
         StorageError: the registry cannot be reached (exit 8).
@@ -91,7 +92,24 @@ def resolve_model(columns: TableColumns) -> ResolvedModel:
             hint=_remake_hint(context, manifest),
         )
     outdated = read_outdated(folder, manifest, context.asked, _own_alias(context.pipeline))
-    return ResolvedModel(ref, folder, manifest, signature, tuple(outdated))
+    model = ResolvedModel(ref, folder, manifest, signature, tuple(outdated))
+    _check_carried(columns, model)
+    return model
+
+
+def _check_carried(columns: TableColumns, model: ResolvedModel) -> None:
+    """Whether a column that is carried along has the name of a prediction; Delta tells no case
+    apart.
+    """
+    pipeline = columns.context.pipeline
+    given = {name.lower(): name for name in model.outputs}
+    taken = [name for name in columns.carried if name.lower() in given]
+    if taken:
+        raise ConfigError(
+            f"pipeline {pipeline.name}: sink.carry: got {', '.join(taken)}, which {model.ref.uri} "
+            f"(version {model.ref.version}) gives as a prediction; allowed: columns with other "
+            f"names than {', '.join(given.values())}"
+        )
 
 
 def _own_alias(pipeline: Pipeline) -> str:
@@ -182,7 +200,7 @@ def check_suite_columns(
 
     judged = {
         "input": [*columns.landed, SLICE],
-        "predictions": [*columns.key, SLICE, *model.outputs, *LINEAGE],
+        "predictions": [*columns.key, SLICE, *model.outputs, *columns.carried, *LINEAGE],
     }
     problems = [
         problem for kind, suite in suites.items() for problem in check_suite(suite, judged[kind])
@@ -192,10 +210,11 @@ def check_suite_columns(
 
 
 def columns_to_read(columns: TableColumns, inputs: Sequence[str]) -> tuple[str, ...]:
-    """Key, signature and the record's place, in the order of the table: nothing else crosses to the
-    worker.
+    """Key, signature, what is carried along and the record's place, in the order of the table:
+    nothing else crosses to the worker.
     """
-    wanted = {*columns.context.pipeline.source.key, *inputs, SOURCE_FILE, SOURCE_LINE}
+    pipeline = columns.context.pipeline
+    wanted = {*pipeline.source.key, *inputs, *pipeline.sink.carry, SOURCE_FILE, SOURCE_LINE}
     return tuple(name for name in columns.prepared if name in wanted)
 
 

@@ -209,6 +209,7 @@ def scoring_plan(
         modules=str(context.root),
         removals=columns.preparation.reasons(),
         row_progress=row_progress,
+        carried={name: spark_type_of(columns, name) for name in columns.carried},
     )
 
 

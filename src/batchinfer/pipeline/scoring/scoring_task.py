@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from batchinfer import contracts, predictions_table
+from batchinfer import contracts
 from batchinfer.contracts import BadRecord
 from batchinfer.errors import TooManyQuarantined
 from batchinfer.inference.workers import peak_bytes
@@ -137,7 +137,7 @@ class ScoringTask:
         from batchinfer.lake.staging import StagedWriter
 
         key = list(self.plan.key)
-        schema = file_schema(self.plan.key, self.plan.model.outputs)
+        schema = self.plan.file_schema()
         # One column of several that make a key may repeat on many rows.
         distinct = [
             *(key if len(key) == 1 else ()),
@@ -253,9 +253,9 @@ class ScoringTask:
         if count == 0:
             return
         self.rows += count
-        columns = {name: scored.rows.column(name) for name in self.plan.key} | dict(
-            scored.predictions
-        )
+        # Each row's own values: equal rows share a prediction, and no more than that.
+        own = (*self.plan.key, *self.plan.carried)
+        columns = {name: scored.rows.column(name) for name in own} | dict(scored.predictions)
         columns[contracts.INPUT_FINGERPRINT] = scored.fingerprints
         batch = pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
         # What is the same on every row is given once: in the file it is a dictionary of one entry.
@@ -385,14 +385,3 @@ def keyless_rows(batch: pa.RecordBatch, key: Sequence[str]) -> set[int]:
     return {
         row for column in holes for row, null in enumerate(column.is_null().to_pylist()) if null
     }
-
-
-def file_schema(key: Mapping[str, str], outputs: Mapping[str, str]) -> pa.Schema:
-    """Schema of one Parquet file of predictions: the table's without the partition column."""
-    from batchinfer.config.types import parse_ddl
-
-    schema = predictions_table.predictions_schema(
-        {name: parse_ddl(type_) for name, type_ in key.items()},
-        {name: parse_ddl(type_) for name, type_ in outputs.items()},
-    )
-    return schema.remove(schema.get_field_index(contracts.SLICE))

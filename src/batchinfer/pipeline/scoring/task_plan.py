@@ -7,9 +7,14 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
+from batchinfer.contracts import SLICE
 from batchinfer.pipeline.scoring.task_result import Rates
+from batchinfer.predictions_table import predictions_schema
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,7 @@ class ScoringPlan:
         modules: folder that a module of the user's own is looked for in, besides PYTHONPATH.
         removals: reasons that table transforms remove rows for, and what each says; the rows then
             come with a reason.
+        carried: columns of the rows that stand beside the predictions, with their Spark SQL types.
         row_progress: folder that tasks tell of their rows in, where they share the driver's
             machine.
     """
@@ -90,3 +96,15 @@ class ScoringPlan:
     modules: str
     removals: Mapping[str, str] = field(default_factory=dict)
     row_progress: str = ""
+    carried: Mapping[str, str] = field(default_factory=dict)
+
+    def file_schema(self) -> pa.Schema:
+        """Schema of one Parquet file of predictions: the table's without the partition column."""
+        from batchinfer.config.types import parse_ddl
+
+        key, outputs, carried = (
+            {name: parse_ddl(type_) for name, type_ in types.items()}
+            for types in (self.key, self.model.outputs, self.carried)
+        )
+        schema = predictions_schema(key, outputs, carried)
+        return schema.remove(schema.get_field_index(SLICE))

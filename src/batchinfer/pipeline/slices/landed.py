@@ -184,6 +184,7 @@ def _of_days(context: Context, register: Register, names: Sequence[str] | None) 
         register.columns,
         opened.rules,
         only_files=newest.files is not None,
+        days={file.path: name for name, entry in entries.items() for file in entry.files or ()},
     )
 
 

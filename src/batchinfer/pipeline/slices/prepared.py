@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
 
 
-_CONTENT = f"{HIDDEN}content"
+_CONTENT, _FILE = f"{HIDDEN}content", f"{HIDDEN}file"
 _FORMATS = {"hour": "yyyy-MM-dd'T'HH", "day": "yyyy-MM-dd", "month": "yyyy-MM"}
 # As `failed_rows.row_json` writes: null is a value, times to the microsecond and with their zone.
 _JSON = {
@@ -67,7 +67,7 @@ def prepared_frame(
         for step in preparation.steps:
             if isinstance(step, Join) and step.as_of is None:
                 _check_unique(spark, preparation, step)
-    rows = _rows_with_history(spark, columns, data, fields)
+    rows = rows_with_history(spark, columns, data, fields)
     rows, ties = _with_ties(rows, context.pipeline, data, fields)
     tables = {
         place: version_frame(spark, table.place, table.version)
@@ -105,11 +105,13 @@ def _check_unique(spark: SparkSession, preparation: Preparation, step: Join) -> 
         )
 
 
-def _rows_with_history(
+def rows_with_history(
     spark: SparkSession, columns: TableColumns, data: SliceData, fields: Mapping[str, pa.DataType]
 ) -> DataFrame:
-    """The rows of the slices and of those before them that steps look back into, with the name of
-    each row's slice.
+    """The rows of the slices and of those before them that steps look back into: the columns of
+    `fields`, and hidden ones with the name of each row's slice.
+
+    Runs on: driver; no row is read yet.
     """
     from pyspark.sql import functions as F
 
@@ -130,16 +132,26 @@ def _rows_with_history(
             if whole
             else slice_frame(spark, data)
         )
-        own = (
-            _name_of(rule, fields)
-            if isinstance(rule, SliceColumn)
-            else F.lit(data.slice or "train")
-        )
-        rows = rows.withColumn(SLICE_NAME, own)
+        if isinstance(rule, SliceColumn):
+            rows = rows.withColumn(SLICE_NAME, _name_of(rule, fields))
+        elif len(data.slices) > 1:
+            rows = _with_days(spark, rows, data)
+        else:
+            rows = rows.withColumn(SLICE_NAME, F.lit(data.slice or "train"))
     if any(isinstance(step, Join) and step.by_slice for step in columns.preparation.steps):
         rows = rows.withColumn(SLICE_MOMENT, _moment_of(rule))
     hidden = [name for name in rows.columns if name.startswith(HIDDEN)]
     return rows.select(*(named(name) for name in fields), *(named(name) for name in hidden))
+
+
+def _with_days(spark: SparkSession, rows: DataFrame, data: SliceData) -> DataFrame:
+    """The rows with the day on which their file came; names of a table's files are unique."""
+    from pyspark.sql import functions as F
+
+    named_days = [(path.rpartition("/")[2], day) for path, day in data.days.items()]
+    days = spark.createDataFrame(named_days, f"{_FILE} string, {SLICE_NAME} string")
+    rows = rows.withColumn(_FILE, F.col("_metadata.file_name"))
+    return rows.join(F.broadcast(days), _FILE).drop(_FILE)
 
 
 def _in_place(

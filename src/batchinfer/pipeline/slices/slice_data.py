@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from batchinfer.config.shapes.source_columns import SliceColumn
-from batchinfer.contracts import DataFile
+from batchinfer.contracts import SLICE, DataFile
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,8 @@ class SliceData:
         rule: how rows of a table that is read in place are told to be of a slice; None: by their
             files alone.
         only_files: the slice is these files, and not all of the version's.
+        days: slice of each file, by its path, where the files of a table that is read in place came
+            on several days.
         history: slices before these that table transforms look back into.
     """
 
@@ -56,6 +58,7 @@ class SliceData:
     rule: SliceColumn | None = None
     only_files: bool = False
     history: tuple[str, ...] = ()
+    days: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def slice(self) -> str:
@@ -64,6 +67,10 @@ class SliceData:
     @property
     def size(self) -> int:
         return sum(file.size for file in self.files)
+
+    def day_of(self, file: DataFile) -> str | None:
+        """The slice that a file holds rows of, where slices are days of landing."""
+        return self.days.get(file.path, file.partition.get(SLICE))
 
     @property
     def rows_of_others(self) -> bool:

@@ -7,9 +7,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from batchinfer.config.schema import schema_fields
+from batchinfer.config.suggestions import among
 from batchinfer.config.types import parse_ddl, spark_name
 from batchinfer.contracts import SLICE, SOURCE_FILE, SOURCE_LINE
-from batchinfer.errors import InputMissing
+from batchinfer.errors import ConfigError, InputMissing
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.slices.delta_register import read_register
 from batchinfer.pipeline.slices.feature_tables import (
@@ -108,6 +109,25 @@ class TableColumns:
     def key(self) -> dict[str, pa.DataType]:
         """Arrow types of the key columns."""
         return {name: self.landed[name] for name in self.context.pipeline.source.key}
+
+    @cached_property
+    def carried(self) -> dict[str, pa.DataType]:
+        """Arrow types of the columns that stand beside the predictions, as scoring sees them.
+
+        Raises:
+            ConfigError: one that is none, or is in the key: without a schema, only the tables tell.
+        """
+        pipeline = self.context.pipeline
+        allowed = [name for name in self.prepared if name not in pipeline.source.key]
+        problems = [
+            f"pipeline {pipeline.name}: sink.carry: no such column beside the key: "
+            f"{among(name, allowed)}"
+            for name in pipeline.sink.carry
+            if name not in allowed
+        ]
+        if problems:
+            raise ConfigError(problems)
+        return {name: self.prepared[name] for name in pipeline.sink.carry}
 
 
 def table_fields(table: str) -> dict[str, pa.DataType]:

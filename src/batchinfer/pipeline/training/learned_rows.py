@@ -23,6 +23,13 @@ from batchinfer.pipeline.slices.slice_data import SliceData
 from batchinfer.pipeline.slices.slice_splits import splits_of
 from batchinfer.pipeline.slices.table_columns import TableColumns
 from batchinfer.pipeline.training.fit_passes import key_hashes
+from batchinfer.pipeline.training.newest_rows import (
+    OLDER,
+    Superseded,
+    with_older,
+    with_place,
+    without_superseded,
+)
 from batchinfer.pipeline.training.validation import ValidationRule
 from batchinfer.prepare.table_step import named
 
@@ -45,21 +52,27 @@ def rows_to_learn_from(
     data: SliceData,
     fields: Mapping[str, pa.DataType],
     open_session: OpenSession,
+    superseded: Superseded | None = None,
 ) -> Generator[SliceData]:
-    """The data as they are, or the rows that remain after the table transforms, as files that are
-    gone afterwards.
+    """The data as they are, or the rows that remain after older copies were left out and after the
+    table transforms, as files that are gone afterwards.
+
+    Older copies take part in the table transforms, as they do where a slice is scored: steps look
+    back into them.
 
     The same versions of the tables give the same rows in the same order.
 
     Args:
         fields: columns of the table that `data` is read from, and their types.
+        superseded: the older copies; None: nothing is left out.
 
     Runs on: driver; the transforms on executors.
 
     Raises:
         ConfigError, InputError: a step that does not fit, or cannot compute a row.
     """
-    if not columns.preparation.steps or not data.rows:
+    older = superseded if superseded is not None and superseded.rows else None
+    if not data.rows or (older is None and not columns.preparation.steps):
         yield data
         return
     if data.fields is None:
@@ -69,7 +82,11 @@ def rows_to_learn_from(
         fields = {**fields, SOURCE_FILE: pa.string(), SOURCE_LINE: pa.int64()}
     spool = FileSpool.open(columns.context)
     try:
-        yield _write(open_session(), columns, data, fields, spool.folder / "prepared")
+        if older is not None and older.masks is not None and not columns.preparation.steps:
+            yield without_superseded(open_session(), data, fields, older.masks, spool.folder)
+        else:
+            folder = spool.folder / "prepared"
+            yield _write(open_session(), columns, data, fields, folder, older is not None)
     finally:
         spool.remove()
 
@@ -80,11 +97,16 @@ def _write(
     data: SliceData,
     fields: Mapping[str, pa.DataType],
     folder: Path,
+    newest_only: bool,
 ) -> SliceData:
     from batchinfer.pipeline.slices.prepared import order_of, prepared_frame, remaining, row_faults
 
+    fields = with_place(data, fields)
     after = prepared_fields(columns.context.loaded, columns.preparation, fields)
-    rows = remaining(prepared_frame(spark, columns, data, fields))
+    rows = prepared_frame(spark, columns, data, fields)
+    if newest_only:  # judged among all rows: what a step removes hides no older copy
+        rows = with_older(rows, columns.context.pipeline.source.key).where(~named(OLDER))
+    rows = remaining(rows)
     order = [named(name) for name in order_of(rows, columns.context.pipeline)]
     # A hash and an order of what the rows hold: the files are the same, however many workers there
     # are.

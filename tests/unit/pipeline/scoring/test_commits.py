@@ -53,8 +53,8 @@ def test_the_steps_that_removed_rows_are_recorded_with_what_is_left(ready: Small
     inputs = resolve_inputs(ready.context(filtered), DAY)
     ensure_predictions(inputs.columns, inputs.model, DAY, evolve=False)
     commit_slice(inputs, [], None)
-    assert read_published(ready.context(filtered), DAY)[DAY].same_removal
-    assert not read_published(ready.context(), DAY)[DAY].same_removal
+    assert read_published(ready.context(filtered), DAY)[DAY].same_rows
+    assert not read_published(ready.context(), DAY)[DAY].same_rows
 
 
 def test_a_slice_is_replaced_and_no_other(ready: SmallProject) -> None:
