@@ -41,6 +41,7 @@ def hooked(hook: Hook) -> Iterator[Hook]:
                 time.sleep(0.05)
                 self.wfile.write(b"H")
             self.send_response(status)
+            self.send_header("Location", "/elsewhere")
             self.end_headers()
 
         def log_message(self, *_: Any) -> None:

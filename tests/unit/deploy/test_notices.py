@@ -152,6 +152,8 @@ def test_a_second_try_that_arrives_is_enough(hook: Hook, monkeypatch: pytest.Mon
     notice = Notice.model_validate({"webhook_env": "ALERT_URL", "on": ["failed"]})
     assert send(notice, MESSAGE) is None
     assert hook.bodies == [{"text": "a text", "exit_code": 3}] * 2
+    hook.answers = [302, 302]
+    assert send(notice, MESSAGE) == "ALERT_URL: the server answered 302", "it is followed nowhere"
 
 
 def test_a_server_that_answers_byte_by_byte_holds_no_night(
