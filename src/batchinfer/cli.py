@@ -14,7 +14,6 @@ from typing import Any
 import click
 
 from batchinfer import __version__, command, stopping
-from batchinfer.cli_completion import PROGRAM, VARIABLE, completion_command, is_asked
 from batchinfer.cli_options import (
     CommandGroup,
     asks_for_json,
@@ -24,8 +23,9 @@ from batchinfer.cli_options import (
     register_options,
     slice_option,
 )
-from batchinfer.cli_status import ls_command, status_command
 from batchinfer.command import end_command
+from batchinfer.command_line.cli_completion import PROGRAM, VARIABLE, completion_command, is_asked
+from batchinfer.command_line.cli_status import ls_command, status_command
 from batchinfer.errors import ConfigError
 
 
@@ -215,8 +215,8 @@ def backfill_command(
 
     def work() -> Any:
         from batchinfer.api import session_of
+        from batchinfer.command_line.several_pipelines import run_each
         from batchinfer.pipeline.backfill import backfill_slices
-        from batchinfer.several_pipelines import run_each
         from batchinfer.show import show_backfill
 
         def backfill(ref: str) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from batchinfer.cli_completion import complete_pipeline, complete_slice
+from batchinfer.command_line.cli_completion import complete_pipeline, complete_slice
 
 Command = Callable[..., None]
 

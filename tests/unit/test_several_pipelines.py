@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from batchinfer.command_line.several_pipelines import run_each
 from batchinfer.errors import ChecksFailed, ModelError
-from batchinfer.several_pipelines import run_each
 
 
 class Late(dict[str, Any]):

@@ -34,7 +34,7 @@ def status_command(
 
     def work() -> Any:
         from batchinfer.api import status
-        from batchinfer.several_pipelines import run_each
+        from batchinfer.command_line.several_pipelines import run_each
         from batchinfer.show import show_status
 
         return run_each(

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 PROGRAM, VARIABLE = "batchinfer", "_BATCHINFER_COMPLETE"
 
@@ -21,7 +25,7 @@ def is_asked() -> bool:
 
 def complete_pipeline(
     _context: click.Context, _option: click.Parameter, typed: str
-) -> list[click.shell_completion.CompletionItem]:
+) -> list[CompletionItem]:
     """Names of the project's pipelines; once there is a slash, files."""
     from click.shell_completion import CompletionItem
 
@@ -35,7 +39,7 @@ def complete_pipeline(
 
 def complete_slice(
     context: click.Context, _option: click.Parameter, typed: str
-) -> list[click.shell_completion.CompletionItem]:
+) -> list[CompletionItem]:
     """Slices of the pipeline that the line names already, the newest first; none where its file is
     wrong.
     """
