@@ -161,7 +161,7 @@ def show_models(body: Body) -> Body:
 
 def show_plan(body: Body) -> Body:
     """The plan, a line each."""
-    hidden = ("problems", "errors", "warnings")
+    hidden = ("problems", "hints", "errors", "warnings")
     _facts(
         f"plan for {body['pipeline']}, slice {body['slice']}",
         [[k, v] for k, v in body.items() if k not in hidden],
@@ -170,6 +170,8 @@ def show_plan(body: Body) -> Body:
         _table("warnings", ["warning"], [[text] for text in body["warnings"]])
     if body["problems"]:
         _table("problems", ["problem"], [[problem] for problem in body["problems"]])
+        if body.get("hints"):
+            _table("what to do", ["hint"], [[hint] for hint in body["hints"]])
     return body
 
 
