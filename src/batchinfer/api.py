@@ -72,6 +72,7 @@ def train(
     end: str | None = None,
 ) -> TrainReport:
     """Fits the transforms, trains the model, registers the bundle, and points the alias at it.
+    Where nothing has landed yet, the source lands first.
 
     Args:
         slices: those to learn from; none: all that have landed.
@@ -85,11 +86,29 @@ def train(
         >>> report.rows_train + report.rows_validation
         40
     """
-    from batchinfer.pipeline.train import slices_to_learn_from, train_pipeline
+    from batchinfer.pipeline.train import lacks_rows, train_pipeline
+    from batchinfer.pipeline.training.chosen_slices import slices_to_learn_from
 
     context = _open(pipeline, env, overrides)
+    open_session, landed = session_of(context), None
+    if not slices and start is None and end is None and lacks_rows(context, alias):
+        landed = _land_first(_open(pipeline, env, overrides, reads_source=True), open_session)
     chosen = slices_to_learn_from(context, slices, start, end)
-    return train_pipeline(context, chosen, session_of(context), alias)
+    return train_pipeline(context, chosen, open_session, alias, landed)
+
+
+def _land_first(context: Context, open_session: Callable[[], SparkSession]) -> ExtractReport:
+    """Lands the source before it is learned from: slices of ingest dates as of today, in UTC."""
+    from batchinfer.pipeline.extract import extract_source
+    from batchinfer.report.terminal import show_line
+
+    by_day = context.pipeline.source.slice == "ingest_date"
+    day = dt.datetime.now(dt.timezone.utc).date().isoformat() if by_day else None
+    show_line(
+        f"batchinfer: nothing of pipeline {context.name} has landed; it lands first"
+        + (f", as slice {day} (today, in UTC)" if day else "")
+    )
+    return extract_source(context, day, open_session)
 
 
 def register(
@@ -132,7 +151,7 @@ def register(
 
 def score(
     pipeline: str,
-    slice: str,
+    slice: str | None = None,
     force: bool = False,
     evolve: bool = False,
     env: str = "local",
@@ -141,6 +160,7 @@ def score(
     """Scores one landed slice and publishes its predictions by one atomic commit.
 
     Args:
+        slice: None: where slices are ingest dates, the newest that has landed.
         force: also where the slice is published from today's data by today's model.
         evolve: add prediction columns that the table lacks.
 
@@ -152,9 +172,13 @@ def score(
         >>> batchinfer.score("churn", slice="2026-11-21").status
         'unchanged'
     """
-    from batchinfer.pipeline.score import score_slice
+    from batchinfer.pipeline.score import newest_slice, score_slice
+    from batchinfer.report.terminal import show_line
 
     context = _open(pipeline, env, overrides)
+    if slice is None:
+        slice = newest_slice(context)
+        show_line(f"batchinfer: slice {slice} is scored, the newest that has landed")
     return score_slice(context, slice, session_of(context), force, evolve)
 
 

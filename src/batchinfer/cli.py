@@ -83,7 +83,9 @@ def train_command(
     end: str | None,
     alias: str,
 ) -> None:
-    """Fit the transforms, train the model, register the bundle."""
+    """Fit the transforms, train the model, register the bundle; land the source first, if it has
+    not.
+    """
 
     def work() -> Any:
         from batchinfer.api import train
@@ -149,7 +151,7 @@ def plan_command(ref: str, env: str, overrides: tuple[str, ...], slice_: str) ->
 
 @cli.command("score")
 @pipeline_options
-@click.option("--slice", "slice_", required=True)
+@click.option("--slice", "slice_", help="Default: of ingest dates, the newest that has landed.")
 @click.option(
     "--force",
     is_flag=True,
@@ -157,7 +159,7 @@ def plan_command(ref: str, env: str, overrides: tuple[str, ...], slice_: str) ->
 )
 @click.option("--evolve", is_flag=True, help="Add new prediction columns to the table.")
 def score_command(
-    ref: str, env: str, overrides: tuple[str, ...], slice_: str, force: bool, evolve: bool
+    ref: str, env: str, overrides: tuple[str, ...], slice_: str | None, force: bool, evolve: bool
 ) -> None:
     """Score a slice: read, transform, infer, check, publish."""
 

@@ -101,7 +101,9 @@ class RunReport(Report):
 
 @dataclass
 class TrainReport(Report):
-    """Report of `train`."""
+    """Report of `train`; `landed_first` is the report of the landing that came before it, where
+    nothing had landed.
+    """
 
     model_name: str = ""
     model_version: str = ""
@@ -114,6 +116,7 @@ class TrainReport(Report):
     source_table: str = ""
     source_version: int | None = None
     seconds: float = 0.0
+    landed_first: ExtractReport | None = None
     warnings: list[str] = field(default_factory=list)
     stage_seconds: dict[str, float] = field(default_factory=dict)
 

@@ -12,17 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchinfer import contracts
-from batchinfer.command_reports import TrainReport
+from batchinfer.command_reports import ExtractReport, TrainReport
 from batchinfer.config.fields import check_alias
 from batchinfer.config.sources import DeltaSource, ParquetSource
 from batchinfer.config.types import spark_name
-from batchinfer.errors import ConfigError, InputError, InputMissing, ModelError
+from batchinfer.errors import ConfigError, InputError, ModelError
 from batchinfer.models.parameters import library_of
 from batchinfer.pipeline.definition.alias_moves import warn_of_words
 from batchinfer.pipeline.definition.column_names import check_source_columns
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.feature_steps import pipeline_steps
-from batchinfer.pipeline.definition.slice_names import check_slice, slices_between
 from batchinfer.pipeline.landing.increment import Landing
 from batchinfer.pipeline.landing.land import land
 from batchinfer.pipeline.run_record import recorded
@@ -65,11 +64,13 @@ def train_pipeline(
     slices: Sequence[str],
     open_session: OpenSession,
     alias: str = contracts.CHAMPION,
+    landed_first: ExtractReport | None = None,
 ) -> TrainReport:
     """Fits, trains and registers one model version, and points the alias at it.
 
     Args:
         slices: slices of the landed table to learn from; none means all of them.
+        landed_first: what landed for this training, to be told with it.
 
     Runs on: driver; fitting on executors.
 
@@ -77,21 +78,10 @@ def train_pipeline(
         ConfigError: the pipeline has no `train` section or no features, or the alias cannot be one.
         InputError: no labelled rows, or labels of one class only.
     """
-    check_alias(alias)
-    settings = context.pipeline.train
-    if settings is None:
-        raise ConfigError(
-            f"{context.loaded.file}: no train section; allowed: train with a target and a model",
-            "a model trained elsewhere, or a handler, is no business of train: batchinfer register "
-            f"-p {context.name} --artifact PATH",
-        )
-    if not context.pipeline.features:
-        raise ConfigError(
-            f"{context.loaded.file}: no features, but train needs some: columns that a step "
-            "changes or makes"
-        )
+    settings = _check_settings(context, alias)
     started = time.perf_counter()
     report = TrainReport(context.run_id, context.name, "registered", alias=alias)
+    report.landed_first = landed_first
     check_model_class(settings.model)
     # MLflow takes seconds to import: they pass while Spark starts and the transforms are fitted.
     import_spark()
@@ -114,6 +104,37 @@ def train_pipeline(
     report.source_table, report.source_version = data.table, data.version
     report.seconds = round(time.perf_counter() - started, 3)
     return report
+
+
+def _check_settings(context: Context, alias: str) -> Train:
+    check_alias(alias)
+    settings = context.pipeline.train
+    if settings is None:
+        raise ConfigError(
+            f"{context.loaded.file}: no train section; allowed: train with a target and a model",
+            "a model trained elsewhere, or a handler, is no business of train: batchinfer register "
+            f"-p {context.name} --artifact PATH",
+        )
+    if not context.pipeline.features:
+        raise ConfigError(
+            f"{context.loaded.file}: no features, but train needs some: columns that a step "
+            "changes or makes"
+        )
+    return settings
+
+
+def lacks_rows(context: Context, alias: str) -> bool:
+    """Whether the source has to land before its rows can be learned from. Labelled data with a
+    source of its own is landed by the training itself.
+
+    Runs on: driver, without Spark.
+
+    Raises:
+        ConfigError: as `train_pipeline`, before anything lands.
+    """
+    settings = _check_settings(context, alias)
+    check_model_class(settings.model)
+    return settings.source is None and not read_slices(context.landed)
 
 
 def check_model_class(model: ModelChoice) -> None:
@@ -363,31 +384,3 @@ def _signature(
         "inputs": inputs,
         "outputs": [{"name": name, "type": type_} for name, type_ in outputs.items()],
     }
-
-
-def slices_to_learn_from(
-    context: Context, slices: Sequence[str], start: str | None, end: str | None
-) -> list[str]:
-    """The slices that `--slice …` or `--from`/`--to` name; none means all.
-
-    Raises:
-        ConfigError: both ways at once, half a range, or a name that the pipeline cannot have.
-        InputMissing: a range in which nothing has landed.
-    """
-    rule = context.pipeline.source.slice
-    if start is None and end is None:
-        return [check_slice(rule, name) for name in slices]
-    if slices or start is None or end is None:
-        raise ConfigError(
-            "train: got a mix of --slice, --from and --to; allowed: --slice … or both --from and "
-            "--to"
-        )
-    bounds = check_slice(rule, start, "--from"), check_slice(rule, end, "--to")
-    landed = read_slices(context.landed)
-    found = [name for name in slices_between(rule, landed, *bounds) if name in landed]
-    if not found:
-        raise InputMissing(
-            f"no slice between {start} and {end} has landed in {context.landed}; landed: "
-            f"{', '.join(sorted(landed)) or 'none'}"
-        )
-    return found

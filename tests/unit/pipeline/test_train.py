@@ -13,7 +13,8 @@ from spark.projects import DAY, SmallProject, csv_of
 from batchinfer.errors import BatchInferError, ConfigError, InputError, InputMissing, ModelError
 from batchinfer.pipeline.scoring.resolved_inputs import resolve_model
 from batchinfer.pipeline.slices.table_columns import TableColumns
-from batchinfer.pipeline.train import slices_to_learn_from, train_pipeline
+from batchinfer.pipeline.train import train_pipeline
+from batchinfer.pipeline.training.chosen_slices import slices_to_learn_from
 
 NEXT, LATER = "2026-11-22", "2026-11-25"
 NO_LABELS = "id,color,size,big\n" + "".join(f"{n},red,{n}.5,\n" for n in range(5))
