@@ -6,10 +6,17 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchinfer import errors
-from batchinfer.command_reports import ExtractReport, RegisterReport, RunReport, TrainReport
+from batchinfer.command_reports import (
+    ExtractReport,
+    InitReport,
+    RegisterReport,
+    RunReport,
+    TrainReport,
+)
 from batchinfer.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -33,6 +40,35 @@ def _open(pipeline: str, env: str, overrides: Overrides, reads_source: bool = Fa
     from batchinfer.pipeline.definition.context import Context
 
     return Context.open(pipeline, env, overrides or {}, reads_source)
+
+
+def init(
+    name: str | None = None,
+    data: str | None = None,
+    target: str | None = None,
+    folder: str | Path = ".",
+) -> InitReport:
+    """Makes a project where there is none, and of data a pipeline file with a comment behind each
+    choice; nothing that is there is overwritten.
+
+    Args:
+        name: of the pipeline.
+        data: a CSV file or pattern, JSON lines, a Parquet file or folder, a Delta table's folder;
+            None: the project alone.
+        target: the column to learn.
+        folder: the project is the nearest at or above it, or made in it.
+
+    Example:
+        >>> import batchinfer
+        >>> report = batchinfer.init("blooms", data="blooms.csv", target="kind")
+        >>> report.records_read, report.created[-1]
+        (40, 'conf/pipelines/blooms.yaml')
+        >>> report.next[0]
+        'batchinfer train -p blooms'
+    """
+    from batchinfer.pipeline.init import init_project
+
+    return init_project(name, data, target, Path(folder))
 
 
 def extract(

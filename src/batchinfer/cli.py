@@ -14,6 +14,7 @@ import click
 
 from batchinfer import __version__, command, stopping
 from batchinfer.cli_options import CommandGroup, env_option, pipeline_options, register_options
+from batchinfer.cli_projects import init_command
 from batchinfer.errors import ConfigError
 
 
@@ -29,6 +30,9 @@ def cli() -> None:
     done, 2 configuration, 3 input, 4 checks failed, 5 too many bad rows, 6 slice held, 7 model, 8
     storage (try again), 130/143 interrupted.
     """
+
+
+cli.add_command(init_command)
 
 
 def _run(work: Callable[[], Any], **facts: Any) -> None:

@@ -141,3 +141,25 @@ class RegisterReport(Report):
     held_against: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0
     warnings: list[str] = field(default_factory=list)
+
+
+@dataclass
+class InitReport(Report):
+    """Report of `init`: the pipeline file and what else was made, how much of the data was read
+    for it, and the commands that come next.
+    """
+
+    file: str | None = None
+    project: str = ""
+    created: list[str] = field(default_factory=list)
+    next: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    records_read: int = 0
+    is_whole: bool = True
+    seconds: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """Nothing ran: there is no run to name."""
+        body = super().to_json()
+        del body["run_id"]
+        return body | {"pipeline": self.pipeline or None}
