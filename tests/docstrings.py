@@ -13,7 +13,7 @@ ON_SPARK = (
     "extract", "train", "score", "status", "quarantine", "lookup", "backfill", "replay",
     "predict_udf",
 )  # fmt: skip
-WITHOUT_SPARK = ("register", "predict")
+WITHOUT_SPARK = ("init", "register", "predict")
 
 
 def example_of(name: str) -> doctest.DocTest:

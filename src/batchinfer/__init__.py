@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from batchinfer.api import (
         backfill,
         extract,
+        init,
         lookup,
         quarantine,
         register,
@@ -35,8 +36,8 @@ _HOMES = {
     "predict_udf": "batchinfer.pipeline.predict",
     **dict.fromkeys(
         (
-            *("backfill", "extract", "lookup", "quarantine", "register", "replay", "score"),
-            *("status", "train"),
+            *("backfill", "extract", "init", "lookup", "quarantine", "register", "replay"),
+            *("score", "status", "train"),
         ),
         "batchinfer.api",
     ),
@@ -47,6 +48,7 @@ __all__ = [
     "UnfitRows",
     "backfill",
     "extract",
+    "init",
     "lookup",
     "predict",
     "predict_udf",

@@ -9,10 +9,17 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from batchinfer import errors
-from batchinfer.command_reports import ExtractReport, RegisterReport, RunReport, TrainReport
+from batchinfer.command_reports import (
+    ExtractReport,
+    InitReport,
+    RegisterReport,
+    RunReport,
+    TrainReport,
+)
 from batchinfer.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -41,6 +48,35 @@ def _open(
     from batchinfer.pipeline.definition.context import Context
 
     return Context.open(pipeline, env, overrides or {}, reads_source, project)
+
+
+def init(
+    name: str | None = None,
+    data: str | None = None,
+    target: str | None = None,
+    folder: str | Path = ".",
+) -> InitReport:
+    """Makes a project where there is none, and of data a pipeline file with a comment behind each
+    choice; nothing that is there is overwritten.
+
+    Args:
+        name: of the pipeline.
+        data: a CSV file or pattern, JSON lines, a Parquet file or folder, a Delta table's folder;
+            None: the project alone.
+        target: the column to learn.
+        folder: the project is the nearest at or above it, or made in it.
+
+    Example:
+        >>> import batchinfer
+        >>> report = batchinfer.init("blooms", data="blooms.csv", target="kind")
+        >>> report.records_read, report.created[-1]
+        (40, 'conf/pipelines/blooms.yaml')
+        >>> report.next[0]
+        'batchinfer train -p blooms'
+    """
+    from batchinfer.pipeline.init import init_project
+
+    return init_project(name, data, target, Path(folder))
 
 
 def extract(
@@ -91,6 +127,7 @@ def train(
     project: Folder = None,
 ) -> TrainReport:
     """Fits the transforms, trains the model, registers the bundle, and points the alias at it.
+    Where nothing has landed yet, the source lands first.
 
     Args:
         slices: those to learn from; none: all that have landed, of `ingest_date` slices one row a
@@ -112,12 +149,30 @@ def train(
         >>> report.rows_train + report.rows_validation
         40
     """
-    from batchinfer.pipeline.train import train_pipeline
+    from batchinfer.pipeline.train import lacks_rows, train_pipeline
     from batchinfer.pipeline.training.training_data import slices_to_learn_from
 
     context = _open(pipeline, env, overrides, project)
+    open_session, landed = session_of(context), None
+    if not slices and start is None and end is None and lacks_rows(context, alias):
+        landing = _open(pipeline, env, overrides, project, reads_source=True)
+        landed = _land_first(landing, open_session)
     chosen = slices_to_learn_from(context, slices, start, end)
-    return train_pipeline(context, chosen, session_of(context), alias)
+    return train_pipeline(context, chosen, open_session, alias, landed)
+
+
+def _land_first(context: Context, open_session: Callable[[], SparkSession]) -> ExtractReport:
+    """Lands the source before it is learned from: slices of ingest dates as of today, in UTC."""
+    from batchinfer.pipeline.extract import extract_source
+    from batchinfer.report.terminal import show_line
+
+    by_day = context.pipeline.source.slice == "ingest_date"
+    day = dt.datetime.now(dt.timezone.utc).date().isoformat() if by_day else None
+    show_line(
+        f"batchinfer: nothing of pipeline {context.name} has landed; it lands first"
+        + (f", as slice {day} (today, in UTC)" if day else "")
+    )
+    return extract_source(context, day, open_session)
 
 
 def register(
@@ -169,7 +224,7 @@ def register(
 
 def score(
     pipeline: str,
-    slice: str,
+    slice: str | None = None,
     force: bool = False,
     evolve: bool = False,
     env: str = "local",
@@ -179,6 +234,7 @@ def score(
     """Scores one landed slice and publishes its predictions by one atomic commit.
 
     Args:
+        slice: None: where slices are ingest dates, the newest that has landed.
         force: also where the slice is published from today's data by today's model.
         evolve: add prediction columns, and columns of `sink.carry`, that the table lacks.
         project: a folder in place of the working folder.
@@ -201,9 +257,13 @@ def score(
         >>> batchinfer.score("churn", slice="2026-11-21").status
         'unchanged'
     """
-    from batchinfer.pipeline.score import score_slice
+    from batchinfer.pipeline.score import newest_slice, score_slice
+    from batchinfer.report.terminal import show_line
 
     context = _open(pipeline, env, overrides, project)
+    if slice is None:
+        slice = newest_slice(context)
+        show_line(f"batchinfer: slice {slice} is scored, the newest that has landed")
     return score_slice(context, slice, session_of(context), force, evolve)
 
 

@@ -26,6 +26,7 @@ from batchinfer.command_line.cli_options import (
     register_options,
     slice_option,
 )
+from batchinfer.command_line.cli_projects import init_command
 from batchinfer.command_line.cli_schema import schema_command
 from batchinfer.command_line.cli_setup import setup_command
 from batchinfer.command_line.cli_status import ls_command, status_command
@@ -44,6 +45,9 @@ def cli() -> None:
     only with --json. Exit codes: 0 done, 2 configuration, 3 input, 4 checks failed, 5 too many bad
     rows, 6 slice held, 7 model, 8 storage (try again), 130/143 interrupted.
     """
+
+
+cli.add_command(init_command)
 
 
 def _context(ref: str, env: str, overrides: tuple[str, ...], reads_source: bool = False) -> Any:
@@ -92,7 +96,9 @@ def train_command(
     end: str | None,
     alias: str,
 ) -> None:
-    """Fit the transforms, train the model, register the bundle."""
+    """Fit the transforms, train the model, register the bundle; land the source first, if it has
+    not.
+    """
 
     def work() -> Any:
         from batchinfer.api import train
@@ -158,7 +164,7 @@ def plan_command(ref: str, env: str, overrides: tuple[str, ...], slice_: str) ->
 
 @cli.command("score")
 @pipeline_options
-@slice_option("slice_", required=True)
+@slice_option("slice_", help="Default: of ingest dates, the newest that has landed.")
 @click.option(
     "--force",
     is_flag=True,
@@ -166,7 +172,7 @@ def plan_command(ref: str, env: str, overrides: tuple[str, ...], slice_: str) ->
 )
 @click.option("--evolve", is_flag=True, help="Add new prediction and carried columns to the table.")
 def score_command(
-    ref: str, env: str, overrides: tuple[str, ...], slice_: str, force: bool, evolve: bool
+    ref: str, env: str, overrides: tuple[str, ...], slice_: str | None, force: bool, evolve: bool
 ) -> None:
     """Score a slice: read, transform, infer, check, publish."""
 

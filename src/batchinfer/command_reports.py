@@ -103,7 +103,8 @@ class RunReport(Report):
 class TrainReport(Report):
     """Report of `train`; `rows_superseded` are older copies of rows that were left out: a newer
     slice has their key. `measured_against` says of metrics which trivial model they are held
-    against; `baseline` is that model's value.
+    against; `baseline` is that model's value. `landed_first` is the report of the landing that came
+    before it, where nothing had landed.
     """
 
     model_name: str = ""
@@ -119,6 +120,7 @@ class TrainReport(Report):
     source_table: str = ""
     source_version: int | None = None
     seconds: float = 0.0
+    landed_first: ExtractReport | None = None
     warnings: list[str] = field(default_factory=list)
     stage_seconds: dict[str, float] = field(default_factory=dict)
 
@@ -143,3 +145,25 @@ class RegisterReport(Report):
     held_against: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0
     warnings: list[str] = field(default_factory=list)
+
+
+@dataclass
+class InitReport(Report):
+    """Report of `init`: the pipeline file and what else was made, how much of the data was read
+    for it, and the commands that come next.
+    """
+
+    file: str | None = None
+    project: str = ""
+    created: list[str] = field(default_factory=list)
+    next: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    records_read: int = 0
+    is_whole: bool = True
+    seconds: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """Nothing ran: there is no run to name."""
+        body = super().to_json()
+        del body["run_id"]
+        return body | {"pipeline": self.pipeline or None}

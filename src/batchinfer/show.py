@@ -9,7 +9,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from batchinfer.command_reports import ExtractReport, RegisterReport, RunReport, TrainReport
+    from batchinfer.command_reports import (
+        ExtractReport,
+        InitReport,
+        RegisterReport,
+        RunReport,
+        TrainReport,
+    )
     from batchinfer.pipeline.backfill import BackfillReport
     from batchinfer.pipeline.ls import PipelineList
     from batchinfer.pipeline.quarantined_records import Example, QuarantineReport
@@ -195,6 +201,20 @@ def show_extract(report: ExtractReport) -> ExtractReport:
         f"{report.pipeline}: extract",
         [*rows, *(["warning", text] for text in report.warnings)],
     )
+    return report
+
+
+def show_init(report: InitReport) -> InitReport:
+    """What was made, what is to be known of the data, and the next commands in the last line."""
+    from batchinfer.report.terminal import show_line
+
+    rows = [["made", text] for text in report.created] or [["made", "nothing: all is there"]]
+    if report.file is not None:
+        more = "" if report.is_whole else "; there are more"
+        rows.append(["records read", f"{report.records_read:,}{more}"])
+    rows += [["note", text] for text in report.notes]
+    _table(f"{report.pipeline or 'project'}: init", ["what", "value"], rows)
+    show_line(f"next: {' && '.join(report.next)}")
     return report
 
 

@@ -39,6 +39,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "conf/pipelines").mkdir(parents=True)
     (tmp_path / "conf/pipelines/flowers.yaml").write_text(FLOWERS)
+    blooms = [f"{n},{n / 4},{('rose', 'tulip')[n % 2]}" for n in range(40)]
+    (tmp_path / "blooms.csv").write_text("\n".join(["id,width,kind", *blooms]) + "\n")
     save_program(tmp_path / "net.pt2", Sum(), torch.randn(4, 2))
     return tmp_path
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from batchinfer.command_reports import RunReport
 from batchinfer.contracts import SLICE
-from batchinfer.errors import InputError
+from batchinfer.errors import ConfigError, InputError, InputMissing
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.run_record import recorded
 from batchinfer.pipeline.scoring import commits, few_rows
@@ -18,6 +18,7 @@ from batchinfer.pipeline.scoring.publication import Publication
 from batchinfer.pipeline.scoring.published import Published, check_owner, read_published
 from batchinfer.pipeline.scoring.resolved_inputs import ResolvedInputs, resolve_inputs
 from batchinfer.pipeline.scoring.settling import settle
+from batchinfer.pipeline.slices.landed import read_slices
 from batchinfer.pipeline.slices.prepared import prepared_frame
 from batchinfer.pipeline.slices.slice_frames import slice_frame
 from batchinfer.pipeline.slices.unique_keys import check_keys
@@ -26,6 +27,34 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
     from batchinfer.spark.session import OpenSession
+
+
+def newest_slice(context: Context) -> str:
+    """The newest landed slice of a pipeline whose slices are ingest dates.
+
+    Runs on: driver, without Spark.
+
+    Raises:
+        ConfigError: a column decides on the slices: the newest need not be the one that is meant.
+        InputMissing: nothing has landed.
+    """
+    landed = sorted(read_slices(context.landed))
+    some = ", ".join(landed[-5:]) or "none, as none has landed"
+    if context.pipeline.source.slice != "ingest_date":
+        raise ConfigError(
+            f"score: got no --slice, but a column of pipeline {context.name} decides on its "
+            f"slices; allowed: --slice with one of {some}"
+        )
+    if not landed:
+        does_land = context.pipeline.train is not None and context.pipeline.train.source is None
+        raise InputMissing(
+            f"nothing of pipeline {context.name} has landed in {context.landed}, so there is no "
+            "slice to score",
+            f"batchinfer train -p {context.name} lands the source and learns from it"
+            if does_land
+            else f"batchinfer extract -p {context.name} --slice DAY, such as 2026-11-21",
+        )
+    return landed[-1]
 
 
 @recorded("score")

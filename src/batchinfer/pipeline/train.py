@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchinfer import contracts
-from batchinfer.command_reports import TrainReport
+from batchinfer.command_reports import ExtractReport, TrainReport
 from batchinfer.config.fields import check_alias
 from batchinfer.config.types import spark_name
 from batchinfer.errors import ConfigError, InputError, ModelError
@@ -21,6 +21,7 @@ from batchinfer.pipeline.definition.column_names import check_source_columns
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.feature_steps import pipeline_steps
 from batchinfer.pipeline.run_record import recorded
+from batchinfer.pipeline.slices.landed import read_slices
 from batchinfer.pipeline.slices.slice_data import SliceData
 from batchinfer.pipeline.slices.slice_splits import splits_of
 from batchinfer.pipeline.slices.table_columns import TableColumns
@@ -58,12 +59,14 @@ def train_pipeline(
     slices: Sequence[str],
     open_session: OpenSession,
     alias: str = contracts.CHAMPION,
+    landed_first: ExtractReport | None = None,
 ) -> TrainReport:
     """Fits, trains and registers one model version, and points the alias at it.
 
     Args:
         slices: slices of the landed table to learn from; none means all of them, where slices are
             days of landing one row a key, that of the newest.
+        landed_first: what landed for this training, to be told with it.
 
     Runs on: driver; fitting on executors.
 
@@ -71,21 +74,10 @@ def train_pipeline(
         ConfigError: the pipeline has no `train` section or no features, or the alias cannot be one.
         InputError: no labelled rows, or labels of one class only.
     """
-    check_alias(alias)
-    settings = context.pipeline.train
-    if settings is None:
-        raise ConfigError(
-            f"{context.loaded.file}: no train section; allowed: train with a target and a model",
-            "a model trained elsewhere, or a handler, is no business of train: "
-            f"{context.asked.version_command()}, where PATH is its file",
-        )
-    if not context.pipeline.features:
-        raise ConfigError(
-            f"{context.loaded.file}: no features, but train needs some: columns that a step "
-            "changes or makes"
-        )
+    settings = _check_settings(context, alias)
     started = time.perf_counter()
     report = TrainReport(context.run_id, context.name, "registered", alias=alias)
+    report.landed_first = landed_first
     check_model_class(settings.model)
     # MLflow takes seconds to import: they pass while Spark starts and the transforms are fitted.
     import_spark()
@@ -113,6 +105,37 @@ def train_pipeline(
     report.source_table, report.source_version = data.table, data.version
     report.seconds = round(time.perf_counter() - started, 3)
     return report
+
+
+def _check_settings(context: Context, alias: str) -> Train:
+    check_alias(alias)
+    settings = context.pipeline.train
+    if settings is None:
+        raise ConfigError(
+            f"{context.loaded.file}: no train section; allowed: train with a target and a model",
+            "a model trained elsewhere, or a handler, is no business of train: "
+            f"{context.asked.version_command()}, where PATH is its file",
+        )
+    if not context.pipeline.features:
+        raise ConfigError(
+            f"{context.loaded.file}: no features, but train needs some: columns that a step "
+            "changes or makes"
+        )
+    return settings
+
+
+def lacks_rows(context: Context, alias: str) -> bool:
+    """Whether the source has to land before its rows can be learned from. Labelled data with a
+    source of its own is landed by the training itself.
+
+    Runs on: driver, without Spark.
+
+    Raises:
+        ConfigError: as `train_pipeline`, before anything lands.
+    """
+    settings = _check_settings(context, alias)
+    check_model_class(settings.model)
+    return settings.source is None and not read_slices(context.landed)
 
 
 def check_model_class(model: ModelChoice) -> None:

@@ -1,0 +1,103 @@
+"""What the data are that somebody names: CSV, JSON lines, Parquet, or a Delta table.
+
+Owns how kinds are told apart. Must not know columns.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from batchinfer.errors import InputError
+from batchinfer.sources.listing import SourceFile, list_files
+from batchinfer.sources.text.byte_streams import compression_of, read_stream
+
+# Of a file, what tells its kind and how it is written.
+HEAD_BYTES = 2**20
+_JSON = (".json", ".jsonl", ".ndjson")
+_BY_BYTES = (
+    (b"PK\x03\x04", "a ZIP archive, such as an .xlsx file; save it as CSV"),
+    (b"SQLite format 3\0", "a SQLite database, which kind: jdbc reads"),
+    (b"%PDF", "a PDF"),
+    (b"\x89PNG", "a picture, which kind: images reads"),
+    (b"\xff\xd8\xff", "a picture, which kind: images reads"),
+)
+
+
+@dataclass(frozen=True)
+class FoundData:
+    """Data by their kind.
+
+    Attributes:
+        kind: `csv`, `json`, `parquet` or `delta`.
+        path: absolute; may be a pattern.
+        files: with content; of a Delta table none.
+        head: the first bytes of the first file, decompressed; empty for tables.
+        is_cut: the first file has more.
+    """
+
+    kind: str
+    path: str
+    files: Sequence[SourceFile] = ()
+    head: bytes = b""
+    is_cut: bool = False
+
+
+def find_data(asked: str, folder: Path) -> FoundData:
+    """Finds the data and what they are.
+
+    Args:
+        asked: a file, a folder or a pattern; relative ones start at `folder`.
+
+    Runs on: driver.
+
+    Raises:
+        InputMissing: nothing is there; with names that are near.
+        InputError: nothing but empty files, files of two kinds, or a kind that cannot be read.
+    """
+    path = os.path.normpath(os.path.join(folder, os.path.expanduser(asked)))
+    if os.path.isdir(os.path.join(path, "_delta_log")):
+        return FoundData("delta", path)
+    listed = list_files([path], folder)
+    files = [file for file in listed if file.size]
+    if not files:
+        raise InputError(f"{path}: got only files without content; allowed: data with records")
+    kinds = {_kind_by_name(file) for file in files}
+    if len(kinds) > 1:
+        names = ", ".join(file.name for file in files[:4])
+        raise InputError(
+            f"{path}: got files of several kinds ({names}); allowed: one kind, such as by a "
+            "pattern: 'folder/*.csv'"
+        )
+    head = _head_of(files[0])
+    if kinds == {"parquet"} or head.startswith(b"PAR1"):
+        return FoundData("parquet", path, files)
+    if not head.strip():
+        raise InputError(f"{files[0].path}: got no records, only blank lines")
+    for mark, what in _BY_BYTES:
+        if head.startswith(mark):
+            raise InputError(
+                f"{files[0].path}: it is {what}; allowed: CSV, JSON lines, Parquet, a Delta table"
+            )
+    kind = "json" if kinds == {"json"} or head.lstrip()[:1] == b"{" else "csv"
+    return FoundData(kind, path, files, head, len(head) >= HEAD_BYTES)
+
+
+def _kind_by_name(file: SourceFile) -> str:
+    name = file.name.lower()
+    if compression_of(name, None):
+        name = os.path.splitext(name)[0]
+    if name.endswith(".parquet"):
+        return "parquet"
+    return "json" if name.endswith(_JSON) else "csv"
+
+
+def _head_of(file: SourceFile) -> bytes:
+    head = b""
+    for chunk in read_stream(file.path, compression_of(file.name, None)):
+        head += chunk
+        if len(head) >= HEAD_BYTES:
+            break
+    return head

@@ -1,0 +1,56 @@
+"""A project: the folder that `conf/` stands in.
+
+Owns what a new one has. What is there already stays as it is.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from batchinfer.errors import StorageError
+
+_IGNORED = "# State of batchinfer: tables, models, reports.\nvar/\n"
+_README = """\
+# Predictions with batchinfer
+
+Pipelines are in `conf/pipelines/`, a file each; state goes to `var/`. With NAME for one of them:
+
+```
+batchinfer train  -p NAME                # lands the data and learns from it
+batchinfer score  -p NAME                # predictions of the newest landed slice
+batchinfer lookup -p NAME --key KEY      # one prediction; KEY is such as id=17
+```
+"""
+
+
+def make_project(folder: Path) -> list[Path]:
+    """Makes the files and folders that a project lacks, and returns them.
+
+    Runs on: driver.
+
+    Raises:
+        StorageError: one cannot be made.
+    """
+    made: list[Path] = []
+    try:
+        for place in (folder / "conf", folder / "conf" / "pipelines"):
+            if not place.is_dir():
+                place.mkdir(parents=True)
+                made.append(place)
+        for file, text in ((folder / ".gitignore", _IGNORED), (folder / "README.md", _README)):
+            if not os.path.lexists(file):
+                file.write_text(text)
+                made.append(file)
+    except OSError as error:
+        raise StorageError(f"{error.filename} cannot be made: {error.strerror}") from error
+    return made
+
+
+def ignores_state(folder: Path) -> bool:
+    """Whether the project's .gitignore names its state."""
+    try:
+        lines = (folder / ".gitignore").read_text(errors="replace").split()
+    except OSError:
+        return False
+    return bool({"var", "var/", "/var", "/var/"} & set(lines))

@@ -1,0 +1,222 @@
+"""`init`: what it makes, what it leaves as it is, and what it refuses; every file that it writes
+loads.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from deltalake import write_deltalake
+
+import batchinfer
+from batchinfer.command_reports import InitReport
+from batchinfer.config.pipeline import Pipeline
+from batchinfer.errors import BatchInferError, ConfigError, InputError, InputMissing
+from batchinfer.pipeline.definition.context import Context
+
+ROWS = [{"id": n, "color": ("red", "blue")[n % 2], "size": n / 2, "big": n > 20} for n in range(40)]
+CSV = "id,color,size,big\n" + "".join(
+    f"{row['id']},{row['color']},{row['size']},{str(row['big']).lower()}\n" for row in ROWS
+)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delenv("BATCHINFER_HOME", raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.csv").write_text(CSV)
+    return tmp_path
+
+
+def _loaded(report: InitReport) -> Pipeline:
+    return Context.open(str(report.file)).pipeline
+
+
+def test_a_project_and_a_pipeline_are_made_in_an_empty_folder(here: Path) -> None:
+    report = batchinfer.init("sizes", "a.csv", "big")
+    assert report.created == [
+        "conf", "conf/pipelines", ".gitignore", "README.md", "conf/pipelines/sizes.yaml"
+    ]  # fmt: skip
+    assert (here / ".gitignore").read_text().splitlines()[-1] == "var/"
+    body = report.to_json()
+    assert (body["status"], body["pipeline"], body["project"], body["file"]) == (
+        "ok",
+        "sizes",
+        str(here),
+        str(here / "conf/pipelines/sizes.yaml"),
+    )
+    assert body["next"] == [
+        "batchinfer train -p sizes",
+        "batchinfer score -p sizes",
+        "batchinfer lookup -p sizes --key id=0",
+    ]
+    pipeline = _loaded(report)
+    assert pipeline.model.uri == "models:/sizes@champion"
+    source: Any = pipeline.source
+    assert (source.path, source.key, source.slice) == (("a.csv",), ("id",), "ingest_date")
+    assert {name: one.type for name, one in source.schema_.items()} == {
+        "id": "long", "color": "string", "size": "double", "big": "boolean"
+    }  # fmt: skip
+    text = (here / "conf/pipelines/sizes.yaml").read_text()
+    assert '# double: line 2 holds "0.0", which is no whole number' in text
+    assert "# Not a feature: id: it is the key." in text
+    assert "All 40 records" in text
+
+
+@pytest.mark.parametrize("name", [None, "sizes"])
+def test_without_data_only_the_project_is_made(here: Path, name: str | None) -> None:
+    report = batchinfer.init(name)
+    assert (report.file, report.created[-1]) == (None, "README.md")
+    assert report.next == [f"batchinfer init {name or 'NAME'} --from DATA --target COLUMN"]
+    assert list((here / "conf/pipelines").iterdir()) == []
+    assert batchinfer.init(name).created == []
+
+
+def test_what_is_there_is_left_as_it_is(here: Path) -> None:
+    (here / "README.md").write_text("mine")
+    (here / ".gitignore").write_text("*.csv\n")
+    report = batchinfer.init("sizes", "a.csv")
+    assert [(here / name).read_text() for name in ("README.md", ".gitignore")] == [
+        "mine",
+        "*.csv\n",
+    ]
+    assert ".gitignore does not name var/, the state" in report.notes
+    before = (here / "conf/pipelines/sizes.yaml").read_text()
+    for name in ("sizes", "SIZES"):
+        with pytest.raises(ConfigError, match=r"conf/pipelines/sizes.yaml is there already"):
+            batchinfer.init(name, "a.csv", "big")
+    assert (here / "conf/pipelines/sizes.yaml").read_text() == before
+    assert len(list((here / "conf/pipelines").iterdir())) == 1, "no draft is left"
+
+
+def test_the_project_above_is_used_and_data_outside_have_an_absolute_path(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here / "p/conf").mkdir(parents=True)
+    (here / "p/in/deep").mkdir(parents=True)
+    (here / "p/in/b.csv").write_text(CSV)
+    monkeypatch.chdir(here / "p/in")
+    inside = batchinfer.init("inside", "b.csv")
+    assert inside.project == str(here / "p")
+    assert _loaded(inside).source.path == ("in/b.csv",)  # pyright: ignore
+    outside = batchinfer.init("outside", "../../a.csv", folder=here / "p/in")
+    assert _loaded(outside).source.path == (str(here / "a.csv"),)  # pyright: ignore
+
+
+def test_without_a_target_the_file_can_be_landed_and_says_how_to_learn(here: Path) -> None:
+    report = batchinfer.init("sizes", "a.csv")
+    assert _loaded(report).train is None
+    assert report.next[0].startswith("batchinfer extract -p sizes --slice")
+    assert "# train: {target: {column: COLUMN}" in Path(str(report.file)).read_text()
+
+
+@pytest.mark.parametrize("kind", ["csv", "json", "array", "parquet", "folder", "delta"])
+def test_every_kind_of_data_gives_a_pipeline_that_loads(here: Path, kind: str) -> None:
+    table = pa.Table.from_pylist(ROWS)
+    place = here / f"data.{kind}"
+    if kind == "csv":
+        place.write_text(CSV)
+    elif kind == "json":
+        place.write_text("".join(json.dumps({"deep": row}) + "\n" for row in ROWS))
+    elif kind == "array":
+        place = here / "data.json"
+        place.write_text(json.dumps(ROWS))
+    elif kind == "delta":
+        write_deltalake(str(place), table)
+    else:
+        place = place / "part.parquet" if kind == "folder" else place
+        place.parent.mkdir(exist_ok=True)
+        pq.write_table(table, place)
+    target = "deep_big" if kind == "json" else "big"
+    pipeline = _loaded(batchinfer.init("sizes", str(place), target))
+    wanted = {"folder": "parquet", "array": "json"}.get(kind, kind)
+    assert pipeline.source.kind == wanted
+    assert pipeline.source.key == (("deep_id",) if kind == "json" else ("id",))
+    prefix = "deep_" if kind == "json" else ""
+    assert [dict(step) for step in pipeline.features] == [
+        {"standardize": {"columns": f"{prefix}size"}},
+        {"one_hot": {"columns": f"{prefix}color"}},
+    ]
+    assert pipeline.train is not None
+    assert pipeline.train.target.positive == ("true",)
+
+
+def test_json_of_several_kinds_is_text_and_says_why(here: Path) -> None:
+    lines = [{"a": 1, "b": [1], "c": 1, "d": "2024-01-01"}, {"a": "x", "c": 2.5, "d": "2024-01-02"}]
+    (here / "a.json").write_text("".join(json.dumps(line) + "\n" for line in lines * 3))
+    report = batchinfer.init("j", "a.json")
+    source: Any = _loaded(report).source
+    assert {name: one.type for name, one in source.schema_.items()} == {
+        "a": "string", "c": "double", "d": "date"
+    }  # fmt: skip
+    text = Path(str(report.file)).read_text()
+    assert 'of several kinds (whole, text), such as "x" in line 2' in text
+    assert "b is a list, which is left out" in text
+
+
+def _write(path: Path, content: str | bytes) -> None:
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "target", "error", "said"),
+    [
+        ("b.csv", None, None, InputMissing, "a.csv"),
+        ("b.csv", "", None, InputError, "only files without content"),
+        ("b.csv", " \n\n", None, InputError, "only blank lines"),
+        ("b.csv", "a,b\n", None, InputError, "no record behind the header"),
+        ("b.csv", "n,n\n1,2\n", None, InputError, "twice"),
+        ("b.xlsx", b"PK\x03\x04\0\0", None, InputError, "ZIP archive"),
+        ("b.csv", b"\x00\x01\x02" * 50, None, InputError, "no text"),
+        ("b.parquet", "not so", None, InputError, "b.parquet"),
+        ("b.json", "[1, 2]", None, InputError, "no JSON object"),
+        ("b.csv", CSV, "bgi", ConfigError, "did you mean big?"),
+    ],
+)
+def test_data_that_nothing_is_made_of_leave_nothing_behind(
+    here: Path, name: str, content: str | bytes | None, target: str | None,
+    error: type[BatchInferError], said: str,
+) -> None:  # fmt: skip
+    if content is not None:
+        _write(here / name, content)
+    with pytest.raises(error) as told:
+        batchinfer.init("sizes", name, target)
+    assert said in f"{told.value} {told.value.hint}"
+    assert not (here / "conf").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"name": "a b", "data": "a.csv"}, "got the name 'a b'"),
+        ({"data": "a.csv"}, "without a name"),
+        ({"name": "a", "target": "big"}, "--target without data"),
+    ],
+)
+def test_words_that_do_not_go_together(here: Path, arguments: Any, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        batchinfer.init(**arguments)
+
+
+def test_the_command_loads_neither_spark_nor_torch_and_ends_with_the_next_ones(here: Path) -> None:
+    script = (
+        "import sys\nfrom batchinfer.__main__ import main\n"
+        "import atexit\n"
+        "slow = ('pyspark', 'torch', 'mlflow', 'great_expectations')\n"
+        "atexit.register(lambda: print(*[n for n in slow if n in sys.modules], file=sys.stderr))\n"
+        "main(['init', 'sizes', '--from', 'a.csv', '--target', 'big'])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("next: ") or last == "", "nothing slow was loaded"
+    assert json.loads(done.stdout)["created"][-1] == "conf/pipelines/sizes.yaml"
