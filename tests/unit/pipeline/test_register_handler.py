@@ -116,7 +116,12 @@ def test_every_step_after_an_edit_names_the_next_one(project: Path) -> None:
 @pytest.mark.parametrize(
     ("uri", "alias", "said"),
     [
-        ("models:/own@best", "trial", "no version has best: batchinfer models -p own --promote 1"),
+        (
+            "models:/own@best",
+            "trial",
+            "no version has best: batchinfer models -p own --set 'model.uri=\"models:/own@best\"' "
+            "--promote 1 gives it to this one",
+        ),
         (
             "models:/own/7",
             None,
