@@ -13,18 +13,8 @@ from typing import TYPE_CHECKING, Any
 from batchinfer.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from batchinfer.api import (
-        backfill,
-        extract,
-        init,
-        lookup,
-        quarantine,
-        register,
-        replay,
-        score,
-        status,
-        train,
-    )
+    from batchinfer.api import backfill, extract, init, register, replay, score, train
+    from batchinfer.api_reads import lookup, quarantine, status
     from batchinfer.errors import UnfitRows
     from batchinfer.models.handler import Handler
     from batchinfer.pipeline.predict import predict, predict_udf
@@ -35,12 +25,9 @@ _HOMES = {
     "predict": "batchinfer.pipeline.predict",
     "predict_udf": "batchinfer.pipeline.predict",
     **dict.fromkeys(
-        (
-            *("backfill", "extract", "init", "lookup", "quarantine", "register", "replay"),
-            *("score", "status", "train"),
-        ),
-        "batchinfer.api",
+        ("backfill", "extract", "init", "register", "replay", "score", "train"), "batchinfer.api"
     ),
+    **dict.fromkeys(("lookup", "quarantine", "status"), "batchinfer.api_reads"),
 }
 
 __all__ = [

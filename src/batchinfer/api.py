@@ -20,7 +20,6 @@ from batchinfer.command_reports import (
     RunReport,
     TrainReport,
 )
-from batchinfer.errors import ConfigError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from batchinfer.pipeline.definition.context import Context
-    from batchinfer.pipeline.quarantined_records import QuarantineReport
 
 # Settings by their path, such as {"model.road": "arrow"} or ["model.road=arrow"].
 Overrides = Mapping[str, Any] | Sequence[str] | None
@@ -42,9 +40,10 @@ def session_of(context: Context) -> Callable[[], SparkSession]:
     return session_opener(context.environment, context.name, context.packed)
 
 
-def _open(
+def open_context(
     pipeline: str, env: str, overrides: Overrides, project: Folder, reads_source: bool = False
 ) -> Context:
+    """The pipeline that a public function is asked for, ready to run."""
     from batchinfer.pipeline.definition.context import Context
 
     return Context.open(pipeline, env, overrides or {}, reads_source, project)
@@ -65,6 +64,12 @@ def init(
             None: the project alone.
         target: the column to learn.
         folder: the project is the nearest at or above it, or made in it.
+
+    Raises:
+        ConfigError: a name that no pipeline can have, or whose file is there already; a target that
+            is no column.
+        InputError: no such data, or data that nothing can be made of.
+        StorageError: a file cannot be written.
 
     Example:
         >>> import batchinfer
@@ -112,7 +117,7 @@ def extract(
     """
     from batchinfer.pipeline.extract import extract_source
 
-    context = _open(pipeline, env, overrides, project, reads_source=True)
+    context = open_context(pipeline, env, overrides, project, reads_source=True)
     return extract_source(context, slice, session_of(context), force)
 
 
@@ -152,10 +157,10 @@ def train(
     from batchinfer.pipeline.train import lacks_rows, train_pipeline
     from batchinfer.pipeline.training.training_data import slices_to_learn_from
 
-    context = _open(pipeline, env, overrides, project)
+    context = open_context(pipeline, env, overrides, project)
     open_session, landed = session_of(context), None
     if not slices and start is None and end is None and lacks_rows(context, alias):
-        landing = _open(pipeline, env, overrides, project, reads_source=True)
+        landing = open_context(pipeline, env, overrides, project, reads_source=True)
         landed = _land_first(landing, open_session)
     chosen = slices_to_learn_from(context, slices, start, end)
     return train_pipeline(context, chosen, open_session, alias, landed)
@@ -217,7 +222,7 @@ def register(
     """
     from batchinfer.pipeline.register import RegisterOptions, register_model
 
-    context = _open(pipeline, env, overrides, project)
+    context = open_context(pipeline, env, overrides, project)
     options = RegisterOptions(missing or {}, allow_difference, reference)
     return register_model(context, artifact, alias, options)
 
@@ -260,7 +265,7 @@ def score(
     from batchinfer.pipeline.score import newest_slice, score_slice
     from batchinfer.report.terminal import show_line
 
-    context = _open(pipeline, env, overrides, project)
+    context = open_context(pipeline, env, overrides, project)
     if slice is None:
         slice = newest_slice(context)
         show_line(f"batchinfer: slice {slice} is scored, the newest that has landed")
@@ -296,7 +301,7 @@ def backfill(
     """
     from batchinfer.pipeline.backfill import backfill_slices
 
-    context = _open(pipeline, env, overrides, project)
+    context = open_context(pipeline, env, overrides, project)
     report = backfill_slices(context, start, end, session_of(context), force, parallel)
     if report.exit_code:
         error = errors.BatchInferError(report.errors)
@@ -334,103 +339,5 @@ def replay(
     """
     from batchinfer.pipeline.replay import replay_slice
 
-    context = _open(pipeline, env, overrides, project)
+    context = open_context(pipeline, env, overrides, project)
     return replay_slice(context, slice, session_of(context))
-
-
-def lookup(
-    pipeline: str,
-    key: Mapping[str, Any],
-    as_of: str | dt.date | None = None,
-    env: str = "local",
-    overrides: Overrides = None,
-    project: Folder = None,
-) -> dict[str, Any] | None:
-    """The served prediction of one key, or None.
-
-    Args:
-        key: every key column and its value.
-        as_of: only slices up to and including this one.
-        project: a folder in place of the working folder.
-
-    Raises:
-        ConfigError: the pipeline file is wrong, or the key is no mapping.
-        InputError: no such table, or a key that is not one of its keys.
-
-    Example:
-        >>> import batchinfer
-        >>> found = batchinfer.lookup("churn", {"id": 8})
-        >>> found["label"], found["slice"], found["model_version"]
-        ('yes', '2026-11-21', '1')
-        >>> batchinfer.lookup("churn", {"id": 7000}) is None
-        True
-    """
-    if not isinstance(key, Mapping):
-        raise ConfigError(
-            f"lookup: got a {type(key).__name__}; allowed: one key, as a mapping of column to value"
-        )
-    from batchinfer.pipeline.lookup import lookup_keys
-
-    return lookup_keys(
-        _open(pipeline, env, overrides, project), [key], None if as_of is None else str(as_of)
-    )[0]
-
-
-def quarantine(
-    pipeline: str,
-    slice: str | None = None,
-    env: str = "local",
-    overrides: Overrides = None,
-    project: Folder = None,
-) -> QuarantineReport:
-    """What stands in a pipeline's quarantine, by reason, with the first records of each.
-
-    Args:
-        slice: None: all slices.
-        project: a folder in place of the working folder.
-
-    Raises:
-        ConfigError: the pipeline file or its environment is wrong.
-        StorageError: the lake does not answer.
-
-    Example:
-        >>> import batchinfer
-        >>> found = batchinfer.quarantine("churn")
-        >>> [(one.slice, one.reason, one.records) for one in found.reasons]
-        [('2026-11-21', 'field_count', 1)]
-    """
-    from batchinfer.pipeline.quarantined_records import show_quarantined
-
-    return show_quarantined(_open(pipeline, env, overrides, project), slice)
-
-
-def status(
-    pipeline: str,
-    env: str = "local",
-    overrides: Overrides = None,
-    start: str | None = None,
-    end: str | None = None,
-    project: Folder = None,
-    check: bool = False,
-) -> dict[str, Any]:
-    """State of every slice of a pipeline.
-
-    Args:
-        start, end: the first and the last slice that are told.
-        project: a folder in place of the working folder.
-        check: judge too whether the predictions are as fresh as they should be (`check`, and what
-            is late in `errors`).
-
-    Raises:
-        ConfigError: the pipeline file or its environment is wrong.
-        StorageError: the lake or the registry does not answer.
-
-    Example:
-        >>> import batchinfer
-        >>> found = batchinfer.status("churn")
-        >>> [(one["slice"], one["status"], one["rows_published"]) for one in found["slices"]]
-        [('2026-11-21', 'published', 40)]
-    """
-    from batchinfer.pipeline.status import pipeline_status
-
-    return pipeline_status(_open(pipeline, env, overrides, project), start, end, check)

@@ -254,7 +254,7 @@ def quarantine_command(ref: str, env: str, overrides: tuple[str, ...], slice_: s
     """Quarantined records: how many for each reason, and the first of them. No JVM."""
 
     def work() -> Any:
-        from batchinfer.api import quarantine
+        from batchinfer.api_reads import quarantine
         from batchinfer.show import show_quarantine
 
         return show_quarantine(quarantine(ref, slice_, env, overrides))

@@ -98,7 +98,7 @@ def test_every_command_in_the_documentation_is_one_that_runs(page: Path) -> None
 
 
 def test_a_command_that_is_none_is_told() -> None:
-    [one, other] = commands_in("batchinfer score -p x scores; batchinfer lookup -p x --keys a")
+    [one, other] = commands_in("batchinfer replay -p x scores; batchinfer lookup -p x --keys a")
     assert "Missing option '--slice'" in str(problem_of(one))
     assert "No such option" in str(problem_of(other))
 

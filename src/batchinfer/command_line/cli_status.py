@@ -33,7 +33,7 @@ def status_command(
     """Slices: published, stale, failed, missing, running; the newest first. No JVM."""
 
     def work() -> Any:
-        from batchinfer.api import status
+        from batchinfer.api_reads import status
         from batchinfer.command_line.several_pipelines import run_each
         from batchinfer.show import show_status
 

@@ -7,17 +7,17 @@ stderr, and changes nothing else.
 from __future__ import annotations
 
 import datetime as dt
-import shlex
 import sys
 from typing import Any
 
 from batchinfer.config.pipeline import Notice
 from batchinfer.credentials import IDENTIFIERS, told_without_secrets, without_credentials
 from batchinfer.errors import BatchInferError, TooManyQuarantined, listed_some
+from batchinfer.hinted_commands import Asked
 from batchinfer.nights.messengers import Message, send
 from batchinfer.nights.one_night import Night
 from batchinfer.pipeline.definition.context import Context
-from batchinfer.pipeline.night_rows import failing_since
+from batchinfer.pipeline.scheduled.night_rows import failing_since
 
 _SHOWN = 5
 # What shows why a night ended so; of all others it is the plan.
@@ -88,7 +88,7 @@ def _message(
 ) -> Message:
     failed = [one["slice"] for one in _outcomes(body) if one["status"] == "failed"]
     slices = failed or night.late or night.slices["left"] or [night.day]
-    since, command = _since(context, code), _next(night, code, failed)
+    since, command = _since(context, code), _next(context.asked, night, code, failed)
     outcome = f"ended with exit {code}" if code else "ended well"
     # One line: headers of mails have no others.
     subject = " ".join(f"batchinfer: {context.name}, {night.day}: {', '.join(events)}".split())
@@ -140,16 +140,16 @@ def _since(context: Context, code: int) -> dt.datetime:
         return now
 
 
-def _next(night: Night, code: int, failed: list[str]) -> str:
+def _next(asked: Asked, night: Night, code: int, failed: list[str]) -> str:
     """The command to run next."""
     left = night.slices["left"]
     if code == 0:
         outside = left or night.late
         name = "backfill" if left else "status"
-        span = f" --from {outside[0]} --to {outside[-1]}" if outside else ""
-        return f"{night.command(name)}{span}"
+        span = ("--from", min(outside), "--to", max(outside)) if outside else ()
+        return asked.command(name, *span)
     if code in _AGAIN:
-        return f"{night.command('nightly')} --slice {night.day}"
+        return asked.command("nightly", "--slice", night.day)
     if code in _NEXT:
-        return night.command(_NEXT[code])
-    return f"{night.command('plan')} --slice {shlex.quote(failed[0] if failed else night.day)}"
+        return asked.command(_NEXT[code])
+    return asked.command("plan", "--slice", failed[0] if failed else night.day)

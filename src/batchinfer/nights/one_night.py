@@ -86,7 +86,7 @@ class Night:
             BatchInferError: of the first step that failed.
         """
         from batchinfer.api import session_of
-        from batchinfer.pipeline.awaited import check_upstream
+        from batchinfer.pipeline.scheduled.awaited import check_upstream
 
         try:
             date = dt.date.fromisoformat(self.day)
@@ -131,7 +131,7 @@ class Night:
     def _score_owed(self, step: Step, open_session: OpenSession, record: _Record) -> BackfillReport:
         """Scores what is owed outside of the window, the newest first, then the window."""
         from batchinfer.pipeline.backfill import backfill_slices
-        from batchinfer.pipeline.owed_slices import find_owed
+        from batchinfer.pipeline.scheduled.owed_slices import find_owed
         from batchinfer.show import show_backfill
 
         context = _of(self.context).with_new_run()
@@ -163,18 +163,12 @@ class Night:
         count = (
             "1 slice that landed is" if len(left) == 1 else f"{len(left):,} slices that landed are"
         )
+        assert self.context is not None, "an attempt has opened it"
+        span = self.context.asked.command("backfill", "--from", min(left), "--to", max(left))
         return (
             f"{count} not scored, more than --most {self.most} outside of the window: "
-            f"{self.command('backfill')} --from {left[0]} --to {left[-1]} scores what is missing "
-            "or stale there"
+            f"{span} scores what is missing or stale there"
         )
-
-    def command(self, name: str) -> str:
-        """A command of this pipeline, as the user would type it."""
-        import shlex
-
-        env = [] if self.env == "local" else ["--env", self.env]
-        return shlex.join(["batchinfer", name, "-p", self.ref, *env])
 
 
 class _Record:
@@ -196,7 +190,7 @@ class _Record:
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         from batchinfer.errors import WORTH_A_RETRY
-        from batchinfer.pipeline.night_rows import NIGHTLY
+        from batchinfer.pipeline.scheduled.night_rows import NIGHTLY
 
         code = self.exit_code if error is None else getattr(error, "exit_code", 1)
         ended = "interrupted" if isinstance(error, Interrupted) else "failed" if code else "done"

@@ -71,7 +71,7 @@ def init_project(
         sample = _SAMPLERS[found.kind](found)
         proposal = propose(sample, propose_target(sample, target) if target is not None else None)
         text = write_pipeline(str(name), sample, proposal, _path_in(project, found))
-    made = make_project(project)
+    made = make_project(project, name or "churn")
     report.created = [relative(one) for one in made]
     if not ignores_state(project):
         report.notes.append(f"{relative(project / '.gitignore')} does not name var/, the state")

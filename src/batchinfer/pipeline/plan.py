@@ -13,11 +13,11 @@ from batchinfer.config.pipeline import Pipeline
 from batchinfer.config.types import spark_name
 from batchinfer.errors import BatchInferError, ConfigError
 from batchinfer.machine import usable_memory
-from batchinfer.pipeline.awaited import look_upstream
 from batchinfer.pipeline.damaged_files import remedies
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.next_steps import next_step
 from batchinfer.pipeline.definition.slice_names import names_slice
+from batchinfer.pipeline.scheduled.awaited import look_upstream
 from batchinfer.pipeline.scoring import few_rows
 from batchinfer.pipeline.scoring.commits import check_predictions
 from batchinfer.pipeline.scoring.devices import choose_device

@@ -11,7 +11,7 @@ from batchinfer.errors import NO_FAULT_OF_SLICE, ConfigError, ModelError, Storag
 from batchinfer.pipeline.damaged_files import remedies
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.slice_names import check_slice
-from batchinfer.pipeline.freshness import Lateness, find_lateness
+from batchinfer.pipeline.scheduled.freshness import Lateness, find_lateness
 from batchinfer.pipeline.scoring.published import Published, read_published
 from batchinfer.pipeline.slices.landed import read_landed
 from batchinfer.pipeline.slices.slice_data import LandedSlice

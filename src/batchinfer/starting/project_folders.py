@@ -14,18 +14,21 @@ _IGNORED = "# State of batchinfer: tables, models, reports.\nvar/\n"
 _README = """\
 # Predictions with batchinfer
 
-Pipelines are in `conf/pipelines/`, a file each; state goes to `var/`. With NAME for one of them:
+Pipelines are in `conf/pipelines/`, a file each; state goes to `var/`. With one named `{name}`:
 
 ```
-batchinfer train  -p NAME                # lands the data and learns from it
-batchinfer score  -p NAME                # predictions of the newest landed slice
-batchinfer lookup -p NAME --key KEY      # one prediction; KEY is such as id=17
+batchinfer train  -p {name}                # lands the data and learns from it
+batchinfer score  -p {name}                # predictions of the newest landed slice
+batchinfer lookup -p {name} --key id=17    # one prediction, by the columns of the key
 ```
 """
 
 
-def make_project(folder: Path) -> list[Path]:
+def make_project(folder: Path, name: str) -> list[Path]:
     """Makes the files and folders that a project lacks, and returns them.
+
+    Args:
+        name: of the pipeline that its README shows commands of.
 
     Runs on: driver.
 
@@ -38,7 +41,10 @@ def make_project(folder: Path) -> list[Path]:
             if not place.is_dir():
                 place.mkdir(parents=True)
                 made.append(place)
-        for file, text in ((folder / ".gitignore", _IGNORED), (folder / "README.md", _README)):
+        for file, text in (
+            (folder / ".gitignore", _IGNORED),
+            (folder / "README.md", _README.format(name=name)),
+        ):
             if not os.path.lexists(file):
                 file.write_text(text)
                 made.append(file)

@@ -10,7 +10,7 @@ from hinted import commands_in, problem_of
 from spark.projects import DAY, SmallProject
 
 from batchinfer.errors import TooManyQuarantined
-from batchinfer.pipeline.freshness import find_lateness
+from batchinfer.pipeline.scheduled.freshness import find_lateness
 from batchinfer.pipeline.status import Status, pipeline_status
 
 from .conftest import HUGE

@@ -14,8 +14,8 @@ from batchinfer.errors import UpstreamAwaited
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.slice_names import unit_of
 from batchinfer.pipeline.definition.upstream_names import upstream_files
-from batchinfer.pipeline.night_rows import failing_since, newest_nights
-from batchinfer.pipeline.owed_slices import moment_of, unscored_slices
+from batchinfer.pipeline.scheduled.night_rows import failing_since, newest_nights
+from batchinfer.pipeline.scheduled.owed_slices import moment_of, unscored_slices
 from batchinfer.pipeline.slices.landed import read_landed
 from batchinfer.schedule import night_steps
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from batchinfer.pipeline.damaged_files import remedies
 from batchinfer.pipeline.definition.context import Context
-from batchinfer.pipeline.night_rows import newest_nights
+from batchinfer.pipeline.scheduled.night_rows import newest_nights
 from batchinfer.pipeline.scoring.published import Published, read_published
 from batchinfer.pipeline.slices.landed import read_landed
 from batchinfer.pipeline.slices.slice_data import LandedSlice

@@ -1,0 +1,115 @@
+"""The public functions that read alone: predictions by key, what is in quarantine, the state of
+slices. The others are in `api`.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from batchinfer.api import Folder, Overrides, open_context
+from batchinfer.errors import ConfigError
+
+if TYPE_CHECKING:
+    from batchinfer.pipeline.quarantined_records import QuarantineReport
+
+
+def lookup(
+    pipeline: str,
+    key: Mapping[str, Any],
+    as_of: str | dt.date | None = None,
+    env: str = "local",
+    overrides: Overrides = None,
+    project: Folder = None,
+) -> dict[str, Any] | None:
+    """The served prediction of one key, or None.
+
+    Args:
+        key: every key column and its value.
+        as_of: only slices up to and including this one.
+        project: a folder in place of the working folder.
+
+    Raises:
+        ConfigError: the pipeline file is wrong, or the key is no mapping.
+        InputError: no such table, or a key that is not one of its keys.
+
+    Example:
+        >>> import batchinfer
+        >>> found = batchinfer.lookup("churn", {"id": 8})
+        >>> found["label"], found["slice"], found["model_version"]
+        ('yes', '2026-11-21', '1')
+        >>> batchinfer.lookup("churn", {"id": 7000}) is None
+        True
+    """
+    if not isinstance(key, Mapping):
+        raise ConfigError(
+            f"lookup: got a {type(key).__name__}; allowed: one key, as a mapping of column to value"
+        )
+    from batchinfer.pipeline.lookup import lookup_keys
+
+    return lookup_keys(
+        open_context(pipeline, env, overrides, project),
+        [key],
+        None if as_of is None else str(as_of),
+    )[0]
+
+
+def quarantine(
+    pipeline: str,
+    slice: str | None = None,
+    env: str = "local",
+    overrides: Overrides = None,
+    project: Folder = None,
+) -> QuarantineReport:
+    """What stands in a pipeline's quarantine, by reason, with the first records of each.
+
+    Args:
+        slice: None: all slices.
+        project: a folder in place of the working folder.
+
+    Raises:
+        ConfigError: the pipeline file or its environment is wrong.
+        StorageError: the lake does not answer.
+
+    Example:
+        >>> import batchinfer
+        >>> found = batchinfer.quarantine("churn")
+        >>> [(one.slice, one.reason, one.records) for one in found.reasons]
+        [('2026-11-21', 'field_count', 1)]
+    """
+    from batchinfer.pipeline.quarantined_records import show_quarantined
+
+    return show_quarantined(open_context(pipeline, env, overrides, project), slice)
+
+
+def status(
+    pipeline: str,
+    env: str = "local",
+    overrides: Overrides = None,
+    start: str | None = None,
+    end: str | None = None,
+    project: Folder = None,
+    check: bool = False,
+) -> dict[str, Any]:
+    """State of every slice of a pipeline.
+
+    Args:
+        start, end: the first and the last slice that are told.
+        project: a folder in place of the working folder.
+        check: judge too whether the predictions are as fresh as they should be (`check`, and what
+            is late in `errors`).
+
+    Raises:
+        ConfigError: the pipeline file or its environment is wrong.
+        StorageError: the lake or the registry does not answer.
+
+    Example:
+        >>> import batchinfer
+        >>> found = batchinfer.status("churn")
+        >>> [(one["slice"], one["status"], one["rows_published"]) for one in found["slices"]]
+        [('2026-11-21', 'published', 40)]
+    """
+    from batchinfer.pipeline.status import pipeline_status
+
+    return pipeline_status(open_context(pipeline, env, overrides, project), start, end, check)
