@@ -54,6 +54,7 @@ def init(
     data: str | None = None,
     target: str | None = None,
     folder: str | Path = ".",
+    out: str | None = None,
 ) -> InitReport:
     """Makes a project where there is none, and of data a pipeline file with a comment behind each
     choice; nothing that is there is overwritten.
@@ -64,6 +65,7 @@ def init(
             None: the project alone.
         target: the column to learn.
         folder: the project is the nearest at or above it, or made in it.
+        out: a file to write in place of `conf/pipelines/NAME.yaml`; no project is made then.
 
     Raises:
         ConfigError: a name that no pipeline can have, or whose file is there already; a target that
@@ -81,7 +83,7 @@ def init(
     """
     from batchinfer.pipeline.init import init_project
 
-    return init_project(name, data, target, Path(folder))
+    return init_project(name, data, target, Path(folder), out)
 
 
 def extract(

@@ -19,7 +19,8 @@ import click
     help="A CSV file or pattern, JSON lines, a Parquet file or folder, a Delta table's folder.",
 )
 @click.option("--target", metavar="COLUMN", help="The column to learn.")
-def init_command(name: str | None, data: str | None, target: str | None) -> None:
+@click.option("--out", metavar="FILE", help="The file to write; then no project is made.")
+def init_command(name: str | None, data: str | None, target: str | None, out: str | None) -> None:
     """Make a project, and a pipeline file from data.
 
     With --from, conf/pipelines/NAME.yaml is written: schema, key, features and training, each
@@ -33,6 +34,6 @@ def init_command(name: str | None, data: str | None, target: str | None) -> None
         from batchinfer.api import init
         from batchinfer.show import show_init
 
-        return show_init(init(name, data, target))
+        return show_init(init(name, data, target, out=out))
 
     leave(run_command(work, {} if name is None else {"pipeline": name}))

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from batchinfer.command_reports import InitReport
-from batchinfer.config.project import nearest_project, pipeline_files, relative
+from batchinfer.config.project import pipeline_files, project_of, relative
 from batchinfer.config.suggestions import shown
 from batchinfer.contracts import SOURCE_FILE, SOURCE_LINE
 from batchinfer.errors import ConfigError, StorageError
@@ -38,7 +38,7 @@ _NAME = r"[A-Za-z][A-Za-z0-9_-]{0,199}"
 
 
 def init_project(
-    name: str | None, data: str | None, target: str | None, folder: Path
+    name: str | None, data: str | None, target: str | None, folder: Path, out: str | None = None
 ) -> InitReport:
     """Makes the project where there is none at or above `folder`, and, of data, a pipeline file
     `conf/pipelines/NAME.yaml`, which is loaded once before it is there.
@@ -48,6 +48,7 @@ def init_project(
         data: a file, a pattern, a folder of Parquet files, or of a Delta table; None: the project
             alone.
         target: the column to learn.
+        out: the file to write in place of that one; no project is made then.
 
     Runs on: driver, without Spark.
 
@@ -58,12 +59,12 @@ def init_project(
         StorageError: a file cannot be written.
     """
     started = time.perf_counter()
-    _check_words(name, data, target)
+    _check_words(name, data, target, out)
     folder = Path(os.path.abspath(folder))
     found = None if data is None else find_data(data, folder)
-    project = nearest_project(folder) or folder
-    file = project / "conf" / "pipelines" / f"{name}.yaml"
-    if found is not None:
+    file = None if out is None else _place_of(folder / os.path.expanduser(out))
+    project = project_of(folder) if file is None else project_of(file.parent)
+    if found is not None and file is None:
         _check_free(str(name), project)
     report = InitReport("", name or "", "ok", project=str(project))
     text, sample, proposal = "", None, None
@@ -71,24 +72,27 @@ def init_project(
         sample = _SAMPLERS[found.kind](found)
         proposal = propose(sample, propose_target(sample, target) if target is not None else None)
         text = write_pipeline(str(name), sample, proposal, _path_in(project, found))
-    made = make_project(project, name or "churn")
-    report.created = [relative(one) for one in made]
+    if file is None:
+        made = make_project(project, name or "churn")
+        report.created = [relative(one) for one in made]
     if not ignores_state(project):
         report.notes.append(f"{relative(project / '.gitignore')} does not name var/, the state")
     if sample is None or proposal is None:
         report.next = [f"{_program()} init {name or 'NAME'} --from DATA --target COLUMN"]
     else:
+        asked = str(name) if file is None else shlex.quote(relative(file))
+        file = file or project / "conf" / "pipelines" / f"{name}.yaml"
         _write(file, text)
         report.file = str(file)
         report.created.append(relative(file))
         report.records_read, report.is_whole = sample.records, sample.is_whole
         report.notes += sample.notes
-        report.next = _next(str(name), sample, proposal)
+        report.next = _next(asked, sample, proposal)
     report.seconds = round(time.perf_counter() - started, 3)
     return report
 
 
-def _check_words(name: str | None, data: str | None, target: str | None) -> None:
+def _check_words(name: str | None, data: str | None, target: str | None, out: str | None) -> None:
     if name is not None and re.fullmatch(_NAME, name, re.ASCII) is None:
         raise ConfigError(
             f"init: got the name {shown(name)}; allowed: a letter, then letters, digits, _ and -, "
@@ -98,6 +102,21 @@ def _check_words(name: str | None, data: str | None, target: str | None) -> None
         raise ConfigError("init: got data without a name; allowed: init NAME --from DATA")
     if target is not None and data is None:
         raise ConfigError("init: got --target without data; allowed: init NAME --from DATA")
+    if out is not None and data is None:
+        raise ConfigError("init: got --out without data; allowed: init NAME --from DATA")
+
+
+def _place_of(out: Path) -> Path:
+    """Where `--out` says that the file is to be, absolute."""
+    file = Path(os.path.abspath(out))
+    if file.suffix not in (".yaml", ".yml") or not os.path.isdir(file.parent):
+        raise ConfigError(
+            f"init: --out: got {shown(str(out))}; allowed: a file that ends in .yaml or .yml, in a "
+            "folder that is there"
+        )
+    if os.path.lexists(file):
+        raise ConfigError(f"init: {relative(file)} is there already, and is left as it is")
+    return file
 
 
 def _check_free(name: str, project: Path) -> None:
@@ -138,16 +157,20 @@ def _write(file: Path, text: str) -> None:
         raise StorageError(f"{relative(file)} cannot be written: {error.strerror}") from error
 
 
-def _next(name: str, sample: DataSample, proposal: Proposal) -> list[str]:
-    """The commands that come next, as a shell takes them."""
+def _next(asked: str, sample: DataSample, proposal: Proposal) -> list[str]:
+    """The commands that come next, as a shell takes them.
+
+    Args:
+        asked: the pipeline, as it is named behind `-p`.
+    """
     run = _program()
     if proposal.target is None or not proposal.steps:
         # A day would be a guess that grows old; a shell knows it.
-        return [f'{run} extract -p {name} --slice "$(date -u +%F)"']
+        return [f'{run} extract -p {asked} --slice "$(date -u +%F)"']
     return [
-        f"{run} train -p {name}",
-        f"{run} score -p {name}",
-        f"{run} lookup -p {name} --key {shlex.quote(_first_key(sample, proposal))}",
+        f"{run} train -p {asked}",
+        f"{run} score -p {asked}",
+        f"{run} lookup -p {asked} --key {shlex.quote(_first_key(sample, proposal))}",
     ]
 
 

@@ -79,6 +79,22 @@ def test_without_data_only_the_project_is_made(here: Path, name: str | None) -> 
     assert batchinfer.init(name).created == []
 
 
+def test_a_file_of_ones_own_choice_is_written_and_no_project_made(here: Path) -> None:
+    (here / "mine").mkdir()
+    report = batchinfer.init("sizes", "a.csv", "big", out="mine/first.yaml")
+    assert report.created == ["mine/first.yaml"]
+    assert sorted(path.name for path in here.iterdir()) == ["a.csv", "mine"]
+    pipeline = _loaded(report)
+    assert (pipeline.name, pipeline.source.path) == ("sizes", (str(here / "a.csv"),))
+    assert report.next[0] == "batchinfer train -p mine/first.yaml"
+    for out in ("mine/first.yaml", "mine/first.txt", "absent/first.yaml"):
+        with pytest.raises(ConfigError, match=r"is there already|--out: got"):
+            batchinfer.init("sizes", "a.csv", out=out)
+    with pytest.raises(ConfigError, match="--out without data"):
+        batchinfer.init("sizes", out="mine/second.yaml")
+    assert [path.name for path in (here / "mine").iterdir()] == ["first.yaml"]
+
+
 def test_what_is_there_is_left_as_it_is(here: Path) -> None:
     (here / "README.md").write_text("mine")
     (here / ".gitignore").write_text("*.csv\n")
