@@ -11,7 +11,7 @@ from pyspark.sql import SparkSession
 from spark.projects import SmallProject
 from yesterday import answers, rows
 from yesterday.archive import unpack
-from yesterday.elsewhere import OUTDATED
+from yesterday.elsewhere import outdated_words
 from yesterday.make import PIPELINES
 
 import batchinfer
@@ -91,7 +91,7 @@ def test_a_slice_that_had_landed_is_scored_as_it_was(lake: Lake, name: str) -> N
         "published", len(expected) + report.rows_removed, report.rows_removed,
     )  # fmt: skip
     # It says what it said, and that this can be wrong.
-    warned = [OUTDATED[name]] if name in OUTDATED else []
+    warned = outdated_words(name, old.context().loaded.file)
     assert [one for one in report.warnings if "registers it anew" in one] == warned
     found = old.published(UNSCORED)
     assert len(found) == len(expected)
@@ -145,8 +145,9 @@ def test_rows_in_quarantine_join_their_slice(lake: Lake) -> None:
 def test_a_backfill_and_a_replay_warn_too(lake: Lake) -> None:
     old = lake.pipeline("flowers_skops")
     done = old.backfill(rows.DAYS[0], UNSCORED)
-    assert (done.exit_code, done.to_json()["warnings"]) == (0, [OUTDATED["flowers_skops"]])
-    assert old.replay(FIRST).warnings == [OUTDATED["flowers_skops"]]
+    told = outdated_words("flowers_skops", old.context().loaded.file)
+    assert (done.exit_code, done.to_json()["warnings"]) == (0, told)
+    assert old.replay(FIRST).warnings == told
 
 
 def test_removed_rows_stay_in_quarantine(lake: Lake) -> None:

@@ -5,6 +5,7 @@ one.
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
@@ -19,6 +20,7 @@ from batchinfer.credentials import (
     without_credentials,
 )
 from batchinfer.errors import ConfigError, StorageError
+from batchinfer.pipeline.definition.context import Context
 
 S3_KEY = "AKIA7Q2W:canary/with/slashes+and=signs"
 
@@ -100,12 +102,19 @@ def test_what_nobody_foresaw_and_what_was_typed_are_shown_without(
     assert "canary" not in captured.out + captured.err
 
 
-def test_the_record_of_a_run_holds_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def _opened(folder: Path) -> Context:
+    (folder / "p.yaml").write_text(
+        "name: p\nsource: {kind: csv, path: a.csv, schema: {id: int}, key: id}\n"
+    )
+    return Context.open(str(folder / "p.yaml"))
+
+
+def test_the_record_of_a_run_holds_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from batchinfer.pipeline.run_record import record_run
 
     rows: list[dict[str, Any]] = []
     monkeypatch.setattr("batchinfer.lake.runs.append_run", lambda _, row: rows.append(row))
-    context: Any = type("Context", (), {"run_id": "r", "name": "p", "runs": "runs"})
+    context = _opened(tmp_path)
     for error in (ValueError("http://u:canary@h"), StorageError("http://u:canary@h")):
         with pytest.raises(type(error)):
             record_run(context, "extract", None, lambda error=error: (_ for _ in ()).throw(error))
@@ -147,7 +156,7 @@ def test_an_address_hides_no_other_place() -> None:
 
 
 def test_no_line_of_a_command_and_no_record_of_a_run_holds_a_secret(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from batchinfer.pipeline.run_record import record_run
     from batchinfer.report.terminal import show_table
@@ -161,7 +170,7 @@ def test_no_line_of_a_command_and_no_record_of_a_run_holds_a_secret(
     assert json.loads(captured.out)["slice"] == "d"
     rows: list[dict[str, Any]] = []
     monkeypatch.setattr("batchinfer.lake.runs.append_run", lambda _, row: rows.append(row))
-    context: Any = type("Context", (), {"run_id": "r", "name": "p", "runs": "runs"})
+    context = _opened(tmp_path)
     report: Any = type(
         "Report", (), {"status": "landed", "seconds": 1.0, "to_json": lambda _: body}
     )

@@ -153,8 +153,19 @@ TRUSTED = ("flowers_pyfunc", "flowers_pickle")
 _LABEL = "label is the likeliest class, which need not be what the model's own predict says"
 _ORDER = "rows that the model returns under another index are taken in the order in which they come"
 _REGISTER = "batchinfer register -p {0} --artifact {1} --alias champion registers it anew"
-OUTDATED: Mapping[str, str] = {
-    "flowers_skops": f"{_LABEL}; {_REGISTER.format('flowers_skops', 'model.skops')}",
-    "flowers_mlflow": f"{_LABEL}; {_REGISTER.format('flowers_mlflow', 'flavour')}",
-    "flowers_pyfunc": f"{_ORDER}; {_REGISTER.format('flowers_pyfunc', 'pyfunc')}",
+_OUTDATED: Mapping[str, tuple[str, str]] = {
+    "flowers_skops": (_LABEL, "model.skops"),
+    "flowers_mlflow": (_LABEL, "flavour"),
+    "flowers_pyfunc": (_ORDER, "pyfunc"),
 }
+
+
+def outdated_words(pipeline: str, file: object) -> list[str]:
+    """What is said of a version of an earlier build, where the pipeline is asked for by its file;
+    nothing of most.
+    """
+    return [
+        f"{fact}; {_REGISTER.format(file, artifact)}"
+        for name, (fact, artifact) in _OUTDATED.items()
+        if name == pipeline
+    ]

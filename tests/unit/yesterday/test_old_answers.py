@@ -11,7 +11,7 @@ import pytest
 from deltalake import DeltaTable
 from yesterday import answers, rows
 from yesterday.archive import unpack
-from yesterday.elsewhere import OUTDATED, TRUSTED
+from yesterday.elsewhere import TRUSTED, outdated_words
 from yesterday.make import PIPELINES
 
 import batchinfer
@@ -88,7 +88,7 @@ def test_the_commands_say_so_too(old: OldLake) -> None:
 @pytest.mark.parametrize("pipeline", PIPELINES)
 def test_the_registry_has_its_versions_and_their_history(old: OldLake, pipeline: str) -> None:
     said, found = old.said["models"][pipeline], model_versions(old.context(pipeline))
-    outdated = [OUTDATED[pipeline]] if pipeline in OUTDATED else []
+    outdated = outdated_words(pipeline, old.context(pipeline).loaded.file)
     marks = [one.pop("outdated") for one in found["versions"]]
     assert marks == [outdated, *[[] for _ in marks[1:]]]
     assert {name: found[name] for name in ("versions", "history", "alias")} == {
@@ -101,11 +101,11 @@ def test_a_plan_warns_of_what_can_be_wrong(
     old: OldLake, pipeline: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plan = plan_slice(old.context(pipeline), rows.UNSCORED)
-    assert plan["status"] == "ready"
-    assert plan["warnings"] == ([OUTDATED[pipeline]] if pipeline in OUTDATED else [])
+    told = outdated_words(pipeline, old.context(pipeline).loaded.file)
+    assert (plan["status"], plan["warnings"]) == ("ready", told)
     show_models(model_versions(old.context(pipeline)))
     shown = " ".join(capsys.readouterr().err.split())
-    assert ("outdated versions" in shown) is (pipeline in OUTDATED)
+    assert ("outdated versions" in shown) is bool(told)
 
 
 def test_a_version_that_cannot_be_read_is_listed_and_not_marked(
@@ -125,7 +125,8 @@ def test_a_version_that_cannot_be_read_is_listed_and_not_marked(
 def test_predicting_warns_the_caller_once(old: OldLake) -> None:
     predict_module._loaded.cache_clear()
     frame = landed_frame(old.root, "flowers_skops")
-    again = OUTDATED["flowers_skops"].replace(" --alias champion", "")
+    [again] = outdated_words("flowers_skops", "flowers_skops")
+    again = again.replace(" --alias champion", "")
     with pytest.warns(UserWarning, match="likeliest class") as caught:
         batchinfer.predict(frame, "models:/flowers_skops@champion")
         batchinfer.predict(frame, "models:/flowers_skops@champion")

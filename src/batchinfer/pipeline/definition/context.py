@@ -84,10 +84,10 @@ class Context:
         Raises:
             ConfigError: all that is wrong, each with file, place, what was got and what is allowed.
         """
-        checks = [keep_own_secrets, check_document_steps, after_check(ref)]
+        start = given_project(project)
+        checks = [keep_own_secrets, check_document_steps, after_check(ref, start)]
         checks += [wrong_variables] if reads_source else []
         checks += [wrong_notice_variables] if sends_notices else []
-        start = given_project(project)
         loaded = load_pipeline(ref, overrides, env, document_checks=checks, start=start)
         for warning in loaded.warnings:
             show_line(f"batchinfer: {warning}")

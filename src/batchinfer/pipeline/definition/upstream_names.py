@@ -12,19 +12,22 @@ from typing import Any
 
 from batchinfer.config.document import read_document
 from batchinfer.config.places import each_name
-from batchinfer.config.project import find_project, nearest_project, pipeline_file, pipeline_files
+from batchinfer.config.project import pipeline_file, pipeline_files, project_of
 from batchinfer.config.suggestions import among
 from batchinfer.contracts import Problem
 from batchinfer.errors import ConfigError
 
 
-def after_check(ref: str) -> Callable[[dict[Any, Any]], list[Problem]]:
+def after_check(ref: str, start: Path | None = None) -> Callable[[dict[Any, Any]], list[Problem]]:
     """The check of a pipeline's document that its `after` names pipelines of the same project, and
     that no circle follows.
+
+    Args:
+        start: a folder in place of the working folder, to find the pipeline from.
     """
 
     def check_after(document: dict[Any, Any]) -> list[Problem]:
-        file = pipeline_file(ref)
+        file = pipeline_file(ref, start)
         files, problems = upstream_files(file), list[Problem]()
         own = next((name for name, each in files.items() if each == file), None)
         for path, name in each_name(("after",), document.get("after")):
@@ -42,7 +45,7 @@ def after_check(ref: str) -> Callable[[dict[Any, Any]], list[Problem]]:
 
 def upstream_files(file: Path) -> dict[str, Path]:
     """The files of the pipelines that a pipeline file may name, by name: those of its project."""
-    project = nearest_project(file.parent) or find_project(Path.cwd())
+    project = project_of(file.parent)
     return {each.stem: each for each in pipeline_files(project)}
 
 

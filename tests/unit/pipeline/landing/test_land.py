@@ -112,7 +112,8 @@ def test_as_many_bad_records_as_are_allowed_land_and_one_more_does_not(
     said = str(caught.value)
     assert "1 of 5 records cannot be landed (field_count 1): a rate of 0.2000" in said
     assert "First: a.csv:6: got 1 fields; the schema has 4" in said
-    assert f"batchinfer quarantine {local.named} --slice {DAY} shows why" in str(caught.value.hint)
+    shown = f"batchinfer quarantine {local.named} --set checks.max_quarantine_rate=0.19"
+    assert f"{shown} --slice {DAY} shows why" in str(caught.value.hint)
     assert told == ["refused"] and not has_landed(local)
     assert [row["published"] for row in local.table("quarantine").to_pylist()] == [False]
     report = local.extract(DAY, "checks.max_quarantine_rate=0.2")

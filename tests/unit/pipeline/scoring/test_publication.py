@@ -95,7 +95,9 @@ def test_too_many_rows_that_fail_publish_nothing_and_are_kept(mixed: SmallProjec
     said = str(caught.value)
     assert "2 of 42 rows could not be scored (model_error 2)" in said
     assert "Nothing was published" in said and "too large for me" in said
-    assert f"batchinfer quarantine {mixed.named} --slice {DAY} shows why" in str(caught.value.hint)
+    hint = str(caught.value.hint)
+    assert hint.startswith(f"batchinfer quarantine {mixed.named} --set ")
+    assert f" --set checks.max_quarantine_rate=0.01 --slice {DAY} shows why" in hint
     assert mixed.table("predictions") == before and files_of(mixed) == files
     assert quarantined(mixed) == sorted((key, how) for key in KEYS for how in (False, True))
     facts: dict[str, Any] = caught.value.facts
