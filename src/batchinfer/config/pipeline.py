@@ -285,7 +285,8 @@ class Pipeline(Strict):
         load: online stores that published slices are copied into; not built yet: no command reads
             it.
         schedule: when schedulers run it: cron's five fields, in UTC.
-        fresh_within: how old the newest published slice may be, for `status --check`.
+        fresh_within: how long ago the newest published slice may have been scored, for
+            `status --check`; slices of days to come do not count.
         after: pipelines of the same project; a night begins once they have published theirs.
         notify: whom a night tells what has happened.
     """

@@ -78,6 +78,31 @@ def test_only_the_last_week_is_judged_unless_slices_are_named(ready: SmallProjec
     assert [late.problem.split()[1] for late in judged] == [DAY, "2026-11-29"]
 
 
+def test_a_slice_of_days_to_come_neither_hides_nor_is_what_is_late(ready: SmallProject) -> None:
+    ready.score()
+    ready.extract("2099-01-01")
+    ready.score("2099-01-01")
+    context = ready.context(FRESH)
+    slices = pipeline_status(context)["slices"]
+    hours = dt.timedelta(hours=1)
+    later = slices[0]["scored_at"] + 27 * hours
+    [late] = find_lateness(context, slices, later, whole=False)
+    assert f"the newest published slice, {DAY}, was scored" in late.problem
+    stale = [{**slices[0], "status": "stale"}, slices[1]]
+    [found] = find_lateness(ready.context(), stale, later, whole=False)
+    assert found.problem.startswith(f"slice {DAY} is stale")
+    assert find_lateness(ready.context(), [*slices], later, whole=False) == []
+
+
+def test_a_slice_that_was_passed_by_is_late_whatever_the_age(ready: SmallProject) -> None:
+    ready.extract("2026-11-22")
+    ready.score("2026-11-22")
+    found = checked(ready, FRESH)
+    assert found["check"]["problems"] == [f"slice {DAY} has landed and is not published"]
+    ready.score()
+    assert checked(ready, FRESH).exit_code == 0
+
+
 @pytest.mark.parametrize("text", ["26", "0h", "26 hours", "1.5h", "-1h", "h"])
 def test_a_time_without_a_unit_is_refused(local: SmallProject, text: str) -> None:
     path = Path(local.root / "conf/pipelines/small.yaml")

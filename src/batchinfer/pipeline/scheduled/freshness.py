@@ -39,10 +39,11 @@ def find_lateness(
 ) -> list[Lateness]:
     """What is wrong with the newest slices of a pipeline; empty where all is well.
 
-    Slices are judged that lie in the week up to the newest one, as a night looks so far back;
-    where they have no dates, all of them. One that failed or is stale is a problem. One that has
-    landed and is not scored is a problem where the pipeline file does not say `fresh_within`; where
-    it does, the age of the newest published slice is judged.
+    Slices are judged that lie in the week up to the newest one that has begun, as a night looks so
+    far back; where they have no dates, all of them. Slices of days to come are not judged: one
+    wrong date in the data would hide what is late. One that failed or is stale is a problem, and so
+    is one that has landed and is not published; but where the pipeline file says `fresh_within`,
+    slices newer than the newest published one may wait until that is older than it says.
 
     Args:
         slices: of `status`, in order.
@@ -51,15 +52,31 @@ def find_lateness(
 
     Runs on: driver.
     """
-    fresh_within = context.pipeline.fresh_within
-    wrong = ("failed", "stale") if fresh_within is not None else ("failed", "stale", "missing")
-    judged = slices if whole else _of_last_week(context.pipeline.source.slice, slices)
-    found = [_of_slice(context, row) for row in judged if row["status"] in wrong]
+    fresh_within, rule = context.pipeline.fresh_within, context.pipeline.source.slice
+    if not whole:
+        slices = _begun(rule, slices, now)
+    judged = slices if whole else _of_last_week(rule, slices)
+    newest = max((row["slice"] for row in slices if row["scored_at"] is not None), default="")
+    found = [
+        _of_slice(context, row)
+        for row in judged
+        if row["status"] in ("failed", "stale")
+        or (row["status"] == "missing" and (fresh_within is None or row["slice"] < newest))
+    ]
     if not any(row["scored_at"] is not None or row["rows_published"] for row in slices):
         return found or [Lateness("no slice has been published", _next_command(context, slices))]
     if fresh_within is not None and (late := _age(context, slices, now, fresh_within)):
         found.append(late)
     return found
+
+
+def _begun(rule: SliceRule, slices: Sequence[Row], now: dt.datetime) -> Sequence[Row]:
+    """The slices without those of times to come."""
+    unit = unit_of(rule)
+    if unit is None:
+        return slices
+    latest = unit_name(now.astimezone(dt.UTC).replace(tzinfo=None), unit)
+    return [row for row in slices if row["slice"] <= latest]
 
 
 def _of_last_week(rule: SliceRule, slices: Sequence[Row]) -> Sequence[Row]:
