@@ -270,7 +270,7 @@ def score(
     context = open_context(pipeline, env, overrides, project)
     if slice is None:
         slice = newest_slice(context)
-        show_line(f"batchinfer: slice {slice} is scored, the newest that has landed")
+        show_line(f"batchinfer: takes slice {slice}, the newest that has landed")
     return score_slice(context, slice, session_of(context), force, evolve)
 
 

@@ -202,10 +202,13 @@ def night_steps(slice_rule: Any, day: dt.date) -> tuple[Step, Step]:
         )
     unit = slice_rule.get("unit") if isinstance(slice_rule, Mapping) else None
     if unit not in _LENGTHS:
+        column = slice_rule.get("column") if isinstance(slice_rule, Mapping) else slice_rule
         raise ConfigError(
-            f"source.slice: got {slice_rule!r}; allowed with a schedule: ingest_date, or a column "
-            "with unit: hour, day or month",
-            "call extract, then score or backfill, from a script of your own",
+            f"source.slice: got the column {column} without a unit; allowed with a schedule: "
+            f"ingest_date, or a column of times with its unit: {{column: {column}, unit: day}} "
+            "(or hour, month)",
+            "slices that are no times have no night: call extract, then score or backfill, from a "
+            "script of your own",
         )
     # Whole days, up to the last second before the day of the run.
     midnight = dt.datetime.combine(day, dt.time())

@@ -81,16 +81,16 @@ def test_every_command_of_the_tutorial_does_what_the_page_says(tmp_path: Path) -
         result = project.execute(["bash", "-c", line], PATH=path)
         assert result.code == 0, f"{line}\n{result.stderr}"
         results[words[1]] = result
-    assert [*results] == ["init", "train", "score", "lookup", "extract", "status"]
+    assert [*results] == ["init", "train", "score", "lookup", "nightly", "status"]
     shown = [shlex.split(line) for line in results["init"].json["next"]]
     assert [shlex.split(line) for line in lines if "batchinfer" in line][1:4] == shown
     assert "it lands first" in results["train"].stderr
     assert results["train"].json["metrics"]["accuracy"] > 0.8, "growers are told apart"
     assert results["score"].json["rows_scored"] == 178
     assert results["lookup"].json["prediction"]["label"] == "0"
-    assert results["extract"].json["status"] == "unchanged"
-    [only] = results["status"].json["slices"]
-    assert only["status"] == "published"
+    assert results["nightly"].json["landed"] == results["nightly"].json["scored"] == ["2026-11-22"]
+    states = {one["slice"]: one["status"] for one in results["status"].json["slices"]}
+    assert len(states) == 2 and set(states.values()) == {"published"}
 
 
 def test_a_pipeline_that_is_there_is_never_overwritten(tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ def fails(ref: str) -> dict[str, Any]:
 
 def test_all_are_tried_and_the_smallest_exit_code_is_the_end() -> None:
     found = run_each(["a", "b", "c", "d"], fails)
+    assert found["exit_code"] == found.exit_code == 4
     assert [(one["pipeline"], one["exit_code"]) for one in found["pipelines"]] == [
         ("a", 7), ("b", 5), ("c", 4), ("d", 0),
     ]  # fmt: skip

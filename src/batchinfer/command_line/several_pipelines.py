@@ -37,6 +37,7 @@ def run_each(refs: Sequence[str], work: Callable[[str], Any]) -> Any:
         found["pipelines"].append({**body, "exit_code": code})
         found.exit_code = min(found.exit_code or code, code) if code else found.exit_code
     found["status"] = "failed" if found.exit_code else "ok"
+    found["exit_code"] = found.exit_code
     found["errors"] = [
         f"{body['pipeline']}: {error}"
         for body in found["pipelines"]

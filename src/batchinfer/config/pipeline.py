@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from batchinfer.config.fields import (
     MODEL_URI,
@@ -35,6 +35,7 @@ from batchinfer.config.fields import (
 from batchinfer.config.shapes.described import one_or_more
 from batchinfer.config.sources import Source
 from batchinfer.contracts import CHAMPION, NamedModel
+from batchinfer.schedule import read_schedule
 
 __all__ = ["MODEL_URI", "Pipeline", "Strict"]
 
@@ -189,6 +190,11 @@ def _with_words(document: dict[Any, Any]) -> dict[Any, Any]:
     return {**document, "notify": named}
 
 
+def _check_schedule(text: str) -> str:
+    read_schedule(text)
+    return text
+
+
 class Sink(Strict):
     """Where the predictions go.
 
@@ -302,7 +308,7 @@ class Pipeline(Strict):
     prepare: tuple[dict[str, Any], ...] = ()
     postprocess: tuple[dict[str, Any], ...] = ()
     load: tuple[RedisTarget, ...] = ()
-    schedule: str | None = None
+    schedule: Annotated[str, AfterValidator(_check_schedule)] | None = None
     fresh_within: Duration | None = None
     after: Texts = ()
     notify: tuple[Notice, ...] = ()

@@ -126,13 +126,20 @@ def same_type(one: pa.DataType, other: pa.DataType) -> bool:
 
 
 def compare_schemas(
-    uri: str, table: pa.Schema, wanted: pa.Schema, evolve: bool = False
+    uri: str,
+    table: pa.Schema,
+    wanted: pa.Schema,
+    evolve: bool = False,
+    known: Sequence[str] | None = None,
 ) -> tuple[list[str], list[pa.Field]]:
     """What stands between a table and the rows that are to be written: problems, and columns to
     add.
 
     With `evolve`, columns that only `wanted` has are to be added, and columns that only the table
     has are left null.
+
+    Args:
+        known: names of columns that are told as the table's; None: those of `table`.
 
     Returns:
         One sentence per difference; the fields to add (empty without `evolve`).
@@ -154,7 +161,7 @@ def compare_schemas(
             else:
                 problems.append(
                     f"{uri}: the table has no column {field.name} ({field.type}); its columns are "
-                    f"{', '.join(table.names)}"
+                    f"{', '.join(table.names if known is None else known)}"
                 )
         elif not same_type(field.type, table.field(field.name).type):
             problems.append(

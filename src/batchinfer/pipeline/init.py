@@ -16,7 +16,7 @@ from batchinfer.command_reports import InitReport
 from batchinfer.config.project import pipeline_files, project_of, relative
 from batchinfer.config.suggestions import shown
 from batchinfer.contracts import SOURCE_FILE, SOURCE_LINE
-from batchinfer.errors import ConfigError, StorageError
+from batchinfer.errors import ConfigError, InputError, StorageError
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.starting.csv_samples import sample_csv
 from batchinfer.starting.found_data import FoundData, find_data
@@ -24,7 +24,7 @@ from batchinfer.starting.json_samples import sample_json
 from batchinfer.starting.project_folders import ignores_state, make_project
 from batchinfer.starting.proposed import Proposal, propose
 from batchinfer.starting.proposed_target import propose_target
-from batchinfer.starting.sample import DataSample
+from batchinfer.starting.sample import DataSample, bad_words, rate_to_allow, too_many
 from batchinfer.starting.table_samples import sample_delta, sample_parquet
 from batchinfer.starting.written_pipeline import write_pipeline
 
@@ -69,11 +69,14 @@ def init_project(
     report = InitReport("", name or "", "ok", project=str(project))
     text, sample, proposal = "", None, None
     if found is not None:
-        sample = _SAMPLERS[found.kind](found)
+        sample = _sampled(found)
         proposal = propose(sample, propose_target(sample, target) if target is not None else None)
         text = write_pipeline(str(name), sample, proposal, _path_in(project, found))
     if file is None:
-        made = make_project(project, name or "churn")
+        key = "id=17"
+        if sample is not None and proposal is not None:
+            key = shlex.quote(_first_key(sample, proposal))
+        made = make_project(project, name or "churn", key)
         report.created = [relative(one) for one in made]
     if not ignores_state(project):
         report.notes.append(f"{relative(project / '.gitignore')} does not name var/, the state")
@@ -86,10 +89,23 @@ def init_project(
         report.file = str(file)
         report.created.append(relative(file))
         report.records_read, report.is_whole = sample.records, sample.is_whole
-        report.notes += sample.notes
+        report.notes += [*sample.notes, *([bad_words(sample)] if too_many(sample) else [])]
         report.next = _next(asked, sample, proposal)
     report.seconds = round(time.perf_counter() - started, 3)
     return report
+
+
+def _sampled(found: FoundData) -> DataSample:
+    """What is read of the data; no pipeline file could be changed yet to let differences in."""
+    try:
+        return _SAMPLERS[found.kind](found)
+    except InputError as error:
+        if error.hint and "source." in error.hint:
+            error.hint = (
+                "name files of one shape behind --from; source.columns in the pipeline file says "
+                "later what is done with columns that are new or missing"
+            )
+        raise
 
 
 def _check_words(name: str | None, data: str | None, target: str | None, out: str | None) -> None:
@@ -163,12 +179,14 @@ def _next(asked: str, sample: DataSample, proposal: Proposal) -> list[str]:
     Args:
         asked: the pipeline, as it is named behind `-p`.
     """
-    run = _program()
+    run, allowing = _program(), ""
+    if too_many(sample):
+        allowing = f" --set checks.max_quarantine_rate={rate_to_allow(sample)}"
     if proposal.target is None or not proposal.steps:
         # A day would be a guess that grows old; a shell knows it.
-        return [f'{run} extract -p {asked} --slice "$(date -u +%F)"']
+        return [f'{run} extract -p {asked} --slice "$(date -u +%F)"{allowing}']
     return [
-        f"{run} train -p {asked}",
+        f"{run} train -p {asked}{allowing}",
         f"{run} score -p {asked}",
         f"{run} lookup -p {asked} --key {shlex.quote(_first_key(sample, proposal))}",
     ]

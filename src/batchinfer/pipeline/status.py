@@ -44,7 +44,7 @@ def pipeline_status(
     Runs on: driver, without Spark.
 
     Raises:
-        ConfigError: a bound that no slice can have.
+        ConfigError: a bound that no slice can have, or bounds in the wrong order.
     """
     from batchinfer.lake.leases import running
     from batchinfer.lake.runs import latest_runs
@@ -52,6 +52,8 @@ def pipeline_status(
     rule = context.pipeline.source.slice
     first = None if start is None else check_slice(rule, start, "--from")
     behind = None if end is None else check_slice(rule, end, "--to")
+    if first is not None and behind is not None and first > behind:
+        raise ConfigError(f"--from {start} is after --to {end}; allowed: --from before --to")
     landed = read_landed(context)
     with remedies(context):
         found = read_published(context)

@@ -113,6 +113,7 @@ def sample_csv(found: FoundData) -> DataSample:
         options,
         [*_header_note(writing.header, writing.header_reason), *_bad_notes(texts)],
         (first[SOURCE_FILE], first[SOURCE_LINE]),
+        bad=len(texts.bad),
     )
 
 

@@ -108,6 +108,7 @@ def sample_json(found: FoundData) -> DataSample:
         [option] if is_array else [],
         notes,
         (first[SOURCE_FILE], first[SOURCE_LINE]),
+        bad=len(bad),
     )
 
 

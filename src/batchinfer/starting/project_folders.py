@@ -19,16 +19,17 @@ Pipelines are in `conf/pipelines/`, a file each; state goes to `var/`. With one 
 ```
 batchinfer train  -p {name}                # lands the data and learns from it
 batchinfer score  -p {name}                # predictions of the newest landed slice
-batchinfer lookup -p {name} --key id=17    # one prediction, by the columns of the key
+batchinfer lookup -p {name} --key {key}    # one prediction, by the columns of the key
 ```
 """
 
 
-def make_project(folder: Path, name: str) -> list[Path]:
+def make_project(folder: Path, name: str, key: str) -> list[Path]:
     """Makes the files and folders that a project lacks, and returns them.
 
     Args:
         name: of the pipeline that its README shows commands of.
+        key: of one of its records, as `lookup` takes it.
 
     Runs on: driver.
 
@@ -43,7 +44,7 @@ def make_project(folder: Path, name: str) -> list[Path]:
                 made.append(place)
         for file, text in (
             (folder / ".gitignore", _IGNORED),
-            (folder / "README.md", _README.format(name=name)),
+            (folder / "README.md", _README.format(name=name, key=key)),
         ):
             if not os.path.lexists(file):
                 file.write_text(text)

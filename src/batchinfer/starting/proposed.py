@@ -162,6 +162,8 @@ def _kind_of(
     distinct = _distinct(values)
     if column.name in key:
         return "out", "it is the key"
+    if column.name in PLACE_KEY:
+        return "out", "it is the place of a record, not what is in it"
     if values.null_count == rows:
         return "out", "no record that was read has a value"
     if distinct == 1 and not values.null_count:

@@ -6,10 +6,13 @@ Must not know how any kind of data is read, nor how a pipeline file is written.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
+
+from batchinfer.config.pipeline import Checks
 
 # What is read of larger data, whichever comes first.
 MOST_RECORDS = 100_000
@@ -56,6 +59,7 @@ class DataSample:
         is_whole: nothing of the data was left unread.
         columns: in the data's order.
         options: that the source needs.
+        bad: of the records, those for quarantine.
         notes: what else is to be said of the source, such as records for quarantine.
         first_place: `source_file` and `source_line` of the first record that lands, where records
             have such.
@@ -71,6 +75,25 @@ class DataSample:
     notes: Sequence[str] = ()
     first_place: tuple[str, int] | None = None
     declares: bool = True
+    bad: int = 0
+
+
+def too_many(sample: DataSample) -> bool:
+    """Whether more of the records that were read are bad than may be, unless the file says more."""
+    return sample.bad > Checks().max_quarantine_rate * sample.records
+
+
+def rate_to_allow(sample: DataSample) -> float:
+    """The least rate, in whole per cent, that lets what was read land."""
+    return math.ceil(100 * sample.bad / sample.records) / 100
+
+
+def bad_words(sample: DataSample) -> str:
+    """What stands in the way of landing."""
+    return (
+        f"{sample.bad:,} of {sample.records:,} records are bad, more than "
+        f"checks.max_quarantine_rate of {Checks().max_quarantine_rate:g} lets land."
+    )
 
 
 def told(value: object) -> str:

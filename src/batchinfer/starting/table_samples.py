@@ -33,7 +33,9 @@ def sample_parquet(found: FoundData) -> DataSample:
     notes = [f"{len(bad):,} rows go to quarantine; the first: {bad[0].message}"] if bad else []
     place = (first[SOURCE_FILE], first[SOURCE_LINE])
     records = rows.num_rows + len(bad)
-    return DataSample("parquet", found.path, records, is_whole, columns, (), notes, place)
+    return DataSample(
+        "parquet", found.path, records, is_whole, columns, (), notes, place, bad=len(bad)
+    )
 
 
 def sample_delta(found: FoundData) -> DataSample:

@@ -16,7 +16,10 @@ from batchinfer.starting.sample import (
     MOST_RECORDS,
     DataSample,
     SampledColumn,
+    bad_words,
     printable,
+    rate_to_allow,
+    too_many,
 )
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -32,6 +35,11 @@ def write_pipeline(name: str, sample: DataSample, proposal: Proposal, path: str)
     """
     lines = [*_head(name, sample), *_source(sample, proposal, path)]
     lines += [*_features(proposal), *_train(name, proposal.target)]
+    if too_many(sample):
+        lines += [
+            _comment("Nothing lands while more of the records are bad than this allows:"),
+            _comment(f"checks: {{max_quarantine_rate: {rate_to_allow(sample)}}}"),
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -94,6 +102,8 @@ def _source(sample: DataSample, proposal: Proposal, path: str) -> Iterator[str]:
     yield f"  path: {scalar(path)}"
     for note in sample.notes:
         yield _comment(note, "  ")
+    if too_many(sample):
+        yield _comment(bad_words(sample), "  ")
     if sample.options:
         yield "  options:"
         for option in sample.options:
@@ -112,7 +122,8 @@ def _source(sample: DataSample, proposal: Proposal, path: str) -> Iterator[str]:
         first = scalar(proposal.times[0])
         yield _comment(
             f"A slice is the day of a landing; slice: {{column: {first}, unit: day}} would cut by "
-            f"the day in {', '.join(proposal.times)} instead.",
+            f"the day in {proposal.times[0]} instead"
+            + (f" (or by that in {', '.join(proposal.times[1:])})." if proposal.times[1:] else "."),
             "  ",
         )
     yield "  slice: ingest_date"

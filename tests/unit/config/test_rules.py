@@ -383,3 +383,9 @@ def test_the_model_is_the_pipelines_own_where_the_file_names_none(
     with pytest.raises(ConfigError) as caught:
         load_pipeline(file)
     assert [problem for problem in caught.value.problems if "(name)" not in problem] == []
+
+
+@pytest.mark.parametrize("text", ["61 * * * *", "0 3 * *", "every day", "0 3 * * 7"])
+def test_a_schedule_that_no_scheduler_reads_is_refused(problems: Problems, text: str) -> None:
+    [told] = problems(GOOD + f'schedule: "{text}"\n')
+    assert "(schedule): " in told and "allowed: " in told

@@ -208,7 +208,7 @@ def test_cron_runs_the_job_and_ends_with_its_exit_code(tmp_path: Path) -> None:
         (
             "slice: ingest_date",
             "slice: race",
-            "p.yaml: source.slice: got 'race'; allowed with a schedule",
+            "p.yaml: source.slice: got the column race without a unit; allowed",
         ),
         ("name: income", "name: [", "p.yaml: no YAML"),
     ],

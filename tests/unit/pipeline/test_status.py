@@ -74,6 +74,11 @@ def test_state_of_an_earlier_place_is_told(
     assert f"batchinfer: {said}" in capsys.readouterr().err
 
 
+def test_bounds_in_the_wrong_order_are_refused(local: SmallProject) -> None:
+    with pytest.raises(ConfigError, match="--from 2026-11-30 is after --to 2026-11-01"):
+        pipeline_status(local.context(), "2026-11-30", "2026-11-01")
+
+
 def test_a_failed_attempt_counts_only_where_the_slice_is_not_up_to_date(
     ready: SmallProject,
 ) -> None:

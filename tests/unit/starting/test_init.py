@@ -79,6 +79,42 @@ def test_without_data_only_the_project_is_made(here: Path, name: str | None) -> 
     assert batchinfer.init(name).created == []
 
 
+def test_more_bad_records_than_may_be_are_told_and_the_next_command_allows_them(here: Path) -> None:
+    (here / "b.csv").write_text(CSV + "1,red\n2,blue\n")
+    report = batchinfer.init("sizes", "b.csv", "big")
+    told = "2 of 42 records are bad, more than checks.max_quarantine_rate of 0.01 lets land."
+    assert told in report.notes
+    assert report.next[0] == "batchinfer train -p sizes --set checks.max_quarantine_rate=0.05"
+    text = Path(str(report.file)).read_text()
+    assert f"# {told}" in text and "# checks: {max_quarantine_rate: 0.05}" in text
+    assert _loaded(report).checks.max_quarantine_rate == 0.01, "nothing is allowed unasked"
+    assert "checks" not in Path(str(batchinfer.init("fine", "a.csv", "big").file)).read_text()
+
+
+def test_files_of_several_shapes_are_refused_without_words_of_a_file_that_is_not_there(
+    here: Path,
+) -> None:
+    (here / "data").mkdir()
+    (here / "data/a.csv").write_text(CSV)
+    (here / "data/b.csv").write_text("id,color,size,big,more\n90,red,1.5,true,x\n")
+    with pytest.raises(InputError) as told:
+        batchinfer.init("sizes", "data", "big")
+    assert "files of one shape behind --from" in str(told.value.hint)
+    assert "--set" not in str(told.value.hint)
+
+
+def test_the_readme_of_a_project_asks_for_a_key_of_its_first_pipeline(here: Path) -> None:
+    batchinfer.init("sizes", "a.csv", "big")
+    assert "batchinfer lookup -p sizes --key id=0 " in (here / "README.md").read_text()
+
+
+def test_the_place_of_a_record_is_no_feature(here: Path) -> None:
+    rows = [{**row, "source_file": "a.csv", "source_line": 2 + row["id"]} for row in ROWS]
+    write_deltalake(str(here / "table"), pa.Table.from_pylist(rows))
+    text = Path(str(batchinfer.init("sizes", "table", "big").file)).read_text()
+    assert "Not a feature: source_line: it is the place of a record" in text
+
+
 def test_a_file_of_ones_own_choice_is_written_and_no_project_made(here: Path) -> None:
     (here / "mine").mkdir()
     report = batchinfer.init("sizes", "a.csv", "big", out="mine/first.yaml")

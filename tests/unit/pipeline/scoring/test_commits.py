@@ -133,6 +133,9 @@ def test_an_earlier_model_scores_into_a_table_that_got_columns_of_a_later_one(
     ensure_predictions(columns, later, DAY, evolve=True)
     ensure_predictions(columns, later, DAY, evolve=False)
     ensure_predictions(columns, model, DAY, evolve=False)
+    third = with_outputs(model, {**model.outputs, "more": "double"})
+    with pytest.raises(InputError, match=r"no column more .* its columns are .*reason"):
+        ensure_predictions(columns, third, DAY, evolve=False)
     assert plan_with(ready, model)["hints"] == []
 
 
