@@ -65,7 +65,7 @@ def init(
             None: the project alone.
         target: the column to learn.
         folder: the project is the nearest at or above it, or made in it.
-        out: a file to write in place of `conf/pipelines/NAME.yaml`; no project is made then.
+        out: a file to write in place of one below `conf/pipelines`; no project is made then.
 
     Raises:
         ConfigError: a name that no pipeline can have, or whose file is there already; a target that

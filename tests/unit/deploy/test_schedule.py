@@ -98,6 +98,7 @@ def test_a_night_of_slices_from_the_data_scores_what_is_over(
 @pytest.mark.parametrize("rule", [{"column": "city"}, "city"])
 def test_slices_that_no_calendar_knows(rule: object) -> None:
     with pytest.raises(
-        ConfigError, match="allowed with a schedule: ingest_date, or a column of times with its unit"
+        ConfigError,
+        match="allowed with a schedule: ingest_date, or a column of times with its unit",
     ):
         night_steps(rule, dt.date(2026, 11, 21))
