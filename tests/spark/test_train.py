@@ -210,7 +210,7 @@ def test_steps_after_the_model_are_part_of_the_bundle_and_of_one_row(project: Sm
         ModelError, match=r"postprocess, step 2: got .*0\.7.*; the bundle has .*0\.8"
     ) as caught:
         project.score(force=True)
-    assert caught.value.exit_code == 7 and "train -p small" in str(caught.value.hint)
+    assert caught.value.exit_code == 7 and f"train {project.named}" in str(caught.value.hint)
 
 
 def test_features_that_changed_since_the_training_are_told_before_any_data_is_read(
