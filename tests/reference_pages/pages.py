@@ -9,7 +9,7 @@ from reference_pages.pipeline_page import pipeline_page
 from reference_pages.python_page import python_page
 from reference_pages.tables_page import tables_page
 
-from batchinfer.pipeline.definition.file_schema import schema_text
+from batchinfer.command_line.file_schema import schema_text
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES: Mapping[str, Callable[[], str]] = {

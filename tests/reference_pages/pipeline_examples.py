@@ -14,12 +14,12 @@ from typing import Any, Literal, get_args, get_origin
 import yaml
 from pydantic import BaseModel
 
+from batchinfer.command_line.file_schema import step_sections
 from batchinfer.config.document import read_document
 from batchinfer.config.loader import load_pipeline
 from batchinfer.config.pipeline import Pipeline
 from batchinfer.config.rules import keep_own_secrets
 from batchinfer.pipeline.definition.feature_steps import check_document_steps
-from batchinfer.pipeline.definition.file_schema import step_sections
 
 FILES = Path(__file__).parent / "pipelines"
 Field = tuple[type[BaseModel], str]

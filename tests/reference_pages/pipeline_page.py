@@ -13,9 +13,9 @@ from pydantic import BaseModel
 from reference_pages.field_words import default_of, words_of
 from reference_pages.pipeline_examples import example_values, fields_of, models_in
 
+from batchinfer.command_line.file_schema import pipeline_schema, step_sections
 from batchinfer.config.pipeline import Pipeline
 from batchinfer.config.shapes.described import field_descriptions, summary_of
-from batchinfer.pipeline.definition.file_schema import pipeline_schema, step_sections
 
 FRAME = Path(__file__).parent / "pipeline_frame.md"
 HEAD = "| field | takes | default | what it says | example |\n|---|---|---|---|---|"

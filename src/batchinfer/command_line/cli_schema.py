@@ -20,8 +20,8 @@ def schema_command(file: Path | None) -> None:
     """JSON Schema of a pipeline file, for editors: docs/pipeline-file.md says how."""
 
     def work() -> dict[str, Any]:
+        from batchinfer.command_line.file_schema import pipeline_schema, schema_text
         from batchinfer.errors import ConfigError
-        from batchinfer.pipeline.definition.file_schema import pipeline_schema, schema_text
 
         if file is None:
             return pipeline_schema()

@@ -16,10 +16,10 @@ from reference_pages.pipeline_examples import (
 )
 from reference_pages.pipeline_page import described_models, pipeline_page
 
+from batchinfer.command_line.file_schema import step_sections
 from batchinfer.config.pipeline import Pipeline, Variant
 from batchinfer.config.shapes.described import field_descriptions
 from batchinfer.errors import ConfigError
-from batchinfer.pipeline.definition.file_schema import step_sections
 
 # The loader refuses every file that has one.
 REFUSED = {Variant}

@@ -17,8 +17,8 @@ import yaml
 from reference_pages.pages import ROOT
 from reference_pages.pipeline_examples import FILES, as_editors_read, load_example
 
+from batchinfer.command_line.file_schema import pipeline_schema
 from batchinfer.errors import ConfigError
-from batchinfer.pipeline.definition.file_schema import pipeline_schema
 
 WHOLE: dict[str, Any] = {
     "name": "churn",
