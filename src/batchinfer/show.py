@@ -90,6 +90,8 @@ def show_status(body: Body) -> Body:
     if attempts:
         columns = ["slice", "status", "exit code", "at", "run"]
         _table("last attempts that published nothing", columns, attempts)
+    if body.get("warnings"):
+        _table("warnings", ["what"], [[text] for text in body["warnings"]])
     _show_state(body["state"])
     if "check" in body:
         _show_check(body)

@@ -7,7 +7,13 @@ from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING, Any
 
 from batchinfer.config.pipeline import Pipeline
-from batchinfer.errors import NO_FAULT_OF_SLICE, ConfigError, ModelError, StorageError
+from batchinfer.errors import (
+    NO_FAULT_OF_SLICE,
+    ConfigError,
+    ModelError,
+    StorageError,
+    TooManyQuarantined,
+)
 from batchinfer.pipeline.damaged_files import remedies
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.slice_names import check_slice
@@ -90,13 +96,36 @@ def pipeline_status(
         for name, one in published.items()
         if one.is_unsettled
     ]
+    late = [] if landed else _failed_landing(context)
+    warnings += [f"{one.problem}; next: {one.command}" for one in late]
     if warnings:
         body["warnings"] = warnings
     if check:
-        _add_check(
-            body, find_lateness(context, slices, dt.datetime.now(dt.UTC), bool(start or end))
-        )
+        now = dt.datetime.now(dt.UTC)
+        _add_check(body, late or find_lateness(context, slices, now, bool(start or end)))
     return body
+
+
+def _failed_landing(context: Context) -> list[Lateness]:
+    """The last attempt to land, where nothing has landed and it failed. Once slices are there they
+    say more: attempts that find nothing new leave no trace.
+    """
+    from batchinfer.lake.runs import newest_attempts
+
+    last = next(iter(newest_attempts(context.runs, context.name, "extract", 1)), None)
+    if last is None or not last.exit_code:
+        return []
+    is_full = last.exit_code == TooManyQuarantined.exit_code
+    command = context.asked.command("quarantine") if is_full else context.extract_command()
+    errors = "; ".join(str(error) for error in last.report.get("errors", ())) or "no reason is kept"
+    return [
+        Lateness(
+            f"nothing has landed: the last extract failed at {last.started_at:%Y-%m-%d %H:%M} UTC "
+            f"with exit {last.exit_code} (run {last.run_id}): {errors}",
+            command,
+            last.exit_code,
+        )
+    ]
 
 
 def _add_check(body: Status, late: Sequence[Lateness]) -> None:

@@ -94,6 +94,21 @@ def test_a_slice_of_days_to_come_neither_hides_nor_is_what_is_late(ready: SmallP
     assert find_lateness(ready.context(), [*slices], later, whole=False) == []
 
 
+def test_a_first_landing_that_failed_is_what_a_monitor_is_told(local: SmallProject) -> None:
+    local.write("in/a.csv", "id,color,size,big\n1,red,0.5,no\nno row\n")
+    with pytest.raises(TooManyQuarantined):
+        local.extract(DAY, "checks.max_quarantine_rate=0.1")
+    found = checked(local)
+    assert found.exit_code == 5
+    [told] = found["check"]["problems"]
+    assert told.startswith("nothing has landed: the last extract failed at ")
+    assert "with exit 5 (run " in told and "1 of 2 records cannot be landed" in told
+    assert found["hint"] == f"batchinfer quarantine {local.named}"
+    assert found["warnings"][-1] == f"{told}; next: {found['hint']}"
+    local.extract(DAY, "checks.max_quarantine_rate=0.5")
+    assert not any("last extract" in text for text in checked(local).get("warnings", ()))
+
+
 def test_a_slice_that_was_passed_by_is_late_whatever_the_age(ready: SmallProject) -> None:
     ready.extract("2026-11-22")
     ready.score("2026-11-22")
