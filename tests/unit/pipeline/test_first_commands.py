@@ -82,7 +82,7 @@ def test_the_newest_slice_is_scored_where_none_is_named(
     batchinfer.train(_file(first))
     report = batchinfer.score(_file(first))
     assert (report.slice, report.status) == ("2026-11-23", "published")
-    assert "slice 2026-11-23 is scored, the newest" in capsys.readouterr().err
+    assert "takes slice 2026-11-23, the newest" in capsys.readouterr().err
 
 
 def test_a_score_too_early_says_the_next_step(first: SmallProject) -> None:
