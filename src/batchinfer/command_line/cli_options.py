@@ -84,32 +84,27 @@ _set_option: Callable[[Command], Command] = click.option(
 )
 
 
+# With the name of the argument, and the help.
+_pipeline_option = partial(
+    click.option,
+    "-p",
+    "--pipeline",
+    required=True,
+    metavar="NAME|FILE",
+    shell_complete=complete_pipeline,
+)
+
+
 def pipeline_options(command: Command) -> Command:
     """-p, --env and --set, as on every command of a pipeline."""
-    pipeline = click.option(
-        "-p",
-        "--pipeline",
-        "ref",
-        required=True,
-        metavar="NAME|FILE",
-        shell_complete=complete_pipeline,
-        help="Pipeline name, or a YAML file.",
-    )
+    pipeline = _pipeline_option("ref", help="Pipeline name, or a YAML file.")
     return pipeline(env_option(_set_option(command)))
 
 
 def pipelines_options(command: Command) -> Command:
     """The same of a command that takes several pipelines."""
-    pipelines = click.option(
-        "-p",
-        "--pipeline",
-        "refs",
-        required=True,
-        multiple=True,
-        metavar="NAME|FILE",
-        shell_complete=complete_pipeline,
-        help="Pipeline name, or a YAML file; repeat for several.",
-    )
+    several = "Pipeline name, or a YAML file; repeat for several."
+    pipelines = _pipeline_option("refs", multiple=True, help=several)
     return pipelines(env_option(_set_option(command)))
 
 

@@ -28,7 +28,7 @@ def init_command(name: str | None, data: str | None, target: str | None, out: st
     conf/; where there is none, it is made here. Without --from only that is done, with or without
     a NAME. Nothing that is there is overwritten.
     """
-    from batchinfer.command import leave, run_command
+    from batchinfer.command import end_command
 
     def work() -> Any:
         from batchinfer.api import init
@@ -36,4 +36,4 @@ def init_command(name: str | None, data: str | None, target: str | None, out: st
 
         return show_init(init(name, data, target, out=out))
 
-    leave(run_command(work, {} if name is None else {"pipeline": name}))
+    end_command(work, pipeline=name)

@@ -34,6 +34,6 @@ def schema_command(file: Path | None) -> None:
             ) from error
         return {"file": str(file.absolute())}
 
-    from batchinfer.command import leave, run_command
+    from batchinfer.command import end_command
 
-    leave(run_command(work))
+    end_command(work)

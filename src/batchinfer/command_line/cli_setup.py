@@ -13,11 +13,11 @@ import click
 @click.command("setup")
 def setup_command() -> None:
     """Bring what pip cannot: Delta's jars, the JVM's class-data archive. Again, it does nothing."""
-    from batchinfer.command import leave, run_command
+    from batchinfer.command import end_command
 
     def work() -> Any:
         from batchinfer.install import set_up
 
         return set_up()
 
-    leave(run_command(work))
+    end_command(work)
