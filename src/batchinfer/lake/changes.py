@@ -97,6 +97,31 @@ def read_commits(uri: str, before: int, last: int) -> list[Commit] | None:
     return commits
 
 
+def last_versions(uri: str, paths: Iterable[str], version: int) -> dict[str, int]:
+    """The newest version, before this one, that has each of these files, by its path; files that no
+    commit in the log removed are not among them.
+
+    Commits are read from the newest on, until all files are found.
+
+    Runs on: driver
+
+    Raises:
+        StorageError: the log cannot be read.
+    """
+    missing = set(paths)
+    found: dict[str, int] = {}
+    while missing and version > 0:
+        text = read_commit(uri, version)
+        if text is None:
+            break
+        commit = _parse(uri, version, text)
+        version -= 1
+        gone = missing & {file.path for file in (*commit.removed, *commit.rewritten_from)}
+        found |= dict.fromkeys(gone, version)
+        missing -= gone
+    return found
+
+
 def net_changes(commits: Iterable[Commit], backwards: bool = False) -> NetChanges:
     """What the commits come to, one after the other; `backwards`: what undoing them would come
     to.

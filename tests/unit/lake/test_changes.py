@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchinfer.errors import StorageError
-from batchinfer.lake.changes import Commit, CommitFile, net_changes, read_commits
+from batchinfer.lake.changes import Commit, CommitFile, last_versions, net_changes, read_commits
 
 
 def rows(*numbers: int) -> pa.Table:
@@ -62,6 +62,23 @@ def test_optimize_changes_nothing_and_a_file_that_came_and_went_is_in_neither(
     later = read_commits(place, 2, 4)
     assert later is not None
     assert not net_changes(later)
+
+
+def test_the_version_that_had_a_file_is_the_one_before_it_went(tmp_path: Path) -> None:
+    place = str(tmp_path / "t")
+    for number in (0, 2):
+        write_deltalake(place, rows(number), mode="append")
+    gone = dict.fromkeys(live(DeltaTable(place)), 1)
+    DeltaTable(place).optimize.compact()
+    write_deltalake(place, rows(4), mode="append")
+    before = live(DeltaTable(place))
+    DeltaTable(place).delete("id = 4")
+    gone |= dict.fromkeys(before - live(DeltaTable(place)), 3)
+    assert len(gone) == 3
+    assert last_versions(place, gone, 4) == gone
+    assert last_versions(place, [*live(DeltaTable(place)), "never.parquet"], 4) == {}
+    (tmp_path / f"t/_delta_log/{2:020}.json").unlink()
+    assert list(last_versions(place, gone, 4).values()) == [3], "the log no longer tells of two"
 
 
 def test_a_commit_that_clean_up_took_is_told(tmp_path: Path) -> None:

@@ -18,7 +18,12 @@ from batchinfer.errors import ConfigError, InputError
 from batchinfer.pipeline.definition.table_steps import mends_keys
 from batchinfer.pipeline.slices.feature_tables import Preparation
 from batchinfer.pipeline.slices.slice_data import SliceData
-from batchinfer.pipeline.slices.slice_frames import slice_condition, slice_frame, table_frame
+from batchinfer.pipeline.slices.slice_frames import (
+    came_frame,
+    slice_condition,
+    slice_frame,
+    table_frame,
+)
 from batchinfer.pipeline.slices.table_columns import TableColumns
 from batchinfer.prepare import HIDDEN, RAW, REMOVED, SLICE_MOMENT, SLICE_NAME, Join, Surroundings
 from batchinfer.prepare.table_step import TableStepProblem, named, type_family
@@ -125,6 +130,8 @@ def rows_with_history(
     elif data.fields is not None and data.rule is not None:
         rows = _in_place(spark, data, data.rule, names, fields)
         rows = rows.withColumn(SLICE_NAME, _name_of(data.rule, fields))
+    elif data.only_files and len(data.slices) > 1:
+        rows = _with_days(spark, came_frame(spark, data, _FILE), data)
     else:
         whole = data.fields is None or not data.slices
         rows = (
@@ -134,8 +141,6 @@ def rows_with_history(
         )
         if isinstance(rule, SliceColumn):
             rows = rows.withColumn(SLICE_NAME, _name_of(rule, fields))
-        elif len(data.slices) > 1:
-            rows = _with_days(spark, rows, data)
         else:
             rows = rows.withColumn(SLICE_NAME, F.lit(data.slice or "train"))
     if any(isinstance(step, Join) and step.by_slice for step in columns.preparation.steps):
@@ -150,7 +155,6 @@ def _with_days(spark: SparkSession, rows: DataFrame, data: SliceData) -> DataFra
 
     named_days = [(path.rpartition("/")[2], day) for path, day in data.days.items()]
     days = spark.createDataFrame(named_days, f"{_FILE} string, {SLICE_NAME} string")
-    rows = rows.withColumn(_FILE, F.col("_metadata.file_name"))
     return rows.join(F.broadcast(days), _FILE).drop(_FILE)
 
 
