@@ -9,7 +9,7 @@ state is JSON, never pickle.
 from batchinfer.transforms.check import check_steps, feature_columns, source_columns
 from batchinfer.transforms.column import is_ordered
 from batchinfer.transforms.derivation import check_derivation, derived_names, read_columns
-from batchinfer.transforms.fitted import Inputs, IntegerInput, TransformPipeline
+from batchinfer.transforms.fitted import Inputs, IntegerInput, TransformPipeline, frame_of
 from batchinfer.transforms.fitting import (
     accumulate_pass,
     finish_pass,
@@ -65,6 +65,7 @@ __all__ = [
     "fit_after",
     "fit_passes",
     "fit_rows",
+    "frame_of",
     "hidden_columns",
     "is_ordered",
     "kept_columns",

@@ -105,7 +105,8 @@ def check_steps(
                     )
                 )
     # Columns as they are feed a model that takes them so: `train` asks for a matrix by itself.
-    if not only_kept(steps):
+    as_they_are = only_kept(steps) or (target is None and all(isinstance(s, Derive) for s in steps))
+    if not as_they_are:
         problems += _not_for_a_matrix(steps, fields, found, excluded)
     return sorted(
         problems, key=lambda problem: [part for part in problem.path if isinstance(part, int)]
