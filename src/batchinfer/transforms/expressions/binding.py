@@ -6,15 +6,52 @@ Source of the names: Spark SQL's own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import pyarrow as pa
 
 from batchinfer.transforms.expressions import sql_types as sql
 from batchinfer.transforms.expressions.arithmetic import bind_arithmetic, bind_sign
 from batchinfer.transforms.expressions.bound import Bound, Computed, constant
+from batchinfer.transforms.expressions.casting import bind_cast
 from batchinfer.transforms.expressions.comparing import bind_comparison, bind_in
+from batchinfer.transforms.expressions.logic import (
+    bind_case,
+    bind_coalesce,
+    bind_connected,
+    bind_extreme,
+    bind_if,
+    bind_is_null,
+    bind_not,
+    bind_nullif,
+    bind_truth,
+)
+from batchinfer.transforms.expressions.moments import (
+    MOMENT_PARTS,
+    bind_datediff,
+    bind_moment_part,
+)
+from batchinfer.transforms.expressions.quantities import (
+    OF_ONE,
+    bind_abs,
+    bind_log,
+    bind_of_one,
+    bind_pow,
+    bind_round,
+    bind_whole,
+)
+from batchinfer.transforms.expressions.string_functions import (
+    bind_concat,
+    bind_length,
+    bind_letters,
+    bind_like,
+    bind_regexp_replace,
+    bind_rlike,
+    bind_substring,
+    bind_trim,
+)
 from batchinfer.transforms.expressions.syntax import (
     Call,
     CastTo,
@@ -25,7 +62,7 @@ from batchinfer.transforms.expressions.syntax import (
 )
 from batchinfer.transforms.step import nearest_hint
 
-Parts = tuple[Bound, ...]
+Parts = Sequence[Bound]
 
 
 @dataclass(frozen=True)
@@ -51,15 +88,50 @@ def _comparison(sign: str) -> Callee:
     return Callee(lambda at, parts: bind_comparison(sign, at, parts[0], parts[1]), 2, 2)
 
 
+def _connected(word: str) -> Callee:
+    return Callee(lambda at, parts: bind_connected(word, at, parts[0], parts[1]), 2, 2)
+
+
 OPERATORS: Mapping[str, Callee] = {
     **{sign: _arithmetic(sign) for sign in ("+", "-", "*", "/", "%", "div")},
     **{sign: _comparison(sign) for sign in ("=", "<>", "<", "<=", ">", ">=", "<=>")},
     "-x": Callee(lambda at, parts: bind_sign("-", at, parts[0]), 1, 1),
     "+x": Callee(lambda at, parts: bind_sign("+", at, parts[0]), 1, 1),
+    **{word: _connected(word) for word in ("and", "or")},
+    "not": Callee(lambda at, parts: bind_not(at, parts[0]), 1, 1),
+    "is null": Callee(lambda at, parts: bind_is_null(at, parts[0]), 1, 1),
+    "is true": Callee(lambda at, parts: bind_truth(at, parts[0]), 1, 1),
     "in": Callee(bind_in, 2, None),
+    "like": Callee(bind_like, 2, 2),
+    "rlike": Callee(bind_rlike, 2, 2),
+    "case": Callee(bind_case, 3, None),
 }
 
-FUNCTIONS: Mapping[str, Callee] = {}
+FUNCTIONS: Mapping[str, Callee] = {
+    "if": Callee(bind_if, 3, 3),
+    "coalesce": Callee(bind_coalesce, 1, None),
+    "nullif": Callee(bind_nullif, 2, 2),
+    "greatest": Callee(lambda at, parts: bind_extreme(">", "greatest", at, parts), 2, None),
+    "least": Callee(lambda at, parts: bind_extreme("<", "least", at, parts), 2, None),
+    "abs": Callee(bind_abs, 1, 1),
+    "round": Callee(bind_round, 1, 2),
+    **{name: Callee(partial(bind_whole, True), 1, 1) for name in ("ceil", "ceiling")},
+    "floor": Callee(partial(bind_whole, False), 1, 1),
+    "log": Callee(bind_log, 1, 2),
+    **{name: Callee(partial(bind_of_one, name), 1, 1) for name in OF_ONE},
+    **{name: Callee(bind_pow, 2, 2) for name in ("pow", "power")},
+    **{name: Callee(partial(bind_moment_part, name), 1, 1) for name in MOMENT_PARTS},
+    "datediff": Callee(bind_datediff, 2, 2),
+    "to_date": Callee(lambda at, parts: bind_cast(at, parts[0], sql.DATE, False), 1, 1),
+    "concat": Callee(bind_concat, 1, None),
+    "length": Callee(bind_length, 1, 1),
+    **{name: Callee(bind_substring, 2, 3) for name in ("substring", "substr")},
+    "lower": Callee(partial(bind_letters, False), 1, 1),
+    "upper": Callee(partial(bind_letters, True), 1, 1),
+    **{name: Callee(partial(bind_trim, name), 1, 1) for name in ("trim", "ltrim", "rtrim")},
+    "regexp_like": Callee(bind_rlike, 2, 2),
+    "regexp_replace": Callee(bind_regexp_replace, 3, 3),
+}
 """By their names in lower case."""
 
 
@@ -112,7 +184,7 @@ def bind_tree(node: Node, columns: Mapping[str, pa.DataType]) -> Bound:
     if isinstance(node, Named):
         return _column(node, columns)
     if isinstance(node, CastTo):
-        raise told_at(node.at, "cast is not there yet")
+        return bind_cast(node.at, bind_tree(node.argument, columns), node.type, node.lenient)
     parts = tuple(bind_tree(argument, columns) for argument in node.arguments)
     return _callee(node).bind(node.at, parts)
 

@@ -19,6 +19,7 @@ from batchinfer.transforms.expressions.bound import (
     Mask,
     RowsRead,
     called,
+    constant,
     first_errors,
     from_numbers,
     merged_errors,
@@ -26,6 +27,7 @@ from batchinfer.transforms.expressions.bound import (
     valid_rows,
     without_rows,
 )
+from batchinfer.transforms.expressions.moment_text import day_of, micros_of
 from batchinfer.transforms.expressions.syntax import told_at
 from batchinfer.transforms.expressions.widening import widened
 
@@ -46,7 +48,6 @@ def bind_comparison(sign: str, at: int, one: Bound, other: Bound) -> Bound:
         ExpressionError: there is no type that holds the values of both.
     """
     one, other = brought_together(at, f"'{sign}'", (one, other))
-    floating = sql.is_floating(one.type)
 
     def run(rows: RowsRead) -> Computed:
         parts = (one.compute(rows), other.compute(rows))
@@ -54,8 +55,7 @@ def bind_comparison(sign: str, at: int, one: Bound, other: Bound) -> Bound:
             errors = first_errors(parts)
             made = _same(parts[0], parts[1], rows.count)
             return Computed(without_rows(made, errors), errors)
-        compare = _compare_floats if floating else _compare_arrow
-        made = compare(sign, parts[0], parts[1], rows.count)
+        made = compared_values(sign, parts[0], parts[1], rows.count)
         return Computed(made, merged_errors(parts, rows.count))
 
     return Bound(at, sql.BOOLEAN, run)
@@ -67,6 +67,7 @@ def brought_together(at: int, where: str, parts: Sequence[Bound]) -> list[Bound]
     Raises:
         ExpressionError: they have none.
     """
+    parts = _dates_in_text(parts)
     type_ = sql.common_type([part.type for part in parts])
     if type_ is None:
         types = list(dict.fromkeys(sql.told_type(part.type) for part in parts))
@@ -80,8 +81,28 @@ def brought_together(at: int, where: str, parts: Sequence[Bound]) -> list[Bound]
     return [widened(part, type_) for part in parts]
 
 
+def _dates_in_text(parts: Sequence[Bound]) -> list[Bound]:
+    """Texts that stand beside dates or timestamps are read as such: `day >= '2026-01-31'`."""
+    others = sql.common_type([part.type for part in parts if part.type != sql.STRING])
+    if others is None or not sql.is_moment(others):
+        return list(parts)
+    return [_as_moment(part, others) if part.type == sql.STRING else part for part in parts]
+
+
+def _as_moment(part: Bound, type_: pa.DataType) -> Bound:
+    if not part.is_literal:
+        return part
+    text = part.literal
+    value = day_of(text) if type_ == sql.DATE else micros_of(text, type_ == sql.TIMESTAMP)
+    if value is None:
+        raise told_at(part.at, f"got '{text}', which is no {sql.told_type(type_)}")
+    return constant(part.at, value, type_)
+
+
 def _compare_arrow(sign: str, one: Computed, other: Computed, count: int) -> pa.Array:
     left, right = one.values, other.values
+    if left.type == sql.BOOLEAN and sign not in ("=", "<>"):
+        left, right = (side.cast(sql.TINYINT) for side in (left, right))
     if isinstance(left, pa.Scalar) and isinstance(right, pa.Scalar):
         left = pa.repeat(left, count)
     return called(_ARROW[sign], left, right)
@@ -103,16 +124,16 @@ def _compare_floats(sign: str, one: Computed, other: Computed, count: int) -> pa
     return from_numbers(made, sql.BOOLEAN, valid)
 
 
-def equal_values(one: Computed, other: Computed, count: int) -> pa.Array:
-    """Whether they are equal, null where either is."""
-    array = one.array(count)
-    compare = _compare_floats if sql.is_floating(array.type) else _compare_arrow
-    return compare("=", one, other, count)
+def compared_values(sign: str, one: Computed, other: Computed, count: int) -> pa.Array:
+    """`one sign other` of two parts of one type, null where either is."""
+    if sql.is_floating(one.values.type):
+        return _compare_floats(sign, one, other, count)
+    return _compare_arrow(sign, one, other, count)
 
 
 def _same(one: Computed, other: Computed, count: int) -> pa.Array:
     valid = valid_rows(one.values, count), valid_rows(other.values, count)
-    equal = pc.fill_null(equal_values(one, other, count), False)
+    equal = pc.fill_null(compared_values("=", one, other, count), False)
     both_null = pa.array(~valid[0] & ~valid[1])
     return called("or", equal, both_null)
 
@@ -131,7 +152,7 @@ def bind_in(at: int, parts: Sequence[Bound]) -> Bound:
             value = choice.compute(rows)
             errors |= {row: told for row, told in value.errors.items() if open_[row]}
             open_ = open_ & ~_rows_of(value.errors, rows.count)
-            equal = equal_values(first, value, rows.count)
+            equal = compared_values("=", first, value, rows.count)
             hit = np.asarray(pc.fill_null(equal, False).to_numpy(zero_copy_only=False)) & open_
             unknown |= ~valid_rows(value.values, rows.count)
             found |= hit

@@ -12,6 +12,7 @@ from decimal import Decimal
 import pyarrow as pa
 
 from batchinfer.transforms.expressions import sql_types as sql
+from batchinfer.transforms.expressions.casting_text import floating_of
 from batchinfer.transforms.expressions.expression_tokens import Token, tokens_of
 from batchinfer.transforms.expressions.moment_text import day_of, micros_of
 from batchinfer.transforms.expressions.syntax import Call, CastTo, Literal, Named, Node, told_at
@@ -344,7 +345,8 @@ def _number(at: int, text: str) -> Literal:
             raise told_at(at, f"got {text}, which is no {sql.told_type(type_)}")
         return Literal(at, int(digits), type_)
     if suffix in ("d", "f") or (not suffix and "e" in digits.lower()):
-        return Literal(at, float(digits), sql.FLOAT if suffix == "f" else sql.DOUBLE)
+        value = floating_of(digits, single=suffix == "f")
+        return Literal(at, value, sql.FLOAT if suffix == "f" else sql.DOUBLE)
     if not suffix and digits.lstrip("-").isdigit():
         for type_ in (sql.INT, sql.BIGINT):
             if _fits(int(digits), type_):
