@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,22 +34,31 @@ class Project:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def pipeline(self, name: str, features: str = "", schema: str = SCHEMA, more: str = "") -> str:
+    def pipeline(
+        self,
+        name: str,
+        features: str = "",
+        schema: str = SCHEMA,
+        more: str = "",
+        train: bool = True,
+    ) -> str:
         file = self.root / "conf" / "pipelines" / f"{name}.yaml"
         file.parent.mkdir(parents=True, exist_ok=True)
         text = (
             PIPELINE.replace("NAME", name).replace("SCHEMA", schema).replace("FEATURES", features)
         )
+        if not train:
+            text = re.sub(r"^train: .*\n", "", text, flags=re.MULTILINE)
         file.write_text(text + more)
         return str(file)
 
-    def context(self, name: str, *overrides: str, **how: str) -> Any:
+    def context(self, name: str, *overrides: str, **how: Any) -> Any:
         from batchinfer.pipeline.definition.context import Context
 
         return Context.open(self.pipeline(name, **how), overrides=overrides)
 
     def register(
-        self, name: str, artifact: Path | str, *overrides: str, **how: str
+        self, name: str, artifact: Path | str, *overrides: str, **how: Any
     ) -> RegisterReport:
         return register_model(self.context(name, *overrides, **how), str(artifact))
 

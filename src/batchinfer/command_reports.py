@@ -102,9 +102,10 @@ class RunReport(Report):
 @dataclass
 class TrainReport(Report):
     """Report of `train`; `rows_superseded` are older copies of rows that were left out: a newer
-    slice has their key. `measured_against` says of metrics which trivial model they are held
-    against; `baseline` is that model's value. `landed_first` is the report of the landing that came
-    before it, where nothing had landed.
+    slice has their key; `rows_unfit` are rows that an expression of `derive` failed on.
+    `measured_against` says of metrics which trivial model they are held against; `baseline` is that
+    model's value. `landed_first` is the report of the landing that came before it, where nothing
+    had landed.
     """
 
     model_name: str = ""
@@ -115,6 +116,7 @@ class TrainReport(Report):
     rows_validation: int = 0
     rows_without_label: int = 0
     rows_superseded: int = 0
+    rows_unfit: int = 0
     metrics: dict[str, float] = field(default_factory=dict)
     measured_against: dict[str, str] = field(default_factory=dict)
     source_table: str = ""

@@ -237,6 +237,8 @@ def show_train(report: TrainReport) -> TrainReport:
     if report.rows_superseded:
         told = f"{report.rows_superseded:,} older copies of rows: a newer slice has their keys"
         rows.append(["left out", told])
+    if report.rows_unfit:
+        rows.append(["left out", f"{report.rows_unfit:,} rows that an expression fails on"])
     _facts(
         f"{report.pipeline}: train",
         [*rows, *(["warning", text] for text in report.warnings)],

@@ -8,7 +8,7 @@ kind.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from batchinfer.config.log_columns import LOG_FORMATS, format_columns
@@ -282,10 +282,20 @@ def _check_key(document: dict[Any, Any], columns: Columns) -> Iterator[Problem]:
                 "columns with other names",
             )
         elif name not in allowed:
-            yield Problem(path, f"no such column: {among(name, allowed)}")
+            yield Problem(path, _absent(document, name, allowed))
         elif name in seen:
             yield Problem(path, f"got {shown(name)} twice; allowed: each column once")
         seen.add(name)
+
+
+def _absent(document: dict[Any, Any], name: str, allowed: Iterable[str]) -> str:
+    """What is said of a name that is no column, or one that only the model gets."""
+    if name in mapping_at(document, "derive"):
+        return (
+            f"got {shown(name)}, which derive makes for the model alone; allowed: columns of the "
+            f"rows themselves: {listed(allowed, none='there is none')}"
+        )
+    return f"no such column: {among(name, allowed)}"
 
 
 def _check_slice(document: dict[Any, Any], columns: Columns) -> Iterator[Problem]:
@@ -299,7 +309,7 @@ def _check_slice(document: dict[Any, Any], columns: Columns) -> Iterator[Problem
     if not isinstance(rule, str):
         return
     if rule not in columns:
-        yield Problem(path, f"no such column: {among(rule, columns)}, or ingest_date")
+        yield Problem(path, f"{_absent(document, rule, columns)}, or ingest_date")
     elif unit is not None and (type_ := columns[rule]) is not None:
         if type_.name not in _TIMES:
             times = [
@@ -321,7 +331,7 @@ def _check_slice(document: dict[Any, Any], columns: Columns) -> Iterator[Problem
 def _check_target(document: dict[Any, Any], columns: Columns) -> Iterator[Problem]:
     column = mapping_at(document, "train", "target").get("column")
     if isinstance(column, str) and column not in columns:
-        yield Problem(("train", "target", "column"), f"no such column: {among(column, columns)}")
+        yield Problem(("train", "target", "column"), _absent(document, column, columns))
 
 
 def _check_carry(document: dict[Any, Any], columns: Columns) -> Iterator[Problem]:
@@ -341,7 +351,7 @@ def _check_carry(document: dict[Any, Any], columns: Columns) -> Iterator[Problem
                 f"{listed(allowed, none='there is no other column')}",
             )
         elif name not in allowed:
-            yield Problem(path, f"no such column: {among(name, allowed)}")
+            yield Problem(path, _absent(document, name, allowed))
         elif name in seen:
             yield Problem(path, f"got {shown(name)} twice; allowed: each column once")
         seen.add(name)

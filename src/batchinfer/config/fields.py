@@ -201,6 +201,17 @@ Identifier = Annotated[
         {**TEXT, "pattern": "^[A-Za-z][A-Za-z0-9_-]{0,199}$"},
     ),
 ]
+# Of columns that a pipeline file makes up: expressions can read them without quotes.
+ColumnName = Annotated[
+    str,
+    _matching(
+        r"[A-Za-z_][A-Za-z0-9_]{0,199}", "a letter or _, then letters, digits and _, up to 200"
+    ),
+    json_schema(
+        "a letter or _, then letters, digits and _, up to 200",
+        {**TEXT, "pattern": "^[A-Za-z_][A-Za-z0-9_]{0,199}$"},
+    ),
+]
 # Whoever writes the secret itself here by mistake must not find it in a log.
 VariableName = Annotated[
     str,

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from batchinfer.config.fields import (
     MODEL_URI,
     ClassNames,
+    ColumnName,
     Duration,
     Flag,
     Identifier,
@@ -281,6 +282,8 @@ class Pipeline(Strict):
         name: of the pipeline; its tables, its model and its leases are named after it.
         description: what it predicts, for people.
         source: where the records come from.
+        derive: columns that are made of others, each an expression of a row's own columns; before
+            the features, in training, scoring and for one row alike.
         features: steps on one row alone, fitted when the model is trained.
         train: how a model is trained; without it, one that was registered is used.
         model: which model scores, and how.
@@ -300,6 +303,7 @@ class Pipeline(Strict):
     name: Identifier
     description: str = ""
     source: Source
+    derive: dict[ColumnName, str] = Field(default_factory=dict)
     features: tuple[dict[str, Any], ...] = ()
     train: Train | None = None
     model: Model = Model()

@@ -137,9 +137,15 @@ def _build_handler(
     class_ = load_class(manifest["handler"]["class"], Handler)
     columns = tuple(column["name"] for column in signature["inputs"])
     module = _open_module(manifest, contents, device)
-    handler = class_(
-        module, _load_transforms(manifest, contents), manifest["handler"]["params"], columns
-    )
+    transforms, params = _load_transforms(manifest, contents), manifest["handler"]["params"]
+    handed = manifest.get(manifests.HANDED)
+    if handed is None or transforms is None:
+        handler = class_(module, transforms, params, columns)
+    else:
+        from batchinfer.models.deriving import Deriving, HandedColumns
+
+        inner = class_(module, None, params, tuple(handed))
+        handler = Deriving(inner, HandedColumns(transforms, handed))
     if dict(handler.output) != manifest["handler"]["output"]:
         raise ModelError(
             f"handler {manifest['handler']['class']}: got output {dict(handler.output)}; expected "

@@ -9,7 +9,7 @@ import importlib.metadata
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,14 +40,16 @@ def write_bundle(
     artifact: Artifact | None = None,
     trust: Trust = "none",
     postprocess: PostProcess | None = None,
+    handed: Sequence[str] = (),
 ) -> str:
     """Writes a bundle whole or not at all, reads it back, and returns its digest (SHA-256, hex).
 
     `facts` is JSON-able and stands in the manifest: training table and version, metrics. A model of
     another format is an `artifact` instead of a `module`; `trust` is what loading it needs.
     `postprocess` are the steps after the model, which the outputs of the signature are the result
-    of. The same inputs give the same digest.
-    Runs on: driver.
+    of. `handed` are the columns that the handler takes in place of the signature's inputs: the
+    transforms then begin with `derive`, which makes some of them. The same inputs give the same
+    digest. Runs on: driver.
 
     Raises:
         ModelError: a class cannot be imported by its path, the module cannot be built again, the
@@ -60,6 +62,7 @@ def write_bundle(
         files[FORMATS[artifact.format].file] = artifact.data
     manifest = _manifest(files, handler, module, transforms, facts)
     manifest |= _artifact_entry(artifact, trust) | manifests.postprocess_entry(postprocess)
+    manifest |= {manifests.HANDED: list(handed)} if handed else {}
     manifest["digest"] = manifests.digest_of(manifest)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)

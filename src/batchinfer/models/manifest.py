@@ -34,6 +34,9 @@ POSTPROCESS = "postprocess.json"
 # bundles of weights and a class. `reading` (absent: 1) is how it is asked, see
 # `catalogue.READING`.
 ARTIFACT = "artifact"
+# The columns that the handler is handed, where some of them are derived of the signature's inputs;
+# absent from all other bundles.
+HANDED = "handed"
 _KNOWN = (WEIGHTS, MODULE, TRANSFORMS, SIGNATURE, POSTPROCESS)
 
 

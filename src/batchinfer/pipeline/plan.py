@@ -88,6 +88,8 @@ def plan_slice(context: Context, slice_: str) -> Plan:
             return None
 
     columns = TableColumns(context)
+    if context.pipeline.derive:
+        result["derive"] = dict(context.pipeline.derive)
     suites = attempt(lambda: load_suites(context.pipeline, context.root))
     data = attempt(lambda: find_slice(context, slice_))
     model = attempt(lambda: resolve_model(columns))

@@ -27,6 +27,7 @@ from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.run_record import recorded
 from batchinfer.pipeline.slices.table_columns import TableColumns
 from batchinfer.pipeline.training.adopted_model import RegisterOptions, adopt_model
+from batchinfer.pipeline.training.derived_for_model import derived_for_columns
 from batchinfer.pipeline.training.found_transforms import find_transforms
 
 if TYPE_CHECKING:
@@ -175,8 +176,9 @@ def _bundle_artifact(
         {"module": handler.module} if plain else {"module": None, "artifact": artifact}
     )
     signature = _write(
-        columns, folder, handler, handler.columns, transforms, facts, trust=adopted.trust, **saved
-    )
+        columns, folder, handler, handler.columns, transforms, facts, trust=adopted.trust,
+        **saved, **_handed(transforms, handler),
+    )  # fmt: skip
     source = f"{path.name}, SHA-256 {digest}"
     feeds = handler.params["feeds"]
     return _Made(
@@ -188,25 +190,37 @@ def _bundle_artifact(
 def _bundle_handler(columns: TableColumns, class_path: str, name: str, folder: Path) -> _Made:
     """A bundle of a handler of the user's own, which brings its model along in its code.
 
-    Without `features` it gets all columns of the source but the target.
+    Without `features` it gets all columns of the source but the target, and all derived ones.
     """
     from batchinfer.models.handler import Handler
     from batchinfer.models.mlp import load_class
+    from batchinfer.transforms import kept_columns
 
     transforms, origin = find_transforms(columns, name)
     settings = columns.context.pipeline.train
-    if transforms is not None:
-        inputs = tuple(transforms.source_columns)
+    derived = derived_for_columns(transforms)
+    if transforms is not None and (derived is None or columns.context.pipeline.features):
+        inputs = tuple(kept_columns(transforms.steps) if derived else transforms.source_columns)
     else:
         hidden = {SOURCE_FILE, SOURCE_LINE, *([settings.target.column] if settings else [])}
         inputs = tuple(column for column in columns.prepared if column not in hidden)
+        inputs += tuple(derived.steps[0].makes()) if derived else ()
     handler: Any = load_class(class_path, Handler)(
-        None, transforms, dict(settings.params) if settings else {}, inputs
+        None,
+        None if derived else transforms,
+        dict(settings.params) if settings else {},
+        inputs,
     )
     signature = _write(
-        columns, folder, handler, inputs, transforms, {"transforms_from": origin}, module=None
-    )
+        columns, folder, handler, inputs, transforms, {"transforms_from": origin}, module=None,
+        **_handed(transforms, handler),
+    )  # fmt: skip
     return _Made("handler", "none", origin, signature, class_path)
+
+
+def _handed(transforms: TransformPipeline | None, handler: Any) -> dict[str, Any]:
+    """What `write_bundle` is told of a handler that takes derived columns as they are."""
+    return {"handed": handler.columns} if derived_for_columns(transforms) else {}
 
 
 def _write(
@@ -225,12 +239,15 @@ def _write(
         saved: how the model itself is kept, as `write_bundle` takes it.
     """
     from batchinfer.models.bundle_writing import write_bundle
+    from batchinfer.models.deriving import HandedColumns
     from batchinfer.models.handler import Postprocessed
 
     postprocess = _postprocess(columns.context.loaded, handler, transforms)
     outputs = dict(
         handler.output if postprocess is None else Postprocessed(handler, postprocess).output
     )
+    if transforms is not None and saved.get("handed"):
+        inputs = HandedColumns(transforms, inputs).sources
     signature = _signature(inputs, columns.prepared, outputs)
     write_bundle(
         folder, handler=handler, transforms=transforms, signature=signature,

@@ -32,6 +32,7 @@ from batchinfer.pipeline.training.learned_rows import (
     rows_to_learn_from,
 )
 from batchinfer.pipeline.training.newest_rows import find_superseded, superseded_warning
+from batchinfer.pipeline.training.rows_left_out import RowsLeftOut
 from batchinfer.pipeline.training.training_data import training_data
 from batchinfer.pipeline.training.validation import ValidationRule, choose_validation
 from batchinfer.report.terminal import progress
@@ -73,6 +74,7 @@ def train_pipeline(
     Raises:
         ConfigError: the pipeline has no `train` section or no features, or the alias cannot be one.
         InputError: no labelled rows, or labels of one class only.
+        TooManyQuarantined: a step fails on more rows than `checks.max_quarantine_rate` allows.
     """
     settings = _check_settings(context, alias)
     started = time.perf_counter()
@@ -116,7 +118,7 @@ def _check_settings(context: Context, alias: str) -> Train:
             "a model trained elsewhere, or a handler, is no business of train: "
             f"{context.asked.version_command()}, where PATH is its file",
         )
-    if not context.pipeline.features:
+    if not (context.pipeline.features or context.pipeline.derive):
         raise ConfigError(
             f"{context.loaded.file}: no features, but train needs some: columns that a step "
             "changes or makes"
@@ -172,6 +174,7 @@ def _fit(
     report: TrainReport,
 ) -> tuple[TransformPipeline, ValidationRule]:
     from batchinfer.models.targets import task_of
+    from batchinfer.transforms import dump_steps
 
     started = time.perf_counter()
     context = columns.context
@@ -184,7 +187,7 @@ def _fit(
     task = task_of(settings.target, known[settings.target.column], settings.model)
     rule = choose_validation(settings.params, spark, splits, settings.target.column)
     labels = Labels(settings.target, task, tuple(context.pipeline.source.key), rule)
-    fitted = fit_transforms(spark, context.pipeline.features, steps, fields, splits, labels)
+    fitted = fit_transforms(spark, dump_steps(steps), steps, fields, splits, labels)
     report.stage_seconds["fit"] = round(time.perf_counter() - started, 3)
     return fitted, rule
 
@@ -219,9 +222,12 @@ def _train_and_register(
         integers,
         mapped=mapped_labels(context.pipeline.postprocess),
     )
+    left_out = RowsLeftOut()
     trained = _trained(
-        spec, transforms, lambda: examples_of(columns, settings, data, transforms, rule)
+        spec, transforms, lambda: examples_of(columns, settings, data, transforms, rule, left_out)
     )
+    report.rows_unfit = left_out.rows
+    report.warnings += left_out.warnings(data.rows)
     report.stage_seconds["train"] = round(time.perf_counter() - started, 3)
     report.metrics, report.rows_train = dict(trained.metrics), trained.rows_train
     report.measured_against = measured_against(trained.metrics)

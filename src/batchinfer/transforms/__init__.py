@@ -8,17 +8,19 @@ state is JSON, never pickle.
 
 from batchinfer.transforms.check import check_steps, feature_columns, source_columns
 from batchinfer.transforms.column import is_ordered
-from batchinfer.transforms.fitted import Inputs, IntegerInput, TransformPipeline
+from batchinfer.transforms.derivation import check_derivation, derived_names, read_columns
+from batchinfer.transforms.fitted import Inputs, IntegerInput, TransformPipeline, frame_of
 from batchinfer.transforms.fitting import (
     accumulate_pass,
     finish_pass,
     fit,
     fit_passes,
+    fit_rows,
     hidden_columns,
     merge_pass,
 )
 from batchinfer.transforms.known_steps import STEPS
-from batchinfer.transforms.parse import dump_steps, parse_steps
+from batchinfer.transforms.parse import dump_steps, load_steps, parse_steps
 from batchinfer.transforms.postprocess import (
     AFTER_STEPS,
     PostProcess,
@@ -30,6 +32,7 @@ from batchinfer.transforms.statistics import Ranks, quantile
 from batchinfer.transforms.step import RowStep, StepProblem
 from batchinfer.transforms.steps.after import LabelMap
 from batchinfer.transforms.steps.calibrate import Calibrate
+from batchinfer.transforms.steps.derived import Derive, split_derived
 from batchinfer.transforms.steps.keep import kept_columns, only_kept
 from batchinfer.transforms.supervised import ROW_HASH, TARGET
 from batchinfer.transforms.type_names import dump_fields, load_fields
@@ -40,6 +43,7 @@ __all__ = [
     "STEPS",
     "TARGET",
     "Calibrate",
+    "Derive",
     "Inputs",
     "IntegerInput",
     "LabelMap",
@@ -50,7 +54,9 @@ __all__ = [
     "TransformPipeline",
     "accumulate_pass",
     "check_after",
+    "check_derivation",
     "check_steps",
+    "derived_names",
     "dump_fields",
     "dump_steps",
     "feature_columns",
@@ -58,14 +64,19 @@ __all__ = [
     "fit",
     "fit_after",
     "fit_passes",
+    "fit_rows",
+    "frame_of",
     "hidden_columns",
     "is_ordered",
     "kept_columns",
     "load_fields",
+    "load_steps",
     "merge_pass",
     "only_kept",
     "parse_after",
     "parse_steps",
     "quantile",
+    "read_columns",
     "source_columns",
+    "split_derived",
 ]

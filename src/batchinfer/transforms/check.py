@@ -15,6 +15,7 @@ import pyarrow.types as pt
 from batchinfer.contracts import Problem
 from batchinfer.transforms.column import NUMBERS, UNKNOWN, kind, plain_type
 from batchinfer.transforms.step import Fields, RowStep, State, StepProblem
+from batchinfer.transforms.steps.derived import SECTION, Derive
 from batchinfer.transforms.steps.keep import only_kept
 
 UNTOLD = "untold"
@@ -28,7 +29,7 @@ class Walk(NamedTuple):
     Attributes:
         fields: all columns after the last step, with their types, the hidden ones of encoders too.
         mentioned: columns in order of first mention; what a step makes comes after the columns that
-            it names.
+            it names, and what `derive` makes after all others, unless a step names it.
         writer: the last step that changed or made a column, by its place in the steps.
         read: columns that a step read to make another one of, after they were changed.
         problems: what does not fit.
@@ -54,14 +55,14 @@ def walk(
     seen: dict[str, None] = {}
     for place, step in enumerate(steps):
         made = step.makes()
-        seen.update(dict.fromkeys([*step.columns, *made]))
+        seen.update(dict.fromkeys(step.mentions))
         try:
             now = step.output_fields(now, (states or {}).get(str(place)))
         except StepProblem as problem:
             result.problems.extend(Problem(_path(step, place), text) for text in problem.problems)
             touched = [name for name in step.columns if step.in_place and name in now]
             now = now | dict.fromkeys([*touched, *made], UNKNOWN)
-        for name in (*(step.columns if step.in_place else ()), *made):
+        for name in (*(step.columns if step.in_place else ()), *step.feeds):
             # A step that only names what is kept leaves each column what the step before made of
             # it.
             result.writer[name] = result.writer.get(name, place) if step.only else place
@@ -69,8 +70,9 @@ def walk(
         if step.only:
             for name in [name for name in result.writer if name not in step.columns]:
                 del result.writer[name]
-        if not step.in_place:
-            result.read.update(step.columns)
+        result.read.update(step.consumed)
+    for step in steps:
+        seen.update(dict.fromkeys(step.makes()))
     return result._replace(fields=now, mentioned=[name for name in seen if name in now])
 
 
@@ -103,7 +105,8 @@ def check_steps(
                     )
                 )
     # Columns as they are feed a model that takes them so: `train` asks for a matrix by itself.
-    if not only_kept(steps):
+    as_they_are = only_kept(steps) or (target is None and all(isinstance(s, Derive) for s in steps))
+    if not as_they_are:
         problems += _not_for_a_matrix(steps, fields, found, excluded)
     return sorted(
         problems, key=lambda problem: [part for part in problem.path if isinstance(part, int)]
@@ -133,11 +136,16 @@ def _not_for_a_matrix(
         if name in found.read or name in excluded:
             continue
         if kind(type_) not in (*NUMBERS, "vector", "unknown"):
+            derived = name in steps[place].feeds and isinstance(steps[place], Derive)
             message = (
-                f"column '{name}' is still {type_} after its steps: no step "
+                f"is {type_}, and nothing reads it: no expression, and no step of features makes a "
+                f"number of it; allowed: a step such as {_ENCODERS}, or no such expression"
+                if derived
+                else f"column '{name}' is still {type_} after its steps: no step "
                 f"makes a number of it; add {_ENCODERS}"
             )
-            problems.append(Problem(_path(steps[place], place), message))
+            path = (SECTION, name) if derived else _path(steps[place], place)
+            problems.append(Problem(path, message))
         elif steps[place].keeps_missing and pt.is_list(fields.get(name, UNKNOWN)):
             message = (
                 f"column '{name}' is a list without a length of its own, of which no matrix can "
@@ -206,11 +214,19 @@ def _later(problem: Problem, steps: Sequence[RowStep]) -> Problem:
     if maker is None:
         return problem
     why = (
-        f"step {maker + 1} ({steps[maker].name}) makes it, after this one; allowed: the step "
+        f"step {_position(steps[maker], maker) + 1} ({steps[maker].name}) makes it, after this "
+        "one; allowed: the step "
         "that makes a column before its use"
     )
     return Problem(problem.path, f"{steps[place].name}: no column '{found[1]}' yet: {why}")
 
 
+def _position(step: RowStep, place: int) -> int:
+    """Where the step stands in the section of its pipeline file."""
+    return place if step._position is None else step._position
+
+
 def _path(step: RowStep, place: int) -> tuple[str | int, ...]:
-    return ("features", place if step._position is None else step._position, step.name, "columns")
+    if isinstance(step, Derive):
+        return (SECTION,)
+    return ("features", _position(step, place), step.name, "columns")

@@ -32,8 +32,8 @@ from batchinfer.transforms.column import (
     places_of,
     write,
 )
-from batchinfer.transforms.known_steps import STEPS
-from batchinfer.transforms.parse import dump_steps, parse_steps
+from batchinfer.transforms.known_steps import STORED_STEPS
+from batchinfer.transforms.parse import dump_steps, load_steps
 from batchinfer.transforms.step import Fields, RowStep, State, StepProblem
 from batchinfer.transforms.supervised import ROW_HASH
 from batchinfer.transforms.type_names import dump_fields, load_fields
@@ -328,7 +328,7 @@ class TransformPipeline:
             )
         try:
             entries = value["steps"]
-            steps, problems = parse_steps([entry["step"] for entry in entries])
+            steps, problems = load_steps([entry["step"] for entry in entries])
             texts = [problem.message for problem in problems] or _version_problems(entries)
             if texts:
                 raise ModelError(
@@ -358,9 +358,9 @@ def _version_problems(entries: Sequence[Mapping[str, Any]]) -> list[str]:
     problems = []
     for entry in entries:
         (name,) = entry["step"]
-        if entry["version"] != STEPS[name].version:
+        if entry["version"] != STORED_STEPS[name].version:
             problems.append(
                 f"step {name} was fitted as version {entry['version']}; this release has version "
-                f"{STEPS[name].version}"
+                f"{STORED_STEPS[name].version}"
             )
     return problems

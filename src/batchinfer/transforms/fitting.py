@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
+from batchinfer.errors import UnfitRows
 from batchinfer.transforms.check import source_columns, types_before
 from batchinfer.transforms.column import unencoded
 from batchinfer.transforms.fitted import TransformPipeline, frame_of
-from batchinfer.transforms.parse import dump_steps, parse_steps
+from batchinfer.transforms.parse import dump_steps, load_steps
 from batchinfer.transforms.step import Fields, Json, RowStep, State, StepProblem
 from batchinfer.transforms.supervised import HIDDEN, ROW_HASH
 
@@ -52,7 +54,8 @@ def accumulate_pass(
     """Partial statistics of one pass over one part of the data, JSON-able.
 
     `states` has the state of each step fitted so far, by its place ("0", "1" …, as JSON has no
-    other keys). Batches need only the `source_columns` of the steps, and the hidden columns that
+    other keys). Rows that a step names as those that it fails on are left out, in every pass.
+    Batches need only the `source_columns` of the steps, and the hidden columns that
     `hidden_columns` names; none at all is fine. The same batches give the same bits. Runs on:
     executor.
 
@@ -137,20 +140,30 @@ def fit(
     return TransformPipeline(steps, fields, states)
 
 
+def fit_rows(batch: pa.RecordBatch, unfit: UnfitRows) -> pa.RecordBatch:
+    """The rows of a batch without those that were named.
+
+    Runs on: driver | executor.
+    """
+    return batch.take(pa.array(np.delete(np.arange(batch.num_rows), list(unfit.rows))))
+
+
 def hidden_columns(steps: Sequence[RowStep]) -> set[str]:
     """The hidden columns of `supervised` that a fit of the steps reads."""
     return {name for step in steps for name in step.learns_from()}
 
 
 def _wanted(steps: Sequence[RowStep], pass_steps: Sequence[int]) -> list[int]:
-    """The steps of the pass, and those before them that their columns go through."""
+    """The steps of the pass, those before them that their columns go through, and those that name
+    rows to leave out: every pass learns from the same rows.
+    """
     needed: set[str] = set()
     wanted = []
     for place in reversed(range(max(pass_steps, default=-1) + 1)):
         step = steps[place]
         writes = {*(step.columns if step.in_place else ()), *step.makes()}
         hidden = {unencoded(name) for name in step.columns} if step.encodes else set()
-        if place in pass_steps or needed & (writes | hidden):
+        if place in pass_steps or step.tells_rows or needed & (writes | hidden):
             wanted.append(place)
             needed |= {
                 *step.columns,
@@ -181,6 +194,24 @@ def _hidden(
 
 
 def _partial(
+    steps: Sequence[RowStep],
+    pass_steps: Sequence[int],
+    wanted: Sequence[int],
+    prepared: dict[int, Any],
+    batch: pa.RecordBatch,
+    sources: Fields,
+) -> Json:
+    """Partial statistics of one batch; rows that a step names as those that it fails on are left
+    out.
+    """
+    try:
+        return _gathered(steps, pass_steps, wanted, prepared, batch, sources)
+    except UnfitRows as unfit:
+        batch = fit_rows(batch, unfit)
+        return _gathered(steps, pass_steps, wanted, prepared, batch, sources)
+
+
+def _gathered(
     steps: Sequence[RowStep],
     pass_steps: Sequence[int],
     wanted: Sequence[int],
@@ -234,7 +265,7 @@ def _merged(left: Json, right: Json) -> Json:
     items = {place: part["step"] for place, part in left["steps"].items()}
     if items != {place: part["step"] for place, part in right["steps"].items()}:
         raise ValueError("partial statistics of different steps cannot be merged")
-    steps, _ = parse_steps(list(items.values()))
+    steps, _ = load_steps(list(items.values()))
     merged = {
         place: {
             "step": item,

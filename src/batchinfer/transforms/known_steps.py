@@ -1,7 +1,8 @@
 """The steps that a pipeline file may name.
 
 Owns the names and nothing else. A new step is one class in one of the modules of `steps` and one
-line here.
+line here. `derive` is a section of its own in a pipeline file, and a step like the others behind
+it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from batchinfer.transforms.step import RowStep
 from batchinfer.transforms.steps.cleanse import Cast, Lower, Map, Replace, Trim
 from batchinfer.transforms.steps.construct import Bucketize, Cross, Polynomial, Ratio
 from batchinfer.transforms.steps.dates import DateParts
+from batchinfer.transforms.steps.derived import Derive
 from batchinfer.transforms.steps.encode import EmbeddingIndex, Frequency, Hashing, OneHot, Ordinal
 from batchinfer.transforms.steps.image import Image
 from batchinfer.transforms.steps.impute import Impute
@@ -52,3 +54,6 @@ _ALL: tuple[type[RowStep], ...] = (
 )
 
 STEPS: dict[str, type[RowStep]] = {step.name: step for step in _ALL}
+
+STORED_STEPS: dict[str, type[RowStep]] = {Derive.name: Derive, **STEPS}
+"""What fitted transforms may hold: the steps of `features`, and `derive` before them."""

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from batchinfer.contracts import Problem
-from batchinfer.transforms.known_steps import STEPS
+from batchinfer.transforms.known_steps import STEPS, STORED_STEPS
 from batchinfer.transforms.step import Item, RowStep, nearest_hint
 
 S = TypeVar("S", bound=Item)
@@ -26,6 +26,14 @@ def parse_steps(raw: Sequence[Mapping[str, Any]]) -> tuple[list[RowStep], list[P
     path ("features", place, name, parameter). Runs on: driver.
     """
     return parse_items(raw, STEPS, "features", "standardize: {columns: [age]}")
+
+
+def load_steps(stored: Sequence[Mapping[str, Any]]) -> tuple[list[RowStep], list[Problem]]:
+    """The steps that `dump_steps` wrote, that of `derive` among them, and every problem found.
+
+    Runs on: driver | executor.
+    """
+    return parse_items(stored, STORED_STEPS, "features", "standardize: {columns: [age]}")
 
 
 def parse_items(

@@ -111,6 +111,8 @@ class RowStep(Item):
         True if categories become numbers; the categories stay readable for `cross`. integers: True
         if the columns become named integer inputs of the model instead of columns of the matrix.
         keeps_missing: True if a number that is missing stays so in the matrix (NaN), instead of 0.
+        tells_rows: True if it names the rows that it fails on (`errors.UnfitRows`); they are then
+        left out of whatever is learned.
     """
 
     accepts: ClassVar[tuple[str, ...]]
@@ -118,6 +120,7 @@ class RowStep(Item):
     encodes: ClassVar[bool] = False
     integers: ClassVar[bool] = False
     keeps_missing: ClassVar[bool] = False
+    tells_rows: ClassVar[bool] = False
 
     columns: Names
 
@@ -144,6 +147,23 @@ class RowStep(Item):
     def reads(self, available: Collection[str]) -> list[str]:
         """The columns that the step reads, given those that there are."""
         return list(self.columns)
+
+    @property
+    def mentions(self) -> list[str]:
+        """The columns that take their place in the order of the model's columns here, if no step
+        before named them.
+        """
+        return [*self.columns, *self.makes()]
+
+    @property
+    def feeds(self) -> list[str]:
+        """The columns that the step makes for the model."""
+        return list(self.makes())
+
+    @property
+    def consumed(self) -> list[str]:
+        """The columns that others are made of here, and that stay as they are."""
+        return [] if self.in_place else list(self.columns)
 
     def output_fields(self, fields: Mapping[str, pa.DataType], state: State = None) -> Fields:
         """The columns and types after the step, changed ones in their old position, made ones at

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from batchinfer.config.suggestions import did_you_mean, listed
 from batchinfer.config.types import parse_ddl
-from batchinfer.errors import ModelError
+from batchinfer.errors import ModelError, UnfitRows
 from batchinfer.models.elsewhere.tree_feeds import check_feature_names, spare_names, tree_feed
 
 if TYPE_CHECKING:
@@ -190,14 +190,18 @@ def _of_trees(
 
 
 def unfilled_columns(transforms: TransformPipeline) -> list[str]:
-    """The columns of the matrix in which a number can still be missing after the steps.
+    """The columns of the matrix in which a number can still be missing after the steps; none where
+    an expression fails on a row without values, which no model is then asked about.
 
     Runs on: driver.
     """
     nothing = pa.record_batch(
         {name: pa.nulls(1, type_) for name, type_ in transforms.fields.items()}
     )
-    after = transforms.apply(nothing)
+    try:
+        after = transforms.apply(nothing)
+    except UnfitRows:
+        return []
     return [name for name in transforms.fed_columns() if after[name].null_count]
 
 

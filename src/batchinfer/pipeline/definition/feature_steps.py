@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 
 def check_document_steps(document: dict[str, Any]) -> list[Problem]:
-    """Every problem of the `features` and of the training parameters of a pipeline document.
+    """Every problem of `derive`, of the `features` and of the training parameters of a pipeline
+    document.
 
     Columns and types are checked only where the source itself is right: its own problems are
     reported by the loader.
@@ -39,20 +40,27 @@ def check_document_steps(document: dict[str, Any]) -> list[Problem]:
 
 
 def check_features(document: Mapping[str, Any], fields: dict[str, pa.DataType]) -> list[Problem]:
-    """Every problem of the `features` of a pipeline document with these source columns; without
-    columns, of the steps alone.
+    """Every problem of `derive` and of the `features` of a pipeline document with these source
+    columns; without columns, of the expressions and the steps alone.
     """
-    from batchinfer.transforms import check_steps, parse_steps
+    import pyarrow as pa
 
+    from batchinfer.transforms import check_derivation, check_steps, parse_steps
+
+    target = _part(document.get("train"), "target").get("column")
+    target = target if isinstance(target, str) else None
+    derived = check_derivation(document.get("derive"), fields, target)
     raw = document.get("features")
-    if not isinstance(raw, list):
-        return []
+    raw = raw if isinstance(raw, list) else []
     steps, problems = parse_steps(raw)
+    problems = derived.problems + problems
     if not fields:
         return problems
+    if derived.step:
+        steps.insert(0, derived.step)
+    fields = fields | dict.fromkeys(derived.unknown, pa.null())
     fields = fields | _made_unknown(raw, steps, fields)
-    target = _part(document.get("train"), "target").get("column")
-    excluded = [target] if isinstance(target, str) else []
+    excluded = [] if target is None else [target]
     return problems + check_steps(steps, fields, excluded, _target_kind(document, fields))
 
 
@@ -175,7 +183,8 @@ def _task_problems(document: Mapping[str, Any], fields: Mapping[str, pa.DataType
     try:
         # Without features nothing is trained, and what a registered model gives is not known here.
         return check_postprocess(
-            document, _task(document, fields) if document.get("features") else None
+            document,
+            _task(document, fields) if document.get("features") or document.get("derive") else None,
         )
     except ConfigError as error:
         return [Problem(("train", "model"), problem) for problem in error.problems]
@@ -206,10 +215,12 @@ def check_validation(
 
 
 def pipeline_steps(pipeline: Pipeline) -> list[RowStep]:
-    """The steps of a pipeline that has been loaded, and therefore checked."""
-    from batchinfer.transforms import parse_steps
+    """The steps of a pipeline that has been loaded, and therefore checked: that of `derive`, where
+    it has one, and those of `features`.
+    """
+    from batchinfer.transforms import Derive, parse_steps
 
     steps, problems = parse_steps(list(pipeline.features))
     if problems:
         raise ValueError("\n".join(problem.message for problem in problems))
-    return steps
+    return [Derive.of(pipeline.derive), *steps] if pipeline.derive else steps

@@ -39,7 +39,13 @@ def check_table_steps(
     raw = document.get("prepare")
     if not isinstance(raw, list) or not raw:
         return [], dict(fields)
-    source, train = _part(document, "source"), _part(document, "train")
+    from batchinfer.transforms import derived_names, read_columns
+
+    source, train, derive = (
+        _part(document, "source"),
+        _part(document, "train"),
+        document.get("derive"),
+    )
     target, key = _part(train, "target").get("column"), source.get("key")
     place = {} if source.get("kind") == "delta" or not fields else _place_fields()
     found = check_prepare(
@@ -53,10 +59,19 @@ def check_table_steps(
     if found.problems and fields:
         after |= {
             name: _unknown()
-            for name in _named_columns(document.get("features"))
-            if name not in after
+            for name in (*read_columns(derive), *_named_columns(document.get("features")))
+            if name not in after and name not in derived_names(derive)
         }
-    return problems, after
+    return [_told_of_derived(problem, derived_names(derive)) for problem in problems], after
+
+
+def _told_of_derived(problem: Problem, derived: Sequence[str]) -> Problem:
+    """The problem with the reason, where a step of `prepare` names a column that `derive` makes."""
+    named = next((name for name in derived if f"'{name}'" in problem.message), None)
+    if named is None or "no such column" not in problem.message:
+        return problem
+    why = f"; derive makes {named} after all steps of prepare, of one row's own columns"
+    return Problem(problem.path, problem.message + why)
 
 
 def _place_fields() -> dict[str, pa.DataType]:

@@ -140,21 +140,29 @@ def _check_steps(
 
     A pipeline without any scores with whatever the bundle brings along.
     """
-    from batchinfer.transforms import dump_steps, parse_after, parse_steps
+    from batchinfer.transforms import dump_steps, parse_after, parse_steps, split_derived
 
-    if not pipeline.features and not pipeline.postprocess:
+    if not (pipeline.derive or pipeline.features or pipeline.postprocess):
         return []
+    derived, steps = split_derived(transforms.steps if transforms else [])
+    problems = [
+        f"derive.{name}: got {_told(pipeline.derive.get(name), 'expression')} in the pipeline "
+        f"file; the bundle has {_told(derived.get(name), 'expression')}"
+        for name in dict.fromkeys([*pipeline.derive, *derived])
+        if pipeline.derive.get(name) != derived.get(name)
+    ]
+    if not problems and list(pipeline.derive) != list(derived):
+        problems.append(
+            f"derive: got the order {', '.join(pipeline.derive)} in the pipeline file; the bundle "
+            f"has {', '.join(derived)}"
+        )
     sections = {
-        "features": (
-            dump_steps(parse_steps(pipeline.features)[0]),
-            dump_steps(transforms.steps if transforms else []),
-        ),
+        "features": (dump_steps(parse_steps(pipeline.features)[0]), dump_steps(steps)),
         "postprocess": (
             dump_steps(parse_after(pipeline.postprocess)[0]),
             dump_steps(after.steps if after else []),
         ),
     }
-    problems: list[str] = []
     for section, (ours, theirs) in sections.items():
         for place, (one, other) in enumerate(zip_longest(ours, theirs)):
             if one != other:
@@ -165,8 +173,8 @@ def _check_steps(
     return problems
 
 
-def _told(step: Mapping[str, Any] | None) -> str:
-    return "no such step" if step is None else json.dumps(step, ensure_ascii=False)
+def _told(item: Any, what: str = "step") -> str:
+    return f"no such {what}" if item is None else json.dumps(item, ensure_ascii=False)
 
 
 def choose_slice_road(columns: TableColumns, data: SliceData) -> Road:

@@ -16,8 +16,12 @@ from batchinfer.contracts import SOURCE_FILE, SOURCE_LINE
 from batchinfer.errors import ModelError
 from batchinfer.pipeline.slices.table_columns import TableColumns
 from batchinfer.pipeline.training.at_home import hold_against_home
+from batchinfer.pipeline.training.derived_for_model import (
+    check_all_fed,
+    derived_for_columns,
+    rows_to_try,
+)
 from batchinfer.pipeline.training.told_words import with_told_words
-from batchinfer.pipeline.training.trial_rows import read_trial_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -93,21 +97,25 @@ def adopt_model(
     from batchinfer.models.formats.estimator_words import category_texts
 
     context = columns.context
-    module, trust = _opened(columns, artifact, transforms)
-    feeds = _feeds(columns, artifact, module, transforms, fitted)
-    feeds = with_told_words(
-        feeds, options.missing, columns.prepared, told_by_steps(module, category_texts)
-    )
-    rows, why_none = read_trial_rows(context, feeds.columns)
+    derived = derived_for_columns(transforms)
+    fields = dict(columns.prepared)
+    if derived is not None:
+        # The model takes columns as they are: from here on, derived ones are like landed ones.
+        fields, transforms = derived.steps[0].output_fields(fields), None
+    module, trust = _opened(columns, fields, artifact, transforms)
+    feeds = _feeds(columns, fields, artifact, module, transforms or derived, fitted)
+    check_all_fed(derived, feeds)
+    feeds = with_told_words(feeds, options.missing, fields, told_by_steps(module, category_texts))
+    rows, why_none = rows_to_try(context, feeds, derived)
     positive, warnings = _positive(context.pipeline)
-    probed = probe(module, feeds, transforms, columns.prepared, positive, rows)
+    probed = probe(module, feeds, transforms, fields, positive, rows)
     takes = takes_of_trees(module)
     # Not before it is tried: rows may hold categories that the model has not seen.
     asked = context.pipeline.model
     held = with_unseen(probed.handler.params["feeds"], takes, asked.unseen)
     held = with_missing_number(held, takes, asked.missing)
-    handler = _with_found_words(_fed(probed.handler, held), feeds, rows, columns.prepared)
-    warnings += [*probed.warnings, *_rounded(feeds, columns.prepared)]
+    handler = _with_found_words(_fed(probed.handler, held), feeds, rows, fields)
+    warnings += [*probed.warnings, *_rounded(feeds, fields)]
     warnings += [*_zeros_for_missing(transforms, fitted), *_no_classes(context.pipeline, handler)]
     compared, told = hold_against_home(
         handler,
@@ -123,7 +131,10 @@ def adopt_model(
 
 
 def _opened(
-    columns: TableColumns, artifact: Artifact, transforms: TransformPipeline | None
+    columns: TableColumns,
+    fields: Mapping[str, pa.DataType],
+    artifact: Artifact,
+    transforms: TransformPipeline | None,
 ) -> tuple[ForeignModule, Trust]:
     """The model as a module on the CPU, and what a run that loads it has to trust."""
     from batchinfer.models.formats import catalogue
@@ -131,13 +142,16 @@ def _opened(
 
     trust = columns.context.pipeline.model.trust
     if artifact.format == SAFETENSORS:
-        return _weights(columns, artifact, transforms), "none"
+        return _weights(columns, fields, artifact, transforms), "none"
     module = catalogue.open_artifact(artifact.format, artifact.data, "cpu", trust)
     return module, catalogue.needed_trust(artifact.format, artifact.data)
 
 
 def _weights(
-    columns: TableColumns, artifact: Artifact, transforms: TransformPipeline | None
+    columns: TableColumns,
+    fields: Mapping[str, pa.DataType],
+    artifact: Artifact,
+    transforms: TransformPipeline | None,
 ) -> ForeignModule:
     from batchinfer.models.formats.weights import class_beside, open_weights
     from batchinfer.models.parameters import class_path_of, split_params
@@ -154,25 +168,23 @@ def _weights(
             'allowed: {"class": "package.module:Class", "arguments": {…}} beside the file, or '
             "train.model and train.params",
         )
-    width = transforms.width if transforms is not None else len(_candidates(columns))
+    width = transforms.width if transforms is not None else len(_candidates(columns, fields))
     arguments = {"features": width, "outputs": 1, **split_params(settings.params)[1]}
     model: Any = settings.model
     return open_weights(artifact.data, class_path_of(model), arguments)
 
 
-def _candidates(columns: TableColumns) -> list[str]:
+def _candidates(columns: TableColumns, fields: Mapping[str, pa.DataType]) -> list[str]:
     from batchinfer.models.elsewhere.feeds import is_number
 
     excluded = _excluded(columns.context.pipeline)
-    return [
-        name
-        for name, type_ in columns.prepared.items()
-        if name not in excluded and is_number(type_)
-    ]
+    return [name for name, type_ in fields.items() if name not in excluded and is_number(type_)]
 
 
 def _excluded(pipeline: Pipeline) -> set[str]:
     """Columns that no model is fed unless it asks for them by name."""
+    from batchinfer.transforms import Derive
+
     rule = pipeline.source.slice
     excluded = {
         *pipeline.source.key,
@@ -180,11 +192,13 @@ def _excluded(pipeline: Pipeline) -> set[str]:
         SOURCE_LINE,
         rule if isinstance(rule, str) else rule.column,
     }
-    return excluded | ({pipeline.train.target.column} if pipeline.train else set())
+    excluded |= {pipeline.train.target.column} if pipeline.train else set()
+    return excluded | (set(Derive.of(pipeline.derive).helpers) if pipeline.derive else set())
 
 
 def _feeds(
     columns: TableColumns,
+    fields: Mapping[str, pa.DataType],
     artifact: Artifact,
     module: ForeignModule,
     transforms: TransformPipeline | None,
@@ -193,13 +207,13 @@ def _feeds(
     from batchinfer.models.elsewhere.feeds import feed_from_columns, feed_from_transforms
     from batchinfer.transforms import kept_columns, only_kept
 
-    fields = columns.prepared
-    if transforms is None:
+    steps = transforms.steps if transforms else []
+    if transforms is None or (derived_for_columns(transforms) and not only_kept(steps)):
         return feed_from_columns(
             module, artifact.columns, fields, _excluded(columns.context.pipeline)
         )
-    if only_kept(transforms.steps):
-        kept = {name: fields[name] for name in kept_columns(transforms.steps)}
+    if only_kept(steps):
+        kept = {name: fields[name] for name in kept_columns(steps)}
         return feed_from_columns(module, artifact.columns, kept, ())
     return feed_from_transforms(module, transforms, missing_is_nan=not fitted)
 

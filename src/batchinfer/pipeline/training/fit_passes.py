@@ -25,8 +25,8 @@ from batchinfer.transforms import (
     finish_pass,
     fit_passes,
     hidden_columns,
+    load_steps,
     merge_pass,
-    parse_steps,
 )
 from batchinfer.transforms.step import State
 
@@ -57,7 +57,7 @@ class PassOf:
 
     Attributes:
         fields: Spark SQL types of the columns that the steps read.
-        steps: all of them, as the pipeline file has them.
+        steps: all of them, as `dump_steps` writes them.
         states: of the steps that have been fitted, by place.
         fits: places of the steps that this pass fits.
         labels: where a step is fitted on the target.
@@ -77,7 +77,7 @@ def accumulate_split(task: PassOf) -> Iterator[Partial]:
     Runs on: executor.
     """
     fields = {name: parse_ddl(type_) for name, type_ in task.fields.items()}
-    steps, _ = parse_steps(task.steps)
+    steps, _ = load_steps(task.steps)
     batches: Iterable[pa.RecordBatch]
     labels = task.labels
     if labels is None:
@@ -135,7 +135,7 @@ def fit_transforms(
     """The fitted transforms of a pipeline.
 
     Args:
-        raw_steps: the steps as the pipeline file has them; they travel to the executors.
+        raw_steps: the steps as `dump_steps` writes them; they travel to the executors.
         fields: Arrow types of the columns that the steps read, and no others: the rest is not read.
         splits: row groups of the training table.
         labels: for steps that are fitted on the target; their columns are read only where there are

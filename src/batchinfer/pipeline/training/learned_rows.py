@@ -30,6 +30,7 @@ from batchinfer.pipeline.training.newest_rows import (
     with_place,
     without_superseded,
 )
+from batchinfer.pipeline.training.rows_left_out import RowsLeftOut
 from batchinfer.pipeline.training.validation import ValidationRule
 from batchinfer.prepare.table_step import named
 
@@ -152,9 +153,16 @@ def examples_of(
     data: SliceData,
     transforms: TransformPipeline,
     rule: ValidationRule,
+    left_out: RowsLeftOut,
 ) -> Iterator[tuple[Mapping[str, np.ndarray], Any, np.ndarray]]:
     """Batches of (inputs by name, target column (n,), whether the row is validated on (n,)
     bool).
+
+    Args:
+        left_out: counts the rows that a step fails on; they are in no batch.
+
+    Raises:
+        TooManyQuarantined: these are more than `checks.max_quarantine_rate` allows.
     """
     import numpy as np
     import pyarrow as pa
@@ -176,11 +184,12 @@ def examples_of(
                     rows = batch.filter(pa.array(chosen))
                     # Steps that are fitted on the target saw the labels of the rows to learn from,
                     # and of no others.
-                    inputs = transforms.tensors(
-                        rows, None if chosen is validated else hashes[chosen]
+                    rows, inputs = left_out.inputs_of(
+                        transforms, rows, None if chosen is validated else hashes[chosen]
                     )
                     yield (
                         inputs,
                         rows.column(settings.target.column),
                         np.full(rows.num_rows, chosen is validated),
                     )
+    left_out.judge(data.rows, columns.context.pipeline.checks.max_quarantine_rate)

@@ -19,6 +19,7 @@ from batchinfer.transforms.column import (
     kind,
 )
 from batchinfer.transforms.step import Json, RowStep, State
+from batchinfer.transforms.steps.derived import Derive
 from batchinfer.transforms.steps.feature_scores import dense
 
 
@@ -52,10 +53,15 @@ class Keep(RowStep):
 
 
 def only_kept(steps: Sequence[RowStep]) -> bool:
-    """True for steps that change nothing: the model gets landed columns."""
-    return bool(steps) and all(isinstance(step, Keep) for step in steps)
+    """True for steps that change nothing, whatever is derived before: the model gets columns."""
+    kept = [isinstance(step, Keep) for step in steps if not isinstance(step, Derive)]
+    return bool(kept) and all(kept)
 
 
 def kept_columns(steps: Sequence[RowStep]) -> list[str]:
-    """The columns of steps that change nothing, in order of first mention."""
-    return list(dict.fromkeys(name for step in steps for name in step.columns))
+    """The columns of steps that change nothing, in order of first mention; then those that are
+    derived for the model.
+    """
+    named = dict.fromkeys(name for step in steps if isinstance(step, Keep) for name in step.columns)
+    derived = [name for step in steps if isinstance(step, Derive) for name in step.feeds]
+    return list(dict.fromkeys([*named, *derived]))
