@@ -1,5 +1,5 @@
-"""The public functions that read alone: predictions by key, what is in quarantine, the state of
-slices. The others are in `api`.
+"""The public functions that read alone: predictions by key, how good they were, what is in
+quarantine, the state of slices. The others are in `api`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from batchinfer.api import Folder, Overrides, open_context
 from batchinfer.errors import ConfigError
 
 if TYPE_CHECKING:
+    from batchinfer.command_reports import EvaluateReport
     from batchinfer.pipeline.quarantined_records import QuarantineReport
 
 
@@ -53,6 +54,46 @@ def lookup(
         [key],
         None if as_of is None else str(as_of),
     )[0]
+
+
+def evaluate(
+    pipeline: str,
+    slice: str | None = None,
+    start: str | None = None,
+    end: str | None = None,
+    as_of: str | dt.date | None = None,
+    env: str = "local",
+    overrides: Overrides = None,
+    project: Folder = None,
+) -> EvaluateReport:
+    """How good published predictions were, by what came true: the pipeline's `outcomes`.
+
+    Args:
+        slice: one slice; or else all published ones from `start` to `end`.
+        as_of: only outcomes known by the end of this day or slice, or at this time; None: all.
+        project: a folder in place of the working folder.
+
+    Raises:
+        ConfigError: the pipeline has no `outcomes`, or names columns that are not there.
+        InputMissing: no such slice is published, or there is no table of outcomes.
+        InputError: no prediction has an outcome, or outcomes of one key differ.
+        StorageError: the lake does not answer.
+
+    Example:
+        >>> import batchinfer
+        >>> found = batchinfer.evaluate("churn", slice="2026-11-21")
+        >>> found.rows_with_outcome, round(found.metrics["accuracy"], 2)
+        (40, 1.0)
+    """
+    from batchinfer.pipeline.evaluate import evaluate_predictions
+
+    return evaluate_predictions(
+        open_context(pipeline, env, overrides, project),
+        slice,
+        start,
+        end,
+        None if as_of is None else str(as_of),
+    )
 
 
 def quarantine(

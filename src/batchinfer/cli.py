@@ -16,6 +16,7 @@ import click
 from batchinfer import __version__, command, stopping
 from batchinfer.command import end_command
 from batchinfer.command_line.cli_completion import PROGRAM, VARIABLE, completion_command, is_asked
+from batchinfer.command_line.cli_evaluate import evaluate_command
 from batchinfer.command_line.cli_nightly import nightly_command
 from batchinfer.command_line.cli_options import (
     CommandGroup,
@@ -260,6 +261,9 @@ def quarantine_command(ref: str, env: str, overrides: tuple[str, ...], slice_: s
         return show_quarantine(quarantine(ref, slice_, env, overrides))
 
     end_command(work, pipeline=ref, slice=slice_)
+
+
+cli.add_command(evaluate_command)
 
 
 @cli.command("lookup")

@@ -149,6 +149,59 @@ class RegisterReport(Report):
     warnings: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class ModelEvaluation:
+    """How good the published predictions of one model version were.
+
+    Attributes:
+        rows_predicted: rows of the slices that it scored.
+        rows_with_outcome: those of them of which is known what came true.
+        task: binary, multiclass or regression; empty where no outcome is known.
+        metrics: of the rows with an outcome, under the names that training uses.
+        measured_against: of metrics, the trivial model that they are held against, in words.
+    """
+
+    model_name: str
+    model_version: str
+    bundle_digest: str
+    rows_predicted: int
+    rows_with_outcome: int
+    task: str = ""
+    metrics: dict[str, float] = field(default_factory=dict)
+    measured_against: dict[str, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass
+class EvaluateReport(Report):
+    """Report of `evaluate`; rows_predicted = rows_with_outcome + rows_without_outcome.
+
+    `metrics` are of all rows with an outcome, whichever model predicted them, and `models` has
+    those of each version. `rows_quarantined` are rows of the slices that have no prediction because
+    scoring put them aside; `outcomes_without_prediction` are outcomes of keys that these slices
+    do not have. `model_version` is empty where several versions scored.
+    """
+
+    slices: list[str] = field(default_factory=list)
+    as_of: str | None = None
+    rows_predicted: int = 0
+    rows_with_outcome: int = 0
+    rows_without_outcome: int = 0
+    rows_quarantined: int = 0
+    outcomes_without_prediction: int = 0
+    metrics: dict[str, float] = field(default_factory=dict)
+    measured_against: dict[str, str] = field(default_factory=dict)
+    models: list[ModelEvaluation] = field(default_factory=list)
+    model_version: str = ""
+    bundle_digest: str = ""
+    predictions: str = ""
+    predictions_version: int | None = None
+    outcomes: str = ""
+    outcomes_version: int | None = None
+    seconds: float = 0.0
+    warnings: list[str] = field(default_factory=list)
+
+
 @dataclass
 class InitReport(Report):
     """Report of `init`: the pipeline file and what else was made, how much of the data was read

@@ -108,7 +108,7 @@ def quarantine_schema() -> pa.Schema:
 _RUNS: Mapping[str, tuple[str, str]] = {
     RUN_ID: ("string", "One attempt at one command on one slice."),
     "pipeline": ("string", "Name of the pipeline."),
-    "command": ("string", "extract, train, register, score or replay."),
+    "command": ("string", "extract, train, register, score, replay, evaluate or nightly."),
     SLICE: ("string", "Slice, or null where the command handled several."),
     "status": ("string", "As in the command's JSON."),
     "exit_code": ("int64", "Exit code of the command."),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from batchinfer.command_reports import (
+        EvaluateReport,
         ExtractReport,
         InitReport,
         RegisterReport,
@@ -153,6 +154,14 @@ def show_models(body: Body) -> Body:
         for row in body["versions"]
     ]
     _table(f"model {body['model']}", ["version", "aliases", "created", "metrics"], rows)
+    evaluated = [
+        [row["version"], told["slices"][-1], told["rows"], told["metrics"], told["at"]]
+        for row in body["versions"]
+        if (told := row.get("evaluated"))
+    ]
+    if evaluated:
+        columns = ["version", "newest slice", "rows", "metrics", "evaluated"]
+        _table("by what came true: the newest evaluate", columns, evaluated)
     if body["history"]:
         columns = ["at", "action", "from", "to", "by"]
         moves = [[move.get(name) or None for name in columns] for move in body["history"]]
@@ -296,6 +305,25 @@ def show_backfill(report: BackfillReport) -> BackfillReport:
     _table(f"backfill of {report.pipeline}", columns, sorted(rows, key=lambda row: row[0]))
     if report.warnings:
         _table("warnings", ["warning"], [[text] for text in report.warnings])
+    return report
+
+
+def show_evaluation(report: EvaluateReport) -> EvaluateReport:
+    """Counts, metrics of all rows, and those of each model version."""
+    named = ("predicted", "with_outcome", "without_outcome", "quarantined")
+    rows: list[list[Any]] = [["slices", f"{report.slices[0]} to {report.slices[-1]}"]]
+    rows += [[f"rows_{name}", getattr(report, f"rows_{name}")] for name in named]
+    rows.append(["outcomes_without_prediction", report.outcomes_without_prediction])
+    rows += [["metrics", report.metrics], ["measured_against", report.measured_against]]
+    rows += [["outcomes", report.outcomes], ["seconds", report.seconds]]
+    _facts(
+        f"{report.pipeline}: evaluate",
+        [*rows, *(["warning", text] for text in report.warnings)],
+    )
+    columns = ["model_version", "rows_predicted", "rows_with_outcome", "metrics"]
+    if len(report.models) > 1:
+        models = [[getattr(one, name) for name in columns] for one in report.models]
+        _table("by model version", columns, models)
     return report
 
 

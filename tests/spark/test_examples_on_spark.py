@@ -28,6 +28,7 @@ train:
 model: {uri: "models:/churn@champion"}
 checks: {max_quarantine_rate: 0.1}
 sink: {table: predictions/churn}
+outcomes: {table: landed/churn, value: churned}
 """
 
 

@@ -68,6 +68,20 @@ def check_column_names(document: dict[Any, Any], columns: Columns) -> list[Probl
     ]
 
 
+def check_outcome_key(document: dict[Any, Any]) -> Iterator[Problem]:
+    """Whether `outcomes.key` names a column for each of the pipeline's key."""
+    source = mapping_at(document, "source")
+    usual = ["path"] if source.get("kind") in ("images", "texts") else [SOURCE_FILE, SOURCE_LINE]
+    named = [name for _, name in each_name((), mapping_at(document, "outcomes").get("key"))]
+    own = [name for _, name in each_name((), source.get("key", usual))]
+    if named and len(named) != len(own):
+        yield Problem(
+            ("outcomes", "key"),
+            f"got {len(named)} columns ({listed(named)}); allowed: {len(own)}, one for each column "
+            f"of the pipeline's key ({listed(own)})",
+        )
+
+
 def declared_columns(document: dict[Any, Any], problems: list[Problem]) -> Columns | None:
     """Columns of the source as far as they can be told; None where they cannot."""
     source, options = mapping_at(document, "source"), mapping_at(document, "source", "options")

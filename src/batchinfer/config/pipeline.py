@@ -210,6 +210,24 @@ class Sink(Strict):
     carry: Texts = ()
 
 
+class Outcomes(Strict):
+    """What came true of the predictions, for `evaluate`.
+
+    Attributes:
+        table: a Delta table, under the lake (such as `landed/<pipeline>`) or by a full URI.
+        key: columns of that table that hold the key of a prediction, in the order of the source's
+            key; without it, those of the same names.
+        at: the column that says since when a row is known, such as a time or `slice`; of several
+            rows of a key the newest counts.
+        value: the column that holds what came true.
+    """
+
+    table: TablePlace
+    key: Texts = ()
+    at: str | None = None
+    value: str
+
+
 class RedisTarget(Strict):
     """An online store that `load` copies a published slice into.
 
@@ -291,6 +309,7 @@ class Pipeline(Strict):
         sink: where the predictions go.
         prepare: steps that need other rows, before the features.
         postprocess: steps on the predictions of one row.
+        outcomes: what came true later, which `evaluate` holds published predictions against.
         load: online stores that published slices are copied into; not built yet: no command reads
             it.
         schedule: when schedulers run it: cron's five fields, in UTC.
@@ -311,6 +330,7 @@ class Pipeline(Strict):
     sink: Sink = Sink()
     prepare: tuple[dict[str, Any], ...] = ()
     postprocess: tuple[dict[str, Any], ...] = ()
+    outcomes: Outcomes | None = None
     load: tuple[RedisTarget, ...] = ()
     schedule: Annotated[str, AfterValidator(_check_schedule)] | None = None
     fresh_within: Duration | None = None

@@ -20,6 +20,7 @@ from batchinfer.config.column_rules import (
     check_column_names,
     check_distinct_names,
     check_file_names,
+    check_outcome_key,
     check_storable_names,
     check_times,
     declared_columns,
@@ -63,6 +64,7 @@ def check_rules(document: dict[Any, Any], root: FilePath) -> list[Problem]:
     problems += _check_database(document, columns)
     problems += _check_files(mapping_at(document, "checks"), root)
     problems += check_storable_names(document, columns)
+    problems += check_outcome_key(document)
     if columns is not None:
         problems += check_distinct_names(document, columns)
         problems += check_times(document, columns)

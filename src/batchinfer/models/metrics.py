@@ -21,13 +21,16 @@ _Z = 1.959963984540054
 _TINY = 1e-12
 
 
-def binary_metrics(target: np.ndarray, score: np.ndarray) -> dict[str, float]:
+def binary_metrics(
+    target: np.ndarray, score: np.ndarray, named: np.ndarray | None = None
+) -> dict[str, float]:
     """`log_loss`, `accuracy`, `baseline` (accuracy of always naming the commoner class) and `auc`,
     with 95% intervals.
 
     Args:
         target: (rows,) 0 or 1.
         score: (rows,) float64, P(1).
+        named: (rows,) bool, which rows are called 1; None: those of a score from 0.5 up.
 
     Runs on: driver. Source: Wilson (1927) for the accuracy; for the area under the ROC curve
     Newcombe, "Confidence intervals for an effect size measure based on the Mann-Whitney statistic,
@@ -36,7 +39,8 @@ def binary_metrics(target: np.ndarray, score: np.ndarray) -> dict[str, float]:
     positive = target > 0.5
     kept = np.clip(score, _TINY, 1 - _TINY)
     losses = -np.where(positive, np.log(kept), np.log1p(-kept))
-    right = int(np.sum((score >= 0.5) == positive))
+    named = score >= 0.5 if named is None else named
+    right = int(np.sum(named == positive))
     share = float(np.mean(positive))
     metrics = {
         **_mean("log_loss", losses),
@@ -58,27 +62,55 @@ def multiclass_metrics(target: np.ndarray, scores: np.ndarray) -> dict[str, floa
 
     Runs on: driver.
     """
-    from sklearn.metrics import roc_auc_score
-
     rows = np.arange(len(target))
     target = target.astype(np.int64)
-    losses = -np.log(np.clip(scores[rows, target], _TINY, 1))
-    right = int(np.sum(scores.argmax(axis=1) == target))
     counts = np.bincount(target, minlength=scores.shape[1])
+    metrics = label_metrics(scores.argmax(axis=1) == target, counts, scores[rows, target])
+    return metrics | mean_auc(target, scores)
+
+
+def label_metrics(
+    right: np.ndarray, counts: np.ndarray, share: np.ndarray | None = None
+) -> dict[str, float]:
+    """`accuracy` and `baseline`, and `log_loss` where shares are known.
+
+    Args:
+        right: (rows,) bool, whether the class that was named came true.
+        counts: (classes,) rows of each class that came true.
+        share: (rows,) float64, the share that the class that came true was given.
+
+    Runs on: driver.
+    """
+    losses = {} if share is None else _mean("log_loss", -np.log(np.clip(share, _TINY, 1)))
+    return {
+        **losses,
+        **_share("accuracy", int(np.sum(right)), len(right)),
+        "baseline": float(counts.max() / len(right)),
+    }
+
+
+def mean_auc(target: np.ndarray, scores: np.ndarray) -> dict[str, float]:
+    """`auc`, the mean over the classes of each class against the rest; nothing where there is no
+    class that some rows are of and others not.
+
+    Args:
+        target: (rows,) int64 place of the class among the columns of scores; below 0: none of them.
+        scores: (rows, classes) float64.
+
+    Runs on: driver.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    counts = np.bincount(target[target >= 0], minlength=scores.shape[1])
     areas = [
         roc_auc_score(target == place, scores[:, place])
         for place in np.flatnonzero((counts > 0) & (counts < len(target)))
     ]
-    metrics = {
-        **_mean("log_loss", losses),
-        **_share("accuracy", right, len(target)),
-        "baseline": float(counts.max() / len(target)),
-    }
-    return metrics | ({"auc": float(np.mean(areas))} if areas else {})
+    return {"auc": float(np.mean(areas))} if areas else {}
 
 
 def regression_metrics(
-    target: np.ndarray, prediction: np.ndarray, learnt_mean: float
+    target: np.ndarray, prediction: np.ndarray, learnt_mean: float | None
 ) -> dict[str, float]:
     """`rmse` and `mae` with 95% intervals, `baseline`: the rmse of always naming the mean of the
     rows learnt from, and `r2`: how much of the baseline's squared error the model saves.
@@ -87,53 +119,105 @@ def regression_metrics(
     seen: `r2` is above 0 exactly where `rmse` is below the baseline. The mean of the validation
     rows themselves is no model, because nobody knows it before.
 
+    Args:
+        learnt_mean: None where it is not known: then there is neither `baseline` nor `r2`.
+
     Runs on: driver.
     Source: the central limit theorem for the mean of the squared and of the absolute errors;
     Campbell and Thompson, Review of Financial Studies 21 (2008), for R2 out of sample.
     """
     error = prediction.astype(np.float64) - target
     squares = _mean("rmse", error**2)
-    trivial = float(np.mean((target - learnt_mean) ** 2))
     metrics = {
         **{name: math.sqrt(value) for name, value in squares.items()},
         **_mean("mae", np.abs(error)),
-        "baseline": math.sqrt(trivial),
     }
+    if learnt_mean is None:
+        return metrics
+    trivial = float(np.mean((target - learnt_mean) ** 2))
+    metrics["baseline"] = math.sqrt(trivial)
     return metrics | ({"r2": 1 - squares["rmse"] / trivial} if trivial > 0 else {})
 
 
-_MEASURED_AGAINST = {
-    "accuracy": "always naming the class that most validation rows have",
-    "auc": "0.5, which is chance",
-    "rmse": "always naming the mean of the rows that were learned from",
-    "r2": "always naming the mean of the rows that were learned from",
-}
+def last_value_metrics(
+    target: np.ndarray, prediction: np.ndarray, last: np.ndarray
+) -> dict[str, float]:
+    """`mae_last_value` and `rmse_last_value`, the errors of always naming the last value that was
+    known; `skill`, the share of that mean absolute error which the model saves; and
+    `rows_last_value`, of how many rows.
+
+    All are of the rows that have a last value; of none, there are no such metrics.
+
+    Args:
+        target, prediction: (rows,) float64.
+        last: (rows,) float64, NaN where no value was known.
+
+    Runs on: driver.
+    Source: Hyndman and Koehler, International Journal of Forecasting 22 (2006), for the relative
+    mean absolute error; `skill` is 1 less that.
+    """
+    known = np.isfinite(last)
+    if not known.any():
+        return {}
+    trivial = last[known] - target[known]
+    absolute = float(np.mean(np.abs(trivial)))
+    own = float(np.mean(np.abs(prediction[known] - target[known])))
+    metrics = {
+        "mae_last_value": absolute,
+        "rmse_last_value": math.sqrt(float(np.mean(trivial**2))),
+        "rows_last_value": float(known.sum()),
+    }
+    return metrics | ({"skill": 1 - own / absolute} if absolute > 0 else {})
 
 
-def measured_against(metrics: Mapping[str, float]) -> dict[str, str]:
-    """Of each metric that is measured against a trivial model: which one."""
-    return {name: told for name, told in _MEASURED_AGAINST.items() if name in metrics}
+def measured_against(
+    metrics: Mapping[str, float], rows: str = "validation rows", last: str = ""
+) -> dict[str, str]:
+    """Of each metric that is measured against a trivial model: which one.
+
+    Args:
+        rows: what the rows are that the metrics are of.
+        last: where the last known value of a row stands.
+    """
+    mean = "always naming the mean of the rows that were learned from"
+    told = {
+        "accuracy": f"always naming the class that most {rows} have",
+        "auc": "0.5, which is chance",
+        "skill": f"always naming the last known value, {last}",
+    }
+    if "baseline" in metrics:
+        told |= {"rmse": mean, "r2": mean}
+    return {name: text for name, text in told.items() if name in metrics}
 
 
-def metric_warnings(metrics: Mapping[str, float]) -> list[str]:
-    """A sentence if the metrics do not show that the model knows more than a trivial one.
+def metric_warnings(metrics: Mapping[str, float], rows: str = "validation rows") -> list[str]:
+    """A sentence for each trivial model that the metrics do not show the model to know more than.
 
     Accuracy is no measure of that: with one rare class, naming the other is hard to beat for a
     model that ranks well.
 
+    Args:
+        rows: what the rows are that the metrics are of.
+
     Runs on: driver.
     """
-    if "rmse" in metrics and metrics["rmse"] >= metrics["baseline"]:
-        return [
+    warnings: list[str] = []
+    if metrics.get("rmse", 0.0) >= metrics.get("baseline", math.inf):
+        warnings.append(
             f"no better than always naming the mean: rmse {metrics['rmse']:.4g}, baseline "
             f"{metrics['baseline']:.4g}"
-        ]
-    if "auc" in metrics and metrics.get("auc_low", metrics["auc"]) <= 0.5:
-        return [
-            "no better than chance, as far as the validation rows can tell: auc "
-            f"{metrics['auc']:.3g} (0.5 is chance)"
-        ]
-    return []
+        )
+    if metrics.get("skill", 1.0) <= 0:
+        warnings.append(
+            "no better than always naming the last known value: skill "
+            f"{metrics['skill']:.3g}, where 0 is no better"
+        )
+    if metrics.get("auc_low", metrics.get("auc", 1.0)) <= 0.5:
+        warnings.append(
+            f"no better than chance, as far as the {rows} can tell: auc {metrics['auc']:.3g} "
+            "(0.5 is chance)"
+        )
+    return warnings
 
 
 def calibrated_log_loss(

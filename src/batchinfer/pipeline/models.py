@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from batchinfer import contracts
-from batchinfer.errors import BatchInferError, ConfigError
+from batchinfer.errors import BatchInferError, ConfigError, StorageError
 from batchinfer.models.registered import READING_TAG
 from batchinfer.pipeline.definition.alias_moves import warn_of_words
 from batchinfer.pipeline.definition.context import Context
+
+# So many runs of `evaluate` are looked at; each is a file.
+_EVALUATIONS = 20
 
 
 def model_versions(
@@ -18,7 +21,8 @@ def model_versions(
 ) -> dict[str, Any]:
     """Lists versions with metrics and aliases, after moving the alias where that is asked for;
     `history` has all its moves, `warnings` what a move means for those who read the predictions,
-    `outdated` of a version what can be wrong in what it says, as a bundle of an earlier build.
+    `outdated` of a version what can be wrong in what it says, as a bundle of an earlier build, and
+    `evaluated` what the newest `evaluate` found of its published predictions (None: none has).
 
     Runs on: driver, without Spark.
 
@@ -47,14 +51,45 @@ def model_versions(
             "version": ref.version,
         }
         warnings = warn_of_words(context, alias, former, ref)
+    evaluated = _evaluated(context, name)
     return body | {
         "versions": [
-            {**version, "outdated": _outdated(context, name, version)}
+            {
+                **version,
+                "outdated": _outdated(context, name, version),
+                "evaluated": evaluated.get(str(version["version"])),
+            }
             for version in context.registry.versions(name)
         ],
         "history": context.registry.moves(name, alias),
         "warnings": warnings,
     }
+
+
+def _evaluated(context: Context, name: str) -> dict[str, dict[str, Any]]:
+    """What the newest evaluation found of each version of a model, among the last few."""
+    from batchinfer.lake.runs import newest_attempts
+
+    try:
+        runs = newest_attempts(context.runs, context.name, "evaluate", _EVALUATIONS)
+    except StorageError:
+        # Versions are told also where the lake is out of reach.
+        return {}
+    found: dict[str, dict[str, Any]] = {}
+    for run in runs:
+        report = run.report
+        for one in report.get("models", ()):
+            if one["model_name"] == name and one["metrics"]:
+                told = {
+                    "at": run.started_at,
+                    "run_id": run.run_id,
+                    "slices": report["slices"],
+                    "outcomes": report["outcomes"],
+                    "rows": one["rows_with_outcome"],
+                    "metrics": one["metrics"],
+                }
+                found.setdefault(one["model_version"], told)
+    return found
 
 
 def _outdated(context: Context, name: str, version: Mapping[str, Any]) -> list[str]:

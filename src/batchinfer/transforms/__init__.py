@@ -30,9 +30,10 @@ from batchinfer.transforms.postprocess import (
 )
 from batchinfer.transforms.statistics import Ranks, quantile
 from batchinfer.transforms.step import RowStep, StepProblem
-from batchinfer.transforms.steps.after import LabelMap
+from batchinfer.transforms.steps.after import LabelMap, Softmax, Threshold
 from batchinfer.transforms.steps.calibrate import Calibrate
 from batchinfer.transforms.steps.derived import Derive, split_derived
+from batchinfer.transforms.steps.inverse import Inverse
 from batchinfer.transforms.steps.keep import kept_columns, only_kept
 from batchinfer.transforms.supervised import ROW_HASH, TARGET
 from batchinfer.transforms.type_names import dump_fields, load_fields
@@ -46,11 +47,14 @@ __all__ = [
     "Derive",
     "Inputs",
     "IntegerInput",
+    "Inverse",
     "LabelMap",
     "PostProcess",
     "Ranks",
     "RowStep",
+    "Softmax",
     "StepProblem",
+    "Threshold",
     "TransformPipeline",
     "accumulate_pass",
     "check_after",

@@ -44,6 +44,12 @@ PATTERN = LOG.replace(
         ),
         ("key: id", "key: [id, id]", "(source.key[1]): got 'id' twice"),
         (
+            "sink:",
+            "outcomes: {table: landed/x, key: [a, b], value: v}\nsink:",
+            "(outcomes.key): got 2 columns (a, b); allowed: 1, one for each column of the "
+            "pipeline's key (id)",
+        ),
+        (
             "key: id",
             "key: idd",
             "(source.key): no such column: got 'idd' (did you mean id?); allowed: id, age, job, "

@@ -96,7 +96,12 @@ class Context:
         context = cls(loaded, Asked.of(ref, env, overrides, trains))
         use(
             context.environment.spark.conf,
-            (context.environment.lake, context.environment.reports, context.predictions),
+            [
+                context.environment.lake,
+                context.environment.reports,
+                context.predictions,
+                *([context.outcomes] if context.outcomes else []),
+            ],
         )
         return context
 
@@ -150,6 +155,12 @@ class Context:
     def predictions(self) -> str:
         table = self.pipeline.sink.table or default_sink(self.name)
         return join(self.environment.lake, table)
+
+    @property
+    def outcomes(self) -> str | None:
+        """The table of what came true; None where the pipeline names none."""
+        named = self.pipeline.outcomes
+        return None if named is None else join(self.environment.lake, named.table)
 
     @property
     def staged_tables(self) -> tuple[str, ...]:

@@ -1,0 +1,168 @@
+"""Two classes, or a number, against what came true; and which judge the columns of predictions ask
+for.
+
+Owns how an outcome is read as positive. The metrics are those of training (`models.metrics`). In
+memory are 17 bytes a row that has an outcome.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute
+
+from batchinfer.config.suggestions import listed
+from batchinfer.errors import ConfigError, InputError
+from batchinfer.models.published_words import PublishedWords
+from batchinfer.pipeline.evaluation.class_judge import LABEL, SCORES, ClassJudge
+from batchinfer.pipeline.evaluation.joined_rows import OUTCOME
+from batchinfer.pipeline.evaluation.pairs import (
+    PairJudge,
+    array_of,
+    numbers_of,
+    places_among,
+    text_of,
+)
+
+if TYPE_CHECKING:
+    from batchinfer.config.pipeline import Target
+
+# Its functions are made when it is imported, so type checkers do not see them.
+pc: Any = pyarrow.compute
+
+SCORE, PREDICTION = "score", "prediction"
+_SHOWN = 5
+
+
+class NumberJudge(PairJudge):
+    """`prediction` against a number."""
+
+    task = "regression"
+
+    def add(self, rows: pa.Table) -> None:
+        target = numbers_of(rows[OUTCOME])
+        prediction = numbers_of(rows[PREDICTION])
+        known = np.isfinite(prediction) & np.isfinite(target)
+        self.unread += int((~known).sum())
+        self.keep(target=target[known], prediction=prediction[known])
+
+    def metrics(self) -> tuple[dict[str, float], list[str]]:
+        from batchinfer.models.metrics import regression_metrics
+
+        found = regression_metrics(self.all("target"), self.all("prediction"), self.words.mean)
+        if self.words.mean is None:
+            why = "baseline and r2 are not told: the mean that the model learned is not known"
+            return found, [why]
+        return found, []
+
+
+class BinaryJudge(PairJudge):
+    """`score` against two classes; `accuracy` is that of `label` where the table has one."""
+
+    task = "binary"
+
+    def add(self, rows: pa.Table) -> None:
+        target = self._positive(array_of(rows[OUTCOME]))
+        score = numbers_of(rows[SCORE])
+        positive = self.words.positive
+        named = score >= 0.5
+        if LABEL in rows.column_names and positive is not None:
+            told = pc.fill_null(pc.equal(array_of(rows[LABEL]), positive), fill_value=False)
+            named = told.to_numpy(zero_copy_only=False)
+        known = np.isfinite(score) & ~np.isnan(target)
+        self.unread += int((~known).sum())
+        self.keep(target=target[known], score=score[known], named=named[known])
+
+    def _positive(self, outcome: pa.Array) -> np.ndarray:
+        """(rows,) 1 or 0."""
+        from batchinfer.models.class_names import says_positive
+        from batchinfer.models.targets import target_array
+
+        if self.target is not None and says_positive(self.target):
+            return target_array(outcome, self.target)
+        outcome = text_of(outcome)
+        values = outcome.unique().to_pylist()
+        places = {value: self.words.place_of(value) for value in values}
+        if unknown := [value for value, place in places.items() if place is None]:
+            raise InputError(
+                f"outcomes.value: column {self.column} has values that are no class of the model: "
+                f"{listed(map(repr, unknown[:_SHOWN]))}; its classes are "
+                f"{listed(self.words.labels)}; allowed: these, or train.target.positive, which "
+                "says what is positive"
+            )
+        codes = places_among(outcome, values).to_numpy(zero_copy_only=False)
+        return np.array([places[value] for value in values], dtype=np.float64)[codes]
+
+    def metrics(self) -> tuple[dict[str, float], list[str]]:
+        from batchinfer.models.metrics import binary_metrics
+
+        target, score = self.all("target"), self.all("score")
+        found = binary_metrics(target, score, self.all("named"))
+        warnings = []
+        if (score < 0).any() or (score > 1).any():
+            found = {name: value for name, value in found.items() if "log_loss" not in name}
+            warnings.append("log_loss is not told: score is no probability, some are not in [0, 1]")
+        if "auc" not in found:
+            which = "positive" if target[0] > 0.5 else "not positive"
+            warnings.append(f"auc is not told: all {len(target):,} outcomes are {which}")
+        return found, warnings
+
+
+def judge_of(
+    types: Mapping[str, pa.DataType],
+    outcome: pa.DataType,
+    words: PublishedWords,
+    target: Target | None,
+    column: str,
+) -> PairJudge:
+    """The judge of predictions with these columns.
+
+    Args:
+        types: of the columns of the predictions.
+        outcome: type of what came true.
+        column: of the outcomes, for messages.
+
+    Runs on: driver.
+
+    Raises:
+        ConfigError: columns that say neither a class nor a number, or a missing setting.
+    """
+    from batchinfer.models.class_names import says_positive
+
+    two = len(words.labels) == 2 or (target is not None and says_positive(target))
+    if SCORES in types and LABEL in types and pa.types.is_map(types[SCORES]):
+        return ClassJudge(words, target, column)
+    if SCORE in types and two and len(words.labels) <= 2:
+        return BinaryJudge(words, target, column)
+    if LABEL in types and (SCORE not in types or len(words.labels) > 2):
+        return ClassJudge(words, target, column)
+    if PREDICTION in types and _is_number(types[PREDICTION]):
+        if not _is_number(outcome):
+            raise ConfigError(
+                f"outcomes.value: column {column} is {outcome}, and the predictions are numbers "
+                f"(column {PREDICTION}); allowed: a column of numbers"
+            )
+        return NumberJudge(words, target, column)
+    if SCORE in types:
+        raise ConfigError(
+            "train.target.positive: got nothing, and the model does not name its classes; allowed: "
+            "train: {target: {column: …, positive: [VALUES]}}, which says what outcomes are "
+            "positive"
+        )
+    raise ConfigError(
+        f"the predictions have columns {listed(types)}; evaluate judges score, label, scores, and "
+        "prediction where it is a number"
+    )
+
+
+def _is_number(type_: pa.DataType) -> bool:
+    kinds = pa.types
+    return (
+        kinds.is_integer(type_)
+        or kinds.is_floating(type_)
+        or kinds.is_decimal(type_)
+        or kinds.is_boolean(type_)
+    )
