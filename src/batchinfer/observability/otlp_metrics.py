@@ -11,7 +11,7 @@ from batchinfer.version import __version__
 _PROTOBUF = "application/x-protobuf"
 
 
-def otlp_request(samples: Sequence[Figure], at_s: float) -> bytes:
+def otlp_request(figures: Sequence[Figure], at_s: float) -> bytes:
     """The figures as an `ExportMetricsServiceRequest`, encoded.
 
     The resource is `service.name=batchinfer` with this build's version, and what
@@ -34,7 +34,7 @@ def otlp_request(samples: Sequence[Figure], at_s: float) -> bytes:
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-    moment = int(at_s * 1e9)
+    moment = round(at_s * 1000) * 1_000_000
     metrics = [
         Metric(
             metric.name,
@@ -42,14 +42,14 @@ def otlp_request(samples: Sequence[Figure], at_s: float) -> bytes:
             metric.unit,
             Gauge(
                 [
-                    NumberDataPoint(dict(sample.labels), moment, moment, sample.value)
-                    for sample in samples
-                    if sample.metric is metric
+                    NumberDataPoint(dict(figure.labels), moment, moment, figure.value)
+                    for figure in figures
+                    if figure.metric is metric
                 ]
             ),
         )
         for metric in METRICS
-        if any(sample.metric is metric for sample in samples)
+        if any(figure.metric is metric for figure in figures)
     ]
     resource = Resource.create({"service.name": "batchinfer", "service.version": __version__})
     scope = ScopeMetrics(InstrumentationScope("batchinfer", __version__), metrics, "")

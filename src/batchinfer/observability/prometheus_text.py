@@ -47,7 +47,7 @@ class MetricsFile:
     def path(self) -> Path:
         return self.folder / f"batchinfer_{self.pipeline}.prom"
 
-    def update(self, command: str, samples: Sequence[Figure], limit_s: float) -> None:
+    def update(self, command: str, figures: Sequence[Figure], limit_s: float) -> None:
         """Puts the figures of a run in the place of those of the command's run before.
 
         Args:
@@ -62,7 +62,7 @@ class MetricsFile:
         try:
             with self._alone(limit_s):
                 former, is_whole = self._former()
-                self._write([*_kept(former, command, samples), *samples])
+                self._write([*_kept(former, command, figures), *figures])
         except OSError as error:
             raise NotReceived(f"{self.path}: {error.strerror or error}") from error
         if not is_whole:
@@ -102,42 +102,42 @@ class MetricsFile:
                 "observability.prometheus.folder"
             )
         read = [_read(line) for line in lines if line and not line.startswith("#")]
-        return [sample for sample in read if sample is not None], bool(owners) and None not in read
+        return [figure for figure in read if figure is not None], bool(owners) and None not in read
 
-    def _write(self, samples: Iterable[Figure]) -> None:
+    def _write(self, figures: Iterable[Figure]) -> None:
         new = self.folder / f".batchinfer_{self.pipeline}.new"
         with open(new, "w", encoding="utf-8") as file:
             # The node exporter is another user.
             os.fchmod(file.fileno(), 0o644)
             file.write(f"{_OWNER}{_of_one_line(self.lake)}\n")
-            file.write(metrics_text(samples))
+            file.write(metrics_text(figures))
             file.flush()
             os.fsync(file.fileno())
         os.replace(new, self.path)
 
 
-def metrics_text(samples: Iterable[Figure]) -> str:
+def metrics_text(figures: Iterable[Figure]) -> str:
     """The figures in the text form of Prometheus: each metric once, with its help and its type.
 
     Source: Prometheus, exposition formats, text-based format 0.0.4.
     """
-    found, lines = list(samples), list[str]()
+    found, lines = list(figures), list[str]()
     for metric in METRICS:
-        own = [sample for sample in found if sample.metric is metric]
+        own = [figure for figure in found if figure.metric is metric]
         if own:
             lines += [f"# HELP {metric.name} {metric.help}", f"# TYPE {metric.name} gauge"]
-        lines += [f"{metric.name}{{{_labels(sample)}}} {sample.value!r}" for sample in own]
+        lines += [f"{metric.name}{{{_labels(figure)}}} {figure.value!r}" for figure in own]
     return "".join(f"{line}\n" for line in lines)
 
 
 def _kept(former: Iterable[Figure], command: str, new: Sequence[Figure]) -> list[Figure]:
     """What the former file says that the run says nothing of."""
-    told = {(sample.metric.name, sample.labels) for sample in new}
+    told = {(figure.metric.name, figure.labels) for figure in new}
     return [
-        sample
-        for sample in former
-        if (sample.metric.name, sample.labels) not in told
-        and (sample.command != command or sample.metric is LAST_SUCCESS)
+        figure
+        for figure in former
+        if (figure.metric.name, figure.labels) not in told
+        and (figure.command != command or figure.metric is LAST_SUCCESS)
     ]
 
 
@@ -149,8 +149,8 @@ def _locked(lock: int) -> bool:
     return True
 
 
-def _labels(sample: Figure) -> str:
-    return ",".join(f'{name}="{_escaped(value)}"' for name, value in sample.labels)
+def _labels(figure: Figure) -> str:
+    return ",".join(f'{name}="{_escaped(value)}"' for name, value in figure.labels)
 
 
 def _escaped(value: str) -> str:

@@ -80,12 +80,12 @@ _ROWS = (
 )
 
 
-def run_samples(began: RunBegan, ended: RunEnded) -> list[Figure]:
+def run_figures(began: RunBegan, ended: RunEnded) -> list[Figure]:
     """The figures of a run; one that failed has no last success."""
-    return list(_samples(began, ended))
+    return list(_figures(began, ended))
 
 
-def _samples(began: RunBegan, ended: RunEnded) -> Iterator[Figure]:
+def _figures(began: RunBegan, ended: RunEnded) -> Iterator[Figure]:
     pipeline = ("pipeline", began.pipeline)
     own = (pipeline, ("command", began.command))
     if ended.exit_code == 0:

@@ -158,23 +158,23 @@ class ObservedRun:
 
     def _write_figures(self, ended: RunEnded, limit_s: float) -> None:
         from batchinfer.observability.prometheus_text import MetricsFile
-        from batchinfer.observability.run_metrics import run_samples
+        from batchinfer.observability.run_metrics import run_figures
 
         assert self._to.folder is not None, "asked before"
         lake = without_credentials(self._context.environment.lake)
         file = MetricsFile(self._to.folder, self._began.pipeline, lake)
-        samples = run_samples(self._began, ended)
+        figures = run_figures(self._began, ended)
         self._couriers[PROMETHEUS].take(
-            _FIGURES, lambda: file.update(self._began.command, samples, limit_s)
+            _FIGURES, lambda: file.update(self._began.command, figures, limit_s)
         )
 
     def _send_figures(self, ended: RunEnded, limit_s: float) -> None:
         from batchinfer.observability.otlp_metrics import otlp_request, send_metrics
-        from batchinfer.observability.run_metrics import run_samples
+        from batchinfer.observability.run_metrics import run_figures
 
         collector = self._to.otlp
         assert collector is not None, "asked before"
-        request = otlp_request(run_samples(self._began, ended), ended.ended.timestamp())
+        request = otlp_request(run_figures(self._began, ended), ended.ended.timestamp())
         self._couriers[OTLP].take(_FIGURES, lambda: send_metrics(collector, request, limit_s))
 
     def _send_event(self, what: str, ended: RunEnded | None) -> None:
