@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from batchinfer.config.fields import Place, Setting, Strict, TablePlace
+from batchinfer.config.shapes.collector_settings import Observability
 
 
 class ModelTask(Strict):
@@ -65,6 +66,7 @@ class Environment(Strict):
             table.
         reports: folder of the run reports.
         spark: session settings.
+        observability: whom runs tell of themselves; without it, nobody.
     """
 
     lake: TablePlace = "lake"
@@ -73,3 +75,4 @@ class Environment(Strict):
     staging: Place = "staging"
     reports: TablePlace = "reports"
     spark: SparkSettings = Field(default_factory=SparkSettings)
+    observability: Observability = Field(default_factory=Observability)

@@ -267,6 +267,10 @@ def resolve_places(environment: Environment, home: Path) -> Environment:
     changed["registry"] = _resolve_registry(environment.registry, home)
     if environment.spark.master is None and (master := os.environ.get("SPARK_MASTER")):
         changed["spark"] = environment.spark.model_copy(update={"master": master})
+    if files := environment.observability.prometheus:
+        absolute = files.model_copy(update={"folder": _resolve(files.folder, home)})
+        observed = environment.observability.model_copy(update={"prometheus": absolute})
+        changed["observability"] = observed
     return environment.model_copy(update=changed)
 
 

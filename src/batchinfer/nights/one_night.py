@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from batchinfer.command_reports import ExtractReport, RunReport
 from batchinfer.errors import BatchInferError, ConfigError, Interrupted
-from batchinfer.pipeline.definition.context import Context, new_run_id
+from batchinfer.pipeline.definition.context import Context
+from batchinfer.pipeline.observed.observed_run import ObservedRun, observe
 from batchinfer.pipeline.run_record import append_attempt
+from batchinfer.pipeline.scheduled.night_rows import NIGHTLY
 from batchinfer.schedule import MOST_OUTSIDE, Step, night_steps
 
 if TYPE_CHECKING:
@@ -109,13 +111,19 @@ class Night:
             else:
                 last = self._score_owed(score, open_session, record)
             record.exit_code = getattr(last, "exit_code", 0)
+        last.warnings += record.notes
         return NightReport(last, self.slices)
+
+    def _step(self) -> Context:
+        """The pipeline for a step, which is a run of its own."""
+        assert self.context is not None, "an attempt opens it first"
+        return self.context.child_of(NIGHTLY)
 
     def _land(self, step: Step, open_session: OpenSession) -> None:
         from batchinfer.pipeline.extract import extract_source
         from batchinfer.show import show_extract
 
-        report = extract_source(_of(self.context), step.options.get("slice"), open_session)
+        report = extract_source(self._step(), step.options.get("slice"), open_session)
         self.extracted = show_extract(report)
         _add(self.slices["landed"], report.slices if report.status != "unchanged" else ())
 
@@ -124,7 +132,7 @@ class Night:
         from batchinfer.show import show_run
 
         day = step.options["slice"]
-        report = show_run(score_slice(_of(self.context).with_new_run(), day, open_session))
+        report = show_run(score_slice(self._step(), day, open_session))
         _add(self.slices["scored"], [day] if report.status != "unchanged" else ())
         return report
 
@@ -134,7 +142,7 @@ class Night:
         from batchinfer.pipeline.scheduled.owed_slices import find_owed
         from batchinfer.show import show_backfill
 
-        context = _of(self.context).with_new_run()
+        context = self._step()
         first, last = step.options["from"], step.options["to"]
         self.late = [name for name in self.slices["landed"] if name < first]
         owed = find_owed(context, first, last)
@@ -177,43 +185,48 @@ class _Record:
     Attributes:
         owed: what the next night is told; None: that this one has not come so far.
         exit_code: of a night that ended without an error.
+        notes: what collectors could not be told.
     """
 
     def __init__(self, context: Context, day: str, is_last: bool) -> None:
         self.owed: dict[str, object] | None = None
         self.exit_code = 0
+        self.notes: list[str] = []
         self._context, self._day, self._is_last = context, day, is_last
+        self._seen: ObservedRun | None = None
 
     def __enter__(self) -> _Record:
         self._started, self._began = time.perf_counter(), dt.datetime.now(dt.timezone.utc)
+        self._seen = observe(self._context, NIGHTLY, self._day)
         return self
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         from batchinfer.errors import WORTH_A_RETRY
-        from batchinfer.pipeline.scheduled.night_rows import NIGHTLY
 
         code = self.exit_code if error is None else getattr(error, "exit_code", 1)
         ended = "interrupted" if isinstance(error, Interrupted) else "failed" if code else "done"
+        seconds = time.perf_counter() - self._started
         row = {
-            "run_id": new_run_id(),
+            "run_id": self._context.run_id,
             "pipeline": self._context.name,
             "command": NIGHTLY,
             "slice": None,
             "started_at": self._began,
             "status": ended,
             "exit_code": code,
-            "seconds": time.perf_counter() - self._started,
+            "seconds": seconds,
         }
         problems = list(error.problems) if isinstance(error, BatchInferError | Interrupted) else []
         body = {"day": self._day, "status": ended, "exit_code": code, "errors": problems}
         # What another attempt of this night will look for again is owed by this night still.
         settles = self._is_last or code not in WORTH_A_RETRY
         append_attempt(self._context.runs, row, body | ((self.owed if settles else None) or {}))
-
-
-def _of(context: Context | None) -> Context:
-    assert context is not None, "an attempt opens it first"
-    return context
+        if self._seen is None:
+            return
+        if error is not None:
+            self._seen.finish_failed(error, seconds)
+        else:
+            self.notes = self._seen.finish(ended, code, seconds, {})
 
 
 def _add(names: list[str], more: Iterable[str]) -> None:

@@ -17,6 +17,7 @@ from batchinfer.command_reports import RunReport
 from batchinfer.errors import BatchInferError, Interrupted
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.slice_names import check_slice, slices_between, span_note
+from batchinfer.pipeline.observed.observed_run import observe
 from batchinfer.pipeline.score import score_slice
 from batchinfer.pipeline.scoring.resolved_inputs import (
     check_suite_columns,
@@ -83,10 +84,36 @@ def backfill_slices(
     Runs on: driver.
 
     Raises:
-        ConfigError: bounds that are no slices of the pipeline, or in the wrong order.
+        ConfigError: bounds that are no slices of the pipeline, or in the wrong order; a collector
+            of the environment that cannot be asked for.
         Interrupted: a signal came; the slices that were at work are left as they were.
     """
     started = time.perf_counter()
+    seen = observe(context, "backfill")
+    try:
+        report = _backfill(context, start, end, open_session, force, parallel, before)
+        report.seconds = round(time.perf_counter() - started, 3)
+    except (Exception, Interrupted) as error:
+        if seen is not None:
+            seen.finish_failed(error, time.perf_counter() - started)
+        raise
+    if seen is not None:
+        told = seen.finish(
+            report.status, report.exit_code, report.seconds, report.to_json(), report.errors
+        )
+        report.warnings += told
+    return report
+
+
+def _backfill(
+    context: Context,
+    start: str,
+    end: str,
+    open_session: OpenSession,
+    force: bool,
+    parallel: int,
+    before: Sequence[str],
+) -> BackfillReport:
     rule = context.pipeline.source.slice
     for option, bound in (("--from", start), ("--to", end)):
         check_slice(rule, bound, option)
@@ -105,7 +132,6 @@ def backfill_slices(
         report, present, parallel, lambda name: _score_one(context, name, open_session, force)
     )
     report.status = "failed" if report.exit_code else ("done" if present else "no_data")
-    report.seconds = round(time.perf_counter() - started, 3)
     return report
 
 
@@ -168,7 +194,7 @@ def _break_off(futures: Sequence[Future[Any]]) -> None:
 
 
 def _score_one(context: Context, slice_: str, open_session: OpenSession, force: bool) -> _Outcome:
-    own = context.with_new_run()
+    own = context.child_of("backfill")
     try:
         return score_slice(own, slice_, open_session, force)
     except BatchInferError as error:

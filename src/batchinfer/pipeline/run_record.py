@@ -17,6 +17,7 @@ from batchinfer.errors import BatchInferError, Interrupted, SliceHeld, StorageEr
 from batchinfer.pipeline.damaged_files import damage_behind, remedies
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.next_steps import next_step
+from batchinfer.pipeline.observed.observed_run import ObservedRun, observe
 from batchinfer.report.terminal import show_line
 from batchinfer.spark.jvm import as_ended
 
@@ -52,6 +53,7 @@ def record_run(
     context: Context, command: str, slice_: str | None, work: Callable[[], Result]
 ) -> Result:
     """Runs `work` and appends its row to the runs table; an error is recorded and raised again.
+    The environment's collectors are told of it when it begins and when it has ended.
 
     A run that did nothing (unchanged, or a slice that another run holds) leaves no row: it would
     hide the former one.
@@ -74,8 +76,10 @@ def record_run(
     )
     if told := context.loaded.state.told_once():
         show_line(told)
+    seen: ObservedRun | None = None
     try:
         _check_format(context.runs)
+        seen = observe(context, command, slice_)
         with remedies(context):
             result = work()
     except (Exception, Interrupted) as error:
@@ -85,14 +89,17 @@ def record_run(
         told.facts |= facts
         if isinstance(told, BatchInferError) and told.hint is None:
             told.hint = next_step(context.asked, command, slice_, told)
+        seconds = time.perf_counter() - started
+        ended = {
+            "status": "interrupted" if isinstance(told, Interrupted) else "failed",
+            "exit_code": told.exit_code,
+            "seconds": seconds,
+        }
         if not isinstance(told, SliceHeld):
-            ended = {
-                "status": "interrupted" if isinstance(told, Interrupted) else "failed",
-                "exit_code": told.exit_code,
-                "seconds": time.perf_counter() - started,
-            }
             body = told.facts | ended | {"errors": list(told.problems)}
             append_attempt(context.runs, {**base, **ended}, body)
+        if seen is not None:
+            seen.finish_failed(told, seconds)
         if isinstance(told, _Unforeseen):
             error.__dict__["facts"] = told.facts
             raise
@@ -100,8 +107,8 @@ def record_run(
             raise
         raise told from error
     report: Any = result
+    body = report.to_json()
     if report.status != "unchanged":
-        body = report.to_json()
         columns = {
             name: body.get(name)
             for name in (
@@ -118,6 +125,8 @@ def record_run(
             {**base, **columns, "status": report.status, "exit_code": 0, "seconds": report.seconds},
             body,
         )
+    if seen is not None:
+        report.warnings += seen.finish(report.status, 0, report.seconds, body)
     return result
 
 

@@ -25,6 +25,7 @@ from batchinfer.config.sink_places import LANDED, QUARANTINE, RUNS, default_sink
 from batchinfer.config.uris import join
 from batchinfer.hinted_commands import Asked
 from batchinfer.object_stores import use
+from batchinfer.observability.run_facts import ParentRun
 from batchinfer.pipeline.definition.feature_steps import check_document_steps
 from batchinfer.pipeline.definition.upstream_names import after_check
 from batchinfer.report.terminal import show_line
@@ -56,11 +57,13 @@ class Context:
 
     Attributes:
         asked: how whoever runs it named it, for the commands of hints.
+        parent: the run that began this one: a night, a backfill; None: a user or a scheduler.
     """
 
     loaded: Loaded
     asked: Asked
     run_id: str = field(default_factory=new_run_id)
+    parent: ParentRun | None = None
 
     @classmethod
     def open(
@@ -108,6 +111,11 @@ class Context:
     def with_new_run(self) -> Context:
         """The same pipeline with a run id of its own."""
         return replace(self, run_id=new_run_id())
+
+    def child_of(self, command: str) -> Context:
+        """The same pipeline for a run that this one begins, whose command that is."""
+        parent = ParentRun(self.run_id, self.name, command, self.parent)
+        return replace(self, run_id=new_run_id(), parent=parent)
 
     def extract_command(self, slice_: str | None = None) -> str:
         """The command that lands what is new; where slices are days of ingest, as a day.
