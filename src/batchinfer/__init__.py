@@ -14,7 +14,7 @@ from batchinfer.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from batchinfer.api import backfill, extract, init, register, replay, score, train
-    from batchinfer.api_reads import evaluate, lookup, quarantine, status
+    from batchinfer.api_reads import evaluate, lookup, plan, quarantine, status
     from batchinfer.errors import UnfitRows
     from batchinfer.models.handler import Handler
     from batchinfer.pipeline.predict import predict, predict_udf
@@ -27,7 +27,7 @@ _HOMES = {
     **dict.fromkeys(
         ("backfill", "extract", "init", "register", "replay", "score", "train"), "batchinfer.api"
     ),
-    **dict.fromkeys(("evaluate", "lookup", "quarantine", "status"), "batchinfer.api_reads"),
+    **dict.fromkeys(("evaluate", "lookup", "plan", "quarantine", "status"), "batchinfer.api_reads"),
 }
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "extract",
     "init",
     "lookup",
+    "plan",
     "predict",
     "predict_udf",
     "quarantine",

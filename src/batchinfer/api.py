@@ -283,17 +283,20 @@ def backfill(
     env: str = "local",
     overrides: Overrides = None,
     project: Folder = None,
+    max_cost: float | None = None,
 ) -> list[RunReport]:
     """Scores every landed slice from start to end that is missing, stale or failed; one report a
     slice.
 
     Raises:
-        ConfigError: the pipeline file, its environment, or the bounds are wrong.
+        ConfigError: the pipeline file, its environment, or the bounds are wrong; an estimate above
+            `max_cost`, or none.
         BatchInferError: after all slices were tried, the problems of those that failed, with the
-            smallest exit code.
+            smallest exit code; 9 where slices were left because of `max_cost`.
 
     Args:
         project: a folder in place of the working folder.
+        max_cost: no slice is begun with which all would cost more, at the pipeline's `prices`.
 
     Example:
         >>> import batchinfer
@@ -304,9 +307,11 @@ def backfill(
     from batchinfer.pipeline.backfill import backfill_slices
 
     context = open_context(pipeline, env, overrides, project)
-    report = backfill_slices(context, start, end, session_of(context), force, parallel)
+    report = backfill_slices(
+        context, start, end, session_of(context), force, parallel, max_cost=max_cost
+    )
     if report.exit_code:
-        error = errors.BatchInferError(report.errors)
+        error = errors.BatchInferError(report.errors, report.hint)
         error.exit_code = report.exit_code
         raise error
     return report.runs

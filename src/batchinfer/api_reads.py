@@ -124,6 +124,50 @@ def quarantine(
     return show_quarantined(open_context(pipeline, env, overrides, project), slice)
 
 
+def plan(
+    pipeline: str,
+    slice: str | None = None,
+    start: str | None = None,
+    end: str | None = None,
+    force: bool = False,
+    env: str = "local",
+    overrides: Overrides = None,
+    project: Folder = None,
+) -> dict[str, Any]:
+    """What a run of a slice, or a backfill from start to end, would do and cost, with every problem
+    that can be foreseen in `problems`; scores nothing.
+
+    Args:
+        slice: one slice, as `score` would take it.
+        start, end: in place of `slice`: the first and the last slice of a backfill.
+        force: of a backfill: published slices are scored again too.
+        project: a folder in place of the working folder.
+
+    Returns:
+        The fields of the JSON line of `plan`. `cost` is None without `prices` in the pipeline file,
+        and `seconds` where no run of the model was measured; `cost_how` and `estimated_how` say so.
+
+    Raises:
+        ConfigError: the pipeline file or its environment is wrong; other arguments than `slice`, or
+            `start` and `end`.
+        StorageError: the lake does not answer.
+
+    Example:
+        >>> import batchinfer
+        >>> found = batchinfer.plan("churn", start="2026-11-20", end="2026-11-22", force=True)
+        >>> [(one["slice"], one["why"], one["rows"]) for one in found["slices"]], found["no_data"]
+        ([('2026-11-21', 'forced', 40)], ['2026-11-20', '2026-11-22'])
+    """
+    if (start is None) != (end is None) or (slice is None) == (start is None):
+        raise ConfigError("plan: got neither or both; allowed: slice, or start and end")
+    from batchinfer.pipeline.plan import plan_backfill, plan_slice
+
+    context = open_context(pipeline, env, overrides, project)
+    if slice is not None:
+        return plan_slice(context, slice)
+    return plan_backfill(context, str(start), str(end), force).to_json()
+
+
 def status(
     pipeline: str,
     env: str = "local",

@@ -23,13 +23,13 @@ from batchinfer.command_line.cli_options import (
     asks_for_json,
     env_option,
     pipeline_options,
-    pipelines_options,
     register_options,
     slice_option,
 )
 from batchinfer.command_line.cli_projects import init_command
 from batchinfer.command_line.cli_schema import schema_command
 from batchinfer.command_line.cli_setup import setup_command
+from batchinfer.command_line.cli_spans import backfill_command, plan_command
 from batchinfer.command_line.cli_status import ls_command, status_command
 from batchinfer.errors import ConfigError
 
@@ -44,7 +44,7 @@ def cli() -> None:
 
     Tables, bars and logs go to stderr; the last line of stdout is one JSON object, on a terminal
     only with --json. Exit codes: 0 done, 2 configuration, 3 input, 4 checks failed, 5 too many bad
-    rows, 6 slice held, 7 model, 8 storage (try again), 130/143 interrupted.
+    rows, 6 slice held, 7 model, 8 storage (try again), 9 --max-cost, 130/143 interrupted.
     """
 
 
@@ -148,19 +148,7 @@ def models_command(
     end_command(work, pipeline=ref)
 
 
-@cli.command("plan")
-@pipeline_options
-@slice_option("slice_", required=True)
-def plan_command(ref: str, env: str, overrides: tuple[str, ...], slice_: str) -> None:
-    """What score would do with a slice, and every problem; scores nothing."""
-
-    def work() -> Any:
-        from batchinfer.pipeline.plan import plan_slice
-        from batchinfer.show import show_plan
-
-        return show_plan(plan_slice(_context(ref, env, overrides), slice_))
-
-    end_command(work, pipeline=ref, slice=slice_)
+cli.add_command(plan_command)
 
 
 @cli.command("score")
@@ -201,46 +189,7 @@ def replay_command(ref: str, env: str, overrides: tuple[str, ...], slice_: str) 
     end_command(work, pipeline=ref, slice=slice_)
 
 
-@cli.command("backfill")
-@pipelines_options
-@click.option("--from", "start", required=True, metavar="SLICE")
-@click.option("--to", "end", required=True, metavar="SLICE")
-@click.option("--force", is_flag=True, help="Score published slices again too.")
-@click.option(
-    "--parallel",
-    type=click.IntRange(1, 64),
-    default=1,
-    show_default=True,
-    help="Slices at the same time.",
-)
-def backfill_command(
-    refs: tuple[str, ...],
-    env: str,
-    overrides: tuple[str, ...],
-    start: str,
-    end: str,
-    force: bool,
-    parallel: int,
-) -> None:
-    """Score every landed slice between two that is missing, stale or failed."""
-
-    def work() -> Any:
-        from batchinfer.api import session_of
-        from batchinfer.command_line.several_pipelines import run_each
-        from batchinfer.pipeline.backfill import backfill_slices
-        from batchinfer.show import show_backfill
-
-        def backfill(ref: str) -> Any:
-            context = _context(ref, env, overrides)
-            return show_backfill(
-                backfill_slices(context, start, end, session_of(context), force, parallel)
-            )
-
-        return run_each(refs, backfill)
-
-    end_command(work, pipeline=refs[0] if len(refs) == 1 else None)
-
-
+cli.add_command(backfill_command)
 cli.add_command(nightly_command)
 
 

@@ -50,7 +50,9 @@ class RunReport(Report):
     the most memory that one worker process took; `explanation` what bounds the run, in words;
     `equal_rows` how equal rows were looked for beyond single batches, and why; `precision` what the
     model computed in; `device_use` the shares of the tasks' time in which each device computed,
-    waited for rows (`input`) and for predictions to be read back and written (`output`).
+    waited for rows (`input`) and for predictions to be read back and written (`output`); `cores`
+    and `gpus` what its executors held, 0 where nothing was scored; `cost` is `seconds` of these at
+    the pipeline's `prices`, None without prices.
     """
 
     slice: str = ""
@@ -83,6 +85,9 @@ class RunReport(Report):
     checks_failed: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     report: str = ""
+    cores: int = 0
+    gpus: float = 0.0
+    cost: float | None = None
 
     def headline(self) -> dict[str, Any]:
         """The few facts that tables and backfills show of a run."""
@@ -95,6 +100,7 @@ class RunReport(Report):
             "model_version",
             "version",
             "seconds",
+            "cost",
         )
         return {name: getattr(self, name) for name in names}
 

@@ -151,6 +151,15 @@ class StorageError(BatchInferError, OSError):
     worth_a_retry = True
 
 
+class BudgetReached(BatchInferError):
+    """What was done has cost as much as it may: nothing more was begun. What was published
+    stands.
+    """
+
+    exit_code = 9
+    says_of_slice = False
+
+
 class DamagedLog(StorageError):
     """A Delta table whose log is damaged or has gaps: no retry reads it."""
 

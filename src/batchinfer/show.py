@@ -44,13 +44,15 @@ def _facts(title: str, facts: list[list[Any]]) -> None:
 
 def _cell(value: Any, name: str = "") -> str:
     """A value as people read it; its name tells seconds and bytes."""
-    from batchinfer.report.safe_text import bytes_told, duration
+    from batchinfer.report.safe_text import bytes_told, duration, money
     from batchinfer.report.terminal import rounded
 
     if value is None:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, int | float) and name == "cost":
+        return money(value)
     if isinstance(value, int | float) and (name == "seconds" or name.endswith("_s")):
         return duration(value)
     if isinstance(value, int) and (name in _BYTES or name.endswith("bytes")):
@@ -281,6 +283,8 @@ def show_register(report: RegisterReport) -> RegisterReport:
 def show_run(report: RunReport) -> RunReport:
     """One scored slice: rows, model, time."""
     facts = {**report.headline(), "explanation": report.explanation, "report": report.report}
+    if report.cost is None:
+        del facts["cost"]
     _facts(
         f"{report.pipeline}, slice {report.slice}",
         [*([*fact] for fact in facts.items()), *(["warning", text] for text in report.warnings)],
@@ -290,6 +294,9 @@ def show_run(report: RunReport) -> RunReport:
 
 def show_backfill(report: BackfillReport) -> BackfillReport:
     """Slices of a backfill with what became of each."""
+    from batchinfer.errors import BatchInferError
+    from batchinfer.report.terminal import show_error
+
     columns = [
         "slice",
         "status",
@@ -299,12 +306,16 @@ def show_backfill(report: BackfillReport) -> BackfillReport:
         "rows_quarantined",
         "version",
         "seconds",
+        *(["cost"] if report.cost is not None else []),
     ]
     rows = [[row.get(name) for name in columns] for row in report.slices]
     rows += [[name, "no_data", *[None] * (len(columns) - 2)] for name in report.no_data]
+    rows += [[name, "left", *[None] * (len(columns) - 2)] for name in report.left]
     _table(f"backfill of {report.pipeline}", columns, sorted(rows, key=lambda row: row[0]))
     if report.warnings:
         _table("warnings", ["warning"], [[text] for text in report.warnings])
+    if report.left:
+        show_error(BatchInferError(report.errors[-1], report.hint))
     return report
 
 

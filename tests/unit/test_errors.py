@@ -17,12 +17,12 @@ def test_every_exit_code_of_the_contract_is_either_worth_a_retry_or_pointless() 
         for class_ in vars(errors).values()
         if isinstance(class_, type) and issubclass(class_, errors.BatchInferError)
     }
-    assert (WORTH_A_RETRY, POINTLESS) == ((6, 8), (2, 3, 4, 5, 7))
+    assert (WORTH_A_RETRY, POINTLESS) == ((6, 8), (2, 3, 4, 5, 7, 9))
     assert codes - {1} == {*WORTH_A_RETRY, *POINTLESS}
 
 
 def test_of_what_is_wrong_elsewhere_no_slice_is_blamed() -> None:
-    assert NO_FAULT_OF_SLICE == (0, 2, 6, 130, 143)
+    assert NO_FAULT_OF_SLICE == (0, 2, 6, 9, 130, 143)
     signals = {errors.Interrupted("stop").exit_code, errors.Interrupted("stop", 143).exit_code}
     assert signals <= {*NO_FAULT_OF_SLICE}
 

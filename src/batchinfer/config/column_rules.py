@@ -351,8 +351,9 @@ def _check_target(document: dict[Any, Any], columns: Columns) -> Iterator[Proble
 def _check_carry(document: dict[Any, Any], columns: Columns) -> Iterator[Problem]:
     kind = mapping_at(document, "source").get("kind")
     places = () if kind == "delta" else (SOURCE_FILE, SOURCE_LINE)
-    keys = mapping_at(document, "source").get("key", places)
-    keys = [keys] if isinstance(keys, str) else keys
+    told = mapping_at(document, "source").get("key", places)
+    # What is no name and no list of names, other rules tell.
+    keys = [told] if isinstance(told, str) else told if isinstance(told, list | tuple) else ()
     allowed = [
         name for name in (*columns, *places) if name not in keys and not _is_of_predictions(name)
     ]

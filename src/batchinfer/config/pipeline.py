@@ -293,6 +293,18 @@ class Notice(Strict):
         return self
 
 
+class Prices(Strict):
+    """What the machines cost, in a currency of your choice: runs and plans then tell their cost.
+
+    Attributes:
+        cpu_hour: of one core of an executor, for an hour.
+        gpu_hour: of one GPU, for an hour; a run that has a GPU has no cost without it.
+    """
+
+    cpu_hour: Annotated[Number, Field(ge=0)]
+    gpu_hour: Annotated[Number, Field(ge=0)] | None = None
+
+
 class Pipeline(Strict):
     """One pipeline file, whole.
 
@@ -317,6 +329,7 @@ class Pipeline(Strict):
             `status --check`; slices of days to come do not count.
         after: pipelines of the same project; a night begins once they have published theirs.
         notify: whom a night tells what has happened.
+        prices: what the machines cost; without it, nothing is said of money.
     """
 
     name: Identifier
@@ -336,6 +349,7 @@ class Pipeline(Strict):
     fresh_within: Duration | None = None
     after: Texts = ()
     notify: tuple[Notice, ...] = ()
+    prices: Prices | None = None
 
     @model_validator(mode="before")
     @classmethod

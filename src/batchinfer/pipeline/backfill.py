@@ -16,17 +16,19 @@ from batchinfer import stopping
 from batchinfer.command_reports import RunReport
 from batchinfer.errors import BatchInferError, Interrupted
 from batchinfer.pipeline.definition.context import Context
-from batchinfer.pipeline.definition.slice_names import check_slice, slices_between, span_note
+from batchinfer.pipeline.definition.costs import cost_of
 from batchinfer.pipeline.observed.observed_run import observe
+from batchinfer.pipeline.planning.budget import open_budget
 from batchinfer.pipeline.score import score_slice
 from batchinfer.pipeline.scoring.resolved_inputs import (
     check_suite_columns,
     load_suites,
     resolve_model,
 )
-from batchinfer.pipeline.slices.landed import read_slices
+from batchinfer.pipeline.slices.span import find_span
 from batchinfer.pipeline.slices.table_columns import TableColumns
 from batchinfer.report.terminal import show_error
+from batchinfer.spark.held_resources import HeldResources, held_by_settings
 from batchinfer.spark.jvm import cancel_jobs, end_children
 
 if TYPE_CHECKING:
@@ -43,7 +45,9 @@ class BackfillReport:
     """What a backfill did, slice by slice; `exit_code` is the smallest that is not zero, else 0.
 
     `warnings` are those of the model, which hold for every slice, and those of slices that were up
-    to date; others are in the slices' runs.
+    to date; others are in the slices' runs. `cost` is what the executors cost while it went, at the
+    pipeline's prices: slices at the same time share them. `left` are slices that it did not begin
+    because of what it may cost.
     """
 
     run_id: str
@@ -55,10 +59,15 @@ class BackfillReport:
     exit_code: int = 0
     errors: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+    cost: float | None = None
+    hint: str | None = None
     runs: list[RunReport] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         body = {name: value for name, value in vars(self).items() if name != "runs"}
+        if self.hint is None:
+            del body["hint"]
         return body | {
             counter: sum(getattr(run, counter) for run in self.runs) for counter in _COUNTERS
         }
@@ -75,28 +84,31 @@ def backfill_slices(
     force: bool = False,
     parallel: int = 1,
     before: Sequence[str] = (),
+    max_cost: float | None = None,
 ) -> BackfillReport:
     """Scores the slices from start to end, both included; goes on after a slice that fails.
 
     Args:
         before: landed slices outside of the span that are scored before those in it, in this order.
+        max_cost: no slice is begun with which all would cost more, at the pipeline's prices.
 
     Runs on: driver.
 
     Raises:
-        ConfigError: bounds that are no slices of the pipeline, or in the wrong order; a collector
-            of the environment that cannot be asked for.
+        ConfigError: bounds that are no slices of the pipeline, or in the wrong order; an estimate
+            above `max_cost`, or none; a collector of the environment that cannot be asked for.
         Interrupted: a signal came; the slices that were at work are left as they were.
     """
     started = time.perf_counter()
     seen = observe(context, "backfill")
     try:
-        report = _backfill(context, start, end, open_session, force, parallel, before)
+        report = _backfill(context, start, end, open_session, force, parallel, before, max_cost)
         report.seconds = round(time.perf_counter() - started, 3)
     except (Exception, Interrupted) as error:
         if seen is not None:
             seen.finish_failed(error, time.perf_counter() - started)
         raise
+    _tell_cost(context, report)
     if seen is not None:
         told = seen.finish(
             report.status, report.exit_code, report.seconds, report.to_json(), report.errors
@@ -113,26 +125,50 @@ def _backfill(
     force: bool,
     parallel: int,
     before: Sequence[str],
+    max_cost: float | None,
 ) -> BackfillReport:
-    rule = context.pipeline.source.slice
-    for option, bound in (("--from", start), ("--to", end)):
-        check_slice(rule, bound, option)
-    landed = read_slices(context.landed)
-    wanted = slices_between(rule, landed, start, end)
-    note = span_note(rule, start, end)
-    warnings = [*_check_once(context), *([note] if note else [])]
+    span = find_span(context, start, end)
+    warnings = [*_check_once(context), *([span.note] if span.note else [])]
     report = BackfillReport(
-        context.run_id,
-        context.name,
-        no_data=[name for name in wanted if name not in landed],
-        warnings=warnings,
+        context.run_id, context.name, no_data=list(span.no_data), warnings=warnings
     )
-    present = [*before, *(name for name in wanted if name in landed)]
-    _score_all(
-        report, present, parallel, lambda name: _score_one(context, name, open_session, force)
-    )
+    budget = None if max_cost is None else open_budget(context, span, force, max_cost)
+
+    def score_one(name: str) -> _Outcome | None:
+        if budget is not None and not budget.admits(name):
+            return None
+        outcome = _score_one(context, name, open_session, force)
+        if budget is not None:
+            budget.ended(name, outcome)
+        return outcome
+
+    present = [*before, *span.landed]
+    _score_all(report, present, parallel, score_one)
+    if budget is not None and (reached := budget.reached(end)):
+        report.left = sorted(budget.left)
+        report.errors += reached.problems
+        report.hint = reached.hint
+        report.exit_code = min(report.exit_code or reached.exit_code, reached.exit_code)
     report.status = "failed" if report.exit_code else ("done" if present else "no_data")
     return report
+
+
+def _tell_cost(context: Context, report: BackfillReport) -> None:
+    """What the executors cost from the beginning to the end; 0 where no slice had to be scored."""
+    held: HeldResources | None = max(
+        (HeldResources(run.cores, run.gpus) for run in report.runs),
+        default=HeldResources(0),
+        key=_size,
+    )
+    if held == HeldResources(0) and any(one["status"] == "failed" for one in report.slices):
+        # Not every run that fails comes to tell what it held.
+        settings, device = context.environment.spark, context.pipeline.model.device
+        held = held_by_settings(settings, device)
+    report.cost = cost_of(context.pipeline.prices, held, report.seconds)
+
+
+def _size(held: HeldResources) -> tuple[float, int]:
+    return held.gpus, held.cores
 
 
 def _check_once(context: Context) -> list[str]:
@@ -150,10 +186,13 @@ def _check_once(context: Context) -> list[str]:
 
 
 def _score_all(
-    report: BackfillReport, names: Sequence[str], parallel: int, score: Callable[[str], _Outcome]
+    report: BackfillReport,
+    names: Sequence[str],
+    parallel: int,
+    score: Callable[[str], _Outcome | None],
 ) -> None:
     """Scores the slices in threads, so many at a time; their outcomes, in order, go into the
-    report.
+    report. A slice that is not begun has none.
     """
     from concurrent.futures import ThreadPoolExecutor, wait
 

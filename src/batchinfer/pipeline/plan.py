@@ -5,52 +5,30 @@ starts no JVM.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from batchinfer.config.environment import Environment
-from batchinfer.config.pipeline import Pipeline
 from batchinfer.config.types import spark_name
-from batchinfer.errors import BatchInferError, ConfigError
 from batchinfer.machine import usable_memory
 from batchinfer.pipeline.damaged_files import remedies
 from batchinfer.pipeline.definition.context import Context
-from batchinfer.pipeline.definition.next_steps import next_step
 from batchinfer.pipeline.definition.slice_names import names_slice
+from batchinfer.pipeline.planning.estimate import Estimate
+from batchinfer.pipeline.planning.foresight import Foresight
+from batchinfer.pipeline.planning.span_plan import SpanPlan, plan_span
 from batchinfer.pipeline.scheduled.awaited import look_upstream
 from batchinfer.pipeline.scoring import few_rows
-from batchinfer.pipeline.scoring.commits import check_predictions
-from batchinfer.pipeline.scoring.devices import choose_device
-from batchinfer.pipeline.scoring.earlier_runs import (
-    estimated_seconds,
-    known_rates,
-    runs_of_bundle,
-    worker_bytes,
-)
-from batchinfer.pipeline.scoring.resolved_inputs import (
-    ResolvedModel,
-    check_suite_columns,
-    choose_slice_road,
-    columns_to_read,
-    load_suites,
-    resolve_model,
-)
-from batchinfer.pipeline.slices.landed import find_slice
+from batchinfer.pipeline.scoring.earlier_runs import known_rates, worker_bytes
+from batchinfer.pipeline.scoring.published import has_to_be_scored, read_published
+from batchinfer.pipeline.scoring.resolved_inputs import ResolvedModel, columns_to_read
 from batchinfer.pipeline.slices.slice_data import SliceData
+from batchinfer.pipeline.slices.span import find_span
 from batchinfer.pipeline.slices.table_columns import TableColumns
-from batchinfer.spark.capacity import (
-    is_one_process,
-    local_workers,
-    master_of,
-    problems_of,
-    worker_threads,
-)
-from batchinfer.spark.shipping import is_local
+from batchinfer.spark.capacity import local_workers, worker_threads
 
 if TYPE_CHECKING:
     from batchinfer.lake.runs import LatestRun
 
-Found = TypeVar("Found")
 # A Python worker with Arrow and PyTorch, without a model.
 _WORKER_BYTES = 450 * 2**20
 
@@ -67,33 +45,20 @@ def plan_slice(context: Context, slice_: str) -> Plan:
 
     Runs on: driver, without Spark.
     """
-    from batchinfer.lake.storage import check_writable
-    from batchinfer.pipeline.scoring.published import check_owner, read_published
-
     result = Plan(pipeline=context.name, slice=slice_, status="ready", problems=[], hints=[])
-    few = False
-
-    def attempt(work: Callable[[], Found]) -> Found | None:
-        try:
-            return work()
-        except BatchInferError as error:
-            # What several checks need, such as a feature table, is told once.
-            result["problems"] += [
-                problem for problem in error.problems if problem not in result["problems"]
-            ]
-            result.exit_code = result.exit_code or error.exit_code
-            hint = error.hint or next_step(context.asked, "score", slice_, error)
-            if hint and hint not in result["hints"]:
-                result["hints"].append(hint)
-            return None
-
-    columns = TableColumns(context)
+    foresight = Foresight(context)
+    result["problems"], result["hints"] = foresight.problems, foresight.hints
     if context.pipeline.derive:
         result["derive"] = dict(context.pipeline.derive)
-    suites = attempt(lambda: load_suites(context.pipeline, context.root))
-    data = attempt(lambda: find_slice(context, slice_))
-    model = attempt(lambda: resolve_model(columns))
-    attempt(lambda: check_writable(context.environment.lake))
+    data = foresight.find_slice(slice_)
+    foresight.look_at_places()
+    model, suites = foresight.model, foresight.suites
+    earlier = foresight.earlier
+    published = None
+    if data and model:
+        with remedies(context):
+            published = read_published(context, slice_).get(slice_)
+    seen = foresight.look_at_slice(slice_, data, published)
     if data:
         result |= {
             "source_table": data.table,
@@ -102,54 +67,53 @@ def plan_slice(context: Context, slice_: str) -> Plan:
             "bytes": data.size,
         }
         result["files"] = len(data.files)
-        if road := attempt(lambda: choose_slice_road(columns, data)):
-            few = few_rows.are_few(context.environment, context.pipeline, data, road)
-            reason = few_rows.REASON.format(rows=data.rows) if few else road.reason
-            result |= {"road": road.name, "road_reason": reason}
+        if seen.road:
+            reason = few_rows.REASON.format(rows=data.rows) if seen.few else seen.road.reason
+            result |= {"road": seen.road.name, "road_reason": reason}
         if context.pipeline.prepare:
-            result |= attempt(lambda: _preparation_facts(columns, data)) or {}
-    if model:
-        result |= _model_facts(columns, model)
-        attempt(lambda: check_suite_columns(columns, suites or {}, model))
-        attempt(lambda: check_predictions(columns, model, slice_))
-    earlier: list[LatestRun] = []
-    if model:
-        earlier = (
-            attempt(lambda: runs_of_bundle(context.runs, context.name, model.ref.digest)) or []
-        )
-    if data and model:
-        with remedies(context):
-            published = read_published(context, slice_).get(slice_)
-        if note := attempt(lambda: check_owner(context, slice_, published)):
-            result["warnings"].append(note)
-        fresh = published is not None and not published.is_stale(data, model.ref.digest)
-        result["action"] = "nothing: published from this data by this model" if fresh else "score"
-        result["estimated_s"] = estimated_seconds(earlier, data.rows, starts_spark=not few)
-        result["estimated_how"] = (
-            f"{len(earlier)} earlier runs of this model"
-            if earlier
-            else "no earlier run of this model"
-        )
+            facts = foresight.attempt(slice_, lambda: _preparation_facts(foresight.columns, data))
+            result |= facts or {}
     batch = context.pipeline.model.batch
-    count = 1 if few else local_workers(context.environment.spark)
+    count = 1 if seen.few else local_workers(context.environment.spark)
     if model:
-        attempt(lambda: _check_device(context.environment, context.pipeline))
-        attempt(lambda: _check_model_task(context.environment))
+        result |= _model_facts(foresight.columns, model)
         result |= _memory(earlier, result["bundle_bytes"], batch.max_bytes, count)
-        result["warnings"] += model.outdated
+    result.setdefault("warnings", []).extend(seen.notes)
+    if data and model:
+        due = has_to_be_scored(published, data, model.ref.digest)
+        result["action"] = "score" if due else "nothing: published from this data by this model"
+        estimate = Estimate.of(context, earlier)
+        seconds = estimate.seconds(data.rows, foresight.opens_session(seen.few))
+        result["estimated_s"] = seconds
+        result["estimated_how"] = estimate.how_long()
+        result["cost"], result["cost_how"] = estimate.cost(seconds), estimate.how_dear()
+    foresight.look_at_machine()
+    result["warnings"] += model.outdated if model else ()
     result |= {
         "batch_rows": _batch_rows(earlier) if batch.rows == "auto" else batch.rows,
         "batch_bytes": batch.max_bytes,
         "workers": count,
         "threads_per_worker": worker_threads(context.environment.spark),
-        "checks": sorted(suites or {}),
+        "checks": sorted(suites),
         "table": context.predictions,
     }
-    attempt(lambda: _tell_upstream(context, slice_, result))
+    foresight.attempt(slice_, lambda: _tell_upstream(context, slice_, result))
+    result.exit_code = foresight.exit_code
     if result["problems"]:
         result["status"] = "problems"
         result["errors"] = result["problems"]
     return result
+
+
+def plan_backfill(context: Context, start: str, end: str, force: bool = False) -> SpanPlan:
+    """What a backfill from start to end, both included, would do; every problem found is listed.
+
+    Runs on: driver, without Spark.
+
+    Raises:
+        ConfigError: bounds that are no slices of the pipeline, or in the wrong order.
+    """
+    return plan_span(context, find_span(context, start, end), force)
 
 
 def _tell_upstream(context: Context, slice_: str, result: Plan) -> None:
@@ -166,27 +130,6 @@ def _tell_upstream(context: Context, slice_: str, result: Plan) -> None:
     result.setdefault("warnings", []).extend(
         f"{one.told()}: nightly would wait for it (exit 6)" for one in found if not one.published
     )
-
-
-def _check_device(environment: Environment, pipeline: Pipeline) -> None:
-    """A GPU that is asked for must be there, where executors run on this machine.
-
-    Imports PyTorch, which takes seconds, only then.
-    """
-    if pipeline.model.device == "cuda" and is_local(master_of(environment.spark)):
-        choose_device("cuda")
-
-
-def _check_model_task(environment: Environment) -> None:
-    """What a task of the model takes must fit into an executor, as far as the environment's file
-    says what that has.
-    """
-    settings = environment.spark
-    conf = {name: str(value) for name, value in settings.conf.items()}
-    if not is_one_process(master_of(environment.spark)) and (
-        problems := problems_of(conf, settings.model_task)
-    ):
-        raise ConfigError(problems)
 
 
 def _memory(

@@ -21,6 +21,7 @@ from batchinfer.hinted_commands import Asked
 from batchinfer.inference.road_choice import Road
 from batchinfer.lake.ledger import run_number
 from batchinfer.pipeline.definition.context import Context
+from batchinfer.pipeline.definition.costs import tell_cost
 from batchinfer.pipeline.run_record import recorded
 from batchinfer.pipeline.scoring import commits, settling
 from batchinfer.pipeline.scoring.outcome import RunOutcome
@@ -100,6 +101,7 @@ def replay_slice(context: Context, slice_: str, open_session: OpenSession) -> Ru
             quarantined = QuarantinedRows(attempted, published, waiting, rows)
             Publication(attempted, quarantined, open_session).run(started)
     report.seconds = round(time.perf_counter() - started, 3)
+    tell_cost(context.pipeline.prices, report)
     return report
 
 

@@ -11,17 +11,24 @@ from batchinfer.command_reports import RunReport
 from batchinfer.contracts import SLICE
 from batchinfer.errors import ConfigError, InputError, InputMissing
 from batchinfer.pipeline.definition.context import Context
+from batchinfer.pipeline.definition.costs import note_held, tell_cost
 from batchinfer.pipeline.run_record import recorded
 from batchinfer.pipeline.scoring import commits, few_rows
 from batchinfer.pipeline.scoring.outcome import RunOutcome
 from batchinfer.pipeline.scoring.publication import Publication
-from batchinfer.pipeline.scoring.published import Published, check_owner, read_published
+from batchinfer.pipeline.scoring.published import (
+    Published,
+    check_owner,
+    has_to_be_scored,
+    read_published,
+)
 from batchinfer.pipeline.scoring.resolved_inputs import ResolvedInputs, resolve_inputs
 from batchinfer.pipeline.scoring.settling import settle
 from batchinfer.pipeline.slices.landed import read_slices
 from batchinfer.pipeline.slices.prepared import prepared_frame
 from batchinfer.pipeline.slices.slice_frames import slice_frame
 from batchinfer.pipeline.slices.unique_keys import check_keys
+from batchinfer.spark.jvm import is_running
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -84,10 +91,12 @@ def score_slice(
         inputs.report.warnings += swept
         published = read_published(context, slice_, replaced=force).get(slice_)
         note = check_owner(context, slice_, published)
-        if published is not None and not force and _is_up_to_date(inputs, published):
-            inputs.report.status = "unchanged"
+        digest = inputs.model.ref.digest
+        if published is not None and not has_to_be_scored(published, inputs.data, digest, force):
+            _tell_unchanged(inputs, published)
             if published.is_unsettled:
                 settle(inputs, published, open_session)
+                note_held(context, inputs.report, open_session() if is_running() else None)
         else:
             inputs.report.warnings += [note] if note else []
             commits.check_predictions(inputs.columns, inputs.model, slice_, evolve)
@@ -95,19 +104,18 @@ def score_slice(
             with few_rows.loading(inputs) as child:
                 Publication(inputs, rows, open_session, child).run(started)
     inputs.report.seconds = round(time.perf_counter() - started, 3)
+    tell_cost(context.pipeline.prices, inputs.report)
     return inputs.report
 
 
-def _is_up_to_date(inputs: ResolvedInputs, published: Published) -> bool:
-    """True if the slice is published from this data by this model; the report then says so."""
+def _tell_unchanged(inputs: ResolvedInputs, published: Published) -> None:
+    """The slice is published from this data by this model."""
     data, report = inputs.data, inputs.report
-    if published.is_stale(data, inputs.model.ref.digest):
-        return False
+    report.status = "unchanged"
     report.version = published.version
     report.rows_reused = published.rows
     report.rows_quarantined = data.rows - published.rows
     report.rows_in = data.rows
-    return True
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from batchinfer.config.pipeline import Pipeline
 from batchinfer.errors import (
-    NO_FAULT_OF_SLICE,
     ConfigError,
     ModelError,
     StorageError,
@@ -18,7 +17,7 @@ from batchinfer.pipeline.damaged_files import remedies
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.slice_names import check_slice
 from batchinfer.pipeline.scheduled.freshness import Lateness, find_lateness
-from batchinfer.pipeline.scoring.published import Published, read_published
+from batchinfer.pipeline.scoring.published import Published, read_published, unpublished_state
 from batchinfer.pipeline.slices.landed import read_landed
 from batchinfer.pipeline.slices.slice_data import LandedSlice
 
@@ -169,9 +168,7 @@ def _state(
         and not (published.made_of and published.is_stale(data, digest))
     ):
         return "published"
-    if last is not None and last.exit_code not in NO_FAULT_OF_SLICE:
-        return "failed"
-    return "missing" if published is None else "stale"
+    return unpublished_state(published, last)
 
 
 def _facts(published: Published | None, last: LatestRun | None) -> dict[str, Any]:

@@ -55,6 +55,13 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
+def money(amount: float) -> str:
+    """An amount of some currency: two decimals, and of less than 1 as many as say something."""
+    if abs(amount) >= 1 or amount == 0:
+        return f"{amount:,.2f}"
+    return f"{amount:.6f}".rstrip("0").rstrip(".")
+
+
 def bytes_told(count: float) -> str:
     """A size for people: `812 B`, `64.0 KiB`, `1.5 MiB`, `2.2 GiB`."""
     for unit in ("B", "KiB", "MiB"):

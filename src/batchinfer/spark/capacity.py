@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 GPU = "gpu"
-_EXECUTOR_GPUS = "spark.executor.resource.gpu.amount"
+EXECUTOR_GPUS = "spark.executor.resource.gpu.amount"
 
 # A cluster that is full for longer than this is told as a fault worth a retry; a scheduler then
 # knows, and tries again.
@@ -42,17 +42,17 @@ def problems_of(conf: Mapping[str, str], task: ModelTask) -> list[str]:
     can.
     """
     found: list[str] = []
-    gpus = float(conf.get(_EXECUTOR_GPUS, 0))
+    gpus = float(conf.get(EXECUTOR_GPUS, 0))
     if task.gpus and not gpus:
         found.append(
             f"spark.model_task.gpus: got {task.gpus:g}, and executors have no GPU: "
-            f"{_EXECUTOR_GPUS} is not set; allowed: 0, or executors with GPUs "
+            f"{EXECUTOR_GPUS} is not set; allowed: 0, or executors with GPUs "
             "(conf/environments/gpu.yaml)"
         )
     elif task.gpus > gpus:
         found.append(
             f"spark.model_task.gpus: got {task.gpus:g}; allowed: up to {gpus:g}, which is "
-            f"{_EXECUTOR_GPUS}"
+            f"{EXECUTOR_GPUS}"
         )
     has = conf.get("spark.executor.cores")
     if has is not None and task.cpus > int(has):
@@ -108,7 +108,7 @@ def model_workers(spark: SparkSession, task: ModelTask) -> int:
     conf, count = _conf(spark), executors(spark)
     each = max(1, spark.sparkContext.defaultParallelism // count) // task.cpus
     if task.gpus:
-        each = min(each, int(float(conf.get(_EXECUTOR_GPUS, 0)) / task.gpus + 1e-9))
+        each = min(each, int(float(conf.get(EXECUTOR_GPUS, 0)) / task.gpus + 1e-9))
     return max(1, max(count, most_executors(conf)) * each)
 
 
@@ -188,7 +188,7 @@ def _asked(spark: SparkSession) -> str:
     parts = [
         f"{conf.get('spark.executor.cores', 'all')} cores of a machine",
         f"{conf.get('spark.executor.memory', '1g')} of memory",
-        *([f"{conf[_EXECUTOR_GPUS]} GPU"] if _EXECUTOR_GPUS in conf else []),
+        *([f"{conf[EXECUTOR_GPUS]} GPU"] if EXECUTOR_GPUS in conf else []),
     ]
     return f"each executor asks {spark.sparkContext.master} for {', '.join(parts)}"
 

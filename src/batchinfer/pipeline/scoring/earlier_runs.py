@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from batchinfer.errors import DamagedFile, StorageError, TableTooNew
 from batchinfer.json_values import as_value
 from batchinfer.pipeline.scoring.task_result import Rates
+from batchinfer.spark.held_resources import HeldResources
 
 if TYPE_CHECKING:
     from batchinfer.lake.runs import LatestRun
@@ -85,6 +86,26 @@ def estimated_seconds(
     starts = [start for run in runs if (start := _start_seconds(run)) >= _STARTED_S]
     start = median(starts[-_LATEST:]) if starts_spark and starts else 0.0
     return round(fixed + start + a_row * rows, 1)
+
+
+def reckoned_shares(runs: Sequence[LatestRun]) -> tuple[float, float] | None:
+    """How long the latest runs took, as shares of what `estimated_seconds` makes of their rows: the
+    least and the greatest; None of fewer than two runs. The start of Spark is in neither.
+    """
+    shares: list[float] = []
+    for run in runs[-_LATEST:]:
+        reckoned = estimated_seconds(runs, run.rows_in or 0, starts_spark=False)
+        if reckoned:
+            shares.append(((run.seconds or 0.0) - _start_seconds(run)) / reckoned)
+    return (min(shares), max(shares)) if len(shares) > 1 else None
+
+
+def held_before(runs: Sequence[LatestRun]) -> HeldResources | None:
+    """What the latest run held that says it; None where none does."""
+    for run in reversed(runs):
+        if count := run.report.get("cores"):
+            return HeldResources(int(count), float(run.report.get("gpus", 0.0)))
+    return None
 
 
 def _start_seconds(run: LatestRun) -> float:

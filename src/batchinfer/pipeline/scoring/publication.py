@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from batchinfer import contracts
 from batchinfer.errors import ChecksFailed, TooManyQuarantined
+from batchinfer.pipeline.definition.costs import note_held, tell_cost
 from batchinfer.pipeline.definition.quarantine_rate import shows_quarantine
 from batchinfer.pipeline.scoring import few_rows
 from batchinfer.pipeline.scoring.compiled_programs import keep_compiled
@@ -112,10 +113,12 @@ class Publication:
         except (ChecksFailed, TooManyQuarantined) as error:
             report.status = "failed"
             report.seconds = round(time.perf_counter() - started, 3)
+            tell_cost(self.context.pipeline.prices, report)
             self._write_report(error.problems)
             error.facts = report.to_json()
             raise
         report.seconds = round(time.perf_counter() - started, 3)
+        tell_cost(self.context.pipeline.prices, report)
         self._write_report(())
 
     def _publish(self) -> None:
@@ -189,6 +192,8 @@ class Publication:
             "inference": round(inference_s, 3)
         }
         report.worker_bytes = outcome.worker_bytes
+        devices = [task["use"]["device"] for task in outcome.tasks]
+        note_held(self.context, report, self.__dict__.get("spark"), devices)
         report.batch_rates = Rates.greatest(outcome.rates).rounded()
         if not outcome.stopped:
             outcome.check_complete(self.inputs.data.rows)

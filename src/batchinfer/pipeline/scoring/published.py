@@ -5,10 +5,11 @@ JVM.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from batchinfer import contracts
 from batchinfer.contracts import DataFile
-from batchinfer.errors import DamagedFile, InputError
+from batchinfer.errors import NO_FAULT_OF_SLICE, DamagedFile, InputError
 from batchinfer.lake.ledger import (
     MadeOf,
     Publisher,
@@ -25,6 +26,9 @@ from batchinfer.lake.table_places import open_filesystem, reading_faults
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.table_steps import rows_number
 from batchinfer.pipeline.slices.slice_data import LandedSlice, SliceData
+
+if TYPE_CHECKING:
+    from batchinfer.lake.runs import LatestRun
 
 Landed = LandedSlice | SliceData
 
@@ -162,6 +166,29 @@ def read_published(
             other=None if other == context.name else other,
         )
     return found
+
+
+def has_to_be_scored(
+    published: Published | None, landed: Landed, digest: str, force: bool = False
+) -> bool:
+    """Whether a run of the slice scores it: it is missing or stale, or it is asked for. `score`,
+    `backfill` and `plan` choose by it.
+
+    Args:
+        digest: of the bundle that would score.
+    """
+    return force or published is None or published.is_stale(landed, digest)
+
+
+def unpublished_state(published: Published | None, last: LatestRun | None) -> str:
+    """What is said of a slice that is not up to date: failed, missing or stale.
+
+    Args:
+        last: the attempt at it that started last.
+    """
+    if last is not None and last.exit_code not in NO_FAULT_OF_SLICE:
+        return "failed"
+    return "missing" if published is None else "stale"
 
 
 def check_owner(context: Context, slice_: str, published: Published | None) -> str | None:

@@ -162,5 +162,5 @@ def with_outputs(model: ResolvedModel, outputs: dict[str, str]) -> ResolvedModel
 
 def plan_with(project: SmallProject, model: ResolvedModel) -> Plan:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("batchinfer.pipeline.plan.resolve_model", lambda _: model)
+        patch.setattr("batchinfer.pipeline.planning.foresight.resolve_model", lambda _: model)
         return plan_slice(project.context(), DAY)

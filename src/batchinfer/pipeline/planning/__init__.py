@@ -1,0 +1,1 @@
+"""What runs would do, before they do it: every problem that can be foreseen, seconds and money."""
