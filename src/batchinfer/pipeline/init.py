@@ -89,7 +89,11 @@ def init_project(
         report.file = str(file)
         report.created.append(relative(file))
         report.records_read, report.is_whole = sample.records, sample.is_whole
-        report.notes += [*sample.notes, *([bad_words(sample)] if too_many(sample) else [])]
+        report.notes += [
+            *sample.notes,
+            *sample.unread,
+            *([bad_words(sample)] if too_many(sample) else []),
+        ]
         report.next = _next(asked, sample, proposal)
     report.seconds = round(time.perf_counter() - started, 3)
     return report

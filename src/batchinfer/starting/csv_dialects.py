@@ -21,6 +21,8 @@ _DELIMITERS = (b"\t", b";", b"|", b",")
 _NAMES = {b"\t": "a tab", b";": "a semicolon", b"|": "a bar", b",": "a comma"}
 _MOST_LOOKED_AT = 1000
 _SAME_WIDTH = 0.8
+# Lines that may stand above a header, such as a title.
+_MOST_ABOVE = 20
 _VALUE = re.compile(
     r"[+-]?(?:[0-9]+(?:[.,][0-9]*)?|[.,][0-9]+)(?:[eE][+-]?[0-9]+)?"
     r"|[0-9]{1,4}[-/.][0-9]{1,2}[-/.][0-9]{1,4}(?:[ T].*)?"
@@ -100,6 +102,7 @@ def read_writing(head: bytes, is_cut: bool, path: str) -> CsvWriting:
     best, options = _quoting(plain, best)
     if best.width > 1 and best.dialect.delimiter != b",":
         options.insert(0, _delimiter_option(best))
+    _check_first(best, plain, path)
     rows = [
         [content.decode("utf-8", "replace").strip(" \t\r") for content, _ in record]
         for record in best.records
@@ -231,10 +234,30 @@ def _has_header(rows: Sequence[Sequence[str]]) -> tuple[bool, str]:
     return True, "no word of the first record stands in its column again"
 
 
+def _check_first(best: _Read, text: bytes, path: str) -> None:
+    """The first record is one of those that have as many fields as most: else it is no header, but
+    a title or a remark.
+    """
+    if best.width < 2 or len(best.records[0]) == best.width:
+        return
+    place = next(n for n, one in enumerate(best.records) if len(one) == best.width)
+    if best.alike < _SAME_WIDTH or place > _MOST_ABOVE:
+        return
+    lines = [line for line in text.split(b"\n") if line.strip()]
+    number = text.split(b"\n").index(lines[place]) + 1
+    raise InputError(
+        f"{path}:1: got {len(best.records[0])} field{'s' * (len(best.records[0]) > 1)}, and most "
+        f"of the first {len(best.records):,} records have {best.width}; allowed: a header, or "
+        "records, from the first line on",
+        f"take out what stands above line {number}, such as by: tail -n +{number}",
+    )
+
+
 def _check_header(names: Sequence[str], path: str) -> None:
     twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice:
         raise InputError(
             f"{path}: the header names {', '.join(told(name) for name in twice)} twice; allowed: "
-            "each column once, because columns are found by their names"
+            "each column once, because columns are found by their names",
+            "give each column of the first line a name of its own",
         )

@@ -41,6 +41,8 @@ pc: Any = compute
 
 _WHOLE_FILE = 2**62
 _DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+")
+# The comma may as well stand between thousands.
+_THOUSANDS = r"^\s*[+-]?[0-9]{1,3}(?:,[0-9]{3})*\s*$"
 
 
 @dataclass(frozen=True)
@@ -152,13 +154,17 @@ def _typed(text: pa.Array, type_: str, rule: TextRule) -> pa.Array:
 def _find_decimal(
     columns: Mapping[str, pa.Array], place: Callable[[int], str]
 ) -> FoundOption | None:
-    """A comma before decimals: where it makes numbers of text, and no column has points."""
+    """A comma before decimals: where it makes numbers of text, and no column has points. In a
+    column of which each comma has three digits behind it, it stands between thousands.
+    """
     gained: list[str] = []
     for name, text in columns.items():
         plain = judge_text(text, place)
         if plain.type == "double":
             return None
-        if plain.type == "string" and judge_text(text, place, ",").type == "double":
+        if plain.type != "string" or pc.all(pc.match_substring_regex(text, _THOUSANDS)).as_py():
+            continue
+        if judge_text(text, place, ",").type == "double":
             gained.append(name)
     if not gained:
         return None

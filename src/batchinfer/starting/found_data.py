@@ -6,6 +6,7 @@ Owns how kinds are told apart. Must not know columns.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +18,27 @@ from batchinfer.sources.text.byte_streams import compression_of, read_stream
 # Of a file, what tells its kind and how it is written.
 HEAD_BYTES = 2**20
 _JSON = (".json", ".jsonl", ".ndjson")
-_BY_BYTES = (
-    (b"PK\x03\x04", "a ZIP archive, such as an .xlsx file; save it as CSV"),
-    (b"SQLite format 3\0", "a SQLite database, which kind: jdbc reads"),
-    (b"%PDF", "a PDF"),
-    (b"\x89PNG", "a picture, which kind: images reads"),
-    (b"\xff\xd8\xff", "a picture, which kind: images reads"),
+_ALLOWED = "allowed: CSV, JSON lines, Parquet, a Delta table"
+_BY_HAND = (
+    "init writes no pipeline for such data; kind: {kind} reads them, and docs/sources.md says how"
 )
+_BY_BYTES = (
+    (b"PK\x03\x04", "a ZIP archive, such as an .xlsx file", "save the sheet as CSV"),
+    (
+        b"\xd0\xcf\x11\xe0",
+        "a document of Microsoft Office, such as an .xls file",
+        "save the sheet as CSV",
+    ),
+    (b"SQLite format 3\0", "a SQLite database", _BY_HAND.format(kind="jdbc")),
+    (b"%PDF", "a PDF", None),
+    (b"\x89PNG", "a picture", _BY_HAND.format(kind="images")),
+    (b"\xff\xd8\xff", "a picture", _BY_HAND.format(kind="images")),
+    (b"\x1f\x8b", "compressed by gzip", "let its name end in .gz"),
+    (b"BZh", "compressed by bzip2", "let its name end in .bz2"),
+    (b"\x28\xb5\x2f\xfd", "compressed by Zstandard", "let its name end in .zst"),
+)
+# A line of a web server's log in the common or the combined format.
+_ACCESS = re.compile(rb'\S+ \S+ .+ \[[^\]\n]+\] "[^\n]*" [0-9]{3} (?:[0-9]+|-)')
 
 
 @dataclass(frozen=True)
@@ -76,11 +91,14 @@ def find_data(asked: str, folder: Path) -> FoundData:
         return FoundData("parquet", path, files)
     if not head.strip():
         raise InputError(f"{files[0].path}: got no records, only blank lines")
-    for mark, what in _BY_BYTES:
+    for mark, what, hint in _BY_BYTES:
         if head.startswith(mark):
-            raise InputError(
-                f"{files[0].path}: it is {what}; allowed: CSV, JSON lines, Parquet, a Delta table"
-            )
+            raise InputError(f"{files[0].path}: it is {what}; {_ALLOWED}", hint)
+    if _ACCESS.match(head):
+        raise InputError(
+            f"{files[0].path}: it is the log of a web server; {_ALLOWED}",
+            _BY_HAND.format(kind="text_log").replace("sources.md", "logs.md"),
+        )
     kind = "json" if kinds == {"json"} or head.lstrip()[:1] == b"{" else "csv"
     return FoundData(kind, path, files, head, len(head) >= HEAD_BYTES)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -45,9 +45,11 @@ class _Seen:
     kinds: dict[str, tuple[int, Any]] = field(default_factory=dict)
     texts: list[str] = field(default_factory=list)
     lines: list[int] = field(default_factory=list)
+    lists_of_objects: int = 0
 
     def add(self, kind: str, line: int, value: Any) -> None:
         self.kinds.setdefault(kind, (line, value))
+        self.lists_of_objects += _is_list_of_objects(value)
         if kind == "text":
             self.texts.append(value)
             self.lines.append(line)
@@ -66,6 +68,7 @@ def sample_json(found: FoundData) -> DataSample:
     seen = _keys(found, is_array)
     lists = [path for path, one in seen.items() if "list" in one.kinds]
     kept = {path: one for path, one in seen.items() if path not in lists}
+    _check_wrapped(found, seen, kept)
     if not kept:
         raise InputError(f"{found.path}: got no JSON object with a key")
     names = storable_names("_".join(path) for path in kept)
@@ -110,6 +113,32 @@ def sample_json(found: FoundData) -> DataSample:
         (first[SOURCE_FILE], first[SOURCE_LINE]),
         bad=len(bad),
     )
+
+
+def _check_wrapped(
+    found: FoundData, seen: Mapping[Path, _Seen], kept: Mapping[Path, _Seen]
+) -> None:
+    """A file that is one object is no record, but has the records in a list."""
+    if kept and (len(found.files) > 1 or all(one.lists_of_objects == 0 for one in seen.values())):
+        return
+    file = found.files[0]
+    if file.size > MOST_BYTES:
+        return
+    whole = _parsed(b"".join(read_stream(file.path, compression_of(file.name, None))))
+    if not isinstance(whole, dict):
+        return
+    lists = [key for key, value in whole.items() if _is_list_of_objects(value)]
+    named = " and ".join(told(key) for key in lists[:3])
+    where = f", with a list of objects under {named}" if lists else ""
+    raise InputError(
+        f"{file.path}: it is one JSON object{where}; allowed: an object a line, or one list of "
+        "objects",
+        f"write the list under {told(lists[0])} into a file of its own" if lists else None,
+    )
+
+
+def _is_list_of_objects(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
 
 
 def _keys(found: FoundData, is_array: bool) -> dict[Path, _Seen]:

@@ -19,6 +19,7 @@ from batchinfer.errors import InputError
 from batchinfer.predictions_table import LINEAGE
 from batchinfer.starting.proposed_target import ProposedTarget, is_numeric
 from batchinfer.starting.sample import DataSample, SampledColumn
+from batchinfer.starting.telling_columns import tells_target
 
 # Its functions are generated at import, so type checkers do not see them.
 pc: Any = compute
@@ -32,7 +33,20 @@ _MOST_BUCKETS = 256
 # Distinct values a record, from which a text is no category any more.
 _NEARLY_ALL = 0.5
 _WORDS_OF_PROSE = 4.0
+_MOST_TERMS = 500
 _FEW_RECORDS = 20
+# Records an id, on average, from which on there is something to learn of each one.
+_RECORDS_AN_ID = 5
+# The share of the values on either side that is taken in, where some are infinite.
+_CLIPPED = 0.01
+# Of so many columns, pairs are tried for a key.
+_MOST_IN_PAIRS = 12
+# Amounts with a sign of a currency, per cent, or commas between thousands.
+_SIGNED = (
+    r"^\s*[-+]?\s*[$€£¥]?\s*[-+]?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?\s*[%$€£¥]?\s*$"
+)
+_WITH_SIGN = r"[$€£¥%,]"
+_UNSIGNED = {"pattern": "[^0-9.+-]", "with": ""}
 
 
 @dataclass(frozen=True)
@@ -90,12 +104,45 @@ def propose(sample: DataSample, target: ProposedTarget | None) -> Proposal:
     left, kinds = list[LeftOut](), dict[str, list[SampledColumn]]()
     for column in others:
         kind, why = _kind_of(column, key.columns, sample.columns)
+        if target is not None:
+            kind, why = _beside_target(kind, why, column, target, sample)
         if kind == "out":
             left.append(LeftOut(column.name, why))
         else:
             kinds.setdefault(kind, []).append(column)
     times = tuple(one.name for one in sample.columns if pa.types.is_temporal(one.values.type))
     return Proposal(key, times, tuple(_steps(kinds)), tuple(left), target)
+
+
+def _beside_target(
+    kind: str, why: str, column: SampledColumn, target: ProposedTarget, sample: DataSample
+) -> tuple[str, str]:
+    """The kind of a column where something is to be learned: ids that come again say something of
+    it, and what says all of it is no feature.
+    """
+    again = kind == "out" and _comes_again(column)
+    if kind not in ("number", "flag", "few", "many") and not again:
+        return kind, why
+    learned = next(one for one in sample.columns if one.name == target.column)
+    told = tells_target(column, learned, target.model == "mlp_classifier")
+    if told is not None:
+        return "out", (
+            f"{told}, so it may be the target in other words; make it one, if it is known where "
+            f"{target.column} is not yet"
+        )
+    return ("id", "") if again else (kind, why)
+
+
+def _comes_again(column: SampledColumn) -> bool:
+    """Whether a column named like an id has each value in so many records that they say something
+    of it.
+    """
+    values = column.values
+    able = pa.types.is_integer(values.type) or column.type == "string"
+    if not able or not is_id_name(column.name):
+        return False
+    distinct = _distinct(values)
+    return distinct > 1 and distinct * _RECORDS_AN_ID <= len(values) - values.null_count
 
 
 def is_unique(column: SampledColumn) -> bool:
@@ -119,11 +166,7 @@ def _propose_key(sample: DataSample, columns: Sequence[SampledColumn]) -> Propos
     named = [name for name in unique if is_id_name(name)]
     if not _has_places(sample):
         if not unique:
-            raise InputError(
-                f"{sample.path}: no column of whole numbers or text is unique and never null in "
-                f"the {sample.records:,} records that were read, and such records have no other "
-                "key; allowed: data with such a column"
-            )
+            return _propose_pair(sample, able)
         name = (named or unique)[0]
         return ProposedKey(
             (name,), f"Column {name} is unique and never null in the rows that were read"
@@ -146,6 +189,29 @@ def _propose_key(sample: DataSample, columns: Sequence[SampledColumn]) -> Propos
     return ProposedKey(PLACE_KEY, why)
 
 
+def _propose_pair(sample: DataSample, able: Sequence[SampledColumn]) -> ProposedKey:
+    """Two columns that are unique together, of records that nothing else tells apart."""
+    dates = [one for one in sample.columns if pa.types.is_temporal(one.values.type)]
+    named = [one for one in able if is_id_name(one.name)]
+    order = [*named, *dates, *(one for one in able if one not in named)][:_MOST_IN_PAIRS]
+    for place, one in enumerate(order):
+        for other in order[place + 1 :]:
+            if one.values.null_count or other.values.null_count:
+                continue
+            pairs = pa.table({"one": one.values, "other": other.values})
+            if pairs.group_by(["one", "other"]).aggregate([]).num_rows == pairs.num_rows:
+                return ProposedKey(
+                    (one.name, other.name),
+                    f"No column is unique alone; {one.name} and {other.name} are so together, and "
+                    "never null, in the rows that were read",
+                )
+    raise InputError(
+        f"{sample.path}: no column of whole numbers or text is unique and never null in the "
+        f"{sample.records:,} records that were read, nor are two together, and such records have "
+        "no other key; allowed: data with such columns"
+    )
+
+
 def _has_places(sample: DataSample) -> bool:
     """Whether file and line tell records apart: not in tables, nor in one list of JSON."""
     is_list = sample.kind == "json" and any(one.name == "array" for one in sample.options)
@@ -155,7 +221,7 @@ def _has_places(sample: DataSample) -> bool:
 def _kind_of(
     column: SampledColumn, key: Sequence[str], columns: Sequence[SampledColumn]
 ) -> tuple[str, str]:
-    """number, flag, few, many, time, or out with the reason."""
+    """number, signed, flag, few, many, prose, time, or out with the reason."""
     values, rows = column.values, len(column.values)
     if pa.types.is_nested(values.type) or pa.types.is_binary(values.type):
         return "out", f"no step was chosen for {column.type}"
@@ -180,7 +246,7 @@ def _kind_of(
     if column.type != "string":
         if not is_numeric(values.type):
             return "out", f"no step was chosen for {column.type}"
-        if _counts(column, columns[0] is column, distinct):
+        if _counts(column, columns[0] is column):
             return "out", "it counts the records"
         return "number", ""
     return _kind_of_text(values, distinct)
@@ -190,21 +256,35 @@ def _kind_of_text(values: pa.Array, distinct: int) -> tuple[str, str]:
     given = len(values) - values.null_count
     words = pc.mean(pc.add(pc.count_substring(values, " "), 1)).as_py()
     if words >= _WORDS_OF_PROSE and distinct > _FEW_CATEGORIES // 5:
-        return "out", f"it is text of {words:.0f} words; tokenize or tfidf make features of such"
+        return "prose", ""
+    if distinct > 2 and _is_signed(values):
+        return "signed", ""
     if distinct > _NEARLY_ALL * given and (distinct > _FEW_CATEGORIES or given > _FEW_RECORDS):
         return "out", f"{distinct:,} different texts in {given:,} records describe none of them"
     return ("few" if distinct <= _FEW_CATEGORIES else "many"), ""
 
 
-def _counts(column: SampledColumn, is_first: bool, distinct: int) -> bool:
-    """A first column that numbers the records, as data frames write their index."""
+def _is_signed(values: pa.Array) -> bool:
+    """Amounts that are text because of a sign in them, all that are given."""
+    given = values.drop_null()
+    if not pc.any(pc.match_substring_regex(given, _WITH_SIGN)).as_py():
+        return False
+    return bool(pc.all(pc.match_substring_regex(given, _SIGNED)).as_py())
+
+
+def _counts(column: SampledColumn, is_first: bool) -> bool:
+    """A column that numbers the records: in their order from any number on, or, as data frames
+    write their index, a first one with each number from 0 or 1 on.
+    """
     values = column.values
-    if not is_first or len(values) < _FEW_RECORDS or not pa.types.is_integer(values.type):
+    if len(values) < _FEW_RECORDS or not pa.types.is_integer(values.type) or values.null_count:
         return False
-    if values.null_count or distinct != len(values):
-        return False
+    steps = pc.subtract(values[1:].cast(pa.int64()), values[:-1].cast(pa.int64()))
+    if pc.all(pc.equal(steps, 1)).as_py():
+        return True
     ends = pc.min_max(values).as_py()
-    return ends["max"] - ends["min"] == len(values) - 1 and ends["min"] in (0, 1)
+    from_first = ends["max"] - ends["min"] == len(values) - 1 and ends["min"] in (0, 1)
+    return is_first and from_first and _distinct(values) == len(values)
 
 
 def _parts_of(column: SampledColumn) -> tuple[str, ...]:
@@ -229,7 +309,17 @@ def _steps(kinds: dict[str, list[SampledColumn]]) -> list[ProposedStep]:
             steps.append(ProposedStep(name, names, tuple(parameters.items()), reason))
 
     numbers, few, many = (kinds.get(kind, []) for kind in ("number", "few", "many"))
-    flags = kinds.get("flag", [])
+    flags, signed = kinds.get("flag", []), kinds.get("signed", [])
+    add("replace", signed, "signs that keep amounts from being numbers", **_UNSIGNED)
+    add("cast", signed, "amounts, now without signs", type="double")
+    numbers = [*numbers, *signed]
+    add(
+        "clip",
+        [one for one in numbers if _has_infinite(one)],
+        "infinite values, which nothing can be learned of, to the bounds of the others",
+        lower_quantile=_CLIPPED,
+        upper_quantile=1 - _CLIPPED,
+    )
     add("impute", _lacking(numbers), "numbers that were missing in some records", strategy="median")
     add(
         "impute",
@@ -248,6 +338,21 @@ def _steps(kinds: dict[str, list[SampledColumn]]) -> list[ProposedStep]:
             f"{distinct:,} values are too many for a place each",
             buckets=buckets,
         )
+    for column in kinds.get("id", []):
+        add(
+            "target_encode",
+            [column],
+            "an id that comes again: the mean of the target over its records; a new one has the "
+            "mean of all",
+        )
+    for column in kinds.get("prose", []):
+        add(
+            "tfidf",
+            [column],
+            "text of several words: a weight for each of the most frequent; tokenize keeps their "
+            "order",
+            max_features=_MOST_TERMS,
+        )
     for column in kinds.get("time", []):
         add(
             "date_parts",
@@ -257,6 +362,11 @@ def _steps(kinds: dict[str, list[SampledColumn]]) -> list[ProposedStep]:
             cyclic=True,
         )
     return steps
+
+
+def _has_infinite(column: SampledColumn) -> bool:
+    values = column.values
+    return pa.types.is_floating(values.type) and bool(pc.any(pc.is_inf(values)).as_py())
 
 
 def _lacking(columns: Sequence[SampledColumn]) -> list[SampledColumn]:

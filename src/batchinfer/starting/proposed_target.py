@@ -60,7 +60,7 @@ def propose_target(sample: DataSample, name: str) -> ProposedTarget:
     column = next((one for one in sample.columns if name in (one.name, one.given)), None)
     if column is None:
         names = [one.name for one in sample.columns]
-        raise ConfigError(f"--target: no such column: {among(name, names)}")
+        raise ConfigError(f"--target: no such column: {among(name, names)}", _about_columns(sample))
     values = column.values.drop_null()
     found = pc.value_counts(values).to_pylist()
     counts = {one["values"]: one["counts"] for one in found}
@@ -73,10 +73,25 @@ def propose_target(sample: DataSample, name: str) -> ProposedTarget:
     model, reason = _model_of(column, counts, sample)
     missing = column.values.null_count
     if missing:
-        reason += f"; {missing:,} records without a value are not learned from"
+        what = "record without a value is" if missing == 1 else "records without a value are"
+        reason += f"; {missing:,} {what} not learned from"
     positive, why = _positive_of(counts) if len(counts) == 2 else (None, "")
     parameters, parameters_reason = _parameters(sample)
     return ProposedTarget(column.name, model, positive, reason, why, parameters, parameters_reason)
+
+
+def _about_columns(sample: DataSample) -> str | None:
+    """Why the columns may not be those that were thought of."""
+    if sample.kind != "csv":
+        return None
+    if any(one.name == "header" and one.value is False for one in sample.options):
+        return "the file has no header, so its columns are called c1, c2 and so on, in their order"
+    if len(sample.columns) == 1:
+        return (
+            "the file was taken for a single column, because neither comma, semicolon, tab nor bar "
+            "parts its records; write it with one of these between the fields"
+        )
+    return None
 
 
 def _model_of(column: SampledColumn, counts: dict[Any, int], sample: DataSample) -> tuple[str, str]:

@@ -60,6 +60,7 @@ class DataSample:
         columns: in the data's order.
         options: that the source needs.
         bad: of the records, those for quarantine.
+        unread: of columns that no pipeline can read, why.
         notes: what else is to be said of the source, such as records for quarantine.
         first_place: `source_file` and `source_line` of the first record that lands, where records
             have such.
@@ -76,6 +77,7 @@ class DataSample:
     first_place: tuple[str, int] | None = None
     declares: bool = True
     bad: int = 0
+    unread: Sequence[str] = ()
 
 
 def too_many(sample: DataSample) -> bool:

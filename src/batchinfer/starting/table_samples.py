@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import pyarrow as pa
+from pyarrow.fs import FileType
 
 from batchinfer.config.sources import ParquetSource
 from batchinfer.config.types import spark_name
 from batchinfer.contracts import SOURCE_FILE, SOURCE_LINE
-from batchinfer.errors import BatchInferError, InputError
+from batchinfer.errors import InputError, InputMissing
 from batchinfer.sources.readers import plan_source_splits, read_fields
+from batchinfer.sources.tables.parquet_contract import find_parquet_columns
 from batchinfer.starting.found_data import FoundData
 from batchinfer.starting.read_blocks import read_blocks
 from batchinfer.starting.sample import MOST_RECORDS, DataSample, SampledColumn
+from batchinfer.starting.storable_names import storable_names
 
 
 def sample_parquet(found: FoundData) -> DataSample:
@@ -20,21 +23,51 @@ def sample_parquet(found: FoundData) -> DataSample:
     Runs on: driver.
 
     Raises:
-        InputError: no rows, names that Delta cannot store, a damaged file.
+        InputError: no rows, no column that can land, a damaged file.
     """
-    source = ParquetSource.model_validate({"kind": "parquet", "path": "data"})
+    found_columns = find_parquet_columns(found.files)
+    if not found_columns.types:
+        raise InputError(f"{found.path}: got no column that can land")
+    names = dict(zip(storable_names(found_columns.types), found_columns.types, strict=True))
+    source = ParquetSource.model_validate(
+        {
+            "kind": "parquet",
+            "path": "data",
+            "schema": {
+                name: {"type": spark_name(found_columns.types[old])}
+                | ({} if old == name else {"column": old})
+                for name, old in names.items()
+            },
+            "columns": {"new": "ignore"} if found_columns.refused else {},
+        }
+    )
     fields = read_fields(source, found.files)
     splits = plan_source_splits(found.files, source, fields)
     rows, bad, is_whole = read_blocks(splits, source, fields)
     if not rows.num_rows:
         raise InputError(f"{found.path}: got no rows")
     first = rows.slice(0, 1).to_pylist()[0]
-    columns = [_column(name, type_, rows) for name, type_ in fields.items()]
-    notes = [f"{len(bad):,} rows go to quarantine; the first: {bad[0].message}"] if bad else []
-    place = (first[SOURCE_FILE], first[SOURCE_LINE])
-    records = rows.num_rows + len(bad)
     return DataSample(
-        "parquet", found.path, records, is_whole, columns, (), notes, place, bad=len(bad)
+        "parquet",
+        found.path,
+        rows.num_rows + len(bad),
+        is_whole,
+        [
+            _column(name, type_, rows, None if names[name] == name else names[name])
+            for name, type_ in fields.items()
+        ],
+        notes=[f"{len(bad):,} rows go to quarantine; the first: {bad[0].message}"] if bad else [],
+        first_place=(first[SOURCE_FILE], first[SOURCE_LINE]),
+        bad=len(bad),
+        unread=[
+            f"Column {name} is left out: "
+            + (
+                "it has no value in any file, and so no type"
+                if pa.types.is_null(type_)
+                else f"it is {type_}, which no table can hold"
+            )
+            for name, type_ in found_columns.refused.items()
+        ],
     )
 
 
@@ -44,22 +77,37 @@ def sample_delta(found: FoundData) -> DataSample:
     Runs on: driver.
 
     Raises:
-        InputError: no rows, or a table that is read by Spark alone.
-        StorageError: its log cannot be read.
+        InputError: no rows, a table that is read by Spark alone, or a damaged file.
+        InputMissing: a file of the table is gone.
+        StorageError: its log or a file of it cannot be read.
     """
+    from deltalake.exceptions import DeltaProtocolError
+
+    from batchinfer.checked_parquet import damage_among
     from batchinfer.lake.snapshots import arrow_schema, open_table
+    from batchinfer.lake.table_places import as_storage_error, open_filesystem, storage_faults
 
     table = open_table(found.path)
-    try:
-        dataset = table.to_pyarrow_dataset()
-        rows = dataset.head(MOST_RECORDS)
-        is_whole = dataset.count_rows() <= MOST_RECORDS
-    except BatchInferError:
-        raise
-    except Exception as error:
-        raise InputError(
-            f"{found.path}: rows of this Delta table cannot be read here: {error}"
-        ) from error
+    with storage_faults(found.path, "read the table"):
+        try:
+            dataset = table.to_pyarrow_dataset()
+        except DeltaProtocolError as error:
+            raise InputError(
+                f"{found.path}: only Spark can read this Delta table: {error}",
+                "init writes no pipeline for such a table; kind: delta reads it, and "
+                "docs/sources.md says how",
+            ) from error
+        filesystem, root = open_filesystem(table.table_uri)
+        try:
+            rows = dataset.head(MOST_RECORDS)
+            is_whole = dataset.count_rows() <= MOST_RECORDS
+        except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+            paths = [f"{root}/{fragment.path}" for fragment in dataset.get_fragments()]
+            for info in filesystem.get_file_info(paths):
+                if info.type is FileType.NotFound:
+                    raise InputMissing(f"{info.path}: a file of the Delta table is gone") from error
+            fault = damage_among(filesystem, paths, error)
+            raise fault or as_storage_error(found.path, "read the table", error) from error
     if not rows.num_rows:
         raise InputError(f"{found.path}: got a Delta table without rows")
     columns = [_column(field.name, field.type, rows) for field in arrow_schema(table)]
@@ -70,7 +118,9 @@ def sample_delta(found: FoundData) -> DataSample:
     )  # fmt: skip
 
 
-def _column(name: str, type_: pa.DataType, rows: pa.Table) -> SampledColumn:
+def _column(
+    name: str, type_: pa.DataType, rows: pa.Table, given: str | None = None
+) -> SampledColumn:
     values = rows.column(name).combine_chunks()
     if isinstance(values, pa.ChunkedArray):
         values = pa.concat_arrays(values.chunks)
@@ -78,4 +128,4 @@ def _column(name: str, type_: pa.DataType, rows: pa.Table) -> SampledColumn:
         values = values.cast(pa.string())
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
-    return SampledColumn(name, spark_name(type_), values)
+    return SampledColumn(name, spark_name(type_), values, given)

@@ -115,6 +115,10 @@ def _source(sample: DataSample, proposal: Proposal, path: str) -> Iterator[str]:
             for reason in column.reasons:
                 yield _comment(reason, "    ")
             yield f"    {_key(column.name)}: {_declared(sample, column)}"
+    for reason in sample.unread:
+        yield _comment(f"{reason}.", "  ")
+    if sample.unread:
+        yield "  columns: {new: ignore}"
     key = proposal.key
     yield _comment(f"{key.reason}.", "  ")
     yield f"  key: {_names(key.columns)}"

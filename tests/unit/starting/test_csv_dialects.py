@@ -66,3 +66,10 @@ def test_headers_that_name_a_column_twice_are_refused() -> None:
 def test_what_is_no_text_is_refused() -> None:
     with pytest.raises(InputError, match="no text"):
         read_writing(b"a\0b\n\0\0", False, "a.bin")
+
+
+@pytest.mark.parametrize("above", ["Sales of May\n\n", "# a\n# b\n"])
+def test_what_stands_above_the_header_is_told_with_its_place(above: str) -> None:
+    with pytest.raises(InputError, match=r"a\.csv:1: got 1 field, and most") as told:
+        read_writing(f"{above}id,n\n1,2\n3,4\n5,6\n7,8\n9,9\n8,8\n4,2\n".encode(), False, "a.csv")
+    assert str(told.value.hint).endswith("above line 3, such as by: tail -n +3")

@@ -4,6 +4,7 @@ loads.
 
 from __future__ import annotations
 
+import gzip
 import json
 import subprocess
 import sys
@@ -18,7 +19,12 @@ from deltalake import write_deltalake
 import batchinfer
 from batchinfer.command_reports import InitReport
 from batchinfer.config.pipeline import Pipeline
-from batchinfer.errors import BatchInferError, ConfigError, InputError, InputMissing
+from batchinfer.errors import (
+    BatchInferError,
+    ConfigError,
+    InputError,
+    InputMissing,
+)
 from batchinfer.pipeline.definition.context import Context
 
 ROWS = [{"id": n, "color": ("red", "blue")[n % 2], "size": n / 2, "big": n > 20} for n in range(40)]
@@ -213,6 +219,59 @@ def test_json_of_several_kinds_is_text_and_says_why(here: Path) -> None:
     assert "b is a list, which is left out" in text
 
 
+def test_a_comma_between_thousands_is_no_decimal_one(here: Path) -> None:
+    rows = "".join(f'{n},"{n + 1},{n % 10}04"\n' for n in range(40))
+    (here / "b.csv").write_text("id,price\n" + rows)
+    (here / "c.csv").write_text("id;price\n" + "".join(f"{n};{n},{n % 7}4\n" for n in range(40)))
+    for name, type_, options in (("b", "string", {}), ("c", "double", {"decimal": ","})):
+        pipeline = _loaded(batchinfer.init(name, f"{name}.csv"))
+        source: Any = pipeline.source
+        assert source.schema_["price"].type == type_
+        assert source.options.decimal == options.get("decimal", ".")
+    [replaced, *_] = _loaded(batchinfer.init("d", "b.csv")).features
+    assert dict(replaced)["replace"]["columns"] == "price"
+
+
+def test_columns_that_no_table_can_hold_are_left_out_and_told(here: Path) -> None:
+    table = pa.table(
+        {
+            "id": pa.array(range(40), pa.uint64()),
+            "nothing": pa.nulls(40),
+            "Size (cm)": [row["size"] for row in ROWS],
+            "big": [row["big"] for row in ROWS],
+        }
+    )
+    pq.write_table(table, here / "a.parquet")
+    report = batchinfer.init("sizes", "a.parquet", "big")
+    told = [
+        "Column id is left out: it is uint64, which no table can hold",
+        "Column nothing is left out: it has no value in any file, and so no type",
+    ]
+    assert report.notes == told
+    text = Path(str(report.file)).read_text()
+    assert all(f"  # {one}.\n" in text for one in told)
+    source: Any = _loaded(report).source
+    assert source.columns.new == "ignore"
+    assert {name: one.column for name, one in source.schema_.items()} == {
+        "Size_cm": "Size (cm)", "big": None
+    }  # fmt: skip
+    pq.write_table(table.select(["nothing"]), here / "b.parquet")
+    with pytest.raises(InputError, match="got no column that can land"):
+        batchinfer.init("none", "b.parquet")
+
+
+def test_a_delta_table_of_which_a_file_is_cut_or_gone_is_told_with_the_file(here: Path) -> None:
+    write_deltalake(str(here / "table"), pa.Table.from_pylist(ROWS))
+    [file] = (here / "table").glob("*.parquet")
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match=file.name):
+        batchinfer.init("sizes", "table", "big")
+    file.unlink()
+    with pytest.raises(InputMissing, match=f"{file.name}: a file of the Delta table is gone"):
+        batchinfer.init("sizes", "table", "big")
+
+
 def _write(path: Path, content: str | bytes) -> None:
     path.write_bytes(content.encode() if isinstance(content, str) else content)
 
@@ -226,6 +285,12 @@ def _write(path: Path, content: str | bytes) -> None:
         ("b.csv", "a,b\n", None, InputError, "no record behind the header"),
         ("b.csv", "n,n\n1,2\n", None, InputError, "twice"),
         ("b.xlsx", b"PK\x03\x04\0\0", None, InputError, "ZIP archive"),
+        ("b.csv", gzip.compress(CSV.encode()), None, InputError, "let its name end in .gz"),
+        ("b.log", '1.2.3.4 - - [a b] "GET / HTTP/1.1" 200 -\n', None, InputError, "text_log reads"),
+        ("b.json", '{"n": 1, "rows": [{"a": 1}]}', None, InputError, 'the list under "rows"'),
+        ("b.json", '{\n"rows":\n[{"a": 1}]}', None, InputError, 'the list under "rows"'),
+        ("b.csv", "1,red\n2,blue\n", "big", ConfigError, "called c1, c2"),
+        ("b.csv", "id:big\n1:a\n2:b\n", "big", ConfigError, "taken for a single column"),
         ("b.csv", b"\x00\x01\x02" * 50, None, InputError, "no text"),
         ("b.parquet", "not so", None, InputError, "b.parquet"),
         ("b.json", "[1, 2]", None, InputError, "no JSON object"),

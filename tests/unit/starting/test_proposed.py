@@ -56,8 +56,19 @@ def test_keys(columns: Any, is_whole: bool, key: tuple[str, ...], said: str) -> 
 def test_rows_without_places_need_a_key_of_their_own() -> None:
     found = propose(_sample({"paid": ROWS, "x": [1, 2] * 100}, kind="delta"), None)
     assert found.key.columns == ("paid",)
-    with pytest.raises(InputError, match="have no other key"):
-        propose(_sample({"x": [1, 2] * 100}, kind="delta"), None)
+    with pytest.raises(InputError, match="nor are two together"):
+        propose(_sample({"x": [1, 2] * 100, "y": [3] * N}, kind="delta"), None)
+
+
+def test_rows_without_places_may_be_told_apart_by_two_columns() -> None:
+    days = pa.array([n // 20 for n in ROWS], pa.int32()).cast(pa.date32())
+    columns = {"size": [n // 20 for n in ROWS], "day": days, "shop_id": [n % 20 for n in ROWS]}
+    found = propose(_sample(columns, kind="delta"), None).key
+    assert found.columns == ("shop_id", "day")
+    columns["shop_id"] = [None, *columns["shop_id"][1:]]
+    with pytest.raises(InputError, match="no other key"):
+        propose(_sample(columns, kind="delta"), None)
+    assert propose(_sample(columns), None).key.columns == PLACE_KEY
 
 
 def _steps(columns: dict[str, Any], target: str | None = None) -> list[tuple[Any, ...]]:
@@ -87,11 +98,72 @@ def test_features_by_type() -> None:
     ]
 
 
+def test_text_of_several_words_is_weighed() -> None:
+    notes = [f"it was a long day number {n}" for n in ROWS]
+    assert _steps({"note": notes}) == [("tfidf", "note", 500)]
+
+
+def test_amounts_with_signs_become_numbers_and_infinite_ones_are_bounded() -> None:
+    columns = {
+        "price": [None if n == 9 else f"${n * 37:,}.50" for n in ROWS],
+        "share": [f"-{n}%" for n in ROWS],
+        "loss": [f"({n * 37:,})" for n in ROWS],
+        "size": [float("-inf") if n == 3 else n / 3 for n in ROWS],
+    }
+    assert _steps(columns) == [
+        ("replace", "price", "share", "[^0-9.+-]", ""),
+        ("cast", "price", "share", "double"),
+        ("clip", "size", 0.01, 0.99),
+        ("impute", "price", "median"),
+        ("standardize", "size", "price", "share"),
+    ]
+
+
+def test_ids_that_come_again_are_learned_from_where_there_is_a_target() -> None:
+    columns: dict[str, Any] = {"t": [n % 17 / 2 for n in ROWS]}
+    assert _steps({**columns, "shop_id": [n % 7 for n in ROWS]}, "t") == [
+        ("target_encode", "shop_id")
+    ]
+    assert _steps({**columns, "shop_id": [n % 90 for n in ROWS]}, "t") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "target", "said"),
+    [
+        ("copy", [n % 2 for n in ROWS], ["yes", "no"] * 100, "each of its 2 values goes with one"),
+        ("why", ["a", "b", "c", "b"] * 50, ["yes", "no"] * 100, "each of its 3 values"),
+        ("seen", [True, None] * 100, ["yes", "no"] * 100, "each of its 2 values"),
+        ("patient_id", [n % 8 for n in ROWS], ["yes", "no"] * 100, "each of its 8 values"),
+        ("grams", [n * 250.0 for n in ROWS], [n * 0.25 for n in ROWS], "rises and falls with t"),
+    ],
+)
+def test_what_tells_the_target_is_no_feature(
+    name: str, values: Any, target: Any, said: str
+) -> None:
+    sample = _sample({name: values, "t": target})
+    proposal = propose(sample, propose_target(sample, "t"))
+    assert [(one.column, said in one.reason) for one in proposal.left_out] == [(name, True)]
+    assert proposal.steps == ()
+
+
+@pytest.mark.parametrize(
+    ("values", "target"),
+    [
+        ([n % 4 for n in ROWS[:-1]] + [2], ["yes", "no"] * 100),
+        ([n % 100 for n in ROWS], ["yes", "no"] * 100),
+        ([n * 0.25 + (n % 5) for n in ROWS], [n * 0.25 for n in ROWS]),
+        ([n % 2 for n in ROWS], [n * 0.25 for n in ROWS]),
+    ],
+)
+def test_what_says_something_of_the_target_is_one(values: Any, target: Any) -> None:
+    assert "x" in {name for step in _steps({"x": values, "t": target}, "t") for name in step}
+
+
 @pytest.mark.parametrize(
     ("name", "values", "said"),
     [
         ("shop_id", [n % 7 for n in ROWS], "embedding_index learn ids that repeat"),
-        ("note", [f"it was a long day number {n}" for n in ROWS], "tokenize or tfidf"),
+        ("row_number", [n + 7000 for n in ROWS], "it counts the records"),
         ("name", [f"n{n}" for n in ROWS], "200 different texts in 200 records"),
         ("index", ROWS, "it counts the records"),
         ("country", ["Peru"] * N, "one value only"),
@@ -100,7 +172,7 @@ def test_features_by_type() -> None:
     ],
 )
 def test_columns_that_are_left_out(name: str, values: Any, said: str) -> None:
-    columns = {name: values, "x": [n % 3 for n in ROWS], "since_month_sin": [n % 9 for n in ROWS]}
+    columns = {"x": [n % 3 for n in ROWS], name: values, "since_month_sin": [n % 9 for n in ROWS]}
     proposal = propose(_sample(columns), None)
     [out] = proposal.left_out
     assert (out.column, said in out.reason) == (name, True), out

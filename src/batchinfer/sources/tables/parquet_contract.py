@@ -7,6 +7,7 @@ Owns which columns a set of files has, and what does not fit. Must not know how 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import pyarrow as pa
 from pyarrow import types as kinds
@@ -35,6 +36,22 @@ _BAD_NAME_ALLOWED = "allowed: names without space , ; { } ( ) tab newline ="
 _TAKEN = (SLICE, SOURCE_FILE, SOURCE_LINE)
 
 
+@dataclass(frozen=True)
+class ParquetColumns:
+    """The columns that a set of files has, as their first one tells them.
+
+    Attributes:
+        types: what they land with, by their names in the file; those of folders last.
+        refused: of those that cannot land, the types that they have in the file.
+        names: of all, in the file's order.
+    """
+
+    first: SourceFile
+    types: Mapping[str, pa.DataType]
+    refused: Mapping[str, pa.DataType]
+    names: Sequence[str]
+
+
 def parquet_fields(
     source: ParquetSource,
     files: Sequence[SourceFile],
@@ -58,26 +75,13 @@ def parquet_fields(
         return declared
     if landed is not None:
         return {name: type_ for name, type_ in landed.items() if not is_rescued(source, name)}
-    footers = read_footers(files)
-    read = [file for file in files if file.name in footers]
-    if not read:
-        raise InputError(
-            f"{files[0].path}: the source has only files of no bytes, so nobody can tell its "
-            "columns; allowed: source.schema"
-        )
-    first = next((file for file in read if optional in dict(footers[file.name].columns)), read[0])
-    problems: list[str] = []
-    fields = _stored(first, footers, problems)
-    inside = partition_of(first.name)
-    values = [partition_of(file.name) for file in read]
-    fields |= {
-        name: infer_type(value.get(name) for value in values)
-        for name in inside
-        if name not in fields
-    }
-    problems += _name_problems(
-        first, [*dict.fromkeys([*(name for name, _ in footers[first.name].columns), *inside])]
-    )
+    found = find_parquet_columns(files, optional)
+    first, fields = found.first, found.types
+    problems = [
+        f"{first.path}: column {name!r} is {spelled_type(type_)}, {_cannot_land(type_)}"
+        for name, type_ in found.refused.items()
+    ]
+    problems += _name_problems(first, found.names)
     problems += [
         f"{first.path}: got the name {name!r}; {_BAD_NAME_ALLOWED}"
         for name in _names(fields)
@@ -92,16 +96,50 @@ def parquet_fields(
             f"{spelled_type(fields[bad])}, column: {bad!r}}} in source.schema, beside the other "
             "columns",
         )
-    return fields
+    return dict(fields)
+
+
+def find_parquet_columns(
+    files: Sequence[SourceFile], optional: str | None = None
+) -> ParquetColumns:
+    """The columns of the first file and of its folders, those that cannot land apart.
+
+    Args:
+        optional: a column that files may lack; the first file that has it is the first one then.
+
+    Runs on: driver.
+
+    Raises:
+        InputError: files that cannot be read; no file with columns.
+    """
+    footers = read_footers(files)
+    read = [file for file in files if file.name in footers]
+    if not read:
+        raise InputError(
+            f"{files[0].path}: the source has only files of no bytes, so nobody can tell its "
+            "columns; allowed: source.schema"
+        )
+    first = next((file for file in read if optional in dict(footers[file.name].columns)), read[0])
+    types, refused = _stored(first, footers)
+    inside = partition_of(first.name)
+    values = [partition_of(file.name) for file in read]
+    types |= {
+        name: infer_type(value.get(name) for value in values)
+        for name in inside
+        if name not in types
+    }
+    stored = (name for name, _ in footers[first.name].columns)
+    return ParquetColumns(first, types, refused, tuple(dict.fromkeys([*stored, *inside])))
 
 
 def _stored(
-    first: SourceFile, footers: Mapping[str, Footer], problems: list[str]
-) -> dict[str, pa.DataType]:
-    """Types of the first file's own columns; a column of nulls only has that of the first file
-    where it has values.
+    first: SourceFile, footers: Mapping[str, Footer]
+) -> tuple[dict[str, pa.DataType], dict[str, pa.DataType]]:
+    """Types of the first file's own columns, and those that cannot land; a column of nulls only has
+    that of the first file where it has values.
     """
     fields: dict[str, pa.DataType] = {}
+    refused: dict[str, pa.DataType] = {}
     for name, type_ in footers[first.name].columns:
         found, unsure = type_, name in footers[first.name].unsure
         if kinds.is_null(type_):
@@ -118,10 +156,8 @@ def _stored(
         try:
             fields[name] = landed_type(found, unsure)
         except ValueError:
-            problems.append(
-                f"{first.path}: column {name!r} is {spelled_type(found)}, {_cannot_land(found)}"
-            )
-    return fields
+            refused[name] = found
+    return fields, refused
 
 
 def _cannot_land(type_: pa.DataType) -> str:
