@@ -122,6 +122,7 @@ clean:  ## removes the environment and all local state
 .venv/share/batchinfer/otelcol/collector: tests/collectors/otel/main.go tests/collectors/otel/go.mod tests/collectors/otel/go.sum | .venv/.ready
 	@command -v go > /dev/null || { echo "make collectors: go is not on the PATH; install Go 1.26 or newer" >&2; exit 2; }
 	@echo "building OpenTelemetry's collector (some minutes the first time)" >&2
+	@mkdir -p $(@D)
 	@cd tests/collectors/otel && go build -trimpath -o $(CURDIR)/$@ .
 
 # Airflow has an environment of its own: it pins packages that are ours at other versions.
