@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: docs help setup demo test lint typecheck unit spark cluster coverage faults e2e s3 deploy models expectations gpu bench bench-setup bench-trees bench-gpu bench-scale bench-scale-model bench-duplicates bench-extract bench-transforms clean
+.PHONY: docs help setup demo test lint typecheck unit spark cluster coverage faults e2e s3 deploy models collectors expectations gpu bench bench-setup bench-trees bench-gpu bench-scale bench-scale-model bench-duplicates bench-extract bench-transforms clean
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -56,6 +56,9 @@ deploy: .venv/.ready .venv/share/batchinfer/airflow/.ready  ## the image's steps
 models: .venv/.ready .venv/share/batchinfer/boosting/.ready  ## XGBoost, LightGBM, CatBoost against our reading of their files; then the table of docs/models.md (five minutes)
 	@.venv/share/batchinfer/boosting/bin/python -m pytest tests/boosting
 	@PYTHONPATH=$(CURDIR)/tests .venv/share/batchinfer/boosting/bin/python -m boosting.table
+
+collectors: .venv/.ready .venv/share/batchinfer/otelcol/collector  ## runs told to OpenTelemetry's own collector (Go builds it, minutes), the node exporter and promtool where they are
+	@$(BIN)/pytest tests/collectors -rs
 
 docs: .venv/.ready  ## writes the pages of docs/ that say what the code says, and the JSON Schema of a pipeline file (seconds)
 	@PYTHONPATH=$(CURDIR)/tests $(BIN)/python -m reference_pages
@@ -114,6 +117,13 @@ clean:  ## removes the environment and all local state
 	@test -x $(@D)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(@D)
 	@$(BIN)/uv pip install --quiet --compile-bytecode --require-hashes --python $(@D)/bin/python --requirement $<
 	@touch $@
+
+# Nobody publishes it as a package that can be pinned by its hash; its modules can.
+.venv/share/batchinfer/otelcol/collector: tests/collectors/otel/main.go tests/collectors/otel/go.mod tests/collectors/otel/go.sum | .venv/.ready
+	@command -v go > /dev/null || { echo "make collectors: go is not on the PATH; install Go 1.26 or newer" >&2; exit 2; }
+	@echo "building OpenTelemetry's collector (some minutes the first time)" >&2
+	@mkdir -p $(@D)
+	@cd tests/collectors/otel && go build -trimpath -o $(CURDIR)/$@ .
 
 # Airflow has an environment of its own: it pins packages that are ours at other versions.
 .venv/share/batchinfer/airflow/.ready: tests/deploy/requirements-airflow.lock | .venv/.ready

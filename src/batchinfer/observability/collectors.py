@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import importlib.util
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,6 +83,21 @@ def find_collectors(
     written = settings.openlineage.namespace if settings.openlineage else None
     namespace = written or variables.get(_NAMESPACE, "").strip() or "batchinfer"
     return Collectors(folder, otlp, openlineage, namespace)
+
+
+def why_unreachable(collector: Collector, timeout_s: float) -> str | None:
+    """Why nothing answers at a collector's address; None where something takes connections there.
+    Sends nothing.
+
+    Runs on: driver.
+    """
+    place = urlsplit(collector.address)
+    port = place.port or (443 if place.scheme == "https" else 80)
+    try:
+        socket.create_connection((place.hostname or "", port), timeout_s).close()
+    except OSError as error:
+        return error.strerror or type(error).__name__
+    return None
 
 
 def _check_packages(names: list[str]) -> None:

@@ -25,6 +25,7 @@ from batchinfer.config.environment import Environment
 from batchinfer.config.project import State
 from batchinfer.errors import BatchInferError, StorageError
 from batchinfer.java import TRIED, find_java
+from batchinfer.pipeline.observed.asked_collectors import ask_collector, named_collectors
 from batchinfer.spark.session import class_archive, spark_home
 
 _GIB = 2**30
@@ -111,6 +112,7 @@ def run_doctor(environment: Environment, home: Path) -> DoctorReport:
             (name, _place(name, getattr(environment, name)))
             for name in ("lake", "artifacts", "staging", "reports")
         ),
+        *_collectors(environment),
         ("disk", lambda: _disk("disk", home)),
         ("temporary files", lambda: _disk("temporary files", Path(tempfile.gettempdir()))),
         ("cores and memory", _cores_and_memory),
@@ -312,6 +314,17 @@ def _place(name: str, place: str) -> Callable[[], Check]:
         )
 
     return check
+
+
+def _collectors(environment: Environment) -> Iterator[tuple[str, Callable[[], Check]]]:
+    """A check for each collector that the environment names; runs go on without them."""
+    for name in named_collectors(environment):
+
+        def check(name: str = name) -> Check:
+            found, hint = ask_collector(environment, name)
+            return Check(name, True, found, hint)
+
+        yield name, check
 
 
 def _disk(name: str, folder: Path) -> Check:

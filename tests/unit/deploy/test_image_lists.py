@@ -43,8 +43,8 @@ def needed(names: set[tuple[str, str]], without: str = "") -> set[str]:
     return {name for name, _ in seen} - {"batchinfer"}
 
 
-# What a run needs: the package, and the readers of models trained elsewhere.
-RUN = {("batchinfer", ""), ("batchinfer", "onnx"), ("batchinfer", "sklearn")}
+# What a run needs: the package, the readers of models trained elsewhere, and what tells collectors.
+RUN = {("batchinfer", extra) for extra in ("", "onnx", "sklearn", "observability")}
 
 
 def test_both_images_leave_out_what_no_run_needs_and_nothing_else() -> None:

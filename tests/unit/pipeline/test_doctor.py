@@ -233,3 +233,24 @@ def test_the_doctor_is_light() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_collectors_are_asked_where_the_environment_names_them(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"):
+        monkeypatch.delenv(name, raising=False)
+    names = [f"observability.{name}" for name in ("prometheus", "otlp", "openlineage")]
+    assert not set(names) & set(diagnose(home))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        there = f"http://127.0.0.1:{server.getsockname()[1]}"
+        settings = {"prometheus": {"folder": str(home)}, "openlineage": {"url": there}}
+        found = diagnose(home, observability={**settings, "otlp": {}})
+        assert found[names[0]] == Check(names[0], True, str(home))
+        assert found[names[2]] == Check(names[2], True, "takes connections")
+        assert not found[names[1]].ok, "commands would end: its variable is not set"
+        assert "OTEL_EXPORTER_OTLP_ENDPOINT is not set" in found[names[1]].detail
+    settings["prometheus"] = {"folder": str(home / "none")}
+    found = diagnose(home, observability=settings)
+    assert found[names[0]].ok and found[names[0]].hint == f"mkdir -p {home / 'none'}"
+    assert found[names[2]].ok and found[names[2]].detail.startswith("no connection: ")

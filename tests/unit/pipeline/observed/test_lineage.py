@@ -113,7 +113,9 @@ def test_a_run_that_fails_says_why_and_reads_no_table(watched: SmallProject, tak
     check_event(end)
     assert end["eventType"] == "FAIL" and _facts(end)["exit_code"] == 5
     assert "checks.max_quarantine_rate" in end["run"]["facets"]["errorMessage"]["message"]
-    assert "schema" not in end["outputs"][0]["facets"] and end["outputs"][0]["outputFacets"] == {}
+    assert end["outputs"][0]["outputFacets"] == {}
+    for one in (*end["inputs"], *end["outputs"]):
+        assert "schema" not in one["facets"], "the store may be what made it fail"
 
 
 @pytest.mark.parametrize(
@@ -135,6 +137,35 @@ def test_each_end_has_its_event(
     assert [one["eventType"] for one in taken.events] == ["START", kind]
     assert _facts(taken.events[1])["exit_code"] == code
     check_event(taken.events[1])
+
+
+def test_expectations_of_the_input_that_failed_are_told_of_the_input(
+    watched: SmallProject, taken: Taken
+) -> None:
+    error = InputError("input check of slice x")
+    error.facts = {
+        "checks_failed": [
+            {
+                "suite": suite,
+                "expectation": "expect_column_values_to_be_between",
+                "column": "size",
+                "success": False,
+                "message": "4 values of size are above 3",
+            }
+            for suite in ("input", "predictions")
+        ]
+    }
+
+    def fails() -> Any:
+        raise error
+
+    with pytest.raises(InputError):
+        record_run(watched.context(), "score", DAY, fails)
+    end = taken.events[-1]
+    check_event(end)
+    [told] = end["inputs"][0]["inputFacets"]["dataQualityAssertions"]["assertions"]
+    assert told["assertion"] == "expect_column_values_to_be_between" and told["column"] == "size"
+    assert told["success"] is False and told["description"] == "4 values of size are above 3"
 
 
 def test_slices_of_a_backfill_name_it_as_their_parent(watched: SmallProject, taken: Taken) -> None:
