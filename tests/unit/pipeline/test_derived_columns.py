@@ -27,7 +27,7 @@ DERIVED = (
     PIPELINE.replace("  key: id\n", "")
     .replace(
         "features:\n",
-        "derive:\n  half: size / 2\n  per_id: half / id\n  long_color: color\nfeatures:\n",
+        "derive:\n  half: size / 2\n  per_id: half / id\n  long_color: upper(color)\nfeatures:\n",
     )
     .replace("columns: color}", "columns: [color, long_color]}")
 )
@@ -132,8 +132,8 @@ def test_the_bundle_has_the_expressions_and_feeds_what_they_make(deriving: Small
             'derive.more: got "size * 3" in the pipeline file; the bundle has no such expression',
         ),
         (
-            "  per_id: half / id\n  long_color: color\n",
-            "  long_color: color\n  per_id: half / id\n",
+            "  per_id: half / id\n  long_color: upper(color)\n",
+            "  long_color: upper(color)\n  per_id: half / id\n",
             "derive: got the order half, long_color, per_id",
         ),
     ],
@@ -168,7 +168,7 @@ def test_a_plan_shows_the_expressions_also_overridden_ones(deriving: SmallProjec
     assert plan_slice(deriving.context(), DAY)["derive"] == {
         "half": "size / 2",
         "per_id": "half / id",
-        "long_color": "color",
+        "long_color": "upper(color)",
     }
     changed = plan_slice(deriving.context("derive.half=size / 3"), DAY)
     assert changed["derive"]["half"] == "size / 3"
