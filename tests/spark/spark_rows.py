@@ -64,22 +64,27 @@ class SparkAnswer:
 @contextmanager
 def ansi(spark: SparkSession, as_written: bool = True) -> Iterator[None]:
     """Spark in ANSI mode and UTC; `as_written`: without the rules that leave out errors."""
-    settings = {"spark.sql.ansi.enabled": "true", "spark.sql.session.timeZone": "UTC"}
-    if as_written:
-        settings["spark.sql.optimizer.excludedRules"] = ",".join(map(_RULES.__add__, _KEEPS_ERRORS))
+    settings = {
+        "spark.sql.ansi.enabled": "true",
+        "spark.sql.session.timeZone": "UTC",
         # What stands twice, and what `between` tests, would be computed before anything else, also
         # in rows that do not ask for it.
-        settings["spark.sql.subexpressionElimination.enabled"] = "false"
-        settings["spark.sql.alwaysInlineCommonExpr"] = "true"
+        "spark.sql.subexpressionElimination.enabled": "false",
+        "spark.sql.alwaysInlineCommonExpr": "true",
+    }
+    if as_written:
+        settings["spark.sql.optimizer.excludedRules"] = ",".join(map(_RULES.__add__, _KEEPS_ERRORS))
     before = {name: spark.conf.get(name, None) for name in settings}
     for name, value in settings.items():
         spark.conf.set(name, value)
-    yield
-    for name, value in before.items():
-        if value is None:
-            spark.conf.unset(name)
-        else:
-            spark.conf.set(name, value)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                spark.conf.unset(name)
+            else:
+                spark.conf.set(name, value)
 
 
 class SparkRows:

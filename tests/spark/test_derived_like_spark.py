@@ -21,7 +21,7 @@ from batchinfer.transforms.expressions import Evaluated, ExpressionError, parse_
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-_ASKED = int(os.environ.get("BATCHINFER_EXPRESSIONS", "240"))
+_ASKED = int(os.environ.get("BATCHINFER_EXPRESSIONS", "120"))
 _SEED = int(os.environ.get("BATCHINFER_EXPRESSIONS_SEED", "1"))
 _AT_ONCE = 40
 _ONLY_HERE = re.compile(r"cast of (-?[\d.e+-]+) to decimal")
@@ -80,7 +80,7 @@ def _drawn(count: int, seed: int) -> list[str]:
 
 
 def test_random_expressions_are_what_spark_says(spark: SparkSession, tmp_path: Path) -> None:
-    table = nasty_rows(_SEED, 24)
+    table = nasty_rows(_SEED, 16)
     texts = _drawn(_ASKED, _SEED)
     batch = table.to_batches()[0]
     found: list[str] = []
@@ -91,3 +91,52 @@ def test_random_expressions_are_what_spark_says(spark: SparkSession, tmp_path: P
             for text, answer in zip(asked, rows.ask(asked), strict=True):
                 found += _differences(text, parse_expression(text).evaluate(batch), answer)[:2]
     assert found == []
+
+
+def test_the_optimizer_changes_no_value(spark: SparkSession, tmp_path: Path) -> None:
+    table = nasty_rows(_SEED + 1, 16)
+    batch = table.to_batches()[0]
+    evaluated = {text: parse_expression(text).evaluate(batch) for text in _drawn(100, _SEED + 1)}
+    right = {text: found for text, found in evaluated.items() if not found.errors}
+    assert len(right) > 50
+    with ansi(spark, as_written=False):
+        values = SparkRows(spark, table, tmp_path).values(
+            dict(enumerate(right)), {place: {} for place in range(len(right))}
+        )
+    answers = [SparkAnswer(None, values[place], {}) for place in range(len(right))]
+    pairs = zip(right.items(), answers, strict=True)
+    assert [found for (text, ours), a in pairs for found in _differences(text, ours, a)] == []
+
+
+def test_the_last_bit_of_logarithms_and_powers(spark: SparkSession, tmp_path: Path) -> None:
+    chance = np.random.default_rng(_SEED)
+    count = 4_000
+    anything = chance.integers(0, 2**63 - 1, count, dtype=np.int64).view(np.float64)
+    near = 1 + chance.normal(size=count) * 10.0 ** chance.integers(-17, 1, count)
+    wide = chance.normal(size=2 * count) * 10.0 ** chance.integers(-9, 4, 2 * count)
+    bases, exponents = [anything, near, wide[:count]], [wide, near]
+    table = pa.table({"x": np.concatenate(bases), "y": np.concatenate(exponents)})
+    texts = ["ln(x)", "log10(x)", "log2(x)", "log1p(x)", "exp(x)", "pow(x, y)", "log(x, y)"]
+    texts += ["pow(-x, round(y))", "sqrt(x)"]
+    with ansi(spark):
+        values = SparkRows(spark, table, tmp_path).values(
+            dict(enumerate(texts)), {place: {} for place in range(len(texts))}
+        )
+    for place, text in enumerate(texts):
+        ours = parse_expression(text).evaluate(table.to_batches()[0])
+        assert _differences(text, ours, SparkAnswer(None, values[place], {})) == []
+
+
+def test_upper_and_lower_case_of_every_letter(spark: SparkSession, tmp_path: Path) -> None:
+    letters = [chr(code) for code in (*range(1, 0xD800), *range(0xE000, 0x1F000))]
+    table = pa.table({"text": [f"{letter}Σ a{letter}" for letter in letters]})
+    texts = {0: "upper(text)", 1: "lower(text)"}
+    with ansi(spark):
+        values = SparkRows(spark, table, tmp_path).values(texts, {0: {}, 1: {}})
+    for place, text in texts.items():
+        ours = parse_expression(text).evaluate(table.to_batches()[0])
+        assert len(ours.errors) == 60
+        assert all("newer than this Python's Unicode" in told for told in ours.errors.values())
+        here, there = ours.values.to_pylist(), values[place].to_pylist()
+        differ = [letters[row] for row in range(len(here)) if here[row] != there[row]]
+        assert {letters[row] for row in ours.errors} >= set(differ)

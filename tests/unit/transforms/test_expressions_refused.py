@@ -80,6 +80,8 @@ def test_text_that_is_no_expression(text: str, told: str) -> None:
         ("cast(ratio as string)", "whose digits depend on Spark's Java"),
         ("cast(wide as int)", "first a cast to bigint"),
         ("wide % 0.0000000000000000001", "for which Spark's own digits do not do"),
+        ("-wide", "character 1: got a decimal(38,10), whose last digits Spark itself loses"),
+        ("abs(wide)", "whose last digits Spark itself loses"),
         ("coalesce(wide, cast(1 as decimal(38,0)))", "got decimal(38,10) and decimal(38,0)"),
         ("try_cast(name as timestamp)", "some values that Spark takes are refused here"),
         ("cast(seen as bigint)", "got a timestamp_ntz for a cast to bigint"),

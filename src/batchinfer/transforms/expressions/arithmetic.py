@@ -49,6 +49,8 @@ _FLOAT_OPERATORS: dict[str, Compute] = {
     "/": operator.truediv,
     "%": np.fmod,
 }
+_MOST_NEGATED = 34
+"""Digits that Spark keeps when it negates a decimal: it rounds as IEEE 754's decimal128 does."""
 _BY_ZERO = {"/": "division by zero", "div": "division by zero", "%": "remainder by zero"}
 
 
@@ -261,6 +263,12 @@ def bind_negated(at: int, part: Bound, only_below_zero: bool = False) -> Bound:
     """`-x`, or with `only_below_zero` the absolute value."""
     type_ = part.type
     told = f"character {at + 1}: {sql.told_type(type_)} overflow"
+    if sql.is_decimal(type_) and type_.precision > _MOST_NEGATED:
+        raise told_at(
+            at,
+            f"got a {sql.told_type(type_)}, whose last digits Spark itself loses in -x and abs(x); "
+            f"allowed: up to {_MOST_NEGATED} digits, or 0 - x",
+        )
 
     def run(rows: RowsRead) -> Computed:
         found = part.compute(rows)

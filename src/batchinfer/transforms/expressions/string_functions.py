@@ -36,7 +36,7 @@ from batchinfer.transforms.expressions.widening import widened
 _MOST = 2**31 - 1
 _NEW_LETTERS = pc.MatchSubstringOptions(
     r"[\x{19B}\x{264}\x{1C89}\x{1C8A}\x{A7CB}-\x{A7CD}\x{A7DA}-\x{A7DC}"
-    r"\x{10D50}-\x{10D85}\x{1DF25}-\x{1DF2A}]"
+    r"\x{10D50}-\x{10D65}\x{10D70}-\x{10D85}\x{1DF25}-\x{1DF2A}]"
 )
 """Letters whose upper or lower case came into Unicode after Python's tables; Spark knows it."""
 _UNKNOWN = "a letter whose upper and lower case is newer than this Python's Unicode"
