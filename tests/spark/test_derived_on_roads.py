@@ -18,7 +18,13 @@ from batchinfer.pipeline.scoring.resolved_inputs import resolve_model
 from batchinfer.pipeline.slices.table_columns import TableColumns
 
 # `per_id` fails on id 0; `long_id` is a helper.
-EXPRESSIONS = {"long_id": "id * 10", "per_id": "size / long_id", "is_large": "size > 5"}
+EXPRESSIONS = {
+    "long_id": "id * 10",
+    "per_id": "size / long_id",
+    "is_large": "size > 5",
+    "kind": "case when color = 'red' then 'warm' else upper(substring(color, 1, 2)) end",
+    "near": "coalesce(nullif(round(size), 4.0), -1)",
+}
 DERIVE = "".join(f"  {name}: {text}\n" for name, text in EXPRESSIONS.items())
 FAILING = '{"id":0}'
 
@@ -27,7 +33,10 @@ FAILING = '{"id":0}'
 def deriving(small: SmallProject) -> SmallProject:
     text = PIPELINE.replace("features:\n", f"derive:\n{DERIVE}features:\n")
     small.write(
-        "conf/pipelines/small.yaml", text.replace("columns: size", "columns: [size, per_id]")
+        "conf/pipelines/small.yaml",
+        text.replace("columns: size", "columns: [size, per_id]").replace(
+            "columns: color", "columns: [color, kind]"
+        ),
     )
     small.extract()
     return small
@@ -98,15 +107,14 @@ def test_derived_values_are_those_of_spark(deriving: SmallProject, spark: SparkS
     (batch,) = landed.to_batches()
     rows = [row for row in range(batch.num_rows) if batch.column("id")[row].as_py()]
     step = transforms.steps[0]
-    ours = step.apply({name: batch.column(name).take(rows) for name in ("id", "size")}, None)
+    ours = step.apply(
+        {name: batch.column(name).take(rows) for name in ("id", "size", "color")}, None
+    )
     frame = spark.read.format("delta").load(str(deriving.root / "var/lake/landed/small"))
-    frame = frame.where("id != 0").selectExpr("*", "id * 10 as long_id")
-    theirs = {
-        row.id: row
-        for row in frame.selectExpr(
-            "id", "long_id", "size / long_id as per_id", "size > 5 as is_large"
-        ).collect()
-    }
+    frame = frame.where("id != 0")
+    for name, text in EXPRESSIONS.items():
+        frame = frame.selectExpr("*", f"{text} as {name}")
+    theirs = {row.id: row for row in frame.collect()}
     for place, id_ in enumerate(ours["id"].to_pylist()):
         for name in EXPRESSIONS:
             assert ours[name][place].as_py() == theirs[id_][name]

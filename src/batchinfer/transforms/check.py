@@ -70,7 +70,8 @@ def walk(
         if step.only:
             for name in [name for name in result.writer if name not in step.columns]:
                 del result.writer[name]
-        result.read.update(step.consumed)
+        if not step.in_place:
+            result.read.update(step.columns)
     for step in steps:
         seen.update(dict.fromkeys(step.makes()))
     return result._replace(fields=now, mentioned=[name for name in seen if name in now])

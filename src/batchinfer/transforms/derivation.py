@@ -87,7 +87,7 @@ class _Walk:
             except ExpressionError as error:
                 found.append(str(error))
         self.problems += [Problem((SECTION, name), message) for message in found]
-        self.types.setdefault(name, type_)
+        self.types[name] = type_
         if found or expression is None:
             self.unknown.append(name)
         else:
@@ -124,7 +124,7 @@ class _Walk:
 
 
 def read_columns(raw: Any) -> list[str]:
-    """The columns that the expressions read besides each other, as far as they can be parsed."""
+    """The columns that the expressions read, each other's too, as far as they can be parsed."""
     written: dict[Any, Any] = raw if isinstance(raw, dict) else {}
     read: dict[str, None] = {}
     for text in written.values():
@@ -133,7 +133,7 @@ def read_columns(raw: Any) -> list[str]:
         except ExpressionError:
             continue
         read.update(dict.fromkeys(found))
-    return [name for name in read if name not in written]
+    return list(read)
 
 
 def derived_names(raw: Any) -> list[str]:

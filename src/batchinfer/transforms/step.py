@@ -160,11 +160,6 @@ class RowStep(Item):
         """The columns that the step makes for the model."""
         return list(self.makes())
 
-    @property
-    def consumed(self) -> list[str]:
-        """The columns that others are made of here, and that stay as they are."""
-        return [] if self.in_place else list(self.columns)
-
     def output_fields(self, fields: Mapping[str, pa.DataType], state: State = None) -> Fields:
         """The columns and types after the step, changed ones in their old position, made ones at
         the end.

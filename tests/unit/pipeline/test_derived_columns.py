@@ -16,6 +16,7 @@ import batchinfer
 from batchinfer.errors import ModelError, TooManyQuarantined
 from batchinfer.models.bundle import read_bundle, read_steps
 from batchinfer.pipeline.plan import plan_slice
+from batchinfer.pipeline.register import register_model
 from batchinfer.pipeline.scoring.resolved_inputs import resolve_model
 from batchinfer.pipeline.slices.table_columns import TableColumns
 
@@ -27,7 +28,7 @@ DERIVED = (
     PIPELINE.replace("  key: id\n", "")
     .replace(
         "features:\n",
-        "derive:\n  half: size / 2\n  per_id: half / id\n  long_color: color\nfeatures:\n",
+        "derive:\n  half: size / 2\n  per_id: half / id\n  long_color: upper(color)\nfeatures:\n",
     )
     .replace("columns: color}", "columns: [color, long_color]}")
 )
@@ -132,8 +133,8 @@ def test_the_bundle_has_the_expressions_and_feeds_what_they_make(deriving: Small
             'derive.more: got "size * 3" in the pipeline file; the bundle has no such expression',
         ),
         (
-            "  per_id: half / id\n  long_color: color\n",
-            "  long_color: color\n  per_id: half / id\n",
+            "  per_id: half / id\n  long_color: upper(color)\n",
+            "  long_color: upper(color)\n  per_id: half / id\n",
             "derive: got the order half, long_color, per_id",
         ),
     ],
@@ -168,7 +169,7 @@ def test_a_plan_shows_the_expressions_also_overridden_ones(deriving: SmallProjec
     assert plan_slice(deriving.context(), DAY)["derive"] == {
         "half": "size / 2",
         "per_id": "half / id",
-        "long_color": "color",
+        "long_color": "upper(color)",
     }
     changed = plan_slice(deriving.context("derive.half=size / 3"), DAY)
     assert changed["derive"]["half"] == "size / 3"
@@ -182,3 +183,22 @@ def test_derived_columns_alone_can_be_learned_from(deriving: SmallProject) -> No
     assert deriving.train().rows_unfit == 1
     transforms, _ = read_steps(resolve_model(TableColumns(deriving.context())).folder)
     assert transforms is not None and transforms.fed_columns() == ["per_id"]
+
+
+def test_landed_rows_that_an_expression_fails_on_are_no_rows_to_try_a_model_on(
+    deriving: SmallProject,
+) -> None:
+    import pandas as pd
+    import skops.io
+    from sklearn.linear_model import LinearRegression
+
+    frame = pd.DataFrame({"size": [1.0, 2.0, 4.0], "per_id": [3.0, 1.0, 2.0]})
+    path = deriving.root / "model.skops"
+    skops.io.dump(LinearRegression().fit(frame, [1.0, 2.0, 5.0]), path)
+    text = (deriving.root / "conf/pipelines/small.yaml").read_text()
+    start, end = text.index("  long_color"), text.index("model:")
+    deriving.write("conf/pipelines/small.yaml", text[:start] + text[end:])
+    report = register_model(deriving.context(), str(path))
+    assert report.inputs == {"size": "double", "id": "int"}
+    (held,) = report.held_against
+    assert (held["rows"], held["numbers_differ"]) == (ROWS - 1, 0)

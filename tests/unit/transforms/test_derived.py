@@ -60,7 +60,7 @@ def test_a_row_that_an_expression_fails_on_is_named_and_no_other() -> None:
 
 
 def test_rows_of_several_expressions_are_named_at_once_each_with_its_first_reason() -> None:
-    derive = {"rate": "gain / hours", "other": "gain / (age - 30)", "third": "rate / other"}
+    derive = {"rate": "gain / hours", "other": "gain / (age - 30)", "third": "age / hours"}
     with pytest.raises(UnfitRows) as error:
         made_of(derive).matrix(BATCH)
     named = {row: why.partition(" ")[0] for row, why in error.value.rows.items()}
@@ -68,7 +68,7 @@ def test_rows_of_several_expressions_are_named_at_once_each_with_its_first_reaso
 
 
 def test_a_batch_gives_what_its_rows_give_one_by_one() -> None:
-    derive = {"rate": "gain / (hours + 1)", "twice": "rate * 2", "word": "job"}
+    derive = {"rate": "gain / nullif(hours, 0)", "twice": "rate * 2", "word": "upper(job)"}
     transforms = made_of(
         derive, {"standardize": {"columns": ["age", "rate"]}}, {"one_hot": {"columns": "word"}}
     )
@@ -76,7 +76,7 @@ def test_a_batch_gives_what_its_rows_give_one_by_one() -> None:
     alone = [transforms.matrix(BATCH.slice(row, 1)) for row in range(BATCH.num_rows)]
     np.testing.assert_array_equal(whole, np.concatenate(alone))
     applied = transforms.apply(BATCH)
-    assert applied["twice"].to_pylist() == [20 / 3, 40.0, 10.0, None, None]
+    assert applied["twice"].to_pylist() == [10.0, None, 12.0, None, None]
 
 
 def test_columns_are_fed_where_a_step_names_them_and_else_last() -> None:
@@ -129,7 +129,7 @@ def test_json_holds_the_expressions_in_their_order_and_gives_the_same_digest() -
         {"columns": ["gian"]},
         {"expressions": [["rate", "gain / ("]]},
         {"expressions": []},
-        {"expressions": [["rate", "gain / hours"], ["rate", "hours"]]},
+        {"columns": ["hours"], "expressions": [["rate", "gain / hours"], ["rate", "hours"]]},
     ],
 )
 def test_a_stored_step_that_does_not_hold_together_is_refused(changed: dict[str, Any]) -> None:
@@ -173,3 +173,13 @@ def test_a_batch_of_failing_rows_alone_leaves_nothing_to_learn_from() -> None:
     only = BATCH.slice(FAILS, 1)
     assert accumulate_pass(steps, {}, [1], [only], FIELDS)["rows"] == 0
     assert made_of(RATE).matrix(BATCH.slice(0, 0)).shape == (0, 1)
+
+
+def test_nan_is_null_to_an_expression_in_a_batch_as_in_one_row_that_comes_by_pandas() -> None:
+    transforms = made_of({"known": "hours is not null", "more": "coalesce(hours, 7) + 1"})
+    nan, null = (
+        pa.record_batch({"hours": pa.array([missing, 2.0])}) for missing in (float("nan"), None)
+    )
+    assert transforms.apply(nan)["more"].to_pylist() == [8.0, 3.0]
+    np.testing.assert_array_equal(transforms.matrix(nan), transforms.matrix(null))
+    np.testing.assert_array_equal(transforms.matrix(nan)[:, 0], [0, 1])

@@ -80,7 +80,7 @@ class RowsLeftOut:
         """A sentence about the rows that were left out; none where there are none."""
         if not self.rows:
             return []
-        counted = ", ".join(f"{why}: {count:,}" for why, count in self._commonest().items())
+        counted = "; ".join(f"{why} ({count:,})" for why, count in self._commonest().items())
         return [
             f"{self.rows:,} of {of:,} rows were not learned from: {counted}; where such rows are "
             "scored, they go to quarantine"

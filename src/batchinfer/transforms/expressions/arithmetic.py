@@ -23,6 +23,7 @@ from batchinfer.transforms.expressions.bound import (
     Mask,
     RowsRead,
     called,
+    computed_part,
     from_numbers,
     merged_errors,
     numpy_values,
@@ -48,6 +49,8 @@ _FLOAT_OPERATORS: dict[str, Compute] = {
     "/": operator.truediv,
     "%": np.fmod,
 }
+_MOST_NEGATED = 34
+"""Digits that Spark keeps when it negates a decimal: it rounds as IEEE 754's decimal128 does."""
 _BY_ZERO = {"/": "division by zero", "div": "division by zero", "%": "remainder by zero"}
 
 
@@ -66,9 +69,7 @@ def bind_arithmetic(sign: str, at: int, one: Bound, other: Bound) -> Bound:
             )
     if one.type == other.type == sql.NULL:
         raise told_at(at, f"got null {sign} null; allowed: a number on one side")
-    if (sql.is_decimal(one.type) or sql.is_decimal(other.type)) and not (
-        sql.is_floating(one.type) or sql.is_floating(other.type)
-    ):
+    if _meet_as_decimals(sign, one.type, other.type):
         return _bind_decimals(sign, at, one, other)
     common = sql.common_type((one.type, other.type))
     type_ = sql.DOUBLE if sign == "/" else sql.BIGINT if sign == "div" else common
@@ -76,6 +77,14 @@ def bind_arithmetic(sign: str, at: int, one: Bound, other: Bound) -> Bound:
         raise told_at(at, f"got {sql.told_type(common)} for 'div'; allowed: whole numbers")
     compute = _floats if sql.is_floating(type_) else _integers
     return _of_two(at, type_, sign, widened(one, type_), widened(other, type_), compute)
+
+
+def _meet_as_decimals(sign: str, one: pa.DataType, other: pa.DataType) -> bool:
+    """Null divided by a decimal is a double to Spark, a decimal divided by null is a decimal."""
+    if sign == "/" and one == sql.NULL:
+        return False
+    floating = sql.is_floating(one) or sql.is_floating(other)
+    return (sql.is_decimal(one) or sql.is_decimal(other)) and not floating
 
 
 def _of_two(
@@ -158,10 +167,12 @@ def _decimal_part(part: Bound, beside: Bound) -> Bound:
     if part.type == sql.NULL:
         return widened(part, beside.type)
     if sql.is_integer(part.type):
-        literal = part.is_literal
-        return widened(
-            part, sql.fewest_digits(part.literal) if literal else sql.as_decimal(part.type)
-        )
+        # Spark looks at the digits of every integer that stands in the text but a tinyint.
+        counted = part.is_literal and part.type != sql.TINYINT
+        type_ = sql.as_decimal(part.type)
+        if counted and part.literal is not None:
+            type_ = sql.fewest_digits(part.literal)
+        return widened(part, type_)
     return part
 
 
@@ -245,13 +256,19 @@ def bind_sign(sign: str, at: int, part: Bound) -> Bound:
     """`-x` and `+x`: the least integer has no counterpart."""
     if not sql.is_quantity(part.type):
         raise told_at(part.at, f"got a {sql.told_type(part.type)} for '{sign}'; allowed: numbers")
-    return part if sign == "+" else bind_negated(at, part)
+    return computed_part(part) if sign == "+" else bind_negated(at, part)
 
 
 def bind_negated(at: int, part: Bound, only_below_zero: bool = False) -> Bound:
     """`-x`, or with `only_below_zero` the absolute value."""
     type_ = part.type
     told = f"character {at + 1}: {sql.told_type(type_)} overflow"
+    if sql.is_decimal(type_) and type_.precision > _MOST_NEGATED:
+        raise told_at(
+            at,
+            f"got a {sql.told_type(type_)}, whose last digits Spark itself loses in -x and abs(x); "
+            f"allowed: up to {_MOST_NEGATED} digits, or 0 - x",
+        )
 
     def run(rows: RowsRead) -> Computed:
         found = part.compute(rows)

@@ -174,6 +174,11 @@ def constant(at: int, value: Any, type_: pa.DataType) -> Bound:
     return Bound(at, type_, lambda rows: Computed(scalar), value, True)
 
 
+def computed_part(part: Bound) -> Bound:
+    """The same values, but no longer a literal: `+5` is none to Spark, nor is `round(5)`."""
+    return Bound(part.at, part.type, part.compute)
+
+
 def scalar_of(value: Any, type_: pa.DataType) -> pa.Scalar:
     """One value of Python's own, as literals hold them, as Arrow's."""
     if value is None or not pa.types.is_temporal(type_):

@@ -20,6 +20,7 @@ from batchinfer.transforms.expressions.bound import (
     Computed,
     Mask,
     RowsRead,
+    computed_part,
     from_numbers,
     numpy_values,
     valid_rows,
@@ -65,7 +66,7 @@ def bind_cast(at: int, part: Bound, type_: pa.DataType, lenient: bool) -> Bound:
         ExpressionError: there is no such conversion.
     """
     if part.type == type_ or part.type == sql.NULL:
-        return widened(part, type_)
+        return computed_part(widened(part, type_))
     convert = _conversion(part.type, type_, part.at)
     if lenient and _has_values_only_spark_takes(part.type, type_):
         raise told_at(
@@ -98,7 +99,7 @@ def _has_values_only_spark_takes(old: pa.DataType, new: pa.DataType) -> bool:
 
 
 def _told(at: int, value: pa.Scalar, type_: pa.DataType) -> str:
-    got = value.cast(pa.int64()) if pa.types.is_temporal(value.type) else value.as_py()
+    got = value.value if pa.types.is_temporal(value.type) else value.as_py()
     shown = repr(got) if isinstance(got, str) else str(got)
     cut = shown if len(shown) <= 60 else f"{shown[:60]}…"
     return f"character {at + 1}: cast of {cut} to {sql.told_type(type_)}"

@@ -84,6 +84,9 @@ def bind_is_null(at: int, part: Bound) -> Bound:
 
 def bind_case(at: int, parts: Sequence[Bound]) -> Bound:
     """`case when parts[0] then parts[1] … else parts[-1] end`."""
+    for part in parts[:-1:2]:
+        if part.type == sql.NULL:
+            raise told_at(part.at, "got null for 'when'; allowed: a boolean, such as x > 0")
     conditions = [_boolean(part, "'when'") for part in parts[:-1:2]]
     values = brought_together(at, "the values of a condition", [*parts[1::2], parts[-1]])
     type_ = values[-1].type
@@ -107,7 +110,7 @@ def bind_case(at: int, parts: Sequence[Bound]) -> Bound:
 
 def bind_if(at: int, parts: Sequence[Bound]) -> Bound:
     """`if(condition, value, other)`."""
-    return bind_case(at, parts)
+    return bind_case(at, [_boolean(parts[0], "if"), *parts[1:]])
 
 
 def bind_coalesce(at: int, parts: Sequence[Bound]) -> Bound:

@@ -20,6 +20,7 @@ from batchinfer.transforms.expressions.bound import (
     Computed,
     Mask,
     RowsRead,
+    computed_part,
     from_numbers,
     merged_errors,
     numpy_values,
@@ -152,7 +153,7 @@ def bind_whole(up: bool, at: int, parts: Sequence[Bound]) -> Bound:
     if sql.is_decimal(part.type):
         return _whole_decimal(up, at, part)
     if not sql.is_floating(part.type):
-        return widened(part, sql.BIGINT)
+        return computed_part(widened(part, sql.BIGINT))
 
     def run(rows: RowsRead) -> Computed:
         found = part.compute(rows)
@@ -195,7 +196,7 @@ def bind_round(at: int, parts: Sequence[Bound]) -> Bound:
     if sql.is_decimal(part.type):
         return _round_decimal(at, part, places)
     if sql.is_integer(part.type):
-        return part if places >= 0 else _round_integer(at, part, -places)
+        return computed_part(part) if places >= 0 else _round_integer(at, part, -places)
     if part.type == sql.FLOAT and places < 0:
         raise told_at(at, "got a float for round to tens; allowed: cast(… as double)")
     type_ = part.type

@@ -20,6 +20,8 @@ from batchinfer.transforms.expressions.bound import (
     called,
     first_errors,
     merged_errors,
+    told_rows,
+    true_rows,
     without_rows,
 )
 from batchinfer.transforms.expressions.java_patterns import (
@@ -32,6 +34,12 @@ from batchinfer.transforms.expressions.syntax import told_at
 from batchinfer.transforms.expressions.widening import widened
 
 _MOST = 2**31 - 1
+_NEW_LETTERS = pc.MatchSubstringOptions(
+    r"[\x{19B}\x{264}\x{1C89}\x{1C8A}\x{A7CB}-\x{A7CD}\x{A7DA}-\x{A7DC}"
+    r"\x{10D50}-\x{10D65}\x{10D70}-\x{10D85}\x{1DF25}-\x{1DF2A}]"
+)
+"""Letters whose upper or lower case came into Unicode after Python's tables; Spark knows it."""
+_UNKNOWN = "a letter whose upper and lower case is newer than this Python's Unicode"
 
 
 def _text(name: str, part: Bound) -> Bound:
@@ -94,13 +102,18 @@ def bind_letters(upper: bool, at: int, parts: Sequence[Bound]) -> Bound:
     def turned(text: str) -> str:
         return text.upper() if upper else text.lower()
 
-    def compute(array: pa.Array) -> pa.Array:
-        is_ascii = called("string_is_ascii", array)
-        if is_ascii.false_count == 0:
-            return called(ascii_function, array)
-        return each_text_once(array, turned)
+    def run(rows: RowsRead) -> Computed:
+        found = part.compute(rows)
+        array = found.array(rows.count)
+        if called("string_is_ascii", array).false_count == 0:
+            return Computed(called(ascii_function, array), found.errors)
+        unknown = true_rows(
+            called("match_substring_regex", array, options=_NEW_LETTERS), rows.count
+        )
+        errors = {**told_rows(unknown, f"character {at + 1}: {_UNKNOWN}"), **found.errors}
+        return Computed(without_rows(each_text_once(array, turned), errors), errors)
 
-    return _of_text(at, part, sql.STRING, compute)
+    return Bound(at, sql.STRING, run)
 
 
 def each_text_once(array: pa.Array, turn: Callable[[str], str]) -> pa.Array:

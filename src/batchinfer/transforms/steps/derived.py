@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import Field, PrivateAttr, model_validator
 
 from batchinfer.errors import UnfitRows
@@ -24,8 +25,9 @@ _SHOWN = 120
 class Derive(RowStep):
     """New columns by named expressions, each made of a row's own columns.
 
-    An expression may read the columns that stand before it. A row that an expression fails on is
-    named (`errors.UnfitRows`): in scoring it goes to quarantine, in training it is left out.
+    An expression may read the columns that stand before it. A NaN in a column of the source is
+    null, as it is for every step. A row that an expression fails on is named (`errors.UnfitRows`):
+    in scoring it goes to quarantine, in training it is left out.
 
     Attributes:
         columns: what the expressions read of the source, in order of first mention.
@@ -84,10 +86,6 @@ class Derive(RowStep):
         read = {name for one in self._parsed.values() for name in one.columns}
         return [name for name in self._parsed if name in read]
 
-    @property
-    def consumed(self) -> list[str]:
-        return [*self.columns, *self.helpers]
-
     def output_fields(self, fields: Mapping[str, pa.DataType], state: State = None) -> Fields:
         result = dict(fields)
         problems: list[str] = []
@@ -108,10 +106,10 @@ class Derive(RowStep):
 
     def transform(self, frame: dict[str, Column], prepared: Any) -> None:
         told: dict[int, str] = {}
+        columns = {name: _without_nan(frame[name]) for name in self.columns}
         for name, expression in self._parsed.items():
-            columns: dict[str, Any] = {column: frame[column] for column in expression.columns}
-            found = expression.evaluate(columns)
-            frame[name] = found.values
+            found = expression.evaluate({column: columns[column] for column in expression.columns})
+            columns[name] = frame[name] = found.values
             for row, why in found.errors.items():
                 told.setdefault(row, f"derive.{name} ({_short(expression.text)}): {why}")
         if told:
@@ -135,6 +133,19 @@ def derived_type(expression: Expression, fields: Mapping[str, pa.DataType]) -> p
     if any(kind(type_) == "unknown" for type_ in read.values()):
         return UNKNOWN
     return plain_type(expression.type_of(read))
+
+
+def _without_nan(column: Any) -> pa.Array:
+    """A column with null for each NaN: both mean missing, and one row that comes by pandas has but
+    one word for them.
+    """
+    if not pa.types.is_floating(column.type):
+        return column
+    gone = column.is_null(nan_is_null=True)
+    if gone.true_count == column.null_count:
+        return column
+    nothing = pa.scalar(None, column.type)
+    return pc.call_function("if_else", [gone, nothing, column])
 
 
 def _sources(parsed: Mapping[str, Expression]) -> tuple[str, ...]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from batchinfer.config.loader import load_pipeline
 from batchinfer.errors import ConfigError
+from batchinfer.pipeline.definition.column_names import check_source_columns
 from batchinfer.pipeline.definition.feature_steps import check_document_steps
 
 SCHEMA = {
@@ -35,7 +38,7 @@ def told(
 
 def test_what_is_right_is_told_nothing_of() -> None:
     steps = [{"one_hot": {"columns": ["job", "word"]}}, {"standardize": {"columns": "rate"}}]
-    derive = {"rate": "gain / (hours + 1)", "twice": "rate * 2", "word": "job"}
+    derive = {"rate": "gain / nullif(hours, 0)", "twice": "rate * 2", "word": "upper(job)"}
     assert told(derive, steps) == {}
 
 
@@ -49,7 +52,7 @@ def test_what_is_right_is_told_nothing_of() -> None:
         ("gain / day", "character 8: got a date for '/'"),
         ("gain / (hours", "character 14: got the end of the text"),
         ("1 + 1", "reads no column"),
-        ("job", "is string, and nothing reads it"),
+        ("upper(job)", "is string, and nothing reads it"),
     ],
 )
 def test_an_expression_that_is_wrong_is_told_at_its_column(expression: str, said: str) -> None:
@@ -72,14 +75,16 @@ def test_names_that_differ_in_case_only_are_refused() -> None:
 
 def test_problems_of_several_sections_are_told_together_and_each_once() -> None:
     steps = [{"standardize": {"columns": ["bad", "gian"]}}]
-    found = told({"bad": "hors * 2", "worse": "bad * 2"}, steps)
+    found = told({"bad": "hors * 2", "worse": "bad", "worst": "bad * 2"}, steps)
     assert list(found) == [("derive", "bad"), ("features", 0, "standardize", "columns")]
     assert "gian" in found["features", 0, "standardize", "columns"]
 
 
 def test_text_that_an_expression_or_a_cross_reads_needs_no_encoding() -> None:
-    assert told({"word": "job", "flag": "word > job"}) == {}
-    assert told({"word": "job"}, [{"cross": {"columns": ["word", "job"], "buckets": 4}}]) == {}
+    assert told({"word": "upper(job)", "flag": "word > job"}) == {}
+    assert (
+        told({"word": "upper(job)"}, [{"cross": {"columns": ["word", "job"], "buckets": 4}}]) == {}
+    )
 
 
 def test_what_a_step_makes_may_not_have_a_derived_name() -> None:
@@ -95,8 +100,9 @@ def test_a_step_of_prepare_that_names_a_derived_column_is_told_why_not() -> None
 
 
 def test_columns_that_a_wrong_step_of_prepare_would_have_made_are_not_told_as_unknown() -> None:
-    step = {"lag": {"columns": "gian", "by": "job", "order": "id"}}
-    found = told({"rate": "gain - gian_lag_1"}, prepare=[step])
+    step = {"lagg": {"columns": "gain", "by": "job", "order": "id"}}
+    standardize = {"standardize": {"columns": "rate"}}
+    found = told({"rate": "gain - gain_lag_1"}, [standardize], prepare=[step])
     assert {path[0] for path in found} == {"prepare"}
 
 
@@ -110,7 +116,7 @@ def test_without_a_schema_only_the_expressions_themselves_are_judged() -> None:
     assert "derived after it" in found["derive", "first"]
 
 
-def test_the_loader_tells_the_place_and_what_derive_takes(tmp_path: Any) -> None:
+def test_the_loader_tells_the_place_and_what_derive_takes(tmp_path: Path) -> None:
     file = tmp_path / "p.yaml"
     file.write_text(
         "name: p\nsource: {kind: csv, path: x.csv, key: id, schema: {id: int, gain: int}}\n"
@@ -124,3 +130,20 @@ def test_the_loader_tells_the_place_and_what_derive_takes(tmp_path: Any) -> None
     assert "a letter or _, then letters, digits and _" in text
     assert "(derive.five): got 5; allowed: text" in text
     assert "(sink.carry[0]): got 'rate', which derive makes for the model alone" in text
+
+
+def test_columns_that_only_the_source_tells_are_held_against_the_expressions_once_known(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "p.yaml"
+    file.write_text(
+        "name: p\nsource: {kind: parquet, path: x.parquet, key: id}\n"
+        "derive:\n  rate: gain / gian\n  next: day / 2\n  right: gain * 2\n"
+    )
+    loaded = load_pipeline(file, document_checks=[check_document_steps])
+    fields = {"id": pa.int64(), "gain": pa.int64(), "day": pa.date32()}
+    with pytest.raises(ConfigError) as error:
+        check_source_columns(loaded, fields)
+    rate, other = error.value.problems
+    assert "p.yaml:4:3 (derive.rate): no such column: got 'gian' (did you mean gain?)" in rate
+    assert "p.yaml:5:3 (derive.next): character 1: got a date" in other
