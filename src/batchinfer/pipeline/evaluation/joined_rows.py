@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute
 
 from batchinfer.errors import InputError
+from batchinfer.pipeline.evaluation.last_outcomes import LAST, Series, add_last
 from batchinfer.pipeline.evaluation.outcomes_table import AT, VALUE
 
 # Its functions are made when it is imported, so type checkers do not see them.
@@ -68,7 +69,11 @@ class JoinedRows:
 
 
 def join_rows(
-    predictions: Side, outcomes: Side, hint: str | None = None, part_rows: int = PART_ROWS
+    predictions: Side,
+    outcomes: Side,
+    hint: str | None = None,
+    part_rows: int = PART_ROWS,
+    series: Series | None = None,
 ) -> Iterator[JoinedRows]:
     """The predictions, each with the outcome of its key.
 
@@ -78,6 +83,8 @@ def join_rows(
 
     Args:
         hint: what helps where a key has several outcomes.
+        series: the rows get a column `last` too, with the last known value; but not where there
+            are several parts, as a part does not have all rows of a series.
 
     Runs on: driver, without Spark.
 
@@ -90,7 +97,7 @@ def join_rows(
     own = (_with_types(batch, types) for batch in predictions.batches)
     came = (_with_types(batch, types) for batch in outcomes.batches)
     if parts == 1:
-        yield _join(list(own), list(came), keys, outcomes, hint)
+        yield _join(list(own), list(came), keys, outcomes, hint, series)
         return
     with tempfile.TemporaryDirectory(prefix="batchinfer-evaluate-") as scratch:
         left = _spilled(own, keys, parts, Path(scratch), "predictions")
@@ -203,11 +210,15 @@ def _join(
     keys: list[str],
     outcomes: Side,
     hint: str | None,
+    series: Series | None = None,
 ) -> JoinedRows:
     if not came:
         rows = pa.Table.from_batches(own)
         return JoinedRows(rows.append_column(OUTCOME, pa.nulls(rows.num_rows)), 0, 0)
-    known, without_key = _newest(pa.Table.from_batches(came), keys, outcomes, hint)
+    all_came = pa.Table.from_batches(came)
+    known, without_key = _newest(all_came, keys, outcomes, hint)
+    if series is not None:
+        known = add_last(known, all_came, keys, series)
     if not own:
         return JoinedRows(
             pa.table({OUTCOME: known[VALUE].slice(0, 0)}), known.num_rows, without_key
@@ -216,7 +227,10 @@ def _join(
     places = rows.select(keys).append_column(_ROW, pa.array(np.arange(rows.num_rows)))
     found = places.join(known, keys=keys, join_type="left outer").sort_by(_ROW)
     others = known.join(places.select(keys), keys=keys, join_type="left anti").num_rows
-    return JoinedRows(rows.append_column(OUTCOME, found[VALUE]), others, without_key)
+    rows = rows.append_column(OUTCOME, found[VALUE])
+    if series is not None:
+        rows = rows.append_column(LAST, found[LAST])
+    return JoinedRows(rows, others, without_key)
 
 
 def _newest(

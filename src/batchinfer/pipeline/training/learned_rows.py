@@ -23,6 +23,7 @@ from batchinfer.pipeline.slices.slice_data import SliceData
 from batchinfer.pipeline.slices.slice_splits import splits_of
 from batchinfer.pipeline.slices.table_columns import TableColumns
 from batchinfer.pipeline.training.fit_passes import key_hashes
+from batchinfer.pipeline.training.last_values import LastValues
 from batchinfer.pipeline.training.newest_rows import (
     OLDER,
     Superseded,
@@ -152,15 +153,20 @@ def examples_of(
     data: SliceData,
     transforms: TransformPipeline,
     rule: ValidationRule,
+    last: LastValues | None = None,
 ) -> Iterator[tuple[Mapping[str, np.ndarray], Any, np.ndarray]]:
     """Batches of (inputs by name, target column (n,), whether the row is validated on (n,)
     bool).
+
+    Args:
+        last: is told the validation rows as they come.
     """
     import numpy as np
     import pyarrow as pa
 
     key = list(columns.context.pipeline.source.key)
     wanted = {*transforms.source_columns, settings.target.column, *key, *rule.columns}
+    wanted |= {last.column} if last is not None else set()
     names = [
         name
         for name in dict.fromkeys([*fields_to_learn_from(columns, data), SOURCE_FILE, SOURCE_LINE])
@@ -174,6 +180,8 @@ def examples_of(
                 validated = rule.validated(batch, hashes)
                 for chosen in (~validated, validated):
                     rows = batch.filter(pa.array(chosen))
+                    if last is not None and chosen is validated:
+                        last.add(rows)
                     # Steps that are fitted on the target saw the labels of the rows to learn from,
                     # and of no others.
                     inputs = transforms.tensors(
