@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
+import pytest
 from deltalake import DeltaTable
 from e2e.commands import new_project
 
@@ -51,3 +52,20 @@ def test_the_forecast_is_better_than_the_last_value_known(tmp_path: Path) -> Non
     by_last_value = (found["known"] - found["pm25"]).abs().mean()
     assert len(found) == 717
     assert by_model < 0.97 * by_last_value, f"{by_model:.1f} against {by_last_value:.1f}"
+
+    # The same figures by the commands: of the validation rows, and of what was published.
+    assert trained.json["metrics"]["skill"] > 0
+    assert trained.json["measured_against"]["skill"].endswith("last known value, column pm25_lag_6")
+    judged = project.run("evaluate", "-p", "air_quality", "--slice", "2013-09")
+    assert judged.code == 0, judged.stderr
+    counts = [judged.json[f"rows_{name}"] for name in ("predicted", "with_outcome")]
+    assert counts == [720, 717]
+    assert judged.json["metrics"]["mae"] == pytest.approx(by_model)
+    known = hours["pm25"].shift(6)
+    told = found.merge(hours[["time"]].assign(last=known), on="time").dropna(subset=["last"])
+    last_error = (told["last"] - told["pm25"]).abs().mean()
+    assert judged.json["metrics"]["mae_last_value"] == pytest.approx(last_error)
+    own_error = (told["prediction"] - told["pm25"]).abs().mean()
+    assert judged.json["metrics"]["skill"] == pytest.approx(1 - own_error / last_error)
+    listed = project.run("models", "-p", "air_quality").json["versions"]
+    assert listed[0]["evaluated"]["metrics"] == judged.json["metrics"]

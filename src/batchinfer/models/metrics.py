@@ -143,8 +143,7 @@ def last_value_metrics(
     target: np.ndarray, prediction: np.ndarray, last: np.ndarray
 ) -> dict[str, float]:
     """`mae_last_value` and `rmse_last_value`, the errors of always naming the last value that was
-    known; `skill`, the share of that mean absolute error which the model saves; and
-    `rows_last_value`, of how many rows.
+    known, and `skill`, the share of that mean absolute error which the model saves.
 
     All are of the rows that have a last value; of none, there are no such metrics.
 
@@ -165,7 +164,6 @@ def last_value_metrics(
     metrics = {
         "mae_last_value": absolute,
         "rmse_last_value": math.sqrt(float(np.mean(trivial**2))),
-        "rows_last_value": float(known.sum()),
     }
     return metrics | ({"skill": 1 - own / absolute} if absolute > 0 else {})
 

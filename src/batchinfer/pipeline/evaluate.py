@@ -15,6 +15,7 @@ from batchinfer.errors import BatchInferError, InputError
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.evaluation.joined_rows import OUTCOME, Side, join_rows, named_key
 from batchinfer.pipeline.evaluation.judges import judge_of
+from batchinfer.pipeline.evaluation.last_outcomes import series_of
 from batchinfer.pipeline.evaluation.outcomes_table import OutcomesTable, open_outcomes
 from batchinfer.pipeline.evaluation.pairs import JudgedPairs, PairJudge
 from batchinfer.pipeline.evaluation.predicted_rows import (
@@ -109,7 +110,8 @@ def _read(
     came = Side(outcomes.place, outcomes.key, key_types, outcomes.batches(), rows)
     target = context.pipeline.train.target if context.pipeline.train is not None else None
     value = outcomes.settings.value
-    for part in join_rows(own, came, _several_hint(outcomes)):
+    series = series_of(context.pipeline)
+    for part in join_rows(own, came, _several_hint(outcomes), series=series):
         found.others += part.others
         found.without_key += part.without_key
         for version, rows_of in _by_version(part.rows):
@@ -122,6 +124,7 @@ def _read(
                 found.judges[version] = judge_of(
                     predicted.types, outcomes.types[value], words, target, value
                 )
+                found.judges[version].last = "" if series is None else series.words
             count = found.with_outcome.get(version, 0) + known.num_rows
             found.with_outcome[version] = count
             found.judges[version].add(known)
@@ -226,7 +229,7 @@ def _of_all(
             "the models have different tasks, so there are no metrics of all rows: see models"
         )
         return None
-    whole = type(first)(first.words, first.target, first.column)
+    whole = type(first)(first.words, first.target, first.column, last=first.last)
     for judge in judges:
         whole.merge(judge)
     return whole.judged()

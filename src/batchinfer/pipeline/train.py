@@ -7,6 +7,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ from batchinfer.pipeline.slices.slice_data import SliceData
 from batchinfer.pipeline.slices.slice_splits import splits_of
 from batchinfer.pipeline.slices.table_columns import TableColumns
 from batchinfer.pipeline.training.fit_passes import Labels, fit_transforms
+from batchinfer.pipeline.training.last_values import LastValues, last_value_column
 from batchinfer.pipeline.training.learned_rows import (
     examples_of,
     fields_to_learn_from,
@@ -222,15 +224,22 @@ def _train_and_register(
         integers,
         mapped=mapped_labels(context.pipeline.postprocess),
     )
-    left_out = RowsLeftOut()
+    left_out, last = RowsLeftOut(), _last_values(columns, settings, data)
     trained = _trained(
-        spec, transforms, lambda: examples_of(columns, settings, data, transforms, rule, left_out)
+        spec,
+        transforms,
+        lambda: examples_of(columns, settings, data, transforms, rule, left_out, last),
     )
     report.rows_unfit = left_out.rows
     report.warnings += left_out.warnings(data.rows)
+    if last is not None:
+        compared, told = last.metrics(trained)
+        warnings = [*trained.warnings, *told]
+        trained = replace(trained, metrics={**trained.metrics, **compared}, warnings=warnings)
     report.stage_seconds["train"] = round(time.perf_counter() - started, 3)
     report.metrics, report.rows_train = dict(trained.metrics), trained.rows_train
-    report.measured_against = measured_against(trained.metrics)
+    where = f"column {last.column}" if last is not None else ""
+    report.measured_against = measured_against(trained.metrics, last=where)
     report.rows_validation, report.rows_without_label = (
         trained.rows_validation,
         trained.rows_dropped,
@@ -287,6 +296,13 @@ def _train_and_register(
         ref.version,
         ref.digest,
     )
+
+
+def _last_values(columns: TableColumns, settings: Train, data: SliceData) -> LastValues | None:
+    """Takes the last known values of the target, where a step looks back at it."""
+    name = last_value_column(columns.preparation.steps, settings.target.column)
+    known = name in fields_to_learn_from(columns, data)
+    return LastValues(name, settings.target) if name is not None and known else None
 
 
 def _trained(

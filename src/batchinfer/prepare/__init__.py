@@ -5,6 +5,7 @@ A new step is one class in one of the modules and one line in `parse_prepare`.
 """
 
 from batchinfer.prepare.join import SLICE_MOMENT, Join
+from batchinfer.prepare.lookback import Lag
 from batchinfer.prepare.parse_prepare import STEPS, Prepared, check_prepare, parse_table_steps
 from batchinfer.prepare.removal import Deduplicate
 from batchinfer.prepare.table_step import (
@@ -27,6 +28,7 @@ __all__ = [
     "Deduplicate",
     "Fields",
     "Join",
+    "Lag",
     "Prepared",
     "Surroundings",
     "TableStep",

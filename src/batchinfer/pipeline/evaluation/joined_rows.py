@@ -11,6 +11,7 @@ import math
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute
 
 from batchinfer.errors import InputError
+from batchinfer.pipeline.evaluation.last_outcomes import LAST, Series, add_last
 from batchinfer.pipeline.evaluation.outcomes_table import AT, VALUE
 
 # Its functions are made when it is imported, so type checkers do not see them.
@@ -26,6 +28,8 @@ pc: Any = pyarrow.compute
 
 # Rows of both tables that are joined at a time; open files bound the number of parts.
 PART_ROWS = 4_000_000
+# Rows with shares of many classes are wide.
+_PART_BYTES = 2**30
 _MOST_PARTS = 200
 _EXAMPLES = 3
 # The column of the joined rows that holds what came true.
@@ -68,16 +72,22 @@ class JoinedRows:
 
 
 def join_rows(
-    predictions: Side, outcomes: Side, hint: str | None = None, part_rows: int = PART_ROWS
+    predictions: Side,
+    outcomes: Side,
+    hint: str | None = None,
+    part_rows: int = PART_ROWS,
+    series: Series | None = None,
 ) -> Iterator[JoinedRows]:
     """The predictions, each with the outcome of its key.
 
     Of several outcomes of a key, those that are newest by `at` count; a row whose `value` is null
-    says nothing. At a time, one part of both is in memory: about `part_rows` rows, as long as there
-    are no more than 200 parts.
+    says nothing. At a time, one part of both is in memory: about `part_rows` rows and 1 GiB, as
+    long as there are no more than 200 parts.
 
     Args:
         hint: what helps where a key has several outcomes.
+        series: the rows get a column `last` too, with the last known value; but not where there
+            are several parts, as a part does not have all rows of a series.
 
     Runs on: driver, without Spark.
 
@@ -86,11 +96,14 @@ def join_rows(
     """
     types = _common_types(predictions, outcomes)
     keys = [f"key_{place}" for place in range(len(types))]
-    parts = min(_MOST_PARTS, max(1, math.ceil((predictions.rows + outcomes.rows) / part_rows)))
-    own = (_with_types(batch, types) for batch in predictions.batches)
-    came = (_with_types(batch, types) for batch in outcomes.batches)
+    own_bytes, own_batches = _measured(predictions)
+    came_bytes, came_batches = _measured(outcomes)
+    rows, size = predictions.rows + outcomes.rows, own_bytes + came_bytes
+    parts = min(_MOST_PARTS, max(1, math.ceil(rows / part_rows), math.ceil(size / _PART_BYTES)))
+    own = (_with_types(batch, types) for batch in own_batches)
+    came = (_with_types(batch, types) for batch in came_batches)
     if parts == 1:
-        yield _join(list(own), list(came), keys, outcomes, hint)
+        yield _join(list(own), list(came), keys, outcomes, hint, series)
         return
     with tempfile.TemporaryDirectory(prefix="batchinfer-evaluate-") as scratch:
         left = _spilled(own, keys, parts, Path(scratch), "predictions")
@@ -98,6 +111,15 @@ def join_rows(
         for own_file, came_file in zip(left, right, strict=True):
             if own_file is not None or came_file is not None:
                 yield _join(_read(own_file), _read(came_file), keys, outcomes, hint)
+
+
+def _measured(side: Side) -> tuple[float, Iterable[pa.RecordBatch]]:
+    """About how many bytes all rows take in memory, by those of the first; and the rows."""
+    batches = iter(side.batches)
+    first = next((batch for batch in batches if batch.num_rows), None)
+    if first is None:
+        return 0.0, ()
+    return first.nbytes / first.num_rows * side.rows, chain([first], batches)
 
 
 def _common_types(own: Side, other: Side) -> list[pa.DataType]:
@@ -203,11 +225,15 @@ def _join(
     keys: list[str],
     outcomes: Side,
     hint: str | None,
+    series: Series | None = None,
 ) -> JoinedRows:
     if not came:
         rows = pa.Table.from_batches(own)
         return JoinedRows(rows.append_column(OUTCOME, pa.nulls(rows.num_rows)), 0, 0)
-    known, without_key = _newest(pa.Table.from_batches(came), keys, outcomes, hint)
+    all_came = pa.Table.from_batches(came)
+    known, without_key = _newest(all_came, keys, outcomes, hint)
+    if series is not None:
+        known = add_last(known, all_came, keys, series)
     if not own:
         return JoinedRows(
             pa.table({OUTCOME: known[VALUE].slice(0, 0)}), known.num_rows, without_key
@@ -216,7 +242,10 @@ def _join(
     places = rows.select(keys).append_column(_ROW, pa.array(np.arange(rows.num_rows)))
     found = places.join(known, keys=keys, join_type="left outer").sort_by(_ROW)
     others = known.join(places.select(keys), keys=keys, join_type="left anti").num_rows
-    return JoinedRows(rows.append_column(OUTCOME, found[VALUE]), others, without_key)
+    rows = rows.append_column(OUTCOME, found[VALUE])
+    if series is not None:
+        rows = rows.append_column(LAST, found[LAST])
+    return JoinedRows(rows, others, without_key)
 
 
 def _newest(

@@ -19,6 +19,7 @@ from batchinfer.errors import ConfigError, InputError
 from batchinfer.models.published_words import PublishedWords
 from batchinfer.pipeline.evaluation.class_judge import LABEL, SCORES, ClassJudge
 from batchinfer.pipeline.evaluation.joined_rows import OUTCOME
+from batchinfer.pipeline.evaluation.last_outcomes import LAST
 from batchinfer.pipeline.evaluation.pairs import (
     PairJudge,
     array_of,
@@ -48,15 +49,29 @@ class NumberJudge(PairJudge):
         known = np.isfinite(prediction) & np.isfinite(target)
         self.unread += int((~known).sum())
         self.keep(target=target[known], prediction=prediction[known])
+        if self.last:
+            has_last = LAST in rows.column_names
+            last = numbers_of(rows[LAST]) if has_last else np.full(rows.num_rows, np.nan)
+            self.keep(last=last[known])
 
     def metrics(self) -> tuple[dict[str, float], list[str]]:
-        from batchinfer.models.metrics import regression_metrics
+        from batchinfer.models.metrics import last_value_metrics, regression_metrics
 
-        found = regression_metrics(self.all("target"), self.all("prediction"), self.words.mean)
+        target, prediction = self.all("target"), self.all("prediction")
+        found, warnings = regression_metrics(target, prediction, self.words.mean), list[str]()
         if self.words.mean is None:
-            why = "baseline and r2 are not told: the mean that the model learned is not known"
-            return found, [why]
-        return found, []
+            warnings.append(
+                "baseline and r2 are not told: the mean that the model learned is not known"
+            )
+        if self.last:
+            last = self.all("last")
+            found |= last_value_metrics(target, prediction, last)
+            if lacking := int((~np.isfinite(last)).sum()):
+                warnings.append(
+                    f"{lacking:,} of {len(last):,} rows with an outcome have no last known value, "
+                    f"{self.last}: skill and mae_last_value are of the others"
+                )
+        return found, warnings
 
 
 class BinaryJudge(PairJudge):

@@ -53,6 +53,7 @@ class PairJudge:
         column: of the outcomes, for messages.
         kept: arrays of each batch, by name.
         unread: rows whose prediction is null or no number.
+        last: what the last known value of a row is, in words; empty where there is none.
     """
 
     words: PublishedWords
@@ -60,6 +61,7 @@ class PairJudge:
     column: str
     kept: dict[str, list[np.ndarray]] = field(default_factory=dict)
     unread: int = 0
+    last: str = ""
 
     task = ""
 
@@ -91,13 +93,9 @@ class PairJudge:
             self.task,
             rows,
             metrics,
-            measured_against(metrics, ROWS, self.last_value()),
+            measured_against(metrics, ROWS, self.last),
             (*self._told_unread(), *warnings, *metric_warnings(metrics, ROWS)),
         )
-
-    def last_value(self) -> str:
-        """Where the last known values come from."""
-        return ""
 
     def _told_unread(self) -> tuple[str, ...]:
         if not self.unread:

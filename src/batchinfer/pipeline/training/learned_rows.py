@@ -23,6 +23,7 @@ from batchinfer.pipeline.slices.slice_data import SliceData
 from batchinfer.pipeline.slices.slice_splits import splits_of
 from batchinfer.pipeline.slices.table_columns import TableColumns
 from batchinfer.pipeline.training.fit_passes import key_hashes
+from batchinfer.pipeline.training.last_values import LastValues
 from batchinfer.pipeline.training.newest_rows import (
     OLDER,
     Superseded,
@@ -154,12 +155,14 @@ def examples_of(
     transforms: TransformPipeline,
     rule: ValidationRule,
     left_out: RowsLeftOut,
+    last: LastValues | None = None,
 ) -> Iterator[tuple[Mapping[str, np.ndarray], Any, np.ndarray]]:
     """Batches of (inputs by name, target column (n,), whether the row is validated on (n,)
     bool).
 
     Args:
         left_out: counts the rows that a step fails on; they are in no batch.
+        last: is told the validation rows as they come.
 
     Raises:
         TooManyQuarantined: these are more than `checks.max_quarantine_rate` allows.
@@ -169,6 +172,7 @@ def examples_of(
 
     key = list(columns.context.pipeline.source.key)
     wanted = {*transforms.source_columns, settings.target.column, *key, *rule.columns}
+    wanted |= {last.column} if last is not None else set()
     names = [
         name
         for name in dict.fromkeys([*fields_to_learn_from(columns, data), SOURCE_FILE, SOURCE_LINE])
@@ -187,6 +191,8 @@ def examples_of(
                     rows, inputs = left_out.inputs_of(
                         transforms, rows, None if chosen is validated else hashes[chosen]
                     )
+                    if last is not None and chosen is validated:
+                        last.add(rows)
                     yield (
                         inputs,
                         rows.column(settings.target.column),

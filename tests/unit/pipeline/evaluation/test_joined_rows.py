@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from batchinfer.errors import InputError
+from batchinfer.pipeline.evaluation import joined_rows
 from batchinfer.pipeline.evaluation.joined_rows import OUTCOME, Side, join_rows
 
 DAY = dt.date(2026, 11, 21)
@@ -47,6 +48,16 @@ def test_many_parts_say_what_one_says() -> None:
     keyed = {(n % 350, str(n % 3)): n * 1.5 for n in range(1050)}
     assert whole == {n: keyed.get((n % 700, str(n % 3))) for n in range(count)}
     assert others == len(keyed.keys() - {(n % 700, str(n % 3)) for n in range(count)})
+
+
+def test_wide_rows_go_into_more_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = [pa.array(range(100))]
+    own = side("predictions", keys, place=keys[0], wide=pa.array(["x" * 1000] * 100))
+    came = side("outcomes", keys, value=keys[0])
+    assert joined(own, came, 1_000)[2] == 1
+    monkeypatch.setattr(joined_rows, "_PART_BYTES", 10_000)
+    found, _, parts = joined(own, came, 1_000)
+    assert parts > 5 and found == {n: n for n in range(100)}
 
 
 @pytest.mark.parametrize(
