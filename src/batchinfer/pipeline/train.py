@@ -113,7 +113,8 @@ def _check_settings(context: Context, alias: str) -> Train:
     if settings is None:
         raise ConfigError(
             f"{context.loaded.file}: no train section; allowed: train with a target and a model",
-            "a model trained elsewhere, or a handler, is no business of train: "
+            "a section such as train: {target: {column: COLUMN}} says what is learned; a model "
+            "trained elsewhere, or a handler, is no business of train: "
             f"{context.asked.version_command()}, where PATH is its file",
         )
     if not context.pipeline.features:

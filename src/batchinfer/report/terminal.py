@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from batchinfer.errors import BatchInferError, Interrupted
+from batchinfer.hints import CommandLine, commands_of, parts_of
 from batchinfer.report.safe_text import duration, showable
 
 if TYPE_CHECKING:
@@ -120,7 +121,33 @@ def show_error(error: BatchInferError | Interrupted) -> None:
         mark = "- " if len(problems) > 1 else "Error: "
         console.print(Text.assemble((mark, "bold red"), problem), soft_wrap=True)
     if error.hint:
-        console.print(Text.assemble(("Hint: ", "bold cyan"), showable(error.hint)), soft_wrap=True)
+        show_hint(error.hint)
+
+
+def show_hint(hint: str, name: str = "Hint") -> None:
+    """Prints a hint. On a terminal each of its commands has a line of its own, which can be pasted
+    whole; a log has it on one line, to be searched.
+
+    Runs on: driver. Writes to: stderr.
+    """
+    from rich.text import Text
+
+    console = _console()
+    parts = parts_of(hint)
+    if not sys.stderr.isatty() or not commands_of(hint):
+        parts = (hint,)
+    # What stands on the line that is not ended yet.
+    line, begun = Text.assemble((f"{name}:", "bold cyan"), " "), False
+    for part in parts:
+        if isinstance(part, CommandLine):
+            line.rstrip()
+            console.print(line, soft_wrap=True)
+            console.print(Text(f"  {showable(part)}"), soft_wrap=True)
+            line, begun = Text(), True
+        else:
+            line.append(showable(part.lstrip(" ,;:") if begun else part))
+    if line.plain.strip():
+        console.print(line, soft_wrap=True)
 
 
 @contextlib.contextmanager

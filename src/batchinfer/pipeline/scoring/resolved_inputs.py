@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from batchinfer.command_reports import RunReport
 from batchinfer.contracts import CHAMPION, SLICE, SOURCE_FILE, SOURCE_LINE, ModelRef
 from batchinfer.errors import ConfigError, ModelError
+from batchinfer.hints import Hint
 from batchinfer.inference import road_choice
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.table_steps import differences
@@ -130,7 +131,7 @@ def _remake_hint(context: Context, manifest: Mapping[str, Any]) -> str:
             "the model was made by train, and the pipeline file has no train section now: put it "
             f"back, or register a model trained elsewhere: {register}"
         )
-    return f"{made} makes a version of what the pipeline file says"
+    return Hint(made, " makes a version of what the pipeline file says")
 
 
 def _check_steps(
