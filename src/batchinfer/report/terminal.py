@@ -7,6 +7,7 @@ rich is imported only when something is shown. Knows nothing of what a command d
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import sys
 import threading
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 _PLAIN_WIDTH = 160
 _EVERY_S = 10.0
 _MOMENT_S = 1.0
+# What takes as long has its duration told when it ends.
+_LONG_S = 2.0
+# Bars that are shown now: a line that is written past rich would stand in the middle of one.
+_bars: list[str] = []
 
 
 class Advance(Protocol):
@@ -152,8 +157,9 @@ def show_hint(hint: str, name: str = "Hint") -> None:
 
 @contextlib.contextmanager
 def step(what: str) -> Generator[None]:
-    """Says on a terminal what is going on, if the block takes longer than a moment; a log has the
-    lines of `progress`, and no use for this one.
+    """Says on a terminal what is going on, if the block takes longer than a moment, and how long it
+    took, if that was longer than two seconds. A log has the lines of `progress`, and no use for
+    this one.
 
     Args:
         what: such as `starting Spark`.
@@ -163,8 +169,13 @@ def step(what: str) -> Generator[None]:
     if not _is_terminal():
         yield
         return
-    console = os.dup(2)
-    line = threading.Timer(_MOMENT_S, lambda: os.write(console, f"{what}…\n".encode()))
+    console, started = os.dup(2), time.monotonic()
+
+    def tell() -> None:
+        if not _bars:
+            os.write(console, f"{showable(what)}…\n".encode())
+
+    line = threading.Timer(_MOMENT_S, tell)
     line.daemon = True
     line.start()
     try:
@@ -173,6 +184,8 @@ def step(what: str) -> Generator[None]:
         line.cancel()
         line.join()
         os.close(console)
+    if (seconds := time.monotonic() - started) >= _LONG_S:
+        show_line(f"{showable(what)}: {duration(seconds)}")
 
 
 @contextlib.contextmanager
@@ -180,8 +193,9 @@ def progress(description: str, total: int | None, unit: str = "") -> Generator[A
     """Shows how far something is while the block runs; yields the function that counts units as
     done.
 
-    On a terminal a bar; elsewhere a plain line at most every ten seconds, and none for work that is
-    done before that. The yielded function may be called from any thread.
+    On a terminal a bar, and a line with its counts and its duration once it is gone, if it took
+    longer than two seconds; elsewhere a plain line at most every ten seconds, and none for work
+    that is done before that. The yielded function may be called from any thread.
 
     Args:
         description: what is going on.
@@ -191,14 +205,31 @@ def progress(description: str, total: int | None, unit: str = "") -> Generator[A
     Runs on: driver. Writes to: stderr.
     """
     if _is_terminal():
+        counted = ProgressLines(description, total, unit, write=show_line, every_s=math.inf)
         with _bar(description, total, unit) as advance:
-            yield advance
+
+            def count(done: int = 1, /, note: str = "") -> None:
+                counted.advance(done, note=note)
+                advance(done, note=note)
+
+            yield count
+        counted.finish(_LONG_S)
         return
     lines = ProgressLines(description, total, unit, write=show_line)
     try:
         yield lines.advance
     finally:
         lines.finish()
+
+
+@contextlib.contextmanager
+def _shown(bar: str) -> Generator[None]:
+    """Takes note of a bar while it is shown."""
+    _bars.append(bar)
+    try:
+        yield
+    finally:
+        _bars.remove(bar)
 
 
 @contextlib.contextmanager
@@ -230,7 +261,7 @@ def _bar(description: str, total: int | None, unit: str) -> Generator[Advance]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=_console(), transient=True) as bar:
+    with _shown(description), Progress(*columns, console=_console(), transient=True) as bar:
         task = bar.add_task(escape(showable(description)), total=total)
 
         def advance(done: int = 1, /, note: str = "") -> None:
@@ -277,11 +308,11 @@ class ProgressLines:
                 self._shown, self._lines = now, self._lines + 1
                 self.write(self._line(now - self._started))
 
-    def finish(self) -> None:
-        """Writes the last line, if there was a first one."""
+    def finish(self, after_s: float = math.inf) -> None:
+        """Writes the last line, if there was a first one, or if it took so long."""
         with self._lock:
-            if self._lines:
-                seconds = self.clock() - self._started
+            seconds = self.clock() - self._started
+            if self._lines or seconds >= after_s:
                 self.write(
                     f"{showable(self.description)}: {self._count()} in "
                     f"{duration(seconds)}{self._rate(seconds)}"

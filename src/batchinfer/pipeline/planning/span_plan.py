@@ -21,6 +21,7 @@ from batchinfer.pipeline.scoring.published import (
 )
 from batchinfer.pipeline.slices.landed import read_landed
 from batchinfer.pipeline.slices.span import Span
+from batchinfer.report.terminal import step
 from batchinfer.spark.jvm import is_running
 
 # So many slices are named in one warning.
@@ -102,8 +103,10 @@ def plan_span(context: Context, span: Span, force: bool = False) -> SpanPlan:
     from batchinfer.lake.runs import latest_runs
 
     foresight = Foresight(context)
-    data = {name: foresight.find_slice(name) for name in span.landed}
-    foresight.look_at_places()
+    with step(f"looking at {len(span.landed):,} slices"):
+        data = {name: foresight.find_slice(name) for name in span.landed}
+    with step(f"looking up the model {context.pipeline.model.uri}"):
+        foresight.look_at_places()
     model = foresight.model
     with remedies(context):
         published, landed = read_published(context), read_landed(context)

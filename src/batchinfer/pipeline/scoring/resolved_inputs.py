@@ -24,6 +24,7 @@ from batchinfer.pipeline.slices.slice_data import SliceData
 from batchinfer.pipeline.slices.table_columns import TableColumns
 from batchinfer.pipeline.slices.table_facts import table_facts
 from batchinfer.predictions_table import LINEAGE
+from batchinfer.report.terminal import step
 
 if TYPE_CHECKING:
     from batchinfer.checks.suites import Suite
@@ -254,7 +255,8 @@ def resolve_inputs(context: Context, slice_: str) -> ResolvedInputs:
     columns = TableColumns(context)
     suites = load_suites(context.pipeline, context.root)
     data = find_slice(context, slice_)
-    model = resolve_model(columns)
+    with step(f"looking up the model {context.pipeline.model.uri}"):
+        model = resolve_model(columns)
     check_suite_columns(columns, suites, model)
     # A road that is asked for and impossible is an error on a published slice too.
     road = choose_slice_road(columns, data)
