@@ -32,6 +32,7 @@ from batchinfer.command_line.cli_setup import setup_command
 from batchinfer.command_line.cli_spans import backfill_command, plan_command
 from batchinfer.command_line.cli_status import ls_command, status_command
 from batchinfer.errors import ConfigError
+from batchinfer.hints import CommandLine
 
 
 @click.group(
@@ -308,7 +309,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             cli.main(argv, prog_name=PROGRAM, standalone_mode=False)
         except click.ClickException as error:
             hint = (
-                f"{error.ctx.command_path} --help"
+                CommandLine(f"{error.ctx.command_path} --help")
                 if isinstance(error, click.UsageError) and error.ctx
                 else None
             )

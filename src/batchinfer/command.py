@@ -19,6 +19,7 @@ from typing import Any, NoReturn, TextIO
 from batchinfer import stopping
 from batchinfer.credentials import IDENTIFIERS, told_without_secrets, without_credentials
 from batchinfer.errors import BatchInferError, Interrupted
+from batchinfer.hints import hint_fields
 from batchinfer.scratch import remove_folders
 
 # Set for jobs that spark-submit runs: the file that their JSON line goes into.
@@ -206,7 +207,7 @@ def _failure(
         for name, fact in facts.items()
     }
     body = {**told, "status": status, "exit_code": error.exit_code, "errors": list(error.problems)}
-    return error.exit_code, body | ({"hint": error.hint} if error.hint else {})
+    return error.exit_code, body | hint_fields(error.hint)
 
 
 def print_line(body: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from batchinfer.credentials import without_credentials
+from batchinfer.hints import CommandLine, Hint
 
 
 class BatchInferError(Exception):
@@ -38,12 +39,21 @@ class BatchInferError(Exception):
     def __init__(self, problems: str | Sequence[str], hint: str | None = None) -> None:
         told = (problems,) if isinstance(problems, str) else problems
         self.problems: tuple[str, ...] = tuple(without_credentials(problem) for problem in told)
-        self.hint = without_credentials(hint) if hint else hint
+        self.hint = _told(hint) if hint else hint
         self.facts: dict[str, Any] = {}
         super().__init__("\n".join(self.problems))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.problems, self.hint)
+
+
+def _told(hint: str) -> str:
+    """The hint without credentials; its commands stay apart from its words."""
+    if isinstance(hint, CommandLine):
+        return CommandLine(without_credentials(hint))
+    return (
+        hint.changed(without_credentials) if isinstance(hint, Hint) else without_credentials(hint)
+    )
 
 
 def listed_some(problems: Sequence[str], shown: int = 20) -> list[str]:

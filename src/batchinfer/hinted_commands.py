@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from batchinfer.contracts import CHAMPION
+from batchinfer.hints import CommandLine
 
 # What these look at is no one pipeline's, so they take no settings of one.
 _WITHOUT_SETTINGS = ("doctor", "report")
@@ -48,7 +49,7 @@ class Asked:
         )
         return cls(str(ref), env, settings, trains)
 
-    def command(self, name: str, *words: object) -> str:
+    def command(self, name: str, *words: object) -> CommandLine:
         """The command line of one command on this pipeline, quoted for a shell.
 
         Args:
@@ -59,7 +60,7 @@ class Asked:
             line += ["--env", self.env]
         if name not in _WITHOUT_SETTINGS:
             line += [part for setting in self.settings for part in ("--set", setting)]
-        return shlex.join(str(word) for word in (*line, *words))
+        return CommandLine(shlex.join(str(word) for word in (*line, *words)))
 
     def version_command(self, alias: str = CHAMPION) -> str:
         """The command that makes a version of the pipeline's model; of a model trained elsewhere
@@ -72,6 +73,7 @@ class Asked:
             return self.command(
                 "train", *(["--alias", alias] if alias not in ("", CHAMPION) else [])
             )
-        return self.command(
-            "register", "--artifact", "PATH", *(["--alias", alias] if alias else [])
+        # No command yet: whoever reads it puts the file in.
+        return str(
+            self.command("register", "--artifact", "PATH", *(["--alias", alias] if alias else []))
         )

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from batchinfer.errors import SetupError
+from batchinfer.hints import CommandLine, Hint
 from batchinfer.java import check_java
 from batchinfer.spark.session import class_archive, spark_home
 
@@ -136,7 +137,7 @@ def _resolve(scratch: Path) -> dict[str, Path]:
         raise SetupError(
             f"the jars ({', '.join(PACKAGES)}) could not be resolved: "
             f"{done.stderr.strip().splitlines()[-1:] or 'no message'}",
-            hint="check the network, then: batchinfer setup",
+            hint=Hint("check the network, then: ", CommandLine("batchinfer setup")),
         )
     jars = Path(places[1].strip()).glob("*.jar")
     # Ivy calls them organisation_artifact-version.jar.

@@ -5,6 +5,7 @@ the JSON line.
 from __future__ import annotations
 
 import json
+import sys
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -180,7 +181,9 @@ def show_models(body: Body) -> Body:
 
 def show_plan(body: Body) -> Body:
     """The plan, a line each."""
-    hidden = ("problems", "hints", "errors", "warnings")
+    from batchinfer.report.terminal import show_hint
+
+    hidden = ("problems", "hints", "errors", "warnings", "next")
     _facts(
         f"plan for {body['pipeline']}, slice {body['slice']}",
         [[k, v] for k, v in body.items() if k not in hidden],
@@ -189,8 +192,8 @@ def show_plan(body: Body) -> Body:
         _table("warnings", ["warning"], [[text] for text in body["warnings"]])
     if body["problems"]:
         _table("problems", ["problem"], [[problem] for problem in body["problems"]])
-        if body.get("hints"):
-            _table("what to do", ["hint"], [[hint] for hint in body["hints"]])
+        for hint in body.get("hints", ()):
+            show_hint(hint)
     return body
 
 
@@ -227,7 +230,12 @@ def show_init(report: InitReport) -> InitReport:
         rows.append(["records read", f"{report.records_read:,}{more}"])
     rows += [["note", text] for text in report.notes]
     _table(f"{report.pipeline or 'project'}: init", ["what", "value"], rows)
-    show_line(f"next: {' && '.join(report.next)}")
+    if sys.stderr.isatty():
+        show_line("next:")
+        for command in report.next:
+            show_line(f"  {command}")
+    else:
+        show_line(f"next: {' && '.join(report.next)}")
     return report
 
 

@@ -54,7 +54,7 @@ def test_a_terminal_gets_the_hint_of_a_mistyped_option() -> None:
     assert (
         "Error: No such option" in err
         and "--slcie" in err
-        and "Hint: batchinfer score --help" in err
+        and "Hint:\n  batchinfer score --help\n" in err
     )
 
 

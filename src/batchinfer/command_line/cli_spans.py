@@ -35,10 +35,10 @@ def plan_command(
         raise click.UsageError("plan takes --force with --from and --to")
 
     def work() -> Any:
+        from batchinfer.command_line.span_table import show_span_plan
         from batchinfer.pipeline.definition.context import Context
         from batchinfer.pipeline.plan import plan_backfill, plan_slice
         from batchinfer.show import show_plan
-        from batchinfer.show_span import show_span_plan
 
         context = Context.open(ref, env, overrides)
         if slice_ is not None:

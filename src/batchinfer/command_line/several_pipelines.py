@@ -12,6 +12,7 @@ from typing import Any
 
 from batchinfer.credentials import without_credentials
 from batchinfer.errors import BatchInferError
+from batchinfer.hints import hint_fields
 
 
 class PipelineResults(dict[str, Any]):
@@ -61,4 +62,4 @@ def _outcome(ref: str, work: Callable[[str], Any]) -> tuple[dict[str, Any], int]
         return {"pipeline": ref, **body}, int(getattr(result, "exit_code", 0))
     show_error(told)
     body = {**told.facts, "pipeline": ref, "status": "failed", "errors": list(told.problems)}
-    return body | ({"hint": told.hint} if told.hint else {}), told.exit_code
+    return body | hint_fields(told.hint), told.exit_code

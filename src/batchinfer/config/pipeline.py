@@ -180,15 +180,15 @@ class Checks(Strict):
 def _with_words(document: dict[Any, Any]) -> dict[Any, Any]:
     """The document with the key `on` in `notify`, which YAML reads as true."""
     notices = document.get("notify")
-    if not isinstance(notices, list):
-        return document
-    named = [
-        {("on" if key is True else key): value for key, value in one.items()}
-        if isinstance(one, dict) and "on" not in one
-        else one
-        for one in notices
-    ]
-    return {**document, "notify": named}
+    if isinstance(notices, list):
+        return {**document, "notify": [_with_word(one) for one in notices]}
+    return {**document, "notify": _with_word(notices)} if isinstance(notices, dict) else document
+
+
+def _with_word(notice: Any) -> Any:
+    if not isinstance(notice, dict) or "on" in notice:
+        return notice
+    return {("on" if key is True else key): value for key, value in notice.items()}
 
 
 def _check_schedule(text: str) -> str:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from batchinfer.contracts import CHAMPION
 from batchinfer.errors import ModelError
 from batchinfer.hinted_commands import Asked
+from batchinfer.hints import Hint
 from batchinfer.models.formats.catalogue import FORMATS
 from batchinfer.models.source_code import source_digest
 
@@ -143,10 +144,8 @@ def _hint(manifest: Mapping[str, Any], asked: Asked | None) -> str:
             "go back to a version that is whole with models."
         )
     again = remake_command(manifest, asked) or asked.version_command()
-    return (
-        f"Make the version again ({again}), or go back to a version that is whole "
-        f"({asked.command('models')})."
-    )
+    listing = asked.command("models")
+    return Hint(again, " makes the version again; or go back to one that is whole: ", listing)
 
 
 def _read_files(folder: Path) -> dict[str, bytes]:

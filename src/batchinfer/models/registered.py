@@ -19,6 +19,7 @@ from batchinfer.config.suggestions import did_you_mean, listed
 from batchinfer.contracts import CHAMPION
 from batchinfer.errors import ModelError
 from batchinfer.hinted_commands import Asked
+from batchinfer.hints import Hint
 
 DIGEST_TAG = "batchinfer.digest"
 METRICS_TAG = "batchinfer.metrics"
@@ -91,7 +92,7 @@ def version_words(asked: Asked | None, alias: str = CHAMPION) -> str:
     if asked is None:
         return "train makes a version, and register takes one from elsewhere"
     elsewhere = "" if asked.trains else " of a model trained elsewhere"
-    return f"{asked.version_command(alias)} makes a version{elsewhere}"
+    return Hint(asked.version_command(alias), f" makes a version{elsewhere}")
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ class RegisteredModel:
         register = self.asked.command("register", "--artifact", uri) if self.asked else "register"
         raise ModelError(
             f"{uri} is not a batchinfer bundle: it has no tag {DIGEST_TAG}",
-            f"{register} makes a bundle of a model trained elsewhere",
+            Hint(register, " makes a bundle of a model trained elsewhere"),
         )
 
     def at(self, number: str) -> Version:
@@ -135,7 +136,7 @@ class RegisteredModel:
         raise ModelError(
             f"model {self.name!r} has no version {number}; versions: "
             f"{listed(version.version for version in self.versions)}",
-            f"{version_words(self.asked)}; {self._listing()}",
+            Hint(version_words(self.asked), "; ", self._listing()),
         )
 
     def holder(self, alias: str) -> str:
@@ -152,12 +153,12 @@ class RegisteredModel:
         raise ModelError(
             f"model {self.name!r} has no alias {alias!r}{did_you_mean(alias, self.aliases)}; "
             f"aliases: {known}",
-            f"{version_words(self.asked, alias)}; {self._promoting()}",
+            Hint(version_words(self.asked, alias), "; ", self._promoting()),
         )
 
     def _listing(self) -> str:
         listing = self.asked.command("models") if self.asked else "models"
-        return f"{listing} lists the versions there are"
+        return Hint(listing, " lists the versions there are")
 
     def _promoting(self) -> str:
         newest = self.versions[-1].version
@@ -166,7 +167,7 @@ class RegisteredModel:
             if self.asked
             else (f"models --promote {newest}")
         )
-        return f"{promoting} gives it to the newest version there is"
+        return Hint(promoting, " gives it to the newest version there is")
 
     def history(self, alias: str) -> list[str]:
         """Numbers of the versions that held the alias before, newest last.

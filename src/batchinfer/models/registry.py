@@ -23,6 +23,7 @@ from batchinfer.contracts import ModelRef, NamedModel
 from batchinfer.credentials import without_credentials
 from batchinfer.errors import BatchInferError, ModelError
 from batchinfer.hinted_commands import Asked
+from batchinfer.hints import Hint
 from batchinfer.models.bundle import verify_bundle
 from batchinfer.models.bundle_store import bundles_of, download_bundle, download_model, local_bundle
 from batchinfer.models.mlflow_client import log_training, open_client, registry_lock, storage_errors
@@ -281,9 +282,11 @@ class Registry:
                 raise ModelError(
                     f"models:/{name}@{alias} has no former version to go back to: version {holder} "
                     "is its first",
-                    f"{self.asked.command('models') if self.asked else 'models'} lists the "
-                    "versions; with --promote and the number of one it gives the alias to that: "
-                    f"{', '.join(known)}",
+                    Hint(
+                        self.asked.command("models") if self.asked else "models",
+                        " lists the versions; with --promote and the number of one it gives the "
+                        f"alias to that: {', '.join(known)}",
+                    ),
                 )
             former = known[history.pop()]
             digest = model.digest_of(former)

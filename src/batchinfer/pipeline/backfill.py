@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from batchinfer import stopping
 from batchinfer.command_reports import RunReport
 from batchinfer.errors import BatchInferError, Interrupted
+from batchinfer.hints import hint_fields
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.costs import cost_of
 from batchinfer.pipeline.observed.observed_run import observe
@@ -65,12 +66,12 @@ class BackfillReport:
     runs: list[RunReport] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
-        body = {name: value for name, value in vars(self).items() if name != "runs"}
-        if self.hint is None:
-            del body["hint"]
-        return body | {
-            counter: sum(getattr(run, counter) for run in self.runs) for counter in _COUNTERS
-        }
+        body = {name: value for name, value in vars(self).items() if name not in ("runs", "hint")}
+        return (
+            body
+            | hint_fields(self.hint)
+            | {counter: sum(getattr(run, counter) for run in self.runs) for counter in _COUNTERS}
+        )
 
 
 _COUNTERS = ("rows_in", "rows_scored", "rows_reused", "rows_quarantined")
@@ -252,8 +253,9 @@ def _take(report: BackfillReport, slice_: str, outcome: RunReport | BatchInferEr
                 "status": "failed",
                 "exit_code": outcome.exit_code,
                 "errors": list(outcome.problems),
-                "hint": outcome.hint,
+                "hint": None,
             }
+            | hint_fields(outcome.hint)
         )
         report.errors += [f"slice {slice_}: {problem}" for problem in outcome.problems]
         report.exit_code = min(report.exit_code or outcome.exit_code, outcome.exit_code)

@@ -19,6 +19,7 @@ from batchinfer.config.pipeline import Pipeline
 from batchinfer.config.uris import join
 from batchinfer.contracts import SLICE
 from batchinfer.errors import DamagedFile, InputError, InputMissing, StorageError
+from batchinfer.hints import Hint
 from batchinfer.lake.table_places import open_filesystem, plain_place, storage_faults
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.table_steps import table_steps
@@ -160,8 +161,8 @@ def remedy(context: Context, error: DamagedFile) -> str | None:
     named = [file for file in files if any(file.path in each for each in error.problems)]
     if not named:
         return None
-    more = f"{context.asked.command('doctor', '--deep')} names any others"
-    return "; ".join([*dict.fromkeys(_hint(context, file) for file in named), more])
+    more = Hint(context.asked.command("doctor", "--deep"), " names any others")
+    return Hint.joined([*dict.fromkeys(_hint(context, file) for file in named), more], "; ")
 
 
 def damage_behind(context: Context, slice_: str | None, error: BaseException) -> InputError | None:
@@ -340,18 +341,16 @@ def _hint(context: Context, file: LoggedFile) -> str:
     if file.is_source:
         return f"{copy}; else have the table's owner take its rows out of the table"
     if file.table == context.predictions:
-        return f"{score} writes it anew"
+        return Hint(score, " writes it anew")
     if file.table == context.quarantine:
-        return f"{copy}; records of rows that could not be scored, {score} writes anew"
+        return Hint(f"{copy}; records of rows that could not be scored, ", score, " writes anew")
     if file.table == context.runs:
         return f"{copy}; else move the folder {file.table} aside: it is the history of runs only"
     if file.table == context.landed and context.pipeline.source.never_anew is None:
-        return f"{extract} lands it anew from its source"
+        return Hint(extract, " lands it anew from its source")
     if file.table == context.landed_for_training:
-        return (
-            f"move the folder {file.table} aside, and {context.asked.command('train')} lands it "
-            "anew"
-        )
+        train = context.asked.command("train")
+        return Hint(f"move the folder {file.table} aside, and ", train, " lands it anew")
     if file.table == context.landed:
         return (
             f"{copy}; else move the folder {file.table} aside, extract its slices again, and score "

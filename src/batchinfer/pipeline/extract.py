@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from batchinfer.command_reports import ExtractReport
 from batchinfer.config.sources import DeltaSource
 from batchinfer.errors import ConfigError
+from batchinfer.hints import Hint
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.slice_names import check_slice
 from batchinfer.pipeline.landing.delta_in_place import extract_in_place
@@ -48,7 +49,8 @@ def extract_source(
     if rule == "ingest_date" and slice_ is None:
         raise ConfigError(
             f"pipeline {context.name} has slice: ingest_date: got no --slice; allowed: --slice "
-            "with a day such as 2026-11-21"
+            "with a day such as 2026-11-21",
+            Hint(context.extract_command(), " lands it as today's (in UTC)"),
         )
     if rule != "ingest_date" and slice_ is not None:
         raise ConfigError(

@@ -219,5 +219,7 @@ def _program() -> str:
         is_found = found is not None and os.path.realpath(found) == os.path.realpath(called)
         return "batchinfer" if is_found else shlex.quote(called)
     if Path(called).parts[-2:] == ("batchinfer", "__main__.py"):
-        return f"{shlex.quote(sys.executable)} -m batchinfer"
+        found = shutil.which("python")
+        is_found = found is not None and os.path.abspath(found) == os.path.abspath(sys.executable)
+        return f"{'python' if is_found else shlex.quote(sys.executable)} -m batchinfer"
     return "batchinfer"

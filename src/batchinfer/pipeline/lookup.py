@@ -88,5 +88,9 @@ def answer_lookup(
     if any(row is None for row in found):
         body.exit_code = InputMissing.exit_code
         absent = [line for line, row in zip(lines, found, strict=True) if row is None]
-        body |= {"status": "absent", "errors": [f"no prediction for {line}" for line in absent]}
+        body |= {
+            "status": "absent",
+            "exit_code": body.exit_code,
+            "errors": [f"no prediction for {line}" for line in absent],
+        }
     return body

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from batchinfer.config.types import spark_name
+from batchinfer.hints import commands_of
 from batchinfer.machine import usable_memory
 from batchinfer.pipeline.damaged_files import remedies
 from batchinfer.pipeline.definition.context import Context
@@ -99,6 +100,7 @@ def plan_slice(context: Context, slice_: str) -> Plan:
     }
     foresight.attempt(slice_, lambda: _tell_upstream(context, slice_, result))
     result.exit_code = foresight.exit_code
+    result["next"] = [one for hint in result["hints"] for one in commands_of(hint)]
     if result["problems"]:
         result["status"] = "problems"
         result["errors"] = result["problems"]

@@ -18,6 +18,7 @@ from batchinfer.command_reports import RunReport
 from batchinfer.contracts import SLICE
 from batchinfer.errors import InputError, InputMissing
 from batchinfer.hinted_commands import Asked
+from batchinfer.hints import Hint
 from batchinfer.inference.road_choice import Road
 from batchinfer.lake.ledger import run_number
 from batchinfer.pipeline.definition.context import Context
@@ -122,7 +123,7 @@ def _road(chosen: Road, rows: int) -> Road:
 
 def _hint(asked: Asked, slice_: str, *force: str) -> str:
     command = asked.command("score", "--slice", slice_, *force)
-    return f"{command} scores all rows of the slice, those in quarantine too"
+    return Hint(command, " scores all rows of the slice, those in quarantine too")
 
 
 def _waiting(

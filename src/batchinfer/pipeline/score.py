@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from batchinfer.command_reports import RunReport
 from batchinfer.contracts import SLICE
 from batchinfer.errors import ConfigError, InputError, InputMissing
+from batchinfer.hints import Hint
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.costs import note_held, tell_cost
 from batchinfer.pipeline.run_record import recorded
@@ -57,9 +58,9 @@ def newest_slice(context: Context) -> str:
         raise InputMissing(
             f"nothing of pipeline {context.name} has landed in {context.landed}, so there is no "
             "slice to score",
-            f"batchinfer train -p {context.name} lands the source and learns from it"
+            Hint(context.asked.command("train"), " lands the source and learns from it")
             if does_land
-            else f"batchinfer extract -p {context.name} --slice DAY, such as 2026-11-21",
+            else Hint(context.extract_command(), " lands it as today's"),
         )
     return landed[-1]
 

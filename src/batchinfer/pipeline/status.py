@@ -13,6 +13,7 @@ from batchinfer.errors import (
     StorageError,
     TooManyQuarantined,
 )
+from batchinfer.hints import Hint, commands_of
 from batchinfer.pipeline.damaged_files import remedies
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.slice_names import check_slice
@@ -132,8 +133,9 @@ def _add_check(body: Status, late: Sequence[Lateness]) -> None:
     body["check"] = {"ok": not late, "problems": problems}
     if late:
         body.exit_code = min(one.exit_code for one in late)
-        commands = "; ".join(dict.fromkeys(one.command for one in late))
-        body.update(status="failed", exit_code=body.exit_code, errors=problems, hint=commands)
+        hint = Hint.joined(dict.fromkeys(one.command for one in late), "; ")
+        body.update(status="failed", exit_code=body.exit_code, errors=problems, hint=hint)
+        body["next"] = commands_of(hint)
 
 
 def _current_digest(pipeline: Pipeline, registry: Registry) -> tuple[str | None, str | None]:

@@ -37,7 +37,7 @@ from batchinfer.pipeline.training.newest_rows import find_superseded, superseded
 from batchinfer.pipeline.training.rows_left_out import RowsLeftOut
 from batchinfer.pipeline.training.training_data import training_data
 from batchinfer.pipeline.training.validation import ValidationRule, choose_validation
-from batchinfer.report.terminal import progress
+from batchinfer.report.terminal import progress, step
 from batchinfer.spark.capacity import workers
 from batchinfer.spark.session import import_spark
 
@@ -117,7 +117,8 @@ def _check_settings(context: Context, alias: str) -> Train:
     if settings is None:
         raise ConfigError(
             f"{context.loaded.file}: no train section; allowed: train with a target and a model",
-            "a model trained elsewhere, or a handler, is no business of train: "
+            "a section such as train: {target: {column: COLUMN}} says what is learned; a model "
+            "trained elsewhere, or a handler, is no business of train: "
             f"{context.asked.version_command()}, where PATH is its file",
         )
     if not (context.pipeline.features or context.pipeline.derive):
@@ -281,14 +282,15 @@ def _train_and_register(
             card,
         )
         name = context.pipeline.model.named.name
-        former = context.registry.holder(name, alias)
-        ref = context.registry.register(
-            name, folder, alias, metrics=report.metrics,
-            params=dict(settings.params),
-            tags={"pipeline": context.name, "run_id": context.run_id,
-            "training_version": str(data.version)},
-            curve=trained.curve, card=card,
-        )  # fmt: skip
+        with step(f"registering the model {name}"):
+            former = context.registry.holder(name, alias)
+            ref = context.registry.register(
+                name, folder, alias, metrics=report.metrics,
+                params=dict(settings.params),
+                tags={"pipeline": context.name, "run_id": context.run_id,
+                "training_version": str(data.version)},
+                curve=trained.curve, card=card,
+            )  # fmt: skip
     report.warnings += warn_of_words(context, alias, former, ref)
     report.stage_seconds["register"] = round(time.perf_counter() - started, 3)
     report.model_name, report.model_version, report.bundle_digest = (

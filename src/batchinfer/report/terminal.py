@@ -7,6 +7,7 @@ rich is imported only when something is shown. Knows nothing of what a command d
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import sys
 import threading
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from batchinfer.errors import BatchInferError, Interrupted
+from batchinfer.hints import CommandLine, commands_of, parts_of
 from batchinfer.report.safe_text import duration, showable
 
 if TYPE_CHECKING:
@@ -24,6 +26,10 @@ if TYPE_CHECKING:
 _PLAIN_WIDTH = 160
 _EVERY_S = 10.0
 _MOMENT_S = 1.0
+# What takes as long has its duration told when it ends.
+_LONG_S = 2.0
+# Bars that are shown now: a line that is written past rich would stand in the middle of one.
+_bars: list[str] = []
 
 
 class Advance(Protocol):
@@ -120,13 +126,40 @@ def show_error(error: BatchInferError | Interrupted) -> None:
         mark = "- " if len(problems) > 1 else "Error: "
         console.print(Text.assemble((mark, "bold red"), problem), soft_wrap=True)
     if error.hint:
-        console.print(Text.assemble(("Hint: ", "bold cyan"), showable(error.hint)), soft_wrap=True)
+        show_hint(error.hint)
+
+
+def show_hint(hint: str, name: str = "Hint") -> None:
+    """Prints a hint. On a terminal each of its commands has a line of its own, which can be pasted
+    whole; a log has it on one line, to be searched.
+
+    Runs on: driver. Writes to: stderr.
+    """
+    from rich.text import Text
+
+    console = _console()
+    parts = parts_of(hint)
+    if not sys.stderr.isatty() or not commands_of(hint):
+        parts = (hint,)
+    # What stands on the line that is not ended yet.
+    line, begun = Text.assemble((f"{name}:", "bold cyan"), " "), False
+    for part in parts:
+        if isinstance(part, CommandLine):
+            line.rstrip()
+            console.print(line, soft_wrap=True)
+            console.print(Text(f"  {showable(part)}"), soft_wrap=True)
+            line, begun = Text(), True
+        else:
+            line.append(showable(part.lstrip(" ,;:") if begun else part))
+    if line.plain.strip():
+        console.print(line, soft_wrap=True)
 
 
 @contextlib.contextmanager
 def step(what: str) -> Generator[None]:
-    """Says on a terminal what is going on, if the block takes longer than a moment; a log has the
-    lines of `progress`, and no use for this one.
+    """Says on a terminal what is going on, if the block takes longer than a moment, and how long it
+    took, if that was longer than two seconds. A log has the lines of `progress`, and no use for
+    this one.
 
     Args:
         what: such as `starting Spark`.
@@ -136,8 +169,13 @@ def step(what: str) -> Generator[None]:
     if not _is_terminal():
         yield
         return
-    console = os.dup(2)
-    line = threading.Timer(_MOMENT_S, lambda: os.write(console, f"{what}…\n".encode()))
+    console, started = os.dup(2), time.monotonic()
+
+    def tell() -> None:
+        if not _bars:
+            os.write(console, f"{showable(what)}…\n".encode())
+
+    line = threading.Timer(_MOMENT_S, tell)
     line.daemon = True
     line.start()
     try:
@@ -146,6 +184,8 @@ def step(what: str) -> Generator[None]:
         line.cancel()
         line.join()
         os.close(console)
+    if (seconds := time.monotonic() - started) >= _LONG_S:
+        show_line(f"{showable(what)}: {duration(seconds)}")
 
 
 @contextlib.contextmanager
@@ -153,8 +193,9 @@ def progress(description: str, total: int | None, unit: str = "") -> Generator[A
     """Shows how far something is while the block runs; yields the function that counts units as
     done.
 
-    On a terminal a bar; elsewhere a plain line at most every ten seconds, and none for work that is
-    done before that. The yielded function may be called from any thread.
+    On a terminal a bar, and a line with its counts and its duration once it is gone, if it took
+    longer than two seconds; elsewhere a plain line at most every ten seconds, and none for work
+    that is done before that. The yielded function may be called from any thread.
 
     Args:
         description: what is going on.
@@ -164,14 +205,31 @@ def progress(description: str, total: int | None, unit: str = "") -> Generator[A
     Runs on: driver. Writes to: stderr.
     """
     if _is_terminal():
+        counted = ProgressLines(description, total, unit, write=show_line, every_s=math.inf)
         with _bar(description, total, unit) as advance:
-            yield advance
+
+            def count(done: int = 1, /, note: str = "") -> None:
+                counted.advance(done, note=note)
+                advance(done, note=note)
+
+            yield count
+        counted.finish(_LONG_S)
         return
     lines = ProgressLines(description, total, unit, write=show_line)
     try:
         yield lines.advance
     finally:
         lines.finish()
+
+
+@contextlib.contextmanager
+def _shown(bar: str) -> Generator[None]:
+    """Takes note of a bar while it is shown."""
+    _bars.append(bar)
+    try:
+        yield
+    finally:
+        _bars.remove(bar)
 
 
 @contextlib.contextmanager
@@ -203,7 +261,7 @@ def _bar(description: str, total: int | None, unit: str) -> Generator[Advance]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=_console(), transient=True) as bar:
+    with _shown(description), Progress(*columns, console=_console(), transient=True) as bar:
         task = bar.add_task(escape(showable(description)), total=total)
 
         def advance(done: int = 1, /, note: str = "") -> None:
@@ -250,11 +308,11 @@ class ProgressLines:
                 self._shown, self._lines = now, self._lines + 1
                 self.write(self._line(now - self._started))
 
-    def finish(self) -> None:
-        """Writes the last line, if there was a first one."""
+    def finish(self, after_s: float = math.inf) -> None:
+        """Writes the last line, if there was a first one, or if it took so long."""
         with self._lock:
-            if self._lines:
-                seconds = self.clock() - self._started
+            seconds = self.clock() - self._started
+            if self._lines or seconds >= after_s:
                 self.write(
                     f"{showable(self.description)}: {self._count()} in "
                     f"{duration(seconds)}{self._rate(seconds)}"

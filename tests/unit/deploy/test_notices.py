@@ -198,6 +198,7 @@ def test_mail_that_is_refused_is_tried_once_more(
         ("[{webhook_env: ALERT_URL, on: [drift]}]", "checks.drift is not built yet; allowed: fail"),
         ("[{webhook_env: ALERT_URL, on: [fialed]}]", "'fialed' (did you mean failed?); allowed: "),
         ("[{webhook_env: ALERT_URL}]", "missing; this field is required"),
+        ("{webhook_env: ALERT_URL, on: failed}", "got a mapping ('webhook_env', 'on')"),
         ("[{on: [failed]}]", "got both or neither of webhook_env and smtp_env"),
         ("[{smtp_env: SMTP_URL, on: [failed]}]", "got one of smtp_env and to"),
         ("[{smtp_env: SMTP_URL, to: ops, on: [failed]}]", "addresses such as a@example.org"),

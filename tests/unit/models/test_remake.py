@@ -59,11 +59,14 @@ def test_the_pipeline_and_the_alias_at_hand_are_taken() -> None:
 @pytest.mark.parametrize(
     ("facts", "hint"),
     [
-        ({"training_table": "t", "pipeline": "p"}, "(batchinfer train -p p), or go back"),
+        (
+            {"training_table": "t", "pipeline": "p"},
+            "batchinfer train -p p makes the version again; or",
+        ),
         (
             {"artifact": {"name": "w.safetensors"}, "pipeline": "p"},
-            "(batchinfer register -p p --artifact w.safetensors --alias champion), or go back to a "
-            "version that is whole (batchinfer models -p p).",
+            "batchinfer register -p p --artifact w.safetensors --alias champion makes the version "
+            "again; or go back to one that is whole: batchinfer models -p p",
         ),
         (
             {},

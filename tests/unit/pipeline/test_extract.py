@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import pytest
 from spark.projects import DAY, SmallProject, csv_of
 
 from batchinfer.errors import ConfigError, InputMissing, SliceHeld
+from batchinfer.hints import commands_of
 from batchinfer.lake.leases import hold
 from batchinfer.pipeline.extract import extract_source
 
@@ -34,6 +37,13 @@ def test_a_slice_that_cannot_be_is_refused_and_nothing_is_made(
     assert [path.name for path in (local.root / "var/lake").iterdir()] == ["runs"], (
         "but for the record of the run"
     )
+
+
+def test_without_a_slice_the_command_with_todays_is_told(local: SmallProject) -> None:
+    with pytest.raises(ConfigError) as caught:
+        local.extract(None)
+    today = dt.datetime.now(dt.timezone.utc).date().isoformat()
+    assert commands_of(caught.value.hint) == [f"batchinfer extract {local.named} --slice {today}"]
 
 
 def test_no_file_is_an_error_and_no_empty_slice(local: SmallProject) -> None:

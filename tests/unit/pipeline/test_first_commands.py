@@ -11,6 +11,8 @@ from spark.projects import DAY, SmallProject, csv_of
 
 import batchinfer
 from batchinfer.errors import ConfigError, InputMissing, ModelError
+from batchinfer.hints import commands_of
+from batchinfer.pipeline.lookup import answer_lookup
 
 LABELLED = "  source: {path: labelled/*.csv}\n"
 
@@ -83,12 +85,21 @@ def test_the_newest_slice_is_scored_where_none_is_named(
     report = batchinfer.score(_file(first))
     assert (report.slice, report.status) == ("2026-11-23", "published")
     assert "takes slice 2026-11-23, the newest" in capsys.readouterr().err
+    absent = answer_lookup(first.context(), ["source_file=none.csv,source_line=2"], None, None)
+    assert (absent["status"], absent["exit_code"], absent.exit_code) == ("absent", 3, 3)
+    assert "exit_code" not in answer_lookup(
+        first.context(), ["source_file=2026-11-23.csv,source_line=2"], None, None
+    )
 
 
 def test_a_score_too_early_says_the_next_step(first: SmallProject) -> None:
     with pytest.raises(InputMissing, match="nothing of pipeline small has landed") as told:
         batchinfer.score(_file(first))
-    assert "batchinfer train -p small" in str(told.value.hint)
+    train = f"batchinfer train {first.named}"
+    assert (str(told.value.hint), commands_of(told.value.hint)) == (
+        f"{train} lands the source and learns from it",
+        [train],
+    )
     first.extract()
     with pytest.raises(ModelError, match="no model 'small' in the registry") as no_model:
         batchinfer.score(_file(first))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import subprocess
 import sys
 import threading
@@ -120,6 +121,68 @@ def test_on_a_terminal_there_is_a_bar_and_stdout_stays_clean() -> None:
     os.close(leader)
     assert done.stdout == b"{}\n"
     assert "score [red]" in shown and "4/4 rows" in shown
+
+
+# Prints to a terminal what a step shows, a bar and a step behind it, each longer than a moment.
+STEPS = """
+import time
+from batchinfer.report import terminal
+terminal._MOMENT_S, terminal._LONG_S = 0.0, {long}
+with terminal.step("registering"):
+    time.sleep(0.3)
+with terminal.progress("scoring", 4, "rows") as advance:
+    for _ in range(4):
+        advance()
+    with terminal.step("in the middle of a bar"):
+        time.sleep(0.3)
+try:
+    with terminal.step("that fails"):
+        time.sleep(0.3)
+        raise ValueError("wrong")
+except ValueError:
+    pass
+"""
+
+
+def lines_on_a_terminal(script: str, term: str) -> tuple[str, str]:
+    """(standard output, what a terminal got on standard error)."""
+    ours, theirs = pty.openpty()
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE, stderr=theirs, text=True, check=True,
+        env=os.environ | {"TERM": term, "COLUMNS": "100"},
+    )  # fmt: skip
+    os.close(theirs)
+    shown = b""
+    try:
+        while part := os.read(ours, 4096):
+            shown += part
+    except OSError:  # Linux tells so that nobody has the other end open any more
+        pass
+    os.close(ours)
+    return done.stdout, shown.decode()
+
+
+def test_a_step_that_takes_long_has_its_duration() -> None:
+    out, shown = lines_on_a_terminal(STEPS.format(long=0.2), "xterm")
+    assert out == ""
+    assert "registering…" in shown and re.search(r"registering: 0\.\d\d s", shown)
+    assert re.search(r"scoring: 4 of 4 rows in \d\.\d\d s", shown), "the bar is gone, and is told"
+    assert "in the middle of a bar…" not in shown
+    assert "that fails…" in shown and "that fails:" not in shown
+
+
+def test_a_step_that_is_quick_has_none() -> None:
+    _, shown = lines_on_a_terminal(STEPS.format(long=60), "xterm")
+    assert "registering…" in shown and "registering:" not in shown
+    assert "4 of 4 rows in" not in shown
+
+
+def test_a_log_has_no_steps() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", STEPS.format(long=0.2)], capture_output=True, text=True, check=True
+    )
+    assert (done.stdout, done.stderr) == ("", "")
 
 
 def test_rich_is_imported_only_when_something_is_shown() -> None:

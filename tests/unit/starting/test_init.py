@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -337,3 +338,15 @@ def test_the_command_loads_neither_spark_nor_torch_and_ends_with_the_next_ones(h
     last = done.stderr.splitlines()[-1]
     assert last.startswith("next: ") or last == "", "nothing slow was loaded"
     assert json.loads(done.stdout)["created"][-1] == "conf/pipelines/sizes.yaml"
+
+
+@pytest.mark.parametrize("is_on_path", [True, False])
+def test_next_commands_are_called_as_this_one_was(
+    here: Path, monkeypatch: pytest.MonkeyPatch, is_on_path: bool
+) -> None:
+    monkeypatch.setattr("sys.argv", ["/x/batchinfer/__main__.py"])
+    found = sys.executable if is_on_path else "/usr/bin/other"
+    monkeypatch.setattr("batchinfer.pipeline.init.shutil.which", lambda _: found)
+    [command] = batchinfer.init(folder=here).next
+    python = "python" if is_on_path else shlex.quote(sys.executable)
+    assert command.startswith(f"{python} -m batchinfer init")

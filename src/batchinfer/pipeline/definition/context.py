@@ -24,6 +24,7 @@ from batchinfer.config.rules import keep_own_secrets, wrong_notice_variables, wr
 from batchinfer.config.sink_places import LANDED, QUARANTINE, RUNS, default_sink
 from batchinfer.config.uris import join
 from batchinfer.hinted_commands import Asked
+from batchinfer.hints import CommandLine
 from batchinfer.object_stores import use
 from batchinfer.observability.run_facts import ParentRun
 from batchinfer.pipeline.definition.feature_steps import check_document_steps
@@ -117,7 +118,7 @@ class Context:
         parent = ParentRun(self.run_id, self.name, command, self.parent)
         return replace(self, run_id=new_run_id(), parent=parent)
 
-    def extract_command(self, slice_: str | None = None) -> str:
+    def extract_command(self, slice_: str | None = None) -> CommandLine:
         """The command that lands what is new; where slices are days of ingest, as a day.
 
         Args:

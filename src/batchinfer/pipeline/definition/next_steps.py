@@ -19,6 +19,7 @@ from batchinfer.errors import (
     TooManyQuarantined,
 )
 from batchinfer.hinted_commands import Asked
+from batchinfer.hints import Hint
 
 # Commands that a hint can name whole: the others take more than a pipeline and a slice.
 _OF_SLICE = ("extract", "score", "replay")
@@ -36,17 +37,19 @@ def next_step(asked: Asked, command: str, slice_: str | None, error: BatchInferE
     """
     again = _again(asked, command, slice_)
     if isinstance(error, SliceHeld):
-        return f"wait for that run to end, then: {again}; {asked.command('status')} shows what runs"
+        runs = asked.command("status")
+        return Hint("wait for that run to end, then: ", again, "; ", runs, " shows what runs")
     if isinstance(error, ChecksFailed):
         return _of_checks(asked, error.facts, again)
     if isinstance(error, TooManyQuarantined):
-        return asked.command("quarantine", *_slice(slice_)) + " shows them"
+        return Hint(asked.command("quarantine", *_slice(slice_)), " shows them")
     if isinstance(error, InputError):
         return _of_input(asked, command, slice_, again)
     if isinstance(error, ModelError):
-        return f"{asked.command('models')} lists the versions that there are, and their aliases"
+        listing = asked.command("models")
+        return Hint(listing, " lists the versions that there are, and their aliases")
     if isinstance(error, StorageError) and error.worth_a_retry:
-        return f"once the storage answers: {again}"
+        return Hint("once the storage answers: ", again)
     return None
 
 
@@ -65,19 +68,20 @@ def _of_checks(asked: Asked, facts: Mapping[str, Any], again: str) -> str:
     data, its model and its suite.
     """
     if not (run := facts.get("run_id")):
-        return f"once the data, the model or the suite is right: {again}"
+        return Hint("once the data, the model or the suite is right: ", again)
     page = facts.get("report")
     where = f", which is {page}" if page else ""
-    return (
-        f"{asked.command('report', '--run', run)} shows the report of the run{where}; once the "
-        f"data, the model or the suite is right: {again}"
+    return Hint(
+        asked.command("report", "--run", run),
+        f" shows the report of the run{where}; once the data, the model or the suite is right: ",
+        again,
     )
 
 
 def _of_input(asked: Asked, command: str, slice_: str | None, again: str) -> str | None:
     if command == "extract":
-        return f"once the source and the pipeline file agree: {again}"
+        return Hint("once the source and the pipeline file agree: ", again)
     if command not in ("score", "replay") or slice_ is None:
         return None
     anew = asked.command("extract", "--slice", slice_, "--force")
-    return f"once the source is right: {anew} lands the slice anew, and then: {again}"
+    return Hint("once the source is right: ", anew, " lands the slice anew, and then: ", again)

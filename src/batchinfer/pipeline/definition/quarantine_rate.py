@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from batchinfer.hinted_commands import Asked
+from batchinfer.hints import Hint
 
 
 def is_too_many(failed: int, of: int, allowed: float) -> bool:
@@ -29,4 +30,4 @@ def told_rate(failed: int, of: int, allowed: float, reasons: Mapping[str, int], 
 def shows_quarantine(asked: Asked, slice_: str | None) -> str:
     """The hint that shows them."""
     command = asked.command("quarantine", *([] if slice_ is None else ["--slice", slice_]))
-    return f"{command} shows why, and the first of them"
+    return Hint(command, " shows why, and the first of them")

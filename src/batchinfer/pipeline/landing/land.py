@@ -25,6 +25,7 @@ from batchinfer.pipeline.landing.landing_task import LandingPlan, landed_stats
 from batchinfer.pipeline.landing.missing_columns import check_json_keys
 from batchinfer.pipeline.landing.new_keys import check_new_keys
 from batchinfer.pipeline.landing.slice_anew import check_rows
+from batchinfer.report.terminal import step
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -47,7 +48,8 @@ def land(landing: Landing, open_session: OpenSession) -> ExtractReport:
     scope = f"extract {landing.scope}"
     with hold_and_sweep(lake, context.name, scope, context.run_id, tables) as swept:
         report.warnings += swept
-        new = find_increment(landing, open_session)
+        with step("looking for what is new in the source"):
+            new = find_increment(landing, open_session)
         if new is None:
             _say_nothing_new(report, landing)
         else:
@@ -93,7 +95,8 @@ def _land_staged(
         _check_rate(landing, staged, new)
         _check_keys(landing, staged, new, open_session)
         report.warnings += _changed_columns(landing, new)
-        report.version = _commit(landing, staged, new)
+        with step(f"landing {staged.rows_landed:,} rows"):
+            report.version = _commit(landing, staged, new)
     except BaseException:
         remove_staged(landing.table, staged.files)
         remove_staged(landing.context.quarantine, staged.quarantine)

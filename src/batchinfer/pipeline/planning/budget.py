@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from batchinfer.command_reports import RunReport
 from batchinfer.errors import BatchInferError, BudgetReached, ConfigError
 from batchinfer.hinted_commands import Asked
+from batchinfer.hints import CommandLine, Hint
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.costs import NO_GPU_PRICE, cost_of, lacks_gpu_price
 from batchinfer.pipeline.planning.estimate import PRICES
@@ -109,7 +110,7 @@ class Budget:
         return BudgetReached(
             f"--max-cost: got {self.most:g}; {why}, so it left {slices}. What was scored is "
             "published",
-            f"{on} --max-cost {self.most:g} goes on, for as much again",
+            Hint(_limited(on, self.most), " goes on, for as much again"),
         )
 
     def _cost(self, seconds: float) -> float:
@@ -133,6 +134,10 @@ def open_budget(context: Context, span: Span, force: bool, most: float) -> Budge
         raise _above(context.asked, plan, force, most)
     planned = {one.slice: one for one in plan.slices}
     return Budget(context, most, planned, HeldResources(plan.cores, plan.gpus or 0.0), force)
+
+
+def _limited(command: str, most: float) -> CommandLine:
+    return CommandLine(f"{command} --max-cost {most:g}")
 
 
 def _without_estimate(context: Context, plan: SpanPlan) -> BatchInferError:
@@ -172,7 +177,7 @@ def _above(asked: Asked, plan: SpanPlan, force: bool, most: float) -> ConfigErro
             *(["--force"] if force else []),
         )
         count = f"{len(fitting):,} of {len(plan.slices):,} slices"
-        hint = f"{command} --max-cost {most:g} scores {count}, which fit"
+        hint = Hint(_limited(command, most), f" scores {count}, which fit")
     else:
         hint = f"the first slice alone is estimated at {plan.slices[0].cost:.4g}"
     return ConfigError(

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from batchinfer.hints import Hint, commands_of
 from batchinfer.pipeline.damaged_files import remedies
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.planning.estimate import Estimate
@@ -20,6 +21,7 @@ from batchinfer.pipeline.scoring.published import (
 )
 from batchinfer.pipeline.slices.landed import read_landed
 from batchinfer.pipeline.slices.span import Span
+from batchinfer.report.terminal import step
 from batchinfer.spark.jvm import is_running
 
 # So many slices are named in one warning.
@@ -77,9 +79,13 @@ class SpanPlan:
     exit_code: int
 
     def to_json(self) -> dict[str, Any]:
-        body = dataclasses.asdict(self)
+        body = {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in dataclasses.asdict(self).items()
+        }
         del body["exit_code"], body["start"], body["end"]
         found = {"pipeline": body.pop("pipeline"), "from": self.start, "to": self.end} | body
+        found["next"] = [one for hint in self.hints for one in commands_of(hint)]
         return found | ({"errors": list(self.problems)} if self.problems else {})
 
 
@@ -97,8 +103,10 @@ def plan_span(context: Context, span: Span, force: bool = False) -> SpanPlan:
     from batchinfer.lake.runs import latest_runs
 
     foresight = Foresight(context)
-    data = {name: foresight.find_slice(name) for name in span.landed}
-    foresight.look_at_places()
+    with step(f"looking at {len(span.landed):,} slices"):
+        data = {name: foresight.find_slice(name) for name in span.landed}
+    with step(f"looking up the model {context.pipeline.model.uri}"):
+        foresight.look_at_places()
     model = foresight.model
     with remedies(context):
         published, landed = read_published(context), read_landed(context)
@@ -167,7 +175,7 @@ def _how_to_know(context: Context, estimate: Estimate, chosen: Sequence[str]) ->
     if estimate.earlier or not chosen:
         return []
     score = context.asked.command("score", "--slice", chosen[0])
-    return [f"{score} is measured: plans then have an estimate"]
+    return [Hint(score, " is measured: plans then have an estimate")]
 
 
 def _far(estimate: Estimate, slices: Iterable[PlannedSlice]) -> list[str]:

@@ -9,8 +9,12 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
+from pathlib import Path
 
+from batchinfer.config.project import relative
 from batchinfer.errors import UpstreamAwaited
+from batchinfer.hinted_commands import Asked
+from batchinfer.hints import CommandLine, Hint
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.slice_names import unit_of
 from batchinfer.pipeline.definition.upstream_names import upstream_files
@@ -31,12 +35,14 @@ class Upstream:
         pipeline: as `after` names it.
         slice: what it has to have published; None: nothing has landed that it could publish.
         latest: the newest slice that it has published.
+        night: the command of its night.
     """
 
     pipeline: str
     slice: str | None
     published: bool
     latest: str | None
+    night: str
 
     def told(self) -> str:
         """What is waited for, as a sentence's beginning."""
@@ -55,7 +61,10 @@ def look_upstream(context: Context, day: dt.date) -> list[Upstream]:
     names = context.pipeline.after
     files = upstream_files(context.loaded.file) if names else {}
     env = context.loaded.environment_name
-    return [_look(name, Context.open(str(files[name]), env), day) for name in names]
+    return [
+        _look(name, Context.open(str(files[name]), env), day, _night_of(context, files[name], day))
+        for name in names
+    ]
 
 
 def check_upstream(context: Context, day: dt.date) -> None:
@@ -66,36 +75,49 @@ def check_upstream(context: Context, day: dt.date) -> None:
     Raises:
         UpstreamAwaited: a pipeline that this one comes after has not published what it waits for.
     """
-    missing = [one.told() for one in look_upstream(context, day) if not one.published]
+    missing = [one for one in look_upstream(context, day) if not one.published]
     if not missing:
         return
     since = failing_since(context, UpstreamAwaited.exit_code) or dt.datetime.now(dt.timezone.utc)
     raise UpstreamAwaited(
-        [f"{told}; awaited since {since:%Y-%m-%d %H:%M} UTC" for told in missing],
-        hint=f"after: {', '.join(context.pipeline.after)} in the pipeline file asks for it",
+        [f"{one.told()}; awaited since {since:%Y-%m-%d %H:%M} UTC" for one in missing],
+        Hint(
+            f"after: {', '.join(context.pipeline.after)} in the pipeline file asks for it; ",
+            Hint.joined((one.night for one in missing), ", "),
+            " publishes it, and ",
+            context.asked.command("nightly", "--slice", day.isoformat()),
+            " goes on then",
+        ),
     )
 
 
-def _look(name: str, upstream: Context, day: dt.date) -> Upstream:
+def _night_of(context: Context, file: Path, day: dt.date) -> CommandLine:
+    """The command of the night of a pipeline in `after`, named as the one that waits is named."""
+    by_name = context.asked.pipeline == context.name
+    asked = Asked(file.stem if by_name else relative(file), context.loaded.environment_name)
+    return asked.command("nightly", "--slice", day.isoformat())
+
+
+def _look(name: str, upstream: Context, day: dt.date, night: str) -> Upstream:
     landed = read_landed(upstream)
     unscored = unscored_slices(upstream, landed)
     latest = max((each for each in landed if each not in unscored), default=None)
     rule = upstream.pipeline.source.slice
     if rule == "ingest_date":
         wanted = day.isoformat()
-        return Upstream(name, wanted, wanted in landed and wanted not in unscored, latest)
+        return Upstream(name, wanted, wanted in landed and wanted not in unscored, latest, night)
     if unit_of(rule) is None:
         # No calendar knows such slices: those that landed last.
         newest = max(map(moment_of, landed.values()), default=0)
         wanted = [each for each, one in landed.items() if moment_of(one) == newest]
         lacking = [each for each in wanted if each in unscored]
-        return Upstream(name, min(lacking or wanted, default=None), not lacking, latest)
+        return Upstream(name, min(lacking or wanted, default=None), not lacking, latest, night)
     _, score = night_steps(rule.model_dump(), day)
     last = score.options["to"]
     if last not in landed and not _had_night(upstream, day):
-        return Upstream(name, last, False, latest)
+        return Upstream(name, last, False, latest, night)
     wanted = max((each for each in landed if each <= last), default=None)
-    return Upstream(name, wanted, wanted not in unscored, latest)
+    return Upstream(name, wanted, wanted not in unscored, latest, night)
 
 
 def _had_night(upstream: Context, day: dt.date) -> bool:

@@ -14,6 +14,7 @@ from batchinfer.command_reports import RunReport
 from batchinfer.config.types import parse_ddl
 from batchinfer.contracts import StagedFile
 from batchinfer.errors import InputError
+from batchinfer.hints import Hint
 from batchinfer.lake.ledger import (
     MadeOf,
     Publisher,
@@ -174,8 +175,11 @@ def check_predictions(
     command = columns.context.asked.command("score", "--slice", slice_, "--evolve")
     raise InputError(
         problems,
-        f"{command} adds the new columns to the table and leaves those of other models null; "
-        "earlier models can score as before",
+        Hint(
+            command,
+            " adds the new columns to the table and leaves those of other models null; earlier "
+            "models can score as before",
+        ),
     )
 
 

@@ -27,6 +27,7 @@ from batchinfer.pipeline.scoring.task_result import Rates
 from batchinfer.pipeline.slices.reading import read_rows
 from batchinfer.pipeline.slices.slice_data import SliceData
 from batchinfer.pipeline.slices.slice_splits import splits_of
+from batchinfer.report.terminal import step
 from batchinfer.spark.capacity import is_one_process, master_of, worker_threads
 from batchinfer.spark.jvm import is_running
 
@@ -104,9 +105,10 @@ def score_here(inputs: ResolvedInputs, child: ChildRunner) -> RoadOutcome:
     data, threads = inputs.data, worker_threads(inputs.columns.context.environment.spark)
     plan = scoring_plan(inputs, threads, archive="", rates=Rates(), row_progress="")
     task = ScoringTask(plan, child)
-    result = task.run(
-        rows for split in splits_of(data, 1) for rows in read_rows(split, plan.columns)
-    )
+    with step(f"loading the model, and scoring {data.rows:,} rows"):
+        result = task.run(
+            rows for split in splits_of(data, 1) for rows in read_rows(split, plan.columns)
+        )
     return RoadOutcome(
         Road("direct", REASON.format(rows=data.rows)),
         [result],

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from batchinfer.command_reports import RunReport
 from batchinfer.pipeline.definition.quarantine_rate import is_too_many, told_rate
 from batchinfer.pipeline.scoring.outcome import RunOutcome
+from batchinfer.report.terminal import step
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -36,16 +37,21 @@ class Judge:
         """Great Expectations judges the suites' arguments before a row is read, not after all are
         scored.
         """
-        from batchinfer.checks.expectations import build_suite
+        if not self.suites:
+            return
+        with step("reading the expectations"):
+            from batchinfer.checks.expectations import build_suite
 
-        for kind, suite in self.suites.items():
-            build_suite(suite, kind)
+            for kind, suite in self.suites.items():
+                build_suite(suite, kind)
 
     def failures(self, frame: DataFrame, kind: str) -> list[str]:
         """What the suite of this kind says against the rows; empty where it holds."""
         from batchinfer.checks.expectations import run_suite
 
-        verdict = run_suite(frame, self.suites[kind], f"{self.report.pipeline} {kind}")
+        judged = "the input" if kind == "input" else f"the {kind}"
+        with step(f"checking {judged} of slice {self.report.slice}"):
+            verdict = run_suite(frame, self.suites[kind], f"{self.report.pipeline} {kind}")
         self.results += [{"suite": kind, **result} for result in verdict.results]
         report = self.report
         report.checks_passed = sum(result["success"] for result in self.results)

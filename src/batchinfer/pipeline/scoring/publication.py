@@ -25,6 +25,7 @@ from batchinfer.pipeline.scoring.outcome import RunOutcome
 from batchinfer.pipeline.scoring.resolved_inputs import ResolvedInputs
 from batchinfer.pipeline.scoring.roads import RoadOutcome, run_road
 from batchinfer.pipeline.scoring.task_result import Rates
+from batchinfer.report.terminal import step
 from batchinfer.spark.capacity import model_workers
 from batchinfer.spark.frames import files_frame
 from batchinfer.spark.session import import_spark
@@ -151,7 +152,8 @@ class Publication:
             self._check_rate()
             self._check_predictions()
             started = time.perf_counter()
-            self.rows.commit(self.outcome)
+            with step(f"publishing slice {report.slice}"):
+                self.rows.commit(self.outcome)
             report.stage_seconds["commit"] = round(time.perf_counter() - started, 3)
         except BaseException:
             remove_staged(self.context.predictions, self.outcome.files)

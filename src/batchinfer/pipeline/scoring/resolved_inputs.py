@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from batchinfer.command_reports import RunReport
 from batchinfer.contracts import CHAMPION, SLICE, SOURCE_FILE, SOURCE_LINE, ModelRef
 from batchinfer.errors import ConfigError, ModelError
+from batchinfer.hints import Hint
 from batchinfer.inference import road_choice
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.table_steps import differences
@@ -23,6 +24,7 @@ from batchinfer.pipeline.slices.slice_data import SliceData
 from batchinfer.pipeline.slices.table_columns import TableColumns
 from batchinfer.pipeline.slices.table_facts import table_facts
 from batchinfer.predictions_table import LINEAGE
+from batchinfer.report.terminal import step
 
 if TYPE_CHECKING:
     from batchinfer.checks.suites import Suite
@@ -130,7 +132,7 @@ def _remake_hint(context: Context, manifest: Mapping[str, Any]) -> str:
             "the model was made by train, and the pipeline file has no train section now: put it "
             f"back, or register a model trained elsewhere: {register}"
         )
-    return f"{made} makes a version of what the pipeline file says"
+    return Hint(made, " makes a version of what the pipeline file says")
 
 
 def _check_steps(
@@ -261,7 +263,8 @@ def resolve_inputs(context: Context, slice_: str) -> ResolvedInputs:
     columns = TableColumns(context)
     suites = load_suites(context.pipeline, context.root)
     data = find_slice(context, slice_)
-    model = resolve_model(columns)
+    with step(f"looking up the model {context.pipeline.model.uri}"):
+        model = resolve_model(columns)
     check_suite_columns(columns, suites, model)
     # A road that is asked for and impossible is an error on a published slice too.
     road = choose_slice_road(columns, data)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from batchinfer.config.suggestions import listed
 from batchinfer.errors import ModelError
+from batchinfer.hints import Hint
 from batchinfer.models.registry import Registry
 from batchinfer.pipeline.definition.feature_steps import pipeline_steps
 from batchinfer.pipeline.slices.table_columns import TableColumns
@@ -54,9 +55,12 @@ def find_transforms(columns: TableColumns, name: str) -> tuple[TransformPipeline
     raise ModelError(
         f"the pipeline's features ({fitted}) have to be fitted, and no version of the model "
         f"{name!r} has them fitted as they stand in the pipeline file",
-        f"{context.asked.command('train')} fits them"
-        + ("" if context.pipeline.train else ", once the pipeline file has a train section")
-        + "; a pipeline without features feeds the landed columns as they are",
+        Hint(
+            context.asked.command("train"),
+            " fits them",
+            "" if context.pipeline.train else ", once the pipeline file has a train section",
+            "; a pipeline without features feeds the landed columns as they are",
+        ),
     )
 
 

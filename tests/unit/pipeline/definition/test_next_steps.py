@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 from hinted import commands_in, problem_of
 
 from batchinfer import errors
 from batchinfer.hinted_commands import Asked
+from batchinfer.hints import commands_of
 from batchinfer.pipeline.definition.next_steps import next_step
 
 ASKED = Asked("my files/churn.yaml")
@@ -31,6 +34,7 @@ def test_each_kind_has_commands_that_run(
 ) -> None:
     hint = next_step(ASKED, command, DAY, error)
     found = commands_in(str(hint))
+    assert [shlex.split(line)[1] for line in commands_of(hint)] == names
     assert [words[0] for words in found] == names
     for words in found:
         assert problem_of(words) is None

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from spark.projects import PIPELINE, csv_of
 
+from batchinfer.config.project import relative
 from batchinfer.errors import ConfigError
 from batchinfer.nights.nightly import run_nights
 from batchinfer.pipeline.definition.context import Context
@@ -36,7 +37,13 @@ def test_a_night_waits_for_the_one_before_it(nights: NightProject, line: Line) -
     later = add(nights.root, "later", "small")
     nights.write("more/a.csv", csv_of(range(5)))
     assert run_nights([later], TODAY) == 6
-    [told] = line()["errors"]
+    body = line()
+    [told] = body["errors"]
+    own, other = (
+        f"batchinfer nightly -p {relative(nights.root / PLACE.format(name))} --slice {TODAY}"
+        for name in ("later", "small")
+    )
+    assert body["next"] == [other, own] and f"{other} publishes it" in body["hint"]
     today = dt.datetime.now(dt.timezone.utc).date()
     assert told.startswith(
         "pipeline small has not published slice 2026-11-20 yet (it has published none); awaited "

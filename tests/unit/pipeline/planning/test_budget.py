@@ -98,6 +98,33 @@ def test_it_stops_before_the_slice_that_does_not_fit_any_more(
     assert priced.states() == {DAYS[0]: "published", DAYS[1]: "missing", DAYS[2]: "missing"}
 
 
+def test_what_executors_really_hold_is_what_was_spent(
+    priced: NightProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measure(priced.context(), 80.0, cores=1)
+    # Two cores in place of the one that earlier runs had: 55 seconds cost 110.
+    ticks = iter([0.0, 0.0, 40.0, 55.0])
+    monkeypatch.setattr(Budget, "now", lambda _: next(ticks))
+    monkeypatch.setattr("batchinfer.spark.held_resources.cores", lambda: 2)
+    report = backfill(priced, 107)
+    assert [one["slice"] for one in report.slices] == list(DAYS[:2]) and report.left == [DAYS[2]]
+
+
+def test_runs_and_backfills_tell_their_cost(
+    priced: NightProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("batchinfer.spark.held_resources.cores", lambda: 2)
+    run = priced.score(DAYS[0])
+    assert (run.cores, run.gpus, run.cost) == (2, 0.0, round(run.seconds * 2, 6))
+    assert priced.score(DAYS[0]).cost == 0, "nothing was scored"
+    report = priced.backfill(*SPAN)
+    assert report.cost == round(report.seconds * 2, 6)
+    assert [one["cost"] for one in report.slices] == [one.cost for one in report.runs]
+    priced.edit("prices: {cpu_hour: 3600}\n", "")
+    assert priced.score(DAYS[0], force=True).cost is None
+    assert priced.backfill(*SPAN).cost is None
+
+
 def made(most: float, costs: dict[str, float], clock: itertools.count[int]) -> Budget:
     class Counted(Budget):
         def now(self) -> float:

@@ -163,6 +163,13 @@ def test_a_problem_of_one_slice_is_found(priced: NightProject) -> None:
     assert caught.value.problems[0] in plan.problems and plan.exit_code == 3
 
 
+def test_what_all_slices_have_in_common_is_told_once(priced: NightProject) -> None:
+    priced.score(DAYS[0])
+    priced.edit("predictions/small}", "predictions/small, carry: [color]}")
+    [problem] = plan_backfill(priced.context(), *SPAN).problems
+    assert "color" in problem
+
+
 def test_bounds_are_judged(priced: NightProject) -> None:
     with pytest.raises(ConfigError, match="--from no later than --to"):
         plan_backfill(priced.context(), SPAN[1], SPAN[0])

@@ -12,7 +12,7 @@ def show_span_plan(plan: SpanPlan) -> SpanPlan:
     """The slices that would be scored, with all of them in the last row; what the figures rest on;
     every problem.
     """
-    from batchinfer.report.terminal import show_table
+    from batchinfer.report.terminal import show_hint, show_table
 
     rows = [
         [one.slice, one.why, one.rows, _duration(one.estimated_s), _money(one.cost)]
@@ -29,9 +29,10 @@ def show_span_plan(plan: SpanPlan) -> SpanPlan:
         ("the cost", plan.cost_how),
         *(("warning", text) for text in plan.warnings),
         *(("problem", text) for text in plan.problems),
-        *(("hint", text) for text in plan.hints),
     ]
     show_table("what it rests on", ["what", "value"], [[name, _told(fact)] for name, fact in facts])
+    for hint in plan.hints:
+        show_hint(hint)
     return plan
 
 
