@@ -89,4 +89,19 @@ def answer_lookup(
         body.exit_code = InputMissing.exit_code
         absent = [line for line, row in zip(lines, found, strict=True) if row is None]
         body |= {"status": "absent", "errors": [f"no prediction for {line}" for line in absent]}
+        hint = _hint(context, parse_key(absent[0], columns), as_of)
+        body |= {"hint": hint} if hint is not None else {}
     return body
+
+
+def _hint(context: Context, absent: Mapping[str, str], as_of: str | None) -> str | None:
+    """A command that finds what is there: a key that may have been meant."""
+    from batchinfer.lookups.key_values import format_key
+    from batchinfer.lookups.near_keys import near_key
+
+    near = near_key(context.predictions, absent, as_of)
+    if near is None:
+        return None
+    dated = ["--as-of", as_of] if as_of is not None else []
+    command = context.asked.command("lookup", "--key", format_key(near), *dated)
+    return f"{command} looks up a key that is near and has one"
