@@ -351,6 +351,8 @@ def show_lookup(body: Body) -> Body:
     results = body.get("results", [body])
     if absent := body.get("errors"):
         _table("absent", ["what"], [[text] for text in absent])
+    if hint := body.get("hint"):
+        _table("what to do", ["hint"], [[hint]])
     found = [result["prediction"] for result in results if result["found"]]
     if len(found) == 1:
         _table(

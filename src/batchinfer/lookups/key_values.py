@@ -45,10 +45,12 @@ def parse_key(text: str, key_columns: Sequence[str]) -> dict[str, str]:
     ]
     problems += [f"--key {text!r}: {problem}" for problem in compare_names(names, key_columns)]
     if problems:
-        raise ConfigError(
-            problems, hint=f"A key looks like {','.join(f'{name}=…' for name in key_columns)}"
-        )
+        raise ConfigError(problems, _key_looks(key_columns))
     return dict(pairs)
+
+
+def _key_looks(key_columns: Sequence[str]) -> str:
+    return f"A key looks like {','.join(f'{name}=…' for name in key_columns)}"
 
 
 def format_key(key: Mapping[str, str]) -> str:
@@ -125,7 +127,10 @@ def _split(text: str, key_columns: Sequence[str]) -> list[tuple[str, str]]:
         equals = text.find("=", place)
         if equals < 0:
             allowed = f"column=value, separated by commas; columns: {', '.join(key_columns)}"
-            raise ConfigError(f"--key {text!r}: no `=` in {text[place:]!r}; allowed: {allowed}")
+            raise ConfigError(
+                f"--key {text!r}: no `=` in {text[place:]!r}; allowed: {allowed}",
+                _key_looks(key_columns),
+            )
         value, end = _take_value(text, equals + 1)
         pairs.append((text[place:equals].strip(), value))
         if end >= len(text):

@@ -219,7 +219,9 @@ class ExampleWriter:
             what = "infinity" if self._missing else "not-a-number or infinity"
             raise InputError(
                 f"got {what} in features {places} of "
-                f"{int(bad.any(axis=1).sum())} rows; allowed: finite numbers"
+                f"{int(bad.any(axis=1).sum())} rows; allowed: finite numbers",
+                "a step clip with lower_quantile: 0.01 and upper_quantile: 0.99, before the steps "
+                "that scale the column, bounds infinite values",
             )
         if np.isinf(target).any():
             raise InputError(

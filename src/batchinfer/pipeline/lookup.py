@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from batchinfer.errors import ConfigError, InputMissing
+from batchinfer.hints import Hint, hint_fields
 from batchinfer.pipeline.damaged_files import remedies
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.slice_names import check_slice
@@ -93,4 +94,18 @@ def answer_lookup(
             "exit_code": body.exit_code,
             "errors": [f"no prediction for {line}" for line in absent],
         }
+        body |= hint_fields(_hint(context, parse_key(absent[0], columns), as_of))
     return body
+
+
+def _hint(context: Context, absent: Mapping[str, str], as_of: str | None) -> str | None:
+    """A command that finds what is there: a key that may have been meant."""
+    from batchinfer.lookups.key_values import format_key
+    from batchinfer.lookups.near_keys import near_key
+
+    near = near_key(context.predictions, absent, as_of)
+    if near is None:
+        return None
+    dated = ["--as-of", as_of] if as_of is not None else []
+    command = context.asked.command("lookup", "--key", format_key(near), *dated)
+    return Hint(command, " looks up a key that is near and has one")

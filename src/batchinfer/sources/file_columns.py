@@ -71,6 +71,7 @@ class WantedColumns:
         needed: columns without which no row could land: those of the key and of the slice.
         of_files: whether a schema may give columns other names than they have in the source; for a
             database, a query does.
+        types: of the columns that a schema declares, as it does.
     """
 
     names: Mapping[str, str]
@@ -78,6 +79,7 @@ class WantedColumns:
     optional: str | None = None
     needed: frozenset[str] = frozenset()
     of_files: bool = True
+    types: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @classmethod
     def of(
@@ -91,6 +93,7 @@ class WantedColumns:
             source.columns,
             optional,
             frozenset([*source.key, *rule]),
+            types={name: one.type for name, one in (source.schema_ or {}).items()},
         )
 
     def hold(self, got: Sequence[str]) -> Held:
@@ -139,8 +142,8 @@ class WantedColumns:
         if renamed is not None:
             column = next(iter([*lost, *gone]), None) or plain_name(renamed)
             said.append(
-                f"name the column as it stands in the file: {column}: {{type: …, column: "
-                f"{renamed!r}}} in source.schema"
+                f"name the column as it stands in the file: {column}: {{type: "
+                f"{self.types.get(column, '…')}, column: {renamed!r}}} in source.schema"
                 if self.of_files
                 else f'name the column by a query: select "{renamed}" as {column}'
             )

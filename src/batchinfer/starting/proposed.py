@@ -323,7 +323,8 @@ def _steps(kinds: dict[str, list[SampledColumn]]) -> list[ProposedStep]:
     add("impute", _lacking(numbers), "numbers that were missing in some records", strategy="median")
     add(
         "impute",
-        _lacking([*few, *flags]),
+        # Of a single value, that it is missing is all that a record says.
+        [one for one in _lacking([*few, *flags]) if _distinct(one.values) > 1],
         "categories that were missing in some records",
         strategy="most_frequent",
     )

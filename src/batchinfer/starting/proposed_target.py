@@ -57,7 +57,9 @@ def propose_target(sample: DataSample, name: str) -> ProposedTarget:
         ConfigError: no such column.
         InputError: a column of which nothing can be learned.
     """
-    column = next((one for one in sample.columns if name in (one.name, one.given)), None)
+    in_data = [one for one in sample.columns if name == (one.given or one.name)]
+    called = [one for one in sample.columns if name == one.name]
+    column = next(iter([*in_data, *called]), None)
     if column is None:
         names = [one.name for one in sample.columns]
         raise ConfigError(f"--target: no such column: {among(name, names)}", _about_columns(sample))

@@ -119,6 +119,10 @@ def test_amounts_with_signs_become_numbers_and_infinite_ones_are_bounded() -> No
     ]
 
 
+def test_what_is_missing_says_something_where_there_is_but_one_value() -> None:
+    assert _steps({"seen": [True, None] * 100}) == [("one_hot", "seen")]
+
+
 def test_ids_that_come_again_are_learned_from_where_there_is_a_target() -> None:
     columns: dict[str, Any] = {"t": [n % 17 / 2 for n in ROWS]}
     assert _steps({**columns, "shop_id": [n % 7 for n in ROWS]}, "t") == [
@@ -200,6 +204,20 @@ def test_targets(values: Any, model: str, positive: Any) -> None:
     assert ("50 records without a value" in found.reason) == (None in values)
 
 
+def test_a_target_is_the_column_that_has_this_name_in_the_data() -> None:
+    first, second = pa.array([0, 1] * 100), pa.array(ROWS)
+    columns = [
+        SampledColumn("a_2", "long", first, "x y"),
+        SampledColumn("b", "long", second, "a_2"),
+    ]
+    sample = DataSample("csv", "a.csv", N, True, columns)
+    assert [propose_target(sample, name).column for name in ("a_2", "b", "x y")] == [
+        "b",
+        "b",
+        "a_2",
+    ]
+
+
 @pytest.mark.parametrize(
     ("name", "values", "error", "said"),
     [
@@ -219,5 +237,7 @@ def test_targets_that_nothing_is_learned_of(
 def test_names_that_tables_and_expressions_can_hold() -> None:
     given = ["a", "A", "b c", "", "2019", "slice", "größe", "a_2", "x;y"]
     assert storable_names(given) == [
-        "a", "A_2", "b_c", "c4", "c_2019", "slice_", "größe", "a_2_2", "x_y"
+        "a", "A_3", "b_c", "c4", "c_2019", "slice_", "größe", "a_2", "x_y"
     ]  # fmt: skip
+    assert storable_names(["a b", "a_b", "a-b"]) == ["a_b_2", "a_b", "a_b_3"]
+    assert storable_names(["slice", "slice_"]) == ["slice__2", "slice_"]

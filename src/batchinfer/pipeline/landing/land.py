@@ -208,9 +208,14 @@ def _check_keys(
     if new.replaces_keys or landing.anew is not None:
         before = []  # whatever has such a key goes
     coming = [(file.partition[SLICE], file.path) for file in staged.files]
-    raise_duplicates(
-        open_session(), landing.table, before, coming, source.key, new.replaced, new.repeats_hint
-    )
+    hint = new.repeats_hint
+    if hint is None and source.numbers_records:
+        hint = (
+            f"key: [{SOURCE_FILE}, {SOURCE_LINE}] in the source tells all records of files apart; "
+            "or choose other columns for it, remove the duplicates, or say source.unique: assumed "
+            "to skip this check"
+        )
+    raise_duplicates(open_session(), landing.table, before, coming, source.key, new.replaced, hint)
 
 
 def _commit_quarantine(landing: Landing, staged: Staged, new: NewRecords, published: bool) -> None:

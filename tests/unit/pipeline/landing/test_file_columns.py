@@ -43,7 +43,7 @@ def test_headers_with_spaces_and_brackets_land_under_other_names(project: SmallP
     with pytest.raises(InputError) as caught:
         project.extract()
     assert "not in the schema: 'Order ID', 'Size (cm)'" in str(caught.value)
-    assert "id: {type: …, column: 'Order ID'}" in str(caught.value.hint)
+    assert "id: {type: int, column: 'Order ID'}" in str(caught.value.hint)
     project.edit("id: int", 'id: {type: int, column: "Order ID"}')
     project.edit("size: double", 'size: {type: double, column: "Size (cm)"}')
     project.edit("slice: ingest_date", "slice: id\n  key: id\n  unique: assumed")

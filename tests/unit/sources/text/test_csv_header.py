@@ -119,7 +119,7 @@ def test_columns_that_have_another_name_in_the_file(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         read_file(path, source)
     assert "Perhaps 'Amount(EUR)' stands for 'Amount (EUR)'" in str(caught.value)
-    assert "amount: {type: …, column: 'Amount(EUR)'}" in str(caught.value.hint)
+    assert "amount: {type: double, column: 'Amount(EUR)'}" in str(caught.value.hint)
 
 
 def test_files_without_records(tmp_path: Path) -> None:
