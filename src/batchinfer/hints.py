@@ -34,9 +34,6 @@ class Hint(str):
         made.parts = tuple(part for part in flat if part)
         return made
 
-    def __reduce__(self) -> tuple[type[Hint], tuple[str, ...]]:
-        return Hint, self.parts
-
     @classmethod
     def joined(cls, hints: Iterable[str], between: str) -> Hint:
         """Several hints as one."""
