@@ -1,0 +1,35 @@
+"""Rows that an expression fails on are left out of what is learned from, and counted."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from batchinfer.pipeline.training.rows_left_out import RowsLeftOut
+from batchinfer.transforms import ROW_HASH, TARGET, Derive, fit, parse_steps
+
+BATCH = pa.record_batch(
+    {
+        "gain": [1.0, 2.0, 3.0, 4.0, 5.0],
+        "hours": [1.0, 0.0, 2.0, 4.0, 0.0],
+        "job": ["a", "b", "a", "b", "a"],
+        TARGET: [1.0, 2.0, 3.0, 4.0, 5.0],
+        ROW_HASH: pa.array([7, 8, 9, 10, 11], pa.uint64()),
+    }
+)
+
+
+def test_each_row_that_is_left_keeps_its_own_fold() -> None:
+    steps, _ = parse_steps([{"target_encode": {"columns": "job", "folds": 2}}])
+    fields = {field.name: field.type for field in BATCH.schema}
+    steps.insert(0, Derive.of({"rate": "gain / hours"}))
+    transforms = fit(steps, fields, lambda: [BATCH])
+    hashes = np.array([7, 8, 9, 10, 11], np.uint64)
+    left_out = RowsLeftOut()
+    rows, inputs = left_out.inputs_of(transforms, BATCH, hashes)
+    kept = [0, 2, 3]
+    assert rows.column("gain").to_pylist() == [1.0, 3.0, 4.0]
+    expected = transforms.tensors(BATCH.take(pa.array(kept)), hashes[kept])
+    np.testing.assert_array_equal(inputs["features"], expected["features"])
+    assert left_out.rows == 2
+    assert left_out.warnings(5)[0].startswith("2 of 5 rows were not learned from: derive.rate (")
