@@ -21,6 +21,7 @@ _BATCH = pa.RecordBatch.from_pydict(
         "p": pa.array([Decimal(v) if v else None for v in ("1.50", "0.00", None, "-2.25", "9.99")]),
         "s": pa.array(["Abc", "", None, "ß", "a%b"]),
         "flag": pa.array([True, False, None, True, False]),
+        "moment": pa.array([0] * 5, pa.timestamp("us")),
         "day": pa.array([0, -1, None, 20_500, -719_162], pa.int32()).view(pa.date32()),
     }
 )
@@ -70,6 +71,7 @@ _OF_SPARK: list[tuple[str, str, Any]] = [
     ("round(2.5)", "decimal128(2, 0)", Decimal(3)),
     ("round(2.5D)", "double", 3.0),
     ("round(1.005D, 2)", "double", 1.01),
+    ("round(cast(-1109.35D as float), 1)", "float", -1109.300048828125),
     ("round(125, -1)", "int32", 130),
     ("round(123456.789, -2)", "decimal128(7, 0)", Decimal(123500)),
     ("floor(-1.5)", "decimal128(2, 0)", Decimal(-2)),
@@ -143,7 +145,11 @@ def test_what_stood_in_spark_stands_here(text: str, type_: str, value: Any) -> N
         ("cast(a as tinyint)", [3, 4], "character 1: cast of 2147483647 to tinyint"),
         ("cast(x as int)", [3, 4], "character 1: cast of nan to int"),
         ("cast(date '+12026-01-01' as timestamp)", [], ""),
+        ("hour(to_date(cast(a * 8000000L as timestamp)))", [4], "character 6: a date that is too"),
+        ("to_date(cast(a * 8000000L as timestamp)) < moment", [4], "character 1: a date that is"),
         ("cast(to_date(cast(a * 8000000L as timestamp)) as date)", [], ""),
+        ("hour(to_date(cast(a * 8000000L as timestamp)))", [4], "character 6: a date that is too"),
+        ("to_date(cast(a * 8000000L as timestamp)) < moment", [4], "character 1: a date that is"),
         ("cast(to_date(cast(a * 8000000L as timestamp)) as timestamp)", [4], "character 1: cast"),
         ("cast(s as int)", [0, 1, 3, 4], "character 1: cast of 'Abc' to int"),
         ("cast(p * 100 as decimal(3,1))", [0, 3, 4], "character 1: cast of 150.00 to decimal(3,1)"),

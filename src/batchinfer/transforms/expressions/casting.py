@@ -28,14 +28,21 @@ from batchinfer.transforms.expressions.bound import (
 )
 from batchinfer.transforms.expressions.casting_text import text_reader, text_writer
 from batchinfer.transforms.expressions.decimals import (
+    WIDE,
     divided_half_up,
     from_unscaled,
     rounded_decimal,
+    shifted_half_up,
     too_many_digits,
     unscaled,
 )
 from batchinfer.transforms.expressions.syntax import told_at
-from batchinfer.transforms.expressions.widening import nearest_doubles, widened, wider_values
+from batchinfer.transforms.expressions.widening import (
+    midnights,
+    nearest_doubles,
+    widened,
+    wider_values,
+)
 
 _SECOND_US = 1_000_000
 _DAY_US = 86_400 * _SECOND_US
@@ -236,17 +243,16 @@ def _held(whole: Any, new: pa.DataType, valid: Mask) -> Converted:
 
 def _double_to_decimal(array: pa.Array, new: pa.DataType) -> Converted:
     """By the digits that a double shows; NaN and infinities become null, as in Spark."""
-    most = Decimal(10) ** (new.precision - new.scale)
-    made: list[Decimal | None] = []
-    unfit = np.zeros(len(array), bool)
-    for row, value in enumerate(array.to_pylist()):
-        if value is None or not np.isfinite(value):
-            made.append(None)
-            continue
-        rounded = rounded_decimal(Decimal(repr(value)), new.scale)
-        unfit[row] = abs(rounded) >= most or abs(value) >= _SURE_DOUBLE
-        made.append(None if unfit[row] else rounded)
-    return Converted(pa.array(made, new), unfit)
+    numbers = numpy_values(array, len(array)).astype(np.float64)
+    finite = np.isfinite(numbers)
+    valid = valid_rows(array, len(array)) & finite
+    shifted, unsure = shifted_half_up(np.where(finite, numbers, 0.0), new.scale)
+    whole = np.where(unsure, 0.0, shifted).astype(np.int64).astype(object)
+    for row in np.flatnonzero(unsure & valid):
+        rounded = rounded_decimal(Decimal(repr(float(numbers[row]))), new.scale)
+        whole[row] = int(rounded.scaleb(new.scale, WIDE))
+    unfit = (too_many_digits(whole, new) | (np.abs(numbers) >= _SURE_DOUBLE)) & valid
+    return Converted(from_unscaled(whole, new, valid & ~unfit), unfit)
 
 
 def _of_moments(old: pa.DataType, new: pa.DataType) -> Convert | None:
@@ -267,13 +273,10 @@ def _timestamp_to_date(array: pa.Array, new: pa.DataType) -> Converted:
 
 
 def _to_timestamp(array: pa.Array, new: pa.DataType) -> Converted:
-    valid = valid_rows(array, len(array))
+    if array.type == sql.DATE:
+        return Converted(*midnights(array, new))
     numbers = numpy_values(array, len(array)).astype(np.int64)
-    if array.type != sql.DATE:
-        return Converted(from_numbers(numbers, new, valid))
-    unfit = (np.abs(numbers) > _MOST_MICROS // _DAY_US) & valid
-    made = np.where(unfit, 0, numbers) * _DAY_US
-    return Converted(from_numbers(made, new, valid & ~unfit), unfit)
+    return Converted(from_numbers(numbers, new, valid_rows(array, len(array))))
 
 
 def _seconds_to_timestamp(array: pa.Array, new: pa.DataType) -> Converted:

@@ -20,6 +20,8 @@ Whole = npt.NDArray[Any]
 WIDE = Context(prec=400, rounding=ROUND_HALF_UP)
 """For sums of Python's decimals: no digit is lost."""
 
+_EXACT_PLACES = 22
+"""Powers of ten up to this one are exact as doubles."""
 _WORD = 64
 _LOW = 2**_WORD - 1
 
@@ -62,6 +64,27 @@ def divided_half_up(whole: Whole, by: Any) -> Whole:
     """
     size = (2 * abs(whole) + by) // (2 * by)
     return np.where(whole < 0, -size, size)
+
+
+def shifted_half_up(
+    numbers: npt.NDArray[np.float64], places: int
+) -> tuple[npt.NDArray[np.float64], Mask]:
+    """Each number times 10**places as a whole number, halves away from zero, and which are unsure.
+
+    A number counts as the decimal that it shows itself as. Where the digits behind the place are
+    far from a half, doubles decide; the others are unsure, as are those that are large or not
+    finite.
+    """
+    if abs(places) > _EXACT_PLACES:
+        return numbers, np.ones(len(numbers), bool)
+    with np.errstate(all="ignore"):
+        by = 10.0 ** abs(places)
+        shifted = numbers * by if places >= 0 else numbers / by
+        size = np.abs(shifted)
+        whole = np.floor(size + 0.5)
+        doubt = np.abs(size - np.floor(size) - 0.5) <= 1e-9 + size * 2.0**-51
+        sure = (size < 2.0**50) & ~doubt
+    return np.where(shifted < 0, -whole, whole), ~sure
 
 
 def too_many_digits(whole: Whole, type_: pa.DataType) -> Mask:

@@ -24,6 +24,7 @@ from batchinfer.transforms.expressions.bound import (
     valid_rows,
 )
 from batchinfer.transforms.expressions.syntax import told_at
+from batchinfer.transforms.expressions.widening import widened
 
 Days = npt.NDArray[np.int64]
 
@@ -77,13 +78,14 @@ MOMENT_PARTS = (*_OF_DAYS, *_OF_TIME)
 def bind_moment_part(name: str, at: int, parts: Sequence[Bound]) -> Bound:
     """One of `MOMENT_PARTS`; `dayofweek` counts from Sunday as 1, `weekday` from Monday as 0."""
     part = _moment(name, parts[0])
+    if name in _OF_TIME and part.type == sql.DATE:
+        part = widened(part, sql.TIMESTAMP)
 
     def run(rows: RowsRead) -> Computed:
         found = part.compute(rows)
         numbers = numpy_values(found.values, rows.count).astype(np.int64)
         if name in _OF_TIME:
-            micros = numbers * 0 if part.type == sql.DATE else numbers
-            made: npt.NDArray[Any] = micros // _OF_TIME[name] % _ROUND[name]
+            made: npt.NDArray[Any] = numbers // _OF_TIME[name] % _ROUND[name]
         else:
             made = _OF_DAYS[name](numbers if part.type == sql.DATE else numbers // _DAY_US)
         valid = valid_rows(found.values, rows.count)

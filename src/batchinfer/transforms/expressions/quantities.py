@@ -27,10 +27,12 @@ from batchinfer.transforms.expressions.bound import (
     told_rows,
     valid_rows,
 )
+from batchinfer.transforms.expressions.casting_text import floating_of
 from batchinfer.transforms.expressions.decimals import (
     divided_half_up,
     from_unscaled,
     rounded_decimal,
+    shifted_half_up,
     unscaled,
 )
 from batchinfer.transforms.expressions.strict_math import (
@@ -45,10 +47,8 @@ from batchinfer.transforms.expressions.syntax import told_at
 from batchinfer.transforms.expressions.widening import widened
 
 _MOST_PLACES = 38
-_EXACT_PLACES = 22
-"""Powers of ten up to this one are exact as doubles."""
-_ALL_WHOLE = {sql.DOUBLE: 2.0**52, sql.FLOAT: 2.0**23}
-"""From here on a number of the type has no fraction."""
+_ALL_WHOLE = 2.0**52
+"""From here on a double has no fraction."""
 
 OfOne = Callable[[Doubles], tuple[Doubles, Mask | None]]
 """A function of one number, and where it has an answer; None: everywhere."""
@@ -203,7 +203,7 @@ def bind_round(at: int, parts: Sequence[Bound]) -> Bound:
 
     def run(rows: RowsRead) -> Computed:
         found = part.compute(rows)
-        made = _half_up(numpy_values(found.values, rows.count), places, _ALL_WHOLE[type_])
+        made = _half_up(numpy_values(found.values, rows.count), places)
         valid = valid_rows(found.values, rows.count)
         return Computed(from_numbers(made, type_, valid), found.errors)
 
@@ -221,33 +221,28 @@ def _places(parts: Sequence[Bound]) -> int:
     return places
 
 
-def _half_up(numbers: npt.NDArray[Any], places: int, all_whole: float) -> npt.NDArray[Any]:
+def _half_up(numbers: npt.NDArray[Any], places: int) -> npt.NDArray[Any]:
     """Rounds the decimal that a number shows itself as: 1.005 is rounded to 1.01.
 
-    Where the digits behind the place are far from a half, doubles decide; else decimals do.
+    A float counts as the double that it is, as in Spark. Where the digits behind the place are far
+    from a half, doubles decide; else decimals do.
     """
     wide = numbers.astype(np.float64)
-    if abs(places) > _EXACT_PLACES:
-        unsure = np.ones(len(wide), bool)
-        made = wide.copy()
-    else:
-        with np.errstate(all="ignore"):
-            by = 10.0 ** abs(places)
-            shifted = wide * by if places >= 0 else wide / by
-            size = np.abs(shifted)
-            whole = np.floor(size + 0.5)
-            signed = np.where(shifted < 0, -whole, whole)
-            made = signed / by if places >= 0 else signed * by
-            doubt = np.abs(size - np.floor(size) - 0.5) <= 1e-9 + size * 2 / all_whole
-        unsure = doubt | (size >= all_whole / 4)
+    whole, unsure = shifted_half_up(wide, places)
+    with np.errstate(all="ignore"):
+        made = whole / 10.0**places if places >= 0 else whole * 10.0**-places
     made = made + 0.0
     as_is = ~np.isfinite(wide)
     if places >= 0:
-        as_is |= np.abs(wide) >= all_whole
+        as_is |= np.abs(wide) >= _ALL_WHOLE
+    if single := numbers.dtype == np.float32:
+        # The double lies between two floats, so that its own rounding would decide.
+        unsure |= (made.view(np.int64) & (2**29 - 1)) == 2**28
     made = np.where(as_is, wide, made).astype(numbers.dtype)
     for row in np.flatnonzero(unsure & ~as_is):
-        rounded = rounded_decimal(Decimal(str(numbers[row])), places)
-        made[row] = float(rounded) + 0.0 if rounded else 0.0
+        rounded = rounded_decimal(Decimal(repr(float(wide[row]))), places)
+        value = floating_of(str(rounded), single=single) or 0.0
+        made[row] = value if rounded else 0.0
     return made
 
 
