@@ -24,7 +24,7 @@ class ParentRun:
 
 
 @dataclass(frozen=True)
-class Span:
+class NominalTime:
     """The time that a slice stands for; the end is no part of it."""
 
     start: dt.datetime
@@ -47,7 +47,7 @@ class RunBegan:
     command: str
     description: str
     slice: str | None
-    span: Span | None
+    span: NominalTime | None
     began: dt.datetime
     parent: ParentRun | None = None
 

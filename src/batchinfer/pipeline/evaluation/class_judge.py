@@ -17,9 +17,9 @@ import pyarrow.compute
 
 from batchinfer.config.suggestions import listed
 from batchinfer.errors import InputError
-from batchinfer.models.published_words import PublishedWords
 from batchinfer.pipeline.evaluation.joined_rows import OUTCOME
 from batchinfer.pipeline.evaluation.pairs import PairJudge, array_of, places_among, text_of
+from batchinfer.pipeline.evaluation.published_words import PublishedWords
 
 # Its functions are made when it is imported, so type checkers do not see them.
 pc: Any = pyarrow.compute

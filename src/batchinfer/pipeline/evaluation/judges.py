@@ -16,7 +16,6 @@ import pyarrow.compute
 
 from batchinfer.config.suggestions import listed
 from batchinfer.errors import ConfigError, InputError
-from batchinfer.models.published_words import PublishedWords
 from batchinfer.pipeline.evaluation.class_judge import LABEL, SCORES, ClassJudge
 from batchinfer.pipeline.evaluation.joined_rows import OUTCOME
 from batchinfer.pipeline.evaluation.last_outcomes import LAST
@@ -27,6 +26,7 @@ from batchinfer.pipeline.evaluation.pairs import (
     places_among,
     text_of,
 )
+from batchinfer.pipeline.evaluation.published_words import PublishedWords
 
 if TYPE_CHECKING:
     from batchinfer.config.pipeline import Target

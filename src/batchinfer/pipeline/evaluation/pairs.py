@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 
-from batchinfer.models.published_words import PublishedWords
+from batchinfer.pipeline.evaluation.published_words import PublishedWords
 
 if TYPE_CHECKING:
     from batchinfer.config.pipeline import Target

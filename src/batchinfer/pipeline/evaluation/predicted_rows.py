@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from batchinfer.contracts import BUNDLE_DIGEST, MODEL_NAME, MODEL_VERSION, SERVED, SLICE
 from batchinfer.errors import ConfigError, InputError, InputMissing
+from batchinfer.hints import Hint
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.slice_names import check_slice
 from batchinfer.pipeline.scoring.published import read_published
@@ -100,7 +101,7 @@ def choose_slices(
         raise InputMissing(
             f"{context.predictions}: nothing is published of {told}; allowed: slices that "
             f"{context.asked.command('status')} tells as published",
-            hint=None if what is None else f"{what} publishes it",
+            hint=None if what is None else Hint(what, " publishes it"),
         )
     return tuple(chosen)
 

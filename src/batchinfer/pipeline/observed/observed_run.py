@@ -23,7 +23,7 @@ from batchinfer.observability.collectors import (
     Collectors,
     find_collectors,
 )
-from batchinfer.observability.run_facts import RunBegan, RunEnded, Span
+from batchinfer.observability.run_facts import NominalTime, RunBegan, RunEnded
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.slice_names import names_slice, next_moment, unit_of
 from batchinfer.report.terminal import show_line
@@ -203,7 +203,7 @@ class ObservedRun:
             return None
         if self._to.folder is None and self._to.otlp is None:
             return None
-        found: list[Span | None] = []
+        found: list[NominalTime | None] = []
 
         def look() -> None:
             found.append(newest_span(self._context))
@@ -212,7 +212,7 @@ class ObservedRun:
         return found[0].start if found and found[0] else None
 
 
-def span_of(context: Context, slice_: str | None) -> Span | None:
+def span_of(context: Context, slice_: str | None) -> NominalTime | None:
     """The hour, day or month that a slice is; None of other slices."""
     rule = context.pipeline.source.slice
     unit = unit_of(rule)
@@ -221,10 +221,10 @@ def span_of(context: Context, slice_: str | None) -> Span | None:
     moment = dt.datetime.strptime(slice_, UNIT_FORMATS[unit])
     following = next_moment(moment, unit)
     utc = dt.timezone.utc
-    return Span(moment.replace(tzinfo=utc), following and following.replace(tzinfo=utc))
+    return NominalTime(moment.replace(tzinfo=utc), following and following.replace(tzinfo=utc))
 
 
-def newest_span(context: Context) -> Span | None:
+def newest_span(context: Context) -> NominalTime | None:
     """The hour, day or month of the newest slice that the pipeline has published.
 
     Runs on: driver, without Spark.

@@ -18,7 +18,7 @@ from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.costs import NO_GPU_PRICE, cost_of, lacks_gpu_price
 from batchinfer.pipeline.planning.estimate import PRICES
 from batchinfer.pipeline.planning.span_plan import PlannedSlice, SpanPlan, plan_span
-from batchinfer.pipeline.slices.span import Span
+from batchinfer.pipeline.slices.span import SliceSpan
 from batchinfer.spark.held_resources import HeldResources
 
 
@@ -117,7 +117,7 @@ class Budget:
         return cost_of(self.context.pipeline.prices, self.held, seconds) or 0.0
 
 
-def open_budget(context: Context, span: Span, force: bool, most: float) -> Budget:
+def open_budget(context: Context, span: SliceSpan, force: bool, most: float) -> Budget:
     """Estimates a backfill, and holds the estimate against what it may cost.
 
     Runs on: driver, without Spark.

@@ -20,7 +20,7 @@ from batchinfer.pipeline.scoring.published import (
     unpublished_state,
 )
 from batchinfer.pipeline.slices.landed import read_landed
-from batchinfer.pipeline.slices.span import Span
+from batchinfer.pipeline.slices.span import SliceSpan
 from batchinfer.report.terminal import step
 from batchinfer.spark.jvm import is_running
 
@@ -89,7 +89,7 @@ class SpanPlan:
         return found | ({"errors": list(self.problems)} if self.problems else {})
 
 
-def plan_span(context: Context, span: Span, force: bool = False) -> SpanPlan:
+def plan_span(context: Context, span: SliceSpan, force: bool = False) -> SpanPlan:
     """What `backfill` of the span would do with these slices, and every problem found.
 
     Args:

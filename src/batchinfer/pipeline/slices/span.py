@@ -12,7 +12,7 @@ from batchinfer.pipeline.slices.landed import read_slices
 
 
 @dataclass(frozen=True)
-class Span:
+class SliceSpan:
     """What lies between two slices, both included.
 
     Attributes:
@@ -28,7 +28,7 @@ class Span:
     note: str | None
 
 
-def find_span(context: Context, start: str, end: str) -> Span:
+def find_span(context: Context, start: str, end: str) -> SliceSpan:
     """What lies between two slices.
 
     Runs on: driver, without Spark.
@@ -41,7 +41,7 @@ def find_span(context: Context, start: str, end: str) -> Span:
         check_slice(rule, bound, option)
     landed = read_slices(context.landed)
     wanted = slices_between(rule, landed, start, end)
-    return Span(
+    return SliceSpan(
         start,
         end,
         tuple(name for name in wanted if name in landed),
