@@ -4,6 +4,7 @@ write them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +58,33 @@ INCOME_STEPS: list[dict[str, Any]] = [
     {"one_hot": {"columns": _CATEGORIES}},
     {"cross": {"columns": ["education", "occupation"], "buckets": 128}},
 ]
+# Text of the expression, the same for DuckDB where its words differ, and for pandas.
+DERIVED: dict[str, tuple[str, str, Callable[[pd.DataFrame], Any]]] = {
+    "a ratio that may divide by zero": (
+        "capital_gain / nullif(hours_per_week, 0)",
+        "capital_gain / nullif(hours_per_week, 0)",
+        lambda rows: (
+            rows["capital_gain"] / rows["hours_per_week"].where(rows["hours_per_week"] != 0)
+        ),
+    ),
+    "brackets by case": (
+        "case when age < 25 then 'young' when age < 60 then 'middle' else 'old' end",
+        "case when age < 25 then 'young' when age < 60 then 'middle' else 'old' end",
+        lambda rows: np.select(
+            [rows["age"] < 25, rows["age"] < 60], ["young", "middle"], default="old"
+        ),
+    ),
+    "text put together": (
+        "concat(lower(workclass), '-', substring(education, 1, 3))",
+        "lower(workclass) || '-' || substring(education, 1, 3)",
+        lambda rows: rows["workclass"].str.lower() + "-" + rows["education"].str.slice(0, 3),
+    ),
+    "a logarithm and a rounding": (
+        "round(log(capital_gain + 1), 2)",
+        "round(ln(capital_gain + 1), 2)",
+        lambda rows: np.log(rows["capital_gain"] + 1).round(2),
+    ),
+}
 # What pyspark.ml has a counterpart for.
 FIT_STEPS: list[dict[str, Any]] = [
     {"impute": {"columns": _MEDIANS, "strategy": "median"}},

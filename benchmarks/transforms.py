@@ -26,6 +26,7 @@ from typing import Any
 from benchmarks.revision import commit
 from benchmarks.transform_workloads import (
     ADULT_TYPES,
+    DERIVED,
     FIT_STEPS,
     INCOME_STEPS,
     adult_rows,
@@ -134,6 +135,57 @@ def _apply(rows: int, repeats: int) -> dict[str, Any]:
     return {"case": "apply", "parts": results}
 
 
+def _derive(rows: int, repeats: int) -> dict[str, Any]:
+    """Expressions of a row's columns, to columns of Arrow, on one thread each; Spark's session is
+    started before, and its rows lie in its memory as ours do.
+    """
+    import duckdb
+    import pyarrow as pa
+    from pyspark.sql import SparkSession
+
+    from batchinfer.transforms.expressions import parse_expression
+
+    pa.set_cpu_count(1)
+    table = adult_rows(rows)
+    batches, frame = table.to_batches(max_chunksize=8192), table.to_pandas()
+    spark = (
+        SparkSession.builder.master("local[1]")
+        .config("spark.driver.memory", "6g")
+        .config("spark.sql.execution.arrow.pyspark.enabled", "true")
+        .config("spark.sql.session.timeZone", "UTC")
+        .getOrCreate()
+    )
+    own = spark.createDataFrame(frame).coalesce(1).cache()
+    own.count()
+    database = duckdb.connect(config={"threads": 1})
+    database.register("rows", table)
+    results = []
+    for name, (text, by_duckdb, by_pandas) in DERIVED.items():
+        expression = parse_expression(text)
+
+        def ours(expression: Any = expression) -> None:
+            for batch in batches:
+                expression.evaluate(batch)
+
+        def theirs(query: str = f"select {by_duckdb} as made from rows") -> pa.Table:
+            return database.sql(query).to_arrow_table()
+
+        ways = {
+            "Spark SQL, selectExpr": lambda text=text: (
+                own.selectExpr(f"{text} as made").write.format("noop").mode("overwrite").save()
+            ),
+            "DuckDB": theirs,
+            "pandas": lambda made=by_pandas: made(frame),
+            OURS: ours,
+        }
+        made = pa.chunked_array([expression.evaluate(batch).values for batch in batches])
+        if not made.equals(theirs()["made"].cast(made.type)):
+            raise RuntimeError(f"{text}: DuckDB does not compute the same")
+        results.append(_run(f"derive, {name}", ways, "Spark SQL, selectExpr", rows, repeats))
+    spark.stop()
+    return {"case": "derive", "parts": results}
+
+
 def _predict(rows: int, repeats: int) -> dict[str, Any]:
     """One row at a time in process, with the bundle of the income pipeline."""
     import pandas as pd
@@ -209,6 +261,7 @@ def _fit(rows: int, repeats: int) -> dict[str, Any]:
 
 _CASES: dict[str, Callable[[int, int], dict[str, Any]]] = {
     "apply": _apply,
+    "derive": _derive,
     "predict": _predict,
     "fit": _fit,
 }
