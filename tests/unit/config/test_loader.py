@@ -289,7 +289,7 @@ def test_problems_of_environment_files_stand_beside_those_of_the_pipeline(projec
         "conf/pipelines/bad.yaml:1:1 (name): got 1; allowed: text (as text it is written in "
         'quotes: "1")',
         "conf/base/environment.yaml:1:1 (lakes): unknown field lakes (did you mean lake?); "
-        "allowed: lake, registry, artifacts, staging, reports, spark",
+        "allowed: lake, registry, artifacts, staging, reports, spark, observability",
         "conf/environments/far.yaml:2:16 (spark.conf.a): got a list of 1; allowed: text, a number, "
         "true or false",
         "conf/environments/far.yaml:2:25 (spark.java_options): got 3; allowed: a list",

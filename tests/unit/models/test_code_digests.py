@@ -14,6 +14,7 @@ from yesterday.archive import unpack
 
 import batchinfer.models
 from batchinfer.models.compiled import Compiled
+from batchinfer.models.deriving import Deriving
 from batchinfer.models.formats.artifact import ForeignModule
 from batchinfer.models.handler import Around, Handler, Postprocessed
 from batchinfer.models.mlp import Mlp
@@ -89,7 +90,7 @@ DIGESTS = {
     for name, digest in classes.items()
 }
 # Put around a handler when it is loaded; what is registered is the handler inside.
-NEVER_REGISTERED = {Postprocessed, Around, Lowered, Compiled}
+NEVER_REGISTERED = {Postprocessed, Around, Lowered, Compiled, Deriving}
 
 
 def path_of(class_: type) -> str:

@@ -90,6 +90,7 @@ def test_the_registry_has_its_versions_and_their_history(old: OldLake, pipeline:
     said, found = old.said["models"][pipeline], model_versions(old.context(pipeline))
     outdated = outdated_words(pipeline, old.context(pipeline).loaded.file)
     marks = [one.pop("outdated") for one in found["versions"]]
+    assert [one.pop("evaluated") for one in found["versions"]] == [None] * len(marks)
     assert marks == [outdated, *[[] for _ in marks[1:]]]
     assert {name: found[name] for name in ("versions", "history", "alias")} == {
         name: said[name] for name in ("versions", "history", "alias")
