@@ -14,7 +14,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Generator
-from typing import Any, NoReturn, TextIO
+from typing import Any, NoReturn, TextIO, cast
 
 from batchinfer import stopping
 from batchinfer.credentials import IDENTIFIERS, told_without_secrets, without_credentials
@@ -31,8 +31,35 @@ _line_out: int | None = None
 _line_asked = False
 
 _CHILDREN_END_S = 2.0
+# Why standard error could not be written, once it could not.
+_stderr_lost: list[OSError] = []
 # What is told of a run that came to its end although it was to stop.
 _RUN = ("run_id", "pipeline", "slice")
+
+
+class _Told:
+    """Standard error, for whose sake no run ends: its disk may be full, or nobody reads it. What is
+    lost is said in the JSON line.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except OSError as error:
+            _stderr_lost.append(error)
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except OSError as error:
+            _stderr_lost.append(error)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 @contextlib.contextmanager
@@ -55,8 +82,11 @@ def stdout_for_the_line(asked: bool = False) -> Generator[None]:
     kept = before if place is None else os.open(place, os.O_WRONLY | os.O_APPEND)
     os.dup2(2, 1)
     _line_out, _line_asked = kept, asked
+    # Python has none where the caller closed it; what it is open on now swallows all.
+    open_again = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    told = cast("TextIO", _Told(open_again))
     try:
-        with contextlib.redirect_stdout(sys.stderr):
+        with contextlib.redirect_stderr(told), contextlib.redirect_stdout(told):
             yield
     finally:
         _flush(sys.__stdout__)
@@ -212,6 +242,11 @@ def _failure(
 
 def print_line(body: dict[str, Any]) -> None:
     """Writes the last line of stdout, where `tell` does."""
+    if _stderr_lost:
+        lost = (
+            f"standard error could not be written, and what it was told is lost: {_stderr_lost[0]}"
+        )
+        body = {**body, "warnings": [*body.get("warnings", ()), lost]}
     tell(json.dumps(told_without_secrets(body, IDENTIFIERS), default=str) + "\n")
 
 

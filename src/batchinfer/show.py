@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         TrainReport,
     )
     from batchinfer.pipeline.backfill import BackfillReport
+    from batchinfer.pipeline.lookup import LookupAnswer
     from batchinfer.pipeline.ls import PipelineList
     from batchinfer.pipeline.quarantined_records import Example, QuarantineReport
 
@@ -346,13 +347,15 @@ def show_evaluation(report: EvaluateReport) -> EvaluateReport:
     return report
 
 
-def show_lookup(body: Body) -> Body:
+def show_lookup(body: LookupAnswer) -> LookupAnswer:
     """Predictions that were found, a row each, and the keys that have none."""
+    from batchinfer.report.terminal import show_hint
+
     results = body.get("results", [body])
     if absent := body.get("errors"):
         _table("absent", ["what"], [[text] for text in absent])
-    if hint := body.get("hint"):
-        _table("what to do", ["hint"], [[hint]])
+    if body.hint is not None:
+        show_hint(body.hint)
     found = [result["prediction"] for result in results if result["found"]]
     if len(found) == 1:
         _table(

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -102,6 +103,17 @@ def test_what_a_command_runs_cannot_reach_standard_output() -> None:
     # What stands in a buffer of the C library is lost with the process, as its exit is at once.
     said = {"of a model", "of a logger", "of the operating system", "of a child"}
     assert said <= set(done.stderr.splitlines())
+
+
+@pytest.mark.parametrize("how", ["2>/dev/full", "2>&-"])
+def test_no_command_ends_for_the_sake_of_standard_error(how: str, tmp_path: Path) -> None:
+    line = f"{shlex.quote(sys.executable)} -m batchinfer ls {how}"
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    told = json.loads(done.stdout)
+    assert told["status"] == "ok"
+    lost = [one for one in told.get("warnings", []) if "standard error could not be" in one]
+    assert len(lost) == (how == "2>/dev/full"), "who closes it wants to hear nothing"
 
 
 def test_standard_output_is_as_before_once_the_command_is_over() -> None:

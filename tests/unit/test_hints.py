@@ -48,9 +48,9 @@ def test_json_has_the_text_and_the_commands() -> None:
     assert hint_fields("just words") == {"hint": "just words"} and hint_fields(None) == {}
 
 
-def shown(hint: str, monkeypatch: pytest.MonkeyPatch, is_terminal: bool) -> str:
+def shown(hint: str, monkeypatch: pytest.MonkeyPatch) -> str:
     written = io.StringIO()
-    monkeypatch.setattr(written, "isatty", lambda: is_terminal)
+    monkeypatch.setattr(written, "isatty", lambda: True)
     monkeypatch.setattr(sys, "stderr", written)
     monkeypatch.setenv("TERM", "dumb")
     monkeypatch.setenv("COLUMNS", "40")
@@ -58,22 +58,21 @@ def shown(hint: str, monkeypatch: pytest.MonkeyPatch, is_terminal: bool) -> str:
     return written.getvalue()
 
 
-def test_a_terminal_has_each_command_on_a_line_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert shown(BOTH, monkeypatch, True) == (
+def test_each_command_has_a_line_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert shown(BOTH, monkeypatch) == (
         "Hint: once it is right:\n"
         "  batchinfer train -p 'my files/churn.yaml'\n"
         "makes a version;\n"
         "  batchinfer status -p 'my files/churn.yaml'\n"
         "shows it\n"
     ), "the width of 40 breaks no command"
-    assert shown(TRAIN, monkeypatch, True) == f"Hint:\n  {TRAIN}\n"
-    assert shown("only words", monkeypatch, True) == "Hint: only words\n"
+    assert shown(TRAIN, monkeypatch) == f"Hint:\n  {TRAIN}\n"
+    assert shown("only words", monkeypatch) == "Hint: only words\n"
 
 
-def test_a_log_has_it_on_one_line(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert shown(BOTH, monkeypatch, False) == f"Hint: {TEXT}\n"
-    monkeypatch.undo()
+def test_an_error_that_is_shown_has_its_hint_below(capsys: pytest.CaptureFixture[str]) -> None:
     show_error(ConfigError("wrong", BOTH))
-    assert capsys.readouterr().err == f"Error: wrong\nHint: {TEXT}\n"
+    assert capsys.readouterr().err == (
+        f"Error: wrong\nHint: once it is right:\n  {TRAIN}\n"
+        f"makes a version;\n  {STATUS}\nshows it\n"
+    )

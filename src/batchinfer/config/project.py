@@ -223,17 +223,19 @@ def settings_folder() -> Path | None:
 
 
 def environment_layers(name: str, project: Path) -> tuple[list[Path], list[str]]:
-    """(the base file and the environment's own, as far as there are any; names of all
+    """(the base files and the environment's own, each laid over those before it; names of all
     environments).
 
-    The project's own files win over those that come with the package.
+    The project's own files are laid over those of the same names that come with the package.
     """
-    roots = [root for root in (project / "conf", settings_folder()) if root is not None]
+    roots = [root for root in (settings_folder(), project / "conf") if root is not None]
     names = sorted({name for root in roots for name in _names(root / "environments")})
     files: list[Path] = []
     for part in (Path("base") / "environment.yaml", Path("environments") / f"{name}.yaml"):
-        found = next((root / part for root in roots if os.path.isfile(root / part)), None)
-        files += [found] if found is not None else []
+        for file in (root / part for root in roots):
+            # In a checkout both are one.
+            if os.path.isfile(file) and not any(os.path.samefile(file, other) for other in files):
+                files.append(file)
     return files, names
 
 

@@ -23,7 +23,7 @@ from urllib.parse import quote
 from batchinfer import machine
 from batchinfer.config.environment import Environment
 from batchinfer.config.project import State
-from batchinfer.errors import BatchInferError, StorageError
+from batchinfer.errors import BatchInferError, ConfigError, StorageError
 from batchinfer.java import TRIED, find_java
 from batchinfer.pipeline.observed.asked_collectors import ask_collector, named_collectors
 from batchinfer.spark.session import class_archive, spark_home
@@ -317,11 +317,17 @@ def _place(name: str, place: str) -> Callable[[], Check]:
 
 
 def _collectors(environment: Environment) -> Iterator[tuple[str, Callable[[], Check]]]:
-    """A check for each collector that the environment names; runs go on without them."""
+    """A check for each collector that the environment names; runs go on where one does not answer,
+    and not where its setting is wrong.
+    """
     for name in named_collectors(environment):
 
         def check(name: str = name) -> Check:
-            found, hint = ask_collector(environment, name)
+            try:
+                found, hint = ask_collector(environment, name)
+            except ConfigError as error:
+                told = "set the variable, or take the setting out of conf/environments"
+                return Check(name, False, "; ".join(error.problems), told)
             return Check(name, True, found, hint)
 
         yield name, check

@@ -15,9 +15,12 @@ from batchinfer.pipeline.slices.landed import read_slices
 
 
 class LookupAnswer(dict[str, Any]):
-    """Result of a lookup as JSON; `exit_code` is 3 if any key is absent."""
+    """Result of a lookup as JSON; `exit_code` is 3 if any key is absent, and `hint` then says a key
+    that may have been meant.
+    """
 
     exit_code = 0
+    hint: str | None = None
 
 
 def lookup_keys(
@@ -94,7 +97,8 @@ def answer_lookup(
             "exit_code": body.exit_code,
             "errors": [f"no prediction for {line}" for line in absent],
         }
-        body |= hint_fields(_hint(context, parse_key(absent[0], columns), as_of))
+        body.hint = _hint(context, parse_key(absent[0], columns), as_of)
+        body |= hint_fields(body.hint)
     return body
 
 

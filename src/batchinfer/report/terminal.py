@@ -130,17 +130,14 @@ def show_error(error: BatchInferError | Interrupted) -> None:
 
 
 def show_hint(hint: str, name: str = "Hint") -> None:
-    """Prints a hint. On a terminal each of its commands has a line of its own, which can be pasted
-    whole; a log has it on one line, to be searched.
+    """Prints a hint. Each of its commands has a line of its own, which can be pasted whole.
 
     Runs on: driver. Writes to: stderr.
     """
     from rich.text import Text
 
     console = _console()
-    parts = parts_of(hint)
-    if not sys.stderr.isatty() or not commands_of(hint):
-        parts = (hint,)
+    parts = parts_of(hint) if commands_of(hint) else (hint,)
     # What stands on the line that is not ended yet.
     line, begun = Text.assemble((f"{name}:", "bold cyan"), " "), False
     for part in parts:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from batchinfer.config.environment import SparkSettings
 from batchinfer.config.loader import find_project, load_environment, load_pipeline, load_state
 from batchinfer.errors import ConfigError
 
@@ -239,11 +238,20 @@ def test_an_environment_is_laid_over_the_base_entry_by_entry(
     )
     environment = load_environment("far", project)
     assert environment.lake == "s3a://bucket/lake"
-    assert environment.spark == SparkSettings(
-        master="a", conf={"x": 1, "y": "text"}, java_options=("-c",)
-    )
+    spark = environment.spark
+    assert (spark.master, spark.java_options) == ("a", ("-c",))
+    assert (spark.conf["x"], spark.conf["y"]) == (1, "text")
     resolved = load_pipeline("good", environment_name="far").environment
     assert (resolved.lake, resolved.registry) == ("s3a://bucket/lake", "sqlite:////shared/m.db")
+
+
+def test_a_file_of_a_name_that_comes_with_the_package_is_laid_over_that_one(project: Path) -> None:
+    packaged = load_environment("local", project)
+    environments(project, base="reports: pages\n", local="spark: {conf: {x: 1}}\n")
+    own = load_environment("local", project)
+    assert own.reports == "pages" and own.lake == packaged.lake
+    assert own.spark.master == packaged.spark.master is not None
+    assert own.spark.conf == {**packaged.spark.conf, "x": 1}
 
 
 def test_an_environment_file_of_comments_changes_nothing(project: Path) -> None:

@@ -36,8 +36,8 @@ def check_address(value: str) -> None:
 
 
 def _address(value: str) -> str:
-    if holds_user(value):
-        raise NotAllowed(f"{_ALLOWED}; one with a password stands in a variable", secret=True)
+    if holds_user(value) or "?" in value or "#" in value:
+        raise NotAllowed(f"{_ALLOWED}; one with a secret stands in a variable", secret=True)
     try:
         check_address(value)
     except ValueError as error:

@@ -7,12 +7,14 @@ it would end with.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 from batchinfer.errors import BatchInferError, ConfigError
+from batchinfer.observability.collectors import find_collectors
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.next_steps import next_step
 from batchinfer.pipeline.scoring import few_rows
@@ -70,6 +72,11 @@ class Foresight:
     problems: list[str] = field(default_factory=list)
     hints: list[str] = field(default_factory=list)
     exit_code: int = 0
+
+    def __post_init__(self) -> None:
+        # As runs do it: before their work.
+        environment, name = self.context.environment, self.context.loaded.environment_name
+        self.attempt(None, lambda: find_collectors(environment.observability, name, os.environ))
 
     def attempt(self, slice_: str | None, work: Callable[[], Found]) -> Found | None:
         """What the work gives; None where it ends in a problem, which is kept."""
