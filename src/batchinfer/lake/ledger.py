@@ -7,7 +7,8 @@ here, never compared by order. Must not know how files are read.
 
 App ids: `file:<scope>:<name>` with the file's fingerprint, `size:<scope>:<name>` with its bytes,
 `slice:<slice>` with the Delta version of the commit that last changed the slice,
-`mark:<name>:<number>` with a piece of a text: how far a database or an API has been read. In a
+`mark:<name>:<number>` with a piece of a text: how far a database or an API has been read, or by
+which rule slices were cut (`slice_rule`). In a
 predictions table also `publish:<pipeline>:<slice>` with the version of the commit by which a
 pipeline published it, `rows:<slice>` with what its pipeline removed rows by, `precision:<slice>`
 with what its model computed in, `run:<slice>` with the run that published it last, `before:<slice>`
@@ -23,7 +24,7 @@ import datetime as dt
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from batchinfer.errors import InputError
 from batchinfer.lake import log
@@ -246,8 +247,22 @@ def landed_files(uri: str, scope: str, files: Iterable[str]) -> dict[str, int | 
     Raises:
         StorageError: no table, or its log cannot be read.
     """
-    known = log.read_transactions(uri)
+    return files_of(log.read_transactions(uri), scope, files)
+
+
+def files_of(known: Mapping[str, int], scope: str, files: Iterable[str]) -> dict[str, int | None]:
+    """What `landed_files` tells, by a table's transactions."""
     return {name: known.get(file_id(scope, name)) for name in files}
+
+
+def scopes_of(known: Mapping[str, int]) -> set[str]:
+    """The scopes in which source files have landed, by a table's transactions."""
+    start = "file:"
+    return {
+        unquote(app_id[len(start) :].partition(":")[0])
+        for app_id in known
+        if app_id.startswith(start)
+    }
 
 
 def files_of_scope(uri: str, scope: str) -> set[str]:
@@ -322,6 +337,11 @@ def mark_transactions(marks: Mapping[str, str]) -> dict[str, int]:
                 data[start : start + _PIECE_BYTES], "big"
             )
     return recorded
+
+
+def has_marks(known: Mapping[str, int]) -> bool:
+    """Whether a text is recorded under any name, by a table's transactions."""
+    return any(app_id.startswith(_MARK) for app_id in known)
 
 
 def read_mark(uri: str, name: str) -> str | None:

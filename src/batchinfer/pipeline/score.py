@@ -25,7 +25,7 @@ from batchinfer.pipeline.scoring.published import (
 )
 from batchinfer.pipeline.scoring.resolved_inputs import ResolvedInputs, resolve_inputs
 from batchinfer.pipeline.scoring.settling import settle
-from batchinfer.pipeline.slices.landed import read_slices
+from batchinfer.pipeline.slices.landed import read_landed_slices
 from batchinfer.pipeline.slices.prepared import prepared_frame
 from batchinfer.pipeline.slices.slice_frames import slice_frame
 from batchinfer.pipeline.slices.unique_keys import check_keys
@@ -46,7 +46,7 @@ def newest_slice(context: Context) -> str:
         ConfigError: a column decides on the slices: the newest need not be the one that is meant.
         InputMissing: nothing has landed.
     """
-    landed = sorted(read_slices(context.landed))
+    landed = sorted(read_landed_slices(context))
     some = ", ".join(landed[-5:]) or "none, as none has landed"
     if context.pipeline.source.slice != "ingest_date":
         raise ConfigError(

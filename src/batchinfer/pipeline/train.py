@@ -22,7 +22,7 @@ from batchinfer.pipeline.definition.column_names import check_source_columns
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.feature_steps import pipeline_steps
 from batchinfer.pipeline.run_record import recorded
-from batchinfer.pipeline.slices.landed import read_slices
+from batchinfer.pipeline.slices.landed import read_landed_slices
 from batchinfer.pipeline.slices.slice_data import SliceData
 from batchinfer.pipeline.slices.slice_splits import splits_of
 from batchinfer.pipeline.slices.table_columns import TableColumns
@@ -140,7 +140,7 @@ def lacks_rows(context: Context, alias: str) -> bool:
     """
     settings = _check_settings(context, alias)
     check_model_class(settings.model)
-    return settings.source is None and not read_slices(context.landed)
+    return settings.source is None and not read_landed_slices(context)
 
 
 def check_model_class(model: ModelChoice) -> None:

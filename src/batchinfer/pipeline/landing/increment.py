@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
@@ -41,6 +42,21 @@ class Landing:
     table: str
     ingest_slice: str | None
     anew: str | None = None
+
+    @cached_property
+    def known(self) -> Mapping[str, int]:
+        """The table's transactions as they are when they are first asked for, which is under the
+        lease; none where there is no table.
+
+        Runs on: driver
+
+        Raises:
+            StorageError: the table's log cannot be read.
+        """
+        from batchinfer.lake.delta import exists
+        from batchinfer.lake.log import read_transactions
+
+        return read_transactions(self.table) if exists(self.table) else {}
 
     @property
     def is_part(self) -> bool:

@@ -25,6 +25,7 @@ from batchinfer.pipeline.landing.landing_task import LandingPlan, landed_stats
 from batchinfer.pipeline.landing.missing_columns import check_json_keys
 from batchinfer.pipeline.landing.new_keys import check_new_keys
 from batchinfer.pipeline.landing.slice_anew import check_rows
+from batchinfer.pipeline.slices.landed_rule import check_landed_rule, rule_transactions
 from batchinfer.report.terminal import step
 
 if TYPE_CHECKING:
@@ -48,6 +49,9 @@ def land(landing: Landing, open_session: OpenSession) -> ExtractReport:
     scope = f"extract {landing.scope}"
     with hold_and_sweep(lake, context.name, scope, context.run_id, tables) as swept:
         report.warnings += swept
+        if landing.table == context.landed:
+            # Labelled data with a source of their own have one slice, whatever the file says.
+            check_landed_rule(context, landing.known)
         with step("looking for what is new in the source"):
             new = find_increment(landing, open_session)
         if new is None:
@@ -254,6 +258,7 @@ def _commit(landing: Landing, staged: Staged, new: NewRecords) -> int:
     )
     recorded = file_transactions(landing.scope, new.fingerprints) | mark_transactions(new.marks)
     recorded |= size_transactions(landing.scope, new.sizes)
+    recorded |= rule_transactions(landing.source.slice)
     # A slice that landed without rows has landed all the same.
     slice_ = landing.anew or landing.ingest_slice
     own = [slice_id(slice_)] if slice_ else []

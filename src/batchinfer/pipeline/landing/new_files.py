@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from batchinfer.config.sources import CsvSource, Files, JsonSource, ParquetSource
 from batchinfer.config.uris import join
 from batchinfer.errors import ConfigError, InputError, listed_some
-from batchinfer.lake.ledger import landed_files
+from batchinfer.lake.ledger import files_of, landed_files
 from batchinfer.pipeline.definition.column_names import check_source_columns
 from batchinfer.pipeline.landing.appended import check_grown, check_whole_lines, last_lines
 from batchinfer.pipeline.landing.increment import (
@@ -68,7 +68,7 @@ def find_changes(landing: Landing, files: Sequence[AnyFile]) -> ChangedFiles[Any
             (`append`).
     """
     names = [file.name for file in files]
-    known = known_files(landing.table, landing.scope, names)
+    known = files_of(landing.known, landing.scope, names)
     quarantined = known_files(landing.context.quarantine, landing.quarantine_scope, names)
     found = {file.name: file.fingerprint() for file in files}
     changed = [file for file in files if known.get(file.name) not in (None, found[file.name])]

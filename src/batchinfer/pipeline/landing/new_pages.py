@@ -22,7 +22,7 @@ from batchinfer.config.schema import schema_fields
 from batchinfer.config.source_options import JsonOptions
 from batchinfer.config.sources import HttpSource, JsonSource
 from batchinfer.errors import ConfigError, InputError, TooManyQuarantined
-from batchinfer.lake.ledger import landed_sizes, read_mark
+from batchinfer.lake.ledger import files_of, landed_sizes, mark_of
 from batchinfer.lake.table_places import encode_name, local_path
 from batchinfer.pipeline.landing.increment import Increment, Landing, NewRecords, StagedRecords
 from batchinfer.pipeline.landing.landing_task import LandingPlan, LandingResult
@@ -98,12 +98,11 @@ def _spool_folder(landing: Landing) -> Path:
 def _find_in_pages(
     landing: Landing, client: Client, folder: Path, open_session: OpenSession
 ) -> Increment | None:
-    from batchinfer.lake.delta import exists
     from batchinfer.sources.http.fetch import PageMark, check_shape, end_mark, paging_shape
 
     source = _http(landing)
     name = f"http:{source.options.url}"
-    known = read_mark(landing.table, name) if exists(landing.table) else None
+    known = mark_of(landing.known, name)
     mark = PageMark.from_text(known) if known is not None else None
     if mark is not None:
         check_shape(source, mark)
@@ -140,7 +139,7 @@ def _after_interruption(
     from batchinfer.pipeline.landing.new_files import known_files
 
     names = [page.name for page in pages]
-    landed = known_files(landing.table, landing.scope, names)
+    landed = files_of(landing.known, landing.scope, names)
     quarantined = known_files(landing.context.quarantine, landing.quarantine_scope, names)
     odd = {
         page.name

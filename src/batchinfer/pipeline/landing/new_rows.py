@@ -19,7 +19,7 @@ from batchinfer.config.types import parse_ddl
 from batchinfer.contracts import SOURCE_FILE
 from batchinfer.errors import InputError
 from batchinfer.json_values import from_json, to_json
-from batchinfer.lake.ledger import fingerprint63, landed_files, read_mark
+from batchinfer.lake.ledger import files_of, fingerprint63, mark_of
 from batchinfer.pipeline.landing.database_columns import ReadColumns, choose_columns
 from batchinfer.pipeline.landing.databases import Database
 from batchinfer.pipeline.landing.increment import Increment, Landing, NewRecords
@@ -114,17 +114,11 @@ def _arrow_types(types: Mapping[str, str]) -> dict[str, pa.DataType]:
 
 def _plan_reading(landing: Landing, source: JdbcSource, database: Database) -> _Reading:
     """Asks the database for its columns, its greatest watermark and its bounds."""
-    from batchinfer.lake.delta import exists
-
     options, dialect = source.options, database.dialect
     columns = database.columns(jdbc.relation(options))
     chosen = choose_columns(landing, columns, dialect)
     by_name = {column.name: column for column in columns}
-    text = (
-        read_mark(landing.table, jdbc.mark_name(options))
-        if options.watermark and exists(landing.table)
-        else None
-    )
+    text = mark_of(landing.known, jdbc.mark_name(options)) if options.watermark else None
     mark = jdbc.Watermark.from_text(text) if text else None
     upper = (
         _ask_watermark(database, source, by_name[options.watermark]) if options.watermark else None
@@ -312,13 +306,10 @@ def _hash(rows: pa.RecordBatch, columns: Sequence[str]) -> pa.Array:
 
 def _snapshot(landing: Landing, reading: _Reading) -> Increment:
     """The whole table; whether it is new is known once its rows have been read."""
-    from batchinfer.lake.delta import exists
     from batchinfer.sources.databases.database_rows import fingerprint_of
 
     name = reading.name
-    known = (
-        landed_files(landing.table, landing.scope, [name])[name] if exists(landing.table) else None
-    )
+    known = files_of(landing.known, landing.scope, [name])[name]
     unread = NewRecords(
         fields=with_rescued(landing.source, reading.fields),
         fingerprints={name: 0},

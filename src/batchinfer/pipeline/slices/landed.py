@@ -10,13 +10,14 @@ from batchinfer.config.pipeline import Pipeline
 from batchinfer.config.shapes.source_columns import SliceColumn
 from batchinfer.contracts import SLICE
 from batchinfer.errors import InputError, InputMissing, StorageError, TableTooNew
-from batchinfer.lake.ledger import landed_slices
+from batchinfer.lake.ledger import landed_slices, slices_of
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.slice_names import check_slice
 from batchinfer.pipeline.definition.table_steps import reads_history
 from batchinfer.pipeline.slices.delta_changes import files_of_slices
 from batchinfer.pipeline.slices.delta_opened import Opened
 from batchinfer.pipeline.slices.delta_register import Register, RegisteredSlice, read_register
+from batchinfer.pipeline.slices.landed_rule import check_landed_rule
 from batchinfer.pipeline.slices.slice_data import LandedSlice, SliceData
 
 
@@ -24,6 +25,9 @@ def read_landed(context: Context) -> dict[str, LandedSlice]:
     """Every slice that has landed, by name.
 
     Runs on: driver, without Spark.
+
+    Raises:
+        ConfigError: they were cut by another rule than that of the pipeline file.
     """
     landed = _read_each(context)
     return _with_history(landed) if reads_history(context.pipeline) else landed
@@ -57,7 +61,7 @@ def _before(
 def _read_each(context: Context) -> dict[str, LandedSlice]:
     from batchinfer.lake.delta import snapshot_files
 
-    landed = read_slices(context.landed)
+    landed = read_landed_slices(context)
     if context.pipeline.source.is_in_place:
         register = read_register(context.landed)
         entries = {
@@ -81,6 +85,7 @@ def read_data(context: Context, names: Sequence[str] | None) -> SliceData:
     Runs on: driver, without Spark.
 
     Raises:
+        ConfigError: what has landed was cut by another rule than that of the pipeline file.
         InputMissing: nothing has landed.
         InputError: the version of a table that is read in place is gone.
     """
@@ -90,7 +95,7 @@ def read_data(context: Context, names: Sequence[str] | None) -> SliceData:
 
     if not exists(context.landed):
         raise _nothing(context)
-    landed = read_slices(context.landed)
+    landed = read_landed_slices(context)
     version = table_version(context.landed)
     files = [
         file
@@ -236,15 +241,33 @@ def read_slices(table: str) -> dict[str, int]:
     return {name: version for name, version in found.items() if name is not None}
 
 
+def read_landed_slices(context: Context) -> dict[str, int]:
+    """Every slice that has ever landed of a pipeline, and the version that last changed it; no
+    table, no slices.
+
+    Runs on: driver, without Spark.
+
+    Raises:
+        ConfigError: they were cut by another rule than that of the pipeline file.
+    """
+    from batchinfer.lake.delta import exists
+    from batchinfer.lake.log import read_transactions
+
+    known = read_transactions(context.landed) if exists(context.landed) else {}
+    check_landed_rule(context, known)
+    return {name: version for name, version in slices_of(known).items() if name is not None}
+
+
 def find_slice(context: Context, slice_: str) -> SliceData:
     """The landed slice as it is now.
 
     Raises:
+        ConfigError: a name that no slice can have, or slices that were cut by another rule.
         InputMissing: nothing has landed for it (exit 3); says which slices there are.
     """
     rule = context.pipeline.source.slice
     check_slice(rule, slice_)
-    landed = read_slices(context.landed)
+    landed = read_landed_slices(context)
     if slice_ not in landed:
         some = ", ".join(sorted(landed)[-5:]) or "none"
         raise InputMissing(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.slice_names import check_slice, slices_between, span_note
-from batchinfer.pipeline.slices.landed import read_slices
+from batchinfer.pipeline.slices.landed import read_landed_slices
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def find_span(context: Context, start: str, end: str) -> SliceSpan:
     rule = context.pipeline.source.slice
     for option, bound in (("--from", start), ("--to", end)):
         check_slice(rule, bound, option)
-    landed = read_slices(context.landed)
+    landed = read_landed_slices(context)
     wanted = slices_between(rule, landed, start, end)
     return SliceSpan(
         start,

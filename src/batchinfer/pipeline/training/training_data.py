@@ -14,7 +14,7 @@ from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.slice_names import check_slice, slices_between
 from batchinfer.pipeline.landing.increment import Landing
 from batchinfer.pipeline.landing.land import land
-from batchinfer.pipeline.slices.landed import find_slice, read_data, read_slices
+from batchinfer.pipeline.slices.landed import find_slice, read_data, read_landed_slices
 from batchinfer.pipeline.slices.slice_data import SliceData
 from batchinfer.pipeline.training.labelled import check_readable, read_labelled
 
@@ -91,7 +91,7 @@ def slices_to_learn_from(
             "--to"
         )
     bounds = check_slice(rule, start, "--from"), check_slice(rule, end, "--to")
-    landed = read_slices(context.landed)
+    landed = read_landed_slices(context)
     found = [name for name in slices_between(rule, landed, *bounds) if name in landed]
     if not found:
         raise InputMissing(
