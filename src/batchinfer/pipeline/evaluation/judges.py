@@ -47,7 +47,9 @@ class NumberJudge(PairJudge):
         target = numbers_of(rows[OUTCOME])
         prediction = numbers_of(rows[PREDICTION])
         known = np.isfinite(prediction) & np.isfinite(target)
-        self.unread += int((~known).sum())
+        infinite = int(np.isinf(target).sum())
+        self.infinite += infinite
+        self.unread += int((~known).sum()) - infinite
         self.keep(target=target[known], prediction=prediction[known])
         if self.last:
             has_last = LAST in rows.column_names
