@@ -73,6 +73,18 @@ class OutcomesTable:
             found = pa.record_batch([*columns, _value(batch.column(value))], [*names, VALUE])
             yield found if self.as_of is None else found.filter(_known(found, self.as_of))
 
+    def counted(self) -> tuple[int, int]:
+        """How many rows are known, and how many of them say what came true.
+
+        Raises:
+            DamagedFile, StorageError: a file cannot be read.
+        """
+        rows = told = 0
+        for batch in self.batches():
+            rows += batch.num_rows
+            told += batch.num_rows - batch.column(VALUE).null_count
+        return rows, told
+
 
 def open_outcomes(context: Context, as_of: str | None = None) -> OutcomesTable:
     """The table that the pipeline's `outcomes` names, at its latest version.

@@ -6,6 +6,7 @@ each task stands in `judges` and `class_judge`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 pc: Any = pyarrow.compute
 
 ROWS = "rows with an outcome"
+_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,13 @@ def text_of(outcome: pa.Array) -> pa.Array:
 
 def _shortest(number: str) -> str:
     return number.rstrip("0").rstrip(".") if "." in number else number
+
+
+def some_values(counts: Counter[str]) -> str:
+    """The most frequent values with their rows, as messages show them."""
+    shown = [f"{name!r} ({rows:,} rows)" for name, rows in counts.most_common(_SHOWN)]
+    more = len(counts) - len(shown)
+    return ", ".join(shown) + (f" and {more:,} more" if more else "")
 
 
 def numbers_of(column: pa.ChunkedArray) -> np.ndarray:

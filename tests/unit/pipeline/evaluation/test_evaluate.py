@@ -256,3 +256,25 @@ def test_an_evaluation_is_a_row_of_the_runs_table(told: Told) -> None:
     assert (row["command"], row["slice"], row["model_version"]) == ("evaluate", DAY, "1")
     assert json.loads(row["report"])["metrics"] == found.metrics
     assert row["version"] is None, "nothing was published"
+
+
+def test_a_table_that_says_nothing_is_told_as_such(told: Told) -> None:
+    told.train = ""
+    told.outcomes = "table: outcomes/told, value: came, at: slice"
+    told.predict(numbers((1, 1.0)), NUMBER)
+    told.came({"id": [1, 2], "came": pa.array([None, math.nan]), "slice": [DAY, NEXT]})
+    error = refused(told)
+    assert error.exit_code == 3
+    assert "column came has no outcome: its 2 rows are null or NaN there" in str(error)
+    assert "keys" not in str(error)
+    early = str(refused(told, as_of="2026-11-20"))
+    assert "column came has no outcome known as of 2026-11-20; allowed" in early
+
+
+def test_columns_of_a_handler_of_its_own_are_listed(told: Told) -> None:
+    told.train = ""
+    told.predict(
+        [{"id": 1, "share": 0.5, "why": "so"}], {"share": pa.float64(), "why": pa.string()}
+    )
+    told.came(CAME)
+    assert "the predictions have columns share, why; evaluate judges" in str(refused(told))
