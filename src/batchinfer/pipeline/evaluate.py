@@ -122,7 +122,7 @@ def _read(
             if version not in found.judges:
                 words = _words(context, version, report)
                 found.judges[version] = judge_of(
-                    predicted.types, outcomes.types[value], words, target, value
+                    predicted.types, outcomes.types[value], words, target, value, predicted.outputs
                 )
                 found.judges[version].last = "" if series is None else series.words
             count = found.with_outcome.get(version, 0) + known.num_rows
@@ -237,16 +237,21 @@ def _of_all(
 
 def _none_match(found: _Found, predicted: PredictedRows, outcomes: OutcomesTable) -> str:
     """Why nothing can be said, with some keys of both tables."""
+    known = "" if outcomes.as_of is None else f" known as of {outcomes.as_of}"
+    where = f"{outcomes.place}: outcomes.value: column {outcomes.settings.value}"
+    rows, told = outcomes.counted()
+    if not told:
+        nulls = f": its {rows:,} rows{known} are null or NaN there" if rows else ""
+        return f"{where} has no outcome{known}{nulls}; allowed: at least one"
     own = _first_keys(predicted.batches(), predicted.key)
     came = _first_keys(outcomes.batches(), outcomes.key)
     types = ", ".join(f"{n} {t}" for n, t in zip(predicted.key, predicted.key_types, strict=True))
     theirs = ", ".join(f"{name} {outcomes.types[name]}" for name in outcomes.key)
-    known = "" if outcomes.as_of is None else f" that is known as of {outcomes.as_of}"
     return (
         f"no prediction of slices {', '.join(predicted.slices[:_EXAMPLES])} has an outcome in "
-        f"{outcomes.place}{known}: {sum(found.predicted.values()):,} predictions ({types}) have "
-        f"keys such as {own}, and {found.others:,} outcomes ({theirs}) such as {came}; allowed: "
-        "keys that are equal, value for value"
+        f"{outcomes.place}{known and f' that is{known}'}: {sum(found.predicted.values()):,} "
+        f"predictions ({types}) have keys such as {own}, and {found.others:,} outcomes ({theirs}) "
+        f"such as {came}; allowed: keys that are equal, value for value"
     )
 
 

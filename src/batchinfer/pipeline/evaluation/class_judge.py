@@ -18,14 +18,19 @@ import pyarrow.compute
 from batchinfer.config.suggestions import listed
 from batchinfer.errors import InputError
 from batchinfer.pipeline.evaluation.joined_rows import OUTCOME
-from batchinfer.pipeline.evaluation.pairs import PairJudge, array_of, places_among, text_of
+from batchinfer.pipeline.evaluation.pairs import (
+    PairJudge,
+    array_of,
+    places_among,
+    some_values,
+    text_of,
+)
 from batchinfer.pipeline.evaluation.published_words import PublishedWords
 
 # Its functions are made when it is imported, so type checkers do not see them.
 pc: Any = pyarrow.compute
 
 LABEL, SCORES = "label", "scores"
-_SHOWN = 5
 # Shares of all classes are kept for `auc` up to here.
 _SHARES_BYTES = 512 * 2**20
 
@@ -111,7 +116,7 @@ class ClassJudge(PairJudge):
         if not self.counts.keys() - self.unknown.keys():
             raise InputError(
                 f"outcomes.value: column {self.column} has no value that the predictions know: "
-                f"{_some(self.counts)}; allowed: "
+                f"{some_values(self.counts)}; allowed: "
                 f"{listed(map(repr, self.words.labels[:10] or sorted(self.said)[:10]))}"
             )
         right, counts = self.all("target"), np.array(list(self.counts.values()))
@@ -121,7 +126,8 @@ class ClassJudge(PairJudge):
         if self.unknown:
             classes = self.words.labels[:10] or sorted(self.said)[:10]
             warnings.append(
-                f"outcomes that are no class of the model count as wrong: {_some(self.unknown)}; "
+                "outcomes that are no class of the model count as wrong: "
+                f"{some_values(self.unknown)}; "
                 f"its classes are {listed(classes)}"
             )
         if not shared:
@@ -137,10 +143,6 @@ class ClassJudge(PairJudge):
 
 def _counted(texts: pa.Array) -> dict[str, int]:
     return {one["values"]: one["counts"] for one in texts.value_counts().to_pylist()}
-
-
-def _some(counts: Counter[str]) -> str:
-    return ", ".join(f"{name!r} ({rows:,} rows)" for name, rows in counts.most_common(_SHOWN))
 
 
 def _shares(scores: pa.Array, classes: Sequence[str]) -> np.ndarray:

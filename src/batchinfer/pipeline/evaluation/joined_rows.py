@@ -34,7 +34,7 @@ _MOST_PARTS = 200
 _EXAMPLES = 3
 # The column of the joined rows that holds what came true.
 OUTCOME = "outcome"
-_ROW, _RANK = "row", "rank"
+_ROW, _RANK, _PLACE = "row", "rank", "place"
 
 
 @dataclass(frozen=True)
@@ -268,13 +268,16 @@ def _newest(
         rows = rows.join(
             last, keys=[*keys, _RANK], right_keys=[*keys, f"{_RANK}_max"], join_type="left semi"
         )
-    found = rows.group_by(keys, use_threads=False).aggregate(
-        [(VALUE, "count_distinct"), (VALUE, "first")]
+    # Arrow has no `first` of decimals, so the value is taken by its place.
+    placed = rows.append_column(_PLACE, pa.array(np.arange(rows.num_rows)))
+    found = placed.group_by(keys, use_threads=False).aggregate(
+        [(VALUE, "count_distinct"), (_PLACE, "min")]
     )
     several = found.filter(pc.greater(found[f"{VALUE}_count_distinct"], 1))
     if several.num_rows:
         raise InputError(_told_several(rows, several, keys, outcomes), hint)
-    return found.select([*keys, f"{VALUE}_first"]).rename_columns([*keys, VALUE]), without_key
+    values = rows[VALUE].take(found[f"{_PLACE}_min"])
+    return found.select(keys).append_column(VALUE, values), without_key
 
 
 def _told_several(rows: pa.Table, several: pa.Table, keys: list[str], outcomes: Side) -> str:

@@ -7,7 +7,9 @@ memory are 17 bytes a row that has an outcome.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,10 +25,15 @@ from batchinfer.pipeline.evaluation.pairs import (
     PairJudge,
     array_of,
     numbers_of,
-    places_among,
-    text_of,
+    some_values,
 )
 from batchinfer.pipeline.evaluation.published_words import PublishedWords
+from batchinfer.pipeline.evaluation.two_classes import (
+    knows_other,
+    otherwise,
+    said_classes,
+    told_classes,
+)
 
 if TYPE_CHECKING:
     from batchinfer.config.pipeline import Target
@@ -35,7 +42,6 @@ if TYPE_CHECKING:
 pc: Any = pyarrow.compute
 
 SCORE, PREDICTION = "score", "prediction"
-_SHOWN = 5
 
 
 class NumberJudge(PairJudge):
@@ -47,7 +53,9 @@ class NumberJudge(PairJudge):
         target = numbers_of(rows[OUTCOME])
         prediction = numbers_of(rows[PREDICTION])
         known = np.isfinite(prediction) & np.isfinite(target)
-        self.unread += int((~known).sum())
+        infinite = int(np.isinf(target).sum())
+        self.infinite += infinite
+        self.unread += int((~known).sum()) - infinite
         self.keep(target=target[known], prediction=prediction[known])
         if self.last:
             has_last = LAST in rows.column_names
@@ -74,55 +82,74 @@ class NumberJudge(PairJudge):
         return found, warnings
 
 
+@dataclass
 class BinaryJudge(PairJudge):
-    """`score` against two classes; `accuracy` is that of `label` where the table has one."""
+    """`score` against two classes; `accuracy` is that of `label` where the table has one.
+
+    Attributes:
+        unknown: values of outcomes that are neither class, with their rows.
+        known: rows whose outcome is one of the classes.
+        doubts: sentences about the pipeline file, where it says otherwise than the bundle.
+    """
+
+    unknown: Counter[str] = field(default_factory=Counter)
+    known: int = 0
+    doubts: tuple[str, ...] = ()
 
     task = "binary"
 
+    def merge(self, other: PairJudge) -> None:
+        super().merge(other)
+        if isinstance(other, BinaryJudge):
+            self.unknown += other.unknown
+            self.known += other.known
+            self.doubts = tuple(dict.fromkeys((*self.doubts, *other.doubts)))
+
     def add(self, rows: pa.Table) -> None:
-        target = self._positive(array_of(rows[OUTCOME]))
+        said = said_classes(
+            array_of(rows[OUTCOME]), self.words, None if self.doubts else self.target
+        )
+        self.unknown += said.unknown
+        self.known += said.known
         score = numbers_of(rows[SCORE])
         positive = self.words.positive
         named = score >= 0.5
         if LABEL in rows.column_names and positive is not None:
             told = pc.fill_null(pc.equal(array_of(rows[LABEL]), positive), fill_value=False)
             named = told.to_numpy(zero_copy_only=False)
-        known = np.isfinite(score) & ~np.isnan(target)
+        known = np.isfinite(score)
         self.unread += int((~known).sum())
-        self.keep(target=target[known], score=score[known], named=named[known])
+        self.keep(target=said.positive[known], score=score[known], named=named[known])
 
-    def _positive(self, outcome: pa.Array) -> np.ndarray:
-        """(rows,) 1 or 0."""
-        from batchinfer.models.class_names import says_positive
-        from batchinfer.models.targets import target_array
-
-        if self.target is not None and says_positive(self.target):
-            return target_array(outcome, self.target)
-        outcome = text_of(outcome)
-        values = outcome.unique().to_pylist()
-        places = {value: self.words.place_of(value) for value in values}
-        if unknown := [value for value, place in places.items() if place is None]:
+    def _told_unknown(self) -> list[str]:
+        """Raises InputError where no outcome is of a class that is known."""
+        if not self.unknown or not knows_other(self.words):
+            return []
+        if not self.known:
             raise InputError(
-                f"outcomes.value: column {self.column} has values that are no class of the model: "
-                f"{listed(map(repr, unknown[:_SHOWN]))}; its classes are "
-                f"{listed(self.words.labels)}; allowed: these, or train.target.positive, which "
-                "says what is positive"
+                f"outcomes.value: column {self.column} has only values that are no class of the "
+                f"model: {some_values(self.unknown)}; its classes are {told_classes(self.words)}; "
+                "allowed: these",
+                "a view, or a pipeline of its own, can write the outcomes as the model has them",
             )
-        codes = places_among(outcome, values).to_numpy(zero_copy_only=False)
-        return np.array([places[value] for value in values], dtype=np.float64)[codes]
+        return [
+            f"outcomes that are no class of the model count as {self.words.labels[0]!r}: "
+            f"{some_values(self.unknown)}; its classes are {told_classes(self.words)}"
+        ]
 
     def metrics(self) -> tuple[dict[str, float], list[str]]:
         from batchinfer.models.metrics import binary_metrics
 
         target, score = self.all("target"), self.all("score")
         found = binary_metrics(target, score, self.all("named"))
-        warnings = []
+        warnings = [*self.doubts, *self._told_unknown()]
         if (score < 0).any() or (score > 1).any():
             found = {name: value for name, value in found.items() if "log_loss" not in name}
             warnings.append("log_loss is not told: score is no probability, some are not in [0, 1]")
         if "auc" not in found:
             which = "positive" if target[0] > 0.5 else "not positive"
-            warnings.append(f"auc is not told: all {len(target):,} outcomes are {which}")
+            told = "" if target[0] > 0.5 or not self.unknown else f": {some_values(self.unknown)}"
+            warnings.append(f"auc is not told: all {len(target):,} outcomes are {which}{told}")
         return found, warnings
 
 
@@ -132,6 +159,7 @@ def judge_of(
     words: PublishedWords,
     target: Target | None,
     column: str,
+    outputs: Sequence[str] = (),
 ) -> PairJudge:
     """The judge of predictions with these columns.
 
@@ -139,6 +167,7 @@ def judge_of(
         types: of the columns of the predictions.
         outcome: type of what came true.
         column: of the outcomes, for messages.
+        outputs: all columns that the model published, for messages.
 
     Runs on: driver.
 
@@ -151,7 +180,8 @@ def judge_of(
     if SCORES in types and LABEL in types and pa.types.is_map(types[SCORES]):
         return ClassJudge(words, target, column)
     if SCORE in types and two and len(words.labels) <= 2:
-        return BinaryJudge(words, target, column)
+        told = otherwise(words, target)
+        return BinaryJudge(words, target, column, doubts=() if told is None else (told,))
     if LABEL in types and (SCORE not in types or len(words.labels) > 2):
         return ClassJudge(words, target, column)
     if PREDICTION in types and _is_number(types[PREDICTION]):
@@ -168,8 +198,8 @@ def judge_of(
             "positive"
         )
     raise ConfigError(
-        f"the predictions have columns {listed(types)}; evaluate judges score, label, scores, and "
-        "prediction where it is a number"
+        f"the predictions have columns {listed(outputs or types)}; evaluate judges score, "
+        "label, scores, and prediction where it is a number"
     )
 
 

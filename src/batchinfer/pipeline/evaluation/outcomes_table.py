@@ -7,6 +7,7 @@ Owns which of its rows are known at a time. Knows no predictions.
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,9 @@ pc: Any = pyarrow.compute
 # The columns of the batches, behind those of the key.
 AT, VALUE = "at", "value"
 _DAY = dt.timedelta(days=1)
+_MOMENT = re.compile(
+    r"\d{4}-\d{2}(-\d{2}([T ]\d{2}(:\d{2}(:\d{2}(\.\d+)?)?)?(Z|[+-]\d{2}:\d{2})?)?)?", re.ASCII
+)
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,18 @@ class OutcomesTable:
             found = pa.record_batch([*columns, _value(batch.column(value))], [*names, VALUE])
             yield found if self.as_of is None else found.filter(_known(found, self.as_of))
 
+    def counted(self) -> tuple[int, int]:
+        """How many rows are known, and how many of them say what came true.
+
+        Raises:
+            DamagedFile, StorageError: a file cannot be read.
+        """
+        rows = told = 0
+        for batch in self.batches():
+            rows += batch.num_rows
+            told += batch.num_rows - batch.column(VALUE).null_count
+        return rows, told
+
 
 def open_outcomes(context: Context, as_of: str | None = None) -> OutcomesTable:
     """The table that the pipeline's `outcomes` names, at its latest version.
@@ -116,7 +132,7 @@ def open_outcomes(context: Context, as_of: str | None = None) -> OutcomesTable:
     if problems:
         raise ConfigError([f"{context.loaded.file}: {problem}" for problem in problems])
     if as_of is not None:
-        _check_as_of(settings, types, as_of, context)
+        _check_as_of(settings, types, as_of, context, table)
     counts = [file.rows for file in table_files(table)]
     rows = None if None in counts else sum(count or 0 for count in counts)
     return OutcomesTable(place, table.version(), settings, key, types, rows, table, as_of)
@@ -177,7 +193,11 @@ def _is_text(type_: pa.DataType) -> bool:
 
 
 def _check_as_of(
-    settings: Outcomes, types: Mapping[str, pa.DataType], as_of: str, context: Context
+    settings: Outcomes,
+    types: Mapping[str, pa.DataType],
+    as_of: str,
+    context: Context,
+    table: DeltaTable,
 ) -> None:
     if settings.at is None:
         raise ConfigError(
@@ -186,6 +206,7 @@ def _check_as_of(
         )
     type_ = types[settings.at]
     if _is_text(type_):
+        _check_text_as_of(settings.at, as_of, table)
         return
     try:
         moment = dt.datetime.fromisoformat(as_of.replace("Z", "+00:00"))
@@ -204,6 +225,45 @@ def _check_as_of(
             f"--as-of: got {as_of!r}, but outcomes.at, column {settings.at}, has times without a "
             "zone; allowed: a time without one"
         )
+
+
+def _check_text_as_of(at: str, as_of: str, table: DeltaTable) -> None:
+    """Text sorts by time only beside text of its form, so that of the first rows is held against
+    `as_of`.
+    """
+    from batchinfer.lake.table_rows import read_table_batches
+
+    values: list[str] = []
+    for batch in read_table_batches(table, [at]):
+        values = batch.column(at).cast(pa.string()).unique().drop_null().to_pylist()
+        if values:
+            break
+    if as_of == "":
+        allowed = f"text such as {values[0]!r}" if values else "text that is not empty"
+        raise ConfigError(f"--as-of: got ''; allowed: {allowed}")
+    if not values or not all(map(_is_moment, values)):
+        return
+    finest = max(values, key=len)
+    times = len(finest) > 10
+    if not _is_moment(as_of) or (len(as_of) > 10 and (not times or as_of[10] != finest[10])):
+        raise ConfigError(
+            f"--as-of: got {as_of!r}, but outcomes.at, column {at}, has values such as {finest!r}; "
+            "allowed: a value of that form, or its beginning, such as its day"
+        )
+
+
+def _is_moment(text: str) -> bool:
+    """Whether text is a month, a day, an hour or a time, as names of slices and ISO 8601 write
+    them.
+    """
+    if _MOMENT.fullmatch(text) is None:
+        return False
+    day, time = text[:10] if len(text) > 7 else f"{text}-01", text[10:]
+    try:
+        dt.datetime.fromisoformat(f"{day}{time}".replace("Z", "+00:00"))
+    except ValueError:
+        return False
+    return True
 
 
 def _known(batch: pa.RecordBatch, as_of: str) -> pa.Array:

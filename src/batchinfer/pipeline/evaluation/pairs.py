@@ -6,6 +6,7 @@ each task stands in `judges` and `class_judge`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 pc: Any = pyarrow.compute
 
 ROWS = "rows with an outcome"
+_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class PairJudge:
         column: of the outcomes, for messages.
         kept: arrays of each batch, by name.
         unread: rows whose prediction is null or no number.
+        infinite: rows whose outcome is infinite, which no metric can be of.
         last: what the last known value of a row is, in words; empty where there is none.
     """
 
@@ -61,6 +64,7 @@ class PairJudge:
     column: str
     kept: dict[str, list[np.ndarray]] = field(default_factory=dict)
     unread: int = 0
+    infinite: int = 0
     last: str = ""
 
     task = ""
@@ -78,6 +82,7 @@ class PairJudge:
         for name, arrays in other.kept.items():
             self.kept.setdefault(name, []).extend(arrays)
         self.unread += other.unread
+        self.infinite += other.infinite
         if self.words.mean != other.words.mean:
             self.words = replace(self.words, mean=None)
 
@@ -98,9 +103,17 @@ class PairJudge:
         )
 
     def _told_unread(self) -> tuple[str, ...]:
-        if not self.unread:
-            return ()
-        return (f"{self.unread:,} rows have an outcome and no prediction that can be judged",)
+        told: list[str] = []
+        if self.infinite:
+            told.append(
+                f"{self.infinite:,} rows have an infinite outcome in column {self.column}, and are "
+                "left out"
+            )
+        if self.unread:
+            told.append(
+                f"{self.unread:,} rows have an outcome and no prediction that can be judged"
+            )
+        return tuple(told)
 
     def keep(self, **arrays: np.ndarray) -> None:
         """Keeps arrays of a batch."""
@@ -118,8 +131,23 @@ def places_among(texts: pa.Array, values: Sequence[str]) -> pa.Array:
 
 
 def text_of(outcome: pa.Array) -> pa.Array:
-    """The outcomes as text."""
-    return outcome if pa.types.is_string(outcome.type) else outcome.cast(pa.string())
+    """The outcomes as text; a decimal without the zeros at its end, as names of classes are."""
+    if not pa.types.is_decimal(outcome.type):
+        return outcome if pa.types.is_string(outcome.type) else outcome.cast(pa.string())
+    coded = outcome.dictionary_encode()
+    texts = [_shortest(format(value, "f")) for value in coded.dictionary.to_pylist()]
+    return pa.array(texts, pa.string()).take(coded.indices)
+
+
+def _shortest(number: str) -> str:
+    return number.rstrip("0").rstrip(".") if "." in number else number
+
+
+def some_values(counts: Counter[str]) -> str:
+    """The most frequent values with their rows, as messages show them."""
+    shown = [f"{name!r} ({rows:,} rows)" for name, rows in counts.most_common(_SHOWN)]
+    more = len(counts) - len(shown)
+    return ", ".join(shown) + (f" and {more:,} more" if more else "")
 
 
 def numbers_of(column: pa.ChunkedArray) -> np.ndarray:

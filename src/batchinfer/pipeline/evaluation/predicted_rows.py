@@ -17,6 +17,7 @@ from batchinfer.hints import Hint
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.slice_names import check_slice
 from batchinfer.pipeline.scoring.published import read_published
+from batchinfer.predictions_table import LINEAGE
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -34,6 +35,7 @@ class PredictedRows:
         key: columns of the key, in order.
         types: Arrow types of the columns that are read besides the key.
         rows: how many there are.
+        outputs: all columns that the model published, in the order of the table.
     """
 
     place: str
@@ -44,6 +46,7 @@ class PredictedRows:
     types: Mapping[str, pa.DataType]
     rows: int
     table: DeltaTable
+    outputs: tuple[str, ...] = ()
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """The key as `key_0`, `key_1` and so on, then the columns of `types`, of served rows.
@@ -126,6 +129,7 @@ def open_predicted(context: Context, slices: Sequence[str]) -> PredictedRows:
             f"of a pipeline whose key is {', '.join(key)}"
         )
     outputs = {name: types[name] for name in _OUTPUTS if name in types}
+    others = {*key, SLICE, *(context.pipeline.sink.carry or ()), *LINEAGE}
     counts = [file.known_rows for name in slices for file in table_files(table, {SLICE: name})]
     return PredictedRows(
         context.predictions,
@@ -136,6 +140,7 @@ def open_predicted(context: Context, slices: Sequence[str]) -> PredictedRows:
         outputs | {name: types[name] for name in MODEL},
         sum(counts),
         table,
+        tuple(name for name in types if name not in others),
     )
 
 

@@ -256,3 +256,53 @@ def test_an_evaluation_is_a_row_of_the_runs_table(told: Told) -> None:
     assert (row["command"], row["slice"], row["model_version"]) == ("evaluate", DAY, "1")
     assert json.loads(row["report"])["metrics"] == found.metrics
     assert row["version"] is None, "nothing was published"
+
+
+def test_a_table_that_says_nothing_is_told_as_such(told: Told) -> None:
+    told.train = ""
+    told.outcomes = "table: outcomes/told, value: came, at: slice"
+    told.predict(numbers((1, 1.0)), NUMBER)
+    told.came({"id": [1, 2], "came": pa.array([None, math.nan]), "slice": [DAY, NEXT]})
+    error = refused(told)
+    assert error.exit_code == 3
+    assert "column came has no outcome: its 2 rows are null or NaN there" in str(error)
+    assert "keys" not in str(error)
+    early = str(refused(told, as_of="2026-11-20"))
+    assert "column came has no outcome known as of 2026-11-20; allowed" in early
+
+
+def test_columns_of_a_handler_of_its_own_are_listed(told: Told) -> None:
+    told.train = ""
+    told.predict(
+        [{"id": 1, "share": 0.5, "why": "so"}], {"share": pa.float64(), "why": pa.string()}
+    )
+    told.came(CAME)
+    assert "the predictions have columns share, why; evaluate judges" in str(refused(told))
+
+
+@pytest.mark.parametrize(
+    "as_of", ["2026-11-5", "banana", "", "2026-11-31", "2026", "2026-11-21T", "2026-11-22 08"]
+)
+def test_a_time_of_another_form_than_slices_is_refused(told: Told, as_of: str) -> None:
+    told.train, told.outcomes = "", "table: outcomes/told, value: came, at: slice"
+    told.predict(numbers((1, 1.0)), NUMBER)
+    told.came({"id": [1, 1], "came": [4.0, 2.0], "slice": [DAY, f"{NEXT}T07"]})
+    error = refused(told, as_of=as_of)
+    assert error.exit_code == 2 and f"--as-of: got {as_of!r}" in str(error)
+    assert "such as '2026-11-22T07'" in str(error) or as_of == ""
+    assert told.evaluate(as_of="2026-11").metrics["mae"] == 1.0
+    assert told.evaluate(as_of=f"{NEXT}T06").metrics["mae"] == 3.0
+
+
+def test_an_hour_is_no_time_of_slices_that_are_days(told: Told) -> None:
+    told.train, told.outcomes = "", "table: outcomes/told, value: came, at: slice"
+    told.predict(numbers((1, 1.0)), NUMBER)
+    told.came({"id": [1], "came": [4.0], "slice": [DAY]})
+    assert "has values such as '2026-11-21'" in str(refused(told, as_of=f"{DAY}T07"))
+
+
+def test_slices_that_are_no_times_are_text(told: Told) -> None:
+    told.train, told.outcomes = "", "table: outcomes/told, value: came, at: slice"
+    told.predict(numbers((1, 1.0)), NUMBER)
+    told.came({"id": [1, 1], "came": [4.0, 2.0], "slice": ["batch-1", "batch-2"]})
+    assert told.evaluate(as_of="batch-1").metrics["mae"] == 3.0

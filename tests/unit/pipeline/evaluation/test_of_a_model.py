@@ -100,7 +100,7 @@ def test_a_registered_model_is_judged_and_models_tells_it(project: Project, tmp_
     show_models(model_versions(told.context()))
     told.came({"id": [1], "came": ["awful"]}, "outcomes/other")
     told.outcomes = "table: outcomes/other, value: came"
-    with pytest.raises(InputError, match="'awful'; its classes are good, bad; allowed"):
+    with pytest.raises(InputError, match=r"'awful' \(1 rows\); its classes are good, bad; allowed"):
         told.evaluate()
 
 
