@@ -92,6 +92,7 @@ def init_project(
         report.notes += [
             *sample.notes,
             *sample.unread,
+            *proposal.notes,
             *([bad_words(sample)] if too_many(sample) else []),
         ]
         report.next = _next(asked, sample, proposal)

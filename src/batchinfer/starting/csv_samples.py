@@ -35,6 +35,7 @@ from batchinfer.starting.sample import (
 )
 from batchinfer.starting.storable_names import storable_names
 from batchinfer.starting.text_types import Judged, arrow_type_of, judge_text, times_in
+from batchinfer.starting.written_amounts import may_have_thousands, needs_decimal
 
 # Its functions are generated at import, so type checkers do not see them.
 pc: Any = compute
@@ -42,7 +43,7 @@ pc: Any = compute
 _WHOLE_FILE = 2**62
 _DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+")
 # The comma may as well stand between thousands.
-_THOUSANDS = r"^\s*[+-]?[0-9]{1,3}(?:,[0-9]{3})*\s*$"
+_THOUSANDS = r"^\s*[+-]?(?:[0-9]{1,3}|[1-9][0-9]{0,2}(?:,[0-9]{3})+)\s*$"
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,9 @@ def sample_csv(found: FoundData) -> DataSample:
     options += [decimal] if decimal else []
     rule = TextRule(str(decimal.value) if decimal else ".")
     judged = {name: judge_text(text, texts.place, rule.decimal) for name, text in columns.items()}
+    is_semicolon = any(one.name == "delimiter" and one.value == ";" for one in options)
+    commas = rule.decimal == "," or _speak_for_commas(columns, judged, is_semicolon)
+    judged, doubts = _find_thousands(columns, judged, commas, texts.place)
     judged, times = _find_times(columns, judged)
     options += [times] if times else []
     if times:
@@ -113,9 +117,10 @@ def sample_csv(found: FoundData) -> DataSample:
         texts.is_whole,
         sampled,
         options,
-        [*_header_note(writing.header, writing.header_reason), *_bad_notes(texts)],
+        [*_header_note(writing.header, writing.header_reason), *_bad_notes(texts), *doubts],
         (first[SOURCE_FILE], first[SOURCE_LINE]),
         bad=len(texts.bad),
+        commas=commas,
     )
 
 
@@ -154,13 +159,16 @@ def _typed(text: pa.Array, type_: str, rule: TextRule) -> pa.Array:
 def _find_decimal(
     columns: Mapping[str, pa.Array], place: Callable[[int], str]
 ) -> FoundOption | None:
-    """A comma before decimals: where it makes numbers of text, and no column has points. In a
-    column of which each comma has three digits behind it, it stands between thousands.
+    """A comma before decimals: where it makes numbers of text, and no column has points before
+    decimals. In a column of which each comma has three digits behind it, it stands between
+    thousands.
     """
     gained: list[str] = []
     for name, text in columns.items():
         plain = judge_text(text, place)
         if plain.type == "double":
+            if may_have_thousands(text):
+                continue
             return None
         if plain.type != "string" or pc.all(pc.match_substring_regex(text, _THOUSANDS)).as_py():
             continue
@@ -174,6 +182,58 @@ def _find_decimal(
     )
     value = told(text[row].as_py())
     return FoundOption("decimal", ",", f"{place(row)} holds {value} in {gained[0]}")
+
+
+def _speak_for_commas(
+    columns: Mapping[str, pa.Array], judged: Mapping[str, Judged], is_semicolon: bool
+) -> bool:
+    """Whether decimals have commas: nothing has a point before them, and a column can be read so
+    alone, or semicolons leave the comma free for it.
+    """
+    for name, text in columns.items():
+        is_plain = judged[name].type == "double" and not may_have_thousands(text)
+        if is_plain or needs_decimal(text, "."):
+            return False
+    return is_semicolon or any(needs_decimal(text, ",") for text in columns.values())
+
+
+def _find_thousands(
+    columns: Mapping[str, pa.Array],
+    judged: Mapping[str, Judged],
+    commas: bool,
+    place: Callable[[int], str],
+) -> tuple[dict[str, Judged], list[str]]:
+    """Types with those of numbers that have points between thousands, which are text because as
+    numbers they would be others; and what is to be said of them.
+    """
+    result, notes = dict(judged), list[str]()
+    sure = any(
+        one.type == "double" and not may_have_thousands(columns[name])
+        for name, one in judged.items()
+    )
+    for name, text in columns.items():
+        if judged[name].type not in ("double", "string") or not may_have_thousands(text):
+            continue
+        row = pc.index(pc.match_substring(text, ".").fill_null(False), True).as_py()
+        value = text[row].as_py()
+        held = f"{place(row)} holds {told(value)}"
+        if commas:
+            whole = value.replace(".", "").strip()
+            result[name] = Judged(
+                "string", (f"string: points stand between its thousands: {held}",)
+            )
+            notes.append(
+                f"Column {name} is taken for numbers with points between thousands, so that "
+                f"{told(value)} is {whole}; if points stand before decimals there, it is a double"
+            )
+        elif judged[name].type == "double" and not sure:
+            said = f"{held}, whose point is taken for that before decimals"
+            result[name] = Judged("double", (f"double: {said}",))
+            notes.append(
+                f"Column {name} is a double: {said}; if it stands between thousands, make it a "
+                "string, and take the points out by replace and cast"
+            )
+    return result, notes
 
 
 def _find_times(

@@ -20,6 +20,8 @@ from batchinfer.predictions_table import LINEAGE
 from batchinfer.starting.proposed_target import ProposedTarget, is_numeric
 from batchinfer.starting.sample import DataSample, SampledColumn
 from batchinfer.starting.telling_columns import tells_target
+from batchinfer.starting.untyped_columns import untyped_note
+from batchinfer.starting.written_amounts import decimal_of, may_have_thousands, reads_either_way
 
 # Its functions are generated at import, so type checkers do not see them.
 pc: Any = compute
@@ -29,6 +31,8 @@ _ID_NAME = re.compile(r"(?i:(?:^|_)(?:id|key|uuid|guid|pk|no|nr))$|[a-z](?:Id|ID
 # What predictions tables have besides the key.
 _NO_KEYS = {SLICE, "score", "scores", "label", "prediction", *LINEAGE}
 _FEW_CATEGORIES = 50
+# Kinds of columns of amounts: with points before their decimals, and with commas.
+_AMOUNTS = ("signed", "commas")
 _MOST_BUCKETS = 256
 # Distinct values a record, from which a text is no category any more.
 _NEARLY_ALL = 0.5
@@ -41,12 +45,10 @@ _RECORDS_AN_ID = 5
 _CLIPPED = 0.01
 # Of so many columns, pairs are tried for a key.
 _MOST_IN_PAIRS = 12
-# Amounts with a sign of a currency, per cent, or commas between thousands.
-_SIGNED = (
-    r"^\s*[-+]?\s*[$€£¥]?\s*[-+]?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?\s*[%$€£¥]?\s*$"
-)
-_WITH_SIGN = r"[$€£¥%,]"
+# What keeps amounts from being numbers, by what stands before their decimals.
 _UNSIGNED = {"pattern": "[^0-9.+-]", "with": ""}
+_UNSIGNED_COMMAS = {"pattern": "[^0-9,+-]", "with": ""}
+_WITH_POINT = {"pattern": ",", "with": "."}
 
 
 @dataclass(frozen=True)
@@ -77,13 +79,14 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Proposal:
-    """What the pipeline file is made of, besides its source."""
+    """What the pipeline file is made of, besides its source; `notes` are for whoever asked."""
 
     key: ProposedKey
     times: tuple[str, ...]
     steps: tuple[ProposedStep, ...]
     left_out: tuple[LeftOut, ...]
     target: ProposedTarget | None
+    notes: tuple[str, ...] = ()
 
 
 def is_id_name(name: str) -> bool:
@@ -101,17 +104,35 @@ def propose(sample: DataSample, target: ProposedTarget | None) -> Proposal:
     """
     others = [one for one in sample.columns if target is None or one.name != target.column]
     key = _propose_key(sample, others)
-    left, kinds = list[LeftOut](), dict[str, list[SampledColumn]]()
+    left, kinds, notes = list[LeftOut](), dict[str, list[SampledColumn]](), list[str]()
     for column in others:
-        kind, why = _kind_of(column, key.columns, sample.columns)
+        kind, why = _kind_of(column, key.columns, sample)
         if target is not None:
             kind, why = _beside_target(kind, why, column, target, sample)
         if kind == "out":
             left.append(LeftOut(column.name, why))
         else:
             kinds.setdefault(kind, []).append(column)
+        notes += _notes_of(column, kind, column.name in key.columns)
     times = tuple(one.name for one in sample.columns if pa.types.is_temporal(one.values.type))
-    return Proposal(key, times, tuple(_steps(kinds)), tuple(left), target)
+    return Proposal(key, times, tuple(_steps(kinds)), tuple(left), target, tuple(notes))
+
+
+def _notes_of(column: SampledColumn, kind: str, is_key: bool) -> list[str]:
+    """What is to be said of a column of text whose values are like numbers or times."""
+    if column.type != "string" or is_key or is_id_name(column.name):
+        return []
+    if kind not in _AMOUNTS:
+        note = untyped_note(column, kind == "out") if kind in ("out", "few", "many") else None
+        return [note] if note else []
+    # Of points between thousands it was said where the type was found.
+    if may_have_thousands(column.values) or not reads_either_way(column.values):
+        return []
+    sign = "point" if kind == "signed" else "comma"
+    return [
+        f"Column {column.name} has amounts that may be read in two ways; a {sign} is taken for "
+        "what stands before decimals; if that is not so, change its replace step"
+    ]
 
 
 def _beside_target(
@@ -218,11 +239,9 @@ def _has_places(sample: DataSample) -> bool:
     return sample.kind != "delta" and not is_list
 
 
-def _kind_of(
-    column: SampledColumn, key: Sequence[str], columns: Sequence[SampledColumn]
-) -> tuple[str, str]:
-    """number, signed, flag, few, many, prose, time, or out with the reason."""
-    values, rows = column.values, len(column.values)
+def _kind_of(column: SampledColumn, key: Sequence[str], sample: DataSample) -> tuple[str, str]:
+    """number, signed, commas, flag, few, many, prose, time, or out with the reason."""
+    values, rows, columns = column.values, len(column.values), sample.columns
     if pa.types.is_nested(values.type) or pa.types.is_binary(values.type):
         return "out", f"no step was chosen for {column.type}"
     distinct = _distinct(values)
@@ -249,27 +268,19 @@ def _kind_of(
         if _counts(column, columns[0] is column):
             return "out", "it counts the records"
         return "number", ""
-    return _kind_of_text(values, distinct)
+    return _kind_of_text(values, distinct, sample.commas)
 
 
-def _kind_of_text(values: pa.Array, distinct: int) -> tuple[str, str]:
+def _kind_of_text(values: pa.Array, distinct: int, commas: bool) -> tuple[str, str]:
     given = len(values) - values.null_count
     words = pc.mean(pc.add(pc.count_substring(values, " "), 1)).as_py()
     if words >= _WORDS_OF_PROSE and distinct > _FEW_CATEGORIES // 5:
         return "prose", ""
-    if distinct > 2 and _is_signed(values):
-        return "signed", ""
+    if distinct > 2 and (decimal := decimal_of(values, commas)):
+        return _AMOUNTS[decimal == ","], ""
     if distinct > _NEARLY_ALL * given and (distinct > _FEW_CATEGORIES or given > _FEW_RECORDS):
         return "out", f"{distinct:,} different texts in {given:,} records describe none of them"
     return ("few" if distinct <= _FEW_CATEGORIES else "many"), ""
-
-
-def _is_signed(values: pa.Array) -> bool:
-    """Amounts that are text because of a sign in them, all that are given."""
-    given = values.drop_null()
-    if not pc.any(pc.match_substring_regex(given, _WITH_SIGN)).as_py():
-        return False
-    return bool(pc.all(pc.match_substring_regex(given, _SIGNED)).as_py())
 
 
 def _counts(column: SampledColumn, is_first: bool) -> bool:
@@ -309,10 +320,12 @@ def _steps(kinds: dict[str, list[SampledColumn]]) -> list[ProposedStep]:
             steps.append(ProposedStep(name, names, tuple(parameters.items()), reason))
 
     numbers, few, many = (kinds.get(kind, []) for kind in ("number", "few", "many"))
-    flags, signed = kinds.get("flag", []), kinds.get("signed", [])
+    flags, signed, commas = (kinds.get(kind, []) for kind in ("flag", *_AMOUNTS))
     add("replace", signed, "signs that keep amounts from being numbers", **_UNSIGNED)
-    add("cast", signed, "amounts, now without signs", type="double")
-    numbers = [*numbers, *signed]
+    add("replace", commas, "signs, and points between thousands", **_UNSIGNED_COMMAS)
+    add("replace", commas, "commas before decimals, to points", **_WITH_POINT)
+    add("cast", [*signed, *commas], "amounts, now without signs", type="double")
+    numbers = [*numbers, *signed, *commas]
     add(
         "clip",
         [one for one in numbers if _has_infinite(one)],

@@ -105,6 +105,7 @@ def _model_of(column: SampledColumn, counts: dict[Any, int], sample: DataSample)
             raise InputError(
                 f"{sample.path}: the target {column.name} has {many:,} different texts; allowed: "
                 f"up to {_MOST_CLASSES} classes, or a number"
+                + "".join(f"; {reason}" for reason in column.reasons)
             )
         return "mlp_classifier", f"Column {column.name} has {many} values, each a class"
     if pa.types.is_integer(type_) and many <= _MOST_NUMBERED:

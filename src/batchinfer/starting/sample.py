@@ -65,6 +65,7 @@ class DataSample:
         first_place: `source_file` and `source_line` of the first record that lands, where records
             have such.
         declares: whether the schema is written down; a Delta table says its own.
+        commas: whether the data speak for commas before decimals, and points between thousands.
     """
 
     kind: str
@@ -78,6 +79,7 @@ class DataSample:
     declares: bool = True
     bad: int = 0
     unread: Sequence[str] = ()
+    commas: bool = False
 
 
 def too_many(sample: DataSample) -> bool:

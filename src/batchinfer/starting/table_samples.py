@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pyarrow as pa
 from pyarrow.fs import FileType
 
@@ -11,10 +13,12 @@ from batchinfer.contracts import SOURCE_FILE, SOURCE_LINE
 from batchinfer.errors import InputError, InputMissing
 from batchinfer.sources.readers import plan_source_splits, read_fields
 from batchinfer.sources.tables.parquet_contract import find_parquet_columns
+from batchinfer.sources.tables.partitions import partition_of
 from batchinfer.starting.found_data import FoundData
 from batchinfer.starting.read_blocks import read_blocks
 from batchinfer.starting.sample import MOST_RECORDS, DataSample, SampledColumn
 from batchinfer.starting.storable_names import storable_names
+from batchinfer.starting.text_types import judge_text
 
 
 def sample_parquet(found: FoundData) -> DataSample:
@@ -28,14 +32,15 @@ def sample_parquet(found: FoundData) -> DataSample:
     found_columns = find_parquet_columns(found.files)
     if not found_columns.types:
         raise InputError(f"{found.path}: got no column that can land")
-    names = dict(zip(storable_names(found_columns.types), found_columns.types, strict=True))
+    days = _days_in_folders(found, found_columns.types)
+    types = {**found_columns.types, **dict.fromkeys(days, pa.date32())}
+    names = dict(zip(storable_names(types), types, strict=True))
     source = ParquetSource.model_validate(
         {
             "kind": "parquet",
             "path": "data",
             "schema": {
-                name: {"type": spark_name(found_columns.types[old])}
-                | ({} if old == name else {"column": old})
+                name: {"type": spark_name(types[old])} | ({} if old == name else {"column": old})
                 for name, old in names.items()
             },
             "columns": {"new": "ignore"} if found_columns.refused else {},
@@ -69,6 +74,21 @@ def sample_parquet(found: FoundData) -> DataSample:
             for name, type_ in found_columns.refused.items()
         ],
     )
+
+
+def _days_in_folders(found: FoundData, types: Mapping[str, pa.DataType]) -> list[str]:
+    """The columns in the names of folders of which each value is a day, as day=2026-11-20: a file
+    says no type of them, so they would be text.
+    """
+    folders = [partition_of(file.name) for file in found.files]
+    days: list[str] = []
+    for name in folders[0]:
+        given = {folder.get(name) for folder in folders} - {None}
+        texts = pa.array(given, pa.string())
+        if pa.types.is_string(types.get(name, pa.null())) and given:
+            judged = judge_text(texts, str)
+            days += [name] if judged.type == "date" else []
+    return days
 
 
 def sample_delta(found: FoundData) -> DataSample:
