@@ -8,7 +8,7 @@ Knows no network.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -16,6 +16,7 @@ from typing import IO
 import numpy as np
 import torch
 
+from batchinfer.config.suggestions import listed
 from batchinfer.errors import InputError, StorageError
 
 # Rows are shuffled in blocks that are read at one go, and then within as many blocks as fit the
@@ -24,6 +25,7 @@ BLOCK_ROWS = 4096
 BUFFER_BYTES = 256 * 2**20
 FEATURES = "features"
 _TARGET = "target"
+_SHOWN = 20
 _PARTS = ("learn", "valid")
 
 Inputs = Mapping[str, np.ndarray]
@@ -111,6 +113,10 @@ class Examples:
         return inputs, torch.from_numpy(np.array(self.target[rows]))
 
 
+def _and_more(count: int) -> str:
+    return f" and {count} more" if count > 0 else ""
+
+
 def _batches(places: torch.Tensor, batch_rows: int) -> list[torch.Tensor]:
     parts = list(torch.split(places, batch_rows))
     if (
@@ -126,14 +132,22 @@ class ExampleWriter:
 
     Args:
         missing: a feature may be not-a-number, which is a missing one.
+        names: of the features, in order, for messages; none: they are told by their places.
 
     Attributes:
         dropped: rows left out because they have no target.
     """
 
     def __init__(
-        self, folder: Path, shapes: Shapes, validation_share: float, *, missing: bool = False
+        self,
+        folder: Path,
+        shapes: Shapes,
+        validation_share: float,
+        *,
+        missing: bool = False,
+        names: Sequence[str] = (),
     ) -> None:
+        self._names = names
         self.shapes = shapes
         self._missing = missing
         self.dropped = 0
@@ -216,9 +230,11 @@ class ExampleWriter:
             bad = np.isinf(features) if self._missing else ~np.isfinite(features)
         if bad.any():
             places = np.flatnonzero(bad.any(axis=0)).tolist()
+            named = [self._names[place] if self._names else str(place) for place in places]
             what = "infinity" if self._missing else "not-a-number or infinity"
             raise InputError(
-                f"got {what} in features {places} of "
+                f"got {what} in features {listed(named[:_SHOWN])}"
+                f"{_and_more(len(named) - _SHOWN)} of "
                 f"{int(bad.any(axis=1).sum())} rows; allowed: finite numbers",
                 "a step clip with lower_quantile: 0.01 and upper_quantile: 0.99, before the steps "
                 "that scale the column, bounds infinite values",

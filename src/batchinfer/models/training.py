@@ -67,6 +67,7 @@ class TrainSpec:
         scratch: folder for the rows on disk; None: the system's own for temporary files.
         device: where the network is trained.
         mapped: labels that the steps after the model give another name.
+        names: of the features, in order, for messages; none: they are told by their places.
     """
 
     model: Any
@@ -77,6 +78,7 @@ class TrainSpec:
     scratch: Path | None = None
     device: str = "cpu"
     mapped: frozenset[str] = frozenset()
+    names: tuple[str, ...] = ()
 
     @property
     def epochs(self) -> int:
@@ -145,7 +147,8 @@ def train_model(
     with tempfile.TemporaryDirectory(prefix="batchinfer-train-", dir=spec.scratch) as scratch:
         reader = TargetReader(spec.target, spec.model, spec.mapped)
         shapes = Shapes(spec.width, spec.integers)
-        writer = ExampleWriter(Path(scratch), shapes, spec.setting("validation_share"))
+        share = spec.setting("validation_share")
+        writer = ExampleWriter(Path(scratch), shapes, share, names=spec.names)
         learn, valid = writer.write(reader.read(data()))
         objective = reader.objective(learn, valid)
         valid, warnings = validation_rows(spec, learn, valid)

@@ -119,7 +119,7 @@ def train_trees(
     with tempfile.TemporaryDirectory(prefix="batchinfer-train-", dir=spec.scratch) as scratch:
         reader = TargetReader(spec.target, spec.model, spec.mapped)
         share = spec.setting("validation_share")
-        writer = ExampleWriter(Path(scratch), Shapes(spec.width), share, missing=True)
+        writer = ExampleWriter(Path(scratch), Shapes(spec.width), share, missing=True, names=names)
         learn, valid = writer.write(reader.read(data()))
         objective = reader.objective(learn, valid)
         valid, warnings = validation_rows(spec, learn, valid)

@@ -224,6 +224,7 @@ def _train_and_register(
         transforms.width,
         integers,
         mapped=mapped_labels(context.pipeline.postprocess),
+        names=tuple(transforms.feature_names()),
     )
     left_out, last = RowsLeftOut(), _last_values(columns, settings, data)
     trained = _trained(
@@ -319,7 +320,7 @@ def _trained(
 
     rounds = tree_setting(spec.params, "rounds")
     with progress(f"training {spec.model}", rounds) as advance:
-        return train_trees(spec, transforms.feature_names(), examples, lambda *_: advance(1))
+        return train_trees(spec, spec.names, examples, lambda *_: advance(1))
 
 
 def _card_facts(

@@ -15,12 +15,24 @@ import pyarrow.types as pt
 from batchinfer.contracts import Problem
 from batchinfer.transforms.column import NUMBERS, UNKNOWN, kind, plain_type
 from batchinfer.transforms.step import Fields, RowStep, State, StepProblem
+from batchinfer.transforms.steps.dates import DateParts
 from batchinfer.transforms.steps.derived import SECTION, Derive
+from batchinfer.transforms.steps.encode import EmbeddingIndex, Frequency, Hashing, OneHot, Ordinal
+from batchinfer.transforms.steps.image import Image
 from batchinfer.transforms.steps.keep import only_kept
 
 UNTOLD = "untold"
 _ABSENT = re.compile(r"no column '(.*?)'[;:]")
-_ENCODERS = "one_hot, ordinal, hashing, frequency, embedding_index"
+_ENCODERS: tuple[type[RowStep], ...] = (
+    OneHot,
+    Ordinal,
+    Hashing,
+    Frequency,
+    EmbeddingIndex,
+    DateParts,
+    Image,
+)
+"""Steps that make numbers of what is none, as they are proposed."""
 
 
 class Walk(NamedTuple):
@@ -140,10 +152,10 @@ def _not_for_a_matrix(
             derived = name in steps[place].feeds and isinstance(steps[place], Derive)
             message = (
                 f"is {type_}, and nothing reads it: no expression, and no step of features makes a "
-                f"number of it; allowed: a step such as {_ENCODERS}, or no such expression"
+                f"number of it; allowed: {_a_step_for(type_)}no such expression"
                 if derived
                 else f"column '{name}' is still {type_} after its steps: no step "
-                f"makes a number of it; add {_ENCODERS}"
+                f"makes a number of it; {_to_add(type_)}"
             )
             path = (SECTION, name) if derived else _path(steps[place], place)
             problems.append(Problem(path, message))
@@ -154,6 +166,21 @@ def _not_for_a_matrix(
             )
             problems.append(Problem(_path(steps[place], place), message))
     return problems
+
+
+def _encoders_of(type_: pa.DataType) -> str:
+    """The steps that take this type and make numbers of it; empty where there are none."""
+    return ", ".join(step.name for step in _ENCODERS if kind(type_) in step.accepts)
+
+
+def _a_step_for(type_: pa.DataType) -> str:
+    named = _encoders_of(type_)
+    return f"a step such as {named}, or " if named else ""
+
+
+def _to_add(type_: pa.DataType) -> str:
+    named = _encoders_of(type_)
+    return f"add {named}" if named else "leave the column out"
 
 
 def feature_columns(steps: Sequence[RowStep], fields: Mapping[str, pa.DataType]) -> list[str]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from batchinfer.errors import InputError
 from batchinfer.models import examples
 from batchinfer.models.examples import ExampleWriter, Shapes, mixed
 
@@ -57,3 +60,17 @@ def test_the_hash_of_positions_is_spread_evenly_and_never_changes() -> None:
     hashes = mixed(np.arange(100_000, dtype=np.uint64))
     assert hashes[:3].tolist() == [16294208416658607535, 10451216379200822465, 10905525725756348110]
     assert abs(np.mean(hashes < np.uint64(2**64 // 10)) - 0.1) < 0.005
+
+
+def test_features_that_are_not_finite_are_told_by_their_names(tmp_path: Path) -> None:
+    features = np.zeros((3, 30), np.float32)
+    features[1, 1], features[2, 2] = np.inf, np.nan
+    names = [f"place_{place}" for place in range(30)]
+    batches = [({"features": features}, np.zeros(3), None)]
+    with pytest.raises(InputError, match=r"infinity in features place_1, place_2 of 2 rows"):
+        ExampleWriter(tmp_path, Shapes(30), 0.1, names=names).write(batches)
+    with pytest.raises(InputError, match=r"infinity in features place_1 of 1 rows"):
+        ExampleWriter(tmp_path, Shapes(30), 0.1, names=names, missing=True).write(batches)
+    features[:] = np.inf
+    with pytest.raises(InputError, match=r"place_18, place_19 and 10 more of 3 rows"):
+        ExampleWriter(tmp_path, Shapes(30), 0.1, names=names).write(batches)

@@ -4,6 +4,7 @@ counted, and told.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from batchinfer.transforms import TransformPipeline
 
 _SHOWN = 5
+_OVERFLOW = re.compile(r"(\w+)(?:\([\d,]+\))? overflow$")
 
 
 @dataclass
@@ -72,9 +74,19 @@ class RowsLeftOut:
         )
         raise TooManyQuarantined(
             told,
-            "an expression that has a value for such rows, as by nullif or coalesce, or a higher "
-            "checks.max_quarantine_rate",
+            f"{self._remedy()}, or a higher checks.max_quarantine_rate",
         )
+
+    def _remedy(self) -> str:
+        """What may be written in place of the expressions that the most rows failed on."""
+        over = [found[1] for why in self._commonest() if (found := _OVERFLOW.search(why))]
+        wider = "bigint" if over and set(over) <= {"tinyint", "smallint", "int"} else "double"
+        remedies = [f"a cast of its columns to a wider type, as by cast(… as {wider})"] * bool(over)
+        if len(over) < len(self._commonest()):
+            remedies.append(
+                "an expression that has a value for such rows, as by nullif or coalesce"
+            )
+        return ", ".join(remedies)
 
     def warnings(self, of: int) -> list[str]:
         """A sentence about the rows that were left out; none where there are none."""

@@ -30,6 +30,7 @@ from batchinfer.transforms.expressions.bound import (
     told_rows,
     valid_rows,
 )
+from batchinfer.transforms.expressions.casting import can_cast
 from batchinfer.transforms.expressions.decimals import (
     divided_half_up,
     from_unscaled,
@@ -64,8 +65,8 @@ def bind_arithmetic(sign: str, at: int, one: Bound, other: Bound) -> Bound:
         if not (sql.is_quantity(part.type) or part.type == sql.NULL):
             raise told_at(
                 part.at,
-                f"got a {sql.told_type(part.type)} for '{sign}'; allowed: numbers, such as "
-                "cast(… as double)",
+                f"got a {sql.told_type(part.type)} for '{sign}'; allowed: "
+                f"numbers{_number_of(part.type)}",
             )
     if one.type == other.type == sql.NULL:
         raise told_at(at, f"got null {sign} null; allowed: a number on one side")
@@ -77,6 +78,13 @@ def bind_arithmetic(sign: str, at: int, one: Bound, other: Bound) -> Bound:
         raise told_at(at, f"got {sql.told_type(common)} for 'div'; allowed: whole numbers")
     compute = _floats if sql.is_floating(type_) else _integers
     return _of_two(at, type_, sign, widened(one, type_), widened(other, type_), compute)
+
+
+def _number_of(type_: pa.DataType) -> str:
+    """How a number is made of a type, as far as one is."""
+    if sql.is_moment(type_):
+        return ", such as datediff(later, earlier) and year(…)"
+    return ", such as cast(… as double)" if can_cast(type_, sql.DOUBLE) else ""
 
 
 def _meet_as_decimals(sign: str, one: pa.DataType, other: pa.DataType) -> bool:

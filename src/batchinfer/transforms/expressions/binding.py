@@ -134,6 +134,15 @@ FUNCTIONS: Mapping[str, Callee] = {
 }
 """By their names in lower case."""
 
+_WRITTEN_HERE: Mapping[str, str] = {
+    **dict.fromkeys(("nvl", "ifnull"), "coalesce(a, b)"),
+    "isnull": "… is null",
+    "isnotnull": "… is not null",
+    **dict.fromkeys(("len", "char_length", "character_length"), "length(…)"),
+    "iif": "if(condition, a, b)",
+}
+"""What stands here for functions that other SQL has."""
+
 
 def check_functions(node: Node) -> None:
     """Whether there are all the functions that a tree names, each with as many values as it takes.
@@ -156,13 +165,22 @@ def _callee(call: Call) -> Callee:
     if found is None:
         raise told_at(
             call.at,
-            f"got the function '{call.function}'{nearest_hint(call.function, FUNCTIONS)}; "
+            f"got the function '{call.function}'{_meant(call.function)}; "
             f"allowed: {', '.join(sorted([*FUNCTIONS, 'cast', 'try_cast']))}",
         )
     got = len(call.arguments)
     if got < found.least or (found.most is not None and got > found.most):
         raise told_at(call.at, f"got {got} values for {call.function}; allowed: {_number(found)}")
     return found
+
+
+def _meant(name: str) -> str:
+    """What is written here for a function that other SQL has, or one that is spelt alike."""
+    if sql.written_type(name) is not None:
+        return f", write cast(… as {name})"
+    if name in _WRITTEN_HERE:
+        return f", write {_WRITTEN_HERE[name]}"
+    return nearest_hint(name, FUNCTIONS)
 
 
 def _number(callee: Callee) -> str:

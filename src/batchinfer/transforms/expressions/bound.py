@@ -20,6 +20,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from batchinfer.transforms.expressions.sql_types import is_moment, told_type
+
 Mask = npt.NDArray[np.bool_]
 Errors = Mapping[int, str]
 
@@ -185,3 +187,13 @@ def scalar_of(value: Any, type_: pa.DataType) -> pa.Scalar:
         return pa.scalar(value, type_)
     width = pa.int32() if pa.types.is_date32(type_) else pa.int64()
     return pa.array([value], width).view(type_)[0]
+
+
+def told_part(part: Bound) -> str:
+    """A part for a message: its value if that stands in the text, else its type."""
+    if part.is_literal and part.literal is None:
+        return "null"
+    if part.is_literal and not is_moment(part.type):
+        # What a decimal is called in Python means nothing here.
+        return repr(part.literal) if isinstance(part.literal, str) else str(part.literal)
+    return f"an expression of type {told_type(part.type)}"

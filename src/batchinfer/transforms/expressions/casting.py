@@ -121,6 +121,11 @@ def _conversion(old: pa.DataType, new: pa.DataType, at: int) -> Convert:
     return found
 
 
+def can_cast(old: pa.DataType, new: pa.DataType) -> bool:
+    """Whether there is a cast between the types."""
+    return old == new or old == sql.NULL or _of_types(old, new) is not None
+
+
 def _instead(old: pa.DataType, new: pa.DataType) -> str:
     if new == sql.STRING and sql.is_floating(old):
         return (

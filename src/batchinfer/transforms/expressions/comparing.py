@@ -27,6 +27,7 @@ from batchinfer.transforms.expressions.bound import (
     valid_rows,
     without_rows,
 )
+from batchinfer.transforms.expressions.casting import can_cast
 from batchinfer.transforms.expressions.moment_text import day_of, micros_of
 from batchinfer.transforms.expressions.syntax import told_at
 from batchinfer.transforms.expressions.widening import widened
@@ -73,12 +74,22 @@ def brought_together(at: int, where: str, parts: Sequence[Bound]) -> list[Bound]
         types = list(dict.fromkeys(sql.told_type(part.type) for part in parts))
         raise told_at(
             at,
-            f"got {' and '.join(types)} for {where}; allowed: values of one kind, such as "
-            f"cast(… as {types[0]})",
+            f"got {' and '.join(types)} for {where}; allowed: values of one kind"
+            f"{_one_kind([part.type for part in parts])}",
         )
     if type_ == sql.NULL:
         raise told_at(at, f"got nothing but null for {where}; allowed: cast(null as string)")
     return [widened(part, type_) for part in parts]
+
+
+def _one_kind(types: Sequence[pa.DataType]) -> str:
+    """How values of these types become of one kind, as far as there is a way."""
+    found = next((to for to in types if all(can_cast(type_, to) for type_ in types)), None)
+    if found is not None and found != sql.NULL:
+        return f", such as cast(… as {sql.told_type(found)})"
+    if any(map(sql.is_moment, types)) and any(map(sql.is_quantity, types)):
+        return ", such as year(…) or datediff(later, earlier) beside a number"
+    return ""
 
 
 def _dates_in_text(parts: Sequence[Bound]) -> list[Bound]:

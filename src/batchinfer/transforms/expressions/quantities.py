@@ -24,6 +24,7 @@ from batchinfer.transforms.expressions.bound import (
     from_numbers,
     merged_errors,
     numpy_values,
+    told_part,
     told_rows,
     valid_rows,
 )
@@ -216,7 +217,9 @@ def _places(parts: Sequence[Bound]) -> int:
     places = parts[1].literal
     if not sql.is_integer(parts[1].type) or places is None or abs(places) > _MOST_PLACES:
         raise told_at(
-            parts[1].at, f"allowed for places: a number from -{_MOST_PLACES} to {_MOST_PLACES}"
+            parts[1].at,
+            f"got {told_part(parts[1])} for the places of round; allowed: a number from "
+            f"-{_MOST_PLACES} to {_MOST_PLACES} that stands here",
         )
     return places
 

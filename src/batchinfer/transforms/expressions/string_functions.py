@@ -20,6 +20,7 @@ from batchinfer.transforms.expressions.bound import (
     called,
     first_errors,
     merged_errors,
+    told_part,
     told_rows,
     true_rows,
     without_rows,
@@ -179,7 +180,10 @@ def _fixed_substring(at: int, text: Bound, position: int, length: int = _MOST) -
 
 def _pattern_text(name: str, part: Bound) -> str:
     if part.type != sql.STRING or part.literal is None:
-        raise told_at(part.at, f"allowed for {name}: a pattern that stands here as 'text'")
+        raise told_at(
+            part.at,
+            f"got {told_part(part)} for {name}; allowed: a pattern that stands here as 'text'",
+        )
     return part.literal
 
 

@@ -52,7 +52,11 @@ def test_what_is_right_is_told_nothing_of() -> None:
         ("gain / day", "character 8: got a date for '/'"),
         ("gain / (hours", "character 14: got the end of the text"),
         ("1 + 1", "reads no column"),
-        ("upper(job)", "is string, and nothing reads it"),
+        ("upper(job)", "nothing reads it: no expression, and no step of features makes a number"),
+        ("upper(job)", "a step such as one_hot, ordinal, hashing, frequency, embedding_index, or"),
+        ("to_date(day)", "number of it; allowed: a step such as date_parts, or no such"),
+        ("cast(day as timestamp)", "allowed: a step such as date_parts, or no such expression"),
+        ("cast(job as binary)", "allowed: a step such as image, or no such expression"),
     ],
 )
 def test_an_expression_that_is_wrong_is_told_at_its_column(expression: str, said: str) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pyarrow as pa
+import pytest
 
+from batchinfer.errors import TooManyQuarantined
 from batchinfer.pipeline.training.rows_left_out import RowsLeftOut
 from batchinfer.transforms import ROW_HASH, TARGET, Derive, fit, parse_steps
 
@@ -33,3 +37,21 @@ def test_each_row_that_is_left_keeps_its_own_fold() -> None:
     np.testing.assert_array_equal(inputs["features"], expected["features"])
     assert left_out.rows == 2
     assert left_out.warnings(5)[0].startswith("2 of 5 rows were not learned from: derive.rate (")
+
+
+@pytest.mark.parametrize(
+    ("reasons", "remedy"),
+    [
+        (["character 3: int overflow"], "as by cast(… as bigint), or a higher checks"),
+        (["character 3: bigint overflow"], "as by cast(… as double), or a higher checks"),
+        (["character 3: decimal(38,6) overflow"], "as by cast(… as double), or a higher checks"),
+        (["character 3: division by zero"], "an expression that has a value for such rows"),
+        (["x: int overflow", "x: division by zero"], "as bigint), an expression that has a value"),
+    ],
+)
+def test_what_helps_rows_that_are_left_out_depends_on_why(reasons: list[str], remedy: str) -> None:
+    left_out = RowsLeftOut(Counter(reasons))
+    with pytest.raises(TooManyQuarantined) as caught:
+        left_out.judge(3, 0.0)
+    assert remedy in str(caught.value.hint)
+    assert ("nullif" in str(caught.value.hint)) == any("zero" in why for why in reasons)
