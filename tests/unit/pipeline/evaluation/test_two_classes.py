@@ -21,9 +21,9 @@ TYPES = {"score": pa.float64(), "label": pa.string()}
 
 
 def judged(
-    came: list[Any] | pa.Array, words: PublishedWords = YES_NO, target: Target | None = TARGET
+    came: list[Any], words: PublishedWords = YES_NO, target: Target | None = TARGET
 ) -> PairJudge:
-    outcome = came if isinstance(came, pa.Array) else pa.array(came)
+    outcome = pa.array(came)
     judge = judge_of(TYPES, outcome.type, words, target, "came")
     count = len(outcome)
     labels = pa.array(["came back"] * count)
