@@ -16,14 +16,14 @@ from batchinfer.pipeline.evaluation.published_words import PublishedWords
 
 YES_NO = PublishedWords(("no", "yes"), ("kept", "came back"), ("no", "yes"))
 REST = PublishedWords(("other", ">50K"), ("other", ">50K"), ("other", ">50K"))
-TARGET = Target(column="left", positive=["yes"])
+TARGET = Target(column="left", positive=("yes",))
 TYPES = {"score": pa.float64(), "label": pa.string()}
 
 
 def judged(
-    came: list[Any] | pa.Array, words: PublishedWords = YES_NO, target: Target | None = TARGET
+    came: list[Any], words: PublishedWords = YES_NO, target: Target | None = TARGET
 ) -> PairJudge:
-    outcome = came if isinstance(came, pa.Array) else pa.array(came)
+    outcome = pa.array(came)
     judge = judge_of(TYPES, outcome.type, words, target, "came")
     count = len(outcome)
     labels = pa.array(["came back"] * count)
@@ -63,7 +63,13 @@ def test_outcomes_that_are_all_the_other_class_are_judged() -> None:
 
 
 def test_all_other_values_are_the_class_that_stands_for_all_others() -> None:
-    target = Target(column="income", positive=[">50K", ">50K."])
+    target = Target(
+        column="income",
+        positive=(
+            ">50K",
+            ">50K.",
+        ),
+    )
     judge = judged([">50K", ">50K.", "<=50K", "anything"], REST, target)
     assert positive(judge) == [1, 1, 0, 0]
     assert not any("no class" in text for text in judge.judged().warnings)
@@ -71,7 +77,7 @@ def test_all_other_values_are_the_class_that_stands_for_all_others() -> None:
 
 def test_values_of_any_type_are_matched_by_value() -> None:
     words = PublishedWords(("0", "1"), ("0", "1"), ("0", "1"))
-    target = Target(column="left", positive=["1"])
+    target = Target(column="left", positive=("1",))
     for came in ([1, 0], [1.0, 0.0], ["1.0", "0"]):
         assert positive(judged(came, words, target)) == [1, 0]
         assert positive(judged(came, words, None)) == [1, 0]
@@ -80,9 +86,15 @@ def test_values_of_any_type_are_matched_by_value() -> None:
 @pytest.mark.parametrize(
     "target",
     [
-        Target(column="left", positive=["no"]),
-        Target(column="left", positive=["yes", "no"]),
-        Target(column="left", positive=["y"]),
+        Target(column="left", positive=("no",)),
+        Target(
+            column="left",
+            positive=(
+                "yes",
+                "no",
+            ),
+        ),
+        Target(column="left", positive=("y",)),
         Target(column="left", positive_pattern="^n"),
     ],
     ids=["turned", "both", "unknown", "pattern"],
@@ -97,13 +109,22 @@ def test_a_file_that_says_otherwise_is_told_and_the_bundle_counts(target: Target
 @pytest.mark.parametrize(
     ("words", "target"),
     [
-        (REST, Target(column="income", positive=[">50K.", ">50K"])),
+        (
+            REST,
+            Target(
+                column="income",
+                positive=(
+                    ">50K.",
+                    ">50K",
+                ),
+            ),
+        ),
         (REST, Target(column="income", positive_pattern="50K")),
         (
             PublishedWords(("other", "positive"), ("other", "positive")),
             Target(column="income", positive_pattern="^o|>50K"),
         ),
-        (PublishedWords(("0", "1"), ("0", "1")), Target(column="left", positive=["1.0"])),
+        (PublishedWords(("0", "1"), ("0", "1")), Target(column="left", positive=("1.0",))),
     ],
 )
 def test_a_file_that_agrees_with_the_bundle_is_not_doubted(
@@ -115,7 +136,7 @@ def test_a_file_that_agrees_with_the_bundle_is_not_doubted(
 
 def test_versions_together_tell_what_each_tells() -> None:
     one = judged(["yes", "maybe"])
-    other = judged(["no", "maybe"], target=Target(column="left", positive=["no"]))
+    other = judged(["no", "maybe"], target=Target(column="left", positive=("no",)))
     one.merge(other)
     warnings = " ".join(one.judged().warnings)
     assert "'maybe' (2 rows)" in warnings and 'train.target.positive: got ["no"]' in warnings
