@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from batchinfer.errors import DamagedFile, StorageError, TableTooNew
 from batchinfer.json_values import as_value
 from batchinfer.pipeline.scoring.task_result import Rates
+from batchinfer.report.timing import WORKER_STAGES
 from batchinfer.spark.held_resources import HeldResources
 
 if TYPE_CHECKING:
@@ -25,6 +26,10 @@ _NEWEST = 64
 _LATEST = 5
 # What takes less than this was no start of Spark, but a session that was open.
 _STARTED_S = 0.5
+# Stages of workers that more rows do not make longer.
+_ONCE = ("load", "compile")
+# Up to so many times the rows that were measured, a measurement tells what a row takes.
+_NEAR = 10
 
 
 def runs_of_bundle(runs: str, name: str, digest: str) -> list[LatestRun]:
@@ -65,24 +70,30 @@ def known_rates(runs: Sequence[LatestRun]) -> Rates:
 
 
 def estimated_seconds(
-    runs: Sequence[LatestRun], rows: int, starts_spark: bool = True
+    runs: Sequence[LatestRun],
+    rows: int,
+    starts_spark: bool = True,
+    just_now: Sequence[LatestRun] = (),
 ) -> float | None:
     """Seconds that a run of so many rows will take, from what the latest runs took; None without
     any.
 
-    A run has a part that grows with its rows, the inference, and one that hardly does: checks,
-    commit, and the start of Spark. Some of the latest runs may have found a session open, as in a
-    night or a backfill: the start is what the others took for it.
+    A run has a part that grows with its rows, most of the inference, and one that hardly does:
+    the load of the model, checks, commit, and the start of Spark. Some of the latest runs may have
+    found a session open, as in a night or a backfill: the start is what the others took for it.
 
     Args:
         starts_spark: whether the run needs a session, and has to open it.
+        just_now: runs of this process, oldest first. The part that does not grow is theirs alone;
+            so is what a row takes, unless they had far fewer rows than are asked for.
     """
-    latest = runs[-_LATEST:]
+    latest = [*runs, *just_now][-_LATEST:]
     if not latest:
         return None
-    seconds = [(run.seconds or 0.0, _inference_seconds(run), _start_seconds(run)) for run in latest]
-    fixed = median(whole - inference - start for whole, inference, start in seconds)
-    a_row = sum(inference for _, inference, _ in seconds) / sum(run.rows_in or 0 for run in latest)
+    alike = list(just_now[-_LATEST:]) or latest
+    fixed = median((run.seconds or 0.0) - _growing_s(run) - _start_seconds(run) for run in alike)
+    measured = alike if _NEAR * _rows(alike) >= rows else latest
+    a_row = sum(map(_growing_s, measured)) / _rows(measured)
     starts = [start for run in runs if (start := _start_seconds(run)) >= _STARTED_S]
     start = median(starts[-_LATEST:]) if starts_spark and starts else 0.0
     return round(fixed + start + a_row * rows, 1)
@@ -112,8 +123,22 @@ def _start_seconds(run: LatestRun) -> float:
     return run.report.get("stage_seconds", {}).get("session", 0.0)
 
 
-def _inference_seconds(run: LatestRun) -> float:
-    return run.report.get("stage_seconds", {}).get("inference", run.seconds or 0.0)
+def _rows(runs: Sequence[LatestRun]) -> int:
+    return sum(run.rows_in or 0 for run in runs)
+
+
+def _growing_s(run: LatestRun) -> float:
+    """Seconds of the inference without the load of the model, and without the start of a worker
+    where that is known; all of it where the stages of the workers were not timed.
+    """
+    stages = run.report.get("stage_seconds", {})
+    inference = stages.get("inference", run.seconds or 0.0)
+    busy = sum(stages.get(stage, 0.0) for stage in WORKER_STAGES if stage != "idle")
+    if not busy:
+        return inference
+    # So many workers were at work at a time; with one, what it waited was its start.
+    at_once = max(1.0, busy / inference) if inference else 1.0
+    return (busy - sum(stages.get(stage, 0.0) for stage in _ONCE)) / at_once
 
 
 def worker_bytes(runs: Sequence[LatestRun]) -> int | None:

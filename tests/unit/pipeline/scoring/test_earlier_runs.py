@@ -89,6 +89,34 @@ def test_the_estimate_has_a_part_that_does_not_grow_with_the_rows() -> None:
     )
 
 
+def timed(seconds: float, rows: int, **stages: float) -> LatestRun:
+    return LatestRun("a", START, "published", 0, seconds, rows, {"stage_seconds": stages})
+
+
+def test_the_load_of_the_model_does_not_grow_with_the_rows() -> None:
+    run = timed(4.5, 1200, inference=4.0, load=3.5, forward=0.25, write=0.125, idle=0.125)
+    assert estimated_seconds([run], 12) == 4.1, "4.125, and 0.375 s of 1,200 rows"
+    assert estimated_seconds([run], 12_000) == round(4.125 + 3.75, 1)
+    compiled = timed(4.5, 1200, inference=4.0, load=0.5, compile=3.0, forward=0.375, idle=0.125)
+    assert estimated_seconds([compiled], 12_000) == round(4.125 + 3.75, 1)
+
+
+def test_workers_at_the_same_time_share_the_rows() -> None:
+    even = timed(11.0, 1000, inference=10.0, load=8.0, forward=32.0, idle=0.0)
+    assert estimated_seconds([even], 2000) == 1.0 + 2.0 + 16.0, "four at a time"
+    one_of_four = timed(11.0, 1000, inference=10.0, load=2.0, forward=8.0, idle=30.0)
+    assert estimated_seconds([one_of_four], 2000) == 1.0 + 2.0 + 16.0
+
+
+def test_runs_of_this_process_tell_what_does_not_grow() -> None:
+    earlier = [timed(30.0, 1000, inference=20.0, load=10.0, forward=10.0)]
+    now = [timed(5.0, 10, inference=2.0, load=1.0, forward=1.0)]
+    assert estimated_seconds(earlier, 10, just_now=now) == 4.0 + 1.0
+    assert estimated_seconds(earlier, 100, just_now=now) == 4.0 + 10.0, "near what was measured"
+    far = 4.0 + 1010 * 11 / 1010
+    assert estimated_seconds(earlier, 1010, just_now=now) == far, "both tell it"
+
+
 def test_a_runs_table_that_cannot_be_read_is_said_and_stops_nothing(
     project: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
