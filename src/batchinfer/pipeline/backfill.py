@@ -110,6 +110,11 @@ def backfill_slices(
             seen.finish_failed(error, time.perf_counter() - started)
         raise
     _tell_cost(context, report)
+    if max_cost is not None and report.cost is not None and report.cost > max_cost:
+        report.warnings.append(
+            f"the backfill cost {report.cost:.4g}, more than --max-cost {max_cost:g}: a slice that "
+            "has begun is not broken off"
+        )
     if seen is not None:
         told = seen.finish(
             report.status, report.exit_code, report.seconds, report.to_json(), report.errors

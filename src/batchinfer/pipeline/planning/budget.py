@@ -6,6 +6,7 @@ began, of the cores and GPUs that its executors hold; slices at the same time sh
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from dataclasses import dataclass, field
@@ -123,10 +124,13 @@ def open_budget(context: Context, span: SliceSpan, force: bool, most: float) -> 
     Runs on: driver, without Spark.
 
     Raises:
-        ConfigError: the estimate is above it, or there is none.
+        ConfigError: the estimate is above it, or there is none; it is no amount.
         BatchInferError: a problem of all slices keeps the model from being known, as `score` would
             tell it.
     """
+    if not (math.isfinite(most) and most >= 0):
+        # NaN is above nothing, so that it would allow everything.
+        raise ConfigError(f"--max-cost: got {most:g}; allowed: a finite amount of 0 or more")
     plan = plan_span(context, span, force)
     if plan.cost is None or plan.cores is None:
         raise _without_estimate(context, plan)

@@ -153,3 +153,22 @@ def test_slices_that_are_up_to_date_need_nothing() -> None:
     budget = made(5, {"a": 10}, itertools.count())
     assert budget.admits("other") and not budget.admits("a") and not budget.admits("later")
     assert budget.left == ["a"], "what is up to date is not left"
+
+
+@pytest.mark.parametrize("most", [float("nan"), float("inf"), -1.0])
+def test_a_limit_that_limits_nothing_is_refused(priced: NightProject, most: float) -> None:
+    measure(priced.context(), 0.001, cores=1)
+    with pytest.raises(ConfigError, match=f"got {most:g}; allowed: a finite amount"):
+        backfill(priced, most)
+    assert set(priced.states().values()) == {"missing"}
+
+
+def test_a_slice_that_went_beyond_it_is_told(
+    priced: NightProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measure(priced.context(), 1e-6, cores=1)
+    # As when each was begun in time.
+    monkeypatch.setattr(Budget, "admits", lambda *_: True)
+    report = backfill(priced, 0.001)
+    assert report.cost is not None and report.cost > 0.001
+    assert [one for one in report.warnings if "more than --max-cost 0.001" in one]
