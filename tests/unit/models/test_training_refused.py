@@ -60,7 +60,7 @@ def test_parameters_and_features_that_cannot_be_are_refused() -> None:
     with pytest.raises(ConfigError, match="loss is"):
         run(pa.array(x[:, 0] * 1e30), NUMBER, "mlp_regressor", x * 1e30, learning_rate=9.0)
     x[3, 2] = np.nan
-    with pytest.raises(InputError, match=r"features \[2\] of 1 rows"):
+    with pytest.raises(InputError, match=r"features 2 of 1 rows"):
         run(yes_or_no(x), TWO, x=x)
     with pytest.raises(InputError, match="shape"):
         run(yes_or_no(x), TWO, x=x[:, :2])
