@@ -10,8 +10,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from local_server import serving
 
 EVENTS, METRICS = "/api/v1/lineage", "/v1/metrics"
 
@@ -102,19 +104,11 @@ def collecting(taken: Taken) -> Iterator[Taken]:
         def log_message(self, *_: Any) -> None:
             """The test says what matters."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    server.handle_error = lambda *_: None  # type: ignore[method-assign,assignment]
-    taken.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
-        yield taken
-    finally:
-        taken.closing.set()
-        server.shutdown()
-        server.server_close()
-        thread.join(timeout=5)
+    with serving(Handler) as taken.url:
+        try:
+            yield taken
+        finally:
+            taken.closing.set()
 
 
 def closed_port() -> str:

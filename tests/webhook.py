@@ -5,13 +5,14 @@ to.
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from local_server import serving
 
 
 @dataclass
@@ -47,15 +48,6 @@ def hooked(hook: Hook) -> Iterator[Hook]:
         def log_message(self, *_: Any) -> None:
             """The test says what matters."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    server.handle_error = lambda *_: None  # type: ignore[method-assign,assignment]
-    hook.url = f"http://127.0.0.1:{server.server_port}/services/T0CANARY/xyzzyplugh"
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
+    with serving(Handler) as address:
+        hook.url = f"{address}/services/T0CANARY/xyzzyplugh"
         yield hook
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(timeout=5)
