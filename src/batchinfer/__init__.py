@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from batchinfer.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from batchinfer.api import backfill, extract, init, register, replay, score, train
+    from batchinfer.api import backfill, extract, init, load, register, replay, score, train
     from batchinfer.api_reads import evaluate, lookup, plan, quarantine, status
     from batchinfer.errors import UnfitRows
     from batchinfer.models.handler import Handler
@@ -25,7 +25,8 @@ _HOMES = {
     "predict": "batchinfer.pipeline.predict",
     "predict_udf": "batchinfer.pipeline.predict",
     **dict.fromkeys(
-        ("backfill", "extract", "init", "register", "replay", "score", "train"), "batchinfer.api"
+        ("backfill", "extract", "init", "load", "register", "replay", "score", "train"),
+        "batchinfer.api",
     ),
     **dict.fromkeys(("evaluate", "lookup", "plan", "quarantine", "status"), "batchinfer.api_reads"),
 }
@@ -37,6 +38,7 @@ __all__ = [
     "evaluate",
     "extract",
     "init",
+    "load",
     "lookup",
     "plan",
     "predict",
