@@ -108,6 +108,13 @@ def pipelines_options(command: Command) -> Command:
     return pipelines(env_option(_set_option(command)))
 
 
+def served_pipelines_options(command: Command) -> Command:
+    """The same of a command that takes all pipelines of the project where none is named."""
+    several = "Pipeline name, or a YAML file; repeat for several. Default: all of the project."
+    pipelines = _pipeline_option("refs", multiple=True, required=False, help=several)
+    return pipelines(env_option(_set_option(command)))
+
+
 def _words(
     context: click.Context, option: click.Parameter, given: tuple[str, ...]
 ) -> dict[str, str]:

@@ -1,16 +1,23 @@
-"""`batchinfer load`: predictions go into online stores.
+"""`batchinfer load` and `serve`: predictions go into online stores, and out of them over HTTP.
 
 Owns what the command takes and calls.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
 
 from batchinfer.command import end_command
-from batchinfer.command_line.cli_options import pipeline_options, slice_option
+from batchinfer.command_line.cli_options import (
+    pipeline_options,
+    served_pipelines_options,
+    slice_option,
+)
+
+_STORES = click.Choice(["embedded", "redis", "dynamodb", "postgres"])
 
 
 @click.command("load")
@@ -18,7 +25,7 @@ from batchinfer.command_line.cli_options import pipeline_options, slice_option
 @slice_option("slice_", help="The greatest slice that counts. Default: all.")
 @click.option(
     "--to",
-    type=click.Choice(["embedded", "redis", "dynamodb", "postgres"]),
+    type=_STORES,
     help="One store alone. Default: all that the pipeline file names, else embedded.",
 )
 @click.option("--full", is_flag=True, help="Write all rows, not only those that have changed.")
@@ -37,3 +44,86 @@ def load_command(
         return show_load(load(ref, slice_, to, full, verify, rollback, env, overrides))
 
     end_command(work, pipeline=ref, slice=slice_)
+
+
+@click.command("serve")
+@served_pipelines_options
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where it listens.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0: a free one."
+)
+@click.option("--workers", type=click.IntRange(1, 64), default=2, show_default=True)
+@click.option(
+    "--store", type=_STORES, help="Which store is read. Default: the first of each pipeline."
+)
+@click.option(
+    "--api-keys-file",
+    type=click.Path(path_type=Path),
+    help="Callers' keys: name:sha256[:pipeline,…] a line. Else BATCHINFER_API_KEYS holds them.",
+)
+@click.option("--tls-cert", type=click.Path(), help="A certificate, PEM; with --tls-key.")
+@click.option("--tls-key", type=click.Path(), help="The certificate's key, PEM.")
+@click.option("--behind-proxy", is_flag=True, help="A proxy in front speaks TLS.")
+@click.option(
+    "--most-keys", type=click.IntRange(1), default=1_000, show_default=True, help="Of one :batch."
+)
+@click.option(
+    "--most-body",
+    type=click.IntRange(1),
+    default=1 << 20,
+    show_default=True,
+    help="Bytes of a body.",
+)
+@click.option(
+    "--most-url",
+    type=click.IntRange(64),
+    default=8_192,
+    show_default=True,
+    help="Bytes of an address.",
+)
+@click.option(
+    "--most-seconds",
+    type=click.FloatRange(0.1),
+    default=5.0,
+    show_default=True,
+    help="Of a request.",
+)
+@click.option(
+    "--most-at-once", type=click.IntRange(1), default=128, show_default=True,
+    help="Requests that one worker works on; more are refused with 503.",
+)  # fmt: skip
+@click.option(
+    "--most-connections",
+    type=click.IntRange(1),
+    default=1_000,
+    show_default=True,
+    help="Of one worker.",
+)
+@click.option(
+    "--drain", type=click.FloatRange(0), default=20.0, show_default=True,
+    help="Seconds for requests in flight after SIGTERM.",
+)  # fmt: skip
+@click.option("--log-keys", is_flag=True, help="Values of keys stand in the access log, too.")
+@click.option("--no-access-log", is_flag=True, help="No line of JSON for each request.")
+def serve_command(
+    refs: tuple[str, ...], env: str, overrides: tuple[str, ...], host: str, port: int, workers: int,
+    store: str | None, api_keys_file: Path | None, tls_cert: str | None, tls_key: str | None,
+    behind_proxy: bool, most_keys: int, most_body: int, most_url: int, most_seconds: float,
+    most_at_once: int, most_connections: int, drain: float, log_keys: bool, no_access_log: bool,
+) -> None:  # fmt: skip
+    """Serve predictions by key over HTTP, until a signal comes."""
+
+    def work() -> Any:
+        from batchinfer.pipeline.serve import serve_pipelines
+        from batchinfer.service.served_values import Bounds, Listening
+
+        listening = Listening(host, port, tls_cert, tls_key, behind_proxy)
+        bounds = Bounds(
+            most_keys, most_body, most_url, most_seconds, most_at_once, most_connections, drain
+        )
+        serve_pipelines(
+            refs, env, overrides, store, listening, bounds, workers, api_keys_file,
+            not no_access_log, log_keys,
+        )  # fmt: skip
+
+    end_command(work)

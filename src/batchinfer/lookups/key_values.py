@@ -204,11 +204,12 @@ def _to_int(value: Any, type_: pa.DataType) -> int:
         value = int(value)
     if isinstance(value, bool) or value != int(value):
         raise ValueError("no whole number")
-    # pyarrow knows the range of the type.
-    try:
-        return pa.scalar(int(value), type_).as_py()
-    except pa.ArrowInvalid as error:
-        raise ValueError("out of range") from error
+    # Not by `pa.scalar`, which imports pandas: this is all that a service asks of a key.
+    signed = kinds.is_signed_integer(type_)
+    half = 1 << (type_.bit_width - signed)
+    if not -half * signed <= (whole := int(value)) < half:
+        raise ValueError("out of range")
+    return whole
 
 
 def _to_float(value: Any) -> float:

@@ -16,10 +16,10 @@ from batchinfer.config.shapes.online_stores import Target
 from batchinfer.errors import ConfigError, InputMissing
 from batchinfer.hints import Hint
 from batchinfer.lake.leases import hold
+from batchinfer.lookups.confirmed import confirmed_times
 from batchinfer.lookups.stores.generation import Pointer
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.slice_names import check_slice
-from batchinfer.pipeline.loading.confirmed import confirmed_times
 from batchinfer.pipeline.loading.load_targets import chosen_targets, store_of
 from batchinfer.pipeline.loading.served_rows import ServedTable, open_served
 from batchinfer.pipeline.loading.store_loading import StoreLoading, sweep

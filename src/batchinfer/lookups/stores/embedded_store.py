@@ -29,7 +29,7 @@ from batchinfer.lookups.stores.stored_rows import row_checksum
 if TYPE_CHECKING:
     import lmdb
 
-_POINTER, _LAYERS = "pointer.json", "layers"
+POINTER_FILE, _LAYERS = "pointer.json", "layers"
 # Address space for one file that is being written, not memory; it grows by this where it is full.
 _MAP_BYTES = 1 << 30
 _READ_BYTES = 1 << 20
@@ -66,7 +66,7 @@ class EmbeddedStore:
         filesystem, root = open_filesystem(self.root)
         with storage_faults(self.root, "read the pointer"):
             try:
-                with filesystem.open_input_stream(f"{root}/{_POINTER}") as file:
+                with filesystem.open_input_stream(f"{root}/{POINTER_FILE}") as file:
                     text = file.read().decode()
             except FileNotFoundError:
                 return None
@@ -74,7 +74,7 @@ class EmbeddedStore:
             return from_json(Pointer, text)
         except ValueError as error:
             raise StorageError(
-                f"{self.root}/{_POINTER}: damaged: {error}", "load the table anew, with --full"
+                f"{self.root}/{POINTER_FILE}: damaged: {error}", "load the table anew, with --full"
             ) from error
 
     def begin(self, layer: str, parts: int) -> None:
@@ -105,9 +105,9 @@ class EmbeddedStore:
         if self.pointer() != expected:
             raise StorageError(f"{self.root}: another load has set the pointer meanwhile")
         with TemporaryDirectory(prefix="batchinfer-store-") as folder:
-            file = Path(folder) / _POINTER
+            file = Path(folder) / POINTER_FILE
             file.write_text(to_json(new))
-            self._put(file, _POINTER)
+            self._put(file, POINTER_FILE)
 
     def read(self, generation: Generation, keys: Sequence[bytes]) -> list[bytes | None]:
         found: list[bytes | None] = [None] * len(keys)
@@ -146,6 +146,17 @@ class EmbeddedStore:
                 filesystem.delete_dir(f"{root}/{_LAYERS}/{layer}")
             if self.cache is not None:
                 shutil.rmtree(Path(self.cache) / layer, ignore_errors=True)
+
+    def release(self, kept: Collection[str]) -> None:
+        """Closes the files of layers that nobody reads any more.
+
+        Args:
+            kept: names of those that are read; no read of any other is under way.
+        """
+        with self._lock:
+            for layer in self._open.keys() - set(kept):
+                for env in self._open.pop(layer):
+                    env.close()
 
     def close(self) -> None:
         for envs in self._open.values():

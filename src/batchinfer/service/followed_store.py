@@ -1,0 +1,341 @@
+"""The online store of one pipeline, followed: which generation it has now, and whether it answers.
+
+A new generation is opened in a thread, checked, and only then taken up. Each request holds one
+generation from start to end; a former one is let go when nobody holds it any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import os
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from batchinfer.config.uris import join, local_path
+from batchinfer.credentials import without_credentials
+from batchinfer.errors import BatchInferError, StorageError
+from batchinfer.lake.table_places import open_filesystem, storage_faults
+from batchinfer.lookups.stores.embedded_store import POINTER_FILE, EmbeddedStore
+from batchinfer.lookups.stores.generation import Generation, Pointer
+from batchinfer.lookups.stores.store_catalogue import StoredTable, open_store
+from batchinfer.report.terminal import show_line
+from batchinfer.service.problem_documents import HttpProblem, unavailable
+from batchinfer.service.served_values import ServedPipeline
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_T = TypeVar("_T")
+# How often the pointer is looked at: a file's state costs nothing, a server's answer little.
+_FILE_EVERY_S, _SERVER_EVERY_S = 0.2, 1.0
+# So long a store may take to tell its pointer, or to read keys.
+_ANSWERS_WITHIN_S = 2.0
+# A generation that could not be opened is tried again after so long, if the pointer stays.
+_TRY_AGAIN_S = 10.0
+# Where nothing was loaded, it is looked for a table so often.
+_TABLE_EVERY_S = 2.0
+_THREADS = 8
+_NOTHING = "nothing"
+# No row has this key: in keys, `%` stands only before digits. To look for it opens every layer.
+_NO_KEY = b"%"
+
+
+@dataclass(eq=False)
+class HeldGeneration:
+    """A generation that can be read.
+
+    Attributes:
+        key_types: Arrow type of each key column, in order.
+        confirmed_s: when each slice was last confirmed, in seconds since 1970.
+        loaded_s: when it was loaded.
+        readers: requests that hold it now.
+    """
+
+    generation: Generation
+    key_types: Mapping[str, pa.DataType]
+    confirmed_s: Mapping[str, float]
+    loaded_s: float
+    readers: int = 0
+
+    @classmethod
+    def of(cls, generation: Generation) -> HeldGeneration:
+        confirmed = {name: _seconds(text) for name, text in generation.confirmed.items()}
+        return cls(generation, generation.key_types, confirmed, _seconds(generation.loaded_at))
+
+
+def _seconds(text: str) -> float:
+    return dt.datetime.fromisoformat(text).timestamp()
+
+
+class FollowedStore:
+    """What answers need of a store. All methods are called in the thread of the event loop.
+
+    Attributes:
+        current: the generation that is read now; None where there is none (yet).
+        fault: why the newest generation is not read, or the store not reached; None: all is well.
+        looked: whether the store has told once what it has.
+        inline: reads are so quick that the event loop waits for them.
+    """
+
+    def __init__(self, pipeline: ServedPipeline, took_up: Callable[[HeldGeneration], None]) -> None:
+        self.name = pipeline.name
+        self._load_command = pipeline.load_command
+        self._took_up = took_up
+        self._table = StoredTable(pipeline.name, Path(pipeline.home))
+        self._store = open_store(pipeline.target, self._table)
+        self._embedded = self._store if isinstance(self._store, EmbeddedStore) else None
+        self.inline = self._embedded is not None
+        self.current: HeldGeneration | None = None
+        self.fault: str | None = None
+        self.looked = False
+        self._former: list[HeldGeneration] = []
+        self._silent = False
+        self._reading = ThreadPoolExecutor(_THREADS, f"read-{self.name}")
+        self._looking = ThreadPoolExecutor(1, f"follow-{self.name}")
+        self._seen: object = None
+        self._failed: tuple[Pointer, float] | None = None
+        self._log_folder = join(pipeline.table, "_delta_log")
+        self._has_table, self._table_due = False, 0.0
+
+    @property
+    def reachable(self) -> bool:
+        """Whether a read is worth a try."""
+        return not self._silent
+
+    def state(self) -> dict[str, Any]:
+        """How the pipeline stands, for those who watch: `starting`, `store`, `degraded` (an older
+        generation than the newest, or a pointer that cannot be read), `unavailable`, `table`
+        (nothing was loaded: answers come from the table) or `nothing`.
+        """
+        held = self.current
+        if held is None and not self.looked:
+            told: dict[str, Any] = {"state": "starting"}
+        elif self._silent or (held is None and self.fault is not None):
+            told = {"state": "unavailable"}
+        elif held is None:
+            told = {"state": "table" if self._has_table else "nothing"}
+        else:
+            told = {
+                "state": "store" if self.fault is None else "degraded",
+                "generation": held.generation.name,
+                "rows": held.generation.rows,
+                "slice": held.generation.slice,
+                "loaded_at": held.generation.loaded_at,
+            }
+        return told if self.fault is None else {**told, "fault": self.fault}
+
+    async def follow(self) -> None:
+        """Follows the pointer until it is cancelled."""
+        every = _FILE_EVERY_S if self._local_pointer() else _SERVER_EVERY_S
+        while True:
+            await self.look()
+            await asyncio.sleep(every)
+
+    async def look(self) -> None:
+        """Looks at the pointer once, and takes a new generation up."""
+        pending = asyncio.get_running_loop().run_in_executor(self._looking, self._changed)
+        done, _ = await asyncio.wait([pending], timeout=_ANSWERS_WITHIN_S)
+        if not done:
+            self._lost(f"does not answer within {_ANSWERS_WITHIN_S:g} s")
+            # A second look would wait behind this one.
+            await asyncio.wait([pending])
+        self.looked = True
+        try:
+            changed, pointer = pending.result()
+        except (BatchInferError, OSError) as error:
+            self._lost(str(error))
+            return
+        self._silent = False
+        if changed:
+            await self._turn_to(pointer)
+        if self._former:
+            self._let_former_go()
+
+    @contextmanager
+    def held(self) -> Generator[HeldGeneration | None]:
+        """The generation of one request; None where the store has none.
+
+        Raises:
+            HttpProblem: 503: nobody knows yet what the store has, or it does not answer.
+        """
+        current = self.current
+        if current is None and (self.fault is not None or self._silent):
+            raise self._unavailable()
+        if current is None and not self.looked:
+            raise unavailable("starting", f"the store of pipeline {self.name} is being opened")
+        if current is not None and not self.reachable:
+            raise self._unavailable()
+        if current is None:
+            yield None
+            return
+        current.readers += 1
+        try:
+            yield current
+        finally:
+            current.readers -= 1
+
+    def read_inline(self, held: HeldGeneration, keys: Sequence[bytes]) -> list[bytes | None]:
+        """The rows of a few keys, of a store whose reads are `inline`."""
+        return self._store.read(held.generation, keys)
+
+    async def read(
+        self, held: HeldGeneration, keys: Sequence[bytes], seconds: float
+    ) -> list[bytes | None]:
+        """The rows of some keys.
+
+        Raises:
+            HttpProblem: 503: the store fails, or does not answer in time.
+        """
+        reading = asyncio.get_running_loop().run_in_executor(
+            self._reading, self._store.read, held.generation, keys
+        )
+        # A read in a thread goes on after its request has ended: the generation stays held.
+        held.readers += 1
+        reading.add_done_callback(lambda _: _let_go(held))
+        try:
+            return await asyncio.wait_for(asyncio.shield(reading), min(seconds, _ANSWERS_WITHIN_S))
+        except asyncio.TimeoutError:
+            reading.add_done_callback(_swallow)
+            self._lost(f"does not answer within {_ANSWERS_WITHIN_S:g} s")
+        except BatchInferError as error:
+            self._lost(str(error))
+        raise self._unavailable()
+
+    def close(self) -> None:
+        """Lets go of the store."""
+        for pool in (self._reading, self._looking):
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _changed(self) -> tuple[bool, Pointer | None]:
+        """Whether the pointer may be another one, and which it is. In a thread."""
+        seen: object = None
+        if path := self._local_pointer():
+            try:
+                state = os.stat(path)
+                seen = (state.st_mtime_ns, state.st_ino, state.st_size)
+            except FileNotFoundError:
+                seen = _NOTHING
+            due = self._failed is not None and time.monotonic() >= self._failed[1]
+            if seen == self._seen and not due:
+                if seen == _NOTHING:
+                    self._look_for_table()
+                return False, None
+        pointer = self._store.pointer()
+        if pointer is None:
+            self._look_for_table()
+        self._seen = seen
+        return True, pointer
+
+    def _look_for_table(self) -> None:
+        now = time.monotonic()
+        if now >= self._table_due:
+            filesystem, path = open_filesystem(self._log_folder)
+            with storage_faults(self._log_folder, "look for the table"):
+                self._has_table = filesystem.get_file_info(path).type.name != "NotFound"
+            self._table_due = now + _TABLE_EVERY_S
+
+    async def _turn_to(self, pointer: Pointer | None) -> None:
+        if pointer is None:
+            # What was read so far is gone, or nothing was there.
+            self._tell_fault(None)
+            self._replace(None)
+            return
+        current = self.current
+        if current is not None and current.generation == pointer.current:
+            self._failed = None
+            self._tell_fault(None)
+            return
+        failed = self._failed
+        if failed is not None and failed[0] == pointer and time.monotonic() < failed[1]:
+            return
+        try:
+            self._replace(await self._opened(pointer.current))
+        except BatchInferError as error:
+            self._failed = (pointer, time.monotonic() + _TRY_AGAIN_S)
+            self._tell_fault(str(error))
+            if current is None and pointer.former is not None:
+                await self._take_former(pointer.former)
+            return
+        self._failed = None
+        self._tell_fault(None)
+
+    async def _take_former(self, former: Generation) -> None:
+        try:
+            self._replace(await self._opened(former))
+        except BatchInferError as error:
+            show_line(f"batchinfer: pipeline {self.name}: the generation before it: {error}")
+
+    async def _opened(self, generation: Generation) -> HeldGeneration:
+        """The generation, once each of its files is checked, or the server has answered for it."""
+        await self._in_thread(lambda: self._store.read(generation, [_NO_KEY]))
+        try:
+            return HeldGeneration.of(generation)
+        except (KeyError, ValueError) as error:
+            raise StorageError(
+                f"{self._store.place}: generation {generation.name}: its columns or times cannot "
+                f"be read: {error}"
+            ) from error
+
+    def _replace(self, new: HeldGeneration | None) -> None:
+        if self.current is not None:
+            self._former.append(self.current)
+        self.current = new
+        if new is not None:
+            self._took_up(new)
+        self._let_former_go()
+
+    def _let_former_go(self) -> None:
+        """Closes the files of generations that nobody reads any more."""
+        self._former = [former for former in self._former if former.readers]
+        if self._embedded is not None:
+            held = [*self._former, *([self.current] if self.current else [])]
+            self._embedded.release({layer.name for one in held for layer in one.generation.layers})
+
+    async def _in_thread(self, work: Callable[[], _T]) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._looking, work)
+
+    def _local_pointer(self) -> str | None:
+        if self._embedded is None:
+            return None
+        root = local_path(self._embedded.root)
+        return None if root is None else os.path.join(root, POINTER_FILE)
+
+    def _lost(self, fault: str) -> None:
+        """The store does not answer: until it does, nobody waits for it. Of files that are mapped
+        only the pointer is lost.
+        """
+        self._seen = None
+        self._silent = not self.inline
+        self._tell_fault(fault)
+
+    def _tell_fault(self, fault: str | None) -> None:
+        told = None if fault is None else without_credentials(fault)
+        if told == self.fault:
+            return
+        self.fault = told
+        what = "answers again" if told is None else f"store: {told}"
+        show_line(f"batchinfer: pipeline {self.name}: {what}")
+
+    def _unavailable(self) -> HttpProblem:
+        problem = unavailable(
+            "store-unavailable", f"the online store of pipeline {self.name} cannot be read now"
+        )
+        if self._failed is not None:
+            problem.fields["hint"] = f"{self._load_command} --full writes a damaged store anew"
+        return problem
+
+
+def _let_go(held: HeldGeneration) -> None:
+    held.readers -= 1
+
+
+def _swallow(late: asyncio.Future[Any]) -> None:
+    """An answer that nobody waits for any more."""
+    if not late.cancelled():
+        late.exception()

@@ -1,0 +1,257 @@
+"""The application of one worker: its routes, and what lives as long as it does.
+
+Routes are plain endpoints, a request in and a response out; FastAPI has the pages and the
+documents about them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import parse_qsl
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from batchinfer.config.suggestions import did_you_mean
+from batchinfer.service.access_log import AccessLog
+from batchinfer.service.caller_keys import CallerCheck, not_yours
+from batchinfer.service.followed_store import FollowedStore, HeldGeneration
+from batchinfer.service.openapi_document import describe
+from batchinfer.service.pipeline_answers import AnswerBody, PipelineAnswers, TableReads
+from batchinfer.service.problem_documents import (
+    MEDIA_TYPE,
+    HttpProblem,
+    failure,
+    shortened,
+    wrong_entry,
+)
+from batchinfer.service.question_bodies import read_questions
+from batchinfer.service.request_guard import CALL, Application, HttpCall, RequestGuard
+from batchinfer.service.served_values import ServiceSettings
+from batchinfer.service.service_metrics import ServiceMetrics, all_figures
+from batchinfer.version import __version__
+
+PREDICTIONS = "/v1/predictions"
+_STATES_EVERY_S = 1.0
+# Stores are looked at before the first request is taken, but none keeps the service from beginning.
+_FIRST_LOOK_S = 30.0
+_Endpoint = Callable[[Request, HttpCall], Awaitable[Response]]
+
+
+class ServiceApplication:
+    """The application, and the stores that it follows."""
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        self._settings = settings
+        self._metrics = ServiceMetrics()
+        self._tables = TableReads()
+        self._answers = {
+            served.name: PipelineAnswers(
+                served,
+                FollowedStore(served, functools.partial(self._took_up, served.name)),
+                self._tables,
+                settings.bounds.seconds,
+            )
+            for served in settings.pipelines
+        }
+        self._log = AccessLog() if settings.log_requests else None
+        self._callers = CallerCheck(settings.callers)
+
+    def asgi(self) -> Application:
+        """What uvicorn runs."""
+        app = FastAPI(
+            title="batchinfer",
+            version=__version__,
+            lifespan=self._live,
+            redoc_url=None,
+            redirect_slashes=False,
+            exception_handlers={HTTPException: _no_route, Exception: _failed},
+        )
+        app.openapi = functools.cache(lambda: describe(self._settings))
+        one, batch = f"{PREDICTIONS}/{{pipeline}}", f"{PREDICTIONS}/{{pipeline}}:batch"
+        # The longer one first: a pipeline's name has no colon, but a path parameter may.
+        app.add_route(batch, _endpoint("batch", self._batch), methods=["POST"])
+        app.add_route(one, _endpoint("one", self._one), methods=["GET"])
+        app.add_route("/healthz", _endpoint("healthz", self._health), methods=["GET"])
+        app.add_route("/readyz", _endpoint("readyz", self._ready), methods=["GET"])
+        app.add_route("/metrics", _endpoint("metrics", self._figures), methods=["GET"])
+        return RequestGuard(
+            app,
+            self._settings.bounds,
+            self._callers,
+            self._metrics,
+            self._log,
+            self._settings.log_keys,
+        )
+
+    async def _one(self, request: Request, call: HttpCall) -> Response:
+        answers = self._of(request, call)
+        key = _parameters(request)
+        as_of = key.pop("as_of", None) if "as_of" not in answers.served.key else None
+        call.keys = [key]
+        return self._respond(await answers.one(key, as_of), call)
+
+    async def _batch(self, request: Request, call: HttpCall) -> Response:
+        answers = self._of(request, call)
+        if request.scope["query_string"]:
+            raise _unknown(next(iter(_parameters(request)), ""), "none: keys stand in the body")
+        keys, as_of = await read_questions(request, self._settings.bounds)
+        call.keys = keys
+        return self._respond(await answers.many(keys, as_of), call)
+
+    def _respond(self, answer: AnswerBody, call: HttpCall) -> Response:
+        self._metrics.count_keys(call.pipeline, answer.hits, answer.misses)
+        return Response(answer.body, media_type="application/json")
+
+    async def _health(self, request: Request, call: HttpCall) -> Response:
+        return _json({"status": "ok"})
+
+    async def _ready(self, request: Request, call: HttpCall) -> Response:
+        states = {name: answers.store.state() for name, answers in self._answers.items()}
+        told = {state["state"] for state in states.values()}
+        out = bool(told & {"starting", "unavailable"})
+        status = "unavailable" if out else ("degraded" if "degraded" in told else "ready")
+        body: dict[str, Any] = {"status": status}
+        if call.caller is not None or not self._callers.asks:
+            body["pipelines"] = {
+                name: state
+                for name, state in states.items()
+                if call.caller is None or call.caller.may_read(name)
+            }
+        return _json(body, 503 if out else 200)
+
+    async def _figures(self, request: Request, call: HttpCall) -> Response:
+        text = await asyncio.get_running_loop().run_in_executor(None, all_figures)
+        return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    def _of(self, request: Request, call: HttpCall) -> PipelineAnswers:
+        """The pipeline that the path names, if the caller may read it."""
+        name: str = request.path_params["pipeline"]
+        found = self._answers.get(name)
+        caller = call.caller
+        if found is None:
+            allowed = [one for one in self._answers if caller is None or caller.may_read(one)]
+            told = ", ".join(sorted(allowed))
+            raise HttpProblem(
+                404,
+                "unknown-pipeline",
+                f"no pipeline {shortened(repr(name))} is served{did_you_mean(name, allowed)}; "
+                f"allowed: {told}",
+                [wrong_entry("pipeline", name, told)],
+            )
+        call.pipeline = name
+        if caller is not None and not caller.may_read(name):
+            raise not_yours(name)
+        return found
+
+    def _took_up(self, name: str, held: HeldGeneration) -> None:
+        self._metrics.count_switch(name)
+
+    @asynccontextmanager
+    async def _live(self, _: FastAPI) -> AsyncGenerator[None]:
+        stores = [answers.store for answers in self._answers.values()]
+        looks = [asyncio.ensure_future(store.look()) for store in stores]
+        await asyncio.wait(looks, timeout=_FIRST_LOOK_S)
+        tasks = [
+            asyncio.ensure_future(_follow(store, look))
+            for store, look in zip(stores, looks, strict=True)
+        ]
+        tasks.append(asyncio.ensure_future(self._tell_states()))
+        yield
+        for task in tasks:
+            task.cancel()
+        for store in stores:
+            store.close()
+        self._tables.close()
+        if self._log is not None:
+            self._log.close()
+
+    async def _tell_states(self) -> None:
+        while True:
+            for name, answers in self._answers.items():
+                held = answers.store.current
+                ready = answers.store.state()["state"] in ("store", "table", "nothing")
+                self._metrics.tell_state(name, ready, held and time.time() - held.loaded_s)
+            await asyncio.sleep(_STATES_EVERY_S)
+
+
+async def _follow(store: FollowedStore, look: asyncio.Future[None]) -> None:
+    await asyncio.wait([look])
+    await store.follow()
+
+
+def _endpoint(route: str, answer: _Endpoint) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        call: HttpCall = request.scope[CALL]
+        call.route = route
+        try:
+            return await answer(request, call)
+        except HttpProblem as problem:
+            return _told(problem, call)
+
+    return endpoint
+
+
+def _told(problem: HttpProblem, call: HttpCall) -> Response:
+    return Response(problem.document(call.request_id), problem.status, problem.headers, MEDIA_TYPE)
+
+
+async def _no_route(request: Request, error: Exception) -> Response:
+    """Paths that are none, and methods that a path does not have."""
+    assert isinstance(error, HTTPException)
+    path, headers = shortened(request.url.path), dict(error.headers or {})
+    if error.status_code == 405:
+        allowed = headers.get("Allow", headers.get("allow", ""))
+        detail = f"{request.method} {path}: no such method; allowed: {allowed}"
+        problem = HttpProblem(405, "wrong-method", detail, headers=headers)
+    else:
+        detail = f"{path}: no such path; allowed: {PREDICTIONS}/PIPELINE, and those of /docs"
+        problem = HttpProblem(error.status_code, "no-such-path", detail, headers=headers)
+    return _told(problem, request.scope[CALL])
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    """An error that nobody foresaw; whoever is around the application logs it."""
+    return _told(failure(), request.scope[CALL])
+
+
+def _parameters(request: Request) -> dict[str, str]:
+    """The parameters of the query, each once.
+
+    Raises:
+        HttpProblem: 400: text that is no UTF-8, or a parameter that comes twice.
+    """
+    query: bytes = request.scope["query_string"]
+    try:
+        pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict")
+    except (UnicodeDecodeError, ValueError):
+        raise HttpProblem(
+            400, "wrong-parameters", "the query is no text in UTF-8, percent-encoded"
+        ) from None
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise _unknown(twice, "each parameter once")
+    return found
+
+
+def _unknown(name: str, allowed: str) -> HttpProblem:
+    return HttpProblem(
+        400,
+        "wrong-parameters",
+        f"parameter {shortened(name)}; allowed: {allowed}",
+        [wrong_entry("parameter", name, allowed)],
+    )
+
+
+def _json(body: Mapping[str, Any], status: int = 200) -> Response:
+    return Response(json.dumps(body), status, media_type="application/json")
