@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime as dt
 import hashlib
 import json
 import os
 import queue
+import socket
 import subprocess
 import sys
 import threading
@@ -18,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import requests
 
 from batchinfer.contracts import KEY_PROPERTY, SLICE
 from batchinfer.lake import delta
@@ -43,9 +46,9 @@ name: {name}
 source:
   kind: csv
   path: data/*.csv
-  schema: {{customer: string, order: long, day: string, spend: double}}
+  schema: {{customer: string, order: long, day: date, spend: double}}
   key: [customer, order]
-  slice: {{column: day}}
+  slice: {{column: day, unit: day}}
 model: {{uri: "models:/{name}@champion"}}
 sink: {{table: predictions/{name}}}
 """
@@ -242,3 +245,38 @@ def _read(process: subprocess.Popen[str], lines: list[str], begun: queue.Queue[s
         if line.startswith("serving "):
             begun.put(line.split()[-1])
     begun.put(None)
+
+
+def get(served: Served, path: str, **options: Any) -> requests.Response:
+    return requests.get(served.url + path, timeout=20, **options)
+
+
+def post(served: Served, path: str, **options: Any) -> requests.Response:
+    return requests.post(served.url + path, timeout=20, **options)
+
+
+def problem(answer: requests.Response, status: int, kind: str) -> dict[str, Any]:
+    """The problem document of an answer, which is held against what all of them have in common."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    told = answer.json()
+    assert told["type"] == f"urn:batchinfer:problem:{kind}"
+    assert told["status"] == status
+    assert told["title"]
+    assert told["request_id"] == answer.headers["x-request-id"]
+    assert "Traceback" not in answer.text
+    assert len(answer.content) < 20_000
+    return told
+
+
+def exchange(url: str, sent: bytes, within_s: float = 15.0) -> bytes:
+    """What a connection answers to these bytes until it ends, or says nothing more."""
+    host, _, port = url.rpartition("//")[2].rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=within_s) as connection:
+        if sent:
+            connection.sendall(sent)
+        answer = b""
+        with contextlib.suppress(ConnectionResetError):
+            while piece := connection.recv(65_536):
+                answer += piece
+        return answer

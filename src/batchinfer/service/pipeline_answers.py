@@ -31,6 +31,8 @@ _T = TypeVar("_T")
 _INLINE_KEYS = 16
 _TABLE_THREADS = 4
 _SLICE_LETTERS = 200
+# The kind of problem that a key without a row is.
+ABSENT = "absent-key"
 Key = Mapping[str, Any]
 
 
@@ -125,9 +127,7 @@ class PipelineAnswers:
 
     def _absent(self) -> AnswerBody:
         """What a key without a row is answered. Fallbacks, once pipelines have them, stand here."""
-        raise HttpProblem(
-            404, "absent-key", f"pipeline {self.served.name} has no prediction of this key"
-        )
+        raise HttpProblem(404, ABSENT, f"pipeline {self.served.name} has no prediction of this key")
 
     async def _told(
         self, keys: Sequence[Key], as_of: str | None
@@ -211,7 +211,11 @@ def _is_of_unit(unit: str, text: str) -> bool:
 
 
 def _check_names(keys: Sequence[Key], columns: Sequence[str]) -> None:
-    """Raises: HttpProblem: 400: columns that are not the key's, or are missing; every one of them."""
+    """Refuses columns that are not the key's, and keys that lack some; every one of them at once.
+
+    Raises:
+        HttpProblem: 400.
+    """
     wanted = set(columns)
     allowed = ", ".join(columns)
     errors: list[dict[str, str]] = []
@@ -236,7 +240,11 @@ def _check_names(keys: Sequence[Key], columns: Sequence[str]) -> None:
 
 
 def _stored_keys(keys: Sequence[Key], types: Mapping[str, pa.DataType]) -> list[bytes]:
-    """Raises: HttpProblem: 422: values that are not of the columns' types; every one of them."""
+    """The keys as they lie in a store.
+
+    Raises:
+        HttpProblem: 422: values that are not of the columns' types; every one of them.
+    """
     stored: list[bytes] = []
     errors: list[dict[str, str]] = []
     first = ""

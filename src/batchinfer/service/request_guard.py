@@ -45,9 +45,10 @@ class HttpCall:
         pipeline: that is served; empty for others.
         caller: whose key was sent; None: nobody's.
         keys: that were asked for, where the log tells them.
+        gone: the client has left before its request was whole.
     """
 
-    __slots__ = ("bytes", "caller", "keys", "pipeline", "request_id", "route", "status")
+    __slots__ = ("bytes", "caller", "gone", "keys", "pipeline", "request_id", "route", "status")
 
     def __init__(self, request_id: str) -> None:
         self.request_id = request_id
@@ -55,6 +56,7 @@ class HttpCall:
         self.status, self.bytes = 0, 0
         self.caller: CallerKey | None = None
         self.keys: Any = None
+        self.gone = False
 
 
 class RequestGuard:
@@ -138,7 +140,7 @@ class RequestGuard:
         await send_problem(problem, call, send)
 
     def _ended(self, scope: Scope, call: HttpCall, seconds: float) -> None:
-        status = call.status or _CLIENT_GONE
+        status = _CLIENT_GONE if call.gone else call.status or _CLIENT_GONE
         self._metrics.count_request(call.route, call.pipeline, status, seconds)
         if self._log is None:
             return

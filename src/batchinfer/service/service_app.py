@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from batchinfer.config.suggestions import did_you_mean
@@ -25,7 +25,7 @@ from batchinfer.service.access_log import AccessLog
 from batchinfer.service.caller_keys import CallerCheck, not_yours
 from batchinfer.service.followed_store import FollowedStore, HeldGeneration
 from batchinfer.service.openapi_document import describe
-from batchinfer.service.pipeline_answers import AnswerBody, PipelineAnswers, TableReads
+from batchinfer.service.pipeline_answers import ABSENT, AnswerBody, PipelineAnswers, TableReads
 from batchinfer.service.problem_documents import (
     MEDIA_TYPE,
     HttpProblem,
@@ -93,11 +93,19 @@ class ServiceApplication:
         )
 
     async def _one(self, request: Request, call: HttpCall) -> Response:
+        if request.path_params["pipeline"].endswith(":batch"):
+            # Names of pipelines have no colon: the path is that of the other route.
+            raise HTTPException(405, headers={"Allow": "POST"})
         answers = self._of(request, call)
         key = _parameters(request)
         as_of = key.pop("as_of", None) if "as_of" not in answers.served.key else None
         call.keys = [key]
-        return self._respond(await answers.one(key, as_of), call)
+        try:
+            return self._respond(await answers.one(key, as_of), call)
+        except HttpProblem as problem:
+            if problem.kind == ABSENT:
+                self._metrics.count_keys(call.pipeline, 0, 1)
+            raise
 
     async def _batch(self, request: Request, call: HttpCall) -> Response:
         answers = self._of(request, call)
@@ -196,6 +204,9 @@ def _endpoint(route: str, answer: _Endpoint) -> Callable[[Request], Awaitable[Re
             return await answer(request, call)
         except HttpProblem as problem:
             return _told(problem, call)
+        except ClientDisconnect:
+            call.gone = True
+            return Response(status_code=400)
 
     return endpoint
 

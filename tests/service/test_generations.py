@@ -1,0 +1,215 @@
+"""New generations are taken up while requests come in; damaged ones are not."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import requests
+from service.served_project import (
+    Served,
+    get,
+    new_project,
+    post,
+    problem,
+    rows,
+    serving,
+    store_of,
+    write_generation,
+)
+
+from batchinfer.lookups.stores.embedded_store import POINTER_FILE
+from batchinfer.lookups.stores.generation import Pointer
+
+PATH, BATCH = "/v1/predictions/churn", "/v1/predictions/churn:batch"
+ROWS = 2_000
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    project = new_project(tmp_path, "churn")
+    write_generation(project, "churn", "g1", rows(ROWS, "g1"))
+    return project
+
+
+def label(served: Served, number: int = 5) -> str:
+    return get(served, f"{PATH}?customer=c{number}&order={number}").json()["prediction"]["label"]
+
+
+def wait_for(served: Served, generation: str, within_s: float = 10) -> None:
+    """Until every worker answers from it."""
+    until = time.monotonic() + within_s
+    same = 0
+    while same < 20:
+        assert time.monotonic() < until, get(served, "/readyz").text
+        told = get(served, "/readyz", headers={"connection": "close"}).json()
+        same = same + 1 if told["pipelines"]["churn"].get("generation") == generation else 0
+        time.sleep(0.01)
+
+
+class Asking(threading.Thread):
+    """Asks until it is told to stop: one key, and then many at once."""
+
+    def __init__(self, served: Served, number: int) -> None:
+        super().__init__(daemon=True)
+        self._served, self._number = served, number
+        self.ended = threading.Event()
+        self.answers = 0
+        self.wrong: list[str] = []
+        self.seen: set[str] = set()
+
+    def run(self) -> None:
+        keys = [{"customer": f"c{n}", "order": n} for n in range(0, ROWS, 5)]
+        try:
+            with requests.Session() as session:
+                while not self.ended.is_set():
+                    number = (self._number * 31 + self.answers) % ROWS
+                    query = f"{PATH}?customer=c{number}&order={number}"
+                    one = session.get(self._served.url + query, timeout=20)
+                    if one.status_code != 200 or one.json()["prediction"]["order"] != number:
+                        self.wrong.append(one.text)
+                    many = session.post(self._served.url + BATCH, json={"keys": keys}, timeout=20)
+                    told = many.json()
+                    labels = {each["prediction"]["label"] for each in told["results"]}
+                    if many.status_code != 200 or labels != {told["generation"]}:
+                        self.wrong.append(f"{labels} in {told['generation']}")
+                    self.seen |= labels
+                    self.answers += 2
+        except (requests.RequestException, KeyError, TypeError) as error:
+            self.wrong.append(repr(error))
+
+
+def test_a_switch_under_load_fails_no_answer_and_mixes_none(project: Path) -> None:
+    with serving(project, "--workers", "2", "--no-access-log") as served:
+        asking = [Asking(served, number) for number in range(4)]
+        for each in asking:
+            each.start()
+        for number in range(2, 9):
+            write_generation(project, "churn", f"g{number}", rows(ROWS, f"g{number}"))
+            time.sleep(0.4)
+        wait_for(served, "g8")
+        time.sleep(0.3)
+        for each in asking:
+            each.ended.set()
+        for each in asking:
+            each.join(30)
+        assert [wrong for each in asking for wrong in each.wrong] == []
+        assert all(each.answers > 10 for each in asking)
+        assert set().union(*(each.seen for each in asking)) >= {"g1", "g8"}
+        assert label(served) == "g8"
+
+
+def test_files_of_generations_that_nobody_reads_are_let_go(project: Path) -> None:
+    with serving(project, "--workers", "1") as served:
+        for number in range(2, 6):
+            write_generation(project, "churn", f"g{number}", rows(ROWS, f"g{number}"))
+            wait_for(served, f"g{number}")
+        (worker,) = served.workers()
+        until = time.monotonic() + 5
+        while True:
+            mapped = Path(f"/proc/{worker}/maps").read_text()
+            files = {line.split()[5] for line in mapped.splitlines() if ".lmdb" in line}
+            if all("/g5/" in file for file in files):
+                break
+            assert time.monotonic() < until, files
+            time.sleep(0.05)
+        assert len(files) == 2
+
+
+def test_a_way_back_is_followed(project: Path) -> None:
+    with serving(project, "--workers", "2") as served:
+        write_generation(project, "churn", "g2", rows(ROWS, "g2"))
+        wait_for(served, "g2")
+        store = store_of(project, "churn")
+        now = store.pointer()
+        assert now is not None
+        assert now.former is not None
+        store.switch(Pointer(now.former, now.current), now)
+        wait_for(served, "g1")
+        assert label(served) == "g1"
+
+
+def test_what_is_loaded_later_is_taken_up(tmp_path: Path) -> None:
+    project = new_project(tmp_path, "churn")
+    with serving(project, "--workers", "2") as served:
+        problem(get(served, f"{PATH}?customer=c5&order=5"), 404, "nothing-published")
+        assert get(served, "/readyz").json()["pipelines"]["churn"] == {"state": "nothing"}
+        write_generation(project, "churn", "g1", rows(10, "g1"))
+        wait_for(served, "g1")
+        assert label(served) == "g1"
+
+
+def damage(project: Path, generation: str) -> None:
+    file = project / "var" / "online" / "churn" / "layers" / generation / "part-00000.lmdb"
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    # A new file in its place: what is mapped already stays as it was.
+    file.unlink()
+    file.write_bytes(content)
+
+
+def test_a_damaged_generation_is_not_taken_up(project: Path, tmp_path: Path) -> None:
+    # Written elsewhere and damaged, then put into place before the pointer names it.
+    other = new_project(tmp_path / "other", "churn")
+    write_generation(other, "churn", "g2", rows(ROWS, "g2"))
+    damage(other, "g2")
+    store, layers = store_of(project, "churn"), "var/online/churn/layers"
+    (other / layers / "g2").rename(project / layers / "g2")
+    now, told = store.pointer(), store_of(other, "churn").pointer()
+    assert now is not None
+    assert told is not None
+    with serving(project, "--workers", "2") as served:
+        wait_for(served, "g1")
+        store.switch(Pointer(told.current, now.current), now)
+        until = time.monotonic() + 10
+        while (answer := get(served, "/readyz")).json()["status"] != "degraded":
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        assert answer.status_code == 200
+        state = answer.json()["pipelines"]["churn"]
+        assert (state["state"], state["generation"]) == ("degraded", "g1")
+        assert "damaged: its checksum is" in state["fault"]
+        assert label(served) == "g1"
+        assert any("pipeline churn: store: " in line for line in served.lines)
+        write_generation(project, "churn", "g3", rows(ROWS, "g3"))
+        wait_for(served, "g3")
+        assert get(served, "/readyz").json()["status"] == "ready"
+    # And at the start of a service.
+    damage(project, "g3")
+    with serving(project, "--workers", "1") as served:
+        answer = problem(get(served, f"{PATH}?customer=c5&order=5"), 503, "store-unavailable")
+        assert answer["hint"].startswith("batchinfer load -p churn --full")
+        assert get(served, "/readyz").status_code == 503
+
+
+def test_the_former_generation_is_read_where_the_newest_is_damaged_at_the_start(
+    project: Path,
+) -> None:
+    write_generation(project, "churn", "g2", rows(ROWS, "g2"))
+    damage(project, "g2")
+    with serving(project, "--workers", "1") as served:
+        assert label(served) == "g1"
+        assert get(served, "/readyz").json()["pipelines"]["churn"]["state"] == "degraded"
+
+
+def test_a_damaged_pointer_takes_no_answer_away(project: Path) -> None:
+    pointer = project / "var" / "online" / "churn" / POINTER_FILE
+    whole = pointer.read_text()
+    with serving(project, "--workers", "1") as served:
+        assert label(served) == "g1"
+        pointer.write_text(whole[:100])
+        until = time.monotonic() + 10
+        while get(served, "/readyz").json()["status"] != "degraded":
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        assert label(served) == "g1"
+        told = post(served, BATCH, json={"keys": [{"customer": "c5", "order": 5}]}).json()
+        assert told["generation"] == "g1"
+        pointer.write_text(whole)
+        wait_for(served, "g1")
+        until = time.monotonic() + 10
+        while get(served, "/readyz").json()["status"] != "ready":
+            assert time.monotonic() < until
+            time.sleep(0.05)
