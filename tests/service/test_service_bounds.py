@@ -42,12 +42,12 @@ def slow_body(served: Served) -> socket.socket:
 
 def test_keys_of_a_request(narrow: Served) -> None:
     assert post(narrow, BATCH, json=keys(3)).status_code == 200
-    told = problem(post(narrow, BATCH, json=keys(4)), 413, "too-many-keys")
+    told = problem(post(narrow, BATCH, json=keys(4)), 422, "too-many-keys")
     assert told["errors"] == [{"name": "keys", "got": "4 keys", "allowed": "3 at most"}]
 
 
 def test_ten_thousand_keys_at_once_are_refused(asked: Served) -> None:
-    problem(post(asked, BATCH, json=keys(10_000)), 413, "too-many-keys")
+    problem(post(asked, BATCH, json=keys(10_000)), 422, "too-many-keys")
 
 
 @pytest.mark.parametrize("length", [1_001, 10_000, 2_000_000])

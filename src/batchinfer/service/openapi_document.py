@@ -5,9 +5,11 @@ Routes are plain endpoints, so it is put together here. Must not know how they a
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 from typing import Any
 
+from batchinfer.schedule import unit_name
 from batchinfer.service.served_values import ServedPipeline, ServiceSettings
 from batchinfer.version import __version__
 
@@ -18,10 +20,10 @@ _PROBLEMS = {
     "404": "no prediction of this key, or no predictions at all",
     "405": "a method that the path does not have",
     "408": "the request did not come within the time that it may take",
-    "413": "more keys, or a longer body, than are allowed",
+    "413": "a longer body than is allowed",
     "414": "a longer address than is allowed",
     "415": "a body that is no JSON",
-    "422": "values that are not of the key columns' types",
+    "422": "values that are not of the key columns' types, or more keys than are allowed",
     "503": "the store cannot be read now, or too many requests are being answered",
     "504": "a table took longer than a request may take",
 }
@@ -77,7 +79,7 @@ def _one(served: ServedPipeline) -> dict[str, Any]:
                 "in": "query",
                 "required": False,
                 "description": "The newest prediction not after this slice, from the table.",
-                "schema": {"type": "string"},
+                "schema": _slice(served, "string"),
             }
         )
     found = {
@@ -119,7 +121,7 @@ def _batch(served: ServedPipeline, most: int) -> dict[str, Any]:
                     "properties": {name: _value() for name in served.key},
                 },
             },
-            "as_of": {"type": ["string", "null"]},
+            "as_of": _slice(served, ["string", "null"]),
         },
     }
     return {
@@ -139,6 +141,13 @@ def _batch(served: ServedPipeline, most: int) -> dict[str, Any]:
             **_problems(_OF_BATCH),
         },
     }
+
+
+def _slice(served: ServedPipeline, kind: str | list[str]) -> dict[str, Any]:
+    if served.slice_unit is None:
+        return {"type": kind, "minLength": 1}
+    moment = dt.datetime(2026, 11, 21, 7)
+    return {"type": kind, "minLength": 7, "examples": [unit_name(moment, served.slice_unit)]}
 
 
 def _value() -> dict[str, Any]:

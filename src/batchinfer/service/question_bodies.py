@@ -25,7 +25,8 @@ async def read_questions(
     """The keys of a request, and `as_of`.
 
     Raises:
-        HttpProblem: 400, 408, 413, 415: a body that is not of the form, too slow, or too long.
+        HttpProblem: 400, 408, 413, 415, 422: a body that is not of the form, too slow, too long, or
+            with too many keys.
     """
     kind = request.headers.get("content-type", "application/json").partition(";")[0].strip()
     if kind.lower() != "application/json":
@@ -103,7 +104,7 @@ def _questions(parsed: Any, most: int) -> tuple[list[Mapping[str, Any]], str | N
         raise _wrong("keys", keys, f"a list of keys, one at least: {_FORM}")
     if len(keys) > most:
         raise HttpProblem(
-            413,
+            422,
             "too-many-keys",
             f"{len(keys):,} keys; allowed: {most:,} a request",
             [{"name": "keys", "got": f"{len(keys):,} keys", "allowed": f"{most:,} at most"}],

@@ -1,0 +1,52 @@
+"""The document of the service: what it says is so, whatever is sent (Schemathesis)."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from service.served_project import Served, caller_line, get, serving
+
+SCHEMATHESIS = Path(__file__).parents[2] / ".venv/share/batchinfer/schemathesis/bin/schemathesis"
+# Whether a text is of a column's type, the store knows and the document does not.
+_NOT_HELD = "positive_data_acceptance"
+
+
+def test_each_pipeline_stands_in_the_document_with_its_key(asked: Served) -> None:
+    document = get(asked, "/openapi.json").json()
+    one = document["paths"]["/v1/predictions/churn"]["get"]
+    assert [told["name"] for told in one["parameters"]] == ["customer", "order", "as_of"]
+    assert [told["required"] for told in one["parameters"]] == [True, True, False]
+    assert one["responses"]["200"]["content"]["application/json"]["example"]["found"] is True
+    batch = document["paths"]["/v1/predictions/churn:batch"]["post"]
+    body = batch["requestBody"]["content"]["application/json"]
+    assert body["schema"]["properties"]["keys"]["maxItems"] == 1_000
+    assert body["example"]["keys"][0].keys() == {"customer", "order"}
+    assert {"/healthz", "/readyz", "/metrics"} < document["paths"].keys()
+    assert "security" not in document
+    page = get(asked, "/docs")
+    assert (page.status_code, "/openapi.json" in page.text) == (200, True)
+
+
+def test_the_document_says_that_a_key_is_needed(asked_project: Path) -> None:
+    env = {"BATCHINFER_API_KEYS": caller_line("shop", "secret-a")}
+    with serving(asked_project, "--workers", "1", env=env) as served:
+        answer = get(served, "/openapi.json", headers={"Authorization": "Bearer secret-a"})
+        assert answer.json()["security"] == [{"key": []}]
+
+
+@pytest.mark.skipif(not SCHEMATHESIS.exists(), reason="make service installs Schemathesis")
+def test_whatever_is_sent_the_answer_is_one_that_the_document_names(
+    asked: Served, tmp_path: Path
+) -> None:
+    plain = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    ended = subprocess.run(
+        [str(SCHEMATHESIS), "run", f"{asked.url}/openapi.json", "--max-examples", "100",
+         "--checks", "all", "--exclude-checks", _NOT_HELD, "--continue-on-failure",
+         "--warnings", "off", "--request-timeout", "20", "--no-color"],
+        cwd=tmp_path, env=plain, capture_output=True, text=True, timeout=280, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stdout[-6_000:] + ended.stderr[-2_000:]
+    assert not [line for line in asked.lines if "Traceback" in line]
