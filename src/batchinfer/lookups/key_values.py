@@ -91,7 +91,9 @@ def convert_key(key: Mapping[str, Any], types: Mapping[str, pa.DataType]) -> tup
         InputError: columns missing or unknown, nulls, values that cannot be converted; every
             problem in one error.
     """
-    problems = [f"key {dict(key)}: {problem}" for problem in compare_names(list(key), list(types))]
+    problems: list[str] = []
+    if key.keys() != types.keys():
+        problems += [f"key {dict(key)}: {told}" for told in compare_names(list(key), list(types))]
     values: list[Any] = []
     for name, type_ in types.items():
         if name in key:

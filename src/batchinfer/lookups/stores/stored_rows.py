@@ -40,7 +40,12 @@ def stored_key(values: Sequence[Any]) -> bytes:
 
     Runs on: driver | service
     """
-    return _cut(",".join(_escaped(_key_text(value)) for value in values).encode())
+    texts = [
+        # What most keys are; a boolean is an integer of Python, too, but another text.
+        str(value) if type(value) is int else _escaped(_key_text(value))
+        for value in values
+    ]
+    return _cut(",".join(texts).encode())
 
 
 def stored_keys(columns: Sequence[pa.Array]) -> pa.Array:
