@@ -43,8 +43,10 @@ def needed(names: set[tuple[str, str]], without: str = "") -> set[str]:
     return {name for name, _ in seen} - {"batchinfer"}
 
 
-# What a run needs: the package, the readers of models trained elsewhere, and what tells collectors.
-RUN = {("batchinfer", extra) for extra in ("", "onnx", "sklearn", "observability")}
+# What a run and the service need: the package, the readers of models trained elsewhere, what tells
+# collectors, online stores, HTTP.
+EXTRAS = ("", "onnx", "sklearn", "observability", "stores", "serve")
+RUN = {("batchinfer", extra) for extra in EXTRAS}
 
 
 def test_both_images_leave_out_what_no_run_needs_and_nothing_else() -> None:
