@@ -106,10 +106,7 @@ class _Loading:
         if before is None or before.former is None:
             raise InputMissing(
                 f"{self._store.place}: there is no generation before the current one",
-                Hint(
-                    self._context.asked.command("load", "--to", self._store.kind),
-                    " loads the table as it is",
-                ),
+                Hint(self._context.asked.command("load"), " loads the table as it is"),
             )
         after = Pointer(before.former, before.current)
         self._store.switch(after, before)
