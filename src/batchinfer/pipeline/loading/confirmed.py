@@ -35,10 +35,11 @@ def confirmed_times(place: str, version: int) -> dict[str, str]:
         slice_ or "": _iso(told.get(commit, told[oldest]))
         for slice_, commit in slices_of(read_transactions(place, version)).items()
     }
-    slices, times = files[f"partition.{SLICE}"], files["modification_time"].cast(pa.int64())
+    slices = [partition_text(one) or "" for one in files[f"partition.{SLICE}"].to_pylist()]
+    times = [at or 0 for at in files["modification_time"].cast(pa.int64()).to_pylist()]
     written: dict[str, int] = {}
-    for slice_, at in zip(map(partition_text, slices.to_pylist()), times.to_pylist(), strict=True):
-        written[slice_ or ""] = max(at, written.get(slice_ or "", at))
+    for slice_, at in zip(slices, times, strict=True):
+        written[slice_] = max(at, written.get(slice_, at))
     return {name: _iso(at) for name, at in written.items()} | published
 
 
