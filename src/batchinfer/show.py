@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from batchinfer.pipeline.ls import PipelineList
     from batchinfer.pipeline.quarantined_records import Example, QuarantineReport
 
+# Of a plan, in bytes.
 _BYTES = ("memory_needed", "memory_there")
 
 Body = TypeVar("Body", bound=dict[str, Any])
 
 
-def show_rows(title: str, columns: list[str], rows: list[list[Any]]) -> None:
-    """A table of values, each as its column tells."""
+def _table(title: str, columns: list[str], rows: list[list[Any]]) -> None:
     from batchinfer.report.terminal import show_table
 
     shown = [[_cell(value, name) for value, name in zip(row, columns, strict=True)] for row in rows]
@@ -82,7 +82,7 @@ def show_status(body: Body) -> Body:
         "data_version",
         "scored_at",
     ]
-    show_rows(
+    _table(
         f"{body['pipeline']}: slices",
         columns,
         [[row[name] for name in columns] for row in reversed(body["slices"])],
@@ -94,9 +94,9 @@ def show_status(body: Body) -> Body:
     ]
     if attempts:
         columns = ["slice", "status", "exit code", "at", "run"]
-        show_rows("last attempts that published nothing", columns, attempts)
+        _table("last attempts that published nothing", columns, attempts)
     if body.get("warnings"):
-        show_rows("warnings", ["what"], [[text] for text in body["warnings"]])
+        _table("warnings", ["what"], [[text] for text in body["warnings"]])
     _show_state(body["state"])
     if "check" in body:
         _show_check(body)
@@ -105,7 +105,7 @@ def show_status(body: Body) -> Body:
 
 def _show_state(state: dict[str, str]) -> None:
     """Where the state is."""
-    show_rows("state", ["what", "where"], [[name, place] for name, place in state.items()])
+    _table("state", ["what", "where"], [[name, place] for name, place in state.items()])
 
 
 def _show_check(body: dict[str, Any]) -> None:
@@ -122,7 +122,7 @@ def show_pipelines(found: PipelineList) -> PipelineList:
     """A project's pipelines, a row each."""
     columns = ["name", "newest_slice", "status", "schedule", "problem", "file"]
     rows = [[getattr(row, name) for name in columns] for row in found.pipelines]
-    show_rows("pipelines", columns, rows)
+    _table("pipelines", columns, rows)
     return found
 
 
@@ -133,14 +133,14 @@ def show_quarantine(report: QuarantineReport) -> QuarantineReport:
         for one in report.reasons
     ]
     columns = ["slice", "stage", "reason", "records", "others published"]
-    show_rows(f"{report.pipeline}: {report.records:,} records in quarantine", columns, kinds)
+    _table(f"{report.pipeline}: {report.records:,} records in quarantine", columns, kinds)
     examples = [
         [one.reason, _where(record), record.message, record.raw]
         for one in report.reasons
         for record in one.examples
     ]
     if examples:
-        show_rows("the first of each", ["reason", "record", "message", "as it was read"], examples)
+        _table("the first of each", ["reason", "record", "message", "as it was read"], examples)
     return report
 
 
@@ -157,7 +157,7 @@ def show_models(body: Body) -> Body:
         [row["version"], ", ".join(row["aliases"]), row["created"], row["metrics"]]
         for row in body["versions"]
     ]
-    show_rows(f"model {body['model']}", ["version", "aliases", "created", "metrics"], rows)
+    _table(f"model {body['model']}", ["version", "aliases", "created", "metrics"], rows)
     evaluated = [
         [row["version"], told["slices"][-1], told["rows"], told["metrics"], told["at"]]
         for row in body["versions"]
@@ -165,18 +165,18 @@ def show_models(body: Body) -> Body:
     ]
     if evaluated:
         columns = ["version", "newest slice", "rows", "metrics", "evaluated"]
-        show_rows("by what came true: the newest evaluate", columns, evaluated)
+        _table("by what came true: the newest evaluate", columns, evaluated)
     if body["history"]:
         columns = ["at", "action", "from", "to", "by"]
         moves = [[move.get(name) or None for name in columns] for move in body["history"]]
-        show_rows(f"alias {body['alias']}", columns, moves)
+        _table(f"alias {body['alias']}", columns, moves)
     outdated = [
         [row["version"], text] for row in body["versions"] for text in row.get("outdated", ())
     ]
     if outdated:
-        show_rows("outdated versions", ["version", "what can be wrong"], outdated)
+        _table("outdated versions", ["version", "what can be wrong"], outdated)
     if body["warnings"]:
-        show_rows("warnings", ["warning"], [[text] for text in body["warnings"]])
+        _table("warnings", ["warning"], [[text] for text in body["warnings"]])
     return body
 
 
@@ -190,9 +190,9 @@ def show_plan(body: Body) -> Body:
         [[k, v] for k, v in body.items() if k not in hidden],
     )
     if body.get("warnings"):
-        show_rows("warnings", ["warning"], [[text] for text in body["warnings"]])
+        _table("warnings", ["warning"], [[text] for text in body["warnings"]])
     if body["problems"]:
-        show_rows("problems", ["problem"], [[problem] for problem in body["problems"]])
+        _table("problems", ["problem"], [[problem] for problem in body["problems"]])
         for hint in body.get("hints", ()):
             show_hint(hint)
     return body
@@ -230,7 +230,7 @@ def show_init(report: InitReport) -> InitReport:
         more = "" if report.is_whole else "; there are more"
         rows.append(["records read", f"{report.records_read:,}{more}"])
     rows += [["note", text] for text in report.notes]
-    show_rows(f"{report.pipeline or 'project'}: init", ["what", "value"], rows)
+    _table(f"{report.pipeline or 'project'}: init", ["what", "value"], rows)
     if sys.stderr.isatty():
         show_line("next:")
         for command in report.next:
@@ -320,9 +320,9 @@ def show_backfill(report: BackfillReport) -> BackfillReport:
     rows = [[row.get(name) for name in columns] for row in report.slices]
     rows += [[name, "no_data", *[None] * (len(columns) - 2)] for name in report.no_data]
     rows += [[name, "left", *[None] * (len(columns) - 2)] for name in report.left]
-    show_rows(f"backfill of {report.pipeline}", columns, sorted(rows, key=lambda row: row[0]))
+    _table(f"backfill of {report.pipeline}", columns, sorted(rows, key=lambda row: row[0]))
     if report.warnings:
-        show_rows("warnings", ["warning"], [[text] for text in report.warnings])
+        _table("warnings", ["warning"], [[text] for text in report.warnings])
     if report.left:
         show_error(BatchInferError(report.errors[-1], report.hint))
     return report
@@ -343,7 +343,7 @@ def show_evaluation(report: EvaluateReport) -> EvaluateReport:
     columns = ["model_version", "rows_predicted", "rows_with_outcome", "metrics"]
     if len(report.models) > 1:
         models = [[getattr(one, name) for name in columns] for one in report.models]
-        show_rows("by model version", columns, models)
+        _table("by model version", columns, models)
     return report
 
 
@@ -353,18 +353,18 @@ def show_lookup(body: LookupAnswer) -> LookupAnswer:
 
     results = body.get("results", [body])
     if absent := body.get("errors"):
-        show_rows("absent", ["what"], [[text] for text in absent])
+        _table("absent", ["what"], [[text] for text in absent])
     if body.hint is not None:
         show_hint(body.hint)
     found = [result["prediction"] for result in results if result["found"]]
     if len(found) == 1:
-        show_rows(
+        _table(
             "prediction", ["column", "value"], [[name, value] for name, value in found[0].items()]
         )
     elif found:
         hidden = {"bundle_digest", "input_fingerprint", "source_table"}
         columns = [name for name in found[0] if name not in hidden]
-        show_rows("predictions", columns, [[row[name] for name in columns] for row in found])
+        _table("predictions", columns, [[row[name] for name in columns] for row in found])
     return body
 
 
@@ -379,7 +379,7 @@ def show_deep(report: Any) -> Any:
     """Damaged files of a pipeline's tables, each with what is wrong and what to do."""
     rows = [[each.file, each.problem, each.hint] for each in report.damaged]
     size = _cell(report.bytes, "bytes")
-    show_rows(
+    _table(
         f"{report.files:,} files, {size}, {report.without_checksums:,} without "
         f"checksums, {len(report.damaged):,} damaged",
         ["file", "what is wrong", "hint"],
@@ -395,6 +395,6 @@ def show_doctor(report: Any) -> Any:
         ["ok" if check["ok"] else "WRONG", check["name"], check["detail"], check["hint"] or ""]
         for check in body["checks"]
     ]
-    show_rows("doctor", ["", "check", "found", "hint"], rows)
+    _table("doctor", ["", "check", "found", "hint"], rows)
     _show_state(body["state"])
     return report

@@ -39,7 +39,7 @@ def load_command(
 
     def work() -> Any:
         from batchinfer.api import load
-        from batchinfer.command_line.shown_loads import show_load
+        from batchinfer.report.shown_loads import show_load
 
         return show_load(load(ref, slice_, to, full, verify, rollback, env, overrides))
 

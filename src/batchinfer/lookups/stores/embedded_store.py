@@ -11,12 +11,13 @@ import os
 import shutil
 import threading
 import zlib
-from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from batchinfer.config.uris import local_path
 from batchinfer.errors import StorageError
@@ -33,6 +34,9 @@ POINTER_FILE, _LAYERS = "pointer.json", "layers"
 # Address space for one file that is being written, not memory; it grows by this where it is full.
 _MAP_BYTES = 1 << 30
 _READ_BYTES = 1 << 20
+# LMDB refuses to open a file a second time in one process, so stores share what is open.
+_mapped: WeakValueDictionary[tuple[str, str], Any] = WeakValueDictionary()
+_mapping = threading.Lock()
 
 
 @dataclass
@@ -92,8 +96,7 @@ class EmbeddedStore:
 
     def finish(self, layer: Layer) -> None:
         for part in layer.parts:
-            with self._opened(layer.name, part, checked=True) as env:
-                entries = env.stat()["entries"]
+            entries = self._map(layer.name, part).stat()["entries"]
             if entries != part.rows:
                 raise StorageError(
                     f"{self._part_place(layer.name, part)}: {entries:,} rows are there, "
@@ -140,8 +143,7 @@ class EmbeddedStore:
     def drop(self, layers: Collection[str]) -> None:
         filesystem, root = open_filesystem(self.root)
         for layer in layers:
-            for env in self._open.pop(layer, []):
-                env.close()
+            self._open.pop(layer, None)
             with storage_faults(self.root, "remove a layer"), suppress(FileNotFoundError):
                 filesystem.delete_dir(f"{root}/{_LAYERS}/{layer}")
             if self.cache is not None:
@@ -155,51 +157,42 @@ class EmbeddedStore:
         """
         with self._lock:
             for layer in self._open.keys() - set(kept):
-                for env in self._open.pop(layer):
-                    env.close()
+                del self._open[layer]
 
     def close(self) -> None:
-        for envs in self._open.values():
-            for env in envs:
-                env.close()
+        # Another store of this process may have the same files open: the last one closes them.
         self._open.clear()
 
     def _open_layer(self, layer: Layer) -> list[Any]:
         """The files of a layer, mapped; each is read once to see that it is whole."""
         with self._lock:
             if layer.name not in self._open:
-                self._open[layer.name] = [
-                    self._map(layer.name, part, checked=True) for part in layer.parts
-                ]
+                self._open[layer.name] = [self._map(layer.name, part) for part in layer.parts]
             return self._open[layer.name]
 
-    @contextmanager
-    def _opened(self, layer: str, part: LayerPart, checked: bool) -> Generator[lmdb.Environment]:
-        env = self._map(layer, part, checked)
-        try:
-            yield env
-        finally:
-            env.close()
-
-    def _map(self, layer: str, part: LayerPart, checked: bool) -> lmdb.Environment:
+    def _map(self, layer: str, part: LayerPart) -> lmdb.Environment:
         import lmdb
 
         file = self._local_file(layer, part)
         place = self._part_place(layer, part)
-        try:
-            # A damaged file would end the process when it is read, so it is never mapped.
-            if checked and (digest := _file_digest(file)) != part.digest:
-                raise StorageError(
-                    f"{place}: damaged: its checksum is {digest}, {part.digest} was written",
-                    "load the table anew, with --full",
-                )
-            return lmdb.open(
-                str(file), subdir=False, readonly=True, lock=False, readahead=False, max_readers=1
-            )
-        except (OSError, lmdb.Error) as error:
-            if isinstance(error, StorageError):
-                raise
-            raise StorageError(f"{place}: cannot be read: {error}") from error
+        with _mapping:
+            env = _mapped.get((str(file), part.digest))
+            if env is not None:
+                return env
+            try:
+                # A damaged file would end the process when it is read, so it is never mapped.
+                if (digest := _file_digest(file)) != part.digest:
+                    raise StorageError(
+                        f"{place}: damaged: its checksum is {digest}, {part.digest} was written",
+                        "load the table anew, with --full",
+                    )
+                env = lmdb.open(str(file), subdir=False, readonly=True, lock=False, readahead=False)
+            except (OSError, lmdb.Error) as error:
+                if isinstance(error, StorageError):
+                    raise
+                raise StorageError(f"{place}: cannot be read: {error}") from error
+            _mapped[str(file), part.digest] = env
+            return env
 
     def _local_file(self, layer: str, part: LayerPart) -> Path:
         path = local_path(self.root)
