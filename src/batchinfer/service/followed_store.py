@@ -14,7 +14,6 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from batchinfer.config.uris import join, local_path
@@ -23,7 +22,7 @@ from batchinfer.errors import BatchInferError, StorageError
 from batchinfer.lake.table_places import open_filesystem, storage_faults
 from batchinfer.lookups.stores.embedded_store import POINTER_FILE, EmbeddedStore
 from batchinfer.lookups.stores.generation import Generation, Pointer
-from batchinfer.lookups.stores.store_catalogue import StoredTable, open_store
+from batchinfer.lookups.stores.online_store import OnlineStore
 from batchinfer.report.terminal import show_line
 from batchinfer.service.problem_documents import HttpProblem, unavailable
 from batchinfer.service.served_values import ServedPipeline
@@ -83,13 +82,17 @@ class FollowedStore:
         inline: reads are so quick that the event loop waits for them.
     """
 
-    def __init__(self, pipeline: ServedPipeline, took_up: Callable[[HeldGeneration], None]) -> None:
+    def __init__(
+        self,
+        pipeline: ServedPipeline,
+        store: OnlineStore,
+        took_up: Callable[[HeldGeneration], None],
+    ) -> None:
         self.name = pipeline.name
         self._load_command = pipeline.load_command
         self._took_up = took_up
-        self._table = StoredTable(pipeline.name, Path(pipeline.home))
-        self._store = open_store(pipeline.target, self._table)
-        self._embedded = self._store if isinstance(self._store, EmbeddedStore) else None
+        self._store = store
+        self._embedded = store if isinstance(store, EmbeddedStore) else None
         self.inline = self._embedded is not None
         self.current: HeldGeneration | None = None
         self.fault: str | None = None
@@ -192,16 +195,16 @@ class FollowedStore:
         Raises:
             HttpProblem: 503: the store fails, or does not answer in time.
         """
-        reading = asyncio.get_running_loop().run_in_executor(
-            self._reading, self._store.read, held.generation, keys
-        )
+        loop = asyncio.get_running_loop()
+        reading = self._reading.submit(self._store.read, held.generation, keys)
         # A read in a thread goes on after its request has ended: the generation stays held.
         held.readers += 1
-        reading.add_done_callback(lambda _: _let_go(held))
+        reading.add_done_callback(lambda _: loop.call_soon_threadsafe(_let_go, held))
         try:
-            return await asyncio.wait_for(asyncio.shield(reading), min(seconds, _ANSWERS_WITHIN_S))
+            within = min(seconds, _ANSWERS_WITHIN_S)
+            return await asyncio.wait_for(asyncio.wrap_future(reading), within)
         except asyncio.TimeoutError:
-            reading.add_done_callback(_swallow)
+            # Ending the wait has also taken back a read that no thread had begun.
             self._lost(f"does not answer within {_ANSWERS_WITHIN_S:g} s")
         except BatchInferError as error:
             self._lost(str(error))
@@ -333,9 +336,3 @@ class FollowedStore:
 
 def _let_go(held: HeldGeneration) -> None:
     held.readers -= 1
-
-
-def _swallow(late: asyncio.Future[Any]) -> None:
-    """An answer that nobody waits for any more."""
-    if not late.cancelled():
-        late.exception()

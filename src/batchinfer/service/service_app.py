@@ -12,6 +12,7 @@ import json
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -21,6 +22,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from batchinfer.config.suggestions import did_you_mean
+from batchinfer.lookups.stores.store_catalogue import StoredTable, open_store
 from batchinfer.service.access_log import AccessLog
 from batchinfer.service.caller_keys import CallerCheck, not_yours
 from batchinfer.service.followed_store import FollowedStore, HeldGeneration
@@ -35,7 +37,7 @@ from batchinfer.service.problem_documents import (
 )
 from batchinfer.service.question_bodies import read_questions
 from batchinfer.service.request_guard import CALL, Application, HttpCall, RequestGuard
-from batchinfer.service.served_values import ServiceSettings
+from batchinfer.service.served_values import ServedPipeline, ServiceSettings
 from batchinfer.service.service_metrics import ServiceMetrics, all_figures
 from batchinfer.version import __version__
 
@@ -55,10 +57,7 @@ class ServiceApplication:
         self._tables = TableReads()
         self._answers = {
             served.name: PipelineAnswers(
-                served,
-                FollowedStore(served, functools.partial(self._took_up, served.name)),
-                self._tables,
-                settings.bounds.seconds,
+                served, self._followed(served), self._tables, settings.bounds.seconds
             )
             for served in settings.pipelines
         }
@@ -159,6 +158,10 @@ class ServiceApplication:
         if caller is not None and not caller.may_read(name):
             raise not_yours(name)
         return found
+
+    def _followed(self, served: ServedPipeline) -> FollowedStore:
+        store = open_store(served.target, StoredTable(served.name, Path(served.home)))
+        return FollowedStore(served, store, functools.partial(self._took_up, served.name))
 
     def _took_up(self, name: str, held: HeldGeneration) -> None:
         self._metrics.count_switch(name)
