@@ -6,14 +6,16 @@ Owns the order of its steps and what its JSON line says. What slices it owes sta
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from batchinfer.command_reports import ExtractReport, RunReport
+from batchinfer.command_reports import RunReport
 from batchinfer.errors import BatchInferError, ConfigError, Interrupted
+from batchinfer.nights.quarantine_counts import QuarantineCount, counted
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.observed.observed_run import ObservedRun, observe
 from batchinfer.pipeline.run_record import append_attempt
@@ -55,7 +57,8 @@ class Night:
         slices: names of those that the attempts landed and scored, and that the last one left.
         late: of the slices that landed, those from before the window.
         context: of the latest attempt; None where the pipeline file could not be loaded.
-        extracted: the report of the latest extract.
+        began: when its first attempt began.
+        counts: of what each step read and put into quarantine, the latest by step and slice.
     """
 
     ref: str
@@ -68,7 +71,8 @@ class Night:
     )
     late: list[str] = field(default_factory=list)
     context: Context | None = None
-    extracted: ExtractReport | None = None
+    began: dt.datetime | None = None
+    counts: dict[tuple[str, str | None], QuarantineCount] = field(default_factory=dict)
     _outside: set[str] = field(default_factory=set)
 
     @property
@@ -90,6 +94,7 @@ class Night:
         from batchinfer.api import session_of
         from batchinfer.pipeline.scheduled.awaited import check_upstream
 
+        self.began = self.began or dt.datetime.now(dt.timezone.utc)
         try:
             date = dt.date.fromisoformat(self.day)
         except ValueError as error:
@@ -123,8 +128,10 @@ class Night:
         from batchinfer.pipeline.extract import extract_source
         from batchinfer.show import show_extract
 
-        report = extract_source(self._step(), step.options.get("slice"), open_session)
-        self.extracted = show_extract(report)
+        day = step.options.get("slice")
+        with self._counting("extract", day):
+            report = show_extract(extract_source(self._step(), day, open_session))
+        self._count("extract", day, report.to_json())
         _add(self.slices["landed"], report.slices if report.status != "unchanged" else ())
 
     def _score_day(self, step: Step, open_session: OpenSession) -> RunReport:
@@ -132,7 +139,9 @@ class Night:
         from batchinfer.show import show_run
 
         day = step.options["slice"]
-        report = show_run(score_slice(self._step(), day, open_session))
+        with self._counting("score", day):
+            report = show_run(score_slice(self._step(), day, open_session))
+        self._count("score", day, report.to_json())
         _add(self.slices["scored"], [day] if report.status != "unchanged" else ())
         return report
 
@@ -162,9 +171,28 @@ class Night:
         return show_backfill(report)
 
     def _take_scored(self, outcomes: Iterable[dict[str, Any]], outside: Sequence[str]) -> None:
-        scored = [one["slice"] for one in outcomes if one["status"] not in ("failed", "unchanged")]
+        scored = []
+        for one in outcomes:
+            self._count("score", one["slice"], one, one.get("exit_code", 0))
+            if one["status"] not in ("failed", "unchanged"):
+                scored.append(one["slice"])
         _add(self.slices["scored"], scored)
         self._outside |= set(scored) & set(outside)
+
+    @contextlib.contextmanager
+    def _counting(self, step: str, slice_: str | None) -> Generator[None]:
+        """Counts what a step has read, where it ends in an error."""
+        try:
+            yield
+        except BatchInferError as error:
+            self._count(step, slice_, error.facts, error.exit_code)
+            raise
+
+    def _count(
+        self, step: str, slice_: str | None, body: Mapping[str, Any], exit_code: int = 0
+    ) -> None:
+        if count := counted(step, slice_, body, exit_code):
+            self.counts[step, slice_] = count
 
     def _told_left(self) -> str:
         left = self.slices["left"]

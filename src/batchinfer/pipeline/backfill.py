@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 _Outcome = RunReport | BatchInferError
 # A slice that is broken off has so long to remove what it had staged, twice.
 _TIDIES_S = 0.8
+# What a slice that failed tells of its run, as far as that has come.
+_OF_FAILED = ("run_id", "rows_in", "rows_quarantined", "rows_removed")
 _LOOKS_S = 0.5
 
 
@@ -259,6 +261,7 @@ def _take(report: BackfillReport, slice_: str, outcome: RunReport | BatchInferEr
                 "exit_code": outcome.exit_code,
                 "errors": list(outcome.problems),
                 "hint": None,
+                **{name: outcome.facts[name] for name in _OF_FAILED if name in outcome.facts},
             }
             | hint_fields(outcome.hint)
         )
@@ -272,4 +275,5 @@ def _take(report: BackfillReport, slice_: str, outcome: RunReport | BatchInferEr
         report.warnings += [
             f"slice {slice_}: {each}" for each in outcome.warnings if each not in known
         ]
-    report.slices.append({"slice": slice_, "run_id": outcome.run_id, **outcome.headline()})
+    told = {"slice": slice_, "run_id": outcome.run_id, **outcome.headline()}
+    report.slices.append(told | {"rows_removed": outcome.rows_removed})
