@@ -4,6 +4,7 @@ other.
 
 from __future__ import annotations
 
+import datetime as dt
 import threading
 import time
 import traceback
@@ -20,6 +21,7 @@ from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.costs import cost_of
 from batchinfer.pipeline.observed.observed_run import observe
 from batchinfer.pipeline.planning.budget import open_budget
+from batchinfer.pipeline.run_record import record_unchanged
 from batchinfer.pipeline.score import score_slice
 from batchinfer.pipeline.scoring.resolved_inputs import (
     check_suite_columns,
@@ -151,7 +153,12 @@ def _backfill(
         return outcome
 
     present = [*before, *span.landed]
-    _score_all(report, present, parallel, score_one)
+    began = dt.datetime.now(dt.UTC)
+    try:
+        _score_all(report, present, parallel, score_one)
+    finally:
+        unchanged = [run for run in report.runs if run.status == "unchanged"]
+        record_unchanged(context, "score", began, unchanged)
     if budget is not None and (reached := budget.reached(end)):
         report.left = sorted(budget.left)
         report.errors += reached.problems
