@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from batchinfer.command_reports import RunReport
 from batchinfer.errors import BatchInferError, ConfigError, Interrupted
-from batchinfer.nights.quarantine_counts import QuarantineCount, counted
+from batchinfer.nights.quarantine_counts import QuarantineCount, count_of_run
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.observed.observed_run import ObservedRun, observe
 from batchinfer.pipeline.run_record import append_attempt
@@ -191,7 +191,7 @@ class Night:
     def _count(
         self, step: str, slice_: str | None, body: Mapping[str, Any], exit_code: int = 0
     ) -> None:
-        if count := counted(step, slice_, body, exit_code):
+        if count := count_of_run(step, slice_, body, exit_code):
             self.counts[step, slice_] = count
 
     def _told_left(self) -> str:

@@ -38,7 +38,7 @@ class QuarantineCount:
         return self.records / max(1, self.of)
 
 
-def counted(
+def count_of_run(
     step: str, slice_: str | None, body: Mapping[str, Any], exit_code: int
 ) -> QuarantineCount | None:
     """The count of a run; None of one that did nothing, or that ended before it had counted.

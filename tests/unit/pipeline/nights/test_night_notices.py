@@ -17,7 +17,7 @@ from webhook import Hook, hooked
 
 from batchinfer.command_reports import RunReport
 from batchinfer.nights.nightly import run_nights
-from batchinfer.nights.quarantine_counts import counted
+from batchinfer.nights.quarantine_counts import count_of_run
 
 from ..conftest import HUGE
 from .conftest import TODAY, NightProject, rows_on
@@ -176,7 +176,7 @@ def test_a_slice_whose_model_is_gone_is_told_with_what_the_registry_has(
 
 def test_rows_that_the_pipeline_file_removes_are_no_rows_in_quarantine() -> None:
     report = RunReport("r", "p", "published", rows_in=100, rows_quarantined=41, rows_removed=40)
-    count = counted("score", TODAY, report.to_json(), 0)
+    count = count_of_run("score", TODAY, report.to_json(), 0)
     assert count is not None and (count.records, count.of) == (1, 60)
     report.status = "unchanged"
-    assert counted("score", TODAY, report.to_json(), 0) is None
+    assert count_of_run("score", TODAY, report.to_json(), 0) is None
