@@ -314,6 +314,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 else None
             )
             return command.report_failure(ConfigError(error.format_message(), hint))
+        except ConfigError as error:
+            return command.report_failure(error)
         except (click.Abort, KeyboardInterrupt):
             return command.report_interrupted()
         # Commands leave by themselves: what comes here has shown help, or the version.

@@ -127,6 +127,24 @@ def test_a_renamed_column_beside_files_with_the_old_name_is_read_under_both(
     assert "no setting reads both, because no row lands without note" in str(caught.value.hint)
 
 
+def test_parquet_files_with_either_name_are_read_under_both(project: SmallProject) -> None:
+    for file, name in (("a", "note"), ("b", "Note")):
+        (project.root / "in").mkdir(exist_ok=True)
+        values = pa.table({"id": [1], "size": [2.5], name: [file]})
+        pq.write_table(values, project.root / f"in/{file}.parquet")
+    project.edit("kind: csv", "kind: parquet")
+    project.edit("*.csv", "*.parquet")
+    project.edit("schema: {id: int,", "schema: {id: long, note: string,")
+    with pytest.raises(InputError) as caught:
+        project.extract()
+    both = "note_2: {type: string, column: 'Note'}"
+    assert f"have both: {both} beside" in str(caught.value.hint)
+    project.edit("note: string", f"note: string, {both}")
+    assert project.extract().rows_landed == 2
+    found = {(row["note"], row["note_2"]) for row in rows(project)}
+    assert found == {("a", None), (None, "b")}
+
+
 def test_each_way_out_of_a_renamed_column_is_enough_by_itself(project: SmallProject) -> None:
     project.edit("color: string", "color: string, note: string")
     project.write("in/b.csv", "id,size,notes\n2,3.5,y\n")
