@@ -43,6 +43,7 @@ class Held:
         hint: what to do then, of this file alone.
         meant: of columns that are missing, the name that each probably has in the file; of a name
             that Delta cannot store, the one that it could have.
+        ways: settings that let the differences be, each enough by itself.
     """
 
     twice: Sequence[str] = ()
@@ -52,6 +53,7 @@ class Held:
     ends: bool = False
     hint: str | None = None
     meant: Mapping[str, str] = field(default_factory=dict[str, str])
+    ways: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -122,15 +124,17 @@ class WantedColumns:
         meant = _meant(lost, gone, alike, new)
         # What no setting lets be missing.
         is_needed = nothing or not self.needed.isdisjoint(lost)
-        said = [self._named(meant)] if meant else []
+        ways = _let_in(lost, unwanted, is_needed)
+        named = [self._named(meant)] if meant else []
         return Held(
             twice,
             list(gone),
             new,
             alike,
             bool(twice or lost or nothing or unwanted),
-            "; or ".join([*said, *_let_in(lost, unwanted, is_needed)]) or None,
+            "; or ".join([*named, *ways]) or None,
             meant,
+            ways,
         )
 
     def hint_of(self, held: Iterable[Held]) -> str | None:
@@ -144,9 +148,11 @@ class WantedColumns:
         both = {
             column: name
             for column, name in wrong.meant.items()
-            if any(column not in one.missing for one in files)
+            if column in self.names and any(column not in one.missing for one in files)
         }
-        return self._hint_of_both(both) if both and self.of_files else wrong.hint
+        if not both or not self.of_files:
+            return wrong.hint
+        return "; or ".join([self._hint_of_both(both), *wrong.ways])
 
     def _is_lost(self, column: str, alike: Mapping[str, Sequence[str]]) -> bool:
         if column in self.needed or self.rules.missing == "fail":

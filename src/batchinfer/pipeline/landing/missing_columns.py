@@ -19,7 +19,8 @@ _HINT_OF_BOTH = (
     "some of them; have both: a second column {type: …, path: …} with the other key in "
     "source.schema, and make one of the two by derive with coalesce(first, second), which features "
     "then name; or read the files apart: two pipelines, each with a narrower source.path and a "
-    "source.schema of its own"
+    "source.schema of its own; or let such columns be null: source.columns: {missing: warn} (--set "
+    "source.columns.missing=warn)"
 )
 _HINT = (
     "name the key as it stands in the file: {type: …, path: …} in source.schema; or let such "

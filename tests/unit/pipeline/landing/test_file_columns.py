@@ -111,11 +111,14 @@ def test_a_renamed_column_beside_files_with_the_old_name_is_read_under_both(
     assert "some of the files that are read have 'note' and others 'notes'" in hint
     assert "have both: notes: {type: string, column: 'notes'} beside the other columns" in hint
     assert 'derive: {note_of_both: "coalesce(note, notes)"}' in hint
+    settings = re.findall(r"--set (source\.columns\.\w+=\w+)", hint)
+    assert project.extract(NEXT_DAY, *settings).rows_landed == 2, "or null where it is missing"
     project.edit("note: string", "note: string, notes: {type: string, column: 'notes'}")
     derived = 'derive: {note_of_both: "coalesce(note, notes)"}\nfeatures: '
     project.edit("features: [", derived + "[{one_hot: {columns: note_of_both}}, ")
     project.extract(DAY, "source.columns.new=ignore")
-    assert {row["id"]: (row["note"], row["notes"]) for row in rows(project)} == {
+    landed = [row for row in rows(project) if row["slice"] == DAY]
+    assert {row["id"]: (row["note"], row["notes"]) for row in landed} == {
         1: ("x", None),
         2: (None, "y"),
     }
@@ -123,7 +126,7 @@ def test_a_renamed_column_beside_files_with_the_old_name_is_read_under_both(
     project.edit(", notes: {type: string, column: 'notes'}", "")
     project.edit(derived + "[{one_hot: {columns: note_of_both}}, ", "features: [")
     with pytest.raises(InputError) as caught:
-        project.extract(NEXT_DAY)
+        project.extract("2026-11-23")
     assert "no setting reads both, because no row lands without note" in str(caught.value.hint)
 
 

@@ -170,6 +170,7 @@ def test_a_slice_whose_model_is_gone_is_told_with_what_the_registry_has(
     assert told.night() == 7
     [body] = hook.bodies
     assert body["slices"] == [SEEN, "2026-11-19"]
+    assert body["next"][0].startswith("batchinfer train"), "the hint of the slice's own error"
     [versions] = [each for each in body["next"] if each.startswith("batchinfer models")]
     assert [one["version"] for one in run(versions, told)["versions"]] == ["1"]
 
