@@ -17,6 +17,7 @@ from batchinfer.contracts import CHAMPION, SLICE, SOURCE_FILE, SOURCE_LINE, Mode
 from batchinfer.errors import ConfigError, ModelError
 from batchinfer.hints import Hint
 from batchinfer.inference import road_choice
+from batchinfer.pipeline.definition.column_names import check_source_columns
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.table_steps import differences
 from batchinfer.pipeline.slices.landed import find_slice
@@ -263,6 +264,8 @@ def resolve_inputs(context: Context, slice_: str) -> ResolvedInputs:
     columns = TableColumns(context)
     suites = load_suites(context.pipeline, context.root)
     data = find_slice(context, slice_)
+    # Before the model, which may not fit only because the file is wrong about a column.
+    check_source_columns(context.loaded, columns.source)
     with step(f"looking up the model {context.pipeline.model.uri}"):
         model = resolve_model(columns)
     check_suite_columns(columns, suites, model)
