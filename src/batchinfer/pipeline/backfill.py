@@ -197,7 +197,7 @@ def _check_once(context: Context) -> list[str]:
         # Each slice reports it, as `score` would.
         return []
     check_suite_columns(columns, suites, model)
-    return list(model.outdated)
+    return list(model.warnings)
 
 
 def _score_all(
