@@ -21,6 +21,7 @@ from batchinfer.command_line.cli_nightly import nightly_command
 from batchinfer.command_line.cli_options import (
     CommandGroup,
     asks_for_json,
+    attributes_option,
     env_option,
     pipeline_options,
     register_options,
@@ -28,6 +29,7 @@ from batchinfer.command_line.cli_options import (
 )
 from batchinfer.command_line.cli_projects import init_command
 from batchinfer.command_line.cli_schema import schema_command
+from batchinfer.command_line.cli_serving import load_command
 from batchinfer.command_line.cli_setup import setup_command
 from batchinfer.command_line.cli_spans import backfill_command, plan_command
 from batchinfer.command_line.cli_status import ls_command, status_command
@@ -214,6 +216,7 @@ def quarantine_command(ref: str, env: str, overrides: tuple[str, ...], slice_: s
 
 
 cli.add_command(evaluate_command)
+cli.add_command(load_command)
 
 
 @cli.command("lookup")
@@ -227,6 +230,8 @@ cli.add_command(evaluate_command)
 )
 @click.option("--keys-file", type=click.Path(path_type=Path), help="A file with one key a line.")
 @click.option("--as-of", metavar="SLICE", help="The newest prediction not after this slice.")
+@click.option("--fallback", is_flag=True, help="Where there is none, or an old one: fallbacks.")
+@attributes_option
 def lookup_command(
     ref: str,
     env: str,
@@ -234,14 +239,20 @@ def lookup_command(
     keys: tuple[str, ...],
     keys_file: Path | None,
     as_of: str | None,
+    fallback: bool,
+    attributes: dict[str, str],
 ) -> None:
     """Look predictions up by key. Exit 3 if any is absent."""
+    if attributes and not fallback:
+        raise click.UsageError("--attribute goes with --fallback")
 
     def work() -> Any:
         from batchinfer.pipeline.lookup import answer_lookup
         from batchinfer.show import show_lookup
 
-        return show_lookup(answer_lookup(_context(ref, env, overrides), keys, keys_file, as_of))
+        asked = attributes if fallback else None
+        context = _context(ref, env, overrides)
+        return show_lookup(answer_lookup(context, keys, keys_file, as_of, asked))
 
     end_command(work, pipeline=ref)
 

@@ -228,3 +228,48 @@ class InitReport(Report):
         body = super().to_json()
         del body["run_id"]
         return body | {"pipeline": self.pipeline or None}
+
+
+@dataclass
+class StoreReport:
+    """What `load` did with one store: `way` says why all rows were written, or only some;
+    `rows` are keys that are found now, `bytes` those of keys and values in all layers;
+    `fallback_rows` are answers of the fallbacks.
+    """
+
+    store: str
+    place: str
+    status: str
+    generation: str
+    rows: int
+    slice: str | None
+    version: int
+    layers: int
+    bytes: int
+    rows_written: int = 0
+    rows_verified: int | None = None
+    fallback_rows: int | None = None
+    way: str = ""
+    seconds: float = 0.0
+
+
+@dataclass
+class LoadReport(Report):
+    """Report of `load`; store, generation, rows, slice and version are those of the last store."""
+
+    store: str = ""
+    generation: str = ""
+    rows: int = 0
+    slice: str | None = None
+    version: int | None = None
+    seconds: float = 0.0
+    stores: list[StoreReport] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def tell(self, store: StoreReport) -> None:
+        """Takes one store's report in."""
+        self.stores.append(store)
+        self.store, self.generation, self.rows = store.store, store.generation, store.rows
+        self.slice, self.version = store.slice, store.version
+        if store.status != "unchanged":
+            self.status = store.status

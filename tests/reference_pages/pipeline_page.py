@@ -161,10 +161,19 @@ def _takes(node: Mapping[str, Any], schema: Mapping[str, Any], name: str) -> str
         return f"a list of [steps](#steps-of-{name})"
     if "allOf" in node:
         return f"a mapping, by `kind`: {_link('`source` of every kind')}"
+    if "oneOf" in node.get("items", {}):
+        kinds = [ref["$ref"].rpartition("/")[2] for ref in node["items"]["oneOf"]]
+        of_kind = {model.__name__: place for model, place in described_models().items()}
+        links = ", ".join(_link_of(of_kind[kind]) for kind in kinds)
+        return f"a list of mappings, each by its `kind`: {links}"
     words = words_of(node, schema)
     for model, place in described_models().items():
         words = words.replace(f"<{model.__name__}>", f": {_link(place.heading)}")
     return re.sub(r"a mapping<\w+>", "nothing", words)
+
+
+def _link_of(place: FilePart) -> str:
+    return f"[{place.kind.removeprefix('kind ')}]({_anchor(place.heading)})"
 
 
 def _link(heading: str) -> str:

@@ -24,7 +24,6 @@ from batchinfer.config.fields import (
     ModelUri,
     Names,
     Number,
-    Positive,
     RowCount,
     Size,
     Strict,
@@ -34,6 +33,8 @@ from batchinfer.config.fields import (
     VariableName,
 )
 from batchinfer.config.shapes.described import one_or_more
+from batchinfer.config.shapes.fallback_levels import Fallback
+from batchinfer.config.shapes.online_stores import LoadTarget
 from batchinfer.config.sources import Source
 from batchinfer.contracts import CHAMPION, NamedModel
 from batchinfer.schedule import read_schedule
@@ -228,20 +229,6 @@ class Outcomes(Strict):
     value: str
 
 
-class RedisTarget(Strict):
-    """An online store that `load` copies a published slice into.
-
-    Attributes:
-        kind: of the store.
-        url_env: the variable that holds the store's address.
-        ttl_s: seconds that a row stays; without it, for ever.
-    """
-
-    kind: Literal["redis"]
-    url_env: VariableName
-    ttl_s: Positive | None = None
-
-
 def _events(value: Any) -> Any:
     words = [value] if isinstance(value, str) else value
     if isinstance(words, (list, tuple)) and "drift" in words:
@@ -322,8 +309,9 @@ class Pipeline(Strict):
         prepare: steps that need other rows, before the features.
         postprocess: steps on the predictions of one row.
         outcomes: what came true later, which `evaluate` holds published predictions against.
-        load: online stores that published slices are copied into; not built yet: no command reads
-            it.
+        load: online stores that served rows are copied into by `load`; without it, one embedded
+            store.
+        fallback: what answers for keys that have no fresh prediction.
         schedule: when schedulers run it: cron's five fields, in UTC.
         fresh_within: how long ago the newest published slice may have been scored, for
             `status --check`; slices of days to come do not count.
@@ -344,7 +332,8 @@ class Pipeline(Strict):
     prepare: tuple[dict[str, Any], ...] = ()
     postprocess: tuple[dict[str, Any], ...] = ()
     outcomes: Outcomes | None = None
-    load: tuple[RedisTarget, ...] = ()
+    load: tuple[LoadTarget, ...] = ()
+    fallback: Fallback | None = None
     schedule: Annotated[str, AfterValidator(_check_schedule)] | None = None
     fresh_within: Duration | None = None
     after: Texts = ()

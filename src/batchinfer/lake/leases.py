@@ -40,6 +40,7 @@ def hold(
     run_id: str,
     command: str | None = None,
     heir_of: Collection[str] = (),
+    what: str | None = None,
 ) -> Generator[dict[str, Any]]:
     """Holds the lease on a slice while the block runs.
 
@@ -50,6 +51,7 @@ def hold(
         command: shown to whoever is refused; by default the program and its first argument.
         heir_of: runs that died, and whose files this one removes; who comes after it knows of them
             too, should it die.
+        what: what is held, in words; by default the slice.
 
     Yields:
         What the lease says: `{run_id, pid, host, since, command, pipeline, slice, heir_of}`.
@@ -68,7 +70,7 @@ def hold(
         try:
             heartbeat = take(lake, pipeline, slice_, lease)
         except LeaseTaken as error:
-            raise SliceHeld(_refusal(pipeline, slice_, error.lease)) from error
+            raise SliceHeld(_refusal(pipeline, slice_, error.lease, what)) from error
         with heartbeat.held():
             yield lease
         return
@@ -78,7 +80,7 @@ def hold(
         path.parent.mkdir(parents=True, exist_ok=True)
         taken = lock.acquire(_PROBE_S)
     if not taken:
-        raise SliceHeld(_refusal(pipeline, slice_, _read(path)))
+        raise SliceHeld(_refusal(pipeline, slice_, _read(path), what))
     try:
         with storage_faults(str(path), "write the lease"):
             os.ftruncate(lock.fd, 0)
@@ -170,8 +172,11 @@ def _read(path: Path) -> dict[str, Any]:
         return {}
 
 
-def _refusal(pipeline: str, slice_: str | None, lease: dict[str, Any]) -> str:
-    what = f"pipeline {pipeline}" if slice_ is None else f"slice {slice_} of pipeline {pipeline}"
+def _refusal(
+    pipeline: str, slice_: str | None, lease: dict[str, Any], what: str | None = None
+) -> str:
+    of_slice = "" if slice_ is None else f"slice {slice_} of "
+    what = what or f"{of_slice}pipeline {pipeline}"
     if not lease:
         return f"{what} is held by another run that has just begun"
     holder = (

@@ -7,10 +7,7 @@ Owns the search. Must not know where keys come from (see `key_values`) nor how a
 
 from __future__ import annotations
 
-import datetime
-import math
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -22,6 +19,7 @@ from batchinfer.errors import InputError, StorageError
 from batchinfer.lake.table_places import reading_faults
 from batchinfer.lookups.key_values import convert_key
 from batchinfer.lookups.keyed_snapshots import Snapshot, TableFile, open_snapshot
+from batchinfer.lookups.told_rows import json_value
 
 Key = tuple[Any, ...]
 # Up to here every key is its own condition, which prunes row groups best; above, sets of values do.
@@ -164,24 +162,5 @@ def _all(conditions: Sequence[ds.Expression]) -> ds.Expression:
 
 def _to_json(snapshot: Snapshot, row: Mapping[str, Any], slice_: str | None) -> dict[str, Any]:
     return {
-        name: slice_ if name == SLICE else _json_value(row[name]) for name in snapshot.schema.names
+        name: slice_ if name == SLICE else json_value(row[name]) for name in snapshot.schema.names
     }
-
-
-def _json_value(value: Any) -> Any:
-    if isinstance(value, bytes):
-        return value.hex()
-    if isinstance(value, datetime.datetime):
-        return value.isoformat().replace("+00:00", "Z")
-    if isinstance(value, datetime.date):
-        return value.isoformat()
-    if isinstance(value, float) and not math.isfinite(value):
-        # JSON has no such numbers; a null would hide them.
-        return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
-    if isinstance(value, Decimal):
-        return str(value)
-    if isinstance(value, Mapping):
-        return {str(name): _json_value(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_json_value(item) for item in value]
-    return value

@@ -1,4 +1,5 @@
-"""The night of one pipeline: land what is new, score what landed, and what its window lacks.
+"""The night of one pipeline: land what is new, score what landed, and what its window lacks, load
+the stores that want it.
 
 Owns the order of its steps and what its JSON line says. What slices it owes stands in
 `pipeline.owed_slices`; the window in `schedule`.
@@ -10,10 +11,10 @@ import contextlib
 import datetime as dt
 import time
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from batchinfer.command_reports import RunReport
+from batchinfer.command_reports import RunReport, StoreReport
 from batchinfer.errors import BatchInferError, ConfigError, Interrupted
 from batchinfer.nights.quarantine_counts import QuarantineCount, count_of_run
 from batchinfer.pipeline.definition.context import Context
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class NightReport:
-    """What a night did: the report of its last step, and which slices it landed, scored, left.
+    """What a night did: the report of its scoring, which slices it landed, scored, left, and the
+    stores that it loaded.
 
     Attributes:
         last: of `score` where slices are ingest dates, else of `backfill`.
@@ -37,13 +39,15 @@ class NightReport:
 
     last: RunReport | BackfillReport
     slices: dict[str, list[str]]
+    stores: list[StoreReport] = field(default_factory=list)
 
     @property
     def exit_code(self) -> int:
         return getattr(self.last, "exit_code", 0)
 
     def to_json(self) -> dict[str, Any]:
-        return {**self.last.to_json(), **self.slices}
+        loaded = {"stores": [asdict(store) for store in self.stores]} if self.stores else {}
+        return {**self.last.to_json(), **self.slices, **loaded}
 
 
 @dataclass
@@ -116,8 +120,9 @@ class Night:
             else:
                 last = self._score_owed(score, open_session, record)
             record.exit_code = getattr(last, "exit_code", 0)
+            stores = self._load(open_session)
         last.warnings += record.notes
-        return NightReport(last, self.slices)
+        return NightReport(last, self.slices, stores)
 
     def _step(self) -> Context:
         """The pipeline for a step, which is a run of its own."""
@@ -169,6 +174,19 @@ class Night:
         failed = [one["slice"] for one in report.slices if one["status"] == "failed"]
         record.owed = owed.settled(failed, left)
         return show_backfill(report)
+
+    def _load(self, open_session: OpenSession) -> list[StoreReport]:
+        """Brings the stores that say `after: score` to what is published now."""
+        from batchinfer.pipeline.load import load_stores
+        from batchinfer.report.shown_loads import show_load
+
+        assert self.context is not None, "an attempt opens it first"
+        wanted = [one.kind for one in self.context.pipeline.load if one.after == "score"]
+        reports = [
+            show_load(load_stores(self._step(), open_session, to=kind))
+            for kind in dict.fromkeys(wanted)
+        ]
+        return [store for report in reports for store in report.stores]
 
     def _take_scored(self, outcomes: Iterable[dict[str, Any]], outside: Sequence[str]) -> None:
         scored = []

@@ -1,0 +1,114 @@
+"""What an online store has to do, whatever it is made of.
+
+A store keeps the rows of one table. Its layers are written by tasks on executors, so the store
+itself is picklable: connections are opened where they are used.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Protocol, runtime_checkable
+
+from batchinfer.lookups.stores.generation import Generation, Layer, LayerPart, Pointer
+
+# Keys and values of some rows, of the same length.
+Rows = tuple[Sequence[bytes], Sequence[bytes]]
+
+
+@runtime_checkable
+class OnlineStore(Protocol):
+    """Rows of one table in one store.
+
+    Every method that speaks to the store raises `StorageError` where it does not answer, refuses,
+    or is full: with the store's place, without its secrets, within a bounded time.
+
+    Attributes:
+        kind: as pipeline files name it.
+        sorted_parts: True where `write_part` wants its rows in the order of their keys.
+        finds_parts: True where a reader has to know the part of a key; then rows must be in the
+            part that `part_of` tells.
+    """
+
+    kind: str
+    sorted_parts: bool
+    finds_parts: bool
+
+    @property
+    def place(self) -> str:
+        """Where it is, for people; without secrets."""
+        ...
+
+    def pointer(self) -> Pointer | None:
+        """The pointer as it is now; None where nothing was loaded."""
+        ...
+
+    def begin(self, layer: str, parts: int) -> None:
+        """Makes room for a layer of so many parts."""
+        ...
+
+    def write_part(self, layer: str, part: int, rows: Iterable[Rows]) -> LayerPart:
+        """Writes rows into a part of a layer; a second try of the same part leaves the same rows.
+        Runs on executors.
+
+        Args:
+            rows: in batches; no key comes twice. A value of `stored_rows.GONE` takes the row of
+                layers below away.
+        """
+        ...
+
+    def finish(self, layer: Layer) -> None:
+        """Makes sure that a layer is whole and stays: all that its parts say is there.
+
+        Raises:
+            StorageError: rows are missing, or there are too many.
+        """
+        ...
+
+    def switch(self, new: Pointer, expected: Pointer | None) -> None:
+        """Sets the pointer, in one step, if it still is the expected one.
+
+        Raises:
+            StorageError: it is another one: somebody else has loaded meanwhile.
+        """
+        ...
+
+    def read(self, generation: Generation, keys: Sequence[bytes]) -> list[bytes | None]:
+        """The value of each key in a generation; None where it has none. All keys are read in the
+        same generation. Safe in several threads.
+        """
+        ...
+
+    def scan(self, layer: Layer) -> Iterator[tuple[bytes, bytes]]:
+        """All rows of a layer, in any order."""
+        ...
+
+    def layers(self) -> frozenset[str]:
+        """Names of all layers that lie in the store, whole or not."""
+        ...
+
+    def drop(self, layers: Collection[str]) -> None:
+        """Takes layers away; those that are not there are none of its business."""
+        ...
+
+    def close(self) -> None:
+        """Lets connections and files go."""
+        ...
+
+
+def part_of(key: bytes, parts: int) -> int:
+    """The part that a key's row is in."""
+    return zlib.crc32(key) % parts
+
+
+def newest_first(found: Iterable[Sequence[bytes | None]]) -> list[bytes | None]:
+    """The rows that a generation has, from what each of its layers has, newest first.
+
+    Args:
+        found: for each layer the value of each key; an empty value means that the row is gone.
+    """
+    rows: list[bytes | None] = []
+    for column in zip(*found, strict=True):
+        value = next((one for one in column if one is not None), None)
+        rows.append(value or None)
+    return rows

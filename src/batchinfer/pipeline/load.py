@@ -1,0 +1,166 @@
+"""`load`: the newest served row of each key goes into the online stores of a pipeline.
+
+Order: the layer first, whole and counted; then the pointer, in one step; then what nobody reads any
+more is swept. Killed anywhere, readers have the generation that they had, and the next load sweeps
+what was left.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from batchinfer.command_reports import LoadReport, StoreReport
+from batchinfer.config.shapes.online_stores import Target
+from batchinfer.config.sink_places import FALLBACKS
+from batchinfer.errors import ConfigError, InputMissing
+from batchinfer.hints import Hint
+from batchinfer.lake.leases import hold
+from batchinfer.lookups.stores.generation import Pointer
+from batchinfer.pipeline.definition.context import Context
+from batchinfer.pipeline.definition.slice_names import check_slice
+from batchinfer.pipeline.fallbacks.settled_fallbacks import settle_fallbacks
+from batchinfer.pipeline.loading.confirmed import confirmed_times
+from batchinfer.pipeline.loading.load_targets import chosen_targets, store_of
+from batchinfer.pipeline.loading.served_rows import ServedTable, open_served
+from batchinfer.pipeline.loading.store_loading import StoreLoading, sweep
+from batchinfer.pipeline.loading.verification import verify_store
+from batchinfer.pipeline.run_record import recorded
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+OpenSession = Callable[[], "SparkSession"]
+
+
+@recorded("load")
+def load_stores(
+    context: Context,
+    open_session: OpenSession,
+    slice_: str | None = None,
+    to: str | None = None,
+    full: bool = False,
+    verify: bool = False,
+    rollback: bool = False,
+) -> LoadReport:
+    """Brings the stores of a pipeline to the newest served row of each key.
+
+    Args:
+        slice_: the greatest slice that counts; None: all.
+        to: the kind of the one store that is loaded; None: all that the pipeline names.
+        full: writes all rows, not only those that have changed.
+        verify: holds the store against the table afterwards, row by row.
+        rollback: sets the pointer back to the generation before, and loads nothing.
+
+    Runs on: driver; rows are encoded and written on executors.
+
+    Raises:
+        ConfigError: options that exclude each other, a store that the pipeline does not name, a
+            variable that is not set.
+        InputMissing: nothing has been published, or there is no generation to go back to.
+        SliceHeld: another load of the same store runs.
+        StorageError: the store does not answer, is full, or is not what the table is.
+    """
+    if rollback and (slice_ is not None or full):
+        raise ConfigError("load: got --rollback with --slice or --full; allowed: one of them")
+    if slice_ is not None:
+        check_slice(context.pipeline.source.slice, slice_)
+    started = time.perf_counter()
+    report = LoadReport(context.run_id, context.name, "unchanged")
+    targets = chosen_targets(context, to)
+    if not rollback:
+        report.warnings += settle_fallbacks(context, open_session)
+    for target in targets:
+        with hold(
+            context.environment.lake,
+            f"{context.name}.{target.kind}",
+            None,
+            context.run_id,
+            what=f"store {target.kind} of pipeline {context.name}",
+        ):
+            fallbacks = None
+            if context.pipeline.fallback is not None:
+                loading = _Loading(context, target, open_session, verify, context.fallbacks)
+                fallbacks = loading.roll_back() if rollback else loading.load(None, full)
+            loading = _Loading(context, target, open_session, verify, context.predictions)
+            told = loading.roll_back() if rollback else loading.load(slice_, full)
+        told.fallback_rows = None if fallbacks is None else fallbacks.rows
+        report.tell(told)
+    report.seconds = round(time.perf_counter() - started, 3)
+    return report
+
+
+class _Loading:
+    """What `load` does with one table in one store: predictions, or fallbacks."""
+
+    def __init__(
+        self,
+        context: Context,
+        target: Target,
+        open_session: OpenSession,
+        verify: bool,
+        place: str,
+    ) -> None:
+        self._context, self._open_session, self._verify = context, open_session, verify
+        self._place = place
+        part = "" if place == context.predictions else FALLBACKS
+        self._store = store_of(context, target, part)
+
+    def load(self, as_of: str | None, full: bool) -> StoreReport:
+        table, started = self._table(as_of), time.perf_counter()
+        times = confirmed_times(table.place, table.version)
+        work = StoreLoading(
+            self._store, table, times, self._context.run_id, full, self._open_session
+        )
+        done = work.run()
+        report = self._report(done.pointer, "unchanged" if done.written is None else "loaded")
+        report.rows_written, report.way = done.written or 0, done.way
+        return self._verified(report, done.pointer, started)
+
+    def roll_back(self) -> StoreReport:
+        started, before = time.perf_counter(), self._store.pointer()
+        if before is None or before.former is None:
+            raise InputMissing(
+                f"{self._store.place}: there is no generation before the current one",
+                Hint(self._context.asked.command("load"), " loads the table as it is"),
+            )
+        after = Pointer(before.former, before.current)
+        self._store.switch(after, before)
+        sweep(self._store, after)
+        report = self._report(after, "rolled_back")
+        report.way = f"generation {before.current.name} stays, for a way forward"
+        return self._verified(report, after, started)
+
+    def _table(self, as_of: str | None) -> ServedTable:
+        from batchinfer.lake.snapshots import exists
+
+        if not exists(self._place):
+            raise InputMissing(
+                f"{self._place}: no predictions of pipeline {self._context.name} have been "
+                "published",
+                Hint(self._context.asked.command("score"), " publishes the newest slice"),
+            )
+        return open_served(self._place, as_of)
+
+    def _verified(self, report: StoreReport, pointer: Pointer, started: float) -> StoreReport:
+        if self._verify:
+            loaded = pointer.current
+            table = open_served(loaded.table, loaded.as_of, loaded.version)
+            report.rows_verified = verify_store(self._store, table, loaded, self._open_session)
+        report.seconds = round(time.perf_counter() - started, 3)
+        return report
+
+    def _report(self, pointer: Pointer, status: str) -> StoreReport:
+        loaded = pointer.current
+        return StoreReport(
+            store=self._store.kind,
+            place=self._store.place,
+            status=status,
+            generation=loaded.name,
+            rows=loaded.rows,
+            slice=loaded.slice,
+            version=loaded.version,
+            layers=len(loaded.layers),
+            bytes=sum(layer.size for layer in loaded.layers),
+        )

@@ -1,0 +1,158 @@
+"""The served rows of a predictions table as frames: the newest of each key, and those that have
+changed since an earlier version.
+
+Runs on: driver.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from batchinfer.contracts import KEY_PROPERTY, SERVED, SLICE, DataFile
+from batchinfer.errors import BatchInferError, InputError, InputMissing
+from batchinfer.lake.snapshots import arrow_schema, kept_rows, maps_columns, open_table, table_files
+from batchinfer.lake.table_places import open_filesystem
+from batchinfer.spark.frames import files_frame, quoted_name, version_frame
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+
+@dataclass(frozen=True)
+class ServedTable:
+    """A predictions table at one version, up to one slice.
+
+    Attributes:
+        files: of the slices that count.
+        as_of: the greatest slice that counts; None: all.
+    """
+
+    place: str
+    version: int
+    schema: pa.Schema
+    key: tuple[str, ...]
+    files: tuple[DataFile, ...]
+    as_of: str | None
+
+    @property
+    def rows(self) -> int:
+        """All rows of its files, those that are not served among them."""
+        return sum(file.known_rows for file in self.files)
+
+    @property
+    def size(self) -> int:
+        """Bytes of its files."""
+        return sum(file.size for file in self.files)
+
+    @property
+    def slices(self) -> tuple[str, ...]:
+        return tuple(sorted({file.partition[SLICE] or "" for file in self.files}))
+
+    def frame(self, spark: SparkSession) -> DataFrame:
+        """Its served rows, all columns in the order of the table."""
+        from pyspark.sql import functions as F
+
+        rows = version_frame(spark, self.place, self.version)
+        if self.as_of is not None:
+            rows = rows.where(F.col(SLICE) <= self.as_of)
+        if SERVED in self.schema.names:
+            rows = rows.where(F.col(SERVED))
+        return rows.select(*map(quoted_name, self.schema.names))
+
+    def unserved(self, spark: SparkSession) -> int:
+        """Rows that are there and are not served."""
+        from pyspark.sql import functions as F
+
+        if SERVED not in self.schema.names:
+            return 0
+        rows = version_frame(spark, self.place, self.version)
+        if self.as_of is not None:
+            rows = rows.where(F.col(SLICE) <= self.as_of)
+        return rows.where(~F.coalesce(F.col(SERVED), F.lit(False))).count()
+
+    def keys_in(self, spark: SparkSession, files: tuple[DataFile, ...]) -> DataFrame:
+        """The keys of rows in some files of the table, each once."""
+        rows = files_frame(spark, self.place, [file.path for file in files])
+        return rows.select(*map(quoted_name, self.key)).distinct()
+
+
+def open_served(place: str, as_of: str | None, version: int | None = None) -> ServedTable:
+    """The table as it is now, or at a version.
+
+    Raises:
+        InputMissing: there is no table, or no slice up to `as_of`.
+        InputError: a table that is not read by key.
+        StorageError: its log cannot be read.
+    """
+    table = open_table(place, version)
+    named = table.metadata().configuration.get(KEY_PROPERTY)
+    key = tuple(name for name in (named or "").split(",") if name)
+    schema = arrow_schema(table)
+    if not key or not set(key) <= set(schema.names):
+        raise InputError(f"{place}: not a table that is read by key: {KEY_PROPERTY} is {named!r}")
+    if maps_columns(table) or kept_rows(table):
+        raise InputError(
+            f"{place}: the table maps column names or has deletion vectors; load reads tables "
+            "without them"
+        )
+    files = [
+        file
+        for file in table_files(table)
+        if as_of is None or (file.partition[SLICE] or "") <= as_of
+    ]
+    if as_of is not None and not files:
+        raise InputMissing(f"{place}: no slice up to {as_of} has been published")
+    return ServedTable(place, table.version(), schema, key, tuple(files), as_of)
+
+
+@dataclass(frozen=True)
+class FileChanges:
+    """Files that came and went between two versions of a table."""
+
+    came: tuple[DataFile, ...]
+    went: tuple[DataFile, ...]
+
+    @property
+    def all(self) -> tuple[DataFile, ...]:
+        return (*self.came, *self.went)
+
+    @property
+    def rows(self) -> int:
+        return sum(file.known_rows for file in self.all)
+
+
+def changed_files(now: ServedTable, version: int) -> FileChanges | None:
+    """What has changed since an earlier version; None where the log or the files do not tell any
+    more.
+    """
+    try:
+        before = {file.path: file for file in table_files(open_table(now.place, version))}
+    except BatchInferError:
+        # Its log has been cleaned up: everything is read.
+        return None
+    own = {file.path for file in now.files}
+    came = tuple(file for file in now.files if file.path not in before)
+    went = tuple(file for path, file in before.items() if path not in own)
+    return FileChanges(came, went) if _are_there(now.place, went) else None
+
+
+def _are_there(place: str, files: tuple[DataFile, ...]) -> bool:
+    from pyarrow.fs import FileType
+
+    if not files:
+        return True
+    filesystem, root = open_filesystem(place)
+    paths = [file.path if file.path.startswith("/") else f"{root}/{file.path}" for file in files]
+    return all(info.type is not FileType.NotFound for info in filesystem.get_file_info(paths))
+
+
+def changed_frame(
+    spark: SparkSession, table: ServedTable, changed: FileChanges
+) -> tuple[DataFrame, DataFrame]:
+    """The served rows of all keys in files that came or went, and these keys alone."""
+    keys = table.keys_in(spark, changed.all)
+    rows = table.frame(spark).join(keys, list(table.key), "left_semi")
+    return rows.select(*map(quoted_name, table.schema.names)), keys

@@ -1,0 +1,133 @@
+"""A store is held against the table, row by row.
+
+Runs on: driver; the comparison on executors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from batchinfer.contracts import SLICE
+from batchinfer.errors import StorageError
+from batchinfer.lookups.stores.generation import Generation
+from batchinfer.lookups.stores.online_store import OnlineStore
+from batchinfer.pipeline.loading.loading_task import (
+    ENCODED,
+    KEY,
+    PART,
+    SLICE_OF,
+    EncodeRows,
+    PartRows,
+)
+from batchinfer.pipeline.loading.served_rows import ServedTable
+from batchinfer.spark.tasks import guarded, run_batches
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+_PART_ROWS = 1_000_000
+_MOST_SHOWN = 300
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What one task found.
+
+    Attributes:
+        rows: of the table, one a key.
+        wrong: of these, rows that the store has not, or has otherwise.
+        first: the first of them, in words; empty where all are right.
+    """
+
+    rows: int
+    wrong: int
+    first: str
+
+
+@dataclass(frozen=True)
+class CompareRows:
+    """Encoded rows against those of a store, in the order of key and falling slice; for
+    `mapInArrow`.
+    """
+
+    store: OnlineStore
+    generation: Generation
+
+    def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        yield pa.RecordBatch.from_pydict({"result": [guarded(lambda: self._compare(batches))]})
+
+    def _compare(self, batches: Iterable[pa.RecordBatch]) -> Compared:
+        rows = wrong = 0
+        first = ""
+        for _, part in PartRows(batches, self.store, None, None).parts():
+            for keys, values in part:
+                found = self.store.read(self.generation, keys)
+                for key, value, stored in zip(keys, values, found, strict=True):
+                    rows += 1
+                    if value != stored:
+                        wrong += 1
+                        first = first or _difference(key, value, stored)
+        self.store.close()
+        return Compared(rows, wrong, first)
+
+
+def _difference(key: bytes, value: bytes, stored: bytes | None) -> str:
+    there = "no row" if stored is None else _shown(stored)
+    return f"key {_shown(key)}: the table has {_shown(value)}, the store {there}"
+
+
+def _shown(value: bytes) -> str:
+    text = value.decode(errors="replace")
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
+
+
+def verify_store(
+    store: OnlineStore,
+    table: ServedTable,
+    generation: Generation,
+    open_session: Callable[[], SparkSession],
+) -> int:
+    """How many rows of a store are those of the table, if all are.
+
+    Args:
+        table: at the version that the generation is of.
+
+    Raises:
+        StorageError: a row differs, is missing, or is too many; the first one is told.
+    """
+    from pyspark.sql import functions as F
+
+    for layer in generation.layers:
+        there = sum(1 for _ in store.scan(layer))
+        if there != layer.rows:
+            raise _failed(
+                store, generation, f"layer {layer.name} has {there:,} rows, not {layer.rows:,}"
+            )
+    parts = max(1, -(-table.rows // _PART_ROWS))
+    encoded = table.frame(open_session()).mapInArrow(EncodeRows(table.key, SLICE, parts), ENCODED)
+    frame = encoded.repartitionById(parts, F.col(PART)).sortWithinPartitions(
+        F.col(PART), F.col(KEY), F.col(SLICE_OF).desc()
+    )
+    compare = CompareRows(store, generation)
+    told = run_batches(frame, compare, Compared, f"verify {store.kind}", parts)
+    rows, wrong = sum(one.rows for one in told), sum(one.wrong for one in told)
+    first = next((one.first for one in told if one.first), "")
+    if wrong:
+        raise _failed(store, generation, f"{wrong:,} of {rows:,} rows differ; first {first}")
+    if rows != generation.rows:
+        raise _failed(
+            store, generation, f"the table has {rows:,} keys, the generation {generation.rows:,}"
+        )
+    return rows
+
+
+def _failed(store: OnlineStore, generation: Generation, what: str) -> StorageError:
+    return StorageError(
+        f"{store.place}: generation {generation.name} is not the table's version "
+        f"{generation.version}: {what}",
+        "load --full writes all rows anew",
+    )
