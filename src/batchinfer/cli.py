@@ -29,7 +29,7 @@ from batchinfer.command_line.cli_options import (
 )
 from batchinfer.command_line.cli_projects import init_command
 from batchinfer.command_line.cli_schema import schema_command
-from batchinfer.command_line.cli_serving import load_command
+from batchinfer.command_line.cli_serving import load_command, predict_command
 from batchinfer.command_line.cli_setup import setup_command
 from batchinfer.command_line.cli_spans import backfill_command, plan_command
 from batchinfer.command_line.cli_status import ls_command, status_command
@@ -217,6 +217,7 @@ def quarantine_command(ref: str, env: str, overrides: tuple[str, ...], slice_: s
 
 cli.add_command(evaluate_command)
 cli.add_command(load_command)
+cli.add_command(predict_command)
 
 
 @cli.command("lookup")

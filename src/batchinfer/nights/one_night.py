@@ -178,7 +178,7 @@ class Night:
     def _load(self, open_session: OpenSession) -> list[StoreReport]:
         """Brings the stores that say `after: score` to what is published now."""
         from batchinfer.pipeline.load import load_stores
-        from batchinfer.report.shown_loads import show_load
+        from batchinfer.report.shown_answers import show_load
 
         assert self.context is not None, "an attempt opens it first"
         wanted = [one.kind for one in self.context.pipeline.load if one.after == "score"]
