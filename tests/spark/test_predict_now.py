@@ -1,4 +1,4 @@
-"""A row now: the same answer as the batch gave, for keys that landed and for rows that are given."""
+"""A row now: the answer that the batch gave, for keys that landed and for rows that are given."""
 
 from __future__ import annotations
 

@@ -21,14 +21,14 @@ from batchinfer.pipeline.definition.context import Context
 _ERROR = "error"
 
 
-class PredictedRows(dict[str, Any]):
-    """Predictions as JSON; `exit_code` is 3 where a key has not landed, or a row cannot be scored."""
+class PredictionAnswer(dict[str, Any]):
+    """Predictions as JSON; `exit_code` is 3 where a key has not landed or a row fails."""
 
     exit_code = 0
     hint: str | None = None
 
 
-def predict_keys(context: Context, texts: Sequence[str]) -> PredictedRows:
+def predict_keys(context: Context, texts: Sequence[str]) -> PredictionAnswer:
     """Predictions of keys by their newest landed rows: one key gives {found, prediction}, several
     {results: […]}.
 
@@ -52,7 +52,7 @@ def predict_keys(context: Context, texts: Sequence[str]) -> PredictedRows:
     return _answer([{"key": t, **r} for t, r in zip(texts, results, strict=True)], context)
 
 
-def predict_rows(context: Context, text: str) -> PredictedRows:
+def predict_rows(context: Context, text: str) -> PredictionAnswer:
     """Predictions of rows that are given as JSON: an object, or a list of them.
 
     Raises:
@@ -72,11 +72,13 @@ def predict_rows(context: Context, text: str) -> PredictedRows:
 
 def _answer(
     results: list[dict[str, Any]], context: Context, is_list: bool = False
-) -> PredictedRows:
+) -> PredictionAnswer:
     if len(results) == 1 and not is_list:
-        body = PredictedRows({name: value for name, value in results[0].items() if name != "key"})
+        body = PredictionAnswer(
+            {name: value for name, value in results[0].items() if name != "key"}
+        )
     else:
-        body = PredictedRows({"results": results})
+        body = PredictionAnswer({"results": results})
     problems = [f"{one['key']} has not landed" for one in results if not one["found"]]
     problems += [
         f"{one.get('key', f'row {place}')}: {one[_ERROR]}"
