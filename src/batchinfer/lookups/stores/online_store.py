@@ -43,6 +43,20 @@ class OnlineStore(Protocol):
         """The pointer as it is now; None where nothing was loaded."""
         ...
 
+    def check_room(self, rows: int, size: int) -> tuple[str, ...]:
+        """Whether a layer finds room, as far as the store can tell before it is written.
+
+        Args:
+            size: bytes of its keys and values.
+
+        Returns:
+            What people should know: the room that it takes, and settings that endanger it.
+
+        Raises:
+            StorageError: there is too little room.
+        """
+        ...
+
     def begin(self, layer: str, parts: int) -> None:
         """Makes room for a layer of so many parts."""
         ...
