@@ -3,7 +3,7 @@
 A layer is a table of its own, filled by COPY and indexed when it is whole. A row that a layer takes
 away has an empty value. The pointer is a row of `pred_pointers`; in the transaction that sets it, a
 view named as the pipeline is replaced, so that people see the same generation: `key`, and `row` as
-json (not jsonb, which refuses a text with `\\u0000` in it).
+json. Not as jsonb, which no query could read past a row with `\\u0000` in one of its texts.
 """
 
 from __future__ import annotations
