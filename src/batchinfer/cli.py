@@ -21,6 +21,7 @@ from batchinfer.command_line.cli_nightly import nightly_command
 from batchinfer.command_line.cli_options import (
     CommandGroup,
     asks_for_json,
+    attributes_option,
     env_option,
     pipeline_options,
     register_options,
@@ -229,6 +230,8 @@ cli.add_command(load_command)
 )
 @click.option("--keys-file", type=click.Path(path_type=Path), help="A file with one key a line.")
 @click.option("--as-of", metavar="SLICE", help="The newest prediction not after this slice.")
+@click.option("--fallback", is_flag=True, help="Where there is none, or an old one: fallbacks.")
+@attributes_option
 def lookup_command(
     ref: str,
     env: str,
@@ -236,14 +239,20 @@ def lookup_command(
     keys: tuple[str, ...],
     keys_file: Path | None,
     as_of: str | None,
+    fallback: bool,
+    attributes: dict[str, str],
 ) -> None:
     """Look predictions up by key. Exit 3 if any is absent."""
+    if attributes and not fallback:
+        raise click.UsageError("--attribute goes with --fallback")
 
     def work() -> Any:
         from batchinfer.pipeline.lookup import answer_lookup
         from batchinfer.show import show_lookup
 
-        return show_lookup(answer_lookup(_context(ref, env, overrides), keys, keys_file, as_of))
+        asked = attributes if fallback else None
+        context = _context(ref, env, overrides)
+        return show_lookup(answer_lookup(context, keys, keys_file, as_of, asked))
 
     end_command(work, pipeline=ref)
 

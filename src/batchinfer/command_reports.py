@@ -233,7 +233,8 @@ class InitReport(Report):
 @dataclass
 class StoreReport:
     """What `load` did with one store: `way` says why all rows were written, or only some;
-    `rows` are keys that are found now, `bytes` those of keys and values in all layers.
+    `rows` are keys that are found now, `bytes` those of keys and values in all layers;
+    `fallback_rows` are answers of the fallbacks.
     """
 
     store: str
@@ -247,6 +248,7 @@ class StoreReport:
     bytes: int
     rows_written: int = 0
     rows_verified: int | None = None
+    fallback_rows: int | None = None
     way: str = ""
     seconds: float = 0.0
 

@@ -124,6 +124,26 @@ def _words(
     return {name: word for name, _, word in pairs}
 
 
+def _attributes(
+    context: click.Context, option: click.Parameter, given: tuple[str, ...]
+) -> dict[str, str]:
+    pairs = [one.partition("=") for one in given]
+    for name, sign, _ in pairs:
+        if not (name and sign):
+            raise click.BadParameter(f"got {name!r}; allowed: NAME=VALUE", context, option)
+    return {name: value for name, _, value in pairs}
+
+
+attributes_option: Callable[[Command], Command] = click.option(
+    "--attribute",
+    "attributes",
+    multiple=True,
+    callback=_attributes,
+    metavar="NAME=VALUE",
+    help="With --fallback: what is known of the key, such as region=north; repeat for several.",
+)
+
+
 def register_options(command: Command) -> Command:
     """The options of `register` besides those of every command of a pipeline."""
     for option in (

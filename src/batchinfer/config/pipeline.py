@@ -33,6 +33,7 @@ from batchinfer.config.fields import (
     VariableName,
 )
 from batchinfer.config.shapes.described import one_or_more
+from batchinfer.config.shapes.fallback_levels import Fallback
 from batchinfer.config.shapes.online_stores import LoadTarget
 from batchinfer.config.sources import Source
 from batchinfer.contracts import CHAMPION, NamedModel
@@ -310,6 +311,7 @@ class Pipeline(Strict):
         outcomes: what came true later, which `evaluate` holds published predictions against.
         load: online stores that served rows are copied into by `load`; without it, one embedded
             store.
+        fallback: what answers for keys that have no fresh prediction.
         schedule: when schedulers run it: cron's five fields, in UTC.
         fresh_within: how long ago the newest published slice may have been scored, for
             `status --check`; slices of days to come do not count.
@@ -331,6 +333,7 @@ class Pipeline(Strict):
     postprocess: tuple[dict[str, Any], ...] = ()
     outcomes: Outcomes | None = None
     load: tuple[LoadTarget, ...] = ()
+    fallback: Fallback | None = None
     schedule: Annotated[str, AfterValidator(_check_schedule)] | None = None
     fresh_within: Duration | None = None
     after: Texts = ()

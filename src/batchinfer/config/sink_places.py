@@ -27,8 +27,9 @@ from batchinfer.contracts import Problem
 
 PREDICTIONS = "predictions"
 LANDED, QUARANTINE, RUNS, LEASES = "landed", "quarantine", "runs", "_leases"
+FALLBACKS = "fallbacks"
 # First folders below the lake that are the engine's own.
-_OWN = (LANDED, QUARANTINE, RUNS, LEASES, "_delta_log")
+_OWN = (LANDED, QUARANTINE, RUNS, LEASES, FALLBACKS, "_delta_log")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 _SQLITE = "sqlite:///"
 # The reader in C is ten times as fast, and ends the process on text nested very deeply.

@@ -18,6 +18,7 @@ from batchinfer.errors import BatchInferError, Interrupted
 from batchinfer.hints import hint_fields
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.costs import cost_of
+from batchinfer.pipeline.fallbacks.settled_fallbacks import settle_fallbacks
 from batchinfer.pipeline.observed.observed_run import observe
 from batchinfer.pipeline.planning.budget import open_budget
 from batchinfer.pipeline.score import score_slice
@@ -150,6 +151,7 @@ def _backfill(
 
     present = [*before, *span.landed]
     _score_all(report, present, parallel, score_one)
+    _settle(context, report, open_session)
     if budget is not None and (reached := budget.reached(end)):
         report.left = sorted(budget.left)
         report.errors += reached.problems
@@ -157,6 +159,16 @@ def _backfill(
         report.exit_code = min(report.exit_code or reached.exit_code, reached.exit_code)
     report.status = "failed" if report.exit_code else ("done" if present else "no_data")
     return report
+
+
+def _settle(context: Context, report: BackfillReport, open_session: OpenSession) -> None:
+    """Brings the fallbacks to what is published, once for all slices."""
+    try:
+        report.warnings += settle_fallbacks(context, open_session)
+    except BatchInferError as error:
+        show_error(error)
+        report.errors += error.problems
+        report.exit_code = min(report.exit_code or error.exit_code, error.exit_code)
 
 
 def _tell_cost(context: Context, report: BackfillReport) -> None:
@@ -241,7 +253,7 @@ def _break_off(futures: Sequence[Future[Any]]) -> None:
 def _score_one(context: Context, slice_: str, open_session: OpenSession, force: bool) -> _Outcome:
     own = context.child_of("backfill")
     try:
-        return score_slice(own, slice_, open_session, force)
+        return score_slice(own, slice_, open_session, force, settles=False)
     except BatchInferError as error:
         return error
     except Exception as error:

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 
 from batchinfer.command_reports import LoadReport, StoreReport
 from batchinfer.config.shapes.online_stores import Target
+from batchinfer.config.sink_places import FALLBACKS
 from batchinfer.errors import ConfigError, InputMissing
 from batchinfer.hints import Hint
 from batchinfer.lake.leases import hold
 from batchinfer.lookups.stores.generation import Pointer
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.slice_names import check_slice
+from batchinfer.pipeline.fallbacks.settled_fallbacks import settle_fallbacks
 from batchinfer.pipeline.loading.confirmed import confirmed_times
 from batchinfer.pipeline.loading.load_targets import chosen_targets, store_of
 from batchinfer.pipeline.loading.served_rows import ServedTable, open_served
@@ -66,8 +68,10 @@ def load_stores(
         check_slice(context.pipeline.source.slice, slice_)
     started = time.perf_counter()
     report = LoadReport(context.run_id, context.name, "unchanged")
-    for target in chosen_targets(context, to):
-        loading = _Loading(context, target, open_session, verify)
+    targets = chosen_targets(context, to)
+    if not rollback:
+        report.warnings += settle_fallbacks(context, open_session)
+    for target in targets:
         with hold(
             context.environment.lake,
             f"{context.name}.{target.kind}",
@@ -75,20 +79,33 @@ def load_stores(
             context.run_id,
             what=f"store {target.kind} of pipeline {context.name}",
         ):
+            fallbacks = None
+            if context.pipeline.fallback is not None:
+                loading = _Loading(context, target, open_session, verify, context.fallbacks)
+                fallbacks = loading.roll_back() if rollback else loading.load(None, full)
+            loading = _Loading(context, target, open_session, verify, context.predictions)
             told = loading.roll_back() if rollback else loading.load(slice_, full)
+        told.fallback_rows = None if fallbacks is None else fallbacks.rows
         report.tell(told)
     report.seconds = round(time.perf_counter() - started, 3)
     return report
 
 
 class _Loading:
-    """What `load` does with one store."""
+    """What `load` does with one table in one store: predictions, or fallbacks."""
 
     def __init__(
-        self, context: Context, target: Target, open_session: OpenSession, verify: bool
+        self,
+        context: Context,
+        target: Target,
+        open_session: OpenSession,
+        verify: bool,
+        place: str,
     ) -> None:
         self._context, self._open_session, self._verify = context, open_session, verify
-        self._store = store_of(context, target)
+        self._place = place
+        part = "" if place == context.predictions else FALLBACKS
+        self._store = store_of(context, target, part)
 
     def load(self, as_of: str | None, full: bool) -> StoreReport:
         table, started = self._table(as_of), time.perf_counter()
@@ -118,13 +135,13 @@ class _Loading:
     def _table(self, as_of: str | None) -> ServedTable:
         from batchinfer.lake.snapshots import exists
 
-        place = self._context.predictions
-        if not exists(place):
+        if not exists(self._place):
             raise InputMissing(
-                f"{place}: no predictions of pipeline {self._context.name} have been published",
+                f"{self._place}: no predictions of pipeline {self._context.name} have been "
+                "published",
                 Hint(self._context.asked.command("score"), " publishes the newest slice"),
             )
-        return open_served(place, as_of)
+        return open_served(self._place, as_of)
 
     def _verified(self, report: StoreReport, pointer: Pointer, started: float) -> StoreReport:
         if self._verify:

@@ -11,6 +11,7 @@ from batchinfer.hints import Hint, hint_fields
 from batchinfer.pipeline.damaged_files import remedies
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.slice_names import check_slice
+from batchinfer.pipeline.fallbacks.answered import add_fallbacks
 from batchinfer.pipeline.slices.landed import read_slices
 
 
@@ -57,9 +58,17 @@ def _publishing(context: Context) -> str:
 
 
 def answer_lookup(
-    context: Context, texts: Sequence[str], keys_file: Path | None, as_of: str | None
+    context: Context,
+    texts: Sequence[str],
+    keys_file: Path | None,
+    as_of: str | None,
+    attributes: Mapping[str, str] | None = None,
 ) -> LookupAnswer:
-    """One key gives {found, prediction}; several give {results: […]}, in the order asked."""
+    """One key gives {found, prediction}; several give {results: […]}, in the order asked.
+
+    Args:
+        attributes: what the question says beside the key: fallbacks answer then; None: they do not.
+    """
     from batchinfer.lookups.key_values import parse_key
 
     lines = list(texts)
@@ -77,8 +86,11 @@ def answer_lookup(
             "lookup: got no key; allowed: --key 'column=value,…' (repeatable) or --keys-file FILE"
         )
     columns = list(context.pipeline.source.key)
-    found = lookup_keys(context, [parse_key(line, columns) for line in lines], as_of)
-    results = [{"found": row is not None, "prediction": row} for row in found]
+    keys = [parse_key(line, columns) for line in lines]
+    found = lookup_keys(context, keys, as_of)
+    results: list[dict[str, Any]] = [{"found": row is not None, "prediction": row} for row in found]
+    if attributes is not None:
+        add_fallbacks(context, keys, results, attributes)
     single = len(lines) == 1 and keys_file is None
     body = LookupAnswer(
         results[0]
@@ -89,9 +101,10 @@ def answer_lookup(
             ]
         }
     )
-    if any(row is None for row in found):
+    unanswered = [one["prediction"] is None for one in results]
+    if any(unanswered):
         body.exit_code = InputMissing.exit_code
-        absent = [line for line, row in zip(lines, found, strict=True) if row is None]
+        absent = [line for line, is_absent in zip(lines, unanswered, strict=True) if is_absent]
         body |= {
             "status": "absent",
             "exit_code": body.exit_code,

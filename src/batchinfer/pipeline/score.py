@@ -13,6 +13,7 @@ from batchinfer.errors import ConfigError, InputError, InputMissing
 from batchinfer.hints import Hint
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.costs import note_held, tell_cost
+from batchinfer.pipeline.fallbacks.settled_fallbacks import settle_fallbacks
 from batchinfer.pipeline.run_record import recorded
 from batchinfer.pipeline.scoring import commits, few_rows
 from batchinfer.pipeline.scoring.outcome import RunOutcome
@@ -72,16 +73,20 @@ def score_slice(
     open_session: OpenSession,
     force: bool = False,
     evolve: bool = False,
+    settles: bool = True,
 ) -> RunReport:
     """Scores one landed slice and publishes its predictions, or does nothing where they are up to
     date, but for what a replay that was cut off has left.
+
+    Args:
+        settles: brings the pipeline's fallbacks to what is published then; False: the caller does.
 
     Runs on: driver.
 
     Raises:
         ConfigError, InputError, ChecksFailed, TooManyQuarantined, SliceHeld, ModelError,
             StorageError: each with the exit code of the contract; in every case the predictions
-            table is as it was.
+            table is as it was, but where a query of `fallback` is what failed: that comes after.
     """
     from batchinfer.lake.orphans import hold_and_sweep
 
@@ -104,6 +109,8 @@ def score_slice(
             rows = WholeSlice(inputs, evolve, published.version if published else None)
             with few_rows.loading(inputs) as child:
                 Publication(inputs, rows, open_session, child).run(started)
+    if settles:
+        inputs.report.warnings += settle_fallbacks(context, open_session)
     inputs.report.seconds = round(time.perf_counter() - started, 3)
     tell_cost(context.pipeline.prices, inputs.report)
     return inputs.report

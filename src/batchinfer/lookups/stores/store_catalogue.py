@@ -25,7 +25,8 @@ class StoredTable:
     """The table whose rows a store keeps, and where local files of it go.
 
     Attributes:
-        name: of the table in stores that keep several: the pipeline's name.
+        name: of the table in stores that keep several: the pipeline's name, for its fallbacks
+            `<pipeline>.fallbacks`.
         home: the state folder; relative folders begin there, and files of object stores are kept.
     """
 
@@ -48,7 +49,8 @@ def open_store(target: Target, table: StoredTable) -> OnlineStore:
 def _embedded(target: EmbeddedTarget, table: StoredTable) -> OnlineStore:
     from batchinfer.lookups.stores.embedded_store import EmbeddedStore
 
-    root = target.path or f"online/{table.name}"
+    name, _, part = table.name.partition(".")
+    root = "/".join(filter(None, (target.path or f"online/{name}", part)))
     return EmbeddedStore(join(str(table.home), root), str(table.home / "cache" / "online"))
 
 

@@ -21,7 +21,13 @@ from batchinfer.config.loader import Loaded, load_pipeline
 from batchinfer.config.pipeline import Pipeline
 from batchinfer.config.project import given_project
 from batchinfer.config.rules import keep_own_secrets, wrong_notice_variables, wrong_variables
-from batchinfer.config.sink_places import LANDED, QUARANTINE, RUNS, default_sink
+from batchinfer.config.sink_places import (
+    FALLBACKS,
+    LANDED,
+    QUARANTINE,
+    RUNS,
+    default_sink,
+)
 from batchinfer.config.uris import join
 from batchinfer.hinted_commands import Asked
 from batchinfer.hints import CommandLine
@@ -166,6 +172,11 @@ class Context:
         return join(self.environment.lake, table)
 
     @property
+    def fallbacks(self) -> str:
+        """The table of answers for keys without a fresh prediction."""
+        return join(self.environment.lake, FALLBACKS, self.name)
+
+    @property
     def outcomes(self) -> str | None:
         """The table of what came true; None where the pipeline names none."""
         named = self.pipeline.outcomes
@@ -174,7 +185,8 @@ class Context:
     @property
     def staged_tables(self) -> tuple[str, ...]:
         """The tables that runs of the pipeline stage files in."""
-        return (self.landed, self.landed_for_training, self.predictions, self.quarantine)
+        own = (self.landed, self.landed_for_training, self.predictions, self.quarantine)
+        return own if self.pipeline.fallback is None else (*own, self.fallbacks)
 
     @property
     def runs(self) -> str:

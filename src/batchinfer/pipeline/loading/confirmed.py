@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import datetime as dt
 
+import pyarrow as pa
+
+from batchinfer.contracts import SLICE
 from batchinfer.lake.ledger import slices_of
 from batchinfer.lake.log import read_transactions
-from batchinfer.lake.snapshots import open_table
+from batchinfer.lake.snapshots import open_table, partition_text
 from batchinfer.lake.table_places import storage_faults
 
 
@@ -18,7 +21,7 @@ def confirmed_times(place: str, version: int) -> dict[str, str]:
     """ISO time in UTC of the commit that last published each slice, as of a version.
 
     A slice whose commit the log no longer tells has the time of the oldest one that it does: it is
-    at least as old.
+    at least as old. One that another writer has published has that of its newest file.
 
     Raises:
         StorageError: the table's log cannot be read.
@@ -26,11 +29,18 @@ def confirmed_times(place: str, version: int) -> dict[str, str]:
     table = open_table(place, version)
     with storage_faults(place, "read the table's history"):
         told = {one["version"]: one["timestamp"] for one in table.history()}
-    published = slices_of(read_transactions(place, version))
+        files = pa.table(table.get_add_actions(flatten=True))
     oldest = min(told)
-    return {
-        slice_ or "": _iso(told.get(commit, told[oldest])) for slice_, commit in published.items()
+    published = {
+        slice_ or "": _iso(told.get(commit, told[oldest]))
+        for slice_, commit in slices_of(read_transactions(place, version)).items()
     }
+    slices = [partition_text(one) or "" for one in files[f"partition.{SLICE}"].to_pylist()]
+    times = [at or 0 for at in files["modification_time"].cast(pa.int64()).to_pylist()]
+    written: dict[str, int] = {}
+    for slice_, at in zip(slices, times, strict=True):
+        written[slice_] = max(at, written.get(slice_, at))
+    return {name: _iso(at) for name, at in written.items()} | published
 
 
 def _iso(milliseconds: int) -> str:

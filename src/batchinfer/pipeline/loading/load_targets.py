@@ -39,10 +39,14 @@ def chosen_targets(context: Context, kind: str | None) -> tuple[Target, ...]:
     )
 
 
-def store_of(context: Context, target: Target) -> OnlineStore:
+def store_of(context: Context, target: Target, part: str = "") -> OnlineStore:
     """A store of the pipeline's rows.
+
+    Args:
+        part: `fallbacks` for those; empty: predictions.
 
     Raises:
         ConfigError: a variable that holds its address is not set, or its driver is not installed.
     """
-    return open_store(target, StoredTable(context.name, context.loaded.home))
+    name = f"{context.name}.{part}" if part else context.name
+    return open_store(target, StoredTable(name, context.loaded.home))

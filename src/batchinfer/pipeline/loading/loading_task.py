@@ -15,6 +15,7 @@ import pyarrow.compute
 from batchinfer.lookups.stores.generation import Generation, LayerPart
 from batchinfer.lookups.stores.online_store import OnlineStore, Rows, part_of
 from batchinfer.lookups.stores.stored_rows import GONE, stored_keys, stored_values
+from batchinfer.spark.progress import TaskProgress
 from batchinfer.spark.tasks import guarded
 
 # Its functions are made when it is imported, so type checkers do not see them.
@@ -90,12 +91,14 @@ class WriteParts:
         layer: name of the layer.
         below: what readers see now, where only rows that differ from it are written.
         own_part: every task writes a part of its own, of its number: the store finds rows without.
+        progress: folder where tasks tell of their rows.
     """
 
     store: OnlineStore
     layer: str
     below: Generation | None = None
     own_part: bool = False
+    progress: str = ""
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         told = guarded(lambda: self._write(batches))
@@ -103,9 +106,12 @@ class WriteParts:
 
     def _write(self, batches: Iterable[pa.RecordBatch]) -> WrittenRows:
         rows = PartRows(batches, self.store, self.below, self._own_number())
+        told = TaskProgress(self.progress)
         parts = tuple(
-            self.store.write_part(self.layer, number, written) for number, written in rows.parts()
+            self.store.write_part(self.layer, number, _telling(written, rows, told))
+            for number, written in rows.parts()
         )
+        told.end(rows.read, 0)
         self.store.close()
         return WrittenRows(parts, rows.superseded, rows.unchanged, rows.added)
 
@@ -133,7 +139,7 @@ class PartRows:
         self._waiting: pa.RecordBatch | None = None
         self._last = b""
         self._first = True
-        self.superseded = self.unchanged = self.added = 0
+        self.read = self.superseded = self.unchanged = self.added = 0
 
     def parts(self) -> Generator[tuple[int, Iterator[Rows]]]:
         while (batch := self._next()) is not None:
@@ -164,6 +170,7 @@ class PartRows:
     def _newest(self, batch: pa.RecordBatch) -> tuple[list[bytes], list[bytes]]:
         """The first row of each key."""
         keys, values = batch[KEY].to_pylist(), batch[VALUE].to_pylist()
+        self.read += len(keys)
         before = [None if self._first else self._last, *keys[:-1]]
         self._last, self._first = keys[-1], False
         places = [
@@ -189,6 +196,12 @@ class PartRows:
         self.added += sum(found[place] is None for place in places)
         self.added -= sum(values[place] == GONE for place in places)
         return [keys[place] for place in places], [values[place] for place in places]
+
+
+def _telling(written: Iterator[Rows], rows: PartRows, told: TaskProgress) -> Iterator[Rows]:
+    for batch in written:
+        told.tell(rows.read, 0)
+        yield batch
 
 
 def _pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:

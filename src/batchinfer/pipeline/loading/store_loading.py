@@ -31,6 +31,7 @@ from batchinfer.pipeline.loading.served_rows import (
     changed_files,
     changed_frame,
 )
+from batchinfer.spark.progress import RowProgress
 from batchinfer.spark.tasks import run_batches
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ class StoreLoading:
         spark = self.open_session()
         encode = EncodeRows(self.table.key, SLICE, parts if self._sorts else 1)
         frame = self.table.frame(spark).mapInArrow(encode, ENCODED)
-        written = self._write(frame, parts, None)
+        written = self._write(frame, parts, self.table.rows)
         self._check_all(written, spark)
         return self._generation(self._finished(written, parts), (), sum(o.added for o in written))
 
@@ -162,7 +163,7 @@ class StoreLoading:
         # A key that no slice has any more is left with this row, the least of its rows.
         gone = replace(encode, gone=True)
         frame = rows.mapInArrow(encode, ENCODED).unionByName(keys.mapInArrow(gone, ENCODED))
-        written = self._write(frame, parts, loaded, shuffled=True)
+        written = self._write(frame, parts, changed.rows, loaded, shuffled=True)
         told = sum(part.rows for one in written for part in one.parts) + sum(
             one.unchanged for one in written
         )
@@ -188,7 +189,12 @@ class StoreLoading:
         return max(1, min(_MOST_PARTS, -(-rows // _PART_ROWS)))
 
     def _write(
-        self, frame: DataFrame, parts: int, below: Generation | None, shuffled: bool = False
+        self,
+        frame: DataFrame,
+        parts: int,
+        rows: int,
+        below: Generation | None = None,
+        shuffled: bool = False,
     ) -> list[WrittenRows]:
         from pyspark.sql import functions as F
 
@@ -198,13 +204,15 @@ class StoreLoading:
             frame = frame.repartitionById(parts, F.col(PART)).sortWithinPartitions(
                 F.col(PART), F.col(KEY), F.col(SLICE_OF).desc()
             )
-        return run_batches(
-            frame,
-            WriteParts(self.store, self.run_id, below, own_part),
-            WrittenRows,
-            f"load into {self.store.kind}",
-            parts,
-        )
+        with RowProgress(frame.sparkSession, rows) as progress:
+            return run_batches(
+                frame,
+                WriteParts(self.store, self.run_id, below, own_part, progress.folder),
+                WrittenRows,
+                f"load into {self.store.kind}",
+                parts,
+                progress,
+            )
 
     def _finished(self, written: list[WrittenRows], parts: int) -> Layer:
         told = max((part.number for one in written for part in one.parts), default=0) + 1

@@ -1,0 +1,113 @@
+"""Which fallback answers for a key: the level that has a row, in the order of the pipeline file.
+
+A table of fallbacks is read by (level, by), like a predictions table by its key; `by` is the text
+of the level's values. Its rows hold the answer as JSON. Must not know where that table lies.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from batchinfer.lookups.stores.stored_rows import stored_key
+from batchinfer.lookups.told_rows import json_value
+
+# The level of answers that were found for one key beforehand, by its own features.
+OWN_LEVEL = "="
+LEVEL, BY, ANSWERS, ROW = "level", "by", "answers", "row"
+KEY = (LEVEL, BY)
+
+# The rows of a table of fallbacks: for each (level, by) its row, or None.
+ReadFallbacks = Callable[[Sequence[tuple[str, str]]], Sequence[Mapping[str, Any] | None]]
+
+
+@dataclass(frozen=True)
+class FallbackAnswer:
+    """What stands in for a prediction.
+
+    Attributes:
+        level: that answers.
+        row: its columns.
+    """
+
+    level: str
+    row: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class FallbackChain:
+    """The levels of a pipeline.
+
+    Attributes:
+        levels: name and columns of each, in their order.
+        max_age_s: how long ago the slice of a row may have been published; None: for ever.
+    """
+
+    levels: tuple[tuple[str, tuple[str, ...]], ...]
+    max_age_s: float | None = None
+
+    @property
+    def attributes(self) -> frozenset[str]:
+        """Names that a question may say beside the key."""
+        return frozenset(name for _, by in self.levels for name in by)
+
+    def is_stale(self, confirmed: str | None, now: dt.datetime) -> bool:
+        """Whether a row is too old.
+
+        Args:
+            confirmed: when its slice was last published, ISO time; None: nobody knows.
+        """
+        if self.max_age_s is None:
+            return False
+        if confirmed is None:
+            return True
+        age = now - dt.datetime.fromisoformat(confirmed)
+        return age.total_seconds() > self.max_age_s
+
+    def answer(
+        self,
+        key: bytes,
+        attributes: Mapping[str, Any],
+        read: ReadFallbacks,
+    ) -> FallbackAnswer | None:
+        """The answer for a key without a fresh prediction; None: no level has one.
+
+        A level counts whose columns the question says all. Before them stands what was found for
+        this very key, unless the question says attributes of its own.
+
+        Args:
+            key: as `stored_rows.stored_key` has it.
+            attributes: what the question says, or the row that is too old.
+        """
+        asked = [
+            (name, by_text([attributes[column] for column in by]))
+            for name, by in self.levels
+            if all(attributes.get(column) is not None for column in by)
+        ]
+        own = (OWN_LEVEL, key.decode())
+        found = list(read([own, *asked]))
+        best = next((row for row in found[1:] if row is not None), None)
+        # Attributes that were said win over those that the key had when it was landed.
+        if found[0] is not None and (best is None or not self._said(attributes)):
+            best = found[0]
+        return None if best is None else FallbackAnswer(best[ANSWERS], json.loads(best[ROW]))
+
+    def _said(self, attributes: Mapping[str, Any]) -> bool:
+        return any(attributes.get(name) is not None for name in self.attributes)
+
+
+def by_text(values: Sequence[Any]) -> str:
+    """The text of a level's values, whatever types they have: 1, "1" and 1.0 are one."""
+    return stored_key([_plain(value) for value in values]).decode()
+
+
+def _plain(value: Any) -> str:
+    told = json_value(value)
+    if isinstance(told, bool):
+        return str(told).lower()
+    if isinstance(told, float) and told.is_integer() and abs(told) <= 2**53:
+        told = int(told)
+    return told if isinstance(told, str) else json.dumps(told)

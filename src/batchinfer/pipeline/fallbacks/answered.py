@@ -1,0 +1,93 @@
+"""Fallbacks in the answers of a lookup.
+
+Runs on: driver, without Spark.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from batchinfer.contracts import SLICE
+from batchinfer.errors import ConfigError, InputMissing
+from batchinfer.hints import Hint
+from batchinfer.lookups.fallback_chain import BY, LEVEL, FallbackChain
+from batchinfer.lookups.key_values import convert_key
+from batchinfer.lookups.keyed_snapshots import open_snapshot
+from batchinfer.lookups.stores.stored_rows import stored_key
+from batchinfer.lookups.tables import lookup_rows
+from batchinfer.pipeline.definition.context import Context
+from batchinfer.pipeline.loading.confirmed import confirmed_times
+
+
+def chain_of(context: Context) -> FallbackChain | None:
+    """The levels of a pipeline; None: it has none."""
+    fallback = context.pipeline.fallback
+    if fallback is None:
+        return None
+    levels = tuple((level.name, level.by) for level in fallback.levels)
+    return FallbackChain(levels, fallback.max_age)
+
+
+def add_fallbacks(
+    context: Context,
+    keys: Sequence[Mapping[str, str]],
+    results: Sequence[dict[str, Any]],
+    attributes: Mapping[str, str],
+) -> None:
+    """Adds what fallbacks say to the answers {found, prediction} of keys that have no prediction,
+    or an old one.
+
+    An absent key gets `fallback`, the level's name, and its row as `prediction`; a row that is too
+    old stays, with `stale`, and the level's row is `fallback_prediction`.
+
+    Args:
+        attributes: what the question says beside the keys.
+
+    Raises:
+        ConfigError: the pipeline has no fallbacks, or no level has one of the attributes.
+        InputMissing: none have been computed.
+        StorageError: their table cannot be read.
+    """
+    from batchinfer.lake.snapshots import exists, table_version
+
+    chain = chain_of(context)
+    if chain is None:
+        raise ConfigError(
+            f"{context.loaded.file}: has no fallback, and --fallback asks for one",
+            "docs/online-stores.md says how levels are written",
+        )
+    if unknown := sorted(set(attributes) - chain.attributes):
+        raise ConfigError(
+            f"--attribute: no level of the fallback is by {unknown[0]!r}; allowed: "
+            f"{', '.join(sorted(chain.attributes)) or 'none, as no level has by'}"
+        )
+    if not exists(context.fallbacks):
+        raise InputMissing(
+            f"{context.fallbacks}: no fallbacks of pipeline {context.name} have been computed",
+            Hint(context.asked.command("score"), " computes them where it publishes"),
+        )
+    types = open_snapshot(context.predictions).key_types()
+    times = (
+        confirmed_times(context.predictions, table_version(context.predictions))
+        if chain.max_age_s is not None
+        else {}
+    )
+    now = dt.datetime.now(dt.timezone.utc)
+
+    def read(asked: Sequence[tuple[str, str]]) -> list[dict[str, Any] | None]:
+        return lookup_rows(context.fallbacks, [{LEVEL: level, BY: by} for level, by in asked])
+
+    for key, result in zip(keys, results, strict=True):
+        row = result["prediction"]
+        stale = row is not None and chain.is_stale(times.get(row[SLICE] or ""), now)
+        if row is not None and not stale:
+            continue
+        known = {**({} if row is None else row), **attributes}
+        answer = chain.answer(stored_key(convert_key(key, types)), known, read)
+        if stale:
+            result["stale"] = True
+        if answer is not None:
+            result["fallback"] = answer.level
+            result["fallback_prediction" if stale else "prediction"] = answer.row

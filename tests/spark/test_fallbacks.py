@@ -1,0 +1,202 @@
+"""Answers for keys without a fresh prediction: computed where predictions are published, asked for
+by attributes or found by the key's own features.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pytest
+from deltalake import write_deltalake
+
+from batchinfer.contracts import KEY_PROPERTY
+from batchinfer.errors import ConfigError, InputMissing
+from batchinfer.lake.delta import ensure_table
+from batchinfer.pipeline.definition.context import Context
+from batchinfer.pipeline.fallbacks.fallback_table import made_from
+from batchinfer.pipeline.fallbacks.settled_fallbacks import settle_fallbacks
+from batchinfer.pipeline.load import load_stores
+from batchinfer.pipeline.lookup import LookupAnswer, answer_lookup
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+PIPELINE = """\
+name: buys
+source:
+  kind: csv
+  path: in/*.csv
+  schema: {customer: long, region: string, age: int}
+  key: customer
+  slice: ingest_date
+fallback:
+  max_age: 7d
+  levels:
+    - name: region
+      by: [region]
+      sql: >
+        select region, round(avg(score), 2) as score, count(*) as customers
+        from predictions join features using (customer) group by region
+    - {name: everybody, sql: "select round(avg(score), 2) as score from predictions"}
+"""
+DAY = "2026-11-21"
+
+
+@dataclass
+class Buys:
+    """A project with landed customers and predictions of some, written by the test."""
+
+    root: Path
+    open_session: Callable[[], Any]
+
+    def context(self, *overrides: str) -> Context:
+        return Context.open(str(self.root / "conf/pipelines/buys.yaml"), "local", overrides)
+
+    def edit(self, old: str, new: str) -> None:
+        path = self.root / "conf/pipelines/buys.yaml"
+        assert old in path.read_text()
+        path.write_text(path.read_text().replace(old, new))
+
+    def write(self, kind: str, rows: pa.Table, slice_: str = DAY) -> None:
+        place = str(self.root / f"var/lake/{kind}/buys")
+        rows = rows.append_column("slice", pa.array([slice_] * rows.num_rows))
+        ensure_table(place, rows.schema, ["slice"], configuration={KEY_PROPERTY: "customer"})
+        write_deltalake(place, rows, mode="overwrite", predicate=f"slice = '{slice_}'")
+
+    def settle(self) -> list[str]:
+        return settle_fallbacks(self.context(), self.open_session)
+
+    def ask(self, customer: int, **attributes: str) -> LookupAnswer:
+        return answer_lookup(self.context(), [f"customer={customer}"], None, None, attributes)
+
+
+def customers(numbers: range) -> pa.Table:
+    return pa.table(
+        {
+            "customer": pa.array(list(numbers), pa.int64()),
+            "region": [("north", "south", None)[n % 3] for n in numbers],
+            "age": pa.array([20 + n for n in numbers], pa.int32()),
+        }
+    )
+
+
+def scores(numbers: range, of: float = 0.0) -> pa.Table:
+    return pa.table(
+        {
+            "customer": pa.array(list(numbers), pa.int64()),
+            "score": [of + n for n in numbers],
+            "served": [True] * len(numbers),
+        }
+    )
+
+
+@pytest.fixture
+def buys(tmp_path: Path, spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> Buys:
+    monkeypatch.delenv("BATCHINFER_HOME", raising=False)
+    (tmp_path / "conf/pipelines").mkdir(parents=True)
+    (tmp_path / "conf/pipelines/buys.yaml").write_text(PIPELINE)
+    made = Buys(tmp_path, lambda: spark)
+    made.write("landed", customers(range(12)))
+    made.write("predictions", scores(range(9)))
+    return made
+
+
+def test_levels_answer_in_their_order(buys: Buys) -> None:
+    assert buys.settle() == []
+    there = buys.ask(4)
+    assert there["found"] and there["prediction"]["score"] == 4.0 and "fallback" not in there
+    # Landed, and not predicted: its own region answers. North has 0, 3 and 6.
+    own = buys.ask(9)
+    assert (own["found"], own["fallback"]) == (False, "region")
+    assert own["prediction"] == {"region": "north", "score": 3.0, "customers": 3}
+    assert own.exit_code == 0
+    # Never seen: what the question says decides, else the level of all.
+    assert buys.ask(777, region="south")["prediction"]["score"] == 4.0
+    assert buys.ask(777)["prediction"] == {"score": 4.0}
+    assert buys.ask(777, region="nowhere")["fallback"] == "everybody"
+    # What is said wins over what the key had when it was landed.
+    assert buys.ask(9, region="south")["prediction"]["region"] == "south"
+    # Landed without a region.
+    assert buys.ask(11)["fallback"] == "everybody"
+
+
+def test_a_row_that_is_too_old_stays_beside_the_answer_of_the_levels(
+    buys: Buys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    buys.settle()
+    long_ago = (dt.datetime.now(dt.timezone.utc) - dt.timedelta(days=8)).isoformat()
+    monkeypatch.setattr(
+        "batchinfer.pipeline.fallbacks.answered.confirmed_times", lambda *_: {DAY: long_ago}
+    )
+    old = buys.ask(4, region="south")
+    assert (old["found"], old["stale"], old["prediction"]["score"]) == (True, True, 4.0)
+    assert (old["fallback"], old["fallback_prediction"]["region"]) == ("region", "south")
+    buys.edit("  max_age: 7d\n", "")
+    assert "stale" not in buys.ask(4)
+
+
+def test_fallbacks_follow_the_predictions_and_the_levels(buys: Buys) -> None:
+    buys.settle()
+    first = made_from(buys.context())
+
+    def no_session() -> Any:
+        raise AssertionError("nothing had to be computed")
+
+    assert settle_fallbacks(buys.context(), no_session) == []
+    buys.write("predictions", scores(range(9), of=100.0), "2026-11-22")
+    buys.settle()
+    second = made_from(buys.context())
+    assert first != second and buys.ask(777)["prediction"] == {"score": 104.0}
+    buys.edit(
+        "round(avg(score), 2) as score from predictions", "max(score) as score from predictions"
+    )
+    buys.settle()
+    assert buys.ask(777)["prediction"] == {"score": 108.0}
+
+
+@pytest.mark.parametrize(
+    ("sql", "said"),
+    [
+        ("select nothing from predictions", "Spark refuses the query.*nothing"),
+        ("select score from", "Spark refuses the query"),
+        ("select score from predictions", "several rows for all keys"),
+        ("select region, score from features join predictions using (customer)", "several rows"),
+    ],
+)
+def test_a_query_that_cannot_answer_is_refused_with_its_place(
+    buys: Buys, sql: str, said: str
+) -> None:
+    buys.edit("select round(avg(score), 2) as score from predictions", sql)
+    with pytest.raises(ConfigError, match=rf"fallback\.levels\[1\] \(everybody\): .*{said}"):
+        buys.settle()
+
+
+def test_columns_that_a_query_does_not_give_are_refused(buys: Buys) -> None:
+    buys.edit("by: [region]", "by: [land]")
+    with pytest.raises(ConfigError, match="gives no column land; it gives region, score"):
+        buys.settle()
+
+
+def test_attributes_and_fallbacks_that_are_not_there_are_told(buys: Buys) -> None:
+    with pytest.raises(InputMissing, match="no fallbacks of pipeline buys have been computed"):
+        buys.ask(777)
+    buys.settle()
+    with pytest.raises(ConfigError, match="by 'land'; allowed: region"):
+        buys.ask(777, land="x")
+    buys.edit(PIPELINE[PIPELINE.index("fallback:") :], "")
+    with pytest.raises(ConfigError, match="has no fallback"):
+        buys.ask(777)
+
+
+def test_stores_hold_the_fallbacks_beside_the_predictions(buys: Buys) -> None:
+    report = load_stores(buys.context(), buys.open_session, verify=True)
+    (store,) = report.stores
+    # Two regions, all, and the two keys with a region of their own.
+    assert (store.rows, store.fallback_rows) == (9, 5)
+    assert (buys.root / "var/online/buys/fallbacks/pointer.json").exists()
+    assert buys.ask(777)["fallback"] == "everybody", "the load has computed them"
