@@ -57,12 +57,14 @@ def dynamodb() -> Iterator[str]:
         yield server.url
 
 
-@pytest.fixture(autouse=True)
-def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What boto3 finds in the environment of a machine."""
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIACANARYSTORES")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary-of-dynamodb-41")
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+@pytest.fixture(scope="session", autouse=True)
+def credentials() -> Iterator[None]:
+    """What boto3 finds in the environment of a machine, and of the workers of a session."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("AWS_ACCESS_KEY_ID", "AKIACANARYSTORES")
+        environment.setenv("AWS_SECRET_ACCESS_KEY", "canary-of-dynamodb-41")
+        environment.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        yield
 
 
 def database_url(server: Postgres, name: str = "postgres") -> str:

@@ -13,6 +13,7 @@ from stores.conftest import batches, generation, write_layer
 
 from batchinfer.errors import StorageError
 from batchinfer.lookups.stores.generation import Layer, Pointer
+from batchinfer.lookups.stores.online_store import Room
 from batchinfer.lookups.stores.redis_store import RedisStore
 
 LAYER = "20261130T021500-1f2e3d4c"
@@ -95,14 +96,15 @@ def test_memory_is_foreseen(server: RedisServer) -> None:
 
 def test_too_little_memory_is_told_before_anything_is_written(server: RedisServer) -> None:
     store = RedisStore(server.url, "scores")
-    [told] = store.check_room(1_000_000, 170_000_000)
-    assert "1,000,000 rows take some 291 MiB of memory" in told
+    room = store.check_room(1_000_000, lambda: 170.0)
+    assert room == Room(store.memory_needed(1_000_000, 170_000_000))
+    assert 290 << 20 < (room.memory or 0) < 292 << 20
     server.client.config_set("maxmemory", "50mb")
     with pytest.raises(
-        StorageError, match=r"need some 291 MiB of memory; there are 4\d MiB of 50; nothing was"
+        StorageError, match=r"need some 291 MiB of memory; free are 4\d MiB of 50; nothing was"
     ):
-        store.check_room(1_000_000, 170_000_000)
-    assert len(store.check_room(100_000, 17_000_000)) == 1
+        store.check_room(1_000_000, lambda: 170.0)
+    assert store.check_room(100_000, lambda: 170.0).warnings == ()
 
 
 @pytest.mark.parametrize(
@@ -120,8 +122,8 @@ def test_a_server_that_may_drop_rows_by_itself_is_told(
     redis.client.config_set("maxmemory", "50mb")
     redis.client.config_set("maxmemory-policy", policy)
     try:
-        told = RedisStore(redis.url, "scores", ttl_s).check_room(1_000, 170_000)
-        assert (f"maxmemory-policy is {policy}" in " ".join(told)) is warns
+        told = RedisStore(redis.url, "scores", ttl_s).check_room(1_000, lambda: 170.0)
+        assert (f"maxmemory-policy is {policy}" in " ".join(told.warnings)) is warns
     finally:
         redis.client.config_set("maxmemory", 0)
         redis.client.config_set("maxmemory-policy", "noeviction")
@@ -219,7 +221,7 @@ def test_who_may_not_ask_for_a_cluster_may_load(server: RedisServer) -> None:
     url = server.url.replace(f":{PASSWORD}", "loader:loader-pass-1")
     layer = write_layer(RedisStore(url, "scores"), LAYER, ROWS)
     assert RedisStore(url, "scores").read(generation(layer), [b"7"]) == [ROWS[b"7"]]
-    [told] = RedisStore(url, "scores").check_room(1_000, 170_000)
+    [told] = RedisStore(url, "scores").check_room(1_000, lambda: 170.0).warnings
     assert "how much memory there is cannot be read" in told
 
 

@@ -1,4 +1,4 @@
-"""Settings become stores: addresses come from variables, and nothing shows what is secret in them."""
+"""Settings become stores: addresses come from variables, and nothing shows their secrets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import pytest
 from pydantic import TypeAdapter
 
 from batchinfer.config.shapes.online_stores import LoadTarget
-from batchinfer.errors import ConfigError, SetupError
+from batchinfer.credentials import keep_secrets
+from batchinfer.errors import ConfigError, SetupError, StorageError
 from batchinfer.lookups.stores.online_store import OnlineStore
 from batchinfer.lookups.stores.store_addresses import shown_address
 from batchinfer.lookups.stores.store_catalogue import StoredTable, open_store
@@ -30,6 +31,8 @@ ADDRESSES = [
         "postgresql://one:5432,two:5433/db, schema online",
     ),
     (POSTGRES, f"postgres://{SECRET}@[::1]:5432/db", "postgres://[::1]:5432/db, schema online"),
+    (REDIS, f"redis://user:{SECRET}?{SECRET}@host/0", "redis://***"),
+    (REDIS, f"redis://host/0?password={SECRET}@{SECRET}", "redis://***"),
     (DYNAMODB, f"http://x:{SECRET}@host:8000", "dynamodb table t at http://host:8000"),
 ]
 
@@ -48,8 +51,11 @@ def test_a_store_is_opened_and_shows_no_secret(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("STORE_URL", f" {address}\n")
+    # As the loader of pipeline files does.
+    keep_secrets([address, SECRET])
     store = opened(settings, tmp_path)
     assert isinstance(store, OnlineStore)
+    assert StorageError(f"{store.place}: full").problems == (f"{shown}: full",)
     assert (store.kind, store.place) == (settings["kind"], shown)
     assert SECRET not in f"{store} {store!r}"
     there = pickle.loads(pickle.dumps(store))

@@ -11,7 +11,7 @@ import os
 import shutil
 import threading
 import zlib
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +30,7 @@ from batchinfer.lookups.stores.generation import (
     Pointer,
     read_pointer,
 )
-from batchinfer.lookups.stores.online_store import Rows, part_of
+from batchinfer.lookups.stores.online_store import Room, Rows, part_of
 from batchinfer.lookups.stores.stored_rows import row_checksum
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ class EmbeddedStore:
     kind: str = "embedded"
     sorted_parts: bool = True
     finds_parts: bool = True
+    ttl_s: int | None = None
     _open: dict[str, list[Any]] = field(default_factory=dict, repr=False)
     _lock: Any = field(default_factory=threading.Lock, repr=False)
 
@@ -155,8 +156,8 @@ class EmbeddedStore:
             if self.cache is not None:
                 shutil.rmtree(Path(self.cache) / layer, ignore_errors=True)
 
-    def check_room(self, rows: int, size: int) -> tuple[str, ...]:
-        return ()
+    def check_room(self, rows: int, row_bytes: Callable[[], float]) -> Room:
+        return Room()
 
     def close(self) -> None:
         # Another store of this process may have the same files open: the last one closes them.

@@ -29,7 +29,7 @@ from batchinfer.lookups.stores.generation import (
     Pointer,
     read_pointer,
 )
-from batchinfer.lookups.stores.online_store import Rows, newest_first
+from batchinfer.lookups.stores.online_store import Room, Rows, newest_first
 from batchinfer.lookups.stores.postgres_connection import (
     COPY_BEGIN,
     COPY_END,
@@ -77,6 +77,7 @@ class PostgresStore:
     kind: str = "postgres"
     sorted_parts: bool = False
     finds_parts: bool = False
+    ttl_s: int | None = None
     _connections: dict[tuple[int, int], PatientConnection] = field(default_factory=dict, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -228,8 +229,8 @@ class PostgresStore:
             connection.close()
         self._connections.clear()
 
-    def check_room(self, rows: int, size: int) -> tuple[str, ...]:
-        return ()
+    def check_room(self, rows: int, row_bytes: Callable[[], float]) -> Room:
+        return Room()
 
     def _drop(self, connection: PatientConnection, relation: str) -> None:
         if not self._has_tables(connection):

@@ -49,7 +49,7 @@ def check_memory(
         elif needed / len(nodes) > free:
             spread = f" on {len(nodes)} nodes" if len(nodes) > 1 else ""
             raise StorageError(
-                f"{place}: the rows need some {needed >> 20:,} MiB of memory{spread}; there are "
+                f"{place}: the rows need some {needed >> 20:,} MiB of memory{spread}; free are "
                 f"{max(free, 0) >> 20:,} MiB of {most >> 20:,}; nothing was written",
                 "raise the server's maxmemory",
             )

@@ -14,7 +14,7 @@ import threading
 import uuid
 import zlib
 from array import array
-from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,7 +30,7 @@ from batchinfer.lookups.stores.generation import (
     Pointer,
     read_pointer,
 )
-from batchinfer.lookups.stores.online_store import Rows, newest_first
+from batchinfer.lookups.stores.online_store import Room, Rows, newest_first
 from batchinfer.lookups.stores.redis_memory import check_memory, memory_of_rows
 from batchinfer.lookups.stores.redis_pipe import RedisPipe, open_redis
 from batchinfer.lookups.stores.store_addresses import shown_address
@@ -194,20 +194,16 @@ class RedisStore:
         name = len(self._prefix("20261121T021500-1f2e3d4c"))
         return memory_of_rows(rows, size, name, expires=self.ttl_s is not None)
 
-    def check_room(self, rows: int, size: int) -> tuple[str, ...]:
+    def check_room(self, rows: int, row_bytes: Callable[[], float]) -> Room:
         with self._faults("read how much memory there is"):
             try:
                 nodes = self._memory()
             except NoPermissionError as error:
-                return (f"{self.place}: how much memory there is cannot be read: {error}",)
-        needed = self.memory_needed(rows, size)
+                told = f"{self.place}: how much memory there is cannot be read: {error}"
+                return Room(warnings=(told,))
+        needed = self.memory_needed(rows, int(rows * row_bytes()))
         warned = check_memory(nodes, needed, self.place, expires=self.ttl_s is not None)
-        per_million = needed * 1_000_000 // max(rows, 1)
-        return (
-            f"{self.place}: {rows:,} rows take some {needed >> 20:,} MiB of memory, a million of "
-            f"them {per_million >> 20:,} MiB",
-            *warned,
-        )
+        return Room(needed, warned)
 
     def _memory(self) -> list[dict[str, Any]]:
         """What each server says of its memory."""

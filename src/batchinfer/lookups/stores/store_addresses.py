@@ -4,15 +4,12 @@ what is secret in them.
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Mapping
 from importlib.util import find_spec
 
-from batchinfer.credentials import HIDDEN, without_credentials
+from batchinfer.credentials import HIDDEN
 from batchinfer.errors import ConfigError, SetupError
-
-_USER = re.compile(r"(?<=://)[^/@]*@")
 
 
 def read_address(
@@ -36,9 +33,14 @@ def read_address(
 
 
 def shown_address(url: str) -> str:
-    """An address without its user, its password and its parameters."""
-    bare = without_credentials(url).partition("?")[0].replace(f"{HIDDEN}@", "")
-    return _USER.sub("", bare).rstrip("/")
+    """An address without its user, its password and its parameters. The address itself may be kept
+    as a secret, so this is not left to `without_credentials`.
+    """
+    scheme, _, rest = url.partition("://")
+    bare, _, parameters = rest.partition("?")
+    # A question mark of a password, or an @ of a parameter: which one, nobody can tell.
+    shown = HIDDEN if "@" in parameters else bare.rpartition("@")[2].rstrip("/")
+    return f"{scheme}://{shown}"
 
 
 def need_driver(package: str, kind: str) -> None:
