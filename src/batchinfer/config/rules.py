@@ -195,10 +195,8 @@ def keep_own_secrets(document: dict[Any, Any]) -> list[Problem]:
 def _of_store(address: str) -> tuple[str, ...]:
     """The secrets in a store's address, and itself if it has any: where a store is may be told."""
     parameters = parse_qsl(address.partition("?")[2])
-    found = [
-        *_with_password(address)[1:],
-        *(value for name, value in parameters if is_secret(name)),
-    ]
+    found = [value for name, value in parameters if is_secret(name)]
+    found += _with_password(address)[1:]
     is_open = "://" in address and not found and not holds_user(address)
     return () if is_open else (address, *found)
 

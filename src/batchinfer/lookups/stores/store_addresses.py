@@ -12,7 +12,7 @@ from batchinfer.credentials import HIDDEN
 from batchinfer.errors import ConfigError, SetupError
 
 
-def read_address(
+def store_address(
     setting: str, variable: str, schemes: tuple[str, ...], environ: Mapping[str, str]
 ) -> str:
     """The address that a variable holds.

@@ -17,7 +17,7 @@ from batchinfer.config.shapes.online_stores import (
 )
 from batchinfer.config.uris import join
 from batchinfer.lookups.stores.online_store import OnlineStore
-from batchinfer.lookups.stores.store_addresses import need_driver, read_address
+from batchinfer.lookups.stores.store_addresses import need_driver, store_address
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def _redis(target: RedisTarget, table: StoredTable) -> OnlineStore:
     need_driver("redis", target.kind)
     from batchinfer.lookups.stores.redis_store import RedisStore
 
-    url = read_address("load.url_env", target.url_env, ("redis", "rediss", "unix"), os.environ)
+    url = store_address("load.url_env", target.url_env, ("redis", "rediss", "unix"), os.environ)
     return RedisStore(url, table.name, target.ttl_s)
 
 
@@ -66,7 +66,7 @@ def _postgres(target: PostgresTarget, table: StoredTable) -> OnlineStore:
     need_driver("psycopg", target.kind)
     from batchinfer.lookups.stores.postgres_store import PostgresStore
 
-    url = read_address("load.url_env", target.url_env, ("postgresql", "postgres"), os.environ)
+    url = store_address("load.url_env", target.url_env, ("postgresql", "postgres"), os.environ)
     return PostgresStore(url, target.schema_, table.name)
 
 
@@ -76,7 +76,7 @@ def _dynamodb(target: DynamoTarget, table: StoredTable) -> OnlineStore:
 
     endpoint = None
     if target.endpoint_env is not None:
-        endpoint = read_address(
+        endpoint = store_address(
             "load.endpoint_env", target.endpoint_env, ("https", "http"), os.environ
         )
     return DynamoStore(target.table, table.name, target.region, endpoint, target.ttl_s)
