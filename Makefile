@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: docs help setup demo test lint typecheck unit spark cluster coverage faults e2e s3 deploy models collectors expectations gpu bench bench-setup bench-trees bench-gpu bench-scale bench-scale-model bench-duplicates bench-extract bench-transforms clean
+.PHONY: docs help setup demo test lint typecheck unit spark cluster coverage faults e2e s3 service deploy models collectors expectations gpu bench bench-setup bench-trees bench-gpu bench-scale bench-scale-model bench-duplicates bench-extract bench-load bench-transforms clean
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -49,6 +49,9 @@ e2e: .venv/.ready  ## the real commands, in a temporary copy
 
 s3: .venv/.ready .venv/share/batchinfer/moto/.ready  ## s3a:// against a local S3 server; downloads 640 MB first (1.3 GB in .venv), so no part of test
 	@$(BIN)/pytest tests/s3
+
+service: .venv/.ready .venv/share/batchinfer/moto/.ready .venv/share/batchinfer/valkey/.ready  ## online stores on real servers: Redis and PostgreSQL of the system's packages, Valkey, an emulator of DynamoDB (five minutes)
+	@$(BIN)/pytest tests/stores -rs
 
 deploy: .venv/.ready .venv/share/batchinfer/airflow/.ready  ## the image's steps in a bare folder, Airflow, spark-submit for Kubernetes (ten minutes on two free cores)
 	@$(BIN)/pytest tests/deploy
@@ -94,6 +97,9 @@ bench-duplicates: .venv/.ready  ## `score` on rows that stand ten times, with an
 bench-extract: .venv/.ready  ## extraction against Spark's own readers; memory; bad records; tiny files
 	@$(BIN)/python -m benchmarks.extract
 
+bench-load: .venv/.ready  ## a million rows into Redis and PostgreSQL, against redis-cli --pipe and a bare COPY (five minutes)
+	@$(BIN)/python -m benchmarks.load
+
 bench-transforms: .venv/.ready  ## transforms against scikit-learn, hand-written Spark and pyspark.ml; one row in process
 	@$(BIN)/python -m benchmarks.transforms
 
@@ -114,6 +120,12 @@ clean:  ## removes the environment and all local state
 
 # The server has an environment of its own: what it needs is none of ours. Its jars come with the first command that needs them.
 .venv/share/batchinfer/moto/.ready: tests/s3/requirements.lock | .venv/.ready
+	@test -x $(@D)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(@D)
+	@$(BIN)/uv pip install --quiet --compile-bytecode --require-hashes --python $(@D)/bin/python --requirement $<
+	@touch $@
+
+# A server alone: the client is ours.
+.venv/share/batchinfer/valkey/.ready: tests/stores/requirements.lock | .venv/.ready
 	@test -x $(@D)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(@D)
 	@$(BIN)/uv pip install --quiet --compile-bytecode --require-hashes --python $(@D)/bin/python --requirement $<
 	@touch $@
