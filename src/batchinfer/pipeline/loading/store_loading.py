@@ -110,7 +110,9 @@ class StoreLoading:
         after = Pointer(generation, before.current if before is not None else None)
         self.store.switch(after, before)
         sweep(self.store, after)
-        return LoadedStore(after, generation.layers[0].rows, way, room)
+        newest = generation.layers[0]
+        written = newest.rows if newest.name == self.run_id else 0
+        return LoadedStore(after, written, way, room)
 
     def _room(self, loaded: Generation | None) -> Room:
         """What the store foresees of all rows, before one of them is written."""
