@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: docs help setup demo test lint typecheck unit spark cluster coverage faults e2e s3 service deploy models collectors expectations gpu bench bench-setup bench-trees bench-gpu bench-scale bench-scale-model bench-duplicates bench-lookup bench-extract bench-transforms clean
+.PHONY: docs help setup demo test lint typecheck unit spark cluster coverage faults e2e s3 service deploy models collectors expectations gpu bench bench-setup bench-trees bench-gpu bench-scale bench-scale-model bench-duplicates bench-lookup bench-extract bench-load bench-transforms clean
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -50,8 +50,8 @@ e2e: .venv/.ready  ## the real commands, in a temporary copy
 s3: .venv/.ready .venv/share/batchinfer/moto/.ready  ## s3a:// against a local S3 server; downloads 640 MB first (1.3 GB in .venv), so no part of test
 	@$(BIN)/pytest tests/s3
 
-service: .venv/.ready .venv/share/batchinfer/schemathesis/.ready  ## lookups over HTTP: real processes, hostile requests, switches under load, Schemathesis (five minutes)
-	@$(BIN)/pytest tests/service $(wildcard tests/stores)
+service: .venv/.ready .venv/share/batchinfer/schemathesis/.ready .venv/share/batchinfer/moto/.ready .venv/share/batchinfer/valkey/.ready  ## lookups over HTTP with Schemathesis, online stores on real servers: Redis and PostgreSQL of the system's packages, Valkey, an emulator of DynamoDB (ten minutes)
+	@$(BIN)/pytest tests/service tests/stores -rs
 
 deploy: .venv/.ready .venv/share/batchinfer/airflow/.ready  ## the image's steps in a bare folder, Airflow, spark-submit for Kubernetes (ten minutes on two free cores)
 	@$(BIN)/pytest tests/deploy
@@ -100,6 +100,9 @@ bench-lookup: .venv/.ready  ## lookups in process and over HTTP, beside the bare
 bench-extract: .venv/.ready  ## extraction against Spark's own readers; memory; bad records; tiny files
 	@$(BIN)/python -m benchmarks.extract
 
+bench-load: .venv/.ready  ## a million rows into Redis and PostgreSQL, against redis-cli --pipe and a bare COPY (five minutes)
+	@$(BIN)/python -m benchmarks.load
+
 bench-transforms: .venv/.ready  ## transforms against scikit-learn, hand-written Spark and pyspark.ml; one row in process
 	@$(BIN)/python -m benchmarks.transforms
 
@@ -126,6 +129,12 @@ clean:  ## removes the environment and all local state
 
 # What asks the service whatever its OpenAPI document allows, and what it does not: none of it is ours.
 .venv/share/batchinfer/schemathesis/.ready: tests/service/requirements.lock | .venv/.ready
+	@test -x $(@D)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(@D)
+	@$(BIN)/uv pip install --quiet --compile-bytecode --require-hashes --python $(@D)/bin/python --requirement $<
+	@touch $@
+
+# A server alone: the client is ours.
+.venv/share/batchinfer/valkey/.ready: tests/stores/requirements.lock | .venv/.ready
 	@test -x $(@D)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(@D)
 	@$(BIN)/uv pip install --quiet --compile-bytecode --require-hashes --python $(@D)/bin/python --requirement $<
 	@touch $@

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from batchinfer.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from batchinfer.api import backfill, extract, init, load, register, replay, score, train
-    from batchinfer.api_reads import evaluate, lookup, plan, quarantine, status
+    from batchinfer.api import backfill, extract, init, register, replay, score, train
+    from batchinfer.api_reads import evaluate, load, lookup, plan, quarantine, status
     from batchinfer.errors import UnfitRows
     from batchinfer.models.handler import Handler
     from batchinfer.pipeline.predict import predict, predict_udf
@@ -25,10 +25,12 @@ _HOMES = {
     "predict": "batchinfer.pipeline.predict",
     "predict_udf": "batchinfer.pipeline.predict",
     **dict.fromkeys(
-        ("backfill", "extract", "init", "load", "register", "replay", "score", "train"),
+        ("backfill", "extract", "init", "register", "replay", "score", "train"),
         "batchinfer.api",
     ),
-    **dict.fromkeys(("evaluate", "lookup", "plan", "quarantine", "status"), "batchinfer.api_reads"),
+    **dict.fromkeys(
+        ("evaluate", "load", "lookup", "plan", "quarantine", "status"), "batchinfer.api_reads"
+    ),
 }
 
 __all__ = [

@@ -2,7 +2,8 @@
 the calls.
 
 Each takes `project`, a folder in place of the working folder: names are then those of its
-`conf/pipelines`, paths start there, and state is its own.
+`conf/pipelines`, paths start there, and state is its own. A slice that is a day may be given as a
+date.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from batchinfer import errors
 from batchinfer.command_reports import (
     ExtractReport,
     InitReport,
-    LoadReport,
     RegisterReport,
     RunReport,
     TrainReport,
@@ -32,6 +32,13 @@ if TYPE_CHECKING:
 # Settings by their path, such as {"model.road": "arrow"} or ["model.road=arrow"].
 Overrides = Mapping[str, Any] | Sequence[str] | None
 Folder: TypeAlias = "str | Path | None"
+
+
+def slice_name(given: str | dt.date | None) -> str | None:
+    """The slice that is asked for: a day may be given as a date. Whether the pipeline can have such
+    a slice is told where it is looked for.
+    """
+    return None if given is None else str(given)
 
 
 def session_of(context: Context) -> Callable[[], SparkSession]:
@@ -89,7 +96,7 @@ def init(
 
 def extract(
     pipeline: str,
-    slice: str | None = None,
+    slice: str | dt.date | None = None,
     env: str = "local",
     overrides: Overrides = None,
     force: bool = False,
@@ -121,25 +128,25 @@ def extract(
     from batchinfer.pipeline.extract import extract_source
 
     context = open_context(pipeline, env, overrides, project, reads_source=True)
-    return extract_source(context, slice, session_of(context), force)
+    return extract_source(context, slice_name(slice), session_of(context), force)
 
 
 def train(
     pipeline: str,
-    slices: Sequence[str] = (),
+    slices: str | dt.date | Sequence[str | dt.date] = (),
     alias: str = "champion",
     env: str = "local",
     overrides: Overrides = None,
-    start: str | None = None,
-    end: str | None = None,
+    start: str | dt.date | None = None,
+    end: str | dt.date | None = None,
     project: Folder = None,
 ) -> TrainReport:
     """Fits the transforms, trains the model, registers the bundle, and points the alias at it.
     Where nothing has landed yet, the source lands first.
 
     Args:
-        slices: those to learn from; none: all that have landed, of `ingest_date` slices one row a
-            key, the newest.
+        slices: those to learn from, or the one; none: all that have landed, of `ingest_date` slices
+            one row a key, the newest.
         start, end: in place of `slices`: the first and the last one to learn from.
         project: a folder in place of the working folder.
 
@@ -162,10 +169,13 @@ def train(
 
     context = open_context(pipeline, env, overrides, project)
     open_session, landed = session_of(context), None
+    named = [slices] if isinstance(slices, str | dt.date) else slices
     if not slices and start is None and end is None and lacks_rows(context, alias):
         landing = open_context(pipeline, env, overrides, project, reads_source=True)
         landed = _land_first(landing, open_session)
-    chosen = slices_to_learn_from(context, slices, start, end)
+    chosen = slices_to_learn_from(
+        context, [str(one) for one in named], slice_name(start), slice_name(end)
+    )
     return train_pipeline(context, chosen, open_session, alias, landed)
 
 
@@ -232,7 +242,7 @@ def register(
 
 def score(
     pipeline: str,
-    slice: str | None = None,
+    slice: str | dt.date | None = None,
     force: bool = False,
     evolve: bool = False,
     env: str = "local",
@@ -269,16 +279,17 @@ def score(
     from batchinfer.report.terminal import show_line
 
     context = open_context(pipeline, env, overrides, project)
-    if slice is None:
-        slice = newest_slice(context)
-        show_line(f"batchinfer: takes slice {slice}, the newest that has landed")
-    return score_slice(context, slice, session_of(context), force, evolve)
+    named = slice_name(slice)
+    if named is None:
+        named = newest_slice(context)
+        show_line(f"batchinfer: takes slice {named}, the newest that has landed")
+    return score_slice(context, named, session_of(context), force, evolve)
 
 
 def backfill(
     pipeline: str,
-    start: str,
-    end: str,
+    start: str | dt.date,
+    end: str | dt.date,
     force: bool = False,
     parallel: int = 1,
     env: str = "local",
@@ -309,7 +320,7 @@ def backfill(
 
     context = open_context(pipeline, env, overrides, project)
     report = backfill_slices(
-        context, start, end, session_of(context), force, parallel, max_cost=max_cost
+        context, str(start), str(end), session_of(context), force, parallel, max_cost=max_cost
     )
     if report.exit_code:
         error = errors.BatchInferError(report.errors, report.hint)
@@ -320,7 +331,7 @@ def backfill(
 
 def replay(
     pipeline: str,
-    slice: str,
+    slice: str | dt.date,
     env: str = "local",
     overrides: Overrides = None,
     project: Folder = None,
@@ -348,44 +359,4 @@ def replay(
     from batchinfer.pipeline.replay import replay_slice
 
     context = open_context(pipeline, env, overrides, project)
-    return replay_slice(context, slice, session_of(context))
-
-
-def load(
-    pipeline: str,
-    slice: str | None = None,
-    to: str | None = None,
-    full: bool = False,
-    verify: bool = False,
-    rollback: bool = False,
-    env: str = "local",
-    overrides: Overrides = None,
-    project: Folder = None,
-) -> LoadReport:
-    """Copies the newest served row of each key into the pipeline's online stores, as one
-    generation: readers see the former one until the new one is whole.
-
-    Args:
-        slice: the greatest slice that counts; None: all.
-        to: the kind of the one store; None: all that the pipeline names, else the embedded one.
-        full: writes all rows, not only those that have changed.
-        verify: holds the store against the table afterwards, row by row.
-        rollback: sets the stores back to the generation before, and loads nothing.
-        project: a folder in place of the working folder.
-
-    Raises:
-        ConfigError: the pipeline file, or options that exclude each other.
-        InputMissing: nothing has been published, or there is no generation to go back to.
-        SliceHeld: another load of the same store runs.
-        StorageError: the store does not answer, is full, or is not what the table is.
-
-    Example:
-        >>> import batchinfer
-        >>> report = batchinfer.load("churn")
-        >>> report.store, report.status, report.rows, report.slice
-        ('embedded', 'loaded', 40, '2026-11-21')
-    """
-    from batchinfer.pipeline.load import load_stores
-
-    context = open_context(pipeline, env, overrides, project)
-    return load_stores(context, session_of(context), slice, to, full, verify, rollback)
+    return replay_slice(context, str(slice), session_of(context))

@@ -1,4 +1,4 @@
-"""The public functions that read alone: predictions by key, how good they were, what is in
+"""The public functions that change no table: predictions by key, how good they were, what is in
 quarantine, the state of slices. The others are in `api`.
 """
 
@@ -8,11 +8,11 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from batchinfer.api import Folder, Overrides, open_context
+from batchinfer.api import Folder, Overrides, open_context, session_of, slice_name
 from batchinfer.errors import ConfigError
 
 if TYPE_CHECKING:
-    from batchinfer.command_reports import EvaluateReport
+    from batchinfer.command_reports import EvaluateReport, LoadReport
     from batchinfer.pipeline.quarantined_records import QuarantineReport
 
 
@@ -52,15 +52,15 @@ def lookup(
     return lookup_keys(
         open_context(pipeline, env, overrides, project),
         [key],
-        None if as_of is None else str(as_of),
+        slice_name(as_of),
     )[0]
 
 
 def evaluate(
     pipeline: str,
-    slice: str | None = None,
-    start: str | None = None,
-    end: str | None = None,
+    slice: str | dt.date | None = None,
+    start: str | dt.date | None = None,
+    end: str | dt.date | None = None,
     as_of: str | dt.date | None = None,
     env: str = "local",
     overrides: Overrides = None,
@@ -89,16 +89,16 @@ def evaluate(
 
     return evaluate_predictions(
         open_context(pipeline, env, overrides, project),
-        slice,
-        start,
-        end,
-        None if as_of is None else str(as_of),
+        slice_name(slice),
+        slice_name(start),
+        slice_name(end),
+        slice_name(as_of),
     )
 
 
 def quarantine(
     pipeline: str,
-    slice: str | None = None,
+    slice: str | dt.date | None = None,
     env: str = "local",
     overrides: Overrides = None,
     project: Folder = None,
@@ -121,14 +121,14 @@ def quarantine(
     """
     from batchinfer.pipeline.quarantined_records import show_quarantined
 
-    return show_quarantined(open_context(pipeline, env, overrides, project), slice)
+    return show_quarantined(open_context(pipeline, env, overrides, project), slice_name(slice))
 
 
 def plan(
     pipeline: str,
-    slice: str | None = None,
-    start: str | None = None,
-    end: str | None = None,
+    slice: str | dt.date | None = None,
+    start: str | dt.date | None = None,
+    end: str | dt.date | None = None,
     force: bool = False,
     env: str = "local",
     overrides: Overrides = None,
@@ -164,7 +164,7 @@ def plan(
 
     context = open_context(pipeline, env, overrides, project)
     if slice is not None:
-        return plan_slice(context, slice)
+        return plan_slice(context, str(slice))
     return plan_backfill(context, str(start), str(end), force).to_json()
 
 
@@ -172,8 +172,8 @@ def status(
     pipeline: str,
     env: str = "local",
     overrides: Overrides = None,
-    start: str | None = None,
-    end: str | None = None,
+    start: str | dt.date | None = None,
+    end: str | dt.date | None = None,
     project: Folder = None,
     check: bool = False,
 ) -> dict[str, Any]:
@@ -197,4 +197,45 @@ def status(
     """
     from batchinfer.pipeline.status import pipeline_status
 
-    return pipeline_status(open_context(pipeline, env, overrides, project), start, end, check)
+    context = open_context(pipeline, env, overrides, project)
+    return pipeline_status(context, slice_name(start), slice_name(end), check)
+
+
+def load(
+    pipeline: str,
+    slice: str | None = None,
+    to: str | None = None,
+    full: bool = False,
+    verify: bool = False,
+    rollback: bool = False,
+    env: str = "local",
+    overrides: Overrides = None,
+    project: Folder = None,
+) -> LoadReport:
+    """Copies the newest served row of each key into the pipeline's online stores, as one
+    generation: readers see the former one until the new one is whole.
+
+    Args:
+        slice: the greatest slice that counts; None: all.
+        to: the kind of the one store; None: all that the pipeline names, else the embedded one.
+        full: writes all rows, not only those that have changed.
+        verify: holds the store against the table afterwards, row by row.
+        rollback: sets the stores back to the generation before, and loads nothing.
+        project: a folder in place of the working folder.
+
+    Raises:
+        ConfigError: the pipeline file, or options that exclude each other.
+        InputMissing: nothing has been published, or there is no generation to go back to.
+        SliceHeld: another load of the same store runs.
+        StorageError: the store does not answer, is full, or is not what the table is.
+
+    Example:
+        >>> import batchinfer
+        >>> report = batchinfer.load("churn")
+        >>> report.store, report.status, report.rows, report.slice
+        ('embedded', 'loaded', 40, '2026-11-21')
+    """
+    from batchinfer.pipeline.load import load_stores
+
+    context = open_context(pipeline, env, overrides, project)
+    return load_stores(context, session_of(context), slice, to, full, verify, rollback)

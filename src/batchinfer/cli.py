@@ -29,7 +29,7 @@ from batchinfer.command_line.cli_options import (
 )
 from batchinfer.command_line.cli_projects import init_command
 from batchinfer.command_line.cli_schema import schema_command
-from batchinfer.command_line.cli_serving import load_command, serve_command
+from batchinfer.command_line.cli_serving import load_command, predict_command, serve_command
 from batchinfer.command_line.cli_setup import setup_command
 from batchinfer.command_line.cli_spans import backfill_command, plan_command
 from batchinfer.command_line.cli_status import ls_command, status_command
@@ -218,6 +218,7 @@ def quarantine_command(ref: str, env: str, overrides: tuple[str, ...], slice_: s
 cli.add_command(evaluate_command)
 cli.add_command(load_command)
 cli.add_command(serve_command)
+cli.add_command(predict_command)
 
 
 @cli.command("lookup")
@@ -326,6 +327,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 else None
             )
             return command.report_failure(ConfigError(error.format_message(), hint))
+        except ConfigError as error:
+            return command.report_failure(error)
         except (click.Abort, KeyboardInterrupt):
             return command.report_interrupted()
         # Commands leave by themselves: what comes here has shown help, or the version.

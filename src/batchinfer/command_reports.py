@@ -234,7 +234,8 @@ class InitReport(Report):
 class StoreReport:
     """What `load` did with one store: `way` says why all rows were written, or only some;
     `rows` are keys that are found now, `bytes` those of keys and values in all layers;
-    `fallback_rows` are answers of the fallbacks.
+    `fallback_rows` are answers of the fallbacks; `memory` are bytes of the server's memory that
+    were foreseen for the rows that were written, null where rows do not lie in memory.
     """
 
     store: str
@@ -249,8 +250,10 @@ class StoreReport:
     rows_written: int = 0
     rows_verified: int | None = None
     fallback_rows: int | None = None
+    memory: int | None = None
     way: str = ""
     seconds: float = 0.0
+    warnings: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -269,6 +272,7 @@ class LoadReport(Report):
     def tell(self, store: StoreReport) -> None:
         """Takes one store's report in."""
         self.stores.append(store)
+        self.warnings += [one for one in store.warnings if one not in self.warnings]
         self.store, self.generation, self.rows = store.store, store.generation, store.rows
         self.slice, self.version = store.slice, store.version
         if store.status != "unchanged":

@@ -131,7 +131,7 @@ def test_a_row_that_is_too_old_stays_beside_the_answer_of_the_levels(
     buys.settle()
     long_ago = (dt.datetime.now(dt.timezone.utc) - dt.timedelta(days=8)).isoformat()
     monkeypatch.setattr(
-        "batchinfer.pipeline.fallbacks.answered.confirmed_times", lambda *_: {DAY: long_ago}
+        "batchinfer.pipeline.answering.fallback_answers.confirmed_times", lambda *_: {DAY: long_ago}
     )
     old = buys.ask(4, region="south")
     assert (old["found"], old["stale"], old["prediction"]["score"]) == (True, True, 4.0)

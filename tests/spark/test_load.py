@@ -147,6 +147,17 @@ def test_only_rows_that_have_changed_are_written_the_next_time(shop: Shop) -> No
     assert shop.scores(395, 396) == [-1.0, 596.0]
 
 
+def test_a_slice_that_was_published_as_it_was_costs_no_layer(shop: Shop) -> None:
+    shop.publish(FIRST, visits(FIRST, range(400), 100.0))
+    shop.publish(SECOND, visits(SECOND, range(3), 200.0))
+    first = shop.load()
+    shop.publish(SECOND, visits(SECOND, range(3), 200.0))
+    again = shop.load(verify=True)
+    (store,) = again.stores
+    assert (again.status, store.rows_written, store.layers) == ("loaded", 0, 1), store.way
+    assert again.generation != first.generation and again.rows == 400
+
+
 def test_rows_that_a_table_has_no_more_are_found_no_more(shop: Shop) -> None:
     shop.publish(FIRST, visits(FIRST, range(400), 100.0))
     shop.publish(SECOND, visits(SECOND, range(395, 405), 200.0))

@@ -198,3 +198,19 @@ def test_what_a_pipeline_file_names_is_kept(monkeypatch: pytest.MonkeyPatch) -> 
     told = hide_secrets("canary-of-the-source canary-of-an-option canary-of-a-store")
     assert told == "*** *** ***"
     assert keep_own_secrets({"load": 3, "source": []}) == []
+
+
+@pytest.mark.parametrize("secret", ["user:canary-1@", ":canary-1@", ""])
+def test_where_a_store_is_may_be_told_and_who_asks_may_not(
+    monkeypatch: pytest.MonkeyPatch, secret: str
+) -> None:
+    from batchinfer.config.rules import keep_own_secrets
+
+    address = f"redis://{secret}host:6379/0" + ("" if secret else "?password=canary-1")
+    monkeypatch.setenv("OF_STORE", address)
+    monkeypatch.setenv("OF_OTHER", "postgresql://database:5432/online")
+    keep_own_secrets({"load": [{"url_env": "OF_STORE"}, {"url_env": "OF_OTHER"}]})
+    assert hide_secrets(f"{address}: no") == "***: no"
+    assert hide_secrets("said canary-1") == "said ***"
+    told = "redis://host:6379/0 and postgresql://database:5432/online"
+    assert hide_secrets(told) == told

@@ -47,6 +47,24 @@ def test_all_are_tried_and_the_smallest_exit_code_is_the_end() -> None:
     assert run_each(["d", "d"], fails).exit_code == 0
 
 
+def test_people_see_a_line_for_each(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "150")
+    slices = [{"slice": day, "status": how} for day, how in zip("123", "xyx", strict=True)]
+
+    def work(ref: str) -> dict[str, Any]:
+        return {"slices": slices} if ref == "e" else fails(ref)
+
+    run_each(["a", "b", "e"], work)
+    told = [" ".join(line.split()) for line in capsys.readouterr().err.splitlines()]
+    assert [line for line in told if line.startswith(("a ", "b ", "e "))] == [
+        "a failed 7 – no model of a",
+        "b late 5 – b is late",
+        "e ok 0 2 x, 1 y –",
+    ]
+
+
 def test_what_nobody_foresaw_is_one_pipeline_s_and_ends_with_1(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

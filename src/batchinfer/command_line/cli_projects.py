@@ -5,12 +5,49 @@ Owns options only; imports nothing heavy.
 
 from __future__ import annotations
 
+import os
+import shlex
 from typing import Any
 
 import click
 
+from batchinfer.errors import ConfigError
+from batchinfer.hints import CommandLine, Hint
 
-@click.command("init")
+
+class _OneWordOfData(click.Command):
+    """A command that says so where a shell has made several words of a pattern behind `--from`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        _check_pattern(args)
+        return super().parse_args(ctx, args)
+
+
+def _check_pattern(words: list[str]) -> None:
+    """Whether one file at most stands where a name and one word of data may.
+
+    Raises:
+        ConfigError: several; the hint is the command with the pattern in quotes.
+    """
+    behind = words.index("--from") + 1 if "--from" in words else len(words)
+    files = [word for word in words[behind:] if os.path.isfile(word)]
+    if len(files) < 2 or words[behind] != files[0]:
+        return
+    folders = {os.path.dirname(file) for file in files}
+    endings = {os.path.splitext(file)[1] for file in files}
+    pattern = os.path.join(folders.pop(), f"*{endings.pop()}")
+    is_one = not folders and not endings
+    rest = [word for word in words[behind:] if word not in files]
+    command = ["batchinfer", "init", *words[:behind], pattern, *rest]
+    raise ConfigError(
+        f"init: got {len(files):,} files behind --from ({', '.join(files[:3])}"
+        f"{', …' if len(files) > 3 else ''}): a shell makes them of a pattern that stands without "
+        "quotes; allowed: one file, or one pattern in quotes",
+        Hint("with the pattern in quotes: ", CommandLine(shlex.join(command))) if is_one else None,
+    )
+
+
+@click.command("init", cls=_OneWordOfData)
 @click.argument("name", required=False)
 @click.option(
     "--from",

@@ -1,6 +1,6 @@
-"""`batchinfer load` and `serve`: predictions go into online stores, and out of them over HTTP.
+"""`batchinfer load`, `serve` and `predict`: the road out of the tables, and past them.
 
-Owns what the command takes and calls.
+Owns what the commands take and call.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def load_command(
     """Copy the newest served row of each key into online stores."""
 
     def work() -> Any:
-        from batchinfer.api import load
-        from batchinfer.report.shown_loads import show_load
+        from batchinfer.api_reads import load
+        from batchinfer.report.shown_answers import show_load
 
         return show_load(load(ref, slice_, to, full, verify, rollback, env, overrides))
 
@@ -127,3 +127,32 @@ def serve_command(
         )  # fmt: skip
 
     end_command(work)
+
+
+@click.command("predict")
+@pipeline_options
+@click.option(
+    "--key",
+    "keys",
+    multiple=True,
+    metavar="COLUMN=VALUE,…",
+    help="One key, all its columns: its newest landed row is scored; repeat for several.",
+)
+@click.option("--row", metavar="JSON", help="A row, or a list of rows, with the model's columns.")
+def predict_command(
+    ref: str, env: str, overrides: tuple[str, ...], keys: tuple[str, ...], row: str | None
+) -> None:
+    """Score a row now, in this process. Exit 3 if a key has not landed or a row fails."""
+    if bool(keys) == (row is not None):
+        raise click.UsageError("got both of --key and --row, or neither; allowed: one of them")
+
+    def work() -> Any:
+        from batchinfer.pipeline.answering.predicted_now import predict_keys, predict_rows
+        from batchinfer.pipeline.definition.context import Context
+        from batchinfer.report.shown_answers import show_predicted
+
+        context = Context.open(ref, env, overrides)
+        told = predict_keys(context, keys) if row is None else predict_rows(context, row)
+        return show_predicted(told)
+
+    end_command(work, pipeline=ref)

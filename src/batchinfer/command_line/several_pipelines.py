@@ -13,6 +13,7 @@ from typing import Any
 from batchinfer.credentials import without_credentials
 from batchinfer.errors import BatchInferError
 from batchinfer.hints import hint_fields
+from batchinfer.report.overview import show_overview
 
 
 class PipelineResults(dict[str, Any]):
@@ -37,6 +38,7 @@ def run_each(refs: Sequence[str], work: Callable[[str], Any]) -> Any:
         body, code = _outcome(ref, work)
         found["pipelines"].append({**body, "exit_code": code})
         found.exit_code = min(found.exit_code or code, code) if code else found.exit_code
+    show_overview(found["pipelines"])
     found["status"] = "failed" if found.exit_code else "ok"
     found["exit_code"] = found.exit_code
     found["errors"] = [

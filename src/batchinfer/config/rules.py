@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path as FilePath
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from batchinfer.config.column_rules import (
     Columns,
@@ -32,7 +32,7 @@ from batchinfer.config.schema import check_pattern
 from batchinfer.config.suggestions import among, did_you_mean, shown
 from batchinfer.config.uris import check_place, check_places
 from batchinfer.contracts import Problem
-from batchinfer.credentials import keep_secrets, too_short
+from batchinfer.credentials import holds_user, is_secret, keep_secrets, too_short
 
 # What else stands in such a field may be the secret itself, and is not shown.
 # Fields that name the variable of a secret; those of users and addresses may hold short ones.
@@ -175,7 +175,6 @@ def keep_own_secrets(document: dict[Any, Any]) -> list[Problem]:
     """
     stores = document.get("load")
     mappings = [mapping for _, mapping in _of_source(document)]
-    mappings += [one for one in stores if isinstance(one, dict)] if isinstance(stores, list) else []
     mappings += [mapping for _, mapping in _of_notices(document)]
     keep_secrets(
         secret
@@ -183,7 +182,23 @@ def keep_own_secrets(document: dict[Any, Any]) -> list[Problem]:
         for _, variable in _variables(one)
         for secret in _with_password(os.environ.get(variable, ""))
     )
+    keep_secrets(
+        secret
+        for one in (stores if isinstance(stores, list) else [])
+        if isinstance(one, dict)
+        for _, variable in _variables(one)
+        for secret in _of_store(os.environ.get(variable, ""))
+    )
     return []
+
+
+def _of_store(address: str) -> tuple[str, ...]:
+    """The secrets in a store's address, and itself if it has any: where a store is may be told."""
+    parameters = parse_qsl(address.partition("?")[2])
+    found = [value for name, value in parameters if is_secret(name)]
+    found += _with_password(address)[1:]
+    is_open = "://" in address and not found and not holds_user(address)
+    return () if is_open else (address, *found)
 
 
 def wrong_notice_variables(document: dict[Any, Any]) -> list[Problem]:

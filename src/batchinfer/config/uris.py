@@ -36,7 +36,8 @@ _ALLOWED = (
     "allowed: a local path, file:///…, or a URI that begins with "
     f"{', '.join(f'{scheme}://' for scheme in STORES)}"
 )
-_OTHERS = {
+# What other tools call these stores, or stores of the same maker.
+OTHER_SCHEMES: Mapping[str, str] = {
     "s3": "s3a",
     "s3n": "s3a",
     "gcs": "gs",
@@ -131,8 +132,8 @@ def check_place(text: str) -> None:
         return
     if scheme not in STORES:
         meant = (
-            f" (did you mean {_OTHERS[scheme]}?)"
-            if scheme in _OTHERS
+            f" (did you mean {OTHER_SCHEMES[scheme]}?)"
+            if scheme in OTHER_SCHEMES
             else did_you_mean(scheme, ["file", *STORES])
         )
         raise ValueError(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
@@ -16,6 +16,7 @@ from urllib.parse import unquote
 import pyarrow as pa
 import pyarrow.dataset as ds
 from deltalake import DeltaTable
+from pyarrow.fs import FileSystem
 
 from batchinfer.checked_parquet import check_file, damage_among, page_checks
 from batchinfer.contracts import BUNDLE_DIGEST, SLICE, runs_schema
@@ -28,6 +29,7 @@ from batchinfer.lake.table_places import open_filesystem, storage_faults
 from batchinfer.lake.table_rows import read_table_rows
 
 _SKIP_BY = ("pipeline", "started_at")
+_AT_ONCE = 32
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,42 @@ def latest_runs(
     return {row[SLICE]: _as_run(row) for row in rows.sort_by("started_at").to_pylist()}
 
 
+def last_attempts(
+    uri: str, pipeline: str, command: str, slices: Collection[str]
+) -> dict[str, LatestRun]:
+    """The attempt at each of these slices that started last; those without one are left out. Files
+    are read, the newest first, until every slice has been found.
+
+    Args:
+        uri: of the runs table; no table means no attempts.
+
+    Runs on: driver
+
+    Raises:
+        StorageError: the table cannot be read.
+    """
+    found: dict[str, LatestRun] = {}
+    if not slices or not exists(uri):
+        return found
+    wanted = (ds.field("pipeline") == pipeline) & (ds.field("command") == command)
+    filesystem, root = open_filesystem(uri)
+    with storage_faults(uri, "read the runs table"):
+        files = _starts(open_table(uri), pipeline)
+        for at in range(0, len(files), _AT_ONCE):
+            # A file behind this one may hold a newer row of a slice only if it may be as new.
+            if len(found) == len(slices) and all(
+                run.started_at >= files[at][0] for run in found.values()
+            ):
+                break
+            paths = [f"{root}/{unquote(path)}" for _, path in files[at : at + _AT_ONCE]]
+            among = wanted & ds.field(SLICE).isin(list(slices))
+            for row in _rows_among(filesystem, paths, among).to_pylist():
+                known = found.get(row[SLICE])
+                if known is None or row["started_at"] > known.started_at:
+                    found[row[SLICE]] = _as_run(row)
+    return found
+
+
 def newest_attempts(uri: str, pipeline: str, command: str, count: int) -> list[LatestRun]:
     """The attempts at a command of a pipeline that started last, the newest first, on one slice or
     none; no table means no attempts.
@@ -162,18 +200,23 @@ def _newest(
         if rows.num_rows == count and rows["started_at"][-1].as_py() >= files[opened][0]:
             break
         paths = [f"{root}/{unquote(path)}" for _, path in files[opened : opened + count]]
-        for path in paths:
-            check_file(filesystem, path)
-        dataset = ds.dataset(paths, schema=runs_schema(), filesystem=filesystem, format="parquet")
-        try:
-            more = dataset.to_table(filter=wanted, fragment_scan_options=page_checks())
-        except (OSError, pa.ArrowException) as error:
-            raise damage_among(filesystem, paths, error) or error from error
+        more = _rows_among(filesystem, paths, wanted)
         rows = (
             pa.concat_tables([rows, more]).sort_by([("started_at", "descending")]).slice(0, count)
         )
         opened += count
     return rows
+
+
+def _rows_among(filesystem: FileSystem, paths: Sequence[str], wanted: ds.Expression) -> pa.Table:
+    """The rows of these files that are wanted."""
+    for path in paths:
+        check_file(filesystem, path)
+    dataset = ds.dataset(paths, schema=runs_schema(), filesystem=filesystem, format="parquet")
+    try:
+        return dataset.to_table(filter=wanted, fragment_scan_options=page_checks())
+    except (OSError, pa.ArrowException) as error:
+        raise damage_among(filesystem, paths, error) or error from error
 
 
 def _starts(table: DeltaTable, pipeline: str) -> list[tuple[dt.datetime, str]]:

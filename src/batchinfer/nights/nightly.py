@@ -18,6 +18,7 @@ from batchinfer.errors import WORTH_A_RETRY
 from batchinfer.nights.notices import send_notices
 from batchinfer.nights.one_night import Night, NightReport
 from batchinfer.pipeline.definition.upstream_names import in_order
+from batchinfer.report.overview import show_overview
 from batchinfer.schedule import MOST_OUTSIDE
 
 # How each pipeline's latest attempt ended: exit code and JSON line, by the name the user gave.
@@ -87,6 +88,7 @@ def _tell(ends: Ends, are_several: bool) -> int:
     if not are_several:
         print_line(bodies[0])
         return codes[0]
+    show_overview([body | {"exit_code": code} for code, body in ends.values()])
     stopped = _stopped(ends)
     code = stopped[0] if stopped else min((code for code in codes if code), default=0)
     status = _INTERRUPTED if stopped else "failed" if code else "done"

@@ -7,14 +7,16 @@ Owns the order of its steps and what its JSON line says. What slices it owes sta
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from batchinfer.command_reports import ExtractReport, RunReport, StoreReport
+from batchinfer.command_reports import RunReport, StoreReport
 from batchinfer.errors import BatchInferError, ConfigError, Interrupted
+from batchinfer.nights.quarantine_counts import QuarantineCount, count_of_run
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.observed.observed_run import ObservedRun, observe
 from batchinfer.pipeline.run_record import append_attempt
@@ -59,7 +61,8 @@ class Night:
         slices: names of those that the attempts landed and scored, and that the last one left.
         late: of the slices that landed, those from before the window.
         context: of the latest attempt; None where the pipeline file could not be loaded.
-        extracted: the report of the latest extract.
+        began: when its first attempt began.
+        counts: of what each step read and put into quarantine, the latest by step and slice.
     """
 
     ref: str
@@ -72,7 +75,8 @@ class Night:
     )
     late: list[str] = field(default_factory=list)
     context: Context | None = None
-    extracted: ExtractReport | None = None
+    began: dt.datetime | None = None
+    counts: dict[tuple[str, str | None], QuarantineCount] = field(default_factory=dict)
     _outside: set[str] = field(default_factory=set)
 
     @property
@@ -94,6 +98,7 @@ class Night:
         from batchinfer.api import session_of
         from batchinfer.pipeline.scheduled.awaited import check_upstream
 
+        self.began = self.began or dt.datetime.now(dt.timezone.utc)
         try:
             date = dt.date.fromisoformat(self.day)
         except ValueError as error:
@@ -128,8 +133,10 @@ class Night:
         from batchinfer.pipeline.extract import extract_source
         from batchinfer.show import show_extract
 
-        report = extract_source(self._step(), step.options.get("slice"), open_session)
-        self.extracted = show_extract(report)
+        day = step.options.get("slice")
+        with self._counting("extract", day):
+            report = show_extract(extract_source(self._step(), day, open_session))
+        self._count("extract", day, report.to_json())
         _add(self.slices["landed"], report.slices if report.status != "unchanged" else ())
 
     def _score_day(self, step: Step, open_session: OpenSession) -> RunReport:
@@ -137,7 +144,9 @@ class Night:
         from batchinfer.show import show_run
 
         day = step.options["slice"]
-        report = show_run(score_slice(self._step(), day, open_session))
+        with self._counting("score", day):
+            report = show_run(score_slice(self._step(), day, open_session))
+        self._count("score", day, report.to_json())
         _add(self.slices["scored"], [day] if report.status != "unchanged" else ())
         return report
 
@@ -169,7 +178,7 @@ class Night:
     def _load(self, open_session: OpenSession) -> list[StoreReport]:
         """Brings the stores that say `after: score` to what is published now."""
         from batchinfer.pipeline.load import load_stores
-        from batchinfer.report.shown_loads import show_load
+        from batchinfer.report.shown_answers import show_load
 
         assert self.context is not None, "an attempt opens it first"
         wanted = [one.kind for one in self.context.pipeline.load if one.after == "score"]
@@ -180,9 +189,28 @@ class Night:
         return [store for report in reports for store in report.stores]
 
     def _take_scored(self, outcomes: Iterable[dict[str, Any]], outside: Sequence[str]) -> None:
-        scored = [one["slice"] for one in outcomes if one["status"] not in ("failed", "unchanged")]
+        scored = []
+        for one in outcomes:
+            self._count("score", one["slice"], one, one.get("exit_code", 0))
+            if one["status"] not in ("failed", "unchanged"):
+                scored.append(one["slice"])
         _add(self.slices["scored"], scored)
         self._outside |= set(scored) & set(outside)
+
+    @contextlib.contextmanager
+    def _counting(self, step: str, slice_: str | None) -> Generator[None]:
+        """Counts what a step has read, where it ends in an error."""
+        try:
+            yield
+        except BatchInferError as error:
+            self._count(step, slice_, error.facts, error.exit_code)
+            raise
+
+    def _count(
+        self, step: str, slice_: str | None, body: Mapping[str, Any], exit_code: int = 0
+    ) -> None:
+        if count := count_of_run(step, slice_, body, exit_code):
+            self.counts[step, slice_] = count
 
     def _told_left(self) -> str:
         left = self.slices["left"]

@@ -4,6 +4,7 @@ other.
 
 from __future__ import annotations
 
+import datetime as dt
 import threading
 import time
 import traceback
@@ -21,6 +22,7 @@ from batchinfer.pipeline.definition.costs import cost_of
 from batchinfer.pipeline.fallbacks.settled_fallbacks import settle_fallbacks
 from batchinfer.pipeline.observed.observed_run import observe
 from batchinfer.pipeline.planning.budget import open_budget
+from batchinfer.pipeline.run_record import record_unchanged
 from batchinfer.pipeline.score import score_slice
 from batchinfer.pipeline.scoring.resolved_inputs import (
     check_suite_columns,
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
 _Outcome = RunReport | BatchInferError
 # A slice that is broken off has so long to remove what it had staged, twice.
 _TIDIES_S = 0.8
+# What a slice that failed tells of its run, as far as that has come.
+_OF_FAILED = ("run_id", "rows_in", "rows_quarantined", "rows_removed")
 _LOOKS_S = 0.5
 
 
@@ -150,7 +154,12 @@ def _backfill(
         return outcome
 
     present = [*before, *span.landed]
-    _score_all(report, present, parallel, score_one)
+    began = dt.datetime.now(dt.UTC)
+    try:
+        _score_all(report, present, parallel, score_one)
+    finally:
+        unchanged = [run for run in report.runs if run.status == "unchanged"]
+        record_unchanged(context, "score", began, unchanged)
     _settle(context, report, open_session)
     if budget is not None and (reached := budget.reached(end)):
         report.left = sorted(budget.left)
@@ -200,7 +209,7 @@ def _check_once(context: Context) -> list[str]:
         # Each slice reports it, as `score` would.
         return []
     check_suite_columns(columns, suites, model)
-    return list(model.outdated)
+    return list(model.warnings)
 
 
 def _score_all(
@@ -271,6 +280,7 @@ def _take(report: BackfillReport, slice_: str, outcome: RunReport | BatchInferEr
                 "exit_code": outcome.exit_code,
                 "errors": list(outcome.problems),
                 "hint": None,
+                **{name: outcome.facts[name] for name in _OF_FAILED if name in outcome.facts},
             }
             | hint_fields(outcome.hint)
         )
@@ -284,4 +294,5 @@ def _take(report: BackfillReport, slice_: str, outcome: RunReport | BatchInferEr
         report.warnings += [
             f"slice {slice_}: {each}" for each in outcome.warnings if each not in known
         ]
-    report.slices.append({"slice": slice_, "run_id": outcome.run_id, **outcome.headline()})
+    told = {"slice": slice_, "run_id": outcome.run_id, **outcome.headline()}
+    report.slices.append(told | {"rows_removed": outcome.rows_removed})

@@ -30,7 +30,7 @@ from batchinfer.pipeline.run_record import recorded
 if TYPE_CHECKING:
     from typing import Any
 
-    from batchinfer.pipeline.evaluation.published_words import PublishedWords
+    from batchinfer.pipeline.definition.published_words import PublishedWords
 
 # Its functions are made when it is imported, so type checkers do not see them.
 pc: Any = pyarrow.compute
@@ -157,7 +157,7 @@ def _words(context: Context, version: _Version, report: EvaluateReport) -> Publi
     file says of them, and a warning.
     """
     from batchinfer.models.bundle import verify_bundle
-    from batchinfer.pipeline.evaluation.published_words import assumed_words, read_words
+    from batchinfer.pipeline.definition.published_words import assumed_words, read_words
 
     name, number, digest = version
     try:

@@ -116,6 +116,7 @@ class _Loading:
         done = work.run()
         report = self._report(done.pointer, "unchanged" if done.written is None else "loaded")
         report.rows_written, report.way = done.written or 0, done.way
+        report.memory, report.warnings = done.room.memory, [*done.room.warnings]
         return self._verified(report, done.pointer, started)
 
     def roll_back(self) -> StoreReport:

@@ -8,10 +8,10 @@ from typing import Any
 
 from batchinfer.errors import ConfigError, InputMissing
 from batchinfer.hints import Hint, hint_fields
+from batchinfer.pipeline.answering.fallback_answers import add_fallbacks
 from batchinfer.pipeline.damaged_files import remedies
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.slice_names import check_slice
-from batchinfer.pipeline.fallbacks.answered import add_fallbacks
 from batchinfer.pipeline.slices.landed import read_slices
 
 

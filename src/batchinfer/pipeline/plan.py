@@ -89,7 +89,7 @@ def plan_slice(context: Context, slice_: str) -> Plan:
         result["estimated_how"] = estimate.how_long()
         result["cost"], result["cost_how"] = estimate.cost(seconds), estimate.how_dear()
     foresight.look_at_machine()
-    result["warnings"] += model.outdated if model else ()
+    result["warnings"] += model.warnings if model else ()
     result |= {
         "batch_rows": _batch_rows(earlier) if batch.rows == "auto" else batch.rows,
         "batch_bytes": batch.max_bytes,

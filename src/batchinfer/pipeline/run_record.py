@@ -7,8 +7,8 @@ import functools
 import inspect
 import sys
 import time
-from collections.abc import Callable
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from batchinfer import stopping
 from batchinfer.contracts import BUNDLE_DIGEST, MODEL_VERSION, SOURCE_VERSION
@@ -20,6 +20,9 @@ from batchinfer.pipeline.definition.next_steps import next_step
 from batchinfer.pipeline.observed.observed_run import ObservedRun, observe
 from batchinfer.report.terminal import show_line
 from batchinfer.spark.jvm import as_ended
+
+if TYPE_CHECKING:
+    from batchinfer.lake.runs import LatestRun
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
@@ -56,7 +59,8 @@ def record_run(
     The environment's collectors are told of it when it begins and when it has ended.
 
     A run that did nothing (unchanged, or a slice that another run holds) leaves no row: it would
-    hide the former one.
+    hide the former one. An unchanged one that comes after an attempt that failed does leave one:
+    all is well again. Those of a backfill it records together.
 
     Runs on: driver. Writes to: stderr, where it makes the state folder.
 
@@ -125,9 +129,54 @@ def record_run(
             {**base, **columns, "status": report.status, "exit_code": 0, "seconds": report.seconds},
             body,
         )
+    elif context.parent is None or context.parent.command != "backfill":
+        record_unchanged(context, command, began, [report])
     if seen is not None:
         report.warnings += seen.finish(report.status, 0, report.seconds, body)
     return result
+
+
+def record_unchanged(
+    context: Context, command: str, began: dt.datetime, reports: Sequence[Any]
+) -> None:
+    """Appends a row for each run that found nothing to do, where the attempt before it failed.
+
+    Args:
+        command: extract, whose attempts are of the whole source, or one whose reports name slices.
+        began: when the first of them did: what fails later stays the last attempt.
+        reports: of these runs.
+
+    Runs on: driver.
+    """
+    from batchinfer.lake.runs import last_attempts, newest_attempts
+
+    before: dict[str | None, LatestRun] = {}
+    try:
+        if command == "extract":
+            for attempt in newest_attempts(context.runs, context.name, command, 1):
+                before[None] = attempt
+        else:
+            slices = {report.slice for report in reports}
+            before |= last_attempts(context.runs, context.name, command, slices)
+    except StorageError as error:
+        print(f"batchinfer: {context.runs} could not be read: {error}", file=sys.stderr)
+        return
+    for report in reports:
+        slice_ = getattr(report, "slice", None)
+        last = before.get(slice_)
+        if last is None or not last.exit_code or last.started_at > began:
+            continue
+        row = {
+            "run_id": report.run_id,
+            "pipeline": context.name,
+            "command": command,
+            "slice": slice_,
+            "started_at": began,
+            "status": report.status,
+            "exit_code": 0,
+            "seconds": report.seconds,
+        }
+        append_attempt(context.runs, row, report.to_json())
 
 
 class _Unforeseen(BatchInferError):

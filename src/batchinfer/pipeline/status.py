@@ -108,7 +108,7 @@ def pipeline_status(
 
 def _failed_landing(context: Context) -> list[Lateness]:
     """The last attempt to land, where nothing has landed and it failed. Once slices are there they
-    say more: attempts that find nothing new leave no trace.
+    say more.
     """
     from batchinfer.lake.runs import newest_attempts
 

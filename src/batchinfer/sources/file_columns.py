@@ -40,7 +40,10 @@ class Held:
         new: names that nobody declared.
         alike: of columns that are missing, the new names that look like theirs.
         ends: whether these differences end the run.
-        hint: what to do then.
+        hint: what to do then, of this file alone.
+        meant: of columns that are missing, the name that each probably has in the file; of a name
+            that Delta cannot store, the one that it could have.
+        ways: settings that let the differences be, each enough by itself.
     """
 
     twice: Sequence[str] = ()
@@ -49,6 +52,8 @@ class Held:
     alike: Mapping[str, Sequence[str]] = field(default_factory=dict)
     ends: bool = False
     hint: str | None = None
+    meant: Mapping[str, str] = field(default_factory=dict[str, str])
+    ways: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -116,46 +121,118 @@ class WantedColumns:
         lost = [column for column in gone if self._is_lost(column, alike)]
         nothing = bool(gone) and len(gone) == len(self.names.keys() - {self.optional})
         unwanted = new if rules.new in ("auto", "fail") and not rules.rescue else []
+        meant = _meant(lost, gone, alike, new)
+        # What no setting lets be missing.
+        is_needed = nothing or not self.needed.isdisjoint(lost)
+        ways = _let_in(lost, unwanted, is_needed)
+        named = [self._named(meant)] if meant else []
         return Held(
             twice,
             list(gone),
             new,
             alike,
             bool(twice or lost or nothing or unwanted),
-            self._hint(gone, lost, new, unwanted),
+            "; or ".join([*named, *ways]) or None,
+            meant,
+            ways,
         )
+
+    def hint_of(self, held: Iterable[Held]) -> str | None:
+        """The hint of files that were read together, where some do not fit. Where a column has one
+        name in some of them and another one in others, a schema with either name fits only some.
+        """
+        files = list(held)
+        wrong = next((one for one in files if one.ends), None)
+        if wrong is None:
+            return None
+        both = {
+            column: name
+            for column, name in wrong.meant.items()
+            if column in self.names and any(column not in one.missing for one in files)
+        }
+        if not both or not self.of_files:
+            return wrong.hint
+        return "; or ".join([self._hint_of_both(both), *wrong.ways])
 
     def _is_lost(self, column: str, alike: Mapping[str, Sequence[str]]) -> bool:
         if column in self.needed or self.rules.missing == "fail":
             return True
         return self.rules.missing == "auto" and column in alike
 
-    def _hint(
-        self,
-        gone: Mapping[str, str],
-        lost: Sequence[str],
-        new: Sequence[str],
-        unwanted: Sequence[str],
-    ) -> str | None:
-        said: list[str] = []
-        renamed = next((name for name in new if gone or BAD_NAME.search(name)), None)
-        if renamed is not None:
-            column = next(iter([*lost, *gone]), None) or plain_name(renamed)
-            said.append(
-                f"name the column as it stands in the file: {column}: {{type: "
-                f"{self.types.get(column, '…')}, column: {renamed!r}}} in source.schema"
-                if self.of_files
-                else f'name the column by a query: select "{renamed}" as {column}'
+    def _named(self, meant: Mapping[str, str]) -> str:
+        """What gives columns the names that they have in a file."""
+        if not self.of_files:
+            selected = ", ".join(f'"{name}" as {column}' for column, name in meant.items())
+            return f"name the column by a query: select {selected}"
+        typed = ", ".join(self._typed(column, column, name) for column, name in meant.items())
+        return f"name the column as it stands in the file: {typed} in source.schema"
+
+    def _typed(self, column: str, like: str, name: str) -> str:
+        return f"{column}: {{type: {self.types.get(like, '…')}, column: {name!r}}}"
+
+    def _hint_of_both(self, both: Mapping[str, str]) -> str:
+        """What to do where files with the old name and with the new one are read together."""
+        column, name = next(iter(both.items()))
+        fact = (
+            f"some of the files that are read have {self.names[column]!r} and others {name!r}, so "
+            "a schema with one of the names fits only some of them"
+        )
+        apart = (
+            "read the files apart: two pipelines, each with a narrower source.path and a "
+            "source.schema of its own"
+        )
+        if needed := self.needed.intersection(both):
+            what = ", ".join(sorted(needed))
+            return (
+                f"{fact}; no setting reads both, because no row lands without {what} (key or "
+                f"slice): {apart}; or give the files one name"
             )
-        if unwanted:
-            said.append(
-                "leave new columns out with source.columns: {new: ignore}, keep them in one column "
-                "with {rescue: true}, or let them land with {new: add} (--set "
-                "source.columns.new=ignore)"
-            )
-        if lost:
-            said.append("let missing ones be null with source.columns: {missing: warn}")
-        return "; or ".join(said) or None
+        taken = {one.lower() for one in self.names}
+        typed, joined = [], []
+        for old, new in both.items():
+            other = plain_name(new)
+            other = f"{other}_2" if other in taken else other
+            typed.append(self._typed(other, old, new))
+            joined.append(f'{old}_of_both: "coalesce({old}, {other})"')
+        fail = ", with source.columns: {missing: warn}" if self.rules.missing == "fail" else ""
+        return (
+            f"{fact}; have both: {', '.join(typed)} beside the other columns in source.schema"
+            f"{fail}, and make one of the two by derive: {{{', '.join(joined)}}}, which features "
+            f"then name; or {apart}"
+        )
+
+
+def _meant(
+    lost: Sequence[str],
+    gone: Iterable[str],
+    alike: Mapping[str, Sequence[str]],
+    new: Sequence[str],
+) -> dict[str, str]:
+    """The names that columns probably have in the file, by column."""
+    if alike:
+        return {column: found[0] for column, found in alike.items()}
+    missing = next(iter([*lost, *gone]), None)
+    renamed = next((name for name in new if missing or BAD_NAME.search(name)), None)
+    return {} if renamed is None else {missing or plain_name(renamed): renamed}
+
+
+def _let_in(lost: Sequence[str], unwanted: Sequence[str], is_needed: bool) -> list[str]:
+    """What lets the differences be; each of these sentences is enough by itself."""
+    if unwanted and not lost:
+        return [
+            "leave new columns out with source.columns: {new: ignore}, keep them in one column "
+            "with {rescue: true}, or let them land with {new: add} (--set "
+            "source.columns.new=ignore)"
+        ]
+    if not lost or is_needed:
+        return []
+    if unwanted:
+        return [
+            "let missing columns be null and leave new ones out with source.columns: {missing: "
+            "warn, new: ignore} (--set source.columns.missing=warn --set "
+            "source.columns.new=ignore); {new: add} lands the new ones instead"
+        ]
+    return ["let missing ones be null with source.columns: {missing: warn}"]
 
 
 def plain_name(name: str) -> str:

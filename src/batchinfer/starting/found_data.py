@@ -14,6 +14,7 @@ from pathlib import Path
 from batchinfer.errors import InputError
 from batchinfer.sources.listing import SourceFile, list_files
 from batchinfer.sources.text.byte_streams import compression_of, read_stream
+from batchinfer.starting.far_data import path_here
 
 # Of a file, what tells its kind and how it is written.
 HEAD_BYTES = 2**20
@@ -70,9 +71,10 @@ def find_data(asked: str, folder: Path) -> FoundData:
 
     Raises:
         InputMissing: nothing is there; with names that are near.
-        InputError: nothing but empty files, files of two kinds, or a kind that cannot be read.
+        InputError: an address of a store or a server; nothing but empty files, files of two kinds,
+            or a kind that cannot be read.
     """
-    path = os.path.normpath(os.path.join(folder, os.path.expanduser(asked)))
+    path = os.path.normpath(os.path.join(folder, os.path.expanduser(path_here(asked))))
     if os.path.isdir(os.path.join(path, "_delta_log")):
         return FoundData("delta", path)
     listed = list_files([path], folder)

@@ -105,7 +105,10 @@ def test_the_lines_of_several_pipelines_stand_in_one(
     refs = ["q.yaml", "p.yaml", "r.yaml", "q.yaml"]
     assert run_nights(refs, "2026-11-21", tries=2, wait_s=0) == 7, "the smallest that is not 0"
     assert len(calls) == 8, "only what may pass is tried again, and a name given twice runs once"
-    first, last = map(json.loads, capsys.readouterr().out.splitlines())
+    said = capsys.readouterr()
+    first, last = map(json.loads, said.out.splitlines())
+    people = [" ".join(line.split()) for line in said.err.splitlines()]
+    assert "q.yaml failed 7 2026-11-21 no model" in people, "a line for each"
     assert [body["status"] for body in first["pipelines"]] == ["failed", "failed", "published"]
     assert [body.get("exit_code", 0) for body in last["pipelines"]] == [7, 0, 0]
     assert (last["status"], last["exit_code"]) == ("failed", 7)

@@ -91,9 +91,6 @@ def test_a_webhook_is_told_what_where_since_when_and_what_next(
         ("on: quarantine", errors.TooManyQuarantined("half of them"), ["quarantine"]),
         ("on: quarantine", errors.InputError("x"), None),
         ("on: [failed, quarantine]", errors.TooManyQuarantined("x"), ["failed", "quarantine"]),
-        ("on: quarantine, rate: 0.1", (100, 11), ["quarantine"]),
-        ("on: quarantine, rate: 0.1", (100, 10), None),
-        ("on: quarantine", (100, 11), None),
         ("on: late", errors.InputError("x"), None),
     ],
 )
@@ -105,27 +102,8 @@ def test_each_event_is_told_to_whom_asked_for_it(
     end: Any,
     events: list[str] | None,
 ) -> None:
-    if isinstance(end, tuple):
-        rows, bad = end
-        end = RunReport("r", "p", "published", slice=DAY, rows_in=rows, rows_quarantined=bad)
     night(project, monkeypatch, f"[{{webhook_env: ALERT_URL, {notify}}}]", end)
     assert [body["events"] for body in hook.bodies] == ([events] if events else [])
-
-
-def test_late_slices_are_told_with_the_command_that_scores_what_is_left(
-    project: Path, monkeypatch: pytest.MonkeyPatch, hook: Hook
-) -> None:
-    def score(self: Night, *_: Any) -> RunReport:
-        self.slices["left"][:] = ["2024-01-01", "2024-01-02"]
-        return RunReport("r", "p", "published")
-
-    (project / "p.yaml").write_text(PIPELINE + "[{webhook_env: ALERT_URL, on: late}]\n")
-    monkeypatch.setattr(Night, "_land", lambda *_: None)
-    monkeypatch.setattr(Night, "_score_day", score)
-    assert run_nights(["p.yaml"], DAY) == 0
-    [body] = hook.bodies
-    assert body["events"] == ["late"] and body["slices"] == ["2024-01-01", "2024-01-02"]
-    assert body["command"] == "batchinfer backfill -p p.yaml --from 2024-01-01 --to 2024-01-02"
 
 
 def test_what_cannot_be_sent_changes_no_exit_code_and_shows_no_secret(

@@ -50,6 +50,21 @@ def test_a_run_that_changed_nothing_leaves_none(ready: SmallProject) -> None:
     assert _rows(ready.context()) == before
 
 
+@pytest.mark.parametrize("command", ["extract", "score"])
+def test_one_that_comes_after_a_failed_one_leaves_a_row(ready: SmallProject, command: str) -> None:
+    ready.score()
+    slice_ = DAY if command == "score" else None
+    with pytest.raises(InputError):
+        record_run(ready.context(), command, slice_, _raises(InputError("no such file")))
+    before = _rows(ready.context())
+    for _ in range(2):
+        report = ready.score() if command == "score" else ready.extract()
+        assert report.status == "unchanged"
+    [row] = [row for row in _rows(ready.context()) if row not in before]
+    assert (row["command"], row["slice"], row["status"]) == (command, slice_, "unchanged")
+    assert row["exit_code"] == 0
+
+
 def test_a_slice_that_another_run_holds_leaves_none(local: SmallProject) -> None:
     with pytest.raises(SliceHeld):
         record_run(local.context(), "score", DAY, _raises(SliceHeld("held by another run")))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from spark.projects import DAY, SmallProject, csv_of
 
-from batchinfer.errors import ConfigError, TooManyQuarantined
+from batchinfer.errors import ConfigError, ModelError, TooManyQuarantined
 from batchinfer.lake import delta
 from batchinfer.lake.leases import hold
 from batchinfer.lake.ledger import Publisher, publisher_of, replay_transactions, run_transactions
@@ -100,6 +100,27 @@ def test_a_failed_attempt_counts_only_where_the_slice_is_not_up_to_date(
     ready.score(force=True)
     [one] = pipeline_status(ready.context())["slices"]
     assert one["last_attempt"] is None
+
+
+@pytest.mark.parametrize("again", ["score", "backfill"])
+def test_an_attempt_that_finds_all_well_is_the_last_one(ready: SmallProject, again: str) -> None:
+    ready.write("in/b.csv", csv_of(range(40, 45)))
+    ready.extract("2026-11-22")
+    for day in (DAY, "2026-11-22"):
+        ready.score(day)
+        with pytest.raises(ModelError):
+            ready.score(day, "model.uri=models:/small/9")
+
+    def failed() -> list[str]:
+        told = pipeline_status(ready.context())["slices"]
+        return [one["slice"] for one in told if one["last_attempt"]]
+
+    assert failed() == [DAY, "2026-11-22"]
+    if again == "score":
+        assert ready.score(DAY).status == "unchanged" and failed() == ["2026-11-22"]
+    else:
+        report = ready.backfill(DAY, "2026-11-22")
+        assert {one["status"] for one in report.slices} == {"unchanged"} and failed() == []
 
 
 def test_slices_between_two_bounds(ready: SmallProject, capsys: pytest.CaptureFixture[str]) -> None:

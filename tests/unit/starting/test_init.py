@@ -7,6 +7,7 @@ from __future__ import annotations
 import gzip
 import json
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -308,6 +309,49 @@ def test_data_that_nothing_is_made_of_leave_nothing_behind(
         batchinfer.init("sizes", name, target)
     assert said in f"{told.value} {told.value.hint}"
     assert not (here / "conf").exists()
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("s3://lake/in/a.csv", "source.path the address, as s3a://lake/in/a.csv, which extract"),
+        ("gs://lake/in/*.parquet", "as gs://lake/in/*.parquet"),
+        ("wasbs://c@x/a.csv", "source.path an address abfss://…"),
+        ("https://me:CANARY@example.org/a.csv", "download the file"),
+        ("jdbc:postgresql://db/shop", "kind: jdbc reads"),
+        ("ftp://example.org/a.csv", "copy the files here"),
+    ],
+)
+def test_an_address_is_told_with_what_to_do_instead(here: Path, address: str, said: str) -> None:
+    with pytest.raises(InputError, match="allowed: files of this machine") as told:
+        batchinfer.init("sizes", address)
+    assert said in str(told.value.hint) and "CANARY" not in f"{told.value} {told.value.hint}"
+    assert not (here / "conf").exists()
+
+
+def test_a_file_may_be_named_as_an_address_of_this_machine(here: Path) -> None:
+    (here / "b c.csv").write_text(CSV)
+    assert batchinfer.init("sizes", (here / "b c.csv").as_uri(), "big").file is not None
+
+
+def test_a_pattern_without_quotes_is_told_with_the_command_that_has_them(here: Path) -> None:
+    for name in ("in/a.csv", "in/b.csv", "in/c d.csv"):
+        (here / name).parent.mkdir(exist_ok=True)
+        (here / name).write_text(CSV)
+    program = f"{shlex.quote(sys.executable)} -m batchinfer"
+    for words in ("init sizes --from in/*.csv --target big", "init --from in/*.csv sizes"):
+        done = subprocess.run(
+            f"{program} {words}", shell=True, cwd=here, capture_output=True, text=True, check=False
+        )
+        body = json.loads(done.stdout)
+        assert done.returncode == body["exit_code"] == 2
+        assert "got 3 files behind --from (in/a.csv, in/b.csv, in/c d.csv)" in body["errors"][0]
+        [command] = body["next"]
+        assert "--from 'in/*.csv'" in command
+        shutil.rmtree(here / "conf", ignore_errors=True)
+        again = command.replace("batchinfer", program, 1)
+        done = subprocess.run(again, shell=True, cwd=here, capture_output=True, check=False)
+        assert done.returncode == 0 and (here / "conf/pipelines/sizes.yaml").exists()
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from batchinfer.transforms.expressions.java_patterns import (
     read_pattern,
     read_replacement,
 )
+from batchinfer.transforms.expressions.syntax import Literal
 
 _TYPES = {
     "age": pa.int32(),
@@ -46,7 +47,13 @@ _TYPES = {
         ("if(age > 1, 2)", "character 1: got 2 values for if; allowed: 3"),
         ("substring(name)", "character 1: got 1 values for substring; allowed: 2 to 3"),
         ("cast(age as number)", "character 13: got the type 'number'"),
-        ("cast(age as decimal(40,2))", "character 13: got the type 'decimal(40,2)'"),
+        (
+            "cast(age as decimal(50,2))",
+            "character 13: got the type 'decimal(50,2)'; allowed: decimal(precision,scale) with a "
+            "precision from 1 to 38 and a scale from 0 to the precision",
+        ),
+        ("cast(age as numeric(5,9))", "got the type 'numeric(5,9)'; allowed: decimal(precision,"),
+        ("cast(age as decimal(0))", "got the type 'decimal(0)'; allowed: decimal(precision,"),
         ("nvl(age, 1)", "got the function 'nvl', write coalesce(a, b); allowed: abs"),
         ("isnull(age)", "got the function 'isnull', write … is null"),
         ("len(name)", "got the function 'len', write length(…)"),
@@ -56,7 +63,26 @@ _TYPES = {
         ("date '2026-02-30'", "character 1: got date '2026-02-30', which is none"),
         ("date 'today'", "character 1: got date 'today', which is none"),
         ("128Y", "character 1: got 128Y, which is no tinyint"),
+        ("age * 1e400", "character 7: got 1e400, which is no double; allowed: -1.797693134862315"),
+        ("age + -1.5e400", "character 7: got -1.5e400, which is no double"),
+        ("1e400d", "character 1: got 1e400d, which is no double"),
+        (
+            "1e39f",
+            "character 1: got 1e39f, which is no float; allowed: -3.4028235e38 to 3.4028235e38",
+        ),
+        ("9" * 39, f"got {'9' * 39}, with more than 38 digits; write {'9' * 39}e0, a double"),
+        ("1e39bd", "got 1e39bd, with more than 38 digits; write 1e39, a double"),
+        ("1e9999999999999999999bd", "with more than 38 digits; allowed: fewer"),
+        ("9" * 5000, "with more than 38 digits; allowed: fewer"),
+        ("9" * 5000 + "L", "which is no bigint"),
         ("and", "character 1: got 'and'; allowed: a value"),
+        ("age + (select 1)", "character 8: got 'select'; an expression has the columns of one row"),
+        (
+            "age in (SELECT 1)",
+            "character 9: got 'SELECT'; an expression has the columns of one row",
+        ),
+        ("(select (age))", "character 2: got 'select'; an expression has the columns of one row"),
+        ("exists (select 1)", "and no subqueries (a column of that name stands in backticks)"),
         ("age is 5", "character 8: got '5' after 'is'; allowed: null"),
         ("a is null is null", "character 11: got 'is' after a whole expression"),
         ("(" * 70 + "1" + ")" * 70, "more than 60 levels of brackets"),
@@ -116,6 +142,20 @@ def test_expressions_that_do_not_fit_the_columns(text: str, told: str) -> None:
     with pytest.raises(ExpressionError) as caught:
         expression.type_of(_TYPES)
     assert told in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1.7976931348623157e308", 1.7976931348623157e308),
+        ("3.4028235e38f", 3.4028234663852886e38),
+        ("1e-400", 0.0),
+        ("0" * 5000 + "7L", 7),
+    ],
+)
+def test_numbers_at_the_end_of_their_range_are_numbers(text: str, value: float) -> None:
+    tree = parse_expression(text).tree
+    assert isinstance(tree, Literal) and tree.value == value
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ class DynamoTarget(Strict):
 
     Attributes:
         kind: DynamoDB.
-        table: its name; the key is `pk`, text; `load` makes it where it is not there.
+        table: its name; the key is `pk` and `sk`, both text; `load` makes it where it is not there.
         region: where it is; by default that of the machine's settings.
         endpoint_env: the variable that holds another address than that of the region.
         ttl_s: seconds that a row stays; without it, for ever.

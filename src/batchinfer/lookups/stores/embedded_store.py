@@ -11,7 +11,7 @@ import os
 import shutil
 import threading
 import zlib
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,10 +21,16 @@ from weakref import WeakValueDictionary
 
 from batchinfer.config.uris import local_path
 from batchinfer.errors import StorageError
-from batchinfer.json_values import from_json, to_json
+from batchinfer.json_values import to_json
 from batchinfer.lake.table_places import open_filesystem, storage_faults
-from batchinfer.lookups.stores.generation import Generation, Layer, LayerPart, Pointer
-from batchinfer.lookups.stores.online_store import Rows, part_of
+from batchinfer.lookups.stores.generation import (
+    Generation,
+    Layer,
+    LayerPart,
+    Pointer,
+    read_pointer,
+)
+from batchinfer.lookups.stores.online_store import Room, Rows, part_of
 from batchinfer.lookups.stores.stored_rows import row_checksum
 
 if TYPE_CHECKING:
@@ -53,6 +59,7 @@ class EmbeddedStore:
     kind: str = "embedded"
     sorted_parts: bool = True
     finds_parts: bool = True
+    ttl_s: int | None = None
     _open: dict[str, list[Any]] = field(default_factory=dict, repr=False)
     _lock: Any = field(default_factory=threading.Lock, repr=False)
 
@@ -74,12 +81,7 @@ class EmbeddedStore:
                     text = file.read().decode()
             except FileNotFoundError:
                 return None
-        try:
-            return from_json(Pointer, text)
-        except ValueError as error:
-            raise StorageError(
-                f"{self.root}/{POINTER_FILE}: damaged: {error}", "load the table anew, with --full"
-            ) from error
+        return read_pointer(text, f"{self.root}/{POINTER_FILE}")
 
     def begin(self, layer: str, parts: int) -> None:
         filesystem, root = open_filesystem(self.root)
@@ -96,7 +98,8 @@ class EmbeddedStore:
 
     def finish(self, layer: Layer) -> None:
         for part in layer.parts:
-            entries = self._map(layer.name, part).stat()["entries"]
+            env = self._map(layer.name, part)
+            entries = 0 if env is None else env.stat()["entries"]
             if entries != part.rows:
                 raise StorageError(
                     f"{self._part_place(layer.name, part)}: {entries:,} rows are there, "
@@ -118,6 +121,8 @@ class EmbeddedStore:
             for layer in generation.layers:
                 envs = self._open.get(layer.name) or self._open_layer(layer)
                 env = envs[part_of(key, len(envs)) if len(envs) > 1 else 0]
+                if env is None:
+                    continue
                 with env.begin() as transaction:
                     value = transaction.get(key)
                 if value is not None:
@@ -127,6 +132,8 @@ class EmbeddedStore:
 
     def scan(self, layer: Layer) -> Iterator[tuple[bytes, bytes]]:
         for env in self._open.get(layer.name) or self._open_layer(layer):
+            if env is None:
+                continue
             with env.begin() as transaction, transaction.cursor() as cursor:
                 yield from cursor
 
@@ -159,6 +166,9 @@ class EmbeddedStore:
             for layer in self._open.keys() - set(kept):
                 del self._open[layer]
 
+    def check_room(self, rows: int, row_bytes: Callable[[], float]) -> Room:
+        return Room()
+
     def close(self) -> None:
         # Another store of this process may have the same files open: the last one closes them.
         self._open.clear()
@@ -170,9 +180,12 @@ class EmbeddedStore:
                 self._open[layer.name] = [self._map(layer.name, part) for part in layer.parts]
             return self._open[layer.name]
 
-    def _map(self, layer: str, part: LayerPart) -> lmdb.Environment:
+    def _map(self, layer: str, part: LayerPart) -> lmdb.Environment | None:
+        """The file of a part; None where no task had rows for it."""
         import lmdb
 
+        if not part.digest:
+            return None
         file = self._local_file(layer, part)
         place = self._part_place(layer, part)
         with _mapping:

@@ -14,6 +14,9 @@ from functools import cached_property
 
 import pyarrow as pa
 
+from batchinfer.errors import StorageError
+from batchinfer.json_values import from_json
+
 
 @dataclass(frozen=True)
 class LayerPart:
@@ -104,6 +107,20 @@ class Pointer:
         """Names of all layers that must stay."""
         told = (self.current, *((self.former,) if self.former else ()))
         return frozenset(layer.name for one in told for layer in one.layers)
+
+
+def read_pointer(text: str, place: str) -> Pointer:
+    """The pointer that a store has as JSON.
+
+    Raises:
+        StorageError: it is damaged.
+    """
+    try:
+        return from_json(Pointer, text)
+    except ValueError as error:
+        raise StorageError(
+            f"{place}: damaged: {error}", "load the table anew, with --full"
+        ) from error
 
 
 def columns_text(schema: pa.Schema) -> str:

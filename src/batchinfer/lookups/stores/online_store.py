@@ -7,13 +7,27 @@ itself is picklable: connections are opened where they are used.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from batchinfer.lookups.stores.generation import Generation, Layer, LayerPart, Pointer
 
 # Keys and values of some rows, of the same length.
 Rows = tuple[Sequence[bytes], Sequence[bytes]]
+
+
+@dataclass(frozen=True)
+class Room:
+    """What a store foresees of rows that are to be written.
+
+    Attributes:
+        memory: bytes of its server's memory; None: it is not known, or rows lie on disks.
+        warnings: what endangers rows that lie there, a sentence each.
+    """
+
+    memory: int | None = None
+    warnings: tuple[str, ...] = ()
 
 
 @runtime_checkable
@@ -28,11 +42,13 @@ class OnlineStore(Protocol):
         sorted_parts: True where `write_part` wants its rows in the order of their keys.
         finds_parts: True where a reader has to know the part of a key; then rows must be in the
             part that `part_of` tells.
+        ttl_s: seconds after which a row is gone unless it was written again; None: never.
     """
 
     kind: str
     sorted_parts: bool
     finds_parts: bool
+    ttl_s: int | None
 
     @property
     def place(self) -> str:
@@ -41,6 +57,17 @@ class OnlineStore(Protocol):
 
     def pointer(self) -> Pointer | None:
         """The pointer as it is now; None where nothing was loaded."""
+        ...
+
+    def check_room(self, rows: int, row_bytes: Callable[[], float]) -> Room:
+        """Whether so many rows find room, as far as the store can tell before they are written.
+
+        Args:
+            row_bytes: bytes of a row's key and value, about; not every store asks.
+
+        Raises:
+            StorageError: there is too little room.
+        """
         ...
 
     def begin(self, layer: str, parts: int) -> None:

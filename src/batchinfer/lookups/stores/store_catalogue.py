@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from batchinfer.config.shapes.online_stores import (
+    DynamoTarget,
     EmbeddedTarget,
+    PostgresTarget,
+    RedisTarget,
     Target,
 )
 from batchinfer.config.uris import join
 from batchinfer.lookups.stores.online_store import OnlineStore
+from batchinfer.lookups.stores.store_addresses import need_driver, store_address
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,8 @@ def open_store(target: Target, table: StoredTable) -> OnlineStore:
     Runs on: driver | service
 
     Raises:
-        ConfigError: a variable that holds its address is not set, or its driver is not installed.
+        ConfigError: a variable that holds its address is not set, or holds none.
+        SetupError: its driver is not installed.
     """
     return _STORES[target.kind](target, table)
 
@@ -48,4 +54,37 @@ def _embedded(target: EmbeddedTarget, table: StoredTable) -> OnlineStore:
     return EmbeddedStore(join(str(table.home), root), str(table.home / "cache" / "online"))
 
 
-_STORES: Mapping[str, Callable[[Any, StoredTable], OnlineStore]] = {"embedded": _embedded}
+def _redis(target: RedisTarget, table: StoredTable) -> OnlineStore:
+    need_driver("redis", target.kind)
+    from batchinfer.lookups.stores.redis_store import RedisStore
+
+    url = store_address("load.url_env", target.url_env, ("redis", "rediss", "unix"), os.environ)
+    return RedisStore(url, table.name, target.ttl_s)
+
+
+def _postgres(target: PostgresTarget, table: StoredTable) -> OnlineStore:
+    need_driver("psycopg", target.kind)
+    from batchinfer.lookups.stores.postgres_store import PostgresStore
+
+    url = store_address("load.url_env", target.url_env, ("postgresql", "postgres"), os.environ)
+    return PostgresStore(url, target.schema_, table.name)
+
+
+def _dynamodb(target: DynamoTarget, table: StoredTable) -> OnlineStore:
+    need_driver("boto3", target.kind)
+    from batchinfer.lookups.stores.dynamodb_store import DynamoStore
+
+    endpoint = None
+    if target.endpoint_env is not None:
+        endpoint = store_address(
+            "load.endpoint_env", target.endpoint_env, ("https", "http"), os.environ
+        )
+    return DynamoStore(target.table, table.name, target.region, endpoint, target.ttl_s)
+
+
+_STORES: Mapping[str, Callable[[Any, StoredTable], OnlineStore]] = {
+    "embedded": _embedded,
+    "redis": _redis,
+    "dynamodb": _dynamodb,
+    "postgres": _postgres,
+}

@@ -23,7 +23,8 @@ pc: Any = pyarrow.compute
 
 # A row that an overlay takes away from the layers below it.
 GONE = b""
-# Longer keys are stored by their digest: LMDB takes 511 bytes, DynamoDB 2,048.
+# Longer keys are stored by their digest: LMDB takes 511 bytes, DynamoDB 1,024. So is the empty one,
+# which neither takes.
 MOST_KEY_BYTES = 400
 # `%` first: it begins what the others become. Braces would be hash tags of a Redis cluster.
 _ESCAPED = (("%", "%25"), (",", "%2C"), ("{", "%7B"), ("}", "%7D"), ("\x00", "%00"))
@@ -62,8 +63,8 @@ def stored_keys(columns: Sequence[pa.Array]) -> pa.Array:
     texts = [_key_texts(column) for column in columns]
     joined = texts[0] if len(texts) == 1 else pc.binary_join_element_wise(*texts, ",")
     keys = joined.cast(pa.binary())
-    longest = pc.max(pc.binary_length(keys)).as_py() or 0
-    if longest <= MOST_KEY_BYTES:
+    lengths = pc.min_max(pc.binary_length(keys)).as_py()
+    if not len(keys) or 0 < lengths["min"] <= lengths["max"] <= MOST_KEY_BYTES:
         return keys
     return pa.array([_cut(key) for key in keys.to_pylist()], pa.binary())
 
@@ -98,7 +99,7 @@ def total_checksum(rows: Iterable[tuple[bytes, bytes]]) -> int:
 
 
 def _cut(key: bytes) -> bytes:
-    if len(key) <= MOST_KEY_BYTES:
+    if 0 < len(key) <= MOST_KEY_BYTES:
         return key
     import hashlib
 

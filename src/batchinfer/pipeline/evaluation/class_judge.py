@@ -17,6 +17,7 @@ import pyarrow.compute
 
 from batchinfer.config.suggestions import listed
 from batchinfer.errors import InputError
+from batchinfer.pipeline.definition.published_words import PublishedWords
 from batchinfer.pipeline.evaluation.joined_rows import OUTCOME
 from batchinfer.pipeline.evaluation.pairs import (
     PairJudge,
@@ -25,7 +26,6 @@ from batchinfer.pipeline.evaluation.pairs import (
     some_values,
     text_of,
 )
-from batchinfer.pipeline.evaluation.published_words import PublishedWords
 
 # Its functions are made when it is imported, so type checkers do not see them.
 pc: Any = pyarrow.compute

@@ -18,6 +18,11 @@ import pyarrow.compute
 
 from batchinfer.config.suggestions import listed
 from batchinfer.errors import ConfigError, InputError
+from batchinfer.pipeline.definition.published_words import (
+    PublishedWords,
+    knows_other,
+    other_positive,
+)
 from batchinfer.pipeline.evaluation.class_judge import LABEL, SCORES, ClassJudge
 from batchinfer.pipeline.evaluation.joined_rows import OUTCOME
 from batchinfer.pipeline.evaluation.last_outcomes import LAST
@@ -27,13 +32,7 @@ from batchinfer.pipeline.evaluation.pairs import (
     numbers_of,
     some_values,
 )
-from batchinfer.pipeline.evaluation.published_words import PublishedWords
-from batchinfer.pipeline.evaluation.two_classes import (
-    knows_other,
-    otherwise,
-    said_classes,
-    told_classes,
-)
+from batchinfer.pipeline.evaluation.two_classes import said_classes, told_classes
 
 if TYPE_CHECKING:
     from batchinfer.config.pipeline import Target
@@ -180,8 +179,9 @@ def judge_of(
     if SCORES in types and LABEL in types and pa.types.is_map(types[SCORES]):
         return ClassJudge(words, target, column)
     if SCORE in types and two and len(words.labels) <= 2:
-        told = otherwise(words, target)
-        return BinaryJudge(words, target, column, doubts=() if told is None else (told,))
+        told = other_positive(words, target)
+        doubts = () if told is None else (f"{told}: outcomes are read as the model has it",)
+        return BinaryJudge(words, target, column, doubts=doubts)
     if LABEL in types and (SCORE not in types or len(words.labels) > 2):
         return ClassJudge(words, target, column)
     if PREDICTION in types and _is_number(types[PREDICTION]):

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute
 
 from batchinfer.config.suggestions import among
+from batchinfer.contracts import Problem
 from batchinfer.errors import ConfigError, InputError, InputMissing
 from batchinfer.pipeline.definition.context import Context
 
@@ -113,16 +114,26 @@ def open_outcomes(context: Context, as_of: str | None = None) -> OutcomesTable:
             f"{context.loaded.file}: outcomes: got nothing; allowed: what came true, such as "
             f"outcomes: {{table: landed/{context.name}, value: COLUMN}}"
         )
+    places, named_at = context.loaded.places, ("outcomes", "table")
     if place.rstrip("/") == context.predictions.rstrip("/"):
         raise ConfigError(
-            f"{context.loaded.file}: outcomes.table: got {settings.table!r}, the pipeline's own "
-            "predictions; allowed: a table of what came true"
+            places.sentence(
+                Problem(
+                    named_at,
+                    f"got {settings.table!r}, the pipeline's own predictions; allowed: a table of "
+                    "what came true",
+                )
+            )
         )
     if not exists(place):
         raise InputMissing(
-            f"{context.loaded.file}: outcomes.table: got {settings.table!r}, but there is no Delta "
-            f"table at {place}; allowed: a table below the lake, such as landed/<pipeline>, or a "
-            "URI"
+            places.sentence(
+                Problem(
+                    named_at,
+                    f"got {settings.table!r}, but there is no Delta table at {place}; allowed: a "
+                    "table below the lake, such as landed/<pipeline>, or a URI",
+                )
+            )
         )
     table = open_table(place)
     _check_readable(table, place)
@@ -130,7 +141,7 @@ def open_outcomes(context: Context, as_of: str | None = None) -> OutcomesTable:
     key = tuple(settings.key or context.pipeline.source.key)
     problems = _wrong_columns(settings, key, types, place)
     if problems:
-        raise ConfigError([f"{context.loaded.file}: {problem}" for problem in problems])
+        raise ConfigError(places.sentences(problems))
     if as_of is not None:
         _check_as_of(settings, types, as_of, context, table)
     counts = [file.rows for file in table_files(table)]
@@ -153,25 +164,31 @@ def _check_readable(table: DeltaTable, place: str) -> None:
 
 def _wrong_columns(
     settings: Outcomes, key: tuple[str, ...], types: Mapping[str, pa.DataType], place: str
-) -> list[str]:
-    """What is wrong with the columns that are named, a sentence each."""
+) -> list[Problem]:
+    """What is wrong with the columns that are named."""
     named = [("key", name) for name in key] + [("value", settings.value)]
     named += [("at", settings.at)] if settings.at is not None else []
     problems = [
-        f"outcomes.{field}: no such column in {place}: {among(name, types)}"
+        Problem(("outcomes", field), f"no such column in {place}: {among(name, types)}")
         for field, name in named
         if name not in types
     ]
     value, at = types.get(settings.value), types.get(settings.at or "")
     if value is not None and not _is_value(value):
         problems.append(
-            f"outcomes.value: column {settings.value} of {place} is {value}; allowed: text, true "
-            "or false, or a number"
+            Problem(
+                ("outcomes", "value"),
+                f"column {settings.value} of {place} is {value}; allowed: text, true or false, or "
+                "a number",
+            )
         )
     if at is not None and not (_is_text(at) or pa.types.is_timestamp(at) or pa.types.is_date(at)):
         problems.append(
-            f"outcomes.at: column {settings.at} of {place} is {at}; allowed: a timestamp, a date, "
-            "or text that sorts by time, such as slice"
+            Problem(
+                ("outcomes", "at"),
+                f"column {settings.at} of {place} is {at}; allowed: a timestamp, a date, or text "
+                "that sorts by time, such as slice",
+            )
         )
     return problems
 

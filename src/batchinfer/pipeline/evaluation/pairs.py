@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 
-from batchinfer.pipeline.evaluation.published_words import PublishedWords
+from batchinfer.pipeline.definition.published_words import PublishedWords
 
 if TYPE_CHECKING:
     from batchinfer.config.pipeline import Target

@@ -7,7 +7,6 @@ Owns what counts as positive, as the other class, and as neither. Knows no metri
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,9 +14,8 @@ import numpy as np
 import pyarrow as pa
 
 from batchinfer.config.suggestions import listed
-from batchinfer.models.targets import OTHER, POSITIVE, REST
+from batchinfer.pipeline.definition.published_words import PublishedWords
 from batchinfer.pipeline.evaluation.pairs import places_among, text_of
-from batchinfer.pipeline.evaluation.published_words import PublishedWords
 
 if TYPE_CHECKING:
     from batchinfer.config.pipeline import Target
@@ -65,40 +63,10 @@ def said_classes(outcome: pa.Array, words: PublishedWords, target: Target | None
     return SaidClasses(positive.astype(np.float64), unknown, int((~strange).sum()))
 
 
-def knows_other(words: PublishedWords) -> bool:
-    """Whether the class that is not positive is one value, and no word for all others."""
-    return len(words.labels) == 2 and words.labels[0] not in (OTHER, REST)
-
-
 def told_classes(words: PublishedWords) -> str:
     """The classes as a sentence lists them, and the words of `label` where these are others."""
     published = [name for name in dict.fromkeys(words.names) if name not in words.labels]
     return listed(words.labels) + (f" (label: {listed(published)})" if published else "")
-
-
-def otherwise(words: PublishedWords, target: Target | None) -> str | None:
-    """What to warn of where the pipeline file names another class as positive than the bundle;
-    None where they agree, as far as the bundle tells.
-
-    Runs on: driver.
-    """
-    from batchinfer.models.class_names import positive_places, positive_setting, says_positive
-
-    if len(words.labels) != 2 or target is None or not says_positive(target):
-        return None
-    named: Sequence[int] = positive_places(
-        words.labels, target.positive or (), target.positive_pattern
-    )
-    turned = 0 in named and knows_other(words)
-    # Of a model that learned a pattern, the bundle knows no value that is positive.
-    by_pattern = not target.positive and words.labels[1] == POSITIVE
-    if not turned and (1 in named or by_pattern):
-        return None
-    return (
-        f"{positive_setting(target)}, but the positive class of the model is "
-        f"{words.labels[1]!r}, and the other one {words.labels[0]!r}: outcomes are read as the "
-        "model has it"
-    )
 
 
 def _place(words: PublishedWords, value: str) -> int | None:

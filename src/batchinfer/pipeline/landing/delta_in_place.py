@@ -285,10 +285,12 @@ def _quarantine_unsliced(
     commit_unsliced(context, opened, staged, published=not too_many)
     if too_many:
         told = ", ".join(f"{reason} {number:,}" for reason, number in sorted(reasons.items()))
-        raise TooManyQuarantined(
+        refused = TooManyQuarantined(
             f"{opened.place}: {count:,} of {total:,} rows belong to no slice of {rule.column} "
             f"({told}): a rate of "
             f"{count / total:.4f}; allowed: checks.max_quarantine_rate {allowed}. Nothing was "
             "recorded; the rows are in "
             f"{context.quarantine} with published = false"
         )
+        refused.facts = {"rows_in": total, "rows_quarantined": count}
+        raise refused

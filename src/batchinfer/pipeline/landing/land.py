@@ -163,12 +163,14 @@ def _check_rate(landing: Landing, staged: Staged, new: NewRecords) -> None:
         return
     _commit_quarantine(landing, staged, new, published=False)
     reasons = dict(staged.reasons.most_common())
-    raise TooManyQuarantined(
+    refused = TooManyQuarantined(
         f"{told_rate(failed, of, allowed, reasons, 'records cannot be landed')} "
         f"{_first_bad(landing)}Nothing was landed; the records are in {landing.context.quarantine} "
         "with published = false",
         shows_quarantine(landing.context.asked, landing.anew or landing.ingest_slice),
     )
+    refused.facts = {"rows_in": of, "rows_quarantined": failed}
+    raise refused
 
 
 def _first_bad(landing: Landing) -> str:

@@ -14,6 +14,14 @@ from batchinfer.pipeline.landing.increment import Landing
 from batchinfer.pipeline.landing.landing_task import LandingResult
 from batchinfer.sources.parsed import FileKeys
 
+_HINT_OF_BOTH = (
+    "some of the files that are read have the key and others another one, so one path fits only "
+    "some of them; have both: a second column {type: …, path: …} with the other key in "
+    "source.schema, and make one of the two by derive with coalesce(first, second), which features "
+    "then name; or read the files apart: two pipelines, each with a narrower source.path and a "
+    "source.schema of its own; or let such columns be null: source.columns: {missing: warn} (--set "
+    "source.columns.missing=warn)"
+)
 _HINT = (
     "name the key as it stands in the file: {type: …, path: …} in source.schema; or let such "
     "columns be null: source.columns: {missing: warn} (--set source.columns.missing=warn)"
@@ -38,6 +46,7 @@ def check_json_keys(landing: Landing, results: Iterable[LandingResult]) -> list[
     files, fine = _files(results)
     rule, optional = source.columns.missing, landing.optional
     problems: list[str] = []
+    in_some = False
     warnings: list[str] = []
     lacking: dict[str, tuple[list[str], list[str]]] = {}
     for file, told in files.items():
@@ -48,12 +57,14 @@ def check_json_keys(landing: Landing, results: Iterable[LandingResult]) -> list[
             said = f"{file}: no record has the key {path}{_of(needed)}{_instead(alike)}"
             if rule == "fail" or (rule == "auto" and alike):
                 problems.append(said)
+                has_it = fine or any(path not in other.absent for other in files.values())
+                in_some = in_some or bool(alike and has_it)
             elif alike:
                 warnings.append(f"{said}; null in its rows")
             else:
                 lacking.setdefault(path, (needed, []))[1].append(file)
     if problems:
-        raise InputError(listed_some(problems), _HINT)
+        raise InputError(listed_some(problems), _HINT_OF_BOTH if in_some else _HINT)
     # Records of JSON may leave keys out; one that no file has is worth a word.
     warnings += [
         f"no record has the key {path}{_of(needed)}: null in all rows"

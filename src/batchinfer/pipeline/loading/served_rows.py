@@ -11,14 +11,19 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from batchinfer.checked_parquet import CheckedParquetFile
 from batchinfer.contracts import KEY_PROPERTY, SERVED, SLICE, DataFile
 from batchinfer.errors import BatchInferError, InputError, InputMissing
 from batchinfer.lake.snapshots import arrow_schema, kept_rows, maps_columns, open_table, table_files
-from batchinfer.lake.table_places import open_filesystem
+from batchinfer.lake.table_places import open_filesystem, reading_faults
+from batchinfer.lookups.stores.stored_rows import stored_keys, stored_values
 from batchinfer.spark.frames import files_frame, quoted_name, version_frame
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
+
+# From which the length of all is guessed.
+_SAMPLED_ROWS = 1_000
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,22 @@ class ServedTable:
         if SERVED in self.schema.names:
             rows = rows.where(F.col(SERVED))
         return rows.select(*map(quoted_name, self.schema.names))
+
+    def row_bytes(self) -> float:
+        """Bytes of a row's key and value in a store, about: those of some rows of a file."""
+        largest = max(self.files, key=lambda file: file.known_rows, default=None)
+        if largest is None:
+            return 0.0
+        filesystem, root = open_filesystem(self.place)
+        path = largest.path if largest.path.startswith("/") else f"{root}/{largest.path}"
+        with reading_faults(path), CheckedParquetFile(filesystem, path) as file:
+            rows = next(iter(file.iter_batches(_SAMPLED_ROWS)), None)
+        if rows is None or not rows.num_rows:
+            return 0.0
+        slice_ = pa.array([largest.partition[SLICE]] * rows.num_rows, pa.string())
+        whole = rows.append_column(SLICE, slice_)
+        texts = stored_values(whole).nbytes + stored_keys([whole[name] for name in self.key]).nbytes
+        return texts / rows.num_rows
 
     def unserved(self, spark: SparkSession) -> int:
         """Rows that are there and are not served."""

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from batchinfer import stopping
 from batchinfer.contracts import SLICE
 from batchinfer.errors import StorageError
 from batchinfer.lookups.stores.generation import Generation, Layer, Pointer, columns_text
-from batchinfer.lookups.stores.online_store import OnlineStore
+from batchinfer.lookups.stores.online_store import OnlineStore, Room
 from batchinfer.pipeline.loading.loading_task import (
     ENCODED,
     KEY,
@@ -56,11 +56,13 @@ class LoadedStore:
         pointer: what readers see now.
         written: rows of the layer that was written; None: nothing had changed.
         way: why all rows were written, or only some.
+        room: what the store foresaw.
     """
 
     pointer: Pointer
     written: int | None
     way: str
+    room: Room = field(default_factory=Room)
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,11 @@ class StoreLoading:
         """
         before = self.store.pointer()
         sweep(self.store, before)
-        if before is not None and not self.full and self._is_same(before.current):
+        room = Room()
+        if before is not None and self.store.ttl_s is not None:
+            # Below an overlay, rows would expire though the table still has them.
+            changed, way = None, f"rows that are not written again expire: ttl_s {self.store.ttl_s}"
+        elif before is not None and not self.full and self._is_same(before.current):
             if before.current.version == self.table.version:
                 return LoadedStore(before, None, "the table has not changed since")
             changed, way = self._changed(before.current)
@@ -96,6 +102,7 @@ class StoreLoading:
             changed, way = None, "asked for, with --full" if self.full else self._new(before)
         if changed is None or before is None:
             before = self._without_former(before)
+            room = self._room(before.current if before is not None else None)
             generation = self._whole()
         else:
             generation = self._overlay(before.current, changed)
@@ -103,7 +110,20 @@ class StoreLoading:
         after = Pointer(generation, before.current if before is not None else None)
         self.store.switch(after, before)
         sweep(self.store, after)
-        return LoadedStore(after, generation.layers[0].rows, way)
+        newest = generation.layers[0]
+        written = newest.rows if newest.name == self.run_id else 0
+        return LoadedStore(after, written, way, room)
+
+    def _room(self, loaded: Generation | None) -> Room:
+        """What the store foresees of all rows, before one of them is written."""
+
+        def row_bytes() -> float:
+            whole = loaded.layers[-1] if loaded is not None and loaded.layers else None
+            if whole is not None and whole.rows:
+                return whole.size / whole.rows
+            return self.table.row_bytes()
+
+        return self.store.check_room(self.table.rows, row_bytes)
 
     def _is_same(self, loaded: Generation) -> bool:
         """Whether a generation is of this table, up to the same slice, with the same columns."""

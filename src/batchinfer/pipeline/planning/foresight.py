@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
-from batchinfer.errors import BatchInferError, ConfigError
+from batchinfer.errors import BatchInferError, ConfigError, InputMissing
 from batchinfer.observability.collectors import find_collectors
+from batchinfer.pipeline.definition.column_names import check_source_columns
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.next_steps import next_step
 from batchinfer.pipeline.scoring import few_rows
@@ -106,7 +108,15 @@ class Foresight:
 
     @cached_property
     def model(self) -> ResolvedModel | None:
-        return self.attempt(None, lambda: resolve_model(self.columns))
+        """The model, once the pipeline file was held against the columns of the source: where it is
+        wrong about them, that the model does not fit follows and is not told.
+        """
+        columns = self.attempt(None, lambda: _held(self.columns))
+        if columns is not None:
+            return self.attempt(None, lambda: resolve_model(columns))
+        context = self.context
+        self.attempt(None, lambda: context.registry.resolve(context.pipeline.model.uri))
+        return None
 
     @cached_property
     def earlier(self) -> list[LatestRun]:
@@ -152,6 +162,14 @@ class Foresight:
     def opens_session(self, few: bool) -> bool:
         """Whether a run needs Spark: expectations do, and so do rows that executors score."""
         return not few or bool(self.suites)
+
+
+def _held(columns: TableColumns) -> TableColumns:
+    """The columns, which the pipeline file is right about as far as they are known."""
+    # That nothing has landed is a problem of the slice.
+    with suppress(InputMissing):
+        check_source_columns(columns.context.loaded, columns.source)
+    return columns
 
 
 def _check_device(context: Context) -> None:

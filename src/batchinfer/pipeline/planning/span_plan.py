@@ -125,7 +125,8 @@ def plan_span(context: Context, span: SliceSpan, force: bool = False) -> SpanPla
         for name in chosen
     }
     estimate = Estimate.of(context, foresight.earlier)
-    is_open, slices, warnings = is_running(), list[PlannedSlice](), list[str]()
+    is_open, slices = is_running(), list[PlannedSlice]()
+    warnings = [*(model.warnings if model else ())]
     for name in chosen:
         seen = foresight.look_at_slice(name, data[name], published.get(name))
         warnings += seen.notes

@@ -6,6 +6,7 @@ Owns the command's name there, and since when nights have failed.
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from batchinfer.pipeline.definition.context import Context
@@ -39,6 +40,21 @@ def failing_since(context: Context, code: int | None = None) -> dt.datetime | No
     since = None
     for night in newest_nights(context, _LOOKS_BACK):
         if not night.exit_code or code not in (None, night.exit_code):
+            break
+        since = night.started_at
+    return since
+
+
+def leaving_since(context: Context, left: Collection[str]) -> dt.datetime | None:
+    """When the first night started of those in a row that have left some of these slices; None
+    where the latest one has left none of them to the next.
+
+    Runs on: driver, without Spark.
+    """
+    since = None
+    for night in newest_nights(context, _LOOKS_BACK):
+        # A night that did not come so far has left what the one before it has.
+        if "left" in night.report and not set(left) & set(night.report["left"]):
             break
         since = night.started_at
     return since

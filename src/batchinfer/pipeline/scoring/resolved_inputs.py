@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
@@ -17,7 +17,9 @@ from batchinfer.contracts import CHAMPION, SLICE, SOURCE_FILE, SOURCE_LINE, Mode
 from batchinfer.errors import ConfigError, ModelError
 from batchinfer.hints import Hint
 from batchinfer.inference import road_choice
+from batchinfer.pipeline.definition.column_names import check_source_columns
 from batchinfer.pipeline.definition.context import Context
+from batchinfer.pipeline.definition.published_words import other_positive, read_words
 from batchinfer.pipeline.definition.table_steps import differences
 from batchinfer.pipeline.slices.landed import find_slice
 from batchinfer.pipeline.slices.slice_data import SliceData
@@ -38,14 +40,15 @@ class ResolvedModel:
     """A model version whose bundle is here and verified.
 
     Attributes:
-        outdated: what can be wrong in what it says, as a bundle of an earlier build; no error.
+        warnings: what can be wrong in what it says: as a bundle of an earlier build, or because the
+            pipeline file means another class now; no error.
     """
 
     ref: ModelRef
     folder: Path
     manifest: dict[str, Any]
     signature: dict[str, Any]
-    outdated: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -94,7 +97,8 @@ def resolve_model(columns: TableColumns) -> ResolvedModel:
             hint=_remake_hint(context, manifest),
         )
     outdated = read_outdated(folder, manifest, context.asked, _own_alias(context.pipeline))
-    model = ResolvedModel(ref, folder, manifest, signature, tuple(outdated))
+    turned = _other_positive(context, folder, manifest, signature)
+    model = ResolvedModel(ref, folder, manifest, signature, (*outdated, *turned))
     _check_carried(columns, model)
     return model
 
@@ -133,6 +137,19 @@ def _remake_hint(context: Context, manifest: Mapping[str, Any]) -> str:
             f"back, or register a model trained elsewhere: {register}"
         )
     return Hint(made, " makes a version of what the pipeline file says")
+
+
+def _other_positive(
+    context: Context, folder: Path, manifest: Mapping[str, Any], signature: Mapping[str, Any]
+) -> Iterator[str]:
+    """A class that the file names as positive and the model does not. Where each class has a share,
+    `score` is that of the label.
+    """
+    train, given = context.pipeline.train, [column["name"] for column in signature["outputs"]]
+    if train is None or "score" not in given or "scores" in given:
+        return
+    if told := other_positive(read_words(folder, manifest), train.target):
+        yield f"{told}: score is as the model has it; {_remake_hint(context, manifest)}"
 
 
 def _check_steps(
@@ -263,6 +280,8 @@ def resolve_inputs(context: Context, slice_: str) -> ResolvedInputs:
     columns = TableColumns(context)
     suites = load_suites(context.pipeline, context.root)
     data = find_slice(context, slice_)
+    # Before the model, which may not fit only because the file is wrong about a column.
+    check_source_columns(context.loaded, columns.source)
     with step(f"looking up the model {context.pipeline.model.uri}"):
         model = resolve_model(columns)
     check_suite_columns(columns, suites, model)
@@ -271,7 +290,7 @@ def resolve_inputs(context: Context, slice_: str) -> ResolvedInputs:
     report.precision = context.pipeline.model.precision
     report.model_name, report.model_version = model.ref.name, model.ref.version
     report.bundle_digest = model.ref.digest
-    report.warnings += model.outdated
+    report.warnings += model.warnings
     report.source_table, report.source_version = data.table, data.version
     check_writable(context.environment.lake)
     return ResolvedInputs(columns, data, model, suites, road, report, dt.datetime.now(dt.UTC))

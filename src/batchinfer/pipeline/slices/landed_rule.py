@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from pydantic import TypeAdapter
 
 from batchinfer.config.shapes.source_columns import SliceColumn, SliceRule
+from batchinfer.contracts import Problem
 from batchinfer.errors import ConfigError
 from batchinfer.lake.ledger import has_marks, mark_of, mark_transactions, scopes_of, slices_of
 from batchinfer.pipeline.definition.context import Context
@@ -57,9 +58,14 @@ def check_landed_rule(context: Context, known: Mapping[str, int]) -> None:
     some = f"{', '.join(names[:_NAMED])}{', …' if len(names) > _NAMED else ''}"
     count = f"{len(names):,} slice{'' if len(names) == 1 else 's'}"
     raise ConfigError(
-        f"{context.loaded.file}: source.slice: got {_told(source.slice)}, but what has landed in "
-        f"{context.landed} ({count}: {some}) was cut by {told}: a record could stand in two "
-        f"slices, and be learned from and scored twice; allowed: {allowed}",
+        context.loaded.places.sentence(
+            Problem(
+                ("source", "slice"),
+                f"got {_told(source.slice)}, but what has landed in {context.landed} ({count}: "
+                f"{some}) was cut by {told}: a record could stand in two slices, and be learned "
+                f"from and scored twice; allowed: {allowed}",
+            )
+        ),
         "put the rule back; or, to cut by the new one, give the pipeline another name and "
         "sink.table another table, or move the folder of the landed table aside and extract again "
         "(predictions of the former slices stay published until their table is moved, too)",

@@ -218,7 +218,6 @@ def check_file_columns(
     wanted = WantedColumns.of(source, fields, optional)
     found: dict[str, Held] = {}
     problems: list[str] = []
-    hint: str | None = None
     for file in files:
         footer = footers.get(file.name)
         if footer is None:
@@ -228,14 +227,13 @@ def check_file_columns(
         differences = "; ".join(_differences(file, footer, fields, wanted, held))
         if differences:
             problems.append(f"{file.path}: its columns do not fit {allowed}: {differences}")
-            hint = hint or (held.hint if held.ends else None)
         if source.schema_ is None:
             problems += _changed_texts(file, footer, fields)
     if len(problems) > _SHOWN_FILES:
         rest = len(problems) - _SHOWN_FILES
         problems = [*problems[:_SHOWN_FILES], f"{rest:,} more files do not fit either"]
     if problems:
-        raise InputError(problems, hint)
+        raise InputError(problems, wanted.hint_of(found.values()))
     return found
 
 

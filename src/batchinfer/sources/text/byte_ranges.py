@@ -18,7 +18,7 @@ from typing import TypeVar
 from batchinfer.config.schema import names_in_files
 from batchinfer.config.sources import CsvSource, JsonSource, LogSource
 from batchinfer.errors import InputError, InputMissing, listed_some
-from batchinfer.sources.file_columns import WantedColumns
+from batchinfer.sources.file_columns import Held, WantedColumns
 from batchinfer.sources.listing import SourceFile
 from batchinfer.sources.source_splits import LineFeeds, ParquetSplit, TextSplit, WholeFiles
 from batchinfer.sources.text.byte_streams import (
@@ -77,21 +77,29 @@ def plan_text_splits(
     splits: list[TextSplit] = []
     problems: list[str] = []
     hint: str | None = None
+    wanted, headers = None, list[Held]()
+    if isinstance(source, CsvSource):
+        wanted = WantedColumns.of(source, source.schema_, optional)
     for file in files:
         try:
-            splits += _splits_of(file, source, target_bytes, optional)
+            splits += _splits_of(file, source, target_bytes, optional, headers)
         except InputMissing:
             raise
         except InputError as error:
             problems += error.problems
             hint = hint or error.hint
     if problems:
-        raise InputError(listed_some(problems), hint)
+        of_headers = None if wanted is None else wanted.hint_of(headers)
+        raise InputError(listed_some(problems), of_headers or hint)
     return splits
 
 
 def _splits_of(
-    file: SourceFile, source: TextFiles, target_bytes: int, optional: str | None
+    file: SourceFile,
+    source: TextFiles,
+    target_bytes: int,
+    optional: str | None,
+    headers: list[Held],
 ) -> list[TextSplit]:
     compression = compression_of(file.name, source.options.compression)
     multi_line = isinstance(source, CsvSource) and source.options.multi_line
@@ -107,7 +115,7 @@ def _splits_of(
     foreign = None if stream else foreign_content(file.read(0, 16), source.options.encoding)
     if foreign:
         raise InputError(f"{file.path}: {foreign}")
-    layout = _layout(file, source, compression, stream, optional)
+    layout = _layout(file, source, compression, stream, optional, headers)
     whole = TextSplit(
         file,
         layout.start,
@@ -131,8 +139,14 @@ def _splits_of(
 
 
 def _layout(
-    file: SourceFile, source: TextFiles, compression: str | None, stream: bool, optional: str | None
+    file: SourceFile,
+    source: TextFiles,
+    compression: str | None,
+    stream: bool,
+    optional: str | None,
+    headers: list[Held],
 ) -> Layout:
+    """The layout of a file; how its header differs goes to `headers`."""
     if not isinstance(source, CsvSource):
         return Layout((), 0, 1, 0)
     schema, options = list(source.schema_), source.options
@@ -155,6 +169,7 @@ def _layout(
         return Layout(tuple(names_in_files(source).values()), 0, 1, 0)
     wanted = WantedColumns.of(source, schema, optional)
     held = wanted.hold(first.fields)
+    headers.append(held)
     problem = header_problem(first.fields, wanted, held)
     if problem is not None:
         raise InputError(f"{file.path}:{first.blank_lines + 1}: {problem}", held.hint)

@@ -152,7 +152,8 @@ def _nearest_single(value: float, digits: str) -> float:
     if not np.isfinite(made) or float(made) == value:
         return float(made)
     exact = Fraction(Decimal(digits))
-    other = np.nextafter(made, np.float32("inf" if value > float(made) else "-inf"))
+    with np.errstate(over="ignore"):  # beside the greatest float lies infinity
+        other = np.nextafter(made, np.float32("inf" if value > float(made) else "-inf"))
     if not np.isfinite(other):
         return float(made)
     here, there = (abs(exact - Fraction(float(one))) for one in (made, other))

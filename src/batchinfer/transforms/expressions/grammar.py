@@ -7,14 +7,12 @@ Source: the grammar of Spark 4.1's SQL (SqlBaseParser.g4).
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 import pyarrow as pa
 
 from batchinfer.transforms.expressions import sql_types as sql
-from batchinfer.transforms.expressions.casting_text import floating_of
 from batchinfer.transforms.expressions.expression_tokens import Token, tokens_of
 from batchinfer.transforms.expressions.moment_text import day_of, micros_of
+from batchinfer.transforms.expressions.number_literals import read_number
 from batchinfer.transforms.expressions.syntax import Call, CastTo, Literal, Named, Node, told_at
 from batchinfer.transforms.step import nearest_hint
 
@@ -23,20 +21,11 @@ _DEEPEST = 60
 
 _KEYWORDS = frozenset(
     ("and", "or", "not", "in", "is", "null", "true", "false", "case", "when", "then", "else")
-) | frozenset(("end", "between", "like", "rlike", "distinct", "div", "exists", "interval"))
+) | frozenset(
+    ("end", "between", "like", "rlike", "distinct", "div", "exists", "interval", "select")
+)
 _COMPARISONS = {"=": "=", "==": "=", "<>": "<>", "!=": "<>"} | {
     sign: sign for sign in ("<", "<=", ">", ">=", "<=>")
-}
-_SUFFIXES = {
-    "bd": None,
-    "l": sql.BIGINT,
-    "s": sql.SMALLINT,
-    "y": sql.TINYINT,
-    "d": sql.DOUBLE,
-    "f": sql.FLOAT,
-}
-_REACH = {
-    type_: 2 ** (8 * width - 1) for type_, width in zip(sql.INTEGERS, (1, 2, 4, 8), strict=True)
 }
 
 
@@ -203,7 +192,7 @@ def _signed(words: _Words) -> Node:
     while words.now.lower in ("-", "+"):
         if words.now.lower == "-" and words.ahead(1).kind == "number":
             at = words.take().at
-            tree: Node = _number(at, "-" + words.take().text)
+            tree: Node = read_number(at, "-" + words.take().text)
             break
         signs.append(words.take())
     else:
@@ -216,7 +205,7 @@ def _signed(words: _Words) -> Node:
 def _primary(words: _Words) -> Node:
     token = words.now
     if token.kind == "number":
-        tree: Node = _number(token.at, words.take().text)
+        tree: Node = read_number(token.at, words.take().text)
     elif token.kind == "string":
         tree = _text(words)
     elif words.took("("):
@@ -263,6 +252,12 @@ def _worded(words: _Words) -> Node:
         return _moment(words, token.at, word)
     if words.now.lower == "(" and word not in _KEYWORDS:
         return _call(words, token)
+    if word in ("select", "exists"):
+        raise told_at(
+            token.at,
+            f"got '{token.text}'; an expression has the columns of one row, and no subqueries (a "
+            "column of that name stands in backticks)",
+        )
     if word in _KEYWORDS:
         raise told_at(
             token.at, f"got '{token.text}'; allowed: a value (a column of that name in backticks)"
@@ -318,8 +313,14 @@ def _type(words: _Words) -> pa.DataType:
         words.expect(")", "at the end of a type such as decimal(10,2)")
         text += f"({''.join(inside)})"
     found = sql.written_type(text)
+    if found is None and sql.names_decimal(text):
+        raise told_at(
+            at,
+            f"got the type '{text}'; allowed: decimal(precision,scale) with a precision from 1 to "
+            f"{sql.MOST_DIGITS} and a scale from 0 to the precision",
+        )
     if found is None:
-        allowed = ", ".join((*sql.TYPE_WORDS, "decimal(digits,scale) up to 38 digits"))
+        allowed = ", ".join((*sql.TYPE_WORDS, "decimal(precision,scale)"))
         raise told_at(
             at, f"got the type '{text}'{nearest_hint(text, sql.TYPE_WORDS)}; allowed: {allowed}"
         )
@@ -334,34 +335,3 @@ def _moment(words: _Words, at: int, word: str) -> Node:
         allowed = "'2026-01-31'" if type_ == sql.DATE else "'2026-01-31 23:59:59'"
         raise told_at(at, f"got {word} '{text}', which is none; allowed: such as {word} {allowed}")
     return Literal(at, value, type_)
-
-
-def _number(at: int, text: str) -> Literal:
-    digits = text.rstrip("BDbdLlSsYyFf")
-    suffix = text[len(digits) :].lower()
-    if suffix in ("l", "s", "y"):
-        type_ = _SUFFIXES[suffix]
-        if not digits.lstrip("-").isdigit() or not _fits(int(digits), type_):
-            raise told_at(at, f"got {text}, which is no {sql.told_type(type_)}")
-        return Literal(at, int(digits), type_)
-    if suffix in ("d", "f") or (not suffix and "e" in digits.lower()):
-        value = floating_of(digits, single=suffix == "f")
-        return Literal(at, value, sql.FLOAT if suffix == "f" else sql.DOUBLE)
-    if not suffix and digits.lstrip("-").isdigit():
-        for type_ in (sql.INT, sql.BIGINT):
-            if _fits(int(digits), type_):
-                return Literal(at, int(digits), type_)
-    return _decimal(at, text, Decimal(digits))
-
-
-def _fits(value: int, type_: pa.DataType) -> bool:
-    return -_REACH[type_] <= value < _REACH[type_]
-
-
-def _decimal(at: int, text: str, value: Decimal) -> Literal:
-    _, digits, exponent = value.as_tuple()
-    scale = max(-int(exponent), 0)
-    needed = max(len(digits) + max(int(exponent), 0), scale)
-    if needed > sql.MOST_DIGITS:
-        raise told_at(at, f"got {text}, with more than {sql.MOST_DIGITS} digits; write {text}e0")
-    return Literal(at, value, sql.decimal_type(needed, scale))

@@ -45,7 +45,8 @@ _WRITTEN = {name: type_ for type_, name in _NAMES.items() if type_ != NULL} | {
     "timestamp_ltz": TIMESTAMP,
 }
 TYPE_WORDS = (*sorted(_WRITTEN), "decimal")
-_DECIMAL = re.compile(r"(?:decimal|dec|numeric)(?:\((\d+)(?:,(\d+))?\))?")
+_DECIMAL_WORDS = ("decimal", "dec", "numeric")
+_DECIMAL = re.compile(rf"(?:{'|'.join(_DECIMAL_WORDS)})(?:\((\d+)(?:,(\d+))?\))?")
 
 
 def told_type(type_: pa.DataType) -> str:
@@ -59,8 +60,15 @@ def written_type(text: str) -> pa.DataType | None:
     """The type that is written so, without spaces and in lower case; None: there is none."""
     if found := _DECIMAL.fullmatch(text):
         digits, scale = int(found[1] or 10), int(found[2] or 0)
-        return decimal_type(digits, scale) if scale <= digits and 0 < digits <= 38 else None
+        return (
+            decimal_type(digits, scale) if scale <= digits and 0 < digits <= MOST_DIGITS else None
+        )
     return _WRITTEN.get(text)
+
+
+def names_decimal(text: str) -> bool:
+    """Whether the text is of a decimal, whatever stands in its brackets."""
+    return text.partition("(")[0] in _DECIMAL_WORDS
 
 
 def column_type(type_: pa.DataType) -> pa.DataType | None:

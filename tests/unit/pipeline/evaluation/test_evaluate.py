@@ -12,6 +12,7 @@ import pytest
 from deltalake import DeltaTable
 
 from batchinfer.errors import BatchInferError, ConfigError, InputError, InputMissing
+from batchinfer.pipeline.evaluation.outcomes_table import open_outcomes
 
 from .published_tables import BINARY, DAY, NEXT, NUMBER, SEVERAL, Told
 
@@ -187,10 +188,10 @@ def test_keys_of_which_none_match_are_shown_from_both_tables(told: Told) -> None
 @pytest.mark.parametrize(
     ("outcomes", "words"),
     [
-        ("table: outcomes/told, value: cane", "outcomes.value: no such column"),
-        ("table: outcomes/told, value: came, key: ids", "outcomes.key: no such column"),
-        ("table: outcomes/told, value: came, at: idd", "outcomes.at: no such column"),
-        ("table: outcomes/told, value: came, at: id", "outcomes.at: column id"),
+        ("table: outcomes/told, value: cane", "(outcomes.value): no such column"),
+        ("table: outcomes/told, value: came, key: ids", "(outcomes.key): no such column"),
+        ("table: outcomes/told, value: came, at: idd", "(outcomes.at): no such column"),
+        ("table: outcomes/told, value: came, at: id", "(outcomes.at): column id"),
         ("table: predictions/told, value: score", "the pipeline's own predictions"),
     ],
 )
@@ -203,6 +204,28 @@ def test_names_that_the_table_does_not_have_are_refused(
     error = refused(told)
     assert isinstance(error, ConfigError) and words in str(error)
     assert "told.yaml" in str(error) and "allowed" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("table", "outcomes/none"),
+        ("table", "predictions/told"),
+        ("value", "cane"),
+        ("key", "ids"),
+        ("at", "idd"),
+    ],
+)
+def test_an_override_that_names_what_is_not_there_is_the_place_of_the_error(
+    told: Told, field: str, value: str
+) -> None:
+    told.predict(scored(*SCORES), BINARY)
+    told.came(CAME)
+    written = f"outcomes.{field}={value}"
+    with pytest.raises((ConfigError, InputMissing)) as error:
+        open_outcomes(told.context(written))
+    [problem] = error.value.problems
+    assert problem.startswith(f"--set {written} (outcomes.{field}): ") and "allowed" in problem
 
 
 def test_what_is_not_there_is_told(told: Told) -> None:

@@ -10,9 +10,9 @@ import pytest
 
 from batchinfer.config.pipeline import Target
 from batchinfer.errors import InputError
+from batchinfer.pipeline.definition.published_words import PublishedWords
 from batchinfer.pipeline.evaluation.judges import BinaryJudge, judge_of
 from batchinfer.pipeline.evaluation.pairs import PairJudge
-from batchinfer.pipeline.evaluation.published_words import PublishedWords
 
 YES_NO = PublishedWords(("no", "yes"), ("kept", "came back"), ("no", "yes"))
 REST = PublishedWords(("other", ">50K"), ("other", ">50K"), ("other", ">50K"))

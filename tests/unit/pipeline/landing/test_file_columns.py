@@ -4,6 +4,8 @@ which columns come later.
 
 from __future__ import annotations
 
+import re
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -95,6 +97,69 @@ def test_a_missing_column_is_null_with_a_warning_and_a_look_alike_ends_the_run(
         project.extract()
     quiet = ("source.columns.missing=null", "source.columns.new=ignore")
     assert project.extract(DAY, *quiet).warnings == []
+
+
+def test_a_renamed_column_beside_files_with_the_old_name_is_read_under_both(
+    project: SmallProject,
+) -> None:
+    project.edit("color: string", "color: string, note: string")
+    project.write("in/a.csv", "id,size,note\n1,2.5,x\n")
+    project.write("in/b.csv", "id,size,other,notes\n2,3.5,0,y\n")
+    with pytest.raises(InputError) as caught:
+        project.extract()
+    hint = str(caught.value.hint)
+    assert "some of the files that are read have 'note' and others 'notes'" in hint
+    assert "have both: notes: {type: string, column: 'notes'} beside the other columns" in hint
+    assert 'derive: {note_of_both: "coalesce(note, notes)"}' in hint
+    settings = re.findall(r"--set (source\.columns\.\w+=\w+)", hint)
+    assert project.extract(NEXT_DAY, *settings).rows_landed == 2, "or null where it is missing"
+    project.edit("note: string", "note: string, notes: {type: string, column: 'notes'}")
+    derived = 'derive: {note_of_both: "coalesce(note, notes)"}\nfeatures: '
+    project.edit("features: [", derived + "[{one_hot: {columns: note_of_both}}, ")
+    project.extract(DAY, "source.columns.new=ignore")
+    landed = [row for row in rows(project) if row["slice"] == DAY]
+    assert {row["id"]: (row["note"], row["notes"]) for row in landed} == {
+        1: ("x", None),
+        2: (None, "y"),
+    }
+    project.edit("slice: ingest_date", "key: note\n  slice: ingest_date")
+    project.edit(", notes: {type: string, column: 'notes'}", "")
+    project.edit(derived + "[{one_hot: {columns: note_of_both}}, ", "features: [")
+    with pytest.raises(InputError) as caught:
+        project.extract("2026-11-23")
+    assert "no setting reads both, because no row lands without note" in str(caught.value.hint)
+
+
+def test_parquet_files_with_either_name_are_read_under_both(project: SmallProject) -> None:
+    for file, name in (("a", "note"), ("b", "Note")):
+        (project.root / "in").mkdir(exist_ok=True)
+        values = pa.table({"id": [1], "size": [2.5], name: [file]})
+        pq.write_table(values, project.root / f"in/{file}.parquet")
+    project.edit("kind: csv", "kind: parquet")
+    project.edit("*.csv", "*.parquet")
+    project.edit("schema: {id: int,", "schema: {id: long, note: string,")
+    with pytest.raises(InputError) as caught:
+        project.extract()
+    both = "note_2: {type: string, column: 'Note'}"
+    assert f"have both: {both} beside" in str(caught.value.hint)
+    project.edit("note: string", f"note: string, {both}")
+    assert project.extract().rows_landed == 2
+    found = {(row["note"], row["note_2"]) for row in rows(project)}
+    assert found == {("a", None), (None, "b")}
+
+
+def test_each_way_out_of_a_renamed_column_is_enough_by_itself(project: SmallProject) -> None:
+    project.edit("color: string", "color: string, note: string")
+    project.write("in/b.csv", "id,size,notes\n2,3.5,y\n")
+    with pytest.raises(InputError) as caught:
+        project.extract()
+    hint = str(caught.value.hint)
+    assert "note: {type: string, column: 'notes'} in source.schema; or let missing" in hint
+    settings = re.findall(r"--set (source\.columns\.\w+=\w+)", hint)
+    assert len(settings) == 2 and project.extract(DAY, *settings).rows_landed == 1
+    project.edit("note: string", "note: {type: string, column: 'notes'}")
+    assert project.extract(NEXT_DAY).warnings == []
+    assert [row["note"] for row in rows(project) if row["slice"] == NEXT_DAY] == ["y"]
 
 
 def test_new_columns_are_added_to_the_landed_table(project: SmallProject) -> None:

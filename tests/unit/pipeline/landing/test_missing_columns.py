@@ -44,16 +44,26 @@ def refused(project: SmallProject, *overrides: str) -> InputError:
 
 def test_a_json_key_that_looks_like_a_missing_one_ends_the_run(project: SmallProject) -> None:
     write(project, "a.json", *({"id": n, "Amount": n, "note": "x"} for n in range(5)))
-    write(project, "b.json", {"id": 9, "amount": 1.5, "note": "x"})
     error = refused(project)
     assert error.problems == ("a.json: no record has the key amount (column amount), but Amount",)
     assert "path" in str(error.hint) and "source.columns" in str(error.hint)
     # The way that the hint names.
     project.edit("amount: double", "amount: {type: double, path: Amount}")
-    (project.root / "in/b.json").unlink()
     report = project.extract()
     assert [row["amount"] for row in project.table("landed").to_pylist()] == [0, 1, 2, 3, 4]
     assert report.warnings == []
+
+
+def test_files_with_either_key_are_read_by_two_columns(project: SmallProject) -> None:
+    write(project, "a.json", {"id": 1, "Amount": 2.5, "note": "x"})
+    write(project, "b.json", {"id": 9, "amount": 1.5, "note": "x"})
+    assert "have both: a second column" in str(refused(project).hint)
+    project.edit("amount: double", "amount: double, amount_2: {type: double, path: Amount}")
+    project.edit("features:", 'derive: {paid: "coalesce(amount, amount_2)"}\nfeatures:')
+    project.edit("columns: amount}", "columns: paid}")
+    assert project.extract().rows_landed == 2
+    found = {row["id"]: row for row in project.table("landed").to_pylist()}
+    assert (found[1]["amount_2"], found[9]["amount"]) == (2.5, 1.5)
 
 
 def test_without_a_look_alike_it_is_null_with_a_warning(project: SmallProject) -> None:

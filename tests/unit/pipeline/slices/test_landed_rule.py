@@ -66,9 +66,9 @@ def test_every_command_refuses_a_rule_that_is_not_that_of_what_landed(
         COMMANDS[command](landed)
     (problem,) = caught.value.problems
     assert problem.startswith(
-        f"{landed.context().loaded.file}: source.slice: got slice: {{column: seen, unit: day}}, "
-        f"but what has landed in {landed.context().landed} (2 slices: {DAY}, {NEXT}) was cut by "
-        "slice: ingest_date: "
+        f"{landed.context().loaded.file}:6:3 (source.slice): got slice: {{column: seen, unit: "
+        f"day}}, but what has landed in {landed.context().landed} (2 slices: {DAY}, {NEXT}) was "
+        "cut by slice: ingest_date: "
     )
     assert problem.endswith("; allowed: slice: ingest_date") and caught.value.exit_code == 2
     assert "put the rule back; or" in str(caught.value.hint)

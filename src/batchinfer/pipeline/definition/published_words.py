@@ -1,6 +1,7 @@
 """What a model's published predictions mean: its classes, and how the steps after it call them.
 
-Owns reading that from a bundle, without its weights. Knows no tables; loads no torch.
+Owns reading that from a bundle, without its weights, and where the pipeline file says otherwise.
+Knows no tables; loads no torch.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from batchinfer.models.class_names import same_class
 from batchinfer.models.manifest import POSTPROCESS
-from batchinfer.models.targets import OTHER, REST, positive_label
+from batchinfer.models.targets import OTHER, POSITIVE, REST, positive_label
 
 if TYPE_CHECKING:
     from batchinfer.config.pipeline import Target
@@ -96,6 +97,35 @@ def assumed_words(target: Target | None, raw: Sequence[Mapping[str, Any]]) -> Pu
     two = target is not None and (target.positive or target.positive_pattern)
     labels = (OTHER, positive_label(target)) if target is not None and two else ()
     return _renamed(labels, parse_after(raw)[0], None)
+
+
+def knows_other(words: PublishedWords) -> bool:
+    """Whether the class that is not positive is one value, and no word for all others."""
+    return len(words.labels) == 2 and words.labels[0] not in (OTHER, REST)
+
+
+def other_positive(words: PublishedWords, target: Target | None) -> str | None:
+    """What to warn of where the pipeline file names another class as positive than the bundle, as a
+    sentence begins; None where they agree, as far as the bundle tells.
+
+    Runs on: driver.
+    """
+    from batchinfer.models.class_names import positive_places, positive_setting, says_positive
+
+    if len(words.labels) != 2 or target is None or not says_positive(target):
+        return None
+    named: Sequence[int] = positive_places(
+        words.labels, target.positive or (), target.positive_pattern
+    )
+    turned = 0 in named and knows_other(words)
+    # Of a model that learned a pattern, the bundle knows no value that is positive.
+    by_pattern = not target.positive and words.labels[1] == POSITIVE
+    if not turned and (1 in named or by_pattern):
+        return None
+    return (
+        f"{positive_setting(target)}, but the positive class of the model is "
+        f"{words.labels[1]!r}, and the other one {words.labels[0]!r}"
+    )
 
 
 def _labels(params: Mapping[str, Any]) -> tuple[str, ...]:

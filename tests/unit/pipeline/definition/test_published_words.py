@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from batchinfer.config.pipeline import Target
-from batchinfer.pipeline.evaluation.published_words import PublishedWords, assumed_words, read_words
+from batchinfer.pipeline.definition.published_words import PublishedWords, assumed_words, read_words
 from batchinfer.transforms import fit_after, parse_after
 
 BINARY = {"score": pa.float64(), "label": pa.string()}

@@ -1,0 +1,4 @@
+"""Answers for single keys: what fallbacks say, and predictions made now.
+
+Must not publish anything.
+"""
