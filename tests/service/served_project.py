@@ -83,17 +83,23 @@ def rows(
     )
 
 
-def store_of(project: Path, name: str) -> EmbeddedStore:
-    return EmbeddedStore(str(project / "var" / "online" / name))
+def store_of(project: Path, name: str, part: str = "") -> EmbeddedStore:
+    return EmbeddedStore(str(project / "var" / "online" / name / part))
 
 
 def write_generation(
-    project: Path, name: str, generation: str, batch: pa.RecordBatch, parts: int = 2
+    project: Path,
+    name: str,
+    generation: str,
+    batch: pa.RecordBatch,
+    parts: int = 2,
+    key: tuple[str, ...] = KEY,
+    part: str = "",
 ) -> Generation:
     """Writes all rows as one layer, and sets the pointer to it: what `load` does, without Spark."""
-    store = store_of(project, name)
+    store = store_of(project, name, part)
     before = store.pointer()
-    keys = stored_keys([batch[column] for column in KEY]).to_pylist()
+    keys = stored_keys([batch[column] for column in key]).to_pylist()
     pairs = sorted(zip(keys, stored_values(batch).to_pylist(), strict=True))
     store.begin(generation, parts)
     written = []
@@ -114,8 +120,8 @@ def write_generation(
         slice=max(slices, default=None),
         as_of=None,
         rows=batch.num_rows,
-        key=KEY,
-        schema=columns_text(SCHEMA),
+        key=key,
+        schema=columns_text(batch.schema),
         loaded_at=now.isoformat(timespec="seconds"),
         confirmed=dict.fromkeys(slices, confirmed),
     )

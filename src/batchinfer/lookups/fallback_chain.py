@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,9 +20,6 @@ OWN_LEVEL = "="
 LEVEL, BY, ANSWERS, ROW = "level", "by", "answers", "row"
 KEY = (LEVEL, BY)
 
-# The rows of a table of fallbacks: for each (level, by) its row, or None.
-ReadFallbacks = Callable[[Sequence[tuple[str, str]]], Sequence[Mapping[str, Any] | None]]
-
 
 @dataclass(frozen=True)
 class FallbackAnswer:
@@ -30,11 +27,11 @@ class FallbackAnswer:
 
     Attributes:
         level: that answers.
-        row: its columns.
+        row: its columns, as JSON.
     """
 
     level: str
-    row: dict[str, Any]
+    row: str
 
 
 @dataclass(frozen=True)
@@ -67,41 +64,42 @@ class FallbackChain:
         age = now - dt.datetime.fromisoformat(confirmed)
         return age.total_seconds() > self.max_age_s
 
-    def answer(
-        self,
-        key: bytes,
-        attributes: Mapping[str, Any],
-        read: ReadFallbacks,
-    ) -> FallbackAnswer | None:
-        """The answer for a key without a fresh prediction; None: no level has one.
-
-        A level counts whose columns the question says all. Before them stands what was found for
-        this very key, unless the question says attributes of its own.
+    def questions(self, key: bytes, attributes: Mapping[str, Any]) -> list[tuple[str, str]]:
+        """The (level, by) that may answer for a key without a fresh prediction: what was found for
+        this very key, then the levels whose columns are all known.
 
         Args:
             key: as `stored_rows.stored_key` has it.
             attributes: what the question says, or the row that is too old.
         """
-        asked = [
+        return [(OWN_LEVEL, key.decode())] + [
             (name, by_text([attributes[column] for column in by]))
             for name, by in self.levels
             if all(attributes.get(column) is not None for column in by)
         ]
-        own = (OWN_LEVEL, key.decode())
-        found = list(read([own, *asked]))
-        best = next((row for row in found[1:] if row is not None), None)
-        # Attributes that were said win over those that the key had when it was landed.
-        if found[0] is not None and (best is None or not self._said(attributes)):
-            best = found[0]
-        return None if best is None else FallbackAnswer(best[ANSWERS], json.loads(best[ROW]))
+
+    def choose(
+        self, rows: Sequence[Mapping[str, Any] | None], attributes: Mapping[str, Any]
+    ) -> FallbackAnswer | None:
+        """The answer, from the rows of `questions` in their order; None: no level has one.
+
+        Attributes that the question says win over those that the key had when it was landed.
+        """
+        own, *found = rows
+        best = next((row for row in found if row is not None), None)
+        if own is not None and (best is None or not self._said(attributes)):
+            best = own
+        return None if best is None else FallbackAnswer(best[ANSWERS], best[ROW])
 
     def _said(self, attributes: Mapping[str, Any]) -> bool:
         return any(attributes.get(name) is not None for name in self.attributes)
 
 
 def by_text(values: Sequence[Any]) -> str:
-    """The text of a level's values, whatever types they have: 1, "1" and 1.0 are one."""
-    return stored_key([_plain(value) for value in values]).decode()
+    """The text of a level's values, whatever types they have: 1, "1" and 1.0 are one. Empty where the
+    level has none.
+    """
+    return stored_key([_plain(value) for value in values]).decode() if values else ""
 
 
 def _plain(value: Any) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from batchinfer.config.loader import load_environment
 from batchinfer.config.project import find_project, pipeline_files
 from batchinfer.errors import ConfigError, SetupError
+from batchinfer.pipeline.answering.fallback_answers import chain_of
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.slice_names import unit_of
 from batchinfer.pipeline.loading.load_targets import chosen_targets, store_of
@@ -111,4 +112,6 @@ def _served(context: Context, store: str | None) -> ServedPipeline:
         slice_unit=unit_of(context.pipeline.source.slice),
         load_command=str(context.asked.command("load")),
         publish_command=str(context.asked.command("score")),
+        fallback=chain_of(context),
+        fallback_table=context.fallbacks,
     )

@@ -10,74 +10,35 @@ import datetime as dt
 import json
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from batchinfer.contracts import SLICE
 from batchinfer.errors import BatchInferError, InputError, InputMissing
-from batchinfer.lookups.key_values import compare_names, convert_value
+from batchinfer.lookups.fallback_chain import BY, LEVEL, FallbackAnswer, FallbackChain
 from batchinfer.lookups.stores.stored_rows import stored_key
 from batchinfer.report.terminal import show_line
 from batchinfer.schedule import UNIT_FORMATS, unit_name
 from batchinfer.service.followed_store import FollowedStore, HeldGeneration
 from batchinfer.service.problem_documents import HttpProblem, shortened, unavailable, wrong_entry
+from batchinfer.service.question_keys import Key, check_names, split_questions, stored_keys_of
 from batchinfer.service.served_values import ServedPipeline
+from batchinfer.service.table_reads import TableReads, TableRows
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    pass
 
-_T = TypeVar("_T")
 # The event loop waits for so many keys at once, where reads are quick.
 _INLINE_KEYS = 16
-_TABLE_THREADS = 4
 _SLICE_LETTERS = 200
 # The kind of problem that a key without a row is.
 ABSENT = "absent-key"
-Key = Mapping[str, Any]
 
 
-class TableReads:
-    """Reads of tables, in a few threads: they take tens of milliseconds, not microseconds."""
+class FoundRow(NamedTuple):
+    """A row of a key, as JSON, and when its slice was last confirmed; None: nobody knows."""
 
-    def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(_TABLE_THREADS, "table")
-        self._confirmed: dict[str, tuple[int, Mapping[str, float]]] = {}
-
-    async def rows(
-        self, table: str, keys: Sequence[Key], as_of: str | None, seconds: float
-    ) -> tuple[list[dict[str, Any] | None], Mapping[str, float]]:
-        """The row of each key, and when each slice was last confirmed.
-
-        Raises:
-            asyncio.TimeoutError: they took longer.
-            BatchInferError: as `lookup_rows` does.
-        """
-        reading = asyncio.get_running_loop().run_in_executor(
-            self._pool, self._read, table, keys, as_of
-        )
-        return await asyncio.wait_for(reading, seconds)
-
-    def _read(
-        self, table: str, keys: Sequence[Key], as_of: str | None
-    ) -> tuple[list[dict[str, Any] | None], Mapping[str, float]]:
-        # Both are heavy, and most services never read a table.
-        from batchinfer.lookups.confirmed import confirmed_times
-        from batchinfer.lookups.keyed_snapshots import open_snapshot
-        from batchinfer.lookups.tables import lookup_rows
-
-        rows = lookup_rows(table, keys, as_of)
-        version = open_snapshot(table).version
-        known = self._confirmed.get(table)
-        if known is None or known[0] != version:
-            times = confirmed_times(table, version)
-            seconds = {
-                name: dt.datetime.fromisoformat(text).timestamp() for name, text in times.items()
-            }
-            known = self._confirmed[table] = (version, seconds)
-        return rows, known[1]
-
-    def close(self) -> None:
-        self._pool.shutdown(wait=False, cancel_futures=True)
+    row: bytes
+    confirmed_s: float | None
 
 
 class AnswerBody:
@@ -85,74 +46,148 @@ class AnswerBody:
 
     Attributes:
         hits, misses: keys that have a row, and keys that have none.
+        fallbacks: keys that a fallback answers for, whether they have an old row or none.
     """
 
-    __slots__ = ("body", "hits", "misses")
+    __slots__ = ("body", "fallbacks", "hits", "misses")
 
-    def __init__(self, body: bytes, hits: int, misses: int) -> None:
-        self.body, self.hits, self.misses = body, hits, misses
+    def __init__(self, body: bytes, hits: int, misses: int, fallbacks: int = 0) -> None:
+        self.body, self.hits, self.misses, self.fallbacks = body, hits, misses, fallbacks
 
 
 class PipelineAnswers:
-    """Answers questions after keys of one pipeline."""
+    """Answers questions after keys of one pipeline.
+
+    Attributes:
+        fallbacks: the store of answers for keys without a fresh prediction; None: nothing answers.
+    """
 
     def __init__(
-        self, served: ServedPipeline, store: FollowedStore, tables: TableReads, seconds: float
+        self,
+        served: ServedPipeline,
+        store: FollowedStore,
+        fallbacks: FollowedStore | None,
+        tables: TableReads,
+        seconds: float,
     ) -> None:
-        self.served, self.store = served, store
+        self.served, self.store, self.fallbacks = served, store, fallbacks
         self._tables, self._seconds = tables, seconds
 
-    async def one(self, key: Key, as_of: str | None) -> AnswerBody:
-        """The row of one key: found, prediction, and the seconds since it was last confirmed.
+    @property
+    def stores(self) -> list[FollowedStore]:
+        """All stores that are followed for it."""
+        return [self.store, *([self.fallbacks] if self.fallbacks is not None else [])]
+
+    def state(self) -> dict[str, Any]:
+        """How the pipeline stands; its fallbacks stand beside it, and degrade it at most."""
+        told = self.store.state()
+        if self.fallbacks is None:
+            return told
+        fallbacks = self.fallbacks.state()
+        if told["state"] in ("store", "table") and fallbacks["state"] in (
+            "unavailable",
+            "degraded",
+        ):
+            told = {**told, "state": "degraded"}
+        return {**told, "fallbacks": fallbacks}
+
+    async def one(self, question: Key, as_of: str | None) -> AnswerBody:
+        """The row of one key: found, prediction, and the seconds since it was last confirmed; where
+        there is none, or an old one, what a fallback says.
 
         Raises:
-            HttpProblem: 404 where there is none.
+            HttpProblem: 404 where there is neither.
         """
-        told, _ = await self._told([key], as_of)
-        if told[0] is None:
-            return self._absent()
-        return AnswerBody(b'{"found":true,' + told[0] + b"}", 1, 0)
+        told, _ = await self._told([question], as_of)
+        answer = told[0]
+        if answer.text is None:
+            raise HttpProblem(
+                404, ABSENT, f"pipeline {self.served.name} has no prediction of this key"
+            )
+        return AnswerBody(
+            b"{" + answer.text + b"}", int(answer.found), int(not answer.found), int(answer.fell)
+        )
 
-    async def many(self, keys: Sequence[Key], as_of: str | None) -> AnswerBody:
+    async def many(self, questions: Sequence[Key], as_of: str | None) -> AnswerBody:
         """The rows of several keys in their order, all of one generation."""
-        told, generation = await self._told(keys, as_of)
+        told, generation = await self._told(questions, as_of)
         results = [
-            b'{"found":false,"prediction":null}' if one is None else b'{"found":true,' + one + b"}"
+            b'{"found":false,"prediction":null}' if one.text is None else b"{" + one.text + b"}"
             for one in told
         ]
         name = json.dumps(generation).encode()
         body = b'{"results":[' + b",".join(results) + b'],"generation":' + name + b"}"
-        misses = told.count(None)
-        return AnswerBody(body, len(told) - misses, misses)
-
-    def _absent(self) -> AnswerBody:
-        """What a key without a row is answered. Fallbacks, once pipelines have them, stand here."""
-        raise HttpProblem(404, ABSENT, f"pipeline {self.served.name} has no prediction of this key")
+        hits = sum(one.found for one in told)
+        return AnswerBody(body, hits, len(told) - hits, sum(one.fell for one in told))
 
     async def _told(
-        self, keys: Sequence[Key], as_of: str | None
-    ) -> tuple[list[bytes | None], str | None]:
-        """For each key the members `prediction` and `age_s`, without braces; and the generation."""
+        self, questions: Sequence[Key], as_of: str | None
+    ) -> tuple[list[_Told], str | None]:
+        """The answer for each question, and the generation that it is of."""
+        chain = self.served.fallback if as_of is None else None
+        keys, attributes = split_questions(questions, self.served.key, chain)
         if as_of is not None:
             self._check_slice(as_of)
-            return await self._from_table(keys, as_of), None
+        found, stored, generation = await self._found(keys, as_of)
+        now = time.time()
+        told = [_plain(row, now) for row in found]
+        if chain is not None:
+            await self._add_fallbacks(chain, told, found, stored, attributes, now)
+        return told, generation
+
+    async def _found(
+        self, keys: Sequence[Key], as_of: str | None
+    ) -> tuple[list[FoundRow | None], list[bytes], str | None]:
+        """The row of each key, the keys as stores have them, and the generation."""
+        if as_of is not None:
+            return await self._from_table(keys, as_of)
         with self.store.held() as held:
             if held is None:
-                return await self._from_table(keys, None), None
-            _check_names(keys, held.generation.key)
-            stored = _stored_keys(keys, held.key_types)
-            if self.store.inline and len(stored) <= _INLINE_KEYS:
-                rows = self.store.read_inline(held, stored)
-            else:
-                rows = await self.store.read(held, stored, self._seconds)
-        now = time.time()
-        return [_told(row, held, now) for row in rows], held.generation.name
+                return await self._from_table(keys, None)
+            check_names(keys, held.generation.key, self.served.fallback)
+            stored = stored_keys_of(keys, held.key_types)
+            rows = await self._read(self.store, held, stored)
+        found = [
+            None
+            if row is None
+            else FoundRow(row, held.confirmed_s.get(json.loads(row)[SLICE] or ""))
+            for row in rows
+        ]
+        return found, stored, held.generation.name
 
-    async def _from_table(self, keys: Sequence[Key], as_of: str | None) -> list[bytes | None]:
-        name = self.served.name
-        _check_names(keys, self.served.key)
+    async def _read(
+        self, store: FollowedStore, held: HeldGeneration, stored: Sequence[bytes]
+    ) -> list[bytes | None]:
+        if store.inline and len(stored) <= _INLINE_KEYS:
+            return store.read_inline(held, stored)
+        return await store.read(held, stored, self._seconds)
+
+    async def _from_table(
+        self, keys: Sequence[Key], as_of: str | None
+    ) -> tuple[list[FoundRow | None], list[bytes], None]:
+        check_names(keys, self.served.key, None if as_of else self.served.fallback)
         try:
-            rows, confirmed = await self._tables.rows(self.served.table, keys, as_of, self._seconds)
+            read = await self._read_table(self.served.table, keys, as_of)
+        except InputMissing:
+            raise self._nothing_published() from None
+        found = [
+            None
+            if row is None
+            else FoundRow(_row_text(row), read.confirmed_s.get(row[SLICE] or ""))
+            for row in read.rows
+        ]
+        return found, read.stored, None
+
+    async def _read_table(self, table: str, keys: Sequence[Key], as_of: str | None) -> TableRows:
+        """Rows of a table.
+
+        Raises:
+            InputMissing: there is none.
+            HttpProblem: 422, 503, 504: keys that do not fit, a table that cannot be read in time.
+        """
+        name = self.served.name
+        try:
+            return await self._tables.rows(table, keys, as_of, self._seconds)
         except asyncio.TimeoutError:
             raise HttpProblem(
                 504,
@@ -160,7 +195,7 @@ class PipelineAnswers:
                 f"the table of pipeline {name} took longer than {self._seconds:g} s",
             ) from None
         except InputMissing:
-            raise self._nothing_published() from None
+            raise
         except InputError as error:
             errors = [{"name": "key", "allowed": shortened(problem)} for problem in error.problems]
             raise HttpProblem(422, "wrong-key", error.problems[0], errors) from None
@@ -169,8 +204,47 @@ class PipelineAnswers:
             raise unavailable(
                 "table-unavailable", f"the table of pipeline {name} cannot be read now"
             ) from None
-        now = time.time()
-        return [None if row is None else _told_row(row, confirmed, now) for row in rows]
+
+    async def _add_fallbacks(
+        self,
+        chain: FallbackChain,
+        told: list[_Told],
+        found: Sequence[FoundRow | None],
+        stored: Sequence[bytes],
+        attributes: Sequence[Mapping[str, Any]],
+        now: float,
+    ) -> None:
+        """Answers of the levels for keys that have no row, or an old one, in place."""
+        due = [place for place, row in enumerate(found) if row is None or _is_old(chain, row, now)]
+        if not due:
+            return
+        known: list[Mapping[str, Any]] = []
+        asked: list[list[tuple[str, str]]] = []
+        for place in due:
+            row = found[place]
+            known.append({**({} if row is None else json.loads(row.row)), **attributes[place]})
+            asked.append(chain.questions(stored[place], known[-1]))
+        rows = iter(await self._fallback_rows([pair for pairs in asked for pair in pairs]))
+        for place, pairs, about in zip(due, asked, known, strict=True):
+            answer = chain.choose([next(rows) for _ in pairs], about)
+            told[place] = _with_fallback(told[place], answer)
+
+    async def _fallback_rows(
+        self, asked: Sequence[tuple[str, str]]
+    ) -> list[Mapping[str, Any] | None]:
+        """The rows of the table of fallbacks, from its store or from the table itself."""
+        assert self.fallbacks is not None, "a pipeline with levels has a store of them"
+        with self.fallbacks.held() as held:
+            if held is not None:
+                keys = [stored_key(pair) for pair in asked]
+                rows = await self._read(self.fallbacks, held, keys)
+                return [None if row is None else json.loads(row) for row in rows]
+        keys = [{LEVEL: level, BY: by} for level, by in asked]
+        try:
+            return [*(await self._read_table(self.served.fallback_table, keys, None)).rows]
+        except InputMissing:
+            # The run that publishes has not computed them yet.
+            return [None] * len(asked)
 
     def _nothing_published(self) -> HttpProblem:
         commands = [self.served.publish_command, self.served.load_command]
@@ -210,74 +284,48 @@ def _is_of_unit(unit: str, text: str) -> bool:
         return False
 
 
-def _check_names(keys: Sequence[Key], columns: Sequence[str]) -> None:
-    """Refuses columns that are not the key's, and keys that lack some; every one of them at once.
+class _Told(NamedTuple):
+    """The answer for one question.
 
-    Raises:
-        HttpProblem: 400.
+    Attributes:
+        text: the members of its JSON object, without braces; None: there is nothing to say.
+        found: whether the key has a row.
+        fell: whether a fallback is in it.
     """
-    wanted = set(columns)
-    allowed = ", ".join(columns)
-    errors: list[dict[str, str]] = []
-    first = ""
-    for number, key in enumerate(keys):
-        if set(key) == wanted:
-            continue
-        place = "" if len(keys) == 1 else f"keys[{number}]."
-        first = first or compare_names(list(key), columns)[0]
-        errors += [
-            wrong_entry(place + name, key[name], f"key columns: {allowed}")
-            for name in key
-            if name not in wanted
-        ]
-        errors += [
-            {"name": place + name, "got": "nothing", "allowed": "a value"}
-            for name in columns
-            if name not in key
-        ]
-    if errors:
-        raise HttpProblem(400, "wrong-parameters", first, errors)
+
+    text: bytes | None
+    found: bool
+    fell: bool = False
 
 
-def _stored_keys(keys: Sequence[Key], types: Mapping[str, pa.DataType]) -> list[bytes]:
-    """The keys as they lie in a store.
-
-    Raises:
-        HttpProblem: 422: values that are not of the columns' types; every one of them.
-    """
-    stored: list[bytes] = []
-    errors: list[dict[str, str]] = []
-    first = ""
-    for number, key in enumerate(keys):
-        values: list[Any] = []
-        for name, type_ in types.items():
-            try:
-                values.append(convert_value(name, key[name], type_))
-            except InputError as error:
-                first = first or str(error)
-                place = name if len(keys) == 1 else f"keys[{number}].{name}"
-                allowed = str(error).rpartition("; allowed: ")[2]
-                errors.append(wrong_entry(place, key[name], allowed))
-        if not errors:
-            stored.append(stored_key(values))
-    if errors:
-        raise HttpProblem(422, "wrong-key", first, errors)
-    return stored
-
-
-def _told(row: bytes | None, held: HeldGeneration, now: float) -> bytes | None:
+def _plain(row: FoundRow | None, now: float) -> _Told:
     if row is None:
-        return None
-    slice_ = json.loads(row)[SLICE]
-    age = _age(held.confirmed_s.get(slice_ or ""), now)
-    return b'"prediction":' + row + b',"age_s":' + age
+        return _Told(None, False)
+    age = b"null" if row.confirmed_s is None else b"%d" % max(0, now - row.confirmed_s)
+    return _Told(b'"found":true,"prediction":' + row.row + b',"age_s":' + age, True)
 
 
-def _told_row(row: Mapping[str, Any], confirmed: Mapping[str, float], now: float) -> bytes:
-    text = json.dumps(row, ensure_ascii=False, separators=(",", ":"))
-    age = _age(confirmed.get(row[SLICE] or ""), now)
-    return b'"prediction":' + text.encode() + b',"age_s":' + age
+def _with_fallback(told: _Told, answer: FallbackAnswer | None) -> _Told:
+    """An answer with what a level says: beside an old row, or in place of none."""
+    if told.text is not None:
+        text = told.text + b',"stale":true'
+        if answer is None:
+            return _Told(text, True)
+        level = json.dumps(answer.level).encode()
+        row = answer.row.encode()
+        return _Told(text + b',"fallback":' + level + b',"fallback_prediction":' + row, True, True)
+    if answer is None:
+        return told
+    level = json.dumps(answer.level).encode()
+    text = b'"found":false,"fallback":' + level + b',"prediction":' + answer.row.encode()
+    return _Told(text, False, True)
 
 
-def _age(confirmed_s: float | None, now: float) -> bytes:
-    return b"null" if confirmed_s is None else b"%d" % max(0, now - confirmed_s)
+def _is_old(chain: FallbackChain, row: FoundRow, now: float) -> bool:
+    if chain.max_age_s is None:
+        return False
+    return row.confirmed_s is None or now - row.confirmed_s > chain.max_age_s
+
+
+def _row_text(row: Mapping[str, Any]) -> bytes:
+    return json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode()

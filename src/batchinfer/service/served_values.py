@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from batchinfer.config.shapes.online_stores import Target
+from batchinfer.lookups.fallback_chain import FallbackChain
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class ServedPipeline:
         slice_unit: hour, day or month; None where slices are values of a column.
         load_command: that fills the store.
         publish_command: that publishes predictions.
+        fallback: what answers for keys without a fresh prediction; None: nothing does.
+        fallback_table: place of the table of these answers.
     """
 
     name: str
@@ -33,6 +36,8 @@ class ServedPipeline:
     slice_unit: str | None
     load_command: str
     publish_command: str
+    fallback: FallbackChain | None = None
+    fallback_table: str = ""
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import json
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -27,7 +28,7 @@ from batchinfer.service.access_log import AccessLog
 from batchinfer.service.caller_keys import CallerCheck, not_yours
 from batchinfer.service.followed_store import FollowedStore, HeldGeneration
 from batchinfer.service.openapi_document import describe
-from batchinfer.service.pipeline_answers import ABSENT, AnswerBody, PipelineAnswers, TableReads
+from batchinfer.service.pipeline_answers import ABSENT, AnswerBody, PipelineAnswers
 from batchinfer.service.problem_documents import (
     MEDIA_TYPE,
     HttpProblem,
@@ -39,6 +40,7 @@ from batchinfer.service.question_bodies import read_questions
 from batchinfer.service.request_guard import CALL, Application, HttpCall, RequestGuard
 from batchinfer.service.served_values import ServedPipeline, ServiceSettings
 from batchinfer.service.service_metrics import ServiceMetrics, all_figures
+from batchinfer.service.table_reads import TableReads
 from batchinfer.version import __version__
 
 PREDICTIONS = "/v1/predictions"
@@ -57,7 +59,11 @@ class ServiceApplication:
         self._tables = TableReads()
         self._answers = {
             served.name: PipelineAnswers(
-                served, self._followed(served), self._tables, settings.bounds.seconds
+                served,
+                self._followed(served),
+                self._followed_fallbacks(served),
+                self._tables,
+                settings.bounds.seconds,
             )
             for served in settings.pipelines
         }
@@ -115,14 +121,14 @@ class ServiceApplication:
         return self._respond(await answers.many(keys, as_of), call)
 
     def _respond(self, answer: AnswerBody, call: HttpCall) -> Response:
-        self._metrics.count_keys(call.pipeline, answer.hits, answer.misses)
+        self._metrics.count_keys(call.pipeline, answer.hits, answer.misses, answer.fallbacks)
         return Response(answer.body, media_type="application/json")
 
     async def _health(self, request: Request, call: HttpCall) -> Response:
         return _json({"status": "ok"})
 
     async def _ready(self, request: Request, call: HttpCall) -> Response:
-        states = {name: answers.store.state() for name, answers in self._answers.items()}
+        states = {name: answers.state() for name, answers in self._answers.items()}
         told = {state["state"] for state in states.values()}
         out = bool(told & {"starting", "unavailable"})
         status = "unavailable" if out else ("degraded" if "degraded" in told else "ready")
@@ -163,12 +169,20 @@ class ServiceApplication:
         store = open_store(served.target, StoredTable(served.name, Path(served.home)))
         return FollowedStore(served, store, functools.partial(self._took_up, served.name))
 
+    def _followed_fallbacks(self, served: ServedPipeline) -> FollowedStore | None:
+        if served.fallback is None:
+            return None
+        name = f"{served.name}.fallbacks"
+        store = open_store(served.target, StoredTable(name, Path(served.home)))
+        own = replace(served, name=name, table=served.fallback_table, fallback=None)
+        return FollowedStore(own, store, lambda _: None)
+
     def _took_up(self, name: str, held: HeldGeneration) -> None:
         self._metrics.count_switch(name)
 
     @asynccontextmanager
     async def _live(self, _: FastAPI) -> AsyncGenerator[None]:
-        stores = [answers.store for answers in self._answers.values()]
+        stores = [store for answers in self._answers.values() for store in answers.stores]
         looks = [asyncio.ensure_future(store.look()) for store in stores]
         await asyncio.wait(looks, timeout=_FIRST_LOOK_S)
         tasks = [

@@ -37,7 +37,7 @@ class ServiceMetrics:
         )
         self._keys = Counter(
             "batchinfer_keys",
-            "Keys that were asked for: hit, miss.",
+            "Keys that were asked for: hit, miss; fallback of those that a fallback answers for.",
             ["pipeline", "result"],
             registry=registry,
         )
@@ -76,7 +76,7 @@ class ServiceMetrics:
         )
         # To find a child by its labels costs more than to count.
         self._by_request: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
-        self._by_pipeline: dict[str, tuple[Counter, Counter]] = {}
+        self._by_pipeline: dict[str, tuple[Counter, Counter, Counter]] = {}
 
     def count_request(self, route: str, pipeline: str, status: int, seconds: float) -> None:
         """One request that was answered."""
@@ -90,18 +90,21 @@ class ServiceMetrics:
         found[0].inc()
         found[1].observe(seconds)
 
-    def count_keys(self, pipeline: str, hits: int, misses: int) -> None:
+    def count_keys(self, pipeline: str, hits: int, misses: int, fallbacks: int = 0) -> None:
         """Keys of one request."""
         found = self._by_pipeline.get(pipeline)
         if found is None:
             found = self._by_pipeline[pipeline] = (
                 self._keys.labels(pipeline, "hit"),
                 self._keys.labels(pipeline, "miss"),
+                self._keys.labels(pipeline, "fallback"),
             )
         if hits:
             found[0].inc(hits)
         if misses:
             found[1].inc(misses)
+        if fallbacks:
+            found[2].inc(fallbacks)
 
     def count_rejected(self, reason: str) -> None:
         """One request that was refused unread."""

@@ -6,6 +6,7 @@ Runs on: driver, without Spark.
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -76,18 +77,17 @@ def add_fallbacks(
     )
     now = dt.datetime.now(dt.timezone.utc)
 
-    def read(asked: Sequence[tuple[str, str]]) -> list[dict[str, Any] | None]:
-        return lookup_rows(context.fallbacks, [{LEVEL: level, BY: by} for level, by in asked])
-
     for key, result in zip(keys, results, strict=True):
         row = result["prediction"]
         stale = row is not None and chain.is_stale(times.get(row[SLICE] or ""), now)
         if row is not None and not stale:
             continue
         known = {**({} if row is None else row), **attributes}
-        answer = chain.answer(stored_key(convert_key(key, types)), known, read)
+        asked = chain.questions(stored_key(convert_key(key, types)), known)
+        rows = lookup_rows(context.fallbacks, [{LEVEL: level, BY: by} for level, by in asked])
+        answer = chain.choose(rows, known)
         if stale:
             result["stale"] = True
         if answer is not None:
             result["fallback"] = answer.level
-            result["fallback_prediction" if stale else "prediction"] = answer.row
+            result["fallback_prediction" if stale else "prediction"] = json.loads(answer.row)
