@@ -4,6 +4,7 @@ time.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import time
@@ -147,3 +148,21 @@ def test_the_service_is_whole_after_all_of_this(narrow: Served) -> None:
     assert not [line for line in narrow.lines if "Traceback" in line]
     assert narrow.process.poll() is None
     assert len(narrow.workers()) == 1
+
+
+def test_a_client_that_does_not_read_its_answers_holds_no_place_for_long(narrow: Served) -> None:
+    host, _, port = narrow.url.rpartition("//")[2].rpartition(":")
+    question = f"GET {PATH}?customer=c5&order=5 HTTP/1.1\r\nhost: a\r\n\r\n".encode() * 100
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        connection.settimeout(1)
+        connection.connect((host, int(port)))
+        # Whole questions, until neither side takes more: then an answer waits to be written.
+        with contextlib.suppress(TimeoutError, ConnectionError):
+            while True:
+                connection.sendall(question)
+                time.sleep(0.01)
+        until = time.monotonic() + 10
+        while "\nbatchinfer_requests_in_flight 1.0\n" not in get(narrow, "/metrics").text:
+            assert time.monotonic() < until, "a place is still held"
+            time.sleep(0.1)

@@ -73,6 +73,7 @@ def test_a_signal_ends_it_after_the_requests_in_flight(
         assert (told["exit_code"], told["workers"]) == (code, 2)
         assert told["pipelines"] == ["churn", "fresh", "later"]
         assert told["url"] == served.url
+        assert "requests in flight had their time to be answered" in told["errors"][0]
         assert not [worker for worker in workers if Path(f"/proc/{worker}").exists()]
         assert "Traceback" not in "".join(served.lines)
 

@@ -6,6 +6,7 @@ Owns that each request is answered with a document, and that no error leaves mor
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
 import re
@@ -45,7 +46,7 @@ class HttpCall:
         pipeline: that is served; empty for others.
         caller: whose key was sent; None: nobody's.
         keys: that were asked for, where the log tells them.
-        gone: the client has left before its request was whole.
+        gone: the client has left before its request was whole, or does not read its answer.
     """
 
     __slots__ = ("bytes", "caller", "gone", "keys", "pipeline", "request_id", "route", "status")
@@ -93,6 +94,10 @@ class RequestGuard:
                 call.bytes += len(message.get("body", b""))
             await send(message)
 
+        # Its body may take its time, and its answer; a client that does not read gets no more.
+        limit = asyncio.get_running_loop().call_later(
+            2 * self._bounds.seconds + 1, _give_up, asyncio.current_task(), call
+        )
         health = scope["path"] in HEALTH
         self._busy += 1
         self._metrics.in_flight.inc()
@@ -103,10 +108,14 @@ class RequestGuard:
             await self._app(scope, receive, told)
         except HttpProblem as problem:
             await self._refuse(problem, call, told)
+        except asyncio.CancelledError:
+            if not call.gone:
+                raise
         except Exception:  # noqa: BLE001 - whatever it is, the caller is told a sentence
             show_line(without_credentials(traceback.format_exc()).rstrip())
             await self._refuse(failure(), call, told)
         finally:
+            limit.cancel()
             self._busy -= 1
             self._metrics.in_flight.dec()
             self._ended(scope, call, time.perf_counter() - started)
@@ -158,6 +167,12 @@ class RequestGuard:
         if self._log_keys and call.keys is not None:
             line["keys"] = call.keys
         self._log.write(line)
+
+
+def _give_up(task: asyncio.Task[Any] | None, call: HttpCall) -> None:
+    call.gone = True
+    if task is not None:
+        task.cancel()
 
 
 async def send_problem(problem: HttpProblem, call: HttpCall, send: Send) -> None:

@@ -120,17 +120,13 @@ def url_of(place: Listening, port: int) -> str:
 
 
 class WorkerWatch:
-    """The workers of one service.
-
-    Attributes:
-        restarts: workers that ended by themselves, and were started anew.
-    """
+    """The workers of one service."""
 
     def __init__(self, settings: ServiceSettings, workers: int, listening: socket.socket) -> None:
         self._settings, self._workers, self._socket = settings, workers, listening
         self._figures = process_folder("figures")
         self._children: list[_Child] = []
-        self.restarts = 0
+        self._forced = 0
 
     def run(self, begun: str) -> None:
         """Keeps the workers running until a signal comes.
@@ -151,6 +147,12 @@ class WorkerWatch:
                 self._replace_ended()
         finally:
             self._end()
+
+    def how_it_ended(self) -> str:
+        """What became of requests in flight, once the workers have ended."""
+        if self._forced:
+            return f"{self._forced} workers took too long, and requests of theirs were cut off"
+        return "requests in flight had their time to be answered"
 
     def _start(self) -> _Child:
         read, write = os.pipe()
@@ -200,7 +202,6 @@ class WorkerWatch:
             show_line(f"batchinfer: worker {child.process.pid} ended ({how}); another one begins")
             _close(child)
             forget_worker(self._figures, child.process.pid)
-            self.restarts += 1
             time.sleep(_ANEW_AFTER_S)
             self._children[place] = self._start()
 
@@ -218,6 +219,7 @@ class WorkerWatch:
         finally:
             for child in self._children:
                 if child.process.poll() is None:
+                    self._forced += 1
                     child.process.kill()
                     child.process.wait()
                 _close(child)
@@ -233,7 +235,7 @@ def _close(child: _Child) -> None:
 
 
 @contextlib.contextmanager
-def told_of(facts: dict[str, object]) -> Generator[None]:
+def _told_of(facts: dict[str, object]) -> Generator[None]:
     """What is known of the service stands in the JSON line, however it ends."""
     started = time.perf_counter()
     try:
@@ -257,5 +259,10 @@ def serve_by_workers(settings: ServiceSettings, workers: int) -> None:
         names = [served.name for served in settings.pipelines]
         url = url_of(place, port)
         watch = WorkerWatch(settings, workers, listening)
-        with told_of({"pipelines": names, "url": url, "workers": workers}):
-            watch.run(f"serving {', '.join(names)} on {url}")
+        with _told_of({"pipelines": names, "url": url, "workers": workers}):
+            try:
+                watch.run(f"serving {', '.join(names)} on {url}")
+            except Interrupted as stopped:
+                signal_, _, _ = stopped.problems[0].partition(":")
+                stopped.problems = (f"{signal_}: {watch.how_it_ended()}",)
+                raise
