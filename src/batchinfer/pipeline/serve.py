@@ -12,12 +12,21 @@ from batchinfer.config.loader import load_environment
 from batchinfer.config.project import find_project, pipeline_files
 from batchinfer.errors import ConfigError, SetupError
 from batchinfer.pipeline.answering.fallback_answers import chain_of
+from batchinfer.pipeline.answering.feature_rows import keys_refused
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.slice_names import unit_of
 from batchinfer.pipeline.loading.load_targets import chosen_targets, store_of
 from batchinfer.service.caller_keys import read_callers
-from batchinfer.service.served_values import Bounds, Listening, ServedPipeline, ServiceSettings
+from batchinfer.service.served_values import (
+    AskedPipeline,
+    Bounds,
+    Listening,
+    ServedPipeline,
+    ServiceSettings,
+)
 
+# What a worker runs: it can score, which the service itself cannot.
+WORKER_MODULE = "batchinfer.pipeline.answering.service_entry"
 _PACKAGES = ("fastapi", "uvicorn", "uvloop", "httptools", "prometheus_client")
 
 
@@ -48,7 +57,10 @@ def serve_pipelines(
     """
     _check_packages()
     contexts = _contexts(refs, env, overrides)
-    pipelines = tuple(_served(context, store) for context in contexts)
+    pipelines = tuple(
+        _served(context, store, AskedPipeline(ref, env, tuple(overrides)))
+        for ref, context in contexts.items()
+    )
     settings = ServiceSettings(
         pipelines=pipelines,
         listening=listening or Listening(),
@@ -59,7 +71,7 @@ def serve_pipelines(
     )
     from batchinfer.service.worker_watch import serve_by_workers
 
-    serve_by_workers(settings, workers)
+    serve_by_workers(settings, workers, WORKER_MODULE)
 
 
 def _check_packages() -> None:
@@ -73,7 +85,7 @@ def _check_packages() -> None:
         )
 
 
-def _contexts(refs: Sequence[str], env: str, overrides: Sequence[str]) -> list[Context]:
+def _contexts(refs: Sequence[str], env: str, overrides: Sequence[str]) -> dict[str, Context]:
     project = find_project(Path.cwd())
     load_environment(env, project)
     named = list(dict.fromkeys(refs)) or [file.stem for file in pipeline_files(project)]
@@ -81,14 +93,14 @@ def _contexts(refs: Sequence[str], env: str, overrides: Sequence[str]) -> list[C
         raise ConfigError(
             f"serve: {project} has no pipelines; allowed: -p with a name or a YAML file"
         )
-    contexts: list[Context] = []
+    contexts: dict[str, Context] = {}
     problems: list[str] = []
     for ref in named:
         try:
-            contexts.append(Context.open(ref, env, overrides))
+            contexts[ref] = Context.open(ref, env, overrides)
         except ConfigError as error:
             problems += error.problems
-    names = [context.name for context in contexts]
+    names = [context.name for context in contexts.values()]
     problems += [
         f"-p: pipeline {name} is named twice; allowed: each name once"
         for name in sorted(set(names))
@@ -99,7 +111,7 @@ def _contexts(refs: Sequence[str], env: str, overrides: Sequence[str]) -> list[C
     return contexts
 
 
-def _served(context: Context, store: str | None) -> ServedPipeline:
+def _served(context: Context, store: str | None, asked: AskedPipeline) -> ServedPipeline:
     target = chosen_targets(context, store)[0]
     # Its address and its driver: a worker that lacks them would say so too late.
     store_of(context, target).close()
@@ -114,4 +126,8 @@ def _served(context: Context, store: str | None) -> ServedPipeline:
         publish_command=str(context.asked.command("score")),
         fallback=chain_of(context),
         fallback_table=context.fallbacks,
+        asked=asked,
+        keys_refused=keys_refused(context),
+        extract_command=str(context.extract_command()),
+        models_command=str(context.asked.command("models")),
     )

@@ -17,18 +17,22 @@ _PROBLEMS = {
     "400": "parameters or a body that are not of the form",
     "401": "no key was sent, or one that nobody has",
     "403": "the key may not read this pipeline",
-    "404": "no prediction of this key, or no predictions at all",
+    "404": "no prediction of this key, or none at all; of :predict: no rows have landed",
     "405": "a method that the path does not have",
     "408": "the request did not come within the time that it may take",
     "413": "a longer body than is allowed",
     "414": "a longer address than is allowed",
     "415": "a body that is no JSON",
-    "422": "values that are not of the key columns' types, or more keys than are allowed",
-    "503": "the store cannot be read now, or too many requests are being answered",
-    "504": "a table took longer than a request may take",
+    "422": "values that are not of the key columns' types, more keys or rows than are allowed, or "
+    "rows that lack columns",
+    "424": "the pipeline has no model, or one that does not fit its rows",
+    "503": "the store cannot be read now, a model is being loaded, or too many requests are being "
+    "answered",
+    "504": "a table or a model took longer than a request may take",
 }
 _OF_ONE = ("400", "401", "403", "404", "405", "414", "422", "503", "504")
 _OF_BATCH = ("400", "401", "403", "404", "405", "408", "413", "414", "415", "422", "503", "504")
+_OF_PREDICT = (*_OF_BATCH, "424")
 _OF_OTHERS = ("401", "405", "503")
 
 
@@ -43,6 +47,9 @@ def describe(settings: ServiceSettings) -> dict[str, Any]:
         paths[f"/v1/predictions/{served.name}"] = {"get": _one(served)}
         paths[f"/v1/predictions/{served.name}:batch"] = {
             "post": _batch(served, settings.bounds.keys)
+        }
+        paths[f"/v1/predictions/{served.name}:predict"] = {
+            "post": _predict(served, settings.bounds.keys)
         }
     paths |= _others()
     document: dict[str, Any] = {
@@ -114,12 +121,7 @@ def _batch(served: ServedPipeline, most: int) -> dict[str, Any]:
                 "type": "array",
                 "minItems": 1,
                 "maxItems": most,
-                "items": {
-                    "type": "object",
-                    "required": list(served.key),
-                    "additionalProperties": False,
-                    "properties": {name: _value() for name in served.key},
-                },
+                "items": _key(served),
             },
             "as_of": _slice(served, ["string", "null"]),
         },
@@ -140,6 +142,59 @@ def _batch(served: ServedPipeline, most: int) -> dict[str, Any]:
             ),
             **_problems(_OF_BATCH),
         },
+    }
+
+
+def _predict(served: ServedPipeline, most: int) -> dict[str, Any]:
+    example = dict.fromkeys(served.key, "…")
+
+    def form(name: str, item: Mapping[str, Any]) -> dict[str, Any]:
+        told = {"type": "array", "minItems": 1, "maxItems": most, "items": item}
+        return {
+            "type": "object",
+            "required": [name],
+            "additionalProperties": False,
+            "properties": {name: told},
+        }
+
+    row = {"type": "object", "description": "All columns of the model's signature."}
+    forms = [form("rows", row)]
+    examples: dict[str, Any] = {"rows": {"value": {"rows": [{"column": 1.5}]}}}
+    if not served.keys_refused:
+        forms.insert(0, form("keys", _key(served)))
+        examples = {"keys": {"value": {"keys": [example]}}, **examples}
+    results = [
+        {"found": True, "prediction": {"score": 0.73, "model_version": "3"}},
+        {"found": False, "prediction": None},
+        {"found": True, "prediction": None, "error": "encode_error: column …"},
+    ]
+    return {
+        "summary": f"Predictions of {served.name} that are made now, of keys that have landed or "
+        "of rows that are given",
+        "operationId": f"predict_{served.name}",
+        "tags": [served.name],
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": {"oneOf": forms}, "examples": examples}},
+        },
+        "responses": {
+            "200": _answer(
+                "For each key or row its prediction, that it has not landed, or why it could not "
+                "be scored; in their order.",
+                "Predicted",
+                {"results": results, "model_version": "3"},
+            ),
+            **_problems(_OF_PREDICT),
+        },
+    }
+
+
+def _key(served: ServedPipeline) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "required": list(served.key),
+        "additionalProperties": False,
+        "properties": {name: _value() for name in served.key},
     }
 
 
@@ -228,6 +283,25 @@ def _schemas() -> dict[str, Any]:
                     "type": ["string", "null"],
                     "description": "The one that all answers are of; null: of the table.",
                 },
+            },
+        },
+        "Predicted": {
+            "type": "object",
+            "required": ["results", "model_version"],
+            "properties": {
+                "results": {
+                    "type": "array",
+                    "items": {
+                        "type": "object",
+                        "required": ["found", "prediction"],
+                        "properties": {
+                            "found": {"type": "boolean"},
+                            "prediction": {"type": ["object", "null"]},
+                            "error": text,
+                        },
+                    },
+                },
+                "model_version": text,
             },
         },
         "Problem": {

@@ -12,6 +12,21 @@ from batchinfer.lookups.fallback_chain import FallbackChain
 
 
 @dataclass(frozen=True)
+class AskedPipeline:
+    """How a pipeline was asked for: handed on to what scores its rows.
+
+    Attributes:
+        ref: its name or file.
+        env: the environment.
+        overrides: of settings.
+    """
+
+    ref: str
+    env: str = "local"
+    overrides: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class ServedPipeline:
     """One pipeline, as far as answers need to know it.
 
@@ -26,6 +41,10 @@ class ServedPipeline:
         publish_command: that publishes predictions.
         fallback: what answers for keys without a fresh prediction; None: nothing does.
         fallback_table: place of the table of these answers.
+        asked: how it was asked for.
+        keys_refused: why rows cannot be scored by their keys; empty: they can.
+        extract_command: that lands rows.
+        models_command: that tells which models there are.
     """
 
     name: str
@@ -38,6 +57,10 @@ class ServedPipeline:
     publish_command: str
     fallback: FallbackChain | None = None
     fallback_table: str = ""
+    asked: AskedPipeline = AskedPipeline("")
+    keys_refused: str = ""
+    extract_command: str = ""
+    models_command: str = ""
 
 
 @dataclass(frozen=True)
@@ -45,7 +68,7 @@ class Bounds:
     """What the service takes at most; everything beyond is refused.
 
     Attributes:
-        keys: of one `:batch`.
+        keys: of one `:batch`; keys or rows of one `:predict`.
         body_bytes: of a request.
         url_bytes: path and query.
         seconds: that a request may take.

@@ -25,10 +25,12 @@ from starlette.responses import Response
 from batchinfer.config.suggestions import did_you_mean
 from batchinfer.lookups.stores.store_catalogue import StoredTable, open_store
 from batchinfer.service.access_log import AccessLog
+from batchinfer.service.asked_predictor import MakePredictor
 from batchinfer.service.caller_keys import CallerCheck, not_yours
 from batchinfer.service.followed_store import FollowedStore, HeldGeneration
 from batchinfer.service.openapi_document import describe
 from batchinfer.service.pipeline_answers import ABSENT, AnswerBody, PipelineAnswers
+from batchinfer.service.predictions_now import PredictionsNow
 from batchinfer.service.problem_documents import (
     MEDIA_TYPE,
     HttpProblem,
@@ -36,7 +38,7 @@ from batchinfer.service.problem_documents import (
     shortened,
     wrong_entry,
 )
-from batchinfer.service.question_bodies import read_questions
+from batchinfer.service.question_bodies import read_predicted, read_questions
 from batchinfer.service.request_guard import CALL, Application, HttpCall, RequestGuard
 from batchinfer.service.served_values import ServedPipeline, ServiceSettings
 from batchinfer.service.service_metrics import ServiceMetrics, all_figures
@@ -53,8 +55,10 @@ _Endpoint = Callable[[Request, HttpCall], Awaitable[Response]]
 class ServiceApplication:
     """The application, and the stores that it follows."""
 
-    def __init__(self, settings: ServiceSettings) -> None:
+    def __init__(self, settings: ServiceSettings, make_predictor: MakePredictor) -> None:
         self._settings = settings
+        self._predictors = {served.name: make_predictor(served) for served in settings.pipelines}
+        self._predictions = PredictionsNow(settings.bounds.seconds)
         self._metrics = ServiceMetrics()
         self._tables = TableReads()
         self._answers = {
@@ -82,8 +86,10 @@ class ServiceApplication:
         )
         app.openapi = functools.cache(lambda: describe(self._settings))
         one, batch = f"{PREDICTIONS}/{{pipeline}}", f"{PREDICTIONS}/{{pipeline}}:batch"
-        # The longer one first: a pipeline's name has no colon, but a path parameter may.
+        predict = f"{one}:predict"
+        # The longer ones first: a pipeline's name has no colon, but a path parameter may.
         app.add_route(batch, _endpoint("batch", self._batch), methods=["POST"])
+        app.add_route(predict, _endpoint("predict", self._predict), methods=["POST"])
         app.add_route(one, _endpoint("one", self._one), methods=["GET"])
         app.add_route("/healthz", _endpoint("healthz", self._health), methods=["GET"])
         app.add_route("/readyz", _endpoint("readyz", self._ready), methods=["GET"])
@@ -98,8 +104,8 @@ class ServiceApplication:
         )
 
     async def _one(self, request: Request, call: HttpCall) -> Response:
-        if request.path_params["pipeline"].endswith(":batch"):
-            # Names of pipelines have no colon: the path is that of the other route.
+        if request.path_params["pipeline"].endswith((":batch", ":predict")):
+            # Names of pipelines have no colon: the path is that of another route.
             raise HTTPException(405, headers={"Allow": "POST"})
         answers = self._of(request, call)
         key = _parameters(request)
@@ -114,11 +120,21 @@ class ServiceApplication:
 
     async def _batch(self, request: Request, call: HttpCall) -> Response:
         answers = self._of(request, call)
-        if request.scope["query_string"]:
-            raise _unknown(next(iter(_parameters(request)), ""), "none: keys stand in the body")
+        _check_no_parameters(request, "keys")
         keys, as_of = await read_questions(request, self._settings.bounds)
         call.keys = keys
         return self._respond(await answers.many(keys, as_of), call)
+
+    async def _predict(self, request: Request, call: HttpCall) -> Response:
+        answers = self._of(request, call)
+        _check_no_parameters(request, "keys and rows")
+        form, asked = await read_predicted(request, self._settings.bounds)
+        if form == "keys":
+            call.keys = asked
+        predictor = self._predictors[call.pipeline]
+        told = await self._predictions.answer(answers.served, predictor, form, asked)
+        self._metrics.count_predicted(call.pipeline, told.results)
+        return _json({"results": told.results, "model_version": told.model_version})
 
     def _respond(self, answer: AnswerBody, call: HttpCall) -> Response:
         self._metrics.count_keys(call.pipeline, answer.hits, answer.misses, answer.fallbacks)
@@ -196,6 +212,7 @@ class ServiceApplication:
         for store in stores:
             store.close()
         self._tables.close()
+        self._predictions.close()
         if self._log is not None:
             self._log.close()
 
@@ -270,6 +287,12 @@ def _parameters(request: Request) -> dict[str, str]:
         twice = next(name for name in names if names.count(name) > 1)
         raise _unknown(twice, "each parameter once")
     return found
+
+
+def _check_no_parameters(request: Request, in_body: str) -> None:
+    if request.scope["query_string"]:
+        name = next(iter(_parameters(request)), "")
+        raise _unknown(name, f"none: {in_body} stand in the body")
 
 
 def _unknown(name: str, allowed: str) -> HttpProblem:

@@ -8,7 +8,9 @@ statuses.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 # prometheus_client decides when it is imported whether several processes count together.
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
@@ -38,6 +40,12 @@ class ServiceMetrics:
         self._keys = Counter(
             "batchinfer_keys",
             "Keys that were asked for: hit, miss; fallback of those that a fallback answers for.",
+            ["pipeline", "result"],
+            registry=registry,
+        )
+        self._predicted = Counter(
+            "batchinfer_predictions_now",
+            "Keys and rows that were to be scored now: predicted, absent, failed.",
             ["pipeline", "result"],
             registry=registry,
         )
@@ -105,6 +113,12 @@ class ServiceMetrics:
             found[1].inc(misses)
         if fallbacks:
             found[2].inc(fallbacks)
+
+    def count_predicted(self, pipeline: str, results: Sequence[Mapping[str, Any]]) -> None:
+        """Answers of one `:predict`."""
+        for one in results:
+            result = "failed" if "error" in one else "predicted" if one["found"] else "absent"
+            self._predicted.labels(pipeline, result).inc()
 
     def count_rejected(self, reason: str) -> None:
         """One request that was refused unread."""

@@ -1,4 +1,4 @@
-"""One worker process of the service: `python -m batchinfer.service.service_worker`.
+"""One worker process of the service, as the module that starts it runs it.
 
 Its settings come on standard input as a line of JSON; when standard input ends, the process that
 watches over it has gone, and the worker ends, too. It answers on a socket that it was given.
@@ -18,6 +18,7 @@ from typing import Any
 import uvicorn
 
 from batchinfer.json_values import from_json
+from batchinfer.service.asked_predictor import MakePredictor
 from batchinfer.service.bounded_http import bounded_protocol
 from batchinfer.service.served_values import ServiceSettings
 from batchinfer.service.service_app import ServiceApplication
@@ -40,12 +41,13 @@ class Worker(uvicorn.Server):
         os.close(self._ready)
 
 
-def main(listening: int, ready: int) -> None:
+def run_worker(listening: int, ready: int, make_predictor: MakePredictor) -> None:
     """Answers until it is told to stop.
 
     Args:
         listening: descriptor of the socket.
         ready: descriptor that is told once requests are taken.
+        make_predictor: of each pipeline; must not take time, or import what is heavy.
     """
     settings = from_json(ServiceSettings, sys.stdin.readline())
     _raise_open_files(settings.bounds.connections)
@@ -55,7 +57,7 @@ def main(listening: int, ready: int) -> None:
         {"ssl_certfile": place.tls_cert, "ssl_keyfile": place.tls_key} if place.tls_cert else {}
     )
     config = uvicorn.Config(
-        ServiceApplication(settings).asgi(),
+        ServiceApplication(settings, make_predictor).asgi(),
         http=bounded_protocol(settings.bounds),
         loop="uvloop",
         ws="none",
@@ -83,7 +85,3 @@ def _raise_open_files(connections: int) -> None:
 def _end_with_parent() -> None:
     sys.stdin.read()
     os.kill(os.getpid(), signal.SIGTERM)
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))

@@ -122,8 +122,11 @@ def url_of(place: Listening, port: int) -> str:
 class WorkerWatch:
     """The workers of one service."""
 
-    def __init__(self, settings: ServiceSettings, workers: int, listening: socket.socket) -> None:
+    def __init__(
+        self, settings: ServiceSettings, workers: int, listening: socket.socket, module: str
+    ) -> None:
         self._settings, self._workers, self._socket = settings, workers, listening
+        self._module = module
         self._figures = process_folder("figures")
         self._children: list[_Child] = []
         self._forced = 0
@@ -160,10 +163,9 @@ class WorkerWatch:
         # What it holds came with the settings.
         environment.pop(VARIABLE, None)
         listening = self._socket.fileno()
-        module = "batchinfer.service.service_worker"
         try:
             process = subprocess.Popen(
-                [sys.executable, "-m", module, str(listening), str(write)],
+                [sys.executable, "-m", self._module, str(listening), str(write)],
                 stdin=subprocess.PIPE,
                 stdout=2,
                 pass_fds=(listening, write),
@@ -245,8 +247,11 @@ def _told_of(facts: dict[str, object]) -> Generator[None]:
         raise
 
 
-def serve_by_workers(settings: ServiceSettings, workers: int) -> None:
+def serve_by_workers(settings: ServiceSettings, workers: int, module: str) -> None:
     """Serves until a signal comes.
+
+    Args:
+        module: that is run as a worker, with the descriptors of the socket and of a pipe.
 
     Raises:
         Interrupted: a signal came, and requests in flight were answered.
@@ -258,7 +263,7 @@ def serve_by_workers(settings: ServiceSettings, workers: int) -> None:
         port = listening.getsockname()[1]
         names = [served.name for served in settings.pipelines]
         url = url_of(place, port)
-        watch = WorkerWatch(settings, workers, listening)
+        watch = WorkerWatch(settings, workers, listening, module)
         with _told_of({"pipelines": names, "url": url, "workers": workers}):
             try:
                 watch.run(f"serving {', '.join(names)} on {url}")

@@ -25,6 +25,17 @@ from batchinfer.pipeline.slices.landed import read_data
 pc: Any = pyarrow.compute
 
 
+class NoFeatures(InputError):
+    """A table whose rows cannot be looked up alone, whatever the key."""
+
+
+def keys_refused(context: Context) -> str:
+    """Why a key alone cannot be scored; empty: it can."""
+    if context.pipeline.prepare:
+        return "prepare: its steps need other rows, so a key alone cannot be scored"
+    return ""
+
+
 def feature_rows(
     context: Context, keys: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, Any] | None]:
@@ -35,13 +46,14 @@ def feature_rows(
 
     Raises:
         InputMissing: nothing has landed.
-        InputError: keys that do not fit the table, or a table that Arrow does not read alone.
+        InputError: keys that do not fit the table.
+        NoFeatures: a table that Arrow does not read alone.
         StorageError: the table cannot be read.
     """
     data = read_data(context, None)
     table = open_table(data.table, data.version)
     if maps_columns(table) or kept_rows(table):
-        raise InputError(
+        raise NoFeatures(
             f"{data.table}: the table maps column names or has deletion vectors; features are "
             "looked up in tables without them"
         )

@@ -1,0 +1,101 @@
+"""A worker of the service that can score: `python -m batchinfer.pipeline.answering.service_entry`.
+
+The service knows no pipeline: what scores their rows is made here. Nothing is opened, and nothing
+heavy imported, before the first question.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from batchinfer.errors import InputError, InputMissing
+from batchinfer.service.asked_predictor import Predicted, WrongQuestion
+from batchinfer.service.served_values import ServedPipeline
+from batchinfer.service.service_worker import run_worker
+
+if TYPE_CHECKING:
+    from batchinfer.pipeline.answering.row_scoring import RowScorer
+    from batchinfer.pipeline.definition.context import Context
+
+
+class PipelinePredictor:
+    """Scores rows of one pipeline, as the command `predict` does."""
+
+    def __init__(self, served: ServedPipeline) -> None:
+        self._asked = served.asked
+
+    def of_keys(self, keys: Sequence[Mapping[str, Any]]) -> Predicted:
+        """The newest landed row of each key, scored."""
+        from batchinfer.pipeline.answering.feature_rows import NoFeatures, feature_rows
+
+        try:
+            rows = feature_rows(self._context, keys)
+        except NoFeatures:
+            raise WrongQuestion(
+                "no-features",
+                "rows of this pipeline's table cannot be looked up alone; allowed: rows",
+            ) from None
+        except InputMissing:
+            raise
+        except InputError as error:
+            told = [{"name": "keys", "allowed": problem} for problem in error.problems]
+            raise WrongQuestion("wrong-key", error.problems[0], told) from None
+        scorer = self._scorer
+        version = scorer.model().ref.version
+        told = iter(scorer.score([row for row in rows if row is not None]))
+        results = [
+            {"found": False, "prediction": None}
+            if row is None
+            else {"found": True, "prediction": None, **next(told)}
+            for row in rows
+        ]
+        return Predicted(results, version)
+
+    def of_rows(self, rows: Sequence[Mapping[str, Any]]) -> Predicted:
+        """The rows, scored; each has all columns of the model's signature."""
+        scorer = self._scorer
+        model = scorer.model()
+        _check_columns(rows, list(model.types))
+        told = scorer.score(rows)
+        results = [{"found": True, "prediction": None, **one} for one in told]
+        return Predicted(results, model.ref.version)
+
+    @cached_property
+    def _context(self) -> Context:
+        from batchinfer.pipeline.definition.context import Context
+
+        return Context.open(self._asked.ref, self._asked.env, self._asked.overrides)
+
+    @cached_property
+    def _scorer(self) -> RowScorer:
+        from batchinfer.pipeline.answering.row_scoring import RowScorer
+
+        return RowScorer(self._context)
+
+
+def _check_columns(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
+    """Refuses rows that lack columns: that a value is missing says null, and silence says nothing.
+
+    Raises:
+        WrongQuestion: names the columns of each such row.
+    """
+    errors = [
+        {"name": f"rows[{number}].{name}", "got": "nothing", "allowed": "a value, or null"}
+        for number, row in enumerate(rows)
+        for name in columns
+        if name not in row
+    ]
+    if errors:
+        lacking = dict.fromkeys(error["name"].partition(".")[2] for error in errors)
+        raise WrongQuestion(
+            "wrong-rows",
+            f"rows lack columns of the model: {', '.join(lacking)}; needed: {', '.join(columns)}",
+            errors,
+        )
+
+
+if __name__ == "__main__":
+    run_worker(int(sys.argv[1]), int(sys.argv[2]), PipelinePredictor)
