@@ -65,7 +65,11 @@ def load_command(
 @click.option("--tls-key", type=click.Path(), help="The certificate's key, PEM.")
 @click.option("--behind-proxy", is_flag=True, help="A proxy in front speaks TLS.")
 @click.option(
-    "--most-keys", type=click.IntRange(1), default=1_000, show_default=True, help="Of one :batch."
+    "--most-keys",
+    type=click.IntRange(1),
+    default=1_000,
+    show_default=True,
+    help="Of one :batch; keys or rows of one :predict.",
 )
 @click.option(
     "--most-body",

@@ -12,7 +12,7 @@ from batchinfer.config.loader import load_environment
 from batchinfer.config.project import find_project, pipeline_files
 from batchinfer.errors import ConfigError, SetupError
 from batchinfer.pipeline.answering.fallback_answers import chain_of
-from batchinfer.pipeline.answering.feature_rows import keys_refused
+from batchinfer.pipeline.answering.lone_keys import keys_refused
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.slice_names import unit_of
 from batchinfer.pipeline.loading.load_targets import chosen_targets, store_of
@@ -127,7 +127,7 @@ def _served(context: Context, store: str | None, asked: AskedPipeline) -> Served
         fallback=chain_of(context),
         fallback_table=context.fallbacks,
         asked=asked,
-        keys_refused=keys_refused(context),
+        keys_refused=keys_refused(context.pipeline),
         extract_command=str(context.extract_command()),
         models_command=str(context.asked.command("models")),
     )

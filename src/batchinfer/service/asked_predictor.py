@@ -37,7 +37,7 @@ class WrongQuestion(Exception):
         self.kind, self.detail, self.errors = kind, detail, errors
 
 
-class Predictor(Protocol):
+class RowPredictor(Protocol):
     """Scores rows of one pipeline; asked by one thread at a time."""
 
     def of_keys(self, keys: Sequence[Mapping[str, Any]], /) -> Predicted:
@@ -62,4 +62,4 @@ class Predictor(Protocol):
         ...
 
 
-MakePredictor = Callable[[ServedPipeline], Predictor]
+MakePredictor = Callable[[ServedPipeline], RowPredictor]

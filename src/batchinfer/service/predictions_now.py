@@ -12,7 +12,7 @@ from typing import Any
 
 from batchinfer.errors import BatchInferError, InputMissing, ModelError
 from batchinfer.report.terminal import show_line
-from batchinfer.service.asked_predictor import Predicted, Predictor, WrongQuestion
+from batchinfer.service.asked_predictor import Predicted, RowPredictor, WrongQuestion
 from batchinfer.service.problem_documents import HttpProblem, unavailable
 from batchinfer.service.question_keys import check_names
 from batchinfer.service.served_values import ServedPipeline
@@ -35,7 +35,7 @@ class PredictionsNow:
     async def answer(
         self,
         served: ServedPipeline,
-        predictor: Predictor,
+        predictor: RowPredictor,
         form: str,
         asked: Sequence[Mapping[str, Any]],
     ) -> Predicted:

@@ -29,13 +29,6 @@ class NoFeatures(InputError):
     """A table whose rows cannot be looked up alone, whatever the key."""
 
 
-def keys_refused(context: Context) -> str:
-    """Why a key alone cannot be scored; empty: it can."""
-    if context.pipeline.prepare:
-        return "prepare: its steps need other rows, so a key alone cannot be scored"
-    return ""
-
-
 def feature_rows(
     context: Context, keys: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, Any] | None]:

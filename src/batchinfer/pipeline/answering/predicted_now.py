@@ -12,7 +12,8 @@ from typing import Any
 from batchinfer.errors import ConfigError, InputMissing
 from batchinfer.hints import hint_fields
 from batchinfer.lookups.key_values import parse_key
-from batchinfer.pipeline.answering.feature_rows import feature_rows, keys_refused
+from batchinfer.pipeline.answering.feature_rows import feature_rows
+from batchinfer.pipeline.answering.lone_keys import keys_refused
 from batchinfer.pipeline.answering.row_scoring import ERROR, RowScorer
 from batchinfer.pipeline.definition.context import Context
 
@@ -33,7 +34,7 @@ def predict_keys(context: Context, texts: Sequence[str]) -> PredictionAnswer:
         InputMissing: nothing has landed.
         ModelError: the model cannot be loaded, or does not fit.
     """
-    if refused := keys_refused(context):
+    if refused := keys_refused(context.pipeline):
         raise ConfigError(
             f"{context.loaded.file}: {refused}; allowed: --row with the columns that they make"
         )
