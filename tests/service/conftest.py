@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from service.scored_project import scored_project
 from service.served_project import Served, new_project, publish, rows, serving, write_generation
 
 
@@ -27,3 +28,9 @@ def asked(asked_project: Path) -> Iterator[Served]:
     """Two workers, no keys."""
     with serving(asked_project, "--workers", "2") as served:
         yield served
+
+
+@pytest.fixture(scope="session")
+def scoring_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Rows have landed, and a model is registered."""
+    return scored_project(tmp_path_factory.mktemp("scored"))

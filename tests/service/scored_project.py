@@ -8,10 +8,13 @@ import datetime as dt
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
-from service.served_project import KEY, new_project, rows, write_generation
+from service.served_project import KEY, Served, new_project, post, rows, write_generation
 
 from batchinfer.contracts import KEY_PROPERTY, SLICE
 from batchinfer.lake import delta
@@ -46,6 +49,8 @@ LANDED = pa.schema(
         (SLICE, pa.string()),
     ]
 )
+PATH = "/v1/predictions/churn:predict"
+ROW: Mapping[str, Any] = {"customer": "new", "order": 1, "day": "2026-11-22", "spend": 8}
 _STEPS = "prepare:\n  - deduplicate: {by: order}\n"
 
 
@@ -63,6 +68,13 @@ def scored_project(folder: Path) -> Path:
     for name in ("churn", "steps"):
         register(project, name)
     return project
+
+
+def await_model(served: Served) -> None:
+    """Asks a service of one worker until it has the model."""
+    until = time.monotonic() + 60
+    while post(served, PATH, json={"rows": [ROW]}).status_code == 503:
+        assert time.monotonic() < until, "the model is never loaded"
 
 
 def land(project: Path, slice_: str, count: int, spend: float) -> None:

@@ -7,11 +7,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from service.scored_project import await_model
 from service.served_project import Served, caller_line, get, serving
 
 SCHEMATHESIS = Path(__file__).parents[2] / ".venv/share/batchinfer/schemathesis/bin/schemathesis"
 # Whether a text is of a column's type, the store knows and the document does not.
 _NOT_HELD = "positive_data_acceptance"
+_FUZZED = pytest.mark.skipif(not SCHEMATHESIS.exists(), reason="make service installs Schemathesis")
 
 
 def test_each_pipeline_stands_in_the_document_with_its_key(asked: Served) -> None:
@@ -37,16 +39,37 @@ def test_the_document_says_that_a_key_is_needed(asked_project: Path) -> None:
         assert answer.json()["security"] == [{"key": []}]
 
 
-@pytest.mark.skipif(not SCHEMATHESIS.exists(), reason="make service installs Schemathesis")
+def test_a_prediction_now_is_of_keys_or_of_rows(asked: Served) -> None:
+    document = get(asked, "/openapi.json").json()
+    predict = document["paths"]["/v1/predictions/churn:predict"]["post"]
+    body = predict["requestBody"]["content"]["application/json"]
+    assert [one["required"] for one in body["schema"]["oneOf"]] == [["keys"], ["rows"]]
+    assert body["examples"]["keys"]["value"]["keys"][0].keys() == {"customer", "order"}
+    assert {"200", "404", "422", "424", "503", "504"} < predict["responses"].keys()
+
+
+@_FUZZED
 def test_whatever_is_sent_the_answer_is_one_that_the_document_names(
     asked: Served, tmp_path: Path
 ) -> None:
+    send_whatever(asked, tmp_path)
+
+
+@_FUZZED
+def test_a_model_is_asked_whatever_is_sent(scoring_project: Path, tmp_path: Path) -> None:
+    with serving(scoring_project, "--workers", "1") as served:
+        await_model(served)
+        send_whatever(served, tmp_path)
+
+
+def send_whatever(served: Served, folder: Path) -> None:
+    """Schemathesis; all that it finds fails."""
     plain = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     ended = subprocess.run(
-        [str(SCHEMATHESIS), "run", f"{asked.url}/openapi.json", "--max-examples", "100",
+        [str(SCHEMATHESIS), "run", f"{served.url}/openapi.json", "--max-examples", "100",
          "--checks", "all", "--exclude-checks", _NOT_HELD, "--continue-on-failure",
          "--warnings", "off", "--request-timeout", "20", "--no-color"],
-        cwd=tmp_path, env=plain, capture_output=True, text=True, timeout=280, check=False,
+        cwd=folder, env=plain, capture_output=True, text=True, timeout=280, check=False,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stdout[-6_000:] + ended.stderr[-2_000:]
-    assert not [line for line in asked.lines if "Traceback" in line]
+    assert not [line for line in served.lines if "Traceback" in line]
