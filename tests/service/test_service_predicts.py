@@ -45,6 +45,15 @@ def test_nothing_heavy_is_there_before_the_first_question(scoring_project: Path)
         assert "/pandas/" in maps.read_text()
 
 
+def test_the_first_question_is_told_that_the_model_is_being_loaded(scoring_project: Path) -> None:
+    with serving(scoring_project, "--workers", "1", "--most-seconds", "0.1") as served:
+        first = post(served, PATH, json={"rows": [ROW]})
+        problem(first, 503, "model-loading")
+        assert first.headers["retry-after"] == "5"
+        await_model(served)
+        assert post(served, PATH, json={"rows": [ROW]}).status_code == 200
+
+
 def test_a_row_of_each_form(scored: Served) -> None:
     (by_row,) = answers(scored, rows=[ROW])
     expected = {"score": 4.0, "day": "2026-11-22", "model_name": "churn", "model_version": "1"}
