@@ -96,8 +96,8 @@ class FallbackChain:
 
 
 def by_text(values: Sequence[Any]) -> str:
-    """The text of a level's values, whatever types they have: 1, "1" and 1.0 are one. Empty where the
-    level has none.
+    """The text of a level's values, whatever types they have: 1, "1" and 1.0 are one. Empty where
+    the level has none.
     """
     return stored_key([_plain(value) for value in values]).decode() if values else ""
 
