@@ -4,8 +4,19 @@ Delta table, in turn, in one process.
     python -m benchmarks.lookup_delta [--rows 8000000] [--files 4] [--slices 30] [--repeats 21]
 
 Keys are drawn in random order, so every file and every slice spans all of them. Each question asks
-for other keys than the one before. The tables stay in the folder of temporary files for the next
-run.
+for other keys than the one before: no contender can have kept the answer, and the files are in the
+system's memory. Polars is asked twice: with a scan that it opens for the question, and with one
+that it has kept, which would not see a newer version. The tables stay in the folder of temporary
+files for the next run.
+
+What bounds it, by `cProfile` on a quiet machine: of 2.2 ms for one key, 1.8 ms are the reading,
+checking, decompression and decoding of 16,384 rows at a time, 0.25 ms for the keys of each file
+that is asked and 0.9 ms for the other columns of the file that has it. Arrow reads no smaller part:
+a column of a row group is one page here. Columns of one value are not read at all. Before, every
+column of up to four row groups was decoded (3.5 ms each), through Arrow's dataset scanner.
+
+1,000 keys touch nearly every row group of the table: 0.9 CPU seconds, by two threads. Neither
+Polars nor DuckDB looks at the checksums of pages: both read a flipped bit as another value.
 """
 
 from __future__ import annotations
@@ -26,8 +37,8 @@ import numpy as np
 import pyarrow as pa
 
 from batchinfer import contracts
-from batchinfer.lake.delta import commit as publish
 from batchinfer.lake.creation import ensure_table
+from batchinfer.lake.delta import commit as publish
 from batchinfer.lake.staging import StagedWriter
 from batchinfer.lookups.tables import lookup_rows
 from batchinfer.predictions_table import predictions_schema
@@ -40,7 +51,7 @@ SCHEMA = predictions_schema(
 BATCH_ROWS = 250_000
 MANY = 1_000
 OURS = "batchinfer"
-# A key that no row has: keys are even.
+# Rows that have one of these keys.
 Ask = Callable[[list[int]], list[dict[str, Any]]]
 
 
@@ -60,7 +71,7 @@ def main() -> None:
     def present(count: int) -> list[int]:
         return (numbers.integers(0, given.rows, count) * 2).tolist()
 
-    def absent(count: int) -> list[int]:
+    def absent(count: int) -> list[int]:  # all keys are even
         return (numbers.integers(0, given.slice_rows, count) * 2 + 1).tolist()
 
     cases = [
