@@ -123,8 +123,6 @@ class CheckedParquetFile(pq.ParquetFile):
     ) -> Iterator[pa.RecordBatch]:
         """As `pyarrow.parquet.ParquetFile` does; and all rows that the footer tells of.
 
-        Arrow leaves a page out whose header names a kind that it does not know, and ends early.
-
         Raises:
             DamagedFile: there are fewer rows, or more.
         """
@@ -136,16 +134,26 @@ class CheckedParquetFile(pq.ParquetFile):
         ):
             rows += batch.num_rows
             yield batch
-        if rows != told:
-            raise DamagedFile(
-                f"{self._path} is damaged: its footer tells of {told:,} rows in these row groups, "
-                f"and there are {rows:,}",
-                _HINT,
-            )
+        must_be_told(self._path, told, rows)
 
     def close(self, force: bool = True) -> None:
         """Closes the file; it was opened here."""
         super().close(force=force)
+
+
+def must_be_told(path: str, told: int, rows: int) -> None:
+    """That a file has as many rows as its footer tells of: Arrow leaves a page out whose header
+    names a kind that it does not know, and ends early.
+
+    Raises:
+        DamagedFile: there are fewer rows, or more.
+    """
+    if rows != told:
+        raise DamagedFile(
+            f"{path} is damaged: its footer tells of {told:,} rows in these row groups, "
+            f"and there are {rows:,}",
+            _HINT,
+        )
 
 
 def check_file(filesystem: FileSystem, path: str) -> None:
