@@ -12,16 +12,18 @@ import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from pyarrow.fs import FileSystem, LocalFileSystem
 
 from batchinfer.errors import DamagedFile
 from batchinfer.object_stores import is_of_store
 from batchinfer.page_headers import count_values
+
+if TYPE_CHECKING:
+    import pyarrow.dataset as ds
 
 _MAGIC = b"PAR1"
 _MARK = b"batchinfer footer crc32:"
@@ -167,6 +169,9 @@ def check_file(filesystem: FileSystem, path: str) -> None:
 
 def page_checks() -> ds.ParquetFragmentScanOptions:
     """How datasets read: with the checksums of pages; those of footers `check_footers` looks at."""
+    # It imports pandas, which most readers do without.
+    import pyarrow.dataset as ds
+
     return ds.ParquetFragmentScanOptions(pre_buffer=True, page_checksum_verification=True)
 
 

@@ -20,7 +20,13 @@ from pyarrow.fs import FileSelector, FileSystem
 
 from batchinfer.contracts import KEY_PROPERTY, SLICE
 from batchinfer.errors import InputError, InputMissing
-from batchinfer.lake.snapshots import arrow_schema, kept_rows, maps_columns, open_table
+from batchinfer.lake.snapshots import (
+    arrow_schema,
+    file_actions,
+    kept_rows,
+    maps_columns,
+    open_table,
+)
 from batchinfer.lake.table_places import open_filesystem, storage_faults
 from batchinfer.lookups.keyed_files import Bounds, Key, KeyedFile, may_hold
 
@@ -152,7 +158,7 @@ def _read(uri: str, filesystem: FileSystem, root: str) -> Snapshot:
 
 
 def _files_by_slice(table: DeltaTable, root: str, key: Sequence[str]) -> dict[str, list[TableFile]]:
-    actions = pa.table(table.get_add_actions(flatten=True))
+    actions = file_actions(table)
 
     def column(name: str) -> list[Any]:
         return (

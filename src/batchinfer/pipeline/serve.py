@@ -11,7 +11,7 @@ from pathlib import Path
 from batchinfer.config.loader import load_environment
 from batchinfer.config.project import find_project, pipeline_files
 from batchinfer.errors import ConfigError, SetupError
-from batchinfer.pipeline.answering.fallback_answers import chain_of
+from batchinfer.lookups.fallback_chain import FallbackChain
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.slice_names import unit_of
 from batchinfer.pipeline.loading.load_targets import chosen_targets, store_of
@@ -103,6 +103,7 @@ def _served(context: Context, store: str | None) -> ServedPipeline:
     target = chosen_targets(context, store)[0]
     # Its address and its driver: a worker that lacks them would say so too late.
     store_of(context, target).close()
+    fallback = context.pipeline.fallback
     return ServedPipeline(
         name=context.name,
         table=context.predictions,
@@ -112,6 +113,6 @@ def _served(context: Context, store: str | None) -> ServedPipeline:
         slice_unit=unit_of(context.pipeline.source.slice),
         load_command=str(context.asked.command("load")),
         publish_command=str(context.asked.command("score")),
-        fallback=chain_of(context),
+        fallback=None if fallback is None else FallbackChain.of(fallback),
         fallback_table=context.fallbacks,
     )
