@@ -10,8 +10,8 @@ import batchinfer
 
 # Their examples want a session; those of the others run without a JVM.
 ON_SPARK = (
-    "extract", "train", "score", "status", "quarantine", "evaluate", "plan", "lookup", "backfill",
-    "replay", "predict_udf",
+    "extract", "train", "score", "status", "quarantine", "evaluate", "plan", "lookup", "load",
+    "backfill", "replay", "predict_udf",
 )  # fmt: skip
 WITHOUT_SPARK = ("init", "register", "predict")
 

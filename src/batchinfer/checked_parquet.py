@@ -12,16 +12,18 @@ import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from pyarrow.fs import FileSystem, LocalFileSystem
 
 from batchinfer.errors import DamagedFile
 from batchinfer.object_stores import is_of_store
 from batchinfer.page_headers import count_values
+
+if TYPE_CHECKING:
+    import pyarrow.dataset as ds
 
 _MAGIC = b"PAR1"
 _MARK = b"batchinfer footer crc32:"
@@ -123,8 +125,6 @@ class CheckedParquetFile(pq.ParquetFile):
     ) -> Iterator[pa.RecordBatch]:
         """As `pyarrow.parquet.ParquetFile` does; and all rows that the footer tells of.
 
-        Arrow leaves a page out whose header names a kind that it does not know, and ends early.
-
         Raises:
             DamagedFile: there are fewer rows, or more.
         """
@@ -136,16 +136,26 @@ class CheckedParquetFile(pq.ParquetFile):
         ):
             rows += batch.num_rows
             yield batch
-        if rows != told:
-            raise DamagedFile(
-                f"{self._path} is damaged: its footer tells of {told:,} rows in these row groups, "
-                f"and there are {rows:,}",
-                _HINT,
-            )
+        must_be_told(self._path, told, rows)
 
     def close(self, force: bool = True) -> None:
         """Closes the file; it was opened here."""
         super().close(force=force)
+
+
+def must_be_told(path: str, told: int, rows: int) -> None:
+    """That a file has as many rows as its footer tells of: Arrow leaves a page out whose header
+    names a kind that it does not know, and ends early.
+
+    Raises:
+        DamagedFile: there are fewer rows, or more.
+    """
+    if rows != told:
+        raise DamagedFile(
+            f"{path} is damaged: its footer tells of {told:,} rows in these row groups, "
+            f"and there are {rows:,}",
+            _HINT,
+        )
 
 
 def check_file(filesystem: FileSystem, path: str) -> None:
@@ -159,6 +169,9 @@ def check_file(filesystem: FileSystem, path: str) -> None:
 
 def page_checks() -> ds.ParquetFragmentScanOptions:
     """How datasets read: with the checksums of pages; those of footers `check_footers` looks at."""
+    # It imports pandas, which most readers do without.
+    import pyarrow.dataset as ds
+
     return ds.ParquetFragmentScanOptions(pre_buffer=True, page_checksum_verification=True)
 
 

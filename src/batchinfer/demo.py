@@ -5,15 +5,19 @@ would do the same.
 from __future__ import annotations
 
 import datetime as dt
+import json
+import subprocess
 import sys
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import requests
+
 from batchinfer.command import leave, run_command, stdout_for_the_line
 from batchinfer.command_line.cli_options import asks_for_json
 from batchinfer.config.pipeline import Pipeline
-from batchinfer.errors import ModelError
+from batchinfer.errors import ModelError, SetupError
 from batchinfer.pipeline.definition.context import Context
 
 if TYPE_CHECKING:
@@ -37,10 +41,12 @@ def demo() -> dict[str, Any]:
     _income(income, today, open_session)
     _bot_traffic(bots, open_session)
     shown = _show_predictions(income, bots)
+    answered = _serve(income, open_session)
     _say_where(income, bots, today)
     return {
         "status": "done",
         "predictions_shown": shown,
+        "answered_by_service": answered,
         "seconds": round(time.perf_counter() - started, 1),
     }
 
@@ -181,6 +187,51 @@ def _show_predictions(*contexts: Context) -> int:
     return shown
 
 
+def _serve(context: Context, open_session: OpenSession) -> bool:
+    """Copies the predictions into an online store, and asks a service for one of them by HTTP."""
+    from batchinfer.pipeline.load import load_stores
+
+    report = _step(
+        f"batchinfer load -p {context.name}",
+        lambda: load_stores(context.with_new_run(), open_session),
+    )
+    _say(f"    status {report.status}, rows {report.rows}, generation {report.generation}")
+    command = ["batchinfer", "serve", "-p", context.name, "--port", "0", "--workers", "1"]
+    _say(f"\n$ {' '.join(command)}")
+    service = subprocess.Popen(
+        [sys.executable, "-m", *command],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        address = _address_of(service)
+        key = "source_file=adult_test.csv&source_line=17"
+        question = f"{address}/v1/predictions/{context.name}?{key}"
+        _say(f"    {address}\n\n$ curl '{question}'")
+        answer = requests.get(question, timeout=10).json()
+        _say(f"    {json.dumps(answer)}")
+        return bool(answer["found"])
+    finally:
+        service.terminate()
+        service.wait()
+
+
+def _address_of(service: subprocess.Popen[str]) -> str:
+    """Where the service says that it answers.
+
+    Raises:
+        SetupError: it has ended instead; in its own words.
+    """
+    assert service.stderr is not None, "it is read from a pipe"
+    told: list[str] = []
+    for line in service.stderr:
+        if line.startswith("serving "):
+            return line.split()[-1]
+        told.append(line.strip())
+    raise SetupError(f"the service has not begun: {'; '.join(told[-3:])}")
+
+
 def _say_where(income: Context, bots: Context, slice_: str) -> None:
     _say(f"""
 Tables (Delta; read them with Spark, deltalake, DuckDB, Polars, pandas):
@@ -193,6 +244,7 @@ Reports: {income.environment.reports}
 
 Try next (.venv/bin is where batchinfer is):
     batchinfer lookup -p income --key 'source_file=adult_test.csv,source_line=17'
+    batchinfer serve -p income
     batchinfer status -p bot_traffic
     batchinfer plan -p income --slice {slice_}
     batchinfer models -p income

@@ -23,7 +23,7 @@ from batchinfer.contracts import BUNDLE_DIGEST, SLICE, runs_schema
 from batchinfer.errors import InputError
 from batchinfer.lake.creation import ensure_table
 from batchinfer.lake.delta import commit
-from batchinfer.lake.snapshots import exists, open_table
+from batchinfer.lake.snapshots import exists, file_actions, open_table
 from batchinfer.lake.staging import StagedWriter
 from batchinfer.lake.table_places import open_filesystem, storage_faults
 from batchinfer.lake.table_rows import read_table_rows
@@ -223,7 +223,7 @@ def _starts(table: DeltaTable, pipeline: str) -> list[tuple[dt.datetime, str]]:
     """The files that may hold runs of the pipeline, and when the newest run of each started; the
     latest first.
     """
-    actions = pa.table(table.get_add_actions(flatten=True))
+    actions = file_actions(table)
 
     def column(name: str) -> list[Any]:
         return (

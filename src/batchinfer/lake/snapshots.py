@@ -98,6 +98,15 @@ def snapshot_files(uri: str, partition: Mapping[str, str | None] | None = None) 
     return table_files(open_table(uri), partition)
 
 
+def file_actions(table: DeltaTable) -> pa.Table:
+    """The files of an open table as its log has them, a row each, with partition values and
+    statistics in columns of their own.
+
+    `pyarrow.table` would import pandas to see whether it is given a frame.
+    """
+    return pa.RecordBatchReader.from_stream(table.get_add_actions(flatten=True)).read_all()
+
+
 def table_files(
     table: DeltaTable, partition: Mapping[str, str | None] | None = None
 ) -> list[DataFile]:
@@ -106,7 +115,7 @@ def table_files(
     """
     wanted, names = partition or {}, table.metadata().partition_columns
     with storage_faults(table.table_uri, "list the table's files"):
-        actions = pa.table(table.get_add_actions(flatten=True))
+        actions = file_actions(table)
     partitions = {
         name: list(map(partition_text, actions[f"partition.{name}"].to_pylist())) for name in names
     }

@@ -13,7 +13,7 @@ import pyarrow as pa
 from batchinfer.contracts import SLICE
 from batchinfer.lake.ledger import slices_of
 from batchinfer.lake.log import read_transactions
-from batchinfer.lake.snapshots import open_table, partition_text
+from batchinfer.lake.snapshots import file_actions, open_table, partition_text
 from batchinfer.lake.table_places import storage_faults
 
 
@@ -29,7 +29,7 @@ def confirmed_times(place: str, version: int) -> dict[str, str]:
     table = open_table(place, version)
     with storage_faults(place, "read the table's history"):
         told = {one["version"]: one["timestamp"] for one in table.history()}
-        files = pa.table(table.get_add_actions(flatten=True))
+        files = file_actions(table)
     oldest = min(told)
     published = {
         slice_ or "": _iso(told.get(commit, told[oldest]))

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from batchinfer.config.shapes.fallback_levels import Fallback
 from batchinfer.lookups.stores.stored_rows import stored_key
 from batchinfer.lookups.told_rows import json_value
 
@@ -45,6 +46,12 @@ class FallbackChain:
 
     levels: tuple[tuple[str, tuple[str, ...]], ...]
     max_age_s: float | None = None
+
+    @classmethod
+    def of(cls, fallback: Fallback) -> FallbackChain:
+        """The levels that a pipeline file says."""
+        levels = tuple((level.name, level.by) for level in fallback.levels)
+        return cls(levels, fallback.max_age)
 
     @property
     def attributes(self) -> frozenset[str]:
@@ -96,8 +103,8 @@ class FallbackChain:
 
 
 def by_text(values: Sequence[Any]) -> str:
-    """The text of a level's values, whatever types they have: 1, "1" and 1.0 are one. Empty where the
-    level has none.
+    """The text of a level's values, whatever types they have: 1, "1" and 1.0 are one. Empty where
+    the level has none.
     """
     return stored_key([_plain(value) for value in values]).decode() if values else ""
 

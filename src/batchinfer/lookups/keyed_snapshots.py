@@ -2,7 +2,7 @@
 keys.
 
 Owns a small cache: a served table is asked again and again, and its snapshot changes only when its
-log does. Tables are opened as `lake.snapshots` opens them. Must not read rows.
+log does. Tables are opened as `lake.snapshots` opens them. Must not read rows (see `keyed_files`).
 """
 
 from __future__ import annotations
@@ -15,15 +15,20 @@ from typing import Any
 from urllib.parse import unquote
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 from deltalake import DeltaTable
 from pyarrow.fs import FileSelector, FileSystem
 
-from batchinfer.checked_parquet import check_file
 from batchinfer.contracts import KEY_PROPERTY, SLICE
 from batchinfer.errors import InputError, InputMissing
-from batchinfer.lake.snapshots import arrow_schema, kept_rows, maps_columns, open_table
+from batchinfer.lake.snapshots import (
+    arrow_schema,
+    file_actions,
+    kept_rows,
+    maps_columns,
+    open_table,
+)
 from batchinfer.lake.table_places import open_filesystem, storage_faults
+from batchinfer.lookups.keyed_files import Bounds, Key, KeyedFile, may_hold
 
 _CACHED_TABLES = 16
 
@@ -38,14 +43,11 @@ class TableFile:
     """
 
     path: str
-    bounds: tuple[tuple[Any, Any] | None, ...]
+    bounds: Bounds
 
-    def may_hold(self, key: Sequence[Any]) -> bool:
+    def may_hold(self, key: Key) -> bool:
         """False only if the file surely lacks the key."""
-        return all(
-            bound is None or bound[0] <= value <= bound[1]
-            for bound, value in zip(self.bounds, key, strict=True)
-        )
+        return may_hold(self.bounds, key)
 
 
 @dataclass
@@ -56,7 +58,7 @@ class Snapshot:
         schema: all columns, partition columns included.
         key: names of the key columns.
         slices: files of each slice, the greatest slice first.
-        fragments: opened files; a Parquet footer is read once.
+        opened: files that have been asked; a Parquet footer is read once.
     """
 
     uri: str
@@ -65,20 +67,23 @@ class Snapshot:
     key: tuple[str, ...]
     slices: dict[str, list[TableFile]]
     filesystem: FileSystem
-    fragments: dict[str, ds.ParquetFileFragment] = field(default_factory=dict)
+    opened: dict[str, KeyedFile] = field(default_factory=dict)
 
     def key_types(self) -> dict[str, pa.DataType]:
         """Arrow type of each key column, in order."""
         return {name: self.schema.field(name).type for name in self.key}
 
-    def fragment(self, file: TableFile) -> ds.ParquetFileFragment:
-        """The opened file."""
-        if file.path not in self.fragments:
-            check_file(self.filesystem, file.path)
-            fragment = ds.ParquetFileFormat().make_fragment(file.path, self.filesystem)
-            fragment.ensure_complete_metadata()
-            self.fragments[file.path] = fragment
-        return self.fragments[file.path]
+    def file_schema(self) -> pa.Schema:
+        """The columns that stand in files."""
+        return self.schema.remove(self.schema.get_field_index(SLICE))
+
+    def open_file(self, file: TableFile) -> KeyedFile:
+        """The file, ready to be asked."""
+        if file.path not in self.opened:
+            self.opened[file.path] = KeyedFile(
+                self.filesystem, file.path, self.file_schema(), self.key
+            )
+        return self.opened[file.path]
 
 
 _cache: OrderedDict[str, tuple[Any, Snapshot]] = OrderedDict()
@@ -153,7 +158,7 @@ def _read(uri: str, filesystem: FileSystem, root: str) -> Snapshot:
 
 
 def _files_by_slice(table: DeltaTable, root: str, key: Sequence[str]) -> dict[str, list[TableFile]]:
-    actions = pa.table(table.get_add_actions(flatten=True))
+    actions = file_actions(table)
 
     def column(name: str) -> list[Any]:
         return (

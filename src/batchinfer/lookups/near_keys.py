@@ -12,9 +12,9 @@ from difflib import SequenceMatcher
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.dataset as ds
 
-from batchinfer.checked_parquet import page_checks
-from batchinfer.contracts import SLICE
+from batchinfer.checked_parquet import check_file, page_checks
 from batchinfer.errors import InputError
 from batchinfer.lake.table_places import reading_faults
 from batchinfer.lookups.key_values import convert_key
@@ -68,12 +68,13 @@ def near_key(
 def _keys(snapshot: Snapshot, slice_: str, asked: Key) -> Iterator[Key]:
     """Keys of a slice, those of files first that might hold the one that was asked for."""
     left = _MOST_KEYS
-    schema = snapshot.schema.remove(snapshot.schema.get_field_index(SLICE))
     files = sorted(snapshot.slices[slice_], key=lambda file: not file.may_hold(asked))
     for file in files:
         with reading_faults(file.path):
-            scanner = snapshot.fragment(file).scanner(
-                schema=schema,
+            check_file(snapshot.filesystem, file.path)
+            fragment = ds.ParquetFileFormat().make_fragment(file.path, snapshot.filesystem)
+            scanner = fragment.scanner(
+                schema=snapshot.file_schema(),
                 columns=list(snapshot.key),
                 fragment_scan_options=page_checks(),
                 batch_size=_MOST_KEYS,

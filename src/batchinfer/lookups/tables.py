@@ -1,29 +1,34 @@
 """Looks predictions up in a Delta table by key: newest slice first, and only in row groups that may
 hold the key.
 
-Owns the search. Must not know where keys come from (see `key_values`) nor how a snapshot is found
-(see `keyed_snapshots`).
+Owns the search. Must not know where keys come from (see `key_values`), how a snapshot is found (see
+`keyed_snapshots`) nor how a file is read (see `keyed_files`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
-import pyarrow as pa
-import pyarrow.dataset as ds
+from pyarrow.fs import LocalFileSystem
 
-from batchinfer.checked_parquet import page_checks
-from batchinfer.contracts import SERVED, SLICE
+from batchinfer.contracts import SLICE
 from batchinfer.errors import InputError, StorageError
 from batchinfer.lake.table_places import reading_faults
 from batchinfer.lookups.key_values import convert_key
+from batchinfer.lookups.keyed_files import Key
 from batchinfer.lookups.keyed_snapshots import Snapshot, TableFile, open_snapshot
 from batchinfer.lookups.told_rows import json_value
 
-Key = tuple[Any, ...]
-# Up to here every key is its own condition, which prunes row groups best; above, sets of values do.
-_EXACT_KEYS = 32
+Rows = dict[Key, dict[str, Any]]
+_One = TypeVar("_One")
+_Other = TypeVar("_Other")
+# Row groups that are read at once: of local files decoding bounds it, of a store its answers.
+_LOCAL_READS, _STORE_READS = 2, 16
+# Fewer row groups of local files are read sooner than threads begin.
+_FEW_READS = 4
 
 
 def key_columns(table_uri: str) -> tuple[str, ...]:
@@ -84,80 +89,81 @@ def _convert_keys(keys: Sequence[Mapping[str, Any]], snapshot: Snapshot) -> list
     return wanted
 
 
-def _search_again(table_uri: str, wanted: set[Key], as_of: str | None) -> dict[Key, dict[str, Any]]:
+def _search_again(table_uri: str, wanted: set[Key], as_of: str | None) -> Rows:
     try:
         return _search(open_snapshot(table_uri), wanted, as_of)
     except FileNotFoundError as error:
         raise StorageError(f"{table_uri}: a file of the table is missing: {error}") from error
 
 
-def _search(snapshot: Snapshot, wanted: set[Key], as_of: str | None) -> dict[Key, dict[str, Any]]:
+def _search(snapshot: Snapshot, wanted: set[Key], as_of: str | None) -> Rows:
     missing = set(wanted)
-    found: dict[Key, dict[str, Any]] = {}
+    found: Rows = {}
+    # What is found in a file is not looked for in the next ones; a store is asked of several.
+    at_once = 1 if _is_local(snapshot) else _STORE_READS
     for slice_, files in snapshot.slices.items():
-        if not missing:
-            break
         if as_of is not None and slice_ > as_of:
             continue
-        for file in files:
-            candidates = [key for key in missing if file.may_hold(key)]
-            if candidates:
-                rows = _read(snapshot, file, candidates, slice_ or None)
-                found |= rows
-                missing -= rows.keys()
+        waiting = [file for file in files if any(map(file.may_hold, missing))]
+        for start in range(0, len(waiting), at_once):
+            if not missing:
+                return found
+            rows = _read(snapshot, waiting[start : start + at_once], missing)
+            found |= {key: _to_json(snapshot, row, slice_ or None) for key, row in rows.items()}
+            missing -= rows.keys()
     return found
 
 
-def _read(
-    snapshot: Snapshot, file: TableFile, keys: Sequence[Key], slice_: str | None
-) -> dict[Key, dict[str, Any]]:
-    """The served rows of these keys in one file."""
-    schema = snapshot.schema.remove(snapshot.schema.get_field_index(SLICE))
-    condition = _condition(snapshot.key, keys)
-    if SERVED in schema.names:
-        condition &= ds.field(SERVED) == pa.scalar(True)
+def _read(snapshot: Snapshot, files: Sequence[TableFile], keys: set[Key]) -> Rows:
+    """The served rows of these keys in some files of a slice; of several, the first file's."""
+    asked = [(file, [key for key in keys if file.may_hold(key)]) for file in files]
+
+    def plan(one: tuple[TableFile, list[Key]]) -> list[tuple[TableFile, int, list[Key]]]:
+        file, some = one
+        with _file_faults(file.path):
+            groups = snapshot.open_file(file).candidates(some)
+        return [(file, group, held) for group, held in groups.items()]
+
+    def find(one: tuple[TableFile, int, list[Key]]) -> Rows:
+        file, group, some = one
+        with _file_faults(file.path):
+            return snapshot.open_file(file).find(group, some)
+
+    reads = [
+        read for some in _map(snapshot, plan, [one for one in asked if one[1]]) for read in some
+    ]
+    found: dict[str, Rows] = {}
+    for (file, _, _), rows in zip(reads, _map(snapshot, find, reads), strict=True):
+        found.setdefault(file.path, {}).update(rows)
+    return {key: row for rows in reversed(found.values()) for key, row in rows.items()}
+
+
+def _map(
+    snapshot: Snapshot, work: Callable[[_One], _Other], items: Sequence[_One]
+) -> Iterable[_Other]:
+    """What the work makes of each; by threads where that is sooner."""
+    local = _is_local(snapshot)
+    if len(items) < (_FEW_READS if local else 2):
+        return map(work, items)
+    threads = min(len(items), _LOCAL_READS if local else _STORE_READS)
+    with ThreadPoolExecutor(threads, thread_name_prefix="lookup") as pool:
+        return list(pool.map(work, items))
+
+
+def _is_local(snapshot: Snapshot) -> bool:
+    return isinstance(snapshot.filesystem, LocalFileSystem)
+
+
+@contextmanager
+def _file_faults(path: str) -> Generator[None]:
+    """As `reading_faults`; but a file that is gone is told as such: the table may have moved on."""
     try:
-        with reading_faults(file.path):
-            rows = snapshot.fragment(file).to_table(
-                schema=schema, filter=condition, fragment_scan_options=page_checks()
-            )
+        with reading_faults(path):
+            yield
     except StorageError as error:
         if isinstance(error.__cause__, FileNotFoundError):
             raise error.__cause__ from None
         raise
-    asked = set(keys)
-    columns = [rows[name].to_pylist() for name in snapshot.key]
-    places = {key: place for place, key in enumerate(zip(*columns, strict=True)) if key in asked}
-    taken = rows.take(pa.array(list(places.values()), pa.int64())).to_pylist(
-        maps_as_pydicts="lossy"
-    )
-    return {key: _to_json(snapshot, row, slice_) for key, row in zip(places, taken, strict=True)}
-
-
-def _condition(names: Sequence[str], keys: Sequence[Key]) -> ds.Expression:
-    if len(keys) > _EXACT_KEYS:
-        # A superset where the key has several columns; exact keys are picked out afterwards.
-        return _all(
-            [
-                ds.field(name).isin(list({key[place] for key in keys}))
-                for place, name in enumerate(names)
-            ]
-        )
-    exact = [
-        _all([ds.field(name) == value for name, value in zip(names, key, strict=True)])
-        for key in keys
-    ]
-    condition = exact[0]
-    for other in exact[1:]:
-        condition |= other
-    return condition
-
-
-def _all(conditions: Sequence[ds.Expression]) -> ds.Expression:
-    combined = conditions[0]
-    for condition in conditions[1:]:
-        combined &= condition
-    return combined
 
 
 def _to_json(snapshot: Snapshot, row: Mapping[str, Any], slice_: str | None) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from batchinfer.config.loader import load_environment
 from batchinfer.config.project import find_project, pipeline_files
 from batchinfer.errors import ConfigError, SetupError
-from batchinfer.pipeline.answering.fallback_answers import chain_of
+from batchinfer.lookups.fallback_chain import FallbackChain
 from batchinfer.pipeline.answering.lone_keys import keys_refused
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.slice_names import unit_of
@@ -115,6 +115,7 @@ def _served(context: Context, store: str | None, asked: AskedPipeline) -> Served
     target = chosen_targets(context, store)[0]
     # Its address and its driver: a worker that lacks them would say so too late.
     store_of(context, target).close()
+    fallback = context.pipeline.fallback
     return ServedPipeline(
         name=context.name,
         table=context.predictions,
@@ -124,7 +125,7 @@ def _served(context: Context, store: str | None, asked: AskedPipeline) -> Served
         slice_unit=unit_of(context.pipeline.source.slice),
         load_command=str(context.asked.command("load")),
         publish_command=str(context.asked.command("score")),
-        fallback=chain_of(context),
+        fallback=None if fallback is None else FallbackChain.of(fallback),
         fallback_table=context.fallbacks,
         asked=asked,
         keys_refused=keys_refused(context.pipeline),

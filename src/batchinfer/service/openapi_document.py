@@ -89,6 +89,17 @@ def _one(served: ServedPipeline) -> dict[str, Any]:
                 "schema": _slice(served, "string"),
             }
         )
+    beside = served.fallback.attributes - set(served.key) if served.fallback is not None else ()
+    parameters += [
+        {
+            "name": name,
+            "in": "query",
+            "required": False,
+            "description": f"What is known of the key, for fallbacks by {name}.",
+            "schema": {"type": "string"},
+        }
+        for name in sorted(beside)
+    ]
     found = {
         "found": True,
         "prediction": {**dict.fromkeys(served.key, "…"), "slice": "2026-11-21", "score": 0.73},
@@ -100,7 +111,13 @@ def _one(served: ServedPipeline) -> dict[str, Any]:
         "tags": [served.name],
         "parameters": parameters,
         "responses": {
-            "200": _answer("The key has a prediction.", "Found", found),
+            "200": _answer(
+                "The key has a prediction."
+                if served.fallback is None
+                else "The key has a prediction, or a fallback answers: for an old row beside it.",
+                "Found" if served.fallback is None else "Answered",
+                found,
+            ),
             **_problems(_OF_ONE),
         },
     }
@@ -121,7 +138,9 @@ def _batch(served: ServedPipeline, most: int) -> dict[str, Any]:
                 "type": "array",
                 "minItems": 1,
                 "maxItems": most,
-                "items": _key(served),
+                "items": _key(
+                    served, served.fallback.attributes if served.fallback else frozenset()
+                ),
             },
             "as_of": _slice(served, ["string", "null"]),
         },
@@ -189,12 +208,12 @@ def _predict(served: ServedPipeline, most: int) -> dict[str, Any]:
     }
 
 
-def _key(served: ServedPipeline) -> dict[str, Any]:
+def _key(served: ServedPipeline, beside: frozenset[str] = frozenset()) -> dict[str, Any]:
     return {
         "type": "object",
         "required": list(served.key),
         "additionalProperties": False,
-        "properties": {name: _value() for name in served.key},
+        "properties": {name: _value() for name in (*served.key, *sorted(beside))},
     }
 
 
@@ -257,11 +276,32 @@ def _schemas() -> dict[str, Any]:
         "type": ["integer", "null"],
         "description": "Seconds since the publication that last confirmed the row.",
     }
+    fallen = {
+        "stale": {
+            "type": "boolean",
+            "description": "True of a row that is older than the pipeline's fallback.max_age.",
+        },
+        "fallback": {"type": "string", "description": "The level that answers."},
+        "fallback_prediction": {
+            "type": "object",
+            "description": "What the level says, beside a row that is too old.",
+        },
+    }
     return {
         "Found": {
             "type": "object",
             "required": ["found", "prediction", "age_s"],
             "properties": {"found": {"const": True}, "prediction": row, "age_s": age},
+        },
+        "Answered": {
+            "type": "object",
+            "required": ["found", "prediction"],
+            "properties": {
+                "found": {"type": "boolean"},
+                "prediction": row,
+                "age_s": age,
+                **fallen,
+            },
         },
         "Results": {
             "type": "object",
@@ -276,6 +316,7 @@ def _schemas() -> dict[str, Any]:
                             "found": {"type": "boolean"},
                             "prediction": {"type": ["object", "null"]},
                             "age_s": age,
+                            **fallen,
                         },
                     },
                 },

@@ -107,8 +107,11 @@ def test_a_damaged_file_is_never_mapped(store: EmbeddedStore) -> None:
 def test_a_damaged_pointer_names_its_file(store: EmbeddedStore) -> None:
     store.switch(Pointer(generation("1", write(store, "1", ROWS))), None)
     (Path(store.root) / "pointer.json").write_text("{")
-    with pytest.raises(StorageError, match=r"pointer\.json: damaged"):
+    with pytest.raises(StorageError, match=r"pointer\.json: damaged") as told:
         store.pointer()
+    assert told.value.hint == "remove it: the next load then writes all rows anew"
+    (Path(store.root) / "pointer.json").unlink()
+    assert store.pointer() is None
 
 
 def test_layers_are_listed_and_dropped_one_by_one(store: EmbeddedStore) -> None:

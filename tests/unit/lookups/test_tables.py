@@ -16,10 +16,12 @@ from deltalake import DeltaTable
 from deltalake.transaction import AddAction
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 
 from batchinfer import contracts, predictions_table
 from batchinfer.errors import DamagedFile, InputError, InputMissing, StorageError
 from batchinfer.lookups import keyed_snapshots, tables
+from batchinfer.lookups.kept_footers import KeptFooter
 from batchinfer.lookups.tables import key_columns, lookup_rows
 
 KEY = ("source_file", "source_line")
@@ -269,6 +271,25 @@ def test_unchanged_table_is_not_read_again(uri: Path, monkeypatch: pytest.Monkey
     assert ask(uri, ("a.csv", 1)) == [0.5]
 
 
+@pytest.mark.parametrize("on_store", [False, True])
+def test_of_several_files_of_a_slice_the_first_that_has_the_key_answers(
+    uri: Path, on_store: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = {"a": [1, 2], "b": [2, 3], "c": [3, 4], "d": [1, 4]}
+    for name, lines in held.items():
+        add(uri, "1", [row("a.csv", line, ord(name)) for line in lines], name=name, row_group=1)
+    add(uri, "0", [row("a.csv", line, 0.5) for line in range(6)])
+    if on_store:
+        # Any file system but the local one is read as a store is.
+        store = SubTreeFileSystem(str(uri), LocalFileSystem())
+        monkeypatch.setattr(keyed_snapshots, "open_filesystem", lambda _: (store, ""))
+    keys = [("a.csv", line) for line in range(7)]
+    files = keyed_snapshots.open_snapshot(str(uri)).slices["1"]
+    parts = [file.path.rpartition("part-")[2][0] for file in files]
+    firsts = [next(part for part in parts if line in held[part]) for line in range(1, 5)]
+    assert ask(uri, *keys) == [0.5, *(float(ord(part)) for part in firsts), 0.5, None]
+
+
 def test_only_files_and_row_groups_that_may_hold_the_key_are_read(
     uri: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -281,19 +302,34 @@ def test_only_files_and_row_groups_that_may_hold_the_key_are_read(
                 name=str(part),
                 row_group=10,
             )
-    read: list[str] = []
-    real = tables._read
+    read: list[tuple[str, int, list[str]]] = []
+    real = KeptFooter.read
 
-    def watch(snapshot: Any, file: Any, keys: Any, slice_: Any) -> Any:
-        read.append(file.path)
-        condition = tables._condition(snapshot.key, keys)
-        groups = snapshot.fragment(file).split_by_row_group(condition, schema=SCHEMA)
-        assert len(groups) == 1
-        return real(snapshot, file, keys, slice_)
+    def watch(footer: Any, group: int, columns: Sequence[str]) -> pa.Table:
+        read.append((footer._path, group, list(columns)))
+        return real(footer, group, columns)
 
-    monkeypatch.setattr(tables, "_read", watch)
+    monkeypatch.setattr(KeptFooter, "read", watch)
     assert ask(uri, ("a.csv", 150)) == [0.5]
-    assert len(read) == 1 and "slice=2/part-1" in read[0]
+    [(path, group, keys), (path_again, group_again, others)] = read
+    assert path == path_again and "slice=2/part-1" in path and group == group_again == 5
+    assert keys == list(KEY) and not set(KEY) & set(others)
+
+
+def test_of_an_absent_key_other_columns_are_not_read(
+    uri: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(uri, "1", [row("a.csv", line) for line in range(0, 40, 2)], row_group=10)
+    read: list[list[str]] = []
+    real = KeptFooter.read
+
+    def watch(footer: Any, group: int, columns: Sequence[str]) -> pa.Table:
+        read.append(list(columns))
+        return real(footer, group, columns)
+
+    monkeypatch.setattr(KeptFooter, "read", watch)
+    assert ask(uri, ("a.csv", 11), ("a.csv", 19)) == [None, None]
+    assert read == [list(KEY)]
 
 
 def test_tables_without_a_key_are_refused(tmp_path: Path) -> None:

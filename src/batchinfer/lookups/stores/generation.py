@@ -119,7 +119,7 @@ def read_pointer(text: str, place: str) -> Pointer:
         return from_json(Pointer, text)
     except ValueError as error:
         raise StorageError(
-            f"{place}: damaged: {error}", "load the table anew, with --full"
+            f"{place}: damaged: {error}", "remove it: the next load then writes all rows anew"
         ) from error
 
 

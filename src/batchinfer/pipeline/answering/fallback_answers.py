@@ -22,15 +22,6 @@ from batchinfer.lookups.tables import lookup_rows
 from batchinfer.pipeline.definition.context import Context
 
 
-def chain_of(context: Context) -> FallbackChain | None:
-    """The levels of a pipeline; None: it has none."""
-    fallback = context.pipeline.fallback
-    if fallback is None:
-        return None
-    levels = tuple((level.name, level.by) for level in fallback.levels)
-    return FallbackChain(levels, fallback.max_age)
-
-
 def add_fallbacks(
     context: Context,
     keys: Sequence[Mapping[str, str]],
@@ -53,12 +44,13 @@ def add_fallbacks(
     """
     from batchinfer.lake.snapshots import exists, table_version
 
-    chain = chain_of(context)
-    if chain is None:
+    fallback = context.pipeline.fallback
+    if fallback is None:
         raise ConfigError(
             f"{context.loaded.file}: has no fallback, and --fallback asks for one",
             "docs/online-stores.md says how levels are written",
         )
+    chain = FallbackChain.of(fallback)
     if unknown := sorted(set(attributes) - chain.attributes):
         raise ConfigError(
             f"--attribute: no level of the fallback is by {unknown[0]!r}; allowed: "
