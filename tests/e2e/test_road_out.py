@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from e2e.commands import BATCHINFER, DAY, SMALL_PIPELINE, SMALL_ROWS, Project
+from e2e.commands import BATCHINFER, CHECKOUT, DAY, SMALL_PIPELINE, SMALL_ROWS, Project
 
 ROAD_OUT = """\
 load: [{kind: embedded, after: score}]
@@ -121,6 +121,14 @@ def test_loads_that_are_killed_leave_the_store_as_it_was(night: Project) -> None
     assert full.json["status"] == "loaded", full.stderr
     kept = 2
     assert len(_layers(night.root)) <= kept, "what the killed ones left was swept"
+
+
+def test_spark_submit_loads_as_the_command_does(night: Project) -> None:
+    assert night.run("score", "-p", "small", "--slice", DAY).code == 0
+    job = ["bash", str(CHECKOUT / "spark-submit.sh"), "jobs/load.py", "-p", "small", "--full"]
+    loaded = night.execute(job)
+    assert loaded.code == 0, loaded.stderr
+    assert (loaded.json["status"], loaded.json["rows"]) == ("loaded", 20)
 
 
 def test_what_a_load_cannot_do_is_told(night: Project, tmp_path: Path) -> None:
