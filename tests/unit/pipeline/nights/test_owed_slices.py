@@ -67,7 +67,7 @@ def test_what_a_killed_night_landed_is_found_by_the_next(
     assert (said["landed"], said["scored"]) == ([], [OLD])
 
 
-def _dies(*_: object) -> None:
+def _dies(*_: object, **__: object) -> None:
     raise SystemExit("killed")
 
 
@@ -112,10 +112,10 @@ def test_a_slice_that_fails_keeps_no_other_from_being_tried(
     nights.land(OLDER)
     scored = backfill.score_slice
 
-    def fails(context: Any, slice_: str, *more: Any) -> Any:
+    def fails(context: Any, slice_: str, *more: Any, **named: Any) -> Any:
         if slice_ == OLD:
             raise StorageError("the disk is full")
-        return scored(context, slice_, *more)
+        return scored(context, slice_, *more, **named)
 
     with monkeypatch.context() as patch:
         patch.setattr(backfill, "score_slice", fails)
@@ -147,10 +147,10 @@ def test_attempts_of_one_night_share_its_bound(
         nights.land(day)
     scored, broken = backfill.score_slice, [StorageError("not now")]
 
-    def fails_once(context: Any, slice_: str, *more: Any) -> Any:
+    def fails_once(context: Any, slice_: str, *more: Any, **named: Any) -> Any:
         if slice_ == SEEN and broken:
             raise broken.pop()
-        return scored(context, slice_, *more)
+        return scored(context, slice_, *more, **named)
 
     monkeypatch.setattr(backfill, "score_slice", fails_once)
     assert nights.night(most=2, tries=3, wait_s=0) == 0

@@ -72,7 +72,7 @@ def test_a_night_that_fails_says_so(
     nights.land(OLD)
     taken.events.clear()
 
-    def fails(*_: Any) -> Any:
+    def fails(*_: Any, **__: Any) -> Any:
         raise StorageError("the disk is full")
 
     monkeypatch.setattr(backfill, "score_slice", fails)
