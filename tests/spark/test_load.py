@@ -168,6 +168,20 @@ def test_rows_that_a_table_has_no_more_are_found_no_more(shop: Shop) -> None:
     assert shop.scores(394, 395, 404) == [494.0, 495.0, None]
 
 
+def test_a_row_of_the_slice_without_a_name_is_not_taken_for_gone(shop: Shop) -> None:
+    nameless = visits("", range(400), 100.0)
+    ensure_table(shop.table, nameless.schema, ["slice"], configuration={KEY_PROPERTY: "shop,visit"})
+    nulls = nameless.set_column(2, "slice", pa.nulls(400, pa.string()))
+    write_deltalake(shop.table, nulls, mode="append")
+    shop.load()
+    shop.publish(SECOND, visits(SECOND, range(5), 200.0))
+    shop.load()
+    shop.publish(SECOND, None)
+    (store,) = shop.load(verify=True).stores
+    assert (store.rows, store.layers) == (400, 3), store.way
+    assert shop.scores(1, 399) == [101.0, 499.0]
+
+
 def test_a_table_that_has_not_changed_is_not_read(shop: Shop) -> None:
     shop.publish(FIRST, visits(FIRST, range(4), 100.0))
     first = shop.load()

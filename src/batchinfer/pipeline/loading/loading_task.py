@@ -67,7 +67,8 @@ class EncodeRows:
             keys = stored_keys([rows[name] for name in self.key])
             if self.gone:
                 values = pa.array([GONE] * rows.num_rows, pa.binary())
-                slices = pa.array([""] * rows.num_rows, pa.string())
+                # Behind every slice, the one without a name too.
+                slices = pa.nulls(rows.num_rows, pa.string())
             else:
                 values = stored_values(rows)
                 slices = pc.fill_null(rows[self.slice_column].cast(pa.string()), "")
