@@ -135,7 +135,7 @@ def test_a_full_server_ends_the_load_and_leaves_what_readers_see(server: RedisSe
     pointer = Pointer(generation(old))
     store.switch(pointer, None)
     server.client.config_set("maxmemory", server.client.info("memory")["used_memory"] + (2 << 20))
-    with pytest.raises(StorageError, match="OOM") as failed:
+    with pytest.raises(StorageError, match="used memory > 'maxmemory'") as failed:
         write_layer(store, "20261201T021500-5a6b7c8d", many_rows(50_000))
     assert "raise its maxmemory" in (failed.value.hint or "")
     assert PASSWORD not in str(failed.value)
