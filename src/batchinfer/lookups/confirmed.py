@@ -7,6 +7,7 @@ Runs on: driver, without Spark.
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 
 import pyarrow as pa
 
@@ -46,3 +47,8 @@ def confirmed_times(place: str, version: int) -> dict[str, str]:
 def _iso(milliseconds: int) -> str:
     moment = dt.datetime.fromtimestamp(milliseconds / 1000, dt.timezone.utc)
     return moment.isoformat(timespec="seconds")
+
+
+def confirmed_seconds(times: Mapping[str, str]) -> dict[str, float]:
+    """The same in seconds since 1970."""
+    return {slice_: dt.datetime.fromisoformat(text).timestamp() for slice_, text in times.items()}

@@ -6,7 +6,6 @@ of the level's values. Its rows hold the answer as JSON. Must not know where tha
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -58,18 +57,16 @@ class FallbackChain:
         """Names that a question may say beside the key."""
         return frozenset(name for _, by in self.levels for name in by)
 
-    def is_stale(self, confirmed: str | None, now: dt.datetime) -> bool:
+    def is_stale(self, confirmed_s: float | None, now: float) -> bool:
         """Whether a row is too old.
 
         Args:
-            confirmed: when its slice was last published, ISO time; None: nobody knows.
+            confirmed_s: when its slice was last published, in seconds since 1970, as `now` is;
+                None: nobody knows.
         """
         if self.max_age_s is None:
             return False
-        if confirmed is None:
-            return True
-        age = now - dt.datetime.fromisoformat(confirmed)
-        return age.total_seconds() > self.max_age_s
+        return confirmed_s is None or now - confirmed_s > self.max_age_s
 
     def questions(self, key: bytes, attributes: Mapping[str, Any]) -> list[tuple[str, str]]:
         """The (level, by) that may answer for a key without a fresh prediction: what was found for

@@ -10,7 +10,7 @@ import datetime as dt
 import json
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from batchinfer.contracts import SLICE
 from batchinfer.errors import BatchInferError, InputError, InputMissing
@@ -23,9 +23,6 @@ from batchinfer.service.problem_documents import HttpProblem, shortened, unavail
 from batchinfer.service.question_keys import Key, check_names, split_questions, stored_keys_of
 from batchinfer.service.served_values import ServedPipeline
 from batchinfer.service.table_reads import TableReads, TableRows
-
-if TYPE_CHECKING:
-    pass
 
 # The event loop waits for so many keys at once, where reads are quick.
 _INLINE_KEYS = 16
@@ -215,7 +212,11 @@ class PipelineAnswers:
         now: float,
     ) -> None:
         """Answers of the levels for keys that have no row, or an old one, in place."""
-        due = [place for place, row in enumerate(found) if row is None or _is_old(chain, row, now)]
+        due = [
+            place
+            for place, row in enumerate(found)
+            if row is None or chain.is_stale(row.confirmed_s, now)
+        ]
         if not due:
             return
         known: list[Mapping[str, Any]] = []
@@ -307,24 +308,14 @@ def _plain(row: FoundRow | None, now: float) -> _Told:
 
 def _with_fallback(told: _Told, answer: FallbackAnswer | None) -> _Told:
     """An answer with what a level says: beside an old row, or in place of none."""
-    if told.text is not None:
-        text = told.text + b',"stale":true'
-        if answer is None:
-            return _Told(text, True)
-        level = json.dumps(answer.level).encode()
-        row = answer.row.encode()
-        return _Told(text + b',"fallback":' + level + b',"fallback_prediction":' + row, True, True)
+    said = b"" if told.text is None else told.text + b',"stale":true'
     if answer is None:
-        return told
-    level = json.dumps(answer.level).encode()
-    text = b'"found":false,"fallback":' + level + b',"prediction":' + answer.row.encode()
-    return _Told(text, False, True)
-
-
-def _is_old(chain: FallbackChain, row: FoundRow, now: float) -> bool:
-    if chain.max_age_s is None:
-        return False
-    return row.confirmed_s is None or now - row.confirmed_s > chain.max_age_s
+        return told if told.text is None else _Told(said, True)
+    level = b'"fallback":' + json.dumps(answer.level).encode()
+    row = answer.row.encode()
+    if told.text is None:
+        return _Told(b'"found":false,' + level + b',"prediction":' + row, False, True)
+    return _Told(said + b"," + level + b',"fallback_prediction":' + row, True, True)
 
 
 def _row_text(row: Mapping[str, Any]) -> bytes:

@@ -6,7 +6,6 @@ Reads go on in threads of their own, so that the event loop never waits for a fi
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -55,7 +54,7 @@ class TableReads:
 
     def _read(self, table: str, keys: Sequence[Key], as_of: str | None) -> TableRows:
         # Both are heavy, and most services never read a table.
-        from batchinfer.lookups.confirmed import confirmed_times
+        from batchinfer.lookups.confirmed import confirmed_seconds, confirmed_times
         from batchinfer.lookups.keyed_snapshots import open_snapshot
         from batchinfer.lookups.tables import lookup_rows
 
@@ -64,10 +63,7 @@ class TableReads:
         version, types = snapshot.version, snapshot.key_types()
         known = self._confirmed.get(table)
         if known is None or known[0] != version:
-            times = confirmed_times(table, version)
-            seconds = {
-                name: dt.datetime.fromisoformat(text).timestamp() for name, text in times.items()
-            }
+            seconds = confirmed_seconds(confirmed_times(table, version))
             known = self._confirmed[table] = (version, seconds)
         return TableRows(rows, known[1], [stored_key(convert_key(key, types)) for key in keys])
 

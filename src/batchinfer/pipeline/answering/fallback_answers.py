@@ -5,15 +5,15 @@ Runs on: driver, without Spark.
 
 from __future__ import annotations
 
-import datetime as dt
 import json
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from batchinfer.contracts import SLICE
 from batchinfer.errors import ConfigError, InputMissing
 from batchinfer.hints import Hint
-from batchinfer.lookups.confirmed import confirmed_times
+from batchinfer.lookups.confirmed import confirmed_seconds, confirmed_times
 from batchinfer.lookups.fallback_chain import BY, LEVEL, FallbackChain
 from batchinfer.lookups.key_values import convert_key
 from batchinfer.lookups.keyed_snapshots import open_snapshot
@@ -62,16 +62,14 @@ def add_fallbacks(
             Hint(context.asked.command("score"), " computes them where it publishes"),
         )
     types = open_snapshot(context.predictions).key_types()
-    times = (
-        confirmed_times(context.predictions, table_version(context.predictions))
-        if chain.max_age_s is not None
-        else {}
-    )
-    now = dt.datetime.now(dt.timezone.utc)
-
+    confirmed: Mapping[str, float] = {}
+    if chain.max_age_s is not None:
+        version = table_version(context.predictions)
+        confirmed = confirmed_seconds(confirmed_times(context.predictions, version))
+    now = time.time()
     for key, result in zip(keys, results, strict=True):
         row = result["prediction"]
-        stale = row is not None and chain.is_stale(times.get(row[SLICE] or ""), now)
+        stale = row is not None and chain.is_stale(confirmed.get(row[SLICE] or ""), now)
         if row is not None and not stale:
             continue
         known = {**({} if row is None else row), **attributes}

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute
 import pyarrow.dataset as ds
 
 from batchinfer.config.shapes.source_columns import SliceColumn
@@ -20,9 +19,6 @@ from batchinfer.lake.table_places import storage_faults
 from batchinfer.lookups.key_values import convert_key
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.slices.landed import read_data
-
-# Its functions are made when it is imported, so type checkers do not see them.
-pc: Any = pyarrow.compute
 
 
 class NoFeatures(InputError):

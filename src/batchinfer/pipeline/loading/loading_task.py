@@ -43,6 +43,11 @@ class WrittenRows:
     unchanged: int = 0
     added: int = 0
 
+    @property
+    def rows(self) -> int:
+        """Rows of its parts."""
+        return sum(part.rows for part in self.parts)
+
 
 @dataclass(frozen=True)
 class EncodeRows:

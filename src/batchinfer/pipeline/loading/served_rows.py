@@ -17,11 +17,15 @@ from batchinfer.errors import BatchInferError, InputError, InputMissing
 from batchinfer.lake.snapshots import arrow_schema, kept_rows, maps_columns, open_table, table_files
 from batchinfer.lake.table_places import open_filesystem, reading_faults
 from batchinfer.lookups.stores.stored_rows import stored_keys, stored_values
+from batchinfer.pipeline.loading.loading_task import KEY, PART, SLICE_OF
 from batchinfer.spark.frames import files_frame, quoted_name, version_frame
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
+# Rows of a part: a file of some 400 MB, and some seconds of one task.
+_PART_ROWS = 1_000_000
+_MOST_PARTS = 256
 # From which the length of all is guessed.
 _SAMPLED_ROWS = 1_000
 
@@ -48,11 +52,6 @@ class ServedTable:
         return sum(file.known_rows for file in self.files)
 
     @property
-    def size(self) -> int:
-        """Bytes of its files."""
-        return sum(file.size for file in self.files)
-
-    @property
     def slices(self) -> tuple[str, ...]:
         return tuple(sorted({file.partition[SLICE] or "" for file in self.files}))
 
@@ -60,9 +59,7 @@ class ServedTable:
         """Its served rows, all columns in the order of the table."""
         from pyspark.sql import functions as F
 
-        rows = version_frame(spark, self.place, self.version)
-        if self.as_of is not None:
-            rows = rows.where(F.col(SLICE) <= self.as_of)
+        rows = self._all_rows(spark)
         if SERVED in self.schema.names:
             rows = rows.where(F.col(SERVED))
         return rows.select(*map(quoted_name, self.schema.names))
@@ -73,7 +70,7 @@ class ServedTable:
         if largest is None:
             return 0.0
         filesystem, root = open_filesystem(self.place)
-        path = largest.path if largest.path.startswith("/") else f"{root}/{largest.path}"
+        path = _path_of(largest, root)
         with reading_faults(path), CheckedParquetFile(filesystem, path) as file:
             rows = next(iter(file.iter_batches(_SAMPLED_ROWS)), None)
         if rows is None or not rows.num_rows:
@@ -89,10 +86,13 @@ class ServedTable:
 
         if SERVED not in self.schema.names:
             return 0
+        return self._all_rows(spark).where(~F.coalesce(F.col(SERVED), F.lit(False))).count()
+
+    def _all_rows(self, spark: SparkSession) -> DataFrame:
+        from pyspark.sql import functions as F
+
         rows = version_frame(spark, self.place, self.version)
-        if self.as_of is not None:
-            rows = rows.where(F.col(SLICE) <= self.as_of)
-        return rows.where(~F.coalesce(F.col(SERVED), F.lit(False))).count()
+        return rows if self.as_of is None else rows.where(F.col(SLICE) <= self.as_of)
 
     def keys_in(self, spark: SparkSession, files: tuple[DataFile, ...]) -> DataFrame:
         """The keys of rows in some files of the table, each once."""
@@ -160,14 +160,33 @@ def changed_files(now: ServedTable, version: int) -> FileChanges | None:
     return FileChanges(came, went) if _are_there(now.place, went) else None
 
 
+def _path_of(file: DataFile, root: str) -> str:
+    """A file's place in its file system."""
+    return file.path if file.path.startswith("/") else f"{root}/{file.path}"
+
+
 def _are_there(place: str, files: tuple[DataFile, ...]) -> bool:
     from pyarrow.fs import FileType
 
     if not files:
         return True
     filesystem, root = open_filesystem(place)
-    paths = [file.path if file.path.startswith("/") else f"{root}/{file.path}" for file in files]
+    paths = [_path_of(file, root) for file in files]
     return all(info.type is not FileType.NotFound for info in filesystem.get_file_info(paths))
+
+
+def part_count(rows: int) -> int:
+    """How many parts so many rows are cut into."""
+    return max(1, min(_MOST_PARTS, -(-rows // _PART_ROWS)))
+
+
+def in_parts(encoded: DataFrame, parts: int) -> DataFrame:
+    """Encoded rows as `PartRows` wants them: by part, key and falling slice."""
+    from pyspark.sql import functions as F
+
+    return encoded.repartitionById(parts, F.col(PART)).sortWithinPartitions(
+        F.col(PART), F.col(KEY), F.col(SLICE_OF).desc()
+    )
 
 
 def changed_frame(

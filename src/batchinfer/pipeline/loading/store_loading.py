@@ -17,9 +17,6 @@ from batchinfer.lookups.stores.generation import Generation, Layer, Pointer, col
 from batchinfer.lookups.stores.online_store import OnlineStore, Room
 from batchinfer.pipeline.loading.loading_task import (
     ENCODED,
-    KEY,
-    PART,
-    SLICE_OF,
     EncodeRows,
     WriteParts,
     WrittenRows,
@@ -30,6 +27,8 @@ from batchinfer.pipeline.loading.served_rows import (
     ServedTable,
     changed_files,
     changed_frame,
+    in_parts,
+    part_count,
 )
 from batchinfer.spark.progress import RowProgress
 from batchinfer.spark.tasks import run_batches
@@ -37,9 +36,6 @@ from batchinfer.spark.tasks import run_batches
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-# Rows of a part: a file of some 400 MB, and some seconds of one task.
-_PART_ROWS = 1_000_000
-_MOST_PARTS = 256
 # A generation of more layers, or one whose overlays have a greater share of the rows of the whole
 # layer below them, costs readers more than it saves the next load.
 _MOST_LAYERS = 8
@@ -168,7 +164,7 @@ class StoreLoading:
     def _whole(self) -> Generation:
         parts = self._parts(self.table.rows)
         spark = self.open_session()
-        encode = EncodeRows(self.table.key, SLICE, parts if self._sorts else 1)
+        encode = EncodeRows(self.table.key, SLICE, parts)
         frame = self.table.frame(spark).mapInArrow(encode, ENCODED)
         written = self._write(frame, parts, self.table.rows)
         self._check_all(written, spark)
@@ -184,9 +180,7 @@ class StoreLoading:
         gone = replace(encode, gone=True)
         frame = rows.mapInArrow(encode, ENCODED).unionByName(keys.mapInArrow(gone, ENCODED))
         written = self._write(frame, parts, changed.rows, loaded, shuffled=True)
-        told = sum(part.rows for one in written for part in one.parts) + sum(
-            one.unchanged for one in written
-        )
+        told = sum(one.rows + one.unchanged for one in written)
         if told != (expected := keys.count()):
             raise self._wrong_count(f"{told:,} keys were compared, {expected:,} may have changed")
         layer = self._finished(written, parts)
@@ -204,9 +198,7 @@ class StoreLoading:
         return self.store.sorted_parts or len(self.table.slices) > 1
 
     def _parts(self, rows: int) -> int:
-        if not self._sorts:
-            return 1
-        return max(1, min(_MOST_PARTS, -(-rows // _PART_ROWS)))
+        return part_count(rows) if self._sorts else 1
 
     def _write(
         self,
@@ -216,14 +208,10 @@ class StoreLoading:
         below: Generation | None = None,
         shuffled: bool = False,
     ) -> list[WrittenRows]:
-        from pyspark.sql import functions as F
-
         self.store.begin(self.run_id, parts)
         own_part = not (shuffled or self._sorts)
         if not own_part:
-            frame = frame.repartitionById(parts, F.col(PART)).sortWithinPartitions(
-                F.col(PART), F.col(KEY), F.col(SLICE_OF).desc()
-            )
+            frame = in_parts(frame, parts)
         with RowProgress(frame.sparkSession, rows) as progress:
             return run_batches(
                 frame,
@@ -242,9 +230,7 @@ class StoreLoading:
 
     def _check_all(self, written: list[WrittenRows], spark: SparkSession) -> None:
         """Whether every row of the table's commit is in the layer, superseded, or not served."""
-        told = sum(part.rows for one in written for part in one.parts) + sum(
-            one.superseded for one in written
-        )
+        told = sum(one.rows + one.superseded for one in written)
         if told == self.table.rows or told + self.table.unserved(spark) == self.table.rows:
             return
         raise self._wrong_count(f"{told:,} rows were written, {self.table.rows:,} are to be")

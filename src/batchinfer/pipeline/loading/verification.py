@@ -17,19 +17,15 @@ from batchinfer.lookups.stores.generation import Generation
 from batchinfer.lookups.stores.online_store import OnlineStore
 from batchinfer.pipeline.loading.loading_task import (
     ENCODED,
-    KEY,
-    PART,
-    SLICE_OF,
     EncodeRows,
     PartRows,
 )
-from batchinfer.pipeline.loading.served_rows import ServedTable
+from batchinfer.pipeline.loading.served_rows import ServedTable, in_parts, part_count
 from batchinfer.spark.tasks import guarded, run_batches
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-_PART_ROWS = 1_000_000
 _MOST_SHOWN = 300
 
 
@@ -99,19 +95,15 @@ def verify_store(
     Raises:
         StorageError: a row differs, is missing, or is too many; the first one is told.
     """
-    from pyspark.sql import functions as F
-
     for layer in generation.layers:
         there = sum(1 for _ in store.scan(layer))
         if there != layer.rows:
             raise _failed(
                 store, generation, f"layer {layer.name} has {there:,} rows, not {layer.rows:,}"
             )
-    parts = max(1, -(-table.rows // _PART_ROWS))
+    parts = part_count(table.rows)
     encoded = table.frame(open_session()).mapInArrow(EncodeRows(table.key, SLICE, parts), ENCODED)
-    frame = encoded.repartitionById(parts, F.col(PART)).sortWithinPartitions(
-        F.col(PART), F.col(KEY), F.col(SLICE_OF).desc()
-    )
+    frame = in_parts(encoded, parts)
     compare = CompareRows(store, generation)
     told = run_batches(frame, compare, Compared, f"verify {store.kind}", parts)
     rows, wrong = sum(one.rows for one in told), sum(one.wrong for one in told)
