@@ -2,7 +2,7 @@
 texts without them.
 
 Owns their forms. Every error is built with `without_credentials`, so that none shows one, whatever
-text it repeats; data are never changed by it. Imports nothing of the package.
+text it repeats; data are never changed by it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,14 @@ from collections.abc import Collection, Iterable
 from typing import Any
 from urllib.parse import quote
 
-HIDDEN = "***"
+from batchinfer.masking.hidden_words import (
+    HIDDEN,
+    HiddenWords,
+    hide_scoped,
+    hide_words,
+    word_pieces,
+)
+
 # Names of parameters, in lower case and with their letters only.
 _NAME = re.compile(
     r"(access|api|private|secret|secretaccess)key|(access|api|auth|id|private|refresh|security|session)?token|(client)?secret"
@@ -30,23 +37,23 @@ _USER = re.compile(
 )
 # A user alone is a token there; elsewhere it is a container (abfss), or who asks.
 _WEB_USER = re.compile(r"(?P<scheme>\bhttps?://?)[^\s/@?#]+@", re.IGNORECASE)
-# Characters of a secret: shorter ones would hide ordinary words, and parts of longer ones tell it.
-_SHORTEST, _LONG, _PIECE = 3, 16, 12
+# Characters of a secret: shorter ones would hide ordinary words.
+_SHORTEST = 3
 # What reports are found by, and what is data.
 IDENTIFIERS = frozenset(
     {"run_id", "pipeline", "slice", "slices", "status", "command", "version", "prediction"}
     | {"results", "table", "source_table", "quarantine", "model_name", "model_version", "report"}
 )
-_secrets: set[str] = set()
-_pieces: set[str] = set()
+_secrets = HiddenWords()
 _ORACLE = re.compile(r"(?P<scheme>\bjdbc:oracle:\w+:)[^\s/@]+/\S+@", re.IGNORECASE)
 
 
 def without_credentials(text: str) -> str:
     """The text with `***` for each user with a password, and each value of a secret parameter, of
-    the addresses in it, and for each secret of `keep_secrets`.
+    the addresses in it, for each secret of `keep_secrets`, and for each word that is hidden where
+    the text is made.
     """
-    text = hide_secrets(text)
+    text = hide_scoped(hide_secrets(text))
     if "@" in text:
         for form in (_USER, _WEB_USER, _ORACLE):
             text = form.sub(rf"\g<scheme>{HIDDEN}@", text)
@@ -57,14 +64,17 @@ def keep_secrets(values: Iterable[str]) -> None:
     """From now on no text of this process shows one of these, though a server may send it back
     inside of a record.
     """
+    global _secrets
+    whole, pieces = set(_secrets.whole), set(_secrets.pieces)
     for value in values:
         secret = value.strip()
         if len(secret) < _SHORTEST:
             continue
         # As it stands in a text, in JSON, in an address.
-        _secrets.update((secret, json.dumps(secret)[1:-1], quote(secret, safe="")))
-        if len(secret) >= _LONG and "://" not in secret and not secret.startswith("jdbc:"):
-            _pieces.update(secret[at : at + _PIECE] for at in range(len(secret) - _PIECE + 1))
+        whole |= {secret, json.dumps(secret)[1:-1], quote(secret, safe="")}
+        if "://" not in secret and not secret.startswith("jdbc:"):
+            pieces |= word_pieces(secret)
+    _secrets = HiddenWords(frozenset(whole), frozenset(pieces))
 
 
 def too_short(secret: str) -> str | None:
@@ -85,29 +95,7 @@ def has_secrets() -> bool:
 
 def hide_secrets(text: str) -> str:
     """The text with `***` for each secret, and for each longer part of one: texts are cut."""
-    for secret in sorted(_secrets, key=len, reverse=True):
-        if secret not in text:
-            continue
-        if len(secret) >= _LONG:
-            text = text.replace(secret, HIDDEN)
-        else:
-            # A short one may stand inside of an ordinary word.
-            text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", HIDDEN, text)
-    return _without_pieces(text) if _pieces else text
-
-
-def _without_pieces(text: str) -> str:
-    found, at = list[str](), 0
-    while at < len(text):
-        if text[at : at + _PIECE] not in _pieces:
-            found.append(text[at])
-            at += 1
-            continue
-        at += _PIECE
-        while text[at - _PIECE + 1 : at + 1] in _pieces:
-            at += 1
-        found.append(HIDDEN)
-    return "".join(found)
+    return hide_words(text, _secrets) if _secrets else text
 
 
 def told_without_secrets(value: Any, kept: Collection[str] = ()) -> Any:

@@ -17,11 +17,11 @@ import logging
 import threading
 import time
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+from batchinfer.checks.findings import Finding, told_result
 from batchinfer.checks.known_expectations import expectation_arguments
-from batchinfer.checks.sentences import jsonable, result_sentence
+from batchinfer.checks.sentences import jsonable
 from batchinfer.checks.suites import Expectation, Suite
 from batchinfer.checks.unfit_rows import (
     Misfits,
@@ -32,6 +32,7 @@ from batchinfer.checks.unfit_rows import (
 )
 from batchinfer.contracts import CheckReport
 from batchinfer.errors import ConfigError
+from batchinfer.masking.sensitive_columns import NONE_SENSITIVE, SensitiveColumns
 
 if TYPE_CHECKING:
     from great_expectations import ExpectationSuite
@@ -102,33 +103,16 @@ def _refusal(error: Exception, arguments: Mapping[str, Any]) -> str:
     return "; ".join(reasons.values())
 
 
-@dataclass(frozen=True)
-class Finding:
-    """What was found of one expectation.
-
-    Attributes:
-        success: whether it holds.
-        values: the library's `result`, as plain JSON values.
-        raised: why it could not be computed, or None.
-        unfit: rows for which it could not hold.
-        unfit_word: what these rows are.
-    """
-
-    success: bool
-    values: Mapping[str, Any]
-    raised: str | None = None
-    unfit: int = 0
-    unfit_word: str = ""
-
-
-def run_suite(frame: DataFrame, suite: Suite, name: str) -> CheckReport:
+def run_suite(
+    frame: DataFrame, suite: Suite, name: str, sensitive: SensitiveColumns = NONE_SENSITIVE
+) -> CheckReport:
     """What each expectation of the suite says of the frame, in the suite's order.
 
     Each result holds `expectation, column, success, observed, unexpected_count, unexpected_percent,
     examples, message`, all JSON-able. An expectation that could not be computed (no such column, a
     type that does not fit) has failed. On a frame without rows, expectations about values hold, and
     those about the table (row count, columns, types) are judged as they stand. A row with NaN fails
-    whatever is said of its values.
+    whatever is said of its values. Of sensitive columns, counts are told and no values.
 
     Runs on: driver; the frame is read by a few Spark jobs and never collected.
 
@@ -141,7 +125,8 @@ def run_suite(frame: DataFrame, suite: Suite, name: str) -> CheckReport:
     with _alone():
         found = _Run(frame, suite, name).findings()
     results = [
-        _result(item, finding) for item, finding in zip(suite.expectations, found, strict=True)
+        told_result(item, finding, sensitive)
+        for item, finding in zip(suite.expectations, found, strict=True)
     ]
     return CheckReport(
         all(result["success"] for result in results), results, time.monotonic() - started
@@ -329,22 +314,6 @@ def _with_unfit(item: Expectation, found: Finding, rows: Misfits, count: int) ->
     share = (judged - values["unexpected_count"]) / judged
     holds = found.raised is None and share >= item.arguments.get("mostly", 1)
     return Finding(holds, values, found.raised, count, rows.word)
-
-
-def _result(item: Expectation, found: Finding) -> dict[str, Any]:
-    values = found.values
-    return {
-        "expectation": item.name,
-        "column": ", ".join(item.columns()) or None,
-        "success": found.success,
-        "observed": values.get("observed_value"),
-        "unexpected_count": values.get("unexpected_count", found.unfit or None),
-        "unexpected_percent": values.get("unexpected_percent"),
-        "examples": list(values.get("partial_unexpected_list") or ()),
-        "message": result_sentence(
-            item, values, found.success, found.raised, (found.unfit, found.unfit_word)
-        ),
-    }
 
 
 def _raised(result: Any) -> str | None:

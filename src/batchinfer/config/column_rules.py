@@ -65,6 +65,7 @@ def check_column_names(document: dict[Any, Any], columns: Columns) -> list[Probl
         *_check_slice(document, columns),
         *_check_target(document, columns),
         *_check_carry(document, columns),
+        *_check_sensitive(document, columns),
     ]
 
 
@@ -370,6 +371,22 @@ def _check_carry(document: dict[Any, Any], columns: Columns) -> Iterator[Problem
         elif name in seen:
             yield Problem(path, f"got {shown(name)} twice; allowed: each column once")
         seen.add(name)
+
+
+def _check_sensitive(document: dict[Any, Any], columns: Columns) -> Iterator[Problem]:
+    source = mapping_at(document, "source")
+    rule = source.get("slice")
+    slice_column = rule.get("column") if isinstance(rule, dict) else rule
+    allowed = [name for name in (*columns, *mapping_at(document, "derive")) if name != slice_column]
+    for path, name in each_name(("sensitive",), document.get("sensitive")):
+        if name in (SLICE, slice_column, SOURCE_FILE, SOURCE_LINE):
+            yield Problem(
+                path,
+                f"got {shown(name)}, by which messages say where a row is; allowed: "
+                f"{listed(allowed, none='there is no other column')}",
+            )
+        elif name not in allowed:
+            yield Problem(path, f"no such column: {among(name, allowed)}")
 
 
 def _is_of_predictions(name: str) -> bool:

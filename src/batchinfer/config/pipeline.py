@@ -317,6 +317,8 @@ class Pipeline(Strict):
             `status --check`; slices of days to come do not count.
         after: pipelines of the same project; a night begins once they have published theirs.
         notify: whom a night tells what has happened.
+        sensitive: columns whose values no message, example, page or log shows; what lands and what
+            is published keeps them.
         prices: what the machines cost; without it, nothing is said of money.
     """
 
@@ -338,6 +340,7 @@ class Pipeline(Strict):
     fresh_within: Duration | None = None
     after: Texts = ()
     notify: tuple[Notice, ...] = ()
+    sensitive: Texts = ()
     prices: Prices | None = None
 
     @model_validator(mode="before")

@@ -34,6 +34,7 @@ from batchinfer.inference.row_weights import (
     row_weights,
     weigh_of,
 )
+from batchinfer.masking.sensitive_columns import NONE_SENSITIVE, SensitiveColumns
 
 MAX_BYTES = 64 * 2**20
 _COUNTS = (
@@ -105,6 +106,7 @@ class BatchScorer:
             weight within a window, and come out in their order.
         read_ahead: read in a thread of its own from the start; otherwise only where waiting shows
             that it pays.
+        sensitive: columns whose values no message of a failed row shows.
 
     Attributes:
         read_ahead: whether the last stream was read by a thread of its own.
@@ -129,6 +131,7 @@ class BatchScorer:
         deduplicate: bool = False,
         max_weight: float | None = None,
         read_ahead: bool = False,
+        sensitive: SensitiveColumns = NONE_SENSITIVE,
     ) -> None:
         # A child process knows its handler alone: batches for it are cut by rows and bytes only.
         own = handler.handler if isinstance(handler, InProcess) else handler
@@ -144,7 +147,7 @@ class BatchScorer:
             tuple(columns_for_fingerprint) if columns_for_fingerprint is not None else None
         )
         self._fingerprint = Fingerprinter(self._inputs or ())
-        self._key = tuple(key_columns)
+        self._key, self._sensitive = tuple(key_columns), sensitive
         self._clock = clock
         self._max_failures = max_failures
         self._repeats = Repeats() if deduplicate and self._inputs is not None else None
@@ -270,7 +273,7 @@ class BatchScorer:
         first_row = self.counts["rows_in"]
         outcome = self._outcome(begun)
         self._learn(batch.num_rows, outcome)
-        failed = bad_records(batch, outcome.failures, self._key, self._inputs)
+        failed = bad_records(batch, outcome.failures, self._key, self._inputs, self._sensitive)
         if outcome.stopped:
             self.unreported = failed
             raise TooManyQuarantined(self._too_many(failed))

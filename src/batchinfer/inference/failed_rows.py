@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from batchinfer.contracts import SLICE, SOURCE_FILE, SOURCE_LINE, BadRecord
 from batchinfer.inference.attempt import Failure
+from batchinfer.masking.sensitive_columns import NONE_SENSITIVE, SensitiveColumns
 
 
 def bad_records(
@@ -23,6 +24,7 @@ def bad_records(
     failures: Mapping[int, Failure],
     key_columns: Sequence[str],
     input_columns: Sequence[str] | None,
+    sensitive: SensitiveColumns = NONE_SENSITIVE,
 ) -> list[BadRecord]:
     """A record for each failed row, in the order of the rows.
 
@@ -31,6 +33,7 @@ def bad_records(
         failures: why, by position in the batch.
         key_columns: what identifies a row; those that the batch has are written.
         input_columns: the model's inputs; None: all columns.
+        sensitive: columns whose values no message shows.
 
     Runs on: executor.
     """
@@ -50,7 +53,7 @@ def bad_records(
                 source_line=values.get(SOURCE_LINE),
                 raw=row_json({name: values[name] for name in inputs}).encode(),
                 reason=failures[row].reason,
-                message=failures[row].message,
+                message=sensitive.of_row(failures[row].message, values),
                 key=row_json({name: values[name] for name in key}) if key else None,
                 slice=None if values.get(SLICE) is None else str(values[SLICE]),
             )

@@ -92,6 +92,9 @@ def evaluate_predictions(
     if not found.judges:
         raise InputError(_none_match(found, predicted, outcomes), _none_hint(as_of))
     _tell(report, found)
+    for warnings in (report.warnings, *(one.warnings for one in report.models)):
+        about = outcomes.settings.value
+        warnings[:] = [context.sensitive.of_text(warning, about) for warning in warnings]
     report.rows_quarantined = count_quarantined(context, slices)
     report.seconds = round(time.perf_counter() - began, 3)
     return report

@@ -148,7 +148,9 @@ class _Loading:
         if self._verify:
             loaded = pointer.current
             table = open_served(loaded.table, loaded.as_of, loaded.version)
-            report.rows_verified = verify_store(self._store, table, loaded, self._open_session)
+            report.rows_verified = verify_store(
+                self._store, table, loaded, self._open_session, self._context.sensitive
+            )
         report.seconds = round(time.perf_counter() - started, 3)
         return report
 

@@ -12,6 +12,7 @@ from batchinfer.pipeline.answering.fallback_answers import add_fallbacks
 from batchinfer.pipeline.damaged_files import remedies
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.slice_names import check_slice
+from batchinfer.pipeline.definition.untold_values import hiding_keys, told_key
 from batchinfer.pipeline.slices.landed import read_slices
 
 
@@ -45,7 +46,7 @@ def lookup_keys(
             f"{context.predictions}: no predictions of pipeline {context.name} have been published",
             hint=_publishing(context),
         )
-    with remedies(context):
+    with remedies(context), context.sensitive.hiding(keys):
         return lookup_rows(context.predictions, keys, as_of)
 
 
@@ -86,7 +87,8 @@ def answer_lookup(
             "lookup: got no key; allowed: --key 'column=value,…' (repeatable) or --keys-file FILE"
         )
     columns = list(context.pipeline.source.key)
-    keys = [parse_key(line, columns) for line in lines]
+    with hiding_keys(context, lines):
+        keys = [parse_key(line, columns) for line in lines]
     found = lookup_keys(context, keys, as_of)
     results: list[dict[str, Any]] = [{"found": row is not None, "prediction": row} for row in found]
     if attributes is not None:
@@ -108,7 +110,7 @@ def answer_lookup(
         body |= {
             "status": "absent",
             "exit_code": body.exit_code,
-            "errors": [f"no prediction for {line}" for line in absent],
+            "errors": [f"no prediction for {told_key(context, line)}" for line in absent],
         }
         body.hint = _hint(context, parse_key(absent[0], columns), as_of)
         body |= hint_fields(body.hint)
@@ -120,6 +122,8 @@ def _hint(context: Context, absent: Mapping[str, str], as_of: str | None) -> str
     from batchinfer.lookups.key_values import format_key
     from batchinfer.lookups.near_keys import near_key
 
+    if context.sensitive.among(context.pipeline.source.key):
+        return None
     near = near_key(context.predictions, absent, as_of)
     if near is None:
         return None

@@ -4,18 +4,21 @@ first of them. No JVM.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from batchinfer.contracts import RUN_ID, SLICE, SOURCE_FILE, SOURCE_LINE
+from batchinfer.masking.hidden_words import HIDDEN
+from batchinfer.masking.sensitive_columns import SensitiveColumns
 from batchinfer.pipeline.damaged_files import remedies
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.slice_names import check_slice
 
 _EXAMPLES = 3
 # Of a record as it was read: enough to know it by.
-_SHOWN_BYTES = 300
+_SHOWN = 300
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,7 @@ class Example:
     """One record.
 
     Attributes:
+        key, raw: `***` in place of sensitive values.
         raw: its beginning, where it is text; bytes that are none have U+FFFD in their place.
     """
 
@@ -99,7 +103,7 @@ def show_quarantined(context: Context, slice_: str | None = None) -> QuarantineR
     if not exists(context.quarantine):
         return report
     with remedies(context):
-        counts, first = _read(context.quarantine, slice_)
+        counts, first = _read(context.quarantine, slice_, context.sensitive)
     report.reasons = [
         Reason(*kind, count, tuple(first[kind]))
         for kind, count in sorted(
@@ -109,7 +113,9 @@ def show_quarantined(context: Context, slice_: str | None = None) -> QuarantineR
     return report
 
 
-def _read(table: str, slice_: str | None) -> tuple[Counter[_Kind], dict[_Kind, list[Example]]]:
+def _read(
+    table: str, slice_: str | None, sensitive: SensitiveColumns
+) -> tuple[Counter[_Kind], dict[_Kind, list[Example]]]:
     """How many records there are of each kind, and the first few."""
     import pyarrow.dataset as ds
 
@@ -131,7 +137,9 @@ def _read(table: str, slice_: str | None) -> tuple[Counter[_Kind], dict[_Kind, l
             by_place = batch.select([SOURCE_FILE, SOURCE_LINE]).take(rows).to_pylist()
             order = sorted(range(len(rows)), key=lambda at: _place(**by_place[at]))[:_EXAMPLES]
             some = batch.select(told).take([rows[at] for at in order]).to_pylist()
-            known = [*first.get(kind, ()), *map(_example, some)]
+            _, stage, *_ = kind
+            examples = [_example(row, stage == "score", sensitive) for row in some]
+            known = [*first.get(kind, ()), *examples]
             known.sort(key=lambda one: _place(one.source_file, one.source_line))
             first[kind] = known[:_EXAMPLES]
     return counts, first
@@ -141,10 +149,24 @@ def _place(source_file: str | None, source_line: int | None) -> tuple[str, int]:
     return source_file or "", source_line or 0
 
 
-def _example(row: dict[str, Any]) -> Example:
-    raw = bytes(row["raw"] or b"")
-    more = "…" if len(raw) > _SHOWN_BYTES else ""
-    text = raw[:_SHOWN_BYTES].decode(errors="replace") + more
-    return Example(
-        row[SOURCE_FILE], row[SOURCE_LINE], row["key"], row["message"], text, row[RUN_ID]
+def _example(row: dict[str, Any], is_json: bool, sensitive: SensitiveColumns) -> Example:
+    """What is shown of a record.
+
+    Args:
+        is_json: `raw` is a row as JSON; else a record as it was read.
+    """
+    raw, message, key = (
+        bytes(row["raw"] or b"").decode(errors="replace"),
+        row["message"],
+        row["key"],
     )
+    if sensitive:
+        # Runs from before the columns were sensitive have masked nothing.
+        message = sensitive.of_record(message)
+        if is_json:
+            message = sensitive.of_row(message, json.loads(raw))
+        # Where the values stand in a record that could not be read, nobody knows.
+        raw = sensitive.json_row(raw) if is_json else HIDDEN
+        key = None if key is None else sensitive.json_row(key)
+    shown = raw if len(raw) <= _SHOWN else f"{raw[:_SHOWN]}…"
+    return Example(row[SOURCE_FILE], row[SOURCE_LINE], key, message, shown, row[RUN_ID])

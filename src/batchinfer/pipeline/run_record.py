@@ -17,6 +17,7 @@ from batchinfer.errors import BatchInferError, Interrupted, SliceHeld, StorageEr
 from batchinfer.pipeline.damaged_files import damage_behind, remedies
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.next_steps import next_step
+from batchinfer.pipeline.definition.untold_values import telling_no_values, without_values
 from batchinfer.pipeline.observed.observed_run import ObservedRun, observe
 from batchinfer.report.terminal import show_line
 from batchinfer.spark.jvm import as_ended
@@ -84,8 +85,9 @@ def record_run(
     try:
         _check_format(context.runs)
         seen = observe(context, command, slice_)
-        with remedies(context):
+        with remedies(context), telling_no_values(context):
             result = work()
+        without_values(context, result)
     except (Exception, Interrupted) as error:
         told = _told(error)
         if isinstance(told, _Unforeseen):

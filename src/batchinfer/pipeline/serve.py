@@ -131,4 +131,5 @@ def _served(context: Context, store: str | None, asked: AskedPipeline) -> Served
         keys_refused=keys_refused(context.pipeline),
         extract_command=str(context.extract_command()),
         models_command=str(context.asked.command("models")),
+        sensitive=tuple(sorted(context.sensitive.names)),
     )

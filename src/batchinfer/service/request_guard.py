@@ -19,6 +19,7 @@ from batchinfer.credentials import without_credentials
 from batchinfer.report.terminal import show_line
 from batchinfer.service.access_log import AccessLog
 from batchinfer.service.caller_keys import CallerCheck
+from batchinfer.service.masked_problems import CallerMask
 from batchinfer.service.problem_documents import MEDIA_TYPE, HttpProblem, failure, unavailable
 from batchinfer.service.served_values import Bounds, CallerKey
 from batchinfer.service.service_metrics import ServiceMetrics
@@ -46,10 +47,21 @@ class HttpCall:
         pipeline: that is served; empty for others.
         caller: whose key was sent; None: nobody's.
         keys: that were asked for, where the log tells them.
+        mask: of the pipeline that was asked; None: nothing of it is sensitive.
         gone: the client has left before its request was whole, or does not read its answer.
     """
 
-    __slots__ = ("bytes", "caller", "gone", "keys", "pipeline", "request_id", "route", "status")
+    __slots__ = (
+        "bytes",
+        "caller",
+        "gone",
+        "keys",
+        "mask",
+        "pipeline",
+        "request_id",
+        "route",
+        "status",
+    )
 
     def __init__(self, request_id: str) -> None:
         self.request_id = request_id
@@ -57,6 +69,7 @@ class HttpCall:
         self.status, self.bytes = 0, 0
         self.caller: CallerKey | None = None
         self.keys: Any = None
+        self.mask: CallerMask | None = None
         self.gone = False
 
 
@@ -165,7 +178,7 @@ class RequestGuard:
             "request_id": call.request_id,
         }
         if self._log_keys and call.keys is not None:
-            line["keys"] = call.keys
+            line["keys"] = call.mask.keys(call.keys) if call.mask else call.keys
         self._log.write(line)
 
 

@@ -45,6 +45,7 @@ class ServedPipeline:
         keys_refused: why rows cannot be scored by their keys; empty: they can.
         extract_command: that lands rows.
         models_command: that tells which models there are.
+        sensitive: columns whose values are not repeated to a caller, nor logged.
     """
 
     name: str
@@ -61,6 +62,7 @@ class ServedPipeline:
     keys_refused: str = ""
     extract_command: str = ""
     models_command: str = ""
+    sensitive: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from batchinfer.service.access_log import AccessLog
 from batchinfer.service.asked_predictor import MakePredictor
 from batchinfer.service.caller_keys import CallerCheck, not_yours
 from batchinfer.service.followed_store import FollowedStore, HeldGeneration
+from batchinfer.service.masked_problems import mask_of
 from batchinfer.service.openapi_document import describe
 from batchinfer.service.pipeline_answers import ABSENT, AnswerBody, PipelineAnswers
 from batchinfer.service.predictions_now import PredictionsNow
@@ -58,6 +59,7 @@ class ServiceApplication:
     def __init__(self, settings: ServiceSettings, make_predictor: MakePredictor) -> None:
         self._settings = settings
         self._predictors = {served.name: make_predictor(served) for served in settings.pipelines}
+        self._masks = {served.name: mask_of(served) for served in settings.pipelines}
         self._predictions = PredictionsNow(settings.bounds.seconds)
         self._metrics = ServiceMetrics()
         self._tables = TableReads()
@@ -176,7 +178,7 @@ class ServiceApplication:
                 f"allowed: {told}",
                 [wrong_entry("pipeline", name, told)],
             )
-        call.pipeline = name
+        call.pipeline, call.mask = name, self._masks[name]
         if caller is not None and not caller.may_read(name):
             raise not_yours(name)
         return found
@@ -246,6 +248,8 @@ def _endpoint(route: str, answer: _Endpoint) -> Callable[[Request], Awaitable[Re
 
 
 def _told(problem: HttpProblem, call: HttpCall) -> Response:
+    if call.mask is not None:
+        call.mask.mask(problem)
     return Response(problem.document(call.request_id), problem.status, problem.headers, MEDIA_TYPE)
 
 

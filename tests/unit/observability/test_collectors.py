@@ -7,13 +7,11 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from batchinfer import credentials
 from batchinfer.config.loader import load_environment, load_state
 from batchinfer.config.shapes.collector_settings import Observability
 from batchinfer.credentials import without_credentials
@@ -28,16 +26,6 @@ STANDARD = {
     "OPENLINEAGE_API_KEY": "marquez-secret-1",
     "OPENLINEAGE_NAMESPACE": "nightly jobs",
 }
-
-
-@pytest.fixture(autouse=True)
-def secrets() -> Iterator[None]:
-    """What a test keeps is forgotten behind it."""
-    before = set(credentials._secrets), set(credentials._pieces)
-    yield
-    for now, then in zip((credentials._secrets, credentials._pieces), before, strict=True):
-        now.clear()
-        now.update(then)
 
 
 def _found(settings: dict[str, Any], variables: dict[str, str] | None = None) -> Collectors:

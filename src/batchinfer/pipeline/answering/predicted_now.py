@@ -16,6 +16,7 @@ from batchinfer.pipeline.answering.feature_rows import feature_rows
 from batchinfer.pipeline.answering.lone_keys import keys_refused
 from batchinfer.pipeline.answering.row_scoring import ERROR, RowScorer
 from batchinfer.pipeline.definition.context import Context
+from batchinfer.pipeline.definition.untold_values import hiding_keys, told_key
 
 
 class PredictionAnswer(dict[str, Any]):
@@ -39,7 +40,8 @@ def predict_keys(context: Context, texts: Sequence[str]) -> PredictionAnswer:
             f"{context.loaded.file}: {refused}; allowed: --row with the columns that they make"
         )
     columns = list(context.pipeline.source.key)
-    rows = feature_rows(context, [parse_key(text, columns) for text in texts])
+    with hiding_keys(context, texts):
+        rows = feature_rows(context, [parse_key(text, columns) for text in texts])
     told = iter(RowScorer(context).score([row for row in rows if row is not None]))
     results = [
         {"found": row is not None, "prediction": None, **(next(told) if row is not None else {})}
@@ -76,9 +78,11 @@ def _answer(
         )
     else:
         body = PredictionAnswer({"results": results})
-    problems = [f"{one['key']} has not landed" for one in results if not one["found"]]
+    problems = [
+        f"{told_key(context, one['key'])} has not landed" for one in results if not one["found"]
+    ]
     problems += [
-        f"{one.get('key', f'row {place}')}: {one[ERROR]}"
+        f"{told_key(context, one['key']) if 'key' in one else f'row {place}'}: {one[ERROR]}"
         for place, one in enumerate(results)
         if one.get(ERROR)
     ]

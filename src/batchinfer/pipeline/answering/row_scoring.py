@@ -87,10 +87,10 @@ class RowScorer:
         names = [name for name in told.columns if name != ERROR]
         lineage = {"model_name": model.ref.name, "model_version": model.ref.version}
         return [
-            {ERROR: one[ERROR]}
+            {ERROR: self._context.sensitive.of_row(one[ERROR], row)}
             if one[ERROR] is not None
             else {"prediction": {name: json_value(_plain(one[name])) for name in names} | lineage}
-            for one in told.to_dict("records")
+            for one, row in zip(told.to_dict("records"), rows, strict=True)
         ]
 
     def _loaded(self) -> HeldModel:

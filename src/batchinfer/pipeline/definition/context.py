@@ -11,6 +11,7 @@ import os
 import sys
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -31,6 +32,7 @@ from batchinfer.config.sink_places import (
 from batchinfer.config.uris import join
 from batchinfer.hinted_commands import Asked
 from batchinfer.hints import CommandLine
+from batchinfer.masking.sensitive_columns import SensitiveColumns
 from batchinfer.object_stores import use
 from batchinfer.observability.run_facts import ParentRun
 from batchinfer.pipeline.definition.feature_steps import check_document_steps
@@ -138,6 +140,27 @@ class Context:
     @property
     def pipeline(self) -> Pipeline:
         return self.loaded.pipeline
+
+    @cached_property
+    def sensitive(self) -> SensitiveColumns:
+        """Columns whose values no text shows: those that the file names, and those that are derived
+        from them.
+        """
+        from batchinfer.transforms.expressions import ExpressionError, parse_expression
+
+        names = set(self.pipeline.sensitive)
+        if self.pipeline.outcomes is not None:
+            # The key of the outcomes has the same values by other names.
+            keys = zip(self.pipeline.source.key, self.pipeline.outcomes.key, strict=False)
+            names |= {other for own, other in keys if own in names}
+            if self.pipeline.train is not None and self.pipeline.train.target.column in names:
+                names.add(self.pipeline.outcomes.value)
+        # Each expression may read those above it.
+        for name, text in self.pipeline.derive.items() if names else ():
+            with suppress(ExpressionError):  # it is refused elsewhere
+                if not names.isdisjoint(parse_expression(text).columns):
+                    names.add(name)
+        return SensitiveColumns(frozenset(names))
 
     @property
     def environment(self) -> Environment:

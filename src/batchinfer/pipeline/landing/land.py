@@ -153,6 +153,7 @@ def _plan(landing: Landing, new: NewRecords) -> LandingPlan:
         ingest_slice=landing.ingest_slice,
         landed_until=new.landed_until,
         only=landing.anew,
+        sensitive=tuple(sorted(context.sensitive.names)),
     )
 
 
@@ -221,7 +222,10 @@ def _check_keys(
             "or choose other columns for it, remove the duplicates, or say source.unique: assumed "
             "to skip this check"
         )
-    raise_duplicates(open_session(), landing.table, before, coming, source.key, new.replaced, hint)
+    raise_duplicates(
+        open_session(), landing.table, before, coming, source.key, new.replaced, hint,
+        landing.context.sensitive,
+    )  # fmt: skip
 
 
 def _commit_quarantine(landing: Landing, staged: Staged, new: NewRecords, published: bool) -> None:

@@ -10,7 +10,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -20,6 +20,7 @@ from pyarrow import compute
 from batchinfer.config.shapes.source_columns import SliceColumn, SliceRule
 from batchinfer.config.sources import Files, JsonSource, Source
 from batchinfer.contracts import SLICE, SOURCE_FILE, SOURCE_LINE, BadRecord, StagedFile
+from batchinfer.masking.sensitive_columns import SensitiveColumns
 from batchinfer.pipeline.definition.slice_names import names_slice
 from batchinfer.sources.json.unknown_keys import KeyKinds
 from batchinfer.sources.parsed import FileKeys, Parsed
@@ -43,6 +44,7 @@ class LandingPlan:
         ingest_slice: the slice of all rows, where the pipeline takes it from `--slice`.
         landed_until: files that grew, and the line up to which they have been landed.
         only: the one slice whose rows are wanted; None: those of all slices.
+        sensitive: columns whose values no message shows.
     """
 
     source: Source
@@ -54,6 +56,7 @@ class LandingPlan:
     ingest_slice: str | None
     landed_until: Mapping[str, int]
     only: str | None = None
+    sensitive: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -358,9 +361,10 @@ class _Landing:
         from batchinfer.lake.quarantine import write_quarantine
 
         plan = self.plan
+        sensitive = SensitiveColumns(frozenset(plan.sensitive))
         self.quarantined_files += write_quarantine(
             plan.quarantine,
-            self.bad,
+            [replace(bad, message=sensitive.of_record(bad.message)) for bad in self.bad],
             pipeline=plan.pipeline,
             stage="extract",
             run_id=plan.run_id,

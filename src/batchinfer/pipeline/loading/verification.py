@@ -15,6 +15,8 @@ from batchinfer.contracts import SLICE
 from batchinfer.errors import StorageError
 from batchinfer.lookups.stores.generation import Generation
 from batchinfer.lookups.stores.online_store import OnlineStore
+from batchinfer.masking.hidden_words import HIDDEN
+from batchinfer.masking.sensitive_columns import SensitiveColumns
 from batchinfer.pipeline.loading.loading_task import (
     ENCODED,
     EncodeRows,
@@ -52,6 +54,8 @@ class CompareRows:
 
     store: OnlineStore
     generation: Generation
+    sensitive: SensitiveColumns
+    key: tuple[str, ...]
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         yield pa.RecordBatch.from_pydict({"result": [guarded(lambda: self._compare(batches))]})
@@ -66,18 +70,20 @@ class CompareRows:
                     rows += 1
                     if value != stored:
                         wrong += 1
-                        first = first or _difference(key, value, stored)
+                        first = first or self._difference(key, value, stored)
         self.store.close()
         return Compared(rows, wrong, first)
 
+    def _difference(self, key: bytes, value: bytes, stored: bytes | None) -> str:
+        there = "no row" if stored is None else self._row(stored)
+        told = HIDDEN if self.sensitive.among(self.key) else _shown(key.decode(errors="replace"))
+        return f"key {told}: the table has {self._row(value)}, the store {there}"
 
-def _difference(key: bytes, value: bytes, stored: bytes | None) -> str:
-    there = "no row" if stored is None else _shown(stored)
-    return f"key {_shown(key)}: the table has {_shown(value)}, the store {there}"
+    def _row(self, value: bytes) -> str:
+        return _shown(self.sensitive.json_row(value.decode(errors="replace")))
 
 
-def _shown(value: bytes) -> str:
-    text = value.decode(errors="replace")
+def _shown(text: str) -> str:
     return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
 
 
@@ -86,11 +92,13 @@ def verify_store(
     table: ServedTable,
     generation: Generation,
     open_session: Callable[[], SparkSession],
+    sensitive: SensitiveColumns,
 ) -> int:
     """How many rows of a store are those of the table, if all are.
 
     Args:
         table: at the version that the generation is of.
+        sensitive: columns whose values no difference shows.
 
     Raises:
         StorageError: a row differs, is missing, or is too many; the first one is told.
@@ -104,7 +112,7 @@ def verify_store(
     parts = part_count(table.rows)
     encoded = table.frame(open_session()).mapInArrow(EncodeRows(table.key, SLICE, parts), ENCODED)
     frame = in_parts(encoded, parts)
-    compare = CompareRows(store, generation)
+    compare = CompareRows(store, generation, sensitive, tuple(table.key))
     told = run_batches(frame, compare, Compared, f"verify {store.kind}", parts)
     rows, wrong = sum(one.rows for one in told), sum(one.wrong for one in told)
     first = next((one.first for one in told if one.first), "")

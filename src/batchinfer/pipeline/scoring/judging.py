@@ -10,6 +10,7 @@ from collections.abc import Container
 from typing import TYPE_CHECKING, Any
 
 from batchinfer.command_reports import RunReport
+from batchinfer.masking.sensitive_columns import SensitiveColumns
 from batchinfer.pipeline.definition.quarantine_rate import is_too_many, told_rate
 from batchinfer.pipeline.scoring.outcome import RunOutcome
 from batchinfer.report.terminal import step
@@ -29,8 +30,10 @@ class Judge:
     Runs on: driver.
     """
 
-    def __init__(self, suites: dict[str, Suite], report: RunReport) -> None:
-        self.suites, self.report = suites, report
+    def __init__(
+        self, suites: dict[str, Suite], report: RunReport, sensitive: SensitiveColumns
+    ) -> None:
+        self.suites, self.report, self._sensitive = suites, report, sensitive
         self.results: list[dict[str, Any]] = []
 
     def prepare(self) -> None:
@@ -51,7 +54,9 @@ class Judge:
 
         judged = "the input" if kind == "input" else f"the {kind}"
         with step(f"checking {judged} of slice {self.report.slice}"):
-            verdict = run_suite(frame, self.suites[kind], f"{self.report.pipeline} {kind}")
+            verdict = run_suite(
+                frame, self.suites[kind], f"{self.report.pipeline} {kind}", self._sensitive
+            )
         self.results += [{"suite": kind, **result} for result in verdict.results]
         report = self.report
         report.checks_passed = sum(result["success"] for result in self.results)

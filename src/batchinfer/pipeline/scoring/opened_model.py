@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from batchinfer.inference.batching import LARGEST_ROWS, LARGEST_ROWS_GPU, new_size
 from batchinfer.inference.workers import load_once, size_once
+from batchinfer.masking.sensitive_columns import SensitiveColumns
 from batchinfer.pipeline.scoring.devices import (
     choose_device,
     describe_device,
@@ -47,6 +48,7 @@ class OpenedModel:
     def __init__(self, plan: ScoringPlan, child: ChildRunner | None = None) -> None:
         self.plan, self.threads, self.child = plan.model, plan.threads, child
         self.key = tuple(plan.key)
+        self.sensitive = SensitiveColumns(frozenset(plan.sensitive))
         started = time.perf_counter()
         # Imports PyTorch: a part of what loading the model takes.
         self.gpu = owned_gpu() if child is None else None
@@ -94,6 +96,7 @@ class OpenedModel:
             # The model reads the columns of the fingerprint and no others, so equal fingerprints
             # have equal predictions.
             "deduplicate": plan.deduplicate,
+            "sensitive": self.sensitive,
         }
         if self.child is None and _is_tried_again():
             self.child = ChildRunner(self._loader(), plan.timeout_s, threads=self.threads)

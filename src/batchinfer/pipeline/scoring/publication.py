@@ -86,7 +86,7 @@ class Publication:
         self.context, self.report = inputs.columns.context, inputs.report
         self._open_session = open_session
         self.outcome = RunOutcome()
-        self.judge = Judge(inputs.suites, inputs.report)
+        self.judge = Judge(inputs.suites, inputs.report, self.context.sensitive)
         self.prepared: DataFrame | None = None
         self.histogram: dict[str, Any] | None = None
 
@@ -233,8 +233,8 @@ class Publication:
             )
 
     def _lookup_command(self) -> str | None:
-        """The command that looks up one of the rows that were published; None where there is
-        none.
+        """The command that looks up one of the rows that were published; None where there is none,
+        or none whose key may be shown.
         """
         from batchinfer.lake.staged_files import first_staged
         from batchinfer.lookups.key_values import format_key
@@ -242,6 +242,8 @@ class Publication:
         if not self.outcome.files:
             return None
         columns = self.inputs.columns.key
+        if self.context.sensitive.among(columns):
+            return None
         row = first_staged(self.context.predictions, self.outcome.files[0], list(columns))
         key = format_key({name: str(value) for name, value in row.items()})
         return self.context.asked.command("lookup", "--key", key)

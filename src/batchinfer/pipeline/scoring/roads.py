@@ -210,6 +210,7 @@ def scoring_plan(
         removals=columns.preparation.reasons(),
         row_progress=row_progress,
         carried={name: spark_type_of(columns, name) for name in columns.carried},
+        sensitive=tuple(sorted(context.sensitive.names)),
     )
 
 

@@ -77,6 +77,7 @@ class ScoringPlan:
         removals: reasons that table transforms remove rows for, and what each says; the rows then
             come with a reason.
         carried: columns of the rows that stand beside the predictions, with their Spark SQL types.
+        sensitive: columns whose values no message shows.
         row_progress: folder that tasks tell of their rows in, where they share the driver's
             machine.
     """
@@ -97,6 +98,7 @@ class ScoringPlan:
     removals: Mapping[str, str] = field(default_factory=dict)
     row_progress: str = ""
     carried: Mapping[str, str] = field(default_factory=dict)
+    sensitive: tuple[str, ...] = ()
 
     def file_schema(self) -> pa.Schema:
         """Schema of one Parquet file of predictions: the table's without the partition column."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from batchinfer.contracts import SLICE, SOURCE_FILE
 from batchinfer.errors import InputError
+from batchinfer.masking.sensitive_columns import NONE_SENSITIVE, SensitiveColumns
 from batchinfer.spark.frames import files_frame, quoted_name
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ def raise_duplicates(
     key: Sequence[str],
     replaced: Sequence[str] = (),
     hint: str | None = None,
+    sensitive: SensitiveColumns = NONE_SENSITIVE,
 ) -> None:
     """Ends with three examples if a key stands twice in one slice.
 
@@ -33,6 +35,7 @@ def raise_duplicates(
         coming: the same of files that are only staged.
         replaced: source files whose rows in `before` are about to go.
         hint: in place of that for any duplicate.
+        sensitive: columns whose values no example shows.
 
     Runs on: driver, one Spark aggregation for all slices.
 
@@ -62,11 +65,15 @@ def raise_duplicates(
             [(name, False) for name in replaced], f"{SOURCE_FILE} string, {_COMING} boolean"
         )
         rows = rows.join(F.broadcast(gone), [SOURCE_FILE, _COMING], "left_anti")
-    raise_duplicate_keys(rows, table, key, hint)
+    raise_duplicate_keys(rows, table, key, hint, sensitive)
 
 
 def raise_duplicate_keys(
-    rows: DataFrame, table: str, key: Sequence[str], hint: str | None = None
+    rows: DataFrame,
+    table: str,
+    key: Sequence[str],
+    hint: str | None = None,
+    sensitive: SensitiveColumns = NONE_SENSITIVE,
 ) -> None:
     """Ends with three examples if a key stands twice in one slice of the rows; those with a null in
     their key are let pass.
@@ -74,6 +81,7 @@ def raise_duplicate_keys(
     Args:
         rows: the key columns, and the slice.
         hint: in place of that for any duplicate.
+        sensitive: columns whose values no example shows.
 
     Runs on: driver, one Spark aggregation for all slices.
 
@@ -92,7 +100,8 @@ def raise_duplicate_keys(
     found = find_duplicate_keys(rows.where(whole), key, [SLICE])
     if found:
         examples = "; ".join(
-            f"slice {one['within'][SLICE]}: {json.dumps(one['key'])} {one['count']} times"
+            f"slice {one['within'][SLICE]}: {json.dumps(sensitive.row(one['key']))} "
+            f"{one['count']} times"
             for one in found
         )
         raise InputError(

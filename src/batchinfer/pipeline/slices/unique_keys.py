@@ -83,7 +83,7 @@ def check_keys(
         keys = rows.select(*[quoted_name(name) for name in source.key]).withColumn(
             SLICE, lit(data.slice)
         )
-        raise_duplicate_keys(keys, data.table, source.key)
+        raise_duplicate_keys(keys, data.table, source.key, sensitive=columns.context.sensitive)
 
     try:
         check(slice_frame(spark, data))
