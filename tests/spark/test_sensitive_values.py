@@ -112,6 +112,17 @@ def test_a_sensitive_key_is_told_by_no_example_and_no_command(
     assert '{"id": "***"} 2 times' in told and "7003" not in told
 
 
+def test_examples_of_rows_that_cannot_be_learned_from_show_no_value(
+    private: SmallProject, capfd: pytest.CaptureFixture[str]
+) -> None:
+    private.write("in/a.csv", csv_of(range(40)).replace("red", COLOR))
+    private.extract()
+    with pytest.raises(BatchInferError) as caught:
+        private.train("checks.max_quarantine_rate=0.0")
+    told = "\n".join([*caught.value.problems, str(caught.value), *capfd.readouterr()])
+    assert "derive.code" in told and "cast of '***' to int" in told and "canary" not in told
+
+
 @pytest.mark.parametrize(
     ("named", "told"),
     [
