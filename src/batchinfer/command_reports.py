@@ -234,6 +234,7 @@ class InitReport(Report):
 class StoreReport:
     """What `load` did with one store: `way` says why all rows were written, or only some;
     `rows` are keys that are found now, `bytes` those of keys and values in all layers;
+    `rows_streamed`, where rows were verified, are keys whose row a stream has replaced since;
     `fallback_rows` are answers of the fallbacks; `memory` are bytes of the server's memory that
     were foreseen for the rows that were written, null where rows do not lie in memory.
     """
@@ -249,6 +250,7 @@ class StoreReport:
     bytes: int
     rows_written: int = 0
     rows_verified: int | None = None
+    rows_streamed: int | None = None
     fallback_rows: int | None = None
     memory: int | None = None
     way: str = ""

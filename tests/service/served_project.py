@@ -124,6 +124,7 @@ def write_generation(
         schema=columns_text(batch.schema),
         loaded_at=now.isoformat(timespec="seconds"),
         confirmed=dict.fromkeys(slices, confirmed),
+        line=name,
     )
     store.switch(Pointer(told, before.current if before else None), before)
     store.drop(store.layers() - Pointer(told, before.current if before else None).layers())

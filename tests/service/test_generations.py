@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import requests
 from service.served_project import (
+    KEY,
     Served,
     get,
     new_project,
@@ -22,6 +23,7 @@ from service.served_project import (
 
 from batchinfer.lookups.stores.embedded_store import POINTER_FILE
 from batchinfer.lookups.stores.generation import Pointer
+from batchinfer.lookups.stores.stored_rows import GONE, stored_keys, stored_values
 
 PATH, BATCH = "/v1/predictions/churn", "/v1/predictions/churn:batch"
 ROWS = 2_000
@@ -213,3 +215,29 @@ def test_a_damaged_pointer_takes_no_answer_away(project: Path) -> None:
         while get(served, "/readyz").json()["status"] != "ready":
             assert time.monotonic() < until
             time.sleep(0.05)
+
+
+def streamed(project: Path, commit: int, gone: bool = False) -> None:
+    """Customers 4 to 6, as a stream writes them."""
+    batch, store = rows(3, f"s{commit}", start=4), store_of(project, "churn")
+    keys = stored_keys([batch[name] for name in KEY]).to_pylist()
+    values = [GONE] * 3 if gone else stored_values(batch).to_pylist()
+    assert store.upsert(commit, [(keys, values)]) == 3
+    store.close()
+
+
+def test_streamed_rows_are_answered_within_a_second(project: Path) -> None:
+    with serving(project, "--workers", "2") as served:
+        assert label(served) == "g1"
+        for commit in range(2, 10):
+            streamed(project, commit)
+            until, same = time.monotonic() + 2, 0
+            while same < 10:
+                same = same + 1 if label(served) == f"s{commit}" else 0
+                assert time.monotonic() < until, label(served)
+        assert [label(served, number) for number in (3, 4, 6, 7)] == ["g1", "s9", "s9", "g1"]
+        streamed(project, 10, gone=True)
+        time.sleep(1)
+        assert get(served, f"{PATH}?customer=c5&order=5").status_code == 404
+        ready = get(served, "/readyz").json()["pipelines"]["churn"]
+        assert (ready["state"], ready["generation"]) == ("store", "g1")

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ from batchinfer.lake.leases import hold
 from batchinfer.lookups.key_values import convert_key
 from batchinfer.lookups.stores.embedded_store import EmbeddedStore
 from batchinfer.lookups.stores.generation import Layer, Pointer
-from batchinfer.lookups.stores.stored_rows import stored_key
+from batchinfer.lookups.stores.stored_rows import GONE, stored_key
 from batchinfer.lookups.tables import lookup_rows
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.load import load_stores
@@ -128,6 +129,48 @@ def test_the_newest_row_of_each_key_is_what_a_lookup_tells(shop: Shop) -> None:
     assert shop.stored(*range(60)) == lookup_rows(shop.table, keys)
     assert shop.scores(5, 10, 30, 52) == [None, 110.0, 230.0, 252.0]
     assert shop.stored(999) == [None]
+
+
+def test_a_load_takes_the_place_of_streamed_rows(shop: Shop) -> None:
+    shop.publish(FIRST, visits(FIRST, range(400), 100.0))
+    shop.load()
+    version = shop.pointer.current.version
+    # A stream publishes rows, and writes them into the store.
+    shop.publish(SECOND, visits(SECOND, range(395, 405), 200.0))
+    rows = list(shop_rows(shop, range(395, 405)))
+    keys, values = [key for key, _ in rows], [value for _, value in rows]
+    shop.store.upsert(version + 1, [(keys, values)])
+    assert shop.scores(394, 395, 404) == [494.0, 595.0, 604.0]
+    (told,) = shop.load(verify=True).stores
+    # They are no reason to leave a row out: they do not stay above the generation.
+    assert (told.rows_written, told.rows, told.rows_streamed) == (10, 405, 0)
+    assert shop.pointer.current.streamed == ()
+    assert shop.scores(394, 395, 404) == [494.0, 595.0, 604.0]
+    shop.store.upsert(version + 2, [(keys[:2], [b'{"score":-1.0}', GONE])])
+    (told,) = shop.load(verify=True).stores
+    assert (told.status, told.rows_verified, told.rows_streamed) == ("unchanged", 405, 2)
+    assert shop.scores(394, 395) == [494.0, -1.0]
+    assert shop.stored(396) == [None]
+    shop.load(rollback=True, verify=True)
+    assert shop.scores(394, 395, 397, 404) == [494.0, -1.0, 597.0, 604.0]
+
+
+def test_rows_streamed_into_a_table_that_was_made_anew(shop: Shop) -> None:
+    shop.publish(FIRST, visits(FIRST, range(40), 100.0))
+    shop.load()
+    ((key, _),) = shop_rows(shop, range(7, 8))
+    shop.store.upsert(50, [([key], [b'{"score":-1.0}'])])
+    shutil.rmtree(shop.table)
+    shop.publish(FIRST, visits(FIRST, range(40), 200.0))
+    shop.load(verify=True)
+    assert shop.scores(7) == [207.0]
+
+
+def shop_rows(shop: Shop, numbers: range) -> Iterator[tuple[bytes, bytes]]:
+    """Rows of the table as they are stored."""
+    keys = [{"shop": f"shop, {{{n % 3}}}", "visit": n} for n in numbers]
+    for key, row in zip(keys, lookup_rows(shop.table, keys), strict=True):
+        yield stored_key(list(key.values())), json.dumps(row).encode()
 
 
 def test_only_rows_that_have_changed_are_written_the_next_time(shop: Shop) -> None:
@@ -249,7 +292,8 @@ def test_a_load_that_dies_before_the_switch_changes_nothing_for_readers(
     assert len(shop.store.layers()) == 2, "what was written lies there"
     shop.load(verify=True)
     assert shop.scores(1) == [501.0]
-    assert shop.store.layers() == shop.pointer.layers(), "and was swept"
+    kept = {layer.name for one in shop.pointer.generations for layer in one.layers}
+    assert shop.store.layers() == kept, "and was swept"
 
 
 def test_two_loads_of_one_store_at_once_are_refused(shop: Shop) -> None:

@@ -25,7 +25,7 @@ from batchinfer.pipeline.fallbacks.settled_fallbacks import settle_fallbacks
 from batchinfer.pipeline.loading.load_targets import chosen_targets, store_of
 from batchinfer.pipeline.loading.served_rows import ServedTable, open_served
 from batchinfer.pipeline.loading.store_loading import StoreLoading, sweep
-from batchinfer.pipeline.loading.verification import verify_store
+from batchinfer.pipeline.loading.verification import newer_rows, verify_store
 from batchinfer.pipeline.run_record import recorded
 
 if TYPE_CHECKING:
@@ -151,6 +151,7 @@ class _Loading:
             report.rows_verified = verify_store(
                 self._store, table, loaded, self._open_session, self._context.sensitive
             )
+            report.rows_streamed = newer_rows(self._store, loaded)
         report.seconds = round(time.perf_counter() - started, 3)
         return report
 

@@ -67,6 +67,12 @@ class HeldGeneration:
         confirmed = {name: _seconds(text) for name, text in generation.confirmed.items()}
         return cls(generation, generation.key_types, confirmed, _seconds(generation.loaded_at))
 
+    def when_confirmed(self, slice_: str) -> float | None:
+        """When a slice was last confirmed, at the least; None: nobody knows."""
+        # A stream has published a slice that the generation does not know, so after it was loaded.
+        unknown = self.loaded_s if self.generation.streamed else None
+        return self.confirmed_s.get(slice_, unknown)
+
 
 def _seconds(text: str) -> float:
     return dt.datetime.fromisoformat(text).timestamp()
@@ -219,11 +225,9 @@ class FollowedStore:
         """Whether the pointer may be another one, and which it is. In a thread."""
         seen: object = None
         if path := self._local_pointer():
-            try:
-                state = os.stat(path)
-                seen = (state.st_mtime_ns, state.st_ino, state.st_size)
-            except FileNotFoundError:
-                seen = _NOTHING
+            seen = _state(path)
+            if self._embedded is not None and (held := self.current) is not None:
+                seen = seen, _state(self._embedded.stream_file(held.generation))
             due = self._failed is not None and time.monotonic() >= self._failed[1]
             if seen == self._seen and not due:
                 if seen == _NOTHING:
@@ -286,10 +290,11 @@ class FollowedStore:
             ) from error
 
     def _replace(self, new: HeldGeneration | None) -> None:
-        if self.current is not None:
-            self._former.append(self.current)
-        self.current = new
-        if new is not None:
+        before, self.current = self.current, new
+        if before is not None:
+            self._former.append(before)
+        # With each write of streamed rows the same generation comes anew.
+        if new is not None and (before is None or before.generation.name != new.generation.name):
             self._took_up(new)
         self._let_former_go()
 
@@ -298,7 +303,7 @@ class FollowedStore:
         self._former = [former for former in self._former if former.readers]
         if self._embedded is not None:
             held = [*self._former, *([self.current] if self.current else [])]
-            self._embedded.release({layer.name for one in held for layer in one.generation.layers})
+            self._embedded.release({layer.name for one in held for layer in one.generation.seen})
 
     async def _in_thread(self, work: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._looking, work)
@@ -332,6 +337,15 @@ class FollowedStore:
         if self._failed is not None:
             problem.fields["hint"] = f"{self._load_command} --full writes a damaged store anew"
         return problem
+
+
+def _state(path: str) -> object:
+    """What tells whether a file may be another one."""
+    try:
+        state = os.stat(path)
+    except FileNotFoundError:
+        return _NOTHING
+    return state.st_mtime_ns, state.st_ino, state.st_size
 
 
 def _let_go(held: HeldGeneration) -> None:

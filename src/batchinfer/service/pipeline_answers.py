@@ -147,7 +147,7 @@ class PipelineAnswers:
         found = [
             None
             if row is None
-            else FoundRow(row, held.confirmed_s.get(json.loads(row)[SLICE] or ""))
+            else FoundRow(row, held.when_confirmed(json.loads(row)[SLICE] or ""))
             for row in rows
         ]
         return found, stored, held.generation.name

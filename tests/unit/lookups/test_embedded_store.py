@@ -127,7 +127,7 @@ def test_layers_are_listed_and_dropped_one_by_one(store: EmbeddedStore) -> None:
 def test_a_file_grows_past_the_room_it_was_given(
     store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("batchinfer.lookups.stores.embedded_store._MAP_BYTES", 1 << 16)
+    monkeypatch.setattr("batchinfer.lookups.stores.lmdb_files._MAP_BYTES", 1 << 16)
     rows = {f"{number:05d}".encode(): b"x" * 500 for number in range(1_000)}
     layer = write(store, "1", rows, parts=1)
     assert dict(store.scan(layer)) == rows

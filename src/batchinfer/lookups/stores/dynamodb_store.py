@@ -4,7 +4,8 @@ A layer is spread over shards, `pk` = `<table>#<layer>#<shard>`, so that no part
 writes, and a query of each shard lists it; `sk` is the key. The row is one text, `v`: the JSON that
 a lookup tells. So its numbers are exact, and those that are none (NaN) are told by name, where
 DynamoDB's own have 38 digits, no NaN, and no double below 1e-130. Names of layers and the pointer
-are items of `pk` = `<table>`.
+are items of `pk` = `<table>`. A streamed row has its commit as the number `c`, by which the service
+keeps the newer of two.
 """
 
 from __future__ import annotations
@@ -33,9 +34,11 @@ from batchinfer.lookups.stores.generation import (
     LayerPart,
     Pointer,
     read_pointer,
+    succeeding,
 )
-from batchinfer.lookups.stores.online_store import Room, Rows, newest_first
+from batchinfer.lookups.stores.online_store import Room, Rows, StreamedRow, newest_first
 from batchinfer.lookups.stores.stored_rows import row_checksum
+from batchinfer.lookups.stores.streamed_rows import pointer_below, swap_pointer
 
 # Threads of one task: a request takes milliseconds, most of them on its way.
 _SHARDS, _THREADS = 64, 8
@@ -118,23 +121,71 @@ class DynamoStore:
             )
 
     def switch(self, new: Pointer, expected: Pointer | None) -> None:
-        packed = self._packed_pointer()
-        now = None if packed is None else self._unpacked(packed)
-        if now == expected and self._put_pointer(zlib.compress(to_json(new).encode()), packed):
+        if not self._swap(lambda now: succeeding(new, expected, now)):
+            # An answer may have been lost on its way.
+            now = self.pointer()
+            if now is None or now.bare() != new.bare():
+                raise StorageError(f"{self.place}: another load has set the pointer meanwhile")
+
+    def _swap(self, change: Callable[[Pointer | None], Pointer | None]) -> bool:
+        return swap_pointer(self._packed_pointer, self._unpacked, self._put_pointer, change)
+
+    def upsert(self, commit: int, rows: Iterable[Rows]) -> int:
+        pointer = pointer_below(self, commit)
+        if pointer is None:
+            return 0
+        stream, taken = pointer.current.stream, 0
+        if not pointer.current.streamed:
+            with self._items.faults("begin to stream"):
+                self._items.ask("put_item", Item=item_key(self.table, f"layer={stream}"))
+            self._swap(lambda now: now and now.with_stream())
+        with self._items.faults("write streamed rows"), ThreadPoolExecutor(_THREADS) as threads:
+            for keys, values in rows:
+                items = [
+                    self._row(stream, key, value, commit)
+                    for key, value in zip(keys, values, strict=True)
+                ]
+                taken += sum(threads.map(self._put_newer, items))
+        return taken
+
+    def _put_newer(self, item: Item) -> bool:
+        """Puts a streamed row where an older one is, or none."""
+        given = {":c": item["c"]}
+        return self._items.ask_if(
+            "put_item", "attribute_not_exists(pk) OR c < :c", given, Item=item
+        )
+
+    def streamed(self, generation: Generation) -> Iterator[StreamedRow]:
+        for shard in range(_SHARDS if generation.streamed else 0):
+            for item in self._items.items(self._shard(generation.stream, shard), "sk, v, c"):
+                yield item["sk"]["S"].encode(), int(item["c"]["N"]), item["v"]["S"].encode()
+
+    def sweep_streamed(self) -> None:
+        pointer = self.pointer()
+        if pointer is None or not pointer.current.streamed:
             return
-        # An answer may have been lost on its way.
-        if self.pointer() != new:
-            raise StorageError(f"{self.place}: another load has set the pointer meanwhile")
+        sweep = partial(self._sweep_shard, pointer.current.stream, pointer.floor)
+        with ThreadPoolExecutor(_THREADS) as threads:
+            list(threads.map(sweep, range(_SHARDS)))
+
+    def _sweep_shard(self, stream: str, floor: int, shard: int) -> None:
+        given = {":c": {"N": str(floor)}}
+        for item in self._items.items(self._shard(stream, shard), "pk, sk, c"):
+            if int(item["c"]["N"]) <= floor:
+                key = {"pk": item["pk"], "sk": item["sk"]}
+                with self._items.faults("remove streamed rows"):
+                    self._items.ask_if("delete_item", "c <= :c", given, Key=key)
 
     def read(self, generation: Generation, keys: Sequence[bytes]) -> list[bytes | None]:
-        if not generation.layers or not keys:
+        if not generation.seen or not keys:
             return [None] * len(keys)
-        asked = [[self._key(layer.name, key) for key in keys] for layer in generation.layers]
+        asked = [[self._key(layer.name, key) for key in keys] for layer in generation.seen]
         once = {_address(key): key for layer in asked for key in layer}
         with self._items.faults("read rows"):
             found = {
                 _address(item): item["v"]["S"].encode()
                 for item in self._items.read(list(once.values()))
+                if "c" not in item or int(item["c"]["N"]) > generation.version
             }
         return newest_first([[found.get(_address(key)) for key in layer] for layer in asked])
 
@@ -176,22 +227,16 @@ class DynamoStore:
             text = f"not compressed text: {error}"
         return read_pointer(text, f"{self.place}, {self.table}, pointer")
 
-    def _put_pointer(self, new: bytes, old: bytes | None) -> bool:
+    def _put_pointer(self, new: Pointer, old: bytes | None) -> bool:
         """Puts the pointer if it still is the old one."""
-        condition: Item = {"ConditionExpression": "attribute_not_exists(pk)"}
+        condition, given = "attribute_not_exists(pk)", {}
         if old is not None:
-            condition = {
-                "ConditionExpression": "v = :old",
-                "ExpressionAttributeValues": {":old": {"B": old}},
-            }
+            condition, given = "v = :old", {":old": {"B": old}}
         # Compressed: the names of many parts may take more than an item holds.
-        item = item_key(self.table, "pointer") | {"v": {"B": new}}
+        packed = zlib.compress(to_json(new).encode())
+        item = item_key(self.table, "pointer") | {"v": {"B": packed}}
         with self._items.faults("set the pointer"):
-            try:
-                self._items.ask("put_item", Item=item, **condition)
-            except self._items.client.exceptions.ConditionalCheckFailedException:
-                return False
-        return True
+            return self._items.ask_if("put_item", condition, given, Item=item)
 
     def _shard(self, layer: str, shard: int) -> str:
         return f"{self.table}#{layer}#{shard:02d}"
@@ -199,16 +244,20 @@ class DynamoStore:
     def _key(self, layer: str, key: bytes) -> Item:
         return item_key(self._shard(layer, zlib.crc32(key) % _SHARDS), key.decode())
 
-    def _row(self, layer: str, key: bytes, value: bytes) -> Item:
+    def _row(self, layer: str, key: bytes, value: bytes, commit: int | None = None) -> Item:
         row = self._key(layer, key) | {"v": {"S": value.decode()}}
         size = len("pkskv") + len(row["pk"]["S"].encode()) + len(key) + len(value)
+        if commit is not None:
+            row["c"] = {"N": str(commit)}
+            size += len("c") + _NUMBER_BYTES
         if self.ttl_s is not None:
             row["ttl"] = {"N": str(int(time.time()) + self.ttl_s)}
             size += len("ttl") + _NUMBER_BYTES
         if size > _ITEM_BYTES:
+            after = "nothing was switched" if commit is None else "its batch was not written"
             raise StorageError(
                 f"{self.place}: the row of key {key.decode()} takes {size:,} bytes; allowed: "
-                f"{_ITEM_BYTES:,}; nothing was switched",
+                f"{_ITEM_BYTES:,}; {after}",
                 "publish fewer columns, or shorter texts",
             )
         return row

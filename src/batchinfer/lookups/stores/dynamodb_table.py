@@ -79,6 +79,20 @@ class DynamoTable:
         """
         return self._patiently(operation, limit_s, {"TableName": self.name, **given})
 
+    def ask_if(self, operation: str, condition: str, values: Item, **given: Any) -> bool:
+        """Writes an item if it meets a condition; tells whether it did.
+
+        Args:
+            values: that the condition names.
+        """
+        # DynamoDB takes no empty mapping of values.
+        named = {"ExpressionAttributeValues": values} if values else {}
+        try:
+            self.ask(operation, ConditionExpression=condition, **named, **given)
+        except self.client.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
     def make(self, ttl: str | None) -> None:
         """Makes the table where it is not there, and waits for it.
 

@@ -2,7 +2,8 @@
 
 Files are written in a scratch folder, in the order of their keys, then put into place; after that
 they never change, so readers map them into memory and need no lock. The pointer is a file of JSON
-that is replaced in one step. On an object store the same files are fetched once and mapped here.
+that is replaced in one step. Rows of streams have files and a file of JSON of their own, which who
+streams writes, and no load. On an object store the same files are fetched once and mapped here.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-import zlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import suppress
+import uuid
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,25 +22,39 @@ from weakref import WeakValueDictionary
 
 from batchinfer.config.uris import local_path
 from batchinfer.errors import StorageError
-from batchinfer.json_values import to_json
+from batchinfer.json_values import from_json, to_json
+from batchinfer.lake.locks import FileLock
 from batchinfer.lake.table_places import open_filesystem, storage_faults
+from batchinfer.lookups.stores.embedded_stream import (
+    STREAM_FILE,
+    StreamFiles,
+    merged_count,
+    merged_rows,
+)
 from batchinfer.lookups.stores.generation import (
     Generation,
     Layer,
     LayerPart,
     Pointer,
     read_pointer,
+    succeeding,
 )
-from batchinfer.lookups.stores.online_store import Room, Rows, part_of
-from batchinfer.lookups.stores.stored_rows import row_checksum
+from batchinfer.lookups.stores.lmdb_files import file_digest, write_lmdb
+from batchinfer.lookups.stores.online_store import Room, Rows, StreamedRow, part_of
+from batchinfer.lookups.stores.streamed_rows import (
+    STAMP_BYTES,
+    commit_of,
+    if_newer,
+    pointer_below,
+    stamp,
+)
 
 if TYPE_CHECKING:
     import lmdb
 
 POINTER_FILE, _LAYERS = "pointer.json", "layers"
-# Address space for one file that is being written, not memory; it grows by this where it is full.
-_MAP_BYTES = 1 << 30
 _READ_BYTES = 1 << 20
+_STREAM_LOCK, _LOCK_S = "stream.lock", 30.0
 # LMDB refuses to open a file a second time in one process, so stores share what is open.
 _mapped: WeakValueDictionary[tuple[str, str], Any] = WeakValueDictionary()
 _mapping = threading.Lock()
@@ -74,14 +89,11 @@ class EmbeddedStore:
         return self.root
 
     def pointer(self) -> Pointer | None:
-        filesystem, root = open_filesystem(self.root)
-        with storage_faults(self.root, "read the pointer"):
-            try:
-                with filesystem.open_input_stream(f"{root}/{POINTER_FILE}") as file:
-                    text = file.read().decode()
-            except FileNotFoundError:
-                return None
-        return read_pointer(text, f"{self.root}/{POINTER_FILE}")
+        text = self._text(POINTER_FILE)
+        if text is None:
+            return None
+        pointer = read_pointer(text, f"{self.root}/{POINTER_FILE}")
+        return pointer.streaming({name: self._files(name).layers for name in pointer.streamed})
 
     def begin(self, layer: str, parts: int) -> None:
         filesystem, root = open_filesystem(self.root)
@@ -91,8 +103,8 @@ class EmbeddedStore:
     def write_part(self, layer: str, part: int, rows: Iterable[Rows]) -> LayerPart:
         with TemporaryDirectory(prefix="batchinfer-store-") as folder:
             file = Path(folder) / "part"
-            count, checksum, size = _write_file(file, rows)
-            digest = _file_digest(file)
+            count, checksum, size = write_lmdb(file, rows)
+            digest = file_digest(file)
             self._put(file, f"{_LAYERS}/{layer}/{_file_name(part)}")
         return LayerPart(part, count, checksum, size, digest)
 
@@ -108,17 +120,65 @@ class EmbeddedStore:
 
     def switch(self, new: Pointer, expected: Pointer | None) -> None:
         # Whoever loads holds the lease of the store, so nobody comes between the two.
-        if self.pointer() != expected:
+        if succeeding(new, expected, self.pointer()) is None:
             raise StorageError(f"{self.root}: another load has set the pointer meanwhile")
-        with TemporaryDirectory(prefix="batchinfer-store-") as folder:
-            file = Path(folder) / POINTER_FILE
-            file.write_text(to_json(new))
-            self._put(file, POINTER_FILE)
+        self._put_text(to_json(new.bare()), POINTER_FILE)
+
+    def upsert(self, commit: int, rows: Iterable[Rows]) -> int:
+        with self._streaming():
+            pointer = pointer_below(self, commit)
+            if pointer is None:
+                return 0
+            stream, floor = pointer.current.stream, pointer.floor
+            files = self._files(stream)
+            layers = [one for one in files.layers if one.commit is None or one.commit > floor]
+            new = dict[bytes, bytes]()
+            for keys, values in rows:
+                for key, value, old in zip(keys, values, self._found(layers, keys), strict=True):
+                    if old is None or commit_of(old) < commit:
+                        new[key] = stamp(commit) + value
+            if new:
+                count = merged_count(layers, len(new))
+                sources = [sorted(new.items()), *(self.scan(one) for one in layers[:count])]
+                name = f"{stream}/{commit:019d}-{uuid.uuid4().hex[:8]}"
+                self.begin(name, 1)
+                part = self.write_part(name, 0, merged_rows(sources, floor))
+                newest = max([commit, *(one.commit or 0 for one in layers[:count])])
+                layer = Layer(name, (part,), newest)
+                self.finish(layer)
+                files = files.followed_by(layer, layers[count:])
+                self._put_text(to_json(files), _stream_file(stream))
+            # Also what a writer that was killed has left: nobody else writes now.
+            self.drop(self._names(f"{_LAYERS}/{stream}", f"{stream}/") - files.names)
+            return len(new)
+
+    def streamed(self, generation: Generation) -> Iterator[StreamedRow]:
+        for keys, values in merged_rows([self.scan(one) for one in generation.streamed], -1):
+            for key, value in zip(keys, values, strict=True):
+                yield key, commit_of(value), value[STAMP_BYTES:]
+
+    def sweep_streamed(self) -> None:
+        """Files of which all rows are overtaken go; other rows go when their file is merged."""
+        pointer = self.pointer()
+        if pointer is None or not (files := self._files(pointer.current.stream)).layers:
+            return
+        with self._streaming():
+            self.drop([one.name for one in files.layers if (one.commit or 0) <= pointer.floor])
 
     def read(self, generation: Generation, keys: Sequence[bytes]) -> list[bytes | None]:
+        found = self._found(generation.layers, keys)
+        if generation.streamed:
+            for place, row in enumerate(self._found(generation.streamed, keys)):
+                newer = if_newer(row, generation.version)
+                if newer is not None:
+                    found[place] = newer or None
+        return found
+
+    def _found(self, layers: Sequence[Layer], keys: Sequence[bytes]) -> list[bytes | None]:
+        """The value of each key in the first layer that has one; None where it is gone, too."""
         found: list[bytes | None] = [None] * len(keys)
         for place, key in enumerate(keys):
-            for layer in generation.layers:
+            for layer in layers:
                 envs = self._open.get(layer.name) or self._open_layer(layer)
                 env = envs[part_of(key, len(envs)) if len(envs) > 1 else 0]
                 if env is None:
@@ -138,14 +198,7 @@ class EmbeddedStore:
                 yield from cursor
 
     def layers(self) -> frozenset[str]:
-        from pyarrow.fs import FileSelector
-
-        filesystem, root = open_filesystem(self.root)
-        with storage_faults(self.root, "list the layers"):
-            found = filesystem.get_file_info(
-                FileSelector(f"{root}/{_LAYERS}", allow_not_found=True)
-            )
-        return frozenset(entry.base_name for entry in found)
+        return self._names(_LAYERS)
 
     def drop(self, layers: Collection[str]) -> None:
         filesystem, root = open_filesystem(self.root)
@@ -194,7 +247,7 @@ class EmbeddedStore:
                 return env
             try:
                 # A damaged file would end the process when it is read, so it is never mapped.
-                if (digest := _file_digest(file)) != part.digest:
+                if (digest := file_digest(file)) != part.digest:
                     raise StorageError(
                         f"{place}: damaged: its checksum is {digest}, {part.digest} was written",
                         "load the table anew, with --full",
@@ -234,6 +287,64 @@ class EmbeddedStore:
     def _part_place(self, layer: str, part: LayerPart) -> str:
         return f"{self.root}/{_LAYERS}/{layer}/{_file_name(part.number)}"
 
+    def _names(self, folder: str, prefix: str = "") -> frozenset[str]:
+        """Names of the folders in one of the store's folders."""
+        from pyarrow.fs import FileSelector, FileType
+
+        filesystem, root = open_filesystem(self.root)
+        with storage_faults(self.root, "list the layers"):
+            found = filesystem.get_file_info(FileSelector(f"{root}/{folder}", allow_not_found=True))
+        return frozenset(
+            prefix + entry.base_name for entry in found if entry.type is FileType.Directory
+        )
+
+    def _files(self, stream: str) -> StreamFiles:
+        text = self._text(_stream_file(stream))
+        try:
+            return StreamFiles() if text is None else from_json(StreamFiles, text)
+        except ValueError as error:
+            raise StorageError(
+                f"{self.root}/{_stream_file(stream)}: damaged: {error}",
+                "remove it and load the table anew, with --full",
+            ) from error
+
+    def stream_file(self, generation: Generation) -> str:
+        """Path of the file that changes with each write of streamed rows, in a local store."""
+        return os.path.join(local_path(self.root) or "", _stream_file(generation.stream))
+
+    @contextmanager
+    def _streaming(self) -> Generator[None]:
+        """One writer of streamed rows at a time, on one machine."""
+        root = local_path(self.root)
+        if root is None or not Path(root).is_dir():
+            yield
+            return
+        lock = FileLock(Path(root) / _STREAM_LOCK)
+        with storage_faults(self.root, "lock the streamed rows"):
+            taken = lock.acquire(_LOCK_S)
+        if not taken:
+            raise StorageError(f"{self.root}: another writer streams for more than {_LOCK_S:g} s")
+        try:
+            yield
+        finally:
+            lock.release(remove=True)
+
+    def _text(self, name: str) -> str | None:
+        """What a file says; None where it is not there."""
+        filesystem, root = open_filesystem(self.root)
+        with storage_faults(f"{self.root}/{name}", "read"):
+            try:
+                with filesystem.open_input_stream(f"{root}/{name}") as file:
+                    return file.read().decode()
+            except FileNotFoundError:
+                return None
+
+    def _put_text(self, text: str, name: str) -> None:
+        with TemporaryDirectory(prefix="batchinfer-store-") as folder:
+            file = Path(folder) / "text"
+            file.write_text(text)
+            self._put(file, name)
+
     def _put(self, file: Path, name: str) -> None:
         """Puts a file into the store in one step."""
         filesystem, root = open_filesystem(self.root)
@@ -250,51 +361,9 @@ class EmbeddedStore:
             partial.replace(target)
 
 
+def _stream_file(stream: str) -> str:
+    return f"{_LAYERS}/{stream}/{STREAM_FILE}"
+
+
 def _file_name(part: int) -> str:
     return f"part-{part:05d}.lmdb"
-
-
-def _write_file(file: Path, rows: Iterable[Rows]) -> tuple[int, int, int]:
-    """Rows, their checksum and their bytes, of a file that is made of them."""
-    import lmdb
-
-    count = checksum = size = 0
-    env = lmdb.open(
-        str(file), subdir=False, map_size=_MAP_BYTES, lock=False, sync=False, metasync=False
-    )
-    try:
-        for keys, values in rows:
-            pairs = list(zip(keys, values, strict=True))
-            _put_batch(env, pairs)
-            count += len(pairs)
-            checksum += sum(row_checksum(key, value) for key, value in pairs)
-            size += sum(map(len, keys)) + sum(map(len, values))
-        env.sync(True)
-    except lmdb.Error as error:
-        raise StorageError(f"{file}: cannot be written: {error}") from error
-    finally:
-        env.close()
-    return count, checksum & 0xFFFF_FFFF_FFFF_FFFF, size
-
-
-def _put_batch(env: lmdb.Environment, pairs: Sequence[tuple[bytes, bytes]]) -> None:
-    import lmdb
-
-    while True:
-        try:
-            with env.begin(write=True) as transaction, transaction.cursor() as cursor:
-                _, added = cursor.putmulti(pairs, append=True)
-        except lmdb.MapFullError:
-            env.set_mapsize(env.info()["map_size"] + _MAP_BYTES)
-            continue
-        if added != len(pairs):
-            raise StorageError(f"{env.path()}: keys come twice, or are not in order")
-        return
-
-
-def _file_digest(file: Path) -> str:
-    checksum = 0
-    with file.open("rb") as opened:
-        while block := opened.read(_READ_BYTES):
-            checksum = zlib.crc32(block, checksum)
-    return f"{file.stat().st_size}-{checksum:08x}"

@@ -15,6 +15,8 @@ from batchinfer.lookups.stores.generation import Generation, Layer, LayerPart, P
 
 # Keys and values of some rows, of the same length.
 Rows = tuple[Sequence[bytes], Sequence[bytes]]
+# Key, commit and value of a streamed row.
+StreamedRow = tuple[bytes, int, bytes]
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,8 @@ class OnlineStore(Protocol):
         ...
 
     def switch(self, new: Pointer, expected: Pointer | None) -> None:
-        """Sets the pointer, in one step, if it still is the expected one.
+        """Sets the pointer, in one step, if it still is the expected one. Streamed rows may have
+        come meanwhile; they stay.
 
         Raises:
             StorageError: it is another one: somebody else has loaded meanwhile.
@@ -108,6 +111,40 @@ class OnlineStore(Protocol):
 
     def scan(self, layer: Layer) -> Iterator[tuple[bytes, bytes]]:
         """All rows of a layer, in any order."""
+        ...
+
+    def upsert(self, commit: int, rows: Iterable[Rows]) -> int:
+        """Writes rows of one commit of the table above what was loaded, for readers at once; those
+        that do not know yet of streamed rows see them with the next pointer that they read.
+
+        Of each key the row of the greatest commit counts: that of a stream where its commit is
+        greater than the generation's version, else that of the generation. A row whose commit is
+        not greater than the streamed one's is left out. So rows may be written again, in any order
+        of commits, and by several writers, and a writer that was killed is repeated as a whole.
+
+        Runs on: executors, driver. The embedded store takes one caller at a time: callers of one
+        machine wait for each other, on an object store the driver alone may call.
+
+        Args:
+            commit: of the table's version that has the rows, from 0.
+            rows: in batches; no key comes twice. A value of `stored_rows.GONE` takes the row away.
+
+        Returns:
+            How many rows were taken; the others were not newer.
+
+        Raises:
+            StorageError: nothing was loaded, so there is nothing to stand above.
+        """
+        ...
+
+    def streamed(self, generation: Generation) -> Iterator[StreamedRow]:
+        """The streamed rows above a generation, one a key, in any order; rows that the generation
+        has overtaken may be among them.
+        """
+        ...
+
+    def sweep_streamed(self) -> None:
+        """Takes streamed rows away that no generation of the pointer shows any more."""
         ...
 
     def layers(self) -> frozenset[str]:

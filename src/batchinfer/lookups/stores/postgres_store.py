@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 from psycopg import Error, OperationalError
@@ -28,8 +29,9 @@ from batchinfer.lookups.stores.generation import (
     LayerPart,
     Pointer,
     read_pointer,
+    succeeding,
 )
-from batchinfer.lookups.stores.online_store import Room, Rows, newest_first
+from batchinfer.lookups.stores.online_store import Room, Rows, StreamedRow, newest_first
 from batchinfer.lookups.stores.postgres_connection import (
     COPY_BEGIN,
     COPY_END,
@@ -37,8 +39,18 @@ from batchinfer.lookups.stores.postgres_connection import (
     copy_rows,
     open_postgres,
 )
+from batchinfer.lookups.stores.postgres_queries import (
+    LAYER,
+    STREAM,
+    SWEEP,
+    TABLES,
+    UPSERT,
+    read_query,
+    view_query,
+)
 from batchinfer.lookups.stores.store_addresses import shown_address
 from batchinfer.lookups.stores.stored_rows import row_checksum
+from batchinfer.lookups.stores.streamed_rows import pointer_below
 
 _T = TypeVar("_T")
 # PostgreSQL cuts longer names without a word.
@@ -47,18 +59,6 @@ _NAME_BYTES = 63
 _READ_A_SECOND, _READ_S = 2_000, 5
 _INDEXED_A_SECOND, _LOAD_S = 20_000, 60
 _FETCHED_ROWS = 10_000
-_TABLES = SQL("""
-CREATE TABLE IF NOT EXISTS {0}.pred_pointers (
-    table_name text PRIMARY KEY, pointer text NOT NULL);
-CREATE TABLE IF NOT EXISTS {0}.pred_layers (
-    table_name text, layer text, relation text NOT NULL, PRIMARY KEY (table_name, layer));
-CREATE TABLE IF NOT EXISTS {0}.pred_parts (
-    relation text, part int, PRIMARY KEY (relation, part));
-""")
-_LAYER = SQL("""
-CREATE TABLE IF NOT EXISTS {} (
-    key text COLLATE "C" NOT NULL, value bytea NOT NULL, part int NOT NULL)
-""")
 
 
 @dataclass
@@ -91,11 +91,9 @@ class PostgresStore:
         return f"{shown_address(self.url)}, schema {self.schema}"
 
     def pointer(self) -> Pointer | None:
-        text = self._ask("read the pointer", self._pointer_text)
-        return None if text is None else read_pointer(text, f"{self.place}, pred_pointers")
+        return self._parsed(self._ask("read the pointer", self._pointer_text))
 
     def begin(self, layer: str, parts: int) -> None:
-        relation = self._relation(layer)
         with self._loading("begin a layer") as connection, connection.transaction():
             self._lock(connection)
             schema = Identifier(self.schema)
@@ -104,12 +102,8 @@ class PostgresStore:
             [[missing]] = connection.rows(query, [schema.as_string()])
             if missing:
                 connection.execute(SQL("CREATE SCHEMA IF NOT EXISTS {}").format(schema))
-            connection.execute(_TABLES.format(schema))
-            insert = SQL("INSERT INTO {} VALUES (%s, %s, %s) ON CONFLICT DO NOTHING")
-            connection.execute(
-                insert.format(self._in("pred_layers")), [self.table, layer, relation]
-            )
-            connection.execute(_LAYER.format(self._in(relation)))
+            connection.execute(TABLES.format(schema))
+            self._make(connection, layer, LAYER)
 
     def write_part(self, layer: str, part: int, rows: Iterable[Rows]) -> LayerPart:
         count = checksum = size = 0
@@ -158,50 +152,102 @@ class PostgresStore:
                 ) from None
             connection.execute(SQL("ANALYZE {}").format(table))
 
+    def _make(self, connection: PatientConnection, layer: str, shape: SQL) -> None:
+        relation = self._relation(layer)
+        insert = SQL("INSERT INTO {} VALUES (%s, %s, %s) ON CONFLICT DO NOTHING")
+        connection.execute(insert.format(self._in("pred_layers")), [self.table, layer, relation])
+        connection.execute(shape.format(self._in(relation)))
+
     def switch(self, new: Pointer, expected: Pointer | None) -> None:
         with self._loading("set the pointer") as connection, connection.transaction():
             self._lock(connection)
-            text = self._pointer_text(connection)
-            now = None if text is None else read_pointer(text, f"{self.place}, pred_pointers")
-            if now != expected:
+            after = succeeding(new, expected, self._parsed(self._pointer_text(connection)))
+            if after is None:
                 raise StorageError(f"{self.place}: another load has set the pointer meanwhile")
-            upsert = SQL(
-                "INSERT INTO {} VALUES (%s, %s) "
-                "ON CONFLICT (table_name) DO UPDATE SET pointer = excluded.pointer"
-            )
-            connection.execute(upsert.format(self._in("pred_pointers")), [self.table, to_json(new)])
-            view = self._in(_fitted(self.table, self.table))
-            replace = SQL("CREATE OR REPLACE VIEW {} AS {}")
-            connection.execute(replace.format(view, self._view(new.current)))
+            self._put_pointer(connection, after)
+
+    def _put_pointer(self, connection: PatientConnection, new: Pointer) -> None:
+        upsert = SQL(
+            "INSERT INTO {} VALUES (%s, %s) "
+            "ON CONFLICT (table_name) DO UPDATE SET pointer = excluded.pointer"
+        )
+        connection.execute(upsert.format(self._in("pred_pointers")), [self.table, to_json(new)])
+        view = self._in(_fitted(self.table, self.table))
+        query = view_query(*self._relations(new.current), new.current.version)
+        connection.execute(SQL("CREATE OR REPLACE VIEW {} AS {}").format(view, query))
+
+    def _parsed(self, text: str | None) -> Pointer | None:
+        return None if text is None else read_pointer(text, f"{self.place}, pred_pointers")
+
+    def upsert(self, commit: int, rows: Iterable[Rows]) -> int:
+        pointer = pointer_below(self, commit)
+        if pointer is None:
+            return 0
+        if not pointer.current.streamed:
+            self._begin_stream()
+        taken, query = 0, UPSERT.format(self._in(self._relation(pointer.current.stream)))
+        for keys, values in rows:
+            given = [commit, [key.decode() for key in keys], list(values)]
+            taken += self._ask("write streamed rows", partial(_changed_rows, query, given))
+        return taken
+
+    def _begin_stream(self) -> None:
+        """Makes the table of streamed rows, and tells readers of it, in one transaction."""
+        with self._loading("begin to stream") as connection, connection.transaction():
+            self._lock(connection)
+            pointer = self._parsed(self._pointer_text(connection))
+            if pointer is not None and not pointer.current.streamed:
+                self._make(connection, pointer.current.stream, STREAM)
+                self._put_pointer(connection, pointer.with_stream())
+
+    def streamed(self, generation: Generation) -> Iterator[StreamedRow]:
+        if not generation.streamed:
+            return
+        name = self._in(self._relation(generation.stream))
+        query = SQL("SELECT key, commit, value FROM {}").format(name)
+        for key, commit, value in self._fetched("read streamed rows", query):
+            yield key.encode(), commit, value
+
+    def sweep_streamed(self) -> None:
+        pointer = self.pointer()
+        if pointer is None or not pointer.current.streamed:
+            return
+        name = self._in(self._relation(pointer.current.stream))
+        with self._loading("remove streamed rows") as connection:
+            connection.execute(SWEEP.format(name), [pointer.floor])
 
     def read(self, generation: Generation, keys: Sequence[bytes]) -> list[bytes | None]:
-        names = [self._in(self._relation(layer.name)) for layer in generation.layers]
-        if not names or not keys:
+        if not generation.seen or not keys:
             return [None] * len(keys)
-        one = SQL("SELECT {}, key, value FROM {} WHERE key = ANY(%(keys)s)")
-        query = SQL(" UNION ALL ").join(
-            one.format(Literal(place), name) for place, name in enumerate(names)
-        )
+        query = read_query(*self._relations(generation), generation.version)
         asked = [key.decode() for key in keys]
 
         def rows(connection: PatientConnection) -> list[tuple[Any, ...]]:
             connection.patience_s = _READ_S + len(keys) / _READ_A_SECOND
             return connection.rows(query, {"keys": asked}, binary=True)
 
-        found: list[dict[str, bytes]] = [{} for _ in names]
+        found: list[dict[str, bytes]] = [{} for _ in generation.seen]
         for place, key, value in self._ask("read rows", rows):
             found[place][key] = value
         return newest_first([[layer.get(key) for key in asked] for layer in found])
 
+    def _relations(self, generation: Generation) -> tuple[list[Identifier], Identifier | None]:
+        """Those of a generation's layers, and that of the rows streamed above them."""
+        stream = self._in(self._relation(generation.stream)) if generation.streamed else None
+        return [self._in(self._relation(layer.name)) for layer in generation.layers], stream
+
     def scan(self, layer: Layer) -> Iterator[tuple[bytes, bytes]]:
         query = SQL("SELECT key, value FROM {}").format(self._in(self._relation(layer.name)))
+        for key, value in self._fetched("read a layer", query):
+            yield key.encode(), value
+
+    def _fetched(self, what: str, query: SQL | Composed) -> Iterator[tuple[Any, ...]]:
         # A connection of its own: others may ask while the rows of this one are looked at.
-        with self._faults("read a layer"), open_postgres(self.url) as connection:
+        with self._faults(what), open_postgres(self.url) as connection:
             connection.patience_s = _LOAD_S
             with connection.transaction(), connection.cursor("layer", binary=True) as cursor:
                 cursor.itersize = _FETCHED_ROWS
-                for key, value in cursor.execute(query):
-                    yield key.encode(), value
+                yield from cursor.execute(query)
 
     def layers(self) -> frozenset[str]:
         query = SQL("SELECT layer FROM {} WHERE table_name = %s").format(self._in("pred_layers"))
@@ -252,21 +298,6 @@ class PostgresStore:
         [[there]] = connection.rows(SQL("SELECT to_regclass(%s) IS NOT NULL"), [name])
         return there
 
-    def _view(self, generation: Generation) -> SQL | Composed:
-        """The rows of a generation: of each key that of the newest layer, unless it is gone."""
-        names = [self._in(self._relation(layer.name)) for layer in generation.layers]
-        if not names:
-            return SQL("""SELECT ''::text COLLATE "C" AS key, NULL::json AS row WHERE false""")
-        rows = SQL(
-            "SELECT l.key, convert_from(l.value, 'UTF8')::json AS row FROM {} l "
-            "WHERE l.value <> ''{}"
-        )
-        newer = SQL(" AND NOT EXISTS (SELECT FROM {} n WHERE n.key = l.key)")
-        return SQL(" UNION ALL ").join(
-            rows.format(name, SQL("").join(newer.format(other) for other in names[:place]))
-            for place, name in enumerate(names)
-        )
-
     def _lock(self, connection: PatientConnection) -> None:
         """One load at a time makes tables and sets pointers, until its transaction ends."""
         connection.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [f"pred {self.schema}"])
@@ -289,7 +320,7 @@ class PostgresStore:
         return connection
 
     def _ask(self, what: str, question: Callable[[PatientConnection], _T]) -> _T:
-        """What a question that changes nothing is answered."""
+        """What a question that may be asked twice is answered."""
         with self._faults(what):
             known = self._connections.get((os.getpid(), threading.get_ident()))
             connection = self._connection()
@@ -315,6 +346,11 @@ class PostgresStore:
         except Error as error:
             words = " ".join(str(error).split()) or type(error).__name__
             raise StorageError(f"{self.place}: cannot {what}: {words}") from None
+
+
+def _changed_rows(query: Composed, given: list[Any], connection: PatientConnection) -> int:
+    connection.patience_s = _LOAD_S
+    return connection.execute(query, given, binary=True).rowcount
 
 
 def _fitted(name: str, whole: str, always: bool = False, ending: int = 0) -> str:

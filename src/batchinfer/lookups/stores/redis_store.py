@@ -5,15 +5,14 @@ cluster spreads them over its slots. Which keys a layer has is kept beside them,
 written before the rows are: so a layer is counted and taken away without a look at anything else
 that the server holds. One set has the names of layers and of the parts that were begun; one string
 is the pointer, which never expires: where `ttl_s` is over, it names rows that are no longer there,
-and readers find none.
+and readers find none. Streamed rows are a layer, too; its parts are commits, and a script of the
+server keeps the newer of two rows, a key at a time, as a cluster wants it.
 """
 
 from __future__ import annotations
 
 import threading
 import uuid
-import zlib
-from array import array
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -29,15 +28,27 @@ from batchinfer.lookups.stores.generation import (
     LayerPart,
     Pointer,
     read_pointer,
+    succeeding,
 )
-from batchinfer.lookups.stores.online_store import Room, Rows, newest_first
+from batchinfer.lookups.stores.online_store import Room, Rows, StreamedRow, newest_first
+from batchinfer.lookups.stores.redis_commands import (
+    newer_commands,
+    remove_commands,
+    set_commands,
+)
+from batchinfer.lookups.stores.redis_keys import packed_keys, unpacked_keys, write_pieces
 from batchinfer.lookups.stores.redis_memory import check_memory, memory_of_rows
 from batchinfer.lookups.stores.redis_pipe import RedisPipe, open_redis
 from batchinfer.lookups.stores.store_addresses import shown_address
 from batchinfer.lookups.stores.stored_rows import row_checksum
+from batchinfer.lookups.stores.streamed_rows import (
+    STAMP_BYTES,
+    commit_of,
+    if_newer,
+    pointer_below,
+    swap_pointer,
+)
 
-# Of one write: so many rows, or so many bytes.
-_WRITE_ROWS, _WRITE_BYTES = 10_000, 4 << 20
 # One MGET holds the server for milliseconds.
 _READ_KEYS = 5_000
 _SET_POINTER = """
@@ -80,7 +91,7 @@ class RedisStore:
     def pointer(self) -> Pointer | None:
         with self._faults("read the pointer"):
             text = self._client().get(self._name("pointer"))
-        return None if text is None else read_pointer(text.decode(), self._pointer_place)
+        return None if text is None else self._parsed(text)
 
     def begin(self, layer: str, parts: int) -> None:
         with self._faults("begin a layer"):
@@ -94,13 +105,10 @@ class RedisStore:
             client = self._client()
             client.sadd(self._name("layers"), f"{layer}#{part}")
             for keys, values in rows:
-                for some, own in _pieces(keys, values):
-                    # Before the rows: a row that no list has would stay for ever.
-                    client.hset(listed, f"{attempt}:{written}", _packed(some))
-                    if self.ttl_s is not None:
-                        client.expire(listed, self.ttl_s)
+                for some, own in write_pieces(keys, values):
+                    self._list(listed, f"{attempt}:{written}", some)
                     names = [prefix + key for key in some]
-                    pipe.send(names, self._set_commands(names, own))
+                    pipe.send(names, set_commands(names, own, self.ttl_s))
                     written += 1
                 count += len(keys)
                 checksum += sum(map(row_checksum, keys, values))
@@ -126,32 +134,102 @@ class RedisStore:
                     )
 
     def switch(self, new: Pointer, expected: Pointer | None) -> None:
-        name = self._name("pointer")
-        with self._faults("set the pointer"):
-            text = self._client().get(name)
-            now = None if text is None else read_pointer(text.decode(), self._pointer_place)
-            if now == expected and self._client().eval(
-                _SET_POINTER, 1, name, text or b"", to_json(new).encode()
-            ):
-                return
+        if not self._swap(lambda now: succeeding(new, expected, now)):
             # An answer may have been lost on its way.
-            if self.pointer() == new:
+            now = self.pointer()
+            if now is None or now.bare() != new.bare():
+                raise StorageError(f"{self.place}: another load has set the pointer meanwhile")
+
+    def _swap(self, change: Callable[[Pointer | None], Pointer | None]) -> bool:
+        name = self._name("pointer")
+
+        def put(new: Pointer, old: bytes | None) -> bool:
+            given = old or b"", to_json(new).encode()
+            return bool(self._client().eval(_SET_POINTER, 1, name, *given))
+
+        with self._faults("set the pointer"):
+            return swap_pointer(lambda: self._client().get(name), self._parsed, put, change)
+
+    def _parsed(self, text: bytes) -> Pointer:
+        return read_pointer(text.decode(), f"{self.place}, {self._name('pointer')}")
+
+    def upsert(self, commit: int, rows: Iterable[Rows]) -> int:
+        pointer = pointer_below(self, commit)
+        if pointer is None:
+            return 0
+        stream = pointer.current.stream
+        with self._faults("write streamed rows"):
+            if not pointer.current.streamed:
+                self._client().sadd(self._name("layers"), stream)
+                self._swap(lambda now: now and now.with_stream())
+            return self._put_newer(stream, commit, rows)
+
+    def _put_newer(self, stream: str, commit: int, rows: Iterable[Rows]) -> int:
+        prefix, listed = self._prefix(stream), self._part_name(stream, commit)
+        # Keys are listed by commit, so those that a generation has overtaken are found by it.
+        registered = self._name("layers"), f"{stream}#{commit}"
+        attempt, written, client = uuid.uuid4().hex[:8], 0, self._client()
+        with self._pipe() as pipe:
+            client.sadd(*registered)
+            for keys, values in rows:
+                for some, own in write_pieces(keys, values):
+                    self._list(listed, f"{attempt}:{written}", some)
+                    written += 1
+                    names = [prefix + key for key in some]
+                    pipe.send(names, newer_commands(names, own, commit, self.ttl_s))
+            pipe.flush()
+            # A sweep may have taken its name away between the first row and the last.
+            client.sadd(*registered)
+            return pipe.ones
+
+    def streamed(self, generation: Generation) -> Iterator[StreamedRow]:
+        seen = set[bytes]()
+        for commit in self._parts(generation.stream) if generation.streamed else ():
+            for listed in self._keys(generation.stream, commit):
+                keys = [key for key in listed if key not in seen]
+                seen.update(keys)
+                with self._faults("read streamed rows"):
+                    values = self._values([self._prefix(generation.stream) + key for key in keys])
+                for key, value in zip(keys, values, strict=True):
+                    if value is not None:
+                        yield key, commit_of(value), value[STAMP_BYTES:]
+
+    def sweep_streamed(self) -> None:
+        pointer = self.pointer()
+        if pointer is None or not pointer.current.streamed:
+            return
+        stream = pointer.current.stream
+        for commit in self._parts(stream):
+            if commit > pointer.floor:
                 return
-        raise StorageError(f"{self.place}: another load has set the pointer meanwhile")
+            listed = self._part_name(stream, commit)
+            with self._faults("remove streamed rows"), self._pipe() as pipe:
+                client = self._client()
+                swept = client.hkeys(listed)
+                for keys in self._keys(stream, commit):
+                    names = [self._prefix(stream) + key for key in keys]
+                    pipe.send(names, remove_commands(names, pointer.floor))
+                pipe.flush()
+                # A writer that is late may have listed more meanwhile: the next sweep is theirs.
+                if swept:
+                    client.hdel(listed, *swept)
+                if not client.exists(listed):
+                    client.srem(self._name("layers"), f"{stream}#{commit}")
 
     def read(self, generation: Generation, keys: Sequence[bytes]) -> list[bytes | None]:
-        prefixes = [self._prefix(layer.name) for layer in generation.layers]
+        prefixes = [self._prefix(layer.name) for layer in generation.seen]
         if not prefixes or not keys:
             return [None] * len(keys)
-        step = max(1, _READ_KEYS // len(prefixes))
+        step, above = max(1, _READ_KEYS // len(prefixes)), len(generation.streamed)
         found: list[bytes | None] = []
         with self._faults("read rows"):
             for start in range(0, len(keys), step):
                 some = keys[start : start + step]
                 values = self._values([prefix + key for prefix in prefixes for key in some])
-                found += newest_first(
-                    values[at : at + len(some)] for at in range(0, len(values), len(some))
-                )
+                layers = [values[at : at + len(some)] for at in range(0, len(values), len(some))]
+                for place in range(above):
+                    layers[place] = [if_newer(one, generation.version) for one in layers[place]]
+                found += newest_first(layers)
         return found
 
     def scan(self, layer: Layer) -> Iterator[tuple[bytes, bytes]]:
@@ -231,10 +309,6 @@ class RedisStore:
             words = str(error) or type(error).__name__
             raise StorageError(f"{self.place}: cannot {what}: {words}", _hint(words)) from None
 
-    @property
-    def _pointer_place(self) -> str:
-        return f"{self.place}, {self._name('pointer')}"
-
     def _name(self, what: str) -> str:
         return f"pred:{self.table}:{what}"
 
@@ -244,20 +318,11 @@ class RedisStore:
     def _part_name(self, layer: str, part: int) -> str:
         return f"pred:{self.table}:{layer}#{part}"
 
-    def _set_commands(self, names: Sequence[bytes], values: Sequence[bytes]) -> list[bytes]:
-        if self.ttl_s is None:
-            return [
-                b"*3\r\n$3\r\nSET\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n"
-                % (len(name), name, len(value), value)
-                for name, value in zip(names, values, strict=True)
-            ]
-        ttl = str(self.ttl_s).encode()
-        end = b"$2\r\nEX\r\n$%d\r\n%b\r\n" % (len(ttl), ttl)
-        return [
-            b"*5\r\n$3\r\nSET\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n%b"
-            % (len(name), name, len(value), value, end)
-            for name, value in zip(names, values, strict=True)
-        ]
+    def _list(self, listed: str, name: str, keys: Sequence[bytes]) -> None:
+        """Lists keys, before their rows are written: one that no list has would stay for ever."""
+        self._client().hset(listed, name, packed_keys(keys))
+        if self.ttl_s is not None:
+            self._client().expire(listed, self.ttl_s)
 
     def _values(self, names: list[bytes]) -> list[bytes | None]:
         client = self._client()
@@ -293,7 +358,7 @@ class RedisStore:
         for name in wanted:
             with self._faults("read which keys a layer has"):
                 packed = self._client().hget(listed, name)
-            keys = [] if packed is None else _unpacked(packed)
+            keys = [] if packed is None else unpacked_keys(packed)
             if len(tries) > 1:
                 keys = [key for key in keys if key not in seen]
                 seen.update(keys)
@@ -330,29 +395,3 @@ def _hint(words: str) -> str | None:
     if "WRONGPASS" in words or "NOAUTH" in words or "invalid username-password" in words:
         return "check user and password in the variable that load.url_env names"
     return None
-
-
-def _pieces(
-    keys: Sequence[bytes], values: Sequence[bytes]
-) -> Iterator[tuple[Sequence[bytes], Sequence[bytes]]]:
-    """Rows in writes of bounded size."""
-    size = sum(map(len, values)) // max(len(values), 1) + 1
-    step = max(1, min(_WRITE_ROWS, _WRITE_BYTES // size))
-    for start in range(0, len(keys), step):
-        yield keys[start : start + step], values[start : start + step]
-
-
-def _packed(keys: Sequence[bytes]) -> bytes:
-    lengths = array("I", map(len, keys))
-    return zlib.compress(array("I", [len(keys)]).tobytes() + lengths.tobytes() + b"".join(keys), 1)
-
-
-def _unpacked(packed: bytes) -> list[bytes]:
-    told, numbers = zlib.decompress(packed), array("I")
-    [count] = array("I", told[: numbers.itemsize])
-    at = numbers.itemsize * (count + 1)
-    keys = list[bytes]()
-    for length in array("I", told[numbers.itemsize : at]):
-        keys.append(told[at : at + length])
-        at += length
-    return keys

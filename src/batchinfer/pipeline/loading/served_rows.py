@@ -35,11 +35,13 @@ class ServedTable:
     """A predictions table at one version, up to one slice.
 
     Attributes:
+        line: id of the table; one that is made anew at the same place has another.
         files: of the slices that count.
         as_of: the greatest slice that counts; None: all.
     """
 
     place: str
+    line: str
     version: int
     schema: pa.Schema
     key: tuple[str, ...]
@@ -126,7 +128,8 @@ def open_served(place: str, as_of: str | None, version: int | None = None) -> Se
     ]
     if as_of is not None and not files:
         raise InputMissing(f"{place}: no slice up to {as_of} has been published")
-    return ServedTable(place, table.version(), schema, key, tuple(files), as_of)
+    line = str(table.metadata().id)
+    return ServedTable(place, line, table.version(), schema, key, tuple(files), as_of)
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,9 @@ class StoreLoading:
         Raises:
             StorageError: the store, or rows that do not add up; readers then see what they saw.
         """
-        before = self.store.pointer()
+        found = self.store.pointer()
+        # Changes are told against what was loaded: rows of streams do not stay above it.
+        before = None if found is None else found.bare()
         sweep(self.store, before)
         room = Room()
         if before is not None and self.store.ttl_s is not None:
@@ -106,6 +108,7 @@ class StoreLoading:
         after = Pointer(generation, before.current if before is not None else None)
         self.store.switch(after, before)
         sweep(self.store, after)
+        self.store.sweep_streamed()
         newest = generation.layers[0]
         written = newest.rows if newest.name == self.run_id else 0
         return LoadedStore(after, written, way, room)
@@ -125,6 +128,7 @@ class StoreLoading:
         """Whether a generation is of this table, up to the same slice, with the same columns."""
         return (
             loaded.table == self.table.place
+            and loaded.line == self.table.line
             and loaded.key == self.table.key
             and loaded.schema == columns_text(self.table.schema)
             and loaded.as_of == self.table.as_of
@@ -253,6 +257,7 @@ class StoreLoading:
             schema=columns_text(self.table.schema),
             loaded_at=dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"),
             confirmed=self.confirmed,
+            line=self.table.line,
         )
 
 

@@ -94,7 +94,7 @@ def verify_store(
     open_session: Callable[[], SparkSession],
     sensitive: SensitiveColumns,
 ) -> int:
-    """How many rows of a store are those of the table, if all are.
+    """How many rows of a store are those of the table, if all are. Streamed rows are left out.
 
     Args:
         table: at the version that the generation is of.
@@ -103,6 +103,7 @@ def verify_store(
     Raises:
         StorageError: a row differs, is missing, or is too many; the first one is told.
     """
+    generation = generation.bare()
     for layer in generation.layers:
         there = sum(1 for _ in store.scan(layer))
         if there != layer.rows:
@@ -123,6 +124,14 @@ def verify_store(
             store, generation, f"the table has {rows:,} keys, the generation {generation.rows:,}"
         )
     return rows
+
+
+def newer_rows(store: OnlineStore, generation: Generation) -> int:
+    """How many keys have a streamed row that readers see in place of the generation's."""
+    pointer = store.pointer()
+    if pointer is None or pointer.current.name != generation.name:
+        return 0
+    return sum(1 for _, commit, _ in store.streamed(pointer.current) if commit > generation.version)
 
 
 def _failed(store: OnlineStore, generation: Generation, what: str) -> StorageError:

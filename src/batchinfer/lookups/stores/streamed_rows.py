@@ -1,0 +1,94 @@
+"""What all stores share of streamed rows: what they stand above, and how a row says its commit.
+
+Where a store has no column for the commit, it stands before the value, in digits of one length: so
+the greater of two texts is the newer row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+from batchinfer.errors import InputError, StorageError
+from batchinfer.lookups.stores.generation import Pointer
+
+_T = TypeVar("_T")
+STAMP_BYTES = 19
+_MOST_COMMIT = (1 << 63) - 1
+# Nobody is overtaken so often by others that set the pointer.
+_SWAPS = 20
+
+
+class Pointing(Protocol):
+    """A store, as far as it has a pointer."""
+
+    @property
+    def place(self) -> str:
+        """Where it is."""
+        ...
+
+    def pointer(self) -> Pointer | None:
+        """The pointer as it is now."""
+        ...
+
+
+def pointer_below(store: Pointing, commit: int) -> Pointer | None:
+    """The pointer that rows of a commit stand above; None where nobody would see them.
+
+    Raises:
+        InputError: no version of a table has this number.
+        StorageError: nothing was loaded.
+    """
+    if not 0 <= commit <= _MOST_COMMIT:
+        raise InputError(f"commit: got {commit}; allowed: 0 to {_MOST_COMMIT}")
+    pointer = store.pointer()
+    if pointer is None or not pointer.current.line:
+        told = "nothing was loaded" if pointer is None else "an older build has loaded it"
+        raise StorageError(
+            f"{store.place}: {told}; streamed rows stand above what was loaded",
+            "load the table first, with --full",
+        )
+    return pointer if commit > pointer.floor else None
+
+
+def stamp(commit: int) -> bytes:
+    """A commit as it stands before values."""
+    return b"%019d" % commit
+
+
+def commit_of(stamped: bytes) -> int:
+    """The commit of a value that has it before it."""
+    return int(stamped[:STAMP_BYTES])
+
+
+def if_newer(stamped: bytes | None, version: int) -> bytes | None:
+    """The value behind a commit that is newer than a generation's version; else None."""
+    if stamped is None or commit_of(stamped) <= version:
+        return None
+    return stamped[STAMP_BYTES:]
+
+
+def swap_pointer(
+    read: Callable[[], _T | None],
+    parse: Callable[[_T], Pointer],
+    put: Callable[[Pointer, _T | None], bool],
+    change: Callable[[Pointer | None], Pointer | None],
+) -> bool:
+    """Changes a pointer in one step, again where somebody else has changed it meanwhile.
+
+    Args:
+        put: sets it if it still is as it was read; tells whether it was.
+        change: what is set in place of the pointer as it is; None: nothing.
+
+    Returns:
+        Whether the pointer is what `change` wants.
+    """
+    for _ in range(_SWAPS):
+        found = read()
+        now = None if found is None else parse(found)
+        after = change(now)
+        if after is None:
+            return False
+        if after == now or put(after, found):
+            return True
+    return False
