@@ -29,6 +29,8 @@ _Other = TypeVar("_Other")
 _LOCAL_READS, _STORE_READS = 2, 16
 # Fewer row groups of local files are read sooner than threads begin.
 _FEW_READS = 4
+# Runs of row groups of a local file that are read each by one thread, with the file opened once.
+_RUNS = 16
 
 
 def key_columns(table_uri: str) -> tuple[str, ...]:
@@ -118,22 +120,26 @@ def _read(snapshot: Snapshot, files: Sequence[TableFile], keys: set[Key]) -> Row
     """The served rows of these keys in some files of a slice; of several, the first file's."""
     asked = [(file, [key for key in keys if file.may_hold(key)]) for file in files]
 
-    def plan(one: tuple[TableFile, list[Key]]) -> list[tuple[TableFile, int, list[Key]]]:
+    def plan(one: tuple[TableFile, list[Key]]) -> list[tuple[TableFile, dict[int, list[Key]]]]:
         file, some = one
         with _file_faults(file.path):
-            groups = snapshot.open_file(file).candidates(some)
-        return [(file, group, held) for group, held in groups.items()]
+            groups = list(snapshot.open_file(file).candidates(some).items())
+        at_once = max(1, len(groups) // _RUNS) if _is_local(snapshot) else 1
+        return [
+            (file, dict(groups[start : start + at_once]))
+            for start in range(0, len(groups), at_once)
+        ]
 
-    def find(one: tuple[TableFile, int, list[Key]]) -> Rows:
-        file, group, some = one
+    def find(one: tuple[TableFile, dict[int, list[Key]]]) -> Rows:
+        file, groups = one
         with _file_faults(file.path):
-            return snapshot.open_file(file).find(group, some)
+            return snapshot.open_file(file).find(groups)
 
     reads = [
         read for some in _map(snapshot, plan, [one for one in asked if one[1]]) for read in some
     ]
     found: dict[str, Rows] = {}
-    for (file, _, _), rows in zip(reads, _map(snapshot, find, reads), strict=True):
+    for (file, _), rows in zip(reads, _map(snapshot, find, reads), strict=True):
         found.setdefault(file.path, {}).update(rows)
     return {key: row for rows in reversed(found.values()) for key, row in rows.items()}
 
