@@ -19,7 +19,6 @@ from pyarrow import compute
 from pyarrow import types as kinds
 from pyarrow.fs import FileSystem
 
-from batchinfer.contracts import SERVED
 from batchinfer.lookups.kept_footers import KeptFooter
 
 # pyarrow makes these functions when it is imported; type checkers cannot see them.
@@ -76,9 +75,9 @@ class KeyedFile:
                 found.setdefault(group, []).append(key)
         return dict(sorted(found.items()))
 
-    def find(self, asked: Mapping[int, Sequence[Key]]) -> dict[Key, dict[str, Any]]:
-        """The served rows of some keys in some row groups, the last where there are several; every
-        column but the file's own partition.
+    def find(self, asked: Mapping[int, Sequence[Key]]) -> list[tuple[Key, dict[str, Any]]]:
+        """Every row of some keys in some row groups, in their order; every column but the file's
+        own partition.
 
         Args:
             asked: of each row group the keys that it may hold, as `candidates` tells them.
@@ -86,20 +85,20 @@ class KeyedFile:
         Raises:
             DamagedFile, FileNotFoundError, OSError, pa.ArrowException: as `KeptFooter.read`.
         """
-        found: dict[Key, dict[str, Any]] = {}
+        found: list[tuple[Key, dict[str, Any]]] = []
         if set(self._key) <= self._types.keys():
             with self._file.open() as file:
                 for group, keys in asked.items():
-                    found |= self._find(file, group, keys)
+                    found += self._find(file, group, keys)
         return found
 
     def _find(
         self, file: pq.ParquetFile, group: int, keys: Sequence[Key]
-    ) -> dict[Key, dict[str, Any]]:
+    ) -> list[tuple[Key, dict[str, Any]]]:
         columns = self._read(file, group, self._key)
         places = _places([columns[name] for name in self._key], keys)
         if not places:
-            return {}
+            return []
         told = self._told_values(group)
         columns |= self._read(
             file, group, [name for name in self._types if name not in columns | told]
@@ -112,11 +111,11 @@ class KeyedFile:
 
         # Several columns were compared each for itself; Python compares whole keys.
         asked = {key: key for key in keys}
-        found: dict[Key, dict[str, Any]] = {}
+        found: list[tuple[Key, dict[str, Any]]] = []
         for place in places:
             key = asked.get(tuple(value(name, place) for name in self._key))
-            if key is not None and (SERVED not in self._names or value(SERVED, place)):
-                found[key] = {name: value(name, place) for name in self._names}
+            if key is not None:
+                found.append((key, {name: value(name, place) for name in self._names}))
         return found
 
     def _told_values(self, group: int) -> dict[str, Any]:

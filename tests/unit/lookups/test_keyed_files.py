@@ -130,7 +130,8 @@ def ask(
     filesystem: FileSystem, path: str, schema: pa.Schema, key: Sequence[str], asked: set[Key]
 ) -> dict[Key, Any]:
     file = KeyedFile(filesystem, path, schema, key)
-    return file.find(file.candidates(asked))
+    rows = file.find(file.candidates(asked))
+    return {key: row for key, row in rows if row.get(SERVED, True)}
 
 
 def told(found: dict[Key, Any]) -> set[str]:
