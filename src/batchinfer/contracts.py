@@ -213,6 +213,10 @@ class BadRecord:
     slice: str | None = None
 
 
+# An alias is resolved again after so long, so that a promotion reaches whoever holds a model.
+RESOLVED_FOR_S = 60.0
+
+
 @dataclass(frozen=True)
 class ModelRef:
     """A model version that an alias or URI was resolved to, once per run.

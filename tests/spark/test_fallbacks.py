@@ -17,6 +17,8 @@ from deltalake import write_deltalake
 from batchinfer.contracts import KEY_PROPERTY
 from batchinfer.errors import ConfigError, InputMissing
 from batchinfer.lake.delta import ensure_table
+from batchinfer.lookups.tables import lookup_rows
+from batchinfer.pipeline.answering import fallback_answers
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.fallbacks.fallback_table import made_from
 from batchinfer.pipeline.fallbacks.settled_fallbacks import settle_fallbacks
@@ -123,6 +125,30 @@ def test_levels_answer_in_their_order(buys: Buys) -> None:
     assert buys.ask(9, region="south")["prediction"]["region"] == "south"
     # Landed without a region.
     assert buys.ask(11)["fallback"] == "everybody"
+
+
+def test_several_keys_are_answered_as_each_alone_by_one_read(
+    buys: Buys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    buys.settle()
+    numbers = (777, 4, 9, 11, 10, 9)
+    alone = [buys.ask(number) for number in numbers]
+    read: list[str] = []
+
+    def watch(table: str, *arguments: Any) -> Any:
+        read.append(table)
+        return lookup_rows(table, *arguments)
+
+    monkeypatch.setattr(fallback_answers, "lookup_rows", watch)
+    texts = [f"customer={number}" for number in numbers]
+    told = answer_lookup(buys.context(), texts, None, None, {})
+    assert [{**one, "key": None} for one in told["results"]] == [
+        {**one, "key": None} for one in alone
+    ]
+    assert read == [buys.context().fallbacks]
+    # All keys have predictions: nothing is read.
+    answer_lookup(buys.context(), ["customer=3", "customer=4"], None, None, {})
+    assert len(read) == 1
 
 
 def test_a_row_that_is_too_old_stays_beside_the_answer_of_the_levels(

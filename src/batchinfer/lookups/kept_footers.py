@@ -5,7 +5,8 @@ Owns the footer that was checked, and what it saves to read. Must not know keys.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pyarrow as pa
@@ -80,23 +81,34 @@ class KeptFooter:
         found = self.metadata.row_group(group).column(place).statistics
         return found if found is not None and found.has_min_max else None
 
-    def read(self, group: int, columns: Sequence[str]) -> pa.Table:
-        """Columns of one row group; names that the file does not have are left out.
+    @contextmanager
+    def open(self) -> Generator[pq.ParquetFile]:
+        """The file, to be read by one thread. It is opened anew for each question, so that a file
+        that is gone is told as such, by stores too.
 
         Raises:
-            DamagedFile: it has other than the rows that the footer tells of.
             FileNotFoundError, OSError, pa.ArrowException: as `pyarrow.parquet.ParquetFile`.
         """
-        # Opened anew each time, so that a file that is gone is told as such, by stores too.
         with self._filesystem.open_input_file(self._path) as source:
-            file = pq.ParquetFile(
+            yield pq.ParquetFile(
                 source,
                 metadata=self.metadata,
                 read_dictionary=self._dictionaries,
                 pre_buffer=not isinstance(self._filesystem, LocalFileSystem),
                 page_checksum_verification=True,
             )
-            rows = file.read_row_group(group, list(columns), use_threads=False)
+
+    def read(self, file: pq.ParquetFile, group: int, columns: Sequence[str]) -> pa.Table:
+        """Columns of one row group; names that the file does not have are left out.
+
+        Args:
+            file: as `open` gives it.
+
+        Raises:
+            DamagedFile: it has other than the rows that the footer tells of.
+            FileNotFoundError, OSError, pa.ArrowException: as `pyarrow.parquet.ParquetFile`.
+        """
+        rows = file.read_row_group(group, list(columns), use_threads=False)
         must_be_told(self._path, self.metadata.row_group(group).num_rows, rows.num_rows)
         return rows
 

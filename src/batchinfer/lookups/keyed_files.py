@@ -14,15 +14,18 @@ from functools import reduce
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 from pyarrow import compute
 from pyarrow import types as kinds
 from pyarrow.fs import FileSystem
 
-from batchinfer.contracts import SERVED
 from batchinfer.lookups.kept_footers import KeptFooter
 
 # pyarrow makes these functions when it is imported; type checkers cannot see them.
 pc: Any = compute
+
+# So few values are compared one by one sooner than a set of them is made.
+_FEW_VALUES = 12
 
 Key = tuple[Any, ...]
 Bounds = tuple[tuple[Any, Any] | None, ...]
@@ -62,6 +65,7 @@ class KeyedFile:
         self._types = {f.name: f.type for f in schema if f.name in self._file.schema.names}
         self._names = schema.names
         self._groups = _RowGroups.of(self._file, self._types, key)
+        self._told: dict[int, dict[str, Any]] = {}
 
     def candidates(self, keys: Iterable[Key]) -> dict[int, list[Key]]:
         """Row groups that may hold some of these keys, in their order, and which."""
@@ -71,22 +75,34 @@ class KeyedFile:
                 found.setdefault(group, []).append(key)
         return dict(sorted(found.items()))
 
-    def find(self, group: int, keys: Sequence[Key]) -> dict[Key, dict[str, Any]]:
-        """The served rows of these keys in one row group, the last where it has several; every
-        column but the file's own partition.
+    def find(self, asked: Mapping[int, Sequence[Key]]) -> list[tuple[Key, dict[str, Any]]]:
+        """Every row of some keys in some row groups, in their order; every column but the file's
+        own partition.
+
+        Args:
+            asked: of each row group the keys that it may hold, as `candidates` tells them.
 
         Raises:
             DamagedFile, FileNotFoundError, OSError, pa.ArrowException: as `KeptFooter.read`.
         """
-        if not set(self._key) <= self._types.keys():
-            return {}
-        columns = self._read(group, self._key)
+        found: list[tuple[Key, dict[str, Any]]] = []
+        if set(self._key) <= self._types.keys():
+            with self._file.open() as file:
+                for group, keys in asked.items():
+                    found += self._find(file, group, keys)
+        return found
+
+    def _find(
+        self, file: pq.ParquetFile, group: int, keys: Sequence[Key]
+    ) -> list[tuple[Key, dict[str, Any]]]:
+        columns = self._read(file, group, self._key)
         places = _places([columns[name] for name in self._key], keys)
         if not places:
-            return {}
-        others = [name for name in self._types if name not in columns]
-        told = {name: self._file.one_value(group, name, self._types[name]) for name in others}
-        columns |= self._read(group, [name for name in others if told[name] is None])
+            return []
+        told = self._told_values(group)
+        columns |= self._read(
+            file, group, [name for name in self._types if name not in columns | told]
+        )
 
         def value(name: str, place: int) -> Any:
             if name not in columns:
@@ -95,23 +111,33 @@ class KeyedFile:
 
         # Several columns were compared each for itself; Python compares whole keys.
         asked = {key: key for key in keys}
-        found: dict[Key, dict[str, Any]] = {}
+        found: list[tuple[Key, dict[str, Any]]] = []
         for place in places:
             key = asked.get(tuple(value(name, place) for name in self._key))
-            if key is not None and (SERVED not in self._names or value(SERVED, place)):
-                found[key] = {name: value(name, place) for name in self._names}
+            if key is not None:
+                found.append((key, {name: value(name, place) for name in self._names}))
         return found
 
-    def _read(self, group: int, names: Sequence[str]) -> dict[str, Any]:
+    def _told_values(self, group: int) -> dict[str, Any]:
+        """Of the columns that have one value in a row group, as far as the footer tells, it."""
+        if group not in self._told:
+            told = {
+                name: self._file.one_value(group, name, type_)
+                for name, type_ in self._types.items()
+            }
+            self._told[group] = {name: value for name, value in told.items() if value is not None}
+        return self._told[group]
+
+    def _read(self, file: pq.ParquetFile, group: int, names: Sequence[str]) -> dict[str, Any]:
         """These columns of a row group, of the table's types or as dictionaries of them."""
         if not names:
             return {}
-        rows = self._file.read(group, names)
+        rows = self._file.read(file, group, names)
         return {
-            name: rows[name]
-            if _plain(rows[name].type) == self._types[name]
-            else rows[name].cast(self._types[name])
-            for name in names
+            name: column
+            if _plain(column.type) == self._types[name]
+            else column.cast(self._types[name])
+            for name, column in zip(rows.column_names, rows.columns, strict=True)
         }
 
 
@@ -165,8 +191,8 @@ def _places(columns: Sequence[pa.ChunkedArray], keys: Sequence[Key]) -> list[int
 
 def _is_any(column: pa.ChunkedArray, values: set[Any]) -> pa.ChunkedArray:
     wanted = pa.array(list(values), _plain(column.type))
-    if len(wanted) == 1:
-        return pc.equal(column, wanted[0])
+    if len(wanted) <= _FEW_VALUES:
+        return reduce(pc.or_kleene, [pc.equal(column, value) for value in wanted])
     if kinds.is_floating(wanted.type):
         # Sets tell -0.0 from 0.0; to add 0.0 makes both the same.
         column, wanted = pc.add(column, 0.0), pc.add(wanted, 0.0)

@@ -135,26 +135,39 @@ def _newest_commit(uri: str, filesystem: FileSystem, root: str) -> tuple[str, in
 
 def _read(uri: str, filesystem: FileSystem, root: str) -> Snapshot:
     table = open_table(uri)
-    if maps_columns(table):
-        raise InputError(
-            f"{uri}: the table maps column names; a lookup reads tables without column mapping"
-        )
-    if kept_rows(table):
-        raise InputError(
-            f"{uri}: rows of the table were deleted by deletion vectors; a lookup reads tables "
-            "without them"
-        )
-    metadata, schema = table.metadata(), arrow_schema(table)
-    named = metadata.configuration.get(KEY_PROPERTY)
-    key = tuple(name for name in (named or "").split(",") if name)
-    if not key or not set(key) <= set(schema.names) or SLICE not in metadata.partition_columns:
-        raise InputError(
-            f"{uri}: not a table that is read by key: property {KEY_PROPERTY} is {named!r}; "
-            f"needed: the key columns, among {', '.join(schema.names)}, and partitions by {SLICE}"
-        )
+    schema, key = arrow_schema(table), table_key(uri, table)
     with storage_faults(uri, "list the table's files"):
         slices = _files_by_slice(table, root, key)
     return Snapshot(uri, table.version(), schema, key, slices, filesystem)
+
+
+def table_key(uri: str, table: DeltaTable) -> tuple[str, ...]:
+    """Names of the key columns of a predictions table, from its own properties.
+
+    Runs on: driver
+
+    Raises:
+        InputError: a table that is not read by key, or with deleted rows or column mapping.
+        StorageError: a deletion vector cannot be read.
+    """
+    if maps_columns(table):
+        raise InputError(
+            f"{uri}: the table maps column names; tables without column mapping are read by key"
+        )
+    if kept_rows(table):
+        raise InputError(
+            f"{uri}: rows of the table were deleted by deletion vectors; tables without them are "
+            "read by key"
+        )
+    metadata, names = table.metadata(), arrow_schema(table).names
+    named = metadata.configuration.get(KEY_PROPERTY)
+    key = tuple(name for name in (named or "").split(",") if name)
+    if not key or not set(key) <= set(names) or SLICE not in metadata.partition_columns:
+        raise InputError(
+            f"{uri}: not a table that is read by key: property {KEY_PROPERTY} is {named!r}; "
+            f"needed: the key columns, among {', '.join(names)}, and partitions by {SLICE}"
+        )
+    return key
 
 
 def _files_by_slice(table: DeltaTable, root: str, key: Sequence[str]) -> dict[str, list[TableFile]]:

@@ -2,33 +2,26 @@
 hold the key.
 
 Owns the search. Must not know where keys come from (see `key_values`), how a snapshot is found (see
-`keyed_snapshots`) nor how a file is read (see `keyed_files`).
+`keyed_snapshots`) nor how files are read (see `file_reads`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
 
 from pyarrow.fs import LocalFileSystem
 
-from batchinfer.contracts import SLICE
+from batchinfer.contracts import SERVED, SLICE
 from batchinfer.errors import InputError, StorageError
-from batchinfer.lake.table_places import reading_faults
+from batchinfer.lookups.file_reads import STORE_READS, read_files
 from batchinfer.lookups.key_values import convert_key
 from batchinfer.lookups.keyed_files import Key
 from batchinfer.lookups.keyed_snapshots import Snapshot, TableFile, open_snapshot
 from batchinfer.lookups.told_rows import json_value
 
 Rows = dict[Key, dict[str, Any]]
-_One = TypeVar("_One")
-_Other = TypeVar("_Other")
-# Row groups that are read at once: of local files decoding bounds it, of a store its answers.
-_LOCAL_READS, _STORE_READS = 2, 16
-# Fewer row groups of local files are read sooner than threads begin.
-_FEW_READS = 4
 
 
 def key_columns(table_uri: str) -> tuple[str, ...]:
@@ -100,7 +93,7 @@ def _search(snapshot: Snapshot, wanted: set[Key], as_of: str | None) -> Rows:
     missing = set(wanted)
     found: Rows = {}
     # What is found in a file is not looked for in the next ones; a store is asked of several.
-    at_once = 1 if _is_local(snapshot) else _STORE_READS
+    at_once = 1 if _is_local(snapshot) else STORE_READS
     for slice_, files in snapshot.slices.items():
         if as_of is not None and slice_ > as_of:
             continue
@@ -116,54 +109,19 @@ def _search(snapshot: Snapshot, wanted: set[Key], as_of: str | None) -> Rows:
 
 def _read(snapshot: Snapshot, files: Sequence[TableFile], keys: set[Key]) -> Rows:
     """The served rows of these keys in some files of a slice; of several, the first file's."""
-    asked = [(file, [key for key in keys if file.may_hold(key)]) for file in files]
-
-    def plan(one: tuple[TableFile, list[Key]]) -> list[tuple[TableFile, int, list[Key]]]:
-        file, some = one
-        with _file_faults(file.path):
-            groups = snapshot.open_file(file).candidates(some)
-        return [(file, group, held) for group, held in groups.items()]
-
-    def find(one: tuple[TableFile, int, list[Key]]) -> Rows:
-        file, group, some = one
-        with _file_faults(file.path):
-            return snapshot.open_file(file).find(group, some)
-
-    reads = [
-        read for some in _map(snapshot, plan, [one for one in asked if one[1]]) for read in some
+    asked = [
+        (file.path, partial(snapshot.open_file, file), some)
+        for file in files
+        if (some := [key for key in keys if file.may_hold(key)])
     ]
-    found: dict[str, Rows] = {}
-    for (file, _, _), rows in zip(reads, _map(snapshot, find, reads), strict=True):
-        found.setdefault(file.path, {}).update(rows)
-    return {key: row for rows in reversed(found.values()) for key, row in rows.items()}
-
-
-def _map(
-    snapshot: Snapshot, work: Callable[[_One], _Other], items: Sequence[_One]
-) -> Iterable[_Other]:
-    """What the work makes of each; by threads where that is sooner."""
-    local = _is_local(snapshot)
-    if len(items) < (_FEW_READS if local else 2):
-        return map(work, items)
-    threads = min(len(items), _LOCAL_READS if local else _STORE_READS)
-    with ThreadPoolExecutor(threads, thread_name_prefix="lookup") as pool:
-        return list(pool.map(work, items))
+    found: Rows = {}
+    for rows in reversed(read_files(asked, _is_local(snapshot))):
+        found |= {key: row for key, row in rows if row.get(SERVED, True)}
+    return found
 
 
 def _is_local(snapshot: Snapshot) -> bool:
     return isinstance(snapshot.filesystem, LocalFileSystem)
-
-
-@contextmanager
-def _file_faults(path: str) -> Generator[None]:
-    """As `reading_faults`; but a file that is gone is told as such: the table may have moved on."""
-    try:
-        with reading_faults(path):
-            yield
-    except StorageError as error:
-        if isinstance(error.__cause__, FileNotFoundError):
-            raise error.__cause__ from None
-        raise
 
 
 def _to_json(snapshot: Snapshot, row: Mapping[str, Any], slice_: str | None) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchinfer.config.project import given_project
-from batchinfer.contracts import ModelRef
+from batchinfer.contracts import RESOLVED_FOR_S, ModelRef
 from batchinfer.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from batchinfer.models.formats.artifact import Trust
 
 _loading = threading.Lock()
-_RESOLVED_FOR_S = 60
 
 
 def predict(
@@ -151,7 +150,7 @@ def _bundle(uri: str, env: str, trust: Trust, project: Path | None) -> LoadedBun
     with _loading:
         # The project and its state folder follow the working folder and the variable.
         place = os.getcwd(), os.environ.get("BATCHINFER_HOME")
-        period = int(time.monotonic() // _RESOLVED_FOR_S)
+        period = int(time.monotonic() // RESOLVED_FOR_S)
         ref, folder = _resolved(uri, env, project, place, period)
         return _loaded(folder, ref.digest, trust)
 

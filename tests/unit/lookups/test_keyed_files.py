@@ -19,6 +19,7 @@ from batchinfer.contracts import SERVED, SLICE
 from batchinfer.errors import DamagedFile
 from batchinfer.lake.staging import StagedWriter
 from batchinfer.lake.table_places import reading_faults
+from batchinfer.lookups import keyed_files
 from batchinfer.lookups.kept_footers import KeptFooter
 from batchinfer.lookups.keyed_files import Key, KeyedFile
 
@@ -129,10 +130,8 @@ def ask(
     filesystem: FileSystem, path: str, schema: pa.Schema, key: Sequence[str], asked: set[Key]
 ) -> dict[Key, Any]:
     file = KeyedFile(filesystem, path, schema, key)
-    found: dict[Key, Any] = {}
-    for group, keys in file.candidates(asked).items():
-        found |= file.find(group, keys)
-    return found
+    rows = file.find(file.candidates(asked))
+    return {key: row for key, row in rows if row.get(SERVED, True)}
 
 
 def told(found: dict[Key, Any]) -> set[str]:
@@ -166,8 +165,11 @@ def test_same_rows_as_a_read_of_the_whole_file(
     )
     of_files = schema.remove(schema.get_field_index(SLICE))
     expected = told(whole_file(path, of_files, key, asked))
-    assert told(ask(LocalFileSystem(), path, of_files, key, asked)) == expected
-    assert told(ask(STORE, path.lstrip("/"), of_files, key, asked)) == expected
+    with pytest.MonkeyPatch.context() as patch:
+        # Few values are compared one by one, more as a set: here, of any number, both.
+        patch.setattr(keyed_files, "_FEW_VALUES", data.draw(st.sampled_from([0, 12])))
+        assert told(ask(LocalFileSystem(), path, of_files, key, asked)) == expected
+        assert told(ask(STORE, path.lstrip("/"), of_files, key, asked)) == expected
 
 
 def staged(folder: Path, rows: pa.Table, group: int = 100) -> str:
@@ -184,9 +186,9 @@ def test_columns_of_one_value_are_told_by_a_checked_footer(
     read: list[list[str]] = []
     real = KeptFooter.read
 
-    def watch(footer: Any, group: int, columns: Sequence[str]) -> pa.Table:
+    def watch(footer: Any, file: Any, group: int, columns: Sequence[str]) -> pa.Table:
         read.append(list(columns))
-        return real(footer, group, columns)
+        return real(footer, file, group, columns)
 
     monkeypatch.setattr(KeptFooter, "read", watch)
     found = ask(LocalFileSystem(), staged(tmp_path, rows), SMALL, ["id"], {(2,)})
@@ -217,7 +219,11 @@ def test_file_without_rows_or_without_the_key_has_none(tmp_path: Path) -> None:
     assert ask(LocalFileSystem(), path, SMALL, ["id"], {(1,)}) == {}
 
 
-def test_both_zeros_are_one_key_beside_others(tmp_path: Path) -> None:
+@pytest.mark.parametrize("few", [0, 12])
+def test_both_zeros_are_one_key_beside_others(
+    tmp_path: Path, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keyed_files, "_FEW_VALUES", few)
     schema = pa.schema([("id", pa.float64()), ("label", pa.string())])
     rows = pa.table({"id": [-0.0, 1.5], "label": ["a", "b"]}, schema=schema)
     path = write(tmp_path, rows, ["id"], "plain", 100)

@@ -305,9 +305,9 @@ def test_only_files_and_row_groups_that_may_hold_the_key_are_read(
     read: list[tuple[str, int, list[str]]] = []
     real = KeptFooter.read
 
-    def watch(footer: Any, group: int, columns: Sequence[str]) -> pa.Table:
+    def watch(footer: Any, file: Any, group: int, columns: Sequence[str]) -> pa.Table:
         read.append((footer._path, group, list(columns)))
-        return real(footer, group, columns)
+        return real(footer, file, group, columns)
 
     monkeypatch.setattr(KeptFooter, "read", watch)
     assert ask(uri, ("a.csv", 150)) == [0.5]
@@ -323,9 +323,9 @@ def test_of_an_absent_key_other_columns_are_not_read(
     read: list[list[str]] = []
     real = KeptFooter.read
 
-    def watch(footer: Any, group: int, columns: Sequence[str]) -> pa.Table:
+    def watch(footer: Any, file: Any, group: int, columns: Sequence[str]) -> pa.Table:
         read.append(list(columns))
-        return real(footer, group, columns)
+        return real(footer, file, group, columns)
 
     monkeypatch.setattr(KeptFooter, "read", watch)
     assert ask(uri, ("a.csv", 11), ("a.csv", 19)) == [None, None]

@@ -66,7 +66,7 @@ class EmbeddedStore:
 
     Attributes:
         root: the folder, a path or `s3a://…`.
-        cache: where files of an object store are fetched to.
+        cache: where files of an object store are fetched to; a folder of this store alone.
     """
 
     root: str
@@ -231,7 +231,20 @@ class EmbeddedStore:
         with self._lock:
             if layer.name not in self._open:
                 self._open[layer.name] = [self._map(layer.name, part) for part in layer.parts]
+                if self.cache is not None and local_path(self.root) is None:
+                    self._forget_dropped(Path(self.cache))
             return self._open[layer.name]
+
+    def _forget_dropped(self, cache: Path) -> None:
+        """Removes fetched files of layers that the store no longer has; who has them open keeps
+        them until they are closed.
+        """
+        # In this order: what is fetched meanwhile is in the store.
+        fetched = [entry.name for entry in cache.iterdir()] if cache.exists() else []
+        there = self.layers()
+        for name in fetched:
+            if name not in there:
+                shutil.rmtree(cache / name, ignore_errors=True)
 
     def _map(self, layer: str, part: LayerPart) -> lmdb.Environment | None:
         """The file of a part; None where no task had rows for it."""

@@ -51,7 +51,8 @@ def _embedded(target: EmbeddedTarget, table: StoredTable) -> OnlineStore:
 
     name, _, part = table.name.partition(".")
     root = "/".join(filter(None, (target.path or f"online/{name}", part)))
-    return EmbeddedStore(join(str(table.home), root), str(table.home / "cache" / "online"))
+    cache = table.home / "cache" / "online" / table.name
+    return EmbeddedStore(join(str(table.home), root), str(cache))
 
 
 def _redis(target: RedisTarget, table: StoredTable) -> OnlineStore:

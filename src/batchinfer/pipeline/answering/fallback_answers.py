@@ -67,15 +67,22 @@ def add_fallbacks(
         version = table_version(context.predictions)
         confirmed = confirmed_seconds(confirmed_times(context.predictions, version))
     now = time.time()
+    # One read answers for all keys.
+    asked: list[dict[str, str]] = []
+    unanswered: list[tuple[dict[str, Any], bool, dict[str, Any], slice]] = []
     for key, result in zip(keys, results, strict=True):
         row = result["prediction"]
         stale = row is not None and chain.is_stale(confirmed.get(row[SLICE] or ""), now)
         if row is not None and not stale:
             continue
         known = {**({} if row is None else row), **attributes}
-        asked = chain.questions(stored_key(convert_key(key, types)), known)
-        rows = lookup_rows(context.fallbacks, [{LEVEL: level, BY: by} for level, by in asked])
-        answer = chain.choose(rows, known)
+        start = len(asked)
+        questions = chain.questions(stored_key(convert_key(key, types)), known)
+        asked += [{LEVEL: level, BY: by} for level, by in questions]
+        unanswered.append((result, stale, known, slice(start, len(asked))))
+    rows = lookup_rows(context.fallbacks, asked) if asked else []
+    for result, stale, known, its_own in unanswered:
+        answer = chain.choose(rows[its_own], known)
         if stale:
             result["stale"] = True
         if answer is not None:

@@ -9,14 +9,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.dataset as ds
+from deltalake import DeltaTable
 
+from batchinfer.checked_parquet import page_checks
 from batchinfer.config.shapes.source_columns import SliceColumn
 from batchinfer.contracts import SLICE
 from batchinfer.errors import InputError
-from batchinfer.lake.snapshots import kept_rows, maps_columns, open_table
+from batchinfer.lake.snapshots import arrow_schema, kept_rows, maps_columns, open_table
 from batchinfer.lake.table_places import storage_faults
 from batchinfer.lookups.key_values import convert_key
+from batchinfer.lookups.keyed_files import Key
+from batchinfer.lookups.newest_by_key import is_read_by_key, newest_by_key
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.slices.landed import read_data
 
@@ -46,26 +49,38 @@ def feature_rows(
             f"{data.table}: the table maps column names or has deletion vectors; features are "
             "looked up in tables without them"
         )
-    with storage_faults(data.table, "open the landed rows"):
-        dataset = table.to_pyarrow_dataset()
-    names = list(context.pipeline.source.key)
-    types = {name: dataset.schema.field(name).type for name in names}
+    schema, names = arrow_schema(table), list(context.pipeline.source.key)
+    types = {name: schema.field(name).type for name in names}
     wanted = [convert_key(key, types) for key in keys]
+    order = _order(context, schema.names)
+    if is_read_by_key(data.table, table, names):
+        found = newest_by_key(data.table, table, names, set(wanted), order)
+    else:
+        found = _filtered(table, types, wanted, order)
+    return [found.get(key) for key in wanted]
+
+
+def _filtered(
+    table: DeltaTable, types: Mapping[str, pa.DataType], wanted: Sequence[Key], order: str | None
+) -> dict[Key, dict[str, Any]]:
+    """What `newest_by_key` finds, for tables that it does not read: all files are read."""
+    # It imports pandas.
+    import pyarrow.dataset as ds
+
     condition: Any = None
-    for place, name in enumerate(names):
-        values = pa.array(list({key[place] for key in wanted}), types[name])
-        one = ds.field(name).isin(values)
+    for place, (name, type_) in enumerate(types.items()):
+        one = ds.field(name).isin(pa.array(list({key[place] for key in wanted}), type_))
         condition = one if condition is None else condition & one
-    with storage_faults(data.table, "read the landed rows"):
-        rows = dataset.to_table(filter=condition)
-    order = _order(context, rows.column_names)
+    with storage_faults(table.table_uri, "read the landed rows"):
+        rows = table.to_pyarrow_dataset().to_table(
+            filter=condition, fragment_scan_options=page_checks()
+        )
     if order is not None:
         rows = rows.sort_by([(order, "ascending")])
     # A later row takes the place of an earlier one.
-    found = {
-        tuple(row[name] for name in names): row for row in rows.to_pylist(maps_as_pydicts="lossy")
+    return {
+        tuple(row[name] for name in types): row for row in rows.to_pylist(maps_as_pydicts="lossy")
     }
-    return [found.get(key) for key in wanted]
 
 
 def _order(context: Context, names: Sequence[str]) -> str | None:

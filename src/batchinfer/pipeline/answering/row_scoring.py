@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyarrow import types as kinds
 
-from batchinfer.contracts import ModelRef
+from batchinfer.contracts import RESOLVED_FOR_S, ModelRef
 from batchinfer.errors import InputError, StorageError
 from batchinfer.lookups.key_values import convert_value
 from batchinfer.lookups.told_rows import json_value
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from batchinfer.models.bundle import LoadedBundle
 
 ERROR = "error"
-# An alias is resolved again after so long, so that a promotion reaches whoever holds a model.
-_RESOLVED_FOR_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,7 @@ class RowScorer:
                 raise
             version = f"version {self._model.ref.version}"
             show_line(f"batchinfer: {self._context.name}: {version} stays in use: {error}")
-        self._resolve_at = time.monotonic() + _RESOLVED_FOR_S
+        self._resolve_at = time.monotonic() + RESOLVED_FOR_S
         return self._model
 
     def score(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

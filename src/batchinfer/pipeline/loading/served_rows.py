@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from batchinfer.checked_parquet import CheckedParquetFile
-from batchinfer.contracts import KEY_PROPERTY, SERVED, SLICE, DataFile
-from batchinfer.errors import BatchInferError, InputError, InputMissing
-from batchinfer.lake.snapshots import arrow_schema, kept_rows, maps_columns, open_table, table_files
+from batchinfer.contracts import SERVED, SLICE, DataFile
+from batchinfer.errors import BatchInferError, InputMissing
+from batchinfer.lake.snapshots import arrow_schema, open_table, table_files
 from batchinfer.lake.table_places import open_filesystem, reading_faults
+from batchinfer.lookups.keyed_snapshots import table_key
 from batchinfer.lookups.stores.stored_rows import stored_keys, stored_values
 from batchinfer.pipeline.loading.loading_task import KEY, PART, SLICE_OF
 from batchinfer.spark.frames import files_frame, quoted_name, version_frame
@@ -107,20 +108,11 @@ def open_served(place: str, as_of: str | None, version: int | None = None) -> Se
 
     Raises:
         InputMissing: there is no table, or no slice up to `as_of`.
-        InputError: a table that is not read by key.
+        InputError: as `table_key`.
         StorageError: its log cannot be read.
     """
     table = open_table(place, version)
-    named = table.metadata().configuration.get(KEY_PROPERTY)
-    key = tuple(name for name in (named or "").split(",") if name)
-    schema = arrow_schema(table)
-    if not key or not set(key) <= set(schema.names):
-        raise InputError(f"{place}: not a table that is read by key: {KEY_PROPERTY} is {named!r}")
-    if maps_columns(table) or kept_rows(table):
-        raise InputError(
-            f"{place}: the table maps column names or has deletion vectors; load reads tables "
-            "without them"
-        )
+    schema, key = arrow_schema(table), table_key(place, table)
     files = [
         file
         for file in table_files(table)
