@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pyarrow import types as kinds
 
 from batchinfer.contracts import ModelRef
-from batchinfer.errors import InputError, StorageError
+from batchinfer.errors import ConfigError, InputError, StorageError
 from batchinfer.lookups.key_values import convert_value
 from batchinfer.lookups.told_rows import json_value
 from batchinfer.pipeline.definition.context import Context
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from batchinfer.models.bundle import LoadedBundle
 
 ERROR = "error"
+# What a row may have in a column.
+A_VALUE = "a value, or null"
 # An alias is resolved again after so long, so that a promotion reaches whoever holds a model.
 _RESOLVED_FOR_S = 60.0
 
@@ -38,6 +40,23 @@ class HeldModel:
     ref: ModelRef
     bundle: LoadedBundle
     types: Mapping[str, Any]
+
+
+class LackingColumns(ConfigError):
+    """Rows that lack columns of the model: that a value is missing says null, and silence says
+    nothing.
+
+    Attributes:
+        lacking: row, from 0, and column.
+        told: what is wrong, in a sentence.
+    """
+
+    def __init__(self, lacking: Sequence[tuple[int, str]], needed: Sequence[str]) -> None:
+        self.lacking = tuple(lacking)
+        names = ", ".join(dict.fromkeys(name for _, name in self.lacking))
+        self.told = f"rows lack columns of the model: {names}; needed: {', '.join(needed)}"
+        each = (f"rows[{row}].{name}: got nothing; allowed: {A_VALUE}" for row, name in lacking)
+        super().__init__([self.told, *each])
 
 
 class RowScorer:
@@ -92,6 +111,21 @@ class RowScorer:
             else {"prediction": {name: json_value(_plain(one[name])) for name in names} | lineage}
             for one in told.to_dict("records")
         ]
+
+    def score_given(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """The same of rows that callers wrote: each has all columns of the model's signature.
+
+        Raises:
+            LackingColumns: rows that have not.
+            ModelError, StorageError: as `score`.
+        """
+        needed = list(self.model().types)
+        lacking = [
+            (place, name) for place, row in enumerate(rows) for name in needed if name not in row
+        ]
+        if lacking:
+            raise LackingColumns(lacking, needed)
+        return self.score(rows)
 
     def _loaded(self) -> HeldModel:
         from batchinfer.inference.rows import input_types

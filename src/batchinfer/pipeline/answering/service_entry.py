@@ -56,12 +56,20 @@ class PipelinePredictor:
 
     def of_rows(self, rows: Sequence[Mapping[str, Any]]) -> Predicted:
         """The rows, scored; each has all columns of the model's signature."""
+        from batchinfer.pipeline.answering.row_scoring import A_VALUE, LackingColumns
+
         scorer = self._scorer
-        model = scorer.model()
-        _check_columns(rows, list(model.types))
-        told = scorer.score(rows)
+        version = scorer.model().ref.version
+        try:
+            told = scorer.score_given(rows)
+        except LackingColumns as lacking:
+            errors = [
+                {"name": f"rows[{row}].{name}", "got": "nothing", "allowed": A_VALUE}
+                for row, name in lacking.lacking
+            ]
+            raise WrongQuestion("wrong-rows", lacking.told, errors) from None
         results = [{"found": True, "prediction": None, **one} for one in told]
-        return Predicted(results, model.ref.version)
+        return Predicted(results, version)
 
     @cached_property
     def _context(self) -> Context:
@@ -74,27 +82,6 @@ class PipelinePredictor:
         from batchinfer.pipeline.answering.row_scoring import RowScorer
 
         return RowScorer(self._context)
-
-
-def _check_columns(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
-    """Refuses rows that lack columns: that a value is missing says null, and silence says nothing.
-
-    Raises:
-        WrongQuestion: names the columns of each such row.
-    """
-    errors = [
-        {"name": f"rows[{number}].{name}", "got": "nothing", "allowed": "a value, or null"}
-        for number, row in enumerate(rows)
-        for name in columns
-        if name not in row
-    ]
-    if errors:
-        lacking = dict.fromkeys(error["name"].partition(".")[2] for error in errors)
-        raise WrongQuestion(
-            "wrong-rows",
-            f"rows lack columns of the model: {', '.join(lacking)}; needed: {', '.join(columns)}",
-            errors,
-        )
 
 
 if __name__ == "__main__":
