@@ -75,6 +75,7 @@ class Bounds:
         at_once: requests that one worker works on.
         connections: that one worker holds.
         drain_s: for requests in flight, once the service is told to stop.
+        models: that one worker keeps for `:predict`.
     """
 
     keys: int = 1_000
@@ -84,6 +85,7 @@ class Bounds:
     at_once: int = 128
     connections: int = 1_000
     drain_s: float = 20.0
+    models: int = 4
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,7 @@ class ServiceSettings:
         callers: None: nobody needs a key.
         log_requests: a line of JSON for each request.
         log_keys: with the values of keys.
+        warm: workers load models before they take requests.
     """
 
     pipelines: tuple[ServedPipeline, ...]
@@ -137,3 +140,4 @@ class ServiceSettings:
     callers: tuple[CallerKey, ...] | None = None
     log_requests: bool = True
     log_keys: bool = False
+    warm: bool = False

@@ -67,6 +67,11 @@ class RowScorer:
         self._model: HeldModel | None = None
         self._resolve_at = 0.0
 
+    @property
+    def is_loaded(self) -> bool:
+        """Whether it has a model."""
+        return self._model is not None
+
     def model(self) -> HeldModel:
         """The model of the pipeline; a registry that does not answer changes none that is loaded.
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from batchinfer.errors import InputError, InputMissing
+from batchinfer.pipeline.answering.torch_mapping import TorchMapping
 from batchinfer.service.asked_predictor import Predicted, WrongQuestion
 from batchinfer.service.served_values import ServedPipeline
 from batchinfer.service.service_worker import run_worker
@@ -71,6 +73,20 @@ class PipelinePredictor:
         results = [{"found": True, "prediction": None, **one} for one in told]
         return Predicted(results, version)
 
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the model is in memory."""
+        return "_scorer" in self.__dict__ and self._scorer.is_loaded
+
+    def load(self) -> None:
+        """Loads the model, and what its answers need."""
+        import_module("batchinfer.inference.pandas_columns")
+        self._scorer.model()
+
+    def release(self) -> None:
+        """Lets the model go."""
+        self.__dict__.pop("_scorer", None)
+
     @cached_property
     def _context(self) -> Context:
         from batchinfer.pipeline.definition.context import Context
@@ -85,4 +101,5 @@ class PipelinePredictor:
 
 
 if __name__ == "__main__":
+    TorchMapping.install()
     run_worker(int(sys.argv[1]), int(sys.argv[2]), PipelinePredictor)
