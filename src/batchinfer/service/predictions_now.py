@@ -96,13 +96,15 @@ class PredictionsNow:
 
     def _asked(self, name: str, predictor: RowPredictor, ask: Callable[[], Answer]) -> Answer:
         """What a predictor answers; whatever that is, its model counts among those in memory."""
+        was_loaded = predictor.is_loaded
         try:
             return ask()
         finally:
             if predictor.is_loaded:
-                if self._loaded.pop(name, None) is None:
+                if not was_loaded:
                     self._metrics.count_model(name)
                 self._loaded[name] = predictor
+                self._loaded.move_to_end(name)
             while len(self._loaded) > self._most_models:
                 other, longest_unasked = self._loaded.popitem(last=False)
                 longest_unasked.release()
