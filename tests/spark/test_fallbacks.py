@@ -221,12 +221,15 @@ def test_a_command_is_no_query_and_is_not_obeyed(buys: Buys) -> None:
     spark.catalog.dropGlobalTempView("kept")
 
 
-def test_all_queries_that_are_refused_are_told_at_once(buys: Buys) -> None:
+def test_all_queries_that_are_refused_are_told_at_once(
+    buys: Buys, capfd: pytest.CaptureFixture[str]
+) -> None:
     buys.edit("by: [region]", "by: [land]")
     buys.edit("select round(avg(score), 2) as score from predictions", "select 1 as one from x")
     with pytest.raises(ConfigError, match="gives no column land; it gives region") as refused:
         check_levels(buys.context(), buys.open_session, WANTED)
     assert len(refused.value.problems) == 2
+    assert "SQLQueryContextLogger" not in capfd.readouterr().err
 
 
 def test_a_run_whose_fallbacks_are_refused_scores_nothing(

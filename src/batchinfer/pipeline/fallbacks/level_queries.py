@@ -7,7 +7,8 @@ Runs on: driver, with Spark.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -111,10 +112,11 @@ class LevelQueries:
         where = self.where(level, place)
         query = level.sql.strip().removesuffix(";")
         try:
-            # In brackets: a command, such as one that drops a table, would be obeyed.
-            frame = self.spark.sql(f"select * from (\n{query}\n)")
-            self._check_columns(frame.columns, level, where)
-            return frame.limit(most).toArrow()
+            with _refusals_unlogged():
+                # In brackets: a command, such as one that drops a table, would be obeyed.
+                frame = self.spark.sql(f"select * from (\n{query}\n)")
+                self._check_columns(frame.columns, level, where)
+                return frame.limit(most).toArrow()
         except PySparkException as error:
             told = f"{where}: Spark refuses the query: {_first_line(error)}{self._allowed(error)}"
             raise ConfigError(told) from error
@@ -152,6 +154,19 @@ class LevelQueries:
                 f"{', '.join(self.lacking)}, which has not landed"
             )
         return told
+
+
+@contextmanager
+def _refusals_unlogged() -> Generator[None]:
+    """PySpark logs what it refuses with the trace of the JVM; the error says it in a sentence."""
+    from pyspark.logger import PySparkLogger
+
+    logger = PySparkLogger.getLogger("SQLQueryContextLogger")
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
 
 
 def _first_line(error: Exception) -> str:
