@@ -76,6 +76,12 @@ class Buys:
     def settle(self) -> list[str]:
         return settle_fallbacks(self.context(), self.open_session)
 
+    def check(self) -> None:
+        """As a run does before it scores."""
+        context = self.context()
+        assert context.pipeline.fallback is not None
+        check_levels(context, context.pipeline.fallback, self.open_session, WANTED)
+
     def ask(self, customer: int, **attributes: str) -> LookupAnswer:
         return answer_lookup(self.context(), [f"customer={customer}"], None, None, attributes)
 
@@ -188,7 +194,7 @@ def analysed(buys: Buys, sql: str) -> ConfigError:
     """What is said of the query of the second level before anything is scored."""
     buys.edit("select round(avg(score), 2) as score from predictions", sql)
     with pytest.raises(ConfigError) as refused:
-        check_levels(buys.context(), buys.open_session, WANTED)
+        buys.check()
     (problem,) = refused.value.problems
     assert "buys.yaml: fallback.levels[1] (everybody): " in problem
     return refused.value
@@ -227,7 +233,7 @@ def test_all_queries_that_are_refused_are_told_at_once(
     buys.edit("by: [region]", "by: [land]")
     buys.edit("select round(avg(score), 2) as score from predictions", "select 1 as one from x")
     with pytest.raises(ConfigError, match="gives no column land; it gives region") as refused:
-        check_levels(buys.context(), buys.open_session, WANTED)
+        buys.check()
     assert len(refused.value.problems) == 2
     assert "SQLQueryContextLogger" not in capfd.readouterr().err
 
@@ -276,7 +282,7 @@ def test_features_have_the_derived_columns_that_a_level_names(buys: Buys) -> Non
         "select old, round(avg(score), 2) as score, count(*) as customers",
     )
     buys.edit("group by region", "group by old")
-    check_levels(buys.context(), buys.open_session, WANTED)
+    buys.check()
     buys.settle()
     # 20 .. 28 have predictions and are below 29: 10 / -9 .. 10 / -1 are not above 1.
     assert buys.ask(777, old="false")["prediction"]["customers"] == 9

@@ -109,9 +109,10 @@ def score_slice(
             commits.check_predictions(inputs.columns, inputs.model, slice_, evolve)
             rows = WholeSlice(inputs, evolve, published.version if published else None)
             with few_rows.loading(inputs) as child:
-                # While the model is loaded there, if it is.
-                wanted = commits.columns_to_be(inputs.columns, inputs.model)
-                check_levels(context, open_session, wanted)
+                if context.pipeline.fallback is not None:
+                    # While the model is loaded there, if it is.
+                    wanted = commits.columns_to_be(inputs.columns, inputs.model)
+                    check_levels(context, context.pipeline.fallback, open_session, wanted)
                 Publication(inputs, rows, open_session, child).run(started)
     if settles:
         inputs.report.warnings += settle_fallbacks(context, open_session)

@@ -43,11 +43,12 @@ def fallback_rows(
             group, more rows than a driver holds.
     """
     assert context.pipeline.fallback is not None, "asked for by a pipeline that has levels"
-    levels = context.pipeline.fallback.levels
+    fallback = context.pipeline.fallback
+    levels = fallback.levels
     own = spark.newSession()
     key = list(context.pipeline.source.key)
     predictions = _newest(version_frame(own, context.predictions, version), key, SERVED)
-    queries = LevelQueries.over(context, own, predictions, _features(context, own, key))
+    queries = LevelQueries.over(context, fallback, own, predictions, _features(context, own, key))
     slice_ = predictions.agg({SLICE: "max"}).first()
     common = {
         "predictions_version": version,

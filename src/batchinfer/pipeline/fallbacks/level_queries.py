@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from batchinfer.config.shapes.fallback_levels import FallbackLevel
+from batchinfer.config.shapes.fallback_levels import Fallback, FallbackLevel
 from batchinfer.config.types import spark_name
 from batchinfer.errors import ConfigError
 from batchinfer.pipeline.definition.context import Context
@@ -34,28 +34,30 @@ PREDICTIONS, FEATURES = "predictions", "features"
 
 
 def check_levels(
-    context: Context, open_session: Callable[[], SparkSession], predictions: pa.Schema
+    context: Context,
+    fallback: Fallback,
+    open_session: Callable[[], SparkSession],
+    predictions: pa.Schema,
 ) -> None:
     """Holds the query of each level against the columns of its tables, by Spark's own analysis; no
-    row is read. Nothing where the pipeline has no fallbacks.
+    row is read.
 
     Args:
+        fallback: the pipeline's.
         predictions: the columns that the predictions table is about to have.
 
     Raises:
         ConfigError: every query that Spark refuses, or whose columns cannot answer.
     """
-    if context.pipeline.fallback is None:
-        return
     own = open_session().newSession()
     fields = [f"{quoted_name(field.name)} {spark_name(field.type)}" for field in predictions]
     data = read_data(context, None)
     features = bare_frame(own, data.table, data.version)
     queries = LevelQueries.over(
-        context, own, own.createDataFrame([], ", ".join(fields)), features.limit(0)
+        context, fallback, own, own.createDataFrame([], ", ".join(fields)), features.limit(0)
     )
     problems: list[str] = []
-    for place, level in enumerate(context.pipeline.fallback.levels):
+    for place, level in enumerate(fallback.levels):
         try:
             queries.answers(level, place, 0)
         except ConfigError as error:
@@ -82,15 +84,19 @@ class LevelQueries:
 
     @classmethod
     def over(
-        cls, context: Context, spark: SparkSession, predictions: DataFrame, features: DataFrame
+        cls,
+        context: Context,
+        fallback: Fallback,
+        spark: SparkSession,
+        predictions: DataFrame,
+        features: DataFrame,
     ) -> LevelQueries:
         """Gives the tables their names.
 
         Args:
             spark: a session of these queries alone.
         """
-        assert context.pipeline.fallback is not None, "asked for by a pipeline that has levels"
-        derive = named_derivation(context.pipeline.derive, context.pipeline.fallback)
+        derive = named_derivation(context.pipeline.derive, fallback)
         lacking = lacking_columns(derive, features.columns)
         if not lacking:
             features = with_derived(features, derive)
