@@ -5,6 +5,7 @@ by attributes or found by the key's own features.
 from __future__ import annotations
 
 import datetime as dt
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,17 +14,21 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
+from spark.projects import SmallProject
 
 from batchinfer.contracts import KEY_PROPERTY
 from batchinfer.errors import ConfigError, InputMissing
 from batchinfer.lake.delta import ensure_table
+from batchinfer.lake.snapshots import table_version
 from batchinfer.lookups.tables import lookup_rows
 from batchinfer.pipeline.answering import fallback_answers
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.fallbacks.fallback_table import made_from
+from batchinfer.pipeline.fallbacks.level_queries import check_levels
 from batchinfer.pipeline.fallbacks.settled_fallbacks import settle_fallbacks
 from batchinfer.pipeline.load import load_stores
 from batchinfer.pipeline.lookup import LookupAnswer, answer_lookup
+from batchinfer.pipeline.plan import plan_slice
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -72,6 +77,12 @@ class Buys:
 
     def settle(self) -> list[str]:
         return settle_fallbacks(self.context(), self.open_session)
+
+    def check(self) -> None:
+        """As a run does before it scores."""
+        context = self.context()
+        assert context.pipeline.fallback is not None
+        check_levels(context, context.pipeline.fallback, self.open_session, WANTED)
 
     def ask(self, customer: int, **attributes: str) -> LookupAnswer:
         return answer_lookup(self.context(), [f"customer={customer}"], None, None, attributes)
@@ -200,6 +211,124 @@ def test_a_query_that_cannot_answer_is_refused_with_its_place(
     buys.edit("select round(avg(score), 2) as score from predictions", sql)
     with pytest.raises(ConfigError, match=rf"fallback\.levels\[1\] \(everybody\): .*{said}"):
         buys.settle()
+
+
+WANTED = pa.schema([("customer", pa.int64()), ("slice", pa.string()), ("score", pa.float64())])
+
+
+def analysed(buys: Buys, sql: str) -> ConfigError:
+    """What is said of the query of the second level before anything is scored."""
+    buys.edit("select round(avg(score), 2) as score from predictions", sql)
+    with pytest.raises(ConfigError) as refused:
+        buys.check()
+    (problem,) = refused.value.problems
+    assert "buys.yaml: fallback.levels[1] (everybody): " in problem
+    return refused.value
+
+
+@pytest.mark.parametrize(
+    ("sql", "said"),
+    [
+        ("select avg(scor) as s from predictions", "of predictions: customer, slice, score; of"),
+        ("select avg(age) as s from feature", "allowed: predictions, features"),
+        ("select (score from predictions", "[PARSE_SYNTAX_ERROR]"),
+        ("select avg(region) + date'2026-01-01' as s from features", "DATATYPE_MISMATCH"),
+        ("select 1 as a, 2 as a", "allowed: each name once"),
+        ("select make_interval(1) as long from predictions limit 1", "UNSUPPORTED_DATA_TYPE"),
+    ],
+)
+def test_a_query_that_spark_refuses_is_found_by_the_columns_alone(
+    buys: Buys, sql: str, said: str
+) -> None:
+    told = str(analysed(buys, sql))
+    assert said in told
+    assert " pos " not in told
+
+
+def test_a_command_is_no_query_and_is_not_obeyed(buys: Buys) -> None:
+    spark = buys.open_session()
+    spark.sql("create or replace global temp view kept as select 1 as score")
+    analysed(buys, "drop view global_temp.kept")
+    assert spark.sql("select * from global_temp.kept").count() == 1
+    spark.catalog.dropGlobalTempView("kept")
+
+
+def test_all_queries_that_are_refused_are_told_at_once(
+    buys: Buys, capfd: pytest.CaptureFixture[str]
+) -> None:
+    buys.edit("by: [region]", "by: [land]")
+    buys.edit("select round(avg(score), 2) as score from predictions", "select 1 as one from x")
+    with pytest.raises(ConfigError, match="gives no column land; it gives region") as refused:
+        buys.check()
+    assert len(refused.value.problems) == 2
+    assert "SQLQueryContextLogger" not in capfd.readouterr().err
+
+
+def test_a_run_whose_fallbacks_are_refused_scores_nothing(
+    tmp_path: Path, trained: Path, spark: SparkSession
+) -> None:
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    project = SmallProject(tmp_path, lambda: spark)
+    before = table_version(project.context().predictions)
+    path = tmp_path / "conf/pipelines/small.yaml"
+    path.write_text(
+        f"{path.read_text()}fallback: {{levels: [{{name: all, sql: select avg(x) as x from"
+        " predictions}]}\n"
+    )
+    with pytest.raises(ConfigError, match=r"small\.yaml: fallback\.levels\[0\] \(all\): "):
+        project.score(DAY, force=True)
+    assert table_version(project.context().predictions) == before
+    project.edit("avg(x) as x", "avg(score) as x")
+    assert project.score(DAY, force=True).status == "published"
+    assert made_from(project.context()) is not None
+
+
+def test_a_plan_says_that_queries_are_not_checked_until_they_were_computed(buys: Buys) -> None:
+    def warned() -> list[str]:
+        return [one for one in plan_slice(buys.context(), DAY)["warnings"] if "fallback" in one]
+
+    assert "plan starts no Spark" in warned()[0]
+    buys.settle()
+    assert warned() == []
+    buys.edit("  max_age: 7d\n", "")
+    assert warned() == [], "no query is another one"
+    buys.edit("avg(score), 2) as score from predictions", "avg(x), 2) as score from predictions")
+    assert "score does, before it scores" in warned()[0]
+
+
+def test_features_have_the_derived_columns_that_a_level_names(buys: Buys) -> None:
+    buys.edit(
+        "fallback:\n",
+        "derive: {decade: 'cast(10 / (age - 29) as int)', old: 'decade > 1', other: 'age + 1'}\n"
+        "fallback:\n",
+    )
+    buys.edit("by: [region]", "by: [old]")
+    buys.edit(
+        "select region, round(avg(score), 2) as score, count(*) as customers",
+        "select old, round(avg(score), 2) as score, count(*) as customers",
+    )
+    buys.edit("group by region", "group by old")
+    buys.check()
+    buys.settle()
+    # 20 .. 28 have predictions and are below 29: 10 / -9 .. 10 / -1 are not above 1.
+    assert buys.ask(777, old="false")["prediction"]["customers"] == 9
+    # Landed without predictions: 29 is a division by zero, 30 and 31 are 10 and 5.
+    assert buys.ask(9)["fallback"] == "everybody"
+    buys.write("predictions", scores(range(11)), "2026-11-22")
+    buys.settle()
+    assert buys.ask(777, old="true")["prediction"] == {"old": True, "score": 10.0, "customers": 1}
+    # Its own features answer.
+    assert buys.ask(11)["prediction"]["customers"] == 1
+
+
+def test_derived_columns_of_what_has_not_landed_are_told(buys: Buys) -> None:
+    buys.edit(
+        "fallback:\n",
+        "prepare: [{lag: {columns: age, by: customer, order: age}}]\n"
+        "derive: {grown: 'age - age_lag_1'}\nfallback:\n",
+    )
+    told = analysed(buys, "select avg(grown) as g from features")
+    assert "no derived columns here, as they read age_lag_1, which has not landed" in str(told)
 
 
 def test_columns_that_a_query_does_not_give_are_refused(buys: Buys) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,9 @@ from pathlib import Path
 import pytest
 from service.served_project import Served, post, serving
 from spark.projects import DAY, SmallProject
+
+from batchinfer.errors import ConfigError
+from batchinfer.pipeline.answering.predicted_now import predict_rows
 
 PATH = "/v1/predictions/small:predict"
 
@@ -55,3 +59,38 @@ def test_a_key_that_has_not_landed_stands_beside_the_others(scoring: Served) -> 
     told = post(scoring, PATH, json={"keys": [{"id": 3}, {"id": 999}]}).json()
     assert [one["found"] for one in told["results"]] == [True, False]
     assert told["results"][1] == {"found": False, "prediction": None}
+
+
+def test_a_value_that_is_missing_is_null_for_the_command_and_the_service_as_for_the_batch(
+    project: SmallProject, scoring: Served, spark: object
+) -> None:
+    later = SmallProject(project.root, lambda: spark)
+    later.write("in/b.csv", "id,color,size,big\n101,,1.11,no\n102,red,1.11,no\n")
+    later.extract("2026-11-22")
+    later.score("2026-11-22")
+    stored = later.predictions("2026-11-22")
+    assert stored[101] != stored[102]
+    rows = [{"color": None, "size": 1.11}, {"color": "red", "size": 1.11}]
+    by_command = predict_rows(later.context(), json.dumps(rows))["results"]
+    by_service = post(scoring, PATH, json={"rows": rows}).json()["results"]
+    assert by_command == by_service
+    told = [one["prediction"] for one in by_service]
+    assert [one["score"] for one in told] == pytest.approx([stored[101][0], stored[102][0]])
+
+
+def test_a_column_that_a_row_lacks_is_told_by_the_command_and_the_service_in_the_same_words(
+    project: SmallProject, scoring: Served
+) -> None:
+    rows = [{"color": "red", "size": 1.11}, {"size": 1.11}, {}]
+    with pytest.raises(ConfigError) as refused:
+        predict_rows(project.context(), json.dumps(rows))
+    problem = post(scoring, PATH, json={"rows": rows})
+    assert problem.status_code == 422
+    told = problem.json()
+    each = [f"{one['name']}: got {one['got']}; allowed: {one['allowed']}" for one in told["errors"]]
+    assert list(refused.value.problems) == [told["detail"], *each]
+    assert [one["name"] for one in told["errors"]] == [
+        "rows[1].color",
+        "rows[2].color",
+        "rows[2].size",
+    ]

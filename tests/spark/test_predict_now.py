@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
+import weakref
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from spark.projects import DAY, SmallProject
 
 from batchinfer.errors import ConfigError, InputMissing
 from batchinfer.pipeline.answering.predicted_now import predict_keys, predict_rows
+from batchinfer.pipeline.answering.row_scoring import RowScorer
 
 
 @pytest.fixture
@@ -65,6 +68,19 @@ def test_rows_that_are_given_are_scored_and_told_one_by_one(landed: SmallProject
     assert good["prediction"]["label"] in ("yes", "no")
     assert bad["prediction"] is None and "size" in bad["error"]
     assert told.exit_code == 3 and told["errors"][0].startswith("row 1: ")
+
+
+def test_a_model_that_is_let_go_leaves_memory_at_once(landed: SmallProject) -> None:
+    scorer = RowScorer(landed.context())
+    scorer.score([{"color": "red", "size": 0.37}])
+    module = weakref.ref(scorer.model().bundle.handler.module)
+    assert scorer.is_loaded and module() is not None
+    gc.disable()
+    try:
+        del scorer
+        assert module() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", '["a"]'])

@@ -107,13 +107,22 @@ def load_command(
     "--drain", type=click.FloatRange(0), default=20.0, show_default=True,
     help="Seconds for requests in flight after SIGTERM.",
 )  # fmt: skip
+@click.option(
+    "--most-models", type=click.IntRange(1), default=4, show_default=True,
+    help="Models that one worker keeps for :predict; the one asked longest ago goes.",
+)  # fmt: skip
+@click.option(
+    "--warm", is_flag=True,
+    help="Load models before requests are taken, not at the first :predict.",
+)  # fmt: skip
 @click.option("--log-keys", is_flag=True, help="Values of keys stand in the access log, too.")
 @click.option("--no-access-log", is_flag=True, help="No line of JSON for each request.")
 def serve_command(
     refs: tuple[str, ...], env: str, overrides: tuple[str, ...], host: str, port: int, workers: int,
     store: str | None, api_keys_file: Path | None, tls_cert: str | None, tls_key: str | None,
     behind_proxy: bool, most_keys: int, most_body: int, most_url: int, most_seconds: float,
-    most_at_once: int, most_connections: int, drain: float, log_keys: bool, no_access_log: bool,
+    most_at_once: int, most_connections: int, drain: float, most_models: int, warm: bool,
+    log_keys: bool, no_access_log: bool,
 ) -> None:  # fmt: skip
     """Serve predictions by key over HTTP, until a signal comes."""
 
@@ -123,11 +132,12 @@ def serve_command(
 
         listening = Listening(host, port, tls_cert, tls_key, behind_proxy)
         bounds = Bounds(
-            most_keys, most_body, most_url, most_seconds, most_at_once, most_connections, drain
-        )
+            most_keys, most_body, most_url, most_seconds, most_at_once, most_connections, drain,
+            most_models,
+        )  # fmt: skip
         serve_pipelines(
             refs, env, overrides, store, listening, bounds, workers, api_keys_file,
-            not no_access_log, log_keys,
+            not no_access_log, log_keys, warm,
         )  # fmt: skip
 
     end_command(work)

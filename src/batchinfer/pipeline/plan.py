@@ -14,6 +14,7 @@ from batchinfer.machine import usable_memory
 from batchinfer.pipeline.damaged_files import remedies
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.slice_names import names_slice
+from batchinfer.pipeline.fallbacks.fallback_table import levels_number, made_from
 from batchinfer.pipeline.planning.estimate import Estimate
 from batchinfer.pipeline.planning.foresight import Foresight
 from batchinfer.pipeline.planning.span_plan import SpanPlan, plan_span
@@ -99,6 +100,7 @@ def plan_slice(context: Context, slice_: str) -> Plan:
         "table": context.predictions,
     }
     foresight.attempt(slice_, lambda: _tell_upstream(context, slice_, result))
+    foresight.attempt(slice_, lambda: _tell_fallbacks(context, result))
     result.exit_code = foresight.exit_code
     result["next"] = [one for hint in result["hints"] for one in commands_of(hint)]
     if result["problems"]:
@@ -132,6 +134,21 @@ def _tell_upstream(context: Context, slice_: str, result: Plan) -> None:
     result.setdefault("warnings", []).extend(
         f"{one.told()}: nightly would wait for it (exit 6)" for one in found if not one.published
     )
+
+
+def _tell_fallbacks(context: Context, result: Plan) -> None:
+    """Whether the queries of the fallbacks are those that Spark took when they were last computed:
+    only Spark says what it refuses.
+    """
+    fallback = context.pipeline.fallback
+    if fallback is None:
+        return
+    made = made_from(context)
+    if made is None or made.levels != levels_number(fallback):
+        result.setdefault("warnings", []).append(
+            "fallback: its queries were not checked, as plan starts no Spark: score does, before "
+            "it scores (exit 2 where Spark refuses one)"
+        )
 
 
 def _memory(

@@ -13,6 +13,7 @@ from batchinfer.errors import ConfigError, InputError, InputMissing
 from batchinfer.hints import Hint
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.costs import note_held, tell_cost
+from batchinfer.pipeline.fallbacks.level_queries import check_levels
 from batchinfer.pipeline.fallbacks.settled_fallbacks import settle_fallbacks
 from batchinfer.pipeline.run_record import recorded
 from batchinfer.pipeline.scoring import commits, few_rows
@@ -86,7 +87,7 @@ def score_slice(
     Raises:
         ConfigError, InputError, ChecksFailed, TooManyQuarantined, SliceHeld, ModelError,
             StorageError: each with the exit code of the contract; in every case the predictions
-            table is as it was, but where a query of `fallback` is what failed: that comes after.
+            table is as it was, but where a query of `fallback` fails on its rows: that comes after.
     """
     from batchinfer.lake.orphans import hold_and_sweep
 
@@ -108,6 +109,10 @@ def score_slice(
             commits.check_predictions(inputs.columns, inputs.model, slice_, evolve)
             rows = WholeSlice(inputs, evolve, published.version if published else None)
             with few_rows.loading(inputs) as child:
+                if context.pipeline.fallback is not None:
+                    # While the model is loaded there, if it is.
+                    wanted = commits.columns_to_be(inputs.columns, inputs.model)
+                    check_levels(context, context.pipeline.fallback, open_session, wanted)
                 Publication(inputs, rows, open_session, child).run(started)
     if settles:
         inputs.report.warnings += settle_fallbacks(context, open_session)

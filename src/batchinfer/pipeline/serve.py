@@ -41,6 +41,7 @@ def serve_pipelines(
     callers_file: Path | None = None,
     log_requests: bool = True,
     log_keys: bool = False,
+    warm: bool = False,
 ) -> None:
     """Serves until a signal comes.
 
@@ -48,6 +49,7 @@ def serve_pipelines(
         refs: pipelines; none: all of the project.
         store: the kind of store that is read; None: the first that a pipeline names.
         callers_file: with keys of callers.
+        warm: workers load models before they take requests, not at the first question for them.
 
     Raises:
         Interrupted: a signal came, and requests in flight were answered.
@@ -68,6 +70,7 @@ def serve_pipelines(
         callers=read_callers(callers_file, [served.name for served in pipelines]),
         log_requests=log_requests,
         log_keys=log_keys,
+        warm=warm,
     )
     from batchinfer.service.worker_watch import serve_by_workers
 

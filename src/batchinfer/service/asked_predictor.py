@@ -40,6 +40,24 @@ class WrongQuestion(Exception):
 class RowPredictor(Protocol):
     """Scores rows of one pipeline; asked by one thread at a time."""
 
+    @property
+    def is_loaded(self) -> bool:
+        """Whether its model is in memory."""
+        ...
+
+    def load(self) -> None:
+        """Brings its model into memory, as the first question would.
+
+        Raises:
+            ModelError: there is none, or it cannot be loaded.
+            BatchInferError: whatever else keeps it from loading.
+        """
+        ...
+
+    def release(self) -> None:
+        """Lets its model go; the next question loads it again."""
+        ...
+
     def of_keys(self, keys: Sequence[Mapping[str, Any]], /) -> Predicted:
         """Predictions of the newest landed rows of some keys.
 

@@ -1,22 +1,27 @@
 """Rows that are scored while their caller waits: one question at a time in a thread of the worker,
 few that wait, and none longer than a request may take.
+
+Owns how many models a worker keeps: the one that was asked longest ago goes.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 from batchinfer.errors import BatchInferError, InputMissing, ModelError
 from batchinfer.report.terminal import show_line
 from batchinfer.service.asked_predictor import Predicted, RowPredictor, WrongQuestion
 from batchinfer.service.problem_documents import HttpProblem, unavailable
 from batchinfer.service.question_keys import check_names
-from batchinfer.service.served_values import ServedPipeline
+from batchinfer.service.served_values import Bounds, ServedPipeline
+from batchinfer.service.service_metrics import ServiceMetrics
 
+Answer = TypeVar("Answer")
 # Questions that wait while one is answered; those beyond would mostly wait in vain.
 _WAITING = 8
 # Models take seconds to be loaded, and longer than a request may take.
@@ -26,11 +31,32 @@ _LOADED_AFTER_S = 5
 class PredictionsNow:
     """What one worker scores, whichever pipeline it is of."""
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
+    def __init__(self, bounds: Bounds, metrics: ServiceMetrics) -> None:
+        self._seconds, self._most_models = bounds.seconds, bounds.models
+        self._metrics = metrics
         self._pool = ThreadPoolExecutor(1, "predict")
         self._places = threading.BoundedSemaphore(1 + _WAITING)
-        self._loaded: set[str] = set()
+        # Those that have a model, the one that was asked last at the end; the pool's one thread
+        # changes it, so no model goes while it is in use.
+        self._loaded: OrderedDict[str, RowPredictor] = OrderedDict()
+
+    async def warm(self, predictors: Mapping[str, RowPredictor]) -> None:
+        """Loads models, in the order of the pipelines, until as many are there as may be kept; the
+        log says which cannot be loaded, and which are not.
+        """
+        loop, left = asyncio.get_running_loop(), list(predictors)
+        while left and len(self._loaded) < self._most_models:
+            name = left.pop(0)
+            predictor = predictors[name]
+            try:
+                await loop.run_in_executor(self._pool, self._asked, name, predictor, predictor.load)
+            except BatchInferError as error:
+                show_line(f"batchinfer: pipeline {name}: its model is not loaded: {error}")
+        if left:
+            show_line(
+                f"batchinfer: {', '.join(left)}: their models are loaded when they are asked, as "
+                f"--most-models is {self._most_models}"
+            )
 
     async def answer(
         self,
@@ -56,7 +82,7 @@ class PredictionsNow:
         ask = predictor.of_keys if form == "keys" else predictor.of_rows
         if not self._places.acquire(blocking=False):
             raise unavailable("too-busy", "as many predictions as may be are being made or wait")
-        future = self._pool.submit(ask, asked)
+        future = self._pool.submit(self._asked, served.name, predictor, lambda: ask(asked))
         future.add_done_callback(lambda _: self._places.release())
         try:
             told = await asyncio.wait_for(asyncio.wrap_future(future), self._seconds)
@@ -66,8 +92,23 @@ class PredictionsNow:
             raise HttpProblem(422, wrong.kind, wrong.detail, wrong.errors) from None
         except BatchInferError as error:
             raise _cannot(served, error) from None
-        self._loaded.add(served.name)
         return told
+
+    def _asked(self, name: str, predictor: RowPredictor, ask: Callable[[], Answer]) -> Answer:
+        """What a predictor answers; whatever that is, its model counts among those in memory."""
+        was_loaded = predictor.is_loaded
+        try:
+            return ask()
+        finally:
+            if predictor.is_loaded:
+                if not was_loaded:
+                    self._metrics.count_model(name)
+                self._loaded[name] = predictor
+                self._loaded.move_to_end(name)
+            while len(self._loaded) > self._most_models:
+                other, longest_unasked = self._loaded.popitem(last=False)
+                longest_unasked.release()
+                self._metrics.tell_model(other, held=False)
 
     def close(self) -> None:
         """Ends what waits."""

@@ -77,6 +77,7 @@ class Bounds:
         at_once: requests that one worker works on.
         connections: that one worker holds.
         drain_s: for requests in flight, once the service is told to stop.
+        models: that one worker keeps for `:predict`.
     """
 
     keys: int = 1_000
@@ -86,6 +87,7 @@ class Bounds:
     at_once: int = 128
     connections: int = 1_000
     drain_s: float = 20.0
+    models: int = 4
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,7 @@ class ServiceSettings:
         callers: None: nobody needs a key.
         log_requests: a line of JSON for each request.
         log_keys: with the values of keys.
+        warm: workers load models before they take requests.
     """
 
     pipelines: tuple[ServedPipeline, ...]
@@ -139,3 +142,4 @@ class ServiceSettings:
     callers: tuple[CallerKey, ...] | None = None
     log_requests: bool = True
     log_keys: bool = False
+    warm: bool = False

@@ -60,8 +60,8 @@ class ServiceApplication:
         self._settings = settings
         self._predictors = {served.name: make_predictor(served) for served in settings.pipelines}
         self._masks = {served.name: mask_of(served) for served in settings.pipelines}
-        self._predictions = PredictionsNow(settings.bounds.seconds)
         self._metrics = ServiceMetrics()
+        self._predictions = PredictionsNow(settings.bounds, self._metrics)
         self._tables = TableReads()
         self._answers = {
             served.name: PipelineAnswers(
@@ -208,6 +208,8 @@ class ServiceApplication:
             for store, look in zip(stores, looks, strict=True)
         ]
         tasks.append(asyncio.ensure_future(self._tell_states()))
+        if self._settings.warm:
+            await self._predictions.warm(self._predictors)
         yield
         for task in tasks:
             task.cancel()

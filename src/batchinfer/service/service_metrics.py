@@ -49,6 +49,19 @@ class ServiceMetrics:
             ["pipeline", "result"],
             registry=registry,
         )
+        self._models = Gauge(
+            "batchinfer_models_held",
+            "Models that workers keep for predictions now.",
+            ["pipeline"],
+            multiprocess_mode="livesum",
+            registry=registry,
+        )
+        self._model_loads = Counter(
+            "batchinfer_models_loaded",
+            "Times that a worker loaded a model which it did not keep.",
+            ["pipeline"],
+            registry=registry,
+        )
         self._rejected = Counter(
             "batchinfer_requests_rejected",
             "Requests that were refused unread, by reason.",
@@ -119,6 +132,15 @@ class ServiceMetrics:
         for one in results:
             result = "failed" if "error" in one else "predicted" if one["found"] else "absent"
             self._predicted.labels(pipeline, result).inc()
+
+    def count_model(self, pipeline: str) -> None:
+        """A model that was loaded, and is kept."""
+        self._model_loads.labels(pipeline).inc()
+        self.tell_model(pipeline, held=True)
+
+    def tell_model(self, pipeline: str, held: bool) -> None:
+        """Whether this worker keeps a pipeline's model."""
+        self._models.labels(pipeline).set(float(held))
 
     def count_rejected(self, reason: str) -> None:
         """One request that was refused unread."""

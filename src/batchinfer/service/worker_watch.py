@@ -29,6 +29,8 @@ _BACKLOG = 2_048
 _LOOK_EVERY_S = 0.2
 # Workers import, and open their stores.
 _READY_WITHIN_S = 60.0
+# Models may have to come from a registry first.
+_WARM_WITHIN_S = 600.0
 # One that ends by itself is started anew, but not without a pause.
 _ANEW_AFTER_S = 1.0
 # Beyond the time for requests in flight: uvicorn's own steps, and the end of the process.
@@ -181,13 +183,14 @@ class WorkerWatch:
         return child
 
     def _await_ready(self) -> None:
-        until = time.monotonic() + _READY_WITHIN_S
+        most = _WARM_WITHIN_S if self._settings.warm else _READY_WITHIN_S
+        until = time.monotonic() + most
         for child in self._children:
             assert child.ready is not None
             left = max(0.0, until - time.monotonic())
             told, _, _ = select.select([child.ready], [], [], left)
             if not told:
-                raise BatchInferError(f"a worker was not ready within {_READY_WITHIN_S:g} s")
+                raise BatchInferError(f"a worker was not ready within {most:g} s")
             if not os.read(child.ready, 1):
                 code = child.process.wait()
                 raise BatchInferError(f"a worker ended before it was ready: exit {code}")

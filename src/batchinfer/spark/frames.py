@@ -54,6 +54,14 @@ def version_frame(
     return frame if is_ours else check_foreign(frame, place, files or table_files(table))
 
 
+def bare_frame(spark: SparkSession, place: str, version: int) -> DataFrame:
+    """A Delta table at one version of which the columns are wanted and no row: its files are not
+    looked at.
+    """
+    _check_reach(spark, place)
+    return _load(spark, place, version)
+
+
 def _load(spark: SparkSession, place: str, version: int) -> DataFrame:
     return spark.read.format("delta").option("versionAsOf", version).load(place)
 

@@ -50,11 +50,16 @@ class CsvWriting:
 
 @dataclass(frozen=True)
 class _Read:
-    """The head as one dialect reads it: records with their fields, and how many cannot be read."""
+    """The head as one dialect reads it: records with their fields, and how many cannot be read.
+
+    Attributes:
+        ends_broken: the last record is one of those.
+    """
 
     dialect: CsvDialect
     records: list[list[Field]]
     broken: int
+    ends_broken: bool
 
     @property
     def width(self) -> int:
@@ -99,7 +104,7 @@ def read_writing(head: bytes, is_cut: bool, path: str) -> CsvWriting:
     if is_cut:
         plain = plain[: plain.rfind(b"\n") + 1] or plain
     best = _delimited(plain)
-    best, options = _quoting(plain, best)
+    best, options = _quoting(plain, best, is_cut)
     if best.width > 1 and best.dialect.delimiter != b",":
         options.insert(0, _delimiter_option(best))
     _check_first(best, plain, path)
@@ -147,7 +152,7 @@ def find_encoding(head: bytes) -> FoundOption | None:
 
 def _read(text: bytes, dialect: CsvDialect) -> _Read:
     records: list[list[Field]] = []
-    broken, position = 0, 0
+    broken, position, ends_broken = 0, 0, False
     while position < len(text) and len(records) + broken < _MOST_LOOKED_AT:
         feed = text.find(b"\n", position)
         line_end = feed if feed >= 0 else len(text)
@@ -157,10 +162,11 @@ def _read(text: bytes, dialect: CsvDialect) -> _Read:
         try:
             fields, end = dialect.read_record(text, position)
             records.append(fields)
+            ends_broken = False
         except QuoteError:
-            broken, end = broken + 1, line_end
+            broken, end, ends_broken = broken + 1, line_end, True
         position = end + 1
-    return _Read(dialect, records, broken)
+    return _Read(dialect, records, broken, ends_broken)
 
 
 def _delimited(text: bytes) -> _Read:
@@ -176,14 +182,15 @@ def _delimited(text: bytes) -> _Read:
     return _read(text, CsvDialect(best.dialect.delimiter, b'"', b"", True, True))
 
 
-def _quoting(text: bytes, double: _Read) -> tuple[_Read, list[FoundOption]]:
+def _quoting(text: bytes, double: _Read, is_cut: bool) -> tuple[_Read, list[FoundOption]]:
     delimiter = double.dialect.delimiter
     if not double.quoted:
         single = _read(text, CsvDialect(delimiter, b"'", b"", True, True))
         if single.quoted > 1 and not single.broken and single.alike >= double.alike:
             count = f"{single.quoted:,} fields of the first {len(single.records):,} records"
             return _lines(text, single, [FoundOption("quote", "'", f"{count} stand in it")])
-        if double.broken:
+        # A quote that is open where the file ends is one that was cut off.
+        if double.broken > (double.ends_broken and not is_cut):
             bare = _read(text, CsvDialect(delimiter, b"", b"", True, False))
             reason = "fields begin with a double quote and never close it: it quotes nothing"
             return bare, [FoundOption("quote", "", reason)]

@@ -30,6 +30,9 @@ from batchinfer.starting.csv_dialects import read_writing
         ('a,b\n"x \\"y\\" z",2\n"w",3\n', ("a", "b"), {"escape": "\\"}),
         ('a,b\n"two\nlines",2\n"w",3\n', ("a", "b"), {"multi_line": True}),
         ('a,b\n"never closed,2\nw,3\n', ("a", "b"), {"quote": ""}),
+        ('a,b\n1,2\n2,"cut o', ("a", "b"), {}),
+        ('a,b\n1,2\n2,"cut off\n', ("a", "b"), {}),
+        ('a,b\n1,"2\n2,"never closed', ("a", "b"), {"quote": ""}),
     ],
 )
 def test_the_writing_of_a_file(text: str, names: tuple[str, ...], options: dict[str, Any]) -> None:
@@ -52,6 +55,11 @@ def test_encodings(content: bytes, encoding: str | None) -> None:
     writing = read_writing(content, False, "a.csv")
     assert writing.names == ("name", "n")
     assert {one.name: one.value for one in writing.options}.get("encoding") == encoding
+
+
+def test_a_quote_that_is_open_where_the_head_is_cut_quotes_nothing() -> None:
+    (found,) = read_writing(b'a,b\n1,2\n2,"never closed\n3', True, "a.csv").options
+    assert (found.name, found.value) == ("quote", "")
 
 
 def test_a_record_that_is_cut_off_is_not_looked_at() -> None:

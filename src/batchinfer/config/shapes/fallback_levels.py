@@ -1,6 +1,6 @@
 """What answers for keys without a fresh prediction, as a pipeline file says under `fallback`.
 
-Owns the fields, and that a name stands once. What a query means, Spark says when it runs.
+Owns the fields, and that a name stands once. What a query means, Spark says before a run scores.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class FallbackLevel(Strict):
         by: columns of the query's result that tell its rows apart, such as a region; a question
             says their values, or the key's own features do. Without it the query gives one row.
         sql: a query over `predictions`, the newest served row of each key, and `features`, the
-            newest landed row of each key.
+            newest landed row of each key, with the columns of `derive` that a level names.
     """
 
     name: Identifier

@@ -54,8 +54,8 @@ def predict_rows(context: Context, text: str) -> PredictionAnswer:
     """Predictions of rows that are given as JSON: an object, or a list of them.
 
     Raises:
-        ConfigError: text that is neither.
-        ModelError: the model cannot be loaded, or columns of its signature are missing.
+        ConfigError: text that is neither; rows that lack columns of the model.
+        ModelError: the model cannot be loaded, or does not fit.
     """
     try:
         given = json.loads(text)
@@ -64,7 +64,7 @@ def predict_rows(context: Context, text: str) -> PredictionAnswer:
     rows = given if isinstance(given, list) else [given]
     if not rows or not all(isinstance(row, dict) for row in rows):
         raise ConfigError("--row: allowed: a JSON object, or a list of them")
-    scored = RowScorer(context).score(rows)
+    scored = RowScorer(context).score_given(rows)
     results = [{"found": True, "prediction": None, **told} for told in scored]
     return _answer(results, context, is_list=isinstance(given, list))
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pyarrow import types as kinds
 
 from batchinfer.contracts import RESOLVED_FOR_S, ModelRef
-from batchinfer.errors import InputError, StorageError
+from batchinfer.errors import ConfigError, InputError, StorageError
 from batchinfer.lookups.key_values import convert_value
 from batchinfer.lookups.told_rows import json_value
 from batchinfer.pipeline.definition.context import Context
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from batchinfer.models.bundle import LoadedBundle
 
 ERROR = "error"
+# What a row may have in a column.
+A_VALUE = "a value, or null"
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,23 @@ class HeldModel:
     types: Mapping[str, Any]
 
 
+class LackingColumns(ConfigError):
+    """Rows that lack columns of the model: that a value is missing says null, and silence says
+    nothing.
+
+    Attributes:
+        lacking: row, from 0, and column.
+        told: what is wrong, in a sentence.
+    """
+
+    def __init__(self, lacking: Sequence[tuple[int, str]], needed: Sequence[str]) -> None:
+        self.lacking = tuple(lacking)
+        names = ", ".join(dict.fromkeys(name for _, name in self.lacking))
+        self.told = f"rows lack columns of the model: {names}; needed: {', '.join(needed)}"
+        each = (f"rows[{row}].{name}: got nothing; allowed: {A_VALUE}" for row, name in lacking)
+        super().__init__([self.told, *each])
+
+
 class RowScorer:
     """Scores rows by the bundle that `score` would use. One thread at a time."""
 
@@ -45,6 +64,11 @@ class RowScorer:
         self._context = context
         self._model: HeldModel | None = None
         self._resolve_at = 0.0
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether it has a model."""
+        return self._model is not None
 
     def model(self) -> HeldModel:
         """The model of the pipeline; a registry that does not answer changes none that is loaded.
@@ -90,6 +114,21 @@ class RowScorer:
             else {"prediction": {name: json_value(_plain(one[name])) for name in names} | lineage}
             for one, row in zip(told.to_dict("records"), rows, strict=True)
         ]
+
+    def score_given(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """The same of rows that callers wrote: each has all columns of the model's signature.
+
+        Raises:
+            LackingColumns: rows that have not.
+            ModelError, StorageError: as `score`.
+        """
+        needed = list(self.model().types)
+        lacking = [
+            (place, name) for place, row in enumerate(rows) for name in needed if name not in row
+        ]
+        if lacking:
+            raise LackingColumns(lacking, needed)
+        return self.score(rows)
 
     def _loaded(self) -> HeldModel:
         from batchinfer.inference.rows import input_types

@@ -9,9 +9,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from batchinfer.errors import InputError, InputMissing
+from batchinfer.pipeline.answering.torch_mapping import TorchMapping
 from batchinfer.service.asked_predictor import Predicted, WrongQuestion
 from batchinfer.service.served_values import ServedPipeline
 from batchinfer.service.service_worker import run_worker
@@ -56,12 +58,34 @@ class PipelinePredictor:
 
     def of_rows(self, rows: Sequence[Mapping[str, Any]]) -> Predicted:
         """The rows, scored; each has all columns of the model's signature."""
+        from batchinfer.pipeline.answering.row_scoring import A_VALUE, LackingColumns
+
         scorer = self._scorer
-        model = scorer.model()
-        _check_columns(rows, list(model.types))
-        told = scorer.score(rows)
+        version = scorer.model().ref.version
+        try:
+            told = scorer.score_given(rows)
+        except LackingColumns as lacking:
+            errors = [
+                {"name": f"rows[{row}].{name}", "got": "nothing", "allowed": A_VALUE}
+                for row, name in lacking.lacking
+            ]
+            raise WrongQuestion("wrong-rows", lacking.told, errors) from None
         results = [{"found": True, "prediction": None, **one} for one in told]
-        return Predicted(results, model.ref.version)
+        return Predicted(results, version)
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the model is in memory."""
+        return "_scorer" in self.__dict__ and self._scorer.is_loaded
+
+    def load(self) -> None:
+        """Loads the model, and what its answers need."""
+        import_module("batchinfer.inference.pandas_columns")
+        self._scorer.model()
+
+    def release(self) -> None:
+        """Lets the model go."""
+        self.__dict__.pop("_scorer", None)
 
     @cached_property
     def _context(self) -> Context:
@@ -76,26 +100,6 @@ class PipelinePredictor:
         return RowScorer(self._context)
 
 
-def _check_columns(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
-    """Refuses rows that lack columns: that a value is missing says null, and silence says nothing.
-
-    Raises:
-        WrongQuestion: names the columns of each such row.
-    """
-    errors = [
-        {"name": f"rows[{number}].{name}", "got": "nothing", "allowed": "a value, or null"}
-        for number, row in enumerate(rows)
-        for name in columns
-        if name not in row
-    ]
-    if errors:
-        lacking = dict.fromkeys(error["name"].partition(".")[2] for error in errors)
-        raise WrongQuestion(
-            "wrong-rows",
-            f"rows lack columns of the model: {', '.join(lacking)}; needed: {', '.join(columns)}",
-            errors,
-        )
-
-
 if __name__ == "__main__":
+    TorchMapping.install()
     run_worker(int(sys.argv[1]), int(sys.argv[2]), PipelinePredictor)

@@ -18,6 +18,7 @@ from batchinfer.lookups.fallback_chain import ANSWERS, BY, LEVEL, OWN_LEVEL, ROW
 from batchinfer.lookups.stores.stored_rows import stored_key
 from batchinfer.lookups.told_rows import json_value
 from batchinfer.pipeline.definition.context import Context
+from batchinfer.pipeline.fallbacks.level_queries import LevelQueries
 from batchinfer.pipeline.slices.landed import read_data
 from batchinfer.pipeline.slices.slice_frames import table_frame
 from batchinfer.spark.frames import quoted_name, version_frame
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 # What the driver holds, and what a service keeps beside its predictions.
 MOST_ROWS = 1_000_000
-_EXAMPLES = 3
 
 
 def fallback_rows(
@@ -43,13 +43,12 @@ def fallback_rows(
             group, more rows than a driver holds.
     """
     assert context.pipeline.fallback is not None, "asked for by a pipeline that has levels"
-    levels = context.pipeline.fallback.levels
+    fallback = context.pipeline.fallback
+    levels = fallback.levels
     own = spark.newSession()
     key = list(context.pipeline.source.key)
     predictions = _newest(version_frame(own, context.predictions, version), key, SERVED)
-    features = _features(context, own, key)
-    predictions.createOrReplaceTempView("predictions")
-    features.createOrReplaceTempView("features")
+    queries = LevelQueries.over(context, fallback, own, predictions, _features(context, own, key))
     slice_ = predictions.agg({SLICE: "max"}).first()
     common = {
         "predictions_version": version,
@@ -59,10 +58,10 @@ def fallback_rows(
     rows: list[dict[str, Any]] = []
     groups: dict[str, dict[str, str]] = {}
     for place, level in enumerate(levels):
-        groups[level.name] = _level_rows(context, own, level, place)
+        groups[level.name] = _level_rows(queries, level, place)
         for by, row in groups[level.name].items():
             rows.append({LEVEL: level.name, BY: by, ANSWERS: level.name, ROW: row})
-    rows += _own_answers(features, predictions, key, levels, groups)
+    rows += _own_answers(queries.features, predictions, key, levels, groups)
     if len(rows) > MOST_ROWS:
         raise ConfigError(
             f"{context.loaded.file}: fallback: its levels give {len(rows):,} rows; allowed: "
@@ -93,29 +92,9 @@ def _features(context: Context, spark: SparkSession, key: Sequence[str]) -> Data
     return _newest(table_frame(spark, data.table, data.version, data.rules, data.files), key)
 
 
-def _level_rows(
-    context: Context, spark: SparkSession, level: FallbackLevel, place: int
-) -> dict[str, str]:
+def _level_rows(queries: LevelQueries, level: FallbackLevel, place: int) -> dict[str, str]:
     """The answer of each group, as JSON."""
-    from pyspark.errors import PySparkException
-
-    where = f"{context.loaded.file}: fallback.levels[{place}] ({level.name})"
-    try:
-        frame = spark.sql(level.sql)
-        missing = [name for name in level.by if name not in frame.columns]
-        if missing:
-            raise ConfigError(
-                f"{where}: by: the query gives no column {missing[0]}; it gives "
-                f"{', '.join(frame.columns)}"
-            )
-        if set(frame.columns) <= set(level.by):
-            raise ConfigError(
-                f"{where}: the query gives {', '.join(frame.columns)} alone; allowed: at least "
-                "one column that answers"
-            )
-        found = frame.limit(MOST_ROWS + 1).toArrow()
-    except PySparkException as error:
-        raise ConfigError(f"{where}: Spark refuses the query: {_first_line(error)}") from error
+    where, found = queries.where(level, place), queries.answers(level, place, MOST_ROWS + 1)
     rows: dict[str, str] = {}
     for row in found.to_pylist(maps_as_pydicts="lossy"):
         values = [row[name] for name in level.by]
@@ -131,10 +110,6 @@ def _level_rows(
             )
         rows[group] = json.dumps({name: json_value(value) for name, value in row.items()})
     return rows
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:500]
 
 
 def _own_answers(

@@ -84,11 +84,8 @@ def replace_fallbacks(
     Raises:
         StorageError: the lake cannot be written.
     """
-    import pyarrow as pa
-
-    from batchinfer.lake.delta import commit, ensure_table, snapshot_files
-    from batchinfer.lake.staged_files import remove_staged
-    from batchinfer.lake.staging import StagedWriter
+    from batchinfer.lake.delta import ensure_table
+    from batchinfer.lake.small_tables import replace_all_rows
 
     place, schema = context.fallbacks, fallback_schema()
     ensure_table(
@@ -99,23 +96,13 @@ def replace_fallbacks(
         stats_columns=list(KEY),
         configuration={KEY_PROPERTY: ",".join(KEY)},
     )
-    former = [file.path for file in snapshot_files(place)]
-    with StagedWriter(
-        place, schema, [SLICE], stats_columns=list(KEY), run_id=context.run_id
-    ) as writer:
-        if rows:
-            own = schema.remove(schema.get_field_index(SLICE))
-            writer.write(pa.RecordBatch.from_pylist(list(rows), own), {SLICE: slice_})
-        staged = writer.close()
-    try:
-        return commit(
-            place,
-            staged,
-            remove=former,
-            transactions={_OF_VERSION: made.version, _OF_LEVELS: made.levels},
-            metadata={"run_id": context.run_id, "command": "score"},
-            schema=schema,
-        )
-    except BaseException:
-        remove_staged(place, staged)
-        raise
+    return replace_all_rows(
+        place,
+        schema,
+        rows,
+        partition={SLICE: slice_},
+        stats_columns=list(KEY),
+        transactions={_OF_VERSION: made.version, _OF_LEVELS: made.levels},
+        run_id=context.run_id,
+        command="score",
+    )

@@ -183,6 +183,21 @@ def check_predictions(
     )
 
 
+def columns_to_be(columns: TableColumns, model: ResolvedModel) -> pa.Schema:
+    """The columns that the predictions table has once the model's predictions stand in it: those
+    that it has, and those that it lacks.
+
+    Runs on: driver, without Spark.
+    """
+    import pyarrow as pa
+
+    from batchinfer.lake.delta import exists, table_schema
+
+    place, wanted = columns.context.predictions, _schema(columns, model)
+    have = table_schema(place) if exists(place) else pa.schema([])
+    return pa.schema([*have, *(field for field in wanted if field.name not in have.names)])
+
+
 def _is_evolved(table: pa.Schema) -> bool:
     """Whether a predictions table has got columns later: they stand behind those of its lineage."""
     return table.names[-1] not in predictions_table.LINEAGE

@@ -183,11 +183,8 @@ def write_register(context: Context, register: Register, changed: set[str]) -> i
     Raises:
         StorageError: the lake cannot be written.
     """
-    import pyarrow as pa
-
-    from batchinfer.lake.delta import commit, ensure_table, snapshot_files
-    from batchinfer.lake.staged_files import remove_staged
-    from batchinfer.lake.staging import StagedWriter
+    from batchinfer.lake.delta import ensure_table
+    from batchinfer.lake.small_tables import replace_all_rows
 
     schema = register_schema()
     ensure_table(
@@ -197,24 +194,15 @@ def write_register(context: Context, register: Register, changed: set[str]) -> i
         f"Slices of the Delta table that pipeline {context.name} reads in place.",
         stats_columns=[SLICE],
     )
-    former = [file.path for file in snapshot_files(context.landed)]
-    with StagedWriter(
-        context.landed, schema, (), stats_columns=[SLICE], run_id=context.run_id
-    ) as writer:
-        writer.write(pa.RecordBatch.from_pylist(_rows(register), schema), {})
-        staged = writer.close()
-    try:
-        return commit(
-            context.landed,
-            staged,
-            remove=former,
-            transactions={slice_id(name): register.entries[name].changed_at for name in changed},
-            metadata={"run_id": context.run_id, "command": "extract"},
-            schema=schema,
-        )
-    except BaseException:
-        remove_staged(context.landed, staged)
-        raise
+    return replace_all_rows(
+        context.landed,
+        schema,
+        _rows(register),
+        stats_columns=[SLICE],
+        transactions={slice_id(name): register.entries[name].changed_at for name in changed},
+        run_id=context.run_id,
+        command="extract",
+    )
 
 
 def _rows(register: Register) -> list[dict[str, Any]]:
