@@ -33,6 +33,7 @@ from batchinfer.lookups.stores.generation import (
 from batchinfer.lookups.stores.online_store import Room, Rows, newest_first
 from batchinfer.lookups.stores.redis_memory import check_memory, memory_of_rows
 from batchinfer.lookups.stores.redis_pipe import RedisPipe, open_redis
+from batchinfer.lookups.stores.redis_reads import RedisReads
 from batchinfer.lookups.stores.store_addresses import shown_address
 from batchinfer.lookups.stores.stored_rows import row_checksum
 
@@ -140,19 +141,23 @@ class RedisStore:
         raise StorageError(f"{self.place}: another load has set the pointer meanwhile")
 
     def read(self, generation: Generation, keys: Sequence[bytes]) -> list[bytes | None]:
-        prefixes = [self._prefix(layer.name) for layer in generation.layers]
-        if not prefixes or not keys:
+        if not generation.layers or not keys:
             return [None] * len(keys)
-        step = max(1, _READ_KEYS // len(prefixes))
+        step = max(1, _READ_KEYS // len(generation.layers))
         found: list[bytes | None] = []
         with self._faults("read rows"):
             for start in range(0, len(keys), step):
                 some = keys[start : start + step]
-                values = self._values([prefix + key for prefix in prefixes for key in some])
+                values = self._values(self._row_names(generation, some))
                 found += newest_first(
                     values[at : at + len(some)] for at in range(0, len(values), len(some))
                 )
         return found
+
+    def loop_reads(self) -> RedisReads | None:
+        """None of a cluster, whose nodes threads ask."""
+        self._client()
+        return None if self._is_cluster else RedisReads(self.url, self._row_names, self._faults)
 
     def scan(self, layer: Layer) -> Iterator[tuple[bytes, bytes]]:
         prefix = self._prefix(layer.name)
@@ -240,6 +245,11 @@ class RedisStore:
 
     def _prefix(self, layer: str) -> bytes:
         return f"pred:{self.table}:{layer}:".encode()
+
+    def _row_names(self, generation: Generation, keys: Sequence[bytes]) -> list[bytes]:
+        """Of each layer, newest first, those of all keys."""
+        prefixes = [self._prefix(layer.name) for layer in generation.layers]
+        return [prefix + key for prefix in prefixes for key in keys]
 
     def _part_name(self, layer: str, part: int) -> str:
         return f"pred:{self.table}:{layer}#{part}"
