@@ -12,6 +12,7 @@ import asyncio
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -72,8 +73,19 @@ def serving_route(
     with _on_server_core(
         [*command, *options], stderr=subprocess.DEVNULL, env=environment
     ) as started:
-        time.sleep(3)
+        _await_port(port, started)
         yield Server(f"http://127.0.0.1:{port}", started.pid, started.pid)
+
+
+def _await_port(port: int, started: subprocess.Popen[bytes]) -> None:
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=5).close()
+            return
+        except ConnectionRefusedError:
+            if started.poll() is not None:
+                raise AssertionError(f"{started.args}: exit {started.returncode}") from None
+            time.sleep(0.1)
 
 
 @contextmanager

@@ -7,8 +7,8 @@ count from then (`benchmarks/http_load.py`). Answers of both are compared before
 
 What bounds the figure: at this rate neither is busy, so the median is the way of one question
 through both event loops and Redis, and the 99th percentile is what the machine adds: two processes
-that want core 1 at once, and Python's collections of garbage in who asks. The service asks Redis in
-a thread, so it wakes a thread and the loop once more for each question.
+that want core 1 at once, and Python's collections of garbage in who asks. The service's event loop
+asks Redis over one connection; the route takes one of redis-py's pool for each question.
 
     python -m benchmarks.lookup_redis [--rows 100000] [--rounds 7] [--seconds 5] [--rate 1000]
 """
