@@ -13,7 +13,7 @@ from redis_server import PASSWORD, RedisServer, free_port, redis_cluster, redis_
 from stores.conftest import batches, generation, write_layer
 
 from batchinfer.errors import StorageError
-from batchinfer.lookups.stores.generation import Layer, Pointer
+from batchinfer.lookups.stores.generation import Generation, Layer, Pointer
 from batchinfer.lookups.stores.online_store import Room
 from batchinfer.lookups.stores.redis_store import RedisStore
 
@@ -254,6 +254,14 @@ def test_an_event_loop_reads_what_threads_read(server: RedisServer) -> None:
     asyncio.run(scenario())
 
 
+async def read_in_loop(store: RedisStore, seen: Generation, key: bytes) -> bytes | None:
+    reads = store.loop_reads()
+    assert reads is not None
+    [row] = await reads.read(seen, [key], 5)
+    await reads.close()
+    return row
+
+
 def test_a_cluster_is_read_by_threads() -> None:
     with redis_cluster() as server:
         assert RedisStore(server.url, "scores").loop_reads() is None
@@ -295,5 +303,7 @@ def test_rows_travel_encrypted_where_the_address_says_so(tmp_path: Path) -> None
         layer = write_layer(store, LAYER, many_rows(30_000))
         store.finish(layer)
         assert store.place == f"rediss://127.0.0.1:{port}/0"
+        read = asyncio.run(read_in_loop(store, generation(layer), b"customer-0000007"))
+        assert read == many_rows(8)[b"customer-0000007"]
         with pytest.raises(StorageError, match="certificate"):
             RedisStore(url.partition("?")[0], "scores").pointer()
