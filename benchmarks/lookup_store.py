@@ -40,17 +40,20 @@ def _batch(ids: np.ndarray, label: str) -> pa.RecordBatch:
     )
 
 
-def _batches(rows: int, part: int, parts: int, label: str) -> Iterator[Rows]:
-    """Rows of one part in the order of their keys as bytes."""
-    ids = np.arange(rows)
-    texts = ids.astype(f"S{len(str(rows))}")
-    order = ids[np.argsort(texts, kind="stable")]
-    for start in range(0, rows, _BATCH_ROWS):
-        batch = _batch(order[start : start + _BATCH_ROWS], label)
-        keys = stored_keys([batch["id"]]).to_pylist()
-        values = stored_values(batch).to_pylist()
-        own = [n for n, key in enumerate(keys) if parts == 1 or part_of(key, parts) == part]
-        yield [keys[n] for n in own], [values[n] for n in own]
+def _parts(rows: int, parts: int) -> list[np.ndarray]:
+    """The ids of each part, in the order of their keys as bytes."""
+    texts = np.arange(rows).astype(f"S{len(str(rows))}")
+    order = np.argsort(texts, kind="stable")
+    if parts == 1:
+        return [order]
+    owners = np.fromiter((part_of(text, parts) for text in texts[order].tolist()), np.int32, rows)
+    return [order[owners == part] for part in range(parts)]
+
+
+def _batches(ids: np.ndarray, label: str) -> Iterator[Rows]:
+    for start in range(0, len(ids), _BATCH_ROWS):
+        batch = _batch(ids[start : start + _BATCH_ROWS], label)
+        yield stored_keys([batch["id"]]).to_pylist(), stored_values(batch).to_pylist()
 
 
 def make_project(folder: Path, rows: int, load: str = "") -> Path:
@@ -82,7 +85,10 @@ def write_generation(store: OnlineStore, name: str, rows: int) -> Generation:
     """
     parts, before = max(1, rows // 1_000_000), store.pointer()
     store.begin(name, parts)
-    written = [store.write_part(name, n, _batches(rows, n, parts, name)) for n in range(parts)]
+    written = [
+        store.write_part(name, part, _batches(ids, name))
+        for part, ids in enumerate(_parts(rows, parts))
+    ]
     layer = Layer(name, tuple(written))
     store.finish(layer)
     now = dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds")
