@@ -4,8 +4,10 @@ In process, each contender gets one key at a time, in a random order, and decode
 bounds it are the page table and the decoder. Over HTTP one worker answers on core 0 while wrk asks
 from core 1, in turn with a FastAPI route that returns a constant under the same uvicorn settings;
 what bounds it is Python's time a request. Then both are asked at half of the slower one's rate.
+Memory is that of two workers and their watcher without the mapped file; what bounds it is what they
+import, whatever the number of rows.
 
-    python -m benchmarks.lookup [--rows 1000000] [--rounds 5] [--seconds 4]
+    python -m benchmarks.lookup [--rows 1000000] [--rounds 5] [--seconds 4] [--only memory]
 
 wrk has to be installed (`apt install wrk`); without it, only lookups in process are measured.
 """
@@ -13,19 +15,15 @@ wrk has to be installed (`apt install wrk`); without it, only lookups in process
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import os
 import random
-import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -38,12 +36,21 @@ from batchinfer.lookups.key_values import convert_key
 from batchinfer.lookups.stores.embedded_store import EmbeddedStore
 from batchinfer.lookups.stores.online_store import part_of
 from batchinfer.lookups.stores.stored_rows import stored_key
+from benchmarks.http_load import (
+    ask_evenly,
+    closed_loop,
+    own_pss_mib,
+    percentile,
+    serving,
+    serving_route,
+)
 from benchmarks.lookup_store import make_project
 from benchmarks.revision import commit
 
 _GETS = 100_000
-_CONNECTIONS = 16
 _PORT = 8971
+_MOST_MIB = 300
+_PARTS = ("in_process", "http", "memory")
 
 
 def in_process(project: Path, rows: int, rounds: int) -> dict[str, Any]:
@@ -58,8 +65,8 @@ def in_process(project: Path, rows: int, rounds: int) -> dict[str, Any]:
                 taken[name].append(told)
     return {
         name: {
-            "p50_us": median(_percentile(each, 50) for each in told) / 1_000,
-            "p99_us": median(_percentile(each, 99) for each in told) / 1_000,
+            "p50_us": median(percentile(each, 50) for each in told) / 1_000,
+            "p99_us": median(percentile(each, 99) for each in told) / 1_000,
             "mean_us": median(sum(each) / len(each) for each in told) / 1_000,
         }
         for name, told in taken.items()
@@ -123,13 +130,12 @@ def _whole(project: Path) -> Iterator[Callable[[int], Any]]:
     store.close()
 
 
-def _percentile(told: list[int], percent: int) -> float:
-    return sorted(told)[min(len(told) - 1, len(told) * percent // 100)]
-
-
 def over_http(project: Path, rounds: int, seconds: int) -> dict[str, Any]:
     """Requests a second, the worker's CPU time for one, and latencies, of both."""
-    with _served(project) as service, _constant() as constant:
+    with (
+        serving(project) as service,
+        serving_route("benchmarks.lookup_constant:app", _PORT) as constant,
+    ):
         urls = {
             "constant": f"{constant.url}/constant",
             "service": f"{service.url}/v1/predictions/bench?id=500",
@@ -140,7 +146,7 @@ def over_http(project: Path, rounds: int, seconds: int) -> dict[str, Any]:
         for number in range(rounds + 1):
             for name, url in urls.items():
                 before = _cpu_seconds(workers[name])
-                rate, answers = _wrk(url, 1 if number == 0 else seconds)
+                rate, answers = closed_loop(url, 1 if number == 0 else seconds)
                 if number:
                     rates[name].append(rate)
                     costs[name].append((_cpu_seconds(workers[name]) - before) / answers * 1e6)
@@ -148,7 +154,7 @@ def over_http(project: Path, rounds: int, seconds: int) -> dict[str, Any]:
         waits: dict[str, list[list[float]]] = {name: [] for name in urls}
         for _ in range(rounds):
             for name, url in urls.items():
-                waits[name].append(_ask_evenly(url, half, seconds))
+                waits[name].append(ask_evenly([url], half, seconds))
     pairs = zip(rates["service"], rates["constant"], strict=True)
     ratios = [ours / theirs for ours, theirs in pairs]
     cost = {name: median(told) for name, told in costs.items()}
@@ -161,7 +167,7 @@ def over_http(project: Path, rounds: int, seconds: int) -> dict[str, Any]:
         "at_half_rate": {
             "requests_a_second": half,
             **{
-                f"{name}_p{percent}_ms": median(_of(each, percent) for each in told)
+                f"{name}_p{percent}_ms": 1_000 * median(percentile(each, percent) for each in told)
                 for name, told in waits.items()
                 for percent in (50, 99)
             },
@@ -169,108 +175,31 @@ def over_http(project: Path, rounds: int, seconds: int) -> dict[str, Any]:
     }
 
 
-def _of(told: list[float], percent: int) -> float:
-    return sorted(told)[min(len(told) - 1, len(told) * percent // 100)] * 1_000
+def memory(project: Path, rows: int) -> dict[str, Any]:
+    """MiB of two workers and their watcher beside the mapped file, once they have answered, and
+    which modules of models they have: none, before the first `:predict`.
+    """
+    with serving(project, workers=2) as service:
+        processes = [service.process, *_workers(service.process)]
+        urls = [
+            f"{service.url}/v1/predictions/bench?id={key}" for key in range(0, rows, rows // 50)
+        ]
+        ask_evenly(urls, 500, 4)
+        mapped = "".join(Path(f"/proc/{each}/maps").read_text() for each in processes)
+        return {
+            "own_pss_mib": round(own_pss_mib(processes), 1),
+            "most_mib": _MOST_MIB,
+            "torch": "/torch/" in mapped,
+        }
+
+
+def _workers(process: int) -> list[int]:
+    return [child.pid for child in psutil.Process(process).children()]
 
 
 def _cpu_seconds(process: int) -> float:
     times = psutil.Process(process).cpu_times()
     return times.user + times.system
-
-
-def _wrk(url: str, seconds: int) -> tuple[float, int]:
-    """Answers a second, and answers."""
-    command = ["taskset", "-c", "1", "wrk", "-t1", f"-c{_CONNECTIONS}", f"-d{seconds}", url]
-    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    if "Non-2xx" in text or "Socket errors" in text:
-        raise AssertionError(text)
-    rate = re.findall(r"Requests/sec:\s+([\d.]+)", text)[0]
-    return float(rate), int(re.findall(r"(\d+) requests in", text)[0])
-
-
-def _ask_evenly(url: str, rate: float, seconds: int) -> list[float]:
-    """Seconds of each answer, from the moment at which it was due: waits of a busy server count."""
-    command = ["taskset", "-c", "1", sys.executable, "-m", "benchmarks.lookup", "--ask", url]
-    told = subprocess.run(
-        [*command, "--rate", str(rate), "--seconds", str(seconds)],
-        check=True, capture_output=True, text=True,
-    )  # fmt: skip
-    return json.loads(told.stdout)
-
-
-async def ask(url: str, rate: float, seconds: int) -> list[float]:
-    """The other side of it, in a process of its own."""
-    host, _, rest = url.partition("//")[2].partition("/")
-    name, _, port = host.partition(":")
-    request = f"GET /{rest} HTTP/1.1\r\nhost: {host}\r\n\r\n".encode()
-    free: asyncio.Queue[Any] = asyncio.Queue()
-    for _ in range(_CONNECTIONS):
-        free.put_nowait(await asyncio.open_connection(name, int(port)))
-    waits: list[float] = []
-
-    async def one(due: float) -> None:
-        reader, writer = connection = await free.get()
-        writer.write(request)
-        head = await reader.readuntil(b"\r\n\r\n")
-        await reader.readexactly(int(re.findall(rb"content-length: (\d+)", head)[0]))
-        assert head.startswith(b"HTTP/1.1 200"), head
-        waits.append(time.perf_counter() - due)
-        free.put_nowait(connection)
-
-    began = time.perf_counter()
-    tasks = []
-    for number in range(int(rate * seconds)):
-        due = began + number / rate
-        if (wait := due - time.perf_counter()) > 0:
-            await asyncio.sleep(wait)
-        tasks.append(asyncio.create_task(one(due)))
-    await asyncio.gather(*tasks)
-    return waits
-
-
-@dataclass(frozen=True)
-class _Server:
-    url: str
-    worker: int
-
-
-@contextmanager
-def _served(project: Path) -> Iterator[_Server]:
-    command = ["batchinfer", "serve", "--port", "0", "--workers", "1"]
-    with (
-        (project / "log").open("w") as log,
-        _on_core_0(command, cwd=project, stderr=log) as started,
-    ):
-        while not (found := re.findall(r"^serving .* on (\S+)$", _text(project), re.MULTILINE)):
-            if started.poll() is not None:
-                raise AssertionError(_text(project))
-            time.sleep(0.1)
-        (worker,) = psutil.Process(started.pid).children()
-        yield _Server(found[0], worker.pid)
-
-
-def _text(project: Path) -> str:
-    return (project / "log").read_text()
-
-
-@contextmanager
-def _constant() -> Iterator[_Server]:
-    command = f"uvicorn benchmarks.lookup_constant:app --port {_PORT}".split()
-    options = ["--loop", "uvloop", "--http", "httptools", "--no-access-log"]
-    with _on_core_0([*command, *options], stderr=subprocess.DEVNULL) as started:
-        time.sleep(3)
-        yield _Server(f"http://127.0.0.1:{_PORT}", started.pid)
-
-
-@contextmanager
-def _on_core_0(module: list[str], **how: Any) -> Iterator[subprocess.Popen[bytes]]:
-    command = ["taskset", "-c", "0", sys.executable, "-m", *module]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, **how)
-    try:
-        yield process
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def main() -> int:
@@ -281,22 +210,22 @@ def main() -> int:
     options.add_argument("--rows", type=int, default=1_000_000)
     options.add_argument("--rounds", type=int, default=5)
     options.add_argument("--seconds", type=int, default=4)
+    options.add_argument("--only", nargs="+", choices=_PARTS, default=_PARTS)
     options.add_argument("--project", type=Path, help="A folder that the rows stay in.")
-    options.add_argument("--ask", help=argparse.SUPPRESS)
-    options.add_argument("--rate", type=float, help=argparse.SUPPRESS)
     arguments = options.parse_args()
-    if arguments.ask:
-        print(json.dumps(asyncio.run(ask(arguments.ask, arguments.rate, arguments.seconds))))
-        return 0
     with tempfile.TemporaryDirectory() as folder:
         project = make_project(arguments.project or Path(folder), arguments.rows)
-        told: dict[str, Any] = {"in_process": in_process(project, arguments.rows, arguments.rounds)}
-        bare = told["in_process"]["bare"]
-        for name, figures in told["in_process"].items():
-            ratio = figures["p50_us"] / bare["p50_us"]
-            told_us = f"p50 {figures['p50_us']:7.2f} us  p99 {figures['p99_us']:7.2f} us"
-            print(f"{name:14} {told_us}  {ratio:.2f} x bare")
-        if shutil.which("wrk"):
+        told: dict[str, Any] = {}
+        if "in_process" in arguments.only:
+            taken = told["in_process"] = in_process(project, arguments.rows, arguments.rounds)
+            for name, figures in taken.items():
+                ratio = figures["p50_us"] / taken["bare"]["p50_us"]
+                told_us = f"p50 {figures['p50_us']:7.2f} us  p99 {figures['p99_us']:7.2f} us"
+                print(f"{name:14} {told_us}  {ratio:.2f} x bare")
+        if "memory" in arguments.only:
+            taken = told["memory"] = memory(project, arguments.rows)
+            print(f"memory beside the file: {taken['own_pss_mib']} MiB, torch: {taken['torch']}")
+        if "http" in arguments.only and shutil.which("wrk"):
             http = told["http"] = over_http(project, arguments.rounds, arguments.seconds)
             print(json.dumps({name: http[name] for name in http if name != "ratios"}, indent=1))
     rows, cores = arguments.rows, os.cpu_count()

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,11 +23,12 @@ VALKEY = Path(sys.prefix) / "share" / "batchinfer" / "valkey"
 PASSWORD = "canary-of-redis-77b1c0"
 
 
-@dataclass(frozen=True)
+@dataclass
 class RedisServer:
-    """A server that keeps nothing on a disk."""
+    """A server that keeps nothing on a disk, unless its options say so."""
 
     port: int
+    command: Sequence[str]
     process: subprocess.Popen[bytes]
     password: str = PASSWORD
 
@@ -45,6 +46,16 @@ class RedisServer:
 
     def resume(self) -> None:
         self.process.send_signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """Ends it at once; what it has not written is lost."""
+        self.process.kill()
+        self.process.wait()
+
+    def start(self) -> None:
+        """Begins it again, on the same port, once it has ended."""
+        self.process = subprocess.Popen(self.command, stdout=subprocess.DEVNULL)
+        _wait(self)
 
 
 def _program(kind: str) -> str:
@@ -72,15 +83,15 @@ def redis_server(kind: str = "redis", *options: str) -> Generator[RedisServer]:
         port = free_port()
         command = [program, "--bind", "127.0.0.1", "--port", str(port), "--dir", folder]
         command += ["--save", "", "--appendonly", "no", "--requirepass", PASSWORD]
-        process = subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL)
-        server = RedisServer(port, process)
+        command += options
+        server = RedisServer(port, command, subprocess.Popen(command, stdout=subprocess.DEVNULL))
         try:
             _wait(server)
             yield server
         finally:
             server.resume()
-            process.terminate()
-            process.wait(timeout=30)
+            server.process.terminate()
+            server.process.wait(timeout=30)
 
 
 @contextmanager

@@ -170,6 +170,10 @@ class BudgetReached(BatchInferError):
     says_of_slice = False
 
 
+class DamagedPointer(StorageError):
+    """An online store whose server answers, and whose pointer cannot be read."""
+
+
 class DamagedLog(StorageError):
     """A Delta table whose log is damaged or has gaps: no retry reads it."""
 

@@ -28,7 +28,7 @@ from batchinfer.lake.ledger import publish_transactions
 from batchinfer.lake.staging import StagedWriter
 from batchinfer.lookups.stores.embedded_store import EmbeddedStore
 from batchinfer.lookups.stores.generation import Generation, Layer, Pointer, columns_text
-from batchinfer.lookups.stores.online_store import part_of
+from batchinfer.lookups.stores.online_store import OnlineStore, part_of
 from batchinfer.lookups.stores.stored_rows import stored_keys, stored_values
 
 SCHEMA = pa.schema(
@@ -54,12 +54,18 @@ sink: {{table: predictions/{name}}}
 """
 
 
-def new_project(folder: Path, *names: str) -> Path:
-    """A project with pipelines of these names, and nothing published."""
+def new_project(folder: Path, *names: str, load: str = "") -> Path:
+    """A project with pipelines of these names, and nothing published.
+
+    Args:
+        load: their store, as pipeline files say it; empty: the embedded one.
+    """
     pipelines = folder / "conf" / "pipelines"
     pipelines.mkdir(parents=True)
     for name in names:
-        (pipelines / f"{name}.yaml").write_text(_PIPELINE.format(name=name))
+        (pipelines / f"{name}.yaml").write_text(
+            _PIPELINE.format(name=name) + (f"load: [{load}]\n" if load else "")
+        )
     return folder
 
 
@@ -95,9 +101,14 @@ def write_generation(
     parts: int = 2,
     key: tuple[str, ...] = KEY,
     part: str = "",
+    store: OnlineStore | None = None,
 ) -> Generation:
-    """Writes all rows as one layer, and sets the pointer to it: what `load` does, without Spark."""
-    store = store_of(project, name, part)
+    """Writes all rows as one layer, and sets the pointer to it: what `load` does, without Spark.
+
+    Args:
+        store: into which; None: the embedded one.
+    """
+    store = store_of(project, name, part) if store is None else store
     before = store.pointer()
     keys = stored_keys([batch[column] for column in key]).to_pylist()
     pairs = sorted(zip(keys, stored_values(batch).to_pylist(), strict=True))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
 from service.scored_project import await_model
-from service.served_project import Served, caller_line, get, serving
+from service.served_project import Served, caller_line, get, post, problem, serving
 
 SCHEMATHESIS = Path(__file__).parents[2] / ".venv/share/batchinfer/schemathesis/bin/schemathesis"
 # Whether a text is of a column's type, the store knows and the document does not.
@@ -28,8 +29,27 @@ def test_each_pipeline_stands_in_the_document_with_its_key(asked: Served) -> Non
     assert body["example"]["keys"][0].keys() == {"customer", "order"}
     assert {"/healthz", "/readyz", "/metrics"} < document["paths"].keys()
     assert "security" not in document
+
+
+def test_the_page_of_the_document_needs_no_other_server(asked: Served) -> None:
     page = get(asked, "/docs")
     assert (page.status_code, "/openapi.json" in page.text) == (200, True)
+    assert re.findall(r"""https?:|["'(=]//""", page.text) == []
+    loaded = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert {place.rpartition(".")[2] for place in loaded} == {"js", "css", "png"}
+    for place in loaded:
+        answer = get(asked, place)
+        assert (place, answer.status_code) == (place, 200)
+        assert len(answer.content) > 1_000
+        # A style, too, may name what else is loaded.
+        if place.endswith(".css"):
+            assert re.findall(r"""url\((?!["']?data:)|@import""", answer.text) == []
+    folder = loaded[0].rpartition("/")[0]
+    problem(get(asked, f"{folder}/nothing.js"), 404, "no-such-path")
+    refused = post(asked, loaded[0])
+    problem(refused, 405, "wrong-method")
+    assert refused.headers["allow"] == "GET, HEAD"
+    problem(get(asked, f"{folder}/..%2f..%2fcore.py"), 404, "no-such-path")
 
 
 def test_the_document_says_that_a_key_is_needed(asked_project: Path) -> None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from redis_server import PASSWORD, RedisServer, free_port, redis_server
+from redis_server import PASSWORD, RedisServer, free_port, redis_cluster, redis_server
 from stores.conftest import batches, generation, write_layer
 
 from batchinfer.errors import StorageError
-from batchinfer.lookups.stores.generation import Layer, Pointer
+from batchinfer.lookups.stores.generation import Generation, Layer, Pointer
 from batchinfer.lookups.stores.online_store import Room
 from batchinfer.lookups.stores.redis_store import RedisStore
 
@@ -206,6 +207,66 @@ def test_a_connection_that_the_server_has_closed_is_made_anew(server: RedisServe
     assert write_layer(store, LAYER, ROWS).rows == 20
 
 
+def test_an_event_loop_reads_what_threads_read(server: RedisServer) -> None:
+    store = RedisStore(server.url, "scores")
+    newer = {b"7": b'{"id":"7","score":1.0}', b"8": b""}
+    layers = [write_layer(store, f"{LAYER}-2", newer), write_layer(store, LAYER, ROWS)]
+    seen, asked = generation(*layers), [b"7", b"absent", b"8", b"9", b"7"]
+    told = store.read(seen, asked)
+    assert told == [newer[b"7"], None, None, ROWS[b"9"], newer[b"7"]]
+    before = len(server.client.client_list())
+
+    async def scenario() -> None:
+        reads = store.loop_reads()
+        assert reads is not None
+        assert await reads.read(seen, asked, 5) == told
+        assert await reads.read(seen, [], 5) == []
+        assert await reads.read(generation(), asked, 5) == [None] * 5
+        many = await asyncio.gather(*(reads.read(seen, asked, 5) for _ in range(200)))
+        assert many == [told] * 200
+        assert len(server.client.client_list()) == before + 1
+        # One that is given up leaves no answer for the next one.
+        for _ in range(20):
+            given_up = asyncio.ensure_future(reads.read(seen, [b"9"], 5))
+            await asyncio.sleep(0)
+            given_up.cancel()
+            assert await reads.read(seen, [b"7"], 5) == [newer[b"7"]]
+        # One that comes too late is nobody's either.
+        server.pause()
+        late = [asyncio.ensure_future(reads.read(seen, [b"9"], 0.2)) for _ in range(3)]
+        for each in late:
+            with pytest.raises(StorageError, match="cannot read rows: no answer within"):
+                await each
+        server.resume()
+        assert await reads.read(seen, [b"7"], 5) == [newer[b"7"]]
+        server.client.client_kill_filter(_type="normal", skipme=True)
+        assert await reads.read(seen, asked, 5) == told
+        many = [asyncio.ensure_future(reads.read(seen, asked, 5)) for _ in range(50)]
+        await asyncio.sleep(0)
+        server.client.client_kill_filter(_type="normal", skipme=True)
+        assert await asyncio.gather(*many) == [told] * 50
+        server.kill()
+        with pytest.raises(StorageError, match=rf"{server.port}/0: cannot read rows") as failed:
+            await reads.read(seen, asked, 5)
+        assert PASSWORD not in str(failed.value)
+        await reads.close()
+
+    asyncio.run(scenario())
+
+
+async def read_in_loop(store: RedisStore, seen: Generation, key: bytes) -> bytes | None:
+    reads = store.loop_reads()
+    assert reads is not None
+    [row] = await reads.read(seen, [key], 5)
+    await reads.close()
+    return row
+
+
+def test_a_cluster_is_read_by_threads() -> None:
+    with redis_cluster() as server:
+        assert RedisStore(server.url, "scores").loop_reads() is None
+
+
 def test_a_wrong_password_is_told_and_not_shown(server: RedisServer) -> None:
     store = RedisStore(server.url.replace(PASSWORD, "canary-of-nobody"), "scores")
     with pytest.raises(StorageError, match=r"cannot read the pointer: .*password") as failed:
@@ -242,5 +303,7 @@ def test_rows_travel_encrypted_where_the_address_says_so(tmp_path: Path) -> None
         layer = write_layer(store, LAYER, many_rows(30_000))
         store.finish(layer)
         assert store.place == f"rediss://127.0.0.1:{port}/0"
+        read = asyncio.run(read_in_loop(store, generation(layer), b"customer-0000007"))
+        assert read == many_rows(8)[b"customer-0000007"]
         with pytest.raises(StorageError, match="certificate"):
             RedisStore(url.partition("?")[0], "scores").pointer()

@@ -27,7 +27,7 @@ from batchinfer.service.served_values import (
 
 # What a worker runs: it can score, which the service itself cannot.
 WORKER_MODULE = "batchinfer.pipeline.answering.service_entry"
-_PACKAGES = ("fastapi", "uvicorn", "uvloop", "httptools", "prometheus_client")
+_PACKAGES = ("fastapi", "fastapi_offline", "uvicorn", "uvloop", "httptools", "prometheus_client")
 
 
 def serve_pipelines(

@@ -10,7 +10,7 @@ import asyncio
 import datetime as dt
 import os
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from batchinfer.config.uris import join, local_path
 from batchinfer.credentials import without_credentials
-from batchinfer.errors import BatchInferError, StorageError
+from batchinfer.errors import BatchInferError, DamagedPointer, StorageError
 from batchinfer.lake.table_places import open_filesystem, storage_faults
 from batchinfer.lookups.stores.embedded_store import POINTER_FILE, EmbeddedStore
 from batchinfer.lookups.stores.generation import Generation, Pointer
-from batchinfer.lookups.stores.online_store import OnlineStore
+from batchinfer.lookups.stores.online_store import LoopReads, OnlineStore, ReadInLoop
 from batchinfer.report.terminal import show_line
 from batchinfer.service.problem_documents import HttpProblem, unavailable
 from batchinfer.service.served_values import ServedPipeline
@@ -40,6 +40,8 @@ _TRY_AGAIN_S = 10.0
 # Where nothing was loaded, it is looked for a table so often.
 _TABLE_EVERY_S = 2.0
 _THREADS = 8
+# So many keys at once are few: the event loop reads them itself, where the store can be so asked.
+FEW_KEYS = 16
 _NOTHING = "nothing"
 # No row has this key: in keys, `%` stands only before digits. To look for it opens every layer.
 _NO_KEY = b"%"
@@ -100,6 +102,7 @@ class FollowedStore:
         self._store = store
         self._embedded = store if isinstance(store, EmbeddedStore) else None
         self.inline = self._embedded is not None
+        self._loop_reads: LoopReads | None = None
         self.current: HeldGeneration | None = None
         self.fault: str | None = None
         self.looked = False
@@ -157,14 +160,33 @@ class FollowedStore:
         self.looked = True
         try:
             changed, pointer = pending.result()
+        except DamagedPointer as error:
+            # The store has answered: rows of the generation that is held can be read.
+            self._seen, self._silent = None, False
+            self._tell_fault(str(error))
+            return
         except (BatchInferError, OSError) as error:
             self._lost(str(error))
+            return
+        if self._silent and not await self._reads_again(pointer):
             return
         self._silent = False
         if changed:
             await self._turn_to(pointer)
         if self._former:
             self._let_former_go()
+
+    async def _reads_again(self, pointer: Pointer | None) -> bool:
+        """Whether rows can be read where they could not: to tell its pointer is not enough."""
+        current = self.current
+        if current is None or pointer is None or pointer.current != current.generation:
+            return True
+        try:
+            await self._opened(current.generation)
+        except BatchInferError as error:
+            self._lost(str(error))
+            return False
+        return True
 
     @contextmanager
     def held(self) -> Generator[HeldGeneration | None]:
@@ -201,14 +223,11 @@ class FollowedStore:
         Raises:
             HttpProblem: 503: the store fails, or does not answer in time.
         """
-        loop = asyncio.get_running_loop()
-        reading = self._reading.submit(self._store.read, held.generation, keys)
-        # A read in a thread goes on after its request has ended: the generation stays held.
-        held.readers += 1
-        reading.add_done_callback(lambda _: loop.call_soon_threadsafe(_let_go, held))
+        within = min(seconds, _ANSWERS_WITHIN_S)
         try:
-            within = min(seconds, _ANSWERS_WITHIN_S)
-            return await asyncio.wait_for(asyncio.wrap_future(reading), within)
+            if self._loop_reads is not None and len(keys) <= FEW_KEYS:
+                return await self._loop_reads.read(held.generation, keys, within)
+            return await asyncio.wait_for(self._read_in_thread(held, keys), within)
         except asyncio.TimeoutError:
             # Ending the wait has also taken back a read that no thread had begun.
             self._lost(f"does not answer within {_ANSWERS_WITHIN_S:g} s")
@@ -216,8 +235,20 @@ class FollowedStore:
             self._lost(str(error))
         raise self._unavailable()
 
-    def close(self) -> None:
+    def _read_in_thread(
+        self, held: HeldGeneration, keys: Sequence[bytes]
+    ) -> Awaitable[list[bytes | None]]:
+        loop = asyncio.get_running_loop()
+        reading = self._reading.submit(self._store.read, held.generation, keys)
+        # It goes on after its request has ended: the generation stays held.
+        held.readers += 1
+        reading.add_done_callback(lambda _: loop.call_soon_threadsafe(_let_go, held))
+        return asyncio.wrap_future(reading)
+
+    async def close(self) -> None:
         """Lets go of the store."""
+        if self._loop_reads is not None:
+            await self._loop_reads.close()
         for pool in (self._reading, self._looking):
             pool.shutdown(wait=False, cancel_futures=True)
 
@@ -281,6 +312,8 @@ class FollowedStore:
     async def _opened(self, generation: Generation) -> HeldGeneration:
         """The generation, once each of its files is checked, or the server has answered for it."""
         await self._in_thread(lambda: self._store.read(generation, [_NO_KEY]))
+        if self._loop_reads is None and isinstance(self._store, ReadInLoop):
+            self._loop_reads = self._store.loop_reads()
         try:
             return HeldGeneration.of(generation)
         except (KeyError, ValueError) as error:

@@ -18,14 +18,12 @@ from batchinfer.lookups.fallback_chain import BY, LEVEL, FallbackAnswer, Fallbac
 from batchinfer.lookups.stores.stored_rows import stored_key
 from batchinfer.report.terminal import show_line
 from batchinfer.schedule import UNIT_FORMATS, unit_name
-from batchinfer.service.followed_store import FollowedStore, HeldGeneration
+from batchinfer.service.followed_store import FEW_KEYS, FollowedStore, HeldGeneration
 from batchinfer.service.problem_documents import HttpProblem, shortened, unavailable, wrong_entry
 from batchinfer.service.question_keys import Key, check_names, split_questions, stored_keys_of
 from batchinfer.service.served_values import ServedPipeline
 from batchinfer.service.table_reads import TableReads, TableRows
 
-# The event loop waits for so many keys at once, where reads are quick.
-_INLINE_KEYS = 16
 _SLICE_LETTERS = 200
 # The kind of problem that a key without a row is.
 ABSENT = "absent-key"
@@ -155,7 +153,7 @@ class PipelineAnswers:
     async def _read(
         self, store: FollowedStore, held: HeldGeneration, stored: Sequence[bytes]
     ) -> list[bytes | None]:
-        if store.inline and len(stored) <= _INLINE_KEYS:
+        if store.inline and len(stored) <= FEW_KEYS:
             return store.read_inline(held, stored)
         return await store.read(held, stored, self._seconds)
 

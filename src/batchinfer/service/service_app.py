@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -78,11 +79,13 @@ class ServiceApplication:
 
     def asgi(self) -> Application:
         """What uvicorn runs."""
-        app = FastAPI(
+        # FastAPI's own page of /docs loads its script from a public server.
+        app = FastAPIOffline(
             title="batchinfer",
             version=__version__,
             lifespan=self._live,
             redoc_url=None,
+            swagger_ui_parameters={"validatorUrl": None},
             redirect_slashes=False,
             exception_handlers={HTTPException: _no_route, Exception: _failed},
         )
@@ -214,7 +217,7 @@ class ServiceApplication:
         for task in tasks:
             task.cancel()
         for store in stores:
-            store.close()
+            await store.close()
         self._tables.close()
         self._predictions.close()
         if self._log is not None:
@@ -260,7 +263,9 @@ async def _no_route(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     path, headers = shortened(request.url.path), dict(error.headers or {})
     if error.status_code == 405:
-        allowed = headers.get("Allow", headers.get("allow", ""))
+        # Files of /docs name none.
+        headers.setdefault("Allow", headers.pop("allow", "GET, HEAD"))
+        allowed = headers["Allow"]
         detail = f"{request.method} {path}: no such method; allowed: {allowed}"
         problem = HttpProblem(405, "wrong-method", detail, headers=headers)
     else:

@@ -15,7 +15,7 @@ from functools import cached_property
 
 import pyarrow as pa
 
-from batchinfer.errors import StorageError
+from batchinfer.errors import DamagedPointer
 from batchinfer.json_values import from_json
 
 
@@ -184,12 +184,12 @@ def read_pointer(text: str, place: str) -> Pointer:
     """The pointer that a store has as JSON.
 
     Raises:
-        StorageError: it is damaged.
+        DamagedPointer: it cannot be read.
     """
     try:
         return from_json(Pointer, text)
     except ValueError as error:
-        raise StorageError(
+        raise DamagedPointer(
             f"{place}: damaged: {error}", "remove it: the next load then writes all rows anew"
         ) from error
 

@@ -32,6 +32,33 @@ class Room:
     warnings: tuple[str, ...] = ()
 
 
+class LoopReads(Protocol):
+    """Reads of a few rows that an event loop makes itself, without a thread. All of it is called in
+    the thread of one loop.
+    """
+
+    async def read(
+        self, generation: Generation, keys: Sequence[bytes], within_s: float
+    ) -> list[bytes | None]:
+        """As `OnlineStore.read`, within a time. A read may be cancelled."""
+        ...
+
+    async def close(self) -> None:
+        """Lets go of its connection."""
+        ...
+
+
+@runtime_checkable
+class ReadInLoop(Protocol):
+    """A store that an event loop may ask itself."""
+
+    def loop_reads(self) -> LoopReads | None:
+        """Reads of the loop that calls it; None: only threads can read. The store has answered a
+        question before.
+        """
+        ...
+
+
 @runtime_checkable
 class OnlineStore(Protocol):
     """Rows of one table in one store.

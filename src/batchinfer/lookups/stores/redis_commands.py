@@ -8,6 +8,12 @@ from collections.abc import Sequence
 
 from batchinfer.lookups.stores.streamed_rows import stamp
 
+# Sets the pointer if it still is the one that was read.
+SET_POINTER = """
+local now = redis.call('GET', KEYS[1])
+if (now or '') == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2]) return 1 end
+return 0
+"""
 # Of streamed rows: each says its commit before its value, so texts tell which row is newer.
 _PUT_NEWER = b"""
 if redis.call('GETRANGE', KEYS[1], 0, 18) >= string.sub(ARGV[1], 1, 19) then return 0 end

@@ -12,7 +12,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from redis import Redis, RedisCluster
-from redis.backoff import ConstantBackoff
+from redis.asyncio import ConnectionPool
+from redis.asyncio.retry import Retry as LoopRetry
+from redis.backoff import ConstantBackoff, NoBackoff
 from redis.exceptions import ConnectionError as Lost
 from redis.exceptions import NoPermissionError, ResponseError
 from redis.retry import Retry
@@ -37,6 +39,15 @@ def open_redis(url: str) -> tuple[Any, bool]:
         return client, False
     client.close()
     return RedisCluster.from_url(url, **settings), True
+
+
+def loop_connection(url: str) -> Any:
+    """A connection for an event loop, to a server alone, that is not open yet. It waits for answers
+    as long as its user does.
+    """
+    settings = {"socket_connect_timeout": _CONNECT_S, "socket_timeout": None, "protocol": 2}
+    pool = ConnectionPool.from_url(url, retry=LoopRetry(NoBackoff(), 0), **settings)
+    return pool.make_connection()
 
 
 class RedisPipe:

@@ -30,8 +30,9 @@ from batchinfer.lookups.stores.generation import (
     read_pointer,
     succeeding,
 )
-from batchinfer.lookups.stores.online_store import Room, Rows, StreamedRow, newest_first
+from batchinfer.lookups.stores.online_store import Room, Rows, StreamedRow
 from batchinfer.lookups.stores.redis_commands import (
+    SET_POINTER,
     newer_commands,
     remove_commands,
     set_commands,
@@ -39,23 +40,19 @@ from batchinfer.lookups.stores.redis_commands import (
 from batchinfer.lookups.stores.redis_keys import packed_keys, unpacked_keys, write_pieces
 from batchinfer.lookups.stores.redis_memory import check_memory, memory_of_rows
 from batchinfer.lookups.stores.redis_pipe import RedisPipe, open_redis
+from batchinfer.lookups.stores.redis_reads import RedisReads
 from batchinfer.lookups.stores.store_addresses import shown_address
 from batchinfer.lookups.stores.stored_rows import row_checksum
 from batchinfer.lookups.stores.streamed_rows import (
     STAMP_BYTES,
     commit_of,
-    if_newer,
+    newest_rows,
     pointer_below,
     swap_pointer,
 )
 
 # One MGET holds the server for milliseconds.
 _READ_KEYS = 5_000
-_SET_POINTER = """
-local now = redis.call('GET', KEYS[1])
-if (now or '') == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2]) return 1 end
-return 0
-"""
 
 
 @dataclass
@@ -145,7 +142,7 @@ class RedisStore:
 
         def put(new: Pointer, old: bytes | None) -> bool:
             given = old or b"", to_json(new).encode()
-            return bool(self._client().eval(_SET_POINTER, 1, name, *given))
+            return bool(self._client().eval(SET_POINTER, 1, name, *given))
 
         with self._faults("set the pointer"):
             return swap_pointer(lambda: self._client().get(name), self._parsed, put, change)
@@ -217,20 +214,21 @@ class RedisStore:
                     client.srem(self._name("layers"), f"{stream}#{commit}")
 
     def read(self, generation: Generation, keys: Sequence[bytes]) -> list[bytes | None]:
-        prefixes = [self._prefix(layer.name) for layer in generation.seen]
-        if not prefixes or not keys:
+        if not generation.seen or not keys:
             return [None] * len(keys)
-        step, above = max(1, _READ_KEYS // len(prefixes)), len(generation.streamed)
+        step = max(1, _READ_KEYS // len(generation.seen))
         found: list[bytes | None] = []
         with self._faults("read rows"):
             for start in range(0, len(keys), step):
                 some = keys[start : start + step]
-                values = self._values([prefix + key for prefix in prefixes for key in some])
-                layers = [values[at : at + len(some)] for at in range(0, len(values), len(some))]
-                for place in range(above):
-                    layers[place] = [if_newer(one, generation.version) for one in layers[place]]
-                found += newest_first(layers)
+                values = self._values(self._row_names(generation, some))
+                found += newest_rows(generation, values, len(some))
         return found
+
+    def loop_reads(self) -> RedisReads | None:
+        """None of a cluster, whose nodes threads ask."""
+        self._client()
+        return None if self._is_cluster else RedisReads(self.url, self._row_names, self._faults)
 
     def scan(self, layer: Layer) -> Iterator[tuple[bytes, bytes]]:
         prefix = self._prefix(layer.name)
@@ -314,6 +312,11 @@ class RedisStore:
 
     def _prefix(self, layer: str) -> bytes:
         return f"pred:{self.table}:{layer}:".encode()
+
+    def _row_names(self, generation: Generation, keys: Sequence[bytes]) -> list[bytes]:
+        """Of each layer, newest first, those of all keys."""
+        prefixes = [self._prefix(layer.name) for layer in generation.seen]
+        return [prefix + key for prefix in prefixes for key in keys]
 
     def _part_name(self, layer: str, part: int) -> str:
         return f"pred:{self.table}:{layer}#{part}"

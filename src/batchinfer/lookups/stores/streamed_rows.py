@@ -6,11 +6,12 @@ the greater of two texts is the newer row.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 from batchinfer.errors import InputError, StorageError
-from batchinfer.lookups.stores.generation import Pointer
+from batchinfer.lookups.stores.generation import Generation, Pointer
+from batchinfer.lookups.stores.online_store import newest_first
 
 _T = TypeVar("_T")
 STAMP_BYTES = 19
@@ -66,6 +67,22 @@ def if_newer(stamped: bytes | None, version: int) -> bytes | None:
     if stamped is None or commit_of(stamped) <= version:
         return None
     return stamped[STAMP_BYTES:]
+
+
+def newest_rows(
+    generation: Generation, values: Sequence[bytes | None], count: int
+) -> list[bytes | None]:
+    """The rows of some keys, from what each layer that a reader looks into has of them.
+
+    Args:
+        values: for each of `generation.seen` the value of each key; of streamed rows with the
+            commit before it.
+        count: of keys.
+    """
+    layers = [values[at : at + count] for at in range(0, len(values), count)]
+    for place in range(len(generation.streamed)):
+        layers[place] = [if_newer(one, generation.version) for one in layers[place]]
+    return newest_first(layers)
 
 
 def swap_pointer(
