@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import pickle
 import random
 from collections.abc import Iterator, Mapping
@@ -15,7 +16,7 @@ from stores.conftest import Place, batches, database_url, generation, write_laye
 
 from batchinfer.errors import InputError, StorageError
 from batchinfer.lookups.stores.generation import Generation, Pointer
-from batchinfer.lookups.stores.online_store import OnlineStore, Rows
+from batchinfer.lookups.stores.online_store import OnlineStore, ReadInLoop, Rows
 from batchinfer.lookups.stores.postgres_store import PostgresStore
 from batchinfer.lookups.stores.redis_store import RedisStore
 from batchinfer.lookups.stores.stored_rows import GONE
@@ -58,9 +59,23 @@ def now(store: OnlineStore) -> Generation:
 
 
 def told(store: OnlineStore, keys: Mapping[bytes, bytes] | list[bytes] = ROWS) -> Known:
-    """What a reader finds who has just read the pointer."""
+    """What a reader finds who has just read the pointer, in whichever way it reads."""
     found = store.read(now(store), list(keys))
+    if isinstance(store, ReadInLoop):
+        assert asyncio.run(read_in_loop(store, now(store), list(keys))) in (found, None)
     return {key: value for key, value in zip(keys, found, strict=True) if value is not None}
+
+
+async def read_in_loop(
+    store: ReadInLoop, seen: Generation, keys: list[bytes]
+) -> list[bytes | None] | None:
+    """None of a cluster, which only threads read."""
+    reads = store.loop_reads()
+    if reads is None:
+        return None
+    found = await reads.read(seen, keys, 5)
+    await reads.close()
+    return found
 
 
 def test_a_streamed_row_is_above_what_was_loaded(place: Place) -> None:
