@@ -1,7 +1,7 @@
-"""The application of one worker: its routes, and what lives as long as it does.
+"""The application of one worker: its endpoints, and what lives as long as it does.
 
-Routes are plain endpoints, a request in and a response out; FastAPI has the pages and the
-documents about them.
+Endpoints are plain, a request in and a response out; FastAPI has the pages and the documents about
+them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 import functools
 import json
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -20,12 +20,19 @@ from urllib.parse import parse_qsl
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 
 from batchinfer.config.suggestions import did_you_mean
 from batchinfer.lookups.stores.store_catalogue import StoredTable, open_store
 from batchinfer.service.access_log import AccessLog
+from batchinfer.service.answer_routes import (
+    PREDICTIONS,
+    AnswerRoutes,
+    Endpoint,
+    problem_response,
+    wrong_method,
+)
 from batchinfer.service.asked_predictor import MakePredictor
 from batchinfer.service.caller_keys import CallerCheck, not_yours
 from batchinfer.service.followed_store import FollowedStore, HeldGeneration
@@ -34,7 +41,6 @@ from batchinfer.service.openapi_document import describe
 from batchinfer.service.pipeline_answers import ABSENT, AnswerBody, PipelineAnswers
 from batchinfer.service.predictions_now import PredictionsNow
 from batchinfer.service.problem_documents import (
-    MEDIA_TYPE,
     HttpProblem,
     failure,
     shortened,
@@ -47,11 +53,9 @@ from batchinfer.service.service_metrics import ServiceMetrics, all_figures
 from batchinfer.service.table_reads import TableReads
 from batchinfer.version import __version__
 
-PREDICTIONS = "/v1/predictions"
 _STATES_EVERY_S = 1.0
 # Stores are looked at before the first request is taken, but none keeps the service from beginning.
 _FIRST_LOOK_S = 30.0
-_Endpoint = Callable[[Request, HttpCall], Awaitable[Response]]
 
 
 class ServiceApplication:
@@ -90,17 +94,18 @@ class ServiceApplication:
             exception_handlers={HTTPException: _no_route, Exception: _failed},
         )
         app.openapi = functools.cache(lambda: describe(self._settings))
-        one, batch = f"{PREDICTIONS}/{{pipeline}}", f"{PREDICTIONS}/{{pipeline}}:batch"
-        predict = f"{one}:predict"
-        # The longer ones first: a pipeline's name has no colon, but a path parameter may.
-        app.add_route(batch, _endpoint("batch", self._batch), methods=["POST"])
-        app.add_route(predict, _endpoint("predict", self._predict), methods=["POST"])
-        app.add_route(one, _endpoint("one", self._one), methods=["GET"])
-        app.add_route("/healthz", _endpoint("healthz", self._health), methods=["GET"])
-        app.add_route("/readyz", _endpoint("readyz", self._ready), methods=["GET"])
-        app.add_route("/metrics", _endpoint("metrics", self._figures), methods=["GET"])
+        paths = {
+            "/healthz": Endpoint("healthz", self._health),
+            "/readyz": Endpoint("readyz", self._ready),
+            "/metrics": Endpoint("metrics", self._figures),
+        }
+        of_pipelines = {
+            "": Endpoint("one", self._one),
+            "batch": Endpoint("batch", self._batch, ("POST",)),
+            "predict": Endpoint("predict", self._predict, ("POST",)),
+        }
         return RequestGuard(
-            app,
+            AnswerRoutes(app, paths, of_pipelines),
             self._settings.bounds,
             self._callers,
             self._metrics,
@@ -109,9 +114,6 @@ class ServiceApplication:
         )
 
     async def _one(self, request: Request, call: HttpCall) -> Response:
-        if request.path_params["pipeline"].endswith((":batch", ":predict")):
-            # Names of pipelines have no colon: the path is that of another route.
-            raise HTTPException(405, headers={"Allow": "POST"})
         answers = self._of(request, call)
         key = _parameters(request)
         as_of = key.pop("as_of", None) if "as_of" not in answers.served.key else None
@@ -237,46 +239,23 @@ async def _follow(store: FollowedStore, look: asyncio.Future[None]) -> None:
     await store.follow()
 
 
-def _endpoint(route: str, answer: _Endpoint) -> Callable[[Request], Awaitable[Response]]:
-    async def endpoint(request: Request) -> Response:
-        call: HttpCall = request.scope[CALL]
-        call.route = route
-        try:
-            return await answer(request, call)
-        except HttpProblem as problem:
-            return _told(problem, call)
-        except ClientDisconnect:
-            call.gone = True
-            return Response(status_code=400)
-
-    return endpoint
-
-
-def _told(problem: HttpProblem, call: HttpCall) -> Response:
-    if call.mask is not None:
-        call.mask.mask(problem)
-    return Response(problem.document(call.request_id), problem.status, problem.headers, MEDIA_TYPE)
-
-
 async def _no_route(request: Request, error: Exception) -> Response:
     """Paths that are none, and methods that a path does not have."""
     assert isinstance(error, HTTPException)
-    path, headers = shortened(request.url.path), dict(error.headers or {})
+    headers = dict(error.headers or {})
     if error.status_code == 405:
         # Files of /docs name none.
-        headers.setdefault("Allow", headers.pop("allow", "GET, HEAD"))
-        allowed = headers["Allow"]
-        detail = f"{request.method} {path}: no such method; allowed: {allowed}"
-        problem = HttpProblem(405, "wrong-method", detail, headers=headers)
+        problem = wrong_method(request, headers.get("Allow", headers.get("allow", "GET, HEAD")))
     else:
+        path = shortened(request.url.path)
         detail = f"{path}: no such path; allowed: {PREDICTIONS}/PIPELINE, and those of /docs"
         problem = HttpProblem(error.status_code, "no-such-path", detail, headers=headers)
-    return _told(problem, request.scope[CALL])
+    return problem_response(problem, request.scope[CALL])
 
 
 async def _failed(request: Request, error: Exception) -> Response:
     """An error that nobody foresaw; whoever is around the application logs it."""
-    return _told(failure(), request.scope[CALL])
+    return problem_response(failure(), request.scope[CALL])
 
 
 def _parameters(request: Request) -> dict[str, str]:
