@@ -50,11 +50,14 @@ class LackingColumns(ConfigError):
     """
 
     def __init__(self, lacking: Sequence[tuple[int, str]], needed: Sequence[str]) -> None:
-        self.lacking = tuple(lacking)
+        self.lacking, self._needed = tuple(lacking), tuple(needed)
         names = ", ".join(dict.fromkeys(name for _, name in self.lacking))
         self.told = f"rows lack columns of the model: {names}; needed: {', '.join(needed)}"
         each = (f"rows[{row}].{name}: got nothing; allowed: {A_VALUE}" for row, name in lacking)
         super().__init__([self.told, *each])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.lacking, self._needed)
 
 
 class RowScorer:
