@@ -213,6 +213,21 @@ def test_a_query_that_cannot_answer_is_refused_with_its_place(
         buys.settle()
 
 
+def test_what_rows_tell_of_a_query_shows_no_sensitive_value(buys: Buys) -> None:
+    buys.edit("fallback:", "sensitive: region\nfallback:")
+    buys.edit(
+        "select region, round(avg(score), 2) as score, count(*) as customers",
+        "select region, score",
+    )
+    buys.edit("group by region", "")
+    with pytest.raises(ConfigError, match=r"several rows for region=\*\*\*; allowed: one"):
+        buys.settle()
+    buys.edit("select region, score", "select region, cast(region as int) as score")
+    with pytest.raises(ConfigError, match=r"CAST_INVALID_INPUT.*The value '\*\*\*'") as told:
+        buys.settle()
+    assert "north" not in str(told.value) and "south" not in str(told.value)
+
+
 WANTED = pa.schema([("customer", pa.int64()), ("slice", pa.string()), ("score", pa.float64())])
 
 

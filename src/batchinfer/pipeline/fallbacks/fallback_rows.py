@@ -103,7 +103,8 @@ def _level_rows(queries: LevelQueries, level: FallbackLevel, place: int) -> dict
             continue
         group = by_text(values)
         if group in rows:
-            told = ", ".join(f"{name}={row[name]}" for name in level.by) or "all keys"
+            of_group = queries.context.sensitive.row({name: row[name] for name in level.by})
+            told = ", ".join(f"{name}={value}" for name, value in of_group.items()) or "all keys"
             raise ConfigError(
                 f"{where}: the query gives several rows for {told}; allowed: one"
                 + (", or columns in by that tell them apart" if not level.by else "")

@@ -124,7 +124,9 @@ class LevelQueries:
                 self._check_columns(frame.columns, level, where)
                 return frame.limit(most).toArrow()
         except PySparkException as error:
-            told = f"{where}: Spark refuses the query: {_first_line(error)}{self._allowed(error)}"
+            # An error of a row repeats its values, of whichever columns.
+            said = self.context.sensitive.of_record(_first_line(error))
+            told = f"{where}: Spark refuses the query: {said}{self._allowed(error)}"
             raise ConfigError(told) from error
 
     def where(self, level: FallbackLevel, place: int) -> str:
